@@ -1,0 +1,255 @@
+"""Read a result tree: what was asked, which factors it has, and its draws as plain arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm import names
+from bayeslmm.errors import TreeError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+HOW_TO_GET = {
+    "posterior": "take the tree that `fit_bayes` returned",
+    "prior": "draw from the prior with `sample_prior`",
+    "observed_data": "take the tree that `fit_bayes` returned, with all its groups",
+    "constant_data": "take the tree that `fit_bayes` returned, with all its groups",
+    "sample_stats": "take the tree that `fit_bayes` returned, with all its groups",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FactorInfo:
+    """A grouping factor as a tree describes it.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``"Subject"`` or ``"a:b"``.
+    terms : tuple of str, length q
+        Names of its random-effect columns.
+    levels : tuple of str, length m
+        Labels of its levels, in the order of the draws.
+    correlated : bool
+        Whether the tree holds correlations of its columns.
+    """
+
+    name: str
+    terms: tuple[str, ...]
+    levels: tuple[str, ...]
+    correlated: bool
+
+
+def require_tree(idata: Any) -> None:
+    """Raise unless `idata` is a result tree of this package.
+
+    Raises
+    ------
+    TreeError
+        When it is something else, or a tree that another program made.
+    """
+    kind = type(idata).__name__
+    if not hasattr(idata, "children") or not hasattr(idata, "attrs"):
+        msg = (
+            f"A result tree (xarray.DataTree) is needed, and this is a {kind}. Give what "
+            "`fit_bayes` returned, or read a saved one with xarray.open_datatree(path)."
+        )
+        raise TreeError(msg)
+    for attribute in ("formula", "response", "design"):
+        if attribute not in idata.attrs:
+            msg = (
+                f"This tree was not made by bayeslmm, or lost its root attributes on the way: "
+                f"{attribute!r} is missing. Give what `fit_bayes` returned, or a copy of it "
+                "written by `to_netcdf` or `to_zarr` on the whole tree."
+            )
+            raise TreeError(msg)
+
+
+def group(idata: xr.DataTree, name: str) -> xr.Dataset:
+    """Return a group of the tree as a Dataset, or say how to get it.
+
+    Raises
+    ------
+    TreeError
+        When the tree has no such group.
+    """
+    require_tree(idata)
+    if name not in idata.children:
+        present = ", ".join(idata.children) or "none"
+        how = HOW_TO_GET.get(name, "fit again and ask for it")
+        msg = f"The tree has no group {name!r} (it has: {present}); {how}."
+        raise TreeError(msg)
+    return idata[name].to_dataset()
+
+
+def variable(idata: xr.DataTree, name: str, group_name: str = "posterior") -> xr.DataArray:
+    """Return one variable with its sample dimensions first.
+
+    Raises
+    ------
+    TreeError
+        When the group or the variable is missing.
+    """
+    data = group(idata, group_name)
+    if name not in data.data_vars:
+        present = [str(key) for key in data.data_vars]
+        msg = (
+            f"The tree's group {group_name!r} has no variable {name!r}."
+            f"{nearest(name, present)} It has: {', '.join(present)}."
+        )
+        raise TreeError(msg)
+    array = data[name]
+    first = [dim for dim in ("chain", "draw") if dim in array.dims]
+    return array.transpose(*first, ...)
+
+
+def draws(idata: xr.DataTree, name: str, group_name: str = "posterior") -> NDArray[np.float64]:
+    """Return a variable's draws, shape (chain, draw, ...)."""
+    return np.asarray(variable(idata, name, group_name).values, dtype=np.float64)
+
+
+def flat_draws(idata: xr.DataTree, name: str, group_name: str = "posterior") -> NDArray[np.float64]:
+    """Return a variable's draws with chains laid end to end, shape (chain * draw, ...)."""
+    values = draws(idata, name, group_name)
+    return values.reshape(-1, *values.shape[2:])
+
+
+def coefficients(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str, ...]:
+    """Return the names of the fixed effects."""
+    return _labels(variable(idata, names.BETA, group_name), names.COEF)
+
+
+def factor_names(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str, ...]:
+    """Return the grouping factors in the order in which the formula first names them."""
+    present = [
+        str(key)[len(names.SD_PREFIX) :]
+        for key in group(idata, group_name).data_vars
+        if str(key).startswith(names.SD_PREFIX)
+    ]
+    from bayeslmm.formula import parse_formula  # noqa: PLC0415 - keeps reading a tree cheap
+
+    written = parse_formula(str(idata.attrs["formula"])).random
+    order = list(dict.fromkeys(term.factor for term in written))
+    # Files may come back with their variables sorted, so the formula decides and the rest follows.
+    return tuple(
+        sorted(present, key=lambda name: order.index(name) if name in order else len(order))
+    )
+
+
+def factors(idata: xr.DataTree, group_name: str = "posterior") -> tuple[FactorInfo, ...]:
+    """Describe every grouping factor of the tree."""
+    return tuple(factor(idata, name, group_name) for name in factor_names(idata, group_name))
+
+
+def factor(
+    idata: xr.DataTree, name: str | None = None, group_name: str = "posterior"
+) -> FactorInfo:
+    """Describe one grouping factor; without a name, the only one.
+
+    Raises
+    ------
+    TreeError
+        When the factor is unknown, or when none is named and there are several.
+    """
+    known = factor_names(idata, group_name)
+    chosen = name if name is not None else _only(known)
+    if chosen not in known:
+        msg = (
+            f"{chosen!r} is no grouping factor of {idata.attrs['formula']!r}."
+            f"{nearest(str(chosen), known)} Its factors: {', '.join(known) or 'none'}."
+        )
+        raise TreeError(msg)
+    sds = variable(idata, names.sd(chosen), group_name)
+    data = group(idata, group_name)
+    effects = names.effects(chosen)
+    levels = _labels(data[effects], names.level_dim(chosen)) if effects in data else ()
+    return FactorInfo(
+        name=chosen,
+        terms=_labels(sds, names.term_dim(chosen)),
+        levels=levels,
+        correlated=names.corr(chosen) in data,
+    )
+
+
+def effect_draws(idata: xr.DataTree, info: FactorInfo) -> NDArray[np.float64]:
+    """Return a factor's random effects, shape (chain, draw, level, term)."""
+    array = variable(idata, names.effects(info.name))
+    ordered = array.transpose(
+        "chain", "draw", names.level_dim(info.name), names.term_dim(info.name)
+    )
+    return np.asarray(ordered.values, dtype=np.float64)
+
+
+def correlation_draws(
+    idata: xr.DataTree, info: FactorInfo, group_name: str = "posterior"
+) -> NDArray[np.float64]:
+    """Return a factor's correlation matrices, shape (chain, draw, q, q); identity without any."""
+    if info.correlated:
+        array = variable(idata, names.corr(info.name), group_name).transpose(
+            "chain", "draw", names.term_dim(info.name), names.term_dim_bis(info.name)
+        )
+        return np.asarray(array.values, dtype=np.float64)
+    lead = draws(idata, names.sd(info.name), group_name).shape[:2]
+    q = len(info.terms)
+    return np.broadcast_to(np.eye(q), (*lead, q, q))
+
+
+def covariance_draws(
+    idata: xr.DataTree, info: FactorInfo, group_name: str = "posterior"
+) -> NDArray[np.float64]:
+    """Return a factor's covariance matrices G, shape (chain * draw, q, q)."""
+    sd = draws(idata, names.sd(info.name), group_name)
+    corr = correlation_draws(idata, info, group_name)
+    cov = sd[..., :, None] * corr * sd[..., None, :]
+    return cov.reshape(-1, *cov.shape[2:])
+
+
+def response(idata: xr.DataTree) -> NDArray[np.float64]:
+    """Return the observed response, shape (n,)."""
+    name = str(idata.attrs["response"])
+    return np.asarray(variable(idata, name, "observed_data").values, dtype=np.float64)
+
+
+def constant(idata: xr.DataTree, name: str) -> NDArray[np.float64] | None:
+    """Return a numeric column of the training rows, or None where the fit had none."""
+    data = group(idata, "constant_data")
+    return np.asarray(data[name].values, dtype=np.float64) if name in data else None
+
+
+def columns(idata: xr.DataTree) -> dict[str, NDArray[Any]]:
+    """Return the training rows' columns that the formula uses."""
+    data = group(idata, "constant_data")
+    return {str(key): np.asarray(data[key].values) for key in data.data_vars}
+
+
+def sample_shape(idata: xr.DataTree) -> tuple[int, int]:
+    """Return the numbers of chains and of draws per chain."""
+    shape = draws(idata, names.SIGMA).shape
+    return shape[0], shape[1]
+
+
+def positions(labels: Sequence[str], wanted: Mapping[str, int] | Sequence[str]) -> NDArray[np.intp]:
+    """Return where each of `wanted` stands among `labels`; -1 for those that are not there."""
+    where = {label: position for position, label in enumerate(labels)}
+    return np.array([where.get(str(label), -1) for label in wanted], dtype=np.intp)
+
+
+def _only(known: tuple[str, ...]) -> str:
+    if len(known) == 1:
+        return known[0]
+    msg = f"Name one grouping factor: this model has {len(known)} ({', '.join(known) or 'none'})."
+    raise TreeError(msg)
+
+
+def _labels(array: xr.DataArray, dim: str) -> tuple[str, ...]:
+    if dim not in array.coords:
+        msg = f"The variable {array.name!r} has no coordinate {dim!r}; the tree is incomplete."
+        raise TreeError(msg)
+    return tuple(str(label) for label in array.coords[dim].values)
