@@ -1,0 +1,91 @@
+# Needs a Python >= 3.12, make and a POSIX shell; everything else is set up here, under .venv/.
+# A certain interpreter: `make test PYTHON=/path/to/python`.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+PYTHON ?=
+# Tried in this order; each is run, since a name on the path may be old or a shim that fails.
+CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input \
+	--no-compile --constraint constraints.txt
+
+.PHONY: help demo test test-slow lint format clean
+
+help:
+	@echo 'make demo       fit models/sleepstudy.toml and write results/sleepstudy/'
+	@echo 'make test       run the test suite'
+	@echo 'make test-slow  run the tests that take minutes'
+	@echo 'make lint       check style, formatting and types'
+	@echo 'make format     format the code'
+	@echo 'make clean      remove the environment, results and caches'
+
+demo: $(STAMPS)/run
+	$(BIN)/bayeslmm fit models/sleepstudy.toml
+
+test: $(STAMPS)/test
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMPS)/test
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMPS)/lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(STAMPS)/lint
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) build dist results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment that works is kept; one that is missing, broken or too old is made anew.
+$(STAMPS)/venv:
+	@if ! $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then \
+		found=; seen=; \
+		for candidate in $(CANDIDATES); do \
+			if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; \
+			then found=$$candidate; break; fi; \
+			version=$$("$$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) \
+				|| version='not found'; \
+			seen="$$seen  $$candidate: $$version\n"; \
+		done; \
+		if [ -z "$$found" ]; then \
+			printf 'bayeslmm needs Python 3.12 or newer. Tried:\n' >&2; \
+			printf "$$seen" >&2; \
+			printf 'Install one, or name it: make PYTHON=/path/to/python ...\n' >&2; \
+			exit 1; \
+		fi; \
+		echo "Creating $(VENV) with $$found ($$("$$found" --version 2>&1))"; \
+		"$$found" -m venv --clear $(VENV) || { \
+			echo "$$found cannot create virtual environments; on Debian and Ubuntu its" \
+				"python3-venv package is missing." >&2; exit 1; }; \
+	fi
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/run: $(STAMPS)/venv pyproject.toml constraints.txt
+	@echo 'Installing bayeslmm (some minutes the first time)'
+	@$(INSTALL) --editable .
+	@$(call bytecode)
+	@touch $@
+
+$(STAMPS)/test: $(STAMPS)/run
+	@echo 'Installing what the tests need'
+	@$(INSTALL) --editable '.[test]'
+	@$(call bytecode)
+	@touch $@
+
+$(STAMPS)/lint: $(STAMPS)/run
+	@echo 'Installing what the checks need'
+	@$(INSTALL) --editable '.[lint]'
+	@touch $@
+
+# Where PYTHONDONTWRITEBYTECODE is set, every start would compile PyMC's thousand modules anew.
+# Some packages ship files that are not meant to compile: their failures are no failure here.
+define bytecode
+$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
+endef
