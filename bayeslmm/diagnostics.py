@@ -331,11 +331,3 @@ def _evenly_spaced(count: int, at_most: int) -> NDArray[np.intp]:
 def _count(flags: pd.Series[bool]) -> str:
     number = int(np.asarray(flags).sum())
     return "1 quantity" if number == 1 else f"{number} quantities"
-
-
-def labelled(
-    index: Sequence[dict[str, str]], columns: dict[str, NDArray[np.float64]]
-) -> pd.DataFrame:
-    """Put label columns before number columns."""
-    labels = pd.DataFrame(list(index))
-    return pd.concat([labels, pd.DataFrame(columns)], axis=1)
