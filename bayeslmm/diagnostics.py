@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names, tree
-from bayeslmm.errors import TreeError
+from bayeslmm.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,15 +64,15 @@ def check_interval(ci_prob: float, ci_kind: str) -> None:
 
     Raises
     ------
-    TreeError
+    ArgumentError
         When `ci_prob` is outside (0, 1) or `ci_kind` is neither ``"eti"`` nor ``"hdi"``.
     """
     if not isinstance(ci_prob, (int, float)) or not 0 < ci_prob < 1:
         msg = f"ci_prob is a probability between 0 and 1, such as 0.95; it was {ci_prob!r}."
-        raise TreeError(msg)
+        raise ArgumentError(msg)
     if ci_kind not in ("eti", "hdi"):
         msg = f"ci_kind is 'eti' (equal-tailed) or 'hdi' (highest density); it was {ci_kind!r}."
-        raise TreeError(msg)
+        raise ArgumentError(msg)
 
 
 def interval_names(ci_prob: float, ci_kind: str) -> tuple[str, str]:

@@ -51,6 +51,10 @@ class SamplingError(BayesLMMError, ValueError):
     """The sampler's settings must be changed."""
 
 
+class ArgumentError(BayesLMMError, ValueError):
+    """An argument of the call must be changed: an unknown choice, or a value out of range."""
+
+
 class TreeError(BayesLMMError, ValueError):
     """A result tree lacks what the question needs, or was not made by this package."""
 
