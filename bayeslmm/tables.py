@@ -1,0 +1,141 @@
+"""Where the rows of a study come from: each kind of source is a frozen value that can load them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
+
+import pandas as pd
+
+from bayeslmm.datasets import load_dataset
+from bayeslmm.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+class Table(Protocol):
+    """A source of rows."""
+
+    def load(self) -> pd.DataFrame:
+        """Read the rows."""
+        ...
+
+    def describe(self) -> str:
+        """Name the source in a few words."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BundledTable:
+    """A table that comes with the package.
+
+    Attributes
+    ----------
+    name : str
+        One of `list_datasets`.
+
+    Examples
+    --------
+    >>> BundledTable("rail").load().shape
+    (18, 2)
+    """
+
+    name: str
+
+    def load(self) -> pd.DataFrame:
+        """Read the rows; DataError if there is no such table."""
+        return load_dataset(self.name)
+
+    def describe(self) -> str:
+        """Name the source in a few words."""
+        return f"bundled table {self.name!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileTable:
+    """A delimited text file: ``.csv`` or ``.tsv``, also with ``.gz`` behind it.
+
+    Attributes
+    ----------
+    path : Path
+    labels : tuple of str
+        Columns to read as text although they look like numbers, such as subject numbers.
+    levels : mapping from str to tuple of str
+        Columns that are labels, with the order of their levels; the first is the reference.
+    """
+
+    path: Path
+    labels: tuple[str, ...] = ()
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+
+    def load(self) -> pd.DataFrame:
+        """Read the rows.
+
+        Returns
+        -------
+        DataFrame
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read as a table, lacks a column named here, or has a label that is
+            not among its column's levels.
+        """
+        suffixes = [suffix for suffix in self.path.suffixes if suffix != ".gz"]
+        kind = suffixes[-1].lower() if suffixes else ""
+        if kind not in _SEPARATORS:
+            raise DataError(
+                f"The data file {str(self.path)!r} must end in .csv or .tsv, with or without .gz."
+            )
+        table = self._read(_SEPARATORS[kind])
+        for column in (*self.labels, *self.levels):
+            if column not in table:
+                raise DataError(
+                    f"The data file {str(self.path)!r} has no column {column!r}."
+                    f"{nearest(column, map(str, table.columns))}"
+                )
+        for column, levels in self.levels.items():
+            unknown = table.loc[~table[column].isin(levels) & table[column].notna(), column]
+            if len(unknown):
+                raise DataError(
+                    f"Column {column!r} of {str(self.path)!r} holds {unknown.iloc[0]!r}, which is "
+                    f"not among the levels given for it: {', '.join(map(repr, levels))}."
+                )
+            table[column] = pd.Categorical(table[column], categories=list(levels))
+        return table
+
+    def describe(self) -> str:
+        """Name the source in a few words."""
+        return str(self.path)
+
+    def _read(self, separator: str) -> pd.DataFrame:
+        try:
+            with warnings.catch_warnings():
+                # A row longer than the header: pandas would cut it and only warn.
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                header = pd.read_csv(self.path, sep=separator, header=None, nrows=1, dtype=str)
+                names = header.iloc[0].dropna()
+                if twice := sorted(set(names[names.duplicated()])):
+                    # pandas would rename the second one in silence.
+                    raise DataError(
+                        f"The data file {str(self.path)!r} has several columns named "
+                        f"{', '.join(map(repr, twice))}."
+                    )
+                return pd.read_csv(
+                    self.path,
+                    sep=separator,
+                    dtype=dict.fromkeys((*self.labels, *self.levels), str),
+                    index_col=False,
+                )
+        except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
+            raise DataError(f"{str(self.path)!r} is not a table: {error}.") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{str(self.path)!r} is not text in UTF-8: {error.reason}.") from error
+        except OSError as error:
+            raise DataError(f"{str(self.path)!r} cannot be read: {error}.") from error

@@ -1,0 +1,182 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bayeslmm.errors import BayesLMMError, DataError, SpecError
+from bayeslmm.spec import find_specs, read_spec
+
+MODELS = Path(__file__).parent.parent / "models"
+GOOD = """\
+title = "Rails"
+formula = "travel ~ 1 + (1 | Rail)"
+
+[data]
+bundled = "rail"
+
+[priors]
+sigma = "HalfNormal(10)"
+
+[sampler]
+draws = 200
+target_accept = 0.9
+
+[reference]
+program = "lme4"
+method = "REML"
+tolerance = 0.1
+reason = "An example."
+
+[reference.fixed_effects]
+Intercept = { estimate = 66.5, std_error = 10.17 }
+"""
+
+
+def write(folder, text, name="rails.toml"):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_every_key_of_a_file_arrives(tmp_path):
+    spec = read_spec(write(tmp_path, GOOD))
+    assert (spec.name, spec.title) == ("rails", "Rails")
+    assert spec.formula == "travel ~ 1 + (1 | Rail)"
+    assert spec.data.load().shape == (18, 2)
+    assert dict(spec.priors) == {"sigma": "HalfNormal(10)"}
+    assert dict(spec.sampler) == {"draws": 200, "target_accept": 0.9}
+    assert spec.reference.fixed_effects["Intercept"] == 66.5
+    assert spec.reference.std_errors["Intercept"] == 10.17
+    assert (spec.weights, spec.missing) == (None, "drop")
+
+
+def test_a_spec_cannot_be_changed(tmp_path):
+    spec = read_spec(write(tmp_path, GOOD))
+    with pytest.raises(AttributeError):
+        spec.formula = "y ~ 1"
+    with pytest.raises(TypeError):
+        spec.priors["sigma"] = "HalfNormal(1)"
+    with pytest.raises(TypeError):
+        spec.sampler["draws"] = 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("formula =", "formla =", 2, r"no key 'formla'. Did you mean 'formula'\?"),
+        ("draws = 200", "darws = 200", 11, r"no key 'darws' in \[sampler\]. Did you mean 'draws'"),
+        ("draws = 200", 'draws = "200"', 11, "'draws' must be a whole number, not '200'"),
+        ("draws = 200", "draws = true", 11, "'draws' must be a whole number, not True"),
+        ("target_accept = 0.9", "target_accept = []", 12, "'target_accept' must be a number"),
+        ('"HalfNormal(10)"', "10", 8, "'sigma' must be text, not 10"),
+        ('bundled = "rail"', 'bundled = "rial"', 5, "no bundled table 'rial'. Did you mean 'rail'"),
+        ('bundled = "rail"', "", 4, "exactly one of bundled"),
+        ('bundled = "rail"', 'path = "none.csv"', 5, "no data file .*none.csv"),
+        ('bundled = "rail"', 'bundled = "rail"\npath = "x.csv"', 4, "exactly one of bundled"),
+        ('bundled = "rail"', 'bundled = "rail"\nlabels = ["Rail"]', 6, "remove labels"),
+        ("std_error = 10.17", "std_err = 10.17", 21, "no key 'std_err'.*Did you mean 'std_error'"),
+        (", std_error = 10.17", "", 21, "the key 'std_error' is missing"),
+        ('program = "lme4"\n', "", 14, "the key 'program' is missing in .reference."),
+        ("[data]\n", "[data\n", 4, "not valid TOML"),
+        ('"Rails"', '"Rails', 1, "not valid TOML"),
+        ('[data]\nbundled = "rail"', "data = 3", 4, "'data' must be a table, not 3"),
+    ],
+)
+def test_a_mistake_is_named_with_its_file_and_line(tmp_path, old, new, line, message):
+    assert old in GOOD
+    path = write(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(SpecError, match=message) as caught:
+        read_spec(path)
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+
+
+def test_an_unfinished_file_is_named_with_its_last_line(tmp_path):
+    with pytest.raises(SpecError, match=r"rails.toml:1: not valid TOML"):
+        read_spec(write(tmp_path, "title ="))
+
+
+@pytest.mark.parametrize("key", ["formula", "data"])
+def test_a_file_needs_a_formula_and_data(tmp_path, key):
+    content = {"formula": 'formula = "y ~ 1"\n', "data": 'data = { bundled = "rail" }\n'}
+    del content[key]
+    with pytest.raises(SpecError, match=f"the key '{key}' is missing"):
+        read_spec(write(tmp_path, "".join(content.values())))
+
+
+def test_a_missing_file_is_refused_with_its_nearest_neighbour(tmp_path):
+    write(tmp_path, GOOD)
+    with pytest.raises(SpecError, match=r"no model file .*Did you mean '.*rails.toml'"):
+        read_spec(tmp_path / "rail.toml")
+    with pytest.raises(SpecError, match="is a folder"):
+        read_spec(tmp_path)
+
+
+def test_a_binary_file_is_refused(tmp_path):
+    path = tmp_path / "model.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SpecError, match="not a text file in UTF-8"):
+        read_spec(path)
+
+
+def with_table(folder, table, data='labels = ["id"]', name="table.csv"):
+    (folder / name).write_text(table)
+    return write(folder, f'formula = "y ~ 1 + (1 | id)"\n[data]\npath = "{name}"\n{data}\n')
+
+
+def test_a_data_file_stands_beside_its_spec_and_keeps_labels_as_text(tmp_path):
+    table = read_spec(with_table(tmp_path, "id,y\n01,2.5\n02,3.5\n")).data.load()
+    assert list(table["id"]) == ["01", "02"]
+    assert list(table["y"]) == [2.5, 3.5]
+
+
+def test_levels_of_a_data_file_come_in_the_given_order(tmp_path):
+    path = with_table(tmp_path, "id,y\n1,2\n2,3\n,4\n", '[data.levels]\nid = ["2", "1"]')
+    column = read_spec(path).data.load()["id"]
+    assert list(column.cat.categories) == ["2", "1"]
+    assert column.isna().tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("table", "data", "message"),
+    [
+        ("idd,y\n1,2\n", 'labels = ["id"]', "has no column 'id'. Did you mean 'idd'"),
+        ("id,y\n1,2\n3,4\n", '[data.levels]\nid = ["1"]', "'id' of .* holds '3'.*levels.*'1'"),
+        ("id,y,y\n1,2,3\n", "", "several columns named 'y'"),
+        ("id,y\n1,2,3\n", "", "is not a table"),
+        ("", "", "is not a table"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(tmp_path, table, data, message):
+    spec = read_spec(with_table(tmp_path, table, data))
+    with pytest.raises(DataError, match=message):
+        spec.data.load()
+
+
+def test_an_unknown_kind_of_file_is_refused(tmp_path):
+    spec = read_spec(with_table(tmp_path, "id,y\n1,2\n", name="table.xlsx"))
+    with pytest.raises(DataError, match=r"must end in .csv or .tsv"):
+        spec.data.load()
+
+
+def test_a_table_need_not_be_utf8_to_be_refused_politely(tmp_path):
+    path = with_table(tmp_path, "")
+    (tmp_path / "table.csv").write_bytes(b"id,y\n\xe9,2\n")
+    with pytest.raises(BayesLMMError, match="not text in UTF-8"):
+        read_spec(path).data.load()
+
+
+@pytest.mark.parametrize("path", find_specs(MODELS), ids=lambda path: path.stem)
+def test_a_shipped_study_reads_and_carries_its_birth_certificate(path):
+    spec = read_spec(path)
+    assert len(spec.data.load()) == spec.reference.n_obs
+    assert spec.title
+    assert spec.source
+    assert set(spec.reference.fixed_effects) == set(spec.reference.std_errors)
+    assert spec.reference.standard_deviations["sigma"] > 0
+
+
+def test_the_studies_are_shipped():
+    names = {path.stem for path in find_specs(MODELS)}
+    assert {"sleepstudy", "penicillin", "pastes", "mathachieve", "exam", "machines"} <= names
+    for path in find_specs(MODELS):
+        assert tomllib.loads(path.read_text())["sampler"]["random_seed"] > 0
