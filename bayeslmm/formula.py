@@ -1,8 +1,51 @@
-"""lme4-style formulas as values: text in, a frozen `MixedFormula` out; no data involved."""
+"""lme4-style formulas as values: text in, a frozen `MixedFormula` out; no data involved.
+
+The fixed part is formulaic's language. What formulaic lacks, the bars, is read here:
+
+=================  =============================================================================
+``(1 | g)``        an intercept that varies over the levels of `g`
+``(x | g)``        intercept and slope, correlated; the intercept is implicit, as in lme4
+``(0 + x | g)``    a slope alone
+``(x || g)``       every column with a variance of its own and no correlation
+``(f | g)``        a categorical `f`: intercept and treatment contrasts, correlated
+``(0 + f | g)``    one column for each category
+``(1 | a/b)``      nested: ``(1 | a) + (1 | a:b)``
+``(1 | a:b)``      the combinations of `a` and `b`
+=================  =============================================================================
+
+``(f || g)`` with a categorical `f` has uncorrelated columns here. lme4 (Bates et al., 2015) splits
+``||`` by terms of the formula, not by columns, so there the columns of one categorical stay
+correlated.
+
+References
+----------
+Bates, D., Maechler, M., Bolker, B. & Walker, S. (2015). Fitting linear mixed-effects models using
+lme4. Journal of Statistical Software 67(1). https://doi.org/10.18637/jss.v067.i01
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bayeslmm.errors import FormulaError
+from bayeslmm.expressions import Expression
+from bayeslmm.grammar import (
+    Bars,
+    Node,
+    Number,
+    Offset,
+    Product,
+    Sum,
+    Variable,
+    parse_side,
+    walk,
+)
+from bayeslmm.terms import expand
+from bayeslmm.tokens import quote, tokenize
+
+if TYPE_CHECKING:
+    from bayeslmm.tokens import Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +75,10 @@ class RandomTerm:
         """Name of the grouping factor, e.g. ``"Subject"`` or ``"a:b"``."""
         return ":".join(self.variables)
 
+    def __str__(self) -> str:
+        bars = "|" if self.correlated else "||"
+        return f"({self.columns} {bars} {':'.join(map(quote, self.variables))})"
+
 
 @dataclass(frozen=True, slots=True)
 class MixedFormula:
@@ -56,3 +103,185 @@ class MixedFormula:
     offsets: tuple[str, ...]
     random: tuple[RandomTerm, ...]
     text: str = field(default="", compare=False, repr=False)
+
+    def __str__(self) -> str:
+        offsets = [f"offset({inside})" for inside in self.offsets]
+        right = " + ".join([self.fixed, *offsets, *map(str, self.random)])
+        return f"{self.response} ~ {right}"
+
+
+def parse_formula(text: str) -> MixedFormula:
+    """Read an lme4-style formula.
+
+    Parameters
+    ----------
+    text : str
+        For example ``"Reaction ~ Days + (Days | Subject)"``. Left of ``~`` a column or a call such
+        as ``log(y)``; right of it the fixed part, ``offset()`` and terms in bars.
+
+    Returns
+    -------
+    MixedFormula
+        ``str()`` of it is the canonical formula; parsing that gives an equal value.
+
+    Raises
+    ------
+    FormulaError
+        With a caret under the culprit, if the text is not a formula.
+
+    References
+    ----------
+    Bates et al. (2015), section 2. https://doi.org/10.18637/jss.v067.i01
+
+    Examples
+    --------
+    >>> print(parse_formula("Reaction ~ Days + (Days | Subject)"))
+    Reaction ~ 1 + Days + (1 + Days | Subject)
+    >>> [term.factor for term in parse_formula("y ~ x + (1 | a/b)").random]
+    ['a', 'a:b']
+    """
+    if not isinstance(text, str):
+        raise FormulaError(f"A formula is text, not {type(text).__name__}.")
+    if not text.strip():
+        raise FormulaError("The formula is empty; write for example 'y ~ x + (1 | g)'.")
+    try:
+        return _parse(text)
+    except RecursionError:
+        raise FormulaError("The formula is nested too deeply to read.", text) from None
+
+
+def _parse(text: str) -> MixedFormula:
+    left, right = _sides(tokenize(text), text)
+    fixed: list[tuple[str, Node]] = []
+    offsets: list[str] = []
+    random: list[RandomTerm] = []
+    for sign, part in _flatten(parse_side(right, text), text):
+        if isinstance(part, Bars):
+            random.extend(_random_terms(part, text))
+        elif isinstance(part, Offset):
+            offsets.append(part.inside.text)
+        else:
+            fixed.append((sign, part))
+    span = (right[0].span[0], right[-1].span[1])
+    return MixedFormula(
+        response=_response(left, text),
+        fixed=_canonical(Sum(tuple(fixed) or (("+", Number(1, span)),), span), text),
+        offsets=tuple(offsets),
+        random=tuple(random),
+        text=text,
+    )
+
+
+def _sides(tokens: list[Token], text: str) -> tuple[list[Token], list[Token]]:
+    tildes = [i for i, token in enumerate(tokens) if token.is_operator("~")]
+    if not tildes:
+        raise FormulaError("No '~' between response and predictors, as in 'y ~ x'.", text)
+    if len(tildes) > 1:
+        raise FormulaError("A formula has one '~'.", text, tokens[tildes[1]].span)
+    left, right = tokens[: tildes[0]], tokens[tildes[0] + 1 :]
+    span = tokens[tildes[0]].span
+    if not left:
+        raise FormulaError("No response stands before the '~'.", text, span)
+    if not right:
+        raise FormulaError("Nothing stands after the '~'; write 1 for an intercept.", text, span)
+    return left, right
+
+
+def _response(tokens: list[Token], text: str) -> str:
+    if tokens[0].value == "cbind":
+        raise FormulaError("Two responses: a model has one.", text, tokens[0].span)
+    side = parse_side(tokens, text)
+    match side.parts:
+        case (("+", Variable() | Expression() as response),):
+            return response.text
+        case _ if any(isinstance(node, (Bars, Offset)) for node in walk(side)):
+            message = "Random effects and offsets stand right of the '~'."
+        case _ if len({v for n in walk(side) if isinstance(n, Variable) for v in n.variables}) > 1:
+            message = "Two responses: a model has one. For a computed response write I(a + b) ~ ..."
+        case _:
+            message = "The response is a column or a call, as in log(y) or I(y / 100)."
+    raise FormulaError(message, text, side.span)
+
+
+def _flatten(side: Sum, text: str) -> list[tuple[str, Node]]:
+    """List the parts of a sum and of the sums in parentheses that it adds."""
+    parts: list[tuple[str, Node]] = []
+    for sign, part in side.parts:
+        special = [node for node in walk(part) if isinstance(node, (Bars, Offset))]
+        if sign == "+" and isinstance(part, Sum):
+            parts.extend(_flatten(part, text))
+        elif not special:
+            parts.append((sign, part))
+        elif sign == "-":
+            what = "A random-effects term" if isinstance(special[0], Bars) else "An offset"
+            raise FormulaError(f"{what} cannot be taken away: leave it out.", text, part.span)
+        elif isinstance(part, (Bars, Offset)):
+            parts.append((sign, part))
+        else:
+            what = "A random-effects term" if isinstance(special[0], Bars) else "An offset"
+            raise FormulaError(f"{what} can only be added, not multiplied.", text, special[0].span)
+    return parts
+
+
+def _random_terms(bars: Bars, text: str) -> list[RandomTerm]:
+    for node in walk(bars.columns):
+        if isinstance(node, (Bars, Offset)):
+            what = "random-effects term" if isinstance(node, Bars) else "offset"
+            raise FormulaError(f"There is no {what} inside bars.", text, node.span)
+    flat = Sum(tuple(_flatten(bars.columns, text)), bars.columns.span)
+    columns = _canonical(flat, text)
+    if columns == "0":
+        raise FormulaError(
+            "No column is left to vary: the intercept is taken away and nothing added.",
+            text,
+            bars.columns.span,
+        )
+    terms = [
+        RandomTerm(columns, variables, bars.correlated, bars.span)
+        for variables in _factors(bars.group, text)
+    ]
+    for term in terms:
+        if len(set(term.variables)) < len(term.variables):
+            raise FormulaError(
+                f"The grouping factor {term.factor!r} names a column twice.",
+                text,
+                bars.group.span,
+            )
+    return terms
+
+
+def _factors(group: Node, text: str) -> list[tuple[str, ...]]:
+    """Expand what stands right of a bar into grouping factors, nesting included."""
+    match group:
+        case Variable():
+            return [(group.name,)]
+        case Product(operator=":"):
+            left, right = _factors(group.left, text), _factors(group.right, text)
+            if len(left) == len(right) == 1:
+                return [(*left[0], *right[0])]
+            message = "Nesting inside ':' is ambiguous: write one term for each grouping factor."
+        case Product(operator="/"):
+            outer = _factors(group.left, text)
+            inner = _factors(group.right, text)
+            return [*outer, *((*outer[-1], *variables) for variables in inner)]
+        case Sum(parts=(("+", only),)):
+            return _factors(only, text)
+        case Sum():
+            message = "One grouping factor to a term: write (1 | a) + (1 | b), or (1 | a:b)."
+        case Product(operator="*"):
+            message = "Write (1 | a) + (1 | b) + (1 | a:b) for both factors and their combinations."
+        case Expression():
+            message = "A grouping factor is a column, not a call: make the column first."
+        case Number():
+            message = "A grouping factor is a column of the table, not a number."
+        case _:
+            message = "A grouping factor is a column, a:b, or nested a/b."
+    raise FormulaError(message, text, group.span)
+
+
+def _canonical(side: Sum, text: str) -> str:
+    intercept, terms = expand(side, text)
+    written = [":".join(atom.text for atom in term) for term in terms]
+    if intercept or written:
+        return " + ".join(["1" if intercept else "0", *written])
+    return "0"

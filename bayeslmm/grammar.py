@@ -1,0 +1,339 @@
+"""The grammar of formulas: tokens into a tree, with R's precedences.
+
+The tree exists to find the bars, to point at mistakes, and to be multiplied out (`terms`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bayeslmm.errors import FormulaError
+from bayeslmm.expressions import STRUCTURES, Expression, read_expression
+from bayeslmm.tokens import Token, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """``0`` or ``1``: the intercept's switch."""
+
+    value: int
+    span: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A column of the table."""
+
+    name: str
+    span: tuple[int, int]
+
+    @property
+    def text(self) -> str:
+        """The name as a formula spells it."""
+        return quote(self.name)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The columns read: this one."""
+        return (self.name,)
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """``offset(...)``: what is inside."""
+
+    inside: Variable | Expression
+    span: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Two parts joined by ``*``, ``:``, ``/`` or ``**``."""
+
+    operator: str
+    left: Node
+    right: Node
+    span: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Parts that are added or taken away."""
+
+    parts: tuple[tuple[str, Node], ...]
+    span: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """``(columns | group)``, or ``||`` where `correlated` is False."""
+
+    columns: Sum
+    group: Node
+    correlated: bool
+    span: tuple[int, int]
+
+
+type Atom = Variable | Expression
+type Node = Number | Variable | Expression | Offset | Product | Sum | Bars
+
+
+def parse_side(tokens: Sequence[Token], text: str) -> Sum:
+    """Read one side of a formula.
+
+    Parameters
+    ----------
+    tokens : sequence of Token
+        All tokens of that side.
+    text : str
+        The whole formula, for messages.
+
+    Returns
+    -------
+    Sum
+
+    Raises
+    ------
+    FormulaError
+        At the first token that does not fit.
+    """
+    parser = _Parser(tokens, text)
+    side = parser.sum()
+    if not parser.done:
+        raise parser.unexpected()
+    return side
+
+
+class _Parser:
+    """Recursive descent, one method for each of R's precedences, loosest first."""
+
+    def __init__(self, tokens: Sequence[Token], text: str) -> None:
+        self.tokens = tokens
+        self.text = text
+        self.position = 0
+
+    @property
+    def done(self) -> bool:
+        return self.position >= len(self.tokens)
+
+    def at(self, *symbols: str) -> bool:
+        return not self.done and self.tokens[self.position].is_operator(*symbols)
+
+    def take(self) -> Token:
+        token = self.tokens[self.position]
+        self.position += 1
+        return token
+
+    def sum(self) -> Sum:
+        start = self.position
+        parts: list[tuple[str, Node]] = []
+        while not parts or self.at("+", "-"):
+            sign = "+"
+            while self.at("+", "-"):  # `x + -1` is R's way to write `x - 1`
+                sign = sign if self.take().value == "+" else {"+": "-", "-": "+"}[sign]
+            parts.append((sign, self.product()))
+        return Sum(tuple(parts), self._span_from(start))
+
+    def product(self) -> Node:
+        return self._left_to_right({"*": "*", "/": "/"}, self.nested)
+
+    def nested(self) -> Node:
+        return self._left_to_right({"%in%": ":"}, self.interaction)
+
+    def interaction(self) -> Node:
+        return self._left_to_right({":": ":"}, self.power)
+
+    def _left_to_right(self, operators: dict[str, str], operand: Callable[[], Node]) -> Node:
+        start = self.position
+        node = operand()
+        while self.at(*operators):
+            operator = operators[self.take().value]
+            node = Product(operator, node, operand(), self._span_from(start))
+        return node
+
+    def power(self) -> Node:
+        start = self.position
+        base = self.atom()
+        if not self.at("^", "**"):
+            return base
+        self.take()
+        if self.done or not self.tokens[self.position].value.isdigit():
+            raise self._error_here(
+                "A power of terms needs a whole number, as in (a + b)^2; for a power of a column "
+                "write I(x^2)."
+            )
+        exponent = self.take()
+        value = min(int(exponent.value[:6]), 10**6)
+        if value < 1:
+            raise FormulaError("A power of terms is 1 or more.", self.text, exponent.span)
+        return Product("**", base, Number(value, exponent.span), self._span_from(start))
+
+    def atom(self) -> Node:
+        if self.done:
+            raise self._ended()
+        token = self.tokens[self.position]
+        if token.is_operator("("):
+            return self.parenthesis()
+        if token.kind == "number":
+            return self._number()
+        if token.kind == "name":
+            follower = self.tokens[self.position + 1 : self.position + 2]
+            if follower and follower[0].is_operator("("):
+                return self.call()
+            self.take()
+            return Variable(token.value, token.span)
+        raise self.unexpected()
+
+    def _number(self) -> Number:
+        token = self.take()
+        if token.value not in {"0", "1"}:
+            raise FormulaError(
+                "Only 0 and 1 may stand alone: they switch the intercept. A constant multiple or "
+                "shift is written with I(), as in I(2 * x); a known part with offset().",
+                self.text,
+                token.span,
+            )
+        return Number(int(token.value), token.span)
+
+    def parenthesis(self) -> Node:
+        start = self.position
+        self.take()
+        if self.at(")"):
+            self.take()
+            raise FormulaError("Empty parentheses.", self.text, self._span_from(start))
+        if self.at("|", "||"):
+            raise self._error_here(
+                "Nothing stands before the bar; write (1 | g) for a random intercept."
+            )
+        inside = self.sum()
+        if not self.at("|", "||"):
+            self._expect_closing()
+            return inside
+        correlated = self.take().value == "|"
+        if self.at(")"):
+            raise self._error_here("Nothing stands after the bar: name the grouping factor.")
+        group = self.sum()
+        if self.at("|", "||"):
+            raise self._error_here(
+                "A second bar: a random-effects term has one, as in (1 + x | g)."
+            )
+        self._expect_closing()
+        return Bars(inside, _unwrap(group), correlated, self._span_from(start))
+
+    def call(self) -> Node:
+        start = self.position
+        depth = 0
+        while True:
+            token = self.take()
+            depth += token.is_operator("(", "[", "{") - token.is_operator(")", "]", "}")
+            if depth == 0 and self.position > start + 1:
+                break
+        tokens = self.tokens[start : self.position]
+        span = self._span_from(start)
+        name = tokens[0].value
+        if len(tokens) == 3:
+            raise FormulaError(f"Empty parentheses: {name}() of what?", self.text, span)
+        if any(token.is_operator("|", "||") for token in tokens):
+            raise self._structure(name, tokens, span)
+        if name == "offset" and not tokens[0].quoted:
+            inside = _unwrap(parse_side(tokens[2:-1], self.text)) if len(tokens) == 4 else None
+            if isinstance(inside, Variable):
+                return Offset(inside, span)
+            return Offset(self._offset_expression(tokens), span)
+        return read_expression(tokens, self.text)
+
+    def _offset_expression(self, tokens: Sequence[Token]) -> Expression:
+        inner = tokens[2:-1]
+        is_one_call = (
+            inner[0].kind == "name" and inner[1].is_operator("(") and _closes_last(inner[1:])
+        )
+        if is_one_call:
+            return read_expression(inner, self.text)
+        # Arithmetic: I() around it makes it a call, without a change of meaning.
+        return read_expression(
+            [Token("name", "I", tokens[0].span), tokens[1], *inner, tokens[-1]], self.text
+        )
+
+    def _structure(self, name: str, tokens: Sequence[Token], span: tuple[int, int]) -> FormulaError:
+        if name in STRUCTURES:
+            message = (
+                f"The covariance structure {name}() is not supported: a term's G is unstructured "
+                "with (x | g) and diagonal with (x || g)."
+            )
+            return FormulaError(message, self.text, tokens[0].span)
+        return FormulaError(
+            f"A bar inside {name}(): random-effects terms stand on their own, as in (1 + x | g).",
+            self.text,
+            span,
+        )
+
+    def _expect_closing(self) -> None:
+        if not self.at(")"):
+            raise self.unexpected()
+        self.take()
+
+    def _span_from(self, start: int) -> tuple[int, int]:
+        return (self.tokens[start].span[0], self.tokens[self.position - 1].span[1])
+
+    def _error_here(self, message: str) -> FormulaError:
+        token = self.tokens[min(self.position, len(self.tokens) - 1)]
+        return FormulaError(message, self.text, token.span)
+
+    def _ended(self) -> FormulaError:
+        end = self.tokens[-1].span[1] if self.tokens else len(self.text)
+        return FormulaError("The formula stops where a term is due.", self.text, (end, end + 1))
+
+    def unexpected(self) -> FormulaError:
+        if self.done:
+            return self._ended()
+        token = self.tokens[self.position]
+        hints = {
+            "|": "A random-effects term needs parentheses, as in (1 + x | g).",
+            "||": "A random-effects term needs parentheses, as in (1 + x || g).",
+            ".": "'.' (all other columns) is not supported: name the columns.",
+            "[": "Indexing is not supported: make the column first.",
+            ")": "A term is due before this parenthesis.",
+        }
+        comparisons = dict.fromkeys(
+            ("<", ">", "<=", ">=", "==", "!="), "Comparisons go inside I(), as in I(x > 3)."
+        )
+        default = f"{token.value!r} cannot stand here."
+        message = (hints | comparisons).get(token.value, default)
+        return FormulaError(default if token.kind != "operator" else message, self.text, token.span)
+
+
+def _closes_last(tokens: Sequence[Token]) -> bool:
+    depth = 0
+    for i, token in enumerate(tokens):
+        depth += token.is_operator("(") - token.is_operator(")")
+        if depth == 0:
+            return i == len(tokens) - 1
+    return False
+
+
+def _unwrap(node: Node) -> Node:
+    """Take away parentheses around a single part."""
+    while isinstance(node, Sum) and len(node.parts) == 1 and node.parts[0][0] == "+":
+        node = node.parts[0][1]
+    return node
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Visit a node and everything below it."""
+    yield node
+    match node:
+        case Product():
+            yield from walk(node.left)
+            yield from walk(node.right)
+        case Sum():
+            for _, part in node.parts:
+                yield from walk(part)
+        case Bars():
+            yield from walk(node.columns)
+            yield from walk(node.group)
+        case _:
+            return
