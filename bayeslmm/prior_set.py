@@ -1,0 +1,247 @@
+"""Every prior of one model as a frozen value: densities, description, JSON both ways."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import beta as beta_distribution
+
+from bayeslmm import names
+from bayeslmm.distributions import LKJ, Prior, lkj_log_density
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class FactorPriors:
+    """Priors of one grouping factor.
+
+    Attributes
+    ----------
+    name : str
+        The factor.
+    terms : tuple of str
+        Names of its random-effect columns.
+    blocks : tuple of tuple of int
+        Which columns are correlated with each other.
+    sd : tuple of Prior
+        One per column.
+    corr : Prior or None
+        LKJ prior of every block with two or more columns; None where there is none.
+    """
+
+    name: str
+    terms: tuple[str, ...]
+    blocks: tuple[tuple[int, ...], ...]
+    sd: tuple[Prior, ...]
+    corr: Prior | None
+
+    @property
+    def correlated_blocks(self) -> tuple[tuple[int, ...], ...]:
+        """Blocks with two or more columns."""
+        return tuple(block for block in self.blocks if len(block) > 1)
+
+
+@dataclass(frozen=True)
+class Priors:
+    """Every prior of a model.
+
+    Attributes
+    ----------
+    coef : tuple of str
+        Names of the fixed effects.
+    beta : tuple of Prior
+        One per fixed effect; the intercept's is set at `centers`.
+    centers : tuple of float
+        Mean of each fixed-effect column where the model has an intercept, else zeros: the
+        intercept's prior is a prior on ``beta[0] + sum(centers[k] * beta[k])``.
+    factors : tuple of FactorPriors
+        In the design's order.
+    sigma : Prior
+        Of the residual standard deviation.
+    origins : mapping of str to str
+        Parameter -> ``"default"`` or ``"user"``.
+    """
+
+    coef: tuple[str, ...]
+    beta: tuple[Prior, ...]
+    centers: tuple[float, ...]
+    factors: tuple[FactorPriors, ...]
+    sigma: Prior
+    origins: Mapping[str, str]
+
+    @property
+    def has_intercept(self) -> bool:
+        """Whether the first fixed effect is an intercept."""
+        return self.coef[:1] == (names.INTERCEPT,)
+
+    def centered_beta(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Move the intercept to the predictors' means: the parameters that the priors are on.
+
+        Parameters
+        ----------
+        beta : ndarray, shape (..., p)
+            Fixed effects on the original scale.
+
+        Returns
+        -------
+        ndarray, shape (..., p)
+            The same with ``beta[0] + sum(centers * beta)`` in the intercept's place.
+        """
+        if not self.has_intercept:
+            return beta
+        centered = beta.copy()
+        centered[..., 0] += beta @ np.asarray(self.centers)
+        return centered
+
+    def raw_beta(self, centered: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Undo `centered_beta`."""
+        if not self.has_intercept:
+            return centered
+        beta = centered.copy()
+        beta[..., 0] -= centered @ np.asarray(self.centers)
+        return beta
+
+    def log_densities(
+        self, posterior: Mapping[str, NDArray[np.float64]]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Evaluate the log prior density of draws, one variable per prior a user can set.
+
+        Densities are with respect to the named quantities (``beta``, standard deviations,
+        correlations, ``sigma``): offsets of a non-centered model and the random effects
+        themselves are not priors and take no part.
+
+        Parameters
+        ----------
+        posterior : mapping of str to ndarray
+            ``beta`` (..., p), ``sigma`` (...), ``sd_<factor>`` (..., q) and ``corr_<factor>``
+            (..., q, q).
+
+        Returns
+        -------
+        dict of str to ndarray, shape (...)
+            Log-densities by variable.
+        """
+        result: dict[str, NDArray[np.float64]] = {}
+        if self.coef:
+            centered = self.centered_beta(posterior[names.BETA])
+            result[names.BETA] = _sum_log_density(self.beta, centered)
+        for factor in self.factors:
+            sd = names.sd(factor.name)
+            result[sd] = _sum_log_density(factor.sd, posterior[sd])
+            if factor.corr is not None:
+                corr = posterior[names.corr(factor.name)]
+                eta = factor.corr.numbers[0]
+                parts = [
+                    lkj_log_density(corr[..., list(block), :][..., list(block)], eta)
+                    for block in factor.correlated_blocks
+                ]
+                result[names.corr(factor.name)] = np.sum(parts, axis=0)
+        result[names.SIGMA] = self.sigma.log_density(posterior[names.SIGMA])
+        return result
+
+    def entries(self) -> list[tuple[str, Prior]]:
+        """List (parameter, prior) in the order of a summary."""
+        listed = list(zip(self.coef, self.beta, strict=True))
+        for factor in self.factors:
+            sd = names.sd(factor.name)
+            listed += [
+                (f"{sd}[{term}]", prior)
+                for term, prior in zip(factor.terms, factor.sd, strict=True)
+            ]
+            if factor.corr is not None:
+                listed.append((names.corr(factor.name), factor.corr))
+        return [*listed, (names.SIGMA, self.sigma)]
+
+    def describe(self) -> pd.DataFrame:
+        """Tabulate the priors: distribution, 5/50/95 % quantiles, origin.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by parameter; ``q5``, ``q50``, ``q95`` are on the parameter's own scale
+            (for a correlation: of each single correlation).
+        """
+        rows = []
+        for parameter, prior in self.entries():
+            quantiles = self._quantiles(parameter, prior)
+            rows.append((parameter, str(prior), *quantiles, self.origins[parameter]))
+        columns = ["parameter", "distribution", "q5", "q50", "q95", "origin"]
+        return pd.DataFrame(rows, columns=columns).set_index("parameter")
+
+    def _quantiles(self, parameter: str, prior: Prior) -> NDArray[np.float64]:
+        levels = np.array([0.05, 0.5, 0.95])
+        if prior.family != LKJ:
+            return prior.quantile(levels)
+        factor = next(f for f in self.factors if names.corr(f.name) == parameter)
+        q = max(len(block) for block in factor.blocks)
+        # One correlation of an LKJ matrix is 2 Beta(a, a) - 1 with a = eta + (q - 2) / 2.
+        a = prior.numbers[0] + 0.5 * (q - 2)
+        return np.asarray(2 * beta_distribution(a, a).ppf(levels) - 1)
+
+    def to_json(self) -> str:
+        """Write the priors as JSON text that `from_json` reads back exactly."""
+        factors = [
+            {
+                "name": f.name,
+                "terms": f.terms,
+                "blocks": f.blocks,
+                "sd": [_as_json(prior) for prior in f.sd],
+                "corr": None if f.corr is None else _as_json(f.corr),
+            }
+            for f in self.factors
+        ]
+        content = {
+            "coef": self.coef,
+            "beta": [_as_json(prior) for prior in self.beta],
+            "centers": self.centers,
+            "factors": factors,
+            "sigma": _as_json(self.sigma),
+            "origins": dict(self.origins),
+        }
+        return json.dumps(content)
+
+    @classmethod
+    def from_json(cls, text: str) -> Priors:
+        """Read what `to_json` wrote."""
+        content = json.loads(text)
+        factors = tuple(
+            FactorPriors(
+                f["name"],
+                tuple(f["terms"]),
+                tuple(tuple(block) for block in f["blocks"]),
+                tuple(_from_json(prior) for prior in f["sd"]),
+                None if f["corr"] is None else _from_json(f["corr"]),
+            )
+            for f in content["factors"]
+        )
+        return cls(
+            tuple(content["coef"]),
+            tuple(_from_json(prior) for prior in content["beta"]),
+            tuple(content["centers"]),
+            factors,
+            _from_json(content["sigma"]),
+            content["origins"],
+        )
+
+
+def _sum_log_density(priors: tuple[Prior, ...], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    parts = [prior.log_density(x[..., k]) for k, prior in enumerate(priors)]
+    return np.sum(parts, axis=0)
+
+
+def _as_json(prior: Prior) -> dict[str, Any]:
+    # JSON has no infinity; text keeps it (and every digit) exactly.
+    return {"family": prior.family, "parameters": {k: repr(v) for k, v in prior.parameters}}
+
+
+def _from_json(content: Mapping[str, Any]) -> Prior:
+    parameters = {name: float(value) for name, value in content["parameters"].items()}
+    return Prior(content["family"], tuple(parameters.items()))

@@ -1,0 +1,177 @@
+"""The user's priors over the defaults: a mapping in, every prior of the model out.
+
+The intercept's prior is a statement about the response at the predictors' means; every other
+prior is a statement about the parameter of that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm import names
+from bayeslmm.distributions import LKJ, Prior
+from bayeslmm.errors import PriorError, nearest
+from bayeslmm.prior_defaults import default_priors
+from bayeslmm.prior_set import FactorPriors, Priors
+
+if TYPE_CHECKING:
+    from bayeslmm.design import Design
+
+__all__ = ["FactorPriors", "Prior", "PriorLike", "Priors", "resolve_priors"]
+
+PriorLike = str | Prior
+DEFAULT = "default"
+USER = "user"
+
+
+def resolve_priors(
+    design: Design, priors: Mapping[str, PriorLike] | Priors | None = None
+) -> Priors:
+    """Complete the user's priors by the defaults for this design.
+
+    Keys, from the least to the most specific (the most specific wins):
+
+    ==========================  =========================================================
+    ``"beta"``                  every fixed effect except the intercept
+    ``"Intercept"``             the intercept, at the predictors' means
+    ``"Days"``, ``"beta[Days]"``  one fixed effect
+    ``"sd"``                    every random-effect standard deviation
+    ``"sd_Subject"``            those of one factor
+    ``"sd_Subject[Days]"``      one of them
+    ``"corr"``                  every correlation matrix
+    ``"corr_Subject"``          those of one factor
+    ``"sigma"``                 the residual standard deviation
+    ==========================  =========================================================
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+    priors : mapping, Priors or None
+        Key -> text such as ``"Normal(0, 10)"`` or a `Prior`; only what is named changes.
+        A `Priors` is checked against the design and returned.
+
+    Returns
+    -------
+    Priors
+        Every prior of the model.
+
+    Raises
+    ------
+    PriorError
+        For unknown keys, unreadable priors and priors whose support does not suit the parameter.
+
+    Examples
+    --------
+    >>> from bayeslmm import build_design, load_dataset
+    >>> design = build_design("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy"))
+    >>> resolve_priors(design, {"sigma": "HalfCauchy(10)"}).sigma
+    Prior('HalfCauchy(beta=10)')
+    """
+    if isinstance(priors, Priors):
+        return _check_same_model(design, priors)
+    if priors is not None and not isinstance(priors, Mapping):
+        raise PriorError(
+            f"priors must be a mapping such as {{'sigma': 'HalfCauchy(10)'}}, "
+            f"not {type(priors).__name__}."
+        )
+    chosen = {key: _read(key, value) for key, value in (priors or {}).items()}
+    _check_keys(design, chosen)
+    defaults = default_priors(design)
+    origins: dict[str, str] = {}
+
+    def pick(parameter: str, keys: tuple[str, ...], default: Prior, lower: float) -> Prior:
+        key = next((k for k in keys if k in chosen), None)
+        origins[parameter] = DEFAULT if key is None else USER
+        return default if key is None else _check_support(key, chosen[key], lower)
+
+    beta = tuple(
+        pick(coef, _beta_keys(coef), default, -np.inf)
+        for coef, default in zip(design.coef, defaults.beta, strict=True)
+    )
+    factors = []
+    for factor, sds in zip(design.factors, defaults.sd, strict=True):
+        sd_key = names.sd(factor.name)
+        sd = tuple(
+            pick(f"{sd_key}[{term}]", (f"{sd_key}[{term}]", sd_key, "sd"), default, 0.0)
+            for term, default in zip(factor.terms, sds, strict=True)
+        )
+        corr = None
+        if any(len(block) > 1 for block in factor.blocks):
+            corr_key = names.corr(factor.name)
+            corr = pick(corr_key, (corr_key, "corr"), defaults.corr, -1.0)
+        factors.append(FactorPriors(factor.name, factor.terms, factor.blocks, sd, corr))
+    sigma = pick(names.SIGMA, (names.SIGMA,), defaults.sigma, 0.0)
+    return Priors(design.coef, beta, defaults.centers, tuple(factors), sigma, origins)
+
+
+def _beta_keys(coef: str) -> tuple[str, ...]:
+    exact = (f"{names.BETA}[{coef}]", coef)
+    return exact if coef == names.INTERCEPT else (*exact, names.BETA)
+
+
+def _valid_keys(design: Design) -> list[str]:
+    keys = [*design.coef, *(f"{names.BETA}[{coef}]" for coef in design.coef), names.BETA, "sd"]
+    for factor in design.factors:
+        sd = names.sd(factor.name)
+        keys += [sd, *(f"{sd}[{term}]" for term in factor.terms)]
+        if any(len(block) > 1 for block in factor.blocks):
+            keys += [names.corr(factor.name), "corr"]
+    return list(dict.fromkeys([*keys, names.SIGMA]))
+
+
+def _check_keys(design: Design, chosen: Mapping[str, Prior]) -> None:
+    valid = _valid_keys(design)
+    for key in chosen:
+        if key not in valid:
+            shown = ", ".join(repr(k) for k in valid if not k.startswith(f"{names.BETA}["))
+            raise PriorError(
+                f"There is no parameter {key!r} to set a prior on.{nearest(key, valid)} "
+                f"This model's keys are {shown}."
+            )
+
+
+def _read(key: Any, value: Any) -> Prior:
+    if not isinstance(key, str):
+        raise PriorError(f"Keys of priors are parameter names (text), not {key!r}.")
+    if isinstance(value, Prior):
+        return value
+    if not isinstance(value, str):
+        raise PriorError(
+            f"The prior of {key!r} must be text such as 'Normal(0, 10)' or a Prior, "
+            f"not {type(value).__name__}."
+        )
+    try:
+        return Prior.parse(value)
+    except PriorError as error:
+        raise PriorError(f"priors[{key!r}]: {error}") from None
+
+
+def _check_support(key: str, prior: Prior, lower: float) -> Prior:
+    """Refuse a prior whose support does not suit its parameter.
+
+    `lower` is the parameter's own bound: -inf for fixed effects, 0 for scales, -1 for
+    correlations.
+    """
+    if (prior.family == LKJ) != (lower == -1.0):
+        wanted = "LKJ, e.g. 'LKJ(2)'" if lower == -1.0 else "a distribution of numbers, not LKJ"
+        raise PriorError(f"priors[{key!r}] is {prior}; the prior of {key!r} must be {wanted}.")
+    if lower == 0.0 and prior.support[0] < 0:
+        low, high = prior.support
+        raise PriorError(
+            f"priors[{key!r}] is {prior}, whose support ({low:g}, {high:g}) includes negative "
+            f"values, but {key!r} is a standard deviation. Use a distribution of positive "
+            f"numbers, e.g. 'HalfNormal(1)', 'HalfStudentT(3, 1)' or 'Exponential(1)'."
+        )
+    return prior
+
+
+def _check_same_model(design: Design, priors: Priors) -> Priors:
+    ours = [(f.name, f.terms, f.blocks) for f in design.factors]
+    theirs = [(f.name, f.terms, f.blocks) for f in priors.factors]
+    if priors.coef != design.coef or ours != theirs:
+        raise PriorError("These priors were resolved for another model; resolve them again.")
+    return priors
