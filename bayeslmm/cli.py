@@ -1,0 +1,148 @@
+"""The command line: fit the studies that model files describe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+import bayeslmm
+from bayeslmm.cli_console import INTERRUPTED, plain_errors, print_frame, print_spec
+from bayeslmm.cli_results import results_folder, write_results
+from bayeslmm.errors import SpecError
+from bayeslmm.spec import find_specs, read_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+    import xarray as xr
+
+    from bayeslmm.spec import ModelSpec
+
+app = typer.Typer(
+    help="Bayesian linear mixed models from model files.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SpecPath = Annotated[Path, typer.Argument(help="A model file, such as models/sleepstudy.toml.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bayeslmm {bayeslmm.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("list")
+def list_(
+    models: Annotated[Path, typer.Option(help="Folder with model files.")] = Path("models"),
+) -> None:
+    """List the model files of a folder and the bundled tables."""
+    with plain_errors():
+        console = Console()
+        for path in find_specs(models):
+            try:
+                spec = read_spec(path)
+            except SpecError as error:
+                console.print(f"{path}: cannot be read ({error})", markup=False, highlight=False)
+                continue
+            console.print(f"{path}  {spec.title}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"    {spec.formula}", markup=False, highlight=False, soft_wrap=True)
+        print_frame(console, bayeslmm.list_datasets(), "Bundled tables (load_dataset)")
+
+
+@app.command()
+def fit(
+    spec: SpecPath,
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
+    draws: Annotated[int | None, typer.Option(help="Draws per chain.")] = None,
+    tune: Annotated[int | None, typer.Option(help="Tuning steps per chain.")] = None,
+    chains: Annotated[int | None, typer.Option(help="Number of chains.")] = None,
+    cores: Annotated[int | None, typer.Option(help="Chains that run at a time.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    target_accept: Annotated[
+        float | None, typer.Option(help="Acceptance rate that NUTS aims for.")
+    ] = None,
+    sampler: Annotated[str | None, typer.Option(help="nutpie or pymc.")] = None,
+    parametrization: Annotated[str | None, typer.Option(help="noncentered or centered.")] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")
+    ] = False,
+) -> None:
+    """Fit a model file and write OUT/NAME/: the draws, tables and pictures."""
+    given = {
+        "draws": draws,
+        "tune": tune,
+        "chains": chains,
+        "cores": cores,
+        "random_seed": seed,
+        "target_accept": target_accept,
+        "sampler": sampler,
+        "parametrization": parametrization,
+    }
+    with plain_errors():
+        study = read_spec(spec)
+        settings = {
+            **study.sampler,
+            **{name: value for name, value in given.items() if value is not None},
+        }
+        _fit(study, out, settings, Console(quiet=quiet))
+
+
+def _fit(spec: ModelSpec, out: Path, settings: dict[str, Any], console: Console) -> None:
+    data = spec.data.load()
+    design = bayeslmm.build_design(spec.formula, data, weights=spec.weights, missing=spec.missing)
+    priors = bayeslmm.resolve_priors(design, dict(spec.priors))
+    with results_folder(out, spec.name) as folder:
+        print_spec(console, spec, design)
+        print_frame(console, priors.describe(), "Priors")
+        idata = bayeslmm.fit_bayes(
+            spec.formula,
+            data,
+            priors=dict(spec.priors),
+            weights=spec.weights,
+            missing=spec.missing,
+            progressbar=not console.quiet,
+            **settings,
+        )
+        console.print(str(bayeslmm.summary(idata)), markup=False, highlight=False, soft_wrap=True)
+        files = write_results(folder, idata, _tables(idata), _pictures())
+    names = ", ".join(file.name for file in files)
+    console.print(
+        f"Wrote {out / spec.name}: {names}", markup=False, highlight=False, soft_wrap=True
+    )
+
+
+def _tables(idata: xr.DataTree) -> dict[str, pd.DataFrame]:
+    return {
+        "fixed_effects": bayeslmm.fixed_effects(idata),
+        "variance_components": bayeslmm.variance_components(idata),
+        "random_effects": bayeslmm.random_effects(idata),
+    }
+
+
+def _pictures() -> dict[str, Callable[[xr.DataTree], Any]]:
+    return {"caterpillar": bayeslmm.plot_caterpillar, "levels": bayeslmm.plot_levels}

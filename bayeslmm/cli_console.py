@@ -1,0 +1,98 @@
+"""What the command line prints: models, tables, warnings and errors."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bayeslmm.errors import BayesLMMError, BayesLMMWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pandas as pd
+
+    from bayeslmm.design import Design
+    from bayeslmm.spec import ModelSpec
+
+USER_ERROR = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Print the package's errors and warnings as sentences, and end with a fitting exit code.
+
+    Exit codes: 2 for what the user can mend, 130 after Ctrl-C. Anything else is a mistake of this
+    package and keeps its traceback.
+    """
+    console = Console(stderr=True)
+    with warnings.catch_warnings():
+        warnings.showwarning = _shown_on(console)
+        try:
+            yield
+        except BayesLMMError as error:
+            console.print(Text("Error: ", style="bold red") + Text(str(error)), soft_wrap=True)
+            raise typer.Exit(USER_ERROR) from error
+        except KeyboardInterrupt as interrupt:
+            console.print("Interrupted: nothing was written.")
+            raise typer.Exit(INTERRUPTED) from interrupt
+
+
+def _shown_on(console: Console) -> Any:
+    usual = warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, BayesLMMWarning):
+            console.print(Text("Warning: ", style="yellow") + Text(str(message)), soft_wrap=True)
+        else:
+            usual(message, category, *where, **more)
+
+    return show
+
+
+def print_spec(console: Console, spec: ModelSpec, design: Design) -> None:
+    """Print what a study fits: its model and the sizes of its data."""
+    console.print(Text(spec.title or spec.name, style="bold"))
+    if spec.source:
+        console.print(Text(spec.source, style="dim"))
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim")
+    facts.add_column()
+    facts.add_row("Model", Text(spec.formula))
+    facts.add_row("Data", Text(f"{spec.data.describe()}, {len(design.y)} rows used"))
+    facts.add_row("Fixed effects", Text(", ".join(design.coef) or "none"))
+    for factor in design.factors:
+        blocks = (" + ".join(factor.terms[i] for i in block) for block in factor.blocks)
+        effects = "; ".join(blocks)
+        facts.add_row(
+            "Random effects",
+            Text(f"{factor.name}: {len(factor.levels)} levels, each with {effects}"),
+        )
+    console.print(facts)
+
+
+def print_frame(console: Console, frame: pd.DataFrame, title: str) -> None:
+    """Print a table with four significant digits."""
+    names = [name for name in frame.index.names if name is not None]
+    frame = frame.reset_index() if names else frame
+    shown = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    numeric = {column for column in frame if frame[column].dtype.kind in "fiu"}
+    for column in frame:
+        shown.add_column(str(column), justify="right" if column in numeric else "left")
+    for row in frame.itertuples(index=False):
+        shown.add_row(*_cells(row))
+    console.print(shown)
+
+
+def _cells(row: Iterable[Any]) -> Iterator[Text]:
+    for value in row:
+        # Text, so that brackets as in Sector[T.Public] are not read as markup.
+        yield Text(f"{value:.4g}" if isinstance(value, float) else str(value))

@@ -1,0 +1,218 @@
+"""The command line with stand-ins for the fit: what it prints, writes, refuses and survives."""
+
+import warnings
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+import bayeslmm
+from bayeslmm.cli import app
+from bayeslmm.errors import FormulaError, SamplingWarning
+
+SPEC = """\
+title = "Rails [a test]"
+formula = "travel ~ 1 + (1 | Rail)"
+data = { bundled = "rail" }
+priors = { sigma = "HalfNormal(10)" }
+sampler = { draws = 300, chains = 2 }
+"""
+
+
+def table(name):
+    return pd.DataFrame({"mean": [66.54321, 0.5]}, index=pd.Index(["a[T.b]", "c"], name=name))
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Replace everything that fits, and record how `fit_bayes` was called."""
+    seen = []
+
+    def fit_bayes(formula, data, **settings):
+        seen.append((formula, data, settings))
+        return xr.DataTree.from_dict({"posterior": xr.Dataset({"sigma": ("draw", [1.0, 2.0])})})
+
+    factor = SimpleNamespace(name="Rail", levels=["1", "2"], terms=("Intercept",), blocks=((0,),))
+    design = SimpleNamespace(y=[1.0] * 18, coef=("Intercept", "x[T.b]"), factors=(factor,))
+    priors = SimpleNamespace(describe=lambda: table("parameter"))
+    stand_ins = {
+        "build_design": lambda *args, **kwargs: design,
+        "resolve_priors": lambda design, chosen: priors,
+        "fit_bayes": fit_bayes,
+        "summary": lambda idata: "THE SUMMARY",
+        "fixed_effects": lambda idata: table("coef"),
+        "variance_components": lambda idata: table("factor"),
+        "random_effects": lambda idata: table("level"),
+        "plot_caterpillar": lambda idata: plt.figure(),
+        "plot_levels": lambda idata: plt.figure(),
+    }
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setattr(bayeslmm, name, stand_in, raising=False)
+    return seen
+
+
+@pytest.fixture
+def spec(tmp_path):
+    path = tmp_path / "rails.toml"
+    path.write_text(SPEC)
+    return path
+
+
+def run(*args):
+    return CliRunner(env={"COLUMNS": "100"}).invoke(app, [str(arg) for arg in args])
+
+
+def fit(spec, *args):
+    return run("fit", spec, "--out", spec.parent / "results", *args)
+
+
+def hidden(spec):
+    return [path.name for path in (spec.parent / "results").glob(".*")]
+
+
+def test_a_fit_prints_what_it_does_and_writes_everything(spec, calls):
+    result = fit(spec)
+    assert result.exit_code == 0, result.output
+    for text in ("Rails [a test]", "travel ~ 1 + (1 | Rail)", "18 rows", "Rail: 2 levels"):
+        assert text in result.stdout
+    for text in ("Priors", "a[T.b]", "66.54", "x[T.b]", "THE SUMMARY", "posterior.nc"):
+        assert text in result.stdout
+    folder = spec.parent / "results" / "rails"
+    assert {path.name for path in folder.iterdir()} == {
+        "posterior.nc",
+        "fixed_effects.csv",
+        "variance_components.csv",
+        "random_effects.csv",
+        "caterpillar.png",
+        "levels.png",
+    }
+    assert pd.read_csv(folder / "fixed_effects.csv", index_col="coef")["mean"].iloc[0] == 66.54321
+    assert xr.open_datatree(folder / "posterior.nc").load()["posterior/sigma"].sum() == 3
+    assert (folder / "levels.png").read_bytes().startswith(b"\x89PNG")
+    assert hidden(spec) == []
+
+
+def test_options_win_over_the_file_and_the_file_over_the_defaults(spec, calls):
+    fit(spec, "--draws", 50, "--seed", 7, "--target-accept", 0.9, "--sampler", "pymc", "--quiet")
+    ((formula, data, settings),) = calls
+    assert formula == "travel ~ 1 + (1 | Rail)"
+    assert len(data) == 18
+    assert settings == {
+        "draws": 50,
+        "chains": 2,
+        "random_seed": 7,
+        "target_accept": 0.9,
+        "sampler": "pymc",
+        "priors": {"sigma": "HalfNormal(10)"},
+        "weights": None,
+        "missing": "drop",
+        "progressbar": False,
+    }
+
+
+def test_quiet_prints_nothing(spec, calls):
+    assert fit(spec, "--quiet").output == ""
+
+
+def test_a_result_is_replaced_only_by_a_finished_one(spec, calls, monkeypatch):
+    fit(spec)
+    old = spec.parent / "results" / "rails" / "fixed_effects.csv"
+    old.write_text("old")
+
+    def broken(idata):
+        raise RuntimeError("out of ink")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bayeslmm, "plot_levels", broken)
+        assert isinstance(fit(spec).exception, RuntimeError)
+    assert old.read_text() == "old"
+    assert hidden(spec) == []
+    fit(spec)
+    assert old.read_text() != "old"
+    assert hidden(spec) == []
+
+
+def test_an_interrupted_fit_writes_nothing_and_exits_130(spec, calls, monkeypatch):
+    def interrupted(*args, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bayeslmm, "fit_bayes", interrupted)
+    result = fit(spec)
+    assert result.exit_code == 130
+    assert "Interrupted" in result.stderr
+    assert list((spec.parent / "results").iterdir()) == []
+
+
+def test_errors_are_sentences_on_stderr_with_exit_code_2(spec, calls, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise FormulaError("There is no column 'x[1]'.", "travel ~ x[1]", (9, 13))
+
+    monkeypatch.setattr(bayeslmm, "build_design", refuse)
+    result = fit(spec)
+    assert result.exit_code == 2
+    assert "Error: There is no column 'x[1]'." in result.stderr
+    assert "    travel ~ x[1]\n             ^^^^" in result.stderr
+    assert "Traceback" not in result.output
+    assert not (spec.parent / "results").exists()
+
+
+def test_warnings_of_the_package_are_sentences(spec, calls, monkeypatch):
+    usual = bayeslmm.fit_bayes
+
+    def warn(*args, **settings):
+        warnings.warn("R-hat is 1.2; draw more.", SamplingWarning, stacklevel=2)
+        return usual(*args, **settings)
+
+    monkeypatch.setattr(bayeslmm, "fit_bayes", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # as outside of the tests
+        result = fit(spec)
+    assert result.exit_code == 0
+    assert "Warning: R-hat is 1.2; draw more." in result.stderr
+    assert "SamplingWarning" not in result.stderr
+
+
+def test_an_unwritable_place_is_refused_before_sampling(spec, calls):
+    (spec.parent / "results").write_text("a file, not a folder")
+    result = fit(spec)
+    assert result.exit_code == 2
+    assert "cannot be written" in result.stderr
+    assert "--out" in result.stderr
+    assert calls == []
+
+
+def test_a_folder_that_is_no_result_is_never_replaced(spec, calls):
+    precious = spec.parent / "results" / "rails" / "thesis.tex"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("years of work")
+    result = fit(spec)
+    assert result.exit_code == 2
+    assert "is not a results folder" in result.stderr
+    assert calls == []
+    assert precious.read_text() == "years of work"
+
+
+def test_a_missing_file_exits_with_2(tmp_path, calls):
+    result = run("fit", tmp_path / "nothing.toml")
+    assert result.exit_code == 2
+    assert "There is no model file" in result.stderr
+
+
+def test_list_shows_model_files_and_tables_and_survives_a_broken_file(spec):
+    (spec.parent / "broken.toml").write_text("title = ")
+    result = run("list", "--models", spec.parent)
+    assert result.exit_code == 0, result.output
+    assert "Rails [a test]" in result.stdout
+    assert "broken.toml: cannot be read" in result.stdout
+    assert "sleepstudy" in result.stdout
+
+
+def test_the_version_is_printed():
+    assert run("--version").stdout.strip() == f"bayeslmm {bayeslmm.__version__}"
+
+
+def test_without_arguments_help_is_shown():
+    assert "fit" in run().output

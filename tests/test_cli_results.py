@@ -1,0 +1,105 @@
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from bayeslmm.cli_results import results_folder
+from bayeslmm.errors import SpecError
+
+
+def write(out, text, name="rail"):
+    with results_folder(out, name) as folder:
+        (folder / "posterior.nc").write_text(text)
+
+
+def fail_halfway(out):
+    with results_folder(out, "rail") as folder:
+        (folder / "posterior.nc").write_text("half")
+        (folder / "missing" / "file").write_text("the other half")
+
+
+def test_a_folder_appears_only_at_the_end(tmp_path):
+    with results_folder(tmp_path, "rail") as folder:
+        assert folder.parent == tmp_path
+        assert not (tmp_path / "rail").exists()
+        (folder / "posterior.nc").write_text("draws")
+    assert (tmp_path / "rail" / "posterior.nc").read_text() == "draws"
+    assert [path.name for path in tmp_path.iterdir()] == ["rail"]
+
+
+def test_a_new_result_replaces_the_old_one_whole(tmp_path):
+    write(tmp_path, "old")
+    (tmp_path / "rail" / "extra.csv").write_text("of the old one")
+    write(tmp_path, "new")
+    assert [path.name for path in (tmp_path / "rail").iterdir()] == ["posterior.nc"]
+    assert (tmp_path / "rail" / "posterior.nc").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["rail"]
+
+
+def test_a_failure_leaves_the_old_result_and_no_rubbish(tmp_path):
+    write(tmp_path, "old")
+    with pytest.raises(FileNotFoundError):
+        fail_halfway(tmp_path)
+    assert (tmp_path / "rail" / "posterior.nc").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["rail"]
+
+
+def test_a_killed_process_leaves_nothing_that_looks_finished(tmp_path):
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "from bayeslmm.cli_results import results_folder\n"
+        "with results_folder(pathlib.Path(sys.argv[1]), 'rail') as folder:\n"
+        "    (folder / 'posterior.nc').write_text('draws')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(  # noqa: S603 -- our own interpreter and code
+        [sys.executable, "-c", code, str(tmp_path)], check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".rail.unfinished-")
+
+
+def test_missing_parents_are_made(tmp_path):
+    write(tmp_path / "a" / "b", "draws")
+    assert (tmp_path / "a" / "b" / "rail" / "posterior.nc").is_file()
+
+
+def test_results_are_readable_by_others(tmp_path):
+    write(tmp_path, "draws")
+    assert (tmp_path / "rail").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("kind", ["file", "foreign folder", "dangling link"])
+def test_what_is_no_result_is_refused(tmp_path, kind):
+    final = tmp_path / "rail"
+    if kind == "file":
+        final.write_text("text")
+    elif kind == "foreign folder":
+        final.mkdir()
+        (final / "thesis.tex").write_text("text")
+    else:
+        final.symlink_to(tmp_path / "nowhere")
+    before = sorted(tmp_path.rglob("*"))
+    with (
+        pytest.raises(SpecError, match=r"is not a results folder.*--out"),
+        results_folder(tmp_path, "rail"),
+    ):
+        pytest.fail("the block must not run")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_empty_folder_may_be_filled(tmp_path):
+    (tmp_path / "rail").mkdir()
+    write(tmp_path, "draws")
+    assert (tmp_path / "rail" / "posterior.nc").is_file()
+
+
+def test_an_unwritable_parent_is_refused(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with (
+        pytest.raises(SpecError, match=r"cannot be written.*--out"),
+        results_folder(tmp_path / "out", "rail"),
+    ):
+        pytest.fail("the block must not run")
