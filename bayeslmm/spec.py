@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.datasets import list_datasets
 from bayeslmm.errors import SpecError, nearest
-from bayeslmm.tables import BundledTable, FileTable, Table
+from bayeslmm.study_data import BundledTable, FileTable, StudyData
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,7 +122,7 @@ class ModelSpec:
     title, source, description : str
         What it is about and where it comes from; empty where the file does not say.
     formula : str
-    data : Table
+    data : StudyData
         Where the rows come from; ``data.load()`` reads them.
     weights : str or None
         Column of the weights.
@@ -141,7 +141,7 @@ class ModelSpec:
     source: str
     description: str
     formula: str
-    data: Table
+    data: StudyData
     weights: str | None
     missing: str
     priors: Mapping[str, str]
@@ -202,7 +202,7 @@ def find_specs(folder: str | Path = "models") -> list[Path]:
     return sorted(Path(folder).glob("*.toml"))
 
 
-def _table(file: _File, data: Mapping[str, Any]) -> Table:
+def _table(file: _File, data: Mapping[str, Any]) -> StudyData:
     kinds = [kind for kind in ("bundled", "path") if kind in data]
     if len(kinds) != 1:
         raise file.error(

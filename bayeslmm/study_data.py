@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
-class Table(Protocol):
+class StudyData(Protocol):
     """A source of rows."""
 
     def load(self) -> pd.DataFrame:
