@@ -9,6 +9,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import TreeError, nearest
+from bayeslmm.formula import parse_formula
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,8 +134,6 @@ def factor_names(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str
         for key in group(idata, group_name).data_vars
         if str(key).startswith(names.SD_PREFIX)
     ]
-    from bayeslmm.formula import parse_formula  # noqa: PLC0415 - keeps reading a tree cheap
-
     written = parse_formula(str(idata.attrs["formula"])).random
     order = list(dict.fromkeys(term.factor for term in written))
     # Files may come back with their variables sorted, so the formula decides and the rest follows.

@@ -1,0 +1,107 @@
+"""Rows at which each level's line is drawn: one covariate runs, the others stay where they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm import tree
+from bayeslmm.errors import ArgumentError, nearest
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.design import Design, GroupingFactor
+
+POINTS = 21  # enough for a curve to look smooth in a small panel
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LevelGrid:
+    """Grids of rows for every level of a factor, and one for the population.
+
+    Attributes
+    ----------
+    x : ndarray, shape (m, points)
+        The running covariate, over each level's own range.
+    rows : dict of ndarray, each of length m * points
+        Columns of the levels' rows, level by level.
+    population_x : ndarray, shape (points,)
+        The running covariate over its whole range.
+    population_rows : dict of ndarray, each of length points
+        The other covariates at their overall mean or most frequent value.
+    """
+
+    x: NDArray[np.float64]
+    rows: dict[str, NDArray[Any]]
+    population_x: NDArray[np.float64]
+    population_rows: dict[str, NDArray[Any]]
+
+
+def predictors(idata: xr.DataTree, design: Design) -> dict[str, NDArray[Any]]:
+    """Return the training rows' columns other than response, weights and grouping variables."""
+    grouping = {name for factor in design.factors for name in factor.variables}
+    reserved = grouping | {"weights", "offset", str(idata.attrs["response"])}
+    return {name: values for name, values in tree.columns(idata).items() if name not in reserved}
+
+
+def is_numeric(values: NDArray[Any]) -> bool:
+    """Tell numbers from labels and truth values."""
+    return bool(np.issubdtype(values.dtype, np.number))
+
+
+def running_covariate(
+    idata: xr.DataTree, design: Design, factor: GroupingFactor, x: str | None
+) -> str | None:
+    """Choose the covariate of the horizontal axis; None where the model has no numeric one.
+
+    Raises
+    ------
+    ArgumentError
+        When the one asked for is unknown or not numeric.
+    """
+    candidates = predictors(idata, design)
+    numeric = [name for name, values in candidates.items() if is_numeric(values)]
+    if x is not None:
+        if x not in numeric:
+            msg = (
+                f"x={x!r} is no numeric column of the formula.{nearest(x, numeric)} "
+                f"It has: {', '.join(numeric) or 'none'}."
+            )
+            raise ArgumentError(msg)
+        return x
+    used = [name for name in numeric if any(name in text for text in (*factor.terms, *design.coef))]
+    # A covariate with a random slope is what makes the levels' lines differ in more than height.
+    used.sort(key=lambda name: not any(name in term for term in factor.terms))
+    return used[0] if used else None
+
+
+def level_grid(idata: xr.DataTree, factor: GroupingFactor, x: str) -> LevelGrid:
+    """Lay out the rows for each level's line and for the population's."""
+    columns = tree.columns(idata)
+    m = len(factor.levels)
+    order = np.argsort(factor.index, kind="stable")
+    starts = np.searchsorted(factor.index[order], np.arange(m))
+    first = order[starts]
+    values = np.asarray(columns[x], dtype=np.float64)
+    low = np.minimum.reduceat(values[order], starts)
+    high = np.maximum.reduceat(values[order], starts)
+    xs = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, POINTS)
+    counts = np.bincount(factor.index, minlength=m)
+    rows, population = {}, {}
+    whole = np.linspace(values.min(), values.max(), POINTS)
+    for name, column in columns.items():
+        if name == x:
+            rows[name], population[name] = xs.ravel(), whole
+        elif is_numeric(column) and name not in factor.variables:
+            means = np.bincount(factor.index, weights=column.astype(float), minlength=m) / counts
+            rows[name] = np.repeat(means, POINTS)
+            population[name] = np.full(POINTS, column.mean())
+        else:
+            rows[name] = np.repeat(column[first], POINTS)
+            labels, frequency = np.unique(column, return_counts=True)
+            population[name] = np.repeat(labels[frequency.argmax()], POINTS)
+    return LevelGrid(xs, rows, whole, population)

@@ -1,0 +1,209 @@
+"""The data with each level's line and the population's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm import tree
+from bayeslmm.diagnostics import CI_KIND, CI_PROB, interval_names
+from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.level_grid import LevelGrid, level_grid, running_covariate
+from bayeslmm.linear_predictor import training_design
+from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, panel_grid, style
+from bayeslmm.predict import predict_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.design import GroupingFactor
+
+MOST_PANELS = 30
+MOST_LABELS = 60
+LINE_DRAWS = 100  # draws of each chain behind a line and its band: a pixel is coarser than that
+LAYOUTS = ("auto", "panels", "overlay")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Lines:
+    """What the layouts draw."""
+
+    factor: GroupingFactor
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    grid: LevelGrid
+    levels: pd.DataFrame
+    population: pd.DataFrame
+    baseline: pd.DataFrame
+    bounds: tuple[str, str]
+    labels: tuple[str, str]
+
+
+def plot_levels(
+    idata: xr.DataTree,
+    x: str | None = None,
+    *,
+    factor: str | None = None,
+    layout: str = "auto",
+    ci_prob: float = CI_PROB,
+    ci_kind: str = CI_KIND,
+    ax: Any = None,
+) -> Any:
+    """Draw the data with each level's line and the population's line.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+    x : str, optional
+        The covariate of the horizontal axis; without it one with a random slope, else the first
+        numeric one. In a model without any, the levels stand side by side.
+    factor : str, optional
+        The grouping factor; may be left out where there is one. Other factors are at zero.
+    layout : {"auto", "panels", "overlay"}
+        One panel per level (up to 30 levels by default) or all lines in one.
+    ci_prob : float
+        Probability of the bands: the level's own in panels, the population's in an overlay.
+    ci_kind : {"eti", "hdi"}
+        Equal-tailed or highest-density bands.
+    ax : matplotlib Axes, optional
+        Where to draw an overlay; a new figure without it.
+
+    Returns
+    -------
+    matplotlib Figure
+        Points are the data; a level's line is its posterior mean at the other covariates' mean (or
+        first value) in that level, the population's the same with random effects at zero.
+
+    Raises
+    ------
+    ArgumentError
+        When `x` or `layout` is unknown, or `ax` is given for panels.
+    TreeError
+        When the factor is unknown or `idata` is no tree of this package.
+    """
+    if layout not in LAYOUTS:
+        msg = f"layout is one of {', '.join(LAYOUTS)}; it was {layout!r}.{nearest(layout, LAYOUTS)}"
+        raise ArgumentError(msg)
+    info = tree.factor(idata, factor)
+    design = training_design(idata)
+    chosen = next(item for item in design.factors if item.name == info.name)
+    running = running_covariate(idata, design, chosen, x)
+    if running is None:
+        from bayeslmm.plots_level_means import draw_level_means  # noqa: PLC0415 - a sibling room
+
+        return draw_level_means(idata, chosen, (ci_prob, ci_kind), ax)
+    panels = layout == "panels" or (
+        layout == "auto" and ax is None and len(info.levels) <= MOST_PANELS
+    )
+    if panels and ax is not None:
+        msg = "ax takes an overlay; panels need a figure of their own: leave ax out."
+        raise ArgumentError(msg)
+    lines = _lines(idata, chosen, running, (ci_prob, ci_kind))
+    return _panels(lines) if panels else _overlay(lines, ax)
+
+
+def _lines(idata: xr.DataTree, factor: GroupingFactor, x: str, ci: tuple[float, str]) -> _Lines:
+    grid = level_grid(idata, factor, x)
+    _, total = tree.sample_shape(idata)
+    options: dict[str, Any] = {
+        "draws": min(total, LINE_DRAWS),
+        "ci_prob": ci[0],
+        "ci_kind": ci[1],
+    }
+    return _Lines(
+        factor=factor,
+        x=np.asarray(tree.columns(idata)[x], dtype=np.float64),
+        y=tree.response(idata),
+        grid=grid,
+        levels=predict_table(idata, grid.rows, random_effects=[factor.name], **options),
+        population=predict_table(idata, grid.population_rows, random_effects="none", **options),
+        baseline=predict_table(idata, grid.rows, random_effects="none", **options),
+        bounds=interval_names(*ci),
+        labels=(x, str(idata.attrs["response"])),
+    )
+
+
+def _panels(lines: _Lines) -> Any:
+    m = len(lines.factor.levels)
+    rows, columns = panel_grid(m)
+    shape = lines.grid.x.shape
+    means = lines.levels["mean"].to_numpy().reshape(shape)
+    low, high = (lines.levels[name].to_numpy().reshape(shape) for name in lines.bounds)
+    base = lines.baseline["mean"].to_numpy().reshape(shape)
+    with style() as plt:
+        figure, grid = plt.subplots(
+            rows,
+            columns,
+            figsize=(min(1.75 * columns + 0.6, 13), min(1.75 * rows + 0.9, 14)),
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+            layout="constrained",
+        )
+        for level, panel in enumerate(grid.ravel()):
+            if level >= m:
+                panel.set_visible(False)
+                continue
+            here = lines.factor.index == level
+            x = lines.grid.x[level]
+            panel.grid(color=GRID, linewidth=0.6)
+            panel.plot(x, base[level], color=POPULATION, linewidth=1.2, linestyle=(0, (4, 2)))
+            panel.fill_between(x, low[level], high[level], color=LEVEL, alpha=0.18, linewidth=0)
+            panel.plot(x, means[level], color=LEVEL, linewidth=1.6)
+            panel.scatter(lines.x[here], lines.y[here], s=9, color=DATA, zorder=3)
+            panel.set_title(str(lines.factor.levels[level]), pad=3)
+        figure.supxlabel(lines.labels[0], fontsize=10)
+        figure.supylabel(lines.labels[1], fontsize=10)
+        _legend(figure, lines, figure)
+    return figure
+
+
+def _overlay(lines: _Lines, ax: Any) -> Any:
+    m, n = len(lines.factor.levels), len(lines.y)
+    shape = lines.grid.x.shape
+    means = lines.levels["mean"].to_numpy().reshape(shape)
+    low, high = (lines.population[name].to_numpy() for name in lines.bounds)
+    with style() as plt:
+        from matplotlib.collections import LineCollection  # noqa: PLC0415 - slow to import
+
+        if ax is None:
+            _, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
+        ax.grid(color=GRID, linewidth=0.6)
+        ax.scatter(
+            lines.x,
+            lines.y,
+            s=np.clip(4000 / n, 1.5, 14),
+            color=DATA,
+            alpha=float(np.clip(900 / n, 0.06, 0.6)),
+            linewidth=0,
+            rasterized=n > 5000,
+        )
+        segments = np.stack([lines.grid.x, means], axis=-1)
+        alpha = float(np.clip(25 / m, 0.05, 0.9))
+        ax.add_collection(LineCollection(segments, colors=LEVEL, alpha=alpha, linewidths=1.0))
+        x = lines.grid.population_x
+        ax.fill_between(x, low, high, color=POPULATION, alpha=0.25, linewidth=0, zorder=3)
+        ax.plot(x, lines.population["mean"], color=POPULATION, linewidth=2.4, zorder=4)
+        ax.autoscale_view()
+        ax.set_xlabel(lines.labels[0])
+        ax.set_ylabel(lines.labels[1])
+        _legend(ax.figure, lines, ax)
+    return ax.figure
+
+
+def _legend(figure: Any, lines: _Lines, owner: Any) -> None:
+    from matplotlib.lines import Line2D  # noqa: PLC0415 - slow to import
+
+    dashed: Any = (0, (4, 2)) if owner is figure else "-"
+    handles = [
+        Line2D([], [], color=DATA, marker="o", linestyle="", markersize=4, label="data"),
+        Line2D([], [], color=LEVEL, linewidth=1.6, label=f"each {lines.factor.name}"),
+        Line2D([], [], color=POPULATION, linewidth=1.8, linestyle=dashed, label="population"),
+    ]
+    place = {"loc": "outside upper right"} if owner is figure else {"loc": "best"}
+    owner.legend(handles=handles, ncols=3 if owner is figure else 1, **place)

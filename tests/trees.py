@@ -1,0 +1,134 @@
+"""Small result trees with known draws, so that what a function answers can be worked by hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import xarray as xr
+
+from bayeslmm import names
+from bayeslmm.design import build_design
+
+TINY = {
+    "y": np.array([1.0, 3.0, 2.0, 6.0, 4.0, 5.0]),
+    "x": np.array([0.0, 1.0, 0.0, 1.0, 2.0, 1.0]),
+    "g": np.array(["a", "a", "b", "b", "b", "c"]),
+}
+
+
+def make_tree(formula, data, draws, *, weights=None, sample_stats=None):
+    """Build a tree from posterior draws.
+
+    `draws` maps variable names to arrays whose first two dimensions are chain and draw; names and
+    labels of the rest come from the formula's own design.
+    """
+    design = build_design(formula, data, weights=weights)
+    posterior = {}
+    for name, values in draws.items():
+        posterior[name] = _variable(name, np.asarray(values, dtype=float), design)
+    n = len(design.y)
+    rows = {names.OBS: np.arange(n)}
+    constant = {key: (names.OBS, np.asarray(values)) for key, values in design.data.items()}
+    for name, values in (("weights", design.weights), ("offset", design.offset)):
+        if values is not None:
+            constant[name] = (names.OBS, values)
+    groups = {
+        "posterior": xr.Dataset(posterior),
+        "observed_data": xr.Dataset({design.response: (names.OBS, design.y)}, coords=rows),
+        "constant_data": xr.Dataset(constant, coords=rows),
+    }
+    if sample_stats is not None:
+        groups["sample_stats"] = xr.Dataset(
+            {key: (("chain", "draw"), np.asarray(values)) for key, values in sample_stats.items()}
+        )
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = {
+        "bayeslmm_version": "0.0.0",
+        "formula": str(design.formula),
+        "response": design.response,
+        "parametrization": "noncentered",
+        "sampler": "nutpie",
+        "priors": "{}",
+        "design": design.state.to_json(),
+        "versions": "{}",
+        "random_seed": 1,
+        "settings": json.dumps({"tune": 10}),
+        "data_fingerprint": "none",
+    }
+    return tree
+
+
+def constant_draws(shape=(2, 8), **values):
+    """Repeat each value over chains and draws: a posterior without any uncertainty."""
+    return {
+        name: np.broadcast_to(np.asarray(value, dtype=float), (*shape, *np.shape(value)))
+        for name, value in values.items()
+    }
+
+
+def random_draws(design_formula, data, *, seed=0, chains=4, draws=250):
+    """Draw every posterior variable of a model from simple independent distributions."""
+    rng = np.random.default_rng(seed)
+    design = build_design(design_formula, data)
+    shape = (chains, draws)
+    values = {
+        names.BETA: rng.normal(size=(*shape, len(design.coef))),
+        names.SIGMA: np.exp(0.1 * rng.normal(size=shape)),
+    }
+    for factor in design.factors:
+        q, m = len(factor.terms), len(factor.levels)
+        values[names.sd(factor.name)] = np.exp(0.2 * rng.normal(size=(*shape, q)))
+        values[names.effects(factor.name)] = rng.normal(size=(*shape, m, q))
+        if max(map(len, factor.blocks)) > 1:
+            values[names.corr(factor.name)] = _correlations(rng, shape, factor)
+    return values
+
+
+def random_tree(formula, data, *, seed=0, chains=4, draws=250, weights=None):
+    """Build a tree with random draws and quiet sampler statistics."""
+    values = random_draws(formula, data, seed=seed, chains=chains, draws=draws)
+    rng = np.random.default_rng(seed + 1)
+    quiet = {
+        "diverging": np.zeros((chains, draws), dtype=bool),
+        "energy": rng.normal(size=(chains, draws)),
+        "tree_depth": np.full((chains, draws), 3),
+    }
+    return make_tree(formula, data, values, weights=weights, sample_stats=quiet)
+
+
+def _correlations(rng, shape, factor):
+    q = len(factor.terms)
+    corr = np.broadcast_to(np.eye(q), (*shape, q, q)).copy()
+    for block in factor.blocks:
+        for i in block:
+            for j in block:
+                if j < i:
+                    # Below 1 / (q - 1) in absolute value, any such matrix is positive definite.
+                    bound = 0.9 / max(len(block) - 1, 1)
+                    corr[..., i, j] = corr[..., j, i] = rng.uniform(-bound, bound, size=shape)
+    return corr
+
+
+def _variable(name, values, design):
+    lead = ("chain", "draw")
+    counts = {dim: np.arange(size) for dim, size in zip(lead, values.shape, strict=False)}
+    if name == names.SIGMA:
+        return xr.DataArray(values, dims=lead, coords=counts)
+    if name == names.BETA:
+        return xr.DataArray(
+            values, dims=(*lead, names.COEF), coords={**counts, names.COEF: list(design.coef)}
+        )
+    for factor in design.factors:
+        term, bis = names.term_dim(factor.name), names.term_dim_bis(factor.name)
+        level = names.level_dim(factor.name)
+        labels = {term: list(factor.terms), bis: list(factor.terms), level: list(factor.levels)}
+        dims = {
+            names.sd(factor.name): (term,),
+            names.corr(factor.name): (term, bis),
+            names.effects(factor.name): (level, term),
+        }.get(name)
+        if dims is not None:
+            coords = {**counts, **{dim: labels[dim] for dim in dims}}
+            return xr.DataArray(values, dims=(*lead, *dims), coords=coords)
+    raise KeyError(name)
