@@ -1,0 +1,323 @@
+"""The order in which random effects are eliminated, and a Gram laid out for compiled code.
+
+Levels of a factor never share rows, so one factor eliminates level by level. If it is nested in a
+second factor, what remains of that one is again block-diagonal, and so on up the chain; all other
+factors form the dense border. The plan is two flat arrays, integers and floats: data, not code, so
+one compiled function (or one compiled PyMC model) serves every model and every table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bayeslmm.gram import Gram, PairBlocks
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+HEADER = 16
+
+
+@dataclass(frozen=True, eq=False)
+class EliminationPlan:
+    """What the compiled functions of `elimination` need to know of a Gram.
+
+    Attributes
+    ----------
+    ints, floats : ndarray
+        The arrays to pass on; laid out as `kernels.open_layout` and `densities` read them.
+    order : tuple of int
+        Places of the factors in `Gram.factors`: the chain, finest first, then the border.
+    n_chain : int
+        How many of them form the chain.
+    n_border : int
+        Columns of the dense border: memory is 8 n_border^2 bytes, time goes with its cube.
+    columns : tuple of int
+        For each factor of the Gram, the first of its m * q columns in a joint solution.
+    n_columns : int
+        Number of random-effect columns, the sum of m * q.
+    n_lambda : int
+        Length of packed Lambda: the sum of q * q, factors in the Gram's order, row-major.
+    """
+
+    ints: Ints
+    floats: Floats
+    order: tuple[int, ...]
+    n_chain: int
+    n_border: int
+    columns: tuple[int, ...]
+    n_columns: int
+    n_lambda: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Touches:
+    """Border columns that the nodes of one chain factor meet, sorted by node, then column."""
+
+    node: Ints
+    column: Ints
+    block: Ints  # which pair block holds the column's values, and at which of its columns
+    within: Ints
+    factor: Ints
+
+
+def build_plan(gram: Gram) -> EliminationPlan:
+    """Choose the chain that leaves the smallest border, and lay the cross-products out for it.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+
+    Returns
+    -------
+    EliminationPlan
+        The plan.
+    """
+    sizes = [f.within.shape[:2] for f in gram.factors]
+    chain = _best_chain(gram)
+    border = [k for k in _by_size(gram) if k not in chain]
+    order = (*chain, *border)
+    start = np.cumsum([0, *(sizes[k][0] * sizes[k][1] for k in order)])
+    table = _factor_table(gram, order, len(chain), start)
+    first_border = int(start[len(chain)])
+    border_start = {k: int(start[i]) - first_border for i, k in enumerate(order) if k in border}
+    nodes, touched, place, panels = _chain_panels(gram, chain, border_start)
+    pairs, blocks, border_fixed = _border_blocks(gram, order, border_start)
+    w = gram.cross.shape[0]
+    header = np.zeros(HEADER, np.int64)
+    head_floats = _head_floats(gram)
+    n_border = int(start[-1]) - first_border
+    border_factor = [
+        i for i, k in enumerate(order) if k in border for _ in range(np.prod(sizes[k]))
+    ]
+    header[:9] = [
+        len(order),
+        w,
+        len(chain),
+        len(nodes) - 1,
+        n_border,
+        len(pairs),
+        len(touched),
+        0,
+        len(head_floats),
+    ]
+    return EliminationPlan(
+        ints=np.concatenate(
+            [
+                header,
+                table.ravel(),
+                nodes.ravel(),
+                touched,
+                place,
+                np.array(border_factor, np.int64),
+                pairs.ravel(),
+            ]
+        ),
+        floats=np.concatenate(
+            [head_floats, gram.cross.ravel(), border_fixed.ravel(), panels, blocks]
+        ),
+        order=order,
+        n_chain=len(chain),
+        n_border=n_border,
+        columns=tuple(int(start[order.index(k)]) for k in range(len(order))),
+        n_columns=int(start[-1]),
+        n_lambda=int(sum(q * q for _, q in sizes)),
+    )
+
+
+def _head_floats(gram: Gram) -> Floats:
+    """n, sum log w, R, R^-1, origin, then each factor's M, as `densities` reads them."""
+    inverse = np.linalg.inv(gram.scale) if len(gram.coef) else gram.scale
+    parts = [np.array([gram.n, gram.sum_log_weights]), gram.scale.ravel(), inverse.ravel()]
+    return np.concatenate([*parts, gram.origin, *(f.scale.ravel() for f in gram.factors)])
+
+
+def _by_size(gram: Gram) -> list[int]:
+    return sorted(
+        range(len(gram.factors)), key=lambda k: -int(np.prod(gram.factors[k].within.shape[:2]))
+    )
+
+
+def _pair(gram: Gram, k: int, m: int) -> tuple[Ints, Ints, Floats]:
+    """Pair blocks with factor k's levels as rows, whichever way they are stored."""
+    found: PairBlocks = next(p for p in gram.pairs if {p.first, p.second} == {k, m})
+    if found.first == k:
+        return found.rows, found.cols, found.values
+    order = np.lexsort((found.rows, found.cols))
+    return found.cols[order], found.rows[order], found.values[order].transpose(0, 2, 1)
+
+
+def _is_nested(gram: Gram, k: int, m: int) -> bool:
+    """Tell whether every level of factor k occurs with one level of factor m only."""
+    rows = _pair(gram, k, m)[0]
+    return len(np.unique(rows)) == len(rows)
+
+
+def _best_chain(gram: Gram) -> list[int]:
+    """Grow a chain upwards from each factor; keep the one that eliminates most columns."""
+    n_columns = [int(np.prod(f.within.shape[:2])) for f in gram.factors]
+    nested = {
+        (k, m): _is_nested(gram, k, m)
+        for k in range(len(n_columns))
+        for m in range(len(n_columns))
+        if k != m
+    }
+    best: list[int] = []
+    for leaf in _by_size(gram):
+        chain = [leaf]
+        while above := [
+            m for m in range(len(n_columns)) if m not in chain and nested[chain[-1], m]
+        ]:
+            # The finest comes first, so that coarser ones can still follow it.
+            chain.append(max(above, key=lambda m: len(gram.factors[m].levels)))
+        if sum(n_columns[k] for k in chain) > sum(n_columns[k] for k in best):
+            best = chain
+    return best
+
+
+def _factor_table(gram: Gram, order: tuple[int, ...], n_chain: int, start: Ints) -> Ints:
+    widths = [f.within.shape[1] for f in gram.factors]
+    packed = np.cumsum([0, *(q * q for q in widths)])
+    table = np.zeros((len(order), 6), np.int64)
+    node = 0
+    for i, k in enumerate(order):
+        m = len(gram.factors[k].levels)
+        above = sum(widths[j] for j in order[i + 1 : n_chain]) if i < n_chain else 0
+        table[i] = m, widths[k], packed[k], node, start[i], above
+        node += m if i < n_chain else 0
+    return table
+
+
+def _touches(gram: Gram, k: int, border_start: dict[int, int]) -> _Touches:
+    parts = []
+    for m, begin in border_start.items():
+        rows, cols, values = _pair(gram, k, m)
+        q = values.shape[2]
+        column = (begin + cols[:, None] * q + np.arange(q)).ravel()
+        parts.append(
+            np.stack(
+                [
+                    np.repeat(rows, q),
+                    column,
+                    np.repeat(np.arange(len(rows)), q),
+                    np.tile(np.arange(q), len(rows)),
+                    np.full(len(column), m),
+                ]
+            )
+        )
+    joint = np.concatenate(parts, axis=1) if parts else np.zeros((5, 0), np.int64)
+    return _Touches(*joint[:, np.lexsort((joint[1], joint[0]))])
+
+
+def _chain_panels(
+    gram: Gram, chain: list[int], border_start: dict[int, int]
+) -> tuple[Ints, Ints, Ints, Floats]:
+    """Lay out nodes, border lists, their places in the parents' lists, and panel values."""
+    sizes = [gram.factors[k].within.shape for k in chain]
+    first = np.cumsum([0, *(m for m, _, _ in sizes)])
+    touches = [_touches(gram, k, border_start) for k in chain]
+    nodes = np.zeros((int(first[-1]) + 1, 5), np.int64)
+    nodes[-1, 3:] = -1, len(chain) - 1
+    panels, places, at, n_touched = [], [], 0, 0
+    for d, k in enumerate(chain):
+        m, q, _ = sizes[d]
+        own = nodes[first[d] : first[d + 1]]
+        count = np.bincount(touches[d].node, minlength=m)
+        beside = sum(width for _, width, _ in sizes[d:]) + gram.cross.shape[0]
+        own[:, 1] = count + beside
+        own[:, 0] = at + np.cumsum(q * own[:, 1]) - q * own[:, 1]
+        own[:, 2] = n_touched + np.cumsum(count) - count
+        own[:, 3:] = -1, d
+        if d + 1 < len(chain):
+            rows, cols, _ = _pair(gram, k, chain[d + 1])
+            own[:, 3] = first[d + 1]  # a level without rows has no effect on any parent
+            own[rows, 3] = first[d + 1] + cols
+            parent = own[touches[d].node, 3] - first[d + 1]
+            places.append(_places(parent, touches[d], touches[d + 1], border_start, gram))
+        else:
+            places.append(np.zeros(len(touches[d].node), np.int64))
+        panels.append(_panel_values(gram, chain[d:], own, touches[d], at))
+        at += int(q * own[:, 1].sum())
+        n_touched += len(touches[d].node)
+    nodes[-1, 0], nodes[-1, 2] = at, n_touched
+    touched = np.concatenate([t.column for t in touches]) if chain else np.zeros(0, np.int64)
+    return (
+        nodes,
+        touched,
+        np.concatenate(places) if chain else np.zeros(0, np.int64),
+        np.concatenate(panels) if chain else np.zeros(0),
+    )
+
+
+def _places(
+    parent: Ints, own: _Touches, above: _Touches, border_start: dict[int, int], gram: Gram
+) -> Ints:
+    """Find each touched column in the list of the node's parent."""
+    n = sum(int(np.prod(gram.factors[m].within.shape[:2])) for m in border_start)
+    found = np.searchsorted(above.node * n + above.column, parent * n + own.column)
+    return found - np.searchsorted(above.node, parent)
+
+
+def _panel_values(gram: Gram, chain: list[int], nodes: Ints, touches: _Touches, at: int) -> Floats:
+    """Fill the panels of one chain factor: [own | ancestors | border | fixed and response]."""
+    factor = gram.factors[chain[0]]
+    m, q, _ = factor.within.shape
+    w = gram.cross.shape[0]
+    values = np.zeros(int(q * nodes[:, 1].sum()))
+    lines = nodes[:, 0, None] - at + np.arange(q) * nodes[:, 1, None]  # (m, q): start of each row
+    values[lines[:, :, None] + np.arange(q)] = factor.within
+    offset = q
+    for other in chain[1:]:
+        rows, _, blocks = _pair(gram, chain[0], other)
+        values[lines[rows][:, :, None] + offset + np.arange(blocks.shape[2])] = blocks
+        offset += blocks.shape[2]
+    count = np.bincount(touches.node, minlength=m)
+    rank = np.arange(len(touches.node)) - (np.cumsum(count) - count)[touches.node]
+    for other in np.unique(touches.factor):
+        mine = touches.factor == other
+        blocks = _pair(gram, chain[0], int(other))[2]
+        spots = lines[touches.node[mine]] + offset + rank[mine][:, None]
+        values[spots] = blocks[touches.block[mine], :, touches.within[mine]]
+    ends = lines + nodes[:, 1, None] - w
+    values[ends[:, :, None] + np.arange(w)] = factor.with_fixed
+    return values
+
+
+def _border_blocks(
+    gram: Gram, order: tuple[int, ...], border_start: dict[int, int]
+) -> tuple[Ints, Floats, Floats]:
+    """List the blocks of the border's own cross-products, later columns first, and its Z'[X y]."""
+    table: list[Ints] = []
+    blocks: list[Floats] = []
+    at = 0
+    for k, begin in border_start.items():
+        for m, begin_m in border_start.items():
+            if begin_m > begin:
+                continue
+            if k == m:
+                rows = cols = np.arange(len(gram.factors[k].levels))
+                values = gram.factors[k].within
+            else:
+                rows, cols, values = _pair(gram, k, m)
+            _, qk, qm = values.shape
+            rows_at, cols_at = begin + rows * qk, begin_m + cols * qm
+            one = np.ones(len(rows), np.int64)
+            starts = at + np.arange(len(rows)) * qk * qm
+            fk, fm = order.index(k) * one, order.index(m) * one
+            table.append(np.stack([rows_at, cols_at, fk, fm, starts], axis=1))
+            blocks.append(values.ravel())
+            at += values.size
+    w = gram.cross.shape[0]
+    fixed = [gram.factors[k].with_fixed.reshape(-1, w) for k in border_start]
+    return (
+        np.concatenate(table) if table else np.zeros((0, 5), np.int64),
+        np.concatenate(blocks) if blocks else np.zeros(0),
+        np.concatenate(fixed) if fixed else np.zeros((0, w)),
+    )

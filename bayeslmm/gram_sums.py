@@ -1,0 +1,146 @@
+"""Compiled group-by sums of cross-products, and the coordinates in which they are taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+from scipy.linalg.blas import dtrsm
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+# Below this fraction of its length, what is left of a column after projection is rounding.
+DEPENDENT = 1e-11
+
+
+def reference_scale(columns: Floats) -> Floats:
+    """Find an upper-triangular R such that columns R^-1 are orthogonal with mean square one.
+
+    A column that others span keeps its own length on the diagonal, so that R can be inverted.
+
+    Parameters
+    ----------
+    columns : ndarray, shape (n, q)
+        Rows already scaled by sqrt(w).
+
+    Returns
+    -------
+    ndarray, shape (q, q)
+        R, with a positive diagonal.
+
+    Examples
+    --------
+    >>> reference_scale(np.array([[1.0, 1.0], [1.0, 3.0]])).round(12).tolist()
+    [[1.0, 2.0], [0.0, 1.0]]
+    """
+    n, q = columns.shape
+    R = np.zeros((q, q))
+    upper = np.linalg.qr(columns, mode="r") / np.sqrt(n)
+    R[: len(upper)] = upper
+    length = np.sqrt(np.sum(R * R, axis=0))
+    R *= np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None]
+    dependent = np.diag(R) <= DEPENDENT * length
+    R[dependent] = 0.0
+    R[dependent, dependent] = np.where(length > 0.0, length, 1.0)[dependent]
+    return R + 0.0
+
+
+def to_reference(columns: Floats, scale: Floats) -> Floats:
+    """Compute columns R^-1.
+
+    Parameters
+    ----------
+    columns : ndarray, shape (n, q)
+        The columns.
+    scale : ndarray, shape (q, q)
+        R.
+
+    Returns
+    -------
+    ndarray, shape (n, q)
+        The columns in R's coordinates, C-ordered.
+
+    Examples
+    --------
+    >>> to_reference(np.array([[2.0], [4.0]]), np.array([[2.0]])).tolist()
+    [[1.0], [2.0]]
+    """
+    if columns.shape[1] == 0:
+        return np.zeros(columns.shape)
+    # R'Y = columns' is the same system, and the transpose of a C-ordered array is free.
+    return np.asarray(dtrsm(1.0, scale, columns.T, side=0, trans_a=1)).T.copy(order="C")
+
+
+@njit(cache=True, nogil=True)
+def sum_by_level(index: Ints, Z: Floats, W: Floats, m: int) -> tuple[Floats, Floats]:
+    """Sum Z_i'Z_i and Z_i'W over each level's rows.
+
+    Returns
+    -------
+    within : ndarray, shape (m, q, q)
+    with_fixed : ndarray, shape (m, q, w)
+    """
+    q, w = Z.shape[1], W.shape[1]
+    within, with_fixed = np.zeros((m, q, q)), np.zeros((m, q, w))
+    for row in range(len(index)):
+        i = index[row]
+        for r in range(q):
+            z = Z[row, r]
+            for c in range(r + 1):
+                within[i, r, c] += z * Z[row, c]
+            for c in range(w):
+                with_fixed[i, r, c] += z * W[row, c]
+    for i in range(m):
+        for r in range(q):
+            for c in range(r):
+                within[i, c, r] = within[i, r, c]
+    return within, with_fixed
+
+
+@njit(cache=True, nogil=True)
+def _sum_pairs(place: Ints, first: Floats, second: Floats, n_pairs: int) -> Floats:
+    values = np.zeros((n_pairs, first.shape[1], second.shape[1]))
+    for row in range(len(place)):
+        i = place[row]
+        for r in range(first.shape[1]):
+            for c in range(second.shape[1]):
+                values[i, r, c] += first[row, r] * second[row, c]
+    return values
+
+
+def pair_sums(
+    first_index: Ints, first: Floats, second_index: Ints, second: Floats
+) -> tuple[Ints, Ints, Floats]:
+    """Sum Z_i'Z_j over the rows of each pair of levels that occurs.
+
+    Parameters
+    ----------
+    first_index, second_index : ndarray of int64, shape (n,)
+        Each row's level of either factor.
+    first, second : ndarray, shape (n, q)
+        Each factor's columns.
+
+    Returns
+    -------
+    rows, cols : ndarray of int64, shape (n_pairs,)
+        The pairs, in lexicographic order.
+    values : ndarray, shape (n_pairs, q_first, q_second)
+        Their cross-products.
+
+    Examples
+    --------
+    >>> one = np.ones((3, 1))
+    >>> rows, cols, values = pair_sums(np.array([0, 1, 1]), one, np.array([0, 0, 0]), one)
+    >>> rows.tolist(), cols.tolist(), values.ravel().tolist()
+    ([0, 1], [0, 0], [1.0, 2.0])
+    """
+    width = int(second_index.max(initial=-1)) + 1
+    keys, place = np.unique(first_index * width + second_index, return_inverse=True)
+    values = _sum_pairs(place, first, second, len(keys))
+    rows, cols = np.divmod(keys, width)
+    return rows, cols, values

@@ -1,0 +1,162 @@
+"""Addition of Grams: two batches of rows of one model pooled, levels matched by label."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from bayeslmm.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.gram import Gram, GramFactor, PairBlocks
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+    Labels = NDArray[np.str_]
+
+
+def add_grams(a: Gram, b: Gram) -> Gram:
+    """Pool the rows of two Grams of the same model.
+
+    `b` is carried into `a`'s coordinates first: with X = Xs_b R_b = Xs_a R_a, the columns
+    [Xs r] of `b` are multiplied by [[R_b R_a^-1, R_b (origin_b - origin_a)], [0, 1]].
+
+    Parameters
+    ----------
+    a, b : Gram
+        Same response, coefficients, factors, terms and blocks; levels may differ.
+
+    Returns
+    -------
+    Gram
+        With `a`'s coordinates; levels sorted where both were, else `a`'s followed by new ones.
+
+    Raises
+    ------
+    DataError
+        If the models differ.
+    """
+    _require_same_model(a, b)
+    p = len(a.coef)
+    turn = np.eye(p + 1)
+    turn[:p, :p] = _change(a.scale, b.scale)
+    turn[:p, p] = b.scale @ (b.origin - a.origin)
+    turns = [_change(f.scale, g.scale) for f, g in zip(a.factors, b.factors, strict=True)]
+    merged = [merge_levels(f.levels, g.levels) for f, g in zip(a.factors, b.factors, strict=True)]
+    factors = tuple(
+        _add_factor(f, g, levels, at_f, at_g, M, turn)
+        for f, g, (levels, at_f, at_g), M in zip(a.factors, b.factors, merged, turns, strict=True)
+    )
+    pairs = tuple(_add_pairs(c, d, merged, turns) for c, d in zip(a.pairs, b.pairs, strict=True))
+    return replace(
+        a,
+        factors=factors,
+        pairs=pairs,
+        n=a.n + b.n,
+        sum_log_weights=a.sum_log_weights + b.sum_log_weights,
+        cross=a.cross + turn.T @ b.cross @ turn,
+    )
+
+
+def merge_levels(first: Labels, second: Labels) -> tuple[Labels, Ints, Ints]:
+    """Unite two lists of labels; return the union and where each list's labels are in it.
+
+    Parameters
+    ----------
+    first, second : ndarray of str
+        Distinct labels each.
+
+    Returns
+    -------
+    union : ndarray of str
+        Sorted (as numbers if all are numbers) where both lists were; else `first`, then the rest.
+    at_first, at_second : ndarray of int64
+        Places in `union`.
+
+    Examples
+    --------
+    >>> union, at_first, at_second = merge_levels(np.array(["2", "10"]), np.array(["3"]))
+    >>> union.tolist(), at_first.tolist(), at_second.tolist()
+    (['2', '3', '10'], [0, 2], [1])
+    """
+    known = set(first.tolist())
+    labels = [*first.tolist(), *(label for label in second.tolist() if label not in known)]
+    for key in (str, _number):
+        if _is_sorted(first.tolist(), key) and _is_sorted(second.tolist(), key):
+            labels.sort(key=key)
+            break
+    place = {label: k for k, label in enumerate(labels)}
+    return (
+        np.array(labels),
+        np.array([place[label] for label in first.tolist()], dtype=np.int64),
+        np.array([place[label] for label in second.tolist()], dtype=np.int64),
+    )
+
+
+def _number(label: str) -> float:
+    try:
+        return float(label)
+    except ValueError:
+        return math.nan  # compares false with everything: such labels count as unsorted
+
+
+def _is_sorted(labels: list[str], key: Callable[[str], str | float]) -> bool:
+    keys: list[Any] = [key(label) for label in labels]
+    return all(a < b for a, b in pairwise(keys))
+
+
+def _change(to: Floats, of: Floats) -> Floats:
+    """Compute R_of R_to^-1."""
+    return solve_triangular(to, of.T, trans=1).T if len(to) else of
+
+
+def _require_same_model(a: Gram, b: Gram) -> None:
+    def shape(gram: Gram) -> dict[str, object]:
+        return {
+            "response": gram.response,
+            "coefficients": gram.coef,
+            "random effects": tuple((f.name, f.terms, f.blocks) for f in gram.factors),
+        }
+
+    for (what, first), second in zip(shape(a).items(), shape(b).values(), strict=True):
+        if first != second:
+            msg = (
+                f"Grams of different models do not add: the {what} differ, {first} against "
+                f"{second}. Build both designs from one formula and one coding (rebuild_design)."
+            )
+            raise DataError(msg)
+
+
+def _add_factor(
+    f: GramFactor, g: GramFactor, levels: Labels, at_f: Ints, at_g: Ints, M: Floats, turn: Floats
+) -> GramFactor:
+    within = np.zeros((len(levels), *f.within.shape[1:]))
+    with_fixed = np.zeros((len(levels), *f.with_fixed.shape[1:]))
+    within[at_f], with_fixed[at_f] = f.within, f.with_fixed
+    within[at_g] += M.T @ g.within @ M
+    with_fixed[at_g] += M.T @ g.with_fixed @ turn
+    return replace(f, levels=levels, within=within, with_fixed=with_fixed)
+
+
+def _add_pairs(
+    c: PairBlocks, d: PairBlocks, merged: list[tuple[Labels, Ints, Ints]], turns: list[Floats]
+) -> PairBlocks:
+    levels, at_c, at_d = merged[c.first]
+    others, other_c, other_d = merged[c.second]
+    rows = np.concatenate([at_c[c.rows], at_d[d.rows]])
+    cols = np.concatenate([other_c[c.cols], other_d[d.cols]])
+    turned = turns[c.first].T @ d.values @ turns[c.second]
+    keys, place = np.unique(rows * len(others) + cols, return_inverse=True)
+    values = np.zeros((len(keys), *c.values.shape[1:]))
+    np.add.at(values, place, np.concatenate([c.values, turned]))
+    rows, cols = np.divmod(keys, len(others))
+    return replace(c, rows=rows, cols=cols, values=values)

@@ -1,0 +1,308 @@
+"""Compiled block elimination of Q = I + Lambda' Z'Z Lambda: forward, backward, selected inverse.
+
+The levels of the chain (a factor, one that it is nested in, and so on) are the nodes: each owns a
+panel of q rows whose columns are its own block, its ancestors' blocks, the border columns that it
+meets, and the w columns of [X y]. Factors outside the chain are the dense border. A `Layout` gives
+names to the stretches of the two flat arrays of an `EliminationPlan`, so that every model runs the
+same machine code: nothing is compiled anew for another number of factors or columns.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from bayeslmm.lapack import dense_cholesky, dense_half_solve
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+# Sums may be reordered for vector instructions; NaN and infinities keep their meaning.
+FAST = {"reassoc", "contract", "nsz"}
+
+# Columns of `Layout.factors`: levels, columns, place in packed Lambda, first node, first column of
+# the joint solution, panel width of the ancestors' blocks.
+LEVELS, WIDTH, LAMBDA, NODE, COLUMN, ABOVE = range(6)
+# Columns of `Layout.nodes`: start of the panel, width of the panel, start of the border list,
+# parent node (-1: none), factor.
+START, PANEL, TOUCH, PARENT, FACTOR = range(5)
+# Columns of `Layout.pairs`: border columns (first >= second), factors, start of the block.
+FIRST, SECOND, FACTOR_FIRST, FACTOR_SECOND, BLOCK = range(5)
+
+
+class Layout(NamedTuple):
+    """The stretches of a plan's flat arrays, under their names."""
+
+    factors: Ints  # (K, 6): the chain's factors first, finest first, then the border's
+    nodes: Ints  # (N + 1, 5): all levels of the chain; the last row only ends the lists
+    touched: Ints  # border columns that each node meets, ascending
+    place: Ints  # the place of each touched column in the parent's list
+    border_factor: Ints  # (nb,): factor of each border column
+    pairs: Ints  # (n_pairs, 5): blocks of the border's own cross-products
+    n_chain: int  # number of factors in the chain
+    panels: Floats  # cross-products of each node with itself, ancestors, border, [X y]
+    border_fixed: Floats  # (nb, w): border columns with [X y]
+    blocks: Floats  # values of `pairs`
+    cross: Floats  # (w, w): [X y]'[X y]
+
+
+@njit(cache=True, nogil=True)
+def open_layout(ints: Ints, floats: Floats) -> Layout:
+    """Cut a plan's flat arrays into their stretches; the header is written by `build_plan`."""
+    K, w, n_nodes, nb, n_pairs, n_touched = ints[0], ints[1], ints[3], ints[4], ints[5], ints[6]
+    a = 16
+    factors = ints[a : a + 6 * K].reshape(K, 6)
+    a += 6 * K
+    nodes = ints[a : a + 5 * (n_nodes + 1)].reshape(n_nodes + 1, 5)
+    a += 5 * (n_nodes + 1)
+    touched = ints[a : a + n_touched]
+    a += n_touched
+    place = ints[a : a + n_touched]
+    a += n_touched
+    border_factor = ints[a : a + nb]
+    a += nb
+    pairs = ints[a : a + 5 * n_pairs].reshape(n_pairs, 5)
+    b = ints[8]
+    cross = floats[b : b + w * w].reshape(w, w)
+    b += w * w
+    border_fixed = floats[b : b + nb * w].reshape(nb, w)
+    b += nb * w
+    panels = floats[b : b + nodes[n_nodes, START]]
+    b += nodes[n_nodes, START]
+    blocks = floats[b:]
+    return Layout(
+        factors,
+        nodes,
+        touched,
+        place,
+        border_factor,
+        pairs,
+        ints[2],
+        panels,
+        border_fixed,
+        blocks,
+        cross,
+    )
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def times_factor(
+    source: Floats, target: Floats, start: int, ld: int, rows: int, q: int, lam: Floats, at: int
+) -> None:
+    """Write target = source Lambda for one (rows, q) block that starts at `start` in both."""
+    for r in range(rows):
+        row = start + r * ld
+        for c in range(q):
+            total = 0.0
+            for k in range(q):
+                total += source[row + k] * lam[at + k * q + c]
+            target[row + c] = total
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def factor_times(
+    target: Floats, start: int, ld: int, q: int, cols: int, lam: Floats, at: int
+) -> None:
+    """Replace one (q, cols) block by Lambda' times itself."""
+    column = np.empty(q)
+    for c in range(cols):
+        for k in range(q):
+            column[k] = target[start + k * ld + c]
+        for r in range(q):
+            total = 0.0
+            for k in range(q):
+                total += lam[at + k * q + r] * column[k]
+            target[start + r * ld + c] = total
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def scale_node(lay: Layout, lam: Floats, node: int, panel: Floats) -> None:
+    """Write Lambda_i' [Z_i'Z_i Lambda_i | Z_i'Z_j Lambda_j ... | Z_i'[X y]] + [I | 0 | 0]."""
+    f = lay.nodes[node, FACTOR]
+    q, start, ld = lay.factors[f, WIDTH], lay.nodes[node, START], lay.nodes[node, PANEL]
+    at = start
+    for g in range(f, lay.n_chain):
+        qg = lay.factors[g, WIDTH]
+        times_factor(lay.panels, panel, at, ld, q, qg, lam, lay.factors[g, LAMBDA])
+        at += qg
+    t = lay.nodes[node, TOUCH]
+    while t < lay.nodes[node + 1, TOUCH]:
+        g = lay.border_factor[lay.touched[t]]
+        qg = lay.factors[g, WIDTH]
+        times_factor(lay.panels, panel, at, ld, q, qg, lam, lay.factors[g, LAMBDA])
+        at += qg
+        t += qg
+    for r in range(q):
+        for c in range(at - start, ld):
+            panel[start + r * ld + c] = lay.panels[start + r * ld + c]
+    factor_times(panel, start, ld, q, ld, lam, lay.factors[f, LAMBDA])
+    for r in range(q):
+        panel[start + r * ld + r] += 1.0
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def scale_border(lay: Layout, lam: Floats, border: Floats, right: Floats) -> None:
+    """Write I + Lambda' Z'Z Lambda (lower triangle) and Lambda' Z'[X y] (transposed) of the border."""
+    border[:] = 0.0
+    for i in range(border.shape[0]):
+        border[i, i] = 1.0
+    for n in range(lay.pairs.shape[0]):
+        i, j, f, g, at = lay.pairs[n]
+        qf, qg = lay.factors[f, WIDTH], lay.factors[g, WIDTH]
+        lf, lg = lay.factors[f, LAMBDA], lay.factors[g, LAMBDA]
+        for r in range(qf):
+            for c in range(min(qg, i + r - j + 1)):
+                total = 0.0
+                for a in range(qf):
+                    for b in range(qg):
+                        value = lay.blocks[at + a * qg + b] * lam[lg + b * qg + c]
+                        total += lam[lf + a * qf + r] * value
+                border[i + r, j + c] += total
+    i = 0
+    while i < border.shape[0]:
+        f = lay.border_factor[i]
+        q, lf = lay.factors[f, WIDTH], lay.factors[f, LAMBDA]
+        for r in range(q):
+            for c in range(right.shape[0]):
+                total = 0.0
+                for a in range(q):
+                    total += lam[lf + a * q + r] * lay.border_fixed[i + a, c]
+                right[c, i + r] = total
+        i += q
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def factor_node(panel: Floats, start: int, ld: int, q: int) -> float:
+    """Replace a node's panel [D | C] by [U | U'^-1 C] with D = U'U, and return log|D|.
+
+    Returns NaN where the block is not positive definite (an overflow, since Q >= I).
+    """
+    logdet = 0.0
+    for r in range(q):
+        row = start + r * ld
+        for k in range(r):
+            upper = panel[start + k * ld + r]
+            for c in range(r, ld):
+                panel[row + c] -= upper * panel[start + k * ld + c]
+        pivot = panel[row + r]
+        if not pivot > 0.0 or math.isinf(pivot):
+            return math.nan
+        logdet += math.log(pivot)
+        root = 1.0 / math.sqrt(pivot)
+        for c in range(r, ld):
+            panel[row + c] *= root
+    return logdet
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def update_ancestors(lay: Layout, node: int, panel: Floats, place: Ints) -> None:
+    """Subtract Y_j' Y from the panel of each ancestor j; `place` is scratch."""
+    f = lay.nodes[node, FACTOR]
+    q, start, ld = lay.factors[f, WIDTH], lay.nodes[node, START], lay.nodes[node, PANEL]
+    t0, t1 = lay.nodes[node, TOUCH], lay.nodes[node + 1, TOUCH]
+    w, end = lay.cross.shape[0], q + lay.factors[f, ABOVE]
+    for t in range(t1 - t0):
+        place[t] = lay.place[t0 + t]
+    up, at = lay.nodes[node, PARENT], q
+    for g in range(f + 1, lay.n_chain):
+        qg, sg, ldg = lay.factors[g, WIDTH], lay.nodes[up, START], lay.nodes[up, PANEL]
+        own = qg + lay.factors[g, ABOVE]
+        for r in range(q):
+            y = start + r * ld
+            for a in range(qg):
+                v, row = panel[y + at + a], sg + a * ldg
+                for c in range(end - at):
+                    panel[row + c] -= v * panel[y + at + c]
+                for t in range(t1 - t0):
+                    panel[row + own + place[t]] -= v * panel[y + end + t]
+                for c in range(1, w + 1):
+                    panel[row + ldg - c] -= v * panel[y + ld - c]
+        for t in range(t1 - t0):
+            place[t] = lay.place[lay.nodes[up, TOUCH] + place[t]]
+        at += qg
+        up = lay.nodes[up, PARENT]
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def update_border(
+    lay: Layout, node: int, panel: Floats, border: Floats, right: Floats, T: Floats
+) -> None:
+    """Subtract a node's Y'Y from the border (lower triangle), its right-hand sides and T."""
+    f = lay.nodes[node, FACTOR]
+    q, start, ld = lay.factors[f, WIDTH], lay.nodes[node, START], lay.nodes[node, PANEL]
+    t0, t1, w = lay.nodes[node, TOUCH], lay.nodes[node + 1, TOUCH], T.shape[0]
+    for r in range(q):
+        y = start + r * ld
+        fixed = y + ld - w
+        first = fixed - (t1 - t0)
+        for t in range(t1 - t0):
+            v, row = panel[first + t], lay.touched[t0 + t]
+            for s in range(t + 1):
+                border[row, lay.touched[t0 + s]] -= v * panel[first + s]
+            for c in range(w):
+                right[c, row] -= v * panel[fixed + c]
+        for a in range(w):
+            for c in range(w):
+                T[a, c] -= panel[fixed + a] * panel[fixed + c]
+
+
+@njit(cache=True, nogil=True)
+def factorize(lay: Layout, lam: Floats) -> tuple[bool, float, Floats, Floats, Floats, Floats]:
+    """Factor Q and reduce [X y]: T = [X y]' V^-1 [X y] and log|V|, V = I + Z Lambda Lambda' Z'.
+
+    Returns
+    -------
+    ok : bool
+        False where a pivot overflowed.
+    logdet : float
+        log|V| = log|Q|.
+    T : ndarray, shape (w, w)
+    panel : ndarray
+        Per node: Cholesky factor (transposed) and half-solved columns, in the layout of the panels.
+    border : ndarray, shape (nb, nb)
+        Cholesky factor of the border's Schur complement, lower triangle.
+    right : ndarray, shape (w, nb)
+        The border's half-solved right-hand sides.
+    """
+    n_nodes, nb, w = lay.nodes.shape[0] - 1, len(lay.border_factor), lay.cross.shape[0]
+    panel, T = np.empty(len(lay.panels)), lay.cross.copy()
+    border, right = np.empty((nb, nb)), np.empty((w, nb))
+    place = np.empty(nb, np.int64)
+    scale_border(lay, lam, border, right)
+    for node in range(n_nodes):
+        scale_node(lay, lam, node, panel)
+    logdet = 0.0
+    for node in range(n_nodes):
+        q = lay.factors[lay.nodes[node, FACTOR], WIDTH]
+        logdet += factor_node(panel, lay.nodes[node, START], lay.nodes[node, PANEL], q)
+        if math.isnan(logdet):
+            return False, logdet, T, panel, border, right
+        update_ancestors(lay, node, panel, place)
+        update_border(lay, node, panel, border, right, T)
+    ok = True
+    if nb > 0:
+        ok = dense_cholesky(border)
+        dense_half_solve(border, right, False)
+        for i in range(nb):
+            logdet += 2.0 * math.log(border[i, i])
+        subtract_square(T, right)
+    return ok, logdet, T, panel, border, right
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def subtract_square(T: Floats, right: Floats) -> None:
+    """Subtract right right' from T."""
+    for a in range(T.shape[0]):
+        for c in range(a + 1):
+            total = 0.0
+            for i in range(right.shape[1]):
+                total += right[a, i] * right[c, i]
+            T[a, c] -= total
+            if c < a:
+                T[c, a] -= total
