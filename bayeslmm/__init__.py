@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayeslmm.datasets import list_datasets, load_dataset
+    from bayeslmm.distributions import Prior
     from bayeslmm.errors import (
         ArgumentError,
         BayesLMMError,
@@ -28,13 +29,11 @@ if TYPE_CHECKING:
         SpecError,
         TreeError,
     )
+    from bayeslmm.formula import MixedFormula, RandomTerm, parse_formula
+    from bayeslmm.prior_set import Priors
+    from bayeslmm.priors import resolve_priors
     from bayeslmm.spec import ModelSpec, read_spec
-    from bayeslmm.summaries import (
-        coefficients,
-        fixed_effects,
-        random_effects,
-        variance_components,
-    )
+    from bayeslmm.summaries import coefficients, fixed_effects, random_effects, variance_components
     from bayeslmm.summary_text import summary
 
 __version__ = "0.1.0.dev0"
@@ -46,10 +45,14 @@ __all__ = [
     "DataError",
     "DataWarning",
     "FormulaError",
+    "MixedFormula",
     "ModelSpec",
     "NumericalError",
     "NumericalWarning",
+    "Prior",
     "PriorError",
+    "Priors",
+    "RandomTerm",
     "RankDeficiencyWarning",
     "SamplingError",
     "SamplingWarning",
@@ -61,15 +64,21 @@ __all__ = [
     "fixed_effects",
     "list_datasets",
     "load_dataset",
+    "parse_formula",
     "random_effects",
     "read_spec",
+    "resolve_priors",
     "summary",
     "variance_components",
 ]
 
 # The same list as the imports above, for the interpreter; a test holds the two together.
 _NAMES_BY_MODULE = {
-    "datasets": ("list_datasets", "load_dataset"),
+    "datasets": (
+        "list_datasets",
+        "load_dataset",
+    ),
+    "distributions": ("Prior",),
     "errors": (
         "ArgumentError",
         "BayesLMMError",
@@ -87,19 +96,35 @@ _NAMES_BY_MODULE = {
         "SpecError",
         "TreeError",
     ),
-    "spec": ("ModelSpec", "read_spec"),
-    "summaries": ("coefficients", "fixed_effects", "random_effects", "variance_components"),
+    "formula": (
+        "MixedFormula",
+        "RandomTerm",
+        "parse_formula",
+    ),
+    "prior_set": ("Priors",),
+    "priors": ("resolve_priors",),
+    "spec": (
+        "ModelSpec",
+        "read_spec",
+    ),
+    "summaries": (
+        "coefficients",
+        "fixed_effects",
+        "random_effects",
+        "variance_components",
+    ),
     "summary_text": ("summary",),
 }
 _MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
+if not TYPE_CHECKING:  # else a type checker would take every misspelt name for one that exists
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"bayeslmm.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"bayeslmm.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

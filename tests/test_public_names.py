@@ -19,7 +19,7 @@ def run(code):
 
 def type_checking_imports():
     tree = ast.parse(Path(bayeslmm.__file__).read_text())
-    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
     return {
         name.name: node.module
         for node in block.body
@@ -65,3 +65,11 @@ def test_reading_a_table_and_a_model_file_loads_nothing_heavy(tmp_path):
         f"print(*({HEAVY!r} & set(sys.modules)))"
     )
     assert heavy == []
+
+
+def test_no_public_name_is_also_a_module():
+    # Importing bayeslmm.predict would bind the module to the package's attribute `predict`, and
+    # hide a function of that name from then on.
+    folder = Path(bayeslmm.__file__).parent
+    modules = {path.stem for path in folder.glob("*.py")} | {"graph", "data"}
+    assert not modules & set(bayeslmm.__all__)
