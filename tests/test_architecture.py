@@ -13,14 +13,15 @@ PACKAGE = ROOT / "bayeslmm"
 # A module imports from its own layer and from lower ones; `errors` is open to all. What was split
 # from a module stands behind it. A new module gets its place here; folders count as one.
 LAYERS = {
-    0: "errors, formula tokens expressions grammar terms plan, covariance, datasets",
-    1: "names, study_data, design table, priors distributions prior_defaults prior_set, simulate",
+    0: "errors, formula tokens expressions grammar terms, covariance, datasets",
+    1: "names, study_data, design table grouping columns plan evaluation assembly,"
+    "priors distributions prior_defaults prior_set, simulate",
     2: "gram gram_sums gram_union,"
     "elimination elimination_plan densities lapack kernels kernel_solve kernel_gradient"
     " selected_inverse",
     3: "reml, graph",
-    4: "sampling, tree, predict linear_predictor level_grid new_levels,"
-    "summaries summary_text, checks diagnostics",
+    4: "sampling compilation callback, tree, predict linear_predictor level_grid new_levels,"
+    "summaries summary_text effect_sizes variance_parts, checks diagnostics",
     5: "spec, fit, compare, sensitivity,"
     "plots plot_style plots_caterpillar plots_levels plots_level_means",
     6: "cli cli_console cli_results, __init__",
@@ -32,7 +33,17 @@ LAYER = {
 SAMPLERS = {"pymc", "pytensor", "nutpie", "pymc_extras"}
 ARVIZ = {"arviz", "arviz_base", "arviz_stats", "arviz_plots"}
 SAMPLER_FREE = {
-    *("tree", "diagnostics", "checks", "summaries", "summary_text", "compare", "plots"),
+    *(
+        "tree",
+        "diagnostics",
+        "checks",
+        "summaries",
+        "summary_text",
+        "effect_sizes",
+        "variance_parts",
+        "compare",
+        "plots",
+    ),
     *("predict", "linear_predictor", "level_grid", "new_levels"),
 }
 
