@@ -2,53 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm.assembly import Assembly, gather_factors
+from bayeslmm.design_state import DesignState, restore, store
+from bayeslmm.errors import ArgumentError, DataError, DataWarning, RankDeficiencyWarning
+from bayeslmm.formula import MixedFormula, parse_formula
+from bayeslmm.grouping import GroupingFactor
+from bayeslmm.identification import (
+    check_columns,
+    check_levels,
+    dependent_columns,
+    describe_dependence,
+)
+from bayeslmm.intake import read_rows
+from bayeslmm.plan import read_plan
+from bayeslmm.table import read_table
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Mapping, Sequence
 
-    from bayeslmm.formula import MixedFormula
+    import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
 
+__all__ = ["Design", "DesignState", "GroupingFactor", "build_design", "rebuild_design"]
 
-@dataclass(frozen=True, eq=False)
-class GroupingFactor:
-    """The levels of one grouping factor and the columns whose effects vary over them.
-
-    All random-effects terms on the same factor are gathered here; `blocks` says which columns
-    share a correlation matrix.
-
-    Attributes
-    ----------
-    name : str
-        ``"Subject"``, or ``"a:b"`` for combinations.
-    variables : tuple of str
-        The table's columns that define the factor.
-    levels : ndarray of str, shape (m,)
-        Labels, in the order of a categorical's categories, else sorted. On new rows, labels that
-        the training rows did not have follow the known ones.
-    n_known : int
-        How many of `levels` the training rows had; ``m`` on the training rows themselves.
-    index : ndarray of int64, shape (n,)
-        Each row's level.
-    columns : ndarray of float64, shape (n, q)
-        The random-effect columns.
-    terms : tuple of str, length q
-        Their names, e.g. ``("Intercept", "Days")``.
-    blocks : tuple of tuple of int
-        A partition of ``range(q)`` into runs: columns of a block are correlated with each other
-        and with no other.
-    """
-
-    name: str
-    variables: tuple[str, ...]
-    levels: NDArray[np.str_]
-    n_known: int
-    index: NDArray[np.int64]
-    columns: NDArray[np.float64]
-    terms: tuple[str, ...]
-    blocks: tuple[tuple[int, ...], ...]
+_PACKAGE = (str(Path(__file__).parent),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +57,11 @@ class Design:
         Positive weights w: Var(e_i) = sigma^2 / w_i.
     offset : ndarray of float64, shape (n,), or None
         Known part of the linear predictor.
+    data : mapping of str to ndarray or Categorical, each of length n
+        The table's columns that the formula uses: numbers and booleans as arrays, text and
+        categories as pandas categoricals of text.
+    rows : ndarray of int64, shape (n,)
+        Position of each row in the table that was given.
     """
 
     formula: MixedFormula
@@ -83,3 +72,234 @@ class Design:
     factors: tuple[GroupingFactor, ...]
     weights: NDArray[np.float64] | None
     offset: NDArray[np.float64] | None
+    data: Mapping[str, NDArray[Any] | pd.Categorical] = field(default_factory=dict, repr=False)
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
+    _state: DesignState | None = field(default=None, repr=False)
+
+    @property
+    def state(self) -> DesignState:
+        """What `rebuild_design` needs to code new rows in the same way."""
+        if self._state is None:
+            raise DataError("This design was put together by hand: it has no state.")
+        return self._state
+
+
+def build_design(
+    formula: str | MixedFormula,
+    data: Any,
+    *,
+    weights: str | ArrayLike | None = None,
+    missing: str = "drop",
+    rank_deficient: str = "raise",
+    response: str = "required",
+) -> Design:
+    r"""Code a table as the matrices of a linear mixed model.
+
+    .. math:: y = X \beta + \sum_k Z_k b_k + o + e, \quad e_i \sim N(0, \sigma^2 / w_i)
+
+    Row i of :math:`Z_k` holds the factor's ``columns[i]`` at level ``index[i]`` and zeros
+    elsewhere; it is never formed.
+
+    Parameters
+    ----------
+    formula : str or MixedFormula
+        See `bayeslmm.formula`.
+    data : table or mapping of str to array
+        Any eager table that narwhals knows (pandas, polars, pyarrow), or a mapping of columns.
+    weights : str or array-like of shape (rows of the table,), optional
+        Positive weights w, or the column that holds them.
+    missing : {"drop", "raise"}
+        What to do with rows that lack a value in a column that is used.
+    rank_deficient : {"raise", "drop"}
+        What to do with fixed-effects columns that earlier ones span.
+    response : {"required", "optional"}
+        With ``"optional"`` a table without the response gives NaN: a design to simulate from.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    FormulaError
+        If the formula is wrong or names a column that is not there.
+    DataError
+        If the table cannot answer what the formula asks; the message names the column.
+
+    Warns
+    -----
+    DataWarning
+        If rows or unused categories were dropped, or the response is constant.
+    RankDeficiencyWarning
+        If columns were dropped.
+
+    References
+    ----------
+    Bates, D., Maechler, M., Bolker, B. & Walker, S. (2015). Fitting linear mixed-effects models
+    using lme4. Journal of Statistical Software 67(1). https://doi.org/10.18637/jss.v067.i01
+
+    Examples
+    --------
+    >>> table = {"y": [1.0, 2.0, 4.0, 3.0, 5.0], "x": [0, 1, 0, 1, 2], "g": list("aabbb")}
+    >>> design = build_design("y ~ x + (1 | g)", table)
+    >>> design.coef, design.factors[0].levels, design.factors[0].index
+    (('Intercept', 'x'), array(['a', 'b'], dtype='<U1'), array([0, 0, 1, 1, 1]))
+    """
+    _check_choice("missing", missing, ("drop", "raise"))
+    _check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
+    _check_choice("response", response, ("required", "optional"))
+    mixed = parse_formula(formula) if not isinstance(formula, MixedFormula) else formula
+    plan = read_plan(mixed)
+    rows = read_rows(plan, read_table(data), weights, missing, need_response=response == "required")
+    for note in rows.notes:
+        _warn(note, DataWarning)
+    assembly = Assembly(plan, rows, {})
+    X, coef, dropped = _full_rank(*assembly.fixed(), rank_deficient)
+    factors = gather_factors(assembly, known=None)
+    y = assembly.response()
+    for factor in factors:
+        check_columns(factor)
+        check_levels(factor, rows.weights)
+    if rows.has_response.all() and np.ptp(y) == 0:
+        _warn(f"The response {mixed.response!r} is {y[0]:g} in every row.", DataWarning)
+    state = DesignState(
+        formula=str(mixed),
+        columns=assembly.column_states(),
+        transforms=store(assembly.memory),
+        coef=coef,
+        dropped=dropped,
+        terms={factor.name: factor.terms for factor in factors},
+        levels={factor.name: tuple(factor.levels.tolist()) for factor in factors},
+    )
+    return _design(assembly, X, factors, state)
+
+
+def rebuild_design(
+    state: DesignState,
+    data: Any,
+    *,
+    response: str = "optional",
+    factors: Sequence[str] | None = None,
+    weights: str | ArrayLike | None = None,
+    missing: str = "raise",
+) -> Design:
+    """Code new rows exactly as the training rows were coded.
+
+    Means, scales, knots, contrasts and levels are those of the training rows. Levels of grouping
+    factors that those did not have follow the known ones (`GroupingFactor.n_known`).
+
+    Parameters
+    ----------
+    state : DesignState
+        From `Design.state`, or read from JSON.
+    data : table or mapping of str to array
+        The new rows.
+    response : {"optional", "required"}
+        With ``"optional"``, a table without the response, or rows without it, give NaN.
+    factors : sequence of str, optional
+        The grouping factors to rebuild, all by default; ``()`` needs no grouping column at all.
+    weights : str or array-like of shape (rows of the table,), optional
+        Positive weights of the new rows.
+    missing : {"raise", "drop"}
+        What to do with rows that lack a value. To drop them would part predictions from rows, so
+        it must be asked for.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    DataError
+        If a column is absent or of another kind, or a fixed effect has a level that the training
+        rows did not have.
+
+    Examples
+    --------
+    >>> table = {"y": [1.0, 2.0, 4.0, 3.0, 5.0], "x": [0, 1, 0, 1, 2], "g": list("aabbb")}
+    >>> state = build_design("y ~ center(x) + (1 | g)", table).state
+    >>> new = rebuild_design(state, {"x": [1.8], "g": ["c"]})
+    >>> new.X, new.factors[0].levels, new.factors[0].n_known
+    (array([[1., 1.]]), array(['a', 'b', 'c'], dtype='<U1'), 2)
+    """
+    _check_choice("missing", missing, ("drop", "raise"))
+    _check_choice("response", response, ("required", "optional"))
+    whole = read_plan(parse_formula(state.formula))
+    unknown = [name for name in factors or () if name not in state.terms]
+    if unknown:
+        known = ", ".join(state.terms) or "none"
+        raise DataError(f"There is no grouping factor {unknown[0]!r}; there are: {known}.")
+    plan = whole.only(None if factors is None else tuple(factors))
+    required = response == "required"
+    rows = read_rows(
+        plan, read_table(data), weights, missing, need_response=required, training=False
+    )
+    for note in rows.notes:
+        _warn(note, DataWarning)
+    assembly = Assembly(plan, rows, restore(state.transforms), state.columns)
+    X, names = assembly.fixed()
+    keep = [j for j, name in enumerate(names) if name not in state.dropped]
+    X, coef = np.ascontiguousarray(X[:, keep]), tuple(names[j] for j in keep)
+    built = gather_factors(assembly, known=state.levels)
+    rebuilt = {factor.name: factor.terms for factor in built}
+    if coef != state.coef or any(state.terms[name] != rebuilt[name] for name in rebuilt):
+        raise DataError("The state does not belong to this formula: its columns differ.")
+    return _design(assembly, X, built, state)
+
+
+def _design(
+    assembly: Assembly,
+    X: NDArray[np.float64],
+    factors: tuple[GroupingFactor, ...],
+    state: DesignState,
+) -> Design:
+    rows = assembly.rows
+    return Design(
+        formula=assembly.plan.formula,
+        response=assembly.plan.formula.response,
+        y=assembly.response(),
+        X=X,
+        coef=state.coef,
+        factors=factors,
+        weights=rows.weights,
+        offset=assembly.offset(),
+        data={name: column.native() for name, column in rows.columns.items()},
+        rows=rows.positions,
+        _state=state,
+    )
+
+
+def _full_rank(
+    X: NDArray[np.float64], names: tuple[str, ...], policy: str
+) -> tuple[NDArray[np.float64], tuple[str, ...], tuple[str, ...]]:
+    """Refuse or drop columns that earlier ones span; as R does, the earlier ones stay."""
+    n = X.shape[0]
+    dependent = dependent_columns(X, names)
+    rank = X.shape[1] - len(dependent)
+    if rank >= n or (policy == "raise" and X.shape[1] >= n):
+        raise DataError(
+            f"{X.shape[1]} coefficients ({', '.join(names[:6])}{', ...' if len(names) > 6 else ''})"
+            f" from {n} rows: there must be more rows than coefficients."
+        )
+    if not dependent:
+        return X, names, ()
+    equations = describe_dependence(dependent)
+    if policy == "raise":
+        raise DataError(
+            f"The fixed effects cannot be told apart: {equations}. Leave columns out, or give "
+            'rank_deficient="drop" to drop the later ones.'
+        )
+    _warn(f"Dropped fixed-effects columns that others span: {equations}.", RankDeficiencyWarning)
+    keep = [j for j, name in enumerate(names) if name not in dependent]
+    kept = tuple(names[j] for j in keep)
+    return np.ascontiguousarray(X[:, keep]), kept, tuple(dependent)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ArgumentError(f"{name} is one of {', '.join(map(repr, choices))}, not {value!r}.")
+
+
+def _warn(message: str, category: type[Warning]) -> None:
+    # The line to show is the caller's own, however many of the package's functions lie between.
+    warnings.warn(message, category, skip_file_prefixes=_PACKAGE, stacklevel=2)

@@ -78,7 +78,7 @@ class Expression:
     variables : tuple of str
         The columns it reads, in order.
     tree : ast.expr
-        The syntax tree; names of columns stand in it as they are in the table.
+        The syntax tree; columns stand in it as a formula spells them, backticks included.
     span : tuple of int
         Where it stands in the formula.
     """
@@ -182,7 +182,7 @@ class _Reader:
         return Expression(
             text=ast.unparse(display),
             variables=tuple(self.names[alias] for alias in read),
-            tree=_rename(tree, self.names),
+            tree=display,
             span=self.span,
         )
 

@@ -1,0 +1,281 @@
+"""The parts of a design computed from its rows: response, offset, columns, grouping factors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm.columns import check_finite, model_matrix
+from bayeslmm.design_state import ColumnState
+from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.evaluation import boolean_categorical, evaluate, recode
+from bayeslmm.grammar import Variable
+from bayeslmm.grouping import GroupingFactor, match_levels, read_levels
+from bayeslmm.table import categorical
+from bayeslmm.tokens import quote
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bayeslmm.formula import RandomTerm
+    from bayeslmm.grammar import Atom
+    from bayeslmm.intake import Rows
+    from bayeslmm.plan import Columns, Plan
+    from bayeslmm.table import Column
+
+_TRAINING = "the training rows"
+
+
+class Assembly:
+    """One table on its way to a design.
+
+    Parameters
+    ----------
+    plan : Plan
+        What the formula asks for.
+    rows : Rows
+        The rows that answer it.
+    memory : dict
+        What stateful transforms learnt; filled on training rows, used on new ones.
+    known : mapping of str to ColumnState, optional
+        How the training rows' columns were read; None on the training rows themselves.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        rows: Rows,
+        memory: dict[str, dict[Any, Any]],
+        known: Mapping[str, ColumnState] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.rows = rows
+        self.memory = memory
+        self.known = known
+        self._inputs = {quote(name): self._input(name) for name in plan.predictors}
+        self._values: dict[str, Any] = {}
+        self._y: NDArray[np.float64] | None = None
+
+    def column_states(self) -> dict[str, ColumnState]:
+        """Describe how each predictor was read, for rows to come."""
+        states = {}
+        for name in self.plan.predictors:
+            column = self.rows.columns[name]
+            if column.kind == "number":
+                states[name] = ColumnState("number")
+            elif column.kind == "boolean":
+                levels = tuple(boolean_categorical(column.array).categories)
+                states[name] = ColumnState("boolean", levels)
+            else:
+                states[name] = ColumnState("label", tuple(column.levels()[1].tolist()))
+        return states
+
+    def fixed(self) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        """Return X and the names of its columns."""
+        return self._matrix(self.plan.fixed, "fixed-effects column")
+
+    def random(self, wanted: Columns) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        """Return the columns of a random-effects term and their names."""
+        return self._matrix(wanted, "random-effects column")
+
+    def response(self) -> NDArray[np.float64]:
+        """Return y, NaN where a row has no response."""
+        if self._y is None:
+            self._y = self._compute_response()
+        return self._y
+
+    def _compute_response(self) -> NDArray[np.float64]:
+        rows, atom = self.rows, self.plan.response
+        y = np.full(rows.n, np.nan)
+        if not rows.response_columns:
+            return y
+        inputs = {}
+        for name, column in rows.response_columns.items():
+            if column.kind != "number":
+                raise DataError(
+                    f"The response {atom.text!r} is not numeric: column {name!r} holds "
+                    f"{'booleans' if column.kind == 'boolean' else 'text'}."
+                )
+            inputs[quote(name)] = column.array.astype(np.float64)
+        if isinstance(atom, Variable):
+            value = inputs[atom.text]
+        else:
+            value = evaluate(atom, inputs, self.memory)
+        present = rows.has_response
+        y[present] = _vector(value, int(present.sum()), f"The response {atom.text!r}")
+        check_finite(y[present, None], [atom.text], rows.positions[present], "response")
+        return y
+
+    def offset(self) -> NDArray[np.float64] | None:
+        """Return the sum of the offsets, or None without any."""
+        if not self.plan.offsets:
+            return None
+        total = np.zeros(self.rows.n)
+        for atom in self.plan.offsets:
+            part = _vector(self._value(atom), self.rows.n, f"offset({atom.text})")
+            check_finite(part[:, None], [f"offset({atom.text})"], self.rows.positions, "offset")
+            total += part
+        return total
+
+    def _matrix(self, wanted: Columns, what: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        values = {atom.text: self._value(atom) for atom in wanted.atoms}
+        matrix, names = model_matrix(wanted, values, self.rows.n)
+        check_finite(matrix, names, self.rows.positions, what)
+        return matrix, names
+
+    def _value(self, atom: Atom) -> Any:
+        """Compute a column or call once, however many terms hold it."""
+        if atom.text not in self._values:
+            if isinstance(atom, Variable):
+                self._values[atom.text] = self._bare(atom)
+            else:
+                self._values[atom.text] = evaluate(atom, self._inputs, self.memory)
+        return self._values[atom.text]
+
+    def _bare(self, variable: Variable) -> Any:
+        value = self._inputs[variable.text]
+        if isinstance(value, np.ndarray) and value.dtype == bool:
+            value = boolean_categorical(value)
+            if self.known is not None:
+                value = recode(value, list(self.known[variable.name].levels or ()), _TRAINING)
+        if isinstance(value, pd.Categorical) and len(value.categories) < 2:
+            raise DataError(
+                f"Column {variable.name!r} has one level only, {value.categories[0]!r}: there is "
+                "nothing to compare it with."
+            )
+        return value
+
+    def _input(self, name: str) -> Any:
+        """Read a predictor as calls see it: float64, booleans, or a categorical."""
+        column = self.rows.columns[name]
+        state = None if self.known is None else self.known[name]
+        if state is not None and state.kind == "label":
+            return self._known_labels(column, state)
+        if state is not None and state.kind != column.kind:
+            raise DataError(
+                f"Column {name!r} held {state.kind}s in the training rows and holds "
+                f"{column.kind}s now."
+            )
+        if column.kind == "number":
+            return column.array.astype(np.float64)
+        return column.native()
+
+    def _known_labels(self, column: Column, state: ColumnState) -> pd.Categorical:
+        codes, labels = column.levels()
+        given = categorical(codes, labels)
+        try:
+            return recode(given, list(state.levels or ()), _TRAINING)
+        except DataError as error:
+            raise DataError(f"Column {column.name!r}: {error}") from None
+
+
+def gather_factors(
+    assembly: Assembly, known: Mapping[str, Sequence[str]] | None
+) -> tuple[GroupingFactor, ...]:
+    """Gather the terms on each grouping factor.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        The table.
+    known : mapping of str to sequence of str, or None
+        The levels of the training rows; None on the training rows themselves.
+
+    Returns
+    -------
+    tuple of GroupingFactor
+        In the order in which the formula first names them.
+
+    Raises
+    ------
+    FormulaError
+        If two terms give one factor the same column.
+    DataError
+        If a column cannot be a grouping factor.
+    """
+    by_factor: dict[str, list[tuple[RandomTerm, Columns]]] = {}
+    for term, wanted in assembly.plan.random:
+        by_factor.setdefault(term.factor, []).append((term, wanted))
+    _refuse_two_spellings(assembly, [pairs[0][0] for pairs in by_factor.values()])
+    return tuple(
+        _factor(assembly, pairs, None if known is None else known[name])
+        for name, pairs in by_factor.items()
+    )
+
+
+def _factor(
+    assembly: Assembly,
+    pairs: Sequence[tuple[RandomTerm, Columns]],
+    known: Sequence[str] | None,
+) -> GroupingFactor:
+    first = pairs[0][0]
+    index, levels = read_levels(first.variables, assembly.rows.columns)
+    n_known = len(levels)
+    if known is not None:
+        index, levels = match_levels(index, levels, known)
+        n_known = len(known)
+    matrices: list[NDArray[np.float64]] = []
+    terms: list[str] = []
+    blocks: list[tuple[int, ...]] = []
+    for term, wanted in pairs:
+        matrix, names = assembly.random(wanted)
+        _refuse_repeated(assembly, term, names, terms)
+        places = range(len(terms), len(terms) + len(names))
+        blocks.extend([tuple(places)] if term.correlated else [(j,) for j in places])
+        matrices.append(matrix)
+        terms.extend(names)
+    return GroupingFactor(
+        name=first.factor,
+        variables=first.variables,
+        levels=levels,
+        n_known=n_known,
+        index=index,
+        columns=matrices[0] if len(matrices) == 1 else np.hstack(matrices),
+        terms=tuple(terms),
+        blocks=tuple(blocks),
+    )
+
+
+def _refuse_repeated(
+    assembly: Assembly, term: RandomTerm, names: Sequence[str], earlier: Sequence[str]
+) -> None:
+    repeated = [name for name in names if name in earlier]
+    if repeated:
+        hint = " Write 0 + in one of them." if repeated == ["Intercept"] else ""
+        raise FormulaError(
+            f"The random-effects column {repeated[0]!r} stands twice on {term.factor!r}: the two "
+            f"variances cannot be told apart.{hint}",
+            assembly.plan.formula.text or str(term),
+            term.span if assembly.plan.formula.text else None,
+        )
+
+
+def _refuse_two_spellings(assembly: Assembly, terms: Sequence[RandomTerm]) -> None:
+    seen: dict[frozenset[str], RandomTerm] = {}
+    for term in terms:
+        other = seen.setdefault(frozenset(term.variables), term)
+        if other is not term:
+            raise FormulaError(
+                f"{other.factor!r} and {term.factor!r} are the same grouping factor: spell it one "
+                "way.",
+                assembly.plan.formula.text or str(term),
+                term.span if assembly.plan.formula.text else None,
+            )
+
+
+def _vector(value: Any, n: int, what: str) -> NDArray[np.float64]:
+    if isinstance(value, (pd.Categorical, Mapping)) or hasattr(value, "cat"):
+        raise DataError(f"{what} is not numeric.")
+    values = np.asarray(value)
+    if values.dtype.kind not in "fiu":
+        raise DataError(f"{what} is not numeric.")
+    if values.ndim == 0:
+        values = np.full(n, values)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.shape != (n,):
+        raise DataError(f"{what} has more than one column.")
+    return values.astype(np.float64)

@@ -1,0 +1,198 @@
+"""What a design learnt from its training rows, as a frozen value that goes through JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from bayeslmm.errors import DataError
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnState:
+    """How a predictor column was read.
+
+    Attributes
+    ----------
+    kind : str
+        ``"number"``, ``"boolean"`` or ``"label"``.
+    levels : tuple of str, or None
+        The levels of labels and booleans, in order.
+    """
+
+    kind: str
+    levels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DesignState:
+    """All that is needed to code new rows as the training rows were coded.
+
+    Attributes
+    ----------
+    formula : str
+        Canonical formula.
+    columns : mapping of str to ColumnState
+        Each predictor column's kind and levels.
+    transforms : mapping of str to mapping
+        What stateful transforms learnt (means, scales, knots, polynomial coefficients, levels), by
+        the text of the call, in JSON's types.
+    coef : tuple of str
+        Names of the fixed effects, without the dropped ones.
+    dropped : tuple of str
+        Fixed-effects columns dropped because others span them.
+    terms : mapping of str to tuple of str
+        Each grouping factor's random-effect columns.
+    levels : mapping of str to tuple of str
+        Each grouping factor's levels.
+    """
+
+    formula: str
+    columns: Mapping[str, ColumnState]
+    transforms: Mapping[str, Any]
+    coef: tuple[str, ...]
+    dropped: tuple[str, ...]
+    terms: Mapping[str, tuple[str, ...]]
+    levels: Mapping[str, tuple[str, ...]]
+
+    def to_json(self, *, levels: bool = True) -> str:
+        """Write the state as JSON; numbers survive to the last bit.
+
+        Parameters
+        ----------
+        levels : bool
+            Whether to write the levels of grouping factors. Result trees hold them as coordinates,
+            and attributes of netCDF files are limited in size.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> from bayeslmm.design import build_design
+        >>> table = {"y": [1.0, 2.0, 4.0, 3.0], "g": ["a", "a", "b", "b"]}
+        >>> state = build_design("y ~ 1 + (1 | g)", table).state
+        >>> text = state.to_json(levels=False)
+        >>> DesignState.from_json(text, levels={"g": ["a", "b"]}) == state
+        True
+        """
+        content = {
+            "version": VERSION,
+            "formula": self.formula,
+            "columns": {
+                name: {"kind": column.kind, "levels": column.levels}
+                for name, column in self.columns.items()
+            },
+            "transforms": dict(self.transforms),
+            "coef": self.coef,
+            "dropped": self.dropped,
+            "terms": dict(self.terms),
+            "levels": dict(self.levels) if levels else None,
+        }
+        return json.dumps(content, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str, levels: Mapping[str, Sequence[str]] | None = None) -> Self:
+        """Read a state that `to_json` wrote.
+
+        Parameters
+        ----------
+        text : str
+            The JSON.
+        levels : mapping of str to sequence of str, optional
+            Levels of the grouping factors, where the JSON was written without them.
+
+        Returns
+        -------
+        DesignState
+
+        Raises
+        ------
+        DataError
+            If the text is no such JSON, or levels are missing.
+        """
+        try:
+            content = json.loads(text)
+            version = content["version"]
+        except (TypeError, ValueError, KeyError) as error:
+            raise DataError(f"This is not the JSON of a design's state: {error!r}.") from None
+        if version != VERSION:
+            raise DataError(f"A design's state of version {version!r}; this is version {VERSION}.")
+        found = content["levels"] if levels is None else levels
+        if found is None or set(found) < set(content["terms"]):
+            raise DataError("The design's state lacks the levels of its grouping factors.")
+        return cls(
+            formula=content["formula"],
+            columns={
+                name: ColumnState(column["kind"], _tuple_or_none(column["levels"]))
+                for name, column in content["columns"].items()
+            },
+            transforms=content["transforms"],
+            coef=tuple(content["coef"]),
+            dropped=tuple(content["dropped"]),
+            terms={name: tuple(terms) for name, terms in content["terms"].items()},
+            levels={name: tuple(map(str, found[name])) for name in content["terms"]},
+        )
+
+
+def store(memory: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any]:
+    """Write what transforms learnt in JSON's types, so that states compare and travel.
+
+    Examples
+    --------
+    >>> store({"poly(x, 1)": {"alpha": {0: np.float64(4.5)}}})
+    {'poly(x, 1)': {'alpha': {'__pairs__': [[0, 4.5]]}}}
+    """
+    return {call: _to_plain(learnt) for call, learnt in memory.items()}
+
+
+def restore(stored: Mapping[str, Any]) -> dict[str, dict[Any, Any]]:
+    """Undo `store`; what comes back may be changed without changing the state.
+
+    Examples
+    --------
+    >>> restore({"poly(x, 1)": {"alpha": {"__pairs__": [[0, 4.5]]}}})
+    {'poly(x, 1)': {'alpha': {0: 4.5}}}
+    """
+    return {call: _from_plain(learnt) for call, learnt in stored.items()}
+
+
+def _to_plain(value: Any) -> Any:
+    match value:
+        case Mapping() if all(isinstance(key, str) for key in value):
+            return {key: _to_plain(inner) for key, inner in value.items()}
+        case Mapping():  # JSON's keys are text; poly's are powers
+            return {"__pairs__": [[_to_plain(k), _to_plain(v)] for k, v in value.items()]}
+        case np.ndarray() if value.ndim > 0:
+            return {"__array__": value.tolist()}
+        case np.ndarray() | np.generic():
+            return value.item()
+        case list() | tuple():
+            return [_to_plain(inner) for inner in value]
+        case _:
+            return value
+
+
+def _from_plain(value: Any) -> Any:
+    match value:
+        case {"__pairs__": pairs}:
+            return {_from_plain(k): _from_plain(v) for k, v in pairs}
+        case {"__array__": nested}:
+            return np.array(nested)
+        case Mapping():
+            return {key: _from_plain(inner) for key, inner in value.items()}
+        case list():
+            return [_from_plain(inner) for inner in value]
+        case _:
+            return value
+
+
+def _tuple_or_none(levels: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if levels is None else tuple(levels)

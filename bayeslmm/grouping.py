@@ -1,0 +1,127 @@
+"""Grouping factors: levels, each row's level, and the columns that vary over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.table import Column
+
+
+@dataclass(frozen=True, eq=False)
+class GroupingFactor:
+    """The levels of one grouping factor and the columns whose effects vary over them.
+
+    All random-effects terms on the same factor are gathered here; `blocks` says which columns
+    share a correlation matrix.
+
+    Attributes
+    ----------
+    name : str
+        ``"Subject"``, or ``"a:b"`` for combinations.
+    variables : tuple of str
+        The table's columns that define the factor.
+    levels : ndarray of str, shape (m,)
+        Labels, in the order of a categorical's categories, else sorted. On new rows, labels that
+        the training rows did not have follow the known ones.
+    n_known : int
+        How many of `levels` the training rows had; ``m`` on the training rows themselves.
+    index : ndarray of int64, shape (n,)
+        Each row's level.
+    columns : ndarray of float64, shape (n, q)
+        The random-effect columns.
+    terms : tuple of str, length q
+        Their names, e.g. ``("Intercept", "Days")``.
+    blocks : tuple of tuple of int
+        A partition of ``range(q)`` into runs: columns of a block are correlated with each other
+        and with no other.
+    """
+
+    name: str
+    variables: tuple[str, ...]
+    levels: NDArray[np.str_]
+    n_known: int
+    index: NDArray[np.int64]
+    columns: NDArray[np.float64]
+    terms: tuple[str, ...]
+    blocks: tuple[tuple[int, ...], ...]
+
+
+def read_levels(
+    variables: Sequence[str], columns: Mapping[str, Column]
+) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    """Enumerate the combinations of some columns that occur.
+
+    Parameters
+    ----------
+    variables : sequence of str
+        The columns; levels are ordered by the first, then by the second, and so on.
+    columns : mapping of str to Column
+        Their values.
+
+    Returns
+    -------
+    index : ndarray of int64, shape (n,)
+    levels : ndarray of str, shape (m,)
+        ``"A:a"`` for combinations.
+
+    Raises
+    ------
+    DataError
+        If a column cannot be a grouping factor, or two levels would have the same label.
+    """
+    index, levels = _labels(columns[variables[0]])
+    for name in variables[1:]:
+        inner, inner_levels = _labels(columns[name])
+        combined = index * len(inner_levels) + inner
+        index, distinct = pd.factorize(combined, sort=True)
+        outer_of, inner_of = np.divmod(distinct, len(inner_levels))
+        joined = [f"{a}:{b}" for a, b in zip(levels[outer_of], inner_levels[inner_of], strict=True)]
+        levels = np.array(joined, dtype=str)
+    if len(variables) > 1 and len(np.unique(levels)) < len(levels):
+        raise DataError(
+            f"Two different levels of {':'.join(variables)} would have the same label, because a "
+            "label holds ':'. Rename the labels."
+        )
+    return index.astype(np.int64, copy=False), levels
+
+
+def match_levels(
+    index: NDArray[np.int64], levels: NDArray[np.str_], known: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    """Renumber levels so that the known ones come first, in their order.
+
+    Examples
+    --------
+    >>> match_levels(np.array([0, 1]), np.array(["c", "b"]), ["a", "b"])
+    (array([2, 1]), array(['a', 'b', 'c'], dtype='<U1'))
+    """
+    position = pd.Index(np.asarray(known, dtype=object)).get_indexer(levels.astype(object))
+    new = np.flatnonzero(position < 0)
+    position[new] = len(known) + np.arange(len(new))
+    together = np.concatenate([np.asarray(known, dtype=str), levels[new]])
+    return position.astype(np.int64)[index], together
+
+
+def _labels(column: Column) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    if column.kind == "number" and column.array.dtype.kind == "f":
+        whole = np.isfinite(column.array) & (np.floor(column.array) == column.array)
+        if not whole.all():
+            culprit = column.array[np.flatnonzero(~whole)[0]]
+            raise DataError(
+                f"The grouping factor {column.name!r} holds the number {culprit!r}: levels are "
+                "text, categories, booleans or whole numbers, since equality of measured numbers "
+                "means nothing. Round or cut it, or make it text."
+            )
+    codes, labels = column.levels()
+    return codes.astype(np.int64, copy=False), labels

@@ -1,0 +1,157 @@
+"""Whether the rows can tell the parameters apart: rank of X, and levels against rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.grouping import GroupingFactor
+
+# A column is dependent if what the others leave of it is below this part of its length. Rounding
+# leaves some 1e-15; a calendar year or a time stamp against the intercept leaves 1e-9 and more.
+RANK_TOLERANCE = 1e-10
+
+
+def dependent_columns(X: NDArray[np.float64], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Find the columns that earlier columns already span.
+
+    Parameters
+    ----------
+    X : ndarray of float64, shape (n, p)
+        Finite columns.
+    names : sequence of str, length p
+        Their names.
+
+    Returns
+    -------
+    dict
+        For each dependent column, in order, the earlier columns that make it up and their
+        multipliers; empty for a column of zeros.
+
+    References
+    ----------
+    Golub, G. H. & Van Loan, C. F. (2013). Matrix Computations, 4th ed., section 5.2.
+    https://doi.org/10.56021/9781421407944
+
+    Examples
+    --------
+    >>> x = np.array([1.0, 2.0, 4.0])
+    >>> dependent_columns(np.column_stack([x, 2 * x]), ["x", "twice"])
+    {'twice': {'x': 2.0}}
+    """
+    if X.shape[1] == 0:
+        return {}
+    # Columns of R have the lengths and angles of X's columns, and there are p rows instead of n.
+    scale = np.linalg.norm(X, axis=0)
+    unit = np.linalg.qr(X / np.where(scale > 0, scale, 1.0), mode="r")
+    kept: list[int] = []
+    basis = np.empty((unit.shape[0], 0))
+    dependent: dict[str, dict[str, float]] = {}
+    for j, name in enumerate(names):
+        rest = unit[:, j].copy()
+        for _ in range(2):  # twice is enough for orthogonality to rounding
+            rest -= basis @ (basis.T @ rest)
+        length = float(np.linalg.norm(rest))
+        if length > RANK_TOLERANCE:
+            kept.append(j)
+            basis = np.column_stack([basis, rest / length])
+            continue
+        multipliers = np.linalg.lstsq(unit[:, kept], unit[:, j], rcond=None)[0]
+        dependent[name] = {
+            names[k]: float(f"{m * scale[j] / scale[k]:.6g}")
+            for k, m in zip(kept, multipliers, strict=True)
+            if scale[j] > 0 and abs(m) > 1e-8
+        }
+    return dependent
+
+
+def describe_dependence(dependent: dict[str, dict[str, float]]) -> str:
+    """Write dependent columns as equations.
+
+    Examples
+    --------
+    >>> describe_dependence({"twice": {"x": 2.0}, "none": {}})
+    'twice = 2 * x; none = 0'
+    """
+    equations = []
+    for name, parts in dependent.items():
+        summed = " + ".join(
+            other if value == 1 else f"{value:g} * {other}" for other, value in parts.items()
+        )
+        equations.append(f"{name} = {summed or '0'}".replace("+ -", "- "))
+    return "; ".join(equations)
+
+
+def check_levels(factor: GroupingFactor, weights: NDArray[np.float64] | None) -> None:
+    """Refuse a factor that cannot be told from the residual.
+
+    A block of q correlated columns has q random effects a level. If that is as many as there are
+    rows, the random effects can take up every residual, and only the sum of the two variances has
+    an estimate. Unequal `weights` can tell them apart, so then nothing is refused.
+
+    Parameters
+    ----------
+    factor : GroupingFactor
+        Of the training rows.
+    weights : ndarray of float64, shape (n,), or None
+        Weights of the rows.
+
+    Raises
+    ------
+    DataError
+        If the factor has one level only, or a block has as many random effects as rows.
+
+    References
+    ----------
+    Bates, D., Maechler, M., Bolker, B. & Walker, S. (2015). Fitting linear mixed-effects models
+    using lme4. Journal of Statistical Software 67(1). https://doi.org/10.18637/jss.v067.i01
+    """
+    n, m = len(factor.index), len(factor.levels)
+    if m < 2:
+        raise DataError(
+            f"The grouping factor {factor.name!r} has one level only, {str(factor.levels[0])!r}: "
+            "there is no variance between levels to estimate."
+        )
+    if weights is not None and np.ptp(weights) > 0:
+        return
+    if m == n:
+        raise DataError(
+            f"The grouping factor {factor.name!r} has a level for every one of the {n} rows, so "
+            "its standard deviation cannot be told from the residual's. Group by something that "
+            "repeats."
+        )
+    for block in factor.blocks:
+        q = len(block)
+        if m * q >= n:
+            shown = ", ".join(factor.terms[j] for j in block)
+            raise DataError(
+                f"{m} levels of {factor.name!r} times {q} columns ({shown}) make {m * q} random "
+                f"effects, more than the {n} rows can tell from residuals. Let fewer columns vary, "
+                "or write || for uncorrelated ones."
+            )
+
+
+def check_columns(factor: GroupingFactor) -> None:
+    """Refuse two random-effect columns of one factor that hold the same numbers.
+
+    Raises
+    ------
+    DataError
+        Naming both columns.
+    """
+    columns = factor.columns
+    for i in range(columns.shape[1]):
+        for j in range(i):
+            if columns[0, i] == columns[0, j] and np.array_equal(columns[:, i], columns[:, j]):
+                raise DataError(
+                    f"The random-effect columns {factor.terms[j]!r} and {factor.terms[i]!r} of "
+                    f"{factor.name!r} are the same: their variances cannot be told apart."
+                )

@@ -1,0 +1,215 @@
+"""Which rows and columns of a table a formula uses, checked and read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm.errors import BayesLMMError, DataError, nearest
+from bayeslmm.grammar import Variable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.plan import Plan
+    from bayeslmm.table import Column, Table
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of a table that a design is made of.
+
+    Attributes
+    ----------
+    positions : ndarray of int64, shape (n,)
+        Where they stand in the table.
+    columns : mapping of str to Column
+        The columns that the formula uses.
+    response_columns : mapping of str to Column
+        The columns of the response, for the rows that have one.
+    has_response : ndarray of bool, shape (n,)
+        Which rows those are.
+    weights : ndarray of float64, shape (n,), or None
+        Checked weights.
+    notes : tuple of str
+        What was dropped, to be told as warnings.
+    """
+
+    positions: NDArray[np.int64]
+    columns: Mapping[str, Column]
+    response_columns: Mapping[str, Column]
+    has_response: NDArray[np.bool_]
+    weights: NDArray[np.float64] | None
+    notes: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        """The number of rows."""
+        return len(self.positions)
+
+
+def read_rows(
+    plan: Plan,
+    table: Table,
+    weights: Any,
+    missing: str,
+    *,
+    need_response: bool,
+    training: bool = True,
+) -> Rows:
+    """Choose and read the rows.
+
+    Parameters
+    ----------
+    plan : Plan
+        What the formula needs.
+    table : Table
+        Where to find it.
+    weights : str, array-like or None
+        Weights, or their column.
+    missing : {"drop", "raise"}
+        What to do with rows that lack a value.
+    need_response : bool
+        Whether rows without a response are of no use.
+    training : bool
+        Whether the rows are to be learnt from: then a wrong name is the formula's fault, and
+        categories that no row has are noted.
+
+    Returns
+    -------
+    Rows
+
+    Raises
+    ------
+    FormulaError
+        If the formula names a column that the table lacks.
+    DataError
+        If columns or weights cannot be used.
+    """
+    response = plan.response.variables
+    has_column = need_response or all(name in table.names for name in response)
+    needed = _unique([*(response if need_response else ()), *plan.predictors, *plan.grouping])
+    for name in needed:
+        if name not in table.names:
+            raise _no_column(plan, table, name, training=training)
+    given = _read_weights(weights, table)
+    lacks = {name: table.missing(name) for name in needed}
+    if given is not None:
+        lacks["weights"] = np.isnan(given)
+    keep, notes = _complete(lacks, table.n_rows, missing)
+    columns = {name: table.column(name, keep) for name in needed}
+    present = keep.copy() if has_column else np.zeros(table.n_rows, dtype=bool)
+    for name in response if has_column and not need_response else ():
+        present &= ~table.missing(name)
+    response_columns = {name: table.column(name, present) for name in response if has_column}
+    if has_column and np.array_equal(present, keep):
+        columns = response_columns | columns
+    if training:
+        _refuse_numbers_as_text(plan, columns)
+        notes += _unused_categories(columns.values())
+    return Rows(
+        positions=np.flatnonzero(keep),
+        columns=columns,
+        response_columns=response_columns,
+        has_response=present[keep],
+        weights=None if given is None else _check_weights(given[keep]),
+        notes=tuple(notes),
+    )
+
+
+def _no_column(plan: Plan, table: Table, name: str, *, training: bool) -> BayesLMMError:
+    hint = nearest(name, table.names)
+    if training:
+        return plan.error(f"The table has no column {name!r}.{hint}", name)
+    return DataError(f"The new rows have no column {name!r}.{hint}")
+
+
+def _complete(
+    lacks: Mapping[str, NDArray[np.bool_]], n_rows: int, missing: str
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """Find the rows that lack nothing."""
+    counts = {name: int(mask.sum()) for name, mask in lacks.items()}
+    for name, count in counts.items():
+        if count == n_rows:
+            raise DataError(f"Column {name!r} has only missing values.")
+    keep = np.ones(n_rows, dtype=bool)
+    for mask in lacks.values():
+        keep &= ~mask
+    n_dropped = n_rows - int(keep.sum())
+    if n_dropped == 0:
+        return keep, []
+    shown = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    if missing == "raise":
+        raise DataError(f"{n_dropped} of {n_rows} rows lack values: {shown}.")
+    if n_dropped == n_rows:
+        raise DataError(f"Every row lacks a value somewhere: {shown}.")
+    return keep, [f"Dropped {n_dropped} of {n_rows} rows for missing values: {shown}."]
+
+
+def _read_weights(weights: Any, table: Table) -> NDArray[np.float64] | None:
+    """Return the weights of all rows of the table, NaN where they are missing."""
+    if weights is None:
+        return None
+    if isinstance(weights, str):
+        if weights not in table.names:
+            hint = nearest(weights, table.names)
+            raise DataError(f"The table has no column {weights!r} for the weights.{hint}")
+        absent = table.missing(weights)
+        column = table.column(weights, ~absent)
+        if column.kind != "number":
+            raise DataError(f"The weights in column {weights!r} are not numbers.")
+        values = np.full(table.n_rows, np.nan)
+        values[~absent] = column.array
+        return values
+    try:
+        values = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError("The weights are not numbers.") from None
+    if values.shape != (table.n_rows,):
+        raise DataError(f"The weights have shape {values.shape} for {table.n_rows} rows.")
+    return values.copy()
+
+
+def _check_weights(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))
+    if wrong.size:
+        raise DataError(
+            f"Weights are positive and finite; {wrong.size} are not, the first is "
+            f"{weights[wrong[0]]:g}. Leave rows without weight out of the table."
+        )
+    return weights
+
+
+def _refuse_numbers_as_text(plan: Plan, columns: Mapping[str, Column]) -> None:
+    """Refuse a predictor such as ``["1.5", "2.25"]``: nobody wants a coefficient for each."""
+    sides = (plan.fixed, *(wanted for _, wanted in plan.random))
+    bare = {atom.name for side in sides for atom in side.atoms if isinstance(atom, Variable)}
+    for name in bare:
+        column = columns[name]
+        if column.kind != "text" or column.labels is None:
+            continue
+        numbers = pd.to_numeric(pd.Series(column.labels.astype(object)), errors="coerce")
+        if numbers.notna().all():
+            raise DataError(
+                f"Column {name!r} holds numbers written as text, such as "
+                f"{str(column.labels[0])!r}. Convert it to numbers, or write C({name}) if they "
+                "are labels."
+            )
+
+
+def _unused_categories(columns: Iterable[Column]) -> list[str]:
+    return [
+        f"Dropped {column.n_unused} of {column.n_unused + len(column.labels)} categories of "
+        f"{column.name!r} that no row has."
+        for column in columns
+        if column.n_unused and column.labels is not None
+    ]
+
+
+def _unique(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))

@@ -1,0 +1,140 @@
+"""A `MixedFormula` taken apart into the columns and calls that have to be evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bayeslmm.errors import FormulaError
+from bayeslmm.expressions import Expression
+from bayeslmm.grammar import Atom, Variable, parse_side
+from bayeslmm.terms import expand
+from bayeslmm.tokens import find_variable, tokenize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bayeslmm.formula import MixedFormula, RandomTerm
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The right-hand side of one model matrix.
+
+    Attributes
+    ----------
+    intercept : bool
+        Whether a column of ones comes first.
+    terms : tuple of tuple of Variable or Expression
+        Products of columns and calls.
+    """
+
+    intercept: bool
+    terms: tuple[tuple[Atom, ...], ...]
+
+    @property
+    def atoms(self) -> Iterator[Atom]:
+        """Every column and call, with repetitions."""
+        return (atom for term in self.terms for atom in term)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a formula asks of a table.
+
+    Attributes
+    ----------
+    formula : MixedFormula
+        Where it came from.
+    response : Variable or Expression
+        Left of the tilde.
+    fixed : Columns
+        The fixed part.
+    offsets : tuple of Variable or Expression
+        To be added up.
+    random : tuple of (RandomTerm, Columns)
+        The terms in bars.
+    """
+
+    formula: MixedFormula
+    response: Atom
+    fixed: Columns
+    offsets: tuple[Atom, ...]
+    random: tuple[tuple[RandomTerm, Columns], ...]
+
+    @property
+    def predictors(self) -> tuple[str, ...]:
+        """Names of the columns that fixed part, offsets and random columns read, in order."""
+        return _unique([*self.fixed_variables, *self.random_variables])
+
+    @property
+    def fixed_variables(self) -> tuple[str, ...]:
+        """Names of the columns that the fixed part and the offsets read."""
+        return _unique([v for atom in (*self.fixed.atoms, *self.offsets) for v in atom.variables])
+
+    @property
+    def random_variables(self) -> tuple[str, ...]:
+        """Names of the columns that stand left of the bars."""
+        return _unique(
+            [v for _, columns in self.random for atom in columns.atoms for v in atom.variables]
+        )
+
+    @property
+    def grouping(self) -> tuple[str, ...]:
+        """Names of the columns that stand right of the bars."""
+        return _unique([v for term, _ in self.random for v in term.variables])
+
+    def only(self, factors: tuple[str, ...] | None) -> Plan:
+        """Leave out the random-effects terms on other factors."""
+        if factors is None:
+            return self
+        kept = tuple(pair for pair in self.random if pair[0].factor in factors)
+        return Plan(self.formula, self.response, self.fixed, self.offsets, kept)
+
+    def error(self, message: str, name: str) -> FormulaError:
+        """Make an error with the caret under a column's name."""
+        text = self.formula.text or str(self.formula)
+        return FormulaError(message, text, find_variable(text, name))
+
+
+def read_plan(formula: MixedFormula) -> Plan:
+    """Take a formula apart.
+
+    Parameters
+    ----------
+    formula : MixedFormula
+
+    Returns
+    -------
+    Plan
+
+    Examples
+    --------
+    >>> from bayeslmm.formula import parse_formula
+    >>> plan = read_plan(parse_formula("log(y) ~ x * z + (poly(t, 2) | g)"))
+    >>> plan.predictors, plan.grouping
+    (('x', 'z', 't'), ('g',))
+    """
+    return Plan(
+        formula=formula,
+        response=_atom(formula.response),
+        fixed=_columns(formula.fixed),
+        offsets=tuple(map(_atom, formula.offsets)),
+        random=tuple((term, _columns(term.columns)) for term in formula.random),
+    )
+
+
+def _atom(text: str) -> Atom:
+    ((_, part),) = parse_side(tokenize(text), text).parts
+    if isinstance(part, (Variable, Expression)):
+        return part
+    raise FormulaError("Expected one column or one call.", text)
+
+
+def _columns(text: str) -> Columns:
+    intercept, terms = expand(parse_side(tokenize(text), text), text)
+    return Columns(intercept, terms)
+
+
+def _unique(names: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,281 @@
+"""Any eager table or mapping of columns, read through narwhals one checked column at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+
+from bayeslmm.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_TEMPORAL = "dates and times: convert it to a number, such as days since the start"
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """The kept rows of one column.
+
+    Attributes
+    ----------
+    name : str
+        The column's name.
+    kind : str
+        ``"number"``, ``"boolean"``, ``"text"`` (its levels sorted) or ``"category"`` (its levels in
+        the categories' order).
+    array : ndarray, shape (n,)
+        Numbers (float64 or int64) or booleans; for text and categories the codes of the levels.
+    labels : ndarray of str, shape (m,), or None
+        The levels of text and categories that occur.
+    n_unused : int
+        Declared categories that no kept row has; they are not among the labels.
+    """
+
+    name: str
+    kind: str
+    array: NDArray[Any]
+    labels: NDArray[np.str_] | None = None
+    n_unused: int = 0
+
+    def native(self) -> NDArray[Any] | pd.Categorical:
+        """Return the column as an array of numbers or booleans, or as a pandas categorical."""
+        if self.labels is None:
+            return self.array
+        return categorical(self.array, self.labels)
+
+    def levels(self) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+        """Return codes and labels as a grouping factor or a categorical predictor needs them."""
+        if self.labels is not None:
+            return self.array, self.labels
+        if self.kind == "boolean":
+            return encode(self.array.astype(np.int64), np.array(["False", "True"]))
+        codes, distinct = pd.factorize(self.array, sort=True)
+        return codes.astype(np.int64), np.array([label(value) for value in distinct], dtype=str)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table as it was given: its columns' names, and the columns on request.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The columns.
+    n_rows : int
+        Rows, before any is dropped.
+    """
+
+    names: tuple[str, ...]
+    n_rows: int
+    _series: Mapping[str, Any] = field(repr=False)
+
+    def missing(self, name: str) -> NDArray[np.bool_]:
+        """Say which rows have no value (null or NaN) in a column."""
+        series = self._series[name]
+        absent = series.is_null()
+        if series.dtype.is_float():
+            absent = absent | series.is_nan().fill_null(value=True)
+        return np.asarray(absent.to_numpy(), dtype=bool)
+
+    def column(self, name: str, keep: NDArray[np.bool_]) -> Column:
+        """Read the kept rows of a column, none of which is missing.
+
+        Raises
+        ------
+        DataError
+            If the column holds something that is neither a number nor a label.
+        """
+        series = self._series[name]
+        if not keep.all():
+            series = series.filter(keep.tolist() if len(keep) < 1000 else keep)
+        return _read(name, series)
+
+
+def read_table(data: Any) -> Table:
+    """Wrap a table of any kind.
+
+    Parameters
+    ----------
+    data : pandas, polars or pyarrow table, or mapping of str to array
+        Anything eager that narwhals knows.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    DataError
+        If it is no table, is lazy, is empty, or names two columns alike.
+
+    Examples
+    --------
+    >>> read_table({"x": [1.0, 2.0], "g": ["a", "b"]}).names
+    ('x', 'g')
+    """
+    table = _from_mapping(data) if isinstance(data, Mapping) else _from_frame(data)
+    if table.n_rows == 0:
+        raise DataError("The table is empty: it has no rows.")
+    return table
+
+
+def _from_mapping(data: Mapping[Any, Any]) -> Table:
+    if not data:
+        raise DataError("The table is empty: it has no columns.")
+    series = {}
+    for name, values in data.items():
+        series[str(name)] = _series(str(name), values)
+    lengths = {name: len(column) for name, column in series.items()}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise DataError(f"The columns differ in length: {shown}.")
+    return Table(tuple(series), next(iter(lengths.values())), series)
+
+
+def _series(name: str, values: Any) -> Any:
+    if not isinstance(values, (pd.Series, pd.Categorical)):
+        try:
+            values = np.asarray(values)
+        except ValueError as error:
+            raise DataError(f"Column {name!r} is not one-dimensional: {error}.") from None
+        if values.ndim != 1:
+            raise DataError(f"Column {name!r} has {values.ndim} dimensions instead of 1.")
+        if values.dtype.kind in "iufb" and not values.dtype.isnative:
+            values = values.astype(values.dtype.newbyteorder("="))
+    return nw.from_native(pd.Series(values), series_only=True)
+
+
+def _from_frame(data: Any) -> Table:
+    # Duplicates first: narwhals' own message does not say what to do.
+    native_names = getattr(data, "column_names", getattr(data, "columns", None))
+    if native_names is not None and not callable(native_names):
+        repeated = [str(name) for name, n in Counter(native_names).items() if n > 1]
+        if repeated:
+            raise DataError(f"The table has more than one column named {', '.join(repeated)}.")
+    try:
+        frame = nw.from_native(data)
+    except TypeError:
+        raise DataError(
+            "The data must be a pandas, polars or pyarrow table, or a mapping of columns, not "
+            f"{type(data).__name__}."
+        ) from None
+    if isinstance(frame, nw.LazyFrame):
+        raise DataError("The table is lazy: collect it first.")
+    columns = {name: frame.get_column(name) for name in frame.columns if isinstance(name, str)}
+    return Table(tuple(columns), len(frame), columns)
+
+
+def _read(name: str, series: Any) -> Column:
+    dtype = series.dtype
+    if isinstance(dtype, nw.Boolean):
+        return Column(name, "boolean", np.asarray(series.to_numpy(), dtype=bool))
+    if dtype.is_numeric():
+        wanted = np.int64 if dtype.is_integer() else np.float64
+        return Column(name, "number", np.asarray(series.to_numpy()).astype(wanted))
+    if isinstance(dtype, nw.Enum) or (
+        isinstance(dtype, nw.Categorical) and not series.implementation.is_polars()
+    ):
+        return _category(name, series)
+    if isinstance(dtype, (nw.String, nw.Categorical)):
+        # A polars Categorical has no order of its own: its categories are shared by all columns.
+        return _text(name, series.cast(nw.String))
+    if dtype.is_temporal():
+        raise DataError(f"Column {name!r} holds {_TEMPORAL}.")
+    return _object(name, series)
+
+
+def _category(name: str, series: Any) -> Column:
+    if isinstance(series.dtype, nw.Enum) and series.implementation.is_polars():
+        declared = pd.Categorical(series.cast(nw.String).to_numpy(), series.dtype.categories)
+    else:
+        declared = series.to_pandas().array
+    labels = np.array([label(value) for value in declared.categories], dtype=str)
+    if len(set(labels)) < len(labels):
+        raise DataError(f"Two categories of {name!r} read the same as text; rename one.")
+    codes, used = encode(np.asarray(declared.codes, dtype=np.int64), labels)
+    return Column(name, "category", codes, used, n_unused=len(labels) - len(used))
+
+
+def _text(name: str, series: Any) -> Column:
+    native = series.to_native() if series.implementation.is_pandas() else series.to_numpy()
+    codes, distinct = pd.factorize(native)
+    labels = np.asarray(distinct, dtype=str)
+    order = np.argsort(labels, kind="stable")
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return Column(name, "text", rank[codes], labels[order])
+
+
+def _object(name: str, series: Any) -> Column:
+    """Read a column of Python objects by what they are."""
+    values = np.asarray(series.to_numpy())
+    kind = "complex" if values.dtype.kind == "c" else pd.api.types.infer_dtype(values, skipna=True)
+    if kind == "string":
+        return _text(name, nw.from_native(pd.Series(values), series_only=True).cast(nw.String))
+    if kind == "boolean":
+        return Column(name, "boolean", values.astype(bool))
+    if kind == "integer":
+        return Column(name, "number", values.astype(np.int64))
+    if kind in {"floating", "mixed-integer-float", "decimal"}:
+        return Column(name, "number", values.astype(np.float64))
+    what = {
+        "complex": "complex numbers",
+        "datetime": _TEMPORAL,
+        "datetime64": _TEMPORAL,
+        "date": _TEMPORAL,
+        "timedelta": _TEMPORAL,
+        "mixed-integer": "a mixture of numbers and text: convert it to one of them",
+    }
+    example = type(values[0]).__name__ if len(values) else kind
+    raise DataError(
+        f"Column {name!r} holds {what.get(kind, f'values such as {example}')}; "
+        "columns are numbers, booleans, text or categories."
+    )
+
+
+def categorical(codes: NDArray[Any], labels: Any) -> pd.Categorical:
+    """Make a pandas categorical of text labels.
+
+    Examples
+    --------
+    >>> list(categorical(np.array([1, 0]), ["a", "b"]))
+    ['b', 'a']
+    """
+    names: Any = pd.Index(np.asarray(labels, dtype=object), dtype=object)
+    return pd.Categorical.from_codes(codes, categories=names)
+
+
+def encode(
+    codes: NDArray[np.int64], labels: NDArray[np.str_]
+) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    """Keep only the labels that occur, in their order.
+
+    Examples
+    --------
+    >>> encode(np.array([2, 0, 2]), np.array(["a", "b", "c"]))
+    (array([1, 0, 1]), array(['a', 'c'], dtype='<U1'))
+    """
+    used = np.bincount(codes, minlength=len(labels)) > 0
+    if used.all():
+        return codes, labels
+    return (np.cumsum(used) - 1)[codes], labels[used]
+
+
+def label(value: Any) -> str:
+    """Write a value as a level's label: whole numbers without a decimal point.
+
+    Examples
+    --------
+    >>> label(3.0), label("3"), label(True)
+    ('3', '3', 'True')
+    """
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
