@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,10 +10,11 @@ import typer
 from rich.console import Console
 
 import bayeslmm
-from bayeslmm.cli_console import INTERRUPTED, plain_errors, print_frame, print_spec
+from bayeslmm.cli_console import INTERRUPTED, plain_errors, print_frame, print_line, print_spec
 from bayeslmm.cli_results import results_folder, write_results
 from bayeslmm.errors import SpecError
 from bayeslmm.spec import find_specs, read_spec
+from bayeslmm.tree import sample_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,10 +68,10 @@ def list_(
             try:
                 spec = read_spec(path)
             except SpecError as error:
-                console.print(f"{path}: cannot be read ({error})", markup=False, highlight=False)
+                print_line(console, f"{path}: cannot be read ({error})")
                 continue
-            console.print(f"{path}  {spec.title}", markup=False, highlight=False, soft_wrap=True)
-            console.print(f"    {spec.formula}", markup=False, highlight=False, soft_wrap=True)
+            print_line(console, f"{path}  {spec.title}")
+            print_line(console, f"    {spec.formula}")
         print_frame(console, bayeslmm.list_datasets(), "Bundled tables (load_dataset)")
 
 
@@ -128,12 +130,28 @@ def _fit(spec: ModelSpec, out: Path, settings: dict[str, Any], console: Console)
             progressbar=not console.quiet,
             **settings,
         )
-        console.print(str(bayeslmm.summary(idata)), markup=False, highlight=False, soft_wrap=True)
+        if _interrupted(idata):
+            _save_interrupted(idata, out, spec.name, console)
+            raise typer.Exit(INTERRUPTED)
+        print_line(console, str(bayeslmm.summary(idata)))
         files = write_results(folder, idata, _tables(idata), _pictures())
-    names = ", ".join(file.name for file in files)
-    console.print(
-        f"Wrote {out / spec.name}: {names}", markup=False, highlight=False, soft_wrap=True
-    )
+    _print_written(console, out / spec.name, files)
+
+
+def _interrupted(idata: xr.DataTree) -> bool:
+    asked = json.loads(idata.attrs["settings"])
+    return sample_shape(idata) != (asked["chains"], asked["draws"])
+
+
+def _save_interrupted(idata: xr.DataTree, out: Path, name: str, console: Console) -> None:
+    # Under another name: what stands at out/name is always a finished fit.
+    with results_folder(out, f"{name}.interrupted") as folder:
+        files = write_results(folder, idata, {}, {})
+    _print_written(console, out / f"{name}.interrupted", files)
+
+
+def _print_written(console: Console, folder: Path, files: list[Path]) -> None:
+    print_line(console, f"Wrote {folder}: {', '.join(file.name for file in files)}")
 
 
 def _tables(idata: xr.DataTree) -> dict[str, pd.DataFrame]:

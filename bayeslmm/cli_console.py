@@ -48,14 +48,24 @@ def plain_errors() -> Iterator[None]:
 
 def _shown_on(console: Console) -> Any:
     usual = warnings.showwarning
+    # The command line builds the design to show it, and the fit builds it again.
+    seen: set[str] = set()
 
     def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, BayesLMMWarning):
+            if str(message) in seen:
+                return
+            seen.add(str(message))
             console.print(Text("Warning: ", style="yellow") + Text(str(message)), soft_wrap=True)
         else:
             usual(message, category, *where, **more)
 
     return show
+
+
+def print_line(console: Console, text: str) -> None:
+    """Print text as it is: brackets are no markup, and no line is broken."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_spec(console: Console, spec: ModelSpec, design: Design) -> None:

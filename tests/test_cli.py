@@ -1,9 +1,11 @@
 """The command line with stand-ins for the fit: what it prints, writes, refuses and survives."""
 
+import json
 import warnings
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
@@ -26,6 +28,18 @@ def table(name):
     return pd.DataFrame({"mean": [66.54321, 0.5]}, index=pd.Index(["a[T.b]", "c"], name=name))
 
 
+def drawn(settings, draws):
+    """Make the smallest tree that passes as a result of `fit_bayes`."""
+    names = ("formula", "response", "design")
+    sigma = np.ones((settings["chains"], draws))
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset({"sigma": (("chain", "draw"), sigma)})})
+    tree.attrs = {
+        **dict.fromkeys(names, "..."),
+        "settings": json.dumps({key: settings[key] for key in ("draws", "chains")}),
+    }
+    return tree
+
+
 @pytest.fixture
 def calls(monkeypatch):
     """Replace everything that fits, and record how `fit_bayes` was called."""
@@ -33,7 +47,7 @@ def calls(monkeypatch):
 
     def fit_bayes(formula, data, **settings):
         seen.append((formula, data, settings))
-        return xr.DataTree.from_dict({"posterior": xr.Dataset({"sigma": ("draw", [1.0, 2.0])})})
+        return drawn(settings, settings["draws"])
 
     factor = SimpleNamespace(name="Rail", levels=["1", "2"], terms=("Intercept",), blocks=((0,),))
     design = SimpleNamespace(y=[1.0] * 18, coef=("Intercept", "x[T.b]"), factors=(factor,))
@@ -90,7 +104,7 @@ def test_a_fit_prints_what_it_does_and_writes_everything(spec, calls):
         "levels.png",
     }
     assert pd.read_csv(folder / "fixed_effects.csv", index_col="coef")["mean"].iloc[0] == 66.54321
-    assert xr.open_datatree(folder / "posterior.nc").load()["posterior/sigma"].sum() == 3
+    assert xr.open_datatree(folder / "posterior.nc").load()["posterior/sigma"].sum() == 600
     assert (folder / "levels.png").read_bytes().startswith(b"\x89PNG")
     assert hidden(spec) == []
 
@@ -135,7 +149,22 @@ def test_a_result_is_replaced_only_by_a_finished_one(spec, calls, monkeypatch):
     assert hidden(spec) == []
 
 
-def test_an_interrupted_fit_writes_nothing_and_exits_130(spec, calls, monkeypatch):
+def test_what_an_interrupted_fit_has_drawn_is_kept_apart(spec, calls, monkeypatch):
+    fit(spec)
+    monkeypatch.setattr(bayeslmm, "fit_bayes", lambda *args, **settings: drawn(settings, 17))
+    result = fit(spec)
+    assert result.exit_code == 130
+    results = spec.parent / "results"
+    assert sorted(path.name for path in results.iterdir()) == ["rails", "rails.interrupted"]
+    part = xr.open_datatree(results / "rails.interrupted" / "posterior.nc").load()
+    assert part["posterior"].sizes["draw"] == 17
+    whole = xr.open_datatree(results / "rails" / "posterior.nc").load()
+    assert whole["posterior"].sizes["draw"] == 300
+
+
+def test_a_fit_interrupted_before_its_first_draw_writes_nothing_and_exits_130(
+    spec, calls, monkeypatch
+):
     def interrupted(*args, **settings):
         raise KeyboardInterrupt
 
@@ -163,15 +192,16 @@ def test_warnings_of_the_package_are_sentences(spec, calls, monkeypatch):
     usual = bayeslmm.fit_bayes
 
     def warn(*args, **settings):
-        warnings.warn("R-hat is 1.2; draw more.", SamplingWarning, stacklevel=2)
+        for _ in range(2):
+            warnings.warn("R-hat is 1.2; draw more.", SamplingWarning, stacklevel=2)
         return usual(*args, **settings)
 
     monkeypatch.setattr(bayeslmm, "fit_bayes", warn)
     with warnings.catch_warnings():
-        warnings.simplefilter("default")  # as outside of the tests
+        warnings.simplefilter("always")  # as outside of the tests
         result = fit(spec)
     assert result.exit_code == 0
-    assert "Warning: R-hat is 1.2; draw more." in result.stderr
+    assert result.stderr.count("Warning: R-hat is 1.2; draw more.") == 1
     assert "SamplingWarning" not in result.stderr
 
 
