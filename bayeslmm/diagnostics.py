@@ -16,7 +16,7 @@ from bayeslmm import names, tree
 from bayeslmm.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import xarray as xr
     from numpy.typing import NDArray

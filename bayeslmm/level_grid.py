@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -93,10 +94,17 @@ def level_grid(idata: xr.DataTree, factor: GroupingFactor, x: str) -> LevelGrid:
     counts = np.bincount(factor.index, minlength=m)
     rows, population = {}, {}
     whole = np.linspace(values.min(), values.max(), POINTS)
+    formula = str(idata.attrs["formula"])
+    averaged = [
+        name
+        for name, column in columns.items()
+        # The mean of a number that serves as a category would be a category of its own.
+        if is_numeric(column) and not re.search(rf"C\(\s*{re.escape(name)}\b", formula)
+    ]
     for name, column in columns.items():
         if name == x:
             rows[name], population[name] = xs.ravel(), whole
-        elif is_numeric(column) and name not in factor.variables:
+        elif name in averaged and name not in factor.variables:
             means = np.bincount(factor.index, weights=column.astype(float), minlength=m) / counts
             rows[name] = np.repeat(means, POINTS)
             population[name] = np.full(POINTS, column.mean())

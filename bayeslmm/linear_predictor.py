@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,11 +10,10 @@ import numpy as np
 from bayeslmm import names, tree
 from bayeslmm.design import DesignState, rebuild_design
 from bayeslmm.errors import ArgumentError, DataError, nearest
-from bayeslmm.formula import parse_formula
 from bayeslmm.new_levels import NewLevels, covariance_roots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
 
 Policy = Literal["error", "population", "sample"]
 POLICIES = ("error", "population", "sample")
-_RESERVED = ("weights", "offset")
 CHUNK_BYTES = 32 * 2**20  # of one array of rows by draws; a handful of them live at once
 
 
@@ -111,6 +107,16 @@ class LinearPredictor:
             rows = slice(start, min(start + size, self.n))
             yield rows, self.rows(rows)
 
+    def mean(self) -> NDArray[np.float64]:
+        """Return the posterior mean of eta, shape (n,); exact, since eta is linear in the draws."""
+        eta = self.design.X @ self.beta.mean(axis=1, keepdims=True)
+        if self.design.offset is not None:
+            eta += self.design.offset[:, None]
+        for part in self.parts:
+            averaged = replace(part, effects=part.effects.mean(axis=-1, keepdims=True), new=None)
+            averaged.add_to(eta, slice(None))
+        return eta[:, 0]
+
     def rows(self, rows: slice) -> NDArray[np.float64]:
         """Return the draws of eta of some rows, shape (rows, s)."""
         eta = self.design.X[rows] @ self.beta
@@ -128,6 +134,7 @@ def linear_predictor(
     random_effects: str | Sequence[str] = "all",
     new_levels: Policy | Mapping[str, Policy] = "error",
     draws: int | None = None,
+    weights: Any = None,
     random_seed: int | None = None,
 ) -> LinearPredictor:
     """Prepare the linear predictor of a table's rows under a posterior.
@@ -144,7 +151,10 @@ def linear_predictor(
     tree.require_tree(idata)
     included = included_factors(idata, random_effects)
     policies = _policies(new_levels, included)
-    design = training_design(idata) if data is None else _new_design(idata, data, included)
+    if data is None:
+        data = tree.columns(idata)
+        weights = tree.constant(idata, "weights") if weights is None else weights
+    design = rebuild_design(design_state(idata), data, factors=included, weights=weights)
     chains, total = tree.sample_shape(idata)
     kept = _kept(total, draws)
     seed = check_seed(random_seed)
@@ -167,12 +177,16 @@ def linear_predictor(
 def design_state(idata: xr.DataTree) -> DesignState:
     """Return how the fit coded its columns."""
     tree.require_tree(idata)
-    return DesignState.from_json(str(idata.attrs["design"]))
+    # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
+    levels = {info.name: info.levels for info in tree.factors(idata)}
+    return DesignState.from_json(str(idata.attrs["design"]), levels=levels)
 
 
 def training_design(idata: xr.DataTree) -> Design:
     """Rebuild the design of the training rows from the tree alone."""
-    return rebuild_design(design_state(idata), tree.columns(idata), response="optional")
+    return rebuild_design(
+        design_state(idata), tree.columns(idata), weights=tree.constant(idata, "weights")
+    )
 
 
 def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) -> tuple[str, ...]:
@@ -250,75 +264,6 @@ def _kept(total: int, draws: int | None) -> NDArray[np.intp]:
         msg = f"draws={draws} asks for more than the {total} draws of each chain."
         raise ArgumentError(msg)
     return np.linspace(0, total - 1, int(draws)).round().astype(np.intp)
-
-
-def _new_design(idata: xr.DataTree, data: Any, included: tuple[str, ...]) -> Design:
-    """Rebuild the design of new rows; columns that only left-out factors use may be missing."""
-    present = _column_names(data)
-    training = tree.columns(idata)
-    needed = _needed(idata, training, included)
-    absent = [name for name in needed if name not in present]
-    if absent:
-        msg = (
-            f"The new rows have no column {absent[0]!r}, which {idata.attrs['formula']!r} needs."
-            f"{nearest(absent[0], present)}"
-        )
-        raise DataError(msg)
-    unused = [name for name in training if name not in present and name not in needed]
-    unused = [name for name in unused if name not in _RESERVED]
-    if unused:
-        rows = _row_count(data)
-        filled = {name: np.repeat(training[name][:1], rows) for name in unused}
-        data = {**_as_columns(data), **filled}
-    return rebuild_design(design_state(idata), data, response="optional")
-
-
-def _needed(
-    idata: xr.DataTree, training: Mapping[str, Any], included: tuple[str, ...]
-) -> list[str]:
-    """Names of the columns that the fixed part, offsets and included factors read."""
-    formula = parse_formula(str(idata.attrs["formula"]))
-    parts = [formula.fixed, *formula.offsets]
-    grouping: set[str] = set()
-    for term in formula.random:
-        if term.factor in included:
-            parts.append(term.columns)
-            grouping.update(term.variables)
-    text = " ".join(parts)
-
-    def read(name: str) -> bool:
-        # A whole name, not a part of a longer one.
-        return re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text) is not None
-
-    return [name for name in training if name not in _RESERVED and (name in grouping or read(name))]
-
-
-def _column_names(data: Any) -> list[str]:
-    if isinstance(data, Mapping):
-        return [str(name) for name in data]
-    names_of = getattr(data, "columns", None)
-    if names_of is None:
-        msg = (
-            "data is a table (pandas, Polars, PyArrow, ...) or a mapping from column names to "
-            f"columns; it was {type(data).__name__}."
-        )
-        raise DataError(msg)
-    names_of = getattr(data, "column_names", names_of)
-    return [str(name) for name in names_of]
-
-
-def _as_columns(data: Any) -> dict[str, Any]:
-    if isinstance(data, Mapping):
-        return dict(data)
-    import narwhals as nw  # noqa: PLC0415 - only tables need it
-
-    frame = nw.from_native(data, eager_only=True)
-    return {name: nw.to_native(frame[name]) for name in frame.columns}
-
-
-def _row_count(data: Any) -> int:
-    columns = _as_columns(data)
-    return max((np.size(np.asarray(column)) for column in columns.values()), default=0)
 
 
 def _part(

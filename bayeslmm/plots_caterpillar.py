@@ -70,7 +70,8 @@ def plot_caterpillar(
             draws = flat[..., info.terms.index(term)]
             _draw(panel, draws, info.levels, (ci_prob, ci_kind), upright=upright)
             panel.set_title(term)
-        words = f"{100 * ci_prob:g} % and 50 % {ci_kind.upper()}"
+        inner = " and 50 %" if upright else ""
+        words = f"{100 * ci_prob:g} %{inner} {ci_kind.upper()}"
         label = f"random effect of {info.name} ({words})"
         if axes is None:
             (figure.supxlabel if upright else figure.supylabel)(label, fontsize=10, color=INK)
@@ -138,7 +139,8 @@ def _draw(
     panel.plot(rank, means[order], color=INK, linewidth=1.4)
     panel.axhline(0, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
     panel.set_xlim(-1, len(order))
-    panel.set_xlabel(f"{len(order)} levels, sorted")
+    if panel.get_subplotspec() is None or panel.get_subplotspec().is_last_row():
+        panel.set_xlabel(f"{len(order)} levels, sorted")
     apart = int((colors == LEVEL).sum())
     panel.annotate(
         f"{apart} intervals exclude zero",

@@ -11,7 +11,7 @@ from bayeslmm import tree
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, interval_names
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.level_grid import LevelGrid, level_grid, running_covariate
-from bayeslmm.linear_predictor import training_design
+from bayeslmm.linear_predictor import linear_predictor, training_design
 from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, panel_grid, style
 from bayeslmm.predict import predict_table
 
@@ -30,15 +30,16 @@ LAYOUTS = ("auto", "panels", "overlay")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Lines:
-    """What the layouts draw."""
+    """What the layouts draw; bands are the levels' own in panels, the population's else."""
 
     factor: GroupingFactor
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     grid: LevelGrid
-    levels: pd.DataFrame
+    means: NDArray[np.float64]
+    base: NDArray[np.float64]
+    bands: pd.DataFrame
     population: pd.DataFrame
-    baseline: pd.DataFrame
     bounds: tuple[str, str]
     labels: tuple[str, str]
 
@@ -103,11 +104,13 @@ def plot_levels(
     if panels and ax is not None:
         msg = "ax takes an overlay; panels need a figure of their own: leave ax out."
         raise ArgumentError(msg)
-    lines = _lines(idata, chosen, running, (ci_prob, ci_kind))
+    lines = _lines(idata, chosen, running, (ci_prob, ci_kind), bands=panels)
     return _panels(lines) if panels else _overlay(lines, ax)
 
 
-def _lines(idata: xr.DataTree, factor: GroupingFactor, x: str, ci: tuple[float, str]) -> _Lines:
+def _lines(
+    idata: xr.DataTree, factor: GroupingFactor, x: str, ci: tuple[float, str], *, bands: bool
+) -> _Lines:
     grid = level_grid(idata, factor, x)
     _, total = tree.sample_shape(idata)
     options: dict[str, Any] = {
@@ -115,14 +118,20 @@ def _lines(idata: xr.DataTree, factor: GroupingFactor, x: str, ci: tuple[float, 
         "ci_prob": ci[0],
         "ci_kind": ci[1],
     }
+    own = linear_predictor(idata, grid.rows, random_effects=[factor.name])
+    none = linear_predictor(idata, grid.rows, random_effects="none")
+    population = predict_table(idata, grid.population_rows, random_effects="none", **options)
     return _Lines(
         factor=factor,
         x=np.asarray(tree.columns(idata)[x], dtype=np.float64),
         y=tree.response(idata),
         grid=grid,
-        levels=predict_table(idata, grid.rows, random_effects=[factor.name], **options),
-        population=predict_table(idata, grid.population_rows, random_effects="none", **options),
-        baseline=predict_table(idata, grid.rows, random_effects="none", **options),
+        means=own.mean().reshape(grid.x.shape),
+        base=none.mean().reshape(grid.x.shape),
+        bands=predict_table(idata, grid.rows, random_effects=[factor.name], **options)
+        if bands
+        else population,
+        population=population,
         bounds=interval_names(*ci),
         labels=(x, str(idata.attrs["response"])),
     )
@@ -132,9 +141,7 @@ def _panels(lines: _Lines) -> Any:
     m = len(lines.factor.levels)
     rows, columns = panel_grid(m)
     shape = lines.grid.x.shape
-    means = lines.levels["mean"].to_numpy().reshape(shape)
-    low, high = (lines.levels[name].to_numpy().reshape(shape) for name in lines.bounds)
-    base = lines.baseline["mean"].to_numpy().reshape(shape)
+    low, high = (lines.bands[name].to_numpy().reshape(shape) for name in lines.bounds)
     with style() as plt:
         figure, grid = plt.subplots(
             rows,
@@ -152,9 +159,9 @@ def _panels(lines: _Lines) -> Any:
             here = lines.factor.index == level
             x = lines.grid.x[level]
             panel.grid(color=GRID, linewidth=0.6)
-            panel.plot(x, base[level], color=POPULATION, linewidth=1.2, linestyle=(0, (4, 2)))
+            panel.plot(x, lines.base[level], color=POPULATION, linewidth=1.2, linestyle=(0, (4, 2)))
             panel.fill_between(x, low[level], high[level], color=LEVEL, alpha=0.18, linewidth=0)
-            panel.plot(x, means[level], color=LEVEL, linewidth=1.6)
+            panel.plot(x, lines.means[level], color=LEVEL, linewidth=1.6)
             panel.scatter(lines.x[here], lines.y[here], s=9, color=DATA, zorder=3)
             panel.set_title(str(lines.factor.levels[level]), pad=3)
         figure.supxlabel(lines.labels[0], fontsize=10)
@@ -165,8 +172,6 @@ def _panels(lines: _Lines) -> Any:
 
 def _overlay(lines: _Lines, ax: Any) -> Any:
     m, n = len(lines.factor.levels), len(lines.y)
-    shape = lines.grid.x.shape
-    means = lines.levels["mean"].to_numpy().reshape(shape)
     low, high = (lines.population[name].to_numpy() for name in lines.bounds)
     with style() as plt:
         from matplotlib.collections import LineCollection  # noqa: PLC0415 - slow to import
@@ -177,14 +182,14 @@ def _overlay(lines: _Lines, ax: Any) -> Any:
         ax.scatter(
             lines.x,
             lines.y,
-            s=np.clip(4000 / n, 1.5, 14),
+            s=np.clip(9000 / n, 2.5, 14),
             color=DATA,
-            alpha=float(np.clip(900 / n, 0.06, 0.6)),
+            alpha=float(np.clip(1200 / n, 0.1, 0.6)),
             linewidth=0,
             rasterized=n > 5000,
         )
-        segments = np.stack([lines.grid.x, means], axis=-1)
-        alpha = float(np.clip(25 / m, 0.05, 0.9))
+        segments = np.stack([lines.grid.x, lines.means], axis=-1)
+        alpha = float(np.clip(25 / m, 0.015, 0.9))
         ax.add_collection(LineCollection(segments, colors=LEVEL, alpha=alpha, linewidths=1.0))
         x = lines.grid.population_x
         ax.fill_between(x, low, high, color=POPULATION, alpha=0.25, linewidth=0, zorder=3)

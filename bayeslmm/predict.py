@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayeslmm import names, tree
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, check_interval, describe
-from bayeslmm.errors import ArgumentError, DataError, nearest
+from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.linear_predictor import LinearPredictor, Policy, check_seed, linear_predictor
 
 if TYPE_CHECKING:
@@ -88,11 +88,11 @@ def predict(
         random_effects=random_effects,
         new_levels=new_levels,
         draws=draws,
+        weights=weights,
         random_seed=random_seed,
     )
-    scale = _weights(predictor, data, weights)
     values = np.empty((predictor.n, len(predictor.sigma)))
-    for rows, chunk in _chunks(predictor, kind, scale, random_seed):
+    for rows, chunk in _chunks(predictor, kind, random_seed):
         values[rows] = chunk
     sigma = tree.variable(idata, names.SIGMA)
     return xr.DataArray(
@@ -151,12 +151,12 @@ def predict_table(
         random_effects=random_effects,
         new_levels=new_levels,
         draws=draws,
+        weights=weights,
         random_seed=random_seed,
     )
-    scale = _weights(predictor, data, weights)
     tables = [
         pd.DataFrame(describe(chunk.T[None], ci_prob, ci_kind, diagnostics=False))
-        for _, chunk in _chunks(predictor, kind, scale, random_seed)
+        for _, chunk in _chunks(predictor, kind, random_seed)
     ]
     table = pd.concat(tables, ignore_index=True)
     table.index.name = names.OBS
@@ -179,11 +179,11 @@ def check_kind(kind: str) -> None:
 def _chunks(
     predictor: LinearPredictor,
     kind: Kind,
-    weights: NDArray[np.float64] | None,
     random_seed: int | None,
 ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     # One stream over rows in order, so that the noise does not depend on the size of a chunk.
     generator = np.random.default_rng([check_seed(random_seed), 1])
+    weights = predictor.design.weights
     for rows, eta in predictor.chunks():
         if kind == "response":
             noise = generator.standard_normal(eta.shape)
@@ -193,21 +193,3 @@ def _chunks(
             yield rows, eta + noise
         else:
             yield rows, eta
-
-
-def _weights(predictor: LinearPredictor, data: Any, weights: Any) -> NDArray[np.float64] | None:
-    if weights is None:
-        return predictor.design.weights
-    if isinstance(weights, str):
-        if data is None or weights not in data:
-            msg = f"The table has no column {weights!r} to take weights from."
-            raise DataError(msg)
-        weights = data[weights]
-    values = np.asarray(weights, dtype=np.float64)
-    if values.shape != (predictor.n,):
-        msg = f"weights has shape {values.shape}; one weight for each of {predictor.n} rows is due."
-        raise DataError(msg)
-    if not np.all(np.isfinite(values) & (values > 0)):
-        msg = f"Weights are positive and finite; the smallest is {values.min()}."
-        raise DataError(msg)
-    return values

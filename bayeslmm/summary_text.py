@@ -114,10 +114,8 @@ class ModelSummary:
     def _verdict(self) -> list[str]:
         if not self.problems:
             limit = MIN_ESS_PER_CHAIN * self.chains
-            return [
-                (f"Diagnostics: no problem found (R-hat <= {MAX_RHAT}, effective sample sizes >= "
-                f"{limit}, no divergences).")
-            ]
+            good = f"R-hat <= {MAX_RHAT}, effective sample sizes >= {limit}, no divergences"
+            return [f"Diagnostics: no problem found ({good})."]
         return [
             "Diagnostics: do not trust these draws yet.",
             *(f"- {problem}" for problem in self.problems),

@@ -10,10 +10,11 @@ import xarray as xr
 from bayeslmm import names
 from bayeslmm.design import build_design
 
+# Three levels of 2, 4 and 3 rows.
 TINY = {
-    "y": np.array([1.0, 3.0, 2.0, 6.0, 4.0, 5.0]),
-    "x": np.array([0.0, 1.0, 0.0, 1.0, 2.0, 1.0]),
-    "g": np.array(["a", "a", "b", "b", "b", "c"]),
+    "y": np.array([1.0, 3.0, 2.0, 6.0, 4.0, 5.0, 2.5, 3.5, 7.0]),
+    "x": np.array([0.0, 1.0, 0.0, 1.0, 2.0, 1.0, 0.0, 2.0, 1.0]),
+    "g": np.array(["a", "a", "b", "b", "b", "b", "c", "c", "c"]),
 }
 
 

@@ -1,0 +1,134 @@
+"""How strongly each level is pulled towards the population."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm import names, tree
+from bayeslmm.diagnostics import CI_KIND, CI_PROB, describe
+from bayeslmm.linear_predictor import training_design
+from bayeslmm.new_levels import covariance_roots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.design import GroupingFactor
+
+CHUNK_BYTES = 32 * 2**20  # of one array of levels by draws by columns squared
+
+
+def shrinkage(
+    idata: xr.DataTree,
+    factor: str | None = None,
+    *,
+    ci_prob: float = CI_PROB,
+    ci_kind: str = CI_KIND,
+) -> pd.DataFrame:
+    """Describe the shrinkage of each level's effects: 1 is complete pooling, 0 none.
+
+    For level i and term j it is [(G^-1 + Z_i' W_i Z_i / sigma^2)^-1]_jj / G_jj: the share of the
+    variance between levels that is left once the level's own rows are known, given beta and the
+    other factors. A random intercept with n_i rows has sigma^2 / (sigma^2 + n_i sd^2).
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+    factor : str, optional
+        One grouping factor; all of them without it.
+    ci_prob : float
+        Probability of the interval.
+    ci_kind : {"eti", "hdi"}
+        Equal-tailed or highest-density interval.
+
+    Returns
+    -------
+    DataFrame
+        One row per factor, level and term: ``factor``, ``level``, ``term``, ``rows`` (how many the
+        level has), then ``mean``, ``sd``, ``median`` and the interval. All between 0 and 1.
+
+    Raises
+    ------
+    TreeError
+        When the factor is unknown or `idata` is no tree of this package.
+
+    References
+    ----------
+    Gelman & Pardoe (2006), Technometrics 48:241-251, doi 10.1198/004017005000000517;
+    1 minus it is the reliability of Raudenbush & Bryk (2002), Hierarchical Linear Models, Sage.
+    """
+    design = training_design(idata)
+    wanted = tree.factor_names(idata) if factor is None else (tree.factor(idata, factor).name,)
+    tables = []
+    for item in design.factors:
+        if item.name not in wanted:
+            continue
+        info = tree.factor(idata, item.name)
+        counts = np.bincount(item.index, minlength=len(info.levels))
+        labels = pd.DataFrame(
+            {
+                "factor": info.name,
+                "level": np.repeat(np.array(info.levels, dtype=object), len(info.terms)),
+                "term": np.tile(np.array(info.terms, dtype=object), len(info.levels)),
+                "rows": np.repeat(counts, len(info.terms)),
+            }
+        )
+        numbers = pd.concat(
+            [
+                pd.DataFrame(
+                    describe(part.reshape(1, len(part), -1), ci_prob, ci_kind, diagnostics=False)
+                )
+                for part in shrinkage_draws(idata, item, design.weights)
+            ],
+            ignore_index=True,
+        )
+        tables.append(pd.concat([labels, numbers], axis=1))
+    if not tables:
+        return pd.DataFrame(columns=["factor", "level", "term", "rows", "mean", "sd", "median"])
+    return pd.concat(tables, ignore_index=True)
+
+
+def shrinkage_draws(
+    idata: xr.DataTree, item: GroupingFactor, weights: NDArray[np.float64] | None
+) -> Iterator[NDArray[np.float64]]:
+    """Yield the draws for runs of levels, shape (s, levels, q)."""
+    info = tree.factor(idata, item.name)
+    sigma = tree.flat_draws(idata, names.SIGMA)
+    sd = tree.flat_draws(idata, names.sd(info.name))
+    corr = tree.correlation_draws(idata, info)
+    root = covariance_roots(corr.reshape(-1, *corr.shape[2:])) * (sd / sigma[:, None])[:, :, None]
+    products = level_products(item, weights)
+    q = len(info.terms)
+    size = max(1, CHUNK_BYTES // (8 * len(sigma) * q * q))
+    scale = np.sum(root**2, axis=-1)
+    for start in range(0, len(products), size):
+        part = products[start : start + size]
+        # With G = sigma^2 L L', the conditional covariance is sigma^2 L (I + L' A L)^-1 L', which
+        # needs no inverse of G: a zero sd is no special case.
+        inner = np.einsum("sji,mjk,skl->smil", root, part, root) + np.eye(q)
+        half = np.linalg.solve(inner, np.swapaxes(root, 1, 2)[:, None])
+        left = np.einsum("sij,smji->smi", root, half)
+        safe = np.where(scale > 0, scale, 1.0)[:, None]
+        yield np.where(scale[:, None] > 0, left / safe, 1.0)
+
+
+def level_products(
+    item: GroupingFactor, weights: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Return each level's Z_i' W_i Z_i, shape (m, q, q)."""
+    q = item.columns.shape[1]
+    m = len(item.levels)
+    w = np.ones(len(item.index)) if weights is None else weights
+    products = np.empty((m, q, q))
+    for i in range(q):
+        for j in range(i + 1):
+            values = w * item.columns[:, i] * item.columns[:, j]
+            products[:, i, j] = np.bincount(item.index, weights=values, minlength=m)
+            products[:, j, i] = products[:, i, j]
+    return products

@@ -1,0 +1,161 @@
+"""Draw a response from given beta, sd, corr and sigma."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.errors import ArgumentError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from bayeslmm.design import Design, GroupingFactor
+
+
+def simulate_response(
+    design: Design,
+    *,
+    beta: Mapping[str, float] | ArrayLike,
+    sd: Mapping[str, ArrayLike] | None = None,
+    corr: Mapping[str, ArrayLike] | None = None,
+    sigma: float = 1.0,
+    random_seed: int | np.random.Generator | None = None,
+) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """Draw y = X beta + sum_k Z_k b_k + offset + e with b_ki ~ N(0, G_k), e ~ N(0, sigma^2 / w).
+
+    Parameters
+    ----------
+    design : Design
+        The rows; its own response is not looked at.
+    beta : mapping or array-like, shape (p,)
+        Fixed effects, by name or in the order of ``design.coef``.
+    sd : mapping from factor to array-like, shape (q,)
+        Standard deviations of its random effects; one number stands for all its columns.
+    corr : mapping from factor to array-like, shape (q, q) or a number
+        Their correlations; a number stands for every pair. Uncorrelated without it.
+    sigma : float
+        Residual standard deviation.
+    random_seed : int or Generator, optional
+        Seed; the same seed gives the same response.
+
+    Returns
+    -------
+    y : ndarray, shape (n,)
+    effects : dict of ndarray, each of shape (m, q)
+        The true random effects of each factor.
+
+    Raises
+    ------
+    ArgumentError
+        When a name is unknown, a shape is wrong, a standard deviation is negative, or a
+        correlation matrix is not positive semidefinite.
+
+    References
+    ----------
+    Bates, Maechler, Bolker & Walker (2015), Journal of Statistical Software 67(1), section 2,
+    doi 10.18637/jss.v067.i01.
+    """
+    generator = np.random.default_rng(random_seed)
+    if not (np.isfinite(sigma) and sigma >= 0):
+        msg = f"sigma is a standard deviation, zero or more; it was {sigma}."
+        raise ArgumentError(msg)
+    known = [factor.name for factor in design.factors]
+    sds = _by_factor("sd", sd, known)
+    corrs = _by_factor("corr", corr, known)
+    eta = design.X @ _coefficients(design.coef, beta)
+    if design.offset is not None:
+        eta = eta + design.offset
+    effects = {}
+    for factor in design.factors:
+        root = _root(factor, sds.get(factor.name), corrs.get(factor.name))
+        normal = generator.standard_normal((len(factor.levels), len(factor.terms)))
+        effects[factor.name] = normal @ root.T
+        eta = eta + np.sum(factor.columns * effects[factor.name][factor.index], axis=1)
+    noise = sigma * generator.standard_normal(len(eta))
+    if design.weights is not None:
+        noise = noise / np.sqrt(design.weights)
+    return eta + noise, effects
+
+
+def _coefficients(
+    coef: Sequence[str], beta: Mapping[str, float] | ArrayLike
+) -> NDArray[np.float64]:
+    if hasattr(beta, "keys"):
+        given = {str(name): float(value) for name, value in beta.items()}
+        for name in given:
+            if name not in coef:
+                msg = (
+                    f"beta names {name!r}, which is no coefficient.{nearest(name, coef)} "
+                    f"The coefficients: {', '.join(coef)}."
+                )
+                raise ArgumentError(msg)
+        absent = [name for name in coef if name not in given]
+        if absent:
+            msg = f"beta lacks {', '.join(absent)}; give 0 where there is no effect."
+            raise ArgumentError(msg)
+        return np.array([given[name] for name in coef])
+    values = np.asarray(beta, dtype=np.float64)
+    if values.shape != (len(coef),):
+        msg = f"beta has shape {values.shape}; {len(coef)} values are due: {', '.join(coef)}."
+        raise ArgumentError(msg)
+    return values
+
+
+def _by_factor(
+    argument: str, given: Mapping[str, ArrayLike] | None, known: list[str]
+) -> dict[str, ArrayLike]:
+    values = dict(given or {})
+    for name in values:
+        if name not in known:
+            msg = (
+                f"{argument} names {name!r}, which is no grouping factor."
+                f"{nearest(str(name), known)} The factors: {', '.join(known) or 'none'}."
+            )
+            raise ArgumentError(msg)
+    if argument == "sd" and set(known) - set(values):
+        absent = [name for name in known if name not in values]
+        msg = f"sd lacks {', '.join(absent)}; give 0 where there is no variation."
+        raise ArgumentError(msg)
+    return values
+
+
+def _root(
+    factor: GroupingFactor, sd: ArrayLike | None, corr: ArrayLike | None
+) -> NDArray[np.float64]:
+    """Return L with G = L L', shape (q, q)."""
+    q = len(factor.terms)
+    sds = np.asarray(sd, dtype=np.float64)
+    sds = np.full(q, float(sds)) if sds.ndim == 0 else sds
+    if sds.shape != (q,) or not np.all(np.isfinite(sds) & (sds >= 0)):
+        msg = (
+            f"sd of {factor.name!r} holds {q} standard deviations, zero or more, for "
+            f"{', '.join(factor.terms)}; it was {np.asarray(sd).tolist()}."
+        )
+        raise ArgumentError(msg)
+    return sds[:, None] * _correlation_root(factor, corr)
+
+
+def _correlation_root(factor: GroupingFactor, corr: ArrayLike | None) -> NDArray[np.float64]:
+    q = len(factor.terms)
+    if corr is None:
+        return np.eye(q)
+    matrix = np.asarray(corr, dtype=np.float64)
+    if matrix.ndim == 0:
+        matrix = np.full((q, q), float(matrix))
+        np.fill_diagonal(matrix, 1.0)
+    if matrix.shape != (q, q) or not np.allclose(matrix, matrix.T):
+        msg = f"corr of {factor.name!r} is a symmetric {q} by {q} matrix or a number."
+        raise ArgumentError(msg)
+    values, vectors = np.linalg.eigh(matrix)
+    # Rounding leaves a singular correlation matrix with eigenvalues a few ulps below zero.
+    if not np.allclose(np.diag(matrix), 1) or values.min() < -1e-10:
+        msg = (
+            f"corr of {factor.name!r} is no correlation matrix: its diagonal must be 1 and its "
+            f"eigenvalues zero or more (the smallest is {values.min():.3g})."
+        )
+        raise ArgumentError(msg)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0)))

@@ -1,0 +1,125 @@
+"""Draws of the variances that effect sizes are made of: fixed part, each factor, residual."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm import names, tree
+from bayeslmm.design import rebuild_design
+from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.linear_predictor import design_state, training_design
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.design import Design
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class VarianceParts:
+    """Draws of the parts of Var(y).
+
+    Attributes
+    ----------
+    fixed : ndarray, shape (s,)
+        Sample variance (divisor n - 1) of the rows' X beta.
+    factors : dict of ndarray, each of shape (s,)
+        Mean over the rows of z' G z, per grouping factor.
+    residual : ndarray, shape (s,)
+        Mean over the rows of sigma^2 / w.
+    at : str
+        Where the random slopes were evaluated, in words.
+    """
+
+    fixed: NDArray[np.float64]
+    factors: dict[str, NDArray[np.float64]]
+    residual: NDArray[np.float64]
+    at: str
+
+    @property
+    def random(self) -> NDArray[np.float64]:
+        """Draws of all factors' variances together."""
+        return sum(self.factors.values(), np.zeros_like(self.residual))
+
+
+def variance_parts(idata: xr.DataTree, at: Mapping[str, Any] | None = None) -> VarianceParts:
+    """Return the draws of the variance parts.
+
+    Parameters
+    ----------
+    idata : DataTree
+    at : mapping from covariate to value, optional
+        Where random slopes are evaluated; over the training rows without it. Covariates that are
+        not named keep the training rows' values.
+
+    Raises
+    ------
+    ArgumentError
+        When `at` names a column that the formula does not use.
+    """
+    design = training_design(idata)
+    where = design if at is None else design_at(idata, at)
+    factors = {}
+    for item in where.factors:
+        info = tree.factor(idata, item.name)
+        moments = item.columns.T @ item.columns / len(item.columns)
+        # z' G z averaged over rows is the trace of G with the second moments of z.
+        cov = tree.covariance_draws(idata, info)
+        factors[item.name] = np.einsum("sij,ij->s", cov, moments)
+    return VarianceParts(
+        fixed=fixed_variance(idata, design),
+        factors=factors,
+        residual=residual_variance(idata, design),
+        at=_words(where, at),
+    )
+
+
+def design_at(idata: xr.DataTree, at: Mapping[str, Any]) -> Design:
+    """Return the training rows' design with some columns set to given values.
+
+    Raises
+    ------
+    ArgumentError
+        When a column is not in the formula.
+    """
+    columns = tree.columns(idata)
+    for name in at:
+        if name not in columns:
+            msg = (
+                f"at names {name!r}, which the formula {idata.attrs['formula']!r} does not use."
+                f"{nearest(str(name), columns)}"
+            )
+            raise ArgumentError(msg)
+    n = len(tree.response(idata))
+    fixed = {name: np.full(n, value) for name, value in at.items()}
+    return rebuild_design(design_state(idata), {**columns, **fixed})
+
+
+def fixed_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
+    """Return the sample variance over rows of X beta, shape (s,)."""
+    beta = tree.flat_draws(idata, names.BETA)
+    if len(design.X) < 2:
+        return np.zeros(len(beta))
+    centered = design.X - design.X.mean(axis=0)
+    moments = centered.T @ centered / (len(centered) - 1)
+    return np.einsum("si,ij,sj->s", beta, moments, beta)
+
+
+def residual_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
+    """Return the mean over rows of sigma^2 / w, shape (s,)."""
+    variance = tree.flat_draws(idata, names.SIGMA) ** 2
+    weights = design.weights
+    return variance if weights is None else variance * np.mean(1 / weights)
+
+
+def _words(design: Design, at: Mapping[str, Any] | None) -> str:
+    if at is not None:
+        return ", ".join(f"{name}={value}" for name, value in at.items())
+    slopes = any(np.ptp(item.columns, axis=0).any() for item in design.factors)
+    return "averaged over the data" if slopes else "everywhere"
