@@ -45,3 +45,8 @@ def term_dim_bis(factor: str) -> str:
 def level_dim(factor: str) -> str:
     """Name the dimension of a factor's levels: the factor itself."""
     return factor
+
+
+def stored(name: str) -> str:
+    """Spell a column's or response's name as a variable; '/' separates groups in a stored tree."""
+    return name.replace("/", "÷")

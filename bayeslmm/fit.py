@@ -1,0 +1,117 @@
+"""`fit_bayes`: a formula and a table in, a posterior out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bayeslmm.design import build_design
+from bayeslmm.graph import build_model
+from bayeslmm.priors import resolve_priors
+from bayeslmm.samplers import SamplerSettings
+from bayeslmm.sampling import sample
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import xarray as xr
+    from numpy.typing import ArrayLike
+
+    from bayeslmm.formula import MixedFormula
+    from bayeslmm.prior_set import Priors
+    from bayeslmm.priors import PriorLike
+
+
+def fit_bayes(
+    formula: str | MixedFormula,
+    data: Any,
+    *,
+    priors: Mapping[str, PriorLike] | Priors | None = None,
+    parametrization: str = "noncentered",
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int | None = None,
+    random_seed: int | None = None,
+    target_accept: float | None = None,
+    sampler: str = "nutpie",
+    progressbar: bool = True,
+    weights: str | ArrayLike | None = None,
+    missing: str = "drop",
+) -> xr.DataTree:
+    r"""Fit a Bayesian linear mixed model.
+
+    .. math:: y = X \beta + \sum_k Z_k b_k + e, \quad b_{ki} \sim N(0, G_k), \quad
+              e_i \sim N(0, \sigma^2 / w_i)
+
+    Parameters
+    ----------
+    formula : str or MixedFormula
+        A formula in lme4's grammar, e.g. ``"Reaction ~ Days + (Days | Subject)"``.
+    data : table
+        One row per observation: any eager table that narwhals reads, or a mapping of columns.
+    priors : mapping or Priors, optional
+        What to change in the default priors, e.g. ``{"sigma": "HalfCauchy(10)"}``; see
+        `resolve_priors`.
+    parametrization : str, default "noncentered"
+        ``"noncentered"`` or ``"centered"``: the same posterior, another way to it.
+    draws, tune, chains : int
+        Kept draws and tuning steps per chain, and number of chains.
+    cores : int, optional
+        Chains that run at a time; as many as the machine has cores if not given.
+    random_seed : int, optional
+        The same seed gives the same draws. One is drawn, and recorded, if not given.
+    target_accept : float, optional
+        Acceptance rate, between 0 and 1, that NUTS tunes its steps to.
+    sampler : str, default "nutpie"
+        ``"nutpie"`` or ``"pymc"``.
+    progressbar : bool, default True
+        Whether to show progress.
+    weights : str or array-like, optional
+        Column name or one positive number per row.
+    missing : str, default "drop"
+        ``"drop"`` leaves out rows with missing values, with a warning; ``"raise"`` refuses them.
+
+    Returns
+    -------
+    xarray.DataTree
+        An InferenceData tree. ``posterior`` holds ``beta`` (chain, draw, coef), ``sigma``
+        (chain, draw), and for every grouping factor ``sd_<factor>`` (..., <factor>_term),
+        ``corr_<factor>`` (..., <factor>_term, <factor>_term_bis) where columns are correlated,
+        and ``b_<factor>`` (..., <factor>, <factor>_term), all in the response's unit per unit of
+        the column. ``log_prior`` has one variable per prior that can be set. Interrupting with
+        Ctrl-C returns what was drawn so far, with a warning.
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError, SamplingError, ArgumentError
+        If the model cannot be fitted as asked.
+
+    Warns
+    -----
+    SamplingWarning
+        When R-hat, effective sample sizes or divergences say that the draws should not be
+        trusted, with what to try.
+
+    References
+    ----------
+    .. [1] Hoffman & Gelman (2014). The No-U-Turn sampler. JMLR 15:1593-1623.
+    .. [2] Lewandowski, Kurowicka & Joe (2009). Generating random correlation matrices.
+       doi:10.1016/j.jmva.2009.04.008
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes(
+    ...     "Reaction ~ Days + (Days | Subject)", bl.load_dataset("sleepstudy"),
+    ...     random_seed=1, progressbar=False,
+    ... )  # doctest: +SKIP
+    >>> bl.fixed_effects(idata)["mean"].round(1).to_dict()  # doctest: +SKIP
+    {'Intercept': 251.4, 'Days': 10.5}
+    """
+    settings = SamplerSettings(
+        draws, tune, chains, cores, random_seed, target_accept, sampler, progressbar
+    )
+    design = build_design(formula, data, weights=weights, missing=missing)
+    resolved = resolve_priors(design, priors)
+    model = build_model(design, priors=resolved, parametrization=parametrization)
+    return sample(model, design, resolved, parametrization, settings)

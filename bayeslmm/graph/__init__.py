@@ -1,0 +1,121 @@
+"""PyMC models: one module per parametrization over shared components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bayeslmm.design import Design, build_design
+from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.graph import centered, noncentered
+from bayeslmm.priors import resolve_priors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    import pymc as pm
+    from numpy.typing import ArrayLike, NDArray
+
+    from bayeslmm.formula import MixedFormula
+    from bayeslmm.graph.components import Values
+    from bayeslmm.prior_set import Priors
+    from bayeslmm.priors import PriorLike
+
+
+@dataclass(frozen=True)
+class Parametrization:
+    """How a model is written for the sampler.
+
+    Attributes
+    ----------
+    build : callable
+        (design, priors) -> PyMC model.
+    recover : callable
+        (design, priors, draws of the free variables by name) -> the tree's posterior variables.
+    """
+
+    build: Callable[[Design, Priors], pm.Model]
+    recover: Callable[[Design, Priors, Values], dict[str, NDArray[np.float64]]]
+
+
+PARAMETRIZATIONS: Mapping[str, Parametrization] = {
+    "noncentered": Parametrization(noncentered.build, noncentered.recover),
+    "centered": Parametrization(centered.build, centered.recover),
+}
+
+
+def parametrization_named(name: str) -> Parametrization:
+    """Look a parametrization up by its name.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none of that name.
+    """
+    if name not in PARAMETRIZATIONS:
+        raise ArgumentError(
+            f"There is no parametrization {name!r}; choose one of "
+            f"{', '.join(repr(known) for known in PARAMETRIZATIONS)}."
+            + nearest(str(name), PARAMETRIZATIONS)
+        )
+    return PARAMETRIZATIONS[name]
+
+
+def build_model(
+    formula: str | MixedFormula | Design,
+    data: Any = None,
+    *,
+    priors: Mapping[str, PriorLike] | Priors | None = None,
+    parametrization: str = "noncentered",
+    weights: str | ArrayLike | None = None,
+) -> pm.Model:
+    r"""Build the PyMC model of a linear mixed model, for those who sample or extend it themselves.
+
+    .. math:: y = X \beta + \sum_k Z_k b_k + e, \quad b_{ki} \sim N(0, G_k), \quad
+              e_i \sim N(0, \sigma^2 / w_i)
+
+    with :math:`G_k = L_k L_k'` under an LKJ-Cholesky prior. Named variables and dimensions are
+    those of the result tree (``beta``, ``sd_<factor>``, ``corr_<factor>``, ``b_<factor>``,
+    ``sigma``).
+
+    Parameters
+    ----------
+    formula : str, MixedFormula or Design
+        A formula in lme4's grammar, or a design that is already built.
+    data : table, optional
+        Any eager table that narwhals reads; not with a `Design`.
+    priors : mapping or Priors, optional
+        See `resolve_priors`.
+    parametrization : str, default "noncentered"
+        ``"noncentered"`` or ``"centered"``.
+    weights : str or array-like, optional
+        Column name or one positive number per row: Var(e_i) = sigma^2 / w_i.
+
+    Returns
+    -------
+    pymc.Model
+        Nothing is attached to it; `pm.sample` and the rest of PyMC work as on any model.
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError, ArgumentError
+        If the model cannot be built as asked.
+
+    References
+    ----------
+    .. [1] Betancourt & Girolami (2015). Hamiltonian Monte Carlo for hierarchical models.
+       doi:10.1201/b18502-5
+
+    Examples
+    --------
+    >>> from bayeslmm import load_dataset
+    >>> model = build_model("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy"))
+    >>> sorted(v.name for v in model.free_RVs)
+    ['G_Subject', 'beta_centered', 'sigma', 'z_Subject']
+    """
+    chosen = parametrization_named(parametrization)
+    design = (
+        formula if isinstance(formula, Design) else build_design(formula, data, weights=weights)
+    )
+    return chosen.build(design, resolve_priors(design, priors))

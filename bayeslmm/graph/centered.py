@@ -1,0 +1,80 @@
+"""Random effects as variables of their own: b ~ N(0, G).
+
+Better than offsets where every level has many rows, so that the data pin the effects down
+whatever G is; worse, with divergences, where G may be near zero.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from bayeslmm import names
+from bayeslmm.graph import components
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bayeslmm.design import Design, GroupingFactor
+    from bayeslmm.prior_set import FactorPriors, Priors
+
+
+def build(design: Design, priors: Priors) -> pm.Model:
+    """Build the model: y = X beta + sum_k Z_k b_k + e with b_k ~ N(0, G_k) for each level."""
+    with components.open_model(design) as model:
+        fixed = components.fixed_part(design, priors)
+        effects = [
+            _effects(factor, components.scale_of(factor, factor_priors))
+            for factor, factor_priors in zip(design.factors, priors.factors, strict=True)
+        ]
+        mean = components.linear_predictor(design, fixed, effects)
+        components.likelihood(design, priors, mean)
+    return model
+
+
+def recover(
+    design: Design, priors: Priors, values: components.Values
+) -> dict[str, NDArray[np.float64]]:
+    """Give the contract's variables from draws of the free ones."""
+    result = components.recover_shared(design, priors, values)
+    for factor in priors.factors:
+        result[names.effects(factor.name)] = _read_effects(factor, values)
+    return result
+
+
+def _is_whole(blocks: tuple[tuple[int, ...], ...]) -> bool:
+    """Tell whether one variable holds all columns: one block, or none correlated."""
+    return len(blocks) == 1 or all(len(block) == 1 for block in blocks)
+
+
+def _block_name(factor: str, block: tuple[int, ...]) -> str:
+    return f"{names.effects(factor)}_{block[0]}"
+
+
+def _effects(factor: GroupingFactor, scale: components.Scale) -> Any:
+    name = names.effects(factor.name)
+    dims = (names.level_dim(factor.name), names.term_dim(factor.name))
+    if all(chol is None for _, chol in scale.blocks):
+        return pm.Normal(name, 0.0, scale.sd[None, :], dims=dims)
+    if len(scale.blocks) == 1:
+        return pm.MvNormal(name, pt.zeros(len(factor.terms)), chol=scale.blocks[0][1], dims=dims)
+    levels = len(factor.levels)
+    columns = []
+    for block, chol in scale.blocks:
+        label, shape = _block_name(factor.name, block), (levels, len(block))
+        columns.append(
+            pm.Normal(label, 0.0, scale.sd[block[0]], shape=shape)
+            if chol is None
+            else pm.MvNormal(label, pt.zeros(len(block)), chol=chol, shape=shape)
+        )
+    return pm.Deterministic(name, pt.concatenate(columns, axis=1), dims=dims)
+
+
+def _read_effects(factor: FactorPriors, values: components.Values) -> NDArray[np.float64]:
+    if _is_whole(factor.blocks):
+        return values[names.effects(factor.name)]
+    parts = [values[_block_name(factor.name, block)] for block in factor.blocks]
+    return np.concatenate(parts, axis=-1)

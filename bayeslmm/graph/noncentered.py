@@ -1,0 +1,73 @@
+"""Random effects as standard normal offsets times the square root of G: b = z L'.
+
+What NUTS sees has the same scale whether G is large or nearly zero, which is why this is the
+default: with few rows per level the offsets are nearly independent of G.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from bayeslmm import names
+from bayeslmm.graph import components
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bayeslmm.design import Design, GroupingFactor
+    from bayeslmm.prior_set import Priors
+
+
+def build(design: Design, priors: Priors) -> pm.Model:
+    """Build the model: y = X beta + sum_k Z_k b_k + e with b_k = z_k L_k', z_k ~ N(0, I)."""
+    with components.open_model(design) as model:
+        fixed = components.fixed_part(design, priors)
+        effects = [
+            _effects(factor, components.scale_of(factor, factor_priors))
+            for factor, factor_priors in zip(design.factors, priors.factors, strict=True)
+        ]
+        mean = components.linear_predictor(design, fixed, effects)
+        components.likelihood(design, priors, mean)
+    return model
+
+
+def recover(
+    design: Design, priors: Priors, values: components.Values
+) -> dict[str, NDArray[np.float64]]:
+    """Give the contract's variables from draws of the free ones."""
+    result = components.recover_shared(design, priors, values)
+    for factor in priors.factors:
+        _, chol = components.recover_scale(factor, values)
+        z = values[_offsets(factor.name)]
+        result[names.effects(factor.name)] = z @ np.swapaxes(chol, -1, -2)
+    return result
+
+
+def _offsets(factor: str) -> str:
+    return f"z_{factor}"
+
+
+def _effects(factor: GroupingFactor, scale: components.Scale) -> Any:
+    dims = (names.level_dim(factor.name), names.term_dim(factor.name))
+    z = pm.Normal(_offsets(factor.name), 0.0, 1.0, dims=dims)
+    if all(chol is None for _, chol in scale.blocks):
+        b = z * scale.sd[None, :]
+    elif len(scale.blocks) == 1:
+        b = _times(z, scale.blocks[0][1])
+    else:
+        columns = [
+            z[:, block[0], None] * scale.sd[block[0]]
+            if chol is None
+            else _times(z[:, list(block)], chol)
+            for block, chol in scale.blocks
+        ]
+        b = pt.concatenate(columns, axis=1)
+    return pm.Deterministic(names.effects(factor.name), b, dims=dims)
+
+
+def _times(z: Any, chol: Any) -> Any:
+    return (z[:, None, :] * chol[None, :, :]).sum(axis=2)

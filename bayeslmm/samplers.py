@@ -1,0 +1,239 @@
+"""Run NUTS on a PyMC model and bring back its free variables' draws, from any sampler."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+import warnings
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm.errors import SamplingError, SamplingWarning, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    import pymc as pm
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.compilation import CompiledModel
+
+# nutpie's names of what ArviZ's functions look for under the schema's names.
+_SCHEMA_NAMES = {"logp": "lp", "mean_tree_accept": "acceptance_rate", "depth": "tree_depth"}
+_COMPILED_MODELS_KEPT = 8
+_compiled: OrderedDict[Hashable, CompiledModel] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How to sample; checked when built.
+
+    Attributes
+    ----------
+    draws, tune, chains : int
+        Kept draws and tuning steps per chain, and number of chains.
+    cores : int or None
+        Chains that run at a time; None for as many as the machine has cores.
+    random_seed : int or None
+        None draws one, which the result records.
+    target_accept : float or None
+        Mean acceptance rate that step sizes are tuned to; None is the sampler's default.
+    sampler : str
+        ``"nutpie"`` or ``"pymc"``.
+    progressbar : bool
+        Whether to show progress.
+
+    Raises
+    ------
+    SamplingError
+        For a value that cannot be sampled with.
+    """
+
+    draws: int = 1000
+    tune: int = 1000
+    chains: int = 4
+    cores: int | None = None
+    random_seed: int | None = None
+    target_accept: float | None = None
+    sampler: str = "nutpie"
+    progressbar: bool = True
+
+    def __post_init__(self) -> None:
+        least = {"draws": 1, "tune": 0, "chains": 1, "cores": 1, "random_seed": 0}
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if value is None and name in {"cores", "random_seed"}:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                raise SamplingError(f"{name} must be a whole number, not {value!r}.")
+            if value < lowest:
+                raise SamplingError(f"{name} must be at least {lowest}, not {value}.")
+        target = self.target_accept
+        if target is not None and not 0 < target < 1:
+            raise SamplingError(f"target_accept must lie between 0 and 1, not {target!r}.")
+        if self.sampler not in SAMPLERS:
+            raise SamplingError(
+                f"There is no sampler {self.sampler!r}; choose one of "
+                f"{', '.join(map(repr, SAMPLERS))}.{nearest(str(self.sampler), SAMPLERS)}"
+            )
+
+    def settled(self) -> SamplerSettings:
+        """Fill in what was left open: the seed and the number of cores."""
+        seed = self.random_seed
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        cores = self.cores if self.cores is not None else len(os.sched_getaffinity(0))
+        return dataclasses.replace(self, random_seed=int(seed), cores=min(cores, self.chains))
+
+
+@dataclass(frozen=True)
+class FreeDraws:
+    """Draws of a model's free variables, on their own scale.
+
+    Attributes
+    ----------
+    values : mapping of str to ndarray, shape (chain, draw, ...)
+        By variable.
+    stats : Dataset
+        The sampler's statistics by draw.
+    compile_time, sampling_time : float
+        Seconds.
+    """
+
+    values: Mapping[str, NDArray[np.float64]]
+    stats: xr.Dataset
+    compile_time: float
+    sampling_time: float
+
+
+def run_nutpie(model: pm.Model, settings: SamplerSettings, structure: Hashable) -> FreeDraws:
+    """Sample with nutpie, reusing a compiled model of the same structure where there is one."""
+    import nutpie  # noqa: PLC0415 - only this sampler needs it
+
+    from bayeslmm.compilation import constrain  # noqa: PLC0415
+
+    started = time.perf_counter()
+    compiled = _compiled_for(model, structure)
+    compile_time = time.perf_counter() - started
+    options = {} if settings.target_accept is None else {"target_accept": settings.target_accept}
+    started = time.perf_counter()
+    trace = nutpie.sample(
+        compiled.nutpie,
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=settings.chains,
+        cores=settings.cores,
+        seed=settings.random_seed,
+        save_warmup=False,
+        progress_bar=settings.progressbar,
+        **options,
+    )
+    sampling_time = time.perf_counter() - started
+    points = trace["posterior"]["unconstrained"].to_numpy()
+    kept_chains, kept_draws = _complete_part(points, settings)
+    stats = trace["sample_stats"].to_dataset().rename(_SCHEMA_NAMES)
+    return FreeDraws(
+        constrain(compiled.variables, points[kept_chains, :kept_draws]),
+        _by_draw(stats.isel(chain=kept_chains, draw=slice(kept_draws))),
+        compile_time,
+        sampling_time,
+    )
+
+
+def run_pymc(model: pm.Model, settings: SamplerSettings, structure: Hashable) -> FreeDraws:  # noqa: ARG001
+    """Sample with PyMC's own NUTS."""
+    import pymc as pm  # noqa: PLC0415 - this module is read before anybody samples
+
+    started = time.perf_counter()
+    options = {} if settings.target_accept is None else {"target_accept": settings.target_accept}
+    with model, warnings.catch_warnings():
+        # This package judges the draws itself; PyMC's remarks on them would say it twice.
+        warnings.simplefilter("ignore", UserWarning)
+        trace = pm.sample(
+            settings.draws,
+            tune=settings.tune,
+            chains=settings.chains,
+            cores=settings.cores,
+            random_seed=settings.random_seed,
+            nuts_sampler="pymc",
+            var_names=[variable.name for variable in model.free_RVs],
+            progressbar=settings.progressbar,
+            compute_convergence_checks=False,
+            **options,
+        )
+    elapsed = time.perf_counter() - started
+    sampling_time = float(trace["posterior"].attrs.get("sampling_time", elapsed))
+    values = {
+        str(name): np.asarray(array.values, dtype=np.float64)
+        for name, array in trace["posterior"].data_vars.items()
+    }
+    done = next(iter(values.values())).shape
+    if done[:2] != (settings.chains, settings.draws):
+        _warn_interrupted(done[0], done[1], settings)
+    stats = trace["sample_stats"].to_dataset()
+    return FreeDraws(values, _by_draw(stats), max(elapsed - sampling_time, 0.0), sampling_time)
+
+
+SAMPLERS: Mapping[str, Callable[[Any, SamplerSettings, Hashable], FreeDraws]] = {
+    "nutpie": run_nutpie,
+    "pymc": run_pymc,
+}
+
+
+def _compiled_for(model: pm.Model, structure: Hashable) -> CompiledModel:
+    """Compile a model, or give a compiled one of the same structure this model's data."""
+    from bayeslmm.compilation import compile_model, refilled  # noqa: PLC0415
+
+    if structure in _compiled:
+        _compiled.move_to_end(structure)
+        return refilled(_compiled[structure], model)
+    compiled = compile_model(model)
+    _compiled[structure] = compiled
+    while len(_compiled) > _COMPILED_MODELS_KEPT:
+        _compiled.popitem(last=False)
+    return compiled
+
+
+def _complete_part(points: NDArray[np.float64], settings: SamplerSettings) -> tuple[list[int], int]:
+    """Find the chains and draws that were made: all, unless the user interrupted."""
+    made = np.isfinite(points).all(axis=-1).sum(axis=1)
+    if (made == settings.draws).all() and len(made) == settings.chains:
+        return list(range(len(made))), settings.draws
+    order = np.argsort(-made, kind="stable")
+    # Of the rectangles "the k longest chains, as far as the shortest of them", the largest.
+    areas = made[order] * np.arange(1, len(made) + 1)
+    if not areas.size or areas.max() == 0:
+        raise KeyboardInterrupt
+    count = int(np.argmax(areas)) + 1
+    kept_draws = int(made[order][count - 1])
+    _warn_interrupted(count, kept_draws, settings)
+    return sorted(int(chain) for chain in order[:count]), kept_draws
+
+
+def _warn_interrupted(chains: int, draws: int, settings: SamplerSettings) -> None:
+    warnings.warn(
+        f"Sampling was interrupted: the result holds {draws} of {settings.draws} draws from "
+        f"{chains} of {settings.chains} chains.",
+        SamplingWarning,
+        stacklevel=2,
+    )
+
+
+def _by_draw(stats: xr.Dataset) -> xr.Dataset:
+    """Keep the statistics that are one number a draw, which every file format can hold."""
+    kept = [
+        name
+        for name, array in stats.data_vars.items()
+        if array.dims == ("chain", "draw") and array.dtype != object
+    ]
+    sizes = stats.sizes
+    return (
+        stats[kept]
+        .drop_attrs()
+        .assign_coords(chain=np.arange(sizes["chain"]), draw=np.arange(sizes["draw"]))
+    )
