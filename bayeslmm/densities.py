@@ -10,10 +10,10 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
+from bayeslmm.compiled import entry, inner, inner_fast
 from bayeslmm.kernel_gradient import pull_back
-from bayeslmm.kernels import FAST, factorize, open_layout
+from bayeslmm.kernels import factorize, open_layout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
+DENSITY, REML, ML = range(3)
 LOG_2PI = math.log(2.0 * math.pi)
 # Where the plan's floats keep what the densities need: n, sum log w, then R, R^-1, origin, M_k.
 HEAD = 2
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def multiply(a: Floats, b: Floats) -> Floats:
     """Multiply two small matrices without BLAS, whose wrappers take long to compile."""
     out = np.zeros((a.shape[0], b.shape[1]))
@@ -37,7 +38,18 @@ def multiply(a: Floats, b: Floats) -> Floats:
     return out
 
 
-@njit(cache=True, nogil=True)
+@inner_fast
+def transposed_multiply(a: Floats, b: Floats) -> Floats:
+    """Multiply a' by b."""
+    out = np.zeros((a.shape[1], b.shape[1]))
+    for k in range(a.shape[0]):
+        for i in range(a.shape[1]):
+            for j in range(b.shape[1]):
+                out[i, j] += a[k, i] * b[k, j]
+    return out
+
+
+@inner
 def small_cholesky(matrix: Floats) -> tuple[Floats, float, int]:
     """Factor a positive semi-definite matrix; return (L, log of non-zero pivots, their number).
 
@@ -65,7 +77,7 @@ def small_cholesky(matrix: Floats) -> tuple[Floats, float, int]:
     return L, logdet, rank
 
 
-@njit(cache=True, nogil=True)
+@inner
 def small_solve(L: Floats, right: Floats) -> Floats:
     """Solve L L' x = right for a matrix of right-hand sides."""
     out, p = right.copy(), L.shape[0]
@@ -81,7 +93,7 @@ def small_solve(L: Floats, right: Floats) -> Floats:
     return out
 
 
-@njit(cache=True, nogil=True)
+@inner
 def to_plan(ints: Ints, floats: Floats, packed: Floats, transposed: bool) -> Floats:
     """Multiply each factor's packed matrix by M_k (or M_k') from the left.
 
@@ -101,7 +113,7 @@ def to_plan(ints: Ints, floats: Floats, packed: Floats, transposed: bool) -> Flo
     return out
 
 
-@njit(cache=True, nogil=True)
+@inner
 def prior_in_plan(floats: Floats, p: int, mean: Floats, precision: Floats) -> tuple[Floats, Floats]:
     """Carry a normal prior of beta to R (beta - origin): its mean, and its precision."""
     R = floats[HEAD : HEAD + p * p].reshape(p, p)
@@ -110,11 +122,10 @@ def prior_in_plan(floats: Floats, p: int, mean: Floats, precision: Floats) -> tu
     shifted = np.empty((p, 1))
     for i in range(p):
         shifted[i, 0] = mean[i] - origin[i]
-    turned = multiply(multiply(inverse.T, precision), inverse)
-    return multiply(R, shifted), turned
+    return multiply(R, shifted), multiply(transposed_multiply(inverse, precision), inverse)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def fixed_posterior(
     T: Floats, sigma: float, mean: Floats, precision: Floats
 ) -> tuple[Floats, Floats, Floats, float, int]:
@@ -134,8 +145,9 @@ def fixed_posterior(
         Below p where the precision is singular.
     """
     p = T.shape[0] - 1
-    P, h = np.empty((p, p)), np.empty((p, 1))
+    P, h, unit = np.empty((p, p)), np.empty((p, 1)), np.zeros((p, p))
     for i in range(p):
+        unit[i, i] = 1.0
         h[i, 0] = T[i, p] / sigma**2
         for j in range(p):
             P[i, j] = T[i, j] / sigma**2 + precision[i, j]
@@ -143,67 +155,34 @@ def fixed_posterior(
     L, logdet, rank = small_cholesky(P)
     if rank < p:
         return h, P, L, logdet, rank
-    return small_solve(L, h), small_solve(L, np.eye(p)), L, logdet, rank
+    return small_solve(L, h), small_solve(L, unit), L, logdet, rank
 
 
-@njit(cache=True, nogil=True)
-def collapsed_density(
-    ints: Ints,
-    floats: Floats,
-    lam: Floats,
-    sigma: float,
-    prior_mean: Floats,
-    prior_precision: Floats,
-    want_gradient: bool,
+@inner
+def density_of_reduced(
+    floats: Floats, T: Floats, logdet: float, sigma: float, mean: Floats, precision: Floats
 ) -> tuple[float, Floats, float]:
-    """Evaluate log p(y | Lambda, sigma), random and fixed effects integrated out.
-
-    Parameters
-    ----------
-    ints, floats : ndarray
-        The plan's arrays.
-    lam : ndarray, shape (n_lambda,)
-        Packed relative factors, Lambda_k = L_k / sigma, original coordinates.
-    sigma : float
-        Residual standard deviation.
-    prior_mean : ndarray, shape (p,)
-        Prior mean of beta.
-    prior_precision : ndarray, shape (p, p)
-        Prior precision; zero rows and columns give flat priors, all zero the restricted likelihood.
-    want_gradient : bool
-        Otherwise the gradients returned are empty and zero.
-
-    Returns
-    -------
-    log_density : float
-        -inf where it cannot be computed.
-    d_lambda : ndarray, shape (n_lambda,)
-        With respect to every entry of each Lambda at fixed sigma; use the free ones.
-    d_sigma : float
-        At fixed Lambda.
-    """
-    lay = open_layout(ints, floats)
-    p = ints[1] - 1
-    failed = (-math.inf, np.zeros(len(lam)), 0.0)
-    inner = to_plan(ints, floats, lam, False)
-    ok, logdet, T, panel, border, right = factorize(lay, inner)
-    mean, precision = prior_in_plan(floats, p, prior_mean, prior_precision)
-    beta, covariance, _, logdet_fixed, rank = fixed_posterior(T, sigma, mean, precision)
-    if not ok or rank < p or not sigma > 0.0:
-        return failed
-    _, logdet_prior, prior_rank = small_cholesky(prior_precision)
-    for i in range(p):
-        logdet_fixed += 2.0 * math.log(floats[HEAD + i * p + i])
-    v = np.ones(p + 1)
-    v[:p] = -beta[:, 0]
+    """Finish log p(y | Lambda, sigma) from T and log|V|; return it, its d/dT and d/dsigma."""
+    p = T.shape[0] - 1
+    n, Tbar = floats[0], np.zeros((p + 1, p + 1))
+    inner_mean, inner_precision = prior_in_plan(floats, p, mean, precision)
+    beta, covariance, _, logdet_fixed, rank = fixed_posterior(T, sigma, inner_mean, inner_precision)
+    _, logdet_prior, prior_rank = small_cholesky(precision)
+    if rank < p or not sigma > 0.0:
+        return -math.inf, Tbar, 0.0
+    v = residual_direction(beta)
     square, trace, penalty = quadratic(T, v), 0.0, 0.0
     for i in range(p):
+        logdet_fixed += 2.0 * math.log(floats[HEAD + i * p + i])
         for j in range(p):
             trace += covariance[i, j] * T[i, j]
-            penalty += (beta[i, 0] - mean[i, 0]) * precision[i, j] * (beta[j, 0] - mean[j, 0])
+            shift = (beta[i, 0] - inner_mean[i, 0]) * (beta[j, 0] - inner_mean[j, 0])
+            penalty += inner_precision[i, j] * shift
+            Tbar[i, j] = -0.5 * covariance[i, j] / sigma**2
+    add_outer(Tbar, v, -0.5 / sigma**2)
     value = -0.5 * (
-        (floats[0] - (p - prior_rank)) * LOG_2PI
-        + 2.0 * floats[0] * math.log(sigma)
+        (n - p + prior_rank) * LOG_2PI
+        + 2.0 * n * math.log(sigma)
         - floats[1]
         + logdet
         + logdet_fixed
@@ -211,17 +190,55 @@ def collapsed_density(
         + square / sigma**2
         + penalty
     )
-    if math.isnan(value) or not want_gradient:
-        return (failed[0] if math.isnan(value) else value), failed[1], 0.0
-    Tbar = np.outer(v, v)
-    Tbar[:p, :p] += covariance
-    Tbar *= -0.5 / sigma**2
-    gradient = pull_back(lay, inner, panel, border, right, Tbar, -0.5)
-    d_sigma = -floats[0] / sigma + (trace + square) / sigma**3
-    return value, to_plan(ints, floats, gradient, True), d_sigma
+    return value, Tbar, -n / sigma + (trace + square) / sigma**3
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner
+def criterion_of_reduced(
+    floats: Floats, T: Floats, logdet: float, restricted: bool
+) -> tuple[float, Floats, float]:
+    """Finish the profiled criterion from T and log|V|; return it, its d/dT and sigma."""
+    p = T.shape[0] - 1
+    Tbar = np.zeros((p + 1, p + 1))
+    beta, covariance, _, logdet_fixed, rank = fixed_posterior(
+        T, 1.0, np.zeros((p, 1)), np.zeros((p, p))
+    )
+    if rank < p:
+        return math.inf, Tbar, math.nan
+    v = residual_direction(beta)
+    square = quadratic(T, v)
+    dof = floats[0] - (p if restricted else 0)
+    if not square > 0.0:
+        return math.inf, Tbar, math.nan
+    value = dof * (1.0 + LOG_2PI + math.log(square / dof)) + logdet - floats[1]
+    if restricted:
+        value += logdet_fixed
+        for i in range(p):
+            value += 2.0 * math.log(floats[HEAD + i * p + i])
+            for j in range(p):
+                Tbar[i, j] = covariance[i, j]
+    add_outer(Tbar, v, dof / square)
+    return value, Tbar, math.sqrt(square / dof)
+
+
+@inner
+def residual_direction(beta: Floats) -> Floats:
+    """Stack (-beta, 1): what turns [X y] into y - X beta."""
+    v = np.ones(len(beta) + 1)
+    for i in range(len(beta)):
+        v[i] = -beta[i, 0]
+    return v
+
+
+@inner
+def add_outer(out: Floats, v: Floats, weight: float) -> None:
+    """Add weight v v'."""
+    for i in range(len(v)):
+        for j in range(len(v)):
+            out[i, j] += weight * v[i] * v[j]
+
+
+@inner_fast
 def quadratic(T: Floats, v: Floats) -> float:
     """Compute v'T v."""
     total = 0.0
@@ -231,59 +248,63 @@ def quadratic(T: Floats, v: Floats) -> float:
     return total
 
 
-@njit(cache=True, nogil=True)
-def profiled_criterion(
-    ints: Ints, floats: Floats, lam: Floats, restricted: bool, want_gradient: bool
+@entry
+def evaluate(
+    ints: Ints,
+    floats: Floats,
+    lam: Floats,
+    sigma: float,
+    prior_mean: Floats,
+    prior_precision: Floats,
+    kind: int,
+    want_gradient: bool,
 ) -> tuple[float, Floats, float]:
-    """Evaluate -2 log (restricted) likelihood with beta and sigma profiled out.
+    """Evaluate the collapsed density, or the criterion with beta and sigma profiled out.
 
-    REML: (n - p)(1 + log(2 pi r / (n - p))) + log|V| + log|X'V^-1 X| - sum log w, with
-    r = min_beta (y - X beta)'V^-1(y - X beta); ML: n for n - p, and no log|X'V^-1 X|.
+    The three kinds share one function because most of the machine code, and of the time to
+    compile it, is the elimination and its gradient.
 
     Parameters
     ----------
     ints, floats : ndarray
         The plan's arrays.
     lam : ndarray, shape (n_lambda,)
-        Packed relative factors.
-    restricted : bool
-        REML rather than ML.
+        Packed relative factors, Lambda_k = L_k / sigma, in the original coordinates.
+    sigma : float
+        Residual standard deviation; not used by the criteria.
+    prior_mean, prior_precision : ndarray, shapes (p,) and (p, p)
+        Normal prior of beta; not used by the criteria. Zero rows and columns of the precision are
+        flat priors; all zero gives the restricted likelihood.
+    kind : int
+        `DENSITY`, `REML` or `ML`.
     want_gradient : bool
         Otherwise the gradient returned is zero.
 
     Returns
     -------
-    criterion : float
-        +inf where it cannot be computed.
+    value : float
+        log p(y | Lambda, sigma), -inf where it cannot be computed; or the criterion, then +inf.
     d_lambda : ndarray, shape (n_lambda,)
-        With respect to every entry of each Lambda.
-    sigma : float
-        The profiled residual standard deviation.
+        With respect to every entry of each Lambda at fixed sigma; use the free ones.
+    extra : float
+        The density's derivative in sigma at fixed Lambda; or the criterion's profiled sigma.
     """
     lay = open_layout(ints, floats)
-    p = ints[1] - 1
-    inner = to_plan(ints, floats, lam, False)
-    ok, logdet, T, panel, border, right = factorize(lay, inner)
-    flat, zero = np.zeros((p, p)), np.zeros((p, 1))
-    beta, covariance, _, logdet_fixed, rank = fixed_posterior(T, 1.0, zero, flat)
-    v = np.ones(p + 1)
-    square = T[p, p]
-    if ok and rank == p:
-        v[:p] = -beta[:, 0]
-        square = quadratic(T, v)
-    if not ok or rank < p or not square > 0.0:
-        return math.inf, np.zeros(len(lam)), math.nan
-    dof = floats[0] - (p if restricted else 0)
-    value = dof * (1.0 + LOG_2PI + math.log(square / dof)) + logdet - floats[1]
-    if restricted:
-        value += logdet_fixed
-        for i in range(p):
-            value += 2.0 * math.log(floats[HEAD + i * p + i])
-    sigma = math.sqrt(square / dof)
-    if not want_gradient:
-        return value, np.zeros(len(lam)), sigma
-    Tbar = np.outer(v, v) * (dof / square)
-    if restricted:
-        Tbar[:p, :p] += covariance
-    gradient = pull_back(lay, inner, panel, border, right, Tbar, 1.0)
-    return value, to_plan(ints, floats, gradient, True), sigma
+    scaled = to_plan(ints, floats, lam, False)
+    ok, logdet, T, panel, border, right = factorize(lay, scaled)
+    zero = np.zeros(len(lam))
+    if not ok:
+        return (-math.inf if kind == DENSITY else math.inf), zero, math.nan
+    if kind == DENSITY:
+        value, Tbar, extra = density_of_reduced(
+            floats, T, logdet, sigma, prior_mean, prior_precision
+        )
+    else:
+        value, Tbar, extra = criterion_of_reduced(floats, T, logdet, kind == REML)
+    if math.isnan(value):
+        value = -math.inf if kind == DENSITY else math.inf
+    if math.isinf(value) or not want_gradient:
+        return value, zero, extra
+    weight = -0.5 if kind == DENSITY else 1.0
+    gradient = pull_back(lay, scaled, panel, border, right, Tbar, weight)
+    return value, to_plan(ints, floats, gradient, True), extra

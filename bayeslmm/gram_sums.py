@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 from scipy.linalg.blas import dtrsm
+
+from bayeslmm.compiled import entry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,7 +77,7 @@ def to_reference(columns: Floats, scale: Floats) -> Floats:
     return np.asarray(dtrsm(1.0, scale, columns.T, side=0, trans_a=1)).T.copy(order="C")
 
 
-@njit(cache=True, nogil=True)
+@entry
 def sum_by_level(index: Ints, Z: Floats, W: Floats, m: int) -> tuple[Floats, Floats]:
     """Sum Z_i'Z_i and Z_i'W over each level's rows.
 
@@ -102,7 +103,7 @@ def sum_by_level(index: Ints, Z: Floats, W: Floats, m: int) -> tuple[Floats, Flo
     return within, with_fixed
 
 
-@njit(cache=True, nogil=True)
+@entry
 def _sum_pairs(place: Ints, first: Floats, second: Floats, n_pairs: int) -> Floats:
     values = np.zeros((n_pairs, first.shape[1], second.shape[1]))
     for row in range(len(place)):

@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
+from bayeslmm.compiled import inner, inner_fast
 from bayeslmm.kernel_solve import joint_modes, node_column
 from bayeslmm.kernels import (
     BLOCK,
@@ -22,7 +22,6 @@ from bayeslmm.kernels import (
     FACTOR,
     FACTOR_FIRST,
     FACTOR_SECOND,
-    FAST,
     FIRST,
     LAMBDA,
     LEVELS,
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def add_block(
     out: Floats,
     values: Floats,
@@ -68,7 +67,7 @@ def add_block(
                 out[la + r * qa + s] += weight * total * inv[inv_at + s * inv_ld + k]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def add_block_transposed(
     out: Floats,
     values: Floats,
@@ -94,7 +93,7 @@ def add_block_transposed(
                 out[lb + r * qb + s] += weight * total * inv[inv_at + k * inv_ld + s]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def add_logdet_gradient(
     lay: Layout, lam: Floats, inverse: Floats, border: Floats, weight: float, out: Floats
 ) -> None:
@@ -130,7 +129,7 @@ def add_logdet_gradient(
             )
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def subtract_product(
     target: Floats,
     to: int,
@@ -152,13 +151,15 @@ def subtract_product(
                 target[row, c] -= value * source[other, c]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def residual_products(lay: Layout, scaled: Floats) -> Floats:
     """Compute Z'R = Z'[X y] - Z'Z Lambda U from `scaled` = Lambda U, both (n_columns, w)."""
     nb, w = len(lay.border_factor), lay.cross.shape[0]
     first = scaled.shape[0] - nb
     out = np.empty(scaled.shape)
-    out[first:] = lay.border_fixed
+    for i in range(nb):
+        for c in range(w):
+            out[first + i, c] = lay.border_fixed[i, c]
     for node in range(lay.nodes.shape[0] - 1):
         q, ld = lay.factors[lay.nodes[node, FACTOR], WIDTH], lay.nodes[node, PANEL]
         column = node_column(lay, node)
@@ -195,7 +196,7 @@ def residual_products(lay: Layout, scaled: Floats) -> Floats:
     return out
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def scale_rows(lay: Layout, joint: Floats, lam: Floats) -> Floats:
     """Multiply each level's rows of `joint` by its Lambda."""
     out = np.zeros(joint.shape)
@@ -210,7 +211,7 @@ def scale_rows(lay: Layout, joint: Floats, lam: Floats) -> Floats:
     return out
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def add_reduced_gradient(
     lay: Layout, products: Floats, joint: Floats, Tbar: Floats, out: Floats
 ) -> None:
@@ -232,7 +233,7 @@ def add_reduced_gradient(
                 out[at + (row - first) * q + s] -= 2.0 * total
 
 
-@njit(cache=True, nogil=True)
+@inner
 def pull_back(
     lay: Layout,
     lam: Floats,

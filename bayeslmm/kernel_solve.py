@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
+from bayeslmm.compiled import inner, inner_fast
 from bayeslmm.kernels import (
     COLUMN,
     FACTOR,
-    FAST,
     NODE,
     PANEL,
     PARENT,
@@ -27,21 +26,21 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def node_column(lay: Layout, node: int) -> int:
     """First column of a node in the joint solution."""
     f = lay.nodes[node, FACTOR]
     return lay.factors[f, COLUMN] + (node - lay.factors[f, NODE]) * lay.factors[f, WIDTH]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def subtract_row(joint: Floats, target: int, source: int, factor: float) -> None:
     """Subtract `factor` times one row from another."""
     for c in range(joint.shape[1]):
         joint[target, c] -= factor * joint[source, c]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def back_substitute(lay: Layout, panel: Floats, joint: Floats) -> None:
     """Solve L' U = Y for the chain, in place, given the border's solution in the last rows.
 
@@ -77,7 +76,7 @@ def back_substitute(lay: Layout, panel: Floats, joint: Floats) -> None:
                 joint[own + r, c] /= panel[row + r]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def joint_modes(lay: Layout, panel: Floats, border: Floats, right: Floats) -> Floats:
     """Solve Q U = Lambda'Z'[X y], given the factors and half-solved sides of `factorize`.
 

@@ -13,8 +13,8 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from bayeslmm.compiled import inner, inner_fast
 from bayeslmm.lapack import dense_cholesky, dense_half_solve
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
-
-# Sums may be reordered for vector instructions; NaN and infinities keep their meaning.
-FAST = {"reassoc", "contract", "nsz"}
 
 # Columns of `Layout.factors`: levels, columns, place in packed Lambda, first node, first column of
 # the joint solution, panel width of the ancestors' blocks.
@@ -52,7 +49,7 @@ class Layout(NamedTuple):
     cross: Floats  # (w, w): [X y]'[X y]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def open_layout(ints: Ints, floats: Floats) -> Layout:
     """Cut a plan's flat arrays into their stretches; the header is written by `build_plan`."""
     K, w, n_nodes, nb, n_pairs, n_touched = ints[0], ints[1], ints[3], ints[4], ints[5], ints[6]
@@ -91,7 +88,7 @@ def open_layout(ints: Ints, floats: Floats) -> Layout:
     )
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def times_factor(
     source: Floats, target: Floats, start: int, ld: int, rows: int, q: int, lam: Floats, at: int
 ) -> None:
@@ -105,7 +102,7 @@ def times_factor(
             target[row + c] = total
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def factor_times(
     target: Floats, start: int, ld: int, q: int, cols: int, lam: Floats, at: int
 ) -> None:
@@ -121,7 +118,7 @@ def factor_times(
             target[start + r * ld + c] = total
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def scale_node(lay: Layout, lam: Floats, node: int, panel: Floats) -> None:
     """Write Lambda_i' [Z_i'Z_i Lambda_i | Z_i'Z_j Lambda_j ... | Z_i'[X y]] + [I | 0 | 0]."""
     f = lay.nodes[node, FACTOR]
@@ -146,11 +143,12 @@ def scale_node(lay: Layout, lam: Floats, node: int, panel: Floats) -> None:
         panel[start + r * ld + r] += 1.0
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def scale_border(lay: Layout, lam: Floats, border: Floats, right: Floats) -> None:
     """Write I + Lambda' Z'Z Lambda (lower triangle) and Lambda' Z'[X y] (transposed) of the border."""
-    border[:] = 0.0
     for i in range(border.shape[0]):
+        for j in range(i):
+            border[i, j] = 0.0
         border[i, i] = 1.0
     for n in range(lay.pairs.shape[0]):
         i, j, f, g, at = lay.pairs[n]
@@ -177,7 +175,7 @@ def scale_border(lay: Layout, lam: Floats, border: Floats, right: Floats) -> Non
         i += q
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def factor_node(panel: Floats, start: int, ld: int, q: int) -> float:
     """Replace a node's panel [D | C] by [U | U'^-1 C] with D = U'U, and return log|D|.
 
@@ -200,7 +198,7 @@ def factor_node(panel: Floats, start: int, ld: int, q: int) -> float:
     return logdet
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def update_ancestors(lay: Layout, node: int, panel: Floats, place: Ints) -> None:
     """Subtract Y_j' Y from the panel of each ancestor j; `place` is scratch."""
     f = lay.nodes[node, FACTOR]
@@ -229,7 +227,7 @@ def update_ancestors(lay: Layout, node: int, panel: Floats, place: Ints) -> None
         up = lay.nodes[up, PARENT]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def update_border(
     lay: Layout, node: int, panel: Floats, border: Floats, right: Floats, T: Floats
 ) -> None:
@@ -252,7 +250,7 @@ def update_border(
                 T[a, c] -= panel[fixed + a] * panel[fixed + c]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def factorize(lay: Layout, lam: Floats) -> tuple[bool, float, Floats, Floats, Floats, Floats]:
     """Factor Q and reduce [X y]: T = [X y]' V^-1 [X y] and log|V|, V = I + Z Lambda Lambda' Z'.
 
@@ -295,7 +293,7 @@ def factorize(lay: Layout, lam: Floats) -> tuple[bool, float, Floats, Floats, Fl
     return ok, logdet, T, panel, border, right
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def subtract_square(T: Floats, right: Floats) -> None:
     """Subtract right right' from T."""
     for a in range(T.shape[0]):

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import llvmlite.binding as llvm
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import get_cython_function_address
 from threadpoolctl import ThreadpoolController
+
+from bayeslmm.compiled import inner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +53,7 @@ def single_blas_thread() -> Iterator[None]:
         yield
 
 
-@njit(cache=True, nogil=True)
+@inner
 def dense_cholesky(matrix: NDArray[np.float64]) -> bool:
     """Replace a C-ordered matrix's lower triangle by its Cholesky factor; tell whether it exists.
 
@@ -64,7 +66,7 @@ def dense_cholesky(matrix: NDArray[np.float64]) -> bool:
     return info[0] == 0
 
 
-@njit(cache=True, nogil=True)
+@inner
 def dense_inverse(factor: NDArray[np.float64]) -> None:
     """Replace the lower Cholesky factor by the lower triangle of the inverse matrix."""
     uplo = np.array([ord("U")], np.uint8)
@@ -73,7 +75,7 @@ def dense_inverse(factor: NDArray[np.float64]) -> None:
     _dpotri(uplo.ctypes, order.ctypes, factor.ctypes, order.ctypes, info.ctypes)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def dense_half_solve(
     factor: NDArray[np.float64], right: NDArray[np.float64], transposed: bool
 ) -> None:

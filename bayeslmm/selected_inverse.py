@@ -10,12 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
+from bayeslmm.compiled import inner, inner_fast
 from bayeslmm.kernels import (
     ABOVE,
     FACTOR,
-    FAST,
     PANEL,
     PARENT,
     START,
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def gather_inverse(
     lay: Layout, node: int, inverse: Floats, border: Floats, place: Ints, local: Floats
 ) -> None:
@@ -61,7 +60,7 @@ def gather_inverse(
         up = lay.nodes[up, PARENT]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def invert_node(panel: Floats, inverse: Floats, start: int, ld: int, q: int, n: int) -> None:
     """Write [D^-1 | D^-1 C] from a node's [U | U'^-1 C], for its first q + n columns."""
     for r in range(q):
@@ -84,7 +83,7 @@ def invert_node(panel: Floats, inverse: Floats, start: int, ld: int, q: int, n: 
             inverse[row + c] /= panel[row + r]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@inner_fast
 def complete_node(inverse: Floats, start: int, ld: int, q: int, n: int, local: Floats) -> None:
     """Turn [D^-1 | G], G = D^-1 C, into Q^-1's [D^-1 + G S G' | -G S], S = `local`."""
     gain = np.empty((q, n))
@@ -107,7 +106,7 @@ def complete_node(inverse: Floats, start: int, ld: int, q: int, n: int, local: F
             inverse[start + r * ld + s] -= total
 
 
-@njit(cache=True, nogil=True)
+@inner
 def selected_inverse(lay: Layout, panel: Floats, border: Floats) -> Floats:
     """Compute Q^-1 on the pattern of the panels; overwrites the border's factor by its inverse.
 
@@ -136,7 +135,7 @@ def selected_inverse(lay: Layout, panel: Floats, border: Floats) -> Floats:
     return inverse
 
 
-@njit(cache=True, nogil=True)
+@inner
 def complete_blocks(lay: Layout, border: Floats) -> None:
     """Mirror the lower triangle of each level's own block of the border's inverse."""
     i = 0

@@ -1,0 +1,341 @@
+"""The integrated likelihood of a `Gram`: density, gradient, conditional moments, exact draws.
+
+Model: y = X beta + sum_k Z_k b_k + e, b_ki ~ N(0, sigma^2 Lambda_k Lambda_k'), e ~ N(0, sigma^2 / w).
+With V = I + Z Lambda Lambda' Z' (rows scaled by sqrt(w)) and Q = I + Lambda' Z'Z Lambda, everything
+follows from T = [X y]' V^-1 [X y] and log|V| = log|Q|, whose cost does not depend on the rows.
+
+These are the functions for Python callers. Compiled callers (a PyTensor `Op`) pass
+``gram.plan.ints``, ``gram.plan.floats`` and packed factors to `densities.evaluate` and
+`kernel_draws.draw_joint` themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.densities import DENSITY, ML, REML, evaluate
+from bayeslmm.errors import NumericalError
+from bayeslmm.kernel_draws import condition, draw_joint
+from bayeslmm.lapack import single_blas_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from bayeslmm.gram import Gram
+
+    Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Conditional:
+    """Moments of the effects given y, Lambda and sigma.
+
+    Attributes
+    ----------
+    beta : ndarray, shape (p,)
+        Conditional mean of the fixed effects.
+    beta_cov : ndarray, shape (p, p)
+        Their conditional covariance.
+    modes : tuple of ndarray, shapes (m, q)
+        Conditional modes of each factor's random effects.
+    cov : tuple of ndarray, shapes (m, q, q)
+        Var(b_i | y, beta): lme4's `condVar`.
+    marginal_cov : tuple of ndarray, shapes (m, q, q)
+        Var(b_i | y): the same with the uncertainty of beta.
+    """
+
+    beta: Floats
+    beta_cov: Floats
+    modes: tuple[Floats, ...]
+    cov: tuple[Floats, ...]
+    marginal_cov: tuple[Floats, ...]
+
+
+def pack_factors(gram: Gram, factors: Sequence[ArrayLike]) -> Floats:
+    """Lay relative factors out as compiled code takes them.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    factors : sequence of array_like, shapes (q, q)
+        Lambda of each grouping factor, in the Gram's order.
+
+    Returns
+    -------
+    ndarray, shape (n_lambda,)
+        Their entries, row-major, one factor after the other.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many factors, or a shape differs.
+    """
+    shapes = [2 * (len(f.terms),) for f in gram.factors]
+    arrays = [np.asarray(lam, dtype=float) for lam in factors]
+    if [a.shape for a in arrays] != shapes:
+        names = ", ".join(f"{f.name}: {s}" for f, s in zip(gram.factors, shapes, strict=True))
+        msg = f"Relative factors have shapes {[a.shape for a in arrays]}; expected {names}."
+        raise ValueError(msg)
+    return np.concatenate([a.ravel() for a in arrays]) if arrays else np.zeros(0)
+
+
+def unpack_factors(gram: Gram, packed: Floats) -> list[Floats]:
+    """Cut a packed array (factors, or a gradient) into one q-by-q matrix per grouping factor.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    packed : ndarray, shape (..., n_lambda)
+        As `pack_factors` makes it.
+
+    Returns
+    -------
+    list of ndarray, shapes (..., q, q)
+        In the Gram's order.
+    """
+    widths = [len(f.terms) for f in gram.factors]
+    ends = np.cumsum([0, *(q * q for q in widths)])
+    return [
+        packed[..., a : a + q * q].reshape(*packed.shape[:-1], q, q)
+        for a, q in zip(ends, widths, strict=False)
+    ]
+
+
+def flat_prior(gram: Gram) -> tuple[Floats, Floats]:
+    """Mean and precision that say nothing about beta: both zero.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+
+    Returns
+    -------
+    mean : ndarray, shape (p,)
+    precision : ndarray, shape (p, p)
+    """
+    p = len(gram.coef)
+    return np.zeros(p), np.zeros((p, p))
+
+
+def log_density(
+    gram: Gram,
+    factors: Sequence[ArrayLike],
+    sigma: float,
+    prior_mean: Floats | None = None,
+    prior_precision: Floats | None = None,
+) -> tuple[float, list[Floats], float]:
+    """Evaluate log p(y | Lambda, sigma) with random and fixed effects integrated out.
+
+    -1/2 {n log(2 pi sigma^2) - sum log w + log|V| + log|S| + log|X'V^-1 X / sigma^2 + S^-1|
+    + min over beta of [(y - X beta)'V^-1(y - X beta) / sigma^2 + (beta - m)'S^-1(beta - m)]}
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    factors : sequence of array_like, shapes (q, q)
+        Relative factors Lambda.
+    sigma : float
+        Residual standard deviation, in the response's unit.
+    prior_mean, prior_precision : ndarray, shapes (p,) and (p, p), optional
+        m and S^-1 of beta's normal prior. Without them the prior is flat, and this is the
+        restricted log-likelihood.
+
+    Returns
+    -------
+    value : float
+        The log-density.
+    d_factors : list of ndarray, shapes (q, q)
+        Gradient with respect to each Lambda's lower triangle, at fixed sigma.
+    d_sigma : float
+        Derivative with respect to sigma, at fixed Lambda.
+    """
+    mean, precision = flat_prior(gram)
+    mean = mean if prior_mean is None else np.ascontiguousarray(prior_mean, dtype=float)
+    if prior_precision is not None:
+        precision = np.ascontiguousarray(prior_precision, dtype=float)
+    plan, packed = gram.plan, pack_factors(gram, factors)
+    value, gradient, d_sigma = evaluate(
+        plan.ints, plan.floats, packed, float(sigma), mean, precision, DENSITY, True
+    )
+    return value, [np.tril(g) for g in unpack_factors(gram, gradient)], d_sigma
+
+
+def profiled_criterion(
+    gram: Gram, packed: Floats, *, restricted: bool, gradient: bool = True
+) -> tuple[float, Floats, float]:
+    """Evaluate -2 log (restricted) likelihood with beta and sigma at their best for Lambda.
+
+    (n - p)(1 + log(2 pi r / (n - p))) + log|V| + log|X'V^-1 X| - sum log w, r the generalised
+    residual sum of squares; without `restricted`, n for n - p and no log|X'V^-1 X|.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    packed : ndarray, shape (n_lambda,)
+        Relative factors, from `pack_factors`.
+    restricted : bool
+        REML rather than ML.
+    gradient : bool
+        Whether to compute it.
+
+    Returns
+    -------
+    criterion : float
+        +inf where it cannot be computed.
+    d_packed : ndarray, shape (n_lambda,)
+        With respect to all q * q entries of each Lambda.
+    sigma : float
+        sqrt(r / (n - p)), or sqrt(r / n).
+    """
+    plan, (mean, precision) = gram.plan, flat_prior(gram)
+    kind = REML if restricted else ML
+    result: tuple[float, Floats, float] = evaluate(
+        plan.ints, plan.floats, packed, 1.0, mean, precision, kind, gradient
+    )
+    return result
+
+
+def conditional(
+    gram: Gram,
+    factors: Sequence[ArrayLike],
+    sigma: float,
+    prior_precision: Floats | None = None,
+    prior_mean: Floats | None = None,
+) -> Conditional:
+    """Compute means and covariances of all effects given y, Lambda and sigma.
+
+    Cov(beta | y) = (X'V^-1 X / sigma^2 + S^-1)^-1, E[b | y, beta] = Lambda U (-beta, 1) with
+    U = Lambda'Z'V^-1[X y], Var(b_i | y, beta) = sigma^2 Lambda [Q^-1]_ii Lambda'.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    factors : sequence of array_like, shapes (q, q)
+        Relative factors Lambda.
+    sigma : float
+        Residual standard deviation.
+    prior_precision, prior_mean : ndarray, optional
+        Of beta's normal prior; flat without them.
+
+    Returns
+    -------
+    Conditional
+        The moments.
+
+    Raises
+    ------
+    NumericalError
+        If the matrices cannot be factored.
+    """
+    plan, p = gram.plan, len(gram.coef)
+    lams = [np.asarray(lam, dtype=float) for lam in factors]
+    ok, _, T, joint, blocks = condition(plan.ints, plan.floats, pack_factors(gram, lams))
+    if not ok:
+        msg = "The random effects' precision cannot be factored: a relative factor is too large."
+        raise NumericalError(msg)
+    inverse = np.linalg.inv(gram.scale)
+    precision = T[:p, :p] / sigma**2
+    right = T[:p, p] / sigma**2
+    if prior_precision is not None:
+        turned = inverse.T @ prior_precision @ inverse
+        precision = precision + turned
+        mean = np.zeros(p) if prior_mean is None else prior_mean
+        right = right + turned @ (gram.scale @ (mean - gram.origin))
+    covariance = np.linalg.inv(precision)
+    beta = covariance @ right
+    modes, cov, marginal_cov = [], [], []
+    at = 0
+    of_factor = {}
+    for k in plan.order:
+        m, q = gram.factors[k].within.shape[:2]
+        of_factor[k] = blocks[at : at + m * q * q].reshape(m, q, q)
+        at += m * q * q
+    for k, lam in enumerate(lams):
+        m, q = gram.factors[k].within.shape[:2]
+        U = lam @ joint[plan.columns[k] : plan.columns[k] + m * q].reshape(m, q, p + 1)
+        modes.append(U[:, :, p] - U[:, :, :p] @ beta)
+        cov.append(sigma**2 * (lam @ of_factor[k] @ lam.T))
+        marginal_cov.append(cov[-1] + U[:, :, :p] @ covariance @ U[:, :, :p].transpose(0, 2, 1))
+    return Conditional(
+        beta=gram.origin + inverse @ beta,
+        beta_cov=inverse @ covariance @ inverse.T,
+        modes=tuple(modes),
+        cov=tuple(cov),
+        marginal_cov=tuple(marginal_cov),
+    )
+
+
+def draw_effects(
+    gram: Gram,
+    packed: Floats,
+    sigma: Floats,
+    rng: np.random.Generator,
+    prior_precision: Floats | None = None,
+    prior_mean: Floats | None = None,
+) -> tuple[Floats, list[Floats]]:
+    """Draw beta and all random effects from their exact joint conditional, one per parameter draw.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    packed : ndarray, shape (n_draws, n_lambda)
+        Relative factors, each row as from `pack_factors`.
+    sigma : ndarray, shape (n_draws,)
+        Residual standard deviations.
+    rng : numpy.random.Generator
+        Source of the standard normals.
+    prior_precision, prior_mean : ndarray, optional
+        Of beta's normal prior; flat without them.
+
+    Returns
+    -------
+    beta : ndarray, shape (n_draws, p)
+    effects : list of ndarray, shapes (n_draws, m, q)
+        One array per grouping factor.
+    """
+    plan, (mean, precision) = gram.plan, flat_prior(gram)
+    mean = mean if prior_mean is None else np.ascontiguousarray(prior_mean, dtype=float)
+    if prior_precision is not None:
+        precision = np.ascontiguousarray(prior_precision, dtype=float)
+    lams = np.ascontiguousarray(packed, dtype=float)
+    beta = rng.standard_normal((len(lams), len(gram.coef)))
+    joint = rng.standard_normal((len(lams), plan.n_columns))
+    with single_blas_thread():
+        draw_joint(
+            plan.ints, plan.floats, lams, np.asarray(sigma, float), mean, precision, beta, joint
+        )
+    return beta, split_columns(gram, joint)
+
+
+def split_columns(gram: Gram, joint: Floats) -> list[Floats]:
+    """Cut a joint vector of random effects into one (m, q) array per grouping factor.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    joint : ndarray, shape (..., n_columns)
+        In the plan's order of columns.
+
+    Returns
+    -------
+    list of ndarray, shapes (..., m, q)
+        In the Gram's order.
+    """
+    out = []
+    for factor, at in zip(gram.factors, gram.plan.columns, strict=True):
+        m, q = factor.within.shape[:2]
+        out.append(joint[..., at : at + m * q].reshape(*joint.shape[:-1], m, q))
+    return out

@@ -1,0 +1,210 @@
+"""Compiled conditionals: moments of the effects given Lambda, and exact joint draws of them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.compiled import entry, inner, inner_fast
+from bayeslmm.densities import HEAD, fixed_posterior, prior_in_plan, to_plan
+from bayeslmm.kernel_solve import back_substitute, joint_modes, node_column
+from bayeslmm.kernels import (
+    COLUMN,
+    FACTOR,
+    LAMBDA,
+    LEVELS,
+    NODE,
+    PANEL,
+    START,
+    WIDTH,
+    Layout,
+    factorize,
+    open_layout,
+)
+from bayeslmm.lapack import dense_half_solve
+from bayeslmm.selected_inverse import selected_inverse
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+
+@entry
+def condition(
+    ints: Ints, floats: Floats, lam: Floats
+) -> tuple[bool, float, Floats, Floats, Floats]:
+    """Factor Q; return T, the joint modes U and each level's own block of Q^-1.
+
+    Returns
+    -------
+    ok : bool
+        False where a pivot overflowed.
+    logdet : float
+        log|V|.
+    T : ndarray, shape (p + 1, p + 1)
+        [Xs r]' V^-1 [Xs r].
+    joint : ndarray, shape (n_columns, p + 1)
+        U = Lambda'Z'V^-1 [Xs r], in the plan's order of columns.
+    blocks : ndarray
+        The q * q blocks of Q^-1, level by level in the same order.
+    """
+    lay = open_layout(ints, floats)
+    scaled = to_plan(ints, floats, lam, False)
+    ok, logdet, T, panel, border, right = factorize(lay, scaled)
+    if not ok:
+        return False, logdet, T, right, panel
+    joint = joint_modes(lay, panel, border, right)
+    inverse = selected_inverse(lay, panel, border)
+    return True, logdet, T, joint, own_blocks(lay, inverse, border)
+
+
+@inner
+def own_blocks(lay: Layout, inverse: Floats, border: Floats) -> Floats:
+    """Collect each level's own block of Q^-1 from panels and border."""
+    total, at = 0, 0
+    for f in range(lay.factors.shape[0]):
+        total += lay.factors[f, LEVELS] * lay.factors[f, WIDTH] ** 2
+    out = np.empty(total)
+    first = lay.factors[lay.n_chain, COLUMN] if len(lay.border_factor) > 0 else 0
+    for f in range(lay.factors.shape[0]):
+        q = lay.factors[f, WIDTH]
+        for i in range(lay.factors[f, LEVELS]):
+            for r in range(q):
+                for c in range(q):
+                    if f < lay.n_chain:
+                        node = lay.factors[f, NODE] + i
+                        spot = lay.nodes[node, START] + r * lay.nodes[node, PANEL] + c
+                        out[at] = inverse[spot]
+                    else:
+                        column = lay.factors[f, COLUMN] - first + i * q
+                        out[at] = border[column + r, column + c]
+                    at += 1
+    return out
+
+
+@inner
+def draw_fixed(
+    floats: Floats, T: Floats, sigma: float, mean: Floats, precision: Floats, z: Floats
+) -> Floats:
+    """Draw R (beta - origin) from its conditional, given standard normals z; shape (p,)."""
+    p = len(z)
+    inner_mean, inner_precision = prior_in_plan(floats, p, mean, precision)
+    beta, _, L, _, rank = fixed_posterior(T, sigma, inner_mean, inner_precision)
+    out = np.empty(p)
+    for i in range(p - 1, -1, -1):
+        total = z[i]
+        for k in range(i + 1, p):
+            total -= L[k, i] * out[k]
+        out[i] = total / L[i, i] if rank == p else math.nan
+    for i in range(p):
+        out[i] += beta[i, 0]
+    return out
+
+
+@inner
+def draw_random(
+    lay: Layout, panel: Floats, border: Floats, right: Floats, beta: Floats, sigma: float, z: Floats
+) -> Floats:
+    """Solve L' v = Y (-beta, 1) + sigma z: the scaled random effects; shape (n_columns, 1)."""
+    nb, p = len(lay.border_factor), len(beta)
+    out, side = np.empty((len(z), 1)), np.empty((1, nb))
+    first = len(z) - nb
+    for node in range(lay.nodes.shape[0] - 1):
+        column, ld = node_column(lay, node), lay.nodes[node, PANEL]
+        for r in range(lay.factors[lay.nodes[node, FACTOR], WIDTH]):
+            last = lay.nodes[node, START] + (r + 1) * ld - 1
+            total = panel[last] + sigma * z[column + r]
+            for j in range(p):
+                total -= panel[last - p + j] * beta[j]
+            out[column + r, 0] = total
+    if nb > 0:
+        for i in range(nb):
+            side[0, i] = right[p, i] + sigma * z[first + i]
+            for j in range(p):
+                side[0, i] -= right[j, i] * beta[j]
+        dense_half_solve(border, side, True)
+        for i in range(nb):
+            out[first + i, 0] = side[0, i]
+    back_substitute(lay, panel, out)
+    return out
+
+
+@inner_fast
+def to_effects(lay: Layout, lam: Floats, v: Floats, out: Floats) -> None:
+    """Write b = Lambda v, level by level."""
+    for f in range(lay.factors.shape[0]):
+        q, at, column = lay.factors[f, WIDTH], lay.factors[f, LAMBDA], lay.factors[f, COLUMN]
+        for i in range(lay.factors[f, LEVELS]):
+            for r in range(q):
+                total = 0.0
+                for k in range(q):
+                    total += lam[at + r * q + k] * v[column + i * q + k, 0]
+                out[column + i * q + r] = total
+
+
+@inner
+def same(a: Floats, b: Floats) -> bool:
+    """Tell whether two packed factors are equal, so that a factorization can be used again."""
+    for i in range(len(a)):
+        if a[i] != b[i]:
+            return False
+    return True
+
+
+@entry
+def draw_joint(
+    ints: Ints,
+    floats: Floats,
+    lams: Floats,
+    sigmas: Floats,
+    prior_mean: Floats,
+    prior_precision: Floats,
+    fixed: Floats,
+    random: Floats,
+) -> None:
+    """Replace standard normals by exact joint draws of beta and all b, one row per draw.
+
+    Consecutive equal Lambda share one factorization.
+
+    Parameters
+    ----------
+    ints, floats : ndarray
+        The plan's arrays.
+    lams : ndarray, shape (n_draws, n_lambda)
+        Packed relative factors.
+    sigmas : ndarray, shape (n_draws,)
+        Residual standard deviations.
+    prior_mean, prior_precision : ndarray, shapes (p,) and (p, p)
+        Normal prior of beta; zero precision is flat.
+    fixed : ndarray, shape (n_draws, p)
+        Standard normals in, draws of beta out.
+    random : ndarray, shape (n_draws, n_columns)
+        Standard normals in, draws of b out, in the plan's order of columns; NaN where Q cannot
+        be factored.
+    """
+    lay, p = open_layout(ints, floats), ints[1] - 1
+    inverse = floats[HEAD + p * p : HEAD + 2 * p * p].reshape(p, p)
+    origin = floats[HEAD + 2 * p * p : HEAD + 2 * p * p + p]
+    if len(sigmas) == 0:
+        return
+    ok, _, T, panel, border, right = factorize(lay, to_plan(ints, floats, lams[0], False))
+    for d in range(len(sigmas)):
+        if d > 0 and not same(lams[d], lams[d - 1]):
+            ok, _, T, panel, border, right = factorize(lay, to_plan(ints, floats, lams[d], False))
+        beta = draw_fixed(floats, T, sigmas[d], prior_mean, prior_precision, fixed[d])
+        if ok:
+            v = draw_random(lay, panel, border, right, beta, sigmas[d], random[d])
+            to_effects(lay, lams[d], v, random[d])
+        for i in range(p):
+            fixed[d, i] = origin[i]
+            for k in range(p):
+                fixed[d, i] += inverse[i, k] * beta[k]
+        if not ok:
+            for i in range(p):
+                fixed[d, i] = math.nan
+            for i in range(random.shape[1]):
+                random[d, i] = math.nan
