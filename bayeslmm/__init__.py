@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayeslmm.datasets import list_datasets, load_dataset
+    from bayeslmm.design import Design, DesignState, GroupingFactor, build_design, rebuild_design
     from bayeslmm.distributions import Prior
     from bayeslmm.errors import (
         ArgumentError,
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
         SpecError,
         TreeError,
     )
+    from bayeslmm.fit import fit_bayes
     from bayeslmm.formula import MixedFormula, RandomTerm, parse_formula
+    from bayeslmm.graph import build_model
+    from bayeslmm.plots import plot_caterpillar, plot_levels
     from bayeslmm.prior_set import Priors
     from bayeslmm.priors import resolve_priors
     from bayeslmm.spec import ModelSpec, read_spec
@@ -44,7 +48,10 @@ __all__ = [
     "BayesLMMWarning",
     "DataError",
     "DataWarning",
+    "Design",
+    "DesignState",
     "FormulaError",
+    "GroupingFactor",
     "MixedFormula",
     "ModelSpec",
     "NumericalError",
@@ -60,13 +67,19 @@ __all__ = [
     "SpecError",
     "TreeError",
     "__version__",
+    "build_design",
+    "build_model",
     "coefficients",
+    "fit_bayes",
     "fixed_effects",
     "list_datasets",
     "load_dataset",
     "parse_formula",
+    "plot_caterpillar",
+    "plot_levels",
     "random_effects",
     "read_spec",
+    "rebuild_design",
     "resolve_priors",
     "summary",
     "variance_components",
@@ -77,6 +90,13 @@ _NAMES_BY_MODULE = {
     "datasets": (
         "list_datasets",
         "load_dataset",
+    ),
+    "design": (
+        "Design",
+        "DesignState",
+        "GroupingFactor",
+        "build_design",
+        "rebuild_design",
     ),
     "distributions": ("Prior",),
     "errors": (
@@ -96,10 +116,16 @@ _NAMES_BY_MODULE = {
         "SpecError",
         "TreeError",
     ),
+    "fit": ("fit_bayes",),
     "formula": (
         "MixedFormula",
         "RandomTerm",
         "parse_formula",
+    ),
+    "graph": ("build_model",),
+    "plots": (
+        "plot_caterpillar",
+        "plot_levels",
     ),
     "prior_set": ("Priors",),
     "priors": ("resolve_priors",),

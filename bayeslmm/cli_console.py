@@ -96,7 +96,12 @@ def print_frame(console: Console, frame: pd.DataFrame, title: str) -> None:
     shown = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     numeric = {column for column in frame if frame[column].dtype.kind in "fiu"}
     for column in frame:
-        shown.add_column(str(column), justify="right" if column in numeric else "left")
+        # Where the terminal is narrow, descriptions wrap; names and numbers stay whole.
+        shown.add_column(
+            str(column),
+            justify="right" if column in numeric else "left",
+            no_wrap=column in numeric or column in names,
+        )
     for row in frame.itertuples(index=False):
         shown.add_row(*_cells(row))
     console.print(shown)
