@@ -39,6 +39,7 @@ from bayeslmm.grammar import (
     Sum,
     Variable,
     parse_side,
+    unwrap,
     walk,
 )
 from bayeslmm.terms import expand
@@ -191,8 +192,8 @@ def _response(tokens: list[Token], text: str) -> str:
     if tokens[0].value == "cbind":
         raise FormulaError("Two responses: a model has one.", text, tokens[0].span)
     side = parse_side(tokens, text)
-    match side.parts:
-        case (("+", Variable() | Expression() as response),):
+    match unwrap(side):
+        case Variable() | Expression() as response:
             return response.text
         case _ if any(isinstance(node, (Bars, Offset)) for node in walk(side)):
             message = "Random effects and offsets stand right of the '~'."

@@ -192,8 +192,8 @@ class _Parser:
         token = self.take()
         if token.value not in {"0", "1"}:
             raise FormulaError(
-                "Only 0 and 1 may stand alone: they switch the intercept. A constant multiple or "
-                "shift is written with I(), as in I(2 * x); a known part with offset().",
+                "Only 0 and 1 may stand alone: they switch the intercept. Arithmetic goes inside "
+                "I(), as in I(2 * x); a known part of the response inside offset().",
                 self.text,
                 token.span,
             )
@@ -222,7 +222,7 @@ class _Parser:
                 "A second bar: a random-effects term has one, as in (1 + x | g)."
             )
         self._expect_closing()
-        return Bars(inside, _unwrap(group), correlated, self._span_from(start))
+        return Bars(inside, unwrap(group), correlated, self._span_from(start))
 
     def call(self) -> Node:
         start = self.position
@@ -240,7 +240,7 @@ class _Parser:
         if any(token.is_operator("|", "||") for token in tokens):
             raise self._structure(name, tokens, span)
         if name == "offset" and not tokens[0].quoted:
-            inside = _unwrap(parse_side(tokens[2:-1], self.text)) if len(tokens) == 4 else None
+            inside = unwrap(parse_side(tokens[2:-1], self.text)) if len(tokens) == 4 else None
             if isinstance(inside, Variable):
                 return Offset(inside, span)
             return Offset(self._offset_expression(tokens), span)
@@ -315,7 +315,7 @@ def _closes_last(tokens: Sequence[Token]) -> bool:
     return False
 
 
-def _unwrap(node: Node) -> Node:
+def unwrap(node: Node) -> Node:
     """Take away parentheses around a single part."""
     while isinstance(node, Sum) and len(node.parts) == 1 and node.parts[0][0] == "+":
         node = node.parts[0][1]
