@@ -190,7 +190,7 @@ def _overlay(lines: _Lines, ax: Any) -> Any:
         )
         segments = np.stack([lines.grid.x, lines.means], axis=-1)
         alpha = float(np.clip(25 / m, 0.015, 0.9))
-        ax.add_collection(LineCollection(segments, colors=LEVEL, alpha=alpha, linewidths=1.0))
+        ax.add_collection(LineCollection(list(segments), colors=LEVEL, alpha=alpha, linewidths=1.0))
         x = lines.grid.population_x
         ax.fill_between(x, low, high, color=POPULATION, alpha=0.25, linewidth=0, zorder=3)
         ax.plot(x, lines.population["mean"], color=POPULATION, linewidth=2.4, zorder=4)

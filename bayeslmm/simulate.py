@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from bayeslmm.errors import ArgumentError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -84,7 +85,7 @@ def simulate_response(
 def _coefficients(
     coef: Sequence[str], beta: Mapping[str, float] | ArrayLike
 ) -> NDArray[np.float64]:
-    if hasattr(beta, "keys"):
+    if isinstance(beta, Mapping):
         given = {str(name): float(value) for name, value in beta.items()}
         for name in given:
             if name not in coef:

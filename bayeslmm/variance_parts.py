@@ -108,7 +108,7 @@ def fixed_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
         return np.zeros(len(beta))
     centered = design.X - design.X.mean(axis=0)
     moments = centered.T @ centered / (len(centered) - 1)
-    return np.einsum("si,ij,sj->s", beta, moments, beta)
+    return np.asarray(np.einsum("si,ij,sj->s", beta, moments, beta))
 
 
 def residual_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
