@@ -41,6 +41,8 @@ def reference_scale(columns: Floats) -> Floats:
     """
     n, q = columns.shape
     R = np.zeros((q, q))
+    if q == 0:
+        return R
     upper = np.linalg.qr(columns, mode="r") / np.sqrt(n)
     R[: len(upper)] = upper
     length = np.sqrt(np.sum(R * R, axis=0))

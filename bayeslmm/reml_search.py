@@ -1,0 +1,305 @@
+"""The search for the relative factors that minimise the profiled criterion.
+
+The criterion is even in the sign of each column of Lambda, so the search runs without bounds: a
+variance of zero is then an ordinary interior minimum, where a bound would be a corner in which
+searches stop early. Block b of a factor is written Lambda_b = R_b^-1 Theta_b with Theta_b lower
+triangular and Z_b = Zs_b R_b in orthogonal columns of mean square one, so that the unit and the
+origin of a slope's column do not matter to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.optimize import minimize
+
+from bayeslmm.covariance import SINGULAR_TOLERANCE, free_entries, lower_factor
+from bayeslmm.elimination import pack_factors, profiled_criterion, unpack_factors
+from bayeslmm.lapack import single_blas_thread
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bayeslmm.gram import Gram
+
+    Floats = NDArray[np.float64]
+
+# A Newton step at the end promises to lower the criterion by less than this (in -2 log
+# likelihood): then sds are within 1e-4 of themselves even with a handful of levels.
+GOAL = 1e-9
+# Searches whose last Newton step still promises more than this are reported as not converged.
+ACCEPTABLE = 1e-6
+# Work (multiplications per evaluation) up to which curvature by differences is worth having.
+CHEAP = 2e8
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """Where a search ended.
+
+    Attributes
+    ----------
+    packed : ndarray, shape (n_lambda,)
+        Relative factors, original coordinates; not lower triangular in general.
+    criterion : float
+        -2 log (restricted) likelihood there.
+    sigma : float
+        Residual standard deviation.
+    singular : bool
+        Whether some relative sd, given the columns before it and on the scale of orthogonal
+        columns, is below 1e-4.
+    converged : bool
+        Whether a Newton step promises less than 1e-6.
+    promise : float
+        What it promises.
+    n_evaluations : int
+        Evaluations of the criterion, with or without its gradient.
+    """
+
+    packed: Floats
+    criterion: float
+    sigma: float
+    singular: bool
+    converged: bool
+    promise: float
+    n_evaluations: int
+
+
+class Objective:
+    """The criterion as a function of scaled search variables; counts its evaluations.
+
+    Attributes
+    ----------
+    basis : ndarray, shape (n_lambda, n_theta)
+        packed Lambda = basis @ (step * x).
+    diagonal : ndarray of bool, shape (n_theta,)
+        Which variables are diagonal entries of some Theta.
+    step : ndarray, shape (n_theta,)
+        One over the root of the expected curvature at the start.
+    start : ndarray, shape (n_theta,)
+        Theta by the method of moments.
+    """
+
+    def __init__(self, gram: Gram, *, restricted: bool) -> None:
+        self.gram, self.restricted = gram, restricted
+        self.basis, self.diagonal = _basis(gram)
+        self.start, curvature = _moments(gram)
+        self.step = 1.0 / np.sqrt(curvature)
+        self.n_evaluations = 0
+        self.sigma = np.nan
+
+    def __call__(self, x: Floats, gradient: bool = True) -> tuple[float, Floats]:
+        """Evaluate at scaled variables; infinite values become a large number for SciPy."""
+        self.n_evaluations += 1
+        packed = self.basis @ (self.step * x)
+        value, d_packed, self.sigma = profiled_criterion(
+            self.gram, packed, restricted=self.restricted, gradient=gradient
+        )
+        return min(value, 1e100), self.step * (self.basis.T @ d_packed)
+
+
+def search_criterion(gram: Gram, *, restricted: bool) -> Search:
+    """Minimise the profiled criterion over all relative factors.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    restricted : bool
+        REML rather than ML.
+
+    Returns
+    -------
+    Search
+        The minimum found, and how far it can be trusted.
+    """
+    objective = Objective(gram, restricted=restricted)
+    if not len(objective.start):
+        value, _ = objective(objective.start)
+        return Search(np.zeros(0), value, objective.sigma, False, True, 0.0, 1)
+    with single_blas_thread():
+        x, value, promise = _descend(objective, objective.start / objective.step)
+        if promise > ACCEPTABLE or np.any(np.abs(x * objective.step)[objective.diagonal] < 0.01):
+            # A doubtful end gets a second opinion from lme4's starting point.
+            other = _descend(objective, objective.diagonal / objective.step)
+            if other[1] < value - GOAL:
+                x, value, promise = other
+        x, value = _snap_to_zero(objective, x, value)
+        value, _ = objective(x, gradient=False)
+    theta = objective.step * x
+    return Search(
+        packed=objective.basis @ theta,
+        criterion=value,
+        sigma=objective.sigma,
+        singular=bool(np.any(np.abs(theta[objective.diagonal]) < SINGULAR_TOLERANCE)),
+        converged=promise <= ACCEPTABLE,
+        promise=promise,
+        n_evaluations=objective.n_evaluations,
+    )
+
+
+def _descend(objective: Objective, x: Floats) -> tuple[Floats, float, float]:
+    """Quasi-Newton, then Newton steps; return the point, its value and what a step promises."""
+    for _ in range(3):
+        found = minimize(
+            objective,
+            x,
+            jac=True,
+            method="L-BFGS-B",
+            options={"ftol": 1e-14, "gtol": 1e-5, "maxcor": 30, "maxiter": 500},
+        )
+        x, value, slope = np.asarray(found.x), float(found.fun), np.asarray(found.jac)
+        if _work(objective) > CHEAP:
+            # The variables are scaled to unit curvature, so the gradient is about a Newton step.
+            promise = 0.5 * float(slope @ slope)
+        else:
+            x, value, promise = _newton(objective, x, value, slope)
+        if promise < GOAL:
+            break
+    return x, value, promise
+
+
+def _newton(
+    objective: Objective, x: Floats, value: float, slope: Floats
+) -> tuple[Floats, float, float]:
+    """Take Newton steps with curvature by differences of the gradient, away from saddles."""
+    promise = np.inf
+    for _ in range(4):
+        size, axes = np.linalg.eigh(_curvature(objective, x))
+        along = axes.T @ slope
+        # Below this curvature a direction is flat as far as double precision can tell.
+        floor = 1e-7 * max(1.0, size[-1])
+        if size[0] < -floor:
+            # A saddle (an sd of zero that wants to grow): leave it along its steepest way down.
+            for length in (0.3, 0.1, 0.03):
+                tried = x + length / np.sqrt(-size[0]) * axes[:, 0]
+                if objective(tried, gradient=False)[0] < value:
+                    return tried, value, np.inf
+        curved = np.maximum(np.abs(size), floor)
+        promise = 0.5 * float(np.sum(along**2 / curved))
+        if promise < 1e-3 * GOAL:
+            break
+        tried = x - axes @ (along / curved)
+        new, new_slope = objective(tried)
+        # Rounding of the criterion itself, in proportion to its size.
+        if not new <= value + 1e-13 * abs(value):
+            break
+        x, value, slope = tried, new, new_slope
+    return x, value, promise
+
+
+def _curvature(objective: Objective, x: Floats) -> Floats:
+    """Central differences of the gradient; the variables are scaled, so one step fits all."""
+    step = 1e-4
+    rows = [
+        (objective(x + step * unit)[1] - objective(x - step * unit)[1]) / (2.0 * step)
+        for unit in np.eye(len(x))
+    ]
+    H = np.array(rows)
+    return 0.5 * (H + H.T)
+
+
+def _snap_to_zero(objective: Objective, x: Floats, value: float) -> tuple[Floats, float]:
+    """Set near-zero columns of Theta to exactly zero where that does not raise the criterion."""
+    near = np.flatnonzero(objective.diagonal & (np.abs(x * objective.step) < 0.01))
+    for k in near[np.argsort(-near)]:
+        tried = x.copy()
+        tried[k] = 0.0
+        new, _ = objective(tried, gradient=False)
+        if new <= value + GOAL:
+            x, value = tried, min(new, value)
+    return x, value
+
+
+def _work(objective: Objective) -> float:
+    """Multiplications of one curvature by differences, roughly."""
+    plan = objective.gram.plan
+    once = plan.n_border**3 + 20.0 * len(plan.floats)
+    return 2.0 * len(objective.start) * once
+
+
+def _block_scales(gram: Gram) -> list[tuple[int, tuple[int, ...], Floats]]:
+    """R_b for each block: Z_b = Zs M_b, and Zs is orthonormal over all rows."""
+    out = []
+    for k, factor in enumerate(gram.factors):
+        for block in factor.blocks:
+            R = np.linalg.qr(factor.scale[:, list(block)], mode="r")
+            out.append((k, block, R * np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None]))
+    return out
+
+
+def _basis(gram: Gram) -> tuple[Floats, NDArray[np.bool_]]:
+    columns, diagonal = [], []
+    for k, block, R in _block_scales(gram):
+        inverse = solve_triangular(R, np.eye(len(block)))
+        for row, col in zip(*free_entries((tuple(range(len(block))),)), strict=True):
+            factors = [np.zeros((len(f.terms), len(f.terms))) for f in gram.factors]
+            factors[k][list(block), block[col]] = inverse[:, row]
+            columns.append(pack_factors(gram, factors))
+            diagonal.append(row == col)
+    basis = np.stack(columns, axis=1) if columns else np.zeros((0, 0))
+    return basis, np.array(diagonal, dtype=bool)
+
+
+def _moments(gram: Gram) -> tuple[Floats, Floats]:
+    """Start Theta's diagonals by moments; expected curvature of the criterion there.
+
+    For least-squares residuals r and one column z, E sum_i (z_i'r)^2 is about
+    sigma^2 sum_i a_i + v sum_i a_i^2 with a_i = z_i'z_i. The expected curvature in an entry
+    (row, col) of Theta is 4 or 2 (off the diagonal) sum_i theta_c^2 a_ir a_ic / (D_ir D_ic) with
+    D = 1 + theta^2 a, as for balanced data.
+    """
+    p, total = len(gram.coef), gram.cross[-1, -1] / gram.n
+    weights, squares = [], []
+    for k, block, R in _block_scales(gram):
+        factor = gram.factors[k]
+        C = factor.scale[:, list(block)] @ solve_triangular(R, np.eye(len(block)))
+        weights.append(np.einsum("ac,mab,bc->mc", C, factor.within, C))
+        squares.append(np.sum((factor.with_fixed[:, :, p] @ C) ** 2, axis=0))
+    variance = [np.zeros(a.shape[1]) for a in weights]
+    residual = total
+    for _ in range(5):
+        variance = [
+            np.maximum((s - residual * a.sum(axis=0)) / np.sum(a * a, axis=0), 0.0)
+            for a, s in zip(weights, squares, strict=True)
+        ]
+        residual = max(total - sum(float(v.sum()) for v in variance), 0.05 * total)
+    start, curvature = [], []
+    for a, v in zip(weights, variance, strict=True):
+        theta = np.sqrt(np.clip(v / residual, 0.02, 20.0))
+        shrunk = a / (1.0 + theta**2 * a)
+        rows, cols = free_entries((tuple(range(len(v))),))
+        start.append(np.where(rows == cols, theta[cols], 0.0))
+        expected = theta[cols] ** 2 * np.sum(shrunk[:, rows] * shrunk[:, cols], axis=0)
+        curvature.append(np.where(rows == cols, 4.0, 2.0) * expected)
+    if not start:
+        return np.zeros(0), np.zeros(0)
+    return np.concatenate(start), np.maximum(np.concatenate(curvature), 1e-8)
+
+
+def lambda_factors(gram: Gram, packed: Floats) -> list[Floats]:
+    """Cut packed factors and bring each to lower-triangular form with a non-negative diagonal.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    packed : ndarray, shape (n_lambda,)
+        Any factors of the relative covariances.
+
+    Returns
+    -------
+    list of ndarray, shapes (q, q)
+        Lambda_k, zero between blocks.
+    """
+    out = []
+    for factor, matrix in zip(gram.factors, unpack_factors(gram, packed), strict=True):
+        lam = np.zeros_like(matrix)
+        for block in factor.blocks:
+            at = np.ix_(block, block)
+            lam[at] = lower_factor(matrix[at])
+        out.append(lam)
+    return out
