@@ -7,7 +7,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # Enough for every cell to work and every table to fill; the shipped output has the full number.
 FEW_DRAWS = "100"
@@ -20,6 +21,8 @@ def code_cells(notebook):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_with_few_draws(path, tmp_path, monkeypatch):
     monkeypatch.setenv("BAYESLMM_NOTEBOOK_DRAWS", FEW_DRAWS)
+    # The kernel is a process of its own: it must find this checkout, installed or not.
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     # Neither the user's IPython profile nor a message about debugging belongs in a test.
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
