@@ -20,11 +20,11 @@ LAYERS = {
     2: "gram gram_sums gram_union,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
     " kernel_draws selected_inverse",
-    3: "reml reml_search, graph",
+    3: "reml reml_search reml_fit reml_text reml_intervals, graph",
     4: "sampling samplers compilation callback, tree,"
     "predict linear_predictor level_grid new_levels,"
     "summaries summary_text effect_sizes variance_parts marginal_covariance shrinkage,"
-    "checks diagnostics group_likelihood",
+    "checks diagnostics group_likelihood loo",
     5: "spec, fit, compare, sensitivity,"
     "plots plot_style plots_caterpillar plots_levels plots_level_means",
     6: "cli cli_console cli_results, __init__",
