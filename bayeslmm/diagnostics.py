@@ -277,7 +277,7 @@ def assess(idata: xr.DataTree, *, max_effects: int = 60) -> list[Problem]:
         message = f"Only {count} draws per chain: R-hat and effective sample sizes need 4 or more."
         return [Problem("draws", message, "Ask for more draws, such as draws=1000.")]
     table = diagnostics_table(idata, max_effects=max_effects)
-    return [*chain_problems(table, chains), *_divergences(idata)]
+    return [*chain_problems(table, chains), *divergence_problems(idata)]
 
 
 def chain_problems(table: pd.DataFrame, chains: int) -> list[Problem]:
@@ -303,7 +303,8 @@ def chain_problems(table: pd.DataFrame, chains: int) -> list[Problem]:
     return found
 
 
-def _divergences(idata: xr.DataTree) -> list[Problem]:
+def divergence_problems(idata: xr.DataTree) -> list[Problem]:
+    """Return what the count of diverging draws says."""
     count = divergences(idata)
     if not count:
         return []
@@ -320,6 +321,16 @@ def divergences(idata: xr.DataTree) -> int:
     if "sample_stats" not in idata.children or "diverging" not in idata["sample_stats"]:
         return 0
     return int(np.asarray(idata["sample_stats"]["diverging"].values).sum())
+
+
+def energy_information(idata: xr.DataTree) -> NDArray[np.float64]:
+    """Return each chain's E-BFMI, the energy's mean squared step over its variance."""
+    energy = tree.draws(idata, "energy", "sample_stats")
+    if energy.shape[1] < MIN_DRAWS:
+        return np.full(len(energy), np.nan)
+    return np.asarray(
+        [_array_stats().bfmi(chain[None], chain_axis=0, draw_axis=1)[0] for chain in energy]
+    )
 
 
 def _evenly_spaced(count: int, at_most: int) -> NDArray[np.intp]:

@@ -49,7 +49,7 @@ class FactorPart:
     effects: NDArray[np.float64]
     new: NewLevels | None
 
-    def add_to(self, eta: NDArray[np.float64], rows: slice) -> None:
+    def add_to(self, eta: NDArray[np.float64], rows: slice | NDArray[np.intp]) -> None:
         """Add Z b of some rows to eta, shape (rows, s), in place."""
         columns, position = self.columns[rows], self.position[rows]
         known = position >= 0
@@ -117,7 +117,7 @@ class LinearPredictor:
             averaged.add_to(eta, slice(None))
         return eta[:, 0]
 
-    def rows(self, rows: slice) -> NDArray[np.float64]:
+    def rows(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float64]:
         """Return the draws of eta of some rows, shape (rows, s)."""
         eta = self.design.X[rows] @ self.beta
         if self.design.offset is not None:
