@@ -101,6 +101,7 @@ def print_frame(console: Console, frame: pd.DataFrame, title: str) -> None:
             str(column),
             justify="right" if column in numeric else "left",
             no_wrap=column in numeric or column in names,
+            overflow="fold",
         )
     for row in frame.itertuples(index=False):
         shown.add_row(*_cells(row))

@@ -75,7 +75,7 @@ def load_dataset(name: str) -> pd.DataFrame:
     ['6', '2', '4', '1', '3', '5']
     """
     about = _about()
-    if name not in about:
+    if not isinstance(name, str) or name not in about:
         raise DataError(
             f"There is no bundled table {name!r}.{nearest(str(name), about)} "
             f"The tables are {', '.join(about)}."
