@@ -1,4 +1,4 @@
-"""Compiled densities on top of (T, log|V|): the collapsed density and the profiled criterion.
+"""Compiled densities on top of (T, log|V|): the collapsed density and the profiled criteria.
 
 Everything takes a plan's two flat arrays and packed relative factors (factors in the Gram's order,
 q * q entries each, row-major, in the original coordinates) and stays in compiled code.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-DENSITY, REML, ML = range(3)
+DENSITY, REML, ML, ML_AT_SIGMA, ML_AT_COEFFICIENT = range(5)
 LOG_2PI = math.log(2.0 * math.pi)
 # Where the plan's floats keep what the densities need: n, sum log w, then R, R^-1, origin, M_k.
 HEAD = 2
@@ -222,6 +222,46 @@ def criterion_of_reduced(
 
 
 @inner
+def deviance_of_reduced(
+    floats: Floats, T: Floats, logdet: float, kind: int, at: float, direction: Floats
+) -> tuple[float, Floats, float]:
+    """Finish the ML criterion with sigma, or one linear combination of beta, held at a value.
+
+    `ML_AT_SIGMA` returns the derivative in sigma last, `ML_AT_COEFFICIENT` the profiled sigma.
+    """
+    p, n = T.shape[0] - 1, floats[0]
+    Tbar = np.zeros((p + 1, p + 1))
+    beta, covariance, _, _, rank = fixed_posterior(T, 1.0, np.zeros((p, 1)), np.zeros((p, p)))
+    if rank < p:
+        return math.inf, Tbar, math.nan
+    if kind == ML_AT_COEFFICIENT:
+        inverse = floats[HEAD + p * p : HEAD + 2 * p * p].reshape(p, p)
+        turned, miss, spread = np.zeros(p), at, 0.0
+        for i in range(p):
+            miss -= direction[i] * floats[HEAD + 2 * p * p + i]
+            for j in range(p):
+                turned[i] += inverse[j, i] * direction[j]
+        for i in range(p):
+            miss -= turned[i] * beta[i, 0]
+            for j in range(p):
+                spread += turned[i] * covariance[i, j] * turned[j]
+        for i in range(p):
+            for j in range(p):
+                beta[i, 0] += covariance[i, j] * turned[j] * miss / spread
+    v = residual_direction(beta)
+    square = quadratic(T, v)
+    if not square > 0.0:
+        return math.inf, Tbar, math.nan
+    if kind == ML_AT_SIGMA:
+        add_outer(Tbar, v, 1.0 / at**2)
+        value = n * (LOG_2PI + 2.0 * math.log(at)) + logdet - floats[1] + square / at**2
+        return value, Tbar, 2.0 * n / at - 2.0 * square / at**3
+    add_outer(Tbar, v, n / square)
+    value = n * (1.0 + LOG_2PI + math.log(square / n)) + logdet - floats[1]
+    return value, Tbar, math.sqrt(square / n)
+
+
+@inner
 def residual_direction(beta: Floats) -> Floats:
     """Stack (-beta, 1): what turns [X y] into y - X beta."""
     v = np.ones(len(beta) + 1)
@@ -271,12 +311,14 @@ def evaluate(
     lam : ndarray, shape (n_lambda,)
         Packed relative factors, Lambda_k = L_k / sigma, in the original coordinates.
     sigma : float
-        Residual standard deviation; not used by the criteria.
+        Residual standard deviation; not used by the profiled criteria. Under `ML_AT_COEFFICIENT`
+        the value at which ``prior_mean @ beta`` is held.
     prior_mean, prior_precision : ndarray, shapes (p,) and (p, p)
         Normal prior of beta; not used by the criteria. Zero rows and columns of the precision are
         flat priors; all zero gives the restricted likelihood.
     kind : int
-        `DENSITY`, `REML` or `ML`.
+        `DENSITY`; the criterion -2 log-likelihood with beta and sigma profiled out: `REML`, `ML`;
+        or the latter with something held: `ML_AT_SIGMA`, `ML_AT_COEFFICIENT`.
     want_gradient : bool
         Otherwise the gradient returned is zero.
 
@@ -287,7 +329,7 @@ def evaluate(
     d_lambda : ndarray, shape (n_lambda,)
         With respect to every entry of each Lambda at fixed sigma; use the free ones.
     extra : float
-        The density's derivative in sigma at fixed Lambda; or the criterion's profiled sigma.
+        The derivative in sigma at fixed Lambda where sigma is given; else the profiled sigma.
     """
     lay = open_layout(ints, floats)
     scaled = to_plan(ints, floats, lam, False)
@@ -299,8 +341,10 @@ def evaluate(
         value, Tbar, extra = density_of_reduced(
             floats, T, logdet, sigma, prior_mean, prior_precision
         )
-    else:
+    elif kind in (REML, ML):
         value, Tbar, extra = criterion_of_reduced(floats, T, logdet, kind == REML)
+    else:
+        value, Tbar, extra = deviance_of_reduced(floats, T, logdet, kind, sigma, prior_mean)
     if math.isnan(value):
         value = -math.inf if kind == DENSITY else math.inf
     if math.isinf(value) or not want_gradient:

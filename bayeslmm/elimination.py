@@ -1,6 +1,7 @@
 """The integrated likelihood of a `Gram`: density, gradient, conditional moments, exact draws.
 
-Model: y = X beta + sum_k Z_k b_k + e, b_ki ~ N(0, sigma^2 Lambda_k Lambda_k'), e ~ N(0, sigma^2 / w).
+Model: y = X beta + sum_k Z_k b_k + e, with b_ki ~ N(0, sigma^2 Lambda_k Lambda_k') for each level i
+of factor k and e ~ N(0, sigma^2 / w).
 With V = I + Z Lambda Lambda' Z' (rows scaled by sqrt(w)) and Q = I + Lambda' Z'Z Lambda, everything
 follows from T = [X y]' V^-1 [X y] and log|V| = log|Q|, whose cost does not depend on the rows.
 

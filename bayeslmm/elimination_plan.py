@@ -95,7 +95,7 @@ def build_plan(gram: Gram) -> EliminationPlan:
     head_floats = _head_floats(gram)
     n_border = int(start[-1]) - first_border
     border_factor = [
-        i for i, k in enumerate(order) if k in border for _ in range(np.prod(sizes[k]))
+        i for i, k in enumerate(order) if k in border for _ in range(sizes[k][0] * sizes[k][1])
     ]
     header[:9] = [
         len(order),

@@ -1,8 +1,8 @@
 """`Gram`: the cross-products of a design, all that a Gaussian likelihood needs; a value that adds.
 
 With rows scaled by sqrt(w), the blocks of W'W for W = [Z_1 ... Z_K X y]. They are kept in
-well-conditioned coordinates, X = Xs R, y = Xs R origin + r and Z_k = Zs_k M_k, where the columns of Xs and
-Zs_k have mean square one and are orthogonal to each other over all rows: a column with mean 1e6
+well-conditioned coordinates, X = Xs R, y = X origin + r and Z_k = Zs_k M_k, where the columns of Xs
+and Zs_k have mean square one and are orthogonal to each other over all rows: a column with mean 1e6
 and standard deviation 1 then loses no more digits than it would in a two-pass computation.
 """
 

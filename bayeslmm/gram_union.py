@@ -150,7 +150,7 @@ def _add_factor(
 def _add_pairs(
     c: PairBlocks, d: PairBlocks, merged: list[tuple[Labels, Ints, Ints]], turns: list[Floats]
 ) -> PairBlocks:
-    levels, at_c, at_d = merged[c.first]
+    _, at_c, at_d = merged[c.first]
     others, other_c, other_d = merged[c.second]
     rows = np.concatenate([at_c[c.rows], at_d[d.rows]])
     cols = np.concatenate([other_c[c.cols], other_d[d.cols]])

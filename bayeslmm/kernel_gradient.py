@@ -61,8 +61,8 @@ def add_block(
     for r in range(qa):
         for k in range(qb):
             total = 0.0
-            for l in range(qb):
-                total += values[at + r * ld + l] * lam[lb + l * qb + k]
+            for j in range(qb):
+                total += values[at + r * ld + j] * lam[lb + j * qb + k]
             for s in range(qa):
                 out[la + r * qa + s] += weight * total * inv[inv_at + s * inv_ld + k]
 
@@ -87,8 +87,8 @@ def add_block_transposed(
     for k in range(qa):
         for r in range(qb):
             total = 0.0
-            for l in range(qa):
-                total += values[at + l * ld + r] * lam[la + l * qa + k]
+            for j in range(qa):
+                total += values[at + j * ld + r] * lam[la + j * qa + k]
             for s in range(qb):
                 out[lb + r * qb + s] += weight * total * inv[inv_at + k * inv_ld + s]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def node_column(lay: Layout, node: int) -> int:
     """First column of a node in the joint solution."""
     f = lay.nodes[node, FACTOR]
-    return lay.factors[f, COLUMN] + (node - lay.factors[f, NODE]) * lay.factors[f, WIDTH]
+    return int(lay.factors[f, COLUMN] + (node - lay.factors[f, NODE]) * lay.factors[f, WIDTH])
 
 
 @inner_fast

@@ -63,7 +63,7 @@ def dense_cholesky(matrix: NDArray[np.float64]) -> bool:
     order = np.array([matrix.shape[0]], np.int32)
     info = np.zeros(1, np.int32)
     _dpotrf(uplo.ctypes, order.ctypes, matrix.ctypes, order.ctypes, info.ctypes)
-    return info[0] == 0
+    return bool(info[0] == 0)
 
 
 @inner

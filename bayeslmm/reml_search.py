@@ -10,19 +10,23 @@ origin of a slope's column do not matter to it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 
-from bayeslmm.covariance import SINGULAR_TOLERANCE, free_entries, lower_factor
-from bayeslmm.elimination import pack_factors, profiled_criterion, unpack_factors
+from bayeslmm.covariance import SINGULAR_TOLERANCE, free_entries, lower_factor, theta_from_factor
+from bayeslmm.densities import ML, REML, evaluate
+from bayeslmm.elimination import flat_prior, pack_factors, unpack_factors
 from bayeslmm.lapack import single_blas_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from bayeslmm.covariance import Blocks
     from bayeslmm.gram import Gram
 
     Floats = NDArray[np.float64]
@@ -69,7 +73,16 @@ class Search:
 
 
 class Objective:
-    """The criterion as a function of scaled search variables; counts its evaluations.
+    """A criterion as a function of scaled search variables; counts its evaluations.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    kind : int
+        One of the criteria of `densities.evaluate`.
+    at, direction : float and ndarray of shape (p,), optional
+        What is held, where the kind holds something.
 
     Attributes
     ----------
@@ -83,8 +96,13 @@ class Objective:
         Theta by the method of moments.
     """
 
-    def __init__(self, gram: Gram, *, restricted: bool) -> None:
-        self.gram, self.restricted = gram, restricted
+    def __init__(
+        self, gram: Gram, kind: int, at: float = 1.0, direction: Floats | None = None
+    ) -> None:
+        self.gram, self.kind, self.at = gram, kind, at
+        self.direction, self.nothing = flat_prior(gram)
+        if direction is not None:
+            self.direction = direction
         self.basis, self.diagonal = _basis(gram)
         self.start, curvature = _moments(gram)
         self.step = 1.0 / np.sqrt(curvature)
@@ -94,11 +112,26 @@ class Objective:
     def __call__(self, x: Floats, gradient: bool = True) -> tuple[float, Floats]:
         """Evaluate at scaled variables; infinite values become a large number for SciPy."""
         self.n_evaluations += 1
-        packed = self.basis @ (self.step * x)
-        value, d_packed, self.sigma = profiled_criterion(
-            self.gram, packed, restricted=self.restricted, gradient=gradient
+        packed, plan = self.basis @ (self.step * x), self.gram.plan
+        value, d_packed, self.sigma = evaluate(
+            plan.ints,
+            plan.floats,
+            packed,
+            self.at,
+            self.direction,
+            self.nothing,
+            self.kind,
+            gradient,
         )
         return min(value, 1e100), self.step * (self.basis.T @ d_packed)
+
+    def locate(self, factors: Sequence[Floats]) -> Floats:
+        """Find the scaled variables of given relative factors."""
+        theta = [
+            theta_from_factor(lower_factor(R @ factors[k][np.ix_(block, block)]), _one(block))
+            for k, block, R in _block_scales(self.gram)
+        ]
+        return np.concatenate(theta) / self.step if theta else np.zeros(0)
 
 
 def search_criterion(gram: Gram, *, restricted: bool) -> Search:
@@ -116,7 +149,7 @@ def search_criterion(gram: Gram, *, restricted: bool) -> Search:
     Search
         The minimum found, and how far it can be trusted.
     """
-    objective = Objective(gram, restricted=restricted)
+    objective = Objective(gram, REML if restricted else ML)
     if not len(objective.start):
         value, _ = objective(objective.start)
         return Search(np.zeros(0), value, objective.sigma, False, True, 0.0, 1)
@@ -144,7 +177,7 @@ def search_criterion(gram: Gram, *, restricted: bool) -> Search:
 def _descend(objective: Objective, x: Floats) -> tuple[Floats, float, float]:
     """Quasi-Newton, then Newton steps; return the point, its value and what a step promises."""
     for _ in range(3):
-        found = minimize(
+        found: Any = minimize(
             objective,
             x,
             jac=True,
@@ -231,11 +264,15 @@ def _block_scales(gram: Gram) -> list[tuple[int, tuple[int, ...], Floats]]:
     return out
 
 
+def _one(block: tuple[int, ...]) -> Blocks:
+    return (tuple(range(len(block))),)
+
+
 def _basis(gram: Gram) -> tuple[Floats, NDArray[np.bool_]]:
     columns, diagonal = [], []
     for k, block, R in _block_scales(gram):
         inverse = solve_triangular(R, np.eye(len(block)))
-        for row, col in zip(*free_entries((tuple(range(len(block))),)), strict=True):
+        for row, col in zip(*free_entries(_one(block)), strict=True):
             factors = [np.zeros((len(f.terms), len(f.terms))) for f in gram.factors]
             factors[k][list(block), block[col]] = inverse[:, row]
             columns.append(pack_factors(gram, factors))

@@ -1,0 +1,140 @@
+"""Likelihood-ratio tests of nested fits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.stats import chi2
+
+from bayeslmm.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from bayeslmm.gram import Gram
+    from bayeslmm.reml_fit import REMLFit
+
+
+def likelihood_ratio_test(fit_a: REMLFit, fit_b: REMLFit) -> pd.DataFrame:
+    """Test the smaller of two nested models against the larger, as R's ``anova`` does.
+
+    chisq = 2 (l_large - l_small), compared with a chi-square distribution on the difference in
+    the number of parameters. If the smaller model sets variances to zero it lies on the boundary
+    of the larger one, and the p-value is then too large rather than too small.
+
+    Parameters
+    ----------
+    fit_a, fit_b : REMLFit
+        Fits of the same rows, in either order; by ML, or by REML with the same fixed effects.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by formula, the smaller model first: ``n_parameters``, ``aic``, ``bic``,
+        ``log_likelihood``, ``deviance``, and in the second row ``chisq``, ``df`` and ``p_value``.
+
+    Raises
+    ------
+    ArgumentError
+        If the two likelihoods cannot be compared; the message says why.
+
+    References
+    ----------
+    Self, S. G. & Liang, K.-Y. (1987). Asymptotic properties of maximum likelihood estimators and
+    likelihood ratio tests under nonstandard conditions. Journal of the American Statistical
+    Association 82, 605-610. https://doi.org/10.1080/01621459.1987.10478472
+
+    Examples
+    --------
+    >>> from bayeslmm.datasets import load_dataset
+    >>> from bayeslmm.reml import fit_reml
+    >>> data = load_dataset("sleepstudy")
+    >>> small = fit_reml("Reaction ~ Days + (Days || Subject)", data, method="ML")
+    >>> large = fit_reml("Reaction ~ Days + (Days | Subject)", data, method="ML")
+    >>> likelihood_ratio_test(small, large)[["chisq", "df", "p_value"]].iloc[1].round(4).tolist()
+    [0.0639, 1.0, 0.8004]
+    """
+    small, large = sorted((fit_a, fit_b), key=lambda fit: fit.n_parameters)
+    _require_same_data(small, large)
+    _require_comparable(small, large)
+    _require_nested(small, large)
+    table = pd.DataFrame(
+        {
+            "n_parameters": [fit.n_parameters for fit in (small, large)],
+            "aic": [fit.aic for fit in (small, large)],
+            "bic": [fit.bic for fit in (small, large)],
+            "log_likelihood": [fit.log_likelihood for fit in (small, large)],
+            "deviance": [fit.criterion for fit in (small, large)],
+        },
+        index=pd.Index([small.formula, large.formula], name="formula"),
+    )
+    # The larger model cannot fit worse; a negative difference is what the searches left open.
+    chisq = max(small.criterion - large.criterion, 0.0)
+    df = large.n_parameters - small.n_parameters
+    table["chisq"] = [np.nan, chisq]
+    table["df"] = [np.nan, float(df)]
+    table["p_value"] = [np.nan, float(chi2.sf(chisq, df))]
+    return table
+
+
+def _response_square(gram: Gram) -> float:
+    v = np.append(gram.scale @ gram.origin, 1.0)
+    return float(v @ gram.cross @ v)
+
+
+def _require_same_data(small: REMLFit, large: REMLFit) -> None:
+    a, b = small.gram, large.gram
+    if a.response != b.response:
+        msg = f"The fits have different responses, {a.response!r} and {b.response!r}."
+        raise ArgumentError(msg)
+    if a.n != b.n:
+        msg = (
+            f"The fits use {a.n} and {b.n} rows, so their likelihoods are of different data. Rows "
+            "with a missing value in either model must be dropped from both."
+        )
+        raise ArgumentError(msg)
+    same = np.isclose(_response_square(a), _response_square(b), rtol=1e-8)
+    if not same or not np.isclose(a.sum_log_weights, b.sum_log_weights, rtol=1e-8, atol=1e-8):
+        msg = "The fits are of different rows, weights or offsets: their responses do not agree."
+        raise ArgumentError(msg)
+
+
+def _require_comparable(small: REMLFit, large: REMLFit) -> None:
+    if small.method != large.method:
+        msg = (
+            f"One fit is by {small.method}, the other by {large.method}: their likelihoods are of "
+            "different things. Fit both with method='ML'."
+        )
+        raise ArgumentError(msg)
+    differing = sorted(set(small.gram.coef) ^ set(large.gram.coef))
+    if small.method == "REML" and differing:
+        msg = (
+            "Restricted likelihoods of models with different fixed effects cannot be compared: "
+            "each is the likelihood of other residuals, those free of its own fixed effects. They "
+            f"differ in {', '.join(map(repr, differing))}; fit both with method='ML'."
+        )
+        raise ArgumentError(msg)
+
+
+def _require_nested(small: REMLFit, large: REMLFit) -> None:
+    if small.n_parameters == large.n_parameters:
+        msg = (
+            f"Both models have {small.n_parameters} parameters, so neither is nested in the "
+            "other. Compare their `aic` or `bic`."
+        )
+        raise ArgumentError(msg)
+    extra = [name for name in small.gram.coef if name not in large.gram.coef]
+    extra += [name for name in small.n_levels if name not in large.n_levels]
+    # As far apart as two converged searches of equal minima can be.
+    worse = large.criterion > small.criterion + 1e-5
+    if extra or worse:
+        why = (
+            f"it lacks {', '.join(map(repr, extra))}"
+            if extra
+            else f"its deviance is higher by {large.criterion - small.criterion:.3g}"
+        )
+        msg = (
+            f"{small.formula!r} is not nested in {large.formula!r}: the larger model should "
+            f"contain the smaller one, but {why}. Compare their `aic` or `bic`."
+        )
+        raise ArgumentError(msg)

@@ -1,0 +1,83 @@
+"""The parameters of a model by name: where each stands, and the line on which it is unbounded."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from bayeslmm import names
+
+if TYPE_CHECKING:
+    from bayeslmm.gram import Gram
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One parameter.
+
+    Attributes
+    ----------
+    kind : {"beta", "sigma", "sd", "corr"}
+        What it is.
+    factor : int
+        Place of the grouping factor, -1 for beta and sigma.
+    block : tuple of int
+        The correlated columns that it belongs to.
+    row, col : int
+        Coefficient; or column of the factor, and for correlations the other column.
+    """
+
+    kind: Literal["beta", "sigma", "sd", "corr"]
+    factor: int = -1
+    block: tuple[int, ...] = ()
+    row: int = 0
+    col: int = 0
+
+    def to_line(self, value: float) -> float:
+        """Map to the real line: log of a standard deviation, Fisher's z of a correlation."""
+        if self.kind == "corr":
+            return math.atanh(value) if abs(value) < 1.0 else math.nan
+        if self.kind == "beta":
+            return value
+        return math.log(value) if value > 0.0 else math.nan
+
+    def from_line(self, value: float) -> float:
+        """Map back from the real line."""
+        if self.kind == "corr":
+            return math.tanh(value)
+        return value if self.kind == "beta" else math.exp(value)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The parameter space."""
+        if self.kind == "corr":
+            return -1.0, 1.0
+        return (-math.inf if self.kind == "beta" else 0.0), math.inf
+
+
+def list_targets(gram: Gram) -> dict[str, Target]:
+    """Name every parameter of a model.
+
+    Parameters
+    ----------
+    gram : Gram
+        The model.
+
+    Returns
+    -------
+    dict of str to Target
+        Fixed effects, then each factor's standard deviations and correlations, then sigma.
+    """
+    out = {name: Target("beta", row=j) for j, name in enumerate(gram.coef)}
+    for k, factor in enumerate(gram.factors):
+        sd, corr, terms = names.sd(factor.name), names.corr(factor.name), factor.terms
+        for block in factor.blocks:
+            out |= {f"{sd}[{terms[j]}]": Target("sd", k, block, j) for j in block}
+            out |= {
+                f"{corr}[{terms[i]}, {terms[j]}]": Target("corr", k, block, j, i)
+                for j in block
+                for i in block
+                if i < j
+            }
+    return out | {names.SIGMA: Target("sigma")}

@@ -1,0 +1,183 @@
+"""REML and ML fits: formula and table -> `Design` -> `Gram` -> `REMLFit`, without any sampler."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm.design import Design, build_design
+from bayeslmm.errors import ArgumentError, DataError, NumericalWarning, SingularFitWarning
+from bayeslmm.gram import Gram
+from bayeslmm.reml_fit import Method, REMLFit
+from bayeslmm.reml_search import Search, lambda_factors, search_criterion
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from bayeslmm.formula import MixedFormula
+
+_PACKAGE = (str(Path(__file__).parent),)
+
+
+def fit_reml(
+    formula: str | MixedFormula | Design,
+    data: Any = None,
+    *,
+    method: Method = "REML",
+    weights: str | ArrayLike | None = None,
+    missing: str = "drop",
+    rank_deficient: str = "drop",
+) -> REMLFit:
+    r"""Fit a linear mixed model by restricted (or full) maximum likelihood.
+
+    .. math:: y = X \beta + \sum_k Z_k b_k + e, \quad b_{ki} \sim N(0, G_k), \quad
+        e_i \sim N(0, \sigma^2 / w_i)
+
+    The criterion is a function of the relative factors of :math:`G_k / \sigma^2` alone, with
+    :math:`\beta` and :math:`\sigma` at their best for them, and of the data's cross-products:
+    the time per step does not depend on the number of rows.
+
+    Parameters
+    ----------
+    formula : str, MixedFormula or Design
+        The model, in lme4's grammar; or a design that has been built from it, without `data`.
+    data : table or mapping of str to array
+        The rows.
+    method : {"REML", "ML"}
+        Restricted likelihood (the default), or full likelihood.
+    weights : str or array-like of shape (rows of the table,), optional
+        Positive weights w, or the column that holds them.
+    missing : {"drop", "raise"}
+        What to do with rows that lack a value in a column that is used.
+    rank_deficient : {"drop", "raise"}
+        What to do with fixed-effects columns that earlier ones span.
+
+    Returns
+    -------
+    REMLFit
+        Estimates, standard errors, conditional modes and their covariances.
+
+    Raises
+    ------
+    FormulaError
+        If the formula is wrong or names a column that is not there.
+    DataError
+        If the data cannot identify the model; the message says why.
+
+    Warns
+    -----
+    SingularFitWarning
+        If a variance component is estimated on the boundary.
+    NumericalWarning
+        If the search for the minimum did not converge.
+    RankDeficiencyWarning, DataWarning
+        If columns or rows were dropped.
+
+    References
+    ----------
+    Patterson, H. D. & Thompson, R. (1971). Recovery of inter-block information when block sizes
+    are unequal. Biometrika 58, 545-554. https://doi.org/10.1093/biomet/58.3.545
+
+    Bates, D., Maechler, M., Bolker, B. & Walker, S. (2015). Fitting linear mixed-effects models
+    using lme4. Journal of Statistical Software 67(1). https://doi.org/10.18637/jss.v067.i01
+
+    Examples
+    --------
+    >>> from bayeslmm.datasets import load_dataset
+    >>> fit = fit_reml("Yield ~ 1 + (1 | Batch)", load_dataset("dyestuff"))
+    >>> round(fit.criterion, 4), fit.variance_components["sd"].round(3).tolist()
+    (319.6543, [42.001, 49.51])
+    """
+    if method not in ("REML", "ML"):
+        raise ArgumentError(f"method is {method!r}; it must be 'REML' or 'ML'.")
+    design = formula
+    if not isinstance(design, Design):
+        design = build_design(
+            design, data, weights=weights, missing=missing, rank_deficient=rank_deficient
+        )
+    gram = Gram.from_design(design)
+    _require_residuals(design, gram)
+    search = search_criterion(gram, restricted=method == "REML")
+    fit = REMLFit(
+        formula=str(design.formula),
+        method=method,
+        gram=gram,
+        factors=tuple(lambda_factors(gram, search.packed)),
+        sigma=search.sigma,
+        criterion=search.criterion,
+        is_singular=search.singular,
+        converged=search.converged,
+        n_evaluations=search.n_evaluations,
+    )
+    _warn(fit, search)
+    return fit
+
+
+def _require_residuals(design: Design, gram: Gram) -> None:
+    p = len(gram.coef)
+    if gram.n <= p:
+        msg = (
+            f"{gram.n} rows cannot estimate {p} fixed effects and a residual variance: "
+            "use more rows or fewer columns."
+        )
+        raise DataError(msg)
+    if np.ptp(design.y) == 0.0:
+        msg = (
+            f"The response {gram.response!r} is {design.y[0]:g} in every row: there is no "
+            "variation to divide among random effects and residuals."
+        )
+        raise DataError(msg)
+    # What the fixed effects leave is rounding: some n p eps of the response's own size.
+    scale = float(np.sqrt(np.mean(design.y**2)))
+    if np.sqrt(gram.cross[p, p] / gram.n) <= 1e-12 * scale * _root_weight(design):
+        msg = (
+            f"The fixed effects fit the response {gram.response!r} exactly: no residuals are left "
+            "from which to estimate variances."
+        )
+        raise DataError(msg)
+
+
+def _root_weight(design: Design) -> float:
+    return 1.0 if design.weights is None else float(np.sqrt(np.mean(design.weights)))
+
+
+def _warn(fit: REMLFit, search: Search) -> None:
+    if not search.converged:
+        msg = (
+            f"The search for the {fit.method} estimates stopped where a Newton step would still "
+            f"lower the criterion by {search.promise:.2g}. The data may say little about some "
+            "variance component: try a simpler random-effects term, or rescale its columns."
+        )
+        warnings.warn(msg, NumericalWarning, stacklevel=2, skip_file_prefixes=_PACKAGE)
+    if search.singular:
+        parts = ", ".join(_boundary(fit))
+        msg = (
+            f"The {fit.method} fit is singular: {parts}. Standard errors ignore this; a simpler "
+            "random-effects term, or a fit with priors (fit_bayes), may serve better."
+        )
+        warnings.warn(msg, SingularFitWarning, stacklevel=2, skip_file_prefixes=_PACKAGE)
+
+
+def _boundary(fit: REMLFit) -> list[str]:
+    """Say which standard deviations are zero, or which correlations are degenerate."""
+    found = []
+    for factor, lam in zip(fit.gram.factors, fit.factors, strict=True):
+        relative = np.sqrt(np.sum((lam @ lam.T) * np.eye(len(lam)), axis=1))
+        length = np.sqrt(np.sum(factor.scale**2, axis=0))
+        zero = relative * length < 1e-4
+        found += [
+            f"the standard deviation of {factor.terms[j]!r} by {factor.name!r} is zero"
+            for j in np.flatnonzero(zero)
+        ]
+        for block in factor.blocks:
+            names = [factor.terms[j] for j in block if not zero[j]]
+            rank = np.linalg.matrix_rank((factor.scale @ lam)[:, list(block)], tol=1e-4)
+            if rank < len(names):
+                shown = ", ".join(map(repr, names))
+                found.append(
+                    f"the random effects {shown} by {factor.name!r} are perfectly correlated"
+                )
+    return found or ["a variance component is on its boundary"]

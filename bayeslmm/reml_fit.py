@@ -1,0 +1,212 @@
+"""`REMLFit`: estimates of a fitted model, computed from the Gram and Lambda when asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm.covariance import sd_corr_from_factor, theta_from_factor, theta_names
+from bayeslmm.elimination import Conditional, conditional
+from bayeslmm.lapack import single_blas_thread
+from bayeslmm.reml_text import fit_html, fit_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bayeslmm.gram import Gram, GramFactor
+
+    Floats = NDArray[np.float64]
+
+type Method = Literal["REML", "ML"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class REMLFit:
+    """A linear mixed model fitted by (restricted) maximum likelihood.
+
+    Attributes
+    ----------
+    formula : str
+        The model, in canonical form.
+    method : {"REML", "ML"}
+        Which likelihood was maximised.
+    gram : Gram
+        The cross-products that it was maximised on.
+    factors : tuple of ndarray, shapes (q, q)
+        Relative factors Lambda_k (G_k = sigma^2 Lambda_k Lambda_k'), lower triangular, in the
+        formula's order of grouping factors.
+    sigma : float
+        Residual standard deviation, in the response's unit.
+    criterion : float
+        -2 log-likelihood (ML) or -2 log restricted likelihood (REML), constants as in lme4.
+    is_singular : bool
+        Whether a variance component is on the boundary: some standard deviation zero, or a
+        correlation matrix of lower rank.
+    converged : bool
+        Whether a further Newton step would lower the criterion by less than 1e-6.
+    n_evaluations : int
+        Evaluations of the criterion.
+
+    Examples
+    --------
+    >>> from bayeslmm.datasets import load_dataset
+    >>> from bayeslmm.reml import fit_reml
+    >>> fit = fit_reml("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy"))
+    >>> fit.fixed_effects.round(2)
+               estimate  std_error
+    coef
+    Intercept    251.41       6.82
+    Days          10.47       1.55
+    >>> fit.theta.round(4).tolist()
+    [0.9667, 0.0152, 0.2309]
+    """
+
+    formula: str
+    method: Method
+    gram: Gram
+    factors: tuple[Floats, ...]
+    sigma: float
+    criterion: float
+    is_singular: bool
+    converged: bool
+    n_evaluations: int
+
+    def __repr__(self) -> str:
+        return fit_text(self)
+
+    def _repr_html_(self) -> str:
+        return fit_html(self)
+
+    @property
+    def log_likelihood(self) -> float:
+        """Log (restricted) likelihood at the estimates, ``-criterion / 2``."""
+        return -0.5 * self.criterion
+
+    @property
+    def n_obs(self) -> int:
+        """Number of rows."""
+        return self.gram.n
+
+    @property
+    def n_levels(self) -> dict[str, int]:
+        """Number of levels of each grouping factor."""
+        return {factor.name: len(factor.levels) for factor in self.gram.factors}
+
+    @property
+    def n_parameters(self) -> int:
+        """Fixed effects, entries of theta, and sigma."""
+        return len(self.gram.coef) + len(self.theta) + 1
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, ``criterion + 2 n_parameters``."""
+        return self.criterion + 2.0 * self.n_parameters
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, ``criterion + log(n_obs) n_parameters``."""
+        return self.criterion + float(np.log(self.n_obs)) * self.n_parameters
+
+    @cached_property
+    def conditional(self) -> Conditional:
+        """Moments of all effects given y at the estimates, as arrays."""
+        with single_blas_thread():
+            return conditional(self.gram, self.factors, self.sigma)
+
+    @cached_property
+    def fixed_effects(self) -> pd.DataFrame:
+        """Generalised least-squares estimates and standard errors, by coefficient."""
+        errors = np.sqrt(np.diag(self.conditional.beta_cov))
+        return pd.DataFrame(
+            {"estimate": self.conditional.beta, "std_error": errors},
+            index=pd.Index(self.gram.coef, name="coef"),
+        )
+
+    @cached_property
+    def vcov(self) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects, sigma^2 (X'V^-1 X)^-1."""
+        names = pd.Index(self.gram.coef, name="coef")
+        return pd.DataFrame(self.conditional.beta_cov, index=names, columns=names)
+
+    @cached_property
+    def variance_components(self) -> pd.DataFrame:
+        """Standard deviations, variances and correlations, by factor and term.
+
+        Columns ``sd`` (the response's unit per unit of the column), ``variance``, and
+        ``corr_<term>`` with each earlier term of the same block (NaN elsewhere). The last row,
+        ``("Residual", "")``, is sigma.
+        """
+        rows: list[dict[str, object]] = []
+        for factor, L in zip(self.gram.factors, self._scaled, strict=True):
+            sd, corr = sd_corr_from_factor(L)
+            block_of = {j: b for b, block in enumerate(factor.blocks) for j in block}
+            for j, term in enumerate(factor.terms):
+                row: dict[str, object] = {"factor": factor.name, "term": term}
+                row |= {"sd": sd[j], "variance": sd[j] ** 2}
+                row |= {
+                    f"corr_{factor.terms[i]}": corr[j, i]
+                    for i in range(j)
+                    if block_of[i] == block_of[j]
+                }
+                rows.append(row)
+        last = {"factor": "Residual", "term": "", "sd": self.sigma, "variance": self.sigma**2}
+        return pd.DataFrame([*rows, last]).set_index(["factor", "term"])
+
+    @cached_property
+    def covariance(self) -> dict[str, pd.DataFrame]:
+        """G_k = sigma^2 Lambda_k Lambda_k' of each grouping factor."""
+        out = {}
+        for factor, L in zip(self.gram.factors, self._scaled, strict=True):
+            names = pd.Index(factor.terms, name="term")
+            out[factor.name] = pd.DataFrame(L @ L.T, index=names, columns=names)
+        return out
+
+    @property
+    def theta(self) -> Floats:
+        """Free entries of Lambda in lme4's order: factors by decreasing number of levels."""
+        parts = [theta_from_factor(self.factors[k], f.blocks) for k, f in self._by_levels]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    @property
+    def theta_names(self) -> list[str]:
+        """Names of theta's entries, ``factor.term`` or ``factor.row.column``."""
+        return [n for _, f in self._by_levels for n in theta_names(f.name, f.terms, f.blocks)]
+
+    @cached_property
+    def random_effects(self) -> dict[str, pd.DataFrame]:
+        """Conditional modes of each factor's random effects, levels by terms."""
+        return {
+            factor.name: pd.DataFrame(
+                modes,
+                index=pd.Index(factor.levels, name=factor.name),
+                columns=pd.Index(factor.terms, name="term"),
+            )
+            for factor, modes in zip(self.gram.factors, self.conditional.modes, strict=True)
+        }
+
+    @property
+    def conditional_covariance(self) -> dict[str, Floats]:
+        """Var(b_i | y, beta, theta) for each factor, (m, q, q): lme4's ``condVar``."""
+        names = [factor.name for factor in self.gram.factors]
+        return dict(zip(names, self.conditional.cov, strict=True))
+
+    @property
+    def prediction_error_covariance(self) -> dict[str, Floats]:
+        """Var(b_i | y, theta) for each factor, (m, q, q): with the uncertainty of beta.
+
+        Under a flat prior on beta this is the posterior covariance given theta and sigma.
+        """
+        names = [factor.name for factor in self.gram.factors]
+        return dict(zip(names, self.conditional.marginal_cov, strict=True))
+
+    @property
+    def _scaled(self) -> list[Floats]:
+        return [self.sigma * lam for lam in self.factors]
+
+    @property
+    def _by_levels(self) -> list[tuple[int, GramFactor]]:
+        return sorted(enumerate(self.gram.factors), key=lambda item: -len(item[1].levels))

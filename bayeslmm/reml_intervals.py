@@ -1,0 +1,219 @@
+"""Intervals for a fit's parameters: by the profile likelihood, or Wald's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from bayeslmm import names
+from bayeslmm.covariance import factor_from_sd_corr, sd_corr_from_factor
+from bayeslmm.densities import DENSITY, ML_AT_SIGMA, evaluate
+from bayeslmm.elimination import flat_prior, pack_factors
+from bayeslmm.errors import ArgumentError, NumericalError, nearest
+from bayeslmm.lapack import single_blas_thread
+from bayeslmm.profile import profile_interval
+from bayeslmm.profile_targets import Target, list_targets
+from bayeslmm.reml_fit import REMLFit
+from bayeslmm.reml_search import lambda_factors, search_criterion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+
+def confidence_intervals(
+    fit: REMLFit,
+    method: Literal["profile", "wald"] = "profile",
+    *,
+    ci_prob: float = 0.95,
+    parameters: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Compute confidence intervals for fixed effects, standard deviations, correlations and sigma.
+
+    ``"profile"``: the values c at which the deviance, minimised over everything else with the
+    parameter held at c, exceeds its minimum by the chi-square quantile on one degree of freedom.
+    As in lme4 this uses the full likelihood, also for a REML fit. A lower limit of zero, or a
+    correlation of one, means that the deviance does not rise that far before the boundary.
+
+    ``"wald"``: estimate +- z * standard error, for standard deviations and sigma on the log scale
+    and for correlations on Fisher's z scale, with the observed information of the fit's own
+    criterion; NaN on the boundary.
+
+    Parameters
+    ----------
+    fit : REMLFit
+        The fit.
+    method : {"profile", "wald"}
+        See above.
+    ci_prob : float
+        Coverage.
+    parameters : sequence of str, optional
+        A choice of the names below; all by default.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``estimate``, ``lower``, ``upper``; indexed by coefficient, ``sd_<factor>[term]``,
+        ``corr_<factor>[term, term]`` and ``sigma``. Estimates are the fit's own.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is not one of its choices.
+
+    References
+    ----------
+    Bates, D. M. & Watts, D. G. (1988). Nonlinear Regression Analysis and Its Applications, ch. 6.
+    https://doi.org/10.1002/9780470316757
+
+    Examples
+    --------
+    >>> from bayeslmm.datasets import load_dataset
+    >>> from bayeslmm.reml import fit_reml
+    >>> fit = fit_reml("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy"))
+    >>> confidence_intervals(fit, parameters=["Days", "sigma"]).round(2)
+               estimate  lower  upper
+    parameter
+    Days          10.47   7.36  13.58
+    sigma         25.59  22.90  28.86
+    """
+    if method not in ("profile", "wald"):
+        raise ArgumentError(f"method is {method!r}; it must be 'profile' or 'wald'.")
+    if not 0.0 < ci_prob < 1.0:
+        raise ArgumentError(f"ci_prob is {ci_prob!r}; it must lie between 0 and 1.")
+    targets = list_targets(fit.gram)
+    wanted = list(targets) if parameters is None else list(parameters)
+    for name in wanted:
+        if name not in targets:
+            msg = f"There is no parameter {name!r}.{nearest(name, targets)} Use {list(targets)}."
+            raise ArgumentError(msg)
+    quantile = float(norm.ppf(0.5 + 0.5 * ci_prob))
+    wald = _wald(fit, targets, quantile)
+    limits = wald
+    if method == "profile":
+        limits = _profile(fit, {name: targets[name] for name in wanted}, wald, quantile)
+    estimate = _estimates(fit, targets)
+    return pd.DataFrame(
+        {
+            "estimate": [estimate[name] for name in wanted],
+            "lower": [limits[name][0] for name in wanted],
+            "upper": [limits[name][1] for name in wanted],
+        },
+        index=pd.Index(wanted, name="parameter"),
+    )
+
+
+def _estimates(fit: REMLFit, targets: dict[str, Target]) -> dict[str, float]:
+    scales = [sd_corr_from_factor(fit.sigma * lam) for lam in fit.factors]
+    out = {}
+    for name, target in targets.items():
+        if target.kind == names.BETA:
+            out[name] = float(fit.conditional.beta[target.row])
+        elif target.kind == names.SIGMA:
+            out[name] = fit.sigma
+        elif target.kind == "sd":
+            out[name] = float(scales[target.factor][0][target.row])
+        else:
+            out[name] = float(scales[target.factor][1][target.row, target.col])
+    return out
+
+
+def _profile(
+    fit: REMLFit, targets: dict[str, Target], wald: dict[str, tuple[float, float]], quantile: float
+) -> dict[str, tuple[float, float]]:
+    """Profile around the ML fit, whatever the method of `fit`."""
+    ml = fit
+    with single_blas_thread():
+        if fit.method == "REML":
+            search = search_criterion(fit.gram, restricted=False)
+            ml = REMLFit(
+                formula=fit.formula,
+                method="ML",
+                gram=fit.gram,
+                factors=tuple(lambda_factors(fit.gram, search.packed)),
+                sigma=search.sigma,
+                criterion=search.criterion,
+                is_singular=search.singular,
+                converged=search.converged,
+                n_evaluations=search.n_evaluations,
+            )
+        estimate = _estimates(ml, targets)
+        return {
+            name: profile_interval(ml, target, estimate[name], wald[name], quantile)
+            for name, target in targets.items()
+        }
+
+
+def _wald(
+    fit: REMLFit, targets: dict[str, Target], quantile: float
+) -> dict[str, tuple[float, float]]:
+    estimate = _estimates(fit, targets)
+    errors = np.sqrt(np.diag(fit.conditional.beta_cov))
+    free = [t for t in targets.values() if t.kind != names.BETA]
+    point = np.array([t.to_line(estimate[n]) for n, t in targets.items() if t.kind != names.BETA])
+    spread = _line_errors(fit, free, point)
+    out, k = {}, 0
+    for name, target in targets.items():
+        if target.kind == names.BETA:
+            half = quantile * errors[target.row]
+            out[name] = (estimate[name] - half, estimate[name] + half)
+        else:
+            out[name] = (
+                target.from_line(point[k] - quantile * spread[k]),
+                target.from_line(point[k] + quantile * spread[k]),
+            )
+            k += 1
+    return out
+
+
+def _line_errors(fit: REMLFit, targets: list[Target], point: Floats) -> Floats:
+    """Compute standard errors of log sd, Fisher's z and log sigma from curvature by differences."""
+    nothing = np.full(len(point), np.nan)
+    if not np.all(np.isfinite(point)) or fit.is_singular:
+        return nothing
+    step, k = 1e-3, len(point)
+    H = np.empty((k, k))
+    axes = step * np.eye(k)
+    try:
+        for i in range(k):
+            for j in range(i + 1):
+                a, b = axes[i], axes[j]
+                H[i, j] = H[j, i] = (
+                    _full_criterion(fit, targets, point + a + b)
+                    - _full_criterion(fit, targets, point + a - b)
+                    - _full_criterion(fit, targets, point - a + b)
+                    + _full_criterion(fit, targets, point - a - b)
+                ) / (4.0 * step**2)
+        variance = np.diag(2.0 * np.linalg.inv(H))
+    except (np.linalg.LinAlgError, NumericalError):
+        return nothing
+    return np.sqrt(variance, out=nothing, where=variance > 0.0)
+
+
+def _full_criterion(fit: REMLFit, targets: list[Target], point: Floats) -> float:
+    """-2 log (restricted) likelihood at given sds, correlations and sigma."""
+    gram, plan = fit.gram, fit.gram.plan
+    sds = [np.zeros(len(f.terms)) for f in gram.factors]
+    corrs = [np.eye(len(f.terms)) for f in gram.factors]
+    sigma = fit.sigma
+    for target, at in zip(targets, point, strict=True):
+        value = target.from_line(float(at))
+        if target.kind == names.SIGMA:
+            sigma = value
+        elif target.kind == "sd":
+            sds[target.factor][target.row] = value
+        else:
+            corrs[target.factor][target.row, target.col] = value
+            corrs[target.factor][target.col, target.row] = value
+    factors = [factor_from_sd_corr(sd / sigma, c) for sd, c in zip(sds, corrs, strict=True)]
+    kind = DENSITY if fit.method == "REML" else ML_AT_SIGMA
+    value, _, _ = evaluate(
+        plan.ints, plan.floats, pack_factors(gram, factors), sigma, *flat_prior(gram), kind, False
+    )
+    return -2.0 * value if kind == DENSITY else value
