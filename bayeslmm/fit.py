@@ -61,7 +61,8 @@ def fit_bayes(
     random_seed : int, optional
         The same seed gives the same draws. One is drawn, and recorded, if not given.
     target_accept : float, optional
-        Acceptance rate, between 0 and 1, that NUTS tunes its steps to.
+        Acceptance rate, between 0 and 1, that NUTS tunes its steps to; 0.95 if not given, so
+        that variance components near zero are explored without divergences.
     sampler : str, default "nutpie"
         ``"nutpie"`` or ``"pymc"``.
     progressbar : bool, default True

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 # nutpie's names of what ArviZ's functions look for under the schema's names.
 _SCHEMA_NAMES = {"logp": "lp", "mean_tree_accept": "acceptance_rate", "depth": "tree_depth"}
+# At the samplers' own 0.8, variance components near zero left divergences in most reference
+# models; see docs/decisions.
+DEFAULT_TARGET_ACCEPT = 0.95
 _COMPILED_MODELS_KEPT = 8
 _compiled: OrderedDict[Hashable, CompiledModel] = OrderedDict()
 
@@ -42,7 +45,7 @@ class SamplerSettings:
     random_seed : int or None
         None draws one, which the result records.
     target_accept : float or None
-        Mean acceptance rate that step sizes are tuned to; None is the sampler's default.
+        Mean acceptance rate that step sizes are tuned to; None stands for 0.95.
     sampler : str
         ``"nutpie"`` or ``"pymc"``.
     progressbar : bool
@@ -88,7 +91,12 @@ class SamplerSettings:
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         cores = self.cores if self.cores is not None else len(os.sched_getaffinity(0))
-        return dataclasses.replace(self, random_seed=int(seed), cores=min(cores, self.chains))
+        return dataclasses.replace(
+            self,
+            random_seed=int(seed),
+            cores=min(cores, self.chains),
+            target_accept=self.target_accept or DEFAULT_TARGET_ACCEPT,
+        )
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,6 @@ def run_nutpie(model: pm.Model, settings: SamplerSettings, structure: Hashable) 
     started = time.perf_counter()
     compiled = _compiled_for(model, structure)
     compile_time = time.perf_counter() - started
-    options = {} if settings.target_accept is None else {"target_accept": settings.target_accept}
     started = time.perf_counter()
     trace = nutpie.sample(
         compiled.nutpie,
@@ -131,7 +138,7 @@ def run_nutpie(model: pm.Model, settings: SamplerSettings, structure: Hashable) 
         seed=settings.random_seed,
         save_warmup=False,
         progress_bar=settings.progressbar,
-        **options,
+        target_accept=settings.target_accept,
     )
     sampling_time = time.perf_counter() - started
     points = trace["posterior"]["unconstrained"].to_numpy()
@@ -150,7 +157,6 @@ def run_pymc(model: pm.Model, settings: SamplerSettings, structure: Hashable) ->
     import pymc as pm  # noqa: PLC0415 - this module is read before anybody samples
 
     started = time.perf_counter()
-    options = {} if settings.target_accept is None else {"target_accept": settings.target_accept}
     with model, warnings.catch_warnings():
         # This package judges the draws itself; PyMC's remarks on them would say it twice.
         warnings.simplefilter("ignore", UserWarning)
@@ -164,7 +170,7 @@ def run_pymc(model: pm.Model, settings: SamplerSettings, structure: Hashable) ->
             var_names=[variable.name for variable in model.free_RVs],
             progressbar=settings.progressbar,
             compute_convergence_checks=False,
-            **options,
+            target_accept=settings.target_accept,
         )
     elapsed = time.perf_counter() - started
     sampling_time = float(trace["posterior"].attrs.get("sampling_time", elapsed))
