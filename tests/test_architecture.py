@@ -20,9 +20,10 @@ LAYERS = {
     2: "gram gram_sums gram_union,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
     " kernel_draws selected_inverse",
-    3: "reml reml_search reml_fit reml_text reml_intervals, graph",
+    3: "reml reml_search reml_fit reml_text reml_intervals,"
+    "likelihood_ratio profile profile_targets, graph",
     4: "sampling samplers compilation callback, tree,"
-    "predict linear_predictor level_grid new_levels,"
+    "predict linear_predictor level_grid new_levels contrasts, hypotheses,"
     "summaries summary_text effect_sizes variance_parts marginal_covariance shrinkage,"
     "checks diagnostics group_likelihood loo",
     5: "spec, fit, compare, sensitivity,"
