@@ -112,6 +112,18 @@ def interval(
     return bounds[..., 0], bounds[..., 1]
 
 
+def density(
+    draws: NDArray[np.float64], bounds: tuple[float | None, float | None] = (None, None)
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return ArviZ's kernel density estimate of draws, shape (s,): grid and heights."""
+    if np.ptp(draws) == 0:
+        # A point mass has no density; a thin spike says so.
+        width = 1e-3 * max(abs(float(draws[0])), 1.0)
+        return draws[0] + width * np.array([-1.0, 0.0, 1.0]), np.array([0.0, 1.0, 0.0])
+    grid, height, _ = _array_stats().kde(draws, custom_lims=bounds, bound_correction=True)
+    return np.asarray(grid), np.asarray(height)
+
+
 def describe(
     draws: NDArray[np.float64],
     ci_prob: float = CI_PROB,

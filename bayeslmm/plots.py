@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from bayeslmm.plots_caterpillar import plot_caterpillar
+from bayeslmm.plots_checks import plot_ppc_groups, plot_rank, plot_trace
 from bayeslmm.plots_levels import plot_levels
+from bayeslmm.plots_shrinkage import plot_shrinkage
+from bayeslmm.plots_variance import plot_covariance, plot_variance_partition
 
-__all__ = ["plot_caterpillar", "plot_levels"]
+__all__ = [
+    "plot_caterpillar",
+    "plot_covariance",
+    "plot_levels",
+    "plot_ppc_groups",
+    "plot_rank",
+    "plot_shrinkage",
+    "plot_trace",
+    "plot_variance_partition",
+]

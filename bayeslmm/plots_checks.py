@@ -1,0 +1,147 @@
+"""Pictures of checks: replicated data by group, traces and ranks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm.diagnostics import CI_KIND, CI_PROB, blocks, interval_names
+from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, style
+from bayeslmm.predictive_check import Statistic, check_groups
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+
+MOST_LABELS = 60
+
+
+def plot_ppc_groups(
+    idata: xr.DataTree,
+    factor: str | None = None,
+    *,
+    statistic: Statistic = "mean",
+    random_effects: str | Sequence[str] = "all",
+    random_seed: int | None = 0,
+    ci_prob: float = CI_PROB,
+    ci_kind: str = CI_KIND,
+    ax: Any = None,
+) -> Any:
+    """Draw each group's statistic beside its posterior predictive interval.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+    factor, statistic, random_effects, random_seed, ci_prob, ci_kind
+        As in `check_groups`.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure without it.
+
+    Returns
+    -------
+    matplotlib Figure
+        Groups sorted by the observed statistic; those outside their interval are vermilion.
+
+    Raises
+    ------
+    ArgumentError, TreeError
+        As in `check_groups`.
+    """
+    table = check_groups(
+        idata,
+        factor,
+        statistic=statistic,
+        random_effects=random_effects,
+        random_seed=random_seed,
+        ci_prob=ci_prob,
+        ci_kind=ci_kind,
+    ).sort_values("observed", kind="stable")
+    low, high = (table[name].to_numpy() for name in interval_names(ci_prob, ci_kind))
+    observed = table["observed"].to_numpy()
+    outside = (observed < low) | (observed > high)
+    m, rank = len(table), np.arange(len(table))
+    crowded = m > MOST_LABELS
+    with style() as plt:
+        if ax is None:
+            size = (float(np.clip(0.3 * m + 2, 4.5, 10)), 4.2)
+            _, ax = plt.subplots(figsize=size, layout="constrained")
+        ax.grid(color=GRID, linewidth=0.6, axis="y")
+        ax.vlines(
+            rank, low, high, color=LEVEL, linewidth=0.6 if crowded else 4, alpha=0.35,
+            label=f"{100 * ci_prob:g} % predictive {ci_kind.upper()}",
+        )  # fmt: skip
+        dot = 4 if crowded else 22
+        ax.scatter(
+            rank[~outside], observed[~outside], s=dot, color=DATA, label="observed", zorder=3
+        )
+        ax.scatter(
+            rank[outside], observed[outside], s=dot, color=POPULATION, zorder=4,
+            label=f"outside ({int(outside.sum())} of {m})",
+        )  # fmt: skip
+        if crowded:
+            ax.set_xticks([])
+        else:
+            ax.set_xticks(rank, table["level"], rotation=90 if m > 12 else 0)
+        ax.set_ylabel(f"{statistic} of {idata.attrs['response']}")
+        ax.set_xlabel(f"{m} groups, sorted" if crowded else "groups, sorted")
+        ax.legend(loc="best")
+    return ax.figure
+
+
+def plot_trace(idata: xr.DataTree, **options: Any) -> Any:
+    """Draw the traces of the fixed effects, variance components and sigma, by ArviZ.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+    **options
+        Handed on to `arviz_plots.plot_trace`.
+
+    Returns
+    -------
+    PlotCollection
+    """
+    from arviz_plots import plot_trace as draw  # noqa: PLC0415 - slow to import
+
+    return draw(_scalars(idata), **{"backend": "matplotlib", **options})
+
+
+def plot_rank(idata: xr.DataTree, **options: Any) -> Any:
+    """Draw the rank plots of the fixed effects, variance components and sigma, by ArviZ.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+    **options
+        Handed on to `arviz_plots.plot_rank`.
+
+    Returns
+    -------
+    PlotCollection
+
+    References
+    ----------
+    Saeilynoja, Buerkner & Vehtari (2022), Statistics and Computing 32:32,
+    doi 10.1007/s11222-022-10090-6, for the bands.
+    """
+    from arviz_plots import plot_rank as draw  # noqa: PLC0415 - slow to import
+
+    return draw(_scalars(idata), **{"backend": "matplotlib", **options})
+
+
+def _scalars(idata: xr.DataTree) -> xr.DataTree:
+    """Return a tree whose posterior holds each free parameter as a variable of its own."""
+    import xarray as xr  # noqa: PLC0415 - slow to import
+
+    variables = {
+        label: (("chain", "draw"), values[..., position])
+        for _, labels, values in blocks(idata, effects=False)
+        for position, label in enumerate(labels)
+    }
+    coords = {name: idata["posterior"][name].to_numpy() for name in ("chain", "draw")}
+    return xr.DataTree.from_dict({"posterior": xr.Dataset(variables, coords=coords)})

@@ -1,0 +1,113 @@
+"""Replicated data beside the data, group by group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm import tree
+from bayeslmm.diagnostics import CI_KIND, CI_PROB, describe
+from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.linear_predictor import check_seed, linear_predictor, training_design
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+Statistic = Literal["mean", "sd", "min", "max"]
+STATISTICS: dict[str, Callable[..., NDArray[np.float64]]] = {
+    "mean": np.mean,
+    "sd": np.std,
+    "min": np.min,
+    "max": np.max,
+}
+DRAWS = 250  # of each chain: tail probabilities to within a percent or two
+
+
+def check_groups(
+    idata: xr.DataTree,
+    factor: str | None = None,
+    *,
+    statistic: Statistic = "mean",
+    random_effects: str | Sequence[str] = "all",
+    draws: int | None = None,
+    random_seed: int | None = None,
+    ci_prob: float = CI_PROB,
+    ci_kind: str = CI_KIND,
+) -> pd.DataFrame:
+    """Compare a statistic of each group's rows with its posterior predictive distribution.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+    factor : str, optional
+        Whose levels are the groups; may be left out where there is one.
+    statistic : {"mean", "sd", "min", "max"}
+        Computed over each group's rows; sd has the divisor n.
+    random_effects : "all", "none" or list of str
+        As in `predict`.
+    draws : int, optional
+        Draws of each chain, 250 or all there are without it.
+    random_seed : int, optional
+        Seed of the replicated responses.
+    ci_prob : float
+        Probability of the predictive interval.
+    ci_kind : {"eti", "hdi"}
+        Equal-tailed or highest-density interval.
+
+    Returns
+    -------
+    DataFrame
+        One row per level: ``level``, ``rows``, ``observed``, the predictive ``mean``, ``sd``,
+        ``median`` and interval, and ``p_above``: the predictive probability of a value at or above
+        the observed one.
+
+    Raises
+    ------
+    ArgumentError
+        When the statistic is unknown.
+    TreeError
+        When the factor is unknown or `idata` is no tree of this package.
+
+    References
+    ----------
+    Gelman, Meng & Stern (1996), Statistica Sinica 6:733-807.
+    """
+    if statistic not in STATISTICS:
+        msg = (
+            f"statistic is one of {', '.join(STATISTICS)}; it was {statistic!r}."
+            f"{nearest(str(statistic), STATISTICS)}"
+        )
+        raise ArgumentError(msg)
+    info = tree.factor(idata, factor)
+    index = next(one.index for one in training_design(idata).factors if one.name == info.name)
+    _, total = tree.sample_shape(idata)
+    predictor = linear_predictor(
+        idata, random_effects=random_effects, draws=min(total, DRAWS) if draws is None else draws
+    )
+    generator = np.random.default_rng([check_seed(random_seed), 2])
+    weights = predictor.design.weights
+    y = tree.response(idata)
+    compute = STATISTICS[statistic]
+    order = np.argsort(index, kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(index))[:-1])
+    replicated = np.empty((len(predictor.sigma), len(parts)))
+    for level, rows in enumerate(parts):
+        scale = np.ones(len(rows)) if weights is None else 1 / np.sqrt(weights[rows])
+        noise = generator.standard_normal((len(rows), len(predictor.sigma)))
+        eta = predictor.rows(rows) + noise * predictor.sigma * scale[:, None]
+        replicated[:, level] = compute(eta, axis=0)
+    observed = np.array([compute(y[rows]) for rows in parts])
+    labels = {
+        "level": np.array(info.levels, dtype=object),
+        "rows": np.array([len(rows) for rows in parts]),
+        "observed": observed,
+    }
+    numbers = describe(replicated[None], ci_prob, ci_kind, diagnostics=False)
+    above = {"p_above": (replicated >= observed).mean(axis=0)}
+    return pd.DataFrame({**labels, **numbers, **above})
