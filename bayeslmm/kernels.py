@@ -104,22 +104,25 @@ def times_factor(
 
 @inner_fast
 def factor_times(
-    target: Floats, start: int, ld: int, q: int, cols: int, lam: Floats, at: int
+    target: Floats, start: int, ld: int, q: int, cols: int, lam: Floats, at: int, scratch: Floats
 ) -> None:
-    """Replace one (q, cols) block by Lambda' times itself."""
-    column = np.empty(q)
+    """Replace one (q, cols) block by Lambda' times itself; `scratch` holds q numbers."""
+    if q == 1:
+        for c in range(cols):
+            target[start + c] *= lam[at]
+        return
     for c in range(cols):
         for k in range(q):
-            column[k] = target[start + k * ld + c]
+            scratch[k] = target[start + k * ld + c]
         for r in range(q):
             total = 0.0
             for k in range(q):
-                total += lam[at + k * q + r] * column[k]
+                total += lam[at + k * q + r] * scratch[k]
             target[start + r * ld + c] = total
 
 
 @inner_fast
-def scale_node(lay: Layout, lam: Floats, node: int, panel: Floats) -> None:
+def scale_node(lay: Layout, lam: Floats, node: int, panel: Floats, scratch: Floats) -> None:
     """Write Lambda_i' [Z_i'Z_i Lambda_i | Z_i'Z_j Lambda_j ... | Z_i'[X y]] + [I | 0 | 0]."""
     f = lay.nodes[node, FACTOR]
     q, start, ld = lay.factors[f, WIDTH], lay.nodes[node, START], lay.nodes[node, PANEL]
@@ -138,7 +141,7 @@ def scale_node(lay: Layout, lam: Floats, node: int, panel: Floats) -> None:
     for r in range(q):
         for c in range(at - start, ld):
             panel[start + r * ld + c] = lay.panels[start + r * ld + c]
-    factor_times(panel, start, ld, q, ld, lam, lay.factors[f, LAMBDA])
+    factor_times(panel, start, ld, q, ld, lam, lay.factors[f, LAMBDA], scratch)
     for r in range(q):
         panel[start + r * ld + r] += 1.0
 
@@ -271,10 +274,10 @@ def factorize(lay: Layout, lam: Floats) -> tuple[bool, float, Floats, Floats, Fl
     n_nodes, nb, w = lay.nodes.shape[0] - 1, len(lay.border_factor), lay.cross.shape[0]
     panel, T = np.empty(len(lay.panels)), lay.cross.copy()
     border, right = np.empty((nb, nb)), np.empty((w, nb))
-    place = np.empty(nb, np.int64)
+    place, scratch = np.empty(nb, np.int64), np.empty(len(lam))
     scale_border(lay, lam, border, right)
     for node in range(n_nodes):
-        scale_node(lay, lam, node, panel)
+        scale_node(lay, lam, node, panel, scratch)
     logdet = 0.0
     for node in range(n_nodes):
         q = lay.factors[lay.nodes[node, FACTOR], WIDTH]

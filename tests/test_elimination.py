@@ -1,0 +1,219 @@
+"""The collapsed density, its gradient, conditional moments and draws, against dense matrices."""
+
+from dataclasses import replace
+
+import dense
+import numpy as np
+import pytest
+from designs import KINDS, pack, random_design, random_factors
+
+from bayeslmm.elimination import (
+    conditional,
+    draw_effects,
+    log_density,
+    pack_factors,
+    profiled_criterion,
+    split_columns,
+    unpack_factors,
+)
+from bayeslmm.errors import NumericalError
+from bayeslmm.gram import Gram
+from bayeslmm.kernel_draws import draw_joint
+
+SIGMA = 1.3
+MEAN = np.array([0.0, 0.5, 1.0])
+COV = np.array([[4.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 2.0]])
+# Densities of 60 rows are sums of some thousand products of numbers near one.
+EXACT = 1e-9
+CASES = [(kind, weighted) for kind in KINDS for weighted in (False, True)]
+
+
+def make(kind, weighted=False, **kwargs):
+    design = random_design(kind, 1, weighted=weighted, offset=weighted, **kwargs)
+    return design, Gram.from_design(design), random_factors(design, 2)
+
+
+@pytest.mark.parametrize(("kind", "weighted"), CASES)
+def test_the_density_is_the_multivariate_normal_of_the_dense_covariance(kind, weighted):
+    design, gram, lams = make(kind, weighted)
+    value = log_density(gram, lams, SIGMA, MEAN, np.linalg.inv(COV))[0]
+    assert value == pytest.approx(dense.log_density(design, lams, SIGMA, MEAN, COV), abs=EXACT)
+
+
+@pytest.mark.parametrize(("kind", "weighted"), CASES)
+def test_the_criteria_are_those_of_the_dense_covariance(kind, weighted):
+    design, gram, lams = make(kind, weighted)
+    for restricted in (True, False):
+        value, _, sigma = profiled_criterion(gram, pack(lams), restricted=restricted)
+        exact = dense.criterion(design, lams, sigma, restricted)
+        assert value == pytest.approx(exact, abs=EXACT)
+        for other in (0.97 * sigma, 1.03 * sigma):
+            assert dense.criterion(design, lams, other, restricted) > exact
+
+
+def test_a_flat_prior_gives_the_restricted_likelihood():
+    design, gram, lams = make("nested")
+    value = log_density(gram, lams, SIGMA)[0]
+    assert -2 * value == pytest.approx(dense.criterion(design, lams, SIGMA, True), abs=EXACT)
+
+
+def test_a_prior_that_is_flat_for_one_coefficient_only_is_the_limit_of_wide_ones():
+    _, gram, lams = make("slope")
+    precision = np.diag([0.0, 1.0, 0.5])
+    value = log_density(gram, lams, SIGMA, MEAN, precision)[0]
+    wide = precision + np.diag([1e-9, 0.0, 0.0])
+    limit = log_density(gram, lams, SIGMA, MEAN, wide)[0] + 0.5 * np.log(2 * np.pi / 1e-9)
+    assert value == pytest.approx(limit, abs=1e-6)  # the width adds terms of order 1e-9 * n
+
+
+def central(function, x, step=1e-4):
+    """Richardson's combination of two central differences: error of order step^4."""
+
+    def slope(h):
+        return np.array(
+            [(function(x + h * e) - function(x - h * e)) / (2 * h) for e in np.eye(len(x))]
+        )
+
+    return (4.0 * slope(step / 2) - slope(step)) / 3.0
+
+
+# Rounding of a value near 100 in a difference over 1e-4.
+SLOPE = {"rtol": 1e-7, "atol": 2e-8}
+
+
+@pytest.mark.parametrize(("kind", "weighted"), CASES)
+def test_gradients_agree_with_finite_differences(kind, weighted):
+    _, gram, lams = make(kind, weighted)
+    precision = np.linalg.inv(COV)
+    _, d_lams, d_sigma = log_density(gram, lams, SIGMA, MEAN, precision)
+
+    def density(x):
+        return log_density(gram, unpack_factors(gram, x[:-1]), x[-1], MEAN, precision)[0]
+
+    numeric = central(density, np.append(pack(lams), SIGMA))
+    expected = [np.tril(part) for part in unpack_factors(gram, numeric[:-1])]
+    for got, want in zip(d_lams, expected, strict=True):
+        assert np.allclose(got, want, **SLOPE)
+    assert d_sigma == pytest.approx(numeric[-1], rel=1e-7)
+    for restricted in (True, False):
+        gradient = profiled_criterion(gram, pack(lams), restricted=restricted)[1]
+        numeric = central(
+            lambda x, r=restricted: profiled_criterion(gram, x, restricted=r)[0], pack(lams)
+        )
+        assert np.allclose(gradient, numeric, **SLOPE)
+
+
+@pytest.mark.parametrize("kind", ["three", "three_levels", "three_crossed", "nested_and_crossed"])
+@pytest.mark.parametrize("scale", [0.0, 1e-12, 1e-4])
+def test_gradients_are_right_at_and_near_standard_deviations_of_zero(kind, scale):
+    _, gram, lams = make(kind)
+    if len(lams) == 1:
+        lams = [np.diag([1.0, scale, 1.0]) @ lams[0]]
+    else:
+        lams = [lams[0] * scale, *lams[1:-1], lams[-1] * scale]
+    value, d_lams, d_sigma = log_density(gram, lams, SIGMA)
+    assert np.isfinite(value)
+    assert np.isfinite(d_sigma)
+    numeric = central(lambda x: log_density(gram, unpack_factors(gram, x), SIGMA)[0], pack(lams))
+    for got, want in zip(d_lams, unpack_factors(gram, numeric), strict=True):
+        assert np.allclose(got, np.tril(want), **SLOPE)
+
+
+def test_a_design_without_random_effects_or_fixed_effects_has_its_density():
+    design, gram, _ = make("intercept", p=0)
+    lam = [np.array([[0.8]])]
+    value = log_density(gram, lam, SIGMA, np.zeros(0), np.zeros((0, 0)))[0]
+    exact = dense.log_density(design, lam, SIGMA, np.zeros(0), np.zeros((0, 0)))
+    assert value == pytest.approx(exact, abs=EXACT)
+    alone = replace(random_design("intercept", 1), factors=())
+    value = log_density(Gram.from_design(alone), [], SIGMA, MEAN, np.linalg.inv(COV))[0]
+    assert value == pytest.approx(dense.log_density(alone, [], SIGMA, MEAN, COV), abs=EXACT)
+
+
+def test_an_overflowing_factor_gives_no_density_and_no_crash():
+    _, gram, lams = make("crossed")
+    value, d_lams, _ = log_density(gram, [1e200 * lam for lam in lams], SIGMA)
+    assert value == -np.inf
+    assert all(np.all(g == 0.0) for g in d_lams)
+    with pytest.raises(NumericalError, match="too large"):
+        conditional(gram, [1e200 * lam for lam in lams], SIGMA)
+
+
+@pytest.mark.parametrize(("kind", "weighted"), CASES)
+@pytest.mark.parametrize("flat", [False, True])
+def test_conditional_moments_are_the_dense_ones(kind, weighted, flat):
+    design, gram, lams = make(kind, weighted)
+    precision = np.zeros((3, 3)) if flat else np.linalg.inv(COV)
+    mean, cov = dense.conditional(design, lams, SIGMA, MEAN, precision)
+    got = conditional(gram, lams, SIGMA, precision, MEAN)
+    assert np.allclose(got.beta, mean[:3], atol=EXACT)
+    assert np.allclose(got.beta_cov, cov[:3, :3], atol=EXACT)
+    at = 3
+    # Given beta, the precision of b is the block of the joint precision.
+    given = np.linalg.inv(np.linalg.inv(cov)[3:, 3:])
+    for modes, own, marginal in zip(got.modes, got.cov, got.marginal_cov, strict=True):
+        m, q = modes.shape
+        for i in range(m):
+            here = slice(at, at + q)
+            assert np.allclose(modes[i], mean[here], atol=EXACT)
+            assert np.allclose(marginal[i], cov[here, here], atol=EXACT)
+            assert np.allclose(own[i], given[at - 3 : at - 3 + q, at - 3 : at - 3 + q], atol=EXACT)
+            at += q
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_draws_are_the_dense_conditional_gaussian(kind):
+    """Draws are an affine map of standard normals: its value at 0 and at each axis says it all."""
+    design, gram, lams = make(kind, weighted=True)
+    precision = np.linalg.inv(COV)
+    mean, cov = dense.conditional(design, lams, SIGMA, MEAN, precision)
+    size = 3 + gram.plan.n_columns
+    normals = np.vstack([np.zeros(size), np.eye(size)])
+    beta, joint = normals[:, :3].copy(), normals[:, 3:].copy()
+    packed = np.tile(pack(lams), (size + 1, 1))
+    sigma = np.full(size + 1, SIGMA)
+    draw_joint(gram.plan.ints, gram.plan.floats, packed, sigma, MEAN, precision, beta, joint)
+    parts = [part.reshape(size + 1, -1) for part in split_columns(gram, joint)]
+    draws = np.hstack([beta, *parts])
+    linear = draws[1:] - draws[0]
+    assert np.allclose(draws[0], mean, atol=EXACT)
+    assert np.allclose(linear.T @ linear, cov, atol=EXACT)
+
+
+def test_every_draw_uses_its_own_parameters():
+    _, gram, lams = make("crossed")
+    packed = np.stack([pack(lams), pack(lams), 2.0 * pack(lams), pack(lams)])
+    sigma = np.array([1.0, 2.0, 1.0, 1.0])
+    together = draw_effects(gram, packed, sigma, np.random.default_rng(3))
+    rng = np.random.default_rng(3)
+    beta, joint = rng.standard_normal((4, 3)), rng.standard_normal((4, gram.plan.n_columns))
+    for d in range(4):
+        one, random = beta[d : d + 1].copy(), joint[d : d + 1].copy()
+        flat = np.zeros(3), np.zeros((3, 3))
+        draw_joint(
+            gram.plan.ints,
+            gram.plan.floats,
+            packed[d : d + 1],
+            sigma[d : d + 1],
+            *flat,
+            one,
+            random,
+        )
+        assert np.array_equal(one[0], together[0][d])
+        for k, part in enumerate(split_columns(gram, random)):
+            assert np.array_equal(part[0], together[1][k][d])
+
+
+def test_nested_factors_leave_no_border_and_crossed_ones_the_smallest():
+    assert Gram.from_design(random_design("three_levels")).plan.n_border == 0
+    assert Gram.from_design(random_design("nested")).plan.order == (1, 0)
+    plan = Gram.from_design(random_design("crossed")).plan
+    assert (plan.n_chain, plan.n_border) == (1, 10)
+    plan = Gram.from_design(random_design("nested_and_crossed")).plan
+    assert (plan.n_chain, plan.n_border) == (3, 13)
+
+
+def test_factors_of_another_shape_are_refused():
+    _, gram, lams = make("crossed")
+    with pytest.raises(ValueError, match=r"expected h: \(2, 2\), g: \(3, 3\)"):
+        pack_factors(gram, lams[::-1])
