@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-MOST_LABELS = 60
+MOST_LABELS = 80
 
 
 def plot_ppc_groups(
@@ -70,10 +70,11 @@ def plot_ppc_groups(
             _, ax = plt.subplots(figsize=size, layout="constrained")
         ax.grid(color=GRID, linewidth=0.6, axis="y")
         ax.vlines(
-            rank, low, high, color=LEVEL, linewidth=0.6 if crowded else 4, alpha=0.35,
+            rank, low, high, color=LEVEL, alpha=0.15 if m > 400 else 0.35,
+            linewidth=float(np.clip(150 / m, 0.6, 4)),
             label=f"{100 * ci_prob:g} % predictive {ci_kind.upper()}",
         )  # fmt: skip
-        dot = 4 if crowded else 22
+        dot = 4 if crowded else 14
         ax.scatter(
             rank[~outside], observed[~outside], s=dot, color=DATA, label="observed", zorder=3
         )
@@ -85,6 +86,7 @@ def plot_ppc_groups(
             ax.set_xticks([])
         else:
             ax.set_xticks(rank, table["level"], rotation=90 if m > 12 else 0)
+            ax.tick_params(axis="x", labelsize=8.5 if m <= 40 else 6.5)
         ax.set_ylabel(f"{statistic} of {idata.attrs['response']}")
         ax.set_xlabel(f"{m} groups, sorted" if crowded else "groups, sorted")
         ax.legend(loc="best")
@@ -107,7 +109,8 @@ def plot_trace(idata: xr.DataTree, **options: Any) -> Any:
     """
     from arviz_plots import plot_trace as draw  # noqa: PLC0415 - slow to import
 
-    return draw(_scalars(idata), **{"backend": "matplotlib", **options})
+    scalars = _scalars(idata)
+    return draw(scalars, **{**_layout(scalars), **options})
 
 
 def plot_rank(idata: xr.DataTree, **options: Any) -> Any:
@@ -131,7 +134,20 @@ def plot_rank(idata: xr.DataTree, **options: Any) -> Any:
     """
     from arviz_plots import plot_rank as draw  # noqa: PLC0415 - slow to import
 
-    return draw(_scalars(idata), **{"backend": "matplotlib", **options})
+    scalars = _scalars(idata)
+    return draw(scalars, **{**_layout(scalars), **options})
+
+
+def _layout(scalars: xr.DataTree) -> dict[str, Any]:
+    """Give every panel room for its title: ArviZ's own grid lets them touch."""
+    count = len(scalars["posterior"].data_vars)
+    columns = min(count, 3)
+    size = (3.6 * columns, 2.3 * -(-count // columns))
+    return {
+        "backend": "matplotlib",
+        "col_wrap": columns,
+        "figure_kwargs": {"figsize": size, "figsize_units": "inches", "layout": "constrained"},
+    }
 
 
 def _scalars(idata: xr.DataTree) -> xr.DataTree:

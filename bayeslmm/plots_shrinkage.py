@@ -99,6 +99,7 @@ def _plane(
         x, y = _ellipse(center, cov, probability)
         ax.plot(x, y, color=POPULATION, linewidth=1.0, alpha=0.8)
     known = np.isfinite(none).all(axis=1)
+    _limit(ax, none[known], np.vstack([partial, np.stack([x, y], axis=1)]))
     segments = list(np.stack([none[known], partial[known]], axis=1))
     ax.add_collection(LineCollection(segments, colors=DATA, linewidths=0.9, alpha=0.7 * alpha))
     ax.scatter(*none.T, s=22, facecolor="white", edgecolor=DATA, alpha=alpha, label="no pooling")
@@ -112,6 +113,28 @@ def _plane(
     ax.set_xlabel(f"{info.terms[chosen[0]]} of each {info.name}")
     ax.set_ylabel(f"{info.terms[chosen[1]]} of each {info.name}")
     ax.legend(loc="best")
+
+
+def _limit(ax: Any, none: NDArray[np.float64], always: NDArray[np.float64]) -> None:
+    """Keep one wild estimate from squeezing the rest: a level with two rows can be far off."""
+    low, high = always.min(axis=0), always.max(axis=0)
+    reach = np.maximum(high - low, np.finfo(float).tiny)
+    inside = np.all((none >= low - 0.6 * reach) & (none <= high + 0.6 * reach), axis=1)
+    shown = np.vstack([always, none[inside]])
+    low, high = shown.min(axis=0), shown.max(axis=0)
+    margin = 0.06 * (high - low)
+    ax.set_xlim(low[0] - margin[0], high[0] + margin[0])
+    ax.set_ylim(low[1] - margin[1], high[1] + margin[1])
+    beyond = int((~inside).sum())
+    if beyond:
+        ax.annotate(
+            f"{beyond} no-pooling estimate{'s' if beyond > 1 else ''} beyond the edges",
+            (0.99, 0.02),
+            xycoords="axes fraction",
+            ha="right",
+            fontsize=8,
+            color="#57606A",
+        )
 
 
 def _ellipse(

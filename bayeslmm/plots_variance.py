@@ -48,8 +48,10 @@ def plot_variance_partition(
     """
     parts = variance_parts(idata)
     pieces = {"fixed effects": parts.fixed, **parts.factors, "residual": parts.residual}
+    if not np.any(parts.fixed > 0):
+        del pieces["fixed effects"]  # only an intercept: it explains no variance
     whole = np.sum(list(pieces.values()), axis=0)
-    colors = [POPULATION, *_colors(len(parts.factors)), DATA]
+    colors = [POPULATION, *_colors(len(parts.factors)), DATA][-len(pieces) :]
     with style() as plt:
         if ax is None:
             _, ax = plt.subplots(figsize=(6.6, 0.55 * len(pieces) + 1.1), layout="constrained")
