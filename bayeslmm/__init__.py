@@ -7,12 +7,17 @@ PyMC nor ArviZ.
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayeslmm.checks import Diagnosis, compare_models, diagnose, loo
+    from bayeslmm.contrasts import compare_predictions
     from bayeslmm.datasets import list_datasets, load_dataset
     from bayeslmm.design import Design, DesignState, GroupingFactor, build_design, rebuild_design
     from bayeslmm.distributions import Prior
+    from bayeslmm.effect_sizes import design_effect, icc, r_squared
     from bayeslmm.errors import (
         ArgumentError,
         BayesLMMError,
@@ -33,9 +38,27 @@ if TYPE_CHECKING:
     from bayeslmm.fit import fit_bayes
     from bayeslmm.formula import MixedFormula, RandomTerm, parse_formula
     from bayeslmm.graph import build_model
-    from bayeslmm.plots import plot_caterpillar, plot_levels
+    from bayeslmm.hypotheses import hypothesis
+    from bayeslmm.likelihood_ratio import likelihood_ratio_test
+    from bayeslmm.marginal_covariance import marginal_covariance
+    from bayeslmm.plots import (
+        plot_caterpillar,
+        plot_covariance,
+        plot_levels,
+        plot_ppc_groups,
+        plot_rank,
+        plot_shrinkage,
+        plot_trace,
+        plot_variance_partition,
+    )
+    from bayeslmm.predict import predict
     from bayeslmm.prior_set import Priors
     from bayeslmm.priors import resolve_priors
+    from bayeslmm.reml import fit_reml
+    from bayeslmm.reml_fit import REMLFit
+    from bayeslmm.reml_intervals import confidence_intervals
+    from bayeslmm.shrinkage import shrinkage
+    from bayeslmm.simulate import simulate_response
     from bayeslmm.spec import ModelSpec, read_spec
     from bayeslmm.summaries import coefficients, fixed_effects, random_effects, variance_components
     from bayeslmm.summary_text import summary
@@ -50,6 +73,7 @@ __all__ = [
     "DataWarning",
     "Design",
     "DesignState",
+    "Diagnosis",
     "FormulaError",
     "GroupingFactor",
     "MixedFormula",
@@ -59,6 +83,7 @@ __all__ = [
     "Prior",
     "PriorError",
     "Priors",
+    "REMLFit",
     "RandomTerm",
     "RankDeficiencyWarning",
     "SamplingError",
@@ -70,23 +95,51 @@ __all__ = [
     "build_design",
     "build_model",
     "coefficients",
+    "compare_models",
+    "compare_predictions",
+    "confidence_intervals",
+    "design_effect",
+    "diagnose",
     "fit_bayes",
+    "fit_reml",
     "fixed_effects",
+    "hypothesis",
+    "icc",
+    "likelihood_ratio_test",
     "list_datasets",
     "load_dataset",
+    "loo",
+    "marginal_covariance",
     "parse_formula",
     "plot_caterpillar",
+    "plot_covariance",
     "plot_levels",
+    "plot_ppc_groups",
+    "plot_rank",
+    "plot_shrinkage",
+    "plot_trace",
+    "plot_variance_partition",
+    "predict",
+    "r_squared",
     "random_effects",
     "read_spec",
     "rebuild_design",
     "resolve_priors",
+    "shrinkage",
+    "simulate_response",
     "summary",
     "variance_components",
 ]
 
 # The same list as the imports above, for the interpreter; a test holds the two together.
 _NAMES_BY_MODULE = {
+    "checks": (
+        "Diagnosis",
+        "compare_models",
+        "diagnose",
+        "loo",
+    ),
+    "contrasts": ("compare_predictions",),
     "datasets": (
         "list_datasets",
         "load_dataset",
@@ -99,6 +152,11 @@ _NAMES_BY_MODULE = {
         "rebuild_design",
     ),
     "distributions": ("Prior",),
+    "effect_sizes": (
+        "design_effect",
+        "icc",
+        "r_squared",
+    ),
     "errors": (
         "ArgumentError",
         "BayesLMMError",
@@ -123,12 +181,27 @@ _NAMES_BY_MODULE = {
         "parse_formula",
     ),
     "graph": ("build_model",),
+    "hypotheses": ("hypothesis",),
+    "likelihood_ratio": ("likelihood_ratio_test",),
+    "marginal_covariance": ("marginal_covariance",),
     "plots": (
         "plot_caterpillar",
+        "plot_covariance",
         "plot_levels",
+        "plot_ppc_groups",
+        "plot_rank",
+        "plot_shrinkage",
+        "plot_trace",
+        "plot_variance_partition",
     ),
+    "predict": ("predict",),
     "prior_set": ("Priors",),
     "priors": ("resolve_priors",),
+    "reml": ("fit_reml",),
+    "reml_fit": ("REMLFit",),
+    "reml_intervals": ("confidence_intervals",),
+    "shrinkage": ("shrinkage",),
+    "simulate": ("simulate_response",),
     "spec": (
         "ModelSpec",
         "read_spec",
@@ -155,3 +228,18 @@ if not TYPE_CHECKING:  # else a type checker would take every misspelt name for 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """A package whose public names are not hidden by submodules of the same name.
+
+    Importing ``bayeslmm.predict`` would bind the module to the attribute `predict`, where users
+    expect the function.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _MODULES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

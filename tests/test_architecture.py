@@ -25,9 +25,10 @@ LAYERS = {
     4: "sampling samplers compilation callback, tree,"
     "predict linear_predictor level_grid new_levels contrasts, hypotheses,"
     "summaries summary_text effect_sizes variance_parts marginal_covariance shrinkage,"
-    "checks diagnostics group_likelihood loo",
+    "checks diagnostics group_likelihood loo predictive_check no_pooling",
     5: "spec, fit, compare, sensitivity,"
-    "plots plot_style plots_caterpillar plots_levels plots_level_means",
+    "plots plot_style plots_caterpillar plots_levels plots_level_means plots_checks plots_shrinkage"
+    " plots_variance",
     6: "cli cli_console cli_results, __init__",
 }
 LAYER = {
