@@ -114,6 +114,35 @@ def fit(
         _fit(study, out, settings, Console(quiet=quiet))
 
 
+@app.command()
+def reml(
+    spec: SpecPath,
+    *,
+    ml: Annotated[
+        bool, typer.Option("--ml", help="Full instead of restricted likelihood.")
+    ] = False,
+) -> None:
+    """Fit a model file by (restricted) maximum likelihood and print the fit."""
+    with plain_errors():
+        study = read_spec(spec)
+        fitted = bayeslmm.fit_reml(
+            study.formula,
+            study.data.load(),
+            method="ML" if ml else "REML",
+            weights=study.weights,
+            missing=study.missing,
+        )
+        console = Console()
+        print_line(console, str(fitted))
+        known = study.reference
+        if known is not None and known.criterion is not None and known.method == fitted.method:
+            print_line(
+                console,
+                f"Reference criterion {known.criterion:.4f} ({known.program}); "
+                f"difference {fitted.criterion - known.criterion:.1e}.",
+            )
+
+
 def _fit(spec: ModelSpec, out: Path, settings: dict[str, Any], console: Console) -> None:
     data = spec.data.load()
     design = bayeslmm.build_design(spec.formula, data, weights=spec.weights, missing=spec.missing)

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -238,6 +239,18 @@ def test_list_shows_model_files_and_tables_and_survives_a_broken_file(spec):
     assert "Rails [a test]" in result.stdout
     assert "broken.toml: cannot be read" in result.stdout
     assert "sleepstudy" in result.stdout
+
+
+def test_reml_prints_the_fit_beside_the_reference():
+    path = Path(__file__).parent.parent / "models" / "sleepstudy.toml"
+    result = run("reml", path)
+    assert result.exit_code == 0, result.output
+    assert "251.4" in result.stdout
+    assert "Reference criterion 1743.6283 (lme4" in result.stdout
+    difference = float(result.stdout.split("difference ")[1].rstrip(".\n"))
+    # What the package promises for every reference fit.
+    assert abs(difference) < 1e-5
+    assert "Reference" not in run("reml", path, "--ml").stdout
 
 
 def test_the_version_is_printed():
