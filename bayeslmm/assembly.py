@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bayeslmm.table import Column
 
 _TRAINING = "the training rows"
+_KINDS = {"number": "numbers", "boolean": "booleans", "text": "text", "category": "categories"}
 
 
 class Assembly:
@@ -157,7 +158,7 @@ class Assembly:
         if state is not None and state.kind != column.kind:
             raise DataError(
                 f"Column {name!r} held {state.kind}s in the training rows and holds "
-                f"{column.kind}s now."
+                f"{_KINDS[column.kind]} now."
             )
         if column.kind == "number":
             return column.array.astype(np.float64)

@@ -148,8 +148,9 @@ def check_finite(
     """
     for j, name in enumerate(names):
         column = matrix[:, j]
-        if np.isfinite(column.sum()):  # a finite sum has finite parts: one fast pass
-            continue
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(column.sum()):  # a finite sum has finite parts: one fast pass
+                continue
         bad = np.flatnonzero(~np.isfinite(column))
         if bad.size:
             raise DataError(

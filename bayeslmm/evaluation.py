@@ -78,8 +78,8 @@ def evaluate(expression: Expression, columns: Mapping[str, Value], state: State)
     try:
         with np.errstate(all="ignore"):  # what is not finite is reported by row afterwards
             return _evaluate(expression.tree, columns, state)
-    except DataError:
-        raise
+    except DataError as error:
+        raise DataError(f"{expression.text} cannot be computed: {error}") from None
     except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         raise DataError(f"{expression.text} cannot be computed: {error}") from error
 
@@ -146,13 +146,14 @@ def _transform(name: str, x: NDArray[Any], settings: dict[str, Any], memory: Any
         distinct = np.unique(x).size
         if not isinstance(degree, int) or degree < 1:
             raise DataError(f"The degree of poly() is a whole number from 1 on, not {degree!r}.")
-        if "alpha" not in memory and distinct <= degree:
+        if not memory and distinct <= degree:
             raise DataError(
                 f"poly() of degree {degree} needs more than {distinct} distinct values."
             )
     if isinstance(settings.get("df"), int) and settings["df"] >= max(len(x), 4) and not memory:
         raise DataError(f"{name}() with df={settings['df']} needs more rows than {len(x)}.")
     result = TRANSFORMS[name](x, **settings, _state=memory)
+    memory.setdefault("learnt", True)  # raw powers learn nothing, and new rows may be few
     if name == "poly" and settings.get("raw"):
         names = tuple(str(power) for power in range(1, result.shape[1] + 1))
         return FactorValues(result, column_names=names)
@@ -181,12 +182,12 @@ def recode(given: pd.Categorical, levels: list[str], source: str) -> pd.Categori
     >>> recode(pd.Categorical(["b"]), ["a", "b"], "the training rows").codes.tolist()
     [1]
     """
-    unseen = [str(name) for name in given.categories if name not in set(levels)]
+    position = {level: i for i, level in enumerate(levels)}
+    unseen = [str(name) for name in given.categories if name not in position]
     if unseen:
         shown = ", ".join(map(repr, unseen[:5])) + (", ..." if len(unseen) > 5 else "")
         known = ", ".join(map(repr, levels[:10])) + (", ..." if len(levels) > 10 else "")
         raise DataError(f"level {shown} is not among those of {source}: {known}.")
-    position = {level: i for i, level in enumerate(levels)}
     moved = np.array([position[str(name)] for name in given.categories], dtype=np.int64)
     return categorical(moved[given.codes], levels)
 

@@ -323,12 +323,13 @@ def unwrap(node: Node) -> Node:
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """Visit a node and everything below it."""
+    """Visit a node and everything below it, exponents left out."""
     yield node
     match node:
         case Product():
             yield from walk(node.left)
-            yield from walk(node.right)
+            if node.operator != "**":
+                yield from walk(node.right)
         case Sum():
             for _, part in node.parts:
                 yield from walk(part)

@@ -50,8 +50,11 @@ def dependent_columns(X: NDArray[np.float64], names: Sequence[str]) -> dict[str,
     if X.shape[1] == 0:
         return {}
     # Columns of R have the lengths and angles of X's columns, and there are p rows instead of n.
-    scale = np.linalg.norm(X, axis=0)
-    unit = np.linalg.qr(X / np.where(scale > 0, scale, 1.0), mode="r")
+    largest = np.abs(X).max(axis=0)
+    within = X / np.where(largest > 0, largest, 1.0)  # squares of 1e200 would overflow
+    norm = np.linalg.norm(within, axis=0)
+    scale = norm * largest
+    unit = np.linalg.qr(within / np.where(norm > 0, norm, 1.0), mode="r")
     kept: list[int] = []
     basis = np.empty((unit.shape[0], 0))
     dependent: dict[str, dict[str, float]] = {}

@@ -94,7 +94,7 @@ class Table:
         """
         series = self._series[name]
         if not keep.all():
-            series = series.filter(keep.tolist() if len(keep) < 1000 else keep)
+            series = _filtered(series, keep)
         return _read(name, series)
 
 
@@ -140,11 +140,10 @@ def _from_mapping(data: Mapping[Any, Any]) -> Table:
 
 
 def _series(name: str, values: Any) -> Any:
-    if not isinstance(values, (pd.Series, pd.Categorical)):
-        try:
-            values = np.asarray(values)
-        except ValueError as error:
-            raise DataError(f"Column {name!r} is not one-dimensional: {error}.") from None
+    if isinstance(values, (list, tuple)):
+        values = pd.Series(list(values))  # NumPy would make the text "nan" of a missing label
+    if not isinstance(values, (pd.Series, pd.api.extensions.ExtensionArray)):
+        values = np.asarray(values)
         if values.ndim != 1:
             raise DataError(f"Column {name!r} has {values.ndim} dimensions instead of 1.")
         if values.dtype.kind in "iufb" and not values.dtype.isnative:
@@ -154,11 +153,14 @@ def _series(name: str, values: Any) -> Any:
 
 def _from_frame(data: Any) -> Table:
     # Duplicates first: narwhals' own message does not say what to do.
-    native_names = getattr(data, "column_names", getattr(data, "columns", None))
-    if native_names is not None and not callable(native_names):
-        repeated = [str(name) for name, n in Counter(native_names).items() if n > 1]
-        if repeated:
-            raise DataError(f"The table has more than one column named {', '.join(repeated)}.")
+    names: Any = ()
+    if nw.dependencies.is_pandas_dataframe(data):
+        names = data.columns
+    elif nw.dependencies.is_pyarrow_table(data):
+        names = data.column_names
+    repeated = [str(name) for name, n in Counter(names).items() if n > 1]
+    if repeated:
+        raise DataError(f"The table has more than one column named {', '.join(repeated)}.")
     try:
         frame = nw.from_native(data)
     except TypeError:
@@ -172,13 +174,22 @@ def _from_frame(data: Any) -> Table:
     return Table(tuple(columns), len(frame), columns)
 
 
+def _filtered(series: Any, keep: NDArray[np.bool_]) -> Any:
+    if series.implementation.is_pandas_like():  # a mask with an index of its own would be aligned
+        return nw.from_native(series.to_native()[keep], series_only=True)
+    return series.filter(nw.new_series("keep", keep, nw.Boolean, backend=series.implementation))
+
+
 def _read(name: str, series: Any) -> Column:
     dtype = series.dtype
     if isinstance(dtype, nw.Boolean):
         return Column(name, "boolean", np.asarray(series.to_numpy(), dtype=bool))
     if dtype.is_numeric():
-        wanted = np.int64 if dtype.is_integer() else np.float64
-        return Column(name, "number", np.asarray(series.to_numpy()).astype(wanted))
+        values = np.asarray(series.to_numpy())
+        if not dtype.is_integer():
+            return Column(name, "number", values.astype(np.float64))
+        wide = values.dtype.kind == "u" and values.size and values.max() > np.iinfo(np.int64).max
+        return Column(name, "number", values.astype(np.uint64 if wide else np.int64))
     if isinstance(dtype, nw.Enum) or (
         isinstance(dtype, nw.Categorical) and not series.implementation.is_polars()
     ):
@@ -194,6 +205,8 @@ def _read(name: str, series: Any) -> Column:
 def _category(name: str, series: Any) -> Column:
     if isinstance(series.dtype, nw.Enum) and series.implementation.is_polars():
         declared = pd.Categorical(series.cast(nw.String).to_numpy(), series.dtype.categories)
+    elif series.implementation.is_pyarrow():  # narwhals would make text of a dictionary array
+        declared = series.to_native().unify_dictionaries().to_pandas().array
     else:
         declared = series.to_pandas().array
     labels = np.array([label(value) for value in declared.categories], dtype=str)
@@ -222,7 +235,13 @@ def _object(name: str, series: Any) -> Column:
     if kind == "boolean":
         return Column(name, "boolean", values.astype(bool))
     if kind == "integer":
-        return Column(name, "number", values.astype(np.int64))
+        try:
+            return Column(name, "number", values.astype(np.int64))
+        except OverflowError:
+            raise DataError(
+                f"Column {name!r} holds whole numbers beyond 64 bits: make labels of them (text), "
+                "or floats."
+            ) from None
     if kind in {"floating", "mixed-integer-float", "decimal"}:
         return Column(name, "number", values.astype(np.float64))
     what = {

@@ -53,7 +53,9 @@ def main():
     print(f"{n_rows} rows, {n_levels} levels, {len(design.coef)} coefficients, {FORMULA}")
     print(f"build   {built:6.2f} s")
     print(f"rebuild {rebuilt:6.2f} s")
-    print(f"peak above the table {peak_megabytes() - before:6.0f} MB; the design itself {size:.0f} MB")
+    print(
+        f"peak above the table {peak_megabytes() - before:6.0f} MB; the design itself {size:.0f} MB"
+    )
     print(f"state as JSON {len(state) / 1024:.0f} kB")
 
 

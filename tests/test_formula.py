@@ -30,6 +30,7 @@ CANONICAL = {
     "y ~ a / (b + c)": "y ~ 1 + a + a:b + a:c",
     "y ~ (a + b) / c": "y ~ 1 + a + b + a:b:c",
     "y ~ a + b %in% a": "y ~ 1 + a + b:a",
+    "y ~ (((a + b)^2)^2 + c)": "y ~ 1 + a + b + c + a:b",
     "y ~ a:(b + c)": "y ~ 1 + a:b + a:c",
     "y ~ a - (b + a) + c": "y ~ 1 + c",
     # calls
