@@ -91,6 +91,13 @@ def diagnose(idata: xr.DataTree) -> Diagnosis:
     ----------
     Vehtari, Gelman, Simpson, Carpenter & Buerkner (2021), Bayesian Analysis 16(2):667-718,
     doi 10.1214/20-BA1221; Betancourt (2016), arXiv:1604.00695, for E-BFMI.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> print(bl.diagnose(idata).checked[0])
+    R-hat at most 1.01
     """
     chains, draws = tree.sample_shape(idata)
     table = diagnostics_table(idata).sort_values("r_hat", ascending=False)

@@ -88,6 +88,14 @@ def compare_predictions(
     ----------
     Arel-Bundock, Greifer & Heiss (2024), Journal of Statistical Software 111(9),
     doi 10.18637/jss.v111.i09.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.compare_predictions(idata, {"x": [0, 2]})[["contrast", "mean"]]
+       contrast  mean
+    0  x: 2 - 0   4.0
     """
     check_interval(ci_prob, ci_kind)
     rows = _columns(idata, data)

@@ -283,6 +283,13 @@ def assess(idata: xr.DataTree, *, max_effects: int = 60) -> list[Problem]:
     ----------
     Vehtari, Gelman, Simpson, Carpenter & Buerkner (2021), Bayesian Analysis 16(2):667-718,
     doi 10.1214/20-BA1221.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> assess(idata)
+    []
     """
     chains, count = tree.sample_shape(idata)
     if count < MIN_DRAWS:

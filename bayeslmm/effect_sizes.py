@@ -67,6 +67,16 @@ def icc(
     Nakagawa, Johnson & Schielzeth (2017), Journal of the Royal Society Interface 14:20170213,
     doi 10.1098/rsif.2017.0213. For random slopes: Johnson (2014), Methods in Ecology and
     Evolution 5:944-946, doi 10.1111/2041-210X.12225.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.icc(idata, at={"x": 0})[["kind", "at", "mean"]]
+                kind   at      mean
+    factor
+    g       adjusted  x=0  0.307692
+    total   adjusted  x=0  0.307692
     """
     check_choice("kind", kind, ("adjusted", "unadjusted"))
     require_factors(idata)
@@ -123,6 +133,16 @@ def r_squared(
     ----------
     Nakagawa, Johnson & Schielzeth (2017), doi 10.1098/rsif.2017.0213; by level: Rights & Sterba
     (2019), Psychological Methods 24:309-338, doi 10.1037/met0000184.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.r_squared(idata)["mean"].round(3)
+    r_squared
+    marginal       0.132
+    conditional    0.515
+    Name: mean, dtype: float64
     """
     parts = variance_parts(idata)
     whole = parts.fixed + parts.random + parts.residual
@@ -224,6 +244,16 @@ def design_effect(
     References
     ----------
     Kish (1965), Survey Sampling, Wiley, section 5.4.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.design_effect(idata)[["mean", "effective_n"]].round(3)
+            mean  effective_n
+    factor
+    g       1.91        4.711
+    total   1.91        4.711
     """
     require_factors(idata)
     design = training_design(idata)

@@ -82,6 +82,14 @@ def hypothesis(
     ----------
     Kruschke & Liddell (2018), Psychonomic Bulletin & Review 25:178-206,
     doi 10.3758/s13423-016-1221-4, on intervals and posterior probabilities.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.hypothesis(idata, "x > 0 and sd_g[x] < sigma")[["statement", "probability"]]
+                       statement  probability
+    0  x > 0 and sd_g[x] < sigma          1.0
     """
     asked = list(statements) if isinstance(statements, list | tuple) else [statements]
     quantities = parameters(idata)

@@ -9,7 +9,7 @@ import numpy as np
 
 from bayeslmm import names, tree
 from bayeslmm.diagnostics import describe
-from bayeslmm.errors import ArgumentError, NumericalWarning, nearest
+from bayeslmm.errors import ArgumentError, NumericalWarning, TreeError, nearest
 from bayeslmm.group_likelihood import group_log_likelihood, row_log_likelihood
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Unit = Literal["observation", "group"]
 UNITS = ("observation", "group")
+MIN_DRAWS = 25  # a fifth of them is the tail to which the Pareto is fitted: 5 points or more
 
 
 def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = None) -> Any:
@@ -64,6 +65,13 @@ def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = 
     Vehtari, Gelman & Gabry (2017), Statistics and Computing 27:1413-1432,
     doi 10.1007/s11222-016-9696-4; by group: Merkle, Furr & Rabe-Hesketh (2019), Psychometrika
     84:802-829, doi 10.1007/s11336-019-09679-0.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("Reaction ~ Days + (Days | Subject)", table)  # doctest: +SKIP
+    >>> round(bl.loo(idata, unit="group").elpd, 1)  # doctest: +SKIP
+    -885.4
     """
     if unit not in UNITS:
         msg = f"unit is 'observation' or 'group'; it was {unit!r}.{nearest(str(unit), UNITS)}"
@@ -109,6 +117,12 @@ def compare_models(
     ------
     ArgumentError
         When fewer than two models are given, or their responses or rows differ.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> table = bl.compare_models({"slopes": idata, "intercepts": other})  # doctest: +SKIP
     """
     if len(fits) < 2:
         msg = f"Comparing takes two models or more; fits holds {len(fits)}."
@@ -156,6 +170,15 @@ def _estimate(
 
     dim, labels = unit_labels
     shape = tree.sample_shape(idata)
+    if shape[0] * shape[1] < MIN_DRAWS:
+        msg = (
+            f"The tree holds {shape[0] * shape[1]} draws; smoothing importance weights takes "
+            f"{MIN_DRAWS} or more. Fit again with more draws."
+        )
+        raise TreeError(msg)
+    if np.any(np.ptp(values, axis=0) == 0):
+        msg = "The draws do not move, so they hold no posterior to weigh. Fit again."
+        raise TreeError(msg)
     name = str(idata.attrs["response"])
     density = xr.DataArray(
         values.reshape(*shape, -1), dims=("chain", "draw", dim), coords={dim: labels}, name=name

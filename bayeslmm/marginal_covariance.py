@@ -58,6 +58,14 @@ def marginal_covariance(
     References
     ----------
     Laird & Ware (1982), Biometrics 38:963-974, doi 10.2307/2529876.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.marginal_covariance(idata, level="a").values
+    array([[13.,  5.],
+           [ 5., 16.]])
     """
     import xarray as xr  # noqa: PLC0415 - slow to import
 

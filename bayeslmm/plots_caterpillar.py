@@ -58,6 +58,13 @@ def plot_caterpillar(
         When a term is unknown, or `axes` are too few.
     TreeError
         When the factor is unknown or `idata` is no tree of this package.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> [axes.get_title() for axes in bl.plot_caterpillar(idata).axes]
+    ['Intercept', 'x']
     """
     info = tree.factor(idata, factor)
     chosen = _chosen_terms(info, terms)

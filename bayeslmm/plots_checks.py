@@ -49,6 +49,13 @@ def plot_ppc_groups(
     ------
     ArgumentError, TreeError
         As in `check_groups`.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.plot_ppc_groups(idata, statistic="sd").axes[0].get_ylabel()
+    'sd of y'
     """
     table = check_groups(
         idata,
@@ -106,6 +113,12 @@ def plot_trace(idata: xr.DataTree, **options: Any) -> Any:
     Returns
     -------
     PlotCollection
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> collection = bl.plot_trace(idata)  # doctest: +SKIP
     """
     from arviz_plots import plot_trace as draw  # noqa: PLC0415 - slow to import
 
@@ -131,6 +144,12 @@ def plot_rank(idata: xr.DataTree, **options: Any) -> Any:
     ----------
     Saeilynoja, Buerkner & Vehtari (2022), Statistics and Computing 32:32,
     doi 10.1007/s11222-022-10090-6, for the bands.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> collection = bl.plot_rank(idata)  # doctest: +SKIP
     """
     from arviz_plots import plot_rank as draw  # noqa: PLC0415 - slow to import
 

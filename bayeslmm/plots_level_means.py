@@ -53,7 +53,12 @@ def draw_level_means(
         width = 1.8 if m <= MOST_LABELS else 0.6
         ax.vlines(rank, low, high, color=LEVEL, linewidth=width, zorder=3)
         ax.scatter(
-            rank, means.mean(axis=1), s=26 if m <= MOST_LABELS else 3, color=LEVEL, zorder=4, label=f"each {factor.name}"
+            rank,
+            means.mean(axis=1),
+            s=26 if m <= MOST_LABELS else 3,
+            color=LEVEL,
+            zorder=4,
+            label=f"each {factor.name}",
         )
         ax.set_xlim(-0.7, m - 0.3)
         ax.set_ylabel(str(idata.attrs["response"]))

@@ -86,6 +86,14 @@ def plot_levels(
         When `x` or `layout` is unknown, or `ax` is given for panels.
     TreeError
         When the factor is unknown or `idata` is no tree of this package.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> figure = bl.plot_levels(idata)
+    >>> [axes.get_title() for axes in figure.axes if axes.get_visible()]
+    ['a', 'b', 'c']
     """
     if layout not in LAYOUTS:
         msg = f"layout is one of {', '.join(LAYOUTS)}; it was {layout!r}.{nearest(layout, LAYOUTS)}"

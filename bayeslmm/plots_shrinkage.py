@@ -54,6 +54,13 @@ def plot_shrinkage(
         When a term is unknown.
     TreeError
         When the factor is unknown or `idata` is no tree of this package.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.plot_shrinkage(idata).axes[0].get_xlabel()
+    'Intercept of each g'
     """
     info = tree.factor(idata, factor)
     chosen = _positions(info, terms)
@@ -112,7 +119,8 @@ def _plane(
             )
     ax.set_xlabel(f"{info.terms[chosen[0]]} of each {info.name}")
     ax.set_ylabel(f"{info.terms[chosen[1]]} of each {info.name}")
-    ax.legend(loc="best")
+    for handle in ax.legend(loc="best").legend_handles:
+        handle.set_alpha(1)
 
 
 def _limit(ax: Any, none: NDArray[np.float64], always: NDArray[np.float64]) -> None:

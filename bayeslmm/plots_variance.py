@@ -45,6 +45,13 @@ def plot_variance_partition(
     ------
     TreeError
         When `idata` is no tree of this package.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.plot_variance_partition(idata).axes[0].get_xlabel()
+    'share of the variance (95 % ETI)'
     """
     parts = variance_parts(idata)
     pieces = {"fixed effects": parts.fixed, **parts.factors, "residual": parts.residual}
@@ -104,6 +111,13 @@ def plot_covariance(
     ------
     TreeError
         When the factor is unknown or `idata` is no tree of this package.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> len(bl.plot_covariance(idata).axes)
+    4
     """
     info = tree.factor(idata, factor)
     q = len(info.terms)

@@ -78,6 +78,13 @@ def predict(
     ----------
     Gelman & Hill (2007), Data Analysis Using Regression and Multilevel/Hierarchical Models,
     Cambridge University Press, section 12.8, for predictions in old and new groups.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.predict(idata, {"x": [0.0, 2.0]}, random_effects="none").mean(("chain", "draw")).values
+    array([1., 5.])
     """
     import xarray as xr  # noqa: PLC0415 - slow to import
 
@@ -142,6 +149,17 @@ def predict_table(
     ------
     ArgumentError, DataError, TreeError
         As in `predict`.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> rows = {"x": [0.0, 2.0], "g": ["a", "new"]}
+    >>> predict_table(idata, rows, new_levels="population")["mean"]
+    obs
+    0    2.0
+    1    5.0
+    Name: mean, dtype: float64
     """
     check_kind(kind)
     check_interval(ci_prob, ci_kind)

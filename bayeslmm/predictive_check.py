@@ -77,6 +77,16 @@ def check_groups(
     References
     ----------
     Gelman, Meng & Stern (1996), Statistica Sinica 6:733-807.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> check_groups(idata, random_seed=1)[["level", "rows", "observed"]]
+      level  rows  observed
+    0     a     2  2.000000
+    1     b     4  4.250000
+    2     c     3  4.333333
     """
     if statistic not in STATISTICS:
         msg = (

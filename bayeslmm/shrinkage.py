@@ -62,6 +62,15 @@ def shrinkage(
     ----------
     Gelman & Pardoe (2006), Technometrics 48:241-251, doi 10.1198/004017005000000517;
     1 minus it is the reliability of Raudenbush & Bryk (2002), Hierarchical Linear Models, Sage.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.shrinkage(idata)[["level", "term", "rows", "mean"]].head(2).round(3)
+      level       term  rows   mean
+    0     a  Intercept     2  0.480
+    1     a          x     2  0.738
     """
     design = training_design(idata)
     wanted = tree.factor_names(idata) if factor is None else (tree.factor(idata, factor).name,)

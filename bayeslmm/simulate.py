@@ -59,6 +59,14 @@ def simulate_response(
     ----------
     Bates, Maechler, Bolker & Walker (2015), Journal of Statistical Software 67(1), section 2,
     doi 10.18637/jss.v067.i01.
+
+    Examples
+    --------
+    >>> from bayeslmm.design import build_design
+    >>> design = build_design("y ~ x", {"y": [0.0, 0.0, 1.0], "x": [0.0, 1.0, 2.0]})
+    >>> y, effects = simulate_response(design, beta={"Intercept": 1.0, "x": 2.0}, sigma=0.0)
+    >>> y, effects
+    (array([1., 3., 5.]), {})
     """
     generator = np.random.default_rng(random_seed)
     if not (np.isfinite(sigma) and sigma >= 0):

@@ -47,6 +47,16 @@ def fixed_effects(
     ----------
     Vehtari, Gelman, Simpson, Carpenter & Buerkner (2021), Bayesian Analysis 16(2):667-718,
     doi 10.1214/20-BA1221, for the diagnostics.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.fixed_effects(idata)[["mean", "eti95_lb", "eti95_ub"]]
+               mean  eti95_lb  eti95_ub
+    coef
+    Intercept   1.0       1.0       1.0
+    x           2.0       2.0       2.0
     """
     table = describe(tree.draws(idata, names.BETA), ci_prob, ci_kind)
     index = pd.Index(tree.coefficients(idata), name=names.COEF)
@@ -84,6 +94,20 @@ def variance_components(
     ----------
     Bates, Maechler, Bolker & Walker (2015), Journal of Statistical Software 67(1),
     doi 10.18637/jss.v067.i01, for the quantities.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.variance_components(idata)[["factor", "term", "term_bis", "quantity", "mean"]]
+         factor       term term_bis  quantity  mean
+    0         g  Intercept                 sd   2.0
+    1         g          x                 sd   1.0
+    2         g  Intercept           variance   4.0
+    3         g          x           variance   1.0
+    4         g  Intercept        x      corr   0.5
+    5  Residual                            sd   3.0
+    6  Residual                      variance   9.0
     """
     labels: list[tuple[str, str, str, str]] = []
     values: list[NDArray[np.float64]] = []
@@ -153,6 +177,16 @@ def random_effects(
     ------
     TreeError
         When the factor is unknown or `idata` is no tree of this package.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.random_effects(idata)[["factor", "level", "term", "mean"]].head(3)
+      factor level       term  mean
+    0      g     a  Intercept   1.0
+    1      g     a          x   0.5
+    2      g     b  Intercept   0.0
     """
     chosen = tree.factors(idata) if factor is None else (tree.factor(idata, factor),)
     return _concat(
@@ -206,6 +240,16 @@ def coefficients(
     ------
     TreeError
         When the factor is unknown or `idata` is no tree of this package.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.coefficients(idata)[["factor", "level", "coef", "mean"]].head(3)
+      factor level       coef  mean
+    0      g     a  Intercept   2.0
+    1      g     a          x   2.5
+    2      g     b  Intercept   1.0
     """
     chosen = tree.factors(idata) if factor is None else (tree.factor(idata, factor),)
     tables = []

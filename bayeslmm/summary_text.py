@@ -145,6 +145,15 @@ def summary(
     ------
     TreeError
         When `idata` is no tree of this package.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> print(*bl.summary(idata).heading, sep=chr(10))
+    Bayesian linear mixed model: y ~ 1 + x + (1 + x | g)
+    Data: 9 rows; g: 3 levels
+    Draws: 4 chains of 250 after 10 of tuning, noncentered by nutpie, seed 1
     """
     fixed = fixed_effects(idata, ci_prob=ci_prob, ci_kind=ci_kind)
     components = variance_components(idata, ci_prob=ci_prob, ci_kind=ci_kind)

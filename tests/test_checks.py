@@ -170,6 +170,14 @@ def test_each_trouble_is_named_with_what_to_try():
     assert "<table" in found._repr_html_()
 
 
+def test_a_handful_of_draws_is_too_few_for_importance_weights():
+    idata = trees.random_tree("y ~ x + (x | g)", trees.TINY, chains=2, draws=8)
+    with pytest.raises(TreeError, match="16 draws"):
+        checks.loo(idata)
+    with pytest.raises(TreeError, match="do not move"):
+        checks.loo(trees.documented_tree())
+
+
 def test_unknown_units_and_factors_are_refused(slopes):
     with pytest.raises(ArgumentError, match="Did you mean 'group'"):
         checks.loo(slopes, unit="groups")

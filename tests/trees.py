@@ -68,6 +68,19 @@ def constant_draws(shape=(2, 8), **values):
     }
 
 
+def documented_tree():
+    """The tree that examples in docstrings look at: one known value, repeated over all draws."""
+    draws = constant_draws(
+        (4, 250),
+        beta=[1.0, 2.0],
+        sigma=3.0,
+        sd_g=[2.0, 1.0],
+        corr_g=[[1.0, 0.5], [0.5, 1.0]],
+        b_g=[[1.0, 0.5], [0.0, 0.0], [-1.0, -0.5]],
+    )
+    return make_tree("y ~ x + (x | g)", TINY, draws)
+
+
 def random_draws(design_formula, data, *, seed=0, chains=4, draws=250):
     """Draw every posterior variable of a model from simple independent distributions."""
     rng = np.random.default_rng(seed)
