@@ -1,0 +1,74 @@
+"""Time from the call of `fit_bayes` to its tree on sleepstudy: cold, warm, and once more.
+
+Each row is a process of its own. "Cold" starts with empty compile caches, "warm" finds the caches
+that the cold one left, "again" is a second fit of the same structure in the warm process. Run it
+on a quiet machine: `python benchmarks/first_posterior.py`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+FORMULA = "Reaction ~ Days + (Days | Subject)"
+
+
+def fit_and_report(parametrization):
+    started = time.perf_counter()
+    import pymc  # noqa: F401
+
+    import bayeslmm as bl
+    import bayeslmm.fit
+
+    imported = time.perf_counter() - started
+    data = bl.load_dataset("sleepstudy")
+    rows = []
+    for _ in range(2):
+        started, cpu = time.perf_counter(), time.process_time()
+        tree = bl.fit_bayes(
+            FORMULA, data, random_seed=1, progressbar=False, parametrization=parametrization
+        )
+        stats = tree["sample_stats"].attrs
+        row = {
+            "total": time.perf_counter() - started,
+            "compile": stats["compile_time"],
+            "sample": stats["sampling_time"],
+            "cpu": time.process_time() - cpu,
+            "import": imported,
+        }
+        row["rest"] = row["total"] - row["compile"] - row["sample"]
+        rows.append(row)
+    print(json.dumps(rows))
+
+
+def measure(parametrization, cache):
+    environment = {
+        **os.environ,
+        "PYTENSOR_FLAGS": f"base_compiledir={cache}/pytensor",
+        "NUMBA_CACHE_DIR": f"{cache}/numba",
+    }
+    command = [sys.executable, __file__, "--fit", parametrization]
+    run = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def main():
+    parametrizations = sys.argv[1:] or ["noncentered"]
+    columns = ["total", "compile", "sample", "rest", "cpu", "import"]
+    print("seconds".ljust(24), *(c.rjust(8) for c in columns))
+    for parametrization in parametrizations:
+        with tempfile.TemporaryDirectory() as cache:
+            cold, _ = measure(parametrization, cache)
+            warm, again = measure(parametrization, cache)
+        for label, row in (("cold", cold), ("warm", warm), ("again", again)):
+            name = f"{parametrization} {label}".ljust(24)
+            print(name, *(f"{row[c]:8.2f}" for c in columns))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--fit"]:
+        fit_and_report(sys.argv[2])
+    else:
+        main()
