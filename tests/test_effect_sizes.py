@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import trees
 
-from bayeslmm import effect_sizes, marginal_covariance, shrinkage
+from bayeslmm import effect_sizes
 from bayeslmm.datasets import load_dataset
 from bayeslmm.errors import ArgumentError, DataError, TreeError
+from bayeslmm.marginal_covariance import marginal_covariance
+from bayeslmm.shrinkage import shrinkage
 
 SLOPES = trees.constant_draws(
     beta=[1.0, 2.0],
@@ -113,14 +115,14 @@ def test_design_effect_with_slopes_is_the_sum_of_the_whole_covariance(slopes):
 
 
 def test_shrinkage_of_a_random_intercept(intercepts):
-    table = shrinkage.shrinkage(intercepts).set_index("level")
+    table = shrinkage(intercepts).set_index("level")
     for level, rows in (("a", 2), ("b", 4), ("c", 3)):
         assert table.loc[level, "rows"] == rows
         assert table.loc[level, "mean"] == pytest.approx(12 / (12 + rows * 4))
 
 
 def test_shrinkage_with_slopes_is_the_conditional_share_of_the_variance(slopes):
-    table = shrinkage.shrinkage(slopes, "g").set_index(["level", "term"])
+    table = shrinkage(slopes, "g").set_index(["level", "term"])
     here = trees.TINY["g"] == "b"
     z = np.column_stack([np.ones(4), trees.TINY["x"][here]])
     left = np.linalg.inv(np.linalg.inv(G) + z.T @ z / 9)
@@ -131,7 +133,7 @@ def test_shrinkage_with_slopes_is_the_conditional_share_of_the_variance(slopes):
 def test_without_variance_between_levels_pooling_is_complete():
     draws = trees.constant_draws(beta=[0.0, 2.0], sigma=1.0, sd_g=[0.0], b_g=np.zeros((3, 1)))
     idata = trees.make_tree("y ~ x + (1 | g)", trees.TINY, draws)
-    assert np.all(shrinkage.shrinkage(idata)["mean"] == 1)
+    assert np.all(shrinkage(idata)["mean"] == 1)
     assert effect_sizes.icc(idata).loc["g", "mean"] == 0
 
 
@@ -139,22 +141,22 @@ def test_weights_count_as_rows():
     draws = trees.constant_draws(beta=[0.0, 2.0], sigma=2.0, sd_g=[1.0], b_g=np.zeros((3, 1)))
     weights = np.array([3.0, 5.0, 1, 1, 1, 1, 1, 1, 1])
     idata = trees.make_tree("y ~ x + (1 | g)", trees.TINY, draws, weights=weights)
-    table = shrinkage.shrinkage(idata).set_index("level")
+    table = shrinkage(idata).set_index("level")
     assert table.loc["a", "mean"] == pytest.approx(4 / (4 + 8))
-    block = marginal_covariance.marginal_covariance(idata, level="a")
+    block = marginal_covariance(idata, level="a")
     np.testing.assert_allclose(block, [[1 + 4 / 3, 1], [1, 1 + 4 / 5]])
 
 
 def test_marginal_covariance_is_z_g_z_plus_r(slopes):
     here = trees.TINY["g"] == "b"
     z = np.column_stack([np.ones(4), trees.TINY["x"][here]])
-    block = marginal_covariance.marginal_covariance(slopes, level="b")
+    block = marginal_covariance(slopes, level="b")
     np.testing.assert_allclose(block, z @ G @ z.T + 9 * np.eye(4))
     assert block["obs"].to_numpy().tolist() == np.flatnonzero(here).tolist()
 
 
 def test_marginal_correlation_of_a_random_intercept_is_the_icc(intercepts):
-    block = marginal_covariance.marginal_covariance(intercepts, level="a", kind="correlation")
+    block = marginal_covariance(intercepts, level="a", kind="correlation")
     np.testing.assert_allclose(block, [[1, 0.25], [0.25, 1]])
 
 
@@ -165,7 +167,7 @@ def test_marginal_covariance_counts_other_factors_where_rows_share_a_level():
         b_g=np.zeros((3, 1)), b_h=np.zeros((2, 1)),
     )  # fmt: skip
     idata = trees.make_tree("y ~ 1 + (1 | g) + (1 | h)", data, draws)
-    block = marginal_covariance.marginal_covariance(idata, level="c", factor="g")
+    block = marginal_covariance(idata, level="c", factor="g")
     np.testing.assert_allclose(block, [[14, 4, 4], [4, 14, 13], [4, 13, 14]])
 
 
@@ -177,6 +179,6 @@ def test_wrong_questions_are_refused(intercepts):
     with pytest.raises(TreeError, match="no grouping factor"):
         effect_sizes.r_squared(intercepts, by_level="h")
     with pytest.raises(DataError, match="no level of 'g'"):
-        marginal_covariance.marginal_covariance(intercepts, level="z")
+        marginal_covariance(intercepts, level="z")
     with pytest.raises(TreeError, match="no random effects"):
         effect_sizes.icc(trees.random_tree("y ~ x", trees.TINY))

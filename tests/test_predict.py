@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import trees
 
-from bayeslmm import predict as room
 from bayeslmm.errors import ArgumentError, BayesLMMError, DataError
 from bayeslmm.linear_predictor import linear_predictor
 from bayeslmm.new_levels import covariance_roots
+from bayeslmm.predict import predict, predict_table
 
 FORMULA = "y ~ x + (x | g)"
 NEW = {"x": [0.0, 1.0, 2.0, 1.0], "g": ["a", "new", "new", "other"]}
@@ -30,7 +30,7 @@ def by_hand(idata):
 
 
 def test_training_rows_give_the_fitted_linear_predictor(idata):
-    found = room.predict(idata)
+    found = predict(idata)
     assert found.dims == ("chain", "draw", "obs")
     assert found.name == "y"
     np.testing.assert_allclose(found, by_hand(idata), rtol=1e-10, atol=1e-10)
@@ -51,7 +51,7 @@ def test_a_saved_tree_predicts_the_same_in_another_process(idata, tmp_path):
 
 
 def test_population_predictions_need_no_group_column(idata):
-    found = room.predict(idata, {"x": [0.0, 3.0]}, random_effects="none").to_numpy()
+    found = predict(idata, {"x": [0.0, 3.0]}, random_effects="none").to_numpy()
     beta = idata["posterior"]["beta"].to_numpy()
     np.testing.assert_allclose(found[..., 0], beta[..., 0])
     np.testing.assert_allclose(found[..., 1], beta[..., 0] + 3 * beta[..., 1])
@@ -60,7 +60,7 @@ def test_population_predictions_need_no_group_column(idata):
 def test_one_factor_of_two_may_be_left_out_with_its_column():
     data = {**trees.TINY, "h": np.array(list("pqpqpqpqp"))}
     idata = trees.random_tree("y ~ x + (1 | g) + (1 | h)", data, draws=20)
-    found = room.predict(idata, {"x": [1.0], "h": ["q"]}, random_effects=["h"])
+    found = predict(idata, {"x": [1.0], "h": ["q"]}, random_effects=["h"])
     posterior = idata["posterior"]
     expected = posterior["beta"].sum("coef") + posterior["b_h"].sel(h="q").squeeze()
     np.testing.assert_allclose(found.to_numpy()[..., 0], expected)
@@ -68,26 +68,26 @@ def test_one_factor_of_two_may_be_left_out_with_its_column():
 
 def test_new_levels_are_refused_unless_a_policy_says_otherwise(idata):
     with pytest.raises(DataError, match=r"'new', 'other'.*new_levels="):
-        room.predict(idata, NEW)
-    population = room.predict(idata, NEW, new_levels="population").to_numpy()
+        predict(idata, NEW)
+    population = predict(idata, NEW, new_levels="population").to_numpy()
     beta = idata["posterior"]["beta"].to_numpy()
     np.testing.assert_allclose(population[..., 2], beta[..., 0] + 2 * beta[..., 1])
 
 
 def test_a_new_level_has_one_effect_in_all_rows_orders_and_chunks(idata, monkeypatch):
     options = {"new_levels": "sample", "random_seed": 5}
-    found = room.predict(idata, NEW, **options)
-    again = room.predict(idata, NEW, **options)
+    found = predict(idata, NEW, **options)
+    again = predict(idata, NEW, **options)
     assert found.equals(again)
-    assert not found.equals(room.predict(idata, NEW, new_levels="sample", random_seed=6))
+    assert not found.equals(predict(idata, NEW, new_levels="sample", random_seed=6))
     order = [2, 3, 1, 0]
     turned = {name: np.array(values)[order] for name, values in NEW.items()}
-    shuffled = room.predict(idata, turned, **options)
+    shuffled = predict(idata, turned, **options)
     np.testing.assert_array_equal(shuffled.to_numpy(), found.to_numpy()[..., order])
-    alone = room.predict(idata, {"x": [2.0], "g": ["new"]}, **options)
+    alone = predict(idata, {"x": [2.0], "g": ["new"]}, **options)
     np.testing.assert_array_equal(alone.to_numpy()[..., 0], found.to_numpy()[..., 2])
     monkeypatch.setattr("bayeslmm.linear_predictor.CHUNK_BYTES", 1)
-    assert found.equals(room.predict(idata, NEW, **options))
+    assert found.equals(predict(idata, NEW, **options))
 
 
 def test_new_levels_have_covariance_g():
@@ -101,7 +101,7 @@ def test_new_levels_have_covariance_g():
     )
     idata = trees.make_tree(FORMULA, trees.TINY, draws)
     rows = {"x": [0.0, 1.0], "g": ["new", "new"]}
-    found = room.predict(idata, rows, new_levels="sample", random_seed=1).to_numpy()
+    found = predict(idata, rows, new_levels="sample", random_seed=1).to_numpy()
     intercept = found[..., 0].ravel()
     slope = found[..., 1].ravel() - intercept
     # 20,000 independent draws: standard errors below 0.04 for 4, 0.02 for -1.2, 0.01 for 1.
@@ -111,8 +111,8 @@ def test_new_levels_have_covariance_g():
 
 def test_thinned_predictions_are_some_of_all_predictions(idata):
     options = {"new_levels": "sample", "random_seed": 5}
-    every = room.predict(idata, NEW, **options)
-    some = room.predict(idata, NEW, draws=10, **options)
+    every = predict(idata, NEW, **options)
+    some = predict(idata, NEW, draws=10, **options)
     assert some.sizes["draw"] == 10
     np.testing.assert_array_equal(some, every.sel(draw=some["draw"]))
 
@@ -122,13 +122,13 @@ def test_policies_may_differ_by_factor():
     idata = trees.random_tree("y ~ x + (1 | g) + (1 | h)", data, draws=20)
     rows = {"x": [1.0], "g": ["new"], "h": ["new"]}
     policies = {"g": "population", "h": "sample"}
-    found = room.predict(idata, rows, new_levels=policies, random_seed=0).to_numpy()
-    without_g = room.predict(
+    found = predict(idata, rows, new_levels=policies, random_seed=0).to_numpy()
+    without_g = predict(
         idata, rows, random_effects=["h"], new_levels="sample", random_seed=0
     ).to_numpy()
     np.testing.assert_array_equal(found, without_g)
     with pytest.raises(DataError, match="'h'"):
-        room.predict(idata, rows, new_levels={"g": "sample"})
+        predict(idata, rows, new_levels={"g": "sample"})
 
 
 def test_responses_scatter_by_sigma_over_the_root_of_the_weight():
@@ -137,24 +137,24 @@ def test_responses_scatter_by_sigma_over_the_root_of_the_weight():
         (4, 5000), beta=[0.0, 0.0], sigma=3.0, sd_g=[1.0], b_g=np.zeros((3, 1))
     )
     idata = trees.make_tree("y ~ x + (1 | g)", trees.TINY, draws, weights=weights)
-    found = room.predict(idata, kind="response", random_seed=1).to_numpy().reshape(-1, 9)
+    found = predict(idata, kind="response", random_seed=1).to_numpy().reshape(-1, 9)
     # The relative standard error of an sd from 20,000 draws is 1 / sqrt(40,000) = 0.005.
     np.testing.assert_allclose(found.std(axis=0)[:2], [3, 1.5], rtol=0.02)
     new = {"x": [0.0], "g": ["a"], "w": [9.0]}
-    again = room.predict(idata, new, kind="response", weights="w", random_seed=1)
+    again = predict(idata, new, kind="response", weights="w", random_seed=1)
     assert again.std() == pytest.approx(1, rel=0.02)
 
 
 def test_responses_do_not_depend_on_the_size_of_a_chunk(idata, monkeypatch):
-    found = room.predict(idata, kind="response", random_seed=1)
+    found = predict(idata, kind="response", random_seed=1)
     monkeypatch.setattr("bayeslmm.linear_predictor.CHUNK_BYTES", 1)
-    assert found.equals(room.predict(idata, kind="response", random_seed=1))
+    assert found.equals(predict(idata, kind="response", random_seed=1))
 
 
 def test_the_table_describes_the_same_draws(idata):
     rows = {"x": [0.5, 1.5], "g": ["a", "b"]}
-    table = room.predict_table(idata, rows, ci_prob=0.9)
-    draws = room.predict(idata, rows).to_numpy().reshape(-1, 2)
+    table = predict_table(idata, rows, ci_prob=0.9)
+    draws = predict(idata, rows).to_numpy().reshape(-1, 2)
     np.testing.assert_allclose(table["mean"], draws.mean(axis=0))
     np.testing.assert_allclose(table["eti90_lb"], np.quantile(draws, 0.05, axis=0))
 
@@ -213,7 +213,7 @@ def test_roots_give_back_the_matrix_even_when_singular():
 )
 def test_wrong_arguments_are_named(idata, arguments, message):
     with pytest.raises(ArgumentError, match=message):
-        room.predict(idata, **arguments)
+        predict(idata, **arguments)
 
 
 @pytest.mark.parametrize(
@@ -230,12 +230,12 @@ def test_wrong_arguments_are_named(idata, arguments, message):
 )
 def test_wrong_rows_raise_an_error_of_ours(idata, rows):
     with pytest.raises(BayesLMMError):
-        room.predict(idata, rows)
+        predict(idata, rows)
 
 
 def test_tables_of_other_kinds_serve(idata):
     polars = pytest.importorskip("polars")
     rows = {"x": [0.5, 1.5], "g": ["a", "b"]}
-    expected = room.predict(idata, rows)
-    assert room.predict(idata, pd.DataFrame(rows)).equals(expected)
-    assert room.predict(idata, polars.DataFrame(rows)).equals(expected)
+    expected = predict(idata, rows)
+    assert predict(idata, pd.DataFrame(rows)).equals(expected)
+    assert predict(idata, polars.DataFrame(rows)).equals(expected)
