@@ -11,6 +11,7 @@ import numpy as np
 from bayeslmm.design import Design, build_design
 from bayeslmm.errors import ArgumentError, DataError, NumericalWarning, SingularFitWarning
 from bayeslmm.gram import Gram
+from bayeslmm.lapack import single_blas_thread
 from bayeslmm.reml_fit import Method, REMLFit
 from bayeslmm.reml_search import Search, lambda_factors, search_criterion
 
@@ -98,9 +99,10 @@ def fit_reml(
         design = build_design(
             design, data, weights=weights, missing=missing, rank_deficient=rank_deficient
         )
-    gram = Gram.from_design(design)
-    _require_residuals(design, gram)
-    search = search_criterion(gram, restricted=method == "REML")
+    with single_blas_thread():
+        gram = Gram.from_design(design)
+        _require_residuals(design, gram)
+        search = search_criterion(gram, restricted=method == "REML")
     fit = REMLFit(
         formula=str(design.formula),
         method=method,

@@ -149,11 +149,11 @@ def search_criterion(gram: Gram, *, restricted: bool) -> Search:
     Search
         The minimum found, and how far it can be trusted.
     """
-    objective = Objective(gram, REML if restricted else ML)
-    if not len(objective.start):
-        value, _ = objective(objective.start)
-        return Search(np.zeros(0), value, objective.sigma, False, True, 0.0, 1)
     with single_blas_thread():
+        objective = Objective(gram, REML if restricted else ML)
+        if not len(objective.start):
+            value, _ = objective(objective.start)
+            return Search(np.zeros(0), value, objective.sigma, False, True, 0.0, 1)
         x, value, promise = _descend(objective, objective.start / objective.step)
         if promise > ACCEPTABLE or np.any(np.abs(x * objective.step)[objective.diagonal] < 0.01):
             # A doubtful end gets a second opinion from lme4's starting point.
