@@ -19,7 +19,7 @@ LAYERS = {
     "priors distributions prior_defaults prior_set, simulate",
     2: "gram gram_sums gram_union,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
-    " kernel_draws selected_inverse",
+    " kernel_draws selected_inverse linked",
     3: "reml reml_search reml_fit reml_text reml_intervals,"
     "likelihood_ratio profile profile_targets, graph",
     4: "sampling samplers compilation callback, tree,"
