@@ -148,7 +148,7 @@ def scale_node(lay: Layout, lam: Floats, node: int, panel: Floats, scratch: Floa
 
 @inner_fast
 def scale_border(lay: Layout, lam: Floats, border: Floats, right: Floats) -> None:
-    """Write the border's I + Lambda' Z'Z Lambda (lower triangle) and Lambda' Z'[X y], transposed."""
+    """Write the border's I + Lambda'Z'Z Lambda (lower triangle) and Lambda'Z'[X y], transposed."""
     for i in range(border.shape[0]):
         for j in range(i):
             border[i, j] = 0.0
