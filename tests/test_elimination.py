@@ -13,12 +13,10 @@ from bayeslmm.elimination import (
     log_density,
     pack_factors,
     profiled_criterion,
-    split_columns,
     unpack_factors,
 )
 from bayeslmm.errors import NumericalError
 from bayeslmm.gram import Gram
-from bayeslmm.kernel_draws import draw_joint
 
 SIGMA = 1.3
 MEAN = np.array([0.0, 0.5, 1.0])
@@ -161,6 +159,18 @@ def test_conditional_moments_are_the_dense_ones(kind, weighted, flat):
             at += q
 
 
+class Given:
+    """Stands in for a generator: hands out the normals that it was given."""
+
+    def __init__(self, *normals):
+        self.normals = [part.copy() for part in normals]
+
+    def standard_normal(self, shape):
+        part = self.normals.pop(0)
+        assert part.shape == tuple(shape)
+        return part
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_draws_are_the_dense_conditional_gaussian(kind):
     """Draws are an affine map of standard normals: its value at 0 and at each axis says it all."""
@@ -169,12 +179,11 @@ def test_draws_are_the_dense_conditional_gaussian(kind):
     mean, cov = dense.conditional(design, lams, SIGMA, MEAN, precision)
     size = 3 + gram.plan.n_columns
     normals = np.vstack([np.zeros(size), np.eye(size)])
-    beta, joint = normals[:, :3].copy(), normals[:, 3:].copy()
+    given = Given(normals[:, :3], normals[:, 3:])
     packed = np.tile(pack(lams), (size + 1, 1))
     sigma = np.full(size + 1, SIGMA)
-    draw_joint(gram.plan.ints, gram.plan.floats, packed, sigma, MEAN, precision, beta, joint)
-    parts = [part.reshape(size + 1, -1) for part in split_columns(gram, joint)]
-    draws = np.hstack([beta, *parts])
+    beta, effects = draw_effects(gram, packed, sigma, given, precision, MEAN)
+    draws = np.hstack([beta, *(part.reshape(size + 1, -1) for part in effects)])
     linear = draws[1:] - draws[0]
     assert np.allclose(draws[0], mean, atol=EXACT)
     assert np.allclose(linear.T @ linear, cov, atol=EXACT)
@@ -184,24 +193,17 @@ def test_every_draw_uses_its_own_parameters():
     _, gram, lams = make("crossed")
     packed = np.stack([pack(lams), pack(lams), 2.0 * pack(lams), pack(lams)])
     sigma = np.array([1.0, 2.0, 1.0, 1.0])
-    together = draw_effects(gram, packed, sigma, np.random.default_rng(3))
     rng = np.random.default_rng(3)
-    beta, joint = rng.standard_normal((4, 3)), rng.standard_normal((4, gram.plan.n_columns))
+    fixed, random = rng.standard_normal((4, 3)), rng.standard_normal((4, gram.plan.n_columns))
+    beta, effects = draw_effects(gram, packed, sigma, Given(fixed, random))
     for d in range(4):
-        one, random = beta[d : d + 1].copy(), joint[d : d + 1].copy()
-        flat = np.zeros(3), np.zeros((3, 3))
-        draw_joint(
-            gram.plan.ints,
-            gram.plan.floats,
-            packed[d : d + 1],
-            sigma[d : d + 1],
-            *flat,
-            one,
-            random,
+        here = slice(d, d + 1)
+        alone, parts = draw_effects(
+            gram, packed[here], sigma[here], Given(fixed[here], random[here])
         )
-        assert np.array_equal(one[0], together[0][d])
-        for k, part in enumerate(split_columns(gram, random)):
-            assert np.array_equal(part[0], together[1][k][d])
+        assert np.array_equal(alone[0], beta[d])
+        for part, together in zip(parts, effects, strict=True):
+            assert np.array_equal(part[0], together[d])
 
 
 def test_nested_factors_leave_no_border_and_crossed_ones_the_smallest():
