@@ -12,103 +12,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
 from bayeslmm.errors import PriorError, nearest
+from bayeslmm.lkj import lkj_log_density
+from bayeslmm.prior_families import ALTERNATIVES, FAMILIES, POWERS, PRECISIONS, Family
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
+__all__ = ["FAMILIES", "LKJ", "Family", "Prior", "lkj_log_density"]
+
 LKJ = "LKJ"
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """A distribution that priors may use.
-
-    Attributes
-    ----------
-    parameters : tuple of str
-        PyMC's parameter names in positional order.
-    defaults : mapping
-        Values of parameters that may be left out.
-    positive : tuple of str
-        Parameters that must be greater than zero.
-    frozen : callable
-        Parameters in order -> frozen SciPy distribution.
-    """
-
-    parameters: tuple[str, ...]
-    defaults: Mapping[str, float]
-    positive: tuple[str, ...]
-    frozen: Callable[..., Any]
-
-
-def _truncated_normal(mu: Any, sigma: Any, lower: Any, upper: Any) -> Any:
-    return stats.truncnorm((lower - mu) / sigma, (upper - mu) / sigma, loc=mu, scale=sigma)
-
-
-class _HalfStudentT:
-    """|t| with `nu` degrees of freedom times `sigma`; SciPy has no such distribution."""
-
-    def __init__(self, nu: Any, sigma: Any) -> None:
-        self._t = stats.t(nu, scale=sigma)
-
-    def logpdf(self, x: ArrayLike) -> Any:
-        values = np.asarray(x, dtype=np.float64)
-        return np.where(values >= 0, math.log(2) + self._t.logpdf(values), -np.inf)
-
-    def ppf(self, q: ArrayLike) -> Any:
-        return self._t.ppf(0.5 + 0.5 * np.asarray(q))
-
-    def rvs(self, size: Any = None, random_state: Any = None) -> Any:
-        return np.abs(self._t.rvs(size=size, random_state=random_state))
-
-    def support(self) -> tuple[Any, Any]:
-        return 0.0, np.inf
-
-
-_MS = ("mu", "sigma")
-FAMILIES: Mapping[str, Family] = {
-    "Normal": Family(_MS, {"mu": 0.0, "sigma": 1.0}, ("sigma",), stats.norm),
-    "StudentT": Family(
-        ("nu", *_MS),
-        {"mu": 0.0, "sigma": 1.0},
-        ("nu", "sigma"),
-        stats.t,
-    ),
-    "Cauchy": Family(("alpha", "beta"), {}, ("beta",), stats.cauchy),
-    "Laplace": Family(("mu", "b"), {}, ("b",), stats.laplace),
-    "Logistic": Family(("mu", "s"), {"mu": 0.0, "s": 1.0}, ("s",), stats.logistic),
-    "TruncatedNormal": Family(
-        (*_MS, "lower", "upper"), {"lower": -math.inf, "upper": math.inf}, ("sigma",),
-        _truncated_normal,
-    ),
-    "Uniform": Family(
-        ("lower", "upper"), {}, (), lambda lower, upper: stats.uniform(lower, upper - lower)
-    ),
-    "HalfNormal": Family(("sigma",), {}, ("sigma",), lambda sigma: stats.halfnorm(scale=sigma)),
-    "HalfCauchy": Family(("beta",), {}, ("beta",), lambda beta: stats.halfcauchy(scale=beta)),
-    "HalfStudentT": Family(("nu", "sigma"), {"sigma": 1.0}, ("nu", "sigma"), _HalfStudentT),
-    "Exponential": Family(("lam",), {}, ("lam",), lambda lam: stats.expon(scale=1 / lam)),
-    "Gamma": Family(
-        ("alpha", "beta"), {}, ("alpha", "beta"), lambda a, b: stats.gamma(a, scale=1 / b)
-    ),
-    "InverseGamma": Family(
-        ("alpha", "beta"), {"beta": 1.0}, ("alpha", "beta"),
-        lambda a, b: stats.invgamma(a, scale=b),
-    ),
-    "LogNormal": Family(
-        _MS, {"mu": 0.0, "sigma": 1.0}, ("sigma",),
-        lambda mu, sigma: stats.lognorm(sigma, scale=np.exp(mu)),
-    ),
-    "Weibull": Family(
-        ("alpha", "beta"), {}, ("alpha", "beta"), lambda a, b: stats.weibull_min(a, scale=b)
-    ),
-    "ChiSquared": Family(("nu",), {}, ("nu",), stats.chi2),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +91,8 @@ class Prior:
     @classmethod
     def of(cls, family: str, **parameters: float) -> Prior:
         """Build a prior from a family's name and PyMC's parameters, defaults filled in."""
-        parameters = _canonical(family, parameters)
         names = _parameter_names(family)
+        parameters = _canonical(family, parameters)
         defaults = {} if family == LKJ else FAMILIES[family].defaults
         complete = {**defaults, **parameters}
         if unknown := [name for name in complete if name not in names]:
@@ -187,6 +103,42 @@ class Prior:
         if missing := [name for name in names if name not in complete]:
             raise PriorError(f"{family} needs a value for {', '.join(missing)}.")
         return cls(family, tuple((name, float(complete[name])) for name in names))
+
+    @classmethod
+    def from_pymc(cls, value: Any) -> Prior:
+        """Read a prior object with a `distribution` and `parameters`, as in `pymc_extras.prior`.
+
+        Its dimensions say nothing new here (a key of the model's priors does) and are not looked
+        at; hierarchical and transformed priors have no counterpart.
+
+        Parameters
+        ----------
+        value : object
+            With ``distribution``, PyMC's name, and ``parameters``, a mapping of names to numbers.
+
+        Returns
+        -------
+        Prior
+            The same distribution.
+
+        Raises
+        ------
+        PriorError
+            If a parameter is no single number, or the prior is transformed.
+        """
+        if getattr(value, "transform", None) is not None:
+            raise PriorError(
+                f"The prior {value} is transformed by {value.transform!r}; state the distribution "
+                "of the parameter itself."
+            )
+        numbers: dict[str, float] = {}
+        for name, number in value.parameters.items():
+            if isinstance(number, bool) or np.ndim(number) or not hasattr(number, "__float__"):
+                raise PriorError(
+                    f"The prior {value} has {name}={number!r}; its parameters must be numbers."
+                )
+            numbers[name] = float(number)
+        return cls.of(value.distribution, **numbers)
 
     @property
     def numbers(self) -> tuple[float, ...]:
@@ -211,6 +163,45 @@ class Prior:
         """Draw `size` independent values."""
         return np.asarray(self._frozen().rvs(size=size, random_state=rng), dtype=np.float64)
 
+    def powered(self, alpha: float) -> Prior:
+        r"""Raise the density to a power: the prior :math:`\propto p(x)^\alpha`.
+
+        Parameters
+        ----------
+        alpha : float
+            Above 1 narrows the prior, below 1 widens it.
+
+        Returns
+        -------
+        Prior
+            The normalized result, exactly.
+
+        Raises
+        ------
+        PriorError
+            If the result has no name among the families, or is improper.
+
+        References
+        ----------
+        .. [1] Kallioinen et al. (2024). Detecting and diagnosing prior and likelihood sensitivity
+           with power-scaling. Statistics and Computing 34:57. doi:10.1007/s11222-023-10366-5
+
+        Examples
+        --------
+        >>> Prior.parse("Normal(0, 2)").powered(4)
+        Prior('Normal(mu=0, sigma=1)')
+        """
+        if self.family not in POWERS:
+            raise PriorError(
+                f"A power of {self} is no distribution with a name; the families with powers are "
+                f"{', '.join(POWERS)}."
+            )
+        try:
+            family, numbers = POWERS[self.family](*self.numbers, float(alpha))
+            return Prior(family, tuple(zip(_parameter_names(family), numbers, strict=True)))
+        except (PriorError, ArithmeticError, ValueError) as error:
+            raise PriorError(f"{self} to the power {alpha:g} is no proper distribution.") from error
+
     def _frozen(self) -> Any:
         if self.family == LKJ:
             raise PriorError("LKJ is a distribution of correlation matrices, not of numbers.")
@@ -222,49 +213,6 @@ class Prior:
 
     def __repr__(self) -> str:
         return f"Prior({str(self)!r})"
-
-
-def lkj_log_density(corr: NDArray[np.float64], eta: float) -> NDArray[np.float64]:
-    r"""Evaluate the LKJ log-density of correlation matrices.
-
-    .. math:: \log p(R) = (\eta - 1) \log |R| - \log c_q(\eta)
-
-    with the normalizing constant of Lewandowski, Kurowicka and Joe (2009), their equation 16:
-    :math:`c_q = \prod_{k=1}^{q-1} [2^{2 a_k - 1} B(a_k, a_k)]^{q-k}` over the canonical
-    partial correlations' Beta parameters :math:`a_k = \eta + (q - 1 - k) / 2`.
-
-    Parameters
-    ----------
-    corr : ndarray, shape (..., q, q)
-        Correlation matrices.
-    eta : float
-        Concentration, > 0; 1 is uniform.
-
-    Returns
-    -------
-    ndarray, shape (...)
-        The log-density with respect to the free correlations.
-
-    References
-    ----------
-    .. [1] Lewandowski, Kurowicka & Joe (2009). J Multivar Anal 100:1989-2001.
-       doi:10.1016/j.jmva.2009.04.008
-
-    Examples
-    --------
-    Two uncorrelated effects under the uniform prior on (-1, 1) have density 1/2:
-
-    >>> round(float(np.exp(lkj_log_density(np.eye(2), 1.0))), 12)
-    0.5
-    """
-    q = corr.shape[-1]
-    _, logdet = np.linalg.slogdet(corr)
-    constant = 0.0
-    for k in range(1, q):
-        a = eta + 0.5 * (q - 1 - k)
-        beta = 2 * math.lgamma(a) - math.lgamma(2 * a)
-        constant += (q - k) * ((2 * a - 1) * math.log(2) + beta)
-    return np.asarray((eta - 1) * logdet - constant, dtype=np.float64)
 
 
 def _parameter_names(family: str) -> tuple[str, ...]:
@@ -282,12 +230,15 @@ def _parameter_names(family: str) -> tuple[str, ...]:
 def _canonical(family: str, parameters: Mapping[str, float]) -> dict[str, float]:
     """Translate PyMC's alternative parametrizations to the one that is stored."""
     given = dict(parameters)
-    if family == "Exponential" and set(given) == {"scale"}:
-        return {"lam": 1.0 / given["scale"] if given["scale"] else math.inf}
-    if family == "Gamma" and set(given) == {"mu", "sigma"} and given["sigma"] > 0:
-        variance = given["sigma"] ** 2
-        return {"alpha": given["mu"] ** 2 / variance, "beta": given["mu"] / variance}
-    return given
+    precision = PRECISIONS.get(family)
+    convert = ALTERNATIVES.get((family, frozenset(given)))
+    try:
+        if precision in given and "sigma" not in given:
+            given["sigma"] = 1 / math.sqrt(given.pop(precision))
+        return given if convert is None else convert(**given)
+    except (ArithmeticError, ValueError):
+        shown = ", ".join(f"{name}={value:g}" for name, value in parameters.items())
+        raise PriorError(f"There is no {family} distribution with {shown}.") from None
 
 
 def _check_parameters(family: str, given: Mapping[str, float]) -> None:
@@ -303,6 +254,8 @@ def _check_parameters(family: str, given: Mapping[str, float]) -> None:
         raise PriorError(
             f"{family} needs lower < upper, not lower={given['lower']:g}, upper={given['upper']:g}."
         )
+    if family == "Triangular" and not given["lower"] <= given["c"] <= given["upper"]:
+        raise PriorError(f"Triangular needs its mode c between its ends, not c={given['c']:g}.")
 
 
 def _read_call(text: str) -> tuple[str, list[float], dict[str, float]]:

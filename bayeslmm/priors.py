@@ -139,13 +139,16 @@ def _read(key: Any, value: Any) -> Prior:
         raise PriorError(f"Keys of priors are parameter names (text), not {key!r}.")
     if isinstance(value, Prior):
         return value
-    if not isinstance(value, str):
+    foreign = isinstance(getattr(value, "distribution", None), str) and isinstance(
+        getattr(value, "parameters", None), Mapping
+    )
+    if not (foreign or isinstance(value, str)):
         raise PriorError(
             f"The prior of {key!r} must be text such as 'Normal(0, 10)' or a Prior, "
             f"not {type(value).__name__}."
         )
     try:
-        return Prior.parse(value)
+        return Prior.from_pymc(value) if foreign else Prior.parse(value)
     except PriorError as error:
         raise PriorError(f"priors[{key!r}]: {error}") from None
 

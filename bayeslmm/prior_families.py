@@ -1,0 +1,262 @@
+"""The distributions that priors may use: PyMC's names and parameters, SciPy's numbers.
+
+Every univariate continuous distribution of PyMC whose parameters are numbers, except improper ones
+(no draws, no quantiles), `VonMises` (angles) and `PolyaGamma` (no density in closed form).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import special, stats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A distribution that priors may use.
+
+    Attributes
+    ----------
+    parameters : tuple of str
+        PyMC's parameter names in positional order.
+    defaults : mapping
+        Values of parameters that may be left out.
+    positive : tuple of str
+        Parameters that must be greater than zero.
+    frozen : callable
+        Parameters in order -> frozen SciPy distribution.
+    """
+
+    parameters: tuple[str, ...]
+    defaults: Mapping[str, float]
+    positive: tuple[str, ...]
+    frozen: Callable[..., Any]
+
+
+class _Continuous:
+    """What SciPy has no distribution for: a density and quantiles; draws invert the latter."""
+
+    lower, upper = 0.0, math.inf
+
+    def ppf(self, q: ArrayLike) -> Any:
+        raise NotImplementedError
+
+    def rvs(self, size: Any = None, random_state: Any = None) -> Any:
+        return self.ppf(np.random.default_rng(random_state).uniform(size=size))
+
+    def support(self) -> tuple[float, float]:
+        return self.lower, self.upper
+
+
+class _HalfStudentT(_Continuous):
+    """|t| with `nu` degrees of freedom times `sigma`."""
+
+    def __init__(self, nu: Any, sigma: Any) -> None:
+        self._t = stats.t(nu, scale=sigma)
+
+    def logpdf(self, x: ArrayLike) -> Any:
+        values = np.asarray(x, dtype=np.float64)
+        return np.where(values >= 0, math.log(2) + self._t.logpdf(values), -np.inf)
+
+    def ppf(self, q: ArrayLike) -> Any:
+        return self._t.ppf(0.5 + 0.5 * np.asarray(q))
+
+
+class _Unit(_Continuous):
+    """A distribution on (0, 1), by its density inside."""
+
+    upper = 1.0
+
+    def logpdf(self, x: ArrayLike) -> Any:
+        values = np.asarray(x, dtype=np.float64)
+        inside = (values > 0) & (values < 1)
+        return np.where(inside, self.inside(np.where(inside, values, 0.5)), -np.inf)
+
+    def inside(self, x: Any) -> Any:
+        raise NotImplementedError
+
+
+class _Kumaraswamy(_Unit):
+    """P(X <= x) = 1 - (1 - x^a)^b."""
+
+    def __init__(self, a: float, b: float) -> None:
+        self.a, self.b = a, b
+
+    def inside(self, x: Any) -> Any:
+        tail = np.log1p(-(x**self.a))
+        return math.log(self.a * self.b) + special.xlogy(self.a - 1, x) + (self.b - 1) * tail
+
+    def ppf(self, q: ArrayLike) -> Any:
+        return (-np.expm1(np.log1p(-np.asarray(q)) / self.b)) ** (1 / self.a)
+
+
+class _LogitNormal(_Unit):
+    """log(x / (1 - x)) ~ Normal(mu, sigma)."""
+
+    def __init__(self, mu: float, sigma: float) -> None:
+        self._normal = stats.norm(mu, sigma)
+
+    def inside(self, x: Any) -> Any:
+        return self._normal.logpdf(np.log(x) - np.log1p(-x)) - np.log(x) - np.log1p(-x)
+
+    def ppf(self, q: ArrayLike) -> Any:
+        return 0.5 + 0.5 * np.tanh(0.5 * self._normal.ppf(np.asarray(q, dtype=np.float64)))
+
+
+def _truncated_normal(mu: Any, sigma: Any, lower: Any, upper: Any) -> Any:
+    return stats.truncnorm((lower - mu) / sigma, (upper - mu) / sigma, loc=mu, scale=sigma)
+
+
+def _triangular(lower: float, upper: float, c: float) -> Any:
+    return stats.triang((c - lower) / (upper - lower), loc=lower, scale=upper - lower)
+
+
+_MS = ("mu", "sigma")
+_STANDARD = {"mu": 0.0, "sigma": 1.0}
+_AB = ("alpha", "beta")
+FAMILIES: Mapping[str, Family] = {
+    "Normal": Family(_MS, _STANDARD, ("sigma",), stats.norm),
+    "StudentT": Family(("nu", *_MS), _STANDARD, ("nu", "sigma"), stats.t),
+    "Cauchy": Family(_AB, {}, ("beta",), stats.cauchy),
+    "Laplace": Family(("mu", "b"), {}, ("b",), stats.laplace),
+    "Logistic": Family(("mu", "s"), {"mu": 0.0, "s": 1.0}, ("s",), stats.logistic),
+    "SkewNormal": Family(("alpha", *_MS), {"alpha": 1.0, **_STANDARD}, ("sigma",), stats.skewnorm),
+    "SkewStudentT": Family(("a", "b", *_MS), _STANDARD, ("a", "b", "sigma"), stats.jf_skew_t),
+    "AsymmetricLaplace": Family(
+        ("kappa", "mu", "b"), {}, ("kappa", "b"),
+        lambda kappa, mu, b: stats.laplace_asymmetric(kappa, loc=mu, scale=1 / b),
+    ),
+    "ExGaussian": Family(
+        (*_MS, "nu"), _STANDARD, ("sigma", "nu"),
+        lambda mu, sigma, nu: stats.exponnorm(nu / sigma, loc=mu, scale=sigma),
+    ),
+    "Gumbel": Family(("mu", "beta"), {}, ("beta",), stats.gumbel_r),
+    "Moyal": Family(_MS, _STANDARD, ("sigma",), stats.moyal),
+    "TruncatedNormal": Family(
+        (*_MS, "lower", "upper"), {"mu": 0.0, "lower": -math.inf, "upper": math.inf}, ("sigma",),
+        _truncated_normal,
+    ),
+    "Uniform": Family(
+        ("lower", "upper"), {}, (), lambda lower, upper: stats.uniform(lower, upper - lower)
+    ),
+    "Triangular": Family(
+        ("lower", "upper", "c"), {"lower": 0.0, "upper": 1.0, "c": 0.5}, (), _triangular
+    ),
+    "HalfNormal": Family(("sigma",), {}, ("sigma",), lambda sigma: stats.halfnorm(scale=sigma)),
+    "HalfCauchy": Family(("beta",), {}, ("beta",), lambda beta: stats.halfcauchy(scale=beta)),
+    "HalfStudentT": Family(("nu", "sigma"), {"sigma": 1.0}, ("nu", "sigma"), _HalfStudentT),
+    "Exponential": Family(("lam",), {}, ("lam",), lambda lam: stats.expon(scale=1 / lam)),
+    "Gamma": Family(_AB, {}, _AB, lambda a, b: stats.gamma(a, scale=1 / b)),
+    "InverseGamma": Family(_AB, {"beta": 1.0}, _AB, lambda a, b: stats.invgamma(a, scale=b)),
+    "LogNormal": Family(
+        _MS, _STANDARD, ("sigma",), lambda mu, sigma: stats.lognorm(sigma, scale=np.exp(mu))
+    ),
+    "Weibull": Family(_AB, {}, _AB, lambda a, b: stats.weibull_min(a, scale=b)),
+    "ChiSquared": Family(("nu",), {}, ("nu",), stats.chi2),
+    "Pareto": Family(
+        ("alpha", "m"), {}, ("alpha", "m"), lambda alpha, m: stats.pareto(alpha, scale=m)
+    ),
+    "Rice": Family(
+        ("nu", "sigma"), {"sigma": 1.0}, ("nu", "sigma"),
+        lambda nu, sigma: stats.rice(nu / sigma, scale=sigma),
+    ),
+    "Wald": Family(
+        ("mu", "lam", "alpha"), {"alpha": 0.0}, ("mu", "lam"),
+        lambda mu, lam, alpha: stats.invgauss(mu / lam, loc=alpha, scale=lam),
+    ),
+    "Beta": Family(_AB, {}, _AB, stats.beta),
+    "Kumaraswamy": Family(("a", "b"), {}, ("a", "b"), _Kumaraswamy),
+    "LogitNormal": Family(_MS, _STANDARD, ("sigma",), _LogitNormal),
+}  # fmt: skip
+
+# Families whose `sigma` PyMC also takes as a precision, by the precision's name.
+PRECISIONS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("Normal", "HalfNormal", "LogNormal", "LogitNormal", "SkewNormal", "TruncatedNormal"), "tau"
+    ),
+    **dict.fromkeys(("StudentT", "HalfStudentT", "SkewStudentT"), "lam"),
+}
+
+
+def _gamma(mu: float, sigma: float) -> dict[str, float]:
+    return {"alpha": (mu / sigma) ** 2, "beta": mu / sigma**2}
+
+
+def _inverse_gamma(mu: float, sigma: float) -> dict[str, float]:
+    ratio = (mu / sigma) ** 2
+    return {"alpha": ratio + 2, "beta": mu * (ratio + 1)}
+
+
+def _beta_of_size(mu: float, nu: float) -> dict[str, float]:
+    return {"alpha": mu * nu, "beta": (1 - mu) * nu}
+
+
+# Other sets of parameters that PyMC takes: names -> the stored parameters.
+ALTERNATIVES: Mapping[tuple[str, frozenset[str]], Callable[..., dict[str, float]]] = {
+    ("Exponential", frozenset({"scale"})): lambda scale: {"lam": 1 / scale},
+    ("Gamma", frozenset(_MS)): _gamma,
+    ("InverseGamma", frozenset(_MS)): _inverse_gamma,
+    ("Beta", frozenset(_MS)): lambda mu, sigma: _beta_of_size(mu, mu * (1 - mu) / sigma**2 - 1),
+    ("Beta", frozenset({"mu", "nu"})): _beta_of_size,
+    ("Wald", frozenset({"mu"})): lambda mu: {"mu": mu, "lam": 1.0},
+    ("Wald", frozenset({"mu", "phi"})): lambda mu, phi: {"mu": mu, "lam": mu * phi},
+    ("Wald", frozenset({"lam", "phi"})): lambda lam, phi: {"mu": lam / phi, "lam": lam},
+    ("Rice", frozenset({"b", "sigma"})): lambda b, sigma: {"nu": b * sigma, "sigma": sigma},
+    ("AsymmetricLaplace", frozenset({"q", "mu", "b"})): lambda q, mu, b: {
+        "kappa": math.sqrt(q / (1 - q)), "mu": mu, "b": b,
+    },
+}  # fmt: skip
+
+
+def _powered_t(nu: float, sigma: float, alpha: float) -> tuple[float, float]:
+    freedom = alpha * (nu + 1) - 1
+    return freedom, sigma * math.sqrt(nu / freedom)
+
+
+def _power_half_t(nu: float, sigma: float, alpha: float) -> tuple[str, tuple[float, ...]]:
+    return "HalfStudentT", _powered_t(nu, sigma, alpha)
+
+
+def _power_t(nu: float, mu: float, sigma: float, alpha: float) -> tuple[str, tuple[float, ...]]:
+    freedom, scale = _powered_t(nu, sigma, alpha)
+    return "StudentT", (freedom, mu, scale)
+
+
+def _power_log_normal(mu: float, sigma: float, alpha: float) -> tuple[str, tuple[float, ...]]:
+    shifted = mu + (1 - alpha) / alpha * sigma**2
+    return "LogNormal", (shifted, sigma / math.sqrt(alpha))
+
+
+def _power_chi_squared(nu: float, alpha: float) -> tuple[str, tuple[float, ...]]:
+    return "Gamma", (alpha * (nu / 2 - 1) + 1, alpha / 2)
+
+
+# (parameters..., alpha) -> the family and parameters of the density raised to alpha.
+POWERS: Mapping[str, Callable[..., tuple[str, tuple[float, ...]]]] = {
+    "Normal": lambda mu, sigma, a: ("Normal", (mu, sigma / math.sqrt(a))),
+    "TruncatedNormal": lambda mu, sigma, low, high, a: (
+        "TruncatedNormal", (mu, sigma / math.sqrt(a), low, high),
+    ),
+    "HalfNormal": lambda sigma, a: ("HalfNormal", (sigma / math.sqrt(a),)),
+    "Laplace": lambda mu, b, a: ("Laplace", (mu, b / a)),
+    "Uniform": lambda lower, upper, _: ("Uniform", (lower, upper)),
+    "Exponential": lambda lam, a: ("Exponential", (lam * a,)),
+    "StudentT": _power_t,
+    "Cauchy": lambda at, scale, a: _power_t(1.0, at, scale, a),
+    "HalfStudentT": _power_half_t,
+    "HalfCauchy": lambda scale, a: _power_half_t(1.0, scale, a),
+    "Gamma": lambda shape, rate, a: ("Gamma", (a * (shape - 1) + 1, a * rate)),
+    "InverseGamma": lambda shape, scale, a: ("InverseGamma", (a * (shape + 1) - 1, a * scale)),
+    "ChiSquared": _power_chi_squared,
+    "LogNormal": _power_log_normal,
+    "Beta": lambda left, right, a: ("Beta", (a * (left - 1) + 1, a * (right - 1) + 1)),
+    "LKJ": lambda eta, a: ("LKJ", (a * (eta - 1) + 1,)),
+}  # fmt: skip
