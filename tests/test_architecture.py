@@ -14,21 +14,21 @@ PACKAGE = ROOT / "bayeslmm"
 # from a module stands behind it. A new module gets its place here; folders count as one.
 LAYERS = {
     0: "errors, formula tokens expressions grammar terms, covariance, datasets",
-    1: "names, study_data,"
+    1: "names, fingerprint, study_data,"
     "design design_state intake table grouping columns plan evaluation assembly identification,"
-    "priors distributions prior_defaults prior_set, simulate",
+    "priors distributions prior_families lkj prior_defaults prior_set, simulate",
     2: "gram gram_sums gram_union,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
-    " kernel_draws selected_inverse linked",
+    " kernel_draws selected_inverse, collapsed linked",
     3: "reml reml_search reml_fit reml_text reml_intervals,"
-    "likelihood_ratio profile profile_targets, graph",
-    4: "sampling samplers compilation callback, tree,"
+    "likelihood_ratio profile profile_targets mode, graph",
+    4: "sampling samplers compilation callback, tree, refit,"
     "predict linear_predictor level_grid new_levels contrasts, hypotheses,"
     "summaries summary_text effect_sizes variance_parts marginal_covariance shrinkage,"
     "checks diagnostics group_likelihood loo predictive_check no_pooling",
-    5: "spec, fit, compare, sensitivity,"
+    5: "spec, fit, compare compare_effects comparison verdicts, sensitivity,"
     "plots plot_style plots_caterpillar plots_levels plots_level_means plots_checks plots_shrinkage"
-    " plots_variance",
+    " plots_variance plots_comparison",
     6: "cli cli_console cli_results, __init__",
 }
 LAYER = {
