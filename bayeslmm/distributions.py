@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FAMILIES", "LKJ", "Family", "Prior", "lkj_log_density"]
+__all__ = ["FAMILIES", "LKJ", "Family", "Prior", "PriorLike", "lkj_log_density"]
 
 LKJ = "LKJ"
 
@@ -213,6 +213,9 @@ class Prior:
 
     def __repr__(self) -> str:
         return f"Prior({str(self)!r})"
+
+
+PriorLike = str | Prior
 
 
 def _parameter_names(family: str) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ def default_priors(design: Design) -> DefaultPriors:
     DataError
         If the response is constant: no scale can be read off it.
     """
-    y = design.y if design.offset is None else design.y - design.offset
+    y = modelled_response(design)
     sd_y = _sd(y)
     if sd_y == 0.0:
         raise DataError(
@@ -117,17 +117,27 @@ def _half_t(scale: float) -> Prior:
 
 
 def _scale(column: NDArray[np.float64], name: str) -> float:
-    """Give a column's standard deviation, or its root mean square where it does not vary."""
+    """Give a column's scale; an intercept's is 1."""
     if name == names.INTERCEPT:
         return 1.0
-    return _sd(column) or _rms(column)
+    return column_scale(column)
 
 
-def _sd(x: NDArray[np.float64]) -> float:
+def modelled_response(design: Design) -> NDArray[np.float64]:
+    """Give the response less its offset, shape (n,): what the coefficients explain."""
+    return design.y if design.offset is None else design.y - design.offset
+
+
+def column_scale(column: NDArray[np.float64], ddof: int = 1) -> float:
+    """Give a column's standard deviation, or its root mean square where it does not vary."""
+    return _sd(column, ddof) or _rms(column)
+
+
+def _sd(x: NDArray[np.float64], ddof: int = 1) -> float:
     # A constant such as 0.1 leaves rounding noise in its deviations; it is still constant.
     if len(x) < 2 or np.ptp(x) == 0.0:
         return 0.0
-    return float(np.std(x, ddof=1))
+    return float(np.std(x, ddof=ddof))
 
 
 def _rms(x: NDArray[np.float64]) -> float:

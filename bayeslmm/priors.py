@@ -1,4 +1,4 @@
-"""The user's priors over the defaults: a mapping in, every prior of the model out.
+"""The user's priors over a scheme's over the defaults: every prior of the model comes out.
 
 The intercept's prior is a statement about the response at the predictors' means; every other
 prior is a statement about the parameter of that name.
@@ -6,30 +6,43 @@ prior is a statement about the parameter of that name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.distributions import LKJ, Prior
+from bayeslmm.distributions import LKJ, Prior, PriorLike
 from bayeslmm.errors import PriorError, nearest
 from bayeslmm.prior_defaults import default_priors
+from bayeslmm.prior_schemes import PriorScheme, scheme_named
 from bayeslmm.prior_set import FactorPriors, Priors
 
 if TYPE_CHECKING:
     from bayeslmm.design import Design
 
-__all__ = ["FactorPriors", "Prior", "PriorLike", "Priors", "resolve_priors"]
+__all__ = ["FactorPriors", "Prior", "PriorLike", "Priors", "PriorsLike", "resolve_priors"]
 
-PriorLike = str | Prior
+# What a user may give: nothing, a scheme, single priors over a scheme or the defaults, or the
+# finished value.
+PriorsLike = str | PriorScheme | Mapping[str, Any] | Priors
 DEFAULT = "default"
 USER = "user"
+SCHEME = "scheme"
+# A scheme's rule may name these whether or not the model has such a parameter.
+_GENERAL_KEYS = frozenset({names.BETA, names.INTERCEPT, "sd", "corr", names.SIGMA})
 
 
-def resolve_priors(
-    design: Design, priors: Mapping[str, PriorLike] | Priors | None = None
-) -> Priors:
+@dataclass(frozen=True)
+class _Layer:
+    """Priors by key, from one source."""
+
+    origin: str
+    chosen: Mapping[str, Prior]
+
+
+def resolve_priors(design: Design, priors: PriorsLike | None = None) -> Priors:
     """Complete the user's priors by the defaults for this design.
 
     Keys, from the least to the most specific (the most specific wins):
@@ -44,15 +57,20 @@ def resolve_priors(
     ``"corr"``                  every correlation matrix
     ``"corr_Subject"``          those of one factor
     ``"sigma"``                 the residual standard deviation
+    ``"scheme"``                a scheme's name or a `PriorScheme`: what the other keys do not
+                                name follows its rule, and what that does not, the defaults
     ==========================  =========================================================
 
     Parameters
     ----------
     design : Design
         The model.
-    priors : mapping, Priors or None
-        Key -> text such as ``"Normal(0, 10)"`` or a `Prior`; only what is named changes.
-        A `Priors` is checked against the design and returned.
+    priors : mapping, str, PriorScheme, Priors or None
+        Key -> text such as ``"Normal(0, 10)"``, a `Prior`, or a ``pymc_extras.prior.Prior``; only
+        what is named changes. Text or a `PriorScheme` by itself is a scheme:
+        ``"weakly_informative"`` (the defaults), ``"brms"``, ``"rstanarm"``, ``"bambi"``,
+        ``"half_cauchy"``, ``"flat"``; see `prior_schemes`. A `Priors` is checked against the
+        design and returned.
 
     Returns
     -------
@@ -70,23 +88,23 @@ def resolve_priors(
     >>> design = build_design("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy"))
     >>> resolve_priors(design, {"sigma": "HalfCauchy(10)"}).sigma
     Prior('HalfCauchy(beta=10)')
+    >>> resolve_priors(design, {"scheme": "brms", "sigma": "HalfNormal(3)"}).factors[0].sd[1]
+    Prior('HalfStudentT(nu=3, sigma=59.3)')
     """
     if isinstance(priors, Priors):
         return _check_same_model(design, priors)
-    if priors is not None and not isinstance(priors, Mapping):
-        raise PriorError(
-            f"priors must be a mapping such as {{'sigma': 'HalfCauchy(10)'}}, "
-            f"not {type(priors).__name__}."
-        )
-    chosen = {key: _read(key, value) for key, value in (priors or {}).items()}
-    _check_keys(design, chosen)
     defaults = default_priors(design)
+    layers = _layers(design, priors)
     origins: dict[str, str] = {}
 
     def pick(parameter: str, keys: tuple[str, ...], default: Prior, lower: float) -> Prior:
-        key = next((k for k in keys if k in chosen), None)
-        origins[parameter] = DEFAULT if key is None else USER
-        return default if key is None else _check_support(key, chosen[key], lower)
+        for layer in layers:
+            key = next((k for k in keys if k in layer.chosen), None)
+            if key is not None:
+                origins[parameter] = layer.origin
+                return _check_support(key, layer.chosen[key], lower)
+        origins[parameter] = DEFAULT
+        return default
 
     beta = tuple(
         pick(coef, _beta_keys(coef), default, -np.inf)
@@ -108,6 +126,44 @@ def resolve_priors(
     return Priors(design.coef, beta, defaults.centers, tuple(factors), sigma, origins)
 
 
+def _layers(design: Design, priors: Any) -> list[_Layer]:
+    """Read what the user gave, the most important layer first, all keys checked."""
+    scheme, single = _split(priors)
+    _check_keys(design, single, ())
+    chosen = {key: _read(key, value) for key, value in single.items()}
+    layers = [_Layer(USER, chosen)]
+    if scheme is not None:
+        try:
+            rule = scheme.rule(design)
+            _check_keys(design, rule, _GENERAL_KEYS)
+            ruled = {key: _read(key, value) for key, value in rule.items()}
+        except PriorError as error:
+            raise PriorError(f"The prior scheme {scheme.name!r}: {error}") from None
+        layers.append(_Layer(scheme.name, ruled))
+    return layers
+
+
+def _split(priors: Any) -> tuple[PriorScheme | None, Mapping[Any, Any]]:
+    if priors is None:
+        return None, {}
+    if isinstance(priors, str | PriorScheme):
+        priors = {SCHEME: priors}
+    if not isinstance(priors, Mapping):
+        raise PriorError(
+            "priors must be a mapping such as {'sigma': 'HalfCauchy(10)'} or a scheme such as "
+            f"'brms', not {type(priors).__name__}."
+        )
+    scheme = priors.get(SCHEME)
+    if isinstance(scheme, str):
+        scheme = scheme_named(scheme)
+    elif scheme is not None and not isinstance(scheme, PriorScheme):
+        raise PriorError(
+            f"priors['scheme'] must be a scheme's name or a PriorScheme, not "
+            f"{type(scheme).__name__}. A predictor of that name has the key 'beta[scheme]'."
+        )
+    return scheme, {key: value for key, value in priors.items() if key != SCHEME}
+
+
 def _beta_keys(coef: str) -> tuple[str, ...]:
     exact = (f"{names.BETA}[{coef}]", coef)
     return exact if coef == names.INTERCEPT else (*exact, names.BETA)
@@ -123,20 +179,20 @@ def _valid_keys(design: Design) -> list[str]:
     return list(dict.fromkeys([*keys, names.SIGMA]))
 
 
-def _check_keys(design: Design, chosen: Mapping[str, Prior]) -> None:
+def _check_keys(design: Design, chosen: Mapping[Any, Any], also: Collection[str]) -> None:
     valid = _valid_keys(design)
     for key in chosen:
-        if key not in valid:
+        if not isinstance(key, str):
+            raise PriorError(f"Keys of priors are parameter names (text), not {key!r}.")
+        if key not in valid and key not in also:
             shown = ", ".join(repr(k) for k in valid if not k.startswith(f"{names.BETA}["))
             raise PriorError(
-                f"There is no parameter {key!r} to set a prior on.{nearest(key, valid)} "
+                f"There is no parameter {key!r} to set a prior on.{nearest(key, [*valid, SCHEME])} "
                 f"This model's keys are {shown}."
             )
 
 
-def _read(key: Any, value: Any) -> Prior:
-    if not isinstance(key, str):
-        raise PriorError(f"Keys of priors are parameter names (text), not {key!r}.")
+def _read(key: str, value: Any) -> Prior:
     if isinstance(value, Prior):
         return value
     foreign = isinstance(getattr(value, "distribution", None), str) and isinstance(

@@ -140,7 +140,7 @@ def test_the_most_specific_key_wins(design):
         ({"sigma": 3}, "must be text such as"),
         ({3: "Normal(0, 1)"}, "parameter names"),
         ({"sigma": "HalfNormal"}, r"priors\['sigma'\]: The prior 'HalfNormal'"),
-        ("HalfNormal(1)", "must be a mapping"),
+        ("HalfNormal(1)", "given by a mapping such as"),
     ],
 )
 def test_priors_that_do_not_suit_the_model_are_refused(design, priors, message):
