@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         plot_variance_partition,
     )
     from bayeslmm.predict import predict
+    from bayeslmm.prior_schemes import PriorScheme
     from bayeslmm.prior_set import Priors
     from bayeslmm.priors import resolve_priors
     from bayeslmm.reml import fit_reml
@@ -82,6 +83,7 @@ __all__ = [
     "NumericalWarning",
     "Prior",
     "PriorError",
+    "PriorScheme",
     "Priors",
     "REMLFit",
     "RandomTerm",
@@ -195,6 +197,7 @@ _NAMES_BY_MODULE = {
         "plot_variance_partition",
     ),
     "predict": ("predict",),
+    "prior_schemes": ("PriorScheme",),
     "prior_set": ("Priors",),
     "priors": ("resolve_priors",),
     "reml": ("fit_reml",),
