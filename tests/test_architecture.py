@@ -16,7 +16,8 @@ LAYERS = {
     0: "errors, formula tokens expressions grammar terms, covariance, datasets",
     1: "names, fingerprint, study_data,"
     "design design_state intake table grouping columns plan evaluation assembly identification,"
-    "priors distributions prior_families lkj prior_defaults prior_set, simulate",
+    "priors distributions prior_families lkj prior_defaults prior_schemes prior_set,"
+    "simulate",
     2: "gram gram_sums gram_union,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
     " kernel_draws selected_inverse, collapsed linked",
@@ -26,7 +27,7 @@ LAYERS = {
     "predict linear_predictor level_grid new_levels contrasts, hypotheses,"
     "summaries summary_text effect_sizes variance_parts marginal_covariance shrinkage,"
     "checks diagnostics group_likelihood loo predictive_check no_pooling",
-    5: "spec, fit, compare compare_effects comparison verdicts, sensitivity,"
+    5: "spec spec_data spec_file, fit, compare compare_effects comparison verdicts, sensitivity,"
     "plots plot_style plots_caterpillar plots_levels plots_level_means plots_checks plots_shrinkage"
     " plots_variance plots_comparison",
     6: "cli cli_console cli_results, __init__",
