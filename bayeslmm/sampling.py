@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import warnings
@@ -17,6 +16,7 @@ import bayeslmm
 from bayeslmm import names
 from bayeslmm.diagnostics import assess
 from bayeslmm.errors import SamplingWarning
+from bayeslmm.fingerprint import fingerprint
 from bayeslmm.graph import parametrization_named
 from bayeslmm.samplers import SAMPLERS, FreeDraws, SamplerSettings
 
@@ -142,19 +142,6 @@ def structure_key(design: Design, priors: Priors, parametrization: str) -> Hasha
         design.weights is None,
         design.offset is None,
     )
-
-
-def fingerprint(design: Design) -> str:
-    """Hash the numbers that a fit sees, so that two trees can be told to share their data."""
-    digest = hashlib.sha256()
-    arrays: list[Any] = [design.y, design.X, design.weights, design.offset]
-    for factor in design.factors:
-        arrays += [factor.index, factor.columns]
-    for array in arrays:
-        if array is not None:
-            digest.update(str(array.shape).encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def _posterior_dataset(

@@ -1,0 +1,45 @@
+"""A design's fingerprint: whether two fits, or a tree and its rows, share their data."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from bayeslmm.design import Design
+
+
+def fingerprint(design: Design) -> str:
+    """Hash the numbers that a fit sees.
+
+    Parameters
+    ----------
+    design : Design
+        The data.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits of SHA-256 over response, columns, level indices, weights and offset.
+
+    Examples
+    --------
+    >>> from bayeslmm.design import build_design
+    >>> table = {"y": [1.0, 2.0, 4.0, 3.0], "x": [0.0, 1.0, 0.0, 1.0], "g": ["a", "a", "b", "b"]}
+    >>> one = fingerprint(build_design("y ~ x + (1 | g)", table))
+    >>> one == fingerprint(build_design("y ~ x + (1 | g)", table | {"unused": [1, 2, 3, 4]}))
+    True
+    >>> one == fingerprint(build_design("y ~ x + (1 | g)", table | {"y": [1.0, 2.0, 4.0, 5.0]}))
+    False
+    """
+    digest = hashlib.sha256()
+    arrays: list[Any] = [design.y, design.X, design.weights, design.offset]
+    for factor in design.factors:
+        arrays += [factor.index, factor.columns]
+    for array in arrays:
+        if array is not None:
+            digest.update(str(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
