@@ -1,0 +1,190 @@
+"""The numbers behind a comparison with REML: draws by parameter, prior pulls, deviances."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm import names, tree
+from bayeslmm.covariance import factor_from_covariance
+from bayeslmm.densities import DENSITY, evaluate
+from bayeslmm.elimination import flat_prior, pack_factors
+from bayeslmm.errors import NumericalError
+from bayeslmm.lapack import single_blas_thread
+from bayeslmm.prior_set import Priors
+from bayeslmm.reml_intervals import confidence_intervals
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.distributions import Prior
+    from bayeslmm.profile_targets import Target
+    from bayeslmm.reml_fit import REMLFit
+
+    Floats = NDArray[np.float64]
+
+# Multiplications that the deviances of all draws may take together; then a subset is used.
+_WORK = 2e10
+
+
+def parameter_draws(idata: xr.DataTree, targets: dict[str, Target], fit: REMLFit) -> Floats:
+    """Collect every target's draws, shape (chain, draw, target)."""
+    factors = [tree.factor(idata, factor.name) for factor in fit.gram.factors]
+    beta, sigma = tree.draws(idata, names.BETA), tree.draws(idata, names.SIGMA)
+    sd = [tree.draws(idata, names.sd(info.name)) for info in factors]
+    corr = [tree.correlation_draws(idata, info) for info in factors]
+    columns = []
+    for target in targets.values():
+        if target.kind == names.BETA:
+            columns.append(beta[..., target.row])
+        elif target.kind == names.SIGMA:
+            columns.append(sigma)
+        elif target.kind == "sd":
+            columns.append(sd[target.factor][..., target.row])
+        else:
+            columns.append(corr[target.factor][..., target.row, target.col])
+    return np.stack(columns, axis=-1)
+
+
+def wald_errors(fit: REMLFit, targets: dict[str, Target]) -> tuple[Floats, Floats, Floats]:
+    """Compute each target's estimate, standard error (delta method) and degrees of freedom.
+
+    A log sd with standard error e is known as from 1 / (2 e^2) degrees of freedom; a correlation,
+    on Fisher's z scale, as from 1 / e^2. NaN on the boundary.
+    """
+    table = confidence_intervals(fit, "wald", ci_prob=0.6826894921370859)  # +- one standard error
+    error, freedom = np.full(len(targets), np.nan), np.full(len(targets), np.nan)
+    for j, (target, row) in enumerate(zip(targets.values(), table.itertuples(), strict=True)):
+        estimate, upper = float(row.estimate), float(row.upper)  # type: ignore[arg-type]
+        if target.kind == names.BETA:
+            error[j] = upper - estimate
+            continue
+        line = target.to_line(upper) - target.to_line(estimate)
+        slope = 1.0 - estimate**2 if target.kind == "corr" else estimate
+        error[j] = slope * line
+        if line > 0.0:
+            freedom[j] = 1.0 / line**2 * (1.0 if target.kind == "corr" else 0.5)
+    return table["estimate"].to_numpy(), error, freedom
+
+
+def tree_priors(idata: xr.DataTree) -> Priors | None:
+    """Read the priors of a tree; None where it has none."""
+    text = str(idata.attrs.get("priors", ""))
+    try:
+        return Priors.from_json(text)
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def own_priors(priors: Priors | None, targets: dict[str, Target]) -> list[str]:
+    """Describe each target's own prior, or give an empty text."""
+    if priors is None:
+        return [""] * len(targets)
+    known = dict(priors.entries())
+    return [str(known.get(name, known.get(name.partition("[")[0], ""))) for name in targets]
+
+
+def fixed_pull(priors: Priors | None, fit: REMLFit) -> Floats:
+    r"""Predict how far the priors move the fixed effects from REML's, in the response's unit.
+
+    One Newton step of the log posterior from REML's estimate, at REML's variances,
+
+    .. math:: (V^{-1} + C'HC)^{-1} C' \nabla \log p(C \hat\beta),
+
+    with V REML's covariance matrix, C the move of the intercept to the predictors' means and H
+    the prior's curvature where it is positive. For normal priors this is exact.
+    """
+    p = len(fit.gram.coef)
+    if priors is None or priors.coef != fit.gram.coef:
+        return np.full(p, np.nan)
+    if not p:
+        return np.zeros(0)
+    beta, V = fit.conditional.beta, fit.conditional.beta_cov
+    C = priors.centered_beta(np.eye(p)).T
+    at = C @ beta
+    spread = np.sqrt(np.diag(C @ V @ C.T))
+    slopes = [_slope(prior, x, s) for prior, x, s in zip(priors.beta, at, spread, strict=True)]
+    score, bend = np.array(slopes).T
+    precision = np.linalg.inv(V) + C.T @ (np.maximum(bend, 0.0)[:, None] * C)
+    return np.asarray(np.linalg.solve(precision, C.T @ score))
+
+
+def _slope(prior: Prior, at: float, spread: float) -> tuple[float, float]:
+    """Log prior density's first derivative, and minus its second, by central differences."""
+    # The curvature is a second difference: a tenth of a standard error keeps 1e-10 of it.
+    step = 0.1 * spread
+    low, middle, high = prior.log_density(np.array([at - step, at, at + step]))
+    return (high - low) / (2.0 * step), (2.0 * middle - low - high) / step**2
+
+
+def variance_pull(idata: xr.DataTree, priors: Priors | None, draws: Floats) -> Floats:
+    r"""Measure how far the priors move each posterior mean, to first order, in its own unit.
+
+    Cov(parameter, log prior) over the draws is the derivative of the posterior mean in a power of
+    the prior at one (power-scaling; Kallioinen, Paananen, Buerkner & Vehtari 2023,
+    doi:10.1007/s11222-023-10366-5). Shape (target,); NaN without priors.
+    """
+    flat = draws.reshape(-1, draws.shape[-1])
+    if "log_prior" in idata.children:
+        data = idata["log_prior"].to_dataset()
+        parts = [data[name].transpose("chain", "draw").values for name in data.data_vars]
+    elif priors is not None:
+        posterior = idata["posterior"].to_dataset()
+        wanted = {
+            str(name): np.asarray(posterior[name].transpose("chain", "draw", ...).values)
+            for name in posterior.data_vars
+            if not str(name).startswith(names.EFFECTS_PREFIX)
+        }
+        parts = list(priors.log_densities(wanted).values())
+    else:
+        return np.full(flat.shape[1], np.nan)
+    log_prior = np.sum(parts, axis=0).reshape(-1)
+    if len(log_prior) != len(flat) or not np.all(np.isfinite(log_prior)):
+        return np.full(flat.shape[1], np.nan)
+    centered = flat - flat.mean(axis=0)
+    return np.asarray(centered.T @ (log_prior - log_prior.mean()) / max(len(flat) - 1, 1))
+
+
+def draw_deviances(idata: xr.DataTree, fit: REMLFit, at_most: int = 500) -> Floats:
+    r"""Compute 2 {l(REML) - l(draw)} of draws, l the restricted log-likelihood.
+
+    Under flat priors and with many levels these are chi-square on as many degrees of freedom as
+    there are variance parameters, in whatever parametrization; under any prior, none is negative.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+    fit : REMLFit
+        Of the same rows.
+    at_most : int
+        Number of draws, evenly spaced; fewer where an evaluation is dear.
+
+    Returns
+    -------
+    ndarray, shape (number of draws,)
+        Infinite where a draw's covariance cannot be factored.
+    """
+    gram, plan = fit.gram, fit.gram.plan
+    sigma = tree.flat_draws(idata, names.SIGMA)
+    work = plan.n_border**3 / 3.0 + 10.0 * len(plan.floats)
+    count = int(np.clip(_WORK / work, 20, at_most))
+    kept = np.unique(np.linspace(0, len(sigma) - 1, count).round().astype(int))
+    infos = [tree.factor(idata, factor.name) for factor in gram.factors]
+    covariances = [tree.covariance_draws(idata, info)[kept] for info in infos]
+    best, out = -0.5 * fit.criterion, np.full(len(kept), np.inf)
+    with single_blas_thread():
+        for i, s in enumerate(sigma[kept]):
+            try:
+                factors = [factor_from_covariance(G[i]) / s for G in covariances]
+            except NumericalError:
+                continue
+            packed = pack_factors(gram, factors)
+            value, _, _ = evaluate(
+                plan.ints, plan.floats, packed, float(s), *flat_prior(gram), DENSITY, False
+            )
+            out[i] = 2.0 * (best - value)
+    return out
