@@ -11,21 +11,18 @@ from bayeslmm.samplers import SamplerSettings
 from bayeslmm.sampling import sample
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import xarray as xr
     from numpy.typing import ArrayLike
 
     from bayeslmm.formula import MixedFormula
-    from bayeslmm.prior_set import Priors
-    from bayeslmm.priors import PriorLike
+    from bayeslmm.priors import PriorsLike
 
 
 def fit_bayes(
     formula: str | MixedFormula,
     data: Any,
     *,
-    priors: Mapping[str, PriorLike] | Priors | None = None,
+    priors: PriorsLike | None = None,
     parametrization: str = "noncentered",
     draws: int = 1000,
     tune: int = 1000,
@@ -49,9 +46,9 @@ def fit_bayes(
         A formula in lme4's grammar, e.g. ``"Reaction ~ Days + (Days | Subject)"``.
     data : table
         One row per observation: any eager table that narwhals reads, or a mapping of columns.
-    priors : mapping or Priors, optional
-        What to change in the default priors, e.g. ``{"sigma": "HalfCauchy(10)"}``; see
-        `resolve_priors`.
+    priors : mapping, str, PriorScheme or Priors, optional
+        What to change in the default priors, e.g. ``{"sigma": "HalfCauchy(10)"}``, or a scheme
+        such as ``"brms"``; see `resolve_priors`.
     parametrization : str, default "noncentered"
         ``"noncentered"`` or ``"centered"``: the same posterior, another way to it.
     draws, tune, chains : int
