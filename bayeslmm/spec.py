@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.datasets import list_datasets
-from bayeslmm.errors import SpecError, nearest
-from bayeslmm.study_data import BundledTable, FileTable, StudyData
+from bayeslmm.spec_data import DATA, read_data
+from bayeslmm.spec_file import NUMBER, SpecFile, find_specs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NUMBER = (int, float)
+    from bayeslmm.study_data import StudyData
+
+__all__ = ["ModelSpec", "Reference", "find_specs", "read_spec"]
+
 _TOP = {
     "title": (str,),
     "source": (str,),
@@ -27,21 +27,13 @@ _TOP = {
     "sampler": (dict,),
     "reference": (dict,),
 }
-_DATA = {
-    "bundled": (str,),
-    "path": (str,),
-    "labels": (list,),
-    "levels": (dict,),
-    "weights": (str,),
-    "missing": (str,),
-}
 _SAMPLER = {
     "draws": (int,),
     "tune": (int,),
     "chains": (int,),
     "cores": (int,),
     "random_seed": (int,),
-    "target_accept": _NUMBER,
+    "target_accept": NUMBER,
     "sampler": (str,),
     "parametrization": (str,),
 }
@@ -50,21 +42,15 @@ _REFERENCE = {
     "method": (str,),
     "n_obs": (int,),
     "n_levels": (dict,),
-    "criterion": _NUMBER,
-    "tolerance": _NUMBER,
+    "criterion": NUMBER,
+    "tolerance": NUMBER,
+    "precision": NUMBER,
     "reason": (str,),
     "fixed_effects": (dict,),
     "standard_deviations": (dict,),
     "correlations": (dict,),
 }
-_ESTIMATE = {"estimate": _NUMBER, "std_error": _NUMBER}
-_TYPE_NAMES = {
-    str: "text",
-    int: "a whole number",
-    float: "a number",
-    list: "a list",
-    dict: "a table",
-}
+_ESTIMATE = {"estimate": NUMBER, "std_error": NUMBER}
 
 
 def _empty() -> Mapping[str, Any]:
@@ -84,6 +70,8 @@ class Reference:
         deviations, Monte Carlo error apart.
     reason : str
         Why that far.
+    precision : float
+        Half a unit of the last digit that was printed; 0 where every digit is known.
     n_obs : int or None
         Rows that the fit used.
     criterion : float or None
@@ -103,6 +91,7 @@ class Reference:
     reason: str
     n_obs: int | None = None
     criterion: float | None = None
+    precision: float = 0.0
     n_levels: Mapping[str, int] = field(default_factory=_empty)
     fixed_effects: Mapping[str, float] = field(default_factory=_empty)
     std_errors: Mapping[str, float] = field(default_factory=_empty)
@@ -178,9 +167,9 @@ def read_spec(path: str | Path) -> ModelSpec:
     >>> spec.name, spec.formula
     ('rail', 'travel ~ 1 + (1 | Rail)')
     """
-    file = _File.open(Path(path))
+    file = SpecFile.open(Path(path))
     top = file.table("", file.content, _TOP, required=("formula", "data"))
-    data = file.table("data", top["data"], _DATA)
+    data = file.table("data", top["data"], DATA)
     return ModelSpec(
         name=file.path.stem,
         path=file.path,
@@ -188,7 +177,7 @@ def read_spec(path: str | Path) -> ModelSpec:
         source=top.get("source", ""),
         description=top.get("description", "").strip(),
         formula=top["formula"].strip(),
-        data=_table(file, data),
+        data=read_data(file, data, top["formula"].strip()),
         weights=data.get("weights"),
         missing=data.get("missing", "drop"),
         priors=file.values("priors", top.get("priors", {}), (str,)),
@@ -197,47 +186,7 @@ def read_spec(path: str | Path) -> ModelSpec:
     )
 
 
-def find_specs(folder: str | Path = "models") -> list[Path]:
-    """List the model files of a folder, by name; none where the folder does not exist."""
-    return sorted(Path(folder).glob("*.toml"))
-
-
-def _table(file: _File, data: Mapping[str, Any]) -> StudyData:
-    kinds = [kind for kind in ("bundled", "path") if kind in data]
-    if len(kinds) != 1:
-        raise file.error(
-            '[data] needs exactly one of bundled = "a bundled table" and path = "a file"', "data"
-        )
-    if "bundled" in data:
-        if surplus := {"labels", "levels"} & set(data):
-            raise file.error(
-                f"a bundled table brings its own labels; remove {', '.join(sorted(surplus))}",
-                "data",
-                min(surplus),
-            )
-        if data["bundled"] not in (known := list_datasets().index):
-            raise file.error(
-                f"there is no bundled table {data['bundled']!r}."
-                f"{nearest(data['bundled'], known)} The tables are {', '.join(known)}",
-                "data",
-                "bundled",
-            )
-        return BundledTable(data["bundled"])
-    path = (file.path.parent / data["path"]).resolve()
-    if not path.is_file():
-        raise file.error(f"there is no data file {str(path)!r}", "data", "path")
-    for label in data.get("labels", []):
-        if not isinstance(label, str):
-            raise file.error(f"labels must be column names, not {label!r}", "data", "labels")
-    levels = file.values("data.levels", data.get("levels", {}), (list,))
-    return FileTable(
-        path,
-        labels=tuple(data.get("labels", ())),
-        levels=MappingProxyType({name: tuple(map(str, each)) for name, each in levels.items()}),
-    )
-
-
-def _reference(file: _File, content: Any) -> Reference:
+def _reference(file: SpecFile, content: Any) -> Reference:
     table = file.table(
         "reference", content, _REFERENCE, required=("program", "method", "tolerance", "reason")
     )
@@ -254,106 +203,12 @@ def _reference(file: _File, content: Any) -> Reference:
         reason=table["reason"],
         n_obs=table.get("n_obs"),
         criterion=table.get("criterion"),
+        precision=float(table.get("precision", 0.0)),
         n_levels=file.values("reference.n_levels", table.get("n_levels", {}), (int,)),
         fixed_effects=MappingProxyType({k: float(v["estimate"]) for k, v in estimates.items()}),
         std_errors=MappingProxyType({k: float(v["std_error"]) for k, v in estimates.items()}),
         **{
-            key: file.values(f"reference.{key}", table.get(key, {}), _NUMBER)
+            key: file.values(f"reference.{key}", table.get(key, {}), NUMBER)
             for key in ("standard_deviations", "correlations")
         },
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A parsed file that can say where in its text something is wrong."""
-
-    path: Path
-    text: str
-    content: dict[str, Any]
-
-    @classmethod
-    def open(cls, path: Path) -> _File:
-        try:
-            text = path.read_text("utf-8")
-        except UnicodeDecodeError as error:
-            raise SpecError(f"{path} is not a text file in UTF-8: {error.reason}.") from error
-        except OSError as error:
-            raise SpecError(_unreadable(path, error)) from error
-        try:
-            return cls(path, text, tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            # Its message ends in "(at line 3, column 5)" or "(at end of document)".
-            at = re.search(r"\(at line (\d+)", str(error))
-            line = int(at[1]) if at else text.count("\n") + 1
-            raise SpecError(f"{path}:{line}: not valid TOML. {error}.") from error
-
-    def error(self, message: str, table: str = "", key: str | None = None) -> SpecError:
-        line = _line(self.text, table, key)
-        return SpecError(f"{self.path}:{line}: {message}." if line else f"{self.path}: {message}.")
-
-    def table(
-        self,
-        name: str,
-        content: Any,
-        schema: Mapping[str, tuple[type, ...]],
-        required: tuple[str, ...] = (),
-    ) -> dict[str, Any]:
-        """Check a table of known keys."""
-        where = f" in [{name}]" if name else ""
-        if not isinstance(content, dict):
-            raise self.error(f"[{name}] must be a table")
-        for key, value in content.items():
-            if key not in schema:
-                hint = nearest(key, schema) or f" The keys are {', '.join(schema)}."
-                raise self.error(f"there is no key {key!r}{where}.{hint}".rstrip("."), name, key)
-            self._check(name, key, value, schema[key])
-        for key in required:
-            if key not in content:
-                raise self.error(f"the key {key!r} is missing{where}", name)
-        return content
-
-    def values(self, name: str, content: Any, types: tuple[type, ...]) -> Mapping[str, Any]:
-        """Check a table of free keys whose values share a type."""
-        for key, value in content.items():
-            self._check(name, key, value, types)
-        return MappingProxyType(content)
-
-    def _check(self, table: str, key: str, value: Any, types: tuple[type, ...]) -> None:
-        # Not isinstance: true is no whole number here.
-        if type(value) not in types:
-            wanted = _TYPE_NAMES[types[-1]]
-            raise self.error(f"{key!r} must be {wanted}, not {value!r}", table, key)
-
-
-def _unreadable(path: Path, error: OSError) -> str:
-    if path.is_dir():
-        return f"{path} is a folder, not a model file."
-    if not path.exists():
-        named = {
-            spec.stem: spec for folder in (path.parent, "models") for spec in find_specs(folder)
-        }
-        hint = nearest(path.stem, named)
-        for stem, spec in named.items():
-            hint = hint.replace(f"'{stem}'", f"'{spec}'")
-        return f"There is no model file {str(path)!r}.{hint}"
-    return f"{path} cannot be read: {error.strerror}."
-
-
-def _line(text: str, table: str, key: str | None) -> int | None:
-    """Find the line of a key, or of its table's header; None where it stands in neither form."""
-    current, header = "", None
-    for number, line in enumerate(text.splitlines(), 1):
-        if heading := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+\s*(#.*)?$", line):
-            current = heading[1]
-        if current == table and header is None and (table or key is None):
-            header = number
-        if key is not None and current == table:
-            name = re.match(r"""\s*(["']?)(.+?)\1\s*=""", line)
-            if name and name[2] == key:
-                return number
-    if header is None and table:
-        # An inline table: `Days = { ... }` under [reference.fixed_effects].
-        parent, _, last = table.rpartition(".")
-        return _line(text, parent, last)
-    return header

@@ -139,3 +139,57 @@ class FileTable:
             raise DataError(f"{str(self.path)!r} is not text in UTF-8: {error.reason}.") from error
         except OSError as error:
             raise DataError(f"{str(self.path)!r} cannot be read: {error}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class PartOfTable:
+    """Some rows of another source, with numbers counted from other origins.
+
+    Attributes
+    ----------
+    source : StudyData
+    between : mapping from column to (float, float)
+        Rows are kept whose value is from the first to the second number, both included.
+    origin : mapping from column to float
+        What is subtracted from the column, after the rows are chosen.
+
+    Examples
+    --------
+    >>> days = PartOfTable(BundledTable("sleepstudy"), {"Days": (2, 9)}, {"Days": 2})
+    >>> table = days.load()
+    >>> len(table), int(table["Days"].min()), int(table["Days"].max())
+    (144, 0, 7)
+    """
+
+    source: StudyData
+    between: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    origin: Mapping[str, float] = field(default_factory=dict)
+
+    def load(self) -> pd.DataFrame:
+        """Read the rows; DataError if a column is missing or no number, or no row is left."""
+        table = self.source.load()
+        for column in (*self.between, *self.origin):
+            if column not in table:
+                raise DataError(
+                    f"{self.source.describe()} has no column {column!r}."
+                    f"{nearest(column, map(str, table.columns))}"
+                )
+            if not pd.api.types.is_numeric_dtype(table[column]):
+                raise DataError(
+                    f"Column {column!r} of {self.source.describe()} holds labels; rows are chosen "
+                    "and origins moved by numbers only."
+                )
+        for column, (low, high) in self.between.items():
+            table = table[table[column].between(low, high)]
+            if table.empty:
+                raise DataError(
+                    f"No row of {self.source.describe()} has {column} between {low} and {high}."
+                )
+        moved = {column: table[column] - origin for column, origin in self.origin.items()}
+        return table.assign(**moved).reset_index(drop=True)
+
+    def describe(self) -> str:
+        """Name the source in a few words."""
+        parts = [f"{column} from {low} to {high}" for column, (low, high) in self.between.items()]
+        parts += [f"{column} counted from {origin}" for column, origin in self.origin.items()]
+        return f"{self.source.describe()}, {', '.join(parts)}"

@@ -168,9 +168,13 @@ def test_a_table_need_not_be_utf8_to_be_refused_politely(tmp_path):
 @pytest.mark.parametrize("path", find_specs(MODELS), ids=lambda path: path.stem)
 def test_a_shipped_study_reads_and_carries_its_birth_certificate(path):
     spec = read_spec(path)
-    assert len(spec.data.load()) == spec.reference.n_obs
     assert spec.title
     assert spec.source
+    if spec.reference is None:
+        assert spec.source.startswith("Simulated")
+        assert list(spec.data.truth())[-1] == "sigma"
+        return
+    assert len(spec.data.load()) == spec.reference.n_obs
     assert set(spec.reference.fixed_effects) == set(spec.reference.std_errors)
     assert spec.reference.standard_deviations["sigma"] > 0
 
@@ -180,3 +184,127 @@ def test_the_studies_are_shipped():
     assert {"sleepstudy", "penicillin", "pastes", "mathachieve", "exam", "machines"} <= names
     for path in find_specs(MODELS):
         assert tomllib.loads(path.read_text())["sampler"]["random_seed"] > 0
+
+
+SIMULATION = """\
+formula = "y ~ x + (1 | g)"
+
+[data.simulation]
+random_seed = 1
+rows = [2, 5]
+total = 12
+sigma = 0.5
+
+[data.simulation.levels]
+g = 4
+
+[data.simulation.columns]
+x = { normal = [0, 1], per = ["g"] }
+
+[data.simulation.beta]
+Intercept = 3.0
+x = 0.75
+
+[data.simulation.sd]
+g = 1.0
+"""
+
+
+def test_a_simulation_draws_the_same_table_each_time(tmp_path):
+    data = read_spec(write(tmp_path, SIMULATION)).data
+    table = data.load()
+    assert table.equals(data.load())
+    assert len(table) == 12
+    assert table.groupby("g", observed=True).size().between(2, 5).all()
+    assert (table.groupby("g", observed=True)["x"].nunique() == 1).all()
+    assert data.truth() == {"Intercept": 3.0, "x": 0.75, "sd_g[Intercept]": 1.0, "sigma": 0.5}
+    assert data.describe() == "simulated (4 g; seed 1)"
+
+
+def test_parts_of_a_column_add_up_and_labels_keep_their_order(tmp_path):
+    text = SIMULATION.replace(
+        'x = { normal = [0, 1], per = ["g"] }',
+        'x = [{ cycle = [10, 20], per = ["g"] }, { integer = [1, 3] }]\n'
+        'f = { cycle = ["late", "early"] }',
+    )
+    table = read_spec(write(tmp_path, text)).data.load()
+    assert set(table["x"]) <= {11, 12, 13, 21, 22, 23}
+    # Levels take the tens in turn: the first level 10, the second 20, the third 10.
+    assert list(table["x"] // 10) == list(table["g"].cat.codes % 2 + 1)
+    assert list(table["f"].cat.categories) == ["late", "early"]
+    assert list(table["f"][:3]) == ["late", "early", "late"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("random_seed = 1\n", "", 3, "'random_seed' is missing in .data.simulation."),
+        ("g = 4", "g = 0", 10, "'g' needs one level or more"),
+        ("normal = [0, 1]", "normal = [0]", 13, "'x' takes two numbers"),
+        ("normal = [0, 1]", "norml = [0, 1]", 13, "no key 'norml'.*Did you mean 'normal'"),
+        ("normal = [0, 1]", "binary = [2]", 13, "'x' takes the share of ones"),
+        ("normal = [0, 1]", "cycle = []", 13, "'x' needs values"),
+        ('per = ["g"]', 'per = ["h"]', 13, "'x' is constant per 'h'"),
+        ('{ normal = [0, 1], per = ["g"] }', "{}", 13, "'x' needs exactly one of normal"),
+        (
+            '{ normal = [0, 1], per = ["g"] }',
+            '[{ cycle = ["a"] }, { normal = [0, 1] }]',
+            13,
+            "'x' cannot add labels up",
+        ),
+        ("rows = [2, 5]", "rows = [5, 2]", 5, "'rows' are one whole number"),
+        ("rows = [2, 5]", "rows = -1", 5, "'rows' are one whole number"),
+    ],
+)
+def test_a_mistake_in_a_simulation_is_named_with_its_line(tmp_path, old, new, line, message):
+    assert old in SIMULATION
+    path = write(tmp_path, SIMULATION.replace(old, new))
+    with pytest.raises(SpecError, match=message) as caught:
+        read_spec(path)
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("total = 12", "total = 99", "4 cells of 2 to 5 rows cannot hold 99 rows"),
+        ("x = 0.75", "z = 0.75", "beta names 'z', which is no coefficient"),
+        ("y ~ x", "log(y) ~ x", "plain name"),
+        ("\ng = 1.0", "\nh = 1.0", "sd names 'h', which is no grouping factor"),
+    ],
+)
+def test_a_simulation_that_does_not_fit_its_formula_is_refused(tmp_path, old, new, message):
+    assert old in SIMULATION
+    data = read_spec(write(tmp_path, SIMULATION.replace(old, new))).data
+    with pytest.raises(BayesLMMError, match=message):
+        data.load()
+
+
+PART = """\
+formula = "Reaction ~ Days + (1 | Subject)"
+[data]
+bundled = "sleepstudy"
+between = { Days = [2, 9] }
+origin = { Days = 2 }
+"""
+
+
+def test_rows_can_be_chosen_and_origins_moved(tmp_path):
+    data = read_spec(write(tmp_path, PART)).data
+    table = data.load()
+    assert (len(table), table["Days"].min(), table["Days"].max()) == (144, 0, 7)
+    assert data.describe().endswith("Days from 2 to 9, Days counted from 2")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("between = { Days", "between = { Dais", "no column 'Dais'. Did you mean 'Days'"),
+        ("origin = { Days", "origin = { Subject", "'Subject' of .* holds labels"),
+        ("[2, 9]", "[20, 90]", "No row of .* has Days between 20 and 90"),
+    ],
+)
+def test_rows_that_cannot_be_chosen_are_refused(tmp_path, old, new, message):
+    data = read_spec(write(tmp_path, PART.replace(old, new))).data
+    with pytest.raises(DataError, match=message):
+        data.load()

@@ -1,0 +1,206 @@
+"""The [data] of a model file: a bundled table, a file, or a simulation, whole or in part."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from bayeslmm.datasets import list_datasets
+from bayeslmm.errors import nearest
+from bayeslmm.simulated_table import RECIPES, Covariate, SimulatedTable
+from bayeslmm.spec_file import NUMBER
+from bayeslmm.study_data import BundledTable, FileTable, PartOfTable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bayeslmm.spec_file import SpecFile
+    from bayeslmm.study_data import StudyData
+
+DATA = {
+    "bundled": (str,),
+    "path": (str,),
+    "simulation": (dict,),
+    "labels": (list,),
+    "levels": (dict,),
+    "between": (dict,),
+    "origin": (dict,),
+    "weights": (str,),
+    "missing": (str,),
+}
+_SIMULATION = {
+    "formula": (str,),
+    "levels": (dict,),
+    "rows": (int, list),
+    "total": (int,),
+    "columns": (dict,),
+    "beta": (dict,),
+    "sd": (dict,),
+    "corr": (dict,),
+    "sigma": NUMBER,
+    "random_seed": (int,),
+}
+_REQUIRED = ("levels", "beta", "sd", "sigma", "random_seed")
+_KINDS = ("bundled", "path", "simulation")
+_COVARIATE = {**dict.fromkeys(RECIPES, (list,)), "per": (list,)}
+
+
+def read_data(file: SpecFile, data: Mapping[str, Any], formula: str) -> StudyData:
+    """Turn a checked [data] table into a source of rows.
+
+    Parameters
+    ----------
+    file : SpecFile
+        Where it stands, for errors that name the line.
+    data : mapping
+        Keys among `DATA`.
+    formula : str
+        The study's model, from which a simulation draws unless it names another.
+
+    Returns
+    -------
+    StudyData
+
+    Raises
+    ------
+    SpecError
+        If the table does not describe exactly one source, or describes it wrongly.
+    """
+    kinds = [kind for kind in _KINDS if kind in data]
+    if len(kinds) != 1:
+        raise file.error(
+            '[data] needs exactly one of bundled = "a bundled table", path = "a file", and a table '
+            "[data.simulation]",
+            "data",
+        )
+    if kinds != ["path"] and (surplus := {"labels", "levels"} & set(data)):
+        brings = {"bundled": "a bundled table", "simulation": "a simulation"}[kinds[0]]
+        raise file.error(
+            f"{brings} brings its own labels; remove {', '.join(sorted(surplus))}",
+            "data",
+            min(surplus),
+        )
+    readers = {"bundled": _bundled, "path": _path}
+    source = (
+        _simulation(file, data["simulation"], formula)
+        if kinds == ["simulation"]
+        else readers[kinds[0]](file, data)
+    )
+    between = {
+        column: _pair(file, "data.between", column, pair)
+        for column, pair in file.values("data.between", data.get("between", {}), (list,)).items()
+    }
+    origin = file.values("data.origin", data.get("origin", {}), NUMBER)
+    return PartOfTable(source, between, origin) if between or origin else source
+
+
+def _bundled(file: SpecFile, data: Mapping[str, Any]) -> StudyData:
+    if data["bundled"] not in (known := list_datasets().index):
+        raise file.error(
+            f"there is no bundled table {data['bundled']!r}."
+            f"{nearest(data['bundled'], known)} The tables are {', '.join(known)}",
+            "data",
+            "bundled",
+        )
+    return BundledTable(data["bundled"])
+
+
+def _path(file: SpecFile, data: Mapping[str, Any]) -> StudyData:
+    path = (file.path.parent / data["path"]).resolve()
+    if not path.is_file():
+        raise file.error(f"there is no data file {str(path)!r}", "data", "path")
+    for label in data.get("labels", []):
+        if not isinstance(label, str):
+            raise file.error(f"labels must be column names, not {label!r}", "data", "labels")
+    levels = file.values("data.levels", data.get("levels", {}), (list,))
+    return FileTable(
+        path,
+        labels=tuple(data.get("labels", ())),
+        levels=MappingProxyType({name: tuple(map(str, each)) for name, each in levels.items()}),
+    )
+
+
+def _simulation(file: SpecFile, content: Any, formula: str) -> SimulatedTable:
+    where = "data.simulation"
+    table = file.table(where, content, _SIMULATION, _REQUIRED)
+    levels = file.values(f"{where}.levels", table["levels"], (int,))
+    for name, count in levels.items():
+        if count < 1:
+            raise file.error(f"{name!r} needs one level or more", f"{where}.levels", name)
+    columns = file.values(f"{where}.columns", table.get("columns", {}), (dict, list))
+    rows = table.get("rows", 1)
+    return SimulatedTable(
+        formula=table.get("formula", formula),
+        levels=levels,
+        rows=_row_counts(file, where, rows),
+        total=table.get("total"),
+        columns=MappingProxyType(
+            {name: _covariates(file, name, parts, levels) for name, parts in columns.items()}
+        ),
+        beta=file.values(f"{where}.beta", table["beta"], NUMBER),
+        sd=MappingProxyType(
+            {
+                name: tuple(each) if isinstance(each, list) else (each,)
+                for name, each in file.values(f"{where}.sd", table["sd"], (list, *NUMBER)).items()
+            }
+        ),
+        corr=MappingProxyType(
+            {
+                name: tuple(map(tuple, each)) if isinstance(each, list) else each
+                for name, each in file.values(
+                    f"{where}.corr", table.get("corr", {}), (list, *NUMBER)
+                ).items()
+            }
+        ),
+        sigma=float(table["sigma"]),
+        random_seed=table["random_seed"],
+    )
+
+
+def _row_counts(file: SpecFile, where: str, rows: Any) -> tuple[int, int]:
+    low, high = (rows, rows) if isinstance(rows, int) else _pair(file, where, "rows", rows)
+    if int(low) != low or int(high) != high or not 0 <= low <= high:
+        raise file.error(
+            "'rows' are one whole number, or the fewest and the most: [2, 40]", where, "rows"
+        )
+    return int(low), int(high)
+
+
+def _covariates(
+    file: SpecFile, name: str, content: Any, levels: Mapping[str, int]
+) -> tuple[Covariate, ...]:
+    where = "data.simulation.columns"
+    parts = []
+    for part in content if isinstance(content, list) else [content]:
+        table = file.table(f"{where}.{name}", part, _COVARIATE)
+        recipes = [recipe for recipe in RECIPES if recipe in table]
+        if len(recipes) != 1:
+            raise file.error(f"{name!r} needs exactly one of {', '.join(RECIPES)}", where, name)
+        (recipe,) = recipes
+        values = table[recipe]
+        per = tuple(table.get("per", ()))
+        for factor in per:
+            if factor not in levels:
+                raise file.error(
+                    f"{name!r} is constant per {factor!r}, which is none of the levels "
+                    f"{', '.join(levels)}",
+                    where,
+                    name,
+                )
+        if recipe == "binary":
+            if len(values) != 1 or type(values[0]) not in NUMBER or not 0 <= values[0] <= 1:
+                raise file.error(f"{name!r} takes the share of ones, [0.25]", where, name)
+        elif recipe != "cycle":
+            _pair(file, where, name, values)
+        elif not values:
+            raise file.error(f"{name!r} needs values to take in turn", where, name)
+        parts.append(Covariate(recipe, tuple(values), per))
+    if len(parts) > 1 and any(isinstance(value, str) for part in parts for value in part.values):
+        raise file.error(f"{name!r} cannot add labels up", where, name)
+    return tuple(parts)
+
+
+def _pair(file: SpecFile, table: str, key: str, values: Any) -> tuple[float, float]:
+    if len(values) != 2 or not all(type(value) in NUMBER for value in values):
+        raise file.error(f"{key!r} takes two numbers, not {values!r}", table, key)
+    return values[0], values[1]

@@ -1,0 +1,126 @@
+"""The text of a model file: parsed, checked key by key, and able to say where it is wrong."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from bayeslmm.errors import SpecError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NUMBER = (int, float)
+_TYPE_NAMES = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+}
+
+
+def find_specs(folder: str | Path = "models") -> list[Path]:
+    """List the model files of a folder, by name; none where the folder does not exist."""
+    return sorted(Path(folder).glob("*.toml"))
+
+
+@dataclass(frozen=True, slots=True)
+class SpecFile:
+    """A parsed file that can say where in its text something is wrong."""
+
+    path: Path
+    text: str
+    content: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: Path) -> SpecFile:
+        """Read and parse a file; SpecError with the line if it is no valid TOML."""
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise SpecError(f"{path} is not a text file in UTF-8: {error.reason}.") from error
+        except OSError as error:
+            raise SpecError(_unreadable(path, error)) from error
+        try:
+            return cls(path, text, tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            # Its message ends in "(at line 3, column 5)" or "(at end of document)".
+            at = re.search(r"\(at line (\d+)", str(error))
+            line = int(at[1]) if at else text.count("\n") + 1
+            raise SpecError(f"{path}:{line}: not valid TOML. {error}.") from error
+
+    def error(self, message: str, table: str = "", key: str | None = None) -> SpecError:
+        """Say what is wrong with a key of a table, with the file and line where it stands."""
+        line = _line(self.text, table, key)
+        return SpecError(f"{self.path}:{line}: {message}." if line else f"{self.path}: {message}.")
+
+    def table(
+        self,
+        name: str,
+        content: Any,
+        schema: Mapping[str, tuple[type, ...]],
+        required: tuple[str, ...] = (),
+    ) -> dict[str, Any]:
+        """Check a table of known keys."""
+        where = f" in [{name}]" if name else ""
+        if not isinstance(content, dict):
+            raise self.error(f"[{name}] must be a table")
+        for key, value in content.items():
+            if key not in schema:
+                hint = nearest(key, schema) or f" The keys are {', '.join(schema)}."
+                raise self.error(f"there is no key {key!r}{where}.{hint}".rstrip("."), name, key)
+            self._check(name, key, value, schema[key])
+        for key in required:
+            if key not in content:
+                raise self.error(f"the key {key!r} is missing{where}", name)
+        return content
+
+    def values(self, name: str, content: Any, types: tuple[type, ...]) -> Mapping[str, Any]:
+        """Check a table of free keys whose values share a type."""
+        for key, value in content.items():
+            self._check(name, key, value, types)
+        return MappingProxyType(content)
+
+    def _check(self, table: str, key: str, value: Any, types: tuple[type, ...]) -> None:
+        # Not isinstance: true is no whole number here.
+        if type(value) not in types:
+            wanted = _TYPE_NAMES[types[-1]]
+            raise self.error(f"{key!r} must be {wanted}, not {value!r}", table, key)
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    if path.is_dir():
+        return f"{path} is a folder, not a model file."
+    if not path.exists():
+        named = {
+            spec.stem: spec for folder in (path.parent, "models") for spec in find_specs(folder)
+        }
+        hint = nearest(path.stem, named)
+        for stem, spec in named.items():
+            hint = hint.replace(f"'{stem}'", f"'{spec}'")
+        return f"There is no model file {str(path)!r}.{hint}"
+    return f"{path} cannot be read: {error.strerror}."
+
+
+def _line(text: str, table: str, key: str | None) -> int | None:
+    """Find the line of a key, or of its table's header; None where it stands in neither form."""
+    current, header = "", None
+    for number, line in enumerate(text.splitlines(), 1):
+        if heading := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+\s*(#.*)?$", line):
+            current = heading[1]
+        if current == table and header is None and (table or key is None):
+            header = number
+        if key is not None and current == table:
+            name = re.match(r"""\s*(["']?)(.+?)\1\s*=""", line)
+            if name and name[2] == key:
+                return number
+    if header is None and table:
+        # An inline table: `Days = { ... }` under [reference.fixed_effects].
+        parent, _, last = table.rpartition(".")
+        return _line(text, parent, last)
+    return header
