@@ -14,6 +14,7 @@ from bayeslmm.comparison import (
     fixed_pull,
     own_priors,
     parameter_draws,
+    prior_conflicts,
     tree_priors,
     variance_pull,
     wald_errors,
@@ -128,6 +129,8 @@ def compare_reml(
     table["diff_mcse"] = _ratio(difference, table["mcse_mean"])
     table["prior_pull"] = _ratio(pd.Series(pull, table.index), table["sd"])
     low, high = np.quantile(draws.reshape(-1, len(targets)), [0.025, 0.975], axis=0)
+    conflicts = prior_conflicts(priors, fit, targets, estimate)
+    against = [name for name, conflict in zip(targets, conflicts, strict=True) if conflict]
     verdicts = [
         judge(
             Evidence(
@@ -138,6 +141,8 @@ def compare_reml(
                 freedom=_freedom(fit, target, float(freedom[j])),
                 prior=prior,
                 group=_group(fit, target),
+                conflict=conflicts[j],
+                others=", ".join(against),
             )
         )
         for j, (target, prior) in enumerate(
@@ -194,6 +199,11 @@ def _deviance(idata: xr.DataTree, fit: REMLFit) -> dict[str, Any]:
             f"units of deviance; {expected} is what {expected} variance parameters give under flat "
             "priors and many levels."
         )
+        if mean > 2.0 * expected:
+            words += (
+                " So much more means that priors keep the draws from the data's best fit, or that "
+                "the chains have not reached it."
+            )
     return {
         "mean": mean,
         "least": least,

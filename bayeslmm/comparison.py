@@ -87,6 +87,37 @@ def own_priors(priors: Priors | None, targets: dict[str, Target]) -> list[str]:
     return [str(known.get(name, known.get(name.partition("[")[0], ""))) for name in targets]
 
 
+def prior_conflicts(
+    priors: Priors | None, fit: REMLFit, targets: dict[str, Target], estimate: Floats
+) -> list[str]:
+    """Say of each target where its prior finds REML's estimate implausible; else an empty text.
+
+    Implausible: outside the prior's central 98 %, at a log-density two or more below that at its
+    median (so zero is no surprise to a half-normal prior). The intercept is judged where its prior
+    is stated, at the predictors' means.
+    """
+    known = {} if priors is None else dict(priors.entries())
+    at = dict(zip(targets, estimate.tolist(), strict=True))
+    if priors is not None and priors.coef == fit.gram.coef:
+        at |= dict(
+            zip(priors.coef, priors.centered_beta(fit.conditional.beta).tolist(), strict=True)
+        )
+    found = []
+    for name in targets:
+        prior = known.get(name)
+        found.append("" if prior is None else _conflict(prior, at[name]))
+    return found
+
+
+def _conflict(prior: Prior, at: float) -> str:
+    low, middle, high = prior.quantile(np.array([0.01, 0.5, 0.99]))
+    density = prior.log_density(np.array([at, middle]))
+    if low <= at <= high or not density[0] < density[1] - 2.0:
+        return ""
+    side, bound = ("below", high) if at > high else ("above", low)
+    return f"Its prior {prior} puts 99 % {side} {bound:.3g}, and REML's estimate is {at:.3g}"
+
+
 def fixed_pull(priors: Priors | None, fit: REMLFit) -> Floats:
     r"""Predict how far the priors move the fixed effects from REML's, in the response's unit.
 

@@ -42,6 +42,10 @@ class Evidence:
         The parameter's own prior; empty where unknown.
     group : str
         What the parameter was learnt from, such as ``"6 levels of Batch"``.
+    conflict : str
+        How its own prior and REML's estimate contradict each other; empty if they do not.
+    others : str
+        Names of other parameters of which that is so.
     """
 
     kind: str
@@ -56,6 +60,8 @@ class Evidence:
     freedom: float
     prior: str
     group: str
+    conflict: str = ""
+    others: str = ""
 
     @property
     def gap(self) -> float:
@@ -109,15 +115,20 @@ def judge(evidence: Evidence) -> tuple[Verdict, str]:
                 f"MCSE is {evidence.noise:.2f} posterior sds: too noisy to tell. Take more draws."
             )
         return "agrees", ""
+    if evidence.conflict:
+        return "prior", (
+            f"{evidence.conflict}: the two contradict each other, and the posterior lies "
+            f"{evidence.gap:+.1f} posterior sds from REML's. Weaken the prior, or mean it."
+        )
     return _fixed(evidence) if evidence.kind == "beta" else _variance(evidence)
 
 
 def _fixed(evidence: Evidence) -> tuple[Verdict, str]:
     if _prior_explains(evidence, evidence.tolerance):
         return "prior", _prior_reason(evidence)
-    reason = f"{_size(evidence)}{_pulls(evidence)}"
+    reason = f"{_size(evidence)}{_pulls(evidence)}.{_others(evidence)}"
     return "differs", (
-        f"{reason}. With few levels or unbalanced rows, averaging over the variances moves it; "
+        f"{reason} With few levels or unbalanced rows, averaging over the variances moves it; "
         "otherwise check the chains with diagnose."
     )
 
@@ -140,8 +151,8 @@ def _variance(evidence: Evidence) -> tuple[Verdict, str]:
         return "prior", _prior_reason(evidence)
     where = "" if inside else ", with REML's estimate outside its central 95 % interval"
     return "differs", (
-        f"{_size(evidence)}{where}{_pulls(evidence)}: more than {evidence.group} explain. Check "
-        "the priors, and the chains with diagnose."
+        f"{_size(evidence)}{where}{_pulls(evidence)}: more than {evidence.group} explain."
+        f"{_others(evidence)} Check the priors, and the chains with diagnose."
     )
 
 
@@ -156,7 +167,8 @@ def _prior_explains(evidence: Evidence, tolerance: float) -> bool:
     if evidence.pull * evidence.gap <= 0.0:
         return False
     if evidence.kind == "beta":
-        return abs(evidence.gap - evidence.pull) <= tolerance
+        # The pull is exact at REML's variances only, and a prior that pulls moves those as well.
+        return abs(evidence.gap - evidence.pull) <= tolerance + 0.25 * abs(evidence.pull)
     return abs(evidence.gap) <= abs(evidence.pull) + tolerance
 
 
@@ -186,6 +198,12 @@ def _prior_reason(evidence: Evidence) -> str:
         f"{prior} pull it by {evidence.pull:+.1f} posterior sds; it lies {evidence.gap:+.1f} from "
         "REML's. Weaken the prior, or mean it."
     )
+
+
+def _others(evidence: Evidence) -> str:
+    if not evidence.others:
+        return ""
+    return f" The priors of {evidence.others} contradict the data, which moves the rest too."
 
 
 def _size(evidence: Evidence) -> str:
