@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayeslmm.checks import Diagnosis, compare_models, diagnose, loo
+    from bayeslmm.compare import compare_random_effects, compare_reml
     from bayeslmm.contrasts import compare_predictions
     from bayeslmm.datasets import list_datasets, load_dataset
     from bayeslmm.design import Design, DesignState, GroupingFactor, build_design, rebuild_design
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from bayeslmm.hypotheses import hypothesis
     from bayeslmm.likelihood_ratio import likelihood_ratio_test
     from bayeslmm.marginal_covariance import marginal_covariance
+    from bayeslmm.mode import check_mode
     from bayeslmm.plots import (
         plot_caterpillar,
         plot_covariance,
@@ -51,10 +53,15 @@ if TYPE_CHECKING:
         plot_trace,
         plot_variance_partition,
     )
+    from bayeslmm.plots_comparison import plot_comparison
     from bayeslmm.predict import predict
+    from bayeslmm.prior_description import describe_priors
+    from bayeslmm.prior_draws import sample_prior
+    from bayeslmm.prior_implications import implied_priors
     from bayeslmm.prior_schemes import PriorScheme
     from bayeslmm.prior_set import Priors
     from bayeslmm.priors import resolve_priors
+    from bayeslmm.refit import refit_reml
     from bayeslmm.reml import fit_reml
     from bayeslmm.reml_fit import REMLFit
     from bayeslmm.reml_intervals import confidence_intervals
@@ -96,10 +103,14 @@ __all__ = [
     "__version__",
     "build_design",
     "build_model",
+    "check_mode",
     "coefficients",
     "compare_models",
     "compare_predictions",
+    "compare_random_effects",
+    "compare_reml",
     "confidence_intervals",
+    "describe_priors",
     "design_effect",
     "diagnose",
     "fit_bayes",
@@ -107,6 +118,7 @@ __all__ = [
     "fixed_effects",
     "hypothesis",
     "icc",
+    "implied_priors",
     "likelihood_ratio_test",
     "list_datasets",
     "load_dataset",
@@ -114,6 +126,7 @@ __all__ = [
     "marginal_covariance",
     "parse_formula",
     "plot_caterpillar",
+    "plot_comparison",
     "plot_covariance",
     "plot_levels",
     "plot_ppc_groups",
@@ -126,7 +139,9 @@ __all__ = [
     "random_effects",
     "read_spec",
     "rebuild_design",
+    "refit_reml",
     "resolve_priors",
+    "sample_prior",
     "shrinkage",
     "simulate_response",
     "summary",
@@ -140,6 +155,10 @@ _NAMES_BY_MODULE = {
         "compare_models",
         "diagnose",
         "loo",
+    ),
+    "compare": (
+        "compare_random_effects",
+        "compare_reml",
     ),
     "contrasts": ("compare_predictions",),
     "datasets": (
@@ -186,6 +205,7 @@ _NAMES_BY_MODULE = {
     "hypotheses": ("hypothesis",),
     "likelihood_ratio": ("likelihood_ratio_test",),
     "marginal_covariance": ("marginal_covariance",),
+    "mode": ("check_mode",),
     "plots": (
         "plot_caterpillar",
         "plot_covariance",
@@ -196,10 +216,15 @@ _NAMES_BY_MODULE = {
         "plot_trace",
         "plot_variance_partition",
     ),
+    "plots_comparison": ("plot_comparison",),
     "predict": ("predict",),
+    "prior_description": ("describe_priors",),
+    "prior_draws": ("sample_prior",),
+    "prior_implications": ("implied_priors",),
     "prior_schemes": ("PriorScheme",),
     "prior_set": ("Priors",),
     "priors": ("resolve_priors",),
+    "refit": ("refit_reml",),
     "reml": ("fit_reml",),
     "reml_fit": ("REMLFit",),
     "reml_intervals": ("confidence_intervals",),
