@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 import bayeslmm
+from bayeslmm.cli_compare import report_comparison, standing_results
 from bayeslmm.cli_console import INTERRUPTED, plain_errors, print_frame, print_line, print_spec
 from bayeslmm.cli_results import results_folder, write_results
 from bayeslmm.errors import SpecError
@@ -141,6 +142,24 @@ def reml(
                 f"Reference criterion {known.criterion:.4f} ({known.program}); "
                 f"difference {fitted.criterion - known.criterion:.1e}.",
             )
+
+
+@app.command()
+def compare(
+    spec: SpecPath,
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")
+    ] = False,
+) -> None:
+    """Lay a model file's posterior beside its REML fit; fit it first if OUT/NAME/ is not of it."""
+    with plain_errors():
+        study, console = read_spec(spec), Console(quiet=quiet)
+        if not standing_results(study, out, console):
+            _fit(study, out, dict(study.sampler), console)
+        files = report_comparison(study, out, console)
+        _print_written(console, out / study.name, files)
 
 
 def _fit(spec: ModelSpec, out: Path, settings: dict[str, Any], console: Console) -> None:

@@ -124,12 +124,21 @@ def write_results(
     list of Path
         The files, in the order of writing.
     """
+    idata.to_netcdf(folder / MARKER)
+    return [folder / MARKER, *write_extras(folder, idata, tables, pictures)]
+
+
+def write_extras(
+    folder: Path,
+    idata: xr.DataTree,
+    tables: Mapping[str, pd.DataFrame],
+    pictures: Mapping[str, Callable[[xr.DataTree], Any]],
+) -> list[Path]:
+    """Write tables as CSV and pictures as PNG, as `write_results` does, without the tree."""
     import matplotlib as mpl  # noqa: PLC0415 -- slow to load; only needed after sampling
 
     mpl.use("Agg")  # files only: no window, and none needed
     files = []
-    idata.to_netcdf(folder / MARKER)
-    files.append(folder / MARKER)
     for name, table in tables.items():
         files.append(folder / f"{name}.csv")
         table.to_csv(files[-1])

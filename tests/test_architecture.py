@@ -30,7 +30,7 @@ LAYERS = {
     5: "spec spec_data spec_file, fit, compare compare_effects comparison verdicts, sensitivity,"
     "plots plot_style plots_caterpillar plots_levels plots_level_means plots_checks plots_shrinkage"
     " plots_variance plots_comparison",
-    6: "cli cli_console cli_results, __init__",
+    6: "cli cli_console cli_results cli_compare, __init__",
 }
 LAYER = {
     module: layer for layer, nouns in LAYERS.items() for module in nouns.replace(",", " ").split()

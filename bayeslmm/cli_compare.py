@@ -1,0 +1,112 @@
+"""A study's posterior beside its REML fit, from results that may stand there already."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from typing import TYPE_CHECKING
+
+import bayeslmm
+from bayeslmm.cli_console import print_frame, print_line
+from bayeslmm.cli_results import MARKER, results_folder, write_extras
+from bayeslmm.errors import TreeError
+from bayeslmm.fingerprint import fingerprint
+from bayeslmm.refit import refit_reml
+from bayeslmm.tree import require_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+    import xarray as xr
+    from rich.console import Console
+
+    from bayeslmm.spec import ModelSpec
+
+SHOWN = ("reml", "reml_se", "mean", "sd", "mcse_mean", "diff_sd", "diff_mcse", "verdict")
+
+
+def standing_results(spec: ModelSpec, out: Path, console: Console) -> bool:
+    """Say whether finished results of this very study stand at ``out/name``.
+
+    They do where the tree's formula, priors and data fingerprint are what the model file and its
+    data give now. Results of anything else are named and not used.
+    """
+    path = out / spec.name / MARKER
+    if not path.is_file():
+        return False
+    try:
+        with _opened(path) as idata:
+            changed = _changed(spec, {str(k): v for k, v in idata.attrs.items()})
+    except TreeError as error:
+        changed = f"cannot be read ({error})"
+    if changed:
+        print_line(console, f"{path} {changed}; fitting anew.")
+        return False
+    print_line(console, f"Read {path}: same formula, priors and data.")
+    return True
+
+
+def report_comparison(spec: ModelSpec, out: Path, console: Console) -> list[Path]:
+    """Compare the results at ``out/name`` with REML: print, and add tables and a picture to them.
+
+    The whole folder is replaced at once, as a fit does it.
+
+    Returns
+    -------
+    list of Path
+        The files that were added.
+    """
+    with _opened(out / spec.name / MARKER) as opened:
+        idata = opened.load()
+    fit = refit_reml(idata)
+    table = bayeslmm.compare_reml(idata, fit=fit)
+    tables = {"compare_reml": table}
+    if fit.gram.factors:
+        tables["compare_random_effects"] = bayeslmm.compare_random_effects(idata, fit=fit)
+    _print(console, tables, table)
+    with results_folder(out, spec.name) as folder:
+        shutil.copytree(out / spec.name, folder, dirs_exist_ok=True)
+        picture = partial(bayeslmm.plot_comparison, fit=fit)
+        files = write_extras(folder, idata, tables, {"comparison": picture})
+    return [out / spec.name / file.name for file in files]
+
+
+def _opened(path: Path) -> xr.DataTree:
+    import xarray  # noqa: PLC0415 -- slow to load
+
+    try:
+        idata = xarray.open_datatree(path)
+    except (OSError, ValueError) as error:
+        raise TreeError(f"{str(path)!r} cannot be read: {error}.") from error
+    require_tree(idata)
+    return idata
+
+
+def _changed(spec: ModelSpec, attrs: dict[str, object]) -> str:
+    data = spec.data.load()
+    design = bayeslmm.build_design(spec.formula, data, weights=spec.weights, missing=spec.missing)
+    if attrs["formula"] != str(design.formula):
+        return f"is of another formula ({attrs['formula']})"
+    if attrs.get("data_fingerprint") != fingerprint(design):
+        return "is of other data"
+    priors = bayeslmm.resolve_priors(design, dict(spec.priors))
+    try:
+        same = json.loads(str(attrs.get("priors"))) == json.loads(priors.to_json())
+    except json.JSONDecodeError:
+        same = False
+    return "" if same else "is of other priors"
+
+
+def _print(console: Console, tables: dict[str, pd.DataFrame], table: pd.DataFrame) -> None:
+    print_frame(console, table[list(SHOWN)], "Posterior beside REML")
+    for parameter, reason in table["reason"].items():
+        if reason:
+            print_line(console, f"{parameter}: {reason}")
+    print_line(console, table.attrs["deviance"]["words"])
+    effects = tables.get("compare_random_effects")
+    if effects is not None:
+        counts = effects["verdict"].value_counts()
+        words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+        print_line(console, f"Random effects against conditional modes: {words}.")
