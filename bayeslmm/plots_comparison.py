@@ -182,7 +182,13 @@ def _intervals(
         panel.set_xlim(-1.05, 1.05)
     elif title == "standard deviations":
         # A profile limit far out says "not bounded by these data"; it need not be shown to the end.
-        panel.set_xlim(0.0, 1.08 * max(float(high.max()), min(np.nanmax(upper / unit), 4.0)))
+        edge = 1.08 * max(float(high.max()), min(np.nanmax([1.0, *(upper / unit)]), 4.0))
+        panel.set_xlim(0.0, edge)
+        beyond = np.flatnonzero(estimate / unit > edge)
+        panel.scatter(
+            np.full(len(beyond), edge), at[beyond] + 0.17, s=30, marker=">", color=POPULATION,
+            zorder=3, clip_on=False,
+        )  # fmt: skip
 
 
 def _scale(
