@@ -1,0 +1,100 @@
+"""What priors say, in the response's unit: a table before anything is sampled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm import names
+from bayeslmm.design import Design, build_design
+from bayeslmm.prior_defaults import column_scale
+from bayeslmm.priors import resolve_priors
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
+
+    from bayeslmm.formula import MixedFormula
+    from bayeslmm.priors import PriorsLike
+
+
+def describe_priors(
+    formula: str | MixedFormula | Design,
+    data: Any = None,
+    priors: PriorsLike | None = None,
+    *,
+    weights: str | ArrayLike | None = None,
+    missing: str = "drop",
+) -> pd.DataFrame:
+    """Tabulate every prior of a model, also on the response's scale.
+
+    Parameters
+    ----------
+    formula : str, MixedFormula or Design
+        The model, as in `fit_bayes`, or a design that is already built.
+    data : table, optional
+        The rows; not with a `Design`.
+    priors : mapping, str, PriorScheme or Priors, optional
+        See `resolve_priors`.
+    weights : str or array-like, optional
+        As in `fit_bayes`.
+    missing : {"drop", "raise"}
+        As in `fit_bayes`.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by parameter. ``distribution``; ``q5``, ``q50``, ``q95``: quantiles of the
+        parameter, in response per column unit (of each single correlation, for a matrix);
+        ``change``: a change of the column that people can picture, one standard deviation, or from
+        its lower to its upper value where it has two; ``response_q5``, ``response_q50``,
+        ``response_q95``: what the quantiles mean for the response under that change (missing for
+        correlations); ``origin``: ``"user"``, a scheme's name, or ``"default"``.
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError
+        As `fit_bayes` does.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> table = bl.describe_priors(
+    ...     "Reaction ~ Days + (Days | Subject)", bl.load_dataset("sleepstudy")
+    ... )
+    >>> table.loc["Days", "change"], round(table.loc["Days", "response_q95"])
+    ('+2.88', 232)
+    """
+    design = (
+        formula
+        if isinstance(formula, Design)
+        else build_design(formula, data, weights=weights, missing=missing)
+    )
+    table = resolve_priors(design, priors).describe()
+    changes = _changes(design)
+    sizes = np.array([changes.get(name, ("", np.nan))[1] for name in table.index])
+    table.insert(4, "change", [changes.get(name, ("", np.nan))[0] for name in table.index])
+    for position, quantile in enumerate(("q5", "q50", "q95")):
+        table.insert(5 + position, f"response_{quantile}", table[quantile] * sizes)
+    return table
+
+
+def _changes(design: Design) -> dict[str, tuple[str, float]]:
+    """Give the change of a column behind each parameter, in words and as a number."""
+    changes = {name: _change(x, name) for x, name in zip(design.X.T, design.coef, strict=True)}
+    for factor in design.factors:
+        for column, term in zip(factor.columns.T, factor.terms, strict=True):
+            changes[f"{names.sd(factor.name)}[{term}]"] = _change(column, term)
+    changes[names.SIGMA] = ("", 1.0)
+    return changes
+
+
+def _change(column: NDArray[np.float64], name: str) -> tuple[str, float]:
+    if name == names.INTERCEPT or np.ptp(column) == 0:
+        return "", 1.0
+    values = np.unique(column)
+    if len(values) == 2:
+        return f"{values[0]:g} -> {values[1]:g}", float(values[1] - values[0])
+    scale = column_scale(column)
+    return f"+{scale:.3g}", scale

@@ -1,0 +1,104 @@
+"""Lay numbers out as the groups, variables and attributes of the result tree."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+import bayeslmm
+from bayeslmm import names
+from bayeslmm.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.design import Design
+    from bayeslmm.prior_set import Priors
+
+_PACKAGES = ("arviz", "formulaic", "numba", "numpy", "nutpie", "pymc", "pytensor", "xarray")
+
+
+def draws_dataset(design: Design, draws: Mapping[str, NDArray[np.float64]]) -> xr.Dataset:
+    """Lay draws out with the contract's dimensions and coordinates.
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+    draws : mapping of str to ndarray
+        ``beta``, ``sigma``, ``sd_<factor>``, ``corr_<factor>``, ``b_<factor>``, each with chain
+        and draw as its first two dimensions.
+
+    Returns
+    -------
+    Dataset
+    """
+    dims: dict[str, tuple[str, ...]] = {names.BETA: (names.COEF,), names.SIGMA: ()}
+    coords: dict[str, Any] = {
+        **sample_coordinates(draws[names.SIGMA].shape[:2]),
+        names.COEF: list(design.coef),
+    }
+    for factor in design.factors:
+        level, term = names.level_dim(factor.name), names.term_dim(factor.name)
+        bis = names.term_dim_bis(factor.name)
+        dims[names.sd(factor.name)] = (term,)
+        dims[names.corr(factor.name)] = (term, bis)
+        dims[names.effects(factor.name)] = (level, term)
+        coords |= {level: factor.levels, term: list(factor.terms)}
+        if names.corr(factor.name) in draws:
+            coords[bis] = list(factor.terms)
+    order = [name for name in dims if name in draws]
+    variables = {name: (("chain", "draw", *dims[name]), draws[name]) for name in order}
+    return xr.Dataset(variables, coords=coords)
+
+
+def sample_coordinates(shape: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
+    """Give chains and draws their numbers, from zero."""
+    return {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
+
+
+def data_groups(design: Design) -> dict[str, xr.Dataset]:
+    """Lay out ``observed_data`` and ``constant_data``."""
+    rows = {names.OBS: np.arange(len(design.y))}
+    observed = {names.stored(design.response): (names.OBS, design.y)}
+    return {
+        "observed_data": xr.Dataset(observed, coords=rows),
+        "constant_data": xr.Dataset(_constant_data(design), coords=rows),
+    }
+
+
+def root_attributes(design: Design, priors: Priors) -> dict[str, Any]:
+    """Write what makes a tree readable by itself: formula, design, priors, versions, data."""
+    return {
+        "bayeslmm_version": bayeslmm.__version__,
+        "formula": str(design.formula),
+        "response": names.stored(design.response),
+        "priors": priors.to_json(),
+        "design": design.state.to_json(levels=False),
+        "versions": json.dumps(
+            {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+        ),
+        "data_fingerprint": fingerprint(design),
+    }
+
+
+def _constant_data(design: Design) -> dict[str, Any]:
+    constant: dict[str, Any] = {}
+    for name, column in design.data.items():
+        categories = getattr(column, "categories", None)
+        values = np.asarray(column)
+        if values.dtype == object:
+            values = values.astype(str)
+        attrs = {} if categories is None else {"categories": [str(c) for c in categories]}
+        constant[names.stored(name)] = (names.OBS, values, attrs)
+    for name, given in (("weights", design.weights), ("offset", design.offset)):
+        if given is not None:
+            constant[name] = (names.OBS, given)
+    return constant
