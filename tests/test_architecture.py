@@ -16,14 +16,16 @@ LAYERS = {
     0: "errors, formula tokens expressions grammar terms, covariance, datasets",
     1: "names, fingerprint, study_data simulated_table,"
     "design design_state intake table grouping columns plan evaluation assembly identification,"
-    "priors distributions prior_families lkj prior_defaults prior_schemes prior_set,"
+    "priors distributions prior_families lkj prior_defaults prior_schemes prior_set"
+    " prior_description,"
     "simulate",
     2: "gram gram_sums gram_union,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
     " kernel_draws selected_inverse, collapsed linked",
     3: "reml reml_search reml_fit reml_text reml_intervals,"
     "likelihood_ratio profile profile_targets mode, graph",
-    4: "sampling samplers compilation callback, tree, refit,"
+    4: "sampling samplers compilation callback, tree tree_layout, prior_draws prior_implications,"
+    " refit,"
     "predict linear_predictor level_grid new_levels contrasts, hypotheses,"
     "summaries summary_text effect_sizes variance_parts marginal_covariance shrinkage,"
     "checks diagnostics group_likelihood loo predictive_check no_pooling",
