@@ -284,6 +284,8 @@ def draw_effects(
     rng: np.random.Generator,
     prior_precision: Floats | None = None,
     prior_mean: Floats | None = None,
+    *,
+    fixed_effects: Floats | None = None,
 ) -> tuple[Floats, list[Floats]]:
     """Draw beta and all random effects from their exact joint conditional, one per parameter draw.
 
@@ -299,6 +301,8 @@ def draw_effects(
         Source of the standard normals.
     prior_precision, prior_mean : ndarray, optional
         Of beta's normal prior; flat without them.
+    fixed_effects : ndarray, shape (n_draws, p), optional
+        Draws of beta, where they are known already; the random effects are drawn given them.
 
     Returns
     -------
@@ -311,11 +315,24 @@ def draw_effects(
     if prior_precision is not None:
         precision = np.ascontiguousarray(prior_precision, dtype=float)
     lams = np.ascontiguousarray(packed, dtype=float)
-    beta = rng.standard_normal((len(lams), len(gram.coef)))
+    given = fixed_effects is not None
+    beta = (
+        np.array(fixed_effects, dtype=float)
+        if given
+        else rng.standard_normal((len(lams), len(gram.coef)))
+    )
     joint = rng.standard_normal((len(lams), plan.n_columns))
     with single_blas_thread():
         draw_joint(
-            plan.ints, plan.floats, lams, np.asarray(sigma, float), mean, precision, beta, joint
+            plan.ints,
+            plan.floats,
+            lams,
+            np.asarray(sigma, float),
+            mean,
+            precision,
+            beta,
+            joint,
+            given,
         )
     return beta, split_columns(gram, joint)
 

@@ -106,6 +106,17 @@ def draw_fixed(
 
 
 @inner
+def fixed_in_plan(floats: Floats, beta: Floats) -> Floats:
+    """Carry beta to the plan's coordinates, R (beta - origin); shape (p,)."""
+    p = len(beta)
+    out = np.zeros(p)
+    for i in range(p):
+        for j in range(i, p):
+            out[i] += floats[HEAD + i * p + j] * (beta[j] - floats[HEAD + 2 * p * p + j])
+    return out
+
+
+@inner
 def draw_random(
     lay: Layout, panel: Floats, border: Floats, right: Floats, beta: Floats, sigma: float, z: Floats
 ) -> Floats:
@@ -165,6 +176,7 @@ def draw_joint(
     prior_precision: Floats,
     fixed: Floats,
     random: Floats,
+    fixed_given: bool,
 ) -> None:
     """Replace standard normals by exact joint draws of beta and all b, one row per draw.
 
@@ -185,6 +197,8 @@ def draw_joint(
     random : ndarray, shape (n_draws, n_columns)
         Standard normals in, draws of b out, in the plan's order of columns; NaN where Q cannot
         be factored.
+    fixed_given : bool
+        True where `fixed` holds beta itself: it stays, and only b is drawn, given beta.
     """
     lay, p = open_layout(ints, floats), ints[1] - 1
     inverse = floats[HEAD + p * p : HEAD + 2 * p * p].reshape(p, p)
@@ -195,14 +209,18 @@ def draw_joint(
     for d in range(len(sigmas)):
         if d > 0 and not same(lams[d], lams[d - 1]):
             ok, _, T, panel, border, right = factorize(lay, to_plan(ints, floats, lams[d], False))
-        beta = draw_fixed(floats, T, sigmas[d], prior_mean, prior_precision, fixed[d])
+        if fixed_given:
+            beta = fixed_in_plan(floats, fixed[d])
+        else:
+            beta = draw_fixed(floats, T, sigmas[d], prior_mean, prior_precision, fixed[d])
         if ok:
             v = draw_random(lay, panel, border, right, beta, sigmas[d], random[d])
             to_effects(lay, lams[d], v, random[d])
-        for i in range(p):
-            fixed[d, i] = origin[i]
-            for k in range(p):
-                fixed[d, i] += inverse[i, k] * beta[k]
+        if not fixed_given:
+            for i in range(p):
+                fixed[d, i] = origin[i]
+                for k in range(p):
+                    fixed[d, i] += inverse[i, k] * beta[k]
         if not ok:
             for i in range(p):
                 fixed[d, i] = math.nan

@@ -1,8 +1,8 @@
-"""`evaluate` behind a symbol: compiled callers link to it instead of compiling it again.
+"""The collapsed density behind a symbol: compiled callers link to it instead of compiling it again.
 
-Numba optimises everything that a function calls together with it, so a caller of
-`densities.evaluate` (such as a sampler's compiled log-density) would spend seconds on code that
-exists already. Here that code is one C function, cached on disk, which callers know by name only.
+Numba optimises everything that a function calls together with it, so a sampler's compiled
+log-density would spend some twenty seconds on code that exists already. Here that code is one C
+function, cached on disk, which callers know by name only.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import carray, cfunc, types
 
+from bayeslmm.collapsed import collapsed_density
 from bayeslmm.compiled import entry
-from bayeslmm.densities import evaluate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,65 +22,94 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-_LONG, _REAL = types.int64, types.float64
-_LONGS, _REALS = types.CPointer(_LONG), types.CPointer(_REAL)
-_SIGNATURE = _REAL(
-    _LONGS, _REALS, _REALS, _REALS, _REALS, _LONGS, _REAL, _REALS
-)  # ints, floats, lam, mean, precision, sizes and switches, sigma, gradient and extra (out)
+# Callers that are cached on disk hold this name: change it with the arguments or their meaning.
+SYMBOL = "bayeslmm_collapsed_1"
+_LONGS, _REALS = types.CPointer(types.int64), types.CPointer(types.float64)
+_SIGNATURE = types.float64(
+    _LONGS, _REALS, _LONGS, _REALS, _REALS, _REALS, _REALS, _REALS, _LONGS, types.float64, _REALS
+)
 
 
-def _evaluate_c(  # noqa: PLR0917 -- a C function has no keywords
-    ints: Any, floats: Any, lam: Any, mean: Any, precision: Any, sizes: Any, sigma: float, out: Any
+def _density_c(  # noqa: PLR0917 - a C function has no keywords
+    ints: Any,
+    floats: Any,
+    table: Any,
+    sds: Any,
+    partials: Any,
+    beta: Any,
+    mean: Any,
+    precision: Any,
+    sizes: Any,
+    sigma: float,
+    gradient: Any,
 ) -> float:
-    size = carray(sizes, 6)
-    n_lambda, p = size[2], size[3]
-    value, gradient, extra = evaluate(
+    size = carray(sizes, 7)
+    n_sds, n_partials, n_beta, p = size[3], size[4], size[5], size[6]
+    value, d_sds, d_partials, d_sigma, d_beta = collapsed_density(
         carray(ints, (size[0],)),
         carray(floats, (size[1],)),
-        carray(lam, (n_lambda,)),
+        carray(table, (size[2],)),
+        carray(sds, (n_sds,)),
+        carray(partials, (n_partials,)),
         sigma,
+        carray(beta, (n_beta,)),
         carray(mean, (p,)),
         carray(precision, (p, p)),
-        size[4],
-        size[5] != 0,
     )
-    result = carray(out, (n_lambda + 1,))
-    for i in range(n_lambda):
-        result[i] = gradient[i]
-    result[n_lambda] = extra
+    out = carray(gradient, (n_sds + n_partials + 1 + n_beta,))
+    for i in range(n_sds):
+        out[i] = d_sds[i]
+    for i in range(n_partials):
+        out[n_sds + i] = d_partials[i]
+    out[n_sds + n_partials] = d_sigma
+    for i in range(n_beta):
+        out[n_sds + n_partials + 1 + i] = d_beta[i]
     return value
 
 
-_compiled = cfunc(_SIGNATURE, cache=True, error_model="numpy")(_evaluate_c)
-llvm.add_symbol("bayeslmm_evaluate", _compiled.address)
+_compiled = cfunc(_SIGNATURE, cache=True, error_model="numpy")(_density_c)
+llvm.add_symbol(SYMBOL, _compiled.address)
 _external = types.ExternalFunction(
-    "bayeslmm_evaluate", _REAL(*[types.voidptr] * 6, _REAL, types.voidptr)
+    SYMBOL, types.float64(*[types.voidptr] * 9, types.float64, types.voidptr)
 )
 
 
 @entry
-def linked_evaluate(  # noqa: PLR0917 -- compiled code takes no keywords
+def linked_density(  # noqa: PLR0917 - compiled code takes no keywords
     ints: Ints,
     floats: Floats,
-    lam: Floats,
+    table: Ints,
+    sds: Floats,
+    partials: Floats,
     sigma: float,
+    beta: Floats,
     prior_mean: Floats,
     prior_precision: Floats,
-    kind: int,
-    want_gradient: bool,
-) -> tuple[float, Floats, float]:
-    """Call `densities.evaluate`, with its arguments and results; all arrays C-contiguous."""
-    n_lambda, p = len(lam), len(prior_mean)
-    sizes = np.array([len(ints), len(floats), n_lambda, p, kind, int(want_gradient)], np.int64)
-    out = np.empty(n_lambda + 1)
+) -> tuple[float, Floats, Floats, float, Floats]:
+    """Call `collapsed_density`, with its arguments and results; all arrays C-contiguous."""
+    a, b, c = len(sds), len(partials), len(beta)
+    sizes = np.array([len(ints), len(floats), len(table), a, b, c, len(prior_mean)], np.int64)
+    out = np.empty(a + b + 1 + c)
     value = _external(
         ints.ctypes,
         floats.ctypes,
-        lam.ctypes,
+        table.ctypes,
+        sds.ctypes,
+        partials.ctypes,
+        beta.ctypes,
         prior_mean.ctypes,
         prior_precision.ctypes,
         sizes.ctypes,
         sigma,
         out.ctypes,
     )
-    return value, out[:n_lambda].copy(), out[n_lambda]
+    # Numba frees an array after its last use, and a pointer to it is none: `sizes` is read once
+    # more so that it outlives the call.
+    first, second = sizes[3], sizes[3] + sizes[4]
+    return (
+        value,
+        out[:first].copy(),
+        out[first:second].copy(),
+        out[second],
+        out[second + 1 :].copy(),
+    )

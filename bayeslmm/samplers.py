@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.errors import SamplingError, SamplingWarning, nearest
+from bayeslmm.lapack import single_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -129,17 +130,19 @@ def run_nutpie(model: pm.Model, settings: SamplerSettings, structure: Hashable) 
     compiled = _compiled_for(model, structure)
     compile_time = time.perf_counter() - started
     started = time.perf_counter()
-    trace = nutpie.sample(
-        compiled.nutpie,
-        draws=settings.draws,
-        tune=settings.tune,
-        chains=settings.chains,
-        cores=settings.cores,
-        seed=settings.random_seed,
-        save_warmup=False,
-        progress_bar=settings.progressbar,
-        target_accept=settings.target_accept,
-    )
+    # Chains run in parallel; BLAS threads of a dense border would only fight over the cores.
+    with single_blas_thread():
+        trace = nutpie.sample(
+            compiled.nutpie,
+            draws=settings.draws,
+            tune=settings.tune,
+            chains=settings.chains,
+            cores=settings.cores,
+            seed=settings.random_seed,
+            save_warmup=False,
+            progress_bar=settings.progressbar,
+            target_accept=settings.target_accept,
+        )
     sampling_time = time.perf_counter() - started
     points = trace["posterior"]["unconstrained"].to_numpy()
     kept_chains, kept_draws = _complete_part(points, settings)

@@ -219,25 +219,3 @@ def test_factors_of_another_shape_are_refused():
     _, gram, lams = make("crossed")
     with pytest.raises(ValueError, match=r"expected h: \(2, 2\), g: \(3, 3\)"):
         pack_factors(gram, lams[::-1])
-
-
-def test_compiled_code_evaluates_without_leaving_it():
-    from numba import njit
-
-    from bayeslmm.densities import DENSITY
-    from bayeslmm.linked import linked_evaluate
-
-    _, gram, lams = make("crossed")
-    precision = np.linalg.inv(COV)
-
-    @njit
-    def outer(ints, floats, lam, mean, precision):
-        return linked_evaluate(ints, floats, lam, SIGMA, mean, precision, DENSITY, True)
-
-    plan = gram.plan
-    value, gradient, d_sigma = outer(plan.ints, plan.floats, pack(lams), MEAN, precision)
-    expected = log_density(gram, lams, SIGMA, MEAN, precision)
-    assert value == pytest.approx(expected[0], rel=1e-13)  # the same code, compiled once more
-    for got, want in zip(unpack_factors(gram, gradient), expected[1], strict=True):
-        assert np.allclose(np.tril(got), want, rtol=1e-11)
-    assert d_sigma == pytest.approx(expected[2], rel=1e-11)

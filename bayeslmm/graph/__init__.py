@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.design import Design, build_design
 from bayeslmm.errors import ArgumentError, nearest
-from bayeslmm.graph import centered, noncentered
+from bayeslmm.graph import centered, marginal, noncentered
 from bayeslmm.priors import resolve_priors
 
 if TYPE_CHECKING:
@@ -32,16 +32,18 @@ class Parametrization:
     build : callable
         (design, priors) -> PyMC model.
     recover : callable
-        (design, priors, draws of the free variables by name) -> the tree's posterior variables.
+        (design, priors, draws of the free variables by name, generator) -> the tree's posterior
+        variables.
     """
 
     build: Callable[[Design, Priors], pm.Model]
-    recover: Callable[[Design, Priors, Values], dict[str, NDArray[np.float64]]]
+    recover: Callable[[Design, Priors, Values, np.random.Generator], dict[str, NDArray[np.float64]]]
 
 
 PARAMETRIZATIONS: Mapping[str, Parametrization] = {
     "noncentered": Parametrization(noncentered.build, noncentered.recover),
     "centered": Parametrization(centered.build, centered.recover),
+    "marginal": Parametrization(marginal.build, marginal.recover),
 }
 
 
@@ -88,7 +90,7 @@ def build_model(
     priors : mapping or Priors, optional
         See `resolve_priors`.
     parametrization : str, default "noncentered"
-        ``"noncentered"`` or ``"centered"``.
+        ``"noncentered"``, ``"centered"`` or ``"marginal"``.
     weights : str or array-like, optional
         Column name or one positive number per row: Var(e_i) = sigma^2 / w_i.
 

@@ -73,13 +73,18 @@ def fixed_part(design: Design, priors: Priors) -> Any:
         return None
     centers = np.asarray(priors.centers)
     X = pm.Data("X_data", design.X - centers, dims=(names.OBS, names.COEF))
+    fixed_coefficients(priors)
+    return (X * pm.modelcontext(None)[CENTERED_BETA][None, :]).sum(axis=1)
+
+
+def fixed_coefficients(priors: Priors) -> Any:
+    """Add the fixed effects; return them on the original scale, shape (p,)."""
     centered = prior_vector(CENTERED_BETA, priors.beta, names.COEF)
     beta = centered
-    if priors.has_intercept and len(design.coef) > 1:
-        shift = (pm.Data("X_centers", centers, dims=names.COEF) * centered).sum()
-        beta = pt.set_subtensor(centered[0], centered[0] - shift)
-    pm.Deterministic(names.BETA, beta, dims=names.COEF)
-    return (X * centered[None, :]).sum(axis=1)
+    if priors.has_intercept and len(priors.coef) > 1:
+        centers = pm.Data("X_centers", np.asarray(priors.centers), dims=names.COEF)
+        beta = pt.set_subtensor(centered[0], centered[0] - (centers * centered).sum())
+    return pm.Deterministic(names.BETA, beta, dims=names.COEF)
 
 
 def recover_beta(priors: Priors, values: Values) -> NDArray[np.float64]:
@@ -157,13 +162,17 @@ def recover_shared(
         sd, chol = recover_scale(factor, values)
         result[names.sd(factor.name)] = sd
         if factor.corr is not None:
-            unit = chol / sd[..., None]
-            corr = unit @ np.swapaxes(unit, -1, -2)
-            # Rounding leaves the diagonal at 1 - 1e-16; readers may rely on exactly 1.
-            diagonal = np.arange(len(factor.terms))
-            corr[..., diagonal, diagonal] = 1.0
-            result[names.corr(factor.name)] = corr
+            result[names.corr(factor.name)] = correlation_of(chol / sd[..., None])
     return result
+
+
+def correlation_of(unit: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Multiply out Cholesky factors of correlation matrices, shape (..., q, q)."""
+    corr = unit @ np.swapaxes(unit, -1, -2)
+    # Rounding leaves the diagonal at 1 - 1e-16; readers may rely on exactly 1.
+    diagonal = np.arange(unit.shape[-1])
+    corr[..., diagonal, diagonal] = 1.0
+    return corr
 
 
 def likelihood(design: Design, priors: Priors, mean: Any) -> None:

@@ -36,7 +36,7 @@ def build(design: Design, priors: Priors) -> pm.Model:
 
 
 def recover(
-    design: Design, priors: Priors, values: components.Values
+    design: Design, priors: Priors, values: components.Values, _rng: np.random.Generator
 ) -> dict[str, NDArray[np.float64]]:
     """Give the contract's variables from draws of the free ones."""
     result = components.recover_shared(design, priors, values)

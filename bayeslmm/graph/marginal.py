@@ -1,0 +1,230 @@
+"""Random effects, and fixed effects with normal priors, integrated out of the posterior.
+
+NUTS moves in the standard deviations, correlations and sigma only; the cost of a step does not
+depend on the number of rows. The effects are drawn back exactly from their joint conditional.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+
+from bayeslmm import names
+from bayeslmm.collapsed import block_table, correlation_factor
+from bayeslmm.elimination import draw_effects
+from bayeslmm.gram import Gram
+from bayeslmm.graph import components
+from bayeslmm.graph.collapsed_op import collapsed
+from bayeslmm.simulate import simulate_response
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bayeslmm.design import Design
+    from bayeslmm.prior_set import FactorPriors, Priors
+
+
+def build(design: Design, priors: Priors) -> pm.Model:
+    """Build the model: y ~ N(X beta, Z G Z' + sigma^2 W^-1), beta integrated out if it can be."""
+    gram = Gram.from_design(design)
+    with components.open_model(design) as model:
+        beta = pt.zeros(0)
+        if design.coef and not integrates_beta(priors):
+            beta = components.fixed_coefficients(priors)
+        sds = [_sds(factor) for factor in priors.factors]
+        partials = [_partials(factor) for factor in priors.factors if factor.corr is not None]
+        sigma = components.prior_vector(names.SIGMA, (priors.sigma,), None, scalar=True)
+        _likelihood(design, priors, gram, (_joined(sds), _joined(partials), sigma, beta))
+    return model
+
+
+def recover(
+    design: Design, priors: Priors, values: components.Values, rng: np.random.Generator
+) -> dict[str, NDArray[np.float64]]:
+    """Give the contract's variables: the effects by exact draws from their conditional."""
+    gram = Gram.from_design(design)
+    sigma = values[names.SIGMA]
+    shape = sigma.shape
+    result: dict[str, NDArray[np.float64]] = {names.SIGMA: sigma}
+    packed = []
+    for factor in priors.factors:
+        sd = components.read_vector(names.sd(factor.name), factor.sd, values)
+        unit = correlation_factor(
+            _read_partials(factor, values, shape), sd.shape[-1], factor.blocks
+        )
+        result[names.sd(factor.name)] = sd
+        if factor.corr is not None:
+            result[names.corr(factor.name)] = components.correlation_of(unit)
+        lam = sd[..., None] * unit / sigma[..., None, None]
+        packed.append(lam.reshape(sigma.size, -1))
+    joined = np.concatenate(packed, axis=1) if packed else np.zeros((sigma.size, 0))
+    if integrates_beta(priors):
+        mean, precision = normal_prior(priors)
+        given = None
+    else:
+        mean, precision = None, None
+        given = components.recover_beta(priors, values).reshape(sigma.size, -1)
+    beta, effects = draw_effects(
+        gram, joined, sigma.ravel(), rng, precision, mean, fixed_effects=given
+    )
+    if design.coef:
+        result[names.BETA] = beta.reshape(*shape, -1)
+    for factor, b in zip(priors.factors, effects, strict=True):
+        result[names.effects(factor.name)] = b.reshape(*shape, *b.shape[1:])
+    return result
+
+
+def integrates_beta(priors: Priors) -> bool:
+    """Tell whether every fixed effect has a normal prior, so that all can be integrated out."""
+    return all(prior.family == "Normal" for prior in priors.beta)
+
+
+def normal_prior(priors: Priors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give mean and precision of beta on the original scale.
+
+    The priors are independent for the intercept at the predictors' means and the coefficients;
+    on the original scale the intercept is correlated with the rest.
+    """
+    numbers = np.array([prior.numbers for prior in priors.beta]).reshape(-1, 2)
+    turn = np.eye(len(priors.beta))
+    if priors.has_intercept:
+        turn[0] += np.asarray(priors.centers)
+    precision = turn.T @ (turn / numbers[:, 1, None] ** 2)
+    return priors.raw_beta(numbers[:, 0]), precision
+
+
+def _sds(factor: FactorPriors) -> Any:
+    return components.prior_vector(names.sd(factor.name), factor.sd, names.term_dim(factor.name))
+
+
+def _partials_name(factor: str) -> str:
+    return f"partial_corr_{factor}"
+
+
+def _partials(factor: FactorPriors) -> Any:
+    """Add the canonical partial correlations whose Beta priors make the matrix LKJ."""
+    assert factor.corr is not None  # noqa: S101 - called for correlated factors only
+    name = _partials_name(factor.name)
+    shapes = pm.Data(f"{name}_eta", factor.corr.numbers[0]) + _shape_offsets(factor)
+    halves = pm.Beta(name, shapes, shapes, shape=len(_shape_offsets(factor)))
+    partials = 2.0 * halves - 1.0
+    term = names.term_dim(factor.name)
+    pm.Deterministic(
+        names.corr(factor.name),
+        _correlation_graph(partials, factor),
+        dims=(term, names.term_dim_bis(factor.name)),
+    )
+    return partials
+
+
+def _shape_offsets(factor: FactorPriors) -> NDArray[np.float64]:
+    """Give (q - 2 - j) / 2 for each pair (i, j) of each block: LKJ's Beta shapes less eta."""
+    offsets = [
+        (len(block) - 2 - j) / 2
+        for block in factor.blocks
+        for i in range(len(block))
+        for j in range(i)
+    ]
+    return np.array(offsets)
+
+
+def _read_partials(
+    factor: FactorPriors, values: components.Values, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    if factor.corr is None:
+        return np.zeros((*shape, 0))
+    return 2.0 * values[_partials_name(factor.name)] - 1.0
+
+
+def _correlation_graph(partials: Any, factor: FactorPriors) -> Any:
+    """Write `correlation_factor` C as a graph, and C C'."""
+    q = len(factor.terms)
+    unit = pt.zeros((q, q))
+    at = 0
+    for block in factor.blocks:
+        for row, i in enumerate(block):
+            left: Any = pt.ones(())
+            for j in block[:row]:
+                unit = unit[i, j].set(partials[at] * left)
+                left = left * pt.sqrt(1 - partials[at] ** 2)
+                at += 1
+            unit = unit[i, i].set(left)
+    return (unit[:, None, :] * unit[None, :, :]).sum(axis=2)
+
+
+def _joined(parts: list[Any]) -> Any:
+    return pt.concatenate(parts) if parts else pt.zeros(0)
+
+
+def _likelihood(
+    design: Design, priors: Priors, gram: Gram, parameters: tuple[Any, Any, Any, Any]
+) -> None:
+    """Add the response as one distribution: density by cross-products, draws by rows."""
+    integrated = integrates_beta(priors)
+    mean, precision = normal_prior(priors) if integrated else _no_prior(len(design.coef))
+    table = block_table([(len(f.terms), f.blocks) for f in priors.factors])
+    data = [
+        _wide_integers("plan_integers", gram.plan.ints),
+        pm.Data("plan_floats", gram.plan.floats),
+        pt.constant(table),
+        pm.Data("beta_prior_mean", mean),
+        pm.Data("beta_prior_precision", precision),
+    ]
+    offset = np.zeros(len(design.y)) if design.offset is None else design.offset
+
+    def logp(_value: Any, _offset: Any, *point: Any) -> Any:
+        # The response enters through its cross-products, which are part of the plan's floats.
+        return collapsed(*point, *data)[0]
+
+    def draw(_offset: Any, *point: Any, rng: Any = None, size: Any = None) -> Any:  # noqa: ARG001
+        return _draw_response(design, priors, point, rng)
+
+    pm.CustomDist(
+        names.stored(design.response),
+        pm.Data("offset_data", offset, dims=names.OBS),
+        *parameters,
+        logp=logp,
+        random=draw,
+        signature="(n),(s),(c),(),(p)->(n)",
+        dtype="float64",
+        observed=pm.Data("response_data", design.y, dims=names.OBS),
+        dims=names.OBS,
+    )
+
+
+def _wide_integers(name: str, values: NDArray[np.int64]) -> Any:
+    """Add integers as data without `pm.Data`'s conversion to 32 bits."""
+    variable = pytensor.shared(values, name=name)
+    pm.modelcontext(None).register_data_var(variable)
+    return variable
+
+
+def _no_prior(p: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.zeros(p), np.zeros((p, p))
+
+
+def _draw_response(
+    design: Design, priors: Priors, point: tuple[Any, ...], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draw a response given the parameters, effects included."""
+    sds, partials, sigma, beta = (np.asarray(value) for value in point)
+    if integrates_beta(priors):
+        numbers = np.array([prior.numbers for prior in priors.beta]).reshape(-1, 2)
+        centered = rng.normal(numbers[:, 0], numbers[:, 1])
+        beta = priors.raw_beta(centered)
+    sd, corr = {}, {}
+    column = pair = 0
+    for factor in priors.factors:
+        q, pairs = len(factor.terms), len(_shape_offsets(factor))
+        unit = correlation_factor(partials[pair : pair + pairs], q, factor.blocks)
+        sd[factor.name] = sds[column : column + q]
+        corr[factor.name] = unit @ unit.T
+        column, pair = column + q, pair + pairs
+    y, _ = simulate_response(
+        design, beta=beta, sd=sd, corr=corr, sigma=float(sigma), random_seed=rng
+    )
+    return y
