@@ -5,6 +5,7 @@ from __future__ import annotations
 from bayeslmm.plots_caterpillar import plot_caterpillar
 from bayeslmm.plots_checks import plot_ppc_groups, plot_rank, plot_trace
 from bayeslmm.plots_levels import plot_levels
+from bayeslmm.plots_prior import plot_prior_predictive
 from bayeslmm.plots_shrinkage import plot_shrinkage
 from bayeslmm.plots_variance import plot_covariance, plot_variance_partition
 
@@ -13,6 +14,7 @@ __all__ = [
     "plot_covariance",
     "plot_levels",
     "plot_ppc_groups",
+    "plot_prior_predictive",
     "plot_rank",
     "plot_shrinkage",
     "plot_trace",
