@@ -31,7 +31,7 @@ LAYERS = {
     "checks diagnostics group_likelihood loo predictive_check no_pooling",
     5: "spec spec_data spec_file, fit, compare compare_effects comparison verdicts, sensitivity,"
     "plots plot_style plots_caterpillar plots_levels plots_level_means plots_checks plots_shrinkage"
-    " plots_variance plots_comparison",
+    " plots_prior plots_variance plots_comparison",
     6: "cli cli_console cli_results cli_compare, __init__",
 }
 LAYER = {
