@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from bayeslmm.spec import ModelSpec
 
-SHOWN = ("reml", "reml_se", "mean", "sd", "mcse_mean", "diff_sd", "diff_mcse", "verdict")
+# What fits into 80 columns; the CSV holds the rest.
+SHOWN = ("reml", "mean", "sd", "diff_sd", "verdict")
 
 
 def standing_results(spec: ModelSpec, out: Path, console: Console) -> bool:
@@ -108,5 +109,5 @@ def _print(console: Console, tables: dict[str, pd.DataFrame], table: pd.DataFram
     effects = tables.get("compare_random_effects")
     if effects is not None:
         counts = effects["verdict"].value_counts()
-        words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+        words = ", ".join(f"{verdict} {count}" for verdict, count in counts.items())
         print_line(console, f"Random effects against conditional modes: {words}.")

@@ -89,6 +89,7 @@ def tree_design(idata: xr.DataTree, *, check_data: bool = True) -> Design:
     TreeError
         As in `refit_reml`.
     """
+    tree.require_tree(idata)
     y = tree.response(idata)
     columns = tree.columns(idata)
     weights = tree.constant(idata, WEIGHTS)
