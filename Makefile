@@ -11,7 +11,7 @@ CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input \
 	--no-compile --constraint constraints.txt
 
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo test test-slow lint format docs clean
 
 help:
 	@echo 'make demo       fit models/sleepstudy.toml and write results/sleepstudy/'
@@ -19,6 +19,7 @@ help:
 	@echo 'make test-slow  run the tests that take minutes'
 	@echo 'make lint       check style, formatting and types'
 	@echo 'make format     format the code'
+	@echo 'make docs       build the documentation into site/'
 	@echo 'make clean      remove the environment, results and caches'
 
 demo: $(STAMPS)/run
@@ -39,8 +40,13 @@ format: $(STAMPS)/lint
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# Every warning of Sphinx is an error.
+docs: $(STAMPS)/docs
+	$(BIN)/python -m sphinx -q --fail-on-warning --keep-going -b html docs site
+	@echo 'Open site/index.html'
+
 clean:
-	rm -rf $(VENV) build dist results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist results site docs/generated docs/notebooks .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment that works is kept; one that is missing, broken or too old is made anew.
@@ -82,6 +88,11 @@ $(STAMPS)/test: $(STAMPS)/run
 $(STAMPS)/lint: $(STAMPS)/run
 	@echo 'Installing what the checks need'
 	@$(INSTALL) --editable '.[lint]'
+	@touch $@
+
+$(STAMPS)/docs: $(STAMPS)/run
+	@echo 'Installing what the documentation needs'
+	@$(INSTALL) --editable '.[docs]'
 	@touch $@
 
 # Where PYTHONDONTWRITEBYTECODE is set, every start would compile PyMC's thousand modules anew.
