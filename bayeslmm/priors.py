@@ -47,19 +47,19 @@ def resolve_priors(design: Design, priors: PriorsLike | None = None) -> Priors:
 
     Keys, from the least to the most specific (the most specific wins):
 
-    ==========================  =========================================================
-    ``"beta"``                  every fixed effect except the intercept
-    ``"Intercept"``             the intercept, at the predictors' means
-    ``"Days"``, ``"beta[Days]"``  one fixed effect
-    ``"sd"``                    every random-effect standard deviation
-    ``"sd_Subject"``            those of one factor
-    ``"sd_Subject[Days]"``      one of them
-    ``"corr"``                  every correlation matrix
-    ``"corr_Subject"``          those of one factor
-    ``"sigma"``                 the residual standard deviation
-    ``"scheme"``                a scheme's name or a `PriorScheme`: what the other keys do not
-                                name follows its rule, and what that does not, the defaults
-    ==========================  =========================================================
+    ==============================  =====================================================
+    ``"beta"``                      every fixed effect except the intercept
+    ``"Intercept"``                 the intercept, at the predictors' means
+    ``"Days"``, ``"beta[Days]"``    one fixed effect
+    ``"sd"``                        every random-effect standard deviation
+    ``"sd_Subject"``                those of one factor
+    ``"sd_Subject[Days]"``          one of them
+    ``"corr"``                      every correlation matrix
+    ``"corr_Subject"``              those of one factor
+    ``"sigma"``                     the residual standard deviation
+    ``"scheme"``                    a scheme's name or a `PriorScheme`: what the other keys do not
+                                    name follows its rule, and what that does not, the defaults
+    ==============================  =====================================================
 
     Parameters
     ----------
