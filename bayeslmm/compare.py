@@ -108,9 +108,9 @@ def compare_reml(
     >>> compare_reml(idata)[["reml", "mean"]].loc[["Intercept", "x", "sigma"]].round(2)
                reml  mean
     parameter
-    Intercept  2.13   1.0
-    x          1.82   2.0
-    sigma      1.47   3.0
+    Intercept  2.73   1.0
+    x          1.18   2.0
+    sigma      1.82   3.0
     """
     fit = refit_reml(idata, check_data=check_data) if fit is None else fit
     targets = list_targets(fit.gram)

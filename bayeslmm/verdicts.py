@@ -180,7 +180,7 @@ def _expected_reason(evidence: Evidence, *, reaches: bool) -> str:
             if abs(evidence.mean) < abs(evidence.reml)
             else f"{evidence.group} say little about a correlation"
         )
-    elif evidence.reml == 0.0:
+    elif evidence.reml <= 1e-6 * evidence.mean:
         reason = "REML puts it on its boundary, zero, where no posterior mean can be"
     elif evidence.gap > 0:
         skewed = "a right-skewed posterior has its mean above its mode"
