@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         plot_levels,
         plot_ppc_groups,
         plot_prior_predictive,
+        plot_prior_sensitivity,
         plot_rank,
         plot_shrinkage,
         plot_trace,
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from bayeslmm.reml import fit_reml
     from bayeslmm.reml_fit import REMLFit
     from bayeslmm.reml_intervals import confidence_intervals
+    from bayeslmm.sensitivity import prior_sensitivity, sensitivity_tree
     from bayeslmm.shrinkage import shrinkage
     from bayeslmm.simulate import simulate_response
     from bayeslmm.spec import ModelSpec, read_spec
@@ -132,11 +134,13 @@ __all__ = [
     "plot_levels",
     "plot_ppc_groups",
     "plot_prior_predictive",
+    "plot_prior_sensitivity",
     "plot_rank",
     "plot_shrinkage",
     "plot_trace",
     "plot_variance_partition",
     "predict",
+    "prior_sensitivity",
     "r_squared",
     "random_effects",
     "read_spec",
@@ -144,6 +148,7 @@ __all__ = [
     "refit_reml",
     "resolve_priors",
     "sample_prior",
+    "sensitivity_tree",
     "shrinkage",
     "simulate_response",
     "summary",
@@ -214,6 +219,7 @@ _NAMES_BY_MODULE = {
         "plot_levels",
         "plot_ppc_groups",
         "plot_prior_predictive",
+        "plot_prior_sensitivity",
         "plot_rank",
         "plot_shrinkage",
         "plot_trace",
@@ -231,6 +237,10 @@ _NAMES_BY_MODULE = {
     "reml": ("fit_reml",),
     "reml_fit": ("REMLFit",),
     "reml_intervals": ("confidence_intervals",),
+    "sensitivity": (
+        "prior_sensitivity",
+        "sensitivity_tree",
+    ),
     "shrinkage": ("shrinkage",),
     "simulate": ("simulate_response",),
     "spec": (
