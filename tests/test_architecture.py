@@ -21,17 +21,18 @@ LAYERS = {
     "simulate",
     2: "gram gram_sums gram_union,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
-    " kernel_draws selected_inverse, collapsed linked",
+    " kernel_draws selected_inverse, collapsed linked kept_effects,"
+    "marginal_likelihood",
     3: "reml reml_search reml_fit reml_text reml_intervals,"
     "likelihood_ratio profile profile_targets mode, graph",
-    4: "sampling samplers compilation callback, tree tree_layout, prior_draws prior_implications,"
-    " refit,"
+    4: "sampling samplers compilation callback, tree tree_layout refit,"
+    "prior_draws prior_implications quantities,"
     "predict linear_predictor level_grid new_levels contrasts, hypotheses,"
     "summaries summary_text effect_sizes variance_parts marginal_covariance shrinkage,"
     "checks diagnostics group_likelihood loo predictive_check no_pooling",
     5: "spec spec_data spec_file, fit, compare compare_effects comparison verdicts, sensitivity,"
     "plots plot_style plots_caterpillar plots_levels plots_level_means plots_checks plots_shrinkage"
-    " plots_prior plots_variance plots_comparison",
+    " plots_prior plots_sensitivity plots_variance plots_comparison",
     6: "cli cli_console cli_results cli_compare, __init__",
 }
 LAYER = {
