@@ -20,10 +20,11 @@ import pytensor.tensor as pt
 from nutpie.compile_pymc import CompiledPyMCModel, make_user_data
 from pymc.distributions.transforms import CholeskyCovPacked
 from pymc.initial_point import make_initial_point_fn
-from pymc.logprob.transforms import LogTransform
+from pymc.logprob.transforms import LogOddsTransform, LogTransform
 from pymc.pytensorf import compile as compile_pymc
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.rewriting.utils import rewrite_graph
+from scipy.special import expit
 
 from bayeslmm.callback import copy_point, log_density_callback
 
@@ -184,6 +185,8 @@ def _backward(variable: FreeVariable, value: NDArray[np.float64]) -> NDArray[np.
         return np.ascontiguousarray(value)
     if isinstance(variable.transform, LogTransform):
         return np.exp(value)
+    if isinstance(variable.transform, LogOddsTransform):
+        return expit(value)
     if isinstance(variable.transform, CholeskyCovPacked):
         result = value.copy()
         diagonal = np.cumsum(np.arange(1, math.isqrt(2 * value.shape[-1]) + 1)) - 1

@@ -215,6 +215,8 @@ def blocks(
         return
     for info in tree.factors(idata):
         name = names.effects(info.name)
+        if tree.has_moments(idata, info.name):
+            continue
         values = tree.effect_draws(idata, info)
         labels = [f"{name}[{level},{term}]" for level in info.levels for term in info.terms]
         yield name, labels, values.reshape(*values.shape[:2], -1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.design import build_design
-from bayeslmm.graph import build_model
+from bayeslmm.graph import build_model, choose_parametrization
+from bayeslmm.kept_effects import KeptEffects
 from bayeslmm.priors import resolve_priors
 from bayeslmm.samplers import SamplerSettings
 from bayeslmm.sampling import sample
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from bayeslmm.formula import MixedFormula
+    from bayeslmm.kept_effects import EffectsLike
     from bayeslmm.priors import PriorsLike
 
 
@@ -34,6 +36,7 @@ def fit_bayes(
     progressbar: bool = True,
     weights: str | ArrayLike | None = None,
     missing: str = "drop",
+    effects: EffectsLike = "draws",
 ) -> xr.DataTree:
     r"""Fit a Bayesian linear mixed model.
 
@@ -50,7 +53,10 @@ def fit_bayes(
         What to change in the default priors, e.g. ``{"sigma": "HalfCauchy(10)"}``, or a scheme
         such as ``"brms"``; see `resolve_priors`.
     parametrization : str, default "noncentered"
-        ``"noncentered"`` or ``"centered"``: the same posterior, another way to it.
+        ``"noncentered"``, ``"centered"`` or ``"marginal"``: the same posterior by other ways.
+        ``"marginal"`` integrates the random effects out, and the fixed effects where their
+        priors are normal, and draws them back exactly afterwards. ``"auto"`` takes it unless
+        crossed factors make it the slower one; the result records the choice and its reason.
     draws, tune, chains : int
         Kept draws and tuning steps per chain, and number of chains.
     cores : int, optional
@@ -68,6 +74,11 @@ def fit_bayes(
         Column name or one positive number per row.
     missing : str, default "drop"
         ``"drop"`` leaves out rows with missing values, with a warning; ``"raise"`` refuses them.
+    effects : str or mapping, default "draws"
+        Which random effects to keep: ``"draws"`` all of them; ``"moments"`` mean and sd per
+        level, in the group ``effects_moments``; or a mapping from factor to one of the two, or to
+        the labels of the levels whose draws to keep. With ``"marginal"``, memory is bounded by
+        what is kept.
 
     Returns
     -------
@@ -110,6 +121,10 @@ def fit_bayes(
         draws, tune, chains, cores, random_seed, target_accept, sampler, progressbar
     )
     design = build_design(formula, data, weights=weights, missing=missing)
+    KeptEffects.of(design, effects)
     resolved = resolve_priors(design, priors)
-    model = build_model(design, priors=resolved, parametrization=parametrization)
-    return sample(model, design, resolved, parametrization, settings)
+    chosen, reason = choose_parametrization(parametrization, design)
+    model = build_model(design, priors=resolved, parametrization=chosen)
+    tree = sample(model, design, resolved, chosen, settings, effects=effects)
+    tree.attrs["parametrization_reason"] = reason
+    return tree

@@ -14,8 +14,15 @@ from bayeslmm import names
 from bayeslmm.diagnostics import assess
 from bayeslmm.errors import SamplingWarning
 from bayeslmm.graph import parametrization_named
+from bayeslmm.kept_effects import DRAWS, EffectsStore, KeptEffects
 from bayeslmm.samplers import SAMPLERS, FreeDraws, SamplerSettings
-from bayeslmm.tree_layout import data_groups, draws_dataset, root_attributes, sample_coordinates
+from bayeslmm.tree_layout import (
+    data_groups,
+    draws_dataset,
+    moments_dataset,
+    root_attributes,
+    sample_coordinates,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design import Design
+    from bayeslmm.kept_effects import EffectsLike
     from bayeslmm.prior_set import Priors
 
 
@@ -33,6 +41,8 @@ def sample(
     priors: Priors,
     parametrization: str,
     settings: SamplerSettings,
+    *,
+    effects: EffectsLike = DRAWS,
 ) -> xr.DataTree:
     """Sample a model that `build_model` built and lay the draws out as the result tree.
 
@@ -48,6 +58,8 @@ def sample(
         How the model was written.
     settings : SamplerSettings
         How to sample.
+    effects : str or mapping, default "draws"
+        Which random effects to keep; see `fit_bayes`.
 
     Returns
     -------
@@ -55,14 +67,18 @@ def sample(
         Posterior, sample_stats, log_prior, observed_data and constant_data; see `fit_bayes`.
     """
     settings = settings.settled()
+    kept = KeptEffects.of(design, effects)
     structure = structure_key(design, priors, parametrization)
     free = SAMPLERS[settings.sampler](model, settings, structure)
     # A stream of its own, so that effects drawn after sampling do not repeat the chains' numbers.
     rng = np.random.default_rng([settings.random_seed or 0, 1])
-    posterior = parametrization_named(parametrization).recover(design, priors, free.values, rng)
-    tree = build_tree(design, priors, posterior, free)
-    tree.attrs |= {"parametrization": parametrization, "sampler": settings.sampler}
+    chains, draws = next(iter(free.values.values())).shape[:2]
+    store = EffectsStore(design, kept, (chains, draws), rng=rng, progressbar=settings.progressbar)
+    posterior = parametrization_named(parametrization).recover(design, priors, free.values, store)
+    tree = build_tree(design, priors, posterior, free, store)
     tree.attrs |= {
+        "parametrization": parametrization,
+        "sampler": settings.sampler,
         "random_seed": settings.random_seed,
         "settings": json.dumps({k: v for k, v in asdict(settings).items() if k != "progressbar"}),
     }
@@ -75,6 +91,7 @@ def build_tree(
     priors: Priors,
     posterior: Mapping[str, NDArray[np.float64]],
     free: FreeDraws,
+    store: EffectsStore,
 ) -> xr.DataTree:
     """Lay draws and data out in the groups, variables and coordinates of the contract."""
     sample_coords = sample_coordinates(posterior[names.SIGMA].shape)
@@ -83,14 +100,15 @@ def build_tree(
     }
     stats = free.stats.copy()
     stats.attrs = {"compile_time": free.compile_time, "sampling_time": free.sampling_time}
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior": draws_dataset(design, posterior),
-            "sample_stats": stats,
-            "log_prior": xr.Dataset(log_prior, coords=sample_coords),
-            **data_groups(design),
-        }
-    )
+    groups = {
+        "posterior": draws_dataset(design, {**posterior, **store.posterior()}, store.levels()),
+        "sample_stats": stats,
+        "log_prior": xr.Dataset(log_prior, coords=sample_coords),
+        **data_groups(design),
+    }
+    if moments := store.moments():
+        groups["effects_moments"] = moments_dataset(design, moments)
+    tree = xr.DataTree.from_dict(groups)
     tree.attrs = root_attributes(design, priors)
     return tree
 

@@ -177,7 +177,12 @@ def _heading(idata: xr.DataTree) -> list[str]:
     how = " by ".join(str(attrs[key]) for key in ("parametrization", "sampler") if key in attrs)
     seed = f", seed {attrs['random_seed']}" if attrs.get("random_seed") not in (None, "") else ""
     sizes = [f"{_rows(idata)} rows"]
-    sizes += [f"{info.name}: {len(info.levels)} levels" for info in tree.factors(idata)]
+    # A tree may keep the effects of some levels only; the model had all of them.
+    counts = json.loads(str(idata.attrs.get("n_levels", "{}")))
+    sizes += [
+        f"{info.name}: {counts.get(info.name, len(info.levels))} levels"
+        for info in tree.factors(idata)
+    ]
     return [
         f"Bayesian linear mixed model: {attrs['formula']}",
         f"Data: {'; '.join(sizes)}",

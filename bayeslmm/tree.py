@@ -168,7 +168,12 @@ def factor(
     sds = variable(idata, names.sd(chosen), group_name)
     data = group(idata, group_name)
     effects = names.effects(chosen)
-    levels = _labels(data[effects], names.level_dim(chosen)) if effects in data else ()
+    levels: tuple[str, ...] = ()
+    if effects in data:
+        levels = _labels(data[effects], names.level_dim(chosen))
+    elif has_moments(idata, chosen):
+        moments = group(idata, "effects_moments")[f"{effects}_mean"]
+        levels = _labels(moments, names.level_dim(chosen))
     return FactorInfo(
         name=chosen,
         terms=_labels(sds, names.term_dim(chosen)),
@@ -177,9 +182,21 @@ def factor(
     )
 
 
+def has_moments(idata: xr.DataTree, name: str) -> bool:
+    """Tell whether a factor's random effects were kept as mean and sd per level."""
+    return f"{names.effects(name)}_mean" in idata.children.get("effects_moments", ())
+
+
 def effect_draws(idata: xr.DataTree, info: FactorInfo) -> NDArray[np.float64]:
     """Return a factor's random effects, shape (chain, draw, level, term)."""
-    array = variable(idata, names.effects(info.name))
+    name = names.effects(info.name)
+    if name not in group(idata, "posterior") and has_moments(idata, info.name):
+        msg = (
+            f"This tree keeps no draws of {name!r}, only mean and sd per level, in its group "
+            "'effects_moments'. Fit again with effects='draws', or name the levels to keep."
+        )
+        raise TreeError(msg)
+    array = variable(idata, name)
     ordered = array.transpose(
         "chain", "draw", names.level_dim(info.name), names.term_dim(info.name)
     )

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 _PACKAGES = ("arviz", "formulaic", "numba", "numpy", "nutpie", "pymc", "pytensor", "xarray")
 
 
-def draws_dataset(design: Design, draws: Mapping[str, NDArray[np.float64]]) -> xr.Dataset:
+def draws_dataset(
+    design: Design,
+    draws: Mapping[str, NDArray[np.float64]],
+    levels: Mapping[str, NDArray[np.str_]] | None = None,
+) -> xr.Dataset:
     """Lay draws out with the contract's dimensions and coordinates.
 
     Parameters
@@ -35,6 +39,8 @@ def draws_dataset(design: Design, draws: Mapping[str, NDArray[np.float64]]) -> x
     draws : mapping of str to ndarray
         ``beta``, ``sigma``, ``sd_<factor>``, ``corr_<factor>``, ``b_<factor>``, each with chain
         and draw as its first two dimensions.
+    levels : mapping of str to ndarray of str, optional
+        Factor -> labels of the levels whose effects `draws` holds; all of them if not given.
 
     Returns
     -------
@@ -51,11 +57,29 @@ def draws_dataset(design: Design, draws: Mapping[str, NDArray[np.float64]]) -> x
         dims[names.sd(factor.name)] = (term,)
         dims[names.corr(factor.name)] = (term, bis)
         dims[names.effects(factor.name)] = (level, term)
-        coords |= {level: factor.levels, term: list(factor.terms)}
+        coords[term] = list(factor.terms)
+        if names.effects(factor.name) in draws:
+            coords[level] = factor.levels if levels is None else levels[factor.name]
         if names.corr(factor.name) in draws:
             coords[bis] = list(factor.terms)
     order = [name for name in dims if name in draws]
     variables = {name: (("chain", "draw", *dims[name]), draws[name]) for name in order}
+    return xr.Dataset(variables, coords=coords)
+
+
+def moments_dataset(
+    design: Design, moments: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+) -> xr.Dataset:
+    """Lay out posterior means and sds of random effects whose draws were not kept."""
+    variables: dict[str, Any] = {}
+    coords: dict[str, Any] = {}
+    for factor in design.factors:
+        if factor.name not in moments:
+            continue
+        dims = (names.level_dim(factor.name), names.term_dim(factor.name))
+        coords |= {dims[0]: factor.levels, dims[1]: list(factor.terms)}
+        for label, values in zip(("mean", "sd"), moments[factor.name], strict=True):
+            variables[f"{names.effects(factor.name)}_{label}"] = (dims, values)
     return xr.Dataset(variables, coords=coords)
 
 
@@ -85,6 +109,7 @@ def root_attributes(design: Design, priors: Priors) -> dict[str, Any]:
         "versions": json.dumps(
             {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
         ),
+        "n_levels": json.dumps({factor.name: len(factor.levels) for factor in design.factors}),
         "data_fingerprint": fingerprint(design),
     }
 

@@ -17,9 +17,12 @@ FORMULA = "Reaction ~ Days + (Days | Subject)"
 
 def fit_and_report(parametrization):
     started = time.perf_counter()
+    import arviz  # noqa: F401
+    import nutpie  # noqa: F401
     import pymc  # noqa: F401
 
     import bayeslmm as bl
+    import bayeslmm.compilation
     import bayeslmm.fit
 
     imported = time.perf_counter() - started

@@ -13,11 +13,10 @@ from scipy import stats
 import bayeslmm as bl
 from bayeslmm.compilation import constrain, free_variables
 from bayeslmm.graph import PARAMETRIZATIONS, build_model
+from bayeslmm.kept_effects import EffectsStore, KeptEffects
 
 # The Python linker compiles nothing: these tests evaluate a handful of points.
 SLOW_BUT_INSTANT = Mode(linker="py", optimizer="fast_compile")
-
-RNG = np.random.default_rng(0)
 
 FORMULAS = {
     "intercept": "y ~ x + (1 | g)",
@@ -51,6 +50,13 @@ def unconstrained_points(model, seed, scale=0.3):
     rng = np.random.default_rng(seed)
     start = free_variables(model)
     return [(v, v.start + scale * rng.normal(size=v.shape)) for v in start]
+
+
+def recovered(design, priors, free, parametrization):
+    kept = KeptEffects.of(design, "draws")
+    store = EffectsStore(design, kept, (1, 1), rng=np.random.default_rng(0))
+    shared = PARAMETRIZATIONS[parametrization].recover(design, priors, free, store)
+    return {**shared, **store.posterior()}
 
 
 def log_density(model, point):
@@ -192,7 +198,7 @@ def test_numpy_recovers_what_the_graph_derives(table, formula, parametrization):
     expected = dict(zip([v.name for v in named], evaluate(arguments), strict=True))
     flat = np.concatenate([value.ravel() for _, value in point])[None, None, :]
     free = constrain(free_variables(model), flat)
-    ours = PARAMETRIZATIONS[parametrization].recover(design, priors, free, RNG)
+    ours = recovered(design, priors, free, parametrization)
     integrated_out = {"beta", "b_g", "b_h"} if parametrization == "marginal" else set()
     assert set(expected) | integrated_out >= set(ours) >= set(expected)
     for name, value in expected.items():
@@ -299,7 +305,7 @@ def test_fixed_effects_priors_of_several_families_keep_their_order(table):
     point = unconstrained_points(model, 5)
     flat = np.concatenate([value.ravel() for _, value in point])[None, None, :]
     free = constrain(free_variables(model), flat)
-    beta = PARAMETRIZATIONS["noncentered"].recover(design, resolved, free, RNG)["beta"][0, 0]
+    beta = recovered(design, resolved, free, "noncentered")["beta"][0, 0]
     graph = model.compile_fn(
         model.replace_rvs_by_values([model["beta"]]),
         inputs=model.value_vars,

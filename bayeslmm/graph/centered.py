@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design import Design, GroupingFactor
+    from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import FactorPriors, Priors
 
 
@@ -36,12 +37,12 @@ def build(design: Design, priors: Priors) -> pm.Model:
 
 
 def recover(
-    design: Design, priors: Priors, values: components.Values, _rng: np.random.Generator
+    design: Design, priors: Priors, values: components.Values, store: EffectsStore
 ) -> dict[str, NDArray[np.float64]]:
     """Give the contract's variables from draws of the free ones."""
     result = components.recover_shared(design, priors, values)
-    for factor in priors.factors:
-        result[names.effects(factor.name)] = _read_effects(factor, values)
+    effects = [_read_effects(factor, values) for factor in priors.factors]
+    store.add([b.reshape(-1, *b.shape[2:]) for b in effects])
     return result
 
 

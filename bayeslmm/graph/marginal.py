@@ -6,16 +6,20 @@ depend on the number of rows. The effects are drawn back exactly from their join
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
+from rich.progress import track
 
 from bayeslmm import names
 from bayeslmm.collapsed import block_table, correlation_factor
 from bayeslmm.elimination import draw_effects
+from bayeslmm.errors import ArgumentError
 from bayeslmm.gram import Gram
 from bayeslmm.graph import components
 from bayeslmm.graph.collapsed_op import collapsed
@@ -25,12 +29,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design import Design
+    from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import FactorPriors, Priors
+
+# Random effects drawn at a time: 32 million numbers are 256 MB.
+_BATCH_VALUES = 32_000_000
+_grams: WeakKeyDictionary[Design, Gram] = WeakKeyDictionary()
 
 
 def build(design: Design, priors: Priors) -> pm.Model:
     """Build the model: y ~ N(X beta, Z G Z' + sigma^2 W^-1), beta integrated out if it can be."""
-    gram = Gram.from_design(design)
+    gram = gram_of(design)
+    _check_memory(gram)
     with components.open_model(design) as model:
         beta = pt.zeros(0)
         if design.coef and not integrates_beta(priors):
@@ -43,39 +53,63 @@ def build(design: Design, priors: Priors) -> pm.Model:
 
 
 def recover(
-    design: Design, priors: Priors, values: components.Values, rng: np.random.Generator
+    design: Design, priors: Priors, values: components.Values, store: EffectsStore
 ) -> dict[str, NDArray[np.float64]]:
     """Give the contract's variables: the effects by exact draws from their conditional."""
-    gram = Gram.from_design(design)
     sigma = values[names.SIGMA]
     shape = sigma.shape
     result: dict[str, NDArray[np.float64]] = {names.SIGMA: sigma}
-    packed = []
+    packed = [np.zeros((sigma.size, 0))]
     for factor in priors.factors:
         sd = components.read_vector(names.sd(factor.name), factor.sd, values)
-        unit = correlation_factor(
-            _read_partials(factor, values, shape), sd.shape[-1], factor.blocks
-        )
+        partials = _read_partials(factor, values, shape)
+        unit = correlation_factor(partials, sd.shape[-1], factor.blocks)
         result[names.sd(factor.name)] = sd
         if factor.corr is not None:
             result[names.corr(factor.name)] = components.correlation_of(unit)
         lam = sd[..., None] * unit / sigma[..., None, None]
         packed.append(lam.reshape(sigma.size, -1))
-    joined = np.concatenate(packed, axis=1) if packed else np.zeros((sigma.size, 0))
-    if integrates_beta(priors):
-        mean, precision = normal_prior(priors)
-        given = None
-    else:
-        mean, precision = None, None
+    given = None
+    if design.coef and not integrates_beta(priors):
         given = components.recover_beta(priors, values).reshape(sigma.size, -1)
-    beta, effects = draw_effects(
-        gram, joined, sigma.ravel(), rng, precision, mean, fixed_effects=given
-    )
+    point = (np.concatenate(packed, axis=1), sigma.ravel(), given)
+    beta = _draw_in_batches(gram_of(design), priors, point, store)
     if design.coef:
         result[names.BETA] = beta.reshape(*shape, -1)
-    for factor, b in zip(priors.factors, effects, strict=True):
-        result[names.effects(factor.name)] = b.reshape(*shape, *b.shape[1:])
     return result
+
+
+def _draw_in_batches(
+    gram: Gram,
+    priors: Priors,
+    point: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None],
+    store: EffectsStore,
+) -> NDArray[np.float64]:
+    """Draw beta and the effects for all draws, in batches that bound the memory; return beta."""
+    packed, sigma, given = point
+    mean, precision = (None, None) if given is not None else normal_prior(priors)
+    count = max(1, min(len(sigma), _BATCH_VALUES // max(gram.plan.n_columns, 1)))
+    batches = range(0, len(sigma), count)
+    betas = []
+    # A single batch takes well under a second: nothing to show.
+    quiet = not store.progressbar or len(batches) == 1
+    shown = track(batches, "Drawing the effects", disable=quiet, transient=True)
+    for first in shown:
+        rows = slice(first, first + count)
+        fixed = None if given is None else given[rows]
+        beta, effects = draw_effects(
+            gram, packed[rows], sigma[rows], store.rng, precision, mean, fixed_effects=fixed
+        )
+        betas.append(beta)
+        store.add(effects)
+    return np.concatenate(betas)
+
+
+def gram_of(design: Design) -> Gram:
+    """Give a design's cross-products, computed once while the design is in use."""
+    if design not in _grams:
+        _grams[design] = Gram.from_design(design)
+    return _grams[design]
 
 
 def integrates_beta(priors: Priors) -> bool:
@@ -95,6 +129,20 @@ def normal_prior(priors: Priors) -> tuple[NDArray[np.float64], NDArray[np.float6
         turn[0] += np.asarray(priors.centers)
     precision = turn.T @ (turn / numbers[:, 1, None] ** 2)
     return priors.raw_beta(numbers[:, 0]), precision
+
+
+def _check_memory(gram: Gram) -> None:
+    """Refuse a border whose dense matrix cannot be held, before anything is computed."""
+    border = gram.plan.n_border
+    needed = 8 * border**2
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # Each chain that runs at a time holds one such matrix; two is the least that is useful.
+    if 2 * needed > available:
+        raise ArgumentError(
+            f"parametrization='marginal' would factor a dense matrix of {border:,} x {border:,} "
+            f"crossed effects at every step: {needed:,} bytes per chain, of {available:,} bytes "
+            "that this machine has. Use parametrization='noncentered', which forms no such matrix."
+        )
 
 
 def _sds(factor: FactorPriors) -> Any:

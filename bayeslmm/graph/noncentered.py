@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design import Design, GroupingFactor
+    from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import Priors
 
 
@@ -36,14 +37,16 @@ def build(design: Design, priors: Priors) -> pm.Model:
 
 
 def recover(
-    design: Design, priors: Priors, values: components.Values, _rng: np.random.Generator
+    design: Design, priors: Priors, values: components.Values, store: EffectsStore
 ) -> dict[str, NDArray[np.float64]]:
     """Give the contract's variables from draws of the free ones."""
     result = components.recover_shared(design, priors, values)
+    effects = []
     for factor in priors.factors:
         _, chol = components.recover_scale(factor, values)
-        z = values[_offsets(factor.name)]
-        result[names.effects(factor.name)] = z @ np.swapaxes(chol, -1, -2)
+        b = values[_offsets(factor.name)] @ np.swapaxes(chol, -1, -2)
+        effects.append(b.reshape(-1, *b.shape[2:]))
+    store.add(effects)
     return result
 
 
