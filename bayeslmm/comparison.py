@@ -55,7 +55,8 @@ def wald_errors(fit: REMLFit, targets: dict[str, Target]) -> tuple[Floats, Float
     A log sd with standard error e is known as from 1 / (2 e^2) degrees of freedom; a correlation,
     on Fisher's z scale, as from 1 / e^2. NaN on the boundary.
     """
-    table = confidence_intervals(fit, "wald", ci_prob=0.6826894921370859)  # +- one standard error
+    with single_blas_thread():
+        table = confidence_intervals(fit, "wald", ci_prob=0.6826894921370859)  # +- 1 standard error
     error, freedom = np.full(len(targets), np.nan), np.full(len(targets), np.nan)
     for j, (target, row) in enumerate(zip(targets.values(), table.itertuples(), strict=True)):
         estimate, upper = float(row.estimate), float(row.upper)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from bayeslmm import names
 from bayeslmm.compare_effects import compare_random_effects
 from bayeslmm.comparison import parameter_draws
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, interval
+from bayeslmm.lapack import single_blas_thread
 from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, panel_grid, style
 from bayeslmm.profile_targets import list_targets
 from bayeslmm.refit import refit_reml
@@ -108,7 +109,8 @@ def plot_comparison(
 
 
 def _reml_limits(fit: REMLFit, targets: dict[str, Target], ci_prob: float) -> pd.DataFrame:
-    table = confidence_intervals(fit, "wald", ci_prob=ci_prob)
+    with single_blas_thread():
+        table = confidence_intervals(fit, "wald", ci_prob=ci_prob)
     border = fit.gram.plan.n_border
     others = [name for name, target in targets.items() if target.kind != names.BETA]
     if border <= _PROFILE_BORDER:
