@@ -125,18 +125,27 @@ class SimulatedTable:
         ArgumentError, DataError, FormulaError
             If the parameters do not fit the formula, or the formula does not fit the columns.
         """
-        rng = np.random.default_rng(self.random_seed)
-        table, design = self._design(rng)
-        y, _ = simulate_response(
-            design,
-            beta=self.beta,
-            sd=self.sd,
-            corr=self.corr,
-            sigma=self.sigma,
-            random_seed=rng,
-        )
+        table, _, y, _ = self._draw()
         table[self._response()] = y
         return table
+
+    def effects(self) -> dict[str, pd.DataFrame]:
+        """Give the random effects that the response was drawn with.
+
+        Returns
+        -------
+        dict of DataFrame
+            For each grouping factor its levels by terms, in the response's unit per column unit.
+        """
+        _, design, _, effects = self._draw()
+        return {
+            factor.name: pd.DataFrame(
+                effects[factor.name],
+                index=pd.Index(factor.levels, name=factor.name),
+                columns=pd.Index(factor.terms, name="term"),
+            )
+            for factor in design.factors
+        }
 
     def truth(self) -> dict[str, float]:
         """Name the true parameters as `confidence_intervals` does.
@@ -166,6 +175,21 @@ class SimulatedTable:
         """Name the source in a few words."""
         sizes = ", ".join(f"{count} {name}" for name, count in self.levels.items())
         return f"simulated ({sizes}; seed {self.random_seed})"
+
+    def _draw(
+        self,
+    ) -> tuple[pd.DataFrame, Design, NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+        rng = np.random.default_rng(self.random_seed)
+        table, design = self._design(rng)
+        y, effects = simulate_response(
+            design,
+            beta=self.beta,
+            sd=self.sd,
+            corr=self.corr,
+            sigma=self.sigma,
+            random_seed=rng,
+        )
+        return table, design, y, effects
 
     def _response(self) -> str:
         response = parse_formula(self.formula).response

@@ -221,6 +221,14 @@ def test_a_simulation_draws_the_same_table_each_time(tmp_path):
     assert data.describe() == "simulated (4 g; seed 1)"
 
 
+def test_a_simulation_knows_the_effects_that_it_drew(tmp_path):
+    text = SIMULATION.replace("sigma = 0.5", "sigma = 0.0")
+    data = read_spec(write(tmp_path, text)).data
+    table, effects = data.load(), data.effects()["g"]
+    expected = 3 + 0.75 * table["x"] + effects["Intercept"].loc[list(table["g"])].to_numpy()
+    assert list(table["y"]) == pytest.approx(list(expected))
+
+
 def test_parts_of_a_column_add_up_and_labels_keep_their_order(tmp_path):
     text = SIMULATION.replace(
         'x = { normal = [0, 1], per = ["g"] }',
