@@ -7,6 +7,7 @@ function, cached on disk, which callers know by name only.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding as llvm
@@ -67,8 +68,20 @@ def _density_c(  # noqa: PLR0917 - a C function has no keywords
     return value
 
 
-_compiled = cfunc(_SIGNATURE, cache=True, error_model="numpy")(_density_c)
-llvm.add_symbol(SYMBOL, _compiled.address)
+@cache
+def link_density() -> None:
+    """Compile the density, or load it from Numba's cache, and give it its name.
+
+    Must come before any code that calls `linked_density` runs; compiling takes some twenty
+    seconds on a machine that never did, so it is not done on import.
+    """
+    compiled = cfunc(_SIGNATURE, cache=True, error_model="numpy")(_density_c)
+    llvm.add_symbol(SYMBOL, compiled.address)
+    _kept.append(compiled)
+
+
+# The C function lives as long as this does.
+_kept: list[Any] = []
 _external = types.ExternalFunction(
     SYMBOL, types.float64(*[types.voidptr] * 9, types.float64, types.voidptr)
 )
@@ -86,7 +99,10 @@ def linked_density(  # noqa: PLR0917 - compiled code takes no keywords
     prior_mean: Floats,
     prior_precision: Floats,
 ) -> tuple[float, Floats, Floats, float, Floats]:
-    """Call `collapsed_density`, with its arguments and results; all arrays C-contiguous."""
+    """Call `collapsed_density`, with its arguments and results; all arrays C-contiguous.
+
+    `link_density` must have been called before.
+    """
     a, b, c = len(sds), len(partials), len(beta)
     sizes = np.array([len(ints), len(floats), len(table), a, b, c, len(prior_mean)], np.int64)
     out = np.empty(a + b + 1 + c)

@@ -12,7 +12,7 @@ from bayeslmm.elimination import draw_effects, pack_factors
 from bayeslmm.gram import Gram
 from bayeslmm.graph import build_model
 from bayeslmm.graph.marginal import normal_prior
-from bayeslmm.linked import linked_density
+from bayeslmm.linked import link_density, linked_density
 
 FORMULAS = {
     "intercept": "y ~ x + (1 | g)",
@@ -63,6 +63,7 @@ class Case:
         self.mean, self.precision = normal_prior(self.priors)
 
     def density(self, sds=None, partials=None, sigma=None, beta=None):
+        link_density()
         table = block_table(list(zip(self.widths, self.blocks, strict=True)))
         return linked_density(
             self.gram.plan.ints,

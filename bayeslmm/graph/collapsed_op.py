@@ -14,7 +14,7 @@ from pytensor.link.numba.dispatch.basic import (
     register_funcify_default_op_cache_key,
 )
 
-from bayeslmm.linked import SYMBOL, linked_density
+from bayeslmm.linked import SYMBOL, link_density, linked_density
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,7 @@ class CollapsedDensity(Op):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.symbol = SYMBOL
+        link_density()
 
     def make_node(self, *inputs: Any) -> Apply:
         """Build the node; outputs are the value and the gradient in the first four inputs."""
@@ -95,6 +96,3 @@ def _in_numba(op: CollapsedDensity, **_: Any) -> Any:  # noqa: ARG001
         return np.asarray(value), d_sds, d_partials, np.asarray(d_sigma), d_beta
 
     return collapsed
-
-
-collapsed = CollapsedDensity()

@@ -22,7 +22,7 @@ from bayeslmm.elimination import draw_effects
 from bayeslmm.errors import ArgumentError
 from bayeslmm.gram import Gram
 from bayeslmm.graph import components
-from bayeslmm.graph.collapsed_op import collapsed
+from bayeslmm.graph.collapsed_op import CollapsedDensity
 from bayeslmm.simulate import simulate_response
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def _likelihood(
 
     def logp(_value: Any, _offset: Any, *point: Any) -> Any:
         # The response enters through its cross-products, which are part of the plan's floats.
-        return collapsed(*point, *data)[0]
+        return CollapsedDensity()(*point, *data)[0]
 
     def draw(_offset: Any, *point: Any, rng: Any = None, size: Any = None) -> Any:  # noqa: ARG001
         return _draw_response(design, priors, point, rng)
