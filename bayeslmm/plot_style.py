@@ -42,7 +42,13 @@ def style() -> Iterator[Any]:
     import matplotlib.pyplot as plt  # noqa: PLC0415
 
     with mpl.rc_context(SETTINGS):
-        yield plt
+        try:
+            yield plt
+        finally:
+            interactive = mpl.is_interactive()
+    # A notebook's backend turns this on when it is loaded, which the first figure does: forgotten
+    # with the block, no later figure of the notebook would be shown.
+    mpl.interactive(interactive)
 
 
 def panel_grid(count: int, most_columns: int = 6) -> tuple[int, int]:

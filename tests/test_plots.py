@@ -238,3 +238,18 @@ def test_panels_need_a_figure_of_their_own(idata):
     _, axes = plt.subplots()
     with pytest.raises(ArgumentError, match="leave ax out"):
         plots.plot_levels(idata, layout="panels", ax=axes)
+
+
+def test_the_packages_style_leaves_a_backend_that_it_loads_as_it_is():
+    import matplotlib as mpl
+
+    from bayeslmm.plot_style import style
+
+    before = mpl.is_interactive()
+    try:
+        with style() as plt:
+            plt.ion()  # what a notebook's backend does on loading
+        assert mpl.is_interactive()
+        assert mpl.rcParams["axes.spines.top"]
+    finally:
+        mpl.interactive(before)
