@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from bayeslmm.design import Design
     from bayeslmm.reml_fit import Method, REMLFit
 
-WEIGHTS = "weights"
 _PACKAGE = (str(Path(__file__).parent),)
 
 
@@ -92,15 +91,10 @@ def tree_design(idata: xr.DataTree, *, check_data: bool = True) -> Design:
     tree.require_tree(idata)
     y = tree.response(idata)
     columns = tree.columns(idata)
-    weights = tree.constant(idata, WEIGHTS)
+    weights = tree.constant(idata, "weights")
     design = _rebuild(idata, columns, y, weights)
     if _matches(idata, design):
         return design
-    if weights is not None and WEIGHTS in design.state.columns:
-        # A predictor of that name: the tree cannot say which of the two it stored, the hash can.
-        unweighted = _rebuild(idata, columns, y, None)
-        if _matches(idata, unweighted):
-            return unweighted
     if check_data:
         msg = (
             "The rows in this tree are not those that its draws were made from: the fingerprint "

@@ -233,16 +233,22 @@ def response(idata: xr.DataTree) -> NDArray[np.float64]:
     return np.asarray(variable(idata, name, "observed_data").values, dtype=np.float64)
 
 
-def constant(idata: xr.DataTree, name: str) -> NDArray[np.float64] | None:
-    """Return a numeric column of the training rows, or None where the fit had none."""
-    data = group(idata, "constant_data")
-    return np.asarray(data[name].values, dtype=np.float64) if name in data else None
+def constant(idata: xr.DataTree, role: str) -> NDArray[np.float64] | None:
+    """Return the training rows' ``"weights"`` or ``"offset"``, or None where the fit had none."""
+    for array in group(idata, "constant_data").data_vars.values():
+        if array.attrs.get("role") == role:
+            return np.asarray(array.values, dtype=np.float64)
+    return None
 
 
 def columns(idata: xr.DataTree) -> dict[str, NDArray[Any]]:
-    """Return the training rows' columns that the formula uses."""
+    """Return the training rows' columns that the formula uses, by their names in the table."""
     data = group(idata, "constant_data")
-    return {str(key): np.asarray(data[key].values) for key in data.data_vars}
+    return {
+        str(array.attrs.get("column", key)): np.asarray(array.values)
+        for key, array in data.data_vars.items()
+        if "role" not in array.attrs
+    }
 
 
 def sample_shape(idata: xr.DataTree) -> tuple[int, int]:

@@ -122,8 +122,10 @@ def _constant_data(design: Design) -> dict[str, Any]:
         if values.dtype == object:
             values = values.astype(str)
         attrs = {} if categories is None else {"categories": [str(c) for c in categories]}
-        constant[names.stored(name)] = (names.OBS, values, attrs)
-    for name, given in (("weights", design.weights), ("offset", design.offset)):
+        constant[names.stored(name)] = (names.OBS, values, {**attrs, "column": name})
+    for role, given in (("weights", design.weights), ("offset", design.offset)):
         if given is not None:
-            constant[name] = (names.OBS, given)
+            # A predictor may have that name too; what counts is the role.
+            name = f"{role} of the fit" if role in constant else role
+            constant[name] = (names.OBS, given, {"role": role})
     return constant

@@ -12,7 +12,7 @@ import xarray as xr
 import bayeslmm as bl
 from bayeslmm import samplers
 from bayeslmm.errors import SamplingError, SamplingWarning
-from bayeslmm.sampling import fingerprint
+from bayeslmm.fingerprint import fingerprint
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 QUICK = {"draws": 200, "tune": 300, "chains": 2, "progressbar": False}
@@ -230,3 +230,19 @@ def test_ctrl_c_returns_what_was_drawn(tmp_path):
 def test_settings_that_cannot_be_sampled_with_are_refused_first(settings, message, sleepstudy):
     with pytest.raises(SamplingError, match=message):
         bl.fit_bayes("no such formula", sleepstudy, **settings)
+
+
+def test_a_predictor_named_weights_is_not_taken_for_weights(sleepstudy):
+    table = sleepstudy.rename(columns={"Days": "weights"})
+    plain = bl.fit_bayes("Reaction ~ weights + (1 | Subject)", table, random_seed=1, **QUICK)
+    fit = bl.refit_reml(plain)
+    expected = bl.fit_reml("Reaction ~ weights + (1 | Subject)", table)
+    assert fit.criterion == pytest.approx(expected.criterion, abs=1e-8)
+    weighted = bl.fit_bayes(
+        "Reaction ~ weights + (1 | Subject)", table, weights=1 + table["weights"], **QUICK
+    )
+    assert "weights of the fit" in weighted["constant_data"]
+    expected = bl.fit_reml(
+        "Reaction ~ weights + (1 | Subject)", table, weights=1 + table["weights"]
+    )
+    assert bl.refit_reml(weighted).criterion == pytest.approx(expected.criterion, abs=1e-8)

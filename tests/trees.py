@@ -33,7 +33,7 @@ def make_tree(formula, data, draws, *, weights=None, sample_stats=None):
     constant = {key: (names.OBS, np.asarray(values)) for key, values in design.data.items()}
     for name, values in (("weights", design.weights), ("offset", design.offset)):
         if values is not None:
-            constant[name] = (names.OBS, values)
+            constant[name] = (names.OBS, values, {"role": name})
     groups = {
         "posterior": xr.Dataset(posterior),
         "observed_data": xr.Dataset({design.response: (names.OBS, design.y)}, coords=rows),
