@@ -8,6 +8,7 @@ from bayeslmm.plots_levels import plot_levels
 from bayeslmm.plots_prior import plot_prior_predictive
 from bayeslmm.plots_sensitivity import plot_prior_sensitivity
 from bayeslmm.plots_shrinkage import plot_shrinkage
+from bayeslmm.plots_study import plot_prior_study
 from bayeslmm.plots_variance import plot_covariance, plot_variance_partition
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "plot_ppc_groups",
     "plot_prior_predictive",
     "plot_prior_sensitivity",
+    "plot_prior_study",
     "plot_rank",
     "plot_shrinkage",
     "plot_trace",

@@ -1,0 +1,112 @@
+"""Each quantity's interval by scenario, the reference marked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm.diagnostics import CI_KIND, CI_PROB, interval
+from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style
+from bayeslmm.prior_study import REWEIGHTED
+from bayeslmm.scenarios import REFERENCE
+from bayeslmm.study_summary import require_study
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+
+MOST_COLUMNS = 4
+
+
+def plot_prior_study(
+    study: xr.DataTree,
+    show: Sequence[str] | None = None,
+    *,
+    ci_prob: float = CI_PROB,
+    ci_kind: str = CI_KIND,
+) -> Any:
+    """Draw every quantity's posterior interval under every scenario.
+
+    Parameters
+    ----------
+    study : DataTree
+        Result of `prior_study`.
+    show : sequence of str, optional
+        Which quantities; all without it.
+    ci_prob : float
+        Probability of the intervals.
+    ci_kind : {"eti", "hdi"}
+        Equal-tailed or highest-density intervals.
+
+    Returns
+    -------
+    matplotlib Figure
+        One panel per quantity, one row per scenario: mean and interval. The band is the
+        reference's interval; hollow dots were reweighted, filled ones refitted.
+
+    Raises
+    ------
+    TreeError
+        If `study` is no prior study.
+    ArgumentError
+        If `show` names no quantity of the study.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> bl.plot_prior_study(study)  # doctest: +SKIP
+    """
+    require_study(study)
+    posterior = study["posterior"].to_dataset()
+    known = [str(name) for name in posterior.data_vars]
+    for name in show or ():
+        if name not in known:
+            raise ArgumentError(
+                f"There is no quantity {name!r}.{nearest(str(name), known)} This study has "
+                f"{', '.join(known)}."
+            )
+    chosen = list(show) if show else known
+    labels = [str(label) for label in posterior["scenario"].to_numpy()]
+    methods = [str(method) for method in study["scenarios"]["method"].to_numpy()]
+    columns = min(len(chosen), MOST_COLUMNS)
+    rows = -(-len(chosen) // columns)
+    longest = min(max(len(label) for label in labels), 50)
+    size = (2.3 * columns + 0.08 * longest, (0.24 * len(labels) + 0.9) * rows)
+    with style() as plt:
+        figure, axes = plt.subplots(
+            rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained"
+        )
+        for panel in axes.ravel()[len(chosen) :]:
+            panel.set_visible(False)
+        for panel, name in zip(axes.ravel(), chosen, strict=False):
+            draws = posterior[name].transpose("scenario", "chain", "draw").to_numpy()
+            _panel(panel, draws.reshape(len(labels), -1), labels, methods, (ci_prob, ci_kind))
+            panel.set_title(name)
+        for row in axes:
+            row[0].set_yticks(range(len(labels)), labels)
+        axes[0, 0].invert_yaxis()
+        figure.supxlabel(
+            f"mean and {100 * ci_prob:g} % {ci_kind.upper()}; hollow: reweighted", fontsize=9
+        )
+    return figure
+
+
+def _panel(
+    panel: Any, draws: Any, labels: list[str], methods: list[str], ci: tuple[float, str]
+) -> None:
+    panel.grid(color=GRID, linewidth=0.6, axis="x")
+    for row, (values, label, method) in enumerate(zip(draws, labels, methods, strict=True)):
+        low, high = interval(values, *ci)
+        color = POPULATION if label == REFERENCE else LEVEL
+        if label == REFERENCE:
+            panel.axvspan(float(low), float(high), color=color, alpha=0.10, linewidth=0)
+            panel.axvline(float(values.mean()), color=color, linewidth=0.8, linestyle=(0, (4, 2)))
+        panel.hlines(row, low, high, color=color, linewidth=1.8)
+        face = "white" if method == REWEIGHTED else color
+        panel.plot(values.mean(), row, "o", color=color, markersize=5, markerfacecolor=face)
+        if np.sign(low) != np.sign(high):
+            panel.axvline(0, color=GRID, linewidth=1.0, zorder=0)
+    panel.tick_params(axis="y", length=0)

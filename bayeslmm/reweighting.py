@@ -1,0 +1,102 @@
+"""One posterior's draws as another's: importance weights between two sets of priors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.prior_set import Priors
+
+    Floats = NDArray[np.float64]
+
+# Beyond this the weighted mean converges too slowly to be of use at any number of draws.
+MAX_PARETO_K = 0.7
+# Of fewer of the draws a refit makes more, whatever the shape of their weights.
+LEAST_SHARE = 0.1
+
+
+def covers(old: Priors, new: Priors) -> bool:
+    """Tell whether every value that `new` allows is one that `old` could have drawn.
+
+    Where it is not so, no diagnostic can see what the old draws are missing.
+    """
+    for (_, before), (_, after) in zip(old.entries(), new.entries(), strict=True):
+        if before.family == "LKJ":
+            continue
+        if after.support[0] < before.support[0] or after.support[1] > before.support[1]:
+            return False
+    return True
+
+
+def log_ratios(parameters: Mapping[str, Floats], old: Priors, new: Priors) -> Floats:
+    """Evaluate log p_new - log p_old of draws of the parameters, shape (chain, draw)."""
+    before, after = old.log_densities(parameters), new.log_densities(parameters)
+    return np.asarray(np.sum([after[name] - before[name] for name in before], axis=0))
+
+
+def smoothed_weights(log_ratio: Floats) -> tuple[Floats, float]:
+    """Smooth importance ratios by Pareto's tail.
+
+    Parameters
+    ----------
+    log_ratio : ndarray, shape (chain, draw)
+        Not normalized.
+
+    Returns
+    -------
+    weights : ndarray, shape (chain * draw,)
+        Adding up to 1.
+    pareto_k : float
+        k-hat of the tail; below 0.7 the weights can be used. Minus infinity for equal weights,
+        infinity where there are none.
+
+    References
+    ----------
+    Vehtari, Simpson, Gelman, Yao & Gabry (2024). Pareto smoothed importance sampling. JMLR
+    25(72):1-58.
+
+    Examples
+    --------
+    >>> smoothed_weights(np.zeros((2, 2)))
+    (array([0.25, 0.25, 0.25, 0.25]), -inf)
+    """
+    flat = np.asarray(log_ratio, dtype=np.float64).reshape(-1)
+    equal = np.full(len(flat), 1 / len(flat))
+    possible = flat > -np.inf
+    if np.isnan(flat).any() or possible.mean() < LEAST_SHARE:
+        return equal, np.inf
+    if np.ptp(flat[possible]) == 0:
+        return possible / possible.sum(), -np.inf
+    from arviz_stats.base import (  # type: ignore[attr-defined]  # noqa: PLC0415 - slow to import
+        array_stats,
+    )
+
+    # Draws that the new priors forbid have no weight, and no place in the tail's shape. ArviZ takes
+    # the ratios' negative logarithm, as leave-one-out has it.
+    smoothed, pareto_k = array_stats.psislw(-flat[possible])  # type: ignore[no-untyped-call]
+    weights = np.zeros(len(flat))
+    weights[possible] = np.exp(smoothed - np.max(smoothed))
+    return weights / weights.sum(), float(pareto_k)
+
+
+def resample(weights: Floats, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Draw as many positions as there are weights, by systematic resampling.
+
+    The positions come in order: copies of a draw stand side by side, so that effective sample
+    sizes count them as what they are.
+
+    Examples
+    --------
+    >>> resample(np.array([0.5, 0.0, 0.25, 0.25]), np.random.default_rng(1))
+    array([0, 0, 2, 3])
+    """
+    size = len(weights)
+    points = (np.arange(size) + rng.uniform()) / size
+    ends = np.cumsum(weights)
+    return np.minimum(np.searchsorted(ends / ends[-1], points), size - 1)

@@ -1,0 +1,246 @@
+"""Prior studies: scenarios, reweighting against refits, interruption, summaries."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import xarray as xr
+
+import bayeslmm as bl
+from bayeslmm.errors import ArgumentError, PriorError, TreeError
+from bayeslmm.prior_schemes import PriorScheme
+from bayeslmm.reweighting import covers, resample, smoothed_weights
+from bayeslmm.scenarios import read_scenarios
+from bayeslmm.study_files import scenario_seed
+
+FORMULA = "Yield ~ 1 + (1 | Batch)"
+QUICK = {"draws": 500, "tune": 500, "chains": 4, "cores": 2, "progressbar": False}
+SCENARIOS = {
+    "wider": {"sd": "HalfStudentT(3, 100)"},
+    "far off": {"sd": "HalfStudentT(3, 1)", "sigma": "HalfStudentT(3, 1)"},
+    "bounded": {"sd": "Uniform(0, 60)"},
+}
+
+# 500 draws are enough to compare, and 4 chains of a marginal fit may raise an eyebrow.
+pytestmark = pytest.mark.filterwarnings("ignore:The draws of these:bayeslmm.errors.SamplingWarning")
+
+
+@pytest.fixture(scope="module")
+def dyestuff():
+    return bl.load_dataset("dyestuff")
+
+
+@pytest.fixture(scope="module")
+def design(dyestuff):
+    return bl.build_design(FORMULA, dyestuff)
+
+
+@pytest.fixture(scope="module")
+def study(dyestuff):
+    return bl.prior_study(
+        FORMULA,
+        dyestuff,
+        SCENARIOS,
+        quantities={"total variance": lambda p: p["sigma"] ** 2 + p["sd_Batch"][..., 0] ** 2},
+        random_seed=1,
+        **QUICK,
+    )
+
+
+@pytest.fixture(scope="module")
+def refitted(dyestuff):
+    return bl.prior_study(FORMULA, dyestuff, SCENARIOS, reweight=False, random_seed=1, **QUICK)
+
+
+def test_a_study_lays_scenarios_side_by_side(study):
+    assert list(study["posterior"]["scenario"].to_numpy()) == ["reference", *SCENARIOS]
+    assert list(study["posterior"].data_vars) == [
+        "Intercept", "sd_Batch[Intercept]", "sigma", "icc[Batch]", "total variance",
+    ]  # fmt: skip
+    assert study["posterior"]["sigma"].dims == ("scenario", "chain", "draw")
+    assert study["posterior"]["sigma"].shape == (4, 4, 500)
+    about = study["scenarios"].to_dataset()
+    assert list(about["method"].to_numpy()) == ["refit", "reweighted", "refit", "reweighted"]
+    k = about["pareto_k"].to_numpy()
+    assert np.isnan(k[0])
+    assert k[1] < 0.7
+    assert k[2] >= 0.7
+    priors = bl.Priors.from_json(str(about["priors"].sel(scenario="wider").item()))
+    assert str(priors.factors[0].sd[0]) == "HalfStudentT(nu=3, sigma=100)"
+
+
+def test_reweighted_means_are_those_of_refits(study, refitted):
+    import arviz as az
+
+    assert (refitted["scenarios"]["method"] == "refit").all()
+    for scenario in ("wider", "bounded"):
+        for name in refitted["posterior"].data_vars:
+            ours = study["posterior"][name].sel(scenario=scenario).to_numpy()
+            theirs = refitted["posterior"][name].sel(scenario=scenario).to_numpy()
+            error = np.hypot(float(az.mcse(ours)), float(az.mcse(theirs)))
+            assert abs(ours.mean() - theirs.mean()) < 4 * error, (scenario, name)
+
+
+def test_derived_quantities_are_taken_with_their_parameters(study):
+    posterior = study["posterior"].to_dataset()
+    expected = posterior["sigma"] ** 2 + posterior["sd_Batch[Intercept]"] ** 2
+    np.testing.assert_allclose(posterior["total variance"], expected, rtol=1e-12)
+
+
+def test_an_interrupted_study_resumes_to_the_same_result(dyestuff, study, tmp_path, monkeypatch):
+    import sys
+
+    running = sys.modules["bayeslmm.prior_study"]
+    settings = {
+        "quantities": {"total variance": lambda p: p["sigma"] ** 2 + p["sd_Batch"][..., 0] ** 2},
+        "random_seed": 1, "folder": tmp_path, **QUICK,
+    }  # fmt: skip
+    fit, calls = running.fit_bayes, []
+
+    def interrupted(*args, **kwargs):
+        calls.append(kwargs["random_seed"])
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return fit(*args, **kwargs)
+
+    monkeypatch.setattr(running, "fit_bayes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bl.prior_study(FORMULA, dyestuff, SCENARIOS, **settings)
+    # The reference and the two reweighted scenarios are finished, the refit is not.
+    assert len(list(tmp_path.glob("*.nc"))) == 3
+    again = bl.prior_study(FORMULA, dyestuff, SCENARIOS, **settings)
+    assert len(calls) == 3, "only the unfinished scenario is fitted"
+    assert again["posterior"].to_dataset().equals(study["posterior"].to_dataset())
+    assert again["scenarios"].to_dataset().equals(study["scenarios"].to_dataset())
+    assert not list(tmp_path.glob("*.part"))
+    # A third time nothing is left to do; other settings take none of these files.
+    bl.prior_study(FORMULA, dyestuff, SCENARIOS, **settings)
+    assert len(calls) == 3
+    bl.prior_study(FORMULA, dyestuff, {"a": {}}, **(settings | {"random_seed": 2}))
+    assert len(calls) == 4
+
+
+def test_the_summary_says_how_far_conclusions_move(study):
+    table = bl.summarise_study(study)
+    assert table.index.names == ["quantity", "scenario"]
+    reference = table.xs("reference", level="scenario")
+    assert (reference["moved"] == 0).all()
+    assert (reference["spread"] == 1).all()
+    sd = study["posterior"]["sd_Batch[Intercept]"]
+    row = table.loc[("sd_Batch[Intercept]", "wider")]
+    before = sd.sel(scenario="reference")
+    expected = float(sd.sel(scenario="wider").mean() - before.mean()) / float(before.std())
+    assert row["moved"] == pytest.approx(expected)
+    assert row["moved"] > 0
+    assert row["method"] == "reweighted"
+    assert not row["sign_flips"]
+
+
+def test_flips_of_signs_and_verdicts_by_hand():
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(1, 4000))
+    values = np.stack([draws * 0.3 + 1, draws + 1, draws * 0.3 - 1])
+    labels = ["reference", "wide", "negative"]
+    study = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(
+                {"x": (("scenario", "chain", "draw"), values)}, coords={"scenario": labels}
+            ),
+            "scenarios": xr.Dataset(
+                {"method": ("scenario", ["refit"] * 3)}, coords={"scenario": labels}
+            ),
+        }
+    )
+    table = bl.summarise_study(study).loc["x"]
+    assert list(table["sign_flips"]) == [False, False, True]
+    assert list(table["verdict_flips"]) == [False, True, False]
+    assert table.loc["wide", "spread"] == pytest.approx(1 / 0.3)
+    assert table.loc["negative", "moved"] == pytest.approx(-2 / values[0].std())
+
+
+def test_the_picture_has_a_panel_per_quantity_and_a_row_per_scenario(study):
+    figure = bl.plot_prior_study(study, ["sigma", "icc[Batch]"])
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title() for axes in shown] == ["sigma", "icc[Batch]"]
+    assert [text.get_text() for text in shown[0].get_yticklabels()] == ["reference", *SCENARIOS]
+    with pytest.raises(ArgumentError, match="no quantity 'sigm'"):
+        bl.plot_prior_study(study, ["sigm"])
+    plt.close("all")
+
+
+def test_grids_take_every_combination_over_the_reference(design):
+    grid = {"sd": ["HalfNormal(10)", "HalfNormal(50)"], "sigma": ["HalfNormal(20)"]}
+    resolved = read_scenarios(design, grid, {"scheme": "brms"})
+    assert list(resolved) == [
+        "reference",
+        "sd=HalfNormal(10), sigma=HalfNormal(20)",
+        "sd=HalfNormal(50), sigma=HalfNormal(20)",
+    ]
+    last = dict(resolved["sd=HalfNormal(50), sigma=HalfNormal(20)"].entries())
+    assert str(last["sd_Batch[Intercept]"]) == "HalfNormal(sigma=50)"
+    assert last["Intercept"].family == "StudentT"
+
+
+def test_lists_of_schemes_are_scenarios_of_their_own(design):
+    mine = PriorScheme("mine", lambda _: {"sigma": "HalfNormal(1)"})
+    resolved = read_scenarios(design, ["brms", mine])
+    assert list(resolved) == ["reference", "brms", "mine"]
+    assert resolved["brms"] == bl.resolve_priors(design, "brms")
+
+
+@pytest.mark.parametrize(
+    ("scenarios", "message"),
+    [
+        ({}, "not empty"),
+        ([], "not empty"),
+        ("brms", "must be a mapping"),
+        (["brms", "brms"], "listed twice"),
+        ([{"sigma": "HalfNormal(1)"}], "give single priors a name"),
+        ({"sd": ["HalfNormal(1)"], "sigma": "HalfNormal(1)"}, "mixes lists with single values"),
+        ({"reference": "brms"}, "another name"),
+        ({"a": {"sdd": "HalfNormal(1)"}}, r"Scenario 'a'.*Did you mean 'sd'"),
+        ({1: "brms"}, "must be text"),
+    ],
+)
+def test_scenarios_that_cannot_be_read_are_refused_before_anything_is_fitted(
+    dyestuff, scenarios, message
+):
+    with pytest.raises(PriorError, match=message):
+        bl.prior_study(FORMULA, dyestuff, scenarios)
+
+
+def test_a_wider_support_cannot_be_reached_by_weights(design):
+    bounded = bl.resolve_priors(design, {"sd": "Uniform(0, 60)"})
+    whole = bl.resolve_priors(design)
+    assert covers(whole, bounded)
+    assert not covers(bounded, whole)
+
+
+def test_weights_by_hand():
+    weights, k = smoothed_weights(np.full((2, 3), -np.inf))
+    assert k == np.inf
+    assert weights.sum() == pytest.approx(1)
+    # Ratios of a standard normal to one of twice its sd are bounded: a light tail.
+    x = 2 * np.random.default_rng(0).normal(size=(4, 1000))
+    weights, k = smoothed_weights(-0.5 * x**2 + 0.5 * (x / 2) ** 2)
+    assert k < 0.5
+    assert float(weights @ x.ravel() ** 2) == pytest.approx(1, abs=0.1)
+
+
+def test_resampling_keeps_each_draw_as_often_as_its_weight_says():
+    weights = np.random.default_rng(0).dirichlet(np.ones(200))
+    counts = np.bincount(resample(weights, np.random.default_rng(1)), minlength=200)
+    assert (np.abs(counts - 200 * weights) < 1 + 1e-9).all()
+
+
+def test_seeds_depend_on_names_alone():
+    assert scenario_seed(1, "a") == scenario_seed(1, "a")
+    assert len({scenario_seed(s, n) for s in (1, 2) for n in ("a", "b")}) == 4
+
+
+def test_what_is_no_study_is_refused(study):
+    with pytest.raises(TreeError, match="prior study is needed"):
+        bl.summarise_study(xr.DataTree())
+    with pytest.raises(TreeError, match="prior study is needed"):
+        bl.plot_prior_study({"a": 1})
+    with pytest.raises(ArgumentError, match="n_jobs"):
+        bl.prior_study(FORMULA, bl.load_dataset("dyestuff"), ["brms"], n_jobs=0)
