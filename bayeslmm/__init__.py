@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from bayeslmm.fit import fit_bayes
     from bayeslmm.formula import MixedFormula, RandomTerm, parse_formula
     from bayeslmm.graph import build_model
+    from bayeslmm.group_likelihood import add_log_likelihood
     from bayeslmm.hypotheses import hypothesis
     from bayeslmm.likelihood_ratio import likelihood_ratio_test
     from bayeslmm.marginal_covariance import marginal_covariance
@@ -50,18 +51,21 @@ if TYPE_CHECKING:
         plot_ppc_groups,
         plot_prior_predictive,
         plot_prior_sensitivity,
+        plot_prior_study,
         plot_rank,
         plot_shrinkage,
         plot_trace,
         plot_variance_partition,
     )
     from bayeslmm.plots_comparison import plot_comparison
-    from bayeslmm.predict import predict
+    from bayeslmm.predict import predict, predict_table
+    from bayeslmm.predictive_check import check_groups
     from bayeslmm.prior_description import describe_priors
     from bayeslmm.prior_draws import sample_prior
     from bayeslmm.prior_implications import implied_priors
     from bayeslmm.prior_schemes import PriorScheme
     from bayeslmm.prior_set import Priors
+    from bayeslmm.prior_study import prior_study
     from bayeslmm.priors import resolve_priors
     from bayeslmm.refit import refit_reml
     from bayeslmm.reml import fit_reml
@@ -71,6 +75,7 @@ if TYPE_CHECKING:
     from bayeslmm.shrinkage import shrinkage
     from bayeslmm.simulate import simulate_response
     from bayeslmm.spec import ModelSpec, read_spec
+    from bayeslmm.study_summary import summarise_study
     from bayeslmm.summaries import coefficients, fixed_effects, random_effects, variance_components
     from bayeslmm.summary_text import summary
 
@@ -104,8 +109,10 @@ __all__ = [
     "SpecError",
     "TreeError",
     "__version__",
+    "add_log_likelihood",
     "build_design",
     "build_model",
+    "check_groups",
     "check_mode",
     "coefficients",
     "compare_models",
@@ -135,12 +142,15 @@ __all__ = [
     "plot_ppc_groups",
     "plot_prior_predictive",
     "plot_prior_sensitivity",
+    "plot_prior_study",
     "plot_rank",
     "plot_shrinkage",
     "plot_trace",
     "plot_variance_partition",
     "predict",
+    "predict_table",
     "prior_sensitivity",
+    "prior_study",
     "r_squared",
     "random_effects",
     "read_spec",
@@ -151,6 +161,7 @@ __all__ = [
     "sensitivity_tree",
     "shrinkage",
     "simulate_response",
+    "summarise_study",
     "summary",
     "variance_components",
 ]
@@ -209,6 +220,7 @@ _NAMES_BY_MODULE = {
         "parse_formula",
     ),
     "graph": ("build_model",),
+    "group_likelihood": ("add_log_likelihood",),
     "hypotheses": ("hypothesis",),
     "likelihood_ratio": ("likelihood_ratio_test",),
     "marginal_covariance": ("marginal_covariance",),
@@ -220,18 +232,24 @@ _NAMES_BY_MODULE = {
         "plot_ppc_groups",
         "plot_prior_predictive",
         "plot_prior_sensitivity",
+        "plot_prior_study",
         "plot_rank",
         "plot_shrinkage",
         "plot_trace",
         "plot_variance_partition",
     ),
     "plots_comparison": ("plot_comparison",),
-    "predict": ("predict",),
+    "predict": (
+        "predict",
+        "predict_table",
+    ),
+    "predictive_check": ("check_groups",),
     "prior_description": ("describe_priors",),
     "prior_draws": ("sample_prior",),
     "prior_implications": ("implied_priors",),
     "prior_schemes": ("PriorScheme",),
     "prior_set": ("Priors",),
+    "prior_study": ("prior_study",),
     "priors": ("resolve_priors",),
     "refit": ("refit_reml",),
     "reml": ("fit_reml",),
@@ -247,6 +265,7 @@ _NAMES_BY_MODULE = {
         "ModelSpec",
         "read_spec",
     ),
+    "study_summary": ("summarise_study",),
     "summaries": (
         "coefficients",
         "fixed_effects",
