@@ -27,12 +27,14 @@ LAYERS = {
     "likelihood_ratio profile profile_targets mode, graph",
     4: "sampling samplers compilation callback, tree tree_layout refit,"
     "prior_draws prior_implications quantities,"
+    "reweighting scenarios,"
     "predict linear_predictor level_grid new_levels contrasts, hypotheses,"
     "summaries summary_text effect_sizes variance_parts marginal_covariance shrinkage,"
     "checks diagnostics group_likelihood loo predictive_check no_pooling",
     5: "spec spec_data spec_file, fit, compare compare_effects comparison verdicts, sensitivity,"
+    "prior_study study_files study_summary,"
     "plots plot_style plots_caterpillar plots_levels plots_level_means plots_checks plots_shrinkage"
-    " plots_prior plots_sensitivity plots_variance plots_comparison",
+    " plots_prior plots_sensitivity plots_study plots_variance plots_comparison",
     6: "cli cli_console cli_results cli_compare, __init__",
 }
 LAYER = {
