@@ -208,7 +208,7 @@ def _refits(
         for each in left:
             yield _named_refit(job, *each)
         return
-    from joblib import (  # type: ignore[import-untyped]  # noqa: PLC0415 - only parallel studies
+    from joblib import (  # noqa: PLC0415 - only parallel studies need it
         Parallel,
         delayed,
     )
