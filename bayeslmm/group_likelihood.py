@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
 
-from bayeslmm import tree
+from bayeslmm import names, tree
 from bayeslmm.linear_predictor import linear_predictor, training_design
 from bayeslmm.new_levels import covariance_roots
 
 if TYPE_CHECKING:
-    import xarray as xr
     from numpy.typing import NDArray
 
     from bayeslmm.design import Design, GroupingFactor
@@ -30,6 +30,43 @@ def row_log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
         residual = y[rows, None] - eta
         density[:, rows] = 0.5 * (np.log(precision) - LOG_2PI - precision * residual**2).T
     return density
+
+
+def add_log_likelihood(idata: xr.DataTree) -> xr.DataTree:
+    r"""Add the group ``log_likelihood``, which ArviZ's functions read; nothing is compiled.
+
+    .. math:: \log N(y_i \mid x_i'\beta + z_i'b, \; \sigma^2 / w_i)
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+
+    Returns
+    -------
+    DataTree
+        A new tree with the group added; its variable is the response's, with dimensions
+        (chain, draw, obs).
+
+    Raises
+    ------
+    TreeError
+        If the tree is not of this package or lacks a group.
+
+    Examples
+    --------
+    >>> add_log_likelihood(idata)["log_likelihood"]["y"].dims
+    ('chain', 'draw', 'obs')
+    """
+    values = row_log_likelihood(idata)
+    lead = tree.draws(idata, names.SIGMA).shape[:2]
+    coords = {"chain": np.arange(lead[0]), "draw": np.arange(lead[1])}
+    coords[names.OBS] = np.arange(values.shape[1])
+    name = str(idata.attrs["response"])
+    array = (("chain", "draw", names.OBS), values.reshape(*lead, -1))
+    result = idata.copy()
+    result["log_likelihood"] = xr.DataTree(xr.Dataset({name: array}, coords=coords))
+    return result
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,3 +211,20 @@ def test_leaving_out_a_group_agrees_with_the_posterior_without_it():
                                                  np.full(rows, rest), cov)  # fmt: skip
         # 8,000 draws with weights of little spread: Monte Carlo error of a log mean near 0.01.
         assert found.elpd_i.to_numpy()[level] == pytest.approx(exact, abs=0.03)
+
+
+def test_the_log_likelihood_group_is_the_conditional_normal_density():
+    tree = trees.random_tree("y ~ x + (x | g)", trees.TINY, seed=3, chains=2, draws=5)
+    added = group_likelihood.add_log_likelihood(tree)
+    assert "log_likelihood" not in tree.children
+    values = added["log_likelihood"]["y"]
+    assert values.dims == ("chain", "draw", "obs")
+    draw = tree["posterior"].to_dataset().isel(chain=1, draw=2)
+    x, g = trees.TINY["x"], list(trees.TINY["g"])
+    beta, b = draw["beta"].to_numpy(), draw["b_g"]
+    for row in (0, 4):
+        effects = b.sel(g=g[row]).to_numpy()
+        mean = beta[0] + effects[0] + (beta[1] + effects[1]) * x[row]
+        expected = stats.norm(mean, float(draw["sigma"])).logpdf(trees.TINY["y"][row])
+        # The same formula twice in double precision.
+        assert float(values[1, 2, row]) == pytest.approx(expected, rel=1e-10)
