@@ -12,6 +12,7 @@ from rich.console import Console
 import bayeslmm
 from bayeslmm.cli_compare import report_comparison, standing_results
 from bayeslmm.cli_console import INTERRUPTED, plain_errors, print_frame, print_line, print_spec
+from bayeslmm.cli_priors import report_priors, report_sensitivity
 from bayeslmm.cli_results import results_folder, write_results
 from bayeslmm.errors import SpecError
 from bayeslmm.spec import find_specs, read_spec
@@ -160,6 +161,27 @@ def compare(
             _fit(study, out, dict(study.sampler), console)
         files = report_comparison(study, out, console)
         _print_written(console, out / study.name, files)
+
+
+@app.command()
+def priors(spec: SpecPath) -> None:
+    """Print a model file's priors, on the response's scale, and what they imply; no sampling."""
+    with plain_errors():
+        report_priors(read_spec(spec), Console())
+
+
+@app.command()
+def sensitivity(
+    spec: SpecPath,
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
+) -> None:
+    """Print which conclusions hang on the priors; fit first if OUT/NAME/ is not of this study."""
+    with plain_errors():
+        study, console = read_spec(spec), Console()
+        if not standing_results(study, out, console):
+            _fit(study, out, dict(study.sampler), console)
+        report_sensitivity(out / study.name, console)
 
 
 def _fit(spec: ModelSpec, out: Path, settings: dict[str, Any], console: Console) -> None:
