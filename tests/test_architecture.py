@@ -35,7 +35,7 @@ LAYERS = {
     "prior_study study_files study_summary,"
     "plots plot_style plots_caterpillar plots_levels plots_level_means plots_checks plots_shrinkage"
     " plots_prior plots_sensitivity plots_study plots_variance plots_comparison",
-    6: "cli cli_console cli_results cli_compare, __init__",
+    6: "cli cli_console cli_results cli_compare cli_priors, __init__",
 }
 LAYER = {
     module: layer for layer, nouns in LAYERS.items() for module in nouns.replace(",", " ").split()
