@@ -2,8 +2,8 @@
 
 sleepstudy: 180 rows, mean 298.50789, sd 56.328757 (n - 1) or 56.172069 (n), median 288.65080,
 median absolute deviation 40.0 (with 1.4826: 59.3); Days takes 0..9 equally often: mean 4.5,
-variance 8.25 (n). machines: 54 rows, mean 59.65, sd 8.0762580 or 8.0011284, median 61.6, median absolute
-deviation 5.75 (8.525); a dummy column of 18 ones has mean 1/3 and variance 2/9 (n).
+variance 8.25 (n). machines: 54 rows, mean 59.65, sd 8.0762580 or 8.0011284, median 61.6, median
+absolute deviation 5.75 (8.525); a dummy of 18 ones has mean 1/3 and variance 2/9 (n).
 """
 
 import math
