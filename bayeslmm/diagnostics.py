@@ -147,7 +147,7 @@ def describe(
         Mean, sd, median, interval bounds; then ``mcse_mean``, ``ess_bulk``, ``ess_tail``,
         ``r_hat``.
     """
-    flat = draws.reshape(-1, draws.shape[-1])
+    flat = draws.reshape(draws.shape[0] * draws.shape[1], draws.shape[-1])
     low, high = interval(flat, ci_prob, ci_kind)
     low_name, high_name = interval_names(ci_prob, ci_kind)
     spread = flat.std(axis=0, ddof=1) if len(flat) > 1 else np.full(flat.shape[1], np.nan)

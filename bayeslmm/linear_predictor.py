@@ -166,7 +166,7 @@ def linear_predictor(
     beta = tree.draws(idata, names.BETA)[:, kept]
     return LinearPredictor(
         design=design,
-        beta=np.ascontiguousarray(beta.reshape(-1, beta.shape[-1]).T),
+        beta=np.ascontiguousarray(beta.reshape(chains * len(kept), beta.shape[-1]).T),
         sigma=tree.draws(idata, names.SIGMA)[:, kept].reshape(-1),
         parts=parts,
         shape=(chains, len(kept)),

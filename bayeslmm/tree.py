@@ -99,6 +99,9 @@ def variable(idata: xr.DataTree, name: str, group_name: str = "posterior") -> xr
         When the group or the variable is missing.
     """
     data = group(idata, group_name)
+    if name == names.BETA and name not in data.data_vars and _has_no_coefficients(idata):
+        # Files hold no variable without elements; readers need not know.
+        return data[names.SIGMA].expand_dims({names.COEF: np.empty(0, dtype=str)}, axis=-1)
     if name not in data.data_vars:
         present = [str(key) for key in data.data_vars]
         msg = (
@@ -119,7 +122,7 @@ def draws(idata: xr.DataTree, name: str, group_name: str = "posterior") -> NDArr
 def flat_draws(idata: xr.DataTree, name: str, group_name: str = "posterior") -> NDArray[np.float64]:
     """Return a variable's draws with chains laid end to end, shape (chain * draw, ...)."""
     values = draws(idata, name, group_name)
-    return values.reshape(-1, *values.shape[2:])
+    return values.reshape(values.shape[0] * values.shape[1], *values.shape[2:])
 
 
 def coefficients(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str, ...]:
@@ -261,6 +264,10 @@ def positions(labels: Sequence[str], wanted: Mapping[str, int] | Sequence[str]) 
     """Return where each of `wanted` stands among `labels`; -1 for those that are not there."""
     where = {label: position for position, label in enumerate(labels)}
     return np.array([where.get(str(label), -1) for label in wanted], dtype=np.intp)
+
+
+def _has_no_coefficients(idata: xr.DataTree) -> bool:
+    return parse_formula(str(idata.attrs["formula"])).fixed == "0"
 
 
 def _only(known: tuple[str, ...]) -> str:
