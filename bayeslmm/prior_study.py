@@ -249,7 +249,7 @@ def _refit(job: _Job, priors: Priors, seed: int, pareto_k: float = np.nan) -> xr
                 {name: (("chain", "draw"), draws) for name, draws in values.items()},
                 coords=sample_coordinates(asked),
             ),
-            PARAMETERS: tree.group(idata, "posterior").drop_vars(effects),
+            PARAMETERS: tree.group(idata, "posterior").drop_vars(effects, errors="ignore"),
         }
     )
     problems = "; ".join(problem.message for problem in assess(idata))
