@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bayeslmm.graph.components import Values
     from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import Priors
-    from bayeslmm.priors import PriorLike
+    from bayeslmm.priors import PriorsLike
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def build_model(
     formula: str | MixedFormula | Design,
     data: Any = None,
     *,
-    priors: Mapping[str, PriorLike] | Priors | None = None,
+    priors: PriorsLike | None = None,
     parametrization: str = "noncentered",
     weights: str | ArrayLike | None = None,
 ) -> pm.Model:
@@ -127,7 +127,7 @@ def build_model(
         A formula in lme4's grammar, or a design that is already built.
     data : table, optional
         Any eager table that narwhals reads; not with a `Design`.
-    priors : mapping or Priors, optional
+    priors : mapping, str, PriorScheme or Priors, optional
         See `resolve_priors`.
     parametrization : str, default "noncentered"
         ``"noncentered"``, ``"centered"``, ``"marginal"`` (random effects, and fixed effects with
