@@ -107,7 +107,9 @@ def _factor_table(
 ) -> pd.DataFrame:
     effects = tree.effect_draws(idata, info)
     draws = effects.reshape(*effects.shape[:2], -1)
-    errors = fit.prediction_error_covariance[info.name]
+    # REML has every level, the tree perhaps a choice of them.
+    at = tree.positions(fit.random_effects[info.name].index.tolist(), info.levels)
+    errors = fit.prediction_error_covariance[info.name][at]
     spread = np.sqrt(np.maximum(np.einsum("iqq->iq", errors), 0.0))
     total = np.diag(fit.covariance[info.name].to_numpy())
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -118,7 +120,7 @@ def _factor_table(
             "factor": info.name,
             "level": np.repeat(np.array(info.levels, dtype=object), len(info.terms)),
             "term": np.tile(np.array(info.terms, dtype=object), len(info.levels)),
-            "reml": fit.random_effects[info.name].to_numpy().ravel(),
+            "reml": fit.random_effects[info.name].to_numpy()[at].ravel(),
             "reml_se": spread.ravel(),
             "reliability": reliability.ravel(),
         }

@@ -123,7 +123,7 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
         weights = np.ones(len(rows)) if design.weights is None else design.weights[rows]
         residual = y[rows, None] - predictor.rows(rows)
         values[:, level] = _density(residual, columns, roots, predictor.sigma, weights)
-    return GroupDensity(values, info.levels, tuple(item.name for item in inside), outside)
+    return GroupDensity(values, info.all_levels, tuple(item.name for item in inside), outside)
 
 
 def _density(

@@ -149,6 +149,14 @@ class EffectsStore:
         """Give the labels of the levels whose draws are kept, by factor."""
         return {factor.name: self._kept.levels(factor) for factor in self._factors}
 
+    def kept_in_part(self) -> dict[str, NDArray[np.str_]]:
+        """Give all levels of those factors of which only some levels' draws are kept."""
+        return {
+            factor.name: factor.levels
+            for factor in self._factors
+            if len(self._kept.levels(factor)) < len(factor.levels)
+        }
+
     def posterior(self) -> dict[str, Floats]:
         """Give the kept draws as variables of the posterior."""
         return {

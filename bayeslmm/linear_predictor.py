@@ -9,7 +9,7 @@ import numpy as np
 
 from bayeslmm import names, tree
 from bayeslmm.design import DesignState, rebuild_design
-from bayeslmm.errors import ArgumentError, DataError, nearest
+from bayeslmm.errors import ArgumentError, DataError, TreeError, nearest
 from bayeslmm.new_levels import NewLevels, covariance_roots
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def design_state(idata: xr.DataTree) -> DesignState:
     """Return how the fit coded its columns."""
     tree.require_tree(idata)
     # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
-    levels = {info.name: info.levels for info in tree.factors(idata)}
+    levels = {info.name: info.all_levels for info in tree.factors(idata)}
     return DesignState.from_json(str(idata.attrs["design"]), levels=levels)
 
 
@@ -275,7 +275,12 @@ def _part(
 ) -> FactorPart:
     info = tree.factor(idata, factor.name)
     of_level = tree.positions(info.levels, [str(level) for level in factor.levels])
-    unseen = [str(level) for level, where in zip(factor.levels, of_level, strict=True) if where < 0]
+    known = set(info.all_levels)
+    occurring = set(np.unique(factor.index).tolist())
+    without = [str(factor.levels[k]) for k in np.flatnonzero(of_level < 0) if k in occurring]
+    if dropped := [level for level in without if level in known]:
+        raise TreeError(tree.missing_effects(info, dropped))
+    unseen = [level for level in without if level not in known]
     if unseen and policy == "error":
         _refuse(info, unseen)
     effects = tree.effect_draws(idata, info)[:, kept]
@@ -299,7 +304,7 @@ def _refuse(info: tree.FactorInfo, unseen: list[str]) -> None:
     more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
     msg = (
         f"The factor {info.name!r} has levels that the fit did not see: {shown}{more}."
-        f"{nearest(unseen[0], info.levels)} To predict them, choose new_levels='population' (their "
-        "effects at zero) or new_levels='sample' (effects drawn from N(0, G))."
+        f"{nearest(unseen[0], info.all_levels)} To predict them, choose new_levels='population' "
+        "(their effects at zero) or new_levels='sample' (effects drawn from N(0, G))."
     )
     raise DataError(msg)

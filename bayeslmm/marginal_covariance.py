@@ -71,15 +71,15 @@ def marginal_covariance(
 
     check_choice("kind", kind, ("covariance", "correlation"))
     info = tree.factor(idata, factor)
-    if str(level) not in info.levels:
+    if str(level) not in info.all_levels:
         msg = (
-            f"{level!r} is no level of {info.name!r}.{nearest(str(level), info.levels)} "
-            f"It has {len(info.levels)}, such as {info.levels[0]!r}."
+            f"{level!r} is no level of {info.name!r}.{nearest(str(level), info.all_levels)} "
+            f"It has {len(info.all_levels)}, such as {info.all_levels[0]!r}."
         )
         raise DataError(msg)
     design = training_design(idata)
     index = next(item.index for item in design.factors if item.name == info.name)
-    rows = np.flatnonzero(index == info.levels.index(str(level)))
+    rows = np.flatnonzero(index == info.all_levels.index(str(level)))
     block = _mean_block(idata, design, rows, correlation=kind == "correlation")
     bis = f"{names.OBS}_bis"
     return xr.DataArray(

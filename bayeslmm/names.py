@@ -11,6 +11,7 @@ SIGMA = "sigma"
 COEF = "coef"
 OBS = "obs"
 INTERCEPT = "Intercept"
+FITTED_LEVELS = "fitted_levels"
 
 SD_PREFIX = "sd_"
 CORR_PREFIX = "corr_"

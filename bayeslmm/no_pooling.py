@@ -50,7 +50,7 @@ def pooling_estimates(idata: xr.DataTree, factor: str | None = None) -> PoolingE
         )
     )
     complete = np.array([beta.get(term, 0.0) for term in info.terms])
-    effects = tree.effect_draws(idata, info).mean(axis=(0, 1))
+    effects = tree.all_effect_draws(idata, info).mean(axis=(0, 1))
     rest = _rest(idata, design, info, beta)
     weights = np.ones(len(rest)) if design.weights is None else design.weights
     none = np.full((len(info.levels), len(info.terms)), np.nan)
@@ -75,6 +75,6 @@ def _rest(
         rest -= design.offset
     for other in design.factors:
         if other.name != info.name:
-            means = tree.effect_draws(idata, tree.factor(idata, other.name)).mean(axis=(0, 1))
+            means = tree.all_effect_draws(idata, tree.factor(idata, other.name)).mean(axis=(0, 1))
             rest -= np.sum(other.columns * means[other.index], axis=1)
     return rest

@@ -114,7 +114,7 @@ def check_groups(
         replicated[:, level] = compute(eta, axis=0)
     observed = np.array([compute(y[rows]) for rows in parts])
     labels = {
-        "level": np.array(info.levels, dtype=object),
+        "level": np.array(info.all_levels, dtype=object),
         "rows": np.array([len(rows) for rows in parts]),
         "observed": observed,
     }

@@ -108,6 +108,8 @@ def build_tree(
     }
     if moments := store.moments():
         groups["effects_moments"] = moments_dataset(design, moments)
+    if kept_in_part := store.kept_in_part():
+        groups[names.FITTED_LEVELS] = xr.Dataset(coords=kept_in_part)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = root_attributes(design, priors)
     return tree

@@ -79,12 +79,12 @@ def shrinkage(
         if item.name not in wanted:
             continue
         info = tree.factor(idata, item.name)
-        counts = np.bincount(item.index, minlength=len(info.levels))
+        counts = np.bincount(item.index, minlength=len(info.all_levels))
         labels = pd.DataFrame(
             {
                 "factor": info.name,
-                "level": np.repeat(np.array(info.levels, dtype=object), len(info.terms)),
-                "term": np.tile(np.array(info.terms, dtype=object), len(info.levels)),
+                "level": np.repeat(np.array(info.all_levels, dtype=object), len(info.terms)),
+                "term": np.tile(np.array(info.terms, dtype=object), len(info.all_levels)),
                 "rows": np.repeat(counts, len(info.terms)),
             }
         )

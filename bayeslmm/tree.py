@@ -37,15 +37,18 @@ class FactorInfo:
     terms : tuple of str, length q
         Names of its random-effect columns.
     levels : tuple of str, length m
-        Labels of its levels, in the order of the draws.
+        Labels of the levels whose effects the tree holds, in the order of the draws.
     correlated : bool
         Whether the tree holds correlations of its columns.
+    all_levels : tuple of str
+        Labels of all levels that the fit had; more than `levels` where effects were kept in part.
     """
 
     name: str
     terms: tuple[str, ...]
     levels: tuple[str, ...]
     correlated: bool
+    all_levels: tuple[str, ...]
 
 
 def require_tree(idata: Any) -> None:
@@ -182,6 +185,7 @@ def factor(
         terms=_labels(sds, names.term_dim(chosen)),
         levels=levels,
         correlated=names.corr(chosen) in data,
+        all_levels=_fitted_levels(idata, chosen) or levels,
     )
 
 
@@ -204,6 +208,30 @@ def effect_draws(idata: xr.DataTree, info: FactorInfo) -> NDArray[np.float64]:
         "chain", "draw", names.level_dim(info.name), names.term_dim(info.name)
     )
     return np.asarray(ordered.values, dtype=np.float64)
+
+
+def all_effect_draws(idata: xr.DataTree, info: FactorInfo) -> NDArray[np.float64]:
+    """Return the random effects of all levels of the fit, shape (chain, draw, level, term).
+
+    Raises
+    ------
+    TreeError
+        When the tree keeps the draws of some levels only.
+    """
+    if info.levels != info.all_levels:
+        raise TreeError(missing_effects(info, [x for x in info.all_levels if x not in info.levels]))
+    return effect_draws(idata, info)
+
+
+def missing_effects(info: FactorInfo, wanted: Sequence[str]) -> str:
+    """Say that the tree does not hold the draws of some levels, and what to do."""
+    shown = ", ".join(repr(level) for level in wanted[:5])
+    more = f" and {len(wanted) - 5} more" if len(wanted) > 5 else ""
+    return (
+        f"The fit had the levels {shown}{more} of {info.name!r}, but this tree keeps the draws of "
+        f"{len(info.levels)} of {len(info.all_levels)} levels only. Fit again with "
+        "effects='draws', or name these levels too."
+    )
 
 
 def correlation_draws(
@@ -268,6 +296,12 @@ def positions(labels: Sequence[str], wanted: Mapping[str, int] | Sequence[str]) 
 
 def _has_no_coefficients(idata: xr.DataTree) -> bool:
     return parse_formula(str(idata.attrs["formula"])).fixed == "0"
+
+
+def _fitted_levels(idata: xr.DataTree, name: str) -> tuple[str, ...]:
+    if name not in idata.children.get(names.FITTED_LEVELS, ()):
+        return ()
+    return _labels(group(idata, names.FITTED_LEVELS)[name], name)
 
 
 def _only(known: tuple[str, ...]) -> str:

@@ -70,3 +70,75 @@ def test_a_tree_that_lost_its_fixed_effects_is_refused():
     idata["posterior"] = xr.DataTree(idata["posterior"].to_dataset().drop_vars("beta"))
     with pytest.raises(bl.TreeError, match="no variable 'beta'"):
         bl.fixed_effects(idata)
+
+
+FORMULA_IN_PART = "y ~ x + (1 | g)"
+KEEP = {"g": ["c", "a"]}
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return drawn(FORMULA_IN_PART, trees.TINY)
+
+
+@pytest.fixture(scope="module", params=["in memory", "from a file"])
+def in_part(request, tmp_path_factory):
+    idata = drawn(FORMULA_IN_PART, trees.TINY, effects=KEEP)
+    if request.param == "in memory":
+        return idata
+    path = tmp_path_factory.mktemp("tree") / "in_part.nc"
+    idata.to_netcdf(path)
+    with xr.open_datatree(path) as opened:
+        return opened.load()
+
+
+WITHOUT_EFFECTS = {
+    "shrinkage": bl.shrinkage,
+    "icc": bl.icc,
+    "compare_reml": bl.compare_reml,
+    "prior_sensitivity": bl.prior_sensitivity,
+    "marginal_covariance": lambda idata: bl.marginal_covariance(idata, level="b"),
+    "predict the population": lambda idata: bl.predict(idata, random_effects="none"),
+    "predict kept levels": lambda idata: bl.predict(idata, {"x": [1, 2], "g": ["a", "c"]}),
+    "sample a new level": lambda idata: bl.predict(
+        idata, {"x": [1.0], "g": ["new"]}, new_levels="sample", random_seed=1
+    ),
+}
+
+
+@pytest.mark.parametrize("ask", WITHOUT_EFFECTS.values(), ids=WITHOUT_EFFECTS)
+def test_effects_kept_in_part_change_no_answer_that_does_not_need_them(whole, in_part, ask):
+    expected, answer = ask(whole), ask(in_part)
+    if hasattr(expected, "equals") and not isinstance(expected, xr.DataArray):
+        assert answer.equals(expected)
+    else:
+        np.testing.assert_array_equal(answer, expected)
+
+
+def test_loo_by_group_has_all_levels_where_effects_are_kept_in_part(whole, in_part):
+    expected, answer = (bl.loo(idata, unit="group").elpd_i for idata in (whole, in_part))
+    np.testing.assert_array_equal(answer, expected)
+    assert answer["g"].to_numpy().tolist() == ["a", "b", "c"]
+
+
+def test_effects_kept_in_part_are_compared_with_those_of_their_own_levels(whole, in_part):
+    expected = bl.compare_random_effects(whole).set_index("level").loc[KEEP["g"]]
+    answer = bl.compare_random_effects(in_part).set_index("level")
+    assert answer[["reml", "reml_se", "mean"]].equals(expected[["reml", "reml_se", "mean"]])
+
+
+NEEDING_ALL = {
+    "training rows": bl.predict,
+    "population": lambda idata: bl.predict(
+        idata, {"x": [1.0], "g": ["b"]}, new_levels="population"
+    ),
+    "sample": lambda idata: bl.predict(idata, {"x": [1.0], "g": ["b"]}, new_levels="sample"),
+    "loo": bl.loo,
+    "plot_shrinkage": bl.plot_shrinkage,
+}
+
+
+@pytest.mark.parametrize("ask", NEEDING_ALL.values(), ids=NEEDING_ALL)
+def test_a_level_whose_effects_were_not_kept_is_never_taken_for_a_new_one(in_part, ask):
+    with pytest.raises(bl.TreeError, match=r"had the levels 'b' of 'g'.*2 of 3 levels only"):
+        ask(in_part)
