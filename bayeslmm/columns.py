@@ -62,6 +62,10 @@ def model_matrix(
         alone = (INTERCEPT,) if wanted.intercept else ()
         return np.ones((n_rows, len(alone))), alone
     matrix, names = _materialize(wanted, values, n_rows)
+    if INTERCEPT in names and not wanted.intercept:
+        raise DataError(
+            f"A column is called {INTERCEPT!r}, which is the name of the column of ones: rename it."
+        )
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise DataError(f"Two columns would both be called {', '.join(repeated)}: rename one.")

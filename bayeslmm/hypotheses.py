@@ -104,7 +104,8 @@ def parameters(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
         found.update({label: values[..., i] for i, label in enumerate(labels)})
     beta = tree.draws(idata, names.BETA)
     for i, coef in enumerate(tree.coefficients(idata)):
-        found[coef] = beta[..., i]
+        # A name that the tree uses keeps its meaning; beta[name] is the coefficient.
+        found.setdefault(coef, beta[..., i])
     return found
 
 

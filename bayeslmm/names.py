@@ -6,6 +6,13 @@ how the draws were made.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from bayeslmm.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 BETA = "beta"
 SIGMA = "sigma"
 COEF = "coef"
@@ -51,3 +58,57 @@ def level_dim(factor: str) -> str:
 def stored(name: str) -> str:
     """Spell a column's or response's name as a variable; '/' separates groups in a stored tree."""
     return name.replace("/", "÷")
+
+
+def check(response_name: str, coef: Sequence[str], factors: Sequence[str]) -> None:
+    """Raise unless all parts of a model can stand beside each other in a result tree.
+
+    Parameters
+    ----------
+    response_name : str
+        The response.
+    coef : sequence of str
+        The fixed effects.
+    factors : sequence of str
+        The grouping factors.
+
+    Raises
+    ------
+    DataError
+        Naming the column to rename.
+
+    Examples
+    --------
+    >>> check("y", ("Intercept", "x"), ["g"])
+    """
+    taken = {"chain", "draw", OBS, COEF, BETA, SIGMA}
+    for factor in factors:
+        if "/" in factor:
+            raise DataError(
+                f"The grouping factor {factor!r} has a '/' in its name, which separates groups in "
+                "the result tree; rename that column of the table."
+            )
+        produced = {
+            level_dim(factor),
+            term_dim(factor),
+            term_dim_bis(factor),
+            sd(factor),
+            corr(factor),
+            effects(factor),
+        }
+        if clash := sorted(taken & produced):
+            raise DataError(
+                f"The grouping factor {factor!r} would give two meanings to {clash[0]!r} in "
+                "the result tree; rename that column of the table."
+            )
+        taken |= produced
+    if response_name in taken:
+        raise DataError(
+            f"The response {response_name!r} has the name of a part of the result tree; "
+            "rename that column of the table."
+        )
+    if SIGMA in coef:
+        raise DataError(
+            f"A fixed effect is called {SIGMA!r}, as the residual standard deviation is in priors, "
+            "tables and statements; rename that column of the table."
+        )

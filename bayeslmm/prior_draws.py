@@ -92,6 +92,7 @@ def sample_prior(
         if isinstance(formula, Design)
         else build_design(formula, data, weights=weights, missing=missing)
     )
+    names.check(design.response, design.coef, [factor.name for factor in design.factors])
     resolved = resolve_priors(design, priors)
     rng = np.random.default_rng(random_seed)
     values = draw_parameters(resolved, int(draws), rng)

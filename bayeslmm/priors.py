@@ -107,7 +107,7 @@ def resolve_priors(design: Design, priors: PriorsLike | None = None) -> Priors:
         return default
 
     beta = tuple(
-        pick(coef, _beta_keys(coef), default, -np.inf)
+        pick(coef, _beta_keys(design, coef), default, -np.inf)
         for coef, default in zip(design.coef, defaults.beta, strict=True)
     )
     factors = []
@@ -164,13 +164,26 @@ def _split(priors: Any) -> tuple[PriorScheme | None, Mapping[Any, Any]]:
     return scheme, {key: value for key, value in priors.items() if key != SCHEME}
 
 
-def _beta_keys(coef: str) -> tuple[str, ...]:
-    exact = (f"{names.BETA}[{coef}]", coef)
+def _beta_keys(design: Design, coef: str) -> tuple[str, ...]:
+    """List the keys of one fixed effect; a name with a meaning of its own is none of them."""
+    inside = f"{names.BETA}[{coef}]"
+    exact = (inside,) if coef in _reserved_keys(design) else (inside, coef)
     return exact if coef == names.INTERCEPT else (*exact, names.BETA)
 
 
+def _reserved_keys(design: Design) -> set[str]:
+    of_factors = {key(f.name) for f in design.factors for key in (names.sd, names.corr)}
+    return {names.BETA, "sd", "corr", names.SIGMA, SCHEME} | of_factors
+
+
 def _valid_keys(design: Design) -> list[str]:
-    keys = [*design.coef, *(f"{names.BETA}[{coef}]" for coef in design.coef), names.BETA, "sd"]
+    reserved = _reserved_keys(design)
+    keys = [
+        *(c for c in design.coef if c not in reserved),
+        *(f"{names.BETA}[{coef}]" for coef in design.coef),
+        names.BETA,
+        "sd",
+    ]
     for factor in design.factors:
         sd = names.sd(factor.name)
         keys += [sd, *(f"{sd}[{term}]" for term in factor.terms)]

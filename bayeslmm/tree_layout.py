@@ -122,7 +122,9 @@ def _constant_data(design: Design) -> dict[str, Any]:
         if values.dtype == object:
             values = values.astype(str)
         attrs = {} if categories is None else {"categories": [str(c) for c in categories]}
-        constant[names.stored(name)] = (names.OBS, values, {**attrs, "column": name})
+        # The rows' own numbers stand under this name; what counts is the attribute.
+        label = f"{name} of the table" if name == names.OBS else names.stored(name)
+        constant[label] = (names.OBS, values, {**attrs, "column": name})
     for role, given in (("weights", design.weights), ("offset", design.offset)):
         if given is not None:
             # A predictor may have that name too; what counts is the role.

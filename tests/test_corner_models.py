@@ -142,3 +142,56 @@ NEEDING_ALL = {
 def test_a_level_whose_effects_were_not_kept_is_never_taken_for_a_new_one(in_part, ask):
     with pytest.raises(bl.TreeError, match=r"had the levels 'b' of 'g'.*2 of 3 levels only"):
         ask(in_part)
+
+
+def with_column(name, values=None):
+    return trees.TINY | {name: trees.TINY["x"] + 1.0 if values is None else values}
+
+
+@pytest.mark.parametrize("name", ["obs", "weights", "chain", "a/b"])
+def test_a_predictor_may_have_any_name(name, tmp_path):
+    data = with_column(name)
+    idata = bl.sample_prior(f"y ~ `{name}` + (1 | g)", data, draws=10, random_seed=1)
+    idata.to_netcdf(tmp_path / "tree.nc")
+    with xr.open_datatree(tmp_path / "tree.nc") as opened:
+        kept = {
+            array.attrs["column"]: array.to_numpy()
+            for array in opened["constant_data"].data_vars.values()
+        }
+    np.testing.assert_array_equal(kept[name], data[name])
+
+
+@pytest.mark.parametrize("make", [bl.sample_prior, bl.build_model])
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("y ~ x + (1 | `a/b`)", r"'a/b' has a '/' in its name"),
+        ("y ~ x + (1 | draw)", "two meanings to 'draw'"),
+        ("y ~ x + (1 | g) + (1 | g_term)", "two meanings to 'g_term'"),
+        ("y ~ sigma + (1 | g)", "fixed effect is called 'sigma'"),
+    ],
+)
+def test_names_that_a_tree_cannot_hold_are_refused_before_anything_is_drawn(make, formula, message):
+    groups = dict.fromkeys(("a/b", "draw"), trees.TINY["g"])
+    crossed = {"g_term": np.array(list("pqpqrrqpp")), "sigma": trees.TINY["x"]}
+    with pytest.raises(bl.DataError, match=message):
+        make(formula, trees.TINY | groups | crossed)
+
+
+@pytest.mark.parametrize(
+    "formula", ["y ~ 0 + Intercept + x + (1 | g)", "y ~ x + (0 + Intercept | g)"]
+)
+def test_a_column_that_only_claims_to_be_the_intercept_is_refused(formula):
+    with pytest.raises(bl.DataError, match="'Intercept', which is the name of the column of ones"):
+        bl.build_design(formula, with_column("Intercept"))
+
+
+def test_a_prior_s_key_means_the_parameter_not_a_predictor_of_that_name():
+    design = bl.build_design("y ~ sd + (1 | g)", with_column("sd"))
+    default = bl.resolve_priors(design).beta[1]
+    chosen = bl.resolve_priors(design, {"sd": "Exponential(1)"})
+    assert chosen.beta[1] == default
+    assert str(chosen.factors[0].sd[0]) == "Exponential(lam=1)"
+    assert str(bl.resolve_priors(design, {"beta[sd]": "Normal(0, 1)"}).beta[1]) == (
+        "Normal(mu=0, sigma=1)"
+    )

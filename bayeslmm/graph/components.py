@@ -17,7 +17,6 @@ import pytensor.tensor as pt
 
 from bayeslmm import names
 from bayeslmm.distributions import FAMILIES, Prior
-from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +53,7 @@ def open_model(design: Design) -> pm.Model:
     DataError
         If the names of the response and the factors cannot stand beside each other in a tree.
     """
-    _check_names(design)
+    names.check(design.response, design.coef, [factor.name for factor in design.factors])
     coords: dict[str, Any] = {names.COEF: list(design.coef), names.OBS: np.arange(len(design.y))}
     for factor in design.factors:
         coords[names.level_dim(factor.name)] = factor.levels
@@ -302,27 +301,3 @@ def _correlation(sd: Any, blocks: Sequence[tuple[tuple[int, ...], Any]]) -> Any:
         rows, columns = np.ix_(block, block)
         corr = corr[rows, columns].set((unit[:, None, :] * unit[None, :, :]).sum(axis=2))
     return corr
-
-
-def _check_names(design: Design) -> None:
-    taken = {"chain", "draw", names.OBS, names.COEF, names.BETA, names.SIGMA}
-    for factor in design.factors:
-        produced = {
-            names.level_dim(factor.name),
-            names.term_dim(factor.name),
-            names.term_dim_bis(factor.name),
-            names.sd(factor.name),
-            names.corr(factor.name),
-            names.effects(factor.name),
-        }
-        if clash := sorted(taken & produced):
-            raise DataError(
-                f"The grouping factor {factor.name!r} would give two meanings to {clash[0]!r} in "
-                "the result tree; rename that column of the table."
-            )
-        taken |= produced
-    if design.response in taken:
-        raise DataError(
-            f"The response {design.response!r} has the name of a part of the result tree; "
-            "rename that column of the table."
-        )
