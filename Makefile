@@ -42,11 +42,11 @@ format: $(STAMPS)/lint
 
 # Every warning of Sphinx is an error.
 docs: $(STAMPS)/docs
-	$(BIN)/python -m sphinx -q --fail-on-warning --keep-going -b html docs site
+	$(BIN)/python -m sphinx -q --fresh-env --fail-on-warning --keep-going -b html docs site
 	@echo 'Open site/index.html'
 
 clean:
-	rm -rf $(VENV) build dist results site docs/generated docs/notebooks .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist results site jupyter_execute docs/generated docs/notebooks .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment that works is kept; one that is missing, broken or too old is made anew.

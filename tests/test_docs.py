@@ -64,7 +64,9 @@ def run(monkeypatch):
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda page: page.stem)
 def test_the_code_of_a_page_runs_from_top_to_bottom(page, run):
-    names = {}
+    # What a page on its own may take for granted, from the guide.
+    data = bl.load_dataset("sleepstudy")
+    names = {"bl": bl, "formula": FORMULA, "data": data, "idata": tree()}
     for block in blocks(page):
         run(block, names)
 
