@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +11,8 @@ from bayeslmm import names
 
 if TYPE_CHECKING:
     from bayeslmm.gram import Gram
+
+_LARGEST_LOG = math.log(sys.float_info.max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,10 @@ class Target:
         """Map back from the real line."""
         if self.kind == "corr":
             return math.tanh(value)
-        return value if self.kind == "beta" else math.exp(value)
+        if self.kind == "beta":
+            return value
+        # The limit of a standard deviation that the data say nothing about lies beyond all numbers.
+        return math.inf if value > _LARGEST_LOG else math.exp(value)
 
     @property
     def bounds(self) -> tuple[float, float]:

@@ -91,13 +91,19 @@ class SamplerSettings:
         seed = self.random_seed
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
-        cores = self.cores if self.cores is not None else len(os.sched_getaffinity(0))
+        cores = self.cores if self.cores is not None else _usable_cores()
         return dataclasses.replace(
             self,
             random_seed=int(seed),
             cores=min(cores, self.chains),
             target_accept=self.target_accept or DEFAULT_TARGET_ACCEPT,
         )
+
+
+def _usable_cores() -> int:
+    """Count the cores that this process may use; systems without affinities have all of them."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

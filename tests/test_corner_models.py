@@ -8,7 +8,8 @@ import xarray as xr
 import bayeslmm as bl
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.priors import resolve_priors
-from bayeslmm.samplers import FreeDraws
+from bayeslmm.profile_targets import Target
+from bayeslmm.samplers import FreeDraws, SamplerSettings
 from bayeslmm.sampling import build_tree
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pareto k:bayeslmm.errors.NumericalWarning")
@@ -195,3 +196,23 @@ def test_a_prior_s_key_means_the_parameter_not_a_predictor_of_that_name():
     assert str(bl.resolve_priors(design, {"beta[sd]": "Normal(0, 1)"}).beta[1]) == (
         "Normal(mu=0, sigma=1)"
     )
+
+
+def test_a_standard_deviation_that_the_data_say_nothing_about_has_no_upper_limit():
+    # Every level of the factor is a sum of fixed effects, so the criterion is flat in its sd.
+    rng = np.random.default_rng(1)
+    h = rng.integers(0, 8, 200)
+    fit = bl.fit_reml(
+        "y ~ C(h) + (1 | even)", {"h": h, "even": h % 2 == 0, "y": rng.normal(size=200)}
+    )
+    limits = bl.confidence_intervals(fit, "wald").loc["sd_even[Intercept]"]
+    # Rounding decides whether the curvature comes out a trifle above zero, or below it.
+    assert not limits["upper"] < 1e6
+    assert np.isnan(Target("sd").from_line(np.nan))
+    assert Target("sd").from_line(1e5) == np.inf
+
+
+def test_all_cores_count_where_a_system_knows_no_affinities(monkeypatch):
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    assert SamplerSettings().settled().cores == 3
