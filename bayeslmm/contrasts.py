@@ -13,6 +13,7 @@ from bayeslmm import tree
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, check_interval, describe
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.linear_predictor import LinearPredictor, linear_predictor
+from bayeslmm.table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -137,7 +138,8 @@ def _columns(idata: xr.DataTree, data: Any) -> dict[str, NDArray[Any]]:
     training = tree.columns(idata)
     if data is None:
         return training
-    given = {name: np.asarray(data[name]) for name in training if name in data}
+    present = read_table(data).names
+    given = {name: np.asarray(data[name]) for name in training if name in present}
     if not given:
         msg = f"data has none of the columns that {idata.attrs['formula']!r} uses."
         raise ArgumentError(msg)

@@ -96,6 +96,8 @@ def design_at(idata: xr.DataTree, at: Mapping[str, Any]) -> Design:
                 f"{nearest(str(name), columns)}"
             )
             raise ArgumentError(msg)
+        if np.ndim(at[name]):
+            raise ArgumentError(f"at takes one value of {name!r}; it was given {at[name]!r}.")
     n = len(tree.response(idata))
     fixed = {name: np.full(n, value) for name, value in at.items()}
     return rebuild_design(design_state(idata), {**columns, **fixed})

@@ -1,6 +1,8 @@
 """Legitimate models at the edge: no fixed effects, effects kept in part, awkward column names."""
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import trees
 import xarray as xr
@@ -216,3 +218,16 @@ def test_all_cores_count_where_a_system_knows_no_affinities(monkeypatch):
     monkeypatch.delattr("os.sched_getaffinity", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
     assert SamplerSettings().settled().cores == 3
+
+
+def test_contrasts_average_over_the_rows_of_any_kind_of_table(whole):
+    pa = pytest.importorskip("pyarrow")
+    rows = {"x": [0.0, 1.0], "g": ["a", "b"]}
+    expected = bl.compare_predictions(whole, {"x": [0, 1]}, data=rows)
+    for table in (pd.DataFrame(rows), pa.table(rows), pl.DataFrame(rows)):
+        assert bl.compare_predictions(whole, {"x": [0, 1]}, data=table).equals(expected)
+
+
+def test_an_icc_at_several_values_is_refused(whole):
+    with pytest.raises(bl.ArgumentError, match="at takes one value of 'x'"):
+        bl.icc(whole, at={"x": [0, 1]})
