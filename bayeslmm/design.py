@@ -150,7 +150,8 @@ def build_design(
     _check_choice("response", response, ("required", "optional"))
     mixed = parse_formula(formula) if not isinstance(formula, MixedFormula) else formula
     plan = read_plan(mixed)
-    rows = read_rows(plan, read_table(data), weights, missing, need_response=response == "required")
+    needed = True if response == "required" else None
+    rows = read_rows(plan, read_table(data), weights, missing, need_response=needed)
     for note in rows.notes:
         _warn(note, DataWarning)
     assembly = Assembly(plan, rows, {})
@@ -194,8 +195,9 @@ def rebuild_design(
         From `Design.state`, or read from JSON.
     data : table or mapping of str to array
         The new rows.
-    response : {"optional", "required"}
-        With ``"optional"``, a table without the response, or rows without it, give NaN.
+    response : {"optional", "required", "ignored"}
+        With ``"optional"``, a table without the response, or rows without it, give NaN; with
+        ``"ignored"``, all rows do, whatever the table holds.
     factors : sequence of str, optional
         The grouping factors to rebuild, all by default; ``()`` needs no grouping column at all.
     weights : str or array-like of shape (rows of the table,), optional
@@ -223,17 +225,15 @@ def rebuild_design(
     (array([[1., 1.]]), array(['a', 'b', 'c'], dtype='<U1'), 2)
     """
     _check_choice("missing", missing, ("drop", "raise"))
-    _check_choice("response", response, ("required", "optional"))
+    _check_choice("response", response, ("optional", "required", "ignored"))
     whole = read_plan(parse_formula(state.formula))
     unknown = [name for name in factors or () if name not in state.terms]
     if unknown:
         known = ", ".join(state.terms) or "none"
         raise DataError(f"There is no grouping factor {unknown[0]!r}; there are: {known}.")
     plan = whole.only(None if factors is None else tuple(factors))
-    required = response == "required"
-    rows = read_rows(
-        plan, read_table(data), weights, missing, need_response=required, training=False
-    )
+    needed = {"optional": None, "required": True, "ignored": False}[response]
+    rows = read_rows(plan, read_table(data), weights, missing, need_response=needed, training=False)
     for note in rows.notes:
         _warn(note, DataWarning)
     assembly = Assembly(plan, rows, restore(state.transforms), state.columns)

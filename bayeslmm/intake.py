@@ -59,7 +59,7 @@ def read_rows(
     weights: Any,
     missing: str,
     *,
-    need_response: bool,
+    need_response: bool | None,
     training: bool = True,
 ) -> Rows:
     """Choose and read the rows.
@@ -74,8 +74,9 @@ def read_rows(
         Weights, or their column.
     missing : {"drop", "raise"}
         What to do with rows that lack a value.
-    need_response : bool
-        Whether rows without a response are of no use.
+    need_response : bool or None
+        Whether rows without a response are of no use; None reads it where it is there, False
+        never.
     training : bool
         Whether the rows are to be learnt from: then a wrong name is the formula's fault, and
         categories that no row has are noted.
@@ -92,7 +93,8 @@ def read_rows(
         If columns or weights cannot be used.
     """
     response = plan.response.variables
-    has_column = need_response or all(name in table.names for name in response)
+    there = all(name in table.names for name in response)
+    has_column = need_response or (need_response is None and there)
     needed = _unique([*(response if need_response else ()), *plan.predictors, *plan.grouping])
     for name in needed:
         if name not in table.names:

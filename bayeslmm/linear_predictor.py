@@ -154,7 +154,9 @@ def linear_predictor(
     if data is None:
         data = tree.columns(idata)
         weights = tree.constant(idata, "weights") if weights is None else weights
-    design = rebuild_design(design_state(idata), data, factors=included, weights=weights)
+    design = rebuild_design(
+        design_state(idata), data, response="ignored", factors=included, weights=weights
+    )
     chains, total = tree.sample_shape(idata)
     kept = _kept(total, draws)
     seed = check_seed(random_seed)

@@ -231,3 +231,11 @@ def test_contrasts_average_over_the_rows_of_any_kind_of_table(whole):
 def test_an_icc_at_several_values_is_refused(whole):
     with pytest.raises(bl.ArgumentError, match="at takes one value of 'x'"):
         bl.icc(whole, at={"x": [0, 1]})
+
+
+@pytest.mark.parametrize("response", [[0.0], ["unknown"], [np.inf]])
+def test_predictions_do_not_look_at_a_response_that_the_rows_may_hold(response):
+    idata = drawn("log(y) ~ x + (1 | g)", trees.TINY)
+    rows = {"x": [1.0], "g": ["a"]}
+    expected = bl.predict(idata, rows)
+    np.testing.assert_array_equal(bl.predict(idata, rows | {"y": response}), expected)
