@@ -4,8 +4,9 @@
     python benchmarks/parametrizations.py models exam          # one part, models by name
     python benchmarks/parametrizations.py gradient insteval    # other parts
 
-The machine is seldom quiet, so the ratios, measured within minutes of each other, are worth more
-than the seconds. Every model is compiled by a short run first; compilation is not counted.
+The machine is seldom quiet: ratios, measured within minutes of each other, are worth more than
+seconds, and processor seconds more than the clock's. Every model is compiled by a short run first;
+compilation is not counted.
 """
 
 import os
