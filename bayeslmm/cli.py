@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from bayeslmm.design import Design
     from bayeslmm.spec import ModelSpec
 
 app = typer.Typer(
@@ -91,7 +94,9 @@ def fit(
         float | None, typer.Option(help="Acceptance rate that NUTS aims for.")
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="nutpie or pymc.")] = None,
-    parametrization: Annotated[str | None, typer.Option(help="noncentered or centered.")] = None,
+    parametrization: Annotated[
+        str | None, typer.Option(help="noncentered, centered, marginal or auto.")
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")
     ] = False,
@@ -204,7 +209,7 @@ def _fit(spec: ModelSpec, out: Path, settings: dict[str, Any], console: Console)
             _save_interrupted(idata, out, spec.name, console)
             raise typer.Exit(INTERRUPTED)
         print_line(console, str(bayeslmm.summary(idata)))
-        files = write_results(folder, idata, _tables(idata), _pictures())
+        files = write_results(folder, idata, _tables(idata), _pictures(design))
     _print_written(console, out / spec.name, files)
 
 
@@ -232,5 +237,12 @@ def _tables(idata: xr.DataTree) -> dict[str, pd.DataFrame]:
     }
 
 
-def _pictures() -> dict[str, Callable[[xr.DataTree], Any]]:
-    return {"caterpillar": bayeslmm.plot_caterpillar, "levels": bayeslmm.plot_levels}
+def _pictures(design: Design) -> dict[str, Callable[[xr.DataTree], Any]]:
+    """Give the pictures of every grouping factor; their names carry the factor's if several."""
+    factors = [factor.name for factor in design.factors]
+    pictures: dict[str, Callable[[xr.DataTree], Any]] = {}
+    for factor in factors:
+        suffix = f"_{re.sub('[^0-9A-Za-z]+', '_', factor)}" if len(factors) > 1 else ""
+        pictures[f"caterpillar{suffix}"] = partial(bayeslmm.plot_caterpillar, factor=factor)
+        pictures[f"levels{suffix}"] = partial(bayeslmm.plot_levels, factor=factor)
+    return pictures

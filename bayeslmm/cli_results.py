@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.errors import SpecError
+from bayeslmm.errors import BayesLMMError, DataWarning, SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -143,8 +144,14 @@ def write_extras(
         files.append(folder / f"{name}.csv")
         table.to_csv(files[-1])
     for name, draw in pictures.items():
+        try:
+            plot = draw(idata)
+        except BayesLMMError as error:
+            # Hours of sampling are not lost for a picture that cannot be drawn.
+            warnings.warn(f"{name}.png was not drawn: {error}", DataWarning, stacklevel=2)
+            continue
         files.append(folder / f"{name}.png")
-        _save(draw(idata), files[-1])
+        _save(plot, files[-1])
     return files
 
 

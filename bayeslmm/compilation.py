@@ -88,10 +88,13 @@ def compile_model(model: pm.Model) -> CompiledModel:
     """
     variables = free_variables(model)
     size = sum(variable.size for variable in variables)
-    function = _log_density_function(model, variables, size)
-    shared, keys = _shared_arrays(function)
-    user_data = make_user_data(keys, shared)
-    with warnings.catch_warnings():
+    # Sums that may be reordered come out differently in code that was just compiled and in code
+    # from the cache, which is inlined less: the same seed would give other draws in the first
+    # process on a machine than in all later ones.
+    with pytensor.config.change_flags(numba__fastmath=False), warnings.catch_warnings():
+        function = _log_density_function(model, variables, size)
+        shared, keys = _shared_arrays(function)
+        user_data = make_user_data(keys, shared)
         # The callback refers to PyTensor's compiled function, which Numba cannot store; that
         # function itself is in PyTensor's cache, and the callback compiles in well under a second.
         warnings.simplefilter("ignore", numba.NumbaWarning)

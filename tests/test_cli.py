@@ -61,8 +61,8 @@ def calls(monkeypatch):
         "fixed_effects": lambda idata: table("coef"),
         "variance_components": lambda idata: table("factor"),
         "random_effects": lambda idata: table("level"),
-        "plot_caterpillar": lambda idata: plt.figure(),
-        "plot_levels": lambda idata: plt.figure(),
+        "plot_caterpillar": lambda idata, factor: plt.figure(),
+        "plot_levels": lambda idata, factor: plt.figure(),
     }
     for name, stand_in in stand_ins.items():
         monkeypatch.setattr(bayeslmm, name, stand_in, raising=False)
@@ -137,7 +137,7 @@ def test_a_result_is_replaced_only_by_a_finished_one(spec, calls, monkeypatch):
     old = spec.parent / "results" / "rails" / "fixed_effects.csv"
     old.write_text("old")
 
-    def broken(idata):
+    def broken(idata, factor):
         raise RuntimeError("out of ink")
 
     with monkeypatch.context() as patch:

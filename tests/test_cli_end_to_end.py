@@ -39,3 +39,18 @@ def test_sleepstudy_is_fitted_from_its_file_and_can_be_read_back(tmp_path):
     assert len(effects) == 36
     for picture in ("caterpillar.png", "levels.png"):
         assert (folder / picture).stat().st_size > 10_000
+
+
+def test_a_model_with_two_factors_gets_a_picture_of_each(tmp_path):
+    command = [
+        *(sys.executable, "-c", "from bayeslmm.cli import main; main()"),
+        *("fit", MODELS / "pastes.toml", "--out", tmp_path, "--parametrization", "marginal"),
+        *("--draws", "60", "--tune", "100", "--chains", "2", "--quiet"),
+    ]
+    done = subprocess.run(  # noqa: S603 -- our own interpreter and code
+        [str(part) for part in command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    written = {path.name for path in (tmp_path / "pastes").iterdir()}
+    assert {"posterior.nc", "caterpillar_batch.png", "caterpillar_batch_cask.png"} <= written
+    assert {"levels_batch.png", "levels_batch_cask.png"} <= written

@@ -3,9 +3,10 @@ import subprocess
 import sys
 
 import pytest
+import xarray as xr
 
-from bayeslmm.cli_results import results_folder
-from bayeslmm.errors import SpecError
+from bayeslmm.cli_results import results_folder, write_results
+from bayeslmm.errors import DataWarning, SpecError, TreeError
 
 
 def write(out, text, name="rail"):
@@ -103,3 +104,13 @@ def test_an_unwritable_parent_is_refused(tmp_path):
         results_folder(tmp_path / "out", "rail"),
     ):
         pytest.fail("the block must not run")
+
+
+def test_a_picture_that_cannot_be_drawn_costs_only_itself(tmp_path):
+    def fails(_idata):
+        raise TreeError("no such factor")
+
+    idata = xr.DataTree.from_dict({"posterior": xr.Dataset({"x": 1.0})})
+    with pytest.warns(DataWarning, match=r"levels\.png was not drawn: no such factor"):
+        files = write_results(tmp_path, idata, {}, {"levels": fails})
+    assert [file.name for file in files] == ["posterior.nc"]
