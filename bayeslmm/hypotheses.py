@@ -115,6 +115,12 @@ def _judge(
     statement, node = read_statement(text, quantities)
     shape = next(iter(quantities.values())).shape
     holds = np.broadcast_to(np.asarray(statement.value(node)), shape).astype(np.float64)
+    if not statement.draws:
+        msg = (
+            f"{text!r} names no parameter of the fit, so it says nothing about it; it has "
+            f"{', '.join(statement.known)}."
+        )
+        raise ArgumentError(msg)
     probability = float(holds.mean())
     row: dict[str, Any] = {
         "statement": text,
@@ -157,6 +163,7 @@ def read_statement(
 
     def word(match: re.Match[str]) -> str:
         name = match.group(0).strip("`")
+        name = name if name in quantities else by_compact.get(name.replace(" ", ""), name)
         if name not in quantities:
             raise ArgumentError(statement.unknown(name))
         token = f"_{len(statement.draws)}_"
@@ -165,7 +172,10 @@ def read_statement(
 
     # The longest first, so that x:z is not read as x; only whole words, so that exp keeps its x.
     ordered = sorted(quantities, key=len, reverse=True)
-    pattern = "|".join(rf"(?<![\w.\[,]){re.escape(name)}(?![\w\[])" for name in ordered)
+    # Tables print corr_g[a, b] with a blank, other places without: both are read.
+    by_compact = {name.replace(" ", ""): name for name in quantities}
+    spelt = [re.sub(r",(?:\\ )?", r",\\s*", re.escape(name)) for name in ordered]
+    pattern = "|".join(rf"(?<![\w.\[,]){name}(?![\w\[])" for name in spelt)
     replaced = re.sub(rf"`[^`]*`|{pattern}", word, text.strip())
     try:
         node = ast.parse(replaced, mode="eval").body
@@ -225,6 +235,8 @@ class Statement:
                 return join.reduce(np.broadcast_arrays(*map(self.value, values)))
             case ast.Compare(left=left, ops=ops, comparators=rest):
                 return self._chain([self.value(part) for part in (left, *rest)], ops)
+        if isinstance(node, ast.Subscript):
+            raise ArgumentError(self.unknown(ast.unparse(node)))
         msg = (
             f"{self.text!r} holds something that a statement may not ({type(node).__name__}): only "
             f"parameters, numbers, + - * / **, comparisons, and, or, not, {', '.join(FUNCTIONS)}."

@@ -75,7 +75,7 @@ def test_huge_numbers_overflow_quietly(idata):
         ("X2 > 0", "no parameter"),
         ("sigm > 0", "Did you mean 'sigma'"),
         ("`nope` > 0", "no parameter"),
-        ("sd_h[x] > 0", "Subscript"),
+        ("sd_h[x] > 0", r"Did you mean 'sd_g\[x\]'"),
         ("", "statement is text"),
         (3, "statement is text"),
         ("x > 0" * 200, "at most"),
@@ -91,5 +91,23 @@ def test_huge_numbers_overflow_quietly(idata):
     ],
 )
 def test_what_is_no_statement_is_refused(idata, text, message):
+    with pytest.raises(ArgumentError, match=message):
+        hypothesis(idata, text)
+
+
+def test_names_are_read_as_tables_print_them(idata):
+    compact = hypothesis(idata, "corr_g[Intercept,x] > 0")
+    spaced = hypothesis(idata, "corr_g[Intercept, x] > 0")
+    assert float(compact["probability"].iloc[0]) == float(spaced["probability"].iloc[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("5 > 3", "names no parameter"),
+        ("sd_g[z] > 1", r"Did you mean 'sd_g\[x\]'"),
+    ],
+)
+def test_a_statement_about_nothing_is_refused(idata, text, message):
     with pytest.raises(ArgumentError, match=message):
         hypothesis(idata, text)
