@@ -27,7 +27,7 @@ from bayeslmm.elimination import draw_effects
 from bayeslmm.gram import Gram
 from bayeslmm.graph.marginal import normal_prior
 from bayeslmm.lapack import single_blas_thread
-from bayeslmm.linked import linked_density
+from bayeslmm.linked import link_density, linked_density
 from bayeslmm.priors import resolve_priors
 
 INSTEVAL = Path(__file__).parent.parent / "tests" / "reference" / "data" / "InstEval.csv.gz"
@@ -142,6 +142,7 @@ def gradient_call(design, gram, sds, partials, sigma):
     priors = resolve_priors(design)
     mean, precision = normal_prior(priors)
     table = block_table([(len(f.terms), f.blocks) for f in priors.factors])
+    link_density()
     plan, none = gram.plan, np.zeros(0)
     return lambda: linked_density(
         plan.ints, plan.floats, table, sds, partials, sigma, none, mean, precision
