@@ -317,3 +317,26 @@ def test_the_marginal_model_is_the_density_plus_its_priors(table):
     assert np.allclose(np.linalg.norm(L, axis=1), 1)
     # PyTensor keeps some constants, such as log(2), in single precision.
     assert float(evaluate(values)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_pickled_operation_works_in_a_fresh_process(table, tmp_path):
+    """Where its symbol is not registered, a call would end the process."""
+    import pickle
+    import subprocess
+    import sys
+
+    from bayeslmm.graph.collapsed_op import CollapsedDensity
+
+    case = Case("y ~ x + (x | g)", table)
+    plan, blocks = case.gram.plan, block_table([(2, case.blocks[0])])
+    inputs = [case.sds, case.partials, np.array(case.sigma), np.zeros(0), plan.ints, plan.floats,
+              blocks, case.mean, case.precision]  # fmt: skip
+    (tmp_path / "op.pickle").write_bytes(pickle.dumps((CollapsedDensity(), inputs)))
+    code = (
+        "import pickle, sys; op, inputs = pickle.load(open(sys.argv[1], 'rb'));"
+        "out = [[None] for _ in range(5)]; op.perform(None, inputs, out);"
+        "print(repr(float(out[0][0])))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "op.pickle")]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    assert float(run.stdout) == case.density()[0]

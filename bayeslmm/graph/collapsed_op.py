@@ -39,6 +39,10 @@ class CollapsedDensity(Op):  # type: ignore[misc]
         self.symbol = SYMBOL
         link_density()
 
+    def __reduce__(self) -> tuple[type[CollapsedDensity], tuple[()]]:
+        """Pickle as a call of the class: another process must register the symbol, too."""
+        return type(self), ()
+
     def make_node(self, *inputs: Any) -> Apply:
         """Build the node; outputs are the value and the gradient in the first four inputs."""
         tensors = [pt.as_tensor_variable(value) for value in inputs]
