@@ -25,15 +25,7 @@ if TYPE_CHECKING:
 
 def build(design: Design, priors: Priors) -> pm.Model:
     """Build the model: y = X beta + sum_k Z_k b_k + e with b_k ~ N(0, G_k) for each level."""
-    with components.open_model(design) as model:
-        fixed = components.fixed_part(design, priors)
-        effects = [
-            _effects(factor, components.scale_of(factor, factor_priors))
-            for factor, factor_priors in zip(design.factors, priors.factors, strict=True)
-        ]
-        mean = components.linear_predictor(design, fixed, effects)
-        components.likelihood(design, priors, mean)
-    return model
+    return components.with_explicit_effects(design, priors, _effects)
 
 
 def recover(

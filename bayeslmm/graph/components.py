@@ -7,7 +7,7 @@ products and sums cost seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,20 @@ def open_model(design: Design) -> pm.Model:
         coords[names.term_dim(factor.name)] = list(factor.terms)
         coords[names.term_dim_bis(factor.name)] = list(factor.terms)
     return pm.Model(coords=coords)
+
+
+def with_explicit_effects(
+    design: Design, priors: Priors, add_effects: Callable[[GroupingFactor, Scale], Any]
+) -> pm.Model:
+    """Build a model whose random effects are variables; `add_effects` says how one factor's are."""
+    with open_model(design) as model:
+        fixed = fixed_part(design, priors)
+        effects = [
+            add_effects(factor, scale_of(factor, factor_priors))
+            for factor, factor_priors in zip(design.factors, priors.factors, strict=True)
+        ]
+        likelihood(design, priors, linear_predictor(design, fixed, effects))
+    return model
 
 
 def fixed_part(design: Design, priors: Priors) -> Any:
