@@ -28,7 +28,9 @@ class Family:
     parameters : tuple of str
         PyMC's parameter names in positional order.
     defaults : mapping
-        Values of parameters that may be left out.
+        Values of parameters that may be left out: bounds and shifts that are not there. PyMC also
+        has defaults for locations and scales; a prior that leaves those out is more likely a slip
+        than a standard normal distribution.
     positive : tuple of str
         Parameters that must be greater than zero.
     frozen : callable
@@ -120,44 +122,43 @@ def _triangular(lower: float, upper: float, c: float) -> Any:
 
 
 _MS = ("mu", "sigma")
-_STANDARD = {"mu": 0.0, "sigma": 1.0}
 _AB = ("alpha", "beta")
 FAMILIES: Mapping[str, Family] = {
-    "Normal": Family(_MS, _STANDARD, ("sigma",), stats.norm),
-    "StudentT": Family(("nu", *_MS), _STANDARD, ("nu", "sigma"), stats.t),
+    "Normal": Family(_MS, {}, ("sigma",), stats.norm),
+    "StudentT": Family(("nu", *_MS), {}, ("nu", "sigma"), stats.t),
     "Cauchy": Family(_AB, {}, ("beta",), stats.cauchy),
     "Laplace": Family(("mu", "b"), {}, ("b",), stats.laplace),
-    "Logistic": Family(("mu", "s"), {"mu": 0.0, "s": 1.0}, ("s",), stats.logistic),
-    "SkewNormal": Family(("alpha", *_MS), {"alpha": 1.0, **_STANDARD}, ("sigma",), stats.skewnorm),
-    "SkewStudentT": Family(("a", "b", *_MS), _STANDARD, ("a", "b", "sigma"), stats.jf_skew_t),
+    "Logistic": Family(("mu", "s"), {}, ("s",), stats.logistic),
+    "SkewNormal": Family(("alpha", *_MS), {}, ("sigma",), stats.skewnorm),
+    "SkewStudentT": Family(("a", "b", *_MS), {}, ("a", "b", "sigma"), stats.jf_skew_t),
     "AsymmetricLaplace": Family(
         ("kappa", "mu", "b"), {}, ("kappa", "b"),
         lambda kappa, mu, b: stats.laplace_asymmetric(kappa, loc=mu, scale=1 / b),
     ),
     "ExGaussian": Family(
-        (*_MS, "nu"), _STANDARD, ("sigma", "nu"),
+        (*_MS, "nu"), {}, ("sigma", "nu"),
         lambda mu, sigma, nu: stats.exponnorm(nu / sigma, loc=mu, scale=sigma),
     ),
     "Gumbel": Family(("mu", "beta"), {}, ("beta",), stats.gumbel_r),
-    "Moyal": Family(_MS, _STANDARD, ("sigma",), stats.moyal),
+    "Moyal": Family(_MS, {}, ("sigma",), stats.moyal),
     "TruncatedNormal": Family(
-        (*_MS, "lower", "upper"), {"mu": 0.0, "lower": -math.inf, "upper": math.inf}, ("sigma",),
+        (*_MS, "lower", "upper"), {"lower": -math.inf, "upper": math.inf}, ("sigma",),
         _truncated_normal,
     ),
     "Uniform": Family(
         ("lower", "upper"), {}, (), lambda lower, upper: stats.uniform(lower, upper - lower)
     ),
     "Triangular": Family(
-        ("lower", "upper", "c"), {"lower": 0.0, "upper": 1.0, "c": 0.5}, (), _triangular
+        ("lower", "upper", "c"), {}, (), _triangular
     ),
     "HalfNormal": Family(("sigma",), {}, ("sigma",), lambda sigma: stats.halfnorm(scale=sigma)),
     "HalfCauchy": Family(("beta",), {}, ("beta",), lambda beta: stats.halfcauchy(scale=beta)),
-    "HalfStudentT": Family(("nu", "sigma"), {"sigma": 1.0}, ("nu", "sigma"), _HalfStudentT),
+    "HalfStudentT": Family(("nu", "sigma"), {}, ("nu", "sigma"), _HalfStudentT),
     "Exponential": Family(("lam",), {}, ("lam",), lambda lam: stats.expon(scale=1 / lam)),
     "Gamma": Family(_AB, {}, _AB, lambda a, b: stats.gamma(a, scale=1 / b)),
-    "InverseGamma": Family(_AB, {"beta": 1.0}, _AB, lambda a, b: stats.invgamma(a, scale=b)),
+    "InverseGamma": Family(_AB, {}, _AB, lambda a, b: stats.invgamma(a, scale=b)),
     "LogNormal": Family(
-        _MS, _STANDARD, ("sigma",), lambda mu, sigma: stats.lognorm(sigma, scale=np.exp(mu))
+        _MS, {}, ("sigma",), lambda mu, sigma: stats.lognorm(sigma, scale=np.exp(mu))
     ),
     "Weibull": Family(_AB, {}, _AB, lambda a, b: stats.weibull_min(a, scale=b)),
     "ChiSquared": Family(("nu",), {}, ("nu",), stats.chi2),
@@ -165,7 +166,7 @@ FAMILIES: Mapping[str, Family] = {
         ("alpha", "m"), {}, ("alpha", "m"), lambda alpha, m: stats.pareto(alpha, scale=m)
     ),
     "Rice": Family(
-        ("nu", "sigma"), {"sigma": 1.0}, ("nu", "sigma"),
+        ("nu", "sigma"), {}, ("nu", "sigma"),
         lambda nu, sigma: stats.rice(nu / sigma, scale=sigma),
     ),
     "Wald": Family(
@@ -174,7 +175,7 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "Beta": Family(_AB, {}, _AB, stats.beta),
     "Kumaraswamy": Family(("a", "b"), {}, ("a", "b"), _Kumaraswamy),
-    "LogitNormal": Family(_MS, _STANDARD, ("sigma",), _LogitNormal),
+    "LogitNormal": Family(_MS, {}, ("sigma",), _LogitNormal),
 }  # fmt: skip
 
 # Families whose `sigma` PyMC also takes as a precision, by the precision's name.
@@ -206,7 +207,6 @@ ALTERNATIVES: Mapping[tuple[str, frozenset[str]], Callable[..., dict[str, float]
     ("InverseGamma", frozenset(_MS)): _inverse_gamma,
     ("Beta", frozenset(_MS)): lambda mu, sigma: _beta_of_size(mu, mu * (1 - mu) / sigma**2 - 1),
     ("Beta", frozenset({"mu", "nu"})): _beta_of_size,
-    ("Wald", frozenset({"mu"})): lambda mu: {"mu": mu, "lam": 1.0},
     ("Wald", frozenset({"mu", "phi"})): lambda mu, phi: {"mu": mu, "lam": mu * phi},
     ("Wald", frozenset({"lam", "phi"})): lambda lam, phi: {"mu": lam / phi, "lam": lam},
     ("Rice", frozenset({"b", "sigma"})): lambda b, sigma: {"nu": b * sigma, "sigma": sigma},

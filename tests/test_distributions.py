@@ -135,7 +135,6 @@ def test_printing_and_reading_a_prior_is_the_identity(text):
         ("InverseGamma", {"mu": 4, "sigma": 2}),
         ("Beta", {"mu": 0.4, "sigma": 0.2}),
         ("Beta", {"mu": 0.4, "nu": 5}),
-        ("Wald", {"mu": 1}),
         ("Wald", {"mu": 1, "phi": 2}),
         ("Wald", {"lam": 3, "phi": 2}),
         ("Rice", {"b": 1.5, "sigma": 2}),
@@ -170,6 +169,14 @@ def test_parameters_by_name_by_position_and_alternative():
         ("Normal(0, mu=1)", "'mu' twice"),
         ("Normal(0, 1, sigma=2)", "'sigma' twice"),
         ("HalfStudentT(sigma=1)", "needs a value for nu"),
+        ("Normal(0)", r"Normal needs a value for sigma; its parameters are Normal\(mu, sigma\)"),
+        ("Normal(sigma=2)", "Normal needs a value for mu;"),
+        ("StudentT(3)", "StudentT needs a value for mu and for sigma;"),
+        ("HalfStudentT(3)", "HalfStudentT needs a value for sigma;"),
+        ("Normal()", "Normal needs a value for mu and for sigma;"),
+        ("Normal(tau=1)", "Normal needs a value for mu;"),
+        ("Wald(1)", "Wald needs a value for lam;"),
+        ("LKJ()", "LKJ needs a value for eta;"),
         ("Normal(0, -1)", "sigma must be positive, not -1"),
         ("Normal(0, 0)", "sigma must be positive, not 0"),
         ("Normal(inf, 1)", "must be a finite number"),
@@ -235,6 +242,19 @@ def test_no_text_raises_anything_but_a_prior_error(text):
     except PriorError:
         return
     assert Prior.parse(str(prior)).family == prior.family
+
+
+def test_bounds_that_are_not_there_may_be_left_out():
+    assert Prior.parse("TruncatedNormal(0, 2, lower=0)") == Prior.parse(
+        "TruncatedNormal(0, 2, 0, inf)"
+    )
+    assert Prior.parse("Wald(1, 2)") == Prior.parse("Wald(1, 2, 0)")
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "LKJ"])
+def test_no_family_makes_up_a_location_or_a_scale(family):
+    with pytest.raises(PriorError, match=f"{family} needs a value for"):
+        Prior.parse(f"{family}()")
 
 
 def test_text_is_never_executed(tmp_path):
