@@ -6,6 +6,7 @@ from bayeslmm import effect_sizes
 from bayeslmm.datasets import load_dataset
 from bayeslmm.errors import ArgumentError, DataError, TreeError
 from bayeslmm.marginal_covariance import marginal_covariance
+from bayeslmm.reml import fit_reml
 from bayeslmm.shrinkage import shrinkage
 
 SLOPES = trees.constant_draws(
@@ -95,6 +96,81 @@ def test_r_squared_of_sleepstudy_at_the_reml_estimates_is_the_published_one():
     assert effect_sizes.icc(idata).loc["total", "mean"] == pytest.approx(0.722, **last)
     unadjusted = effect_sizes.icc(idata, kind="unadjusted")
     assert unadjusted.loc["total", "mean"] == pytest.approx(0.521, **last)
+
+
+# By lme4 1.1-31 (R 4.2.2): the REML estimates, put into the formulas of Nakagawa, Johnson &
+# Schielzeth (2017) in R from lmer's own X, Z, G and sigma. Marginal and conditional R2, then the
+# adjusted and unadjusted ICC of all factors together, then each factor's adjusted one.
+BY_LME4 = {
+    "mathachieve": (
+        "MathAch ~ MEANSES + Sector + cses + (cses | School)",
+        (0.1747622494, 0.2311193123, 0.0682919109, 0.0563570629),
+        {"School": 0.0682919109},
+    ),
+    "penicillin": (
+        "diameter ~ 1 + (1 | plate) + (1 | sample)",
+        (0.0, 0.9363397504, 0.9363397504, 0.9363397504),
+        {"plate": 0.1509130394, "sample": 0.7854267110},
+    ),
+    "machines": (
+        "score ~ Machine + (Machine | Worker)",
+        (0.4677144699, 0.9869422539, 0.9754685307, 0.5192277840),
+        {"Worker": 0.9754685307},
+    ),
+    "exam": (
+        "normexam ~ standLRT + (standLRT | school)",
+        (0.3162578804, 0.4269522358, 0.1618948902, 0.1106943554),
+        {"school": 0.1618948902},
+    ),
+}
+
+
+def tree_at_reml(formula, data):
+    """A tree whose every draw is the REML estimate, conditional modes included."""
+    fit = fit_reml(formula, data)
+    draws = {"beta": fit.fixed_effects["estimate"].to_numpy(), "sigma": fit.sigma}
+    for name, cov in fit.covariance.items():
+        sd = np.sqrt(np.diag(cov))
+        draws[f"sd_{name}"] = sd
+        draws[f"b_{name}"] = fit.random_effects[name].to_numpy()
+        if len(sd) > 1:
+            draws[f"corr_{name}"] = cov.to_numpy() / np.outer(sd, sd)
+    return trees.make_tree(formula, data, trees.constant_draws(**draws))
+
+
+@pytest.mark.parametrize("name", BY_LME4)
+def test_icc_and_r_squared_are_those_of_lme4_s_estimates(name):
+    formula, (marginal, conditional, adjusted, unadjusted), factors = BY_LME4[name]
+    idata = tree_at_reml(formula, load_dataset(name))
+    # lmer's default optimiser stops some 1e-5 short of the minimum, relative to an sd.
+    near = {"abs": 2e-5}
+    table = effect_sizes.r_squared(idata)["mean"]
+    assert table["marginal"] == pytest.approx(marginal, **near)
+    assert table["conditional"] == pytest.approx(conditional, **near)
+    icc = effect_sizes.icc(idata)["mean"]
+    assert icc["total"] == pytest.approx(adjusted, **near)
+    assert {key: icc[key] for key in factors} == pytest.approx(factors, **near)
+    whole = effect_sizes.icc(idata, kind="unadjusted")["mean"]
+    assert whole["total"] == pytest.approx(unadjusted, **near)
+
+
+def test_covariance_shrinkage_and_design_effect_are_those_of_lme4_s_estimates():
+    # lme4 1.1-31 (R 4.2.2): V = sigma^2 (Z Lambda Lambda' Z' + I) of sleepstudy by getME; its sum
+    # over its trace; and ranef's condVar of the first subject over the diagonal of G.
+    idata = tree_at_reml("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy"))
+    block = marginal_covariance(idata, level="308").to_numpy()[:3, :3]
+    expected = [
+        [1267.040166, 621.704567, 631.308976],
+        [621.704567, 1321.320699, 711.056814],
+        [631.308976, 711.056814, 1445.744660],
+    ]
+    # Default tolerance of lmer: some 1e-5 of an sd.
+    np.testing.assert_allclose(block, expected, rtol=1e-4)
+    total = effect_sizes.design_effect(idata).loc["total", "mean"]
+    assert total == pytest.approx(6.26528348, rel=1e-4)
+    first = shrinkage(idata).query("level == '308'").set_index("term")["mean"]
+    assert first["Intercept"] == pytest.approx(0.2380420681, rel=1e-4)
+    assert first["Days"] == pytest.approx(0.1514691539, rel=1e-4)
 
 
 def test_design_effect_is_kish_s_with_unequal_levels(intercepts):

@@ -86,6 +86,59 @@ def test_reml_reproduces_the_reference(spec):
         assert corr_of(fit, name) == pytest.approx(corr, abs=max(1e-3, rounded))
 
 
+# As the literature prints them: criterion, fixed effects, then sds (or variances: power 2) and the
+# correlation. Half a unit of the last digit is the tolerance, but for one: lmer's default optimiser
+# stops at a variance of 958.3517, printed 958.35, where its criterion is 1e-8 above the minimum;
+# bobyqa with the same lme4 (1.1-31, R 4.2.2) goes on to 958.3645, as does this package.
+PRINTED = {
+    "sleepstudy": (
+        (1743.6283, 5e-5),
+        {},
+        {"sd_Subject[Intercept]": 24.74, "sd_Subject[Days]": 5.92, "sigma": 25.59},
+        1,
+        0.07,
+    ),
+    "sleep_deprivation": (
+        None,
+        {"Intercept": 267.97, "Days": 11.44},
+        {"sd_Subject[Intercept]": 958.35, "sd_Subject[Days]": 45.78},
+        2,
+        0.18,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_reml_gives_the_digits_that_are_printed_elsewhere(name):
+    criterion, fixed, scales, power, correlation = PRINTED[name]
+    fit = reml_of(name)
+    if criterion is not None:
+        assert fit.criterion == pytest.approx(criterion[0], abs=criterion[1])
+    for coef, estimate in fixed.items():
+        assert fit.fixed_effects.loc[coef, "estimate"] == pytest.approx(estimate, abs=0.005)
+    for label, value in scales.items():
+        tolerance = 0.015 if value == 958.35 else 0.005
+        assert sd_of(fit, label) ** power == pytest.approx(value, abs=tolerance), label
+    corr = corr_of(fit, "corr_Subject[Intercept,Days]")
+    assert corr == pytest.approx(correlation, abs=0.005)
+
+
+def test_the_schools_variance_components_add_up_to_the_variance_of_a_score():
+    # Var(y) = sigma_u^2 + sigma_e^2 for the null model, where nothing else varies. The pupils'
+    # scores are standardised, so that the sum is near one.
+    spec = read_spec(MODELS / "exam_intercept.toml")
+    data = spec.data.load()
+    fit = fit_reml("normexam ~ 1 + (1 | school)", data)
+    between, within = sd_of(fit, "sd_school[Intercept]") ** 2, fit.sigma**2
+    # lme4 1.1-31 (R 4.2.2), REML: variances 0.17160 and 0.84776, ICC 0.1683.
+    assert between == pytest.approx(0.17160, abs=5e-6)
+    assert within == pytest.approx(0.84776, abs=5e-6)
+    assert between / (between + within) == pytest.approx(0.1683, abs=5e-5)
+    # Schools differ in size, so the sample variance is no exact sum; five per cent is what the
+    # variance of 65 schools' sampling leaves.
+    assert between + within == pytest.approx(np.var(data["normexam"], ddof=1), rel=0.05)
+
+
 def parts_of(name):
     kind, _, rest = name.partition("_")
     factor, _, terms = rest.partition("[")
