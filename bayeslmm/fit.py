@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.design import build_design
-from bayeslmm.graph import build_model, choose_parametrization
 from bayeslmm.kept_effects import KeptEffects
+from bayeslmm.parametrization import choose_parametrization
 from bayeslmm.priors import resolve_priors
 from bayeslmm.samplers import SamplerSettings
-from bayeslmm.sampling import sample
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -124,7 +123,9 @@ def fit_bayes(
     KeptEffects.of(design, effects)
     resolved = resolve_priors(design, priors)
     chosen, reason = choose_parametrization(parametrization, design)
-    model = build_model(design, priors=resolved, parametrization=chosen)
-    tree = sample(model, design, resolved, chosen, settings, effects=effects)
+    # PyMC takes seconds to import: only those who sample with it wait for it.
+    from bayeslmm.sampling import sample_design  # noqa: PLC0415
+
+    tree = sample_design(design, resolved, chosen, settings, effects=effects)
     tree.attrs["parametrization_reason"] = reason
     return tree

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from bayeslmm.design import Design, GroupingFactor
 
     Floats = NDArray[np.float64]
+
+_grams: WeakKeyDictionary[Design, Gram] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +194,24 @@ class Gram:
     def log_det_scale(self) -> float:
         """log|det R|: what a determinant in X's own coordinates adds, once per square root."""
         return float(np.log(np.diag(self.scale)).sum())
+
+
+def gram_of(design: Design) -> Gram:
+    """Give a design's cross-products, computed once while the design is in use.
+
+    Parameters
+    ----------
+    design : Design
+        The data.
+
+    Returns
+    -------
+    Gram
+        The same object at each call.
+    """
+    if design not in _grams:
+        _grams[design] = Gram.from_design(design)
+    return _grams[design]
 
 
 def _weighted_response(design: Design) -> tuple[Floats | None, Floats]:

@@ -1,38 +1,49 @@
-"""A built model in, the result tree out: NUTS, the contract, and whether to trust the draws."""
+"""A built model in, the result tree out: NUTS on a PyMC model."""
 
 from __future__ import annotations
 
-import json
-import warnings
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
-from bayeslmm import names
-from bayeslmm.diagnostics import assess
-from bayeslmm.errors import SamplingWarning
-from bayeslmm.graph import parametrization_named
+from bayeslmm.graph import build_model, parametrization_named
 from bayeslmm.kept_effects import DRAWS, EffectsStore, KeptEffects
-from bayeslmm.samplers import SAMPLERS, FreeDraws, SamplerSettings
-from bayeslmm.tree_layout import (
-    data_groups,
-    draws_dataset,
-    moments_dataset,
-    root_attributes,
-    sample_coordinates,
-)
+from bayeslmm.result import build_tree, run_attributes, warn_if_doubtful
+from bayeslmm.samplers import SAMPLERS, SamplerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable
 
     import pymc as pm
-    from numpy.typing import NDArray
+    import xarray as xr
 
     from bayeslmm.design import Design
     from bayeslmm.kept_effects import EffectsLike
     from bayeslmm.prior_set import Priors
+
+
+def sample_design(
+    design: Design,
+    priors: Priors,
+    parametrization: str,
+    settings: SamplerSettings,
+    *,
+    effects: EffectsLike = DRAWS,
+) -> xr.DataTree:
+    """Build the PyMC model of a design and sample it.
+
+    Parameters
+    ----------
+    design, priors, parametrization, settings, effects
+        As in `sample`.
+
+    Returns
+    -------
+    xarray.DataTree
+        As `sample` gives it.
+    """
+    model = build_model(design, priors=priors, parametrization=parametrization)
+    return sample(model, design, priors, parametrization, settings, effects=effects)
 
 
 def sample(
@@ -76,53 +87,9 @@ def sample(
     store = EffectsStore(design, kept, (chains, draws), rng=rng, progressbar=settings.progressbar)
     posterior = parametrization_named(parametrization).recover(design, priors, free.values, store)
     tree = build_tree(design, priors, posterior, free, store)
-    tree.attrs |= {
-        "parametrization": parametrization,
-        "sampler": settings.sampler,
-        "random_seed": settings.random_seed,
-        "settings": json.dumps({k: v for k, v in asdict(settings).items() if k != "progressbar"}),
-    }
+    tree.attrs |= run_attributes(parametrization, settings)
     warn_if_doubtful(tree)
     return tree
-
-
-def build_tree(
-    design: Design,
-    priors: Priors,
-    posterior: Mapping[str, NDArray[np.float64]],
-    free: FreeDraws,
-    store: EffectsStore,
-) -> xr.DataTree:
-    """Lay draws and data out in the groups, variables and coordinates of the contract."""
-    sample_coords = sample_coordinates(posterior[names.SIGMA].shape)
-    log_prior = {
-        name: (("chain", "draw"), value) for name, value in priors.log_densities(posterior).items()
-    }
-    stats = free.stats.copy()
-    stats.attrs = {"compile_time": free.compile_time, "sampling_time": free.sampling_time}
-    groups = {
-        "posterior": draws_dataset(design, {**posterior, **store.posterior()}, store.levels()),
-        "sample_stats": stats,
-        "log_prior": xr.Dataset(log_prior, coords=sample_coords),
-        **data_groups(design),
-    }
-    if moments := store.moments():
-        groups["effects_moments"] = moments_dataset(design, moments)
-    if kept_in_part := store.kept_in_part():
-        groups[names.FITTED_LEVELS] = xr.Dataset(coords=kept_in_part)
-    tree = xr.DataTree.from_dict(groups)
-    tree.attrs = root_attributes(design, priors)
-    return tree
-
-
-def warn_if_doubtful(tree: xr.DataTree) -> None:
-    """Warn, with advice, when diagnostics say that the draws should not be trusted as they are."""
-    problems = assess(tree)
-    if problems:
-        text = "\n".join(f"- {problem.message} {problem.advice}" for problem in problems)
-        warnings.warn(
-            f"These draws should not be trusted as they are:\n{text}", SamplingWarning, stacklevel=4
-        )
 
 
 def structure_key(design: Design, priors: Priors, parametrization: str) -> Hashable:

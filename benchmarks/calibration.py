@@ -22,7 +22,7 @@ import pytensor.tensor as pt
 from scipy import stats
 
 import bayeslmm as bl
-from bayeslmm import samplers
+from bayeslmm import recovery, samplers
 from bayeslmm.gram import Gram
 from bayeslmm.graph import marginal
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
@@ -174,24 +174,33 @@ def effects_given_mean_beta(right):
 
 
 BREAKS = {
-    "log-determinants left out": ("CollapsedDensity", lambda d: log_determinants_times(0.0, d)),
-    "log-determinants halved": ("CollapsedDensity", lambda d: log_determinants_times(0.5, d)),
+    "log-determinants left out": (
+        marginal,
+        "CollapsedDensity",
+        lambda d: log_determinants_times(0.0, d),
+    ),
+    "log-determinants halved": (
+        marginal,
+        "CollapsedDensity",
+        lambda d: log_determinants_times(0.5, d),
+    ),
     "effects drawn given beta's mean": (
+        recovery,
         "draw_effects",
-        lambda _: effects_given_mean_beta(marginal.draw_effects),
+        lambda _: effects_given_mean_beta(recovery.draw_effects),
     ),
 }
 
 
 def calibrate_broken(name, formula, table, datasets, seed):
-    """Calibrate with one function of `graph.marginal` replaced."""
-    attribute, make = BREAKS[name]
-    right = getattr(marginal, attribute)
-    setattr(marginal, attribute, make(bl.build_design(formula, table)))
+    """Calibrate with one function of the marginal path replaced."""
+    module, attribute, make = BREAKS[name]
+    right = getattr(module, attribute)
+    setattr(module, attribute, make(bl.build_design(formula, table)))
     try:
         return calibrate(formula, table, datasets, seed)
     finally:
-        setattr(marginal, attribute, right)
+        setattr(module, attribute, right)
 
 
 def report(title, ranks):

@@ -20,12 +20,12 @@ import numpy as np
 import pandas as pd
 
 import bayeslmm as bl
+from bayeslmm.beta_prior import normal_prior
 from bayeslmm.collapsed import block_table
 from bayeslmm.densities import DENSITY, evaluate
 from bayeslmm.design import build_design
 from bayeslmm.elimination import draw_effects
 from bayeslmm.gram import Gram
-from bayeslmm.graph.marginal import normal_prior
 from bayeslmm.lapack import single_blas_thread
 from bayeslmm.linked import link_density, linked_density
 from bayeslmm.priors import resolve_priors

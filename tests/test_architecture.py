@@ -17,15 +17,15 @@ LAYERS = {
     1: "names, fingerprint, study_data simulated_table,"
     "design design_state intake table grouping columns plan evaluation assembly identification,"
     "priors distributions prior_families lkj prior_defaults prior_schemes prior_set"
-    " prior_description,"
+    " prior_description beta_prior,"
     "simulate",
-    2: "gram gram_sums gram_union,"
+    2: "gram gram_sums gram_union gram_coordinates,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
     " kernel_draws selected_inverse, collapsed linked kept_effects,"
-    "marginal_likelihood",
+    "marginal_likelihood, recovery, parametrization",
     3: "reml reml_search reml_fit reml_text reml_intervals,"
     "likelihood_ratio profile profile_targets mode, graph",
-    4: "sampling samplers compilation callback, tree tree_layout refit,"
+    4: "sampling samplers compilation callback result, tree tree_layout refit,"
     "prior_draws prior_implications quantities,"
     "reweighting scenarios,"
     "predict linear_predictor level_grid new_levels contrasts, hypotheses,"

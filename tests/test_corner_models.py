@@ -11,8 +11,8 @@ import bayeslmm as bl
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.priors import resolve_priors
 from bayeslmm.profile_targets import Target
+from bayeslmm.result import build_tree
 from bayeslmm.samplers import FreeDraws, SamplerSettings
-from bayeslmm.sampling import build_tree
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pareto k:bayeslmm.errors.NumericalWarning")
 

@@ -5,8 +5,11 @@ import pandas as pd
 import pytest
 
 import bayeslmm as bl
-from bayeslmm.graph import choose_parametrization, marginal
+from bayeslmm import recovery
+from bayeslmm.gram import gram_of
+from bayeslmm.graph import marginal
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
+from bayeslmm.parametrization import choose_parametrization
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 QUICK = {"draws": 200, "tune": 300, "chains": 2, "random_seed": 3, "progressbar": False}
@@ -135,7 +138,7 @@ def test_batches_of_moments_combine_exactly(sleepstudy):
 
 
 def test_small_batches_give_draws_of_the_same_distribution(sleepstudy, monkeypatch):
-    monkeypatch.setattr(marginal, "_BATCH_VALUES", 36 * 50)
+    monkeypatch.setattr(recovery, "_BATCH_VALUES", 36 * 50)
     tree = bl.fit_bayes(FORMULA, sleepstudy, parametrization="marginal", **QUICK)
     assert np.isfinite(tree["posterior"]["b_Subject"]).all()
     assert np.isfinite(tree["posterior"]["beta"]).all()
@@ -163,6 +166,6 @@ def test_the_cost_of_a_gradient_does_not_depend_on_the_rows():
         rng = np.random.default_rng(0)
         g = np.tile(np.repeat(np.arange(20), 4), repeats)
         table = {"y": rng.normal(size=len(g)), "x": rng.normal(size=len(g)), "g": g}
-        plan = marginal.gram_of(bl.build_design("y ~ x + (x | g)", table)).plan
+        plan = gram_of(bl.build_design("y ~ x + (x | g)", table)).plan
         sizes.append((len(plan.ints), len(plan.floats)))
     assert sizes[0] == sizes[1]

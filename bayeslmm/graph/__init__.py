@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.design import Design, build_design
-from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.graph import centered, marginal, noncentered
+from bayeslmm.parametrization import (
+    CENTERED,
+    MARGINAL,
+    NONCENTERED,
+    check_parametrization,
+    choose_parametrization,
+)
 from bayeslmm.priors import resolve_priors
 
 if TYPE_CHECKING:
@@ -43,16 +49,10 @@ class Parametrization:
 
 
 PARAMETRIZATIONS: Mapping[str, Parametrization] = {
-    "noncentered": Parametrization(noncentered.build, noncentered.recover),
-    "centered": Parametrization(centered.build, centered.recover),
-    "marginal": Parametrization(marginal.build, marginal.recover),
+    NONCENTERED: Parametrization(noncentered.build, noncentered.recover),
+    CENTERED: Parametrization(centered.build, centered.recover),
+    MARGINAL: Parametrization(marginal.build, marginal.recover),
 }
-
-
-AUTO = "auto"
-# Above some hundreds of columns the cube of the border outweighs the marginal form's fewer steps:
-# 1,128 columns took 224 s for 371 effective draws, the non-centered form a quarter of that.
-LARGEST_FAST_BORDER = 200
 
 
 def parametrization_named(name: str) -> Parametrization:
@@ -63,45 +63,8 @@ def parametrization_named(name: str) -> Parametrization:
     ArgumentError
         If there is none of that name.
     """
-    if name not in PARAMETRIZATIONS:
-        raise ArgumentError(
-            f"There is no parametrization {name!r}; choose one of "
-            f"{', '.join(repr(known) for known in (*PARAMETRIZATIONS, AUTO))}."
-            + nearest(str(name), (*PARAMETRIZATIONS, AUTO))
-        )
+    check_parametrization(name)
     return PARAMETRIZATIONS[name]
-
-
-def choose_parametrization(name: str, design: Design) -> tuple[str, str]:
-    """Turn ``"auto"`` into a parametrization, and say why.
-
-    Parameters
-    ----------
-    name : str
-        A parametrization, or ``"auto"``.
-    design : Design
-        The model.
-
-    Returns
-    -------
-    name : str
-        The parametrization.
-    reason : str
-        For the result's record.
-    """
-    if name != AUTO:
-        parametrization_named(name)
-        return name, "asked for"
-    border = marginal.gram_of(design).plan.n_border
-    if border <= LARGEST_FAST_BORDER:
-        return "marginal", (
-            f"the response is Gaussian and a gradient factors a dense matrix of {border} columns, "
-            f"at most {LARGEST_FAST_BORDER}"
-        )
-    return "noncentered", (
-        f"crossed factors leave a dense matrix of {border} columns to factor at every gradient, "
-        f"more than {LARGEST_FAST_BORDER}"
-    )
 
 
 def build_model(

@@ -17,6 +17,7 @@ import pytensor.tensor as pt
 
 from bayeslmm import names
 from bayeslmm.distributions import FAMILIES, Prior
+from bayeslmm.recovery import correlation_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -177,15 +178,6 @@ def recover_shared(
         if factor.corr is not None:
             result[names.corr(factor.name)] = correlation_of(chol / sd[..., None])
     return result
-
-
-def correlation_of(unit: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Multiply out Cholesky factors of correlation matrices, shape (..., q, q)."""
-    corr = unit @ np.swapaxes(unit, -1, -2)
-    # Rounding leaves the diagonal at 1 - 1e-16; readers may rely on exactly 1.
-    diagonal = np.arange(unit.shape[-1])
-    corr[..., diagonal, diagonal] = 1.0
-    return corr
 
 
 def likelihood(design: Design, priors: Priors, mean: Any) -> None:

@@ -8,33 +8,29 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
-from rich.progress import track
 
 from bayeslmm import names
+from bayeslmm.beta_prior import integrates_beta, normal_prior
 from bayeslmm.collapsed import block_table, correlation_factor
-from bayeslmm.elimination import draw_effects
 from bayeslmm.errors import ArgumentError
-from bayeslmm.gram import Gram
+from bayeslmm.gram import gram_of
 from bayeslmm.graph import components
 from bayeslmm.graph.collapsed_op import CollapsedDensity
+from bayeslmm.recovery import CollapsedDraws, recover_posterior
 from bayeslmm.simulate import simulate_response
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design import Design
+    from bayeslmm.gram import Gram
     from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import FactorPriors, Priors
-
-# Random effects drawn at a time: 32 million numbers are 256 MB.
-_BATCH_VALUES = 32_000_000
-_grams: WeakKeyDictionary[Design, Gram] = WeakKeyDictionary()
 
 
 def build(design: Design, priors: Priors) -> pm.Model:
@@ -57,78 +53,13 @@ def recover(
 ) -> dict[str, NDArray[np.float64]]:
     """Give the contract's variables: the effects by exact draws from their conditional."""
     sigma = values[names.SIGMA]
-    shape = sigma.shape
-    result: dict[str, NDArray[np.float64]] = {names.SIGMA: sigma}
-    packed = [np.zeros((sigma.size, 0))]
-    for factor in priors.factors:
-        sd = components.read_vector(names.sd(factor.name), factor.sd, values)
-        partials = _read_partials(factor, values, shape)
-        unit = correlation_factor(partials, sd.shape[-1], factor.blocks)
-        result[names.sd(factor.name)] = sd
-        if factor.corr is not None:
-            result[names.corr(factor.name)] = components.correlation_of(unit)
-        lam = sd[..., None] * unit / sigma[..., None, None]
-        packed.append(lam.reshape(sigma.size, -1))
-    given = None
+    beta = None
     if design.coef and not integrates_beta(priors):
-        given = components.recover_beta(priors, values).reshape(sigma.size, -1)
-    point = (np.concatenate(packed, axis=1), sigma.ravel(), given)
-    beta = _draw_in_batches(gram_of(design), priors, point, store)
-    if design.coef:
-        result[names.BETA] = beta.reshape(*shape, -1)
-    return result
-
-
-def _draw_in_batches(
-    gram: Gram,
-    priors: Priors,
-    point: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None],
-    store: EffectsStore,
-) -> NDArray[np.float64]:
-    """Draw beta and the effects for all draws, in batches that bound the memory; return beta."""
-    packed, sigma, given = point
-    mean, precision = (None, None) if given is not None else normal_prior(priors)
-    count = max(1, min(len(sigma), _BATCH_VALUES // max(gram.plan.n_columns, 1)))
-    batches = range(0, len(sigma), count)
-    betas = []
-    # A single batch takes well under a second: nothing to show.
-    quiet = not store.progressbar or len(batches) == 1
-    shown = track(batches, "Drawing the effects", disable=quiet, transient=True)
-    for first in shown:
-        rows = slice(first, first + count)
-        fixed = None if given is None else given[rows]
-        beta, effects = draw_effects(
-            gram, packed[rows], sigma[rows], store.rng, precision, mean, fixed_effects=fixed
-        )
-        betas.append(beta)
-        store.add(effects)
-    return np.concatenate(betas)
-
-
-def gram_of(design: Design) -> Gram:
-    """Give a design's cross-products, computed once while the design is in use."""
-    if design not in _grams:
-        _grams[design] = Gram.from_design(design)
-    return _grams[design]
-
-
-def integrates_beta(priors: Priors) -> bool:
-    """Tell whether every fixed effect has a normal prior, so that all can be integrated out."""
-    return all(prior.family == "Normal" for prior in priors.beta)
-
-
-def normal_prior(priors: Priors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give mean and precision of beta on the original scale.
-
-    The priors are independent for the intercept at the predictors' means and the coefficients;
-    on the original scale the intercept is correlated with the rest.
-    """
-    numbers = np.array([prior.numbers for prior in priors.beta]).reshape(-1, 2)
-    turn = np.eye(len(priors.beta))
-    if priors.has_intercept:
-        turn[0] += np.asarray(priors.centers)
-    precision = turn.T @ (turn / numbers[:, 1, None] ** 2)
-    return priors.raw_beta(numbers[:, 0]), precision
+        beta = components.recover_beta(priors, values)
+    sds = [components.read_vector(names.sd(f.name), f.sd, values) for f in priors.factors]
+    partials = [_read_partials(f, values, sigma.shape) for f in priors.factors]
+    draws = CollapsedDraws(sds, partials, sigma, beta)
+    return recover_posterior(gram_of(design), priors, draws, store)
 
 
 def _check_memory(gram: Gram) -> None:

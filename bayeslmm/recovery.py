@@ -1,0 +1,152 @@
+"""Effects drawn back exactly: from draws of the variance parameters to every posterior variable.
+
+Whatever sampled the variance parameters, beta and the random effects follow from their joint
+normal conditional; nothing here knows a sampler.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.progress import track
+
+from bayeslmm import names
+from bayeslmm.beta_prior import normal_prior
+from bayeslmm.collapsed import correlation_factor
+from bayeslmm.elimination import draw_effects
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.gram import Gram
+    from bayeslmm.kept_effects import EffectsStore
+    from bayeslmm.prior_set import Priors
+
+    Floats = NDArray[np.float64]
+
+# Random effects drawn at a time: 32 million numbers are 256 MB.
+_BATCH_VALUES = 32_000_000
+
+
+@dataclass(frozen=True)
+class CollapsedDraws:
+    """Draws of the parameters that are left once the effects are integrated out.
+
+    Attributes
+    ----------
+    sds : sequence of ndarray, shapes (..., q)
+        Standard deviations of each factor's random effects, in the design's order.
+    partials : sequence of ndarray, shapes (..., number of pairs within blocks)
+        Canonical partial correlations of each factor, row by row; no columns where there are
+        none.
+    sigma : ndarray, shape (...)
+        Residual standard deviation.
+    beta : ndarray, shape (..., p), optional
+        Fixed effects on the original scale, where their priors did not let them be integrated.
+    """
+
+    sds: Sequence[Floats]
+    partials: Sequence[Floats]
+    sigma: Floats
+    beta: Floats | None = None
+
+
+def recover_posterior(
+    gram: Gram, priors: Priors, draws: CollapsedDraws, store: EffectsStore
+) -> dict[str, Floats]:
+    r"""Give the posterior's variables: the effects by exact draws from their conditional.
+
+    .. math:: \beta \mid y, G, \sigma \sim N, \quad
+              b \mid y, \beta, G, \sigma \sim N
+
+    with the moments of `elimination.conditional`.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    priors : Priors
+        Every prior; those of the fixed effects enter the conditional.
+    draws : CollapsedDraws
+        Leading dimensions (chain, draw).
+    store : EffectsStore
+        Takes the random effects, and has the generator.
+
+    Returns
+    -------
+    dict of str to ndarray, shapes (chain, draw, ...)
+        ``sigma``, ``sd_<factor>``, ``corr_<factor>`` and ``beta`` (not for a model without fixed
+        effects), by the contract's names.
+    """
+    sigma = draws.sigma
+    result: dict[str, Floats] = {names.SIGMA: sigma}
+    packed = [np.zeros((sigma.size, 0))]
+    for factor, sd, partials in zip(priors.factors, draws.sds, draws.partials, strict=True):
+        unit = correlation_factor(partials, sd.shape[-1], factor.blocks)
+        result[names.sd(factor.name)] = sd
+        if factor.corr is not None:
+            result[names.corr(factor.name)] = correlation_of(unit)
+        lam = sd[..., None] * unit / sigma[..., None, None]
+        packed.append(lam.reshape(sigma.size, -1))
+    given = None if draws.beta is None else draws.beta.reshape(sigma.size, -1)
+    point = (np.concatenate(packed, axis=1), sigma.ravel(), given)
+    beta = _draw_in_batches(gram, priors, point, store)
+    if priors.coef:
+        result[names.BETA] = beta.reshape(*sigma.shape, -1)
+    return result
+
+
+def correlation_of(unit: Floats) -> Floats:
+    """Multiply out Cholesky factors of correlation matrices.
+
+    Parameters
+    ----------
+    unit : ndarray, shape (..., q, q)
+        Lower-triangular, with rows of unit length.
+
+    Returns
+    -------
+    ndarray, shape (..., q, q)
+        Correlation matrices with exact ones on the diagonal.
+
+    Examples
+    --------
+    >>> correlation_of(np.array([[1.0, 0.0], [0.6, 0.8]]))
+    array([[1. , 0.6],
+           [0.6, 1. ]])
+    """
+    corr = unit @ np.swapaxes(unit, -1, -2)
+    # Rounding leaves the diagonal at 1 - 1e-16; readers may rely on exactly 1.
+    diagonal = np.arange(unit.shape[-1])
+    corr[..., diagonal, diagonal] = 1.0
+    return np.asarray(corr)
+
+
+def _draw_in_batches(
+    gram: Gram,
+    priors: Priors,
+    point: tuple[Floats, Floats, Floats | None],
+    store: EffectsStore,
+) -> Floats:
+    """Draw beta and the effects for all draws, in batches that bound the memory; return beta."""
+    packed, sigma, given = point
+    mean, precision = (None, None) if given is not None else normal_prior(priors)
+    count = max(1, min(len(sigma), _BATCH_VALUES // max(gram.plan.n_columns, 1)))
+    batches = range(0, len(sigma), count)
+    betas = []
+    # A single batch takes well under a second: nothing to show.
+    quiet = not store.progressbar or len(batches) == 1
+    shown = track(batches, "Drawing the effects", disable=quiet, transient=True)
+    for first in shown:
+        rows = slice(first, first + count)
+        fixed = None if given is None else given[rows]
+        beta, effects = draw_effects(
+            gram, packed[rows], sigma[rows], store.rng, precision, mean, fixed_effects=fixed
+        )
+        betas.append(beta)
+        store.add(effects)
+    return np.concatenate(betas)

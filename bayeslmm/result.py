@@ -1,0 +1,131 @@
+"""The result tree of one fit, and whether its draws are to be trusted; from any sampler."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from bayeslmm import names
+from bayeslmm.diagnostics import assess
+from bayeslmm.errors import SamplingWarning
+from bayeslmm.tree_layout import (
+    data_groups,
+    draws_dataset,
+    moments_dataset,
+    root_attributes,
+    sample_coordinates,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bayeslmm.design import Design
+    from bayeslmm.kept_effects import EffectsStore
+    from bayeslmm.prior_set import Priors
+    from bayeslmm.samplers import FreeDraws, SamplerSettings
+
+_PACKAGE = (str(Path(__file__).parent),)
+
+
+def build_tree(
+    design: Design,
+    priors: Priors,
+    posterior: Mapping[str, NDArray[np.float64]],
+    free: FreeDraws,
+    store: EffectsStore,
+) -> xr.DataTree:
+    """Lay draws and data out in the groups, variables and coordinates of the contract.
+
+    Parameters
+    ----------
+    design : Design
+        The data.
+    priors : Priors
+        Every prior.
+    posterior : mapping of str to ndarray, shapes (chain, draw, ...)
+        The posterior's variables other than random effects.
+    free : FreeDraws
+        The sampler's statistics and times.
+    store : EffectsStore
+        The random effects, as far as they are kept.
+
+    Returns
+    -------
+    xarray.DataTree
+        Posterior, sample_stats, log_prior, observed_data and constant_data; see `fit_bayes`.
+    """
+    sample_coords = sample_coordinates(posterior[names.SIGMA].shape)
+    log_prior = {
+        name: (("chain", "draw"), value) for name, value in priors.log_densities(posterior).items()
+    }
+    stats = free.stats.copy()
+    stats.attrs |= {"compile_time": free.compile_time, "sampling_time": free.sampling_time}
+    groups = {
+        "posterior": draws_dataset(design, {**posterior, **store.posterior()}, store.levels()),
+        "sample_stats": stats,
+        "log_prior": xr.Dataset(log_prior, coords=sample_coords),
+        **data_groups(design),
+    }
+    if moments := store.moments():
+        groups["effects_moments"] = moments_dataset(design, moments)
+    if kept_in_part := store.kept_in_part():
+        groups[names.FITTED_LEVELS] = xr.Dataset(coords=kept_in_part)
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = root_attributes(design, priors)
+    return tree
+
+
+def run_attributes(parametrization: str, settings: SamplerSettings) -> dict[str, Any]:
+    """Write how a tree was sampled, for its root attributes.
+
+    Parameters
+    ----------
+    parametrization : str
+        How the model was written.
+    settings : SamplerSettings
+        As they were used.
+
+    Returns
+    -------
+    dict
+        Numbers and text that every file format can hold.
+    """
+    shown = {key: value for key, value in asdict(settings).items() if key != "progressbar"}
+    return {
+        "parametrization": parametrization,
+        "sampler": settings.sampler,
+        "random_seed": settings.random_seed,
+        "settings": json.dumps(shown),
+    }
+
+
+def warn_if_doubtful(tree: xr.DataTree) -> None:
+    """Warn, with advice, when diagnostics say that the draws should not be trusted as they are.
+
+    Parameters
+    ----------
+    tree : DataTree
+        A result.
+
+    Warns
+    -----
+    SamplingWarning
+        At the line outside the package that asked for the fit.
+    """
+    problems = assess(tree)
+    if problems:
+        text = "\n".join(f"- {problem.message} {problem.advice}" for problem in problems)
+        warnings.warn(
+            f"These draws should not be trusted as they are:\n{text}",
+            SamplingWarning,
+            stacklevel=2,
+            skip_file_prefixes=_PACKAGE,
+        )
