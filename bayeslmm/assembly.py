@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from bayeslmm.table import Column
 
 _TRAINING = "the training rows"
+_NO_NUMBERS = {
+    False: ("text", "Convert it to numbers in the table, or choose another response."),
+    True: ("booleans", "Make it 0 and 1 in the table for a linear model of probabilities."),
+}
 _KINDS = {"number": "numbers", "boolean": "booleans", "text": "text", "category": "categories"}
 
 
@@ -96,9 +100,10 @@ class Assembly:
         inputs = {}
         for name, column in rows.response_columns.items():
             if column.kind != "number":
+                held, way_out = _NO_NUMBERS[column.kind == "boolean"]
                 raise DataError(
-                    f"The response {atom.text!r} is not numeric: column {name!r} holds "
-                    f"{'booleans' if column.kind == 'boolean' else 'text'}."
+                    f"The response {atom.text!r} is not numeric: column {name!r} holds {held}. "
+                    f"{way_out}"
                 )
             inputs[quote(name)] = column.array.astype(np.float64)
         if isinstance(atom, Variable):

@@ -129,7 +129,7 @@ def build_design(
     Warns
     -----
     DataWarning
-        If rows or unused categories were dropped, or the response is constant.
+        If rows or unused categories were dropped.
     RankDeficiencyWarning
         If columns were dropped.
 
@@ -157,12 +157,10 @@ def build_design(
     assembly = Assembly(plan, rows, {})
     X, coef, dropped = _full_rank(*assembly.fixed(), rank_deficient)
     factors = gather_factors(assembly, known=None)
-    y = assembly.response()
+    assembly.response()  # before the factors' own troubles
     for factor in factors:
         check_columns(factor)
         check_levels(factor, rows.weights)
-    if rows.has_response.all() and np.ptp(y) == 0:
-        _warn(f"The response {mixed.response!r} is {y[0]:g} in every row.", DataWarning)
     state = DesignState(
         formula=str(mixed),
         columns=assembly.column_states(),

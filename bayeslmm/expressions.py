@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError, nearest
@@ -48,14 +49,32 @@ FUNCTIONS: dict[str, tuple[int, tuple[str, ...]]] = {
 _REQUIRED = dict.fromkeys(BINARY_NUMPY, 2)
 
 STRUCTURES = ("us", "diag", "cs", "homcs", "ar1", "hetar1", "toep", "ou", "rr", "propto", "equalto")
-_REFUSED = {
-    **dict.fromkeys(("factor", "as.factor"), "write C(x), or make the column a categorical"),
+REFUSED = {
+    **dict.fromkeys(
+        ("factor", "as.factor", "as.character"), "write C(x), or make the column a categorical"
+    ),
+    **dict.fromkeys(("as.numeric", "as.integer"), "make the column numeric in the table"),
+    **dict.fromkeys(
+        ("ordered", "as.ordered"), "write C(x, Poly) for the contrasts of an ordered factor"
+    ),
+    **dict.fromkeys(("relevel", "fct_relevel"), "write C(x, Treatment('b')) to compare with b"),
     **dict.fromkeys(("s", "t2", "te", "ti"), "smooth terms; bs(x, df=5) is a regression spline"),
-    **dict.fromkeys(("gr", "mm", "mo", "me", "mi", "gp", "car", "sar"), "a term of brms"),
+    **dict.fromkeys(("Error", "re"), "write (1 | g) for an effect of each level of g"),
+    **dict.fromkeys(("car", "sar"), "residuals are independent here; let (1 | area) stand for it"),
     **dict.fromkeys(STRUCTURES, "a covariance structure; only unstructured and diagonal G exist"),
+    "gr": "write (1 | g) for one covariance shared by all levels; by= and cov= do not exist here",
+    "mm": (
+        "a row belongs to several groups there, to one here; write (1 | g) for each grouping column"
+    ),
+    "mo": "write C(x) for an effect of each step, poly(x, 2) for a curve, or x for a line",
+    "me": "columns count as known without error; write x itself",
+    "mi": "write x itself, with missing values filled or dropped beforehand",
+    "gp": "write bs(x, df=5) for a smooth curve",
+    "ln": "write log(x), which is the natural logarithm",
     "cbind": "a model has one response",
     "ns": "write cr(x, df=4) for a natural cubic spline",
     "lag": "compute the column beforehand: which row precedes which is for you to say",
+    "ifelse": "compute the column beforehand, or compare inside I(), as in I(x > 3)",
     "interaction": "write a:b",
     "exp10": "write I(10**x)",
     "Q": "put the column's name in backticks",
@@ -149,6 +168,21 @@ class _Reader:
             length += len(piece.encode()) + 1
         return " ".join(pieces)
 
+    def _refuse_foreign(self) -> None:
+        """Refuse other programs' functions first: Python cannot even read `as.factor(x)`."""
+        for i, (token, follower) in enumerate(pairwise(self.tokens)):
+            known = token.kind == "name" and not token.quoted and token.value in REFUSED
+            if known and follower.is_operator("("):
+                depths = accumulate(
+                    t.is_operator("(") - t.is_operator(")") for t in self.tokens[i + 1 :]
+                )
+                end = next(k for k, depth in enumerate(depths, i + 1) if depth == 0)
+                raise FormulaError(
+                    f"{token.value}() is not supported: {REFUSED[token.value]}.",
+                    self.text,
+                    (token.span[0], self.tokens[end].span[1]),
+                )
+
     @staticmethod
     def _is_column(token: Token, follower: Token | None) -> bool:
         if token.quoted:
@@ -166,6 +200,7 @@ class _Reader:
             )
 
     def read(self) -> Expression:
+        self._refuse_foreign()
         try:
             tree = ast.parse(self.source, mode="eval").body
         except (SyntaxError, ValueError, MemoryError):
@@ -265,8 +300,6 @@ class _Reader:
         if name is None:
             return self._error("Only functions can be called, by their plain name.", node)
         name = self.names.get(name, name)
-        if name in _REFUSED:
-            return self._error(f"{name}() is not supported: {_REFUSED[name]}.", node)
         hint = "" if name in FUNCTIONS else nearest(name, FUNCTIONS)
         return self._error(
             f"{name}() is not a function that formulas know.{hint} There are I, C, poly, bs, cr, "

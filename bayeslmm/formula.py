@@ -25,6 +25,7 @@ lme4. Journal of Statistical Software 67(1). https://doi.org/10.18637/jss.v067.i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,10 @@ from bayeslmm.terms import expand
 from bayeslmm.tokens import quote, tokenize
 
 if TYPE_CHECKING:
+    from bayeslmm.grammar import Atom
     from bayeslmm.tokens import Token
+
+_WRAPPERS = ("bf", "brmsformula", "formula", "as.formula")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,9 @@ def parse_formula(text: str) -> MixedFormula:
     ['a', 'a:b']
     """
     if not isinstance(text, str):
-        raise FormulaError(f"A formula is text, not {type(text).__name__}.")
+        swapped = isinstance(text, Mapping) or hasattr(text, "columns")
+        order = " The formula comes first, then the data: f('y ~ x + (1 | g)', data)." * swapped
+        raise FormulaError(f"A formula is text, not {type(text).__name__}.{order}")
     if not text.strip():
         raise FormulaError("The formula is empty; write for example 'y ~ x + (1 | g)'.")
     try:
@@ -156,7 +162,9 @@ def _parse(text: str) -> MixedFormula:
     fixed: list[tuple[str, Node]] = []
     offsets: list[str] = []
     random: list[RandomTerm] = []
-    for sign, part in _flatten(parse_side(right, text), text):
+    side, response = parse_side(right, text), _response(left, text)
+    _refuse_response_as_predictor(response, side, text)
+    for sign, part in _flatten(side, text):
         if isinstance(part, Bars):
             random.extend(_random_terms(part, text))
         elif isinstance(part, Offset):
@@ -165,7 +173,7 @@ def _parse(text: str) -> MixedFormula:
             fixed.append((sign, part))
     span = (right[0].span[0], right[-1].span[1])
     return MixedFormula(
-        response=_response(left, text),
+        response=response.text,
         fixed=_canonical(Sum(tuple(fixed) or (("+", Number(1, span)),), span), text),
         offsets=tuple(offsets),
         random=tuple(random),
@@ -174,9 +182,16 @@ def _parse(text: str) -> MixedFormula:
 
 
 def _sides(tokens: list[Token], text: str) -> tuple[list[Token], list[Token]]:
+    wrapped = tokens[0].value in _WRAPPERS and tokens[1:2] and tokens[1].is_operator("(")
+    if wrapped:
+        name = tokens[0].value
+        raise FormulaError(
+            f"The formula stands here by itself, without {name}() around it.", text, tokens[0].span
+        )
     tildes = [i for i, token in enumerate(tokens) if token.is_operator("~")]
     if not tildes:
-        raise FormulaError("No '~' between response and predictors, as in 'y ~ x'.", text)
+        equals = next((token.span for token in tokens if token.is_operator("=")), None)
+        raise FormulaError("No '~' between response and predictors, as in 'y ~ x'.", text, equals)
     if len(tildes) > 1:
         raise FormulaError("A formula has one '~'.", text, tokens[tildes[1]].span)
     left, right = tokens[: tildes[0]], tokens[tildes[0] + 1 :]
@@ -188,13 +203,23 @@ def _sides(tokens: list[Token], text: str) -> tuple[list[Token], list[Token]]:
     return left, right
 
 
-def _response(tokens: list[Token], text: str) -> str:
+def _response(tokens: list[Token], text: str) -> Atom:
     if tokens[0].value == "cbind":
-        raise FormulaError("Two responses: a model has one.", text, tokens[0].span)
+        raise FormulaError(
+            "Two responses: a model has one; fit one model for each.", text, tokens[0].span
+        )
+    bar = next((token for token in tokens if token.is_operator("|")), None)
+    if bar is not None and not tokens[0].is_operator("("):
+        raise FormulaError(
+            "The response stands left of the '~' by itself; weights are an argument of the fit, "
+            "weights='w'.",
+            text,
+            bar.span,
+        )
     side = parse_side(tokens, text)
     match unwrap(side):
         case Variable() | Expression() as response:
-            return response.text
+            return response
         case _ if any(isinstance(node, (Bars, Offset)) for node in walk(side)):
             message = "Random effects and offsets stand right of the '~'."
         case _ if len({v for n in walk(side) if isinstance(n, Variable) for v in n.variables}) > 1:
@@ -202,6 +227,22 @@ def _response(tokens: list[Token], text: str) -> str:
         case _:
             message = "The response is a column or a call, as in log(y) or I(y / 100)."
     raise FormulaError(message, text, side.span)
+
+
+def _refuse_response_as_predictor(response: Atom, side: Sum, text: str) -> None:
+    # A response of several columns may depend on one of them: a change, on where it began.
+    if len(set(response.variables)) != 1:
+        return
+    name = response.variables[0]
+    for node in walk(side):
+        atom = node.inside if isinstance(node, Offset) else node
+        if isinstance(atom, (Variable, Expression)) and name in atom.variables:
+            where = "stands on the right of the '~' too"
+            if isinstance(response, Expression):
+                where = f"is computed from {name!r}, which {where}"
+            raise FormulaError(
+                f"The response {response.text!r} {where}: it would explain itself.", text, node.span
+            )
 
 
 def _flatten(side: Sum, text: str) -> list[tuple[str, Node]]:

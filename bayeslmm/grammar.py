@@ -15,6 +15,8 @@ from bayeslmm.tokens import Token, quote
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+_FACTOR_MAKERS = ("factor", "as.factor", "as.character")
+
 
 @dataclass(frozen=True, slots=True)
 class Number:
@@ -216,6 +218,7 @@ class _Parser:
         correlated = self.take().value == "|"
         if self.at(")"):
             raise self._error_here("Nothing stands after the bar: name the grouping factor.")
+        self._refuse_call_as_group()
         group = self.sum()
         if self.at("|", "||"):
             raise self._error_here(
@@ -223,6 +226,14 @@ class _Parser:
             )
         self._expect_closing()
         return Bars(inside, unwrap(group), correlated, self._span_from(start))
+
+    def _refuse_call_as_group(self) -> None:
+        here = self.tokens[self.position : self.position + 2]
+        if here[0].value in _FACTOR_MAKERS and here[1].is_operator("("):
+            raise self._error_here(
+                f"What stands after the bar is read as labels without {here[0].value}(): write the "
+                "column alone, as in (1 | g)."
+            )
 
     def call(self) -> Node:
         start = self.position
@@ -297,11 +308,22 @@ class _Parser:
             ".": "'.' (all other columns) is not supported: name the columns.",
             "[": "Indexing is not supported: make the column first.",
             ")": "A term is due before this parenthesis.",
+            "$": (
+                "'$' takes a column out of a table, which a formula has no need of: name the "
+                "column alone and give the table as data."
+            ),
+            ",": (
+                "A comma ends no formula: data, weights and the like are arguments of the call, "
+                "outside the formula's quotation marks."
+            ),
         }
         comparisons = dict.fromkeys(
             ("<", ">", "<=", ">=", "==", "!="), "Comparisons go inside I(), as in I(x > 3)."
         )
-        default = f"{token.value!r} cannot stand here."
+        default = (
+            f"{token.value!r} cannot stand here: terms are joined by + - * : / ^, and arithmetic "
+            "goes inside I()."
+        )
         message = (hints | comparisons).get(token.value, default)
         return FormulaError(default if token.kind != "operator" else message, self.text, token.span)
 

@@ -119,7 +119,7 @@ def _labels(column: Column) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
         if not whole.all():
             culprit = column.array[np.flatnonzero(~whole)[0]]
             raise DataError(
-                f"The grouping factor {column.name!r} holds the number {culprit!r}: levels are "
+                f"The grouping factor {column.name!r} holds the number {float(culprit)!r}: levels are "
                 "text, categories, booleans or whole numbers, since equality of measured numbers "
                 "means nothing. Round or cut it, or make it text."
             )

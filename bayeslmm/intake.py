@@ -147,7 +147,10 @@ def _complete(
         return keep, []
     shown = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     if missing == "raise":
-        raise DataError(f"{n_dropped} of {n_rows} rows lack values: {shown}.")
+        raise DataError(
+            f"{n_dropped} of {n_rows} rows lack values: {shown}. Fill them or leave the rows out of "
+            "the table, or let missing='drop' do that."
+        )
     if n_dropped == n_rows:
         raise DataError(f"Every row lacks a value somewhere: {shown}.")
     return keep, [f"Dropped {n_dropped} of {n_rows} rows for missing values: {shown}."]

@@ -66,9 +66,10 @@ def default_priors(design: Design) -> DefaultPriors:
     y = modelled_response(design)
     sd_y = _sd(y)
     if sd_y == 0.0:
+        less = "" if design.offset is None else " less its offset"
         raise DataError(
-            f"The response {design.response!r} has the same value in every row; "
-            "there is no variation to model."
+            f"The response {design.response!r}{less} is {y[0]:g} in every row: there is no "
+            "variation to divide among random effects and residuals."
         )
     beta, centers = _fixed(design, y, sd_y)
     sd = tuple(

@@ -164,9 +164,10 @@ def _from_frame(data: Any) -> Table:
     try:
         frame = nw.from_native(data)
     except TypeError:
+        hint = f" Read the file first, as with pandas.read_csv({data!r})." * isinstance(data, str)
         raise DataError(
             "The data must be a pandas, polars or pyarrow table, or a mapping of columns, not "
-            f"{type(data).__name__}."
+            f"{type(data).__name__}.{hint}"
         ) from None
     if isinstance(frame, nw.LazyFrame):
         raise DataError("The table is lazy: collect it first.")

@@ -12,7 +12,6 @@ from bayeslmm.design import build_design
 from bayeslmm.errors import (
     ArgumentError,
     DataError,
-    DataWarning,
     FormulaError,
     RankDeficiencyWarning,
 )
@@ -258,11 +257,6 @@ def test_unequal_weights_identify_a_level_for_every_row():
 def test_uncorrelated_columns_count_one_by_one_against_the_rows():
     design = build_design("y ~ x + (Days + x + z || g)", table())
     assert len(design.factors[0].terms) == 4
-
-
-def test_a_constant_response_is_noted():
-    with pytest.warns(DataWarning, match="The response 'y' is 3 in every row"):
-        build_design("y ~ x", table(y=[3.0] * N))
 
 
 def test_dependent_columns_are_dropped_on_request_the_earlier_ones_stay():
