@@ -22,7 +22,7 @@ LAYERS = {
     2: "gram gram_sums gram_union gram_coordinates,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
     " kernel_draws selected_inverse, collapsed linked kept_effects,"
-    "marginal_likelihood, recovery, parametrization",
+    "marginal_likelihood, recovery, parametrization, collapsed_target collapsed_batch unconstrained",
     3: "reml reml_search reml_fit reml_text reml_intervals,"
     "likelihood_ratio profile profile_targets mode, graph",
     4: "sampling samplers compilation callback result, tree tree_layout refit,"

@@ -1,0 +1,118 @@
+"""Scales on which a parameter can take any real value, with the volume that they change."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import expit, logit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+IDENTITY, LOG, FOLDED, ATANH, LOGIT, UPPER = "identity", "log", "folded", "atanh", "logit", "upper"
+# Beyond, exp(x) and what is computed from it overflow; such points have no posterior mass.
+_FAR = 300.0
+_CLOSEST = 1.0 - 1e-15
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    r"""One real coordinate of a parameter.
+
+    ``"identity"``: x; ``"log"``: lower + exp(x); ``"upper"``: upper - exp(x); ``"logit"``: from
+    (lower, upper); ``"atanh"``: tanh(x), from (-1, 1); ``"folded"``: abs(x), whose two signs share
+    the density of one value, so that a density that ends high at zero is a hill around zero.
+
+    Attributes
+    ----------
+    name : str
+        The parameter, as in ``"sd_Subject[Days]"``.
+    kind : str
+        One of the six.
+    lower, upper : float
+        Ends of the parameter's support.
+
+    Examples
+    --------
+    >>> Coordinate("sigma", "log").value(np.array([0.0]))
+    array([1.])
+    >>> str(Coordinate("sigma", "log"))
+    'log sigma'
+    """
+
+    name: str
+    kind: str
+    lower: float = 0.0
+    upper: float = math.inf
+
+    @classmethod
+    def of_support(cls, name: str, lower: float, upper: float) -> Coordinate:
+        """Choose the usual scale of a parameter with this support."""
+        if math.isinf(lower):
+            kind = IDENTITY if math.isinf(upper) else UPPER
+        else:
+            kind = LOG if math.isinf(upper) else LOGIT
+        return cls(name, kind, lower, upper)
+
+    def value(self, x: Floats) -> Floats:
+        """Give the parameter at coordinates `x`, elementwise."""
+        if self.kind == IDENTITY:
+            return x
+        if self.kind == FOLDED:
+            return np.abs(x)
+        if self.kind == ATANH:
+            return np.clip(np.tanh(x), -_CLOSEST, _CLOSEST)
+        if self.kind == LOGIT:
+            return np.asarray(self.lower + (self.upper - self.lower) * expit(x))
+        away = np.exp(np.clip(x, -_FAR, _FAR))
+        return np.asarray(self.lower + away if self.kind == LOG else self.upper - away)
+
+    def coordinate(self, value: Floats) -> Floats:
+        """Undo `value`; of a folded coordinate, the non-negative one."""
+        if self.kind in (IDENTITY, FOLDED):
+            return value
+        if self.kind == ATANH:
+            return np.arctanh(value)
+        if self.kind == LOGIT:
+            return np.asarray(logit((value - self.lower) / (self.upper - self.lower)))
+        return np.log(value - self.lower if self.kind == LOG else self.upper - value)
+
+    def slope(self, x: Floats) -> Floats:
+        """Give d value / d x."""
+        if self.kind == IDENTITY:
+            return np.ones_like(x)
+        if self.kind == FOLDED:
+            return np.where(x < 0, -1.0, 1.0)
+        sign = -1.0 if self.kind == UPPER else 1.0
+        return np.asarray(sign * np.exp(self.log_volume(x)))
+
+    def log_volume(self, x: Floats) -> Floats:
+        """Give log|d value / d x|, less log 2 where two coordinates share one value."""
+        if self.kind == IDENTITY:
+            return np.zeros_like(x)
+        if self.kind == FOLDED:
+            return np.full_like(x, -math.log(2.0))
+        if self.kind == ATANH:
+            return 2.0 * (math.log(2.0) - np.abs(x) - np.log1p(np.exp(-2.0 * np.abs(x))))
+        if self.kind == LOGIT:
+            width = math.log(self.upper - self.lower)
+            return width - np.abs(x) - 2.0 * np.log1p(np.exp(-np.abs(x)))
+        return np.clip(x, -_FAR, _FAR)
+
+    def log_volume_slope(self, x: Floats) -> Floats:
+        """Give the derivative of `log_volume`."""
+        if self.kind in (IDENTITY, FOLDED):
+            return np.zeros_like(x)
+        if self.kind == ATANH:
+            return -2.0 * np.tanh(x)
+        if self.kind == LOGIT:
+            return np.asarray(1.0 - 2.0 * expit(x))
+        return np.ones_like(x)
+
+    def __str__(self) -> str:
+        return self.name if self.kind == IDENTITY else f"{self.kind} {self.name}"
