@@ -132,6 +132,11 @@ class Assembly:
         check_finite(matrix, names, self.rows.positions, what)
         return matrix, names
 
+    def column_names(self, wanted: Columns) -> tuple[str, ...]:
+        """Name the columns of a right-hand side, whatever values they take."""
+        values = {atom.text: self._value(atom) for atom in wanted.atoms}
+        return model_matrix(wanted, values, self.rows.n)[1]
+
     def _value(self, atom: Atom) -> Any:
         """Compute a column or call once, however many terms hold it."""
         if atom.text not in self._values:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
+    from bayeslmm.intake import Rows
+    from bayeslmm.plan import Plan
+
 __all__ = ["Design", "DesignState", "GroupingFactor", "build_design", "rebuild_design"]
 
 _PACKAGE = (str(Path(__file__).parent),)
@@ -155,7 +158,10 @@ def build_design(
     for note in rows.notes:
         _warn(note, DataWarning)
     assembly = Assembly(plan, rows, {})
-    X, coef, dropped = _full_rank(*assembly.fixed(), rank_deficient)
+    X, columns = assembly.fixed()
+    keep, dropped = full_rank(X, columns, rows.n, rank_deficient)
+    coef = tuple(columns[j] for j in keep)
+    X = np.ascontiguousarray(X[:, keep]) if dropped else X
     factors = gather_factors(assembly, known=None)
     assembly.response()  # before the factors' own troubles
     for factor in factors:
@@ -234,11 +240,16 @@ def rebuild_design(
     rows = read_rows(plan, read_table(data), weights, missing, need_response=needed, training=False)
     for note in rows.notes:
         _warn(note, DataWarning)
+    return code_rows(state, plan, rows, state.levels)
+
+
+def code_rows(state: DesignState, plan: Plan, rows: Rows, levels: Mapping[str, Any]) -> Design:
+    """Code rows that have been read; `levels` are the state's, in any kind of sequence."""
     assembly = Assembly(plan, rows, restore(state.transforms), state.columns)
     X, names = assembly.fixed()
     keep = [j for j, name in enumerate(names) if name not in state.dropped]
     X, coef = np.ascontiguousarray(X[:, keep]), tuple(names[j] for j in keep)
-    built = gather_factors(assembly, known=state.levels)
+    built = gather_factors(assembly, known=levels)
     rebuilt = {factor.name: factor.terms for factor in built}
     if coef != state.coef or any(state.terms[name] != rebuilt[name] for name in rebuilt):
         raise DataError("The state does not belong to this formula: its columns differ.")
@@ -267,11 +278,35 @@ def _design(
     )
 
 
-def _full_rank(
-    X: NDArray[np.float64], names: tuple[str, ...], policy: str
-) -> tuple[NDArray[np.float64], tuple[str, ...], tuple[str, ...]]:
-    """Refuse or drop columns that earlier ones span; as R does, the earlier ones stay."""
-    n = X.shape[0]
+def full_rank(
+    X: NDArray[np.float64], names: tuple[str, ...], n: int, policy: str
+) -> tuple[list[int], tuple[str, ...]]:
+    """Refuse or drop columns that earlier ones span; as R does, the earlier ones stay.
+
+    Parameters
+    ----------
+    X : ndarray, shape (..., p)
+        The columns of all rows, or any matrix with the same cross-products.
+    names : tuple of str, length p
+        Their names.
+    n : int
+        Number of rows.
+    policy : {"raise", "drop"}
+        What to do with dependent columns.
+
+    Returns
+    -------
+    keep : list of int
+        Places of the columns that stay.
+    dropped : tuple of str
+        Names of the others.
+
+    Raises
+    ------
+    DataError
+        If there are too few rows, or dependent columns are not to be dropped.
+    """
+    _check_choice("rank_deficient", policy, ("raise", "drop"))
     dependent = dependent_columns(X, names)
     rank = X.shape[1] - len(dependent)
     if rank >= n or (policy == "raise" and X.shape[1] >= n):
@@ -279,8 +314,9 @@ def _full_rank(
             f"{X.shape[1]} coefficients ({', '.join(names[:6])}{', ...' if len(names) > 6 else ''})"
             f" from {n} rows: there must be more rows than coefficients."
         )
+    keep = [j for j, name in enumerate(names) if name not in dependent]
     if not dependent:
-        return X, names, ()
+        return keep, ()
     equations = describe_dependence(dependent)
     if policy == "raise":
         raise DataError(
@@ -288,9 +324,7 @@ def _full_rank(
             'rank_deficient="drop" to drop the later ones.'
         )
     _warn(f"Dropped fixed-effects columns that others span: {equations}.", RankDeficiencyWarning)
-    keep = [j for j, name in enumerate(names) if name not in dependent]
-    kept = tuple(names[j] for j in keep)
-    return np.ascontiguousarray(X[:, keep]), kept, tuple(dependent)
+    return keep, tuple(dependent)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

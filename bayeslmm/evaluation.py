@@ -116,7 +116,7 @@ def _call(node: ast.Call, columns: Mapping[str, Value], state: State) -> Any:
     if np.ndim(values[0]) != 1:
         raise DataError(f"{ast.unparse(node)} needs one column of the table inside.")
     memory = state.setdefault(ast.unparse(node), {})
-    settings = _settings(name, node)
+    settings = call_settings(name, node)
     if name == "C":
         return _categorical(values[0], settings, memory)
     return _transform(name, _number(values[0]), settings, memory)
@@ -126,7 +126,7 @@ def _data_arguments(name: str, node: ast.Call) -> list[ast.expr]:
     return node.args[:2] if name in BINARY_NUMPY else node.args[:1]
 
 
-def _settings(name: str, node: ast.Call) -> dict[str, Any]:
+def call_settings(name: str, node: ast.Call) -> dict[str, Any]:
     """Read the arguments that are no data, by the names that formulaic gives them."""
     parameters = FUNCTIONS[name][1]
     nodes = dict(zip(parameters[1:], node.args[1:], strict=False))

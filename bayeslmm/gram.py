@@ -1,9 +1,10 @@
 """`Gram`: the cross-products of a design, all that a Gaussian likelihood needs; a value that adds.
 
 With rows scaled by sqrt(w), the blocks of W'W for W = [Z_1 ... Z_K X y]. They are kept in
-well-conditioned coordinates, X = Xs R, y = X origin + r and Z_k = Zs_k M_k, where the columns of Xs
-and Zs_k have mean square one and are orthogonal to each other over all rows: a column with mean 1e6
-and standard deviation 1 then loses no more digits than it would in a two-pass computation.
+well-conditioned coordinates, X = Xs R, y = Xs slope + r and Z_k = Zs_k M_k, where the columns of Xs
+and Zs_k have mean square about one and are nearly orthogonal to each other over all rows: a column
+with mean 1e6 and standard deviation 1 then loses no more digits than it would in a two-pass
+computation.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from bayeslmm.data_scales import DataScales
 from bayeslmm.elimination_plan import EliminationPlan, build_plan
 from bayeslmm.errors import DataError
-from bayeslmm.gram_sums import pair_sums, reference_scale, sum_by_level, to_reference
+from bayeslmm.gram_sums import pair_sums, reference_columns, sum_by_level
 from bayeslmm.gram_union import add_grams
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.covariance import Blocks
     from bayeslmm.design import Design, GroupingFactor
+    from bayeslmm.design_state import DesignState
 
     Floats = NDArray[np.float64]
 
@@ -52,6 +55,8 @@ class GramFactor:
         Zs_i' Zs_i for each level.
     with_fixed : ndarray, shape (m, q, p + 1)
         Zs_i' [Xs r] for each level.
+    counts : ndarray of int64, shape (m,)
+        Number of rows of each level.
     """
 
     name: str
@@ -61,6 +66,7 @@ class GramFactor:
     scale: Floats
     within: Floats
     with_fixed: Floats
+    counts: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,10 +112,14 @@ class Gram:
         sum(log w), zero without weights.
     scale : ndarray, shape (p, p)
         Upper-triangular R with X = Xs R.
-    origin : ndarray, shape (p,)
-        Coefficients whose fitted values are subtracted from y.
+    slope : ndarray, shape (p,)
+        Coefficients of Xs whose fitted values are subtracted from y.
     cross : ndarray, shape (p + 1, p + 1)
         [Xs r]' [Xs r].
+    state : DesignState or None
+        How the rows were coded, for rows to come.
+    scales : DataScales or None
+        Means and spreads of the columns, from which default priors are derived.
 
     Examples
     --------
@@ -127,8 +137,10 @@ class Gram:
     n: int
     sum_log_weights: float
     scale: Floats
-    origin: Floats
+    slope: Floats
     cross: Floats
+    state: DesignState | None = None
+    scales: DataScales | None = None
 
     @classmethod
     def from_design(cls, design: Design) -> Gram:
@@ -151,19 +163,17 @@ class Gram:
             not positive.
         """
         root, y = _weighted_response(design)
-        X = design.X if root is None else design.X * root[:, None]
-        scale = reference_scale(X)
-        Xs = to_reference(X, scale)
-        slope = Xs.T @ y / len(y)
-        fixed = np.column_stack([Xs, y - Xs @ slope])
-        origin = solve_triangular(scale, slope) if len(slope) else slope
+        X = design.X
+        Xs, scale = reference_columns(X, root)
+        slope, rest = _project(Xs, y if root is None else y * root)
+        fixed = np.column_stack([Xs, rest])
         columns, factors = [], []
         for factor in design.factors:
-            Z = factor.columns if root is None else factor.columns * root[:, None]
+            Z = factor.columns
             same = Z.shape == X.shape and np.array_equal(Z, X)
-            M = scale if same else reference_scale(Z)
-            columns.append(Xs if same else to_reference(Z, M))
-            factors.append(_factor_sums(factor, columns[-1], fixed, M))
+            Zs, M = (Xs, scale) if same else reference_columns(Z, root)
+            columns.append(Zs)
+            factors.append(_factor_sums(factor, Zs, fixed, M))
         return cls(
             response=design.response,
             coef=tuple(design.coef),
@@ -177,13 +187,20 @@ class Gram:
             n=len(y),
             sum_log_weights=0.0 if root is None else float(2.0 * np.log(root).sum()),
             scale=scale,
-            origin=origin,
+            slope=slope,
             cross=fixed.T @ fixed,
+            state=design._state,
+            scales=DataScales.of(design),
         )
 
     def __add__(self, other: Gram) -> Gram:
         """Pool the rows of two Grams of the same model; see `gram_union.add_grams`."""
         return add_grams(self, other) if isinstance(other, Gram) else NotImplemented
+
+    @cached_property
+    def origin(self) -> Floats:
+        """Coefficients of X whose fitted values are subtracted from y: R^-1 slope."""
+        return solve_triangular(self.scale, self.slope) if len(self.slope) else self.slope
 
     @cached_property
     def plan(self) -> EliminationPlan:
@@ -236,8 +253,18 @@ def _weighted_response(design: Design) -> tuple[Floats | None, Floats]:
             "Var(e) = sigma^2 / w: drop rows that should not count."
         )
         raise DataError(msg)
-    root = np.sqrt(design.weights)
-    return root, y * root
+    return np.sqrt(design.weights), y
+
+
+def _project(Xs: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Fit y by columns that are orthogonal but for rounding; return coefficients and residuals."""
+    squares = np.einsum("ij,ij->j", Xs, Xs)
+    slope = np.zeros(Xs.shape[1])
+    # The level goes first: a response with mean 1e6 then keeps the digits of its deviations.
+    for part in (slice(0, 1), slice(1, None)):
+        slope[part] = (Xs[:, part].T @ y) / np.where(squares[part] > 0.0, squares[part], 1.0)
+        y = y - Xs[:, part] @ slope[part]
+    return slope, y
 
 
 def _require_finite_columns(columns: Floats, names: tuple[str, ...], kind: str) -> None:
@@ -249,6 +276,7 @@ def _require_finite_columns(columns: Floats, names: tuple[str, ...], kind: str) 
 
 def _factor_sums(factor: GroupingFactor, Zs: Floats, fixed: Floats, M: Floats) -> GramFactor:
     within, with_fixed = sum_by_level(factor.index, Zs, fixed, len(factor.levels))
+    counts = np.bincount(factor.index, minlength=len(factor.levels))
     return GramFactor(
-        factor.name, factor.levels, factor.terms, factor.blocks, M, within, with_fixed
+        factor.name, factor.levels, factor.terms, factor.blocks, M, within, with_fixed, counts
     )

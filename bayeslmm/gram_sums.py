@@ -22,7 +22,9 @@ DEPENDENT = 1e-11
 def reference_scale(columns: Floats) -> Floats:
     """Find an upper-triangular R such that columns R^-1 are orthogonal with mean square one.
 
-    A column that others span keeps its own length on the diagonal, so that R can be inverted.
+    The first entry is rounded to a power of two, so the first column's mean square lies between
+    1/2 and 2. A column that others span keeps its own length on the diagonal, so that R can be
+    inverted.
 
     Parameters
     ----------
@@ -47,6 +49,8 @@ def reference_scale(columns: Floats) -> Floats:
     R[: len(upper)] = upper
     length = np.sqrt(np.sum(R * R, axis=0))
     R *= np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None]
+    # A power of two divides exactly: subtracting multiples of an intercept then rounds nothing.
+    R[0] *= 2.0 ** np.rint(np.log2(R[0, 0])) / R[0, 0] if R[0, 0] > 0.0 else 1.0
     dependent = np.diag(R) <= DEPENDENT * length
     R[dependent] = 0.0
     R[dependent, dependent] = np.where(length > 0.0, length, 1.0)[dependent]
@@ -77,6 +81,36 @@ def to_reference(columns: Floats, scale: Floats) -> Floats:
         return np.zeros(columns.shape)
     # R'Y = columns' is the same system, and the transpose of a C-ordered array is free.
     return np.asarray(dtrsm(1.0, scale, columns.T, side=0, trans_a=1)).T.copy(order="C")
+
+
+def reference_columns(columns: Floats, root: Floats | None) -> tuple[Floats, Floats]:
+    """Change columns to well-conditioned coordinates, then weight their rows.
+
+    Parameters
+    ----------
+    columns : ndarray, shape (n, q)
+        The columns, not weighted.
+    root : ndarray, shape (n,), or None
+        Square roots of weights.
+
+    Returns
+    -------
+    reference : ndarray, shape (n, q)
+        diag(root) columns R^-1. Weights come last, since products with them round.
+    scale : ndarray, shape (q, q)
+        R.
+
+    Examples
+    --------
+    >>> reference, scale = reference_columns(np.array([[1.0, 1.0], [1.0, 3.0]]), None)
+    >>> reference.round(12).tolist()
+    [[1.0, -1.0], [1.0, 1.0]]
+    """
+    if root is None:
+        scale = reference_scale(columns)
+        return to_reference(columns, scale), scale
+    scale = reference_scale(columns * root[:, None])
+    return to_reference(columns, scale) * root[:, None], scale
 
 
 @entry

@@ -8,15 +8,17 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from bayeslmm.errors import DataError
+from bayeslmm.gram_coordinates import settle_coordinates, turned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from bayeslmm.data_scales import DataScales
+    from bayeslmm.design_state import DesignState
     from bayeslmm.gram import Gram, GramFactor, PairBlocks
 
     Floats = NDArray[np.float64]
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
 def add_grams(a: Gram, b: Gram) -> Gram:
     """Pool the rows of two Grams of the same model.
 
-    `b` is carried into `a`'s coordinates first: with X = Xs_b R_b = Xs_a R_a, the columns
-    [Xs r] of `b` are multiplied by [[R_b R_a^-1, R_b (origin_b - origin_a)], [0, 1]].
+    `b` is carried into `a`'s coordinates first: with X = Xs_b R_b = Xs_a R_a, T = R_b R_a^-1 and
+    y = Xs_b slope_b + r_b, its columns [Xs r] are multiplied by [[T, slope_b - T slope_a], [0, 1]].
+    Where `a`'s rows were too few or too special to give coordinates that suit all, both are first
+    carried into coordinates of all rows (`gram_coordinates`).
 
     Parameters
     ----------
@@ -38,7 +42,7 @@ def add_grams(a: Gram, b: Gram) -> Gram:
     Returns
     -------
     Gram
-        With `a`'s coordinates; levels sorted where both were, else `a`'s followed by new ones.
+        Levels sorted where both were, else `a`'s followed by new ones.
 
     Raises
     ------
@@ -46,25 +50,46 @@ def add_grams(a: Gram, b: Gram) -> Gram:
         If the models differ.
     """
     _require_same_model(a, b)
-    p = len(a.coef)
-    turn = np.eye(p + 1)
-    turn[:p, :p] = _change(a.scale, b.scale)
-    turn[:p, p] = b.scale @ (b.origin - a.origin)
-    turns = [_change(f.scale, g.scale) for f, g in zip(a.factors, b.factors, strict=True)]
+    a = settle_coordinates(a, b)
+    b = turned(b, a.scale, a.slope, [f.scale for f in a.factors])
     merged = [merge_levels(f.levels, g.levels) for f, g in zip(a.factors, b.factors, strict=True)]
     factors = tuple(
-        _add_factor(f, g, levels, at_f, at_g, M, turn)
-        for f, g, (levels, at_f, at_g), M in zip(a.factors, b.factors, merged, turns, strict=True)
+        _add_factor(f, g, *union) for f, g, union in zip(a.factors, b.factors, merged, strict=True)
     )
-    pairs = tuple(_add_pairs(c, d, merged, turns) for c, d in zip(a.pairs, b.pairs, strict=True))
     return replace(
         a,
         factors=factors,
-        pairs=pairs,
+        pairs=tuple(_add_pairs(c, d, merged) for c, d in zip(a.pairs, b.pairs, strict=True)),
         n=a.n + b.n,
         sum_log_weights=a.sum_log_weights + b.sum_log_weights,
-        cross=a.cross + turn.T @ b.cross @ turn,
+        cross=a.cross + b.cross,
+        state=_add_states(a, b, factors),
+        scales=_add_scales(a, b),
     )
+
+
+def _add_scales(a: Gram, b: Gram) -> DataScales | None:
+    if a.n == 0 or b.n == 0:
+        return b.scales if a.n == 0 else a.scales
+    return a.scales + b.scales if a.scales and b.scales else None
+
+
+def _add_states(a: Gram, b: Gram, factors: tuple[GramFactor, ...]) -> DesignState | None:
+    """Unite levels; refuse rows that were coded differently."""
+    if a.state is None or b.state is None:
+        return None
+    for what in ("formula", "columns", "transforms", "dropped"):
+        first, second = getattr(a.state, what), getattr(b.state, what)
+        if first != second:
+            msg = (
+                f"These Grams were coded differently: the {what} of their designs differ, "
+                f"{first} against {second}. Code all rows by one settled reading "
+                "(`Reading.settle`, `rebuild_design`)."
+            )
+            raise DataError(msg)
+    if a.factors == factors:
+        return a.state
+    return replace(a.state, levels={f.name: tuple(f.levels.tolist()) for f in factors})
 
 
 def merge_levels(first: Labels, second: Labels) -> tuple[Labels, Ints, Ints]:
@@ -88,6 +113,9 @@ def merge_levels(first: Labels, second: Labels) -> tuple[Labels, Ints, Ints]:
     >>> union.tolist(), at_first.tolist(), at_second.tolist()
     (['2', '3', '10'], [0, 2], [1])
     """
+    if np.array_equal(first, second):
+        places = np.arange(len(first))
+        return first, places, places
     known = set(first.tolist())
     labels = [*first.tolist(), *(label for label in second.tolist() if label not in known)]
     for key in (str, _number):
@@ -114,11 +142,6 @@ def _is_sorted(labels: list[str], key: Callable[[str], str | float]) -> bool:
     return all(a < b for a, b in pairwise(keys))
 
 
-def _change(to: Floats, of: Floats) -> Floats:
-    """Compute R_of R_to^-1."""
-    return solve_triangular(to, of.T, trans=1).T if len(to) else of
-
-
 def _require_same_model(a: Gram, b: Gram) -> None:
     def shape(gram: Gram) -> dict[str, object]:
         return {
@@ -136,27 +159,24 @@ def _require_same_model(a: Gram, b: Gram) -> None:
             raise DataError(msg)
 
 
-def _add_factor(
-    f: GramFactor, g: GramFactor, levels: Labels, at_f: Ints, at_g: Ints, M: Floats, turn: Floats
-) -> GramFactor:
+def _add_factor(f: GramFactor, g: GramFactor, levels: Labels, at_f: Ints, at_g: Ints) -> GramFactor:
     within = np.zeros((len(levels), *f.within.shape[1:]))
     with_fixed = np.zeros((len(levels), *f.with_fixed.shape[1:]))
-    within[at_f], with_fixed[at_f] = f.within, f.with_fixed
-    within[at_g] += M.T @ g.within @ M
-    with_fixed[at_g] += M.T @ g.with_fixed @ turn
-    return replace(f, levels=levels, within=within, with_fixed=with_fixed)
+    counts = np.zeros(len(levels), dtype=np.int64)
+    within[at_f], with_fixed[at_f], counts[at_f] = f.within, f.with_fixed, f.counts
+    within[at_g] += g.within
+    with_fixed[at_g] += g.with_fixed
+    counts[at_g] += g.counts
+    return replace(f, levels=levels, within=within, with_fixed=with_fixed, counts=counts)
 
 
-def _add_pairs(
-    c: PairBlocks, d: PairBlocks, merged: list[tuple[Labels, Ints, Ints]], turns: list[Floats]
-) -> PairBlocks:
+def _add_pairs(c: PairBlocks, d: PairBlocks, merged: list[tuple[Labels, Ints, Ints]]) -> PairBlocks:
     _, at_c, at_d = merged[c.first]
     others, other_c, other_d = merged[c.second]
     rows = np.concatenate([at_c[c.rows], at_d[d.rows]])
     cols = np.concatenate([other_c[c.cols], other_d[d.cols]])
-    turned = turns[c.first].T @ d.values @ turns[c.second]
     keys, place = np.unique(rows * len(others) + cols, return_inverse=True)
     values = np.zeros((len(keys), *c.values.shape[1:]))
-    np.add.at(values, place, np.concatenate([c.values, turned]))
+    np.add.at(values, place, np.concatenate([c.values, d.values]))
     rows, cols = np.divmod(keys, len(others))
     return replace(c, rows=rows, cols=cols, values=values)

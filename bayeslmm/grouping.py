@@ -80,9 +80,9 @@ def read_levels(
     DataError
         If a column cannot be a grouping factor, or two levels would have the same label.
     """
-    index, levels = _labels(columns[variables[0]])
+    index, levels = level_codes(columns[variables[0]])
     for name in variables[1:]:
-        inner, inner_levels = _labels(columns[name])
+        inner, inner_levels = level_codes(columns[name])
         combined = index * len(inner_levels) + inner
         index, distinct = pd.factorize(combined, sort=True)
         outer_of, inner_of = np.divmod(distinct, len(inner_levels))
@@ -113,7 +113,14 @@ def match_levels(
     return position.astype(np.int64)[index], together
 
 
-def _labels(column: Column) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+def require_whole(column: Column) -> None:
+    """Refuse measured numbers as levels.
+
+    Raises
+    ------
+    DataError
+        If a number is not whole.
+    """
     if column.kind == "number" and column.array.dtype.kind == "f":
         whole = np.isfinite(column.array) & (np.floor(column.array) == column.array)
         if not whole.all():
@@ -123,5 +130,10 @@ def _labels(column: Column) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
                 "text, categories, booleans or whole numbers, since equality of measured numbers "
                 "means nothing. Round or cut it, or make it text."
             )
+
+
+def level_codes(column: Column) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    """Return each row's level of one column, and the levels' labels."""
+    require_whole(column)
     codes, labels = column.levels()
     return codes.astype(np.int64, copy=False), labels

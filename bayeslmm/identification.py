@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 # A column is dependent if what the others leave of it is below this part of its length. Rounding
 # leaves some 1e-15; a calendar year or a time stamp against the intercept leaves 1e-9 and more.
 RANK_TOLERANCE = 1e-10
+
+
+class _Factor(Protocol):
+    """What a grouping factor is without its rows."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def levels(self) -> NDArray[np.str_]: ...
+    @property
+    def terms(self) -> tuple[str, ...]: ...
+    @property
+    def blocks(self) -> tuple[tuple[int, ...], ...]: ...
 
 
 def dependent_columns(X: NDArray[np.float64], names: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -117,13 +130,20 @@ def check_levels(factor: GroupingFactor, weights: NDArray[np.float64] | None) ->
     Bates, D., Maechler, M., Bolker, B. & Walker, S. (2015). Fitting linear mixed-effects models
     using lme4. Journal of Statistical Software 67(1). https://doi.org/10.18637/jss.v067.i01
     """
-    n, m = len(factor.index), len(factor.levels)
+    varying = weights is not None and np.ptp(weights) > 0
+    require_repeats(factor, len(factor.index), varying_weights=bool(varying))
+
+
+def require_repeats(factor: _Factor, n: int, *, varying_weights: bool) -> None:
+    """Do as `check_levels`, for a factor of which only the number of rows is known."""
+    m = len(factor.levels)
     if m < 2:
+        only = "" if m == 0 else f", {str(factor.levels[0])!r}"
         raise DataError(
-            f"The grouping factor {factor.name!r} has one level only, {str(factor.levels[0])!r}: "
+            f"The grouping factor {factor.name!r} has one level only{only}: "
             "there is no variance between levels to estimate."
         )
-    if weights is not None and np.ptp(weights) > 0:
+    if varying_weights:
         return
     if m == n:
         raise DataError(
@@ -157,4 +177,31 @@ def check_columns(factor: GroupingFactor) -> None:
                 raise DataError(
                     f"The random-effect columns {factor.terms[j]!r} and {factor.terms[i]!r} of "
                     f"{factor.name!r} are the same: their variances cannot be told apart."
+                )
+
+
+def require_distinct(root: NDArray[np.float64], terms: Sequence[str], factor: str) -> None:
+    """Do as `check_columns`, for columns of which only the cross-products are known.
+
+    Parameters
+    ----------
+    root : ndarray, shape (..., q)
+        Any matrix with the columns' cross-products.
+    terms : sequence of str, length q
+        Their names.
+    factor : str
+        The factor that they belong to.
+
+    Raises
+    ------
+    DataError
+        Naming two columns that are the same.
+    """
+    for i in range(root.shape[1]):
+        for j in range(i):
+            length = float(np.linalg.norm(root[:, i]))
+            if np.linalg.norm(root[:, i] - root[:, j]) <= RANK_TOLERANCE * length:
+                raise DataError(
+                    f"The random-effect columns {terms[j]!r} and {terms[i]!r} of {factor!r} are "
+                    "the same: their variances cannot be told apart."
                 )

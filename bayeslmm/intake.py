@@ -38,6 +38,8 @@ class Rows:
         Checked weights.
     notes : tuple of str
         What was dropped, to be told as warnings.
+    lacking : mapping of str to int
+        How many rows of the table lack a value in a column, before any was dropped.
     """
 
     positions: NDArray[np.int64]
@@ -46,6 +48,7 @@ class Rows:
     has_response: NDArray[np.bool_]
     weights: NDArray[np.float64] | None
     notes: tuple[str, ...]
+    lacking: Mapping[str, int]
 
     @property
     def n(self) -> int:
@@ -61,6 +64,7 @@ def read_rows(
     *,
     need_response: bool | None,
     training: bool = True,
+    whole: bool = True,
 ) -> Rows:
     """Choose and read the rows.
 
@@ -80,6 +84,8 @@ def read_rows(
     training : bool
         Whether the rows are to be learnt from: then a wrong name is the formula's fault, and
         categories that no row has are noted.
+    whole : bool
+        Whether these are all rows: a batch of them may be empty, or lack every value of a column.
 
     Returns
     -------
@@ -103,7 +109,11 @@ def read_rows(
     lacks = {name: table.missing(name) for name in needed}
     if given is not None:
         lacks["weights"] = np.isnan(given)
-    keep, notes = _complete(lacks, table.n_rows, missing)
+    keep, notes = _complete(lacks, table.n_rows, missing, whole=whole)
+    lacking = {name: int(mask.sum()) for name, mask in lacks.items()}
+    if not keep.any():
+        nowhere = np.empty(0, dtype=np.int64)
+        return Rows(nowhere, {}, {}, nowhere.astype(bool), None, (), lacking)
     columns = {name: table.column(name, keep) for name in needed}
     present = keep.copy() if has_column else np.zeros(table.n_rows, dtype=bool)
     for name in response if has_column and not need_response else ():
@@ -113,6 +123,7 @@ def read_rows(
         columns = response_columns | columns
     if training:
         _refuse_numbers_as_text(plan, columns)
+    if training and whole:
         notes += _unused_categories(columns.values())
     return Rows(
         positions=np.flatnonzero(keep),
@@ -121,6 +132,7 @@ def read_rows(
         has_response=present[keep],
         weights=None if given is None else _check_weights(given[keep]),
         notes=tuple(notes),
+        lacking=lacking,
     )
 
 
@@ -132,12 +144,12 @@ def _no_column(plan: Plan, table: Table, name: str, *, training: bool) -> BayesL
 
 
 def _complete(
-    lacks: Mapping[str, NDArray[np.bool_]], n_rows: int, missing: str
+    lacks: Mapping[str, NDArray[np.bool_]], n_rows: int, missing: str, *, whole: bool
 ) -> tuple[NDArray[np.bool_], list[str]]:
     """Find the rows that lack nothing."""
     counts = {name: int(mask.sum()) for name, mask in lacks.items()}
     for name, count in counts.items():
-        if count == n_rows:
+        if count == n_rows and whole:
             raise DataError(f"Column {name!r} has only missing values.")
     keep = np.ones(n_rows, dtype=bool)
     for mask in lacks.values():
@@ -151,7 +163,7 @@ def _complete(
             f"{n_dropped} of {n_rows} rows lack values: {shown}. Fill them or leave the rows out of "
             "the table, or let missing='drop' do that."
         )
-    if n_dropped == n_rows:
+    if n_dropped == n_rows and whole:
         raise DataError(f"Every row lacks a value somewhere: {shown}.")
     return keep, [f"Dropped {n_dropped} of {n_rows} rows for missing values: {shown}."]
 

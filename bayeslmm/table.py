@@ -36,6 +36,8 @@ class Column:
         The levels of text and categories that occur.
     n_unused : int
         Declared categories that no kept row has; they are not among the labels.
+    declared : ndarray of str, or None
+        All categories in their order, where the column declares them.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Column:
     array: NDArray[Any]
     labels: NDArray[np.str_] | None = None
     n_unused: int = 0
+    declared: NDArray[np.str_] | None = None
 
     def native(self) -> NDArray[Any] | pd.Categorical:
         """Return the column as an array of numbers or booleans, or as a pandas categorical."""
@@ -98,13 +101,15 @@ class Table:
         return _read(name, series)
 
 
-def read_table(data: Any) -> Table:
+def read_table(data: Any, *, may_be_empty: bool = False) -> Table:
     """Wrap a table of any kind.
 
     Parameters
     ----------
     data : pandas, polars or pyarrow table, or mapping of str to array
         Anything eager that narwhals knows.
+    may_be_empty : bool
+        Whether a table without rows is of use: as a batch among others it is.
 
     Returns
     -------
@@ -121,7 +126,7 @@ def read_table(data: Any) -> Table:
     ('x', 'g')
     """
     table = _from_mapping(data) if isinstance(data, Mapping) else _from_frame(data)
-    if table.n_rows == 0:
+    if table.n_rows == 0 and not may_be_empty:
         raise DataError("The table is empty: it has no rows.")
     return table
 
@@ -214,7 +219,7 @@ def _category(name: str, series: Any) -> Column:
     if len(set(labels)) < len(labels):
         raise DataError(f"Two categories of {name!r} read the same as text; rename one.")
     codes, used = encode(np.asarray(declared.codes, dtype=np.int64), labels)
-    return Column(name, "category", codes, used, n_unused=len(labels) - len(used))
+    return Column(name, "category", codes, used, len(labels) - len(used), labels)
 
 
 def _text(name: str, series: Any) -> Column:

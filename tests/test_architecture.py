@@ -17,9 +17,10 @@ LAYERS = {
     1: "names, fingerprint, study_data simulated_table,"
     "design design_state intake table grouping columns plan evaluation assembly identification,"
     "priors distributions prior_families lkj prior_defaults prior_schemes prior_set"
-    " prior_description beta_prior,"
+    " prior_description beta_prior data_scales,"
     "simulate",
-    2: "gram gram_sums gram_union gram_coordinates,"
+    2: "gram gram_sums gram_union gram_coordinates gram_file gram_design disclosure,"
+    "level_set level_combinations learning reading settled settled_levels batches checkpoint streaming,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
     " kernel_draws selected_inverse, collapsed linked kept_effects,"
     "marginal_likelihood, recovery, parametrization, collapsed_target collapsed_batch unconstrained",
@@ -27,12 +28,12 @@ LAYERS = {
     "likelihood_ratio profile profile_targets mode, graph",
     4: "sampling samplers compilation callback result, tree tree_layout refit,"
     "prior_draws prior_implications quantities,"
-    "reweighting scenarios,"
+    "reweighting scenarios function_identity,"
     "predict linear_predictor level_grid new_levels contrasts, hypotheses,"
     "summaries summary_text effect_sizes variance_parts marginal_covariance shrinkage,"
     "checks diagnostics group_likelihood loo predictive_check no_pooling",
     5: "spec spec_data spec_file, fit, compare compare_effects comparison verdicts, sensitivity,"
-    "prior_study study_files study_summary,"
+    "prior_study study_scenario study_files study_summary,"
     "plots plot_style plots_caterpillar plots_levels plots_level_means plots_checks plots_shrinkage"
     " plots_prior plots_sensitivity plots_study plots_variance plots_comparison",
     6: "cli cli_console cli_results cli_compare cli_priors, __init__",

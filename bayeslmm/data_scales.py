@@ -1,0 +1,228 @@
+"""`DataScales`: what default priors read off the data, from all rows or merged over batches."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from bayeslmm import names
+from bayeslmm.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.design import Design
+
+    Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnScale:
+    """Location and spread of a column; ``a + b`` is that of the rows of both.
+
+    Attributes
+    ----------
+    n : int
+        Number of values.
+    mean : float
+        Their mean.
+    squares : float
+        Sum of squared deviations from it.
+    low, high : float
+        Smallest and largest value.
+
+    Examples
+    --------
+    >>> whole = ColumnScale.of(np.array([1.0, 2.0, 6.0]))
+    >>> parts = ColumnScale.of(np.array([1.0])) + ColumnScale.of(np.array([2.0, 6.0]))
+    >>> whole == parts, whole.sd(), round(whole.rms, 4)
+    (True, 2.6457513110645907, 3.6968)
+    """
+
+    n: int
+    mean: float
+    squares: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Floats) -> Self:
+        """Describe some values by two passes over them."""
+        if len(values) == 0:
+            return cls(0, 0.0, 0.0, np.inf, -np.inf)
+        low, high = float(values.min()), float(values.max())
+        if low == high:  # deviations of a constant such as 0.1 would be rounding
+            return cls(len(values), low, 0.0, low, high)
+        mean = float(np.mean(values))
+        return cls(len(values), mean, float(np.sum(np.square(values - mean))), low, high)
+
+    def __add__(self, other: ColumnScale) -> Self:
+        """Pool two batches: Chan, Golub & LeVeque (1983), doi:10.1080/00031305.1983.10483115."""
+        n = self.n + other.n
+        if not self.n or not other.n:
+            whole = self if self.n else other
+            return type(self)(n, whole.mean, whole.squares, whole.low, whole.high)
+        step = other.mean - self.mean
+        return type(self)(
+            n,
+            self.mean + step * (other.n / n),
+            self.squares + other.squares + step * step * (self.n * (other.n / n)),
+            min(self.low, other.low),
+            max(self.high, other.high),
+        )
+
+    @property
+    def constant(self) -> bool:
+        """Whether every value is the same."""
+        return self.low == self.high
+
+    def sd(self, ddof: int = 1) -> float:
+        """Give the standard deviation with divisor n - ddof; 0 for a constant or a single value."""
+        if self.n < 2 or self.constant:
+            return 0.0
+        return float(np.sqrt(self.squares / (self.n - ddof)))
+
+    @property
+    def rms(self) -> float:
+        """The root mean square."""
+        return float(np.hypot(self.mean, np.sqrt(self.squares / max(self.n, 1))))
+
+    def scale(self, ddof: int = 1) -> float:
+        """Give the standard deviation, or the root mean square where it does not vary."""
+        return self.sd(ddof) or self.rms
+
+
+@dataclass(frozen=True, eq=False)
+class DataScales:
+    """The scales of a model's columns; ``a + b`` is those of the rows of both.
+
+    Attributes
+    ----------
+    response : ColumnScale
+        Of the response less its offset.
+    observed : ColumnScale
+        Of the response as it is.
+    fixed : tuple of ColumnScale, length p
+        Of the fixed-effect columns.
+    random : tuple of tuple of ColumnScale
+        Of each factor's columns.
+    weights : ColumnScale or None
+        Of the weights, where there are any.
+    root : ndarray, shape (p + 1, p + 1), or None
+        Upper-triangular factor of [X 1]'[X 1] without weights; None where X has an intercept.
+    """
+
+    response: ColumnScale
+    observed: ColumnScale
+    fixed: tuple[ColumnScale, ...]
+    random: tuple[tuple[ColumnScale, ...], ...]
+    weights: ColumnScale | None
+    root: Floats | None
+
+    @classmethod
+    def of(cls, design: Design) -> Self:
+        """Describe a design's columns.
+
+        Examples
+        --------
+        >>> from bayeslmm.design import build_design
+        >>> design = build_design("y ~ x + (1 | g)", {"y": [1, 2, 4, 3], "x": [0, 1, 0, 1],
+        ...                                           "g": ["a", "a", "b", "b"]})
+        >>> DataScales.of(design).response.mean
+        2.5
+        """
+        observed = ColumnScale.of(design.y)
+        offset = design.offset
+        has_intercept = names.INTERCEPT in design.coef
+        with_ones = None if has_intercept else np.column_stack([design.X, np.ones(len(design.y))])
+        return cls(
+            response=observed if offset is None else ColumnScale.of(design.y - offset),
+            observed=observed,
+            fixed=tuple(map(ColumnScale.of, design.X.T)),
+            random=tuple(tuple(map(ColumnScale.of, f.columns.T)) for f in design.factors),
+            weights=None if design.weights is None else ColumnScale.of(design.weights),
+            root=None if with_ones is None else triangle(with_ones),
+        )
+
+    def __add__(self, other: DataScales) -> Self:
+        """Pool two batches of rows."""
+        if (self.weights is None) != (other.weights is None):
+            raise DataError("One batch of rows has weights and the other has none.")
+        root = None
+        if self.root is not None and other.root is not None:
+            root = triangle(np.vstack([self.root, other.root]))
+        return type(self)(
+            response=self.response + other.response,
+            observed=self.observed + other.observed,
+            fixed=_pooled(self.fixed, other.fixed),
+            random=tuple(map(_pooled, self.random, other.random)),
+            weights=self.weights + other.weights if self.weights and other.weights else None,
+            root=root,
+        )
+
+    def spanned_constant(self) -> Floats | None:
+        """Give coefficients a with X a = 1, or None where the columns span no constant."""
+        if self.root is None or len(self.root) == 1:
+            return None
+        R, n = self.root, self.response.n
+        solution, *_ = np.linalg.lstsq(R[:, :-1], R[:, -1], rcond=None)
+        missed = np.linalg.norm(R[:, :-1] @ solution - R[:, -1]) / np.sqrt(n)
+        # Columns of 0 and 1 reproduce a constant to rounding; anything else misses it clearly.
+        return solution if missed < 1e-8 else None
+
+    def keep(self, places: list[int]) -> Self:
+        """Leave out fixed-effect columns."""
+        root = self.root
+        if root is not None:
+            root = triangle(root[:, [*places, -1]])
+        fixed = tuple(self.fixed[j] for j in places)
+        return type(self)(self.response, self.observed, fixed, self.random, self.weights, root)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write the scales in JSON's types; an undefined range is none."""
+        content = asdict(self)
+        content["root"] = None if self.root is None else self.root.tolist()
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote."""
+
+        def column(numbers: Mapping[str, Any]) -> ColumnScale:
+            return ColumnScale(int(numbers["n"]), *(float(numbers[k]) for k in _NUMBERS))
+
+        root = content["root"]
+        return cls(
+            response=column(content["response"]),
+            observed=column(content["observed"]),
+            fixed=tuple(map(column, content["fixed"])),
+            random=tuple(tuple(map(column, factor)) for factor in content["random"]),
+            weights=None if content["weights"] is None else column(content["weights"]),
+            root=None if root is None else np.array(root, dtype=float).reshape(len(root), -1),
+        )
+
+
+_NUMBERS = ("mean", "squares", "low", "high")
+
+
+def scales_of(design: Any) -> DataScales:
+    """Give a design's scales: those that it carries, or those of its rows."""
+    carried = getattr(design, "scales", None)
+    return carried if isinstance(carried, DataScales) else DataScales.of(design)
+
+
+def triangle(columns: Floats) -> Floats:
+    """Give an upper-triangular square R with R'R = columns' columns."""
+    width = columns.shape[1]
+    upper = np.linalg.qr(columns, mode="r")
+    return np.vstack([upper, np.zeros((width - len(upper), width))])
+
+
+def _pooled(
+    first: tuple[ColumnScale, ...], second: tuple[ColumnScale, ...]
+) -> tuple[ColumnScale, ...]:
+    return tuple(a + b for a, b in zip(first, second, strict=True))

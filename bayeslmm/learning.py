@@ -1,0 +1,166 @@
+"""The calls of a formula whose values depend on other rows, and what each learns from them."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm.data_scales import ColumnScale
+from bayeslmm.errors import DataError
+from bayeslmm.evaluation import call_settings, evaluate
+from bayeslmm.expressions import Expression, function_name
+from bayeslmm.level_set import LevelSet
+from bayeslmm.table import label
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from bayeslmm.plan import Plan
+
+_WHOLE = ("poly", "bs", "cr", "cc")
+# More labels than this make a fixed effect a mistake, and a first pass that fills the memory.
+MOST_LABELS = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class LearningCall:
+    """A call that learns from the training rows: ``center()``, ``scale()`` or ``C()``.
+
+    Attributes
+    ----------
+    text : str
+        Its canonical text, under which a design remembers what it learnt.
+    node : ast.Call
+        The call.
+    """
+
+    text: str
+    node: ast.Call
+
+    @property
+    def function(self) -> str:
+        """The function's name."""
+        return str(function_name(self.node))
+
+    @property
+    def inside(self) -> Expression:
+        """The data that it is called on."""
+        tree = self.node.args[0]
+        return Expression(ast.unparse(tree), (), tree)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that are no data."""
+        return call_settings(self.function, self.node)
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether anything is left to learn: ``C(x, levels=[...])`` says it all."""
+        return not (self.function == "C" and self.settings.get("levels"))
+
+    def read(self, inputs: Mapping[str, Any]) -> ColumnScale | LevelSet:
+        """Say what one batch teaches: location and spread, or labels."""
+        value = evaluate(self.inside, inputs, {})
+        if self.function != "C":
+            return ColumnScale.of(_numbers(self.text, value))
+        found = LevelSet.of_value(value)
+        if len(found.members) > MOST_LABELS:
+            raise DataError(
+                f"{self.text} has more than {MOST_LABELS:,} levels. A factor with many levels "
+                "belongs right of a bar, as in (1 | g)."
+            )
+        return found
+
+    def memory(self, learnt: ColumnScale | LevelSet) -> dict[str, Any]:
+        """Write what all batches taught as `evaluation` remembers it."""
+        settings = self.settings
+        if isinstance(learnt, LevelSet):
+            chosen = settings.get("levels")
+            levels = [label(v) for v in chosen] if chosen else learnt.labels().tolist()
+            if len(levels) < 2:
+                raise DataError(
+                    f"{self.text} cannot be computed: C() of one level only, {levels[0]!r}: there "
+                    "is nothing to compare."
+                )
+            return {"levels": levels}
+        if self.function == "center":
+            settings["scale"] = False
+        return _scale_memory(learnt, **settings)
+
+
+def learning_calls(plan: Plan) -> Iterator[LearningCall]:
+    """Find the calls that learn from rows.
+
+    Parameters
+    ----------
+    plan : Plan
+        The formula.
+
+    Yields
+    ------
+    LearningCall
+        Each once.
+
+    Raises
+    ------
+    DataError
+        If what a call learns cannot be had by merging batches; the message names it and says what
+        to write instead.
+    """
+    atoms = [plan.response, *plan.fixed.atoms, *plan.offsets]
+    atoms += [atom for _, columns in plan.random for atom in columns.atoms]
+    seen = set()
+    for atom in atoms:
+        for node in ast.walk(atom.tree) if isinstance(atom, Expression) else ():
+            if isinstance(node, ast.Call) and _learns(node) and ast.unparse(node) not in seen:
+                _require_mergeable(node)
+                seen.add(ast.unparse(node))
+                yield LearningCall(ast.unparse(node), node)
+
+
+def _learns(node: ast.Call) -> bool:
+    name = function_name(node)
+    if name == "poly":
+        return not call_settings("poly", node).get("raw")
+    return name in ("center", "scale", "C", *_WHOLE)
+
+
+def _require_mergeable(node: ast.Call) -> None:
+    text = ast.unparse(node)
+    if function_name(node) in _WHOLE:
+        raise DataError(
+            f"{text} learns knots or orthogonal columns from all rows at once, which rows in "
+            "batches cannot give. Write powers as I(x**2) or poly(x, 2, raw=True), or compute the "
+            "columns beforehand."
+        )
+    for inner in ast.walk(node.args[0]):
+        if isinstance(inner, ast.Call) and _learns(inner):
+            raise DataError(
+                f"{text} learns from {ast.unparse(inner)}, which itself learns from the rows: "
+                "rows in batches would have to be read once more for it. Compute one of the two "
+                "beforehand."
+            )
+
+
+def _numbers(text: str, value: Any) -> Any:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{text} cannot be computed: arithmetic needs numbers.") from None
+
+
+def _scale_memory(
+    learnt: ColumnScale, center: Any = True, scale: Any = True, ddof: float = 1
+) -> dict[str, Any]:
+    """Write means and spreads under formulaic's names for them."""
+    memory: dict[str, Any] = {"ddof": ddof, "center": None, "scale": None}
+    if center is not False:
+        memory["center"] = learnt.mean if center is True else center
+    if scale is not False:
+        shift = learnt.mean - (memory["center"] or 0.0)
+        squares = learnt.squares + learnt.n * shift**2
+        memory["scale"] = float(np.sqrt(squares / (learnt.n - ddof))) if scale is True else scale
+    return {**memory, "learnt": True}

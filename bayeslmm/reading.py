@@ -1,0 +1,275 @@
+"""`Reading`: the first of two passes over rows that come in batches; a value that adds.
+
+What coding a row needs to know of all rows (levels, means and spreads inside transforms) is read
+batch by batch and united. With the second pass (`settled`) this is map and reduce, whoever maps::
+
+    reading = Reading.of(formula, batch)  for every batch, added up
+    settled = reading.settle()
+    gram = settled.gram(batch)            for every batch, added up
+    gram = settled.finish(gram)
+
+Readings, settled readings and Grams can be pickled and sent to other processes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import astuple, dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from bayeslmm.data_scales import ColumnScale
+from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.formula import MixedFormula, parse_formula
+from bayeslmm.grouping import require_whole
+from bayeslmm.intake import read_rows
+from bayeslmm.learning import learning_calls
+from bayeslmm.level_combinations import Combinations
+from bayeslmm.level_set import LevelSet
+from bayeslmm.plan import read_plan
+from bayeslmm.table import read_table
+from bayeslmm.tokens import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bayeslmm.intake import Rows
+    from bayeslmm.plan import Plan
+    from bayeslmm.settled import Settled
+    from bayeslmm.table import Column
+
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What some batches of rows say about coding; ``a + b`` is what all of them say.
+
+    Attributes
+    ----------
+    formula : MixedFormula
+        The model.
+    weights : str or None
+        The column of weights.
+    missing : str
+        ``"drop"`` or ``"raise"``.
+    n_rows, n : int
+        Rows read, and rows that lack nothing.
+    lacking : mapping of str to int
+        Rows that lack a value, by column.
+    kinds : mapping of str to str
+        ``"number"``, ``"boolean"``, ``"text"`` or ``"category"``, by column.
+    levels : mapping of str to LevelSet
+        Values of the columns that serve as labels.
+    combinations : mapping of str to Combinations
+        Of the levels of several columns, by grouping factor.
+    learnt : mapping of str to ColumnScale or LevelSet
+        What calls such as ``center(x)`` and ``C(x)`` learn, by their text.
+
+    Examples
+    --------
+    >>> first = Reading.of("y ~ center(x) + (1 | g)", {"y": [1, 2], "x": [0, 4], "g": ["b", "a"]})
+    >>> second = Reading.of("y ~ center(x) + (1 | g)", {"y": [3, 5], "x": [1, 3], "g": ["c", "a"]})
+    >>> both = first + second
+    >>> both.n, both.levels["g"].labels().tolist(), both.learnt["center(x)"].mean
+    (4, ['a', 'b', 'c'], 2.0)
+    """
+
+    formula: MixedFormula
+    weights: str | None
+    missing: str
+    n_rows: int
+    n: int
+    lacking: Mapping[str, int]
+    kinds: Mapping[str, str]
+    levels: Mapping[str, LevelSet]
+    combinations: Mapping[str, Combinations]
+    learnt: Mapping[str, ColumnScale | LevelSet]
+
+    @classmethod
+    def of(
+        cls,
+        formula: str | MixedFormula,
+        table: Any,
+        *,
+        weights: str | None = None,
+        missing: str = "drop",
+    ) -> Self:
+        """Read one batch.
+
+        Parameters
+        ----------
+        formula : str or MixedFormula
+            The model.
+        table : table or mapping of str to array
+            The batch; it may be empty, and may lack every value of a column.
+        weights : str, optional
+            The column of weights.
+        missing : {"drop", "raise"}
+            What to do with rows that lack a value.
+
+        Returns
+        -------
+        Reading
+
+        Raises
+        ------
+        FormulaError
+            If the formula is wrong or names a column that is not there.
+        DataError
+            If the formula needs what no merging of batches gives, or a column cannot be used.
+        """
+        mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
+        check_options(weights, missing)
+        plan = read_plan(mixed)
+        calls = list(learning_calls(plan))
+        batch = read_table(table, may_be_empty=True)
+        rows = read_rows(plan, batch, weights, missing, need_response=True, whole=False)
+        levels, combinations = _labels(plan, rows) if rows.n else ({}, {})
+        inputs = {quote(name): _as_input(column) for name, column in rows.columns.items()}
+        return cls(
+            formula=mixed,
+            weights=weights,
+            missing=missing,
+            n_rows=batch.n_rows,
+            n=rows.n,
+            lacking=rows.lacking,
+            kinds={name: column.kind for name, column in rows.columns.items()},
+            levels=levels,
+            combinations=combinations,
+            learnt={call.text: call.read(inputs) for call in calls} if rows.n else {},
+        )
+
+    def __add__(self, other: Reading) -> Self:
+        """Unite what two groups of batches say.
+
+        Raises
+        ------
+        DataError
+            If a column is of another kind in some batch, or the formulas differ.
+        """
+        if not isinstance(other, Reading):
+            return NotImplemented
+        for what in ("formula", "weights", "missing"):
+            mine, theirs = getattr(self, what), getattr(other, what)
+            if mine != theirs:
+                raise DataError(f"These readings do not add: {what} {mine} against {theirs}.")
+        _require_same_kinds(self.kinds, other.kinds)
+        return replace(
+            self,
+            n_rows=self.n_rows + other.n_rows,
+            n=self.n + other.n,
+            lacking=_united(self.lacking, other.lacking, lambda a, b: a + b),
+            kinds={**self.kinds, **other.kinds},
+            levels=_united(self.levels, other.levels, lambda a, b: a | b),
+            combinations=_united(self.combinations, other.combinations, lambda a, b: a | b),
+            learnt=_united(self.learnt, other.learnt, _pooled),
+        )
+
+    def settle(self, levels: Mapping[str, Any] | None = None) -> Settled:
+        """Close the first pass: see `settled.settle`."""
+        from bayeslmm.settled import settle  # noqa: PLC0415 - the second pass stands on this one
+
+        return settle(self, levels)
+
+    def to_json(self) -> str:
+        """Write the reading as JSON; numbers survive to the last bit."""
+        content = {
+            "version": VERSION,
+            "formula": str(self.formula),
+            "weights": self.weights,
+            "missing": self.missing,
+            "n_rows": self.n_rows,
+            "n": self.n,
+            "lacking": dict(self.lacking),
+            "kinds": dict(self.kinds),
+            "levels": {name: found.to_dict() for name, found in self.levels.items()},
+            "combinations": {k: found.labels.tolist() for k, found in self.combinations.items()},
+            "learnt": {
+                call: found.to_dict() if isinstance(found, LevelSet) else list(astuple(found))
+                for call, found in self.learnt.items()
+            },
+        }
+        return json.dumps(content, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        content = json.loads(text)
+        if content.pop("version", None) != VERSION:
+            raise DataError(f"This is no reading of version {VERSION}.")
+        content["formula"] = parse_formula(content["formula"])
+        content["levels"] = {k: LevelSet.from_dict(v) for k, v in content["levels"].items()}
+        content["combinations"] = {
+            factor: Combinations(np.array(labels, dtype=str))
+            for factor, labels in content["combinations"].items()
+        }
+        content["learnt"] = {
+            call: ColumnScale(*found) if isinstance(found, list) else LevelSet.from_dict(found)
+            for call, found in content["learnt"].items()
+        }
+        return cls(**content)
+
+
+def check_options(weights: Any, missing: str) -> None:
+    """Refuse what batches cannot answer."""
+    if weights is not None and not isinstance(weights, str):
+        raise ArgumentError(
+            "Rows that come in batches carry their weights along: give weights as the name of a "
+            f"column, not as {type(weights).__name__}."
+        )
+    if missing not in ("drop", "raise"):
+        raise ArgumentError(f"missing is one of 'drop', 'raise', not {missing!r}.")
+
+
+def _labels(plan: Plan, rows: Rows) -> tuple[dict[str, LevelSet], dict[str, Combinations]]:
+    """Read the columns that serve as labels, and the combinations that make up factors."""
+    wanted = [*plan.grouping, *(k for k in plan.predictors if rows.columns[k].kind != "number")]
+    levels = {name: LevelSet.of(rows.columns[name]) for name in dict.fromkeys(wanted)}
+    combinations = {
+        term.factor: Combinations.of(term.variables, rows.columns)
+        for term, _ in plan.random
+        if len(term.variables) > 1
+    }
+    for name in plan.grouping:
+        require_whole(rows.columns[name])
+    return levels, combinations
+
+
+def _as_input(column: Column) -> Any:
+    return column.array.astype(np.float64) if column.kind == "number" else column.native()
+
+
+def _require_same_kinds(mine: Mapping[str, str], theirs: Mapping[str, str]) -> None:
+    for name, kind in mine.items():
+        if theirs.get(name, kind) != kind:
+            raise changed_kind(name, kind, theirs[name])
+
+
+def changed_kind(name: str, kind: str, now: str) -> DataError:
+    """Say that a column is of one kind in some batches and of another in others."""
+    return DataError(
+        f"Column {name!r} holds {_PLURAL[kind]} in one batch of rows and {_PLURAL[now]} in "
+        "another. Read it as one type throughout (dtype= of a CSV reader, a schema for Arrow)."
+    )
+
+
+_PLURAL = {"number": "numbers", "boolean": "booleans", "text": "text", "category": "categories"}
+
+
+def _united[Value](
+    mine: Mapping[str, Value],
+    theirs: Mapping[str, Value],
+    unite: Callable[[Value, Value], Value],
+) -> dict[str, Value]:
+    both = {name: unite(mine[name], theirs[name]) for name in mine if name in theirs}
+    return {**mine, **theirs, **both}
+
+
+def _pooled(mine: ColumnScale | LevelSet, theirs: ColumnScale | LevelSet) -> Any:
+    if isinstance(mine, LevelSet) and isinstance(theirs, LevelSet):
+        return mine | theirs
+    if isinstance(mine, ColumnScale) and isinstance(theirs, ColumnScale):
+        return mine + theirs
+    raise DataError("These readings do not add: their calls learn different things.")

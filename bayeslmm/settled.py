@@ -1,0 +1,391 @@
+"""`Settled`: all that the second pass over batches needs, to sum cross-products batch by batch."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from bayeslmm.assembly import Assembly
+from bayeslmm.design import code_rows, full_rank
+from bayeslmm.design_state import ColumnState, DesignState, restore, store
+from bayeslmm.errors import DataError, DataWarning
+from bayeslmm.formula import parse_formula
+from bayeslmm.gram import Gram, GramFactor, PairBlocks
+from bayeslmm.gram_coordinates import orthogonal, root_of, with_columns, with_levels
+from bayeslmm.identification import require_distinct, require_repeats
+from bayeslmm.intake import Rows, read_rows
+from bayeslmm.plan import read_plan
+from bayeslmm.reading import Reading, changed_kind
+from bayeslmm.settled_levels import settle_levels, settle_transforms
+from bayeslmm.table import Column, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.plan import Columns, Plan
+
+_PACKAGE = (str(Path(__file__).parent),)
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """How rows are coded, settled once for all batches; made by `Reading.settle`.
+
+    Attributes
+    ----------
+    state : DesignState
+        Levels, what transforms learnt, and the names of the columns.
+    kinds : mapping of str to str
+        What each column holds.
+    weights : str or None
+        The column of weights.
+    missing : str
+        ``"drop"`` or ``"raise"``.
+    n_rows, n : int
+        Rows of the first pass, and those that lacked nothing; -1 where levels were given instead.
+    lacking : mapping of str to int
+        Rows that lacked a value, by column.
+
+    Examples
+    --------
+    >>> rows = [{"y": [1, 2, 4], "g": ["b", "a", "a"]}, {"y": [3, 5], "g": ["c", "b"]}]
+    >>> readings = [Reading.of("y ~ 1 + (1 | g)", batch) for batch in rows]
+    >>> settled = (readings[0] + readings[1]).settle()
+    >>> gram = settled.finish(settled.gram(rows[0]) + settled.gram(rows[1]))
+    >>> gram.n, gram.factors[0].levels.tolist(), gram.factors[0].counts.tolist()
+    (5, ['a', 'b', 'c'], [2, 2, 1])
+    """
+
+    state: DesignState
+    kinds: Mapping[str, str]
+    weights: str | None
+    missing: str
+    n_rows: int
+    n: int
+    lacking: Mapping[str, int]
+
+    @cached_property
+    def levels(self) -> dict[str, NDArray[np.str_]]:
+        """Levels of the grouping factors, in order."""
+        return {name: np.array(found, dtype=str) for name, found in self.state.levels.items()}
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return read_plan(parse_formula(self.state.formula))
+
+    @cached_property
+    def _widths(self) -> dict[Columns, int]:
+        """Count the columns of each random-effects term."""
+        assembly = one_row(self._plan, self.state.columns, restore(self.state.transforms))
+        return {wanted: len(assembly.column_names(wanted)) for _, wanted in self._plan.random}
+
+    def read(self, table: Any) -> Rows:
+        """Read a batch's complete rows.
+
+        Raises
+        ------
+        FormulaError, DataError
+            If a column is not there, or holds something else than in other batches.
+        """
+        batch = read_table(table, may_be_empty=True)
+        rows = read_rows(
+            self._plan, batch, self.weights, self.missing, need_response=True, whole=False
+        )
+        for name, column in rows.columns.items():
+            if self.kinds.get(name, column.kind) != column.kind:
+                raise changed_kind(name, self.kinds[name], column.kind)
+        return rows
+
+    def gram(self, table: Any) -> Gram:
+        """Sum the cross-products of one batch.
+
+        Parameters
+        ----------
+        table : table or mapping of str to array
+            The batch, or the `Rows` that `read` gave for it.
+
+        Returns
+        -------
+        Gram
+            To be added to those of the other batches; it has no rows where none is complete.
+
+        Raises
+        ------
+        FormulaError, DataError
+            If a column is not there, holds something else than in other batches, or has a level
+            that is not settled. Then nothing is counted.
+        """
+        rows = table if isinstance(table, Rows) else self.read(table)
+        if rows.n == 0:
+            return self.empty()
+        design = code_rows(self.state, self._plan, rows, self.levels)
+        for factor in design.factors:
+            unseen = factor.levels[factor.n_known :].tolist()
+            if unseen:
+                shown = ", ".join(map(repr, unseen[:5])) + (", ..." if len(unseen) > 5 else "")
+                raise DataError(
+                    f"The grouping factor {factor.name!r} has the level {shown} in this batch, "
+                    f"which is not among the {factor.n_known} levels that were "
+                    f"{'given' if self.n < 0 else 'read in the first pass'}. Give all levels, or "
+                    "leave levels= out to have them read from the rows."
+                )
+        return replace(Gram.from_design(design), state=None)
+
+    def empty(self) -> Gram:
+        """Give the Gram of no rows."""
+        p = len(self.state.coef)
+        blocks: dict[str, list[tuple[int, ...]]] = {name: [] for name in self.state.terms}
+        for term, wanted in self._plan.random:
+            before = sum(map(len, blocks[term.factor]))
+            places = range(before, before + self._widths[wanted])
+            blocks[term.factor] += [tuple(places)] if term.correlated else [(j,) for j in places]
+        factors = [
+            GramFactor(
+                name,
+                np.empty(0, dtype=str),
+                terms,
+                tuple(blocks[name]),
+                np.eye(len(terms)),
+                np.zeros((0, len(terms), len(terms))),
+                np.zeros((0, len(terms), p + 1)),
+                np.zeros(0, dtype=np.int64),
+            )
+            for name, terms in self.state.terms.items()
+        ]
+        nowhere = np.zeros(0, dtype=np.int64)
+        pairs = [
+            PairBlocks(k, m, nowhere, nowhere, np.zeros((0, len(f.terms), len(g.terms))))
+            for k, f in enumerate(factors)
+            for m, g in enumerate(factors)
+            if k < m
+        ]
+        return Gram(
+            response=self._plan.formula.response,
+            coef=self.state.coef,
+            factors=tuple(factors),
+            pairs=tuple(pairs),
+            n=0,
+            sum_log_weights=0.0,
+            scale=np.eye(p),
+            slope=np.zeros(p),
+            cross=np.zeros((p + 1, p + 1)),
+        )
+
+    def finish(self, gram: Gram, *, rank_deficient: str = "raise") -> Gram:
+        """Check the sum over all batches as `build_design` checks a table, and sign it.
+
+        Parameters
+        ----------
+        gram : Gram
+            The sum.
+        rank_deficient : {"raise", "drop"}
+            What to do with fixed-effects columns that earlier ones span.
+
+        Returns
+        -------
+        Gram
+            With its design's state, so that it can be fitted, saved and merged.
+
+        Raises
+        ------
+        DataError
+            If rows are missing from the sum, or cannot identify the model.
+
+        Warns
+        -----
+        DataWarning
+            If rows or given levels were dropped, or the response is constant.
+        RankDeficiencyWarning
+            If columns were dropped.
+        """
+        if self.n >= 0 and gram.n != self.n:
+            raise DataError(
+                f"The first pass saw {self.n} complete rows and the second one {gram.n}: both "
+                "must read the same rows. Batches that can be read once only have to be stored, "
+                "or given with levels=."
+            )
+        if gram.n == 0:
+            raise DataError("There are no complete rows in any batch.")
+        self._warn_of_missing()
+        gram = orthogonal(self._used_levels(gram))
+        p = len(gram.coef)
+        keep, dropped = full_rank(
+            root_of(gram.scale, gram.cross[:p, :p]), gram.coef, gram.n, rank_deficient
+        )
+        if dropped:
+            gram = orthogonal(with_columns(gram, keep))
+        assert gram.scales is not None  # noqa: S101 - sums of designs have them
+        weights = gram.scales.weights
+        for factor in gram.factors:
+            require_distinct(
+                root_of(factor.scale, factor.within.sum(axis=0)), factor.terms, factor.name
+            )
+            varying = weights is not None and not weights.constant
+            require_repeats(factor, gram.n, varying_weights=varying)
+        observed = gram.scales.observed
+        if observed.constant:
+            warn(f"The response {gram.response!r} is {observed.low:g} in every row.", DataWarning)
+        state = replace(
+            self.state,
+            coef=gram.coef,
+            dropped=dropped,
+            levels={f.name: tuple(f.levels.tolist()) for f in gram.factors},
+        )
+        return replace(gram, state=state)
+
+    def _warn_of_missing(self) -> None:
+        n_dropped = self.n_rows - self.n
+        if self.n >= 0 and n_dropped:
+            shown = ", ".join(f"{name} {count}" for name, count in self.lacking.items() if count)
+            warn(
+                f"Dropped {n_dropped} of {self.n_rows} rows for missing values: {shown}.",
+                DataWarning,
+            )
+
+    @staticmethod
+    def _used_levels(gram: Gram) -> Gram:
+        for k, factor in enumerate(gram.factors):
+            used = factor.counts > 0
+            if not used.all():
+                warn(
+                    f"Dropped {int(np.sum(~used))} of {len(used)} levels of {factor.name!r} that "
+                    "no row has.",
+                    DataWarning,
+                )
+                gram = with_levels(gram, k, np.flatnonzero(used))
+        return gram
+
+    def to_json(self) -> str:
+        """Write the settled coding as JSON; numbers survive to the last bit."""
+        content = {
+            "state": json.loads(self.state.to_json()),
+            "kinds": dict(self.kinds),
+            "weights": self.weights,
+            "missing": self.missing,
+            "n_rows": self.n_rows,
+            "n": self.n,
+            "lacking": dict(self.lacking),
+        }
+        return json.dumps(content, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        content = json.loads(text)
+        state = DesignState.from_json(json.dumps(content.pop("state"), ensure_ascii=False))
+        return cls(state=state, **content)
+
+
+def settle(reading: Reading, levels: Mapping[str, Any] | None = None) -> Settled:
+    """Close the first pass.
+
+    Parameters
+    ----------
+    reading : Reading
+        Of all batches; with `levels`, of any batch that has complete rows.
+    levels : mapping of str to sequence of str, optional
+        Levels of every grouping factor, and of every other column that holds labels, where no
+        first pass over all rows is made.
+
+    Returns
+    -------
+    Settled
+
+    Raises
+    ------
+    DataError
+        If no row is complete, a column has only missing values or one level only, or `levels`
+        leave something to be learnt from the rows.
+    """
+    for name, count in reading.lacking.items():
+        if reading.n_rows and count == reading.n_rows:
+            raise DataError(f"Column {name!r} has only missing values.")
+    if reading.n == 0:
+        raise DataError(
+            "There are no complete rows in any batch."
+            if reading.n_rows
+            else "There are no rows in any batch."
+        )
+    plan = read_plan(reading.formula)
+    found = settle_levels(plan, reading, levels)
+    memory = settle_transforms(plan, reading, levels)
+    columns = {}
+    for name in plan.predictors:
+        kind = reading.kinds[name]
+        if kind == "number":
+            columns[name] = ColumnState("number")
+        else:
+            label = "boolean" if kind == "boolean" else "label"
+            columns[name] = ColumnState(label, tuple(found[name].tolist()))
+    if levels is None:
+        for name, level_set in reading.levels.items():
+            if level_set.unused and name in (*plan.predictors, *plan.grouping):
+                total = len(level_set.members)
+                warn(
+                    f"Dropped {level_set.unused} of {total} categories of {name!r} that no row "
+                    "has.",
+                    DataWarning,
+                )
+    coef, terms = _column_names(plan, columns, memory)
+    state = DesignState(
+        formula=str(reading.formula),
+        columns=columns,
+        transforms=store(memory),
+        coef=coef,
+        dropped=(),
+        terms=terms,
+        levels={term.factor: tuple(found[term.factor].tolist()) for term, _ in plan.random},
+    )
+    once = levels is not None
+    return Settled(
+        state=state,
+        kinds=dict(reading.kinds),
+        weights=reading.weights,
+        missing=reading.missing,
+        n_rows=-1 if once else reading.n_rows,
+        n=-1 if once else reading.n,
+        lacking={} if once else dict(reading.lacking),
+    )
+
+
+def _column_names(
+    plan: Plan, columns: Mapping[str, ColumnState], memory: dict[str, dict[Any, Any]]
+) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """Name the columns by coding one row of ones and first levels."""
+    assembly = one_row(plan, columns, restore(store(memory)))
+    terms: dict[str, tuple[str, ...]] = {}
+    for term, wanted in plan.random:
+        names = assembly.column_names(wanted)
+        terms[term.factor] = (*terms.get(term.factor, ()), *names)
+    return assembly.column_names(plan.fixed), terms
+
+
+def one_row(
+    plan: Plan, columns: Mapping[str, ColumnState], memory: dict[str, dict[Any, Any]]
+) -> Assembly:
+    """Give the assembly of one row of ones and first levels: columns' names need no more."""
+    row: dict[str, Column] = {}
+    for name, state in columns.items():
+        first = (state.levels or ("",))[0]
+        if state.kind == "number":
+            row[name] = Column(name, "number", np.ones(1))
+        elif state.kind == "boolean":
+            row[name] = Column(name, "boolean", np.array([first == "True"]))
+        else:
+            row[name] = Column(name, "text", np.zeros(1, dtype=np.int64), np.array([first]))
+    nowhere = np.zeros(1, dtype=np.int64)
+    rows = Rows(nowhere, row, {}, nowhere.astype(bool), None, (), {})
+    return Assembly(plan, rows, memory, columns)
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the caller's own line, however many of the package's functions lie between."""
+    warnings.warn(message, category, skip_file_prefixes=_PACKAGE, stacklevel=2)
