@@ -75,7 +75,9 @@ class LevelSet:
             )
         if self.kind == "category":
             return self._unite_categories(other)
-        if self.members.dtype == other.members.dtype and np.array_equal(self.members, other.members):
+        if self.members.dtype == other.members.dtype and np.array_equal(
+            self.members, other.members
+        ):
             return self
         if self.kind == "number":
             return type(self)(self.kind, _unite_numbers(self.members, other.members))
