@@ -143,12 +143,30 @@ def _judge(
 def read_statement(
     text: str, quantities: dict[str, NDArray[np.float64]]
 ) -> tuple[Statement, ast.expr]:
-    """Replace parameter names by plain words and read the rest as an expression.
+    """Read a comparison, or several joined by and, or, not.
 
     Raises
     ------
     ArgumentError
         When it is no comparison, or names what is no parameter.
+    """
+    statement, node = read_expression(text, quantities)
+    negated = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+    if not (negated or isinstance(node, ast.Compare | ast.BoolOp)):
+        msg = f"{text!r} states nothing; compare it with a value, as in {text.strip() + ' > 0'!r}."
+        raise ArgumentError(msg)
+    return statement, node
+
+
+def read_expression(
+    text: str, quantities: dict[str, NDArray[np.float64]]
+) -> tuple[Statement, ast.expr]:
+    """Replace parameter names by plain words and read the rest as an expression.
+
+    Raises
+    ------
+    ArgumentError
+        When it cannot be read, or names what is no parameter.
     """
     if not isinstance(text, str) or not text.strip() or len(text) > LONGEST:
         msg = f"A statement is text such as 'Days > 0', of at most {LONGEST} signs; not {text!r}."
@@ -178,15 +196,10 @@ def read_statement(
     pattern = "|".join(rf"(?<![\w.\[,]){name}(?![\w\[])" for name in spelt)
     replaced = re.sub(rf"`[^`]*`|{pattern}", word, text.strip())
     try:
-        node = ast.parse(replaced, mode="eval").body
+        return statement, ast.parse(replaced, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         msg = f"{text!r} cannot be read; write for example 'Days > 0' or 'sd_g[x] < sigma / 2'."
         raise ArgumentError(msg) from None
-    negated = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
-    if not (negated or isinstance(node, ast.Compare | ast.BoolOp)):
-        msg = f"{text!r} states nothing; compare it with a value, as in {text.strip() + ' > 0'!r}."
-        raise ArgumentError(msg)
-    return statement, node
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayeslmm import names, tree
 from bayeslmm.errors import ArgumentError
+from bayeslmm.hypotheses import parameters, read_expression
 from bayeslmm.prior_implications import intraclass_correlations
 from bayeslmm.summaries import correlated_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import xarray as xr
     from numpy.typing import NDArray
 
-Quantity = Callable[[Any], Any]
+# Text as in `hypothesis`, such as "sd_Subject[Days] / Days", or a function of the posterior.
+Quantity = str | Callable[[Any], Any]
 
 
 def quantity_draws(
@@ -30,8 +30,10 @@ def quantity_draws(
     ----------
     idata : DataTree
         Result of `fit_bayes`.
-    quantities : mapping of str to callable, optional
-        Further ones: name -> function of the posterior Dataset, one number per draw.
+    quantities : mapping of str to str or callable, optional
+        Further ones: name -> an expression of these and of parameters as in `hypothesis`
+        (``"sd_Subject[Days] / Days"``; a comparison is 1 where it holds), or a function of the
+        posterior Dataset that gives one number per draw.
 
     Returns
     -------
@@ -42,7 +44,8 @@ def quantity_draws(
     Raises
     ------
     ArgumentError
-        If a function fails or does not give one finite number per draw.
+        If a name is taken, an expression cannot be read, a function fails, or either does not give
+        one finite number per draw.
     """
     shape = tree.sample_shape(idata)
     posterior = tree.group(idata, "posterior")
@@ -63,13 +66,63 @@ def quantity_draws(
     result |= {
         name: values.reshape(shape) for name, values in intraclass_correlations(idata).items()
     }
-    for name, function in (quantities or {}).items():
-        result[name] = _own(name, function, posterior, shape)
+    for name, quantity in checked_quantities(quantities).items():
+        if name in result:
+            raise ArgumentError(
+                f"{name!r} is a quantity of every fit of this model; give yours another name."
+            )
+        if isinstance(quantity, str):
+            result[name] = _expressed(name, quantity, {**parameters(idata), **result}, shape)
+        else:
+            result[name] = _own(name, quantity, posterior, shape)
     return {names.stored(name): values for name, values in result.items()}
 
 
+def checked_quantities(quantities: Any) -> Mapping[str, Quantity]:
+    """Return a user's quantities, none as an empty mapping.
+
+    Raises
+    ------
+    ArgumentError
+        Unless they are a mapping of names to text or functions.
+    """
+    if quantities is None:
+        return {}
+    if not isinstance(quantities, Mapping):
+        raise ArgumentError(
+            "quantities must be a mapping such as {'ratio': 'sd_g[x] / sigma'}, not "
+            f"{type(quantities).__name__}."
+        )
+    for name, quantity in quantities.items():
+        if not isinstance(name, str) or not name:
+            raise ArgumentError(f"The name of a quantity is text, not {name!r}.")
+        if not isinstance(quantity, str) and not callable(quantity):
+            raise ArgumentError(
+                f"The quantity {name!r} must be text such as 'sd_g[x] / sigma' or a function of "
+                f"the posterior, not {quantity!r}."
+            )
+    return quantities
+
+
+def _expressed(
+    name: str, text: str, known: dict[str, NDArray[np.float64]], shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    try:
+        statement, node = read_expression(text, known)
+        values = np.asarray(statement.value(node), dtype=np.float64)
+    except ArgumentError as error:
+        raise ArgumentError(f"The quantity {name!r}: {error}") from None
+    if not statement.draws:
+        raise ArgumentError(
+            f"The quantity {name!r}: {text!r} names no parameter; it is the same in every draw."
+        )
+    if not np.isfinite(values).all():
+        raise ArgumentError(f"The quantity {name!r}: {text!r} is not finite in every draw.")
+    return np.array(np.broadcast_to(values, shape))
+
+
 def _own(
-    name: str, function: Quantity, posterior: xr.Dataset, shape: tuple[int, int]
+    name: str, function: Callable[[Any], Any], posterior: xr.Dataset, shape: tuple[int, int]
 ) -> NDArray[np.float64]:
     try:
         value = function(posterior)
