@@ -30,7 +30,7 @@ def plot_prior_sensitivity(
     ----------
     idata : DataTree
         Result of `fit_bayes`.
-    quantities : mapping of str to callable, optional
+    quantities : mapping of str to str or callable, optional
         Further quantities, as in `prior_sensitivity`.
     show : sequence of str, optional
         Which rows of `prior_sensitivity` to draw; standard deviations and ICCs, on which priors

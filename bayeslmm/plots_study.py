@@ -9,8 +9,8 @@ import numpy as np
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, interval
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style
-from bayeslmm.prior_study import REWEIGHTED
 from bayeslmm.scenarios import REFERENCE
+from bayeslmm.study_scenario import REWEIGHTED
 from bayeslmm.study_summary import require_study
 
 if TYPE_CHECKING:

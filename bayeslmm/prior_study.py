@@ -5,28 +5,24 @@ from __future__ import annotations
 import json
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from bayeslmm import names, tree
 from bayeslmm.design import build_design
-from bayeslmm.diagnostics import assess
 from bayeslmm.errors import ArgumentError, SamplingWarning
-from bayeslmm.fit import fit_bayes
-from bayeslmm.quantities import quantity_draws
-from bayeslmm.reweighting import MAX_PARETO_K, covers, log_ratios, resample, smoothed_weights
+from bayeslmm.quantities import checked_quantities
 from bayeslmm.scenarios import REFERENCE, read_scenarios
 from bayeslmm.study_files import StudyFolder, scenario_seed, study_key
-from bayeslmm.tree_layout import root_attributes, sample_coordinates
+from bayeslmm.study_scenario import REFIT, StudyJob, refit_scenario, reweight_scenario
+from bayeslmm.tree_layout import root_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from bayeslmm.design import Design
     from bayeslmm.formula import MixedFormula
@@ -34,21 +30,6 @@ if TYPE_CHECKING:
     from bayeslmm.priors import PriorsLike
     from bayeslmm.quantities import Quantity
     from bayeslmm.scenarios import Scenarios
-
-REFIT, REWEIGHTED = "refit", "reweighted"
-PARAMETERS = "parameters"
-
-
-@dataclass(frozen=True)
-class _Job:
-    """Everything that a refit needs, so that it can run in another process."""
-
-    formula: str | MixedFormula
-    data: Any
-    weights: Any
-    missing: str
-    quantities: Mapping[str, Quantity] | None
-    settings: Mapping[str, Any]
 
 
 def prior_study(
@@ -62,6 +43,7 @@ def prior_study(
     folder: str | Path | None = None,
     n_jobs: int = 1,
     parametrization: str = "marginal",
+    sampler: str = "nutpie",
     draws: int = 1000,
     tune: int = 1000,
     chains: int = 4,
@@ -86,22 +68,26 @@ def prior_study(
     scenarios : mapping or sequence
         Names -> priors (``{"tight": {"sd": "HalfNormal(5)"}, "brms": "brms"}``), a list of schemes
         (``["brms", "flat"]``), or a grid (``{"sd": ["HalfNormal(5)", "HalfNormal(50)"], "corr":
-        ["LKJ(1)", "LKJ(4)"]}``: every combination, over the reference's priors).
-    priors : mapping, str or PriorScheme, optional
+        ["LKJ(1)", "LKJ(4)"]}``: every combination). Single priors change what they name of the
+        reference and nothing else; a scheme, or a mapping with a ``"scheme"``, replaces it.
+    priors : mapping, str, PriorScheme or Priors, optional
         The reference, the default priors without it.
-    quantities : mapping of str to callable, optional
-        Further quantities: name -> function of the posterior Dataset, one number per draw.
+    quantities : mapping of str to str or callable, optional
+        Further quantities: name -> an expression of parameters and quantities, as in `hypothesis`
+        (``"sd_Subject[Days] / Days"``), or a function of the posterior Dataset that gives one
+        number per draw.
     reweight : bool
         False refits every scenario.
     folder : path, optional
         Where finished scenarios are kept, one file each. A study that was interrupted picks up
-        there; files of another model, other data, priors, settings or names of quantities are not
-        taken.
+        there; files of another model, other data, priors, settings or quantities are not taken.
+        Functions among the quantities are compared by their bytecode and by the values that they
+        refer to.
     n_jobs : int
         Scenarios that are refitted at a time, in processes of their own, through joblib and
         whatever backend `joblib.parallel_config` sets (Dask, Ray). Chains already run in parallel,
         so 1 is best on one machine with few cores.
-    parametrization, draws, tune, chains, cores, target_accept
+    parametrization, sampler, draws, tune, chains, cores, target_accept
         As in `fit_bayes`, for every fit.
     random_seed : int
         Every scenario draws its own seed from this one and its name: neither the order nor an
@@ -121,8 +107,11 @@ def prior_study(
     ------
     PriorError
         If a scenario cannot be resolved.
-    ArgumentError, FormulaError, DataError, SamplingError
-        As in `fit_bayes` and `prior_sensitivity`.
+    ArgumentError
+        As in `prior_sensitivity`; and, with a `folder`, if a function among the quantities refers
+        to something that cannot be compared between sessions.
+    FormulaError, DataError, SamplingError
+        As in `fit_bayes`.
 
     Warns
     -----
@@ -147,11 +136,12 @@ def prior_study(
     design = build_design(formula, data, weights=weights, missing=missing)
     resolved = read_scenarios(design, scenarios, priors)
     settings: dict[str, Any] = {
-        "parametrization": parametrization, "draws": draws, "tune": tune, "chains": chains,
-        "cores": cores, "target_accept": target_accept,
+        "parametrization": parametrization, "sampler": sampler, "draws": draws, "tune": tune,
+        "chains": chains, "cores": cores, "target_accept": target_accept,
     }  # fmt: skip
-    job = _Job(formula, data, weights, missing, quantities, settings)
-    key = study_key(design, settings, random_seed, tuple(quantities or ()), reweight)
+    asked = checked_quantities(quantities)
+    job = StudyJob(formula, data, weights, missing, asked, settings)
+    key = "" if folder is None else study_key(design, settings, random_seed, asked, reweight)
     store = StudyFolder(None if folder is None else Path(folder), key)
     with _progress(len(resolved), progressbar) as advance:
         done = _run(resolved, job, store, (random_seed, n_jobs, reweight), advance)
@@ -164,7 +154,7 @@ def prior_study(
 
 def _run(
     resolved: Mapping[str, Priors],
-    job: _Job,
+    job: StudyJob,
     store: StudyFolder,
     how: tuple[int, int, bool],
     advance: Callable[[], None],
@@ -185,13 +175,13 @@ def _run(
             advance()
     reference = resolved[REFERENCE]
     if REFERENCE not in done:
-        keep(REFERENCE, _refit(job, reference, seeds[REFERENCE]))
+        keep(REFERENCE, refit_scenario(job, reference, seeds[REFERENCE]))
     left = []
     for name in [name for name in resolved if name not in done]:
         result, pareto_k = None, np.nan
-        if reweight and covers(reference, resolved[name]):
+        if reweight:
             pair = (reference, resolved[name])
-            result, pareto_k = _reweighted(done[REFERENCE], pair, seeds[name])
+            result, pareto_k = reweight_scenario(done[REFERENCE], pair, seeds[name])
         if result is None:
             left.append((name, resolved[name], seeds[name], pareto_k))
         else:
@@ -202,11 +192,11 @@ def _run(
 
 
 def _refits(
-    job: _Job, left: list[tuple[str, Priors, int, float]], n_jobs: int
+    job: StudyJob, left: list[tuple[str, Priors, int, float]], n_jobs: int
 ) -> Iterator[tuple[str, xr.DataTree]]:
     if n_jobs == 1 or len(left) < 2:
         for each in left:
-            yield _named_refit(job, *each)
+            yield _named(job, *each)
         return
     from joblib import (  # noqa: PLC0415 - only parallel studies need it
         Parallel,
@@ -214,86 +204,13 @@ def _refits(
     )
 
     parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    yield from parallel(delayed(_named_refit)(job, *each) for each in left)
+    yield from parallel(delayed(_named)(job, *each) for each in left)
 
 
-def _named_refit(
-    job: _Job, name: str, priors: Priors, seed: int, pareto_k: float
+def _named(
+    job: StudyJob, name: str, priors: Priors, seed: int, pareto_k: float
 ) -> tuple[str, xr.DataTree]:
-    return name, _refit(job, priors, seed, pareto_k)
-
-
-def _refit(job: _Job, priors: Priors, seed: int, pareto_k: float = np.nan) -> xr.DataTree:
-    with warnings.catch_warnings():
-        # One warning at the end names every doubtful scenario.
-        warnings.simplefilter("ignore", SamplingWarning)
-        idata = fit_bayes(
-            job.formula,
-            job.data,
-            priors=priors,
-            random_seed=seed,
-            progressbar=False,
-            weights=job.weights,
-            missing=job.missing,
-            **job.settings,
-        )
-    asked = (job.settings["chains"], job.settings["draws"])
-    if tree.sample_shape(idata) != asked:
-        # The sampler was interrupted and returned what it had: a study keeps whole fits only.
-        raise KeyboardInterrupt
-    values = quantity_draws(idata, job.quantities)
-    effects = [names.effects(factor.name) for factor in tree.factors(idata)]
-    result = xr.DataTree.from_dict(
-        {
-            "posterior": xr.Dataset(
-                {name: (("chain", "draw"), draws) for name, draws in values.items()},
-                coords=sample_coordinates(asked),
-            ),
-            PARAMETERS: tree.group(idata, "posterior").drop_vars(effects, errors="ignore"),
-        }
-    )
-    problems = "; ".join(problem.message for problem in assess(idata))
-    return _labelled(result, REFIT, pareto_k, seed, problems)
-
-
-def _reweighted(
-    reference: xr.DataTree, priors: tuple[Priors, Priors], seed: int
-) -> tuple[xr.DataTree | None, float]:
-    """Resample the reference's draws where the weights allow it; return k-hat in any case."""
-    parameters = {
-        str(name): array.to_numpy()
-        for name, array in reference[PARAMETERS].to_dataset().data_vars.items()
-    }
-    weights, pareto_k = smoothed_weights(log_ratios(parameters, *priors))
-    if not pareto_k < MAX_PARETO_K:
-        return None, pareto_k
-    kept = resample(weights, np.random.default_rng(seed))
-    groups = {
-        name: _taken(reference[name].to_dataset(), kept) for name in ("posterior", PARAMETERS)
-    }
-    problems = str(reference.attrs["problems"])
-    result = _labelled(xr.DataTree.from_dict(groups), REWEIGHTED, pareto_k, seed, problems)
-    return result, pareto_k
-
-
-def _taken(dataset: xr.Dataset, kept: NDArray[np.intp]) -> xr.Dataset:
-    """Take draws by their position in all chains laid end to end."""
-    shape = (dataset.sizes["chain"], dataset.sizes["draw"])
-    variables = {}
-    for name, array in dataset.data_vars.items():
-        values = array.to_numpy()
-        flat = values.reshape(-1, *values.shape[2:])
-        variables[name] = (array.dims, flat[kept].reshape(*shape, *values.shape[2:]))
-    return xr.Dataset(variables, coords=dataset.coords)
-
-
-def _labelled(
-    result: xr.DataTree, method: str, pareto_k: float, seed: int, problems: str
-) -> xr.DataTree:
-    result.attrs = {
-        "method": method, "pareto_k": pareto_k, "random_seed": seed, "problems": problems,
-    }  # fmt: skip
-    return result
+    return name, refit_scenario(job, priors, seed, pareto_k)
 
 
 def _gather(

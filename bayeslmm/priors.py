@@ -15,7 +15,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.distributions import LKJ, Prior, PriorLike
 from bayeslmm.errors import PriorError, nearest
-from bayeslmm.prior_defaults import default_priors
+from bayeslmm.prior_defaults import DefaultPriors, default_priors
 from bayeslmm.prior_schemes import PriorScheme, scheme_named
 from bayeslmm.prior_set import FactorPriors, Priors
 
@@ -94,36 +94,93 @@ def resolve_priors(design: Design, priors: PriorsLike | None = None) -> Priors:
     if isinstance(priors, Priors):
         return _check_same_model(design, priors)
     defaults = default_priors(design)
-    layers = _layers(design, priors)
-    origins: dict[str, str] = {}
+    base = {name: (prior, DEFAULT) for name, prior in _listed(design, defaults).items()}
+    return _resolve(design, _layers(design, priors), base, defaults.centers)[0]
 
-    def pick(parameter: str, keys: tuple[str, ...], default: Prior, lower: float) -> Prior:
+
+def vary_priors(
+    design: Design, priors: Mapping[str, PriorLike], base: Priors
+) -> tuple[Priors, dict[str, str]]:
+    """Change single priors of a resolved set: what is named changes, whatever named it before.
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+    priors : mapping
+        Key -> prior as in `resolve_priors`, without a scheme.
+    base : Priors
+        What the other parameters keep.
+
+    Returns
+    -------
+    Priors
+        Every prior of the model.
+    dict of str to str
+        Parameter -> the key that changed it.
+
+    Raises
+    ------
+    PriorError
+        As `resolve_priors` does.
+
+    Examples
+    --------
+    >>> from bayeslmm import build_design, load_dataset
+    >>> design = build_design("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy"))
+    >>> base = resolve_priors(design, {"sd_Subject": "HalfNormal(3)"})
+    >>> vary_priors(design, {"sd": "HalfNormal(9)"}, base)[1]
+    {'sd_Subject[Intercept]': 'sd', 'sd_Subject[Days]': 'sd'}
+    """
+    known = {name: (prior, base.origins[name]) for name, prior in base.entries()}
+    return _resolve(design, _layers(design, priors), known, base.centers)
+
+
+def _listed(design: Design, defaults: DefaultPriors) -> dict[str, Prior]:
+    listed = dict(zip(design.coef, defaults.beta, strict=True))
+    for factor, sds in zip(design.factors, defaults.sd, strict=True):
+        sd = names.sd(factor.name)
+        listed |= {f"{sd}[{term}]": prior for term, prior in zip(factor.terms, sds, strict=True)}
+        listed[names.corr(factor.name)] = defaults.corr
+    listed[names.SIGMA] = defaults.sigma
+    return listed
+
+
+def _resolve(
+    design: Design,
+    layers: list[_Layer],
+    base: Mapping[str, tuple[Prior, str]],
+    centers: tuple[float, ...],
+) -> tuple[Priors, dict[str, str]]:
+    origins: dict[str, str] = {}
+    deciding: dict[str, str] = {}
+
+    def pick(parameter: str, keys: tuple[str, ...], lower: float) -> Prior:
         for layer in layers:
             key = next((k for k in keys if k in layer.chosen), None)
             if key is not None:
                 origins[parameter] = layer.origin
+                deciding[parameter] = key
                 return _check_support(key, layer.chosen[key], lower)
-        origins[parameter] = DEFAULT
-        return default
+        prior, origins[parameter] = base[parameter]
+        return prior
 
-    beta = tuple(
-        pick(coef, _beta_keys(design, coef), default, -np.inf)
-        for coef, default in zip(design.coef, defaults.beta, strict=True)
-    )
+    beta = tuple(pick(coef, _beta_keys(design, coef), -np.inf) for coef in design.coef)
     factors = []
-    for factor, sds in zip(design.factors, defaults.sd, strict=True):
+    for factor in design.factors:
         sd_key = names.sd(factor.name)
         sd = tuple(
-            pick(f"{sd_key}[{term}]", (f"{sd_key}[{term}]", sd_key, "sd"), default, 0.0)
-            for term, default in zip(factor.terms, sds, strict=True)
+            pick(f"{sd_key}[{term}]", (f"{sd_key}[{term}]", sd_key, "sd"), 0.0)
+            for term in factor.terms
         )
         corr = None
         if any(len(block) > 1 for block in factor.blocks):
             corr_key = names.corr(factor.name)
-            corr = pick(corr_key, (corr_key, "corr"), defaults.corr, -1.0)
+            corr = pick(corr_key, (corr_key, "corr"), -1.0)
         factors.append(FactorPriors(factor.name, factor.terms, factor.blocks, sd, corr))
-    sigma = pick(names.SIGMA, (names.SIGMA,), defaults.sigma, 0.0)
-    return Priors(design.coef, beta, defaults.centers, tuple(factors), sigma, origins)
+    sigma = pick(names.SIGMA, (names.SIGMA,), 0.0)
+    resolved = Priors(design.coef, beta, centers, tuple(factors), sigma, origins)
+    return resolved, deciding
 
 
 def _layers(design: Design, priors: Any) -> list[_Layer]:

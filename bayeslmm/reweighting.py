@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,38 @@ if TYPE_CHECKING:
 MAX_PARETO_K = 0.7
 # Of fewer of the draws a refit makes more, whatever the shape of their weights.
 LEAST_SHARE = 0.1
+
+
+def reweightable(weights: Floats, pareto_k: float) -> bool:
+    """Tell whether weighted draws are as good as a refit's.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (s,)
+        Adding up to 1.
+    pareto_k : float
+        k-hat of their tail.
+
+    Returns
+    -------
+    bool
+        Whether k-hat is below min(1 - 1 / log10(s), 0.7), and the weights' effective number,
+        1 / sum of squares, at least a tenth of s.
+
+    References
+    ----------
+    Vehtari, Simpson, Gelman, Yao & Gabry (2024). Pareto smoothed importance sampling. JMLR
+    25(72):1-58, section 3.2.4 for few draws.
+
+    Examples
+    --------
+    >>> even = np.full(4000, 1 / 4000)
+    >>> reweightable(even, 0.69), reweightable(even[:400] * 10, 0.69), reweightable(even, 0.71)
+    (True, False, False)
+    """
+    size = len(weights)
+    enough = 1 / float(np.sum(weights**2)) >= LEAST_SHARE * size
+    return enough and pareto_k < min(1 - 1 / math.log10(max(size, 2)), MAX_PARETO_K)
 
 
 def covers(old: Priors, new: Priors) -> bool:
@@ -69,7 +102,7 @@ def smoothed_weights(log_ratio: Floats) -> tuple[Floats, float]:
     flat = np.asarray(log_ratio, dtype=np.float64).reshape(-1)
     equal = np.full(len(flat), 1 / len(flat))
     possible = flat > -np.inf
-    if np.isnan(flat).any() or possible.mean() < LEAST_SHARE:
+    if np.isnan(flat).any() or not possible.any():
         return equal, np.inf
     if np.ptp(flat[possible]) == 0:
         return possible / possible.sum(), -np.inf

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import PriorError
 from bayeslmm.prior_schemes import PriorScheme
-from bayeslmm.priors import SCHEME, resolve_priors
+from bayeslmm.priors import SCHEME, resolve_priors, vary_priors
 
 if TYPE_CHECKING:
     from bayeslmm.design import Design
@@ -29,8 +29,9 @@ def read_scenarios(
     design : Design
         The model.
     scenarios : mapping or sequence
-        Names -> priors as in `resolve_priors`; or a sequence of schemes; or a grid, key -> list of
-        priors, of which every combination is taken over the reference's priors.
+        Names -> priors as in `resolve_priors`: a mapping changes what it names of the reference, a
+        scheme, or a mapping with one, replaces it. Or a sequence of schemes; or a grid, key -> list
+        of priors, of which every combination is such a mapping.
     reference : mapping, str, PriorScheme or None
         The priors that everything is compared with.
 
@@ -42,7 +43,8 @@ def read_scenarios(
     Raises
     ------
     PriorError
-        If a scenario cannot be resolved; the message names it.
+        If a scenario cannot be resolved; the message names it. If a grid's key decides nothing,
+        because more specific keys of the grid win everywhere.
 
     Examples
     --------
@@ -51,27 +53,57 @@ def read_scenarios(
     >>> list(read_scenarios(design, {"sd": ["HalfNormal(10)", "HalfNormal(50)"]}))
     ['reference', 'sd=HalfNormal(10)', 'sd=HalfNormal(50)']
     """
-    named = _named(scenarios, reference)
+    named = _named(scenarios)
     if REFERENCE in named:
         raise PriorError(
             f"The name {REFERENCE!r} is that of the priors that scenarios are compared with; give "
             "those as priors=..., and the scenario another name."
         )
-    resolved = {REFERENCE: resolve_priors(design, reference)}
+    base = resolve_priors(design, reference)
+    resolved = {REFERENCE: base}
     for name, priors in named.items():
         try:
-            resolved[name] = resolve_priors(design, priors)
+            resolved[name] = _scenario(design, priors, base)
         except PriorError as error:
             raise PriorError(f"Scenario {name!r}: {error}") from None
+    if isinstance(scenarios, Mapping) and _is_grid(scenarios):
+        _check_effect(design, next(iter(named.values())), base)
     return resolved
 
 
-def _named(scenarios: Any, reference: Any) -> dict[str, Any]:
+def _scenario(design: Design, priors: Any, base: Priors) -> Priors:
+    if not isinstance(priors, Mapping) or SCHEME in priors:
+        return resolve_priors(design, priors)
+    return vary_priors(design, priors, base)[0]
+
+
+def _check_effect(design: Design, example: Mapping[str, Any], base: Priors) -> None:
+    """Refuse a grid of which a key decides nothing: its scenarios would differ by name only."""
+    keys = [key for key in example if key != SCHEME]
+    deciding = vary_priors(design, {key: example[key] for key in keys}, base)[1]
+    for key in keys:
+        if key in deciding.values():
+            continue
+        meant = vary_priors(design, {key: example[key]}, base)[1]
+        winners = list(dict.fromkeys(deciding[parameter] for parameter in meant))
+        why = (
+            f"{', '.join(map(repr, winners))}, more specific, wins wherever it applies. Take one "
+            "of them out"
+            if winners
+            else "this model has no parameter that it speaks of. Take it out"
+        )
+        raise PriorError(f"The grid varies {key!r} in vain: {why}.")
+
+
+def _is_grid(scenarios: Mapping[str, Any]) -> bool:
+    return all(isinstance(value, list | tuple) for value in scenarios.values())
+
+
+def _named(scenarios: Any) -> dict[str, Any]:
     if isinstance(scenarios, Mapping) and scenarios:
-        lists = [isinstance(value, list | tuple) for value in scenarios.values()]
-        if all(lists):
-            return _grid(scenarios, reference)
-        if any(lists):
+        if _is_grid(scenarios):
+            return _grid(scenarios)
+        if any(isinstance(value, list | tuple) for value in scenarios.values()):
             raise PriorError(
                 "scenarios mixes lists with single values: give either names with priors, or a "
                 "grid in which every key has a list."
@@ -103,20 +135,18 @@ def _listed(scenarios: Sequence[Any]) -> dict[str, Any]:
     return named
 
 
-def _grid(grid: Mapping[str, Sequence[Any]], reference: Any) -> dict[str, Any]:
-    if reference is None:
-        base: dict[str, Any] = {}
-    elif isinstance(reference, Mapping):
-        base = dict(reference)
-    elif isinstance(reference, str | PriorScheme):
-        base = {SCHEME: reference}
-    else:
-        raise PriorError("A grid needs its reference as a mapping or a scheme, not as Priors.")
+def _grid(grid: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    for key, values in grid.items():
+        shown = [_text(value) for value in values]
+        if not shown:
+            raise PriorError(f"The grid has no value for {key!r}; list one or more priors.")
+        if twice := [text for k, text in enumerate(shown) if text in shown[:k]]:
+            raise PriorError(f"The grid lists {twice[0]} twice for {key!r}.")
     named = {}
     for combination in product(*grid.values()):
         chosen = dict(zip(grid, combination, strict=True))
         name = ", ".join(f"{key}={_text(value)}" for key, value in chosen.items())
-        named[name] = {**base, **chosen}
+        named[name] = chosen
     return named
 
 

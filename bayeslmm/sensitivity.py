@@ -59,9 +59,10 @@ def prior_sensitivity(
     ----------
     idata : DataTree
         Result of `fit_bayes`.
-    quantities : mapping of str to callable, optional
-        Further quantities: name -> function of the posterior Dataset that returns one number per
-        draw (a DataArray or array of shape (chain, draw)).
+    quantities : mapping of str to str or callable, optional
+        Further quantities: name -> an expression of parameters and quantities, as in `hypothesis`
+        (``"sd_Subject[Days] / Days"``), or a function of the posterior Dataset that returns one
+        number per draw (a DataArray or array of shape (chain, draw)).
     groups : sequence of str, optional
         The priors to scale one at a time, of ``"beta"``, ``"sd_<factor>"``, ``"corr_<factor>"``,
         ``"sigma"``; all of the model's without it.
@@ -131,7 +132,7 @@ def sensitivity_tree(
     ----------
     idata : DataTree
         Result of `fit_bayes`.
-    quantities : mapping of str to callable, optional
+    quantities : mapping of str to str or callable, optional
         As in `prior_sensitivity`.
 
     Returns
@@ -213,11 +214,10 @@ def _total(log_prior: xr.Dataset) -> NDArray[np.float64]:
 
 
 def _shift(draws: NDArray[np.float64], log_prior: NDArray[np.float64]) -> float:
-    deviations = draws.ravel() - draws.mean()
-    spread = float(deviations.std())
-    if spread == 0:
+    covariance = np.cov(draws.ravel(), log_prior.ravel())
+    if covariance[0, 0] == 0:
         return 0.0
-    return float(np.log(2) * np.mean(deviations * (log_prior.ravel() - log_prior.mean())) / spread)
+    return float(np.log(2) * covariance[0, 1] / np.sqrt(covariance[0, 0]))
 
 
 @contextmanager

@@ -6,37 +6,60 @@ import hashlib
 import json
 import os
 import re
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from bayeslmm.errors import ArgumentError, DataWarning
 from bayeslmm.fingerprint import fingerprint
+from bayeslmm.function_identity import function_identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from bayeslmm.design import Design
     from bayeslmm.prior_set import Priors
+    from bayeslmm.quantities import Quantity
 
+# Warnings point at the line that called this package.
+_PACKAGE = (str(Path(__file__).parent),)
 # Changes with what a file holds, so that files of another version are not taken.
-_FORMAT = 1
+_FORMAT = 2
 
 
 def study_key(
     design: Design,
     settings: Mapping[str, Any],
     random_seed: int,
-    quantities: tuple[str, ...],
+    quantities: Mapping[str, Quantity],
     reweight: bool,
 ) -> str:
-    """Name everything but its priors on which a scenario's result depends."""
+    """Name everything but its priors on which a scenario's result depends.
+
+    Raises
+    ------
+    ArgumentError
+        If a quantity is a function that cannot be told from others in a later session.
+    """
     # How many chains run at a time changes nothing.
     asked = {name: value for name, value in settings.items() if name != "cores"}
-    content = [_FORMAT, str(design.formula), fingerprint(design), asked, random_seed]
-    return _hash(json.dumps([*content, list(quantities), reweight]))
+    labels = [list(design.coef), *(list(map(str, factor.levels)) for factor in design.factors)]
+    content = [_FORMAT, str(design.formula), fingerprint(design), labels, asked, random_seed]
+    functions = [[name, _identity(name, quantity)] for name, quantity in quantities.items()]
+    return _hash(json.dumps([*content, functions, reweight]))
+
+
+def _identity(name: str, quantity: Quantity) -> str:
+    try:
+        return function_identity(quantity)
+    except ArgumentError as error:
+        raise ArgumentError(
+            f"The quantity {name!r} cannot be kept in a folder: {error}. Or leave the folder out."
+        ) from None
 
 
 def scenario_seed(random_seed: int, name: str) -> int:
@@ -74,12 +97,20 @@ class StudyFolder:
             started.unlink(missing_ok=True)
 
     def read(self, name: str, priors: Priors) -> xr.DataTree | None:
-        """Read a scenario's file, or None where there is none."""
+        """Read a scenario's file, or None where there is none that can be read."""
         if self.path is None or not (file := self._file(name, priors)).exists():
             return None
-        with xr.open_datatree(file) as stored:
-            result = stored.load()
-            result.attrs = dict(stored.attrs)
+        try:
+            with xr.open_datatree(file) as stored:
+                result = stored.load()
+                result.attrs = dict(stored.attrs)
+        except (OSError, ValueError) as error:
+            warnings.warn(
+                f"{str(file)!r} cannot be read ({error}); scenario {name!r} is made anew.",
+                DataWarning,
+                skip_file_prefixes=_PACKAGE,
+            )
+            return None
         return result
 
     def _file(self, name: str, priors: Priors) -> Path:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, interval, interval_names
+from bayeslmm.diagnostics import CI_KIND, CI_PROB, describe, interval_names
 from bayeslmm.errors import TreeError
 from bayeslmm.scenarios import REFERENCE
 
 if TYPE_CHECKING:
     import xarray as xr
+    from numpy.typing import NDArray
 
 
 def summarise_study(
@@ -33,9 +34,11 @@ def summarise_study(
     -------
     DataFrame
         Indexed by quantity and scenario: ``mean``, ``sd``, the interval; ``moved``: change of the
-        mean in the reference's posterior sds; ``spread``: this sd over the reference's;
-        ``sign_flips``: whether the mean has another sign; ``verdict_flips``: whether the
-        interval's verdict on zero (excludes it or not) is another; ``method``.
+        mean in the reference's posterior sds; ``mcse``: Monte Carlo standard error of ``moved``,
+        an upper bound where the scenario was reweighted (its errors are partly the reference's);
+        ``spread``: this sd over the reference's; ``sign_flips``: whether the mean has another sign;
+        ``verdict_flips``: whether the interval's verdict on zero (excludes it or not) is another;
+        ``method``.
 
     Raises
     ------
@@ -43,6 +46,11 @@ def summarise_study(
         If `study` is no prior study.
     ArgumentError
         If there is no such interval.
+
+    Notes
+    -----
+    A mean or an end of an interval that lies within a few Monte Carlo errors of zero may change
+    sides by chance: before a flip is believed, compare with ``mcse``, or take more draws.
 
     Examples
     --------
@@ -60,8 +68,8 @@ def summarise_study(
     rows, index = [], []
     for name, array in posterior.data_vars.items():
         described = {
-            label: _described(array.sel(scenario=label).to_numpy().ravel(), ci_prob, ci_kind)
-            for label in labels
+            label: _described(draws, ci_prob, ci_kind)
+            for label, draws in zip(labels, _by_scenario(array), strict=True)
         }
         before = described[REFERENCE]
         for label, now in described.items():
@@ -73,6 +81,9 @@ def summarise_study(
                     bounds[0]: now["low"],
                     bounds[1]: now["high"],
                     "moved": (now["mean"] - before["mean"]) / before["sd"],
+                    "mcse": 0.0
+                    if label == REFERENCE
+                    else float(np.hypot(now["mcse"], before["mcse"])) / before["sd"],
                     "spread": now["sd"] / before["sd"],
                     "sign_flips": bool(np.sign(now["mean"]) != np.sign(before["mean"])),
                     "verdict_flips": _excludes_zero(now) != _excludes_zero(before),
@@ -100,12 +111,15 @@ def require_study(study: Any) -> None:
         )
 
 
-def _described(draws: Any, ci_prob: float, ci_kind: str) -> dict[str, float]:
-    low, high = interval(draws, ci_prob, ci_kind)
-    return {
-        "mean": float(draws.mean()), "sd": float(draws.std()),
-        "low": float(low), "high": float(high),
-    }  # fmt: skip
+def _by_scenario(array: xr.DataArray) -> NDArray[np.float64]:
+    return np.asarray(array.transpose("scenario", "chain", "draw").to_numpy(), dtype=np.float64)
+
+
+def _described(draws: NDArray[np.float64], ci_prob: float, ci_kind: str) -> dict[str, float]:
+    columns = describe(draws[..., None], ci_prob, ci_kind)
+    names = ("mean", "sd", *interval_names(ci_prob, ci_kind), "mcse_mean")
+    values = [float(columns[name][0]) for name in names]
+    return dict(zip(("mean", "sd", "low", "high", "mcse"), values, strict=True))
 
 
 def _excludes_zero(described: dict[str, float]) -> bool:

@@ -8,7 +8,7 @@ import xarray as xr
 import bayeslmm as bl
 from bayeslmm.errors import ArgumentError, PriorError, TreeError
 from bayeslmm.prior_schemes import PriorScheme
-from bayeslmm.reweighting import covers, resample, smoothed_weights
+from bayeslmm.reweighting import covers, resample, reweightable, smoothed_weights
 from bayeslmm.scenarios import read_scenarios
 from bayeslmm.study_files import scenario_seed
 
@@ -18,6 +18,11 @@ SCENARIOS = {
     "wider": {"sd": "HalfStudentT(3, 100)"},
     "far off": {"sd": "HalfStudentT(3, 1)", "sigma": "HalfStudentT(3, 1)"},
     "bounded": {"sd": "Uniform(0, 60)"},
+}
+
+QUANTITIES = {
+    "total variance": lambda p: p["sigma"] ** 2 + p["sd_Batch"][..., 0] ** 2,
+    "ratio": "sd_Batch[Intercept] / sigma",
 }
 
 # 500 draws are enough to compare, and 4 chains of a marginal fit may raise an eyebrow.
@@ -40,7 +45,7 @@ def study(dyestuff):
         FORMULA,
         dyestuff,
         SCENARIOS,
-        quantities={"total variance": lambda p: p["sigma"] ** 2 + p["sd_Batch"][..., 0] ** 2},
+        quantities=QUANTITIES,
         random_seed=1,
         **QUICK,
     )
@@ -55,6 +60,7 @@ def test_a_study_lays_scenarios_side_by_side(study):
     assert list(study["posterior"]["scenario"].to_numpy()) == ["reference", *SCENARIOS]
     assert list(study["posterior"].data_vars) == [
         "Intercept", "sd_Batch[Intercept]", "sigma", "icc[Batch]", "total variance",
+        "ratio",
     ]  # fmt: skip
     assert study["posterior"]["sigma"].dims == ("scenario", "chain", "draw")
     assert study["posterior"]["sigma"].shape == (4, 4, 500)
@@ -84,16 +90,14 @@ def test_derived_quantities_are_taken_with_their_parameters(study):
     posterior = study["posterior"].to_dataset()
     expected = posterior["sigma"] ** 2 + posterior["sd_Batch[Intercept]"] ** 2
     np.testing.assert_allclose(posterior["total variance"], expected, rtol=1e-12)
+    expected = posterior["sd_Batch[Intercept]"] / posterior["sigma"]
+    np.testing.assert_allclose(posterior["ratio"], expected, rtol=1e-12)
 
 
 def test_an_interrupted_study_resumes_to_the_same_result(dyestuff, study, tmp_path, monkeypatch):
-    import sys
+    from bayeslmm import study_scenario as running
 
-    running = sys.modules["bayeslmm.prior_study"]
-    settings = {
-        "quantities": {"total variance": lambda p: p["sigma"] ** 2 + p["sd_Batch"][..., 0] ** 2},
-        "random_seed": 1, "folder": tmp_path, **QUICK,
-    }  # fmt: skip
+    settings = {"quantities": QUANTITIES, "random_seed": 1, "folder": tmp_path, **QUICK}
     fit, calls = running.fit_bayes, []
 
     def interrupted(*args, **kwargs):
@@ -119,6 +123,32 @@ def test_an_interrupted_study_resumes_to_the_same_result(dyestuff, study, tmp_pa
     assert len(calls) == 4
 
 
+def test_a_changed_quantity_takes_no_scenario_of_the_old_one(dyestuff, tmp_path):
+    def study(by):
+        quantities = {"scaled": lambda posterior: by * posterior["sigma"]}
+        return bl.prior_study(
+            FORMULA, dyestuff, {"a": {"sd": "HalfStudentT(3, 90)"}}, quantities=quantities,
+            folder=tmp_path, random_seed=1, **(QUICK | {"draws": 50, "tune": 200}),
+        )  # fmt: skip
+
+    one, two = study(1.0), study(2.0)
+    np.testing.assert_array_equal(2 * one["posterior"]["scaled"], two["posterior"]["scaled"])
+    assert len(list(tmp_path.glob("*.nc"))) == 4
+    with pytest.raises(ArgumentError, match=r"'scaled' cannot be kept.*leave the folder out"):
+        study(dyestuff)
+
+
+def test_a_damaged_file_is_named_and_made_anew(dyestuff, tmp_path):
+    settings = {"folder": tmp_path, "random_seed": 1} | QUICK | {"draws": 50, "tune": 200}
+    one = bl.prior_study(FORMULA, dyestuff, {"a": {"sd": "HalfStudentT(3, 90)"}}, **settings)
+    [file] = tmp_path.glob("a.*.nc")
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.warns(bl.DataWarning, match="cannot be read.*scenario 'a' is made anew") as caught:
+        two = bl.prior_study(FORMULA, dyestuff, {"a": {"sd": "HalfStudentT(3, 90)"}}, **settings)
+    assert caught[0].filename == __file__
+    assert two["posterior"].to_dataset().equals(one["posterior"].to_dataset())
+
+
 def test_the_summary_says_how_far_conclusions_move(study):
     table = bl.summarise_study(study)
     assert table.index.names == ["quantity", "scenario"]
@@ -128,8 +158,12 @@ def test_the_summary_says_how_far_conclusions_move(study):
     sd = study["posterior"]["sd_Batch[Intercept]"]
     row = table.loc[("sd_Batch[Intercept]", "wider")]
     before = sd.sel(scenario="reference")
-    expected = float(sd.sel(scenario="wider").mean() - before.mean()) / float(before.std())
+    expected = float(sd.sel(scenario="wider").mean() - before.mean()) / float(before.std(ddof=1))
     assert row["moved"] == pytest.approx(expected)
+    assert row["sd"] == pytest.approx(float(sd.sel(scenario="wider").std(ddof=1)))
+    # 2,000 draws, the reweighted ones fewer in effect: sqrt(2 / 2000) at least.
+    assert 0.03 < row["mcse"] < 0.1
+    assert (reference["mcse"] == 0).all()
     assert row["moved"] > 0
     assert row["method"] == "reweighted"
     assert not row["sign_flips"]
@@ -154,7 +188,7 @@ def test_flips_of_signs_and_verdicts_by_hand():
     assert list(table["sign_flips"]) == [False, False, True]
     assert list(table["verdict_flips"]) == [False, True, False]
     assert table.loc["wide", "spread"] == pytest.approx(1 / 0.3)
-    assert table.loc["negative", "moved"] == pytest.approx(-2 / values[0].std())
+    assert table.loc["negative", "moved"] == pytest.approx(-2 / values[0].std(ddof=1))
 
 
 def test_the_picture_has_a_panel_per_quantity_and_a_row_per_scenario(study):
@@ -169,15 +203,36 @@ def test_the_picture_has_a_panel_per_quantity_and_a_row_per_scenario(study):
 
 def test_grids_take_every_combination_over_the_reference(design):
     grid = {"sd": ["HalfNormal(10)", "HalfNormal(50)"], "sigma": ["HalfNormal(20)"]}
-    resolved = read_scenarios(design, grid, {"scheme": "brms"})
-    assert list(resolved) == [
-        "reference",
-        "sd=HalfNormal(10), sigma=HalfNormal(20)",
-        "sd=HalfNormal(50), sigma=HalfNormal(20)",
-    ]
-    last = dict(resolved["sd=HalfNormal(50), sigma=HalfNormal(20)"].entries())
-    assert str(last["sd_Batch[Intercept]"]) == "HalfNormal(sigma=50)"
-    assert last["Intercept"].family == "StudentT"
+    for reference in ({"scheme": "brms"}, "brms", bl.resolve_priors(design, "brms")):
+        resolved = read_scenarios(design, grid, reference)
+        assert list(resolved) == [
+            "reference",
+            "sd=HalfNormal(10), sigma=HalfNormal(20)",
+            "sd=HalfNormal(50), sigma=HalfNormal(20)",
+        ]
+        last = dict(resolved["sd=HalfNormal(50), sigma=HalfNormal(20)"].entries())
+        assert str(last["sd_Batch[Intercept]"]) == "HalfNormal(sigma=50)"
+        assert last["Intercept"].family == "StudentT"
+
+
+def test_what_a_scenario_names_changes_whatever_named_it_in_the_reference(design):
+    reference = {"sd_Batch[Intercept]": "HalfNormal(7)", "sigma": "HalfNormal(8)"}
+    for scenarios in ({"sd": ["Exponential(3)"]}, {"other": {"sd": "Exponential(3)"}}):
+        _, changed = read_scenarios(design, scenarios, reference).values()
+        assert str(changed.factors[0].sd[0]) == "Exponential(lam=3)"
+        assert str(changed.sigma) == "HalfNormal(sigma=8)"
+        assert changed.origins == {
+            "Intercept": "default", "sd_Batch[Intercept]": "user", "sigma": "user",
+        }  # fmt: skip
+
+
+def test_a_scheme_as_a_scenario_replaces_the_reference(design):
+    reference = {"sigma": "HalfNormal(8)"}
+    scenarios = {"all": "brms", "part": {"scheme": "brms", "sd": "HalfNormal(3)"}, "none": None}
+    resolved = read_scenarios(design, scenarios, reference)
+    assert resolved["all"] == bl.resolve_priors(design, "brms")
+    assert resolved["part"] == bl.resolve_priors(design, scenarios["part"])
+    assert resolved["none"] == bl.resolve_priors(design)
 
 
 def test_lists_of_schemes_are_scenarios_of_their_own(design):
@@ -199,6 +254,13 @@ def test_lists_of_schemes_are_scenarios_of_their_own(design):
         ({"reference": "brms"}, "another name"),
         ({"a": {"sdd": "HalfNormal(1)"}}, r"Scenario 'a'.*Did you mean 'sd'"),
         ({1: "brms"}, "must be text"),
+        ({"sd": []}, "no value for 'sd'"),
+        ({"sd": ["HalfNormal(1)", "HalfNormal(1)"]}, r"lists HalfNormal\(1\) twice for 'sd'"),
+        (
+            {"sd": ["HalfNormal(1)", "HalfNormal(2)"], "sd_Batch": ["HalfNormal(3)"]},
+            "varies 'sd' in vain: 'sd_Batch', more specific, wins",
+        ),
+        ({"beta": ["Normal(0, 1)", "Normal(0, 2)"]}, "varies 'beta' in vain: this model has no"),
     ],
 )
 def test_scenarios_that_cannot_be_read_are_refused_before_anything_is_fitted(
@@ -224,6 +286,17 @@ def test_weights_by_hand():
     weights, k = smoothed_weights(-0.5 * x**2 + 0.5 * (x / 2) ** 2)
     assert k < 0.5
     assert float(weights @ x.ravel() ** 2) == pytest.approx(1, abs=0.1)
+
+
+def test_weights_of_too_few_draws_are_left_to_a_refit():
+    weights = np.zeros(4000)
+    weights[:390] = 1 / 390
+    assert not reweightable(weights, 0.1)
+    weights[:410] = 1 / 410
+    assert reweightable(weights, 0.1)
+    # 1 - 1 / log10(1000) = 2 / 3: a thousand draws cannot tell more.
+    assert reweightable(np.full(1000, 1e-3), 0.66)
+    assert not reweightable(np.full(1000, 1e-3), 0.67)
 
 
 def test_resampling_keeps_each_draw_as_often_as_its_weight_says():

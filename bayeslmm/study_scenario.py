@@ -1,0 +1,155 @@
+"""One scenario of a prior study: a refit, or the reference's draws reweighted."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayeslmm import names, tree
+from bayeslmm.diagnostics import assess
+from bayeslmm.errors import SamplingWarning
+from bayeslmm.fit import fit_bayes
+from bayeslmm.quantities import quantity_draws
+from bayeslmm.reweighting import covers, log_ratios, resample, reweightable, smoothed_weights
+from bayeslmm.tree_layout import sample_coordinates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.formula import MixedFormula
+    from bayeslmm.prior_set import Priors
+    from bayeslmm.quantities import Quantity
+
+REFIT, REWEIGHTED = "refit", "reweighted"
+PARAMETERS = "parameters"
+
+
+@dataclass(frozen=True)
+class StudyJob:
+    """Everything but its priors that a refit needs, so that it can run in another process."""
+
+    formula: str | MixedFormula
+    data: Any
+    weights: Any
+    missing: str
+    quantities: Mapping[str, Quantity] | None
+    settings: Mapping[str, Any]
+
+
+def refit_scenario(
+    job: StudyJob, priors: Priors, seed: int, pareto_k: float = np.nan
+) -> xr.DataTree:
+    """Fit a scenario and keep its quantities and parameters.
+
+    Parameters
+    ----------
+    job : StudyJob
+        The model and how to sample it.
+    priors : Priors
+        The scenario's.
+    seed : int
+        The scenario's.
+    pareto_k : float
+        k-hat of the weights that were tried before; missing where none were.
+
+    Returns
+    -------
+    DataTree
+        ``posterior``: the quantities; ``parameters``: what priors are on; attributes ``method``,
+        ``pareto_k``, ``random_seed``, ``problems``.
+    """
+    with warnings.catch_warnings():
+        # One warning at the end names every doubtful scenario.
+        warnings.simplefilter("ignore", SamplingWarning)
+        idata = fit_bayes(
+            job.formula,
+            job.data,
+            priors=priors,
+            random_seed=seed,
+            progressbar=False,
+            weights=job.weights,
+            missing=job.missing,
+            **job.settings,
+        )
+    asked = (job.settings["chains"], job.settings["draws"])
+    if tree.sample_shape(idata) != asked:
+        # The sampler was interrupted and returned what it had: a study keeps whole fits only.
+        raise KeyboardInterrupt
+    values = quantity_draws(idata, job.quantities)
+    effects = [names.effects(factor.name) for factor in tree.factors(idata)]
+    result = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(
+                {name: (("chain", "draw"), draws) for name, draws in values.items()},
+                coords=sample_coordinates(asked),
+            ),
+            PARAMETERS: tree.group(idata, "posterior").drop_vars(effects, errors="ignore"),
+        }
+    )
+    problems = "; ".join(problem.message for problem in assess(idata))
+    return _labelled(result, REFIT, pareto_k, seed, problems)
+
+
+def reweight_scenario(
+    reference: xr.DataTree, priors: tuple[Priors, Priors], seed: int
+) -> tuple[xr.DataTree | None, float]:
+    """Resample the reference's draws where the weights allow it.
+
+    Parameters
+    ----------
+    reference : DataTree
+        Result of `refit_scenario`.
+    priors : tuple of Priors
+        The reference's and the scenario's.
+    seed : int
+        The scenario's.
+
+    Returns
+    -------
+    DataTree or None
+        As `refit_scenario` returns it; None where only a refit will do.
+    float
+        k-hat of the weights; missing where the supports forbid trying.
+    """
+    if not covers(*priors):
+        return None, np.nan
+    parameters = {
+        str(name): array.to_numpy()
+        for name, array in reference[PARAMETERS].to_dataset().data_vars.items()
+    }
+    weights, pareto_k = smoothed_weights(log_ratios(parameters, *priors))
+    if not reweightable(weights, pareto_k):
+        return None, pareto_k
+    kept = resample(weights, np.random.default_rng(seed))
+    groups = {
+        name: _taken(reference[name].to_dataset(), kept) for name in ("posterior", PARAMETERS)
+    }
+    problems = str(reference.attrs["problems"])
+    result = _labelled(xr.DataTree.from_dict(groups), REWEIGHTED, pareto_k, seed, problems)
+    return result, pareto_k
+
+
+def _taken(dataset: xr.Dataset, kept: NDArray[np.intp]) -> xr.Dataset:
+    """Take draws by their position in all chains laid end to end."""
+    shape = (dataset.sizes["chain"], dataset.sizes["draw"])
+    variables = {}
+    for name, array in dataset.data_vars.items():
+        values = array.to_numpy()
+        flat = values.reshape(-1, *values.shape[2:])
+        variables[name] = (array.dims, flat[kept].reshape(*shape, *values.shape[2:]))
+    return xr.Dataset(variables, coords=dataset.coords)
+
+
+def _labelled(
+    result: xr.DataTree, method: str, pareto_k: float, seed: int, problems: str
+) -> xr.DataTree:
+    result.attrs = {
+        "method": method, "pareto_k": pareto_k, "random_seed": seed, "problems": problems,
+    }  # fmt: skip
+    return result
