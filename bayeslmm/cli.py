@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,7 @@ import bayeslmm
 from bayeslmm.cli_compare import report_comparison, standing_results
 from bayeslmm.cli_console import INTERRUPTED, plain_errors, print_frame, print_line, print_spec
 from bayeslmm.cli_priors import report_priors, report_sensitivity
-from bayeslmm.cli_results import results_folder, write_results
+from bayeslmm.cli_results import PictureFormat, results_folder, write_results
 from bayeslmm.errors import SpecError
 from bayeslmm.spec import find_specs, read_spec
 from bayeslmm.tree import sample_shape
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 
 SpecPath = Annotated[Path, typer.Argument(help="A model file, such as models/sleepstudy.toml.")]
+Pictures = Annotated[PictureFormat, typer.Option(help="Format of the pictures.")]
 
 
 def main() -> None:
@@ -69,7 +71,13 @@ def list_(
     """List the model files of a folder and the bundled tables."""
     with plain_errors():
         console = Console()
-        for path in find_specs(models):
+        found = find_specs(models)
+        if not found:
+            lacking = "no model files in" if models.is_dir() else "no folder"
+            print_line(
+                console, f"There is {lacking} {str(models)!r}; name another one with --models."
+            )
+        for path in found:
             try:
                 spec = read_spec(path)
             except SpecError as error:
@@ -97,6 +105,7 @@ def fit(
     parametrization: Annotated[
         str | None, typer.Option(help="noncentered, centered, marginal or auto.")
     ] = None,
+    pictures: Pictures = PictureFormat.PNG,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")
     ] = False,
@@ -112,13 +121,13 @@ def fit(
         "sampler": sampler,
         "parametrization": parametrization,
     }
-    with plain_errors():
+    with plain_errors(spec):
         study = read_spec(spec)
         settings = {
             **study.sampler,
             **{name: value for name, value in given.items() if value is not None},
         }
-        _fit(study, out, settings, Console(quiet=quiet))
+        _fit(study, out, settings, Console(quiet=quiet), pictures)
 
 
 @app.command()
@@ -130,7 +139,7 @@ def reml(
     ] = False,
 ) -> None:
     """Fit a model file by (restricted) maximum likelihood and print the fit."""
-    with plain_errors():
+    with plain_errors(spec):
         study = read_spec(spec)
         fitted = bayeslmm.fit_reml(
             study.formula,
@@ -155,23 +164,24 @@ def compare(
     spec: SpecPath,
     *,
     out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
+    pictures: Pictures = PictureFormat.PNG,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")
     ] = False,
 ) -> None:
     """Lay a model file's posterior beside its REML fit; fit it first if OUT/NAME/ is not of it."""
-    with plain_errors():
+    with plain_errors(spec):
         study, console = read_spec(spec), Console(quiet=quiet)
         if not standing_results(study, out, console):
-            _fit(study, out, dict(study.sampler), console)
-        files = report_comparison(study, out, console)
+            _fit(study, out, dict(study.sampler), console, pictures)
+        files = report_comparison(study, out, console, pictures)
         _print_written(console, out / study.name, files)
 
 
 @app.command()
 def priors(spec: SpecPath) -> None:
     """Print a model file's priors, on the response's scale, and what they imply; no sampling."""
-    with plain_errors():
+    with plain_errors(spec):
         report_priors(read_spec(spec), Console())
 
 
@@ -182,14 +192,21 @@ def sensitivity(
     out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
 ) -> None:
     """Print which conclusions hang on the priors; fit first if OUT/NAME/ is not of this study."""
-    with plain_errors():
+    with plain_errors(spec):
         study, console = read_spec(spec), Console()
         if not standing_results(study, out, console):
             _fit(study, out, dict(study.sampler), console)
         report_sensitivity(out / study.name, console)
 
 
-def _fit(spec: ModelSpec, out: Path, settings: dict[str, Any], console: Console) -> None:
+def _fit(
+    spec: ModelSpec,
+    out: Path,
+    settings: dict[str, Any],
+    console: Console,
+    pictures: PictureFormat = PictureFormat.PNG,
+) -> None:
+    _check_settings(settings)
     data = spec.data.load()
     design = bayeslmm.build_design(spec.formula, data, weights=spec.weights, missing=spec.missing)
     priors = bayeslmm.resolve_priors(design, dict(spec.priors))
@@ -209,8 +226,19 @@ def _fit(spec: ModelSpec, out: Path, settings: dict[str, Any], console: Console)
             _save_interrupted(idata, out, spec.name, console)
             raise typer.Exit(INTERRUPTED)
         print_line(console, str(bayeslmm.summary(idata)))
-        files = write_results(folder, idata, _tables(idata), _pictures(design))
+        files = write_results(folder, idata, _tables(idata), _pictures(design), pictures)
     _print_written(console, out / spec.name, files)
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    """Refuse what cannot be sampled with before anything is printed."""
+    from bayeslmm.parametrization import AUTO, check_parametrization  # noqa: PLC0415 -- slow to load
+    from bayeslmm.samplers import SamplerSettings  # noqa: PLC0415 -- slow to load
+
+    known = {field.name for field in fields(SamplerSettings)}
+    SamplerSettings(**{name: value for name, value in settings.items() if name in known})
+    if settings.get("parametrization", AUTO) != AUTO:
+        check_parametrization(settings["parametrization"])
 
 
 def _interrupted(idata: xr.DataTree) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import bayeslmm
 from bayeslmm.cli_console import print_frame, print_line
-from bayeslmm.cli_results import MARKER, results_folder, write_extras
+from bayeslmm.cli_results import MARKER, PictureFormat, results_folder, write_extras
 from bayeslmm.errors import TreeError
 from bayeslmm.fingerprint import fingerprint
 from bayeslmm.refit import refit_reml
@@ -49,7 +49,9 @@ def standing_results(spec: ModelSpec, out: Path, console: Console) -> bool:
     return True
 
 
-def report_comparison(spec: ModelSpec, out: Path, console: Console) -> list[Path]:
+def report_comparison(
+    spec: ModelSpec, out: Path, console: Console, pictures: PictureFormat = PictureFormat.PNG
+) -> list[Path]:
     """Compare the results at ``out/name`` with REML: print, and add tables and a picture to them.
 
     The whole folder is replaced at once, as a fit does it.
@@ -70,7 +72,7 @@ def report_comparison(spec: ModelSpec, out: Path, console: Console) -> list[Path
     with results_folder(out, spec.name) as folder:
         shutil.copytree(out / spec.name, folder, dirs_exist_ok=True)
         picture = partial(bayeslmm.plot_comparison, fit=fit)
-        files = write_extras(folder, idata, tables, {"comparison": picture})
+        files = write_extras(folder, idata, tables, {"comparison": picture}, pictures)
     return [out / spec.name / file.name for file in files]
 
 

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from bayeslmm.errors import BayesLMMError, BayesLMMWarning
+from bayeslmm.errors import BayesLMMError, BayesLMMWarning, FormulaError, PriorError
+from bayeslmm.spec_file import SpecFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     import pandas as pd
+    from rich.console import ConsoleOptions, RenderResult
 
     from bayeslmm.design import Design
     from bayeslmm.spec import ModelSpec
@@ -27,11 +31,12 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
+def plain_errors(spec: Path | None = None) -> Iterator[None]:
     """Print the package's errors and warnings as sentences, and end with a fitting exit code.
 
-    Exit codes: 2 for what the user can mend, 130 after Ctrl-C. Anything else is a mistake of this
-    package and keeps its traceback.
+    What is wrong with the formula or a prior of the model file `spec` is told with the file and the
+    line. Exit codes: 2 for what the user can mend, 130 after Ctrl-C. Anything else is a mistake of
+    this package and keeps its traceback.
     """
     console = Console(stderr=True)
     with warnings.catch_warnings():
@@ -39,11 +44,23 @@ def plain_errors() -> Iterator[None]:
         try:
             yield
         except BayesLMMError as error:
-            console.print(Text("Error: ", style="bold red") + Text(str(error)), soft_wrap=True)
+            sentence = Text(_located(error, spec))
+            console.print(Text("Error: ", style="bold red") + sentence, soft_wrap=True)
             raise typer.Exit(USER_ERROR) from error
         except KeyboardInterrupt as interrupt:
             console.print("Interrupted: nothing was written.")
             raise typer.Exit(INTERRUPTED) from interrupt
+
+
+def _located(error: BayesLMMError, spec: Path | None) -> str:
+    if spec is None or not isinstance(error, FormulaError | PriorError):
+        return str(error)
+    file = SpecFile.open(spec)
+    if isinstance(error, FormulaError):
+        return f"{file.where(key='formula')}: {error}"
+    stated = file.content.get("priors", {})
+    key = next((name for name in stated if repr(name) in str(error)), None)
+    return f"{file.where('priors', key)}: {error}" if stated else str(error)
 
 
 def _shown_on(console: Console) -> Any:
@@ -90,13 +107,23 @@ def print_spec(console: Console, spec: ModelSpec, design: Design) -> None:
 
 
 def print_frame(console: Console, frame: pd.DataFrame, title: str) -> None:
-    """Print a table with four significant digits."""
+    """Print a table with four significant digits.
+
+    Where the terminal is narrow, descriptions wrap between words; where even that is not enough,
+    the table is wider than the terminal: names and numbers stay whole.
+    """
     names = [name for name in frame.index.names if name is not None]
     frame = frame.reset_index() if names else frame
-    shown = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    shown = Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+        collapse_padding=True,
+        pad_edge=False,
+    )
     numeric = {column for column in frame if frame[column].dtype.kind in "fiu"}
     for column in frame:
-        # Where the terminal is narrow, descriptions wrap; names and numbers stay whole.
         shown.add_column(
             str(column),
             justify="right" if column in numeric else "left",
@@ -105,7 +132,20 @@ def print_frame(console: Console, frame: pd.DataFrame, title: str) -> None:
         )
     for row in frame.itertuples(index=False):
         shown.add_row(*_cells(row))
-    console.print(shown)
+    console.print(_Whole(shown), crop=False)
+
+
+class _Whole:
+    """A table in the terminal's width, or in the width that its longest words need."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        least = Measurement.get(console, options.update(width=10_000), self.table).minimum
+        yield from console.render(
+            self.table, options.update(width=max(least, options.max_width), no_wrap=False)
+        )
 
 
 def _cells(row: Iterable[Any]) -> Iterator[Text]:

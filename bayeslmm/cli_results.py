@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import warnings
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 
 # A folder that holds this file is one that this package made, and may be replaced.
 MARKER = "posterior.nc"
+
+
+class PictureFormat(StrEnum):
+    """How pictures are written."""
+
+    PNG = "png"
+    SVG = "svg"
 
 
 @contextmanager
@@ -106,8 +114,9 @@ def write_results(
     idata: xr.DataTree,
     tables: Mapping[str, pd.DataFrame],
     pictures: Mapping[str, Callable[[xr.DataTree], Any]],
+    form: PictureFormat = PictureFormat.PNG,
 ) -> list[Path]:
-    """Write the tree as netCDF, tables as CSV and pictures as PNG.
+    """Write the tree as netCDF, tables as CSV, and pictures.
 
     Parameters
     ----------
@@ -118,7 +127,9 @@ def write_results(
     tables : mapping from str to DataFrame
         Each becomes ``<name>.csv``.
     pictures : mapping from str to function
-        Each is called with `idata` and becomes ``<name>.png``.
+        Each is called with `idata` and becomes ``<name>.png`` or ``<name>.svg``.
+    form : PictureFormat
+        Which of the two.
 
     Returns
     -------
@@ -126,7 +137,7 @@ def write_results(
         The files, in the order of writing.
     """
     idata.to_netcdf(folder / MARKER)
-    return [folder / MARKER, *write_extras(folder, idata, tables, pictures)]
+    return [folder / MARKER, *write_extras(folder, idata, tables, pictures, form)]
 
 
 def write_extras(
@@ -134,23 +145,25 @@ def write_extras(
     idata: xr.DataTree,
     tables: Mapping[str, pd.DataFrame],
     pictures: Mapping[str, Callable[[xr.DataTree], Any]],
+    form: PictureFormat = PictureFormat.PNG,
 ) -> list[Path]:
-    """Write tables as CSV and pictures as PNG, as `write_results` does, without the tree."""
+    """Write tables as CSV, and pictures, as `write_results` does, without the tree."""
     import matplotlib as mpl  # noqa: PLC0415 -- slow to load; only needed after sampling
 
     mpl.use("Agg")  # files only: no window, and none needed
     files = []
     for name, table in tables.items():
         files.append(folder / f"{name}.csv")
-        table.to_csv(files[-1])
+        # Row numbers would come back as a column without a name.
+        table.to_csv(files[-1], index=table.index.names != [None])
     for name, draw in pictures.items():
         try:
             plot = draw(idata)
         except BayesLMMError as error:
             # Hours of sampling are not lost for a picture that cannot be drawn.
-            warnings.warn(f"{name}.png was not drawn: {error}", DataWarning, stacklevel=2)
+            warnings.warn(f"{name}.{form} was not drawn: {error}", DataWarning, stacklevel=2)
             continue
-        files.append(folder / f"{name}.png")
+        files.append(folder / f"{name}.{form}")
         _save(plot, files[-1])
     return files
 

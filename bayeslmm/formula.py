@@ -146,15 +146,19 @@ def parse_formula(text: str) -> MixedFormula:
     ['a', 'a:b']
     """
     if not isinstance(text, str):
-        swapped = isinstance(text, Mapping) or hasattr(text, "columns")
-        order = " The formula comes first, then the data: f('y ~ x + (1 | g)', data)." * swapped
-        raise FormulaError(f"A formula is text, not {type(text).__name__}.{order}")
+        raise FormulaError(_no_text(text))
     if not text.strip():
         raise FormulaError("The formula is empty; write for example 'y ~ x + (1 | g)'.")
     try:
         return _parse(text)
     except RecursionError:
         raise FormulaError("The formula is nested too deeply to read.", text) from None
+
+
+def _no_text(given: object) -> str:
+    swapped = isinstance(given, Mapping) or hasattr(given, "columns")
+    order = " The formula comes first, then the data: f('y ~ x + (1 | g)', data)." * swapped
+    return f"A formula is text, not {type(given).__name__}.{order}"
 
 
 def _parse(text: str) -> MixedFormula:

@@ -56,8 +56,13 @@ class SpecFile:
 
     def error(self, message: str, table: str = "", key: str | None = None) -> SpecError:
         """Say what is wrong with a key of a table, with the file and line where it stands."""
+        stop = "" if message.endswith((".", "?")) else "."
+        return SpecError(f"{self.where(table, key)}: {message}{stop}")
+
+    def where(self, table: str = "", key: str | None = None) -> str:
+        """Give the file, and the line where a key stands if that can be told."""
         line = _line(self.text, table, key)
-        return SpecError(f"{self.path}:{line}: {message}." if line else f"{self.path}: {message}.")
+        return f"{self.path}:{line}" if line else str(self.path)
 
     def table(
         self,
@@ -73,7 +78,7 @@ class SpecFile:
         for key, value in content.items():
             if key not in schema:
                 hint = nearest(key, schema) or f" The keys are {', '.join(schema)}."
-                raise self.error(f"there is no key {key!r}{where}.{hint}".rstrip("."), name, key)
+                raise self.error(f"there is no key {key!r}{where}.{hint}", name, key)
             self._check(name, key, value, schema[key])
         for key in required:
             if key not in content:

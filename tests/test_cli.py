@@ -183,7 +183,7 @@ def test_errors_are_sentences_on_stderr_with_exit_code_2(spec, calls, monkeypatc
     monkeypatch.setattr(bayeslmm, "build_design", refuse)
     result = fit(spec)
     assert result.exit_code == 2
-    assert "Error: There is no column 'x[1]'." in result.stderr
+    assert f"Error: {spec}:2: There is no column 'x[1]'." in result.stderr
     assert "    travel ~ x[1]\n             ^^^^" in result.stderr
     assert "Traceback" not in result.output
     assert not (spec.parent / "results").exists()
@@ -239,6 +239,76 @@ def test_list_shows_model_files_and_tables_and_survives_a_broken_file(spec):
     assert "Rails [a test]" in result.stdout
     assert "broken.toml: cannot be read" in result.stdout
     assert "sleepstudy" in result.stdout
+
+
+@pytest.mark.parametrize(("name", "said"), [("nowhere", "no folder"), ("empty", "no model files")])
+def test_list_says_where_it_looked_in_vain(tmp_path, name, said):
+    (tmp_path / "empty").mkdir()
+    result = run("list", "--models", tmp_path / name)
+    assert result.exit_code == 0
+    assert f"There is {said}" in result.stdout
+    assert "--models" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--draws", 0, "draws must be at least 1"),
+        ("--target-accept", 2, "target_accept must lie between"),
+        ("--sampler", "stan", "There is no sampler 'stan'"),
+        ("--parametrization", "marginl", "Did you mean 'marginal'?"),
+    ],
+)
+def test_options_are_checked_before_anything_is_printed(spec, calls, option, value, message):
+    result = fit(spec, option, value)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stdout == ""
+    assert not (spec.parent / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("travel ~ 1", "travle ~ 1", 2, "Did you mean 'travel'?"),
+        ("travel ~ 1", "travel ~ mo(x)", 2, "mo() is not supported"),
+        ("HalfNormal(10)", "HalfNromal(10)", 4, "Did you mean 'HalfNormal'"),
+        ("sigma =", "sigm =", 4, "Did you mean 'sigma'?"),
+    ],
+)
+def test_a_mistake_in_a_formula_or_prior_is_told_with_file_and_line(spec, old, new, line, message):
+    spec.write_text(SPEC.replace(old, new))
+    result = run("priors", spec)
+    assert result.exit_code == 2
+    assert f"Error: {spec}:{line}: " in result.stderr
+    assert message in result.stderr
+
+
+def test_pictures_can_be_vector_graphics(spec, calls):
+    assert fit(spec, "--pictures", "svg").exit_code == 0
+    folder = spec.parent / "results" / "rails"
+    assert "<svg" in (folder / "levels.svg").read_text("utf-8")
+    assert not (folder / "levels.png").exists()
+
+
+def test_a_table_with_mere_row_numbers_is_written_without_them(spec, calls, monkeypatch):
+    rows = pd.DataFrame({"factor": ["Rail"], "mean": [1.0]})
+    monkeypatch.setattr(bayeslmm, "random_effects", lambda idata: rows)
+    fit(spec)
+    text = (spec.parent / "results" / "rails" / "random_effects.csv").read_text()
+    assert text == "factor,mean\nRail,1.0\n"
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_numbers_and_words_stay_whole_however_narrow_the_terminal(width):
+    path = Path(__file__).parent.parent / "models" / "machines.toml"
+    result = CliRunner(env={"COLUMNS": str(width)}).invoke(app, ["priors", str(path)])
+    assert result.exit_code == 0
+    words = result.stdout.split()
+    for word in ("HalfStudentT(nu=3,", "sigma=20.1906)", "sd_Worker[Machine[T.B]]", "-0.6694"):
+        assert word in words
+    if width == 80:
+        assert max(map(len, result.stdout.splitlines())) <= 80
 
 
 def test_reml_prints_the_fit_beside_the_reference():

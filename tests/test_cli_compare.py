@@ -43,7 +43,7 @@ def fits(monkeypatch):
     """Replace the fit, and record that it was asked for."""
     seen = []
 
-    def fit(study, out, settings, console):
+    def fit(study, out, settings, console, pictures):
         seen.append(study.name)
         result(out / study.name)
 

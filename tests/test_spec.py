@@ -88,6 +88,7 @@ def test_a_mistake_is_named_with_its_file_and_line(tmp_path, old, new, line, mes
     with pytest.raises(SpecError, match=message) as caught:
         read_spec(path)
     assert str(caught.value).startswith(f"{path}:{line}: ")
+    assert not str(caught.value).endswith(("?.", ".."))
 
 
 def test_an_unfinished_file_is_named_with_its_last_line(tmp_path):
