@@ -18,7 +18,7 @@ LAYERS = {
     "design design_state intake table grouping columns plan evaluation assembly identification,"
     "priors distributions prior_families lkj prior_defaults prior_schemes prior_set"
     " prior_description beta_prior data_scales,"
-    "simulate",
+    "simulate, engines",
     2: "gram gram_sums gram_union gram_coordinates gram_file gram_design disclosure,"
     "level_set level_combinations learning reading settled settled_levels batches checkpoint streaming,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
