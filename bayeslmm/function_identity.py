@@ -103,7 +103,7 @@ class _Reader:
         if isinstance(value, FunctionType):
             return self._function(value)
         raise ArgumentError(
-            f"it refers to a value of type {type(value).__name__}, which cannot be compared between "
+            f"it refers to a {type(value).__name__}, which cannot be compared between "
             "sessions; use numbers, text, arrays and functions, or write the quantity as "
             "text such as 'sd_g[x] / sigma'"
         )
