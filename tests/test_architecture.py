@@ -20,9 +20,11 @@ LAYERS = {
     " prior_description beta_prior data_scales,"
     "simulate, engines",
     2: "gram gram_sums gram_union gram_coordinates gram_file gram_design disclosure,"
-    "level_set level_combinations learning reading settled settled_levels batches checkpoint streaming,"
+    "level_set level_combinations learning reading settled settled_levels,"
+    "batches checkpoint streaming streaming_progress,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
     " kernel_draws selected_inverse, collapsed linked kept_effects,"
+    "reduced kernel_reduced kernel_shared shared_effects surrogate surrogate_functions,"
     "marginal_likelihood, recovery, parametrization, collapsed_target collapsed_batch unconstrained",
     3: "reml reml_search reml_fit reml_text reml_intervals,"
     "likelihood_ratio profile profile_targets mode, graph",
