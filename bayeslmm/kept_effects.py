@@ -124,17 +124,21 @@ class EffectsStore:
             else:
                 self._draws[factor.name] = np.empty((total, len(kept.levels(factor)), q))
 
-    def add(self, effects: list[Floats]) -> None:
-        """Take the next draws of every factor's effects, shapes (count, m, q)."""
+    def add(self, effects: list[Floats], places: NDArray[np.intp] | None = None) -> None:
+        """Take the next draws of every factor's effects, shapes (count, m, q).
+
+        `places` says which draws they are, where they do not come in order.
+        """
         count = len(effects[0]) if effects else 0
         before, after = self._count, self._count + count
+        where = slice(before, after) if places is None else places
         for factor, batch in zip(self._factors, effects, strict=True):
             policy = self._kept.policies[factor.name]
             if policy == MOMENTS:
                 self._add_moments(factor.name, batch, before, after)
             else:
                 chosen = batch if isinstance(policy, str) else batch[:, np.array(policy)]
-                self._draws[factor.name][before:after] = chosen
+                self._draws[factor.name][where] = chosen
         self._count = after
 
     def _add_moments(self, name: str, batch: Floats, before: int, after: int) -> None:
