@@ -24,6 +24,8 @@ from bayeslmm.gram_sums import pair_sums, reference_columns, sum_by_level
 from bayeslmm.gram_union import add_grams
 
 if TYPE_CHECKING:
+    import os
+
     from numpy.typing import NDArray
 
     from bayeslmm.covariance import Blocks
@@ -196,6 +198,60 @@ class Gram:
     def __add__(self, other: Gram) -> Gram:
         """Pool the rows of two Grams of the same model; see `gram_union.add_grams`."""
         return add_grams(self, other) if isinstance(other, Gram) else NotImplemented
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the Gram to an npz file; the layout is described in `bayeslmm.gram_file`.
+
+        The file is replaced at once, or left as it was.
+
+        Parameters
+        ----------
+        path : path
+            The file, taken as it is: no ending is added.
+
+        Raises
+        ------
+        DataError
+            If it cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from bayeslmm.design import build_design
+        >>> table = {"y": [1.0, 2.0, 4.0, 3.0], "g": ["a", "a", "b", "b"]}
+        >>> gram = Gram.from_design(build_design("y ~ 1 + (1 | g)", table))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     gram.save(Path(folder) / "site.npz")
+        ...     back = Gram.load(Path(folder) / "site.npz")
+        >>> back.n, back.state == gram.state, bool((back.cross == gram.cross).all())
+        (4, True, True)
+        """
+        from bayeslmm.gram_file import save_gram  # noqa: PLC0415 - it knows what a Gram is
+
+        save_gram(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Gram:
+        """Read a Gram that `save` wrote, to the last bit.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        Gram
+
+        Raises
+        ------
+        DataError
+            If the file is missing, damaged, of another kind, or of another version.
+        """
+        from bayeslmm.gram_file import load_gram  # noqa: PLC0415 - it knows what a Gram is
+
+        return load_gram(path)
 
     @cached_property
     def origin(self) -> Floats:

@@ -17,7 +17,7 @@ LAYERS = {
     1: "names, fingerprint, study_data simulated_table,"
     "design design_state intake table grouping columns plan evaluation assembly identification,"
     "priors distributions prior_families lkj prior_defaults prior_schemes prior_set"
-    " prior_description beta_prior data_scales,"
+    " prior_description prior_slopes beta_prior data_scales,"
     "simulate, engines",
     2: "gram gram_sums gram_union gram_coordinates gram_file gram_design disclosure,"
     "level_set level_combinations learning reading settled settled_levels,"
@@ -25,10 +25,12 @@ LAYERS = {
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
     " kernel_draws selected_inverse, collapsed linked kept_effects,"
     "reduced kernel_reduced kernel_shared shared_effects surrogate surrogate_functions,"
-    "marginal_likelihood, recovery, parametrization, collapsed_target collapsed_batch unconstrained",
+    "marginal_likelihood, recovery, parametrization,"
+    "collapsed_target collapsed_batch unconstrained, proposal",
     3: "reml reml_search reml_fit reml_text reml_intervals,"
-    "likelihood_ratio profile profile_targets mode, graph",
-    4: "sampling samplers compilation callback result, tree tree_layout refit,"
+    "likelihood_ratio profile profile_targets mode, laplace, graph",
+    4: "sampling samplers compilation callback result running,"
+    "importance direct_sampling, tree tree_layout refit,"
     "prior_draws prior_implications quantities,"
     "reweighting scenarios function_identity,"
     "predict linear_predictor level_grid new_levels contrasts, hypotheses,"

@@ -1,0 +1,139 @@
+"""How far a sum over batches has come, kept in a file so that it survives the process."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm.errors import DataError
+from bayeslmm.gram_file import (
+    decode_header,
+    encode_header,
+    from_arrays,
+    read_arrays,
+    to_arrays,
+    write_arrays,
+)
+from bayeslmm.reading import Reading
+from bayeslmm.settled import Settled
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.gram import Gram
+
+FORMAT, VERSION = "bayeslmm.checkpoint", 1
+# Seconds between two writes: a kill costs no more work than this, and writing no more than a few %.
+INTERVAL = 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """What has been summed.
+
+    Attributes
+    ----------
+    job : mapping of str to str
+        What is being summed: formula, weights, missing, levels.
+    sizes : tuple of int
+        Rows of each batch that is done, in this pass.
+    total : int
+        Rows of all batches, where the first pass has counted them; else 0.
+    reading : Reading or None
+        What the first pass has read so far.
+    settled : Settled or None
+        What the second pass codes by; None during the first pass.
+    gram : Gram or None
+        The second pass's sum so far.
+    lacking : mapping of str to int
+        Rows that lack a value, by column, as the second pass counted them.
+    """
+
+    job: Mapping[str, str]
+    sizes: tuple[int, ...] = ()
+    total: int = 0
+    reading: Reading | None = None
+    settled: Settled | None = None
+    gram: Gram | None = None
+    lacking: Mapping[str, int] | None = None
+
+
+class Checkpoint:
+    """A file that holds the progress of one job.
+
+    Parameters
+    ----------
+    path : path or None
+        The file; without one nothing is kept.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None) -> None:
+        self.path = None if path is None else Path(path)
+        self._written = time.monotonic()
+
+    def resume(self, job: Mapping[str, str]) -> Progress:
+        """Read how far a job has come; from the start where there is no file.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged, or belongs to another job.
+        """
+        if self.path is None or not self.path.exists():
+            return Progress(job)
+        arrays = read_arrays(self.path)
+        header = decode_header(arrays, FORMAT, VERSION, str(self.path))
+        for what, wanted in job.items():
+            if header["job"].get(what) != wanted:
+                raise DataError(
+                    f"The checkpoint {str(self.path)!r} belongs to another sum: its {what} is "
+                    f"{header['job'].get(what)}, and {wanted} is asked for. Delete it, or give "
+                    "another path."
+                )
+        inner = {name[5:]: array for name, array in arrays.items() if name.startswith("gram_")}
+        reading, settled = header["reading"], header["settled"]
+        return Progress(
+            job=job,
+            sizes=tuple(arrays["sizes"].tolist()),
+            total=header["total"],
+            reading=None if reading is None else Reading.from_json(reading),
+            settled=None if settled is None else Settled.from_json(settled),
+            gram=from_arrays(inner, str(self.path)) if inner else None,
+            lacking=header["lacking"],
+        )
+
+    def keep(self, progress: Progress, *, now: bool = False) -> None:
+        """Write the progress, if the last writing is long enough ago or it must be now."""
+        if self.path is None or not (now or time.monotonic() - self._written >= INTERVAL):
+            return
+        reading, settled = progress.reading, progress.settled
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "job": dict(progress.job),
+            "total": progress.total,
+            "reading": None if reading is None else reading.to_json(),
+            "settled": None if settled is None else settled.to_json(),
+            "lacking": progress.lacking,
+        }
+        arrays: dict[str, NDArray[Any]] = {
+            "header": encode_header(header),
+            "sizes": np.array(progress.sizes, dtype=np.int64),
+        }
+        if progress.gram is not None:
+            gram = replace(progress.gram, state=None)
+            arrays |= {f"gram_{name}": array for name, array in to_arrays(gram).items()}
+        write_arrays(self.path, arrays)
+        self._written = time.monotonic()
+
+    def remove(self) -> None:
+        """Delete the file: the job is done."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)

@@ -1,0 +1,227 @@
+"""A Gram in a file: NumPy's npz, versioned, without pickle; read only if it is whole.
+
+Layout of version 1, a zip of npy arrays (little-endian, C order):
+
+- ``header``: UTF-8 bytes of a JSON object with ``format`` ("bayeslmm.gram"), ``version``,
+  ``response``, ``coef``, ``factors`` (``name``, ``terms``, ``blocks``), ``pairs`` (``first``,
+  ``second``: places of factors), ``n``, ``sum_log_weights``, ``state`` (`DesignState.to_json`
+  without levels, or null) and ``scales`` (`DataScales.to_dict`, or null)
+- ``scale`` (p, p), ``slope`` (p,), ``cross`` (p + 1, p + 1): as in `Gram`
+- for factor k: ``factor_k_levels`` (m,) of text, ``factor_k_scale`` (q, q), ``factor_k_within``
+  (m, q, q), ``factor_k_with_fixed`` (m, q, p + 1), ``factor_k_counts`` (m,)
+- for pair j: ``pair_j_rows`` and ``pair_j_cols`` (n_pairs,), ``pair_j_values``
+  (n_pairs, q_first, q_second)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm.data_scales import DataScales
+from bayeslmm.design_state import DesignState
+from bayeslmm.errors import DataError
+from bayeslmm.gram import Gram, GramFactor, PairBlocks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Arrays = Mapping[str, NDArray[Any]]
+
+FORMAT, VERSION = "bayeslmm.gram", 1
+_FACTOR = ("levels", "scale", "within", "with_fixed", "counts")
+_PAIR = ("rows", "cols", "values")
+
+
+def save_gram(gram: Gram, path: str | os.PathLike[str]) -> None:
+    """Write a Gram to a file, all of it or nothing; see `Gram.save`."""
+    write_arrays(path, to_arrays(gram))
+
+
+def load_gram(path: str | os.PathLike[str]) -> Gram:
+    """Read a Gram from a file; see `Gram.load`."""
+    return from_arrays(read_arrays(path), str(path))
+
+
+def to_arrays(gram: Gram) -> dict[str, NDArray[Any]]:
+    """Lay a Gram out as named arrays."""
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "response": gram.response,
+        "coef": gram.coef,
+        "factors": [{"name": f.name, "terms": f.terms, "blocks": f.blocks} for f in gram.factors],
+        "pairs": [{"first": pair.first, "second": pair.second} for pair in gram.pairs],
+        "n": gram.n,
+        "sum_log_weights": gram.sum_log_weights,
+        "state": None if gram.state is None else json.loads(gram.state.to_json(levels=False)),
+        "scales": None if gram.scales is None else gram.scales.to_dict(),
+    }
+    arrays: dict[str, NDArray[Any]] = {"header": encode_header(header)}
+    arrays |= {"scale": gram.scale, "slope": gram.slope, "cross": gram.cross}
+    for k, factor in enumerate(gram.factors):
+        arrays |= {f"factor_{k}_{name}": getattr(factor, name) for name in _FACTOR}
+    for j, pair in enumerate(gram.pairs):
+        arrays |= {f"pair_{j}_{name}": getattr(pair, name) for name in _PAIR}
+    return arrays
+
+
+def from_arrays(arrays: Arrays, source: str) -> Gram:
+    """Put a Gram together from named arrays.
+
+    Raises
+    ------
+    DataError
+        If they are not those of a Gram of this version.
+    """
+    header = decode_header(arrays, FORMAT, VERSION, source)
+    try:
+        gram = _from_arrays(header, arrays)
+        _check_shapes(gram)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataError(
+            f"{source!r} does not hold a whole Gram: {type(error).__name__}: {error}. Write it "
+            "again with Gram.save."
+        ) from error
+    return gram
+
+
+def _from_arrays(header: dict[str, Any], arrays: Arrays) -> Gram:
+    factors = tuple(
+        GramFactor(
+            name=f["name"],
+            terms=tuple(f["terms"]),
+            blocks=tuple(map(tuple, f["blocks"])),
+            **{name: arrays[f"factor_{k}_{name}"] for name in _FACTOR},
+        )
+        for k, f in enumerate(header["factors"])
+    )
+    state = header["state"]
+    if state is not None:
+        levels = {f.name: f.levels.tolist() for f in factors}
+        state = DesignState.from_json(json.dumps(state, ensure_ascii=False), levels)
+    return Gram(
+        response=header["response"],
+        coef=tuple(header["coef"]),
+        factors=factors,
+        pairs=tuple(
+            PairBlocks(
+                pair["first"],
+                pair["second"],
+                **{name: arrays[f"pair_{j}_{name}"] for name in _PAIR},
+            )
+            for j, pair in enumerate(header["pairs"])
+        ),
+        n=int(header["n"]),
+        sum_log_weights=float(header["sum_log_weights"]),
+        scale=arrays["scale"],
+        slope=arrays["slope"],
+        cross=arrays["cross"],
+        state=state,
+        scales=None if header["scales"] is None else DataScales.from_dict(header["scales"]),
+    )
+
+
+def _check_shapes(gram: Gram) -> None:
+    p = len(gram.coef)
+    _expect("scale", gram.scale, (p, p))
+    _expect("slope", gram.slope, (p,))
+    _expect("cross", gram.cross, (p + 1, p + 1))
+    for k, f in enumerate(gram.factors):
+        m, q = len(f.levels), len(f.terms)
+        _expect(f"factor_{k}_scale", f.scale, (q, q))
+        _expect(f"factor_{k}_within", f.within, (m, q, q))
+        _expect(f"factor_{k}_with_fixed", f.with_fixed, (m, q, p + 1))
+        _expect(f"factor_{k}_counts", f.counts, (m,))
+    for j, pair in enumerate(gram.pairs):
+        first, second = gram.factors[pair.first], gram.factors[pair.second]
+        shape = (len(pair.rows), len(first.terms), len(second.terms))
+        _expect(f"pair_{j}_values", pair.values, shape)
+        _expect(f"pair_{j}_cols", pair.cols, pair.rows.shape)
+        if len(pair.rows) and (
+            pair.rows.max() >= len(first.levels) or pair.cols.max() >= len(second.levels)
+        ):
+            raise ValueError(f"pair_{j} names levels that are not there")
+
+
+def _expect(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape} and not {shape}")
+    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} holds values that are not finite")
+
+
+def encode_header(header: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Write JSON as an array of bytes."""
+    return np.frombuffer(json.dumps(header, ensure_ascii=False).encode(), dtype=np.uint8)
+
+
+def decode_header(arrays: Arrays, form: str, version: int, source: str) -> dict[str, Any]:
+    """Read JSON from an array of bytes, and check what it says of the file.
+
+    Raises
+    ------
+    DataError
+        If the file is of another kind or version.
+    """
+    try:
+        header: dict[str, Any] = json.loads(arrays["header"].tobytes().decode())
+        found = header["format"], header["version"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{source!r} has no header of a {form} file.") from error
+    if found[0] != form:
+        raise DataError(f"{source!r} is a {found[0]} file, not a {form} file.")
+    if found[1] != version:
+        raise DataError(
+            f"{source!r} is a {form} file of version {found[1]}, and this is version {version}: "
+            "read it with the bayeslmm that wrote it, or write it again."
+        )
+    return header
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: Arrays) -> None:
+    """Write arrays to an npz file that is replaced at once, or not at all."""
+    target = Path(path)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            # Reserved names of `savez` are none of ours.
+            np.savez(
+                file, allow_pickle=False, **{name: np.asarray(a) for name, a in arrays.items()}
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+    except OSError as error:
+        raise DataError(f"Cannot write {str(target)!r}: {error.strerror or error}.") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """Read every array of an npz file, checking each.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it is damaged.
+    """
+    if not Path(path).is_file():
+        raise DataError(f"There is no file {str(path)!r}.")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise DataError(f"{str(path)!r} is a single array, not a Gram.")
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"{str(path)!r} is no npz file, or a damaged one: {type(error).__name__}: {error}"
+        ) from error

@@ -1,0 +1,332 @@
+"""`gram_from_batches`: cross-products of rows that are read once or twice, and never held."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+
+from bayeslmm.batches import Batches, in_order
+from bayeslmm.checkpoint import Checkpoint, Progress
+from bayeslmm.errors import ArgumentError, BayesLMMError, DataError
+from bayeslmm.formula import MixedFormula, parse_formula
+from bayeslmm.lapack import single_blas_thread
+from bayeslmm.learning import learning_calls
+from bayeslmm.plan import read_plan
+from bayeslmm.reading import Reading, check_options
+from bayeslmm.streaming_progress import RowProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bayeslmm.gram import Gram
+    from bayeslmm.settled import Settled
+
+type Levels = Mapping[str, Sequence[Any]]
+
+
+def gram_from_batches(
+    formula: str | MixedFormula,
+    batches: Any,
+    *,
+    levels: Levels | None = None,
+    weights: str | None = None,
+    missing: str = "drop",
+    rank_deficient: str = "raise",
+    checkpoint: str | os.PathLike[str] | None = None,
+    cores: int | None = None,
+    progressbar: bool = True,
+) -> Gram:
+    r"""Sum the cross-products of rows that come in batches; memory is bounded by a few batches.
+
+    .. math:: W'W = \sum_b W_b'W_b, \quad W = [Z_1 \ldots Z_K \; X \; y]
+
+    Two passes: the first finds levels and what transforms learn from all rows, the second sums.
+    With `levels`, one pass does. Batches are summed in their order whatever the number of cores,
+    so the same batches give the same bits.
+
+    Parameters
+    ----------
+    formula : str or MixedFormula
+        The model.
+    batches : iterable, callable or path
+        Tables of some rows each (pandas, polars or pyarrow tables, record batches, mappings of
+        columns); a function without arguments that returns such an iterable anew at each call;
+        the path of a CSV or Parquet file, or of a folder of them; a polars LazyFrame, pyarrow
+        dataset or DuckDB relation.
+    levels : mapping of str to sequence, optional
+        Labels of every grouping factor (``"a:b"`` for combinations, labels ``"A:B"``) and of every
+        predictor that holds labels, to make do with one pass. Levels that no row has are dropped.
+    weights : str, optional
+        The column of weights w: Var(e) = sigma^2 / w.
+    missing : {"drop", "raise"}
+        What to do with rows that lack a value in a column that is used.
+    rank_deficient : {"raise", "drop"}
+        What to do with fixed-effects columns that earlier ones span.
+    checkpoint : path, optional
+        A file that keeps the sum so far. If the process is killed, the same call goes on from
+        there, and gives the same bits; when it is done the file is deleted.
+    cores : int, optional
+        Batches worked on at a time, in threads; as many as the machine has cores if not given.
+    progressbar : bool, default True
+        Whether to show rows, and rows per second.
+
+    Returns
+    -------
+    Gram
+        The cross-products, with what it takes to code new rows and to set default priors: give it
+        to `fit_bayes` or `fit_reml` in place of a table.
+
+    Raises
+    ------
+    FormulaError
+        If the formula is wrong or names a column that a batch lacks.
+    DataError
+        If a batch cannot be used (the message says which: columns of another type, unseen levels),
+        or all rows together cannot identify the model. Nothing is returned, and a checkpoint
+        holds whole batches only.
+    ArgumentError
+        If the batches can be read once only, and two passes are needed.
+
+    Warns
+    -----
+    DataWarning
+        If rows with missing values, or levels without rows, were dropped.
+    RankDeficiencyWarning
+        If columns were dropped.
+
+    References
+    ----------
+    Chan, T. F., Golub, G. H. & LeVeque, R. J. (1983). Algorithms for computing the sample
+    variance. The American Statistician 37, 242-247. doi:10.1080/00031305.1983.10483115
+
+    Examples
+    --------
+    >>> batches = [
+    ...     {"y": [1.0, 2.0, 4.0], "x": [0.0, 1.0, 2.0], "g": ["b", "a", "a"]},
+    ...     {"y": [3.0, 5.0], "x": [1.0, 0.0], "g": ["b", "b"]},
+    ... ]
+    >>> gram = gram_from_batches("y ~ x + (1 | g)", batches, progressbar=False)
+    >>> gram.n, gram.coef, gram.factors[0].levels.tolist()
+    (5, ('Intercept', 'x'), ['a', 'b'])
+    """
+    mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
+    check_options(weights, missing)
+    if rank_deficient not in ("raise", "drop"):
+        raise ArgumentError(f"rank_deficient is 'raise' or 'drop', not {rank_deficient!r}.")
+    job = _Job(mixed, weights, missing, levels)
+    source = Batches(batches, job.columns)
+    job.require_passes(source)
+    keeper = Checkpoint(checkpoint)
+    done = keeper.resume(job.identity)
+    with single_blas_thread(), RowProgress(shown=progressbar) as bar:
+        run = _Run(job, source, keeper, _cores(cores), bar)
+        if levels is None and done.settled is None:
+            done = run.first_pass(done)
+        done = run.second_pass(done)
+    if done.settled is None or done.gram is None:
+        raise DataError("There are no complete rows in any batch.")
+    settled = done.settled
+    if levels is not None:  # what one pass has counted
+        lacking = dict(done.lacking or {})
+        settled = replace(settled, n_rows=sum(done.sizes), n=done.gram.n, lacking=lacking)
+    gram = settled.finish(done.gram, rank_deficient=rank_deficient)
+    keeper.remove()
+    return gram
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is to be summed."""
+
+    formula: MixedFormula
+    weights: str | None
+    missing: str
+    levels: Levels | None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns to read."""
+        plan = read_plan(self.formula)
+        own = () if self.weights is None else (self.weights,)
+        names = (*plan.response.variables, *plan.predictors, *plan.grouping, *own)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells one sum from another."""
+        given = "read from the rows"
+        if self.levels is not None:
+            listed = {str(k): [str(v) for v in found] for k, found in self.levels.items()}
+            digest = hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
+            given = f"given (SHA-256 {digest[:16]})"
+        return {
+            "formula": str(self.formula),
+            "weights": str(self.weights),
+            "missing": self.missing,
+            "levels": given,
+        }
+
+    def read(self, table: Any) -> Reading:
+        """Read a batch in the first pass."""
+        return Reading.of(self.formula, table, weights=self.weights, missing=self.missing)
+
+    def require_passes(self, source: Batches) -> None:
+        """Refuse what would take more passes than the batches allow, before any row is read."""
+        calls = list(learning_calls(read_plan(self.formula)))
+        if source.repeatable or self.levels is not None:
+            return
+        learns = f" and what {calls[0].text} learns" if calls else ""
+        raise ArgumentError(
+            f"These batches can be read once only, and the levels{learns} must be known before "
+            "rows are summed. Give a function that returns the batches anew, such as "
+            "lambda: pd.read_csv(path, chunksize=500_000), a list, or the path of a file; or give "
+            "levels=."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """A job at work."""
+
+    job: _Job
+    source: Batches
+    keeper: Checkpoint
+    cores: int
+    bar: RowProgress
+
+    def first_pass(self, done: Progress) -> Progress:
+        """Unite what every batch says about coding, and settle it."""
+        self.bar.start("Reading levels", done.sizes, None)
+        for size, reading in _map_batches(self.source, done.sizes, self.job.read, self.cores):
+            both = reading if done.reading is None else done.reading + reading
+            done = replace(done, reading=both, sizes=(*done.sizes, size))
+            self.bar.advance(size)
+            self.keeper.keep(done)
+        if done.reading is None:
+            raise DataError("There are no rows: no batch came.")
+        settled = done.reading.settle()
+        done = Progress(job=done.job, settled=settled, total=sum(done.sizes))
+        self.keeper.keep(done, now=True)
+        return done
+
+    def second_pass(self, done: Progress) -> Progress:
+        """Sum the batches' cross-products in the batches' order."""
+        self.bar.start("Summing", done.sizes, done.total or None)
+        coding = _Coding(self.job, done.settled)
+        parts = _map_batches(self.source, done.sizes, coding.sum, self.cores, coding.prepare)
+        for size, part in parts:
+            gram, lacking = done.gram, dict(done.lacking or {})
+            if part is not None and part.gram.n:
+                gram = part.gram if gram is None else gram + part.gram
+            for name, count in (part.lacking if part else {}).items():
+                lacking[name] = lacking.get(name, 0) + count
+            sizes = (*done.sizes, size)
+            done = replace(done, settled=coding.settled, gram=gram, lacking=lacking, sizes=sizes)
+            self.bar.advance(size)
+            self.keeper.keep(done)
+        return done
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What one batch adds."""
+
+    gram: Gram
+    lacking: Mapping[str, int]
+
+
+class _Coding:
+    """How batches are coded: settled before, or by the first batch where levels are given."""
+
+    def __init__(self, job: _Job, settled: Settled | None) -> None:
+        self.job = job
+        self.settled = settled
+
+    def prepare(self, number: int, table: Any) -> None:
+        """Settle on the first batch that has a complete row; batches are prepared one by one."""
+        if self.settled is None:
+            with _in_batch(number):
+                reading = self.job.read(table)
+            if reading.n:
+                self.settled = reading.settle(self.job.levels)
+
+    def sum(self, table: Any) -> _Part | None:
+        """Sum one batch; None where nothing is settled yet."""
+        if self.settled is None:
+            return None
+        rows = self.settled.read(table)
+        return _Part(self.settled.gram(rows), rows.lacking)
+
+
+def _map_batches[T](
+    source: Batches,
+    done: tuple[int, ...],
+    function: Callable[[Any], T],
+    cores: int,
+    prepare: Callable[[int, Any], None] | None = None,
+) -> Iterator[tuple[int, T]]:
+    """Work on the batches that are not done yet; yield each one's number of rows and result."""
+
+    def work(item: tuple[int, Any]) -> tuple[int, T]:
+        number, table = item
+        with _in_batch(number):
+            return _length(table), function(table)
+
+    def left() -> Iterator[tuple[int, Any]]:
+        count = 0
+        for count, table in enumerate(source, 1):
+            if count <= len(done):
+                _require_same(count - 1, _length(table), done[count - 1])
+                continue
+            if prepare is not None:
+                prepare(count - 1, table)
+            yield count - 1, table
+        if count < len(done):
+            raise DataError(
+                f"The checkpoint holds {len(done)} batches, and there are {count} now: it was made "
+                "from other rows. Delete it, or give another path."
+            )
+
+    return in_order(work, left(), cores)
+
+
+def _require_same(number: int, size: int, before: int) -> None:
+    if size != before:
+        raise DataError(
+            f"Batch {number} (counted from 0) has {size} rows, and had {before} when the "
+            "checkpoint was written: it was made from other rows. Delete it, or give another path."
+        )
+
+
+@contextmanager
+def _in_batch(number: int) -> Iterator[None]:
+    """Say in which batch something went wrong."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"In batch {number} (counted from 0): {error}") from error
+    except BayesLMMError as error:
+        error.add_note(f"In batch {number} (counted from 0).")
+        raise
+
+
+def _length(table: Any) -> int:
+    if isinstance(table, Mapping):
+        return len(next(iter(table.values()), ()))
+    return len(nw.from_native(table))
+
+
+def _cores(cores: int | None) -> int:
+    if cores is None:
+        affinity = getattr(os, "sched_getaffinity", None)
+        return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    if not isinstance(cores, int) or cores < 1:
+        raise ArgumentError(f"cores is a whole number from 1 on, not {cores!r}.")
+    return cores
