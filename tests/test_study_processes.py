@@ -113,13 +113,14 @@ def test_a_dask_cluster_can_do_the_fits(whole, tmp_path):
 
     with (
         distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None,
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
             local_directory=tmp_path,
         ) as cluster,
         distributed.Client(cluster) as client,
         joblib.parallel_config(backend="dask", client=client),
     ):  # fmt: skip
         result = run(n_jobs=2)
-        # A new process, and what only a fit imports: the work was the cluster's.
-        assert all(client.run(lambda: "bayeslmm.compilation" in sys.modules).values())
+        # New processes, and what only a fit imports: the work was the cluster's. (With a single
+        # worker joblib would have done it in this process.)
+        assert any(client.run(lambda: "bayeslmm.compilation" in sys.modules).values())
     assert_same(result, whole)
