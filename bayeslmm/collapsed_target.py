@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betaln
+from scipy.special import betaincinv, betaln
 
 from bayeslmm import names
 from bayeslmm.beta_prior import integrates_beta, normal_prior
 from bayeslmm.collapsed import block_table, collapsed_density, correlation_factor
 from bayeslmm.collapsed_batch import collapsed_values
 from bayeslmm.lapack import single_blas_thread
+from bayeslmm.prior_slopes import value_and_slope
 from bayeslmm.recovery import CollapsedDraws
 from bayeslmm.unconstrained import ATANH, FOLDED, Coordinate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
     from bayeslmm.prior_set import FactorPriors, Priors
 
     Floats = NDArray[np.float64]
-
-# Central differences of a prior's log-density in its parameter: 1e-5 of the parameter leaves
-# errors of some 1e-10 of the slope.
-_STEP = 1e-5
 
 
 class CollapsedTarget:
@@ -99,10 +96,12 @@ class CollapsedTarget:
         self.n_sds, self.n_partials = len(sd_priors), len(partial_names)
         self._shapes = np.concatenate([np.zeros(0), *(a for _, a in shapes)])
         self._univariate = [
-            *(_UnivariatePrior.of(prior) for _, prior in sd_priors),
+            *(prior for _, prior in sd_priors),
             *([None] * self.n_partials),
-            *(_UnivariatePrior.of(prior) for prior in (priors.sigma, *(p for _, p in fixed))),
+            priors.sigma,
+            *(prior for _, prior in fixed),
         ]
+        self._slopes = [None if p is None else value_and_slope(p) for p in self._univariate]
         self.coordinates = (
             *(Coordinate.of_support(name, *prior.support) for name, prior in sd_priors),
             *(Coordinate(name, ATANH, -1.0, 1.0) for name in partial_names),
@@ -156,6 +155,13 @@ class CollapsedTarget:
         """Undo `parameters` (folded coordinates come out non-negative)."""
         values = [c.coordinate(parameters[..., k]) for k, c in enumerate(self.coordinates)]
         return np.stack(values, axis=-1)
+
+    def prior_quantiles(self, probability: float) -> Floats:
+        """Give this quantile of each parameter's prior, shape (size,)."""
+        partials = 2.0 * betaincinv(self._shapes, self._shapes, probability) - 1.0
+        values = [0.0 if p is None else p.quantile(probability) for p in self._univariate]
+        values[self.n_sds : self.n_sds + self.n_partials] = partials.tolist()
+        return np.array(values, dtype=np.float64)
 
     def unpack(self, points: Floats) -> CollapsedDraws:
         """Give the parameters at points, shape (..., size), by their kinds and factors."""
@@ -270,49 +276,15 @@ class CollapsedTarget:
         """Give `log_prior` at one point, and d log p(parameters) / d parameter."""
         slopes, values = np.zeros(self.size), self.parameters(point)
         total = float(self._log_prior_of_partials(point[None])[0])
-        for k, (coordinate, prior) in enumerate(
-            zip(self.coordinates, self._univariate, strict=True)
-        ):
+        for k, (coordinate, prior) in enumerate(zip(self.coordinates, self._slopes, strict=True)):
             total += float(coordinate.log_volume(point[k]))
             if prior is None:
                 z, shape = values[k], self._shapes[k - self.n_sds]
                 slopes[k] = -2.0 * (shape - 1.0) * z / ((1.0 - z) * (1.0 + z))
                 continue
-            value, slopes[k] = prior.value_and_slope(float(values[k]))
+            value, slopes[k] = prior(float(values[k]))
             total += value
         return total, slopes
-
-
-@dataclasses.dataclass(frozen=True)
-class _UnivariatePrior:
-    """A prior of one number, with what its differences need at hand.
-
-    Attributes
-    ----------
-    log_density : callable
-    lower, upper : float
-        Its support.
-    width : float
-        Half the width of its middle half: a scale that Cauchy has, too.
-    """
-
-    log_density: Callable[[Any], Floats]
-    lower: float
-    upper: float
-    width: float
-
-    @classmethod
-    def of(cls, prior: Prior) -> _UnivariatePrior:
-        low, high = prior.quantile([0.25, 0.75])
-        return cls(prior.log_density, *prior.support, float(0.5 * (high - low)))
-
-    def value_and_slope(self, value: float) -> tuple[float, float]:
-        """Give the log-density, and its derivative by differences within the support."""
-        step = _STEP * max(abs(value), 1e-3 * self.width)
-        low, high = max(value - step, self.lower), min(value + step, self.upper)
-        # One call for all three: SciPy checks its arguments longer than it computes.
-        here, before, after = self.log_density([value, low, high])
-        return float(here), float((after - before) / (high - low))
 
 
 def _may_be_zero(prior: Prior) -> bool:

@@ -8,7 +8,8 @@ from bayeslmm.design import build_design
 from bayeslmm.kept_effects import KeptEffects
 from bayeslmm.parametrization import choose_parametrization
 from bayeslmm.priors import resolve_priors
-from bayeslmm.samplers import SamplerSettings
+from bayeslmm.running import run_sampler, settle_sampler
+from bayeslmm.samplers import IMPORTANCE, SamplerSettings
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,7 +67,11 @@ def fit_bayes(
         Acceptance rate, between 0 and 1, that NUTS tunes its steps to; 0.95 if not given, so
         that variance components near zero are explored without divergences.
     sampler : str, default "nutpie"
-        ``"nutpie"`` or ``"pymc"``.
+        ``"nutpie"`` or ``"pymc"``: NUTS. ``"importance"``, with the marginal form only:
+        independent draws of the variance parameters, weighted exactly and resampled, in a second
+        or less; `diagnose` shows how good the weights are (k-hat), and where they are not
+        (0.7 or more) NUTS is run instead, with a warning. ``"auto"`` takes it where few
+        parameters are left; the result records the choice and its reason.
     progressbar : bool, default True
         Whether to show progress.
     weights : str or array-like, optional
@@ -122,10 +127,10 @@ def fit_bayes(
     design = build_design(formula, data, weights=weights, missing=missing)
     KeptEffects.of(design, effects)
     resolved = resolve_priors(design, priors)
-    chosen, reason = choose_parametrization(parametrization, design)
-    # PyMC takes seconds to import: only those who sample with it wait for it.
-    from bayeslmm.sampling import sample_design  # noqa: PLC0415
-
-    tree = sample_design(design, resolved, chosen, settings, effects=effects)
+    needs = settings.sampler == IMPORTANCE
+    chosen, reason = choose_parametrization(parametrization, design, integrated=needs)
+    settings, why = settle_sampler(settings, chosen, design, resolved)
+    tree = run_sampler(design, resolved, chosen, settings, effects=effects)
     tree.attrs["parametrization_reason"] = reason
+    tree.attrs.setdefault("sampler_reason", why)
     return tree

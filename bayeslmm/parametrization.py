@@ -39,7 +39,9 @@ def check_parametrization(name: str) -> None:
         )
 
 
-def choose_parametrization(name: str, design: Design) -> tuple[str, str]:
+def choose_parametrization(
+    name: str, design: Design, *, integrated: bool = False
+) -> tuple[str, str]:
     """Turn ``"auto"`` into a parametrization, and say why.
 
     Parameters
@@ -48,6 +50,8 @@ def choose_parametrization(name: str, design: Design) -> tuple[str, str]:
         A parametrization, or ``"auto"``.
     design : Design
         The model.
+    integrated : bool
+        Whether the sampler needs the effects integrated out.
 
     Returns
     -------
@@ -71,6 +75,8 @@ def choose_parametrization(name: str, design: Design) -> tuple[str, str]:
     if name != AUTO:
         check_parametrization(name)
         return name, "asked for"
+    if integrated:
+        return MARGINAL, "the sampler draws the variance parameters alone"
     border = gram_of(design).plan.n_border
     if border <= LARGEST_FAST_BORDER:
         return MARGINAL, (

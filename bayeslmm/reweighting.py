@@ -118,8 +118,10 @@ def smoothed_weights(log_ratio: Floats) -> tuple[Floats, float]:
     return weights / weights.sum(), float(pareto_k)
 
 
-def resample(weights: Floats, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Draw as many positions as there are weights, by systematic resampling.
+def resample(
+    weights: Floats, rng: np.random.Generator, size: int | None = None
+) -> NDArray[np.intp]:
+    """Draw `size` positions, or as many as there are weights, by systematic resampling.
 
     The positions come in order: copies of a draw stand side by side, so that effective sample
     sizes count them as what they are.
@@ -129,7 +131,7 @@ def resample(weights: Floats, rng: np.random.Generator) -> NDArray[np.intp]:
     >>> resample(np.array([0.5, 0.0, 0.25, 0.25]), np.random.default_rng(1))
     array([0, 0, 2, 3])
     """
-    size = len(weights)
+    size = len(weights) if size is None else size
     points = (np.arange(size) + rng.uniform()) / size
     ends = np.cumsum(weights)
-    return np.minimum(np.searchsorted(ends / ends[-1], points), size - 1)
+    return np.minimum(np.searchsorted(ends / ends[-1], points), len(weights) - 1)

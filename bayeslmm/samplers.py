@@ -29,6 +29,9 @@ _SCHEMA_NAMES = {"logp": "lp", "mean_tree_accept": "acceptance_rate", "depth": "
 # At the samplers' own 0.8, variance components near zero left divergences in most reference
 # models; see docs/decisions.
 DEFAULT_TARGET_ACCEPT = 0.95
+# NUTS by either implementation; importance sampling; the better of the two.
+NUTPIE, PYMC, IMPORTANCE, AUTO = "nutpie", "pymc", "importance", "auto"
+SAMPLER_NAMES = (NUTPIE, PYMC, IMPORTANCE, AUTO)
 _COMPILED_MODELS_KEPT = 8
 _compiled: OrderedDict[Hashable, CompiledModel] = OrderedDict()
 
@@ -48,7 +51,7 @@ class SamplerSettings:
     target_accept : float or None
         Mean acceptance rate that step sizes are tuned to; None stands for 0.95.
     sampler : str
-        ``"nutpie"`` or ``"pymc"``.
+        ``"nutpie"``, ``"pymc"``, ``"importance"`` or ``"auto"``.
     progressbar : bool
         Whether to show progress.
 
@@ -64,7 +67,7 @@ class SamplerSettings:
     cores: int | None = None
     random_seed: int | None = None
     target_accept: float | None = None
-    sampler: str = "nutpie"
+    sampler: str = NUTPIE
     progressbar: bool = True
 
     def __post_init__(self) -> None:
@@ -80,10 +83,11 @@ class SamplerSettings:
         target = self.target_accept
         if target is not None and not 0 < target < 1:
             raise SamplingError(f"target_accept must lie between 0 and 1, not {target!r}.")
-        if self.sampler not in SAMPLERS:
+        if self.sampler not in SAMPLER_NAMES:
             raise SamplingError(
                 f"There is no sampler {self.sampler!r}; choose one of "
-                f"{', '.join(map(repr, SAMPLERS))}.{nearest(str(self.sampler), SAMPLERS)}"
+                f"{', '.join(map(repr, SAMPLER_NAMES))}."
+                f"{nearest(str(self.sampler), SAMPLER_NAMES)}"
             )
 
     def settled(self) -> SamplerSettings:
@@ -195,8 +199,8 @@ def run_pymc(model: pm.Model, settings: SamplerSettings, structure: Hashable) ->
 
 
 SAMPLERS: Mapping[str, Callable[[Any, SamplerSettings, Hashable], FreeDraws]] = {
-    "nutpie": run_nutpie,
-    "pymc": run_pymc,
+    NUTPIE: run_nutpie,
+    PYMC: run_pymc,
 }
 
 

@@ -1,0 +1,244 @@
+"""A posterior without a Markov chain: independent draws of the variance parameters, then effects.
+
+`importance` draws from any density of a few coordinates; here the density is a model's collapsed
+posterior, its scales are chosen, and the result is the same tree that NUTS gives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayeslmm.collapsed_target import CollapsedTarget
+from bayeslmm.errors import ArgumentError, SamplingWarning
+from bayeslmm.gram import gram_of
+from bayeslmm.importance import GOOD_PARETO_K, WeightedPoints, extend, sample_target
+from bayeslmm.kept_effects import DRAWS, EffectsStore, KeptEffects
+from bayeslmm.laplace import starting_points
+from bayeslmm.parametrization import MARGINAL
+from bayeslmm.recovery import recover_posterior
+from bayeslmm.result import build_tree, run_attributes, warn_if_doubtful
+from bayeslmm.reweighting import MAX_PARETO_K, resample
+from bayeslmm.samplers import AUTO, IMPORTANCE, NUTPIE, FreeDraws
+from bayeslmm.tree_layout import sample_coordinates
+
+if TYPE_CHECKING:
+    from bayeslmm.design import Design
+    from bayeslmm.kept_effects import EffectsLike
+    from bayeslmm.prior_set import Priors
+    from bayeslmm.samplers import SamplerSettings
+
+_PACKAGE = (str(Path(__file__).parent),)
+# Points per draw: most draws then come from points of their own.
+_POINTS_PER_DRAW = 2
+# With fewer points the tail of the weights has too few for k-hat to tell.
+_FEWEST_POINTS = 4000
+# Beyond so many columns of the border a value takes a millisecond, and points are spared.
+_LARGEST_QUICK_BORDER = 60
+# A posterior sd of log sd above this says that zero is not far.
+_NEAR_ZERO = 0.4
+# Up to so many coordinates every reference model had k-hat below 0.5; each further one costs
+# effective draws.
+MOST_COORDINATES = 12
+LARGEST_BORDER = 200
+
+
+def choose_sampler(
+    name: str, parametrization: str, design: Design, priors: Priors
+) -> tuple[str, str]:
+    """Turn ``"auto"`` into a sampler, and say why.
+
+    Parameters
+    ----------
+    name : str
+        A sampler, or ``"auto"``.
+    parametrization : str
+        How the model is written.
+    design : Design
+        The model.
+    priors : Priors
+        Its priors.
+
+    Returns
+    -------
+    name : str
+        The sampler.
+    reason : str
+        For the result's record.
+
+    Raises
+    ------
+    ArgumentError
+        For importance sampling of a model whose effects are not integrated out.
+    """
+    if name == IMPORTANCE and parametrization != MARGINAL:
+        raise ArgumentError(
+            f"sampler='importance' draws from the posterior with the effects integrated out, and "
+            f"parametrization={parametrization!r} keeps them: add parametrization='marginal'."
+        )
+    if name != AUTO:
+        return name, "asked for"
+    if parametrization != MARGINAL:
+        return NUTPIE, f"the {parametrization} form has too many parameters for anything but NUTS"
+    size, border = CollapsedTarget(gram_of(design), priors).size, gram_of(design).plan.n_border
+    if size > MOST_COORDINATES:
+        return NUTPIE, f"{size} parameters are left, more than {MOST_COORDINATES}"
+    if border > LARGEST_BORDER:
+        return NUTPIE, f"one density factors a dense matrix of {border} columns"
+    return IMPORTANCE, (
+        f"only {size} parameters are left once the effects are integrated out, at most "
+        f"{MOST_COORDINATES}, and one density factors a dense matrix of {border} columns, at most "
+        f"{LARGEST_BORDER}"
+    )
+
+
+def sample_directly(
+    design: Design, priors: Priors, settings: SamplerSettings, *, effects: EffectsLike = DRAWS
+) -> xr.DataTree:
+    """Sample a model's posterior by importance sampling, or by NUTS where that fails.
+
+    Parameters
+    ----------
+    design : Design
+        The data.
+    priors : Priors
+        Every prior.
+    settings : SamplerSettings
+        Chains, draws and seed; tuning has no meaning here.
+    effects : str or mapping, default "draws"
+        Which random effects to keep; see `fit_bayes`.
+
+    Returns
+    -------
+    xarray.DataTree
+        As `fit_bayes` describes it. ``sample_stats`` holds per draw ``lp`` (log posterior density
+        of the coordinates), ``log_weight`` (of the point it is a copy of) and ``point`` (that
+        point's number); its attributes ``pareto_k``, ``ess_weights``, ``log_evidence``,
+        ``coordinates``, ``proposal``, ``n_points`` and ``n_evaluations``.
+
+    Warns
+    -----
+    SamplingWarning
+        Where k-hat is 0.7 or more, and NUTS was used instead.
+    """
+    settings = settings.settled()
+    kept = KeptEffects.of(design, effects)
+    started = time.perf_counter()
+    target, found = weigh_posterior(design, priors, settings)
+    if not found.usable:
+        return _sample_by_nuts(design, priors, settings, effects, found.pareto_k)
+    shape = (settings.chains, settings.draws)
+    rng = np.random.default_rng([settings.random_seed or 0, 3])
+    places = resample(found.weights, rng, shape[0] * shape[1])
+    draws = target.unpack(found.points[places].reshape(*shape, -1))
+    store = EffectsStore(
+        design, kept, shape,
+        rng=np.random.default_rng([settings.random_seed or 0, 1]), progressbar=settings.progressbar,
+    )  # fmt: skip
+    posterior = recover_posterior(gram_of(design), priors, draws, store)
+    stats = _sample_stats(target, found, places.reshape(shape))
+    free = FreeDraws({}, stats, 0.0, time.perf_counter() - started)
+    tree = build_tree(design, priors, posterior, free, store)
+    tree.attrs |= run_attributes(MARGINAL, settings)
+    warn_if_doubtful(tree)
+    return tree
+
+
+def weigh_posterior(
+    design: Design, priors: Priors, settings: SamplerSettings
+) -> tuple[CollapsedTarget, WeightedPoints]:
+    """Draw weighted points of a model's collapsed posterior, on the scale that suits it best.
+
+    Parameters
+    ----------
+    design : Design
+        The data.
+    priors : Priors
+        Every prior.
+    settings : SamplerSettings
+        Chains, draws and seed.
+
+    Returns
+    -------
+    target : CollapsedTarget
+        With the scales that were chosen.
+    found : WeightedPoints
+        Usable or not.
+    """
+    rng = np.random.default_rng([settings.random_seed or 0, 2])
+    target = CollapsedTarget(gram_of(design), priors)
+    quick = gram_of(design).plan.n_border <= _LARGEST_QUICK_BORDER
+    asked = settings.chains * settings.draws * (_POINTS_PER_DRAW if quick else 1)
+    count = max(asked, _FEWEST_POINTS if quick else 1000)
+    starts, units = starting_points(target, several=quick)
+    found = sample_target(target, starts, units, count, rng)
+    if found.pareto_k > GOOD_PARETO_K and (folded := _near_zero(target, found)):
+        other = target.with_folded(folded)
+        again = sample_target(other, *starting_points(other, several=quick), count, rng)
+        spent = found.n_evaluations + again.n_evaluations
+        if again.pareto_k < found.pareto_k:
+            target, found = other, again
+        found = dataclasses.replace(found, n_evaluations=spent)
+    if found.usable and quick and found.effective_size < 0.5 * settings.chains * settings.draws:
+        found = extend(target, found, 3 * count, rng)
+    return target, found
+
+
+def _near_zero(target: CollapsedTarget, found: WeightedPoints) -> tuple[int, ...]:
+    """List the standard deviations whose posterior reaches towards zero."""
+    if not len(found.points):
+        return target.foldable
+    columns = found.points[:, list(target.foldable)]
+    mean = found.weights @ columns
+    spread = np.sqrt(found.weights @ np.square(columns - mean))
+    return tuple(k for k, sd in zip(target.foldable, spread, strict=True) if sd > _NEAR_ZERO)
+
+
+def _sample_stats(target: CollapsedTarget, found: WeightedPoints, places: Any) -> xr.Dataset:
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(found.weights)
+    per_draw = {"lp": found.log_density[places], "log_weight": log_weights[places], "point": places}
+    stats = xr.Dataset(
+        {name: (("chain", "draw"), values) for name, values in per_draw.items()},
+        coords=sample_coordinates(places.shape),
+    )
+    stats.attrs = {
+        "pareto_k": found.pareto_k,
+        "ess_weights": found.effective_size,
+        "log_evidence": found.log_evidence,
+        "coordinates": list(target.names),
+        "proposal": found.how,
+        "n_points": len(found.points),
+        "n_evaluations": found.n_evaluations,
+    }
+    return stats
+
+
+def _sample_by_nuts(
+    design: Design, priors: Priors, settings: SamplerSettings, effects: EffectsLike, k: float
+) -> xr.DataTree:
+    why = (
+        f"importance sampling had k-hat {k:.2f}, and weights can be used below {MAX_PARETO_K}"
+        if np.isfinite(k)
+        else "importance sampling found no mode that its draws could stand for"
+    )
+    warnings.warn(
+        f"The posterior was sampled by NUTS: {why}. The result is as good as any NUTS fit; "
+        "sampler='nutpie' asks for it at once.",
+        SamplingWarning,
+        stacklevel=2,
+        skip_file_prefixes=_PACKAGE,
+    )
+    # PyMC takes seconds to import: only those who need it wait for it.
+    from bayeslmm.sampling import sample_design  # noqa: PLC0415
+
+    by_nuts = dataclasses.replace(settings, sampler=NUTPIE)
+    tree = sample_design(design, priors, MARGINAL, by_nuts, effects=effects)
+    tree.attrs["sampler_reason"] = why
+    return tree

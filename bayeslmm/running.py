@@ -1,0 +1,78 @@
+"""One table from sampler to what runs it; PyMC is imported only where it is needed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from bayeslmm.direct_sampling import choose_sampler, sample_directly
+from bayeslmm.kept_effects import DRAWS
+from bayeslmm.samplers import IMPORTANCE
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayeslmm.design import Design
+    from bayeslmm.kept_effects import EffectsLike
+    from bayeslmm.prior_set import Priors
+    from bayeslmm.samplers import SamplerSettings
+
+
+def settle_sampler(
+    settings: SamplerSettings, parametrization: str, design: Design, priors: Priors
+) -> tuple[SamplerSettings, str]:
+    """Replace ``sampler="auto"`` by what it stands for, and say why.
+
+    Parameters
+    ----------
+    settings : SamplerSettings
+        As asked for.
+    parametrization : str
+        How the model is written.
+    design : Design
+        The data.
+    priors : Priors
+        Every prior.
+
+    Returns
+    -------
+    settings : SamplerSettings
+        With a sampler of its own name.
+    reason : str
+        For the result's record.
+
+    Raises
+    ------
+    ArgumentError
+        If sampler and parametrization do not go together.
+    """
+    name, reason = choose_sampler(settings.sampler, parametrization, design, priors)
+    return dataclasses.replace(settings, sampler=name), reason
+
+
+def run_sampler(
+    design: Design,
+    priors: Priors,
+    parametrization: str,
+    settings: SamplerSettings,
+    *,
+    effects: EffectsLike = DRAWS,
+) -> xr.DataTree:
+    """Sample a posterior by the sampler that `settings` names.
+
+    Parameters
+    ----------
+    design, priors, parametrization, settings, effects
+        As in `sampling.sample`.
+
+    Returns
+    -------
+    xarray.DataTree
+        See `fit_bayes`.
+    """
+    if settings.sampler == IMPORTANCE:
+        return sample_directly(design, priors, settings, effects=effects)
+    # PyMC takes seconds to import: only those who sample with it wait for it.
+    from bayeslmm.sampling import sample_design  # noqa: PLC0415
+
+    return sample_design(design, priors, parametrization, settings, effects=effects)
