@@ -10,6 +10,7 @@ import numpy as np
 
 from bayeslmm import tree
 from bayeslmm.diagnostics import (
+    MAX_PARETO_K,
     MAX_RHAT,
     MIN_BFMI,
     MIN_DRAWS,
@@ -20,7 +21,9 @@ from bayeslmm.diagnostics import (
     diagnostics_table,
     divergence_problems,
     energy_information,
+    weight_problems,
 )
+from bayeslmm.draw_weights import draw_weights
 from bayeslmm.loo import compare_models, loo
 
 if TYPE_CHECKING:
@@ -70,7 +73,7 @@ class Diagnosis:
 
 
 def diagnose(idata: xr.DataTree) -> Diagnosis:
-    """Judge the draws: R-hat, effective sample sizes, divergences, E-BFMI and tree depth.
+    """Judge the draws: R-hat, effective sample sizes, divergences, E-BFMI and tree depth; or k-hat.
 
     Parameters
     ----------
@@ -101,11 +104,15 @@ def diagnose(idata: xr.DataTree) -> Diagnosis:
     """
     chains, draws = tree.sample_shape(idata)
     table = diagnostics_table(idata).sort_values("r_hat", ascending=False)
+    weights = draw_weights(idata)
+    # R-hat compares chains; draws that were made independently have none.
     checked = [
-        f"R-hat at most {MAX_RHAT}",
+        f"R-hat at most {MAX_RHAT}"
+        if weights is None
+        else f"k-hat of the importance weights below {MAX_PARETO_K} ({weights})",
         f"effective sample sizes of {MIN_ESS_PER_CHAIN * chains} or more",
     ]
-    problems = list(chain_problems(table, chains))
+    problems = [*weight_problems(idata), *chain_problems(table, chains)]
     if draws < MIN_DRAWS:
         problems.append(Problem("draws", f"Only {draws} draws per chain.", "Ask for more draws."))
     stats = tree.group(idata, "sample_stats") if "sample_stats" in idata.children else {}

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names, tree
+from bayeslmm.draw_weights import draw_weights
 from bayeslmm.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ CI_KIND = "eti"
 MAX_RHAT = 1.01
 MIN_ESS_PER_CHAIN = 100
 MIN_BFMI = 0.3
+MAX_PARETO_K = 0.7
 MIN_DRAWS = 4  # fewer draws per chain cannot be split into halves with a variance each
 
 
@@ -36,7 +38,8 @@ class Problem:
     Attributes
     ----------
     name : str
-        ``"r_hat"``, ``"ess"``, ``"divergences"``, ``"bfmi"``, ``"tree_depth"`` or ``"draws"``.
+        ``"r_hat"``, ``"ess"``, ``"divergences"``, ``"bfmi"``, ``"tree_depth"``, ``"pareto_k"`` or
+        ``"draws"``.
     message : str
         What was found, with the value and the limit.
     advice : str
@@ -130,6 +133,7 @@ def describe(
     ci_kind: str = CI_KIND,
     *,
     diagnostics: bool = True,
+    mixing: bool = True,
 ) -> dict[str, NDArray[np.float64]]:
     """Describe columns of draws.
 
@@ -140,6 +144,8 @@ def describe(
     ci_kind : {"eti", "hdi"}
     diagnostics : bool
         Whether to add Monte Carlo errors, effective sample sizes and R-hat, some 5 ms a column.
+    mixing : bool
+        False where draws are no Markov chains: R-hat would say nothing, and is missing.
 
     Returns
     -------
@@ -160,6 +166,8 @@ def describe(
     }
     if diagnostics:
         table.update(_diagnostics(draws))
+    if "r_hat" in table and not mixing:
+        table["r_hat"] = np.full(draws.shape[-1], np.nan)
     return table
 
 
@@ -261,6 +269,8 @@ def diagnostics_table(idata: xr.DataTree, *, max_effects: int | None = None) -> 
         chosen = [labels[position] for position in kept]
         tables.append(pd.DataFrame(_diagnostics(values[..., kept]), index=chosen))
     table = pd.concat(tables)
+    if draw_weights(idata) is not None:
+        table["r_hat"] = np.nan
     table.index.name = "parameter"
     return table
 
@@ -279,7 +289,8 @@ def assess(idata: xr.DataTree, *, max_effects: int = 60) -> list[Problem]:
     -------
     list of Problem
         Empty when R-hat is at most 1.01, bulk and tail effective sample sizes are at least 100
-        per chain, and no draw diverged.
+        per chain, and no draw diverged; after importance sampling, when k-hat is below 0.7 and
+        the weighted points are worth as many draws.
 
     References
     ----------
@@ -297,6 +308,8 @@ def assess(idata: xr.DataTree, *, max_effects: int = 60) -> list[Problem]:
     if count < MIN_DRAWS:
         message = f"Only {count} draws per chain: R-hat and effective sample sizes need 4 or more."
         return [Problem("draws", message, "Ask for more draws, such as draws=1000.")]
+    if draw_weights(idata) is not None:
+        return weight_problems(idata)
     table = diagnostics_table(idata, max_effects=max_effects)
     return [*chain_problems(table, chains), *divergence_problems(idata)]
 
@@ -321,6 +334,25 @@ def chain_problems(table: pd.DataFrame, chains: int) -> list[Problem]:
             f"({_count(ess < limit)} below {limit}): its mean and interval are still noisy."
         )
         found.append(Problem("ess", message, "Take more draws."))
+    return found
+
+
+def weight_problems(idata: xr.DataTree) -> list[Problem]:
+    """Return what importance weights say; nothing for a tree of Markov chains."""
+    weights, limit = draw_weights(idata), MIN_ESS_PER_CHAIN * tree.sample_shape(idata)[0]
+    found: list[Problem] = []
+    if weights is None:
+        return found
+    if not weights.pareto_k < MAX_PARETO_K:
+        message = (
+            f"k-hat of the importance weights is {weights.pareto_k:.2f} ({MAX_PARETO_K} or more)."
+        )
+        found.append(Problem("pareto_k", message, "Sample with NUTS: sampler='nutpie'."))
+    if weights.effective_size < limit:
+        message = (
+            f"The weighted points are worth {weights.effective_size:.0f} draws (below {limit})."
+        )
+        found.append(Problem("ess", message, "Take more draws, or sampler='nutpie'."))
     return found
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bayeslmm import names, tree
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, describe
+from bayeslmm.draw_weights import draw_weights
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -58,7 +59,8 @@ def fixed_effects(
     Intercept   1.0       1.0       1.0
     x           2.0       2.0       2.0
     """
-    table = describe(tree.draws(idata, names.BETA), ci_prob, ci_kind)
+    chains = draw_weights(idata) is None
+    table = describe(tree.draws(idata, names.BETA), ci_prob, ci_kind, mixing=chains)
     index = pd.Index(tree.coefficients(idata), name=names.COEF)
     return pd.DataFrame(table, index=index)
 
@@ -125,7 +127,8 @@ def variance_components(
     labels += [(RESIDUAL, "", "", "sd"), (RESIDUAL, "", "", "variance")]
     values += [sigma, sigma**2]
     columns = pd.DataFrame(labels, columns=["factor", "term", "term_bis", "quantity"])
-    numbers = pd.DataFrame(describe(np.concatenate(values, axis=-1), ci_prob, ci_kind))
+    draws, chains = np.concatenate(values, axis=-1), draw_weights(idata) is None
+    numbers = pd.DataFrame(describe(draws, ci_prob, ci_kind, mixing=chains))
     return pd.concat([columns, numbers], axis=1)
 
 
@@ -199,6 +202,7 @@ def random_effects(
                     ci_prob,
                     ci_kind,
                     diagnostics=diagnostics,
+                    mixing=draw_weights(idata) is None,
                 ),
             )
             for info in chosen
@@ -252,10 +256,12 @@ def coefficients(
     2      g     b  Intercept   1.0
     """
     chosen = tree.factors(idata) if factor is None else (tree.factor(idata, factor),)
-    tables = []
+    tables, chains = [], draw_weights(idata) is None
     for info in chosen:
         labels, values = coefficient_draws(idata, info)
-        numbers = describe(_columns(values), ci_prob, ci_kind, diagnostics=diagnostics)
+        numbers = describe(
+            _columns(values), ci_prob, ci_kind, diagnostics=diagnostics, mixing=chains
+        )
         tables.append(_level_table(info, (names.COEF, labels), numbers))
     return _concat(tables, ["factor", "level", names.COEF, "mean", "sd", "median"])
 

@@ -12,12 +12,14 @@ from bayeslmm import names, tree
 from bayeslmm.diagnostics import (
     CI_KIND,
     CI_PROB,
+    MAX_PARETO_K,
     MAX_RHAT,
     MIN_ESS_PER_CHAIN,
     Problem,
     assess,
     interval_names,
 )
+from bayeslmm.draw_weights import DrawWeights, draw_weights
 from bayeslmm.summaries import RESIDUAL, fixed_effects, variance_components
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class ModelSummary:
         Their kind.
     chains : int
         How many chains were drawn.
+    weights : DrawWeights or None
+        How good the importance weights were, where there are no Markov chains.
     """
 
     heading: tuple[str, ...]
@@ -59,6 +63,7 @@ class ModelSummary:
     ci_prob: float
     ci_kind: str
     chains: int
+    weights: DrawWeights | None = None
 
     def __str__(self) -> str:
         parts = ["\n".join(self.heading)]
@@ -115,6 +120,8 @@ class ModelSummary:
         if not self.problems:
             limit = MIN_ESS_PER_CHAIN * self.chains
             good = f"R-hat <= {MAX_RHAT}, effective sample sizes >= {limit}, no divergences"
+            if self.weights is not None:
+                good = f"k-hat below {MAX_PARETO_K}, weights worth {limit} draws or more"
             return [f"Diagnostics: no problem found ({good})."]
         return [
             "Diagnostics: do not trust these draws yet.",
@@ -166,14 +173,12 @@ def summary(
         ci_prob=ci_prob,
         ci_kind=ci_kind,
         chains=chains,
+        weights=draw_weights(idata),
     )
 
 
 def _heading(idata: xr.DataTree) -> list[str]:
     attrs = idata.attrs
-    chains, draws = tree.sample_shape(idata)
-    settings = _json(attrs.get("settings"))
-    tune = f" after {settings['tune']} of tuning" if "tune" in settings else ""
     how = " by ".join(str(attrs[key]) for key in ("parametrization", "sampler") if key in attrs)
     seed = f", seed {attrs['random_seed']}" if attrs.get("random_seed") not in (None, "") else ""
     sizes = [f"{_rows(idata)} rows"]
@@ -186,8 +191,18 @@ def _heading(idata: xr.DataTree) -> list[str]:
     return [
         f"Bayesian linear mixed model: {attrs['formula']}",
         f"Data: {'; '.join(sizes)}",
-        f"Draws: {chains} chains of {draws}{tune}, {how}{seed}".rstrip(", "),
+        f"Draws: {_sampled(idata)}, {how}{seed}".rstrip(", "),
     ]
+
+
+def _sampled(idata: xr.DataTree) -> str:
+    chains, draws = tree.sample_shape(idata)
+    weights = draw_weights(idata)
+    if weights is not None:
+        return f"{chains} x {draws} independent ones ({weights})"
+    settings = _json(idata.attrs.get("settings"))
+    tune = f" after {settings['tune']} of tuning" if "tune" in settings else ""
+    return f"{chains} chains of {draws}{tune}"
 
 
 def _rows(idata: xr.DataTree) -> int:
