@@ -80,7 +80,7 @@ class GroupDensity:
     levels : tuple of str
         The levels.
     integrated : tuple of str
-        Factors whose effects are integrated out: the one asked for and those nested in it.
+        Factors whose effects are integrated out: the one asked for, then those nested in it.
     conditional : tuple of str
         Factors whose effects are given: other groups' rows inform them too.
     """
@@ -123,7 +123,8 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
         weights = np.ones(len(rows)) if design.weights is None else design.weights[rows]
         residual = y[rows, None] - predictor.rows(rows)
         values[:, level] = _density(residual, columns, roots, predictor.sigma, weights)
-    return GroupDensity(values, info.all_levels, tuple(item.name for item in inside), outside)
+    nested = tuple(item.name for item in inside if item is not target)
+    return GroupDensity(values, tree.require_levels(info), (info.name, *nested), outside)
 
 
 def _density(

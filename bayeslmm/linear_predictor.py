@@ -277,7 +277,7 @@ def _part(
 ) -> FactorPart:
     info = tree.factor(idata, factor.name)
     of_level = tree.positions(info.levels, [str(level) for level in factor.levels])
-    known = set(info.all_levels)
+    known = set(tree.require_levels(info))
     occurring = set(np.unique(factor.index).tolist())
     without = [str(factor.levels[k]) for k in np.flatnonzero(of_level < 0) if k in occurring]
     if dropped := [level for level in without if level in known]:

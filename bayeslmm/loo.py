@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,14 +15,13 @@ from bayeslmm.errors import ArgumentError, NumericalWarning, TreeError, nearest
 from bayeslmm.group_likelihood import group_log_likelihood, row_log_likelihood
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pandas as pd
     import xarray as xr
     from numpy.typing import NDArray
 
 Unit = Literal["observation", "group"]
 UNITS = ("observation", "group")
+_PACKAGE = (str(Path(__file__).parent),)
 MIN_DRAWS = 25  # a fifth of them is the tail to which the Pareto is fitted: 5 points or more
 
 
@@ -124,13 +125,16 @@ def compare_models(
     >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
     >>> table = bl.compare_models({"slopes": idata, "intercepts": other})  # doctest: +SKIP
     """
+    if not isinstance(fits, Mapping):
+        msg = f"fits maps names to trees, as in {{'a': one, 'b': other}}; not {type(fits).__name__}."
+        raise ArgumentError(msg)
     if len(fits) < 2:
         msg = f"Comparing takes two models or more; fits holds {len(fits)}."
         raise ArgumentError(msg)
     _check_same_data(fits)
     import arviz as az  # noqa: PLC0415 - slow to import
 
-    estimates = {name: loo(idata, unit=unit, factor=factor) for name, idata in fits.items()}
+    estimates = {name: _loo_of(name, idata, unit, factor) for name, idata in fits.items()}
     with warnings.catch_warnings():
         # `loo` has said it already, for each model and with what to do.
         warnings.simplefilter("ignore")
@@ -138,7 +142,23 @@ def compare_models(
     return table
 
 
+def _loo_of(name: str, idata: xr.DataTree, unit: Unit, factor: str | None) -> Any:
+    """Estimate one model's, with its name in front of what is warned about it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        estimate = loo(idata, unit=unit, factor=factor)
+    for warning in caught:
+        message = f"Model {name!r}: {warning.message}"
+        warnings.warn(message, warning.category, stacklevel=2, skip_file_prefixes=_PACKAGE)
+    return estimate
+
+
 def _check_same_data(fits: Mapping[str, xr.DataTree]) -> None:
+    for name, idata in fits.items():
+        try:
+            tree.require_tree(idata)
+        except TreeError as error:
+            raise TreeError(f"Model {name!r}: {error}") from None
     first_name, *others = fits
     first = tree.response(fits[first_name])
     for name in others:
@@ -221,5 +241,6 @@ def _warn_pareto(bad: int, count: int, limit: float, unit: str) -> None:
         f"Pareto k exceeds {limit:.2f} for {bad} of {count} {unit}s: their share of the estimate "
         f"is unreliable. {advice}",
         NumericalWarning,
-        stacklevel=4,
+        stacklevel=2,
+        skip_file_prefixes=_PACKAGE,
     )

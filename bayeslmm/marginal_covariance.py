@@ -71,7 +71,7 @@ def marginal_covariance(
 
     check_choice("kind", kind, ("covariance", "correlation"))
     info = tree.factor(idata, factor)
-    if str(level) not in info.all_levels:
+    if str(level) not in tree.require_levels(info):
         msg = (
             f"{level!r} is no level of {info.name!r}.{nearest(str(level), info.all_levels)} "
             f"It has {len(info.all_levels)}, such as {info.all_levels[0]!r}."

@@ -12,12 +12,11 @@ from bayeslmm.covariance import SINGULAR_TOLERANCE, theta_names
 from bayeslmm.densities import DENSITY
 from bayeslmm.errors import ArgumentError
 from bayeslmm.lapack import single_blas_thread
+from bayeslmm.reml_fit import REMLFit
 from bayeslmm.reml_search import Objective
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from bayeslmm.reml_fit import REMLFit
 
     Floats = NDArray[np.float64]
 
@@ -79,6 +78,9 @@ def check_mode(fit: REMLFit) -> pd.DataFrame:
     >>> check_mode(fit)["is_mode"].all()
     np.True_
     """
+    if not isinstance(fit, REMLFit):
+        msg = f"A REML fit is needed, as `fit_reml` gives it; this is a {type(fit).__name__}."
+        raise ArgumentError(msg)
     if fit.method != "REML":
         msg = (
             "The mode of the density with the fixed effects integrated out is the REML estimate; "

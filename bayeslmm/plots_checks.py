@@ -8,7 +8,7 @@ import numpy as np
 
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, blocks, interval_names
 from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, style
-from bayeslmm.predictive_check import Statistic, check_groups
+from bayeslmm.predictive_check import Statistic, check_groups, statistic_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +94,7 @@ def plot_ppc_groups(
         else:
             ax.set_xticks(rank, table["level"], rotation=90 if m > 12 else 0)
             ax.tick_params(axis="x", labelsize=8.5 if m <= 40 else 6.5)
-        ax.set_ylabel(f"{statistic} of {idata.attrs['response']}")
+        ax.set_ylabel(f"{statistic_name(statistic)} of {idata.attrs['response']}")
         ax.set_xlabel(f"{m} groups, sorted" if crowded else "groups, sorted")
         ax.legend(loc="best")
     return ax.figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-Statistic = Literal["mean", "sd", "min", "max"]
-STATISTICS: dict[str, Callable[..., NDArray[np.float64]]] = {
+type Compute = Callable[..., NDArray[np.float64]]
+type Statistic = Literal["mean", "sd", "min", "max"] | Compute
+STATISTICS: dict[str, Compute] = {
     "mean": np.mean,
     "sd": np.std,
     "min": np.min,
@@ -47,8 +48,9 @@ def check_groups(
         Result of `fit_bayes`.
     factor : str, optional
         Whose levels are the groups; may be left out where there is one.
-    statistic : {"mean", "sd", "min", "max"}
-        Computed over each group's rows; sd has the divisor n.
+    statistic : {"mean", "sd", "min", "max"} or callable
+        Computed over each group's rows; sd has the divisor n. A function is called as
+        ``statistic(values, axis=0)``, as NumPy's are, such as `numpy.median`.
     random_effects : "all", "none" or list of str
         As in `predict`.
     draws : int, optional
@@ -70,7 +72,7 @@ def check_groups(
     Raises
     ------
     ArgumentError
-        When the statistic is unknown.
+        When the statistic is unknown, or is no function of values and an axis.
     TreeError
         When the factor is unknown or `idata` is no tree of this package.
 
@@ -88,12 +90,7 @@ def check_groups(
     1     b     4  4.250000
     2     c     3  4.333333
     """
-    if statistic not in STATISTICS:
-        msg = (
-            f"statistic is one of {', '.join(STATISTICS)}; it was {statistic!r}."
-            f"{nearest(str(statistic), STATISTICS)}"
-        )
-        raise ArgumentError(msg)
+    compute = _function(statistic)
     info = tree.factor(idata, factor)
     index = next(one.index for one in training_design(idata).factors if one.name == info.name)
     _, total = tree.sample_shape(idata)
@@ -103,7 +100,6 @@ def check_groups(
     generator = np.random.default_rng([check_seed(random_seed), 2])
     weights = predictor.design.weights
     y = tree.response(idata)
-    compute = STATISTICS[statistic]
     order = np.argsort(index, kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(index))[:-1])
     replicated = np.empty((len(predictor.sigma), len(parts)))
@@ -112,12 +108,48 @@ def check_groups(
         noise = generator.standard_normal((len(rows), len(predictor.sigma)))
         eta = predictor.rows(rows) + noise * predictor.sigma * scale[:, None]
         replicated[:, level] = compute(eta, axis=0)
-    observed = np.array([compute(y[rows]) for rows in parts])
+    observed = np.array([compute(y[rows], axis=0) for rows in parts])
     labels = {
-        "level": np.array(info.all_levels, dtype=object),
+        "level": np.array(tree.require_levels(info), dtype=object),
         "rows": np.array([len(rows) for rows in parts]),
         "observed": observed,
     }
     numbers = describe(replicated[None], ci_prob, ci_kind, diagnostics=False)
     above = {"p_above": (replicated >= observed).mean(axis=0)}
     return pd.DataFrame({**labels, **numbers, **above})
+
+
+def statistic_name(statistic: Statistic) -> str:
+    """Name a statistic for a picture.
+
+    Examples
+    --------
+    >>> statistic_name("sd"), statistic_name(np.median), statistic_name(lambda v, axis: v[0])
+    ('sd', 'median', 'statistic')
+    """
+    name = statistic if isinstance(statistic, str) else getattr(statistic, "__name__", "")
+    return name if name.isidentifier() else "statistic"
+
+
+def _function(statistic: Any) -> Compute:
+    if not callable(statistic):
+        if statistic in STATISTICS:
+            return STATISTICS[statistic]
+        msg = (
+            f"statistic is one of {', '.join(STATISTICS)}, or a function such as numpy.median; it "
+            f"was {statistic!r}.{nearest(str(statistic), STATISTICS)}"
+        )
+        raise ArgumentError(msg)
+    try:
+        shape = np.shape(statistic(np.ones((2, 3)), axis=0))
+    except TypeError as error:
+        shape = str(error)
+    if shape != (3,):
+        msg = (
+            f"statistic is called as statistic(values, axis=0) with values of shape (rows, draws), "
+            f"and gives one number for each draw; with shape (2, 3), {statistic_name(statistic)} "
+            f"gave {shape}. Write for example lambda v, axis: numpy.quantile(v, 0.9, axis=axis)."
+        )
+        raise ArgumentError(msg)
+    compute: Compute = statistic
+    return compute

@@ -141,7 +141,7 @@ def _rebuild(
 
 
 def _require_levels(idata: xr.DataTree, name: str, levels: tuple[str, ...]) -> None:
-    known = tree.factor(idata, name).all_levels
+    known = tree.require_levels(tree.factor(idata, name))
     if levels != known:
         foreign = [level for level in levels if level not in known]
         msg = (

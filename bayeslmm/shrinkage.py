@@ -79,7 +79,7 @@ def shrinkage(
         if item.name not in wanted:
             continue
         info = tree.factor(idata, item.name)
-        counts = np.bincount(item.index, minlength=len(info.all_levels))
+        counts = np.bincount(item.index, minlength=len(tree.require_levels(info)))
         labels = pd.DataFrame(
             {
                 "factor": info.name,

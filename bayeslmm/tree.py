@@ -61,9 +61,11 @@ def require_tree(idata: Any) -> None:
     """
     kind = type(idata).__name__
     if not hasattr(idata, "children") or not hasattr(idata, "attrs"):
+        reml = " A REML fit has its own: print(fit), fit.fixed_effects, fit.random_effects."
         msg = (
             f"A result tree (xarray.DataTree) is needed, and this is a {kind}. Give what "
             "`fit_bayes` returned, or read a saved one with xarray.open_datatree(path)."
+            f"{reml * (kind == 'REMLFit')}"
         )
         raise TreeError(msg)
     for attribute in ("formula", "response", "design"):
@@ -142,6 +144,8 @@ def factor_names(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str
     ]
     written = parse_formula(str(idata.attrs["formula"])).random
     order = list(dict.fromkeys(term.factor for term in written))
+    for lacking in set(order) - set(present):
+        variable(idata, names.sd(lacking), group_name)
     # Files may come back with their variables sorted, so the formula decides and the rest follows.
     return tuple(
         sorted(present, key=lambda name: order.index(name) if name in order else len(order))
@@ -221,6 +225,25 @@ def all_effect_draws(idata: xr.DataTree, info: FactorInfo) -> NDArray[np.float64
     if info.levels != info.all_levels:
         raise TreeError(missing_effects(info, [x for x in info.all_levels if x not in info.levels]))
     return effect_draws(idata, info)
+
+
+def require_levels(info: FactorInfo) -> tuple[str, ...]:
+    """Return the labels of all levels of the fit.
+
+    Raises
+    ------
+    TreeError
+        When nothing in the tree names them.
+    """
+    if not info.all_levels:
+        msg = (
+            f"Nothing in this tree says which levels {info.name!r} has: it lacks the variable "
+            f"{names.effects(info.name)!r} of the group 'posterior' and the group "
+            f"{names.FITTED_LEVELS!r}. Take the tree that `fit_bayes` returned; to save room, fit "
+            "with effects='moments'."
+        )
+        raise TreeError(msg)
+    return info.all_levels
 
 
 def missing_effects(info: FactorInfo, wanted: Sequence[str]) -> str:

@@ -126,6 +126,31 @@ def test_models_of_the_same_rows_compare():
     assert table["elpd"].is_monotonic_decreasing
 
 
+def test_what_is_warned_about_a_model_carries_its_name(slopes):
+    with pytest.warns(NumericalWarning) as caught:
+        checks.compare_models({"first": slopes, "second": slopes})
+    assert {str(warning.message).split(":")[0] for warning in caught} == {
+        "Model 'first'",
+        "Model 'second'",
+    }
+    assert all(warning.filename == __file__ for warning in caught)
+
+
+def test_what_is_no_tree_or_no_mapping_does_not_compare(slopes):
+    with pytest.raises(TreeError, match="Model 'b': A result tree"):
+        checks.compare_models({"a": slopes, "b": 3})
+    with pytest.raises(ArgumentError, match="maps names to trees"):
+        checks.compare_models([slopes, slopes])
+
+
+def test_the_left_out_groups_are_named_after_their_factor_whatever_the_order_of_the_terms():
+    data = {**NESTED, "y": np.arange(12.0)}
+    idata = trees.random_tree("y ~ 1 + (1 | school:room) + (1 | school)", data, draws=50)
+    density = group_likelihood.group_log_likelihood(idata)
+    assert density.levels == ("a", "b", "c")
+    assert density.integrated == ("school", "school:room")
+
+
 def test_models_of_other_data_or_scales_do_not_compare():
     one = tight_tree("y ~ x + (1 | school)", 0)
     other = tight_tree("y ~ x + (1 | school)", 0, y=NESTED["y"] + 1)

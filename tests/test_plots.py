@@ -193,6 +193,17 @@ def test_groups_are_checked_against_replicated_data():
     assert "outside (1 of 3)" in [text.get_text() for text in axes.get_legend().get_texts()]
 
 
+def test_a_statistic_may_be_the_user_s(idata):
+    table = check_groups(idata, statistic=np.median, random_seed=1)
+    assert table["observed"].tolist() == [2.0, 4.5, 3.5]
+    assert plots.plot_ppc_groups(idata, statistic=np.median).axes[0].get_ylabel() == "median of y"
+    by_hand = check_groups(idata, statistic=lambda v, axis: v.max(axis=axis), random_seed=1)
+    assert by_hand.equals(check_groups(idata, statistic="max", random_seed=1))
+    for wrong in (len, lambda v, axis: 1.0, "skew", 3):
+        with pytest.raises(ArgumentError, match="statistic"):
+            check_groups(idata, statistic=wrong)
+
+
 def test_traces_and_ranks_are_arviz_s_pictures_of_the_free_parameters(idata):
     for draw in (plots.plot_trace, plots.plot_rank):
         collection = draw(idata)
