@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from bayeslmm.fit import fit_bayes
     from bayeslmm.formula import MixedFormula, RandomTerm, parse_formula
+    from bayeslmm.gram_table import gram_from_table
     from bayeslmm.graph import build_model
     from bayeslmm.group_likelihood import add_log_likelihood
     from bayeslmm.hypotheses import hypothesis
@@ -126,6 +127,7 @@ __all__ = [
     "fit_bayes",
     "fit_reml",
     "fixed_effects",
+    "gram_from_table",
     "hypothesis",
     "icc",
     "implied_priors",
@@ -221,6 +223,7 @@ _NAMES_BY_MODULE = {
     ),
     "graph": ("build_model",),
     "group_likelihood": ("add_log_likelihood",),
+    "gram_table": ("gram_from_table",),
     "hypotheses": ("hypothesis",),
     "likelihood_ratio": ("likelihood_ratio_test",),
     "marginal_covariance": ("marginal_covariance",),

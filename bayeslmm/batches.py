@@ -48,7 +48,7 @@ class Batches:
     def __init__(self, source: Any, columns: Sequence[str]) -> None:
         self.columns = tuple(columns)
         self.repeatable = True
-        if isinstance(source, (str, os.PathLike)) and _is_csv(Path(source)):
+        if isinstance(source, (str, os.PathLike)) and is_csv(Path(source)):
             self._open: Callable[[], Iterable[Any]] = lambda: _read_csv(Path(source), self.columns)
         elif (engine := engine_of(source)) is not None:
             if not isinstance(engine, StreamingEngine):
@@ -130,9 +130,10 @@ def _pieces(table: Any) -> Iterator[Any]:
         yield frame[first : first + ROWS].to_native()
 
 
-def _is_csv(path: Path) -> bool:
+def is_csv(path: Path) -> bool:
+    """Say whether a path is that of a CSV file, or of a folder that holds one."""
     if path.is_dir():
-        return any(_is_csv(file) for file in path.iterdir() if not file.name.startswith((".", "_")))
+        return any(is_csv(file) for file in path.iterdir() if not file.name.startswith((".", "_")))
     return path.name.lower().endswith(_CSV)
 
 

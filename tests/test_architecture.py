@@ -20,27 +20,28 @@ LAYERS = {
     " prior_description prior_slopes beta_prior data_scales,"
     "simulate, engines",
     2: "gram gram_sums gram_union gram_coordinates gram_file gram_design disclosure,"
+    "prior_description,"
     "level_set level_combinations learning reading settled settled_levels,"
-    "batches checkpoint streaming streaming_progress,"
+    "batches checkpoint streaming streaming_progress gram_table,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
     " kernel_draws selected_inverse, collapsed linked kept_effects,"
     "reduced kernel_reduced kernel_shared shared_effects surrogate surrogate_functions,"
     "marginal_likelihood, recovery, parametrization,"
     "collapsed_target collapsed_batch unconstrained, proposal",
     3: "reml reml_search reml_fit reml_text reml_intervals,"
-    "likelihood_ratio profile profile_targets mode, laplace, graph",
+    "sd_coordinates, likelihood_ratio profile profile_targets mode, laplace reduced_target, graph",
     4: "sampling samplers compilation callback result running,"
-    "importance direct_sampling, tree tree_layout refit,"
+    "importance direct_sampling sparing, tree tree_layout refit,"
     "prior_draws prior_implications quantities,"
     "reweighting scenarios function_identity,"
     "predict linear_predictor level_grid new_levels contrasts, hypotheses,"
     "summaries summary_text effect_sizes variance_parts marginal_covariance shrinkage,"
     "checks diagnostics draw_weights group_likelihood loo predictive_check no_pooling",
-    5: "spec spec_data spec_file, fit, compare compare_effects comparison verdicts, sensitivity,"
-    "prior_study study_scenario study_files study_summary,"
+    5: "spec spec_data spec_file spec_study, fit, compare compare_effects comparison verdicts,"
+    "sensitivity, prior_study study_scenario study_files study_summary,"
     "plots plot_style plots_caterpillar plots_levels plots_level_means plots_checks plots_shrinkage"
     " plots_prior plots_sensitivity plots_study plots_variance plots_comparison",
-    6: "cli cli_console cli_results cli_compare cli_priors, __init__",
+    6: "cli cli_console cli_results cli_compare cli_priors cli_study, __init__",
 }
 LAYER = {
     module: layer for layer, nouns in LAYERS.items() for module in nouns.replace(",", " ").split()

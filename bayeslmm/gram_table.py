@@ -1,0 +1,142 @@
+"""`gram_from_table`: cross-products of a table wherever it is held, by the means of its engine."""
+
+from __future__ import annotations
+
+from functools import partial
+from operator import add
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm.batches import is_csv
+from bayeslmm.engines import Engine, StreamingEngine, engine_of
+from bayeslmm.errors import ArgumentError
+from bayeslmm.formula import MixedFormula, parse_formula
+from bayeslmm.lapack import single_blas_thread
+from bayeslmm.plan import read_plan
+from bayeslmm.reading import Reading
+from bayeslmm.streaming import gram_from_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bayeslmm.gram import Gram
+
+
+def gram_from_table(
+    formula: str | MixedFormula,
+    data: Any,
+    *,
+    weights: str | None = None,
+    missing: str = "drop",
+    rank_deficient: str = "raise",
+) -> Gram:
+    r"""Sum a table's cross-products where its rows are, in two passes.
+
+    .. math:: W'W = \sum_b W_b'W_b, \quad W = [Z_1 \ldots Z_K \; X \; y]
+
+    Only the columns that the formula uses are read. A polars LazyFrame, a pyarrow dataset, a
+    DuckDB relation and the path of a CSV or Parquet file or folder are streamed in batches; a Dask
+    or Spark dataframe maps on its own workers and combines there what they return, so that
+    cross-products travel, and rows do not.
+
+    Parameters
+    ----------
+    formula : str or MixedFormula
+        The model.
+    data : table or path
+        One of the above, or a table in memory. It is read twice: a query whose rows differ from
+        one run to the next (a random sample, say) has to be stored first.
+    weights : str, optional
+        The column of weights w: Var(e) = sigma^2 / w.
+    missing : {"drop", "raise"}
+        What to do with rows that lack a value in a column that is used.
+    rank_deficient : {"raise", "drop"}
+        What to do with fixed-effects columns that earlier ones span.
+
+    Returns
+    -------
+    Gram
+        What `fit_bayes` and `fit_reml` take in place of the table. Its sums differ between engines
+        by rounding only: 1e-12 relative and less.
+
+    Raises
+    ------
+    FormulaError
+        If the formula is wrong or names a column that is not there; no row is read then.
+    DataError
+        If a column cannot be used, the engine fails, or the rows cannot identify the model.
+
+    Warns
+    -----
+    DataWarning
+        If rows with missing values were dropped.
+    RankDeficiencyWarning
+        If columns were dropped.
+
+    References
+    ----------
+    Dean, J. & Ghemawat, S. (2008). MapReduce: simplified data processing on large clusters.
+    Communications of the ACM 51, 107-113. doi:10.1145/1327452.1327492
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> lazy = pl.LazyFrame({"y": [1.0, 2.0, 4.0, 3.0], "g": ["a", "a", "b", "b"], "z": [0] * 4})
+    >>> gram = gram_from_table("y ~ 1 + (1 | g)", lazy)
+    >>> gram.n, gram.coef, gram.factors[0].levels.tolist()
+    (4, ('Intercept',), ['a', 'b'])
+    """
+    mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
+    engine = None if _is_csv_path(data) else engine_of(data)
+    if engine is not None:
+        columns = _columns(mixed, engine, weights, missing)
+    if engine is None or isinstance(engine, StreamingEngine):
+        return gram_from_batches(
+            mixed,
+            data,
+            weights=weights,
+            missing=missing,
+            rank_deficient=rank_deficient,
+            progressbar=False,
+        )
+    if rank_deficient not in ("raise", "drop"):
+        raise ArgumentError(f"rank_deficient is 'raise' or 'drop', not {rank_deficient!r}.")
+    read = partial(Reading.of, mixed, weights=weights, missing=missing)
+    reading: Reading = engine.reduce(columns, read, add)
+    settled = reading.settle()
+    total: Gram = engine.reduce(columns, settled.gram, add)
+    with single_blas_thread():
+        return settled.finish(total, rank_deficient=rank_deficient)
+
+
+def is_held(data: Any) -> bool:
+    """Say whether a table's rows are elsewhere than in memory: a path, or an engine's table.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> table = pl.DataFrame({"y": [1.0, 2.0]})
+    >>> is_held(table), is_held(table.lazy()), is_held("rows.parquet")
+    (False, True, True)
+    """
+    return isinstance(data, (str, PathLike)) or engine_of(data) is not None
+
+
+def _is_csv_path(data: Any) -> bool:
+    return isinstance(data, (str, PathLike)) and is_csv(Path(data))
+
+
+def _columns(
+    formula: MixedFormula, engine: Engine, weights: str | None, missing: str
+) -> Sequence[str]:
+    """Choose the columns that the formula uses, and refuse here what no row is needed for."""
+    plan = read_plan(formula)
+    # A batch without rows: what is missing, misspelt or not to be learnt in batches is told now.
+    nothing = dict.fromkeys(engine.columns, np.empty(0))
+    Reading.of(formula, nothing, weights=weights, missing=missing)
+    own = () if weights is None else (weights,)
+    names = (*plan.response.variables, *plan.predictors, *plan.grouping, *own)
+    return tuple(dict.fromkeys(names))
