@@ -17,7 +17,8 @@ from bayeslmm.cli_compare import report_comparison, standing_results
 from bayeslmm.cli_console import INTERRUPTED, plain_errors, print_frame, print_line, print_spec
 from bayeslmm.cli_priors import report_priors, report_sensitivity
 from bayeslmm.cli_results import PictureFormat, results_folder, write_results
-from bayeslmm.errors import SpecError
+from bayeslmm.cli_study import report_study
+from bayeslmm.errors import ArgumentError, SpecError
 from bayeslmm.spec import find_specs, read_spec
 from bayeslmm.tree import sample_shape
 
@@ -190,10 +191,26 @@ def sensitivity(
     spec: SpecPath,
     *,
     out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
+    study_: Annotated[
+        bool,
+        typer.Option("--study", help="Run the file's [study] instead: refits under other priors."),
+    ] = False,
+    jobs: Annotated[int, typer.Option(help="Scenarios of a study fitted at a time.")] = 1,
+    pictures: Pictures = PictureFormat.PNG,
 ) -> None:
-    """Print which conclusions hang on the priors; fit first if OUT/NAME/ is not of this study."""
+    """Print which conclusions hang on the priors; fit first if OUT/NAME/ is not of this study.
+
+    With --study, scenario by scenario: tables, picture and draws go to OUT/NAME.study/, and a study
+    that was interrupted goes on there.
+    """
     with plain_errors(spec):
         study, console = read_spec(spec), Console()
+        if study_:
+            files = report_study(study, out, console, n_jobs=jobs, form=pictures)
+            _print_written(console, files[0].parent, files)
+            return
+        if jobs != 1:
+            raise ArgumentError("--jobs goes with --study: without it there is one fit at most.")
         if not standing_results(study, out, console):
             _fit(study, out, dict(study.sampler), console)
         report_sensitivity(out / study.name, console)

@@ -13,7 +13,10 @@ import xarray as xr
 
 from bayeslmm.design import build_design
 from bayeslmm.errors import ArgumentError, SamplingWarning
-from bayeslmm.quantities import checked_quantities
+from bayeslmm.hypotheses import parameters
+from bayeslmm.prior_draws import sample_prior
+from bayeslmm.prior_implications import as_posterior
+from bayeslmm.quantities import check_expressions, checked_quantities, quantity_draws
 from bayeslmm.scenarios import REFERENCE, read_scenarios
 from bayeslmm.study_files import StudyFolder, scenario_seed, study_key
 from bayeslmm.study_scenario import REFIT, StudyJob, refit_scenario, reweight_scenario
@@ -140,6 +143,7 @@ def prior_study(
         "chains": chains, "cores": cores, "target_accept": target_accept,
     }  # fmt: skip
     asked = checked_quantities(quantities)
+    _check_expressions(design, asked)
     job = StudyJob(formula, data, weights, missing, asked, settings)
     key = "" if folder is None else study_key(design, settings, random_seed, asked, reweight)
     store = StudyFolder(None if folder is None else Path(folder), key)
@@ -150,6 +154,14 @@ def prior_study(
     study.attrs["settings"] = json.dumps(settings)
     _warn(study)
     return study
+
+
+def _check_expressions(design: Design, quantities: Mapping[str, Quantity]) -> None:
+    if not any(isinstance(quantity, str) for quantity in quantities.values()):
+        return
+    # Two draws from the prior have all the names that a posterior will have.
+    drawn = as_posterior(sample_prior(design, draws=2, random_seed=0), "prior")
+    check_expressions(quantities, {**parameters(drawn), **quantity_draws(drawn)})
 
 
 def _run(

@@ -104,9 +104,29 @@ def checked_quantities(quantities: Any) -> Mapping[str, Quantity]:
     return quantities
 
 
-def _expressed(
-    name: str, text: str, known: dict[str, NDArray[np.float64]], shape: tuple[int, int]
-) -> NDArray[np.float64]:
+def check_expressions(
+    quantities: Mapping[str, Quantity], known: Mapping[str, NDArray[np.float64]]
+) -> None:
+    """Raise unless every text among the quantities can be read, before anything is fitted.
+
+    Parameters
+    ----------
+    quantities : mapping
+        From `checked_quantities`.
+    known : mapping of str to ndarray
+        Any draws of what the model has, by name.
+
+    Raises
+    ------
+    ArgumentError
+        If a text names what is no parameter, or holds more than arithmetic and comparisons.
+    """
+    for name, quantity in quantities.items():
+        if isinstance(quantity, str):
+            _values(name, quantity, dict(known))
+
+
+def _values(name: str, text: str, known: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
     try:
         statement, node = read_expression(text, known)
         values = np.asarray(statement.value(node), dtype=np.float64)
@@ -116,6 +136,13 @@ def _expressed(
         raise ArgumentError(
             f"The quantity {name!r}: {text!r} names no parameter; it is the same in every draw."
         )
+    return values
+
+
+def _expressed(
+    name: str, text: str, known: dict[str, NDArray[np.float64]], shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    values = _values(name, text, known)
     if not np.isfinite(values).all():
         raise ArgumentError(f"The quantity {name!r}: {text!r} is not finite in every draw.")
     return np.array(np.broadcast_to(values, shape))

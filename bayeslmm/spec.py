@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.spec_data import DATA, read_data
 from bayeslmm.spec_file import NUMBER, SpecFile, find_specs
+from bayeslmm.spec_study import StudyPlan, read_study
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bayeslmm.study_data import StudyData
 
-__all__ = ["ModelSpec", "Reference", "find_specs", "read_spec"]
+__all__ = ["ModelSpec", "Reference", "StudyPlan", "find_specs", "read_spec"]
 
 _TOP = {
     "title": (str,),
@@ -26,6 +27,7 @@ _TOP = {
     "priors": (dict,),
     "sampler": (dict,),
     "reference": (dict,),
+    "study": (dict,),
 }
 _SAMPLER = {
     "draws": (int,),
@@ -122,6 +124,8 @@ class ModelSpec:
     sampler : mapping
         Keyword arguments of `fit_bayes` such as ``draws`` and ``random_seed``.
     reference : Reference or None
+    study : StudyPlan or None
+        Other priors to look at the conclusions under, with `prior_study`.
     """
 
     name: str
@@ -136,6 +140,7 @@ class ModelSpec:
     priors: Mapping[str, str]
     sampler: Mapping[str, int | float | str]
     reference: Reference | None
+    study: StudyPlan | None = None
 
 
 def read_spec(path: str | Path) -> ModelSpec:
@@ -183,6 +188,7 @@ def read_spec(path: str | Path) -> ModelSpec:
         priors=file.values("priors", top.get("priors", {}), (str,)),
         sampler=MappingProxyType(file.table("sampler", top.get("sampler", {}), _SAMPLER)),
         reference=_reference(file, top["reference"]) if "reference" in top else None,
+        study=read_study(file, top["study"]) if "study" in top else None,
     )
 
 

@@ -117,7 +117,7 @@ def _line(text: str, table: str, key: str | None) -> int | None:
     current, header = "", None
     for number, line in enumerate(text.splitlines(), 1):
         if heading := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+\s*(#.*)?$", line):
-            current = heading[1]
+            current = re.sub("[\"']", "", heading[1])  # [study.scenarios."my own"]
         if current == table and header is None and (table or key is None):
             header = number
         if key is not None and current == table:

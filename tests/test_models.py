@@ -13,6 +13,7 @@ from bayeslmm.design import build_design
 from bayeslmm.priors import resolve_priors
 from bayeslmm.reml import fit_reml
 from bayeslmm.reml_intervals import confidence_intervals
+from bayeslmm.scenarios import read_scenarios
 from bayeslmm.simulated_table import SimulatedTable
 from bayeslmm.spec import find_specs, read_spec
 
@@ -65,6 +66,14 @@ def test_a_study_states_priors_that_its_model_has(spec):
     design = build_design(spec.formula, spec.data.load())
     origins = resolve_priors(design, dict(spec.priors)).origins
     assert ("user" in origins.values()) == bool(spec.priors)
+
+
+@pytest.mark.parametrize("spec", [s for s in SPECS if s.study is not None], ids=by_name)
+def test_a_prior_study_speaks_of_parameters_that_its_model_has(spec):
+    design = build_design(spec.formula, spec.data.load())
+    scenarios = read_scenarios(design, spec.study.scenarios, dict(spec.priors))
+    assert len(scenarios) > 5
+    assert len({str(priors.entries()) for priors in scenarios.values()}) == len(scenarios)
 
 
 @pytest.mark.parametrize("spec", CERTIFIED, ids=by_name)

@@ -270,6 +270,25 @@ def test_scenarios_that_cannot_be_read_are_refused_before_anything_is_fitted(
         bl.prior_study(FORMULA, dyestuff, scenarios)
 
 
+@pytest.mark.parametrize(
+    ("quantities", "message"),
+    [
+        ({"a": "sigm + 1"}, r"quantity 'a'.*'sigm', which is no parameter.*Did you mean 'sigma'"),
+        ({"a": "sigma +"}, "quantity 'a'.*cannot be read"),
+        ({"a": "__import__('os').getcwd()"}, "quantity 'a'"),
+        ({"a": "1 + 1"}, "names no parameter"),
+        ({"a": 3}, "must be text such as"),
+        ({1: "sigma"}, "name of a quantity is text"),
+        (["sigma"], "must be a mapping"),
+    ],
+)
+def test_quantities_that_cannot_be_read_are_refused_before_anything_is_fitted(
+    dyestuff, quantities, message
+):
+    with pytest.raises(ArgumentError, match=message):
+        bl.prior_study(FORMULA, dyestuff, ["brms"], quantities=quantities)
+
+
 def test_a_wider_support_cannot_be_reached_by_weights(design):
     bounded = bl.resolve_priors(design, {"sd": "Uniform(0, 60)"})
     whole = bl.resolve_priors(design)

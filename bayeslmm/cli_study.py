@@ -1,0 +1,174 @@
+"""A model file's prior study: run, resumed, printed and written."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import typer
+
+import bayeslmm
+from bayeslmm.cli_console import INTERRUPTED, print_frame, print_line
+from bayeslmm.cli_results import PictureFormat, write_extras
+from bayeslmm.errors import SpecError
+from bayeslmm.scenarios import REFERENCE
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from rich.console import Console
+
+    from bayeslmm.spec import ModelSpec
+    from bayeslmm.spec_study import StudyPlan
+
+SCENARIOS, TREE = "scenarios", "study.nc"
+
+
+def report_study(
+    spec: ModelSpec,
+    out: Path,
+    console: Console,
+    *,
+    n_jobs: int = 1,
+    form: PictureFormat = PictureFormat.PNG,
+) -> list[Path]:
+    """Run the study of a model file, or what is left of it; print it and write it.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        With a [study].
+    out : Path
+        Parent of results: the study's folder is ``out/<name>.study``, finished scenarios are kept
+        in ``scenarios`` inside.
+    console : Console
+        Where to print; a quiet one has no progress bar either.
+    n_jobs : int
+        Scenarios that are fitted at a time.
+    form : PictureFormat
+        Of the picture.
+
+    Returns
+    -------
+    list of Path
+        The files that were written.
+
+    Raises
+    ------
+    SpecError
+        If the file has no [study], or its folder cannot be used.
+    """
+    plan = _plan(spec)
+    folder = _study_folder(out, spec)
+    try:
+        study = _run(spec, plan, folder, n_jobs, progressbar=not console.quiet)
+    except KeyboardInterrupt:
+        kept = len(list((folder / SCENARIOS).glob("*.nc")))
+        print_line(
+            console,
+            f"Interrupted. Finished scenarios are kept in {folder / SCENARIOS} ({kept} files): "
+            "the same command goes on from there.",
+        )
+        raise typer.Exit(INTERRUPTED) from None
+    table = bayeslmm.summarise_study(study)
+    scenarios = _scenarios(study, table)
+    print_frame(console, _largest_moves(table), "How far the priors move each conclusion")
+    shown = scenarios.drop(columns="problems")
+    print_frame(console, shown, "Scenarios")
+    return _write(folder, study, {"study": table, SCENARIOS: scenarios}, form)
+
+
+def _plan(spec: ModelSpec) -> StudyPlan:
+    if spec.study is None:
+        raise SpecError(
+            f"{spec.path} has no [study]. Add one, such as:\n\n[study]\n"
+            'scenarios = ["brms", "half_cauchy"]'
+        )
+    return spec.study
+
+
+def _study_folder(out: Path, spec: ModelSpec) -> Path:
+    folder = out / f"{spec.name}.study"
+    ours = (SCENARIOS, TREE)
+    if folder.is_dir() and any(folder.iterdir()) and not any((folder / n).exists() for n in ours):
+        raise SpecError(
+            f"{str(folder)!r} exists and is not a study of bayeslmm, so nothing is written there. "
+            "Choose another folder with --out."
+        )
+    try:
+        (folder / SCENARIOS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError(
+            f"The study cannot be written to {str(folder)!r}: {error.strerror}. "
+            "Choose another folder with --out."
+        ) from error
+    return folder
+
+
+def _run(
+    spec: ModelSpec, plan: StudyPlan, folder: Path, n_jobs: int, *, progressbar: bool
+) -> xr.DataTree:
+    reference: Any = plan.reference if plan.reference is not None else spec.priors
+    return bayeslmm.prior_study(
+        spec.formula,
+        spec.data.load(),
+        plan.scenarios,
+        priors=reference if isinstance(reference, str) else dict(reference),
+        quantities=plan.quantities,
+        folder=folder / SCENARIOS,
+        n_jobs=n_jobs,
+        progressbar=progressbar,
+        weights=spec.weights,
+        missing=spec.missing,
+        **dict(spec.sampler),  # type: ignore[arg-type]  # checked when the file was read
+    )
+
+
+def _largest_moves(table: pd.DataFrame) -> pd.DataFrame:
+    """Take from each quantity's scenarios the one that moves it most."""
+    rows = {}
+    for quantity, part in table.groupby(level="quantity", sort=False):
+        moves = part.droplevel("quantity")
+        before = moves.loc[REFERENCE]
+        moves = moves.drop(index=REFERENCE)
+        most = str(moves["moved"].abs().idxmax())
+        flips = moves.index[moves["sign_flips"] | moves["verdict_flips"]]
+        rows[str(quantity)] = {
+            "mean": before["mean"],
+            "sd": before["sd"],
+            "moved": moves.loc[most, "moved"],
+            "mcse": moves.loc[most, "mcse"],
+            "by": most,
+            "flips": ", ".join(map(str, flips)) or "none",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("quantity")
+
+
+def _scenarios(study: xr.DataTree, table: pd.DataFrame) -> pd.DataFrame:
+    """Say of each scenario how it was made and what it moves most."""
+    about = study["scenarios"].to_dataset()
+    rows = {}
+    for name, part in table["moved"].abs().groupby(level="scenario", sort=False):
+        moves = part.droplevel("scenario")
+        k = float(about["pareto_k"].sel(scenario=name))
+        rows[str(name)] = {
+            "method": str(about["method"].sel(scenario=name).item()),
+            "pareto_k": f"{k:.2f}" if np.isfinite(k) else "",
+            "most moved": "" if name == REFERENCE else str(moves.idxmax()),
+            "by": float(moves.max()),
+            "problems": str(about["problems"].sel(scenario=name).item()),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("scenario")
+
+
+def _write(
+    folder: Path, study: xr.DataTree, tables: dict[str, pd.DataFrame], form: PictureFormat
+) -> list[Path]:
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as place:
+        study.to_netcdf(Path(place, TREE))
+        pictures = {"study": bayeslmm.plot_prior_study}
+        extras = write_extras(Path(place), study, tables, pictures, form)
+        # Each file is there whole, or as it was before.
+        return [file.replace(folder / file.name) for file in (Path(place, TREE), *extras)]
