@@ -125,9 +125,7 @@ def compare_models(
     >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
     >>> table = bl.compare_models({"slopes": idata, "intercepts": other})  # doctest: +SKIP
     """
-    if not isinstance(fits, Mapping):
-        msg = f"fits maps names to trees, as in {{'a': one, 'b': other}}; not {type(fits).__name__}."
-        raise ArgumentError(msg)
+    _check_mapping(fits)
     if len(fits) < 2:
         msg = f"Comparing takes two models or more; fits holds {len(fits)}."
         raise ArgumentError(msg)
@@ -140,6 +138,13 @@ def compare_models(
         warnings.simplefilter("ignore")
         table: pd.DataFrame = az.compare(estimates, method=method, round_to="none")
     return table
+
+
+def _check_mapping(fits: object) -> None:
+    if not isinstance(fits, Mapping):
+        kind = type(fits).__name__
+        msg = f"fits maps names to trees, as in {{'a': one, 'b': other}}; it was a {kind}."
+        raise ArgumentError(msg)
 
 
 def _loo_of(name: str, idata: xr.DataTree, unit: Unit, factor: str | None) -> Any:

@@ -78,9 +78,7 @@ def check_mode(fit: REMLFit) -> pd.DataFrame:
     >>> check_mode(fit)["is_mode"].all()
     np.True_
     """
-    if not isinstance(fit, REMLFit):
-        msg = f"A REML fit is needed, as `fit_reml` gives it; this is a {type(fit).__name__}."
-        raise ArgumentError(msg)
+    _check_fit(fit)
     if fit.method != "REML":
         msg = (
             "The mode of the density with the fixed effects integrated out is the REML estimate; "
@@ -107,6 +105,12 @@ def check_mode(fit: REMLFit) -> pd.DataFrame:
         },
         index=pd.Index([*labels, f"log {names.SIGMA}"], name="parameter"),
     )
+
+
+def _check_fit(fit: object) -> None:
+    if not isinstance(fit, REMLFit):
+        msg = f"A REML fit is needed, as `fit_reml` gives it; this is a {type(fit).__name__}."
+        raise ArgumentError(msg)
 
 
 class _Density:
