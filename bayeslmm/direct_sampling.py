@@ -23,16 +23,27 @@ from bayeslmm.kept_effects import DRAWS, EffectsStore, KeptEffects
 from bayeslmm.laplace import starting_points
 from bayeslmm.parametrization import MARGINAL
 from bayeslmm.recovery import recover_posterior
+from bayeslmm.reduced_target import (
+    InterpolatedTarget,
+    ReducedTarget,
+    is_dear,
+    spare_evaluations,
+)
 from bayeslmm.result import build_tree, run_attributes, warn_if_doubtful
 from bayeslmm.reweighting import MAX_PARETO_K, resample
 from bayeslmm.samplers import AUTO, IMPORTANCE, NUTPIE, FreeDraws
+from bayeslmm.sparing import recover_sparingly
 from bayeslmm.tree_layout import sample_coordinates
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from bayeslmm.design import Design
     from bayeslmm.kept_effects import EffectsLike
     from bayeslmm.prior_set import Priors
     from bayeslmm.samplers import SamplerSettings
+
+    Floats = NDArray[np.float64]
 
 _PACKAGE = (str(Path(__file__).parent),)
 # Points per draw: most draws then come from points of their own.
@@ -141,8 +152,12 @@ def sample_directly(
         design, kept, shape,
         rng=np.random.default_rng([settings.random_seed or 0, 1]), progressbar=settings.progressbar,
     )  # fmt: skip
-    posterior = recover_posterior(gram_of(design), priors, draws, store)
     stats = _sample_stats(target, found, places.reshape(shape))
+    if isinstance(target, ReducedTarget):
+        posterior, about = recover_sparingly(target, found.points[places], draws, store, settings)
+        stats.attrs |= about
+    else:
+        posterior = recover_posterior(gram_of(design), priors, draws, store)
     free = FreeDraws({}, stats, 0.0, time.perf_counter() - started)
     tree = build_tree(design, priors, posterior, free, store)
     tree.attrs |= run_attributes(MARGINAL, settings)
@@ -174,13 +189,16 @@ def weigh_posterior(
     rng = np.random.default_rng([settings.random_seed or 0, 2])
     target = CollapsedTarget(gram_of(design), priors)
     quick = gram_of(design).plan.n_border <= _LARGEST_QUICK_BORDER
+    if is_dear(target.gram):
+        target = spare_evaluations(target, rng, threads=settings.cores or 1)
+        quick = isinstance(target, InterpolatedTarget)
     asked = settings.chains * settings.draws * (_POINTS_PER_DRAW if quick else 1)
     count = max(asked, _FEWEST_POINTS if quick else 1000)
-    starts, units = starting_points(target, several=quick)
+    starts, units = _starts(target, several=quick)
     found = sample_target(target, starts, units, count, rng)
     if found.pareto_k > GOOD_PARETO_K and (folded := _near_zero(target, found)):
         other = target.with_folded(folded)
-        again = sample_target(other, *starting_points(other, several=quick), count, rng)
+        again = sample_target(other, *_starts(other, several=quick), count, rng)
         spent = found.n_evaluations + again.n_evaluations
         if again.pareto_k < found.pareto_k:
             target, found = other, again
@@ -188,6 +206,13 @@ def weigh_posterior(
     if found.usable and quick and found.effective_size < 0.5 * settings.chains * settings.draws:
         found = extend(target, found, 3 * count, rng)
     return target, found
+
+
+def _starts(target: CollapsedTarget, *, several: bool) -> tuple[list[Floats], Floats]:
+    # An interpolation is good around the mode that it was built at, and only there.
+    if isinstance(target, InterpolatedTarget):
+        return target.start()
+    return starting_points(target, several=several)
 
 
 def _near_zero(target: CollapsedTarget, found: WeightedPoints) -> tuple[int, ...]:

@@ -83,6 +83,33 @@ def recover_posterior(
         effects), by the contract's names.
     """
     sigma = draws.sigma
+    result, packed = variance_variables(priors, draws)
+    given = None if draws.beta is None else draws.beta.reshape(sigma.size, -1)
+    point = (packed, sigma.ravel(), given)
+    beta = _draw_in_batches(gram, priors, point, store)
+    if priors.coef:
+        result[names.BETA] = beta.reshape(*sigma.shape, -1)
+    return result
+
+
+def variance_variables(priors: Priors, draws: CollapsedDraws) -> tuple[dict[str, Floats], Floats]:
+    """Name the parameters that were drawn, and give their relative factors.
+
+    Parameters
+    ----------
+    priors : Priors
+        Every prior.
+    draws : CollapsedDraws
+        Leading dimensions (chain, draw).
+
+    Returns
+    -------
+    variables : dict of str to ndarray, shapes (chain, draw, ...)
+        ``sigma``, ``sd_<factor>`` and ``corr_<factor>``, by the contract's names.
+    packed : ndarray, shape (chain * draw, n_lambda)
+        As `elimination.pack_factors` lays them out.
+    """
+    sigma = draws.sigma
     result: dict[str, Floats] = {names.SIGMA: sigma}
     packed = [np.zeros((sigma.size, 0))]
     for factor, sd, partials in zip(priors.factors, draws.sds, draws.partials, strict=True):
@@ -92,12 +119,7 @@ def recover_posterior(
             result[names.corr(factor.name)] = correlation_of(unit)
         lam = sd[..., None] * unit / sigma[..., None, None]
         packed.append(lam.reshape(sigma.size, -1))
-    given = None if draws.beta is None else draws.beta.reshape(sigma.size, -1)
-    point = (np.concatenate(packed, axis=1), sigma.ravel(), given)
-    beta = _draw_in_batches(gram, priors, point, store)
-    if priors.coef:
-        result[names.BETA] = beta.reshape(*sigma.shape, -1)
-    return result
+    return result, np.concatenate(packed, axis=1)
 
 
 def correlation_of(unit: Floats) -> Floats:

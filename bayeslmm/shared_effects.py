@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.progress import track
 
+from bayeslmm import names
+from bayeslmm.beta_prior import normal_prior
 from bayeslmm.elimination import flat_prior, split_columns
 from bayeslmm.kernel_shared import draw_shared
 from bayeslmm.lapack import single_blas_thread
+from bayeslmm.recovery import variance_variables
 from bayeslmm.reduced import Reduced
 from bayeslmm.surrogate_functions import FactorCoordinates, Whitening
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
     from bayeslmm.gram import Gram
     from bayeslmm.kept_effects import EffectsStore
+    from bayeslmm.prior_set import Priors
+    from bayeslmm.recovery import CollapsedDraws
 
     Floats = NDArray[np.float64]
     Places = NDArray[np.intp]
@@ -220,3 +225,48 @@ def _shares(
         )
         for a, b in pairwise(bounds)
     ]
+
+
+def recover_shared(
+    gram: Gram,
+    priors: Priors,
+    draws: CollapsedDraws,
+    store: EffectsStore,
+    *,
+    n_cells: int,
+    threads: int = 1,
+) -> tuple[dict[str, Floats], SharedEffects]:
+    """Give the posterior's variables as `recovery.recover_posterior` does, from few factorizations.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    priors : Priors
+        Every prior.
+    draws : CollapsedDraws
+        Leading dimensions (chain, draw).
+    store : EffectsStore
+        Takes the random effects, and has the generator.
+    n_cells : int
+        Factorizations at most.
+    threads : int
+        Of which so many side by side.
+
+    Returns
+    -------
+    variables : dict of str to ndarray, shapes (chain, draw, ...)
+        ``sigma``, ``sd_<factor>``, ``corr_<factor>`` and ``beta``, by the contract's names.
+    shared : SharedEffects
+        Which draws the factorizations were at, and what they gave.
+    """
+    result, packed = variance_variables(priors, draws)
+    given = None if draws.beta is None else draws.beta.reshape(draws.sigma.size, -1)
+    mean, precision = (None, None) if given is not None else normal_prior(priors)
+    shared = draw_shared_effects(
+        gram, packed, draws.sigma.ravel(), store, n_cells=n_cells, prior_precision=precision,
+        prior_mean=mean, fixed_effects=given, threads=threads,
+    )  # fmt: skip
+    if priors.coef:
+        result[names.BETA] = shared.beta.reshape(*draws.sigma.shape, -1)
+    return result, shared

@@ -52,6 +52,8 @@ BUDGET = 320
 MOST_COORDINATES = 6
 # First nodes cover a ball of this radius, in standard deviations of the proposal.
 _RADIUS = 3.0
+# Extrapolation is trusted up to this times the distance of the outermost node.
+BEYOND = 1.15
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,8 @@ class Surrogate:
         Around the posterior.
     smooth : SmoothReduction
         Through the exact values.
-    record : SurrogateRecord
-        How well they are interpolated.
-
-    Attributes
-    ----------
-    record : SurrogateRecord
+    reach : float
+        Whitened distance from the posterior's centre up to which they are interpolated.
     """
 
     def __init__(
@@ -108,14 +106,23 @@ class Surrogate:
         coordinates: FactorCoordinates,
         whitening: Whitening,
         smooth: SmoothReduction,
-        record: SurrogateRecord,
+        reach: float,
     ) -> None:
         self._coordinates, self._whitening, self._smooth = coordinates, whitening, smooth
-        self.record = record
+        self._reach = reach
 
     def __call__(self, packed: Floats) -> Reduced:
-        """Interpolate log|V| and T at packed relative factors, shape (s, n_lambda)."""
-        return self._smooth(self._whitening(self._coordinates(packed)))
+        """Interpolate log|V| and T at packed relative factors, shape (s, n_lambda).
+
+        Far beyond all nodes log|V| is -inf: there is no density, rather than an extrapolated one.
+        """
+        points = self._whitening(self._coordinates(packed))
+        inside = np.linalg.norm(points, axis=1) <= self._reach
+        smooth = self._smooth(points[inside])
+        logdet = np.full(len(points), -np.inf)
+        cross = np.zeros((len(points), *smooth.cross.shape[1:]))
+        logdet[inside], cross[inside] = smooth.logdet, smooth.cross
+        return Reduced(logdet, cross)
 
 
 def surrogate_suits(gram: Gram) -> str:
@@ -151,7 +158,7 @@ def build_surrogate(
     tolerance: float = TOLERANCE,
     budget: int = BUDGET,
     threads: int = 1,
-) -> Surrogate:
+) -> tuple[Surrogate | None, SurrogateRecord]:
     r"""Interpolate log|V| and T until fresh exact values agree where the posterior mass is.
 
     Each round draws 16 candidates by their importance weights under the interpolated density and
@@ -183,8 +190,10 @@ def build_surrogate(
 
     Returns
     -------
-    Surrogate
-        Its record says whether it kept the promise.
+    surrogate : Surrogate or None
+        None where the promise was not kept.
+    record : SurrogateRecord
+        How well it is known, or why there is none.
 
     References
     ----------
@@ -192,9 +201,10 @@ def build_surrogate(
     simulator-based statistical models. JMLR 17(125):1-47.
     """
     search = _Search(gram, candidates, threads)
-    search.start()
     rounds, verdict = 0, _Verdict(np.inf, np.inf, np.inf)
-    while not verdict.accepted(rounds, tolerance):
+    if search.n_first + CHECKS + SCOUTS <= budget:
+        search.start()
+    while search.can_interpolate and not verdict.accepted(rounds, tolerance):
         if search.n_exact + CHECKS + SCOUTS > budget:
             break
         smooth, other = search.interpolate(), search.interpolate(RIVAL)
@@ -208,7 +218,9 @@ def build_surrogate(
         search.whiten(weights)
         rounds += 1
     record = verdict.record(rounds, search.n_exact, tolerance, budget)
-    return Surrogate(search.coordinates, search.whitening, search.smooth(), record)
+    if not record.converged:
+        return None, record
+    return Surrogate(search.coordinates, search.whitening, search.smooth(), search.reach()), record
 
 
 @dataclass(frozen=True)
@@ -232,7 +244,10 @@ class _Verdict:
     def record(self, rounds: int, n_exact: int, tolerance: float, budget: int) -> SurrogateRecord:
         converged, reason = self.accepted(rounds, tolerance), ""
         if rounds == 0:
-            reason = f"{budget} exact evaluations are too few to place nodes and check them"
+            reason = (
+                f"{budget} exact evaluations are too few to place first nodes and check them, or "
+                "most of them failed"
+            )
         elif not converged:
             reason = (
                 f"after {n_exact} exact evaluations the interpolated log-density still errs by "
@@ -319,17 +334,26 @@ class _Search:
         self.whitening = Whitening(self._points, np.ones(len(candidates)))
         self._nodes: list[np.intp] = []
         self._exact: list[Reduced] = []
-        self._reach = np.inf
+        self._inside = np.ones(len(candidates), bool)
+
+    @property
+    def n_first(self) -> int:
+        """How many first nodes there are: twice a quadratic's coefficients, and some."""
+        d = self._points.shape[1]
+        return int(8 + (d + 1) * (d + 2))
+
+    @property
+    def can_interpolate(self) -> bool:
+        """Whether there are nodes enough for the quadratic trend."""
+        return len(self._nodes) > self.n_first // 2
 
     def start(self) -> None:
         """Evaluate first nodes: spread evenly over a ball around the proposal's centre."""
         points = self.whitening(self._points)
         radius = np.linalg.norm(points, axis=1)
-        d = points.shape[1]
-        places = _spread(points, radius <= _RADIUS, 8 + 2 * (d + 1) * (d + 2) // 2)
+        places = _spread(points, radius <= _RADIUS, self.n_first)
         self.evaluate(places)
-        self._reach = 1.15 * float(radius[places].max())
-        self._inside = radius <= self._reach
+        self._inside = radius <= BEYOND * radius[places].max()
 
     def within_reach(self, rounds: int) -> NDArray[np.bool_]:
         """Tell which candidates may be chosen: at first none that would be extrapolated to."""
@@ -357,6 +381,11 @@ class _Search:
     def interpolate(self, kernel: Kernel = KERNEL) -> Reduced:
         """Interpolate log|V| and T at every candidate."""
         return self.smooth(kernel)(self.whitening(self._points))
+
+    def reach(self) -> float:
+        """Give the whitened distance up to which there are nodes, and a little more."""
+        points = self.whitening(self._points[np.array(self._nodes)])
+        return BEYOND * float(np.linalg.norm(points, axis=1).max())
 
     def whiten(self, log_weights: Floats) -> None:
         """Measure distances from now on by the posterior's covariance."""

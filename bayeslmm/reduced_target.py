@@ -1,0 +1,266 @@
+"""A collapsed posterior whose dear parts, log|V| and T, come from elsewhere.
+
+For a model with a large crossed border every density costs a dense factorization. Here log|V| and
+T come from a function: an interpolation of them (`surrogate`), or exact values two at a time.
+Priors, sigma and the fixed effects stay exact, whichever it is.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.beta_prior import normal_prior
+from bayeslmm.collapsed_target import CollapsedTarget
+from bayeslmm.laplace import climb, starting_points
+from bayeslmm.proposal import Mixture, SplitT
+from bayeslmm.reduced import (
+    Reduced,
+    finish_density,
+    finish_density_given_fixed,
+    reduce_exactly,
+)
+from bayeslmm.surrogate import (
+    BUDGET,
+    TOLERANCE,
+    Surrogate,
+    SurrogateRecord,
+    build_surrogate,
+    surrogate_suits,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.gram import Gram
+    from bayeslmm.laplace import Peak
+
+    Floats = NDArray[np.float64]
+
+# Multiplications of one exact value above which thousands of them are worth avoiding: some two
+# milliseconds.
+DEAR_WORK = 1e7
+# Candidates among which a surrogate's nodes are chosen, a tenth of them three times as far out.
+CANDIDATES = 8192
+_FREEDOM, _SPREAD = 5.0, 1.2
+_WIDE_SHARE, _WIDE_FACTOR, _WIDE_FREEDOM = 0.1, 3.0, 3.0
+# Steps of differences, in standard deviations of the posterior.
+_STEP = 1e-3
+
+
+class ReducedTarget(CollapsedTarget):
+    """A collapsed posterior in real coordinates, with log|V| and T from a function.
+
+    Parameters
+    ----------
+    target : CollapsedTarget
+        The posterior; gradients stay its own, exact ones.
+    reduction : callable
+        From packed relative factors, shape (s, n_lambda), to `Reduced`.
+    record : SurrogateRecord
+        How well an interpolation is known, or why there is none.
+
+    Attributes
+    ----------
+    reduction : callable
+    record : SurrogateRecord
+    """
+
+    def __init__(
+        self,
+        target: CollapsedTarget,
+        reduction: Callable[[Floats], Reduced],
+        record: SurrogateRecord,
+    ) -> None:
+        super().__init__(target.gram, target.priors, target.folded)
+        self.reduction, self.record = reduction, record
+        self._normal_prior = normal_prior(target.priors) if self.integrated else None
+
+    def with_folded(self, folded: Sequence[int]) -> ReducedTarget:
+        """Give the same posterior with these standard deviations' coordinates folded, no others."""
+        return ReducedTarget(super().with_folded(folded), self.reduction, self.record)
+
+    def finish(self, reduced: Reduced, points: Floats) -> Floats:
+        """Give log-likelihoods of points, shape (s, size), from log|V| and T there."""
+        draws = self.unpack(points)
+        if draws.beta is not None:
+            return finish_density_given_fixed(self.gram, reduced, draws.sigma, draws.beta)
+        assert self._normal_prior is not None  # noqa: S101 - the other case has beta
+        return finish_density(self.gram, reduced, draws.sigma, *self._normal_prior)
+
+    def log_density(self, points: Floats) -> Floats:
+        """Evaluate the log-density at points, shape (s, size); see `CollapsedTarget`."""
+        points = np.ascontiguousarray(points, dtype=np.float64)
+        with np.errstate(all="ignore"):
+            total = self.log_prior(points)
+            # Points that the prior forbids may have no relative factors at all.
+            good = np.flatnonzero(np.isfinite(total))
+            reduced = self.reduction(self.packed(points[good]))
+            total[good] += self.finish(reduced, points[good])
+        return np.where(np.isnan(total) | (total == np.inf), -np.inf, total)
+
+
+class InterpolatedTarget(ReducedTarget):
+    """A collapsed posterior with interpolated log|V| and T; gradients by differences cost nothing.
+
+    Parameters
+    ----------
+    target : CollapsedTarget
+        The posterior.
+    surrogate : Surrogate
+        The interpolation.
+    record : SurrogateRecord
+        How well it is known.
+    peak : tuple of ndarray, each of shape (size,)
+        Parameters at the mode, and their posterior standard deviations, roughly.
+    """
+
+    def __init__(
+        self,
+        target: CollapsedTarget,
+        surrogate: Surrogate,
+        record: SurrogateRecord,
+        peak: tuple[Floats, Floats],
+    ) -> None:
+        super().__init__(target, surrogate, record)
+        self._peak = peak
+
+    def with_folded(self, folded: Sequence[int]) -> InterpolatedTarget:
+        """Give the same posterior with these standard deviations' coordinates folded, no others."""
+        folding = CollapsedTarget(self.gram, self.priors, folded)
+        assert isinstance(self.reduction, Surrogate)  # noqa: S101 - it was built with one
+        return InterpolatedTarget(folding, self.reduction, self.record, self._peak)
+
+    def start(self) -> tuple[list[Floats], Floats]:
+        """Give the mode to climb from, and a typical step of each coordinate."""
+        mode, spread = self._peak
+        point = self.point(mode)
+        return [point], np.abs(self.point(mode + spread) - point)
+
+    def log_density_and_gradient(self, point: Floats) -> tuple[float, Floats]:
+        """Evaluate the log-density at one point, shape (size,), and its slopes by differences."""
+        move = np.diag(_STEP * self.start()[1])
+        back = -move
+        for k in self.folded:
+            back[k, k] = -min(move[k, k], point[k])  # the slope on the non-negative side
+        values = self.log_density(np.vstack([point[None], point + move, point + back]))
+        if not np.isfinite(values).all():
+            return -np.inf, np.zeros(self.size)
+        ahead, behind = values[1 : self.size + 1], values[self.size + 1 :]
+        return float(values[0]), (ahead - behind) / np.diag(move - back)
+
+
+def is_dear(gram: Gram) -> bool:
+    """Tell whether one exact density costs more than some two milliseconds.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+
+    Returns
+    -------
+    bool
+        By counting multiplications, so that the answer is the same on every machine.
+    """
+    plan = gram.plan
+    return bool(plan.n_border**3 / 3.0 + 20.0 * len(plan.floats) > DEAR_WORK)
+
+
+def spare_evaluations(
+    target: CollapsedTarget,
+    rng: np.random.Generator,
+    *,
+    threads: int = 1,
+    tolerance: float = TOLERANCE,
+    budget: int = BUDGET,
+) -> ReducedTarget:
+    """Interpolate a posterior's dear parts around its mode, if that can be done well.
+
+    Parameters
+    ----------
+    target : CollapsedTarget
+        The posterior.
+    rng : numpy.random.Generator
+        Of candidates and checks.
+    threads : int
+        Exact values at a time.
+    tolerance : float
+        Promised standard deviation of the log-density's error over the posterior.
+    budget : int
+        Exact values at most.
+
+    Returns
+    -------
+    ReducedTarget
+        An `InterpolatedTarget` where the promise was kept. Else the exact posterior, with values
+        computed side by side, and a record that says why.
+    """
+    exact = partial(reduce_exactly, target.gram, threads=threads)
+    if reason := surrogate_suits(target.gram):
+        return ReducedTarget(target, exact, _refused(reason))
+    starts, units = starting_points(target, several=False)
+    peak = climb(target, starts[0], units)
+    if peak is None:
+        return ReducedTarget(target, exact, _refused("no mode was found to interpolate around"))
+    proposal = _proposal_at(peak)
+    points = proposal.draw(CANDIDATES, rng)
+    with np.errstate(all="ignore"):
+        base = target.log_prior(points) - proposal.log_density(points)
+    points, base = points[np.isfinite(base)], base[np.isfinite(base)]
+    finisher = ReducedTarget(target, exact, _refused(""))
+
+    def log_weights(reduced: Reduced, places: NDArray[np.intp]) -> Floats:
+        value = base[places] + finisher.finish(reduced, points[places])
+        return np.where(np.isnan(value), -np.inf, value)
+
+    surrogate, record = build_surrogate(
+        target.gram, target.packed(points), log_weights, rng,
+        tolerance=tolerance, budget=budget, threads=threads,
+    )  # fmt: skip
+    if surrogate is None:
+        return ReducedTarget(target, exact, record)
+    above = target.parameters(peak.point + np.sqrt(np.diag(peak.covariance)))
+    mode = target.parameters(peak.point)
+    return InterpolatedTarget(target, surrogate, record, (mode, above - mode))
+
+
+def _proposal_at(peak: Peak) -> Mixture:
+    """Spread candidates a little wider than the curvature says, and some of them far wider."""
+    values, vectors = np.linalg.eigh(peak.covariance)
+    one = np.full(len(peak.point), _SPREAD)
+    near = SplitT(peak.point, vectors * np.sqrt(values), one, one, _FREEDOM)
+    shares = np.array([1.0 - _WIDE_SHARE, _WIDE_SHARE])
+    return Mixture((near, near.widened(_WIDE_FACTOR, _WIDE_FREEDOM)), shares)
+
+
+def _refused(reason: str) -> SurrogateRecord:
+    return SurrogateRecord(
+        converged=False, reason=reason, error_sd=np.inf, error_max=np.inf, rounds=0, n_exact=0
+    )
+
+
+def interpolation_error(target: InterpolatedTarget, points: Floats, exact: Reduced) -> Floats:
+    """Give exact minus interpolated log-densities at points whose exact values are known.
+
+    Parameters
+    ----------
+    target : InterpolatedTarget
+        The posterior.
+    points : ndarray, shape (s, size)
+        Coordinates.
+    exact : Reduced
+        Exact values there.
+
+    Returns
+    -------
+    ndarray, shape (s,)
+        Differences less their mean: a constant has no effect on draws.
+    """
+    interpolated = target.reduction(target.packed(points))
+    error = target.finish(exact, points) - target.finish(interpolated, points)
+    return np.asarray(error - error.mean())

@@ -1,0 +1,77 @@
+"""Effects of a posterior whose factorizations are dear, and what they say about its accuracy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm.reduced_target import InterpolatedTarget, ReducedTarget, interpolation_error
+from bayeslmm.reweighting import smoothed_weights
+from bayeslmm.shared_effects import recover_shared
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bayeslmm.kept_effects import EffectsStore
+    from bayeslmm.recovery import CollapsedDraws
+    from bayeslmm.samplers import SamplerSettings
+
+    Floats = NDArray[np.float64]
+
+# Factorizations for the effects of all draws. The effects of a large model vary far more given the
+# variance parameters than with them, so a few hundred of these make no difference.
+N_CELLS = 300
+
+
+def recover_sparingly(
+    target: ReducedTarget,
+    points: Floats,
+    draws: CollapsedDraws,
+    store: EffectsStore,
+    settings: SamplerSettings,
+) -> tuple[dict[str, Floats], dict[str, Any]]:
+    """Draw the effects from a few hundred factorizations, which also check an interpolation.
+
+    Parameters
+    ----------
+    target : ReducedTarget
+        The posterior.
+    points : ndarray, shape (chains * draws, size)
+        Coordinates of the draws.
+    draws : CollapsedDraws
+        The same, by kind, with leading dimensions (chain, draw).
+    store : EffectsStore
+        Takes the random effects.
+    settings : SamplerSettings
+        How many cores.
+
+    Returns
+    -------
+    variables : dict of str to ndarray, shapes (chain, draw, ...)
+        The posterior's, by the contract's names.
+    about : dict
+        For the result's record: ``effects_points``, at how many relative factors the effects were
+        drawn; ``surrogate``, whether densities were interpolated or why not; and where they were,
+        ``surrogate_n_exact``, exact values that it took, ``surrogate_error_sd`` and
+        ``surrogate_error_max``, of exact minus interpolated log-density over those relative
+        factors (posterior draws that the interpolation never saw), and ``surrogate_pareto_k``,
+        of exact over interpolated densities there.
+    """
+    threads = settings.cores or 1
+    posterior, shared = recover_shared(
+        target.gram, target.priors, draws, store, n_cells=N_CELLS, threads=threads
+    )
+    about: dict[str, Any] = {
+        "effects_points": len(shared.anchors),
+        "surrogate": "interpolated" if target.record.converged else target.record.reason,
+    }
+    if isinstance(target, InterpolatedTarget):
+        error = interpolation_error(target, points[shared.anchors], shared.exact)
+        about |= {
+            "surrogate_n_exact": target.record.n_exact,
+            "surrogate_error_sd": float(error.std()),
+            "surrogate_error_max": float(np.abs(error).max()),
+            "surrogate_pareto_k": smoothed_weights(error)[1],
+        }
+    return posterior, about
