@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -79,6 +80,18 @@ class ColumnScale:
     def constant(self) -> bool:
         """Whether every value is the same."""
         return self.low == self.high
+
+    @property
+    def two_valued(self) -> bool:
+        """Whether there are two values: then the spread is the largest that mean and range allow.
+
+        Bhatia & Davis (2000), doi:10.2307/2589180, with equality.
+        """
+        if self.constant or self.n == 0:
+            return False
+        most = (self.high - self.mean) * (self.mean - self.low)
+        # Rounding of the mean of a column such as 0/1 is some 1e-16 of its range.
+        return abs(self.squares / self.n - most) <= 1e-12 * (self.high - self.low) ** 2
 
     def sd(self, ddof: int = 1) -> float:
         """Give the standard deviation with divisor n - ddof; 0 for a constant or a single value."""
@@ -206,13 +219,18 @@ class DataScales:
         )
 
 
+_known: WeakKeyDictionary[Any, DataScales] = WeakKeyDictionary()
 _NUMBERS = ("mean", "squares", "low", "high")
 
 
 def scales_of(design: Any) -> DataScales:
-    """Give a design's scales: those that it carries, or those of its rows."""
+    """Give a design's scales: those that it carries, or those of its rows, computed once."""
     carried = getattr(design, "scales", None)
-    return carried if isinstance(carried, DataScales) else DataScales.of(design)
+    if isinstance(carried, DataScales):
+        return carried
+    if design not in _known:
+        _known[design] = DataScales.of(design)
+    return _known[design]
 
 
 def triangle(columns: Floats) -> Floats:

@@ -22,7 +22,8 @@ def fingerprint(design: Design) -> str:
     Returns
     -------
     str
-        64 hexadecimal digits of SHA-256 over response, columns, level indices, weights and offset.
+        64 hexadecimal digits of SHA-256 over response, columns, level indices, weights and offset;
+        over the cross-products where there are no rows.
 
     Examples
     --------
@@ -35,9 +36,16 @@ def fingerprint(design: Design) -> str:
     False
     """
     digest = hashlib.sha256()
-    arrays: list[Any] = [design.y, design.X, design.weights, design.offset]
-    for factor in design.factors:
-        arrays += [factor.index, factor.columns]
+    gram = getattr(design, "gram", None)
+    arrays: list[Any] = []
+    if gram is None:
+        arrays += [design.y, design.X, design.weights, design.offset]
+        for factor in design.factors:
+            arrays += [factor.index, factor.columns]
+    else:  # rows that nobody holds; their sums tell them apart as well
+        arrays += [gram.scale, gram.slope, gram.cross]
+        for factor in gram.factors:
+            arrays += [factor.scale, factor.within, factor.with_fixed]
     for array in arrays:
         if array is not None:
             digest.update(str(array.shape).encode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.design import build_design
+from bayeslmm.gram_design import design_of
 from bayeslmm.kept_effects import KeptEffects
 from bayeslmm.parametrization import choose_parametrization
 from bayeslmm.priors import resolve_priors
@@ -47,8 +47,9 @@ def fit_bayes(
     ----------
     formula : str or MixedFormula
         A formula in lme4's grammar, e.g. ``"Reaction ~ Days + (Days | Subject)"``.
-    data : table
-        One row per observation: any eager table that narwhals reads, or a mapping of columns.
+    data : table or Gram
+        One row per observation: any eager table that narwhals reads, or a mapping of columns. Or
+        the rows' cross-products (`gram_from_batches`), for ``parametrization="marginal"``.
     priors : mapping, str, PriorScheme or Priors, optional
         What to change in the default priors, e.g. ``{"sigma": "HalfCauchy(10)"}``, or a scheme
         such as ``"brms"``; see `resolve_priors`.
@@ -124,7 +125,7 @@ def fit_bayes(
     settings = SamplerSettings(
         draws, tune, chains, cores, random_seed, target_accept, sampler, progressbar
     )
-    design = build_design(formula, data, weights=weights, missing=missing)
+    design = design_of(formula, data, weights=weights, missing=missing)
     KeptEffects.of(design, effects)
     resolved = resolve_priors(design, priors)
     needs = settings.sampler == IMPORTANCE

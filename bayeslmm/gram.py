@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from bayeslmm.data_scales import DataScales
+from bayeslmm.data_scales import scales_of
 from bayeslmm.elimination_plan import EliminationPlan, build_plan
 from bayeslmm.errors import DataError
 from bayeslmm.gram_sums import pair_sums, reference_columns, sum_by_level
@@ -29,11 +29,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.covariance import Blocks
+    from bayeslmm.data_scales import DataScales
     from bayeslmm.design import Design, GroupingFactor
     from bayeslmm.design_state import DesignState
 
     Floats = NDArray[np.float64]
 
+# Numbers in the levels' own cross-products of fixed effects: 16 MB.
+_MOST_OWN = 2_000_000
 _grams: WeakKeyDictionary[Design, Gram] = WeakKeyDictionary()
 
 
@@ -59,6 +62,11 @@ class GramFactor:
         Zs_i' [Xs r] for each level.
     counts : ndarray of int64, shape (m,)
         Number of rows of each level.
+    fixed : ndarray, shape (m, p + 1, p + 1), or None
+        [Xs r]_i' [Xs r]_i for each level, which leaving out a level takes; None where they would
+        take more than 16 MB.
+    log_weights : ndarray, shape (m,), or None
+        Sum of log w of each level's rows; None without weights.
     """
 
     name: str
@@ -69,6 +77,8 @@ class GramFactor:
     within: Floats
     with_fixed: Floats
     counts: NDArray[np.int64]
+    fixed: Floats | None = None
+    log_weights: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +185,7 @@ class Gram:
             same = Z.shape == X.shape and np.array_equal(Z, X)
             Zs, M = (Xs, scale) if same else reference_columns(Z, root)
             columns.append(Zs)
-            factors.append(_factor_sums(factor, Zs, fixed, M))
+            factors.append(_factor_sums(factor, Zs, fixed, M, root))
         return cls(
             response=design.response,
             coef=tuple(design.coef),
@@ -192,7 +202,7 @@ class Gram:
             slope=slope,
             cross=fixed.T @ fixed,
             state=design._state,
-            scales=DataScales.of(design),
+            scales=scales_of(design),
         )
 
     def __add__(self, other: Gram) -> Gram:
@@ -280,8 +290,11 @@ def gram_of(design: Design) -> Gram:
     Returns
     -------
     Gram
-        The same object at each call.
+        The same object at each call; a `GramDesign`'s own.
     """
+    carried = getattr(design, "gram", None)
+    if isinstance(carried, Gram):
+        return carried
     if design not in _grams:
         _grams[design] = Gram.from_design(design)
     return _grams[design]
@@ -330,9 +343,25 @@ def _require_finite_columns(columns: Floats, names: tuple[str, ...], kind: str) 
             raise DataError(f"{kind} {name!r} has values that are not finite numbers.")
 
 
-def _factor_sums(factor: GroupingFactor, Zs: Floats, fixed: Floats, M: Floats) -> GramFactor:
-    within, with_fixed = sum_by_level(factor.index, Zs, fixed, len(factor.levels))
-    counts = np.bincount(factor.index, minlength=len(factor.levels))
+def _factor_sums(
+    factor: GroupingFactor, Zs: Floats, fixed: Floats, M: Floats, root: Floats | None
+) -> GramFactor:
+    m, width = len(factor.levels), fixed.shape[1]
+    within, with_fixed = sum_by_level(factor.index, Zs, fixed, m)
+    own = None
+    if m * width**2 <= _MOST_OWN:
+        own, _ = sum_by_level(factor.index, fixed, fixed[:, :0], m)
     return GramFactor(
-        factor.name, factor.levels, factor.terms, factor.blocks, M, within, with_fixed, counts
+        name=factor.name,
+        levels=factor.levels,
+        terms=factor.terms,
+        blocks=factor.blocks,
+        scale=M,
+        within=within,
+        with_fixed=with_fixed,
+        counts=np.bincount(factor.index, minlength=m),
+        fixed=own,
+        log_weights=None
+        if root is None
+        else 2.0 * np.bincount(factor.index, np.log(root), minlength=m),
     )

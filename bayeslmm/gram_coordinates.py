@@ -52,7 +52,13 @@ def turned(gram: Gram, scale: Floats, slope: Floats, factor_scales: Sequence[Flo
     if all(np.array_equal(one, np.eye(len(one))) for one in (turn, *turns)):
         return gram
     factors = tuple(
-        replace(f, scale=to, within=M.T @ f.within @ M, with_fixed=M.T @ f.with_fixed @ turn)
+        replace(
+            f,
+            scale=to,
+            within=M.T @ f.within @ M,
+            with_fixed=M.T @ f.with_fixed @ turn,
+            fixed=None if f.fixed is None else turn.T @ f.fixed @ turn,
+        )
         for f, to, M in zip(gram.factors, factor_scales, turns, strict=True)
     )
     pairs = tuple(
@@ -110,7 +116,14 @@ def with_columns(gram: Gram, keep: Sequence[int]) -> Gram:
     return replace(
         gram,
         coef=tuple(gram.coef[j] for j in places),
-        factors=tuple(replace(f, with_fixed=f.with_fixed @ turn) for f in gram.factors),
+        factors=tuple(
+            replace(
+                f,
+                with_fixed=f.with_fixed @ turn,
+                fixed=None if f.fixed is None else turn.T @ f.fixed @ turn,
+            )
+            for f in gram.factors
+        ),
         scale=R,
         slope=slope,
         cross=turn.T @ gram.cross @ turn,
@@ -129,6 +142,8 @@ def with_levels(gram: Gram, place: int, keep: NDArray[np.int64]) -> Gram:
         within=factor.within[keep],
         with_fixed=factor.with_fixed[keep],
         counts=factor.counts[keep],
+        fixed=None if factor.fixed is None else factor.fixed[keep],
+        log_weights=None if factor.log_weights is None else factor.log_weights[keep],
     )
     pairs = []
     for pair in gram.pairs:

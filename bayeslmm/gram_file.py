@@ -8,9 +8,12 @@ Layout of version 1, a zip of npy arrays (little-endian, C order):
   without levels, or null) and ``scales`` (`DataScales.to_dict`, or null)
 - ``scale`` (p, p), ``slope`` (p,), ``cross`` (p + 1, p + 1): as in `Gram`
 - for factor k: ``factor_k_levels`` (m,) of text, ``factor_k_scale`` (q, q), ``factor_k_within``
-  (m, q, q), ``factor_k_with_fixed`` (m, q, p + 1), ``factor_k_counts`` (m,)
+  (m, q, q), ``factor_k_with_fixed`` (m, q, p + 1), ``factor_k_counts`` (m,), and where there are
+  any ``factor_k_fixed`` (m, p + 1, p + 1) and ``factor_k_log_weights`` (m,)
 - for pair j: ``pair_j_rows`` and ``pair_j_cols`` (n_pairs,), ``pair_j_values``
   (n_pairs, q_first, q_second)
+
+Arrays without elements are left out; ``empty`` in the header holds their shapes and types.
 """
 
 from __future__ import annotations
@@ -32,12 +35,13 @@ from bayeslmm.gram import Gram, GramFactor, PairBlocks
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import xarray as xr
     from numpy.typing import NDArray
 
     Arrays = Mapping[str, NDArray[Any]]
 
 FORMAT, VERSION = "bayeslmm.gram", 1
-_FACTOR = ("levels", "scale", "within", "with_fixed", "counts")
+_FACTOR = ("levels", "scale", "within", "with_fixed", "counts", "fixed", "log_weights")
 _PAIR = ("rows", "cols", "values")
 
 
@@ -65,13 +69,34 @@ def to_arrays(gram: Gram) -> dict[str, NDArray[Any]]:
         "state": None if gram.state is None else json.loads(gram.state.to_json(levels=False)),
         "scales": None if gram.scales is None else gram.scales.to_dict(),
     }
-    arrays: dict[str, NDArray[Any]] = {"header": encode_header(header)}
+    arrays: dict[str, NDArray[Any]] = {}
     arrays |= {"scale": gram.scale, "slope": gram.slope, "cross": gram.cross}
     for k, factor in enumerate(gram.factors):
-        arrays |= {f"factor_{k}_{name}": getattr(factor, name) for name in _FACTOR}
+        found = {f"factor_{k}_{name}": getattr(factor, name) for name in _FACTOR}
+        arrays |= {name: array for name, array in found.items() if array is not None}
     for j, pair in enumerate(gram.pairs):
         arrays |= {f"pair_{j}_{name}": getattr(pair, name) for name in _PAIR}
-    return arrays
+    header["empty"] = {k: [a.shape, a.dtype.str] for k, a in arrays.items() if a.size == 0}
+    filled = {name: array for name, array in arrays.items() if array.size}
+    return {"header": encode_header(header), **filled}
+
+
+def gram_dataset(gram: Gram) -> xr.Dataset:
+    """Lay a Gram out as a group of a result tree."""
+    import xarray as xr  # noqa: PLC0415 - slow to import
+
+    variables = {
+        name: (tuple(f"{name}_{axis}" for axis in range(array.ndim)), array)
+        for name, array in to_arrays(gram).items()
+    }
+    return xr.Dataset(variables)
+
+
+def gram_of_dataset(dataset: xr.Dataset) -> Gram:
+    """Read a Gram from a group of a result tree."""
+    arrays = {str(name): array.to_numpy() for name, array in dataset.data_vars.items()}
+    texts = {name: array.astype(str) for name, array in arrays.items() if array.dtype.kind in "OT"}
+    return from_arrays({**arrays, **texts}, "The tree's group of cross-products")
 
 
 def from_arrays(arrays: Arrays, source: str) -> Gram:
@@ -84,7 +109,11 @@ def from_arrays(arrays: Arrays, source: str) -> Gram:
     """
     header = decode_header(arrays, FORMAT, VERSION, source)
     try:
-        gram = _from_arrays(header, arrays)
+        empty = {
+            name: np.zeros(shape, dtype=np.dtype(kind))
+            for name, (shape, kind) in header["empty"].items()
+        }
+        gram = _from_arrays(header, {**arrays, **empty})
         _check_shapes(gram)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(
@@ -100,7 +129,13 @@ def _from_arrays(header: dict[str, Any], arrays: Arrays) -> Gram:
             name=f["name"],
             terms=tuple(f["terms"]),
             blocks=tuple(map(tuple, f["blocks"])),
-            **{name: arrays[f"factor_{k}_{name}"] for name in _FACTOR},
+            levels=arrays[f"factor_{k}_levels"],
+            scale=arrays[f"factor_{k}_scale"],
+            within=arrays[f"factor_{k}_within"],
+            with_fixed=arrays[f"factor_{k}_with_fixed"],
+            counts=arrays[f"factor_{k}_counts"],
+            fixed=arrays.get(f"factor_{k}_fixed"),
+            log_weights=arrays.get(f"factor_{k}_log_weights"),
         )
         for k, f in enumerate(header["factors"])
     )
@@ -141,6 +176,10 @@ def _check_shapes(gram: Gram) -> None:
         _expect(f"factor_{k}_within", f.within, (m, q, q))
         _expect(f"factor_{k}_with_fixed", f.with_fixed, (m, q, p + 1))
         _expect(f"factor_{k}_counts", f.counts, (m,))
+        if f.fixed is not None:
+            _expect(f"factor_{k}_fixed", f.fixed, (m, p + 1, p + 1))
+        if f.log_weights is not None:
+            _expect(f"factor_{k}_log_weights", f.log_weights, (m,))
     for j, pair in enumerate(gram.pairs):
         first, second = gram.factors[pair.first], gram.factors[pair.second]
         shape = (len(pair.rows), len(first.terms), len(second.terms))

@@ -160,14 +160,24 @@ def _require_same_model(a: Gram, b: Gram) -> None:
 
 
 def _add_factor(f: GramFactor, g: GramFactor, levels: Labels, at_f: Ints, at_g: Ints) -> GramFactor:
-    within = np.zeros((len(levels), *f.within.shape[1:]))
-    with_fixed = np.zeros((len(levels), *f.with_fixed.shape[1:]))
-    counts = np.zeros(len(levels), dtype=np.int64)
-    within[at_f], with_fixed[at_f], counts[at_f] = f.within, f.with_fixed, f.counts
-    within[at_g] += g.within
-    with_fixed[at_g] += g.with_fixed
-    counts[at_g] += g.counts
-    return replace(f, levels=levels, within=within, with_fixed=with_fixed, counts=counts)
+    def both(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
+        total = np.zeros((len(levels), *first.shape[1:]), dtype=first.dtype)
+        total[at_f] = first
+        total[at_g] += second
+        return total
+
+    def both_or_none(first: Floats | None, second: Floats | None) -> Floats | None:
+        return None if first is None or second is None else both(first, second)
+
+    return replace(
+        f,
+        levels=levels,
+        within=both(f.within, g.within),
+        with_fixed=both(f.with_fixed, g.with_fixed),
+        counts=both(f.counts, g.counts),
+        fixed=both_or_none(f.fixed, g.fixed),
+        log_weights=both_or_none(f.log_weights, g.log_weights),
+    )
 
 
 def _add_pairs(c: PairBlocks, d: PairBlocks, merged: list[tuple[Labels, Ints, Ints]]) -> PairBlocks:

@@ -19,6 +19,7 @@ COEF = "coef"
 OBS = "obs"
 INTERCEPT = "Intercept"
 FITTED_LEVELS = "fitted_levels"
+CROSS_PRODUCTS = "cross_products"
 
 SD_PREFIX = "sd_"
 CORR_PREFIX = "corr_"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.gram import gram_of
+from bayeslmm.gram_design import has_rows
 
 if TYPE_CHECKING:
     from bayeslmm.design import Design
@@ -74,7 +75,14 @@ def choose_parametrization(
     """
     if name != AUTO:
         check_parametrization(name)
+        if name != MARGINAL and not has_rows(design):
+            raise ArgumentError(
+                f"parametrization={name!r} needs the rows, and a Gram holds none: give "
+                "parametrization='marginal', which needs cross-products only."
+            )
         return name, "asked for"
+    if not has_rows(design):
+        return MARGINAL, "the data are cross-products, and no other way does without rows"
     if integrated:
         return MARGINAL, "the sampler draws the variance parameters alone"
     border = gram_of(design).plan.n_border

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bayeslmm import names
+from bayeslmm.data_scales import scales_of
 from bayeslmm.distributions import LKJ, Prior
 from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from bayeslmm.data_scales import ColumnScale, DataScales
     from bayeslmm.design import Design
 
 # A 2.5-sd coefficient moves the response by 2.5 of its sds per sd of the predictor.
@@ -63,50 +61,45 @@ def default_priors(design: Design) -> DefaultPriors:
     DataError
         If the response is constant: no scale can be read off it.
     """
-    y = modelled_response(design)
-    sd_y = _sd(y)
+    scales = scales_of(design)
+    y = scales.response
+    sd_y = y.sd()
     if sd_y == 0.0:
-        less = "" if design.offset is None else " less its offset"
+        less = "" if y == scales.observed else " less its offset"
         raise DataError(
-            f"The response {design.response!r}{less} is {y[0]:g} in every row: there is no "
+            f"The response {design.response!r}{less} is {y.mean:g} in every row: there is no "
             "variation to divide among random effects and residuals."
         )
-    beta, centers = _fixed(design, y, sd_y)
+    beta, centers = _fixed(design, scales)
     sd = tuple(
         tuple(
-            _half_t(sd_y / _scale(column, term))
-            for column, term in zip(factor.columns.T, factor.terms, strict=True)
+            _half_t(sd_y / unit(column, term))
+            for column, term in zip(columns, factor.terms, strict=True)
         )
-        for factor in design.factors
+        for factor, columns in zip(design.factors, scales.random, strict=True)
     )
     lkj = Prior.of(LKJ, eta=_LKJ_CONCENTRATION)
     return DefaultPriors(beta, centers, sd, lkj, _half_t(sd_y))
 
 
-def _fixed(
-    design: Design, y: NDArray[np.float64], sd_y: float
-) -> tuple[tuple[Prior, ...], tuple[float, ...]]:
-    width = _COEFFICIENT_WIDTH * sd_y
-    columns = list(zip(design.X.T, design.coef, strict=True))
+def _fixed(design: Design, scales: DataScales) -> tuple[tuple[Prior, ...], tuple[float, ...]]:
+    y = scales.response
+    width = _COEFFICIENT_WIDTH * y.sd()
+    columns = list(zip(scales.fixed, design.coef, strict=True))
     if design.coef[:1] == (names.INTERCEPT,):
-        intercept = _normal(float(np.mean(y)), width)
-        slopes = tuple(_normal(0.0, width / _scale(x, name)) for x, name in columns[1:])
-        centers = (0.0, *(float(x.mean()) for x, _ in columns[1:]))
+        intercept = _normal(y.mean, width)
+        slopes = tuple(_normal(0.0, width / unit(x, name)) for x, name in columns[1:])
+        centers = (0.0, *(x.mean for x, _ in columns[1:]))
         return (intercept, *slopes), centers
     zeros = tuple(0.0 for _ in columns)
-    if not columns:
-        return (), zeros
-    ones = np.ones(len(y))
-    solution, *_ = np.linalg.lstsq(design.X, ones, rcond=None)
-    # Columns of 0 and 1 reproduce a constant to rounding; anything else misses it clearly.
-    if np.allclose(design.X @ solution, ones, atol=1e-8):
-        means = solution * float(np.mean(y))
+    constant = scales.spanned_constant()
+    if constant is not None:
         return tuple(
-            _normal(float(m), width / _scale(x, name))
-            for m, (x, name) in zip(means, columns, strict=True)
+            _normal(float(a) * y.mean, width / unit(x, name))
+            for a, (x, name) in zip(constant, columns, strict=True)
         ), zeros
-    width = _COEFFICIENT_WIDTH * _rms(y)
-    return tuple(_normal(0.0, width / _rms(x)) for x, _ in columns), zeros
+    width = _COEFFICIENT_WIDTH * y.rms
+    return tuple(_normal(0.0, width / x.rms) for x, _ in columns), zeros
 
 
 def _normal(mu: float, sigma: float) -> Prior:
@@ -117,29 +110,6 @@ def _half_t(scale: float) -> Prior:
     return Prior.of("HalfStudentT", nu=_DEGREES_OF_FREEDOM, sigma=scale)
 
 
-def _scale(column: NDArray[np.float64], name: str) -> float:
+def unit(column: ColumnScale, name: str) -> float:
     """Give a column's scale; an intercept's is 1."""
-    if name == names.INTERCEPT:
-        return 1.0
-    return column_scale(column)
-
-
-def modelled_response(design: Design) -> NDArray[np.float64]:
-    """Give the response less its offset, shape (n,): what the coefficients explain."""
-    return design.y if design.offset is None else design.y - design.offset
-
-
-def column_scale(column: NDArray[np.float64], ddof: int = 1) -> float:
-    """Give a column's standard deviation, or its root mean square where it does not vary."""
-    return _sd(column, ddof) or _rms(column)
-
-
-def _sd(x: NDArray[np.float64], ddof: int = 1) -> float:
-    # A constant such as 0.1 leaves rounding noise in its deviations; it is still constant.
-    if len(x) < 2 or np.ptp(x) == 0.0:
-        return 0.0
-    return float(np.std(x, ddof=ddof))
-
-
-def _rms(x: NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean(np.square(x))))
+    return 1.0 if name == names.INTERCEPT else column.scale()

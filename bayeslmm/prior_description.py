@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.design import Design, build_design
-from bayeslmm.prior_defaults import column_scale
+from bayeslmm.data_scales import scales_of
+from bayeslmm.gram_design import design_of
 from bayeslmm.priors import resolve_priors
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
+    from bayeslmm.data_scales import ColumnScale
+    from bayeslmm.design import Design
     from bayeslmm.formula import MixedFormula
     from bayeslmm.priors import PriorsLike
 
@@ -33,8 +35,8 @@ def describe_priors(
     ----------
     formula : str, MixedFormula or Design
         The model, as in `fit_bayes`, or a design that is already built.
-    data : table, optional
-        The rows; not with a `Design`.
+    data : table or Gram, optional
+        The rows, or their cross-products; not with a `Design`.
     priors : mapping, str, PriorScheme or Priors, optional
         See `resolve_priors`.
     weights : str or array-like, optional
@@ -66,11 +68,7 @@ def describe_priors(
     >>> table.loc["Days", "change"], round(table.loc["Days", "response_q95"])
     ('+2.88', 232)
     """
-    design = (
-        formula
-        if isinstance(formula, Design)
-        else build_design(formula, data, weights=weights, missing=missing)
-    )
+    design = design_of(formula, data, weights=weights, missing=missing)
     table = resolve_priors(design, priors).describe()
     changes = _changes(design)
     sizes = np.array([changes.get(name, ("", np.nan))[1] for name in table.index])
@@ -82,19 +80,19 @@ def describe_priors(
 
 def _changes(design: Design) -> dict[str, tuple[str, float]]:
     """Give the change of a column behind each parameter, in words and as a number."""
-    changes = {name: _change(x, name) for x, name in zip(design.X.T, design.coef, strict=True)}
-    for factor in design.factors:
-        for column, term in zip(factor.columns.T, factor.terms, strict=True):
+    scales = scales_of(design)
+    changes = {name: _change(x, name) for x, name in zip(scales.fixed, design.coef, strict=True)}
+    for factor, columns in zip(design.factors, scales.random, strict=True):
+        for column, term in zip(columns, factor.terms, strict=True):
             changes[f"{names.sd(factor.name)}[{term}]"] = _change(column, term)
     changes[names.SIGMA] = ("", 1.0)
     return changes
 
 
-def _change(column: NDArray[np.float64], name: str) -> tuple[str, float]:
-    if name == names.INTERCEPT or np.ptp(column) == 0:
+def _change(column: ColumnScale, name: str) -> tuple[str, float]:
+    if name == names.INTERCEPT or column.constant:
         return "", 1.0
-    values = np.unique(column)
-    if len(values) == 2:
-        return f"{values[0]:g} -> {values[1]:g}", float(values[1] - values[0])
-    scale = column_scale(column)
+    if column.two_valued:
+        return f"{column.low:g} -> {column.high:g}", column.high - column.low
+    scale = column.scale()
     return f"+{scale:.3g}", scale

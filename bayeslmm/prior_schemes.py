@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm import names
+from bayeslmm.data_scales import scales_of
 from bayeslmm.distributions import Prior, PriorLike
 from bayeslmm.errors import PriorError, nearest
-from bayeslmm.prior_defaults import column_scale, default_priors, modelled_response
+from bayeslmm.prior_defaults import default_priors, unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
+    from bayeslmm.data_scales import ColumnScale
     from bayeslmm.design import Design
 
 # 100 standard deviations: over the likelihood's few, such a prior varies by less than 0.1 %.
@@ -94,7 +96,7 @@ def brms(design: Design) -> dict[str, PriorLike]:
     >>> brms(design)["beta[Intercept]"]
     Prior('StudentT(nu=3, mu=288.7, sigma=59.3)')
     """
-    y = modelled_response(design)
+    y = _response_rows(design)
     median = float(np.median(y))
     mad = 1.4826 * float(np.median(np.abs(y - median)))
     scale = max(2.5, round(mad, 1))
@@ -130,12 +132,12 @@ def rstanarm(design: Design) -> dict[str, PriorLike]:
     >>> rstanarm(design)["beta[Days]"]
     Prior('Normal(mu=0, sigma=48.8915)')
     """
-    y = modelled_response(design)
-    sd_y = column_scale(y)
+    y = scales_of(design).response
+    sd_y = y.scale()
     exponential = Prior.of("Exponential", lam=1 / sd_y)
     chosen = _normal_coefficients(design, 2.5 * sd_y, ddof=1)
     if names.INTERCEPT in design.coef:
-        intercept = Prior.of("Normal", mu=float(np.mean(y)), sigma=2.5 * sd_y)
+        intercept = Prior.of("Normal", mu=y.mean, sigma=2.5 * sd_y)
         chosen[_coef(names.INTERCEPT)] = intercept
     return chosen | {"sd": exponential, "corr": "LKJ(1)", names.SIGMA: exponential}
 
@@ -163,23 +165,24 @@ def bambi(design: Design) -> dict[str, PriorLike]:
     >>> bambi(design)["beta[Intercept]"]
     Prior('Normal(mu=298.508, sigma=261.009)')
     """
-    y = modelled_response(design)
-    sd_y = column_scale(y, ddof=0)
+    scales = scales_of(design)
+    sd_y = scales.response.scale(ddof=0)
     width = 2.5 * sd_y
     chosen = _normal_coefficients(design, width, ddof=0)
     slopes = [
-        (width / column_scale(x, ddof=0)) * x.mean()
-        for x, name in zip(design.X.T, design.coef, strict=True)
+        (width / x.scale(ddof=0)) * x.mean
+        for x, name in zip(scales.fixed, design.coef, strict=True)
         if name != names.INTERCEPT
     ]
     whole = float(np.sqrt(width**2 + np.sum(np.square(slopes))))
     if names.INTERCEPT in design.coef:
-        chosen[_coef(names.INTERCEPT)] = Prior.of("Normal", mu=float(np.mean(y)), sigma=whole)
+        mean = scales.response.mean
+        chosen[_coef(names.INTERCEPT)] = Prior.of("Normal", mu=mean, sigma=whole)
     chosen |= _sds(
         design,
         lambda x, name: Prior.of(
             "HalfNormal",
-            sigma=whole if name == names.INTERCEPT else width / column_scale(x, ddof=0),
+            sigma=whole if name == names.INTERCEPT else width / x.scale(ddof=0),
         ),
     )
     return chosen | {names.SIGMA: Prior.of("HalfStudentT", nu=4.0, sigma=sd_y)}
@@ -209,9 +212,9 @@ def half_cauchy(design: Design) -> dict[str, PriorLike]:
     >>> half_cauchy(design)["sigma"]
     Prior('HalfCauchy(beta=56.3288)')
     """
-    sd_y = column_scale(modelled_response(design))
+    sd_y = scales_of(design).response.scale()
     chosen = _wide_coefficients(design, 10.0)
-    chosen |= _sds(design, lambda x, name: Prior.of("HalfCauchy", beta=sd_y / _unit(x, name)))
+    chosen |= _sds(design, lambda x, name: Prior.of("HalfCauchy", beta=sd_y / unit(x, name)))
     return chosen | {"corr": "LKJ(1)", names.SIGMA: Prior.of("HalfCauchy", beta=sd_y)}
 
 
@@ -237,9 +240,9 @@ def flat(design: Design) -> dict[str, PriorLike]:
     >>> flat(design)["sigma"]
     Prior('HalfNormal(sigma=5632.88)')
     """
-    wide = _WIDE * column_scale(modelled_response(design))
+    wide = _WIDE * scales_of(design).response.scale()
     chosen = _wide_coefficients(design)
-    chosen |= _sds(design, lambda x, name: Prior.of("HalfNormal", sigma=wide / _unit(x, name)))
+    chosen |= _sds(design, lambda x, name: Prior.of("HalfNormal", sigma=wide / unit(x, name)))
     return chosen | {"corr": "LKJ(1)", names.SIGMA: Prior.of("HalfNormal", sigma=wide)}
 
 
@@ -270,14 +273,10 @@ def _coef(name: str) -> str:
     return f"{names.BETA}[{name}]"
 
 
-def _unit(column: NDArray[np.float64], name: str) -> float:
-    return 1.0 if name == names.INTERCEPT else column_scale(column)
-
-
 def _normal_coefficients(design: Design, width: float, ddof: int) -> dict[str, PriorLike]:
     return {
-        _coef(name): Prior.of("Normal", mu=0.0, sigma=width / column_scale(x, ddof=ddof))
-        for x, name in zip(design.X.T, design.coef, strict=True)
+        _coef(name): Prior.of("Normal", mu=0.0, sigma=width / x.scale(ddof))
+        for x, name in zip(scales_of(design).fixed, design.coef, strict=True)
         if name != names.INTERCEPT
     }
 
@@ -291,11 +290,20 @@ def _wide_coefficients(design: Design, width: float = _WIDE) -> dict[str, PriorL
     return chosen
 
 
-def _sds(
-    design: Design, prior: Callable[[NDArray[np.float64], str], Prior]
-) -> dict[str, PriorLike]:
+def _sds(design: Design, prior: Callable[[ColumnScale, str], Prior]) -> dict[str, PriorLike]:
     return {
         f"{names.sd(factor.name)}[{term}]": prior(column, term)
-        for factor in design.factors
-        for column, term in zip(factor.columns.T, factor.terms, strict=True)
+        for factor, columns in zip(design.factors, scales_of(design).random, strict=True)
+        for column, term in zip(columns, factor.terms, strict=True)
     }
+
+
+def _response_rows(design: Design) -> NDArray[np.float64]:
+    """Give the response less its offset, shape (n,): medians need the rows themselves."""
+    if getattr(design, "gram", None) is not None:
+        raise PriorError(
+            "The scheme 'brms' takes the median of the response, which cross-products do not "
+            "tell. Choose another scheme, or write its priors out: StudentT(3, median, s) for the "
+            "intercept and HalfStudentT(3, s) for sigma and every sd."
+        )
+    return design.y if design.offset is None else design.y - design.offset

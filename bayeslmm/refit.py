@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bayeslmm import tree
+from bayeslmm import names, tree
 from bayeslmm.design import rebuild_design
 from bayeslmm.errors import BayesLMMError, SingularFitWarning, TreeError
 from bayeslmm.fingerprint import fingerprint
+from bayeslmm.gram_design import design_of
+from bayeslmm.gram_file import gram_of_dataset
 from bayeslmm.linear_predictor import design_state
 from bayeslmm.reml import fit_reml
 
@@ -30,7 +32,7 @@ def refit_reml(idata: xr.DataTree, *, method: Method = "REML", check_data: bool 
 
     The design is rebuilt from ``constant_data``, ``observed_data`` and the design state in the
     root attributes, in this process or in another one, and held against the fingerprint that the
-    fit left.
+    fit left. A tree that was fitted to cross-products holds those instead of rows.
 
     Parameters
     ----------
@@ -89,6 +91,8 @@ def tree_design(idata: xr.DataTree, *, check_data: bool = True) -> Design:
         As in `refit_reml`.
     """
     tree.require_tree(idata)
+    if tree.from_cross_products(idata):
+        return _from_cross_products(idata)
     y = tree.response(idata)
     columns = tree.columns(idata)
     weights = tree.constant(idata, "weights")
@@ -104,6 +108,18 @@ def tree_design(idata: xr.DataTree, *, check_data: bool = True) -> Design:
         )
         raise TreeError(msg)
     return design
+
+
+def _from_cross_products(idata: xr.DataTree) -> Design:
+    """Take the Gram that the tree was fitted to."""
+    gram = gram_of_dataset(tree.group(idata, names.CROSS_PRODUCTS))
+    if gram.coef != tree.coefficients(idata):
+        msg = (
+            f"The draws are of {', '.join(tree.coefficients(idata))}, and the cross-products are "
+            f"of {', '.join(gram.coef)}: they belong to different fits."
+        )
+        raise TreeError(msg)
+    return design_of(str(idata.attrs["formula"]), gram)
 
 
 def _rebuild(

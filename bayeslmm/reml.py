@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.design import Design, build_design
+from bayeslmm.data_scales import scales_of
 from bayeslmm.errors import ArgumentError, DataError, NumericalWarning, SingularFitWarning
-from bayeslmm.gram import Gram
+from bayeslmm.gram import gram_of
+from bayeslmm.gram_design import design_of
 from bayeslmm.lapack import single_blas_thread
 from bayeslmm.reml_fit import Method, REMLFit
 from bayeslmm.reml_search import Search, lambda_factors, search_criterion
@@ -18,7 +19,9 @@ from bayeslmm.reml_search import Search, lambda_factors, search_criterion
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from bayeslmm.design import Design
     from bayeslmm.formula import MixedFormula
+    from bayeslmm.gram import Gram
 
 _PACKAGE = (str(Path(__file__).parent),)
 
@@ -45,8 +48,8 @@ def fit_reml(
     ----------
     formula : str, MixedFormula or Design
         The model, in lme4's grammar; or a design that has been built from it, without `data`.
-    data : table or mapping of str to array
-        The rows.
+    data : table, mapping of str to array, or Gram
+        The rows, or their cross-products (`gram_from_batches`).
     method : {"REML", "ML"}
         Restricted likelihood (the default), or full likelihood.
     weights : str or array-like of shape (rows of the table,), optional
@@ -94,13 +97,11 @@ def fit_reml(
     """
     if method not in ("REML", "ML"):
         raise ArgumentError(f"method is {method!r}; it must be 'REML' or 'ML'.")
-    design = formula
-    if not isinstance(design, Design):
-        design = build_design(
-            design, data, weights=weights, missing=missing, rank_deficient=rank_deficient
-        )
+    design = design_of(
+        formula, data, weights=weights, missing=missing, rank_deficient=rank_deficient
+    )
     with single_blas_thread():
-        gram = Gram.from_design(design)
+        gram = gram_of(design)
         _require_residuals(design, gram)
         search = search_criterion(gram, restricted=method == "REML")
     fit = REMLFit(
@@ -126,24 +127,22 @@ def _require_residuals(design: Design, gram: Gram) -> None:
             "use more rows or fewer columns."
         )
         raise DataError(msg)
-    if np.ptp(design.y) == 0.0:
+    scales = scales_of(design)
+    observed = scales.observed
+    if observed.constant:
         msg = (
-            f"The response {gram.response!r} is {design.y[0]:g} in every row: there is no "
+            f"The response {gram.response!r} is {observed.low:g} in every row: there is no "
             "variation to divide among random effects and residuals."
         )
         raise DataError(msg)
     # What the fixed effects leave is rounding: some n p eps of the response's own size.
-    scale = float(np.sqrt(np.mean(design.y**2)))
-    if np.sqrt(gram.cross[p, p] / gram.n) <= 1e-12 * scale * _root_weight(design):
+    weight = 1.0 if scales.weights is None else scales.weights.mean
+    if np.sqrt(gram.cross[p, p] / gram.n) <= 1e-12 * observed.rms * np.sqrt(weight):
         msg = (
             f"The fixed effects fit the response {gram.response!r} exactly: no residuals are left "
             "from which to estimate variances."
         )
         raise DataError(msg)
-
-
-def _root_weight(design: Design) -> float:
-    return 1.0 if design.weights is None else float(np.sqrt(np.mean(design.weights)))
 
 
 def _warn(fit: REMLFit, search: Search) -> None:

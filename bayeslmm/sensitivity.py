@@ -21,7 +21,7 @@ import xarray as xr
 
 from bayeslmm import names, tree
 from bayeslmm.errors import ArgumentError, TreeError, nearest
-from bayeslmm.gram import Gram
+from bayeslmm.gram import gram_of
 from bayeslmm.marginal_likelihood import marginal_log_likelihood
 from bayeslmm.new_levels import covariance_roots
 from bayeslmm.quantities import quantity_draws
@@ -178,7 +178,7 @@ def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
     TreeError
         When the tree lacks its data, or they are not those of the fit.
     """
-    gram = Gram.from_design(tree_design(idata))
+    gram = gram_of(tree_design(idata))
     sigma = tree.flat_draws(idata, names.SIGMA)
     beta = (
         tree.flat_draws(idata, names.BETA)

@@ -157,6 +157,8 @@ class Settled:
                 np.zeros((0, len(terms), len(terms))),
                 np.zeros((0, len(terms), p + 1)),
                 np.zeros(0, dtype=np.int64),
+                np.zeros((0, p + 1, p + 1)),
+                None if self.weights is None else np.zeros(0),
             )
             for name, terms in self.state.terms.items()
         ]

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm import names, tree
+from bayeslmm import tree
 from bayeslmm.diagnostics import (
     CI_KIND,
     CI_PROB,
@@ -181,7 +181,7 @@ def _heading(idata: xr.DataTree) -> list[str]:
     attrs = idata.attrs
     how = " by ".join(str(attrs[key]) for key in ("parametrization", "sampler") if key in attrs)
     seed = f", seed {attrs['random_seed']}" if attrs.get("random_seed") not in (None, "") else ""
-    sizes = [f"{_rows(idata)} rows"]
+    sizes = [f"{tree.n_rows(idata)} rows"]
     # A tree may keep the effects of some levels only; the model had all of them.
     counts = json.loads(str(idata.attrs.get("n_levels", "{}")))
     sizes += [
@@ -203,11 +203,6 @@ def _sampled(idata: xr.DataTree) -> str:
     settings = _json(idata.attrs.get("settings"))
     tune = f" after {settings['tune']} of tuning" if "tune" in settings else ""
     return f"{chains} chains of {draws}{tune}"
-
-
-def _rows(idata: xr.DataTree) -> int:
-    observed = tree.group(idata, "observed_data")
-    return int(observed.sizes[names.OBS])
 
 
 def _json(text: Any) -> dict[str, Any]:

@@ -87,12 +87,32 @@ def group(idata: xr.DataTree, name: str) -> xr.Dataset:
         When the tree has no such group.
     """
     require_tree(idata)
+    if name in {"observed_data", "constant_data"} and from_cross_products(idata):
+        msg = (
+            "This takes the rows of the data, and the model was fitted to their cross-products "
+            "(a Gram), which hold none. Predictions for new rows, summaries, comparison with REML, "
+            "sensitivity to priors and loo(unit='group') do without; log_likelihood(idata, rows) "
+            "takes the rows batch by batch."
+        )
+        raise TreeError(msg)
     if name not in idata.children:
         present = ", ".join(idata.children) or "none"
         how = HOW_TO_GET.get(name, "fit again and ask for it")
         msg = f"The tree has no group {name!r} (it has: {present}); {how}."
         raise TreeError(msg)
     return idata[name].to_dataset()
+
+
+def from_cross_products(idata: xr.DataTree) -> bool:
+    """Tell whether a tree was fitted to cross-products, without rows."""
+    return names.CROSS_PRODUCTS in idata.children
+
+
+def n_rows(idata: xr.DataTree) -> int:
+    """Return how many rows the model was fitted to."""
+    if from_cross_products(idata):
+        return int(idata.attrs["n_obs"])
+    return int(group(idata, "observed_data").sizes[names.OBS])
 
 
 def variable(idata: xr.DataTree, name: str, group_name: str = "posterior") -> xr.DataArray:

@@ -13,6 +13,9 @@ import xarray as xr
 import bayeslmm
 from bayeslmm import names
 from bayeslmm.fingerprint import fingerprint
+from bayeslmm.gram import gram_of
+from bayeslmm.gram_design import has_rows
+from bayeslmm.gram_file import gram_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +92,9 @@ def sample_coordinates(shape: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
 
 
 def data_groups(design: Design) -> dict[str, xr.Dataset]:
-    """Lay out ``observed_data`` and ``constant_data``."""
+    """Lay out ``observed_data`` and ``constant_data``, or cross-products where those are given."""
+    if not has_rows(design):
+        return {names.CROSS_PRODUCTS: gram_dataset(gram_of(design))}
     rows = {names.OBS: np.arange(len(design.y))}
     observed = {names.stored(design.response): (names.OBS, design.y)}
     return {
@@ -110,6 +115,7 @@ def root_attributes(design: Design, priors: Priors) -> dict[str, Any]:
             {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
         ),
         "n_levels": json.dumps({factor.name: len(factor.levels) for factor in design.factors}),
+        "n_obs": gram_of(design).n if not has_rows(design) else len(design.y),
         "data_fingerprint": fingerprint(design),
     }
 

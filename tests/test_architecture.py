@@ -40,7 +40,8 @@ LAYERS = {
     5: "spec spec_data spec_file spec_study, fit, compare compare_effects comparison verdicts,"
     "sensitivity, prior_study study_scenario study_files study_summary,"
     "plots plot_style plots_caterpillar plots_levels plots_level_means plots_checks plots_shrinkage"
-    " plots_prior plots_prior_posterior plots_sensitivity plots_study plots_variance plots_comparison",
+    " plots_prior plots_prior_posterior plots_sensitivity plots_study plots_variance"
+    " plots_comparison",
     6: "cli cli_console cli_results cli_compare cli_priors cli_study, __init__",
 }
 LAYER = {

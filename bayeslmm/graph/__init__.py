@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.design import Design, build_design
+from bayeslmm.gram_design import design_of
 from bayeslmm.graph import centered, marginal, noncentered
 from bayeslmm.parametrization import (
     CENTERED,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pymc as pm
     from numpy.typing import ArrayLike, NDArray
 
+    from bayeslmm.design import Design
     from bayeslmm.formula import MixedFormula
     from bayeslmm.graph.components import Values
     from bayeslmm.kept_effects import EffectsStore
@@ -120,8 +121,6 @@ def build_model(
     >>> sorted(v.name for v in model.free_RVs)
     ['G_Subject', 'beta_centered', 'sigma', 'z_Subject']
     """
-    design = (
-        formula if isinstance(formula, Design) else build_design(formula, data, weights=weights)
-    )
+    design = design_of(formula, data, weights=weights)
     chosen, _ = choose_parametrization(parametrization, design)
     return parametrization_named(chosen).build(design, resolve_priors(design, priors))

@@ -17,6 +17,7 @@ import pytensor.tensor as pt
 
 from bayeslmm import names
 from bayeslmm.distributions import FAMILIES, Prior
+from bayeslmm.gram_design import response_rows
 from bayeslmm.recovery import correlation_of
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ def open_model(design: Design) -> pm.Model:
         If the names of the response and the factors cannot stand beside each other in a tree.
     """
     names.check(design.response, design.coef, [factor.name for factor in design.factors])
-    coords: dict[str, Any] = {names.COEF: list(design.coef), names.OBS: np.arange(len(design.y))}
+    coords: dict[str, Any] = {
+        names.COEF: list(design.coef),
+        names.OBS: np.arange(len(response_rows(design))),
+    }
     for factor in design.factors:
         coords[names.level_dim(factor.name)] = factor.levels
         coords[names.term_dim(factor.name)] = list(factor.terms)
@@ -206,27 +210,36 @@ def linear_predictor(design: Design, fixed: Any, effects: Sequence[Any]) -> Any:
 
 
 def prior_vector(
-    name: str, priors: Sequence[Prior], dim: str | None, *, scalar: bool = False
+    name: str,
+    priors: Sequence[Prior],
+    dim: str | None,
+    *,
+    scalar: bool = False,
+    transform: Callable[[str, list[int]], Any] | None = None,
 ) -> Any:
     """Add one random variable per family among `priors`; return them as a vector in order.
 
     The common case, one family, gives one variable called `name`; otherwise each family's
-    variable carries the family's name behind `name`, and `name` itself is derived.
+    variable carries the family's name behind `name`, and `name` itself is derived. `transform`
+    gives the transform of a variable, by its name and the places that it fills.
     """
     groups = _by_family(priors)
     if len(groups) == 1:
         parameters = _hyperparameters(name, priors, scalar=scalar)
+        if transform is not None:
+            parameters["default_transform"] = transform(name, list(range(len(priors))))
         family = getattr(pm, priors[0].family)
         if scalar or dim is not None:
             return family(name, **parameters, dims=dim)
         return family(name, **parameters, shape=len(priors))
     pieces = []
     for family_name, positions in groups.items():
-        parameters = _hyperparameters(
-            f"{name}_{family_name}", [priors[k] for k in positions], scalar=False
-        )
+        part = f"{name}_{family_name}"
+        parameters = _hyperparameters(part, [priors[k] for k in positions], scalar=False)
+        if transform is not None:
+            parameters["default_transform"] = transform(part, positions)
         family = getattr(pm, family_name)
-        pieces.append(family(f"{name}_{family_name}", **parameters, shape=len(positions)))
+        pieces.append(family(part, **parameters, shape=len(positions)))
     order = np.argsort(np.concatenate(list(groups.values())))
     vector = pt.concatenate(pieces)[order]
     return vector if dim is None else pm.Deterministic(name, vector, dims=dim)

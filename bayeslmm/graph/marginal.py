@@ -13,15 +13,19 @@ import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
+from pymc.util import UNSET
 
 from bayeslmm import names
 from bayeslmm.beta_prior import integrates_beta, normal_prior
 from bayeslmm.collapsed import block_table, correlation_factor
 from bayeslmm.errors import ArgumentError
 from bayeslmm.gram import gram_of
+from bayeslmm.gram_design import response_rows
 from bayeslmm.graph import components
+from bayeslmm.graph.bent_log import BentLog
 from bayeslmm.graph.collapsed_op import CollapsedDensity
 from bayeslmm.recovery import CollapsedDraws, recover_posterior
+from bayeslmm.sd_coordinates import sd_coordinates, takes_any_positive
 from bayeslmm.simulate import simulate_response
 
 if TYPE_CHECKING:
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import FactorPriors, Priors
 
+    Floats = NDArray[np.float64]
+
 
 def build(design: Design, priors: Priors) -> pm.Model:
     """Build the model: y ~ N(X beta, Z G Z' + sigma^2 W^-1), beta integrated out if it can be."""
@@ -41,7 +47,8 @@ def build(design: Design, priors: Priors) -> pm.Model:
         beta = pt.zeros(0)
         if design.coef and not integrates_beta(priors):
             beta = components.fixed_coefficients(priors)
-        sds = [_sds(factor) for factor in priors.factors]
+        coordinates = sd_coordinates(gram, priors)
+        sds = [_sds(*pair) for pair in zip(priors.factors, coordinates, strict=True)]
         partials = [_partials(factor) for factor in priors.factors if factor.corr is not None]
         sigma = components.prior_vector(names.SIGMA, (priors.sigma,), None, scalar=True)
         _likelihood(design, priors, gram, (_joined(sds), _joined(partials), sigma, beta))
@@ -50,7 +57,7 @@ def build(design: Design, priors: Priors) -> pm.Model:
 
 def recover(
     design: Design, priors: Priors, values: components.Values, store: EffectsStore
-) -> dict[str, NDArray[np.float64]]:
+) -> dict[str, Floats]:
     """Give the contract's variables: the effects by exact draws from their conditional."""
     sigma = values[names.SIGMA]
     beta = None
@@ -76,8 +83,17 @@ def _check_memory(gram: Gram) -> None:
         )
 
 
-def _sds(factor: FactorPriors) -> Any:
-    return components.prior_vector(names.sd(factor.name), factor.sd, names.term_dim(factor.name))
+def _sds(factor: FactorPriors, coordinates: tuple[Floats, Floats]) -> Any:
+    """Add a factor's sds; those that can be any positive number on their bent logarithm."""
+
+    def transform(name: str, places: list[int]) -> Any:
+        if not all(takes_any_positive(factor.sd[k]) for k in places):
+            return UNSET
+        scale, bend = (values[places] for values in coordinates)
+        return BentLog(pm.Data(f"{name}_at_zero", scale), pm.Data(f"{name}_bend", bend))
+
+    dim = names.term_dim(factor.name)
+    return components.prior_vector(names.sd(factor.name), factor.sd, dim, transform=transform)
 
 
 def _partials_name(factor: str) -> str:
@@ -100,7 +116,7 @@ def _partials(factor: FactorPriors) -> Any:
     return partials
 
 
-def _shape_offsets(factor: FactorPriors) -> NDArray[np.float64]:
+def _shape_offsets(factor: FactorPriors) -> Floats:
     """Give (q - 2 - j) / 2 for each pair (i, j) of each block: LKJ's Beta shapes less eta."""
     offsets = [
         (len(block) - 2 - j) / 2
@@ -113,7 +129,7 @@ def _shape_offsets(factor: FactorPriors) -> NDArray[np.float64]:
 
 def _read_partials(
     factor: FactorPriors, values: components.Values, shape: tuple[int, ...]
-) -> NDArray[np.float64]:
+) -> Floats:
     if factor.corr is None:
         return np.zeros((*shape, 0))
     return 2.0 * values[_partials_name(factor.name)] - 1.0
@@ -153,7 +169,8 @@ def _likelihood(
         pm.Data("beta_prior_mean", mean),
         pm.Data("beta_prior_precision", precision),
     ]
-    offset = np.zeros(len(design.y)) if design.offset is None else design.offset
+    y = response_rows(design)
+    offset = np.zeros(len(y)) if design.offset is None else design.offset
 
     def logp(_value: Any, _offset: Any, *point: Any) -> Any:
         # The response enters through its cross-products, which are part of the plan's floats.
@@ -170,7 +187,7 @@ def _likelihood(
         random=draw,
         signature="(n),(s),(c),(),(p)->(n)",
         dtype="float64",
-        observed=pm.Data("response_data", design.y, dims=names.OBS),
+        observed=pm.Data("response_data", y, dims=names.OBS),
         dims=names.OBS,
     )
 
@@ -188,7 +205,7 @@ def _no_prior(p: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _draw_response(
     design: Design, priors: Priors, point: tuple[Any, ...], rng: np.random.Generator
-) -> NDArray[np.float64]:
+) -> Floats:
     """Draw a response given the parameters, effects included."""
     sds, partials, sigma, beta = (np.asarray(value) for value in point)
     if integrates_beta(priors):
