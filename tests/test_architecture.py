@@ -25,7 +25,7 @@ LAYERS = {
     "batches checkpoint streaming streaming_progress gram_table,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
     " kernel_draws selected_inverse, collapsed linked kept_effects,"
-    "reduced kernel_reduced kernel_shared shared_effects surrogate surrogate_functions,"
+    "reduced kernel_reduced kernel_shared shared_effects surrogate surrogate_nodes surrogate_functions,"
     "marginal_likelihood, recovery, parametrization,"
     "collapsed_target collapsed_batch unconstrained, proposal",
     3: "reml reml_search reml_fit reml_text reml_intervals,"

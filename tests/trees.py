@@ -9,6 +9,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.design import build_design
+from bayeslmm.priors import resolve_priors
 
 # Three levels of 2, 4 and 3 rows.
 TINY = {
@@ -78,7 +79,9 @@ def documented_tree():
         corr_g=[[1.0, 0.5], [0.5, 1.0]],
         b_g=[[1.0, 0.5], [0.0, 0.0], [-1.0, -0.5]],
     )
-    return make_tree("y ~ x + (x | g)", TINY, draws)
+    tree = make_tree("y ~ x + (x | g)", TINY, draws)
+    tree.attrs["priors"] = resolve_priors(build_design("y ~ x + (x | g)", TINY)).to_json()
+    return tree
 
 
 def random_draws(design_formula, data, *, seed=0, chains=4, draws=250):

@@ -1,0 +1,210 @@
+"""What each parameter's prior said, and what the data made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from bayeslmm import names, tree
+from bayeslmm.diagnostics import density
+from bayeslmm.errors import ArgumentError, TreeError, nearest
+from bayeslmm.plot_style import DATA, GRID, LEVEL, panel_grid, style
+from bayeslmm.prior_set import Priors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.distributions import Prior
+
+    Floats = NDArray[np.float64]
+
+POINTS = 400
+# The prior's middle 90 % is shown as far as it reaches within so many widths of the posterior.
+WIDTHS = 2.0
+AT_MEANS = "Intercept, at means"
+
+
+def plot_prior_posterior(idata: xr.DataTree, show: Sequence[str] | None = None) -> Any:
+    r"""Draw every parameter's prior density with its posterior's.
+
+    Where both are alike, the data said nothing; where the posterior lies in the prior's tail, they
+    disagree. The prior's density is exact, the posterior's a kernel estimate. The intercept is
+    shown where its prior stands, at the predictors' means: :math:`\beta_0 + \bar{x}'\beta`.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+    show : sequence of str, optional
+        Which parameters, by their names in `describe_priors` (``"Days"``,
+        ``"sd_Subject[Days]"``); of a factor's correlations, ``"corr_Subject"`` shows all. All
+        parameters without it.
+
+    Returns
+    -------
+    matplotlib Figure
+        One panel per parameter, on the parameter's own scale. Panels hold the posterior, and the
+        prior's middle 90 %, or all from a bound such as zero, as far as it reaches within two
+        widths of the posterior.
+
+    Raises
+    ------
+    TreeError
+        If `idata` is no result of `fit_bayes`.
+    ArgumentError
+        If `show` names no parameter with a prior.
+
+    References
+    ----------
+    Gabry, Simpson, Vehtari, Betancourt & Gelman (2019), Visualization in Bayesian workflow,
+    doi 10.1111/rssa.12378.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> figure = bl.plot_prior_posterior(idata, ["x", "sd_g[x]"])
+    >>> [panel.get_title() for panel in figure.axes]
+    ['x', 'sd_g[x]']
+    """
+    tree.require_tree(idata)
+    if "priors" not in idata.attrs:
+        raise TreeError(
+            "The tree does not say its priors; take the tree that `fit_bayes` returned."
+        )
+    priors = Priors.from_json(str(idata.attrs["priors"]))
+    pairs = _pairs(idata, priors, _chosen(priors, show))
+    rows, columns = panel_grid(len(pairs), most_columns=4)
+    size = (2.5 * columns, 2.0 * rows + 0.4)
+    with style() as plt:
+        figure, axes = plt.subplots(
+            rows, columns, figsize=size, squeeze=False, layout="constrained"
+        )
+        for panel in axes.ravel()[len(pairs) :]:
+            panel.remove()
+        for panel, pair in zip(axes.ravel(), pairs, strict=False):
+            _panel(panel, pair)
+        _legend(figure)
+    return figure
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Pair:
+    """A parameter's posterior draws, and its prior's density, middle 90 % and bounds."""
+
+    name: str
+    draws: Floats
+    density: Callable[[Floats], Floats]
+    middle: tuple[float, float]
+    bounds: tuple[float, float]
+
+
+def _chosen(priors: Priors, show: Sequence[str] | None) -> list[str]:
+    known = [name for name, _ in priors.entries()]
+    for name in show or ():
+        if name not in known:
+            raise ArgumentError(
+                f"There is no parameter {name!r} with a prior.{nearest(str(name), known)} This "
+                f"fit has {', '.join(known)}."
+            )
+    return list(show) if show else known
+
+
+def _pairs(idata: xr.DataTree, priors: Priors, chosen: list[str]) -> list[_Pair]:
+    listed = dict(priors.entries())
+    draws = _draws(idata, priors)
+    pairs = []
+    for name in chosen:
+        if name in draws:
+            moved = name == names.INTERCEPT and any(priors.centers)
+            pairs.append(_scalar(AT_MEANS if moved else name, draws[name], listed[name]))
+        else:
+            info = next(i for i in tree.factors(idata) if names.corr(i.name) == name)
+            pairs += _correlations(idata, priors, info, listed[name].numbers[0])
+    return pairs
+
+
+def _draws(idata: xr.DataTree, priors: Priors) -> dict[str, Floats]:
+    draws: dict[str, Floats] = {}
+    if priors.coef:
+        centered = priors.centered_beta(tree.flat_draws(idata, names.BETA))
+        draws |= dict(zip(priors.coef, centered.T, strict=True))
+    for factor in priors.factors:
+        sd = names.sd(factor.name)
+        values = tree.flat_draws(idata, sd)
+        draws |= {f"{sd}[{term}]": values[:, k] for k, term in enumerate(factor.terms)}
+    draws[names.SIGMA] = tree.flat_draws(idata, names.SIGMA)
+    return draws
+
+
+def _scalar(name: str, draws: Floats, prior: Prior) -> _Pair:
+    low, high = (float(end) for end in prior.quantile([0.05, 0.95]))
+    if np.isfinite(prior.support[0]):
+        low = prior.support[0]
+    return _Pair(name, draws, lambda x: np.exp(prior.log_density(x)), (low, high), prior.support)
+
+
+def _correlations(
+    idata: xr.DataTree, priors: Priors, info: tree.FactorInfo, eta: float
+) -> list[_Pair]:
+    corr = tree.flat_draws(idata, names.corr(info.name))
+    factor = next(f for f in priors.factors if f.name == info.name)
+    pairs = []
+    for block in factor.correlated_blocks:
+        # One correlation of an LKJ matrix of q columns is 2 Beta(a, a) - 1.
+        a = eta + 0.5 * (len(block) - 2)
+        marginal = stats.beta(a, a, loc=-1, scale=2)
+        for k, j in enumerate(block):
+            for i in block[:k]:
+                label = f"{names.corr(info.name)}[{info.terms[i]},{info.terms[j]}]"
+                ends = (-1.0, 1.0)
+                pairs.append(_Pair(label, corr[:, i, j], marginal.pdf, ends, ends))
+    return pairs
+
+
+def _limits(pair: _Pair) -> tuple[float, float]:
+    low, high = np.quantile(pair.draws, [0.001, 0.999])
+    width = (high - low) or max(abs(low), 1.0)
+    low = min(low - 0.05 * width, max(pair.middle[0], low - WIDTHS * width))
+    high = max(high + 0.05 * width, min(pair.middle[1], high + WIDTHS * width))
+    return max(float(low), pair.bounds[0]), min(float(high), pair.bounds[1])
+
+
+def _panel(panel: Any, pair: _Pair) -> None:
+    low, high = _limits(pair)
+    # Not at the ends: a density may be infinite on its bound.
+    grid = low + (high - low) * (np.arange(POINTS) + 0.5) / POINTS
+    x, heights = density(pair.draws, _finite(pair.bounds))
+    prior = pair.density(grid)
+    panel.grid(color=GRID, linewidth=0.6, axis="x")
+    panel.fill_between(grid, prior, color=DATA, alpha=0.35, linewidth=0)
+    panel.plot(grid, prior, color=DATA, linewidth=1.2)
+    panel.fill_between(x, heights, color=LEVEL, alpha=0.15, linewidth=0)
+    panel.plot(x, heights, color=LEVEL, linewidth=1.8)
+    # A prior with a spike at zero would flatten the posterior.
+    panel.set_ylim(0, 1.08 * max(heights.max(), min(prior.max(), 1.5 * heights.max())))
+    panel.set_xlim(low, high)
+    panel.set_yticks([])
+    panel.spines["left"].set_visible(False)
+    panel.set_title(pair.name)
+
+
+def _finite(bounds: tuple[float, float]) -> tuple[float | None, float | None]:
+    low, high = (bound if np.isfinite(bound) else None for bound in bounds)
+    return low, high
+
+
+def _legend(figure: Any) -> None:
+    from matplotlib.lines import Line2D  # noqa: PLC0415 - slow to import
+
+    handles = [
+        Line2D([], [], color=DATA, linewidth=4, alpha=0.6, label="prior"),
+        Line2D([], [], color=LEVEL, linewidth=1.8, label="posterior"),
+    ]
+    figure.legend(handles=handles, loc="outside lower right", ncols=2)
