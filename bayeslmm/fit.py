@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.gram_design import design_of
 from bayeslmm.kept_effects import KeptEffects
-from bayeslmm.parametrization import choose_parametrization
+from bayeslmm.parametrization import choose_parametrization, refuse_without_rows
 from bayeslmm.priors import resolve_priors
 from bayeslmm.running import run_sampler, settle_sampler
 from bayeslmm.samplers import IMPORTANCE, SamplerSettings
@@ -47,9 +47,11 @@ def fit_bayes(
     ----------
     formula : str or MixedFormula
         A formula in lme4's grammar, e.g. ``"Reaction ~ Days + (Days | Subject)"``.
-    data : table or Gram
+    data : table, path or Gram
         One row per observation: any eager table that narwhals reads, or a mapping of columns. Or
-        the rows' cross-products (`gram_from_batches`), for ``parametrization="marginal"``.
+        the rows' cross-products (`gram_from_batches`), for ``parametrization="marginal"``; or what
+        `gram_from_table` sums them from, elsewhere than in memory: a polars LazyFrame, pyarrow
+        dataset, DuckDB relation, Dask or Spark dataframe, or the path of files.
     priors : mapping, str, PriorScheme or Priors, optional
         What to change in the default priors, e.g. ``{"sigma": "HalfCauchy(10)"}``, or a scheme
         such as ``"brms"``; see `resolve_priors`.
@@ -125,6 +127,7 @@ def fit_bayes(
     settings = SamplerSettings(
         draws, tune, chains, cores, random_seed, target_accept, sampler, progressbar
     )
+    refuse_without_rows(parametrization, data)
     design = design_of(formula, data, weights=weights, missing=missing)
     KeptEffects.of(design, effects)
     resolved = resolve_priors(design, priors)

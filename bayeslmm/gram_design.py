@@ -12,6 +12,7 @@ from bayeslmm.design import Design, build_design
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.formula import MixedFormula, parse_formula
 from bayeslmm.gram import Gram
+from bayeslmm.gram_table import gram_from_table, is_held
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -158,8 +159,9 @@ def design_of(
     ----------
     formula : str, MixedFormula, Design or GramDesign
         The model; a design is returned as it is.
-    data : table or Gram
-        The rows, or their cross-products.
+    data : table, path or Gram
+        The rows, or their cross-products. Rows that an engine holds are not fetched: their
+        cross-products are summed there (`gram_from_table`).
     weights, missing, rank_deficient
         As in `build_design`; a Gram has them settled.
 
@@ -175,6 +177,11 @@ def design_of(
     if isinstance(formula, Design):
         return formula
     design: Any = formula
+    if is_held(data):
+        data = gram_from_table(
+            design, data, weights=weights, missing=missing, rank_deficient=rank_deficient
+        )
+        weights = None
     if isinstance(data, Gram):
         design = GramDesign.of(design, data, weights=weights)
     elif not isinstance(formula, GramDesign):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.gram import gram_of
 from bayeslmm.gram_design import has_rows
+from bayeslmm.gram_table import is_held
 
 if TYPE_CHECKING:
     from bayeslmm.design import Design
@@ -38,6 +39,35 @@ def check_parametrization(name: str) -> None:
             f"There is no parametrization {name!r}; choose one of "
             f"{', '.join(map(repr, known))}.{nearest(str(name), known)}"
         )
+
+
+def refuse_without_rows(name: str, data: Any) -> None:
+    """Refuse, before any row is read, what cannot be done with a table that is not in memory.
+
+    Parameters
+    ----------
+    name : str
+        A parametrization, or ``"auto"``.
+    data : object
+        What was given as data.
+
+    Raises
+    ------
+    ArgumentError
+        If the parametrization needs rows, and an engine holds them.
+    """
+    if name not in (AUTO, MARGINAL) and is_held(data):
+        check_parametrization(name)
+        raise _needs_rows(
+            name, f"those of this {type(data).__name__} are not in memory", " Or collect it first."
+        )
+
+
+def _needs_rows(name: str, why: str, hint: str = "") -> ArgumentError:
+    return ArgumentError(
+        f"parametrization={name!r} needs the rows, and {why}: give "
+        f"parametrization='marginal', which needs cross-products only.{hint}"
+    )
 
 
 def choose_parametrization(
@@ -76,10 +106,7 @@ def choose_parametrization(
     if name != AUTO:
         check_parametrization(name)
         if name != MARGINAL and not has_rows(design):
-            raise ArgumentError(
-                f"parametrization={name!r} needs the rows, and a Gram holds none: give "
-                "parametrization='marginal', which needs cross-products only."
-            )
+            raise _needs_rows(name, "a Gram holds none")
         return name, "asked for"
     if not has_rows(design):
         return MARGINAL, "the data are cross-products, and no other way does without rows"

@@ -48,8 +48,8 @@ def fit_reml(
     ----------
     formula : str, MixedFormula or Design
         The model, in lme4's grammar; or a design that has been built from it, without `data`.
-    data : table, mapping of str to array, or Gram
-        The rows, or their cross-products (`gram_from_batches`).
+    data : table, mapping of str to array, path, or Gram
+        The rows, in memory or elsewhere, or their cross-products; see `fit_bayes`.
     method : {"REML", "ML"}
         Restricted likelihood (the default), or full likelihood.
     weights : str or array-like of shape (rows of the table,), optional

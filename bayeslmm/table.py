@@ -175,7 +175,10 @@ def _from_frame(data: Any) -> Table:
             f"{type(data).__name__}.{hint}"
         ) from None
     if isinstance(frame, nw.LazyFrame):
-        raise DataError("The table is lazy: collect it first.")
+        raise DataError(
+            "The table is lazy: collect it first. (fit_bayes, fit_reml and gram_from_table take it "
+            "as it is, and sum cross-products where its rows are.)"
+        )
     columns = {name: frame.get_column(name) for name in frame.columns if isinstance(name, str)}
     return Table(tuple(columns), len(frame), columns)
 

@@ -149,3 +149,43 @@ def test_a_worker_that_lacks_the_package_is_told_of():
     engine = engine_of(pl.LazyFrame({"y": [1.0]}))
     error = engine.failure(ModuleNotFoundError("No module named 'bayeslmm'"), ["y"])
     assert "install it, with the same versions, where they do" in str(error)
+
+
+def test_every_engine_gives_the_same_fits(held):
+    from bayeslmm import fit_bayes, fit_reml
+
+    formula, complete = "y ~ x + (1 | g)", TABLE.dropna()
+    data = held(complete)
+    reml = [fit_reml(formula, source) for source in (complete, data)]
+    # The search stops where its criterion no longer falls: estimates agree to its root.
+    assert reml[1].criterion == pytest.approx(reml[0].criterion, rel=1e-12)
+    assert reml[1].sigma == pytest.approx(reml[0].sigma, rel=1e-6)
+    settings = {"parametrization": "marginal", "sampler": "importance", "draws": 100}
+    trees = [
+        fit_bayes(formula, source, random_seed=4, progressbar=False, **settings)
+        for source in (complete, data)
+    ]
+    assert trees[1].attrs["parametrization"] == "marginal"
+    for name, here in trees[0]["posterior"].data_vars.items():
+        # Seeded draws are smooth functions of the cross-products: rounding of the mode's search.
+        np.testing.assert_allclose(trees[1]["posterior"][name], here, rtol=1e-6, err_msg=name)
+
+
+def test_a_parametrization_that_needs_rows_is_refused_before_any_is_read():
+    import polars as pl
+
+    from bayeslmm import ArgumentError, fit_bayes
+
+    def unread(frame):
+        raise AssertionError
+
+    lazy = pl.from_pandas(TABLE).lazy().map_batches(unread)
+    with pytest.raises(ArgumentError, match=r"this LazyFrame are not in memory: .* Or collect"):
+        fit_bayes("y ~ x + (1 | g)", lazy, parametrization="noncentered")
+
+
+def test_other_functions_ask_for_a_table_in_memory():
+    import polars as pl
+
+    with pytest.raises(DataError, match=r"lazy: collect it first. \(fit_bayes, fit_reml and"):
+        build_design("y ~ x + (1 | g)", pl.from_pandas(TABLE).lazy())
