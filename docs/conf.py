@@ -24,6 +24,8 @@ extensions = [
     "sphinx.ext.mathjax",
     "numpydoc",
     "myst_nb",
+    # Formulas are drawn without a network too: MathJax comes with the pages.
+    "sphinx-mathjax-offline",
 ]
 exclude_patterns = ["_build"]
 
@@ -39,5 +41,14 @@ nb_merge_streams = True
 
 html_theme = "pydata_sphinx_theme"
 html_title = "bayeslmm"
-html_theme_options = {"show_toc_level": 2, "navbar_end": ["theme-switcher"]}
+html_theme_options = {
+    "show_toc_level": 2,
+    "navbar_end": ["theme-switcher"],
+    "header_links_before_dropdown": 6,
+}
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["bayeslmm.css"]
+# The header lists the pages; only the API has a long list below it. The others take the room.
+html_sidebars = {page.stem: [] for page in HERE.glob("*.md") if page.stem != "api"}
+html_sidebars |= {"notebooks/*": [], "decisions/*": []}
