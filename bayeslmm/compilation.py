@@ -27,6 +27,7 @@ from pytensor.graph.rewriting.utils import rewrite_graph
 from scipy.special import expit
 
 from bayeslmm.callback import copy_point, log_density_callback
+from bayeslmm.graph.bent_log import BentLog
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -188,6 +189,8 @@ def _backward(variable: FreeVariable, value: NDArray[np.float64]) -> NDArray[np.
         return np.ascontiguousarray(value)
     if isinstance(variable.transform, LogTransform):
         return np.exp(value)
+    if isinstance(variable.transform, BentLog):
+        return variable.transform.at(value)
     if isinstance(variable.transform, LogOddsTransform):
         return expit(value)
     if isinstance(variable.transform, CholeskyCovPacked):

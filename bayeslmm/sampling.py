@@ -10,6 +10,7 @@ from bayeslmm.graph import build_model, parametrization_named
 from bayeslmm.kept_effects import DRAWS, EffectsStore, KeptEffects
 from bayeslmm.result import build_tree, run_attributes, warn_if_doubtful
 from bayeslmm.samplers import SAMPLERS, SamplerSettings
+from bayeslmm.sd_coordinates import takes_any_positive
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -99,7 +100,7 @@ def structure_key(design: Design, priors: Priors, parametrization: str) -> Hasha
             factor.name,
             len(factor.levels),
             factor.blocks,
-            tuple(prior.family for prior in factor_priors.sd),
+            tuple((prior.family, takes_any_positive(prior)) for prior in factor_priors.sd),
         )
         for factor, factor_priors in zip(design.factors, priors.factors, strict=True)
     )

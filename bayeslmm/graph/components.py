@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design import Design, GroupingFactor
+    from bayeslmm.graph.bent_log import BentLog
     from bayeslmm.prior_set import FactorPriors, Priors
 
 Values = Mapping[str, "NDArray[np.float64]"]
@@ -215,7 +216,7 @@ def prior_vector(
     dim: str | None,
     *,
     scalar: bool = False,
-    transform: Callable[[str, list[int]], Any] | None = None,
+    transform: Callable[[str, list[int]], BentLog | None] | None = None,
 ) -> Any:
     """Add one random variable per family among `priors`; return them as a vector in order.
 
@@ -227,7 +228,7 @@ def prior_vector(
     if len(groups) == 1:
         parameters = _hyperparameters(name, priors, scalar=scalar)
         if transform is not None:
-            parameters["default_transform"] = transform(name, list(range(len(priors))))
+            parameters |= _transformed(parameters, transform(name, list(range(len(priors)))))
         family = getattr(pm, priors[0].family)
         if scalar or dim is not None:
             return family(name, **parameters, dims=dim)
@@ -237,12 +238,22 @@ def prior_vector(
         part = f"{name}_{family_name}"
         parameters = _hyperparameters(part, [priors[k] for k in positions], scalar=False)
         if transform is not None:
-            parameters["default_transform"] = transform(part, positions)
+            parameters |= _transformed(parameters, transform(part, positions))
         family = getattr(pm, family_name)
         pieces.append(family(part, **parameters, shape=len(positions)))
     order = np.argsort(np.concatenate(list(groups.values())))
     vector = pt.concatenate(pieces)[order]
     return vector if dim is None else pm.Deterministic(name, vector, dims=dim)
+
+
+def _transformed(parameters: Mapping[str, Any], transform: BentLog | None) -> dict[str, Any]:
+    """Give the keyword arguments that put a variable on another scale."""
+    if transform is None:
+        return {}
+    name, value = next(iter(parameters.items()))
+    # PyMC lets a transform use only what the variable's own distribution depends on.
+    anchored = value + 0.0 * transform.scale + 0.0 * transform.bend
+    return {name: anchored, "default_transform": transform}
 
 
 def read_vector(name: str, priors: Sequence[Prior], values: Values) -> NDArray[np.float64]:

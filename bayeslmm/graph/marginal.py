@@ -13,7 +13,6 @@ import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
-from pymc.util import UNSET
 
 from bayeslmm import names
 from bayeslmm.beta_prior import integrates_beta, normal_prior
@@ -86,9 +85,9 @@ def _check_memory(gram: Gram) -> None:
 def _sds(factor: FactorPriors, coordinates: tuple[Floats, Floats]) -> Any:
     """Add a factor's sds; those that can be any positive number on their bent logarithm."""
 
-    def transform(name: str, places: list[int]) -> Any:
+    def transform(name: str, places: list[int]) -> BentLog | None:
         if not all(takes_any_positive(factor.sd[k]) for k in places):
-            return UNSET
+            return None
         scale, bend = (values[places] for values in coordinates)
         return BentLog(pm.Data(f"{name}_at_zero", scale), pm.Data(f"{name}_bend", bend))
 
