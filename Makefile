@@ -11,12 +11,14 @@ CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input \
 	--no-compile --constraint constraints.txt
 
-.PHONY: help demo test test-slow lint format docs clean
+.PHONY: help demo test test-slow test-spark bench lint format docs clean
 
 help:
 	@echo 'make demo       fit models/sleepstudy.toml and write results/sleepstudy/'
 	@echo 'make test       run the test suite'
 	@echo 'make test-slow  run the tests that take minutes'
+	@echo 'make test-spark run the tests of all engines; installs PySpark (480 MB), needs Java'
+	@echo 'make bench      run the benchmark suite (an hour and more) into docs/benchmarks.md'
 	@echo 'make lint       check style, formatting and types'
 	@echo 'make format     format the code'
 	@echo 'make docs       build the documentation into site/'
@@ -30,6 +32,13 @@ test: $(STAMPS)/test
 
 test-slow: $(STAMPS)/test
 	$(BIN)/python -m pytest -m slow
+
+test-spark: $(STAMPS)/engines
+	$(BIN)/python -m pytest tests/test_engines.py tests/test_gram_table.py
+
+# One part: make bench ONLY=rows
+bench: $(STAMPS)/run
+	$(BIN)/python benchmarks/suite.py $(addprefix --only ,$(ONLY))
 
 lint: $(STAMPS)/lint
 	$(BIN)/ruff check
@@ -46,7 +55,7 @@ docs: $(STAMPS)/docs
 	@echo 'Open site/index.html'
 
 clean:
-	rm -rf $(VENV) build dist results site jupyter_execute docs/generated docs/notebooks .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench build dist results site jupyter_execute docs/generated docs/notebooks .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment that works is kept; one that is missing, broken or too old is made anew.
@@ -83,6 +92,11 @@ $(STAMPS)/test: $(STAMPS)/run
 	@echo 'Installing what the tests need'
 	@$(INSTALL) --editable '.[test]'
 	@$(call bytecode)
+	@touch $@
+
+$(STAMPS)/engines: $(STAMPS)/test
+	@echo 'Installing PySpark'
+	@$(INSTALL) --editable '.[engines]'
 	@touch $@
 
 $(STAMPS)/lint: $(STAMPS)/run
