@@ -193,7 +193,7 @@ def sensitivity(
     out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
     study_: Annotated[
         bool,
-        typer.Option("--study", help="Run the file's [study] instead: refits under other priors."),
+        typer.Option("--study", help="Run the file's table 'study' instead: other priors."),
     ] = False,
     jobs: Annotated[int, typer.Option(help="Scenarios of a study fitted at a time.")] = 1,
     pictures: Pictures = PictureFormat.PNG,

@@ -13,8 +13,9 @@ import typer
 import bayeslmm
 from bayeslmm.cli_console import INTERRUPTED, print_frame, print_line
 from bayeslmm.cli_results import PictureFormat, write_extras
-from bayeslmm.errors import SpecError
+from bayeslmm.errors import ArgumentError, PriorError, SpecError
 from bayeslmm.scenarios import REFERENCE
+from bayeslmm.spec_file import SpecFile
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -64,6 +65,10 @@ def report_study(
     folder = _study_folder(out, spec)
     try:
         study = _run(spec, plan, folder, n_jobs, progressbar=not console.quiet)
+    except (PriorError, ArgumentError) as error:
+        if (where := _where(spec, plan, str(error))) is None:
+            raise
+        raise SpecError(f"{where}: {error}") from error
     except KeyboardInterrupt:
         kept = len(list((folder / SCENARIOS).glob("*.nc")))
         print_line(
@@ -87,6 +92,24 @@ def _plan(spec: ModelSpec) -> StudyPlan:
             'scenarios = ["brms", "half_cauchy"]'
         )
     return spec.study
+
+
+def _where(spec: ModelSpec, plan: StudyPlan, message: str) -> str | None:
+    """Find the line of the scenario or quantity that an error speaks of."""
+    file = SpecFile.open(spec.path)
+    for name in plan.quantities:
+        if f"quantity {name!r}" in message:
+            return file.where("study.quantities", name)
+    for name in plan.scenarios:
+        spoken = (f"parameter {name!r}", f"varies {name!r}", f"Scenario {name!r}")
+        if any(words in message for words in spoken) or f"Scenario '{name}=" in message:
+            return file.where("study.scenarios", name)
+    if message.startswith(("Scenario ", "The grid ")):
+        return file.where("study.scenarios")
+    if not plan.reference or isinstance(plan.reference, str):
+        return None
+    key = next((name for name in plan.reference if f"{name!r}" in message), None)
+    return None if key is None else file.where("study.reference", key)
 
 
 def _study_folder(out: Path, spec: ModelSpec) -> Path:

@@ -95,11 +95,23 @@ def test_an_interrupted_study_says_where_it_goes_on(file, tmp_path, monkeypatch)
         (lambda text: text[: text.index("[study]")], "has no [study]. Add one"),
         (
             lambda text: text.replace("sd = [", "sdd = ["),
-            "There is no parameter 'sdd' to set a prior on. Did you mean 'sd'?",
+            "dye.toml:19: Scenario 'sdd=HalfStudentT(3, 100)': There is no parameter 'sdd' to set",
+        ),
+        (
+            lambda text: text.replace(
+                '100)", "HalfStudentT(3, 2)"]', '1)"]\nsd_Batch = ["Exponential(1)"]'
+            ),
+            "dye.toml:19: The grid varies 'sd' in vain: 'sd_Batch', more specific, wins",
+        ),
+        (
+            lambda text: text.replace(
+                "[study.sc", '[study.reference]\nsigm = "HalfNormal(1)"\n[study.sc'
+            ),
+            "dye.toml:19: There is no parameter 'sigm' to set a prior on. Did you mean 'sigma'?",
         ),
         (
             lambda text: text.replace("/ sigma", "/ sigm"),
-            "names 'sigm', which is no parameter of this fit. Did you mean 'sigma'?",
+            "dye.toml:16: The quantity 'ratio': 'sd_Batch[Intercept] / sigm' names 'sigm'",
         ),
     ],
 )
