@@ -20,7 +20,7 @@ from scipy.linalg import solve_triangular
 from bayeslmm.data_scales import scales_of
 from bayeslmm.elimination_plan import EliminationPlan, build_plan
 from bayeslmm.errors import DataError
-from bayeslmm.gram_sums import pair_sums, reference_columns, sum_by_level
+from bayeslmm.gram_sums import pair_sums, reference_columns, sum_by_level, to_reference
 from bayeslmm.gram_union import add_grams
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Gram:
         root, y = _weighted_response(design)
         X = design.X
         Xs, scale = reference_columns(X, root)
-        slope, rest = _project(Xs, y if root is None else y * root)
+        slope, rest = _project(X, Xs, y, root, scale)
         fixed = np.column_stack([Xs, rest])
         columns, factors = [], []
         for factor in design.factors:
@@ -325,15 +325,20 @@ def _weighted_response(design: Design) -> tuple[Floats | None, Floats]:
     return np.sqrt(design.weights), y
 
 
-def _project(Xs: Floats, y: Floats) -> tuple[Floats, Floats]:
+def _project(
+    X: Floats, Xs: Floats, y: Floats, root: Floats | None, scale: Floats
+) -> tuple[Floats, Floats]:
     """Fit y by columns that are orthogonal but for rounding; return coefficients and residuals."""
     squares = np.einsum("ij,ij->j", Xs, Xs)
     slope = np.zeros(Xs.shape[1])
+    # Weights come last here too: a weighted response with mean 1e6 would round its deviations.
+    plain = Xs if root is None else to_reference(X, scale)
     # The level goes first: a response with mean 1e6 then keeps the digits of its deviations.
     for part in (slice(0, 1), slice(1, None)):
-        slope[part] = (Xs[:, part].T @ y) / np.where(squares[part] > 0.0, squares[part], 1.0)
-        y = y - Xs[:, part] @ slope[part]
-    return slope, y
+        weighted = y if root is None else y * root
+        slope[part] = (Xs[:, part].T @ weighted) / np.where(squares[part] > 0, squares[part], 1.0)
+        y = y - plain[:, part] @ slope[part]
+    return slope, y if root is None else y * root
 
 
 def _require_finite_columns(columns: Floats, names: tuple[str, ...], kind: str) -> None:

@@ -110,15 +110,29 @@ def learning_calls(plan: Plan) -> Iterator[LearningCall]:
         If what a call learns cannot be had by merging batches; the message names it and says what
         to write instead.
     """
+    seen = set()
+    for node in _calls(plan):
+        text = ast.unparse(node)
+        if _learns(node) and text not in seen:
+            _require_mergeable(node)
+            seen.add(text)
+            yield LearningCall(text, node)
+
+
+def stateless_calls(plan: Plan) -> Iterator[str]:
+    """Find the calls that formulaic counts as learning, and that learn nothing: raw powers."""
+    for node in _calls(plan):
+        if function_name(node) == "poly" and not _learns(node):
+            yield ast.unparse(node)
+
+
+def _calls(plan: Plan) -> Iterator[ast.Call]:
     atoms = [plan.response, *plan.fixed.atoms, *plan.offsets]
     atoms += [atom for _, columns in plan.random for atom in columns.atoms]
-    seen = set()
     for atom in atoms:
         for node in ast.walk(atom.tree) if isinstance(atom, Expression) else ():
-            if isinstance(node, ast.Call) and _learns(node) and ast.unparse(node) not in seen:
-                _require_mergeable(node)
-                seen.add(ast.unparse(node))
-                yield LearningCall(ast.unparse(node), node)
+            if isinstance(node, ast.Call):
+                yield node
 
 
 def _learns(node: ast.Call) -> bool:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayeslmm.errors import DataError, nearest
-from bayeslmm.learning import learning_calls
+from bayeslmm.learning import learning_calls, stateless_calls
 from bayeslmm.level_set import LevelSet
 from bayeslmm.table import label
 from bayeslmm.tokens import quote
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from bayeslmm.learning import LearningCall
@@ -78,7 +79,7 @@ def settle_transforms(
     DataError
         If levels are given, and a call has more to learn from the rows than they say.
     """
-    memory = {}
+    memory: dict[str, dict[Any, Any]] = {call: {"learnt": True} for call in stateless_calls(plan)}
     for call in learning_calls(plan):
         column = _bare_column(call, reading)
         if given is not None and call.needs_rows:
@@ -106,11 +107,6 @@ def _bare_column(call: LearningCall, reading: Reading) -> str | None:
 
 
 def _given_levels(given: Mapping[str, Any], needed: list[str]) -> dict[str, Labels]:
-    if not isinstance(given, Mapping):
-        raise DataError(
-            "levels= is a mapping from grouping factor to its labels, such as {'g': ['a', 'b']}, "
-            f"not {type(given).__name__}."
-        )
     found = {}
     for name in dict.fromkeys(needed):
         if name not in given:

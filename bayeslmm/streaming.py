@@ -118,6 +118,11 @@ def gram_from_batches(
     """
     mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
     check_options(weights, missing)
+    if levels is not None and not isinstance(levels, Mapping):
+        raise ArgumentError(
+            "levels is a mapping from grouping factor to its labels, such as {'g': ['a', 'b']}, "
+            f"not {type(levels).__name__}."
+        )
     if rank_deficient not in ("raise", "drop"):
         raise ArgumentError(f"rank_deficient is 'raise' or 'drop', not {rank_deficient!r}.")
     job = _Job(mixed, weights, missing, levels)
