@@ -209,8 +209,8 @@ class SmoothReduction:
 
     def __call__(self, points: Floats) -> Reduced:
         """Interpolate at whitened coordinates, shape (s, d)."""
-        parts = [
-            self._interpolate(points[first : first + _ROWS])
-            for first in range(0, len(points), _ROWS)
-        ]
-        return from_smooth(np.concatenate(parts) + self._level)
+        values = np.empty((len(points), len(self._level)))
+        for first in range(0, len(points), _ROWS):
+            some = slice(first, first + _ROWS)
+            values[some] = self._interpolate(points[some])
+        return from_smooth(values + self._level)
