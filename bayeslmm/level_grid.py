@@ -68,8 +68,10 @@ def running_covariate(
     numeric = [name for name, values in candidates.items() if is_numeric(values)]
     if x is not None:
         if x not in numeric:
+            known = [item.name for item in design.factors]
+            way = f" For the levels of {x!r}, write factor={x!r}." if x in known else ""
             msg = (
-                f"x={x!r} is no numeric column of the formula.{nearest(x, numeric)} "
+                f"x={x!r} is no numeric column of the formula.{way or nearest(str(x), numeric)} "
                 f"It has: {', '.join(numeric) or 'none'}."
             )
             raise ArgumentError(msg)

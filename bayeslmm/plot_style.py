@@ -51,6 +51,17 @@ def style() -> Iterator[Any]:
     mpl.interactive(interactive)
 
 
+def interval_words(ci_prob: float, ci_kind: str) -> str:
+    """Name an interval for a legend.
+
+    Examples
+    --------
+    >>> interval_words(0.95, "eti")
+    '95 % ETI'
+    """
+    return f"{100 * ci_prob:g} % {ci_kind.upper()}"
+
+
 def panel_grid(count: int, most_columns: int = 6) -> tuple[int, int]:
     """Return rows and columns for so many small panels, a little wider than tall.
 

@@ -96,7 +96,11 @@ def plot_ppc_groups(
             ax.tick_params(axis="x", labelsize=8.5 if m <= 40 else 6.5)
         ax.set_ylabel(f"{statistic_name(statistic)} of {idata.attrs['response']}")
         ax.set_xlabel(f"{m} groups, sorted" if crowded else "groups, sorted")
-        ax.legend(loc="best")
+        for handle in ax.legend(loc="best").legend_handles:
+            # In a crowded picture the marks themselves are faint and thin.
+            handle.set_alpha(0.7)
+            if hasattr(handle, "set_linewidths") and not hasattr(handle, "get_offsets"):
+                handle.set_linewidths([2.5])
     return ax.figure
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from bayeslmm import tree
 from bayeslmm.diagnostics import interval
 from bayeslmm.linear_predictor import linear_predictor
-from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, style
+from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, interval_words, style
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,7 +38,7 @@ def draw_level_means(
             _, ax = plt.subplots(figsize=size, layout="constrained")
         ax.grid(color=GRID, linewidth=0.6, axis="y")
         ax.axhspan(*band, color=POPULATION, alpha=0.18, linewidth=0)
-        ax.axhline(population.mean(), color=POPULATION, linewidth=1.4, label="population")
+        ax.axhline(population.mean(), color=POPULATION, linewidth=1.4)
         jitter = np.random.default_rng(0).uniform(-0.18, 0.18, size=len(y))
         ax.scatter(
             rank[factor.index] + jitter,
@@ -47,7 +47,6 @@ def draw_level_means(
             color=DATA,
             alpha=float(np.clip(900 / len(y), 0.08, 0.7)),
             linewidth=0,
-            label="data",
             rasterized=len(y) > 5000,
         )
         width = 1.8 if m <= MOST_LABELS else 0.6
@@ -58,12 +57,11 @@ def draw_level_means(
             s=26 if m <= MOST_LABELS else 3,
             color=LEVEL,
             zorder=4,
-            label=f"each {factor.name}",
         )
         ax.set_xlim(-0.7, m - 0.3)
         ax.set_ylabel(str(idata.attrs["response"]))
         _label_levels(ax, factor, order)
-        ax.legend(loc="upper left", ncols=3)
+        ax.legend(handles=_handles(factor, ci), loc="upper left", ncols=4)
         ax.margins(y=0.12)
     return ax.figure
 
@@ -80,6 +78,22 @@ def _expected(idata: xr.DataTree, factor: GroupingFactor) -> tuple[Any, Any]:
     none = linear_predictor(idata, random_effects="none", draws=draws)
     total_mean = sum(eta.sum(axis=0) for _, eta in none.chunks()) / none.n
     return sums / counts[:, None], total_mean
+
+
+def _handles(factor: GroupingFactor, ci: tuple[float, str]) -> list[Any]:
+    """Make the legend's own marks: those in the picture shrink and fade with the number of rows."""
+    from matplotlib.lines import Line2D  # noqa: PLC0415 - slow to import
+    from matplotlib.patches import Patch  # noqa: PLC0415
+
+    return [
+        Line2D([], [], color=DATA, marker="o", linestyle="", markersize=4, label="data"),
+        Line2D(
+            [], [], color=LEVEL, marker="o", markersize=5, linewidth=1.8,
+            label=f"each {factor.name}, {interval_words(*ci)}",
+        ),
+        Line2D([], [], color=POPULATION, linewidth=1.4, label="population"),
+        Patch(facecolor=POPULATION, alpha=0.25, linewidth=0, label=interval_words(*ci)),
+    ]  # fmt: skip
 
 
 def _label_levels(ax: Any, factor: GroupingFactor, order: Any) -> None:

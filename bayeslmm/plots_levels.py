@@ -12,7 +12,15 @@ from bayeslmm.diagnostics import CI_KIND, CI_PROB, interval_names
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.level_grid import LevelGrid, level_grid, running_covariate
 from bayeslmm.linear_predictor import linear_predictor, training_design
-from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, panel_grid, style
+from bayeslmm.plot_style import (
+    DATA,
+    GRID,
+    LEVEL,
+    POPULATION,
+    interval_words,
+    panel_grid,
+    style,
+)
 from bayeslmm.predict import predict_table
 
 if TYPE_CHECKING:
@@ -42,6 +50,7 @@ class _Lines:
     population: pd.DataFrame
     bounds: tuple[str, str]
     labels: tuple[str, str]
+    interval: str
 
 
 def plot_levels(
@@ -142,6 +151,7 @@ def _lines(
         population=population,
         bounds=interval_names(*ci),
         labels=(x, str(idata.attrs["response"])),
+        interval=interval_words(*ci),
     )
 
 
@@ -211,12 +221,15 @@ def _overlay(lines: _Lines, ax: Any) -> Any:
 
 def _legend(figure: Any, lines: _Lines, owner: Any) -> None:
     from matplotlib.lines import Line2D  # noqa: PLC0415 - slow to import
+    from matplotlib.patches import Patch  # noqa: PLC0415
 
     dashed: Any = (0, (4, 2)) if owner is figure else "-"
+    band = LEVEL if owner is figure else POPULATION
     handles = [
         Line2D([], [], color=DATA, marker="o", linestyle="", markersize=4, label="data"),
         Line2D([], [], color=LEVEL, linewidth=1.6, label=f"each {lines.factor.name}"),
         Line2D([], [], color=POPULATION, linewidth=1.8, linestyle=dashed, label="population"),
+        Patch(facecolor=band, alpha=0.25, linewidth=0, label=lines.interval),
     ]
     place = {"loc": "outside upper right"} if owner is figure else {"loc": "best"}
-    owner.legend(handles=handles, ncols=3 if owner is figure else 1, **place)
+    owner.legend(handles=handles, ncols=len(handles) if owner is figure else 1, **place)

@@ -63,6 +63,24 @@ def test_an_overlay_goes_into_a_given_axes_and_holds_the_population(idata):
     assert axes.get_ylabel() == "y"
 
 
+def words(owner):
+    return [text.get_text() for text in owner.get_texts()]
+
+
+def test_every_band_is_named_in_the_legend(idata):
+    assert "95 % ETI" in words(plots.plot_levels(idata).legends[0])
+    overlay = plots.plot_levels(idata, layout="overlay", ci_prob=0.8, ci_kind="hdi")
+    assert "80 % HDI" in words(overlay.axes[0].get_legend())
+    flat = trees.random_tree("y ~ 1 + (1 | g)", trees.TINY, draws=20)
+    found = words(plots.plot_levels(flat).axes[0].get_legend())
+    assert found == ["data", "each g, 95 % ETI", "population", "95 % ETI"]
+
+
+def test_a_factor_in_the_place_of_the_covariate_is_recognised(idata):
+    with pytest.raises(ArgumentError, match="write factor='g'"):
+        plots.plot_levels(idata, "g")
+
+
 def test_many_levels_are_overlaid():
     figure = plots.plot_levels(grown(65))
     assert len(figure.axes) == 1
