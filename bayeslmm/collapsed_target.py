@@ -158,10 +158,27 @@ class CollapsedTarget:
 
     def prior_quantiles(self, probability: float) -> Floats:
         """Give this quantile of each parameter's prior, shape (size,)."""
-        partials = 2.0 * betaincinv(self._shapes, self._shapes, probability) - 1.0
-        values = [0.0 if p is None else p.quantile(probability) for p in self._univariate]
-        values[self.n_sds : self.n_sds + self.n_partials] = partials.tolist()
-        return np.array(values, dtype=np.float64)
+        return np.asarray(self._quantiles(np.full((1, self.size), probability))[0])
+
+    def prior_draws(self, count: int, rng: np.random.Generator) -> Floats:
+        """Draw parameters from their priors, shape (count, size).
+
+        The outermost 1e-6 on either side is left out: heavy tails reach where nothing can be
+        computed.
+        """
+        return self._quantiles(rng.uniform(1e-6, 1.0 - 1e-6, (count, self.size)))
+
+    def _quantiles(self, probabilities: Floats) -> Floats:
+        values, inside = (
+            np.empty_like(probabilities),
+            slice(self.n_sds, self.n_sds + self.n_partials),
+        )
+        halves = betaincinv(self._shapes, self._shapes, probabilities[:, inside])
+        values[:, inside] = 2.0 * halves - 1.0
+        for k, prior in enumerate(self._univariate):
+            if prior is not None:
+                values[:, k] = prior.quantile(probabilities[:, k])
+        return values
 
     def unpack(self, points: Floats) -> CollapsedDraws:
         """Give the parameters at points, shape (..., size), by their kinds and factors."""

@@ -18,7 +18,7 @@ import xarray as xr
 from bayeslmm.collapsed_target import CollapsedTarget
 from bayeslmm.errors import ArgumentError, SamplingWarning
 from bayeslmm.gram import gram_of
-from bayeslmm.importance import GOOD_PARETO_K, WeightedPoints, extend, sample_target
+from bayeslmm.importance import WeightedPoints, better, extend, sample_target
 from bayeslmm.kept_effects import DRAWS, EffectsStore, KeptEffects
 from bayeslmm.laplace import starting_points
 from bayeslmm.parametrization import MARGINAL
@@ -36,20 +36,18 @@ from bayeslmm.sparing import recover_sparingly
 from bayeslmm.tree_layout import sample_coordinates
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from bayeslmm.design import Design
     from bayeslmm.kept_effects import EffectsLike
     from bayeslmm.prior_set import Priors
     from bayeslmm.samplers import SamplerSettings
-
-    Floats = NDArray[np.float64]
 
 _PACKAGE = (str(Path(__file__).parent),)
 # Points per draw: most draws then come from points of their own.
 _POINTS_PER_DRAW = 2
 # With fewer points the tail of the weights has too few for k-hat to tell.
 _FEWEST_POINTS = 4000
+# Draws of the prior that look for modes elsewhere.
+_SCOUTS = 1000
 # Beyond so many columns of the border a value takes a millisecond, and points are spared.
 _LARGEST_QUICK_BORDER = 60
 # A posterior sd of log sd above this says that zero is not far.
@@ -194,13 +192,12 @@ def weigh_posterior(
         quick = isinstance(target, InterpolatedTarget)
     asked = settings.chains * settings.draws * (_POINTS_PER_DRAW if quick else 1)
     count = max(asked, _FEWEST_POINTS if quick else 1000)
-    starts, units = _starts(target, several=quick)
-    found = sample_target(target, starts, units, count, rng)
-    if found.pareto_k > GOOD_PARETO_K and (folded := _near_zero(target, found)):
+    found = _weigh(target, count, rng, several=quick)
+    if not found.good and (folded := _near_zero(target, found)):
         other = target.with_folded(folded)
-        again = sample_target(other, *_starts(other, several=quick), count, rng)
+        again = _weigh(other, count, rng, several=quick)
         spent = found.n_evaluations + again.n_evaluations
-        if again.pareto_k < found.pareto_k:
+        if better(again, found):
             target, found = other, again
         found = dataclasses.replace(found, n_evaluations=spent)
     if found.usable and quick and found.effective_size < 0.5 * settings.chains * settings.draws:
@@ -208,11 +205,15 @@ def weigh_posterior(
     return target, found
 
 
-def _starts(target: CollapsedTarget, *, several: bool) -> tuple[list[Floats], Floats]:
+def _weigh(
+    target: CollapsedTarget, count: int, rng: np.random.Generator, *, several: bool
+) -> WeightedPoints:
     # An interpolation is good around the mode that it was built at, and only there.
     if isinstance(target, InterpolatedTarget):
-        return target.start()
-    return starting_points(target, several=several)
+        return sample_target(target, *target.start(), count, rng)
+    starts, units = starting_points(target, several=several)
+    scouts = target.point(target.prior_draws(_SCOUTS, rng)) if several else None
+    return sample_target(target, starts, units, count, rng, scouts=scouts)
 
 
 def _near_zero(target: CollapsedTarget, found: WeightedPoints) -> tuple[int, ...]:

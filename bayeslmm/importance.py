@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import logsumexp
 
-from bayeslmm.laplace import Peak, Target, find_peaks
+from bayeslmm.laplace import NEGLIGIBLE, Peak, Target, climb, find_peaks
 from bayeslmm.proposal import Mixture, SplitT
 from bayeslmm.reweighting import MAX_PARETO_K, smoothed_weights
 
@@ -31,7 +31,13 @@ WIDE_SHARE, WIDE_FACTOR = 0.1, 3.0
 # Distances along an axis, in standard deviations, at which the density's fall is measured.
 _PROBES = np.array([0.5, 1.0, 1.5, 2.0, 3.0, 4.5, 6.0])
 _NARROWEST, _WIDEST = 0.4, 6.0
-_REFITS = 3
+_RETRIES = 3
+# Log of the share of the integral that one try may be short of another by chance.
+_LOST = 0.3
+# Raw weights worth fewer points than this say that the proposal has missed something.
+LEAST_RAW_SIZE = 100.0
+# A scout this much (log) above the proposal begins a climb; so many of them may.
+_EXCESS, _CLIMBS = np.log(20.0), 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +55,9 @@ class WeightedPoints:
     pareto_k : float
         k-hat of the weights' tail: below 0.7 they can be used; infinite where most points have
         no density at all.
+    raw_size : float
+        Effective size by the weights before smoothing, which replaces the very largest: a second
+        mode that two or three points hit shows here, not in k-hat.
     log_evidence : float
         Log of the target's integral: the mean of the raw weights.
     proposal : Mixture
@@ -63,6 +72,7 @@ class WeightedPoints:
     log_density: Floats
     weights: Floats
     pareto_k: float
+    raw_size: float
     log_evidence: float
     proposal: Mixture
     how: str
@@ -75,12 +85,23 @@ class WeightedPoints:
 
     @property
     def usable(self) -> bool:
-        """Whether k-hat is below 0.7."""
-        return self.pareto_k < MAX_PARETO_K
+        """Whether k-hat is below 0.7, and no handful of points has most of the raw weight."""
+        return self.pareto_k < MAX_PARETO_K and self.raw_size >= LEAST_RAW_SIZE
+
+    @property
+    def good(self) -> bool:
+        """Whether another proposal need not be tried."""
+        return self.pareto_k <= GOOD_PARETO_K and self.raw_size >= LEAST_RAW_SIZE
 
 
 def sample_target(
-    target: Target, starts: Sequence[Floats], units: Floats, count: int, rng: np.random.Generator
+    target: Target,
+    starts: Sequence[Floats],
+    units: Floats,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    scouts: Floats | None = None,
 ) -> WeightedPoints:
     r"""Draw weighted points of a density: mode, curvature, split t, and if need be another try.
 
@@ -96,18 +117,21 @@ def sample_target(
         Points per try.
     rng : numpy.random.Generator
         Of the proposals.
+    scouts : ndarray, shape (n, k), optional
+        Points all over the space. Where one has far more density than the proposal gives it,
+        another climb begins: no diagnostic sees a mode that no point came near.
 
     Returns
     -------
     WeightedPoints
-        The try with the lowest k-hat; infinite where no mode was found.
+        Of all tries together; k-hat is infinite where no mode was found.
 
     References
     ----------
     .. [1] Vehtari, Simpson, Gelman, Yao & Gabry (2024). Pareto smoothed importance sampling. JMLR
        25(72):1-58.
-    .. [2] Cappe, Douc, Guillin, Marin & Robert (2008). Adaptive importance sampling in general
-       mixture classes. Statistics and Computing 18:447-459. doi:10.1007/s11222-008-9059-x
+    .. [2] Cornuet, Marin, Mira & Robert (2012). Adaptive multiple importance sampling.
+       Scandinavian Journal of Statistics 39:798-812. doi:10.1111/j.1467-9469.2011.00756.x
 
     Examples
     --------
@@ -128,32 +152,37 @@ def sample_target(
     if not peaks:
         return _nothing(target, spent)
     proposal = proposal_at(target, peaks)
+    if scouts is not None:
+        spent += len(scouts)
+        sent = _judged(scouts, target.log_density(scouts), proposal, ("", 0))
+        if found := _scouted(target, peaks, sent, units):
+            peaks = [*peaks, *found]
+            proposal = proposal_at(target, peaks)
     how = "split t at the mode" if len(peaks) == 1 else f"split t at each of {len(peaks)} modes"
-    best = _weigh(target, proposal, count, rng, (how, spent + 2 * len(_PROBES) * target.size))
-    for _ in range(_REFITS):
-        if best.pareto_k <= GOOD_PARETO_K:
+    about = (how, spent + 2 * len(_PROBES) * target.size)
+    pool = _weigh(target, proposal, count, rng, about)
+    for _ in range(_RETRIES):
+        # The heaviest points may lie on the slope of a mode that nobody has climbed yet; a single
+        # one is reason enough to look, and too little for k-hat to see.
+        new = _scouted(target, peaks, pool, units)
+        if pool.good and not new:
             break
-        refitted = _refit(best)
-        if refitted is None:
+        if new:
+            peaks = [*peaks, *new]
+            another: Mixture | None = proposal_at(target, peaks)
+        else:
+            another = _refit(pool)
+        if another is None:
             break
-        again = (f"{how}, adapted to its weights", best.n_evaluations)
-        tried = _weigh(target, refitted, count, rng, again)
-        best = tried if tried.pareto_k < best.pareto_k else _spent(best, tried.n_evaluations)
-    return best
+        pool = _pooled(target, pool, another, count, rng)
+    return pool
 
 
 def extend(
     target: Target, first: WeightedPoints, count: int, rng: np.random.Generator
 ) -> WeightedPoints:
     """Draw more points from the same proposal, and weigh all of them together."""
-    points = np.concatenate([first.points, first.proposal.draw(count, rng)])
-    new = target.log_density(points[len(first.points) :])
-    return _judged(
-        points,
-        np.concatenate([first.log_density, new]),
-        first.proposal,
-        (first.how, first.n_evaluations + count),
-    )
+    return _pooled(target, first, first.proposal, count, rng, how=first.how)
 
 
 def proposal_at(target: Target, peaks: Sequence[Peak]) -> Mixture:
@@ -208,16 +237,47 @@ def _judged(
 ) -> WeightedPoints:
     ratios = log_density - proposal.log_density(points)
     weights, pareto_k = smoothed_weights(ratios)
-    evidence = float(logsumexp(ratios)) - float(np.log(len(ratios)))
-    return WeightedPoints(points, log_density, weights, pareto_k, evidence, proposal, *about)
+    total = float(logsumexp(ratios)) if np.isfinite(ratios).any() else -np.inf
+    raw_size = float(np.exp(2.0 * total - logsumexp(2.0 * ratios))) if np.isfinite(total) else 0.0
+    evidence = total - float(np.log(len(ratios)))
+    return WeightedPoints(
+        points, log_density, weights, pareto_k, raw_size, evidence, proposal, *about
+    )
+
+
+def _pooled(
+    target: Target,
+    pool: WeightedPoints,
+    another: Mixture,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    how: str = "",
+) -> WeightedPoints:
+    """Add another proposal's points, weighing all by the mixture of both proposals.
+
+    No point is forgotten: of several tries, the one that came near none of a second mode would
+    look best.
+    """
+    new = another.draw(count, rng)
+    # In random order: only together do the proposals' points stand for the target.
+    order = rng.permutation(len(pool.points) + count)
+    points = np.concatenate([pool.points, new])[order]
+    log_density = np.concatenate([pool.log_density, target.log_density(new)])[order]
+    if another is not pool.proposal:
+        parts, old = (*pool.proposal.parts, *another.parts), len(pool.points)
+        shares = np.concatenate([old * pool.proposal.shares, count * another.shares])
+        another = Mixture(parts, shares / shares.sum())
+    how = how or f"split t at the modes, adapted to its weights ({len(another.parts)} parts)"
+    return _judged(points, log_density, another, (how, pool.n_evaluations + count))
 
 
 def _refit(found: WeightedPoints) -> Mixture | None:
-    """Add a t with the weighted points' mean and covariance, tails widened, to the proposal."""
+    """Build a t with the weighted points' mean and covariance, and a wider one."""
     # Flattened weights see the tails that the weights themselves see in too few points.
     flat = np.sqrt(found.weights)
     flat = flat / flat.sum()
-    if 1.0 / np.sum(flat**2) < 10.0 * found.points.shape[1]:
+    if not 1.0 / np.sum(flat**2) > 10.0 * found.points.shape[1]:
         return None
     mean = flat @ found.points
     away = found.points - mean
@@ -225,22 +285,41 @@ def _refit(found: WeightedPoints) -> Mixture | None:
     if not (np.isfinite(values).all() and values.min() > 0.0):
         return None
     one = np.ones(len(mean))
-    fitted = SplitT(mean, vectors * np.sqrt(values), one, one, WIDE_FREEDOM)
-    shares = np.append(0.5 * found.proposal.shares, 0.5)
-    return Mixture((*found.proposal.parts, fitted), shares / shares.sum())
+    near = SplitT(mean, vectors * np.sqrt(values), one, one, WIDE_FREEDOM)
+    shares = np.array([1.0 - WIDE_SHARE, WIDE_SHARE])
+    return Mixture((near, near.widened(WIDE_FACTOR, WIDE_FREEDOM)), shares)
 
 
-def _spent(found: WeightedPoints, n_evaluations: int) -> WeightedPoints:
-    return WeightedPoints(
-        found.points, found.log_density, found.weights, found.pareto_k, found.log_evidence,
-        found.proposal, found.how, n_evaluations,
-    )  # fmt: skip
+def better(one: WeightedPoints, other: WeightedPoints) -> bool:
+    """Tell whether one set of points is to be preferred to another."""
+    # An integral that is too small has missed something, however good its weights look.
+    if one.log_evidence < other.log_evidence - _LOST:
+        return False
+    if one.usable != other.usable:
+        return one.usable
+    return one.pareto_k < other.pareto_k
+
+
+def _scouted(
+    target: Target, peaks: Sequence[Peak], sent: WeightedPoints, units: Floats
+) -> list[Peak]:
+    """Climb from the points whose density their proposal understates; return what is new."""
+    excess = sent.log_density - sent.proposal.log_density(sent.points)
+    excess -= peaks[0].log_mass + 0.5 * target.size * np.log(2.0 * np.pi)
+    found: list[Peak] = []
+    for place in np.argsort(-excess)[:_CLIMBS]:
+        if not excess[place] > _EXCESS:
+            break
+        peak = climb(target, sent.points[place], units, [*peaks, *found])
+        if peak is not None and peak.log_mass > peaks[0].log_mass - NEGLIGIBLE:
+            found.append(peak)
+    return found
 
 
 def _nothing(target: Target, spent: int) -> WeightedPoints:
     k = target.size
     one = SplitT(np.zeros(k), np.eye(k), np.ones(k), np.ones(k), FREEDOM)
     return WeightedPoints(
-        np.zeros((0, k)), np.zeros(0), np.zeros(0), np.inf, -np.inf, Mixture((one,), np.ones(1)),
-        "no mode was found", spent,
+        np.zeros((0, k)), np.zeros(0), np.zeros(0), np.inf, 0.0, -np.inf,
+        Mixture((one,), np.ones(1)), "no mode was found", spent,
     )  # fmt: skip

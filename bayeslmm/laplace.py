@@ -29,7 +29,7 @@ _FLATTEST = 1.0 / 9.0
 # Two modes closer than this, in standard deviations of the first, are one.
 _APART = 2.0
 # Modes whose share of the mass is e^-12 of the highest's cannot be seen in any number of draws.
-_NEGLIGIBLE = 12.0
+NEGLIGIBLE = 12.0
 
 
 class Target(Protocol):
@@ -107,7 +107,7 @@ def find_peaks(target: Target, starts: Sequence[Floats], units: Floats) -> list[
         if peak is not None:
             peaks.append(peak)
     peaks.sort(key=lambda peak: -peak.log_mass)
-    return [peak for peak in peaks if peak.log_mass > peaks[0].log_mass - _NEGLIGIBLE]
+    return [peak for peak in peaks if peak.log_mass > peaks[0].log_mass - NEGLIGIBLE]
 
 
 def climb(target: Target, start: Floats, units: Floats, known: Sequence[Peak] = ()) -> Peak | None:
@@ -213,14 +213,12 @@ def starting_points(
     first = np.clip(reml, inside_low, inside_high)
     parameters = [first]
     if several:
-        # The priors' own view of the variance parameters, with the data's of everything else.
-        for other in (medians, low):
+        # The priors' own view of one kind of parameter, with the data's of all others.
+        rest = slice(target.n_sds + target.n_partials, None)
+        for kind, other in ((sds, medians), (sds, low), (rest, medians)):
             there = first.copy()
-            there[sds] = other[sds]
+            there[kind] = other[kind]
             parameters.append(there)
-        swapped = first.copy()
-        swapped[target.n_sds + target.n_partials] = medians[target.n_sds + target.n_partials]
-        parameters.append(swapped)
     units = np.ones(target.size)
     for k, coordinate in enumerate(target.coordinates):
         if coordinate.kind == "folded":
