@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm import names, tree
+from bayeslmm.gram_groups import group_densities
+from bayeslmm.gram_moments import tree_gram
 from bayeslmm.linear_predictor import linear_predictor, training_design
 from bayeslmm.new_levels import covariance_roots
 
@@ -106,6 +108,11 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
         Z_i gathers the columns of the factor and of every factor nested in it. Effects of the
         other factors stay in the mean.
     """
+    gram = tree_gram(idata)
+    if gram is not None:
+        found, integrated = group_densities(idata, gram, factor)
+        levels = tree.require_levels(tree.factor(idata, integrated[0]))
+        return GroupDensity(found, levels, integrated, ())
     info = tree.factor(idata, factor if factor is not None else _outermost(idata))
     design = training_design(idata)
     target = next(item for item in design.factors if item.name == info.name)

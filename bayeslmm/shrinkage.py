@@ -9,6 +9,8 @@ import pandas as pd
 
 from bayeslmm import names, tree
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, describe
+from bayeslmm.gram_moments import level_products as products_of_gram
+from bayeslmm.gram_moments import tree_gram
 from bayeslmm.linear_predictor import training_design
 from bayeslmm.new_levels import covariance_roots
 
@@ -72,14 +74,13 @@ def shrinkage(
     0     a  Intercept     2  0.480
     1     a          x     2  0.738
     """
-    design = training_design(idata)
     wanted = tree.factor_names(idata) if factor is None else (tree.factor(idata, factor).name,)
     tables = []
-    for item in design.factors:
-        if item.name not in wanted:
+    for name, counts, products in _level_sums(idata):
+        if name not in wanted:
             continue
-        info = tree.factor(idata, item.name)
-        counts = np.bincount(item.index, minlength=len(tree.require_levels(info)))
+        info = tree.factor(idata, name)
+        tree.require_levels(info)
         labels = pd.DataFrame(
             {
                 "factor": info.name,
@@ -93,7 +94,7 @@ def shrinkage(
                 pd.DataFrame(
                     describe(part.reshape(1, len(part), -1), ci_prob, ci_kind, diagnostics=False)
                 )
-                for part in shrinkage_draws(idata, item, design.weights)
+                for part in shrinkage_draws(idata, info, products)
             ],
             ignore_index=True,
         )
@@ -103,16 +104,29 @@ def shrinkage(
     return pd.concat(tables, ignore_index=True)
 
 
+def _level_sums(
+    idata: xr.DataTree,
+) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
+    """Yield each factor's name, rows per level, and Z_i' W_i Z_i per level."""
+    gram = tree_gram(idata)
+    if gram is not None:
+        for place, factor in enumerate(gram.factors):
+            yield factor.name, factor.counts, products_of_gram(gram, place)
+        return
+    design = training_design(idata)
+    for item in design.factors:
+        counts = np.bincount(item.index, minlength=len(item.levels))
+        yield item.name, counts, level_products(item, design.weights)
+
+
 def shrinkage_draws(
-    idata: xr.DataTree, item: GroupingFactor, weights: NDArray[np.float64] | None
+    idata: xr.DataTree, info: tree.FactorInfo, products: NDArray[np.float64]
 ) -> Iterator[NDArray[np.float64]]:
     """Yield the draws for runs of levels, shape (s, levels, q)."""
-    info = tree.factor(idata, item.name)
     sigma = tree.flat_draws(idata, names.SIGMA)
     sd = tree.flat_draws(idata, names.sd(info.name))
     corr = tree.correlation_draws(idata, info)
     root = covariance_roots(corr.reshape(-1, *corr.shape[2:])) * (sd / sigma[:, None])[:, :, None]
-    products = level_products(item, weights)
     q = len(info.terms)
     size = max(1, CHUNK_BYTES // (8 * len(sigma) * q * q))
     scale = np.sum(root**2, axis=-1)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names, tree
+from bayeslmm.data_scales import scales_of
 from bayeslmm.design import rebuild_design
 from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.gram_moments import fixed_covariance, second_moments, tree_gram
 from bayeslmm.linear_predictor import design_state, training_design
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design import Design
+    from bayeslmm.gram import Gram
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -63,6 +66,9 @@ def variance_parts(idata: xr.DataTree, at: Mapping[str, Any] | None = None) -> V
     ArgumentError
         When `at` names a column that the formula does not use.
     """
+    gram = tree_gram(idata)
+    if gram is not None and at is None:
+        return _parts_of_gram(idata, gram)
     design = training_design(idata)
     where = design if at is None else design_at(idata, at)
     factors = {}
@@ -77,6 +83,21 @@ def variance_parts(idata: xr.DataTree, at: Mapping[str, Any] | None = None) -> V
         factors=factors,
         residual=residual_variance(idata, design),
         at=_words(where, at),
+    )
+
+
+def _parts_of_gram(idata: xr.DataTree, gram: Gram) -> VarianceParts:
+    beta, covariance = tree.flat_draws(idata, names.BETA), fixed_covariance(gram)
+    factors, slopes = {}, False
+    for place, item in enumerate(gram.factors):
+        cov = tree.covariance_draws(idata, tree.factor(idata, item.name))
+        factors[item.name] = np.einsum("sij,ij->s", cov, second_moments(gram, place))
+        slopes |= any(not column.constant for column in scales_of(gram).random[place])
+    return VarianceParts(
+        fixed=np.einsum("si,ij,sj->s", beta, covariance, beta),
+        factors=factors,
+        residual=tree.flat_draws(idata, names.SIGMA) ** 2,
+        at="averaged over the data" if slopes else "everywhere",
     )
 
 

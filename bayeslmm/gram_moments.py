@@ -1,0 +1,77 @@
+"""Averages over rows that cross-products still tell, and what they do not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm import names, tree
+from bayeslmm.errors import TreeError
+from bayeslmm.gram_file import gram_of_dataset
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.gram import Gram
+
+    Floats = NDArray[np.float64]
+
+
+def tree_gram(idata: xr.DataTree) -> Gram | None:
+    """Return the cross-products that a tree was fitted to; None where it holds rows."""
+    if not tree.from_cross_products(idata):
+        return None
+    return gram_of_dataset(tree.group(idata, names.CROSS_PRODUCTS))
+
+
+def require_unweighted(gram: Gram) -> None:
+    """Refuse averages over rows where every row was summed with its weight.
+
+    Raises
+    ------
+    TreeError
+        If the rows had weights.
+    """
+    if gram.scales is not None and gram.scales.weights is not None:
+        raise TreeError(
+            "This is an average over rows, each counted once, and these cross-products count each "
+            "row by its weight. Fit to the rows themselves to see it."
+        )
+
+
+def second_moments(gram: Gram, place: int) -> Floats:
+    r"""Give the mean over rows of z z' for a factor's columns, shape (q, q)."""
+    require_unweighted(gram)
+    factor = gram.factors[place]
+    moments: Floats = factor.scale.T @ factor.within.sum(axis=0) @ factor.scale / gram.n
+    return moments
+
+
+def fixed_covariance(gram: Gram) -> Floats:
+    """Give the sample covariance over rows (divisor n - 1) of the fixed-effects columns."""
+    require_unweighted(gram)
+    p, n = len(gram.coef), gram.n
+    if n < 2:
+        return np.zeros((p, p))
+    cross = gram.cross[:p, :p]
+    if gram.coef[:1] == (names.INTERCEPT,):
+        # The first column is constant, so sums of the others stand beside it: no cancellation.
+        means = cross[0] * gram.scale[0, 0] / n
+    else:
+        assert gram.scales is not None  # noqa: S101 - whoever fits a Gram has checked it
+        means = np.array([column.mean for column in gram.scales.fixed])
+        means = np.linalg.solve(gram.scale.T, means)
+    centered = cross - n * np.outer(means, means)
+    if gram.coef[:1] == (names.INTERCEPT,):
+        centered[0] = centered[:, 0] = 0.0
+    covariance: Floats = gram.scale.T @ centered @ gram.scale / (n - 1)
+    return covariance
+
+
+def level_products(gram: Gram, place: int) -> Floats:
+    """Give each level's Z_i' W_i Z_i, shape (m, q, q)."""
+    factor = gram.factors[place]
+    products: Floats = factor.scale.T @ factor.within @ factor.scale
+    return products
