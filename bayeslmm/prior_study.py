@@ -60,9 +60,10 @@ def prior_study(
     r"""Fit one model under many priors and lay the conclusions side by side.
 
     A scenario's posterior is the reference's, reweighted by :math:`p_s(\theta) / p_r(\theta)`.
-    Where Pareto smoothing finds those weights reliable (k-hat < 0.7) and the reference's priors
-    cover the scenario's support, the reference's draws are resampled; elsewhere the model is
-    refitted, with the compiled model of an earlier fit where only hyperparameters differ.
+    Where Pareto smoothing finds those weights reliable, by themselves and for every quantity's mean
+    (k-hat < 0.7), and the reference's priors cover the scenario's support, the reference's draws
+    are resampled; elsewhere the model is refitted, with the compiled model of an earlier fit where
+    only hyperparameters differ.
 
     Parameters
     ----------

@@ -118,6 +118,45 @@ def smoothed_weights(log_ratio: Floats) -> tuple[Floats, float]:
     return weights / weights.sum(), float(pareto_k)
 
 
+def quantities_pareto_k(
+    log_ratio: Floats, weights: Floats, quantities: Mapping[str, Floats]
+) -> float:
+    """Evaluate the largest k-hat of weight times a quantity's distance from its weighted mean.
+
+    Weights that are harmless by themselves can still leave a mean or an interval's end to a few
+    draws, where they are large just where the quantity is.
+
+    Parameters
+    ----------
+    log_ratio : ndarray, shape (chain, draw)
+        As for `smoothed_weights`.
+    weights : ndarray, shape (chain * draw,)
+        Its result.
+    quantities : mapping of str to ndarray, shape (chain, draw)
+        What is to be described.
+
+    Returns
+    -------
+    float
+        Minus infinity where nothing varies.
+
+    Examples
+    --------
+    >>> quantities_pareto_k(np.zeros((2, 2)), np.full(4, 0.25), {"x": np.ones((2, 2))})
+    -inf
+    """
+    flat = np.asarray(log_ratio, dtype=np.float64).reshape(-1)
+    largest = -np.inf
+    for draws in quantities.values():
+        values = np.asarray(draws, dtype=np.float64).reshape(-1)
+        distance = np.abs(values - weights @ values)
+        counts = (flat > -np.inf) & (distance > 0)
+        if counts.any():
+            _, pareto_k = smoothed_weights(flat[counts] + np.log(distance[counts]))
+            largest = max(largest, pareto_k)
+    return largest
+
+
 def resample(
     weights: Floats, rng: np.random.Generator, size: int | None = None
 ) -> NDArray[np.intp]:

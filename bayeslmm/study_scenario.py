@@ -14,7 +14,14 @@ from bayeslmm.diagnostics import assess
 from bayeslmm.errors import SamplingWarning
 from bayeslmm.fit import fit_bayes
 from bayeslmm.quantities import quantity_draws
-from bayeslmm.reweighting import covers, log_ratios, resample, reweightable, smoothed_weights
+from bayeslmm.reweighting import (
+    covers,
+    log_ratios,
+    quantities_pareto_k,
+    resample,
+    reweightable,
+    smoothed_weights,
+)
 from bayeslmm.tree_layout import sample_coordinates
 
 if TYPE_CHECKING:
@@ -115,7 +122,8 @@ def reweight_scenario(
     DataTree or None
         As `refit_scenario` returns it; None where only a refit will do.
     float
-        k-hat of the weights; missing where the supports forbid trying.
+        k-hat of the weights, or of weights times a quantity's distance from its mean, whichever is
+        largest; missing where the supports forbid trying.
     """
     if not covers(*priors):
         return None, np.nan
@@ -123,7 +131,14 @@ def reweight_scenario(
         str(name): array.to_numpy()
         for name, array in reference[PARAMETERS].to_dataset().data_vars.items()
     }
-    weights, pareto_k = smoothed_weights(log_ratios(parameters, *priors))
+    ratios = log_ratios(parameters, *priors)
+    weights, pareto_k = smoothed_weights(ratios)
+    if reweightable(weights, pareto_k):
+        quantities = {
+            str(name): array.to_numpy()
+            for name, array in reference["posterior"].to_dataset().data_vars.items()
+        }
+        pareto_k = max(pareto_k, quantities_pareto_k(ratios, weights, quantities))
     if not reweightable(weights, pareto_k):
         return None, pareto_k
     kept = resample(weights, np.random.default_rng(seed))

@@ -8,7 +8,13 @@ import xarray as xr
 import bayeslmm as bl
 from bayeslmm.errors import ArgumentError, PriorError, TreeError
 from bayeslmm.prior_schemes import PriorScheme
-from bayeslmm.reweighting import covers, resample, reweightable, smoothed_weights
+from bayeslmm.reweighting import (
+    covers,
+    quantities_pareto_k,
+    resample,
+    reweightable,
+    smoothed_weights,
+)
 from bayeslmm.scenarios import read_scenarios
 from bayeslmm.study_files import scenario_seed
 
@@ -305,6 +311,18 @@ def test_weights_by_hand():
     weights, k = smoothed_weights(-0.5 * x**2 + 0.5 * (x / 2) ** 2)
     assert k < 0.5
     assert float(weights @ x.ravel() ** 2) == pytest.approx(1, abs=0.1)
+
+
+def test_weights_that_are_large_where_a_quantity_is_are_found_out():
+    # Powers of a Pareto(1) variable have that power as their tail's index.
+    x = 1 / (1 - np.random.default_rng(0).uniform(size=(4, 1000)))
+    ratio = 0.4 * np.log(x)
+    weights, k = smoothed_weights(ratio)
+    # The estimate's standard error from 190 draws of the tail is some 0.1.
+    assert k == pytest.approx(0.4, abs=0.3)
+    # 0.4 + 0.5, and a little more as the distance from the mean grows faster than the quantity.
+    assert quantities_pareto_k(ratio, weights, {"x": x**0.5}) > 0.8
+    assert quantities_pareto_k(ratio, weights, {"x": 1.0 * (x > 2)}) < 0.7
 
 
 def test_weights_of_too_few_draws_are_left_to_a_refit():
