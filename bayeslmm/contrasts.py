@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from bayeslmm.linear_predictor import LinearPredictor, linear_predictor
 from bayeslmm.table import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -158,14 +159,17 @@ def _set(rows: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> dict[st
 def _contrasts(
     idata: xr.DataTree, contrast: Mapping[str, Any], rows: Mapping[str, NDArray[Any]]
 ) -> tuple[str, list[_Contrast]]:
-    if len(contrast) != 1:
-        msg = f"contrast names one covariate, such as {{'x': [0, 1]}}; it names {len(contrast)}."
+    if not isinstance(contrast, Mapping) or len(contrast) != 1:
+        msg = f"contrast names one covariate, such as {{'x': [0, 1]}}; it was {contrast!r}."
         raise ArgumentError(msg)
     ((name, values),) = contrast.items()
     _known(idata, name, rows, "contrast")
     if isinstance(values, str):
         return name, [_slope(name, values, rows[name])]
-    chosen = np.unique(rows[name]).tolist() if values is None else list(values)
+    if values is None:
+        chosen = np.unique(rows[name]).tolist()
+    else:
+        chosen = list(values) if np.ndim(values) else [values]
     if len(chosen) < 2:
         msg = f"A contrast takes two values of {name!r} or more; it was given {chosen}."
         raise ArgumentError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,10 +11,12 @@ import numpy as np
 from bayeslmm import names, tree
 from bayeslmm.design import DesignState, rebuild_design
 from bayeslmm.errors import ArgumentError, DataError, TreeError, nearest
+from bayeslmm.formula import parse_formula
 from bayeslmm.new_levels import NewLevels, covariance_roots
+from bayeslmm.table import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -154,6 +157,8 @@ def linear_predictor(
     if data is None:
         data = tree.columns(idata)
         weights = tree.constant(idata, "weights") if weights is None else weights
+    else:
+        _require_grouping_columns(idata, data, included)
     design = rebuild_design(
         design_state(idata), data, response="ignored", factors=included, weights=weights
     )
@@ -205,8 +210,9 @@ def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) ->
             return known
         if random_effects == "none":
             return ()
-        random_effects = [random_effects]
-    for name in random_effects:
+    several = not isinstance(random_effects, str) and hasattr(random_effects, "__iter__")
+    asked = list(random_effects) if several else [random_effects]
+    for name in asked:
         if name not in known:
             msg = (
                 f"random_effects is 'all', 'none' or a list of grouping factors; {name!r} is none "
@@ -214,7 +220,21 @@ def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) ->
                 f"{nearest(str(name), known)}"
             )
             raise ArgumentError(msg)
-    return tuple(name for name in known if name in random_effects)
+    return tuple(name for name in known if name in asked)
+
+
+def _require_grouping_columns(idata: xr.DataTree, data: Any, included: tuple[str, ...]) -> None:
+    present = read_table(data).names
+    for term in parse_formula(str(idata.attrs["formula"])).random:
+        lacking = [name for name in term.variables if name not in present]
+        if lacking and term.factor in included:
+            others = [name for name in included if name != term.factor]
+            msg = (
+                f"The new rows have no column {lacking[0]!r}, which says the level of the grouping "
+                f"factor {term.factor!r}.{nearest(lacking[0], present)} Without it, leave the "
+                f"factor's effects out: random_effects={others or 'none'!r}."
+            )
+            raise DataError(msg)
 
 
 def check_seed(random_seed: int | None) -> int:
@@ -239,21 +259,27 @@ def check_seed(random_seed: int | None) -> int:
 def _policies(
     new_levels: Policy | Mapping[str, Policy], included: tuple[str, ...]
 ) -> dict[str, str]:
-    asked = dict.fromkeys(included, new_levels) if isinstance(new_levels, str) else dict(new_levels)
-    for name, policy in asked.items():
-        if policy not in POLICIES:
-            msg = (
-                "new_levels is 'error', 'population' or 'sample', or a mapping from grouping "
-                f"factors to these; it was {policy!r}.{nearest(str(policy), POLICIES)}"
-            )
-            raise ArgumentError(msg)
+    if not isinstance(new_levels, Mapping):
+        _check_policy(new_levels)
+        return dict.fromkeys(included, str(new_levels))
+    for name, policy in new_levels.items():
+        _check_policy(policy)
         if name not in included:
             msg = (
                 f"new_levels names {name!r}, which is not among the included grouping factors "
                 f"({', '.join(included) or 'none'}).{nearest(str(name), included)}"
             )
             raise ArgumentError(msg)
-    return {name: str(asked.get(name, "error")) for name in included}
+    return {name: str(new_levels.get(name, "error")) for name in included}
+
+
+def _check_policy(policy: object) -> None:
+    if policy not in POLICIES:
+        msg = (
+            "new_levels is 'error', 'population' or 'sample', or a mapping from grouping "
+            f"factors to these; it was {policy!r}.{nearest(str(policy), POLICIES)}"
+        )
+        raise ArgumentError(msg)
 
 
 def _kept(total: int, draws: int | None) -> NDArray[np.intp]:

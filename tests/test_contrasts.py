@@ -71,7 +71,9 @@ def test_without_averaging_each_row_keeps_its_difference(idata):
     [
         ({}, {}, "one covariate"),
         ({"X": [0, 1]}, {}, "Did you mean 'x'"),
+        (["x"], {}, "one covariate"),
         ({"x": [0]}, {}, "two values"),
+        ({"x": 3}, {}, "two values"),
         ({"f": "slope"}, {}, "labels"),
         ({"x": "slop"}, {}, "'slope'"),
         ({"x": [0, 1]}, {"at": {"x": [1]}}, "leave it out"),

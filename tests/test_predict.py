@@ -203,6 +203,8 @@ def test_roots_give_back_the_matrix_even_when_singular():
     [
         ({"kind": "means"}, "Did you mean 'mean'"),
         ({"random_effects": ["G"]}, "Did you mean 'g'"),
+        ({"random_effects": 3}, "'all', 'none' or a list"),
+        ({"new_levels": None}, "it was None"),
         ({"new_levels": "populations"}, "Did you mean 'population'"),
         ({"new_levels": {"h": "sample"}}, "'h'"),
         ({"draws": 0}, "draws"),
@@ -231,6 +233,16 @@ def test_wrong_arguments_are_named(idata, arguments, message):
 def test_wrong_rows_raise_an_error_of_ours(idata, rows):
     with pytest.raises(BayesLMMError):
         predict(idata, rows)
+
+
+def test_a_grouping_column_that_is_missing_may_be_done_without(idata):
+    with pytest.raises(DataError, match=r"grouping factor 'g'.*random_effects='none'"):
+        predict(idata, {"x": [1.0]})
+    two = trees.random_tree(
+        "y ~ x + (1 | g) + (1 | h)", {**trees.TINY, "h": np.array(list("pqpqpqpqp"))}, draws=20
+    )
+    with pytest.raises(DataError, match=r"Did you mean 'G'.*random_effects=\['h'\]"):
+        predict(two, {"x": [1.0], "h": ["p"], "G": ["a"]})
 
 
 def test_tables_of_other_kinds_serve(idata):
