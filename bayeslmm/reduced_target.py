@@ -14,7 +14,8 @@ import numpy as np
 
 from bayeslmm.beta_prior import normal_prior
 from bayeslmm.collapsed_target import CollapsedTarget
-from bayeslmm.laplace import climb, starting_points
+from bayeslmm.lapack import single_blas_thread
+from bayeslmm.laplace import Peak, climb, starting_points
 from bayeslmm.proposal import Mixture, SplitT
 from bayeslmm.reduced import (
     Reduced,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.gram import Gram
-    from bayeslmm.laplace import Peak
 
     Floats = NDArray[np.float64]
 
@@ -48,6 +48,9 @@ DEAR_WORK = 1e7
 CANDIDATES = 8192
 _FREEDOM, _SPREAD = 5.0, 1.2
 _WIDE_SHARE, _WIDE_FACTOR, _WIDE_FREEDOM = 0.1, 3.0, 3.0
+# Step of differences of gradients; the curvature, in coordinates' units, below which a direction is
+# flat and one Newton step does not lead to the peak; the longest such step, in standard deviations.
+_GRADIENT_STEP, _LEAST_CURVATURE, _SHORT_STEP = 0.02, 1.0, 1.5
 # Steps of differences, in standard deviations of the posterior.
 _STEP = 1e-3
 
@@ -204,7 +207,7 @@ def spare_evaluations(
     if reason := surrogate_suits(target.gram):
         return ReducedTarget(target, exact, _refused(reason))
     starts, units = starting_points(target, several=False)
-    peak = climb(target, starts[0], units)
+    peak = near_peak(target, starts[0], units)
     if peak is None:
         return ReducedTarget(target, exact, _refused("no mode was found to interpolate around"))
     proposal = _proposal_at(peak)
@@ -227,6 +230,47 @@ def spare_evaluations(
     above = target.parameters(peak.point + np.sqrt(np.diag(peak.covariance)))
     mode = target.parameters(peak.point)
     return InterpolatedTarget(target, surrogate, record, (mode, above - mode))
+
+
+def near_peak(target: CollapsedTarget, start: Floats, units: Floats) -> Peak | None:
+    """Find roughly where the posterior is, from as few exact gradients as can be.
+
+    The REML estimate is close to the mode, so one Newton step with curvature by differences will
+    do for a proposal; where the step is long, the way is climbed.
+
+    Parameters
+    ----------
+    target : CollapsedTarget
+        The posterior.
+    start : ndarray, shape (size,)
+        The REML estimate, moved inside the priors.
+    units : ndarray, shape (size,)
+        A typical step of each coordinate.
+
+    Returns
+    -------
+    Peak or None
+        None where nothing can be evaluated.
+    """
+    with single_blas_thread():
+        height, slope = target.log_density_and_gradient(start)
+        rows = []
+        for k in range(target.size):
+            move = np.zeros(target.size)
+            move[k] = _GRADIENT_STEP * units[k]
+            ahead, behind = (
+                target.log_density_and_gradient(start + sign * move)[1] for sign in (1.0, -1.0)
+            )
+            rows.append((ahead - behind) / (2.0 * move[k]))
+        information = -0.5 * (np.array(rows) + np.array(rows).T)
+        curved = np.linalg.eigvalsh(information * np.outer(units, units))[0] > _LEAST_CURVATURE
+        if np.isfinite(height) and curved:
+            step = np.linalg.solve(information, slope)
+            if step @ slope < _SHORT_STEP**2:
+                gain = 0.5 * float(step @ slope)
+                covariance = np.linalg.inv(information)
+                return Peak(start + step, height + gain, covariance, 2 * target.size + 1)
+        return climb(target, start, units)
 
 
 def _proposal_at(peak: Peak) -> Mixture:

@@ -6,12 +6,14 @@ import pytest
 import bayeslmm as bl
 from bayeslmm.collapsed_target import CollapsedTarget
 from bayeslmm.gram import gram_of
+from bayeslmm.laplace import climb, starting_points
 from bayeslmm.reduced import reduce_exactly
 from bayeslmm.reduced_target import (
     InterpolatedTarget,
     ReducedTarget,
     interpolation_error,
     is_dear,
+    near_peak,
     spare_evaluations,
 )
 from bayeslmm.surrogate import TOLERANCE
@@ -53,6 +55,26 @@ def test_an_interpolated_density_is_the_exact_one_up_to_a_constant(pair):
     np.testing.assert_allclose(
         interpolation_error(made, points, exact), -(error - error.mean()), atol=1e-6
     )
+
+
+def test_the_peak_is_near_the_mode_after_a_few_gradients(pair):
+    target, _ = pair
+    starts, units = starting_points(target, several=False)
+    near, climbed = near_peak(target, starts[0], units), climb(target, starts[0], units)
+    sd = np.sqrt(np.diag(climbed.covariance))
+    # A proposal half a standard deviation off loses a tenth of its draws.
+    assert np.abs((near.point - climbed.point) / sd).max() < 0.5
+    np.testing.assert_allclose(np.sqrt(np.diag(near.covariance)), sd, rtol=0.3)
+    assert near.n_evaluations < climbed.n_evaluations
+
+
+def test_a_peak_far_from_the_start_is_climbed_to(pair):
+    target, _ = pair
+    starts, units = starting_points(target, several=False)
+    climbed = climb(target, starts[0], units)
+    near = near_peak(target, starts[0] + 2.0, units)
+    sd = np.sqrt(np.diag(climbed.covariance))
+    assert np.abs((near.point - climbed.point) / sd).max() < 0.5
 
 
 def test_slopes_by_differences_are_those_of_the_exact_density(pair):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import bayeslmm as bl
+from bayeslmm.sparing import N_CELLS
 
 FORMULA = "diameter ~ 1 + (1 | plate) + (1 | sample)"
 
@@ -44,7 +45,7 @@ def test_the_record_says_what_was_spared(everything_is_dear):
     assert 30 < about["surrogate_n_exact"] <= 320
     assert 0.0 < about["surrogate_error_sd"] < 0.04
     assert about["surrogate_error_sd"] <= about["surrogate_error_max"]
-    assert about["effects_points"] == 300
+    assert about["effects_points"] == N_CELLS
 
 
 def test_fewer_draws_than_cells_have_their_own_factorizations(everything_is_dear):
