@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from bayeslmm.fit import fit_bayes
     from bayeslmm.formula import MixedFormula, RandomTerm, parse_formula
+    from bayeslmm.gram import Gram
     from bayeslmm.gram_table import gram_from_table
     from bayeslmm.graph import build_model
     from bayeslmm.group_likelihood import add_log_likelihood
@@ -69,14 +70,17 @@ if TYPE_CHECKING:
     from bayeslmm.prior_set import Priors
     from bayeslmm.prior_study import prior_study
     from bayeslmm.priors import resolve_priors
+    from bayeslmm.reading import Reading
     from bayeslmm.refit import refit_reml
     from bayeslmm.reml import fit_reml
     from bayeslmm.reml_fit import REMLFit
     from bayeslmm.reml_intervals import confidence_intervals
+    from bayeslmm.row_likelihood import log_likelihood
     from bayeslmm.sensitivity import prior_sensitivity, sensitivity_tree
     from bayeslmm.shrinkage import shrinkage
     from bayeslmm.simulate import simulate_response
     from bayeslmm.spec import ModelSpec, read_spec
+    from bayeslmm.streaming import gram_from_batches
     from bayeslmm.study_summary import summarise_study
     from bayeslmm.summaries import coefficients, fixed_effects, random_effects, variance_components
     from bayeslmm.summary_text import summary
@@ -93,6 +97,7 @@ __all__ = [
     "DesignState",
     "Diagnosis",
     "FormulaError",
+    "Gram",
     "GroupingFactor",
     "MixedFormula",
     "ModelSpec",
@@ -105,6 +110,7 @@ __all__ = [
     "REMLFit",
     "RandomTerm",
     "RankDeficiencyWarning",
+    "Reading",
     "SamplingError",
     "SamplingWarning",
     "SingularFitWarning",
@@ -128,6 +134,7 @@ __all__ = [
     "fit_bayes",
     "fit_reml",
     "fixed_effects",
+    "gram_from_batches",
     "gram_from_table",
     "hypothesis",
     "icc",
@@ -135,6 +142,7 @@ __all__ = [
     "likelihood_ratio_test",
     "list_datasets",
     "load_dataset",
+    "log_likelihood",
     "loo",
     "marginal_covariance",
     "parse_formula",
@@ -225,6 +233,7 @@ _NAMES_BY_MODULE = {
     ),
     "graph": ("build_model",),
     "group_likelihood": ("add_log_likelihood",),
+    "gram": ("Gram",),
     "gram_table": ("gram_from_table",),
     "hypotheses": ("hypothesis",),
     "likelihood_ratio": ("likelihood_ratio_test",),
@@ -257,7 +266,10 @@ _NAMES_BY_MODULE = {
     "prior_set": ("Priors",),
     "prior_study": ("prior_study",),
     "priors": ("resolve_priors",),
+    "reading": ("Reading",),
     "refit": ("refit_reml",),
+    "row_likelihood": ("log_likelihood",),
+    "streaming": ("gram_from_batches",),
     "reml": ("fit_reml",),
     "reml_fit": ("REMLFit",),
     "reml_intervals": ("confidence_intervals",),

@@ -185,7 +185,8 @@ class DataScales:
         solution, *_ = np.linalg.lstsq(R[:, :-1], R[:, -1], rcond=None)
         missed = np.linalg.norm(R[:, :-1] @ solution - R[:, -1]) / np.sqrt(n)
         # Columns of 0 and 1 reproduce a constant to rounding; anything else misses it clearly.
-        return solution if missed < 1e-8 else None
+        # What is left of a zero is rounding, with a sign that rounding decides.
+        return np.where(np.abs(solution) < 1e-12, 0.0, solution) if missed < 1e-8 else None
 
     def keep(self, places: list[int]) -> Self:
         """Leave out fixed-effect columns."""

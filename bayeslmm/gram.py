@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bayeslmm.data_scales import DataScales
     from bayeslmm.design import Design, GroupingFactor
     from bayeslmm.design_state import DesignState
+    from bayeslmm.disclosure import Disclosure
 
     Floats = NDArray[np.float64]
 
@@ -262,6 +263,31 @@ class Gram:
         from bayeslmm.gram_file import load_gram  # noqa: PLC0415 - it knows what a Gram is
 
         return load_gram(path)
+
+    def discloses(self) -> Disclosure:
+        """Say what whoever has this Gram can read of the rows.
+
+        Sums over many rows tell little of one row, and sums over one row tell all of it.
+
+        Returns
+        -------
+        Disclosure
+            Print it, or see its ``factors``.
+
+        Examples
+        --------
+        >>> from bayeslmm.design import build_design
+        >>> table = {"y": [1.0, 2.0, 4.0, 3.0, 7.0], "g": ["a", "a", "b", "b", "c"]}
+        >>> gram = Gram.from_design(build_design("y ~ 1 + (1 | g)", table))
+        >>> print(gram.discloses())  # doctest: +ELLIPSIS
+        Whoever has this Gram can read:
+        ...
+        - g: the very rows of 1 levels that have one row only
+        ...
+        """
+        from bayeslmm.disclosure import disclosure  # noqa: PLC0415 - it knows what a Gram is
+
+        return disclosure(self)
 
     @cached_property
     def origin(self) -> Floats:

@@ -256,7 +256,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     if not Path(path).is_file():
         raise DataError(f"There is no file {str(path)!r}.")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise DataError(f"{str(path)!r} is a single array, not a Gram.")
             return {name: stored[name] for name in stored.files}
