@@ -207,6 +207,35 @@ def test_leaving_out_what_explains_the_cities_leaves_more_between_them():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("spec", CERTIFIED, ids=by_name)
+def test_posterior_means_lie_as_near_the_reference_as_the_file_says(spec):
+    import bayeslmm as bl
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bl.SamplingWarning)
+        idata = bl.fit_bayes(
+            spec.formula,
+            spec.data.load(),
+            priors=dict(spec.priors),
+            parametrization="marginal",
+            random_seed=7,
+            progressbar=False,
+        )
+    table, reference = bl.fixed_effects(idata), spec.reference
+    for name, estimate in reference.fixed_effects.items():
+        # The file's tolerance, in posterior sds, and four Monte Carlo standard errors.
+        allowed = reference.tolerance * table.loc[name, "sd"] + 4 * table.loc[name, "mcse_mean"]
+        assert abs(table.loc[name, "mean"] - estimate) < allowed, name
+    scales = bl.variance_components(idata, ci_prob=0.99, ci_kind="eti")
+    for row in scales.query("quantity == 'sd'").itertuples():
+        residual = row.factor == "Residual"
+        name = "sigma" if residual else f"sd_{row.factor}[{row.term}]"
+        # A mode at or near zero lies below every quantile of a posterior on positive numbers.
+        low = 0.0 if row.eti99_lb < 0.25 * row.median else row.eti99_lb
+        assert low <= reference.standard_deviations[name] <= row.eti99_ub, name
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", RECOVERABLE, ids=by_name)
 def test_true_parameters_lie_in_their_99_percent_posterior_intervals(spec):
     import bayeslmm as bl
