@@ -2,6 +2,7 @@
 
     python benchmarks/reml.py            # all models; lmer where Rscript finds lme4
     python benchmarks/reml.py sleepstudy # those whose name contains the word
+    python benchmarks/reml.py --json     # one line of JSON, for the suite
 
 All run one after the other in the same few minutes, so that a ratio is worth more than a time. Each
 figure is the best of several: for bayeslmm the whole call (formula, design, cross-products, fit)
@@ -52,8 +53,10 @@ def best_of(function, budget=2.0, most=7):
 
 def statsmodels_fit(formula, table):
     """Return a function that fits by MixedLM, or None where it cannot express the model."""
-    import statsmodels.formula.api as smf
-
+    try:
+        import statsmodels.formula.api as smf
+    except ModuleNotFoundError:
+        return None
     terms = formula.split("(")[1:]
     fixed = formula.split("+ (")[0].strip() if "+ (" in formula else formula.split("(")[0] + "1"
     if len(terms) != 1 or "||" in formula or "/" in formula or "I(" in formula:
@@ -133,15 +136,21 @@ def one_million():
 
 def main(words):
     warnings.simplefilter("ignore")
-    if shutil.which("Rscript") is None:
+    as_json = words[:1] == ["--json"]
+    words = words[as_json:]
+    rscript = shutil.which("Rscript") is not None
+    if not rscript and not as_json:
         print(
             "Rscript is not on this machine: lmer's own column is left out. The recorded one "
             "divides lmer's time on the machine that made the reference fits."
         )
     names = [name for name in NAMES if not words or any(word in name for word in words)]
-    table = pd.DataFrame({name: one_model(name) for name in names}).T
+    rows = {name: one_model(name) for name in names}
+    if as_json:
+        print(json.dumps({"models": rows, "rscript": rscript}))
+        return
     with pd.option_context("display.width", 160, "display.float_format", "{:.3g}".format):
-        print(table.to_string(na_rep="-"))
+        print(pd.DataFrame(rows).T.to_string(na_rep="-"))
     if not words:
         one_million()
     print(

@@ -1,0 +1,1 @@
+"""The parts of the benchmark suite; each returns tables that `suite.py` merges into the page."""

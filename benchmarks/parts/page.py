@@ -1,0 +1,124 @@
+"""The parts of the suite by name, and the page that shows what they found."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from parts import reference, reml_part, scaling, startup
+
+HEAD = """# Benchmarks
+
+Where bayeslmm stands beside its peers, and how it grows with the data. `make bench` measures all
+of this anew (`python benchmarks/suite.py --list` names the parts, `--only` runs one). Linear
+algebra is pinned to one thread per process; chains run side by side. Each part names its date,
+machine and load: on a machine with other work, ratios within one part are worth more than its
+seconds.
+"""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the suite.
+
+    Attributes
+    ----------
+    title, minutes, text : str
+        For the page, and for `--list`.
+    measure : callable
+        Takes the settings; returns a table and a note.
+    """
+
+    title: str
+    minutes: str
+    measure: Callable
+    text: str
+
+
+REFERENCE = """
+Four chains of 1,000 + 1,000 draws with each program's default priors. *First* is the first call in
+a process (compilation included, caches as they are), *again* the median of the further calls; Bambi
+compiles each time, brms does not (`update`). *ESS* is ArviZ's bulk effective sample size of the
+worst population parameter, for importance sampling that of its weights and its number of draws.
+Ratios are to bayeslmm's marginal NUTS: a *time x* of 5 took five times as long. *sigma* is the
+posterior mean of the residual's standard deviation: the same model was fitted. Bambi 0.21 has no
+correlated random effects, so it has no row there.
+"""
+REML = """
+*call* is the whole call from formula and table, *search* the optimisation alone. Ratios are to
+*call*: an *lmer x* of 5 means that lmer took five times as long. *off by* is the criterion less
+lme4's reference; MixedLM has a value where it can express the model and the table is small enough
+for its dense algebra.
+"""
+ROWS = """
+`y ~ x + (x | g)` from a folder of Parquet files (written before the clock starts): two passes for
+the cross-products, then REML and a posterior of 4 x 1,000 draws from them, by importance sampling,
+of which the random effects are kept as moments. *pass MB* is the process's largest memory until the
+cross-products are there, *peak MB* to the end. Peers read the same rows as CSV (not timed); a peer
+is asked for larger tables until it takes too long.
+"""
+FIRST = """
+`Reaction ~ Days + (Days | Subject)`: seconds of `fit_bayes` by NUTS with empty compile caches, with
+the caches that the first process left, and once more in the same process.
+"""
+CROSSED = "`y ~ 1 + (1 | g) + (1 | h)`, ten rows per level, paired at random, REML."
+LEVELS = "`y ~ x + (x | g)`, ten rows per level, REML; a table in memory."
+COLUMNS = "20,000 rows, 200 levels, REML; slopes are correlated with the intercept and each other."
+IMPORTS = "Seconds of a process, less those of a bare interpreter."
+
+PARTS = {
+    "reference": Part("Posteriors of reference models", "60 minutes", reference.measure, REFERENCE),
+    "reml": Part("REML against statsmodels and lme4", "10 minutes", reml_part.measure, REML),
+    "rows": Part("Rows", "40 minutes", scaling.rows, ROWS),
+    "levels": Part("Levels of one factor", "15 minutes", scaling.levels, LEVELS),
+    "crossed": Part("Crossed levels", "15 minutes", scaling.crossed, CROSSED),
+    "columns": Part("Columns", "10 minutes", scaling.columns, COLUMNS),
+    "imports": Part("Import", "2 minutes", startup.imports, IMPORTS),
+    "first": Part("The first posterior: compilation", "10 minutes", startup.first_posterior, FIRST),
+}
+
+
+def write_page(results, page):
+    """Write the page from every table that is there."""
+    sections = [HEAD]
+    for name, part in PARTS.items():
+        if (results / f"{name}.csv").exists():
+            sections.append(section(name, part, results))
+    page.write_text("\n".join(sections), "utf-8")
+
+
+def section(name, part, results):
+    """One part's text, circumstances, table and picture."""
+    table = pd.read_csv(results / f"{name}.csv")
+    where = json.loads((results / f"{name}.json").read_text("utf-8"))
+    versions = ", ".join(f"{k} {v}" for k, v in where["versions"].items())
+    lines = [f"## {part.title}", "", part.text.strip(), "", markdown(table), ""]
+    if (results / f"{name}.png").exists():
+        lines += [f"![{part.title}](benchmarks/{name}.png)", ""]
+    lines += [
+        f"{where['date']}; {where['machine']}; {where['system']}; load {where['load before']} "
+        f"before and {where['load after']} after; {versions}. {where['note']}".rstrip(),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def markdown(table):
+    """A table with three significant figures."""
+    head = [str(name).replace("|", "\\|") for name in table.columns]
+    rows = [[shown(value) for value in row] for row in table.itertuples(index=False)]
+    numeric = [pd.api.types.is_numeric_dtype(table[name]) for name in table.columns]
+    rule = ["--:" if number else ":--" for number in numeric]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, rule, *rows])
+
+
+def shown(value):
+    """Write one cell."""
+    if isinstance(value, str):
+        return value.replace("|", "\\|")
+    if pd.isna(value):
+        return ""
+    if float(value).is_integer():
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
