@@ -209,8 +209,12 @@ def starting_points(
     sds = slice(0, target.n_sds)
     # A variance of zero has no logarithm: start where the prior begins to care.
     reml[sds] = np.maximum(reml[sds], 0.05 * medians[sds])
-    inside_low, inside_high = target.prior_quantiles(0.001), target.prior_quantiles(0.999)
-    first = np.clip(reml, inside_low, inside_high)
+    # Only what has no density at all is moved: where prior and data disagree, each has its mode.
+    ends = np.array([(c.lower, c.upper) if c.bounded else (-np.inf, np.inf) for c in
+                     target.coordinates]).T  # fmt: skip
+    outside = (reml <= ends[0]) | (reml >= ends[1])
+    within = np.clip(reml, target.prior_quantiles(0.001), target.prior_quantiles(0.999))
+    first = np.where(outside, within, reml)
     parameters = [first]
     if several:
         # The priors' own view of one kind of parameter, with the data's of all others.

@@ -50,6 +50,11 @@ class Coordinate:
     lower: float = 0.0
     upper: float = math.inf
 
+    @property
+    def bounded(self) -> bool:
+        """Whether the parameter has an end that its coordinate has not."""
+        return self.kind not in (IDENTITY, FOLDED)
+
     @classmethod
     def of_support(cls, name: str, lower: float, upper: float) -> Coordinate:
         """Choose the usual scale of a parameter with this support."""
