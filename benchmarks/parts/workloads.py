@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parent.parent.parent)]
+BENCHMARKS = Path(__file__).parent.parent
+sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS.parent)]
 
-warnings.simplefilter("ignore")
 CHUNK = 1_000_000
 
 
@@ -113,12 +113,11 @@ def fit_columns(p, q):
 
 def times_of(formula, table, runs=3):
     """Seconds of the whole call, and of its parts."""
-    from runner import spread
-
     import bayeslmm as bl
     from bayeslmm.design import build_design
     from bayeslmm.gram import Gram
     from bayeslmm.reml_search import search_criterion
+    from parts.runner import spread
 
     bl.fit_reml(formula, table)
     whole, fit = spread(lambda: bl.fit_reml(formula, table), runs)
@@ -136,7 +135,8 @@ def times_of(formula, table, runs=3):
 def posterior(path, formula, out, runs, options):
     """Fit a table several times; times of each run, and the draws of the last one."""
     import pandas as pd
-    from runner import CHAINS, CORES, DRAWS
+
+    from parts.runner import CHAINS, CORES, DRAWS
 
     started = time.perf_counter()
     import bayeslmm as bl
@@ -176,7 +176,7 @@ def save_draws(posterior_group, out):
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parent)]
+    warnings.simplefilter("ignore")
     workload, *rest = sys.argv[1:]
     given = [int(word) if word.isdigit() else word for word in rest]
     result = globals()[workload](*given)
