@@ -31,6 +31,8 @@ def test_a_process_that_takes_too_long_or_fails_gives_nothing(capsys):
     assert "no data" in capsys.readouterr().out
 
 
+# Some tens of levels, where zero variances happen.
+@pytest.mark.filterwarnings("ignore::bayeslmm.SingularFitWarning")
 def test_each_workload_gives_what_its_part_shows(tmp_path):
     folder = workloads.write_rows(tmp_path / "rows", 400, 8)
     assert len(pd.read_parquet(folder)) == 400
