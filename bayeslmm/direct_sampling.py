@@ -21,7 +21,8 @@ from bayeslmm.gram import gram_of
 from bayeslmm.importance import WeightedPoints, better, extend, sample_target
 from bayeslmm.kept_effects import DRAWS, EffectsStore, KeptEffects
 from bayeslmm.laplace import starting_points
-from bayeslmm.parametrization import MARGINAL
+from bayeslmm.parametrization import AUTO as AUTO_PARAMETRIZATION
+from bayeslmm.parametrization import MARGINAL, choose_parametrization
 from bayeslmm.recovery import recover_posterior
 from bayeslmm.reduced_target import (
     InterpolatedTarget,
@@ -33,6 +34,7 @@ from bayeslmm.result import build_tree, run_attributes, warn_if_doubtful
 from bayeslmm.reweighting import MAX_PARETO_K, resample
 from bayeslmm.samplers import AUTO, IMPORTANCE, NUTPIE, FreeDraws
 from bayeslmm.sparing import recover_sparingly
+from bayeslmm.surrogate import surrogate_suits
 from bayeslmm.tree_layout import sample_coordinates
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ _PACKAGE = (str(Path(__file__).parent),)
 _POINTS_PER_DRAW = 2
 # With fewer points the tail of the weights has too few for k-hat to tell.
 _FEWEST_POINTS = 4000
+# Where each costs a dense factorization and nothing can be interpolated.
+_DEAR_POINTS = 1000
 # Draws of the prior that look for modes elsewhere.
 _SCOUTS = 1000
 # Beyond so many columns of the border a value takes a millisecond, and points are spared.
@@ -99,7 +103,12 @@ def choose_sampler(
     if size > MOST_COORDINATES:
         return NUTPIE, f"{size} parameters are left, more than {MOST_COORDINATES}"
     if border > LARGEST_BORDER:
-        return NUTPIE, f"one density factors a dense matrix of {border} columns"
+        if unsuited := surrogate_suits(gram_of(design)):
+            return NUTPIE, f"one density factors a dense matrix of {border} columns, and {unsuited}"
+        return IMPORTANCE, (
+            f"one density factors a dense matrix of {border} columns, and a few of them are enough "
+            "to interpolate the rest"
+        )
     return IMPORTANCE, (
         f"only {size} parameters are left once the effects are integrated out, at most "
         f"{MOST_COORDINATES}, and one density factors a dense matrix of {border} columns, at most "
@@ -129,7 +138,10 @@ def sample_directly(
         As `fit_bayes` describes it. ``sample_stats`` holds per draw ``lp`` (log posterior density
         of the coordinates), ``log_weight`` (of the point it is a copy of) and ``point`` (that
         point's number); its attributes ``pareto_k``, ``ess_weights``, ``log_evidence``,
-        ``coordinates``, ``proposal``, ``n_points`` and ``n_evaluations``.
+        ``coordinates``, ``proposal``, ``n_points`` and ``n_evaluations``. Where one density is
+        dear (`reduced_target.is_dear`), ``surrogate`` says whether densities were interpolated,
+        or why not, ``effects_points`` from how many factorizations the effects come, and
+        ``surrogate_...`` how accurate the interpolation is (`sparing.recover_sparingly`).
 
     Warns
     -----
@@ -191,7 +203,9 @@ def weigh_posterior(
         target = spare_evaluations(target, rng, threads=settings.cores or 1)
         quick = isinstance(target, InterpolatedTarget)
     asked = settings.chains * settings.draws * (_POINTS_PER_DRAW if quick else 1)
-    count = max(asked, _FEWEST_POINTS if quick else 1000)
+    count = max(asked, _FEWEST_POINTS if quick else _DEAR_POINTS)
+    if isinstance(target, ReducedTarget) and not quick:
+        count = _DEAR_POINTS
     found = _weigh(target, count, rng, several=quick)
     if not found.good and (folded := _near_zero(target, found)):
         other = target.with_folded(folded)
@@ -265,6 +279,8 @@ def _sample_by_nuts(
     from bayeslmm.sampling import sample_design  # noqa: PLC0415
 
     by_nuts = dataclasses.replace(settings, sampler=NUTPIE)
-    tree = sample_design(design, priors, MARGINAL, by_nuts, effects=effects)
+    # Gradients of a large border are dearer than the steps that they would save.
+    parametrization, _ = choose_parametrization(AUTO_PARAMETRIZATION, design)
+    tree = sample_design(design, priors, parametrization, by_nuts, effects=effects)
     tree.attrs["sampler_reason"] = why
     return tree

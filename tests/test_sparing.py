@@ -80,3 +80,27 @@ def test_moments_of_effects_need_no_draws_of_them(everything_is_dear):
     moments = tree["effects_moments"]["b_plate_mean"].to_numpy()
     drawn = fit()["posterior"]["b_plate"].mean(("chain", "draw")).to_numpy()
     np.testing.assert_allclose(moments, drawn, rtol=1e-9)
+
+
+def crossed_design(formula="y ~ 1 + (1 | a) + (1 | b)"):
+    rng = np.random.default_rng(0)
+    table = {
+        "y": rng.normal(size=1000),
+        "x": rng.normal(size=1000),
+        "a": (np.arange(1000) % 300).astype(str),
+        "b": rng.permutation(np.arange(1000) % 250).astype(str),
+    }
+    return bl.build_design(formula, table)
+
+
+def test_auto_interpolates_where_a_border_is_large_and_parameters_are_few():
+    from bayeslmm.direct_sampling import choose_sampler
+
+    design = crossed_design()
+    name, why = choose_sampler("auto", "marginal", design, bl.resolve_priors(design))
+    assert name == "importance"
+    assert "250 columns" in why
+    wide = crossed_design("y ~ x + (x + I(x**2) | a) + (x | b)")
+    name, why = choose_sampler("auto", "marginal", wide, bl.resolve_priors(wide))
+    assert name == "nutpie"
+    assert "9 free entries" in why
