@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # How strongly the logarithm is bent for an sd that may be zero, and for one that cannot be: the
 # latter is the logarithm up to a millionth.
-BENT, STRAIGHT = 2.0, 1e-3
+BENT, STRAIGHT = 1.5, 1e-3
 # Log-density at the best sd less that at zero: above this, zero is no part of the posterior.
 _CLEARLY_POSITIVE = 8.0
 # Where the log-density has fallen by 2, half as much again: the upper end of the posterior.

@@ -284,9 +284,7 @@ def test_every_prior_and_every_hyperparameter_reaches_the_likelihood(
     density = set(ancestors([model.logp()]))
     # The columns' means serve only to report the intercept on the original scale.
     unused = {v.name for v in model.data_vars if v not in density} - {"X_centers"}
-    # The collapsed density knows the response and the offset by their cross-products only.
-    rows = {"response_data", "offset_data"} if parametrization == "marginal" else set()
-    assert unused <= rows
+    assert unused == set()
 
 
 def test_a_reader_of_the_graph_sees_an_lkj_cholesky_prior(table):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pymc as pm
 import pytest
 
 import bayeslmm as bl
@@ -91,6 +92,17 @@ def test_a_border_beyond_memory_is_refused_with_its_bytes(sleepstudy, monkeypatc
     monkeypatch.setattr(marginal.os, "sysconf", lambda name: 8 if name == "SC_PAGE_SIZE" else 20)
     with pytest.raises(bl.ArgumentError, match=r"128 bytes per chain, of 160 .*'noncentered'"):
         bl.build_model(design, parametrization="marginal")
+    # Windows has no sysconf, and some systems do not tell: no reason to refuse.
+    monkeypatch.setattr(marginal.os, "sysconf", lambda _: -1)
+    assert bl.build_model(design, parametrization="marginal").free_RVs
+    monkeypatch.delattr(marginal.os, "sysconf")
+    assert bl.build_model(design, parametrization="marginal").free_RVs
+
+
+def test_a_response_cannot_be_exchanged_behind_the_cross_products(sleepstudy):
+    model = bl.build_model(FORMULA, sleepstudy, parametrization="marginal")
+    with pytest.raises(KeyError, match="response_data"):
+        pm.set_data({"response_data": np.zeros(180)}, model=model)
 
 
 def test_moments_are_those_of_the_draws(tree, sleepstudy):

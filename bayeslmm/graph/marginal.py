@@ -72,14 +72,22 @@ def _check_memory(gram: Gram) -> None:
     """Refuse a border whose dense matrix cannot be held, before anything is computed."""
     border = gram.plan.n_border
     needed = 8 * border**2
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    available = _memory()
     # Each chain that runs at a time holds one such matrix; two is the least that is useful.
-    if 2 * needed > available:
+    if available is not None and 2 * needed > available:
         raise ArgumentError(
             f"parametrization='marginal' would factor a dense matrix of {border:,} x {border:,} "
             f"crossed effects at every step: {needed:,} bytes per chain, of {available:,} bytes "
             "that this machine has. Use parametrization='noncentered', which forms no such matrix."
         )
+
+
+def _memory() -> int | None:
+    """Give this machine's bytes of memory; None where the system does not tell."""
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    page, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
+    return page * pages if page > 0 and pages > 0 else None
 
 
 def _sds(factor: FactorPriors, coordinates: tuple[Floats, Floats]) -> Any:
@@ -180,13 +188,14 @@ def _likelihood(
 
     pm.CustomDist(
         names.stored(design.response),
-        pm.Data("offset_data", offset, dims=names.OBS),
+        offset,
         *parameters,
         logp=logp,
         random=draw,
         signature="(n),(s),(c),(),(p)->(n)",
         dtype="float64",
-        observed=pm.Data("response_data", y, dims=names.OBS),
+        # No `pm.Data`: exchanging rows would leave the cross-products as they were, silently.
+        observed=y,
         dims=names.OBS,
     )
 
