@@ -67,8 +67,9 @@ def fit_bayes(
     random_seed : int, optional
         The same seed gives the same draws. One is drawn, and recorded, if not given.
     target_accept : float, optional
-        Acceptance rate, between 0 and 1, that NUTS tunes its steps to; 0.95 if not given, so
-        that variance components near zero are explored without divergences.
+        Acceptance rate, between 0 and 1, that NUTS tunes its steps to. If not given 0.95, so
+        that variance components near zero are explored without divergences, and 0.9 with the
+        marginal form, which has none there.
     sampler : str, default "nutpie"
         ``"nutpie"`` or ``"pymc"``: NUTS. ``"importance"``, with the marginal form only:
         independent draws of the variance parameters, weighted exactly and resampled, in a second

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 # nutpie's names of what ArviZ's functions look for under the schema's names.
 _SCHEMA_NAMES = {"logp": "lp", "mean_tree_accept": "acceptance_rate", "depth": "tree_depth"}
 # At the samplers' own 0.8, variance components near zero left divergences in most reference
-# models; see docs/decisions.
-DEFAULT_TARGET_ACCEPT = 0.95
+# models; the marginal form, with a few well-shaped parameters, needs less. See docs/decisions.
+DEFAULT_TARGET_ACCEPT, MARGINAL_TARGET_ACCEPT = 0.95, 0.9
 # NUTS by either implementation; importance sampling; the better of the two.
 NUTPIE, PYMC, IMPORTANCE, AUTO = "nutpie", "pymc", "importance", "auto"
 SAMPLER_NAMES = (NUTPIE, PYMC, IMPORTANCE, AUTO)
@@ -49,7 +49,8 @@ class SamplerSettings:
     random_seed : int or None
         None draws one, which the result records.
     target_accept : float or None
-        Mean acceptance rate that step sizes are tuned to; None stands for 0.95.
+        Mean acceptance rate that step sizes are tuned to; None stands for 0.95, with the marginal
+        form for 0.9.
     sampler : str
         ``"nutpie"``, ``"pymc"``, ``"importance"`` or ``"auto"``.
     progressbar : bool
@@ -90,8 +91,8 @@ class SamplerSettings:
                 f"{nearest(str(self.sampler), SAMPLER_NAMES)}"
             )
 
-    def settled(self) -> SamplerSettings:
-        """Fill in what was left open: the seed and the number of cores."""
+    def settled(self, target_accept: float = DEFAULT_TARGET_ACCEPT) -> SamplerSettings:
+        """Fill in what was left open: seed, number of cores and acceptance rate."""
         seed = self.random_seed
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
@@ -100,7 +101,7 @@ class SamplerSettings:
             self,
             random_seed=int(seed),
             cores=min(cores, self.chains),
-            target_accept=self.target_accept or DEFAULT_TARGET_ACCEPT,
+            target_accept=self.target_accept or target_accept,
         )
 
 

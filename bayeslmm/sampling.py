@@ -8,8 +8,14 @@ import numpy as np
 
 from bayeslmm.graph import build_model, parametrization_named
 from bayeslmm.kept_effects import DRAWS, EffectsStore, KeptEffects
+from bayeslmm.parametrization import MARGINAL
 from bayeslmm.result import build_tree, run_attributes, warn_if_doubtful
-from bayeslmm.samplers import SAMPLERS, SamplerSettings
+from bayeslmm.samplers import (
+    DEFAULT_TARGET_ACCEPT,
+    MARGINAL_TARGET_ACCEPT,
+    SAMPLERS,
+    SamplerSettings,
+)
 from bayeslmm.sd_coordinates import takes_any_positive
 
 if TYPE_CHECKING:
@@ -78,7 +84,8 @@ def sample(
     xarray.DataTree
         Posterior, sample_stats, log_prior, observed_data and constant_data; see `fit_bayes`.
     """
-    settings = settings.settled()
+    marginal = parametrization == MARGINAL
+    settings = settings.settled(MARGINAL_TARGET_ACCEPT if marginal else DEFAULT_TARGET_ACCEPT)
     kept = KeptEffects.of(design, effects)
     structure = structure_key(design, priors, parametrization)
     free = SAMPLERS[settings.sampler](model, settings, structure)

@@ -106,7 +106,7 @@ def one_dataset(design, priors, rng):
     design = dataclasses.replace(design, y=y)
     settings = SamplerSettings(
         draws=1000, tune=400, chains=2, random_seed=int(rng.integers(2**31)), progressbar=False
-    ).settled()
+    ).settled(samplers.MARGINAL_TARGET_ACCEPT)
     model = marginal.build(design, priors)
     free = run_nutpie(model, settings, structure_key(design, priors, "marginal"))
     thinned = {name: values[:, ::THIN] for name, values in free.values.items()}
