@@ -64,6 +64,9 @@ def main():
         methods = [str(method) for method in study()["scenarios"]["method"].to_numpy()]
     assert len(methods) == SCENARIOS + 1
     print(f"study of {SCENARIOS} scenarios: {whole}, of it {methods.count('refit')} fit(s)")
+    with timed() as direct:
+        study(sampler="importance")
+    print(f"the same sampled directly: {direct}")
     with timed() as refits:
         study(reweight=False)
     print(f"the same with a marginal refit for each, compiled already: {refits}")
