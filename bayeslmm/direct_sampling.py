@@ -27,6 +27,7 @@ from bayeslmm.recovery import recover_posterior
 from bayeslmm.reduced_target import (
     InterpolatedTarget,
     ReducedTarget,
+    exact_seconds,
     is_dear,
     spare_evaluations,
 )
@@ -48,8 +49,9 @@ _PACKAGE = (str(Path(__file__).parent),)
 _POINTS_PER_DRAW = 2
 # With fewer points the tail of the weights has too few for k-hat to tell.
 _FEWEST_POINTS = 4000
-# Where each costs a dense factorization and nothing can be interpolated.
-_DEAR_POINTS = 1000
+# Where each costs a dense factorization and nothing can be interpolated: so many points, or what
+# so many seconds give.
+_DEAR_POINTS, _PATIENCE = 1000, 30.0
 # Draws of the prior that look for modes elsewhere.
 _SCOUTS = 1000
 # Beyond so many columns of the border a value takes a millisecond, and points are spared.
@@ -201,11 +203,12 @@ def weigh_posterior(
     quick = gram_of(design).plan.n_border <= _LARGEST_QUICK_BORDER
     if is_dear(target.gram):
         target = spare_evaluations(target, rng, threads=settings.cores or 1)
-        quick = isinstance(target, InterpolatedTarget)
+        quick = quick or isinstance(target, InterpolatedTarget)
     asked = settings.chains * settings.draws * (_POINTS_PER_DRAW if quick else 1)
     count = max(asked, _FEWEST_POINTS if quick else _DEAR_POINTS)
-    if isinstance(target, ReducedTarget) and not quick:
-        count = _DEAR_POINTS
+    if isinstance(target, ReducedTarget) and not isinstance(target, InterpolatedTarget):
+        affordable = int(_PATIENCE / exact_seconds(target.gram))
+        count = max(_DEAR_POINTS, min(count, affordable))
     found = _weigh(target, count, rng, several=quick)
     if not found.good and (folded := _near_zero(target, found)):
         other = target.with_folded(folded)

@@ -41,9 +41,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-# Multiplications of one exact value above which thousands of them are worth avoiding: some two
-# milliseconds.
-DEAR_WORK = 1e7
+# Seconds of one exact value above which thousands of them are worth avoiding, and what a value
+# takes: per multiplication of the dense border's factorization, and per number of the panels.
+DEAR_SECONDS = 1e-3
+_PER_MULTIPLICATION, _PER_NUMBER = 5e-11, 5e-8
 # Candidates among which a surrogate's nodes are chosen, a tenth of them three times as far out.
 CANDIDATES = 8192
 _FREEDOM, _SPREAD = 5.0, 1.2
@@ -157,8 +158,25 @@ class InterpolatedTarget(ReducedTarget):
         return float(values[0]), (ahead - behind) / np.diag(move - back)
 
 
+def exact_seconds(gram: Gram) -> float:
+    """Estimate what one exact density costs on one core.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+
+    Returns
+    -------
+    float
+        Seconds, by counting, so that the answer is the same on every machine and at any load.
+    """
+    plan = gram.plan
+    return float(_PER_MULTIPLICATION * plan.n_border**3 / 3 + _PER_NUMBER * len(plan.floats))
+
+
 def is_dear(gram: Gram) -> bool:
-    """Tell whether one exact density costs more than some two milliseconds.
+    """Tell whether one exact density costs more than a millisecond.
 
     Parameters
     ----------
@@ -168,10 +186,9 @@ def is_dear(gram: Gram) -> bool:
     Returns
     -------
     bool
-        By counting multiplications, so that the answer is the same on every machine.
+        By `exact_seconds`.
     """
-    plan = gram.plan
-    return bool(plan.n_border**3 / 3.0 + 20.0 * len(plan.floats) > DEAR_WORK)
+    return exact_seconds(gram) > DEAR_SECONDS
 
 
 def spare_evaluations(

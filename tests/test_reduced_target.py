@@ -11,6 +11,7 @@ from bayeslmm.reduced import reduce_exactly
 from bayeslmm.reduced_target import (
     InterpolatedTarget,
     ReducedTarget,
+    exact_seconds,
     interpolation_error,
     is_dear,
     near_peak,
@@ -158,4 +159,7 @@ def test_only_large_designs_are_dear():
         "a": rng.integers(500, size=4000).astype(str),
         "b": rng.integers(400, size=4000).astype(str),
     }
-    assert is_dear(gram_of(bl.build_design("y ~ 1 + (1 | a) + (1 | b)", table)))
+    crossed = gram_of(bl.build_design("y ~ 1 + (1 | a) + (1 | b)", table))
+    assert is_dear(crossed)
+    # Measured on one busy core: 1.5 ms.
+    assert 1e-3 < exact_seconds(crossed) < 3e-3

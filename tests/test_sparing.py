@@ -19,7 +19,7 @@ def fit(**settings):
 
 @pytest.fixture
 def everything_is_dear(monkeypatch):
-    monkeypatch.setattr("bayeslmm.reduced_target.DEAR_WORK", 0.0)
+    monkeypatch.setattr("bayeslmm.reduced_target.DEAR_SECONDS", 0.0)
 
 
 def test_few_evaluations_give_the_posterior_of_many(everything_is_dear, monkeypatch):
