@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +13,7 @@ from rich.console import Console
 import bayeslmm
 from bayeslmm.cli_compare import report_comparison, standing_results
 from bayeslmm.cli_console import INTERRUPTED, plain_errors, print_frame, print_line, print_spec
+from bayeslmm.cli_pictures import draw_all, factor_pictures
 from bayeslmm.cli_priors import report_priors, report_sensitivity
 from bayeslmm.cli_results import PictureFormat, results_folder, write_results
 from bayeslmm.cli_study import report_study
@@ -23,12 +22,9 @@ from bayeslmm.spec import find_specs, read_spec
 from bayeslmm.tree import sample_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pandas as pd
     import xarray as xr
 
-    from bayeslmm.design import Design
     from bayeslmm.spec import ModelSpec
 
 app = typer.Typer(
@@ -102,7 +98,7 @@ def fit(
     target_accept: Annotated[
         float | None, typer.Option(help="Acceptance rate that NUTS aims for.")
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="nutpie or pymc.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="nutpie, pymc, importance or auto.")] = None,
     parametrization: Annotated[
         str | None, typer.Option(help="noncentered, centered, marginal or auto.")
     ] = None,
@@ -180,6 +176,24 @@ def compare(
 
 
 @app.command()
+def plots(
+    spec: SpecPath,
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
+    pictures: Pictures = PictureFormat.PNG,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")
+    ] = False,
+) -> None:
+    """Draw every picture of a model file's results; fit it first if OUT/NAME/ is not of it."""
+    with plain_errors(spec):
+        study, console = read_spec(spec), Console(quiet=quiet)
+        if not standing_results(study, out, console):
+            _fit(study, out, dict(study.sampler), console, pictures)
+        _print_written(console, out / study.name, draw_all(study, out, pictures))
+
+
+@app.command()
 def priors(spec: SpecPath) -> None:
     """Print a model file's priors, on the response's scale, and what they imply; no sampling."""
     with plain_errors(spec):
@@ -243,7 +257,8 @@ def _fit(
             _save_interrupted(idata, out, spec.name, console)
             raise typer.Exit(INTERRUPTED)
         print_line(console, str(bayeslmm.summary(idata)))
-        files = write_results(folder, idata, _tables(idata), _pictures(design), pictures)
+        drawn = factor_pictures([factor.name for factor in design.factors])
+        files = write_results(folder, idata, _tables(idata), drawn, pictures)
     _print_written(console, out / spec.name, files)
 
 
@@ -280,14 +295,3 @@ def _tables(idata: xr.DataTree) -> dict[str, pd.DataFrame]:
         "variance_components": bayeslmm.variance_components(idata),
         "random_effects": bayeslmm.random_effects(idata),
     }
-
-
-def _pictures(design: Design) -> dict[str, Callable[[xr.DataTree], Any]]:
-    """Give the pictures of every grouping factor; their names carry the factor's if several."""
-    factors = [factor.name for factor in design.factors]
-    pictures: dict[str, Callable[[xr.DataTree], Any]] = {}
-    for factor in factors:
-        suffix = f"_{re.sub('[^0-9A-Za-z]+', '_', factor)}" if len(factors) > 1 else ""
-        pictures[f"caterpillar{suffix}"] = partial(bayeslmm.plot_caterpillar, factor=factor)
-        pictures[f"levels{suffix}"] = partial(bayeslmm.plot_levels, factor=factor)
-    return pictures

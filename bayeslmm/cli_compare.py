@@ -38,7 +38,7 @@ def standing_results(spec: ModelSpec, out: Path, console: Console) -> bool:
     if not path.is_file():
         return False
     try:
-        with _opened(path) as idata:
+        with opened(path) as idata:
             changed = _changed(spec, {str(k): v for k, v in idata.attrs.items()})
     except TreeError as error:
         changed = f"cannot be read ({error})"
@@ -61,8 +61,8 @@ def report_comparison(
     list of Path
         The files that were added.
     """
-    with _opened(out / spec.name / MARKER) as opened:
-        idata = opened.load()
+    with opened(out / spec.name / MARKER) as tree:
+        idata = tree.load()
     fit = refit_reml(idata)
     table = bayeslmm.compare_reml(idata, fit=fit)
     tables = {"compare_reml": table}
@@ -76,7 +76,8 @@ def report_comparison(
     return [out / spec.name / file.name for file in files]
 
 
-def _opened(path: Path) -> xr.DataTree:
+def opened(path: Path) -> xr.DataTree:
+    """Open a result tree; TreeError where the file holds none of this package."""
     import xarray  # noqa: PLC0415 -- slow to load
 
     try:

@@ -172,6 +172,6 @@ def _save(plot: Any, path: Path) -> None:
     import matplotlib.pyplot as plt  # noqa: PLC0415 -- slow to load
 
     # arviz-plots hands over a PlotCollection, matplotlib a Figure.
-    figure = plot if hasattr(plot, "savefig") else plot.viz["figure"].item()
+    figure = plot.viz["figure"].item() if hasattr(plot, "viz") else plot
     figure.savefig(path, dpi=150, bbox_inches="tight")
     plt.close(figure)

@@ -42,7 +42,7 @@ LAYERS = {
     "plots plot_style plots_caterpillar plots_levels plots_level_means plots_checks plots_shrinkage"
     " plots_prior plots_prior_posterior plots_sensitivity plots_study plots_variance"
     " plots_comparison",
-    6: "cli cli_console cli_results cli_compare cli_priors cli_study, __init__",
+    6: "cli cli_console cli_results cli_compare cli_priors cli_study cli_pictures, __init__",
 }
 LAYER = {
     module: layer for layer, nouns in LAYERS.items() for module in nouns.replace(",", " ").split()
