@@ -10,11 +10,10 @@ origin of a slope's column do not matter to it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.optimize import minimize
 
 from bayeslmm.covariance import SINGULAR_TOLERANCE, free_entries, lower_factor, theta_from_factor
 from bayeslmm.densities import ML, REML, evaluate
@@ -30,14 +29,20 @@ if TYPE_CHECKING:
     from bayeslmm.gram import Gram
 
     Floats = NDArray[np.float64]
+    Scales = list[tuple[int, tuple[int, ...], Floats]]
 
 # A Newton step at the end promises to lower the criterion by less than this (in -2 log
 # likelihood): then sds are within 1e-4 of themselves even with a handful of levels.
 GOAL = 1e-9
 # Searches whose last Newton step still promises more than this are reported as not converged.
 ACCEPTABLE = 1e-6
-# Work (multiplications per evaluation) up to which curvature by differences is worth having.
+# Work (multiplications) up to which curvature by differences is worth having.
 CHEAP = 2e8
+# Where it is not, a quasi-Newton step that promises less than this is taken and believed.
+LAST_STEP = 1e-7
+# Rounding of the criterion itself, in proportion to its size.
+ROUNDING = 1e-13
+MOST_STEPS, MOST_TRIALS = 300, 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +99,8 @@ class Objective:
         One over the root of the expected curvature at the start.
     start : ndarray, shape (n_theta,)
         Theta by the method of moments.
+    dear : bool
+        Whether curvature by differences would take too long.
     """
 
     def __init__(
@@ -103,15 +110,20 @@ class Objective:
         self.direction, self.nothing = flat_prior(gram)
         if direction is not None:
             self.direction = direction
-        self.basis, self.diagonal = _basis(gram)
-        self.start, curvature = _moments(gram)
+        scales = _block_scales(gram)
+        self.basis, self.diagonal = _basis(gram, scales)
+        self.start, curvature = _moments(gram, scales)
         self.step = 1.0 / np.sqrt(curvature)
+        plan = gram.plan
+        once = plan.n_border**3 + 20.0 * len(plan.floats)
+        self.dear = 2.0 * len(self.start) * once > CHEAP
         self.n_evaluations = 0
-        self.sigma = np.nan
+        self.sigma, self.last = np.nan, np.zeros(0)
 
     def __call__(self, x: Floats, gradient: bool = True) -> tuple[float, Floats]:
         """Evaluate at scaled variables; infinite values become a large number for SciPy."""
         self.n_evaluations += 1
+        self.last = x
         packed, plan = self.basis @ (self.step * x), self.gram.plan
         value, d_packed, self.sigma = evaluate(
             plan.ints,
@@ -161,7 +173,8 @@ def search_criterion(gram: Gram, *, restricted: bool) -> Search:
             if other[1] < value - GOAL:
                 x, value, promise = other
         x, value = _snap_to_zero(objective, x, value)
-        value, _ = objective(x, gradient=False)
+        if not np.array_equal(x, objective.last):  # sigma belongs to the last evaluation
+            value, _ = objective(x, gradient=False)
     theta = objective.step * x
     return Search(
         packed=objective.basis @ theta,
@@ -177,22 +190,86 @@ def search_criterion(gram: Gram, *, restricted: bool) -> Search:
 def _descend(objective: Objective, x: Floats) -> tuple[Floats, float, float]:
     """Quasi-Newton, then Newton steps; return the point, its value and what a step promises."""
     for _ in range(3):
-        found: Any = minimize(
-            objective,
-            x,
-            jac=True,
-            method="L-BFGS-B",
-            options={"ftol": 1e-14, "gtol": 1e-5, "maxcor": 30, "maxiter": 500},
-        )
-        x, value, slope = np.asarray(found.x), float(found.fun), np.asarray(found.jac)
-        if _work(objective) > CHEAP:
-            # The variables are scaled to unit curvature, so the gradient is about a Newton step.
-            promise = 0.5 * float(slope @ slope)
-        else:
+        x, value, slope, promise = _quasi_newton(objective, x)
+        if not objective.dear:
             x, value, promise = _newton(objective, x, value, slope)
-        if promise < GOAL:
+        if promise < (LAST_STEP if objective.dear else GOAL):
             break
     return x, value, promise
+
+
+def _quasi_newton(objective: Objective, x: Floats) -> tuple[Floats, float, Floats, float]:
+    """Minimise by BFGS; return the point, its value and gradient, and what a step promises.
+
+    The variables are scaled to unit curvature, so the first step is a Newton step already: that,
+    and a last step whose gradient is not asked for, save a third of the evaluations of a search
+    that L-BFGS makes from the same start.
+    """
+    value, slope = objective(x)
+    inverse, updated = np.eye(len(x)), False
+    for _ in range(MOST_STEPS):
+        ahead = -inverse @ slope
+        promise = -0.5 * float(slope @ ahead)
+        if promise < GOAL or (objective.dear and promise < LAST_STEP):
+            break
+        found = _line_search(objective, x, value, slope, ahead)
+        if found is None:
+            if not updated:
+                break
+            inverse, updated = np.eye(len(x)), False  # start afresh, along the gradient
+            continue
+        new, value, new_slope = found
+        moved, turned = new - x, new_slope - slope
+        x, slope = new, new_slope
+        along = float(moved @ turned)
+        if along > 1e-10 * float(np.linalg.norm(moved) * np.linalg.norm(turned)):
+            inverse = _updated(inverse, moved, turned, along)
+            updated = True
+    if GOAL <= promise < LAST_STEP and objective.dear:
+        new_value, _ = objective(x + ahead, gradient=False)
+        if new_value <= value + ROUNDING * abs(value):
+            # What the step leaves is of second order in a step that promised next to nothing.
+            return x + ahead, new_value, slope, promise
+    return x, value, slope, promise
+
+
+def _updated(inverse: Floats, moved: Floats, turned: Floats, along: float) -> Floats:
+    """Update the inverse curvature by the formula of Broyden, Fletcher, Goldfarb and Shanno."""
+    pulled = inverse @ turned
+    spread = (1.0 + float(turned @ pulled) / along) / along
+    cross = np.outer(pulled, moved) / along
+    return inverse + spread * np.outer(moved, moved) - cross - cross.T
+
+
+def _line_search(
+    objective: Objective, x: Floats, value: float, slope: Floats, ahead: Floats
+) -> tuple[Floats, float, Floats] | None:
+    """Find a point along `ahead` that is low enough and no longer steep; None if there is none."""
+    descent = float(slope @ ahead)
+    # A step of more than half of all there is says that the curvature was wrong.
+    theta, leap = objective.step * x, objective.step * ahead
+    length = min(1.0, 0.5 * max(1.0, np.abs(theta).max()) / max(np.abs(leap).max(), 1e-300))
+    best: tuple[Floats, float, Floats] | None = None
+    low, high = 0.0, np.inf
+    for _ in range(MOST_TRIALS):
+        tried = x + length * ahead
+        new, new_slope = objective(tried)
+        steep = float(new_slope @ ahead)
+        if not new <= value + 1e-4 * length * descent + ROUNDING * abs(value):
+            if best is not None:
+                break
+            high = length
+            bend = 2.0 * (new - value - length * descent)
+            guess = -descent * length**2 / bend if 0.0 < bend < 1e90 else 0.0
+            length = float(np.clip(guess, low + 0.1 * (high - low), low + 0.5 * (high - low)))
+            continue
+        if best is not None and new > best[1]:
+            break
+        best, low = (tried, new, new_slope), length
+        if steep >= 0.9 * descent or np.isfinite(high):
+            break
+        length *= 3.0
+    return best
 
 
 def _newton(
@@ -217,10 +294,12 @@ def _newton(
             break
         tried = x - axes @ (along / curved)
         new, new_slope = objective(tried)
-        # Rounding of the criterion itself, in proportion to its size.
-        if not new <= value + 1e-13 * abs(value):
+        if not new <= value + ROUNDING * abs(value):
             break
         x, value, slope = tried, new, new_slope
+        promise = 0.5 * float(np.sum((axes.T @ slope) ** 2 / curved))
+        if promise < 1e-3 * GOAL:
+            break
     return x, value, promise
 
 
@@ -247,14 +326,7 @@ def _snap_to_zero(objective: Objective, x: Floats, value: float) -> tuple[Floats
     return x, value
 
 
-def _work(objective: Objective) -> float:
-    """Multiplications of one curvature by differences, roughly."""
-    plan = objective.gram.plan
-    once = plan.n_border**3 + 20.0 * len(plan.floats)
-    return 2.0 * len(objective.start) * once
-
-
-def _block_scales(gram: Gram) -> list[tuple[int, tuple[int, ...], Floats]]:
+def _block_scales(gram: Gram) -> Scales:
     """R_b for each block: Z_b = Zs M_b, and Zs is orthonormal over all rows."""
     out = []
     for k, factor in enumerate(gram.factors):
@@ -268,9 +340,9 @@ def _one(block: tuple[int, ...]) -> Blocks:
     return (tuple(range(len(block))),)
 
 
-def _basis(gram: Gram) -> tuple[Floats, NDArray[np.bool_]]:
+def _basis(gram: Gram, scales: Scales) -> tuple[Floats, NDArray[np.bool_]]:
     columns, diagonal = [], []
-    for k, block, R in _block_scales(gram):
+    for k, block, R in scales:
         inverse = solve_triangular(R, np.eye(len(block)))
         for row, col in zip(*free_entries(_one(block)), strict=True):
             factors = [np.zeros((len(f.terms), len(f.terms))) for f in gram.factors]
@@ -281,7 +353,7 @@ def _basis(gram: Gram) -> tuple[Floats, NDArray[np.bool_]]:
     return basis, np.array(diagonal, dtype=bool)
 
 
-def _moments(gram: Gram) -> tuple[Floats, Floats]:
+def _moments(gram: Gram, scales: Scales) -> tuple[Floats, Floats]:
     """Start Theta's diagonals by moments; expected curvature of the criterion there.
 
     For least-squares residuals r and one column z, E sum_i (z_i'r)^2 is about
@@ -291,7 +363,7 @@ def _moments(gram: Gram) -> tuple[Floats, Floats]:
     """
     p, total = len(gram.coef), gram.cross[-1, -1] / gram.n
     weights, squares = [], []
-    for k, block, R in _block_scales(gram):
+    for k, block, R in scales:
         factor = gram.factors[k]
         C = factor.scale[:, list(block)] @ solve_triangular(R, np.eye(len(block)))
         weights.append(np.einsum("ac,mab,bc->mc", C, factor.within, C))
