@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.compiled import entry, inner
+from bayeslmm.compiled import inner
 from bayeslmm.densities import (
     HEAD,
     LOG_2PI,
@@ -21,8 +21,7 @@ from bayeslmm.densities import (
     residual_direction,
     to_plan,
 )
-from bayeslmm.kernel_gradient import pull_back
-from bayeslmm.kernels import factorize, open_layout
+from bayeslmm.linked_kernels import factorize, linked_entry, pull_back
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -196,7 +195,7 @@ def density_given_fixed(
     return value, Tbar, -n / sigma + square / sigma**3
 
 
-@entry
+@linked_entry
 def collapsed_density(
     ints: Ints,
     floats: Floats,
@@ -242,9 +241,8 @@ def collapsed_density(
     correlation, lam = np.zeros(n_lambda), np.zeros(n_lambda)
     d_sds, d_partials, d_beta = np.zeros(len(sds)), np.zeros(len(partials)), np.zeros(len(beta))
     fill_factors(table, sds, partials, sigma, correlation, lam)
-    lay = open_layout(ints, floats)
     scaled = to_plan(ints, floats, lam, False)
-    ok, logdet, T, panel, border, right = factorize(lay, scaled)
+    ok, logdet, T, panel, border, right = factorize(ints, floats, scaled)
     if not ok or not sigma > 0.0:
         return -math.inf, d_sds, d_partials, 0.0, d_beta
     if len(beta) > 0:
@@ -255,7 +253,7 @@ def collapsed_density(
         )
     if math.isnan(value) or math.isinf(value):
         return -math.inf, d_sds, d_partials, 0.0, d_beta
-    pulled = pull_back(lay, scaled, panel, border, right, Tbar, -0.5)
+    pulled = pull_back(ints, floats, scaled, panel, border, right, Tbar, -0.5)
     d_lam = to_plan(ints, floats, pulled, True)
     d_sigma += pull_back_factors(table, sds, partials, sigma, correlation, d_lam, d_sds, d_partials)
     return value, d_sds, d_partials, d_sigma, d_beta

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.collapsed import density_given_fixed, fill_factors
-from bayeslmm.compiled import entry
 from bayeslmm.densities import density_of_reduced, to_plan
-from bayeslmm.kernels import factorize, open_layout
+from bayeslmm.linked_kernels import factorize, linked_entry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 
-@entry
+@linked_entry
 def collapsed_values(
     ints: Ints,
     floats: Floats,
@@ -56,13 +55,12 @@ def collapsed_values(
         n_lambda += table[1 + f] * table[1 + f]
     values, d_beta = np.empty(len(sigmas)), np.zeros(betas.shape[1])
     correlation, lam = np.zeros(n_lambda), np.zeros(n_lambda)
-    lay = open_layout(ints, floats)
     for d in range(len(sigmas)):
         values[d] = -math.inf
         if not sigmas[d] > 0.0:
             continue
         fill_factors(table, sds[d], partials[d], sigmas[d], correlation, lam)
-        ok, logdet, T, _, _, _ = factorize(lay, to_plan(ints, floats, lam, False))
+        ok, logdet, T, _, _, _ = factorize(ints, floats, to_plan(ints, floats, lam, False))
         if not ok:
             continue
         if betas.shape[1] > 0:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
+from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from numba import njit
@@ -14,19 +16,50 @@ if TYPE_CHECKING:
 # Sums may be reordered for vector instructions; NaN and infinities keep their meaning.
 _FAST = {"reassoc", "contract", "nsz"}
 
+# The files whose functions are compiled into one another.
+_SOURCES = (
+    "compiled",
+    "lapack",
+    "kernel*",
+    "selected_inverse",
+    "densities",
+    "collapsed*",
+    "linked*",
+)
+
 _inner = partial(njit, cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def _fingerprint() -> str:
+    here, digest = Path(__file__).parent, blake2b(digest_size=4)
+    for path in sorted({path for name in _SOURCES for path in here.glob(f"{name}.py")}):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+FINGERPRINT = _fingerprint()
+
+
+def stamp[F: Callable[..., Any]](function: F) -> F:
+    """Give a function's cached machine code a name that changes with every file it may contain.
+
+    Numba looks only at the file in which a function stands: after a change to what it calls in
+    another file, the old machine code would be loaded.
+    """
+    function.__qualname__ = f"{function.__qualname__}-{FINGERPRINT}"
+    return function
 
 
 def entry[F: Callable[..., Any]](function: F) -> F:
     """Compile a function that Python code calls."""
-    return cast("F", njit(cache=True, nogil=True, error_model="numpy")(function))
+    return cast("F", njit(cache=True, nogil=True, error_model="numpy")(stamp(function)))
 
 
 def inner[F: Callable[..., Any]](function: F) -> F:
     """Compile a function that only compiled code calls: without wrappers it compiles sooner."""
-    return cast("F", _inner()(function))
+    return cast("F", _inner()(stamp(function)))
 
 
 def inner_fast[F: Callable[..., Any]](function: F) -> F:
     """Compile like `inner`, with sums that may be reordered."""
-    return cast("F", _inner(fastmath=_FAST)(function))
+    return cast("F", _inner(fastmath=_FAST)(stamp(function)))

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.compiled import entry, inner, inner_fast
-from bayeslmm.kernel_gradient import pull_back
-from bayeslmm.kernels import factorize, open_layout
+from bayeslmm.compiled import inner, inner_fast
+from bayeslmm.linked_kernels import factorize, linked_entry, pull_back
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -288,7 +287,7 @@ def quadratic(T: Floats, v: Floats) -> float:
     return total
 
 
-@entry
+@linked_entry
 def evaluate(
     ints: Ints,
     floats: Floats,
@@ -331,9 +330,8 @@ def evaluate(
     extra : float
         The derivative in sigma at fixed Lambda where sigma is given; else the profiled sigma.
     """
-    lay = open_layout(ints, floats)
     scaled = to_plan(ints, floats, lam, False)
-    ok, logdet, T, panel, border, right = factorize(lay, scaled)
+    ok, logdet, T, panel, border, right = factorize(ints, floats, scaled)
     zero = np.zeros(len(lam))
     if not ok:
         return (-math.inf if kind == DENSITY else math.inf), zero, math.nan
@@ -350,5 +348,5 @@ def evaluate(
     if math.isinf(value) or not want_gradient:
         return value, zero, extra
     weight = -0.5 if kind == DENSITY else 1.0
-    gradient = pull_back(lay, scaled, panel, border, right, Tbar, weight)
+    gradient = pull_back(ints, floats, scaled, panel, border, right, Tbar, weight)
     return value, to_plan(ints, floats, gradient, True), extra

@@ -79,6 +79,10 @@ class SingularFitWarning(BayesLMMWarning):
     """A variance component was estimated on the boundary of its space."""
 
 
+class IdentificationWarning(BayesLMMWarning):
+    """The data say nothing about a parameter: other values of it fit as well."""
+
+
 class NumericalWarning(BayesLMMWarning):
     """A result was reached, but with less accuracy than asked for."""
 

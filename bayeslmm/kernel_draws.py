@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.compiled import entry, inner, inner_fast
+from bayeslmm.compiled import inner, inner_fast
 from bayeslmm.densities import HEAD, fixed_posterior, prior_in_plan, to_plan
 from bayeslmm.kernel_solve import back_substitute, joint_modes, node_column
 from bayeslmm.kernels import (
@@ -20,10 +20,10 @@ from bayeslmm.kernels import (
     START,
     WIDTH,
     Layout,
-    factorize,
     open_layout,
 )
 from bayeslmm.lapack import dense_half_solve
+from bayeslmm.linked_kernels import factorize, linked_entry
 from bayeslmm.selected_inverse import selected_inverse
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 
-@entry
+@linked_entry
 def condition(
     ints: Ints, floats: Floats, lam: Floats
 ) -> tuple[bool, float, Floats, Floats, Floats]:
@@ -54,7 +54,7 @@ def condition(
     """
     lay = open_layout(ints, floats)
     scaled = to_plan(ints, floats, lam, False)
-    ok, logdet, T, panel, border, right = factorize(lay, scaled)
+    ok, logdet, T, panel, border, right = factorize(ints, floats, scaled)
     if not ok:
         return False, logdet, T, right, panel
     joint = joint_modes(lay, panel, border, right)
@@ -166,7 +166,7 @@ def same(a: Floats, b: Floats) -> bool:
     return True
 
 
-@entry
+@linked_entry
 def draw_joint(
     ints: Ints,
     floats: Floats,
@@ -205,10 +205,12 @@ def draw_joint(
     origin = floats[HEAD + 2 * p * p : HEAD + 2 * p * p + p]
     if len(sigmas) == 0:
         return
-    ok, _, T, panel, border, right = factorize(lay, to_plan(ints, floats, lams[0], False))
+    ok, _, T, panel, border, right = factorize(ints, floats, to_plan(ints, floats, lams[0], False))
     for d in range(len(sigmas)):
         if d > 0 and not same(lams[d], lams[d - 1]):
-            ok, _, T, panel, border, right = factorize(lay, to_plan(ints, floats, lams[d], False))
+            ok, _, T, panel, border, right = factorize(
+                ints, floats, to_plan(ints, floats, lams[d], False)
+            )
         if fixed_given:
             beta = fixed_in_plan(floats, fixed[d])
         else:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.compiled import inner, inner_fast
-from bayeslmm.kernel_solve import joint_modes, node_column
+from bayeslmm.compiled import inner_fast
+from bayeslmm.kernel_solve import node_column
 from bayeslmm.kernels import (
     BLOCK,
     COLUMN,
@@ -33,7 +33,6 @@ from bayeslmm.kernels import (
     WIDTH,
     Layout,
 )
-from bayeslmm.selected_inverse import selected_inverse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -231,38 +230,3 @@ def add_reduced_gradient(
                 for c in range(w):
                     total += turned[c] * joint[first + s, c]
                 out[at + (row - first) * q + s] -= 2.0 * total
-
-
-@inner
-def pull_back(
-    lay: Layout,
-    lam: Floats,
-    panel: Floats,
-    border: Floats,
-    right: Floats,
-    Tbar: Floats,
-    weight: float,
-) -> Floats:
-    """Compute the gradient of <Tbar, T> + weight log|V| with respect to packed Lambda.
-
-    Parameters
-    ----------
-    lay, lam, panel, border, right
-        The plan, the point and what `factorize` returned there; `border` is overwritten.
-    Tbar : ndarray, shape (w, w)
-        Symmetric.
-    weight : float
-        Of the log-determinant.
-
-    Returns
-    -------
-    ndarray
-        All q * q entries of each factor, packed like `lam`.
-    """
-    out = np.zeros(len(lam))
-    joint = joint_modes(lay, panel, border, right)
-    products = residual_products(lay, scale_rows(lay, joint, lam))
-    add_reduced_gradient(lay, products, joint, Tbar, out)
-    inverse = selected_inverse(lay, panel, border)
-    add_logdet_gradient(lay, lam, inverse, border, weight, out)
-    return out

@@ -9,7 +9,7 @@ import numpy as np
 
 from bayeslmm.compiled import entry
 from bayeslmm.densities import HEAD, LOG_2PI, density_of_reduced, quadratic, to_plan
-from bayeslmm.kernels import factorize, open_layout
+from bayeslmm.linked_kernels import factorize, linked_entry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 
-@entry
+@linked_entry
 def reduce_factor(ints: Ints, floats: Floats, lam: Floats) -> tuple[float, Floats]:
     """Give log|V| (-inf where Q cannot be factored) and T at one packed relative factor."""
-    lay = open_layout(ints, floats)
-    ok, logdet, T, _, _, _ = factorize(lay, to_plan(ints, floats, lam, False))
+    ok, logdet, T, _, _, _ = factorize(ints, floats, to_plan(ints, floats, lam, False))
     return (logdet if ok else -math.inf), T
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.compiled import entry, inner
+from bayeslmm.compiled import inner
 from bayeslmm.densities import HEAD, to_plan
 from bayeslmm.kernel_draws import draw_fixed, fixed_in_plan
 from bayeslmm.kernel_solve import back_substitute, node_column
@@ -24,10 +24,10 @@ from bayeslmm.kernels import (
     START,
     WIDTH,
     Layout,
-    factorize,
     open_layout,
 )
 from bayeslmm.lapack import dense_half_solve
+from bayeslmm.linked_kernels import factorize, linked_entry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,7 +88,7 @@ def spread_effects(lay: Layout, lam: Floats, v: Floats, random: Floats) -> None:
                     random[d, column + i * q + r] = total
 
 
-@entry
+@linked_entry
 def draw_shared(
     ints: Ints,
     floats: Floats,
@@ -137,7 +137,7 @@ def draw_shared(
     for cell in range(len(lams)):
         first, end = starts[cell], starts[cell + 1]
         ok, logdet, T, panel, border, right = factorize(
-            lay, to_plan(ints, floats, lams[cell], False)
+            ints, floats, to_plan(ints, floats, lams[cell], False)
         )
         logdets[cell] = logdet if ok else -math.inf
         cross[cell] = T

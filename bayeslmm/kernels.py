@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bayeslmm.compiled import inner, inner_fast
-from bayeslmm.lapack import dense_cholesky, dense_half_solve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -231,21 +230,28 @@ def update_ancestors(lay: Layout, node: int, panel: Floats, place: Ints) -> None
 
 
 @inner_fast
-def update_border(
-    lay: Layout, node: int, panel: Floats, border: Floats, right: Floats, T: Floats
-) -> None:
-    """Subtract a node's Y'Y from the border (lower triangle), its right-hand sides and T."""
-    f = lay.nodes[node, FACTOR]
-    q, start, ld = lay.factors[f, WIDTH], lay.nodes[node, START], lay.nodes[node, PANEL]
-    t0, t1, w = lay.nodes[node, TOUCH], lay.nodes[node + 1, TOUCH], T.shape[0]
+def update_border(lay: Layout, node: int, panel: Floats, border: Floats) -> None:
+    """Subtract a node's Y'Y from the border (lower triangle)."""
+    q, ld = lay.factors[lay.nodes[node, FACTOR], WIDTH], lay.nodes[node, PANEL]
+    t0, t1 = lay.nodes[node, TOUCH], lay.nodes[node + 1, TOUCH]
     for r in range(q):
-        y = start + r * ld
-        fixed = y + ld - w
-        first = fixed - (t1 - t0)
+        first = lay.nodes[node, START] + (r + 1) * ld - lay.cross.shape[0] - (t1 - t0)
         for t in range(t1 - t0):
             v, row = panel[first + t], lay.touched[t0 + t]
             for s in range(t + 1):
                 border[row, lay.touched[t0 + s]] -= v * panel[first + s]
+
+
+@inner_fast
+def update_right(lay: Layout, node: int, panel: Floats, right: Floats, T: Floats) -> None:
+    """Subtract a node's Y'Y from the border's right-hand sides and from T."""
+    q, ld, w = lay.factors[lay.nodes[node, FACTOR], WIDTH], lay.nodes[node, PANEL], T.shape[0]
+    t0, t1 = lay.nodes[node, TOUCH], lay.nodes[node + 1, TOUCH]
+    for r in range(q):
+        fixed = lay.nodes[node, START] + (r + 1) * ld - w
+        first = fixed - (t1 - t0)
+        for t in range(t1 - t0):
+            v, row = panel[first + t], lay.touched[t0 + t]
             for c in range(w):
                 right[c, row] -= v * panel[fixed + c]
         for a in range(w):
@@ -254,46 +260,38 @@ def update_border(
 
 
 @inner
-def factorize(lay: Layout, lam: Floats) -> tuple[bool, float, Floats, Floats, Floats, Floats]:
-    """Factor Q and reduce [X y]: T = [X y]' V^-1 [X y] and log|V|, V = I + Z Lambda Lambda' Z'.
+def worth_filling(lay: Layout) -> bool:
+    """Tell whether the nodes meet so many border columns that dense algebra is faster.
 
-    Returns
-    -------
-    ok : bool
-        False where a pivot overflowed.
-    logdet : float
-        log|V| = log|Q|.
-    T : ndarray, shape (w, w)
-    panel : ndarray
-        Per node: Cholesky factor (transposed) and half-solved columns, in the layout of the panels.
-    border : ndarray, shape (nb, nb)
-        Cholesky factor of the border's Schur complement, lower triangle.
-    right : ndarray, shape (w, nb)
-        The border's half-solved right-hand sides.
+    BLAS multiplies some sixteen times faster than loops over gathered columns.
     """
-    n_nodes, nb, w = lay.nodes.shape[0] - 1, len(lay.border_factor), lay.cross.shape[0]
-    panel, T = np.empty(len(lay.panels)), lay.cross.copy()
-    border, right = np.empty((nb, nb)), np.empty((w, nb))
-    place, scratch = np.empty(nb, np.int64), np.empty(len(lam))
-    scale_border(lay, lam, border, right)
+    nb, n_nodes, work = len(lay.border_factor), lay.nodes.shape[0] - 1, 0
     for node in range(n_nodes):
-        scale_node(lay, lam, node, panel, scratch)
-    logdet = 0.0
+        count = lay.nodes[node + 1, TOUCH] - lay.nodes[node, TOUCH]
+        work += count * count
+    return bool(lay.n_chain == 1 and 16 * work > n_nodes * nb * nb)
+
+
+@inner
+def border_part(lay: Layout, panel: Floats) -> Floats:
+    """Spread the border columns of a single chain factor's panels over a dense matrix."""
+    w, q, n_nodes = lay.cross.shape[0], lay.factors[0, WIDTH], lay.nodes.shape[0] - 1
+    out = np.zeros((n_nodes * q, len(lay.border_factor)))
     for node in range(n_nodes):
-        q = lay.factors[lay.nodes[node, FACTOR], WIDTH]
-        logdet += factor_node(panel, lay.nodes[node, START], lay.nodes[node, PANEL], q)
-        if math.isnan(logdet):
-            return False, logdet, T, panel, border, right
-        update_ancestors(lay, node, panel, place)
-        update_border(lay, node, panel, border, right, T)
-    ok = True
-    if nb > 0:
-        ok = dense_cholesky(border)
-        dense_half_solve(border, right, False)
-        for i in range(nb):
-            logdet += 2.0 * math.log(border[i, i])
-        subtract_square(T, right)
-    return ok, logdet, T, panel, border, right
+        t0, t1 = lay.nodes[node, TOUCH], lay.nodes[node + 1, TOUCH]
+        for r in range(q):
+            end = lay.nodes[node, START] + (r + 1) * lay.nodes[node, PANEL] - w - t1
+            for t in range(t0, t1):
+                out[node * q + r, lay.touched[t]] = panel[end + t]
+    return out
+
+
+@inner_fast
+def copy_square(source: Floats, target: Floats) -> None:
+    """Copy one small square matrix; Numba's own assignment of arrays takes long to compile."""
+    for a in range(source.shape[0]):
+        for c in range(source.shape[1]):
+            target[a, c] = source[a, c]
 
 
 @inner_fast

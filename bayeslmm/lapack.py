@@ -23,15 +23,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def _extern(routine: str, n_arguments: int) -> types.ExternalFunction:
+def _extern(routine: str, n_arguments: int, library: str = "lapack") -> types.ExternalFunction:
     symbol = f"bayeslmm_{routine}"
-    llvm.add_symbol(symbol, get_cython_function_address("scipy.linalg.cython_lapack", routine))
+    llvm.add_symbol(symbol, get_cython_function_address(f"scipy.linalg.cython_{library}", routine))
     return types.ExternalFunction(symbol, types.void(*[types.voidptr] * n_arguments))
 
 
 _dpotrf = _extern("dpotrf", 5)
 _dpotri = _extern("dpotri", 5)
 _dtrtrs = _extern("dtrtrs", 10)
+_dsyrk = _extern("dsyrk", 10, "blas")
+_dsymm = _extern("dsymm", 12, "blas")
 
 _BLAS = ThreadpoolController()
 
@@ -53,15 +55,42 @@ def single_blas_thread() -> Iterator[None]:
         yield
 
 
+# LAPACK takes pointers to everything. An array that is filled compiles sooner than one made of a
+# list.
+@inner
+def letter(code: int) -> NDArray[np.uint8]:
+    """Hold one character."""
+    out = np.empty(1, np.uint8)
+    out[0] = code
+    return out
+
+
+@inner
+def integer(value: int) -> NDArray[np.int32]:
+    """Hold one integer."""
+    out = np.empty(1, np.int32)
+    out[0] = value
+    return out
+
+
+@inner
+def number(value: float) -> NDArray[np.float64]:
+    """Hold one number."""
+    out = np.empty(1)
+    out[0] = value
+    return out
+
+
+LEFT, LOWER_ROWS, AS_IS, TURNED = ord("L"), ord("U"), ord("N"), ord("T")
+
+
 @inner
 def dense_cholesky(matrix: NDArray[np.float64]) -> bool:
     """Replace a C-ordered matrix's lower triangle by its Cholesky factor; tell whether it exists.
 
     LAPACK reads the array column by column, so its "upper" triangle is the lower one here.
     """
-    uplo = np.array([ord("U")], np.uint8)
-    order = np.array([matrix.shape[0]], np.int32)
-    info = np.zeros(1, np.int32)
+    uplo, order, info = letter(LOWER_ROWS), integer(matrix.shape[0]), integer(0)
     _dpotrf(uplo.ctypes, order.ctypes, matrix.ctypes, order.ctypes, info.ctypes)
     return bool(info[0] == 0)
 
@@ -69,9 +98,7 @@ def dense_cholesky(matrix: NDArray[np.float64]) -> bool:
 @inner
 def dense_inverse(factor: NDArray[np.float64]) -> None:
     """Replace the lower Cholesky factor by the lower triangle of the inverse matrix."""
-    uplo = np.array([ord("U")], np.uint8)
-    order = np.array([factor.shape[0]], np.int32)
-    info = np.zeros(1, np.int32)
+    uplo, order, info = letter(LOWER_ROWS), integer(factor.shape[0]), integer(0)
     _dpotri(uplo.ctypes, order.ctypes, factor.ctypes, order.ctypes, info.ctypes)
 
 
@@ -80,12 +107,8 @@ def dense_half_solve(
     factor: NDArray[np.float64], right: NDArray[np.float64], transposed: bool
 ) -> None:
     """Overwrite each row of `right` (r, n) by L^-1 row, or by L'^-1 row where `transposed`."""
-    uplo = np.array([ord("U")], np.uint8)
-    trans = np.array([ord("N") if transposed else ord("T")], np.uint8)
-    diag = np.array([ord("N")], np.uint8)
-    order = np.array([factor.shape[0]], np.int32)
-    n_right = np.array([right.shape[0]], np.int32)
-    info = np.zeros(1, np.int32)
+    uplo, trans, diag = letter(LOWER_ROWS), letter(AS_IS if transposed else TURNED), letter(AS_IS)
+    order, n_right, info = integer(factor.shape[0]), integer(right.shape[0]), integer(0)
     _dtrtrs(
         uplo.ctypes,
         trans.ctypes,
@@ -98,3 +121,49 @@ def dense_half_solve(
         order.ctypes,
         info.ctypes,
     )
+
+
+@inner
+def subtract_gram(matrix: NDArray[np.float64], rows: NDArray[np.float64]) -> None:
+    """Subtract rows' rows, for rows of shape (m, n), from a matrix's lower triangle."""
+    uplo, trans = letter(LOWER_ROWS), letter(AS_IS)
+    order, count = integer(matrix.shape[0]), integer(rows.shape[0])
+    minus, one = number(-1.0), number(1.0)
+    _dsyrk(
+        uplo.ctypes,
+        trans.ctypes,
+        order.ctypes,
+        count.ctypes,
+        minus.ctypes,
+        rows.ctypes,
+        order.ctypes,
+        one.ctypes,
+        matrix.ctypes,
+        order.ctypes,
+    )
+
+
+@inner
+def symmetric_product(
+    matrix: NDArray[np.float64], rows: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Multiply rows (m, n) by a symmetric matrix of which the lower triangle is given."""
+    out = np.empty(rows.shape)
+    side, uplo = letter(LEFT), letter(LOWER_ROWS)
+    order, count = integer(matrix.shape[0]), integer(rows.shape[0])
+    one, zero = number(1.0), number(0.0)
+    _dsymm(
+        side.ctypes,
+        uplo.ctypes,
+        order.ctypes,
+        count.ctypes,
+        one.ctypes,
+        matrix.ctypes,
+        order.ctypes,
+        rows.ctypes,
+        order.ctypes,
+        zero.ctypes,
+        out.ctypes,
+        order.ctypes,
+    )
+    return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,11 @@ from scipy.stats import chi2
 from bayeslmm.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram import Gram, GramFactor
     from bayeslmm.reml_fit import REMLFit
+
+# The column of one category, such as ``Machine[B]`` or ``Machine[T.B]``.
+_CATEGORY = re.compile(r"[^\[\]:]+\[[^\]]*\]")
 
 
 def likelihood_ratio_test(fit_a: REMLFit, fit_b: REMLFit) -> pd.DataFrame:
@@ -125,12 +129,13 @@ def _require_nested(small: REMLFit, large: REMLFit) -> None:
         raise ArgumentError(msg)
     extra = [name for name in small.gram.coef if name not in large.gram.coef]
     extra += [name for name in small.n_levels if name not in large.n_levels]
+    lacking = [repr(name) for name in extra] + _lacking_effects(small.gram, large.gram)
     # As far apart as two converged searches of equal minima can be.
     worse = large.criterion > small.criterion + 1e-5
-    if extra or worse:
+    if lacking or worse:
         why = (
-            f"it lacks {', '.join(map(repr, extra))}"
-            if extra
+            f"it lacks {', '.join(lacking)}"
+            if lacking
             else f"its deviance is higher by {large.criterion - small.criterion:.3g}"
         )
         msg = (
@@ -138,3 +143,58 @@ def _require_nested(small: REMLFit, large: REMLFit) -> None:
             f"contain the smaller one, but {why}. Compare their `aic` or `bic`."
         )
         raise ArgumentError(msg)
+
+
+def _lacking_effects(small: Gram, large: Gram) -> list[str]:
+    """Describe random effects, and correlations among them, that only the smaller model has."""
+    found = []
+    for factor in small.factors:
+        other = next((f for f in large.factors if f.name == factor.name), None)
+        if other is None:
+            continue
+        for block in factor.blocks:
+            names = [factor.terms[j] for j in block]
+            homes = {name: _home(name, factor, large, other) for name in names}
+            found += [
+                f"the random effect {name!r} by {factor.name!r}"
+                for name in names
+                if homes[name] is None
+            ]
+            if None not in homes.values() and len(set(homes.values())) > 1:
+                shown = ", ".join(map(repr, names))
+                found.append(f"the correlation between {shown} by {factor.name!r}")
+    return found
+
+
+def _home(name: str, own: GramFactor, gram: Gram, factor: GramFactor) -> int | None:
+    """Find the block of correlated columns that has a column, or spans it; None if none does."""
+    for b, block in enumerate(factor.blocks):
+        names = [factor.terms[j] for j in block]
+        if name in names or _is_recoded(name, own, names) or _spans(gram, factor, block, name):
+            return b
+    return None
+
+
+def _is_recoded(name: str, own: GramFactor, names: list[str]) -> bool:
+    """Tell whether a category's indicator follows from contrasts of the same variable."""
+    if not (_CATEGORY.fullmatch(name) and "Intercept" in names):
+        return False
+    variable = name.split("[", maxsplit=1)[0]
+    mine, theirs = (
+        sum(bool(_CATEGORY.fullmatch(n)) and n.split("[")[0] == variable for n in side)
+        for side in (own.terms, names)
+    )
+    return theirs + 1 >= mine
+
+
+def _spans(gram: Gram, factor: GramFactor, block: tuple[int, ...], name: str) -> bool:
+    """Tell whether a block spans a fixed-effects column, as a factor's indicators the intercept."""
+    if name not in gram.coef:
+        return False  # without the column's cross-products there is no telling
+    p = len(gram.coef)
+    column, C = gram.scale[:, gram.coef.index(name)], factor.scale[:, list(block)]
+    own = C.T @ factor.within.sum(axis=0) @ C
+    beside = C.T @ factor.with_fixed[:, :, :p].sum(axis=0) @ column
+    length = float(column @ gram.cross[:p, :p] @ column)
+    explained = float(beside @ np.linalg.pinv(own, hermitian=True) @ beside)
+    return explained >= (1.0 - 1e-9) * length  # rounding of the cross-products, squared and summed

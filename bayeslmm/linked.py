@@ -15,9 +15,12 @@ import numpy as np
 from numba import carray, cfunc, types
 
 from bayeslmm.collapsed import collapsed_density
-from bayeslmm.compiled import entry
+from bayeslmm.compiled import entry, stamp
+from bayeslmm.linked_kernels import link_kernels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -25,12 +28,16 @@ if TYPE_CHECKING:
 
 # Callers that are cached on disk hold this name: change it with the arguments or their meaning.
 SYMBOL = "bayeslmm_collapsed_1"
+_compiled_density: Callable[..., tuple[float, Floats, Floats, float, Floats]] = (
+    collapsed_density.compiled  # type: ignore[attr-defined]
+)
 _LONGS, _REALS = types.CPointer(types.int64), types.CPointer(types.float64)
 _SIGNATURE = types.float64(
     _LONGS, _REALS, _LONGS, _REALS, _REALS, _REALS, _REALS, _REALS, _LONGS, types.float64, _REALS
 )
 
 
+@stamp
 def _density_c(  # noqa: PLR0917 - a C function has no keywords
     ints: Any,
     floats: Any,
@@ -46,7 +53,7 @@ def _density_c(  # noqa: PLR0917 - a C function has no keywords
 ) -> float:
     size = carray(sizes, 7)
     n_sds, n_partials, n_beta, p = size[3], size[4], size[5], size[6]
-    value, d_sds, d_partials, d_sigma, d_beta = collapsed_density(
+    value, d_sds, d_partials, d_sigma, d_beta = _compiled_density(
         carray(ints, (size[0],)),
         carray(floats, (size[1],)),
         carray(table, (size[2],)),
@@ -72,9 +79,10 @@ def _density_c(  # noqa: PLR0917 - a C function has no keywords
 def link_density() -> None:
     """Compile the density, or load it from Numba's cache, and give it its name.
 
-    Must come before any code that calls `linked_density` runs; compiling takes some twenty
+    Must come before any code that calls `linked_density` runs; compiling takes some ten
     seconds on a machine that never did, so it is not done on import.
     """
+    link_kernels()
     compiled = cfunc(_SIGNATURE, cache=True, error_model="numpy")(_density_c)
     llvm.add_symbol(SYMBOL, compiled.address)
     _kept.append(compiled)

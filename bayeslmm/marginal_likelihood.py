@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.compiled import entry
 from bayeslmm.densities import HEAD, LOG_2PI, quadratic, to_plan
-from bayeslmm.kernels import factorize, open_layout
 from bayeslmm.lapack import single_blas_thread
+from bayeslmm.linked_kernels import factorize, linked_entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,17 +76,17 @@ def marginal_log_likelihood(
     return values
 
 
-@entry
+@linked_entry
 def _log_likelihoods(
     ints: Ints, floats: Floats, lams: Floats, sigmas: Floats, betas: Floats
 ) -> Floats:
     """Factor once per draw; T = [X y]'V^-1[X y] then gives the residuals' sum of squares."""
-    lay, p = open_layout(ints, floats), ints[1] - 1
+    p = ints[1] - 1
     scale = floats[HEAD : HEAD + p * p].reshape(p, p)
     origin = floats[HEAD + 2 * p * p : HEAD + 2 * p * p + p]
     values, v = np.empty(len(sigmas)), np.ones(p + 1)
     for d in range(len(sigmas)):
-        ok, logdet, T, _, _, _ = factorize(lay, to_plan(ints, floats, lams[d], False))
+        ok, logdet, T, _, _, _ = factorize(ints, floats, to_plan(ints, floats, lams[d], False))
         if not ok:
             values[d] = -math.inf
             continue

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.data_scales import scales_of
-from bayeslmm.errors import ArgumentError, DataError, NumericalWarning, SingularFitWarning
+from bayeslmm.elimination import unpack_factors
+from bayeslmm.errors import (
+    ArgumentError,
+    DataError,
+    IdentificationWarning,
+    NumericalWarning,
+    SingularFitWarning,
+)
 from bayeslmm.gram import gram_of
 from bayeslmm.gram_design import design_of
 from bayeslmm.lapack import single_blas_thread
@@ -75,6 +82,8 @@ def fit_reml(
     -----
     SingularFitWarning
         If a variance component is estimated on the boundary.
+    IdentificationWarning
+        If the data say nothing about a standard deviation: the criterion is flat in it.
     NumericalWarning
         If the search for the minimum did not converge.
     RankDeficiencyWarning, DataWarning
@@ -153,6 +162,14 @@ def _warn(fit: REMLFit, search: Search) -> None:
             "variance component: try a simpler random-effects term, or rescale its columns."
         )
         warnings.warn(msg, NumericalWarning, stacklevel=2, skip_file_prefixes=_PACKAGE)
+    unknown = _unidentified(fit, search)
+    if unknown:
+        msg = (
+            f"The data say nothing about {', '.join(unknown)}: other values fit as well, and those "
+            "shown are where the search began or passed. Leave out one of the random-effects terms "
+            "involved, or fit with priors (fit_bayes)."
+        )
+        warnings.warn(msg, IdentificationWarning, stacklevel=2, skip_file_prefixes=_PACKAGE)
     if search.singular:
         parts = ", ".join(_boundary(fit))
         msg = (
@@ -160,6 +177,30 @@ def _warn(fit: REMLFit, search: Search) -> None:
             "random-effects term, or a fit with priors (fit_bayes), may serve better."
         )
         warnings.warn(msg, SingularFitWarning, stacklevel=2, skip_file_prefixes=_PACKAGE)
+
+
+def _unidentified(fit: REMLFit, search: Search) -> list[str]:
+    """Name the standard deviations that change along directions in which the criterion is flat.
+
+    Directions along which the covariance matrices stay the same are not among them: where a
+    standard deviation is zero, there are several factors of one matrix.
+    """
+    found: dict[str, None] = {}
+    for direction in search.flat:
+        for factor, lam, turn in zip(
+            fit.gram.factors,
+            unpack_factors(fit.gram, search.packed),
+            unpack_factors(fit.gram, direction),
+            strict=True,
+        ):
+            L, change = factor.scale @ lam, factor.scale @ turn
+            variances = np.abs(2.0 * np.sum(L * change, axis=1))
+            size = np.sqrt(np.sum(L**2) * np.sum(search.flat**2))
+            found |= {
+                f"the standard deviation of {factor.terms[j]!r} by {factor.name!r}": None
+                for j in np.flatnonzero(variances > 1e-3 * size)
+            }
+    return list(found)
 
 
 def _boundary(fit: REMLFit) -> list[str]:

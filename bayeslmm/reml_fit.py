@@ -13,11 +13,13 @@ from bayeslmm.covariance import sd_corr_from_factor, theta_from_factor, theta_na
 from bayeslmm.elimination import Conditional, conditional
 from bayeslmm.lapack import single_blas_thread
 from bayeslmm.reml_text import fit_html, fit_text
+from bayeslmm.theta_order import theta_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.gram import Gram, GramFactor
+    from bayeslmm.covariance import Blocks
+    from bayeslmm.gram import Gram
 
     Floats = NDArray[np.float64]
 
@@ -99,7 +101,8 @@ class REMLFit:
     @property
     def n_parameters(self) -> int:
         """Fixed effects, entries of theta, and sigma."""
-        return len(self.gram.coef) + len(self.theta) + 1
+        free = sum(len(b) * (len(b) + 1) // 2 for f in self.gram.factors for b in f.blocks)
+        return len(self.gram.coef) + free + 1
 
     @property
     def aic(self) -> float:
@@ -167,14 +170,28 @@ class REMLFit:
 
     @property
     def theta(self) -> Floats:
-        """Free entries of Lambda in lme4's order: factors by decreasing number of levels."""
-        parts = [theta_from_factor(self.factors[k], f.blocks) for k, f in self._by_levels]
+        """Free entries of Lambda in lme4's order; see `theta_names`."""
+        parts = [
+            theta_from_factor(self.factors[k][np.ix_(block, block)], _one(block))
+            for k, block in theta_blocks(self.formula, self.gram.factors)
+        ]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     @property
     def theta_names(self) -> list[str]:
-        """Names of theta's entries, ``factor.term`` or ``factor.row.column``."""
-        return [n for _, f in self._by_levels for n in theta_names(f.name, f.terms, f.blocks)]
+        """Names of theta's entries, ``factor.term`` or ``factor.row.column``.
+
+        In lme4's order: terms by decreasing number of levels, equal ones as lme4 turns them.
+        """
+        return [
+            name
+            for k, block in theta_blocks(self.formula, self.gram.factors)
+            for name in theta_names(
+                self.gram.factors[k].name,
+                tuple(self.gram.factors[k].terms[j] for j in block),
+                _one(block),
+            )
+        ]
 
     @cached_property
     def random_effects(self) -> dict[str, pd.DataFrame]:
@@ -207,6 +224,6 @@ class REMLFit:
     def _scaled(self) -> list[Floats]:
         return [self.sigma * lam for lam in self.factors]
 
-    @property
-    def _by_levels(self) -> list[tuple[int, GramFactor]]:
-        return sorted(enumerate(self.gram.factors), key=lambda item: -len(item[1].levels))
+
+def _one(block: tuple[int, ...]) -> Blocks:
+    return (tuple(range(len(block))),)

@@ -43,7 +43,9 @@ def confidence_intervals(
 
     ``"wald"``: estimate +- z * standard error, for standard deviations and sigma on the log scale
     and for correlations on Fisher's z scale, with the observed information of the fit's own
-    criterion; NaN on the boundary.
+    criterion. A singular fit has no such limits for standard deviations, correlations and sigma:
+    the criterion is not a parabola in them on the boundary. They are NaN there, and ``"profile"``
+    gives limits, one-sided ones for what is zero.
 
     Parameters
     ----------
@@ -94,10 +96,11 @@ def confidence_intervals(
             msg = f"There is no parameter {name!r}.{nearest(name, targets)} Use {list(targets)}."
             raise ArgumentError(msg)
     quantile = float(norm.ppf(0.5 + 0.5 * ci_prob))
-    wald = _wald(fit, targets, quantile)
-    limits = wald
-    if method == "profile":
-        limits = _profile(fit, {name: targets[name] for name in wanted}, wald, quantile)
+    with single_blas_thread():
+        wald = _wald(fit, targets, quantile)
+        limits = wald
+        if method == "profile":
+            limits = _profile(fit, {name: targets[name] for name in wanted}, wald, quantile)
     estimate = _estimates(fit, targets)
     return pd.DataFrame(
         {
@@ -129,25 +132,24 @@ def _profile(
 ) -> dict[str, tuple[float, float]]:
     """Profile around the ML fit, whatever the method of `fit`."""
     ml = fit
-    with single_blas_thread():
-        if fit.method == "REML":
-            search = search_criterion(fit.gram, restricted=False)
-            ml = REMLFit(
-                formula=fit.formula,
-                method="ML",
-                gram=fit.gram,
-                factors=tuple(lambda_factors(fit.gram, search.packed)),
-                sigma=search.sigma,
-                criterion=search.criterion,
-                is_singular=search.singular,
-                converged=search.converged,
-                n_evaluations=search.n_evaluations,
-            )
-        estimate = _estimates(ml, targets)
-        return {
-            name: profile_interval(ml, target, estimate[name], wald[name], quantile)
-            for name, target in targets.items()
-        }
+    if fit.method == "REML":
+        search = search_criterion(fit.gram, restricted=False)
+        ml = REMLFit(
+            formula=fit.formula,
+            method="ML",
+            gram=fit.gram,
+            factors=tuple(lambda_factors(fit.gram, search.packed)),
+            sigma=search.sigma,
+            criterion=search.criterion,
+            is_singular=search.singular,
+            converged=search.converged,
+            n_evaluations=search.n_evaluations,
+        )
+    estimate = _estimates(ml, targets)
+    return {
+        name: profile_interval(ml, target, estimate[name], wald[name], quantile)
+        for name, target in targets.items()
+    }
 
 
 def _wald(

@@ -19,6 +19,7 @@ from bayeslmm.covariance import SINGULAR_TOLERANCE, free_entries, lower_factor, 
 from bayeslmm.densities import ML, REML, evaluate
 from bayeslmm.elimination import flat_prior, pack_factors, unpack_factors
 from bayeslmm.lapack import single_blas_thread
+from bayeslmm.quasi_newton import GOAL, LAST_STEP, ROUNDING, quasi_newton
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,18 +32,14 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Scales = list[tuple[int, tuple[int, ...], Floats]]
 
-# A Newton step at the end promises to lower the criterion by less than this (in -2 log
-# likelihood): then sds are within 1e-4 of themselves even with a handful of levels.
-GOAL = 1e-9
 # Searches whose last Newton step still promises more than this are reported as not converged.
 ACCEPTABLE = 1e-6
 # Work (multiplications) up to which curvature by differences is worth having.
 CHEAP = 2e8
-# Where it is not, a quasi-Newton step that promises less than this is taken and believed.
-LAST_STEP = 1e-7
-# Rounding of the criterion itself, in proportion to its size.
-ROUNDING = 1e-13
-MOST_STEPS, MOST_TRIALS = 300, 20
+# Directions of less curvature than this, as a fraction of the largest, are flat.
+FLAT = 3e-6
+# Guards a division where a column of the random effects is zero in every row.
+TINY = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +63,8 @@ class Search:
         What it promises.
     n_evaluations : int
         Evaluations of the criterion, with or without its gradient.
+    flat : ndarray, shape (n_flat, n_lambda)
+        Directions in which the criterion has no curvature, where it was looked for.
     """
 
     packed: Floats
@@ -75,6 +74,7 @@ class Search:
     converged: bool
     promise: float
     n_evaluations: int
+    flat: Floats
 
 
 class Objective:
@@ -119,6 +119,7 @@ class Objective:
         self.dear = 2.0 * len(self.start) * once > CHEAP
         self.n_evaluations = 0
         self.sigma, self.last = np.nan, np.zeros(0)
+        self.flat = np.zeros((len(self.start), 0))
 
     def __call__(self, x: Floats, gradient: bool = True) -> tuple[float, Floats]:
         """Evaluate at scaled variables; infinite values become a large number for SciPy."""
@@ -165,7 +166,9 @@ def search_criterion(gram: Gram, *, restricted: bool) -> Search:
         objective = Objective(gram, REML if restricted else ML)
         if not len(objective.start):
             value, _ = objective(objective.start)
-            return Search(np.zeros(0), value, objective.sigma, False, True, 0.0, 1)
+            return Search(
+                np.zeros(0), value, objective.sigma, False, True, 0.0, 1, np.zeros((0, 0))
+            )
         x, value, promise = _descend(objective, objective.start / objective.step)
         if promise > ACCEPTABLE or np.any(np.abs(x * objective.step)[objective.diagonal] < 0.01):
             # A doubtful end gets a second opinion from lme4's starting point.
@@ -184,92 +187,19 @@ def search_criterion(gram: Gram, *, restricted: bool) -> Search:
         converged=promise <= ACCEPTABLE,
         promise=promise,
         n_evaluations=objective.n_evaluations,
+        flat=(objective.basis @ (objective.step[:, None] * objective.flat)).T,
     )
 
 
 def _descend(objective: Objective, x: Floats) -> tuple[Floats, float, float]:
     """Quasi-Newton, then Newton steps; return the point, its value and what a step promises."""
     for _ in range(3):
-        x, value, slope, promise = _quasi_newton(objective, x)
+        x, value, slope, promise = quasi_newton(objective, x)
         if not objective.dear:
             x, value, promise = _newton(objective, x, value, slope)
         if promise < (LAST_STEP if objective.dear else GOAL):
             break
     return x, value, promise
-
-
-def _quasi_newton(objective: Objective, x: Floats) -> tuple[Floats, float, Floats, float]:
-    """Minimise by BFGS; return the point, its value and gradient, and what a step promises.
-
-    The variables are scaled to unit curvature, so the first step is a Newton step already: that,
-    and a last step whose gradient is not asked for, save a third of the evaluations of a search
-    that L-BFGS makes from the same start.
-    """
-    value, slope = objective(x)
-    inverse, updated = np.eye(len(x)), False
-    for _ in range(MOST_STEPS):
-        ahead = -inverse @ slope
-        promise = -0.5 * float(slope @ ahead)
-        if promise < GOAL or (objective.dear and promise < LAST_STEP):
-            break
-        found = _line_search(objective, x, value, slope, ahead)
-        if found is None:
-            if not updated:
-                break
-            inverse, updated = np.eye(len(x)), False  # start afresh, along the gradient
-            continue
-        new, value, new_slope = found
-        moved, turned = new - x, new_slope - slope
-        x, slope = new, new_slope
-        along = float(moved @ turned)
-        if along > 1e-10 * float(np.linalg.norm(moved) * np.linalg.norm(turned)):
-            inverse = _updated(inverse, moved, turned, along)
-            updated = True
-    if GOAL <= promise < LAST_STEP and objective.dear:
-        new_value, _ = objective(x + ahead, gradient=False)
-        if new_value <= value + ROUNDING * abs(value):
-            # What the step leaves is of second order in a step that promised next to nothing.
-            return x + ahead, new_value, slope, promise
-    return x, value, slope, promise
-
-
-def _updated(inverse: Floats, moved: Floats, turned: Floats, along: float) -> Floats:
-    """Update the inverse curvature by the formula of Broyden, Fletcher, Goldfarb and Shanno."""
-    pulled = inverse @ turned
-    spread = (1.0 + float(turned @ pulled) / along) / along
-    cross = np.outer(pulled, moved) / along
-    return inverse + spread * np.outer(moved, moved) - cross - cross.T
-
-
-def _line_search(
-    objective: Objective, x: Floats, value: float, slope: Floats, ahead: Floats
-) -> tuple[Floats, float, Floats] | None:
-    """Find a point along `ahead` that is low enough and no longer steep; None if there is none."""
-    descent = float(slope @ ahead)
-    # A step of more than half of all there is says that the curvature was wrong.
-    theta, leap = objective.step * x, objective.step * ahead
-    length = min(1.0, 0.5 * max(1.0, np.abs(theta).max()) / max(np.abs(leap).max(), 1e-300))
-    best: tuple[Floats, float, Floats] | None = None
-    low, high = 0.0, np.inf
-    for _ in range(MOST_TRIALS):
-        tried = x + length * ahead
-        new, new_slope = objective(tried)
-        steep = float(new_slope @ ahead)
-        if not new <= value + 1e-4 * length * descent + ROUNDING * abs(value):
-            if best is not None:
-                break
-            high = length
-            bend = 2.0 * (new - value - length * descent)
-            guess = -descent * length**2 / bend if 0.0 < bend < 1e90 else 0.0
-            length = float(np.clip(guess, low + 0.1 * (high - low), low + 0.5 * (high - low)))
-            continue
-        if best is not None and new > best[1]:
-            break
-        best, low = (tried, new, new_slope), length
-        if steep >= 0.9 * descent or np.isfinite(high):
-            break
-        length *= 3.0
-    return best
 
 
 def _newton(
@@ -280,6 +210,7 @@ def _newton(
     for _ in range(4):
         size, axes = np.linalg.eigh(_curvature(objective, x))
         along = axes.T @ slope
+        objective.flat = axes[:, np.abs(size) < FLAT * max(1.0, size[-1])]
         # Below this curvature a direction is flat as far as double precision can tell.
         floor = 1e-7 * max(1.0, size[-1])
         if size[0] < -floor:
@@ -298,7 +229,9 @@ def _newton(
             break
         x, value, slope = tried, new, new_slope
         promise = 0.5 * float(np.sum((axes.T @ slope) ** 2 / curved))
-        if promise < 1e-3 * GOAL:
+        # Where the curvature is small, what the last step left of the gradient shows in it: look
+        # once more, so that flat directions can be told from poor ones.
+        if promise < 1e-3 * GOAL and np.abs(size).min() > 1e-3 * size[-1]:
             break
     return x, value, promise
 
@@ -372,7 +305,9 @@ def _moments(gram: Gram, scales: Scales) -> tuple[Floats, Floats]:
     residual = total
     for _ in range(5):
         variance = [
-            np.maximum((s - residual * a.sum(axis=0)) / np.sum(a * a, axis=0), 0.0)
+            np.maximum(
+                (s - residual * a.sum(axis=0)) / np.maximum(np.sum(a * a, axis=0), TINY), 0.0
+            )
             for a, s in zip(weights, squares, strict=True)
         ]
         residual = max(total - sum(float(v.sum()) for v in variance), 0.05 * total)

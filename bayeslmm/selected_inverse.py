@@ -21,8 +21,10 @@ from bayeslmm.kernels import (
     TOUCH,
     WIDTH,
     Layout,
+    border_part,
+    worth_filling,
 )
-from bayeslmm.lapack import dense_inverse
+from bayeslmm.lapack import dense_inverse, symmetric_product
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,6 +108,30 @@ def complete_node(inverse: Floats, start: int, ld: int, q: int, n: int, local: F
             inverse[start + r * ld + s] -= total
 
 
+@inner_fast
+def complete_densely(lay: Layout, panel: Floats, inverse: Floats, border: Floats) -> None:
+    """Do what `invert_node` and `complete_node` do, for a single chain factor at once."""
+    q, n_nodes = lay.factors[0, WIDTH], lay.nodes.shape[0] - 1
+    w = lay.cross.shape[0]
+    for node in range(n_nodes):
+        ld = lay.nodes[node, PANEL]
+        invert_node(panel, inverse, lay.nodes[node, START], ld, q, ld - q - w)
+    gain = border_part(lay, inverse)
+    beside = symmetric_product(border, gain)
+    for node in range(n_nodes):
+        start, ld = lay.nodes[node, START], lay.nodes[node, PANEL]
+        t0, t1 = lay.nodes[node, TOUCH], lay.nodes[node + 1, TOUCH]
+        for r in range(q):
+            row = start + r * ld
+            for s in range(q):
+                total = 0.0
+                for c in range(gain.shape[1]):
+                    total += beside[node * q + r, c] * gain[node * q + s, c]
+                inverse[row + s] += total
+            for t in range(t1 - t0):
+                inverse[row + q + t] = -beside[node * q + r, lay.touched[t0 + t]]
+
+
 @inner
 def selected_inverse(lay: Layout, panel: Floats, border: Floats) -> Floats:
     """Compute Q^-1 on the pattern of the panels; overwrites the border's factor by its inverse.
@@ -123,6 +149,9 @@ def selected_inverse(lay: Layout, panel: Floats, border: Floats) -> Floats:
     most = 0
     for node in range(n_nodes):
         most = max(most, lay.nodes[node, PANEL])
+    if worth_filling(lay):
+        complete_densely(lay, panel, inverse, border)
+        return inverse
     local, place = np.empty((most, most)), np.empty(nb, np.int64)
     for node in range(n_nodes - 1, -1, -1):
         f = lay.nodes[node, FACTOR]

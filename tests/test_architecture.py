@@ -24,11 +24,11 @@ LAYERS = {
     "level_set level_combinations learning reading settled settled_levels,"
     "batches checkpoint streaming streaming_progress gram_table,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
-    " kernel_draws selected_inverse, collapsed linked kept_effects,"
+    " kernel_draws selected_inverse, collapsed linked linked_kernels kept_effects,"
     "reduced kernel_reduced kernel_shared shared_effects surrogate surrogate_nodes surrogate_functions,"
     "marginal_likelihood, recovery, parametrization,"
     "collapsed_target collapsed_batch unconstrained, proposal",
-    3: "reml reml_search reml_fit reml_text reml_intervals,"
+    3: "reml reml_search quasi_newton theta_order reml_fit reml_text reml_intervals,"
     "sd_coordinates, likelihood_ratio profile profile_targets mode, laplace reduced_target, graph",
     4: "sampling samplers compilation callback result running,"
     "importance direct_sampling sparing, tree tree_layout refit,"

@@ -1,9 +1,13 @@
 """Likelihood-ratio tests: R's anova where it applies, and a reason where it does not."""
 
+import re
+import warnings
+
+import numpy as np
 import pytest
 
 from bayeslmm.datasets import load_dataset
-from bayeslmm.errors import ArgumentError
+from bayeslmm.errors import ArgumentError, SingularFitWarning
 from bayeslmm.likelihood_ratio import likelihood_ratio_test
 from bayeslmm.reml import fit_reml
 
@@ -62,3 +66,47 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(data):
         likelihood_ratio_test(base, base)
     with pytest.raises(ArgumentError, match=r"lacks 'I\(Days \*\* 2\)'"):
         likelihood_ratio_test(fit(data, "I(Days ** 2) + (1 | Subject)"), base)
+
+
+def nested_pair(small, large):
+    rng = np.random.default_rng(5)
+    g, k = np.repeat(np.arange(8), 15), rng.integers(0, 6, 120)
+    x, f = rng.normal(size=120), np.array(list("abc"))[rng.integers(0, 3, 120)]
+    b = rng.normal(size=(8, 2))
+    y = 1.0 + x + b[g, 0] + b[g, 1] * x + rng.normal(size=6)[k] + rng.normal(size=120)
+    table = {"y": y, "x": x, "f": f, "g": [f"g{i}" for i in g], "k": [f"k{i}" for i in k]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SingularFitWarning)
+        return [fit_reml(formula, table, method="ML") for formula in (small, large)]
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "culprit"),
+    [
+        ("y ~ x + (0 + x | g)", "y ~ x + (1 | g) + (1 | k)", "the random effect 'x' by 'g'"),
+        (
+            "y ~ x + (x | g)",
+            "y ~ x + (x || g) + (x | k)",
+            "the correlation between 'Intercept', 'x' by 'g'",
+        ),
+    ],
+)
+def test_random_effects_that_are_not_nested_are_refused_by_name(small, large, culprit):
+    with pytest.raises(ArgumentError, match=re.escape(culprit)):
+        likelihood_ratio_test(*nested_pair(small, large))
+
+
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [
+        ("y ~ x + (1 | g)", "y ~ x + (x | g)"),
+        ("y ~ x + (x || g)", "y ~ x + (x | g)"),
+        # Indicators of all categories span the intercept, and are spanned by contrasts with it.
+        ("y ~ x + (1 | g)", "y ~ x + (0 + f | g)"),
+        ("y ~ x + (0 + f | g)", "y ~ x + (f | g) + (1 | k)"),
+    ],
+)
+def test_random_effects_in_another_coding_are_nested(small, large):
+    small, large = nested_pair(small, large)
+    table = likelihood_ratio_test(small, large)
+    assert table["df"].iloc[1] == large.n_parameters - small.n_parameters > 0

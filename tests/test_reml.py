@@ -18,6 +18,7 @@ from bayeslmm.errors import (
     ArgumentError,
     DataError,
     DataWarning,
+    IdentificationWarning,
     NumericalWarning,
     RankDeficiencyWarning,
     SingularFitWarning,
@@ -284,3 +285,18 @@ def test_no_sampler_is_loaded():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_standard_deviations_that_the_data_say_nothing_about_are_named():
+    rng = np.random.default_rng(3)
+    g = np.repeat(np.arange(8), 10)
+    table = {
+        "y": rng.normal(size=8)[g] + rng.normal(size=80),
+        "g": [f"g{i}" for i in g],
+        "same": [f"s{i}" for i in (g * 3) % 8],  # the same rows under other labels
+        "zero": np.zeros(80),
+    }
+    with pytest.warns(IdentificationWarning, match="'Intercept' by 'g'.*'Intercept' by 'same'"):
+        fit_reml("y ~ 1 + (1 | g) + (1 | same)", table)
+    with pytest.warns(IdentificationWarning, match="'zero' by 'g'"):
+        fit_reml("y ~ 1 + (1 | g) + (0 + zero | g)", table)

@@ -82,7 +82,7 @@ certify <- function(name, dataset, formula, data, source) {
   text <- json(list(
     name = name, dataset = dataset, source = source,
     formula = paste(deparse(formula, 500), collapse = ""), nobs = nobs(fits[[1]]),
-    n_rows_in_file = nrow(data),
+    n_rows_in_file = nrow(data), groups = as.list(ngrps(fits[[1]])),
     software = paste0("R ", getRversion(), " lme4 ", packageVersion("lme4")),
     contrasts = "contr.treatment",
     factor_levels = lapply(data[factors], function(f) I(levels(f))),
