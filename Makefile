@@ -86,6 +86,7 @@ $(STAMPS)/run: $(STAMPS)/venv pyproject.toml constraints.txt
 	@echo 'Installing bayeslmm (some minutes the first time)'
 	@$(INSTALL) --editable .
 	@$(call bytecode)
+	@$(call kernels)
 	@touch $@
 
 $(STAMPS)/test: $(STAMPS)/run
@@ -113,4 +114,10 @@ $(STAMPS)/docs: $(STAMPS)/run
 # Some packages ship files that are not meant to compile: their failures are no failure here.
 define bytecode
 $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
+endef
+
+# The numerical core, compiled once per environment: no fit or test pays for it later. Where it
+# fails (a read-only tree) the first fit compiles it.
+define kernels
+$(BIN)/python -m bayeslmm.warm || true
 endef

@@ -25,7 +25,8 @@ LAYERS = {
     "batches checkpoint streaming streaming_progress gram_table,"
     "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
     " kernel_draws selected_inverse, collapsed linked linked_kernels kept_effects,"
-    "reduced kernel_reduced kernel_shared shared_effects surrogate surrogate_nodes surrogate_functions,"
+    "reduced kernel_reduced kernel_shared shared_effects,"
+    "surrogate surrogate_nodes surrogate_functions,"
     "marginal_likelihood, recovery, parametrization,"
     "collapsed_target collapsed_batch unconstrained, proposal",
     3: "reml reml_search quasi_newton theta_order reml_fit reml_text reml_intervals,"
@@ -42,7 +43,7 @@ LAYERS = {
     "plots plot_style plots_caterpillar plots_levels plots_level_means plots_checks plots_shrinkage"
     " plots_prior plots_prior_posterior plots_sensitivity plots_study plots_variance"
     " plots_comparison",
-    6: "cli cli_console cli_results cli_compare cli_priors cli_study cli_pictures, __init__",
+    6: "warm, cli cli_console cli_results cli_compare cli_priors cli_study cli_pictures, __init__",
 }
 LAYER = {
     module: layer for layer, nouns in LAYERS.items() for module in nouns.replace(",", " ").split()
