@@ -1,0 +1,161 @@
+"""200 small random designs: importance sampling against quadrature over the same posterior.
+
+    python benchmarks/importance_designs.py              # some five CPU minutes
+    python benchmarks/importance_designs.py --designs 40
+
+Designs of one grouping factor with 3 to 12 levels and 1 to 6 rows a level, or of two crossed
+factors, with variance components anywhere from zero to ten times the residual's and default or
+extreme priors. The posterior of two or three standard deviations is integrated over a fine grid of
+their logarithms by the trapezoid rule (exact to far more digits than are compared), with the
+density that `tests/test_collapsed_target.py` holds against dense algebra; so this tests the
+sampler, not the density. Compared are mean, sd and 5, 50, 95 % quantiles of each standard
+deviation, in Monte Carlo standard errors.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import pandas as pd
+from scipy.interpolate import CubicSpline
+
+import bayeslmm as bl
+from bayeslmm.direct_sampling import weigh_posterior
+from bayeslmm.gram import gram_of
+from bayeslmm.reweighting import resample
+from bayeslmm.samplers import SamplerSettings
+
+PRIORS = [
+    {},
+    {"sd": "HalfNormal(0.05)"},
+    {"sd": "Uniform(0, 1000)", "sigma": "Uniform(0, 1000)"},
+    {"sd": "InverseGamma(1, 0.5)"},
+    {"sd": "HalfCauchy(100)"},
+    {"sd": "Gamma(4, 1)", "sigma": "Exponential(0.1)"},
+    {"sd": "LogNormal(-2, 0.5)"},
+]
+PROBABILITIES = np.array([0.05, 0.5, 0.95])
+
+
+def random_design(rng, two):
+    """A small unbalanced table; every third has no variance between groups at all."""
+    m = int(rng.integers(3, 13))
+    g = np.repeat(np.arange(m), rng.integers(1, 7, m))
+    h = rng.integers(0, 4, len(g))
+    h[:4] = np.arange(4) if len(h) >= 4 else h[:4]
+    x = rng.normal(size=len(g))
+    sd = 0.0 if rng.random() < 1 / 3 else 10 ** rng.uniform(-1, 1)
+    y = 3 + x + sd * rng.normal(size=m)[g] + rng.normal(size=len(g))
+    if two:
+        y = y + 10 ** rng.uniform(-1, 0.5) * rng.normal(size=4)[h]
+    table = pd.DataFrame({"y": y, "x": x, "g": g.astype(str), "h": h.astype(str)})
+    formula = "y ~ x + (1 | g)" + (" + (1 | h)" if two else "")
+    return bl.build_design(formula, table)
+
+
+def by_quadrature(target):
+    """Log-evidence, and mean, sd and quantiles (5, k) of the sds, by trapezoids in their logs."""
+    k = target.size
+    low, high = (
+        target.point(target.prior_quantiles(1e-7)),
+        target.point(target.prior_quantiles(1 - 1e-7)),
+    )
+    low, high = np.maximum(low, -16.0), np.minimum(high, 16.0)
+    # Over everything, then over where anything is.
+    for points in (60, 60, 160) if k == 2 else (30, 30, 50):
+        axes = [np.linspace(a, b, points) for a, b in zip(low, high, strict=True)]
+        grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, k)
+        log = target.log_density(grid).reshape((points,) * k)
+        weight = np.exp(log - log.max())
+        marginals = [weight.sum(axis=tuple(set(range(k)) - {j})) for j in range(k)]
+        for j, (axis, marginal) in enumerate(zip(axes, marginals, strict=True)):
+            inside = np.flatnonzero(marginal > 1e-12 * marginal.max())
+            low[j] = axis[max(inside[0] - 2, 0)]
+            high[j] = axis[min(inside[-1] + 2, points - 1)]
+    steps = [axis[1] - axis[0] for axis in axes]
+    evidence = log.max() + np.log(weight.sum()) + np.log(steps).sum()
+    values = target.parameters(np.stack(axes, axis=-1))
+    statistics = np.empty((5, k))
+    for j, marginal in enumerate(marginals):
+        p = marginal / marginal.sum()
+        mean = p @ values[:, j]
+        statistics[:2, j] = mean, np.sqrt(p @ (values[:, j] - mean) ** 2)
+        # Splines keep the trapezoids' digits between the nodes.
+        below = CubicSpline(axes[j], marginal).antiderivative()
+        fine = np.linspace(low[j], high[j], 20_001)
+        cumulative = below(fine) / below(high[j])
+        quantiles = np.interp(PROBABILITIES, np.maximum.accumulate(cumulative), fine)
+        statistics[2:, j] = target.coordinates[j].value(quantiles)
+    return evidence, statistics
+
+
+def errors_of(values, weights):
+    """Standard errors of the five statistics of weighted values: (5,)."""
+    size = 1 / np.sum(weights**2)
+    mean = weights @ values
+    away = (values - mean) ** 2
+    variance = weights @ away
+    sd_error = np.sqrt(np.sum(weights**2 * (away - variance) ** 2)) / (2 * np.sqrt(variance))
+    errors = [np.sqrt(np.sum(weights**2 * away)), sd_error]
+    order = np.argsort(values)
+    cumulative = np.cumsum(weights[order])
+    for p in PROBABILITIES:
+        spread = np.sqrt(p * (1 - p) / size)
+        ends = np.searchsorted(cumulative, [max(p - spread, 0), min(p + spread, 1)])
+        a, b = values[order][np.minimum(ends, len(values) - 1)]
+        errors.append(0.5 * (b - a))
+    return np.array(errors)
+
+
+def compare(design, priors, seed):
+    settings = SamplerSettings(random_seed=seed, sampler="importance").settled()
+    target, found = weigh_posterior(design, priors, settings)
+    if not found.usable:
+        return found, None, None
+    evidence, expected = by_quadrature(target.with_folded(()))
+    places = resample(found.weights, np.random.default_rng(seed), 4000)
+    draws = target.parameters(found.points[places])
+    ours = np.stack([draws.mean(0), draws.std(0), *np.quantile(draws, PROBABILITIES, axis=0)])
+    weighted = target.parameters(found.points)
+    errors = np.stack([errors_of(v, found.weights) for v in weighted.T], axis=1)
+    # Resampling 4,000 draws adds its own error to the weighted points'.
+    errors *= np.sqrt(1 + found.effective_size / 4000)
+    return found, (ours - expected) / errors, found.log_evidence - evidence
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Random small designs against quadrature.")
+    parser.add_argument("--designs", type=int, default=200)
+    given = parser.parse_args()
+    rng, started = np.random.default_rng(8), time.process_time()
+    scores, shifts, left = [], [], 0
+    for number in range(given.designs):
+        design = random_design(rng, two=number % 4 == 3)
+        chosen = PRIORS[number % len(PRIORS)]
+        priors = bl.resolve_priors(design, chosen)
+        found, z, shift = compare(design, priors, number)
+        if z is None:
+            left += 1
+            print(f"{number}: left to NUTS, k-hat {found.pareto_k:.2f}, {chosen}", flush=True)
+            continue
+        scores.append(z.ravel())
+        shifts.append(shift)
+        if np.abs(z).max() > 4 or abs(shift) > 0.1:
+            print(
+                f"{number}: largest score {np.abs(z).max():.1f}, evidence off by {shift:.3f}, "
+                f"k-hat {found.pareto_k:.2f}, size {found.effective_size:.0f}, {chosen}, "
+                f"{len(design.y)} rows, {len(gram_of(design).factors)} factors",
+                flush=True,
+            )
+    z = np.concatenate(scores)
+    print(
+        f"{given.designs} designs, {left} left to NUTS, {time.process_time() - started:.0f} CPU s\n"
+        f"{len(z)} scores: root mean square {np.sqrt(np.mean(z**2)):.2f}, {(np.abs(z) > 3).sum()} "
+        f"above 3, {(np.abs(z) > 4).sum()} above 4, largest {np.abs(z).max():.1f}\n"
+        f"log-evidence: largest difference {np.abs(shifts).max():.3f}, root mean square "
+        f"{np.sqrt(np.mean(np.square(shifts))):.4f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
