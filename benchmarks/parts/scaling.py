@@ -126,6 +126,6 @@ def crossed(settings):
 
 def columns(settings):
     """Fixed-effect columns, and columns with random slopes among them."""
-    sizes = [(1, 1), (10, 1), (50, 1), (200, 1), (3, 3), (6, 6)]
+    sizes = [(1, 1), (3, 3), (6, 6), (10, 1), (50, 1), (200, 1)]
     points = [{"fixed columns": p, "slopes": q} for p, q in sizes]
     return against_lmer(settings, points, columns_formula, "fit_columns", columns_table)

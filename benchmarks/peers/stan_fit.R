@@ -10,6 +10,10 @@ chains <- as.integer(arguments[8])
 cores <- as.integer(arguments[9])
 started <- proc.time()[["elapsed"]]
 suppressMessages(suppressWarnings(library(package, character.only = TRUE)))
+if (package == "brms" && system.file("include", package = "BH") == "") {
+  # Debian's BH leaves Boost's headers where the system has them.
+  rstan::rstan_options(boost_lib = "/usr/include")
+}
 imported <- proc.time()[["elapsed"]] - started
 table <- read.csv(arguments[2])
 for (name in factors) table[[name]] <- factor(table[[name]])
