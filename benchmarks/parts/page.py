@@ -18,6 +18,10 @@ seconds.
 """
 
 
+# A load average above this, before or after, and the page says so; chains alone make it 2 to 4.
+BUSY = 6.0
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of the suite.
@@ -42,8 +46,9 @@ a process (compilation included, caches as they are), *again* the median of the 
 compiles each time, brms does not (`update`). *ESS* is ArviZ's bulk effective sample size of the
 worst population parameter, for importance sampling that of its weights and its number of draws.
 Ratios are to bayeslmm's marginal NUTS: a *time x* of 5 took five times as long. *sigma* is the
-posterior mean of the residual's standard deviation: the same model was fitted. Bambi 0.21 has no
-correlated random effects, so it has no row there.
+posterior mean of the residual's standard deviation: the same model was fitted. *process CPU* is
+what all calls took of all cores, imports and compilation with them; it depends least on what else
+the machine did. Bambi 0.21 has no correlated random effects, so it has no row there.
 """
 REML = """
 *call* is the whole call from formula and table, *search* the optimisation alone. Ratios are to
@@ -96,6 +101,12 @@ def section(name, part, results):
     lines = [f"## {part.title}", "", part.text.strip(), "", markdown(table), ""]
     if (results / f"{name}.png").exists():
         lines += [f"![{part.title}](benchmarks/{name}.png)", ""]
+    if max(where["load before"], where["load after"]) > BUSY:
+        lines += [
+            "The machine was busy with other work while this was measured: seconds are too long, "
+            "and ratios rough. Measure again on a quiet one.",
+            "",
+        ]
     lines += [
         f"{where['date']}; {where['machine']}; {where['system']}; load {where['load before']} "
         f"before and {where['load after']} after; {versions}. {where['note']}".rstrip(),

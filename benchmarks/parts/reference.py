@@ -125,6 +125,7 @@ class Task:
             "ESS": ess,
             "ESS/s": ess / float(np.median(again)),
             "import s": found["import s"],
+            "process CPU s": found["cpu s"],
             "peak MB": found["peak MB"],
             "sigma": float(next(v for k, v in draws.items() if k.startswith("sigma")).mean()),
         }
