@@ -20,6 +20,10 @@ seconds.
 
 # A load average above this, before or after, and the page says so; chains alone make it 2 to 4.
 BUSY = 6.0
+BUSY_NOTE = """
+The machine was busy with other work while this was measured: seconds are too long, and ratios rough.
+Measure again on a quiet one.
+""".strip()
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,7 @@ def section(name, part, results):
         lines += [f"![{part.title}](benchmarks/{name}.png)", ""]
     if max(where["load before"], where["load after"]) > BUSY:
         lines += [
-            "The machine was busy with other work while this was measured: seconds are too long, "
-            "and ratios rough. Measure again on a quiet one.",
+            BUSY_NOTE,
             "",
         ]
     lines += [
