@@ -21,8 +21,8 @@ seconds.
 # A load average above this, before or after, and the page says so; chains alone make it 2 to 4.
 BUSY = 6.0
 BUSY_NOTE = """
-The machine was busy with other work while this was measured: seconds are too long, and ratios rough.
-Measure again on a quiet one.
+The machine was busy with other work while this was measured: seconds are too long, and ratios
+rough. Measure again on a quiet one.
 """.strip()
 
 
