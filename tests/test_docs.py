@@ -32,7 +32,7 @@ def tree():
 
 def fit_once(formula, data, **settings):
     assert formula == FORMULA
-    bl.resolve_priors(bl.build_design(formula, data), settings.get("priors"))
+    bl.describe_priors(formula, data, settings.get("priors"))
     return tree()
 
 
