@@ -245,6 +245,13 @@ def test_marginal_and_noncentered_agree_on_sleepstudy(marginal_fit):
     assert abs(z[worst]) <= 4.0, f"{worst}: {z[worst]:.1f}"
 
 
+def test_importance_sampling_agrees_with_nuts_on_sleepstudy(marginal_fit):
+    z = scores(fit("correlated", "marginal", sampler="importance"), marginal_fit)
+    assert len(z) == 210
+    worst = max(z, key=lambda label: abs(z[label]))
+    assert abs(z[worst]) <= 4.0, f"{worst}: {z[worst]:.1f}"
+
+
 def test_the_agreement_test_sees_a_tenth_of_a_standard_deviation(marginal_fit):
     """The comparison can fail: with sd 5 % larger and b shifted by 0.1 sd it does."""
     moved = marginal_fit.copy(deep=True)
