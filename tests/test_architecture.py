@@ -37,6 +37,7 @@ LAYERS = {
     "reweighting scenarios function_identity,"
     "predict linear_predictor level_grid new_levels contrasts, hypotheses,"
     "summaries summary_text effect_sizes variance_parts marginal_covariance shrinkage,"
+    "gram_groups gram_moments row_likelihood,"
     "checks diagnostics draw_weights group_likelihood loo predictive_check no_pooling",
     5: "spec spec_data spec_file spec_study, fit, compare compare_effects comparison verdicts,"
     "sensitivity, prior_study study_scenario study_files study_summary,"
