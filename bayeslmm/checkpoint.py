@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from bayeslmm.gram import Gram
 
 FORMAT, VERSION = "bayeslmm.checkpoint", 1
-# Seconds between two writes: a kill costs no more work than this, and writing no more than a few %.
-INTERVAL = 20.0
+# Seconds between two writes, or longer where writing takes long: 5 % of the time at most.
+INTERVAL, LEAST_SHARE = 20.0, 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +77,7 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
         self.path = None if path is None else Path(path)
         self._written = time.monotonic()
+        self._took = 0.0
 
     def resume(self, job: Mapping[str, str]) -> Progress:
         """Read how far a job has come; from the start where there is no file.
@@ -111,7 +112,9 @@ class Checkpoint:
 
     def keep(self, progress: Progress, *, now: bool = False) -> None:
         """Write the progress, if the last writing is long enough ago or it must be now."""
-        if self.path is None or not (now or time.monotonic() - self._written >= INTERVAL):
+        start = time.monotonic()
+        pause = max(INTERVAL, LEAST_SHARE * self._took)
+        if self.path is None or not (now or start - self._written >= pause):
             return
         reading, settled = progress.reading, progress.settled
         header = {
@@ -132,6 +135,7 @@ class Checkpoint:
             arrays |= {f"gram_{name}": array for name, array in to_arrays(gram).items()}
         write_arrays(self.path, arrays)
         self._written = time.monotonic()
+        self._took = self._written - start
 
     def remove(self) -> None:
         """Delete the file: the job is done."""

@@ -306,7 +306,7 @@ import bayeslmm.checkpoint as checkpoint
 from bayeslmm.streaming import gram_from_batches
 from test_streaming import FOR_KILLING, slow_batches
 
-checkpoint.INTERVAL = 0.0
+checkpoint.INTERVAL = checkpoint.LEAST_SHARE = 0.0
 gram_from_batches(
     FOR_KILLING, slow_batches, checkpoint=sys.argv[2], cores=2, progressbar=False
 )
@@ -364,6 +364,7 @@ def interrupted(batches, after):
 
 def test_a_checkpoint_of_other_rows_or_another_job_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("bayeslmm.checkpoint.INTERVAL", 0.0)
+    monkeypatch.setattr("bayeslmm.checkpoint.LEAST_SHARE", 0.0)
     data = table(300)
     batches = cut(data, 100, 200)
     path = tmp_path / "part.npz"
@@ -387,6 +388,7 @@ def test_a_checkpoint_of_other_rows_or_another_job_is_refused(tmp_path, monkeypa
 
 def test_a_batch_that_fails_leaves_whole_batches_in_the_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr("bayeslmm.checkpoint.INTERVAL", 0.0)
+    monkeypatch.setattr("bayeslmm.checkpoint.LEAST_SHARE", 0.0)
     data = table(300)
     good = cut(data, 100, 200)
     bad = [*good[:2], good[2].assign(x="text")]
