@@ -49,9 +49,12 @@ def reweightable(weights: Floats, pareto_k: float) -> bool:
     >>> reweightable(even, 0.69), reweightable(even[:400] * 10, 0.69), reweightable(even, 0.71)
     (True, False, False)
     """
-    size = len(weights)
-    enough = 1 / float(np.sum(weights**2)) >= LEAST_SHARE * size
-    return enough and pareto_k < min(1 - 1 / math.log10(max(size, 2)), MAX_PARETO_K)
+    enough = 1 / float(np.sum(weights**2)) >= LEAST_SHARE * len(weights)
+    return enough and pareto_k < _limit(len(weights))
+
+
+def _limit(size: int) -> float:
+    return min(1 - 1 / math.log10(max(size, 2)), MAX_PARETO_K)
 
 
 def covers(old: Priors, new: Priors) -> bool:
@@ -124,7 +127,8 @@ def quantities_pareto_k(
     """Evaluate the largest k-hat of weight times a quantity's distance from its weighted mean.
 
     Weights that are harmless by themselves can still leave a mean or an interval's end to a few
-    draws, where they are large just where the quantity is.
+    draws, where they are large just where the quantity is. A quantity whose tail is as heavy
+    without any weights takes no part: it is the posterior's own, and a refit's too.
 
     Parameters
     ----------
@@ -149,12 +153,22 @@ def quantities_pareto_k(
     largest = -np.inf
     for draws in quantities.values():
         values = np.asarray(draws, dtype=np.float64).reshape(-1)
+        if np.ptp(values) == 0:
+            continue
         distance = np.abs(values - weights @ values)
         counts = (flat > -np.inf) & (distance > 0)
-        if counts.any():
-            _, pareto_k = smoothed_weights(flat[counts] + np.log(distance[counts]))
+        if not counts.any():
+            continue
+        _, pareto_k = smoothed_weights(flat[counts] + np.log(distance[counts]))
+        # Most quantities are found harmless at once, and need no second look.
+        if pareto_k < _limit(len(flat)) or _own_pareto_k(values) < _limit(len(flat)):
             largest = max(largest, pareto_k)
     return largest
+
+
+def _own_pareto_k(values: Floats) -> float:
+    distance = np.abs(values - values.mean())
+    return smoothed_weights(np.log(distance[distance > 0]))[1]
 
 
 def resample(

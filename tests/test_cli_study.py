@@ -28,7 +28,7 @@ random_seed = 1
 quantities = { ratio = "sd_Batch[Intercept] / sigma" }
 
 [study.scenarios]
-sd = ["HalfStudentT(3, 100)", "HalfStudentT(3, 2)"]
+sd = ["HalfStudentT(3, 70)", "HalfStudentT(3, 2)"]
 """
 
 # A hundred draws are enough to look at files and messages.
@@ -95,11 +95,11 @@ def test_an_interrupted_study_says_where_it_goes_on(file, tmp_path, monkeypatch)
         (lambda text: text[: text.index("[study]")], "has no [study]. Add one"),
         (
             lambda text: text.replace("sd = [", "sdd = ["),
-            "dye.toml:19: Scenario 'sdd=HalfStudentT(3, 100)': There is no parameter 'sdd' to set",
+            "dye.toml:19: Scenario 'sdd=HalfStudentT(3, 70)': There is no parameter 'sdd' to set",
         ),
         (
             lambda text: text.replace(
-                '100)", "HalfStudentT(3, 2)"]', '1)"]\nsd_Batch = ["Exponential(1)"]'
+                '70)", "HalfStudentT(3, 2)"]', '1)"]\nsd_Batch = ["Exponential(1)"]'
             ),
             "dye.toml:19: The grid varies 'sd' in vain: 'sd_Batch', more specific, wins",
         ),

@@ -323,6 +323,9 @@ def test_weights_that_are_large_where_a_quantity_is_are_found_out():
     # 0.4 + 0.5, and a little more as the distance from the mean grows faster than the quantity.
     assert quantities_pareto_k(ratio, weights, {"x": x**0.5}) > 0.8
     assert quantities_pareto_k(ratio, weights, {"x": 1.0 * (x > 2)}) < 0.7
+    # A tail that is as heavy without weights is not theirs.
+    even = np.full(4000, 1 / 4000)
+    assert quantities_pareto_k(np.zeros((4, 1000)), even, {"x": x}) == -np.inf
 
 
 def test_weights_of_too_few_draws_are_left_to_a_refit():
