@@ -109,6 +109,8 @@ def design_at(idata: xr.DataTree, at: Mapping[str, Any]) -> Design:
     ArgumentError
         When a column is not in the formula.
     """
+    if not hasattr(at, "items"):
+        raise ArgumentError(f"at maps covariates to values, as in {{'x': 0}}; it was {at!r}.")
     columns = tree.columns(idata)
     for name in at:
         if name not in columns:

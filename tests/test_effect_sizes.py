@@ -252,6 +252,8 @@ def test_wrong_questions_are_refused(intercepts):
         effect_sizes.icc(intercepts, kind="ajusted")
     with pytest.raises(ArgumentError, match="at names 'X'"):
         effect_sizes.icc(intercepts, at={"X": 1})
+    with pytest.raises(ArgumentError, match="at maps covariates to values"):
+        effect_sizes.icc(intercepts, at=["x"])
     with pytest.raises(TreeError, match="no grouping factor"):
         effect_sizes.r_squared(intercepts, by_level="h")
     with pytest.raises(DataError, match="no level of 'g'"):
