@@ -15,6 +15,8 @@ import sys
 import warnings
 from pathlib import Path
 
+import pandas as pd
+
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
@@ -48,6 +50,8 @@ def main(words):
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name in [] if settings.page else settings.only or PARTS:
         run_part(name, settings)
+    for path in RESULTS.glob("*.csv"):
+        draw(path.stem, pd.read_csv(path), path.with_suffix(".png"))
     write_page(RESULTS, RESULTS.with_suffix(".md"))
 
 
@@ -62,7 +66,6 @@ def run_part(name, settings):
     where["load after"] = machine()["load before"]
     table.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.6g")
     (RESULTS / f"{name}.json").write_text(json.dumps(where, indent=1) + "\n", "utf-8")
-    draw(name, table, RESULTS / f"{name}.png")
 
 
 if __name__ == "__main__":

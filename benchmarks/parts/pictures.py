@@ -1,4 +1,4 @@
-"""Pictures of the parts: lines on logarithmic axes, or bars of effective draws per second."""
+"""Pictures of the parts: lines on logarithmic axes, or points for effective draws per second."""
 
 import matplotlib as mpl
 import numpy as np
@@ -23,7 +23,7 @@ def draw(name, table, path):
     if name in LINES:
         figure = lines(table, *LINES[name])
     elif name == "reference":
-        figure = bars(table)
+        figure = points(table)
     else:
         return
     figure.savefig(path, dpi=110, bbox_inches="tight")
@@ -36,16 +36,16 @@ def lines(table, x, label, series):
 
     figure, axes = plt.subplots(figsize=(6, 3.8))
     for column, name in series.items():
-        if column in table:
-            seconds = pd.to_numeric(table[column], errors="coerce")
+        seconds = pd.to_numeric(table.get(column, pd.Series(dtype=float)), errors="coerce")
+        if seconds.notna().any():
             axes.plot(table[x], seconds, marker="o", markersize=4, label=name)
     axes.set(xscale="log", yscale="log", xlabel=label, ylabel="seconds")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
-def bars(table):
+def points(table):
     """Effective draws per second, a panel per model."""
     import matplotlib.pyplot as plt
 
@@ -56,7 +56,10 @@ def bars(table):
     for axes, model in zip(panels[:, 0], models, strict=True):
         found = table[table["model"] == model]
         places = np.arange(len(found))
-        axes.barh(places, found["ESS/s"], color="0.55")
+        # Not bars: on a logarithmic axis their lengths would mean nothing.
+        axes.plot(found["ESS/s"], places, "o", color="0.2")
+        axes.set_ylim(-0.6, len(found) - 0.4)
+        axes.grid(alpha=0.3)
         axes.set_yticks(places, found["program"])
         axes.invert_yaxis()
         axes.set_xscale("log")
