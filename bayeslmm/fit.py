@@ -8,6 +8,7 @@ from bayeslmm.gram_design import design_of
 from bayeslmm.kept_effects import KeptEffects
 from bayeslmm.parametrization import choose_parametrization, refuse_without_rows
 from bayeslmm.priors import resolve_priors
+from bayeslmm.room import require_effects
 from bayeslmm.running import run_sampler, settle_sampler
 from bayeslmm.samplers import IMPORTANCE, SamplerSettings
 
@@ -130,7 +131,7 @@ def fit_bayes(
     )
     refuse_without_rows(parametrization, data)
     design = design_of(formula, data, weights=weights, missing=missing)
-    KeptEffects.of(design, effects)
+    require_effects(design, KeptEffects.of(design, effects), chains * draws)
     resolved = resolve_priors(design, priors)
     needs = settings.sampler == IMPORTANCE
     chosen, reason = choose_parametrization(parametrization, design, integrated=needs)

@@ -22,6 +22,7 @@ from bayeslmm.gram_design import design_of
 from bayeslmm.lapack import single_blas_thread
 from bayeslmm.reml_fit import Method, REMLFit
 from bayeslmm.reml_search import Search, lambda_factors, search_criterion
+from bayeslmm.room import require_border
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -111,6 +112,7 @@ def fit_reml(
     )
     with single_blas_thread():
         gram = gram_of(design)
+        require_border(gram, "REML", "Take a machine with more memory, or fewer crossed levels.")
         _require_residuals(design, gram)
         search = search_criterion(gram, restricted=method == "REML")
     fit = REMLFit(

@@ -19,7 +19,7 @@ LAYERS = {
     "priors distributions prior_families lkj prior_defaults prior_schemes prior_set"
     " prior_description prior_slopes beta_prior data_scales,"
     "simulate, engines",
-    2: "gram gram_sums gram_union gram_coordinates gram_file gram_design disclosure,"
+    2: "gram gram_sums gram_union gram_coordinates gram_file gram_design disclosure room,"
     "prior_description,"
     "level_set level_combinations learning reading settled settled_levels,"
     "batches checkpoint streaming streaming_progress gram_table,"

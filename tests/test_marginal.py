@@ -8,9 +8,8 @@ import pymc as pm
 import pytest
 
 import bayeslmm as bl
-from bayeslmm import recovery
+from bayeslmm import recovery, room
 from bayeslmm.gram import gram_of
-from bayeslmm.graph import marginal
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.parametrization import choose_parametrization
 
@@ -93,13 +92,13 @@ def test_auto_avoids_a_large_border():
 def test_a_border_beyond_memory_is_refused_with_its_bytes(sleepstudy, monkeypatch):
     design = bl.build_design("y ~ 1 + (1 | a) + (1 | b)", {
         "y": np.arange(40.0) % 7, "a": np.arange(40) % 5, "b": np.arange(40) % 4})  # fmt: skip
-    monkeypatch.setattr(marginal.os, "sysconf", lambda name: 8 if name == "SC_PAGE_SIZE" else 20)
-    with pytest.raises(bl.ArgumentError, match=r"128 bytes per chain, of 160 .*'noncentered'"):
+    monkeypatch.setattr(room.os, "sysconf", lambda name: 8 if name == "SC_PAGE_SIZE" else 20)
+    with pytest.raises(bl.ArgumentError, match=r"128 bytes each time, of 160 .*'noncentered'"):
         bl.build_model(design, parametrization="marginal")
     # Windows has no sysconf, and some systems do not tell: no reason to refuse.
-    monkeypatch.setattr(marginal.os, "sysconf", lambda _: -1)
+    monkeypatch.setattr(room.os, "sysconf", lambda _: -1)
     assert bl.build_model(design, parametrization="marginal").free_RVs
-    monkeypatch.delattr(marginal.os, "sysconf")
+    monkeypatch.delattr(room.os, "sysconf")
     assert bl.build_model(design, parametrization="marginal").free_RVs
 
 

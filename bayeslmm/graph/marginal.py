@@ -6,7 +6,6 @@ depend on the number of rows. The effects are drawn back exactly from their join
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +16,13 @@ import pytensor.tensor as pt
 from bayeslmm import names
 from bayeslmm.beta_prior import integrates_beta, normal_prior
 from bayeslmm.collapsed import block_table, correlation_factor
-from bayeslmm.errors import ArgumentError
 from bayeslmm.gram import gram_of
-from bayeslmm.gram_design import response_rows
+from bayeslmm.gram_design import has_rows, response_rows
 from bayeslmm.graph import components
 from bayeslmm.graph.bent_log import BentLog
 from bayeslmm.graph.collapsed_op import CollapsedDensity
 from bayeslmm.recovery import CollapsedDraws, recover_posterior
+from bayeslmm.room import require_border
 from bayeslmm.sd_coordinates import sd_coordinates, takes_any_positive
 from bayeslmm.simulate import simulate_response
 
@@ -41,7 +40,13 @@ if TYPE_CHECKING:
 def build(design: Design, priors: Priors) -> pm.Model:
     """Build the model: y ~ N(X beta, Z G Z' + sigma^2 W^-1), beta integrated out if it can be."""
     gram = gram_of(design)
-    _check_memory(gram)
+    require_border(
+        gram,
+        "parametrization='marginal'",
+        "Use parametrization='noncentered', which forms no such matrix."
+        if has_rows(design)
+        else "Without rows there is no other way: take a machine with more memory.",
+    )
     with components.open_model(design) as model:
         beta = pt.zeros(0)
         if design.coef and not integrates_beta(priors):
@@ -66,28 +71,6 @@ def recover(
     partials = [_read_partials(f, values, sigma.shape) for f in priors.factors]
     draws = CollapsedDraws(sds, partials, sigma, beta)
     return recover_posterior(gram_of(design), priors, draws, store)
-
-
-def _check_memory(gram: Gram) -> None:
-    """Refuse a border whose dense matrix cannot be held, before anything is computed."""
-    border = gram.plan.n_border
-    needed = 8 * border**2
-    available = _memory()
-    # Each chain that runs at a time holds one such matrix; two is the least that is useful.
-    if available is not None and 2 * needed > available:
-        raise ArgumentError(
-            f"parametrization='marginal' would factor a dense matrix of {border:,} x {border:,} "
-            f"crossed effects at every step: {needed:,} bytes per chain, of {available:,} bytes "
-            "that this machine has. Use parametrization='noncentered', which forms no such matrix."
-        )
-
-
-def _memory() -> int | None:
-    """Give this machine's bytes of memory; None where the system does not tell."""
-    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
-        return None
-    page, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
-    return page * pages if page > 0 and pages > 0 else None
 
 
 def _sds(factor: FactorPriors, coordinates: tuple[Floats, Floats]) -> Any:

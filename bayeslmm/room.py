@@ -1,0 +1,79 @@
+"""Whether a machine's memory holds what a fit would form, told before any work starts."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from bayeslmm.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from bayeslmm.design import Design
+    from bayeslmm.gram import Gram
+    from bayeslmm.kept_effects import KeptEffects
+
+
+def memory() -> int | None:
+    """Give this machine's bytes of memory; None where the system does not tell."""
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    page, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
+    return page * pages if page > 0 and pages > 0 else None
+
+
+def require_border(gram: Gram, what: str, instead: str) -> None:
+    """Refuse a border whose dense matrix cannot be held, before anything is computed.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    what : str
+        What would factor it, for the message.
+    instead : str
+        What to do, for the message.
+
+    Raises
+    ------
+    ArgumentError
+        If two such matrices do not fit: the least that is useful.
+    """
+    border, available = gram.plan.n_border, memory()
+    needed = 8 * border**2
+    if available is not None and 2 * needed > available:
+        raise ArgumentError(
+            f"{what} would factor a dense matrix of {border:,} x {border:,} crossed effects at "
+            f"every step: {needed:,} bytes each time, of {available:,} bytes that this machine "
+            f"has. {instead}"
+        )
+
+
+def require_effects(design: Design, kept: KeptEffects, draws: int) -> None:
+    """Refuse to keep more draws of random effects than memory holds.
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+    kept : KeptEffects
+        What is to be kept.
+    draws : int
+        Of all chains.
+
+    Raises
+    ------
+    ArgumentError
+        If the kept draws alone would fill the memory.
+    """
+    numbers = sum(
+        len(kept.levels(factor)) * len(factor.terms)
+        for factor in design.factors
+        if kept.policies[factor.name] != "moments"
+    )
+    available, needed = memory(), 8 * numbers * draws
+    if available is not None and needed > available:
+        raise ArgumentError(
+            f"Keeping {draws:,} draws of {numbers:,} random effects takes {needed:,} bytes, and "
+            f"this machine has {available:,}. Keep a mean and a standard deviation of each with "
+            "effects='moments', or the draws of chosen levels with effects={'g': ['a', 'b']}."
+        )
