@@ -156,8 +156,9 @@ def _pair(gram: Gram, k: int, m: int) -> tuple[Ints, Ints, Floats]:
 
 def _is_nested(gram: Gram, k: int, m: int) -> bool:
     """Tell whether every level of factor k occurs with one level of factor m only."""
-    rows = _pair(gram, k, m)[0]
-    return len(np.unique(rows)) == len(rows)
+    found: PairBlocks = next(p for p in gram.pairs if {p.first, p.second} == {k, m})
+    levels = found.rows if found.first == k else found.cols
+    return bool(np.bincount(levels, minlength=1).max() <= 1)
 
 
 def _best_chain(gram: Gram) -> list[int]:
@@ -213,7 +214,9 @@ def _touches(gram: Gram, k: int, border_start: dict[int, int]) -> _Touches:
             )
         )
     joint = np.concatenate(parts, axis=1) if parts else np.zeros((5, 0), np.int64)
-    return _Touches(*joint[:, np.lexsort((joint[1], joint[0]))])
+    if len(parts) > 1:  # one factor's pairs are sorted as they come
+        joint = joint[:, np.lexsort((joint[1], joint[0]))]
+    return _Touches(*joint)
 
 
 def _chain_panels(
