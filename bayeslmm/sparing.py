@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm.errors import SamplingWarning
 from bayeslmm.reduced_target import InterpolatedTarget, ReducedTarget, interpolation_error
 from bayeslmm.reweighting import smoothed_weights
 from bayeslmm.shared_effects import recover_shared
+from bayeslmm.surrogate import TOLERANCE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
 # than with them (InstEval: means of effects move by at most 6 % of their sd), so that so many
 # strata of relative factors leave means and sds of effects their full number of draws.
 N_CELLS = 200
+# The promise is made on 16 checks a round; by chance some interpolations keep it not quite.
+_TOO_LARGE = 2.0 * TOLERANCE
+_PACKAGE = (str(Path(__file__).parent),)
 
 
 def recover_sparingly(
@@ -58,6 +65,11 @@ def recover_sparingly(
         ``surrogate_error_max``, of exact minus interpolated log-density over those relative
         factors (posterior draws that the interpolation never saw), and ``surrogate_pareto_k``,
         of exact over interpolated densities there.
+
+    Warns
+    -----
+    SamplingWarning
+        If that error is more than twice what was promised.
     """
     threads = settings.cores or 1
     posterior, shared = recover_shared(
@@ -75,4 +87,18 @@ def recover_sparingly(
             "surrogate_error_max": float(np.abs(error).max()),
             "surrogate_pareto_k": smoothed_weights(error)[1],
         }
+        _warn_if_inaccurate(about["surrogate_error_sd"])
     return posterior, about
+
+
+def _warn_if_inaccurate(error_sd: float) -> None:
+    if error_sd > _TOO_LARGE:
+        warnings.warn(
+            f"The interpolated log-density errs by {error_sd:.2g} (standard deviation over "
+            f"posterior draws; {TOLERANCE} was promised): posterior means may be off by as much, in "
+            "posterior standard deviations. Another random_seed interpolates between other "
+            "points; sampler='nutpie' interpolates nothing.",
+            SamplingWarning,
+            stacklevel=2,
+            skip_file_prefixes=_PACKAGE,
+        )

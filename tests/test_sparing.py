@@ -48,6 +48,13 @@ def test_the_record_says_what_was_spared(everything_is_dear):
     assert about["effects_points"] == N_CELLS
 
 
+def test_a_promise_that_was_not_kept_is_told(everything_is_dear, monkeypatch):
+    monkeypatch.setattr("bayeslmm.sparing._TOO_LARGE", 0.0)
+    with pytest.warns(bl.SamplingWarning, match="interpolated log-density errs") as caught:
+        fit(draws=100)
+    assert caught[0].filename == __file__
+
+
 def test_fewer_draws_than_cells_have_their_own_factorizations(everything_is_dear):
     tree = fit(draws=25, chains=2)
     assert tree["sample_stats"].attrs["effects_points"] <= 50
