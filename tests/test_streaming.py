@@ -1,26 +1,17 @@
 """Cross-products summed batch by batch: the same as from one table, or refused by name."""
 
 import operator
-import os
-import pickle
-import signal
-import subprocess
-import sys
-import time
 from functools import reduce
-from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from batches import assert_same_bits, assert_same_sums, cut, sent, table
 
 from bayeslmm.design import build_design
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, FormulaError
 from bayeslmm.gram import Gram
-from bayeslmm.gram_coordinates import turned
-from bayeslmm.gram_file import to_arrays
 from bayeslmm.reading import Reading
 from bayeslmm.settled import Settled
 from bayeslmm.streaming import gram_from_batches
@@ -31,59 +22,6 @@ FORMULAS = [
     "log(y) ~ x + C(g > 20) + offset(z) + (x || g)",
     "scale(y) ~ I(z**2) + C(f, Sum) + (c | g)",
 ]
-
-
-def table(n=3000):
-    rng = np.random.default_rng(1)
-    data = pd.DataFrame(
-        {
-            "x": rng.normal(50.0, 2.0, n),
-            "z": rng.normal(size=n),
-            "f": rng.choice(list("cab"), n),
-            "b": rng.random(n) < 0.3,
-            "g": rng.integers(0, 50, n),
-            "h": rng.choice(list("uvwxyz"), n),
-            "w": rng.uniform(0.5, 2.0, n),
-        }
-    )
-    levels = ["lo", "mid", "hi"]
-    data["c"] = pd.Categorical(rng.choice(levels, n), categories=levels)
-    data["y"] = 20 + data.x + data.z + rng.normal(size=50)[data.g] + rng.normal(size=n)
-    return data
-
-
-def cut(data, *places):
-    ends = [0, *places, len(data)]
-    return [data.iloc[a:b] for a, b in pairwise(ends)]
-
-
-def sent(value):
-    return pickle.loads(pickle.dumps(value))  # noqa: S301 - our own bytes
-
-
-def assert_same_sums(gram, expected, digits=1e-12):
-    """Compare in the coordinates of one of them; sums there are of the size of n."""
-    gram = turned(gram, expected.scale, expected.slope, [f.scale for f in expected.factors])
-    assert gram.n == expected.n
-    size = expected.n * max(1.0, np.sqrt(expected.cross[-1, -1] / expected.n))
-    np.testing.assert_allclose(gram.cross, expected.cross, rtol=0, atol=digits * size)
-    for one, other in zip(gram.factors, expected.factors, strict=True):
-        assert one.levels.tolist() == other.levels.tolist()
-        assert one.counts.tolist() == other.counts.tolist()
-        for name in ("within", "with_fixed", "fixed", "log_weights"):
-            mine, theirs = getattr(one, name), getattr(other, name)
-            if theirs is not None:
-                np.testing.assert_allclose(mine, theirs, rtol=0, atol=digits * size)
-    for one, other in zip(gram.pairs, expected.pairs, strict=True):
-        assert (one.rows.tolist(), one.cols.tolist()) == (other.rows.tolist(), other.cols.tolist())
-        np.testing.assert_allclose(one.values, other.values, rtol=0, atol=digits * size)
-
-
-def assert_same_bits(gram, expected):
-    mine, theirs = to_arrays(gram), to_arrays(expected)
-    assert mine.keys() == theirs.keys()
-    for name, array in theirs.items():
-        np.testing.assert_array_equal(mine[name], array, err_msg=name)
 
 
 @pytest.mark.parametrize("weights", [None, "w"])
@@ -297,106 +235,6 @@ def test_rows_that_change_between_the_passes_are_noticed():
     passes = iter([cut(data, 100), cut(data[:250], 100)])
     with pytest.raises(DataError, match="first pass saw 300 complete rows and the second one 250"):
         gram_from_batches("y ~ x + (1 | g)", lambda: next(passes), progressbar=False)
-
-
-SCRIPT = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import bayeslmm.checkpoint as checkpoint
-from bayeslmm.streaming import gram_from_batches
-from test_streaming import FOR_KILLING, slow_batches
-
-checkpoint.INTERVAL = checkpoint.LEAST_SHARE = 0.0
-gram_from_batches(
-    FOR_KILLING, slow_batches, checkpoint=sys.argv[2], cores=2, progressbar=False
-)
-"""
-FOR_KILLING = "y ~ scale(x) + (x | g)"
-
-
-def batches_for_killing():
-    for k in range(12):
-        rng = np.random.default_rng(k)
-        x = rng.normal(1e3, 1, 400)
-        g = rng.integers(0, 20, 400)
-        yield pd.DataFrame({"x": x, "g": g, "y": x + g + rng.normal(size=400)})
-
-
-def slow_batches():
-    for batch in batches_for_killing():
-        sys.stdout.write("batch\n")
-        sys.stdout.flush()
-        time.sleep(0.1)
-        yield batch
-
-
-@pytest.mark.parametrize("stop_after", [5, 18])  # batches: in the first pass, and in the second
-def test_a_killed_sum_goes_on_to_the_same_bits(tmp_path, stop_after):
-    checkpoint = tmp_path / "part.npz"
-    here = str(Path(__file__).parent)
-    command = [sys.executable, "-c", SCRIPT, here, str(checkpoint)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victim:  # noqa: S603
-        for _ in range(stop_after):
-            assert victim.stdout.readline() == "batch\n"
-        until = time.monotonic() + 60
-        while not checkpoint.exists() and time.monotonic() < until:
-            time.sleep(0.01)
-        os.kill(victim.pid, signal.SIGKILL)
-        assert victim.wait() == -signal.SIGKILL
-    assert checkpoint.exists()
-    resumed = gram_from_batches(
-        FOR_KILLING, batches_for_killing, checkpoint=checkpoint, progressbar=False
-    )
-    assert not checkpoint.exists()
-    assert_same_bits(
-        resumed, gram_from_batches(FOR_KILLING, batches_for_killing, progressbar=False)
-    )
-
-
-class StopError(Exception):
-    pass
-
-
-def interrupted(batches, after):
-    yield from batches[:after]
-    raise StopError
-
-
-def test_a_checkpoint_of_other_rows_or_another_job_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("bayeslmm.checkpoint.INTERVAL", 0.0)
-    monkeypatch.setattr("bayeslmm.checkpoint.LEAST_SHARE", 0.0)
-    data = table(300)
-    batches = cut(data, 100, 200)
-    path = tmp_path / "part.npz"
-    formula = "y ~ x + (1 | g)"
-    with pytest.raises(StopError):
-        gram_from_batches(
-            formula, lambda: interrupted(batches, 2), checkpoint=path, cores=1, progressbar=False
-        )
-    with pytest.raises(DataError, match=r"belongs to another sum: its formula is y ~ 1 \+ x"):
-        gram_from_batches("y ~ z + (1 | g)", batches, checkpoint=path, progressbar=False)
-    with pytest.raises(DataError, match=r"Batch 0.*has 50 rows, and had 100"):
-        gram_from_batches(formula, cut(data, 50), checkpoint=path, progressbar=False)
-    with pytest.raises(DataError, match="checkpoint holds 2 batches, and there are 1 now"):
-        gram_from_batches(formula, batches[:1], checkpoint=path, progressbar=False)
-    gram = gram_from_batches(formula, batches, checkpoint=path, progressbar=False)
-    assert_same_bits(gram, gram_from_batches(formula, batches, progressbar=False))
-    path.write_bytes(b"PK nonsense")
-    with pytest.raises(DataError, match=r"part\.npz' is no npz file, or a damaged one"):
-        gram_from_batches(formula, batches, checkpoint=path, progressbar=False)
-
-
-def test_a_batch_that_fails_leaves_whole_batches_in_the_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr("bayeslmm.checkpoint.INTERVAL", 0.0)
-    monkeypatch.setattr("bayeslmm.checkpoint.LEAST_SHARE", 0.0)
-    data = table(300)
-    good = cut(data, 100, 200)
-    bad = [*good[:2], good[2].assign(x="text")]
-    path = tmp_path / "part.npz"
-    with pytest.raises(DataError, match="text in another"):
-        gram_from_batches("y ~ x + (1 | g)", bad, checkpoint=path, progressbar=False)
-    gram = gram_from_batches("y ~ x + (1 | g)", good, checkpoint=path, progressbar=False)
-    assert_same_bits(gram, gram_from_batches("y ~ x + (1 | g)", good, progressbar=False))
 
 
 def test_the_progress_bar_tells_rows_and_rate(capfd):

@@ -1,0 +1,115 @@
+"""A sum over batches that is killed goes on, to the same bits; what does not belong is refused."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from batches import assert_same_bits, cut, table
+
+from bayeslmm.errors import DataError
+from bayeslmm.streaming import gram_from_batches
+
+SCRIPT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import bayeslmm.checkpoint as checkpoint
+from bayeslmm.streaming import gram_from_batches
+from test_streaming_resume import FOR_KILLING, slow_batches
+
+checkpoint.INTERVAL = checkpoint.LEAST_SHARE = 0.0
+gram_from_batches(
+    FOR_KILLING, slow_batches, checkpoint=sys.argv[2], cores=2, progressbar=False
+)
+"""
+FOR_KILLING = "y ~ scale(x) + (x | g)"
+
+
+def batches_for_killing():
+    for k in range(12):
+        rng = np.random.default_rng(k)
+        x = rng.normal(1e3, 1, 400)
+        g = rng.integers(0, 20, 400)
+        yield pd.DataFrame({"x": x, "g": g, "y": x + g + rng.normal(size=400)})
+
+
+def slow_batches():
+    for batch in batches_for_killing():
+        sys.stdout.write("batch\n")
+        sys.stdout.flush()
+        time.sleep(0.1)
+        yield batch
+
+
+@pytest.mark.parametrize("stop_after", [5, 18])  # batches: in the first pass, and in the second
+def test_a_killed_sum_goes_on_to_the_same_bits(tmp_path, stop_after):
+    checkpoint = tmp_path / "part.npz"
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-c", SCRIPT, here, str(checkpoint)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victim:  # noqa: S603
+        for _ in range(stop_after):
+            assert victim.stdout.readline() == "batch\n"
+        until = time.monotonic() + 60
+        while not checkpoint.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        os.kill(victim.pid, signal.SIGKILL)
+        assert victim.wait() == -signal.SIGKILL
+    assert checkpoint.exists()
+    resumed = gram_from_batches(
+        FOR_KILLING, batches_for_killing, checkpoint=checkpoint, progressbar=False
+    )
+    assert not checkpoint.exists()
+    assert_same_bits(
+        resumed, gram_from_batches(FOR_KILLING, batches_for_killing, progressbar=False)
+    )
+
+
+class StopError(Exception):
+    pass
+
+
+def interrupted(batches, after):
+    yield from batches[:after]
+    raise StopError
+
+
+def test_a_checkpoint_of_other_rows_or_another_job_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("bayeslmm.checkpoint.INTERVAL", 0.0)
+    monkeypatch.setattr("bayeslmm.checkpoint.LEAST_SHARE", 0.0)
+    data = table(300)
+    batches = cut(data, 100, 200)
+    path = tmp_path / "part.npz"
+    formula = "y ~ x + (1 | g)"
+    with pytest.raises(StopError):
+        gram_from_batches(
+            formula, lambda: interrupted(batches, 2), checkpoint=path, cores=1, progressbar=False
+        )
+    with pytest.raises(DataError, match=r"belongs to another sum: its formula is y ~ 1 \+ x"):
+        gram_from_batches("y ~ z + (1 | g)", batches, checkpoint=path, progressbar=False)
+    with pytest.raises(DataError, match=r"Batch 0.*has 50 rows, and had 100"):
+        gram_from_batches(formula, cut(data, 50), checkpoint=path, progressbar=False)
+    with pytest.raises(DataError, match="checkpoint holds 2 batches, and there are 1 now"):
+        gram_from_batches(formula, batches[:1], checkpoint=path, progressbar=False)
+    gram = gram_from_batches(formula, batches, checkpoint=path, progressbar=False)
+    assert_same_bits(gram, gram_from_batches(formula, batches, progressbar=False))
+    path.write_bytes(b"PK nonsense")
+    with pytest.raises(DataError, match=r"part\.npz' is no npz file, or a damaged one"):
+        gram_from_batches(formula, batches, checkpoint=path, progressbar=False)
+
+
+def test_a_batch_that_fails_leaves_whole_batches_in_the_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr("bayeslmm.checkpoint.INTERVAL", 0.0)
+    monkeypatch.setattr("bayeslmm.checkpoint.LEAST_SHARE", 0.0)
+    data = table(300)
+    good = cut(data, 100, 200)
+    bad = [*good[:2], good[2].assign(x="text")]
+    path = tmp_path / "part.npz"
+    with pytest.raises(DataError, match="text in another"):
+        gram_from_batches("y ~ x + (1 | g)", bad, checkpoint=path, progressbar=False)
+    gram = gram_from_batches("y ~ x + (1 | g)", good, checkpoint=path, progressbar=False)
+    assert_same_bits(gram, gram_from_batches("y ~ x + (1 | g)", good, progressbar=False))
