@@ -95,7 +95,7 @@ def _warn_if_inaccurate(error_sd: float) -> None:
     if error_sd > _TOO_LARGE:
         warnings.warn(
             f"The interpolated log-density errs by {error_sd:.2g} (standard deviation over "
-            f"posterior draws; {TOLERANCE} was promised): posterior means may be off by as much, in "
+            f"posterior draws; {TOLERANCE} was promised): posterior means may be off by that many "
             "posterior standard deviations. Another random_seed interpolates between other "
             "points; sampler='nutpie' interpolates nothing.",
             SamplingWarning,
