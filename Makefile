@@ -37,7 +37,7 @@ test-spark: $(STAMPS)/engines
 	$(BIN)/python -m pytest tests/test_engines.py tests/test_gram_table.py
 
 # One part: make bench ONLY=rows
-bench: $(STAMPS)/run
+bench: $(STAMPS)/bench
 	$(BIN)/python benchmarks/suite.py $(addprefix --only ,$(ONLY))
 
 lint: $(STAMPS)/lint
@@ -93,6 +93,10 @@ $(STAMPS)/test: $(STAMPS)/run
 	@echo 'Installing what the tests need'
 	@$(INSTALL) --editable '.[test]'
 	@$(call bytecode)
+	@touch $@
+
+$(STAMPS)/bench: $(STAMPS)/run
+	@$(INSTALL) --editable '.[bench]'
 	@touch $@
 
 $(STAMPS)/engines: $(STAMPS)/test
