@@ -32,10 +32,7 @@ class DrawWeights:
     scales: tuple[str, ...]
 
     def __str__(self) -> str:
-        return (
-            f"k-hat {self.pareto_k:.2f}, {self.n_points} points worth "
-            f"{self.effective_size:.0f}"
-        )
+        return f"k-hat {self.pareto_k:.2f}, {self.n_points} points worth {self.effective_size:.0f}"
 
 
 def draw_weights(idata: xr.DataTree) -> DrawWeights | None:

@@ -160,8 +160,8 @@ def _complete(
     shown = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     if missing == "raise":
         raise DataError(
-            f"{n_dropped} of {n_rows} rows lack values: {shown}. Fill them or leave the rows out of "
-            "the table, or let missing='drop' do that."
+            f"{n_dropped} of {n_rows} rows lack values: {shown}. Fill them or leave the rows out "
+            "of the table, or let missing='drop' do that."
         )
     if n_dropped == n_rows and whole:
         raise DataError(f"Every row lacks a value somewhere: {shown}.")
