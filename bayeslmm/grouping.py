@@ -127,8 +127,8 @@ def require_whole(column: Column) -> None:
             culprit = column.array[np.flatnonzero(~whole)[0]]
             raise DataError(
                 f"The grouping factor {column.name!r} holds the number {float(culprit)!r}: levels "
-                "are text, categories, booleans or whole numbers, since equality of measured numbers "
-                "means nothing. Round or cut it, or make it text."
+                "are text, categories, booleans or whole numbers, since equality of measured "
+                "numbers means nothing. Round or cut it, or make it text."
             )
 
 
