@@ -275,3 +275,37 @@ def test_every_kind_of_model_gives_a_tree(formula):
     tree = bl.fit_bayes(formula, table, draws=200, random_seed=1, effects="moments", **QUICK)
     assert np.isfinite(tree["posterior"]["sigma"]).all()
     assert str(bl.summary(tree))
+
+
+def test_a_study_of_priors_samples_every_scenario_by_it():
+    scenarios = {"tight": {"sd": "HalfNormal(5)"}, "wide": {"sd": "HalfCauchy(500)"}}
+    study = bl.prior_study(
+        DYESTUFF, bl.load_dataset("dyestuff"), scenarios, reweight=False,
+        parametrization="marginal", sampler="importance", random_seed=1, progressbar=False,
+    )  # fmt: skip
+    about = study["scenarios"].to_dataset()
+    assert (about["method"] == "refit").all()
+    assert (about["problems"] == "").all()
+    sd = study["posterior"]["sd_Batch[Intercept]"].mean(("chain", "draw"))
+    assert float(sd.sel(scenario="tight")) < 10
+    assert float(sd.sel(scenario="wide")) > 40
+
+
+def test_a_model_file_asks_for_it_by_name(tmp_path):
+    import xarray as xr
+    from typer.testing import CliRunner
+
+    from bayeslmm.cli import app
+
+    path = tmp_path / "yield.toml"
+    path.write_text(
+        'title = "Yield"\nsource = "bundled"\nformula = "Yield ~ 1 + (1 | Batch)"\n'
+        '[data]\nbundled = "dyestuff"\n'
+        '[sampler]\nsampler = "importance"\nparametrization = "marginal"\ndraws = 200\n'
+        "random_seed = 1\n"
+    )
+    result = CliRunner().invoke(app, ["fit", str(path), "--out", str(tmp_path / "out"), "--quiet"])
+    assert result.exit_code == 0, result.output
+    [found] = (tmp_path / "out").rglob("*.nc")
+    with xr.open_datatree(found) as tree:
+        assert tree.attrs["sampler"] == "importance"
