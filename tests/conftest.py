@@ -12,11 +12,15 @@ mpl.use("Agg")
 
 
 @pytest.fixture(scope="session")
-def dask_client():
+def dask_client(tmp_path_factory):
     """Two worker processes on this machine."""
     distributed = pytest.importorskip("distributed")
     cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=":0",  # any port: there is a warning where the usual one is taken
+        local_directory=tmp_path_factory.mktemp("dask"),
     )
     with cluster, distributed.Client(cluster) as client:
         yield client

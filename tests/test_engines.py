@@ -185,3 +185,19 @@ def test_a_formula_error_travels_with_its_caret():
     error = FormulaError("No such thing.", "y ~ x", (4, 5))
     travelled = pickle.loads(pickle.dumps(portable(error)))  # noqa: S301 -- from here
     assert (str(travelled), travelled.span) == (str(error), (4, 5))
+
+
+def test_many_partitions_are_combined_on_the_workers_first(dask_client):
+    import dask.dataframe as dd
+
+    engine = engine_of(dd.from_pandas(TABLE, npartitions=20))
+    total, _, firsts = engine.reduce(["y", ODD], sum_and_names, pool)
+    assert (total, firsts) == (TABLE["y"].sum(), list(range(0, 40, 2)))
+
+
+def test_many_partitions_are_combined_on_the_executors_first(spark, tmp_path):
+    path = write_folder(TABLE, tmp_path / "rows")
+    frame = spark.read.parquet(str(path)).repartition(18)
+    total, _, firsts = engine_of(frame).reduce(["y", ODD], sum_and_names, pool)
+    assert total == TABLE["y"].sum()
+    assert 16 < len(firsts) <= 18  # a partition may be empty
