@@ -81,9 +81,9 @@ def test_importance_sampling_agrees_with_long_runs_of_nuts(name):
     for label in ("beta", "sigma", "sd_s", "sd_d"):
         assert max(abs(z[f"{label} {s}"]) for s in ("mean", "sd", *PROBABILITIES)) <= 4.0
     # 4 is the limit for one quantity; the largest of hundreds of exact, independent scores exceeds
-    # this in 0.1 % of runs. The reference's own errors stay at every seed of ours: its mean of
+    # this in 1 % of runs. The reference's own errors stay at every seed of ours: its mean of
     # b_s[2484] in insteval_2 is 3.8 of its errors from the exact one (as below).
-    assert abs(z[worst]) <= float(stats.norm.isf(0.0005 / len(z))), worst
+    assert abs(z[worst]) <= float(stats.norm.isf(0.005 / len(z))), worst
     # Means of effects share the intercept's error, so this is loose.
     assert 0.4 < np.sqrt(np.mean(size**2)) < 1.8
 
