@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def tree_gram(idata: xr.DataTree) -> Gram | None:
     """Return the cross-products that a tree was fitted to; None where it holds rows."""
+    tree.require_tree(idata)
     if not tree.from_cross_products(idata):
         return None
     return gram_of_dataset(tree.group(idata, names.CROSS_PRODUCTS))
