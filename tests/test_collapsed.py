@@ -298,7 +298,16 @@ def test_the_marginal_model_is_the_density_plus_its_priors(table):
     model = build_model(case.design, parametrization="marginal")
     point = {"sd_g": case.sds[:3], "sd_h": case.sds[3:], "sigma": case.sigma}
     halves = (1 + case.partials) / 2
-    unconstrained = {name: np.log(value) for name, value in point.items()}
+    # sd = s exp(sinh(c u) / c), with d sd / d u = sd cosh(c u); the residual's is exp(u).
+    transforms = {name: model.rvs_to_transforms[model[name]] for name in ("sd_g", "sd_h")}
+    scales = {name: (t.scale.get_value(), t.bend.get_value()) for name, t in transforms.items()}
+    unconstrained = {
+        name: np.arcsinh(c * np.log(point[name] / s)) / c for name, (s, c) in scales.items()
+    }
+    volumes = {
+        name: np.cosh(c * unconstrained[name]) * point[name] for name, (_, c) in scales.items()
+    }
+    unconstrained["sigma"] = np.log(case.sigma)
     unconstrained["partial_corr_g"] = np.log(halves / (1 - halves))
     order = [variable.name for variable in free_variables(model)]
     evaluate = model.compile_logp(mode=Mode(linker="py", optimizer=None))
@@ -308,8 +317,9 @@ def test_the_marginal_model_is_the_density_plus_its_priors(table):
     listed = dict(case.priors.entries())
     for factor, sds in (("g", case.sds[:3]), ("h", case.sds[3:])):
         terms = {"g": ("Intercept", "x", "z"), "h": ("Intercept",)}[factor]
+        expected += np.log(volumes[f"sd_{factor}"]).sum()
         for term, sd in zip(terms, sds, strict=True):
-            expected += float(listed[f"sd_{factor}[{term}]"].log_density(sd)) + np.log(sd)
+            expected += float(listed[f"sd_{factor}[{term}]"].log_density(sd))
     expected += float(listed["sigma"].log_density(case.sigma)) + np.log(case.sigma)
     shapes = np.array([2 + (3 - 2 - j) / 2 for i in range(3) for j in range(i)])
     expected += stats.beta(shapes, shapes).logpdf(halves).sum()
