@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.formula import MixedFormula, parse_formula
 from bayeslmm.gram_design import design_of
 from bayeslmm.kept_effects import KeptEffects
 from bayeslmm.parametrization import choose_parametrization, refuse_without_rows
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import ArrayLike
 
-    from bayeslmm.formula import MixedFormula
     from bayeslmm.kept_effects import EffectsLike
     from bayeslmm.priors import PriorsLike
 
@@ -129,8 +129,9 @@ def fit_bayes(
     settings = SamplerSettings(
         draws, tune, chains, cores, random_seed, target_accept, sampler, progressbar
     )
+    mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
     refuse_without_rows(parametrization, data)
-    design = design_of(formula, data, weights=weights, missing=missing)
+    design = design_of(mixed, data, weights=weights, missing=missing)
     require_effects(design, KeptEffects.of(design, effects), chains * draws)
     resolved = resolve_priors(design, priors)
     needs = settings.sampler == IMPORTANCE
