@@ -10,10 +10,7 @@ import bayeslmm as bl
 from bayeslmm.spec import read_spec
 
 MODELS = sorted((Path(__file__).parent.parent / "models").glob("*.toml"))
-OTHERS = {
-    "dyestuff": "Yield ~ 1 + (1 | Batch)",
-    "dyestuff2": "Yield ~ 1 + (1 | Batch)",
-}
+OTHERS = {"dyestuff2": "Yield ~ 1 + (1 | Batch)"}
 
 
 def study(key):
