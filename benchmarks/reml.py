@@ -61,6 +61,8 @@ def statsmodels_fit(formula, table):
     fixed = formula.split("+ (")[0].strip() if "+ (" in formula else formula.split("(")[0] + "1"
     if len(terms) != 1 or "||" in formula or "/" in formula or "I(" in formula:
         return None
+    # MixedLM refuses missing values where others leave rows out.
+    table = table.iloc[build_design(formula, table).rows]
     columns, group = (side.strip(" )") for side in terms[0].split("|"))
     columns = columns.replace("(", "")
     groups = table[group.split(":")].astype(str).agg(":".join, axis=1)
