@@ -1,7 +1,8 @@
 """Time from the call of `fit_bayes` to its tree on sleepstudy: cold, warm, and once more.
 
-Each row is a process of its own. "Cold" starts with empty compile caches, "warm" finds the caches
-that the cold one left, "again" is a second fit of the same structure in the warm process. Run it
+Each row is a process of its own. "Cold" starts with empty compile caches, "installed" with the core
+that `make` compiles on installing and nothing else, "warm" finds the caches that the cold one left,
+"again" is a second fit of the same structure in the warm process. Run it
 on a quiet machine: `python benchmarks/first_posterior.py`.
 """
 
@@ -46,14 +47,18 @@ def fit_and_report(parametrization):
     print(json.dumps(rows))
 
 
-def measure(parametrization, cache):
+def run_with(cache, *arguments):
     environment = {
         **os.environ,
         "PYTENSOR_FLAGS": f"base_compiledir={cache}/pytensor",
         "NUMBA_CACHE_DIR": f"{cache}/numba",
     }
-    command = [sys.executable, __file__, "--fit", parametrization]
-    run = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+
+
+def measure(parametrization, cache):
+    run = run_with(cache, __file__, "--fit", parametrization)
     return json.loads(run.stdout.splitlines()[-1])
 
 
@@ -65,7 +70,11 @@ def main():
         with tempfile.TemporaryDirectory() as cache:
             cold, _ = measure(parametrization, cache)
             warm, again = measure(parametrization, cache)
-        for label, row in (("cold", cold), ("warm", warm), ("again", again)):
+        with tempfile.TemporaryDirectory() as cache:
+            run_with(cache, "-m", "bayeslmm.warm")
+            installed, _ = measure(parametrization, cache)
+        rows = {"cold": cold, "installed": installed, "warm": warm, "again": again}
+        for label, row in rows.items():
             name = f"{parametrization} {label}".ljust(24)
             print(name, *(f"{row[c]:8.2f}" for c in columns))
 
