@@ -264,13 +264,16 @@ def _fit(
 
 def _check_settings(settings: dict[str, Any]) -> None:
     """Refuse what cannot be sampled with before anything is printed."""
+    from bayeslmm.direct_sampling import check_combination  # noqa: PLC0415 -- slow to load
     from bayeslmm.parametrization import AUTO, check_parametrization  # noqa: PLC0415 -- slow to load
     from bayeslmm.samplers import SamplerSettings  # noqa: PLC0415 -- slow to load
 
     known = {field.name for field in fields(SamplerSettings)}
-    SamplerSettings(**{name: value for name, value in settings.items() if name in known})
-    if settings.get("parametrization", AUTO) != AUTO:
-        check_parametrization(settings["parametrization"])
+    chosen = SamplerSettings(**{name: value for name, value in settings.items() if name in known})
+    written = settings.get("parametrization", "noncentered")
+    if written != AUTO:
+        check_parametrization(written)
+    check_combination(chosen.sampler, written)
 
 
 def _interrupted(idata: xr.DataTree) -> bool:

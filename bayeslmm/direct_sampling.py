@@ -92,11 +92,7 @@ def choose_sampler(
     ArgumentError
         For importance sampling of a model whose effects are not integrated out.
     """
-    if name == IMPORTANCE and parametrization != MARGINAL:
-        raise ArgumentError(
-            f"sampler='importance' draws from the posterior with the effects integrated out, and "
-            f"parametrization={parametrization!r} keeps them: add parametrization='marginal'."
-        )
+    check_combination(name, parametrization)
     if name != AUTO:
         return name, "asked for"
     if parametrization != MARGINAL:
@@ -116,6 +112,28 @@ def choose_sampler(
         f"{MOST_COORDINATES}, and one density factors a dense matrix of {border} columns, at most "
         f"{LARGEST_BORDER}"
     )
+
+
+def check_combination(name: str, parametrization: str) -> None:
+    """Refuse importance sampling of a model whose effects are not integrated out.
+
+    Parameters
+    ----------
+    name : str
+        A sampler.
+    parametrization : str
+        How the model is written, or ``"auto"``.
+
+    Raises
+    ------
+    ArgumentError
+        With what to add.
+    """
+    if name == IMPORTANCE and parametrization not in (MARGINAL, AUTO_PARAMETRIZATION):
+        raise ArgumentError(
+            f"sampler='importance' draws from the posterior with the effects integrated out, and "
+            f"parametrization={parametrization!r} keeps them: add parametrization='marginal'."
+        )
 
 
 def sample_directly(

@@ -257,6 +257,7 @@ def test_list_says_where_it_looked_in_vain(tmp_path, name, said):
         ("--target-accept", 2, "target_accept must lie between"),
         ("--sampler", "stan", "There is no sampler 'stan'"),
         ("--parametrization", "marginl", "Did you mean 'marginal'?"),
+        ("--sampler", "importance", "add parametrization='marginal'"),
     ],
 )
 def test_options_are_checked_before_anything_is_printed(spec, calls, option, value, message):
