@@ -262,5 +262,6 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
-            f"{str(path)!r} is no npz file, or a damaged one: {type(error).__name__}: {error}"
+            f"{str(path)!r} is no npz file, or a damaged one. Give a whole copy of it, or "
+            "make it anew."
         ) from error
