@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.compiled import inner, inner_fast
+from bayeslmm.compiled import inner
 from bayeslmm.densities import HEAD, fixed_posterior, prior_in_plan, to_plan
 from bayeslmm.kernel_solve import back_substitute, joint_modes, node_column
 from bayeslmm.kernels import (
@@ -117,44 +117,55 @@ def fixed_in_plan(floats: Floats, beta: Floats) -> Floats:
 
 
 @inner
-def draw_random(
-    lay: Layout, panel: Floats, border: Floats, right: Floats, beta: Floats, sigma: float, z: Floats
+def solve_together(
+    lay: Layout,
+    panel: Floats,
+    border: Floats,
+    right: Floats,
+    beta: Floats,
+    sigma: Floats,
+    random: Floats,
 ) -> Floats:
-    """Solve L' v = Y (-beta, 1) + sigma z: the scaled random effects; shape (n_columns, 1)."""
-    nb, p = len(lay.border_factor), len(beta)
-    out, side = np.empty((len(z), 1)), np.empty((1, nb))
-    first = len(z) - nb
+    """Solve L' v = Y (-beta, 1) + sigma z for all rows z of `random`; shape (n_columns, rows)."""
+    count, nb, p = len(sigma), len(lay.border_factor), beta.shape[1]
+    out, side = np.empty((random.shape[1], count)), np.empty((count, nb))
+    first = random.shape[1] - nb
     for node in range(lay.nodes.shape[0] - 1):
         column, ld = node_column(lay, node), lay.nodes[node, PANEL]
         for r in range(lay.factors[lay.nodes[node, FACTOR], WIDTH]):
             last = lay.nodes[node, START] + (r + 1) * ld - 1
-            total = panel[last] + sigma * z[column + r]
-            for j in range(p):
-                total -= panel[last - p + j] * beta[j]
-            out[column + r, 0] = total
+            for d in range(count):
+                total = panel[last] + sigma[d] * random[d, column + r]
+                for j in range(p):
+                    total -= panel[last - p + j] * beta[d, j]
+                out[column + r, d] = total
     if nb > 0:
-        for i in range(nb):
-            side[0, i] = right[p, i] + sigma * z[first + i]
-            for j in range(p):
-                side[0, i] -= right[j, i] * beta[j]
+        for d in range(count):
+            for i in range(nb):
+                total = right[p, i] + sigma[d] * random[d, first + i]
+                for j in range(p):
+                    total -= right[j, i] * beta[d, j]
+                side[d, i] = total
         dense_half_solve(border, side, True)
-        for i in range(nb):
-            out[first + i, 0] = side[0, i]
+        for d in range(count):
+            for i in range(nb):
+                out[first + i, d] = side[d, i]
     back_substitute(lay, panel, out)
     return out
 
 
-@inner_fast
-def to_effects(lay: Layout, lam: Floats, v: Floats, out: Floats) -> None:
-    """Write b = Lambda v, level by level."""
+@inner
+def spread_effects(lay: Layout, lam: Floats, v: Floats, random: Floats) -> None:
+    """Write b = Lambda v for every column of v into the rows of `random`."""
     for f in range(lay.factors.shape[0]):
         q, at, column = lay.factors[f, WIDTH], lay.factors[f, LAMBDA], lay.factors[f, COLUMN]
-        for i in range(lay.factors[f, LEVELS]):
-            for r in range(q):
-                total = 0.0
-                for k in range(q):
-                    total += lam[at + r * q + k] * v[column + i * q + k, 0]
-                out[column + i * q + r] = total
+        for d in range(v.shape[1]):
+            for i in range(lay.factors[f, LEVELS]):
+                for r in range(q):
+                    total = 0.0
+                    for k in range(q):
+                        total += lam[at + r * q + k] * v[column + i * q + k, d]
+                    random[d, column + i * q + r] = total
 
 
 @inner
@@ -216,8 +227,10 @@ def draw_joint(
         else:
             beta = draw_fixed(floats, T, sigmas[d], prior_mean, prior_precision, fixed[d])
         if ok:
-            v = draw_random(lay, panel, border, right, beta, sigmas[d], random[d])
-            to_effects(lay, lams[d], v, random[d])
+            z = random[d : d + 1]
+            one = sigmas[d : d + 1]
+            v = solve_together(lay, panel, border, right, beta.reshape(1, p), one, z)
+            spread_effects(lay, lams[d], v, z)
         if not fixed_given:
             for i in range(p):
                 fixed[d, i] = origin[i]

@@ -11,22 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.compiled import inner
 from bayeslmm.densities import HEAD, to_plan
-from bayeslmm.kernel_draws import draw_fixed, fixed_in_plan
-from bayeslmm.kernel_solve import back_substitute, node_column
-from bayeslmm.kernels import (
-    COLUMN,
-    FACTOR,
-    LAMBDA,
-    LEVELS,
-    PANEL,
-    START,
-    WIDTH,
-    Layout,
-    open_layout,
-)
-from bayeslmm.lapack import dense_half_solve
+from bayeslmm.kernel_draws import draw_fixed, fixed_in_plan, solve_together, spread_effects
+from bayeslmm.kernels import open_layout
 from bayeslmm.linked_kernels import factorize, linked_entry
 
 if TYPE_CHECKING:
@@ -34,58 +21,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
-
-
-@inner
-def solve_together(
-    lay: Layout,
-    panel: Floats,
-    border: Floats,
-    right: Floats,
-    beta: Floats,
-    sigma: Floats,
-    random: Floats,
-) -> Floats:
-    """Solve L' v = Y (-beta, 1) + sigma z for all rows z of `random`; shape (n_columns, rows)."""
-    count, nb, p = len(sigma), len(lay.border_factor), beta.shape[1]
-    out, side = np.empty((random.shape[1], count)), np.empty((count, nb))
-    first = random.shape[1] - nb
-    for node in range(lay.nodes.shape[0] - 1):
-        column, ld = node_column(lay, node), lay.nodes[node, PANEL]
-        for r in range(lay.factors[lay.nodes[node, FACTOR], WIDTH]):
-            last = lay.nodes[node, START] + (r + 1) * ld - 1
-            for d in range(count):
-                total = panel[last] + sigma[d] * random[d, column + r]
-                for j in range(p):
-                    total -= panel[last - p + j] * beta[d, j]
-                out[column + r, d] = total
-    if nb > 0:
-        for d in range(count):
-            for i in range(nb):
-                total = right[p, i] + sigma[d] * random[d, first + i]
-                for j in range(p):
-                    total -= right[j, i] * beta[d, j]
-                side[d, i] = total
-        dense_half_solve(border, side, True)
-        for d in range(count):
-            for i in range(nb):
-                out[first + i, d] = side[d, i]
-    back_substitute(lay, panel, out)
-    return out
-
-
-@inner
-def spread_effects(lay: Layout, lam: Floats, v: Floats, random: Floats) -> None:
-    """Write b = Lambda v for every column of v into the rows of `random`."""
-    for f in range(lay.factors.shape[0]):
-        q, at, column = lay.factors[f, WIDTH], lay.factors[f, LAMBDA], lay.factors[f, COLUMN]
-        for d in range(v.shape[1]):
-            for i in range(lay.factors[f, LEVELS]):
-                for r in range(q):
-                    total = 0.0
-                    for k in range(q):
-                        total += lam[at + r * q + k] * v[column + i * q + k, d]
-                    random[d, column + i * q + r] = total
 
 
 @linked_entry
