@@ -18,9 +18,10 @@ from bayeslmm.beta_prior import integrates_beta, normal_prior
 from bayeslmm.collapsed import block_table, collapsed_density, correlation_factor
 from bayeslmm.collapsed_batch import collapsed_values
 from bayeslmm.lapack import single_blas_thread
+from bayeslmm.lkj import partial_shape_offsets
 from bayeslmm.prior_slopes import value_and_slope
 from bayeslmm.recovery import CollapsedDraws
-from bayeslmm.unconstrained import ATANH, FOLDED, Coordinate
+from bayeslmm.unconstrained import ATANH, FOLDED, Coordinate, log_one_less_square
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -284,8 +285,7 @@ class CollapsedTarget:
     def _log_prior_of_partials(self, points: Floats) -> Floats:
         """LKJ's independent densities of the partial correlations, less their volumes."""
         x = points[:, self.n_sds : self.n_sds + self.n_partials]
-        # log(1 - tanh(x)^2), right also where tanh(x) rounds to one.
-        rest = 2.0 * (math.log(2.0) - np.abs(x) - np.log1p(np.exp(-2.0 * np.abs(x))))
+        rest = log_one_less_square(x)
         constant = (2.0 * self._shapes - 1.0) * math.log(2.0) + betaln(self._shapes, self._shapes)
         return np.asarray(((self._shapes - 1.0) * rest - constant).sum(axis=1))
 
@@ -313,15 +313,7 @@ def _lkj_shapes(factor: FactorPriors) -> Floats:
     """Give the Beta parameter of each pair's (1 + z) / 2: eta + (q - 2 - j) / 2, blockwise."""
     if factor.corr is None:
         return np.zeros(0)
-    eta = factor.corr.numbers[0]
-    return np.array(
-        [
-            eta + 0.5 * (len(block) - 2 - j)
-            for block in factor.blocks
-            for i in range(len(block))
-            for j in range(i)
-        ]
-    )
+    return np.asarray(factor.corr.numbers[0] + partial_shape_offsets(factor.blocks))
 
 
 def _beta_prior(priors: Priors, integrated: bool) -> tuple[Floats, Floats]:

@@ -103,7 +103,7 @@ class Coordinate:
         if self.kind == FOLDED:
             return np.full_like(x, -math.log(2.0))
         if self.kind == ATANH:
-            return 2.0 * (math.log(2.0) - np.abs(x) - np.log1p(np.exp(-2.0 * np.abs(x))))
+            return log_one_less_square(x)
         if self.kind == LOGIT:
             width = math.log(self.upper - self.lower)
             return width - np.abs(x) - 2.0 * np.log1p(np.exp(-np.abs(x)))
@@ -121,3 +121,8 @@ class Coordinate:
 
     def __str__(self) -> str:
         return self.name if self.kind == IDENTITY else f"{self.kind} {self.name}"
+
+
+def log_one_less_square(x: Floats) -> Floats:
+    """Give log(1 - tanh(x)^2), right also where tanh(x) rounds to one."""
+    return np.asarray(2.0 * (math.log(2.0) - np.abs(x) - np.log1p(np.exp(-2.0 * np.abs(x)))))

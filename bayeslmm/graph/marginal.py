@@ -21,6 +21,7 @@ from bayeslmm.gram_design import has_rows, response_rows
 from bayeslmm.graph import components
 from bayeslmm.graph.bent_log import BentLog
 from bayeslmm.graph.collapsed_op import CollapsedDensity
+from bayeslmm.lkj import partial_shape_offsets
 from bayeslmm.recovery import CollapsedDraws, recover_posterior
 from bayeslmm.room import require_border
 from bayeslmm.sd_coordinates import sd_coordinates, takes_any_positive
@@ -94,8 +95,9 @@ def _partials(factor: FactorPriors) -> Any:
     """Add the canonical partial correlations whose Beta priors make the matrix LKJ."""
     assert factor.corr is not None  # noqa: S101 - called for correlated factors only
     name = _partials_name(factor.name)
-    shapes = pm.Data(f"{name}_eta", factor.corr.numbers[0]) + _shape_offsets(factor)
-    halves = pm.Beta(name, shapes, shapes, shape=len(_shape_offsets(factor)))
+    offsets = partial_shape_offsets(factor.blocks)
+    shapes = pm.Data(f"{name}_eta", factor.corr.numbers[0]) + offsets
+    halves = pm.Beta(name, shapes, shapes, shape=len(offsets))
     partials = 2.0 * halves - 1.0
     term = names.term_dim(factor.name)
     pm.Deterministic(
@@ -104,17 +106,6 @@ def _partials(factor: FactorPriors) -> Any:
         dims=(term, names.term_dim_bis(factor.name)),
     )
     return partials
-
-
-def _shape_offsets(factor: FactorPriors) -> Floats:
-    """Give (q - 2 - j) / 2 for each pair (i, j) of each block: LKJ's Beta shapes less eta."""
-    offsets = [
-        (len(block) - 2 - j) / 2
-        for block in factor.blocks
-        for i in range(len(block))
-        for j in range(i)
-    ]
-    return np.array(offsets)
 
 
 def _read_partials(
@@ -206,7 +197,7 @@ def _draw_response(
     sd, corr = {}, {}
     column = pair = 0
     for factor in priors.factors:
-        q, pairs = len(factor.terms), len(_shape_offsets(factor))
+        q, pairs = len(factor.terms), len(partial_shape_offsets(factor.blocks))
         unit = correlation_factor(partials[pair : pair + pairs], q, factor.blocks)
         sd[factor.name] = sds[column : column + q]
         corr[factor.name] = unit @ unit.T
