@@ -21,7 +21,7 @@ from bayeslmm.densities import (
     residual_direction,
     to_plan,
 )
-from bayeslmm.linked_kernels import factorize, linked_entry, pull_back
+from bayeslmm.linked_kernels import factorize, pull_back
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -195,7 +195,7 @@ def density_given_fixed(
     return value, Tbar, -n / sigma + square / sigma**3
 
 
-@linked_entry
+@inner
 def collapsed_density(
     ints: Ints,
     floats: Floats,

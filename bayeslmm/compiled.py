@@ -25,9 +25,12 @@ _SOURCES = (
     "densities",
     "collapsed*",
     "linked*",
+    "prior_slopes",
 )
 
-_inner = partial(njit, cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+# Not kept on disk one by one: they live on inside the functions that are. Two processes that keep
+# several signatures of one function at the same moment could mix them up.
+_inner = partial(njit, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def _fingerprint() -> str:

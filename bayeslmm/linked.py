@@ -19,8 +19,6 @@ from bayeslmm.compiled import entry, stamp
 from bayeslmm.linked_kernels import link_kernels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -28,9 +26,6 @@ if TYPE_CHECKING:
 
 # Callers that are cached on disk hold this name: change it with the arguments or their meaning.
 SYMBOL = "bayeslmm_collapsed_1"
-_compiled_density: Callable[..., tuple[float, Floats, Floats, float, Floats]] = (
-    collapsed_density.compiled  # type: ignore[attr-defined]
-)
 _LONGS, _REALS = types.CPointer(types.int64), types.CPointer(types.float64)
 _SIGNATURE = types.float64(
     _LONGS, _REALS, _LONGS, _REALS, _REALS, _REALS, _REALS, _REALS, _LONGS, types.float64, _REALS
@@ -53,7 +48,7 @@ def _density_c(  # noqa: PLR0917 - a C function has no keywords
 ) -> float:
     size = carray(sizes, 7)
     n_sds, n_partials, n_beta, p = size[3], size[4], size[5], size[6]
-    value, d_sds, d_partials, d_sigma, d_beta = _compiled_density(
+    value, d_sds, d_partials, d_sigma, d_beta = collapsed_density(
         carray(ints, (size[0],)),
         carray(floats, (size[1],)),
         carray(table, (size[2],)),
@@ -90,7 +85,7 @@ def link_density() -> None:
 
 # The C function lives as long as this does.
 _kept: list[Any] = []
-_external = types.ExternalFunction(
+EXTERNAL_DENSITY = types.ExternalFunction(
     SYMBOL, types.float64(*[types.voidptr] * 9, types.float64, types.voidptr)
 )
 
@@ -114,7 +109,7 @@ def linked_density(  # noqa: PLR0917 - compiled code takes no keywords
     a, b, c = len(sds), len(partials), len(beta)
     sizes = np.array([len(ints), len(floats), len(table), a, b, c, len(prior_mean)], np.int64)
     out = np.empty(a + b + 1 + c)
-    value = _external(
+    value = EXTERNAL_DENSITY(
         ints.ctypes,
         floats.ctypes,
         table.ctypes,

@@ -15,6 +15,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import carray, cfunc, types
 
+from bayeslmm.ahead import await_factorization, is_cached, start_helper
 from bayeslmm.compiled import FINGERPRINT, entry, inner, stamp
 from bayeslmm.kernel_gradient import (
     add_logdet_gradient,
@@ -51,10 +52,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-_FACTORIZE, _PULL_BACK = f"bayeslmm_factorize_{FINGERPRINT}", f"bayeslmm_pull_back_{FINGERPRINT}"
+_FACTORIZE, PULL_BACK = f"bayeslmm_factorize_{FINGERPRINT}", f"bayeslmm_pull_back_{FINGERPRINT}"
 _LONGS, _REALS = types.CPointer(types.int64), types.CPointer(types.float64)
 _factorize = types.ExternalFunction(_FACTORIZE, types.float64(*[types.voidptr] * 8))
-_pull_back = types.ExternalFunction(_PULL_BACK, types.float64(*[types.voidptr] * 9, types.float64))
+_pull_back = types.ExternalFunction(PULL_BACK, types.float64(*[types.voidptr] * 9, types.float64))
 
 
 # The bodies stand here, not in functions of their own: those would be optimised twice.
@@ -124,6 +125,11 @@ def _pull_back_c(  # noqa: PLR0917
     return weight
 
 
+def link_factorization() -> None:
+    """Compile the factorization, or load it from Numba's cache, and give it its name."""
+    _link(_FACTORIZE, _factorize_c, [_REALS] * 5)
+
+
 @cache
 def link_kernels() -> None:
     """Compile both functions, or load them from Numba's cache, and give them their names.
@@ -131,15 +137,18 @@ def link_kernels() -> None:
     Must come before code that calls `factorize` or `pull_back` is compiled or loaded; functions
     made by `linked_entry` see to it.
     """
-    for symbol, function, n_pointers in (
-        (_FACTORIZE, _factorize_c, 5),
-        (_PULL_BACK, _pull_back_c, 6),
-    ):
-        real = [types.float64] if function is _pull_back_c else []
-        signature = types.float64(_LONGS, _REALS, _LONGS, *[_REALS] * n_pointers, *real)
-        compiled = cfunc(signature, cache=True, error_model="numpy")(function)
-        llvm.add_symbol(symbol, compiled.address)
-        _kept.append(compiled)
+    if not is_cached(_factorize_c):
+        start_helper()
+    _link(PULL_BACK, _pull_back_c, [*[_REALS] * 6, types.float64])
+    await_factorization()
+    link_factorization()
+
+
+def _link(symbol: str, function: Any, arguments: list[Any]) -> None:
+    signature = types.float64(_LONGS, _REALS, _LONGS, *arguments)
+    compiled = cfunc(signature, cache=True, error_model="numpy")(function)
+    llvm.add_symbol(symbol, compiled.address)
+    _kept.append(compiled)
 
 
 # The C functions live as long as this does.

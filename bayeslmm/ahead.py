@@ -1,0 +1,98 @@
+"""Half of the numerical core compiled by a second process, on a machine that never compiled it.
+
+The core takes some twenty-five seconds to compile, once per machine; Numba compiles one function at
+a time, and a second processor would stand idle. What the helper compiles reaches the first process
+through Numba's cache on disk; whatever is missing there, that process compiles itself.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import llvmlite.binding as llvm
+from numba import types
+from numba.core.caching import FunctionCache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CODE = "import sys; sys.path[:] = {path!r}; from bayeslmm.ahead import main; main()"
+# What a helper says once the factorization is in the cache.
+_FIRST_DONE = "factorization"
+_helper: list[subprocess.Popen[str]] = []
+
+
+def is_cached(function: Callable[..., Any]) -> bool:
+    """Tell whether Numba's cache has machine code of a function.
+
+    Parameters
+    ----------
+    function : callable
+        Its qualified name must change with its text (`compiled.stamp`).
+
+    Returns
+    -------
+    bool
+        True also where nothing can be kept: a helper could not hand anything over.
+    """
+    try:
+        folder = Path(FunctionCache(function).cache_path)
+    except RuntimeError:
+        return True
+    return any(folder.glob(f"*{function.__qualname__}*.nbi"))
+
+
+def start_helper() -> None:
+    """Let a second process compile its half; where that cannot be, nothing happens."""
+    if (os.cpu_count() or 1) < 2 or not sys.executable:
+        return
+    try:
+        process = subprocess.Popen(  # noqa: S603 - this interpreter, this package
+            [sys.executable, "-c", _CODE.format(path=sys.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+    except OSError:
+        return
+    _helper.append(process)
+
+
+def await_factorization() -> None:
+    """Wait until a helper, if there is one, has compiled the factorization, or has ended."""
+    if _helper and _helper[0].stdout is not None:
+        _helper[0].stdout.readline()
+
+
+def await_helper() -> None:
+    """Wait until a helper, if there is one, has done its work."""
+    while _helper:
+        process = _helper.pop()
+        process.communicate()
+
+
+def main() -> None:
+    """Compile the helper's half: the factorization, draws of effects, the posterior for NUTS."""
+    from bayeslmm import kernel_draws, kernel_target, linked, linked_kernels  # noqa: PLC0415
+
+    linked_kernels.link_factorization()
+    sys.stdout.write(f"{_FIRST_DONE}\n")
+    sys.stdout.flush()
+    # Compiled code is linked when it is made. Nothing is called here, so any address serves for
+    # what the first process compiles meanwhile.
+    for symbol in (linked_kernels.PULL_BACK, linked.SYMBOL):
+        llvm.add_symbol(symbol, 1)
+    longs, reals = types.int64[::1], types.float64[::1]
+    rows = types.float64[:, ::1]
+    arguments = (longs, reals, rows, reals, reals, rows, rows, rows, types.boolean)
+    kernel_draws.draw_joint.compiled.compile(arguments)  # type: ignore[attr-defined]
+    kernel_target.compile_function()
+
+
+if __name__ == "__main__":
+    main()
