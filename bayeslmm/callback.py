@@ -1,15 +1,20 @@
-"""The two C callbacks that nutpie calls: value and gradient of a log-density, and a copy."""
+"""What nutpie calls: C callbacks for value and gradient of a log-density, and for a copy."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.core import types
 
+from bayeslmm.kernel_target import as_pointer
+
+if TYPE_CHECKING:
+    from nutpie.compile_pymc import CompiledPyMCModel
+
+UNCONSTRAINED = "unconstrained"
 _DOUBLES = types.CPointer(types.double)  # type: ignore[attr-defined]
 _LOG_DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.voidptr)
 _EXPAND = types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr)
@@ -29,14 +34,6 @@ def log_density(size, point_, gradient_, value_, shared_):
         finite = finite and isfinite(gradient[i])
     return 0 if finite else 3
 """
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _pointer(_context: Any, address: Any) -> Any:
-    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return types.voidptr(address), generate
 
 
 def log_density_callback(function: Any, shared: list[np.ndarray[Any, Any]], size: int) -> Any:
@@ -73,7 +70,7 @@ def log_density_callback(function: Any, shared: list[np.ndarray[Any, Any]], size
     )
     scope |= {
         "carray": numba.carray,
-        "pointer": _pointer,
+        "pointer": as_pointer,
         "uint64": np.uint64,
         "isfinite": np.isfinite,
         "function": function,
@@ -94,3 +91,50 @@ def copy_point() -> Any:
         return 0
 
     return numba.cfunc(_EXPAND)(copy)
+
+
+def nutpie_model(
+    log_density: Any, start: np.ndarray[Any, Any], user_data: np.ndarray[Any, Any], **about: Any
+) -> CompiledPyMCModel:
+    """Put together what nutpie samples: a log-density whose draws are stored as they are.
+
+    Parameters
+    ----------
+    log_density : Numba C callback
+        In nutpie's calling convention.
+    start : ndarray, shape (k,)
+        Chains start within 1 of it in every coordinate.
+    user_data : ndarray
+        What the callback gets a pointer to.
+    **about
+        Other fields of nutpie's class: the data that must stay in place.
+
+    Returns
+    -------
+    CompiledPyMCModel
+        With one variable, `UNCONSTRAINED`.
+    """
+    from nutpie.compile_pymc import CompiledPyMCModel  # noqa: PLC0415 - a second to import
+
+    size = len(start)
+
+    def draw(seed: int | None = None) -> np.ndarray[Any, Any]:
+        rng = np.random.default_rng(seed)
+        return np.asarray(start + rng.uniform(-1.0, 1.0, size=size))
+
+    nothing: dict[str, Any] = {"shared_data": {}, "shared_var_keys": {}, "logp_func": None}
+    return CompiledPyMCModel(
+        _n_dim=size,
+        dims={},
+        _coords={"unconstrained_parameter": np.arange(size)},
+        _shapes={UNCONSTRAINED: (size,)},
+        compiled_logp_func=log_density,
+        compiled_expand_func=copy_point(),
+        initial_point_func=draw,
+        user_data=user_data,
+        n_expanded=size,
+        shape_info=([UNCONSTRAINED], [slice(0, size)], [(size,)]),
+        expand_func=None,
+        reparameterized_names=[],
+        **{**nothing, **about},
+    )

@@ -6,6 +6,7 @@ coordinates change: what an optimiser or a sampler in plain Python works on.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from typing import TYPE_CHECKING
@@ -15,13 +16,21 @@ from scipy.special import betaincinv, betaln
 
 from bayeslmm import names
 from bayeslmm.beta_prior import integrates_beta, normal_prior
-from bayeslmm.collapsed import block_table, collapsed_density, correlation_factor
+from bayeslmm.collapsed import block_table, correlation_factor
 from bayeslmm.collapsed_batch import collapsed_values
 from bayeslmm.lapack import single_blas_thread
+from bayeslmm.linked import link_density, linked_density
 from bayeslmm.lkj import partial_shape_offsets
-from bayeslmm.prior_slopes import value_and_slope
+from bayeslmm.prior_slopes import form_of, partial_form, value_and_slope
 from bayeslmm.recovery import CollapsedDraws
-from bayeslmm.unconstrained import ATANH, FOLDED, Coordinate, log_one_less_square
+from bayeslmm.unconstrained import (
+    ATANH,
+    BENT,
+    FOLDED,
+    LOG,
+    Coordinate,
+    log_one_less_square,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +40,10 @@ if TYPE_CHECKING:
     from bayeslmm.distributions import Prior
     from bayeslmm.gram import Gram
     from bayeslmm.prior_set import FactorPriors, Priors
+    from bayeslmm.prior_slopes import Form
 
     Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
 
 
 class CollapsedTarget:
@@ -139,6 +150,42 @@ class CollapsedTarget:
     def folded(self) -> tuple[int, ...]:
         """Positions of the folded coordinates."""
         return tuple(k for k, c in enumerate(self.coordinates) if c.kind == FOLDED)
+
+    @property
+    def data(self) -> tuple[Ints, Floats, Ints, Floats, Floats]:
+        """What the likelihood is computed from: plan, table of blocks, prior of fixed effects."""
+        return (*self._data, *self._beta_prior)
+
+    def forms(self) -> tuple[Form | None, ...]:
+        """Give each parameter's prior in closed form, None where it has none."""
+        shapes = iter(self._shapes)
+        return tuple(
+            partial_form(next(shapes)) if prior is None else form_of(prior)
+            for prior in self._univariate
+        )
+
+    def with_bent_sds(self, chosen: Sequence[tuple[Floats, Floats]]) -> CollapsedTarget:
+        """Give the same posterior with the sds on bent logarithms.
+
+        Parameters
+        ----------
+        chosen : sequence of (ndarray, ndarray), shapes (q,) each
+            Scale and bend, factor by factor (`sd_coordinates`); an sd whose prior does not have
+            all positive numbers as its support stays on its scale.
+
+        Returns
+        -------
+        CollapsedTarget
+        """
+        other, coordinates = copy.copy(self), list(self.coordinates)
+        pairs = [pair for scale, bend in chosen for pair in zip(scale, bend, strict=True)]
+        for k, (scale, bend) in enumerate(pairs):
+            if coordinates[k].kind == LOG and coordinates[k].lower == 0.0:
+                coordinates[k] = dataclasses.replace(
+                    coordinates[k], kind=BENT, scale=float(scale), bend=float(bend)
+                )
+        other.coordinates = tuple(coordinates)
+        return other
 
     def with_folded(self, folded: Sequence[int]) -> CollapsedTarget:
         """Give the same posterior with these standard deviations' coordinates folded, no others."""
@@ -250,8 +297,9 @@ class CollapsedTarget:
         point = np.ascontiguousarray(point, dtype=np.float64)
         with np.errstate(all="ignore"):
             sds, partials, sigma, beta = self._parts(self.parameters(point))
-            value, d_sds, d_partials, d_sigma, d_beta = collapsed_density(
-                *self._data, sds, partials, float(sigma), beta, *self._beta_prior
+            link_density()
+            value, d_sds, d_partials, d_sigma, d_beta = linked_density(
+                *self._data, sds, partials, float(sigma), np.array(beta), *self._beta_prior
             )
             if not self.integrated:
                 d_beta = self._centered_slope(d_beta)

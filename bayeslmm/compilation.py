@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from nutpie.compile_pymc import CompiledPyMCModel, make_user_data
+from nutpie.compile_pymc import make_user_data
 from pymc.distributions.transforms import CholeskyCovPacked
 from pymc.initial_point import make_initial_point_fn
 from pymc.logprob.transforms import LogOddsTransform, LogTransform
@@ -26,14 +26,13 @@ from pytensor.graph.replace import clone_replace
 from pytensor.graph.rewriting.utils import rewrite_graph
 from scipy.special import expit
 
-from bayeslmm.callback import copy_point, log_density_callback
+from bayeslmm.callback import log_density_callback, nutpie_model
 from bayeslmm.graph.bent_log import BentLog
 
 if TYPE_CHECKING:
     import pymc as pm
     from numpy.typing import NDArray
-
-UNCONSTRAINED = "unconstrained"
+    from nutpie.compile_pymc import CompiledPyMCModel
 
 
 @dataclass(frozen=True)
@@ -100,23 +99,13 @@ def compile_model(model: pm.Model) -> CompiledModel:
         # function itself is in PyTensor's cache, and the callback compiles in well under a second.
         warnings.simplefilter("ignore", numba.NumbaWarning)
         log_density = log_density_callback(function.vm.jit_fn, list(shared.values()), size)
-        expand = copy_point()
-    compiled = CompiledPyMCModel(
-        _n_dim=size,
-        dims={},
-        _coords={"unconstrained_parameter": np.arange(size)},
-        _shapes={UNCONSTRAINED: (size,)},
-        compiled_logp_func=log_density,
-        compiled_expand_func=expand,
-        initial_point_func=_starting_point(variables),
+    compiled = nutpie_model(
+        log_density,
+        _start(variables),
+        user_data,
         shared_data=shared,
         shared_var_keys=keys,
-        user_data=user_data,
-        n_expanded=size,
-        shape_info=([UNCONSTRAINED], [slice(0, size)], [(size,)]),
         logp_func=function,
-        expand_func=None,
-        reparameterized_names=[],
     )
     return CompiledModel(compiled, variables)
 
@@ -139,8 +128,14 @@ def refilled(compiled: CompiledModel, model: pm.Model) -> CompiledModel:
     used = {variable.name for variable in compiled.nutpie.shared_var_keys}
     data = {v.name: v.get_value() for v in model.data_vars if v.name in used}
     variables = free_variables(model)
-    nutpie = replace(
-        compiled.nutpie.with_data(**data), initial_point_func=_starting_point(variables)
+    filled = compiled.nutpie.with_data(**data)
+    nutpie = nutpie_model(
+        filled.compiled_logp_func,
+        _start(variables),
+        filled.user_data,
+        shared_data=filled.shared_data,
+        shared_var_keys=filled.shared_var_keys,
+        logp_func=filled.logp_func,
     )
     return CompiledModel(nutpie, variables)
 
@@ -241,11 +236,5 @@ def _shared_arrays(function: Any) -> tuple[dict[str, NDArray[Any]], dict[Any, st
     return shared, keys
 
 
-def _starting_point(variables: tuple[FreeVariable, ...]) -> Any:
-    start = np.concatenate([variable.start.ravel() for variable in variables])
-
-    def draw(seed: int | None = None) -> NDArray[np.float64]:
-        rng = np.random.default_rng(seed)
-        return start + rng.uniform(-1.0, 1.0, size=start.shape)
-
-    return draw
+def _start(variables: tuple[FreeVariable, ...]) -> NDArray[np.float64]:
+    return np.concatenate([variable.start.ravel() for variable in variables])

@@ -19,8 +19,9 @@ from bayeslmm.collapsed_target import CollapsedTarget
 from bayeslmm.errors import ArgumentError, SamplingWarning
 from bayeslmm.gram import gram_of
 from bayeslmm.importance import WeightedPoints, better, extend, sample_target
-from bayeslmm.kept_effects import DRAWS, EffectsStore, KeptEffects
+from bayeslmm.kept_effects import DRAWS, KeptEffects
 from bayeslmm.laplace import starting_points
+from bayeslmm.nuts import sample_by_nuts
 from bayeslmm.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.parametrization import MARGINAL, choose_parametrization
 from bayeslmm.recovery import recover_posterior
@@ -31,7 +32,7 @@ from bayeslmm.reduced_target import (
     is_dear,
     spare_evaluations,
 )
-from bayeslmm.result import build_tree, run_attributes, warn_if_doubtful
+from bayeslmm.result import finish_tree
 from bayeslmm.reweighting import MAX_PARETO_K, resample
 from bayeslmm.samplers import AUTO, IMPORTANCE, NUTPIE, FreeDraws
 from bayeslmm.sparing import recover_sparingly
@@ -39,8 +40,12 @@ from bayeslmm.surrogate import surrogate_suits
 from bayeslmm.tree_layout import sample_coordinates
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
     from bayeslmm.design import Design
-    from bayeslmm.kept_effects import EffectsLike
+    from bayeslmm.kept_effects import EffectsLike, EffectsStore
     from bayeslmm.prior_set import Priors
     from bayeslmm.samplers import SamplerSettings
 
@@ -169,7 +174,7 @@ def sample_directly(
         Where k-hat is 0.7 or more, and NUTS was used instead.
     """
     settings = settings.settled()
-    kept = KeptEffects.of(design, effects)
+    KeptEffects.of(design, effects)
     started = time.perf_counter()
     target, found = weigh_posterior(design, priors, settings)
     if not found.usable:
@@ -178,21 +183,26 @@ def sample_directly(
     rng = np.random.default_rng([settings.random_seed or 0, 3])
     places = resample(found.weights, rng, shape[0] * shape[1])
     draws = target.unpack(found.points[places].reshape(*shape, -1))
-    store = EffectsStore(
-        design, kept, shape,
-        rng=np.random.default_rng([settings.random_seed or 0, 1]), progressbar=settings.progressbar,
-    )  # fmt: skip
     stats = _sample_stats(target, found, places.reshape(shape))
-    if isinstance(target, ReducedTarget):
+
+    def recover(store: EffectsStore) -> Mapping[str, NDArray[np.float64]]:
+        if not isinstance(target, ReducedTarget):
+            return recover_posterior(gram_of(design), priors, draws, store)
         posterior, about = recover_sparingly(target, found.points[places], draws, store, settings)
         stats.attrs |= about
-    else:
-        posterior = recover_posterior(gram_of(design), priors, draws, store)
+        return posterior
+
     free = FreeDraws({}, stats, 0.0, time.perf_counter() - started)
-    tree = build_tree(design, priors, posterior, free, store)
-    tree.attrs |= run_attributes(MARGINAL, settings)
-    warn_if_doubtful(tree)
-    return tree
+    return finish_tree(
+        design,
+        priors,
+        free,
+        recover,
+        shape=shape,
+        parametrization=MARGINAL,
+        settings=settings,
+        effects=effects,
+    )
 
 
 def weigh_posterior(
@@ -296,12 +306,9 @@ def _sample_by_nuts(
         stacklevel=2,
         skip_file_prefixes=_PACKAGE,
     )
-    # PyMC takes seconds to import: only those who need it wait for it.
-    from bayeslmm.sampling import sample_design  # noqa: PLC0415
-
     by_nuts = dataclasses.replace(settings, sampler=NUTPIE)
     # Gradients of a large border are dearer than the steps that they would save.
     parametrization, _ = choose_parametrization(AUTO_PARAMETRIZATION, design)
-    tree = sample_design(design, priors, parametrization, by_nuts, effects=effects)
+    tree = sample_by_nuts(design, priors, parametrization, by_nuts, effects=effects)
     tree.attrs["sampler_reason"] = why
     return tree

@@ -1,13 +1,14 @@
 """Log-density and slope of a prior at one number: closed forms where they pay, else differences.
 
 A search for a mode asks for some hundreds of them, one after the other; SciPy's distributions take
-a tenth of a millisecond to check their arguments.
+a tenth of a millisecond to check their arguments. A sampler asks for many thousands: the closed
+forms are one function of numbers, which `kernel_target` compiles.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,7 +18,85 @@ if TYPE_CHECKING:
 # Central differences over 1e-5 of the parameter leave errors of some 1e-10 of the slope.
 _STEP = 1e-5
 _LOG_2PI = math.log(2.0 * math.pi)
+_TWICE = math.log(2.0)
 Pair = tuple[float, float]
+
+NORMAL, STUDENT, POWERS, INVERSE, LOG_NORMAL, PARTIAL = range(6)
+
+
+class Form(NamedTuple):
+    """A prior's closed form: which one, up to three numbers, and what its logarithm starts from."""
+
+    kind: int
+    a: float
+    b: float
+    c: float
+    constant: float
+
+
+def form_at(  # noqa: PLR0911, PLR0917 - compiled code takes no keywords, and has six forms
+    kind: int, a: float, b: float, c: float, constant: float, x: float
+) -> Pair:
+    """Evaluate a closed form's logarithm and its derivative, inside the support or at its end.
+
+    Parameters
+    ----------
+    kind : int
+        `NORMAL` (a: mean, b: sd); `STUDENT` (degrees of freedom, location, scale); `POWERS`,
+        x^(a - 1) exp(-b x); `INVERSE`, x^(-a - 1) exp(-b / x); `LOG_NORMAL` (mean and sd of the
+        logarithm); `PARTIAL`, (1 - x^2)^(a - 1).
+    a, b, c, constant : float
+        As in `Form`.
+    x : float
+        The number.
+
+    Returns
+    -------
+    value, slope : float
+        Also finite numbers where the slope is of no use: at zero, below which nothing is.
+    """
+    if kind == NORMAL:
+        z = (x - a) / b
+        return constant - 0.5 * z * z, -z / b
+    if kind == STUDENT:
+        z = (x - b) / c
+        return (
+            constant - 0.5 * (a + 1.0) * math.log1p(z * z / a),
+            -(a + 1.0) * z / (a + z * z) / c,
+        )
+    if kind == PARTIAL:
+        rest = (1.0 - x) * (1.0 + x)
+        return constant + (a - 1.0) * math.log(rest), -2.0 * (a - 1.0) * x / rest
+    if x == 0.0:
+        # The limit from above; a slope there is only ever met where a = 1.
+        if kind != POWERS or a > 1.0:
+            return -math.inf, 0.0
+        return (constant if a == 1.0 else math.inf), -b
+    if kind == POWERS:
+        return constant + (a - 1.0) * math.log(x) - b * x, (a - 1.0) / x - b
+    if kind == INVERSE:
+        return constant - (a + 1.0) * math.log(x) - b / x, (b / x - a - 1.0) / x
+    z = (math.log(x) - a) / b
+    return constant - math.log(x) - 0.5 * z * z, -(1.0 + z / b) / x
+
+
+def form_of(prior: Prior) -> Form | None:
+    """Give a prior's closed form; None where it has none here.
+
+    Examples
+    --------
+    >>> from bayeslmm.distributions import Prior
+    >>> form_of(Prior.parse("Exponential(2)"))
+    Form(kind=2, a=1.0, b=2.0, c=0.0, constant=0.6931471805599453)
+    """
+    closed = CLOSED_FORMS.get(prior.family)
+    return None if closed is None else closed(*prior.numbers)
+
+
+def partial_form(shape: float) -> Form:
+    """Give the density of 2 z - 1 where z is Beta(shape, shape)."""
+    constant = math.lgamma(2.0 * shape) - 2.0 * math.lgamma(shape)
+    return Form(PARTIAL, shape, 0.0, 0.0, constant - (2.0 * shape - 1.0) * _TWICE)
 
 
 def value_and_slope(prior: Prior) -> Callable[[float], Pair]:
@@ -40,13 +119,12 @@ def value_and_slope(prior: Prior) -> Callable[[float], Pair]:
     (-1.3068528194400546, -2.0)
     """
     lower, upper = prior.support
-    closed = CLOSED_FORMS.get(prior.family)
-    if closed is None:
+    form = form_of(prior)
+    if form is None:
         return _by_differences(prior, lower, upper)
-    inside = closed(*prior.numbers)
 
     def evaluate(x: float) -> Pair:
-        return inside(x) if lower <= x <= upper else (-math.inf, 0.0)
+        return form_at(*form, x) if lower <= x <= upper else (-math.inf, 0.0)
 
     return evaluate
 
@@ -68,76 +146,38 @@ def _by_differences(prior: Prior, lower: float, upper: float) -> Callable[[float
     return evaluate
 
 
-def _normal(mu: float, sigma: float, doubled: float = 0.0) -> Callable[[float], Pair]:
-    constant = doubled - 0.5 * _LOG_2PI - math.log(sigma)
-
-    def evaluate(x: float) -> Pair:
-        z = (x - mu) / sigma
-        return constant - 0.5 * z * z, -z / sigma
-
-    return evaluate
+def _normal(mu: float, sigma: float, doubled: float = 0.0) -> Form:
+    return Form(NORMAL, mu, sigma, 0.0, doubled - 0.5 * _LOG_2PI - math.log(sigma))
 
 
-def _student(nu: float, mu: float, sigma: float, doubled: float = 0.0) -> Callable[[float], Pair]:
+def _student(nu: float, mu: float, sigma: float, doubled: float = 0.0) -> Form:
     constant = doubled + math.lgamma(0.5 * (nu + 1)) - math.lgamma(0.5 * nu)
     constant -= 0.5 * math.log(nu * math.pi) + math.log(sigma)
-
-    def evaluate(x: float) -> Pair:
-        z = (x - mu) / sigma
-        value = constant - 0.5 * (nu + 1) * math.log1p(z * z / nu)
-        return value, -(nu + 1) * z / (nu + z * z) / sigma
-
-    return evaluate
+    return Form(STUDENT, nu, mu, sigma, constant)
 
 
-def _powers(a: float, b: float, log_constant: float) -> Callable[[float], Pair]:
-    """Density proportional to x^(a - 1) exp(-b x)."""
-
-    def evaluate(x: float) -> Pair:
-        if x == 0.0:
-            # The limit from above; a slope there is only ever met where a = 1.
-            value = log_constant if a == 1.0 else math.copysign(math.inf, 1.0 - a)
-            return value, -b
-        return log_constant + (a - 1.0) * math.log(x) - b * x, (a - 1.0) / x - b
-
-    return evaluate
+def _powers(a: float, b: float) -> Form:
+    return Form(POWERS, a, b, 0.0, a * math.log(b) - math.lgamma(a))
 
 
-def _inverse_gamma(alpha: float, beta: float) -> Callable[[float], Pair]:
-    constant = alpha * math.log(beta) - math.lgamma(alpha)
-
-    def evaluate(x: float) -> Pair:
-        if x == 0.0:
-            return -math.inf, 0.0
-        value = constant - (alpha + 1.0) * math.log(x) - beta / x
-        return value, (beta / x - alpha - 1.0) / x
-
-    return evaluate
+def _inverse_gamma(alpha: float, beta: float) -> Form:
+    return Form(INVERSE, alpha, beta, 0.0, alpha * math.log(beta) - math.lgamma(alpha))
 
 
-def _log_normal(mu: float, sigma: float) -> Callable[[float], Pair]:
-    constant = -0.5 * _LOG_2PI - math.log(sigma)
-
-    def evaluate(x: float) -> Pair:
-        if x == 0.0:
-            return -math.inf, 0.0
-        z = (math.log(x) - mu) / sigma
-        return constant - math.log(x) - 0.5 * z * z, -(1.0 + z / sigma) / x
-
-    return evaluate
+def _log_normal(mu: float, sigma: float) -> Form:
+    return Form(LOG_NORMAL, mu, sigma, 0.0, -0.5 * _LOG_2PI - math.log(sigma))
 
 
-_TWICE = math.log(2.0)
-# Family -> (parameters in order) -> function of one number inside the support.
-CLOSED_FORMS: Mapping[str, Callable[..., Callable[[float], Pair]]] = {
+# Family -> (parameters in order) -> its closed form inside the support.
+CLOSED_FORMS: Mapping[str, Callable[..., Form]] = {
     "Normal": _normal,
     "HalfNormal": lambda sigma: _normal(0.0, sigma, _TWICE),
     "StudentT": _student,
     "HalfStudentT": lambda nu, sigma: _student(nu, 0.0, sigma, _TWICE),
     "Cauchy": lambda alpha, beta: _student(1.0, alpha, beta),
     "HalfCauchy": lambda beta: _student(1.0, 0.0, beta, _TWICE),
-    "Exponential": lambda lam: _powers(1.0, lam, math.log(lam)),
-    "Gamma": lambda a, b: _powers(a, b, a * math.log(b) - math.lgamma(a)),
+    "Exponential": lambda lam: _powers(1.0, lam),
+    "Gamma": _powers,
     "InverseGamma": _inverse_gamma,
     "LogNormal": _log_normal,
 }

@@ -8,11 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.diagnostics import assess
 from bayeslmm.errors import SamplingWarning
+from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.tree_layout import (
     data_groups,
     draws_dataset,
@@ -22,13 +24,12 @@ from bayeslmm.tree_layout import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from bayeslmm.design import Design
-    from bayeslmm.kept_effects import EffectsStore
+    from bayeslmm.kept_effects import EffectsLike
     from bayeslmm.prior_set import Priors
     from bayeslmm.samplers import FreeDraws, SamplerSettings
 
@@ -80,6 +81,58 @@ def build_tree(
         groups[names.FITTED_LEVELS] = xr.Dataset(coords=kept_in_part)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = root_attributes(design, priors)
+    return tree
+
+
+def finish_tree(
+    design: Design,
+    priors: Priors,
+    free: FreeDraws,
+    recover: Callable[[EffectsStore], Mapping[str, NDArray[np.float64]]],
+    *,
+    shape: tuple[int, int],
+    parametrization: str,
+    settings: SamplerSettings,
+    effects: EffectsLike,
+) -> xr.DataTree:
+    """Draw what the sampler did not, and lay everything out as the result tree.
+
+    Parameters
+    ----------
+    design : Design
+        The data.
+    priors : Priors
+        Every prior.
+    free : FreeDraws
+        What the sampler gave.
+    recover : callable
+        Puts the random effects in the store and gives the posterior's other variables.
+    shape : (int, int)
+        Chains and draws.
+    parametrization : str
+        How the model was written.
+    settings : SamplerSettings
+        As they were used.
+    effects : str or mapping
+        Which random effects to keep; see `fit_bayes`.
+
+    Returns
+    -------
+    xarray.DataTree
+        As `build_tree` gives it, with the run's attributes.
+
+    Warns
+    -----
+    SamplingWarning
+        See `warn_if_doubtful`.
+    """
+    # A stream of its own, so that effects drawn after sampling do not repeat the chains' numbers.
+    rng = np.random.default_rng([settings.random_seed or 0, 1])
+    kept = KeptEffects.of(design, effects)
+    store = EffectsStore(design, kept, shape, rng=rng, progressbar=settings.progressbar)
+    tree = build_tree(design, priors, recover(store), free, store)
+    tree.attrs |= run_attributes(parametrization, settings)
+    warn_if_doubtful(tree)
     return tree
 
 

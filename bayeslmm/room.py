@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import ArgumentError
+from bayeslmm.gram_design import has_rows
 
 if TYPE_CHECKING:
     from bayeslmm.design import Design
@@ -46,6 +47,30 @@ def require_border(gram: Gram, what: str, instead: str) -> None:
             f"every step: {needed:,} bytes each time, of {available:,} bytes that this machine "
             f"has. {instead}"
         )
+
+
+def require_marginal_border(design: Design, gram: Gram) -> None:
+    """Refuse a border that the marginal form could not factor, with the form to use instead.
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+    gram : Gram
+        Its cross-products.
+
+    Raises
+    ------
+    ArgumentError
+        As `require_border`.
+    """
+    require_border(
+        gram,
+        "parametrization='marginal'",
+        "Use parametrization='noncentered', which forms no such matrix."
+        if has_rows(design)
+        else "Without rows there is no other way: take a machine with more memory.",
+    )
 
 
 def require_effects(design: Design, kept: KeptEffects, draws: int) -> None:

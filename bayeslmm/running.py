@@ -1,4 +1,4 @@
-"""One table from sampler to what runs it; PyMC is imported only where it is needed."""
+"""From a sampler's name to what runs it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.direct_sampling import choose_sampler, sample_directly
 from bayeslmm.kept_effects import DRAWS
+from bayeslmm.nuts import sample_by_nuts
 from bayeslmm.samplers import IMPORTANCE
 
 if TYPE_CHECKING:
@@ -72,7 +73,4 @@ def run_sampler(
     """
     if settings.sampler == IMPORTANCE:
         return sample_directly(design, priors, settings, effects=effects)
-    # PyMC takes seconds to import: only those who sample with it wait for it.
-    from bayeslmm.sampling import sample_design  # noqa: PLC0415
-
-    return sample_design(design, priors, parametrization, settings, effects=effects)
+    return sample_by_nuts(design, priors, parametrization, settings, effects=effects)

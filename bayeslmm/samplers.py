@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
     from numpy.typing import NDArray
+    from nutpie.compile_pymc import CompiledPyMCModel
 
     from bayeslmm.compilation import CompiledModel
 
@@ -131,20 +132,34 @@ class FreeDraws:
     sampling_time: float
 
 
-def run_nutpie(model: pm.Model, settings: SamplerSettings, structure: Hashable) -> FreeDraws:
-    """Sample with nutpie, reusing a compiled model of the same structure where there is one."""
+def run_compiled(
+    model: CompiledPyMCModel, settings: SamplerSettings
+) -> tuple[NDArray[np.float64], xr.Dataset, float]:
+    """Sample what nutpie can call.
+
+    Parameters
+    ----------
+    model : CompiledPyMCModel
+        From `callback.nutpie_model`.
+    settings : SamplerSettings
+        Settled.
+
+    Returns
+    -------
+    points : ndarray, shape (chain, draw, k)
+        Unconstrained draws; fewer than asked for, with a warning, if the user interrupted.
+    stats : Dataset
+        The sampler's statistics by draw.
+    sampling_time : float
+        Seconds.
+    """
     import nutpie  # noqa: PLC0415 - only this sampler needs it
 
-    from bayeslmm.compilation import constrain  # noqa: PLC0415
-
-    started = time.perf_counter()
-    compiled = _compiled_for(model, structure)
-    compile_time = time.perf_counter() - started
     started = time.perf_counter()
     # Chains run in parallel; BLAS threads of a dense border would only fight over the cores.
     with single_blas_thread():
         trace = nutpie.sample(
-            compiled.nutpie,
+            model,
             draws=settings.draws,
             tune=settings.tune,
             chains=settings.chains,
@@ -158,12 +173,20 @@ def run_nutpie(model: pm.Model, settings: SamplerSettings, structure: Hashable) 
     points = trace["posterior"]["unconstrained"].to_numpy()
     kept_chains, kept_draws = _complete_part(points, settings)
     stats = trace["sample_stats"].to_dataset().rename(_SCHEMA_NAMES)
-    return FreeDraws(
-        constrain(compiled.variables, points[kept_chains, :kept_draws]),
-        _by_draw(stats.isel(chain=kept_chains, draw=slice(kept_draws))),
-        compile_time,
-        sampling_time,
-    )
+    stats = _by_draw(stats.isel(chain=kept_chains, draw=slice(kept_draws)))
+    return points[kept_chains, :kept_draws], stats, sampling_time
+
+
+def run_nutpie(model: pm.Model, settings: SamplerSettings, structure: Hashable) -> FreeDraws:
+    """Sample with nutpie, reusing a compiled model of the same structure where there is one."""
+    from bayeslmm.compilation import constrain  # noqa: PLC0415
+
+    started = time.perf_counter()
+    compiled = _compiled_for(model, structure)
+    compile_time = time.perf_counter() - started
+    points, stats, sampling_time = run_compiled(compiled.nutpie, settings)
+    values = constrain(compiled.variables, points)
+    return FreeDraws(values, stats, compile_time, sampling_time)
 
 
 def run_pymc(model: pm.Model, settings: SamplerSettings, structure: Hashable) -> FreeDraws:  # noqa: ARG001

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bayeslmm.graph import build_model, parametrization_named
-from bayeslmm.kept_effects import DRAWS, EffectsStore, KeptEffects
+from bayeslmm.kept_effects import DRAWS, KeptEffects
 from bayeslmm.parametrization import MARGINAL
-from bayeslmm.result import build_tree, run_attributes, warn_if_doubtful
+from bayeslmm.result import finish_tree
 from bayeslmm.samplers import (
     DEFAULT_TARGET_ACCEPT,
     MARGINAL_TARGET_ACCEPT,
@@ -86,18 +84,21 @@ def sample(
     """
     marginal = parametrization == MARGINAL
     settings = settings.settled(MARGINAL_TARGET_ACCEPT if marginal else DEFAULT_TARGET_ACCEPT)
-    kept = KeptEffects.of(design, effects)
+    # What cannot be kept is refused before anything is sampled.
+    KeptEffects.of(design, effects)
     structure = structure_key(design, priors, parametrization)
     free = SAMPLERS[settings.sampler](model, settings, structure)
-    # A stream of its own, so that effects drawn after sampling do not repeat the chains' numbers.
-    rng = np.random.default_rng([settings.random_seed or 0, 1])
-    chains, draws = next(iter(free.values.values())).shape[:2]
-    store = EffectsStore(design, kept, (chains, draws), rng=rng, progressbar=settings.progressbar)
-    posterior = parametrization_named(parametrization).recover(design, priors, free.values, store)
-    tree = build_tree(design, priors, posterior, free, store)
-    tree.attrs |= run_attributes(parametrization, settings)
-    warn_if_doubtful(tree)
-    return tree
+    recover = parametrization_named(parametrization).recover
+    return finish_tree(
+        design,
+        priors,
+        free,
+        lambda store: recover(design, priors, free.values, store),
+        shape=next(iter(free.values.values())).shape[:2],
+        parametrization=parametrization,
+        settings=settings,
+        effects=effects,
+    )
 
 
 def structure_key(design: Design, priors: Priors, parametrization: str) -> Hashable:

@@ -42,38 +42,6 @@ _LARGEST_LOG = 250.0
 _OUTSIDE = 1e12
 
 
-def bent_exp(u: Floats, scale: Floats, bend: Floats) -> Floats:
-    r"""Give sds at real coordinates.
-
-    .. math:: sd = s \exp(\sinh(c u) / c)
-
-    For c to 0 that is s exp(u). For larger c the density of u falls like exp(-exp(c|u|) / 2c) on
-    both sides where that of sd is flat at zero, or falls by a power of sd.
-
-    Parameters
-    ----------
-    u : ndarray, shape (..., k)
-        Real coordinates.
-    scale : ndarray, shape (k,)
-        The sd at zero, s.
-    bend : ndarray, shape (k,)
-        c > 0.
-
-    Returns
-    -------
-    ndarray, shape (..., k)
-        Standard deviations.
-
-    Examples
-    --------
-    >>> bent_exp(np.array([0.0, -1.0]), np.array([3.0, 1.0]), np.array([2.0, 2.0])).round(3)
-    array([3.   , 0.163])
-    """
-    # Far to the right the result is infinite, which no posterior reaches.
-    with np.errstate(over="ignore"):
-        return np.asarray(scale * np.exp(np.sinh(bend * u) / bend))
-
-
 def takes_any_positive(prior: Prior) -> bool:
     """Tell whether a prior has all positive numbers as its support, as the coordinates have."""
     return prior.support == (0.0, math.inf)

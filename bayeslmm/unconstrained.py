@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 IDENTITY, LOG, FOLDED, ATANH, LOGIT, UPPER = "identity", "log", "folded", "atanh", "logit", "upper"
+BENT = "bent log"
 # Beyond, exp(x) and what is computed from it overflow; such points have no posterior mass.
 _FAR = 300.0
 _CLOSEST = 1.0 - 1e-15
@@ -26,16 +27,19 @@ class Coordinate:
 
     ``"identity"``: x; ``"log"``: lower + exp(x); ``"upper"``: upper - exp(x); ``"logit"``: from
     (lower, upper); ``"atanh"``: tanh(x), from (-1, 1); ``"folded"``: abs(x), whose two signs share
-    the density of one value, so that a density that ends high at zero is a hill around zero.
+    the density of one value, so that a density that ends high at zero is a hill around zero;
+    ``"bent log"``: scale exp(sinh(bend x) / bend), see `sd_coordinates`.
 
     Attributes
     ----------
     name : str
         The parameter, as in ``"sd_Subject[Days]"``.
     kind : str
-        One of the six.
+        One of the seven.
     lower, upper : float
         Ends of the parameter's support.
+    scale, bend : float
+        Of a bent logarithm.
 
     Examples
     --------
@@ -49,6 +53,8 @@ class Coordinate:
     kind: str
     lower: float = 0.0
     upper: float = math.inf
+    scale: float = 1.0
+    bend: float = 1.0
 
     @property
     def bounded(self) -> bool:
@@ -74,6 +80,8 @@ class Coordinate:
             return np.clip(np.tanh(x), -_CLOSEST, _CLOSEST)
         if self.kind == LOGIT:
             return np.asarray(self.lower + (self.upper - self.lower) * expit(x))
+        if self.kind == BENT:
+            return bent_exp(x, self.scale, self.bend)
         away = np.exp(np.clip(x, -_FAR, _FAR))
         return np.asarray(self.lower + away if self.kind == LOG else self.upper - away)
 
@@ -85,6 +93,8 @@ class Coordinate:
             return np.arctanh(value)
         if self.kind == LOGIT:
             return np.asarray(logit((value - self.lower) / (self.upper - self.lower)))
+        if self.kind == BENT:
+            return np.asarray(np.arcsinh(self.bend * np.log(value / self.scale)) / self.bend)
         return np.log(value - self.lower if self.kind == LOG else self.upper - value)
 
     def slope(self, x: Floats) -> Floats:
@@ -107,6 +117,10 @@ class Coordinate:
         if self.kind == LOGIT:
             width = math.log(self.upper - self.lower)
             return width - np.abs(x) - 2.0 * np.log1p(np.exp(-np.abs(x)))
+        if self.kind == BENT:
+            bent = self.bend * x
+            log_cosh = np.abs(bent) + np.log1p(np.exp(-2.0 * np.abs(bent))) - math.log(2.0)
+            return np.asarray(math.log(self.scale) + np.sinh(bent) / self.bend + log_cosh)
         return np.clip(x, -_FAR, _FAR)
 
     def log_volume_slope(self, x: Floats) -> Floats:
@@ -117,10 +131,45 @@ class Coordinate:
             return -2.0 * np.tanh(x)
         if self.kind == LOGIT:
             return np.asarray(1.0 - 2.0 * expit(x))
+        if self.kind == BENT:
+            bent = self.bend * x
+            return np.asarray(np.cosh(bent) + self.bend * np.tanh(bent))
         return np.ones_like(x)
 
     def __str__(self) -> str:
         return self.name if self.kind == IDENTITY else f"{self.kind} {self.name}"
+
+
+def bent_exp(u: Floats, scale: Floats | float, bend: Floats | float) -> Floats:
+    r"""Give sds at real coordinates.
+
+    .. math:: sd = s \exp(\sinh(c u) / c)
+
+    For c to 0 that is s exp(u). For larger c the density of u falls like exp(-exp(c|u|) / 2c) on
+    both sides where that of sd is flat at zero, or falls by a power of sd.
+
+    Parameters
+    ----------
+    u : ndarray, shape (..., k)
+        Real coordinates.
+    scale : ndarray, shape (k,), or float
+        The sd at zero, s.
+    bend : ndarray, shape (k,), or float
+        c > 0.
+
+    Returns
+    -------
+    ndarray, shape (..., k)
+        Standard deviations.
+
+    Examples
+    --------
+    >>> bent_exp(np.array([0.0, -1.0]), np.array([3.0, 1.0]), np.array([2.0, 2.0])).round(3)
+    array([3.   , 0.163])
+    """
+    # Far to the right the result is infinite, which no posterior reaches.
+    with np.errstate(over="ignore"):
+        return np.asarray(scale * np.exp(np.sinh(bend * u) / bend))
 
 
 def log_one_less_square(x: Floats) -> Floats:

@@ -23,15 +23,15 @@ LAYERS = {
     "prior_description,"
     "level_set level_combinations learning reading settled settled_levels,"
     "batches checkpoint streaming streaming_progress gram_table,"
-    "elimination elimination_plan densities lapack compiled kernels kernel_solve kernel_gradient"
-    " kernel_draws selected_inverse, collapsed linked linked_kernels kept_effects,"
+    "elimination elimination_plan densities lapack ahead compiled kernels kernel_solve"
+    " kernel_gradient kernel_draws selected_inverse, collapsed linked linked_kernels kept_effects,"
     "reduced kernel_reduced kernel_shared shared_effects,"
     "surrogate surrogate_nodes surrogate_functions,"
     "marginal_likelihood, recovery, parametrization,"
-    "collapsed_target collapsed_batch unconstrained, proposal",
+    "collapsed_target collapsed_batch unconstrained kernel_target, proposal",
     3: "reml reml_search quasi_newton theta_order reml_fit reml_text reml_intervals,"
     "sd_coordinates, likelihood_ratio profile profile_targets mode, laplace reduced_target, graph",
-    4: "sampling samplers compilation callback result running,"
+    4: "sampling samplers nuts compilation compiled_target callback result running,"
     "importance direct_sampling sparing, tree tree_layout refit,"
     "prior_draws prior_implications quantities,"
     "reweighting scenarios function_identity,"
@@ -52,7 +52,7 @@ LAYER = {
 
 SAMPLERS = {"pymc", "pytensor", "nutpie", "pymc_extras"}
 ARVIZ = {"arviz", "arviz_base", "arviz_stats", "arviz_plots"}
-SAMPLING = {"fit", "sampling", "samplers", "compilation", "callback", "graph"}
+SAMPLING = {"fit", "sampling", "samplers", "compilation", "compiled_target", "callback", "graph"}
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 CODE = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py")), *sorted(ROOT.glob("benchmarks/**/*.py"))]

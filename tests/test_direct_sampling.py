@@ -165,13 +165,13 @@ def fallback(monkeypatch):
     """Replace NUTS by a note of what it was asked for."""
     asked = {}
 
-    def sample_design(design, priors, parametrization, settings, *, effects):
+    def sample_by_nuts(design, priors, parametrization, settings, *, effects):
         import xarray as xr
 
         asked.update(parametrization=parametrization, settings=settings)
         return xr.DataTree()
 
-    monkeypatch.setattr("bayeslmm.sampling.sample_design", sample_design)
+    monkeypatch.setattr("bayeslmm.direct_sampling.sample_by_nuts", sample_by_nuts)
     return asked
 
 

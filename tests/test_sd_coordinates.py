@@ -8,7 +8,8 @@ from bayeslmm.compilation import constrain, free_variables
 from bayeslmm.gram import Gram
 from bayeslmm.graph import build_model
 from bayeslmm.sampling import structure_key
-from bayeslmm.sd_coordinates import BENT, STRAIGHT, bent_exp, sd_coordinates
+from bayeslmm.sd_coordinates import BENT, STRAIGHT, sd_coordinates
+from bayeslmm.unconstrained import bent_exp
 
 PASTES = "strength ~ 1 + (1 | batch / cask)"
 SLEEPSTUDY = "Reaction ~ Days + (Days | Subject)"

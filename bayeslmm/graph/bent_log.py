@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytensor.tensor as pt
 from pymc.logprob.transforms import Transform
 
-from bayeslmm.sd_coordinates import bent_exp
+from bayeslmm.unconstrained import bent_exp
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,13 +17,13 @@ from bayeslmm import names
 from bayeslmm.beta_prior import integrates_beta, normal_prior
 from bayeslmm.collapsed import block_table, correlation_factor
 from bayeslmm.gram import gram_of
-from bayeslmm.gram_design import has_rows, response_rows
+from bayeslmm.gram_design import response_rows
 from bayeslmm.graph import components
 from bayeslmm.graph.bent_log import BentLog
 from bayeslmm.graph.collapsed_op import CollapsedDensity
 from bayeslmm.lkj import partial_shape_offsets
 from bayeslmm.recovery import CollapsedDraws, recover_posterior
-from bayeslmm.room import require_border
+from bayeslmm.room import require_marginal_border
 from bayeslmm.sd_coordinates import sd_coordinates, takes_any_positive
 from bayeslmm.simulate import simulate_response
 
@@ -41,13 +41,7 @@ if TYPE_CHECKING:
 def build(design: Design, priors: Priors) -> pm.Model:
     """Build the model: y ~ N(X beta, Z G Z' + sigma^2 W^-1), beta integrated out if it can be."""
     gram = gram_of(design)
-    require_border(
-        gram,
-        "parametrization='marginal'",
-        "Use parametrization='noncentered', which forms no such matrix."
-        if has_rows(design)
-        else "Without rows there is no other way: take a machine with more memory.",
-    )
+    require_marginal_border(design, gram)
     with components.open_model(design) as model:
         beta = pt.zeros(0)
         if design.coef and not integrates_beta(priors):

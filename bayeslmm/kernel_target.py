@@ -1,0 +1,137 @@
+"""The collapsed posterior on real coordinates as one C function, compiled once for all models.
+
+Which coordinates and priors a model has are numbers that the function reads, so no model waits for
+a compiler. It has the calling convention of nutpie's log-densities.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import carray, cfunc, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from bayeslmm.ahead import await_helper
+from bayeslmm.compiled import inner, stamp
+from bayeslmm.linked import EXTERNAL_DENSITY, link_density
+from bayeslmm.prior_slopes import form_at
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+IDENTITY, LOG, ATANH, BENT = range(4)
+# Columns of a coordinate's numbers: scale and bend, then the prior's form without its kind.
+SCALE, BEND, FORM, WIDTH = 0, 1, 2, 6
+_CLOSEST = 1.0 - 1e-15
+_LOG_2 = math.log(2.0)
+_REALS = types.CPointer(types.float64)
+_SIGNATURE = types.int64(types.uint64, _REALS, _REALS, _REALS, types.voidptr)
+_form_at = inner(form_at)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def as_pointer(_context: Any, address: Any) -> Any:
+    """Read a whole number as a C pointer, in compiled code."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(address), generate
+
+
+@inner
+def coordinate_at(
+    kind: int, scale: float, bend: float, x: float
+) -> tuple[float, float, float, float]:
+    """Give a parameter, its slope, the log of that and its slope (`unconstrained.Coordinate`)."""
+    if kind == LOG:
+        value = math.exp(x)
+        return value, value, x, 1.0
+    if kind == BENT:
+        bent = bend * x
+        sinh, cosh = math.sinh(bent), math.cosh(bent)
+        value = scale * math.exp(sinh / bend)
+        volume = math.log(scale) + sinh / bend + math.log(cosh)
+        return value, value * cosh, volume, cosh + bend * sinh / cosh
+    if kind == ATANH:
+        value = math.tanh(x)
+        volume = 2.0 * (_LOG_2 - abs(x) - math.log1p(math.exp(-2.0 * abs(x))))
+        return min(max(value, -_CLOSEST), _CLOSEST), math.exp(volume), volume, -2.0 * value
+    return x, 1.0, 0.0, 0.0
+
+
+# The table of words: addresses of the density's data in its order, then of what is read here.
+PLAN, FLOATS, TABLE, MEAN, PRECISION, SIZES, KINDS, NUMBERS, CENTERS, WORDS = range(10)
+
+
+@stamp
+def _target_c(size: Any, point_: Any, gradient_: Any, value_: Any, words_: Any) -> int:
+    words = carray(words_, (WORDS,), np.uint64)
+    # Of the density's sizes the parameters' numbers stand here; the last says "has an intercept".
+    sizes = carray(as_pointer(words[SIZES]), (8,), np.int64)
+    kinds = carray(as_pointer(words[KINDS]), (size, 2), np.int64)
+    numbers = carray(as_pointer(words[NUMBERS]), (size, WIDTH), np.float64)
+    point, gradient = carray(point_, (size,)), carray(gradient_, (size,))
+    values, slopes, out = np.empty(size), np.empty(size), np.empty(size)
+    total = 0.0
+    for k in range(size):
+        row = numbers[k]
+        value, slope, volume, d_volume = coordinate_at(kinds[k, 0], row[SCALE], row[BEND], point[k])
+        prior, d_prior = _form_at(
+            kinds[k, 1], row[FORM], row[FORM + 1], row[FORM + 2], row[FORM + 3], value
+        )
+        total += volume + prior
+        values[k], slopes[k], gradient[k] = value, slope, d_prior * slope + d_volume
+    at = sizes[3] + sizes[4]
+    beta, centers = values[at + 1 :], carray(as_pointer(words[CENTERS]), (sizes[6],), np.float64)
+    for k in range(sizes[7] * sizes[5]):
+        # From coefficients of centered columns to those of the columns themselves.
+        beta[0] -= centers[k] * beta[k]
+    total += EXTERNAL_DENSITY(
+        as_pointer(words[PLAN]),
+        as_pointer(words[FLOATS]),
+        as_pointer(words[TABLE]),
+        values.ctypes,
+        values[sizes[3] :].ctypes,
+        beta.ctypes,
+        as_pointer(words[MEAN]),
+        as_pointer(words[PRECISION]),
+        as_pointer(words[SIZES]),
+        values[at],
+        out.ctypes,
+    )
+    for k in range(sizes[7] * sizes[5]):
+        out[at + 1 + k] -= centers[k] * out[at + 1]
+    finite = math.isfinite(total)
+    for k in range(size):
+        gradient[k] += slopes[k] * out[k]
+        # The values are looked at once more so that they outlive the call through a pointer.
+        finite = finite and math.isfinite(gradient[k]) and math.isfinite(values[k])
+    value_[0] = total
+    # nutpie's meaning: 0 is success, 3 a point to be treated as divergent.
+    return 0 if finite else 3
+
+
+@cache
+def target_function() -> Any:
+    """Compile the C function, or load it from Numba's cache.
+
+    Returns
+    -------
+    Numba C callback
+        With an ``address``; (size, point, gradient, value, table of words) -> status.
+    """
+    link_density()
+    await_helper()
+    return compile_function()
+
+
+def compile_function() -> Any:
+    """Compile the C function; the density's symbol must have an address already."""
+    return cfunc(_SIGNATURE, cache=True, error_model="numpy")(_target_c)

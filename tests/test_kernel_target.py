@@ -1,0 +1,203 @@
+"""The compiled posterior that NUTS calls, against the same posterior in NumPy and in PyMC."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from test_collapsed_target import FORMULAS, case, random_point, table  # noqa: F401 - a fixture
+
+import bayeslmm as bl
+from bayeslmm import ahead, kernel_draws
+from bayeslmm.compiled_target import compile_target, compiles, target_arrays
+from bayeslmm.graph import build_model
+from bayeslmm.kernel_target import target_function
+from bayeslmm.lapack import single_blas_thread
+from bayeslmm.linked_kernels import link_kernels
+from bayeslmm.parametrization import MARGINAL
+from bayeslmm.sd_coordinates import sd_coordinates
+
+CLOSED = {
+    "defaults": {},
+    "kept beta": {"beta": "StudentT(4, 0, 2)", "Intercept": "Cauchy(10, 3)"},
+    "beta above zero": {"x": "Gamma(2, 1)", "sd": "InverseGamma(2, 3)", "sigma": "LogNormal(1, 1)"},
+    "halves": {"sd": "HalfNormal(2)", "sigma": "Exponential(0.3)", "x": "Normal(0, 2)"},
+    "lkj": {"sd": "HalfCauchy(3)", "corr": "LKJ(0.7)", "sigma": "Gamma(2, 1)"},
+}
+
+
+def bent_target(formula, rows, priors):
+    design, resolved, target = case(formula, rows, "defaults")
+    keys = {"beta", "sigma", *design.coef} if design.coef else {"sigma"}
+    keys |= {"sd"} if design.factors else set()
+    keys |= {"corr"} if any(f.corr is not None for f in resolved.factors) else set()
+    chosen = {key: value for key, value in CLOSED[priors].items() if key in keys}
+    resolved = bl.resolve_priors(design, chosen)
+    plain = type(target)(target.gram, resolved)
+    return design, resolved, plain.with_bent_sds(sd_coordinates(plain.gram, resolved))
+
+
+def call(target, point):
+    """Call the C function as nutpie does; give its status, value and gradient."""
+    arrays = target_arrays(target)
+    words = np.array([array.ctypes.data for array in arrays], dtype=np.uint64)
+    gradient, value = np.full(len(point), 7.0), np.full(1, 7.0)
+    pointers = [a.ctypes.data_as(target_function().ctypes.argtypes[1]) for a in
+                (point, gradient, value)]  # fmt: skip
+    with single_blas_thread():
+        status = target_function().ctypes(len(point), *pointers, words.ctypes.data)
+    return status, value[0], gradient
+
+
+@pytest.mark.parametrize("priors", CLOSED)
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_value_and_gradient_are_those_of_the_posterior(formula, priors, table):  # noqa: F811
+    *_, target = bent_target(formula, table, priors)
+    assert compiles(target)
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        point = np.ascontiguousarray(random_point(target, rng))
+        status, value, gradient = call(target, point)
+        expected, slopes = target.log_density_and_gradient(point)
+        assert status == 0
+        # The same sums in another order: some hundred roundings of numbers below 1000.
+        assert value == pytest.approx(expected, rel=1e-12, abs=1e-10)
+        assert value == pytest.approx(target.log_density(point[None])[0], rel=1e-12, abs=1e-10)
+        np.testing.assert_allclose(gradient, slopes, rtol=1e-9, atol=1e-9)
+
+
+def test_the_gradient_is_that_of_the_value(table):  # noqa: F811
+    *_, target = bent_target("several terms on a factor", table, "kept beta")
+    point = np.ascontiguousarray(random_point(target, np.random.default_rng(5)))
+    _, _, gradient = call(target, point)
+    for k in range(target.size):
+        values = []
+        for step in (-2e-4, -1e-4, 1e-4, 2e-4):
+            moved = point.copy()
+            moved[k] += step
+            values.append(call(target, moved)[1])
+        difference = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / 12e-4
+        # Fourth-order differences of values rounded at 1e-13: some 1e-8 of the slope.
+        assert gradient[k] == pytest.approx(difference, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("priors", ["defaults", "kept beta"])
+def test_it_is_the_posterior_of_the_pymc_model(priors, table):  # noqa: F811
+    design, resolved, target = bent_target("crossed", table, priors)
+    model = build_model(design, priors=resolved, parametrization=MARGINAL)
+    log_density = model.compile_logp(mode="FAST_COMPILE")
+    rng = np.random.default_rng(8)
+    a, b = target.n_sds, target.n_sds + target.n_partials
+    sizes = {name: np.size(value) for name, value in model.initial_point().items()}
+    for _ in range(3):
+        point = np.ascontiguousarray(random_point(target, rng))
+        values, at = {}, 0
+        for variable in model.free_RVs:
+            name = model.rvs_to_values[variable].name
+            if variable.name.startswith("beta"):
+                values[name] = _beta_pieces(
+                    resolved, variable.name, target.parameters(point)[b + 1 :]
+                )
+            elif variable.name == "sigma":
+                values[name] = point[b]
+            elif variable.name.startswith("partial"):
+                # log odds of (1 + z) / 2, twice the inverse hyperbolic tangent
+                values[name] = 2.0 * point[a:b]
+            else:
+                values[name] = point[at : at + sizes[name]]
+                at += sizes[name]
+        expected = log_density(values) + target.n_partials * np.log(2.0)
+        assert call(target, point)[1] == pytest.approx(float(expected), rel=1e-9)
+
+
+def _beta_pieces(priors, name, centered):
+    family = name.removeprefix("beta_centered").removeprefix("_")
+    return np.array([
+        value for value, prior in zip(centered, priors.beta, strict=True)
+        if family in ("", prior.family)
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "prior", ["Uniform(0, 9)", "TruncatedNormal(0, 1, 0, 5)", "Weibull(1.5, 2)", "Pareto(1, 0.1)"]
+)
+def test_other_priors_are_left_to_pymc(prior, table):  # noqa: F811
+    _, resolved, target = case("intercept", table, "defaults")
+    resolved = bl.resolve_priors(case("intercept", table, "defaults")[0], {"sd": prior})
+    assert not compiles(type(target)(target.gram, resolved))
+
+
+def test_a_point_beyond_numbers_is_a_divergence_and_no_crash(table):  # noqa: F811
+    *_, target = bent_target("three correlated columns", table, "defaults")
+    for size in (800.0, -800.0):
+        status, _, _ = call(target, np.full(target.size, size))
+        assert status == 3
+
+
+def test_nutpie_gets_a_start_inside_the_posterior(table):  # noqa: F811
+    *_, target = bent_target("nested", table, "lkj")
+    model = compile_target(target)
+    for seed in range(20):
+        status, _, _ = call(target, np.ascontiguousarray(model.initial_point_func(seed)))
+        assert status == 0
+
+
+def test_a_marginal_fit_imports_no_pymc():
+    script = (
+        "import sys, bayeslmm as bl\n"
+        "idata = bl.fit_bayes('Yield ~ 1 + (1 | Batch)', bl.load_dataset('dyestuff'), draws=50,\n"
+        "    tune=200, parametrization='marginal', random_seed=1, progressbar=False, chains=2)\n"
+        "print(sorted({'pymc', 'pytensor'} & set(sys.modules)), idata.attrs['sampler'])\n"
+    )
+    result = subprocess.run(  # noqa: S603 -- this very interpreter
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[] nutpie"
+
+
+def test_what_is_compiled_is_known_to_be():
+    link_kernels()
+    from bayeslmm.linked_kernels import _factorize_c
+
+    assert ahead.is_cached(_factorize_c)
+
+
+def test_a_helper_that_cannot_start_or_dies_is_not_waited_for(monkeypatch):
+    def refuse(*_args, **_options):
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(ahead.subprocess, "Popen", refuse)
+    ahead.start_helper()
+    assert not ahead._helper
+    monkeypatch.undo()
+    monkeypatch.setattr(ahead, "_CODE", "raise SystemExit(3)")
+    monkeypatch.setattr(ahead.os, "cpu_count", lambda: 2)
+    ahead.start_helper()
+    ahead.await_factorization()
+    ahead.await_helper()
+    assert not ahead._helper
+
+
+COLD = """
+import sys, bayeslmm as bl
+idata = bl.fit_bayes('diameter ~ 1 + (1 | plate) + (1 | sample)', bl.load_dataset('penicillin'),
+    draws=50, tune=100, parametrization='marginal', random_seed=1, progressbar=False, chains=2)
+from bayeslmm import kernel_draws
+hits = sum(kernel_draws.draw_joint.compiled.stats.cache_hits.values())
+print(idata['posterior']['b_plate'].to_numpy().tobytes().hex()[:400], hits)
+"""
+
+
+@pytest.mark.slow
+def test_the_first_process_on_a_machine_draws_what_later_ones_draw(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    command = [sys.executable, "-W", "ignore", "-c", COLD]
+    runs = [
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
+        for _ in range(2)
+    ]
+    cold, warm = (run.split() for run in runs)
+    # In the first process too the draws' code comes from the helper, by way of the cache.
+    assert cold == warm
+    assert warm[1] == "1"
+    assert kernel_draws.draw_joint is not None
