@@ -10,6 +10,7 @@ import pandas as pd
 from bayeslmm import names, tree
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.errors import ArgumentError, TreeError, nearest
+from bayeslmm.gram_moments import level_sums, second_moments, tree_gram
 from bayeslmm.linear_predictor import training_design
 from bayeslmm.variance_parts import residual_variance, variance_parts
 
@@ -239,7 +240,8 @@ def design_effect(
     Raises
     ------
     TreeError
-        When `idata` is no tree of this package, or the model has no random effects.
+        When `idata` is no tree of this package, the model has no random effects, or was fitted to
+        cross-products that do not tell how many rows a level has in each column.
 
     References
     ----------
@@ -256,15 +258,23 @@ def design_effect(
     total   1.91        4.711
     """
     require_factors(idata)
-    design = training_design(idata)
-    n = len(design.X)
-    extra, trace = {}, n * residual_variance(idata, design)
-    for item in design.factors:
-        cov = tree.covariance_draws(idata, tree.factor(idata, item.name))
-        sums = _level_sums(item.columns, item.index)
-        own = item.columns.T @ item.columns
+    gram = tree_gram(idata)
+    extra: dict[str, NDArray[np.float64]] = {}
+    if gram is None:
+        design = training_design(idata)
+        n = len(design.X)
+        trace = n * residual_variance(idata, design)
+        sums = {f.name: _level_sums(f.columns, f.index) for f in design.factors}
+        squares = {f.name: f.columns.T @ f.columns for f in design.factors}
+    else:
+        n = gram.n
+        trace = n * tree.flat_draws(idata, names.SIGMA) ** 2
+        sums = {f.name: level_sums(gram, k) for k, f in enumerate(gram.factors)}
+        squares = {f.name: n * second_moments(gram, k) for k, f in enumerate(gram.factors)}
+    for name, own in squares.items():
+        cov = tree.covariance_draws(idata, tree.factor(idata, name))
         trace = trace + np.einsum("sij,ij->s", cov, own)
-        extra[item.name] = np.einsum("sij,ij->s", cov, sums.T @ sums - own)
+        extra[name] = np.einsum("sij,ij->s", cov, sums[name].T @ sums[name] - own)
     effects = {name: 1 + value / trace for name, value in extra.items()}
     effects[TOTAL] = 1 + sum(extra.values()) / trace
     table = table_of(idata, effects, ci_prob, ci_kind, "factor")

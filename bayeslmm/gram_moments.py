@@ -50,6 +50,29 @@ def second_moments(gram: Gram, place: int) -> Floats:
     return moments
 
 
+def level_sums(gram: Gram, place: int) -> Floats:
+    """Give each level's sum over rows of z, for a factor's columns, shape (m, q).
+
+    Raises
+    ------
+    TreeError
+        If neither the fixed nor the factor's own columns hold a column of ones.
+    """
+    require_unweighted(gram)
+    factor = gram.factors[place]
+    if gram.coef[:1] == (names.INTERCEPT,):
+        # The plan's first fixed column is constant, at the inverse of the first scale.
+        sums: Floats = factor.with_fixed[:, :, 0] * gram.scale[0, 0] @ factor.scale
+        return sums
+    if names.INTERCEPT in factor.terms:
+        products = level_products(gram, place)
+        return np.asarray(products[:, factor.terms.index(names.INTERCEPT)])
+    raise TreeError(
+        f"The cross-products of {factor.name!r} hold no sums over rows of its columns "
+        f"({', '.join(factor.terms)}): the model has no intercept. Fit to the rows to see this."
+    )
+
+
 def fixed_covariance(gram: Gram) -> Floats:
     """Give the sample covariance over rows (divisor n - 1) of the fixed-effects columns."""
     require_unweighted(gram)

@@ -8,16 +8,18 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm import names
-from bayeslmm.design import Design, build_design
 from bayeslmm.errors import ArgumentError
+from bayeslmm.gram_design import design_of, has_rows
+from bayeslmm.kept_effects import DRAWS, KeptEffects
 from bayeslmm.lkj import draw_lkj
 from bayeslmm.priors import resolve_priors
+from bayeslmm.room import require_effects
 from bayeslmm.tree_layout import data_groups, draws_dataset, root_attributes, sample_coordinates
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from bayeslmm.design import GroupingFactor
+    from bayeslmm.design import Design, GroupingFactor
     from bayeslmm.formula import MixedFormula
     from bayeslmm.prior_set import FactorPriors, Priors
     from bayeslmm.priors import PriorsLike
@@ -44,8 +46,9 @@ def sample_prior(
     ----------
     formula : str, MixedFormula or Design
         The model, as in `fit_bayes`, or a design that is already built.
-    data : table, optional
-        The rows; not with a `Design`.
+    data : table, path or Gram, optional
+        The rows; not with a `Design`. From cross-products, or rows held elsewhere, come parameters
+        and effects, but no responses.
     priors : mapping, str, PriorScheme or Priors, optional
         See `resolve_priors`.
     draws : int
@@ -62,14 +65,15 @@ def sample_prior(
     xarray.DataTree
         ``prior``: the variables of a posterior (``beta``, ``sigma``, ``sd_<factor>``,
         ``corr_<factor>``, ``b_<factor>``) with one chain, in the same units. ``prior_predictive``:
-        responses (chain, draw, obs). ``observed_data`` and ``constant_data`` as in a fit.
+        responses (chain, draw, obs), where there are rows. ``observed_data`` and
+        ``constant_data``, or ``cross_products``, as in a fit.
 
     Raises
     ------
     FormulaError, DataError, PriorError
         As `fit_bayes` does.
     ArgumentError
-        If `draws` is no positive whole number.
+        If `draws` is no positive whole number, or memory does not hold so many.
 
     References
     ----------
@@ -87,31 +91,26 @@ def sample_prior(
     """
     if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
         raise ArgumentError(f"draws must be a positive whole number, not {draws!r}.")
-    design = (
-        formula
-        if isinstance(formula, Design)
-        else build_design(formula, data, weights=weights, missing=missing)
-    )
+    design = design_of(formula, data, weights=weights, missing=missing)
+    require_effects(design, KeptEffects.of(design, DRAWS), int(draws))
     names.check(design.response, design.coef, [factor.name for factor in design.factors])
     resolved = resolve_priors(design, priors)
     rng = np.random.default_rng(random_seed)
     values = draw_parameters(resolved, int(draws), rng)
     for factor in design.factors:
         values[names.effects(factor.name)] = _effects(factor, values, rng)
-    response = _response(design, values, rng)
-    predictive = {
-        names.stored(design.response): (("chain", "draw", names.OBS), response[None]),
-    }
-    coords = {**sample_coordinates((1, len(response))), names.OBS: np.arange(len(design.y))}
-    tree = xr.DataTree.from_dict(
-        {
-            "prior": draws_dataset(design, {name: value[None] for name, value in values.items()}),
-            "prior_predictive": xr.Dataset(predictive, coords=coords),
-            **data_groups(design),
-        }
-    )
+    prior = draws_dataset(design, {name: value[None] for name, value in values.items()})
+    predictive = {"prior_predictive": _predictive(design, values, rng)} if has_rows(design) else {}
+    tree = xr.DataTree.from_dict({"prior": prior, **predictive, **data_groups(design)})
     tree.attrs = root_attributes(design, resolved)
     return tree
+
+
+def _predictive(design: Design, values: dict[str, Floats], rng: np.random.Generator) -> xr.Dataset:
+    response = _response(design, values, rng)
+    variables = {names.stored(design.response): (("chain", "draw", names.OBS), response[None])}
+    coords = {**sample_coordinates((1, len(response))), names.OBS: np.arange(len(design.y))}
+    return xr.Dataset(variables, coords=coords)
 
 
 def draw_parameters(priors: Priors, size: int, rng: np.random.Generator) -> dict[str, Floats]:

@@ -79,7 +79,7 @@ def as_posterior(idata: xr.DataTree, group: str) -> xr.DataTree:
         return idata
     groups = {
         name: tree.group(idata, name)
-        for name in ("observed_data", "constant_data")
+        for name in ("observed_data", "constant_data", names.CROSS_PRODUCTS)
         if name in idata.children
     }
     view = xr.DataTree.from_dict({"posterior": tree.group(idata, group), **groups})

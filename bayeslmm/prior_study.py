@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayeslmm.design import build_design
 from bayeslmm.errors import ArgumentError, SamplingWarning
+from bayeslmm.gram import gram_of
+from bayeslmm.gram_design import design_of, has_rows
 from bayeslmm.hypotheses import parameters
+from bayeslmm.parametrization import refuse_without_rows
 from bayeslmm.prior_draws import sample_prior
 from bayeslmm.prior_implications import as_posterior
 from bayeslmm.quantities import check_expressions, checked_quantities, quantity_draws
@@ -68,7 +70,7 @@ def prior_study(
     Parameters
     ----------
     formula, data, weights, missing
-        As in `fit_bayes`.
+        As in `fit_bayes`; cross-products serve as well as rows.
     scenarios : mapping or sequence
         Names -> priors (``{"tight": {"sd": "HalfNormal(5)"}, "brms": "brms"}``), a list of schemes
         (``["brms", "flat"]``), or a grid (``{"sd": ["HalfNormal(5)", "HalfNormal(50)"], "corr":
@@ -137,7 +139,11 @@ def prior_study(
     """
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
         raise ArgumentError(f"n_jobs must be a whole number other than 0, not {n_jobs!r}.")
-    design = build_design(formula, data, weights=weights, missing=missing)
+    refuse_without_rows(parametrization, data)
+    design = design_of(formula, data, weights=weights, missing=missing)
+    if not has_rows(design):
+        # Rows that are held elsewhere are summed once, not by every refit.
+        data, weights, missing = gram_of(design), None, "drop"
     resolved = read_scenarios(design, scenarios, priors)
     settings: dict[str, Any] = {
         "parametrization": parametrization, "sampler": sampler, "draws": draws, "tune": tune,

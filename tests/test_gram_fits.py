@@ -85,8 +85,9 @@ def test_a_gram_gives_the_posterior_of_its_rows(from_rows, from_gram):
 
 @pytest.mark.parametrize(
     "verb",
-    ["fixed_effects", "random_effects", "variance_components", "icc", "r_squared", "shrinkage"],
-)
+    ["fixed_effects", "random_effects", "variance_components", "icc", "r_squared", "shrinkage",
+     "design_effect"],
+)  # fmt: skip
 def test_summaries_need_no_rows(from_rows, from_gram, verb):
     summarise = getattr(bl, verb)
     pd.testing.assert_frame_equal(summarise(from_gram), summarise(from_rows), rtol=1e-6)
@@ -143,7 +144,6 @@ def test_likelihoods_of_rows_are_had_batch_by_batch(sleep, from_rows, from_gram)
     [
         bl.loo,
         bl.check_groups,
-        bl.design_effect,
         bl.plot_levels,
         bl.plot_ppc_groups,
         lambda tree: bl.icc(tree, at={"Days": 0}),
@@ -153,6 +153,40 @@ def test_likelihoods_of_rows_are_had_batch_by_batch(sleep, from_rows, from_gram)
 def test_what_takes_rows_says_so(from_gram, ask):
     with pytest.raises(bl.TreeError, match=r"takes the rows.*log_likelihood"):
         ask(from_gram)
+
+
+def test_design_effects_come_from_what_columns_of_ones_there_are():
+    rng = np.random.default_rng(9)
+    data = pd.DataFrame({"g": rng.integers(0, 6, 80), "x": rng.normal(2, 1, 80)})
+    data["y"] = data.x + rng.normal(size=6)[data.g] + rng.normal(size=80)
+    for formula in ("y ~ 0 + x + (x | g)", "y ~ x + (0 + x | g)"):
+        gram = bl.gram_from_batches(formula, [data[:30], data[30:]], progressbar=False)
+        mine, rows = (importance(formula, each, draws=50) for each in (gram, data))
+        pd.testing.assert_frame_equal(bl.design_effect(mine), bl.design_effect(rows), rtol=1e-6)
+    formula = "y ~ 0 + x + (0 + x | g)"
+    gram = bl.gram_from_batches(formula, [data], progressbar=False)
+    with pytest.raises(bl.TreeError, match="hold no sums over rows"):
+        bl.design_effect(importance(formula, gram, draws=50))
+
+
+def test_priors_are_drawn_without_rows(sleep, gram):
+    mine, rows = (bl.sample_prior(FORMULA, each, draws=20, random_seed=1) for each in (gram, sleep))
+    xr.testing.assert_allclose(mine["prior"].to_dataset(), rows["prior"].to_dataset(), rtol=1e-10)
+    assert set(mine.children) == {"prior", "cross_products"}
+    pd.testing.assert_frame_equal(bl.implied_priors(mine), bl.implied_priors(rows), rtol=1e-6)
+
+
+def test_prior_studies_need_no_rows(sleep, gram):
+    options = {
+        "sampler": "importance", "draws": 50, "progressbar": False,
+        "quantities": {"ratio": "sd_Subject[Days] / Days"},
+    }  # fmt: skip
+    scenarios = {"tight": {"sd": "HalfNormal(1)"}}
+    mine, rows = (bl.prior_study(FORMULA, each, scenarios, **options) for each in (gram, sleep))
+    for name, values in rows["posterior"].data_vars.items():
+        np.testing.assert_allclose(mine["posterior"][name], values, rtol=1e-6)
+    with pytest.raises(bl.ArgumentError, match="needs the rows"):
+        bl.prior_study(FORMULA, gram, scenarios, parametrization="noncentered")
 
 
 def test_another_formula_is_refused_with_both(gram):
@@ -175,7 +209,6 @@ def test_parts_of_a_sum_and_questions_about_rows_are_refused(sleep, gram):
         _ = GramDesign.of(FORMULA, gram).X
 
 
-@pytest.mark.slow
 def test_nuts_takes_a_gram_too(gram, from_rows):
     tree = bl.fit_bayes(
         FORMULA,
