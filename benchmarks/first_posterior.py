@@ -62,18 +62,23 @@ def measure(parametrization, cache):
     return json.loads(run.stdout.splitlines()[-1])
 
 
+def measure_all(parametrization):
+    """Rows of seconds by the state of the caches."""
+    with tempfile.TemporaryDirectory() as cache:
+        cold, _ = measure(parametrization, cache)
+        warm, again = measure(parametrization, cache)
+    with tempfile.TemporaryDirectory() as cache:
+        run_with(cache, "-m", "bayeslmm.warm")
+        installed, _ = measure(parametrization, cache)
+    return {"cold": cold, "installed": installed, "warm": warm, "again": again}
+
+
 def main():
     parametrizations = sys.argv[1:] or ["noncentered"]
     columns = ["total", "compile", "sample", "rest", "cpu", "import"]
     print("seconds".ljust(24), *(c.rjust(8) for c in columns))
     for parametrization in parametrizations:
-        with tempfile.TemporaryDirectory() as cache:
-            cold, _ = measure(parametrization, cache)
-            warm, again = measure(parametrization, cache)
-        with tempfile.TemporaryDirectory() as cache:
-            run_with(cache, "-m", "bayeslmm.warm")
-            installed, _ = measure(parametrization, cache)
-        rows = {"cold": cold, "installed": installed, "warm": warm, "again": again}
+        rows = measure_all(parametrization)
         for label, row in rows.items():
             name = f"{parametrization} {label}".ljust(24)
             print(name, *(f"{row[c]:8.2f}" for c in columns))

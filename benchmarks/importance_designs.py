@@ -1,6 +1,7 @@
 """200 small random designs: importance sampling against quadrature over the same posterior.
 
     python benchmarks/importance_designs.py              # some five CPU minutes
+    python benchmarks/importance_designs.py --nuts       # against NUTS instead; some ten
     python benchmarks/importance_designs.py --designs 40
 
 Designs of one grouping factor with 3 to 12 levels and 1 to 6 rows a level, or of two crossed
@@ -9,12 +10,16 @@ extreme priors. The posterior of two or three standard deviations is integrated 
 their logarithms by the trapezoid rule (exact to far more digits than are compared), with the
 density that `tests/test_collapsed_target.py` holds against dense algebra; so this tests the
 sampler, not the density. Compared are mean and sd of each standard deviation's logarithm and its
-5, 50, 95 % quantiles, in Monte Carlo standard errors.
+5, 50, 95 % quantiles, in Monte Carlo standard errors. With `--nuts` the same statistics of the
+logarithms are compared with those of marginal NUTS (4 x 2000 draws), both with ArviZ's Monte Carlo
+standard errors, where NUTS itself converged (R-hat at most 1.01, no divergences).
 """
 
 import argparse
 import time
+import warnings
 
+import arviz as az
 import numpy as np
 import pandas as pd
 from scipy.interpolate import CubicSpline
@@ -23,6 +28,7 @@ import bayeslmm as bl
 from bayeslmm.direct_sampling import weigh_posterior
 from bayeslmm.gram import gram_of
 from bayeslmm.reweighting import resample
+from bayeslmm.running import run_sampler
 from bayeslmm.samplers import SamplerSettings
 
 PRIORS = [
@@ -133,10 +139,75 @@ def compare(design, priors, seed):
     return found, (ours - expected) / errors, found.log_evidence - evidence
 
 
+def statistics_of(tree):
+    """Mean, sd and quantiles of each log sd, and their Monte Carlo standard errors."""
+    posterior = tree["posterior"].to_dataset()
+    names = ["sigma", *(name for name in posterior if str(name).startswith("sd_"))]
+    values, errors, worst = [], [], 0.0
+    for name in names:
+        draws = np.log(posterior[name].to_numpy().reshape(posterior["sigma"].shape))
+        kinds = [
+            (draws.mean(), {"method": "mean"}),
+            (draws.std(), {"method": "sd"}),
+            *((np.quantile(draws, p), {"method": "quantile", "prob": p}) for p in PROBABILITIES),
+        ]
+        values += [value for value, _ in kinds]
+        errors += [float(az.mcse(draws, chain_axis=0, draw_axis=1, **how)) for _, how in kinds]
+        worst = max(worst, float(az.rhat(draws, chain_axis=0, draw_axis=1)))
+    return np.array(values), np.array(errors), worst
+
+
+def compare_with_nuts(design, priors, seed):
+    """Scores of importance sampling against NUTS; why there are none, where that is so."""
+    trees = []
+    for sampler, draws in (("importance", 1000), ("nutpie", 2000)):
+        settings = SamplerSettings(
+            draws=draws, random_seed=seed, sampler=sampler, progressbar=False
+        )
+        trees.append(run_sampler(design, priors, "marginal", settings))
+    direct, chains = trees
+    if direct.attrs["sampler"] != "importance":
+        return None, "left to NUTS"
+    ours, errors, _ = statistics_of(direct)
+    expected, theirs, rhat = statistics_of(chains)
+    divergences = int(chains["sample_stats"]["diverging"].sum())
+    if rhat > 1.01 or divergences:
+        return None, f"NUTS had R-hat {rhat:.3f} and {divergences} divergences"
+    return (ours - expected) / np.hypot(errors, theirs), ""
+
+
+def against_nuts(designs):
+    rng, started, scores, without = np.random.default_rng(8), time.process_time(), [], []
+    for number in range(designs):
+        design = random_design(rng, two=number % 4 == 3)
+        priors = bl.resolve_priors(design, PRIORS[number % len(PRIORS)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", bl.SamplingWarning)
+            z, why = compare_with_nuts(design, priors, number)
+        if z is None:
+            without.append(why)
+            print(f"{number}: {why}, {PRIORS[number % len(PRIORS)]}", flush=True)
+            continue
+        scores.append(z)
+        if np.abs(z).max() > 4:
+            print(f"{number}: largest score {np.abs(z).max():.1f}, {PRIORS[number % len(PRIORS)]}")
+    z = np.concatenate(scores)
+    print(
+        f"{designs} designs against NUTS, {len(without)} without a comparison, "
+        f"{time.process_time() - started:.0f} CPU s\n"
+        f"{len(z)} scores: root mean square {np.sqrt(np.mean(z**2)):.2f}, {(np.abs(z) > 3).sum()} "
+        f"above 3, {(np.abs(z) > 4).sum()} above 4, largest {np.abs(z).max():.1f}"
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description="Random small designs against quadrature.")
     parser.add_argument("--designs", type=int, default=200)
+    parser.add_argument("--nuts", action="store_true", help="compare with NUTS, not quadrature")
     given = parser.parse_args()
+    if given.nuts:
+        against_nuts(given.designs)
+        return
     rng, started = np.random.default_rng(8), time.process_time()
     scores, shifts, left = [], [], 0
     for number in range(given.designs):

@@ -35,7 +35,12 @@ def settings_from(words):
     parser.add_argument("--seconds", type=float, default=1800, help="time for one of our points")
     parser.add_argument("--peer-seconds", type=float, default=600, help="time for a peer's point")
     parser.add_argument("--sizes", type=int, nargs="+", help="sizes in place of the part's own")
-    parser.add_argument("--models", nargs="+", default=[], help="words in names of models")
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=[],
+        help="words in names of models: measure these, keep the rest",
+    )
     parser.add_argument("--scratch", help="where to write large tables (the largest: 3 GB)")
     return parser.parse_args(words)
 
@@ -64,6 +69,10 @@ def run_part(name, settings):
     table, note = PARTS[name].measure(settings)
     where |= {"note": note, "runs": settings.runs, "peer seconds": settings.peer_seconds}
     where["load after"] = machine()["load before"]
+    if settings.models and (RESULTS / f"{name}.csv").exists():
+        # Some models of a part: the others keep what an earlier run found.
+        before = pd.read_csv(RESULTS / f"{name}.csv")
+        table = pd.concat([before[~before["model"].isin(table["model"])], table])
     table.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.6g")
     (RESULTS / f"{name}.json").write_text(json.dumps(where, indent=1) + "\n", "utf-8")
 

@@ -8,6 +8,7 @@ our `(x || g)`.
 
 import json
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import arviz as az
@@ -15,24 +16,61 @@ import numpy as np
 import pandas as pd
 
 import bayeslmm as bl
-from parts.runner import CHAINS, CORES, DRAWS, PEERS, ours, peer_python, r_has, run
+from parts.runner import CHAINS, CORES, DRAWS, PEERS, ROOT, ours, peer_python, r_has, run
 
-# name: data, our formula (and Stan's), Bambi's formula for the same model, columns that are labels
+
+@dataclass(frozen=True)
+class Model:
+    """A reference model and who fits it.
+
+    Attributes
+    ----------
+    data, formula : str
+        Bundled data set (or a file under tests/reference/data), and our formula, which is Stan's.
+    bambi : str or None
+        Bambi's formula for the same model; None where it has none.
+    labels : tuple of str
+        Columns that are labels.
+    large : bool
+        Fitted once, by Bambi with nutpie and ourselves only; marginal NUTS with a tenth of the
+        draws, because each of its gradients factors a dense border.
+    """
+
+    data: str
+    formula: str
+    bambi: str | None
+    labels: tuple[str, ...]
+    large: bool = False
+
+    def table(self):
+        """Read the rows."""
+        if self.large:
+            kinds = dict.fromkeys(self.labels, "str")
+            return pd.read_csv(FILES / f"{self.data}.csv.gz", dtype=kinds)
+        return bl.load_dataset(self.data)
+
+
+FILES = ROOT / "tests" / "reference" / "data"
 MODELS = {
-    "sleepstudy (Days | Subject)": (
-        "sleepstudy", "Reaction ~ Days + (Days | Subject)", None, ["Subject"],
+    "sleepstudy (Days | Subject)": Model(
+        "sleepstudy", "Reaction ~ Days + (Days | Subject)", None, ("Subject",)
     ),
-    "sleepstudy (Days || Subject)": (
-        "sleepstudy", "Reaction ~ Days + (Days || Subject)",
-        "Reaction ~ Days + (Days | Subject)", ["Subject"],
+    "sleepstudy (Days || Subject)": Model(
+        "sleepstudy", "Reaction ~ Days + (Days || Subject)", "Reaction ~ Days + (Days | Subject)",
+        ("Subject",),
     ),
-    "penicillin, crossed": (
-        "penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)",
-        "diameter ~ 1 + (1 | plate) + (1 | sample)", ["plate", "sample"],
+    "penicillin, crossed": Model(
+        "penicillin", *["diameter ~ 1 + (1 | plate) + (1 | sample)"] * 2, ("plate", "sample")
     ),
-    "mathachieve (cses || School)": (
-        "mathachieve", "MathAch ~ cses + (cses || School)",
-        "MathAch ~ cses + (cses | School)", ["School"],
+    "mathachieve (cses | School)": Model(
+        "mathachieve", "MathAch ~ MEANSES + Sector + cses + (cses | School)", None, ("School",)
+    ),
+    "mathachieve (cses || School)": Model(
+        "mathachieve", "MathAch ~ cses + (cses || School)", "MathAch ~ cses + (cses | School)",
+        ("School",),
+    ),
+    "InstEval, 4,100 crossed effects": Model(
+        "InstEval", *["y ~ 1 + (1 | s) + (1 | d)"] * 2, ("s", "d"), large=True
     ),
 }  # fmt: skip
 OURS = {
@@ -50,16 +88,17 @@ def measure(settings):
     skipped = [p for p in ("rstanarm", "brms") if p not in stan]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for model, (data, formula, for_bambi, labels) in MODELS.items():
-            if settings.models and not any(word in model for word in settings.models):
+        for name, model in MODELS.items():
+            if settings.models and not any(word in name for word in settings.models):
                 continue
-            path = Path(folder) / f"{data}.csv"
-            bl.load_dataset(data).to_csv(path, index=False)
-            task = Task(model, path, formula, labels, settings=settings)
-            rows += [task.ours(name, options) for name, options in OURS.items()]
-            if python and for_bambi:
-                rows += [task.bambi(python, for_bambi, s) for s in ("nutpie", "pymc")]
-            rows += [task.stan(package) for package in stan]
+            path = Path(folder) / f"{model.data}.csv"
+            model.table().to_csv(path, index=False)
+            task = Task(name, path, model, settings=settings)
+            rows += [task.ours(program, options) for program, options in OURS.items()]
+            if python and model.bambi:
+                samplers = ("nutpie",) if model.large else ("nutpie", "pymc")
+                rows += [task.bambi(python, sampler) for sampler in samplers]
+            rows += [task.stan(package) for package in stan if not model.large]
     table = pd.DataFrame([row for row in rows if row])
     base = table[table["program"] == FIRST].set_index("model")["again s"]
     speed = table[table["program"] == FIRST].set_index("model")["ESS/s"]
@@ -72,21 +111,23 @@ def measure(settings):
 class Task:
     """One model's table and formula, to be fitted by each program in turn."""
 
-    def __init__(self, model, path, formula, labels, *, settings):
-        self.model, self.path, self.formula, self.labels = model, path, formula, labels
+    def __init__(self, name, path, model, *, settings):
+        self.name, self.path, self.model = name, path, model
         self.out = path.with_name("draws.npz")
-        self.settings = settings
+        self.settings, self.runs = settings, 1 if model.large else settings.runs
+        self.kinds = {"dtype": dict.fromkeys(model.labels, "str")}
 
-    def ours(self, name, options):
-        options = json.dumps({**options, "dtype": dict.fromkeys(self.labels, "str")})
-        arguments = (self.path, self.formula, self.out, self.settings.runs, options)
-        return self.row(name, ours("posterior", *arguments, timeout=self.settings.seconds))
+    def ours(self, program, options):
+        few = self.model.large and program == FIRST
+        options = json.dumps({**options, **self.kinds, "draws": DRAWS // 10 if few else DRAWS})
+        arguments = (self.path, self.model.formula, self.out, self.runs, options)
+        return self.row(program, ours("posterior", *arguments, timeout=self.settings.seconds))
 
-    def bambi(self, python, formula, sampler):
+    def bambi(self, python, sampler):
         options = {"sampler": sampler, "draws": DRAWS, "chains": CHAINS, "cores": CORES}
-        options = json.dumps({**options, "dtype": dict.fromkeys(self.labels, "str")})
+        options = json.dumps({**options, **self.kinds})
         script = PEERS / "bambi_fit.py"
-        command = [python, script, self.path, formula, self.out, self.settings.runs, options]
+        command = [python, script, self.path, self.model.bambi, self.out, self.runs, options]
         found = run(command, timeout=self.settings.seconds)
         return self.row(f"Bambi, {'nutpie' if sampler == 'nutpie' else 'default'}", found)
 
@@ -94,8 +135,8 @@ class Task:
         out = self.out.with_suffix(".csv")
         script = PEERS / "stan_fit.R"
         command = [
-            "Rscript", script, package, self.path, self.formula, out, self.settings.runs,
-            ",".join(self.labels), DRAWS, CHAINS, CORES,
+            "Rscript", script, package, self.path, self.model.formula, out, self.runs,
+            ",".join(self.model.labels), DRAWS, CHAINS, CORES,
         ]  # fmt: skip
         found = run(command, timeout=self.settings.seconds)
         if found:
@@ -109,7 +150,7 @@ class Task:
 
     def row(self, program, found):
         """Say what a program took, and how many draws its draws are worth."""
-        print(f"  {self.model}: {program} {'' if found else 'gave nothing in time'}")
+        print(f"  {self.name}: {program} {'' if found else 'gave nothing in time'}")
         if not found:
             return None
         with np.load(self.out) as saved:
@@ -117,7 +158,7 @@ class Task:
         again = found["totals"][1:] or found["totals"]
         ess = worst_ess(draws, found.get("ess"))
         return {
-            "model": self.model,
+            "model": self.name,
             "program": f"{program}",
             "version": found.get("version", bl.__version__),
             "first s": found["totals"][0],

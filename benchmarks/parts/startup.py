@@ -2,7 +2,6 @@
 
 import statistics
 import sys
-import tempfile
 
 import pandas as pd
 
@@ -42,14 +41,11 @@ def middle(command, settings):
 
 def first_posterior(settings):  # noqa: ARG001 -- every part takes the settings
     """Sleepstudy in processes of their own: empty caches, filled caches, and once more."""
-    from first_posterior import measure
+    from first_posterior import measure_all
 
     rows = []
     for parametrization in ("noncentered", "marginal"):
-        with tempfile.TemporaryDirectory() as cache:
-            cold, _ = measure(parametrization, cache)
-            warm, again = measure(parametrization, cache)
-        for label, row in (("cold", cold), ("warm", warm), ("again", again)):
+        for label, row in measure_all(parametrization).items():
             rows.append({"parametrization": parametrization, "caches": label} | row)
             print(f"  {rows[-1]}")
     return pd.DataFrame(rows), ""

@@ -136,20 +136,20 @@ def posterior(path, formula, out, runs, options):
     """Fit a table several times; times of each run, and the draws of the last one."""
     import pandas as pd
 
-    from parts.runner import CHAINS, CORES, DRAWS
+    from parts.runner import CHAINS, CORES
 
     started = time.perf_counter()
     import bayeslmm as bl
     import bayeslmm.fit
 
     imported = time.perf_counter() - started
-    table = pd.read_csv(path, dtype=json.loads(options).pop("dtype", None))
-    arguments = {k: v for k, v in json.loads(options).items() if k != "dtype"}
+    arguments = json.loads(options)
+    table = pd.read_csv(path, dtype=arguments.pop("dtype", None))
     totals = []
     for seed in range(int(runs)):
         start = time.perf_counter()
         tree = bl.fit_bayes(
-            formula, table, draws=DRAWS, tune=DRAWS, chains=CHAINS, cores=CORES,
+            formula, table, tune=arguments["draws"], chains=CHAINS, cores=CORES,
             random_seed=seed + 1, progressbar=False, **arguments,
         )  # fmt: skip
         totals.append(time.perf_counter() - start)
