@@ -1,8 +1,10 @@
 """Half of the numerical core compiled by a second process, on a machine that never compiled it.
 
 The core takes some twenty-five seconds to compile, once per machine; Numba compiles one function at
-a time, and a second processor would stand idle. What the helper compiles reaches the first process
-through Numba's cache on disk; whatever is missing there, that process compiles itself.
+a time, and a second processor would stand idle. So the first process compiles the gradient and the
+draws of effects, a helper the factorization, the density and the posterior that NUTS calls. What it
+compiles reaches the first process through Numba's cache on disk; whatever is missing there, that
+process compiles itself.
 """
 
 from __future__ import annotations
@@ -76,21 +78,31 @@ def await_helper() -> None:
         process.communicate()
 
 
+def helper_at_work() -> bool:
+    """Tell whether a helper was started that nobody has waited for yet."""
+    return bool(_helper)
+
+
+def compile_draws() -> None:
+    """Compile the draws of effects, which need the factorization only."""
+    from bayeslmm.kernel_draws import draw_joint  # noqa: PLC0415 - it needs what needs this module
+
+    longs, reals, rows = types.int64[::1], types.float64[::1], types.float64[:, ::1]
+    arguments = (longs, reals, rows, reals, reals, rows, rows, rows, types.boolean)
+    draw_joint.compiled.compile(arguments)  # type: ignore[attr-defined]
+
+
 def main() -> None:
-    """Compile the helper's half: the factorization, draws of effects, the posterior for NUTS."""
-    from bayeslmm import kernel_draws, kernel_target, linked, linked_kernels  # noqa: PLC0415
+    """Compile the helper's half: the factorization, the density, the posterior for NUTS."""
+    from bayeslmm import kernel_target, linked, linked_kernels  # noqa: PLC0415
 
     linked_kernels.link_factorization()
     sys.stdout.write(f"{_FIRST_DONE}\n")
     sys.stdout.flush()
     # Compiled code is linked when it is made. Nothing is called here, so any address serves for
     # what the first process compiles meanwhile.
-    for symbol in (linked_kernels.PULL_BACK, linked.SYMBOL):
-        llvm.add_symbol(symbol, 1)
-    longs, reals = types.int64[::1], types.float64[::1]
-    rows = types.float64[:, ::1]
-    arguments = (longs, reals, rows, reals, reals, rows, rows, rows, types.boolean)
-    kernel_draws.draw_joint.compiled.compile(arguments)  # type: ignore[attr-defined]
+    llvm.add_symbol(linked_kernels.PULL_BACK, 1)
+    linked.compile_density()
     kernel_target.compile_function()
 
 

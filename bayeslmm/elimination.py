@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.ahead import await_helper
 from bayeslmm.densities import DENSITY, ML, REML, evaluate
 from bayeslmm.errors import NumericalError
 from bayeslmm.kernel_draws import condition, draw_joint
@@ -323,7 +322,6 @@ def draw_effects(
         else rng.standard_normal((len(lams), len(gram.coef)))
     )
     joint = rng.standard_normal((len(lams), plan.n_columns))
-    await_helper()
     with single_blas_thread():
         draw_joint(
             plan.ints,

@@ -15,7 +15,6 @@ from numba import carray, cfunc, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bayeslmm.ahead import await_helper
 from bayeslmm.compiled import inner, stamp
 from bayeslmm.linked import EXTERNAL_DENSITY, link_density
 from bayeslmm.prior_slopes import form_at
@@ -128,7 +127,6 @@ def target_function() -> Any:
         With an ``address``; (size, point, gradient, value, table of words) -> status.
     """
     link_density()
-    await_helper()
     return compile_function()
 
 

@@ -14,6 +14,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import carray, cfunc, types
 
+from bayeslmm.ahead import await_helper, compile_draws, helper_at_work
 from bayeslmm.collapsed import collapsed_density
 from bayeslmm.compiled import entry, stamp
 from bayeslmm.linked_kernels import link_kernels
@@ -78,6 +79,14 @@ def link_density() -> None:
     seconds on a machine that never did, so it is not done on import.
     """
     link_kernels()
+    if helper_at_work():
+        compile_draws()
+        await_helper()
+    compile_density()
+
+
+def compile_density() -> None:
+    """Compile the density and name it; the kernels' symbols must have addresses already."""
     compiled = cfunc(_SIGNATURE, cache=True, error_model="numpy")(_density_c)
     llvm.add_symbol(SYMBOL, compiled.address)
     _kept.append(compiled)
