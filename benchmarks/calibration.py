@@ -1,6 +1,6 @@
 """Simulation-based calibration of `parametrization="marginal"`, and of kernels broken on purpose.
 
-    python benchmarks/calibration.py                  # some 15 CPU minutes; writes docs/images
+    python benchmarks/calibration.py                  # some ten CPU minutes; writes docs/images
     python benchmarks/calibration.py --datasets 50    # a look
 
 Parameters are drawn from their priors, a response from the parameters, and the posterior given that
@@ -23,13 +23,16 @@ from scipy import stats
 
 import bayeslmm as bl
 from bayeslmm import recovery, samplers
-from bayeslmm.gram import Gram
+from bayeslmm.collapsed_target import CollapsedTarget
+from bayeslmm.compiled_target import compile_target
+from bayeslmm.gram import Gram, gram_of
 from bayeslmm.graph import marginal
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style
 from bayeslmm.prior_draws import draw_parameters
-from bayeslmm.samplers import SamplerSettings, run_nutpie
+from bayeslmm.samplers import SamplerSettings
 from bayeslmm.sampling import structure_key
+from bayeslmm.sd_coordinates import sd_coordinates
 from bayeslmm.simulate import simulate_response
 
 IMAGE = Path(__file__).parent.parent / "docs" / "images" / "calibration.png"
@@ -87,7 +90,7 @@ def sum_of_effects(design, values):
     return values["beta"][:, 0] + np.sum(means, axis=0)
 
 
-def one_dataset(design, priors, rng):
+def one_dataset(design, priors, rng, sample):
     """Ranks of the true values among thinned draws, and the number of divergences.
 
     The steps of `fit_bayes` without the tree and its diagnostics, which would double the time.
@@ -107,20 +110,35 @@ def one_dataset(design, priors, rng):
     settings = SamplerSettings(
         draws=1000, tune=400, chains=2, random_seed=int(rng.integers(2**31)), progressbar=False
     ).settled(samplers.MARGINAL_TARGET_ACCEPT)
-    model = marginal.build(design, priors)
-    free = run_nutpie(model, settings, structure_key(design, priors, "marginal"))
-    thinned = {name: values[:, ::THIN] for name, values in free.values.items()}
-    shape = thinned["sigma"].shape
-    store = EffectsStore(design, KeptEffects.of(design, "draws"), shape, rng=rng)
-    drawn = marginal.recover(design, priors, thinned, store) | store.posterior()
+    drawn, stats = sample(design, priors, settings, rng)
     drawn = {name: v.reshape(-1, *v.shape[2:])[:DRAWS] for name, v in drawn.items()}
     true, draws = quantities(design, truth), quantities(design, drawn)
     ranks = {label: int((draws[label] < true[label]).sum()) for label in true}
-    return ranks, int(free.stats["diverging"].sum())
+    return ranks, int(stats["diverging"].sum())
 
 
-def calibrate(formula, table, datasets, seed):
-    """Ranks by quantity over many simulated datasets; every fit reuses one compiled model."""
+def sample_compiled(design, priors, settings, rng):
+    """Thinned draws of everything by what `fit_bayes` runs: the compiled posterior."""
+    gram = gram_of(design)
+    target = CollapsedTarget(gram, priors).with_bent_sds(sd_coordinates(gram, priors))
+    points, stats, _ = samplers.run_compiled(compile_target(target), settings)
+    draws = target.unpack(points[:, ::THIN])
+    store = EffectsStore(design, KeptEffects.of(design, "draws"), draws.sigma.shape, rng=rng)
+    return recovery.recover_posterior(gram, priors, draws, store) | store.posterior(), stats
+
+
+def sample_graph(design, priors, settings, rng):
+    """The same by the PyMC model, whose density can be replaced by a wrong one."""
+    model = marginal.build(design, priors)
+    free = samplers.run_nutpie(model, settings, structure_key(design, priors, "marginal"))
+    thinned = {name: values[:, ::THIN] for name, values in free.values.items()}
+    shape = thinned["sigma"].shape
+    store = EffectsStore(design, KeptEffects.of(design, "draws"), shape, rng=rng)
+    return marginal.recover(design, priors, thinned, store) | store.posterior(), free.stats
+
+
+def calibrate(formula, table, datasets, seed, sample=sample_compiled):
+    """Ranks by quantity over many simulated datasets."""
     # A broken density has the structure of the right one.
     samplers._compiled.clear()
     design = bl.build_design(formula, table)
@@ -128,7 +146,7 @@ def calibrate(formula, table, datasets, seed):
     rng, rows, divergences = np.random.default_rng(seed), [], 0
     started = time.perf_counter()
     for _ in range(datasets):
-        ranks, diverging = one_dataset(design, priors, rng)
+        ranks, diverging = one_dataset(design, priors, rng, sample)
         rows.append(ranks)
         divergences += diverging
     samplers._compiled.clear()
@@ -197,8 +215,9 @@ def calibrate_broken(name, formula, table, datasets, seed):
     module, attribute, make = BREAKS[name]
     right = getattr(module, attribute)
     setattr(module, attribute, make(bl.build_design(formula, table)))
+    sample = sample_graph if module is marginal else sample_compiled
     try:
-        return calibrate(formula, table, datasets, seed)
+        return calibrate(formula, table, datasets, seed, sample)
     finally:
         setattr(module, attribute, right)
 
