@@ -176,7 +176,9 @@ def sample_directly(
     settings = settings.settled()
     KeptEffects.of(design, effects)
     started = time.perf_counter()
-    target, found = weigh_posterior(design, priors, settings)
+    # Quantiles of extreme priors overflow on the way; what is left of them is weighed.
+    with np.errstate(all="ignore"):
+        target, found = weigh_posterior(design, priors, settings)
     if not found.usable:
         return _sample_by_nuts(design, priors, settings, effects, found.pareto_k)
     shape = (settings.chains, settings.draws)

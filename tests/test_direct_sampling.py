@@ -1,12 +1,14 @@
 """`sampler="importance"`: against quadrature; its tree, its refusals, its fallback."""
 
 import json
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import linalg
 from test_marginal_posteriors import DYESTUFF, dense_point, integrate
 
 import bayeslmm as bl
@@ -191,6 +193,33 @@ def test_bad_weights_fall_back_to_nuts_with_a_warning(sleepstudy, monkeypatch):
     assert asked["parametrization"] == "marginal"
     assert asked["settings"].sampler == "nutpie"
     assert "0.91" in tree.attrs["sampler_reason"]
+
+
+def sixteen_modes():
+    """Four slopes, each torn between the data and a prior that holds it at zero."""
+    columns = linalg.hadamard(32)[:, 1:5].astype(float)
+    names = [f"x{k}" for k in range(4)]
+    table = pd.DataFrame(columns, columns=names)
+    table["y"] = 2.72 * columns.sum(axis=1) + np.random.default_rng(3).normal(0, 2.64, 32)
+    priors = dict.fromkeys(names, "StudentT(3, 0, 0.1)") | {"sigma": "HalfNormal(3)"}
+    return "y ~ 0 + x0 + x1 + x2 + x3", table, priors
+
+
+def flat_over_hundreds_of_magnitudes():
+    """A prior of log sd that is level from 1e-130 to 1e130 beside a likelihood with a hill."""
+    return DYESTUFF, bl.load_dataset("dyestuff"), {"sd": "LogNormal(0, 100)"}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("case", [sixteen_modes, flat_over_hundreds_of_magnitudes])
+def test_many_modes_and_nearly_flat_posteriors_are_left_to_nuts(case, seed, monkeypatch):
+    asked = fallback(monkeypatch)
+    formula, table, priors = case()
+    with pytest.warns(bl.SamplingWarning, match=r"by NUTS: importance sampling had k-hat") as said:
+        bl.fit_bayes(formula, table, priors=priors, random_seed=seed, **QUICK)
+    k_hat = float(re.search(r"k-hat ([0-9.]+),", str(said[0].message))[1])
+    assert k_hat >= 0.7
+    assert asked["settings"].sampler == "nutpie"
 
 
 CONFLICTS = {  # slope of the data, its prior, and the share of the mass that follows the data
