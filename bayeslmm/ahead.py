@@ -16,15 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding as llvm
-from numba import types
+from numba import config, types
 from numba.core.caching import FunctionCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_CODE = "import sys; sys.path[:] = {path!r}; from bayeslmm.ahead import main; main()"
+_CODE = (
+    "import sys; sys.path[:] = {path!r}; from bayeslmm.ahead import main; main(density={density})"
+)
 # What a helper says once the factorization is in the cache.
 _FIRST_DONE = "factorization"
+# Set for helpers, which start none themselves.
+_MARK = "BAYESLMM_HELPER"
 _helper: list[subprocess.Popen[str]] = []
 
 
@@ -48,13 +52,25 @@ def is_cached(function: Callable[..., Any]) -> bool:
     return any(folder.glob(f"*{function.__qualname__}*.nbi"))
 
 
-def start_helper() -> None:
-    """Let a second process compile its half; where that cannot be, nothing happens."""
-    if (os.cpu_count() or 1) < 2 or not sys.executable:
+def start_helper(*, density: bool) -> None:
+    """Let a second process compile its half; where that cannot be, nothing happens.
+
+    Parameters
+    ----------
+    density : bool
+        Whether it is to go on to the density and the posterior once the factorization is done.
+    """
+    # In a frozen application this interpreter is the application.
+    alone = getattr(sys, "frozen", False) or not sys.executable or _MARK in os.environ
+    if alone or _usable_cores() < 2:
         return
+    environment = {**os.environ, _MARK: "1"}
+    if config.CACHE_DIR:
+        environment["NUMBA_CACHE_DIR"] = str(config.CACHE_DIR)
     try:
         process = subprocess.Popen(  # noqa: S603 - this interpreter, this package
-            [sys.executable, "-c", _CODE.format(path=sys.path)],
+            [sys.executable, "-c", _CODE.format(path=sys.path, density=density)],
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -65,16 +81,31 @@ def start_helper() -> None:
     _helper.append(process)
 
 
+def _usable_cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
 def await_factorization() -> None:
     """Wait until a helper, if there is one, has compiled the factorization, or has ended."""
-    if _helper and _helper[0].stdout is not None:
-        _helper[0].stdout.readline()
+    for process in _helper:
+        for line in process.stdout or ():
+            if line.strip() == _FIRST_DONE:
+                return
 
 
 def await_helper() -> None:
     """Wait until a helper, if there is one, has done its work."""
     while _helper:
+        _helper[-1].communicate()
+        _helper.pop()
+
+
+def stop_helper() -> None:
+    """End a helper, if there is one: nobody will wait for it."""
+    while _helper:
         process = _helper.pop()
+        process.kill()
         process.communicate()
 
 
@@ -92,19 +123,17 @@ def compile_draws() -> None:
     draw_joint.compiled.compile(arguments)  # type: ignore[attr-defined]
 
 
-def main() -> None:
-    """Compile the helper's half: the factorization, the density, the posterior for NUTS."""
+def main(*, density: bool) -> None:
+    """Compile the helper's half: the factorization; the density and the posterior for NUTS."""
     from bayeslmm import kernel_target, linked, linked_kernels  # noqa: PLC0415
 
     linked_kernels.link_factorization()
     sys.stdout.write(f"{_FIRST_DONE}\n")
     sys.stdout.flush()
+    if not density:
+        return
     # Compiled code is linked when it is made. Nothing is called here, so any address serves for
     # what the first process compiles meanwhile.
     llvm.add_symbol(linked_kernels.PULL_BACK, 1)
     linked.compile_density()
     kernel_target.compile_function()
-
-
-if __name__ == "__main__":
-    main()

@@ -164,22 +164,21 @@ class CollapsedTarget:
             for prior in self._univariate
         )
 
-    def with_bent_sds(self, chosen: Sequence[tuple[Floats, Floats]]) -> CollapsedTarget:
+    def with_bent_sds(self, scales: Floats, bends: Floats) -> CollapsedTarget:
         """Give the same posterior with the sds on bent logarithms.
 
         Parameters
         ----------
-        chosen : sequence of (ndarray, ndarray), shapes (q,) each
-            Scale and bend, factor by factor (`sd_coordinates`); an sd whose prior does not have
-            all positive numbers as its support stays on its scale.
+        scales, bends : ndarray, shape (n_sds,)
+            As `sd_coordinates.look_at_data` finds them; an sd whose prior does not have all
+            positive numbers as its support stays on its scale.
 
         Returns
         -------
         CollapsedTarget
         """
         other, coordinates = copy.copy(self), list(self.coordinates)
-        pairs = [pair for scale, bend in chosen for pair in zip(scale, bend, strict=True)]
-        for k, (scale, bend) in enumerate(pairs):
+        for k, (scale, bend) in enumerate(zip(scales, bends, strict=True)):
             if coordinates[k].kind == LOG and coordinates[k].lower == 0.0:
                 coordinates[k] = dataclasses.replace(
                     coordinates[k], kind=BENT, scale=float(scale), bend=float(bend)

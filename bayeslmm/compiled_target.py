@@ -8,6 +8,7 @@ import numpy as np
 
 from bayeslmm import kernel_target, unconstrained
 from bayeslmm.callback import nutpie_model
+from bayeslmm.sd_coordinates import BENT, look_at_data, sizes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,8 @@ _KINDS = {
     unconstrained.ATANH: kernel_target.ATANH,
     unconstrained.BENT: kernel_target.BENT,
 }
+# Chains start at no less than this share of a bent logarithm's scale, the upper end of the data.
+_LEAST = 0.3
 
 
 def compiles(target: CollapsedTarget) -> bool:
@@ -45,22 +48,58 @@ def compiles(target: CollapsedTarget) -> bool:
     )
 
 
-def compile_target(target: CollapsedTarget) -> CompiledPyMCModel:
+def bent_target(target: CollapsedTarget) -> tuple[CollapsedTarget, NDArray[np.float64]]:
+    """Put a target on the scales that suit NUTS, and say where chains may start.
+
+    Parameters
+    ----------
+    target : CollapsedTarget
+        The posterior.
+
+    Returns
+    -------
+    target : CollapsedTarget
+        With bent logarithms of the sds (`sd_coordinates`).
+    start : ndarray, shape (size,)
+        Its coordinates at the best values of the restricted likelihood; fixed effects that are
+        kept at their least-squares estimates. Medians of priors would not do: a vague gamma prior
+        has its own at 1e-300.
+    """
+    found = look_at_data(target.gram, target.priors)
+    bent = target.with_bent_sds(found.scale, found.bend)
+    # An sd of zero lies infinitely far away on its scale.
+    sds = np.where(found.bend == BENT, np.maximum(found.sds, _LEAST * found.scale), found.sds)
+    values = np.concatenate([sds, found.partials, [found.sigma]])
+    if not target.integrated:
+        sizes = sizes_of(target.gram)
+        beta = target.priors.centered_beta(sizes.beta)
+        positive = [c.bounded for c in bent.coordinates[len(values) :]]
+        values = np.concatenate([values, np.where(positive, np.maximum(beta, sizes.errors), beta)])
+    start = bent.point(values)
+    if np.isfinite(bent.log_density(start[None])[0]):
+        return bent, start
+    # Priors that exclude what the data say: begin where they have their mass.
+    with np.errstate(all="ignore"):
+        return bent, bent.point(target.prior_quantiles(0.5))
+
+
+def compile_target(target: CollapsedTarget, start: NDArray[np.float64]) -> CompiledPyMCModel:
     """Give nutpie a target's log-density and gradient.
 
     Parameters
     ----------
     target : CollapsedTarget
         One that `compiles`.
+    start : ndarray, shape (size,)
+        Chains start within 1 of it in every coordinate.
 
     Returns
     -------
     CompiledPyMCModel
-        Over the target's coordinates; chains start around the medians of the priors.
+        Over the target's coordinates.
     """
     arrays = target_arrays(target)
     words = np.array([array.ctypes.data for array in arrays], dtype=np.uint64)
-    start = target.point(target.prior_quantiles(0.5))
     kept = {f"array_{k}": array for k, array in enumerate(arrays)}
     return nutpie_model(kernel_target.target_function(), start, words, shared_data=kept)
 

@@ -173,6 +173,7 @@ def sample_directly(
     SamplingWarning
         Where k-hat is 0.7 or more, and NUTS was used instead.
     """
+    asked = settings.target_accept
     settings = settings.settled()
     KeptEffects.of(design, effects)
     started = time.perf_counter()
@@ -180,6 +181,7 @@ def sample_directly(
     with np.errstate(all="ignore"):
         target, found = weigh_posterior(design, priors, settings)
     if not found.usable:
+        settings = dataclasses.replace(settings, target_accept=asked)
         return _sample_by_nuts(design, priors, settings, effects, found.pareto_k)
     shape = (settings.chains, settings.draws)
     rng = np.random.default_rng([settings.random_seed or 0, 3])

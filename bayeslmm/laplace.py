@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from bayeslmm.covariance import factor_from_covariance, sd_corr_from_factor
 from bayeslmm.elimination import conditional
 from bayeslmm.reml_search import lambda_factors, search_criterion
+from bayeslmm.sd_coordinates import sizes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -207,8 +208,9 @@ def starting_points(
     medians, low = target.prior_quantiles(0.5), target.prior_quantiles(0.05)
     reml, widths = _reml_parameters(target)
     sds = slice(0, target.n_sds)
-    # A variance of zero has no logarithm: start where the prior begins to care.
-    reml[sds] = np.maximum(reml[sds], 0.05 * medians[sds])
+    # A variance of zero has no logarithm: start where the prior begins to care, if that is anywhere
+    # near the data.
+    reml[sds] = np.maximum(reml[sds], 0.05 * np.minimum(medians[sds], sizes_of(target.gram).sds))
     # Only what has no density at all is moved: where prior and data disagree, each has its mode.
     ends = np.array([(c.lower, c.upper) if c.bounded else (-np.inf, np.inf) for c in
                      target.coordinates]).T  # fmt: skip

@@ -14,10 +14,10 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import carray, cfunc, types
 
-from bayeslmm.ahead import await_helper, compile_draws, helper_at_work
+from bayeslmm.ahead import await_helper, compile_draws, helper_at_work, stop_helper
 from bayeslmm.collapsed import collapsed_density
 from bayeslmm.compiled import entry, stamp
-from bayeslmm.linked_kernels import link_kernels
+from bayeslmm.linked_kernels import LINKING, link_kernels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,11 +78,16 @@ def link_density() -> None:
     Must come before any code that calls `linked_density` runs; compiling takes some ten
     seconds on a machine that never did, so it is not done on import.
     """
-    link_kernels()
-    if helper_at_work():
-        compile_draws()
-        await_helper()
-    compile_density()
+    with LINKING:
+        link_kernels(density=True)
+        try:
+            if helper_at_work():
+                compile_draws()
+                await_helper()
+        except BaseException:
+            stop_helper()
+            raise
+        compile_density()
 
 
 def compile_density() -> None:

@@ -8,14 +8,21 @@ cached on disk, and called by name.
 from __future__ import annotations
 
 import math
-from functools import cache, wraps
+from functools import wraps
+from threading import RLock
 from typing import TYPE_CHECKING, Any, cast
 
 import llvmlite.binding as llvm
 import numpy as np
 from numba import carray, cfunc, types
 
-from bayeslmm.ahead import await_factorization, is_cached, start_helper
+from bayeslmm.ahead import (
+    await_factorization,
+    await_helper,
+    is_cached,
+    start_helper,
+    stop_helper,
+)
 from bayeslmm.compiled import FINGERPRINT, entry, inner, stamp
 from bayeslmm.kernel_gradient import (
     add_logdet_gradient,
@@ -127,32 +134,53 @@ def _pull_back_c(  # noqa: PLR0917
 
 def link_factorization() -> None:
     """Compile the factorization, or load it from Numba's cache, and give it its name."""
-    _link(_FACTORIZE, _factorize_c, [_REALS] * 5)
+    _register(_FACTORIZE, _compiled(_factorize_c, [_REALS] * 5))
 
 
-@cache
-def link_kernels() -> None:
+def link_kernels(*, density: bool = False) -> None:
     """Compile both functions, or load them from Numba's cache, and give them their names.
 
     Must come before code that calls `factorize` or `pull_back` is compiled or loaded; functions
     made by `linked_entry` see to it.
+
+    Parameters
+    ----------
+    density : bool
+        Whether the density comes next (`linked.link_density`, which then waits for a helper).
     """
-    if not is_cached(_factorize_c):
-        start_helper()
-    _link(PULL_BACK, _pull_back_c, [*[_REALS] * 6, types.float64])
-    await_factorization()
-    link_factorization()
+    if PULL_BACK in _linked:
+        return
+    with LINKING:
+        if PULL_BACK in _linked:
+            return
+        if not is_cached(_factorize_c):
+            start_helper(density=density)
+        try:
+            gradient = _compiled(_pull_back_c, [*[_REALS] * 6, types.float64])
+            await_factorization()
+            link_factorization()
+            if not density:
+                await_helper()
+        except BaseException:
+            stop_helper()
+            raise
+        _register(PULL_BACK, gradient)
 
 
-def _link(symbol: str, function: Any, arguments: list[Any]) -> None:
+def _compiled(function: Any, arguments: list[Any]) -> Any:
     signature = types.float64(_LONGS, _REALS, _LONGS, *arguments)
-    compiled = cfunc(signature, cache=True, error_model="numpy")(function)
+    return cfunc(signature, cache=True, error_model="numpy")(function)
+
+
+def _register(symbol: str, compiled: Any) -> None:
     llvm.add_symbol(symbol, compiled.address)
-    _kept.append(compiled)
+    _linked[symbol] = compiled
 
 
 # The C functions live as long as this does.
-_kept: list[Any] = []
+_linked: dict[str, Any] = {}
+# One thread at a time links; the density's own linking comes through here again.
+LINKING = RLock()
 
 
 def linked_entry[F: Callable[..., Any]](function: F) -> F:

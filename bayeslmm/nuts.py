@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bayeslmm import names
 from bayeslmm.collapsed_target import CollapsedTarget
-from bayeslmm.compiled_target import compile_target, compiles
+from bayeslmm.compiled_target import bent_target, compile_target, compiles
 from bayeslmm.gram import gram_of
 from bayeslmm.kept_effects import DRAWS, KeptEffects
 from bayeslmm.parametrization import MARGINAL
@@ -20,7 +20,6 @@ from bayeslmm.recovery import recover_posterior
 from bayeslmm.result import finish_tree
 from bayeslmm.room import require_marginal_border
 from bayeslmm.samplers import MARGINAL_TARGET_ACCEPT, NUTPIE, FreeDraws, run_compiled
-from bayeslmm.sd_coordinates import sd_coordinates
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,9 +51,10 @@ def sample_by_nuts(
         See `fit_bayes`.
     """
     if parametrization == MARGINAL and settings.sampler == NUTPIE:
+        names.check(design.response, design.coef, [factor.name for factor in design.factors])
         target = CollapsedTarget(gram_of(design), priors)
         if compiles(target):
-            return sample_collapsed(design, priors, settings, effects=effects)
+            return sample_collapsed(design, target, settings, effects=effects)
     # PyMC takes seconds to import: only those who sample with it wait for it.
     from bayeslmm.sampling import sample_design  # noqa: PLC0415
 
@@ -62,7 +62,11 @@ def sample_by_nuts(
 
 
 def sample_collapsed(
-    design: Design, priors: Priors, settings: SamplerSettings, *, effects: EffectsLike = DRAWS
+    design: Design,
+    target: CollapsedTarget,
+    settings: SamplerSettings,
+    *,
+    effects: EffectsLike = DRAWS,
 ) -> xr.DataTree:
     """Sample a model's posterior by NUTS in its variance parameters, then draw the effects.
 
@@ -70,8 +74,8 @@ def sample_collapsed(
     ----------
     design : Design
         The data.
-    priors : Priors
-        Every prior.
+    target : CollapsedTarget
+        The posterior of its variance parameters; one that `compiles`.
     settings : SamplerSettings
         How to sample.
     effects : str or mapping, default "draws"
@@ -82,14 +86,13 @@ def sample_collapsed(
     xarray.DataTree
         As `sampling.sample` gives it.
     """
-    names.check(design.response, design.coef, [factor.name for factor in design.factors])
     KeptEffects.of(design, effects)
     settings = settings.settled(MARGINAL_TARGET_ACCEPT)
-    gram = gram_of(design)
+    gram, priors = target.gram, target.priors
     require_marginal_border(design, gram)
     started = time.perf_counter()
-    target = CollapsedTarget(gram, priors).with_bent_sds(sd_coordinates(gram, priors))
-    compiled = compile_target(target)
+    target, start = bent_target(target)
+    compiled = compile_target(target, start)
     compile_time = time.perf_counter() - started
     points, stats, sampling_time = run_compiled(compiled, settings)
     draws = target.unpack(points)

@@ -64,8 +64,8 @@ def prior_study(
     A scenario's posterior is the reference's, reweighted by :math:`p_s(\theta) / p_r(\theta)`.
     Where Pareto smoothing finds those weights reliable, by themselves and for every quantity's mean
     (k-hat < 0.7), and the reference's priors cover the scenario's support, the reference's draws
-    are resampled; elsewhere the model is refitted, with the compiled model of an earlier fit where
-    only hyperparameters differ.
+    are resampled; elsewhere the model is refitted, where a model is compiled at all with that of an
+    earlier fit if only hyperparameters differ.
 
     Parameters
     ----------

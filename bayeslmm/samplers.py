@@ -1,4 +1,4 @@
-"""Run NUTS on a PyMC model and bring back its free variables' draws, from any sampler."""
+"""Run NUTS, on a PyMC model or a compiled posterior, and bring back draws and statistics."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections import OrderedDict
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from bayeslmm.errors import SamplingError, SamplingWarning, nearest
 from bayeslmm.lapack import single_blas_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Iterator, Mapping
 
     import pymc as pm
     import xarray as xr
@@ -157,7 +158,7 @@ def run_compiled(
 
     started = time.perf_counter()
     # Chains run in parallel; BLAS threads of a dense border would only fight over the cores.
-    with single_blas_thread():
+    with single_blas_thread(), _started_or_said():
         trace = nutpie.sample(
             model,
             draws=settings.draws,
@@ -175,6 +176,22 @@ def run_compiled(
     stats = trace["sample_stats"].to_dataset().rename(_SCHEMA_NAMES)
     stats = _by_draw(stats.isel(chain=kept_chains, draw=slice(kept_draws)))
     return points[kept_chains, :kept_draws], stats, sampling_time
+
+
+@contextmanager
+def _started_or_said() -> Iterator[None]:
+    """Say what it means that nutpie finds no point to start from."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "initialization points failed" not in str(error):
+            raise
+        raise SamplingError(
+            "NUTS found no point to start from: the posterior density could not be computed "
+            "anywhere near the data's estimate or the priors' medians. Look at the priors "
+            "(describe_priors): one of them excludes what the data say, or spans numbers too large "
+            "to compute with."
+        ) from None
 
 
 def run_nutpie(model: pm.Model, settings: SamplerSettings, structure: Hashable) -> FreeDraws:

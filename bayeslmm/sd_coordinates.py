@@ -7,6 +7,7 @@ logarithm of an sd that may be zero has a long tail to the left, of which a bent
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +39,8 @@ _FALL, _BEYOND = 2.0, 1.5
 _MOST_EVALUATIONS = 100
 _LARGEST_PARTIAL = 0.95
 _LARGEST_LOG = 250.0
+# The search starts within a factor of thirty of what the data lend to an sd.
+_NEAREST = 1 / 30
 # Stands for an infinite criterion: higher than any that is met, low enough for a line search.
 _OUTSIDE = 1e12
 
@@ -47,8 +50,71 @@ def takes_any_positive(prior: Prior) -> bool:
     return prior.support == (0.0, math.inf)
 
 
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What the restricted likelihood says of the variance parameters.
+
+    Attributes
+    ----------
+    sds, partials : ndarray
+        Standard deviations and canonical partial correlations at its best, factor by factor.
+    sigma : float
+        The residual standard deviation there.
+    scale, bend : ndarray, shape like `sds`
+        Of each sd's bent logarithm.
+    """
+
+    sds: Floats
+    partials: Floats
+    sigma: float
+    scale: Floats
+    bend: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Sizes:
+    """How large things are, seen without random effects; everything is positive but `beta`.
+
+    Attributes
+    ----------
+    sigma : float
+        Residual standard deviation about the fixed effects alone.
+    sds : ndarray, shape (sum of q,)
+        The same over the root mean square of each random-effect column, factor by factor.
+    beta, errors : ndarray, shape (p,)
+        Least-squares coefficients on the original scale, and their standard errors.
+    """
+
+    sigma: float
+    sds: Floats
+    beta: Floats
+    errors: Floats
+
+
 def sd_coordinates(gram: Gram, priors: Priors) -> list[tuple[Floats, Floats]]:
-    """Choose scale and bend of every sd's coordinate from the restricted likelihood.
+    """Give scale and bend of every sd's coordinate, factor by factor, as `look_at_data` finds them.
+
+    Parameters
+    ----------
+    gram : Gram
+        The data.
+    priors : Priors
+        Of the same model.
+
+    Returns
+    -------
+    list of (ndarray, ndarray), shapes (q,) each
+        Scale, in the response's unit per unit of the column, and bend.
+    """
+    if not priors.factors:
+        return []
+    found = look_at_data(gram, priors)
+    at = np.cumsum([len(factor.sd) for factor in priors.factors])[:-1]
+    return list(zip(np.split(found.scale, at), np.split(found.bend, at), strict=True))
+
+
+def look_at_data(gram: Gram, priors: Priors) -> Found:
+    """Climb the restricted likelihood, and choose scale and bend of every sd's coordinate.
 
     An sd is bent where the likelihood at its best value and at zero, all else at the best values,
     differ by less than a factor of exp(8); its scale then lies at the upper end of what the data
@@ -59,20 +125,21 @@ def sd_coordinates(gram: Gram, priors: Priors) -> list[tuple[Floats, Floats]]:
     gram : Gram
         The data.
     priors : Priors
-        Their medians are where the search for the best values starts.
+        Their medians, as far as the data's scale allows them, are where the search starts.
 
     Returns
     -------
-    list of (ndarray, ndarray), shapes (q,) each
-        Scale, in the response's unit per unit of the column, and bend, factor by factor.
+    Found
     """
-    medians = [_medians(factor.sd) for factor in priors.factors]
-    if not medians:
-        return []
-    start = np.concatenate(medians)
+    medians = np.concatenate([np.zeros(0), *(_medians(factor.sd) for factor in priors.factors)])
+    sizes = sizes_of(gram)
+    # A vague prior may have its median at 1e300, where no search finds back.
+    start = np.clip(medians, _NEAREST * sizes.sds, sizes.sds / _NEAREST)
+    middle = _medians([priors.sigma])[0]
+    first = np.clip(middle, _NEAREST * sizes.sigma, sizes.sigma / _NEAREST)
     with single_blas_thread():
         likelihood = _Likelihood(gram, priors)
-        sds, partials, sigma = likelihood.search(start, float(priors.sigma.quantile(0.5)))
+        sds, partials, sigma = likelihood.search(start, float(first))
         scale, bend = sds.copy(), np.full(len(sds), STRAIGHT)
         for k in range(len(sds)):
 
@@ -85,8 +152,39 @@ def sd_coordinates(gram: Gram, priors: Priors) -> list[tuple[Floats, Floats]]:
             if math.isfinite(best) and best - zero < _CLEARLY_POSITIVE:
                 floor = max(sds[k], 1e-3 * start[k])
                 scale[k], bend[k] = _BEYOND * _upper_end(value, floor, best), BENT
-    at = np.cumsum([len(median) for median in medians])[:-1]
-    return list(zip(np.split(scale, at), np.split(bend, at), strict=True))
+    return Found(sds, partials, sigma, scale, bend)
+
+
+def sizes_of(gram: Gram) -> Sizes:
+    """Fit the fixed effects alone, by least squares on the cross-products.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+
+    Returns
+    -------
+    Sizes
+        One stands for a size of zero, as where the response is constant.
+    """
+    p, n = len(gram.coef), gram.n
+    within, rest = gram.cross[:p, :p], gram.cross[:p, p]
+    inverse = np.linalg.pinv(within, hermitian=True)
+    square = float(gram.cross[p, p] - rest @ inverse @ rest)
+    sigma = math.sqrt(max(square, 0.0) / max(n - p, 1))
+    if not (math.isfinite(sigma) and sigma > 0.0):
+        sigma = 1.0
+    squares = [np.einsum("ji,ljk,ki->i", f.scale, f.within, f.scale) / n for f in gram.factors]
+    columns = np.sqrt(np.concatenate([np.zeros(0), *squares]))
+    back = np.linalg.inv(gram.scale)
+    spread = np.sqrt(np.maximum(np.diag(back @ inverse @ back.T), 0.0))
+    return Sizes(
+        sigma=sigma,
+        sds=sigma / np.where(columns > 0.0, columns, 1.0),
+        beta=gram.origin + back @ inverse @ rest,
+        errors=sigma * np.where(spread > 0.0, spread, 1.0),
+    )
 
 
 def _medians(priors: Sequence[Prior]) -> Floats:

@@ -87,7 +87,8 @@ def group(idata: xr.DataTree, name: str) -> xr.Dataset:
         When the tree has no such group.
     """
     require_tree(idata)
-    if name in {"observed_data", "constant_data"} and from_cross_products(idata):
+    rows = {"observed_data", "constant_data", "prior_predictive"}
+    if name in rows and from_cross_products(idata):
         msg = (
             "This takes the rows of the data, and the model was fitted to their cross-products "
             "(a Gram), which hold none. Predictions for new rows, summaries, comparison with REML, "

@@ -28,7 +28,7 @@ class Coordinate:
     ``"identity"``: x; ``"log"``: lower + exp(x); ``"upper"``: upper - exp(x); ``"logit"``: from
     (lower, upper); ``"atanh"``: tanh(x), from (-1, 1); ``"folded"``: abs(x), whose two signs share
     the density of one value, so that a density that ends high at zero is a hill around zero;
-    ``"bent log"``: scale exp(sinh(bend x) / bend), see `sd_coordinates`.
+    ``"bent log"``: scale exp(sinh(bend x) / bend), see `bent_exp`.
 
     Attributes
     ----------

@@ -24,7 +24,7 @@ from scipy import stats
 import bayeslmm as bl
 from bayeslmm import recovery, samplers
 from bayeslmm.collapsed_target import CollapsedTarget
-from bayeslmm.compiled_target import compile_target
+from bayeslmm.compiled_target import bent_target, compile_target
 from bayeslmm.gram import Gram, gram_of
 from bayeslmm.graph import marginal
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
@@ -32,7 +32,6 @@ from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style
 from bayeslmm.prior_draws import draw_parameters
 from bayeslmm.samplers import SamplerSettings
 from bayeslmm.sampling import structure_key
-from bayeslmm.sd_coordinates import sd_coordinates
 from bayeslmm.simulate import simulate_response
 
 IMAGE = Path(__file__).parent.parent / "docs" / "images" / "calibration.png"
@@ -120,8 +119,8 @@ def one_dataset(design, priors, rng, sample):
 def sample_compiled(design, priors, settings, rng):
     """Thinned draws of everything by what `fit_bayes` runs: the compiled posterior."""
     gram = gram_of(design)
-    target = CollapsedTarget(gram, priors).with_bent_sds(sd_coordinates(gram, priors))
-    points, stats, _ = samplers.run_compiled(compile_target(target), settings)
+    target, start = bent_target(CollapsedTarget(gram, priors))
+    points, stats, _ = samplers.run_compiled(compile_target(target, start), settings)
     draws = target.unpack(points[:, ::THIN])
     store = EffectsStore(design, KeptEffects.of(design, "draws"), draws.sigma.shape, rng=rng)
     return recovery.recover_posterior(gram, priors, draws, store) | store.posterior(), stats

@@ -72,7 +72,9 @@ def run_part(name, settings):
     if settings.models and (RESULTS / f"{name}.csv").exists():
         # Some models of a part: the others keep what an earlier run found.
         before = pd.read_csv(RESULTS / f"{name}.csv")
-        table = pd.concat([before[~before["model"].isin(table["model"])], table])
+        if "model" in before and "model" in table:
+            table = pd.concat([before[~before["model"].isin(table["model"])], table])
+            where["note"] = f"{note} The models were measured one after the other.".strip()
     table.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.6g")
     (RESULTS / f"{name}.json").write_text(json.dumps(where, indent=1) + "\n", "utf-8")
 

@@ -1,5 +1,6 @@
 """The compiled posterior that NUTS calls, against the same posterior in NumPy and in PyMC."""
 
+import os
 import subprocess
 import sys
 
@@ -9,13 +10,13 @@ from test_collapsed_target import FORMULAS, case, random_point, table  # noqa: F
 
 import bayeslmm as bl
 from bayeslmm import ahead
-from bayeslmm.compiled_target import compile_target, compiles, target_arrays
+from bayeslmm.compiled import stamp
+from bayeslmm.compiled_target import bent_target, compile_target, compiles, target_arrays
 from bayeslmm.graph import build_model
 from bayeslmm.kernel_target import target_function
 from bayeslmm.lapack import single_blas_thread
 from bayeslmm.linked_kernels import link_kernels
 from bayeslmm.parametrization import MARGINAL
-from bayeslmm.sd_coordinates import sd_coordinates
 
 CLOSED = {
     "defaults": {},
@@ -26,7 +27,7 @@ CLOSED = {
 }
 
 
-def bent_target(formula, rows, priors):
+def case_for_nuts(formula, rows, priors):
     design, resolved, target = case(formula, rows, "defaults")
     keys = {"beta", "sigma", *design.coef} if design.coef else {"sigma"}
     keys |= {"sd"} if design.factors else set()
@@ -34,7 +35,7 @@ def bent_target(formula, rows, priors):
     chosen = {key: value for key, value in CLOSED[priors].items() if key in keys}
     resolved = bl.resolve_priors(design, chosen)
     plain = type(target)(target.gram, resolved)
-    return design, resolved, plain.with_bent_sds(sd_coordinates(plain.gram, resolved))
+    return design, resolved, bent_target(plain)[0]
 
 
 def call(target, point):
@@ -52,7 +53,7 @@ def call(target, point):
 @pytest.mark.parametrize("priors", CLOSED)
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_value_and_gradient_are_those_of_the_posterior(formula, priors, table):  # noqa: F811
-    *_, target = bent_target(formula, table, priors)
+    *_, target = case_for_nuts(formula, table, priors)
     assert compiles(target)
     rng = np.random.default_rng(3)
     for _ in range(3):
@@ -67,7 +68,7 @@ def test_value_and_gradient_are_those_of_the_posterior(formula, priors, table): 
 
 
 def test_the_gradient_is_that_of_the_value(table):  # noqa: F811
-    *_, target = bent_target("several terms on a factor", table, "kept beta")
+    *_, target = case_for_nuts("several terms on a factor", table, "kept beta")
     point = np.ascontiguousarray(random_point(target, np.random.default_rng(5)))
     _, _, gradient = call(target, point)
     for k in range(target.size):
@@ -83,7 +84,7 @@ def test_the_gradient_is_that_of_the_value(table):  # noqa: F811
 
 @pytest.mark.parametrize("priors", ["defaults", "kept beta"])
 def test_it_is_the_posterior_of_the_pymc_model(priors, table):  # noqa: F811
-    design, resolved, target = bent_target("crossed", table, priors)
+    design, resolved, target = case_for_nuts("crossed", table, priors)
     model = build_model(design, priors=resolved, parametrization=MARGINAL)
     log_density = model.compile_logp(mode="FAST_COMPILE")
     rng = np.random.default_rng(8)
@@ -128,18 +129,53 @@ def test_other_priors_are_left_to_pymc(prior, table):  # noqa: F811
 
 
 def test_a_point_beyond_numbers_is_a_divergence_and_no_crash(table):  # noqa: F811
-    *_, target = bent_target("three correlated columns", table, "defaults")
+    *_, target = case_for_nuts("three correlated columns", table, "defaults")
     for size in (800.0, -800.0):
         status, _, _ = call(target, np.full(target.size, size))
         assert status == 3
 
 
-def test_nutpie_gets_a_start_inside_the_posterior(table):  # noqa: F811
-    *_, target = bent_target("nested", table, "lkj")
-    model = compile_target(target)
+VAGUE = [
+    {"sd": "InverseGamma(0.001, 0.001)"},
+    {"sd": "InverseGamma(0.01, 0.01)", "sigma": "InverseGamma(0.01, 0.01)"},
+    {"sigma": "Gamma(0.001, 0.001)"},
+    {"sigma": "InverseGamma(0.001, 0.001)"},
+    {"sigma": "Gamma(0.01, 0.01)", "x": "Gamma(0.001, 0.001)"},
+    {"sd": "LogNormal(600, 1)"},
+    {"sd": "HalfNormal(1e-9)"},
+]
+
+
+@pytest.mark.parametrize("chosen", VAGUE, ids=str)
+def test_chains_start_near_the_data_whatever_the_priors_medians(chosen, table):  # noqa: F811
+    design, _, plain = case("nested", table, "defaults")
+    target, start = bent_target(type(plain)(plain.gram, bl.resolve_priors(design, chosen)))
+    model = compile_target(target, start)
     for seed in range(20):
-        status, _, _ = call(target, np.ascontiguousarray(model.initial_point_func(seed)))
-        assert status == 0
+        point = np.ascontiguousarray(model.initial_point_func(seed))
+        assert call(target, point)[0] == 0
+        # Within e of the start, which is the data's own: the response's sd is 3.
+        assert 0.3 < target.unpack(point).sigma < 30
+
+
+# A flat prior of log sd leaves a posterior that reaches to zero: NUTS says so, and that is not asked.
+@pytest.mark.filterwarnings("ignore::bayeslmm.SamplingWarning")
+@pytest.mark.parametrize("chosen", VAGUE[:4], ids=str)
+def test_vague_priors_can_be_fitted(chosen):
+    idata = bl.fit_bayes(
+        "Yield ~ 1 + (1 | Batch)", bl.load_dataset("dyestuff"), priors=chosen, random_seed=1,
+        parametrization="marginal", draws=300, tune=500, progressbar=False,
+    )  # fmt: skip
+    # REML: 49.5 (lme4); within what a vague prior of either side may do.
+    assert 40 < float(idata["posterior"]["sigma"].mean()) < 62
+
+
+def test_priors_that_leave_nothing_to_start_from_are_named_as_the_cause():
+    with pytest.raises(bl.SamplingError, match=r"no point to start from.*describe_priors"):
+        bl.fit_bayes(
+            "Yield ~ 1 + (1 | Batch)", bl.load_dataset("dyestuff"), priors={"sigma":
+            "HalfNormal(1e-200)"}, parametrization="marginal", progressbar=False, random_seed=1,
+        )  # fmt: skip
 
 
 def test_a_marginal_fit_imports_no_pymc():
@@ -159,23 +195,61 @@ def test_what_is_compiled_is_known_to_be():
     link_kernels()
     from bayeslmm.linked_kernels import _factorize_c
 
+    @stamp
+    def never_compiled():
+        return 0
+
     assert ahead.is_cached(_factorize_c)
+    assert not ahead.is_cached(never_compiled)
 
 
-def test_a_helper_that_cannot_start_or_dies_is_not_waited_for(monkeypatch):
-    def refuse(*_args, **_options):
+@pytest.fixture
+def two_cores(monkeypatch):
+    monkeypatch.setattr(ahead, "_usable_cores", lambda: 2)
+    yield
+    ahead.stop_helper()
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_without_a_helper_everything_is_compiled_here(monkeypatch):
+    asked = []
+
+    def refuse(command, **_options):
+        asked.append(command)
         raise OSError("no more processes")
 
     monkeypatch.setattr(ahead.subprocess, "Popen", refuse)
-    ahead.start_helper()
-    assert not ahead._helper
-    monkeypatch.undo()
-    monkeypatch.setattr(ahead, "_CODE", "raise SystemExit(3)")
-    monkeypatch.setattr(ahead.os, "cpu_count", lambda: 2)
-    ahead.start_helper()
+    ahead.start_helper(density=True)
+    assert len(asked) == 1
+    assert not ahead.helper_at_work()
+    # A helper asks for no help, and a frozen application must not start itself.
+    monkeypatch.setenv("BAYESLMM_HELPER", "1")
+    ahead.start_helper(density=True)
+    monkeypatch.delenv("BAYESLMM_HELPER")
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    ahead.start_helper(density=True)
+    assert len(asked) == 1
+
+
+@pytest.mark.usefixtures("two_cores")
+@pytest.mark.parametrize("code", ["raise SystemExit(3)", "print('factorization'); print('more')"])
+def test_a_helper_that_dies_or_talks_is_not_waited_for(monkeypatch, code):
+    monkeypatch.setattr(ahead, "_CODE", code)
+    ahead.start_helper(density=True)
+    assert ahead.helper_at_work()
     ahead.await_factorization()
     ahead.await_helper()
-    assert not ahead._helper
+    assert not ahead.helper_at_work()
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_helper_nobody_waits_for_is_ended(monkeypatch):
+    monkeypatch.setattr(ahead, "_CODE", "import time; time.sleep(600)")
+    ahead.start_helper(density=True)
+    process = ahead._helper[0]
+    ahead.stop_helper()
+    assert process.returncode not in (None, 0)
+    assert not ahead.helper_at_work()
 
 
 COLD = """
@@ -188,6 +262,7 @@ print(idata['posterior']['b_plate'].to_numpy().tobytes().hex()[:400], target_fun
 
 
 @pytest.mark.slow
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="nobody helps on one core")
 def test_the_first_process_on_a_machine_draws_what_later_ones_draw(tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     command = [sys.executable, "-W", "ignore", "-c", COLD]
