@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Beyond this the weighted mean converges too slowly to be of use at any number of draws.
 MAX_PARETO_K = 0.7
+# The tail is a fifth of the draws, and ArviZ fits it to five numbers at least.
+_FEWEST = 25
 # Of fewer of the draws a refit makes more, whatever the shape of their weights.
 LEAST_SHARE = 0.1
 
@@ -90,7 +92,7 @@ def smoothed_weights(log_ratio: Floats) -> tuple[Floats, float]:
         Adding up to 1.
     pareto_k : float
         k-hat of the tail; below 0.7 the weights can be used. Minus infinity for equal weights,
-        infinity where there are none.
+        infinity where there are none, or fewer than 25, which have no tail to speak of.
 
     References
     ----------
@@ -109,6 +111,9 @@ def smoothed_weights(log_ratio: Floats) -> tuple[Floats, float]:
         return equal, np.inf
     if np.ptp(flat[possible]) == 0:
         return possible / possible.sum(), -np.inf
+    if possible.sum() < _FEWEST:
+        raw = np.exp(flat - flat[possible].max())
+        return raw / raw.sum(), np.inf
     from arviz_stats.base import (  # type: ignore[attr-defined]  # noqa: PLC0415 - slow to import
         array_stats,
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 
 def warm() -> float:
@@ -48,7 +49,29 @@ def warm() -> float:
         random_seed=1,
         progressbar=False,
     )
+    _interpolate(formula, data)
     return time.perf_counter() - start
+
+
+def _interpolate(formula: str, data: Any) -> None:
+    """Go once through what large crossed models take, on a small one."""
+    import numpy as np  # noqa: PLC0415
+
+    from bayeslmm.collapsed_target import CollapsedTarget  # noqa: PLC0415
+    from bayeslmm.design import build_design  # noqa: PLC0415
+    from bayeslmm.gram import gram_of  # noqa: PLC0415
+    from bayeslmm.kept_effects import MOMENTS, EffectsStore, KeptEffects  # noqa: PLC0415
+    from bayeslmm.priors import resolve_priors  # noqa: PLC0415
+    from bayeslmm.reduced_target import spare_evaluations  # noqa: PLC0415
+    from bayeslmm.samplers import SamplerSettings  # noqa: PLC0415
+    from bayeslmm.sparing import recover_sparingly  # noqa: PLC0415
+
+    design, rng = build_design(formula, data), np.random.default_rng(1)
+    target = spare_evaluations(CollapsedTarget(gram_of(design), resolve_priors(design)), rng)
+    points = target.point(target.prior_quantiles(0.5)) + 0.1 * rng.normal(size=(8, target.size))
+    store = EffectsStore(design, KeptEffects.of(design, MOMENTS), (4, 2), rng=rng)
+    settings = SamplerSettings(progressbar=False).settled()
+    recover_sparingly(target, points, target.unpack(points.reshape(4, 2, -1)), store, settings)
 
 
 if __name__ == "__main__":

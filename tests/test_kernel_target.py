@@ -158,7 +158,7 @@ def test_chains_start_near_the_data_whatever_the_priors_medians(chosen, table): 
         assert 0.3 < target.unpack(point).sigma < 30
 
 
-# A flat prior of log sd leaves a posterior that reaches to zero: NUTS says so, and that is not asked.
+# A flat prior of log sd leaves a posterior that reaches to zero: NUTS says so, rightly.
 @pytest.mark.filterwarnings("ignore::bayeslmm.SamplingWarning")
 @pytest.mark.parametrize("chosen", VAGUE[:4], ids=str)
 def test_vague_priors_can_be_fitted(chosen):

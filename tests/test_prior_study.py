@@ -357,3 +357,10 @@ def test_what_is_no_study_is_refused(study):
         bl.plot_prior_study({"a": 1})
     with pytest.raises(ArgumentError, match="n_jobs"):
         bl.prior_study(FORMULA, bl.load_dataset("dyestuff"), ["brms"], n_jobs=0)
+
+
+def test_too_few_draws_have_weights_and_no_verdict():
+    ratios = np.log(np.arange(1.0, 11.0)).reshape(2, 5)
+    weights, pareto_k = smoothed_weights(ratios)
+    np.testing.assert_allclose(weights, np.arange(1, 11) / 55, rtol=1e-12)
+    assert pareto_k == np.inf
