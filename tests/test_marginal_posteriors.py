@@ -306,12 +306,18 @@ def test_few_levels_and_zero_variance_give_no_divergences(dataset):
 @pytest.mark.slow
 @pytest.mark.parametrize("key", STUDIES)
 def test_the_marginal_posterior_is_the_noncentered_one(key):
-    """Every mean, sd and quantile of beta, sd, corr, sigma and b against 4 x 5000 draws."""
+    """Every mean, sd and quantile of beta, sd, corr, sigma and b against 4 x 5000 draws or more.
+
+    Among 3,375 scores one against 4 x 5000 draws of sleepstudy was 4.1: the reference's own error,
+    since four times as long it left 3.5, and other seeds of it, the centered form and importance
+    sampling 1.0 to 1.5. Where draws are cheap there are therefore 4 x 20,000.
+    """
+    many = 20_000 if STUDIES[key][0] == "sleepstudy" else 5000
     with warnings.catch_warnings():
         # R-hat of the non-centered chains may leave 1.01 for a few effects; MCSEs allow for it.
         warnings.simplefilter("ignore", bl.SamplingWarning)
         # In so many draws small steps keep the reference, too, free of divergences.
-        other = fit(key, "noncentered", draws=5000, tune=2000, random_seed=5, target_accept=0.99)
+        other = fit(key, "noncentered", draws=many, tune=2000, random_seed=5, target_accept=0.99)
         one = fit(key, "marginal", draws=2500)
     for tree in (one, other):
         assert int(tree["sample_stats"]["diverging"].sum()) == 0
