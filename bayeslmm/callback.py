@@ -94,7 +94,7 @@ def copy_point() -> Any:
 
 
 def nutpie_model(
-    log_density: Any, start: np.ndarray[Any, Any], user_data: np.ndarray[Any, Any], **about: Any
+    log_density: Any, starts: np.ndarray[Any, Any], user_data: np.ndarray[Any, Any], **about: Any
 ) -> CompiledPyMCModel:
     """Put together what nutpie samples: a log-density whose draws are stored as they are.
 
@@ -102,8 +102,8 @@ def nutpie_model(
     ----------
     log_density : Numba C callback
         In nutpie's calling convention.
-    start : ndarray, shape (k,)
-        Chains start within 1 of it in every coordinate.
+    starts : ndarray, shape (k, size)
+        Each chain starts within 1 of one of them, which its seed picks, in every coordinate.
     user_data : ndarray
         What the callback gets a pointer to.
     **about
@@ -116,11 +116,12 @@ def nutpie_model(
     """
     from nutpie.compile_pymc import CompiledPyMCModel  # noqa: PLC0415 - a second to import
 
-    size = len(start)
+    count, size = starts.shape
 
     def draw(seed: int | None = None) -> np.ndarray[Any, Any]:
         rng = np.random.default_rng(seed)
-        return np.asarray(start + rng.uniform(-1.0, 1.0, size=size))
+        moved = rng.uniform(-1.0, 1.0, size=size)
+        return np.asarray(starts[rng.integers(count)] + moved)
 
     nothing: dict[str, Any] = {"shared_data": {}, "shared_var_keys": {}, "logp_func": None}
     return CompiledPyMCModel(

@@ -101,7 +101,7 @@ def compile_model(model: pm.Model) -> CompiledModel:
         log_density = log_density_callback(function.vm.jit_fn, list(shared.values()), size)
     compiled = nutpie_model(
         log_density,
-        _start(variables),
+        _starts(variables),
         user_data,
         shared_data=shared,
         shared_var_keys=keys,
@@ -131,7 +131,7 @@ def refilled(compiled: CompiledModel, model: pm.Model) -> CompiledModel:
     filled = compiled.nutpie.with_data(**data)
     nutpie = nutpie_model(
         filled.compiled_logp_func,
-        _start(variables),
+        _starts(variables),
         filled.user_data,
         shared_data=filled.shared_data,
         shared_var_keys=filled.shared_var_keys,
@@ -236,5 +236,5 @@ def _shared_arrays(function: Any) -> tuple[dict[str, NDArray[Any]], dict[Any, st
     return shared, keys
 
 
-def _start(variables: tuple[FreeVariable, ...]) -> NDArray[np.float64]:
-    return np.concatenate([variable.start.ravel() for variable in variables])
+def _starts(variables: tuple[FreeVariable, ...]) -> NDArray[np.float64]:
+    return np.concatenate([variable.start.ravel() for variable in variables])[None]

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayeslmm import kernel_target, unconstrained
 from bayeslmm.callback import nutpie_model
-from bayeslmm.sd_coordinates import BENT, look_at_data, sizes_of
+from bayeslmm.sd_coordinates import BENT, NEAREST, look_at_data, sizes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,8 @@ _KINDS = {
 }
 # Chains start at no less than this share of a bent logarithm's scale, the upper end of the data.
 _LEAST = 0.3
+# And no further from the least-squares estimates of kept fixed effects.
+_STANDARD_ERRORS = 10.0
 
 
 def compiles(target: CollapsedTarget) -> bool:
@@ -60,38 +62,44 @@ def bent_target(target: CollapsedTarget) -> tuple[CollapsedTarget, NDArray[np.fl
     -------
     target : CollapsedTarget
         With bent logarithms of the sds (`sd_coordinates`).
-    start : ndarray, shape (size,)
-        Its coordinates at the best values of the restricted likelihood; fixed effects that are
-        kept at their least-squares estimates. Medians of priors would not do: a vague gamma prior
-        has its own at 1e-300.
+    starts : ndarray, shape (2 or 1, size)
+        Its coordinates at the best values of the restricted likelihood, and at the medians of the
+        priors, as far as these are near the data: a posterior may have a mode of each kind, and
+        chains that start in both tell of it. A vague gamma prior has its median at 1e-300.
     """
-    found = look_at_data(target.gram, target.priors)
+    found, sizes = look_at_data(target.gram, target.priors), sizes_of(target.gram)
     bent = target.with_bent_sds(found.scale, found.bend)
     # An sd of zero lies infinitely far away on its scale.
     sds = np.where(found.bend == BENT, np.maximum(found.sds, _LEAST * found.scale), found.sds)
-    values = np.concatenate([sds, found.partials, [found.sigma]])
+    data = [*sds, *found.partials, found.sigma]
+    medians = np.nan_to_num(target.prior_quantiles(0.5))
+    near = np.concatenate([sizes.sds, np.ones(target.n_partials), [sizes.sigma]])
+    prior = np.clip(medians[: len(near)], NEAREST * near, near / NEAREST)
+    prior[target.n_sds : -1] = 0.0
     if not target.integrated:
-        sizes = sizes_of(target.gram)
         beta = target.priors.centered_beta(sizes.beta)
-        positive = [c.bounded for c in bent.coordinates[len(values) :]]
-        values = np.concatenate([values, np.where(positive, np.maximum(beta, sizes.errors), beta)])
-    start = bent.point(values)
-    if np.isfinite(bent.log_density(start[None])[0]):
-        return bent, start
-    # Priors that exclude what the data say: begin where they have their mass.
+        positive = np.array([c.bounded for c in bent.coordinates[len(near) :]])
+        beta = np.where(positive, np.maximum(beta, sizes.errors), beta)
+        far = _STANDARD_ERRORS * sizes.errors
+        middle = np.clip(medians[len(near) :], beta - far, beta + far)
+        middle = np.where(positive, np.maximum(middle, NEAREST * sizes.errors), middle)
+        data, prior = [*data, *beta], np.concatenate([prior, middle])
     with np.errstate(all="ignore"):
-        return bent, bent.point(target.prior_quantiles(0.5))
+        starts = bent.point(np.stack([data, prior]))
+        fit = np.isfinite(bent.log_density(starts))
+        # Priors that exclude what the data say: begin where they have their mass.
+        return bent, starts[fit] if fit.any() else bent.point(medians[None])
 
 
-def compile_target(target: CollapsedTarget, start: NDArray[np.float64]) -> CompiledPyMCModel:
+def compile_target(target: CollapsedTarget, starts: NDArray[np.float64]) -> CompiledPyMCModel:
     """Give nutpie a target's log-density and gradient.
 
     Parameters
     ----------
     target : CollapsedTarget
         One that `compiles`.
-    start : ndarray, shape (size,)
-        Chains start within 1 of it in every coordinate.
+    starts : ndarray, shape (k, size)
+        Each chain starts within 1 of one of them in every coordinate.
 
     Returns
     -------
@@ -101,7 +109,7 @@ def compile_target(target: CollapsedTarget, start: NDArray[np.float64]) -> Compi
     arrays = target_arrays(target)
     words = np.array([array.ctypes.data for array in arrays], dtype=np.uint64)
     kept = {f"array_{k}": array for k, array in enumerate(arrays)}
-    return nutpie_model(kernel_target.target_function(), start, words, shared_data=kept)
+    return nutpie_model(kernel_target.target_function(), starts, words, shared_data=kept)
 
 
 def target_arrays(target: CollapsedTarget) -> Sequence[NDArray[np.generic]]:

@@ -91,8 +91,8 @@ def sample_collapsed(
     gram, priors = target.gram, target.priors
     require_marginal_border(design, gram)
     started = time.perf_counter()
-    target, start = bent_target(target)
-    compiled = compile_target(target, start)
+    target, starts = bent_target(target)
+    compiled = compile_target(target, starts)
     compile_time = time.perf_counter() - started
     points, stats, sampling_time = run_compiled(compiled, settings)
     draws = target.unpack(points)

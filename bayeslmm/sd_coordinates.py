@@ -40,7 +40,7 @@ _MOST_EVALUATIONS = 100
 _LARGEST_PARTIAL = 0.95
 _LARGEST_LOG = 250.0
 # The search starts within a factor of thirty of what the data lend to an sd.
-_NEAREST = 1 / 30
+NEAREST = 1 / 30
 # Stands for an infinite criterion: higher than any that is met, low enough for a line search.
 _OUTSIDE = 1e12
 
@@ -134,9 +134,9 @@ def look_at_data(gram: Gram, priors: Priors) -> Found:
     medians = np.concatenate([np.zeros(0), *(_medians(factor.sd) for factor in priors.factors)])
     sizes = sizes_of(gram)
     # A vague prior may have its median at 1e300, where no search finds back.
-    start = np.clip(medians, _NEAREST * sizes.sds, sizes.sds / _NEAREST)
+    start = np.clip(medians, NEAREST * sizes.sds, sizes.sds / NEAREST)
     middle = _medians([priors.sigma])[0]
-    first = np.clip(middle, _NEAREST * sizes.sigma, sizes.sigma / _NEAREST)
+    first = np.clip(middle, NEAREST * sizes.sigma, sizes.sigma / NEAREST)
     with single_blas_thread():
         likelihood = _Likelihood(gram, priors)
         sds, partials, sigma = likelihood.search(start, float(first))

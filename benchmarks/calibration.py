@@ -119,8 +119,8 @@ def one_dataset(design, priors, rng, sample):
 def sample_compiled(design, priors, settings, rng):
     """Thinned draws of everything by what `fit_bayes` runs: the compiled posterior."""
     gram = gram_of(design)
-    target, start = bent_target(CollapsedTarget(gram, priors))
-    points, stats, _ = samplers.run_compiled(compile_target(target, start), settings)
+    target, starts = bent_target(CollapsedTarget(gram, priors))
+    points, stats, _ = samplers.run_compiled(compile_target(target, starts), settings)
     draws = target.unpack(points[:, ::THIN])
     store = EffectsStore(design, KeptEffects.of(design, "draws"), draws.sigma.shape, rng=rng)
     return recovery.recover_posterior(gram, priors, draws, store) | store.posterior(), stats
