@@ -148,9 +148,9 @@ def build_design(
     >>> design.coef, design.factors[0].levels, design.factors[0].index
     (('Intercept', 'x'), array(['a', 'b'], dtype='<U1'), array([0, 0, 1, 1, 1]))
     """
-    _check_choice("missing", missing, ("drop", "raise"))
-    _check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
-    _check_choice("response", response, ("required", "optional"))
+    check_choice("missing", missing, ("drop", "raise"))
+    check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
+    check_choice("response", response, ("required", "optional"))
     mixed = parse_formula(formula) if not isinstance(formula, MixedFormula) else formula
     plan = read_plan(mixed)
     needed = True if response == "required" else None
@@ -228,8 +228,8 @@ def rebuild_design(
     >>> new.X, new.factors[0].levels, new.factors[0].n_known
     (array([[1., 1.]]), array(['a', 'b', 'c'], dtype='<U1'), 2)
     """
-    _check_choice("missing", missing, ("drop", "raise"))
-    _check_choice("response", response, ("optional", "required", "ignored"))
+    check_choice("missing", missing, ("drop", "raise"))
+    check_choice("response", response, ("optional", "required", "ignored"))
     whole = read_plan(parse_formula(state.formula))
     unknown = [name for name in factors or () if name not in state.terms]
     if unknown:
@@ -306,7 +306,7 @@ def full_rank(
     DataError
         If there are too few rows, or dependent columns are not to be dropped.
     """
-    _check_choice("rank_deficient", policy, ("raise", "drop"))
+    check_choice("rank_deficient", policy, ("raise", "drop"))
     dependent = dependent_columns(X, names)
     rank = X.shape[1] - len(dependent)
     if rank >= n or (policy == "raise" and X.shape[1] >= n):
@@ -327,7 +327,7 @@ def full_rank(
     return keep, tuple(dependent)
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ArgumentError(f"{name} is one of {', '.join(map(repr, choices))}, not {value!r}.")
 

@@ -304,7 +304,7 @@ def _sample_by_nuts(
         else "importance sampling found no mode that its draws could stand for"
     )
     warnings.warn(
-        f"The posterior was sampled by NUTS: {why}. The result is as good as any NUTS fit; "
+        f"The posterior was sampled by NUTS: {why}. Its diagnostics are those of any NUTS fit; "
         "sampler='nutpie' asks for it at once.",
         SamplingWarning,
         stacklevel=2,

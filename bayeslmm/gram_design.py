@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 
-from bayeslmm.design import Design, build_design
+from bayeslmm.design import Design, build_design, check_choice
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.formula import MixedFormula, parse_formula
 from bayeslmm.gram import Gram
@@ -183,6 +183,7 @@ def design_of(
         )
         weights = None
     if isinstance(data, Gram):
+        check_choice("missing", missing, ("drop", "raise"))
         design = GramDesign.of(design, data, weights=weights)
     elif not isinstance(formula, GramDesign):
         design = build_design(

@@ -70,7 +70,7 @@ class KeptEffects:
         policies: dict[str, str | tuple[int, ...]] = dict.fromkeys(factors, DRAWS)
         for name, wanted in effects.items():
             policies[name] = (
-                _word(wanted) if isinstance(wanted, str) else _places(factors[name], wanted)
+                _word(wanted, name) if isinstance(wanted, str) else _places(factors[name], wanted)
             )
         return cls(policies)
 
@@ -177,8 +177,14 @@ class EffectsStore:
         }
 
 
-def _word(effects: str) -> str:
+def _word(effects: str, factor: str = "") -> str:
     if effects not in {DRAWS, MOMENTS}:
+        if factor:
+            raise ArgumentError(
+                f"effects gives {effects!r} for {factor!r}, which is neither 'draws' nor "
+                f"'moments'; levels are given as a list: {{{factor!r}: [{effects!r}]}}."
+                + nearest(effects, (DRAWS, MOMENTS))
+            )
         raise ArgumentError(
             f"effects={effects!r} is neither 'draws' nor 'moments'; levels are given as a "
             "mapping, e.g. {'Subject': ['308', '309']}." + nearest(effects, (DRAWS, MOMENTS))
@@ -189,6 +195,11 @@ def _word(effects: str) -> str:
 def _places(factor: GroupingFactor, wanted: Iterable[str]) -> tuple[int, ...]:
     where = {str(label): place for place, label in enumerate(factor.levels)}
     labels = [str(label) for label in wanted]
+    if not labels:
+        raise ArgumentError(
+            f"effects names no level of {factor.name!r}. 'moments' keeps mean and sd of every "
+            "level and no draws."
+        )
     if missing := [label for label in labels if label not in where]:
         raise ArgumentError(
             f"effects asks for the level {missing[0]!r} of {factor.name!r}, which the data do not "

@@ -83,6 +83,11 @@ class SamplerSettings:
                 raise SamplingError(f"{name} must be a whole number, not {value!r}.")
             if value < lowest:
                 raise SamplingError(f"{name} must be at least {lowest}, not {value}.")
+        if self.sampler == NUTPIE and self.tune == 0:
+            raise SamplingError(
+                "tune must be at least 1: nutpie's NUTS finds its step size while tuning, and 1000 "
+                "steps are usual. sampler='importance' does without."
+            )
         target = self.target_accept
         if target is not None and not 0 < target < 1:
             raise SamplingError(f"target_accept must lie between 0 and 1, not {target!r}.")

@@ -50,8 +50,8 @@ class ModelSummary:
         Probability of the intervals.
     ci_kind : str
         Their kind.
-    chains : int
-        How many chains were drawn.
+    chains, draws : int
+        How many chains were drawn, and how many draws in all of them.
     weights : DrawWeights or None
         How good the importance weights were, where there are no Markov chains.
     """
@@ -63,6 +63,7 @@ class ModelSummary:
     ci_prob: float
     ci_kind: str
     chains: int
+    draws: int
     weights: DrawWeights | None = None
 
     def __str__(self) -> str:
@@ -122,6 +123,8 @@ class ModelSummary:
             good = f"R-hat <= {MAX_RHAT}, effective sample sizes >= {limit}, no divergences"
             if self.weights is not None:
                 good = f"k-hat below {MAX_PARETO_K}, weights worth {limit} draws or more"
+                if self.draws < limit:
+                    good += f"; but {self.draws} draws are few: means and intervals are noisy"
             return [f"Diagnostics: no problem found ({good})."]
         return [
             "Diagnostics: do not trust these draws yet.",
@@ -164,7 +167,7 @@ def summary(
     """
     fixed = fixed_effects(idata, ci_prob=ci_prob, ci_kind=ci_kind)
     components = variance_components(idata, ci_prob=ci_prob, ci_kind=ci_kind)
-    chains, _ = tree.sample_shape(idata)
+    chains, draws = tree.sample_shape(idata)
     return ModelSummary(
         heading=tuple(_heading(idata)),
         fixed=fixed,
@@ -173,6 +176,7 @@ def summary(
         ci_prob=ci_prob,
         ci_kind=ci_kind,
         chains=chains,
+        draws=chains * draws,
         weights=draw_weights(idata),
     )
 

@@ -246,3 +246,9 @@ def test_a_predictor_named_weights_is_not_taken_for_weights(sleepstudy):
         "Reaction ~ weights + (1 | Subject)", table, weights=1 + table["weights"]
     )
     assert bl.refit_reml(weighted).criterion == pytest.approx(expected.criterion, abs=1e-8)
+
+
+def test_no_tuning_is_refused_before_anything_is_sampled():
+    with pytest.raises(bl.SamplingError, match="tune must be at least 1"):
+        samplers.SamplerSettings(tune=0)
+    assert samplers.SamplerSettings(tune=0, sampler="importance").tune == 0
