@@ -133,7 +133,10 @@ def markdown(table):
 def shown(value):
     """Write one cell."""
     if isinstance(value, str):
-        return value.replace("|", "\\|")
+        try:
+            value = float(value)  # of a column that has "> 600", too
+        except ValueError:
+            return value.replace("|", "\\|")
     if pd.isna(value):
         return ""
     if float(value).is_integer():
