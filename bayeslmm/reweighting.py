@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Beyond this the weighted mean converges too slowly to be of use at any number of draws.
 MAX_PARETO_K = 0.7
 # The tail is a fifth of the draws, and ArviZ fits it to five numbers at least.
-_FEWEST = 25
+_FEWEST, _TAIL = 25, 5
 # Of fewer of the draws a refit makes more, whatever the shape of their weights.
 LEAST_SHARE = 0.1
 
@@ -91,8 +91,8 @@ def smoothed_weights(log_ratio: Floats) -> tuple[Floats, float]:
     weights : ndarray, shape (chain * draw,)
         Adding up to 1.
     pareto_k : float
-        k-hat of the tail; below 0.7 the weights can be used. Minus infinity for equal weights,
-        infinity where there are none, or fewer than 25, which have no tail to speak of.
+        k-hat of the tail; below 0.7 the weights can be used. Minus infinity where the largest are
+        equal, infinity where there are none, or fewer than 25, which have no tail to speak of.
 
     References
     ----------
@@ -111,16 +111,23 @@ def smoothed_weights(log_ratio: Floats) -> tuple[Floats, float]:
         return equal, np.inf
     if np.ptp(flat[possible]) == 0:
         return possible / possible.sum(), -np.inf
+    raw = np.exp(flat - flat[possible].max())
+    raw /= raw.sum()
     if possible.sum() < _FEWEST:
-        raw = np.exp(flat - flat[possible].max())
-        return raw / raw.sum(), np.inf
+        return raw, np.inf
     from arviz_stats.base import (  # type: ignore[attr-defined]  # noqa: PLC0415 - slow to import
         array_stats,
     )
 
     # Draws that the new priors forbid have no weight, and no place in the tail's shape. ArviZ takes
     # the ratios' negative logarithm, as leave-one-out has it.
-    smoothed, pareto_k = array_stats.psislw(-flat[possible])  # type: ignore[no-untyped-call]
+    try:
+        smoothed, pareto_k = array_stats.psislw(-flat[possible])  # type: ignore[no-untyped-call]
+    except ValueError:
+        # Equal numbers, as a quantity that only counts has them, are a tail without a shape.
+        if np.ptp(np.sort(flat)[-_TAIL:]) > 0:
+            raise
+        return raw, -np.inf
     weights = np.zeros(len(flat))
     weights[possible] = np.exp(smoothed - np.max(smoothed))
     return weights / weights.sum(), float(pareto_k)

@@ -39,6 +39,7 @@ def make(folder, rows, levels):
     import pyarrow as pa
     from pyarrow import parquet
 
+    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(7)
     sd = np.array([TRUTH["sd_g[Intercept]"], TRUTH["sd_g[x]"]])
     unit = np.array([[1.0, TRUTH["corr_g"]], [TRUTH["corr_g"], 1.0]])

@@ -364,3 +364,11 @@ def test_too_few_draws_have_weights_and_no_verdict():
     weights, pareto_k = smoothed_weights(ratios)
     np.testing.assert_allclose(weights, np.arange(1, 11) / 55, rtol=1e-12)
     assert pareto_k == np.inf
+
+
+def test_a_quantity_that_only_counts_has_a_harmless_tail():
+    ratios = np.where(np.arange(100) < 60, 0.0, -1.0).reshape(4, 25)
+    weights, pareto_k = smoothed_weights(ratios)
+    assert pareto_k == -np.inf
+    np.testing.assert_allclose(weights[0] / weights[-1], np.e, rtol=1e-12)
+    assert quantities_pareto_k(ratios, weights, {"positive": ratios < 0}) == -np.inf
