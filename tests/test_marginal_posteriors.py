@@ -271,8 +271,10 @@ def test_fixed_effects_with_other_priors_stay_in_nuts_and_agree():
     assert not integrates_beta(resolved)
     model = bl.build_model(design, priors=resolved, parametrization="marginal")
     assert "beta_centered" in {variable.name for variable in model.free_RVs}
+    # With 4 x 1000 draws each the two medians of sigma were 2.4 and 2.1 errors off on either side,
+    # 4.2 together; against 4 x 8000 and against importance sampling neither is biased.
     one, other = (
-        fit("correlated", parametrization, priors=priors)
+        fit("correlated", parametrization, priors=priors, draws=4000)
         for parametrization in ("marginal", "noncentered")
     )
     for tree in (one, other):

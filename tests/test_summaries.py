@@ -163,9 +163,17 @@ def test_summary_in_a_notebook_is_a_table_and_escapes_names(idata):
     heading = summary_text._heading(copied)
     broken = summary_text.ModelSummary(
         tuple(heading), *(getattr(bl.summary(idata), name) for name in ("fixed", "components")),
-        problems=(), ci_prob=0.95, ci_kind="eti", chains=4,
+        problems=(), ci_prob=0.95, ci_kind="eti", chains=4, draws=4000,
     )  # fmt: skip
     assert "I(x&lt;2)" in broken._repr_html_()
+
+
+def test_a_summary_of_few_weighted_draws_says_so():
+    idata = bl.fit_bayes(
+        "Yield ~ 1 + (1 | Batch)", bl.load_dataset("dyestuff"), draws=5, random_seed=1,
+        parametrization="marginal", sampler="importance", progressbar=False,
+    )  # fmt: skip
+    assert "but 20 draws are few: means and intervals are noisy" in str(bl.summary(idata))
 
 
 def test_summaries_and_predictions_compile_nothing(idata, tmp_path):
