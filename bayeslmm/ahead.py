@@ -62,7 +62,7 @@ def start_helper(*, density: bool) -> None:
     """
     # In a frozen application this interpreter is the application.
     alone = getattr(sys, "frozen", False) or not sys.executable or _MARK in os.environ
-    if alone or _usable_cores() < 2:
+    if alone or usable_cores() < 2:
         return
     environment = {**os.environ, _MARK: "1"}
     if config.CACHE_DIR:
@@ -81,7 +81,8 @@ def start_helper(*, density: bool) -> None:
     _helper.append(process)
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Count the cores that this process may use; systems without affinities have all of them."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 

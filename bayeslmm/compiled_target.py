@@ -8,7 +8,7 @@ import numpy as np
 
 from bayeslmm import kernel_target, unconstrained
 from bayeslmm.callback import nutpie_model
-from bayeslmm.sd_coordinates import BENT, NEAREST, look_at_data, sizes_of
+from bayeslmm.sd_coordinates import BENT, NEAREST, look_at_data
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,8 @@ def bent_target(target: CollapsedTarget) -> tuple[CollapsedTarget, NDArray[np.fl
         priors, as far as these are near the data: a posterior may have a mode of each kind, and
         chains that start in both tell of it. A vague gamma prior has its median at 1e-300.
     """
-    found, sizes = look_at_data(target.gram, target.priors), sizes_of(target.gram)
+    found = look_at_data(target.gram, target.priors)
+    sizes = found.sizes
     bent = target.with_bent_sds(found.scale, found.bend)
     # An sd of zero lies infinitely far away on its scale.
     sds = np.where(found.bend == BENT, np.maximum(found.sds, _LEAST * found.scale), found.sds)

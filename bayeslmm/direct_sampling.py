@@ -175,7 +175,7 @@ def sample_directly(
     """
     asked = settings.target_accept
     settings = settings.settled()
-    KeptEffects.of(design, effects)
+    kept = KeptEffects.of(design, effects)
     started = time.perf_counter()
     # Quantiles of extreme priors overflow on the way; what is left of them is weighed.
     with np.errstate(all="ignore"):
@@ -205,7 +205,7 @@ def sample_directly(
         shape=shape,
         parametrization=MARGINAL,
         settings=settings,
-        effects=effects,
+        kept=kept,
     )
 
 

@@ -86,7 +86,7 @@ def sample_collapsed(
     xarray.DataTree
         As `sampling.sample` gives it.
     """
-    KeptEffects.of(design, effects)
+    kept = KeptEffects.of(design, effects)
     settings = settings.settled(MARGINAL_TARGET_ACCEPT)
     gram, priors = target.gram, target.priors
     require_marginal_border(design, gram)
@@ -105,5 +105,5 @@ def sample_collapsed(
         shape=draws.sigma.shape,
         parametrization=MARGINAL,
         settings=settings,
-        effects=effects,
+        kept=kept,
     )

@@ -14,7 +14,7 @@ import xarray as xr
 from bayeslmm import names
 from bayeslmm.diagnostics import assess
 from bayeslmm.errors import SamplingWarning
-from bayeslmm.kept_effects import EffectsStore, KeptEffects
+from bayeslmm.kept_effects import EffectsStore
 from bayeslmm.tree_layout import (
     data_groups,
     draws_dataset,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design import Design
-    from bayeslmm.kept_effects import EffectsLike
+    from bayeslmm.kept_effects import KeptEffects
     from bayeslmm.prior_set import Priors
     from bayeslmm.samplers import FreeDraws, SamplerSettings
 
@@ -93,7 +93,7 @@ def finish_tree(
     shape: tuple[int, int],
     parametrization: str,
     settings: SamplerSettings,
-    effects: EffectsLike,
+    kept: KeptEffects,
 ) -> xr.DataTree:
     """Draw what the sampler did not, and lay everything out as the result tree.
 
@@ -113,8 +113,8 @@ def finish_tree(
         How the model was written.
     settings : SamplerSettings
         As they were used.
-    effects : str or mapping
-        Which random effects to keep; see `fit_bayes`.
+    kept : KeptEffects
+        Which random effects to keep.
 
     Returns
     -------
@@ -128,7 +128,6 @@ def finish_tree(
     """
     # A stream of its own, so that effects drawn after sampling do not repeat the chains' numbers.
     rng = np.random.default_rng([settings.random_seed or 0, 1])
-    kept = KeptEffects.of(design, effects)
     store = EffectsStore(design, kept, shape, rng=rng, progressbar=settings.progressbar)
     tree = build_tree(design, priors, recover(store), free, store)
     tree.attrs |= run_attributes(parametrization, settings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 import warnings
 from collections import OrderedDict
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm.ahead import usable_cores
 from bayeslmm.errors import SamplingError, SamplingWarning, nearest
 from bayeslmm.lapack import single_blas_thread
 
@@ -103,19 +103,13 @@ class SamplerSettings:
         seed = self.random_seed
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
-        cores = self.cores if self.cores is not None else _usable_cores()
+        cores = self.cores if self.cores is not None else usable_cores()
         return dataclasses.replace(
             self,
             random_seed=int(seed),
             cores=min(cores, self.chains),
             target_accept=self.target_accept or target_accept,
         )
-
-
-def _usable_cores() -> int:
-    """Count the cores that this process may use; systems without affinities have all of them."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

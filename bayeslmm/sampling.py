@@ -85,7 +85,7 @@ def sample(
     marginal = parametrization == MARGINAL
     settings = settings.settled(MARGINAL_TARGET_ACCEPT if marginal else DEFAULT_TARGET_ACCEPT)
     # What cannot be kept is refused before anything is sampled.
-    KeptEffects.of(design, effects)
+    kept = KeptEffects.of(design, effects)
     structure = structure_key(design, priors, parametrization)
     free = SAMPLERS[settings.sampler](model, settings, structure)
     recover = parametrization_named(parametrization).recover
@@ -97,7 +97,7 @@ def sample(
         shape=next(iter(free.values.values())).shape[:2],
         parametrization=parametrization,
         settings=settings,
-        effects=effects,
+        kept=kept,
     )
 
 

@@ -51,27 +51,6 @@ def takes_any_positive(prior: Prior) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """What the restricted likelihood says of the variance parameters.
-
-    Attributes
-    ----------
-    sds, partials : ndarray
-        Standard deviations and canonical partial correlations at its best, factor by factor.
-    sigma : float
-        The residual standard deviation there.
-    scale, bend : ndarray, shape like `sds`
-        Of each sd's bent logarithm.
-    """
-
-    sds: Floats
-    partials: Floats
-    sigma: float
-    scale: Floats
-    bend: Floats
-
-
-@dataclass(frozen=True, eq=False)
 class Sizes:
     """How large things are, seen without random effects; everything is positive but `beta`.
 
@@ -89,6 +68,30 @@ class Sizes:
     sds: Floats
     beta: Floats
     errors: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What the restricted likelihood says of the variance parameters.
+
+    Attributes
+    ----------
+    sds, partials : ndarray
+        Standard deviations and canonical partial correlations at its best, factor by factor.
+    sigma : float
+        The residual standard deviation there.
+    scale, bend : ndarray, shape like `sds`
+        Of each sd's bent logarithm.
+    sizes : Sizes
+        What the search started from.
+    """
+
+    sds: Floats
+    partials: Floats
+    sigma: float
+    scale: Floats
+    bend: Floats
+    sizes: Sizes
 
 
 def sd_coordinates(gram: Gram, priors: Priors) -> list[tuple[Floats, Floats]]:
@@ -152,7 +155,7 @@ def look_at_data(gram: Gram, priors: Priors) -> Found:
             if math.isfinite(best) and best - zero < _CLEARLY_POSITIVE:
                 floor = max(sds[k], 1e-3 * start[k])
                 scale[k], bend[k] = _BEYOND * _upper_end(value, floor, best), BENT
-    return Found(sds, partials, sigma, scale, bend)
+    return Found(sds, partials, sigma, scale, bend, sizes)
 
 
 def sizes_of(gram: Gram) -> Sizes:

@@ -219,7 +219,7 @@ def test_what_is_compiled_is_known_to_be():
 
 @pytest.fixture
 def two_cores(monkeypatch):
-    monkeypatch.setattr(ahead, "_usable_cores", lambda: 2)
+    monkeypatch.setattr(ahead, "usable_cores", lambda: 2)
     yield
     ahead.stop_helper()
 
