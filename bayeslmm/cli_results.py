@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import warnings
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.errors import BayesLMMError, DataWarning, SpecError
+from bayeslmm.errors import BayesLMMError, DataWarning, SpecError, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -161,7 +160,7 @@ def write_extras(
             plot = draw(idata)
         except BayesLMMError as error:
             # Hours of sampling are not lost for a picture that cannot be drawn.
-            warnings.warn(f"{name}.{form} was not drawn: {error}", DataWarning, stacklevel=2)
+            warn(f"{name}.{form} was not drawn: {error}", DataWarning)
             continue
         files.append(folder / f"{name}.{form}")
         _save(plot, files[-1])

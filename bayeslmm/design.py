@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayeslmm.assembly import Assembly, gather_factors
 from bayeslmm.design_state import DesignState, restore, store
-from bayeslmm.errors import ArgumentError, DataError, DataWarning, RankDeficiencyWarning
+from bayeslmm.errors import ArgumentError, DataError, DataWarning, RankDeficiencyWarning, warn
 from bayeslmm.formula import MixedFormula, parse_formula
 from bayeslmm.grouping import GroupingFactor
 from bayeslmm.identification import (
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from bayeslmm.plan import Plan
 
 __all__ = ["Design", "DesignState", "GroupingFactor", "build_design", "rebuild_design"]
-
-_PACKAGE = (str(Path(__file__).parent),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +152,7 @@ def build_design(
     needed = True if response == "required" else None
     rows = read_rows(plan, read_table(data), weights, missing, need_response=needed)
     for note in rows.notes:
-        _warn(note, DataWarning)
+        warn(note, DataWarning)
     assembly = Assembly(plan, rows, {})
     X, columns = assembly.fixed()
     keep, dropped = full_rank(X, columns, rows.n, rank_deficient)
@@ -239,7 +235,7 @@ def rebuild_design(
     needed = {"optional": None, "required": True, "ignored": False}[response]
     rows = read_rows(plan, read_table(data), weights, missing, need_response=needed, training=False)
     for note in rows.notes:
-        _warn(note, DataWarning)
+        warn(note, DataWarning)
     return code_rows(state, plan, rows, state.levels)
 
 
@@ -323,15 +319,10 @@ def full_rank(
             f"The fixed effects cannot be told apart: {equations}. Leave columns out, or give "
             'rank_deficient="drop" to drop the later ones.'
         )
-    _warn(f"Dropped fixed-effects columns that others span: {equations}.", RankDeficiencyWarning)
+    warn(f"Dropped fixed-effects columns that others span: {equations}.", RankDeficiencyWarning)
     return keep, tuple(dependent)
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ArgumentError(f"{name} is one of {', '.join(map(repr, choices))}, not {value!r}.")
-
-
-def _warn(message: str, category: type[Warning]) -> None:
-    # The line to show is the caller's own, however many of the package's functions lie between.
-    warnings.warn(message, category, skip_file_prefixes=_PACKAGE, stacklevel=2)

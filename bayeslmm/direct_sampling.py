@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from bayeslmm.collapsed_target import CollapsedTarget
-from bayeslmm.errors import ArgumentError, SamplingWarning
+from bayeslmm.errors import ArgumentError, SamplingWarning, warn
 from bayeslmm.gram import gram_of
 from bayeslmm.importance import WeightedPoints, better, extend, sample_target
 from bayeslmm.kept_effects import DRAWS, KeptEffects
@@ -49,7 +47,6 @@ if TYPE_CHECKING:
     from bayeslmm.prior_set import Priors
     from bayeslmm.samplers import SamplerSettings
 
-_PACKAGE = (str(Path(__file__).parent),)
 # Points per draw: most draws then come from points of their own.
 _POINTS_PER_DRAW = 2
 # With fewer points the tail of the weights has too few for k-hat to tell.
@@ -303,12 +300,10 @@ def _sample_by_nuts(
         if np.isfinite(k)
         else "importance sampling found no mode that its draws could stand for"
     )
-    warnings.warn(
+    warn(
         f"The posterior was sampled by NUTS: {why}. Its diagnostics are those of any NUTS fit; "
         "sampler='nutpie' asks for it at once.",
         SamplingWarning,
-        stacklevel=2,
-        skip_file_prefixes=_PACKAGE,
     )
     by_nuts = dataclasses.replace(settings, sampler=NUTPIE)
     # Gradients of a large border are dearer than the steps that they would save.

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+# The whole package, whatever the depth of the file that warns.
+_PACKAGE = (str(Path(__file__).parent),)
 
 
 class BayesLMMError(Exception):
@@ -89,6 +95,27 @@ class NumericalWarning(BayesLMMWarning):
 
 class SamplingWarning(BayesLMMWarning):
     """The draws should not be trusted as they are; the message says what to try."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the caller's own line, however many of the package's functions lie between.
+
+    Parameters
+    ----------
+    message : str
+        What was done or found, and what can be done about it.
+    category : type
+        One of the warnings of this module.
+
+    Examples
+    --------
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn("Dropped 3 rows.", DataWarning)
+    >>> print(caught[0].message)
+    Dropped 3 rows.
+    """
+    warnings.warn(message, category, stacklevel=2, skip_file_prefixes=_PACKAGE)
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from bayeslmm import names, tree
 from bayeslmm.diagnostics import describe
-from bayeslmm.errors import ArgumentError, NumericalWarning, TreeError, nearest
+from bayeslmm.errors import ArgumentError, NumericalWarning, TreeError, nearest, warn
 from bayeslmm.gram_moments import tree_gram
 from bayeslmm.group_likelihood import group_log_likelihood, row_log_likelihood
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 Unit = Literal["observation", "group"]
 UNITS = ("observation", "group")
-_PACKAGE = (str(Path(__file__).parent),)
 MIN_DRAWS = 25  # a fifth of them is the tail to which the Pareto is fitted: 5 points or more
 
 
@@ -155,7 +153,7 @@ def _loo_of(name: str, idata: xr.DataTree, unit: Unit, factor: str | None) -> An
         estimate = loo(idata, unit=unit, factor=factor)
     for warning in caught:
         message = f"Model {name!r}: {warning.message}"
-        warnings.warn(message, warning.category, stacklevel=2, skip_file_prefixes=_PACKAGE)
+        warn(message, warning.category)
     return estimate
 
 
@@ -254,10 +252,8 @@ def _warn_pareto(bad: int, count: int, limit: float, unit: str) -> None:
         if unit == "observation"
         else "Refit without those groups to be sure of their contribution, or take more draws."
     )
-    warnings.warn(
+    warn(
         f"Pareto k exceeds {limit:.2f} for {bad} of {count} {unit}s: their share of the estimate "
         f"is unreliable. {advice}",
         NumericalWarning,
-        stacklevel=2,
-        skip_file_prefixes=_PACKAGE,
     )

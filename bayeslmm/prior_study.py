@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayeslmm.errors import ArgumentError, SamplingWarning
+from bayeslmm.errors import ArgumentError, SamplingWarning, warn
 from bayeslmm.gram import gram_of
 from bayeslmm.gram_design import design_of, has_rows
 from bayeslmm.hypotheses import parameters
@@ -265,11 +264,10 @@ def _warn(study: xr.DataTree) -> None:
         if problems and method == REFIT
     ]
     if doubtful:
-        warnings.warn(
+        warn(
             "The draws of these scenarios should not be trusted as they are; take more draws, or "
             "leave the scenario out:\n" + "\n".join(doubtful),
             SamplingWarning,
-            stacklevel=3,
         )
 
 

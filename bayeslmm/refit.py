@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayeslmm import names, tree
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
     from bayeslmm.design import Design
     from bayeslmm.reml_fit import Method, REMLFit
-
-_PACKAGE = (str(Path(__file__).parent),)
 
 
 def refit_reml(idata: xr.DataTree, *, method: Method = "REML", check_data: bool = True) -> REMLFit:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from bayeslmm.errors import (
     IdentificationWarning,
     NumericalWarning,
     SingularFitWarning,
+    warn,
 )
 from bayeslmm.gram import gram_of
 from bayeslmm.gram_design import design_of
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from bayeslmm.design import Design
     from bayeslmm.formula import MixedFormula
     from bayeslmm.gram import Gram
-
-_PACKAGE = (str(Path(__file__).parent),)
 
 
 def fit_reml(
@@ -163,7 +160,7 @@ def _warn(fit: REMLFit, search: Search) -> None:
             f"lower the criterion by {search.promise:.2g}. The data may say little about some "
             "variance component: try a simpler random-effects term, or rescale its columns."
         )
-        warnings.warn(msg, NumericalWarning, stacklevel=2, skip_file_prefixes=_PACKAGE)
+        warn(msg, NumericalWarning)
     unknown = _unidentified(fit, search)
     if unknown:
         msg = (
@@ -171,14 +168,14 @@ def _warn(fit: REMLFit, search: Search) -> None:
             "shown are where the search began or passed. Leave out one of the random-effects terms "
             "involved, or fit with priors (fit_bayes)."
         )
-        warnings.warn(msg, IdentificationWarning, stacklevel=2, skip_file_prefixes=_PACKAGE)
+        warn(msg, IdentificationWarning)
     if search.singular:
         parts = ", ".join(_boundary(fit))
         msg = (
             f"The {fit.method} fit is singular: {parts}. Standard errors ignore this; a simpler "
             "random-effects term, or a fit with priors (fit_bayes), may serve better."
         )
-        warnings.warn(msg, SingularFitWarning, stacklevel=2, skip_file_prefixes=_PACKAGE)
+        warn(msg, SingularFitWarning)
 
 
 def _unidentified(fit: REMLFit, search: Search) -> list[str]:

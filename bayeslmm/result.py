@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +11,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.diagnostics import assess
-from bayeslmm.errors import SamplingWarning
+from bayeslmm.errors import SamplingWarning, warn
 from bayeslmm.kept_effects import EffectsStore
 from bayeslmm.tree_layout import (
     data_groups,
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
     from bayeslmm.kept_effects import KeptEffects
     from bayeslmm.prior_set import Priors
     from bayeslmm.samplers import FreeDraws, SamplerSettings
-
-_PACKAGE = (str(Path(__file__).parent),)
 
 
 def build_tree(
@@ -175,9 +171,4 @@ def warn_if_doubtful(tree: xr.DataTree) -> None:
     problems = assess(tree)
     if problems:
         text = "\n".join(f"- {problem.message} {problem.advice}" for problem in problems)
-        warnings.warn(
-            f"These draws should not be trusted as they are:\n{text}",
-            SamplingWarning,
-            stacklevel=2,
-            skip_file_prefixes=_PACKAGE,
-        )
+        warn(f"These draws should not be trusted as they are:\n{text}", SamplingWarning)

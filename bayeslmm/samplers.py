@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.ahead import usable_cores
-from bayeslmm.errors import SamplingError, SamplingWarning, nearest
+from bayeslmm.errors import SamplingError, SamplingWarning, nearest, warn
 from bayeslmm.lapack import single_blas_thread
 
 if TYPE_CHECKING:
@@ -275,11 +275,10 @@ def _complete_part(points: NDArray[np.float64], settings: SamplerSettings) -> tu
 
 
 def _warn_interrupted(chains: int, draws: int, settings: SamplerSettings) -> None:
-    warnings.warn(
+    warn(
         f"Sampling was interrupted: the result holds {draws} of {settings.draws} draws from "
         f"{chains} of {settings.chains} chains.",
         SamplingWarning,
-        stacklevel=2,
     )
 
 

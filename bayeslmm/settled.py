@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -14,7 +12,7 @@ import numpy as np
 from bayeslmm.assembly import Assembly
 from bayeslmm.design import code_rows, full_rank
 from bayeslmm.design_state import ColumnState, DesignState, restore, store
-from bayeslmm.errors import DataError, DataWarning
+from bayeslmm.errors import DataError, DataWarning, warn
 from bayeslmm.formula import parse_formula
 from bayeslmm.gram import Gram, GramFactor, PairBlocks
 from bayeslmm.gram_coordinates import orthogonal, root_of, with_columns, with_levels
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.plan import Columns, Plan
-
-_PACKAGE = (str(Path(__file__).parent),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -386,8 +382,3 @@ def one_row(
     nowhere = np.zeros(1, dtype=np.int64)
     rows = Rows(nowhere, row, {}, nowhere.astype(bool), None, (), {})
     return Assembly(plan, rows, memory, columns)
-
-
-def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the caller's own line, however many of the package's functions lie between."""
-    warnings.warn(message, category, skip_file_prefixes=_PACKAGE, stacklevel=2)

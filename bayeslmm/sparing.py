@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.errors import SamplingWarning
+from bayeslmm.errors import SamplingWarning, warn
 from bayeslmm.reduced_target import InterpolatedTarget, ReducedTarget, interpolation_error
 from bayeslmm.reweighting import smoothed_weights
 from bayeslmm.shared_effects import recover_shared
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 N_CELLS = 200
 # The promise is made on 16 checks a round; by chance some interpolations keep it not quite.
 _TOO_LARGE = 2.0 * TOLERANCE
-_PACKAGE = (str(Path(__file__).parent),)
 
 
 def recover_sparingly(
@@ -93,12 +90,10 @@ def recover_sparingly(
 
 def _warn_if_inaccurate(error_sd: float) -> None:
     if error_sd > _TOO_LARGE:
-        warnings.warn(
+        warn(
             f"The interpolated log-density errs by {error_sd:.2g} (standard deviation over "
             f"posterior draws; {TOLERANCE} was promised): posterior means may be off by that many "
             "posterior standard deviations. Another random_seed interpolates between other "
             "points; sampler='nutpie' interpolates nothing.",
             SamplingWarning,
-            stacklevel=2,
-            skip_file_prefixes=_PACKAGE,
         )

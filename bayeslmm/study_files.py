@@ -6,27 +6,25 @@ import hashlib
 import json
 import os
 import re
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from bayeslmm.errors import ArgumentError, DataWarning
+from bayeslmm.errors import ArgumentError, DataWarning, warn
 from bayeslmm.fingerprint import fingerprint
 from bayeslmm.function_identity import function_identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from bayeslmm.design import Design
     from bayeslmm.prior_set import Priors
     from bayeslmm.quantities import Quantity
 
 # Warnings point at the line that called this package.
-_PACKAGE = (str(Path(__file__).parent),)
 # Changes with what a file holds, so that files of another version are not taken.
 _FORMAT = 2
 
@@ -105,10 +103,9 @@ class StudyFolder:
                 result = stored.load()
                 result.attrs = dict(stored.attrs)
         except (OSError, ValueError) as error:
-            warnings.warn(
+            warn(
                 f"{str(file)!r} cannot be read ({error}); scenario {name!r} is made anew.",
                 DataWarning,
-                skip_file_prefixes=_PACKAGE,
             )
             return None
         return result
