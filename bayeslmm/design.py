@@ -9,7 +9,13 @@ import numpy as np
 
 from bayeslmm.assembly import Assembly, gather_factors
 from bayeslmm.design_state import DesignState, restore, store
-from bayeslmm.errors import ArgumentError, DataError, DataWarning, RankDeficiencyWarning, warn
+from bayeslmm.errors import (
+    DataError,
+    DataWarning,
+    RankDeficiencyWarning,
+    check_choice,
+    warn,
+)
 from bayeslmm.formula import MixedFormula, parse_formula
 from bayeslmm.grouping import GroupingFactor
 from bayeslmm.identification import (
@@ -321,8 +327,3 @@ def full_rank(
         )
     warn(f"Dropped fixed-effects columns that others span: {equations}.", RankDeficiencyWarning)
     return keep, tuple(dependent)
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ArgumentError(f"{name} is one of {', '.join(map(repr, choices))}, not {value!r}.")

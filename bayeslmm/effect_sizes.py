@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayeslmm import names, tree
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, describe
-from bayeslmm.errors import ArgumentError, TreeError, nearest
+from bayeslmm.errors import TreeError, check_choice
 from bayeslmm.gram_moments import level_sums, second_moments, tree_gram
 from bayeslmm.linear_predictor import training_design
 from bayeslmm.variance_parts import residual_variance, variance_parts
@@ -294,20 +294,6 @@ def table_of(
     draws = np.stack(list(values.values()), axis=-1).reshape(*shape, -1)
     numbers = describe(draws, ci_prob, ci_kind, diagnostics=False)
     return pd.DataFrame(numbers, index=pd.Index(list(values), name=index_name))
-
-
-def check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise unless an argument is one of its choices.
-
-    Raises
-    ------
-    ArgumentError
-        When it is not.
-    """
-    if value not in choices:
-        listed = " or ".join(repr(choice) for choice in choices)
-        msg = f"{argument} is {listed}; it was {value!r}.{nearest(str(value), choices)}"
-        raise ArgumentError(msg)
 
 
 def require_factors(idata: xr.DataTree) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 # The whole package, whatever the depth of the file that warns.
@@ -116,6 +116,37 @@ def warn(message: str, category: type[Warning]) -> None:
     Dropped 3 rows.
     """
     warnings.warn(message, category, stacklevel=2, skip_file_prefixes=_PACKAGE)
+
+
+def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
+    """Raise unless an argument is one of its choices.
+
+    Parameters
+    ----------
+    argument : str
+        Its name.
+    value : object
+        What was given.
+    choices : sequence of str
+        What can be given.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none of them; names the nearest.
+
+    Examples
+    --------
+    >>> check_choice("missing", "dorp", ("drop", "raise"))
+    Traceback (most recent call last):
+    bayeslmm.errors.ArgumentError: missing is 'drop' or 'raise'; it was 'dorp'. Did you mean 'drop'?
+    """
+    if value not in choices:
+        *others, last = map(repr, choices)
+        listed = f"{', '.join(others)} or {last}" if others else last
+        raise ArgumentError(
+            f"{argument} is {listed}; it was {value!r}.{nearest(str(value), choices)}"
+        )
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bayeslmm.batches import is_csv
 from bayeslmm.engines import Engine, StreamingEngine, engine_of
-from bayeslmm.errors import ArgumentError
+from bayeslmm.errors import check_choice
 from bayeslmm.formula import MixedFormula, parse_formula
 from bayeslmm.lapack import single_blas_thread
 from bayeslmm.plan import read_plan
@@ -102,8 +102,7 @@ def gram_from_table(
             rank_deficient=rank_deficient,
             progressbar=False,
         )
-    if rank_deficient not in ("raise", "drop"):
-        raise ArgumentError(f"rank_deficient is 'raise' or 'drop', not {rank_deficient!r}.")
+    check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
     read = partial(Reading.of, mixed, weights=weights, missing=missing)
     reading: Reading = engine.reduce(columns, read, add)
     settled = reading.settle()

@@ -10,7 +10,7 @@ import numpy as np
 
 from bayeslmm import names, tree
 from bayeslmm.diagnostics import describe
-from bayeslmm.errors import ArgumentError, NumericalWarning, TreeError, nearest, warn
+from bayeslmm.errors import ArgumentError, NumericalWarning, TreeError, check_choice, warn
 from bayeslmm.gram_moments import tree_gram
 from bayeslmm.group_likelihood import group_log_likelihood, row_log_likelihood
 
@@ -73,9 +73,7 @@ def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = 
     >>> round(bl.loo(idata, unit="group").elpd, 1)  # doctest: +SKIP
     -885.4
     """
-    if unit not in UNITS:
-        msg = f"unit is 'observation' or 'group'; it was {unit!r}.{nearest(str(unit), UNITS)}"
-        raise ArgumentError(msg)
+    check_choice("unit", unit, UNITS)
     if unit == "observation":
         values = row_log_likelihood(idata)
         labels: NDArray[Any] = np.arange(values.shape[1])

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bayeslmm import names, tree
-from bayeslmm.effect_sizes import check_choice
-from bayeslmm.errors import DataError, nearest
+from bayeslmm.errors import DataError, check_choice, nearest
 from bayeslmm.linear_predictor import training_design
 
 if TYPE_CHECKING:

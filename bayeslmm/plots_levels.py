@@ -9,7 +9,7 @@ import numpy as np
 
 from bayeslmm import tree
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, interval_names
-from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.errors import ArgumentError, check_choice
 from bayeslmm.level_grid import LevelGrid, level_grid, running_covariate
 from bayeslmm.linear_predictor import linear_predictor, training_design
 from bayeslmm.plot_style import (
@@ -104,9 +104,7 @@ def plot_levels(
     >>> [axes.get_title() for axes in figure.axes if axes.get_visible()]
     ['a', 'b', 'c']
     """
-    if layout not in LAYOUTS:
-        msg = f"layout is one of {', '.join(LAYOUTS)}; it was {layout!r}.{nearest(layout, LAYOUTS)}"
-        raise ArgumentError(msg)
+    check_choice("layout", layout, LAYOUTS)
     info = tree.factor(idata, factor)
     design = training_design(idata)
     chosen = next(item for item in design.factors if item.name == info.name)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayeslmm import names, tree
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, check_interval, describe
-from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.errors import check_choice
 from bayeslmm.linear_predictor import LinearPredictor, Policy, check_seed, linear_predictor
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def predict(
     """
     import xarray as xr  # noqa: PLC0415 - slow to import
 
-    check_kind(kind)
+    check_choice("kind", kind, KINDS)
     predictor = linear_predictor(
         idata,
         data,
@@ -161,7 +161,7 @@ def predict_table(
     1    5.0
     Name: mean, dtype: float64
     """
-    check_kind(kind)
+    check_choice("kind", kind, KINDS)
     check_interval(ci_prob, ci_kind)
     predictor = linear_predictor(
         idata,
@@ -179,19 +179,6 @@ def predict_table(
     table = pd.concat(tables, ignore_index=True)
     table.index.name = names.OBS
     return table
-
-
-def check_kind(kind: str) -> None:
-    """Raise unless `kind` is one of the two.
-
-    Raises
-    ------
-    ArgumentError
-        When it is not.
-    """
-    if kind not in KINDS:
-        msg = f"kind is 'mean' or 'response'; it was {kind!r}.{nearest(str(kind), KINDS)}"
-        raise ArgumentError(msg)
 
 
 def _chunks(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from bayeslmm.data_scales import ColumnScale
-from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula import MixedFormula, parse_formula
 from bayeslmm.grouping import require_whole
 from bayeslmm.intake import read_rows
@@ -219,8 +219,7 @@ def check_options(weights: Any, missing: str) -> None:
             "Rows that come in batches carry their weights along: give weights as the name of a "
             f"column, not as {type(weights).__name__}."
         )
-    if missing not in ("drop", "raise"):
-        raise ArgumentError(f"missing is one of 'drop', 'raise', not {missing!r}.")
+    check_choice("missing", missing, ("drop", "raise"))
 
 
 def _labels(plan: Plan, rows: Rows) -> tuple[dict[str, LevelSet], dict[str, Combinations]]:

@@ -9,11 +9,11 @@ import numpy as np
 from bayeslmm.data_scales import scales_of
 from bayeslmm.elimination import unpack_factors
 from bayeslmm.errors import (
-    ArgumentError,
     DataError,
     IdentificationWarning,
     NumericalWarning,
     SingularFitWarning,
+    check_choice,
     warn,
 )
 from bayeslmm.gram import gram_of
@@ -102,8 +102,7 @@ def fit_reml(
     >>> round(fit.criterion, 4), fit.variance_components["sd"].round(3).tolist()
     (319.6543, [42.001, 49.51])
     """
-    if method not in ("REML", "ML"):
-        raise ArgumentError(f"method is {method!r}; it must be 'REML' or 'ML'.")
+    check_choice("method", method, ("REML", "ML"))
     design = design_of(
         formula, data, weights=weights, missing=missing, rank_deficient=rank_deficient
     )

@@ -12,7 +12,7 @@ from bayeslmm import names
 from bayeslmm.covariance import factor_from_sd_corr, sd_corr_from_factor
 from bayeslmm.densities import DENSITY, ML_AT_SIGMA, evaluate
 from bayeslmm.elimination import flat_prior, pack_factors
-from bayeslmm.errors import ArgumentError, NumericalError, nearest
+from bayeslmm.errors import ArgumentError, NumericalError, check_choice, nearest
 from bayeslmm.lapack import single_blas_thread
 from bayeslmm.profile import profile_interval
 from bayeslmm.profile_targets import Target, list_targets
@@ -85,8 +85,7 @@ def confidence_intervals(
     Days          10.47   7.36  13.58
     sigma         25.59  22.90  28.86
     """
-    if method not in ("profile", "wald"):
-        raise ArgumentError(f"method is {method!r}; it must be 'profile' or 'wald'.")
+    check_choice("method", method, ("profile", "wald"))
     if not 0.0 < ci_prob < 1.0:
         raise ArgumentError(f"ci_prob is {ci_prob!r}; it must lie between 0 and 1.")
     targets = list_targets(fit.gram)

@@ -14,7 +14,7 @@ import narwhals as nw
 
 from bayeslmm.batches import Batches, in_order
 from bayeslmm.checkpoint import Checkpoint, Progress
-from bayeslmm.errors import ArgumentError, BayesLMMError, DataError
+from bayeslmm.errors import ArgumentError, BayesLMMError, DataError, check_choice
 from bayeslmm.formula import MixedFormula, parse_formula
 from bayeslmm.lapack import single_blas_thread
 from bayeslmm.learning import learning_calls
@@ -123,8 +123,7 @@ def gram_from_batches(
             "levels is a mapping from grouping factor to its labels, such as {'g': ['a', 'b']}, "
             f"not {type(levels).__name__}."
         )
-    if rank_deficient not in ("raise", "drop"):
-        raise ArgumentError(f"rank_deficient is 'raise' or 'drop', not {rank_deficient!r}.")
+    check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
     job = _Job(mixed, weights, missing, levels)
     source = Batches(batches, job.columns)
     job.require_passes(source)

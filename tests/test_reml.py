@@ -195,7 +195,7 @@ def test_terms_of_one_factor_and_three_levels_fit(sleepstudy):
 
 
 def test_an_unknown_method_is_refused(sleepstudy):
-    with pytest.raises(ArgumentError, match="'reml'; it must be 'REML' or 'ML'"):
+    with pytest.raises(ArgumentError, match="method is 'REML' or 'ML'; it was 'reml'"):
         fit_reml(SLEEP, sleepstudy, method="reml")
 
 

@@ -123,7 +123,7 @@ def test_narrower_probabilities_nest(sleep):
 
 
 def test_bad_arguments_are_refused(sleep):
-    with pytest.raises(ArgumentError, match="'boot'; it must be 'profile' or 'wald'"):
+    with pytest.raises(ArgumentError, match="method is 'profile' or 'wald'; it was 'boot'"):
         confidence_intervals(sleep, "boot")
     with pytest.raises(ArgumentError, match=r"ci_prob is 95"):
         confidence_intervals(sleep, ci_prob=95)
