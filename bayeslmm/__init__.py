@@ -11,6 +11,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.version import __version__
+
 if TYPE_CHECKING:
     from bayeslmm.checks import Diagnosis, compare_models, diagnose, loo
     from bayeslmm.compare import compare_random_effects, compare_reml
@@ -85,8 +87,6 @@ if TYPE_CHECKING:
     from bayeslmm.study_summary import summarise_study
     from bayeslmm.summaries import coefficients, fixed_effects, random_effects, variance_components
     from bayeslmm.summary_text import summary
-
-__version__ = "0.1.0.dev0"
 
 __all__ = [
     "ArgumentError",

@@ -19,6 +19,8 @@ import llvmlite.binding as llvm
 from numba import config, types
 from numba.core.caching import FunctionCache
 
+from bayeslmm.resources import usable_cores
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -79,12 +81,6 @@ def start_helper(*, density: bool) -> None:
     except OSError:
         return
     _helper.append(process)
-
-
-def usable_cores() -> int:
-    """Count the cores that this process may use; systems without affinities have all of them."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def await_factorization() -> None:

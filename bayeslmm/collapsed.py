@@ -24,10 +24,8 @@ from bayeslmm.densities import (
 from bayeslmm.linked_kernels import factorize, pull_back
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from bayeslmm.arrays import Floats, Ints
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
     Blocks = tuple[tuple[int, ...], ...]
 
 

@@ -12,10 +12,7 @@ from bayeslmm.densities import density_of_reduced, to_plan
 from bayeslmm.linked_kernels import factorize, linked_entry
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
+    from bayeslmm.arrays import Floats, Ints
 
 
 @linked_entry

@@ -18,11 +18,11 @@ from bayeslmm import names
 from bayeslmm.beta_prior import integrates_beta, normal_prior
 from bayeslmm.collapsed import block_table, correlation_factor
 from bayeslmm.collapsed_batch import collapsed_values
-from bayeslmm.lapack import single_blas_thread
 from bayeslmm.linked import link_density, linked_density
 from bayeslmm.lkj import partial_shape_offsets
 from bayeslmm.prior_slopes import form_of, partial_form, value_and_slope
 from bayeslmm.recovery import CollapsedDraws
+from bayeslmm.resources import single_blas_thread
 from bayeslmm.unconstrained import (
     ATANH,
     BENT,
@@ -35,15 +35,11 @@ from bayeslmm.unconstrained import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from bayeslmm.arrays import Floats, Ints
     from bayeslmm.distributions import Prior
     from bayeslmm.gram import Gram
     from bayeslmm.prior_set import FactorPriors, Priors
     from bayeslmm.prior_slopes import Form
-
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 
 class CollapsedTarget:

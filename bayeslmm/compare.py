@@ -26,11 +26,9 @@ from bayeslmm.verdicts import Evidence, judge
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
 
     from bayeslmm.reml_fit import REMLFit
 
-    Floats = NDArray[np.float64]
 
 __all__ = ["compare_random_effects", "compare_reml"]
 

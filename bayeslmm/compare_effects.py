@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.reml_fit import REMLFit
     from bayeslmm.tree import FactorInfo
 
-    Floats = NDArray[np.float64]
 
 AGREE_EFFECT = 0.25
 """Posterior sds: REML plugs one variance in where the posterior averages over many."""

@@ -12,19 +12,18 @@ from bayeslmm.covariance import factor_from_covariance
 from bayeslmm.densities import DENSITY, evaluate
 from bayeslmm.elimination import flat_prior, pack_factors
 from bayeslmm.errors import NumericalError
-from bayeslmm.lapack import single_blas_thread
 from bayeslmm.prior_set import Priors
 from bayeslmm.reml_intervals import confidence_intervals
+from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.distributions import Prior
     from bayeslmm.profile_targets import Target
     from bayeslmm.reml_fit import REMLFit
 
-    Floats = NDArray[np.float64]
 
 # Multiplications that the deviances of all draws may take together; then a subset is used.
 _WORK = 2e10

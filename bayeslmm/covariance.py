@@ -22,7 +22,7 @@ from bayeslmm.errors import NumericalError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-type Blocks = tuple[tuple[int, ...], ...]
+    from bayeslmm.arrays import Blocks
 
 SINGULAR_TOLERANCE = 1e-4
 """A relative standard deviation below this counts as zero, as in lme4's `isSingular`."""

@@ -14,11 +14,8 @@ from bayeslmm.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
+    from bayeslmm.arrays import Floats
     from bayeslmm.design import Design
-
-    Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,8 @@ from bayeslmm.compiled import inner, inner_fast
 from bayeslmm.linked_kernels import factorize, linked_entry, pull_back
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from bayeslmm.arrays import Floats, Ints
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 DENSITY, REML, ML, ML_AT_SIGMA, ML_AT_COEFFICIENT = range(5)
 LOG_2PI = math.log(2.0 * math.pi)

@@ -20,16 +20,15 @@ import numpy as np
 from bayeslmm.densities import DENSITY, ML, REML, evaluate
 from bayeslmm.errors import NumericalError
 from bayeslmm.kernel_draws import condition, draw_joint
-from bayeslmm.lapack import single_blas_thread
+from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.gram import Gram
-
-    Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

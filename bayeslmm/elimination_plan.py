@@ -14,12 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from bayeslmm.arrays import Floats, Ints
     from bayeslmm.gram import Gram, PairBlocks
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 HEADER = 16
 

@@ -28,13 +28,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.covariance import Blocks
+    from bayeslmm.arrays import Blocks, Floats
     from bayeslmm.data_scales import DataScales
     from bayeslmm.design import Design, GroupingFactor
     from bayeslmm.design_state import DesignState
     from bayeslmm.disclosure import Disclosure
 
-    Floats = NDArray[np.float64]
 
 # Numbers in the levels' own cross-products of fixed effects: 16 MB.
 _MOST_OWN = 2_000_000
@@ -298,11 +297,6 @@ class Gram:
     def plan(self) -> EliminationPlan:
         """The order of elimination, and the cross-products laid out for compiled code."""
         return build_plan(self)
-
-    @property
-    def log_det_scale(self) -> float:
-        """log|det R|: what a determinant in X's own coordinates adds, once per square root."""
-        return float(np.log(np.diag(self.scale)).sum())
 
 
 def gram_of(design: Design) -> Gram:

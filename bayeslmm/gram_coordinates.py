@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.gram import Gram
 
-    Floats = NDArray[np.float64]
 
 # Coordinates are kept while mean squares lie within this factor of one, and correlations leave
 # this part of a column: worse ones cost log10 of it digits, better ones are not worth the work.

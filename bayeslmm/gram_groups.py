@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.gram import Gram, PairBlocks
 
-    Floats = NDArray[np.float64]
 
 _LOG_2PI = float(np.log(2 * np.pi))
 

@@ -12,11 +12,9 @@ from bayeslmm.gram_file import gram_of_dataset
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.gram import Gram
-
-    Floats = NDArray[np.float64]
 
 
 def tree_gram(idata: xr.DataTree) -> Gram | None:

@@ -10,10 +10,8 @@ from scipy.linalg.blas import dtrsm
 from bayeslmm.compiled import entry
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from bayeslmm.arrays import Floats, Ints
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 # Below this fraction of its length, what is left of a column after projection is rounding.
 DEPENDENT = 1e-11

@@ -14,9 +14,9 @@ from bayeslmm.batches import is_csv
 from bayeslmm.engines import Engine, StreamingEngine, engine_of
 from bayeslmm.errors import check_choice
 from bayeslmm.formula import MixedFormula, parse_formula
-from bayeslmm.lapack import single_blas_thread
 from bayeslmm.plan import read_plan
 from bayeslmm.reading import Reading
+from bayeslmm.resources import single_blas_thread
 from bayeslmm.streaming import gram_from_batches
 
 if TYPE_CHECKING:

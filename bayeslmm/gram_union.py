@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats, Ints
     from bayeslmm.data_scales import DataScales
     from bayeslmm.design_state import DesignState
     from bayeslmm.gram import Gram, GramFactor, PairBlocks
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
     Labels = NDArray[np.str_]
 
 

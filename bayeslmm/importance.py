@@ -19,9 +19,8 @@ from bayeslmm.reweighting import MAX_PARETO_K, smoothed_weights
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from bayeslmm.arrays import Floats
 
-    Floats = NDArray[np.float64]
 
 # Below this the weights are as good as any; above, another proposal is tried.
 GOOD_PARETO_K = 0.5

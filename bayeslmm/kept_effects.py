@@ -14,9 +14,9 @@ from bayeslmm.errors import ArgumentError, nearest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.design import Design, GroupingFactor
 
-    Floats = NDArray[np.float64]
 
 DRAWS, MOMENTS = "draws", "moments"
 EffectsLike = str | Mapping[str, str | Iterable[str]]

@@ -27,10 +27,7 @@ from bayeslmm.linked_kernels import factorize, linked_entry
 from bayeslmm.selected_inverse import selected_inverse
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
+    from bayeslmm.arrays import Floats, Ints
 
 
 @linked_entry

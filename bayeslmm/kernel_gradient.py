@@ -35,9 +35,7 @@ from bayeslmm.kernels import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from bayeslmm.arrays import Floats
 
 
 @inner_fast

@@ -12,10 +12,7 @@ from bayeslmm.densities import HEAD, LOG_2PI, density_of_reduced, quadratic, to_
 from bayeslmm.linked_kernels import factorize, linked_entry
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
+    from bayeslmm.arrays import Floats, Ints
 
 
 @linked_entry

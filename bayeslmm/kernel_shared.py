@@ -17,10 +17,7 @@ from bayeslmm.kernels import open_layout
 from bayeslmm.linked_kernels import factorize, linked_entry
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
+    from bayeslmm.arrays import Floats, Ints
 
 
 @linked_entry

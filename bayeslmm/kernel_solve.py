@@ -21,9 +21,7 @@ from bayeslmm.kernels import (
 from bayeslmm.lapack import dense_half_solve
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from bayeslmm.arrays import Floats
 
 
 @inner

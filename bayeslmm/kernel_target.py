@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numba import carray, cfunc, types
@@ -18,11 +18,6 @@ from numba.extending import intrinsic
 from bayeslmm.compiled import inner, stamp
 from bayeslmm.linked import EXTERNAL_DENSITY, link_density
 from bayeslmm.prior_slopes import form_at
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
 
 IDENTITY, LOG, ATANH, BENT = range(4)
 # Columns of a coordinate's numbers: scale and bend, then the prior's form without its kind.

@@ -17,10 +17,8 @@ import numpy as np
 from bayeslmm.compiled import inner, inner_fast
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from bayeslmm.arrays import Floats, Ints
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 # Columns of `Layout.factors`: levels, columns, place in packed Lambda, first node, first column of
 # the joint solution, panel width of the ancestors' blocks.

@@ -6,20 +6,16 @@ symbol names lets the compiled code refer to a name instead, so the on-disk cach
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import llvmlite.binding as llvm
 import numpy as np
 from numba import types
 from numba.extending import get_cython_function_address
-from threadpoolctl import ThreadpoolController
 
 from bayeslmm.compiled import inner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 
@@ -34,25 +30,6 @@ _dpotri = _extern("dpotri", 5)
 _dtrtrs = _extern("dtrtrs", 10)
 _dsyrk = _extern("dsyrk", 10, "blas")
 _dsymm = _extern("dsymm", 12, "blas")
-
-_BLAS = ThreadpoolController()
-
-
-@contextmanager
-def single_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread inside the block.
-
-    Two threads on a machine with other work were some thirty times slower than one, and chains
-    run in parallel anyway.
-
-    Examples
-    --------
-    >>> with single_blas_thread():
-    ...     float(np.linalg.det(np.eye(2)))
-    1.0
-    """
-    with _BLAS.limit(limits=1, user_api="blas"):
-        yield
 
 
 # LAPACK takes pointers to everything. An array that is filled compiles sooner than one made of a

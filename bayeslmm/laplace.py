@@ -16,11 +16,9 @@ from bayeslmm.sd_coordinates import sizes_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from bayeslmm.arrays import Floats
     from bayeslmm.collapsed_target import CollapsedTarget
 
-    Floats = NDArray[np.float64]
 
 # Differences of gradients over this share of a standard deviation.
 _STEP = 0.05

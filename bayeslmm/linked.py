@@ -20,10 +20,8 @@ from bayeslmm.compiled import entry, stamp
 from bayeslmm.linked_kernels import LINKING, link_kernels
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from bayeslmm.arrays import Floats, Ints
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 # Callers that are cached on disk hold this name: change it with the arguments or their meaning.
 SYMBOL = "bayeslmm_collapsed_1"

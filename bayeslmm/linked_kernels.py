@@ -54,10 +54,8 @@ from bayeslmm.selected_inverse import selected_inverse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
+    from bayeslmm.arrays import Floats, Ints
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 _FACTORIZE, PULL_BACK = f"bayeslmm_factorize_{FINGERPRINT}", f"bayeslmm_pull_back_{FINGERPRINT}"
 _LONGS, _REALS = types.CPointer(types.int64), types.CPointer(types.float64)

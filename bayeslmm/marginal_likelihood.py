@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.densities import HEAD, LOG_2PI, quadratic, to_plan
-from bayeslmm.lapack import single_blas_thread
 from bayeslmm.linked_kernels import factorize, linked_entry
+from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from bayeslmm.arrays import Floats, Ints
     from bayeslmm.gram import Gram
-
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 
 def marginal_log_likelihood(

@@ -11,14 +11,13 @@ from bayeslmm import names
 from bayeslmm.covariance import SINGULAR_TOLERANCE, theta_names
 from bayeslmm.densities import DENSITY
 from bayeslmm.errors import ArgumentError
-from bayeslmm.lapack import single_blas_thread
 from bayeslmm.reml_fit import REMLFit
 from bayeslmm.reml_search import Objective
+from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from bayeslmm.arrays import Floats
 
-    Floats = NDArray[np.float64]
 
 # In standard deviations of the parameter. A converged search promises at most 1e-6 more in the
 # criterion, and half the squared distance from the mode in standard deviations, times two, is it.

@@ -10,21 +10,20 @@ from bayeslmm import names
 from bayeslmm.compare_effects import compare_random_effects
 from bayeslmm.comparison import parameter_draws
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, interval
-from bayeslmm.lapack import single_blas_thread
 from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, panel_grid, style
 from bayeslmm.profile_targets import list_targets
 from bayeslmm.refit import refit_reml
 from bayeslmm.reml_intervals import confidence_intervals
+from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
-    from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.profile_targets import Target
     from bayeslmm.reml_fit import REMLFit
 
-    Floats = NDArray[np.float64]
 
 INNER_PROB = 0.5
 MOST_SCATTERS = 12

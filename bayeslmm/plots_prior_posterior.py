@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import xarray as xr
-    from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.distributions import Prior
 
-    Floats = NDArray[np.float64]
 
 POINTS = 400
 # The prior's middle 90 % is shown as far as it reaches within so many widths of the posterior.

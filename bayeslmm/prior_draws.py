@@ -17,14 +17,13 @@ from bayeslmm.room import require_effects
 from bayeslmm.tree_layout import data_groups, draws_dataset, root_attributes, sample_coordinates
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.design import Design, GroupingFactor
     from bayeslmm.formula import MixedFormula
     from bayeslmm.prior_set import FactorPriors, Priors
     from bayeslmm.priors import PriorsLike
-
-    Floats = NDArray[np.float64]
 
 
 def sample_prior(

@@ -17,12 +17,10 @@ from bayeslmm.reml_search import Objective
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
+    from bayeslmm.arrays import Floats
     from bayeslmm.profile_targets import Target
     from bayeslmm.reml_fit import REMLFit
 
-    Floats = NDArray[np.float64]
     Bounds = list[tuple[float | None, float | None]] | None
     Held = Callable[[float, Floats], tuple[float, Floats]]
 

@@ -10,9 +10,7 @@ import numpy as np
 from scipy.special import gammaln, logsumexp
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from bayeslmm.arrays import Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from bayeslmm.arrays import Floats
 
-    Floats = NDArray[np.float64]
 
 # A Newton step at the end promises to lower the criterion by less than this (in -2 log
 # likelihood): then sds are within 1e-4 of themselves even with a handful of levels.

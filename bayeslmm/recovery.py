@@ -20,13 +20,11 @@ from bayeslmm.elimination import draw_effects
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from bayeslmm.arrays import Floats
     from bayeslmm.gram import Gram
     from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import Priors
 
-    Floats = NDArray[np.float64]
 
 # Random effects drawn at a time: 32 million numbers are 256 MB.
 _BATCH_VALUES = 32_000_000

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.kernel_reduced import finish, finish_given_fixed, reduce_factor
-from bayeslmm.lapack import single_blas_thread
+from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.gram import Gram
-
-    Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,6 @@ import numpy as np
 
 from bayeslmm.beta_prior import normal_prior
 from bayeslmm.collapsed_target import CollapsedTarget
-from bayeslmm.lapack import single_blas_thread
 from bayeslmm.laplace import Peak, climb, starting_points
 from bayeslmm.proposal import Mixture, SplitT
 from bayeslmm.reduced import (
@@ -23,6 +22,7 @@ from bayeslmm.reduced import (
     finish_density_given_fixed,
     reduce_exactly,
 )
+from bayeslmm.resources import single_blas_thread
 from bayeslmm.surrogate import (
     BUDGET,
     TOLERANCE,
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.gram import Gram
 
-    Floats = NDArray[np.float64]
 
 # Seconds of one exact value above which thousands of them are worth avoiding, and what a value
 # takes: per multiplication of the dense border's factorization, and per number of the panels.

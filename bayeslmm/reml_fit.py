@@ -11,17 +11,14 @@ import pandas as pd
 
 from bayeslmm.covariance import sd_corr_from_factor, theta_from_factor, theta_names
 from bayeslmm.elimination import Conditional, conditional
-from bayeslmm.lapack import single_blas_thread
 from bayeslmm.reml_text import fit_html, fit_text
+from bayeslmm.resources import single_blas_thread
 from bayeslmm.theta_order import theta_blocks
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bayeslmm.covariance import Blocks
+    from bayeslmm.arrays import Blocks, Floats
     from bayeslmm.gram import Gram
 
-    Floats = NDArray[np.float64]
 
 type Method = Literal["REML", "ML"]
 

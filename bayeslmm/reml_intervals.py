@@ -13,18 +13,16 @@ from bayeslmm.covariance import factor_from_sd_corr, sd_corr_from_factor
 from bayeslmm.densities import DENSITY, ML_AT_SIGMA, evaluate
 from bayeslmm.elimination import flat_prior, pack_factors
 from bayeslmm.errors import ArgumentError, NumericalError, check_choice, nearest
-from bayeslmm.lapack import single_blas_thread
 from bayeslmm.profile import profile_interval
 from bayeslmm.profile_targets import Target, list_targets
 from bayeslmm.reml_fit import REMLFit
 from bayeslmm.reml_search import lambda_factors, search_criterion
+from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from bayeslmm.arrays import Floats
 
 
 def confidence_intervals(

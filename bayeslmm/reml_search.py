@@ -18,18 +18,17 @@ from scipy.linalg import solve_triangular
 from bayeslmm.covariance import SINGULAR_TOLERANCE, free_entries, lower_factor, theta_from_factor
 from bayeslmm.densities import ML, REML, evaluate
 from bayeslmm.elimination import flat_prior, pack_factors, unpack_factors
-from bayeslmm.lapack import single_blas_thread
 from bayeslmm.quasi_newton import GOAL, LAST_STEP, ROUNDING, quasi_newton
+from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from bayeslmm.covariance import Blocks
+    from bayeslmm.arrays import Blocks, Floats
     from bayeslmm.gram import Gram
 
-    Floats = NDArray[np.float64]
     Scales = list[tuple[int, tuple[int, ...], Floats]]
 
 # Searches whose last Newton step still promises more than this are reported as not converged.

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.prior_set import Priors
 
-    Floats = NDArray[np.float64]
 
 # Beyond this the weighted mean converges too slowly to be of use at any number of draws.
 MAX_PARETO_K = 0.7

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import ArgumentError
 from bayeslmm.gram_design import has_rows
+from bayeslmm.resources import memory
 
 if TYPE_CHECKING:
     from bayeslmm.design import Design
     from bayeslmm.gram import Gram
     from bayeslmm.kept_effects import KeptEffects
-
-
-def memory() -> int | None:
-    """Give this machine's bytes of memory; None where the system does not tell."""
-    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
-        return None
-    page, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
-    return page * pages if page > 0 and pages > 0 else None
 
 
 def require_border(gram: Gram, what: str, instead: str) -> None:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.ahead import usable_cores
 from bayeslmm.errors import SamplingError, SamplingWarning, nearest, warn
-from bayeslmm.lapack import single_blas_thread
+from bayeslmm.resources import single_blas_thread, usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping

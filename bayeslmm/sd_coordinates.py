@@ -15,19 +15,17 @@ from scipy.optimize import minimize
 
 from bayeslmm.collapsed import block_table
 from bayeslmm.elimination import flat_prior
-from bayeslmm.lapack import single_blas_thread
 from bayeslmm.linked import link_density, linked_density
+from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
+    from bayeslmm.arrays import Floats
     from bayeslmm.distributions import Prior
     from bayeslmm.gram import Gram
     from bayeslmm.prior_set import Priors
 
-    Floats = NDArray[np.float64]
 
 # How strongly the logarithm is bent for an sd that may be zero, and for one that cannot be: the
 # latter is the logarithm up to a millionth.

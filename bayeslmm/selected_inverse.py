@@ -27,10 +27,7 @@ from bayeslmm.kernels import (
 from bayeslmm.lapack import dense_inverse, symmetric_product
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
+    from bayeslmm.arrays import Floats, Ints
 
 
 @inner_fast

@@ -20,9 +20,9 @@ from bayeslmm import names
 from bayeslmm.beta_prior import normal_prior
 from bayeslmm.elimination import flat_prior, split_columns
 from bayeslmm.kernel_shared import draw_shared
-from bayeslmm.lapack import single_blas_thread
 from bayeslmm.recovery import variance_variables
 from bayeslmm.reduced import Reduced
+from bayeslmm.resources import single_blas_thread
 from bayeslmm.surrogate_functions import FactorCoordinates, Whitening
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.gram import Gram
     from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import Priors
     from bayeslmm.recovery import CollapsedDraws
 
-    Floats = NDArray[np.float64]
     Places = NDArray[np.intp]
 
 # Random effects drawn at a time: 8 million numbers are 64 MB, held some three times over.

@@ -13,13 +13,11 @@ from bayeslmm.shared_effects import recover_shared
 from bayeslmm.surrogate import TOLERANCE
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from bayeslmm.arrays import Floats
     from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.recovery import CollapsedDraws
     from bayeslmm.samplers import SamplerSettings
 
-    Floats = NDArray[np.float64]
 
 # Factorizations for the effects of all draws. Effects vary far more given the variance parameters
 # than with them (InstEval: means of effects move by at most 6 % of their sd), so that so many

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,13 +15,14 @@ from bayeslmm.batches import Batches, in_order
 from bayeslmm.checkpoint import Checkpoint, Progress
 from bayeslmm.errors import ArgumentError, BayesLMMError, DataError, check_choice
 from bayeslmm.formula import MixedFormula, parse_formula
-from bayeslmm.lapack import single_blas_thread
 from bayeslmm.learning import learning_calls
 from bayeslmm.plan import read_plan
 from bayeslmm.reading import Reading, check_options
+from bayeslmm.resources import single_blas_thread, usable_cores
 from bayeslmm.streaming_progress import RowProgress
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from bayeslmm.gram import Gram
@@ -329,8 +329,7 @@ def _length(table: Any) -> int:
 
 def _cores(cores: int | None) -> int:
     if cores is None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+        return usable_cores()
     if not isinstance(cores, int) or cores < 1:
         raise ArgumentError(f"cores is a whole number from 1 on, not {cores!r}.")
     return cores

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.gram import Gram
 
-    Floats = NDArray[np.float64]
     Places = NDArray[np.intp]
 
 # The promise: standard deviation of (exact - interpolated) log-density over the posterior.

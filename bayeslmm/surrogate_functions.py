@@ -22,11 +22,9 @@ from bayeslmm.elimination import unpack_factors
 from bayeslmm.reduced import Reduced
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from bayeslmm.arrays import Floats
     from bayeslmm.gram import Gram
 
-    Floats = NDArray[np.float64]
 
 # Curvature of the cloud of points below this share of the largest is no direction of its own.
 _FLAT = 1e-10

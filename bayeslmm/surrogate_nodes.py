@@ -19,9 +19,9 @@ from bayeslmm.surrogate_functions import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.gram import Gram
 
-    Floats = NDArray[np.float64]
     Places = NDArray[np.intp]
 
 # First nodes cover a ball of this radius, in standard deviations of the proposal.

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-import bayeslmm
 from bayeslmm import names
 from bayeslmm.fingerprint import fingerprint
 from bayeslmm.gram import gram_of
 from bayeslmm.gram_design import has_rows
 from bayeslmm.gram_file import gram_dataset
+from bayeslmm.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +106,7 @@ def data_groups(design: Design) -> dict[str, xr.Dataset]:
 def root_attributes(design: Design, priors: Priors) -> dict[str, Any]:
     """Write what makes a tree readable by itself: formula, design, priors, versions, data."""
     return {
-        "bayeslmm_version": bayeslmm.__version__,
+        "bayeslmm_version": __version__,
         "formula": str(design.formula),
         "response": names.stored(design.response),
         "priors": priors.to_json(),

@@ -10,9 +10,8 @@ import numpy as np
 from scipy.special import expit, logit
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from bayeslmm.arrays import Floats
 
-    Floats = NDArray[np.float64]
 
 IDENTITY, LOG, FOLDED, ATANH, LOGIT, UPPER = "identity", "log", "folded", "atanh", "logit", "upper"
 BENT = "bent log"

@@ -26,9 +26,9 @@ from bayeslmm.densities import DENSITY, evaluate
 from bayeslmm.design import build_design
 from bayeslmm.elimination import draw_effects
 from bayeslmm.gram import Gram
-from bayeslmm.lapack import single_blas_thread
 from bayeslmm.linked import link_density, linked_density
 from bayeslmm.priors import resolve_priors
+from bayeslmm.resources import single_blas_thread
 
 INSTEVAL = Path(__file__).parent.parent / "tests" / "reference" / "data" / "InstEval.csv.gz"
 MODELS = {

@@ -13,7 +13,8 @@ PACKAGE = ROOT / "bayeslmm"
 # A module imports from its own layer and from lower ones; `errors` is open to all. What was split
 # from a module stands behind it. A new module gets its place here; folders count as one.
 LAYERS = {
-    0: "errors, formula tokens expressions grammar terms, covariance, datasets",
+    0: "errors, arrays, resources, version,"
+    " formula tokens expressions grammar terms, covariance, datasets",
     1: "names, fingerprint, study_data simulated_table,"
     "design design_state intake table grouping columns plan evaluation assembly identification,"
     "priors distributions prior_families lkj prior_defaults prior_schemes prior_set"

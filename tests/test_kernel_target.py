@@ -14,9 +14,9 @@ from bayeslmm.compiled import stamp
 from bayeslmm.compiled_target import bent_target, compile_target, compiles, target_arrays
 from bayeslmm.graph import build_model
 from bayeslmm.kernel_target import target_function
-from bayeslmm.lapack import single_blas_thread
 from bayeslmm.linked_kernels import link_kernels
 from bayeslmm.parametrization import MARGINAL
+from bayeslmm.resources import single_blas_thread
 
 CLOSED = {
     "defaults": {},

@@ -11,7 +11,7 @@ import bayeslmm as bl
 from bayeslmm import elimination
 from bayeslmm.beta_prior import integrates_beta, normal_prior
 from bayeslmm.gram import Gram
-from bayeslmm.lapack import single_blas_thread
+from bayeslmm.resources import single_blas_thread
 
 PROBABILITIES = (0.05, 0.5, 0.95)
 STUDIES = {

@@ -30,12 +30,11 @@ from bayeslmm.simulate import simulate_response
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.design import Design
     from bayeslmm.gram import Gram
     from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import FactorPriors, Priors
-
-    Floats = NDArray[np.float64]
 
 
 def build(design: Design, priors: Priors) -> pm.Model:
