@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.errors import DataError
+from bayeslmm.gram import Gram
 from bayeslmm.gram_file import (
     decode_header,
     encode_header,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.gram import Gram
 
 FORMAT, VERSION = "bayeslmm.checkpoint", 1
 # Seconds between two writes, or longer where writing takes long: 5 % of the time at most.
@@ -106,7 +106,7 @@ class Checkpoint:
             total=header["total"],
             reading=None if reading is None else Reading.from_json(reading),
             settled=None if settled is None else Settled.from_json(settled),
-            gram=from_arrays(inner, str(self.path)) if inner else None,
+            gram=from_arrays(Gram, inner, str(self.path)) if inner else None,
             lacking=header["lacking"],
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 if TYPE_CHECKING:
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram_blocks import CrossProducts
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Disclosure:
         return "\n".join(lines)
 
 
-def disclosure(gram: Gram) -> Disclosure:
+def disclosure(gram: CrossProducts) -> Disclosure:
     """Say what a Gram discloses; see `Gram.discloses`."""
     p = len(gram.coef)
     always = [

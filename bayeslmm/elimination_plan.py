@@ -15,7 +15,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
-    from bayeslmm.gram import Gram, PairBlocks
+    from bayeslmm.gram_blocks import CrossProducts, PairBlocks
 
 
 HEADER = 16
@@ -64,12 +64,12 @@ class _Touches:
     factor: Ints
 
 
-def build_plan(gram: Gram) -> EliminationPlan:
+def build_plan(gram: CrossProducts) -> EliminationPlan:
     """Choose the chain that leaves the smallest border, and lay the cross-products out for it.
 
     Parameters
     ----------
-    gram : Gram
+    gram : CrossProducts
         The cross-products.
 
     Returns
@@ -129,20 +129,20 @@ def build_plan(gram: Gram) -> EliminationPlan:
     )
 
 
-def _head_floats(gram: Gram) -> Floats:
+def _head_floats(gram: CrossProducts) -> Floats:
     """n, sum log w, R, R^-1, origin, then each factor's M, as `densities` reads them."""
     inverse = np.linalg.inv(gram.scale) if len(gram.coef) else gram.scale
     parts = [np.array([gram.n, gram.sum_log_weights]), gram.scale.ravel(), inverse.ravel()]
     return np.concatenate([*parts, gram.origin, *(f.scale.ravel() for f in gram.factors)])
 
 
-def _by_size(gram: Gram) -> list[int]:
+def _by_size(gram: CrossProducts) -> list[int]:
     return sorted(
         range(len(gram.factors)), key=lambda k: -int(np.prod(gram.factors[k].within.shape[:2]))
     )
 
 
-def _pair(gram: Gram, k: int, m: int) -> tuple[Ints, Ints, Floats]:
+def _pair(gram: CrossProducts, k: int, m: int) -> tuple[Ints, Ints, Floats]:
     """Pair blocks with factor k's levels as rows, whichever way they are stored."""
     found: PairBlocks = next(p for p in gram.pairs if {p.first, p.second} == {k, m})
     if found.first == k:
@@ -151,14 +151,14 @@ def _pair(gram: Gram, k: int, m: int) -> tuple[Ints, Ints, Floats]:
     return found.cols[order], found.rows[order], found.values[order].transpose(0, 2, 1)
 
 
-def _is_nested(gram: Gram, k: int, m: int) -> bool:
+def _is_nested(gram: CrossProducts, k: int, m: int) -> bool:
     """Tell whether every level of factor k occurs with one level of factor m only."""
     found: PairBlocks = next(p for p in gram.pairs if {p.first, p.second} == {k, m})
     levels = found.rows if found.first == k else found.cols
     return bool(np.bincount(levels, minlength=1).max() <= 1)
 
 
-def _best_chain(gram: Gram) -> list[int]:
+def _best_chain(gram: CrossProducts) -> list[int]:
     """Grow a chain upwards from each factor; keep the one that eliminates most columns."""
     n_columns = [int(np.prod(f.within.shape[:2])) for f in gram.factors]
     nested = {
@@ -180,7 +180,7 @@ def _best_chain(gram: Gram) -> list[int]:
     return best
 
 
-def _factor_table(gram: Gram, order: tuple[int, ...], n_chain: int, start: Ints) -> Ints:
+def _factor_table(gram: CrossProducts, order: tuple[int, ...], n_chain: int, start: Ints) -> Ints:
     widths = [f.within.shape[1] for f in gram.factors]
     packed = np.cumsum([0, *(q * q for q in widths)])
     table = np.zeros((len(order), 6), np.int64)
@@ -193,7 +193,7 @@ def _factor_table(gram: Gram, order: tuple[int, ...], n_chain: int, start: Ints)
     return table
 
 
-def _touches(gram: Gram, k: int, border_start: dict[int, int]) -> _Touches:
+def _touches(gram: CrossProducts, k: int, border_start: dict[int, int]) -> _Touches:
     parts = []
     for m, begin in border_start.items():
         rows, cols, values = _pair(gram, k, m)
@@ -217,7 +217,7 @@ def _touches(gram: Gram, k: int, border_start: dict[int, int]) -> _Touches:
 
 
 def _chain_panels(
-    gram: Gram, chain: list[int], border_start: dict[int, int]
+    gram: CrossProducts, chain: list[int], border_start: dict[int, int]
 ) -> tuple[Ints, Ints, Ints, Floats]:
     """Lay out nodes, border lists, their places in the parents' lists, and panel values."""
     sizes = [gram.factors[k].within.shape for k in chain]
@@ -257,7 +257,7 @@ def _chain_panels(
 
 
 def _places(
-    parent: Ints, own: _Touches, above: _Touches, border_start: dict[int, int], gram: Gram
+    parent: Ints, own: _Touches, above: _Touches, border_start: dict[int, int], gram: CrossProducts
 ) -> Ints:
     """Find each touched column in the list of the node's parent."""
     n = sum(int(np.prod(gram.factors[m].within.shape[:2])) for m in border_start)
@@ -265,7 +265,9 @@ def _places(
     return found - np.searchsorted(above.node, parent)
 
 
-def _panel_values(gram: Gram, chain: list[int], nodes: Ints, touches: _Touches, at: int) -> Floats:
+def _panel_values(
+    gram: CrossProducts, chain: list[int], nodes: Ints, touches: _Touches, at: int
+) -> Floats:
     """Fill the panels of one chain factor: [own | ancestors | border | fixed and response]."""
     factor = gram.factors[chain[0]]
     m, q, _ = factor.within.shape
@@ -291,7 +293,7 @@ def _panel_values(gram: Gram, chain: list[int], nodes: Ints, touches: _Touches, 
 
 
 def _border_blocks(
-    gram: Gram, order: tuple[int, ...], border_start: dict[int, int]
+    gram: CrossProducts, order: tuple[int, ...], border_start: dict[int, int]
 ) -> tuple[Ints, Floats, Floats]:
     """List the blocks of the border's own cross-products, later columns first, and its Z'[X y]."""
     table: list[Ints] = []

@@ -15,123 +15,36 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from bayeslmm.data_scales import scales_of
+from bayeslmm.disclosure import disclosure
 from bayeslmm.elimination_plan import EliminationPlan, build_plan
-from bayeslmm.errors import DataError
-from bayeslmm.gram_sums import pair_sums, reference_columns, sum_by_level, to_reference
+from bayeslmm.gram_blocks import CrossProducts, PairBlocks
+from bayeslmm.gram_file import load_gram, save_gram
+from bayeslmm.gram_sums import (
+    _factor_sums,
+    _project,
+    _weighted_response,
+    pair_sums,
+    reference_columns,
+)
 from bayeslmm.gram_union import add_grams
 
 if TYPE_CHECKING:
     import os
 
-    from numpy.typing import NDArray
-
-    from bayeslmm.arrays import Blocks, Floats
-    from bayeslmm.data_scales import DataScales
-    from bayeslmm.design import Design, GroupingFactor
-    from bayeslmm.design_state import DesignState
+    from bayeslmm.design import Design
     from bayeslmm.disclosure import Disclosure
 
 
-# Numbers in the levels' own cross-products of fixed effects: 16 MB.
-_MOST_OWN = 2_000_000
 _grams: WeakKeyDictionary[Design, Gram] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
-class GramFactor:
-    """One grouping factor's names and cross-products.
-
-    Attributes
-    ----------
-    name : str
-        The factor.
-    levels : ndarray of str, shape (m,)
-        Its levels.
-    terms : tuple of str, length q
-        Names of its columns.
-    blocks : tuple of tuple of int
-        Columns that are correlated with each other.
-    scale : ndarray, shape (q, q)
-        Upper-triangular M with Z = Zs M.
-    within : ndarray, shape (m, q, q)
-        Zs_i' Zs_i for each level.
-    with_fixed : ndarray, shape (m, q, p + 1)
-        Zs_i' [Xs r] for each level.
-    counts : ndarray of int64, shape (m,)
-        Number of rows of each level.
-    fixed : ndarray, shape (m, p + 1, p + 1), or None
-        [Xs r]_i' [Xs r]_i for each level, which leaving out a level takes; None where they would
-        take more than 16 MB.
-    log_weights : ndarray, shape (m,), or None
-        Sum of log w of each level's rows; None without weights.
-    """
-
-    name: str
-    levels: NDArray[np.str_]
-    terms: tuple[str, ...]
-    blocks: Blocks
-    scale: Floats
-    within: Floats
-    with_fixed: Floats
-    counts: NDArray[np.int64]
-    fixed: Floats | None = None
-    log_weights: Floats | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class PairBlocks:
-    """Cross-products of two factors' columns, for the pairs of levels that share rows.
-
-    Attributes
-    ----------
-    first, second : int
-        The factors' places in `Gram.factors`, first < second.
-    rows, cols : ndarray of int64, shape (n_pairs,)
-        Levels of the first and of the second factor, in lexicographic order.
-    values : ndarray, shape (n_pairs, q_first, q_second)
-        Zs_i' Zs_j.
-    """
-
-    first: int
-    second: int
-    rows: NDArray[np.int64]
-    cols: NDArray[np.int64]
-    values: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Gram:
-    """Cross-products of a design's columns.
+class Gram(CrossProducts):
+    """Cross-products of a design's columns, with the verbs of users; fields in `CrossProducts`.
 
     ``a + b`` is the Gram of the rows of both; levels are matched by their labels.
-
-    Attributes
-    ----------
-    response : str
-        Name of the response.
-    coef : tuple of str, length p
-        Names of the fixed-effect columns.
-    factors : tuple of GramFactor
-        In the design's order.
-    pairs : tuple of PairBlocks
-        For each two factors.
-    n : int
-        Number of rows.
-    sum_log_weights : float
-        sum(log w), zero without weights.
-    scale : ndarray, shape (p, p)
-        Upper-triangular R with X = Xs R.
-    slope : ndarray, shape (p,)
-        Coefficients of Xs whose fitted values are subtracted from y.
-    cross : ndarray, shape (p + 1, p + 1)
-        [Xs r]' [Xs r].
-    state : DesignState or None
-        How the rows were coded, for rows to come.
-    scales : DataScales or None
-        Means and spreads of the columns, from which default priors are derived.
 
     Examples
     --------
@@ -141,18 +54,6 @@ class Gram:
     >>> (gram.n, gram.coef, (gram + gram).n)
     (4, ('Intercept', 'x'), 8)
     """
-
-    response: str
-    coef: tuple[str, ...]
-    factors: tuple[GramFactor, ...]
-    pairs: tuple[PairBlocks, ...]
-    n: int
-    sum_log_weights: float
-    scale: Floats
-    slope: Floats
-    cross: Floats
-    state: DesignState | None = None
-    scales: DataScales | None = None
 
     @classmethod
     def from_design(cls, design: Design) -> Gram:
@@ -237,8 +138,6 @@ class Gram:
         >>> back.n, back.state == gram.state, bool((back.cross == gram.cross).all())
         (4, True, True)
         """
-        from bayeslmm.gram_file import save_gram  # noqa: PLC0415 - it knows what a Gram is
-
         save_gram(self, path)
 
     @classmethod
@@ -259,9 +158,7 @@ class Gram:
         DataError
             If the file is missing, damaged, of another kind, or of another version.
         """
-        from bayeslmm.gram_file import load_gram  # noqa: PLC0415 - it knows what a Gram is
-
-        return load_gram(path)
+        return load_gram(cls, path)
 
     def discloses(self) -> Disclosure:
         """Say what whoever has this Gram can read of the rows.
@@ -284,14 +181,7 @@ class Gram:
         - g: the very rows of 1 levels that have one row only
         ...
         """
-        from bayeslmm.disclosure import disclosure  # noqa: PLC0415 - it knows what a Gram is
-
         return disclosure(self)
-
-    @cached_property
-    def origin(self) -> Floats:
-        """Coefficients of X whose fitted values are subtracted from y: R^-1 slope."""
-        return solve_triangular(self.scale, self.slope) if len(self.slope) else self.slope
 
     @cached_property
     def plan(self) -> EliminationPlan:
@@ -318,75 +208,3 @@ def gram_of(design: Design) -> Gram:
     if design not in _grams:
         _grams[design] = Gram.from_design(design)
     return _grams[design]
-
-
-def _weighted_response(design: Design) -> tuple[Floats | None, Floats]:
-    y = design.y if design.offset is None else design.y - design.offset
-    if len(y) == 0:
-        raise DataError("The design has no rows.")
-    if not np.all(np.isfinite(y)):
-        row = int(np.flatnonzero(~np.isfinite(y))[0])
-        what = f"Response {design.response!r}"
-        raise DataError(f"{what} (less its offset) is {y[row]} in row {row}; drop such rows first.")
-    _require_finite_columns(design.X, design.coef, "Fixed-effect column")
-    for factor in design.factors:
-        kind = f"Random-effect column of factor {factor.name!r},"
-        _require_finite_columns(factor.columns, factor.terms, kind)
-    if design.weights is None:
-        return None, y
-    bad = np.flatnonzero(~((design.weights > 0.0) & np.isfinite(design.weights)))
-    if len(bad):
-        msg = (
-            f"The weight of row {bad[0]} is {design.weights[bad[0]]:g}, and {len(bad)} of "
-            f"{len(y)} weights are not positive finite numbers. A weight w means "
-            "Var(e) = sigma^2 / w: drop rows that should not count."
-        )
-        raise DataError(msg)
-    return np.sqrt(design.weights), y
-
-
-def _project(
-    X: Floats, Xs: Floats, y: Floats, root: Floats | None, scale: Floats
-) -> tuple[Floats, Floats]:
-    """Fit y by columns that are orthogonal but for rounding; return coefficients and residuals."""
-    squares = np.einsum("ij,ij->j", Xs, Xs)
-    slope = np.zeros(Xs.shape[1])
-    # Weights come last here too: a weighted response with mean 1e6 would round its deviations.
-    plain = Xs if root is None else to_reference(X, scale)
-    # The level goes first: a response with mean 1e6 then keeps the digits of its deviations.
-    for part in (slice(0, 1), slice(1, None)):
-        weighted = y if root is None else y * root
-        slope[part] = (Xs[:, part].T @ weighted) / np.where(squares[part] > 0, squares[part], 1.0)
-        y = y - plain[:, part] @ slope[part]
-    return slope, y if root is None else y * root
-
-
-def _require_finite_columns(columns: Floats, names: tuple[str, ...], kind: str) -> None:
-    total = columns.sum(axis=0)  # one pass; NaN and infinities survive a sum
-    for name, value in zip(names, total, strict=True):
-        if not np.isfinite(value):
-            raise DataError(f"{kind} {name!r} has values that are not finite numbers.")
-
-
-def _factor_sums(
-    factor: GroupingFactor, Zs: Floats, fixed: Floats, M: Floats, root: Floats | None
-) -> GramFactor:
-    m, width = len(factor.levels), fixed.shape[1]
-    within, with_fixed = sum_by_level(factor.index, Zs, fixed, m)
-    own = None
-    if m * width**2 <= _MOST_OWN:
-        own, _ = sum_by_level(factor.index, fixed, fixed[:, :0], m)
-    return GramFactor(
-        name=factor.name,
-        levels=factor.levels,
-        terms=factor.terms,
-        blocks=factor.blocks,
-        scale=M,
-        within=within,
-        with_fixed=with_fixed,
-        counts=np.bincount(factor.index, minlength=m),
-        fixed=own,
-        log_weights=None
-        if root is None
-        else 2.0 * np.bincount(factor.index, np.log(root), minlength=m),
-    )

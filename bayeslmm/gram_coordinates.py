@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram_blocks import CrossProducts
 
 
 # Coordinates are kept while mean squares lie within this factor of one, and correlations leave
@@ -25,7 +25,9 @@ _SPREAD = 16.0
 _REST = 0.05
 
 
-def turned(gram: Gram, scale: Floats, slope: Floats, factor_scales: Sequence[Floats]) -> Gram:
+def turned[G: CrossProducts](
+    gram: G, scale: Floats, slope: Floats, factor_scales: Sequence[Floats]
+) -> G:
     """Express a Gram in other coordinates.
 
     Parameters
@@ -69,7 +71,7 @@ def turned(gram: Gram, scale: Floats, slope: Floats, factor_scales: Sequence[Flo
     return replace(gram, factors=factors, pairs=pairs, scale=scale, slope=slope, cross=cross)
 
 
-def settle_coordinates(a: Gram, b: Gram) -> Gram:
+def settle_coordinates[G: CrossProducts](a: G, b: G) -> G:
     """Turn `a` to coordinates in which the rows of `b` can be added without losing digits.
 
     Parameters
@@ -92,7 +94,7 @@ def settle_coordinates(a: Gram, b: Gram) -> Gram:
     return turned(a, scale, slope, factor_scales)
 
 
-def orthogonal(gram: Gram) -> Gram:
+def orthogonal[G: CrossProducts](gram: G) -> G:
     """Choose the coordinates afresh from all rows of a Gram, as if it had been summed at once."""
     if gram.n == 0:
         return gram
@@ -102,7 +104,7 @@ def orthogonal(gram: Gram) -> Gram:
     return turned(gram, scale, _best_slope([gram], scale, tolerance=1.0), scales)
 
 
-def with_columns(gram: Gram, keep: Sequence[int]) -> Gram:
+def with_columns[G: CrossProducts](gram: G, keep: Sequence[int]) -> G:
     """Leave out fixed-effects columns that others span."""
     places = list(keep)
     Q, R = np.linalg.qr(gram.scale[:, places])
@@ -131,7 +133,7 @@ def with_columns(gram: Gram, keep: Sequence[int]) -> Gram:
     )
 
 
-def with_levels(gram: Gram, place: int, keep: NDArray[np.int64]) -> Gram:
+def with_levels[G: CrossProducts](gram: G, place: int, keep: NDArray[np.int64]) -> G:
     """Leave out levels of a factor that no row has."""
     factor = gram.factors[place]
     moved = np.full(len(factor.levels), -1, dtype=np.int64)
@@ -196,7 +198,7 @@ def _of_moments(parts: Sequence[tuple[Floats, Floats]], n: int) -> Floats:
     return reference_scale(roots * np.sqrt(len(roots) / n))
 
 
-def _best_slope(grams: Sequence[Gram], scale: Floats, tolerance: float) -> Floats:
+def _best_slope(grams: Sequence[CrossProducts], scale: Floats, tolerance: float) -> Floats:
     """Keep the first Gram's slope, unless it leaves `tolerance` times as much as the best one."""
     p = len(scale)
     slope = grams[0].slope

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.data_scales import DataScales
     from bayeslmm.design_state import DesignState
-    from bayeslmm.gram import GramFactor
+    from bayeslmm.gram_blocks import GramFactor
 
 NO_ROWS = (
     "needs the rows themselves, and this model was fitted to cross-products (a Gram), which hold "

@@ -30,7 +30,7 @@ import numpy as np
 from bayeslmm.data_scales import DataScales
 from bayeslmm.design_state import DesignState
 from bayeslmm.errors import DataError
-from bayeslmm.gram import Gram, GramFactor, PairBlocks
+from bayeslmm.gram_blocks import CrossProducts, GramFactor, PairBlocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,17 +45,17 @@ _FACTOR = ("levels", "scale", "within", "with_fixed", "counts", "fixed", "log_we
 _PAIR = ("rows", "cols", "values")
 
 
-def save_gram(gram: Gram, path: str | os.PathLike[str]) -> None:
+def save_gram(gram: CrossProducts, path: str | os.PathLike[str]) -> None:
     """Write a Gram to a file, all of it or nothing; see `Gram.save`."""
     write_arrays(path, to_arrays(gram))
 
 
-def load_gram(path: str | os.PathLike[str]) -> Gram:
+def load_gram[G: CrossProducts](cls: type[G], path: str | os.PathLike[str]) -> G:
     """Read a Gram from a file; see `Gram.load`."""
-    return from_arrays(read_arrays(path), str(path))
+    return from_arrays(cls, read_arrays(path), str(path))
 
 
-def to_arrays(gram: Gram) -> dict[str, NDArray[Any]]:
+def to_arrays(gram: CrossProducts) -> dict[str, NDArray[Any]]:
     """Lay a Gram out as named arrays."""
     header = {
         "format": FORMAT,
@@ -81,7 +81,7 @@ def to_arrays(gram: Gram) -> dict[str, NDArray[Any]]:
     return {"header": encode_header(header), **filled}
 
 
-def gram_dataset(gram: Gram) -> xr.Dataset:
+def gram_dataset(gram: CrossProducts) -> xr.Dataset:
     """Lay a Gram out as a group of a result tree."""
     import xarray as xr  # noqa: PLC0415 - slow to import
 
@@ -92,14 +92,14 @@ def gram_dataset(gram: Gram) -> xr.Dataset:
     return xr.Dataset(variables)
 
 
-def gram_of_dataset(dataset: xr.Dataset) -> Gram:
+def gram_of_dataset[G: CrossProducts](cls: type[G], dataset: xr.Dataset) -> G:
     """Read a Gram from a group of a result tree."""
     arrays = {str(name): array.to_numpy() for name, array in dataset.data_vars.items()}
     texts = {name: array.astype(str) for name, array in arrays.items() if array.dtype.kind in "OT"}
-    return from_arrays({**arrays, **texts}, "The tree's group of cross-products")
+    return from_arrays(cls, {**arrays, **texts}, "The tree's group of cross-products")
 
 
-def from_arrays(arrays: Arrays, source: str) -> Gram:
+def from_arrays[G: CrossProducts](cls: type[G], arrays: Arrays, source: str) -> G:
     """Put a Gram together from named arrays.
 
     Raises
@@ -113,7 +113,7 @@ def from_arrays(arrays: Arrays, source: str) -> Gram:
             name: np.zeros(shape, dtype=np.dtype(kind))
             for name, (shape, kind) in header["empty"].items()
         }
-        gram = _from_arrays(header, {**arrays, **empty})
+        gram = _from_arrays(cls, header, {**arrays, **empty})
         _check_shapes(gram)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(
@@ -123,7 +123,7 @@ def from_arrays(arrays: Arrays, source: str) -> Gram:
     return gram
 
 
-def _from_arrays(header: dict[str, Any], arrays: Arrays) -> Gram:
+def _from_arrays[G: CrossProducts](cls: type[G], header: dict[str, Any], arrays: Arrays) -> G:
     factors = tuple(
         GramFactor(
             name=f["name"],
@@ -143,7 +143,7 @@ def _from_arrays(header: dict[str, Any], arrays: Arrays) -> Gram:
     if state is not None:
         levels = {f.name: f.levels.tolist() for f in factors}
         state = DesignState.from_json(json.dumps(state, ensure_ascii=False), levels)
-    return Gram(
+    return cls(
         response=header["response"],
         coef=tuple(header["coef"]),
         factors=factors,
@@ -165,7 +165,7 @@ def _from_arrays(header: dict[str, Any], arrays: Arrays) -> Gram:
     )
 
 
-def _check_shapes(gram: Gram) -> None:
+def _check_shapes(gram: CrossProducts) -> None:
     p = len(gram.coef)
     _expect("scale", gram.scale, (p, p))
     _expect("slope", gram.slope, (p,))

@@ -8,13 +8,13 @@ import numpy as np
 
 from bayeslmm import names, tree
 from bayeslmm.errors import TreeError
+from bayeslmm.gram import Gram
 from bayeslmm.gram_file import gram_of_dataset
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram import Gram
 
 
 def tree_gram(idata: xr.DataTree) -> Gram | None:
@@ -22,7 +22,7 @@ def tree_gram(idata: xr.DataTree) -> Gram | None:
     tree.require_tree(idata)
     if not tree.from_cross_products(idata):
         return None
-    return gram_of_dataset(tree.group(idata, names.CROSS_PRODUCTS))
+    return gram_of_dataset(Gram, tree.group(idata, names.CROSS_PRODUCTS))
 
 
 def require_unweighted(gram: Gram) -> None:

@@ -8,9 +8,12 @@ import numpy as np
 from scipy.linalg.blas import dtrsm
 
 from bayeslmm.compiled import entry
+from bayeslmm.errors import DataError
+from bayeslmm.gram_blocks import GramFactor
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.design import Design, GroupingFactor
 
 
 # Below this fraction of its length, what is left of a column after projection is rounding.
@@ -179,3 +182,79 @@ def pair_sums(
     values = _sum_pairs(place, first, second, len(keys))
     rows, cols = np.divmod(keys, width)
     return rows, cols, values
+
+
+# Numbers in the levels' own cross-products of fixed effects: 16 MB.
+_MOST_OWN = 2_000_000
+
+
+def _weighted_response(design: Design) -> tuple[Floats | None, Floats]:
+    y = design.y if design.offset is None else design.y - design.offset
+    if len(y) == 0:
+        raise DataError("The design has no rows.")
+    if not np.all(np.isfinite(y)):
+        row = int(np.flatnonzero(~np.isfinite(y))[0])
+        what = f"Response {design.response!r}"
+        raise DataError(f"{what} (less its offset) is {y[row]} in row {row}; drop such rows first.")
+    _require_finite_columns(design.X, design.coef, "Fixed-effect column")
+    for factor in design.factors:
+        kind = f"Random-effect column of factor {factor.name!r},"
+        _require_finite_columns(factor.columns, factor.terms, kind)
+    if design.weights is None:
+        return None, y
+    bad = np.flatnonzero(~((design.weights > 0.0) & np.isfinite(design.weights)))
+    if len(bad):
+        msg = (
+            f"The weight of row {bad[0]} is {design.weights[bad[0]]:g}, and {len(bad)} of "
+            f"{len(y)} weights are not positive finite numbers. A weight w means "
+            "Var(e) = sigma^2 / w: drop rows that should not count."
+        )
+        raise DataError(msg)
+    return np.sqrt(design.weights), y
+
+
+def _project(
+    X: Floats, Xs: Floats, y: Floats, root: Floats | None, scale: Floats
+) -> tuple[Floats, Floats]:
+    """Fit y by columns that are orthogonal but for rounding; return coefficients and residuals."""
+    squares = np.einsum("ij,ij->j", Xs, Xs)
+    slope = np.zeros(Xs.shape[1])
+    # Weights come last here too: a weighted response with mean 1e6 would round its deviations.
+    plain = Xs if root is None else to_reference(X, scale)
+    # The level goes first: a response with mean 1e6 then keeps the digits of its deviations.
+    for part in (slice(0, 1), slice(1, None)):
+        weighted = y if root is None else y * root
+        slope[part] = (Xs[:, part].T @ weighted) / np.where(squares[part] > 0, squares[part], 1.0)
+        y = y - plain[:, part] @ slope[part]
+    return slope, y if root is None else y * root
+
+
+def _require_finite_columns(columns: Floats, names: tuple[str, ...], kind: str) -> None:
+    total = columns.sum(axis=0)  # one pass; NaN and infinities survive a sum
+    for name, value in zip(names, total, strict=True):
+        if not np.isfinite(value):
+            raise DataError(f"{kind} {name!r} has values that are not finite numbers.")
+
+
+def _factor_sums(
+    factor: GroupingFactor, Zs: Floats, fixed: Floats, M: Floats, root: Floats | None
+) -> GramFactor:
+    m, width = len(factor.levels), fixed.shape[1]
+    within, with_fixed = sum_by_level(factor.index, Zs, fixed, m)
+    own = None
+    if m * width**2 <= _MOST_OWN:
+        own, _ = sum_by_level(factor.index, fixed, fixed[:, :0], m)
+    return GramFactor(
+        name=factor.name,
+        levels=factor.levels,
+        terms=factor.terms,
+        blocks=factor.blocks,
+        scale=M,
+        within=within,
+        with_fixed=with_fixed,
+        counts=np.bincount(factor.index, minlength=m),
+        fixed=own,
+        log_weights=None
+        if root is None
+        else 2.0 * np.bincount(factor.index, np.log(root), minlength=m),
+    )

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.data_scales import DataScales
     from bayeslmm.design_state import DesignState
-    from bayeslmm.gram import Gram, GramFactor, PairBlocks
+    from bayeslmm.gram_blocks import CrossProducts, GramFactor, PairBlocks
 
     Labels = NDArray[np.str_]
 
 
-def add_grams(a: Gram, b: Gram) -> Gram:
+def add_grams[G: CrossProducts](a: G, b: G) -> G:
     """Pool the rows of two Grams of the same model.
 
     `b` is carried into `a`'s coordinates first: with X = Xs_b R_b = Xs_a R_a, T = R_b R_a^-1 and
@@ -67,13 +67,15 @@ def add_grams(a: Gram, b: Gram) -> Gram:
     )
 
 
-def _add_scales(a: Gram, b: Gram) -> DataScales | None:
+def _add_scales(a: CrossProducts, b: CrossProducts) -> DataScales | None:
     if a.n == 0 or b.n == 0:
         return b.scales if a.n == 0 else a.scales
     return a.scales + b.scales if a.scales and b.scales else None
 
 
-def _add_states(a: Gram, b: Gram, factors: tuple[GramFactor, ...]) -> DesignState | None:
+def _add_states(
+    a: CrossProducts, b: CrossProducts, factors: tuple[GramFactor, ...]
+) -> DesignState | None:
     """Unite levels; refuse rows that were coded differently."""
     if a.state is None or b.state is None:
         return None
@@ -141,8 +143,8 @@ def _is_sorted(labels: list[str], key: Callable[[str], str | float]) -> bool:
     return all(a < b for a, b in pairwise(keys))
 
 
-def _require_same_model(a: Gram, b: Gram) -> None:
-    def shape(gram: Gram) -> dict[str, object]:
+def _require_same_model(a: CrossProducts, b: CrossProducts) -> None:
+    def shape(gram: CrossProducts) -> dict[str, object]:
         return {
             "response": gram.response,
             "coefficients": gram.coef,

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numba import types
 
 from bayeslmm.compiled import inner
 from bayeslmm.densities import HEAD, fixed_posterior, prior_in_plan, to_plan
@@ -238,3 +239,12 @@ def draw_joint(
                 fixed[d, i] = math.nan
             for i in range(random.shape[1]):
                 random[d, i] = math.nan
+
+
+def compile_draws() -> None:
+    """Compile the draws of effects, which need the factorization only."""
+    from bayeslmm.kernel_draws import draw_joint  # noqa: PLC0415 - it needs what needs this module
+
+    longs, reals, rows = types.int64[::1], types.float64[::1], types.float64[:, ::1]
+    arguments = (longs, reals, rows, reals, reals, rows, rows, rows, types.boolean)
+    draw_joint.compiled.compile(arguments)  # type: ignore[attr-defined]

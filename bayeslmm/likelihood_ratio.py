@@ -12,7 +12,8 @@ from scipy.stats import chi2
 from bayeslmm.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from bayeslmm.gram import Gram, GramFactor
+    from bayeslmm.gram import Gram
+    from bayeslmm.gram_blocks import GramFactor
     from bayeslmm.reml_fit import REMLFit
 
 # The column of one category, such as ``Machine[B]`` or ``Machine[T.B]``.

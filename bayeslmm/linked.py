@@ -14,9 +14,10 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import carray, cfunc, types
 
-from bayeslmm.ahead import await_helper, compile_draws, helper_at_work, stop_helper
 from bayeslmm.collapsed import collapsed_density
 from bayeslmm.compiled import entry, stamp
+from bayeslmm.helper import await_helper, helper_at_work, stop_helper
+from bayeslmm.kernel_draws import compile_draws
 from bayeslmm.linked_kernels import LINKING, link_kernels
 
 if TYPE_CHECKING:

@@ -16,14 +16,8 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import carray, cfunc, types
 
-from bayeslmm.ahead import (
-    await_factorization,
-    await_helper,
-    is_cached,
-    start_helper,
-    stop_helper,
-)
 from bayeslmm.compiled import FINGERPRINT, entry, inner, stamp
+from bayeslmm.helper import await_factorization, await_helper, is_cached, start_helper, stop_helper
 from bayeslmm.kernel_gradient import (
     add_logdet_gradient,
     add_reduced_gradient,

@@ -28,7 +28,8 @@ from bayeslmm.learning import learning_calls
 from bayeslmm.level_combinations import Combinations
 from bayeslmm.level_set import LevelSet
 from bayeslmm.plan import read_plan
-from bayeslmm.table import read_table
+from bayeslmm.settled_levels import settle
+from bayeslmm.table import changed_kind, read_table
 from bayeslmm.tokens import quote
 
 if TYPE_CHECKING:
@@ -168,9 +169,7 @@ class Reading:
         )
 
     def settle(self, levels: Mapping[str, Any] | None = None) -> Settled:
-        """Close the first pass: see `settled.settle`."""
-        from bayeslmm.settled import settle  # noqa: PLC0415 - the second pass stands on this one
-
+        """Close the first pass: see `settled_levels.settle`."""
         return settle(self, levels)
 
     def to_json(self) -> str:
@@ -244,17 +243,6 @@ def _require_same_kinds(mine: Mapping[str, str], theirs: Mapping[str, str]) -> N
     for name, kind in mine.items():
         if theirs.get(name, kind) != kind:
             raise changed_kind(name, kind, theirs[name])
-
-
-def changed_kind(name: str, kind: str, now: str) -> DataError:
-    """Say that a column is of one kind in some batches and of another in others."""
-    return DataError(
-        f"Column {name!r} holds {_PLURAL[kind]} in one batch of rows and {_PLURAL[now]} in "
-        "another. Read it as one type throughout (dtype= of a CSV reader, a schema for Arrow)."
-    )
-
-
-_PLURAL = {"number": "numbers", "boolean": "booleans", "text": "text", "category": "categories"}
 
 
 def _united[Value](

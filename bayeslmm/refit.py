@@ -10,6 +10,7 @@ from bayeslmm import names, tree
 from bayeslmm.design import rebuild_design
 from bayeslmm.errors import BayesLMMError, SingularFitWarning, TreeError
 from bayeslmm.fingerprint import fingerprint
+from bayeslmm.gram import Gram
 from bayeslmm.gram_design import design_of
 from bayeslmm.gram_file import gram_of_dataset
 from bayeslmm.linear_predictor import design_state
@@ -109,7 +110,7 @@ def tree_design(idata: xr.DataTree, *, check_data: bool = True) -> Design:
 
 def _from_cross_products(idata: xr.DataTree) -> Design:
     """Take the Gram that the tree was fitted to."""
-    gram = gram_of_dataset(tree.group(idata, names.CROSS_PRODUCTS))
+    gram = gram_of_dataset(Gram, tree.group(idata, names.CROSS_PRODUCTS))
     if gram.coef != tree.coefficients(idata):
         msg = (
             f"The draws are of {', '.join(tree.coefficients(idata))}, and the cross-products are "

@@ -11,17 +11,16 @@ import numpy as np
 
 from bayeslmm.assembly import Assembly
 from bayeslmm.design import code_rows, full_rank
-from bayeslmm.design_state import ColumnState, DesignState, restore, store
+from bayeslmm.design_state import ColumnState, DesignState, restore
 from bayeslmm.errors import DataError, DataWarning, warn
 from bayeslmm.formula import parse_formula
-from bayeslmm.gram import Gram, GramFactor, PairBlocks
+from bayeslmm.gram import Gram
+from bayeslmm.gram_blocks import GramFactor, PairBlocks
 from bayeslmm.gram_coordinates import orthogonal, root_of, with_columns, with_levels
 from bayeslmm.identification import require_distinct, require_repeats
 from bayeslmm.intake import Rows, read_rows
 from bayeslmm.plan import read_plan
-from bayeslmm.reading import Reading, changed_kind
-from bayeslmm.settled_levels import settle_levels, settle_transforms
-from bayeslmm.table import Column, read_table
+from bayeslmm.table import Column, changed_kind, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -280,90 +279,6 @@ class Settled:
         content = json.loads(text)
         state = DesignState.from_json(json.dumps(content.pop("state"), ensure_ascii=False))
         return cls(state=state, **content)
-
-
-def settle(reading: Reading, levels: Mapping[str, Any] | None = None) -> Settled:
-    """Close the first pass.
-
-    Parameters
-    ----------
-    reading : Reading
-        Of all batches; with `levels`, of any batch that has complete rows.
-    levels : mapping of str to sequence of str, optional
-        Levels of every grouping factor, and of every other column that holds labels, where no
-        first pass over all rows is made.
-
-    Returns
-    -------
-    Settled
-
-    Raises
-    ------
-    DataError
-        If no row is complete, a column has only missing values or one level only, or `levels`
-        leave something to be learnt from the rows.
-    """
-    for name, count in reading.lacking.items():
-        if reading.n_rows and count == reading.n_rows:
-            raise DataError(f"Column {name!r} has only missing values.")
-    if reading.n == 0:
-        raise DataError(
-            "There are no complete rows in any batch."
-            if reading.n_rows
-            else "There are no rows in any batch."
-        )
-    plan = read_plan(reading.formula)
-    found = settle_levels(plan, reading, levels)
-    memory = settle_transforms(plan, reading, levels)
-    columns = {}
-    for name in plan.predictors:
-        kind = reading.kinds[name]
-        if kind == "number":
-            columns[name] = ColumnState("number")
-        else:
-            label = "boolean" if kind == "boolean" else "label"
-            columns[name] = ColumnState(label, tuple(found[name].tolist()))
-    if levels is None:
-        for name, level_set in reading.levels.items():
-            if level_set.unused and name in (*plan.predictors, *plan.grouping):
-                total = len(level_set.members)
-                warn(
-                    f"Dropped {level_set.unused} of {total} categories of {name!r} that no row "
-                    "has.",
-                    DataWarning,
-                )
-    coef, terms = _column_names(plan, columns, memory)
-    state = DesignState(
-        formula=str(reading.formula),
-        columns=columns,
-        transforms=store(memory),
-        coef=coef,
-        dropped=(),
-        terms=terms,
-        levels={term.factor: tuple(found[term.factor].tolist()) for term, _ in plan.random},
-    )
-    once = levels is not None
-    return Settled(
-        state=state,
-        kinds=dict(reading.kinds),
-        weights=reading.weights,
-        missing=reading.missing,
-        n_rows=-1 if once else reading.n_rows,
-        n=-1 if once else reading.n,
-        lacking={} if once else dict(reading.lacking),
-    )
-
-
-def _column_names(
-    plan: Plan, columns: Mapping[str, ColumnState], memory: dict[str, dict[Any, Any]]
-) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-    """Name the columns by coding one row of ones and first levels."""
-    assembly = one_row(plan, columns, restore(store(memory)))
-    terms: dict[str, tuple[str, ...]] = {}
-    for term, wanted in plan.random:
-        names = assembly.column_names(wanted)
-        terms[term.factor] = (*terms.get(term.factor, ()), *names)
-    return assembly.column_names(plan.fixed), terms
 
 
 def one_row(

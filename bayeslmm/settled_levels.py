@@ -1,15 +1,18 @@
-"""Levels and transforms as settled after the first pass, or from levels that were given."""
+"""Between the two passes over batches: what the first has learnt becomes the coding of rows."""
 
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bayeslmm.errors import DataError, nearest
+from bayeslmm.design_state import ColumnState, DesignState, restore, store
+from bayeslmm.errors import DataError, DataWarning, nearest, warn
 from bayeslmm.learning import learning_calls, stateless_calls
 from bayeslmm.level_set import LevelSet
+from bayeslmm.plan import read_plan
+from bayeslmm.settled import Settled, one_row
 from bayeslmm.table import label
 from bayeslmm.tokens import quote
 
@@ -20,13 +23,71 @@ if TYPE_CHECKING:
 
     from bayeslmm.learning import LearningCall
     from bayeslmm.plan import Plan
-    from bayeslmm.reading import Reading
 
     Labels = NDArray[np.str_]
+    from numpy.typing import NDArray
+
+    from bayeslmm.data_scales import ColumnScale
+    from bayeslmm.formula import MixedFormula
+    from bayeslmm.level_combinations import Combinations
+
+
+class Learnt(Protocol):
+    """What the first pass over all batches has learnt; the fields are those of `Reading`."""
+
+    @property
+    def formula(self) -> MixedFormula:
+        """The model."""
+        ...
+
+    @property
+    def weights(self) -> str | None:
+        """The column of weights."""
+        ...
+
+    @property
+    def missing(self) -> str:
+        """What becomes of rows that lack a value."""
+        ...
+
+    @property
+    def n_rows(self) -> int:
+        """Rows read."""
+        ...
+
+    @property
+    def n(self) -> int:
+        """Rows that lack nothing."""
+        ...
+
+    @property
+    def lacking(self) -> Mapping[str, int]:
+        """Rows that lack a value, by column."""
+        ...
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Kind of each column."""
+        ...
+
+    @property
+    def levels(self) -> Mapping[str, LevelSet]:
+        """Values of the columns that serve as labels."""
+        ...
+
+    @property
+    def combinations(self) -> Mapping[str, Combinations]:
+        """Combinations of levels, by grouping factor."""
+        ...
+
+    @property
+    def learnt(self) -> Mapping[str, ColumnScale | LevelSet]:
+        """What calls learn, by their text."""
+        ...
 
 
 def settle_levels(
-    plan: Plan, reading: Reading, given: Mapping[str, Any] | None
+    plan: Plan, reading: Learnt, given: Mapping[str, Any] | None
 ) -> dict[str, Labels]:
     """Order the levels of every factor and of every column that holds labels.
 
@@ -70,7 +131,7 @@ def settle_levels(
 
 
 def settle_transforms(
-    plan: Plan, reading: Reading, given: Mapping[str, Any] | None
+    plan: Plan, reading: Learnt, given: Mapping[str, Any] | None
 ) -> dict[str, dict[Any, Any]]:
     """Write what calls learnt from all batches as `evaluation` remembers it.
 
@@ -98,7 +159,7 @@ def settle_transforms(
     return memory
 
 
-def _bare_column(call: LearningCall, reading: Reading) -> str | None:
+def _bare_column(call: LearningCall, reading: Learnt) -> str | None:
     """Give the column of ``C(column)``; None for other calls."""
     inside = call.node.args[0]
     if call.function != "C" or not isinstance(inside, ast.Name):
@@ -122,3 +183,87 @@ def _given_levels(given: Mapping[str, Any], needed: list[str]) -> dict[str, Labe
             raise DataError(f"levels= gives some level of {name!r} twice.")
         found[name] = labels
     return found
+
+
+def settle(reading: Learnt, levels: Mapping[str, Any] | None = None) -> Settled:
+    """Close the first pass.
+
+    Parameters
+    ----------
+    reading : Reading
+        Of all batches; with `levels`, of any batch that has complete rows.
+    levels : mapping of str to sequence of str, optional
+        Levels of every grouping factor, and of every other column that holds labels, where no
+        first pass over all rows is made.
+
+    Returns
+    -------
+    Settled
+
+    Raises
+    ------
+    DataError
+        If no row is complete, a column has only missing values or one level only, or `levels`
+        leave something to be learnt from the rows.
+    """
+    for name, count in reading.lacking.items():
+        if reading.n_rows and count == reading.n_rows:
+            raise DataError(f"Column {name!r} has only missing values.")
+    if reading.n == 0:
+        raise DataError(
+            "There are no complete rows in any batch."
+            if reading.n_rows
+            else "There are no rows in any batch."
+        )
+    plan = read_plan(reading.formula)
+    found = settle_levels(plan, reading, levels)
+    memory = settle_transforms(plan, reading, levels)
+    columns = {}
+    for name in plan.predictors:
+        kind = reading.kinds[name]
+        if kind == "number":
+            columns[name] = ColumnState("number")
+        else:
+            label = "boolean" if kind == "boolean" else "label"
+            columns[name] = ColumnState(label, tuple(found[name].tolist()))
+    if levels is None:
+        for name, level_set in reading.levels.items():
+            if level_set.unused and name in (*plan.predictors, *plan.grouping):
+                total = len(level_set.members)
+                warn(
+                    f"Dropped {level_set.unused} of {total} categories of {name!r} that no row "
+                    "has.",
+                    DataWarning,
+                )
+    coef, terms = _column_names(plan, columns, memory)
+    state = DesignState(
+        formula=str(reading.formula),
+        columns=columns,
+        transforms=store(memory),
+        coef=coef,
+        dropped=(),
+        terms=terms,
+        levels={term.factor: tuple(found[term.factor].tolist()) for term, _ in plan.random},
+    )
+    once = levels is not None
+    return Settled(
+        state=state,
+        kinds=dict(reading.kinds),
+        weights=reading.weights,
+        missing=reading.missing,
+        n_rows=-1 if once else reading.n_rows,
+        n=-1 if once else reading.n,
+        lacking={} if once else dict(reading.lacking),
+    )
+
+
+def _column_names(
+    plan: Plan, columns: Mapping[str, ColumnState], memory: dict[str, dict[Any, Any]]
+) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """Name the columns by coding one row of ones and first levels."""
+    assembly = one_row(plan, columns, restore(store(memory)))
+    terms: dict[str, tuple[str, ...]] = {}
+    for term, wanted in plan.random:
+        names = assembly.column_names(wanted)
+        terms[term.factor] = (*terms.get(term.factor, ()), *names)
+    return assembly.column_names(plan.fixed), terms

@@ -16,6 +16,7 @@ from bayeslmm.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
 _TEMPORAL = "dates and times: convert it to a number, such as days since the start"
 
 
@@ -307,3 +308,14 @@ def label(value: Any) -> str:
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
     return str(value)
+
+
+def changed_kind(name: str, kind: str, now: str) -> DataError:
+    """Say that a column is of one kind in some batches and of another in others."""
+    return DataError(
+        f"Column {name!r} holds {_PLURAL[kind]} in one batch of rows and {_PLURAL[now]} in "
+        "another. Read it as one type throughout (dtype= of a CSV reader, a schema for Arrow)."
+    )
+
+
+_PLURAL = {"number": "numbers", "boolean": "booleans", "text": "text", "category": "categories"}

@@ -20,17 +20,18 @@ LAYERS = {
     "priors distributions prior_families lkj prior_defaults prior_schemes prior_set"
     " prior_description prior_slopes beta_prior data_scales,"
     "simulate, engines",
-    2: "gram gram_sums gram_union gram_coordinates gram_file gram_design disclosure room,"
+    2: "gram_blocks helper, gram gram_sums gram_union gram_coordinates gram_file gram_design,"
+    "disclosure room,"
     "prior_description,"
     "level_set level_combinations learning reading settled settled_levels,"
     "batches checkpoint streaming streaming_progress gram_table,"
-    "elimination elimination_plan densities lapack ahead compiled kernels kernel_solve"
+    "elimination elimination_plan densities lapack compile_ahead compiled kernels kernel_solve"
     " kernel_gradient kernel_draws selected_inverse, collapsed linked linked_kernels kept_effects,"
     "reduced kernel_reduced kernel_shared shared_effects,"
     "surrogate surrogate_nodes surrogate_functions,"
     "marginal_likelihood, recovery, parametrization,"
     "collapsed_target collapsed_batch unconstrained kernel_target, proposal",
-    3: "reml reml_search quasi_newton theta_order reml_fit reml_text reml_intervals,"
+    3: "reml reml_search quasi_newton theta_order reml_fit reml_intervals,"
     "sd_coordinates, likelihood_ratio profile profile_targets mode, laplace reduced_target, graph",
     4: "sampling samplers nuts compilation compiled_target callback result running,"
     "importance direct_sampling sparing, tree tree_layout refit,"

@@ -9,7 +9,7 @@ import pytest
 from test_collapsed_target import FORMULAS, case, random_point, table  # noqa: F401 - a fixture
 
 import bayeslmm as bl
-from bayeslmm import ahead
+from bayeslmm import helper
 from bayeslmm.compiled import stamp
 from bayeslmm.compiled_target import bent_target, compile_target, compiles, target_arrays
 from bayeslmm.graph import build_model
@@ -213,15 +213,15 @@ def test_what_is_compiled_is_known_to_be():
     def never_compiled():
         return 0
 
-    assert ahead.is_cached(_factorize_c)
-    assert not ahead.is_cached(never_compiled)
+    assert helper.is_cached(_factorize_c)
+    assert not helper.is_cached(never_compiled)
 
 
 @pytest.fixture
 def two_cores(monkeypatch):
-    monkeypatch.setattr(ahead, "usable_cores", lambda: 2)
+    monkeypatch.setattr(helper, "usable_cores", lambda: 2)
     yield
-    ahead.stop_helper()
+    helper.stop_helper()
 
 
 @pytest.mark.usefixtures("two_cores")
@@ -232,38 +232,38 @@ def test_without_a_helper_everything_is_compiled_here(monkeypatch):
         asked.append(command)
         raise OSError("no more processes")
 
-    monkeypatch.setattr(ahead.subprocess, "Popen", refuse)
-    ahead.start_helper(density=True)
+    monkeypatch.setattr(helper.subprocess, "Popen", refuse)
+    helper.start_helper(density=True)
     assert len(asked) == 1
-    assert not ahead.helper_at_work()
+    assert not helper.helper_at_work()
     # A helper asks for no help, and a frozen application must not start itself.
     monkeypatch.setenv("BAYESLMM_HELPER", "1")
-    ahead.start_helper(density=True)
+    helper.start_helper(density=True)
     monkeypatch.delenv("BAYESLMM_HELPER")
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    ahead.start_helper(density=True)
+    helper.start_helper(density=True)
     assert len(asked) == 1
 
 
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("code", ["raise SystemExit(3)", "print('factorization'); print('more')"])
 def test_a_helper_that_dies_or_talks_is_not_waited_for(monkeypatch, code):
-    monkeypatch.setattr(ahead, "_CODE", code)
-    ahead.start_helper(density=True)
-    assert ahead.helper_at_work()
-    ahead.await_factorization()
-    ahead.await_helper()
-    assert not ahead.helper_at_work()
+    monkeypatch.setattr(helper, "_CODE", code)
+    helper.start_helper(density=True)
+    assert helper.helper_at_work()
+    helper.await_factorization()
+    helper.await_helper()
+    assert not helper.helper_at_work()
 
 
 @pytest.mark.usefixtures("two_cores")
 def test_a_helper_nobody_waits_for_is_ended(monkeypatch):
-    monkeypatch.setattr(ahead, "_CODE", "import time; time.sleep(600)")
-    ahead.start_helper(density=True)
-    process = ahead._helper[0]
-    ahead.stop_helper()
+    monkeypatch.setattr(helper, "_CODE", "import time; time.sleep(600)")
+    helper.start_helper(density=True)
+    process = helper._helper[0]
+    helper.stop_helper()
     assert process.returncode not in (None, 0)
-    assert not ahead.helper_at_work()
+    assert not helper.helper_at_work()
 
 
 COLD = """

@@ -1,10 +1,7 @@
-"""Half of the numerical core compiled by a second process, on a machine that never compiled it.
+"""A second process that compiles, on a machine that never compiled the numerical core.
 
-The core takes some twenty-five seconds to compile, once per machine; Numba compiles one function at
-a time, and a second processor would stand idle. So the first process compiles the gradient and the
-draws of effects, a helper the factorization, the density and the posterior that NUTS calls. What it
-compiles reaches the first process through Numba's cache on disk; whatever is missing there, that
-process compiles itself.
+What it compiles (`compile_ahead`) reaches this process through Numba's cache on disk; whatever is
+missing there, this process compiles itself.
 """
 
 from __future__ import annotations
@@ -15,8 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import llvmlite.binding as llvm
-from numba import config, types
+from numba import config
 from numba.core.caching import FunctionCache
 
 from bayeslmm.resources import usable_cores
@@ -24,11 +20,14 @@ from bayeslmm.resources import usable_cores
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
+# The module must exist: a test imports it.
+COMPILES = "bayeslmm.compile_ahead"
 _CODE = (
-    "import sys; sys.path[:] = {path!r}; from bayeslmm.ahead import main; main(density={density})"
+    f"import sys; sys.path[:] = {{path!r}}; from {COMPILES} import main; main(density={{density}})"
 )
 # What a helper says once the factorization is in the cache.
-_FIRST_DONE = "factorization"
+FIRST_DONE = "factorization"
 # Set for helpers, which start none themselves.
 _MARK = "BAYESLMM_HELPER"
 _helper: list[subprocess.Popen[str]] = []
@@ -87,7 +86,7 @@ def await_factorization() -> None:
     """Wait until a helper, if there is one, has compiled the factorization, or has ended."""
     for process in _helper:
         for line in process.stdout or ():
-            if line.strip() == _FIRST_DONE:
+            if line.strip() == FIRST_DONE:
                 return
 
 
@@ -109,28 +108,3 @@ def stop_helper() -> None:
 def helper_at_work() -> bool:
     """Tell whether a helper was started that nobody has waited for yet."""
     return bool(_helper)
-
-
-def compile_draws() -> None:
-    """Compile the draws of effects, which need the factorization only."""
-    from bayeslmm.kernel_draws import draw_joint  # noqa: PLC0415 - it needs what needs this module
-
-    longs, reals, rows = types.int64[::1], types.float64[::1], types.float64[:, ::1]
-    arguments = (longs, reals, rows, reals, reals, rows, rows, rows, types.boolean)
-    draw_joint.compiled.compile(arguments)  # type: ignore[attr-defined]
-
-
-def main(*, density: bool) -> None:
-    """Compile the helper's half: the factorization; the density and the posterior for NUTS."""
-    from bayeslmm import kernel_target, linked, linked_kernels  # noqa: PLC0415
-
-    linked_kernels.link_factorization()
-    sys.stdout.write(f"{_FIRST_DONE}\n")
-    sys.stdout.flush()
-    if not density:
-        return
-    # Compiled code is linked when it is made. Nothing is called here, so any address serves for
-    # what the first process compiles meanwhile.
-    llvm.add_symbol(linked_kernels.PULL_BACK, 1)
-    linked.compile_density()
-    kernel_target.compile_function()

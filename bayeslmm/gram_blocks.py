@@ -1,0 +1,130 @@
+"""The record of a Gram: cross-products of a design's columns, block by block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from scipy.linalg import solve_triangular
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bayeslmm.arrays import Blocks, Floats
+    from bayeslmm.data_scales import DataScales
+    from bayeslmm.design_state import DesignState
+
+
+@dataclass(frozen=True, eq=False)
+class GramFactor:
+    """One grouping factor's names and cross-products.
+
+    Attributes
+    ----------
+    name : str
+        The factor.
+    levels : ndarray of str, shape (m,)
+        Its levels.
+    terms : tuple of str, length q
+        Names of its columns.
+    blocks : tuple of tuple of int
+        Columns that are correlated with each other.
+    scale : ndarray, shape (q, q)
+        Upper-triangular M with Z = Zs M.
+    within : ndarray, shape (m, q, q)
+        Zs_i' Zs_i for each level.
+    with_fixed : ndarray, shape (m, q, p + 1)
+        Zs_i' [Xs r] for each level.
+    counts : ndarray of int64, shape (m,)
+        Number of rows of each level.
+    fixed : ndarray, shape (m, p + 1, p + 1), or None
+        [Xs r]_i' [Xs r]_i for each level, which leaving out a level takes; None where they would
+        take more than 16 MB.
+    log_weights : ndarray, shape (m,), or None
+        Sum of log w of each level's rows; None without weights.
+    """
+
+    name: str
+    levels: NDArray[np.str_]
+    terms: tuple[str, ...]
+    blocks: Blocks
+    scale: Floats
+    within: Floats
+    with_fixed: Floats
+    counts: NDArray[np.int64]
+    fixed: Floats | None = None
+    log_weights: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PairBlocks:
+    """Cross-products of two factors' columns, for the pairs of levels that share rows.
+
+    Attributes
+    ----------
+    first, second : int
+        The factors' places in `Gram.factors`, first < second.
+    rows, cols : ndarray of int64, shape (n_pairs,)
+        Levels of the first and of the second factor, in lexicographic order.
+    values : ndarray, shape (n_pairs, q_first, q_second)
+        Zs_i' Zs_j.
+    """
+
+    first: int
+    second: int
+    rows: NDArray[np.int64]
+    cols: NDArray[np.int64]
+    values: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class CrossProducts:
+    """The blocks of W'W for W = [Z_1 ... Z_K X y], with rows scaled by sqrt(w).
+
+    They are kept in well-conditioned coordinates, X = Xs R, y = Xs slope + r and Z_k = Zs_k M_k:
+    see `bayeslmm.gram`. What is made of one by `dataclasses.replace` is of the same class.
+
+    Attributes
+    ----------
+    response : str
+        Name of the response.
+    coef : tuple of str, length p
+        Names of the fixed-effect columns.
+    factors : tuple of GramFactor
+        In the design's order.
+    pairs : tuple of PairBlocks
+        For each two factors.
+    n : int
+        Number of rows.
+    sum_log_weights : float
+        sum(log w), zero without weights.
+    scale : ndarray, shape (p, p)
+        Upper-triangular R with X = Xs R.
+    slope : ndarray, shape (p,)
+        Coefficients of Xs whose fitted values are subtracted from y.
+    cross : ndarray, shape (p + 1, p + 1)
+        [Xs r]' [Xs r].
+    state : DesignState or None
+        How the rows were coded, for rows to come.
+    scales : DataScales or None
+        Means and spreads of the columns, from which default priors are derived.
+    """
+
+    response: str
+    coef: tuple[str, ...]
+    factors: tuple[GramFactor, ...]
+    pairs: tuple[PairBlocks, ...]
+    n: int
+    sum_log_weights: float
+    scale: Floats
+    slope: Floats
+    cross: Floats
+    state: DesignState | None = None
+    scales: DataScales | None = None
+
+    @cached_property
+    def origin(self) -> Floats:
+        """Coefficients of X whose fitted values are subtracted from y: R^-1 slope."""
+        return solve_triangular(self.scale, self.slope) if len(self.slope) else self.slope
