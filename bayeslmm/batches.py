@@ -17,6 +17,7 @@ from bayeslmm.errors import ArgumentError, DataError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+
 # Rows worked on at a time: larger tables are cut. With ten columns it is some 40 MB.
 ROWS = 500_000
 _CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -166,3 +167,10 @@ def _there(names: Iterable[str], wanted: tuple[str, ...]) -> list[str]:
     """Choose the wanted columns that a source has; what is missing is told by who needs it."""
     present = set(names)
     return [name for name in wanted if name in present]
+
+
+def count_rows(table: Any) -> int:
+    """Return the number of rows of a table, or of a mapping of columns."""
+    if isinstance(table, Mapping):
+        return len(next(iter(table.values()), ()))
+    return len(nw.from_native(table))

@@ -52,55 +52,6 @@ def block_table(widths_and_blocks: list[tuple[int, Blocks]]) -> Ints:
     return np.array(table, dtype=np.int64)
 
 
-def correlation_factor(partials: Floats, q: int, blocks: Blocks) -> Floats:
-    r"""Build the Cholesky factor of a correlation matrix from canonical partial correlations.
-
-    .. math:: C_{ij} = z_{ij} \prod_{k<j} \sqrt{1 - z_{ik}^2}, \quad
-              C_{ii} = \prod_{k<i} \sqrt{1 - z_{ik}^2}
-
-    within each block. With :math:`(1 + z_{ij}) / 2 \sim Beta(a_j, a_j)`,
-    :math:`a_j = \eta + (q - 2 - j) / 2` for a block of q columns counted from 0, the matrix
-    C C' is LKJ(eta).
-
-    Parameters
-    ----------
-    partials : ndarray, shape (..., number of pairs within blocks)
-        Row by row.
-    q : int
-        Number of columns.
-    blocks : tuple of tuple of int
-        Their partition.
-
-    Returns
-    -------
-    ndarray, shape (..., q, q)
-        Lower-triangular, with rows of unit length.
-
-    References
-    ----------
-    .. [1] Lewandowski, Kurowicka & Joe (2009). J Multivar Anal 100:1989-2001.
-       doi:10.1016/j.jmva.2009.04.008
-
-    Examples
-    --------
-    >>> correlation_factor(np.array([0.6]), 2, ((0, 1),)).round(12)
-    array([[1. , 0. ],
-           [0.6, 0.8]])
-    """
-    factor = np.zeros((*partials.shape[:-1], q, q))
-    at = 0
-    for block in blocks:
-        for row, i in enumerate(block):
-            left = np.ones(partials.shape[:-1])
-            for j in block[:row]:
-                z = partials[..., at]
-                factor[..., i, j] = z * left
-                left = left * np.sqrt((1 - z) * (1 + z))
-                at += 1
-            factor[..., i, i] = left
-    return factor
-
-
 @inner
 def fill_factors(
     table: Ints, sds: Floats, partials: Floats, sigma: float, correlation: Floats, lam: Floats

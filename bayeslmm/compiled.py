@@ -25,7 +25,7 @@ _SOURCES = (
     "densities",
     "collapsed*",
     "linked*",
-    "prior_slopes",
+    "prior_forms",
 )
 
 # Not kept on disk one by one: they live on inside the functions that are. Two processes that keep

@@ -32,10 +32,10 @@ from bayeslmm.reduced_target import (
 )
 from bayeslmm.result import finish_tree
 from bayeslmm.reweighting import MAX_PARETO_K, resample
-from bayeslmm.samplers import AUTO, IMPORTANCE, NUTPIE, FreeDraws
+from bayeslmm.settings import AUTO, IMPORTANCE, NUTPIE
 from bayeslmm.sparing import recover_sparingly
 from bayeslmm.surrogate import surrogate_suits
-from bayeslmm.tree_layout import sample_coordinates
+from bayeslmm.tree_layout import FreeDraws, sample_coordinates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bayeslmm.design import Design
     from bayeslmm.kept_effects import EffectsLike, EffectsStore
     from bayeslmm.prior_set import Priors
-    from bayeslmm.samplers import SamplerSettings
+    from bayeslmm.settings import SamplerSettings
 
 # Points per draw: most draws then come from points of their own.
 _POINTS_PER_DRAW = 2

@@ -11,7 +11,7 @@ from bayeslmm.parametrization import choose_parametrization, refuse_without_rows
 from bayeslmm.priors import resolve_priors
 from bayeslmm.room import require_effects
 from bayeslmm.running import run_sampler, settle_sampler
-from bayeslmm.samplers import IMPORTANCE, SamplerSettings
+from bayeslmm.settings import IMPORTANCE, SamplerSettings
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.errors import DataError
+from bayeslmm.level_set import level_codes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,29 +112,3 @@ def match_levels(
     position[new] = len(known) + np.arange(len(new))
     together = np.concatenate([np.asarray(known, dtype=str), levels[new]])
     return position.astype(np.int64)[index], together
-
-
-def require_whole(column: Column) -> None:
-    """Refuse measured numbers as levels.
-
-    Raises
-    ------
-    DataError
-        If a number is not whole.
-    """
-    if column.kind == "number" and column.array.dtype.kind == "f":
-        whole = np.isfinite(column.array) & (np.floor(column.array) == column.array)
-        if not whole.all():
-            culprit = column.array[np.flatnonzero(~whole)[0]]
-            raise DataError(
-                f"The grouping factor {column.name!r} holds the number {float(culprit)!r}: levels "
-                "are text, categories, booleans or whole numbers, since equality of measured "
-                "numbers means nothing. Round or cut it, or make it text."
-            )
-
-
-def level_codes(column: Column) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
-    """Return each row's level of one column, and the levels' labels."""
-    require_whole(column)
-    codes, labels = column.levels()
-    return codes.astype(np.int64, copy=False), labels

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 
 from bayeslmm.compiled import inner, stamp
 from bayeslmm.linked import EXTERNAL_DENSITY, link_density
-from bayeslmm.prior_slopes import form_at
+from bayeslmm.prior_forms import form_at
 
 IDENTITY, LOG, ATANH, BENT = range(4)
 # Columns of a coordinate's numbers: scale and bend, then the prior's form without its kind.

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from scipy.optimize import minimize
 
-from bayeslmm.covariance import factor_from_covariance, sd_corr_from_factor
+from bayeslmm.covariance import sd_corr_from_factor
 from bayeslmm.elimination import conditional
+from bayeslmm.partial_correlations import partial_correlations_of
 from bayeslmm.reml_search import lambda_factors, search_criterion
 from bayeslmm.sd_coordinates import sizes_of
 
@@ -241,7 +242,7 @@ def _reml_parameters(target: CollapsedTarget) -> tuple[Floats, Floats]:
     for lam, factor in zip(factors, priors.factors, strict=True):
         sd, corr = sd_corr_from_factor(lam)
         sds.append(found.sigma * sd)
-        partials += [_partials_of(corr[np.ix_(b, b)]) for b in factor.blocks]
+        partials += [partial_correlations_of(corr[np.ix_(b, b)]) for b in factor.blocks]
     parts = [*sds, *partials, np.array([found.sigma])]
     scales = np.ones(target.size)
     if not target.integrated:
@@ -249,19 +250,3 @@ def _reml_parameters(target: CollapsedTarget) -> tuple[Floats, Floats]:
         parts.append(priors.centered_beta(known.beta))
         scales[-len(priors.coef) :] = np.sqrt(np.diag(known.beta_cov))
     return np.concatenate(parts), scales
-
-
-def _partials_of(corr: Floats) -> Floats:
-    """Undo `correlation_factor`: canonical partial correlations, row by row, inside (-1, 1)."""
-    # A singular estimate has undefined correlations: shrink them a little towards zero.
-    safe = 0.95 * np.nan_to_num(corr) + 0.05 * np.eye(len(corr))
-    np.fill_diagonal(safe, 1.0)
-    factor = factor_from_covariance(safe)
-    found = []
-    for i in range(len(corr)):
-        left = 1.0
-        for j in range(i):
-            z = float(np.clip(factor[i, j] / left, -0.95, 0.95))
-            found.append(z)
-            left *= np.sqrt(1.0 - z * z)
-    return np.array(found)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.errors import DataError
-from bayeslmm.grouping import level_codes
+from bayeslmm.level_set import level_codes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -128,3 +128,29 @@ def _unite_numbers(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
         wide = bool(whole) and whole[-1] > np.iinfo(np.int64).max
         return np.array(whole, dtype=np.uint64 if wide else np.int64)
     return np.array(together, dtype=np.float64)
+
+
+def require_whole(column: Column) -> None:
+    """Refuse measured numbers as levels.
+
+    Raises
+    ------
+    DataError
+        If a number is not whole.
+    """
+    if column.kind == "number" and column.array.dtype.kind == "f":
+        whole = np.isfinite(column.array) & (np.floor(column.array) == column.array)
+        if not whole.all():
+            culprit = column.array[np.flatnonzero(~whole)[0]]
+            raise DataError(
+                f"The grouping factor {column.name!r} holds the number {float(culprit)!r}: levels "
+                "are text, categories, booleans or whole numbers, since equality of measured "
+                "numbers means nothing. Round or cut it, or make it text."
+            )
+
+
+def level_codes(column: Column) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    """Return each row's level of one column, and the levels' labels."""
+    require_whole(column)
+    codes, labels = column.levels()
+    return codes.astype(np.int64, copy=False), labels

@@ -10,8 +10,6 @@ import numpy as np
 from bayeslmm.errors import PriorError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
 
@@ -111,32 +109,3 @@ def draw_lkj(q: int, eta: float, size: int, rng: np.random.Generator) -> NDArray
     diagonal = np.arange(q)
     corr[:, diagonal, diagonal] = 1.0
     return corr
-
-
-def partial_shape_offsets(blocks: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-    """Give the Beta shapes of (1 + z) / 2 less eta, for the canonical partial correlations z.
-
-    Parameters
-    ----------
-    blocks : sequence of sequence of int
-        Columns that are correlated with each other.
-
-    Returns
-    -------
-    ndarray, shape (number of pairs within blocks,)
-        (q - 2 - j) / 2 for each pair (i, j), j < i, of a block of q columns: row by row, block
-        after block.
-
-    Examples
-    --------
-    >>> partial_shape_offsets([(0, 1, 2)])
-    array([0.5, 0.5, 0. ])
-    """
-    return np.array(
-        [
-            0.5 * (len(block) - 2 - j)
-            for block in blocks
-            for i in range(len(block))
-            for j in range(i)
-        ]
-    )

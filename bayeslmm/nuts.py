@@ -19,7 +19,9 @@ from bayeslmm.parametrization import MARGINAL
 from bayeslmm.recovery import recover_posterior
 from bayeslmm.result import finish_tree
 from bayeslmm.room import require_marginal_border
-from bayeslmm.samplers import MARGINAL_TARGET_ACCEPT, NUTPIE, FreeDraws, run_compiled
+from bayeslmm.samplers import run_compiled
+from bayeslmm.settings import MARGINAL_TARGET_ACCEPT, NUTPIE
+from bayeslmm.tree_layout import FreeDraws
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from bayeslmm.design import Design
     from bayeslmm.kept_effects import EffectsLike
     from bayeslmm.prior_set import Priors
-    from bayeslmm.samplers import SamplerSettings
+    from bayeslmm.settings import SamplerSettings
 
 
 def sample_by_nuts(

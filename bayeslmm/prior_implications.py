@@ -10,12 +10,11 @@ import xarray as xr
 
 from bayeslmm import names, tree
 from bayeslmm.summaries import correlated_pairs
-from bayeslmm.variance_parts import variance_parts
+from bayeslmm.variance_parts import intraclass_correlations
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TOTAL = "total"
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -85,16 +84,6 @@ def as_posterior(idata: xr.DataTree, group: str) -> xr.DataTree:
     view = xr.DataTree.from_dict({"posterior": tree.group(idata, group), **groups})
     view.attrs = dict(idata.attrs)
     return view
-
-
-def intraclass_correlations(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
-    """Return draws of each factor's (adjusted) ICC and, of several, of all together."""
-    if not tree.factor_names(idata):
-        return {}
-    parts = variance_parts(idata)
-    whole = parts.random + parts.residual
-    ratios = {f"icc[{name}]": value / whole for name, value in parts.factors.items()}
-    return ratios if len(ratios) == 1 else {**ratios, f"icc[{TOTAL}]": parts.random / whole}
 
 
 def _slope_ratios(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:

@@ -10,8 +10,8 @@ import numpy as np
 from bayeslmm import names, tree
 from bayeslmm.errors import ArgumentError
 from bayeslmm.hypotheses import parameters, read_expression
-from bayeslmm.prior_implications import intraclass_correlations
 from bayeslmm.summaries import correlated_pairs
+from bayeslmm.variance_parts import intraclass_correlations
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -22,11 +22,10 @@ import numpy as np
 from bayeslmm.data_scales import ColumnScale
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula import MixedFormula, parse_formula
-from bayeslmm.grouping import require_whole
 from bayeslmm.intake import read_rows
 from bayeslmm.learning import learning_calls
 from bayeslmm.level_combinations import Combinations
-from bayeslmm.level_set import LevelSet
+from bayeslmm.level_set import LevelSet, require_whole
 from bayeslmm.plan import read_plan
 from bayeslmm.settled_levels import settle
 from bayeslmm.table import changed_kind, read_table

@@ -14,8 +14,8 @@ from rich.progress import track
 
 from bayeslmm import names
 from bayeslmm.beta_prior import normal_prior
-from bayeslmm.collapsed import correlation_factor
 from bayeslmm.elimination import draw_effects
+from bayeslmm.partial_correlations import correlation_factor, correlation_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,32 +118,6 @@ def variance_variables(priors: Priors, draws: CollapsedDraws) -> tuple[dict[str,
         lam = sd[..., None] * unit / sigma[..., None, None]
         packed.append(lam.reshape(sigma.size, -1))
     return result, np.concatenate(packed, axis=1)
-
-
-def correlation_of(unit: Floats) -> Floats:
-    """Multiply out Cholesky factors of correlation matrices.
-
-    Parameters
-    ----------
-    unit : ndarray, shape (..., q, q)
-        Lower-triangular, with rows of unit length.
-
-    Returns
-    -------
-    ndarray, shape (..., q, q)
-        Correlation matrices with exact ones on the diagonal.
-
-    Examples
-    --------
-    >>> correlation_of(np.array([[1.0, 0.0], [0.6, 0.8]]))
-    array([[1. , 0.6],
-           [0.6, 1. ]])
-    """
-    corr = unit @ np.swapaxes(unit, -1, -2)
-    # Rounding leaves the diagonal at 1 - 1e-16; readers may rely on exactly 1.
-    diagonal = np.arange(unit.shape[-1])
-    corr[..., diagonal, diagonal] = 1.0
-    return np.asarray(corr)
 
 
 def _draw_in_batches(

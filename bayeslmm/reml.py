@@ -18,10 +18,10 @@ from bayeslmm.errors import (
 )
 from bayeslmm.gram import gram_of
 from bayeslmm.gram_design import design_of
+from bayeslmm.limits import require_border
 from bayeslmm.reml_fit import Method, REMLFit
 from bayeslmm.reml_search import Search, lambda_factors, search_criterion
 from bayeslmm.resources import single_blas_thread
-from bayeslmm.room import require_border
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -7,77 +7,25 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
-from bayeslmm import names
 from bayeslmm.diagnostics import assess
 from bayeslmm.errors import SamplingWarning, warn
 from bayeslmm.kept_effects import EffectsStore
 from bayeslmm.tree_layout import (
-    data_groups,
-    draws_dataset,
-    moments_dataset,
-    root_attributes,
-    sample_coordinates,
+    build_tree,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import xarray as xr
     from numpy.typing import NDArray
 
     from bayeslmm.design import Design
     from bayeslmm.kept_effects import KeptEffects
     from bayeslmm.prior_set import Priors
-    from bayeslmm.samplers import FreeDraws, SamplerSettings
-
-
-def build_tree(
-    design: Design,
-    priors: Priors,
-    posterior: Mapping[str, NDArray[np.float64]],
-    free: FreeDraws,
-    store: EffectsStore,
-) -> xr.DataTree:
-    """Lay draws and data out in the groups, variables and coordinates of the contract.
-
-    Parameters
-    ----------
-    design : Design
-        The data.
-    priors : Priors
-        Every prior.
-    posterior : mapping of str to ndarray, shapes (chain, draw, ...)
-        The posterior's variables other than random effects.
-    free : FreeDraws
-        The sampler's statistics and times.
-    store : EffectsStore
-        The random effects, as far as they are kept.
-
-    Returns
-    -------
-    xarray.DataTree
-        Posterior, sample_stats, log_prior, observed_data and constant_data; see `fit_bayes`.
-    """
-    sample_coords = sample_coordinates(posterior[names.SIGMA].shape)
-    log_prior = {
-        name: (("chain", "draw"), value) for name, value in priors.log_densities(posterior).items()
-    }
-    stats = free.stats.copy()
-    stats.attrs |= {"compile_time": free.compile_time, "sampling_time": free.sampling_time}
-    groups = {
-        "posterior": draws_dataset(design, {**posterior, **store.posterior()}, store.levels()),
-        "sample_stats": stats,
-        "log_prior": xr.Dataset(log_prior, coords=sample_coords),
-        **data_groups(design),
-    }
-    if moments := store.moments():
-        groups["effects_moments"] = moments_dataset(design, moments)
-    if kept_in_part := store.kept_in_part():
-        groups[names.FITTED_LEVELS] = xr.Dataset(coords=kept_in_part)
-    tree = xr.DataTree.from_dict(groups)
-    tree.attrs = root_attributes(design, priors)
-    return tree
+    from bayeslmm.settings import SamplerSettings
+    from bayeslmm.tree_layout import FreeDraws
 
 
 def finish_tree(

@@ -6,39 +6,13 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.errors import ArgumentError
 from bayeslmm.gram_design import has_rows
+from bayeslmm.limits import require_border
 from bayeslmm.resources import memory
 
 if TYPE_CHECKING:
     from bayeslmm.design import Design
     from bayeslmm.gram import Gram
     from bayeslmm.kept_effects import KeptEffects
-
-
-def require_border(gram: Gram, what: str, instead: str) -> None:
-    """Refuse a border whose dense matrix cannot be held, before anything is computed.
-
-    Parameters
-    ----------
-    gram : Gram
-        The cross-products.
-    what : str
-        What would factor it, for the message.
-    instead : str
-        What to do, for the message.
-
-    Raises
-    ------
-    ArgumentError
-        If two such matrices do not fit: the least that is useful.
-    """
-    border, available = gram.plan.n_border, memory()
-    needed = 8 * border**2
-    if available is not None and 2 * needed > available:
-        raise ArgumentError(
-            f"{what} would factor a dense matrix of {border:,} x {border:,} crossed effects at "
-            f"every step: {needed:,} bytes each time, of {available:,} bytes that this machine "
-            f"has. {instead}"
-        )
 
 
 def require_marginal_border(design: Design, gram: Gram) -> None:

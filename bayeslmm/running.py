@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bayeslmm.direct_sampling import choose_sampler, sample_directly
 from bayeslmm.kept_effects import DRAWS
 from bayeslmm.nuts import sample_by_nuts
-from bayeslmm.samplers import IMPORTANCE
+from bayeslmm.settings import IMPORTANCE
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bayeslmm.design import Design
     from bayeslmm.kept_effects import EffectsLike
     from bayeslmm.prior_set import Priors
-    from bayeslmm.samplers import SamplerSettings
+    from bayeslmm.settings import SamplerSettings
 
 
 def settle_sampler(

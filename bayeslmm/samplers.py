@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import warnings
 from collections import OrderedDict
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.errors import SamplingError, SamplingWarning, nearest, warn
-from bayeslmm.resources import single_blas_thread, usable_cores
+from bayeslmm.errors import SamplingError, SamplingWarning, warn
+from bayeslmm.resources import single_blas_thread
+from bayeslmm.settings import NUTPIE, PYMC, SamplerSettings
+from bayeslmm.tree_layout import FreeDraws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -27,108 +27,8 @@ if TYPE_CHECKING:
 
 # nutpie's names of what ArviZ's functions look for under the schema's names.
 _SCHEMA_NAMES = {"logp": "lp", "mean_tree_accept": "acceptance_rate", "depth": "tree_depth"}
-# At the samplers' own 0.8, variance components near zero left divergences in most reference
-# models; the marginal form, with a few well-shaped parameters, needs less. See docs/decisions.
-DEFAULT_TARGET_ACCEPT, MARGINAL_TARGET_ACCEPT = 0.95, 0.9
-# NUTS by either implementation; importance sampling; the better of the two.
-NUTPIE, PYMC, IMPORTANCE, AUTO = "nutpie", "pymc", "importance", "auto"
-SAMPLER_NAMES = (NUTPIE, PYMC, IMPORTANCE, AUTO)
 _COMPILED_MODELS_KEPT = 8
 _compiled: OrderedDict[Hashable, CompiledModel] = OrderedDict()
-
-
-@dataclass(frozen=True)
-class SamplerSettings:
-    """How to sample; checked when built.
-
-    Attributes
-    ----------
-    draws, tune, chains : int
-        Kept draws and tuning steps per chain, and number of chains.
-    cores : int or None
-        Chains that run at a time; None for as many as the machine has cores.
-    random_seed : int or None
-        None draws one, which the result records.
-    target_accept : float or None
-        Mean acceptance rate that step sizes are tuned to; None stands for 0.95, with the marginal
-        form for 0.9.
-    sampler : str
-        ``"nutpie"``, ``"pymc"``, ``"importance"`` or ``"auto"``.
-    progressbar : bool
-        Whether to show progress.
-
-    Raises
-    ------
-    SamplingError
-        For a value that cannot be sampled with.
-    """
-
-    draws: int = 1000
-    tune: int = 1000
-    chains: int = 4
-    cores: int | None = None
-    random_seed: int | None = None
-    target_accept: float | None = None
-    sampler: str = NUTPIE
-    progressbar: bool = True
-
-    def __post_init__(self) -> None:
-        least = {"draws": 1, "tune": 0, "chains": 1, "cores": 1, "random_seed": 0}
-        for name, lowest in least.items():
-            value = getattr(self, name)
-            if value is None and name in {"cores", "random_seed"}:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | np.integer):
-                raise SamplingError(f"{name} must be a whole number, not {value!r}.")
-            if value < lowest:
-                raise SamplingError(f"{name} must be at least {lowest}, not {value}.")
-        if self.sampler == NUTPIE and self.tune == 0:
-            raise SamplingError(
-                "tune must be at least 1: nutpie's NUTS finds its step size while tuning, and 1000 "
-                "steps are usual. sampler='importance' does without."
-            )
-        target = self.target_accept
-        if target is not None and not 0 < target < 1:
-            raise SamplingError(f"target_accept must lie between 0 and 1, not {target!r}.")
-        if self.sampler not in SAMPLER_NAMES:
-            raise SamplingError(
-                f"There is no sampler {self.sampler!r}; choose one of "
-                f"{', '.join(map(repr, SAMPLER_NAMES))}."
-                f"{nearest(str(self.sampler), SAMPLER_NAMES)}"
-            )
-
-    def settled(self, target_accept: float = DEFAULT_TARGET_ACCEPT) -> SamplerSettings:
-        """Fill in what was left open: seed, number of cores and acceptance rate."""
-        seed = self.random_seed
-        if seed is None:
-            seed = int(np.random.SeedSequence().generate_state(1)[0])
-        cores = self.cores if self.cores is not None else usable_cores()
-        return dataclasses.replace(
-            self,
-            random_seed=int(seed),
-            cores=min(cores, self.chains),
-            target_accept=self.target_accept or target_accept,
-        )
-
-
-@dataclass(frozen=True)
-class FreeDraws:
-    """Draws of a model's free variables, on their own scale.
-
-    Attributes
-    ----------
-    values : mapping of str to ndarray, shape (chain, draw, ...)
-        By variable.
-    stats : Dataset
-        The sampler's statistics by draw.
-    compile_time, sampling_time : float
-        Seconds.
-    """
-
-    values: Mapping[str, NDArray[np.float64]]
-    stats: xr.Dataset
-    compile_time: float
-    sampling_time: float
 
 
 def run_compiled(

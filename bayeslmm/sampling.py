@@ -8,13 +8,9 @@ from bayeslmm.graph import build_model, parametrization_named
 from bayeslmm.kept_effects import DRAWS, KeptEffects
 from bayeslmm.parametrization import MARGINAL
 from bayeslmm.result import finish_tree
-from bayeslmm.samplers import (
-    DEFAULT_TARGET_ACCEPT,
-    MARGINAL_TARGET_ACCEPT,
-    SAMPLERS,
-    SamplerSettings,
-)
+from bayeslmm.samplers import SAMPLERS
 from bayeslmm.sd_coordinates import takes_any_positive
+from bayeslmm.settings import DEFAULT_TARGET_ACCEPT, MARGINAL_TARGET_ACCEPT, SamplerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

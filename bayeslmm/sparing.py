@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.recovery import CollapsedDraws
-    from bayeslmm.samplers import SamplerSettings
+    from bayeslmm.settings import SamplerSettings
 
 
 # Factorizations for the effects of all draws. Effects vary far more given the variance parameters

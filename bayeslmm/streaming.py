@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import narwhals as nw
-
-from bayeslmm.batches import Batches, in_order
+from bayeslmm.batches import Batches, count_rows, in_order
 from bayeslmm.checkpoint import Checkpoint, Progress
 from bayeslmm.errors import ArgumentError, BayesLMMError, DataError, check_choice
 from bayeslmm.formula import MixedFormula, parse_formula
@@ -281,13 +279,13 @@ def _map_batches[T](
     def work(item: tuple[int, Any]) -> tuple[int, T]:
         number, table = item
         with _in_batch(number):
-            return _length(table), function(table)
+            return count_rows(table), function(table)
 
     def left() -> Iterator[tuple[int, Any]]:
         count = 0
         for count, table in enumerate(source, 1):
             if count <= len(done):
-                _require_same(count - 1, _length(table), done[count - 1])
+                _require_same(count - 1, count_rows(table), done[count - 1])
                 continue
             if prepare is not None:
                 prepare(count - 1, table)
@@ -319,12 +317,6 @@ def _in_batch(number: int) -> Iterator[None]:
     except BayesLMMError as error:
         error.add_note(f"In batch {number} (counted from 0).")
         raise
-
-
-def _length(table: Any) -> int:
-    if isinstance(table, Mapping):
-        return len(next(iter(table.values()), ()))
-    return len(nw.from_native(table))
 
 
 def _cores(cores: int | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design import Design
+    from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import Priors
 
 _PACKAGES = ("arviz", "formulaic", "numba", "numpy", "nutpie", "pymc", "pytensor", "xarray")
@@ -137,3 +139,71 @@ def _constant_data(design: Design) -> dict[str, Any]:
             name = f"{role} of the fit" if role in constant else role
             constant[name] = (names.OBS, given, {"role": role})
     return constant
+
+
+@dataclass(frozen=True)
+class FreeDraws:
+    """Draws of a model's free variables, on their own scale.
+
+    Attributes
+    ----------
+    values : mapping of str to ndarray, shape (chain, draw, ...)
+        By variable.
+    stats : Dataset
+        The sampler's statistics by draw.
+    compile_time, sampling_time : float
+        Seconds.
+    """
+
+    values: Mapping[str, NDArray[np.float64]]
+    stats: xr.Dataset
+    compile_time: float
+    sampling_time: float
+
+
+def build_tree(
+    design: Design,
+    priors: Priors,
+    posterior: Mapping[str, NDArray[np.float64]],
+    free: FreeDraws,
+    store: EffectsStore,
+) -> xr.DataTree:
+    """Lay draws and data out in the groups, variables and coordinates of the contract.
+
+    Parameters
+    ----------
+    design : Design
+        The data.
+    priors : Priors
+        Every prior.
+    posterior : mapping of str to ndarray, shapes (chain, draw, ...)
+        The posterior's variables other than random effects.
+    free : FreeDraws
+        The sampler's statistics and times.
+    store : EffectsStore
+        The random effects, as far as they are kept.
+
+    Returns
+    -------
+    xarray.DataTree
+        Posterior, sample_stats, log_prior, observed_data and constant_data; see `fit_bayes`.
+    """
+    sample_coords = sample_coordinates(posterior[names.SIGMA].shape)
+    log_prior = {
+        name: (("chain", "draw"), value) for name, value in priors.log_densities(posterior).items()
+    }
+    stats = free.stats.copy()
+    stats.attrs |= {"compile_time": free.compile_time, "sampling_time": free.sampling_time}
+    groups = {
+        "posterior": draws_dataset(design, {**posterior, **store.posterior()}, store.levels()),
+        "sample_stats": stats,
+        "log_prior": xr.Dataset(log_prior, coords=sample_coords),
+        **data_groups(design),
+    }
+    if moments := store.moments():
+        groups["effects_moments"] = moments_dataset(design, moments)
+    if kept_in_part := store.kept_in_part():
+        groups[names.FITTED_LEVELS] = xr.Dataset(coords=kept_in_part)
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = root_attributes(design, priors)
+    return tree

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from bayeslmm import names, tree
 from bayeslmm.data_scales import scales_of
@@ -148,3 +149,16 @@ def _words(design: Design, at: Mapping[str, Any] | None) -> str:
         return ", ".join(f"{name}={value}" for name, value in at.items())
     slopes = any(np.ptp(item.columns, axis=0).any() for item in design.factors)
     return "averaged over the data" if slopes else "everywhere"
+
+
+TOTAL = "total"
+
+
+def intraclass_correlations(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
+    """Return draws of each factor's (adjusted) ICC and, of several, of all together."""
+    if not tree.factor_names(idata):
+        return {}
+    parts = variance_parts(idata)
+    whole = parts.random + parts.residual
+    ratios = {f"icc[{name}]": value / whole for name, value in parts.factors.items()}
+    return ratios if len(ratios) == 1 else {**ratios, f"icc[{TOTAL}]": parts.random / whole}

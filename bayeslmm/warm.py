@@ -63,7 +63,7 @@ def _interpolate(formula: str, data: Any) -> None:
     from bayeslmm.kept_effects import MOMENTS, EffectsStore, KeptEffects  # noqa: PLC0415
     from bayeslmm.priors import resolve_priors  # noqa: PLC0415
     from bayeslmm.reduced_target import spare_evaluations  # noqa: PLC0415
-    from bayeslmm.samplers import SamplerSettings  # noqa: PLC0415
+    from bayeslmm.settings import SamplerSettings  # noqa: PLC0415
     from bayeslmm.sparing import recover_sparingly  # noqa: PLC0415
 
     design, rng = build_design(formula, data), np.random.default_rng(1)

@@ -30,8 +30,8 @@ from bayeslmm.graph import marginal
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style
 from bayeslmm.prior_draws import draw_parameters
-from bayeslmm.samplers import SamplerSettings
 from bayeslmm.sampling import structure_key
+from bayeslmm.settings import SamplerSettings
 from bayeslmm.simulate import simulate_response
 
 IMAGE = Path(__file__).parent.parent / "docs" / "images" / "calibration.png"

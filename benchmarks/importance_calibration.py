@@ -22,7 +22,7 @@ from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.prior_draws import draw_parameters
 from bayeslmm.recovery import recover_posterior
 from bayeslmm.reweighting import resample
-from bayeslmm.samplers import SamplerSettings
+from bayeslmm.settings import SamplerSettings
 from bayeslmm.simulate import simulate_response
 from bayeslmm.unconstrained import Coordinate
 

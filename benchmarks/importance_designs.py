@@ -31,7 +31,7 @@ from bayeslmm.direct_sampling import weigh_posterior
 from bayeslmm.gram import gram_of
 from bayeslmm.reweighting import resample
 from bayeslmm.running import run_sampler
-from bayeslmm.samplers import SamplerSettings
+from bayeslmm.settings import SamplerSettings
 
 PRIORS = [
     {},

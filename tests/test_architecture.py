@@ -1,6 +1,7 @@
 """The package's shape: layers, forbidden imports, sizes, and what must not stand in any file."""
 
 import ast
+import graphlib
 import re
 import subprocess
 from pathlib import Path
@@ -15,15 +16,17 @@ PACKAGE = ROOT / "bayeslmm"
 LAYERS = {
     0: "errors, arrays, resources, version,"
     " formula tokens expressions grammar terms, covariance, datasets",
-    1: "names, fingerprint, study_data simulated_table,"
+    1: "names, fingerprint, study_data simulated_table, partial_correlations prior_forms settings,"
+    "level_set,"
     "design design_state intake table grouping columns plan evaluation assembly identification,"
     "priors distributions prior_families lkj prior_defaults prior_schemes prior_set"
     " prior_description prior_slopes beta_prior data_scales,"
     "simulate, engines",
-    2: "gram_blocks helper, gram gram_sums gram_union gram_coordinates gram_file gram_design,"
-    "disclosure room,"
+    2: "gram_blocks helper tree_layout, gram gram_sums gram_union gram_coordinates gram_file,"
+    "gram_design,"
+    "disclosure room limits,"
     "prior_description,"
-    "level_set level_combinations learning reading settled settled_levels,"
+    "level_combinations learning reading settled settled_levels,"
     "batches checkpoint streaming streaming_progress gram_table,"
     "elimination elimination_plan densities lapack compile_ahead compiled kernels kernel_solve"
     " kernel_gradient kernel_draws selected_inverse, collapsed linked linked_kernels kept_effects,"
@@ -34,7 +37,7 @@ LAYERS = {
     3: "reml reml_search quasi_newton theta_order reml_fit reml_intervals,"
     "sd_coordinates, likelihood_ratio profile profile_targets mode, laplace reduced_target, graph",
     4: "sampling samplers nuts compilation compiled_target callback result running,"
-    "importance direct_sampling sparing, tree tree_layout refit,"
+    "importance direct_sampling sparing, tree refit,"
     "prior_draws prior_implications quantities,"
     "reweighting scenarios function_identity,"
     "predict linear_predictor level_grid new_levels contrasts, hypotheses,"
@@ -75,10 +78,11 @@ def imports(path):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{named(path)}:{node.lineno} imports relatively"
-            if node.module == "bayeslmm":
-                yield from (f"bayeslmm.{name.name}" for name in node.names)
-            else:
-                yield node.module
+            # `from package import file` imports the file.
+            folder = ROOT.joinpath(*node.module.split("."))
+            for name in node.names:
+                is_file = (folder / f"{name.name}.py").exists()
+                yield f"{node.module}.{name.name}" if is_file else node.module
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=named)
@@ -89,14 +93,30 @@ def test_a_module_imports_nothing_from_above(path):
         return
     for imported in imports(path):
         top, _, rest = imported.partition(".")
-        if top != "bayeslmm" or not rest:
-            continue
         other = rest.split(".")[0]
+        if top != "bayeslmm" or other not in LAYER:
+            continue
         if other in ("errors", "__version__", module):
             continue
         assert LAYER[other] <= LAYER[module], (
             f"{module} (layer {LAYER[module]}) imports {other} (layer {LAYER[other]})"
         )
+
+
+def test_no_files_import_each_other_in_a_circle():
+    # Also for types only, and inside functions.
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in SOURCES}
+    edges = {
+        module: {
+            name
+            for imported in imports(path)
+            if (name := imported if imported in modules else imported + ".__init__") in modules
+            and name not in (module, "bayeslmm.__init__")
+        }
+        for module, path in modules.items()
+        if module != "bayeslmm.__init__"  # the public names, imported on first use
+    }
+    graphlib.TopologicalSorter(edges).prepare()
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=named)

@@ -9,11 +9,10 @@ from scipy import integrate, stats
 
 import bayeslmm as bl
 from bayeslmm import names
-from bayeslmm.collapsed import correlation_factor
 from bayeslmm.collapsed_target import CollapsedTarget
 from bayeslmm.elimination import pack_factors
 from bayeslmm.gram import Gram
-from bayeslmm.recovery import correlation_of
+from bayeslmm.partial_correlations import correlation_factor, correlation_of
 from bayeslmm.unconstrained import Coordinate
 
 FORMULAS = {

@@ -12,8 +12,8 @@ from bayeslmm.errors import IdentificationWarning
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.priors import resolve_priors
 from bayeslmm.profile_targets import Target
-from bayeslmm.result import build_tree
-from bayeslmm.samplers import FreeDraws, SamplerSettings
+from bayeslmm.settings import SamplerSettings
+from bayeslmm.tree_layout import FreeDraws, build_tree
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pareto k:bayeslmm.errors.NumericalWarning")
 

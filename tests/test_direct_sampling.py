@@ -15,7 +15,7 @@ import bayeslmm as bl
 from bayeslmm import direct_sampling
 from bayeslmm.diagnostics import assess
 from bayeslmm.direct_sampling import choose_sampler, weigh_posterior
-from bayeslmm.samplers import SamplerSettings
+from bayeslmm.settings import SamplerSettings
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 QUICK = {"sampler": "importance", "parametrization": "marginal", "progressbar": False}

@@ -6,9 +6,9 @@ from scipy.optimize import minimize
 from scipy.stats import chi2, norm, qmc
 
 from bayeslmm.beta_prior import normal_prior
-from bayeslmm.collapsed import correlation_factor
 from bayeslmm.design import build_design
 from bayeslmm.gram import Gram
+from bayeslmm.partial_correlations import correlation_factor
 from bayeslmm.priors import resolve_priors
 from bayeslmm.reduced import Reduced, finish_density, reduce_exactly
 from bayeslmm.surrogate import TOLERANCE, build_surrogate, surrogate_suits

@@ -1,0 +1,137 @@
+"""What canonical partial correlations are to a correlation matrix: shapes, factors and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.covariance import factor_from_covariance
+
+if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats
+
+    Blocks = tuple[tuple[int, ...], ...]
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+def correlation_factor(partials: Floats, q: int, blocks: Blocks) -> Floats:
+    r"""Build the Cholesky factor of a correlation matrix from canonical partial correlations.
+
+    .. math:: C_{ij} = z_{ij} \prod_{k<j} \sqrt{1 - z_{ik}^2}, \quad
+              C_{ii} = \prod_{k<i} \sqrt{1 - z_{ik}^2}
+
+    within each block. With :math:`(1 + z_{ij}) / 2 \sim Beta(a_j, a_j)`,
+    :math:`a_j = \eta + (q - 2 - j) / 2` for a block of q columns counted from 0, the matrix
+    C C' is LKJ(eta).
+
+    Parameters
+    ----------
+    partials : ndarray, shape (..., number of pairs within blocks)
+        Row by row.
+    q : int
+        Number of columns.
+    blocks : tuple of tuple of int
+        Their partition.
+
+    Returns
+    -------
+    ndarray, shape (..., q, q)
+        Lower-triangular, with rows of unit length.
+
+    References
+    ----------
+    .. [1] Lewandowski, Kurowicka & Joe (2009). J Multivar Anal 100:1989-2001.
+       doi:10.1016/j.jmva.2009.04.008
+
+    Examples
+    --------
+    >>> correlation_factor(np.array([0.6]), 2, ((0, 1),)).round(12)
+    array([[1. , 0. ],
+           [0.6, 0.8]])
+    """
+    factor = np.zeros((*partials.shape[:-1], q, q))
+    at = 0
+    for block in blocks:
+        for row, i in enumerate(block):
+            left = np.ones(partials.shape[:-1])
+            for j in block[:row]:
+                z = partials[..., at]
+                factor[..., i, j] = z * left
+                left = left * np.sqrt((1 - z) * (1 + z))
+                at += 1
+            factor[..., i, i] = left
+    return factor
+
+
+def partial_shape_offsets(blocks: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Give the Beta shapes of (1 + z) / 2 less eta, for the canonical partial correlations z.
+
+    Parameters
+    ----------
+    blocks : sequence of sequence of int
+        Columns that are correlated with each other.
+
+    Returns
+    -------
+    ndarray, shape (number of pairs within blocks,)
+        (q - 2 - j) / 2 for each pair (i, j), j < i, of a block of q columns: row by row, block
+        after block.
+
+    Examples
+    --------
+    >>> partial_shape_offsets([(0, 1, 2)])
+    array([0.5, 0.5, 0. ])
+    """
+    return np.array(
+        [
+            0.5 * (len(block) - 2 - j)
+            for block in blocks
+            for i in range(len(block))
+            for j in range(i)
+        ]
+    )
+
+
+def correlation_of(unit: Floats) -> Floats:
+    """Multiply out Cholesky factors of correlation matrices.
+
+    Parameters
+    ----------
+    unit : ndarray, shape (..., q, q)
+        Lower-triangular, with rows of unit length.
+
+    Returns
+    -------
+    ndarray, shape (..., q, q)
+        Correlation matrices with exact ones on the diagonal.
+
+    Examples
+    --------
+    >>> correlation_of(np.array([[1.0, 0.0], [0.6, 0.8]]))
+    array([[1. , 0.6],
+           [0.6, 1. ]])
+    """
+    corr = unit @ np.swapaxes(unit, -1, -2)
+    # Rounding leaves the diagonal at 1 - 1e-16; readers may rely on exactly 1.
+    diagonal = np.arange(unit.shape[-1])
+    corr[..., diagonal, diagonal] = 1.0
+    return np.asarray(corr)
+
+
+def partial_correlations_of(corr: Floats) -> Floats:
+    """Undo `correlation_factor`: canonical partial correlations, row by row, inside (-1, 1)."""
+    # A singular estimate has undefined correlations: shrink them a little towards zero.
+    safe = 0.95 * np.nan_to_num(corr) + 0.05 * np.eye(len(corr))
+    np.fill_diagonal(safe, 1.0)
+    factor = factor_from_covariance(safe)
+    found = []
+    for i in range(len(corr)):
+        left = 1.0
+        for j in range(i):
+            z = float(np.clip(factor[i, j] / left, -0.95, 0.95))
+            found.append(z)
+            left *= np.sqrt(1.0 - z * z)
+    return np.array(found)
