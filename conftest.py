@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 mpl.use("Agg")  # examples draw too
-sys.path.insert(0, str(Path(__file__).parent / "tests"))
+# What tests share stands in tests/ and, for one wing, in its folder.
+TESTS = Path(__file__).parent / "tests"
+sys.path[:0] = map(str, (TESTS, *sorted({path.parent for path in TESTS.glob("*/test_*.py")})))
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from numba.core import types
 
-from bayeslmm.kernel_target import as_pointer
+from bayeslmm.kernels.target import as_pointer
 
 if TYPE_CHECKING:
     from nutpie.compile_pymc import CompiledPyMCModel

@@ -16,9 +16,8 @@ from scipy.special import betaincinv, betaln
 
 from bayeslmm import names
 from bayeslmm.beta_prior import integrates_beta, normal_prior
-from bayeslmm.collapsed import block_table
-from bayeslmm.collapsed_batch import collapsed_values
-from bayeslmm.linked import link_density, linked_density
+from bayeslmm.kernels.linked_density import link_density, linked_density
+from bayeslmm.kernels.marginal_density import block_table, collapsed_values
 from bayeslmm.partial_correlations import correlation_factor, partial_shape_offsets
 from bayeslmm.prior_slopes import form_of, partial_form, value_and_slope
 from bayeslmm.recovery import CollapsedDraws
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.distributions import Prior
     from bayeslmm.gram import Gram
-    from bayeslmm.prior_forms import Form
+    from bayeslmm.kernels.prior_forms import Form
     from bayeslmm.prior_set import FactorPriors, Priors
 
 

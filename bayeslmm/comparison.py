@@ -9,9 +9,9 @@ import numpy as np
 
 from bayeslmm import names, tree
 from bayeslmm.covariance import factor_from_covariance
-from bayeslmm.densities import DENSITY, evaluate
 from bayeslmm.elimination import flat_prior, pack_factors
 from bayeslmm.errors import NumericalError
+from bayeslmm.kernels.densities import DENSITY, evaluate
 from bayeslmm.prior_set import Priors
 from bayeslmm.reml_intervals import confidence_intervals
 from bayeslmm.resources import single_blas_thread

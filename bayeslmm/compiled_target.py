@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm import kernel_target, unconstrained
+from bayeslmm import unconstrained
 from bayeslmm.callback import nutpie_model
+from bayeslmm.kernels import target as kernel_target
 from bayeslmm.sd_coordinates import BENT, NEAREST, look_at_data
 
 if TYPE_CHECKING:

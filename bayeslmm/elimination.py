@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.densities import DENSITY, ML, REML, evaluate
 from bayeslmm.errors import NumericalError
-from bayeslmm.kernel_draws import condition, draw_joint
+from bayeslmm.kernels.densities import DENSITY, ML, REML, evaluate
+from bayeslmm.kernels.draws import condition, draw_joint
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:

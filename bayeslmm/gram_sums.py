@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg.blas import dtrsm
 
-from bayeslmm.compiled import entry
 from bayeslmm.errors import DataError
 from bayeslmm.gram_blocks import GramFactor
+from bayeslmm.kernels.jit import entry
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints

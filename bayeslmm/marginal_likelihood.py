@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.densities import HEAD, LOG_2PI, quadratic, to_plan
-from bayeslmm.linked_kernels import factorize, linked_entry
+from bayeslmm.kernels.densities import HEAD, LOG_2PI, quadratic, to_plan
+from bayeslmm.kernels.factorization import factorize, linked_entry
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:

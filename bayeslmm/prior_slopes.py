@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bayeslmm.prior_forms import (
+from bayeslmm.kernels.prior_forms import (
     INVERSE,
     LOG_NORMAL,
     NORMAL,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.kernel_reduced import finish, finish_given_fixed, reduce_factor
+from bayeslmm.kernels.reduce import finish, finish_given_fixed, reduce_factor
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from scipy.stats import norm
 
 from bayeslmm import names
 from bayeslmm.covariance import factor_from_sd_corr, sd_corr_from_factor
-from bayeslmm.densities import DENSITY, ML_AT_SIGMA, evaluate
 from bayeslmm.elimination import flat_prior, pack_factors
 from bayeslmm.errors import ArgumentError, NumericalError, check_choice, nearest
+from bayeslmm.kernels.densities import DENSITY, ML_AT_SIGMA, evaluate
 from bayeslmm.profile import profile_interval
 from bayeslmm.profile_targets import Target, list_targets
 from bayeslmm.reml_fit import REMLFit

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import minimize
 
-from bayeslmm.collapsed import block_table
 from bayeslmm.elimination import flat_prior
-from bayeslmm.linked import link_density, linked_density
+from bayeslmm.kernels.linked_density import link_density, linked_density
+from bayeslmm.kernels.marginal_density import block_table
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from rich.progress import track
 from bayeslmm import names
 from bayeslmm.beta_prior import normal_prior
 from bayeslmm.elimination import flat_prior, split_columns
-from bayeslmm.kernel_shared import draw_shared
+from bayeslmm.kernels.draws import draw_shared
 from bayeslmm.recovery import variance_variables
 from bayeslmm.reduced import Reduced
 from bayeslmm.resources import single_blas_thread

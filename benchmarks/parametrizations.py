@@ -21,12 +21,12 @@ import pandas as pd
 
 import bayeslmm as bl
 from bayeslmm.beta_prior import normal_prior
-from bayeslmm.collapsed import block_table
-from bayeslmm.densities import DENSITY, evaluate
 from bayeslmm.design import build_design
 from bayeslmm.elimination import draw_effects
 from bayeslmm.gram import Gram
-from bayeslmm.linked import link_density, linked_density
+from bayeslmm.kernels.densities import DENSITY, evaluate
+from bayeslmm.kernels.linked_density import link_density, linked_density
+from bayeslmm.kernels.marginal_density import block_table
 from bayeslmm.priors import resolve_priors
 from bayeslmm.resources import single_blas_thread
 

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "bayeslmm"
 LAYERS = {
     0: "errors, arrays, resources, version,"
     " formula tokens expressions grammar terms, covariance, datasets",
-    1: "names, fingerprint, study_data simulated_table, partial_correlations prior_forms settings,"
+    1: "names, fingerprint, study_data simulated_table, partial_correlations settings,"
     "level_set,"
     "design design_state intake table grouping columns plan evaluation assembly identification,"
     "priors distributions prior_families lkj prior_defaults prior_schemes prior_set"

@@ -13,7 +13,6 @@ from designs import KINDS, random_design, random_factors
 from scipy.optimize import minimize
 
 from bayeslmm.datasets import load_dataset
-from bayeslmm.densities import ML, REML
 from bayeslmm.errors import (
     ArgumentError,
     DataError,
@@ -24,6 +23,7 @@ from bayeslmm.errors import (
     SingularFitWarning,
 )
 from bayeslmm.gram import Gram
+from bayeslmm.kernels.densities import ML, REML
 from bayeslmm.reml import fit_reml
 from bayeslmm.reml_search import Objective, search_criterion
 

@@ -7,8 +7,7 @@ import pytest
 from bayeslmm import elimination
 from bayeslmm.gram import Gram
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
-from bayeslmm.kernel_draws import draw_joint
-from bayeslmm.kernel_shared import draw_shared
+from bayeslmm.kernels.draws import draw_joint, draw_shared
 from bayeslmm.reduced import reduce_exactly
 from bayeslmm.shared_effects import cut_cells, draw_shared_effects
 

@@ -14,7 +14,7 @@ from pytensor.link.numba.dispatch.basic import (
     register_funcify_default_op_cache_key,
 )
 
-from bayeslmm.linked import SYMBOL, link_density, linked_density
+from bayeslmm.kernels.linked_density import SYMBOL, link_density, linked_density
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,12 +15,12 @@ import pytensor.tensor as pt
 
 from bayeslmm import names
 from bayeslmm.beta_prior import integrates_beta, normal_prior
-from bayeslmm.collapsed import block_table
 from bayeslmm.gram import gram_of
 from bayeslmm.gram_design import response_rows
 from bayeslmm.graph import components
 from bayeslmm.graph.bent_log import BentLog
 from bayeslmm.graph.collapsed_op import CollapsedDensity
+from bayeslmm.kernels.marginal_density import block_table
 from bayeslmm.partial_correlations import correlation_factor, partial_shape_offsets
 from bayeslmm.recovery import CollapsedDraws, recover_posterior
 from bayeslmm.room import require_marginal_border

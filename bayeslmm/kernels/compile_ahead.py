@@ -13,20 +13,19 @@ import sys
 
 import llvmlite.binding as llvm
 
-from bayeslmm.helper import FIRST_DONE
+from bayeslmm.kernels import factorization, linked_density, target
+from bayeslmm.kernels.helper import FIRST_DONE
 
 
 def main(*, density: bool) -> None:
     """Compile the helper's half: the factorization; the density and the posterior for NUTS."""
-    from bayeslmm import kernel_target, linked, linked_kernels  # noqa: PLC0415
-
-    linked_kernels.link_factorization()
+    factorization.link_factorization()
     sys.stdout.write(f"{FIRST_DONE}\n")
     sys.stdout.flush()
     if not density:
         return
     # Compiled code is linked when it is made. Nothing is called here, so any address serves for
     # what the first process compiles meanwhile.
-    llvm.add_symbol(linked_kernels.PULL_BACK, 1)
-    linked.compile_density()
-    kernel_target.compile_function()
+    llvm.add_symbol(factorization.PULL_BACK, 1)
+    linked_density.compile_density()
+    target.compile_function()

@@ -14,11 +14,11 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import carray, cfunc, types
 
-from bayeslmm.collapsed import collapsed_density
-from bayeslmm.compiled import entry, stamp
-from bayeslmm.helper import await_helper, helper_at_work, stop_helper
-from bayeslmm.kernel_draws import compile_draws
-from bayeslmm.linked_kernels import LINKING, link_kernels
+from bayeslmm.kernels.draws import compile_draws
+from bayeslmm.kernels.factorization import LINKING, link_kernels
+from bayeslmm.kernels.helper import await_helper, helper_at_work, stop_helper
+from bayeslmm.kernels.jit import entry, stamp
+from bayeslmm.kernels.marginal_density import collapsed_density
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
@@ -33,7 +33,7 @@ _SIGNATURE = types.float64(
 
 
 @stamp
-def _density_c(  # noqa: PLR0917 - a C function has no keywords
+def _density_c(
     ints: Any,
     floats: Any,
     table: Any,
@@ -104,7 +104,7 @@ EXTERNAL_DENSITY = types.ExternalFunction(
 
 
 @entry
-def linked_density(  # noqa: PLR0917 - compiled code takes no keywords
+def linked_density(
     ints: Ints,
     floats: Floats,
     table: Ints,

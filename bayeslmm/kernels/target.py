@@ -15,9 +15,9 @@ from numba import carray, cfunc, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bayeslmm.compiled import inner, stamp
-from bayeslmm.linked import EXTERNAL_DENSITY, link_density
-from bayeslmm.prior_forms import form_at
+from bayeslmm.kernels.jit import inner, stamp
+from bayeslmm.kernels.linked_density import EXTERNAL_DENSITY, link_density
+from bayeslmm.kernels.prior_forms import form_at
 
 IDENTITY, LOG, ATANH, BENT = range(4)
 # Columns of a coordinate's numbers: scale and bend, then the prior's form without its kind.

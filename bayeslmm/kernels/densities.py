@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.compiled import inner, inner_fast
-from bayeslmm.linked_kernels import factorize, linked_entry, pull_back
+from bayeslmm.kernels.factorization import factorize, linked_entry, pull_back
+from bayeslmm.kernels.jit import inner, inner_fast
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints

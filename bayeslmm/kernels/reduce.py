@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.compiled import entry
-from bayeslmm.densities import HEAD, LOG_2PI, density_of_reduced, quadratic, to_plan
-from bayeslmm.linked_kernels import factorize, linked_entry
+from bayeslmm.kernels.densities import HEAD, LOG_2PI, density_of_reduced, quadratic, to_plan
+from bayeslmm.kernels.factorization import factorize, linked_entry
+from bayeslmm.kernels.jit import entry
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints

@@ -1,20 +1,23 @@
 """The compiled posterior that NUTS calls, against the same posterior in NumPy and in PyMC."""
 
+import importlib
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from test_collapsed_target import FORMULAS, case, random_point, table  # noqa: F401 - a fixture
 
 import bayeslmm as bl
-from bayeslmm import helper
-from bayeslmm.compiled import stamp
 from bayeslmm.compiled_target import bent_target, compile_target, compiles, target_arrays
 from bayeslmm.graph import build_model
-from bayeslmm.kernel_target import target_function
-from bayeslmm.linked_kernels import link_kernels
+from bayeslmm.kernels import helper, jit
+from bayeslmm.kernels.factorization import link_kernels
+from bayeslmm.kernels.jit import fingerprint, stamp
+from bayeslmm.kernels.target import target_function
 from bayeslmm.parametrization import MARGINAL
 from bayeslmm.resources import single_blas_thread
 
@@ -207,7 +210,7 @@ def test_a_marginal_fit_imports_no_pymc():
 
 def test_what_is_compiled_is_known_to_be():
     link_kernels()
-    from bayeslmm.linked_kernels import _factorize_c
+    from bayeslmm.kernels.factorization import _factorize_c
 
     @stamp
     def never_compiled():
@@ -215,6 +218,25 @@ def test_what_is_compiled_is_known_to_be():
 
     assert helper.is_cached(_factorize_c)
     assert not helper.is_cached(never_compiled)
+
+
+def test_the_fingerprint_changes_with_every_file_of_the_kernels(tmp_path):
+    kernels = Path(jit.__file__).parent
+    folder = shutil.copytree(kernels, tmp_path / "kernels", ignore=lambda *_: {"__pycache__"})
+    known = {fingerprint(folder)}
+    assert known == {jit.FINGERPRINT}
+    files = sorted(folder.glob("*.py"))
+    assert len(files) > 10
+    for file in files:
+        file.write_text(file.read_text() + "\n")
+        known.add(fingerprint(folder))
+    (folder / "new.py").write_text("")
+    known.add(fingerprint(folder))
+    assert len(known) == len(files) + 2
+
+
+def test_what_the_helper_runs_exists():
+    assert callable(importlib.import_module(helper.COMPILES).main)
 
 
 @pytest.fixture
@@ -270,7 +292,7 @@ COLD = """
 import sys, bayeslmm as bl
 idata = bl.fit_bayes('diameter ~ 1 + (1 | plate) + (1 | sample)', bl.load_dataset('penicillin'),
     draws=50, tune=100, parametrization='marginal', random_seed=1, progressbar=False, chains=2)
-from bayeslmm.kernel_target import target_function
+from bayeslmm.kernels.target import target_function
 print(idata['posterior']['b_plate'].to_numpy().tobytes().hex()[:400], target_function().cache_hits)
 """
 

@@ -19,7 +19,7 @@ class Form(NamedTuple):
     constant: float
 
 
-def form_at(  # noqa: PLR0911, PLR0917 - compiled code takes no keywords, and has six forms
+def form_at(  # noqa: PLR0911 - compiled code takes no keywords, and has six forms
     kind: int, a: float, b: float, c: float, constant: float, x: float
 ) -> Pair:
     """Evaluate a closed form's logarithm and its derivative, inside the support or at its end.

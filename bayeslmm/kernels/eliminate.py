@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bayeslmm.compiled import inner, inner_fast
+from bayeslmm.kernels.jit import inner, inner_fast
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 # The module must exist: a test imports it.
-COMPILES = "bayeslmm.compile_ahead"
+COMPILES = "bayeslmm.kernels.compile_ahead"
 _CODE = (
     f"import sys; sys.path[:] = {{path!r}}; from {COMPILES} import main; main(density={{density}})"
 )
@@ -39,7 +39,7 @@ def is_cached(function: Callable[..., Any]) -> bool:
     Parameters
     ----------
     function : callable
-        Its qualified name must change with its text (`compiled.stamp`).
+        Its qualified name must change with its text (`jit.stamp`).
 
     Returns
     -------

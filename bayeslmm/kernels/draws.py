@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import types
 
-from bayeslmm.compiled import inner
-from bayeslmm.densities import HEAD, fixed_posterior, prior_in_plan, to_plan
-from bayeslmm.kernel_solve import back_substitute, joint_modes, node_column
-from bayeslmm.kernels import (
+from bayeslmm.kernels.densities import HEAD, fixed_posterior, prior_in_plan, to_plan
+from bayeslmm.kernels.eliminate import (
     COLUMN,
     FACTOR,
     LAMBDA,
@@ -23,9 +21,10 @@ from bayeslmm.kernels import (
     Layout,
     open_layout,
 )
-from bayeslmm.lapack import dense_half_solve
-from bayeslmm.linked_kernels import factorize, linked_entry
-from bayeslmm.selected_inverse import selected_inverse
+from bayeslmm.kernels.factorization import factorize, linked_entry
+from bayeslmm.kernels.jit import inner
+from bayeslmm.kernels.lapack import dense_half_solve
+from bayeslmm.kernels.solve import back_substitute, joint_modes, node_column, selected_inverse
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
@@ -243,8 +242,81 @@ def draw_joint(
 
 def compile_draws() -> None:
     """Compile the draws of effects, which need the factorization only."""
-    from bayeslmm.kernel_draws import draw_joint  # noqa: PLC0415 - it needs what needs this module
+    from bayeslmm.kernels.draws import draw_joint  # noqa: PLC0415 - it needs what needs this module
 
     longs, reals, rows = types.int64[::1], types.float64[::1], types.float64[:, ::1]
     arguments = (longs, reals, rows, reals, reals, rows, rows, rows, types.boolean)
     draw_joint.compiled.compile(arguments)  # type: ignore[attr-defined]
+
+
+@linked_entry
+def draw_shared(
+    ints: Ints,
+    floats: Floats,
+    lams: Floats,
+    starts: Ints,
+    sigmas: Floats,
+    prior_mean: Floats,
+    prior_precision: Floats,
+    fixed: Floats,
+    random: Floats,
+    fixed_given: bool,
+) -> tuple[Floats, Floats]:
+    """Replace standard normals by exact joint draws of beta and all b, cell by cell.
+
+    Parameters
+    ----------
+    ints, floats : ndarray
+        The plan's arrays.
+    lams : ndarray, shape (n_cells, n_lambda)
+        Packed relative factors.
+    starts : ndarray of int64, shape (n_cells + 1,)
+        Draws ``starts[c]`` to ``starts[c + 1]`` belong to cell c.
+    sigmas : ndarray, shape (n_draws,)
+        Residual standard deviations.
+    prior_mean, prior_precision : ndarray, shapes (p,) and (p, p)
+        Normal prior of beta; zero precision is flat.
+    fixed : ndarray, shape (n_draws, p)
+        Standard normals in, draws of beta out.
+    random : ndarray, shape (n_draws, n_columns)
+        Standard normals in, draws of b out, in the plan's order of columns; NaN where Q cannot
+        be factored.
+    fixed_given : bool
+        True where `fixed` holds beta itself: it stays, and only b is drawn, given beta.
+
+    Returns
+    -------
+    logdet : ndarray, shape (n_cells,)
+        log|V|; -inf where Q cannot be factored.
+    cross : ndarray, shape (n_cells, p + 1, p + 1)
+        T in the coordinates of the Gram.
+    """
+    lay, p = open_layout(ints, floats), ints[1] - 1
+    inverse = floats[HEAD + p * p : HEAD + 2 * p * p].reshape(p, p)
+    origin = floats[HEAD + 2 * p * p : HEAD + 2 * p * p + p]
+    logdets, cross = np.empty(len(lams)), np.empty((len(lams), p + 1, p + 1))
+    for cell in range(len(lams)):
+        first, end = starts[cell], starts[cell + 1]
+        ok, logdet, T, panel, border, right = factorize(
+            ints, floats, to_plan(ints, floats, lams[cell], False)
+        )
+        logdets[cell] = logdet if ok else -math.inf
+        cross[cell] = T
+        beta = np.empty((end - first, p))
+        for d in range(first, end):
+            if fixed_given:
+                beta[d - first] = fixed_in_plan(floats, fixed[d])
+                continue
+            beta[d - first] = draw_fixed(
+                floats, T, sigmas[d], prior_mean, prior_precision, fixed[d]
+            )
+            for i in range(p):
+                fixed[d, i] = origin[i] if ok else math.nan
+                for k in range(p):
+                    fixed[d, i] += inverse[i, k] * beta[d - first, k]
+        if not ok:
+            random[first:end] = math.nan
+            continue
+        v = solve_together(lay, panel, border, right, beta, sigmas[first:end], random[first:end])
+        spread_effects(lay, lams[cell], v, random[first:end])
+    return logdets, cross

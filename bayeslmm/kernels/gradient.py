@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.compiled import inner_fast
-from bayeslmm.kernel_solve import node_column
-from bayeslmm.kernels import (
+from bayeslmm.kernels.eliminate import (
     BLOCK,
     COLUMN,
     FACTOR,
@@ -33,6 +31,8 @@ from bayeslmm.kernels import (
     WIDTH,
     Layout,
 )
+from bayeslmm.kernels.jit import inner_fast
+from bayeslmm.kernels.solve import node_column
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats

@@ -16,31 +16,32 @@ if TYPE_CHECKING:
 # Sums may be reordered for vector instructions; NaN and infinities keep their meaning.
 _FAST = {"reassoc", "contract", "nsz"}
 
-# The files whose functions are compiled into one another.
-_SOURCES = (
-    "compiled",
-    "lapack",
-    "kernel*",
-    "selected_inverse",
-    "densities",
-    "collapsed*",
-    "linked*",
-    "prior_forms",
-)
-
 # Not kept on disk one by one: they live on inside the functions that are. Two processes that keep
 # several signatures of one function at the same moment could mix them up.
 _inner = partial(njit, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
-def _fingerprint() -> str:
-    here, digest = Path(__file__).parent, blake2b(digest_size=4)
-    for path in sorted({path for name in _SOURCES for path in here.glob(f"{name}.py")}):
+def fingerprint(folder: Path) -> str:
+    """Compute a hash of every source file of a folder: names and contents, in order.
+
+    Parameters
+    ----------
+    folder : Path
+        Where functions stand that are compiled into one another.
+
+    Returns
+    -------
+    str
+        Eight hexadecimal digits.
+    """
+    digest = blake2b(digest_size=4)
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-FINGERPRINT = _fingerprint()
+FINGERPRINT = fingerprint(Path(__file__).parent)
 
 
 def stamp[F: Callable[..., Any]](function: F) -> F:

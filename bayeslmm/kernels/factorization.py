@@ -16,16 +16,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import carray, cfunc, types
 
-from bayeslmm.compiled import FINGERPRINT, entry, inner, stamp
-from bayeslmm.helper import await_factorization, await_helper, is_cached, start_helper, stop_helper
-from bayeslmm.kernel_gradient import (
-    add_logdet_gradient,
-    add_reduced_gradient,
-    residual_products,
-    scale_rows,
-)
-from bayeslmm.kernel_solve import joint_modes
-from bayeslmm.kernels import (
+from bayeslmm.kernels.eliminate import (
     FACTOR,
     PANEL,
     START,
@@ -42,8 +33,22 @@ from bayeslmm.kernels import (
     update_right,
     worth_filling,
 )
-from bayeslmm.lapack import dense_cholesky, dense_half_solve, subtract_gram
-from bayeslmm.selected_inverse import selected_inverse
+from bayeslmm.kernels.gradient import (
+    add_logdet_gradient,
+    add_reduced_gradient,
+    residual_products,
+    scale_rows,
+)
+from bayeslmm.kernels.helper import (
+    await_factorization,
+    await_helper,
+    is_cached,
+    start_helper,
+    stop_helper,
+)
+from bayeslmm.kernels.jit import FINGERPRINT, entry, inner, stamp
+from bayeslmm.kernels.lapack import dense_cholesky, dense_half_solve, subtract_gram
+from bayeslmm.kernels.solve import joint_modes, selected_inverse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +64,7 @@ _pull_back = types.ExternalFunction(PULL_BACK, types.float64(*[types.voidptr] * 
 
 # The bodies stand here, not in functions of their own: those would be optimised twice.
 @stamp
-def _factorize_c(  # noqa: PLR0917 - a C function has no keywords
+def _factorize_c(
     ints: Any, floats: Any, sizes: Any, lam: Any, panels: Any, borders: Any, rights: Any, Ts: Any
 ) -> float:
     size = carray(sizes, 3)
@@ -96,7 +101,7 @@ def _factorize_c(  # noqa: PLR0917 - a C function has no keywords
 
 
 @stamp
-def _pull_back_c(  # noqa: PLR0917
+def _pull_back_c(
     ints: Any,
     floats: Any,
     sizes: Any,
@@ -242,7 +247,7 @@ def factorize(
 
 
 @inner
-def pull_back(  # noqa: PLR0917 - compiled code takes no keywords
+def pull_back(
     ints: Ints,
     floats: Floats,
     lam: Floats,

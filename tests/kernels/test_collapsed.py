@@ -7,12 +7,12 @@ from scipy import stats
 
 import bayeslmm as bl
 from bayeslmm.beta_prior import normal_prior
-from bayeslmm.collapsed import block_table
 from bayeslmm.distributions import lkj_log_density
 from bayeslmm.elimination import draw_effects, pack_factors
 from bayeslmm.gram import Gram
 from bayeslmm.graph import build_model
-from bayeslmm.linked import link_density, linked_density
+from bayeslmm.kernels.linked_density import link_density, linked_density
+from bayeslmm.kernels.marginal_density import block_table
 from bayeslmm.partial_correlations import correlation_factor
 
 FORMULAS = {
