@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from bayeslmm.checks import Diagnosis, compare_models, diagnose, loo
     from bayeslmm.compare import compare_random_effects, compare_reml
     from bayeslmm.contrasts import compare_predictions
-    from bayeslmm.datasets import list_datasets, load_dataset
     from bayeslmm.design import Design, DesignState, GroupingFactor, build_design, rebuild_design
     from bayeslmm.distributions import Prior
     from bayeslmm.effect_sizes import design_effect, icc, r_squared
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
         TreeError,
     )
     from bayeslmm.fit import fit_bayes
-    from bayeslmm.formula import MixedFormula, RandomTerm, parse_formula
+    from bayeslmm.formula.mixed_formula import MixedFormula, RandomTerm, parse_formula
     from bayeslmm.gram import Gram
     from bayeslmm.gram_table import gram_from_table
     from bayeslmm.graph import build_model
@@ -87,6 +86,7 @@ if TYPE_CHECKING:
     from bayeslmm.study_summary import summarise_study
     from bayeslmm.summaries import coefficients, fixed_effects, random_effects, variance_components
     from bayeslmm.summary_text import summary
+    from bayeslmm.tables.datasets import list_datasets, load_dataset
 
 __all__ = [
     "ArgumentError",
@@ -193,7 +193,7 @@ _NAMES_BY_MODULE = {
         "compare_reml",
     ),
     "contrasts": ("compare_predictions",),
-    "datasets": (
+    "tables.datasets": (
         "list_datasets",
         "load_dataset",
     ),
@@ -229,7 +229,7 @@ _NAMES_BY_MODULE = {
         "TreeError",
     ),
     "fit": ("fit_bayes",),
-    "formula": (
+    "formula.mixed_formula": (
         "MixedFormula",
         "RandomTerm",
         "parse_formula",

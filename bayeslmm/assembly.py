@@ -12,19 +12,19 @@ from bayeslmm.columns import check_finite, model_matrix
 from bayeslmm.design_state import ColumnState
 from bayeslmm.errors import DataError, FormulaError
 from bayeslmm.evaluation import boolean_categorical, evaluate, recode
-from bayeslmm.grammar import Variable
+from bayeslmm.formula.grammar import Variable
+from bayeslmm.formula.tokens import quote
 from bayeslmm.grouping import GroupingFactor, match_levels, read_levels
-from bayeslmm.table import categorical
-from bayeslmm.tokens import quote
+from bayeslmm.tables.table import categorical
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.formula import RandomTerm
-    from bayeslmm.grammar import Atom
+    from bayeslmm.formula.grammar import Atom
+    from bayeslmm.formula.mixed_formula import RandomTerm
+    from bayeslmm.formula.model_terms import Columns, Plan
     from bayeslmm.intake import Rows
-    from bayeslmm.plan import Columns, Plan
-    from bayeslmm.table import Column
+    from bayeslmm.tables.table import Column
 
 _TRAINING = "the training rows"
 _NO_NUMBERS = {

@@ -14,7 +14,7 @@ from bayeslmm.names import INTERCEPT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.plan import Columns
+    from bayeslmm.formula.model_terms import Columns
 
 # Beyond this a matrix of coefficients is a mistake: usually a factor of many levels that belongs
 # right of a bar.
@@ -50,8 +50,8 @@ def model_matrix(
 
     Examples
     --------
-    >>> from bayeslmm.formula import parse_formula
-    >>> from bayeslmm.plan import read_plan
+    >>> from bayeslmm.formula.mixed_formula import parse_formula
+    >>> from bayeslmm.formula.model_terms import read_plan
     >>> plan = read_plan(parse_formula("y ~ x * f"))
     >>> values = {"x": np.array([1.0, 2.0]), "f": pd.Categorical(["a", "b"])}
     >>> model_matrix(plan.fixed, values, 2)[1]

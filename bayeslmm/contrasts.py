@@ -14,7 +14,7 @@ from bayeslmm import tree
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, check_interval, describe
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.linear_predictor import LinearPredictor, linear_predictor
-from bayeslmm.table import read_table
+from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

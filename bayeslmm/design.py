@@ -16,7 +16,8 @@ from bayeslmm.errors import (
     check_choice,
     warn,
 )
-from bayeslmm.formula import MixedFormula, parse_formula
+from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
+from bayeslmm.formula.model_terms import read_plan
 from bayeslmm.grouping import GroupingFactor
 from bayeslmm.identification import (
     check_columns,
@@ -25,8 +26,7 @@ from bayeslmm.identification import (
     describe_dependence,
 )
 from bayeslmm.intake import read_rows
-from bayeslmm.plan import read_plan
-from bayeslmm.table import read_table
+from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
+    from bayeslmm.formula.model_terms import Plan
     from bayeslmm.intake import Rows
-    from bayeslmm.plan import Plan
 
 __all__ = ["Design", "DesignState", "GroupingFactor", "build_design", "rebuild_design"]
 
@@ -108,7 +108,7 @@ def build_design(
     Parameters
     ----------
     formula : str or MixedFormula
-        See `bayeslmm.formula`.
+        See `bayeslmm.formula.mixed_formula`.
     data : table or mapping of str to array
         Any eager table that narwhals knows (pandas, polars, pyarrow), or a mapping of columns.
     weights : str or array-like of shape (rows of the table,), optional

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayeslmm.errors import DataError
-from bayeslmm.expressions import (
+from bayeslmm.formula.calls import (
     BINARY_NUMPY,
     FUNCTIONS,
     UNARY_NUMPY,
@@ -24,7 +24,7 @@ from bayeslmm.expressions import (
     contrast_name,
     function_name,
 )
-from bayeslmm.table import categorical, encode, label
+from bayeslmm.tables.table import categorical, encode, label
 
 type Value = NDArray[Any] | pd.Categorical | float
 type State = MutableMapping[str, dict[Any, Any]]
@@ -69,8 +69,8 @@ def evaluate(expression: Expression, columns: Mapping[str, Value], state: State)
 
     Examples
     --------
-    >>> from bayeslmm.expressions import read_expression
-    >>> from bayeslmm.tokens import tokenize
+    >>> from bayeslmm.formula.calls import read_expression
+    >>> from bayeslmm.formula.tokens import tokenize
     >>> call = read_expression(tokenize("I(x^2 + 1)"), "I(x^2 + 1)")
     >>> evaluate(call, {"x": np.array([1.0, 2.0])}, {})
     array([2., 5.])

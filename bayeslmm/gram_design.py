@@ -10,7 +10,7 @@ import numpy as np
 
 from bayeslmm.design import Design, build_design
 from bayeslmm.errors import ArgumentError, DataError, check_choice
-from bayeslmm.formula import MixedFormula, parse_formula
+from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.gram import Gram
 from bayeslmm.gram_table import gram_from_table, is_held
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.batches import is_csv
 from bayeslmm.engines import Engine, StreamingEngine, engine_of
 from bayeslmm.errors import check_choice
-from bayeslmm.formula import MixedFormula, parse_formula
-from bayeslmm.plan import read_plan
+from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
+from bayeslmm.formula.model_terms import read_plan
 from bayeslmm.reading import Reading
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.streaming import gram_from_batches
+from bayeslmm.tables.batches import is_csv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.errors import DataError
-from bayeslmm.level_set import level_codes
+from bayeslmm.tables.levels import level_codes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from bayeslmm.table import Column
+    from bayeslmm.tables.table import Column
 
 
 @dataclass(frozen=True, eq=False)

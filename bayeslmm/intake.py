@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.errors import BayesLMMError, DataError, nearest
-from bayeslmm.grammar import Variable
+from bayeslmm.formula.grammar import Variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
-    from bayeslmm.plan import Plan
-    from bayeslmm.table import Column, Table
+    from bayeslmm.formula.model_terms import Plan
+    from bayeslmm.tables.table import Column, Table
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,14 +11,14 @@ import numpy as np
 from bayeslmm.data_scales import ColumnScale
 from bayeslmm.errors import DataError
 from bayeslmm.evaluation import call_settings, evaluate
-from bayeslmm.expressions import Expression, function_name
-from bayeslmm.level_set import LevelSet
-from bayeslmm.table import label
+from bayeslmm.formula.calls import Expression, function_name
+from bayeslmm.tables.levels import LevelSet
+from bayeslmm.tables.table import label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from bayeslmm.plan import Plan
+    from bayeslmm.formula.model_terms import Plan
 
 _WHOLE = ("poly", "bs", "cr", "cc")
 # More labels than this make a fixed effect a mistake, and a first pass that fills the memory.

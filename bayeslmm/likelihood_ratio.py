@@ -51,7 +51,7 @@ def likelihood_ratio_test(fit_a: REMLFit, fit_b: REMLFit) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from bayeslmm.datasets import load_dataset
+    >>> from bayeslmm.tables.datasets import load_dataset
     >>> from bayeslmm.reml import fit_reml
     >>> data = load_dataset("sleepstudy")
     >>> small = fit_reml("Reaction ~ Days + (Days || Subject)", data, method="ML")

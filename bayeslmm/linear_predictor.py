@@ -11,9 +11,9 @@ import numpy as np
 from bayeslmm import names, tree
 from bayeslmm.design import DesignState, rebuild_design
 from bayeslmm.errors import ArgumentError, DataError, TreeError, nearest
-from bayeslmm.formula import parse_formula
+from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.new_levels import NewLevels, covariance_roots
-from bayeslmm.table import read_table
+from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -71,7 +71,7 @@ def check_mode(fit: REMLFit) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from bayeslmm.datasets import load_dataset
+    >>> from bayeslmm.tables.datasets import load_dataset
     >>> from bayeslmm.reml import fit_reml
     >>> fit = fit_reml("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy"))
     >>> check_mode(fit)["is_mode"].all()

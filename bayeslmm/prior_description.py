@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.data_scales import ColumnScale
     from bayeslmm.design import Design
-    from bayeslmm.formula import MixedFormula
+    from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.priors import PriorsLike
 
 

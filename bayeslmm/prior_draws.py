@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.design import Design, GroupingFactor
-    from bayeslmm.formula import MixedFormula
+    from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.prior_set import FactorPriors, Priors
     from bayeslmm.priors import PriorsLike
 

@@ -21,23 +21,22 @@ import numpy as np
 
 from bayeslmm.data_scales import ColumnScale
 from bayeslmm.errors import ArgumentError, DataError, check_choice
-from bayeslmm.formula import MixedFormula, parse_formula
+from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
+from bayeslmm.formula.model_terms import read_plan
+from bayeslmm.formula.tokens import quote
 from bayeslmm.intake import read_rows
 from bayeslmm.learning import learning_calls
-from bayeslmm.level_combinations import Combinations
-from bayeslmm.level_set import LevelSet, require_whole
-from bayeslmm.plan import read_plan
 from bayeslmm.settled_levels import settle
-from bayeslmm.table import changed_kind, read_table
-from bayeslmm.tokens import quote
+from bayeslmm.tables.levels import Combinations, LevelSet, require_whole
+from bayeslmm.tables.table import changed_kind, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bayeslmm.formula.model_terms import Plan
     from bayeslmm.intake import Rows
-    from bayeslmm.plan import Plan
     from bayeslmm.settled import Settled
-    from bayeslmm.table import Column
+    from bayeslmm.tables.table import Column
 
 VERSION = 1
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from bayeslmm.design import Design
-    from bayeslmm.formula import MixedFormula
+    from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.gram import Gram
 
 
@@ -97,7 +97,7 @@ def fit_reml(
 
     Examples
     --------
-    >>> from bayeslmm.datasets import load_dataset
+    >>> from bayeslmm.tables.datasets import load_dataset
     >>> fit = fit_reml("Yield ~ 1 + (1 | Batch)", load_dataset("dyestuff"))
     >>> round(fit.criterion, 4), fit.variance_components["sd"].round(3).tolist()
     (319.6543, [42.001, 49.51])

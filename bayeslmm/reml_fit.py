@@ -52,7 +52,7 @@ class REMLFit:
 
     Examples
     --------
-    >>> from bayeslmm.datasets import load_dataset
+    >>> from bayeslmm.tables.datasets import load_dataset
     >>> from bayeslmm.reml import fit_reml
     >>> fit = fit_reml("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy"))
     >>> fit.fixed_effects.round(2)

@@ -74,7 +74,7 @@ def confidence_intervals(
 
     Examples
     --------
-    >>> from bayeslmm.datasets import load_dataset
+    >>> from bayeslmm.tables.datasets import load_dataset
     >>> from bayeslmm.reml import fit_reml
     >>> fit = fit_reml("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy"))
     >>> confidence_intervals(fit, parameters=["Days", "sigma"]).round(2)

@@ -9,27 +9,27 @@ import numpy as np
 
 from bayeslmm.design_state import ColumnState, DesignState, restore, store
 from bayeslmm.errors import DataError, DataWarning, nearest, warn
+from bayeslmm.formula.model_terms import read_plan
+from bayeslmm.formula.tokens import quote
 from bayeslmm.learning import learning_calls, stateless_calls
-from bayeslmm.level_set import LevelSet
-from bayeslmm.plan import read_plan
 from bayeslmm.settled import Settled, one_row
-from bayeslmm.table import label
-from bayeslmm.tokens import quote
+from bayeslmm.tables.levels import LevelSet
+from bayeslmm.tables.table import label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from bayeslmm.formula.model_terms import Plan
     from bayeslmm.learning import LearningCall
-    from bayeslmm.plan import Plan
 
     Labels = NDArray[np.str_]
     from numpy.typing import NDArray
 
     from bayeslmm.data_scales import ColumnScale
-    from bayeslmm.formula import MixedFormula
-    from bayeslmm.level_combinations import Combinations
+    from bayeslmm.formula.mixed_formula import MixedFormula
+    from bayeslmm.tables.levels import Combinations
 
 
 class Learnt(Protocol):

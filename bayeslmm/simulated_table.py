@@ -12,7 +12,7 @@ import pandas as pd
 
 from bayeslmm.design import build_design
 from bayeslmm.errors import DataError
-from bayeslmm.formula import parse_formula
+from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.simulate import simulate_response
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.datasets import list_datasets
 from bayeslmm.errors import nearest
 from bayeslmm.simulated_table import RECIPES, Covariate, SimulatedTable
 from bayeslmm.spec_file import NUMBER
 from bayeslmm.study_data import BundledTable, FileTable, PartOfTable
+from bayeslmm.tables.datasets import list_datasets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.batches import Batches, count_rows, in_order
 from bayeslmm.checkpoint import Checkpoint, Progress
 from bayeslmm.errors import ArgumentError, BayesLMMError, DataError, check_choice
-from bayeslmm.formula import MixedFormula, parse_formula
+from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
+from bayeslmm.formula.model_terms import read_plan
 from bayeslmm.learning import learning_calls
-from bayeslmm.plan import read_plan
 from bayeslmm.reading import Reading, check_options
 from bayeslmm.resources import single_blas_thread, usable_cores
 from bayeslmm.streaming_progress import RowProgress
+from bayeslmm.tables.batches import Batches, count_rows, in_order
 
 if TYPE_CHECKING:
     import os

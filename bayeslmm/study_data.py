@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pandas as pd
 
-from bayeslmm.datasets import load_dataset
 from bayeslmm.errors import DataError, nearest
+from bayeslmm.tables.datasets import load_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

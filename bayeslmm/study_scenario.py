@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.formula import MixedFormula
+    from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.prior_set import Priors
     from bayeslmm.quantities import Quantity
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import TreeError, nearest
-from bayeslmm.formula import parse_formula
+from bayeslmm.formula.mixed_formula import parse_formula
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

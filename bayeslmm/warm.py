@@ -30,10 +30,10 @@ def warm() -> float:
     True
     """
     # Imported here, so that the time of the imports is told too.
-    from bayeslmm.datasets import load_dataset  # noqa: PLC0415
     from bayeslmm.fit import fit_bayes  # noqa: PLC0415
     from bayeslmm.kernels.target import target_function  # noqa: PLC0415
     from bayeslmm.reml import fit_reml  # noqa: PLC0415
+    from bayeslmm.tables.datasets import load_dataset  # noqa: PLC0415
 
     start = time.perf_counter()
     formula, data = "diameter ~ 1 + (1 | plate) + (1 | sample)", load_dataset("penicillin")

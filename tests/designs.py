@@ -3,7 +3,7 @@
 import numpy as np
 
 from bayeslmm.design import Design, GroupingFactor
-from bayeslmm.formula import MixedFormula
+from bayeslmm.formula.mixed_formula import MixedFormula
 
 
 def grouping(name, index, columns, blocks=None):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bayeslmm.datasets import list_datasets, load_dataset
+from bayeslmm.tables.datasets import list_datasets, load_dataset
 
 FOLDER = Path(__file__).parent / "reference"
 NAMES = sorted(path.stem for path in (FOLDER / "reml").glob("*.json"))

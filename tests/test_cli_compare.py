@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 import bayeslmm
 from bayeslmm import cli
-from bayeslmm.datasets import load_dataset
 from bayeslmm.fingerprint import fingerprint
+from bayeslmm.tables.datasets import load_dataset
 
 SPEC = """\
 formula = "travel ~ 1 + (1 | Rail)"

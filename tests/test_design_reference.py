@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import reml_reference
 
-from bayeslmm.datasets import load_dataset
 from bayeslmm.design import build_design
+from bayeslmm.tables.datasets import load_dataset
 
 FOLDER = Path(__file__).parent / "reference"
 # Rows with missing values, and the warning that drops them, are for the tests of the table.

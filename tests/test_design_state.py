@@ -8,7 +8,7 @@ import pytest
 
 from bayeslmm.design import Design, DesignState, build_design, rebuild_design
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, RankDeficiencyWarning
-from bayeslmm.formula import parse_formula
+from bayeslmm.formula.mixed_formula import parse_formula
 
 N = 40
 

@@ -3,11 +3,11 @@ import pytest
 import trees
 
 from bayeslmm import effect_sizes
-from bayeslmm.datasets import load_dataset
 from bayeslmm.errors import ArgumentError, DataError, TreeError
 from bayeslmm.marginal_covariance import marginal_covariance
 from bayeslmm.reml import fit_reml
 from bayeslmm.shrinkage import shrinkage
+from bayeslmm.tables.datasets import load_dataset
 
 SLOPES = trees.constant_draws(
     beta=[1.0, 2.0],

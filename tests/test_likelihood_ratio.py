@@ -6,10 +6,10 @@ import warnings
 import numpy as np
 import pytest
 
-from bayeslmm.datasets import load_dataset
 from bayeslmm.errors import ArgumentError, SingularFitWarning
 from bayeslmm.likelihood_ratio import likelihood_ratio_test
 from bayeslmm.reml import fit_reml
+from bayeslmm.tables.datasets import load_dataset
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import pytest
 from scipy.special import logsumexp
 
 from bayeslmm.checks import loo
-from bayeslmm.datasets import load_dataset
 from bayeslmm.fit import fit_bayes
 from bayeslmm.prior_set import Priors
+from bayeslmm.tables.datasets import load_dataset
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 # Nineteen fits: chains of the marginal form mix best, and one compiled model serves the refits.

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import reml_reference
 
-from bayeslmm.datasets import load_dataset
 from bayeslmm.elimination import log_density
 from bayeslmm.errors import ArgumentError, SingularFitWarning
 from bayeslmm.mode import check_mode
 from bayeslmm.reml import fit_reml
+from bayeslmm.tables.datasets import load_dataset
 
 # All but the largest, whose curvature by differences takes seconds, and those that warn.
 LEFT_OUT = ("insteval", "chem97", "dyestuff2", "airquality", "wafer")

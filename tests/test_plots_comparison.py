@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import trees
 
-from bayeslmm.datasets import load_dataset
 from bayeslmm.errors import TreeError
 from bayeslmm.plots_comparison import plot_comparison
 from bayeslmm.refit import refit_reml
+from bayeslmm.tables.datasets import load_dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayeslmm.errors.SingularFitWarning")
 

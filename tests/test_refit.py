@@ -9,12 +9,12 @@ import pytest
 import trees
 import xarray as xr
 
-from bayeslmm.datasets import load_dataset
 from bayeslmm.design import build_design
 from bayeslmm.errors import DataWarning, TreeError
 from bayeslmm.fingerprint import fingerprint
 from bayeslmm.refit import refit_reml, tree_design
 from bayeslmm.reml import fit_reml
+from bayeslmm.tables.datasets import load_dataset
 
 
 def table(n=60, seed=4):

@@ -12,7 +12,6 @@ import pytest
 from designs import KINDS, random_design, random_factors
 from scipy.optimize import minimize
 
-from bayeslmm.datasets import load_dataset
 from bayeslmm.errors import (
     ArgumentError,
     DataError,
@@ -26,6 +25,7 @@ from bayeslmm.gram import Gram
 from bayeslmm.kernels.densities import ML, REML
 from bayeslmm.reml import fit_reml
 from bayeslmm.reml_search import Objective, search_criterion
+from bayeslmm.tables.datasets import load_dataset
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from bayeslmm.datasets import load_dataset
 from bayeslmm.errors import ArgumentError, SingularFitWarning
 from bayeslmm.profile import held_deviance
 from bayeslmm.profile_targets import list_targets
 from bayeslmm.reml import fit_reml
 from bayeslmm.reml_intervals import confidence_intervals
+from bayeslmm.tables.datasets import load_dataset
 
 
 @pytest.fixture(scope="module")

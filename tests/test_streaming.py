@@ -95,7 +95,7 @@ def test_arrow_batches_csv_and_parquet_files_are_read(tmp_path):
 
 
 def test_large_tables_are_cut(monkeypatch):
-    monkeypatch.setattr("bayeslmm.batches.ROWS", 130)
+    monkeypatch.setattr("bayeslmm.tables.batches.ROWS", 130)
     data = table(500)
     gram = gram_from_batches("y ~ x + (1 | g)", [data], progressbar=False)
     assert_same_bits(

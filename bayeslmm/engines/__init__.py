@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
-from bayeslmm.engines.arrow_dataset import ArrowEngine, open_files
-from bayeslmm.engines.dask_frame import DaskEngine
-from bayeslmm.engines.duckdb_relation import DuckDBEngine
-from bayeslmm.engines.engine import Engine, StreamingEngine
-from bayeslmm.engines.polars_lazy import PolarsEngine
-from bayeslmm.engines.spark_frame import SparkEngine
+from bayeslmm.tables.engines.arrow_dataset import ArrowEngine, open_files
+from bayeslmm.tables.engines.dask_frame import DaskEngine
+from bayeslmm.tables.engines.duckdb_relation import DuckDBEngine
+from bayeslmm.tables.engines.engine import Engine, StreamingEngine
+from bayeslmm.tables.engines.polars_lazy import PolarsEngine
+from bayeslmm.tables.engines.spark_frame import SparkEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable

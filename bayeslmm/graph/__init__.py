@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from bayeslmm.design import Design
-    from bayeslmm.formula import MixedFormula
+    from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.graph.components import Values
     from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import Priors

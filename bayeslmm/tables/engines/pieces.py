@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.engines.engine import ROWS
+from bayeslmm.tables.engines.engine import ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError
-from bayeslmm.expressions import STRUCTURES, Expression, read_expression
-from bayeslmm.tokens import Token, quote
+from bayeslmm.formula.calls import STRUCTURES, Expression, read_expression
+from bayeslmm.formula.tokens import Token, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bayeslmm.engines.engine import Engine
-from bayeslmm.engines.pieces import gathered
-from bayeslmm.engines.tasks import Outcome, apply, merge
+from bayeslmm.tables.engines.engine import Engine
+from bayeslmm.tables.engines.pieces import gathered
+from bayeslmm.tables.engines.tasks import Outcome, apply, merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

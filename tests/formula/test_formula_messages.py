@@ -6,7 +6,7 @@ import pytest
 
 import bayeslmm as bl
 from bayeslmm.errors import DataError, FormulaError
-from bayeslmm.formula import parse_formula
+from bayeslmm.formula.mixed_formula import parse_formula
 
 
 @pytest.mark.parametrize(

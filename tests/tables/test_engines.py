@@ -10,9 +10,9 @@ import pytest
 from engine_tables import ENGINES, held_by, write_folder
 
 from bayeslmm.engines import engine_of
-from bayeslmm.engines.pieces import gathered
-from bayeslmm.engines.tasks import Outcome, merge, portable
 from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.tables.engines.pieces import gathered
+from bayeslmm.tables.engines.tasks import Outcome, merge, portable
 
 # PySpark 4.3 warns of pandas 3 on import, because of its pandas API, which is not used here.
 pytestmark = pytest.mark.filterwarnings("ignore:PySpark does not yet:FutureWarning")

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError
-from bayeslmm.expressions import Expression
-from bayeslmm.grammar import Atom, Variable, parse_side
-from bayeslmm.terms import expand
-from bayeslmm.tokens import find_variable, tokenize
+from bayeslmm.formula.calls import Expression
+from bayeslmm.formula.expand import expand
+from bayeslmm.formula.grammar import Atom, Variable, parse_side
+from bayeslmm.formula.tokens import find_variable, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bayeslmm.formula import MixedFormula, RandomTerm
+    from bayeslmm.formula.mixed_formula import MixedFormula, RandomTerm
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def read_plan(formula: MixedFormula) -> Plan:
 
     Examples
     --------
-    >>> from bayeslmm.formula import parse_formula
+    >>> from bayeslmm.formula.mixed_formula import parse_formula
     >>> plan = read_plan(parse_formula("log(y) ~ x * z + (poly(t, 2) | g)"))
     >>> plan.predictors, plan.grouping
     (('x', 'z', 't'), ('g',))

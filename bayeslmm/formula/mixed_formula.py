@@ -30,8 +30,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError
-from bayeslmm.expressions import Expression
-from bayeslmm.grammar import (
+from bayeslmm.formula.calls import Expression
+from bayeslmm.formula.expand import expand
+from bayeslmm.formula.grammar import (
     Bars,
     Node,
     Number,
@@ -43,12 +44,11 @@ from bayeslmm.grammar import (
     unwrap,
     walk,
 )
-from bayeslmm.terms import expand
-from bayeslmm.tokens import quote, tokenize
+from bayeslmm.formula.tokens import quote, tokenize
 
 if TYPE_CHECKING:
-    from bayeslmm.grammar import Atom
-    from bayeslmm.tokens import Token
+    from bayeslmm.formula.grammar import Atom
+    from bayeslmm.formula.tokens import Token
 
 _WRAPPERS = ("bf", "brmsformula", "formula", "as.formula")
 

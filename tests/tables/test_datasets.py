@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from bayeslmm.datasets import list_datasets, load_dataset
 from bayeslmm.errors import DataError
+from bayeslmm.tables.datasets import list_datasets, load_dataset
 
 ROWS = {
     "sleepstudy": 180,

@@ -13,12 +13,12 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError, nearest
-from bayeslmm.tokens import quote
+from bayeslmm.formula.tokens import quote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bayeslmm.tokens import Token
+    from bayeslmm.formula.tokens import Token
 
 UNARY_NUMPY = (
     *("abs", "exp", "exp2", "expm1", "log", "log10", "log1p", "log2", "sqrt", "square", "sign"),
@@ -129,7 +129,7 @@ def read_expression(tokens: Sequence[Token], text: str) -> Expression:
 
     Examples
     --------
-    >>> from bayeslmm.tokens import tokenize
+    >>> from bayeslmm.formula.tokens import tokenize
     >>> read_expression(tokenize("I(Days^2)"), "I(Days^2)").text
     'I(Days ** 2)'
     """

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bayeslmm.engines.engine import ROWS, StreamingEngine
-from bayeslmm.engines.pieces import gathered
 from bayeslmm.errors import DataError
+from bayeslmm.tables.engines.engine import ROWS, StreamingEngine
+from bayeslmm.tables.engines.pieces import gathered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

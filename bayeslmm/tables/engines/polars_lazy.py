@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bayeslmm.engines.engine import ROWS, StreamingEngine
+from bayeslmm.tables.engines.engine import ROWS, StreamingEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -3,7 +3,7 @@
 import pytest
 
 from bayeslmm.errors import FormulaError
-from bayeslmm.formula import MixedFormula, RandomTerm, parse_formula
+from bayeslmm.formula.mixed_formula import MixedFormula, RandomTerm, parse_formula
 
 CANONICAL = {
     # fixed part

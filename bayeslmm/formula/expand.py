@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bayeslmm.errors import FormulaError
-from bayeslmm.expressions import Expression
-from bayeslmm.grammar import Atom, Node, Number, Product, Sum, Variable, walk
+from bayeslmm.formula.calls import Expression
+from bayeslmm.formula.grammar import Atom, Node, Number, Product, Sum, Variable, walk
 
 MAX_TERMS = 2000
 
@@ -33,8 +33,8 @@ def expand(side: Sum, text: str) -> tuple[bool, tuple[tuple[Atom, ...], ...]]:
 
     Examples
     --------
-    >>> from bayeslmm.grammar import parse_side
-    >>> from bayeslmm.tokens import tokenize
+    >>> from bayeslmm.formula.grammar import parse_side
+    >>> from bayeslmm.formula.tokens import tokenize
     >>> side = parse_side(tokenize("0 + a * b"), "0 + a * b")
     >>> intercept, terms = expand(side, "0 + a * b")
     >>> intercept, [":".join(atom.text for atom in term) for term in terms]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bayeslmm.design import DesignState, build_design, rebuild_design
 from bayeslmm.errors import BayesLMMError, FormulaError
-from bayeslmm.formula import parse_formula
+from bayeslmm.formula.mixed_formula import parse_formula
 
 NAMES = st.sampled_from(["x", "z", "f", "flag", "`my x`", "x.1"])
 GROUPS = st.sampled_from(["g", "h", "k"])
