@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from bayeslmm.checks import Diagnosis, compare_models, diagnose, loo
     from bayeslmm.compare import compare_random_effects, compare_reml
     from bayeslmm.contrasts import compare_predictions
-    from bayeslmm.design import Design, DesignState, GroupingFactor, build_design, rebuild_design
+    from bayeslmm.design.design import (
+        Design,
+        DesignState,
+        GroupingFactor,
+        build_design,
+        rebuild_design,
+    )
     from bayeslmm.distributions import Prior
     from bayeslmm.effect_sizes import design_effect, icc, r_squared
     from bayeslmm.errors import (
@@ -197,7 +203,7 @@ _NAMES_BY_MODULE = {
         "list_datasets",
         "load_dataset",
     ),
-    "design": (
+    "design.design": (
         "Design",
         "DesignState",
         "GroupingFactor",

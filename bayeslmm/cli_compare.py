@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import bayeslmm
 from bayeslmm.cli_console import print_frame, print_line
 from bayeslmm.cli_results import MARKER, PictureFormat, results_folder, write_extras
+from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.errors import TreeError
-from bayeslmm.fingerprint import fingerprint
 from bayeslmm.refit import refit_reml
 from bayeslmm.tree import require_tree
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import ConsoleOptions, RenderResult
 
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.spec import ModelSpec
 
 USER_ERROR = 2

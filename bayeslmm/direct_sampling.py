@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.kept_effects import EffectsLike, EffectsStore
     from bayeslmm.prior_set import Priors
     from bayeslmm.settings import SamplerSettings

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from bayeslmm.data_scales import scales_of
+from bayeslmm.design.scales import scales_of
 from bayeslmm.disclosure import disclosure
 from bayeslmm.elimination_plan import EliminationPlan, build_plan
 from bayeslmm.gram_blocks import CrossProducts, PairBlocks
@@ -33,7 +33,7 @@ from bayeslmm.gram_union import add_grams
 if TYPE_CHECKING:
     import os
 
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.disclosure import Disclosure
 
 
@@ -48,7 +48,7 @@ class Gram(CrossProducts):
 
     Examples
     --------
-    >>> from bayeslmm.design import build_design
+    >>> from bayeslmm.design.design import build_design
     >>> table = {"y": [1.0, 2.0, 4.0, 3.0], "x": [0.0, 1.0, 0.0, 1.0], "g": ["a", "a", "b", "b"]}
     >>> gram = Gram.from_design(build_design("y ~ x + (1 | g)", table))
     >>> (gram.n, gram.coef, (gram + gram).n)
@@ -129,7 +129,7 @@ class Gram(CrossProducts):
         --------
         >>> import tempfile
         >>> from pathlib import Path
-        >>> from bayeslmm.design import build_design
+        >>> from bayeslmm.design.design import build_design
         >>> table = {"y": [1.0, 2.0, 4.0, 3.0], "g": ["a", "a", "b", "b"]}
         >>> gram = Gram.from_design(build_design("y ~ 1 + (1 | g)", table))
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -172,7 +172,7 @@ class Gram(CrossProducts):
 
         Examples
         --------
-        >>> from bayeslmm.design import build_design
+        >>> from bayeslmm.design.design import build_design
         >>> table = {"y": [1.0, 2.0, 4.0, 3.0, 7.0], "g": ["a", "a", "b", "b", "c"]}
         >>> gram = Gram.from_design(build_design("y ~ 1 + (1 | g)", table))
         >>> print(gram.discloses())  # doctest: +ELLIPSIS

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Blocks, Floats
-    from bayeslmm.data_scales import DataScales
-    from bayeslmm.design_state import DesignState
+    from bayeslmm.design.scales import DataScales
+    from bayeslmm.design.state import DesignState
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 
-from bayeslmm.design import Design, build_design
+from bayeslmm.design.design import Design, build_design
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.gram import Gram
@@ -17,8 +17,8 @@ from bayeslmm.gram_table import gram_from_table, is_held
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.data_scales import DataScales
-    from bayeslmm.design_state import DesignState
+    from bayeslmm.design.scales import DataScales
+    from bayeslmm.design.state import DesignState
     from bayeslmm.gram_blocks import GramFactor
 
 NO_ROWS = (
@@ -43,7 +43,7 @@ class GramDesign:
 
     Examples
     --------
-    >>> from bayeslmm.design import build_design
+    >>> from bayeslmm.design.design import build_design
     >>> table = {"y": [1.0, 2.0, 4.0, 3.0], "g": ["a", "a", "b", "b"]}
     >>> gram = Gram.from_design(build_design("y ~ 1 + (1 | g)", table))
     >>> design = GramDesign.of("y ~ (1 | g)", gram)

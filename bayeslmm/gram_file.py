@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.data_scales import DataScales
-from bayeslmm.design_state import DesignState
+from bayeslmm.design.scales import DataScales
+from bayeslmm.design.state import DesignState
 from bayeslmm.errors import DataError
 from bayeslmm.gram_blocks import CrossProducts, GramFactor, PairBlocks
 

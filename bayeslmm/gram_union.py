@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats, Ints
-    from bayeslmm.data_scales import DataScales
-    from bayeslmm.design_state import DesignState
+    from bayeslmm.design.scales import DataScales
+    from bayeslmm.design.state import DesignState
     from bayeslmm.gram_blocks import CrossProducts, GramFactor, PairBlocks
 
     Labels = NDArray[np.str_]

@@ -17,7 +17,7 @@ from bayeslmm.new_levels import covariance_roots
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.design import Design, GroupingFactor
+    from bayeslmm.design.design import Design, GroupingFactor
 
 LOG_2PI = float(np.log(2 * np.pi))
 

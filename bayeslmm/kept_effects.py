@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.design import Design, GroupingFactor
+    from bayeslmm.design.design import Design, GroupingFactor
 
 
 DRAWS, MOMENTS = "draws", "moments"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.data_scales import ColumnScale
+from bayeslmm.design.evaluate import call_settings, evaluate
+from bayeslmm.design.scales import ColumnScale
 from bayeslmm.errors import DataError
-from bayeslmm.evaluation import call_settings, evaluate
 from bayeslmm.formula.calls import Expression, function_name
 from bayeslmm.tables.levels import LevelSet
 from bayeslmm.tables.table import label

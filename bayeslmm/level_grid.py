@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bayeslmm.design import Design, GroupingFactor
+    from bayeslmm.design.design import Design, GroupingFactor
 
 POINTS = 21  # enough for a curve to look smooth in a small panel
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bayeslmm import names, tree
-from bayeslmm.design import DesignState, rebuild_design
+from bayeslmm.design.design import DesignState, rebuild_design
 from bayeslmm.errors import ArgumentError, DataError, TreeError, nearest
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.new_levels import NewLevels, covariance_roots
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bayeslmm.design import Design, GroupingFactor
+    from bayeslmm.design.design import Design, GroupingFactor
 
 Policy = Literal["error", "population", "sample"]
 POLICIES = ("error", "population", "sample")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -26,7 +26,7 @@ from bayeslmm.tree_layout import FreeDraws
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.kept_effects import EffectsLike
     from bayeslmm.prior_set import Priors
     from bayeslmm.settings import SamplerSettings

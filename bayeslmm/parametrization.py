@@ -10,7 +10,7 @@ from bayeslmm.gram_design import has_rows
 from bayeslmm.gram_table import is_held
 
 if TYPE_CHECKING:
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
 
 NONCENTERED, CENTERED, MARGINAL = "noncentered", "centered", "marginal"
 PARAMETRIZATION_NAMES = (NONCENTERED, CENTERED, MARGINAL)

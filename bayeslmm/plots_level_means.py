@@ -14,7 +14,7 @@ from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, interval_words, s
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayeslmm.design import GroupingFactor
+    from bayeslmm.design.design import GroupingFactor
 
 MOST_LABELS = 60
 MEAN_DRAWS = 250  # draws of each chain: intervals to within a pixel or two

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bayeslmm import names
-from bayeslmm.data_scales import scales_of
+from bayeslmm.design.scales import scales_of
 from bayeslmm.distributions import LKJ, Prior
 from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:
-    from bayeslmm.data_scales import ColumnScale, DataScales
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
+    from bayeslmm.design.scales import ColumnScale, DataScales
 
 # A 2.5-sd coefficient moves the response by 2.5 of its sds per sd of the predictor.
 _COEFFICIENT_WIDTH = 2.5

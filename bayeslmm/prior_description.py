@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.data_scales import scales_of
+from bayeslmm.design.scales import scales_of
 from bayeslmm.gram_design import design_of
 from bayeslmm.priors import resolve_priors
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
-    from bayeslmm.data_scales import ColumnScale
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
+    from bayeslmm.design.scales import ColumnScale
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.priors import PriorsLike
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.design import Design, GroupingFactor
+    from bayeslmm.design.design import Design, GroupingFactor
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.prior_set import FactorPriors, Priors
     from bayeslmm.priors import PriorsLike

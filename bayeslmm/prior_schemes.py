@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.data_scales import scales_of
+from bayeslmm.design.scales import scales_of
 from bayeslmm.distributions import Prior, PriorLike
 from bayeslmm.errors import PriorError, nearest
 from bayeslmm.prior_defaults import default_priors, unit
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.data_scales import ColumnScale
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
+    from bayeslmm.design.scales import ColumnScale
 
 # 100 standard deviations: over the likelihood's few, such a prior varies by less than 0.1 %.
 _WIDE = 100.0

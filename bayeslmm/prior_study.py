@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.prior_set import Priors
     from bayeslmm.priors import PriorsLike

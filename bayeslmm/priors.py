@@ -20,7 +20,7 @@ from bayeslmm.prior_schemes import PriorScheme, scheme_named
 from bayeslmm.prior_set import FactorPriors, Priors
 
 if TYPE_CHECKING:
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
 
 __all__ = ["FactorPriors", "Prior", "PriorLike", "Priors", "PriorsLike", "resolve_priors"]
 

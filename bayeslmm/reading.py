@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from bayeslmm.data_scales import ColumnScale
+from bayeslmm.design.rows import read_rows
+from bayeslmm.design.scales import ColumnScale
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import read_plan
 from bayeslmm.formula.tokens import quote
-from bayeslmm.intake import read_rows
 from bayeslmm.learning import learning_calls
 from bayeslmm.settled_levels import settle
 from bayeslmm.tables.levels import Combinations, LevelSet, require_whole
@@ -33,8 +33,8 @@ from bayeslmm.tables.table import changed_kind, read_table
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bayeslmm.design.rows import Rows
     from bayeslmm.formula.model_terms import Plan
-    from bayeslmm.intake import Rows
     from bayeslmm.settled import Settled
     from bayeslmm.tables.table import Column
 

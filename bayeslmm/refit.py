@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bayeslmm import names, tree
-from bayeslmm.design import rebuild_design
+from bayeslmm.design.design import rebuild_design
+from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.errors import BayesLMMError, SingularFitWarning, TreeError
-from bayeslmm.fingerprint import fingerprint
 from bayeslmm.gram import Gram
 from bayeslmm.gram_design import design_of
 from bayeslmm.gram_file import gram_of_dataset
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.reml_fit import Method, REMLFit
 
 

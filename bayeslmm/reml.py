@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.data_scales import scales_of
+from bayeslmm.design.scales import scales_of
 from bayeslmm.elimination import unpack_factors
 from bayeslmm.errors import (
     DataError,
@@ -26,7 +26,7 @@ from bayeslmm.resources import single_blas_thread
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.gram import Gram
 

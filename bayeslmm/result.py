@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.kept_effects import KeptEffects
     from bayeslmm.prior_set import Priors
     from bayeslmm.settings import SamplerSettings

@@ -10,7 +10,7 @@ from bayeslmm.limits import require_border
 from bayeslmm.resources import memory
 
 if TYPE_CHECKING:
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.gram import Gram
     from bayeslmm.kept_effects import KeptEffects
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm import names, tree
-from bayeslmm.design import rebuild_design
+from bayeslmm.design.design import rebuild_design
 from bayeslmm.linear_predictor import design_state, linear_predictor
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.kept_effects import EffectsLike
     from bayeslmm.prior_set import Priors
 

@@ -11,7 +11,7 @@ from bayeslmm.prior_schemes import PriorScheme
 from bayeslmm.priors import SCHEME, resolve_priors, vary_priors
 
 if TYPE_CHECKING:
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.prior_set import Priors
     from bayeslmm.priors import PriorsLike
 

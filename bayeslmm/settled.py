@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from bayeslmm.assembly import Assembly
-from bayeslmm.design import code_rows, full_rank
-from bayeslmm.design_state import ColumnState, DesignState, restore
+from bayeslmm.design.coding import Assembly
+from bayeslmm.design.design import code_rows, full_rank
+from bayeslmm.design.identifiability import require_distinct, require_repeats
+from bayeslmm.design.rows import Rows, read_rows
+from bayeslmm.design.state import ColumnState, DesignState, restore
 from bayeslmm.errors import DataError, DataWarning, warn
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import read_plan
 from bayeslmm.gram import Gram
 from bayeslmm.gram_blocks import GramFactor, PairBlocks
 from bayeslmm.gram_coordinates import orthogonal, root_of, with_columns, with_levels
-from bayeslmm.identification import require_distinct, require_repeats
-from bayeslmm.intake import Rows, read_rows
 from bayeslmm.tables.table import Column, changed_kind, read_table
 
 if TYPE_CHECKING:

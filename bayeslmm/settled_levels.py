@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bayeslmm.design_state import ColumnState, DesignState, restore, store
+from bayeslmm.design.state import ColumnState, DesignState, restore, store
 from bayeslmm.errors import DataError, DataWarning, nearest, warn
 from bayeslmm.formula.model_terms import read_plan
 from bayeslmm.formula.tokens import quote
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Labels = NDArray[np.str_]
     from numpy.typing import NDArray
 
-    from bayeslmm.data_scales import ColumnScale
+    from bayeslmm.design.scales import ColumnScale
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.tables.levels import Combinations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bayeslmm.design import GroupingFactor
+    from bayeslmm.design.design import GroupingFactor
 
 CHUNK_BYTES = 32 * 2**20  # of one array of levels by draws by columns squared
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm.design import build_design
+from bayeslmm.design.design import build_design
 from bayeslmm.errors import DataError
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.simulate import simulate_response
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
 
 RECIPES: dict[str, Callable[..., NDArray[Any]]] = {
     "normal": lambda rng, n, mean, sd: rng.normal(mean, sd, n),

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.errors import ArgumentError, DataWarning, warn
-from bayeslmm.fingerprint import fingerprint
 from bayeslmm.function_identity import function_identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.prior_set import Priors
     from bayeslmm.quantities import Quantity
 

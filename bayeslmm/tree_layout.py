@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm import names
-from bayeslmm.fingerprint import fingerprint
+from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.gram import gram_of
 from bayeslmm.gram_design import has_rows
 from bayeslmm.gram_file import gram_dataset
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import Priors
 

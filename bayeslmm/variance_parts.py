@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm import names, tree
-from bayeslmm.data_scales import scales_of
-from bayeslmm.design import rebuild_design
+from bayeslmm.design.design import rebuild_design
+from bayeslmm.design.scales import scales_of
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.gram_moments import fixed_covariance, second_moments, tree_gram
 from bayeslmm.linear_predictor import design_state, training_design
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.gram import Gram
 
 

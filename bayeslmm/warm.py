@@ -58,7 +58,7 @@ def _interpolate(formula: str, data: Any) -> None:
     import numpy as np  # noqa: PLC0415
 
     from bayeslmm.collapsed_target import CollapsedTarget  # noqa: PLC0415
-    from bayeslmm.design import build_design  # noqa: PLC0415
+    from bayeslmm.design.design import build_design  # noqa: PLC0415
     from bayeslmm.gram import gram_of  # noqa: PLC0415
     from bayeslmm.kept_effects import MOMENTS, EffectsStore, KeptEffects  # noqa: PLC0415
     from bayeslmm.priors import resolve_priors  # noqa: PLC0415

@@ -21,7 +21,7 @@ import pandas as pd
 
 import bayeslmm as bl
 from bayeslmm.beta_prior import normal_prior
-from bayeslmm.design import build_design
+from bayeslmm.design.design import build_design
 from bayeslmm.elimination import draw_effects
 from bayeslmm.gram import Gram
 from bayeslmm.kernels.densities import DENSITY, evaluate

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bayeslmm.design import Design, GroupingFactor
+from bayeslmm.design.design import Design, GroupingFactor
 from bayeslmm.formula.mixed_formula import MixedFormula
 
 

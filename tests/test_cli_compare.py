@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import bayeslmm
 from bayeslmm import cli
-from bayeslmm.fingerprint import fingerprint
+from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.tables.datasets import load_dataset
 
 SPEC = """\

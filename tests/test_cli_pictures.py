@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 import bayeslmm
 from bayeslmm import cli
-from bayeslmm.fingerprint import fingerprint
+from bayeslmm.design.fingerprint import fingerprint
 
 FORMULA = "diameter ~ 1 + (1 | plate) + (1 | sample)"
 

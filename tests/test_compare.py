@@ -10,7 +10,7 @@ import trees
 import bayeslmm as bl
 from bayeslmm.compare import compare_random_effects, compare_reml
 from bayeslmm.comparison import draw_deviances, fixed_pull, prior_conflicts
-from bayeslmm.design import build_design
+from bayeslmm.design.design import build_design
 from bayeslmm.elimination import conditional, log_density
 from bayeslmm.errors import TreeError
 from bayeslmm.priors import resolve_priors

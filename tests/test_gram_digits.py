@@ -7,7 +7,7 @@ from operator import add
 import numpy as np
 import pytest
 
-from bayeslmm.design import build_design
+from bayeslmm.design.design import build_design
 from bayeslmm.gram import Gram
 from bayeslmm.gram_coordinates import orthogonal
 from bayeslmm.streaming import gram_from_batches

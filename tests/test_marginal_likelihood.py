@@ -5,7 +5,7 @@ import pytest
 import trees
 from scipy.stats import multivariate_normal
 
-from bayeslmm.design import build_design
+from bayeslmm.design.design import build_design
 from bayeslmm.gram import Gram
 from bayeslmm.marginal_likelihood import marginal_log_likelihood
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bayeslmm.design import build_design
+from bayeslmm.design.design import build_design
 from bayeslmm.priors import resolve_priors
 from bayeslmm.reml import fit_reml
 from bayeslmm.reml_intervals import confidence_intervals

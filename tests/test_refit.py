@@ -9,9 +9,9 @@ import pytest
 import trees
 import xarray as xr
 
-from bayeslmm.design import build_design
+from bayeslmm.design.design import build_design
+from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.errors import DataWarning, TreeError
-from bayeslmm.fingerprint import fingerprint
 from bayeslmm.refit import refit_reml, tree_design
 from bayeslmm.reml import fit_reml
 from bayeslmm.tables.datasets import load_dataset

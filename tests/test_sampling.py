@@ -11,8 +11,8 @@ import xarray as xr
 
 import bayeslmm as bl
 from bayeslmm import samplers
+from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.errors import SamplingError, SamplingWarning
-from bayeslmm.fingerprint import fingerprint
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 QUICK = {"draws": 200, "tune": 300, "chains": 2, "progressbar": False}

@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 from scipy.stats import chi2, norm, qmc
 
 from bayeslmm.beta_prior import normal_prior
-from bayeslmm.design import build_design
+from bayeslmm.design.design import build_design
 from bayeslmm.gram import Gram
 from bayeslmm.partial_correlations import correlation_factor
 from bayeslmm.priors import resolve_priors

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm import names
-from bayeslmm.design import build_design
+from bayeslmm.design.design import build_design
 from bayeslmm.priors import resolve_priors
 
 # Three levels of 2, 4 and 3 rows.

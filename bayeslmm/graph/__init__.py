@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pymc as pm
     from numpy.typing import ArrayLike, NDArray
 
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.graph.components import Values
     from bayeslmm.kept_effects import EffectsStore

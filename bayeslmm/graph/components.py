@@ -23,7 +23,7 @@ from bayeslmm.partial_correlations import correlation_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.design import Design, GroupingFactor
+    from bayeslmm.design.design import Design, GroupingFactor
     from bayeslmm.graph.bent_log import BentLog
     from bayeslmm.prior_set import FactorPriors, Priors
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
     from bayeslmm.gram import Gram
     from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import FactorPriors, Priors

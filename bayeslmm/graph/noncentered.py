@@ -18,7 +18,7 @@ from bayeslmm.graph import components
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.design import Design, GroupingFactor
+    from bayeslmm.design.design import Design, GroupingFactor
     from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import Priors
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.design import Design
+    from bayeslmm.design.design import Design
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class DataScales:
 
         Examples
         --------
-        >>> from bayeslmm.design import build_design
+        >>> from bayeslmm.design.design import build_design
         >>> design = build_design("y ~ x + (1 | g)", {"y": [1, 2, 4, 3], "x": [0, 1, 0, 1],
         ...                                           "g": ["a", "a", "b", "b"]})
         >>> DataScales.of(design).response.mean

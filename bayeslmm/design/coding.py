@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm.columns import check_finite, model_matrix
-from bayeslmm.design_state import ColumnState
+from bayeslmm.design.evaluate import boolean_categorical, evaluate, recode
+from bayeslmm.design.grouping import GroupingFactor, match_levels, read_levels
+from bayeslmm.design.model_matrix import check_finite, model_matrix
+from bayeslmm.design.state import ColumnState
 from bayeslmm.errors import DataError, FormulaError
-from bayeslmm.evaluation import boolean_categorical, evaluate, recode
 from bayeslmm.formula.grammar import Variable
 from bayeslmm.formula.tokens import quote
-from bayeslmm.grouping import GroupingFactor, match_levels, read_levels
 from bayeslmm.tables.table import categorical
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bayeslmm.design.rows import Rows
     from bayeslmm.formula.grammar import Atom
     from bayeslmm.formula.mixed_formula import RandomTerm
     from bayeslmm.formula.model_terms import Columns, Plan
-    from bayeslmm.intake import Rows
     from bayeslmm.tables.table import Column
 
 _TRAINING = "the training rows"

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayeslmm.design import Design, DesignState, build_design, rebuild_design
+from bayeslmm.design.design import Design, DesignState, build_design, rebuild_design
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, RankDeficiencyWarning
 from bayeslmm.formula.mixed_formula import parse_formula
 

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.assembly import Assembly, gather_factors
-from bayeslmm.design_state import DesignState, restore, store
+from bayeslmm.design.coding import Assembly, gather_factors
+from bayeslmm.design.grouping import GroupingFactor
+from bayeslmm.design.identifiability import (
+    check_columns,
+    check_levels,
+    dependent_columns,
+    describe_dependence,
+)
+from bayeslmm.design.rows import read_rows
+from bayeslmm.design.state import DesignState, restore, store
 from bayeslmm.errors import (
     DataError,
     DataWarning,
@@ -18,14 +26,6 @@ from bayeslmm.errors import (
 )
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import read_plan
-from bayeslmm.grouping import GroupingFactor
-from bayeslmm.identification import (
-    check_columns,
-    check_levels,
-    dependent_columns,
-    describe_dependence,
-)
-from bayeslmm.intake import read_rows
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
+    from bayeslmm.design.rows import Rows
     from bayeslmm.formula.model_terms import Plan
-    from bayeslmm.intake import Rows
 
 __all__ = ["Design", "DesignState", "GroupingFactor", "build_design", "rebuild_design"]
 

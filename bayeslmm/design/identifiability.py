@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.grouping import GroupingFactor
+    from bayeslmm.design.grouping import GroupingFactor
 
 # A column is dependent if what the others leave of it is below this part of its length. Rounding
 # leaves some 1e-15; a calendar year or a time stamp against the intercept leaves 1e-9 and more.
