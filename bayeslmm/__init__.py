@@ -46,8 +46,10 @@ if TYPE_CHECKING:
     )
     from bayeslmm.fit import fit_bayes
     from bayeslmm.formula.mixed_formula import MixedFormula, RandomTerm, parse_formula
-    from bayeslmm.gram import Gram
-    from bayeslmm.gram_table import gram_from_table
+    from bayeslmm.gram.gram import Gram
+    from bayeslmm.gram.streaming.first_pass import Reading
+    from bayeslmm.gram.streaming.from_batches import gram_from_batches
+    from bayeslmm.gram.streaming.from_table import gram_from_table
     from bayeslmm.graph import build_model
     from bayeslmm.group_likelihood import add_log_likelihood
     from bayeslmm.hypotheses import hypothesis
@@ -78,7 +80,6 @@ if TYPE_CHECKING:
     from bayeslmm.prior_set import Priors
     from bayeslmm.prior_study import prior_study
     from bayeslmm.priors import resolve_priors
-    from bayeslmm.reading import Reading
     from bayeslmm.refit import refit_reml
     from bayeslmm.reml import fit_reml
     from bayeslmm.reml_fit import REMLFit
@@ -88,7 +89,6 @@ if TYPE_CHECKING:
     from bayeslmm.shrinkage import shrinkage
     from bayeslmm.simulate import simulate_response
     from bayeslmm.spec import ModelSpec, read_spec
-    from bayeslmm.streaming import gram_from_batches
     from bayeslmm.study_summary import summarise_study
     from bayeslmm.summaries import coefficients, fixed_effects, random_effects, variance_components
     from bayeslmm.summary_text import summary
@@ -242,8 +242,8 @@ _NAMES_BY_MODULE = {
     ),
     "graph": ("build_model",),
     "group_likelihood": ("add_log_likelihood",),
-    "gram": ("Gram",),
-    "gram_table": ("gram_from_table",),
+    "gram.gram": ("Gram",),
+    "gram.streaming.from_table": ("gram_from_table",),
     "hypotheses": ("hypothesis",),
     "likelihood_ratio": ("likelihood_ratio_test",),
     "marginal_covariance": ("marginal_covariance",),
@@ -275,10 +275,10 @@ _NAMES_BY_MODULE = {
     "prior_set": ("Priors",),
     "prior_study": ("prior_study",),
     "priors": ("resolve_priors",),
-    "reading": ("Reading",),
+    "gram.streaming.first_pass": ("Reading",),
     "refit": ("refit_reml",),
     "row_likelihood": ("log_likelihood",),
-    "streaming": ("gram_from_batches",),
+    "gram.streaming.from_batches": ("gram_from_batches",),
     "reml": ("fit_reml",),
     "reml_fit": ("REMLFit",),
     "reml_intervals": ("confidence_intervals",),

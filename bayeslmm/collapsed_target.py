@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.distributions import Prior
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
     from bayeslmm.kernels.prior_forms import Form
     from bayeslmm.prior_set import FactorPriors, Priors
 
@@ -77,7 +77,7 @@ class CollapsedTarget:
     Examples
     --------
     >>> import bayeslmm as bl
-    >>> from bayeslmm.gram import gram_of
+    >>> from bayeslmm.gram.gram import gram_of
     >>> table = bl.load_dataset("sleepstudy")
     >>> design = bl.build_design("Reaction ~ Days + (Days | Subject)", table)
     >>> target = CollapsedTarget(gram_of(design), bl.resolve_priors(design))

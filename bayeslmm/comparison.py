@@ -9,8 +9,8 @@ import numpy as np
 
 from bayeslmm import names, tree
 from bayeslmm.covariance import factor_from_covariance
-from bayeslmm.elimination import flat_prior, pack_factors
 from bayeslmm.errors import NumericalError
+from bayeslmm.gram.likelihood import flat_prior, pack_factors
 from bayeslmm.kernels.densities import DENSITY, evaluate
 from bayeslmm.prior_set import Priors
 from bayeslmm.reml_intervals import confidence_intervals

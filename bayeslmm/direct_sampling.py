@@ -15,7 +15,7 @@ import xarray as xr
 
 from bayeslmm.collapsed_target import CollapsedTarget
 from bayeslmm.errors import ArgumentError, SamplingWarning, warn
-from bayeslmm.gram import gram_of
+from bayeslmm.gram.gram import gram_of
 from bayeslmm.importance import WeightedPoints, better, extend, sample_target
 from bayeslmm.kept_effects import DRAWS, KeptEffects
 from bayeslmm.laplace import starting_points

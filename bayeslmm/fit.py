@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
-from bayeslmm.gram_design import design_of
+from bayeslmm.gram.gram_design import design_of
 from bayeslmm.kept_effects import KeptEffects
 from bayeslmm.parametrization import choose_parametrization, refuse_without_rows
 from bayeslmm.priors import resolve_priors

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram import Gram
-    from bayeslmm.gram_blocks import PairBlocks
+    from bayeslmm.gram.blocks import PairBlocks
+    from bayeslmm.gram.gram import Gram
 
 
 _LOG_2PI = float(np.log(2 * np.pi))

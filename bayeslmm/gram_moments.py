@@ -8,8 +8,8 @@ import numpy as np
 
 from bayeslmm import names, tree
 from bayeslmm.errors import TreeError
-from bayeslmm.gram import Gram
-from bayeslmm.gram_file import gram_of_dataset
+from bayeslmm.gram.file import gram_of_dataset
+from bayeslmm.gram.gram import Gram
 
 if TYPE_CHECKING:
     import xarray as xr

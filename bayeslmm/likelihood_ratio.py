@@ -12,8 +12,8 @@ from scipy.stats import chi2
 from bayeslmm.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from bayeslmm.gram import Gram
-    from bayeslmm.gram_blocks import GramFactor
+    from bayeslmm.gram.blocks import GramFactor
+    from bayeslmm.gram.gram import Gram
     from bayeslmm.reml_fit import REMLFit
 
 # The column of one category, such as ``Machine[B]`` or ``Machine[T.B]``.

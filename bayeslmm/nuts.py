@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bayeslmm import names
 from bayeslmm.collapsed_target import CollapsedTarget
 from bayeslmm.compiled_target import bent_target, compile_target, compiles
-from bayeslmm.gram import gram_of
+from bayeslmm.gram.gram import gram_of
 from bayeslmm.kept_effects import DRAWS, KeptEffects
 from bayeslmm.parametrization import MARGINAL
 from bayeslmm.recovery import recover_posterior

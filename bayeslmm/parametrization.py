@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import ArgumentError, nearest
-from bayeslmm.gram import gram_of
-from bayeslmm.gram_design import has_rows
-from bayeslmm.gram_table import is_held
+from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.gram_design import has_rows
+from bayeslmm.gram.streaming.from_table import is_held
 
 if TYPE_CHECKING:
     from bayeslmm.design.design import Design

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.design.scales import scales_of
-from bayeslmm.gram_design import design_of
+from bayeslmm.gram.gram_design import design_of
 from bayeslmm.priors import resolve_priors
 
 if TYPE_CHECKING:

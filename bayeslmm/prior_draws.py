@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
-from bayeslmm.gram_design import design_of, has_rows
+from bayeslmm.gram.gram_design import design_of, has_rows
 from bayeslmm.kept_effects import DRAWS, KeptEffects
 from bayeslmm.lkj import draw_lkj
 from bayeslmm.priors import resolve_priors

@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm.errors import ArgumentError, SamplingWarning, warn
-from bayeslmm.gram import gram_of
-from bayeslmm.gram_design import design_of, has_rows
+from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.gram_design import design_of, has_rows
 from bayeslmm.hypotheses import parameters
 from bayeslmm.parametrization import refuse_without_rows
 from bayeslmm.prior_draws import sample_prior

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import brentq, minimize
 
 from bayeslmm.covariance import free_entries, lower_factor
-from bayeslmm.elimination import flat_prior
+from bayeslmm.gram.likelihood import flat_prior
 from bayeslmm.kernels.densities import ML, ML_AT_COEFFICIENT, ML_AT_SIGMA, evaluate
 from bayeslmm.reml_search import Objective
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from bayeslmm import names
 
 if TYPE_CHECKING:
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
 
 _LARGEST_LOG = math.log(sys.float_info.max)
 

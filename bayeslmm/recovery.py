@@ -14,14 +14,14 @@ from rich.progress import track
 
 from bayeslmm import names
 from bayeslmm.beta_prior import normal_prior
-from bayeslmm.elimination import draw_effects
+from bayeslmm.gram.likelihood import draw_effects
 from bayeslmm.partial_correlations import correlation_factor, correlation_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
     from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import Priors
 

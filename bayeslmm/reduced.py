@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def reduce_exactly(gram: Gram, packed: Floats, *, threads: int = 1) -> Reduced:
     Examples
     --------
     >>> from bayeslmm.design.design import build_design
-    >>> from bayeslmm.gram import Gram
+    >>> from bayeslmm.gram.gram import Gram
     >>> design = build_design("y ~ 1 + (1 | g)", {"y": [1.0, 2.0, 4.0, 3.0], "g": list("aabb")})
     >>> reduced = reduce_exactly(Gram.from_design(design), np.array([[0.0], [1.0]]))
     >>> reduced.logdet.round(6)  # V = I, and 1 + n lambda^2 = 3 for each of two levels

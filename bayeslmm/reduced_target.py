@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
 
 
 # Seconds of one exact value above which thousands of them are worth avoiding, and what a value

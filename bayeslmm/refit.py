@@ -10,9 +10,9 @@ from bayeslmm import names, tree
 from bayeslmm.design.design import rebuild_design
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.errors import BayesLMMError, SingularFitWarning, TreeError
-from bayeslmm.gram import Gram
-from bayeslmm.gram_design import design_of
-from bayeslmm.gram_file import gram_of_dataset
+from bayeslmm.gram.file import gram_of_dataset
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.gram_design import design_of
 from bayeslmm.linear_predictor import design_state
 from bayeslmm.reml import fit_reml
 

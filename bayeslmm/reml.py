@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.design.scales import scales_of
-from bayeslmm.elimination import unpack_factors
 from bayeslmm.errors import (
     DataError,
     IdentificationWarning,
@@ -16,9 +15,10 @@ from bayeslmm.errors import (
     check_choice,
     warn,
 )
-from bayeslmm.gram import gram_of
-from bayeslmm.gram_design import design_of
-from bayeslmm.limits import require_border
+from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.gram_design import design_of
+from bayeslmm.gram.likelihood import unpack_factors
+from bayeslmm.gram.limits import require_border
 from bayeslmm.reml_fit import Method, REMLFit
 from bayeslmm.reml_search import Search, lambda_factors, search_criterion
 from bayeslmm.resources import single_blas_thread
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import Design
     from bayeslmm.formula.mixed_formula import MixedFormula
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
 
 
 def fit_reml(

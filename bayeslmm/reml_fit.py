@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.covariance import sd_corr_from_factor, theta_from_factor, theta_names
-from bayeslmm.elimination import Conditional, conditional
+from bayeslmm.gram.likelihood import Conditional, conditional
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.theta_order import theta_blocks
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Blocks, Floats
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
 
 
 type Method = Literal["REML", "ML"]

@@ -10,8 +10,8 @@ from scipy.stats import norm
 
 from bayeslmm import names
 from bayeslmm.covariance import factor_from_sd_corr, sd_corr_from_factor
-from bayeslmm.elimination import flat_prior, pack_factors
 from bayeslmm.errors import ArgumentError, NumericalError, check_choice, nearest
+from bayeslmm.gram.likelihood import flat_prior, pack_factors
 from bayeslmm.kernels.densities import DENSITY, ML_AT_SIGMA, evaluate
 from bayeslmm.profile import profile_interval
 from bayeslmm.profile_targets import Target, list_targets

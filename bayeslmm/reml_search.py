@@ -16,7 +16,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from bayeslmm.covariance import SINGULAR_TOLERANCE, free_entries, lower_factor, theta_from_factor
-from bayeslmm.elimination import flat_prior, pack_factors, unpack_factors
+from bayeslmm.gram.likelihood import flat_prior, pack_factors, unpack_factors
 from bayeslmm.kernels.densities import ML, REML, evaluate
 from bayeslmm.quasi_newton import GOAL, LAST_STEP, ROUNDING, quasi_newton
 from bayeslmm.resources import single_blas_thread
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Blocks, Floats
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
 
     Scales = list[tuple[int, tuple[int, ...], Floats]]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import ArgumentError
-from bayeslmm.gram_design import has_rows
-from bayeslmm.limits import require_border
+from bayeslmm.gram.gram_design import has_rows
+from bayeslmm.gram.limits import require_border
 from bayeslmm.resources import memory
 
 if TYPE_CHECKING:
     from bayeslmm.design.design import Design
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
     from bayeslmm.kept_effects import KeptEffects
 
 

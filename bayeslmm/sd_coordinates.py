@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import minimize
 
-from bayeslmm.elimination import flat_prior
+from bayeslmm.gram.likelihood import flat_prior
 from bayeslmm.kernels.linked_density import link_density, linked_density
 from bayeslmm.kernels.marginal_density import block_table
 from bayeslmm.resources import single_blas_thread
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.distributions import Prior
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
     from bayeslmm.prior_set import Priors
 
 

@@ -21,8 +21,8 @@ import xarray as xr
 
 from bayeslmm import names, tree
 from bayeslmm.errors import ArgumentError, TreeError, nearest
-from bayeslmm.gram import gram_of
-from bayeslmm.marginal_likelihood import marginal_log_likelihood
+from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.likelihood_of_draws import marginal_log_likelihood
 from bayeslmm.new_levels import covariance_roots
 from bayeslmm.quantities import quantity_draws
 from bayeslmm.refit import tree_design

@@ -18,7 +18,7 @@ from rich.progress import track
 
 from bayeslmm import names
 from bayeslmm.beta_prior import normal_prior
-from bayeslmm.elimination import flat_prior, split_columns
+from bayeslmm.gram.likelihood import flat_prior, split_columns
 from bayeslmm.kernels.draws import draw_shared
 from bayeslmm.recovery import variance_variables
 from bayeslmm.reduced import Reduced
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
     from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import Priors
     from bayeslmm.recovery import CollapsedDraws

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.interpolate import RBFInterpolator
 
-from bayeslmm.elimination import unpack_factors
+from bayeslmm.gram.likelihood import unpack_factors
 from bayeslmm.reduced import Reduced
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
 
 
 # Curvature of the cloud of points below this share of the largest is no direction of its own.
@@ -56,7 +56,7 @@ class FactorCoordinates:
     Examples
     --------
     >>> from bayeslmm.design.design import build_design
-    >>> from bayeslmm.gram import Gram
+    >>> from bayeslmm.gram.gram import Gram
     >>> design = build_design("y ~ 1 + (1 | g)", {"y": [1.0, 2.0, 4.0, 3.0], "g": list("aabb")})
     >>> coordinates = FactorCoordinates(Gram.from_design(design))
     >>> coordinates(np.array([[0.0], [1.0]])).round(6)  # 0, and log(1 + 2) / 2

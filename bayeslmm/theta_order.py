@@ -10,7 +10,7 @@ from bayeslmm.formula.mixed_formula import parse_formula
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bayeslmm.gram_blocks import GramFactor
+    from bayeslmm.gram.blocks import GramFactor
 
 
 def theta_blocks(formula: str, factors: Sequence[GramFactor]) -> list[tuple[int, tuple[int, ...]]]:

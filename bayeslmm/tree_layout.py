@@ -13,9 +13,9 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.design.fingerprint import fingerprint
-from bayeslmm.gram import gram_of
-from bayeslmm.gram_design import has_rows
-from bayeslmm.gram_file import gram_dataset
+from bayeslmm.gram.file import gram_dataset
+from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.gram_design import has_rows
 from bayeslmm.version import __version__
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
 
 
 @dataclass(frozen=True, eq=False, slots=True)

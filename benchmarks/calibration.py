@@ -25,7 +25,7 @@ import bayeslmm as bl
 from bayeslmm import recovery, samplers
 from bayeslmm.collapsed_target import CollapsedTarget
 from bayeslmm.compiled_target import bent_target, compile_target
-from bayeslmm.gram import Gram, gram_of
+from bayeslmm.gram.gram import Gram, gram_of
 from bayeslmm.graph import marginal
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style

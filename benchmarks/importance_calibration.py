@@ -17,7 +17,7 @@ from calibration import DRAWS, FORMULAS, PRIORS, quantities, report, table_of
 
 import bayeslmm as bl
 from bayeslmm.direct_sampling import weigh_posterior
-from bayeslmm.gram import gram_of
+from bayeslmm.gram.gram import gram_of
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.prior_draws import draw_parameters
 from bayeslmm.recovery import recover_posterior

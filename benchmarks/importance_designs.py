@@ -28,7 +28,7 @@ from scipy.interpolate import CubicSpline
 import bayeslmm as bl
 from bayeslmm.collapsed_target import CollapsedTarget
 from bayeslmm.direct_sampling import weigh_posterior
-from bayeslmm.gram import gram_of
+from bayeslmm.gram.gram import gram_of
 from bayeslmm.reweighting import resample
 from bayeslmm.running import run_sampler
 from bayeslmm.settings import SamplerSettings

@@ -22,8 +22,8 @@ import pandas as pd
 import bayeslmm as bl
 from bayeslmm.beta_prior import normal_prior
 from bayeslmm.design.design import build_design
-from bayeslmm.elimination import draw_effects
-from bayeslmm.gram import Gram
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.likelihood import draw_effects
 from bayeslmm.kernels.densities import DENSITY, evaluate
 from bayeslmm.kernels.linked_density import link_density, linked_density
 from bayeslmm.kernels.marginal_density import block_table

@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from bayeslmm.gram_coordinates import turned
-from bayeslmm.gram_file import to_arrays
+from bayeslmm.gram.coordinates import turned
+from bayeslmm.gram.file import to_arrays
 
 
 def table(n=3000):

@@ -10,8 +10,8 @@ from scipy import integrate, stats
 import bayeslmm as bl
 from bayeslmm import names
 from bayeslmm.collapsed_target import CollapsedTarget
-from bayeslmm.elimination import pack_factors
-from bayeslmm.gram import Gram
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.likelihood import pack_factors
 from bayeslmm.partial_correlations import correlation_factor, correlation_of
 from bayeslmm.unconstrained import Coordinate
 

@@ -11,8 +11,8 @@ import bayeslmm as bl
 from bayeslmm.compare import compare_random_effects, compare_reml
 from bayeslmm.comparison import draw_deviances, fixed_pull, prior_conflicts
 from bayeslmm.design.design import build_design
-from bayeslmm.elimination import conditional, log_density
 from bayeslmm.errors import TreeError
+from bayeslmm.gram.likelihood import conditional, log_density
 from bayeslmm.priors import resolve_priors
 from bayeslmm.profile_targets import list_targets
 from bayeslmm.refit import refit_reml

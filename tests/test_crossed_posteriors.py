@@ -15,9 +15,9 @@ from scipy import stats
 
 import bayeslmm as bl
 from bayeslmm.beta_prior import normal_prior
-from bayeslmm.elimination import conditional
 from bayeslmm.errors import SamplingWarning
-from bayeslmm.gram import gram_of
+from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.likelihood import conditional
 
 FOLDER = Path(__file__).parent / "reference"
 NAMES = sorted(path.stem for path in (FOLDER / "posterior").glob("insteval_*.json"))

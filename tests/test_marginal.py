@@ -9,7 +9,7 @@ import pytest
 
 import bayeslmm as bl
 from bayeslmm import recovery, room
-from bayeslmm.gram import gram_of
+from bayeslmm.gram.gram import gram_of
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.parametrization import choose_parametrization
 

@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 import bayeslmm as bl
-from bayeslmm import elimination
 from bayeslmm.beta_prior import integrates_beta, normal_prior
-from bayeslmm.gram import Gram
+from bayeslmm.gram import likelihood
+from bayeslmm.gram.gram import Gram
 from bayeslmm.resources import single_blas_thread
 
 PROBABILITIES = (0.05, 0.5, 0.95)
@@ -61,8 +61,8 @@ def kernel_point(gram, sd, sigma, mean, variance):
     """The same from the cross-products, by the functions that the sampler uses."""
     factors, precision = [np.array([[sd / sigma]])], np.array([[1 / variance]])
     prior_mean = np.array([mean])
-    value, _, _ = elimination.log_density(gram, factors, sigma, prior_mean, precision)
-    moments = elimination.conditional(gram, factors, sigma, precision, prior_mean)
+    value, _, _ = likelihood.log_density(gram, factors, sigma, prior_mean, precision)
+    moments = likelihood.conditional(gram, factors, sigma, precision, prior_mean)
     return (
         value,
         np.r_[moments.beta, moments.modes[0].ravel()],

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import reml_reference
 
-from bayeslmm.elimination import log_density
 from bayeslmm.errors import ArgumentError, SingularFitWarning
+from bayeslmm.gram.likelihood import log_density
 from bayeslmm.mode import check_mode
 from bayeslmm.reml import fit_reml
 from bayeslmm.tables.datasets import load_dataset

@@ -5,9 +5,9 @@ import designs
 import numpy as np
 import pytest
 
-from bayeslmm import elimination
-from bayeslmm.gram import Gram
-from bayeslmm.marginal_likelihood import marginal_log_likelihood
+from bayeslmm.gram import likelihood
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.likelihood_of_draws import marginal_log_likelihood
 from bayeslmm.reduced import (
     Reduced,
     finish_density,
@@ -70,7 +70,7 @@ def test_densities_finished_from_the_reduction_are_the_collapsed_ones():
     reduced = reduce_exactly(gram, np.array([designs.pack(lams) for lams in points]))
     values = finish_density(gram, reduced, sigma, mean, precision)
     expected = [
-        elimination.log_density(gram, lams, s, mean, precision)[0]
+        likelihood.log_density(gram, lams, s, mean, precision)[0]
         for lams, s in zip(points, sigma, strict=True)
     ]
     # The same operations in the same order.

@@ -5,7 +5,7 @@ import pytest
 
 import bayeslmm as bl
 from bayeslmm.collapsed_target import CollapsedTarget
-from bayeslmm.gram import gram_of
+from bayeslmm.gram.gram import gram_of
 from bayeslmm.laplace import climb, starting_points
 from bayeslmm.reduced import reduce_exactly
 from bayeslmm.reduced_target import (

@@ -21,7 +21,7 @@ from bayeslmm.errors import (
     RankDeficiencyWarning,
     SingularFitWarning,
 )
-from bayeslmm.gram import Gram
+from bayeslmm.gram.gram import Gram
 from bayeslmm.kernels.densities import ML, REML
 from bayeslmm.reml import fit_reml
 from bayeslmm.reml_search import Objective, search_criterion

@@ -5,7 +5,7 @@ import pytest
 
 import bayeslmm as bl
 from bayeslmm.compilation import constrain, free_variables
-from bayeslmm.gram import Gram
+from bayeslmm.gram.gram import Gram
 from bayeslmm.graph import build_model
 from bayeslmm.sampling import structure_key
 from bayeslmm.sd_coordinates import BENT, STRAIGHT, sd_coordinates
@@ -115,7 +115,7 @@ def values(variables, point):
 
 def likelihood(design, priors, point):
     from bayeslmm.beta_prior import normal_prior
-    from bayeslmm.elimination import log_density
+    from bayeslmm.gram.likelihood import log_density
 
     sigma = point["sigma"]
     factors = [np.array([[point[f"sd_{f.name}"] / sigma]]) for f in design.factors]

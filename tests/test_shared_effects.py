@@ -4,8 +4,8 @@ import designs
 import numpy as np
 import pytest
 
-from bayeslmm import elimination
-from bayeslmm.gram import Gram
+from bayeslmm.gram import likelihood
+from bayeslmm.gram.gram import Gram
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.kernels.draws import draw_joint, draw_shared
 from bayeslmm.reduced import reduce_exactly
@@ -56,7 +56,7 @@ def test_draws_have_the_moments_of_the_conditional():
         gram, np.tile(packed, (count, 1)), np.full(count, 1.3), store, n_cells=5, threads=2
     )
     assert len(shared.anchors) == 1  # there is one distinct relative factor only
-    moments = elimination.conditional(gram, elimination.unpack_factors(gram, packed), 1.3)
+    moments = likelihood.conditional(gram, likelihood.unpack_factors(gram, packed), 1.3)
     pairs = [(shared.beta, moments.beta, np.diag(moments.beta_cov))]
     for factor, modes, cov in zip(design.factors, moments.modes, moments.marginal_cov, strict=True):
         drawn = store.posterior()[f"b_{factor.name}"][0]

@@ -7,7 +7,7 @@ from scipy.stats import chi2, norm, qmc
 
 from bayeslmm.beta_prior import normal_prior
 from bayeslmm.design.design import build_design
-from bayeslmm.gram import Gram
+from bayeslmm.gram.gram import Gram
 from bayeslmm.partial_correlations import correlation_factor
 from bayeslmm.priors import resolve_priors
 from bayeslmm.reduced import Reduced, finish_density, reduce_exactly

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.gram_design import design_of
+from bayeslmm.gram.gram_design import design_of
 from bayeslmm.graph import centered, marginal, noncentered
 from bayeslmm.parametrization import (
     CENTERED,

@@ -17,7 +17,7 @@ import pytensor.tensor as pt
 
 from bayeslmm import names
 from bayeslmm.distributions import FAMILIES, Prior
-from bayeslmm.gram_design import response_rows
+from bayeslmm.gram.gram_design import response_rows
 from bayeslmm.partial_correlations import correlation_of
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import pytensor.tensor as pt
 
 from bayeslmm import names
 from bayeslmm.beta_prior import integrates_beta, normal_prior
-from bayeslmm.gram import gram_of
-from bayeslmm.gram_design import response_rows
+from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.gram_design import response_rows
 from bayeslmm.graph import components
 from bayeslmm.graph.bent_log import BentLog
 from bayeslmm.graph.collapsed_op import CollapsedDensity
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
     from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.prior_set import FactorPriors, Priors
 

@@ -115,7 +115,7 @@ def times_of(formula, table, runs=3):
     """Seconds of the whole call, and of its parts."""
     import bayeslmm as bl
     from bayeslmm.design.design import build_design
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
     from bayeslmm.reml_search import search_criterion
     from parts.runner import spread
 

@@ -8,8 +8,8 @@ from scipy import stats
 import bayeslmm as bl
 from bayeslmm.beta_prior import normal_prior
 from bayeslmm.distributions import lkj_log_density
-from bayeslmm.elimination import draw_effects, pack_factors
-from bayeslmm.gram import Gram
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.likelihood import draw_effects, pack_factors
 from bayeslmm.graph import build_model
 from bayeslmm.kernels.linked_density import link_density, linked_density
 from bayeslmm.kernels.marginal_density import block_table

@@ -8,7 +8,7 @@ from bayeslmm.errors import ArgumentError
 from bayeslmm.resources import memory
 
 if TYPE_CHECKING:
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
 
 
 def require_border(gram: Gram, what: str, instead: str) -> None:

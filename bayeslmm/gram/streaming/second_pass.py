@@ -17,9 +17,9 @@ from bayeslmm.design.state import ColumnState, DesignState, restore
 from bayeslmm.errors import DataError, DataWarning, warn
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import read_plan
-from bayeslmm.gram import Gram
-from bayeslmm.gram_blocks import GramFactor, PairBlocks
-from bayeslmm.gram_coordinates import orthogonal, root_of, with_columns, with_levels
+from bayeslmm.gram.blocks import GramFactor, PairBlocks
+from bayeslmm.gram.coordinates import orthogonal, root_of, with_columns, with_levels
+from bayeslmm.gram.gram import Gram
 from bayeslmm.tables.table import Column, changed_kind, read_table
 
 if TYPE_CHECKING:

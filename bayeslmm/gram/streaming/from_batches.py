@@ -9,22 +9,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.checkpoint import Checkpoint, Progress
 from bayeslmm.errors import ArgumentError, BayesLMMError, DataError, check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import read_plan
-from bayeslmm.learning import learning_calls
-from bayeslmm.reading import Reading, check_options
+from bayeslmm.gram.streaming.checkpoint import Checkpoint, Progress
+from bayeslmm.gram.streaming.first_pass import Reading, check_options
+from bayeslmm.gram.streaming.progress import RowProgress
+from bayeslmm.gram.streaming.stateful_calls import learning_calls
 from bayeslmm.resources import single_blas_thread, usable_cores
-from bayeslmm.streaming_progress import RowProgress
 from bayeslmm.tables.batches import Batches, count_rows, in_order
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from bayeslmm.gram import Gram
-    from bayeslmm.settled import Settled
+    from bayeslmm.gram.gram import Gram
+    from bayeslmm.gram.streaming.second_pass import Settled
 
 type Levels = Mapping[str, Sequence[Any]]
 

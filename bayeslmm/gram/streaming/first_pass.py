@@ -25,8 +25,8 @@ from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import read_plan
 from bayeslmm.formula.tokens import quote
-from bayeslmm.learning import learning_calls
-from bayeslmm.settled_levels import settle
+from bayeslmm.gram.streaming.settle import settle
+from bayeslmm.gram.streaming.stateful_calls import learning_calls
 from bayeslmm.tables.levels import Combinations, LevelSet, require_whole
 from bayeslmm.tables.table import changed_kind, read_table
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.rows import Rows
     from bayeslmm.formula.model_terms import Plan
-    from bayeslmm.settled import Settled
+    from bayeslmm.gram.streaming.second_pass import Settled
     from bayeslmm.tables.table import Column
 
 VERSION = 1

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
 
 
 @dataclass(frozen=True, eq=False)

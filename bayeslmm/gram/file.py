@@ -30,7 +30,7 @@ import numpy as np
 from bayeslmm.design.scales import DataScales
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import DataError
-from bayeslmm.gram_blocks import CrossProducts, GramFactor, PairBlocks
+from bayeslmm.gram.blocks import CrossProducts, GramFactor, PairBlocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,8 +10,8 @@ from engine_tables import ENGINES, held_by
 from bayeslmm import DataError, FormulaError
 from bayeslmm.design.design import build_design
 from bayeslmm.errors import DataWarning
-from bayeslmm.gram import Gram
-from bayeslmm.gram_table import gram_from_table, is_held
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.streaming.from_table import gram_from_table, is_held
 
 pytestmark = pytest.mark.filterwarnings("ignore:PySpark does not yet:FutureWarning")
 

@@ -84,7 +84,7 @@ class CrossProducts:
     """The blocks of W'W for W = [Z_1 ... Z_K X y], with rows scaled by sqrt(w).
 
     They are kept in well-conditioned coordinates, X = Xs R, y = Xs slope + r and Z_k = Zs_k M_k:
-    see `bayeslmm.gram`. What is made of one by `dataclasses.replace` is of the same class.
+    see `bayeslmm.gram.gram`. What is made of one by `dataclasses.replace` is of the same class.
 
     Attributes
     ----------

@@ -14,15 +14,15 @@ from bayeslmm.engines import Engine, StreamingEngine, engine_of
 from bayeslmm.errors import check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import read_plan
-from bayeslmm.reading import Reading
+from bayeslmm.gram.streaming.first_pass import Reading
+from bayeslmm.gram.streaming.from_batches import gram_from_batches
 from bayeslmm.resources import single_blas_thread
-from bayeslmm.streaming import gram_from_batches
 from bayeslmm.tables.batches import is_csv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
 
 
 def gram_from_table(

@@ -11,10 +11,10 @@ from batches import assert_same_bits, assert_same_sums, cut, sent, table
 
 from bayeslmm.design.design import build_design
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, FormulaError
-from bayeslmm.gram import Gram
-from bayeslmm.reading import Reading
-from bayeslmm.settled import Settled
-from bayeslmm.streaming import gram_from_batches
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.streaming.first_pass import Reading
+from bayeslmm.gram.streaming.from_batches import gram_from_batches
+from bayeslmm.gram.streaming.second_pass import Settled
 
 FORMULAS = [
     "y ~ x * f + scale(z) + b + c + (x | g) + (1 | h)",

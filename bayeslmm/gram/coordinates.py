@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from bayeslmm.gram_sums import DEPENDENT, reference_scale
+from bayeslmm.gram.sums import DEPENDENT, reference_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram_blocks import CrossProducts
+    from bayeslmm.gram.blocks import CrossProducts
 
 
 # Coordinates are kept while mean squares lie within this factor of one, and correlations leave

@@ -15,7 +15,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
-    from bayeslmm.gram_blocks import CrossProducts, PairBlocks
+    from bayeslmm.gram.blocks import CrossProducts, PairBlocks
 
 
 HEADER = 16

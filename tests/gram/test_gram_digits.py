@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from bayeslmm.design.design import build_design
-from bayeslmm.gram import Gram
-from bayeslmm.gram_coordinates import orthogonal
-from bayeslmm.streaming import gram_from_batches
+from bayeslmm.gram.coordinates import orthogonal
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.streaming.from_batches import gram_from_batches
 
 FORMULA = "y ~ x + (x | g)"
 

@@ -11,15 +11,15 @@ import numpy as np
 from bayeslmm.design.design import Design, build_design
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
-from bayeslmm.gram import Gram
-from bayeslmm.gram_table import gram_from_table, is_held
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.streaming.from_table import gram_from_table, is_held
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
-    from bayeslmm.gram_blocks import GramFactor
+    from bayeslmm.gram.blocks import GramFactor
 
 NO_ROWS = (
     "needs the rows themselves, and this model was fitted to cross-products (a Gram), which hold "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 if TYPE_CHECKING:
-    from bayeslmm.gram_blocks import CrossProducts
+    from bayeslmm.gram.blocks import CrossProducts
 
 
 @dataclass(frozen=True, eq=False)

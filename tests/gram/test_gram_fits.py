@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 import bayeslmm as bl
-from bayeslmm.gram_design import GramDesign
+from bayeslmm.gram.gram_design import GramDesign
 from bayeslmm.group_likelihood import group_log_likelihood
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from designs import KINDS, assemble, grouping, pack, random_design, random_factors
 
-from bayeslmm.elimination import log_density, profiled_criterion
 from bayeslmm.errors import DataError
-from bayeslmm.gram import Gram
-from bayeslmm.gram_union import merge_levels
+from bayeslmm.gram.add import merge_levels
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.likelihood import log_density, profiled_criterion
 
 # Sums of 60 products of numbers near one, reduced by well-conditioned solves.
 EXACT = 1e-9

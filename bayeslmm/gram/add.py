@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.errors import DataError
-from bayeslmm.gram_coordinates import settle_coordinates, turned
+from bayeslmm.gram.coordinates import settle_coordinates, turned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
-    from bayeslmm.gram_blocks import CrossProducts, GramFactor, PairBlocks
+    from bayeslmm.gram.blocks import CrossProducts, GramFactor, PairBlocks
 
     Labels = NDArray[np.str_]
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.errors import DataError
-from bayeslmm.gram import Gram
-from bayeslmm.gram_file import (
+from bayeslmm.gram.file import (
     decode_header,
     encode_header,
     from_arrays,
@@ -19,8 +18,9 @@ from bayeslmm.gram_file import (
     to_arrays,
     write_arrays,
 )
-from bayeslmm.reading import Reading
-from bayeslmm.settled import Settled
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.streaming.first_pass import Reading
+from bayeslmm.gram.streaming.second_pass import Settled
 
 if TYPE_CHECKING:
     import os

@@ -13,13 +13,13 @@ import pytest
 from batches import assert_same_bits, cut, table
 
 from bayeslmm.errors import DataError
-from bayeslmm.streaming import gram_from_batches
+from bayeslmm.gram.streaming.from_batches import gram_from_batches
 
 SCRIPT = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import bayeslmm.checkpoint as checkpoint
-from bayeslmm.streaming import gram_from_batches
+import bayeslmm.gram.streaming.checkpoint as checkpoint
+from bayeslmm.gram.streaming.from_batches import gram_from_batches
 from test_streaming_resume import FOR_KILLING, slow_batches
 
 checkpoint.INTERVAL = checkpoint.LEAST_SHARE = 0.0
@@ -49,7 +49,7 @@ def slow_batches():
 @pytest.mark.parametrize("stop_after", [5, 18])  # batches: in the first pass, and in the second
 def test_a_killed_sum_goes_on_to_the_same_bits(tmp_path, stop_after):
     checkpoint = tmp_path / "part.npz"
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1])
     command = [sys.executable, "-c", SCRIPT, here, str(checkpoint)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victim:  # noqa: S603
         for _ in range(stop_after):
@@ -79,8 +79,8 @@ def interrupted(batches, after):
 
 
 def test_a_checkpoint_of_other_rows_or_another_job_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("bayeslmm.checkpoint.INTERVAL", 0.0)
-    monkeypatch.setattr("bayeslmm.checkpoint.LEAST_SHARE", 0.0)
+    monkeypatch.setattr("bayeslmm.gram.streaming.checkpoint.INTERVAL", 0.0)
+    monkeypatch.setattr("bayeslmm.gram.streaming.checkpoint.LEAST_SHARE", 0.0)
     data = table(300)
     batches = cut(data, 100, 200)
     path = tmp_path / "part.npz"
@@ -103,8 +103,8 @@ def test_a_checkpoint_of_other_rows_or_another_job_is_refused(tmp_path, monkeypa
 
 
 def test_a_batch_that_fails_leaves_whole_batches_in_the_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr("bayeslmm.checkpoint.INTERVAL", 0.0)
-    monkeypatch.setattr("bayeslmm.checkpoint.LEAST_SHARE", 0.0)
+    monkeypatch.setattr("bayeslmm.gram.streaming.checkpoint.INTERVAL", 0.0)
+    monkeypatch.setattr("bayeslmm.gram.streaming.checkpoint.LEAST_SHARE", 0.0)
     data = table(300)
     good = cut(data, 100, 200)
     bad = [*good[:2], good[2].assign(x="text")]

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg.blas import dtrsm
 
 from bayeslmm.errors import DataError
-from bayeslmm.gram_blocks import GramFactor
+from bayeslmm.gram.blocks import GramFactor
 from bayeslmm.kernels.jit import entry
 
 if TYPE_CHECKING:

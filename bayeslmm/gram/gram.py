@@ -17,24 +17,24 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from bayeslmm.design.scales import scales_of
-from bayeslmm.disclosure import disclosure
-from bayeslmm.elimination_plan import EliminationPlan, build_plan
-from bayeslmm.gram_blocks import CrossProducts, PairBlocks
-from bayeslmm.gram_file import load_gram, save_gram
-from bayeslmm.gram_sums import (
+from bayeslmm.gram.add import add_grams
+from bayeslmm.gram.blocks import CrossProducts, PairBlocks
+from bayeslmm.gram.disclosure import disclosure
+from bayeslmm.gram.elimination_plan import EliminationPlan, build_plan
+from bayeslmm.gram.file import load_gram, save_gram
+from bayeslmm.gram.sums import (
     _factor_sums,
     _project,
     _weighted_response,
     pair_sums,
     reference_columns,
 )
-from bayeslmm.gram_union import add_grams
 
 if TYPE_CHECKING:
     import os
 
     from bayeslmm.design.design import Design
-    from bayeslmm.disclosure import Disclosure
+    from bayeslmm.gram.disclosure import Disclosure
 
 
 _grams: WeakKeyDictionary[Design, Gram] = WeakKeyDictionary()
@@ -111,7 +111,7 @@ class Gram(CrossProducts):
         return add_grams(self, other) if isinstance(other, Gram) else NotImplemented
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the Gram to an npz file; the layout is described in `bayeslmm.gram_file`.
+        """Write the Gram to an npz file; the layout is described in `bayeslmm.gram.file`.
 
         The file is replaced at once, or left as it was.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bayeslmm.arrays import Floats, Ints
-    from bayeslmm.gram import Gram
+    from bayeslmm.gram.gram import Gram
 
 
 def marginal_log_likelihood(
@@ -48,7 +48,7 @@ def marginal_log_likelihood(
     Examples
     --------
     >>> from bayeslmm.design.design import build_design
-    >>> from bayeslmm.gram import Gram
+    >>> from bayeslmm.gram.gram import Gram
     >>> design = build_design("y ~ 1 + (1 | g)", {"y": [1.0, 2.0, 4.0, 3.0], "g": list("aabb")})
     >>> ones = np.ones(1)
     >>> value = marginal_log_likelihood(

@@ -11,8 +11,8 @@ from bayeslmm.design.state import ColumnState, DesignState, restore, store
 from bayeslmm.errors import DataError, DataWarning, nearest, warn
 from bayeslmm.formula.model_terms import read_plan
 from bayeslmm.formula.tokens import quote
-from bayeslmm.learning import learning_calls, stateless_calls
-from bayeslmm.settled import Settled, one_row
+from bayeslmm.gram.streaming.second_pass import Settled, one_row
+from bayeslmm.gram.streaming.stateful_calls import learning_calls, stateless_calls
 from bayeslmm.tables.levels import LevelSet
 from bayeslmm.tables.table import label
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.formula.model_terms import Plan
-    from bayeslmm.learning import LearningCall
+    from bayeslmm.gram.streaming.stateful_calls import LearningCall
 
     Labels = NDArray[np.str_]
     from numpy.typing import NDArray

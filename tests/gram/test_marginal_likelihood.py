@@ -6,8 +6,8 @@ import trees
 from scipy.stats import multivariate_normal
 
 from bayeslmm.design.design import build_design
-from bayeslmm.gram import Gram
-from bayeslmm.marginal_likelihood import marginal_log_likelihood
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.likelihood_of_draws import marginal_log_likelihood
 
 WEIGHTS = np.array([1.0, 2, 1, 3, 1, 1, 0.5, 2, 1])
 TABLE = {**trees.TINY, "h": np.array(list("pqpqrrpqr"))}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bayeslmm as bl
-from bayeslmm.gram_file import encode_header, to_arrays, write_arrays
+from bayeslmm.gram.file import encode_header, to_arrays, write_arrays
 
 FORMULA = "y ~ center(x) + (x | g) + (1 | h)"
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from designs import KINDS, pack, random_design, random_factors
 
-from bayeslmm.elimination import (
+from bayeslmm.errors import NumericalError
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.likelihood import (
     conditional,
     draw_effects,
     log_density,
@@ -15,8 +17,6 @@ from bayeslmm.elimination import (
     profiled_criterion,
     unpack_factors,
 )
-from bayeslmm.errors import NumericalError
-from bayeslmm.gram import Gram
 
 SIGMA = 1.3
 MEAN = np.array([0.0, 0.5, 1.0])
