@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
-from bayeslmm.engines import StreamingEngine, engine_of
 from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.tables.engines.engine import StreamingEngine
+from bayeslmm.tables.engines.find import engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

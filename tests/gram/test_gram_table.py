@@ -139,7 +139,7 @@ def test_text_that_a_worker_cannot_code_is_told_as_it_would_be_here(dask_client)
 
 
 def test_a_worker_that_lacks_the_package_is_told_of():
-    from bayeslmm.engines import engine_of
+    from bayeslmm.tables.engines.find import engine_of
 
     class Frame:
         columns = ("y",)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from engine_tables import ENGINES, held_by, write_folder
 
-from bayeslmm.engines import engine_of
 from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.tables.engines.find import engine_of
 from bayeslmm.tables.engines.pieces import gathered
 from bayeslmm.tables.engines.tasks import Outcome, merge, portable
 
@@ -95,7 +95,7 @@ def test_recognising_a_table_imports_no_engine():
     import subprocess
 
     code = (
-        "import sys; from bayeslmm.engines import engine_of; import pandas as pd;"
+        "import sys; from bayeslmm.tables.engines.find import engine_of; import pandas as pd;"
         "assert engine_of(pd.DataFrame({'y': [1.0]})) is None;"
         "print(*{'duckdb', 'dask', 'pyspark', 'polars', 'pyarrow.dataset'} & set(sys.modules))"
     )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.engines import Engine, StreamingEngine, engine_of
 from bayeslmm.errors import check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import read_plan
@@ -18,6 +17,8 @@ from bayeslmm.gram.streaming.first_pass import Reading
 from bayeslmm.gram.streaming.from_batches import gram_from_batches
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.tables.batches import is_csv
+from bayeslmm.tables.engines.engine import Engine, StreamingEngine
+from bayeslmm.tables.engines.find import engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,14 +16,13 @@ import narwhals as nw
 from bayeslmm.tables.engines.arrow_dataset import ArrowEngine, open_files
 from bayeslmm.tables.engines.dask_frame import DaskEngine
 from bayeslmm.tables.engines.duckdb_relation import DuckDBEngine
-from bayeslmm.tables.engines.engine import Engine, StreamingEngine
 from bayeslmm.tables.engines.polars_lazy import PolarsEngine
 from bayeslmm.tables.engines.spark_frame import SparkEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Engine", "StreamingEngine", "engine_of"]
+    from bayeslmm.tables.engines.engine import Engine
 
 
 def _is_arrow_dataset(data: Any) -> bool:
