@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         build_design,
         rebuild_design,
     )
-    from bayeslmm.distributions import Prior
     from bayeslmm.effect_sizes import design_effect, icc, r_squared
     from bayeslmm.errors import (
         ArgumentError,
@@ -56,6 +55,12 @@ if TYPE_CHECKING:
     from bayeslmm.likelihood_ratio import likelihood_ratio_test
     from bayeslmm.marginal_covariance import marginal_covariance
     from bayeslmm.mode import check_mode
+    from bayeslmm.model.priors.describe import describe_priors
+    from bayeslmm.model.priors.prior import Prior
+    from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.model.priors.resolve import resolve_priors
+    from bayeslmm.model.priors.schemes import PriorScheme
+    from bayeslmm.model.simulate import simulate_response
     from bayeslmm.plots import (
         plot_caterpillar,
         plot_covariance,
@@ -73,13 +78,9 @@ if TYPE_CHECKING:
     from bayeslmm.plots_comparison import plot_comparison
     from bayeslmm.predict import predict, predict_table
     from bayeslmm.predictive_check import check_groups
-    from bayeslmm.prior_description import describe_priors
     from bayeslmm.prior_draws import sample_prior
     from bayeslmm.prior_implications import implied_priors
-    from bayeslmm.prior_schemes import PriorScheme
-    from bayeslmm.prior_set import Priors
     from bayeslmm.prior_study import prior_study
-    from bayeslmm.priors import resolve_priors
     from bayeslmm.refit import refit_reml
     from bayeslmm.reml import fit_reml
     from bayeslmm.reml_fit import REMLFit
@@ -87,7 +88,6 @@ if TYPE_CHECKING:
     from bayeslmm.row_likelihood import log_likelihood
     from bayeslmm.sensitivity import prior_sensitivity, sensitivity_tree
     from bayeslmm.shrinkage import shrinkage
-    from bayeslmm.simulate import simulate_response
     from bayeslmm.spec import ModelSpec, read_spec
     from bayeslmm.study_summary import summarise_study
     from bayeslmm.summaries import coefficients, fixed_effects, random_effects, variance_components
@@ -210,7 +210,7 @@ _NAMES_BY_MODULE = {
         "build_design",
         "rebuild_design",
     ),
-    "distributions": ("Prior",),
+    "model.priors.prior": ("Prior",),
     "effect_sizes": (
         "design_effect",
         "icc",
@@ -268,13 +268,13 @@ _NAMES_BY_MODULE = {
         "predict_table",
     ),
     "predictive_check": ("check_groups",),
-    "prior_description": ("describe_priors",),
+    "model.priors.describe": ("describe_priors",),
     "prior_draws": ("sample_prior",),
     "prior_implications": ("implied_priors",),
-    "prior_schemes": ("PriorScheme",),
-    "prior_set": ("Priors",),
+    "model.priors.schemes": ("PriorScheme",),
+    "model.priors.priors": ("Priors",),
     "prior_study": ("prior_study",),
-    "priors": ("resolve_priors",),
+    "model.priors.resolve": ("resolve_priors",),
     "gram.streaming.first_pass": ("Reading",),
     "refit": ("refit_reml",),
     "row_likelihood": ("log_likelihood",),
@@ -287,7 +287,7 @@ _NAMES_BY_MODULE = {
         "sensitivity_tree",
     ),
     "shrinkage": ("shrinkage",),
-    "simulate": ("simulate_response",),
+    "model.simulate": ("simulate_response",),
     "spec": (
         "ModelSpec",
         "read_spec",

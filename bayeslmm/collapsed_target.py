@@ -15,11 +15,11 @@ import numpy as np
 from scipy.special import betaincinv, betaln
 
 from bayeslmm import names
-from bayeslmm.beta_prior import integrates_beta, normal_prior
 from bayeslmm.kernels.linked_density import link_density, linked_density
 from bayeslmm.kernels.marginal_density import block_table, collapsed_values
-from bayeslmm.partial_correlations import correlation_factor, partial_shape_offsets
-from bayeslmm.prior_slopes import form_of, partial_form, value_and_slope
+from bayeslmm.model.covariance.partial_correlations import correlation_factor, partial_shape_offsets
+from bayeslmm.model.priors.closed_forms import form_of, partial_form, value_and_slope
+from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
 from bayeslmm.recovery import CollapsedDraws
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.unconstrained import (
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bayeslmm.arrays import Floats, Ints
-    from bayeslmm.distributions import Prior
     from bayeslmm.gram.gram import Gram
     from bayeslmm.kernels.prior_forms import Form
-    from bayeslmm.prior_set import FactorPriors, Priors
+    from bayeslmm.model.priors.prior import Prior
+    from bayeslmm.model.priors.priors import FactorPriors, Priors
 
 
 class CollapsedTarget:

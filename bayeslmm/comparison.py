@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm import names, tree
-from bayeslmm.covariance import factor_from_covariance
 from bayeslmm.errors import NumericalError
 from bayeslmm.gram.likelihood import flat_prior, pack_factors
 from bayeslmm.kernels.densities import DENSITY, evaluate
-from bayeslmm.prior_set import Priors
+from bayeslmm.model.covariance.factors import factor_from_covariance
+from bayeslmm.model.priors.priors import Priors
 from bayeslmm.reml_intervals import confidence_intervals
 from bayeslmm.resources import single_blas_thread
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.distributions import Prior
+    from bayeslmm.model.priors.prior import Prior
     from bayeslmm.profile_targets import Target
     from bayeslmm.reml_fit import REMLFit
 

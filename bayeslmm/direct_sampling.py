@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import Design
     from bayeslmm.kept_effects import EffectsLike, EffectsStore
-    from bayeslmm.prior_set import Priors
+    from bayeslmm.model.priors.priors import Priors
     from bayeslmm.settings import SamplerSettings
 
 # Points per draw: most draws then come from points of their own.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from scipy.optimize import minimize
 
-from bayeslmm.covariance import sd_corr_from_factor
 from bayeslmm.gram.likelihood import conditional
-from bayeslmm.partial_correlations import partial_correlations_of
+from bayeslmm.model.covariance.factors import sd_corr_from_factor
+from bayeslmm.model.covariance.partial_correlations import partial_correlations_of
 from bayeslmm.reml_search import lambda_factors, search_criterion
 from bayeslmm.sd_coordinates import sizes_of
 

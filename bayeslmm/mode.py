@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.covariance import SINGULAR_TOLERANCE, theta_names
 from bayeslmm.errors import ArgumentError
 from bayeslmm.kernels.densities import DENSITY
+from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE, theta_names
 from bayeslmm.reml_fit import REMLFit
 from bayeslmm.reml_search import Objective
 from bayeslmm.resources import single_blas_thread

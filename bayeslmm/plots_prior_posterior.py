@@ -11,8 +11,8 @@ from scipy import stats
 from bayeslmm import names, tree
 from bayeslmm.diagnostics import density
 from bayeslmm.errors import ArgumentError, TreeError, nearest
+from bayeslmm.model.priors.priors import Priors
 from bayeslmm.plot_style import DATA, GRID, LEVEL, panel_grid, style
-from bayeslmm.prior_set import Priors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.distributions import Prior
+    from bayeslmm.model.priors.prior import Prior
 
 
 POINTS = 400

@@ -11,8 +11,8 @@ from bayeslmm import names
 from bayeslmm.errors import ArgumentError
 from bayeslmm.gram.gram_design import design_of, has_rows
 from bayeslmm.kept_effects import DRAWS, KeptEffects
-from bayeslmm.lkj import draw_lkj
-from bayeslmm.priors import resolve_priors
+from bayeslmm.model.priors.lkj import draw_lkj
+from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.room import require_effects
 from bayeslmm.tree_layout import data_groups, draws_dataset, root_attributes, sample_coordinates
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design, GroupingFactor
     from bayeslmm.formula.mixed_formula import MixedFormula
-    from bayeslmm.prior_set import FactorPriors, Priors
-    from bayeslmm.priors import PriorsLike
+    from bayeslmm.model.priors.priors import FactorPriors, Priors
+    from bayeslmm.model.priors.resolve import PriorsLike
 
 
 def sample_prior(

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import Design
     from bayeslmm.formula.mixed_formula import MixedFormula
-    from bayeslmm.prior_set import Priors
-    from bayeslmm.priors import PriorsLike
+    from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.model.priors.resolve import PriorsLike
     from bayeslmm.quantities import Quantity
     from bayeslmm.scenarios import Scenarios
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.optimize import brentq, minimize
 
-from bayeslmm.covariance import free_entries, lower_factor
 from bayeslmm.gram.likelihood import flat_prior
 from bayeslmm.kernels.densities import ML, ML_AT_COEFFICIENT, ML_AT_SIGMA, evaluate
+from bayeslmm.model.covariance.factors import free_entries, lower_factor
 from bayeslmm.reml_search import Objective
 
 if TYPE_CHECKING:

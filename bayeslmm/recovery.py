@@ -13,9 +13,9 @@ import numpy as np
 from rich.progress import track
 
 from bayeslmm import names
-from bayeslmm.beta_prior import normal_prior
 from bayeslmm.gram.likelihood import draw_effects
-from bayeslmm.partial_correlations import correlation_factor, correlation_of
+from bayeslmm.model.covariance.partial_correlations import correlation_factor, correlation_of
+from bayeslmm.model.priors.fixed_effects import normal_prior
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.gram.gram import Gram
     from bayeslmm.kept_effects import EffectsStore
-    from bayeslmm.prior_set import Priors
+    from bayeslmm.model.priors.priors import Priors
 
 
 # Random effects drawn at a time: 32 million numbers are 256 MB.

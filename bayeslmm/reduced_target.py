@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.beta_prior import normal_prior
 from bayeslmm.collapsed_target import CollapsedTarget
 from bayeslmm.laplace import Peak, climb, starting_points
+from bayeslmm.model.priors.fixed_effects import normal_prior
 from bayeslmm.proposal import Mixture, SplitT
 from bayeslmm.reduced import (
     Reduced,

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from bayeslmm.covariance import sd_corr_from_factor, theta_from_factor, theta_names
 from bayeslmm.gram.likelihood import Conditional, conditional
+from bayeslmm.model.covariance.factors import sd_corr_from_factor, theta_from_factor, theta_names
+from bayeslmm.model.covariance.theta import theta_blocks
 from bayeslmm.resources import single_blas_thread
-from bayeslmm.theta_order import theta_blocks
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Blocks, Floats

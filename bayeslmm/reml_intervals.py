@@ -9,10 +9,10 @@ import pandas as pd
 from scipy.stats import norm
 
 from bayeslmm import names
-from bayeslmm.covariance import factor_from_sd_corr, sd_corr_from_factor
 from bayeslmm.errors import ArgumentError, NumericalError, check_choice, nearest
 from bayeslmm.gram.likelihood import flat_prior, pack_factors
 from bayeslmm.kernels.densities import DENSITY, ML_AT_SIGMA, evaluate
+from bayeslmm.model.covariance.factors import factor_from_sd_corr, sd_corr_from_factor
 from bayeslmm.profile import profile_interval
 from bayeslmm.profile_targets import Target, list_targets
 from bayeslmm.reml_fit import REMLFit

@@ -15,9 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from bayeslmm.covariance import SINGULAR_TOLERANCE, free_entries, lower_factor, theta_from_factor
 from bayeslmm.gram.likelihood import flat_prior, pack_factors, unpack_factors
 from bayeslmm.kernels.densities import ML, REML, evaluate
+from bayeslmm.model.covariance.factors import (
+    SINGULAR_TOLERANCE,
+    free_entries,
+    lower_factor,
+    theta_from_factor,
+)
 from bayeslmm.quasi_newton import GOAL, LAST_STEP, ROUNDING, quasi_newton
 from bayeslmm.resources import single_blas_thread
 

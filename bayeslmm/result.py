@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import Design
     from bayeslmm.kept_effects import KeptEffects
-    from bayeslmm.prior_set import Priors
+    from bayeslmm.model.priors.priors import Priors
     from bayeslmm.settings import SamplerSettings
     from bayeslmm.tree_layout import FreeDraws
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.prior_set import Priors
+    from bayeslmm.model.priors.priors import Priors
 
 
 # Beyond this the weighted mean converges too slowly to be of use at any number of draws.

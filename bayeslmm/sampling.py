@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import Design
     from bayeslmm.kept_effects import EffectsLike
-    from bayeslmm.prior_set import Priors
+    from bayeslmm.model.priors.priors import Priors
 
 
 def sample_design(

@@ -7,13 +7,13 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import PriorError
-from bayeslmm.prior_schemes import PriorScheme
-from bayeslmm.priors import SCHEME, resolve_priors, vary_priors
+from bayeslmm.model.priors.resolve import SCHEME, resolve_priors, vary_priors
+from bayeslmm.model.priors.schemes import PriorScheme
 
 if TYPE_CHECKING:
     from bayeslmm.design.design import Design
-    from bayeslmm.prior_set import Priors
-    from bayeslmm.priors import PriorsLike
+    from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.model.priors.resolve import PriorsLike
 
 REFERENCE = "reference"
 Scenarios = Mapping[str, Any] | Sequence[Any]

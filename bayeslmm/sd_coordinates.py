@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.distributions import Prior
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.prior_set import Priors
+    from bayeslmm.model.priors.prior import Prior
+    from bayeslmm.model.priors.priors import Priors
 
 
 # How strongly the logarithm is bent for an sd that may be zero, and for one that cannot be: the

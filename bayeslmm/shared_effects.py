@@ -17,9 +17,9 @@ import numpy as np
 from rich.progress import track
 
 from bayeslmm import names
-from bayeslmm.beta_prior import normal_prior
 from bayeslmm.gram.likelihood import flat_prior, split_columns
 from bayeslmm.kernels.draws import draw_shared
+from bayeslmm.model.priors.fixed_effects import normal_prior
 from bayeslmm.recovery import variance_variables
 from bayeslmm.reduced import Reduced
 from bayeslmm.resources import single_blas_thread
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.gram.gram import Gram
     from bayeslmm.kept_effects import EffectsStore
-    from bayeslmm.prior_set import Priors
+    from bayeslmm.model.priors.priors import Priors
     from bayeslmm.recovery import CollapsedDraws
 
     Places = NDArray[np.intp]

@@ -13,7 +13,7 @@ import pandas as pd
 from bayeslmm.design.design import build_design
 from bayeslmm.errors import DataError
 from bayeslmm.formula.mixed_formula import parse_formula
-from bayeslmm.simulate import simulate_response
+from bayeslmm.model.simulate import simulate_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

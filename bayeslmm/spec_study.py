@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.distributions import Prior
 from bayeslmm.errors import PriorError
-from bayeslmm.prior_schemes import scheme_named
-from bayeslmm.priors import SCHEME
+from bayeslmm.model.priors.prior import Prior
+from bayeslmm.model.priors.resolve import SCHEME
+from bayeslmm.model.priors.schemes import scheme_named
 from bayeslmm.scenarios import REFERENCE
 
 if TYPE_CHECKING:

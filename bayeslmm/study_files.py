@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bayeslmm.design.design import Design
-    from bayeslmm.prior_set import Priors
+    from bayeslmm.model.priors.priors import Priors
     from bayeslmm.quantities import Quantity
 
 # Warnings point at the line that called this package.

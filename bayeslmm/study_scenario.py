@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.formula.mixed_formula import MixedFormula
-    from bayeslmm.prior_set import Priors
+    from bayeslmm.model.priors.priors import Priors
     from bayeslmm.quantities import Quantity
 
 REFIT, REWEIGHTED = "refit", "reweighted"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import Design
     from bayeslmm.kept_effects import EffectsStore
-    from bayeslmm.prior_set import Priors
+    from bayeslmm.model.priors.priors import Priors
 
 _PACKAGES = ("arviz", "formulaic", "numba", "numpy", "nutpie", "pymc", "pytensor", "xarray")
 

@@ -28,11 +28,11 @@ from bayeslmm.compiled_target import bent_target, compile_target
 from bayeslmm.gram.gram import Gram, gram_of
 from bayeslmm.graph import marginal
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
+from bayeslmm.model.simulate import simulate_response
 from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style
 from bayeslmm.prior_draws import draw_parameters
 from bayeslmm.sampling import structure_key
 from bayeslmm.settings import SamplerSettings
-from bayeslmm.simulate import simulate_response
 
 IMAGE = Path(__file__).parent.parent / "docs" / "images" / "calibration.png"
 PRIORS = {

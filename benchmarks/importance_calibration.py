@@ -19,11 +19,11 @@ import bayeslmm as bl
 from bayeslmm.direct_sampling import weigh_posterior
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
+from bayeslmm.model.simulate import simulate_response
 from bayeslmm.prior_draws import draw_parameters
 from bayeslmm.recovery import recover_posterior
 from bayeslmm.reweighting import resample
 from bayeslmm.settings import SamplerSettings
-from bayeslmm.simulate import simulate_response
 from bayeslmm.unconstrained import Coordinate
 
 

@@ -20,14 +20,14 @@ import numpy as np
 import pandas as pd
 
 import bayeslmm as bl
-from bayeslmm.beta_prior import normal_prior
 from bayeslmm.design.design import build_design
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import draw_effects
 from bayeslmm.kernels.densities import DENSITY, evaluate
 from bayeslmm.kernels.linked_density import link_density, linked_density
 from bayeslmm.kernels.marginal_density import block_table
-from bayeslmm.priors import resolve_priors
+from bayeslmm.model.priors.fixed_effects import normal_prior
+from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.resources import single_blas_thread
 
 INSTEVAL = Path(__file__).parent.parent / "tests" / "reference" / "data" / "InstEval.csv.gz"

@@ -12,7 +12,7 @@ from bayeslmm import names
 from bayeslmm.collapsed_target import CollapsedTarget
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import pack_factors
-from bayeslmm.partial_correlations import correlation_factor, correlation_of
+from bayeslmm.model.covariance.partial_correlations import correlation_factor, correlation_of
 from bayeslmm.unconstrained import Coordinate
 
 FORMULAS = {

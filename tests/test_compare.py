@@ -13,7 +13,7 @@ from bayeslmm.comparison import draw_deviances, fixed_pull, prior_conflicts
 from bayeslmm.design.design import build_design
 from bayeslmm.errors import TreeError
 from bayeslmm.gram.likelihood import conditional, log_density
-from bayeslmm.priors import resolve_priors
+from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.profile_targets import list_targets
 from bayeslmm.refit import refit_reml
 from bayeslmm.reml import fit_reml

@@ -14,10 +14,10 @@ import pytest
 from scipy import stats
 
 import bayeslmm as bl
-from bayeslmm.beta_prior import normal_prior
 from bayeslmm.errors import SamplingWarning
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.likelihood import conditional
+from bayeslmm.model.priors.fixed_effects import normal_prior
 
 FOLDER = Path(__file__).parent / "reference"
 NAMES = sorted(path.stem for path in (FOLDER / "posterior").glob("insteval_*.json"))

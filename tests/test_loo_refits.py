@@ -6,7 +6,7 @@ from scipy.special import logsumexp
 
 from bayeslmm.checks import loo
 from bayeslmm.fit import fit_bayes
-from bayeslmm.prior_set import Priors
+from bayeslmm.model.priors.priors import Priors
 from bayeslmm.tables.datasets import load_dataset
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"

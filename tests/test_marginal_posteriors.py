@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 import bayeslmm as bl
-from bayeslmm.beta_prior import integrates_beta, normal_prior
 from bayeslmm.gram import likelihood
 from bayeslmm.gram.gram import Gram
+from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
 from bayeslmm.resources import single_blas_thread
 
 PROBABILITIES = (0.05, 0.5, 0.95)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bayeslmm.design.design import build_design
-from bayeslmm.priors import resolve_priors
+from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.reml import fit_reml
 from bayeslmm.reml_intervals import confidence_intervals
 from bayeslmm.scenarios import read_scenarios

@@ -7,7 +7,7 @@ import xarray as xr
 
 import bayeslmm as bl
 from bayeslmm.errors import ArgumentError, PriorError, TreeError
-from bayeslmm.prior_schemes import PriorScheme
+from bayeslmm.model.priors.schemes import PriorScheme
 from bayeslmm.reweighting import (
     covers,
     quantities_pareto_k,

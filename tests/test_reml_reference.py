@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from reml_reference import NAMES, level_places, match_terms, read_reference, read_table
 
-from bayeslmm.covariance import sd_corr_from_factor
 from bayeslmm.errors import DataWarning, SingularFitWarning
+from bayeslmm.model.covariance.factors import sd_corr_from_factor
 from bayeslmm.reml import fit_reml
 
 FITS = [(name, method) for name in NAMES for method in ("REML", "ML")]

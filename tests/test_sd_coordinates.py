@@ -114,8 +114,8 @@ def values(variables, point):
 
 
 def likelihood(design, priors, point):
-    from bayeslmm.beta_prior import normal_prior
     from bayeslmm.gram.likelihood import log_density
+    from bayeslmm.model.priors.fixed_effects import normal_prior
 
     sigma = point["sigma"]
     factors = [np.array([[point[f"sd_{f.name}"] / sigma]]) for f in design.factors]

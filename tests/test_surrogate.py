@@ -5,11 +5,11 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import chi2, norm, qmc
 
-from bayeslmm.beta_prior import normal_prior
 from bayeslmm.design.design import build_design
 from bayeslmm.gram.gram import Gram
-from bayeslmm.partial_correlations import correlation_factor
-from bayeslmm.priors import resolve_priors
+from bayeslmm.model.covariance.partial_correlations import correlation_factor
+from bayeslmm.model.priors.fixed_effects import normal_prior
+from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.reduced import Reduced, finish_density, reduce_exactly
 from bayeslmm.surrogate import TOLERANCE, build_surrogate, surrogate_suits
 from bayeslmm.surrogate_functions import (

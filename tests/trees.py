@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.design.design import build_design
-from bayeslmm.priors import resolve_priors
+from bayeslmm.model.priors.resolve import resolve_priors
 
 # Three levels of 2, 4 and 3 rows.
 TINY = {

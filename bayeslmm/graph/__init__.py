@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.graph import centered, marginal, noncentered
+from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.parametrization import (
     CENTERED,
     MARGINAL,
@@ -14,7 +15,6 @@ from bayeslmm.parametrization import (
     check_parametrization,
     choose_parametrization,
 )
-from bayeslmm.priors import resolve_priors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.graph.components import Values
     from bayeslmm.kept_effects import EffectsStore
-    from bayeslmm.prior_set import Priors
-    from bayeslmm.priors import PriorsLike
+    from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.model.priors.resolve import PriorsLike
 
 
 @dataclass(frozen=True)

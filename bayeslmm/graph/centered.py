@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import Design, GroupingFactor
     from bayeslmm.kept_effects import EffectsStore
-    from bayeslmm.prior_set import FactorPriors, Priors
+    from bayeslmm.model.priors.priors import FactorPriors, Priors
 
 
 def build(design: Design, priors: Priors) -> pm.Model:

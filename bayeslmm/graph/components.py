@@ -16,16 +16,16 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from bayeslmm import names
-from bayeslmm.distributions import FAMILIES, Prior
 from bayeslmm.gram.gram_design import response_rows
-from bayeslmm.partial_correlations import correlation_of
+from bayeslmm.model.covariance.partial_correlations import correlation_of
+from bayeslmm.model.priors.prior import FAMILIES, Prior
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design, GroupingFactor
     from bayeslmm.graph.bent_log import BentLog
-    from bayeslmm.prior_set import FactorPriors, Priors
+    from bayeslmm.model.priors.priors import FactorPriors, Priors
 
 Values = Mapping[str, "NDArray[np.float64]"]
 CENTERED_BETA = "beta_centered"

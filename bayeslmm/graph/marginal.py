@@ -14,18 +14,18 @@ import pytensor
 import pytensor.tensor as pt
 
 from bayeslmm import names
-from bayeslmm.beta_prior import integrates_beta, normal_prior
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import response_rows
 from bayeslmm.graph import components
 from bayeslmm.graph.bent_log import BentLog
 from bayeslmm.graph.collapsed_op import CollapsedDensity
 from bayeslmm.kernels.marginal_density import block_table
-from bayeslmm.partial_correlations import correlation_factor, partial_shape_offsets
+from bayeslmm.model.covariance.partial_correlations import correlation_factor, partial_shape_offsets
+from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
+from bayeslmm.model.simulate import simulate_response
 from bayeslmm.recovery import CollapsedDraws, recover_posterior
 from bayeslmm.room import require_marginal_border
 from bayeslmm.sd_coordinates import sd_coordinates, takes_any_positive
-from bayeslmm.simulate import simulate_response
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.design import Design
     from bayeslmm.gram.gram import Gram
     from bayeslmm.kept_effects import EffectsStore
-    from bayeslmm.prior_set import FactorPriors, Priors
+    from bayeslmm.model.priors.priors import FactorPriors, Priors
 
 
 def build(design: Design, priors: Priors) -> pm.Model:

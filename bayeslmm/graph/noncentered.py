@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import Design, GroupingFactor
     from bayeslmm.kept_effects import EffectsStore
-    from bayeslmm.prior_set import Priors
+    from bayeslmm.model.priors.priors import Priors
 
 
 def build(design: Design, priors: Priors) -> pm.Model:

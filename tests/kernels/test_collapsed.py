@@ -6,14 +6,14 @@ import pytest
 from scipy import stats
 
 import bayeslmm as bl
-from bayeslmm.beta_prior import normal_prior
-from bayeslmm.distributions import lkj_log_density
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import draw_effects, pack_factors
 from bayeslmm.graph import build_model
 from bayeslmm.kernels.linked_density import link_density, linked_density
 from bayeslmm.kernels.marginal_density import block_table
-from bayeslmm.partial_correlations import correlation_factor
+from bayeslmm.model.covariance.partial_correlations import correlation_factor
+from bayeslmm.model.priors.fixed_effects import normal_prior
+from bayeslmm.model.priors.prior import lkj_log_density
 
 FORMULAS = {
     "intercept": "y ~ x + (1 | g)",

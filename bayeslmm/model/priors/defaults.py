@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from bayeslmm import names
 from bayeslmm.design.scales import scales_of
-from bayeslmm.distributions import LKJ, Prior
 from bayeslmm.errors import DataError
+from bayeslmm.model.priors.prior import LKJ, Prior
 
 if TYPE_CHECKING:
     from bayeslmm.design.design import Design

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bayeslmm.theta_order import theta_blocks
+from bayeslmm.model.covariance.theta import theta_blocks
 
 # g and h have 8 levels each, k has 12 and l has 5.
 LEVELS = {"g": range(8), "h": range(8), "k": range(12), "l": range(5)}

@@ -25,7 +25,7 @@ from bayeslmm.kernels.prior_forms import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bayeslmm.distributions import Prior
+    from bayeslmm.model.priors.prior import Prior
 
 # Central differences over 1e-5 of the parameter leave errors of some 1e-10 of the slope.
 _STEP = 1e-5
@@ -38,7 +38,7 @@ def form_of(prior: Prior) -> Form | None:
 
     Examples
     --------
-    >>> from bayeslmm.distributions import Prior
+    >>> from bayeslmm.model.priors.prior import Prior
     >>> form_of(Prior.parse("Exponential(2)"))
     Form(kind=2, a=1.0, b=2.0, c=0.0, constant=0.6931471805599453)
     """
@@ -67,7 +67,7 @@ def value_and_slope(prior: Prior) -> Callable[[float], Pair]:
 
     Examples
     --------
-    >>> from bayeslmm.distributions import Prior
+    >>> from bayeslmm.model.priors.prior import Prior
     >>> value_and_slope(Prior.parse("Exponential(2)"))(1.0)
     (-1.3068528194400546, -2.0)
     """

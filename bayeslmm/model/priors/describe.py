@@ -9,7 +9,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.design.scales import scales_of
 from bayeslmm.gram.gram_design import design_of
-from bayeslmm.priors import resolve_priors
+from bayeslmm.model.priors.resolve import resolve_priors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.design import Design
     from bayeslmm.design.scales import ColumnScale
     from bayeslmm.formula.mixed_formula import MixedFormula
-    from bayeslmm.priors import PriorsLike
+    from bayeslmm.model.priors.resolve import PriorsLike
 
 
 def describe_priors(

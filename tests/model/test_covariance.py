@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bayeslmm.covariance import (
+from bayeslmm.errors import NumericalError
+from bayeslmm.model.covariance.factors import (
     factor_from_covariance,
     factor_from_sd_corr,
     factor_from_theta,
@@ -15,7 +16,6 @@ from bayeslmm.covariance import (
     theta_from_factor,
     theta_names,
 )
-from bayeslmm.errors import NumericalError
 
 THREE = np.array([[4.2, 0.0, 0.0], [7.2, 5.3, 0.0], [2.8, 2.1, 2.9]])
 # Identities between a few products of numbers near one.

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import bayeslmm as bl
-from bayeslmm.distributions import Prior
 from bayeslmm.errors import PriorError
-from bayeslmm.prior_schemes import SCHEMES, PriorScheme
+from bayeslmm.model.priors.prior import Prior
+from bayeslmm.model.priors.schemes import SCHEMES, PriorScheme
 
 SLEEP_SD, SLEEP_SD_N = 56.328757, 56.172069
 DAYS_SD, DAYS_SD_N = math.sqrt(8.25 * 180 / 179), math.sqrt(8.25)

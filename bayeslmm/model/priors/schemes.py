@@ -14,9 +14,9 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.design.scales import scales_of
-from bayeslmm.distributions import Prior, PriorLike
 from bayeslmm.errors import PriorError, nearest
-from bayeslmm.prior_defaults import default_priors, unit
+from bayeslmm.model.priors.defaults import default_priors, unit
+from bayeslmm.model.priors.prior import Prior, PriorLike
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

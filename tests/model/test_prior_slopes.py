@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from test_distributions import EXAMPLES
 
-from bayeslmm.distributions import FAMILIES, Prior
-from bayeslmm.prior_slopes import CLOSED_FORMS, value_and_slope
+from bayeslmm.model.priors.closed_forms import CLOSED_FORMS, value_and_slope
+from bayeslmm.model.priors.prior import FAMILIES, Prior
 
 
 def test_every_family_is_looked_at():

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayeslmm as bl
-from bayeslmm.distributions import Prior
 from bayeslmm.errors import PriorError
-from bayeslmm.prior_set import Priors
+from bayeslmm.model.priors.prior import Prior
+from bayeslmm.model.priors.priors import Priors
 
 
 @pytest.fixture(scope="module")

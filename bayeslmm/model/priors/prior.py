@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.errors import PriorError, nearest
-from bayeslmm.lkj import lkj_log_density
-from bayeslmm.prior_families import ALTERNATIVES, FAMILIES, POWERS, PRECISIONS, Family
+from bayeslmm.model.priors.distributions import ALTERNATIVES, FAMILIES, POWERS, PRECISIONS, Family
+from bayeslmm.model.priors.lkj import lkj_log_density
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,7 +4,7 @@ import trees
 
 from bayeslmm.design.design import build_design
 from bayeslmm.errors import ArgumentError
-from bayeslmm.simulate import simulate_response
+from bayeslmm.model.simulate import simulate_response
 
 TRUTH = {
     "beta": {"Intercept": 1.0, "x": 2.0},

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.covariance import factor_from_covariance
+from bayeslmm.model.covariance.factors import factor_from_covariance
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.distributions import LKJ, Prior, PriorLike
 from bayeslmm.errors import PriorError, nearest
-from bayeslmm.prior_defaults import DefaultPriors, default_priors
-from bayeslmm.prior_schemes import PriorScheme, scheme_named
-from bayeslmm.prior_set import FactorPriors, Priors
+from bayeslmm.model.priors.defaults import DefaultPriors, default_priors
+from bayeslmm.model.priors.prior import LKJ, Prior, PriorLike
+from bayeslmm.model.priors.priors import FactorPriors, Priors
+from bayeslmm.model.priors.schemes import PriorScheme, scheme_named
 
 if TYPE_CHECKING:
     from bayeslmm.design.design import Design

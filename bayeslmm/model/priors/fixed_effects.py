@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.prior_set import Priors
+    from bayeslmm.model.priors.priors import Priors
 
 
 def integrates_beta(priors: Priors) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import beta as beta_distribution
 
 from bayeslmm import names
-from bayeslmm.distributions import LKJ, Prior, lkj_log_density
+from bayeslmm.model.priors.prior import LKJ, Prior, lkj_log_density
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,9 +11,9 @@ from pymc.distributions import continuous
 from pytensor.compile.mode import Mode
 from scipy import integrate
 
-from bayeslmm.distributions import FAMILIES, Prior
 from bayeslmm.errors import PriorError
-from bayeslmm.prior_families import POWERS
+from bayeslmm.model.priors.distributions import POWERS
+from bayeslmm.model.priors.prior import FAMILIES, Prior
 
 SLOW_BUT_INSTANT = Mode(linker="py", optimizer=None)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bayeslmm.errors import PriorError
-from bayeslmm.lkj import draw_lkj, lkj_log_density
+from bayeslmm.model.priors.lkj import draw_lkj, lkj_log_density
 
 
 def test_the_lkj_density_integrates_to_one_over_three_correlations():
