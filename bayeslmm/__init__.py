@@ -52,9 +52,7 @@ if TYPE_CHECKING:
     from bayeslmm.graph import build_model
     from bayeslmm.group_likelihood import add_log_likelihood
     from bayeslmm.hypotheses import hypothesis
-    from bayeslmm.likelihood_ratio import likelihood_ratio_test
     from bayeslmm.marginal_covariance import marginal_covariance
-    from bayeslmm.mode import check_mode
     from bayeslmm.model.priors.describe import describe_priors
     from bayeslmm.model.priors.prior import Prior
     from bayeslmm.model.priors.priors import Priors
@@ -82,9 +80,11 @@ if TYPE_CHECKING:
     from bayeslmm.prior_implications import implied_priors
     from bayeslmm.prior_study import prior_study
     from bayeslmm.refit import refit_reml
-    from bayeslmm.reml import fit_reml
-    from bayeslmm.reml_fit import REMLFit
-    from bayeslmm.reml_intervals import confidence_intervals
+    from bayeslmm.reml.fit import fit_reml
+    from bayeslmm.reml.intervals import confidence_intervals
+    from bayeslmm.reml.likelihood_ratio import likelihood_ratio_test
+    from bayeslmm.reml.mode import check_mode
+    from bayeslmm.reml.result import REMLFit
     from bayeslmm.row_likelihood import log_likelihood
     from bayeslmm.sensitivity import prior_sensitivity, sensitivity_tree
     from bayeslmm.shrinkage import shrinkage
@@ -245,9 +245,9 @@ _NAMES_BY_MODULE = {
     "gram.gram": ("Gram",),
     "gram.streaming.from_table": ("gram_from_table",),
     "hypotheses": ("hypothesis",),
-    "likelihood_ratio": ("likelihood_ratio_test",),
+    "reml.likelihood_ratio": ("likelihood_ratio_test",),
     "marginal_covariance": ("marginal_covariance",),
-    "mode": ("check_mode",),
+    "reml.mode": ("check_mode",),
     "plots": (
         "plot_caterpillar",
         "plot_covariance",
@@ -279,9 +279,9 @@ _NAMES_BY_MODULE = {
     "refit": ("refit_reml",),
     "row_likelihood": ("log_likelihood",),
     "gram.streaming.from_batches": ("gram_from_batches",),
-    "reml": ("fit_reml",),
-    "reml_fit": ("REMLFit",),
-    "reml_intervals": ("confidence_intervals",),
+    "reml.fit": ("fit_reml",),
+    "reml.result": ("REMLFit",),
+    "reml.intervals": ("confidence_intervals",),
     "sensitivity": (
         "prior_sensitivity",
         "sensitivity_tree",

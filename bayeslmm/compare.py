@@ -20,14 +20,14 @@ from bayeslmm.comparison import (
     wald_errors,
 )
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, describe
-from bayeslmm.profile_targets import Target, list_targets
 from bayeslmm.refit import refit_reml
+from bayeslmm.reml.parameters import Target, list_targets
 from bayeslmm.verdicts import Evidence, judge
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayeslmm.reml_fit import REMLFit
+    from bayeslmm.reml.result import REMLFit
 
 
 __all__ = ["compare_random_effects", "compare_reml"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.reml_fit import REMLFit
+    from bayeslmm.reml.result import REMLFit
     from bayeslmm.tree import FactorInfo
 
 

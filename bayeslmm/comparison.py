@@ -13,7 +13,7 @@ from bayeslmm.gram.likelihood import flat_prior, pack_factors
 from bayeslmm.kernels.densities import DENSITY, evaluate
 from bayeslmm.model.covariance.factors import factor_from_covariance
 from bayeslmm.model.priors.priors import Priors
-from bayeslmm.reml_intervals import confidence_intervals
+from bayeslmm.reml.intervals import confidence_intervals
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.model.priors.prior import Prior
-    from bayeslmm.profile_targets import Target
-    from bayeslmm.reml_fit import REMLFit
+    from bayeslmm.reml.parameters import Target
+    from bayeslmm.reml.result import REMLFit
 
 
 # Multiplications that the deviances of all draws may take together; then a subset is used.

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from bayeslmm.gram.likelihood import conditional
 from bayeslmm.model.covariance.factors import sd_corr_from_factor
 from bayeslmm.model.covariance.partial_correlations import partial_correlations_of
-from bayeslmm.reml_search import lambda_factors, search_criterion
+from bayeslmm.reml.search import lambda_factors, search_criterion
 from bayeslmm.sd_coordinates import sizes_of
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from bayeslmm.compare_effects import compare_random_effects
 from bayeslmm.comparison import parameter_draws
 from bayeslmm.diagnostics import CI_KIND, CI_PROB, interval
 from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, panel_grid, style
-from bayeslmm.profile_targets import list_targets
 from bayeslmm.refit import refit_reml
-from bayeslmm.reml_intervals import confidence_intervals
+from bayeslmm.reml.intervals import confidence_intervals
+from bayeslmm.reml.parameters import list_targets
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.profile_targets import Target
-    from bayeslmm.reml_fit import REMLFit
+    from bayeslmm.reml.parameters import Target
+    from bayeslmm.reml.result import REMLFit
 
 
 INNER_PROB = 0.5

@@ -14,7 +14,7 @@ from bayeslmm.gram.file import gram_of_dataset
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.linear_predictor import design_state
-from bayeslmm.reml import fit_reml
+from bayeslmm.reml.fit import fit_reml
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design
-    from bayeslmm.reml_fit import Method, REMLFit
+    from bayeslmm.reml.result import Method, REMLFit
 
 
 def refit_reml(idata: xr.DataTree, *, method: Method = "REML", check_data: bool = True) -> REMLFit:

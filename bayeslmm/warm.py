@@ -32,7 +32,7 @@ def warm() -> float:
     # Imported here, so that the time of the imports is told too.
     from bayeslmm.fit import fit_bayes  # noqa: PLC0415
     from bayeslmm.kernels.target import target_function  # noqa: PLC0415
-    from bayeslmm.reml import fit_reml  # noqa: PLC0415
+    from bayeslmm.reml.fit import fit_reml  # noqa: PLC0415
     from bayeslmm.tables.datasets import load_dataset  # noqa: PLC0415
 
     start = time.perf_counter()

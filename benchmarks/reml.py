@@ -30,7 +30,7 @@ from reml_reference import NAMES, read_reference, read_table  # noqa: E402
 from bayeslmm import fit_reml  # noqa: E402
 from bayeslmm.design.design import build_design  # noqa: E402
 from bayeslmm.gram.gram import Gram  # noqa: E402
-from bayeslmm.reml_search import search_criterion  # noqa: E402
+from bayeslmm.reml.search import search_criterion  # noqa: E402
 
 R_SCRIPT = """
 suppressMessages(library(lme4)); a <- commandArgs(TRUE)

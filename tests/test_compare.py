@@ -14,9 +14,9 @@ from bayeslmm.design.design import build_design
 from bayeslmm.errors import TreeError
 from bayeslmm.gram.likelihood import conditional, log_density
 from bayeslmm.model.priors.resolve import resolve_priors
-from bayeslmm.profile_targets import list_targets
 from bayeslmm.refit import refit_reml
-from bayeslmm.reml import fit_reml
+from bayeslmm.reml.fit import fit_reml
+from bayeslmm.reml.parameters import list_targets
 from bayeslmm.verdicts import Evidence, judge
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"

@@ -11,7 +11,7 @@ import bayeslmm as bl
 from bayeslmm.errors import IdentificationWarning
 from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.model.priors.resolve import resolve_priors
-from bayeslmm.profile_targets import Target
+from bayeslmm.reml.parameters import Target
 from bayeslmm.settings import SamplerSettings
 from bayeslmm.tree_layout import FreeDraws, build_tree
 

@@ -5,7 +5,7 @@ import trees
 from bayeslmm import effect_sizes
 from bayeslmm.errors import ArgumentError, DataError, TreeError
 from bayeslmm.marginal_covariance import marginal_covariance
-from bayeslmm.reml import fit_reml
+from bayeslmm.reml.fit import fit_reml
 from bayeslmm.shrinkage import shrinkage
 from bayeslmm.tables.datasets import load_dataset
 

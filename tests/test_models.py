@@ -11,8 +11,8 @@ import pytest
 
 from bayeslmm.design.design import build_design
 from bayeslmm.model.priors.resolve import resolve_priors
-from bayeslmm.reml import fit_reml
-from bayeslmm.reml_intervals import confidence_intervals
+from bayeslmm.reml.fit import fit_reml
+from bayeslmm.reml.intervals import confidence_intervals
 from bayeslmm.scenarios import read_scenarios
 from bayeslmm.simulated_table import SimulatedTable
 from bayeslmm.spec import find_specs, read_spec

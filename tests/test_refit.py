@@ -13,7 +13,7 @@ from bayeslmm.design.design import build_design
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.errors import DataWarning, TreeError
 from bayeslmm.refit import refit_reml, tree_design
-from bayeslmm.reml import fit_reml
+from bayeslmm.reml.fit import fit_reml
 from bayeslmm.tables.datasets import load_dataset
 
 

@@ -116,7 +116,7 @@ def times_of(formula, table, runs=3):
     import bayeslmm as bl
     from bayeslmm.design.design import build_design
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.reml_search import search_criterion
+    from bayeslmm.reml.search import search_criterion
     from parts.runner import spread
 
     bl.fit_reml(formula, table)

@@ -53,7 +53,7 @@ class REMLFit:
     Examples
     --------
     >>> from bayeslmm.tables.datasets import load_dataset
-    >>> from bayeslmm.reml import fit_reml
+    >>> from bayeslmm.reml.fit import fit_reml
     >>> fit = fit_reml("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy"))
     >>> fit.fixed_effects.round(2)
                estimate  std_error

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bayeslmm.errors import ArgumentError, SingularFitWarning
-from bayeslmm.likelihood_ratio import likelihood_ratio_test
-from bayeslmm.reml import fit_reml
+from bayeslmm.reml.fit import fit_reml
+from bayeslmm.reml.likelihood_ratio import likelihood_ratio_test
 from bayeslmm.tables.datasets import load_dataset
 
 

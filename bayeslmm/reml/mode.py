@@ -11,8 +11,8 @@ from bayeslmm import names
 from bayeslmm.errors import ArgumentError
 from bayeslmm.kernels.densities import DENSITY
 from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE, theta_names
-from bayeslmm.reml_fit import REMLFit
-from bayeslmm.reml_search import Objective
+from bayeslmm.reml.result import REMLFit
+from bayeslmm.reml.search import Objective
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def check_mode(fit: REMLFit) -> pd.DataFrame:
     Examples
     --------
     >>> from bayeslmm.tables.datasets import load_dataset
-    >>> from bayeslmm.reml import fit_reml
+    >>> from bayeslmm.reml.fit import fit_reml
     >>> fit = fit_reml("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy"))
     >>> check_mode(fit)["is_mode"].all()
     np.True_

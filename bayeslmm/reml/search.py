@@ -23,7 +23,7 @@ from bayeslmm.model.covariance.factors import (
     lower_factor,
     theta_from_factor,
 )
-from bayeslmm.quasi_newton import GOAL, LAST_STEP, ROUNDING, quasi_newton
+from bayeslmm.reml.quasi_newton import GOAL, LAST_STEP, ROUNDING, quasi_newton
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:

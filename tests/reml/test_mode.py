@@ -8,8 +8,8 @@ import reml_reference
 
 from bayeslmm.errors import ArgumentError, SingularFitWarning
 from bayeslmm.gram.likelihood import log_density
-from bayeslmm.mode import check_mode
-from bayeslmm.reml import fit_reml
+from bayeslmm.reml.fit import fit_reml
+from bayeslmm.reml.mode import check_mode
 from bayeslmm.tables.datasets import load_dataset
 
 # All but the largest, whose curvature by differences takes seconds, and those that warn.

@@ -23,8 +23,8 @@ from bayeslmm.errors import (
 )
 from bayeslmm.gram.gram import Gram
 from bayeslmm.kernels.densities import ML, REML
-from bayeslmm.reml import fit_reml
-from bayeslmm.reml_search import Objective, search_criterion
+from bayeslmm.reml.fit import fit_reml
+from bayeslmm.reml.search import Objective, search_criterion
 from bayeslmm.tables.datasets import load_dataset
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"
@@ -264,9 +264,8 @@ def test_more_fixed_effects_than_rows_are_refused():
 
 
 def test_a_search_that_stops_early_says_so(monkeypatch, sleepstudy):
-    from bayeslmm import reml_search
 
-    monkeypatch.setattr(reml_search, "ACCEPTABLE", -1.0)
+    monkeypatch.setattr(search, "ACCEPTABLE", -1.0)
     with pytest.warns(NumericalWarning, match="a Newton step would still lower"):
         fit = fit_reml(SLEEP, sleepstudy)
     assert not fit.converged

@@ -13,7 +13,7 @@ from reml_reference import NAMES, level_places, match_terms, read_reference, rea
 
 from bayeslmm.errors import DataWarning, SingularFitWarning
 from bayeslmm.model.covariance.factors import sd_corr_from_factor
-from bayeslmm.reml import fit_reml
+from bayeslmm.reml.fit import fit_reml
 
 FITS = [(name, method) for name in NAMES for method in ("REML", "ML")]
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from bayeslmm.errors import ArgumentError, SingularFitWarning
-from bayeslmm.profile import held_deviance
-from bayeslmm.profile_targets import list_targets
-from bayeslmm.reml import fit_reml
-from bayeslmm.reml_intervals import confidence_intervals
+from bayeslmm.reml.fit import fit_reml
+from bayeslmm.reml.intervals import confidence_intervals
+from bayeslmm.reml.parameters import list_targets
+from bayeslmm.reml.profile import held_deviance
 from bayeslmm.tables.datasets import load_dataset
 
 
@@ -66,7 +66,7 @@ def test_limits_are_where_the_deviance_has_risen_by_the_chi_square_quantile(mach
 
 
 def test_the_deviance_at_the_estimates_is_the_minimum_and_its_gradient_is_right(machines):
-    from bayeslmm.reml_intervals import _estimates
+    from bayeslmm.reml.intervals import _estimates
 
     targets = list_targets(machines.gram)
     estimate = _estimates(machines, targets)

@@ -12,14 +12,14 @@ from scipy.optimize import brentq, minimize
 from bayeslmm.gram.likelihood import flat_prior
 from bayeslmm.kernels.densities import ML, ML_AT_COEFFICIENT, ML_AT_SIGMA, evaluate
 from bayeslmm.model.covariance.factors import free_entries, lower_factor
-from bayeslmm.reml_search import Objective
+from bayeslmm.reml.search import Objective
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.profile_targets import Target
-    from bayeslmm.reml_fit import REMLFit
+    from bayeslmm.reml.parameters import Target
+    from bayeslmm.reml.result import REMLFit
 
     Bounds = list[tuple[float | None, float | None]] | None
     Held = Callable[[float, Floats], tuple[float, Floats]]

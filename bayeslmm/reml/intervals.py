@@ -13,10 +13,10 @@ from bayeslmm.errors import ArgumentError, NumericalError, check_choice, nearest
 from bayeslmm.gram.likelihood import flat_prior, pack_factors
 from bayeslmm.kernels.densities import DENSITY, ML_AT_SIGMA, evaluate
 from bayeslmm.model.covariance.factors import factor_from_sd_corr, sd_corr_from_factor
-from bayeslmm.profile import profile_interval
-from bayeslmm.profile_targets import Target, list_targets
-from bayeslmm.reml_fit import REMLFit
-from bayeslmm.reml_search import lambda_factors, search_criterion
+from bayeslmm.reml.parameters import Target, list_targets
+from bayeslmm.reml.profile import profile_interval
+from bayeslmm.reml.result import REMLFit
+from bayeslmm.reml.search import lambda_factors, search_criterion
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def confidence_intervals(
     Examples
     --------
     >>> from bayeslmm.tables.datasets import load_dataset
-    >>> from bayeslmm.reml import fit_reml
+    >>> from bayeslmm.reml.fit import fit_reml
     >>> fit = fit_reml("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy"))
     >>> confidence_intervals(fit, parameters=["Days", "sigma"]).round(2)
                estimate  lower  upper

@@ -14,7 +14,7 @@ from bayeslmm.errors import ArgumentError
 if TYPE_CHECKING:
     from bayeslmm.gram.blocks import GramFactor
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.reml_fit import REMLFit
+    from bayeslmm.reml.result import REMLFit
 
 # The column of one category, such as ``Machine[B]`` or ``Machine[T.B]``.
 _CATEGORY = re.compile(r"[^\[\]:]+\[[^\]]*\]")
@@ -52,7 +52,7 @@ def likelihood_ratio_test(fit_a: REMLFit, fit_b: REMLFit) -> pd.DataFrame:
     Examples
     --------
     >>> from bayeslmm.tables.datasets import load_dataset
-    >>> from bayeslmm.reml import fit_reml
+    >>> from bayeslmm.reml.fit import fit_reml
     >>> data = load_dataset("sleepstudy")
     >>> small = fit_reml("Reaction ~ Days + (Days || Subject)", data, method="ML")
     >>> large = fit_reml("Reaction ~ Days + (Days | Subject)", data, method="ML")

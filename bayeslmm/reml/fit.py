@@ -19,8 +19,8 @@ from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.gram.likelihood import unpack_factors
 from bayeslmm.gram.limits import require_border
-from bayeslmm.reml_fit import Method, REMLFit
-from bayeslmm.reml_search import Search, lambda_factors, search_criterion
+from bayeslmm.reml.result import Method, REMLFit
+from bayeslmm.reml.search import Search, lambda_factors, search_criterion
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
