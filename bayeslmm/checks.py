@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm import tree
-from bayeslmm.diagnostics import (
+from bayeslmm.loo import compare_models, loo
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import (
     MAX_PARETO_K,
     MAX_RHAT,
     MIN_BFMI,
@@ -23,8 +24,7 @@ from bayeslmm.diagnostics import (
     energy_information,
     weight_problems,
 )
-from bayeslmm.draw_weights import draw_weights
-from bayeslmm.loo import compare_models, loo
+from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +102,7 @@ def diagnose(idata: xr.DataTree) -> Diagnosis:
     >>> print(bl.diagnose(idata).checked[0])
     R-hat at most 1.01
     """
-    chains, draws = tree.sample_shape(idata)
+    chains, draws = read.sample_shape(idata)
     table = diagnostics_table(idata).sort_values("r_hat", ascending=False)
     weights = draw_weights(idata)
     # R-hat compares chains; draws that were made independently have none.
@@ -115,7 +115,7 @@ def diagnose(idata: xr.DataTree) -> Diagnosis:
     problems = [*weight_problems(idata), *chain_problems(table, chains)]
     if draws < MIN_DRAWS:
         problems.append(Problem("draws", f"Only {draws} draws per chain.", "Ask for more draws."))
-    stats = tree.group(idata, "sample_stats") if "sample_stats" in idata.children else {}
+    stats = read.group(idata, "sample_stats") if "sample_stats" in idata.children else {}
     if "diverging" in stats:
         checked.append("no divergences")
         problems += divergence_problems(idata)
@@ -142,7 +142,7 @@ def _energy(idata: xr.DataTree) -> list[Problem]:
 
 
 def _depth(idata: xr.DataTree) -> list[Problem]:
-    reached = tree.variable(idata, "maxdepth_reached", "sample_stats").to_numpy()
+    reached = read.variable(idata, "maxdepth_reached", "sample_stats").to_numpy()
     count = int(reached.sum())
     if not count:
         return []

@@ -18,8 +18,8 @@ from bayeslmm.cli_priors import report_priors, report_sensitivity
 from bayeslmm.cli_results import PictureFormat, results_folder, write_results
 from bayeslmm.cli_study import report_study
 from bayeslmm.errors import ArgumentError, SpecError
+from bayeslmm.results.read import sample_shape
 from bayeslmm.spec import find_specs, read_spec
-from bayeslmm.tree import sample_shape
 
 if TYPE_CHECKING:
     import pandas as pd

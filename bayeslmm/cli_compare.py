@@ -13,7 +13,7 @@ from bayeslmm.cli_results import MARKER, PictureFormat, results_folder, write_ex
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.errors import TreeError
 from bayeslmm.refit import refit_reml
-from bayeslmm.tree import require_tree
+from bayeslmm.results.read import require_tree
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import bayeslmm
 from bayeslmm.cli_compare import opened
 from bayeslmm.cli_results import MARKER, PictureFormat, results_folder, write_extras
-from bayeslmm.tree import factor_names
+from bayeslmm.results.read import factor_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -19,9 +19,9 @@ from bayeslmm.comparison import (
     variance_pull,
     wald_errors,
 )
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.refit import refit_reml
 from bayeslmm.reml.parameters import Target, list_targets
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.verdicts import Evidence, judge
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayeslmm import tree
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.errors import TreeError
 from bayeslmm.refit import refit_reml
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.verdicts import NOISE, NOISY
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.reml.result import REMLFit
-    from bayeslmm.tree import FactorInfo
+    from bayeslmm.results.read import FactorInfo
 
 
 AGREE_EFFECT = 0.25
@@ -89,14 +89,14 @@ def compare_random_effects(
     0     a  Intercept   1.0
     1     a          x   0.5
     """
-    tree.require_tree(idata)
-    if not tree.factor_names(idata):
+    read.require_tree(idata)
+    if not read.factor_names(idata):
         msg = (
             f"{idata.attrs['formula']!r} has no random effects to compare. Add a term such as "
             "'(1 | group)' and fit again; compare_reml compares what there is."
         )
         raise TreeError(msg)
-    chosen = tree.factors(idata) if factor is None else (tree.factor(idata, factor),)
+    chosen = read.factors(idata) if factor is None else (read.factor(idata, factor),)
     fit = refit_reml(idata, check_data=check_data) if fit is None else fit
     tables = [_factor_table(idata, info, fit, (ci_prob, ci_kind)) for info in chosen]
     return pd.concat(tables, ignore_index=True)
@@ -105,10 +105,10 @@ def compare_random_effects(
 def _factor_table(
     idata: xr.DataTree, info: FactorInfo, fit: REMLFit, ci: tuple[float, str]
 ) -> pd.DataFrame:
-    effects = tree.effect_draws(idata, info)
+    effects = read.effect_draws(idata, info)
     draws = effects.reshape(*effects.shape[:2], -1)
     # REML has every level, the tree perhaps a choice of them.
-    at = tree.positions(fit.random_effects[info.name].index.tolist(), info.levels)
+    at = read.positions(fit.random_effects[info.name].index.tolist(), info.levels)
     errors = fit.prediction_error_covariance[info.name][at]
     spread = np.sqrt(np.maximum(np.einsum("iqq->iq", errors), 0.0))
     total = np.diag(fit.covariance[info.name].to_numpy())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm import names, tree
+from bayeslmm import names
 from bayeslmm.errors import NumericalError
 from bayeslmm.gram.likelihood import flat_prior, pack_factors
 from bayeslmm.kernels.densities import DENSITY, evaluate
@@ -15,6 +15,7 @@ from bayeslmm.model.covariance.factors import factor_from_covariance
 from bayeslmm.model.priors.priors import Priors
 from bayeslmm.reml.intervals import confidence_intervals
 from bayeslmm.resources import single_blas_thread
+from bayeslmm.results import read
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,10 +32,10 @@ _WORK = 2e10
 
 def parameter_draws(idata: xr.DataTree, targets: dict[str, Target], fit: REMLFit) -> Floats:
     """Collect every target's draws, shape (chain, draw, target)."""
-    factors = [tree.factor(idata, factor.name) for factor in fit.gram.factors]
-    beta, sigma = tree.draws(idata, names.BETA), tree.draws(idata, names.SIGMA)
-    sd = [tree.draws(idata, names.sd(info.name)) for info in factors]
-    corr = [tree.correlation_draws(idata, info) for info in factors]
+    factors = [read.factor(idata, factor.name) for factor in fit.gram.factors]
+    beta, sigma = read.draws(idata, names.BETA), read.draws(idata, names.SIGMA)
+    sd = [read.draws(idata, names.sd(info.name)) for info in factors]
+    corr = [read.correlation_draws(idata, info) for info in factors]
     columns = []
     for target in targets.values():
         if target.kind == names.BETA:
@@ -200,12 +201,12 @@ def draw_deviances(idata: xr.DataTree, fit: REMLFit, at_most: int = 500) -> Floa
         Infinite where a draw's covariance cannot be factored.
     """
     gram, plan = fit.gram, fit.gram.plan
-    sigma = tree.flat_draws(idata, names.SIGMA)
+    sigma = read.flat_draws(idata, names.SIGMA)
     work = plan.n_border**3 / 3.0 + 10.0 * len(plan.floats)
     count = int(np.clip(_WORK / work, 20, at_most))
     kept = np.unique(np.linspace(0, len(sigma) - 1, count).round().astype(int))
-    infos = [tree.factor(idata, factor.name) for factor in gram.factors]
-    covariances = [tree.covariance_draws(idata, info)[kept] for info in infos]
+    infos = [read.factor(idata, factor.name) for factor in gram.factors]
+    covariances = [read.covariance_draws(idata, info)[kept] for info in infos]
     best, out = -0.5 * fit.criterion, np.full(len(kept), np.inf)
     with single_blas_thread():
         for i, s in enumerate(sigma[kept]):

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm import tree
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, check_interval, describe
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.linear_predictor import LinearPredictor, linear_predictor
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _differences(
 
 
 def _columns(idata: xr.DataTree, data: Any) -> dict[str, NDArray[Any]]:
-    training = tree.columns(idata)
+    training = read.columns(idata)
     if data is None:
         return training
     present = read_table(data).names
@@ -202,7 +202,7 @@ def _grid(
 ) -> list[dict[str, Any]]:
     if not at:
         return [{}]
-    known = tree.columns(idata)
+    known = read.columns(idata)
     for name in at:
         _known(idata, name, known, "at")
         if name == contrasted:

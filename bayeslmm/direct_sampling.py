@@ -17,7 +17,6 @@ from bayeslmm.collapsed_target import CollapsedTarget
 from bayeslmm.errors import ArgumentError, SamplingWarning, warn
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.importance import WeightedPoints, better, extend, sample_target
-from bayeslmm.kept_effects import DRAWS, KeptEffects
 from bayeslmm.laplace import starting_points
 from bayeslmm.nuts import sample_by_nuts
 from bayeslmm.parametrization import AUTO as AUTO_PARAMETRIZATION
@@ -31,11 +30,12 @@ from bayeslmm.reduced_target import (
     spare_evaluations,
 )
 from bayeslmm.result import finish_tree
+from bayeslmm.results.kept_effects import DRAWS, KeptEffects
+from bayeslmm.results.write import FreeDraws, sample_coordinates
 from bayeslmm.reweighting import MAX_PARETO_K, resample
 from bayeslmm.settings import AUTO, IMPORTANCE, NUTPIE
 from bayeslmm.sparing import recover_sparingly
 from bayeslmm.surrogate import surrogate_suits
-from bayeslmm.tree_layout import FreeDraws, sample_coordinates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design
-    from bayeslmm.kept_effects import EffectsLike, EffectsStore
     from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.results.kept_effects import EffectsLike, EffectsStore
     from bayeslmm.settings import SamplerSettings
 
 # Points per draw: most draws then come from points of their own.

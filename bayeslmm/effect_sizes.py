@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from bayeslmm import names, tree
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, describe
+from bayeslmm import names
 from bayeslmm.errors import TreeError, check_choice
 from bayeslmm.gram_moments import level_sums, second_moments, tree_gram
 from bayeslmm.linear_predictor import training_design
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.variance_parts import residual_variance, variance_parts
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def r_squared(
         "conditional": (parts.fixed + parts.random) / whole,
     }
     if by_level is not None:
-        shares.update(_by_level(idata, tree.factor(idata, by_level).name))
+        shares.update(_by_level(idata, read.factor(idata, by_level).name))
     return table_of(idata, shares, ci_prob, ci_kind, "r_squared")
 
 
@@ -160,12 +161,12 @@ def _by_level(idata: xr.DataTree, factor: str) -> dict[str, NDArray[np.float64]]
     design = training_design(idata)
     index = next(item.index for item in design.factors if item.name == factor)
     fixed = split_moments(design.X, index)
-    beta = tree.flat_draws(idata, names.BETA)
+    beta = read.flat_draws(idata, names.BETA)
     between, within = (np.einsum("si,ij,sj->s", beta, part, beta) for part in fixed)
     random_between = np.zeros_like(between)
     random_within = np.zeros_like(within)
     for item in design.factors:
-        cov = tree.covariance_draws(idata, tree.factor(idata, item.name))
+        cov = read.covariance_draws(idata, read.factor(idata, item.name))
         upper, lower = _random_moments(item.columns, item.index, index)
         random_between += np.einsum("sij,ij->s", cov, upper)
         random_within += np.einsum("sij,ij->s", cov, lower)
@@ -268,11 +269,11 @@ def design_effect(
         squares = {f.name: f.columns.T @ f.columns for f in design.factors}
     else:
         n = gram.n
-        trace = n * tree.flat_draws(idata, names.SIGMA) ** 2
+        trace = n * read.flat_draws(idata, names.SIGMA) ** 2
         sums = {f.name: level_sums(gram, k) for k, f in enumerate(gram.factors)}
         squares = {f.name: n * second_moments(gram, k) for k, f in enumerate(gram.factors)}
     for name, own in squares.items():
-        cov = tree.covariance_draws(idata, tree.factor(idata, name))
+        cov = read.covariance_draws(idata, read.factor(idata, name))
         trace = trace + np.einsum("sij,ij->s", cov, own)
         extra[name] = np.einsum("sij,ij->s", cov, sums[name].T @ sums[name] - own)
     effects = {name: 1 + value / trace for name, value in extra.items()}
@@ -290,7 +291,7 @@ def table_of(
     index_name: str,
 ) -> pd.DataFrame:
     """Describe named quantities, each given as draws of shape (chain * draw,)."""
-    shape = tree.sample_shape(idata)
+    shape = read.sample_shape(idata)
     draws = np.stack(list(values.values()), axis=-1).reshape(*shape, -1)
     numbers = describe(draws, ci_prob, ci_kind, diagnostics=False)
     return pd.DataFrame(numbers, index=pd.Index(list(values), name=index_name))
@@ -304,7 +305,7 @@ def require_factors(idata: xr.DataTree) -> None:
     TreeError
         When it has none.
     """
-    if not tree.factors(idata):
+    if not read.factors(idata):
         msg = (
             f"{idata.attrs['formula']!r} has no random effects, and this question is about them; "
             "add a term such as (1 | group)."

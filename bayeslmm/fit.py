@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.gram.gram_design import design_of
-from bayeslmm.kept_effects import KeptEffects
 from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.parametrization import choose_parametrization, refuse_without_rows
+from bayeslmm.results.kept_effects import KeptEffects
 from bayeslmm.room import require_effects
 from bayeslmm.running import run_sampler, settle_sampler
 from bayeslmm.settings import IMPORTANCE, SamplerSettings
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import ArrayLike
 
-    from bayeslmm.kept_effects import EffectsLike
     from bayeslmm.model.priors.resolve import PriorsLike
+    from bayeslmm.results.kept_effects import EffectsLike
 
 
 def fit_bayes(

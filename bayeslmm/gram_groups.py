@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm import names, tree
+from bayeslmm import names
 from bayeslmm.errors import TreeError
 from bayeslmm.new_levels import covariance_roots
+from bayeslmm.results import read
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -69,7 +70,7 @@ def group_densities(
     inside = [target, *others]
     roots = {
         k: gram.factors[k].scale
-        @ covariance_roots(tree.covariance_draws(idata, tree.factor(idata, gram.factors[k].name)))
+        @ covariance_roots(read.covariance_draws(idata, read.factor(idata, gram.factors[k].name)))
         for k in inside
     }
     members = {k: _members(gram, target, k) for k in others}
@@ -82,10 +83,10 @@ def group_densities(
 
 def _draws(idata: xr.DataTree, gram: Gram) -> tuple[Floats, Floats]:
     """Give sigma (s,), and v (s, p + 1) with y - X beta = [Xs r] v."""
-    sigma = tree.flat_draws(idata, names.SIGMA)
+    sigma = read.flat_draws(idata, names.SIGMA)
     direction = np.ones((len(sigma), len(gram.coef) + 1))
     if gram.coef:
-        beta = tree.flat_draws(idata, names.BETA)
+        beta = read.flat_draws(idata, names.BETA)
         direction[:, :-1] = (gram.origin - beta) @ gram.scale.T
     return sigma, direction
 
@@ -170,5 +171,5 @@ def _target(idata: xr.DataTree, gram: Gram, factor: str | None) -> int:
     if factor is None and len(gram.factors) > 1:
         whole = [k for k in places if all(_nested(gram, m, k) for m in places if m != k)]
         factor = gram.factors[whole[0]].name if whole else None
-    name = tree.factor(idata, factor).name
+    name = read.factor(idata, factor).name
     return next(k for k in places if gram.factors[k].name == name)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm import names, tree
+from bayeslmm import names
 from bayeslmm.errors import TreeError
 from bayeslmm.gram.file import gram_of_dataset
 from bayeslmm.gram.gram import Gram
+from bayeslmm.results import read
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 def tree_gram(idata: xr.DataTree) -> Gram | None:
     """Return the cross-products that a tree was fitted to; None where it holds rows."""
-    tree.require_tree(idata)
-    if not tree.from_cross_products(idata):
+    read.require_tree(idata)
+    if not read.from_cross_products(idata):
         return None
-    return gram_of_dataset(Gram, tree.group(idata, names.CROSS_PRODUCTS))
+    return gram_of_dataset(Gram, read.group(idata, names.CROSS_PRODUCTS))
 
 
 def require_unweighted(gram: Gram) -> None:

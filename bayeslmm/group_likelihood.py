@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from bayeslmm import names, tree
+from bayeslmm import names
 from bayeslmm.gram_groups import group_densities
 from bayeslmm.gram_moments import tree_gram
 from bayeslmm.linear_predictor import linear_predictor, training_design
 from bayeslmm.new_levels import covariance_roots
+from bayeslmm.results import read
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +26,7 @@ LOG_2PI = float(np.log(2 * np.pi))
 def row_log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
     """Return log N(y_i | eta_i, sigma^2 / w_i) given all effects, shape (s, n)."""
     predictor = linear_predictor(idata)
-    y = tree.response(idata)
+    y = read.response(idata)
     density = np.empty((len(predictor.sigma), len(y)))
     for rows, eta in predictor.chunks():
         precision = _precision(predictor.design, rows)[:, None] / predictor.sigma**2
@@ -61,7 +62,7 @@ def add_log_likelihood(idata: xr.DataTree) -> xr.DataTree:
     ('chain', 'draw', 'obs')
     """
     values = row_log_likelihood(idata)
-    lead = tree.draws(idata, names.SIGMA).shape[:2]
+    lead = read.draws(idata, names.SIGMA).shape[:2]
     coords = {"chain": np.arange(lead[0]), "draw": np.arange(lead[1])}
     coords[names.OBS] = np.arange(values.shape[1])
     name = str(idata.attrs["response"])
@@ -111,16 +112,16 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     gram = tree_gram(idata)
     if gram is not None:
         found, integrated = group_densities(idata, gram, factor)
-        levels = tree.require_levels(tree.factor(idata, integrated[0]))
+        levels = read.require_levels(read.factor(idata, integrated[0]))
         return GroupDensity(found, levels, integrated, ())
-    info = tree.factor(idata, factor if factor is not None else _outermost(idata))
+    info = read.factor(idata, factor if factor is not None else _outermost(idata))
     design = training_design(idata)
     target = next(item for item in design.factors if item.name == info.name)
     inside = [item for item in design.factors if _is_nested(item, target)]
     outside = tuple(item.name for item in design.factors if item not in inside)
     predictor = linear_predictor(idata, random_effects=list(outside))
     roots = [_root(idata, item) for item in inside]
-    y = tree.response(idata)
+    y = read.response(idata)
     values = np.empty((len(predictor.sigma), len(target.levels)))
     order = np.argsort(target.index, kind="stable")
     ends = np.cumsum(np.bincount(target.index, minlength=len(target.levels)))
@@ -131,7 +132,7 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
         residual = y[rows, None] - predictor.rows(rows)
         values[:, level] = _density(residual, columns, roots, predictor.sigma, weights)
     nested = tuple(item.name for item in inside if item is not target)
-    return GroupDensity(values, tree.require_levels(info), (info.name, *nested), outside)
+    return GroupDensity(values, read.require_levels(info), (info.name, *nested), outside)
 
 
 def _density(
@@ -178,7 +179,7 @@ def _is_nested(item: GroupingFactor, target: GroupingFactor) -> bool:
 
 
 def _outermost(idata: xr.DataTree) -> str | None:
-    known = tree.factor_names(idata)
+    known = read.factor_names(idata)
     if len(known) < 2:
         return None
     factors = training_design(idata).factors
@@ -187,7 +188,7 @@ def _outermost(idata: xr.DataTree) -> str | None:
 
 
 def _root(idata: xr.DataTree, item: GroupingFactor) -> NDArray[np.float64]:
-    return covariance_roots(tree.covariance_draws(idata, tree.factor(idata, item.name)))
+    return covariance_roots(read.covariance_draws(idata, read.factor(idata, item.name)))
 
 
 def _precision(design: Design, rows: slice) -> NDArray[np.float64]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm import names, tree
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, blocks, describe, interval_names
+from bayeslmm import names
 from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.results import read as tree
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, blocks, describe, interval_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable

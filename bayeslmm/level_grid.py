@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm import tree
 from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.results import read
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -46,7 +46,7 @@ def predictors(idata: xr.DataTree, design: Design) -> dict[str, NDArray[Any]]:
     """Return the training rows' columns other than response, weights and grouping variables."""
     grouping = {name for factor in design.factors for name in factor.variables}
     reserved = grouping | {"weights", "offset", str(idata.attrs["response"])}
-    return {name: values for name, values in tree.columns(idata).items() if name not in reserved}
+    return {name: values for name, values in read.columns(idata).items() if name not in reserved}
 
 
 def is_numeric(values: NDArray[Any]) -> bool:
@@ -84,7 +84,7 @@ def running_covariate(
 
 def level_grid(idata: xr.DataTree, factor: GroupingFactor, x: str) -> LevelGrid:
     """Lay out the rows for each level's line and for the population's."""
-    columns = tree.columns(idata)
+    columns = read.columns(idata)
     m = len(factor.levels)
     order = np.argsort(factor.index, kind="stable")
     starts = np.searchsorted(factor.index[order], np.arange(m))

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bayeslmm import names, tree
+from bayeslmm import names
 from bayeslmm.design.design import DesignState, rebuild_design
 from bayeslmm.errors import ArgumentError, DataError, TreeError, nearest
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.new_levels import NewLevels, covariance_roots
+from bayeslmm.results import read
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -151,18 +152,18 @@ def linear_predictor(
     TreeError
         When `idata` is no tree of this package.
     """
-    tree.require_tree(idata)
+    read.require_tree(idata)
     included = included_factors(idata, random_effects)
     policies = _policies(new_levels, included)
     if data is None:
-        data = tree.columns(idata)
-        weights = tree.constant(idata, "weights") if weights is None else weights
+        data = read.columns(idata)
+        weights = read.constant(idata, "weights") if weights is None else weights
     else:
         _require_grouping_columns(idata, data, included)
     design = rebuild_design(
         design_state(idata), data, response="ignored", factors=included, weights=weights
     )
-    chains, total = tree.sample_shape(idata)
+    chains, total = read.sample_shape(idata)
     kept = _kept(total, draws)
     seed = check_seed(random_seed)
     parts = tuple(
@@ -170,11 +171,11 @@ def linear_predictor(
         for factor in design.factors
         if factor.name in included
     )
-    beta = tree.draws(idata, names.BETA)[:, kept]
+    beta = read.draws(idata, names.BETA)[:, kept]
     return LinearPredictor(
         design=design,
         beta=np.ascontiguousarray(beta.reshape(chains * len(kept), beta.shape[-1]).T),
-        sigma=tree.draws(idata, names.SIGMA)[:, kept].reshape(-1),
+        sigma=read.draws(idata, names.SIGMA)[:, kept].reshape(-1),
         parts=parts,
         shape=(chains, len(kept)),
         kept=kept,
@@ -183,16 +184,16 @@ def linear_predictor(
 
 def design_state(idata: xr.DataTree) -> DesignState:
     """Return how the fit coded its columns."""
-    tree.require_tree(idata)
+    read.require_tree(idata)
     # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
-    levels = {info.name: info.all_levels for info in tree.factors(idata)}
+    levels = {info.name: info.all_levels for info in read.factors(idata)}
     return DesignState.from_json(str(idata.attrs["design"]), levels=levels)
 
 
 def training_design(idata: xr.DataTree) -> Design:
     """Rebuild the design of the training rows from the tree alone."""
     return rebuild_design(
-        design_state(idata), tree.columns(idata), weights=tree.constant(idata, "weights")
+        design_state(idata), read.columns(idata), weights=read.constant(idata, "weights")
     )
 
 
@@ -204,7 +205,7 @@ def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) ->
     ArgumentError
         When a factor is unknown.
     """
-    known = tree.factor_names(idata)
+    known = read.factor_names(idata)
     if isinstance(random_effects, str):
         if random_effects == "all":
             return known
@@ -301,22 +302,22 @@ def _part(
     kept: NDArray[np.intp],
     seed: int,
 ) -> FactorPart:
-    info = tree.factor(idata, factor.name)
-    of_level = tree.positions(info.levels, [str(level) for level in factor.levels])
-    known = set(tree.require_levels(info))
+    info = read.factor(idata, factor.name)
+    of_level = read.positions(info.levels, [str(level) for level in factor.levels])
+    known = set(read.require_levels(info))
     occurring = set(np.unique(factor.index).tolist())
     without = [str(factor.levels[k]) for k in np.flatnonzero(of_level < 0) if k in occurring]
     if dropped := [level for level in without if level in known]:
-        raise TreeError(tree.missing_effects(info, dropped))
+        raise TreeError(read.missing_effects(info, dropped))
     unseen = [level for level in without if level not in known]
     if unseen and policy == "error":
         _refuse(info, unseen)
-    effects = tree.effect_draws(idata, info)[:, kept]
-    chains, total = tree.sample_shape(idata)
+    effects = read.effect_draws(idata, info)[:, kept]
+    chains, total = read.sample_shape(idata)
     new = None
     if unseen and policy == "sample":
         everywhere = (np.arange(chains)[:, None] * total + kept).reshape(-1)
-        roots = covariance_roots(tree.covariance_draws(idata, info)[everywhere])
+        roots = covariance_roots(read.covariance_draws(idata, info)[everywhere])
         new = NewLevels(info.name, roots, everywhere, chains * total, seed)
     return FactorPart(
         columns=factor.columns,
@@ -327,7 +328,7 @@ def _part(
     )
 
 
-def _refuse(info: tree.FactorInfo, unseen: list[str]) -> None:
+def _refuse(info: read.FactorInfo, unseen: list[str]) -> None:
     shown = ", ".join(repr(level) for level in unseen[:5])
     more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
     msg = (

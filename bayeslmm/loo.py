@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bayeslmm import names, tree
-from bayeslmm.diagnostics import describe
+from bayeslmm import names
 from bayeslmm.errors import ArgumentError, NumericalWarning, TreeError, check_choice, warn
 from bayeslmm.gram_moments import tree_gram
 from bayeslmm.group_likelihood import group_log_likelihood, row_log_likelihood
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import describe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,7 +159,7 @@ def _loo_of(name: str, idata: xr.DataTree, unit: Unit, factor: str | None) -> An
 def _check_same_data(fits: Mapping[str, xr.DataTree]) -> None:
     for name, idata in fits.items():
         try:
-            tree.require_tree(idata)
+            read.require_tree(idata)
         except TreeError as error:
             raise TreeError(f"Model {name!r}: {error}") from None
     first_name, *others = fits
@@ -184,7 +185,7 @@ def _data_of(idata: xr.DataTree) -> NDArray[np.float64]:
     """Return what two fits to the same data share: the response, or all that sums tell of it."""
     gram = tree_gram(idata)
     if gram is None or gram.scales is None:
-        return tree.response(idata)
+        return read.response(idata)
     seen = gram.scales.observed
     # Sums in another order differ in their last digits; other rows differ in the first ones.
     moments = [float(f"{value:.9g}") for value in (seen.mean, seen.squares)]
@@ -202,7 +203,7 @@ def _estimate(
     import xarray as xr  # noqa: PLC0415 - slow to import
 
     dim, labels = unit_labels
-    shape = tree.sample_shape(idata)
+    shape = read.sample_shape(idata)
     if shape[0] * shape[1] < MIN_DRAWS:
         msg = (
             f"The tree holds {shape[0] * shape[1]} draws; smoothing importance weights takes "
@@ -218,7 +219,7 @@ def _estimate(
     )
     data = xr.DataTree.from_dict(
         {
-            "posterior": xr.Dataset({names.SIGMA: tree.variable(idata, names.SIGMA)}),
+            "posterior": xr.Dataset({names.SIGMA: read.variable(idata, names.SIGMA)}),
             "log_likelihood": density.to_dataset(),
         }
     )
@@ -234,9 +235,9 @@ def _estimate(
 
 def _efficiency(idata: xr.DataTree) -> float:
     """Return the mean relative effective sample size of the parameters, at most 1."""
-    shape = tree.sample_shape(idata)
-    blocks = [tree.draws(idata, names.BETA), tree.draws(idata, names.SIGMA)[..., None]]
-    blocks += [tree.draws(idata, names.sd(name)) for name in tree.factor_names(idata)]
+    shape = read.sample_shape(idata)
+    blocks = [read.draws(idata, names.BETA), read.draws(idata, names.SIGMA)[..., None]]
+    blocks += [read.draws(idata, names.sd(name)) for name in read.factor_names(idata)]
     bulk = describe(np.concatenate(blocks, axis=-1))["ess_bulk"]
     if not np.any(np.isfinite(bulk)):
         return 1.0

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bayeslmm import names, tree
+from bayeslmm import names
 from bayeslmm.errors import DataError, check_choice, nearest
 from bayeslmm.linear_predictor import training_design
+from bayeslmm.results import read
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -69,8 +70,8 @@ def marginal_covariance(
     import xarray as xr  # noqa: PLC0415 - slow to import
 
     check_choice("kind", kind, ("covariance", "correlation"))
-    info = tree.factor(idata, factor)
-    if str(level) not in tree.require_levels(info):
+    info = read.factor(idata, factor)
+    if str(level) not in read.require_levels(info):
         msg = (
             f"{level!r} is no level of {info.name!r}.{nearest(str(level), info.all_levels)} "
             f"It has {len(info.all_levels)}, such as {info.all_levels[0]!r}."
@@ -93,12 +94,12 @@ def marginal_covariance(
 def _mean_block(
     idata: xr.DataTree, design: Design, rows: NDArray[np.intp], *, correlation: bool
 ) -> NDArray[np.float64]:
-    sigma2 = tree.flat_draws(idata, names.SIGMA) ** 2
+    sigma2 = read.flat_draws(idata, names.SIGMA) ** 2
     inverse = np.ones(len(rows)) if design.weights is None else 1 / design.weights[rows]
     parts = []
     for item in design.factors:
         shared = item.index[rows][:, None] == item.index[rows]
-        cov = tree.covariance_draws(idata, tree.factor(idata, item.name))
+        cov = read.covariance_draws(idata, read.factor(idata, item.name))
         parts.append((item.columns[rows], cov, shared))
 
     def block(kept: slice) -> NDArray[np.float64]:

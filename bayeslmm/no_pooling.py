@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm import names, tree
+from bayeslmm import names
 from bayeslmm.linear_predictor import training_design
+from bayeslmm.results import read
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,18 +40,18 @@ class PoolingEstimates:
 
 def pooling_estimates(idata: xr.DataTree, factor: str | None = None) -> PoolingEstimates:
     """Compare no, partial and complete pooling of a factor's coefficients."""
-    info = tree.factor(idata, factor)
+    info = read.factor(idata, factor)
     design = training_design(idata)
     item = next(one for one in design.factors if one.name == info.name)
     beta = dict(
         zip(
-            tree.coefficients(idata),
-            tree.flat_draws(idata, names.BETA).mean(axis=0),
+            read.coefficients(idata),
+            read.flat_draws(idata, names.BETA).mean(axis=0),
             strict=True,
         )
     )
     complete = np.array([beta.get(term, 0.0) for term in info.terms])
-    effects = tree.all_effect_draws(idata, info).mean(axis=(0, 1))
+    effects = read.all_effect_draws(idata, info).mean(axis=(0, 1))
     rest = _rest(idata, design, info, beta)
     weights = np.ones(len(rest)) if design.weights is None else design.weights
     none = np.full((len(info.levels), len(info.terms)), np.nan)
@@ -64,10 +65,10 @@ def pooling_estimates(idata: xr.DataTree, factor: str | None = None) -> PoolingE
 
 
 def _rest(
-    idata: xr.DataTree, design: Design, info: tree.FactorInfo, beta: dict[str, float]
+    idata: xr.DataTree, design: Design, info: read.FactorInfo, beta: dict[str, float]
 ) -> NDArray[np.float64]:
     """Subtract from the response all that the factor's own columns do not carry."""
-    rest = tree.response(idata).copy()
+    rest = read.response(idata).copy()
     for position, coef in enumerate(design.coef):
         if coef not in info.terms:
             rest -= beta[coef] * design.X[:, position]
@@ -75,6 +76,6 @@ def _rest(
         rest -= design.offset
     for other in design.factors:
         if other.name != info.name:
-            means = tree.all_effect_draws(idata, tree.factor(idata, other.name)).mean(axis=(0, 1))
+            means = read.all_effect_draws(idata, read.factor(idata, other.name)).mean(axis=(0, 1))
             rest -= np.sum(other.columns * means[other.index], axis=1)
     return rest

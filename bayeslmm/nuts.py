@@ -14,21 +14,21 @@ from bayeslmm import names
 from bayeslmm.collapsed_target import CollapsedTarget
 from bayeslmm.compiled_target import bent_target, compile_target, compiles
 from bayeslmm.gram.gram import gram_of
-from bayeslmm.kept_effects import DRAWS, KeptEffects
 from bayeslmm.parametrization import MARGINAL
 from bayeslmm.recovery import recover_posterior
 from bayeslmm.result import finish_tree
+from bayeslmm.results.kept_effects import DRAWS, KeptEffects
+from bayeslmm.results.write import FreeDraws
 from bayeslmm.room import require_marginal_border
 from bayeslmm.samplers import run_compiled
 from bayeslmm.settings import MARGINAL_TARGET_ACCEPT, NUTPIE
-from bayeslmm.tree_layout import FreeDraws
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from bayeslmm.design.design import Design
-    from bayeslmm.kept_effects import EffectsLike
     from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.results.kept_effects import EffectsLike
     from bayeslmm.settings import SamplerSettings
 
 

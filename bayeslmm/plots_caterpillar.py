@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm import tree
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, interval
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.plot_style import DATA, INK, LEVEL, style
+from bayeslmm.results import read as tree
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,12 +9,12 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.compare_effects import compare_random_effects
 from bayeslmm.comparison import parameter_draws
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, interval
 from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, panel_grid, style
 from bayeslmm.refit import refit_reml
 from bayeslmm.reml.intervals import confidence_intervals
 from bayeslmm.reml.parameters import list_targets
 from bayeslmm.resources import single_blas_thread
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval
 
 if TYPE_CHECKING:
     import pandas as pd

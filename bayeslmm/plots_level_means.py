@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm import tree
-from bayeslmm.diagnostics import interval
 from bayeslmm.linear_predictor import linear_predictor
 from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, interval_words, style
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import interval
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,7 +24,7 @@ def draw_level_means(
     idata: xr.DataTree, factor: GroupingFactor, ci: tuple[float, str], ax: Any
 ) -> Any:
     """Draw the data of each level, its expected value with interval, and the population's."""
-    y = tree.response(idata)
+    y = read.response(idata)
     means, population = _expected(idata, factor)
     order = np.argsort(means.mean(axis=1), kind="stable")
     rank = np.empty_like(order)
@@ -68,7 +68,7 @@ def draw_level_means(
 
 def _expected(idata: xr.DataTree, factor: GroupingFactor) -> tuple[Any, Any]:
     """Draws of each level's mean expected value, (m, s), and of the population's, (s,)."""
-    _, total = tree.sample_shape(idata)
+    _, total = read.sample_shape(idata)
     draws = min(total, MEAN_DRAWS)
     own = linear_predictor(idata, random_effects=[factor.name], draws=draws)
     counts = np.bincount(factor.index, minlength=len(factor.levels))

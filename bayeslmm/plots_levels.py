@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm import tree
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, interval_names
 from bayeslmm.errors import ArgumentError, check_choice
 from bayeslmm.level_grid import LevelGrid, level_grid, running_covariate
 from bayeslmm.linear_predictor import linear_predictor, training_design
@@ -22,6 +20,8 @@ from bayeslmm.plot_style import (
     style,
 )
 from bayeslmm.predict import predict_table
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +105,7 @@ def plot_levels(
     ['a', 'b', 'c']
     """
     check_choice("layout", layout, LAYOUTS)
-    info = tree.factor(idata, factor)
+    info = read.factor(idata, factor)
     design = training_design(idata)
     chosen = next(item for item in design.factors if item.name == info.name)
     running = running_covariate(idata, design, chosen, x)
@@ -127,7 +127,7 @@ def _lines(
     idata: xr.DataTree, factor: GroupingFactor, x: str, ci: tuple[float, str], *, bands: bool
 ) -> _Lines:
     grid = level_grid(idata, factor, x)
-    _, total = tree.sample_shape(idata)
+    _, total = read.sample_shape(idata)
     options: dict[str, Any] = {
         "draws": min(total, LINE_DRAWS),
         "ci_prob": ci[0],
@@ -138,8 +138,8 @@ def _lines(
     population = predict_table(idata, grid.population_rows, random_effects="none", **options)
     return _Lines(
         factor=factor,
-        x=np.asarray(tree.columns(idata)[x], dtype=np.float64),
-        y=tree.response(idata),
+        x=np.asarray(read.columns(idata)[x], dtype=np.float64),
+        y=read.response(idata),
         grid=grid,
         means=own.mean().reshape(grid.x.shape),
         base=none.mean().reshape(grid.x.shape),

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm import tree
 from bayeslmm.errors import ArgumentError
 from bayeslmm.level_grid import level_grid, running_covariate
 from bayeslmm.linear_predictor import linear_predictor, training_design
 from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style
 from bayeslmm.prior_implications import as_posterior
+from bayeslmm.results import read
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -79,8 +79,8 @@ def plot_prior_predictive(
         raise ArgumentError(f"draws must be positive, not {draws}.")
     view = as_posterior(idata, "prior")
     name = str(idata.attrs["response"])
-    responses = tree.flat_draws(idata, name, PREDICTIVE)
-    observed = tree.response(idata)
+    responses = read.flat_draws(idata, name, PREDICTIVE)
+    observed = read.response(idata)
     rng = np.random.default_rng(random_seed)
     shown = rng.permutation(len(responses))[:draws]
     limits = _limits(observed, responses)
@@ -114,10 +114,10 @@ def _lines(
     shown: NDArray[np.intp],
     rng: np.random.Generator,
 ) -> _Lines | None:
-    known = tree.factor_names(view)
+    known = read.factor_names(view)
     if not known:
         return None
-    info = tree.factor(view, factor if factor is not None else known[0])
+    info = read.factor(view, factor if factor is not None else known[0])
     design = training_design(view)
     chosen = next(item for item in design.factors if item.name == info.name)
     running = running_covariate(view, design, chosen, x)
@@ -131,7 +131,7 @@ def _lines(
         for draw in shown
         for level in rng.permutation(len(grid.x))[:LEVELS_PER_DRAW]
     ]
-    data_x = np.asarray(tree.columns(view)[running], dtype=np.float64)
+    data_x = np.asarray(read.columns(view)[running], dtype=np.float64)
     return _Lines(info.name, running, data_x, segments)
 
 

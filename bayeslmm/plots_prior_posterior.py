@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from bayeslmm import names, tree
-from bayeslmm.diagnostics import density
+from bayeslmm import names
 from bayeslmm.errors import ArgumentError, TreeError, nearest
 from bayeslmm.model.priors.priors import Priors
 from bayeslmm.plot_style import DATA, GRID, LEVEL, panel_grid, style
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import density
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,7 +73,7 @@ def plot_prior_posterior(idata: xr.DataTree, show: Sequence[str] | None = None) 
     >>> [panel.get_title() for panel in figure.axes]
     ['x', 'sd_g[x]']
     """
-    tree.require_tree(idata)
+    read.require_tree(idata)
     if "priors" not in idata.attrs:
         raise TreeError(
             "The tree does not say its priors; take the tree that `fit_bayes` returned."
@@ -124,7 +125,7 @@ def _pairs(idata: xr.DataTree, priors: Priors, chosen: list[str]) -> list[_Pair]
             moved = name == names.INTERCEPT and any(priors.centers)
             pairs.append(_scalar(AT_MEANS if moved else name, draws[name], listed[name]))
         else:
-            info = next(i for i in tree.factors(idata) if names.corr(i.name) == name)
+            info = next(i for i in read.factors(idata) if names.corr(i.name) == name)
             pairs += _correlations(idata, priors, info, listed[name].numbers[0])
     return pairs
 
@@ -132,13 +133,13 @@ def _pairs(idata: xr.DataTree, priors: Priors, chosen: list[str]) -> list[_Pair]
 def _draws(idata: xr.DataTree, priors: Priors) -> dict[str, Floats]:
     draws: dict[str, Floats] = {}
     if priors.coef:
-        centered = priors.centered_beta(tree.flat_draws(idata, names.BETA))
+        centered = priors.centered_beta(read.flat_draws(idata, names.BETA))
         draws |= dict(zip(priors.coef, centered.T, strict=True))
     for factor in priors.factors:
         sd = names.sd(factor.name)
-        values = tree.flat_draws(idata, sd)
+        values = read.flat_draws(idata, sd)
         draws |= {f"{sd}[{term}]": values[:, k] for k, term in enumerate(factor.terms)}
-    draws[names.SIGMA] = tree.flat_draws(idata, names.SIGMA)
+    draws[names.SIGMA] = read.flat_draws(idata, names.SIGMA)
     return draws
 
 
@@ -150,9 +151,9 @@ def _scalar(name: str, draws: Floats, prior: Prior) -> _Pair:
 
 
 def _correlations(
-    idata: xr.DataTree, priors: Priors, info: tree.FactorInfo, eta: float
+    idata: xr.DataTree, priors: Priors, info: read.FactorInfo, eta: float
 ) -> list[_Pair]:
-    corr = tree.flat_draws(idata, names.corr(info.name))
+    corr = read.flat_draws(idata, names.corr(info.name))
     factor = next(f for f in priors.factors if f.name == info.name)
     pairs = []
     for block in factor.correlated_blocks:

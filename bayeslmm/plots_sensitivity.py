@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm import tree
 from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.results import read
 from bayeslmm.sensitivity import sensitivity_tree
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def plot_prior_sensitivity(
     scaled = sensitivity_tree(idata, quantities)
     known = [str(name) for name in scaled["posterior"].data_vars]
     if show is None:
-        heads = tuple(f"sd_{name}[" for name in tree.factor_names(idata))
+        heads = tuple(f"sd_{name}[" for name in read.factor_names(idata))
         show = [name for name in known if name.startswith((*heads, "sigma", "icc["))]
     for name in show:
         if name not in known:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm import tree
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.no_pooling import PoolingEstimates, pooling_estimates
 from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, style
+from bayeslmm.results import read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ def plot_shrinkage(
     >>> bl.plot_shrinkage(idata).axes[0].get_xlabel()
     'Intercept of each g'
     """
-    info = tree.factor(idata, factor)
+    info = read.factor(idata, factor)
     chosen = _positions(info, terms)
     estimates = pooling_estimates(idata, info.name)
     with style() as plt:
@@ -70,14 +70,14 @@ def plot_shrinkage(
             size = (6.4, 5.4) if len(chosen) == 2 else (7.2, 2.8)
             _, ax = plt.subplots(figsize=size, layout="constrained")
         if len(chosen) == 2:
-            cov = tree.covariance_draws(idata, info).mean(axis=0)[np.ix_(chosen, chosen)]
+            cov = read.covariance_draws(idata, info).mean(axis=0)[np.ix_(chosen, chosen)]
             _plane(ax, info, estimates, chosen, cov)
         else:
             _lines(ax, info, estimates, chosen[0])
     return ax.figure
 
 
-def _positions(info: tree.FactorInfo, terms: Sequence[str] | None) -> list[int]:
+def _positions(info: read.FactorInfo, terms: Sequence[str] | None) -> list[int]:
     names = list(info.terms[:2]) if terms is None else [terms] if isinstance(terms, str) else terms
     for name in names:
         if name not in info.terms:
@@ -91,7 +91,7 @@ def _positions(info: tree.FactorInfo, terms: Sequence[str] | None) -> list[int]:
 
 def _plane(
     ax: Any,
-    info: tree.FactorInfo,
+    info: read.FactorInfo,
     estimates: PoolingEstimates,
     chosen: list[int],
     cov: NDArray[np.float64],
@@ -158,7 +158,7 @@ def _ellipse(
     return x, y
 
 
-def _lines(ax: Any, info: tree.FactorInfo, estimates: PoolingEstimates, term: int) -> None:
+def _lines(ax: Any, info: read.FactorInfo, estimates: PoolingEstimates, term: int) -> None:
     from matplotlib.collections import LineCollection  # noqa: PLC0415 - slow to import
 
     none, partial = estimates.none[:, term], estimates.partial[:, term]

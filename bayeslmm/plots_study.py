@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, interval
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval
 from bayeslmm.scenarios import REFERENCE
 from bayeslmm.study_scenario import REWEIGHTED
 from bayeslmm.study_summary import require_study

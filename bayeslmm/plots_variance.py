@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm import names, tree
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, density, interval
+from bayeslmm import names
 from bayeslmm.plot_style import DATA, GRID, INK, LEVEL, POPULATION, style
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, density, interval
 from bayeslmm.summaries import correlated_pairs
 from bayeslmm.variance_parts import variance_parts
 
@@ -119,10 +120,10 @@ def plot_covariance(
     >>> len(bl.plot_covariance(idata).axes)
     4
     """
-    info = tree.factor(idata, factor)
+    info = read.factor(idata, factor)
     q = len(info.terms)
-    sd = tree.flat_draws(idata, names.sd(info.name))
-    corr = tree.correlation_draws(idata, info).reshape(-1, q, q)
+    sd = read.flat_draws(idata, names.sd(info.name))
+    corr = read.correlation_draws(idata, info).reshape(-1, q, q)
     drawn = correlated_pairs(idata, info)
     with style() as plt:
         size = (2.9 * q + 0.4, 2.2 * q + 0.4)

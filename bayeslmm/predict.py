@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from bayeslmm import names, tree
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, check_interval, describe
+from bayeslmm import names
 from bayeslmm.errors import check_choice
 from bayeslmm.linear_predictor import LinearPredictor, Policy, check_seed, linear_predictor
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -101,7 +102,7 @@ def predict(
     values = np.empty((predictor.n, len(predictor.sigma)))
     for rows, chunk in _chunks(predictor, kind, random_seed):
         values[rows] = chunk
-    sigma = tree.variable(idata, names.SIGMA)
+    sigma = read.variable(idata, names.SIGMA)
     return xr.DataArray(
         values.T.reshape(*predictor.shape, predictor.n),
         dims=("chain", "draw", names.OBS),

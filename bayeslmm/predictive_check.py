@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from bayeslmm import tree
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.linear_predictor import check_seed, linear_predictor, training_design
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,15 +91,15 @@ def check_groups(
     2     c     3  4.333333
     """
     compute = _function(statistic)
-    info = tree.factor(idata, factor)
+    info = read.factor(idata, factor)
     index = next(one.index for one in training_design(idata).factors if one.name == info.name)
-    _, total = tree.sample_shape(idata)
+    _, total = read.sample_shape(idata)
     predictor = linear_predictor(
         idata, random_effects=random_effects, draws=min(total, DRAWS) if draws is None else draws
     )
     generator = np.random.default_rng([check_seed(random_seed), 2])
     weights = predictor.design.weights
-    y = tree.response(idata)
+    y = read.response(idata)
     order = np.argsort(index, kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(index))[:-1])
     replicated = np.empty((len(predictor.sigma), len(parts)))
@@ -110,7 +110,7 @@ def check_groups(
         replicated[:, level] = compute(eta, axis=0)
     observed = np.array([compute(y[rows], axis=0) for rows in parts])
     labels = {
-        "level": np.array(tree.require_levels(info), dtype=object),
+        "level": np.array(read.require_levels(info), dtype=object),
         "rows": np.array([len(rows) for rows in parts]),
         "observed": observed,
     }

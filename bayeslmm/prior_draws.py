@@ -10,11 +10,11 @@ import xarray as xr
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
 from bayeslmm.gram.gram_design import design_of, has_rows
-from bayeslmm.kept_effects import DRAWS, KeptEffects
 from bayeslmm.model.priors.lkj import draw_lkj
 from bayeslmm.model.priors.resolve import resolve_priors
+from bayeslmm.results.kept_effects import DRAWS, KeptEffects
+from bayeslmm.results.write import data_groups, draws_dataset, root_attributes, sample_coordinates
 from bayeslmm.room import require_effects
-from bayeslmm.tree_layout import data_groups, draws_dataset, root_attributes, sample_coordinates
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslmm import names, tree
+from bayeslmm import names
+from bayeslmm.results import read
 from bayeslmm.summaries import correlated_pairs
 from bayeslmm.variance_parts import intraclass_correlations
 
@@ -73,27 +74,27 @@ def as_posterior(idata: xr.DataTree, group: str) -> xr.DataTree:
     TreeError
         If the group is missing.
     """
-    tree.require_tree(idata)
+    read.require_tree(idata)
     if group == "posterior":
         return idata
     groups = {
-        name: tree.group(idata, name)
+        name: read.group(idata, name)
         for name in ("observed_data", "constant_data", names.CROSS_PRODUCTS)
         if name in idata.children
     }
-    view = xr.DataTree.from_dict({"posterior": tree.group(idata, group), **groups})
+    view = xr.DataTree.from_dict({"posterior": read.group(idata, group), **groups})
     view.attrs = dict(idata.attrs)
     return view
 
 
 def _slope_ratios(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
     ratios: dict[str, NDArray[np.float64]] = {}
-    if names.BETA not in tree.group(idata, "posterior"):
+    if names.BETA not in read.group(idata, "posterior"):
         return ratios
-    coef = tree.coefficients(idata)
-    beta = np.abs(tree.flat_draws(idata, names.BETA))
-    for info in tree.factors(idata):
-        sd = tree.flat_draws(idata, names.sd(info.name))
+    coef = read.coefficients(idata)
+    beta = np.abs(read.flat_draws(idata, names.BETA))
+    for info in read.factors(idata):
+        sd = read.flat_draws(idata, names.sd(info.name))
         for k, term in enumerate(info.terms):
             if term in coef and term != names.INTERCEPT:
                 label = f"{names.sd(info.name)}[{term}] / |{term}|"
@@ -103,9 +104,9 @@ def _slope_ratios(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
 
 def _correlations(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
     result = {}
-    for info in tree.factors(idata):
+    for info in read.factors(idata):
         if info.correlated:
-            corr = tree.flat_draws(idata, names.corr(info.name))
+            corr = read.flat_draws(idata, names.corr(info.name))
             for i, j in correlated_pairs(idata, info):
                 label = f"{names.corr(info.name)}[{info.terms[j]},{info.terms[i]}]"
                 result[label] = corr[:, i, j]

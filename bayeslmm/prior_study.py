@@ -18,10 +18,10 @@ from bayeslmm.parametrization import refuse_without_rows
 from bayeslmm.prior_draws import sample_prior
 from bayeslmm.prior_implications import as_posterior
 from bayeslmm.quantities import check_expressions, checked_quantities, quantity_draws
+from bayeslmm.results.write import root_attributes
 from bayeslmm.scenarios import REFERENCE, read_scenarios
 from bayeslmm.study_files import StudyFolder, scenario_seed, study_key
 from bayeslmm.study_scenario import REFIT, StudyJob, refit_scenario, reweight_scenario
-from bayeslmm.tree_layout import root_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm import names, tree
+from bayeslmm import names
 from bayeslmm.errors import ArgumentError
 from bayeslmm.hypotheses import parameters, read_expression
+from bayeslmm.results import read as tree
 from bayeslmm.summaries import correlated_pairs
 from bayeslmm.variance_parts import intraclass_correlations
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.results.kept_effects import EffectsStore
 
 
 # Random effects drawn at a time: 32 million numbers are 256 MB.

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bayeslmm import names, tree
+from bayeslmm import names
 from bayeslmm.design.design import rebuild_design
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.errors import BayesLMMError, SingularFitWarning, TreeError
@@ -15,6 +15,7 @@ from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.linear_predictor import design_state
 from bayeslmm.reml.fit import fit_reml
+from bayeslmm.results import read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,12 +89,12 @@ def tree_design(idata: xr.DataTree, *, check_data: bool = True) -> Design:
     TreeError
         As in `refit_reml`.
     """
-    tree.require_tree(idata)
-    if tree.from_cross_products(idata):
+    read.require_tree(idata)
+    if read.from_cross_products(idata):
         return _from_cross_products(idata)
-    y = tree.response(idata)
-    columns = tree.columns(idata)
-    weights = tree.constant(idata, "weights")
+    y = read.response(idata)
+    columns = read.columns(idata)
+    weights = read.constant(idata, "weights")
     design = _rebuild(idata, columns, y, weights)
     if _matches(idata, design):
         return design
@@ -110,10 +111,10 @@ def tree_design(idata: xr.DataTree, *, check_data: bool = True) -> Design:
 
 def _from_cross_products(idata: xr.DataTree) -> Design:
     """Take the Gram that the tree was fitted to."""
-    gram = gram_of_dataset(Gram, tree.group(idata, names.CROSS_PRODUCTS))
-    if gram.coef != tree.coefficients(idata):
+    gram = gram_of_dataset(Gram, read.group(idata, names.CROSS_PRODUCTS))
+    if gram.coef != read.coefficients(idata):
         msg = (
-            f"The draws are of {', '.join(tree.coefficients(idata))}, and the cross-products are "
+            f"The draws are of {', '.join(read.coefficients(idata))}, and the cross-products are "
             f"of {', '.join(gram.coef)}: they belong to different fits."
         )
         raise TreeError(msg)
@@ -143,9 +144,9 @@ def _rebuild(
             "groups belong to different data. Take the tree that `fit_bayes` returned."
         )
         raise TreeError(msg)
-    if design.coef != tree.coefficients(idata):
+    if design.coef != read.coefficients(idata):
         msg = (
-            f"The draws are of {', '.join(tree.coefficients(idata))}, and the design state "
+            f"The draws are of {', '.join(read.coefficients(idata))}, and the design state "
             f"describes {', '.join(design.coef)}: they belong to different fits."
         )
         raise TreeError(msg)
@@ -155,7 +156,7 @@ def _rebuild(
 
 
 def _require_levels(idata: xr.DataTree, name: str, levels: tuple[str, ...]) -> None:
-    known = tree.require_levels(tree.factor(idata, name))
+    known = read.require_levels(read.factor(idata, name))
     if levels != known:
         foreign = [level for level in levels if level not in known]
         msg = (

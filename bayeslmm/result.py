@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.diagnostics import assess
 from bayeslmm.errors import SamplingWarning, warn
-from bayeslmm.kept_effects import EffectsStore
-from bayeslmm.tree_layout import (
+from bayeslmm.results.diagnostics import assess
+from bayeslmm.results.kept_effects import EffectsStore
+from bayeslmm.results.write import (
     build_tree,
 )
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design
-    from bayeslmm.kept_effects import KeptEffects
     from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.results.kept_effects import KeptEffects
+    from bayeslmm.results.write import FreeDraws
     from bayeslmm.settings import SamplerSettings
-    from bayeslmm.tree_layout import FreeDraws
 
 
 def finish_tree(

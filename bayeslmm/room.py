@@ -12,7 +12,7 @@ from bayeslmm.resources import memory
 if TYPE_CHECKING:
     from bayeslmm.design.design import Design
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.kept_effects import KeptEffects
+    from bayeslmm.results.kept_effects import KeptEffects
 
 
 def require_marginal_border(design: Design, gram: Gram) -> None:

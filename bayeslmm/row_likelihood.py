@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayeslmm import names, tree
+from bayeslmm import names
 from bayeslmm.design.design import rebuild_design
 from bayeslmm.linear_predictor import design_state, linear_predictor
+from bayeslmm.results import read
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -55,7 +56,7 @@ def log_likelihood(
     >>> for batch in batches:  # doctest: +SKIP
     ...     total += float(bl.log_likelihood(idata, batch).mean(("chain", "draw")).sum())
     """
-    tree.require_tree(idata)
+    read.require_tree(idata)
     rows = rebuild_design(
         design_state(idata), data, response="required", factors=(), weights=weights
     )
@@ -66,7 +67,7 @@ def log_likelihood(
         precision = w[part, None] / predictor.sigma**2
         residual = rows.y[part, None] - eta
         density[:, part] = 0.5 * (np.log(precision) - _LOG_2PI - precision * residual**2).T
-    shape = tree.sample_shape(idata)
+    shape = read.sample_shape(idata)
     coords = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
     return xr.DataArray(
         density.reshape(*shape, -1),

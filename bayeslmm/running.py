@@ -6,16 +6,16 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from bayeslmm.direct_sampling import choose_sampler, sample_directly
-from bayeslmm.kept_effects import DRAWS
 from bayeslmm.nuts import sample_by_nuts
+from bayeslmm.results.kept_effects import DRAWS
 from bayeslmm.settings import IMPORTANCE
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from bayeslmm.design.design import Design
-    from bayeslmm.kept_effects import EffectsLike
     from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.results.kept_effects import EffectsLike
     from bayeslmm.settings import SamplerSettings
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from bayeslmm.errors import SamplingError, SamplingWarning, warn
 from bayeslmm.resources import single_blas_thread
+from bayeslmm.results.write import FreeDraws
 from bayeslmm.settings import NUTPIE, PYMC, SamplerSettings
-from bayeslmm.tree_layout import FreeDraws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bayeslmm.graph import build_model, parametrization_named
-from bayeslmm.kept_effects import DRAWS, KeptEffects
 from bayeslmm.parametrization import MARGINAL
 from bayeslmm.result import finish_tree
+from bayeslmm.results.kept_effects import DRAWS, KeptEffects
 from bayeslmm.samplers import SAMPLERS
 from bayeslmm.sd_coordinates import takes_any_positive
 from bayeslmm.settings import DEFAULT_TARGET_ACCEPT, MARGINAL_TARGET_ACCEPT, SamplerSettings
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayeslmm.design.design import Design
-    from bayeslmm.kept_effects import EffectsLike
     from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.results.kept_effects import EffectsLike
 
 
 def sample_design(

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayeslmm import names, tree
+from bayeslmm import names
 from bayeslmm.errors import ArgumentError, TreeError, nearest
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.likelihood_of_draws import marginal_log_likelihood
 from bayeslmm.new_levels import covariance_roots
 from bayeslmm.quantities import quantity_draws
 from bayeslmm.refit import tree_design
-from bayeslmm.tree_layout import sample_coordinates
+from bayeslmm.results import read
+from bayeslmm.results.write import sample_coordinates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -113,7 +114,7 @@ def prior_sensitivity(
         table: pd.DataFrame = az.psense_summary(
             scaled, threshold=threshold, alphas=alphas, round_to=10
         )
-    log_prior = _total(tree.group(scaled, "log_prior"))
+    log_prior = _total(read.group(scaled, "log_prior"))
     table[SHIFT] = [
         _shift(scaled["posterior"][quantity].to_numpy(), log_prior) for quantity in table.index
     ]
@@ -152,13 +153,13 @@ def sensitivity_tree(
     >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
     >>> az.plot_psense_dist(bl.sensitivity_tree(idata), var_names=["x"])  # doctest: +SKIP
     """
-    tree.require_tree(idata)
+    read.require_tree(idata)
     draws = quantity_draws(idata, quantities)
-    shape = tree.sample_shape(idata)
+    shape = read.sample_shape(idata)
     coords = sample_coordinates(shape)
     likelihood = {str(idata.attrs["response"]): (("chain", "draw"), log_likelihood(idata))}
     variables = {name: (("chain", "draw"), values) for name, values in draws.items()}
-    log_prior = tree.group(idata, "log_prior")
+    log_prior = read.group(idata, "log_prior")
     result = xr.DataTree.from_dict(
         {
             "posterior": xr.Dataset(variables, coords=coords),
@@ -179,18 +180,18 @@ def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
         When the tree lacks its data, or they are not those of the fit.
     """
     gram = gram_of(tree_design(idata))
-    sigma = tree.flat_draws(idata, names.SIGMA)
+    sigma = read.flat_draws(idata, names.SIGMA)
     beta = (
-        tree.flat_draws(idata, names.BETA)
-        if names.BETA in tree.group(idata, "posterior")
+        read.flat_draws(idata, names.BETA)
+        if names.BETA in read.group(idata, "posterior")
         else np.zeros((len(sigma), 0))
     )
     roots = [
-        covariance_roots(tree.covariance_draws(idata, tree.factor(idata, factor.name)))
+        covariance_roots(read.covariance_draws(idata, read.factor(idata, factor.name)))
         for factor in gram.factors
     ]
     values = marginal_log_likelihood(gram, beta, roots, sigma)
-    return values.reshape(tree.sample_shape(idata))
+    return values.reshape(read.sample_shape(idata))
 
 
 def _groups(scaled: xr.DataTree, groups: Sequence[str] | None) -> list[str]:

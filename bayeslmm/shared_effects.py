@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.recovery import CollapsedDraws
+    from bayeslmm.results.kept_effects import EffectsStore
 
     Places = NDArray[np.intp]
 

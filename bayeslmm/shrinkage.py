@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayeslmm import names, tree
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, describe
+from bayeslmm import names
 from bayeslmm.gram_moments import level_products as products_of_gram
 from bayeslmm.gram_moments import tree_gram
 from bayeslmm.linear_predictor import training_design
 from bayeslmm.new_levels import covariance_roots
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,13 +75,13 @@ def shrinkage(
     0     a  Intercept     2  0.480
     1     a          x     2  0.738
     """
-    wanted = tree.factor_names(idata) if factor is None else (tree.factor(idata, factor).name,)
+    wanted = read.factor_names(idata) if factor is None else (read.factor(idata, factor).name,)
     tables = []
     for name, counts, products in _level_sums(idata):
         if name not in wanted:
             continue
-        info = tree.factor(idata, name)
-        tree.require_levels(info)
+        info = read.factor(idata, name)
+        read.require_levels(info)
         labels = pd.DataFrame(
             {
                 "factor": info.name,
@@ -120,12 +121,12 @@ def _level_sums(
 
 
 def shrinkage_draws(
-    idata: xr.DataTree, info: tree.FactorInfo, products: NDArray[np.float64]
+    idata: xr.DataTree, info: read.FactorInfo, products: NDArray[np.float64]
 ) -> Iterator[NDArray[np.float64]]:
     """Yield the draws for runs of levels, shape (s, levels, q)."""
-    sigma = tree.flat_draws(idata, names.SIGMA)
-    sd = tree.flat_draws(idata, names.sd(info.name))
-    corr = tree.correlation_draws(idata, info)
+    sigma = read.flat_draws(idata, names.SIGMA)
+    sd = read.flat_draws(idata, names.sd(info.name))
+    corr = read.correlation_draws(idata, info)
     root = covariance_roots(corr.reshape(-1, *corr.shape[2:])) * (sd / sigma[:, None])[:, :, None]
     q = len(info.terms)
     size = max(1, CHUNK_BYTES // (8 * len(sigma) * q * q))

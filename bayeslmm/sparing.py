@@ -14,8 +14,8 @@ from bayeslmm.surrogate import TOLERANCE
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
-    from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.recovery import CollapsedDraws
+    from bayeslmm.results.kept_effects import EffectsStore
     from bayeslmm.settings import SamplerSettings
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayeslmm import names, tree
-from bayeslmm.diagnostics import assess
+from bayeslmm import names
 from bayeslmm.errors import SamplingWarning
 from bayeslmm.fit import fit_bayes
 from bayeslmm.quantities import quantity_draws
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import assess
+from bayeslmm.results.write import sample_coordinates
 from bayeslmm.reweighting import (
     covers,
     log_ratios,
@@ -22,7 +24,6 @@ from bayeslmm.reweighting import (
     reweightable,
     smoothed_weights,
 )
-from bayeslmm.tree_layout import sample_coordinates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,18 +86,18 @@ def refit_scenario(
             **job.settings,
         )
     asked = (job.settings["chains"], job.settings["draws"])
-    if tree.sample_shape(idata) != asked:
+    if read.sample_shape(idata) != asked:
         # The sampler was interrupted and returned what it had: a study keeps whole fits only.
         raise KeyboardInterrupt
     values = quantity_draws(idata, job.quantities)
-    effects = [names.effects(factor.name) for factor in tree.factors(idata)]
+    effects = [names.effects(factor.name) for factor in read.factors(idata)]
     result = xr.DataTree.from_dict(
         {
             "posterior": xr.Dataset(
                 {name: (("chain", "draw"), draws) for name, draws in values.items()},
                 coords=sample_coordinates(asked),
             ),
-            PARAMETERS: tree.group(idata, "posterior").drop_vars(effects, errors="ignore"),
+            PARAMETERS: read.group(idata, "posterior").drop_vars(effects, errors="ignore"),
         }
     )
     problems = "; ".join(problem.message for problem in assess(idata))

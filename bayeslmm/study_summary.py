@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, describe, interval_names
 from bayeslmm.errors import TreeError
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe, interval_names
 from bayeslmm.scenarios import REFERENCE
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayeslmm import names, tree
-from bayeslmm.diagnostics import CI_KIND, CI_PROB, describe
-from bayeslmm.draw_weights import draw_weights
+from bayeslmm import names
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
+from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -60,8 +61,8 @@ def fixed_effects(
     x           2.0       2.0       2.0
     """
     chains = draw_weights(idata) is None
-    table = describe(tree.draws(idata, names.BETA), ci_prob, ci_kind, mixing=chains)
-    index = pd.Index(tree.coefficients(idata), name=names.COEF)
+    table = describe(read.draws(idata, names.BETA), ci_prob, ci_kind, mixing=chains)
+    index = pd.Index(read.coefficients(idata), name=names.COEF)
     return pd.DataFrame(table, index=index)
 
 
@@ -113,17 +114,17 @@ def variance_components(
     """
     labels: list[tuple[str, str, str, str]] = []
     values: list[NDArray[np.float64]] = []
-    for info in tree.factors(idata):
-        sd = tree.draws(idata, names.sd(info.name))
+    for info in read.factors(idata):
+        sd = read.draws(idata, names.sd(info.name))
         labels += [(info.name, term, "", "sd") for term in info.terms]
         labels += [(info.name, term, "", "variance") for term in info.terms]
         values += [sd, sd**2]
         pairs = correlated_pairs(idata, info)
         if pairs:
-            corr = tree.correlation_draws(idata, info)
+            corr = read.correlation_draws(idata, info)
             labels += [(info.name, info.terms[j], info.terms[i], "corr") for i, j in pairs]
             values.append(np.stack([corr[..., i, j] for i, j in pairs], axis=-1))
-    sigma = tree.draws(idata, names.SIGMA)[..., None]
+    sigma = read.draws(idata, names.SIGMA)[..., None]
     labels += [(RESIDUAL, "", "", "sd"), (RESIDUAL, "", "", "variance")]
     values += [sigma, sigma**2]
     columns = pd.DataFrame(labels, columns=["factor", "term", "term_bis", "quantity"])
@@ -132,14 +133,14 @@ def variance_components(
     return pd.concat([columns, numbers], axis=1)
 
 
-def correlated_pairs(idata: xr.DataTree, info: tree.FactorInfo) -> list[tuple[int, int]]:
+def correlated_pairs(idata: xr.DataTree, info: read.FactorInfo) -> list[tuple[int, int]]:
     """Return the pairs (row, column) below the diagonal whose correlation was drawn.
 
     Columns of different blocks, as in ``(1 | g) + (0 + x | g)``, have none.
     """
     if not info.correlated:
         return []
-    corr = tree.correlation_draws(idata, info)
+    corr = read.correlation_draws(idata, info)
     flat = corr.reshape(-1, *corr.shape[2:])
     rows, columns = np.tril_indices(len(info.terms), k=-1)
     drawn = np.any(flat[:, rows, columns] != 0, axis=0)
@@ -191,14 +192,14 @@ def random_effects(
     1      g     a          x   0.5
     2      g     b  Intercept   0.0
     """
-    chosen = tree.factors(idata) if factor is None else (tree.factor(idata, factor),)
+    chosen = read.factors(idata) if factor is None else (read.factor(idata, factor),)
     return _concat(
         [
             _level_table(
                 info,
                 ("term", info.terms),
                 describe(
-                    _columns(tree.effect_draws(idata, info)),
+                    _columns(read.effect_draws(idata, info)),
                     ci_prob,
                     ci_kind,
                     diagnostics=diagnostics,
@@ -255,7 +256,7 @@ def coefficients(
     1      g     a          x   2.5
     2      g     b  Intercept   1.0
     """
-    chosen = tree.factors(idata) if factor is None else (tree.factor(idata, factor),)
+    chosen = read.factors(idata) if factor is None else (read.factor(idata, factor),)
     tables, chains = [], draw_weights(idata) is None
     for info in chosen:
         labels, values = coefficient_draws(idata, info)
@@ -267,13 +268,13 @@ def coefficients(
 
 
 def coefficient_draws(
-    idata: xr.DataTree, info: tree.FactorInfo
+    idata: xr.DataTree, info: read.FactorInfo
 ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return the names and draws, shape (chain, draw, level, coef), of each level's own line."""
-    coef = tree.coefficients(idata)
+    coef = read.coefficients(idata)
     labels = coef + tuple(term for term in info.terms if term not in coef)
-    beta = tree.draws(idata, names.BETA)
-    effects = tree.effect_draws(idata, info)
+    beta = read.draws(idata, names.BETA)
+    effects = read.effect_draws(idata, info)
     lines = np.zeros((*effects.shape[:3], len(labels)))
     lines[..., : len(coef)] = beta[:, :, None, :]
     for position, term in enumerate(info.terms):
@@ -287,7 +288,7 @@ def _columns(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _level_table(
-    info: tree.FactorInfo,
+    info: read.FactorInfo,
     columns: tuple[str, tuple[str, ...]],
     numbers: dict[str, NDArray[np.float64]],
 ) -> pd.DataFrame:

@@ -8,8 +8,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm import tree
-from bayeslmm.diagnostics import (
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import (
     CI_KIND,
     CI_PROB,
     MAX_PARETO_K,
@@ -19,7 +19,7 @@ from bayeslmm.diagnostics import (
     assess,
     interval_names,
 )
-from bayeslmm.draw_weights import DrawWeights, draw_weights
+from bayeslmm.results.weights import DrawWeights, draw_weights
 from bayeslmm.summaries import RESIDUAL, fixed_effects, variance_components
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def summary(
     """
     fixed = fixed_effects(idata, ci_prob=ci_prob, ci_kind=ci_kind)
     components = variance_components(idata, ci_prob=ci_prob, ci_kind=ci_kind)
-    chains, draws = tree.sample_shape(idata)
+    chains, draws = read.sample_shape(idata)
     return ModelSummary(
         heading=tuple(_heading(idata)),
         fixed=fixed,
@@ -185,12 +185,12 @@ def _heading(idata: xr.DataTree) -> list[str]:
     attrs = idata.attrs
     how = " by ".join(str(attrs[key]) for key in ("parametrization", "sampler") if key in attrs)
     seed = f", seed {attrs['random_seed']}" if attrs.get("random_seed") not in (None, "") else ""
-    sizes = [f"{tree.n_rows(idata)} rows"]
+    sizes = [f"{read.n_rows(idata)} rows"]
     # A tree may keep the effects of some levels only; the model had all of them.
     counts = json.loads(str(idata.attrs.get("n_levels", "{}")))
     sizes += [
         f"{info.name}: {counts.get(info.name, len(info.levels))} levels"
-        for info in tree.factors(idata)
+        for info in read.factors(idata)
     ]
     return [
         f"Bayesian linear mixed model: {attrs['formula']}",
@@ -200,7 +200,7 @@ def _heading(idata: xr.DataTree) -> list[str]:
 
 
 def _sampled(idata: xr.DataTree) -> str:
-    chains, draws = tree.sample_shape(idata)
+    chains, draws = read.sample_shape(idata)
     weights = draw_weights(idata)
     if weights is not None:
         return f"{chains} x {draws} independent ones ({weights})"

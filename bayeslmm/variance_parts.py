@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayeslmm import names, tree
+from bayeslmm import names
 from bayeslmm.design.design import rebuild_design
 from bayeslmm.design.scales import scales_of
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.gram_moments import fixed_covariance, second_moments, tree_gram
 from bayeslmm.linear_predictor import design_state, training_design
+from bayeslmm.results import read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,10 +75,10 @@ def variance_parts(idata: xr.DataTree, at: Mapping[str, Any] | None = None) -> V
     where = design if at is None else design_at(idata, at)
     factors = {}
     for item in where.factors:
-        info = tree.factor(idata, item.name)
+        info = read.factor(idata, item.name)
         moments = item.columns.T @ item.columns / len(item.columns)
         # z' G z averaged over rows is the trace of G with the second moments of z.
-        cov = tree.covariance_draws(idata, info)
+        cov = read.covariance_draws(idata, info)
         factors[item.name] = np.einsum("sij,ij->s", cov, moments)
     return VarianceParts(
         fixed=fixed_variance(idata, design),
@@ -88,16 +89,16 @@ def variance_parts(idata: xr.DataTree, at: Mapping[str, Any] | None = None) -> V
 
 
 def _parts_of_gram(idata: xr.DataTree, gram: Gram) -> VarianceParts:
-    beta, covariance = tree.flat_draws(idata, names.BETA), fixed_covariance(gram)
+    beta, covariance = read.flat_draws(idata, names.BETA), fixed_covariance(gram)
     factors, slopes = {}, False
     for place, item in enumerate(gram.factors):
-        cov = tree.covariance_draws(idata, tree.factor(idata, item.name))
+        cov = read.covariance_draws(idata, read.factor(idata, item.name))
         factors[item.name] = np.einsum("sij,ij->s", cov, second_moments(gram, place))
         slopes |= any(not column.constant for column in scales_of(gram).random[place])
     return VarianceParts(
         fixed=np.einsum("si,ij,sj->s", beta, covariance, beta),
         factors=factors,
-        residual=tree.flat_draws(idata, names.SIGMA) ** 2,
+        residual=read.flat_draws(idata, names.SIGMA) ** 2,
         at="averaged over the data" if slopes else "everywhere",
     )
 
@@ -112,7 +113,7 @@ def design_at(idata: xr.DataTree, at: Mapping[str, Any]) -> Design:
     """
     if not hasattr(at, "items"):
         raise ArgumentError(f"at maps covariates to values, as in {{'x': 0}}; it was {at!r}.")
-    columns = tree.columns(idata)
+    columns = read.columns(idata)
     for name in at:
         if name not in columns:
             msg = (
@@ -122,14 +123,14 @@ def design_at(idata: xr.DataTree, at: Mapping[str, Any]) -> Design:
             raise ArgumentError(msg)
         if np.ndim(at[name]):
             raise ArgumentError(f"at takes one value of {name!r}; it was given {at[name]!r}.")
-    n = len(tree.response(idata))
+    n = len(read.response(idata))
     fixed = {name: np.full(n, value) for name, value in at.items()}
     return rebuild_design(design_state(idata), {**columns, **fixed})
 
 
 def fixed_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
     """Return the sample variance over rows of X beta, shape (s,)."""
-    beta = tree.flat_draws(idata, names.BETA)
+    beta = read.flat_draws(idata, names.BETA)
     if len(design.X) < 2:
         return np.zeros(len(beta))
     centered = design.X - design.X.mean(axis=0)
@@ -139,7 +140,7 @@ def fixed_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
 
 def residual_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
     """Return the mean over rows of sigma^2 / w, shape (s,)."""
-    variance = tree.flat_draws(idata, names.SIGMA) ** 2
+    variance = read.flat_draws(idata, names.SIGMA) ** 2
     weights = design.weights
     return variance if weights is None else variance * np.mean(1 / weights)
 
@@ -156,7 +157,7 @@ TOTAL = "total"
 
 def intraclass_correlations(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
     """Return draws of each factor's (adjusted) ICC and, of several, of all together."""
-    if not tree.factor_names(idata):
+    if not read.factor_names(idata):
         return {}
     parts = variance_parts(idata)
     whole = parts.random + parts.residual

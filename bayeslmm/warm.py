@@ -60,9 +60,9 @@ def _interpolate(formula: str, data: Any) -> None:
     from bayeslmm.collapsed_target import CollapsedTarget  # noqa: PLC0415
     from bayeslmm.design.design import build_design  # noqa: PLC0415
     from bayeslmm.gram.gram import gram_of  # noqa: PLC0415
-    from bayeslmm.kept_effects import MOMENTS, EffectsStore, KeptEffects  # noqa: PLC0415
     from bayeslmm.model.priors.resolve import resolve_priors  # noqa: PLC0415
     from bayeslmm.reduced_target import spare_evaluations  # noqa: PLC0415
+    from bayeslmm.results.kept_effects import MOMENTS, EffectsStore, KeptEffects  # noqa: PLC0415
     from bayeslmm.settings import SamplerSettings  # noqa: PLC0415
     from bayeslmm.sparing import recover_sparingly  # noqa: PLC0415
 

@@ -27,10 +27,10 @@ from bayeslmm.collapsed_target import CollapsedTarget
 from bayeslmm.compiled_target import bent_target, compile_target
 from bayeslmm.gram.gram import Gram, gram_of
 from bayeslmm.graph import marginal
-from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.model.simulate import simulate_response
 from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style
 from bayeslmm.prior_draws import draw_parameters
+from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.sampling import structure_key
 from bayeslmm.settings import SamplerSettings
 

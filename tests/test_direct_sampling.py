@@ -13,8 +13,8 @@ from test_marginal_posteriors import DYESTUFF, dense_point, integrate
 
 import bayeslmm as bl
 from bayeslmm import direct_sampling
-from bayeslmm.diagnostics import assess
 from bayeslmm.direct_sampling import choose_sampler, weigh_posterior
+from bayeslmm.results.diagnostics import assess
 from bayeslmm.settings import SamplerSettings
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"

@@ -13,7 +13,7 @@ from scipy import stats
 import bayeslmm as bl
 from bayeslmm.compilation import constrain, free_variables
 from bayeslmm.graph import PARAMETRIZATIONS, build_model
-from bayeslmm.kept_effects import EffectsStore, KeptEffects
+from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 
 # The Python linker compiles nothing: these tests evaluate a handful of points.
 SLOW_BUT_INSTANT = Mode(linker="py", optimizer="fast_compile")

@@ -10,8 +10,8 @@ import pytest
 import bayeslmm as bl
 from bayeslmm import recovery, room
 from bayeslmm.gram.gram import gram_of
-from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.parametrization import choose_parametrization
+from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 QUICK = {"draws": 200, "tune": 300, "chains": 2, "random_seed": 3, "progressbar": False}

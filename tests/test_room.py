@@ -4,7 +4,7 @@ import pytest
 
 import bayeslmm as bl
 from bayeslmm import room
-from bayeslmm.kept_effects import KeptEffects
+from bayeslmm.results.kept_effects import KeptEffects
 
 TABLE = {
     "y": [1.0, 2.0, 4.0, 3.0, 5.0, 7.0, 1.5, 2.5],

@@ -6,9 +6,9 @@ import pytest
 
 from bayeslmm.gram import likelihood
 from bayeslmm.gram.gram import Gram
-from bayeslmm.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.kernels.draws import draw_joint, draw_shared
 from bayeslmm.reduced import reduce_exactly
+from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.shared_effects import cut_cells, draw_shared_effects
 
 KINDS = ("crossed", "three_crossed", "nested_and_crossed", "slope")

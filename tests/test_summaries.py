@@ -11,8 +11,10 @@ import trees
 import xarray as xr
 
 import bayeslmm as bl
-from bayeslmm import diagnostics, summaries, summary_text, tree
+from bayeslmm import summaries, summary_text
 from bayeslmm.errors import ArgumentError, TreeError
+from bayeslmm.results import diagnostics
+from bayeslmm.results import read as tree
 
 FORMULA = "y ~ x + (x | g)"
 INTERVAL = ["eti95_lb", "eti95_ub"]

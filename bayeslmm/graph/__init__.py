@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from bayeslmm.design.design import Design
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.graph.components import Values
-    from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
+    from bayeslmm.results.kept_effects import EffectsStore
 
 
 @dataclass(frozen=True)

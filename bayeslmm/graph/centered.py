@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design, GroupingFactor
-    from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.model.priors.priors import FactorPriors, Priors
+    from bayeslmm.results.kept_effects import EffectsStore
 
 
 def build(design: Design, priors: Priors) -> pm.Model:

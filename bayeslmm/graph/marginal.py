@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.model.priors.priors import FactorPriors, Priors
+    from bayeslmm.results.kept_effects import EffectsStore
 
 
 def build(design: Design, priors: Priors) -> pm.Model:

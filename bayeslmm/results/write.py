@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design
-    from bayeslmm.kept_effects import EffectsStore
     from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.results.kept_effects import EffectsStore
 
 _PACKAGES = ("arviz", "formulaic", "numba", "numpy", "nutpie", "pymc", "pytensor", "xarray")
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm import names, tree
-from bayeslmm.draw_weights import draw_weights
+from bayeslmm import names
 from bayeslmm.errors import ArgumentError
+from bayeslmm.results import read
+from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -210,31 +211,31 @@ def blocks(
     """
     yield (
         names.BETA,
-        [f"{names.BETA}[{coef}]" for coef in tree.coefficients(idata)],
-        tree.draws(idata, names.BETA),
+        [f"{names.BETA}[{coef}]" for coef in read.coefficients(idata)],
+        read.draws(idata, names.BETA),
     )
-    for info in tree.factors(idata):
+    for info in read.factors(idata):
         name = names.sd(info.name)
-        yield name, [f"{name}[{term}]" for term in info.terms], tree.draws(idata, name)
+        yield name, [f"{name}[{term}]" for term in info.terms], read.draws(idata, name)
         if info.correlated:
             yield _correlations(idata, info)
-    yield names.SIGMA, [names.SIGMA], tree.draws(idata, names.SIGMA)[..., None]
+    yield names.SIGMA, [names.SIGMA], read.draws(idata, names.SIGMA)[..., None]
     if not effects:
         return
-    for info in tree.factors(idata):
+    for info in read.factors(idata):
         name = names.effects(info.name)
-        if tree.has_moments(idata, info.name):
+        if read.has_moments(idata, info.name):
             continue
-        values = tree.effect_draws(idata, info)
+        values = read.effect_draws(idata, info)
         labels = [f"{name}[{level},{term}]" for level in info.levels for term in info.terms]
         yield name, labels, values.reshape(*values.shape[:2], -1)
 
 
 def _correlations(
-    idata: xr.DataTree, info: tree.FactorInfo
+    idata: xr.DataTree, info: read.FactorInfo
 ) -> tuple[str, list[str], NDArray[np.float64]]:
     name = names.corr(info.name)
-    values = tree.correlation_draws(idata, info)
+    values = read.correlation_draws(idata, info)
     rows, columns = np.tril_indices(len(info.terms), k=-1)
     labels = [
         f"{name}[{info.terms[column]},{info.terms[row]}]"
@@ -304,7 +305,7 @@ def assess(idata: xr.DataTree, *, max_effects: int = 60) -> list[Problem]:
     >>> assess(idata)
     []
     """
-    chains, count = tree.sample_shape(idata)
+    chains, count = read.sample_shape(idata)
     if count < MIN_DRAWS:
         message = f"Only {count} draws per chain: R-hat and effective sample sizes need 4 or more."
         return [Problem("draws", message, "Ask for more draws, such as draws=1000.")]
@@ -339,7 +340,7 @@ def chain_problems(table: pd.DataFrame, chains: int) -> list[Problem]:
 
 def weight_problems(idata: xr.DataTree) -> list[Problem]:
     """Return what importance weights say; nothing for a tree of Markov chains."""
-    weights, limit = draw_weights(idata), MIN_ESS_PER_CHAIN * tree.sample_shape(idata)[0]
+    weights, limit = draw_weights(idata), MIN_ESS_PER_CHAIN * read.sample_shape(idata)[0]
     found: list[Problem] = []
     if weights is None:
         return found
@@ -361,7 +362,7 @@ def divergence_problems(idata: xr.DataTree) -> list[Problem]:
     count = divergences(idata)
     if not count:
         return []
-    chains, draws = tree.sample_shape(idata)
+    chains, draws = read.sample_shape(idata)
     message = f"{count} of {chains * draws} draws diverged: a region of the posterior was left out."
     how = str(idata.attrs.get("parametrization", ""))
     other = "centered" if how == "noncentered" else "noncentered"
@@ -378,7 +379,7 @@ def divergences(idata: xr.DataTree) -> int:
 
 def energy_information(idata: xr.DataTree) -> NDArray[np.float64]:
     """Return each chain's E-BFMI, the energy's mean squared step over its variance."""
-    energy = tree.draws(idata, "energy", "sample_stats")
+    energy = read.draws(idata, "energy", "sample_stats")
     if energy.shape[1] < MIN_DRAWS:
         return np.full(len(energy), np.nan)
     return np.asarray(
