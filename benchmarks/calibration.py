@@ -26,7 +26,7 @@ from bayeslmm import recovery, samplers
 from bayeslmm.collapsed_target import CollapsedTarget
 from bayeslmm.compiled_target import bent_target, compile_target
 from bayeslmm.gram.gram import Gram, gram_of
-from bayeslmm.graph import marginal
+from bayeslmm.inference.graph import marginal
 from bayeslmm.model.simulate import simulate_response
 from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style
 from bayeslmm.prior_draws import draw_parameters

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.gram.gram_design import design_of
-from bayeslmm.graph import centered, marginal, noncentered
+from bayeslmm.inference.graph import centered, marginal, noncentered
 from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.parametrization import (
     CENTERED,

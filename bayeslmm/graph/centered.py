@@ -13,7 +13,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from bayeslmm import names
-from bayeslmm.graph import components
+from bayeslmm.inference.graph import components
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

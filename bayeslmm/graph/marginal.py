@@ -16,7 +16,7 @@ import pytensor.tensor as pt
 from bayeslmm import names
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import response_rows
-from bayeslmm.graph import components
+from bayeslmm.inference.graph import components
 from bayeslmm.graph.bent_log import BentLog
 from bayeslmm.graph.collapsed_op import CollapsedDensity
 from bayeslmm.kernels.marginal_density import block_table

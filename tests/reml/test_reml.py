@@ -26,6 +26,7 @@ from bayeslmm.kernels.densities import ML, REML
 from bayeslmm.reml.fit import fit_reml
 from bayeslmm.reml.search import Objective, search_criterion
 from bayeslmm.tables.datasets import load_dataset
+from bayeslmm.reml import search
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"
 
@@ -264,7 +265,6 @@ def test_more_fixed_effects_than_rows_are_refused():
 
 
 def test_a_search_that_stops_early_says_so(monkeypatch, sleepstudy):
-
     monkeypatch.setattr(search, "ACCEPTABLE", -1.0)
     with pytest.warns(NumericalWarning, match="a Newton step would still lower"):
         fit = fit_reml(SLEEP, sleepstudy)
