@@ -43,15 +43,16 @@ if TYPE_CHECKING:
         SpecError,
         TreeError,
     )
-    from bayeslmm.fit import fit_bayes
     from bayeslmm.formula.mixed_formula import MixedFormula, RandomTerm, parse_formula
     from bayeslmm.gram.gram import Gram
     from bayeslmm.gram.streaming.first_pass import Reading
     from bayeslmm.gram.streaming.from_batches import gram_from_batches
     from bayeslmm.gram.streaming.from_table import gram_from_table
-    from bayeslmm.graph import build_model
     from bayeslmm.group_likelihood import add_log_likelihood
     from bayeslmm.hypotheses import hypothesis
+    from bayeslmm.inference.fit import fit_bayes
+    from bayeslmm.inference.graph.build import build_model
+    from bayeslmm.inference.prior_draws import sample_prior
     from bayeslmm.marginal_covariance import marginal_covariance
     from bayeslmm.model.priors.describe import describe_priors
     from bayeslmm.model.priors.prior import Prior
@@ -76,7 +77,6 @@ if TYPE_CHECKING:
     from bayeslmm.plots_comparison import plot_comparison
     from bayeslmm.predict import predict, predict_table
     from bayeslmm.predictive_check import check_groups
-    from bayeslmm.prior_draws import sample_prior
     from bayeslmm.prior_implications import implied_priors
     from bayeslmm.prior_study import prior_study
     from bayeslmm.refit import refit_reml
@@ -234,13 +234,13 @@ _NAMES_BY_MODULE = {
         "SpecError",
         "TreeError",
     ),
-    "fit": ("fit_bayes",),
+    "inference.fit": ("fit_bayes",),
     "formula.mixed_formula": (
         "MixedFormula",
         "RandomTerm",
         "parse_formula",
     ),
-    "graph": ("build_model",),
+    "inference.graph.build": ("build_model",),
     "group_likelihood": ("add_log_likelihood",),
     "gram.gram": ("Gram",),
     "gram.streaming.from_table": ("gram_from_table",),
@@ -269,7 +269,7 @@ _NAMES_BY_MODULE = {
     ),
     "predictive_check": ("check_groups",),
     "model.priors.describe": ("describe_priors",),
-    "prior_draws": ("sample_prior",),
+    "inference.prior_draws": ("sample_prior",),
     "prior_implications": ("implied_priors",),
     "model.priors.schemes": ("PriorScheme",),
     "model.priors.priors": ("Priors",),

@@ -264,9 +264,9 @@ def _fit(
 
 def _check_settings(settings: dict[str, Any]) -> None:
     """Refuse what cannot be sampled with before anything is printed."""
-    from bayeslmm.direct_sampling import check_combination  # noqa: PLC0415 -- slow to load
-    from bayeslmm.parametrization import AUTO, check_parametrization  # noqa: PLC0415 -- slow to load
-    from bayeslmm.settings import SamplerSettings  # noqa: PLC0415 -- slow to load
+    from bayeslmm.inference.importance.sample import check_combination  # noqa: PLC0415 -- slow to load
+    from bayeslmm.inference.parametrization import AUTO, check_parametrization  # noqa: PLC0415 -- slow to load
+    from bayeslmm.inference.settings import SamplerSettings  # noqa: PLC0415 -- slow to load
 
     known = {field.name for field in fields(SamplerSettings)}
     chosen = SamplerSettings(**{name: value for name, value in settings.items() if name in known})

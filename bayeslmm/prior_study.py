@@ -14,8 +14,8 @@ from bayeslmm.errors import ArgumentError, SamplingWarning, warn
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import design_of, has_rows
 from bayeslmm.hypotheses import parameters
-from bayeslmm.parametrization import refuse_without_rows
-from bayeslmm.prior_draws import sample_prior
+from bayeslmm.inference.parametrization import refuse_without_rows
+from bayeslmm.inference.prior_draws import sample_prior
 from bayeslmm.prior_implications import as_posterior
 from bayeslmm.quantities import check_expressions, checked_quantities, quantity_draws
 from bayeslmm.results.write import root_attributes

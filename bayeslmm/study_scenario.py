@@ -11,12 +11,8 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.errors import SamplingWarning
-from bayeslmm.fit import fit_bayes
-from bayeslmm.quantities import quantity_draws
-from bayeslmm.results import read
-from bayeslmm.results.diagnostics import assess
-from bayeslmm.results.write import sample_coordinates
-from bayeslmm.reweighting import (
+from bayeslmm.inference.fit import fit_bayes
+from bayeslmm.inference.reweighting import (
     covers,
     log_ratios,
     quantities_pareto_k,
@@ -24,6 +20,10 @@ from bayeslmm.reweighting import (
     reweightable,
     smoothed_weights,
 )
+from bayeslmm.quantities import quantity_draws
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import assess
+from bayeslmm.results.write import sample_coordinates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

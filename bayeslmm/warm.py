@@ -30,7 +30,7 @@ def warm() -> float:
     True
     """
     # Imported here, so that the time of the imports is told too.
-    from bayeslmm.fit import fit_bayes  # noqa: PLC0415
+    from bayeslmm.inference.fit import fit_bayes  # noqa: PLC0415
     from bayeslmm.kernels.target import target_function  # noqa: PLC0415
     from bayeslmm.reml.fit import fit_reml  # noqa: PLC0415
     from bayeslmm.tables.datasets import load_dataset  # noqa: PLC0415
@@ -57,14 +57,14 @@ def _interpolate(formula: str, data: Any) -> None:
     """Go once through what large crossed models take, on a small one."""
     import numpy as np  # noqa: PLC0415
 
-    from bayeslmm.collapsed_target import CollapsedTarget  # noqa: PLC0415
     from bayeslmm.design.design import build_design  # noqa: PLC0415
     from bayeslmm.gram.gram import gram_of  # noqa: PLC0415
+    from bayeslmm.inference.importance.interpolated_target import spare_evaluations  # noqa: PLC0415
+    from bayeslmm.inference.importance.shared_effects import recover_sparingly  # noqa: PLC0415
+    from bayeslmm.inference.marginal.target import CollapsedTarget  # noqa: PLC0415
+    from bayeslmm.inference.settings import SamplerSettings  # noqa: PLC0415
     from bayeslmm.model.priors.resolve import resolve_priors  # noqa: PLC0415
-    from bayeslmm.reduced_target import spare_evaluations  # noqa: PLC0415
     from bayeslmm.results.kept_effects import MOMENTS, EffectsStore, KeptEffects  # noqa: PLC0415
-    from bayeslmm.settings import SamplerSettings  # noqa: PLC0415
-    from bayeslmm.sparing import recover_sparingly  # noqa: PLC0415
 
     design, rng = build_design(formula, data), np.random.default_rng(1)
     target = spare_evaluations(CollapsedTarget(gram_of(design), resolve_priors(design)), rng)

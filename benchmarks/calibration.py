@@ -22,17 +22,18 @@ import pytensor.tensor as pt
 from scipy import stats
 
 import bayeslmm as bl
-from bayeslmm import recovery, samplers
-from bayeslmm.collapsed_target import CollapsedTarget
-from bayeslmm.compiled_target import bent_target, compile_target
 from bayeslmm.gram.gram import Gram, gram_of
 from bayeslmm.inference.graph import marginal
+from bayeslmm.inference.marginal import recovery
+from bayeslmm.inference.marginal.target import CollapsedTarget
+from bayeslmm.inference.nuts import run
+from bayeslmm.inference.nuts.marginal import bent_target, compile_target
+from bayeslmm.inference.nuts.pymc_model import structure_key
+from bayeslmm.inference.prior_draws import draw_parameters
+from bayeslmm.inference.settings import MARGINAL_TARGET_ACCEPT, SamplerSettings
 from bayeslmm.model.simulate import simulate_response
 from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style
-from bayeslmm.prior_draws import draw_parameters
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
-from bayeslmm.sampling import structure_key
-from bayeslmm.settings import SamplerSettings
 
 IMAGE = Path(__file__).parent.parent / "docs" / "images" / "calibration.png"
 PRIORS = {
@@ -108,7 +109,7 @@ def one_dataset(design, priors, rng, sample):
     design = dataclasses.replace(design, y=y)
     settings = SamplerSettings(
         draws=1000, tune=400, chains=2, random_seed=int(rng.integers(2**31)), progressbar=False
-    ).settled(samplers.MARGINAL_TARGET_ACCEPT)
+    ).settled(MARGINAL_TARGET_ACCEPT)
     drawn, stats = sample(design, priors, settings, rng)
     drawn = {name: v.reshape(-1, *v.shape[2:])[:DRAWS] for name, v in drawn.items()}
     true, draws = quantities(design, truth), quantities(design, drawn)
@@ -120,7 +121,7 @@ def sample_compiled(design, priors, settings, rng):
     """Thinned draws of everything by what `fit_bayes` runs: the compiled posterior."""
     gram = gram_of(design)
     target, starts = bent_target(CollapsedTarget(gram, priors))
-    points, stats, _ = samplers.run_compiled(compile_target(target, starts), settings)
+    points, stats, _ = run.run_compiled(compile_target(target, starts), settings)
     draws = target.unpack(points[:, ::THIN])
     store = EffectsStore(design, KeptEffects.of(design, "draws"), draws.sigma.shape, rng=rng)
     return recovery.recover_posterior(gram, priors, draws, store) | store.posterior(), stats
@@ -129,7 +130,7 @@ def sample_compiled(design, priors, settings, rng):
 def sample_graph(design, priors, settings, rng):
     """The same by the PyMC model, whose density can be replaced by a wrong one."""
     model = marginal.build(design, priors)
-    free = samplers.run_nutpie(model, settings, structure_key(design, priors, "marginal"))
+    free = run.run_nutpie(model, settings, structure_key(design, priors, "marginal"))
     thinned = {name: values[:, ::THIN] for name, values in free.values.items()}
     shape = thinned["sigma"].shape
     store = EffectsStore(design, KeptEffects.of(design, "draws"), shape, rng=rng)
@@ -139,7 +140,7 @@ def sample_graph(design, priors, settings, rng):
 def calibrate(formula, table, datasets, seed, sample=sample_compiled):
     """Ranks by quantity over many simulated datasets."""
     # A broken density has the structure of the right one.
-    samplers._compiled.clear()
+    run._compiled.clear()
     design = bl.build_design(formula, table)
     priors = bl.resolve_priors(design, PRIORS)
     rng, rows, divergences = np.random.default_rng(seed), [], 0
@@ -148,7 +149,7 @@ def calibrate(formula, table, datasets, seed, sample=sample_compiled):
         ranks, diverging = one_dataset(design, priors, rng, sample)
         rows.append(ranks)
         divergences += diverging
-    samplers._compiled.clear()
+    run._compiled.clear()
     seconds = time.perf_counter() - started
     print(f"\n{datasets} fits in {seconds:.0f} s, {divergences} divergences", flush=True)
     return {label: np.array([row[label] for row in rows]) for label in rows[0]}

@@ -23,8 +23,8 @@ def fit_and_report(parametrization):
     import pymc  # noqa: F401
 
     import bayeslmm as bl
-    import bayeslmm.compilation
-    import bayeslmm.fit
+    import bayeslmm.inference.fit
+    import bayeslmm.inference.nuts.compile
 
     imported = time.perf_counter() - started
     data = bl.load_dataset("sleepstudy")

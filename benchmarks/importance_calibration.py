@@ -16,15 +16,15 @@ import numpy as np
 from calibration import DRAWS, FORMULAS, PRIORS, quantities, report, table_of
 
 import bayeslmm as bl
-from bayeslmm.direct_sampling import weigh_posterior
 from bayeslmm.gram.gram import gram_of
+from bayeslmm.inference.importance.sample import weigh_posterior
+from bayeslmm.inference.marginal.coordinates import Coordinate
+from bayeslmm.inference.marginal.recovery import recover_posterior
+from bayeslmm.inference.prior_draws import draw_parameters
+from bayeslmm.inference.reweighting import resample
+from bayeslmm.inference.settings import SamplerSettings
 from bayeslmm.model.simulate import simulate_response
-from bayeslmm.prior_draws import draw_parameters
-from bayeslmm.recovery import recover_posterior
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
-from bayeslmm.reweighting import resample
-from bayeslmm.settings import SamplerSettings
-from bayeslmm.unconstrained import Coordinate
 
 
 def simulated(design, priors, rng):

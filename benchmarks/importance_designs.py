@@ -26,12 +26,12 @@ import pandas as pd
 from scipy.interpolate import CubicSpline
 
 import bayeslmm as bl
-from bayeslmm.collapsed_target import CollapsedTarget
-from bayeslmm.direct_sampling import weigh_posterior
 from bayeslmm.gram.gram import gram_of
-from bayeslmm.reweighting import resample
-from bayeslmm.running import run_sampler
-from bayeslmm.settings import SamplerSettings
+from bayeslmm.inference.fit import run_sampler
+from bayeslmm.inference.importance.sample import weigh_posterior
+from bayeslmm.inference.marginal.target import CollapsedTarget
+from bayeslmm.inference.reweighting import resample
+from bayeslmm.inference.settings import SamplerSettings
 
 PRIORS = [
     {},

@@ -9,11 +9,11 @@ import xarray as xr
 
 import bayeslmm as bl
 from bayeslmm.errors import IdentificationWarning
+from bayeslmm.inference.settings import SamplerSettings
 from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.reml.parameters import Target
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.results.write import FreeDraws, build_tree
-from bayeslmm.settings import SamplerSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pareto k:bayeslmm.errors.NumericalWarning")
 

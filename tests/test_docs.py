@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 import bayeslmm as bl
-from bayeslmm.fit import fit_bayes
+from bayeslmm.inference.fit import fit_bayes
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import logsumexp
 
 from bayeslmm.checks import loo
-from bayeslmm.fit import fit_bayes
+from bayeslmm.inference.fit import fit_bayes
 from bayeslmm.model.priors.priors import Priors
 from bayeslmm.tables.datasets import load_dataset
 

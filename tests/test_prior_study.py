@@ -7,14 +7,14 @@ import xarray as xr
 
 import bayeslmm as bl
 from bayeslmm.errors import ArgumentError, PriorError, TreeError
-from bayeslmm.model.priors.schemes import PriorScheme
-from bayeslmm.reweighting import (
+from bayeslmm.inference.reweighting import (
     covers,
     quantities_pareto_k,
     resample,
     reweightable,
     smoothed_weights,
 )
+from bayeslmm.model.priors.schemes import PriorScheme
 from bayeslmm.scenarios import read_scenarios
 from bayeslmm.study_files import scenario_seed
 

@@ -140,7 +140,7 @@ def posterior(path, formula, out, runs, options):
 
     started = time.perf_counter()
     import bayeslmm as bl
-    import bayeslmm.fit
+    import bayeslmm.inference.fit
 
     imported = time.perf_counter() - started
     arguments = json.loads(options)

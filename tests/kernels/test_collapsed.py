@@ -8,7 +8,7 @@ from scipy import stats
 import bayeslmm as bl
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import draw_effects, pack_factors
-from bayeslmm.graph import build_model
+from bayeslmm.inference.graph.build import build_model
 from bayeslmm.kernels.linked_density import link_density, linked_density
 from bayeslmm.kernels.marginal_density import block_table
 from bayeslmm.model.covariance.partial_correlations import correlation_factor
@@ -293,7 +293,7 @@ def test_beta_partial_correlations_are_lkj(q):
 def test_the_marginal_model_is_the_density_plus_its_priors(table):
     from pytensor.compile.mode import Mode
 
-    from bayeslmm.compilation import free_variables
+    from bayeslmm.inference.nuts.compile import free_variables
 
     case = Case("y ~ x + (x + z | g) + (1 | h)", table)
     model = build_model(case.design, parametrization="marginal")
@@ -336,7 +336,7 @@ def test_a_pickled_operation_works_in_a_fresh_process(table, tmp_path):
     import subprocess
     import sys
 
-    from bayeslmm.graph.collapsed_op import CollapsedDensity
+    from bayeslmm.inference.graph.ops import CollapsedDensity
 
     case = Case("y ~ x + (x | g)", table)
     plan, blocks = case.gram.plan, block_table([(2, case.blocks[0])])

@@ -12,13 +12,13 @@ import pytest
 from test_collapsed_target import FORMULAS, case, random_point, table  # noqa: F401 - a fixture
 
 import bayeslmm as bl
-from bayeslmm.compiled_target import bent_target, compile_target, compiles, target_arrays
-from bayeslmm.graph import build_model
+from bayeslmm.inference.graph.build import build_model
+from bayeslmm.inference.nuts.marginal import bent_target, compile_target, compiles, target_arrays
+from bayeslmm.inference.parametrization import MARGINAL
 from bayeslmm.kernels import helper, jit
 from bayeslmm.kernels.factorization import link_kernels
 from bayeslmm.kernels.jit import fingerprint, stamp
 from bayeslmm.kernels.target import target_function
-from bayeslmm.parametrization import MARGINAL
 from bayeslmm.resources import single_blas_thread
 
 CLOSED = {

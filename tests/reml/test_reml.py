@@ -23,10 +23,10 @@ from bayeslmm.errors import (
 )
 from bayeslmm.gram.gram import Gram
 from bayeslmm.kernels.densities import ML, REML
+from bayeslmm.reml import search
 from bayeslmm.reml.fit import fit_reml
 from bayeslmm.reml.search import Objective, search_criterion
 from bayeslmm.tables.datasets import load_dataset
-from bayeslmm.reml import search
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"
 

@@ -1,0 +1,204 @@
+"""`fit_bayes`: a formula and a table in, a posterior out."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
+from bayeslmm.gram.gram_design import design_of
+from bayeslmm.inference.importance.sample import choose_sampler, sample_directly
+from bayeslmm.inference.memory import require_effects
+from bayeslmm.inference.nuts.marginal import sample_by_nuts
+from bayeslmm.inference.parametrization import choose_parametrization, refuse_without_rows
+from bayeslmm.inference.settings import IMPORTANCE, SamplerSettings
+from bayeslmm.model.priors.resolve import resolve_priors
+from bayeslmm.results.kept_effects import DRAWS, KeptEffects
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import ArrayLike
+
+    from bayeslmm.design.design import Design
+    from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.model.priors.resolve import PriorsLike
+    from bayeslmm.results.kept_effects import EffectsLike
+
+
+def fit_bayes(
+    formula: str | MixedFormula,
+    data: Any,
+    *,
+    priors: PriorsLike | None = None,
+    parametrization: str = "noncentered",
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int | None = None,
+    random_seed: int | None = None,
+    target_accept: float | None = None,
+    sampler: str = "nutpie",
+    progressbar: bool = True,
+    weights: str | ArrayLike | None = None,
+    missing: str = "drop",
+    effects: EffectsLike = "draws",
+) -> xr.DataTree:
+    r"""Fit a Bayesian linear mixed model.
+
+    .. math:: y = X \beta + \sum_k Z_k b_k + e, \quad b_{ki} \sim N(0, G_k), \quad
+              e_i \sim N(0, \sigma^2 / w_i)
+
+    Parameters
+    ----------
+    formula : str or MixedFormula
+        A formula in lme4's grammar, e.g. ``"Reaction ~ Days + (Days | Subject)"``.
+    data : table, path or Gram
+        One row per observation: any eager table that narwhals reads, or a mapping of columns. Or
+        the rows' cross-products (`gram_from_batches`), for ``parametrization="marginal"``; or what
+        `gram_from_table` sums them from, elsewhere than in memory: a polars LazyFrame, pyarrow
+        dataset, DuckDB relation, Dask or Spark dataframe, or the path of files.
+    priors : mapping, str, PriorScheme or Priors, optional
+        What to change in the default priors, e.g. ``{"sigma": "HalfCauchy(10)"}``, or a scheme
+        such as ``"brms"``; see `resolve_priors`.
+    parametrization : str, default "noncentered"
+        ``"noncentered"``, ``"centered"`` or ``"marginal"``: the same posterior by other ways.
+        ``"marginal"`` integrates the random effects out, and the fixed effects where their
+        priors are normal, and draws them back exactly afterwards. ``"auto"`` takes it unless
+        crossed factors make it the slower one; the result records the choice and its reason.
+    draws, tune, chains : int
+        Kept draws and tuning steps per chain, and number of chains.
+    cores : int, optional
+        Chains that run at a time; as many as the machine has cores if not given.
+    random_seed : int, optional
+        The same seed gives the same draws. One is drawn, and recorded, if not given.
+    target_accept : float, optional
+        Acceptance rate, between 0 and 1, that NUTS tunes its steps to. If not given 0.95, so
+        that variance components near zero are explored without divergences, and 0.9 with the
+        marginal form, which has none there.
+    sampler : str, default "nutpie"
+        ``"nutpie"`` or ``"pymc"``: NUTS. ``"importance"``, with the marginal form only:
+        independent draws of the variance parameters, weighted exactly and resampled, in a second
+        or less; `diagnose` shows how good the weights are (k-hat), and where they are not
+        (0.7 or more) NUTS is run instead, with a warning. ``"auto"`` takes it where few
+        parameters are left; the result records the choice and its reason.
+    progressbar : bool, default True
+        Whether to show progress.
+    weights : str or array-like, optional
+        Column name or one positive number per row.
+    missing : str, default "drop"
+        ``"drop"`` leaves out rows with missing values, with a warning; ``"raise"`` refuses them.
+    effects : str or mapping, default "draws"
+        Which random effects to keep: ``"draws"`` all of them; ``"moments"`` mean and sd per
+        level, in the group ``effects_moments``; or a mapping from factor to one of the two, or to
+        the labels of the levels whose draws to keep. With ``"marginal"``, memory is bounded by
+        what is kept.
+
+    Returns
+    -------
+    xarray.DataTree
+        An InferenceData tree. ``posterior`` holds ``beta`` (chain, draw, coef), ``sigma``
+        (chain, draw), and for every grouping factor ``sd_<factor>`` (..., <factor>_term),
+        ``corr_<factor>`` (..., <factor>_term, <factor>_term_bis) where columns are correlated,
+        and ``b_<factor>`` (..., <factor>, <factor>_term), all in the response's unit per unit of
+        the column. ``log_prior`` has one variable per prior that can be set. Interrupting with
+        Ctrl-C returns what was drawn so far, with a warning.
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError, SamplingError, ArgumentError
+        If the model cannot be fitted as asked.
+
+    Warns
+    -----
+    SamplingWarning
+        When R-hat, effective sample sizes or divergences say that the draws should not be
+        trusted, with what to try.
+
+    References
+    ----------
+    .. [1] Hoffman & Gelman (2014). The No-U-Turn sampler. JMLR 15:1593-1623.
+    .. [2] Lewandowski, Kurowicka & Joe (2009). Generating random correlation matrices.
+       doi:10.1016/j.jmva.2009.04.008
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes(
+    ...     "Reaction ~ Days + (Days | Subject)", bl.load_dataset("sleepstudy"),
+    ...     random_seed=1, progressbar=False,
+    ... )  # doctest: +SKIP
+    >>> bl.fixed_effects(idata)["mean"].round(1).to_dict()  # doctest: +SKIP
+    {'Intercept': 251.4, 'Days': 10.5}
+    """
+    settings = SamplerSettings(
+        draws, tune, chains, cores, random_seed, target_accept, sampler, progressbar
+    )
+    mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
+    refuse_without_rows(parametrization, data)
+    design = design_of(mixed, data, weights=weights, missing=missing)
+    require_effects(design, KeptEffects.of(design, effects), chains * draws)
+    resolved = resolve_priors(design, priors)
+    needs = settings.sampler == IMPORTANCE
+    chosen, reason = choose_parametrization(parametrization, design, integrated=needs)
+    settings, why = settle_sampler(settings, chosen, design, resolved)
+    tree = run_sampler(design, resolved, chosen, settings, effects=effects)
+    tree.attrs["parametrization_reason"] = reason
+    tree.attrs.setdefault("sampler_reason", why)
+    return tree
+
+
+def settle_sampler(
+    settings: SamplerSettings, parametrization: str, design: Design, priors: Priors
+) -> tuple[SamplerSettings, str]:
+    """Replace ``sampler="auto"`` by what it stands for, and say why.
+
+    Parameters
+    ----------
+    settings : SamplerSettings
+        As asked for.
+    parametrization : str
+        How the model is written.
+    design : Design
+        The data.
+    priors : Priors
+        Every prior.
+
+    Returns
+    -------
+    settings : SamplerSettings
+        With a sampler of its own name.
+    reason : str
+        For the result's record.
+
+    Raises
+    ------
+    ArgumentError
+        If sampler and parametrization do not go together.
+    """
+    name, reason = choose_sampler(settings.sampler, parametrization, design, priors)
+    return dataclasses.replace(settings, sampler=name), reason
+
+
+def run_sampler(
+    design: Design,
+    priors: Priors,
+    parametrization: str,
+    settings: SamplerSettings,
+    *,
+    effects: EffectsLike = DRAWS,
+) -> xr.DataTree:
+    """Sample a posterior by the sampler that `settings` names.
+
+    Parameters
+    ----------
+    design, priors, parametrization, settings, effects
+        As in `sampling.sample`.
+
+    Returns
+    -------
+    xarray.DataTree
+        See `fit_bayes`.
+    """
+    if settings.sampler == IMPORTANCE:
+        return sample_directly(design, priors, settings, effects=effects)
+    return sample_by_nuts(design, priors, parametrization, settings, effects=effects)

@@ -1,0 +1,126 @@
+"""PyMC models: one module per parametrization over shared components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bayeslmm.gram.gram_design import design_of
+from bayeslmm.inference.graph import centered, marginal, noncentered
+from bayeslmm.inference.parametrization import (
+    CENTERED,
+    MARGINAL,
+    NONCENTERED,
+    check_parametrization,
+    choose_parametrization,
+)
+from bayeslmm.model.priors.resolve import resolve_priors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    import pymc as pm
+    from numpy.typing import ArrayLike, NDArray
+
+    from bayeslmm.design.design import Design
+    from bayeslmm.formula.mixed_formula import MixedFormula
+    from bayeslmm.inference.graph.components import Values
+    from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.model.priors.resolve import PriorsLike
+    from bayeslmm.results.kept_effects import EffectsStore
+
+
+@dataclass(frozen=True)
+class Parametrization:
+    """How a model is written for the sampler.
+
+    Attributes
+    ----------
+    build : callable
+        (design, priors) -> PyMC model.
+    recover : callable
+        (design, priors, draws of the free variables by name, generator, store of effects,
+        whether to show progress) -> the tree's posterior variables other than random effects,
+        which go to the store.
+    """
+
+    build: Callable[[Design, Priors], pm.Model]
+    recover: Callable[[Design, Priors, Values, EffectsStore], dict[str, NDArray[np.float64]]]
+
+
+PARAMETRIZATIONS: Mapping[str, Parametrization] = {
+    NONCENTERED: Parametrization(noncentered.build, noncentered.recover),
+    CENTERED: Parametrization(centered.build, centered.recover),
+    MARGINAL: Parametrization(marginal.build, marginal.recover),
+}
+
+
+def parametrization_named(name: str) -> Parametrization:
+    """Look a parametrization up by its name.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none of that name.
+    """
+    check_parametrization(name)
+    return PARAMETRIZATIONS[name]
+
+
+def build_model(
+    formula: str | MixedFormula | Design,
+    data: Any = None,
+    *,
+    priors: PriorsLike | None = None,
+    parametrization: str = "noncentered",
+    weights: str | ArrayLike | None = None,
+) -> pm.Model:
+    r"""Build the PyMC model of a linear mixed model, for those who sample or extend it themselves.
+
+    .. math:: y = X \beta + \sum_k Z_k b_k + e, \quad b_{ki} \sim N(0, G_k), \quad
+              e_i \sim N(0, \sigma^2 / w_i)
+
+    with :math:`G_k = L_k L_k'` under an LKJ-Cholesky prior. Named variables and dimensions are
+    those of the result tree (``beta``, ``sd_<factor>``, ``corr_<factor>``, ``b_<factor>``,
+    ``sigma``).
+
+    Parameters
+    ----------
+    formula : str, MixedFormula or Design
+        A formula in lme4's grammar, or a design that is already built.
+    data : table, optional
+        Any eager table that narwhals reads; not with a `Design`.
+    priors : mapping, str, PriorScheme or Priors, optional
+        See `resolve_priors`.
+    parametrization : str, default "noncentered"
+        ``"noncentered"``, ``"centered"``, ``"marginal"`` (random effects, and fixed effects with
+        normal priors, integrated out) or ``"auto"``, see `choose_parametrization`.
+    weights : str or array-like, optional
+        Column name or one positive number per row: Var(e_i) = sigma^2 / w_i.
+
+    Returns
+    -------
+    pymc.Model
+        Nothing is attached to it; `pm.sample` and the rest of PyMC work as on any model.
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError, ArgumentError
+        If the model cannot be built as asked.
+
+    References
+    ----------
+    .. [1] Betancourt & Girolami (2015). Hamiltonian Monte Carlo for hierarchical models.
+       doi:10.1201/b18502-5
+
+    Examples
+    --------
+    >>> from bayeslmm import load_dataset
+    >>> model = build_model("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy"))
+    >>> sorted(v.name for v in model.free_RVs)
+    ['G_Subject', 'beta_centered', 'sigma', 'z_Subject']
+    """
+    design = design_of(formula, data, weights=weights)
+    chosen, _ = choose_parametrization(parametrization, design)
+    return parametrization_named(chosen).build(design, resolve_priors(design, priors))

@@ -1,0 +1,200 @@
+"""Random effects, and fixed effects with normal priors, integrated out of the posterior.
+
+NUTS moves in the standard deviations, correlations and sigma only; the cost of a step does not
+depend on the number of rows. The effects are drawn back exactly from their joint conditional.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+
+from bayeslmm import names
+from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.gram_design import response_rows
+from bayeslmm.inference.graph import components
+from bayeslmm.inference.graph.ops import BentLog, CollapsedDensity
+from bayeslmm.inference.marginal.recovery import CollapsedDraws, recover_posterior
+from bayeslmm.inference.marginal.sd_coordinates import sd_coordinates, takes_any_positive
+from bayeslmm.inference.memory import require_marginal_border
+from bayeslmm.kernels.marginal_density import block_table
+from bayeslmm.model.covariance.partial_correlations import correlation_factor, partial_shape_offsets
+from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
+from bayeslmm.model.simulate import simulate_response
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bayeslmm.arrays import Floats
+    from bayeslmm.design.design import Design
+    from bayeslmm.gram.gram import Gram
+    from bayeslmm.model.priors.priors import FactorPriors, Priors
+    from bayeslmm.results.kept_effects import EffectsStore
+
+
+def build(design: Design, priors: Priors) -> pm.Model:
+    """Build the model: y ~ N(X beta, Z G Z' + sigma^2 W^-1), beta integrated out if it can be."""
+    gram = gram_of(design)
+    require_marginal_border(design, gram)
+    with components.open_model(design) as model:
+        beta = pt.zeros(0)
+        if design.coef and not integrates_beta(priors):
+            beta = components.fixed_coefficients(priors)
+        coordinates = sd_coordinates(gram, priors)
+        sds = [_sds(*pair) for pair in zip(priors.factors, coordinates, strict=True)]
+        partials = [_partials(factor) for factor in priors.factors if factor.corr is not None]
+        sigma = components.prior_vector(names.SIGMA, (priors.sigma,), None, scalar=True)
+        _likelihood(design, priors, gram, (_joined(sds), _joined(partials), sigma, beta))
+    return model
+
+
+def recover(
+    design: Design, priors: Priors, values: components.Values, store: EffectsStore
+) -> dict[str, Floats]:
+    """Give the contract's variables: the effects by exact draws from their conditional."""
+    sigma = values[names.SIGMA]
+    beta = None
+    if design.coef and not integrates_beta(priors):
+        beta = components.recover_beta(priors, values)
+    sds = [components.read_vector(names.sd(f.name), f.sd, values) for f in priors.factors]
+    partials = [_read_partials(f, values, sigma.shape) for f in priors.factors]
+    draws = CollapsedDraws(sds, partials, sigma, beta)
+    return recover_posterior(gram_of(design), priors, draws, store)
+
+
+def _sds(factor: FactorPriors, coordinates: tuple[Floats, Floats]) -> Any:
+    """Add a factor's sds; those that can be any positive number on their bent logarithm."""
+
+    def transform(name: str, places: list[int]) -> BentLog | None:
+        if not all(takes_any_positive(factor.sd[k]) for k in places):
+            return None
+        scale, bend = (values[places] for values in coordinates)
+        return BentLog(pm.Data(f"{name}_at_zero", scale), pm.Data(f"{name}_bend", bend))
+
+    dim = names.term_dim(factor.name)
+    return components.prior_vector(names.sd(factor.name), factor.sd, dim, transform=transform)
+
+
+def _partials_name(factor: str) -> str:
+    return f"partial_corr_{factor}"
+
+
+def _partials(factor: FactorPriors) -> Any:
+    """Add the canonical partial correlations whose Beta priors make the matrix LKJ."""
+    assert factor.corr is not None  # noqa: S101 - called for correlated factors only
+    name = _partials_name(factor.name)
+    offsets = partial_shape_offsets(factor.blocks)
+    shapes = pm.Data(f"{name}_eta", factor.corr.numbers[0]) + offsets
+    halves = pm.Beta(name, shapes, shapes, shape=len(offsets))
+    partials = 2.0 * halves - 1.0
+    term = names.term_dim(factor.name)
+    pm.Deterministic(
+        names.corr(factor.name),
+        _correlation_graph(partials, factor),
+        dims=(term, names.term_dim_bis(factor.name)),
+    )
+    return partials
+
+
+def _read_partials(
+    factor: FactorPriors, values: components.Values, shape: tuple[int, ...]
+) -> Floats:
+    if factor.corr is None:
+        return np.zeros((*shape, 0))
+    return 2.0 * values[_partials_name(factor.name)] - 1.0
+
+
+def _correlation_graph(partials: Any, factor: FactorPriors) -> Any:
+    """Write `correlation_factor` C as a graph, and C C'."""
+    q = len(factor.terms)
+    unit = pt.zeros((q, q))
+    at = 0
+    for block in factor.blocks:
+        for row, i in enumerate(block):
+            left: Any = pt.ones(())
+            for j in block[:row]:
+                unit = unit[i, j].set(partials[at] * left)
+                left = left * pt.sqrt(1 - partials[at] ** 2)
+                at += 1
+            unit = unit[i, i].set(left)
+    return (unit[:, None, :] * unit[None, :, :]).sum(axis=2)
+
+
+def _joined(parts: list[Any]) -> Any:
+    return pt.concatenate(parts) if parts else pt.zeros(0)
+
+
+def _likelihood(
+    design: Design, priors: Priors, gram: Gram, parameters: tuple[Any, Any, Any, Any]
+) -> None:
+    """Add the response as one distribution: density by cross-products, draws by rows."""
+    integrated = integrates_beta(priors)
+    mean, precision = normal_prior(priors) if integrated else _no_prior(len(design.coef))
+    table = block_table([(len(f.terms), f.blocks) for f in priors.factors])
+    data = [
+        _wide_integers("plan_integers", gram.plan.ints),
+        pm.Data("plan_floats", gram.plan.floats),
+        pt.constant(table),
+        pm.Data("beta_prior_mean", mean),
+        pm.Data("beta_prior_precision", precision),
+    ]
+    y = response_rows(design)
+    offset = np.zeros(len(y)) if design.offset is None else design.offset
+
+    def logp(_value: Any, _offset: Any, *point: Any) -> Any:
+        # The response enters through its cross-products, which are part of the plan's floats.
+        return CollapsedDensity()(*point, *data)[0]
+
+    def draw(_offset: Any, *point: Any, rng: Any = None, size: Any = None) -> Any:  # noqa: ARG001
+        return _draw_response(design, priors, point, rng)
+
+    pm.CustomDist(
+        names.stored(design.response),
+        offset,
+        *parameters,
+        logp=logp,
+        random=draw,
+        signature="(n),(s),(c),(),(p)->(n)",
+        dtype="float64",
+        # No `pm.Data`: exchanging rows would leave the cross-products as they were, silently.
+        observed=y,
+        dims=names.OBS,
+    )
+
+
+def _wide_integers(name: str, values: NDArray[np.int64]) -> Any:
+    """Add integers as data without `pm.Data`'s conversion to 32 bits."""
+    variable = pytensor.shared(values, name=name)
+    pm.modelcontext(None).register_data_var(variable)
+    return variable
+
+
+def _no_prior(p: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.zeros(p), np.zeros((p, p))
+
+
+def _draw_response(
+    design: Design, priors: Priors, point: tuple[Any, ...], rng: np.random.Generator
+) -> Floats:
+    """Draw a response given the parameters, effects included."""
+    sds, partials, sigma, beta = (np.asarray(value) for value in point)
+    if integrates_beta(priors):
+        numbers = np.array([prior.numbers for prior in priors.beta]).reshape(-1, 2)
+        centered = rng.normal(numbers[:, 0], numbers[:, 1])
+        beta = priors.raw_beta(centered)
+    sd, corr = {}, {}
+    column = pair = 0
+    for factor in priors.factors:
+        q, pairs = len(factor.terms), len(partial_shape_offsets(factor.blocks))
+        unit = correlation_factor(partials[pair : pair + pairs], q, factor.blocks)
+        sd[factor.name] = sds[column : column + q]
+        corr[factor.name] = unit @ unit.T
+        column, pair = column + q, pair + pairs
+    y, _ = simulate_response(
+        design, beta=beta, sd=sd, corr=corr, sigma=float(sigma), random_seed=rng
+    )
+    return y

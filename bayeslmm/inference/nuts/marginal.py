@@ -1,0 +1,246 @@
+"""NUTS by the shortest way: on the collapsed posterior without a PyMC model, else with one.
+
+For the former nothing is compiled for the model at hand, and PyMC is not imported. A PyMC model of
+the same posterior (`graph.marginal`) remains for those who sample or extend it themselves, for
+PyMC's own sampler, and for priors that the compiled posterior does not know.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm import names
+from bayeslmm.gram.gram import gram_of
+from bayeslmm.inference.marginal import coordinates as unconstrained
+from bayeslmm.inference.marginal.recovery import recover_posterior
+from bayeslmm.inference.marginal.sd_coordinates import BENT, NEAREST, look_at_data
+from bayeslmm.inference.marginal.target import CollapsedTarget
+from bayeslmm.inference.memory import require_marginal_border
+from bayeslmm.inference.nuts.nutpie_model import nutpie_model
+from bayeslmm.inference.nuts.run import run_compiled
+from bayeslmm.inference.parametrization import MARGINAL
+from bayeslmm.inference.result import finish_tree
+from bayeslmm.inference.settings import MARGINAL_TARGET_ACCEPT, NUTPIE
+from bayeslmm.kernels import target as kernel_target
+from bayeslmm.results.kept_effects import DRAWS, KeptEffects
+from bayeslmm.results.write import FreeDraws
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+    from numpy.typing import NDArray
+    from nutpie.compile_pymc import CompiledPyMCModel
+
+    from bayeslmm.design.design import Design
+    from bayeslmm.inference.settings import SamplerSettings
+    from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.results.kept_effects import EffectsLike
+
+
+def sample_by_nuts(
+    design: Design,
+    priors: Priors,
+    parametrization: str,
+    settings: SamplerSettings,
+    *,
+    effects: EffectsLike = DRAWS,
+) -> xr.DataTree:
+    """Sample a posterior by NUTS.
+
+    Parameters
+    ----------
+    design, priors, parametrization, settings, effects
+        As in `sampling.sample`.
+
+    Returns
+    -------
+    xarray.DataTree
+        See `fit_bayes`.
+    """
+    if parametrization == MARGINAL and settings.sampler == NUTPIE:
+        names.check(design.response, design.coef, [factor.name for factor in design.factors])
+        target = CollapsedTarget(gram_of(design), priors)
+        if compiles(target):
+            return sample_collapsed(design, target, settings, effects=effects)
+    # PyMC takes seconds to import: only those who sample with it wait for it.
+    from bayeslmm.inference.nuts.pymc_model import sample_design  # noqa: PLC0415
+
+    return sample_design(design, priors, parametrization, settings, effects=effects)
+
+
+def sample_collapsed(
+    design: Design,
+    target: CollapsedTarget,
+    settings: SamplerSettings,
+    *,
+    effects: EffectsLike = DRAWS,
+) -> xr.DataTree:
+    """Sample a model's posterior by NUTS in its variance parameters, then draw the effects.
+
+    Parameters
+    ----------
+    design : Design
+        The data.
+    target : CollapsedTarget
+        The posterior of its variance parameters; one that `compiles`.
+    settings : SamplerSettings
+        How to sample.
+    effects : str or mapping, default "draws"
+        Which random effects to keep; see `fit_bayes`.
+
+    Returns
+    -------
+    xarray.DataTree
+        As `sampling.sample` gives it.
+    """
+    kept = KeptEffects.of(design, effects)
+    settings = settings.settled(MARGINAL_TARGET_ACCEPT)
+    gram, priors = target.gram, target.priors
+    require_marginal_border(design, gram)
+    started = time.perf_counter()
+    target, starts = bent_target(target)
+    compiled = compile_target(target, starts)
+    compile_time = time.perf_counter() - started
+    points, stats, sampling_time = run_compiled(compiled, settings)
+    draws = target.unpack(points)
+    free = FreeDraws({}, stats, compile_time, sampling_time)
+    return finish_tree(
+        design,
+        priors,
+        free,
+        lambda store: recover_posterior(gram, priors, draws, store),
+        shape=draws.sigma.shape,
+        parametrization=MARGINAL,
+        settings=settings,
+        kept=kept,
+    )
+
+
+_KINDS = {
+    unconstrained.IDENTITY: kernel_target.IDENTITY,
+    unconstrained.LOG: kernel_target.LOG,
+    unconstrained.ATANH: kernel_target.ATANH,
+    unconstrained.BENT: kernel_target.BENT,
+}
+# Chains start at no less than this share of a bent logarithm's scale, the upper end of the data.
+_LEAST = 0.3
+# And no further from the least-squares estimates of kept fixed effects.
+_STANDARD_ERRORS = 10.0
+
+
+def compiles(target: CollapsedTarget) -> bool:
+    """Tell whether the compiled posterior knows a target's coordinates and priors.
+
+    Parameters
+    ----------
+    target : CollapsedTarget
+        Any.
+
+    Returns
+    -------
+    bool
+        False with priors that have no closed form here, or a support with other ends than zero
+        and infinity.
+    """
+    return None not in target.forms() and all(
+        c.kind in _KINDS and not (c.kind == unconstrained.LOG and c.lower)
+        for c in target.coordinates
+    )
+
+
+def bent_target(target: CollapsedTarget) -> tuple[CollapsedTarget, NDArray[np.float64]]:
+    """Put a target on the scales that suit NUTS, and say where chains may start.
+
+    Parameters
+    ----------
+    target : CollapsedTarget
+        The posterior.
+
+    Returns
+    -------
+    target : CollapsedTarget
+        With bent logarithms of the sds (`sd_coordinates`).
+    starts : ndarray, shape (2 or 1, size)
+        Its coordinates at the best values of the restricted likelihood, and at the medians of the
+        priors, as far as these are near the data: a posterior may have a mode of each kind, and
+        chains that start in both tell of it. A vague gamma prior has its median at 1e-300.
+    """
+    found = look_at_data(target.gram, target.priors)
+    sizes = found.sizes
+    bent = target.with_bent_sds(found.scale, found.bend)
+    # An sd of zero lies infinitely far away on its scale.
+    sds = np.where(found.bend == BENT, np.maximum(found.sds, _LEAST * found.scale), found.sds)
+    data = [*sds, *found.partials, found.sigma]
+    medians = np.nan_to_num(target.prior_quantiles(0.5))
+    near = np.concatenate([sizes.sds, np.ones(target.n_partials), [sizes.sigma]])
+    prior = np.clip(medians[: len(near)], NEAREST * near, near / NEAREST)
+    prior[target.n_sds : -1] = 0.0
+    if not target.integrated:
+        beta = target.priors.centered_beta(sizes.beta)
+        positive = np.array([c.bounded for c in bent.coordinates[len(near) :]])
+        beta = np.where(positive, np.maximum(beta, sizes.errors), beta)
+        far = _STANDARD_ERRORS * sizes.errors
+        middle = np.clip(medians[len(near) :], beta - far, beta + far)
+        middle = np.where(positive, np.maximum(middle, NEAREST * sizes.errors), middle)
+        data, prior = [*data, *beta], np.concatenate([prior, middle])
+    with np.errstate(all="ignore"):
+        starts = bent.point(np.stack([data, prior]))
+        fit = np.isfinite(bent.log_density(starts))
+        # Priors that exclude what the data say: begin where they have their mass.
+        return bent, starts[fit] if fit.any() else bent.point(medians[None])
+
+
+def compile_target(target: CollapsedTarget, starts: NDArray[np.float64]) -> CompiledPyMCModel:
+    """Give nutpie a target's log-density and gradient.
+
+    Parameters
+    ----------
+    target : CollapsedTarget
+        One that `compiles`.
+    starts : ndarray, shape (k, size)
+        Each chain starts within 1 of one of them in every coordinate.
+
+    Returns
+    -------
+    CompiledPyMCModel
+        Over the target's coordinates.
+    """
+    arrays = target_arrays(target)
+    words = np.array([array.ctypes.data for array in arrays], dtype=np.uint64)
+    kept = {f"array_{k}": array for k, array in enumerate(arrays)}
+    return nutpie_model(kernel_target.target_function(), starts, words, shared_data=kept)
+
+
+def target_arrays(target: CollapsedTarget) -> Sequence[NDArray[np.generic]]:
+    """Lay a target out as `kernel_target` reads it.
+
+    Parameters
+    ----------
+    target : CollapsedTarget
+        One that `compiles`.
+
+    Returns
+    -------
+    sequence of ndarray
+        Contiguous, in the order of the table of words; they must outlive the calls.
+    """
+    ints, floats, table, mean, precision = target.data
+    coordinates, forms = target.coordinates, [f for f in target.forms() if f is not None]
+    p, intercept = len(mean), target.priors.has_intercept
+    n_beta = 0 if target.integrated else p
+    sizes = [
+        *map(len, (ints, floats, table)), target.n_sds, target.n_partials, n_beta, p, intercept
+    ]  # fmt: skip
+    kinds = [(_KINDS[c.kind], form.kind) for c, form in zip(coordinates, forms, strict=True)]
+    numbers = [(c.scale, c.bend, *form[1:]) for c, form in zip(coordinates, forms, strict=True)]
+    return [
+        *(np.ascontiguousarray(array) for array in (ints, floats, table, mean, precision)),
+        np.array(sizes, dtype=np.int64),
+        np.array(kinds, dtype=np.int64),
+        np.array(numbers, dtype=np.float64),
+        np.array(target.priors.centers, dtype=np.float64),
+    ]

@@ -1,0 +1,196 @@
+"""Run NUTS, on a PyMC model or a compiled posterior, and bring back draws and statistics."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections import OrderedDict
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm.errors import SamplingError, SamplingWarning, warn
+from bayeslmm.inference.settings import NUTPIE, PYMC, SamplerSettings
+from bayeslmm.resources import single_blas_thread
+from bayeslmm.results.write import FreeDraws
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Mapping
+
+    import pymc as pm
+    import xarray as xr
+    from numpy.typing import NDArray
+    from nutpie.compile_pymc import CompiledPyMCModel
+
+    from bayeslmm.inference.nuts.compile import CompiledModel
+
+# nutpie's names of what ArviZ's functions look for under the schema's names.
+_SCHEMA_NAMES = {"logp": "lp", "mean_tree_accept": "acceptance_rate", "depth": "tree_depth"}
+_COMPILED_MODELS_KEPT = 8
+_compiled: OrderedDict[Hashable, CompiledModel] = OrderedDict()
+
+
+def run_compiled(
+    model: CompiledPyMCModel, settings: SamplerSettings
+) -> tuple[NDArray[np.float64], xr.Dataset, float]:
+    """Sample what nutpie can call.
+
+    Parameters
+    ----------
+    model : CompiledPyMCModel
+        From `callback.nutpie_model`.
+    settings : SamplerSettings
+        Settled.
+
+    Returns
+    -------
+    points : ndarray, shape (chain, draw, k)
+        Unconstrained draws; fewer than asked for, with a warning, if the user interrupted.
+    stats : Dataset
+        The sampler's statistics by draw.
+    sampling_time : float
+        Seconds.
+    """
+    import nutpie  # noqa: PLC0415 - only this sampler needs it
+
+    started = time.perf_counter()
+    # Chains run in parallel; BLAS threads of a dense border would only fight over the cores.
+    with single_blas_thread(), _started_or_said():
+        trace = nutpie.sample(
+            model,
+            draws=settings.draws,
+            tune=settings.tune,
+            chains=settings.chains,
+            cores=settings.cores,
+            seed=settings.random_seed,
+            save_warmup=False,
+            progress_bar=settings.progressbar,
+            target_accept=settings.target_accept,
+        )
+    sampling_time = time.perf_counter() - started
+    points = trace["posterior"]["unconstrained"].to_numpy()
+    kept_chains, kept_draws = _complete_part(points, settings)
+    stats = trace["sample_stats"].to_dataset().rename(_SCHEMA_NAMES)
+    stats = _by_draw(stats.isel(chain=kept_chains, draw=slice(kept_draws)))
+    return points[kept_chains, :kept_draws], stats, sampling_time
+
+
+@contextmanager
+def _started_or_said() -> Iterator[None]:
+    """Say what it means that nutpie finds no point to start from."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "initialization points failed" not in str(error):
+            raise
+        raise SamplingError(
+            "NUTS found no point to start from: the posterior density could not be computed "
+            "anywhere near the data's estimate or the priors' medians. Look at the priors "
+            "(describe_priors): one of them excludes what the data say, or spans numbers too large "
+            "to compute with."
+        ) from None
+
+
+def run_nutpie(model: pm.Model, settings: SamplerSettings, structure: Hashable) -> FreeDraws:
+    """Sample with nutpie, reusing a compiled model of the same structure where there is one."""
+    from bayeslmm.inference.nuts.compile import constrain  # noqa: PLC0415
+
+    started = time.perf_counter()
+    compiled = _compiled_for(model, structure)
+    compile_time = time.perf_counter() - started
+    points, stats, sampling_time = run_compiled(compiled.nutpie, settings)
+    values = constrain(compiled.variables, points)
+    return FreeDraws(values, stats, compile_time, sampling_time)
+
+
+def run_pymc(model: pm.Model, settings: SamplerSettings, structure: Hashable) -> FreeDraws:  # noqa: ARG001
+    """Sample with PyMC's own NUTS."""
+    import pymc as pm  # noqa: PLC0415 - this module is read before anybody samples
+
+    started = time.perf_counter()
+    with model, warnings.catch_warnings():
+        # This package judges the draws itself; PyMC's remarks on them would say it twice.
+        warnings.simplefilter("ignore", UserWarning)
+        trace = pm.sample(
+            settings.draws,
+            tune=settings.tune,
+            chains=settings.chains,
+            cores=settings.cores,
+            random_seed=settings.random_seed,
+            nuts_sampler="pymc",
+            var_names=[variable.name for variable in model.free_RVs],
+            progressbar=settings.progressbar,
+            compute_convergence_checks=False,
+            target_accept=settings.target_accept,
+        )
+    elapsed = time.perf_counter() - started
+    sampling_time = float(trace["posterior"].attrs.get("sampling_time", elapsed))
+    values = {
+        str(name): np.asarray(array.values, dtype=np.float64)
+        for name, array in trace["posterior"].data_vars.items()
+    }
+    done = next(iter(values.values())).shape
+    if done[:2] != (settings.chains, settings.draws):
+        _warn_interrupted(done[0], done[1], settings)
+    stats = trace["sample_stats"].to_dataset()
+    return FreeDraws(values, _by_draw(stats), max(elapsed - sampling_time, 0.0), sampling_time)
+
+
+SAMPLERS: Mapping[str, Callable[[Any, SamplerSettings, Hashable], FreeDraws]] = {
+    NUTPIE: run_nutpie,
+    PYMC: run_pymc,
+}
+
+
+def _compiled_for(model: pm.Model, structure: Hashable) -> CompiledModel:
+    """Compile a model, or give a compiled one of the same structure this model's data."""
+    from bayeslmm.inference.nuts.compile import compile_model, refilled  # noqa: PLC0415
+
+    if structure in _compiled:
+        _compiled.move_to_end(structure)
+        return refilled(_compiled[structure], model)
+    compiled = compile_model(model)
+    _compiled[structure] = compiled
+    while len(_compiled) > _COMPILED_MODELS_KEPT:
+        _compiled.popitem(last=False)
+    return compiled
+
+
+def _complete_part(points: NDArray[np.float64], settings: SamplerSettings) -> tuple[list[int], int]:
+    """Find the chains and draws that were made: all, unless the user interrupted."""
+    made = np.isfinite(points).all(axis=-1).sum(axis=1)
+    if (made == settings.draws).all() and len(made) == settings.chains:
+        return list(range(len(made))), settings.draws
+    order = np.argsort(-made, kind="stable")
+    # Of the rectangles "the k longest chains, as far as the shortest of them", the largest.
+    areas = made[order] * np.arange(1, len(made) + 1)
+    if not areas.size or areas.max() == 0:
+        raise KeyboardInterrupt
+    count = int(np.argmax(areas)) + 1
+    kept_draws = int(made[order][count - 1])
+    _warn_interrupted(count, kept_draws, settings)
+    return sorted(int(chain) for chain in order[:count]), kept_draws
+
+
+def _warn_interrupted(chains: int, draws: int, settings: SamplerSettings) -> None:
+    warn(
+        f"Sampling was interrupted: the result holds {draws} of {settings.draws} draws from "
+        f"{chains} of {settings.chains} chains.",
+        SamplingWarning,
+    )
+
+
+def _by_draw(stats: xr.Dataset) -> xr.Dataset:
+    """Keep the statistics that are one number a draw, which every file format can hold."""
+    kept = [
+        name
+        for name, array in stats.data_vars.items()
+        if array.dims == ("chain", "draw") and array.dtype != object
+    ]
+    sizes = stats.sizes
+    return (
+        stats[kept]
+        .drop_attrs()
+        .assign_coords(chain=np.arange(sizes["chain"]), draw=np.arange(sizes["draw"]))
+    )

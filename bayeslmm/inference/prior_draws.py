@@ -1,0 +1,179 @@
+"""Draws from the priors, in NumPy: parameters, effects and responses before any data are seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayeslmm import names
+from bayeslmm.errors import ArgumentError
+from bayeslmm.gram.gram_design import design_of, has_rows
+from bayeslmm.inference.memory import require_effects
+from bayeslmm.model.priors.lkj import draw_lkj
+from bayeslmm.model.priors.resolve import resolve_priors
+from bayeslmm.results.kept_effects import DRAWS, KeptEffects
+from bayeslmm.results.write import data_groups, draws_dataset, root_attributes, sample_coordinates
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from bayeslmm.arrays import Floats
+    from bayeslmm.design.design import Design, GroupingFactor
+    from bayeslmm.formula.mixed_formula import MixedFormula
+    from bayeslmm.model.priors.priors import FactorPriors, Priors
+    from bayeslmm.model.priors.resolve import PriorsLike
+
+
+def sample_prior(
+    formula: str | MixedFormula | Design,
+    data: Any = None,
+    *,
+    priors: PriorsLike | None = None,
+    draws: int = 1000,
+    random_seed: int | None = None,
+    weights: str | ArrayLike | None = None,
+    missing: str = "drop",
+) -> xr.DataTree:
+    r"""Draw parameters and responses from the priors; nothing is compiled.
+
+    .. math:: \beta, \sigma, G_k \sim \text{priors}, \quad b_{ki} \sim N(0, G_k), \quad
+              \tilde y = X \beta + \sum_k Z_k b_k + o + e, \quad e_i \sim N(0, \sigma^2 / w_i)
+
+    Parameters
+    ----------
+    formula : str, MixedFormula or Design
+        The model, as in `fit_bayes`, or a design that is already built.
+    data : table, path or Gram, optional
+        The rows; not with a `Design`. From cross-products, or rows held elsewhere, come parameters
+        and effects, but no responses.
+    priors : mapping, str, PriorScheme or Priors, optional
+        See `resolve_priors`.
+    draws : int
+        How many, independent of each other.
+    random_seed : int, optional
+        The same seed gives the same draws.
+    weights : str or array-like, optional
+        As in `fit_bayes`.
+    missing : {"drop", "raise"}
+        As in `fit_bayes`.
+
+    Returns
+    -------
+    xarray.DataTree
+        ``prior``: the variables of a posterior (``beta``, ``sigma``, ``sd_<factor>``,
+        ``corr_<factor>``, ``b_<factor>``) with one chain, in the same units. ``prior_predictive``:
+        responses (chain, draw, obs), where there are rows. ``observed_data`` and
+        ``constant_data``, or ``cross_products``, as in a fit.
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError
+        As `fit_bayes` does.
+    ArgumentError
+        If `draws` is no positive whole number, or memory does not hold so many.
+
+    References
+    ----------
+    .. [1] Gabry, Simpson, Vehtari, Betancourt & Gelman (2019). Visualization in Bayesian workflow.
+       JRSS A 182(2):389-402. doi:10.1111/rssa.12378
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> tree = bl.sample_prior(
+    ...     "Reaction ~ Days + (Days | Subject)", bl.load_dataset("sleepstudy"), random_seed=1
+    ... )
+    >>> tree["prior"]["b_Subject"].shape, tree["prior_predictive"]["Reaction"].shape
+    ((1, 1000, 18, 2), (1, 1000, 180))
+    """
+    if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
+        raise ArgumentError(f"draws must be a positive whole number, not {draws!r}.")
+    design = design_of(formula, data, weights=weights, missing=missing)
+    require_effects(design, KeptEffects.of(design, DRAWS), int(draws))
+    names.check(design.response, design.coef, [factor.name for factor in design.factors])
+    resolved = resolve_priors(design, priors)
+    rng = np.random.default_rng(random_seed)
+    values = draw_parameters(resolved, int(draws), rng)
+    for factor in design.factors:
+        values[names.effects(factor.name)] = _effects(factor, values, rng)
+    prior = draws_dataset(design, {name: value[None] for name, value in values.items()})
+    predictive = {"prior_predictive": _predictive(design, values, rng)} if has_rows(design) else {}
+    tree = xr.DataTree.from_dict({"prior": prior, **predictive, **data_groups(design)})
+    tree.attrs = root_attributes(design, resolved)
+    return tree
+
+
+def _predictive(design: Design, values: dict[str, Floats], rng: np.random.Generator) -> xr.Dataset:
+    response = _response(design, values, rng)
+    variables = {names.stored(design.response): (("chain", "draw", names.OBS), response[None])}
+    coords = {**sample_coordinates((1, len(response))), names.OBS: np.arange(len(design.y))}
+    return xr.Dataset(variables, coords=coords)
+
+
+def draw_parameters(priors: Priors, size: int, rng: np.random.Generator) -> dict[str, Floats]:
+    """Draw fixed effects, standard deviations, correlations and sigma.
+
+    Parameters
+    ----------
+    priors : Priors
+        The model's.
+    size : int
+        Number of draws.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``beta`` (size, p) on the original scale, ``sigma`` (size,), ``sd_<factor>`` (size, q) and
+        ``corr_<factor>`` (size, q, q).
+    """
+    values: dict[str, Floats] = {}
+    if priors.coef:
+        values[names.BETA] = priors.raw_beta(_columns(priors.beta, size, rng))
+    for factor in priors.factors:
+        values[names.sd(factor.name)] = _columns(factor.sd, size, rng)
+        if factor.corr is not None:
+            values[names.corr(factor.name)] = _correlations(factor, size, rng)
+    values[names.SIGMA] = priors.sigma.draw(size, rng)
+    return values
+
+
+def _columns(priors: Any, size: int, rng: np.random.Generator) -> Floats:
+    return np.stack([prior.draw(size, rng) for prior in priors], axis=-1)
+
+
+def _correlations(factor: FactorPriors, size: int, rng: np.random.Generator) -> Floats:
+    assert factor.corr is not None  # noqa: S101 - the caller asked
+    q = len(factor.terms)
+    corr = np.tile(np.eye(q), (size, 1, 1))
+    for block in factor.correlated_blocks:
+        drawn = draw_lkj(len(block), factor.corr.numbers[0], size, rng)
+        corr[(slice(None), *np.ix_(block, block))] = drawn
+    return corr
+
+
+def _effects(factor: GroupingFactor, values: dict[str, Floats], rng: np.random.Generator) -> Floats:
+    sd = values[names.sd(factor.name)]
+    z = rng.standard_normal((len(sd), len(factor.levels), len(factor.terms)))
+    corr = values.get(names.corr(factor.name))
+    if corr is not None:
+        # LKJ with a small eta draws correlations that rounding makes singular.
+        jitter = 1e-12 * np.eye(corr.shape[-1])
+        z = z @ np.swapaxes(np.linalg.cholesky(corr + jitter), -1, -2)
+    return z * sd[:, None, :]
+
+
+def _response(design: Design, values: dict[str, Floats], rng: np.random.Generator) -> Floats:
+    size, n = len(values[names.SIGMA]), len(design.y)
+    eta = np.zeros((size, n)) if design.offset is None else np.tile(design.offset, (size, 1))
+    if design.coef:
+        eta += values[names.BETA] @ design.X.T
+    for factor in design.factors:
+        effects = values[names.effects(factor.name)]
+        for k, column in enumerate(factor.columns.T):
+            eta += effects[:, factor.index, k] * column
+    scale = 1.0 if design.weights is None else 1.0 / np.sqrt(design.weights)
+    return np.asarray(eta + values[names.SIGMA][:, None] * scale * rng.standard_normal((size, n)))
