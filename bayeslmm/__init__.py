@@ -14,9 +14,27 @@ from typing import TYPE_CHECKING, Any
 from bayeslmm.version import __version__
 
 if TYPE_CHECKING:
-    from bayeslmm.checks import Diagnosis, compare_models, diagnose, loo
-    from bayeslmm.compare import compare_random_effects, compare_reml
-    from bayeslmm.contrasts import compare_predictions
+    from bayeslmm.analysis.checks.diagnosis import Diagnosis, diagnose
+    from bayeslmm.analysis.checks.leave_one_out import compare_models, loo
+    from bayeslmm.analysis.checks.likelihood import add_log_likelihood, log_likelihood
+    from bayeslmm.analysis.checks.predictive import check_groups
+    from bayeslmm.analysis.prediction.contrasts import compare_predictions
+    from bayeslmm.analysis.prediction.predictions import predict, predict_table
+    from bayeslmm.analysis.reml_comparison.compare import compare_random_effects, compare_reml
+    from bayeslmm.analysis.reml_comparison.refit import refit_reml
+    from bayeslmm.analysis.sensitivity.power_scaling import prior_sensitivity, sensitivity_tree
+    from bayeslmm.analysis.sensitivity.prior_implications import implied_priors
+    from bayeslmm.analysis.summaries.hypotheses import hypothesis
+    from bayeslmm.analysis.summaries.tables import (
+        coefficients,
+        fixed_effects,
+        random_effects,
+        variance_components,
+    )
+    from bayeslmm.analysis.summaries.text import summary
+    from bayeslmm.analysis.variance.effect_sizes import design_effect, icc, r_squared
+    from bayeslmm.analysis.variance.marginal_covariance import marginal_covariance
+    from bayeslmm.analysis.variance.pooling import shrinkage
     from bayeslmm.design.design import (
         Design,
         DesignState,
@@ -24,7 +42,6 @@ if TYPE_CHECKING:
         build_design,
         rebuild_design,
     )
-    from bayeslmm.effect_sizes import design_effect, icc, r_squared
     from bayeslmm.errors import (
         ArgumentError,
         BayesLMMError,
@@ -48,12 +65,9 @@ if TYPE_CHECKING:
     from bayeslmm.gram.streaming.first_pass import Reading
     from bayeslmm.gram.streaming.from_batches import gram_from_batches
     from bayeslmm.gram.streaming.from_table import gram_from_table
-    from bayeslmm.group_likelihood import add_log_likelihood
-    from bayeslmm.hypotheses import hypothesis
     from bayeslmm.inference.fit import fit_bayes
     from bayeslmm.inference.graph.build import build_model
     from bayeslmm.inference.prior_draws import sample_prior
-    from bayeslmm.marginal_covariance import marginal_covariance
     from bayeslmm.model.priors.describe import describe_priors
     from bayeslmm.model.priors.prior import Prior
     from bayeslmm.model.priors.priors import Priors
@@ -75,23 +89,14 @@ if TYPE_CHECKING:
         plot_variance_partition,
     )
     from bayeslmm.plots_comparison import plot_comparison
-    from bayeslmm.predict import predict, predict_table
-    from bayeslmm.predictive_check import check_groups
-    from bayeslmm.prior_implications import implied_priors
     from bayeslmm.prior_study import prior_study
-    from bayeslmm.refit import refit_reml
     from bayeslmm.reml.fit import fit_reml
     from bayeslmm.reml.intervals import confidence_intervals
     from bayeslmm.reml.likelihood_ratio import likelihood_ratio_test
     from bayeslmm.reml.mode import check_mode
     from bayeslmm.reml.result import REMLFit
-    from bayeslmm.row_likelihood import log_likelihood
-    from bayeslmm.sensitivity import prior_sensitivity, sensitivity_tree
-    from bayeslmm.shrinkage import shrinkage
     from bayeslmm.spec import ModelSpec, read_spec
     from bayeslmm.study_summary import summarise_study
-    from bayeslmm.summaries import coefficients, fixed_effects, random_effects, variance_components
-    from bayeslmm.summary_text import summary
     from bayeslmm.tables.datasets import list_datasets, load_dataset
 
 __all__ = [
@@ -188,17 +193,13 @@ __all__ = [
 
 # The same list as the imports above, for the interpreter; a test holds the two together.
 _NAMES_BY_MODULE = {
-    "checks": (
-        "Diagnosis",
-        "compare_models",
-        "diagnose",
-        "loo",
-    ),
-    "compare": (
+    "analysis.checks.diagnosis": ("Diagnosis", "diagnose"),
+    "analysis.checks.leave_one_out": ("compare_models", "loo"),
+    "analysis.reml_comparison.compare": (
         "compare_random_effects",
         "compare_reml",
     ),
-    "contrasts": ("compare_predictions",),
+    "analysis.prediction.contrasts": ("compare_predictions",),
     "tables.datasets": (
         "list_datasets",
         "load_dataset",
@@ -211,7 +212,7 @@ _NAMES_BY_MODULE = {
         "rebuild_design",
     ),
     "model.priors.prior": ("Prior",),
-    "effect_sizes": (
+    "analysis.variance.effect_sizes": (
         "design_effect",
         "icc",
         "r_squared",
@@ -241,12 +242,12 @@ _NAMES_BY_MODULE = {
         "parse_formula",
     ),
     "inference.graph.build": ("build_model",),
-    "group_likelihood": ("add_log_likelihood",),
+    "analysis.checks.likelihood": ("add_log_likelihood", "log_likelihood"),
     "gram.gram": ("Gram",),
     "gram.streaming.from_table": ("gram_from_table",),
-    "hypotheses": ("hypothesis",),
+    "analysis.summaries.hypotheses": ("hypothesis",),
     "reml.likelihood_ratio": ("likelihood_ratio_test",),
-    "marginal_covariance": ("marginal_covariance",),
+    "analysis.variance.marginal_covariance": ("marginal_covariance",),
     "reml.mode": ("check_mode",),
     "plots": (
         "plot_caterpillar",
@@ -263,43 +264,42 @@ _NAMES_BY_MODULE = {
         "plot_variance_partition",
     ),
     "plots_comparison": ("plot_comparison",),
-    "predict": (
+    "analysis.prediction.predictions": (
         "predict",
         "predict_table",
     ),
-    "predictive_check": ("check_groups",),
+    "analysis.checks.predictive": ("check_groups",),
     "model.priors.describe": ("describe_priors",),
     "inference.prior_draws": ("sample_prior",),
-    "prior_implications": ("implied_priors",),
+    "analysis.sensitivity.prior_implications": ("implied_priors",),
     "model.priors.schemes": ("PriorScheme",),
     "model.priors.priors": ("Priors",),
     "prior_study": ("prior_study",),
     "model.priors.resolve": ("resolve_priors",),
     "gram.streaming.first_pass": ("Reading",),
-    "refit": ("refit_reml",),
-    "row_likelihood": ("log_likelihood",),
+    "analysis.reml_comparison.refit": ("refit_reml",),
     "gram.streaming.from_batches": ("gram_from_batches",),
     "reml.fit": ("fit_reml",),
     "reml.result": ("REMLFit",),
     "reml.intervals": ("confidence_intervals",),
-    "sensitivity": (
+    "analysis.sensitivity.power_scaling": (
         "prior_sensitivity",
         "sensitivity_tree",
     ),
-    "shrinkage": ("shrinkage",),
+    "analysis.variance.pooling": ("shrinkage",),
     "model.simulate": ("simulate_response",),
     "spec": (
         "ModelSpec",
         "read_spec",
     ),
     "study_summary": ("summarise_study",),
-    "summaries": (
+    "analysis.summaries.tables": (
         "coefficients",
         "fixed_effects",
         "random_effects",
         "variance_components",
     ),
-    "summary_text": ("summary",),
+    "analysis.summaries.text": ("summary",),
 }
 _MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 

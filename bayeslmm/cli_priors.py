@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import bayeslmm
+from bayeslmm.analysis.sensitivity.prior_implications import implied_priors
 from bayeslmm.cli_console import print_frame
 from bayeslmm.cli_results import MARKER
-from bayeslmm.prior_implications import implied_priors
 
 if TYPE_CHECKING:
     from pathlib import Path

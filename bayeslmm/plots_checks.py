@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm.analysis.checks.predictive import Statistic, check_groups, statistic_name
 from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, style
-from bayeslmm.predictive_check import Statistic, check_groups, statistic_name
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, blocks, interval_names
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.linear_predictor import linear_predictor
+from bayeslmm.analysis.prediction.linear_predictor import linear_predictor
 from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, interval_words, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import interval

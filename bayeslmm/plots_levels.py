@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm.analysis.prediction.level_grid import LevelGrid, level_grid, running_covariate
+from bayeslmm.analysis.prediction.linear_predictor import linear_predictor, training_design
+from bayeslmm.analysis.prediction.predictions import predict_table
 from bayeslmm.errors import ArgumentError, check_choice
-from bayeslmm.level_grid import LevelGrid, level_grid, running_covariate
-from bayeslmm.linear_predictor import linear_predictor, training_design
 from bayeslmm.plot_style import (
     DATA,
     GRID,
@@ -19,7 +20,6 @@ from bayeslmm.plot_style import (
     panel_grid,
     style,
 )
-from bayeslmm.predict import predict_table
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval_names
 

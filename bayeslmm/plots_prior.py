@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm.analysis.prediction.level_grid import level_grid, running_covariate
+from bayeslmm.analysis.prediction.linear_predictor import linear_predictor, training_design
+from bayeslmm.analysis.sensitivity.prior_implications import as_posterior
 from bayeslmm.errors import ArgumentError
-from bayeslmm.level_grid import level_grid, running_covariate
-from bayeslmm.linear_predictor import linear_predictor, training_design
 from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style
-from bayeslmm.prior_implications import as_posterior
 from bayeslmm.results import read
 
 if TYPE_CHECKING:

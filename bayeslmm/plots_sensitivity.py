@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.analysis.sensitivity.power_scaling import sensitivity_tree
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.results import read
-from bayeslmm.sensitivity import sensitivity_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import xarray as xr
 
-    from bayeslmm.quantities import Quantity
+    from bayeslmm.analysis.summaries.quantities import Quantity
 
 
 def plot_prior_sensitivity(

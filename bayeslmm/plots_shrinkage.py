@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm.analysis.variance.pooling import PoolingEstimates, pooling_estimates
 from bayeslmm.errors import ArgumentError, nearest
-from bayeslmm.no_pooling import PoolingEstimates, pooling_estimates
 from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, style
 from bayeslmm.results import read
 

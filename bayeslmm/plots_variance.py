@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
+from bayeslmm.analysis.summaries.tables import correlated_pairs
+from bayeslmm.analysis.variance.parts import variance_parts
 from bayeslmm.plot_style import DATA, GRID, INK, LEVEL, POPULATION, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, density, interval
-from bayeslmm.summaries import correlated_pairs
-from bayeslmm.variance_parts import variance_parts
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from bayeslmm.analysis.sensitivity.prior_implications import as_posterior
+from bayeslmm.analysis.summaries.hypotheses import parameters
+from bayeslmm.analysis.summaries.quantities import (
+    check_expressions,
+    checked_quantities,
+    quantity_draws,
+)
 from bayeslmm.errors import ArgumentError, SamplingWarning, warn
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import design_of, has_rows
-from bayeslmm.hypotheses import parameters
 from bayeslmm.inference.parametrization import refuse_without_rows
 from bayeslmm.inference.prior_draws import sample_prior
-from bayeslmm.prior_implications import as_posterior
-from bayeslmm.quantities import check_expressions, checked_quantities, quantity_draws
 from bayeslmm.results.write import root_attributes
 from bayeslmm.scenarios import REFERENCE, read_scenarios
 from bayeslmm.study_files import StudyFolder, scenario_seed, study_key
@@ -28,11 +32,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from bayeslmm.analysis.summaries.quantities import Quantity
     from bayeslmm.design.design import Design
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
-    from bayeslmm.quantities import Quantity
     from bayeslmm.scenarios import Scenarios
 
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from bayeslmm.analysis.summaries.quantities import Quantity
     from bayeslmm.design.design import Design
     from bayeslmm.model.priors.priors import Priors
-    from bayeslmm.quantities import Quantity
 
 # Warnings point at the line that called this package.
 # Changes with what a file holds, so that files of another version are not taken.

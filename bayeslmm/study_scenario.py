@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm import names
+from bayeslmm.analysis.summaries.quantities import quantity_draws
 from bayeslmm.errors import SamplingWarning
 from bayeslmm.inference.fit import fit_bayes
 from bayeslmm.inference.reweighting import (
@@ -20,7 +21,6 @@ from bayeslmm.inference.reweighting import (
     reweightable,
     smoothed_weights,
 )
-from bayeslmm.quantities import quantity_draws
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import assess
 from bayeslmm.results.write import sample_coordinates
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.analysis.summaries.quantities import Quantity
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.priors import Priors
-    from bayeslmm.quantities import Quantity
 
 REFIT, REWEIGHTED = "refit", "reweighted"
 PARAMETERS = "parameters"

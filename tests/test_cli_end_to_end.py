@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
-from bayeslmm.summaries import fixed_effects
+from bayeslmm.analysis.summaries.tables import fixed_effects
 
 MODELS = Path(__file__).parent.parent / "models"
 

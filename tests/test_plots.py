@@ -5,9 +5,9 @@ import pytest
 import trees
 
 from bayeslmm import plots
+from bayeslmm.analysis.checks.predictive import check_groups
+from bayeslmm.analysis.variance.pooling import pooling_estimates
 from bayeslmm.errors import ArgumentError, TreeError
-from bayeslmm.no_pooling import pooling_estimates
-from bayeslmm.predictive_check import check_groups
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import trees
 
+from bayeslmm.analysis.reml_comparison.refit import refit_reml
 from bayeslmm.errors import TreeError
 from bayeslmm.plots_comparison import plot_comparison
-from bayeslmm.refit import refit_reml
 from bayeslmm.tables.datasets import load_dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayeslmm.errors.SingularFitWarning")

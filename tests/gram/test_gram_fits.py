@@ -6,8 +6,8 @@ import pytest
 import xarray as xr
 
 import bayeslmm as bl
+from bayeslmm.analysis.checks.likelihood import group_log_likelihood
 from bayeslmm.gram.gram_design import GramDesign
-from bayeslmm.group_likelihood import group_log_likelihood
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 # Sums over batches differ from sums over all rows in their last digits (1e-15 relative), and a

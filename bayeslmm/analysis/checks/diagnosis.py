@@ -1,0 +1,147 @@
+"""May these draws be trusted, and what to do if not."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import (
+    MAX_PARETO_K,
+    MAX_RHAT,
+    MIN_BFMI,
+    MIN_DRAWS,
+    MIN_ESS_PER_CHAIN,
+    Problem,
+    chain_problems,
+    diagnostics_table,
+    divergence_problems,
+    energy_information,
+    weight_problems,
+)
+from bayeslmm.results.weights import draw_weights
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Whether the draws may be trusted, why not, and what to try next.
+
+    Attributes
+    ----------
+    ok : bool
+        True when no problem was found.
+    problems : tuple of Problem
+        What was found.
+    table : DataFrame
+        R-hat, effective sample sizes and Monte Carlo error of every scalar, worst R-hat first.
+    checked : tuple of str
+        What was looked at, in words.
+    """
+
+    ok: bool
+    problems: tuple[Problem, ...]
+    table: pd.DataFrame
+    checked: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The verdict in words."""
+        lines = ["No problem was found." if self.ok else "Do not trust these draws yet."]
+        lines += [f"- {problem}" for problem in self.problems]
+        lines.append("Checked: " + "; ".join(self.checked) + ".")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        lines = "<br>".join(html.escape(line) for line in self.text.splitlines())
+        return f"<p>{lines}</p>{self.table.head(10).to_html()}"
+
+
+def diagnose(idata: xr.DataTree) -> Diagnosis:
+    """Judge the draws: R-hat, effective sample sizes, divergences, E-BFMI and tree depth; or k-hat.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+
+    Returns
+    -------
+    Diagnosis
+        Prints in words. All random effects are looked at, some 5 ms each.
+
+    Raises
+    ------
+    TreeError
+        When `idata` is no tree of this package.
+
+    References
+    ----------
+    Vehtari, Gelman, Simpson, Carpenter & Buerkner (2021), Bayesian Analysis 16(2):667-718,
+    doi 10.1214/20-BA1221; Betancourt (2016), arXiv:1604.00695, for E-BFMI.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> print(bl.diagnose(idata).checked[0])
+    R-hat at most 1.01
+    """
+    chains, draws = read.sample_shape(idata)
+    table = diagnostics_table(idata).sort_values("r_hat", ascending=False)
+    weights = draw_weights(idata)
+    # R-hat compares chains; draws that were made independently have none.
+    checked = [
+        f"R-hat at most {MAX_RHAT}"
+        if weights is None
+        else f"k-hat of the importance weights below {MAX_PARETO_K} ({weights})",
+        f"effective sample sizes of {MIN_ESS_PER_CHAIN * chains} or more",
+    ]
+    problems = [*weight_problems(idata), *chain_problems(table, chains)]
+    if draws < MIN_DRAWS:
+        problems.append(Problem("draws", f"Only {draws} draws per chain.", "Ask for more draws."))
+    stats = read.group(idata, "sample_stats") if "sample_stats" in idata.children else {}
+    if "diverging" in stats:
+        checked.append("no divergences")
+        problems += divergence_problems(idata)
+    if "energy" in stats:
+        checked.append(f"E-BFMI of {MIN_BFMI} or more")
+        problems += _energy(idata)
+    if "maxdepth_reached" in stats:
+        checked.append("no trajectory cut short")
+        problems += _depth(idata)
+    return Diagnosis(not problems, tuple(problems), table, tuple(checked))
+
+
+def _energy(idata: xr.DataTree) -> list[Problem]:
+    values = energy_information(idata)
+    if not np.any(values < MIN_BFMI):
+        return []
+    worst = int(np.argmin(values))
+    message = (
+        f"E-BFMI is {values[worst]:.2f} in chain {worst} (below {MIN_BFMI}): momentum is resampled "
+        "too timidly for the posterior's tails."
+    )
+    advice = "Take more tune, another parametrization, or a prior that keeps sds from zero."
+    return [Problem("bfmi", message, advice)]
+
+
+def _depth(idata: xr.DataTree) -> list[Problem]:
+    reached = read.variable(idata, "maxdepth_reached", "sample_stats").to_numpy()
+    count = int(reached.sum())
+    if not count:
+        return []
+    message = f"{count} of {reached.size} trajectories reached the greatest tree depth."
+    advice = "The draws are right but dear: scale predictors or try another parametrization."
+    return [Problem("tree_depth", message, advice)]

@@ -1,0 +1,175 @@
+"""Densities of whole groups from cross-products: leave-one-group-out without rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm import names
+from bayeslmm.analysis.prediction.new_levels import covariance_roots
+from bayeslmm.errors import TreeError
+from bayeslmm.results import read
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.arrays import Floats
+    from bayeslmm.gram.blocks import PairBlocks
+    from bayeslmm.gram.gram import Gram
+
+
+_LOG_2PI = float(np.log(2 * np.pi))
+
+
+def group_densities(
+    idata: xr.DataTree, gram: Gram, factor: str | None
+) -> tuple[Floats, tuple[str, ...]]:
+    r"""Return the log-density of each level's rows, its effects and those nested in it integrated.
+
+    .. math:: \log N(y_i \mid X_i \beta, \; Z_i G Z_i' + \sigma^2 W_i^{-1})
+
+    With e = y - X beta, it takes e_i'e_i, Z_i'e_i and Z_i'Z_i only.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Draws.
+    gram : Gram
+        What they were fitted to.
+    factor : str or None
+        The factor; the outermost one where it is not named.
+
+    Returns
+    -------
+    values : ndarray, shape (s, m)
+    integrated : tuple of str
+        The factor, then those nested in it.
+
+    Raises
+    ------
+    TreeError
+        If other factors are crossed with it, or the Gram does not hold what it takes.
+    """
+    target = _target(idata, gram, factor)
+    chosen = gram.factors[target]
+    others = [k for k in range(len(gram.factors)) if k != target]
+    crossed = [gram.factors[k].name for k in others if not _nested(gram, k, target)]
+    if crossed:
+        raise TreeError(
+            f"Leaving out levels of {chosen.name!r} while {crossed[0]!r} is crossed with it, or "
+            "above it, takes the rows, and this model was fitted to cross-products."
+        )
+    if chosen.fixed is None:
+        raise TreeError(
+            f"These cross-products do not hold the fixed effects' own sums for each level of "
+            f"{chosen.name!r}: its {len(chosen.levels):,} levels would have taken more than 16 MB."
+        )
+    sigma, direction = _draws(idata, gram)
+    inside = [target, *others]
+    roots = {
+        k: gram.factors[k].scale
+        @ covariance_roots(read.covariance_draws(idata, read.factor(idata, gram.factors[k].name)))
+        for k in inside
+    }
+    members = {k: _members(gram, target, k) for k in others}
+    values = np.empty((len(sigma), len(chosen.levels)))
+    for level in range(len(chosen.levels)):
+        nodes = [(target, level), *((k, int(j)) for k in others for j in members[k][level])]
+        values[:, level] = _density(gram, nodes, roots, sigma, direction)
+    return values, (chosen.name, *(gram.factors[k].name for k in others))
+
+
+def _draws(idata: xr.DataTree, gram: Gram) -> tuple[Floats, Floats]:
+    """Give sigma (s,), and v (s, p + 1) with y - X beta = [Xs r] v."""
+    sigma = read.flat_draws(idata, names.SIGMA)
+    direction = np.ones((len(sigma), len(gram.coef) + 1))
+    if gram.coef:
+        beta = read.flat_draws(idata, names.BETA)
+        direction[:, :-1] = (gram.origin - beta) @ gram.scale.T
+    return sigma, direction
+
+
+def _density(
+    gram: Gram,
+    nodes: list[tuple[int, int]],
+    roots: dict[int, Floats],
+    sigma: Floats,
+    direction: Floats,
+) -> Floats:
+    """Log-density of one level's rows by the matrix determinant lemma, shape (s,)."""
+    target, level = nodes[0]
+    factor = gram.factors[target]
+    assert factor.fixed is not None  # noqa: S101 - checked before
+    square = np.einsum("si,ij,sj->s", direction, factor.fixed[level], direction) / sigma**2
+    widths = [len(gram.factors[k].terms) for k, _ in nodes]
+    ends = np.cumsum([0, *widths])
+    inner = np.zeros((len(sigma), ends[-1], ends[-1]))
+    right = np.empty((len(sigma), ends[-1]))
+    for a, (k, i) in enumerate(nodes):
+        mine = slice(ends[a], ends[a + 1])
+        pulled = direction @ gram.factors[k].with_fixed[i].T
+        right[:, mine] = np.einsum("spq,sp->sq", roots[k], pulled) / sigma[:, None] ** 2
+        for b, (m, j) in enumerate(nodes[: a + 1]):
+            block = _block(gram, (k, i), (m, j))
+            if block is None:
+                continue
+            theirs = slice(ends[b], ends[b + 1])
+            product = np.einsum("spq,pt,str->sqr", roots[k], block, roots[m])
+            inner[:, mine, theirs] = product / sigma[:, None, None] ** 2
+            inner[:, theirs, mine] = np.swapaxes(inner[:, mine, theirs], 1, 2)
+    inner += np.eye(ends[-1])
+    chol = np.linalg.cholesky(inner)
+    half = np.linalg.solve(chol, right[..., None])[..., 0]
+    log_det = 2 * np.log(np.diagonal(chol, axis1=1, axis2=2)).sum(axis=1)
+    n = int(factor.counts[level])
+    log_weights = 0.0 if factor.log_weights is None else float(factor.log_weights[level])
+    quadratic = square - np.sum(half**2, axis=1)
+    total = n * _LOG_2PI - log_weights + 2 * n * np.log(sigma) + log_det + quadratic
+    return np.asarray(-0.5 * total)
+
+
+def _block(gram: Gram, one: tuple[int, int], other: tuple[int, int]) -> Floats | None:
+    """Give the cross-products of two levels' columns; None where they share no row."""
+    (k, i), (m, j) = one, other
+    if k == m:
+        return gram.factors[k].within[i] if i == j else None
+    pair = _pair(gram, k, m)
+    rows, cols = (i, j) if pair.first == k else (j, i)
+    first = int(np.searchsorted(pair.rows, rows))
+    last = int(np.searchsorted(pair.rows, rows, side="right"))
+    place = first + int(np.searchsorted(pair.cols[first:last], cols))
+    if place >= last or pair.cols[place] != cols:
+        return None
+    found: Floats = pair.values[place]
+    return found if pair.first == k else found.T
+
+
+def _pair(gram: Gram, k: int, m: int) -> PairBlocks:
+    return next(pair for pair in gram.pairs if {pair.first, pair.second} == {k, m})
+
+
+def _members(gram: Gram, target: int, inner: int) -> list[NDArray[np.int64]]:
+    """List the levels of `inner` that occur in each level of `target`."""
+    pair = _pair(gram, target, inner)
+    ours, theirs = (pair.rows, pair.cols) if pair.first == target else (pair.cols, pair.rows)
+    order = np.argsort(ours, kind="stable")
+    ends = np.searchsorted(ours[order], np.arange(1, len(gram.factors[target].levels)))
+    return np.split(theirs[order], ends)
+
+
+def _nested(gram: Gram, inner: int, outer: int) -> bool:
+    """Tell whether each level of `inner` occurs in one level of `outer` only."""
+    pair = _pair(gram, inner, outer)
+    levels = pair.rows if pair.first == inner else pair.cols
+    return len(np.unique(levels)) == len(levels)
+
+
+def _target(idata: xr.DataTree, gram: Gram, factor: str | None) -> int:
+    places = range(len(gram.factors))
+    if factor is None and len(gram.factors) > 1:
+        whole = [k for k in places if all(_nested(gram, m, k) for m in places if m != k)]
+        factor = gram.factors[whole[0]].name if whole else None
+    name = read.factor(idata, factor).name
+    return next(k for k in places if gram.factors[k].name == name)

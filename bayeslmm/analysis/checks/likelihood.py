@@ -1,0 +1,263 @@
+"""The exact Gaussian density of a group's rows with its own random effects integrated out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayeslmm import names
+from bayeslmm.analysis.checks.gram_groups import group_densities
+from bayeslmm.analysis.prediction.linear_predictor import (
+    design_state,
+    linear_predictor,
+    training_design,
+)
+from bayeslmm.analysis.prediction.new_levels import covariance_roots
+from bayeslmm.analysis.variance.moments import tree_gram
+from bayeslmm.design.design import rebuild_design
+from bayeslmm.results import read
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from bayeslmm.design.design import Design, GroupingFactor
+
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+def row_log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
+    """Return log N(y_i | eta_i, sigma^2 / w_i) given all effects, shape (s, n)."""
+    predictor = linear_predictor(idata)
+    y = read.response(idata)
+    density = np.empty((len(predictor.sigma), len(y)))
+    for rows, eta in predictor.chunks():
+        precision = _precision(predictor.design, rows)[:, None] / predictor.sigma**2
+        residual = y[rows, None] - eta
+        density[:, rows] = 0.5 * (np.log(precision) - LOG_2PI - precision * residual**2).T
+    return density
+
+
+def add_log_likelihood(idata: xr.DataTree) -> xr.DataTree:
+    r"""Add the group ``log_likelihood``, which ArviZ's functions read; nothing is compiled.
+
+    .. math:: \log N(y_i \mid x_i'\beta + z_i'b, \; \sigma^2 / w_i)
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+
+    Returns
+    -------
+    DataTree
+        A new tree with the group added; its variable is the response's, with dimensions
+        (chain, draw, obs).
+
+    Raises
+    ------
+    TreeError
+        If the tree is not of this package or lacks a group.
+
+    Examples
+    --------
+    >>> add_log_likelihood(idata)["log_likelihood"]["y"].dims
+    ('chain', 'draw', 'obs')
+    """
+    values = row_log_likelihood(idata)
+    lead = read.draws(idata, names.SIGMA).shape[:2]
+    coords = {"chain": np.arange(lead[0]), "draw": np.arange(lead[1])}
+    coords[names.OBS] = np.arange(values.shape[1])
+    name = str(idata.attrs["response"])
+    array = (("chain", "draw", names.OBS), values.reshape(*lead, -1))
+    result = idata.copy()
+    result["log_likelihood"] = xr.DataTree(xr.Dataset({name: array}, coords=coords))
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class GroupDensity:
+    """Log-densities of groups, and what they are conditional on.
+
+    Attributes
+    ----------
+    values : ndarray, shape (s, m)
+        One column per level.
+    levels : tuple of str
+        The levels.
+    integrated : tuple of str
+        Factors whose effects are integrated out: the one asked for, then those nested in it.
+    conditional : tuple of str
+        Factors whose effects are given: other groups' rows inform them too.
+    """
+
+    values: NDArray[np.float64]
+    levels: tuple[str, ...]
+    integrated: tuple[str, ...]
+    conditional: tuple[str, ...]
+
+
+def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> GroupDensity:
+    """Return log N(y_i | X_i beta + others, Z_i G Z_i' + sigma^2 W_i^-1) for each level i.
+
+    Parameters
+    ----------
+    idata : DataTree
+    factor : str, optional
+        The grouping factor; may be left out where there is one, or where one holds all others.
+
+    Returns
+    -------
+    GroupDensity
+        Z_i gathers the columns of the factor and of every factor nested in it. Effects of the
+        other factors stay in the mean.
+    """
+    gram = tree_gram(idata)
+    if gram is not None:
+        found, integrated = group_densities(idata, gram, factor)
+        levels = read.require_levels(read.factor(idata, integrated[0]))
+        return GroupDensity(found, levels, integrated, ())
+    info = read.factor(idata, factor if factor is not None else _outermost(idata))
+    design = training_design(idata)
+    target = next(item for item in design.factors if item.name == info.name)
+    inside = [item for item in design.factors if _is_nested(item, target)]
+    outside = tuple(item.name for item in design.factors if item not in inside)
+    predictor = linear_predictor(idata, random_effects=list(outside))
+    roots = [_root(idata, item) for item in inside]
+    y = read.response(idata)
+    values = np.empty((len(predictor.sigma), len(target.levels)))
+    order = np.argsort(target.index, kind="stable")
+    ends = np.cumsum(np.bincount(target.index, minlength=len(target.levels)))
+    for level, end in enumerate(ends):
+        rows = order[(ends[level - 1] if level else 0) : end]
+        columns = [_block(item, rows) for item in inside]
+        weights = np.ones(len(rows)) if design.weights is None else design.weights[rows]
+        residual = y[rows, None] - predictor.rows(rows)
+        values[:, level] = _density(residual, columns, roots, predictor.sigma, weights)
+    nested = tuple(item.name for item in inside if item is not target)
+    return GroupDensity(values, read.require_levels(info), (info.name, *nested), outside)
+
+
+def _density(
+    residual: NDArray[np.float64],
+    columns: list[NDArray[np.float64]],
+    roots: list[NDArray[np.float64]],
+    sigma: NDArray[np.float64],
+    weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Log-density of one group's residuals (rows, s), by the matrix determinant lemma.
+
+    `columns` holds one array (inner levels, rows, q) per integrated factor, `roots` one (s, q, q).
+    """
+    scaled = []
+    for block, root in zip(columns, roots, strict=True):
+        # Z L for every inner level, one below the other: (s, rows, inner * q).
+        product = np.einsum("arq,sqp->srap", block, root)
+        scaled.append(product.reshape(*product.shape[:2], -1))
+    loaded = np.concatenate(scaled, axis=2) / sigma[:, None, None]
+    loaded *= np.sqrt(weights)[None, :, None]
+    white = (residual * np.sqrt(weights)[:, None] / sigma).T
+    inner = np.swapaxes(loaded, 1, 2) @ loaded
+    inner += np.eye(inner.shape[-1])
+    chol = np.linalg.cholesky(inner)
+    half = np.linalg.solve(chol, np.einsum("srk,sr->sk", loaded, white)[..., None])[..., 0]
+    log_det = 2 * np.log(np.diagonal(chol, axis1=1, axis2=2)).sum(axis=1)
+    n = len(weights)
+    quadratic = np.sum(white**2, axis=1) - np.sum(half**2, axis=1)
+    constant = n * LOG_2PI - np.log(weights).sum()
+    return np.asarray(-0.5 * (constant + 2 * n * np.log(sigma) + log_det + quadratic))
+
+
+def _block(item: GroupingFactor, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the columns of some rows, apart by the factor's levels: (inner levels, rows, q)."""
+    levels = np.unique(item.index[rows])
+    here = item.index[rows] == levels[:, None]
+    return np.asarray(here[:, :, None] * item.columns[rows])
+
+
+def _is_nested(item: GroupingFactor, target: GroupingFactor) -> bool:
+    """Whether each of item's levels lies inside one level of target."""
+    pairs = np.unique(np.stack([item.index, target.index]), axis=1)
+    return bool(np.all(np.bincount(pairs[0]) <= 1))
+
+
+def _outermost(idata: xr.DataTree) -> str | None:
+    known = read.factor_names(idata)
+    if len(known) < 2:
+        return None
+    factors = training_design(idata).factors
+    whole = [target.name for target in factors if all(_is_nested(item, target) for item in factors)]
+    return whole[0] if whole else None
+
+
+def _root(idata: xr.DataTree, item: GroupingFactor) -> NDArray[np.float64]:
+    return covariance_roots(read.covariance_draws(idata, read.factor(idata, item.name)))
+
+
+def _precision(design: Design, rows: slice) -> NDArray[np.float64]:
+    n = len(design.X)
+    return (np.ones(n) if design.weights is None else design.weights)[rows]
+
+
+_LOG_2PI = float(np.log(2 * np.pi))
+
+
+def log_likelihood(
+    idata: xr.DataTree, data: Any, *, weights: str | ArrayLike | None = None
+) -> xr.DataArray:
+    r"""Evaluate the likelihood of given rows under every draw.
+
+    .. math:: \log N(y_i \mid x_i'\beta + z_i'b + o_i, \; \sigma^2 / w_i)
+
+    A tree that was fitted to cross-products holds no rows: go through their batches, and keep of
+    each what you need (its mean over draws, say), since all of it is draws x rows numbers.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`, with the draws of the random effects of these rows' levels.
+    data : table or mapping of str to array
+        Rows with the response; no value may be missing.
+    weights : str or array-like, optional
+        Their weights.
+
+    Returns
+    -------
+    DataArray, dims (chain, draw, obs)
+        Log-densities; ``obs`` counts the rows of `data`.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or of another type, or a level is new.
+    TreeError
+        If `idata` is no tree of this package, or lacks draws of random effects.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes(formula, gram, parametrization="marginal")  # doctest: +SKIP
+    >>> for batch in batches:  # doctest: +SKIP
+    ...     total += float(bl.log_likelihood(idata, batch).mean(("chain", "draw")).sum())
+    """
+    read.require_tree(idata)
+    rows = rebuild_design(
+        design_state(idata), data, response="required", factors=(), weights=weights
+    )
+    predictor = linear_predictor(idata, data, weights=weights)
+    w = np.ones(len(rows.y)) if rows.weights is None else rows.weights
+    density = np.empty((len(predictor.sigma), len(rows.y)))
+    for part, eta in predictor.chunks():
+        precision = w[part, None] / predictor.sigma**2
+        residual = rows.y[part, None] - eta
+        density[:, part] = 0.5 * (np.log(precision) - _LOG_2PI - precision * residual**2).T
+    shape = read.sample_shape(idata)
+    coords = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
+    return xr.DataArray(
+        density.reshape(*shape, -1),
+        dims=("chain", "draw", names.OBS),
+        coords={**coords, names.OBS: np.arange(len(rows.y))},
+        name=str(idata.attrs["response"]),
+    )

@@ -1,0 +1,224 @@
+"""Differences and slopes of predictions, averaged over rows or row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor, linear_predictor
+from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
+from bayeslmm.tables.table import read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+SLOPE = "slope"
+STEP = 1e-4  # of the covariate's sd: central differences of smooth columns are exact to about 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class _Contrast:
+    """One difference of two settings of a covariate, divided by `divisor`."""
+
+    label: str
+    low: Any
+    high: Any
+    divisor: float = 1.0
+
+
+def compare_predictions(
+    idata: xr.DataTree,
+    contrast: Mapping[str, Any],
+    *,
+    at: Mapping[str, Sequence[Any]] | None = None,
+    data: Any = None,
+    average: bool = True,
+    random_effects: str | Sequence[str] = "none",
+    ci_prob: float = CI_PROB,
+    ci_kind: str = CI_KIND,
+) -> pd.DataFrame:
+    """Describe how the expected response changes with a covariate.
+
+    A contrast is eta(x = b) - eta(x = a), a slope d eta / dx, each with the other columns as they
+    are in the rows (average contrasts) or at the grid `at`.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+    contrast : mapping with one item
+        ``{"Days": [0, 9]}``: from the first value to the second; with more values, every pair.
+        ``{"Sector": None}``: every pair of the values in the rows. ``{"Days": "slope"}``: the
+        derivative.
+    at : mapping from column to values, optional
+        Each combination of these gets rows of its own in the result; columns that are not named
+        keep the rows' values.
+    data : table or mapping of columns, optional
+        The rows to average over; the training rows without it.
+    average : bool
+        Average over the rows; without it each row keeps its own difference.
+    random_effects : "all", "none" or list of str
+        As in `predict`. They matter to a difference only where the covariate has a random slope.
+    ci_prob : float
+        Probability of the interval.
+    ci_kind : {"eti", "hdi"}
+        Equal-tailed or highest-density interval.
+
+    Returns
+    -------
+    DataFrame
+        One row per contrast and grid point (and row of `data` when not averaged): ``contrast``,
+        the columns of `at`, then ``mean``, ``sd``, ``median``, the interval and ``p_positive``,
+        the posterior probability that it is above zero.
+
+    Raises
+    ------
+    ArgumentError
+        When the covariate is not in the formula, or a slope is asked of labels.
+
+    References
+    ----------
+    Arel-Bundock, Greifer & Heiss (2024), Journal of Statistical Software 111(9),
+    doi 10.18637/jss.v111.i09.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.compare_predictions(idata, {"x": [0, 2]})[["contrast", "mean"]]
+       contrast  mean
+    0  x: 2 - 0   4.0
+    """
+    check_interval(ci_prob, ci_kind)
+    rows = _columns(idata, data)
+    name, contrasts = _contrasts(idata, contrast, rows)
+    points = _grid(idata, at, name)
+    tables = []
+    for point, item in product(points, contrasts):
+        settings = (dict(point) | {name: item.high}, dict(point) | {name: item.low})
+        high, low = (
+            linear_predictor(idata, _set(rows, values), random_effects=random_effects)
+            for values in settings
+        )
+        for row, draws in _differences(high, low, average=average):
+            numbers = describe(draws[None] / item.divisor, ci_prob, ci_kind, diagnostics=False)
+            frame = pd.DataFrame(numbers)
+            frame["p_positive"] = (draws > 0).mean(axis=0)
+            labels: dict[str, Any] = {"contrast": item.label, **point}
+            if not average:
+                labels["obs"] = np.arange(row.start, row.stop)
+            tables.append(pd.concat([pd.DataFrame(labels, index=frame.index), frame], axis=1))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _differences(
+    high: LinearPredictor, low: LinearPredictor, *, average: bool
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Yield draws, shape (s, rows), of one averaged or of each row's difference."""
+    pairs = zip(high.chunks(), low.chunks(), strict=True)
+    if not average:
+        yield from ((rows, (upper - lower).T) for (rows, upper), (_, lower) in pairs)
+        return
+    total = np.zeros(len(high.sigma))
+    for (_, upper), (_, lower) in pairs:
+        total += (upper - lower).sum(axis=0)
+    yield slice(0, 1), (total / high.n)[:, None]
+
+
+def _columns(idata: xr.DataTree, data: Any) -> dict[str, NDArray[Any]]:
+    training = read.columns(idata)
+    if data is None:
+        return training
+    present = read_table(data).names
+    given = {name: np.asarray(data[name]) for name in training if name in present}
+    if not given:
+        msg = f"data has none of the columns that {idata.attrs['formula']!r} uses."
+        raise ArgumentError(msg)
+    return given
+
+
+def _set(rows: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    n = len(next(iter(rows.values())))
+    fixed = {
+        name: np.asarray(value) if np.ndim(value) else np.repeat(np.asarray(value), n)
+        for name, value in values.items()
+    }
+    return {**rows, **fixed}
+
+
+def _contrasts(
+    idata: xr.DataTree, contrast: Mapping[str, Any], rows: Mapping[str, NDArray[Any]]
+) -> tuple[str, list[_Contrast]]:
+    if not isinstance(contrast, Mapping) or len(contrast) != 1:
+        msg = f"contrast names one covariate, such as {{'x': [0, 1]}}; it was {contrast!r}."
+        raise ArgumentError(msg)
+    ((name, values),) = contrast.items()
+    _known(idata, name, rows, "contrast")
+    if isinstance(values, str):
+        return name, [_slope(name, values, rows[name])]
+    if values is None:
+        chosen = np.unique(rows[name]).tolist()
+    else:
+        chosen = list(values) if np.ndim(values) else [values]
+    if len(chosen) < 2:
+        msg = f"A contrast takes two values of {name!r} or more; it was given {chosen}."
+        raise ArgumentError(msg)
+    if values is None and len(chosen) > 12:
+        msg = (
+            f"{name!r} has {len(chosen)} values: name the ones to compare, as in "
+            f"{{{name!r}: [{chosen[0]!r}, {chosen[-1]!r}]}}, or ask for {{{name!r}: 'slope'}}."
+        )
+        raise ArgumentError(msg)
+    return name, [
+        _Contrast(f"{name}: {high} - {low}", low, high) for low, high in combinations(chosen, 2)
+    ]
+
+
+def _slope(name: str, word: str, column: NDArray[Any]) -> _Contrast:
+    if word != SLOPE:
+        msg = f"contrast takes a list of values or 'slope'; it was {word!r}."
+        raise ArgumentError(msg)
+    if not np.issubdtype(column.dtype, np.number):
+        msg = f"{name!r} holds labels, which have no slope; give two of them to compare."
+        raise ArgumentError(msg)
+    values = column.astype(np.float64)
+    spread = float(values.std()) or 1.0
+    step = STEP * spread
+    return _Contrast(f"d/d{name}", values - step, values + step, 2 * step)
+
+
+def _grid(
+    idata: xr.DataTree, at: Mapping[str, Sequence[Any]] | None, contrasted: str
+) -> list[dict[str, Any]]:
+    if not at:
+        return [{}]
+    known = read.columns(idata)
+    for name in at:
+        _known(idata, name, known, "at")
+        if name == contrasted:
+            msg = f"{name!r} is what is contrasted; leave it out of at."
+            raise ArgumentError(msg)
+    lists = {
+        name: [values] if isinstance(values, str) or np.ndim(values) == 0 else list(values)
+        for name, values in at.items()
+    }
+    return [dict(zip(lists, point, strict=True)) for point in product(*lists.values())]
+
+
+def _known(idata: xr.DataTree, name: str, columns: Mapping[str, Any], argument: str) -> None:
+    if name not in columns:
+        msg = (
+            f"{argument} names {name!r}, which the formula {idata.attrs['formula']!r} does not "
+            f"use.{nearest(str(name), columns)}"
+        )
+        raise ArgumentError(msg)

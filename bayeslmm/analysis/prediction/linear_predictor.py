@@ -1,0 +1,339 @@
+"""The linear predictor eta = X beta + Z b + offset of any rows, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bayeslmm import names
+from bayeslmm.analysis.prediction.new_levels import NewLevels, covariance_roots
+from bayeslmm.design.design import DesignState, rebuild_design
+from bayeslmm.errors import ArgumentError, DataError, TreeError, nearest
+from bayeslmm.formula.mixed_formula import parse_formula
+from bayeslmm.results import read
+from bayeslmm.tables.table import read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.design.design import Design, GroupingFactor
+
+Policy = Literal["error", "population", "sample"]
+POLICIES = ("error", "population", "sample")
+CHUNK_BYTES = 32 * 2**20  # of one array of rows by draws; a handful of them live at once
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FactorPart:
+    """What one grouping factor adds to the linear predictor.
+
+    Attributes
+    ----------
+    columns : ndarray, shape (n, q)
+        Random-effect columns of the rows.
+    position : ndarray of int, shape (n,)
+        Each row's level among the tree's levels; -1 for a level that the fit did not see.
+    labels : ndarray of str, shape (n,)
+        Each row's level.
+    effects : ndarray, shape (m, q, s)
+        Draws of the known levels' effects.
+    new : NewLevels or None
+        How to draw unseen levels; with None they are at zero.
+    """
+
+    columns: NDArray[np.float64]
+    position: NDArray[np.intp]
+    labels: NDArray[Any]
+    effects: NDArray[np.float64]
+    new: NewLevels | None
+
+    def add_to(self, eta: NDArray[np.float64], rows: slice | NDArray[np.intp]) -> None:
+        """Add Z b of some rows to eta, shape (rows, s), in place."""
+        columns, position = self.columns[rows], self.position[rows]
+        known = position >= 0
+        if known.all():
+            for term in range(columns.shape[1]):
+                eta += columns[:, term, None] * self.effects[position, term]
+            return
+        if known.any():
+            for term in range(columns.shape[1]):
+                eta[known] += columns[known, term, None] * self.effects[position[known], term]
+        if self.new is None:
+            return
+        labels, index = np.unique(self.labels[rows][~known].astype(str), return_inverse=True)
+        effects = self.new.effects(labels.tolist())
+        for term in range(columns.shape[1]):
+            eta[~known] += columns[~known, term, None] * effects[index, term]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LinearPredictor:
+    """Everything that draws of eta for some rows need.
+
+    Attributes
+    ----------
+    design : Design
+        The rows' columns.
+    beta : ndarray, shape (p, s)
+        Draws of the fixed effects.
+    sigma : ndarray, shape (s,)
+        Draws of the residual standard deviation.
+    parts : tuple of FactorPart
+        The random effects that are included.
+    shape : tuple of int
+        Chains and draws per chain that are kept.
+    kept : ndarray of int
+        Which draws of each chain are kept.
+    """
+
+    design: Design
+    beta: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+    parts: tuple[FactorPart, ...]
+    shape: tuple[int, int]
+    kept: NDArray[np.intp]
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return int(self.design.X.shape[0])
+
+    def chunks(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """Yield runs of rows with their draws of eta, shape (rows, s)."""
+        size = max(1, CHUNK_BYTES // (8 * max(len(self.sigma), 1)))
+        for start in range(0, self.n, size):
+            rows = slice(start, min(start + size, self.n))
+            yield rows, self.rows(rows)
+
+    def mean(self) -> NDArray[np.float64]:
+        """Return the posterior mean of eta, shape (n,); exact, since eta is linear in the draws."""
+        eta = self.design.X @ self.beta.mean(axis=1, keepdims=True)
+        if self.design.offset is not None:
+            eta += self.design.offset[:, None]
+        for part in self.parts:
+            averaged = replace(part, effects=part.effects.mean(axis=-1, keepdims=True), new=None)
+            averaged.add_to(eta, slice(None))
+        return eta[:, 0]
+
+    def rows(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return the draws of eta of some rows, shape (rows, s)."""
+        eta = self.design.X[rows] @ self.beta
+        if self.design.offset is not None:
+            eta += self.design.offset[rows, None]
+        for part in self.parts:
+            part.add_to(eta, rows)
+        return eta
+
+
+def linear_predictor(
+    idata: xr.DataTree,
+    data: Any = None,
+    *,
+    random_effects: str | Sequence[str] = "all",
+    new_levels: Policy | Mapping[str, Policy] = "error",
+    draws: int | None = None,
+    weights: Any = None,
+    random_seed: int | None = None,
+) -> LinearPredictor:
+    """Prepare the linear predictor of a table's rows under a posterior.
+
+    Raises
+    ------
+    ArgumentError
+        When an argument is not one of its choices.
+    DataError
+        When a column is missing or has another type, or a level is new and may not be.
+    TreeError
+        When `idata` is no tree of this package.
+    """
+    read.require_tree(idata)
+    included = included_factors(idata, random_effects)
+    policies = _policies(new_levels, included)
+    if data is None:
+        data = read.columns(idata)
+        weights = read.constant(idata, "weights") if weights is None else weights
+    else:
+        _require_grouping_columns(idata, data, included)
+    design = rebuild_design(
+        design_state(idata), data, response="ignored", factors=included, weights=weights
+    )
+    chains, total = read.sample_shape(idata)
+    kept = _kept(total, draws)
+    seed = check_seed(random_seed)
+    parts = tuple(
+        _part(idata, factor, policies[factor.name], kept, seed)
+        for factor in design.factors
+        if factor.name in included
+    )
+    beta = read.draws(idata, names.BETA)[:, kept]
+    return LinearPredictor(
+        design=design,
+        beta=np.ascontiguousarray(beta.reshape(chains * len(kept), beta.shape[-1]).T),
+        sigma=read.draws(idata, names.SIGMA)[:, kept].reshape(-1),
+        parts=parts,
+        shape=(chains, len(kept)),
+        kept=kept,
+    )
+
+
+def design_state(idata: xr.DataTree) -> DesignState:
+    """Return how the fit coded its columns."""
+    read.require_tree(idata)
+    # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
+    levels = {info.name: info.all_levels for info in read.factors(idata)}
+    return DesignState.from_json(str(idata.attrs["design"]), levels=levels)
+
+
+def training_design(idata: xr.DataTree) -> Design:
+    """Rebuild the design of the training rows from the tree alone."""
+    return rebuild_design(
+        design_state(idata), read.columns(idata), weights=read.constant(idata, "weights")
+    )
+
+
+def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) -> tuple[str, ...]:
+    """Resolve ``"all"``, ``"none"`` or a list of grouping factors.
+
+    Raises
+    ------
+    ArgumentError
+        When a factor is unknown.
+    """
+    known = read.factor_names(idata)
+    if isinstance(random_effects, str):
+        if random_effects == "all":
+            return known
+        if random_effects == "none":
+            return ()
+    several = not isinstance(random_effects, str) and hasattr(random_effects, "__iter__")
+    asked = list(random_effects) if several else [random_effects]
+    for name in asked:
+        if name not in known:
+            msg = (
+                f"random_effects is 'all', 'none' or a list of grouping factors; {name!r} is none "
+                f"of {', '.join(known) or 'them, as the model has no factor'}."
+                f"{nearest(str(name), known)}"
+            )
+            raise ArgumentError(msg)
+    return tuple(name for name in known if name in asked)
+
+
+def _require_grouping_columns(idata: xr.DataTree, data: Any, included: tuple[str, ...]) -> None:
+    present = read_table(data).names
+    for term in parse_formula(str(idata.attrs["formula"])).random:
+        lacking = [name for name in term.variables if name not in present]
+        if lacking and term.factor in included:
+            others = [name for name in included if name != term.factor]
+            msg = (
+                f"The new rows have no column {lacking[0]!r}, which says the level of the grouping "
+                f"factor {term.factor!r}.{nearest(lacking[0], present)} Without it, leave the "
+                f"factor's effects out: random_effects={others or 'none'!r}."
+            )
+            raise DataError(msg)
+
+
+def check_seed(random_seed: int | None) -> int:
+    """Return the seed, or a fresh one.
+
+    Raises
+    ------
+    ArgumentError
+        When it is not a non-negative integer.
+    """
+    if random_seed is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+    if isinstance(random_seed, bool) or not isinstance(random_seed, (int, np.integer)):
+        msg = f"random_seed is a non-negative integer or None; it was {random_seed!r}."
+        raise ArgumentError(msg)
+    if random_seed < 0:
+        msg = f"random_seed is a non-negative integer or None; it was {random_seed}."
+        raise ArgumentError(msg)
+    return int(random_seed)
+
+
+def _policies(
+    new_levels: Policy | Mapping[str, Policy], included: tuple[str, ...]
+) -> dict[str, str]:
+    if not isinstance(new_levels, Mapping):
+        _check_policy(new_levels)
+        return dict.fromkeys(included, str(new_levels))
+    for name, policy in new_levels.items():
+        _check_policy(policy)
+        if name not in included:
+            msg = (
+                f"new_levels names {name!r}, which is not among the included grouping factors "
+                f"({', '.join(included) or 'none'}).{nearest(str(name), included)}"
+            )
+            raise ArgumentError(msg)
+    return {name: str(new_levels.get(name, "error")) for name in included}
+
+
+def _check_policy(policy: object) -> None:
+    if policy not in POLICIES:
+        msg = (
+            "new_levels is 'error', 'population' or 'sample', or a mapping from grouping "
+            f"factors to these; it was {policy!r}.{nearest(str(policy), POLICIES)}"
+        )
+        raise ArgumentError(msg)
+
+
+def _kept(total: int, draws: int | None) -> NDArray[np.intp]:
+    if draws is None:
+        return np.arange(total)
+    if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 1:
+        msg = f"draws is how many draws of each chain to keep, 1 to {total}; it was {draws!r}."
+        raise ArgumentError(msg)
+    if draws > total:
+        msg = f"draws={draws} asks for more than the {total} draws of each chain."
+        raise ArgumentError(msg)
+    return np.linspace(0, total - 1, int(draws)).round().astype(np.intp)
+
+
+def _part(
+    idata: xr.DataTree,
+    factor: GroupingFactor,
+    policy: str,
+    kept: NDArray[np.intp],
+    seed: int,
+) -> FactorPart:
+    info = read.factor(idata, factor.name)
+    of_level = read.positions(info.levels, [str(level) for level in factor.levels])
+    known = set(read.require_levels(info))
+    occurring = set(np.unique(factor.index).tolist())
+    without = [str(factor.levels[k]) for k in np.flatnonzero(of_level < 0) if k in occurring]
+    if dropped := [level for level in without if level in known]:
+        raise TreeError(read.missing_effects(info, dropped))
+    unseen = [level for level in without if level not in known]
+    if unseen and policy == "error":
+        _refuse(info, unseen)
+    effects = read.effect_draws(idata, info)[:, kept]
+    chains, total = read.sample_shape(idata)
+    new = None
+    if unseen and policy == "sample":
+        everywhere = (np.arange(chains)[:, None] * total + kept).reshape(-1)
+        roots = covariance_roots(read.covariance_draws(idata, info)[everywhere])
+        new = NewLevels(info.name, roots, everywhere, chains * total, seed)
+    return FactorPart(
+        columns=factor.columns,
+        position=of_level[factor.index],
+        labels=np.asarray(factor.levels, dtype=object)[factor.index],
+        effects=np.ascontiguousarray(effects.reshape(-1, *effects.shape[2:]).transpose(1, 2, 0)),
+        new=new,
+    )
+
+
+def _refuse(info: read.FactorInfo, unseen: list[str]) -> None:
+    shown = ", ".join(repr(level) for level in unseen[:5])
+    more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
+    msg = (
+        f"The factor {info.name!r} has levels that the fit did not see: {shown}{more}."
+        f"{nearest(unseen[0], info.all_levels)} To predict them, choose new_levels='population' "
+        "(their effects at zero) or new_levels='sample' (effects drawn from N(0, G))."
+    )
+    raise DataError(msg)

@@ -1,0 +1,206 @@
+"""Expected values and new observations of any rows: draws in, labelled arrays out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm import names
+from bayeslmm.analysis.prediction.linear_predictor import (
+    LinearPredictor,
+    Policy,
+    check_seed,
+    linear_predictor,
+)
+from bayeslmm.errors import check_choice
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+Kind = Literal["mean", "response"]
+KINDS = ("mean", "response")
+
+
+def predict(
+    idata: xr.DataTree,
+    data: Any = None,
+    *,
+    kind: Kind = "mean",
+    random_effects: str | Sequence[str] = "all",
+    new_levels: Policy | Mapping[str, Policy] = "error",
+    draws: int | None = None,
+    weights: Any = None,
+    random_seed: int | None = None,
+) -> xr.DataArray:
+    """Draw the expected values or new observations of rows, eta = X beta + Z b + offset.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+    data : table or mapping of columns, optional
+        The rows; the training rows without it. Columns keep the coding, knots and means of the
+        fit.
+    kind : {"mean", "response"}
+        The expected value eta, or a new observation eta + e with e ~ N(0, sigma^2 / w).
+    random_effects : "all", "none" or list of str
+        Which grouping factors' effects to include. Those left out are at zero (a typical level),
+        and their columns need not be in `data`.
+    new_levels : {"error", "population", "sample"} or mapping from factor to these
+        What to do with levels that the fit did not see: refuse, put their effects at zero, or draw
+        them from N(0, G). A drawn level has the same effects in all its rows and in every order
+        of the rows.
+    draws : int, optional
+        How many draws of each chain to keep, evenly spaced; all of them without it.
+    weights : column name or array, optional
+        Positive weights of the rows for ``kind="response"``. The training rows use the fit's own;
+        new rows have weight 1 without it.
+    random_seed : int, optional
+        Seed of new levels and new observations.
+
+    Returns
+    -------
+    DataArray, dims (chain, draw, obs)
+        Named after the response, in its unit. For a million rows prefer `predict_table`, which
+        holds a few of them at a time.
+
+    Raises
+    ------
+    ArgumentError
+        When an argument is not one of its choices.
+    DataError
+        When a column is missing or of another type, or a level is new and may not be.
+    TreeError
+        When `idata` is no tree of this package.
+
+    References
+    ----------
+    Gelman & Hill (2007), Data Analysis Using Regression and Multilevel/Hierarchical Models,
+    Cambridge University Press, section 12.8, for predictions in old and new groups.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.predict(idata, {"x": [0.0, 2.0]}, random_effects="none").mean(("chain", "draw")).values
+    array([1., 5.])
+    """
+    import xarray as xr  # noqa: PLC0415 - slow to import
+
+    check_choice("kind", kind, KINDS)
+    predictor = linear_predictor(
+        idata,
+        data,
+        random_effects=random_effects,
+        new_levels=new_levels,
+        draws=draws,
+        weights=weights,
+        random_seed=random_seed,
+    )
+    values = np.empty((predictor.n, len(predictor.sigma)))
+    for rows, chunk in _chunks(predictor, kind, random_seed):
+        values[rows] = chunk
+    sigma = read.variable(idata, names.SIGMA)
+    return xr.DataArray(
+        values.T.reshape(*predictor.shape, predictor.n),
+        dims=("chain", "draw", names.OBS),
+        coords={
+            "chain": sigma["chain"],
+            "draw": sigma["draw"][predictor.kept],
+            names.OBS: np.arange(predictor.n),
+        },
+        name=str(idata.attrs["response"]),
+        attrs={"kind": kind, "formula": str(idata.attrs["formula"])},
+    )
+
+
+def predict_table(
+    idata: xr.DataTree,
+    data: Any = None,
+    *,
+    kind: Kind = "mean",
+    random_effects: str | Sequence[str] = "all",
+    new_levels: Policy | Mapping[str, Policy] = "error",
+    draws: int | None = None,
+    weights: Any = None,
+    random_seed: int | None = None,
+    ci_prob: float = CI_PROB,
+    ci_kind: str = CI_KIND,
+) -> pd.DataFrame:
+    """Describe the predictions of rows, in memory that does not grow with rows times draws.
+
+    Parameters
+    ----------
+    idata, data, kind, random_effects, new_levels, draws, weights, random_seed
+        As in `predict`.
+    ci_prob : float
+        Probability of the interval.
+    ci_kind : {"eti", "hdi"}
+        Equal-tailed or highest-density interval.
+
+    Returns
+    -------
+    DataFrame
+        One row per row of `data`: ``mean``, ``sd``, ``median`` and the interval, exact over the
+        draws that are kept. For ``kind="response"`` it is a prediction interval.
+
+    Raises
+    ------
+    ArgumentError, DataError, TreeError
+        As in `predict`.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> rows = {"x": [0.0, 2.0], "g": ["a", "new"]}
+    >>> predict_table(idata, rows, new_levels="population")["mean"]
+    obs
+    0    2.0
+    1    5.0
+    Name: mean, dtype: float64
+    """
+    check_choice("kind", kind, KINDS)
+    check_interval(ci_prob, ci_kind)
+    predictor = linear_predictor(
+        idata,
+        data,
+        random_effects=random_effects,
+        new_levels=new_levels,
+        draws=draws,
+        weights=weights,
+        random_seed=random_seed,
+    )
+    tables = [
+        pd.DataFrame(describe(chunk.T[None], ci_prob, ci_kind, diagnostics=False))
+        for _, chunk in _chunks(predictor, kind, random_seed)
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    table.index.name = names.OBS
+    return table
+
+
+def _chunks(
+    predictor: LinearPredictor,
+    kind: Kind,
+    random_seed: int | None,
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    # One stream over rows in order, so that the noise does not depend on the size of a chunk.
+    generator = np.random.default_rng([check_seed(random_seed), 1])
+    weights = predictor.design.weights
+    for rows, eta in predictor.chunks():
+        if kind == "response":
+            noise = generator.standard_normal(eta.shape)
+            noise *= predictor.sigma
+            if weights is not None:
+                noise /= np.sqrt(weights[rows])[:, None]
+            yield rows, eta + noise
+        else:
+            yield rows, eta

@@ -1,0 +1,241 @@
+r"""Which conclusions hang on the priors: power-scaling, without another fit.
+
+Power-scaling raises the prior, or the likelihood, to a power near 1 and sees how far the posterior
+moves. In a mixed model two things could be called prior and two likelihood. Here the prior is
+what a user states, :math:`p(\beta, \sigma, G)`; the distribution of the random effects given G is
+part of the model. The likelihood is then :math:`p(y \mid \beta, \sigma, G)` with the random effects
+integrated out, which with that prior makes up the posterior of :math:`(\beta, \sigma, G)`. It
+does not depend on how a model was written for the sampler, so every parametrization gives the
+same table; and it varies by a few units between draws, where the likelihood given all effects
+varies by as many as there are effects, too much to reweight by.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayeslmm import names
+from bayeslmm.analysis.prediction.new_levels import covariance_roots
+from bayeslmm.analysis.reml_comparison.refit import tree_design
+from bayeslmm.analysis.summaries.quantities import quantity_draws
+from bayeslmm.errors import ArgumentError, TreeError, nearest
+from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.likelihood_of_draws import marginal_log_likelihood
+from bayeslmm.results import read
+from bayeslmm.results.write import sample_coordinates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from bayeslmm.analysis.summaries.quantities import Quantity
+
+THRESHOLD = 0.05
+ALPHAS = (0.99, 1.01)
+SHIFT = "shift"
+
+
+def prior_sensitivity(
+    idata: xr.DataTree,
+    quantities: Mapping[str, Quantity] | None = None,
+    *,
+    groups: Sequence[str] | None = None,
+    threshold: float = THRESHOLD,
+    alphas: tuple[float, float] = ALPHAS,
+) -> pd.DataFrame:
+    r"""Tell which conclusions hang on which priors, by power-scaling.
+
+    The prior's sensitivity of a quantity is how fast its posterior distribution moves (ArviZ's
+    cumulative Jensen-Shannon distance) as p(prior)^alpha leaves alpha = 1, and the likelihood's the
+    same with p(y | beta, sigma, G)^alpha. Draws are reweighted (PSIS); nothing is sampled.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+    quantities : mapping of str to str or callable, optional
+        Further quantities: name -> an expression of parameters and quantities, as in `hypothesis`
+        (``"sd_Subject[Days] / Days"``), or a function of the posterior Dataset that returns one
+        number per draw (a DataArray or array of shape (chain, draw)).
+    groups : sequence of str, optional
+        The priors to scale one at a time, of ``"beta"``, ``"sd_<factor>"``, ``"corr_<factor>"``,
+        ``"sigma"``; all of the model's without it.
+    threshold : float
+        Sensitivity from which ArviZ's diagnosis speaks.
+    alphas : tuple of float
+        Powers below and above 1 between which the slope is taken.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by quantity: fixed effects, standard deviations, correlations, sigma, ICCs, then
+        `quantities`. ``prior``: sensitivity to all priors together; ``likelihood``; ``diagnosis``:
+        ArviZ's ("potential prior-data conflict", "potential strong prior / weak likelihood", or
+        "✓"); ``shift``: how far the posterior mean moves, in posterior standard deviations, per
+        doubling of all priors' power, to first order: ln 2 Cov(quantity, log prior) / sd, whose
+        sign is the direction in which the priors pull; then the sensitivity to each group.
+
+    Raises
+    ------
+    TreeError
+        When `idata` is no tree of a fit, or lacks ``log_prior``.
+    ArgumentError
+        When a group is unknown, `alphas` do not enclose 1, or a quantity's function fails to give
+        one number per draw.
+
+    References
+    ----------
+    .. [1] Kallioinen, Paananen, Bürkner & Vehtari (2024). Detecting and diagnosing prior and
+       likelihood sensitivity with power-scaling. Statistics and Computing 34:57.
+       doi:10.1007/s11222-023-10366-5
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes(
+    ...     "Yield ~ 1 + (1 | Batch)", bl.load_dataset("dyestuff"), random_seed=1
+    ... )  # doctest: +SKIP
+    >>> bl.prior_sensitivity(idata)[["prior", "diagnosis"]]  # doctest: +SKIP
+    """
+    import arviz as az  # noqa: PLC0415 - slow to import
+
+    if not 0 < alphas[0] < 1 < alphas[1]:
+        raise ArgumentError(f"alphas must enclose 1, such as (0.99, 1.01); they were {alphas}.")
+    scaled = sensitivity_tree(idata, quantities)
+    chosen = _groups(scaled, groups)
+    with _quiet():
+        table: pd.DataFrame = az.psense_summary(
+            scaled, threshold=threshold, alphas=alphas, round_to=10
+        )
+    log_prior = _total(read.group(scaled, "log_prior"))
+    table[SHIFT] = [
+        _shift(scaled["posterior"][quantity].to_numpy(), log_prior) for quantity in table.index
+    ]
+    for group in chosen:
+        values = az.psense(scaled, group="prior", group_var_names=[group], alphas=alphas)
+        table[group] = [float(values[quantity]) for quantity in table.index]
+    return table.rename_axis("quantity")
+
+
+def sensitivity_tree(
+    idata: xr.DataTree, quantities: Mapping[str, Quantity] | None = None
+) -> xr.DataTree:
+    """Lay out what power-scaling needs, for ArviZ's own functions and pictures.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+    quantities : mapping of str to str or callable, optional
+        As in `prior_sensitivity`.
+
+    Returns
+    -------
+    DataTree
+        ``posterior``: one scalar variable per quantity; ``log_prior``: the priors that a user can
+        set; ``log_likelihood``: log p(y | beta, sigma, G), all rows together.
+
+    Raises
+    ------
+    TreeError, ArgumentError
+        As `prior_sensitivity` does.
+
+    Examples
+    --------
+    >>> import arviz as az, bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> az.plot_psense_dist(bl.sensitivity_tree(idata), var_names=["x"])  # doctest: +SKIP
+    """
+    read.require_tree(idata)
+    draws = quantity_draws(idata, quantities)
+    shape = read.sample_shape(idata)
+    coords = sample_coordinates(shape)
+    likelihood = {str(idata.attrs["response"]): (("chain", "draw"), log_likelihood(idata))}
+    variables = {name: (("chain", "draw"), values) for name, values in draws.items()}
+    log_prior = read.group(idata, "log_prior")
+    result = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(variables, coords=coords),
+            "log_prior": log_prior.assign_coords(coords),
+            "log_likelihood": xr.Dataset(likelihood, coords=coords),
+        }
+    )
+    result.attrs = dict(idata.attrs)
+    return result
+
+
+def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
+    """Evaluate log p(y | beta, sigma, G) of every draw, shape (chain, draw).
+
+    Raises
+    ------
+    TreeError
+        When the tree lacks its data, or they are not those of the fit.
+    """
+    gram = gram_of(tree_design(idata))
+    sigma = read.flat_draws(idata, names.SIGMA)
+    beta = (
+        read.flat_draws(idata, names.BETA)
+        if names.BETA in read.group(idata, "posterior")
+        else np.zeros((len(sigma), 0))
+    )
+    roots = [
+        covariance_roots(read.covariance_draws(idata, read.factor(idata, factor.name)))
+        for factor in gram.factors
+    ]
+    values = marginal_log_likelihood(gram, beta, roots, sigma)
+    return values.reshape(read.sample_shape(idata))
+
+
+def _groups(scaled: xr.DataTree, groups: Sequence[str] | None) -> list[str]:
+    known = [str(name) for name in scaled["log_prior"].data_vars]
+    if groups is None:
+        return known
+    for group in groups:
+        if group not in known:
+            raise ArgumentError(
+                f"There is no prior group {group!r}.{nearest(str(group), known)} This model has "
+                f"{', '.join(known)}."
+            )
+    return list(groups)
+
+
+def _total(log_prior: xr.Dataset) -> NDArray[np.float64]:
+    values = [np.asarray(array.to_numpy(), dtype=np.float64) for array in log_prior.values()]
+    if not values:
+        raise TreeError("The tree's log_prior is empty; take the tree that `fit_bayes` returned.")
+    return np.asarray(np.sum(values, axis=0))
+
+
+def _shift(draws: NDArray[np.float64], log_prior: NDArray[np.float64]) -> float:
+    covariance = np.cov(draws.ravel(), log_prior.ravel())
+    if covariance[0, 0] == 0:
+        return 0.0
+    return float(np.log(2) * covariance[0, 1] / np.sqrt(covariance[0, 0]))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep ArviZ from logging what the table says."""
+    logger = logging.getLogger("arviz_stats")
+    children = [logging.getLogger(name) for name in _loggers(logger)]
+    levels = [child.level for child in children]
+    for child in children:
+        child.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for child, level in zip(children, levels, strict=True):
+            child.setLevel(level)
+
+
+def _loggers(parent: Any) -> list[str]:
+    known = logging.root.manager.loggerDict
+    return [parent.name, *(name for name in known if name.startswith(f"{parent.name}."))]

@@ -1,0 +1,113 @@
+"""What priors imply for quantities that nobody sets a prior on: ICC, slope heterogeneity, G."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayeslmm import names
+from bayeslmm.analysis.summaries.tables import correlated_pairs
+from bayeslmm.analysis.variance.parts import intraclass_correlations
+from bayeslmm.results import read
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def implied_priors(tree_of_draws: xr.DataTree, group: str = "prior") -> pd.DataFrame:
+    """Describe the implied priors of the ICC, of slopes' heterogeneity and of correlations.
+
+    ``icc[<factor>]`` is v_k / (sum_l v_l + sigma^2) with v_k the mean over rows of z' G_k z, as in
+    `icc`; ``sd_<factor>[x] / |x|`` is a slope's standard deviation between levels over the
+    absolute mean slope: above 1, levels may well differ in sign; ``corr_<factor>[x,z]`` are G's
+    correlations.
+
+    Parameters
+    ----------
+    tree_of_draws : DataTree
+        Result of `sample_prior` (or of `fit_bayes`, with ``group="posterior"``).
+    group : {"prior", "posterior"}
+        Whose draws.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by quantity: ``q5``, ``q25``, ``q50``, ``q75``, ``q95``.
+
+    Raises
+    ------
+    TreeError
+        If the group is not in the tree, or the tree is not of this package.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> tree = bl.sample_prior(
+    ...     "Reaction ~ Days + (Days | Subject)", bl.load_dataset("sleepstudy"),
+    ...     priors={"corr": "LKJ(1)"}, draws=4000, random_seed=1,
+    ... )
+    >>> bl.implied_priors(tree).loc["corr_Subject[Intercept,Days]", "q95"].round(1).item()
+    0.9
+    """
+    idata = as_posterior(tree_of_draws, group)
+    quantities = {
+        **intraclass_correlations(idata),
+        **_slope_ratios(idata),
+        **_correlations(idata),
+    }
+    rows = {name: np.quantile(draws, _QUANTILES) for name, draws in quantities.items()}
+    columns = [f"q{100 * q:g}" for q in _QUANTILES]
+    index = pd.Index(list(rows), name="quantity")
+    return pd.DataFrame(list(rows.values()), index=index, columns=columns)
+
+
+def as_posterior(idata: xr.DataTree, group: str) -> xr.DataTree:
+    """Return a tree whose posterior is another group's draws, for functions of a posterior.
+
+    Raises
+    ------
+    TreeError
+        If the group is missing.
+    """
+    read.require_tree(idata)
+    if group == "posterior":
+        return idata
+    groups = {
+        name: read.group(idata, name)
+        for name in ("observed_data", "constant_data", names.CROSS_PRODUCTS)
+        if name in idata.children
+    }
+    view = xr.DataTree.from_dict({"posterior": read.group(idata, group), **groups})
+    view.attrs = dict(idata.attrs)
+    return view
+
+
+def _slope_ratios(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
+    ratios: dict[str, NDArray[np.float64]] = {}
+    if names.BETA not in read.group(idata, "posterior"):
+        return ratios
+    coef = read.coefficients(idata)
+    beta = np.abs(read.flat_draws(idata, names.BETA))
+    for info in read.factors(idata):
+        sd = read.flat_draws(idata, names.sd(info.name))
+        for k, term in enumerate(info.terms):
+            if term in coef and term != names.INTERCEPT:
+                label = f"{names.sd(info.name)}[{term}] / |{term}|"
+                ratios[label] = sd[:, k] / beta[:, coef.index(term)]
+    return ratios
+
+
+def _correlations(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
+    result = {}
+    for info in read.factors(idata):
+        if info.correlated:
+            corr = read.flat_draws(idata, names.corr(info.name))
+            for i, j in correlated_pairs(idata, info):
+                label = f"{names.corr(info.name)}[{info.terms[j]},{info.terms[i]}]"
+                result[label] = corr[:, i, j]
+    return result

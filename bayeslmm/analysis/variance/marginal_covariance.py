@@ -1,0 +1,119 @@
+"""The covariance of one level's rows that the model implies once its random effects are gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from bayeslmm import names
+from bayeslmm.analysis.prediction.linear_predictor import training_design
+from bayeslmm.errors import DataError, check_choice, nearest
+from bayeslmm.results import read
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.design.design import Design
+
+CHUNK_BYTES = 32 * 2**20
+
+
+def marginal_covariance(
+    idata: xr.DataTree,
+    *,
+    level: str,
+    factor: str | None = None,
+    kind: Literal["covariance", "correlation"] = "covariance",
+) -> xr.DataArray:
+    """Return the posterior mean of one level's block of Var(y) = sum_k Z_k G_k Z_k' + sigma^2 W^-1.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+    level : str
+        The level whose rows form the block.
+    factor : str, optional
+        Its grouping factor; may be left out where there is one. Other factors' effects count too
+        where two rows share a level.
+    kind : {"covariance", "correlation"}
+        In the response's squared unit, or each draw's block scaled to a unit diagonal.
+
+    Returns
+    -------
+    DataArray, dims (obs, obs_bis)
+        Labelled by the rows' positions in the training data.
+
+    Raises
+    ------
+    ArgumentError
+        When `kind` is unknown.
+    DataError
+        When the level is unknown.
+    TreeError
+        When the factor is unknown or `idata` is no tree of this package.
+
+    References
+    ----------
+    Laird & Ware (1982), Biometrics 38:963-974, doi 10.2307/2529876.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.marginal_covariance(idata, level="a").values
+    array([[13.,  5.],
+           [ 5., 16.]])
+    """
+    import xarray as xr  # noqa: PLC0415 - slow to import
+
+    check_choice("kind", kind, ("covariance", "correlation"))
+    info = read.factor(idata, factor)
+    if str(level) not in read.require_levels(info):
+        msg = (
+            f"{level!r} is no level of {info.name!r}.{nearest(str(level), info.all_levels)} "
+            f"It has {len(info.all_levels)}, such as {info.all_levels[0]!r}."
+        )
+        raise DataError(msg)
+    design = training_design(idata)
+    index = next(item.index for item in design.factors if item.name == info.name)
+    rows = np.flatnonzero(index == info.all_levels.index(str(level)))
+    block = _mean_block(idata, design, rows, correlation=kind == "correlation")
+    bis = f"{names.OBS}_bis"
+    return xr.DataArray(
+        block,
+        dims=(names.OBS, bis),
+        coords={names.OBS: rows, bis: rows},
+        name=kind,
+        attrs={"factor": info.name, "level": str(level)},
+    )
+
+
+def _mean_block(
+    idata: xr.DataTree, design: Design, rows: NDArray[np.intp], *, correlation: bool
+) -> NDArray[np.float64]:
+    sigma2 = read.flat_draws(idata, names.SIGMA) ** 2
+    inverse = np.ones(len(rows)) if design.weights is None else 1 / design.weights[rows]
+    parts = []
+    for item in design.factors:
+        shared = item.index[rows][:, None] == item.index[rows]
+        cov = read.covariance_draws(idata, read.factor(idata, item.name))
+        parts.append((item.columns[rows], cov, shared))
+
+    def block(kept: slice) -> NDArray[np.float64]:
+        total = sigma2[kept, None, None] * np.diag(inverse)
+        for columns, cov, shared in parts:
+            total += (columns @ cov[kept] @ columns.T) * shared
+        return total
+
+    size = max(1, CHUNK_BYTES // (8 * len(rows) ** 2))
+    total = np.zeros((len(rows), len(rows)))
+    for start in range(0, len(sigma2), size):
+        blocks = block(slice(start, start + size))
+        if correlation:
+            scale = np.sqrt(np.diagonal(blocks, axis1=1, axis2=2))
+            blocks /= scale[:, :, None] * scale[:, None, :]
+        total += blocks.sum(axis=0)
+    return total / len(sigma2)

@@ -1,0 +1,222 @@
+"""How strongly each level is pulled towards the population."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm import names
+from bayeslmm.analysis.prediction.linear_predictor import training_design
+from bayeslmm.analysis.prediction.new_levels import covariance_roots
+from bayeslmm.analysis.variance.moments import level_products as products_of_gram
+from bayeslmm.analysis.variance.moments import tree_gram
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.design.design import Design, GroupingFactor
+
+CHUNK_BYTES = 32 * 2**20  # of one array of levels by draws by columns squared
+
+
+def shrinkage(
+    idata: xr.DataTree,
+    factor: str | None = None,
+    *,
+    ci_prob: float = CI_PROB,
+    ci_kind: str = CI_KIND,
+) -> pd.DataFrame:
+    """Describe the shrinkage of each level's effects: 1 is complete pooling, 0 none.
+
+    For level i and term j it is [(G^-1 + Z_i' W_i Z_i / sigma^2)^-1]_jj / G_jj: the share of the
+    variance between levels that is left once the level's own rows are known, given beta and the
+    other factors. A random intercept with n_i rows has sigma^2 / (sigma^2 + n_i sd^2).
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+    factor : str, optional
+        One grouping factor; all of them without it.
+    ci_prob : float
+        Probability of the interval.
+    ci_kind : {"eti", "hdi"}
+        Equal-tailed or highest-density interval.
+
+    Returns
+    -------
+    DataFrame
+        One row per factor, level and term: ``factor``, ``level``, ``term``, ``rows`` (how many the
+        level has), then ``mean``, ``sd``, ``median`` and the interval. All between 0 and 1.
+
+    Raises
+    ------
+    TreeError
+        When the factor is unknown or `idata` is no tree of this package.
+
+    References
+    ----------
+    Gelman & Pardoe (2006), Technometrics 48:241-251, doi 10.1198/004017005000000517;
+    1 minus it is the reliability of Raudenbush & Bryk (2002), Hierarchical Linear Models, Sage.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.shrinkage(idata)[["level", "term", "rows", "mean"]].head(2).round(3)
+      level       term  rows   mean
+    0     a  Intercept     2  0.480
+    1     a          x     2  0.738
+    """
+    wanted = read.factor_names(idata) if factor is None else (read.factor(idata, factor).name,)
+    tables = []
+    for name, counts, products in _level_sums(idata):
+        if name not in wanted:
+            continue
+        info = read.factor(idata, name)
+        read.require_levels(info)
+        labels = pd.DataFrame(
+            {
+                "factor": info.name,
+                "level": np.repeat(np.array(info.all_levels, dtype=object), len(info.terms)),
+                "term": np.tile(np.array(info.terms, dtype=object), len(info.all_levels)),
+                "rows": np.repeat(counts, len(info.terms)),
+            }
+        )
+        numbers = pd.concat(
+            [
+                pd.DataFrame(
+                    describe(part.reshape(1, len(part), -1), ci_prob, ci_kind, diagnostics=False)
+                )
+                for part in shrinkage_draws(idata, info, products)
+            ],
+            ignore_index=True,
+        )
+        tables.append(pd.concat([labels, numbers], axis=1))
+    if not tables:
+        return pd.DataFrame(columns=["factor", "level", "term", "rows", "mean", "sd", "median"])
+    return pd.concat(tables, ignore_index=True)
+
+
+def _level_sums(
+    idata: xr.DataTree,
+) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
+    """Yield each factor's name, rows per level, and Z_i' W_i Z_i per level."""
+    gram = tree_gram(idata)
+    if gram is not None:
+        for place, factor in enumerate(gram.factors):
+            yield factor.name, factor.counts, products_of_gram(gram, place)
+        return
+    design = training_design(idata)
+    for item in design.factors:
+        counts = np.bincount(item.index, minlength=len(item.levels))
+        yield item.name, counts, level_products(item, design.weights)
+
+
+def shrinkage_draws(
+    idata: xr.DataTree, info: read.FactorInfo, products: NDArray[np.float64]
+) -> Iterator[NDArray[np.float64]]:
+    """Yield the draws for runs of levels, shape (s, levels, q)."""
+    sigma = read.flat_draws(idata, names.SIGMA)
+    sd = read.flat_draws(idata, names.sd(info.name))
+    corr = read.correlation_draws(idata, info)
+    root = covariance_roots(corr.reshape(-1, *corr.shape[2:])) * (sd / sigma[:, None])[:, :, None]
+    q = len(info.terms)
+    size = max(1, CHUNK_BYTES // (8 * len(sigma) * q * q))
+    scale = np.sum(root**2, axis=-1)
+    for start in range(0, len(products), size):
+        part = products[start : start + size]
+        # With G = sigma^2 L L', the conditional covariance is sigma^2 L (I + L' A L)^-1 L', which
+        # needs no inverse of G: a zero sd is no special case.
+        inner = np.einsum("sji,mjk,skl->smil", root, part, root) + np.eye(q)
+        half = np.linalg.solve(inner, np.swapaxes(root, 1, 2)[:, None])
+        left = np.einsum("sij,smji->smi", root, half)
+        safe = np.where(scale > 0, scale, 1.0)[:, None]
+        yield np.where(scale[:, None] > 0, left / safe, 1.0)
+
+
+def level_products(
+    item: GroupingFactor, weights: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Return each level's Z_i' W_i Z_i, shape (m, q, q)."""
+    q = item.columns.shape[1]
+    m = len(item.levels)
+    w = np.ones(len(item.index)) if weights is None else weights
+    products = np.empty((m, q, q))
+    for i in range(q):
+        for j in range(i + 1):
+            values = w * item.columns[:, i] * item.columns[:, j]
+            products[:, i, j] = np.bincount(item.index, weights=values, minlength=m)
+            products[:, j, i] = products[:, i, j]
+    return products
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PoolingEstimates:
+    """Three answers about every level's coefficients.
+
+    Attributes
+    ----------
+    none : ndarray, shape (m, q)
+        Least squares within the level, given the other fixed effects; NaN where its rows cannot
+        tell the columns apart.
+    partial : ndarray, shape (m, q)
+        Posterior means of fixed plus random effects.
+    complete : ndarray, shape (q,)
+        Posterior means of the fixed effects; zero for columns without one.
+    """
+
+    none: NDArray[np.float64]
+    partial: NDArray[np.float64]
+    complete: NDArray[np.float64]
+
+
+def pooling_estimates(idata: xr.DataTree, factor: str | None = None) -> PoolingEstimates:
+    """Compare no, partial and complete pooling of a factor's coefficients."""
+    info = read.factor(idata, factor)
+    design = training_design(idata)
+    item = next(one for one in design.factors if one.name == info.name)
+    beta = dict(
+        zip(
+            read.coefficients(idata),
+            read.flat_draws(idata, names.BETA).mean(axis=0),
+            strict=True,
+        )
+    )
+    complete = np.array([beta.get(term, 0.0) for term in info.terms])
+    effects = read.all_effect_draws(idata, info).mean(axis=(0, 1))
+    rest = _rest(idata, design, info, beta)
+    weights = np.ones(len(rest)) if design.weights is None else design.weights
+    none = np.full((len(info.levels), len(info.terms)), np.nan)
+    for level in range(len(info.levels)):
+        rows = item.index == level
+        root = np.sqrt(weights[rows])
+        columns = item.columns[rows] * root[:, None]
+        if np.linalg.matrix_rank(columns) == columns.shape[1]:
+            none[level] = np.linalg.lstsq(columns, rest[rows] * root, rcond=None)[0]
+    return PoolingEstimates(none, complete + effects, complete)
+
+
+def _rest(
+    idata: xr.DataTree, design: Design, info: read.FactorInfo, beta: dict[str, float]
+) -> NDArray[np.float64]:
+    """Subtract from the response all that the factor's own columns do not carry."""
+    rest = read.response(idata).copy()
+    for position, coef in enumerate(design.coef):
+        if coef not in info.terms:
+            rest -= beta[coef] * design.X[:, position]
+    if design.offset is not None:
+        rest -= design.offset
+    for other in design.factors:
+        if other.name != info.name:
+            means = read.all_effect_draws(idata, read.factor(idata, other.name)).mean(axis=(0, 1))
+            rest -= np.sum(other.columns * means[other.index], axis=1)
+    return rest

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import trees
+
+from bayeslmm.analysis.prediction.contrasts import compare_predictions
+from bayeslmm.errors import ArgumentError
+
+DATA = {
+    **trees.TINY,
+    "f": np.array(list("pqrpqrpqr")),
+    "z": np.array([0.3, 0.1, 0.7, 0.2, 0.9, 0.5, 0.4, 0.8, 0.6]),
+}
+
+
+@pytest.fixture(scope="module")
+def idata():
+    return trees.random_tree("y ~ x * f + z + I(z**2) + (x | g)", DATA, draws=50)
+
+
+def beta(idata, name):
+    return idata["posterior"]["beta"].sel(coef=name).to_numpy().ravel()
+
+
+def test_an_average_contrast_weighs_the_rows(idata):
+    table = compare_predictions(idata, {"x": [0, 2]})
+    f = DATA["f"]
+    expected = 2 * (
+        beta(idata, "x")
+        + beta(idata, "x:f[T.q]") * np.mean(f == "q")
+        + beta(idata, "x:f[T.r]") * np.mean(f == "r")
+    )
+    assert table["contrast"].tolist() == ["x: 2 - 0"]
+    assert table.loc[0, "mean"] == pytest.approx(expected.mean())
+    assert table.loc[0, "eti95_ub"] == pytest.approx(np.quantile(expected, 0.975))
+    assert table.loc[0, "p_positive"] == np.mean(expected > 0)
+
+
+def test_conditional_contrasts_stand_at_each_grid_point(idata):
+    table = compare_predictions(idata, {"x": [0, 1]}, at={"f": ["p", "r"]})
+    assert table["f"].tolist() == ["p", "r"]
+    assert table.loc[0, "mean"] == pytest.approx(beta(idata, "x").mean())
+    expected = (beta(idata, "x") + beta(idata, "x:f[T.r]")).mean()
+    assert table.loc[1, "mean"] == pytest.approx(expected)
+
+
+def test_every_pair_of_labels(idata):
+    table = compare_predictions(idata, {"f": None}, at={"x": 0})
+    assert table["contrast"].tolist() == ["f: q - p", "f: r - p", "f: r - q"]
+    expected = (beta(idata, "f[T.r]") - beta(idata, "f[T.q]")).mean()
+    assert table.loc[2, "mean"] == pytest.approx(expected)
+
+
+def test_the_slope_of_a_curve_at_a_point_is_its_derivative(idata):
+    rows = {name: values[:1] for name, values in DATA.items()}
+    table = compare_predictions(idata, {"z": "slope"}, data={**rows, "z": np.array([0.5])})
+    expected = (beta(idata, "z") + 2 * 0.5 * beta(idata, "I(z ** 2)")).mean()
+    # Central differences are exact for a parabola but for cancellation: 1e-16 over a step of 1e-4.
+    assert table.loc[0, "mean"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_without_averaging_each_row_keeps_its_difference(idata):
+    table = compare_predictions(idata, {"x": [0, 1]}, average=False, random_effects="all")
+    assert table["obs"].tolist() == list(range(9))
+    own = idata["posterior"]["b_g"].sel(g="c", g_term="x").to_numpy().ravel()
+    expected = beta(idata, "x") + beta(idata, "x:f[T.r]") + own
+    assert table.loc[8, "mean"] == pytest.approx(expected.mean())
+
+
+@pytest.mark.parametrize(
+    ("contrast", "options", "message"),
+    [
+        ({}, {}, "one covariate"),
+        ({"X": [0, 1]}, {}, "Did you mean 'x'"),
+        (["x"], {}, "one covariate"),
+        ({"x": [0]}, {}, "two values"),
+        ({"x": 3}, {}, "two values"),
+        ({"f": "slope"}, {}, "labels"),
+        ({"x": "slop"}, {}, "'slope'"),
+        ({"x": [0, 1]}, {"at": {"x": [1]}}, "leave it out"),
+        ({"x": [0, 1]}, {"at": {"q": [1]}}, "does not use"),
+    ],
+)
+def test_wrong_contrasts_are_refused(idata, contrast, options, message):
+    with pytest.raises(ArgumentError, match=message):
+        compare_predictions(idata, contrast, **options)

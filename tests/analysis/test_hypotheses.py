@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import trees
+
+from bayeslmm.analysis.summaries.hypotheses import hypothesis
+from bayeslmm.errors import ArgumentError
+
+DATA = {**trees.TINY, "z": np.array([0.3, 0.1, 0.7, 0.2, 0.9, 0.5, 0.4, 0.8, 0.6])}
+
+
+@pytest.fixture(scope="module")
+def idata():
+    return trees.random_tree("y ~ x * z + (x | g)", DATA)
+
+
+def beta(p, name):
+    return p["beta"].sel(coef=name)
+
+
+def share(idata, holds):
+    return float(np.mean(holds(idata["posterior"])))
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("x > 0", lambda p: beta(p, "x") > 0),
+        ("x:z > 0", lambda p: beta(p, "x:z") > 0),
+        ("`x:z` > 0", lambda p: beta(p, "x:z") > 0),
+        ("beta[z] < sigma / 2", lambda p: beta(p, "z") < p["sigma"] / 2),
+        ("-1 < x <= 0.5", lambda p: (beta(p, "x") > -1) & (beta(p, "x") <= 0.5)),
+        ("abs(x - z) < 1", lambda p: abs(beta(p, "x") - beta(p, "z")) < 1),
+        ("x > 0 and not z > 0", lambda p: (beta(p, "x") > 0) & (beta(p, "z") <= 0)),
+        ("x > 0 or z > 0", lambda p: (beta(p, "x") > 0) | (beta(p, "z") > 0)),
+        ("sd_g[x]**2 > exp(0.1)", lambda p: p["sd_g"].sel(g_term="x") ** 2 > np.exp(0.1)),
+        ("corr_g[Intercept,x] > 0", lambda p: p["corr_g"][..., 0, 1] > 0),
+        ("b_g[b,x] > b_g[a,x]", lambda p: p["b_g"][..., 1, 1] > p["b_g"][..., 0, 1]),
+    ],
+)  # fmt: skip
+def test_the_probability_is_the_share_of_draws_that_agree(idata, text, holds):
+    found = hypothesis(idata, text)
+    assert found.loc[0, "probability"] == share(idata, holds)
+    assert found.loc[0, "odds"] == pytest.approx(
+        found.loc[0, "probability"] / (1 - found.loc[0, "probability"])
+    )
+
+
+def test_a_single_comparison_also_estimates_the_difference(idata):
+    row = hypothesis(idata, ["x > 2 * z", "x > 0 and z > 0"], ci_prob=0.9)
+    beta = idata["posterior"]["beta"]
+    difference = (beta.sel(coef="x") - 2 * beta.sel(coef="z")).to_numpy()
+    assert row.loc[0, "estimate"] == pytest.approx(difference.mean())
+    assert row.loc[0, "eti90_lb"] == pytest.approx(np.quantile(difference, 0.05))
+    assert np.isnan(row.loc[1, "estimate"])
+
+
+def test_a_certain_statement_has_infinite_odds_and_no_error(idata):
+    row = hypothesis(idata, "sigma > 0").loc[0]
+    assert (row["probability"], row["odds"], row["mcse"]) == (1, np.inf, 0)
+
+
+def test_huge_numbers_overflow_quietly(idata):
+    assert hypothesis(idata, "x < 10**10**10").loc[0, "probability"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 0", "equality"),
+        ("x == 0", "equality"),
+        ("x != 0", "equality"),
+        ("x", "states nothing"),
+        ("-x", "states nothing"),
+        ("x >", "cannot be read"),
+        ("X2 > 0", "no parameter"),
+        ("sigm > 0", "Did you mean 'sigma'"),
+        ("`nope` > 0", "no parameter"),
+        ("sd_h[x] > 0", r"Did you mean 'sd_g\[x\]'"),
+        ("", "statement is text"),
+        (3, "statement is text"),
+        ("x > 0" * 200, "at most"),
+        ("__import__('os').system('true') > 0", "Call"),
+        ("x.real > 0", "Attribute"),
+        ("(lambda: 1)() > 0", "Call"),
+        ("[x for x in (1,)] > 0", "ListComp"),
+        ("x > 'a'", "Constant"),
+        ("x > True", "Constant"),
+        ("x is z", "other than"),
+        ("abs(x, z) > 0", "Call"),
+        ("open(x) > 0", "Call"),
+    ],
+)
+def test_what_is_no_statement_is_refused(idata, text, message):
+    with pytest.raises(ArgumentError, match=message):
+        hypothesis(idata, text)
+
+
+def test_names_are_read_as_tables_print_them(idata):
+    compact = hypothesis(idata, "corr_g[Intercept,x] > 0")
+    spaced = hypothesis(idata, "corr_g[Intercept, x] > 0")
+    assert float(compact["probability"].iloc[0]) == float(spaced["probability"].iloc[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("5 > 3", "names no parameter"),
+        ("sd_g[z] > 1", r"Did you mean 'sd_g\[x\]'"),
+    ],
+)
+def test_a_statement_about_nothing_is_refused(idata, text, message):
+    with pytest.raises(ArgumentError, match=message):
+        hypothesis(idata, text)
