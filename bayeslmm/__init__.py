@@ -89,14 +89,14 @@ if TYPE_CHECKING:
         plot_variance_partition,
     )
     from bayeslmm.plots_comparison import plot_comparison
-    from bayeslmm.prior_study import prior_study
     from bayeslmm.reml.fit import fit_reml
     from bayeslmm.reml.intervals import confidence_intervals
     from bayeslmm.reml.likelihood_ratio import likelihood_ratio_test
     from bayeslmm.reml.mode import check_mode
     from bayeslmm.reml.result import REMLFit
-    from bayeslmm.spec import ModelSpec, read_spec
-    from bayeslmm.study_summary import summarise_study
+    from bayeslmm.studies.model_files.model_spec import ModelSpec, read_spec
+    from bayeslmm.studies.study import prior_study
+    from bayeslmm.studies.summary import summarise_study
     from bayeslmm.tables.datasets import list_datasets, load_dataset
 
 __all__ = [
@@ -274,7 +274,7 @@ _NAMES_BY_MODULE = {
     "analysis.sensitivity.prior_implications": ("implied_priors",),
     "model.priors.schemes": ("PriorScheme",),
     "model.priors.priors": ("Priors",),
-    "prior_study": ("prior_study",),
+    "studies.study": ("prior_study",),
     "model.priors.resolve": ("resolve_priors",),
     "gram.streaming.first_pass": ("Reading",),
     "analysis.reml_comparison.refit": ("refit_reml",),
@@ -288,11 +288,11 @@ _NAMES_BY_MODULE = {
     ),
     "analysis.variance.pooling": ("shrinkage",),
     "model.simulate": ("simulate_response",),
-    "spec": (
+    "studies.model_files.model_spec": (
         "ModelSpec",
         "read_spec",
     ),
-    "study_summary": ("summarise_study",),
+    "studies.summary": ("summarise_study",),
     "analysis.summaries.tables": (
         "coefficients",
         "fixed_effects",

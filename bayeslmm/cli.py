@@ -19,13 +19,13 @@ from bayeslmm.cli_results import PictureFormat, results_folder, write_results
 from bayeslmm.cli_study import report_study
 from bayeslmm.errors import ArgumentError, SpecError
 from bayeslmm.results.read import sample_shape
-from bayeslmm.spec import find_specs, read_spec
+from bayeslmm.studies.model_files.model_spec import find_specs, read_spec
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from bayeslmm.spec import ModelSpec
+    from bayeslmm.studies.model_files.model_spec import ModelSpec
 
 app = typer.Typer(
     help="Bayesian linear mixed models from model files.",

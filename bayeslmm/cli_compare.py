@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from rich.console import Console
 
-    from bayeslmm.spec import ModelSpec
+    from bayeslmm.studies.model_files.model_spec import ModelSpec
 
 # What fits into 80 columns; the CSV holds the rest.
 SHOWN = ("reml", "mean", "sd", "diff_sd", "verdict")

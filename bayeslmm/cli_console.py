@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bayeslmm.errors import BayesLMMError, BayesLMMWarning, FormulaError, PriorError
-from bayeslmm.spec_file import SpecFile
+from bayeslmm.studies.model_files.toml_file import SpecFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderResult
 
     from bayeslmm.design.design import Design
-    from bayeslmm.spec import ModelSpec
+    from bayeslmm.studies.model_files.model_spec import ModelSpec
 
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from bayeslmm.spec import ModelSpec
+    from bayeslmm.studies.model_files.model_spec import ModelSpec
 
 type Pictures = dict[str, Callable[[xr.DataTree], Any]]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from bayeslmm.spec import ModelSpec
+    from bayeslmm.studies.model_files.model_spec import ModelSpec
 
 PRIOR_DRAWS = 4000
 

@@ -14,15 +14,14 @@ import bayeslmm
 from bayeslmm.cli_console import INTERRUPTED, print_frame, print_line
 from bayeslmm.cli_results import PictureFormat, write_extras
 from bayeslmm.errors import ArgumentError, PriorError, SpecError
-from bayeslmm.scenarios import REFERENCE
-from bayeslmm.spec_file import SpecFile
+from bayeslmm.studies.model_files.toml_file import SpecFile
+from bayeslmm.studies.scenarios import REFERENCE
 
 if TYPE_CHECKING:
     import xarray as xr
     from rich.console import Console
 
-    from bayeslmm.spec import ModelSpec
-    from bayeslmm.spec_study import StudyPlan
+    from bayeslmm.studies.model_files.model_spec import ModelSpec, StudyPlan
 
 SCENARIOS, TREE = "scenarios", "study.nc"
 

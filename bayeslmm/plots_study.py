@@ -9,9 +9,9 @@ import numpy as np
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval
-from bayeslmm.scenarios import REFERENCE
-from bayeslmm.study_scenario import REWEIGHTED
-from bayeslmm.study_summary import require_study
+from bayeslmm.studies.scenario_run import REWEIGHTED
+from bayeslmm.studies.scenarios import REFERENCE
+from bayeslmm.studies.summary import require_study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

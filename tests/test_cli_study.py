@@ -6,7 +6,6 @@ import xarray as xr
 from typer.testing import CliRunner
 
 import bayeslmm as bl
-from bayeslmm import study_scenario
 from bayeslmm.cli import app
 
 FILE = """\

@@ -13,9 +13,9 @@ from bayeslmm.design.design import build_design
 from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.reml.fit import fit_reml
 from bayeslmm.reml.intervals import confidence_intervals
-from bayeslmm.scenarios import read_scenarios
-from bayeslmm.simulated_table import SimulatedTable
-from bayeslmm.spec import find_specs, read_spec
+from bayeslmm.studies.model_files.model_spec import find_specs, read_spec
+from bayeslmm.studies.scenarios import read_scenarios
+from bayeslmm.studies.simulated_table import SimulatedTable
 
 MODELS = Path(__file__).parent.parent / "models"
 SPECS = [read_spec(path) for path in find_specs(MODELS)]

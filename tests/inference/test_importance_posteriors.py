@@ -7,7 +7,7 @@ import pytest
 from test_marginal_posteriors import bound, scores
 
 import bayeslmm as bl
-from bayeslmm.spec import read_spec
+from bayeslmm.studies.model_files.model_spec import read_spec
 
 MODELS = sorted((Path(__file__).parents[2] / "models").glob("*.toml"))
 OTHERS = {"dyestuff2": "Yield ~ 1 + (1 | Batch)"}

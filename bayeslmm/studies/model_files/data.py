@@ -6,16 +6,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import nearest
-from bayeslmm.simulated_table import RECIPES, Covariate, SimulatedTable
-from bayeslmm.spec_file import NUMBER
-from bayeslmm.study_data import BundledTable, FileTable, PartOfTable
+from bayeslmm.studies.model_files.toml_file import NUMBER
+from bayeslmm.studies.simulated_table import RECIPES, Covariate, SimulatedTable
+from bayeslmm.studies.sources import BundledTable, FileTable, PartOfTable
 from bayeslmm.tables.datasets import list_datasets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bayeslmm.spec_file import SpecFile
-    from bayeslmm.study_data import StudyData
+    from bayeslmm.studies.model_files.toml_file import SpecFile
+    from bayeslmm.studies.sources import StudyData
 
 DATA = {
     "bundled": (str,),

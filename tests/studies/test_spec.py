@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from bayeslmm.errors import BayesLMMError, DataError, SpecError
-from bayeslmm.spec import find_specs, read_spec
+from bayeslmm.studies.model_files.model_spec import find_specs, read_spec
 
-MODELS = Path(__file__).parent.parent / "models"
+MODELS = Path(__file__).parents[2] / "models"
 GOOD = """\
 title = "Rails"
 formula = "travel ~ 1 + (1 | Rail)"

@@ -15,8 +15,8 @@ from bayeslmm.inference.reweighting import (
     smoothed_weights,
 )
 from bayeslmm.model.priors.schemes import PriorScheme
-from bayeslmm.scenarios import read_scenarios
-from bayeslmm.study_files import scenario_seed
+from bayeslmm.studies.files import scenario_seed
+from bayeslmm.studies.scenarios import read_scenarios
 
 FORMULA = "Yield ~ 1 + (1 | Batch)"
 QUICK = {"draws": 500, "tune": 500, "chains": 4, "cores": 2, "progressbar": False}
@@ -101,7 +101,7 @@ def test_derived_quantities_are_taken_with_their_parameters(study):
 
 
 def test_an_interrupted_study_resumes_to_the_same_result(dyestuff, study, tmp_path, monkeypatch):
-    from bayeslmm import study_scenario as running
+    from bayeslmm.studies import scenario_run as running
 
     settings = {"quantities": QUANTITIES, "random_seed": 1, "folder": tmp_path, **QUICK}
     fit, calls = running.fit_bayes, []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bayeslmm.errors import ArgumentError
-from bayeslmm.function_identity import function_identity
+from bayeslmm.studies.files import function_identity
 
 FACTOR = 3.0
 

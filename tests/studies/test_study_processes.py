@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import bayeslmm as bl
-from bayeslmm import study_scenario
 
 FORMULA = "Yield ~ 1 + (1 | Batch)"
 # Priors of one family: the model is compiled once in each process.
@@ -62,7 +61,8 @@ def test_a_killed_study_keeps_what_is_finished_and_ends_as_if_nothing_had_been(
 ):
     child = subprocess.Popen(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", CHILD, str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )

@@ -23,9 +23,9 @@ from bayeslmm.gram.gram_design import design_of, has_rows
 from bayeslmm.inference.parametrization import refuse_without_rows
 from bayeslmm.inference.prior_draws import sample_prior
 from bayeslmm.results.write import root_attributes
-from bayeslmm.scenarios import REFERENCE, read_scenarios
-from bayeslmm.study_files import StudyFolder, scenario_seed, study_key
-from bayeslmm.study_scenario import REFIT, StudyJob, refit_scenario, reweight_scenario
+from bayeslmm.studies.files import StudyFolder, scenario_seed, study_key
+from bayeslmm.studies.scenario_run import REFIT, StudyJob, refit_scenario, reweight_scenario
+from bayeslmm.studies.scenarios import REFERENCE, read_scenarios
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
-    from bayeslmm.scenarios import Scenarios
+    from bayeslmm.studies.scenarios import Scenarios
 
 
 def prior_study(

@@ -3,7 +3,7 @@
 import pytest
 
 from bayeslmm.errors import SpecError
-from bayeslmm.spec import read_spec
+from bayeslmm.studies.model_files.model_spec import read_spec
 
 GOOD = """\
 title = "Rails"

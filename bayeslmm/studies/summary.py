@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayeslmm.errors import TreeError
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe, interval_names
-from bayeslmm.scenarios import REFERENCE
+from bayeslmm.studies.scenarios import REFERENCE
 
 if TYPE_CHECKING:
     import xarray as xr
