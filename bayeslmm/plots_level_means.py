@@ -8,6 +8,7 @@ import numpy as np
 
 from bayeslmm.analysis.prediction.linear_predictor import linear_predictor
 from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, interval_words, style
+from bayeslmm.plots_levels import MOST_LABELS
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import interval
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import GroupingFactor
 
-MOST_LABELS = 60
 MEAN_DRAWS = 250  # draws of each chain: intervals to within a pixel or two
 
 

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 import bayeslmm as bl
 from bayeslmm.cli import app
+from bayeslmm.studies import scenario_run
 
 FILE = """\
 formula = "Yield ~ 1 + (1 | Batch)"
@@ -47,13 +48,13 @@ def file(tmp_path):
 
 @pytest.fixture
 def fits(monkeypatch):
-    fit, calls = study_scenario.fit_bayes, []
+    fit, calls = scenario_run.fit_bayes, []
 
     def counted(*args, **kwargs):
         calls.append(kwargs["priors"])
         return fit(*args, **kwargs)
 
-    monkeypatch.setattr(study_scenario, "fit_bayes", counted)
+    monkeypatch.setattr(scenario_run, "fit_bayes", counted)
     return calls
 
 
@@ -82,7 +83,7 @@ def test_an_interrupted_study_says_where_it_goes_on(file, tmp_path, monkeypatch)
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(study_scenario, "fit_bayes", interrupted)
+    monkeypatch.setattr(scenario_run, "fit_bayes", interrupted)
     result = run("sensitivity", file, "--study", "--out", tmp_path / "out")
     assert result.exit_code == 130
     assert "the same command goes on from there" in result.output

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trees
 
-from bayeslmm import plots
+import bayeslmm as bl
 from bayeslmm.analysis.checks.predictive import check_groups
 from bayeslmm.analysis.variance.pooling import pooling_estimates
 from bayeslmm.errors import ArgumentError, TreeError
@@ -37,7 +37,7 @@ def lines(axes, color):
 
 
 def test_small_multiples_draw_each_level_s_own_line_and_data(idata):
-    figure = plots.plot_levels(idata)
+    figure = bl.plot_levels(idata)
     panels = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title() for axes in panels] == ["a", "b", "c"]
     for axes, level in zip(panels, "abc", strict=True):
@@ -54,7 +54,7 @@ def test_small_multiples_draw_each_level_s_own_line_and_data(idata):
 
 def test_an_overlay_goes_into_a_given_axes_and_holds_the_population(idata):
     figure, axes = plt.subplots()
-    assert plots.plot_levels(idata, ax=axes) is figure
+    assert bl.plot_levels(idata, ax=axes) is figure
     beta = idata["posterior"]["beta"].mean(("chain", "draw")).to_numpy()
     x, y = lines(axes, "#D55E00")[0].get_data()
     # The line's mean comes from all of the draws or, past 100 a chain, an even subset of them.
@@ -68,27 +68,27 @@ def words(owner):
 
 
 def test_every_band_is_named_in_the_legend(idata):
-    assert "95 % ETI" in words(plots.plot_levels(idata).legends[0])
-    overlay = plots.plot_levels(idata, layout="overlay", ci_prob=0.8, ci_kind="hdi")
+    assert "95 % ETI" in words(bl.plot_levels(idata).legends[0])
+    overlay = bl.plot_levels(idata, layout="overlay", ci_prob=0.8, ci_kind="hdi")
     assert "80 % HDI" in words(overlay.axes[0].get_legend())
     flat = trees.random_tree("y ~ 1 + (1 | g)", trees.TINY, draws=20)
-    found = words(plots.plot_levels(flat).axes[0].get_legend())
+    found = words(bl.plot_levels(flat).axes[0].get_legend())
     assert found == ["data", "each g, 95 % ETI", "population", "95 % ETI"]
 
 
 def test_a_factor_in_the_place_of_the_covariate_is_recognised(idata):
     with pytest.raises(ArgumentError, match="write factor='g'"):
-        plots.plot_levels(idata, "g")
+        bl.plot_levels(idata, "g")
 
 
 def test_many_levels_are_overlaid():
-    figure = plots.plot_levels(grown(65))
+    figure = bl.plot_levels(grown(65))
     assert len(figure.axes) == 1
 
 
 def test_a_model_without_covariates_sets_levels_side_by_side():
     idata = trees.random_tree("y ~ 1 + (1 | g)", trees.TINY, draws=60)
-    (axes,) = plots.plot_levels(idata).axes
+    (axes,) = bl.plot_levels(idata).axes
     means = idata["posterior"]["b_g"].mean(("chain", "draw")).to_numpy().ravel()
     expected = [str(level) for level in np.array(list("abc"))[np.argsort(means)]]
     assert [label.get_text() for label in axes.get_xticklabels()] == expected
@@ -97,7 +97,7 @@ def test_a_model_without_covariates_sets_levels_side_by_side():
 def test_other_covariates_and_labels_stay_where_the_level_has_them():
     data = {**trees.TINY, "f": np.array(list("ppqqqqppp"))}
     idata = trees.random_tree("y ~ x + f + (1 | g)", data, draws=30)
-    figure = plots.plot_levels(idata)
+    figure = bl.plot_levels(idata)
     panel = figure.axes[1]
     posterior = idata["posterior"].mean(("chain", "draw"))
     beta, own = posterior["beta"].to_numpy(), posterior["b_g"].sel(g="b").item()
@@ -107,14 +107,14 @@ def test_other_covariates_and_labels_stay_where_the_level_has_them():
 
 def test_a_curve_is_drawn_as_a_curve():
     idata = trees.random_tree("y ~ poly(x, 2) + (1 | g)", trees.TINY, draws=30)
-    x, y = lines(plots.plot_levels(idata).axes[1], "#0072B2")[0].get_data()
+    x, y = lines(bl.plot_levels(idata).axes[1], "#0072B2")[0].get_data()
     assert len(x) > 10
     assert np.ptp(np.diff(y)) > 1e-6
 
 
 @pytest.mark.parametrize("levels", [18, 65, 300])
 def test_caterpillars_are_sorted_and_labelled_while_labels_can_be_read(levels):
-    figure = plots.plot_caterpillar(grown(levels))
+    figure = bl.plot_caterpillar(grown(levels))
     assert [axes.get_title() for axes in figure.axes] == ["Intercept", "x"]
     axes = figure.axes[0]
     if levels <= 80:
@@ -128,10 +128,10 @@ def test_caterpillars_are_sorted_and_labelled_while_labels_can_be_read(levels):
 
 def test_a_caterpillar_of_one_term_goes_into_a_given_axes(idata):
     figure, axes = plt.subplots()
-    assert plots.plot_caterpillar(idata, terms=["x"], axes=axes) is figure
+    assert bl.plot_caterpillar(idata, terms=["x"], axes=axes) is figure
     assert axes.get_title() == "x"
     with pytest.raises(ArgumentError, match="2 terms need"):
-        plots.plot_caterpillar(idata, axes=axes)
+        bl.plot_caterpillar(idata, axes=axes)
 
 
 def test_no_pooling_is_least_squares_within_the_level(idata):
@@ -163,7 +163,7 @@ def test_no_pooling_takes_off_what_other_terms_carry():
 
 @pytest.mark.parametrize("terms", [None, ["Intercept"], ["x", "Intercept"]])
 def test_shrinkage_draws_a_plane_or_two_lines(idata, terms):
-    (axes,) = plots.plot_shrinkage(idata, terms=terms).axes
+    (axes,) = bl.plot_shrinkage(idata, terms=terms).axes
     first = "Intercept" if terms is None else terms[0]
     assert axes.get_xlabel() == f"{first} of each g"
 
@@ -180,7 +180,7 @@ def test_the_ellipse_holds_the_share_it_promises():
 
 
 def test_variance_shares_add_up_to_one(idata):
-    (axes,) = plots.plot_variance_partition(idata).axes
+    (axes,) = bl.plot_variance_partition(idata).axes
     assert sum(bar.get_width() for bar in axes.patches) == pytest.approx(1)
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         *("fixed effects", "g", "residual")
@@ -191,9 +191,9 @@ def test_covariance_draws_sds_and_only_correlations_that_were_drawn(idata):
     def shown(figure):
         return [axes.get_title() for axes in figure.axes if axes.get_visible()]
 
-    assert shown(plots.plot_covariance(idata)) == ["sd Intercept", "corr Intercept, x", "sd x"]
+    assert shown(bl.plot_covariance(idata)) == ["sd Intercept", "corr Intercept, x", "sd x"]
     apart = trees.random_tree("y ~ x + (x || g)", trees.TINY, draws=20)
-    assert shown(plots.plot_covariance(apart)) == ["sd Intercept", "sd x"]
+    assert shown(bl.plot_covariance(apart)) == ["sd Intercept", "sd x"]
 
 
 def test_groups_are_checked_against_replicated_data():
@@ -207,14 +207,14 @@ def test_groups_are_checked_against_replicated_data():
     np.testing.assert_allclose(table["sd"], 1 / np.sqrt([2, 4, 3]), rtol=0.04)
     # Phi((5 - 2) * sqrt(2)) for the first group, within 4 standard errors of a share.
     assert table["p_above"]["a"] == pytest.approx(1, abs=0.001)
-    (axes,) = plots.plot_ppc_groups(idata).axes
+    (axes,) = bl.plot_ppc_groups(idata).axes
     assert "outside (1 of 3)" in [text.get_text() for text in axes.get_legend().get_texts()]
 
 
 def test_a_statistic_may_be_the_user_s(idata):
     table = check_groups(idata, statistic=np.median, random_seed=1)
     assert table["observed"].tolist() == [2.0, 4.5, 3.5]
-    assert plots.plot_ppc_groups(idata, statistic=np.median).axes[0].get_ylabel() == "median of y"
+    assert bl.plot_ppc_groups(idata, statistic=np.median).axes[0].get_ylabel() == "median of y"
     by_hand = check_groups(idata, statistic=lambda v, axis: v.max(axis=axis), random_seed=1)
     assert by_hand.equals(check_groups(idata, statistic="max", random_seed=1))
     for wrong in (len, lambda v, axis: 1.0, "skew", 3):
@@ -223,7 +223,7 @@ def test_a_statistic_may_be_the_user_s(idata):
 
 
 def test_traces_and_ranks_are_arviz_s_pictures_of_the_free_parameters(idata):
-    for draw in (plots.plot_trace, plots.plot_rank):
+    for draw in (bl.plot_trace, bl.plot_rank):
         collection = draw(idata)
         assert set(collection.data.data_vars) == {
             *("beta[Intercept]", "beta[x]", "sd_g[Intercept]", "sd_g[x]"),
@@ -233,14 +233,14 @@ def test_traces_and_ranks_are_arviz_s_pictures_of_the_free_parameters(idata):
 
 def test_pictures_change_no_global_setting(idata):
     before = dict(mpl.rcParams)
-    plots.plot_levels(idata)
-    plots.plot_caterpillar(idata)
+    bl.plot_levels(idata)
+    bl.plot_caterpillar(idata)
     assert dict(mpl.rcParams) == before
 
 
 def test_every_picture_saves_as_png_and_svg(idata, tmp_path):
     for name in ("levels", "caterpillar", "shrinkage", "variance_partition", "covariance"):
-        figure = getattr(plots, f"plot_{name}")(idata)
+        figure = getattr(bl, f"plot_{name}")(idata)
         for kind in ("png", "svg"):
             path = tmp_path / f"{name}.{kind}"
             figure.savefig(path)
@@ -260,13 +260,13 @@ def test_every_picture_saves_as_png_and_svg(idata, tmp_path):
 )
 def test_wrong_requests_are_named(idata, call, options, error, message):
     with pytest.raises(error, match=message):
-        getattr(plots, call)(idata, **options)
+        getattr(bl, call)(idata, **options)
 
 
 def test_panels_need_a_figure_of_their_own(idata):
     _, axes = plt.subplots()
     with pytest.raises(ArgumentError, match="leave ax out"):
-        plots.plot_levels(idata, layout="panels", ax=axes)
+        bl.plot_levels(idata, layout="panels", ax=axes)
 
 
 def test_the_packages_style_leaves_a_backend_that_it_loads_as_it_is():

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import bayeslmm as bl
+from bayeslmm.studies import scenario_run
 
 FORMULA = "Yield ~ 1 + (1 | Batch)"
 # Priors of one family: the model is compiled once in each process.
@@ -25,9 +26,9 @@ CHILD = """
 import sys, time
 import test_study_processes as here
 import bayeslmm as bl
-from bayeslmm import study_scenario
+from bayeslmm.studies import scenario_run
 
-fit, calls = study_scenario.fit_bayes, []
+fit, calls = scenario_run.fit_bayes, []
 
 def slow(*args, **kwargs):
     calls.append(1)
@@ -35,7 +36,7 @@ def slow(*args, **kwargs):
         time.sleep(600)
     return fit(*args, **kwargs)
 
-study_scenario.fit_bayes = slow
+scenario_run.fit_bayes = slow
 here.run(folder=sys.argv[1])
 """
 
@@ -79,13 +80,13 @@ def test_a_killed_study_keeps_what_is_finished_and_ends_as_if_nothing_had_been(
     before = finished(tmp_path)
     assert len(before) == FINISHED_BEFORE_THE_KILL
 
-    fit, calls = study_scenario.fit_bayes, []
+    fit, calls = scenario_run.fit_bayes, []
 
     def counted(*args, **kwargs):
         calls.append(1)
         return fit(*args, **kwargs)
 
-    monkeypatch.setattr(study_scenario, "fit_bayes", counted)
+    monkeypatch.setattr(scenario_run, "fit_bayes", counted)
     again = run(folder=tmp_path)
     assert len(calls) == 1 + len(SCENARIOS) - FINISHED_BEFORE_THE_KILL
     assert before.items() <= finished(tmp_path).items(), "what was finished is left alone"
