@@ -74,16 +74,15 @@ if TYPE_CHECKING:
     from bayeslmm.model.priors.resolve import resolve_priors
     from bayeslmm.model.priors.schemes import PriorScheme
     from bayeslmm.model.simulate import simulate_response
-    from bayeslmm.plots_caterpillar import plot_caterpillar
-    from bayeslmm.plots_checks import plot_ppc_groups, plot_rank, plot_trace
-    from bayeslmm.plots_comparison import plot_comparison
-    from bayeslmm.plots_levels import plot_levels
-    from bayeslmm.plots_prior import plot_prior_predictive
-    from bayeslmm.plots_prior_posterior import plot_prior_posterior
-    from bayeslmm.plots_sensitivity import plot_prior_sensitivity
-    from bayeslmm.plots_shrinkage import plot_shrinkage
-    from bayeslmm.plots_study import plot_prior_study
-    from bayeslmm.plots_variance import plot_covariance, plot_variance_partition
+    from bayeslmm.plots.caterpillar import plot_caterpillar
+    from bayeslmm.plots.checks import plot_ppc_groups, plot_rank, plot_trace
+    from bayeslmm.plots.comparison import plot_comparison
+    from bayeslmm.plots.levels import plot_levels
+    from bayeslmm.plots.prior_posterior import plot_prior_posterior
+    from bayeslmm.plots.prior_predictive import plot_prior_predictive
+    from bayeslmm.plots.sensitivity import plot_prior_sensitivity, plot_prior_study
+    from bayeslmm.plots.shrinkage import plot_shrinkage
+    from bayeslmm.plots.variance import plot_covariance, plot_variance_partition
     from bayeslmm.reml.fit import fit_reml
     from bayeslmm.reml.intervals import confidence_intervals
     from bayeslmm.reml.likelihood_ratio import likelihood_ratio_test
@@ -244,23 +243,22 @@ _NAMES_BY_MODULE = {
     "reml.likelihood_ratio": ("likelihood_ratio_test",),
     "analysis.variance.marginal_covariance": ("marginal_covariance",),
     "reml.mode": ("check_mode",),
-    "plots_caterpillar": ("plot_caterpillar",),
-    "plots_checks": (
+    "plots.caterpillar": ("plot_caterpillar",),
+    "plots.checks": (
         "plot_ppc_groups",
         "plot_rank",
         "plot_trace",
     ),
-    "plots_levels": ("plot_levels",),
-    "plots_prior": ("plot_prior_predictive",),
-    "plots_prior_posterior": ("plot_prior_posterior",),
-    "plots_sensitivity": ("plot_prior_sensitivity",),
-    "plots_shrinkage": ("plot_shrinkage",),
-    "plots_study": ("plot_prior_study",),
-    "plots_variance": (
+    "plots.levels": ("plot_levels",),
+    "plots.prior_predictive": ("plot_prior_predictive",),
+    "plots.prior_posterior": ("plot_prior_posterior",),
+    "plots.shrinkage": ("plot_shrinkage",),
+    "plots.variance": (
         "plot_covariance",
         "plot_variance_partition",
     ),
-    "plots_comparison": ("plot_comparison",),
+    "plots.sensitivity": ("plot_prior_sensitivity", "plot_prior_study"),
+    "plots.comparison": ("plot_comparison",),
     "analysis.prediction.predictions": (
         "predict",
         "predict_table",

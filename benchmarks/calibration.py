@@ -32,7 +32,7 @@ from bayeslmm.inference.nuts.pymc_model import structure_key
 from bayeslmm.inference.prior_draws import draw_parameters
 from bayeslmm.inference.settings import MARGINAL_TARGET_ACCEPT, SamplerSettings
 from bayeslmm.model.simulate import simulate_response
-from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style
+from bayeslmm.plots.style import GRID, LEVEL, POPULATION, style
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 
 IMAGE = Path(__file__).parent.parent / "docs" / "images" / "calibration.png"

@@ -8,7 +8,7 @@ from matplotlib.collections import LineCollection
 
 import bayeslmm as bl
 from bayeslmm.errors import ArgumentError, TreeError
-from bayeslmm.plot_style import POPULATION
+from bayeslmm.plots.style import POPULATION
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import xarray as xr
 
 import bayeslmm as bl
 from bayeslmm.errors import ArgumentError, TreeError
-from bayeslmm.plot_style import DATA, LEVEL
+from bayeslmm.plots.style import DATA, LEVEL
 
 FORMULA = "y ~ x + (x | g)"
 

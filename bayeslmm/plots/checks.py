@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.analysis.checks.predictive import Statistic, check_groups, statistic_name
-from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, style
+from bayeslmm.plots.style import DATA, GRID, LEVEL, POPULATION, style
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, blocks, interval_names
 
 if TYPE_CHECKING:

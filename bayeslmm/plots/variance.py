@@ -9,7 +9,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.summaries.tables import correlated_pairs
 from bayeslmm.analysis.variance.parts import variance_parts
-from bayeslmm.plot_style import DATA, GRID, INK, LEVEL, POPULATION, style
+from bayeslmm.plots.style import DATA, GRID, INK, LEVEL, POPULATION, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, density, interval
 

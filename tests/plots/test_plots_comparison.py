@@ -7,7 +7,7 @@ import trees
 
 from bayeslmm.analysis.reml_comparison.refit import refit_reml
 from bayeslmm.errors import TreeError
-from bayeslmm.plots_comparison import plot_comparison
+from bayeslmm.plots.comparison import plot_comparison
 from bayeslmm.tables.datasets import load_dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayeslmm.errors.SingularFitWarning")

@@ -169,7 +169,7 @@ def test_shrinkage_draws_a_plane_or_two_lines(idata, terms):
 
 
 def test_the_ellipse_holds_the_share_it_promises():
-    from bayeslmm.plots_shrinkage import _ellipse
+    from bayeslmm.plots.shrinkage import _ellipse
 
     cov = np.array([[4.0, 1.0], [1.0, 1.0]])
     x, y = _ellipse(np.array([1.0, 2.0]), cov, 0.95)
@@ -272,7 +272,7 @@ def test_panels_need_a_figure_of_their_own(idata):
 def test_the_packages_style_leaves_a_backend_that_it_loads_as_it_is():
     import matplotlib as mpl
 
-    from bayeslmm.plot_style import style
+    from bayeslmm.plots.style import style
 
     before = mpl.is_interactive()
     try:

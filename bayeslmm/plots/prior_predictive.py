@@ -11,7 +11,7 @@ from bayeslmm.analysis.prediction.level_grid import level_grid, running_covariat
 from bayeslmm.analysis.prediction.linear_predictor import linear_predictor, training_design
 from bayeslmm.analysis.sensitivity.prior_implications import as_posterior
 from bayeslmm.errors import ArgumentError
-from bayeslmm.plot_style import GRID, LEVEL, POPULATION, style
+from bayeslmm.plots.style import GRID, LEVEL, POPULATION, style
 from bayeslmm.results import read
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from scipy import stats
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError, TreeError, nearest
 from bayeslmm.model.priors.priors import Priors
-from bayeslmm.plot_style import DATA, GRID, LEVEL, panel_grid, style
+from bayeslmm.plots.style import DATA, GRID, LEVEL, panel_grid, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import density
 

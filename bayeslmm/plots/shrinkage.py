@@ -8,7 +8,7 @@ import numpy as np
 
 from bayeslmm.analysis.variance.pooling import PoolingEstimates, pooling_estimates
 from bayeslmm.errors import ArgumentError, nearest
-from bayeslmm.plot_style import DATA, GRID, LEVEL, POPULATION, style
+from bayeslmm.plots.style import DATA, GRID, LEVEL, POPULATION, style
 from bayeslmm.results import read
 
 if TYPE_CHECKING:

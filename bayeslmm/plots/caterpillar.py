@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.errors import ArgumentError, nearest
-from bayeslmm.plot_style import DATA, INK, LEVEL, style
+from bayeslmm.plots.style import DATA, INK, LEVEL, style
 from bayeslmm.results import read as tree
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval
 
