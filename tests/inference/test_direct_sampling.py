@@ -324,7 +324,7 @@ def test_a_model_file_asks_for_it_by_name(tmp_path):
     import xarray as xr
     from typer.testing import CliRunner
 
-    from bayeslmm.cli import app
+    from bayeslmm.cli.app import app
 
     path = tmp_path / "yield.toml"
     path.write_text(

@@ -5,7 +5,7 @@ import sys
 import pytest
 import xarray as xr
 
-from bayeslmm.cli_results import results_folder, write_results
+from bayeslmm.cli.results_folder import results_folder, write_results
 from bayeslmm.errors import DataWarning, SpecError, TreeError
 
 
@@ -49,7 +49,7 @@ def test_a_failure_leaves_the_old_result_and_no_rubbish(tmp_path):
 def test_a_killed_process_leaves_nothing_that_looks_finished(tmp_path):
     code = (
         "import os, pathlib, signal, sys\n"
-        "from bayeslmm.cli_results import results_folder\n"
+        "from bayeslmm.cli.results_folder import results_folder\n"
         "with results_folder(pathlib.Path(sys.argv[1]), 'rail') as folder:\n"
         "    (folder / 'posterior.nc').write_text('draws')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

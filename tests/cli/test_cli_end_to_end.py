@@ -9,12 +9,12 @@ import xarray as xr
 
 from bayeslmm.analysis.summaries.tables import fixed_effects
 
-MODELS = Path(__file__).parent.parent / "models"
+MODELS = Path(__file__).parents[2] / "models"
 
 
 def test_sleepstudy_is_fitted_from_its_file_and_can_be_read_back(tmp_path):
     command = [
-        *(sys.executable, "-c", "from bayeslmm.cli import main; main()"),
+        *(sys.executable, "-c", "from bayeslmm.cli.app import main; main()"),
         *("fit", MODELS / "sleepstudy.toml", "--out", tmp_path),
         *("--draws", "200", "--tune", "300", "--chains", "2"),
     ]
@@ -43,7 +43,7 @@ def test_sleepstudy_is_fitted_from_its_file_and_can_be_read_back(tmp_path):
 
 def test_a_model_with_two_factors_gets_a_picture_of_each(tmp_path):
     command = [
-        *(sys.executable, "-c", "from bayeslmm.cli import main; main()"),
+        *(sys.executable, "-c", "from bayeslmm.cli.app import main; main()"),
         *("fit", MODELS / "pastes.toml", "--out", tmp_path, "--parametrization", "marginal"),
         *("--draws", "60", "--tune", "100", "--chains", "2", "--quiet"),
     ]

@@ -11,12 +11,11 @@ import typer
 from rich.console import Console
 
 import bayeslmm
-from bayeslmm.cli_compare import report_comparison, standing_results
-from bayeslmm.cli_console import INTERRUPTED, plain_errors, print_frame, print_line, print_spec
-from bayeslmm.cli_pictures import draw_all, factor_pictures
-from bayeslmm.cli_priors import report_priors, report_sensitivity
-from bayeslmm.cli_results import PictureFormat, results_folder, write_results
-from bayeslmm.cli_study import report_study
+from bayeslmm.cli.compare import report_comparison, standing_results
+from bayeslmm.cli.console import INTERRUPTED, plain_errors, print_frame, print_line, print_spec
+from bayeslmm.cli.pictures import draw_all, factor_pictures
+from bayeslmm.cli.prior_study import report_priors, report_sensitivity, report_study
+from bayeslmm.cli.results_folder import PictureFormat, results_folder, write_results
 from bayeslmm.errors import ArgumentError, SpecError
 from bayeslmm.results.read import sample_shape
 from bayeslmm.studies.model_files.model_spec import find_specs, read_spec

@@ -6,7 +6,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 import bayeslmm as bl
-from bayeslmm.cli import app
+from bayeslmm.cli.app import app
 from bayeslmm.studies import scenario_run
 
 FILE = """\

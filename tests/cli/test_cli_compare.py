@@ -7,7 +7,7 @@ import trees
 from typer.testing import CliRunner
 
 import bayeslmm
-from bayeslmm import cli
+from bayeslmm.cli import app
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.tables.datasets import load_dataset
 
@@ -47,14 +47,14 @@ def fits(monkeypatch):
         seen.append(study.name)
         result(out / study.name)
 
-    monkeypatch.setattr(cli, "_fit", fit)
+    monkeypatch.setattr(app, "_fit", fit)
     return seen
 
 
 def compare(spec, *args):
     out = spec.parent / "results"
     runner = CliRunner(env={"COLUMNS": "80"})
-    return runner.invoke(cli.app, ["compare", str(spec), "--out", str(out), *args])
+    return runner.invoke(app.app, ["compare", str(spec), "--out", str(out), *args])
 
 
 def test_standing_results_are_read_and_added_to(spec, fits):

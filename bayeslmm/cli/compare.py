@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import bayeslmm
 from bayeslmm.analysis.reml_comparison.refit import refit_reml
-from bayeslmm.cli_console import print_frame, print_line
-from bayeslmm.cli_results import MARKER, PictureFormat, results_folder, write_extras
+from bayeslmm.cli.console import print_frame, print_line
+from bayeslmm.cli.results_folder import MARKER, PictureFormat, results_folder, write_extras
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.errors import TreeError
 from bayeslmm.results.read import require_tree

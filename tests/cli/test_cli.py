@@ -13,7 +13,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 import bayeslmm
-from bayeslmm.cli import app
+from bayeslmm.cli.app import app
 from bayeslmm.errors import FormulaError, SamplingWarning
 
 SPEC = """\
@@ -302,7 +302,7 @@ def test_a_table_with_mere_row_numbers_is_written_without_them(spec, calls, monk
 
 @pytest.mark.parametrize("width", [80, 40])
 def test_numbers_and_words_stay_whole_however_narrow_the_terminal(width):
-    path = Path(__file__).parent.parent / "models" / "machines.toml"
+    path = Path(__file__).parents[2] / "models" / "machines.toml"
     result = CliRunner(env={"COLUMNS": str(width)}).invoke(app, ["priors", str(path)])
     assert result.exit_code == 0
     words = result.stdout.split()
@@ -313,7 +313,7 @@ def test_numbers_and_words_stay_whole_however_narrow_the_terminal(width):
 
 
 def test_reml_prints_the_fit_beside_the_reference():
-    path = Path(__file__).parent.parent / "models" / "sleepstudy.toml"
+    path = Path(__file__).parents[2] / "models" / "sleepstudy.toml"
     result = run("reml", path)
     assert result.exit_code == 0, result.output
     assert "251.4" in result.stdout

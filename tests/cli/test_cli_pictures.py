@@ -4,7 +4,7 @@ import trees
 from typer.testing import CliRunner
 
 import bayeslmm
-from bayeslmm import cli
+from bayeslmm.cli import app
 from bayeslmm.design.fingerprint import fingerprint
 
 FORMULA = "diameter ~ 1 + (1 | plate) + (1 | sample)"
@@ -25,9 +25,9 @@ def test_every_picture_of_every_factor_is_drawn_and_added(tmp_path, monkeypatch)
     spec.write_text(f'formula = "{FORMULA}"\ndata = {{ bundled = "penicillin" }}\n')
     out = tmp_path / "results"
     standing_result(out / "plates")
-    monkeypatch.setattr(cli, "_fit", None)  # nothing is fitted
+    monkeypatch.setattr(app, "_fit", None)  # nothing is fitted
     options = ["plots", str(spec), "--out", str(out), "--pictures", "svg"]
-    result = CliRunner(env={"COLUMNS": "100"}).invoke(cli.app, options)
+    result = CliRunner(env={"COLUMNS": "100"}).invoke(app.app, options)
     assert result.exit_code == 0, result.output
     kinds = ("caterpillar", "levels", "shrinkage", "ppc_groups", "covariance")
     expected = {f"{kind}_{factor}.svg" for kind in kinds for factor in ("plate", "sample")}

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import bayeslmm
-from bayeslmm.cli_compare import opened
-from bayeslmm.cli_results import MARKER, PictureFormat, results_folder, write_extras
+from bayeslmm.cli.compare import opened
+from bayeslmm.cli.results_folder import MARKER, PictureFormat, results_folder, write_extras
 from bayeslmm.results.read import factor_names
 
 if TYPE_CHECKING:
