@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from bayeslmm.design.design import Design, GroupingFactor
+from bayeslmm.design.design import Design
+from bayeslmm.design.grouping import GroupingFactor
 from bayeslmm.formula.mixed_formula import MixedFormula
 
 

@@ -13,7 +13,8 @@ from bayeslmm.design.design import build_design
 from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.reml.fit import fit_reml
 from bayeslmm.reml.intervals import confidence_intervals
-from bayeslmm.studies.model_files.model_spec import find_specs, read_spec
+from bayeslmm.studies.model_files.model_spec import read_spec
+from bayeslmm.studies.model_files.toml_file import find_specs
 from bayeslmm.studies.scenarios import read_scenarios
 from bayeslmm.studies.simulated_table import SimulatedTable
 

@@ -18,7 +18,8 @@ from bayeslmm.cli.prior_study import report_priors, report_sensitivity, report_s
 from bayeslmm.cli.results_folder import PictureFormat, results_folder, write_results
 from bayeslmm.errors import ArgumentError, SpecError
 from bayeslmm.results.read import sample_shape
-from bayeslmm.studies.model_files.model_spec import find_specs, read_spec
+from bayeslmm.studies.model_files.model_spec import read_spec
+from bayeslmm.studies.model_files.toml_file import find_specs
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.design.coding import Assembly, gather_factors
-from bayeslmm.design.grouping import GroupingFactor
 from bayeslmm.design.identifiability import (
     check_columns,
     check_levels,
@@ -34,10 +33,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
+    from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.design.rows import Rows
     from bayeslmm.formula.model_terms import Plan
-
-__all__ = ["Design", "DesignState", "GroupingFactor", "build_design", "rebuild_design"]
 
 
 @dataclass(frozen=True, eq=False)

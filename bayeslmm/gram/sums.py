@@ -13,7 +13,8 @@ from bayeslmm.kernels.jit import entry
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
-    from bayeslmm.design.design import Design, GroupingFactor
+    from bayeslmm.design.design import Design
+    from bayeslmm.design.grouping import GroupingFactor
 
 
 # Below this fraction of its length, what is left of a column after projection is rounding.

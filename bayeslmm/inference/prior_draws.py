@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.design.design import Design, GroupingFactor
+    from bayeslmm.design.design import Design
+    from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.priors import FactorPriors, Priors
     from bayeslmm.model.priors.resolve import PriorsLike

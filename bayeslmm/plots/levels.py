@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bayeslmm.design.design import GroupingFactor
+    from bayeslmm.design.grouping import GroupingFactor
 
 MOST_PANELS = 30
 MOST_LABELS = 60

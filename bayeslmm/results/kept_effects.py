@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.design.design import Design, GroupingFactor
+    from bayeslmm.design.design import Design
+    from bayeslmm.design.grouping import GroupingFactor
 
 
 DRAWS, MOMENTS = "draws", "moments"

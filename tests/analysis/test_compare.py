@@ -8,7 +8,8 @@ import pytest
 import trees
 
 import bayeslmm as bl
-from bayeslmm.analysis.reml_comparison.compare import compare_random_effects, compare_reml
+from bayeslmm.analysis.reml_comparison.compare import compare_reml
+from bayeslmm.analysis.reml_comparison.effects import compare_random_effects
 from bayeslmm.analysis.reml_comparison.numbers import draw_deviances, fixed_pull, prior_conflicts
 from bayeslmm.analysis.reml_comparison.refit import refit_reml
 from bayeslmm.analysis.reml_comparison.verdicts import Evidence, judge

@@ -13,7 +13,7 @@ from bayeslmm.kernels.linked_density import link_density, linked_density
 from bayeslmm.kernels.marginal_density import block_table
 from bayeslmm.model.covariance.partial_correlations import correlation_factor
 from bayeslmm.model.priors.fixed_effects import normal_prior
-from bayeslmm.model.priors.prior import lkj_log_density
+from bayeslmm.model.priors.lkj import lkj_log_density
 
 FORMULAS = {
     "intercept": "y ~ x + (1 | g)",

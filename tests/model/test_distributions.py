@@ -12,8 +12,8 @@ from pytensor.compile.mode import Mode
 from scipy import integrate
 
 from bayeslmm.errors import PriorError
-from bayeslmm.model.priors.distributions import POWERS
-from bayeslmm.model.priors.prior import FAMILIES, Prior
+from bayeslmm.model.priors.distributions import FAMILIES, POWERS
+from bayeslmm.model.priors.prior import Prior
 
 SLOW_BUT_INSTANT = Mode(linker="py", optimizer=None)
 

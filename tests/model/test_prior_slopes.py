@@ -7,7 +7,8 @@ import pytest
 from test_distributions import EXAMPLES
 
 from bayeslmm.model.priors.closed_forms import CLOSED_FORMS, value_and_slope
-from bayeslmm.model.priors.prior import FAMILIES, Prior
+from bayeslmm.model.priors.distributions import FAMILIES
+from bayeslmm.model.priors.prior import Prior
 
 
 def test_every_family_is_looked_at():

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from bayeslmm.errors import BayesLMMError, DataError, SpecError
-from bayeslmm.studies.model_files.model_spec import find_specs, read_spec
+from bayeslmm.studies.model_files.model_spec import read_spec
+from bayeslmm.studies.model_files.toml_file import find_specs
 
 MODELS = Path(__file__).parents[2] / "models"
 GOOD = """\

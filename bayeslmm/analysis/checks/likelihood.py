@@ -23,7 +23,8 @@ from bayeslmm.results import read
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from bayeslmm.design.design import Design, GroupingFactor
+    from bayeslmm.design.design import Design
+    from bayeslmm.design.grouping import GroupingFactor
 
 LOG_2PI = float(np.log(2 * np.pi))
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.new_levels import NewLevels, covariance_roots
-from bayeslmm.design.design import DesignState, rebuild_design
+from bayeslmm.design.design import rebuild_design
+from bayeslmm.design.state import DesignState
 from bayeslmm.errors import ArgumentError, DataError, TreeError, nearest
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.results import read
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bayeslmm.design.design import Design, GroupingFactor
+    from bayeslmm.design.design import Design
+    from bayeslmm.design.grouping import GroupingFactor
 
 Policy = Literal["error", "population", "sample"]
 POLICIES = ("error", "population", "sample")

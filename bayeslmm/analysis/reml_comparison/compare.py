@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.reml_comparison.effects import compare_random_effects
 from bayeslmm.analysis.reml_comparison.numbers import (
     draw_deviances,
     fixed_pull,
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
     from bayeslmm.reml.result import REMLFit
 
-
-__all__ = ["compare_random_effects", "compare_reml"]
 
 # Largest deviance by which a draw may beat the REML fit: what a converged search leaves open.
 _SLACK = 1e-5

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.analysis.summaries.tables import RESIDUAL, fixed_effects, variance_components
+from bayeslmm.analysis.summaries.tables import fixed_effects, variance_components
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import (
     CI_KIND,
@@ -277,6 +277,3 @@ def _html_table(header: list[str], rows: list[list[str]]) -> str:
         for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-__all__ = ["RESIDUAL", "ModelSummary", "summary"]

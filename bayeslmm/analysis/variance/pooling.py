@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bayeslmm.design.design import Design, GroupingFactor
+    from bayeslmm.design.design import Design
+    from bayeslmm.design.grouping import GroupingFactor
 
 CHUNK_BYTES = 32 * 2**20  # of one array of levels by draws by columns squared
 

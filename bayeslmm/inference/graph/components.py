@@ -18,13 +18,15 @@ import pytensor.tensor as pt
 from bayeslmm import names
 from bayeslmm.gram.gram_design import response_rows
 from bayeslmm.model.covariance.partial_correlations import correlation_of
-from bayeslmm.model.priors.prior import FAMILIES, Prior
+from bayeslmm.model.priors.distributions import FAMILIES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.design.design import Design, GroupingFactor
+    from bayeslmm.design.design import Design
+    from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.inference.graph.ops import BentLog
+    from bayeslmm.model.priors.prior import Prior
     from bayeslmm.model.priors.priors import FactorPriors, Priors
 
 Values = Mapping[str, "NDArray[np.float64]"]

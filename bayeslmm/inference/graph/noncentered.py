@@ -18,7 +18,8 @@ from bayeslmm.inference.graph import components
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.design.design import Design, GroupingFactor
+    from bayeslmm.design.design import Design
+    from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.results.kept_effects import EffectsStore
 

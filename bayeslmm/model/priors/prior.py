@@ -16,14 +16,12 @@ import numpy as np
 
 from bayeslmm.errors import PriorError, nearest
 from bayeslmm.model.priors.distributions import ALTERNATIVES, FAMILIES, POWERS, PRECISIONS, Family
-from bayeslmm.model.priors.lkj import lkj_log_density
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FAMILIES", "LKJ", "Family", "Prior", "PriorLike", "lkj_log_density"]
 
 LKJ = "LKJ"
 

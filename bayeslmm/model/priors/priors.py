@@ -11,7 +11,8 @@ import pandas as pd
 from scipy.stats import beta as beta_distribution
 
 from bayeslmm import names
-from bayeslmm.model.priors.prior import LKJ, Prior, lkj_log_density
+from bayeslmm.model.priors.lkj import lkj_log_density
+from bayeslmm.model.priors.prior import LKJ, Prior
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,7 +22,6 @@ from bayeslmm.model.priors.schemes import PriorScheme, scheme_named
 if TYPE_CHECKING:
     from bayeslmm.design.design import Design
 
-__all__ = ["FactorPriors", "Prior", "PriorLike", "Priors", "PriorsLike", "resolve_priors"]
 
 # What a user may give: nothing, a scheme, single priors over a scheme or the defaults, or the
 # finished value.

@@ -12,7 +12,7 @@ from bayeslmm.model.priors.prior import Prior
 from bayeslmm.model.priors.resolve import SCHEME
 from bayeslmm.model.priors.schemes import scheme_named
 from bayeslmm.studies.model_files.data import DATA, read_data
-from bayeslmm.studies.model_files.toml_file import NUMBER, SpecFile, find_specs
+from bayeslmm.studies.model_files.toml_file import NUMBER, SpecFile
 from bayeslmm.studies.scenarios import REFERENCE
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from bayeslmm.studies.sources import StudyData
 
-__all__ = ["ModelSpec", "Reference", "StudyPlan", "find_specs", "read_spec"]
 
 _TOP = {
     "title": (str,),
