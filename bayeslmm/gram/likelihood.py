@@ -131,6 +131,8 @@ def log_density(
     sigma: float,
     prior_mean: Floats | None = None,
     prior_precision: Floats | None = None,
+    *,
+    gradient: bool = True,
 ) -> tuple[float, list[Floats], float]:
     """Evaluate log p(y | Lambda, sigma) with random and fixed effects integrated out.
 
@@ -148,6 +150,8 @@ def log_density(
     prior_mean, prior_precision : ndarray, shapes (p,) and (p, p), optional
         m and S^-1 of beta's normal prior. Without them the prior is flat, and this is the
         restricted log-likelihood.
+    gradient : bool
+        Whether to compute it; zero otherwise.
 
     Returns
     -------
@@ -163,10 +167,10 @@ def log_density(
     if prior_precision is not None:
         precision = np.ascontiguousarray(prior_precision, dtype=float)
     plan, packed = gram.plan, pack_factors(gram, factors)
-    value, gradient, d_sigma = evaluate(
-        plan.ints, plan.floats, packed, float(sigma), mean, precision, DENSITY, True
+    value, slope, d_sigma = evaluate(
+        plan.ints, plan.floats, packed, float(sigma), mean, precision, DENSITY, gradient
     )
-    return value, [np.tril(g) for g in unpack_factors(gram, gradient)], d_sigma
+    return value, [np.tril(g) for g in unpack_factors(gram, slope)], d_sigma
 
 
 def profiled_criterion(
@@ -197,10 +201,34 @@ def profiled_criterion(
     sigma : float
         sqrt(r / (n - p)), or sqrt(r / n).
     """
-    plan, (mean, precision) = gram.plan, flat_prior(gram)
-    kind = REML if restricted else ML
+    return criterion(gram, packed, REML if restricted else ML, gradient=gradient)
+
+
+def criterion(
+    gram: Gram, packed: Floats, kind: int, sigma: float = 1.0, *, gradient: bool = True
+) -> tuple[float, Floats, float]:
+    """Evaluate one of the criteria of `densities.evaluate`, which know no prior of beta.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    packed : ndarray, shape (n_lambda,)
+        Relative factors, from `pack_factors`.
+    kind : int
+        `REML`, `ML` or `ML_AT_SIGMA`.
+    sigma : float
+        Where it is held.
+    gradient : bool
+        Whether to compute it.
+
+    Returns
+    -------
+    value, d_packed, extra : float, ndarray, float
+        As `densities.evaluate` gives them.
+    """
     result: tuple[float, Floats, float] = evaluate(
-        plan.ints, plan.floats, packed, 1.0, mean, precision, kind, gradient
+        gram.plan.ints, gram.plan.floats, packed, sigma, *flat_prior(gram), kind, gradient
     )
     return result
 

@@ -10,8 +10,8 @@ from scipy.stats import norm
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError, NumericalError, check_choice, nearest
-from bayeslmm.gram.likelihood import flat_prior, pack_factors
-from bayeslmm.kernels.densities import DENSITY, ML_AT_SIGMA, evaluate
+from bayeslmm.gram.likelihood import criterion, log_density, pack_factors
+from bayeslmm.kernels.densities import ML_AT_SIGMA
 from bayeslmm.model.covariance.factors import factor_from_sd_corr, sd_corr_from_factor
 from bayeslmm.reml.parameters import Target, list_targets
 from bayeslmm.reml.profile import profile_interval
@@ -197,7 +197,7 @@ def _line_errors(fit: REMLFit, targets: list[Target], point: Floats) -> Floats:
 
 def _full_criterion(fit: REMLFit, targets: list[Target], point: Floats) -> float:
     """-2 log (restricted) likelihood at given sds, correlations and sigma."""
-    gram, plan = fit.gram, fit.gram.plan
+    gram = fit.gram
     sds = [np.zeros(len(f.terms)) for f in gram.factors]
     corrs = [np.eye(len(f.terms)) for f in gram.factors]
     sigma = fit.sigma
@@ -211,8 +211,6 @@ def _full_criterion(fit: REMLFit, targets: list[Target], point: Floats) -> float
             corrs[target.factor][target.row, target.col] = value
             corrs[target.factor][target.col, target.row] = value
     factors = [factor_from_sd_corr(sd / sigma, c) for sd, c in zip(sds, corrs, strict=True)]
-    kind = DENSITY if fit.method == "REML" else ML_AT_SIGMA
-    value, _, _ = evaluate(
-        plan.ints, plan.floats, pack_factors(gram, factors), sigma, *flat_prior(gram), kind, False
-    )
-    return -2.0 * value if kind == DENSITY else value
+    if fit.method == "REML":
+        return -2.0 * log_density(gram, factors, sigma, gradient=False)[0]
+    return criterion(gram, pack_factors(gram, factors), ML_AT_SIGMA, sigma, gradient=False)[0]

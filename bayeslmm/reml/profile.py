@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.optimize import brentq, minimize
 
-from bayeslmm.gram.likelihood import flat_prior
-from bayeslmm.kernels.densities import ML, ML_AT_COEFFICIENT, ML_AT_SIGMA, evaluate
+from bayeslmm.gram.likelihood import criterion
+from bayeslmm.kernels.densities import ML, ML_AT_COEFFICIENT, ML_AT_SIGMA
 from bayeslmm.model.covariance.factors import free_entries, lower_factor
 from bayeslmm.reml.search import Objective
 
@@ -222,10 +222,7 @@ class _HeldBlock:
         return deviance, slope[self.spots] * self.scales
 
     def _evaluate(self, packed: Floats, kind: int, sigma: float) -> tuple[float, Floats, float]:
-        plan = self.gram.plan
-        value, slope, extra = evaluate(
-            plan.ints, plan.floats, packed, sigma, *flat_prior(self.gram), kind, True
-        )
+        value, slope, extra = criterion(self.gram, packed, kind, sigma)
         return min(value, 1e100), slope, extra
 
 

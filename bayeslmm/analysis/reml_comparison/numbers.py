@@ -9,8 +9,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import NumericalError
-from bayeslmm.gram.likelihood import flat_prior, pack_factors
-from bayeslmm.kernels.densities import DENSITY, evaluate
+from bayeslmm.gram.likelihood import log_density
 from bayeslmm.model.covariance.factors import factor_from_covariance
 from bayeslmm.model.priors.priors import Priors
 from bayeslmm.reml.intervals import confidence_intervals
@@ -214,9 +213,6 @@ def draw_deviances(idata: xr.DataTree, fit: REMLFit, at_most: int = 500) -> Floa
                 factors = [factor_from_covariance(G[i]) / s for G in covariances]
             except NumericalError:
                 continue
-            packed = pack_factors(gram, factors)
-            value, _, _ = evaluate(
-                plan.ints, plan.floats, packed, float(s), *flat_prior(gram), DENSITY, False
-            )
+            value, _, _ = log_density(gram, factors, float(s), gradient=False)
             out[i] = 2.0 * (best - value)
     return out
