@@ -1,1 +1,9 @@
-"""TODO."""
+"""Questions to a result; never samples.
+
+- ``summaries/``: tables, text, hypotheses
+- ``prediction/``: predictions and contrasts of any rows
+- ``variance/``: ICC, R2, marginal covariance, pooling
+- ``checks/``: convergence, leave-one-out, replicated data
+- ``reml_comparison/``: a posterior beside a REML fit
+- ``sensitivity/``: what hangs on the priors
+"""

@@ -1,1 +1,9 @@
-"""TODO."""
+"""The command line.
+
+- ``app``: the commands and their options
+- ``console``: what is printed: models, tables, warnings, errors
+- ``results_folder``: results folders, complete or not there
+- ``compare``: a posterior beside its REML fit
+- ``prior_study``: a model file's prior study and its sensitivity
+- ``pictures``: pictures of a study
+"""

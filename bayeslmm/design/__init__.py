@@ -1,1 +1,13 @@
-"""TODO."""
+"""Rows coded as y, X, Z_k and levels, and what it takes to code new rows.
+
+- ``design``: `Design`, `build_design`, `rebuild_design`
+- ``rows``: which rows and columns of a table a formula uses
+- ``coding``: response, offset, columns and grouping factors from rows
+- ``evaluate``: calls evaluated on columns, without `eval`
+- ``model_matrix``: numeric columns and their names, by formulaic
+- ``grouping``: `GroupingFactor`: levels, each row's level, columns that vary
+- ``identifiability``: rank of X, and observations per level
+- ``scales``: location and spread of columns, mergeable over batches
+- ``state``: `DesignState`: what coding new rows takes, through JSON
+- ``fingerprint``: hash of what a fit sees
+"""

@@ -1,1 +1,9 @@
-"""TODO."""
+"""What the user wrote: text into terms; no data.
+
+- ``tokens``: a formula's text as tokens that remember where they stood
+- ``grammar``: tokens into a tree, with R's precedences
+- ``calls``: calls such as ``poly(x, 2)``, checked against a closed list
+- ``expand``: a sum multiplied out into terms
+- ``mixed_formula``: `parse_formula`, `MixedFormula`, `RandomTerm`
+- ``model_terms``: the columns and calls that a formula needs
+"""

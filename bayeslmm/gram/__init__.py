@@ -1,1 +1,16 @@
-"""TODO."""
+"""Cross-products of a design: summed in one pass or in batches, added, saved; their likelihood.
+
+- ``blocks``: the record: `GramFactor`, `PairBlocks`, `CrossProducts`
+- ``gram``: `Gram` and its verbs
+- ``sums``: cross-products of rows, level by level
+- ``coordinates``: well-conditioned coordinates of the columns
+- ``add``: two Grams pooled, levels matched by label
+- ``file``: npz, versioned, without pickle
+- ``disclosure``: what cross-products reveal of single rows
+- ``elimination_plan``: the order of elimination, and arrays for the kernels
+- ``likelihood``: marginal Gaussian likelihood, conditional moments, exact draws
+- ``likelihood_of_draws``: the same for many draws at once
+- ``gram_design``: what a fit needs of a design, without rows
+- ``limits``: borders that memory cannot hold are refused
+- ``streaming/``: two passes over rows that are never held
+"""

@@ -1,1 +1,15 @@
-"""TODO."""
+"""From a model to posterior draws: one file or folder per method.
+
+- ``fit``: `fit_bayes` and the choice of method
+- ``settings``: how to sample, checked once
+- ``parametrization``: how a model is written for a sampler, and why
+- ``memory``: fits whose arrays would exceed memory are refused
+- ``result``: the result tree of one fit, and its warnings
+- ``reweighting``: one posterior's draws as another's
+- ``laplace``: mode and curvature of a log-density
+- ``prior_draws``: `sample_prior`: draws before any data are seen
+- ``marginal/``: the posterior of the variance parameters, without PyMC
+- ``graph/``: PyMC models, one file per parametrization
+- ``nuts/``: NUTS on a PyMC model or on the marginal posterior
+- ``importance/``: independent weighted draws of the variance parameters
+"""

@@ -1,1 +1,18 @@
-"""TODO."""
+"""Compiled linear algebra on flat arrays: eliminate, differentiate, solve, draw; knows no model.
+
+- ``jit``: the decorators, and the fingerprint of this folder
+- ``lapack``: LAPACK callable from compiled code
+- ``eliminate``: block elimination of I + Lambda' Z'Z Lambda
+- ``solve``: back-substitution and selected inverse
+- ``gradient``: gradient in every entry of Lambda
+- ``factorization``: factorization and gradient as two C functions
+- ``densities``: densities and profiled criteria from T and log|V|
+- ``marginal_density``: marginal log-likelihood in sds, correlations and sigma
+- ``linked_density``: its C entry point
+- ``draws``: conditional moments and exact joint draws of the effects
+- ``reduce``: T and log|V| at given factors
+- ``prior_forms``: closed forms of log priors as numbers
+- ``target``: the log posterior as the C function that NUTS calls
+- ``helper``: a second process that compiles
+- ``compile_ahead``: what it compiles
+"""

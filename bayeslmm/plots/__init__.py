@@ -1,1 +1,13 @@
-"""TODO."""
+"""One picture a file; drawn from a result tree alone.
+
+- ``style``: colours and habits that the pictures share
+- ``levels``: the data with each level's line and the population's
+- ``caterpillar``: random effects with their intervals, sorted
+- ``shrinkage``: from no pooling to partial pooling
+- ``variance``: shares of the variance; sds and correlations of G
+- ``checks``: replicated data by group, traces and ranks
+- ``comparison``: posterior and REML side by side
+- ``prior_predictive``: what the priors expect to see
+- ``prior_posterior``: each parameter's prior and posterior
+- ``sensitivity``: quantities by scenario, and power-scaling
+"""

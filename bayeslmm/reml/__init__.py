@@ -1,1 +1,12 @@
-"""TODO."""
+"""REML and ML: search, estimates, intervals, tests.
+
+- ``fit``: `fit_reml`
+- ``result``: `REMLFit`
+- ``search``: the relative factors that minimise the profiled criterion
+- ``quasi_newton``: the minimiser
+- ``intervals``: `confidence_intervals`: profile likelihood or Wald
+- ``profile``: the deviance minimised with one parameter held
+- ``parameters``: a model's parameters by name
+- ``likelihood_ratio``: `likelihood_ratio_test` of nested fits
+- ``mode``: `check_mode`: the REML estimate is the mode of the marginal density
+"""

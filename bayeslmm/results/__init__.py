@@ -1,1 +1,8 @@
-"""TODO."""
+"""The result tree: written, read and judged.
+
+- ``write``: numbers laid out as groups, variables and attributes
+- ``read``: what was asked, which factors there are, draws as arrays
+- ``kept_effects``: which random effects a result keeps
+- ``diagnostics``: location, intervals, Monte Carlo error, convergence
+- ``weights``: how good importance weights were
+"""

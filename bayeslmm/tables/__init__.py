@@ -1,1 +1,8 @@
-"""TODO."""
+"""Where rows come from: any table, file or engine, one checked column at a time.
+
+- ``table``: any eager table or mapping of columns
+- ``levels``: labels and combinations of labels, mergeable over batches
+- ``batches``: rows in batches, whoever hands them over
+- ``datasets``: `list_datasets`, `load_dataset`: the bundled tables
+- ``engines/``: tables that an engine holds, one file an engine
+"""

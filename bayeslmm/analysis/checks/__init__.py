@@ -1,1 +1,8 @@
-"""TODO."""
+"""Whether draws may be trusted, and whether the model fits.
+
+- ``diagnosis``: `diagnose`: R-hat, effective sizes, divergences, weights
+- ``leave_one_out``: `loo`, `compare_models`: by row or by group
+- ``likelihood``: log-densities of rows, and of groups with effects integrated out
+- ``gram_groups``: densities of groups from cross-products
+- ``predictive``: `check_groups`: replicated data beside the data
+"""

@@ -1,1 +1,8 @@
-"""TODO."""
+"""A posterior beside a REML fit of the same rows.
+
+- ``compare``: `compare_reml`
+- ``effects``: `compare_random_effects`
+- ``numbers``: draws by parameter, deviances, shifts due to priors
+- ``verdicts``: what a difference means
+- ``refit``: `refit_reml` from a result tree alone
+"""

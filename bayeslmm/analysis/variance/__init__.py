@@ -1,1 +1,8 @@
-"""TODO."""
+"""How much groups and predictors explain.
+
+- ``effect_sizes``: `icc`, `r_squared`, `design_effect`
+- ``parts``: draws of the variances of fixed part, factors and residual
+- ``marginal_covariance``: covariance of one level's rows
+- ``moments``: averages over rows from cross-products
+- ``pooling``: `shrinkage`: no, partial and complete pooling
+"""

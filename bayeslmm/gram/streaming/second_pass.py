@@ -51,6 +51,7 @@ class Settled:
 
     Examples
     --------
+    >>> from bayeslmm import Reading
     >>> rows = [{"y": [1, 2, 4], "g": ["b", "a", "a"]}, {"y": [3, 5], "g": ["c", "b"]}]
     >>> readings = [Reading.of("y ~ 1 + (1 | g)", batch) for batch in rows]
     >>> settled = (readings[0] + readings[1]).settle()

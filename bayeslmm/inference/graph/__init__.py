@@ -1,1 +1,9 @@
-"""TODO."""
+"""PyMC models: one file per parametrization over shared components.
+
+- ``build``: `build_model`
+- ``components``: coordinates, data, priors and likelihood, shared by all
+- ``centered``: b ~ N(0, G)
+- ``noncentered``: b = z L'
+- ``marginal``: effects integrated out
+- ``ops``: the marginal density as one PyTensor operation, and its transform
+"""

@@ -1,1 +1,11 @@
-"""TODO."""
+"""Importance sampling of the variance parameters; interpolation where one density takes long.
+
+- ``sample``: a posterior without a Markov chain
+- ``algorithm``: draws weighted, judged and resampled
+- ``proposal``: split Student-t distributions and mixtures
+- ``reduction``: exact log|V| and T at relative factors
+- ``interpolated_target``: a posterior from interpolated log|V| and T
+- ``surrogate``: the adaptive choice of points
+- ``interpolation``: radial basis functions and their nodes
+- ``shared_effects``: effects for thousands of draws from a few hundred factorizations
+"""

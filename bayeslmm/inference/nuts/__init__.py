@@ -1,1 +1,8 @@
-"""TODO."""
+"""NUTS, by nutpie or PyMC; nothing else imports nutpie.
+
+- ``marginal``: NUTS on the marginal posterior, without a PyMC model where it can be
+- ``pymc_model``: NUTS on a PyMC model
+- ``run``: chains started, watched and brought back
+- ``compile``: a PyMC model compiled for nutpie
+- ``nutpie_model``: the C callbacks that nutpie calls
+"""

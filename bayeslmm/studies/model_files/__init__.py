@@ -1,1 +1,6 @@
-"""TODO."""
+"""Model files: a TOML description of a study in, a `ModelSpec` out.
+
+- ``model_spec``: `ModelSpec`, `read_spec`, and the [study] table
+- ``data``: the [data] table: bundled, a file, or simulated
+- ``toml_file``: text checked key by key, errors with their line
+"""
