@@ -31,6 +31,7 @@ from bayeslmm.inference.nuts.marginal import bent_target, compile_target
 from bayeslmm.inference.nuts.pymc_model import structure_key
 from bayeslmm.inference.prior_draws import draw_parameters
 from bayeslmm.inference.settings import MARGINAL_TARGET_ACCEPT, SamplerSettings
+from bayeslmm.model.model import Model
 from bayeslmm.model.simulate import simulate_response
 from bayeslmm.plots.style import GRID, LEVEL, POPULATION, style
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
@@ -129,12 +130,13 @@ def sample_compiled(design, priors, settings, rng):
 
 def sample_graph(design, priors, settings, rng):
     """The same by the PyMC model, whose density can be replaced by a wrong one."""
-    model = marginal.build(design, priors)
-    free = run.run_nutpie(model, settings, structure_key(design, priors, "marginal"))
+    model = Model(design, priors)
+    graph, structure = marginal.build(model), structure_key(model, "marginal")
+    free = run.run_nutpie(graph, settings, structure)
     thinned = {name: values[:, ::THIN] for name, values in free.values.items()}
     shape = thinned["sigma"].shape
     store = EffectsStore(design, KeptEffects.of(design, "draws"), shape, rng=rng)
-    return marginal.recover(design, priors, thinned, store) | store.posterior(), free.stats
+    return marginal.recover(model, thinned, store) | store.posterior(), free.stats
 
 
 def calibrate(formula, table, datasets, seed, sample=sample_compiled):

@@ -23,6 +23,7 @@ from bayeslmm.inference.marginal.recovery import recover_posterior
 from bayeslmm.inference.prior_draws import draw_parameters
 from bayeslmm.inference.reweighting import resample
 from bayeslmm.inference.settings import SamplerSettings
+from bayeslmm.model.model import Model
 from bayeslmm.model.simulate import simulate_response
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 
@@ -53,7 +54,7 @@ def one_dataset(design, priors, rng, weigh):
     settings = SamplerSettings(
         draws=DRAWS, chains=1, sampler="importance", random_seed=int(rng.integers(2**31))
     ).settled()
-    target, found = weigh_posterior(design, priors, settings)
+    target, found = weigh_posterior(Model(design, priors), settings)
     places = resample(weigh(found), rng, DRAWS)
     draws = target.unpack(found.points[places][None])
     store = EffectsStore(design, KeptEffects.of(design, "draws"), (1, DRAWS), rng=rng)

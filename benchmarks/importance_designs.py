@@ -27,11 +27,12 @@ from scipy.interpolate import CubicSpline
 
 import bayeslmm as bl
 from bayeslmm.gram.gram import gram_of
-from bayeslmm.inference.fit import run_sampler
 from bayeslmm.inference.importance.sample import weigh_posterior
 from bayeslmm.inference.marginal.target import CollapsedTarget
+from bayeslmm.inference.method import METHODS
 from bayeslmm.inference.reweighting import resample
 from bayeslmm.inference.settings import SamplerSettings
+from bayeslmm.model.model import Model
 
 PRIORS = [
     {},
@@ -123,7 +124,7 @@ def errors_of(values, weights):
 
 def compare(design, priors, seed):
     settings = SamplerSettings(random_seed=seed, sampler="importance").settled()
-    target, found = weigh_posterior(design, priors, settings)
+    target, found = weigh_posterior(Model(design, priors), settings)
     if not found.usable:
         return found, None, None
     plain = target.with_folded(())
@@ -164,9 +165,13 @@ def compare_with_nuts(design, priors, seed):
     trees = []
     for sampler, draws in (("importance", 1000), ("nutpie", 2000)):
         settings = SamplerSettings(
-            draws=draws, random_seed=seed, sampler=sampler, progressbar=False
+            draws=draws,
+            random_seed=seed,
+            sampler=sampler,
+            progressbar=False,
+            parametrization="marginal",
         )
-        trees.append(run_sampler(design, priors, "marginal", settings))
+        trees.append(METHODS[sampler].fit(Model(design, priors), settings))
     direct, chains = trees
     if direct.attrs["sampler"] != "importance":
         return None, "left to NUTS"

@@ -10,7 +10,7 @@ import xarray as xr
 import bayeslmm as bl
 from bayeslmm.errors import IdentificationWarning
 from bayeslmm.inference.settings import SamplerSettings
-from bayeslmm.model.priors.resolve import resolve_priors
+from bayeslmm.model.model import Model
 from bayeslmm.reml.parameters import Target
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 from bayeslmm.results.write import FreeDraws, build_tree
@@ -32,7 +32,7 @@ def drawn(formula, data, *, effects="draws", seed=0, weights=None):
                for factor in design.factors])  # fmt: skip
     stats = xr.Dataset({"diverging": (("chain", "draw"), np.zeros((2, 100), dtype=bool))})
     free = FreeDraws({}, stats, 0.0, 0.0)
-    return build_tree(design, resolve_priors(design), posterior, free, store)
+    return build_tree(Model.of(design), posterior, free, store)
 
 
 WITHOUT_FIXED_EFFECTS = {

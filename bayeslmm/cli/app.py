@@ -264,7 +264,7 @@ def _fit(
 
 def _check_settings(settings: dict[str, Any]) -> None:
     """Refuse what cannot be sampled with before anything is printed."""
-    from bayeslmm.inference.importance.sample import check_combination  # noqa: PLC0415 -- slow to load
+    from bayeslmm.inference.method import check_combination  # noqa: PLC0415 -- slow to load
     from bayeslmm.inference.parametrization import AUTO, check_parametrization  # noqa: PLC0415 -- slow to load
     from bayeslmm.inference.settings import SamplerSettings  # noqa: PLC0415 -- slow to load
 

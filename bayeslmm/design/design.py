@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from bayeslmm.design.identifiability import (
     describe_dependence,
 )
 from bayeslmm.design.rows import read_rows
+from bayeslmm.design.scales import DataScales
 from bayeslmm.design.state import DesignState, restore, store
 from bayeslmm.errors import (
     DataError,
@@ -85,6 +87,11 @@ class Design:
         if self._state is None:
             raise DataError("This design was put together by hand: it has no state.")
         return self._state
+
+    @cached_property
+    def scales(self) -> DataScales:
+        """Means and spreads of the columns, from which default priors are derived."""
+        return DataScales.of(self)
 
 
 def build_design(

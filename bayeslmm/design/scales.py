@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
@@ -12,10 +11,52 @@ from bayeslmm import names
 from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.design.design import Design
+
+
+class Factor(Protocol):
+    """What is described of a grouping factor; see `GroupingFactor`."""
+
+    @property
+    def columns(self) -> Floats:
+        """Its columns, shape (n, q)."""
+        ...
+
+
+class Rows(Protocol):
+    """What is described of a design; see `Design`."""
+
+    @property
+    def y(self) -> Floats:
+        """The response, shape (n,)."""
+        ...
+
+    @property
+    def X(self) -> Floats:  # noqa: N802 - the literature's name
+        """Fixed-effect columns, shape (n, p)."""
+        ...
+
+    @property
+    def coef(self) -> tuple[str, ...]:
+        """Their names."""
+        ...
+
+    @property
+    def factors(self) -> Sequence[Factor]:
+        """The grouping factors."""
+        ...
+
+    @property
+    def weights(self) -> Floats | None:
+        """Weights, shape (n,), or None."""
+        ...
+
+    @property
+    def offset(self) -> Floats | None:
+        """Offset, shape (n,), or None."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +175,7 @@ class DataScales:
     root: Floats | None
 
     @classmethod
-    def of(cls, design: Design) -> Self:
+    def of(cls, design: Rows) -> Self:
         """Describe a design's columns.
 
         Examples
@@ -217,18 +258,7 @@ class DataScales:
         )
 
 
-_known: WeakKeyDictionary[Any, DataScales] = WeakKeyDictionary()
 _NUMBERS = ("mean", "squares", "low", "high")
-
-
-def scales_of(design: Any) -> DataScales:
-    """Give a design's scales: those that it carries, or those of its rows, computed once."""
-    carried = getattr(design, "scales", None)
-    if isinstance(carried, DataScales):
-        return carried
-    if design not in _known:
-        _known[design] = DataScales.of(design)
-    return _known[design]
 
 
 def triangle(columns: Floats) -> Floats:

@@ -12,11 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from bayeslmm.design.scales import scales_of
 from bayeslmm.gram.add import add_grams
 from bayeslmm.gram.blocks import CrossProducts, PairBlocks
 from bayeslmm.gram.disclosure import disclosure
@@ -35,9 +33,6 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import Design
     from bayeslmm.gram.disclosure import Disclosure
-
-
-_grams: WeakKeyDictionary[Design, Gram] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +98,7 @@ class Gram(CrossProducts):
             slope=slope,
             cross=fixed.T @ fixed,
             state=design._state,
-            scales=scales_of(design),
+            scales=design.scales,
         )
 
     def __add__(self, other: Gram) -> Gram:
@@ -190,7 +185,7 @@ class Gram(CrossProducts):
 
 
 def gram_of(design: Design) -> Gram:
-    """Give a design's cross-products, computed once while the design is in use.
+    """Return a design's cross-products: those that it carries, or the sums over its rows.
 
     Parameters
     ----------
@@ -200,11 +195,8 @@ def gram_of(design: Design) -> Gram:
     Returns
     -------
     Gram
-        The same object at each call; a `GramDesign`'s own.
+        A `GramDesign`'s own; else computed anew, so whoever needs them twice keeps them, as a
+        `Model` does.
     """
     carried = getattr(design, "gram", None)
-    if isinstance(carried, Gram):
-        return carried
-    if design not in _grams:
-        _grams[design] = Gram.from_design(design)
-    return _grams[design]
+    return carried if isinstance(carried, Gram) else Gram.from_design(design)

@@ -1,6 +1,7 @@
 """From a model to posterior draws: one file or folder per method.
 
-- ``fit``: `fit_bayes` and the choice of method
+- ``fit``: `fit_bayes`
+- ``method``: the protocol of methods, their registry, and the choice among them
 - ``settings``: how to sample, checked once
 - ``parametrization``: how a model is written for a sampler, and why
 - ``memory``: fits whose arrays would exceed memory are refused

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.gram.gram_design import design_of
-from bayeslmm.inference.importance.sample import choose_sampler, sample_directly
 from bayeslmm.inference.memory import require_effects
-from bayeslmm.inference.nuts.marginal import sample_by_nuts
-from bayeslmm.inference.parametrization import choose_parametrization, refuse_without_rows
-from bayeslmm.inference.settings import IMPORTANCE, SamplerSettings
-from bayeslmm.model.priors.resolve import resolve_priors
-from bayeslmm.results.kept_effects import DRAWS, KeptEffects
+from bayeslmm.inference.method import METHODS, choose_method
+from bayeslmm.inference.parametrization import refuse_without_rows
+from bayeslmm.inference.settings import SamplerSettings
+from bayeslmm.model.model import Model
+from bayeslmm.results.kept_effects import KeptEffects
 
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import ArrayLike
 
-    from bayeslmm.design.design import Design
-    from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
     from bayeslmm.results.kept_effects import EffectsLike
 
@@ -131,74 +127,17 @@ def fit_bayes(
     {'Intercept': 251.4, 'Days': 10.5}
     """
     settings = SamplerSettings(
-        draws, tune, chains, cores, random_seed, target_accept, sampler, progressbar
-    )
+        draws, tune, chains, cores, random_seed, target_accept, sampler, progressbar,
+        parametrization, effects,
+    )  # fmt: skip
     mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
     refuse_without_rows(parametrization, data)
     design = design_of(mixed, data, weights=weights, missing=missing)
     require_effects(design, KeptEffects.of(design, effects), chains * draws)
-    resolved = resolve_priors(design, priors)
-    needs = settings.sampler == IMPORTANCE
-    chosen, reason = choose_parametrization(parametrization, design, integrated=needs)
-    settings, why = settle_sampler(settings, chosen, design, resolved)
-    tree = run_sampler(design, resolved, chosen, settings, effects=effects)
-    tree.attrs["parametrization_reason"] = reason
-    tree.attrs.setdefault("sampler_reason", why)
+    model = Model.of(design, priors)
+    settings, reasons = choose_method(model, settings)
+    tree = METHODS[settings.sampler].fit(model, settings)
+    for name, reason in reasons.items():
+        # A method that handed over to another one has said why.
+        tree.attrs.setdefault(name, reason)
     return tree
-
-
-def settle_sampler(
-    settings: SamplerSettings, parametrization: str, design: Design, priors: Priors
-) -> tuple[SamplerSettings, str]:
-    """Replace ``sampler="auto"`` by what it stands for, and say why.
-
-    Parameters
-    ----------
-    settings : SamplerSettings
-        As asked for.
-    parametrization : str
-        How the model is written.
-    design : Design
-        The data.
-    priors : Priors
-        Every prior.
-
-    Returns
-    -------
-    settings : SamplerSettings
-        With a sampler of its own name.
-    reason : str
-        For the result's record.
-
-    Raises
-    ------
-    ArgumentError
-        If sampler and parametrization do not go together.
-    """
-    name, reason = choose_sampler(settings.sampler, parametrization, design, priors)
-    return dataclasses.replace(settings, sampler=name), reason
-
-
-def run_sampler(
-    design: Design,
-    priors: Priors,
-    parametrization: str,
-    settings: SamplerSettings,
-    *,
-    effects: EffectsLike = DRAWS,
-) -> xr.DataTree:
-    """Sample a posterior by the sampler that `settings` names.
-
-    Parameters
-    ----------
-    design, priors, parametrization, settings, effects
-        As in `sampling.sample`.
-
-    Returns
-    -------
-    xarray.DataTree
-        See `fit_bayes`.
-    """
-    if settings.sampler == IMPORTANCE:
-        return sample_directly(design, priors, settings, effects=effects)
-    return sample_by_nuts(design, priors, parametrization, settings, effects=effects)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import ArgumentError, nearest
-from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import has_rows
 from bayeslmm.gram.streaming.from_table import is_held
 
 if TYPE_CHECKING:
-    from bayeslmm.design.design import Design
+    from bayeslmm.model.model import Model
 
 NONCENTERED, CENTERED, MARGINAL = "noncentered", "centered", "marginal"
 PARAMETRIZATION_NAMES = (NONCENTERED, CENTERED, MARGINAL)
@@ -70,17 +69,15 @@ def _needs_rows(name: str, why: str, hint: str = "") -> ArgumentError:
     )
 
 
-def choose_parametrization(
-    name: str, design: Design, *, integrated: bool = False
-) -> tuple[str, str]:
+def choose_parametrization(name: str, model: Model, *, integrated: bool = False) -> tuple[str, str]:
     """Turn ``"auto"`` into a parametrization, and say why.
 
     Parameters
     ----------
     name : str
         A parametrization, or ``"auto"``.
-    design : Design
-        The model.
+    model : Model
+        What is assumed, of which data.
     integrated : bool
         Whether the sampler needs the effects integrated out.
 
@@ -99,20 +96,21 @@ def choose_parametrization(
     Examples
     --------
     >>> import bayeslmm as bl
+    >>> from bayeslmm.model.model import Model
     >>> design = bl.build_design("Yield ~ 1 + (1 | Batch)", bl.load_dataset("dyestuff"))
-    >>> choose_parametrization("auto", design)[0]
+    >>> choose_parametrization("auto", Model.of(design))[0]
     'marginal'
     """
     if name != AUTO:
         check_parametrization(name)
-        if name != MARGINAL and not has_rows(design):
+        if name != MARGINAL and not has_rows(model.design):
             raise _needs_rows(name, "a Gram holds none")
         return name, "asked for"
-    if not has_rows(design):
+    if not has_rows(model.design):
         return MARGINAL, "the data are cross-products, and no other way does without rows"
     if integrated:
         return MARGINAL, "the sampler draws the variance parameters alone"
-    border = gram_of(design).plan.n_border
+    border = model.gram.plan.n_border
     if border <= LARGEST_FAST_BORDER:
         return MARGINAL, (
             f"the response is Gaussian and a gradient factors a dense matrix of {border} columns, "

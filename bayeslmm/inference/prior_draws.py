@@ -11,8 +11,8 @@ from bayeslmm import names
 from bayeslmm.errors import ArgumentError
 from bayeslmm.gram.gram_design import design_of, has_rows
 from bayeslmm.inference.memory import require_effects
+from bayeslmm.model.model import Model
 from bayeslmm.model.priors.lkj import draw_lkj
-from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.results.kept_effects import DRAWS, KeptEffects
 from bayeslmm.results.write import data_groups, draws_dataset, root_attributes, sample_coordinates
 
@@ -94,15 +94,15 @@ def sample_prior(
     design = design_of(formula, data, weights=weights, missing=missing)
     require_effects(design, KeptEffects.of(design, DRAWS), int(draws))
     names.check(design.response, design.coef, [factor.name for factor in design.factors])
-    resolved = resolve_priors(design, priors)
+    model = Model.of(design, priors)
     rng = np.random.default_rng(random_seed)
-    values = draw_parameters(resolved, int(draws), rng)
+    values = draw_parameters(model.priors, int(draws), rng)
     for factor in design.factors:
         values[names.effects(factor.name)] = _effects(factor, values, rng)
     prior = draws_dataset(design, {name: value[None] for name, value in values.items()})
     predictive = {"prior_predictive": _predictive(design, values, rng)} if has_rows(design) else {}
     tree = xr.DataTree.from_dict({"prior": prior, **predictive, **data_groups(design)})
-    tree.attrs = root_attributes(design, resolved)
+    tree.attrs = root_attributes(model)
     return tree
 
 

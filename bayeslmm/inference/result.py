@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,21 +20,22 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bayeslmm.design.design import Design
     from bayeslmm.inference.settings import SamplerSettings
-    from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.model.model import Model
     from bayeslmm.results.kept_effects import KeptEffects
     from bayeslmm.results.write import FreeDraws
 
 
+# Settings that are no numbers of the sampler's: they have attributes and groups of their own.
+_ELSEWHERE = {"progressbar", "parametrization", "effects"}
+
+
 def finish_tree(
-    design: Design,
-    priors: Priors,
+    model: Model,
     free: FreeDraws,
     recover: Callable[[EffectsStore], Mapping[str, NDArray[np.float64]]],
     *,
     shape: tuple[int, int],
-    parametrization: str,
     settings: SamplerSettings,
     kept: KeptEffects,
 ) -> xr.DataTree:
@@ -43,18 +43,14 @@ def finish_tree(
 
     Parameters
     ----------
-    design : Design
-        The data.
-    priors : Priors
-        Every prior.
+    model : Model
+        What was fitted.
     free : FreeDraws
         What the sampler gave.
     recover : callable
         Puts the random effects in the store and gives the posterior's other variables.
     shape : (int, int)
         Chains and draws.
-    parametrization : str
-        How the model was written.
     settings : SamplerSettings
         As they were used.
     kept : KeptEffects
@@ -72,20 +68,18 @@ def finish_tree(
     """
     # A stream of its own, so that effects drawn after sampling do not repeat the chains' numbers.
     rng = np.random.default_rng([settings.random_seed or 0, 1])
-    store = EffectsStore(design, kept, shape, rng=rng, progressbar=settings.progressbar)
-    tree = build_tree(design, priors, recover(store), free, store)
-    tree.attrs |= run_attributes(parametrization, settings)
+    store = EffectsStore(model.design, kept, shape, rng=rng, progressbar=settings.progressbar)
+    tree = build_tree(model, recover(store), free, store)
+    tree.attrs |= run_attributes(settings)
     warn_if_doubtful(tree)
     return tree
 
 
-def run_attributes(parametrization: str, settings: SamplerSettings) -> dict[str, Any]:
+def run_attributes(settings: SamplerSettings) -> dict[str, Any]:
     """Write how a tree was sampled, for its root attributes.
 
     Parameters
     ----------
-    parametrization : str
-        How the model was written.
     settings : SamplerSettings
         As they were used.
 
@@ -94,9 +88,9 @@ def run_attributes(parametrization: str, settings: SamplerSettings) -> dict[str,
     dict
         Numbers and text that every file format can hold.
     """
-    shown = {key: value for key, value in asdict(settings).items() if key != "progressbar"}
+    shown = {key: value for key, value in vars(settings).items() if key not in _ELSEWHERE}
     return {
-        "parametrization": parametrization,
+        "parametrization": settings.parametrization,
         "sampler": settings.sampler,
         "random_seed": settings.random_seed,
         "settings": json.dumps(shown),

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayeslmm.errors import SamplingError, nearest
+from bayeslmm.inference.parametrization import NONCENTERED
 from bayeslmm.resources import usable_cores
+from bayeslmm.results.kept_effects import DRAWS
+
+if TYPE_CHECKING:
+    from bayeslmm.results.kept_effects import EffectsLike
+
 
 # At the samplers' own 0.8, variance components near zero left divergences in most reference
 # models; the marginal form, with a few well-shaped parameters, needs less. See docs/decisions.
@@ -37,6 +44,10 @@ class SamplerSettings:
         ``"nutpie"``, ``"pymc"``, ``"importance"`` or ``"auto"``.
     progressbar : bool
         Whether to show progress.
+    parametrization : str
+        How the model is written: ``"noncentered"``, ``"centered"``, ``"marginal"`` or ``"auto"``.
+    effects : str or mapping
+        Which random effects to keep; see `fit_bayes`.
 
     Raises
     ------
@@ -52,6 +63,8 @@ class SamplerSettings:
     target_accept: float | None = None
     sampler: str = NUTPIE
     progressbar: bool = True
+    parametrization: str = NONCENTERED
+    effects: EffectsLike = DRAWS
 
     def __post_init__(self) -> None:
         least = {"draws": 1, "tune": 0, "chains": 1, "cores": 1, "random_seed": 0}

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.design.scales import scales_of
 from bayeslmm.errors import (
     DataError,
     IdentificationWarning,
@@ -134,7 +133,7 @@ def _require_residuals(design: Design, gram: Gram) -> None:
             "use more rows or fewer columns."
         )
         raise DataError(msg)
-    scales = scales_of(design)
+    scales = design.scales
     observed = scales.observed
     if observed.constant:
         msg = (

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design
-    from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.model.model import Model
     from bayeslmm.results.kept_effects import EffectsStore
 
 _PACKAGES = ("arviz", "formulaic", "numba", "numpy", "nutpie", "pymc", "pytensor", "xarray")
@@ -105,13 +105,14 @@ def data_groups(design: Design) -> dict[str, xr.Dataset]:
     }
 
 
-def root_attributes(design: Design, priors: Priors) -> dict[str, Any]:
+def root_attributes(model: Model) -> dict[str, Any]:
     """Write what makes a tree readable by itself: formula, design, priors, versions, data."""
+    design = model.design
     return {
         "bayeslmm_version": __version__,
         "formula": str(design.formula),
         "response": names.stored(design.response),
-        "priors": priors.to_json(),
+        "priors": model.priors.to_json(),
         "design": design.state.to_json(levels=False),
         "versions": json.dumps(
             {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
@@ -162,8 +163,7 @@ class FreeDraws:
 
 
 def build_tree(
-    design: Design,
-    priors: Priors,
+    model: Model,
     posterior: Mapping[str, NDArray[np.float64]],
     free: FreeDraws,
     store: EffectsStore,
@@ -172,10 +172,8 @@ def build_tree(
 
     Parameters
     ----------
-    design : Design
-        The data.
-    priors : Priors
-        Every prior.
+    model : Model
+        What was fitted.
     posterior : mapping of str to ndarray, shapes (chain, draw, ...)
         The posterior's variables other than random effects.
     free : FreeDraws
@@ -188,9 +186,11 @@ def build_tree(
     xarray.DataTree
         Posterior, sample_stats, log_prior, observed_data and constant_data; see `fit_bayes`.
     """
+    design = model.design
     sample_coords = sample_coordinates(posterior[names.SIGMA].shape)
     log_prior = {
-        name: (("chain", "draw"), value) for name, value in priors.log_densities(posterior).items()
+        name: (("chain", "draw"), value)
+        for name, value in model.priors.log_densities(posterior).items()
     }
     stats = free.stats.copy()
     stats.attrs |= {"compile_time": free.compile_time, "sampling_time": free.sampling_time}
@@ -205,5 +205,5 @@ def build_tree(
     if kept_in_part := store.kept_in_part():
         groups[names.FITTED_LEVELS] = xr.Dataset(coords=kept_in_part)
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs = root_attributes(design, priors)
+    tree.attrs = root_attributes(model)
     return tree

@@ -22,6 +22,7 @@ from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import design_of, has_rows
 from bayeslmm.inference.parametrization import refuse_without_rows
 from bayeslmm.inference.prior_draws import sample_prior
+from bayeslmm.model.model import Model
 from bayeslmm.results.write import root_attributes
 from bayeslmm.studies.files import StudyFolder, scenario_seed, study_key
 from bayeslmm.studies.scenario_run import REFIT, StudyJob, refit_scenario, reweight_scenario
@@ -251,7 +252,7 @@ def _gather(
         coords={"scenario": labels},
     )
     study = xr.DataTree.from_dict({"posterior": posterior, "scenarios": about})
-    study.attrs = root_attributes(design, resolved[REFERENCE])
+    study.attrs = root_attributes(Model(design, resolved[REFERENCE]))
     return study
 
 

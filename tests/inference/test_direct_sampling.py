@@ -13,8 +13,10 @@ from test_marginal_posteriors import DYESTUFF, dense_point, integrate
 
 import bayeslmm as bl
 from bayeslmm.inference.importance import sample
-from bayeslmm.inference.importance.sample import choose_sampler, weigh_posterior
+from bayeslmm.inference.importance.sample import weigh_posterior
+from bayeslmm.inference.method import choose_method
 from bayeslmm.inference.settings import SamplerSettings
+from bayeslmm.model.model import Model
 from bayeslmm.results.diagnostics import assess
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
@@ -69,7 +71,7 @@ def test_weighted_points_give_the_evidence_of_quadrature():
             log += float(priors.factors[0].sd[0].log_density(sd) + priors.sigma.log_density(sigma))
             total += a * c * np.exp(log + shift) * scale / (1 - v) ** 2 * sigma
     settings = SamplerSettings(draws=10_000, random_seed=5, sampler="importance").settled()
-    _, found = weigh_posterior(design, priors, settings)
+    _, found = weigh_posterior(Model(design, priors), settings)
     error = np.sqrt(1 / found.effective_size - 1 / len(found.points))
     # The quadrature leaves out sds beyond 40 scales: 1e-5 of the prior's mass.
     assert found.log_evidence == pytest.approx(np.log(total) - shift, abs=4 * error + 1e-4)
@@ -167,13 +169,13 @@ def fallback(monkeypatch):
     """Replace NUTS by a note of what it was asked for."""
     asked = {}
 
-    def sample_by_nuts(design, priors, parametrization, settings, *, effects):
+    def fit(method, model, settings):
         import xarray as xr
 
-        asked.update(parametrization=parametrization, settings=settings)
+        asked.update(parametrization=settings.parametrization, sampler=method.sampler)
         return xr.DataTree()
 
-    monkeypatch.setattr("bayeslmm.inference.importance.sample.sample_by_nuts", sample_by_nuts)
+    monkeypatch.setattr("bayeslmm.inference.importance.sample.NUTS.fit", fit)
     return asked
 
 
@@ -191,7 +193,7 @@ def test_bad_weights_fall_back_to_nuts_with_a_warning(sleepstudy, monkeypatch):
         tree = bl.fit_bayes(FORMULA, sleepstudy, random_seed=1, **QUICK)
     assert caught[0].filename == __file__
     assert asked["parametrization"] == "marginal"
-    assert asked["settings"].sampler == "nutpie"
+    assert asked["sampler"] == "nutpie"
     assert "0.91" in tree.attrs["sampler_reason"]
 
 
@@ -219,7 +221,7 @@ def test_many_modes_and_nearly_flat_posteriors_are_left_to_nuts(case, seed, monk
         bl.fit_bayes(formula, table, priors=priors, random_seed=seed, **QUICK)
     k_hat = float(re.search(r"k-hat ([0-9.]+),", str(said[0].message))[1])
     assert k_hat >= 0.7
-    assert asked["settings"].sampler == "nutpie"
+    assert asked["sampler"] == "nutpie"
 
 
 CONFLICTS = {  # slope of the data, its prior, and the share of the mass that follows the data
@@ -239,7 +241,7 @@ def test_both_modes_of_prior_and_data_in_conflict_are_sampled(conflict):
     design = bl.build_design("y ~ 0 + x", table)
     priors = bl.resolve_priors(design, {"x": prior, "sigma": "HalfNormal(3)"})
     settings = SamplerSettings(random_seed=1, sampler="importance").settled()
-    _, found = weigh_posterior(design, priors, settings)
+    _, found = weigh_posterior(Model(design, priors), settings)
     # Trapezoids in (slope, sigma), dense around the prior's needle.
     slope, sigma = 1e-5 * np.sinh(np.linspace(-14, 14, 8001)), np.geomspace(0.5, 30, 300)
     square = np.square(table["y"].to_numpy() - slope[:, None] * x).sum(axis=1)
@@ -275,15 +277,21 @@ def test_auto_takes_it_where_few_parameters_are_left(sleepstudy):
     assert tree.attrs["sampler_reason"].startswith("only 4 parameters are left")
 
 
+def chosen(design, parametrization):
+    """The sampler that "auto" stands for, and why."""
+    asked = SamplerSettings(sampler="auto", parametrization=parametrization)
+    settings, reasons = choose_method(Model.of(design), asked)
+    return settings.sampler, reasons["sampler_reason"]
+
+
 def test_auto_leaves_many_parameters_to_nuts(sleepstudy):
     design = bl.build_design(FORMULA, sleepstudy)
-    priors = bl.resolve_priors(design)
-    assert choose_sampler("auto", "noncentered", design, priors)[0] == "nutpie"
+    assert chosen(design, "noncentered")[0] == "nutpie"
     rng = np.random.default_rng(1)
     columns = {f"x{k}": rng.normal(size=200) for k in range(4)}
     table = pd.DataFrame(columns | {"y": rng.normal(size=200), "g": np.arange(200) % 20})
     wide = bl.build_design("y ~ 1 + (x0 + x1 + x2 + x3 | g)", table)
-    name, reason = choose_sampler("auto", "marginal", wide, bl.resolve_priors(wide))
+    name, reason = chosen(wide, "marginal")
     assert (name, reason) == ("nutpie", "16 parameters are left, more than 12")
 
 

@@ -13,6 +13,7 @@ from scipy import stats
 import bayeslmm as bl
 from bayeslmm.inference.graph.build import PARAMETRIZATIONS, build_model
 from bayeslmm.inference.nuts.compile import constrain, free_variables
+from bayeslmm.model.model import Model
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 
 # The Python linker compiles nothing: these tests evaluate a handful of points.
@@ -55,7 +56,7 @@ def unconstrained_points(model, seed, scale=0.3):
 def recovered(design, priors, free, parametrization):
     kept = KeptEffects.of(design, "draws")
     store = EffectsStore(design, kept, (1, 1), rng=np.random.default_rng(0))
-    shared = PARAMETRIZATIONS[parametrization].recover(design, priors, free, store)
+    shared = PARAMETRIZATIONS[parametrization].recover(Model(design, priors), free, store)
     return {**shared, **store.posterior()}
 
 

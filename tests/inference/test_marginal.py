@@ -12,6 +12,7 @@ from bayeslmm import resources
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.inference.marginal import recovery
 from bayeslmm.inference.parametrization import choose_parametrization
+from bayeslmm.model.model import Model
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
@@ -85,7 +86,7 @@ def test_auto_avoids_a_large_border():
         {"y": rng.normal(size=n), "a": rng.integers(0, 400, n), "b": rng.integers(0, 300, n)}
     )
     design = bl.build_design("y ~ 1 + (1 | a) + (1 | b)", table)
-    name, reason = choose_parametrization("auto", design)
+    name, reason = choose_parametrization("auto", Model.of(design))
     assert name == "noncentered"
     assert "300 columns" in reason
 

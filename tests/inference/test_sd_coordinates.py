@@ -10,6 +10,7 @@ from bayeslmm.inference.marginal.coordinates import bent_exp
 from bayeslmm.inference.marginal.sd_coordinates import BENT, STRAIGHT, sd_coordinates
 from bayeslmm.inference.nuts.compile import constrain, free_variables
 from bayeslmm.inference.nuts.pymc_model import structure_key
+from bayeslmm.model.model import Model
 
 PASTES = "strength ~ 1 + (1 | batch / cask)"
 SLEEPSTUDY = "Reaction ~ Days + (Days | Subject)"
@@ -143,7 +144,7 @@ def test_priors_with_other_supports_keep_their_scale_and_their_own_compiled_mode
     for prior in ("TruncatedNormal(0, 2, lower=0)", "TruncatedNormal(0, 2, lower=0, upper=9)"):
         priors = bl.resolve_priors(design, {"sd_batch": prior})
         built = build_model(design, priors=priors, parametrization="marginal")
-        keys.add(structure_key(design, priors, "marginal"))
+        keys.add(structure_key(Model(design, priors), "marginal"))
         transform = built.rvs_to_transforms[built["sd_batch"]]
         assert (type(transform).__name__ == "BentLog") == ("upper" not in prior)
     assert len(keys) == 2

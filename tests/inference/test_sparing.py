@@ -6,6 +6,7 @@ import pytest
 
 import bayeslmm as bl
 from bayeslmm.inference.importance.shared_effects import N_CELLS
+from bayeslmm.model.model import Model
 
 FORMULA = "diameter ~ 1 + (1 | plate) + (1 | sample)"
 
@@ -101,13 +102,14 @@ def crossed_design(formula="y ~ 1 + (1 | a) + (1 | b)"):
 
 
 def test_auto_interpolates_where_a_border_is_large_and_parameters_are_few():
-    from bayeslmm.inference.importance.sample import choose_sampler
+    from bayeslmm.inference.importance.sample import ImportanceSampling
 
+    method = ImportanceSampling()
     design = crossed_design()
-    name, why = choose_sampler("auto", "marginal", design, bl.resolve_priors(design))
-    assert name == "importance"
+    suits, why = method.suits(Model.of(design), "marginal")
+    assert suits
     assert "250 columns" in why
     wide = crossed_design("y ~ x + (x + I(x**2) | a) + (x | b)")
-    name, why = choose_sampler("auto", "marginal", wide, bl.resolve_priors(wide))
-    assert name == "nutpie"
+    suits, why = method.suits(Model.of(wide), "marginal")
+    assert not suits
     assert "9 free entries" in why

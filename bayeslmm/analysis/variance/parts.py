@@ -12,7 +12,6 @@ from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import design_state, training_design
 from bayeslmm.analysis.variance.moments import fixed_covariance, second_moments, tree_gram
 from bayeslmm.design.design import rebuild_design
-from bayeslmm.design.scales import scales_of
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.results import read
 
@@ -90,11 +89,12 @@ def variance_parts(idata: xr.DataTree, at: Mapping[str, Any] | None = None) -> V
 
 def _parts_of_gram(idata: xr.DataTree, gram: Gram) -> VarianceParts:
     beta, covariance = read.flat_draws(idata, names.BETA), fixed_covariance(gram)
+    assert gram.scales is not None  # noqa: S101 - a fit's Gram has them
     factors, slopes = {}, False
     for place, item in enumerate(gram.factors):
         cov = read.covariance_draws(idata, read.factor(idata, item.name))
         factors[item.name] = np.einsum("sij,ij->s", cov, second_moments(gram, place))
-        slopes |= any(not column.constant for column in scales_of(gram).random[place])
+        slopes |= any(not column.constant for column in gram.scales.random[place])
     return VarianceParts(
         fixed=np.einsum("si,ij,sj->s", beta, covariance, beta),
         factors=factors,

@@ -14,7 +14,7 @@ from bayeslmm.inference.parametrization import (
     check_parametrization,
     choose_parametrization,
 )
-from bayeslmm.model.priors.resolve import resolve_priors
+from bayeslmm.model.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from bayeslmm.design.design import Design
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.inference.graph.components import Values
-    from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
     from bayeslmm.results.kept_effects import EffectsStore
 
@@ -38,15 +37,14 @@ class Parametrization:
     Attributes
     ----------
     build : callable
-        (design, priors) -> PyMC model.
+        model -> PyMC model.
     recover : callable
-        (design, priors, draws of the free variables by name, generator, store of effects,
-        whether to show progress) -> the tree's posterior variables other than random effects,
-        which go to the store.
+        (model, draws of the free variables by name, store of effects) -> the tree's posterior
+        variables other than random effects, which go to the store.
     """
 
-    build: Callable[[Design, Priors], pm.Model]
-    recover: Callable[[Design, Priors, Values, EffectsStore], dict[str, NDArray[np.float64]]]
+    build: Callable[[Model], pm.Model]
+    recover: Callable[[Model, Values, EffectsStore], dict[str, NDArray[np.float64]]]
 
 
 PARAMETRIZATIONS: Mapping[str, Parametrization] = {
@@ -122,5 +120,6 @@ def build_model(
     ['G_Subject', 'beta_centered', 'sigma', 'z_Subject']
     """
     design = design_of(formula, data, weights=weights)
-    chosen, _ = choose_parametrization(parametrization, design)
-    return parametrization_named(chosen).build(design, resolve_priors(design, priors))
+    model = Model.of(design, priors)
+    chosen, _ = choose_parametrization(parametrization, model)
+    return parametrization_named(chosen).build(model)

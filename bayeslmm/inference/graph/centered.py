@@ -18,23 +18,23 @@ from bayeslmm.inference.graph import components
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
-    from bayeslmm.model.priors.priors import FactorPriors, Priors
+    from bayeslmm.model.model import Model
+    from bayeslmm.model.priors.priors import FactorPriors
     from bayeslmm.results.kept_effects import EffectsStore
 
 
-def build(design: Design, priors: Priors) -> pm.Model:
+def build(model: Model) -> pm.Model:
     """Build the model: y = X beta + sum_k Z_k b_k + e with b_k ~ N(0, G_k) for each level."""
-    return components.with_explicit_effects(design, priors, _effects)
+    return components.with_explicit_effects(model, _effects)
 
 
 def recover(
-    design: Design, priors: Priors, values: components.Values, store: EffectsStore
+    model: Model, values: components.Values, store: EffectsStore
 ) -> dict[str, NDArray[np.float64]]:
     """Give the contract's variables from draws of the free ones."""
-    result = components.recover_shared(design, priors, values)
-    effects = [_read_effects(factor, values) for factor in priors.factors]
+    result = components.recover_shared(model, values)
+    effects = [_read_effects(factor, values) for factor in model.priors.factors]
     store.add([b.reshape(-1, *b.shape[2:]) for b in effects])
     return result
 

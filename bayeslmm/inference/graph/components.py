@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.inference.graph.ops import BentLog
+    from bayeslmm.model.model import Model
     from bayeslmm.model.priors.prior import Prior
     from bayeslmm.model.priors.priors import FactorPriors, Priors
 
@@ -71,25 +72,27 @@ def open_model(design: Design) -> pm.Model:
 
 
 def with_explicit_effects(
-    design: Design, priors: Priors, add_effects: Callable[[GroupingFactor, Scale], Any]
+    model: Model, add_effects: Callable[[GroupingFactor, Scale], Any]
 ) -> pm.Model:
     """Build a model whose random effects are variables; `add_effects` says how one factor's are."""
-    with open_model(design) as model:
-        fixed = fixed_part(design, priors)
+    design, priors = model.design, model.priors
+    with open_model(design) as graph:
+        fixed = fixed_part(model)
         effects = [
             add_effects(factor, scale_of(factor, factor_priors))
             for factor, factor_priors in zip(design.factors, priors.factors, strict=True)
         ]
-        likelihood(design, priors, linear_predictor(design, fixed, effects))
-    return model
+        likelihood(model, linear_predictor(design, fixed, effects))
+    return graph
 
 
-def fixed_part(design: Design, priors: Priors) -> Any:
+def fixed_part(model: Model) -> Any:
     """Add the fixed effects and their columns; return X beta, shape (n,), or None without any.
 
     The free variables are the coefficients of centered columns, on which the priors are set;
     ``beta`` on the original scale is derived.
     """
+    design, priors = model.design, model.priors
     if not design.coef:
         return None
     centers = np.asarray(priors.centers)
@@ -172,14 +175,12 @@ def recover_scale(
     return np.sqrt(np.square(factor).sum(axis=-1)), factor
 
 
-def recover_shared(
-    design: Design, priors: Priors, values: Values
-) -> dict[str, NDArray[np.float64]]:
+def recover_shared(model: Model, values: Values) -> dict[str, NDArray[np.float64]]:
     """Give beta, sigma and every factor's sds and correlations from draws of the free variables."""
     result = {names.SIGMA: values[names.SIGMA]}
-    if design.coef:
-        result[names.BETA] = recover_beta(priors, values)
-    for factor in priors.factors:
+    if model.design.coef:
+        result[names.BETA] = recover_beta(model.priors, values)
+    for factor in model.priors.factors:
         sd, chol = recover_scale(factor, values)
         result[names.sd(factor.name)] = sd
         if factor.corr is not None:
@@ -187,9 +188,10 @@ def recover_shared(
     return result
 
 
-def likelihood(design: Design, priors: Priors, mean: Any) -> None:
+def likelihood(model: Model, mean: Any) -> None:
     """Add sigma and the observed response, y ~ Normal(mean + offset, sigma / sqrt(w))."""
-    sigma = prior_vector(names.SIGMA, (priors.sigma,), None, scalar=True)
+    design = model.design
+    sigma = prior_vector(names.SIGMA, (model.priors.sigma,), None, scalar=True)
     if design.offset is not None:
         mean = mean + pm.Data("offset_data", design.offset, dims=names.OBS)
     scale = sigma

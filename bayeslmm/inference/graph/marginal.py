@@ -14,7 +14,6 @@ import pytensor
 import pytensor.tensor as pt
 
 from bayeslmm import names
-from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import response_rows
 from bayeslmm.inference.graph import components
 from bayeslmm.inference.graph.ops import BentLog, CollapsedDensity
@@ -30,17 +29,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.design.design import Design
-    from bayeslmm.gram.gram import Gram
-    from bayeslmm.model.priors.priors import FactorPriors, Priors
+    from bayeslmm.model.model import Model
+    from bayeslmm.model.priors.priors import FactorPriors
     from bayeslmm.results.kept_effects import EffectsStore
 
 
-def build(design: Design, priors: Priors) -> pm.Model:
+def build(model: Model) -> pm.Model:
     """Build the model: y ~ N(X beta, Z G Z' + sigma^2 W^-1), beta integrated out if it can be."""
-    gram = gram_of(design)
+    design, priors, gram = model.design, model.priors, model.gram
     require_marginal_border(design, gram)
-    with components.open_model(design) as model:
+    with components.open_model(design) as graph:
         beta = pt.zeros(0)
         if design.coef and not integrates_beta(priors):
             beta = components.fixed_coefficients(priors)
@@ -48,22 +46,21 @@ def build(design: Design, priors: Priors) -> pm.Model:
         sds = [_sds(*pair) for pair in zip(priors.factors, coordinates, strict=True)]
         partials = [_partials(factor) for factor in priors.factors if factor.corr is not None]
         sigma = components.prior_vector(names.SIGMA, (priors.sigma,), None, scalar=True)
-        _likelihood(design, priors, gram, (_joined(sds), _joined(partials), sigma, beta))
-    return model
+        _likelihood(model, (_joined(sds), _joined(partials), sigma, beta))
+    return graph
 
 
-def recover(
-    design: Design, priors: Priors, values: components.Values, store: EffectsStore
-) -> dict[str, Floats]:
+def recover(model: Model, values: components.Values, store: EffectsStore) -> dict[str, Floats]:
     """Give the contract's variables: the effects by exact draws from their conditional."""
     sigma = values[names.SIGMA]
+    design, priors = model.design, model.priors
     beta = None
     if design.coef and not integrates_beta(priors):
         beta = components.recover_beta(priors, values)
     sds = [components.read_vector(names.sd(f.name), f.sd, values) for f in priors.factors]
     partials = [_read_partials(f, values, sigma.shape) for f in priors.factors]
     draws = CollapsedDraws(sds, partials, sigma, beta)
-    return recover_posterior(gram_of(design), priors, draws, store)
+    return recover_posterior(model.gram, priors, draws, store)
 
 
 def _sds(factor: FactorPriors, coordinates: tuple[Floats, Floats]) -> Any:
@@ -128,10 +125,9 @@ def _joined(parts: list[Any]) -> Any:
     return pt.concatenate(parts) if parts else pt.zeros(0)
 
 
-def _likelihood(
-    design: Design, priors: Priors, gram: Gram, parameters: tuple[Any, Any, Any, Any]
-) -> None:
+def _likelihood(model: Model, parameters: tuple[Any, Any, Any, Any]) -> None:
     """Add the response as one distribution: density by cross-products, draws by rows."""
+    design, priors, gram = model.design, model.priors, model.gram
     integrated = integrates_beta(priors)
     mean, precision = normal_prior(priors) if integrated else _no_prior(len(design.coef))
     table = block_table([(len(f.terms), f.blocks) for f in priors.factors])
@@ -150,7 +146,7 @@ def _likelihood(
         return CollapsedDensity()(*point, *data)[0]
 
     def draw(_offset: Any, *point: Any, rng: Any = None, size: Any = None) -> Any:  # noqa: ARG001
-        return _draw_response(design, priors, point, rng)
+        return _draw_response(model, point, rng)
 
     pm.CustomDist(
         names.stored(design.response),
@@ -177,10 +173,9 @@ def _no_prior(p: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.zeros(p), np.zeros((p, p))
 
 
-def _draw_response(
-    design: Design, priors: Priors, point: tuple[Any, ...], rng: np.random.Generator
-) -> Floats:
+def _draw_response(model: Model, point: tuple[Any, ...], rng: np.random.Generator) -> Floats:
     """Draw a response given the parameters, effects included."""
+    priors = model.priors
     sds, partials, sigma, beta = (np.asarray(value) for value in point)
     if integrates_beta(priors):
         numbers = np.array([prior.numbers for prior in priors.beta]).reshape(-1, 2)
@@ -195,6 +190,6 @@ def _draw_response(
         corr[factor.name] = unit @ unit.T
         column, pair = column + q, pair + pairs
     y, _ = simulate_response(
-        design, beta=beta, sd=sd, corr=corr, sigma=float(sigma), random_seed=rng
+        model.design, beta=beta, sd=sd, corr=corr, sigma=float(sigma), random_seed=rng
     )
     return y

@@ -18,24 +18,23 @@ from bayeslmm.inference.graph import components
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
-    from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.model.model import Model
     from bayeslmm.results.kept_effects import EffectsStore
 
 
-def build(design: Design, priors: Priors) -> pm.Model:
+def build(model: Model) -> pm.Model:
     """Build the model: y = X beta + sum_k Z_k b_k + e with b_k = z_k L_k', z_k ~ N(0, I)."""
-    return components.with_explicit_effects(design, priors, _effects)
+    return components.with_explicit_effects(model, _effects)
 
 
 def recover(
-    design: Design, priors: Priors, values: components.Values, store: EffectsStore
+    model: Model, values: components.Values, store: EffectsStore
 ) -> dict[str, NDArray[np.float64]]:
     """Give the contract's variables from draws of the free ones."""
-    result = components.recover_shared(design, priors, values)
+    result = components.recover_shared(model, values)
     effects = []
-    for factor in priors.factors:
+    for factor in model.priors.factors:
         _, chol = components.recover_scale(factor, values)
         b = values[_offsets(factor.name)] @ np.swapaxes(chol, -1, -2)
         effects.append(b.reshape(-1, *b.shape[2:]))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from bayeslmm.errors import ArgumentError, SamplingWarning, warn
-from bayeslmm.gram.gram import gram_of
+from bayeslmm.errors import SamplingWarning, warn
 from bayeslmm.inference.importance.algorithm import WeightedPoints, better, extend, sample_target
 from bayeslmm.inference.importance.interpolated_target import (
     InterpolatedTarget,
@@ -28,13 +28,12 @@ from bayeslmm.inference.importance.surrogate import surrogate_suits
 from bayeslmm.inference.laplace import starting_points
 from bayeslmm.inference.marginal.recovery import recover_posterior
 from bayeslmm.inference.marginal.target import CollapsedTarget
-from bayeslmm.inference.nuts.marginal import sample_by_nuts
+from bayeslmm.inference.nuts.sample import NUTS
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.parametrization import MARGINAL, choose_parametrization
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.reweighting import MAX_PARETO_K, resample
-from bayeslmm.inference.settings import AUTO, IMPORTANCE, NUTPIE
-from bayeslmm.results.kept_effects import DRAWS, KeptEffects
+from bayeslmm.results.kept_effects import KeptEffects
 from bayeslmm.results.write import FreeDraws, sample_coordinates
 
 if TYPE_CHECKING:
@@ -42,10 +41,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.design.design import Design
     from bayeslmm.inference.settings import SamplerSettings
-    from bayeslmm.model.priors.priors import Priors
-    from bayeslmm.results.kept_effects import EffectsLike, EffectsStore
+    from bayeslmm.model.model import Model
+    from bayeslmm.results.kept_effects import EffectsStore
 
 # Points per draw: most draws then come from points of their own.
 _POINTS_PER_DRAW = 2
@@ -66,93 +64,49 @@ MOST_COORDINATES = 12
 LARGEST_BORDER = 200
 
 
-def choose_sampler(
-    name: str, parametrization: str, design: Design, priors: Priors
-) -> tuple[str, str]:
-    """Turn ``"auto"`` into a sampler, and say why.
+@dataclass(frozen=True)
+class ImportanceSampling:
+    """Independent draws of the variance parameters, weighted exactly; see `Method`.
 
-    Parameters
+    References
     ----------
-    name : str
-        A sampler, or ``"auto"``.
-    parametrization : str
-        How the model is written.
-    design : Design
-        The model.
-    priors : Priors
-        Its priors.
-
-    Returns
-    -------
-    name : str
-        The sampler.
-    reason : str
-        For the result's record.
-
-    Raises
-    ------
-    ArgumentError
-        For importance sampling of a model whose effects are not integrated out.
+    .. [1] Vehtari, Simpson, Gelman, Yao & Gabry (2024). Pareto smoothed importance sampling. JMLR
+       25(72):1-58.
     """
-    check_combination(name, parametrization)
-    if name != AUTO:
-        return name, "asked for"
-    if parametrization != MARGINAL:
-        return NUTPIE, f"the {parametrization} form has too many parameters for anything but NUTS"
-    size, border = CollapsedTarget(gram_of(design), priors).size, gram_of(design).plan.n_border
-    if size > MOST_COORDINATES:
-        return NUTPIE, f"{size} parameters are left, more than {MOST_COORDINATES}"
-    if border > LARGEST_BORDER:
-        if unsuited := surrogate_suits(gram_of(design)):
-            return NUTPIE, f"one density factors a dense matrix of {border} columns, and {unsuited}"
-        return IMPORTANCE, (
-            f"one density factors a dense matrix of {border} columns, and a few of them are enough "
-            "to interpolate the rest"
-        )
-    return IMPORTANCE, (
-        f"only {size} parameters are left once the effects are integrated out, at most "
-        f"{MOST_COORDINATES}, and one density factors a dense matrix of {border} columns, at most "
-        f"{LARGEST_BORDER}"
-    )
 
+    parametrizations: tuple[str, ...] = (MARGINAL,)
 
-def check_combination(name: str, parametrization: str) -> None:
-    """Refuse importance sampling of a model whose effects are not integrated out.
-
-    Parameters
-    ----------
-    name : str
-        A sampler.
-    parametrization : str
-        How the model is written, or ``"auto"``.
-
-    Raises
-    ------
-    ArgumentError
-        With what to add.
-    """
-    if name == IMPORTANCE and parametrization not in (MARGINAL, AUTO_PARAMETRIZATION):
-        raise ArgumentError(
-            f"sampler='importance' draws from the posterior with the effects integrated out, and "
-            f"parametrization={parametrization!r} keeps them: add parametrization='marginal'."
+    def suits(self, model: Model, parametrization: str) -> tuple[bool, str]:
+        """Return whether few parameters are left and densities are quick or interpolable."""
+        if parametrization != MARGINAL:
+            return False, ""
+        size, border = CollapsedTarget(model.gram, model.priors).size, model.gram.plan.n_border
+        if size > MOST_COORDINATES:
+            return False, f"{size} parameters are left, more than {MOST_COORDINATES}"
+        dense = f"one density factors a dense matrix of {border} columns"
+        if border > LARGEST_BORDER:
+            if unsuited := surrogate_suits(model.gram):
+                return False, f"{dense}, and {unsuited}"
+            return True, f"{dense}, and a few of them are enough to interpolate the rest"
+        return True, (
+            f"only {size} parameters are left once the effects are integrated out, at most "
+            f"{MOST_COORDINATES}, and {dense}, at most {LARGEST_BORDER}"
         )
 
+    def fit(self, model: Model, settings: SamplerSettings) -> xr.DataTree:
+        """Sample a model's posterior, by NUTS where the weights are not good enough."""
+        return sample_directly(model, settings)
 
-def sample_directly(
-    design: Design, priors: Priors, settings: SamplerSettings, *, effects: EffectsLike = DRAWS
-) -> xr.DataTree:
+
+def sample_directly(model: Model, settings: SamplerSettings) -> xr.DataTree:
     """Sample a model's posterior by importance sampling, or by NUTS where that fails.
 
     Parameters
     ----------
-    design : Design
-        The data.
-    priors : Priors
-        Every prior.
+    model : Model
+        What is assumed, of which data.
     settings : SamplerSettings
         Chains, draws and seed; tuning has no meaning here.
-    effects : str or mapping, default "draws"
-        Which random effects to keep; see `fit_bayes`.
 
     Returns
     -------
@@ -172,14 +126,14 @@ def sample_directly(
     """
     asked = settings.target_accept
     settings = settings.settled()
-    kept = KeptEffects.of(design, effects)
+    kept = KeptEffects.of(model.design, settings.effects)
     started = time.perf_counter()
     # Quantiles of extreme priors overflow on the way; what is left of them is weighed.
     with np.errstate(all="ignore"):
-        target, found = weigh_posterior(design, priors, settings)
+        target, found = weigh_posterior(model, settings)
     if not found.usable:
         settings = dataclasses.replace(settings, target_accept=asked)
-        return _sample_by_nuts(design, priors, settings, effects, found.pareto_k)
+        return _sample_by_nuts(model, settings, found.pareto_k)
     shape = (settings.chains, settings.draws)
     rng = np.random.default_rng([settings.random_seed or 0, 3])
     places = resample(found.weights, rng, shape[0] * shape[1])
@@ -188,35 +142,31 @@ def sample_directly(
 
     def recover(store: EffectsStore) -> Mapping[str, NDArray[np.float64]]:
         if not isinstance(target, ReducedTarget):
-            return recover_posterior(gram_of(design), priors, draws, store)
+            return recover_posterior(model.gram, model.priors, draws, store)
         posterior, about = recover_sparingly(target, found.points[places], draws, store, settings)
         stats.attrs |= about
         return posterior
 
     free = FreeDraws({}, stats, 0.0, time.perf_counter() - started)
     return finish_tree(
-        design,
-        priors,
+        model,
         free,
         recover,
         shape=shape,
-        parametrization=MARGINAL,
         settings=settings,
         kept=kept,
     )
 
 
 def weigh_posterior(
-    design: Design, priors: Priors, settings: SamplerSettings
+    model: Model, settings: SamplerSettings
 ) -> tuple[CollapsedTarget, WeightedPoints]:
     """Draw weighted points of a model's collapsed posterior, on the scale that suits it best.
 
     Parameters
     ----------
-    design : Design
-        The data.
-    priors : Priors
-        Every prior.
+    model : Model
+        What is assumed, of which data.
     settings : SamplerSettings
         Chains, draws and seed.
 
@@ -228,8 +178,8 @@ def weigh_posterior(
         Usable or not.
     """
     rng = np.random.default_rng([settings.random_seed or 0, 2])
-    target = CollapsedTarget(gram_of(design), priors)
-    quick = gram_of(design).plan.n_border <= _LARGEST_QUICK_BORDER
+    target = CollapsedTarget(model.gram, model.priors)
+    quick = model.gram.plan.n_border <= _LARGEST_QUICK_BORDER
     if is_dear(target.gram):
         target = spare_evaluations(target, rng, threads=settings.cores or 1)
         quick = quick or isinstance(target, InterpolatedTarget)
@@ -292,9 +242,7 @@ def _sample_stats(target: CollapsedTarget, found: WeightedPoints, places: Any) -
     return stats
 
 
-def _sample_by_nuts(
-    design: Design, priors: Priors, settings: SamplerSettings, effects: EffectsLike, k: float
-) -> xr.DataTree:
+def _sample_by_nuts(model: Model, settings: SamplerSettings, k: float) -> xr.DataTree:
     why = (
         f"importance sampling had k-hat {k:.2f}, and weights can be used below {MAX_PARETO_K}"
         if np.isfinite(k)
@@ -305,9 +253,8 @@ def _sample_by_nuts(
         "sampler='nutpie' asks for it at once.",
         SamplingWarning,
     )
-    by_nuts = dataclasses.replace(settings, sampler=NUTPIE)
     # Gradients of a large border are dearer than the steps that they would save.
-    parametrization, _ = choose_parametrization(AUTO_PARAMETRIZATION, design)
-    tree = sample_by_nuts(design, priors, parametrization, by_nuts, effects=effects)
+    parametrization, _ = choose_parametrization(AUTO_PARAMETRIZATION, model)
+    tree = NUTS().fit(model, dataclasses.replace(settings, parametrization=parametrization))
     tree.attrs["sampler_reason"] = why
     return tree

@@ -1,6 +1,7 @@
 """NUTS, by nutpie or PyMC; nothing else imports nutpie.
 
-- ``marginal``: NUTS on the marginal posterior, without a PyMC model where it can be
+- ``sample``: the method, by the shortest way that a model allows
+- ``marginal``: NUTS on the marginal posterior, without a PyMC model
 - ``pymc_model``: NUTS on a PyMC model
 - ``run``: chains started, watched and brought back
 - ``compile``: a PyMC model compiled for nutpie

@@ -1,9 +1,4 @@
-"""NUTS by the shortest way: on the collapsed posterior without a PyMC model, else with one.
-
-For the former nothing is compiled for the model at hand, and PyMC is not imported. A PyMC model of
-the same posterior (`graph.marginal`) remains for those who sample or extend it themselves, for
-PyMC's own sampler, and for priors that the compiled posterior does not know.
-"""
+"""NUTS on the marginal posterior: nothing is compiled for a model, and PyMC is not imported."""
 
 from __future__ import annotations
 
@@ -12,20 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm import names
-from bayeslmm.gram.gram import gram_of
 from bayeslmm.inference.marginal import coordinates as unconstrained
 from bayeslmm.inference.marginal.recovery import recover_posterior
 from bayeslmm.inference.marginal.sd_coordinates import BENT, NEAREST, look_at_data
-from bayeslmm.inference.marginal.target import CollapsedTarget
 from bayeslmm.inference.memory import require_marginal_border
 from bayeslmm.inference.nuts.nutpie_model import nutpie_model
 from bayeslmm.inference.nuts.run import run_compiled
-from bayeslmm.inference.parametrization import MARGINAL
 from bayeslmm.inference.result import finish_tree
-from bayeslmm.inference.settings import MARGINAL_TARGET_ACCEPT, NUTPIE
+from bayeslmm.inference.settings import MARGINAL_TARGET_ACCEPT
 from bayeslmm.kernels import target as kernel_target
-from bayeslmm.results.kept_effects import DRAWS, KeptEffects
+from bayeslmm.results.kept_effects import KeptEffects
 from bayeslmm.results.write import FreeDraws
 
 if TYPE_CHECKING:
@@ -35,72 +26,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from nutpie.compile_pymc import CompiledPyMCModel
 
-    from bayeslmm.design.design import Design
+    from bayeslmm.inference.marginal.target import CollapsedTarget
     from bayeslmm.inference.settings import SamplerSettings
-    from bayeslmm.model.priors.priors import Priors
-    from bayeslmm.results.kept_effects import EffectsLike
+    from bayeslmm.model.model import Model
 
 
-def sample_by_nuts(
-    design: Design,
-    priors: Priors,
-    parametrization: str,
-    settings: SamplerSettings,
-    *,
-    effects: EffectsLike = DRAWS,
+def sample_marginal(
+    model: Model, target: CollapsedTarget, settings: SamplerSettings
 ) -> xr.DataTree:
-    """Sample a posterior by NUTS.
+    """Sample a model's posterior by NUTS in its variance parameters, then draw the effects.
 
     Parameters
     ----------
-    design, priors, parametrization, settings, effects
-        As in `sampling.sample`.
+    model : Model
+        What is assumed, of which data.
+    target : CollapsedTarget
+        The posterior of its variance parameters; one that `compiles`.
+    settings : SamplerSettings
+        How to sample.
 
     Returns
     -------
     xarray.DataTree
         See `fit_bayes`.
     """
-    if parametrization == MARGINAL and settings.sampler == NUTPIE:
-        names.check(design.response, design.coef, [factor.name for factor in design.factors])
-        target = CollapsedTarget(gram_of(design), priors)
-        if compiles(target):
-            return sample_collapsed(design, target, settings, effects=effects)
-    # PyMC takes seconds to import: only those who sample with it wait for it.
-    from bayeslmm.inference.nuts.pymc_model import sample_design  # noqa: PLC0415
-
-    return sample_design(design, priors, parametrization, settings, effects=effects)
-
-
-def sample_collapsed(
-    design: Design,
-    target: CollapsedTarget,
-    settings: SamplerSettings,
-    *,
-    effects: EffectsLike = DRAWS,
-) -> xr.DataTree:
-    """Sample a model's posterior by NUTS in its variance parameters, then draw the effects.
-
-    Parameters
-    ----------
-    design : Design
-        The data.
-    target : CollapsedTarget
-        The posterior of its variance parameters; one that `compiles`.
-    settings : SamplerSettings
-        How to sample.
-    effects : str or mapping, default "draws"
-        Which random effects to keep; see `fit_bayes`.
-
-    Returns
-    -------
-    xarray.DataTree
-        As `sampling.sample` gives it.
-    """
-    kept = KeptEffects.of(design, effects)
+    kept = KeptEffects.of(model.design, settings.effects)
     settings = settings.settled(MARGINAL_TARGET_ACCEPT)
     gram, priors = target.gram, target.priors
-    require_marginal_border(design, gram)
+    require_marginal_border(model.design, gram)
     started = time.perf_counter()
     target, starts = bent_target(target)
     compiled = compile_target(target, starts)
@@ -109,12 +62,10 @@ def sample_collapsed(
     draws = target.unpack(points)
     free = FreeDraws({}, stats, compile_time, sampling_time)
     return finish_tree(
-        design,
-        priors,
+        model,
         free,
         lambda store: recover_posterior(gram, priors, draws, store),
         shape=draws.sigma.shape,
-        parametrization=MARGINAL,
         settings=settings,
         kept=kept,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bayeslmm.inference.graph.build import build_model, parametrization_named
+from bayeslmm.inference.graph.build import parametrization_named
 from bayeslmm.inference.marginal.sd_coordinates import takes_any_positive
 from bayeslmm.inference.nuts.run import SAMPLERS
 from bayeslmm.inference.parametrization import MARGINAL
@@ -14,7 +14,7 @@ from bayeslmm.inference.settings import (
     MARGINAL_TARGET_ACCEPT,
     SamplerSettings,
 )
-from bayeslmm.results.kept_effects import DRAWS, KeptEffects
+from bayeslmm.results.kept_effects import KeptEffects
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -22,87 +22,65 @@ if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
-    from bayeslmm.design.design import Design
-    from bayeslmm.model.priors.priors import Priors
-    from bayeslmm.results.kept_effects import EffectsLike
+    from bayeslmm.model.model import Model
 
 
-def sample_design(
-    design: Design,
-    priors: Priors,
-    parametrization: str,
-    settings: SamplerSettings,
-    *,
-    effects: EffectsLike = DRAWS,
-) -> xr.DataTree:
-    """Build the PyMC model of a design and sample it.
+def sample_graph(model: Model, settings: SamplerSettings) -> xr.DataTree:
+    """Build the PyMC model of a model and sample it.
 
     Parameters
     ----------
-    design, priors, parametrization, settings, effects
-        As in `sample`.
+    model : Model
+        What is assumed, of which data.
+    settings : SamplerSettings
+        How to sample; its parametrization is how the PyMC model is written.
 
     Returns
     -------
     xarray.DataTree
-        As `sample` gives it.
+        See `fit_bayes`.
     """
-    model = build_model(design, priors=priors, parametrization=parametrization)
-    return sample(model, design, priors, parametrization, settings, effects=effects)
+    graph = parametrization_named(settings.parametrization).build(model)
+    return sample(graph, model, settings)
 
 
-def sample(
-    model: pm.Model,
-    design: Design,
-    priors: Priors,
-    parametrization: str,
-    settings: SamplerSettings,
-    *,
-    effects: EffectsLike = DRAWS,
-) -> xr.DataTree:
-    """Sample a model that `build_model` built and lay the draws out as the result tree.
+def sample(graph: pm.Model, model: Model, settings: SamplerSettings) -> xr.DataTree:
+    """Sample a PyMC model that was built of a model and lay the draws out as the result tree.
 
     Parameters
     ----------
-    model : pymc.Model
-        Built from `design`, `priors` and `parametrization`.
-    design : Design
-        The data.
-    priors : Priors
-        Every prior.
-    parametrization : str
-        How the model was written.
+    graph : pymc.Model
+        Built of `model` in the settings' parametrization.
+    model : Model
+        What is assumed, of which data.
     settings : SamplerSettings
         How to sample.
-    effects : str or mapping, default "draws"
-        Which random effects to keep; see `fit_bayes`.
 
     Returns
     -------
     xarray.DataTree
         Posterior, sample_stats, log_prior, observed_data and constant_data; see `fit_bayes`.
     """
-    marginal = parametrization == MARGINAL
+    marginal = settings.parametrization == MARGINAL
     settings = settings.settled(MARGINAL_TARGET_ACCEPT if marginal else DEFAULT_TARGET_ACCEPT)
     # What cannot be kept is refused before anything is sampled.
-    kept = KeptEffects.of(design, effects)
-    structure = structure_key(design, priors, parametrization)
-    free = SAMPLERS[settings.sampler](model, settings, structure)
-    recover = parametrization_named(parametrization).recover
+    kept = KeptEffects.of(model.design, settings.effects)
+    structure = structure_key(model, settings.parametrization)
+    free = SAMPLERS[settings.sampler](graph, settings, structure)
+    recover = parametrization_named(settings.parametrization).recover
     return finish_tree(
-        design,
-        priors,
+        model,
         free,
-        lambda store: recover(design, priors, free.values, store),
+        lambda store: recover(model, free.values, store),
         shape=next(iter(free.values.values())).shape[:2],
-        parametrization=parametrization,
         settings=settings,
         kept=kept,
     )
 
 
-def structure_key(design: Design, priors: Priors, parametrization: str) -> Hashable:
+def structure_key(model: Model, parametrization: str) -> Hashable:
     """Name everything of a model that is compiled in; what is left enters as data."""
+    design, priors = model.design, model.priors
     factors = tuple(
         (
             factor.name,

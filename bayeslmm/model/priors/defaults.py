@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bayeslmm import names
-from bayeslmm.design.scales import scales_of
 from bayeslmm.errors import DataError
 from bayeslmm.model.priors.prior import LKJ, Prior
 
@@ -61,7 +60,7 @@ def default_priors(design: Design) -> DefaultPriors:
     DataError
         If the response is constant: no scale can be read off it.
     """
-    scales = scales_of(design)
+    scales = design.scales
     y = scales.response
     sd_y = y.sd()
     if sd_y == 0.0:

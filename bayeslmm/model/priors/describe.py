@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.design.scales import scales_of
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.model.priors.resolve import resolve_priors
 
@@ -80,7 +79,7 @@ def describe_priors(
 
 def _changes(design: Design) -> dict[str, tuple[str, float]]:
     """Give the change of a column behind each parameter, in words and as a number."""
-    scales = scales_of(design)
+    scales = design.scales
     changes = {name: _change(x, name) for x, name in zip(scales.fixed, design.coef, strict=True)}
     for factor, columns in zip(design.factors, scales.random, strict=True):
         for column, term in zip(columns, factor.terms, strict=True):

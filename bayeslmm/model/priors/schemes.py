@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.design.scales import scales_of
 from bayeslmm.errors import PriorError, nearest
 from bayeslmm.model.priors.defaults import default_priors, unit
 from bayeslmm.model.priors.prior import Prior, PriorLike
@@ -132,7 +131,7 @@ def rstanarm(design: Design) -> dict[str, PriorLike]:
     >>> rstanarm(design)["beta[Days]"]
     Prior('Normal(mu=0, sigma=48.8915)')
     """
-    y = scales_of(design).response
+    y = design.scales.response
     sd_y = y.scale()
     exponential = Prior.of("Exponential", lam=1 / sd_y)
     chosen = _normal_coefficients(design, 2.5 * sd_y, ddof=1)
@@ -165,7 +164,7 @@ def bambi(design: Design) -> dict[str, PriorLike]:
     >>> bambi(design)["beta[Intercept]"]
     Prior('Normal(mu=298.508, sigma=261.009)')
     """
-    scales = scales_of(design)
+    scales = design.scales
     sd_y = scales.response.scale(ddof=0)
     width = 2.5 * sd_y
     chosen = _normal_coefficients(design, width, ddof=0)
@@ -212,7 +211,7 @@ def half_cauchy(design: Design) -> dict[str, PriorLike]:
     >>> half_cauchy(design)["sigma"]
     Prior('HalfCauchy(beta=56.3288)')
     """
-    sd_y = scales_of(design).response.scale()
+    sd_y = design.scales.response.scale()
     chosen = _wide_coefficients(design, 10.0)
     chosen |= _sds(design, lambda x, name: Prior.of("HalfCauchy", beta=sd_y / unit(x, name)))
     return chosen | {"corr": "LKJ(1)", names.SIGMA: Prior.of("HalfCauchy", beta=sd_y)}
@@ -240,7 +239,7 @@ def flat(design: Design) -> dict[str, PriorLike]:
     >>> flat(design)["sigma"]
     Prior('HalfNormal(sigma=5632.88)')
     """
-    wide = _WIDE * scales_of(design).response.scale()
+    wide = _WIDE * design.scales.response.scale()
     chosen = _wide_coefficients(design)
     chosen |= _sds(design, lambda x, name: Prior.of("HalfNormal", sigma=wide / unit(x, name)))
     return chosen | {"corr": "LKJ(1)", names.SIGMA: Prior.of("HalfNormal", sigma=wide)}
@@ -276,7 +275,7 @@ def _coef(name: str) -> str:
 def _normal_coefficients(design: Design, width: float, ddof: int) -> dict[str, PriorLike]:
     return {
         _coef(name): Prior.of("Normal", mu=0.0, sigma=width / x.scale(ddof))
-        for x, name in zip(scales_of(design).fixed, design.coef, strict=True)
+        for x, name in zip(design.scales.fixed, design.coef, strict=True)
         if name != names.INTERCEPT
     }
 
@@ -293,7 +292,7 @@ def _wide_coefficients(design: Design, width: float = _WIDE) -> dict[str, PriorL
 def _sds(design: Design, prior: Callable[[ColumnScale, str], Prior]) -> dict[str, PriorLike]:
     return {
         f"{names.sd(factor.name)}[{term}]": prior(column, term)
-        for factor, columns in zip(design.factors, scales_of(design).random, strict=True)
+        for factor, columns in zip(design.factors, design.scales.random, strict=True)
         for column, term in zip(columns, factor.terms, strict=True)
     }
 

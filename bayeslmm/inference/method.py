@@ -1,0 +1,156 @@
+"""Methods of sampling a posterior: their protocol, their registry, and the choice among them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Protocol
+
+from bayeslmm.errors import ArgumentError
+from bayeslmm.inference.importance.sample import ImportanceSampling
+from bayeslmm.inference.nuts.sample import NUTS
+from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
+from bayeslmm.inference.parametrization import MARGINAL, choose_parametrization
+from bayeslmm.inference.settings import AUTO, IMPORTANCE, NUTPIE, PYMC
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import xarray as xr
+
+    from bayeslmm.inference.settings import SamplerSettings
+    from bayeslmm.model.model import Model
+
+
+class Method(Protocol):
+    r"""A way from a model to draws of its posterior.
+
+    With the variance parameters :math:`\theta` (standard deviations, correlations, sigma), the
+    draws are from
+
+    .. math:: p(\beta, b, \theta \mid y) \propto
+              p(y \mid \beta, b, \theta)\, p(b \mid \theta)\, p(\beta, \theta)
+
+    exactly, or they are weighted, or the tree says how far they are off. A further method is one
+    new file and one line in `METHODS`.
+    """
+
+    @property
+    def parametrizations(self) -> tuple[str, ...]:
+        """How a model may be written for it."""
+        ...
+
+    def suits(self, model: Model, parametrization: str) -> tuple[bool, str]:
+        """Return whether ``sampler="auto"`` should take it for a model, and why or why not.
+
+        The reason goes into the result's record; empty where there is nothing to say.
+        """
+        ...
+
+    def fit(self, model: Model, settings: SamplerSettings) -> xr.DataTree:
+        """Draw from a model's posterior.
+
+        Parameters
+        ----------
+        model : Model
+            What is assumed, of which data.
+        settings : SamplerSettings
+            Chains, draws, seed, the parametrization and the effects to keep.
+
+        Returns
+        -------
+        xarray.DataTree
+            See `fit_bayes`.
+        """
+        ...
+
+
+METHODS: Mapping[str, Method] = {
+    NUTPIE: NUTS(NUTPIE),
+    PYMC: NUTS(PYMC),
+    IMPORTANCE: ImportanceSampling(),
+}
+# What ``sampler="auto"`` asks in turn.
+_AUTOMATIC = (IMPORTANCE, NUTPIE)
+
+
+def check_combination(sampler: str, parametrization: str) -> None:
+    """Raise unless a sampler can sample a model that is written in this way.
+
+    Parameters
+    ----------
+    sampler : str
+        A sampler, or ``"auto"``.
+    parametrization : str
+        How the model is written, or ``"auto"``.
+
+    Raises
+    ------
+    ArgumentError
+        With what to add.
+    """
+    if sampler == AUTO or parametrization == AUTO_PARAMETRIZATION:
+        return
+    if parametrization not in METHODS[sampler].parametrizations:
+        raise ArgumentError(
+            f"sampler={sampler!r} draws from the posterior with the effects integrated out, and "
+            f"parametrization={parametrization!r} keeps them: add parametrization='marginal'."
+        )
+
+
+def choose_method(
+    model: Model, settings: SamplerSettings
+) -> tuple[SamplerSettings, dict[str, str]]:
+    """Replace each ``"auto"`` by what it stands for.
+
+    Parameters
+    ----------
+    model : Model
+        What is assumed, of which data.
+    settings : SamplerSettings
+        As asked for.
+
+    Returns
+    -------
+    settings : SamplerSettings
+        With a sampler of `METHODS` and a parametrization.
+    reasons : dict of str
+        ``parametrization_reason`` and ``sampler_reason``, for the result's record.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such parametrization, or sampler and parametrization do not go together.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> from bayeslmm.inference.settings import SamplerSettings
+    >>> from bayeslmm.model.model import Model
+    >>> design = bl.build_design("Yield ~ 1 + (1 | Batch)", bl.load_dataset("dyestuff"))
+    >>> asked = SamplerSettings(sampler="auto", parametrization="auto")
+    >>> chosen, reasons = choose_method(Model.of(design), asked)
+    >>> chosen.sampler, chosen.parametrization, reasons["sampler_reason"][:26]
+    ('importance', 'marginal', 'only 2 parameters are left')
+    """
+    known = METHODS.get(settings.sampler)
+    integrated = known is not None and known.parametrizations == (MARGINAL,)
+    parametrization, form = choose_parametrization(
+        settings.parametrization, model, integrated=integrated
+    )
+    check_combination(settings.sampler, parametrization)
+    sampler, why = settings.sampler, "asked for"
+    if sampler == AUTO:
+        sampler, why = _choose_sampler(model, parametrization)
+    chosen = dataclasses.replace(settings, sampler=sampler, parametrization=parametrization)
+    return chosen, {"parametrization_reason": form, "sampler_reason": why}
+
+
+def _choose_sampler(model: Model, parametrization: str) -> tuple[str, str]:
+    """Ask the methods in turn; a refusal's reason is why the next one is taken."""
+    why = ""
+    for name in _AUTOMATIC:
+        suits, said = METHODS[name].suits(model, parametrization)
+        why = said or why
+        if suits:
+            break
+    return name, why

@@ -1,0 +1,61 @@
+"""`NUTS`: the method, by the shortest way that a model and its priors allow.
+
+A PyMC model of the marginal posterior (`graph.marginal`) remains for those who sample or extend it
+themselves, for PyMC's own sampler, and for priors that the compiled posterior does not know.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bayeslmm import names
+from bayeslmm.inference.marginal.target import CollapsedTarget
+from bayeslmm.inference.nuts.marginal import compiles, sample_marginal
+from bayeslmm.inference.parametrization import MARGINAL, PARAMETRIZATION_NAMES
+from bayeslmm.inference.settings import NUTPIE
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayeslmm.inference.settings import SamplerSettings
+    from bayeslmm.model.model import Model
+
+
+@dataclass(frozen=True)
+class NUTS:
+    """The No-U-Turn sampler; see `Method`.
+
+    Attributes
+    ----------
+    sampler : str
+        Whose implementation: ``"nutpie"`` or ``"pymc"``.
+
+    References
+    ----------
+    .. [1] Hoffman & Gelman (2014). The No-U-Turn sampler. JMLR 15:1593-1623.
+    """
+
+    sampler: str = NUTPIE
+    parametrizations: tuple[str, ...] = PARAMETRIZATION_NAMES
+
+    def suits(self, model: Model, parametrization: str) -> tuple[bool, str]:  # noqa: ARG002
+        """Return that it suits every model, in any parametrization."""
+        if parametrization == MARGINAL:
+            return True, ""
+        return True, f"the {parametrization} form has too many parameters for anything but NUTS"
+
+    def fit(self, model: Model, settings: SamplerSettings) -> xr.DataTree:
+        """Sample a model's posterior; see `Method.fit`."""
+        settings = dataclasses.replace(settings, sampler=self.sampler)
+        if settings.parametrization == MARGINAL and self.sampler == NUTPIE:
+            design = model.design
+            names.check(design.response, design.coef, [factor.name for factor in design.factors])
+            target = CollapsedTarget(model.gram, model.priors)
+            if compiles(target):
+                return sample_marginal(model, target, settings)
+        # PyMC takes seconds to import: only those who sample with it wait for it.
+        from bayeslmm.inference.nuts.pymc_model import sample_graph  # noqa: PLC0415
+
+        return sample_graph(model, settings)

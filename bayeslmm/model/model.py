@@ -1,0 +1,68 @@
+"""`Model`: everything that is assumed, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bayeslmm.gram.gram import gram_of
+from bayeslmm.model.priors.resolve import resolve_priors
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from bayeslmm.design.design import Design
+    from bayeslmm.gram.gram import Gram
+    from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.model.priors.resolve import PriorsLike
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    r"""A Bayesian linear mixed model of data at hand.
+
+    .. math:: y = X \beta + \sum_k Z_k b_k + e, \quad b_{ki} \sim N(0, G_k), \quad
+              e_i \sim N(0, \sigma^2 / w_i)
+
+    Attributes
+    ----------
+    design : Design
+        The data, coded: y, X, Z_k and levels.
+    priors : Priors
+        Every prior: of beta, of each G_k's standard deviations and correlations, of sigma.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> table = bl.load_dataset("dyestuff")
+    >>> model = Model.of(bl.build_design("Yield ~ 1 + (1 | Batch)", table), {"sd": "Gamma(2, 0.1)"})
+    >>> str(model.priors.factors[0].sd[0]), model.gram.n
+    ('Gamma(2, 0.1)', 30)
+    """
+
+    design: Design
+    priors: Priors
+
+    @classmethod
+    def of(cls, design: Design, priors: PriorsLike | None = None) -> Self:
+        """Put a design and what a user says of its priors together.
+
+        Parameters
+        ----------
+        design : Design
+            The data.
+        priors : mapping, str, PriorScheme or Priors, optional
+            See `resolve_priors`.
+
+        Raises
+        ------
+        PriorError
+            As `resolve_priors`.
+        """
+        return cls(design, resolve_priors(design, priors))
+
+    @cached_property
+    def gram(self) -> Gram:
+        """The cross-products, summed when they are first needed."""
+        return gram_of(self.design)
