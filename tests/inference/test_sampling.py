@@ -192,7 +192,6 @@ def test_a_run_interrupted_before_its_first_draw_is_an_interrupt():
 def test_ctrl_c_returns_what_was_drawn(tmp_path):
     code = (
         "import _thread, threading, warnings, bayeslmm as bl\n"
-        "from bayeslmm import samplers\n"
         "data = bl.load_dataset('sleepstudy')\n"
         "fit = dict(random_seed=5, tune=300, chains=2, progressbar=False)\n"
         f"bl.fit_bayes({FORMULA!r}, data, draws=200, **fit)\n"

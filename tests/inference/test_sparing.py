@@ -50,7 +50,7 @@ def test_the_record_says_what_was_spared(everything_is_dear):
 
 
 def test_a_promise_that_was_not_kept_is_told(everything_is_dear, monkeypatch):
-    monkeypatch.setattr("bayeslmm.sparing._TOO_LARGE", 0.0)
+    monkeypatch.setattr("bayeslmm.inference.importance.shared_effects._TOO_LARGE", 0.0)
     with pytest.warns(bl.SamplingWarning, match="interpolated log-density errs") as caught:
         fit(draws=100)
     assert caught[0].filename == __file__
