@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.model.families.gaussian import GAUSSIAN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,10 +86,7 @@ def simulate_response(
         normal = generator.standard_normal((len(factor.levels), len(factor.terms)))
         effects[factor.name] = normal @ root.T
         eta = eta + np.sum(factor.columns * effects[factor.name][factor.index], axis=1)
-    noise = sigma * generator.standard_normal(len(eta))
-    if design.weights is not None:
-        noise = noise / np.sqrt(design.weights)
-    return eta + noise, effects
+    return GAUSSIAN.draw(eta, sigma, design.weights, generator), effects
 
 
 def _coefficients(

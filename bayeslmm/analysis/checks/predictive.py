@@ -13,6 +13,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     training_design,
 )
 from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.model.families.gaussian import GAUSSIAN
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 
@@ -102,16 +103,14 @@ def check_groups(
         idata, random_effects=random_effects, draws=min(total, DRAWS) if draws is None else draws
     )
     generator = np.random.default_rng([check_seed(random_seed), 2])
-    weights = predictor.design.weights
     y = read.response(idata)
     order = np.argsort(index, kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(index))[:-1])
     replicated = np.empty((len(predictor.sigma), len(parts)))
     for level, rows in enumerate(parts):
-        scale = np.ones(len(rows)) if weights is None else 1 / np.sqrt(weights[rows])
-        noise = generator.standard_normal((len(rows), len(predictor.sigma)))
-        eta = predictor.rows(rows) + noise * predictor.sigma * scale[:, None]
-        replicated[:, level] = compute(eta, axis=0)
+        eta, weights = predictor.rows(rows), predictor.weights(rows)
+        drawn = GAUSSIAN.draw(eta, predictor.sigma, weights, generator)
+        replicated[:, level] = compute(drawn, axis=0)
     observed = np.array([compute(y[rows], axis=0) for rows in parts])
     labels = {
         "level": np.array(read.require_levels(info), dtype=object),

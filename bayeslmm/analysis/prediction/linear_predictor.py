@@ -123,6 +123,11 @@ class LinearPredictor:
             averaged.add_to(eta, slice(None))
         return eta[:, 0]
 
+    def weights(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float64] | None:
+        """Return the weights of some rows, shape (rows, 1) to go with eta; None without any."""
+        weights = self.design.weights
+        return None if weights is None else weights[rows, None]
+
     def rows(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float64]:
         """Return the draws of eta of some rows, shape (rows, s)."""
         eta = self.design.X[rows] @ self.beta

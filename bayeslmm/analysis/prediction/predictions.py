@@ -15,6 +15,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     linear_predictor,
 )
 from bayeslmm.errors import check_choice
+from bayeslmm.model.families.gaussian import GAUSSIAN
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
 
@@ -194,13 +195,9 @@ def _chunks(
 ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     # One stream over rows in order, so that the noise does not depend on the size of a chunk.
     generator = np.random.default_rng([check_seed(random_seed), 1])
-    weights = predictor.design.weights
     for rows, eta in predictor.chunks():
         if kind == "response":
-            noise = generator.standard_normal(eta.shape)
-            noise *= predictor.sigma
-            if weights is not None:
-                noise /= np.sqrt(weights[rows])[:, None]
-            yield rows, eta + noise
+            weights = predictor.weights(rows)
+            yield rows, GAUSSIAN.draw(eta, predictor.sigma, weights, generator)
         else:
-            yield rows, eta
+            yield rows, GAUSSIAN.mean(eta)
