@@ -9,6 +9,8 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.errors import TreeError
+from bayeslmm.model.families.gaussian import LOG_2PI
+from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.gram.blocks import PairBlocks
     from bayeslmm.gram.gram import Gram
-
-
-_LOG_2PI = float(np.log(2 * np.pi))
 
 
 def group_densities(
@@ -102,7 +101,8 @@ def _density(
     target, level = nodes[0]
     factor = gram.factors[target]
     assert factor.fixed is not None  # noqa: S101 - checked before
-    square = np.einsum("si,ij,sj->s", direction, factor.fixed[level], direction) / sigma**2
+    cross = np.einsum("si,ij,sj->s", direction, factor.fixed[level], direction)
+    square = INDEPENDENT.combine((cross,), sigma)
     widths = [len(gram.factors[k].terms) for k, _ in nodes]
     ends = np.cumsum([0, *widths])
     inner = np.zeros((len(sigma), ends[-1], ends[-1]))
@@ -110,14 +110,15 @@ def _density(
     for a, (k, i) in enumerate(nodes):
         mine = slice(ends[a], ends[a + 1])
         pulled = direction @ gram.factors[k].with_fixed[i].T
-        right[:, mine] = np.einsum("spq,sp->sq", roots[k], pulled) / sigma[:, None] ** 2
+        moment = np.einsum("spq,sp->sq", roots[k], pulled)
+        right[:, mine] = INDEPENDENT.combine((moment,), sigma)
         for b, (m, j) in enumerate(nodes[: a + 1]):
             block = _block(gram, (k, i), (m, j))
             if block is None:
                 continue
             theirs = slice(ends[b], ends[b + 1])
             product = np.einsum("spq,pt,str->sqr", roots[k], block, roots[m])
-            inner[:, mine, theirs] = product / sigma[:, None, None] ** 2
+            inner[:, mine, theirs] = INDEPENDENT.combine((product,), sigma)
             inner[:, theirs, mine] = np.swapaxes(inner[:, mine, theirs], 1, 2)
     inner += np.eye(ends[-1])
     chol = np.linalg.cholesky(inner)
@@ -126,8 +127,8 @@ def _density(
     n = int(factor.counts[level])
     log_weights = 0.0 if factor.log_weights is None else float(factor.log_weights[level])
     quadratic = square - np.sum(half**2, axis=1)
-    total = n * _LOG_2PI - log_weights + 2 * n * np.log(sigma) + log_det + quadratic
-    return np.asarray(-0.5 * total)
+    log_det_residual = INDEPENDENT.log_determinant(sigma, n, log_weights)
+    return np.asarray(-0.5 * (n * LOG_2PI + log_det_residual + log_det + quadratic))
 
 
 def _block(gram: Gram, one: tuple[int, int], other: tuple[int, int]) -> Floats | None:

@@ -11,6 +11,7 @@ import xarray as xr
 from bayeslmm import names
 from bayeslmm.analysis.checks.gram_groups import group_densities
 from bayeslmm.analysis.prediction.linear_predictor import (
+    LinearPredictor,
     design_state,
     linear_predictor,
     training_design,
@@ -18,26 +19,28 @@ from bayeslmm.analysis.prediction.linear_predictor import (
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.design.design import rebuild_design
+from bayeslmm.model.families.gaussian import GAUSSIAN, LOG_2PI
+from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
-
-LOG_2PI = float(np.log(2 * np.pi))
 
 
 def row_log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
     """Return log N(y_i | eta_i, sigma^2 / w_i) given all effects, shape (s, n)."""
-    predictor = linear_predictor(idata)
-    y = read.response(idata)
+    return _row_densities(linear_predictor(idata), read.response(idata))
+
+
+def _row_densities(predictor: LinearPredictor, y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the log-density of each row given all effects, shape (s, n)."""
     density = np.empty((len(predictor.sigma), len(y)))
     for rows, eta in predictor.chunks():
-        precision = _precision(predictor.design, rows)[:, None] / predictor.sigma**2
-        residual = y[rows, None] - eta
-        density[:, rows] = 0.5 * (np.log(precision) - LOG_2PI - precision * residual**2).T
+        weights = predictor.weights(rows)
+        values = GAUSSIAN.log_density(y[rows, None], eta, predictor.sigma, weights)
+        density[:, rows] = values.T
     return density
 
 
@@ -134,7 +137,7 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     for level, end in enumerate(ends):
         rows = order[(ends[level - 1] if level else 0) : end]
         columns = [_block(item, rows) for item in inside]
-        weights = np.ones(len(rows)) if design.weights is None else design.weights[rows]
+        weights = None if design.weights is None else design.weights[rows]
         residual = y[rows, None] - predictor.rows(rows)
         values[:, level] = _density(residual, columns, roots, predictor.sigma, weights)
     nested = tuple(item.name for item in inside if item is not target)
@@ -146,9 +149,13 @@ def _density(
     columns: list[NDArray[np.float64]],
     roots: list[NDArray[np.float64]],
     sigma: NDArray[np.float64],
-    weights: NDArray[np.float64],
+    weights: NDArray[np.float64] | None,
 ) -> NDArray[np.float64]:
-    """Log-density of one group's residuals (rows, s), by the matrix determinant lemma.
+    r"""Compute the log-density of one group's residuals (rows, s), of each draw.
+
+    By the matrix determinant lemma, with A = R^(-1/2) Z L:
+
+    .. math:: \log |Z G Z' + R| = \log |R| + \log |I + A' A|
 
     `columns` holds one array (inner levels, rows, q) per integrated factor, `roots` one (s, q, q).
     """
@@ -157,18 +164,18 @@ def _density(
         # Z L for every inner level, one below the other: (s, rows, inner * q).
         product = np.einsum("arq,sqp->srap", block, root)
         scaled.append(product.reshape(*product.shape[:2], -1))
-    loaded = np.concatenate(scaled, axis=2) / sigma[:, None, None]
-    loaded *= np.sqrt(weights)[None, :, None]
-    white = (residual * np.sqrt(weights)[:, None] / sigma).T
+    loaded = INDEPENDENT.whiten(np.concatenate(scaled, axis=2), sigma, weights)
+    white = INDEPENDENT.whiten(residual.T, sigma, weights)
     inner = np.swapaxes(loaded, 1, 2) @ loaded
     inner += np.eye(inner.shape[-1])
     chol = np.linalg.cholesky(inner)
     half = np.linalg.solve(chol, np.einsum("srk,sr->sk", loaded, white)[..., None])[..., 0]
     log_det = 2 * np.log(np.diagonal(chol, axis1=1, axis2=2)).sum(axis=1)
-    n = len(weights)
+    n = len(residual)
     quadratic = np.sum(white**2, axis=1) - np.sum(half**2, axis=1)
-    constant = n * LOG_2PI - np.log(weights).sum()
-    return np.asarray(-0.5 * (constant + 2 * n * np.log(sigma) + log_det + quadratic))
+    sum_log_weights = 0.0 if weights is None else float(np.log(weights).sum())
+    log_det_residual = INDEPENDENT.log_determinant(sigma, n, sum_log_weights)
+    return np.asarray(-0.5 * (n * LOG_2PI + log_det_residual + log_det + quadratic))
 
 
 def _block(item: GroupingFactor, rows: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -195,14 +202,6 @@ def _outermost(idata: xr.DataTree) -> str | None:
 
 def _root(idata: xr.DataTree, item: GroupingFactor) -> NDArray[np.float64]:
     return covariance_roots(read.covariance_draws(idata, read.factor(idata, item.name)))
-
-
-def _precision(design: Design, rows: slice) -> NDArray[np.float64]:
-    n = len(design.X)
-    return (np.ones(n) if design.weights is None else design.weights)[rows]
-
-
-_LOG_2PI = float(np.log(2 * np.pi))
 
 
 def log_likelihood(
@@ -248,12 +247,7 @@ def log_likelihood(
         design_state(idata), data, response="required", factors=(), weights=weights
     )
     predictor = linear_predictor(idata, data, weights=weights)
-    w = np.ones(len(rows.y)) if rows.weights is None else rows.weights
-    density = np.empty((len(predictor.sigma), len(rows.y)))
-    for part, eta in predictor.chunks():
-        precision = w[part, None] / predictor.sigma**2
-        residual = rows.y[part, None] - eta
-        density[:, part] = 0.5 * (np.log(precision) - _LOG_2PI - precision * residual**2).T
+    density = _row_densities(predictor, rows.y)
     shape = read.sample_shape(idata)
     coords = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
     return xr.DataArray(

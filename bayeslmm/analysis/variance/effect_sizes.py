@@ -170,7 +170,7 @@ def _by_level(idata: xr.DataTree, factor: str) -> dict[str, NDArray[np.float64]]
         upper, lower = _random_moments(item.columns, item.index, index)
         random_between += np.einsum("sij,ij->s", cov, upper)
         random_within += np.einsum("sij,ij->s", cov, lower)
-    residual = residual_variance(idata, design)
+    residual = residual_variance(idata, design.weights)
     return {
         f"between {factor}": between / (between + random_between),
         f"within {factor}": within / (within + random_within + residual),
@@ -264,12 +264,12 @@ def design_effect(
     if gram is None:
         design = training_design(idata)
         n = len(design.X)
-        trace = n * residual_variance(idata, design)
+        trace = n * residual_variance(idata, design.weights)
         sums = {f.name: _level_sums(f.columns, f.index) for f in design.factors}
         squares = {f.name: f.columns.T @ f.columns for f in design.factors}
     else:
         n = gram.n
-        trace = n * read.flat_draws(idata, names.SIGMA) ** 2
+        trace = n * residual_variance(idata, None)
         sums = {f.name: level_sums(gram, k) for k, f in enumerate(gram.factors)}
         squares = {f.name: n * second_moments(gram, k) for k, f in enumerate(gram.factors)}
     for name, own in squares.items():

@@ -9,6 +9,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.errors import DataError, check_choice, nearest
+from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
@@ -94,8 +95,8 @@ def marginal_covariance(
 def _mean_block(
     idata: xr.DataTree, design: Design, rows: NDArray[np.intp], *, correlation: bool
 ) -> NDArray[np.float64]:
-    sigma2 = read.flat_draws(idata, names.SIGMA) ** 2
-    inverse = np.ones(len(rows)) if design.weights is None else 1 / design.weights[rows]
+    sigma = read.flat_draws(idata, names.SIGMA)
+    weights = None if design.weights is None else design.weights[rows]
     parts = []
     for item in design.factors:
         shared = item.index[rows][:, None] == item.index[rows]
@@ -103,17 +104,17 @@ def _mean_block(
         parts.append((item.columns[rows], cov, shared))
 
     def block(kept: slice) -> NDArray[np.float64]:
-        total = sigma2[kept, None, None] * np.diag(inverse)
+        total = INDEPENDENT.covariance(sigma[kept], len(rows), weights)
         for columns, cov, shared in parts:
             total += (columns @ cov[kept] @ columns.T) * shared
         return total
 
     size = max(1, CHUNK_BYTES // (8 * len(rows) ** 2))
     total = np.zeros((len(rows), len(rows)))
-    for start in range(0, len(sigma2), size):
+    for start in range(0, len(sigma), size):
         blocks = block(slice(start, start + size))
         if correlation:
             scale = np.sqrt(np.diagonal(blocks, axis1=1, axis2=2))
             blocks /= scale[:, :, None] * scale[:, None, :]
         total += blocks.sum(axis=0)
-    return total / len(sigma2)
+    return total / len(sigma)

@@ -13,6 +13,7 @@ from bayeslmm.analysis.prediction.linear_predictor import design_state, training
 from bayeslmm.analysis.variance.moments import fixed_covariance, second_moments, tree_gram
 from bayeslmm.design.design import rebuild_design
 from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def variance_parts(idata: xr.DataTree, at: Mapping[str, Any] | None = None) -> V
     return VarianceParts(
         fixed=fixed_variance(idata, design),
         factors=factors,
-        residual=residual_variance(idata, design),
+        residual=residual_variance(idata, design.weights),
         at=_words(where, at),
     )
 
@@ -98,7 +99,7 @@ def _parts_of_gram(idata: xr.DataTree, gram: Gram) -> VarianceParts:
     return VarianceParts(
         fixed=np.einsum("si,ij,sj->s", beta, covariance, beta),
         factors=factors,
-        residual=read.flat_draws(idata, names.SIGMA) ** 2,
+        residual=residual_variance(idata, None),
         at="averaged over the data" if slopes else "everywhere",
     )
 
@@ -138,11 +139,11 @@ def fixed_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
     return np.asarray(np.einsum("si,ij,sj->s", beta, moments, beta))
 
 
-def residual_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
-    """Return the mean over rows of sigma^2 / w, shape (s,)."""
-    variance = read.flat_draws(idata, names.SIGMA) ** 2
-    weights = design.weights
-    return variance if weights is None else variance * np.mean(1 / weights)
+def residual_variance(
+    idata: xr.DataTree, weights: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Return the mean over rows of the residuals' variance, shape (s,)."""
+    return INDEPENDENT.mean_variance(read.flat_draws(idata, names.SIGMA), weights)
 
 
 def _words(design: Design, at: Mapping[str, Any] | None) -> str:
