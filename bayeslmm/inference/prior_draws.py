@@ -100,14 +100,16 @@ def sample_prior(
     for factor in design.factors:
         values[names.effects(factor.name)] = _effects(factor, values, rng)
     prior = draws_dataset(design, {name: value[None] for name, value in values.items()})
-    predictive = {"prior_predictive": _predictive(design, values, rng)} if has_rows(design) else {}
+    predictive = {"prior_predictive": _predictive(model, values, rng)} if has_rows(design) else {}
     tree = xr.DataTree.from_dict({"prior": prior, **predictive, **data_groups(design)})
     tree.attrs = root_attributes(model)
     return tree
 
 
-def _predictive(design: Design, values: dict[str, Floats], rng: np.random.Generator) -> xr.Dataset:
-    response = _response(design, values, rng)
+def _predictive(model: Model, values: dict[str, Floats], rng: np.random.Generator) -> xr.Dataset:
+    design = model.design
+    eta = _linear_predictor(design, values)
+    response = model.family.draw(eta, values[names.SIGMA][:, None], design.weights, rng)
     variables = {names.stored(design.response): (("chain", "draw", names.OBS), response[None])}
     coords = {**sample_coordinates((1, len(response))), names.OBS: np.arange(len(design.y))}
     return xr.Dataset(variables, coords=coords)
@@ -167,7 +169,8 @@ def _effects(factor: GroupingFactor, values: dict[str, Floats], rng: np.random.G
     return z * sd[:, None, :]
 
 
-def _response(design: Design, values: dict[str, Floats], rng: np.random.Generator) -> Floats:
+def _linear_predictor(design: Design, values: dict[str, Floats]) -> Floats:
+    """Compute eta = X beta + sum_k Z_k b_k + offset, shape (s, n)."""
     size, n = len(values[names.SIGMA]), len(design.y)
     eta = np.zeros((size, n)) if design.offset is None else np.tile(design.offset, (size, 1))
     if design.coef:
@@ -176,5 +179,4 @@ def _response(design: Design, values: dict[str, Floats], rng: np.random.Generato
         effects = values[names.effects(factor.name)]
         for k, column in enumerate(factor.columns.T):
             eta += effects[:, factor.index, k] * column
-    scale = 1.0 if design.weights is None else 1.0 / np.sqrt(design.weights)
-    return np.asarray(eta + values[names.SIGMA][:, None] * scale * rng.standard_normal((size, n)))
+    return eta

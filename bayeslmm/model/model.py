@@ -7,15 +7,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bayeslmm.gram.gram import gram_of
+from bayeslmm.model.families.gaussian import GAUSSIAN
 from bayeslmm.model.priors.resolve import resolve_priors
+from bayeslmm.model.residual.independent import INDEPENDENT
 
 if TYPE_CHECKING:
     from typing import Self
 
     from bayeslmm.design.design import Design
     from bayeslmm.gram.gram import Gram
+    from bayeslmm.model.families.family import Family
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
+    from bayeslmm.model.residual.structure import ResidualStructure
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +35,10 @@ class Model:
         The data, coded: y, X, Z_k and levels.
     priors : Priors
         Every prior: of beta, of each G_k's standard deviations and correlations, of sigma.
+    family : Family
+        How a response is distributed given its linear predictor.
+    residual : ResidualStructure
+        The covariance R of the residuals e.
 
     Examples
     --------
@@ -43,6 +51,8 @@ class Model:
 
     design: Design
     priors: Priors
+    family: Family = GAUSSIAN
+    residual: ResidualStructure = INDEPENDENT
 
     @classmethod
     def of(cls, design: Design, priors: PriorsLike | None = None) -> Self:
