@@ -92,6 +92,8 @@ def structure_key(model: Model, parametrization: str) -> Hashable:
     )
     return (
         parametrization,
+        model.family.name,
+        model.residual.name,
         priors.has_intercept,
         tuple(prior.family for prior in priors.beta),
         factors,
