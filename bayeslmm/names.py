@@ -18,6 +18,7 @@ SIGMA = "sigma"
 COEF = "coef"
 OBS = "obs"
 INTERCEPT = "Intercept"
+LINEAR_PREDICTOR = "mu"  # a node of PyMC models; result trees do not hold it
 FITTED_LEVELS = "fitted_levels"
 CROSS_PRODUCTS = "cross_products"
 

@@ -81,7 +81,9 @@ def build_model(
 
     with :math:`G_k = L_k L_k'` under an LKJ-Cholesky prior. Named variables and dimensions are
     those of the result tree (``beta``, ``sd_<factor>``, ``corr_<factor>``, ``b_<factor>``,
-    ``sigma``).
+    ``sigma``). Where the random effects are variables, ``model["mu"]`` is the linear predictor
+    :math:`X \beta + \sum_k Z_k b_k + o`, unless the response or a factor is called so; samplers
+    neither compute nor keep it.
 
     Parameters
     ----------
@@ -118,6 +120,17 @@ def build_model(
     >>> model = build_model("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy"))
     >>> sorted(v.name for v in model.free_RVs)
     ['G_Subject', 'beta_centered', 'sigma', 'z_Subject']
+
+    PyMC's `do` and `observe` put a likelihood of one's own in the place of the normal one. They
+    copy no starting values, of which each ``G_<factor>`` has one:
+
+    >>> import pymc as pm
+    >>> model.set_initval(model["G_Subject"], None)
+    >>> heavy_tailed = pm.StudentT.dist(nu=4, mu=model["mu"], sigma=model["sigma"])
+    >>> y = load_dataset("sleepstudy")["Reaction"].to_numpy()
+    >>> robust = pm.observe(pm.do(model, {"Reaction": heavy_tailed}), {"Reaction": y})
+    >>> [v.name for v in robust.observed_RVs]
+    ['Reaction']
     """
     design = design_of(formula, data, weights=weights)
     model = Model.of(design, priors)

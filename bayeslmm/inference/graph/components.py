@@ -189,16 +189,29 @@ def recover_shared(model: Model, values: Values) -> dict[str, NDArray[np.float64
 
 
 def likelihood(model: Model, mean: Any) -> None:
-    """Add sigma and the observed response, y ~ Normal(mean + offset, sigma / sqrt(w))."""
+    """Add sigma, the linear predictor mean + offset under its name, and the observed response."""
     design = model.design
-    sigma = prior_vector(names.SIGMA, (model.priors.sigma,), None, scalar=True)
+    (name,) = model.residual.parameters
+    sigma = prior_vector(name, (model.priors.sigma,), None, scalar=True)
     if design.offset is not None:
         mean = mean + pm.Data("offset_data", design.offset, dims=names.OBS)
+    _name_linear_predictor(design, mean)
     scale = sigma
     if design.weights is not None:
         scale = sigma * pm.Data("row_scale_data", 1 / np.sqrt(design.weights), dims=names.OBS)
     observed = pm.Data("response_data", design.y, dims=names.OBS)
     pm.Normal(names.stored(design.response), mean, scale, observed=observed, dims=names.OBS)
+
+
+def _name_linear_predictor(design: Design, mean: Any) -> None:
+    """Make the linear predictor a named node, unless the response or a factor has that name.
+
+    No `pm.Deterministic`, which samplers would compute and keep for every draw and row.
+    """
+    taken = {names.stored(design.response), *(factor.name for factor in design.factors)}
+    if names.LINEAR_PREDICTOR not in taken:
+        mean.name = names.LINEAR_PREDICTOR
+        pm.modelcontext(None).add_named_variable(mean, dims=names.OBS)
 
 
 def linear_predictor(design: Design, fixed: Any, effects: Sequence[Any]) -> Any:
