@@ -1,7 +1,8 @@
 """PyMC models: one file per parametrization over shared components.
 
 - ``build``: `build_model`
-- ``components``: coordinates, data, priors and likelihood, shared by all
+- ``components``: coordinates, data, priors and linear predictor, shared by all
+- ``likelihood``: the response given its linear predictor, by family
 - ``centered``: b ~ N(0, G)
 - ``noncentered``: b = z L'
 - ``marginal``: effects integrated out

@@ -17,6 +17,7 @@ import pytensor.tensor as pt
 
 from bayeslmm import names
 from bayeslmm.gram.gram_design import response_rows
+from bayeslmm.inference.graph.likelihood import add_response
 from bayeslmm.model.covariance.partial_correlations import correlation_of
 from bayeslmm.model.priors.distributions import FAMILIES
 
@@ -196,11 +197,7 @@ def likelihood(model: Model, mean: Any) -> None:
     if design.offset is not None:
         mean = mean + pm.Data("offset_data", design.offset, dims=names.OBS)
     _name_linear_predictor(design, mean)
-    scale = sigma
-    if design.weights is not None:
-        scale = sigma * pm.Data("row_scale_data", 1 / np.sqrt(design.weights), dims=names.OBS)
-    observed = pm.Data("response_data", design.y, dims=names.OBS)
-    pm.Normal(names.stored(design.response), mean, scale, observed=observed, dims=names.OBS)
+    add_response(model.family, design, mean, sigma)
 
 
 def _name_linear_predictor(design: Design, mean: Any) -> None:
