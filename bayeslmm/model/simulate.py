@@ -1,4 +1,4 @@
-"""Draw a response from given beta, sd, corr and sigma."""
+"""Responses drawn from given beta, sd, corr and sigma."""
 
 from __future__ import annotations
 

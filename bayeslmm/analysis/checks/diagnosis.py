@@ -1,4 +1,4 @@
-"""May these draws be trusted, and what to do if not."""
+"""Convergence diagnostics of draws, with advice."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Whether the draws may be trusted, why not, and what to try next.
+    """Verdict on the draws, with its reasons and what to try next.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Densities of whole groups from cross-products: leave-one-group-out without rows."""
+"""Marginal log-densities of groups from cross-products: leave-one-group-out without rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def group_densities(
     idata: xr.DataTree, gram: Gram, factor: str | None
 ) -> tuple[Floats, tuple[str, ...]]:
-    r"""Return the log-density of each level's rows, its effects and those nested in it integrated.
+    r"""Compute the marginal log-density of each level's rows, nested effects integrated out too.
 
     .. math:: \log N(y_i \mid X_i \beta, \; Z_i G Z_i' + \sigma^2 W_i^{-1})
 
@@ -81,7 +81,7 @@ def group_densities(
 
 
 def _draws(idata: xr.DataTree, gram: Gram) -> tuple[Floats, Floats]:
-    """Give sigma (s,), and v (s, p + 1) with y - X beta = [Xs r] v."""
+    """Return sigma (s,), and v (s, p + 1) with y - X beta = [Xs r] v."""
     sigma = read.flat_draws(idata, names.SIGMA)
     direction = np.ones((len(sigma), len(gram.coef) + 1))
     if gram.coef:
@@ -97,7 +97,7 @@ def _density(
     sigma: Floats,
     direction: Floats,
 ) -> Floats:
-    """Log-density of one level's rows by the matrix determinant lemma, shape (s,)."""
+    """Compute one level's marginal log-density by the matrix determinant lemma, shape (s,)."""
     target, level = nodes[0]
     factor = gram.factors[target]
     assert factor.fixed is not None  # noqa: S101 - checked before
@@ -109,8 +109,8 @@ def _density(
     right = np.empty((len(sigma), ends[-1]))
     for a, (k, i) in enumerate(nodes):
         mine = slice(ends[a], ends[a + 1])
-        pulled = direction @ gram.factors[k].with_fixed[i].T
-        moment = np.einsum("spq,sp->sq", roots[k], pulled)
+        sums = direction @ gram.factors[k].with_fixed[i].T
+        moment = np.einsum("spq,sp->sq", roots[k], sums)
         right[:, mine] = INDEPENDENT.combine((moment,), sigma)
         for b, (m, j) in enumerate(nodes[: a + 1]):
             block = _block(gram, (k, i), (m, j))
@@ -132,7 +132,7 @@ def _density(
 
 
 def _block(gram: Gram, one: tuple[int, int], other: tuple[int, int]) -> Floats | None:
-    """Give the cross-products of two levels' columns; None where they share no row."""
+    """Return the cross-products of two levels' columns; None where they share no row."""
     (k, i), (m, j) = one, other
     if k == m:
         return gram.factors[k].within[i] if i == j else None
@@ -152,7 +152,7 @@ def _pair(gram: Gram, k: int, m: int) -> PairBlocks:
 
 
 def _members(gram: Gram, target: int, inner: int) -> list[NDArray[np.int64]]:
-    """List the levels of `inner` that occur in each level of `target`."""
+    """Return the levels of `inner` that occur in each level of `target`."""
     pair = _pair(gram, target, inner)
     ours, theirs = (pair.rows, pair.cols) if pair.first == target else (pair.cols, pair.rows)
     order = np.argsort(ours, kind="stable")
@@ -161,7 +161,7 @@ def _members(gram: Gram, target: int, inner: int) -> list[NDArray[np.int64]]:
 
 
 def _nested(gram: Gram, inner: int, outer: int) -> bool:
-    """Tell whether each level of `inner` occurs in one level of `outer` only."""
+    """Return whether each level of `inner` occurs in one level of `outer` only."""
     pair = _pair(gram, inner, outer)
     levels = pair.rows if pair.first == inner else pair.cols
     return len(np.unique(levels)) == len(levels)

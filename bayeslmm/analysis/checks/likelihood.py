@@ -1,4 +1,4 @@
-"""The exact Gaussian density of a group's rows with its own random effects integrated out."""
+"""Log-densities of rows given all effects, and marginal ones of groups."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def row_log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
-    """Return log N(y_i | eta_i, sigma^2 / w_i) given all effects, shape (s, n)."""
+    """Compute log N(y_i | eta_i, sigma^2 / w_i) given all effects, shape (s, n)."""
     return _row_densities(linear_predictor(idata), read.response(idata))
 
 
@@ -83,7 +83,7 @@ def add_log_likelihood(idata: xr.DataTree) -> xr.DataTree:
 
 @dataclass(frozen=True, slots=True)
 class GroupDensity:
-    """Log-densities of groups, and what they are conditional on.
+    """Marginal log-densities of groups, and what they are conditional on.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class GroupDensity:
 
 
 def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> GroupDensity:
-    """Return log N(y_i | X_i beta + others, Z_i G Z_i' + sigma^2 W_i^-1) for each level i.
+    """Compute log N(y_i | X_i beta + others, Z_i G Z_i' + sigma^2 W_i^-1) for each level i.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def _density(
     sigma: NDArray[np.float64],
     weights: NDArray[np.float64] | None,
 ) -> NDArray[np.float64]:
-    r"""Compute the log-density of one group's residuals (rows, s), of each draw.
+    r"""Compute the marginal log-density of one group's residuals (rows, s), shape (s,).
 
     By the matrix determinant lemma, with A = R^(-1/2) Z L:
 
@@ -186,7 +186,7 @@ def _block(item: GroupingFactor, rows: NDArray[np.intp]) -> NDArray[np.float64]:
 
 
 def _is_nested(item: GroupingFactor, target: GroupingFactor) -> bool:
-    """Whether each of item's levels lies inside one level of target."""
+    """Return whether each of item's levels lies inside one level of target."""
     pairs = np.unique(np.stack([item.index, target.index]), axis=1)
     return bool(np.all(np.bincount(pairs[0]) <= 1))
 
@@ -207,7 +207,7 @@ def _root(idata: xr.DataTree, item: GroupingFactor) -> NDArray[np.float64]:
 def log_likelihood(
     idata: xr.DataTree, data: Any, *, weights: str | ArrayLike | None = None
 ) -> xr.DataArray:
-    r"""Evaluate the likelihood of given rows under every draw.
+    r"""Compute the log-likelihood of given rows under every draw.
 
     .. math:: \log N(y_i \mid x_i'\beta + z_i'b + o_i, \; \sigma^2 / w_i)
 

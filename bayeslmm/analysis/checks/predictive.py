@@ -1,4 +1,4 @@
-"""Replicated data beside the data, group by group."""
+"""Posterior predictive checks of a statistic of each group's rows."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def check_groups(
 
 
 def statistic_name(statistic: Statistic) -> str:
-    """Name a statistic for a picture.
+    """Return a statistic's name for a picture.
 
     Examples
     --------

@@ -51,14 +51,14 @@ def predictors(idata: xr.DataTree, design: Design) -> dict[str, NDArray[Any]]:
 
 
 def is_numeric(values: NDArray[Any]) -> bool:
-    """Tell numbers from labels and truth values."""
+    """Return whether values are numbers, neither labels nor truth values."""
     return bool(np.issubdtype(values.dtype, np.number))
 
 
 def running_covariate(
     idata: xr.DataTree, design: Design, factor: GroupingFactor, x: str | None
 ) -> str | None:
-    """Choose the covariate of the horizontal axis; None where the model has no numeric one.
+    """Return the covariate of the horizontal axis; None where the model has no numeric one.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def running_covariate(
 
 
 def level_grid(idata: xr.DataTree, factor: GroupingFactor, x: str) -> LevelGrid:
-    """Lay out the rows for each level's line and for the population's."""
+    """Return the rows at which each level's line and the population's are drawn."""
     columns = read.columns(idata)
     m = len(factor.levels)
     order = np.argsort(factor.index, kind="stable")

@@ -33,7 +33,7 @@ CHUNK_BYTES = 32 * 2**20  # of one array of rows by draws; a handful of them liv
 
 @dataclass(frozen=True, eq=False, slots=True)
 class FactorPart:
-    """What one grouping factor adds to the linear predictor.
+    """Contribution of one grouping factor to the linear predictor.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class FactorPart:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LinearPredictor:
-    """Everything that draws of eta for some rows need.
+    """Columns and draws from which eta of some rows is computed.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ def linear_predictor(
     weights: Any = None,
     random_seed: int | None = None,
 ) -> LinearPredictor:
-    """Prepare the linear predictor of a table's rows under a posterior.
+    """Return the linear predictor of a table's rows under a posterior.
 
     Raises
     ------
@@ -198,14 +198,14 @@ def design_state(idata: xr.DataTree) -> DesignState:
 
 
 def training_design(idata: xr.DataTree) -> Design:
-    """Rebuild the design of the training rows from the tree alone."""
+    """Return the design of the training rows, rebuilt from the tree alone."""
     return rebuild_design(
         design_state(idata), read.columns(idata), weights=read.constant(idata, "weights")
     )
 
 
 def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) -> tuple[str, ...]:
-    """Resolve ``"all"``, ``"none"`` or a list of grouping factors.
+    """Return the grouping factors that ``"all"``, ``"none"`` or a list of them asks for.
 
     Raises
     ------

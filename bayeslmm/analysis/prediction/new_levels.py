@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NewLevels:
-    """How to draw the effects of a factor's new levels.
+    """Generator of the effects of a factor's new levels.
 
     A level's draws depend on the seed, the factor and the level's label only: not on the order of
     the rows, the other levels, the size of a chunk, or how many draws are kept.

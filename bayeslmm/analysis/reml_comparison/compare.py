@@ -75,8 +75,8 @@ def compare_reml(
         - ``mean``, ``sd``, ``median``, the interval, ``mcse_mean``: of the posterior
         - ``diff_sd``, ``diff_mcse``: posterior mean less REML estimate, in posterior standard
           deviations and in Monte Carlo standard errors
-        - ``prior_pull``: how far the priors move the posterior mean, in posterior sds; to first
-          order, for fixed effects under normal priors exactly (NaN without priors in the tree)
+        - ``prior_pull``: first-order shift of the posterior mean due to the prior, in posterior
+          sds, exact for fixed effects under normal priors (NaN without priors in the tree)
         - ``verdict``, ``reason``: see `bayeslmm.analysis.reml_comparison.verdicts.judge`
 
         ``attrs["deviance"]`` describes 2 {l(REML) - l(draw)}, l the restricted log-likelihood, over

@@ -1,4 +1,4 @@
-"""The numbers behind a comparison with REML: draws by parameter, prior pulls, deviances."""
+"""Draws by parameter, first-order shifts of their means due to priors, and deviances."""
 
 from __future__ import annotations
 
@@ -119,14 +119,15 @@ def _conflict(prior: Prior, at: float) -> str:
 
 
 def fixed_pull(priors: Priors | None, fit: REMLFit) -> Floats:
-    r"""Predict how far the priors move the fixed effects from REML's, in the response's unit.
+    r"""Compute the shift of the fixed effects from REML's due to the priors, to first order.
 
     One Newton step of the log posterior from REML's estimate, at REML's variances,
 
     .. math:: (V^{-1} + C'HC)^{-1} C' \nabla \log p(C \hat\beta),
 
     with V REML's covariance matrix, C the move of the intercept to the predictors' means and H
-    the prior's curvature where it is positive. For normal priors this is exact.
+    the prior's curvature where it is positive. For normal priors this is exact. Shape (p,), in
+    the coefficients' units; NaN without priors.
     """
     p = len(fit.gram.coef)
     if priors is None or priors.coef != fit.gram.coef:
@@ -152,7 +153,7 @@ def _slope(prior: Prior, at: float, spread: float) -> tuple[float, float]:
 
 
 def variance_pull(idata: xr.DataTree, priors: Priors | None, draws: Floats) -> Floats:
-    r"""Measure how far the priors move each posterior mean, to first order, in its own unit.
+    r"""Compute the first-order shift of each posterior mean due to the prior, in its own unit.
 
     Cov(parameter, log prior) over the draws is the derivative of the posterior mean in a power of
     the prior at one (power-scaling; Kallioinen, Paananen, Buerkner & Vehtari 2023,

@@ -35,7 +35,8 @@ class Evidence:
     low, high : float
         Central 95 % interval of the posterior.
     pull : float
-        How far the priors move the posterior mean, in posterior sds; NaN where unknown.
+        First-order shift of the posterior mean due to the priors, in posterior sds; NaN where
+        unknown.
     freedom : float
         Degrees of freedom that REML's information on a scale or correlation amounts to.
     prior : str

@@ -1,4 +1,4 @@
-"""How much the groups and the predictors explain: ICC, R2, and what clustering costs."""
+"""Effect sizes: intraclass correlation, R2 and design effect."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _by_level(idata: xr.DataTree, factor: str) -> dict[str, NDArray[np.float64]]
 def split_moments(
     columns: NDArray[np.float64], index: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Split the covariance matrix of columns into between-level and within-level parts.
+    """Return the between-level and within-level parts of the covariance matrix of columns.
 
     Both have the divisor n - 1, so that they add up to the covariance matrix of all rows.
     """
@@ -197,7 +197,7 @@ def split_moments(
 def _random_moments(
     columns: NDArray[np.float64], own: NDArray[np.int64], index: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Second moments M with E(variance of Z b) = tr(G M), of level means and within levels.
+    """Compute second moments M with E(variance of Z b) = tr(G M), of level means and within levels.
 
     The random part of a row's level mean is the mean of its rows' z, gathered by the effect that
     they share: for another factor, several effects meet in one level.
@@ -211,7 +211,7 @@ def _random_moments(
 
 
 def _level_sums(columns: NDArray[np.float64], index: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Sum the rows of each level, shape (m, q)."""
+    """Compute the sum of each level's rows, shape (m, q)."""
     return np.stack([np.bincount(index, weights=column) for column in columns.T], axis=-1)
 
 

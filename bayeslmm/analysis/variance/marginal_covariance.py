@@ -1,4 +1,4 @@
-"""The covariance of one level's rows that the model implies once its random effects are gone."""
+"""Marginal covariance of one level's rows, random effects integrated out."""
 
 from __future__ import annotations
 

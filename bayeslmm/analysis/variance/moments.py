@@ -1,4 +1,4 @@
-"""Averages over rows that cross-products still tell, and what they do not."""
+"""Averages over rows, computed from cross-products where those determine them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tree_gram(idata: xr.DataTree) -> Gram | None:
 
 
 def require_unweighted(gram: Gram) -> None:
-    """Refuse averages over rows where every row was summed with its weight.
+    """Raise unless every row was summed with weight one, as averages over rows need.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def require_unweighted(gram: Gram) -> None:
 
 
 def second_moments(gram: Gram, place: int) -> Floats:
-    r"""Give the mean over rows of z z' for a factor's columns, shape (q, q)."""
+    r"""Compute the mean over rows of z z' for a factor's columns, shape (q, q)."""
     require_unweighted(gram)
     factor = gram.factors[place]
     moments: Floats = factor.scale.T @ factor.within.sum(axis=0) @ factor.scale / gram.n
@@ -50,7 +50,7 @@ def second_moments(gram: Gram, place: int) -> Floats:
 
 
 def level_sums(gram: Gram, place: int) -> Floats:
-    """Give each level's sum over rows of z, for a factor's columns, shape (m, q).
+    """Compute each level's sum over rows of z, for a factor's columns, shape (m, q).
 
     Raises
     ------
@@ -73,7 +73,7 @@ def level_sums(gram: Gram, place: int) -> Floats:
 
 
 def fixed_covariance(gram: Gram) -> Floats:
-    """Give the sample covariance over rows (divisor n - 1) of the fixed-effects columns."""
+    """Compute the sample covariance over rows (divisor n - 1) of the fixed-effects columns."""
     require_unweighted(gram)
     p, n = len(gram.coef), gram.n
     if n < 2:
@@ -94,7 +94,7 @@ def fixed_covariance(gram: Gram) -> Floats:
 
 
 def level_products(gram: Gram, place: int) -> Floats:
-    """Give each level's Z_i' W_i Z_i, shape (m, q, q)."""
+    """Compute each level's Z_i' W_i Z_i, shape (m, q, q)."""
     factor = gram.factors[place]
     products: Floats = factor.scale.T @ factor.within @ factor.scale
     return products

@@ -54,7 +54,7 @@ class VarianceParts:
 
 
 def variance_parts(idata: xr.DataTree, at: Mapping[str, Any] | None = None) -> VarianceParts:
-    """Return the draws of the variance parts.
+    """Compute the draws of the variance parts.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def design_at(idata: xr.DataTree, at: Mapping[str, Any]) -> Design:
 
 
 def fixed_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
-    """Return the sample variance over rows of X beta, shape (s,)."""
+    """Compute the sample variance over rows of X beta, shape (s,)."""
     beta = read.flat_draws(idata, names.BETA)
     if len(design.X) < 2:
         return np.zeros(len(beta))
@@ -142,7 +142,7 @@ def fixed_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
 def residual_variance(
     idata: xr.DataTree, weights: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:
-    """Return the mean over rows of the residuals' variance, shape (s,)."""
+    """Compute the mean over rows of the residuals' variance, shape (s,)."""
     return INDEPENDENT.mean_variance(read.flat_draws(idata, names.SIGMA), weights)
 
 
@@ -157,7 +157,7 @@ TOTAL = "total"
 
 
 def intraclass_correlations(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
-    """Return draws of each factor's (adjusted) ICC and, of several, of all together."""
+    """Compute draws of each factor's (adjusted) ICC and, of several, of all together."""
     if not read.factor_names(idata):
         return {}
     parts = variance_parts(idata)

@@ -1,4 +1,4 @@
-"""How strongly each level is pulled towards the population."""
+"""Shrinkage of each level's effects towards the population."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def shrinkage_draws(
 def level_products(
     item: GroupingFactor, weights: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:
-    """Return each level's Z_i' W_i Z_i, shape (m, q, q)."""
+    """Compute each level's Z_i' W_i Z_i, shape (m, q, q)."""
     q = item.columns.shape[1]
     m = len(item.levels)
     w = np.ones(len(item.index)) if weights is None else weights
@@ -162,7 +162,7 @@ def level_products(
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PoolingEstimates:
-    """Three answers about every level's coefficients.
+    """Per-level least-squares estimates (no pooling) beside partial and complete pooling.
 
     Attributes
     ----------
@@ -181,7 +181,7 @@ class PoolingEstimates:
 
 
 def pooling_estimates(idata: xr.DataTree, factor: str | None = None) -> PoolingEstimates:
-    """Compare no, partial and complete pooling of a factor's coefficients."""
+    """Compute a factor's coefficients under no, partial and complete pooling."""
     info = read.factor(idata, factor)
     design = training_design(idata)
     item = next(one for one in design.factors if one.name == info.name)
@@ -209,7 +209,7 @@ def pooling_estimates(idata: xr.DataTree, factor: str | None = None) -> PoolingE
 def _rest(
     idata: xr.DataTree, design: Design, info: read.FactorInfo, beta: dict[str, float]
 ) -> NDArray[np.float64]:
-    """Subtract from the response all that the factor's own columns do not carry."""
+    """Return the response less all that the factor's own columns do not carry."""
     rest = read.response(idata).copy()
     for position, coef in enumerate(design.coef):
         if coef not in info.terms:
