@@ -10,7 +10,7 @@ import pandas as pd
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.variance.moments import level_sums, second_moments, tree_gram
-from bayeslmm.analysis.variance.parts import residual_variance, variance_parts
+from bayeslmm.analysis.variance.parts import TOTAL, residual_variance, variance_parts
 from bayeslmm.errors import TreeError, check_choice
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     import xarray as xr
     from numpy.typing import NDArray
-
-TOTAL = "total"
 
 
 def icc(

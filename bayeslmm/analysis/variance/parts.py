@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import design_state, training_design
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import Design
     from bayeslmm.gram.gram import Gram
+
+TOTAL = "total"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -151,9 +152,6 @@ def _words(design: Design, at: Mapping[str, Any] | None) -> str:
         return ", ".join(f"{name}={value}" for name, value in at.items())
     slopes = any(np.ptp(item.columns, axis=0).any() for item in design.factors)
     return "averaged over the data" if slopes else "everywhere"
-
-
-TOTAL = "total"
 
 
 def intraclass_correlations(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
