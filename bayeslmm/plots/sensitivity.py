@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm import names
 from bayeslmm.analysis.sensitivity.power_scaling import sensitivity_tree
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.plots.style import GRID, LEVEL, POPULATION, style
@@ -166,8 +167,8 @@ def plot_prior_sensitivity(
     scaled = sensitivity_tree(idata, quantities)
     known = [str(name) for name in scaled["posterior"].data_vars]
     if show is None:
-        heads = tuple(f"sd_{name}[" for name in read.factor_names(idata))
-        show = [name for name in known if name.startswith((*heads, "sigma", "icc["))]
+        heads = tuple(f"{names.sd(name)}[" for name in read.factor_names(idata))
+        show = [name for name in known if name.startswith((*heads, names.SIGMA, "icc["))]
     for name in show:
         if name not in known:
             raise ArgumentError(

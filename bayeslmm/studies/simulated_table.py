@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayeslmm import names
 from bayeslmm.design.design import build_design
 from bayeslmm.errors import DataError
 from bayeslmm.formula.mixed_formula import parse_formula
@@ -162,13 +163,13 @@ class SimulatedTable:
             q = len(factor.terms)
             sds = np.broadcast_to(self.sd[factor.name], q)
             for term, sd in zip(factor.terms, sds, strict=True):
-                truth[f"sd_{factor.name}[{term}]"] = float(sd)
+                truth[f"{names.sd(factor.name)}[{term}]"] = float(sd)
             corr = np.broadcast_to(self.corr.get(factor.name, 0.0), (q, q))
             for block in factor.blocks:
                 for i, j in combinations(block, 2):
-                    name = f"corr_{factor.name}[{factor.terms[i]}, {factor.terms[j]}]"
-                    truth[name] = float(corr[i, j])
-        truth["sigma"] = self.sigma
+                    pair = f"{factor.terms[i]}, {factor.terms[j]}"
+                    truth[f"{names.corr(factor.name)}[{pair}]"] = float(corr[i, j])
+        truth[names.SIGMA] = self.sigma
         return truth
 
     def describe(self) -> str:
