@@ -46,7 +46,7 @@ class Model:
     >>> table = bl.load_dataset("dyestuff")
     >>> model = Model.of(bl.build_design("Yield ~ 1 + (1 | Batch)", table), {"sd": "Gamma(2, 0.1)"})
     >>> str(model.priors.factors[0].sd[0]), model.gram.n
-    ('Gamma(2, 0.1)', 30)
+    ('Gamma(alpha=2, beta=0.1)', 30)
     """
 
     design: Design
