@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.rows import Rows
     from bayeslmm.formula.grammar import Atom
     from bayeslmm.formula.mixed_formula import RandomTerm
-    from bayeslmm.formula.model_terms import Columns, Plan
+    from bayeslmm.formula.model_terms import ModelTerms, TermSet
     from bayeslmm.tables.table import Column
 
 _TRAINING = "the training rows"
@@ -34,15 +34,15 @@ _NO_NUMBERS = {
 _KINDS = {"number": "numbers", "boolean": "booleans", "text": "text", "category": "categories"}
 
 
-class Assembly:
-    """One table on its way to a design.
+class TableCoder:
+    """Compute response, offset, model matrices and grouping factors of one table.
 
     Parameters
     ----------
-    plan : Plan
-        What the formula asks for.
+    terms : ModelTerms
+        What the formula names.
     rows : Rows
-        The rows that answer it.
+        The table's rows and columns that the formula uses.
     memory : dict
         What stateful transforms learnt; filled on training rows, used on new ones.
     known : mapping of str to ColumnState, optional
@@ -51,23 +51,23 @@ class Assembly:
 
     def __init__(
         self,
-        plan: Plan,
+        terms: ModelTerms,
         rows: Rows,
         memory: dict[str, dict[Any, Any]],
         known: Mapping[str, ColumnState] | None = None,
     ) -> None:
-        self.plan = plan
+        self.terms = terms
         self.rows = rows
         self.memory = memory
         self.known = known
-        self._inputs = {quote(name): self._input(name) for name in plan.predictors}
+        self._inputs = {quote(name): self._input(name) for name in terms.predictors}
         self._values: dict[str, Any] = {}
         self._y: NDArray[np.float64] | None = None
 
     def column_states(self) -> dict[str, ColumnState]:
         """Describe how each predictor was read, for rows to come."""
         states = {}
-        for name in self.plan.predictors:
+        for name in self.terms.predictors:
             column = self.rows.columns[name]
             if column.kind == "number":
                 states[name] = ColumnState("number")
@@ -80,9 +80,9 @@ class Assembly:
 
     def fixed(self) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         """Return X and the names of its columns."""
-        return self._matrix(self.plan.fixed, "fixed-effects column")
+        return self._matrix(self.terms.fixed, "fixed-effects column")
 
-    def random(self, wanted: Columns) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    def random(self, wanted: TermSet) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         """Return the columns of a random-effects term and their names."""
         return self._matrix(wanted, "random-effects column")
 
@@ -93,7 +93,7 @@ class Assembly:
         return self._y
 
     def _compute_response(self) -> NDArray[np.float64]:
-        rows, atom = self.rows, self.plan.response
+        rows, atom = self.rows, self.terms.response
         y = np.full(rows.n, np.nan)
         if not rows.response_columns:
             return y
@@ -117,22 +117,22 @@ class Assembly:
 
     def offset(self) -> NDArray[np.float64] | None:
         """Return the sum of the offsets, or None without any."""
-        if not self.plan.offsets:
+        if not self.terms.offsets:
             return None
         total = np.zeros(self.rows.n)
-        for atom in self.plan.offsets:
+        for atom in self.terms.offsets:
             part = _vector(self._value(atom), self.rows.n, f"offset({atom.text})")
             check_finite(part[:, None], [f"offset({atom.text})"], self.rows.positions, "offset")
             total += part
         return total
 
-    def _matrix(self, wanted: Columns, what: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    def _matrix(self, wanted: TermSet, what: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         values = {atom.text: self._value(atom) for atom in wanted.atoms}
         matrix, names = model_matrix(wanted, values, self.rows.n)
         check_finite(matrix, names, self.rows.positions, what)
         return matrix, names
 
-    def column_names(self, wanted: Columns) -> tuple[str, ...]:
+    def column_names(self, wanted: TermSet) -> tuple[str, ...]:
         """Name the columns of a right-hand side, whatever values they take."""
         values = {atom.text: self._value(atom) for atom in wanted.atoms}
         return model_matrix(wanted, values, self.rows.n)[1]
@@ -184,13 +184,13 @@ class Assembly:
 
 
 def gather_factors(
-    assembly: Assembly, known: Mapping[str, Sequence[str]] | None
+    coder: TableCoder, known: Mapping[str, Sequence[str]] | None
 ) -> tuple[GroupingFactor, ...]:
     """Gather the terms on each grouping factor.
 
     Parameters
     ----------
-    assembly : Assembly
+    coder : TableCoder
         The table.
     known : mapping of str to sequence of str, or None
         The levels of the training rows; None on the training rows themselves.
@@ -207,23 +207,23 @@ def gather_factors(
     DataError
         If a column cannot be a grouping factor.
     """
-    by_factor: dict[str, list[tuple[RandomTerm, Columns]]] = {}
-    for term, wanted in assembly.plan.random:
+    by_factor: dict[str, list[tuple[RandomTerm, TermSet]]] = {}
+    for term, wanted in coder.terms.random:
         by_factor.setdefault(term.factor, []).append((term, wanted))
-    _refuse_two_spellings(assembly, [pairs[0][0] for pairs in by_factor.values()])
+    _refuse_two_spellings(coder, [pairs[0][0] for pairs in by_factor.values()])
     return tuple(
-        _factor(assembly, pairs, None if known is None else known[name])
+        _factor(coder, pairs, None if known is None else known[name])
         for name, pairs in by_factor.items()
     )
 
 
 def _factor(
-    assembly: Assembly,
-    pairs: Sequence[tuple[RandomTerm, Columns]],
+    coder: TableCoder,
+    pairs: Sequence[tuple[RandomTerm, TermSet]],
     known: Sequence[str] | None,
 ) -> GroupingFactor:
     first = pairs[0][0]
-    index, levels = read_levels(first.variables, assembly.rows.columns)
+    index, levels = read_levels(first.variables, coder.rows.columns)
     n_known = len(levels)
     if known is not None:
         index, levels = match_levels(index, levels, known)
@@ -232,8 +232,8 @@ def _factor(
     terms: list[str] = []
     blocks: list[tuple[int, ...]] = []
     for term, wanted in pairs:
-        matrix, names = assembly.random(wanted)
-        _refuse_repeated(assembly, term, names, terms)
+        matrix, names = coder.random(wanted)
+        _refuse_repeated(coder, term, names, terms)
         places = range(len(terms), len(terms) + len(names))
         blocks.extend([tuple(places)] if term.correlated else [(j,) for j in places])
         matrices.append(matrix)
@@ -251,7 +251,7 @@ def _factor(
 
 
 def _refuse_repeated(
-    assembly: Assembly, term: RandomTerm, names: Sequence[str], earlier: Sequence[str]
+    coder: TableCoder, term: RandomTerm, names: Sequence[str], earlier: Sequence[str]
 ) -> None:
     repeated = [name for name in names if name in earlier]
     if repeated:
@@ -259,12 +259,12 @@ def _refuse_repeated(
         raise FormulaError(
             f"The random-effects column {repeated[0]!r} stands twice on {term.factor!r}: the two "
             f"variances cannot be told apart.{hint}",
-            assembly.plan.formula.text or str(term),
-            term.span if assembly.plan.formula.text else None,
+            coder.terms.formula.text or str(term),
+            term.span if coder.terms.formula.text else None,
         )
 
 
-def _refuse_two_spellings(assembly: Assembly, terms: Sequence[RandomTerm]) -> None:
+def _refuse_two_spellings(coder: TableCoder, terms: Sequence[RandomTerm]) -> None:
     seen: dict[frozenset[str], RandomTerm] = {}
     for term in terms:
         other = seen.setdefault(frozenset(term.variables), term)
@@ -272,8 +272,8 @@ def _refuse_two_spellings(assembly: Assembly, terms: Sequence[RandomTerm]) -> No
             raise FormulaError(
                 f"{other.factor!r} and {term.factor!r} are the same grouping factor: spell it one "
                 "way.",
-                assembly.plan.formula.text or str(term),
-                term.span if assembly.plan.formula.text else None,
+                coder.terms.formula.text or str(term),
+                term.span if coder.terms.formula.text else None,
             )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.design.coding import Assembly, gather_factors
+from bayeslmm.design.coding import TableCoder, gather_factors
 from bayeslmm.design.identifiability import (
     check_columns,
     check_levels,
@@ -26,7 +26,7 @@ from bayeslmm.errors import (
     warn,
 )
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
-from bayeslmm.formula.model_terms import read_plan
+from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.design.rows import Rows
-    from bayeslmm.formula.model_terms import Plan
+    from bayeslmm.formula.model_terms import ModelTerms
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,31 +159,31 @@ def build_design(
     check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
     check_choice("response", response, ("required", "optional"))
     mixed = parse_formula(formula) if not isinstance(formula, MixedFormula) else formula
-    plan = read_plan(mixed)
+    terms = model_terms(mixed)
     needed = True if response == "required" else None
-    rows = read_rows(plan, read_table(data), weights, missing, need_response=needed)
+    rows = read_rows(terms, read_table(data), weights, missing, need_response=needed)
     for note in rows.notes:
         warn(note, DataWarning)
-    assembly = Assembly(plan, rows, {})
-    X, columns = assembly.fixed()
+    coder = TableCoder(terms, rows, {})
+    X, columns = coder.fixed()
     keep, dropped = full_rank(X, columns, rows.n, rank_deficient)
     coef = tuple(columns[j] for j in keep)
     X = np.ascontiguousarray(X[:, keep]) if dropped else X
-    factors = gather_factors(assembly, known=None)
-    assembly.response()  # before the factors' own troubles
+    factors = gather_factors(coder, known=None)
+    coder.response()  # before the factors' own troubles
     for factor in factors:
         check_columns(factor)
         check_levels(factor, rows.weights)
     state = DesignState(
         formula=str(mixed),
-        columns=assembly.column_states(),
-        transforms=store(assembly.memory),
+        columns=coder.column_states(),
+        transforms=store(coder.memory),
         coef=coef,
         dropped=dropped,
         terms={factor.name: factor.terms for factor in factors},
         levels={factor.name: tuple(factor.levels.tolist()) for factor in factors},
     )
-    return _design(assembly, X, factors, state)
+    return _design(coder, X, factors, state)
 
 
 def rebuild_design(
@@ -237,48 +237,52 @@ def rebuild_design(
     """
     check_choice("missing", missing, ("drop", "raise"))
     check_choice("response", response, ("optional", "required", "ignored"))
-    whole = read_plan(parse_formula(state.formula))
+    whole = model_terms(parse_formula(state.formula))
     unknown = [name for name in factors or () if name not in state.terms]
     if unknown:
         known = ", ".join(state.terms) or "none"
         raise DataError(f"There is no grouping factor {unknown[0]!r}; there are: {known}.")
-    plan = whole.only(None if factors is None else tuple(factors))
+    terms = whole.only(None if factors is None else tuple(factors))
     needed = {"optional": None, "required": True, "ignored": False}[response]
-    rows = read_rows(plan, read_table(data), weights, missing, need_response=needed, training=False)
+    rows = read_rows(
+        terms, read_table(data), weights, missing, need_response=needed, training=False
+    )
     for note in rows.notes:
         warn(note, DataWarning)
-    return code_rows(state, plan, rows, state.levels)
+    return code_rows(state, terms, rows, state.levels)
 
 
-def code_rows(state: DesignState, plan: Plan, rows: Rows, levels: Mapping[str, Any]) -> Design:
+def code_rows(
+    state: DesignState, terms: ModelTerms, rows: Rows, levels: Mapping[str, Any]
+) -> Design:
     """Code rows that have been read; `levels` are the state's, in any kind of sequence."""
-    assembly = Assembly(plan, rows, restore(state.transforms), state.columns)
-    X, names = assembly.fixed()
+    coder = TableCoder(terms, rows, restore(state.transforms), state.columns)
+    X, names = coder.fixed()
     keep = [j for j, name in enumerate(names) if name not in state.dropped]
     X, coef = np.ascontiguousarray(X[:, keep]), tuple(names[j] for j in keep)
-    built = gather_factors(assembly, known=levels)
+    built = gather_factors(coder, known=levels)
     rebuilt = {factor.name: factor.terms for factor in built}
     if coef != state.coef or any(state.terms[name] != rebuilt[name] for name in rebuilt):
         raise DataError("The state does not belong to this formula: its columns differ.")
-    return _design(assembly, X, built, state)
+    return _design(coder, X, built, state)
 
 
 def _design(
-    assembly: Assembly,
+    coder: TableCoder,
     X: NDArray[np.float64],
     factors: tuple[GroupingFactor, ...],
     state: DesignState,
 ) -> Design:
-    rows = assembly.rows
+    rows = coder.rows
     return Design(
-        formula=assembly.plan.formula,
-        response=assembly.plan.formula.response,
-        y=assembly.response(),
+        formula=coder.terms.formula,
+        response=coder.terms.formula.response,
+        y=coder.response(),
         X=X,
         coef=state.coef,
         factors=factors,
         weights=rows.weights,
-        offset=assembly.offset(),
+        offset=coder.offset(),
         data={name: column.native() for name, column in rows.columns.items()},
         rows=rows.positions,
         _state=state,

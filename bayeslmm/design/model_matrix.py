@@ -14,7 +14,7 @@ from bayeslmm.names import INTERCEPT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.formula.model_terms import Columns
+    from bayeslmm.formula.model_terms import TermSet
 
 # Beyond this a matrix of coefficients is a mistake: usually a factor of many levels that belongs
 # right of a bar.
@@ -22,7 +22,7 @@ MAX_BYTES = 8e9
 
 
 def model_matrix(
-    wanted: Columns, values: Mapping[str, Any], n_rows: int
+    wanted: TermSet, values: Mapping[str, Any], n_rows: int
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Code the terms of a right-hand side as numeric columns.
 
@@ -31,7 +31,7 @@ def model_matrix(
 
     Parameters
     ----------
-    wanted : Columns
+    wanted : TermSet
         Intercept and terms.
     values : mapping of str to array, Categorical or FactorValues
         The value of every column and call, under its text.
@@ -51,10 +51,10 @@ def model_matrix(
     Examples
     --------
     >>> from bayeslmm.formula.mixed_formula import parse_formula
-    >>> from bayeslmm.formula.model_terms import read_plan
-    >>> plan = read_plan(parse_formula("y ~ x * f"))
+    >>> from bayeslmm.formula.model_terms import model_terms
+    >>> terms = model_terms(parse_formula("y ~ x * f"))
     >>> values = {"x": np.array([1.0, 2.0]), "f": pd.Categorical(["a", "b"])}
-    >>> model_matrix(plan.fixed, values, 2)[1]
+    >>> model_matrix(terms.fixed, values, 2)[1]
     ('Intercept', 'x', 'f[T.b]', 'x:f[T.b]')
     """
     _refuse_huge(wanted, values, n_rows)
@@ -73,7 +73,7 @@ def model_matrix(
 
 
 def _materialize(
-    wanted: Columns, values: Mapping[str, Any], n_rows: int
+    wanted: TermSet, values: Mapping[str, Any], n_rows: int
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     from formulaic import ModelSpec, SimpleFormula  # noqa: PLC0415 - slow to import
     from formulaic.errors import FormulaicError  # noqa: PLC0415
@@ -107,7 +107,7 @@ def _materialize(
     return matrix, tuple(built.model_spec.column_names)
 
 
-def _refuse_huge(wanted: Columns, values: Mapping[str, Any], n_rows: int) -> None:
+def _refuse_huge(wanted: TermSet, values: Mapping[str, Any], n_rows: int) -> None:
     for term in wanted.terms:
         width = float(np.prod([float(_width(values[atom.text])) for atom in term]))
         if 8.0 * n_rows * width > MAX_BYTES:

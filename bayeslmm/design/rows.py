@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.formula.model_terms import Plan
+    from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.tables.table import Column, Table
 
 
@@ -57,7 +57,7 @@ class Rows:
 
 
 def read_rows(
-    plan: Plan,
+    terms: ModelTerms,
     table: Table,
     weights: Any,
     missing: str,
@@ -70,7 +70,7 @@ def read_rows(
 
     Parameters
     ----------
-    plan : Plan
+    terms : ModelTerms
         What the formula needs.
     table : Table
         Where to find it.
@@ -98,13 +98,13 @@ def read_rows(
     DataError
         If columns or weights cannot be used.
     """
-    response = plan.response.variables
+    response = terms.response.variables
     there = all(name in table.names for name in response)
     has_column = need_response or (need_response is None and there)
-    needed = _unique([*(response if need_response else ()), *plan.predictors, *plan.grouping])
+    needed = _unique([*(response if need_response else ()), *terms.predictors, *terms.grouping])
     for name in needed:
         if name not in table.names:
-            raise _no_column(plan, table, name, training=training)
+            raise _no_column(terms, table, name, training=training)
     given = _read_weights(weights, table)
     lacks = {name: table.missing(name) for name in needed}
     if given is not None:
@@ -122,7 +122,7 @@ def read_rows(
     if has_column and np.array_equal(present, keep):
         columns = response_columns | columns
     if training:
-        _refuse_numbers_as_text(plan, columns)
+        _refuse_numbers_as_text(terms, columns)
     if training and whole:
         notes += _unused_categories(columns.values())
     return Rows(
@@ -136,10 +136,10 @@ def read_rows(
     )
 
 
-def _no_column(plan: Plan, table: Table, name: str, *, training: bool) -> BayesLMMError:
+def _no_column(terms: ModelTerms, table: Table, name: str, *, training: bool) -> BayesLMMError:
     hint = nearest(name, table.names)
     if training:
-        return plan.error(f"The table has no column {name!r}.{hint}", name)
+        return terms.error(f"The table has no column {name!r}.{hint}", name)
     return DataError(f"The new rows have no column {name!r}.{hint}")
 
 
@@ -202,9 +202,9 @@ def _check_weights(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     return weights
 
 
-def _refuse_numbers_as_text(plan: Plan, columns: Mapping[str, Column]) -> None:
+def _refuse_numbers_as_text(terms: ModelTerms, columns: Mapping[str, Column]) -> None:
     """Refuse a predictor such as ``["1.5", "2.25"]``: nobody wants a coefficient for each."""
-    sides = (plan.fixed, *(wanted for _, wanted in plan.random))
+    sides = (terms.fixed, *(wanted for _, wanted in terms.random))
     bare = {atom.name for side in sides for atom in side.atoms if isinstance(atom, Variable)}
     for name in bare:
         column = columns[name]

@@ -1,4 +1,4 @@
-"""A `MixedFormula` taken apart into the columns and calls that have to be evaluated."""
+"""The terms of a `MixedFormula`: the columns and calls that have to be evaluated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class TermSet:
     """The right-hand side of one model matrix.
 
     Attributes
@@ -39,8 +39,8 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a formula asks of a table.
+class ModelTerms:
+    """The terms of a formula, and the columns of a table that they read.
 
     Attributes
     ----------
@@ -48,19 +48,19 @@ class Plan:
         Where it came from.
     response : Variable or Expression
         Left of the tilde.
-    fixed : Columns
+    fixed : TermSet
         The fixed part.
     offsets : tuple of Variable or Expression
         To be added up.
-    random : tuple of (RandomTerm, Columns)
+    random : tuple of (RandomTerm, TermSet)
         The terms in bars.
     """
 
     formula: MixedFormula
     response: Atom
-    fixed: Columns
+    fixed: TermSet
     offsets: tuple[Atom, ...]
-    random: tuple[tuple[RandomTerm, Columns], ...]
+    random: tuple[tuple[RandomTerm, TermSet], ...]
 
     @property
     def predictors(self) -> tuple[str, ...]:
@@ -84,21 +84,21 @@ class Plan:
         """Names of the columns that stand right of the bars."""
         return _unique([v for term, _ in self.random for v in term.variables])
 
-    def only(self, factors: tuple[str, ...] | None) -> Plan:
-        """Leave out the random-effects terms on other factors."""
+    def only(self, factors: tuple[str, ...] | None) -> ModelTerms:
+        """Return the terms without random effects of other factors."""
         if factors is None:
             return self
         kept = tuple(pair for pair in self.random if pair[0].factor in factors)
-        return Plan(self.formula, self.response, self.fixed, self.offsets, kept)
+        return ModelTerms(self.formula, self.response, self.fixed, self.offsets, kept)
 
     def error(self, message: str, name: str) -> FormulaError:
-        """Make an error with the caret under a column's name."""
+        """Return an error with the caret under a column's name."""
         text = self.formula.text or str(self.formula)
         return FormulaError(message, text, find_variable(text, name))
 
 
-def read_plan(formula: MixedFormula) -> Plan:
-    """Take a formula apart.
+def model_terms(formula: MixedFormula) -> ModelTerms:
+    """Return the terms of a formula.
 
     Parameters
     ----------
@@ -106,16 +106,16 @@ def read_plan(formula: MixedFormula) -> Plan:
 
     Returns
     -------
-    Plan
+    ModelTerms
 
     Examples
     --------
     >>> from bayeslmm.formula.mixed_formula import parse_formula
-    >>> plan = read_plan(parse_formula("log(y) ~ x * z + (poly(t, 2) | g)"))
-    >>> plan.predictors, plan.grouping
+    >>> terms = model_terms(parse_formula("log(y) ~ x * z + (poly(t, 2) | g)"))
+    >>> terms.predictors, terms.grouping
     (('x', 'z', 't'), ('g',))
     """
-    return Plan(
+    return ModelTerms(
         formula=formula,
         response=_atom(formula.response),
         fixed=_columns(formula.fixed),
@@ -131,9 +131,9 @@ def _atom(text: str) -> Atom:
     raise FormulaError("Expected one column or one call.", text)
 
 
-def _columns(text: str) -> Columns:
+def _columns(text: str) -> TermSet:
     intercept, terms = expand(parse_side(tokenize(text), text), text)
-    return Columns(intercept, terms)
+    return TermSet(intercept, terms)
 
 
 def _unique(names: list[str]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from bayeslmm.design.rows import read_rows
 from bayeslmm.design.scales import ColumnScale
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
-from bayeslmm.formula.model_terms import read_plan
+from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.tokens import quote
 from bayeslmm.gram.streaming.settle import settle
 from bayeslmm.gram.streaming.stateful_calls import learning_calls
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bayeslmm.design.rows import Rows
-    from bayeslmm.formula.model_terms import Plan
+    from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.gram.streaming.second_pass import Settled
     from bayeslmm.tables.table import Column
 
@@ -121,11 +121,11 @@ class Reading:
         """
         mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
         check_options(weights, missing)
-        plan = read_plan(mixed)
-        calls = list(learning_calls(plan))
+        terms = model_terms(mixed)
+        calls = list(learning_calls(terms))
         batch = read_table(table, may_be_empty=True)
-        rows = read_rows(plan, batch, weights, missing, need_response=True, whole=False)
-        levels, combinations = _labels(plan, rows) if rows.n else ({}, {})
+        rows = read_rows(terms, batch, weights, missing, need_response=True, whole=False)
+        levels, combinations = _labels(terms, rows) if rows.n else ({}, {})
         inputs = {quote(name): _as_input(column) for name, column in rows.columns.items()}
         return cls(
             formula=mixed,
@@ -219,16 +219,16 @@ def check_options(weights: Any, missing: str) -> None:
     check_choice("missing", missing, ("drop", "raise"))
 
 
-def _labels(plan: Plan, rows: Rows) -> tuple[dict[str, LevelSet], dict[str, Combinations]]:
+def _labels(terms: ModelTerms, rows: Rows) -> tuple[dict[str, LevelSet], dict[str, Combinations]]:
     """Read the columns that serve as labels, and the combinations that make up factors."""
-    wanted = [*plan.grouping, *(k for k in plan.predictors if rows.columns[k].kind != "number")]
+    wanted = [*terms.grouping, *(k for k in terms.predictors if rows.columns[k].kind != "number")]
     levels = {name: LevelSet.of(rows.columns[name]) for name in dict.fromkeys(wanted)}
     combinations = {
         term.factor: Combinations.of(term.variables, rows.columns)
-        for term, _ in plan.random
+        for term, _ in terms.random
         if len(term.variables) > 1
     }
-    for name in plan.grouping:
+    for name in terms.grouping:
         require_whole(rows.columns[name])
     return levels, combinations
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import ArgumentError, BayesLMMError, DataError, check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
-from bayeslmm.formula.model_terms import read_plan
+from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.gram.streaming.checkpoint import Checkpoint, Progress
 from bayeslmm.gram.streaming.first_pass import Reading, check_options
 from bayeslmm.gram.streaming.progress import RowProgress
@@ -155,9 +155,9 @@ class _Job:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns to read."""
-        plan = read_plan(self.formula)
+        terms = model_terms(self.formula)
         own = () if self.weights is None else (self.weights,)
-        names = (*plan.response.variables, *plan.predictors, *plan.grouping, *own)
+        names = (*terms.response.variables, *terms.predictors, *terms.grouping, *own)
         return tuple(dict.fromkeys(names))
 
     @property
@@ -181,7 +181,7 @@ class _Job:
 
     def require_passes(self, source: Batches) -> None:
         """Refuse what would take more passes than the batches allow, before any row is read."""
-        calls = list(learning_calls(read_plan(self.formula)))
+        calls = list(learning_calls(model_terms(self.formula)))
         if source.repeatable or self.levels is not None:
             return
         learns = f" and what {calls[0].text} learns" if calls else ""

@@ -12,7 +12,7 @@ import numpy as np
 
 from bayeslmm.errors import check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
-from bayeslmm.formula.model_terms import read_plan
+from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.gram.streaming.first_pass import Reading
 from bayeslmm.gram.streaming.from_batches import gram_from_batches
 from bayeslmm.resources import single_blas_thread
@@ -133,10 +133,10 @@ def _columns(
     formula: MixedFormula, engine: Engine, weights: str | None, missing: str
 ) -> Sequence[str]:
     """Choose the columns that the formula uses, and refuse here what no row is needed for."""
-    plan = read_plan(formula)
+    terms = model_terms(formula)
     # A batch without rows: what is missing, misspelt or not to be learnt in batches is told now.
     nothing = dict.fromkeys(engine.columns, np.empty(0))
     Reading.of(formula, nothing, weights=weights, missing=missing)
     own = () if weights is None else (weights,)
-    names = (*plan.response.variables, *plan.predictors, *plan.grouping, *own)
+    names = (*terms.response.variables, *terms.predictors, *terms.grouping, *own)
     return tuple(dict.fromkeys(names))

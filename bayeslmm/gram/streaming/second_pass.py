@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from bayeslmm.design.coding import Assembly
+from bayeslmm.design.coding import TableCoder
 from bayeslmm.design.design import code_rows, full_rank
 from bayeslmm.design.identifiability import require_distinct, require_repeats
 from bayeslmm.design.rows import Rows, read_rows
 from bayeslmm.design.state import ColumnState, DesignState, restore
 from bayeslmm.errors import DataError, DataWarning, warn
 from bayeslmm.formula.mixed_formula import parse_formula
-from bayeslmm.formula.model_terms import read_plan
+from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.gram.blocks import GramFactor, PairBlocks
 from bayeslmm.gram.coordinates import orthogonal, root_of, with_columns, with_levels
 from bayeslmm.gram.gram import Gram
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.formula.model_terms import Columns, Plan
+    from bayeslmm.formula.model_terms import ModelTerms, TermSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,14 +74,14 @@ class Settled:
         return {name: np.array(found, dtype=str) for name, found in self.state.levels.items()}
 
     @cached_property
-    def _plan(self) -> Plan:
-        return read_plan(parse_formula(self.state.formula))
+    def _terms(self) -> ModelTerms:
+        return model_terms(parse_formula(self.state.formula))
 
     @cached_property
-    def _widths(self) -> dict[Columns, int]:
+    def _widths(self) -> dict[TermSet, int]:
         """Count the columns of each random-effects term."""
-        assembly = one_row(self._plan, self.state.columns, restore(self.state.transforms))
-        return {wanted: len(assembly.column_names(wanted)) for _, wanted in self._plan.random}
+        coder = one_row(self._terms, self.state.columns, restore(self.state.transforms))
+        return {wanted: len(coder.column_names(wanted)) for _, wanted in self._terms.random}
 
     def read(self, table: Any) -> Rows:
         """Read a batch's complete rows.
@@ -93,7 +93,7 @@ class Settled:
         """
         batch = read_table(table, may_be_empty=True)
         rows = read_rows(
-            self._plan, batch, self.weights, self.missing, need_response=True, whole=False
+            self._terms, batch, self.weights, self.missing, need_response=True, whole=False
         )
         for name, column in rows.columns.items():
             if self.kinds.get(name, column.kind) != column.kind:
@@ -122,7 +122,7 @@ class Settled:
         rows = table if isinstance(table, Rows) else self.read(table)
         if rows.n == 0:
             return self.empty()
-        design = code_rows(self.state, self._plan, rows, self.levels)
+        design = code_rows(self.state, self._terms, rows, self.levels)
         for factor in design.factors:
             unseen = factor.levels[factor.n_known :].tolist()
             if unseen:
@@ -139,7 +139,7 @@ class Settled:
         """Give the Gram of no rows."""
         p = len(self.state.coef)
         blocks: dict[str, list[tuple[int, ...]]] = {name: [] for name in self.state.terms}
-        for term, wanted in self._plan.random:
+        for term, wanted in self._terms.random:
             before = sum(map(len, blocks[term.factor]))
             places = range(before, before + self._widths[wanted])
             blocks[term.factor] += [tuple(places)] if term.correlated else [(j,) for j in places]
@@ -166,7 +166,7 @@ class Settled:
             if k < m
         ]
         return Gram(
-            response=self._plan.formula.response,
+            response=self._terms.formula.response,
             coef=self.state.coef,
             factors=tuple(factors),
             pairs=tuple(pairs),
@@ -283,9 +283,9 @@ class Settled:
 
 
 def one_row(
-    plan: Plan, columns: Mapping[str, ColumnState], memory: dict[str, dict[Any, Any]]
-) -> Assembly:
-    """Give the assembly of one row of ones and first levels: columns' names need no more."""
+    terms: ModelTerms, columns: Mapping[str, ColumnState], memory: dict[str, dict[Any, Any]]
+) -> TableCoder:
+    """Return the coder of one row of ones and first levels: columns' names need no more."""
     row: dict[str, Column] = {}
     for name, state in columns.items():
         first = (state.levels or ("",))[0]
@@ -297,4 +297,4 @@ def one_row(
             row[name] = Column(name, "text", np.zeros(1, dtype=np.int64), np.array([first]))
     nowhere = np.zeros(1, dtype=np.int64)
     rows = Rows(nowhere, row, {}, nowhere.astype(bool), None, (), {})
-    return Assembly(plan, rows, memory, columns)
+    return TableCoder(terms, rows, memory, columns)

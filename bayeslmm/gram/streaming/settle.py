@@ -9,7 +9,7 @@ import numpy as np
 
 from bayeslmm.design.state import ColumnState, DesignState, restore, store
 from bayeslmm.errors import DataError, DataWarning, nearest, warn
-from bayeslmm.formula.model_terms import read_plan
+from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.tokens import quote
 from bayeslmm.gram.streaming.second_pass import Settled, one_row
 from bayeslmm.gram.streaming.stateful_calls import learning_calls, stateless_calls
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.formula.model_terms import Plan
+    from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.gram.streaming.stateful_calls import LearningCall
 
     Labels = NDArray[np.str_]
@@ -87,13 +87,13 @@ class Learnt(Protocol):
 
 
 def settle_levels(
-    plan: Plan, reading: Learnt, given: Mapping[str, Any] | None
+    terms: ModelTerms, reading: Learnt, given: Mapping[str, Any] | None
 ) -> dict[str, Labels]:
     """Order the levels of every factor and of every column that holds labels.
 
     Parameters
     ----------
-    plan : Plan
+    terms : ModelTerms
         The formula.
     reading : Reading
         Of all batches, or of one where levels are given.
@@ -109,8 +109,8 @@ def settle_levels(
     DataError
         If a column has one level only, or levels that are needed are not given.
     """
-    factors = {term.factor: term.variables for term, _ in plan.random}
-    predictors = [name for name in plan.predictors if reading.kinds[name] != "number"]
+    factors = {term.factor: term.variables for term, _ in terms.random}
+    predictors = [name for name in terms.predictors if reading.kinds[name] != "number"]
     if given is not None:
         found = _given_levels(given, [*factors, *predictors])
     else:
@@ -119,8 +119,8 @@ def settle_levels(
             if len(variables) > 1:
                 ordered = [reading.levels[name].labels() for name in variables]
                 found[factor] = reading.combinations[factor].ordered(ordered, factor)
-    bare = {atom.text for atom in plan.fixed.atoms}
-    bare |= {atom.text for _, columns in plan.random for atom in columns.atoms}
+    bare = {atom.text for atom in terms.fixed.atoms}
+    bare |= {atom.text for _, columns in terms.random for atom in columns.atoms}
     for name in predictors:
         if len(found[name]) < 2 and quote(name) in bare:
             raise DataError(
@@ -131,7 +131,7 @@ def settle_levels(
 
 
 def settle_transforms(
-    plan: Plan, reading: Learnt, given: Mapping[str, Any] | None
+    terms: ModelTerms, reading: Learnt, given: Mapping[str, Any] | None
 ) -> dict[str, dict[Any, Any]]:
     """Write what calls learnt from all batches as `evaluation` remembers it.
 
@@ -140,8 +140,8 @@ def settle_transforms(
     DataError
         If levels are given, and a call has more to learn from the rows than they say.
     """
-    memory: dict[str, dict[Any, Any]] = {call: {"learnt": True} for call in stateless_calls(plan)}
-    for call in learning_calls(plan):
+    memory: dict[str, dict[Any, Any]] = {call: {"learnt": True} for call in stateless_calls(terms)}
+    for call in learning_calls(terms):
         column = _bare_column(call, reading)
         if given is not None and call.needs_rows:
             if column not in given:
@@ -215,11 +215,11 @@ def settle(reading: Learnt, levels: Mapping[str, Any] | None = None) -> Settled:
             if reading.n_rows
             else "There are no rows in any batch."
         )
-    plan = read_plan(reading.formula)
-    found = settle_levels(plan, reading, levels)
-    memory = settle_transforms(plan, reading, levels)
+    terms = model_terms(reading.formula)
+    found = settle_levels(terms, reading, levels)
+    memory = settle_transforms(terms, reading, levels)
     columns = {}
-    for name in plan.predictors:
+    for name in terms.predictors:
         kind = reading.kinds[name]
         if kind == "number":
             columns[name] = ColumnState("number")
@@ -228,22 +228,22 @@ def settle(reading: Learnt, levels: Mapping[str, Any] | None = None) -> Settled:
             columns[name] = ColumnState(label, tuple(found[name].tolist()))
     if levels is None:
         for name, level_set in reading.levels.items():
-            if level_set.unused and name in (*plan.predictors, *plan.grouping):
+            if level_set.unused and name in (*terms.predictors, *terms.grouping):
                 total = len(level_set.members)
                 warn(
                     f"Dropped {level_set.unused} of {total} categories of {name!r} that no row "
                     "has.",
                     DataWarning,
                 )
-    coef, terms = _column_names(plan, columns, memory)
+    coef, varying = _column_names(terms, columns, memory)
     state = DesignState(
         formula=str(reading.formula),
         columns=columns,
         transforms=store(memory),
         coef=coef,
         dropped=(),
-        terms=terms,
-        levels={term.factor: tuple(found[term.factor].tolist()) for term, _ in plan.random},
+        terms=varying,
+        levels={term.factor: tuple(found[term.factor].tolist()) for term, _ in terms.random},
     )
     once = levels is not None
     return Settled(
@@ -258,12 +258,12 @@ def settle(reading: Learnt, levels: Mapping[str, Any] | None = None) -> Settled:
 
 
 def _column_names(
-    plan: Plan, columns: Mapping[str, ColumnState], memory: dict[str, dict[Any, Any]]
+    terms: ModelTerms, columns: Mapping[str, ColumnState], memory: dict[str, dict[Any, Any]]
 ) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
     """Name the columns by coding one row of ones and first levels."""
-    assembly = one_row(plan, columns, restore(store(memory)))
-    terms: dict[str, tuple[str, ...]] = {}
-    for term, wanted in plan.random:
-        names = assembly.column_names(wanted)
-        terms[term.factor] = (*terms.get(term.factor, ()), *names)
-    return assembly.column_names(plan.fixed), terms
+    coder = one_row(terms, columns, restore(store(memory)))
+    varying: dict[str, tuple[str, ...]] = {}
+    for term, wanted in terms.random:
+        names = coder.column_names(wanted)
+        varying[term.factor] = (*varying.get(term.factor, ()), *names)
+    return coder.column_names(terms.fixed), varying

@@ -18,7 +18,7 @@ from bayeslmm.tables.table import label
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from bayeslmm.formula.model_terms import Plan
+    from bayeslmm.formula.model_terms import ModelTerms
 
 _WHOLE = ("poly", "bs", "cr", "cc")
 # More labels than this make a fixed effect a mistake, and a first pass that fills the memory.
@@ -91,12 +91,12 @@ class LearningCall:
         return _scale_memory(learnt, **settings)
 
 
-def learning_calls(plan: Plan) -> Iterator[LearningCall]:
+def learning_calls(terms: ModelTerms) -> Iterator[LearningCall]:
     """Find the calls that learn from rows.
 
     Parameters
     ----------
-    plan : Plan
+    terms : ModelTerms
         The formula.
 
     Yields
@@ -111,7 +111,7 @@ def learning_calls(plan: Plan) -> Iterator[LearningCall]:
         to write instead.
     """
     seen = set()
-    for node in _calls(plan):
+    for node in _calls(terms):
         text = ast.unparse(node)
         if _learns(node) and text not in seen:
             _require_mergeable(node)
@@ -119,16 +119,16 @@ def learning_calls(plan: Plan) -> Iterator[LearningCall]:
             yield LearningCall(text, node)
 
 
-def stateless_calls(plan: Plan) -> Iterator[str]:
+def stateless_calls(terms: ModelTerms) -> Iterator[str]:
     """Find the calls that formulaic counts as learning, and that learn nothing: raw powers."""
-    for node in _calls(plan):
+    for node in _calls(terms):
         if function_name(node) == "poly" and not _learns(node):
             yield ast.unparse(node)
 
 
-def _calls(plan: Plan) -> Iterator[ast.Call]:
-    atoms = [plan.response, *plan.fixed.atoms, *plan.offsets]
-    atoms += [atom for _, columns in plan.random for atom in columns.atoms]
+def _calls(terms: ModelTerms) -> Iterator[ast.Call]:
+    atoms = [terms.response, *terms.fixed.atoms, *terms.offsets]
+    atoms += [atom for _, columns in terms.random for atom in columns.atoms]
     for atom in atoms:
         for node in ast.walk(atom.tree) if isinstance(atom, Expression) else ():
             if isinstance(node, ast.Call):
