@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.rows import Rows
+    from bayeslmm.formula.expand import TermSet
     from bayeslmm.formula.grammar import Atom
     from bayeslmm.formula.mixed_formula import RandomTerm
-    from bayeslmm.formula.model_terms import ModelTerms, TermSet
+    from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.tables.table import Column
 
 _TRAINING = "the training rows"

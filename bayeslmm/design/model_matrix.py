@@ -14,7 +14,7 @@ from bayeslmm.names import INTERCEPT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.formula.model_terms import TermSet
+    from bayeslmm.formula.expand import TermSet
 
 # Beyond this a matrix of coefficients is a mistake: usually a factor of many levels that belongs
 # right of a bar.

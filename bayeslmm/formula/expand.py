@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from bayeslmm.errors import FormulaError
 from bayeslmm.formula.calls import Expression
 from bayeslmm.formula.grammar import Atom, Node, Number, Product, Sum, Variable, walk
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MAX_TERMS = 2000
 
 
-def expand(side: Sum, text: str) -> tuple[bool, tuple[tuple[Atom, ...], ...]]:
+@dataclass(frozen=True, slots=True)
+class TermSet:
+    """The right-hand side of one model matrix; ``str()`` of it is its canonical text.
+
+    Attributes
+    ----------
+    intercept : bool
+        Whether a column of ones comes first.
+    terms : tuple of tuple of Variable or Expression
+        Products of columns and calls.
+    """
+
+    intercept: bool
+    terms: tuple[tuple[Atom, ...], ...]
+
+    @property
+    def atoms(self) -> Iterator[Atom]:
+        """Every column and call, with repetitions."""
+        return (atom for term in self.terms for atom in term)
+
+    def __str__(self) -> str:
+        written = [":".join(atom.text for atom in term) for term in self.terms]
+        return " + ".join(["1" if self.intercept else "0", *written])
+
+
+def expand(side: Sum, text: str) -> TermSet:
     """Multiply a sum out into an intercept and terms, ordered as R orders them.
 
     Parameters
@@ -21,10 +52,8 @@ def expand(side: Sum, text: str) -> tuple[bool, tuple[tuple[Atom, ...], ...]]:
 
     Returns
     -------
-    intercept : bool
-        Whether the implicit ``1`` is still there.
-    terms : tuple of tuple of Variable or Expression
-        Each term's factors; main effects before interactions.
+    TermSet
+        Main effects before interactions.
 
     Raises
     ------
@@ -36,9 +65,8 @@ def expand(side: Sum, text: str) -> tuple[bool, tuple[tuple[Atom, ...], ...]]:
     >>> from bayeslmm.formula.grammar import parse_side
     >>> from bayeslmm.formula.tokens import tokenize
     >>> side = parse_side(tokenize("0 + a * b"), "0 + a * b")
-    >>> intercept, terms = expand(side, "0 + a * b")
-    >>> intercept, [":".join(atom.text for atom in term) for term in terms]
-    (False, ['a', 'b', 'a:b'])
+    >>> print(expand(side, "0 + a * b"))
+    0 + a + b + a:b
     """
     from formulaic.parser import DefaultFormulaParser  # noqa: PLC0415 - slow to import
 
@@ -55,7 +83,10 @@ def expand(side: Sum, text: str) -> tuple[bool, tuple[tuple[Atom, ...], ...]]:
     found = DefaultFormulaParser(include_intercept=False).get_terms(rendered)
     products = [tuple(str(factor) for factor in term.factors) for term in found]
     ordered = sorted((p for p in products if p != ("1",)), key=len)
-    return ("1",) in products, tuple(tuple(atoms[name] for name in p) for p in ordered)
+    return TermSet(
+        intercept=("1",) in products,
+        terms=tuple(tuple(atoms[name] for name in product) for product in ordered),
+    )
 
 
 def _render(node: Node, placeholders: dict[str, str]) -> str:

@@ -5,7 +5,7 @@ The tree exists to find the bars, to point at mistakes, and to be multiplied out
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError
@@ -28,10 +28,10 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A column of the table."""
+    """A column of the table; where it stands is no part of its value."""
 
     name: str
-    span: tuple[int, int]
+    span: tuple[int, int] = field(compare=False)
 
     @property
     def text(self) -> str:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError
 from bayeslmm.formula.calls import Expression
-from bayeslmm.formula.expand import expand
+from bayeslmm.formula.expand import TermSet, expand
 from bayeslmm.formula.grammar import (
     Bars,
     Node,
@@ -101,6 +101,10 @@ class MixedFormula:
         The random-effects terms in the order in which they were written.
     text : str
         The formula as the user wrote it; not part of the value.
+    atoms, sides : mapping from str
+        What `parse_formula` read, by its canonical text: response and offsets; the columns of the
+        fixed part and of each random-effects term. Not part of the value: what is not here is
+        parsed when it is needed.
     """
 
     response: str
@@ -108,6 +112,8 @@ class MixedFormula:
     offsets: tuple[str, ...]
     random: tuple[RandomTerm, ...]
     text: str = field(default="", compare=False, repr=False)
+    atoms: Mapping[str, Atom] = field(default_factory=dict, compare=False, repr=False)
+    sides: Mapping[str, TermSet] = field(default_factory=dict, compare=False, repr=False)
 
     def __str__(self) -> str:
         offsets = [f"offset({inside})" for inside in self.offsets]
@@ -163,25 +169,30 @@ def _no_text(given: object) -> str:
 
 def _parse(text: str) -> MixedFormula:
     left, right = _sides(tokenize(text), text)
-    fixed: list[tuple[str, Node]] = []
-    offsets: list[str] = []
+    parts: list[tuple[str, Node]] = []
+    offsets: list[Atom] = []
+    columns: list[TermSet] = []
     random: list[RandomTerm] = []
     side, response = parse_side(right, text), _response(left, text)
     _refuse_response_as_predictor(response, side, text)
     for sign, part in _flatten(side, text):
         if isinstance(part, Bars):
-            random.extend(_random_terms(part, text))
+            columns.append(_columns(part, text))
+            random.extend(_random_terms(part, str(columns[-1]), text))
         elif isinstance(part, Offset):
-            offsets.append(part.inside.text)
+            offsets.append(part.inside)
         else:
-            fixed.append((sign, part))
+            parts.append((sign, part))
     span = (right[0].span[0], right[-1].span[1])
+    fixed = expand(Sum(tuple(parts) or (("+", Number(1, span)),), span), text)
     return MixedFormula(
         response=response.text,
-        fixed=_canonical(Sum(tuple(fixed) or (("+", Number(1, span)),), span), text),
-        offsets=tuple(offsets),
+        fixed=str(fixed),
+        offsets=tuple(offset.text for offset in offsets),
         random=tuple(random),
         text=text,
+        atoms={atom.text: atom for atom in (response, *offsets)},
+        sides={str(side): side for side in (fixed, *columns)},
     )
 
 
@@ -269,19 +280,23 @@ def _flatten(side: Sum, text: str) -> list[tuple[str, Node]]:
     return parts
 
 
-def _random_terms(bars: Bars, text: str) -> list[RandomTerm]:
+def _columns(bars: Bars, text: str) -> TermSet:
+    """Expand what stands left of a bar."""
     for node in walk(bars.columns):
         if isinstance(node, (Bars, Offset)):
             what = "random-effects term" if isinstance(node, Bars) else "offset"
             raise FormulaError(f"There is no {what} inside bars.", text, node.span)
-    flat = Sum(tuple(_flatten(bars.columns, text)), bars.columns.span)
-    columns = _canonical(flat, text)
-    if columns == "0":
+    columns = expand(Sum(tuple(_flatten(bars.columns, text)), bars.columns.span), text)
+    if not (columns.intercept or columns.terms):
         raise FormulaError(
             "No column is left to vary: the intercept is taken away and nothing added.",
             text,
             bars.columns.span,
         )
+    return columns
+
+
+def _random_terms(bars: Bars, columns: str, text: str) -> list[RandomTerm]:
     terms = [
         RandomTerm(columns, variables, bars.correlated, bars.span)
         for variables in _factors(bars.group, text)
@@ -323,11 +338,3 @@ def _factors(group: Node, text: str) -> list[tuple[str, ...]]:
         case _:
             message = "A grouping factor is a column, a:b, or nested a/b."
     raise FormulaError(message, text, group.span)
-
-
-def _canonical(side: Sum, text: str) -> str:
-    intercept, terms = expand(side, text)
-    written = [":".join(atom.text for atom in term) for term in terms]
-    if intercept or written:
-        return " + ".join(["1" if intercept else "0", *written])
-    return "0"

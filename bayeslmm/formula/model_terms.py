@@ -7,35 +7,12 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError
 from bayeslmm.formula.calls import Expression
-from bayeslmm.formula.expand import expand
+from bayeslmm.formula.expand import TermSet, expand
 from bayeslmm.formula.grammar import Atom, Variable, parse_side
 from bayeslmm.formula.tokens import find_variable, tokenize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from bayeslmm.formula.mixed_formula import MixedFormula, RandomTerm
-
-
-@dataclass(frozen=True, slots=True)
-class TermSet:
-    """The right-hand side of one model matrix.
-
-    Attributes
-    ----------
-    intercept : bool
-        Whether a column of ones comes first.
-    terms : tuple of tuple of Variable or Expression
-        Products of columns and calls.
-    """
-
-    intercept: bool
-    terms: tuple[tuple[Atom, ...], ...]
-
-    @property
-    def atoms(self) -> Iterator[Atom]:
-        """Every column and call, with repetitions."""
-        return (atom for term in self.terms for atom in term)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +80,7 @@ def model_terms(formula: MixedFormula) -> ModelTerms:
     Parameters
     ----------
     formula : MixedFormula
+        Parsed, or put together from text, which is parsed here.
 
     Returns
     -------
@@ -117,23 +95,26 @@ def model_terms(formula: MixedFormula) -> ModelTerms:
     """
     return ModelTerms(
         formula=formula,
-        response=_atom(formula.response),
-        fixed=_columns(formula.fixed),
-        offsets=tuple(map(_atom, formula.offsets)),
-        random=tuple((term, _columns(term.columns)) for term in formula.random),
+        response=_atom(formula, formula.response),
+        fixed=_side(formula, formula.fixed),
+        offsets=tuple(_atom(formula, text) for text in formula.offsets),
+        random=tuple((term, _side(formula, term.columns)) for term in formula.random),
     )
 
 
-def _atom(text: str) -> Atom:
+def _atom(formula: MixedFormula, text: str) -> Atom:
+    if text in formula.atoms:
+        return formula.atoms[text]
     ((_, part),) = parse_side(tokenize(text), text).parts
     if isinstance(part, (Variable, Expression)):
         return part
     raise FormulaError("Expected one column or one call.", text)
 
 
-def _columns(text: str) -> TermSet:
-    intercept, terms = expand(parse_side(tokenize(text), text), text)
-    return TermSet(intercept, terms)
+def _side(formula: MixedFormula, text: str) -> TermSet:
+    if text in formula.sides:
+        return formula.sides[text]
+    return expand(parse_side(tokenize(text), text), text)
 
 
 def _unique(names: list[str]) -> tuple[str, ...]:

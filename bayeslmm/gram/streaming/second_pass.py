@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.formula.model_terms import ModelTerms, TermSet
+    from bayeslmm.formula.expand import TermSet
+    from bayeslmm.formula.model_terms import ModelTerms
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,73 @@
+"""A formula keeps the terms that it was parsed into; what is put together from text parses it."""
+
+import ast
+import pickle
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from test_formula import CANONICAL
+from test_formula_properties import FORMULAS
+
+from bayeslmm.errors import FormulaError
+from bayeslmm.formula import model_terms as model_terms_module
+from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
+from bayeslmm.formula.model_terms import model_terms
+
+CALLS = "log(y) ~ poly(x, 2, raw=TRUE) * `my x` + offset(2 * z) + (I(x^1e3) + C(f, Sum) || a/b)"
+
+
+def everything(formula):
+    """The terms with their calls' syntax trees, which their comparison leaves out."""
+    terms = model_terms(formula)
+    sides = [terms.fixed, *(side for _, side in terms.random)]
+    atoms = [terms.response, *terms.offsets, *(atom for side in sides for atom in side.atoms)]
+    trees = [ast.dump(atom.tree) if hasattr(atom, "tree") else atom.variables for atom in atoms]
+    return terms.response, terms.offsets, sides, [term for term, _ in terms.random], trees
+
+
+def by_hand(formula):
+    return MixedFormula(formula.response, formula.fixed, formula.offsets, formula.random)
+
+
+@pytest.mark.parametrize("text", [*CANONICAL, CALLS])
+def test_kept_terms_are_those_of_the_canonical_text(text):
+    parsed = parse_formula(text)
+    assert (
+        everything(parsed) == everything(by_hand(parsed)) == everything(parse_formula(str(parsed)))
+    )
+
+
+@given(FORMULAS)
+@settings(max_examples=100, deadline=None)
+def test_kept_terms_of_any_formula_are_those_of_its_canonical_text(text):
+    try:
+        parsed = parse_formula(text)
+    except FormulaError:
+        return
+    assert everything(parsed) == everything(by_hand(parsed))
+
+
+def test_what_was_parsed_is_not_parsed_again(monkeypatch):
+    parsed = parse_formula(CALLS)
+    copied = pickle.loads(pickle.dumps(parsed))  # noqa: S301 - our own bytes
+    monkeypatch.setattr(model_terms_module, "tokenize", pytest.fail)
+    assert everything(copied) == everything(parsed)
+
+
+def test_changed_text_has_terms_of_its_own():
+    parsed = parse_formula("y ~ x + (x | g)")
+    changed = replace(parsed, fixed="1 + z")
+    assert str(model_terms(changed).fixed) == "1 + z"
+    assert model_terms(changed).predictors == ("z", "x")
+    (term,) = parsed.random
+    narrower = replace(parsed, random=(replace(term, columns="1"),))
+    assert model_terms(narrower).random_variables == ()
+
+
+def test_kept_terms_are_no_part_of_the_value():
+    parsed = parse_formula(CALLS)
+    assert parsed == by_hand(parsed)
+    assert hash(parsed) == hash(by_hand(parsed))
+    assert "atoms" not in repr(parsed)
+    assert "sides" not in repr(parsed)
