@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "gram": "formula tables kernels design",
     "model": "formula kernels design gram",
     "reml": "formula kernels design gram model",
-    "results": "formula design gram model",
+    "results": "design gram model",
     "inference": "formula kernels design gram model reml results",
     "analysis": "formula tables design gram model reml results",
     "studies": "formula tables design gram model results inference analysis",

@@ -118,13 +118,7 @@ class DesignState:
         DataError
             If the text is no such JSON, or levels are missing.
         """
-        try:
-            content = json.loads(text)
-            version = content["version"]
-        except (TypeError, ValueError, KeyError) as error:
-            raise DataError(f"This is not the JSON of a design's state: {error!r}.") from None
-        if version != VERSION:
-            raise DataError(f"A design's state of version {version!r}; this is version {VERSION}.")
+        content = state_content(text)
         found = content["levels"] if levels is None else levels
         if found is None or set(found) < set(content["terms"]):
             raise DataError("The design's state lacks the levels of its grouping factors.")
@@ -140,6 +134,29 @@ class DesignState:
             terms={name: tuple(terms) for name, terms in content["terms"].items()},
             levels={name: tuple(map(str, found[name])) for name in content["terms"]},
         )
+
+
+def state_content(text: str) -> dict[str, Any]:
+    """Return what `DesignState.to_json` wrote, as JSON has it.
+
+    Raises
+    ------
+    DataError
+        If the text is no such JSON.
+
+    Examples
+    --------
+    >>> state_content('{"version": 1, "coef": ["Intercept"], "terms": {}}')["coef"]
+    ['Intercept']
+    """
+    try:
+        content: dict[str, Any] = json.loads(text)
+        version = content["version"]
+    except (TypeError, ValueError, KeyError) as error:
+        raise DataError(f"This is not the JSON of a design's state: {error!r}.") from None
+    if version != VERSION:
+        raise DataError(f"A design's state of version {version!r}; this is version {VERSION}.")
+    return content
 
 
 def store(memory: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any]:

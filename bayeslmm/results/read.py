@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
+from bayeslmm.design.state import state_content
 from bayeslmm.errors import TreeError, nearest
-from bayeslmm.formula.mixed_formula import parse_formula
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -163,11 +163,10 @@ def factor_names(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str
         for key in group(idata, group_name).data_vars
         if str(key).startswith(names.SD_PREFIX)
     ]
-    written = parse_formula(str(idata.attrs["formula"])).random
-    order = list(dict.fromkeys(term.factor for term in written))
+    order = list(state_content(str(idata.attrs["design"]))["terms"])
     for lacking in set(order) - set(present):
         variable(idata, names.sd(lacking), group_name)
-    # Files may come back with their variables sorted, so the formula decides and the rest follows.
+    # Files may come back with their variables sorted, so the fit decides and the rest follows.
     return tuple(
         sorted(present, key=lambda name: order.index(name) if name in order else len(order))
     )
@@ -339,7 +338,7 @@ def positions(labels: Sequence[str], wanted: Mapping[str, int] | Sequence[str]) 
 
 
 def _has_no_coefficients(idata: xr.DataTree) -> bool:
-    return parse_formula(str(idata.attrs["formula"])).fixed == "0"
+    return not state_content(str(idata.attrs["design"]))["coef"]
 
 
 def _fitted_levels(idata: xr.DataTree, name: str) -> tuple[str, ...]:
