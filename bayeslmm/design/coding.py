@@ -66,7 +66,7 @@ class TableCoder:
         self._y: NDArray[np.float64] | None = None
 
     def column_states(self) -> dict[str, ColumnState]:
-        """Describe how each predictor was read, for rows to come."""
+        """Return how each predictor was read, for rows to come."""
         states = {}
         for name in self.terms.predictors:
             column = self.rows.columns[name]
@@ -134,7 +134,7 @@ class TableCoder:
         return matrix, names
 
     def column_names(self, wanted: TermSet) -> tuple[str, ...]:
-        """Name the columns of a right-hand side, whatever values they take."""
+        """Return the names of a right-hand side's columns, whatever values they take."""
         values = {atom.text: self._value(atom) for atom in wanted.atoms}
         return model_matrix(wanted, values, self.rows.n)[1]
 
@@ -161,7 +161,7 @@ class TableCoder:
         return value
 
     def _input(self, name: str) -> Any:
-        """Read a predictor as calls see it: float64, booleans, or a categorical."""
+        """Return a predictor as calls see it: float64, booleans, or a categorical."""
         column = self.rows.columns[name]
         state = None if self.known is None else self.known[name]
         if state is not None and state.kind == "label":
@@ -187,7 +187,7 @@ class TableCoder:
 def gather_factors(
     coder: TableCoder, known: Mapping[str, Sequence[str]] | None
 ) -> tuple[GroupingFactor, ...]:
-    """Gather the terms on each grouping factor.
+    """Return the grouping factors, each with the columns of all its terms.
 
     Parameters
     ----------

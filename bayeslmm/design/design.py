@@ -103,7 +103,7 @@ def build_design(
     rank_deficient: str = "raise",
     response: str = "required",
 ) -> Design:
-    r"""Code a table as the matrices of a linear mixed model.
+    r"""Compute the matrices of a linear mixed model from a table.
 
     .. math:: y = X \beta + \sum_k Z_k b_k + o + e, \quad e_i \sim N(0, \sigma^2 / w_i)
 
@@ -195,7 +195,7 @@ def rebuild_design(
     weights: str | ArrayLike | None = None,
     missing: str = "raise",
 ) -> Design:
-    """Code new rows exactly as the training rows were coded.
+    """Compute the matrices of new rows, coded exactly as the training rows were.
 
     Means, scales, knots, contrasts and levels are those of the training rows. Levels of grouping
     factors that those did not have follow the known ones (`GroupingFactor.n_known`).
@@ -255,7 +255,7 @@ def rebuild_design(
 def code_rows(
     state: DesignState, terms: ModelTerms, rows: Rows, levels: Mapping[str, Any]
 ) -> Design:
-    """Code rows that have been read; `levels` are the state's, in any kind of sequence."""
+    """Compute the design of rows that were read; `levels` are the state's, in any sequence."""
     coder = TableCoder(terms, rows, restore(state.transforms), state.columns)
     X, names = coder.fixed()
     keep = [j for j, name in enumerate(names) if name not in state.dropped]
@@ -292,7 +292,7 @@ def _design(
 def full_rank(
     X: NDArray[np.float64], names: tuple[str, ...], n: int, policy: str
 ) -> tuple[list[int], tuple[str, ...]]:
-    """Refuse or drop columns that earlier ones span; as R does, the earlier ones stay.
+    """Return which columns stay: as in R, those that earlier ones do not span.
 
     Parameters
     ----------

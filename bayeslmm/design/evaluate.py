@@ -47,7 +47,7 @@ _OPERATORS = {
 
 
 def evaluate(expression: Expression, columns: Mapping[str, Value], state: State) -> Any:
-    """Evaluate a call.
+    """Compute the value of a call.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def _data_arguments(name: str, node: ast.Call) -> list[ast.expr]:
 
 
 def call_settings(name: str, node: ast.Call) -> dict[str, Any]:
-    """Read the arguments that are no data, by the names that formulaic gives them."""
+    """Return the arguments that are no data, by the names that formulaic gives them."""
     parameters = FUNCTIONS[name][1]
     nodes = dict(zip(parameters[1:], node.args[1:], strict=False))
     nodes |= {str(keyword.arg): keyword.value for keyword in node.keywords}
@@ -175,7 +175,7 @@ def _categorical(value: Any, settings: dict[str, Any], memory: dict[Any, Any]) -
 
 
 def recode(given: pd.Categorical, levels: list[str], source: str) -> pd.Categorical:
-    """Give a categorical exactly these levels, refusing values that are not among them.
+    """Return a categorical with exactly these levels; raise for values that are not among them.
 
     Examples
     --------
@@ -202,13 +202,13 @@ def _with_labels(value: Any) -> pd.Categorical:
 
 
 def boolean_categorical(values: NDArray[Any]) -> pd.Categorical:
-    """Turn booleans into a categorical of the values that occur, False first."""
+    """Return booleans as a categorical of the values that occur, False first."""
     codes, used = encode(values.astype(np.int64), np.array(["False", "True"]))
     return categorical(codes, used)
 
 
 def as_categorical(value: Any) -> Any:
-    """Turn a column of booleans into a categorical with both levels; leave others alone."""
+    """Return a column of booleans as a categorical with both levels, and others as they are."""
     if isinstance(value, np.ndarray) and value.dtype == bool:
         return categorical(value.astype(np.int64), ["False", "True"])
     return value

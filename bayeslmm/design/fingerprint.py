@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def fingerprint(design: Design) -> str:
-    """Hash the numbers that a fit sees.
+    """Compute a hash of the numbers that a fit sees.
 
     Parameters
     ----------

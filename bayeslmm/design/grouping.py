@@ -61,7 +61,7 @@ class GroupingFactor:
 def read_levels(
     variables: Sequence[str], columns: Mapping[str, Column]
 ) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
-    """Enumerate the combinations of some columns that occur.
+    """Return the combinations of some columns that occur, and which each row has.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def read_levels(
 def match_levels(
     index: NDArray[np.int64], levels: NDArray[np.str_], known: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
-    """Renumber levels so that the known ones come first, in their order.
+    """Return levels renumbered so that the known ones come first, in their order.
 
     Examples
     --------

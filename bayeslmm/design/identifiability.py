@@ -34,7 +34,7 @@ class _Factor(Protocol):
 
 
 def dependent_columns(X: NDArray[np.float64], names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Find the columns that earlier columns already span.
+    """Return the columns that earlier columns already span, with their multipliers.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def dependent_columns(X: NDArray[np.float64], names: Sequence[str]) -> dict[str,
 
 
 def describe_dependence(dependent: dict[str, dict[str, float]]) -> str:
-    """Write dependent columns as equations.
+    """Return dependent columns written as equations.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def describe_dependence(dependent: dict[str, dict[str, float]]) -> str:
 
 
 def check_levels(factor: GroupingFactor, weights: NDArray[np.float64] | None) -> None:
-    """Refuse a factor that cannot be told from the residual.
+    """Raise unless a factor can be told from the residual.
 
     A block of q correlated columns has q random effects a level. If that is as many as there are
     rows, the random effects can take up every residual, and only the sum of the two variances has
@@ -135,7 +135,7 @@ def check_levels(factor: GroupingFactor, weights: NDArray[np.float64] | None) ->
 
 
 def require_repeats(factor: _Factor, n: int, *, varying_weights: bool) -> None:
-    """Do as `check_levels`, for a factor of which only the number of rows is known."""
+    """Raise as `check_levels` does, where only the number of rows is known."""
     m = len(factor.levels)
     if m < 2:
         only = "" if m == 0 else f", {str(factor.levels[0])!r}"
@@ -163,7 +163,7 @@ def require_repeats(factor: _Factor, n: int, *, varying_weights: bool) -> None:
 
 
 def check_columns(factor: GroupingFactor) -> None:
-    """Refuse two random-effect columns of one factor that hold the same numbers.
+    """Raise unless the random-effect columns of a factor hold different numbers.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def check_columns(factor: GroupingFactor) -> None:
 
 
 def require_distinct(root: NDArray[np.float64], terms: Sequence[str], factor: str) -> None:
-    """Do as `check_columns`, for columns of which only the cross-products are known.
+    """Raise as `check_columns` does, where only the columns' cross-products are known.
 
     Parameters
     ----------

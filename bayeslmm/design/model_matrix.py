@@ -24,7 +24,7 @@ MAX_BYTES = 8e9
 def model_matrix(
     wanted: TermSet, values: Mapping[str, Any], n_rows: int
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Code the terms of a right-hand side as numeric columns.
+    """Compute the numeric columns of a right-hand side's terms.
 
     Categorical factors get treatment contrasts where the columns before already span their
     intercept, and one column for each level where not, as in R.
@@ -132,7 +132,7 @@ def _width(value: Any) -> int:
 def check_finite(
     matrix: NDArray[np.float64], names: Sequence[str], rows: NDArray[np.int64], what: str
 ) -> None:
-    """Refuse columns with values that are infinite or undefined.
+    """Raise unless every value of the columns is finite.
 
     Parameters
     ----------

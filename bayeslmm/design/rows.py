@@ -66,7 +66,7 @@ def read_rows(
     training: bool = True,
     whole: bool = True,
 ) -> Rows:
-    """Choose and read the rows.
+    """Return the rows and columns of a table that a formula uses, checked.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def _no_column(terms: ModelTerms, table: Table, name: str, *, training: bool) ->
 def _complete(
     lacks: Mapping[str, NDArray[np.bool_]], n_rows: int, missing: str, *, whole: bool
 ) -> tuple[NDArray[np.bool_], list[str]]:
-    """Find the rows that lack nothing."""
+    """Return which rows lack nothing, and a note on those that are dropped."""
     counts = {name: int(mask.sum()) for name, mask in lacks.items()}
     for name, count in counts.items():
         if count == n_rows and whole:
@@ -203,7 +203,7 @@ def _check_weights(weights: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _refuse_numbers_as_text(terms: ModelTerms, columns: Mapping[str, Column]) -> None:
-    """Refuse a predictor such as ``["1.5", "2.25"]``: nobody wants a coefficient for each."""
+    """Raise for a predictor such as ``["1.5", "2.25"]``: nobody wants a coefficient for each."""
     sides = (terms.fixed, *(wanted for _, wanted in terms.random))
     bare = {atom.name for side in sides for atom in side.atoms if isinstance(atom, Variable)}
     for name in bare:

@@ -90,7 +90,7 @@ class ColumnScale:
 
     @classmethod
     def of(cls, values: Floats) -> Self:
-        """Describe some values by two passes over them."""
+        """Compute location and spread of some values in two passes over them."""
         if len(values) == 0:
             return cls(0, 0.0, 0.0, np.inf, -np.inf)
         low, high = float(values.min()), float(values.max())
@@ -132,7 +132,7 @@ class ColumnScale:
         return abs(self.squares / self.n - most) <= 1e-12 * (self.high - self.low) ** 2
 
     def sd(self, ddof: int = 1) -> float:
-        """Give the standard deviation with divisor n - ddof; 0 for a constant or a single value."""
+        """Compute the standard deviation with divisor n - ddof; 0 for a constant or one value."""
         if self.n < 2 or self.constant:
             return 0.0
         return float(np.sqrt(self.squares / (self.n - ddof)))
@@ -143,7 +143,7 @@ class ColumnScale:
         return float(np.hypot(self.mean, np.sqrt(self.squares / max(self.n, 1))))
 
     def scale(self, ddof: int = 1) -> float:
-        """Give the standard deviation, or the root mean square where it does not vary."""
+        """Compute the standard deviation, or the root mean square where it does not vary."""
         return self.sd(ddof) or self.rms
 
 
@@ -176,7 +176,7 @@ class DataScales:
 
     @classmethod
     def of(cls, design: Rows) -> Self:
-        """Describe a design's columns.
+        """Compute the scales of a design's columns.
 
         Examples
         --------
@@ -200,7 +200,7 @@ class DataScales:
         )
 
     def __add__(self, other: DataScales) -> Self:
-        """Pool two batches of rows."""
+        """Return the scales of both batches of rows."""
         if (self.weights is None) != (other.weights is None):
             raise DataError("One batch of rows has weights and the other has none.")
         root = None
@@ -216,7 +216,7 @@ class DataScales:
         )
 
     def spanned_constant(self) -> Floats | None:
-        """Give coefficients a with X a = 1, or None where the columns span no constant."""
+        """Compute coefficients a with X a = 1; None where the columns span no constant."""
         if self.root is None or len(self.root) == 1:
             return None
         R, n = self.root, self.response.n
@@ -227,7 +227,7 @@ class DataScales:
         return np.where(np.abs(solution) < 1e-12, 0.0, solution) if missed < 1e-8 else None
 
     def keep(self, places: list[int]) -> Self:
-        """Leave out fixed-effect columns."""
+        """Return the scales of some fixed-effect columns and of all else."""
         root = self.root
         if root is not None:
             root = triangle(root[:, [*places, -1]])
@@ -235,14 +235,14 @@ class DataScales:
         return type(self)(self.response, self.observed, fixed, self.random, self.weights, root)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write the scales in JSON's types; an undefined range is none."""
+        """Return the scales in JSON's types; an undefined range is none."""
         content = asdict(self)
         content["root"] = None if self.root is None else self.root.tolist()
         return content
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote."""
+        """Return the scales that `to_dict` wrote."""
 
         def column(numbers: Mapping[str, Any]) -> ColumnScale:
             return ColumnScale(int(numbers["n"]), *(float(numbers[k]) for k in _NUMBERS))
@@ -262,7 +262,7 @@ _NUMBERS = ("mean", "squares", "low", "high")
 
 
 def triangle(columns: Floats) -> Floats:
-    """Give an upper-triangular square R with R'R = columns' columns."""
+    """Compute an upper-triangular square R with R'R = columns' columns."""
     width = columns.shape[1]
     upper = np.linalg.qr(columns, mode="r")
     return np.vstack([upper, np.zeros((width - len(upper), width))])

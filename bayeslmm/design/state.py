@@ -62,7 +62,7 @@ class DesignState:
     levels: Mapping[str, tuple[str, ...]]
 
     def to_json(self, *, levels: bool = True) -> str:
-        """Write the state as JSON; numbers survive to the last bit.
+        """Return the state as JSON; numbers survive to the last bit.
 
         Parameters
         ----------
@@ -100,7 +100,7 @@ class DesignState:
 
     @classmethod
     def from_json(cls, text: str, levels: Mapping[str, Sequence[str]] | None = None) -> Self:
-        """Read a state that `to_json` wrote.
+        """Return the state that `to_json` wrote.
 
         Parameters
         ----------
@@ -160,7 +160,7 @@ def state_content(text: str) -> dict[str, Any]:
 
 
 def store(memory: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any]:
-    """Write what transforms learnt in JSON's types, so that states compare and travel.
+    """Return what transforms learnt in JSON's types, so that states compare and travel.
 
     Examples
     --------
@@ -171,7 +171,7 @@ def store(memory: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any]:
 
 
 def restore(stored: Mapping[str, Any]) -> dict[str, dict[Any, Any]]:
-    """Undo `store`; what comes back may be changed without changing the state.
+    """Return what `store` was given; it may be changed without changing the state.
 
     Examples
     --------

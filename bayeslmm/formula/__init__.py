@@ -3,7 +3,7 @@
 - ``tokens``: a formula's text as tokens that remember where they stood
 - ``grammar``: tokens into a tree, with R's precedences
 - ``calls``: calls such as ``poly(x, 2)``, checked against a closed list
-- ``expand``: a sum multiplied out into terms
+- ``expand``: a sum multiplied out into a `TermSet`
 - ``mixed_formula``: `parse_formula`, `MixedFormula`, `RandomTerm`
-- ``model_terms``: the columns and calls that a formula needs
+- ``model_terms``: the terms of a formula, and the columns of a table that they read
 """

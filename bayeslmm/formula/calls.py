@@ -109,7 +109,7 @@ class Expression:
 
 
 def read_expression(tokens: Sequence[Token], text: str) -> Expression:
-    """Read and check one call.
+    """Return one call as a checked expression.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class _Reader:
         self.source = self._python()
 
     def _python(self) -> str:
-        """Write the tokens as Python: every column under an alias that is no keyword."""
+        """Return the tokens as Python: every column under an alias that is no keyword."""
         pieces: list[str] = []
         aliases: dict[str, str] = {}
         length = 0
@@ -169,7 +169,7 @@ class _Reader:
         return " ".join(pieces)
 
     def _refuse_foreign(self) -> None:
-        """Refuse other programs' functions first: Python cannot even read `as.factor(x)`."""
+        """Raise for other programs' functions first: Python cannot even read `as.factor(x)`."""
         for i, (token, follower) in enumerate(pairwise(self.tokens)):
             known = token.kind == "name" and not token.quoted and token.value in REFUSED
             if known and follower.is_operator("("):
@@ -354,7 +354,7 @@ def _is_literal(node: ast.expr) -> bool:
 
 
 def _names(tree: ast.expr) -> set[str]:
-    """Collect the columns' aliases, leaving out contrasts such as ``C(f, Sum)``."""
+    """Return the columns' aliases, without contrasts such as ``C(f, Sum)``."""
     skipped = {
         id(argument)
         for call in ast.walk(tree)

@@ -41,7 +41,7 @@ class TermSet:
 
 
 def expand(side: Sum, text: str) -> TermSet:
-    """Multiply a sum out into an intercept and terms, ordered as R orders them.
+    """Return a sum multiplied out into an intercept and terms, ordered as R orders them.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def _signed(sign: str, part: Node, placeholders: dict[str, str]) -> str:
 
 
 def _count(node: Node, text: str) -> int:
-    """Bound the number of terms from above, refusing numbers inside products on the way."""
+    """Compute an upper bound of the number of terms; raise for numbers inside products."""
     match node:
         case Product(operator="**", right=Number(value=exponent)):
             _refuse_numbers(node.left, text)

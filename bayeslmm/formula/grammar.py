@@ -85,7 +85,7 @@ type Node = Number | Variable | Expression | Offset | Product | Sum | Bars
 
 
 def parse_side(tokens: Sequence[Token], text: str) -> Sum:
-    """Read one side of a formula.
+    """Return the tree of one side of a formula.
 
     Parameters
     ----------
@@ -338,14 +338,14 @@ def _closes_last(tokens: Sequence[Token]) -> bool:
 
 
 def unwrap(node: Node) -> Node:
-    """Take away parentheses around a single part."""
+    """Return what stands inside parentheses around a single part."""
     while isinstance(node, Sum) and len(node.parts) == 1 and node.parts[0][0] == "+":
         node = node.parts[0][1]
     return node
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """Visit a node and everything below it, exponents left out."""
+    """Yield a node and everything below it, exponents left out."""
     yield node
     match node:
         case Product():

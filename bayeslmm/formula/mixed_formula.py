@@ -122,7 +122,7 @@ class MixedFormula:
 
 
 def parse_formula(text: str) -> MixedFormula:
-    """Read an lme4-style formula.
+    """Return an lme4-style formula as a value.
 
     Parameters
     ----------
@@ -261,7 +261,7 @@ def _refuse_response_as_predictor(response: Atom, side: Sum, text: str) -> None:
 
 
 def _flatten(side: Sum, text: str) -> list[tuple[str, Node]]:
-    """List the parts of a sum and of the sums in parentheses that it adds."""
+    """Return the parts of a sum and of the sums in parentheses that it adds."""
     parts: list[tuple[str, Node]] = []
     for sign, part in side.parts:
         special = [node for node in walk(part) if isinstance(node, (Bars, Offset))]
@@ -281,7 +281,7 @@ def _flatten(side: Sum, text: str) -> list[tuple[str, Node]]:
 
 
 def _columns(bars: Bars, text: str) -> TermSet:
-    """Expand what stands left of a bar."""
+    """Return the terms left of a bar."""
     for node in walk(bars.columns):
         if isinstance(node, (Bars, Offset)):
             what = "random-effects term" if isinstance(node, Bars) else "offset"
@@ -312,7 +312,7 @@ def _random_terms(bars: Bars, columns: str, text: str) -> list[RandomTerm]:
 
 
 def _factors(group: Node, text: str) -> list[tuple[str, ...]]:
-    """Expand what stands right of a bar into grouping factors, nesting included."""
+    """Return the grouping factors right of a bar, nesting expanded."""
     match group:
         case Variable():
             return [(group.name,)]

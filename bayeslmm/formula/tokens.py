@@ -44,12 +44,12 @@ class Token:
     quoted: bool = False
 
     def is_operator(self, *symbols: str) -> bool:
-        """Say whether the token is one of these operators or brackets."""
+        """Return whether the token is one of these operators or brackets."""
         return self.kind == "operator" and self.value in symbols
 
 
 def tokenize(text: str) -> list[Token]:
-    """Split a formula into tokens.
+    """Return the tokens of a formula.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def tokenize(text: str) -> list[Token]:
 
 
 def quote(name: str) -> str:
-    """Write a variable's name as a formula needs it: in backticks unless it is plain.
+    """Return a variable's name as a formula needs it: in backticks unless it is plain.
 
     Examples
     --------
