@@ -86,7 +86,7 @@ def test_what_has_hidden_state_is_refused(value):
 
 def test_identities_last_from_one_process_to_the_next():
     code = (
-        "from bayeslmm.function_identity import function_identity\n"
+        "from bayeslmm.studies.files import function_identity\n"
         "import numpy as np\n"
         "known = {'a', 'b', 'c', 'd'}\n"
         "f = lambda p: np.mean([q for q in p if q in {'x', 'y', 'z'} or q in known])\n"
