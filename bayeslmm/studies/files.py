@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from bayeslmm.design.design import Design
     from bayeslmm.model.priors.priors import Priors
 
-# Warnings point at the line that called this package.
 # Changes with what a file holds, so that files of another version are not taken.
 _FORMAT = 2
 
