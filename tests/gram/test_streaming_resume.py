@@ -17,14 +17,14 @@ from bayeslmm.gram.streaming.from_batches import gram_from_batches
 
 SCRIPT = """
 import sys
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[2:]
 import bayeslmm.gram.streaming.checkpoint as checkpoint
 from bayeslmm.gram.streaming.from_batches import gram_from_batches
 from test_streaming_resume import FOR_KILLING, slow_batches
 
 checkpoint.INTERVAL = checkpoint.LEAST_SHARE = 0.0
 gram_from_batches(
-    FOR_KILLING, slow_batches, checkpoint=sys.argv[2], cores=2, progressbar=False
+    FOR_KILLING, slow_batches, checkpoint=sys.argv[1], cores=2, progressbar=False
 )
 """
 FOR_KILLING = "y ~ scale(x) + (x | g)"
@@ -49,8 +49,8 @@ def slow_batches():
 @pytest.mark.parametrize("stop_after", [5, 18])  # batches: in the first pass, and in the second
 def test_a_killed_sum_goes_on_to_the_same_bits(tmp_path, stop_after):
     checkpoint = tmp_path / "part.npz"
-    here = str(Path(__file__).parents[1])
-    command = [sys.executable, "-c", SCRIPT, here, str(checkpoint)]
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", SCRIPT, str(checkpoint), str(here), str(here.parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victim:  # noqa: S603
         for _ in range(stop_after):
             assert victim.stdout.readline() == "batch\n"
