@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 from scipy.linalg import solve_triangular
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from bayeslmm.arrays import Blocks, Floats
+    from bayeslmm.arrays import Blocks, Floats, Ints
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
 
@@ -78,6 +78,26 @@ class PairBlocks:
     cols: NDArray[np.int64]
     values: Floats
 
+    def seen_from(self, place: int) -> tuple[Ints, Ints, Floats]:
+        """Return the pairs with one factor's levels first, whichever way they are stored.
+
+        Parameters
+        ----------
+        place : int
+            One of the two factors' places.
+
+        Returns
+        -------
+        own, others : ndarray of int64, shape (n_pairs,)
+            Levels of this factor and of the other, in lexicographic order.
+        values : ndarray, shape (n_pairs, q_own, q_other)
+            Their cross-products.
+        """
+        if place == self.first:
+            return self.rows, self.cols, self.values
+        order = np.lexsort((self.rows, self.cols))
+        return self.cols[order], self.rows[order], self.values[order].transpose(0, 2, 1)
+
 
 @dataclass(frozen=True, eq=False)
 class CrossProducts:
@@ -128,3 +148,37 @@ class CrossProducts:
     def origin(self) -> Floats:
         """Coefficients of X whose fitted values are subtracted from y: R^-1 slope."""
         return solve_triangular(self.scale, self.slope) if len(self.slope) else self.slope
+
+    def pair_of(self, k: int, m: int) -> PairBlocks:
+        """Return the cross-products of the factors at two places, given in any order."""
+        return next(pair for pair in self.pairs if {pair.first, pair.second} == {k, m})
+
+    def is_nested(self, inner: int, outer: int) -> bool:
+        """Return whether every level of one factor occurs with one level of another only."""
+        pair = self.pair_of(inner, outer)
+        levels = (pair.rows, pair.cols)
+        return is_nested(*(levels if pair.first == inner else levels[::-1]))
+
+
+def is_nested(inner: NDArray[np.int64], outer: NDArray[np.int64]) -> bool:
+    """Return whether every level of one factor occurs with one level of another only.
+
+    Parameters
+    ----------
+    inner, outer : ndarray of int64, shape (n,)
+        The factors' levels in each row, or each pair of levels that share rows.
+
+    Returns
+    -------
+    bool
+        True for a factor inside itself.
+
+    Examples
+    --------
+    >>> wards, hospitals = np.array([0, 1, 2, 2]), np.array([0, 0, 1, 1])
+    >>> is_nested(wards, hospitals), is_nested(hospitals, wards)
+    (True, False)
+    """
+    home = np.zeros(np.max(inner, initial=-1) + 1, dtype=np.int64)
+    home[inner] = outer
+    return np.array_equal(home[inner], outer)

@@ -15,7 +15,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
-    from bayeslmm.gram.blocks import CrossProducts, PairBlocks
+    from bayeslmm.gram.blocks import CrossProducts
 
 
 HEADER = 16
@@ -142,27 +142,11 @@ def _by_size(gram: CrossProducts) -> list[int]:
     )
 
 
-def _pair(gram: CrossProducts, k: int, m: int) -> tuple[Ints, Ints, Floats]:
-    """Pair blocks with factor k's levels as rows, whichever way they are stored."""
-    found: PairBlocks = next(p for p in gram.pairs if {p.first, p.second} == {k, m})
-    if found.first == k:
-        return found.rows, found.cols, found.values
-    order = np.lexsort((found.rows, found.cols))
-    return found.cols[order], found.rows[order], found.values[order].transpose(0, 2, 1)
-
-
-def _is_nested(gram: CrossProducts, k: int, m: int) -> bool:
-    """Tell whether every level of factor k occurs with one level of factor m only."""
-    found: PairBlocks = next(p for p in gram.pairs if {p.first, p.second} == {k, m})
-    levels = found.rows if found.first == k else found.cols
-    return bool(np.bincount(levels, minlength=1).max() <= 1)
-
-
 def _best_chain(gram: CrossProducts) -> list[int]:
     """Grow a chain upwards from each factor; keep the one that eliminates most columns."""
     n_columns = [int(np.prod(f.within.shape[:2])) for f in gram.factors]
     nested = {
-        (k, m): _is_nested(gram, k, m)
+        (k, m): gram.is_nested(k, m)
         for k in range(len(n_columns))
         for m in range(len(n_columns))
         if k != m
@@ -196,7 +180,7 @@ def _factor_table(gram: CrossProducts, order: tuple[int, ...], n_chain: int, sta
 def _touches(gram: CrossProducts, k: int, border_start: dict[int, int]) -> _Touches:
     parts = []
     for m, begin in border_start.items():
-        rows, cols, values = _pair(gram, k, m)
+        rows, cols, values = gram.pair_of(k, m).seen_from(k)
         q = values.shape[2]
         column = (begin + cols[:, None] * q + np.arange(q)).ravel()
         parts.append(
@@ -236,7 +220,7 @@ def _chain_panels(
         own[:, 2] = n_touched + np.cumsum(count) - count
         own[:, 3:] = -1, d
         if d + 1 < len(chain):
-            rows, cols, _ = _pair(gram, k, chain[d + 1])
+            rows, cols, _ = gram.pair_of(k, chain[d + 1]).seen_from(k)
             own[:, 3] = first[d + 1]  # a level without rows has no effect on any parent
             own[rows, 3] = first[d + 1] + cols
             parent = own[touches[d].node, 3] - first[d + 1]
@@ -277,14 +261,14 @@ def _panel_values(
     values[lines[:, :, None] + np.arange(q)] = factor.within
     offset = q
     for other in chain[1:]:
-        rows, _, blocks = _pair(gram, chain[0], other)
+        rows, _, blocks = gram.pair_of(chain[0], other).seen_from(chain[0])
         values[lines[rows][:, :, None] + offset + np.arange(blocks.shape[2])] = blocks
         offset += blocks.shape[2]
     count = np.bincount(touches.node, minlength=m)
     rank = np.arange(len(touches.node)) - (np.cumsum(count) - count)[touches.node]
     for other in np.unique(touches.factor):
         mine = touches.factor == other
-        blocks = _pair(gram, chain[0], int(other))[2]
+        _, _, blocks = gram.pair_of(chain[0], int(other)).seen_from(chain[0])
         spots = lines[touches.node[mine]] + offset + rank[mine][:, None]
         values[spots] = blocks[touches.block[mine], :, touches.within[mine]]
     ends = lines + nodes[:, 1, None] - w
@@ -307,7 +291,7 @@ def _border_blocks(
                 rows = cols = np.arange(len(gram.factors[k].levels))
                 values = gram.factors[k].within
             else:
-                rows, cols, values = _pair(gram, k, m)
+                rows, cols, values = gram.pair_of(k, m).seen_from(k)
             _, qk, qm = values.shape
             rows_at, cols_at = begin + rows * qk, begin_m + cols * qm
             one = np.ones(len(rows), np.int64)

@@ -9,6 +9,7 @@ from designs import KINDS, assemble, grouping, pack, random_design, random_facto
 
 from bayeslmm.errors import DataError
 from bayeslmm.gram.add import merge_levels
+from bayeslmm.gram.blocks import is_nested
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import log_density, profiled_criterion
 
@@ -203,3 +204,22 @@ def test_a_weight_that_is_not_positive_is_refused(weight):
 def test_a_design_without_rows_is_refused():
     with pytest.raises(DataError, match="no rows"):
         Gram.from_design(take(random_design("slope"), np.zeros(0, dtype=int)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nestedness_is_that_of_the_rows(kind):
+    design = random_design(kind, 3)
+    gram = Gram.from_design(design)
+    for k, inner in enumerate(design.factors):
+        for m, outer in enumerate(design.factors):
+            homes = [set(outer.index[inner.index == level]) for level in range(len(inner.levels))]
+            wanted = all(len(home) <= 1 for home in homes)
+            assert is_nested(inner.index, outer.index) == wanted
+            if k != m:
+                assert gram.is_nested(k, m) == wanted
+                own, others, values = gram.pair_of(k, m).seen_from(k)
+                assert sorted(zip(own, others, strict=True)) == sorted(
+                    {*zip(inner.index, outer.index, strict=True)}
+                )
+                assert values.shape[1:] == (len(inner.terms), len(outer.terms))
+                assert (np.diff(own) >= 0).all()

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram.blocks import PairBlocks
     from bayeslmm.gram.gram import Gram
 
 
@@ -54,7 +53,7 @@ def group_densities(
     target = _target(idata, gram, factor)
     chosen = gram.factors[target]
     others = [k for k in range(len(gram.factors)) if k != target]
-    crossed = [gram.factors[k].name for k in others if not _nested(gram, k, target)]
+    crossed = [gram.factors[k].name for k in others if not gram.is_nested(k, target)]
     if crossed:
         raise TreeError(
             f"Leaving out levels of {chosen.name!r} while {crossed[0]!r} is crossed with it, or "
@@ -136,7 +135,7 @@ def _block(gram: Gram, one: tuple[int, int], other: tuple[int, int]) -> Floats |
     (k, i), (m, j) = one, other
     if k == m:
         return gram.factors[k].within[i] if i == j else None
-    pair = _pair(gram, k, m)
+    pair = gram.pair_of(k, m)
     rows, cols = (i, j) if pair.first == k else (j, i)
     first = int(np.searchsorted(pair.rows, rows))
     last = int(np.searchsorted(pair.rows, rows, side="right"))
@@ -147,30 +146,16 @@ def _block(gram: Gram, one: tuple[int, int], other: tuple[int, int]) -> Floats |
     return found if pair.first == k else found.T
 
 
-def _pair(gram: Gram, k: int, m: int) -> PairBlocks:
-    return next(pair for pair in gram.pairs if {pair.first, pair.second} == {k, m})
-
-
 def _members(gram: Gram, target: int, inner: int) -> list[NDArray[np.int64]]:
     """Return the levels of `inner` that occur in each level of `target`."""
-    pair = _pair(gram, target, inner)
-    ours, theirs = (pair.rows, pair.cols) if pair.first == target else (pair.cols, pair.rows)
-    order = np.argsort(ours, kind="stable")
-    ends = np.searchsorted(ours[order], np.arange(1, len(gram.factors[target].levels)))
-    return np.split(theirs[order], ends)
-
-
-def _nested(gram: Gram, inner: int, outer: int) -> bool:
-    """Return whether each level of `inner` occurs in one level of `outer` only."""
-    pair = _pair(gram, inner, outer)
-    levels = pair.rows if pair.first == inner else pair.cols
-    return len(np.unique(levels)) == len(levels)
+    ours, theirs, _ = gram.pair_of(target, inner).seen_from(target)
+    return np.split(theirs, np.searchsorted(ours, np.arange(1, len(gram.factors[target].levels))))
 
 
 def _target(idata: xr.DataTree, gram: Gram, factor: str | None) -> int:
     places = range(len(gram.factors))
     if factor is None and len(gram.factors) > 1:
-        whole = [k for k in places if all(_nested(gram, m, k) for m in places if m != k)]
+        whole = [k for k in places if all(gram.is_nested(m, k) for m in places if m != k)]
         factor = gram.factors[whole[0]].name if whole else None
     name = read.factor(idata, factor).name
     return next(k for k in places if gram.factors[k].name == name)

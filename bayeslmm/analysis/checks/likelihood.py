@@ -19,6 +19,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.design.design import rebuild_design
+from bayeslmm.gram.blocks import is_nested
 from bayeslmm.model.families.gaussian import GAUSSIAN, LOG_2PI
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
@@ -126,7 +127,7 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     info = read.factor(idata, factor if factor is not None else _outermost(idata))
     design = training_design(idata)
     target = next(item for item in design.factors if item.name == info.name)
-    inside = [item for item in design.factors if _is_nested(item, target)]
+    inside = [item for item in design.factors if is_nested(item.index, target.index)]
     outside = tuple(item.name for item in design.factors if item not in inside)
     predictor = linear_predictor(idata, random_effects=list(outside))
     roots = [_root(idata, item) for item in inside]
@@ -185,18 +186,16 @@ def _block(item: GroupingFactor, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     return np.asarray(here[:, :, None] * item.columns[rows])
 
 
-def _is_nested(item: GroupingFactor, target: GroupingFactor) -> bool:
-    """Return whether each of item's levels lies inside one level of target."""
-    pairs = np.unique(np.stack([item.index, target.index]), axis=1)
-    return bool(np.all(np.bincount(pairs[0]) <= 1))
-
-
 def _outermost(idata: xr.DataTree) -> str | None:
     known = read.factor_names(idata)
     if len(known) < 2:
         return None
     factors = training_design(idata).factors
-    whole = [target.name for target in factors if all(_is_nested(item, target) for item in factors)]
+    whole = [
+        target.name
+        for target in factors
+        if all(is_nested(item.index, target.index) for item in factors)
+    ]
     return whole[0] if whole else None
 
 
