@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from bayeslmm.gram.coordinates import turned
+from bayeslmm.gram.coordinates import change_coordinates
 from bayeslmm.gram.file import to_arrays
 
 
@@ -40,7 +40,9 @@ def sent(value):
 
 def assert_same_sums(gram, expected, digits=1e-12):
     """Compare in the coordinates of one of them; sums there are of the size of n."""
-    gram = turned(gram, expected.scale, expected.slope, [f.scale for f in expected.factors])
+    gram = change_coordinates(
+        gram, expected.scale, expected.slope, [f.scale for f in expected.factors]
+    )
     assert gram.n == expected.n
     size = expected.n * max(1.0, np.sqrt(expected.cross[-1, -1] / expected.n))
     np.testing.assert_allclose(gram.cross, expected.cross, rtol=0, atol=digits * size)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.errors import DataError
-from bayeslmm.gram.coordinates import settle_coordinates, turned
+from bayeslmm.gram.coordinates import change_coordinates, common_coordinates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ def add_grams[G: CrossProducts](a: G, b: G) -> G:
     `b` is carried into `a`'s coordinates first: with X = Xs_b R_b = Xs_a R_a, T = R_b R_a^-1 and
     y = Xs_b slope_b + r_b, its columns [Xs r] are multiplied by [[T, slope_b - T slope_a], [0, 1]].
     Where `a`'s rows were too few or too special to give coordinates that suit all, both are first
-    carried into coordinates of all rows (`gram_coordinates`).
+    carried into coordinates of all rows (`common_coordinates`).
 
     Parameters
     ----------
@@ -49,8 +49,8 @@ def add_grams[G: CrossProducts](a: G, b: G) -> G:
         If the models differ.
     """
     _require_same_model(a, b)
-    a = settle_coordinates(a, b)
-    b = turned(b, a.scale, a.slope, [f.scale for f in a.factors])
+    a = common_coordinates(a, b)
+    b = change_coordinates(b, a.scale, a.slope, [f.scale for f in a.factors])
     merged = [merge_levels(f.levels, g.levels) for f, g in zip(a.factors, b.factors, strict=True)]
     factors = tuple(
         _add_factor(f, g, *union) for f, g, union in zip(a.factors, b.factors, merged, strict=True)

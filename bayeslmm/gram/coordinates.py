@@ -25,10 +25,10 @@ _SPREAD = 16.0
 _REST = 0.05
 
 
-def turned[G: CrossProducts](
+def change_coordinates[G: CrossProducts](
     gram: G, scale: Floats, slope: Floats, factor_scales: Sequence[Floats]
 ) -> G:
-    """Express a Gram in other coordinates.
+    """Return a Gram in other coordinates.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def turned[G: CrossProducts](
     return replace(gram, factors=factors, pairs=pairs, scale=scale, slope=slope, cross=cross)
 
 
-def settle_coordinates[G: CrossProducts](a: G, b: G) -> G:
-    """Turn `a` to coordinates in which the rows of `b` can be added without losing digits.
+def common_coordinates[G: CrossProducts](a: G, b: G) -> G:
+    """Return `a` in coordinates in which the rows of `b` can be added without losing digits.
 
     Parameters
     ----------
@@ -85,27 +85,27 @@ def settle_coordinates[G: CrossProducts](a: G, b: G) -> G:
         `a`, in its own coordinates where they suit the rows of both.
     """
     p = len(a.coef)
-    scale = _settled(a.scale, a.cross[:p, :p], b.scale, b.cross[:p, :p], a.n + b.n)
+    scale = _common_scale(a.scale, a.cross[:p, :p], b.scale, b.cross[:p, :p], a.n + b.n)
     factor_scales = [
-        _settled(f.scale, f.within.sum(axis=0), g.scale, g.within.sum(axis=0), a.n + b.n)
+        _common_scale(f.scale, f.within.sum(axis=0), g.scale, g.within.sum(axis=0), a.n + b.n)
         for f, g in zip(a.factors, b.factors, strict=True)
     ]
     slope = _best_slope([a, b], scale, tolerance=4.0)
-    return turned(a, scale, slope, factor_scales)
+    return change_coordinates(a, scale, slope, factor_scales)
 
 
 def orthogonal[G: CrossProducts](gram: G) -> G:
-    """Choose the coordinates afresh from all rows of a Gram, as if it had been summed at once."""
+    """Return a Gram in coordinates chosen from all of its rows, as if they were summed at once."""
     if gram.n == 0:
         return gram
     p = len(gram.coef)
     scale = _of_moments([(gram.scale, gram.cross[:p, :p])], gram.n)
     scales = [_of_moments([(f.scale, f.within.sum(axis=0))], gram.n) for f in gram.factors]
-    return turned(gram, scale, _best_slope([gram], scale, tolerance=1.0), scales)
+    return change_coordinates(gram, scale, _best_slope([gram], scale, tolerance=1.0), scales)
 
 
 def with_columns[G: CrossProducts](gram: G, keep: Sequence[int]) -> G:
-    """Leave out fixed-effects columns that others span."""
+    """Return a Gram without fixed-effects columns that others span."""
     places = list(keep)
     Q, R = np.linalg.qr(gram.scale[:, places])
     signs = np.where(np.diag(R) < 0.0, -1.0, 1.0)
@@ -134,7 +134,7 @@ def with_columns[G: CrossProducts](gram: G, keep: Sequence[int]) -> G:
 
 
 def with_levels[G: CrossProducts](gram: G, place: int, keep: NDArray[np.int64]) -> G:
-    """Leave out levels of a factor that no row has."""
+    """Return a Gram without levels of a factor that no row has."""
     factor = gram.factors[place]
     moved = np.full(len(factor.levels), -1, dtype=np.int64)
     moved[keep] = np.arange(len(keep))
@@ -159,7 +159,7 @@ def with_levels[G: CrossProducts](gram: G, place: int, keep: NDArray[np.int64]) 
 
 
 def root_of(scale: Floats, cross: Floats) -> Floats:
-    """Give U with U'U = R' cross R, without forming the product.
+    """Return U with U'U = R' cross R, without forming the product.
 
     Examples
     --------
@@ -171,8 +171,8 @@ def root_of(scale: Floats, cross: Floats) -> Floats:
     return (np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T) @ scale
 
 
-def _settled(mine: Floats, here: Floats, other: Floats, there: Floats, n: int) -> Floats:
-    """Keep R where it suits both batches; else choose it from both."""
+def _common_scale(mine: Floats, here: Floats, other: Floats, there: Floats, n: int) -> Floats:
+    """Return R where it suits both batches; else one chosen from both."""
     if len(mine) == 0 or n == 0:
         return mine
     turn = _change(mine, other)
@@ -199,7 +199,7 @@ def _of_moments(parts: Sequence[tuple[Floats, Floats]], n: int) -> Floats:
 
 
 def _best_slope(grams: Sequence[CrossProducts], scale: Floats, tolerance: float) -> Floats:
-    """Keep the first Gram's slope, unless it leaves `tolerance` times as much as the best one."""
+    """Return the first Gram's slope, unless it leaves `tolerance` times as much as the best one."""
     p = len(scale)
     slope = grams[0].slope
     if p:
