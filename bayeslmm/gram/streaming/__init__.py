@@ -1,7 +1,7 @@
 """Cross-products of rows that come in batches: a first pass fixes the coding, a second one sums.
 
 - ``first_pass``: `Reading`: column types, levels and statistics of batches, mergeable
-- ``settle``: between the passes: the coding of rows from what was read
+- ``fix_coding``: between the passes: the coding of rows from what was read
 - ``second_pass``: the fixed coding, applied to every batch
 - ``stateful_calls``: calls whose values depend on other rows
 - ``from_batches``: `gram_from_batches`

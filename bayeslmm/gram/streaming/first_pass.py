@@ -25,7 +25,7 @@ from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.tokens import quote
-from bayeslmm.gram.streaming.settle import settle
+from bayeslmm.gram.streaming.fix_coding import settle
 from bayeslmm.gram.streaming.stateful_calls import learning_calls
 from bayeslmm.tables.levels import Combinations, LevelSet, require_whole
 from bayeslmm.tables.table import changed_kind, read_table
