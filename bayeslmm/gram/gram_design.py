@@ -77,7 +77,7 @@ class GramDesign:
         DataError
             If the formulas differ, or the Gram lacks its design's state or scales.
         ArgumentError
-            If something is asked for that was settled when the rows were summed.
+            If something is asked for that was fixed when the rows were summed.
         """
         for name, value in given.items():
             if value is not None:
@@ -89,7 +89,7 @@ class GramDesign:
         if gram.state is None or gram.scales is None:
             raise DataError(
                 "This Gram does not say how its rows were coded: it is a part of a sum. Add all "
-                "parts, and let Settled.finish check and sign the sum."
+                "parts, and let BatchCoding.finish check and sign the sum."
             )
         mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
         if str(mixed) != gram.state.formula:
@@ -163,7 +163,7 @@ def design_of(
         The rows, or their cross-products. Rows that an engine holds are not fetched: their
         cross-products are summed there (`gram_from_table`).
     weights, missing, rank_deficient
-        As in `build_design`; a Gram has them settled.
+        As in `build_design`; in a Gram they are fixed.
 
     Returns
     -------

@@ -135,11 +135,11 @@ def test_sites_that_coded_rows_differently_do_not_add():
         _ = one + other
 
 
-def test_sites_share_a_settled_reading_and_no_rows():
+def test_sites_share_a_coding_and_no_rows():
     sites = [rows(1), rows(2, labels="bcdefghk")]
     reading = bl.Reading.of(FORMULA, sites[0]) + bl.Reading.of(FORMULA, sites[1])
-    settled = reading.settle()
-    pooled = settled.finish(settled.gram(sites[0]) + settled.gram(sites[1]))
+    coding = reading.settle()
+    pooled = coding.finish(coding.gram(sites[0]) + coding.gram(sites[1]))
     together = {name: np.concatenate([site[name] for site in sites]) for name in sites[0]}
     whole = bl.fit_reml(FORMULA, together)
     assert bl.fit_reml(FORMULA, pooled).criterion == pytest.approx(whole.criterion, rel=1e-10)

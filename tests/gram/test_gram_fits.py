@@ -199,7 +199,7 @@ def test_another_formula_is_refused_with_both(gram):
 
 def test_parts_of_a_sum_and_questions_about_rows_are_refused(sleep, gram):
     part = bl.Reading.of(FORMULA, sleep).settle().gram(sleep)
-    with pytest.raises(bl.DataError, match=r"part of a sum.*Settled\.finish"):
+    with pytest.raises(bl.DataError, match=r"part of a sum.*BatchCoding\.finish"):
         bl.fit_reml(FORMULA, part)
     with pytest.raises(bl.ArgumentError, match="weights is about rows"):
         bl.fit_reml(FORMULA, gram, weights="Days")

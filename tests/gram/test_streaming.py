@@ -14,7 +14,7 @@ from bayeslmm.errors import ArgumentError, DataError, DataWarning, FormulaError
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.streaming.first_pass import Reading
 from bayeslmm.gram.streaming.from_batches import gram_from_batches
-from bayeslmm.gram.streaming.second_pass import Settled
+from bayeslmm.gram.streaming.second_pass import BatchCoding
 
 FORMULAS = [
     "y ~ x * f + scale(z) + b + c + (x | g) + (1 | h)",
@@ -35,8 +35,8 @@ def test_batches_give_the_gram_and_the_state_of_the_whole_table(formula, weights
     assert_same_sums(gram, Gram.from_design(design), digits=1e-11)
     for part in ("formula", "columns", "coef", "dropped", "terms", "levels"):
         assert getattr(gram.state, part) == getattr(design.state, part)
-    for call, learnt in design.state.transforms.items():
-        for name, value in learnt.items():
+    for call, kept in design.state.transforms.items():
+        for name, value in kept.items():
             mine = gram.state.transforms[call][name]
             if isinstance(value, float):
                 # Means and variances merged over batches differ in their last digits.
@@ -45,7 +45,7 @@ def test_batches_give_the_gram_and_the_state_of_the_whole_table(formula, weights
                 assert mine == value
 
 
-def test_readings_settled_readings_and_grams_travel_between_processes():
+def test_readings_codings_and_grams_travel_between_processes():
     data = table(300)
     batches = cut(data, 100, 200)
     formula = "y ~ x * f + b + c + (x | g) + (1 | g:h)"
@@ -53,9 +53,9 @@ def test_readings_settled_readings_and_grams_travel_between_processes():
     left = Reading.from_json((read[0] + read[1]).to_json()) + read[2]
     right = read[0] + (read[1] + read[2])
     assert left.to_json() == right.to_json()
-    settled = sent(Settled.from_json(left.settle().to_json()))
-    grams = [sent(settled.gram(batch)) for batch in batches]
-    whole = settled.finish(reduce(operator.add, grams))
+    coding = sent(BatchCoding.from_json(left.settle().to_json()))
+    grams = [sent(coding.gram(batch)) for batch in batches]
+    whole = coding.finish(reduce(operator.add, grams))
     assert_same_bits(whole, gram_from_batches(formula, batches, progressbar=False))
 
 
@@ -206,7 +206,7 @@ def test_raw_powers_and_given_levels_in_calls_need_no_rows():
     assert_same_sums(gram, expected, digits=1e-9)
 
 
-def test_a_transform_that_learns_is_refused_where_levels_promise_one_pass():
+def test_a_stateful_transform_is_refused_where_levels_promise_one_pass():
     with pytest.raises(DataError, match=r"center\(x\) learns from all rows"):
         gram_from_batches(
             "y ~ center(x) + (1 | g)", [table(50)], levels={"g": range(50)}, progressbar=False

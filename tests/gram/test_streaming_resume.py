@@ -13,7 +13,11 @@ import pytest
 from batches import assert_same_bits, cut, table
 
 from bayeslmm.errors import DataError
+from bayeslmm.gram.file import decode_header, read_arrays
+from bayeslmm.gram.streaming.checkpoint import Checkpoint, Progress
+from bayeslmm.gram.streaming.first_pass import Reading
 from bayeslmm.gram.streaming.from_batches import gram_from_batches
+from bayeslmm.gram.streaming.second_pass import BatchCoding
 
 SCRIPT = """
 import sys
@@ -113,3 +117,61 @@ def test_a_batch_that_fails_leaves_whole_batches_in_the_checkpoint(tmp_path, mon
         gram_from_batches("y ~ x + (1 | g)", bad, checkpoint=path, progressbar=False)
     gram = gram_from_batches("y ~ x + (1 | g)", good, checkpoint=path, progressbar=False)
     assert_same_bits(gram, gram_from_batches("y ~ x + (1 | g)", good, progressbar=False))
+
+
+# As files hold them: readings, codings and checkpoints written by earlier releases must be read.
+READING = (
+    '{"version": 1, "formula": "y ~ 1 + center(x) + C(f) + poly(x, 2, raw=True) + (1 | g)", '
+    '"weights": null, "missing": "drop", "n_rows": 4, "n": 4, '
+    '"lacking": {"y": 0, "x": 0, "f": 0, "g": 0}, '
+    '"kinds": {"y": "number", "x": "number", "f": "text", "g": "text"}, '
+    '"levels": {"g": {"kind": "text", "dtype": "<U1", "members": ["p", "q"], "used": null}, '
+    '"f": {"kind": "text", "dtype": "<U1", "members": ["u", "v"], "used": null}}, '
+    '"combinations": {}, '
+    '"learnt": {"center(x)": [4, 2.5, 5.0, 1.0, 4.0], '
+    '"C(f)": {"kind": "text", "dtype": "<U1", "members": ["u", "v"], "used": null}}}'
+)
+CODING = (
+    '{"state": {"version": 1, "formula": "y ~ 1 + center(x) + C(f) + poly(x, 2, raw=True) + '
+    '(1 | g)", "columns": {"x": {"kind": "number", "levels": null}, '
+    '"f": {"kind": "label", "levels": ["u", "v"]}}, '
+    '"transforms": {"poly(x, 2, raw=True)": {"learnt": true}, '
+    '"center(x)": {"ddof": 1, "center": 2.5, "scale": null, "learnt": true}, '
+    '"C(f)": {"levels": ["u", "v"]}}, '
+    '"coef": ["Intercept", "center(x)", "C(f)[T.v]", "poly(x, 2, raw=True)[1]", '
+    '"poly(x, 2, raw=True)[2]"], "dropped": [], "terms": {"g": ["Intercept"]}, '
+    '"levels": {"g": ["p", "q"]}}, '
+    '"kinds": {"y": "number", "x": "number", "f": "text", "g": "text"}, "weights": null, '
+    '"missing": "drop", "n_rows": 4, "n": 4, "lacking": {"y": 0, "x": 0, "f": 0, "g": 0}}'
+)
+
+
+def test_readings_and_codings_keep_the_form_that_files_hold():
+    rows = {"y": [1.0, 2.0, 4.0, 3.0], "x": [1, 2, 3, 4], "f": list("uvuv"), "g": list("ppqq")}
+    formula = "y ~ center(x) + C(f) + poly(x, 2, raw=True) + (1 | g)"
+    reading = Reading.of(formula, rows)
+    assert reading.to_json() == READING
+    assert Reading.from_json(READING).to_json() == READING
+    assert Reading.from_json(READING).settle().to_json() == CODING
+    assert BatchCoding.from_json(CODING).to_json() == CODING
+
+
+def test_a_checkpoint_keeps_the_form_that_files_hold(tmp_path):
+    path = tmp_path / "part.npz"
+    coding = BatchCoding.from_json(CODING)
+    progress = Progress({"formula": "y"}, (3, 1), 4, Reading.from_json(READING), coding)
+    Checkpoint(path).keep(progress, now=True)
+    arrays = read_arrays(path)
+    assert sorted(arrays) == ["header", "sizes"]
+    assert decode_header(arrays, "bayeslmm.checkpoint", 1, "") == {
+        "format": "bayeslmm.checkpoint",
+        "version": 1,
+        "job": {"formula": "y"},
+        "total": 4,
+        "reading": READING,
+        "settled": CODING,
+        "lacking": None,
+    }
+    back = Checkpoint(path).resume({"formula": "y"})
+    assert (back.sizes, back.total) == ((3, 1), 4)
+    assert (back.reading.to_json(), back.coding.to_json()) == (READING, CODING)

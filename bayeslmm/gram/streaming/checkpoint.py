@@ -20,7 +20,7 @@ from bayeslmm.gram.file import (
 )
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.streaming.first_pass import Reading
-from bayeslmm.gram.streaming.second_pass import Settled
+from bayeslmm.gram.streaming.second_pass import BatchCoding
 
 if TYPE_CHECKING:
     import os
@@ -48,7 +48,7 @@ class Progress:
         Rows of all batches, where the first pass has counted them; else 0.
     reading : Reading or None
         What the first pass has read so far.
-    settled : Settled or None
+    coding : BatchCoding or None
         What the second pass codes by; None during the first pass.
     gram : Gram or None
         The second pass's sum so far.
@@ -60,7 +60,7 @@ class Progress:
     sizes: tuple[int, ...] = ()
     total: int = 0
     reading: Reading | None = None
-    settled: Settled | None = None
+    coding: BatchCoding | None = None
     gram: Gram | None = None
     lacking: Mapping[str, int] | None = None
 
@@ -80,7 +80,7 @@ class Checkpoint:
         self._took = 0.0
 
     def resume(self, job: Mapping[str, str]) -> Progress:
-        """Read how far a job has come; from the start where there is no file.
+        """Return how far a job has come; the start where there is no file.
 
         Raises
         ------
@@ -99,13 +99,13 @@ class Checkpoint:
                     "another path."
                 )
         inner = {name[5:]: array for name, array in arrays.items() if name.startswith("gram_")}
-        reading, settled = header["reading"], header["settled"]
+        reading, coding = header["reading"], header["settled"]
         return Progress(
             job=job,
             sizes=tuple(arrays["sizes"].tolist()),
             total=header["total"],
             reading=None if reading is None else Reading.from_json(reading),
-            settled=None if settled is None else Settled.from_json(settled),
+            coding=None if coding is None else BatchCoding.from_json(coding),
             gram=from_arrays(Gram, inner, str(self.path)) if inner else None,
             lacking=header["lacking"],
         )
@@ -116,14 +116,14 @@ class Checkpoint:
         pause = max(INTERVAL, LEAST_SHARE * self._took)
         if self.path is None or not (now or start - self._written >= pause):
             return
-        reading, settled = progress.reading, progress.settled
+        reading, coding = progress.reading, progress.coding
         header = {
             "format": FORMAT,
             "version": VERSION,
             "job": dict(progress.job),
             "total": progress.total,
             "reading": None if reading is None else reading.to_json(),
-            "settled": None if settled is None else settled.to_json(),
+            "settled": None if coding is None else coding.to_json(),
             "lacking": progress.lacking,
         }
         arrays: dict[str, NDArray[Any]] = {

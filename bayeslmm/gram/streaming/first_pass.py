@@ -1,14 +1,15 @@
 """`Reading`: the first of two passes over rows that come in batches; a value that adds.
 
 What coding a row needs to know of all rows (levels, means and spreads inside transforms) is read
-batch by batch and united. With the second pass (`settled`) this is map and reduce, whoever maps::
+batch by batch and united. With `BatchCoding` in the second pass this is map and reduce, whoever
+maps::
 
     reading = Reading.of(formula, batch)  for every batch, added up
-    settled = reading.settle()
-    gram = settled.gram(batch)            for every batch, added up
-    gram = settled.finish(gram)
+    coding = reading.settle()
+    gram = coding.gram(batch)             for every batch, added up
+    gram = coding.finish(gram)
 
-Readings, settled readings and Grams can be pickled and sent to other processes.
+Readings, codings and Grams can be pickled and sent to other processes.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.tokens import quote
-from bayeslmm.gram.streaming.fix_coding import settle
-from bayeslmm.gram.streaming.stateful_calls import learning_calls
+from bayeslmm.gram.streaming.fix_coding import fix_coding
+from bayeslmm.gram.streaming.stateful_calls import stateful_calls
 from bayeslmm.tables.levels import Combinations, LevelSet, require_whole
 from bayeslmm.tables.table import changed_kind, read_table
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.rows import Rows
     from bayeslmm.formula.model_terms import ModelTerms
-    from bayeslmm.gram.streaming.second_pass import Settled
+    from bayeslmm.gram.streaming.second_pass import BatchCoding
     from bayeslmm.tables.table import Column
 
 VERSION = 1
@@ -43,7 +44,9 @@ VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What some batches of rows say about coding; ``a + b`` is what all of them say.
+    """Coding information collected from one or more batches; mergeable with ``+``.
+
+    It holds column types, factor levels, missing counts and transform statistics.
 
     Attributes
     ----------
@@ -63,15 +66,15 @@ class Reading:
         Values of the columns that serve as labels.
     combinations : mapping of str to Combinations
         Of the levels of several columns, by grouping factor.
-    learnt : mapping of str to ColumnScale or LevelSet
-        What calls such as ``center(x)`` and ``C(x)`` learn, by their text.
+    statistics : mapping of str to ColumnScale or LevelSet
+        What calls such as ``center(x)`` and ``C(x)`` estimate their parameters from, by their text.
 
     Examples
     --------
     >>> first = Reading.of("y ~ center(x) + (1 | g)", {"y": [1, 2], "x": [0, 4], "g": ["b", "a"]})
     >>> second = Reading.of("y ~ center(x) + (1 | g)", {"y": [3, 5], "x": [1, 3], "g": ["c", "a"]})
     >>> both = first + second
-    >>> both.n, both.levels["g"].labels().tolist(), both.learnt["center(x)"].mean
+    >>> both.n, both.levels["g"].labels().tolist(), both.statistics["center(x)"].mean
     (4, ['a', 'b', 'c'], 2.0)
     """
 
@@ -84,7 +87,7 @@ class Reading:
     kinds: Mapping[str, str]
     levels: Mapping[str, LevelSet]
     combinations: Mapping[str, Combinations]
-    learnt: Mapping[str, ColumnScale | LevelSet]
+    statistics: Mapping[str, ColumnScale | LevelSet]
 
     @classmethod
     def of(
@@ -95,7 +98,7 @@ class Reading:
         weights: str | None = None,
         missing: str = "drop",
     ) -> Self:
-        """Read one batch.
+        """Return the reading of one batch.
 
         Parameters
         ----------
@@ -122,7 +125,7 @@ class Reading:
         mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
         check_options(weights, missing)
         terms = model_terms(mixed)
-        calls = list(learning_calls(terms))
+        calls = list(stateful_calls(terms))
         batch = read_table(table, may_be_empty=True)
         rows = read_rows(terms, batch, weights, missing, need_response=True, whole=False)
         levels, combinations = _labels(terms, rows) if rows.n else ({}, {})
@@ -137,11 +140,11 @@ class Reading:
             kinds={name: column.kind for name, column in rows.columns.items()},
             levels=levels,
             combinations=combinations,
-            learnt={call.text: call.read(inputs) for call in calls} if rows.n else {},
+            statistics={call.text: call.read(inputs) for call in calls} if rows.n else {},
         )
 
     def __add__(self, other: Reading) -> Self:
-        """Unite what two groups of batches say.
+        """Return the reading of two groups of batches.
 
         Raises
         ------
@@ -163,15 +166,15 @@ class Reading:
             kinds={**self.kinds, **other.kinds},
             levels=_united(self.levels, other.levels, lambda a, b: a | b),
             combinations=_united(self.combinations, other.combinations, lambda a, b: a | b),
-            learnt=_united(self.learnt, other.learnt, _pooled),
+            statistics=_united(self.statistics, other.statistics, _pooled),
         )
 
-    def settle(self, levels: Mapping[str, Any] | None = None) -> Settled:
-        """Close the first pass: see `settled_levels.settle`."""
-        return settle(self, levels)
+    def settle(self, levels: Mapping[str, Any] | None = None) -> BatchCoding:
+        """Return the coding of all batches: see `fix_coding`."""
+        return fix_coding(self, levels)
 
     def to_json(self) -> str:
-        """Write the reading as JSON; numbers survive to the last bit."""
+        """Return the reading as JSON; numbers survive to the last bit."""
         content = {
             "version": VERSION,
             "formula": str(self.formula),
@@ -185,7 +188,7 @@ class Reading:
             "combinations": {k: found.labels.tolist() for k, found in self.combinations.items()},
             "learnt": {
                 call: found.to_dict() if isinstance(found, LevelSet) else list(astuple(found))
-                for call, found in self.learnt.items()
+                for call, found in self.statistics.items()
             },
         }
         return json.dumps(content, ensure_ascii=False)
@@ -202,15 +205,21 @@ class Reading:
             factor: Combinations(np.array(labels, dtype=str))
             for factor, labels in content["combinations"].items()
         }
-        content["learnt"] = {
+        content["statistics"] = {
             call: ColumnScale(*found) if isinstance(found, list) else LevelSet.from_dict(found)
-            for call, found in content["learnt"].items()
+            for call, found in content.pop("learnt").items()
         }
         return cls(**content)
 
 
 def check_options(weights: Any, missing: str) -> None:
-    """Refuse what batches cannot answer."""
+    """Raise unless batches can answer what is asked.
+
+    Raises
+    ------
+    ArgumentError
+        If weights are no column's name, or there is no such way with missing values.
+    """
     if weights is not None and not isinstance(weights, str):
         raise ArgumentError(
             "Rows that come in batches carry their weights along: give weights as the name of a "
@@ -220,7 +229,7 @@ def check_options(weights: Any, missing: str) -> None:
 
 
 def _labels(terms: ModelTerms, rows: Rows) -> tuple[dict[str, LevelSet], dict[str, Combinations]]:
-    """Read the columns that serve as labels, and the combinations that make up factors."""
+    """Return the columns that serve as labels, and the combinations that make up factors."""
     wanted = [*terms.grouping, *(k for k in terms.predictors if rows.columns[k].kind != "number")]
     levels = {name: LevelSet.of(rows.columns[name]) for name in dict.fromkeys(wanted)}
     combinations = {

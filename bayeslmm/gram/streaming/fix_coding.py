@@ -1,4 +1,4 @@
-"""Between the two passes over batches: what the first has learnt becomes the coding of rows."""
+"""Between the two passes over batches: the coding of rows from what the first one collected."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from bayeslmm.design.state import ColumnState, DesignState, restore, store
 from bayeslmm.errors import DataError, DataWarning, nearest, warn
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.tokens import quote
-from bayeslmm.gram.streaming.second_pass import Settled, one_row
-from bayeslmm.gram.streaming.stateful_calls import learning_calls, stateless_calls
+from bayeslmm.gram.streaming.second_pass import BatchCoding, one_row
+from bayeslmm.gram.streaming.stateful_calls import stateful_calls, stateless_calls
 from bayeslmm.tables.levels import LevelSet
 from bayeslmm.tables.table import label
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.formula.model_terms import ModelTerms
-    from bayeslmm.gram.streaming.stateful_calls import LearningCall
+    from bayeslmm.gram.streaming.stateful_calls import StatefulCall
 
     Labels = NDArray[np.str_]
     from numpy.typing import NDArray
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from bayeslmm.tables.levels import Combinations
 
 
-class Learnt(Protocol):
-    """What the first pass over all batches has learnt; the fields are those of `Reading`."""
+class FirstPass(Protocol):
+    """What the first pass over all batches has collected; the fields are those of `Reading`."""
 
     @property
     def formula(self) -> MixedFormula:
@@ -81,15 +81,15 @@ class Learnt(Protocol):
         ...
 
     @property
-    def learnt(self) -> Mapping[str, ColumnScale | LevelSet]:
-        """What calls learn, by their text."""
+    def statistics(self) -> Mapping[str, ColumnScale | LevelSet]:
+        """What stateful calls estimate their parameters from, by their text."""
         ...
 
 
-def settle_levels(
-    terms: ModelTerms, reading: Learnt, given: Mapping[str, Any] | None
+def order_levels(
+    terms: ModelTerms, reading: FirstPass, given: Mapping[str, Any] | None
 ) -> dict[str, Labels]:
-    """Order the levels of every factor and of every column that holds labels.
+    """Return the ordered levels of every factor and of every column that holds labels.
 
     Parameters
     ----------
@@ -130,18 +130,18 @@ def settle_levels(
     return found
 
 
-def settle_transforms(
-    terms: ModelTerms, reading: Learnt, given: Mapping[str, Any] | None
+def transform_parameters(
+    terms: ModelTerms, reading: FirstPass, given: Mapping[str, Any] | None
 ) -> dict[str, dict[Any, Any]]:
-    """Write what calls learnt from all batches as `evaluation` remembers it.
+    """Return the parameters of stateful calls from all batches, as `evaluate` keeps them.
 
     Raises
     ------
     DataError
-        If levels are given, and a call has more to learn from the rows than they say.
+        If levels are given, and a call has other parameters to be estimated from the rows.
     """
     memory: dict[str, dict[Any, Any]] = {call: {"learnt": True} for call in stateless_calls(terms)}
-    for call in learning_calls(terms):
+    for call in stateful_calls(terms):
         column = _bare_column(call, reading)
         if given is not None and call.needs_rows:
             if column not in given:
@@ -155,12 +155,12 @@ def settle_transforms(
         elif column is not None and reading.kinds[column] != "number":
             memory[call.text] = call.memory(reading.levels[column])
         else:
-            memory[call.text] = call.memory(reading.learnt[call.text])
+            memory[call.text] = call.memory(reading.statistics[call.text])
     return memory
 
 
-def _bare_column(call: LearningCall, reading: Learnt) -> str | None:
-    """Give the column of ``C(column)``; None for other calls."""
+def _bare_column(call: StatefulCall, reading: FirstPass) -> str | None:
+    """Return the column of ``C(column)``; None for other calls."""
     inside = call.node.args[0]
     if call.function != "C" or not isinstance(inside, ast.Name):
         return None
@@ -185,8 +185,8 @@ def _given_levels(given: Mapping[str, Any], needed: list[str]) -> dict[str, Labe
     return found
 
 
-def settle(reading: Learnt, levels: Mapping[str, Any] | None = None) -> Settled:
-    """Close the first pass.
+def fix_coding(reading: FirstPass, levels: Mapping[str, Any] | None = None) -> BatchCoding:
+    """Return the coding of all batches from what the first pass collected.
 
     Parameters
     ----------
@@ -198,13 +198,13 @@ def settle(reading: Learnt, levels: Mapping[str, Any] | None = None) -> Settled:
 
     Returns
     -------
-    Settled
+    BatchCoding
 
     Raises
     ------
     DataError
         If no row is complete, a column has only missing values or one level only, or `levels`
-        leave something to be learnt from the rows.
+        leave something to be estimated from the rows.
     """
     for name, count in reading.lacking.items():
         if reading.n_rows and count == reading.n_rows:
@@ -216,8 +216,8 @@ def settle(reading: Learnt, levels: Mapping[str, Any] | None = None) -> Settled:
             else "There are no rows in any batch."
         )
     terms = model_terms(reading.formula)
-    found = settle_levels(terms, reading, levels)
-    memory = settle_transforms(terms, reading, levels)
+    found = order_levels(terms, reading, levels)
+    memory = transform_parameters(terms, reading, levels)
     columns = {}
     for name in terms.predictors:
         kind = reading.kinds[name]
@@ -246,7 +246,7 @@ def settle(reading: Learnt, levels: Mapping[str, Any] | None = None) -> Settled:
         levels={term.factor: tuple(found[term.factor].tolist()) for term, _ in terms.random},
     )
     once = levels is not None
-    return Settled(
+    return BatchCoding(
         state=state,
         kinds=dict(reading.kinds),
         weights=reading.weights,
@@ -260,7 +260,7 @@ def settle(reading: Learnt, levels: Mapping[str, Any] | None = None) -> Settled:
 def _column_names(
     terms: ModelTerms, columns: Mapping[str, ColumnState], memory: dict[str, dict[Any, Any]]
 ) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-    """Name the columns by coding one row of ones and first levels."""
+    """Return the columns' names, from one coded row of ones and first levels."""
     coder = one_row(terms, columns, restore(store(memory)))
     varying: dict[str, tuple[str, ...]] = {}
     for term, wanted in terms.random:

@@ -15,7 +15,7 @@ from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.gram.streaming.checkpoint import Checkpoint, Progress
 from bayeslmm.gram.streaming.first_pass import Reading, check_options
 from bayeslmm.gram.streaming.progress import RowProgress
-from bayeslmm.gram.streaming.stateful_calls import learning_calls
+from bayeslmm.gram.streaming.stateful_calls import stateful_calls
 from bayeslmm.resources import single_blas_thread, usable_cores
 from bayeslmm.tables.batches import Batches, count_rows, in_order
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.gram.streaming.second_pass import Settled
+    from bayeslmm.gram.streaming.second_pass import BatchCoding
 
 type Levels = Mapping[str, Sequence[Any]]
 
@@ -45,7 +45,7 @@ def gram_from_batches(
 
     .. math:: W'W = \sum_b W_b'W_b, \quad W = [Z_1 \ldots Z_K \; X \; y]
 
-    Two passes: the first finds levels and what transforms learn from all rows, the second sums.
+    Two passes: the first finds levels and the parameters of transforms, the second sums.
     With `levels`, one pass does. Batches are summed in their order whatever the number of cores,
     so the same batches give the same bits.
 
@@ -129,16 +129,16 @@ def gram_from_batches(
     done = keeper.resume(job.identity)
     with single_blas_thread(), RowProgress(shown=progressbar) as bar:
         run = _Run(job, source, keeper, _cores(cores), bar)
-        if levels is None and done.settled is None:
+        if levels is None and done.coding is None:
             done = run.first_pass(done)
         done = run.second_pass(done)
-    if done.settled is None or done.gram is None:
+    if done.coding is None or done.gram is None:
         raise DataError("There are no complete rows in any batch.")
-    settled = done.settled
+    coding = done.coding
     if levels is not None:  # what one pass has counted
         lacking = dict(done.lacking or {})
-        settled = replace(settled, n_rows=sum(done.sizes), n=done.gram.n, lacking=lacking)
-    gram = settled.finish(done.gram, rank_deficient=rank_deficient)
+        coding = replace(coding, n_rows=sum(done.sizes), n=done.gram.n, lacking=lacking)
+    gram = coding.finish(done.gram, rank_deficient=rank_deficient)
     keeper.remove()
     return gram
 
@@ -176,12 +176,12 @@ class _Job:
         }
 
     def read(self, table: Any) -> Reading:
-        """Read a batch in the first pass."""
+        """Return a batch's reading, for the first pass."""
         return Reading.of(self.formula, table, weights=self.weights, missing=self.missing)
 
     def require_passes(self, source: Batches) -> None:
-        """Refuse what would take more passes than the batches allow, before any row is read."""
-        calls = list(learning_calls(model_terms(self.formula)))
+        """Raise unless the batches can be read as often as it takes; no row is read."""
+        calls = list(stateful_calls(model_terms(self.formula)))
         if source.repeatable or self.levels is not None:
             return
         learns = f" and what {calls[0].text} learns" if calls else ""
@@ -204,7 +204,7 @@ class _Run:
     bar: RowProgress
 
     def first_pass(self, done: Progress) -> Progress:
-        """Unite what every batch says about coding, and settle it."""
+        """Collect every batch's reading, and fix the coding."""
         self.bar.start("Reading levels", done.sizes, None)
         for size, reading in _map_batches(self.source, done.sizes, self.job.read, self.cores):
             both = reading if done.reading is None else done.reading + reading
@@ -213,16 +213,16 @@ class _Run:
             self.keeper.keep(done)
         if done.reading is None:
             raise DataError("There are no rows: no batch came.")
-        settled = done.reading.settle()
-        done = Progress(job=done.job, settled=settled, total=sum(done.sizes))
+        coding = done.reading.settle()
+        done = Progress(job=done.job, coding=coding, total=sum(done.sizes))
         self.keeper.keep(done, now=True)
         return done
 
     def second_pass(self, done: Progress) -> Progress:
         """Sum the batches' cross-products in the batches' order."""
         self.bar.start("Summing", done.sizes, done.total or None)
-        coding = _Coding(self.job, done.settled)
-        parts = _map_batches(self.source, done.sizes, coding.sum, self.cores, coding.prepare)
+        coder = _Coder(self.job, done.coding)
+        parts = _map_batches(self.source, done.sizes, coder.sum, self.cores, coder.prepare)
         for size, part in parts:
             gram, lacking = done.gram, dict(done.lacking or {})
             if part is not None and part.gram.n:
@@ -230,7 +230,7 @@ class _Run:
             for name, count in (part.lacking if part else {}).items():
                 lacking[name] = lacking.get(name, 0) + count
             sizes = (*done.sizes, size)
-            done = replace(done, settled=coding.settled, gram=gram, lacking=lacking, sizes=sizes)
+            done = replace(done, coding=coder.coding, gram=gram, lacking=lacking, sizes=sizes)
             self.bar.advance(size)
             self.keeper.keep(done)
         return done
@@ -244,27 +244,27 @@ class _Part:
     lacking: Mapping[str, int]
 
 
-class _Coding:
-    """How batches are coded: settled before, or by the first batch where levels are given."""
+class _Coder:
+    """Codes batches; the coding is fixed before, or by the first batch where levels are given."""
 
-    def __init__(self, job: _Job, settled: Settled | None) -> None:
+    def __init__(self, job: _Job, coding: BatchCoding | None) -> None:
         self.job = job
-        self.settled = settled
+        self.coding = coding
 
     def prepare(self, number: int, table: Any) -> None:
-        """Settle on the first batch that has a complete row; batches are prepared one by one."""
-        if self.settled is None:
+        """Fix the coding on the first batch that has a complete row; batches come one by one."""
+        if self.coding is None:
             with _in_batch(number):
                 reading = self.job.read(table)
             if reading.n:
-                self.settled = reading.settle(self.job.levels)
+                self.coding = reading.settle(self.job.levels)
 
     def sum(self, table: Any) -> _Part | None:
-        """Sum one batch; None where nothing is settled yet."""
-        if self.settled is None:
+        """Return the sums of one batch; None where no coding is fixed yet."""
+        if self.coding is None:
             return None
-        rows = self.settled.read(table)
-        return _Part(self.settled.gram(rows), rows.lacking)
+        rows = self.coding.read(table)
+        return _Part(self.coding.gram(rows), rows.lacking)
 
 
 def _map_batches[T](
@@ -274,7 +274,7 @@ def _map_batches[T](
     cores: int,
     prepare: Callable[[int, Any], None] | None = None,
 ) -> Iterator[tuple[int, T]]:
-    """Work on the batches that are not done yet; yield each one's number of rows and result."""
+    """Iterate over what is left to do: each batch's number of rows, and the function's result."""
 
     def work(item: tuple[int, Any]) -> tuple[int, T]:
         number, table = item
@@ -309,7 +309,7 @@ def _require_same(number: int, size: int, before: int) -> None:
 
 @contextmanager
 def _in_batch(number: int) -> Iterator[None]:
-    """Say in which batch something went wrong."""
+    """Name the batch in errors raised inside."""
     try:
         yield
     except DataError as error:

@@ -106,10 +106,10 @@ def gram_from_table(
     check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
     read = partial(Reading.of, mixed, weights=weights, missing=missing)
     reading: Reading = engine.reduce(columns, read, add)
-    settled = reading.settle()
-    total: Gram = engine.reduce(columns, settled.gram, add)
+    coding = reading.settle()
+    total: Gram = engine.reduce(columns, coding.gram, add)
     with single_blas_thread():
-        return settled.finish(total, rank_deficient=rank_deficient)
+        return coding.finish(total, rank_deficient=rank_deficient)
 
 
 def is_held(data: Any) -> bool:
@@ -132,9 +132,9 @@ def _is_csv_path(data: Any) -> bool:
 def _columns(
     formula: MixedFormula, engine: Engine, weights: str | None, missing: str
 ) -> Sequence[str]:
-    """Choose the columns that the formula uses, and refuse here what no row is needed for."""
+    """Return the columns that the formula uses; raise here what needs no row to be told."""
     terms = model_terms(formula)
-    # A batch without rows: what is missing, misspelt or not to be learnt in batches is told now.
+    # A batch without rows: what is missing, misspelt or beyond batches is told now.
     nothing = dict.fromkeys(engine.columns, np.empty(0))
     Reading.of(formula, nothing, weights=weights, missing=missing)
     own = () if weights is None else (weights,)

@@ -1,4 +1,4 @@
-"""`Settled`: all that the second pass over batches needs, to sum cross-products batch by batch."""
+"""`BatchCoding`: the coding that the second pass over batches applies, to sum cross-products."""
 
 from __future__ import annotations
 
@@ -32,13 +32,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Settled:
-    """How rows are coded, settled once for all batches; made by `Reading.settle`.
+class BatchCoding:
+    """Column coding fixed after the first pass (levels, contrasts, transform parameters).
+
+    It is applied to every batch; `Reading.settle` makes it.
 
     Attributes
     ----------
     state : DesignState
-        Levels, what transforms learnt, and the names of the columns.
+        Levels, parameters of transforms, and the names of the columns.
     kinds : mapping of str to str
         What each column holds.
     weights : str or None
@@ -55,8 +57,8 @@ class Settled:
     >>> from bayeslmm import Reading
     >>> rows = [{"y": [1, 2, 4], "g": ["b", "a", "a"]}, {"y": [3, 5], "g": ["c", "b"]}]
     >>> readings = [Reading.of("y ~ 1 + (1 | g)", batch) for batch in rows]
-    >>> settled = (readings[0] + readings[1]).settle()
-    >>> gram = settled.finish(settled.gram(rows[0]) + settled.gram(rows[1]))
+    >>> coding = (readings[0] + readings[1]).settle()
+    >>> gram = coding.finish(coding.gram(rows[0]) + coding.gram(rows[1]))
     >>> gram.n, gram.factors[0].levels.tolist(), gram.factors[0].counts.tolist()
     (5, ['a', 'b', 'c'], [2, 2, 1])
     """
@@ -80,12 +82,12 @@ class Settled:
 
     @cached_property
     def _widths(self) -> dict[TermSet, int]:
-        """Count the columns of each random-effects term."""
+        """Number of columns of each random-effects term."""
         coder = one_row(self._terms, self.state.columns, restore(self.state.transforms))
         return {wanted: len(coder.column_names(wanted)) for _, wanted in self._terms.random}
 
     def read(self, table: Any) -> Rows:
-        """Read a batch's complete rows.
+        """Return a batch's complete rows.
 
         Raises
         ------
@@ -102,7 +104,7 @@ class Settled:
         return rows
 
     def gram(self, table: Any) -> Gram:
-        """Sum the cross-products of one batch.
+        """Return the cross-products of one batch.
 
         Parameters
         ----------
@@ -118,7 +120,7 @@ class Settled:
         ------
         FormulaError, DataError
             If a column is not there, holds something else than in other batches, or has a level
-            that is not settled. Then nothing is counted.
+            that is not among the fixed ones. Then nothing is counted.
         """
         rows = table if isinstance(table, Rows) else self.read(table)
         if rows.n == 0:
@@ -137,7 +139,7 @@ class Settled:
         return replace(Gram.from_design(design), state=None)
 
     def empty(self) -> Gram:
-        """Give the Gram of no rows."""
+        """Return the Gram of no rows."""
         p = len(self.state.coef)
         blocks: dict[str, list[tuple[int, ...]]] = {name: [] for name in self.state.terms}
         for term, wanted in self._terms.random:
@@ -179,12 +181,14 @@ class Settled:
         )
 
     def finish(self, gram: Gram, *, rank_deficient: str = "raise") -> Gram:
-        """Check the sum over all batches as `build_design` checks a table, and sign it.
+        """Validate the total and attach its design state.
+
+        The checks are those of `build_design`.
 
         Parameters
         ----------
         gram : Gram
-            The sum.
+            The sum over all batches.
         rank_deficient : {"raise", "drop"}
             What to do with fixed-effects columns that earlier ones span.
 
@@ -263,7 +267,7 @@ class Settled:
         return gram
 
     def to_json(self) -> str:
-        """Write the settled coding as JSON; numbers survive to the last bit."""
+        """Return the coding as JSON; numbers survive to the last bit."""
         content = {
             "state": json.loads(self.state.to_json()),
             "kinds": dict(self.kinds),

@@ -1,4 +1,4 @@
-"""The calls of a formula whose values depend on other rows, and what each learns from them."""
+"""Calls whose values depend on other rows, and the parameters estimated from those rows."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ MOST_LABELS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
-class LearningCall:
-    """A call that learns from the training rows: ``center()``, ``scale()`` or ``C()``.
+class StatefulCall:
+    """A call with parameters from the training rows: ``center()``, ``scale()`` or ``C()``.
 
     Attributes
     ----------
     text : str
-        Its canonical text, under which a design remembers what it learnt.
+        Its canonical text, under which a design keeps the parameters.
     node : ast.Call
         The call.
     """
@@ -53,16 +53,25 @@ class LearningCall:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments that are no data."""
+        """The arguments other than data."""
         return call_settings(self.function, self.node)
 
     @property
     def needs_rows(self) -> bool:
-        """Whether anything is left to learn: ``C(x, levels=[...])`` says it all."""
+        """Whether the transform has parameters to be estimated from the rows.
+
+        ``C(x, levels=[...])`` has none.
+        """
         return not (self.function == "C" and self.settings.get("levels"))
 
     def read(self, inputs: Mapping[str, Any]) -> ColumnScale | LevelSet:
-        """Say what one batch teaches: location and spread, or labels."""
+        """Return one batch's statistics: location and spread, or labels.
+
+        Raises
+        ------
+        DataError
+            If numbers are needed and there are none, or labels are too many.
+        """
         value = evaluate(self.inside, inputs, {})
         if self.function != "C":
             return ColumnScale.of(_numbers(self.text, value))
@@ -74,12 +83,12 @@ class LearningCall:
             )
         return found
 
-    def memory(self, learnt: ColumnScale | LevelSet) -> dict[str, Any]:
-        """Write what all batches taught as `evaluation` remembers it."""
+    def memory(self, statistics: ColumnScale | LevelSet) -> dict[str, Any]:
+        """Return the parameters from all batches' statistics, as `evaluate` keeps them."""
         settings = self.settings
-        if isinstance(learnt, LevelSet):
+        if isinstance(statistics, LevelSet):
             chosen = settings.get("levels")
-            levels = [label(v) for v in chosen] if chosen else learnt.labels().tolist()
+            levels = [label(v) for v in chosen] if chosen else statistics.labels().tolist()
             if len(levels) < 2:
                 raise DataError(
                     f"{self.text} cannot be computed: C() of one level only, {levels[0]!r}: there "
@@ -88,11 +97,11 @@ class LearningCall:
             return {"levels": levels}
         if self.function == "center":
             settings["scale"] = False
-        return _scale_memory(learnt, **settings)
+        return _scale_memory(statistics, **settings)
 
 
-def learning_calls(terms: ModelTerms) -> Iterator[LearningCall]:
-    """Find the calls that learn from rows.
+def stateful_calls(terms: ModelTerms) -> Iterator[StatefulCall]:
+    """Iterate over the calls that have parameters from the rows.
 
     Parameters
     ----------
@@ -101,28 +110,28 @@ def learning_calls(terms: ModelTerms) -> Iterator[LearningCall]:
 
     Yields
     ------
-    LearningCall
+    StatefulCall
         Each once.
 
     Raises
     ------
     DataError
-        If what a call learns cannot be had by merging batches; the message names it and says what
+        If a call's parameters cannot be had by merging batches; the message names it and says what
         to write instead.
     """
     seen = set()
     for node in _calls(terms):
         text = ast.unparse(node)
-        if _learns(node) and text not in seen:
+        if _is_stateful(node) and text not in seen:
             _require_mergeable(node)
             seen.add(text)
-            yield LearningCall(text, node)
+            yield StatefulCall(text, node)
 
 
 def stateless_calls(terms: ModelTerms) -> Iterator[str]:
-    """Find the calls that formulaic counts as learning, and that learn nothing: raw powers."""
+    """Iterate over calls that formulaic counts as stateful, and that are not: raw powers."""
     for node in _calls(terms):
-        if function_name(node) == "poly" and not _learns(node):
+        if function_name(node) == "poly" and not _is_stateful(node):
             yield ast.unparse(node)
 
 
@@ -135,7 +144,7 @@ def _calls(terms: ModelTerms) -> Iterator[ast.Call]:
                 yield node
 
 
-def _learns(node: ast.Call) -> bool:
+def _is_stateful(node: ast.Call) -> bool:
     name = function_name(node)
     if name == "poly":
         return not call_settings("poly", node).get("raw")
@@ -151,7 +160,7 @@ def _require_mergeable(node: ast.Call) -> None:
             "columns beforehand."
         )
     for inner in ast.walk(node.args[0]):
-        if isinstance(inner, ast.Call) and _learns(inner):
+        if isinstance(inner, ast.Call) and _is_stateful(inner):
             raise DataError(
                 f"{text} learns from {ast.unparse(inner)}, which itself learns from the rows: "
                 "rows in batches would have to be read once more for it. Compute one of the two "
@@ -167,14 +176,16 @@ def _numbers(text: str, value: Any) -> Any:
 
 
 def _scale_memory(
-    learnt: ColumnScale, center: Any = True, scale: Any = True, ddof: float = 1
+    statistics: ColumnScale, center: Any = True, scale: Any = True, ddof: float = 1
 ) -> dict[str, Any]:
-    """Write means and spreads under formulaic's names for them."""
+    """Return means and spreads under formulaic's names for them."""
     memory: dict[str, Any] = {"ddof": ddof, "center": None, "scale": None}
     if center is not False:
-        memory["center"] = learnt.mean if center is True else center
+        memory["center"] = statistics.mean if center is True else center
     if scale is not False:
-        shift = learnt.mean - (memory["center"] or 0.0)
-        squares = learnt.squares + learnt.n * shift**2
-        memory["scale"] = float(np.sqrt(squares / (learnt.n - ddof))) if scale is True else scale
+        shift = statistics.mean - (memory["center"] or 0.0)
+        squares = statistics.squares + statistics.n * shift**2
+        memory["scale"] = (
+            float(np.sqrt(squares / (statistics.n - ddof))) if scale is True else scale
+        )
     return {**memory, "learnt": True}
