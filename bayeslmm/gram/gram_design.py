@@ -12,7 +12,8 @@ from bayeslmm.design.design import Design, build_design
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.gram.gram import Gram
-from bayeslmm.gram.streaming.from_table import gram_from_table, is_held
+from bayeslmm.gram.streaming.from_table import gram_from_table
+from bayeslmm.tables.sources import Source, open_source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +26,10 @@ NO_ROWS = (
     "needs the rows themselves, and this model was fitted to cross-products (a Gram), which hold "
     "none"
 )
+
+
+# What data can be: cross-products, or a source of rows.
+type DataSource = Gram | Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +150,21 @@ class GramDesign:
         raise AttributeError(f"A GramDesign has no {name!r}.")
 
 
+def open_data(data: Any) -> DataSource:
+    """Return what kind of data something is; no row is read.
+
+    Parameters
+    ----------
+    data : object
+        What `open_source` takes, or a Gram, which is returned as it is.
+
+    Returns
+    -------
+    Gram or Source
+    """
+    return data if isinstance(data, Gram) else open_source(data)
+
+
 def design_of(
     formula: str | MixedFormula | Design | GramDesign,
     data: Any = None,
@@ -159,7 +179,7 @@ def design_of(
     ----------
     formula : str, MixedFormula, Design or GramDesign
         The model; a design is returned as it is.
-    data : table, path or Gram
+    data : table, path, Gram or Source
         The rows, or their cross-products. Rows that an engine holds are not fetched: their
         cross-products are summed there (`gram_from_table`).
     weights, missing, rank_deficient
@@ -177,17 +197,18 @@ def design_of(
     if isinstance(formula, Design):
         return formula
     design: Any = formula
-    if is_held(data):
-        data = gram_from_table(
-            design, data, weights=weights, missing=missing, rank_deficient=rank_deficient
+    source = open_data(data)
+    if not isinstance(source, Gram) and not source.has_rows:
+        source = gram_from_table(
+            design, source, weights=weights, missing=missing, rank_deficient=rank_deficient
         )
         weights = None
-    if isinstance(data, Gram):
+    if isinstance(source, Gram):
         check_choice("missing", missing, ("drop", "raise"))
-        design = GramDesign.of(design, data, weights=weights)
+        design = GramDesign.of(design, source, weights=weights)
     elif not isinstance(formula, GramDesign):
         design = build_design(
-            design, data, weights=weights, missing=missing, rank_deficient=rank_deficient
+            design, source.given, weights=weights, missing=missing, rank_deficient=rank_deficient
         )
     # What reads rows of a GramDesign is told so by name; all else finds there what a Design has.
     return cast("Design", design)

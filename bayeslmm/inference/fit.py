@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
-from bayeslmm.gram.gram_design import design_of
+from bayeslmm.gram.gram_design import design_of, open_data
 from bayeslmm.inference.memory import require_effects
 from bayeslmm.inference.method import METHODS, choose_method
 from bayeslmm.inference.parametrization import refuse_without_rows
@@ -131,8 +131,9 @@ def fit_bayes(
         parametrization, effects,
     )  # fmt: skip
     mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
-    refuse_without_rows(parametrization, data)
-    design = design_of(mixed, data, weights=weights, missing=missing)
+    source = open_data(data)
+    refuse_without_rows(parametrization, source)
+    design = design_of(mixed, source, weights=weights, missing=missing)
     require_effects(design, KeptEffects.of(design, effects), chains * draws)
     model = Model.of(design, priors)
     settings, reasons = choose_method(model, settings)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.gram_design import has_rows
-from bayeslmm.gram.streaming.from_table import is_held
 
 if TYPE_CHECKING:
+    from bayeslmm.gram.gram_design import DataSource
     from bayeslmm.model.model import Model
 
 NONCENTERED, CENTERED, MARGINAL = "noncentered", "centered", "marginal"
@@ -40,14 +41,14 @@ def check_parametrization(name: str) -> None:
         )
 
 
-def refuse_without_rows(name: str, data: Any) -> None:
-    """Refuse, before any row is read, what cannot be done with a table that is not in memory.
+def refuse_without_rows(name: str, data: DataSource) -> None:
+    """Raise unless a parametrization can do with a table that is not in memory; no row is read.
 
     Parameters
     ----------
     name : str
         A parametrization, or ``"auto"``.
-    data : object
+    data : Gram or Source
         What was given as data.
 
     Raises
@@ -55,10 +56,10 @@ def refuse_without_rows(name: str, data: Any) -> None:
     ArgumentError
         If the parametrization needs rows, and an engine holds them.
     """
-    if name not in (AUTO, MARGINAL) and is_held(data):
+    if name not in (AUTO, MARGINAL) and not isinstance(data, Gram) and not data.has_rows:
         check_parametrization(name)
         raise _needs_rows(
-            name, f"those of this {type(data).__name__} are not in memory", " Or collect it first."
+            name, f"those of this {data.description} are not in memory", " Or collect it first."
         )
 
 

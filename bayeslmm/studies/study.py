@@ -19,7 +19,7 @@ from bayeslmm.analysis.summaries.quantities import (
 )
 from bayeslmm.errors import ArgumentError, SamplingWarning, warn
 from bayeslmm.gram.gram import gram_of
-from bayeslmm.gram.gram_design import design_of, has_rows
+from bayeslmm.gram.gram_design import design_of, has_rows, open_data
 from bayeslmm.inference.parametrization import refuse_without_rows
 from bayeslmm.inference.prior_draws import sample_prior
 from bayeslmm.model.model import Model
@@ -143,8 +143,9 @@ def prior_study(
     """
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
         raise ArgumentError(f"n_jobs must be a whole number other than 0, not {n_jobs!r}.")
-    refuse_without_rows(parametrization, data)
-    design = design_of(formula, data, weights=weights, missing=missing)
+    source = open_data(data)
+    refuse_without_rows(parametrization, source)
+    design = design_of(formula, source, weights=weights, missing=missing)
     if not has_rows(design):
         # Rows that are held elsewhere are summed once, not by every refit.
         data, weights, missing = gram_of(design), None, "drop"

@@ -2,7 +2,8 @@
 
 - ``table``: any eager table or mapping of columns
 - ``levels``: labels and combinations of labels, mergeable over batches
-- ``batches``: rows in batches, whoever hands them over
+- ``sources``: what `data` is, decided once: in memory, batches, CSV files or an engine's
+- ``batches``: rows in batches, cut and read in order
 - ``datasets``: `list_datasets`, `load_dataset`: the bundled tables
 - ``engines/``: tables that an engine holds, one file an engine
 """

@@ -2,85 +2,55 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
-from bayeslmm.errors import ArgumentError, DataError
-from bayeslmm.tables.engines.engine import StreamingEngine
-from bayeslmm.tables.engines.find import engine_of
+from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
 
 # Rows worked on at a time: larger tables are cut. With ten columns it is some 40 MB.
 ROWS = 500_000
-_CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 
+@dataclass(frozen=True, eq=False)
 class Batches:
-    """Something that hands over rows, batch by batch, and perhaps more than once.
+    """Rows that come in batches.
 
-    Parameters
+    Attributes
     ----------
-    source : iterable, callable, path or table
-        Tables (anything eager that narwhals reads, record batches too), a function that returns
-        them anew at each call, the path of a CSV or Parquet file or folder, or one table.
-    columns : sequence of str
-        The columns to read, where the source can choose.
-
-    Raises
-    ------
-    ArgumentError
-        If it is nothing of the kind.
+    open : callable
+        Returns the tables from the first one on: anything eager that narwhals reads, mappings of
+        columns, or record batches.
+    repeatable : bool
+        Whether `open` does so at each call, or once only.
 
     Examples
     --------
-    >>> batches = Batches([{"x": [1, 2]}, {"x": [3]}], ["x"])
+    >>> batches = Batches(lambda: [{"x": [1, 2]}, {"x": [3]}])
     >>> batches.repeatable, [len(batch["x"]) for batch in batches]
     (True, [2, 1])
     """
 
-    def __init__(self, source: Any, columns: Sequence[str]) -> None:
-        self.columns = tuple(columns)
-        self.repeatable = True
-        if isinstance(source, (str, os.PathLike)) and is_csv(Path(source)):
-            self._open: Callable[[], Iterable[Any]] = lambda: _read_csv(Path(source), self.columns)
-        elif (engine := engine_of(source)) is not None:
-            if not isinstance(engine, StreamingEngine):
-                raise ArgumentError(
-                    f"A {engine.name} table does not come in batches: give it to fit_bayes or "
-                    "fit_reml in place of a table."
-                )
-            self._open = lambda: engine.tables(_there(engine.columns, self.columns))
-        elif isinstance(source, Mapping) or _is_table(source):
-            self._open = lambda: [source]
-        elif callable(source):
-            self._open = source
-        elif isinstance(source, Iterable):
-            # An iterator is its own iterator: whoever reads it again finds it empty.
-            self.repeatable = iter(source) is not source
-            self._open = lambda: source
-        else:
-            raise ArgumentError(
-                "batches is an iterable of tables, a function that returns one, or the path of a "
-                f"CSV or Parquet file or folder, not {type(source).__name__}."
-            )
+    open: Callable[[], Iterable[Any]]
+    repeatable: bool = True
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over tables of at most `ROWS` rows."""
-        for table in self._open():
+        for table in self.open():
             yield from _pieces(table)
 
 
 def in_order[T](function: Callable[[Any], T], items: Iterable[Any], cores: int) -> Iterator[T]:
-    """Map a function over items in threads, a few ahead; results come in the items' order.
+    """Iterate over a function's results in the items' order; threads work on a few items ahead.
 
     Examples
     --------
@@ -104,14 +74,8 @@ def in_order[T](function: Callable[[Any], T], items: Iterable[Any], cores: int) 
                 task.cancel()
 
 
-def _is_table(source: Any) -> bool:
-    if type(source).__name__ == "RecordBatch":
-        return True
-    return isinstance(nw.from_native(source, pass_through=True), nw.DataFrame)
-
-
 def _pieces(table: Any) -> Iterator[Any]:
-    """Cut a large table; narwhals knows no record batches."""
+    """Iterate over pieces of a large table; narwhals knows no record batches."""
     if type(table).__name__ == "RecordBatch":
         import pyarrow as pa  # noqa: PLC0415 - who has a record batch has imported it
 
@@ -132,15 +96,25 @@ def _pieces(table: Any) -> Iterator[Any]:
         yield frame[first : first + ROWS].to_native()
 
 
-def is_csv(path: Path) -> bool:
-    """Say whether a path is that of a CSV file, or of a folder that holds one."""
-    if path.is_dir():
-        return any(is_csv(file) for file in path.iterdir() if not file.name.startswith((".", "_")))
-    return path.name.lower().endswith(_CSV)
+def read_csv(path: Path, columns: Sequence[str]) -> Iterator[Any]:
+    """Iterate over the rows of a CSV file, or of a folder of them, by Arrow's reader.
 
+    Parameters
+    ----------
+    path : Path
+        The file or folder; names that end in ``.tsv`` or ``.tsv.gz`` stand for tabs.
+    columns : sequence of str
+        The columns to read; those that are not there are left out.
 
-def _read_csv(path: Path, columns: tuple[str, ...]) -> Iterator[Any]:
-    """Read a CSV file, or a folder of them, by Arrow's reader."""
+    Yields
+    ------
+    pyarrow.RecordBatch
+
+    Raises
+    ------
+    DataError
+        If nothing is there, or it cannot be read.
+    """
     import pyarrow as pa  # noqa: PLC0415 - most tables need no Arrow
     from pyarrow import csv  # noqa: PLC0415
     from pyarrow import dataset as ds  # noqa: PLC0415
@@ -157,17 +131,23 @@ def _read_csv(path: Path, columns: tuple[str, ...]) -> Iterator[Any]:
     )
     try:
         found = ds.dataset(path, format=form)
-        scanner = found.scanner(columns=_there(found.schema.names, columns), batch_readahead=2)
+        scanner = found.scanner(columns=present(found.schema.names, columns), batch_readahead=2)
         yield from scanner.to_batches()
     except (pa.ArrowException, OSError) as error:
         first = str(error).splitlines()[0]
         raise DataError(f"{str(path)!r} cannot be read as CSV: {first}") from error
 
 
-def _there(names: Iterable[str], wanted: tuple[str, ...]) -> list[str]:
-    """Choose the wanted columns that a source has; what is missing is told by who needs it."""
-    present = set(names)
-    return [name for name in wanted if name in present]
+def present(names: Iterable[str], wanted: Sequence[str]) -> list[str]:
+    """Return the wanted columns that a source has; who needs the others tells of them.
+
+    Examples
+    --------
+    >>> present(["a", "b", "c"], ["c", "d", "a"])
+    ['c', 'a']
+    """
+    there = set(names)
+    return [name for name in wanted if name in there]
 
 
 def count_rows(table: Any) -> int:

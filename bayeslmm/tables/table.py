@@ -132,6 +132,20 @@ def read_table(data: Any, *, may_be_empty: bool = False) -> Table:
     return table
 
 
+def is_eager(data: Any) -> bool:
+    """Return whether something is a table in memory, or a record batch of one.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"x": [1.0, 2.0]})
+    >>> is_eager(frame), is_eager(frame["x"]), is_eager([frame])
+    (True, False, False)
+    """
+    if type(data).__name__ == "RecordBatch":  # which narwhals does not know
+        return True
+    return isinstance(nw.from_native(data, pass_through=True), nw.DataFrame)
+
+
 def _from_mapping(data: Mapping[Any, Any]) -> Table:
     if not data:
         raise DataError("The table is empty: it has no columns.")

@@ -11,7 +11,8 @@ from bayeslmm import DataError, FormulaError
 from bayeslmm.design.design import build_design
 from bayeslmm.errors import DataWarning
 from bayeslmm.gram.gram import Gram
-from bayeslmm.gram.streaming.from_table import gram_from_table, is_held
+from bayeslmm.gram.streaming.from_table import gram_from_table
+from bayeslmm.tables.engines.find import engine_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:PySpark does not yet:FutureWarning")
 
@@ -66,7 +67,6 @@ def held(request, tmp_path):
 
 def test_every_engine_gives_the_same_cross_products(held, expected):
     data = held()
-    assert is_held(data)
     with pytest.warns(DataWarning, match="Dropped 2 of 500 rows for missing values: x 2"):
         gram = gram_from_table(FORMULA, data, weights="w")
     # Means that transforms learn differ by rounding, as sums do.
@@ -109,13 +109,33 @@ def test_in_memory_the_cross_products_are_those_of_the_design():
     table = TABLE.dropna()
     design = Gram.from_design(build_design(FORMULA, table, weights="w"))
     for data in (table, pl.from_pandas(table), pa.table(table)):
-        assert not is_held(data)
         gram = gram_from_table(FORMULA, data, weights="w")
         for name, found in blocks(gram).items():
             wanted = blocks(design)[name]
             np.testing.assert_allclose(
                 found, wanted, rtol=0, atol=1e-12 * np.abs(wanted).max(), err_msg=name
             )
+
+
+@pytest.mark.parametrize("ask", ["fit_reml", "fit_bayes", "prior_study", "sample_prior"])
+def test_the_kind_of_data_is_asked_for_once(monkeypatch, ask):
+    import polars as pl
+
+    import bayeslmm as bl
+
+    asked = []
+
+    def count(data):
+        asked.append(data)
+        return engine_of(data)
+
+    monkeypatch.setattr("bayeslmm.tables.sources.engine_of", count)
+    how = {"parametrization": "marginal", "sampler": "importance"}
+    sampled = {**how, "draws": 20, "progressbar": False}
+    options = {"fit_bayes": sampled, "prior_study": {**sampled, "scenarios": {"flat": "flat"}}}
+    lazy = pl.from_pandas(TABLE.dropna()).lazy()
+    getattr(bl, ask)("y ~ x + (1 | g)", lazy, **options.get(ask, {}))
+    assert asked == [lazy]
 
 
 def test_columns_that_no_formula_names_are_not_read():
@@ -139,11 +159,6 @@ def test_text_that_a_worker_cannot_code_is_told_as_it_would_be_here(dask_client)
 
 
 def test_a_worker_that_lacks_the_package_is_told_of():
-    from bayeslmm.tables.engines.find import engine_of
-
-    class Frame:
-        columns = ("y",)
-
     import polars as pl
 
     engine = engine_of(pl.LazyFrame({"y": [1.0]}))

@@ -13,6 +13,7 @@ from bayeslmm.errors import DataError, FormulaError
 from bayeslmm.tables.engines.find import engine_of
 from bayeslmm.tables.engines.pieces import gathered
 from bayeslmm.tables.engines.tasks import Outcome, merge, portable
+from bayeslmm.tables.sources import open_source
 
 # PySpark 4.3 warns of pandas 3 on import, because of its pandas API, which is not used here.
 pytestmark = pytest.mark.filterwarnings("ignore:PySpark does not yet:FutureWarning")
@@ -53,7 +54,7 @@ def held(request, tmp_path):
 
 
 def test_an_engine_reads_the_columns_asked_for_in_one_order(held):
-    engine = engine_of(held())
+    engine = open_source(held()).engine
     assert engine.columns == tuple(TABLE.columns)
     total, names, firsts = engine.reduce(["y", ODD], sum_and_names, pool)
     assert total == TABLE["y"].sum()  # eighths add exactly
@@ -64,7 +65,7 @@ def test_an_engine_reads_the_columns_asked_for_in_one_order(held):
 
 
 def test_what_the_function_raises_comes_out_as_it_is(held):
-    engine = engine_of(held())
+    engine = open_source(held()).engine
     with pytest.raises(FormulaError, match=r"No such thing.\n    y ~ x\n        \^"):
         engine.reduce(["y"], fail, pool)
     with pytest.raises(ZeroDivisionError, match="a bug"):
@@ -73,15 +74,17 @@ def test_what_the_function_raises_comes_out_as_it_is(held):
 
 def test_an_empty_table_is_refused(held):
     with pytest.raises(DataError, match=r"The \w+ table is empty: it has no rows."):
-        engine_of(held(TABLE.iloc[:0])).reduce(["y"], sum_and_names, pool)
+        open_source(held(TABLE.iloc[:0])).engine.reduce(["y"], sum_and_names, pool)
 
 
 def test_tables_in_memory_and_other_objects_belong_to_no_engine():
+    import narwhals as nw
     import polars as pl
     import pyarrow as pa
 
     for data in (TABLE, pl.from_pandas(TABLE), pa.table(TABLE), {"y": [1.0]}, None, 3):
         assert engine_of(data) is None
+        assert engine_of(nw.from_native(data, pass_through=True)) is None
 
 
 def test_narwhals_wrapping_is_taken_off():
@@ -131,21 +134,21 @@ def test_two_columns_of_one_name_are_refused():
 
 def test_paths_are_checked(tmp_path):
     with pytest.raises(DataError, match=r"There is no file or folder '.*nothing'"):
-        engine_of(tmp_path / "nothing")
+        _ = open_source(tmp_path / "nothing").engine
     with pytest.raises(DataError, match="no file that can be read as a table"):
-        engine_of(tmp_path)
+        _ = open_source(tmp_path).engine
     folder = write_folder(TABLE, tmp_path / "both")
     TABLE.to_feather(folder / "more.feather")
     with pytest.raises(DataError, match="files in 2 formats"):
-        engine_of(str(folder))
+        _ = open_source(str(folder)).engine
     (tmp_path / "broken.parquet").write_bytes(b"not Parquet")
     with pytest.raises(DataError, match=r"pyarrow could not open '.*broken.parquet'"):
-        engine_of(tmp_path / "broken.parquet")
+        _ = open_source(tmp_path / "broken.parquet").engine
 
 
 def test_a_folder_may_hold_partitions(tmp_path):
     TABLE.to_parquet(tmp_path / "parts", partition_cols=["x"])
-    engine = engine_of(tmp_path / "parts")
+    engine = open_source(tmp_path / "parts").engine
     assert set(engine.columns) == set(TABLE.columns)
     assert engine.reduce(["x"], lambda t: int(t["x"].to_numpy().sum()), add) == 39
 
@@ -156,7 +159,7 @@ def test_a_damaged_file_in_the_middle_leaves_no_half_result(tmp_path):
     content = files[1].read_bytes()
     files[1].write_bytes(b"\0" * 200 + content[200:])
     with pytest.raises(DataError, match="pyarrow could not read columns 'y'"):
-        engine_of(folder).reduce(["y", ODD], sum_and_names, pool)
+        open_source(folder).engine.reduce(["y", ODD], sum_and_names, pool)
 
 
 def test_small_batches_are_gathered_and_none_is_lost():

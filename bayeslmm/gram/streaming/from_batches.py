@@ -17,7 +17,8 @@ from bayeslmm.gram.streaming.first_pass import Reading, check_options
 from bayeslmm.gram.streaming.progress import RowProgress
 from bayeslmm.gram.streaming.stateful_calls import stateful_calls
 from bayeslmm.resources import single_blas_thread, usable_cores
-from bayeslmm.tables.batches import Batches, count_rows, in_order
+from bayeslmm.tables.batches import count_rows, in_order
+from bayeslmm.tables.sources import open_source
 
 if TYPE_CHECKING:
     import os
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.gram.gram import Gram
     from bayeslmm.gram.streaming.second_pass import BatchCoding
+    from bayeslmm.tables.batches import Batches
 
 type Levels = Mapping[str, Sequence[Any]]
 
@@ -123,7 +125,7 @@ def gram_from_batches(
         )
     check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
     job = _Job(mixed, weights, missing, levels)
-    source = Batches(batches, job.columns)
+    source = open_source(batches).batches(job.columns)
     job.require_passes(source)
     keeper = Checkpoint(checkpoint)
     done = keeper.resume(job.identity)

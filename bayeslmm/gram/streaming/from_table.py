@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from operator import add
-from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +14,8 @@ from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.gram.streaming.first_pass import Reading
 from bayeslmm.gram.streaming.from_batches import gram_from_batches
 from bayeslmm.resources import single_blas_thread
-from bayeslmm.tables.batches import is_csv
 from bayeslmm.tables.engines.engine import Engine, StreamingEngine
-from bayeslmm.tables.engines.find import engine_of
+from bayeslmm.tables.sources import EngineTable, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,42 +88,26 @@ def gram_from_table(
     (4, ('Intercept',), ['a', 'b'])
     """
     mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
-    engine = None if _is_csv_path(data) else engine_of(data)
-    if engine is not None:
+    source = open_source(data)
+    if isinstance(source, EngineTable):
+        engine = source.engine
         columns = _columns(mixed, engine, weights, missing)
-    if engine is None or isinstance(engine, StreamingEngine):
-        return gram_from_batches(
-            mixed,
-            data,
-            weights=weights,
-            missing=missing,
-            rank_deficient=rank_deficient,
-            progressbar=False,
-        )
-    check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
-    read = partial(Reading.of, mixed, weights=weights, missing=missing)
-    reading: Reading = engine.reduce(columns, read, add)
-    coding = reading.settle()
-    total: Gram = engine.reduce(columns, coding.gram, add)
-    with single_blas_thread():
-        return coding.finish(total, rank_deficient=rank_deficient)
-
-
-def is_held(data: Any) -> bool:
-    """Say whether a table's rows are elsewhere than in memory: a path, or an engine's table.
-
-    Examples
-    --------
-    >>> import polars as pl
-    >>> table = pl.DataFrame({"y": [1.0, 2.0]})
-    >>> is_held(table), is_held(table.lazy()), is_held("rows.parquet")
-    (False, True, True)
-    """
-    return isinstance(data, (str, PathLike)) or engine_of(data) is not None
-
-
-def _is_csv_path(data: Any) -> bool:
-    return isinstance(data, (str, PathLike)) and is_csv(Path(data))
+        if not isinstance(engine, StreamingEngine):
+            check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
+            read = partial(Reading.of, mixed, weights=weights, missing=missing)
+            reading: Reading = engine.reduce(columns, read, add)
+            coding = reading.settle()
+            total: Gram = engine.reduce(columns, coding.gram, add)
+            with single_blas_thread():
+                return coding.finish(total, rank_deficient=rank_deficient)
+    return gram_from_batches(
+        mixed,
+        source,
+        weights=weights,
+        missing=missing,
+        rank_deficient=rank_deficient,
+        progressbar=False,
+    )
 
 
 def _columns(

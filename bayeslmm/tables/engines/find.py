@@ -1,19 +1,18 @@
 """Tables that an engine holds: recognised without importing the engine, read by its own means.
 
-Polars LazyFrames, pyarrow datasets and Parquet folders, DuckDB relations, Dask and Spark
-dataframes. Each is seen as named columns and one verb: map a function over pieces of the rows, and
-reduce what it returns. Nothing here knows what a model is.
+Polars LazyFrames, pyarrow datasets, DuckDB relations, Dask and Spark dataframes. Each is seen as
+named columns and one verb: map a function over pieces of the rows, and reduce what it returns.
+Nothing here knows what a model is.
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
-from bayeslmm.tables.engines.arrow_dataset import ArrowEngine, open_files
+from bayeslmm.tables.engines.arrow_dataset import ArrowEngine
 from bayeslmm.tables.engines.dask_frame import DaskEngine
 from bayeslmm.tables.engines.duckdb_relation import DuckDBEngine
 from bayeslmm.tables.engines.polars_lazy import PolarsEngine
@@ -46,23 +45,18 @@ _ENGINES: tuple[tuple[Callable[[Any], bool], Callable[[Any], Engine]], ...] = (
 
 
 def engine_of(data: Any) -> Engine | None:
-    """Find the engine that holds a table.
+    """Return the engine that holds a table.
 
     Parameters
     ----------
-    data : table or path
-        A polars LazyFrame, pyarrow dataset, DuckDB relation, Dask or Spark dataframe, one of these
-        in narwhals' wrapping, or the path of a Parquet or Arrow file or of a folder of them.
+    data : table
+        A polars LazyFrame, pyarrow dataset, DuckDB relation, Dask or Spark dataframe, or one of
+        these in narwhals' wrapping.
 
     Returns
     -------
     Engine or None
         None if the rows are in memory, or the object is no table at all.
-
-    Raises
-    ------
-    DataError
-        If a path leads to nothing that can be read.
 
     Examples
     --------
@@ -75,8 +69,8 @@ def engine_of(data: Any) -> Engine | None:
     >>> engine_of({"y": [1.0, 2.0]}) is None
     True
     """
-    if isinstance(data, (str, Path)):
-        return ArrowEngine(open_files(Path(data)))
+    if isinstance(data, nw.DataFrame):  # eager, and narwhals' own tests would warn of it
+        return None
     if isinstance(data, nw.LazyFrame):
         data = data.to_native()
     return next((make(data) for is_held, make in _ENGINES if is_held(data)), None)
