@@ -1,6 +1,7 @@
 """Rows coded as y, X, Z_k and levels, and what it takes to code new rows.
 
 - ``design``: `Design`, `build_design`, `rebuild_design`
+- ``model_data``: `ModelData`: what a fit needs of its data, with rows or without
 - ``rows``: which rows and columns of a table a formula uses
 - ``coding``: response, offset, columns and grouping factors from rows
 - ``evaluate``: calls evaluated on columns, without `eval`

@@ -30,7 +30,7 @@ from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
@@ -92,6 +92,33 @@ class Design:
     def scales(self) -> DataScales:
         """Means and spreads of the columns, from which default priors are derived."""
         return DataScales.of(self)
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.y)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there are rows: True, see `ModelData`."""
+        return True
+
+    @property
+    def response_rows(self) -> NDArray[np.float64]:
+        """The response, shape (n,)."""
+        return self.y
+
+    @property
+    def coded_rows(self) -> Design:
+        """The design itself: it holds the rows."""
+        return self
+
+    def numbers(self) -> Iterator[NDArray[Any]]:
+        """Iterate over all arrays that a fit sees, in one order."""
+        yield from (self.y, self.X)
+        yield from (given for given in (self.weights, self.offset) if given is not None)
+        for factor in self.factors:
+            yield from (factor.index, factor.columns)
 
 
 def build_design(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import os
 
     from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.gram.disclosure import Disclosure
 
 
@@ -184,12 +185,12 @@ class Gram(CrossProducts):
         return build_plan(self)
 
 
-def gram_of(design: Design) -> Gram:
+def gram_of(design: ModelData) -> Gram:
     """Return a design's cross-products: those that it carries, or the sums over its rows.
 
     Parameters
     ----------
-    design : Design
+    design : ModelData
         The data.
 
     Returns
@@ -199,4 +200,4 @@ def gram_of(design: Design) -> Gram:
         `Model` does.
     """
     carried = getattr(design, "gram", None)
-    return carried if isinstance(carried, Gram) else Gram.from_design(design)
+    return carried if isinstance(carried, Gram) else Gram.from_design(design.coded_rows)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from bayeslmm.design.design import Design, build_design
+from bayeslmm.design.design import build_design
+from bayeslmm.design.model_data import ModelData
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.gram.gram import Gram
@@ -16,17 +17,12 @@ from bayeslmm.gram.streaming.from_table import gram_from_table
 from bayeslmm.tables.sources import Source, open_source
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Iterator
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
     from bayeslmm.gram.blocks import GramFactor
-
-NO_ROWS = (
-    "needs the rows themselves, and this model was fitted to cross-products (a Gram), which hold "
-    "none"
-)
-
 
 # What data can be: cross-products, or a source of rows.
 type DataSource = Gram | Source
@@ -144,10 +140,38 @@ class GramDesign:
         """Number of rows that were summed."""
         return self.gram.n
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether there are rows: False, see `ModelData`."""
+        return False
+
+    @property
+    def response_rows(self) -> Floats:
+        """The response, shape (0,)."""
+        return np.empty(0)
+
+    @property
+    def coded_rows(self) -> NoReturn:
+        """Refused: there are cross-products only."""
+        raise _no_rows("X")
+
+    def numbers(self) -> Iterator[Floats]:
+        """Iterate over the cross-products that tell these rows from others, in one order."""
+        yield from (self.gram.scale, self.gram.slope, self.gram.cross)
+        for factor in self.factors:
+            yield from (factor.scale, factor.within, factor.with_fixed)
+
     def __getattr__(self, name: str) -> NoReturn:
         if name in {"y", "X", "data", "rows"}:
-            raise DataError(f"Design.{name} {NO_ROWS}. See docs/large-data.md for what works.")
+            raise _no_rows(name)
         raise AttributeError(f"A GramDesign has no {name!r}.")
+
+
+def _no_rows(name: str) -> DataError:
+    return DataError(
+        f"Design.{name} needs the rows themselves, and this model was fitted to cross-products "
+        "(a Gram), which hold none. See docs/large-data.md for what works."
+    )
 
 
 def open_data(data: Any) -> DataSource:
@@ -166,14 +190,14 @@ def open_data(data: Any) -> DataSource:
 
 
 def design_of(
-    formula: str | MixedFormula | Design | GramDesign,
+    formula: str | MixedFormula | ModelData,
     data: Any = None,
     *,
     weights: Any = None,
     missing: str = "drop",
     rank_deficient: str = "raise",
-) -> Design:
-    """Code a table, or take a Gram in a table's place.
+) -> ModelData:
+    """Return the data of a fit: a coded table, or a Gram in its place.
 
     Parameters
     ----------
@@ -194,31 +218,19 @@ def design_of(
     FormulaError, DataError, ArgumentError
         As `build_design` and `GramDesign.of` do.
     """
-    if isinstance(formula, Design):
+    if isinstance(formula, ModelData):
         return formula
-    design: Any = formula
     source = open_data(data)
-    if not isinstance(source, Gram) and not source.has_rows:
-        source = gram_from_table(
-            design, source, weights=weights, missing=missing, rank_deficient=rank_deficient
+    if isinstance(source, Gram):
+        gram = source
+    elif source.has_rows:
+        return build_design(
+            formula, source.given, weights=weights, missing=missing, rank_deficient=rank_deficient
+        )
+    else:
+        gram = gram_from_table(
+            formula, source, weights=weights, missing=missing, rank_deficient=rank_deficient
         )
         weights = None
-    if isinstance(source, Gram):
-        check_choice("missing", missing, ("drop", "raise"))
-        design = GramDesign.of(design, source, weights=weights)
-    elif not isinstance(formula, GramDesign):
-        design = build_design(
-            design, source.given, weights=weights, missing=missing, rank_deficient=rank_deficient
-        )
-    # What reads rows of a GramDesign is told so by name; all else finds there what a Design has.
-    return cast("Design", design)
-
-
-def has_rows(design: Any) -> bool:
-    """Tell whether a design holds rows, or cross-products only."""
-    return not isinstance(design, GramDesign)
-
-
-def response_rows(design: Design) -> NDArray[np.float64]:
-    """Give the response's rows; none where there are cross-products only."""
-    return design.y if has_rows(design) else np.empty(0)
+    check_choice("missing", missing, ("drop", "raise"))
+    return GramDesign.of(formula, gram, weights=weights)

@@ -5,22 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import ArgumentError
-from bayeslmm.gram.gram_design import has_rows
 from bayeslmm.gram.limits import require_border
 from bayeslmm.resources import memory
 
 if TYPE_CHECKING:
-    from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.gram.gram import Gram
     from bayeslmm.results.kept_effects import KeptEffects
 
 
-def require_marginal_border(design: Design, gram: Gram) -> None:
+def require_marginal_border(design: ModelData, gram: Gram) -> None:
     """Refuse a border that the marginal form could not factor, with the form to use instead.
 
     Parameters
     ----------
-    design : Design
+    design : ModelData
         The model.
     gram : Gram
         Its cross-products.
@@ -34,17 +33,17 @@ def require_marginal_border(design: Design, gram: Gram) -> None:
         gram,
         "parametrization='marginal'",
         "Use parametrization='noncentered', which forms no such matrix."
-        if has_rows(design)
+        if design.has_rows
         else "Without rows there is no other way: take a machine with more memory.",
     )
 
 
-def require_effects(design: Design, kept: KeptEffects, draws: int) -> None:
+def require_effects(design: ModelData, kept: KeptEffects, draws: int) -> None:
     """Refuse to keep more draws of random effects than memory holds.
 
     Parameters
     ----------
-    design : Design
+    design : ModelData
         The model.
     kept : KeptEffects
         What is to be kept.

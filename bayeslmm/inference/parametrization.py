@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.gram.gram import Gram
-from bayeslmm.gram.gram_design import has_rows
 
 if TYPE_CHECKING:
     from bayeslmm.gram.gram_design import DataSource
@@ -104,10 +103,10 @@ def choose_parametrization(name: str, model: Model, *, integrated: bool = False)
     """
     if name != AUTO:
         check_parametrization(name)
-        if name != MARGINAL and not has_rows(model.design):
+        if name != MARGINAL and not model.design.has_rows:
             raise _needs_rows(name, "a Gram holds none")
         return name, "asked for"
-    if not has_rows(model.design):
+    if not model.design.has_rows:
         return MARGINAL, "the data are cross-products, and no other way does without rows"
     if integrated:
         return MARGINAL, "the sampler draws the variance parameters alone"

@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
-from bayeslmm.gram.gram_design import design_of, has_rows
+from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.memory import require_effects
 from bayeslmm.model.model import Model
 from bayeslmm.model.priors.lkj import draw_lkj
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
-    from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.design.model_data import FactorData, ModelData
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.priors import FactorPriors, Priors
     from bayeslmm.model.priors.resolve import PriorsLike
 
 
 def sample_prior(
-    formula: str | MixedFormula | Design,
+    formula: str | MixedFormula | ModelData,
     data: Any = None,
     *,
     priors: PriorsLike | None = None,
@@ -100,14 +100,14 @@ def sample_prior(
     for factor in design.factors:
         values[names.effects(factor.name)] = _effects(factor, values, rng)
     prior = draws_dataset(design, {name: value[None] for name, value in values.items()})
-    predictive = {"prior_predictive": _predictive(model, values, rng)} if has_rows(design) else {}
+    predictive = {"prior_predictive": _predictive(model, values, rng)} if design.has_rows else {}
     tree = xr.DataTree.from_dict({"prior": prior, **predictive, **data_groups(design)})
     tree.attrs = root_attributes(model)
     return tree
 
 
 def _predictive(model: Model, values: dict[str, Floats], rng: np.random.Generator) -> xr.Dataset:
-    design = model.design
+    design = model.design.coded_rows
     eta = _linear_predictor(design, values)
     response = model.family.draw(eta, values[names.SIGMA][:, None], design.weights, rng)
     variables = {names.stored(design.response): (("chain", "draw", names.OBS), response[None])}
@@ -158,7 +158,7 @@ def _correlations(factor: FactorPriors, size: int, rng: np.random.Generator) -> 
     return corr
 
 
-def _effects(factor: GroupingFactor, values: dict[str, Floats], rng: np.random.Generator) -> Floats:
+def _effects(factor: FactorData, values: dict[str, Floats], rng: np.random.Generator) -> Floats:
     sd = values[names.sd(factor.name)]
     z = rng.standard_normal((len(sd), len(factor.levels), len(factor.terms)))
     corr = values.get(names.corr(factor.name))

@@ -14,7 +14,7 @@ from bayeslmm.model.residual.independent import INDEPENDENT
 if TYPE_CHECKING:
     from typing import Self
 
-    from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.gram.gram import Gram
     from bayeslmm.model.families.family import Family
     from bayeslmm.model.priors.priors import Priors
@@ -31,8 +31,8 @@ class Model:
 
     Attributes
     ----------
-    design : Design
-        The data, coded: y, X, Z_k and levels.
+    design : ModelData
+        The data, coded: y, X, Z_k and levels, or their cross-products.
     priors : Priors
         Every prior: of beta, of each G_k's standard deviations and correlations, of sigma.
     family : Family
@@ -49,18 +49,18 @@ class Model:
     ('Gamma(alpha=2, beta=0.1)', 30)
     """
 
-    design: Design
+    design: ModelData
     priors: Priors
     family: Family = GAUSSIAN
     residual: ResidualStructure = INDEPENDENT
 
     @classmethod
-    def of(cls, design: Design, priors: PriorsLike | None = None) -> Self:
+    def of(cls, design: ModelData, priors: PriorsLike | None = None) -> Self:
         """Put a design and what a user says of its priors together.
 
         Parameters
         ----------
-        design : Design
+        design : ModelData
             The data.
         priors : mapping, str, PriorScheme or Priors, optional
             See `resolve_priors`.

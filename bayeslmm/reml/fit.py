@@ -25,13 +25,13 @@ from bayeslmm.resources import single_blas_thread
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.gram.gram import Gram
 
 
 def fit_reml(
-    formula: str | MixedFormula | Design,
+    formula: str | MixedFormula | ModelData,
     data: Any = None,
     *,
     method: Method = "REML",
@@ -125,7 +125,7 @@ def fit_reml(
     return fit
 
 
-def _require_residuals(design: Design, gram: Gram) -> None:
+def _require_residuals(design: ModelData, gram: Gram) -> None:
     p = len(gram.coef)
     if gram.n <= p:
         msg = (

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.design.design import Design
-    from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.design.model_data import FactorData, ModelData
 
 
 DRAWS, MOMENTS = "draws", "moments"
@@ -36,12 +35,12 @@ class KeptEffects:
     policies: Mapping[str, str | tuple[int, ...]]
 
     @classmethod
-    def of(cls, design: Design, effects: EffectsLike) -> KeptEffects:
+    def of(cls, design: ModelData, effects: EffectsLike) -> KeptEffects:
         """Read what a user asked for.
 
         Parameters
         ----------
-        design : Design
+        design : ModelData
             The model.
         effects : str or mapping
             ``"draws"`` or ``"moments"`` for all factors, or factor -> one of the two or a
@@ -75,7 +74,7 @@ class KeptEffects:
             )
         return cls(policies)
 
-    def levels(self, factor: GroupingFactor) -> NDArray[np.str_]:
+    def levels(self, factor: FactorData) -> NDArray[np.str_]:
         """Give the labels whose draws are kept."""
         policy = self.policies[factor.name]
         return factor.levels if isinstance(policy, str) else factor.levels[list(policy)]
@@ -86,7 +85,7 @@ class EffectsStore:
 
     Parameters
     ----------
-    design : Design
+    design : ModelData
         The model.
     kept : KeptEffects
         What to keep.
@@ -100,7 +99,7 @@ class EffectsStore:
 
     def __init__(
         self,
-        design: Design,
+        design: ModelData,
         kept: KeptEffects,
         shape: tuple[int, int],
         *,
@@ -193,7 +192,7 @@ def _word(effects: str, factor: str = "") -> str:
     return effects
 
 
-def _places(factor: GroupingFactor, wanted: Iterable[str]) -> tuple[int, ...]:
+def _places(factor: FactorData, wanted: Iterable[str]) -> tuple[int, ...]:
     where = {str(label): place for place, label in enumerate(factor.levels)}
     labels = [str(label) for label in wanted]
     if not labels:

@@ -15,7 +15,6 @@ from bayeslmm import names
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.gram.file import gram_dataset
 from bayeslmm.gram.gram import gram_of
-from bayeslmm.gram.gram_design import has_rows
 from bayeslmm.version import __version__
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.model.model import Model
     from bayeslmm.results.kept_effects import EffectsStore
 
@@ -31,7 +31,7 @@ _PACKAGES = ("arviz", "formulaic", "numba", "numpy", "nutpie", "pymc", "pytensor
 
 
 def draws_dataset(
-    design: Design,
+    design: ModelData,
     draws: Mapping[str, NDArray[np.float64]],
     levels: Mapping[str, NDArray[np.str_]] | None = None,
 ) -> xr.Dataset:
@@ -39,7 +39,7 @@ def draws_dataset(
 
     Parameters
     ----------
-    design : Design
+    design : ModelData
         The model.
     draws : mapping of str to ndarray
         ``beta``, ``sigma``, ``sd_<factor>``, ``corr_<factor>``, ``b_<factor>``, each with chain
@@ -73,7 +73,7 @@ def draws_dataset(
 
 
 def moments_dataset(
-    design: Design, moments: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    design: ModelData, moments: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
 ) -> xr.Dataset:
     """Lay out posterior means and sds of random effects whose draws were not kept."""
     variables: dict[str, Any] = {}
@@ -93,15 +93,16 @@ def sample_coordinates(shape: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
     return {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
 
 
-def data_groups(design: Design) -> dict[str, xr.Dataset]:
+def data_groups(design: ModelData) -> dict[str, xr.Dataset]:
     """Lay out ``observed_data`` and ``constant_data``, or cross-products where those are given."""
-    if not has_rows(design):
+    if not design.has_rows:
         return {names.CROSS_PRODUCTS: gram_dataset(gram_of(design))}
-    rows = {names.OBS: np.arange(len(design.y))}
-    observed = {names.stored(design.response): (names.OBS, design.y)}
+    coded = design.coded_rows
+    rows = {names.OBS: np.arange(coded.n)}
+    observed = {names.stored(coded.response): (names.OBS, coded.y)}
     return {
         "observed_data": xr.Dataset(observed, coords=rows),
-        "constant_data": xr.Dataset(_constant_data(design), coords=rows),
+        "constant_data": xr.Dataset(_constant_data(coded), coords=rows),
     }
 
 
@@ -118,7 +119,7 @@ def root_attributes(model: Model) -> dict[str, Any]:
             {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
         ),
         "n_levels": json.dumps({factor.name: len(factor.levels) for factor in design.factors}),
-        "n_obs": gram_of(design).n if not has_rows(design) else len(design.y),
+        "n_obs": design.n,
         "data_fingerprint": fingerprint(design),
     }
 

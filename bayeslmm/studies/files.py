@@ -23,7 +23,7 @@ from bayeslmm.errors import ArgumentError, DataWarning, warn
 
 if TYPE_CHECKING:
     from bayeslmm.analysis.summaries.quantities import Quantity
-    from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.model.priors.priors import Priors
 
 # Changes with what a file holds, so that files of another version are not taken.
@@ -31,7 +31,7 @@ _FORMAT = 2
 
 
 def study_key(
-    design: Design,
+    design: ModelData,
     settings: Mapping[str, Any],
     random_seed: int,
     quantities: Mapping[str, Quantity],

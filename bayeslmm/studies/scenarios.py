@@ -11,7 +11,7 @@ from bayeslmm.model.priors.resolve import SCHEME, resolve_priors, vary_priors
 from bayeslmm.model.priors.schemes import PriorScheme
 
 if TYPE_CHECKING:
-    from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
 
@@ -20,13 +20,13 @@ Scenarios = Mapping[str, Any] | Sequence[Any]
 
 
 def read_scenarios(
-    design: Design, scenarios: Scenarios, reference: PriorsLike | None = None
+    design: ModelData, scenarios: Scenarios, reference: PriorsLike | None = None
 ) -> dict[str, Priors]:
     """Resolve every scenario for a design, the reference first.
 
     Parameters
     ----------
-    design : Design
+    design : ModelData
         The model.
     scenarios : mapping or sequence
         Names -> priors as in `resolve_priors`: a mapping changes what it names of the reference, a
@@ -71,13 +71,13 @@ def read_scenarios(
     return resolved
 
 
-def _scenario(design: Design, priors: Any, base: Priors) -> Priors:
+def _scenario(design: ModelData, priors: Any, base: Priors) -> Priors:
     if not isinstance(priors, Mapping) or SCHEME in priors:
         return resolve_priors(design, priors)
     return vary_priors(design, priors, base)[0]
 
 
-def _check_effect(design: Design, example: Mapping[str, Any], base: Priors) -> None:
+def _check_effect(design: ModelData, example: Mapping[str, Any], base: Priors) -> None:
     """Refuse a grid of which a key decides nothing: its scenarios would differ by name only."""
     keys = [key for key in example if key != SCHEME]
     deciding = vary_priors(design, {key: example[key] for key in keys}, base)[1]

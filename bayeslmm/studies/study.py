@@ -19,7 +19,7 @@ from bayeslmm.analysis.summaries.quantities import (
 )
 from bayeslmm.errors import ArgumentError, SamplingWarning, warn
 from bayeslmm.gram.gram import gram_of
-from bayeslmm.gram.gram_design import design_of, has_rows, open_data
+from bayeslmm.gram.gram_design import design_of, open_data
 from bayeslmm.inference.parametrization import refuse_without_rows
 from bayeslmm.inference.prior_draws import sample_prior
 from bayeslmm.model.model import Model
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from bayeslmm.analysis.summaries.quantities import Quantity
-    from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
@@ -146,7 +146,7 @@ def prior_study(
     source = open_data(data)
     refuse_without_rows(parametrization, source)
     design = design_of(formula, source, weights=weights, missing=missing)
-    if not has_rows(design):
+    if not design.has_rows:
         # Rows that are held elsewhere are summed once, not by every refit.
         data, weights, missing = gram_of(design), None, "drop"
     resolved = read_scenarios(design, scenarios, priors)
@@ -168,7 +168,7 @@ def prior_study(
     return study
 
 
-def _check_expressions(design: Design, quantities: Mapping[str, Quantity]) -> None:
+def _check_expressions(design: ModelData, quantities: Mapping[str, Quantity]) -> None:
     if not any(isinstance(quantity, str) for quantity in quantities.values()):
         return
     # Two draws from the prior have all the names that a posterior will have.
@@ -238,7 +238,7 @@ def _named(
 
 
 def _gather(
-    design: Design, resolved: Mapping[str, Priors], done: Mapping[str, xr.DataTree]
+    design: ModelData, resolved: Mapping[str, Priors], done: Mapping[str, xr.DataTree]
 ) -> xr.DataTree:
     labels = list(resolved)
     posterior = xr.concat(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.reml.result import Method, REMLFit
 
 
@@ -70,7 +71,7 @@ def refit_reml(idata: xr.DataTree, *, method: Method = "REML", check_data: bool 
         return fit_reml(design, method=method)
 
 
-def tree_design(idata: xr.DataTree, *, check_data: bool = True) -> Design:
+def tree_design(idata: xr.DataTree, *, check_data: bool = True) -> ModelData:
     """Rebuild the design of a tree's rows, with response, weights and offset.
 
     Parameters
@@ -82,7 +83,8 @@ def tree_design(idata: xr.DataTree, *, check_data: bool = True) -> Design:
 
     Returns
     -------
-    Design
+    ModelData
+        A design; without rows where the tree holds cross-products.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def tree_design(idata: xr.DataTree, *, check_data: bool = True) -> Design:
     return design
 
 
-def _from_cross_products(idata: xr.DataTree) -> Design:
+def _from_cross_products(idata: xr.DataTree) -> ModelData:
     """Take the Gram that the tree was fitted to."""
     gram = gram_of_dataset(Gram, read.group(idata, names.CROSS_PRODUCTS))
     if gram.coef != read.coefficients(idata):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pymc as pm
     from numpy.typing import ArrayLike, NDArray
 
-    from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.inference.graph.components import Values
     from bayeslmm.model.priors.resolve import PriorsLike
@@ -67,7 +67,7 @@ def parametrization_named(name: str) -> Parametrization:
 
 
 def build_model(
-    formula: str | MixedFormula | Design,
+    formula: str | MixedFormula | ModelData,
     data: Any = None,
     *,
     priors: PriorsLike | None = None,

@@ -18,7 +18,7 @@ from bayeslmm.inference.graph import components
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.design.model_data import FactorData
     from bayeslmm.model.model import Model
     from bayeslmm.model.priors.priors import FactorPriors
     from bayeslmm.results.kept_effects import EffectsStore
@@ -48,7 +48,7 @@ def _block_name(factor: str, block: tuple[int, ...]) -> str:
     return f"{names.effects(factor)}_{block[0]}"
 
 
-def _effects(factor: GroupingFactor, scale: components.Scale) -> Any:
+def _effects(factor: FactorData, scale: components.Scale) -> Any:
     name = names.effects(factor.name)
     dims = (names.level_dim(factor.name), names.term_dim(factor.name))
     if all(chol is None for _, chol in scale.blocks):

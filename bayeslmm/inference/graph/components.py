@@ -16,7 +16,6 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from bayeslmm import names
-from bayeslmm.gram.gram_design import response_rows
 from bayeslmm.inference.graph.likelihood import add_response
 from bayeslmm.model.covariance.partial_correlations import correlation_of
 from bayeslmm.model.priors.distributions import FAMILIES
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design
-    from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.design.model_data import FactorData, ModelData
     from bayeslmm.inference.graph.ops import BentLog
     from bayeslmm.model.model import Model
     from bayeslmm.model.priors.prior import Prior
@@ -52,7 +51,7 @@ class Scale:
     blocks: tuple[tuple[tuple[int, ...], Any], ...]
 
 
-def open_model(design: Design) -> pm.Model:
+def open_model(design: ModelData) -> pm.Model:
     """Start a model with the coordinates of the result tree.
 
     Raises
@@ -63,7 +62,7 @@ def open_model(design: Design) -> pm.Model:
     names.check(design.response, design.coef, [factor.name for factor in design.factors])
     coords: dict[str, Any] = {
         names.COEF: list(design.coef),
-        names.OBS: np.arange(len(response_rows(design))),
+        names.OBS: np.arange(len(design.response_rows)),
     }
     for factor in design.factors:
         coords[names.level_dim(factor.name)] = factor.levels
@@ -73,7 +72,7 @@ def open_model(design: Design) -> pm.Model:
 
 
 def with_explicit_effects(
-    model: Model, add_effects: Callable[[GroupingFactor, Scale], Any]
+    model: Model, add_effects: Callable[[FactorData, Scale], Any]
 ) -> pm.Model:
     """Build a model whose random effects are variables; `add_effects` says how one factor's are."""
     design, priors = model.design, model.priors
@@ -83,7 +82,7 @@ def with_explicit_effects(
             add_effects(factor, scale_of(factor, factor_priors))
             for factor, factor_priors in zip(design.factors, priors.factors, strict=True)
         ]
-        likelihood(model, linear_predictor(design, fixed, effects))
+        likelihood(model, linear_predictor(design.coded_rows, fixed, effects))
     return graph
 
 
@@ -97,7 +96,7 @@ def fixed_part(model: Model) -> Any:
     if not design.coef:
         return None
     centers = np.asarray(priors.centers)
-    X = pm.Data("X_data", design.X - centers, dims=(names.OBS, names.COEF))
+    X = pm.Data("X_data", design.coded_rows.X - centers, dims=(names.OBS, names.COEF))
     fixed_coefficients(priors)
     return (X * pm.modelcontext(None)[CENTERED_BETA][None, :]).sum(axis=1)
 
@@ -117,7 +116,7 @@ def recover_beta(priors: Priors, values: Values) -> NDArray[np.float64]:
     return priors.raw_beta(read_vector(CENTERED_BETA, priors.beta, values))
 
 
-def scale_of(factor: GroupingFactor, priors: FactorPriors) -> Scale:
+def scale_of(factor: FactorData, priors: FactorPriors) -> Scale:
     """Add the priors of a factor's standard deviations and correlations.
 
     A correlated block gets an LKJ-Cholesky prior on G (`pm.LKJCholeskyCov`); where the block's
@@ -191,7 +190,7 @@ def recover_shared(model: Model, values: Values) -> dict[str, NDArray[np.float64
 
 def likelihood(model: Model, mean: Any) -> None:
     """Add sigma, the linear predictor mean + offset under its name, and the observed response."""
-    design = model.design
+    design = model.design.coded_rows
     (name,) = model.residual.parameters
     sigma = prior_vector(name, (model.priors.sigma,), None, scalar=True)
     if design.offset is not None:

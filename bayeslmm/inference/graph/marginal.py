@@ -14,7 +14,6 @@ import pytensor
 import pytensor.tensor as pt
 
 from bayeslmm import names
-from bayeslmm.gram.gram_design import response_rows
 from bayeslmm.inference.graph import components
 from bayeslmm.inference.graph.ops import BentLog, CollapsedDensity
 from bayeslmm.inference.marginal.recovery import CollapsedDraws, recover_posterior
@@ -138,7 +137,7 @@ def _likelihood(model: Model, parameters: tuple[Any, Any, Any, Any]) -> None:
         pm.Data("beta_prior_mean", mean),
         pm.Data("beta_prior_precision", precision),
     ]
-    y = response_rows(design)
+    y = design.response_rows
     offset = np.zeros(len(y)) if design.offset is None else design.offset
 
     def logp(_value: Any, _offset: Any, *point: Any) -> Any:
@@ -190,6 +189,6 @@ def _draw_response(model: Model, point: tuple[Any, ...], rng: np.random.Generato
         corr[factor.name] = unit @ unit.T
         column, pair = column + q, pair + pairs
     y, _ = simulate_response(
-        model.design, beta=beta, sd=sd, corr=corr, sigma=float(sigma), random_seed=rng
+        model.design.coded_rows, beta=beta, sd=sd, corr=corr, sigma=float(sigma), random_seed=rng
     )
     return y

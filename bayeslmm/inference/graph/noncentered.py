@@ -18,7 +18,7 @@ from bayeslmm.inference.graph import components
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.design.model_data import FactorData
     from bayeslmm.model.model import Model
     from bayeslmm.results.kept_effects import EffectsStore
 
@@ -46,7 +46,7 @@ def _offsets(factor: str) -> str:
     return f"z_{factor}"
 
 
-def _effects(factor: GroupingFactor, scale: components.Scale) -> Any:
+def _effects(factor: FactorData, scale: components.Scale) -> Any:
     dims = (names.level_dim(factor.name), names.term_dim(factor.name))
     z = pm.Normal(_offsets(factor.name), 0.0, 1.0, dims=dims)
     if all(chol is None for _, chol in scale.blocks):

@@ -10,7 +10,7 @@ from bayeslmm.errors import DataError
 from bayeslmm.model.priors.prior import LKJ, Prior
 
 if TYPE_CHECKING:
-    from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.design.scales import ColumnScale, DataScales
 
 # A 2.5-sd coefficient moves the response by 2.5 of its sds per sd of the predictor.
@@ -30,7 +30,7 @@ class DefaultPriors:
     sigma: Prior
 
 
-def default_priors(design: Design) -> DefaultPriors:
+def default_priors(design: ModelData) -> DefaultPriors:
     r"""Derive the weakly informative defaults from the data's scales.
 
     With s_y the standard deviation of the response (less its offset) and s_x that of a column:
@@ -47,7 +47,7 @@ def default_priors(design: Design) -> DefaultPriors:
 
     Parameters
     ----------
-    design : Design
+    design : ModelData
         The model.
 
     Returns
@@ -81,7 +81,7 @@ def default_priors(design: Design) -> DefaultPriors:
     return DefaultPriors(beta, centers, sd, lkj, _half_t(sd_y))
 
 
-def _fixed(design: Design, scales: DataScales) -> tuple[tuple[Prior, ...], tuple[float, ...]]:
+def _fixed(design: ModelData, scales: DataScales) -> tuple[tuple[Prior, ...], tuple[float, ...]]:
     y = scales.response
     width = _COEFFICIENT_WIDTH * y.sd()
     columns = list(zip(scales.fixed, design.coef, strict=True))

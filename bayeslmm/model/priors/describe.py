@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
-    from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.design.scales import ColumnScale
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.resolve import PriorsLike
 
 
 def describe_priors(
-    formula: str | MixedFormula | Design,
+    formula: str | MixedFormula | ModelData,
     data: Any = None,
     priors: PriorsLike | None = None,
     *,
@@ -77,7 +77,7 @@ def describe_priors(
     return table
 
 
-def _changes(design: Design) -> dict[str, tuple[str, float]]:
+def _changes(design: ModelData) -> dict[str, tuple[str, float]]:
     """Give the change of a column behind each parameter, in words and as a number."""
     scales = design.scales
     changes = {name: _change(x, name) for x, name in zip(scales.fixed, design.coef, strict=True)}

@@ -20,7 +20,7 @@ from bayeslmm.model.priors.priors import FactorPriors, Priors
 from bayeslmm.model.priors.schemes import PriorScheme, scheme_named
 
 if TYPE_CHECKING:
-    from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
 
 
 # What a user may give: nothing, a scheme, single priors over a scheme or the defaults, or the
@@ -41,7 +41,7 @@ class _Layer:
     chosen: Mapping[str, Prior]
 
 
-def resolve_priors(design: Design, priors: PriorsLike | None = None) -> Priors:
+def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Priors:
     """Complete the user's priors by the defaults for this design.
 
     Keys, from the least to the most specific (the most specific wins):
@@ -98,7 +98,7 @@ def resolve_priors(design: Design, priors: PriorsLike | None = None) -> Priors:
 
 
 def vary_priors(
-    design: Design, priors: Mapping[str, PriorLike], base: Priors
+    design: ModelData, priors: Mapping[str, PriorLike], base: Priors
 ) -> tuple[Priors, dict[str, str]]:
     """Change single priors of a resolved set: what is named changes, whatever named it before.
 
@@ -135,7 +135,7 @@ def vary_priors(
     return _resolve(design, _layers(design, priors), known, base.centers)
 
 
-def _listed(design: Design, defaults: DefaultPriors) -> dict[str, Prior]:
+def _listed(design: ModelData, defaults: DefaultPriors) -> dict[str, Prior]:
     listed = dict(zip(design.coef, defaults.beta, strict=True))
     for factor, sds in zip(design.factors, defaults.sd, strict=True):
         sd = names.sd(factor.name)
@@ -146,7 +146,7 @@ def _listed(design: Design, defaults: DefaultPriors) -> dict[str, Prior]:
 
 
 def _resolve(
-    design: Design,
+    design: ModelData,
     layers: list[_Layer],
     base: Mapping[str, tuple[Prior, str]],
     centers: tuple[float, ...],
@@ -182,7 +182,7 @@ def _resolve(
     return resolved, deciding
 
 
-def _layers(design: Design, priors: Any) -> list[_Layer]:
+def _layers(design: ModelData, priors: Any) -> list[_Layer]:
     """Read what the user gave, the most important layer first, all keys checked."""
     scheme, single = _split(priors)
     _check_keys(design, single, ())
@@ -220,19 +220,19 @@ def _split(priors: Any) -> tuple[PriorScheme | None, Mapping[Any, Any]]:
     return scheme, {key: value for key, value in priors.items() if key != SCHEME}
 
 
-def _beta_keys(design: Design, coef: str) -> tuple[str, ...]:
+def _beta_keys(design: ModelData, coef: str) -> tuple[str, ...]:
     """List the keys of one fixed effect; a name with a meaning of its own is none of them."""
     inside = f"{names.BETA}[{coef}]"
     exact = (inside,) if coef in _reserved_keys(design) else (inside, coef)
     return exact if coef == names.INTERCEPT else (*exact, names.BETA)
 
 
-def _reserved_keys(design: Design) -> set[str]:
+def _reserved_keys(design: ModelData) -> set[str]:
     of_factors = {key(f.name) for f in design.factors for key in (names.sd, names.corr)}
     return {names.BETA, "sd", "corr", names.SIGMA, SCHEME} | of_factors
 
 
-def _valid_keys(design: Design) -> list[str]:
+def _valid_keys(design: ModelData) -> list[str]:
     reserved = _reserved_keys(design)
     keys = [
         *(c for c in design.coef if c not in reserved),
@@ -248,7 +248,7 @@ def _valid_keys(design: Design) -> list[str]:
     return list(dict.fromkeys([*keys, names.SIGMA]))
 
 
-def _check_keys(design: Design, chosen: Mapping[Any, Any], also: Collection[str]) -> None:
+def _check_keys(design: ModelData, chosen: Mapping[Any, Any], also: Collection[str]) -> None:
     valid = _valid_keys(design)
     for key in chosen:
         if not isinstance(key, str):
@@ -297,7 +297,7 @@ def _check_support(key: str, prior: Prior, lower: float) -> Prior:
     return prior
 
 
-def _check_same_model(design: Design, priors: Priors) -> Priors:
+def _check_same_model(design: ModelData, priors: Priors) -> Priors:
     ours = [(f.name, f.terms, f.blocks) for f in design.factors]
     theirs = [(f.name, f.terms, f.blocks) for f in priors.factors]
     if priors.coef != design.coef or ours != theirs:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.design.scales import ColumnScale
 
 # 100 standard deviations: over the likelihood's few, such a prior varies by less than 0.1 %.
@@ -52,10 +52,10 @@ class PriorScheme:
     """
 
     name: str
-    rule: Callable[[Design], Mapping[str, PriorLike]]
+    rule: Callable[[ModelData], Mapping[str, PriorLike]]
 
 
-def weakly_informative(design: Design) -> dict[str, PriorLike]:  # noqa: ARG001 - a rule's shape
+def weakly_informative(design: ModelData) -> dict[str, PriorLike]:  # noqa: ARG001 - a rule's shape
     r"""Change nothing: the package's defaults.
 
     Intercept at the predictors' means Normal(mean(y), 2.5 :math:`s_y`), coefficients
@@ -73,7 +73,7 @@ def weakly_informative(design: Design) -> dict[str, PriorLike]:  # noqa: ARG001 
     return {}
 
 
-def brms(design: Design) -> dict[str, PriorLike]:
+def brms(design: ModelData) -> dict[str, PriorLike]:
     r"""Follow brms 2.23: one Student-t scale for everything.
 
     With s = max(2.5, round(mad(y), 1)), mad including the factor 1.4826: intercept
@@ -107,7 +107,7 @@ def brms(design: Design) -> dict[str, PriorLike]:
     return chosen | {"sd": half_t, "corr": "LKJ(1)", names.SIGMA: half_t}
 
 
-def rstanarm(design: Design) -> dict[str, PriorLike]:
+def rstanarm(design: ModelData) -> dict[str, PriorLike]:
     r"""Follow rstanarm 2.32's autoscaled priors.
 
     Intercept Normal(mean(y), 2.5 :math:`s_y`), coefficients Normal(0, 2.5 :math:`s_y / s_k`), sigma
@@ -141,7 +141,7 @@ def rstanarm(design: Design) -> dict[str, PriorLike]:
     return chosen | {"sd": exponential, "corr": "LKJ(1)", names.SIGMA: exponential}
 
 
-def bambi(design: Design) -> dict[str, PriorLike]:
+def bambi(design: ModelData) -> dict[str, PriorLike]:
     r"""Follow Bambi 0.21 (standard deviations with divisor n).
 
     Coefficients Normal(0, 2.5 :math:`s_y / s_k`) =: Normal(0, :math:`t_k`); intercept
@@ -187,7 +187,7 @@ def bambi(design: Design) -> dict[str, PriorLike]:
     return chosen | {names.SIGMA: Prior.of("HalfStudentT", nu=4.0, sigma=sd_y)}
 
 
-def half_cauchy(design: Design) -> dict[str, PriorLike]:
+def half_cauchy(design: ModelData) -> dict[str, PriorLike]:
     r"""Follow the textbooks: normal coefficients, half-Cauchy scales.
 
     Coefficients Normal(0, 10 :math:`s_y / s_k`), intercept at the predictors' means
@@ -217,7 +217,7 @@ def half_cauchy(design: Design) -> dict[str, PriorLike]:
     return chosen | {"corr": "LKJ(1)", names.SIGMA: Prior.of("HalfCauchy", beta=sd_y)}
 
 
-def flat(design: Design) -> dict[str, PriorLike]:
+def flat(design: ModelData) -> dict[str, PriorLike]:
     r"""Be as flat as a proper prior can be, for comparison with REML.
 
     Coefficients Normal(0, 100 :math:`s_y / s_k`), intercept at the predictors' means
@@ -272,7 +272,7 @@ def _coef(name: str) -> str:
     return f"{names.BETA}[{name}]"
 
 
-def _normal_coefficients(design: Design, width: float, ddof: int) -> dict[str, PriorLike]:
+def _normal_coefficients(design: ModelData, width: float, ddof: int) -> dict[str, PriorLike]:
     return {
         _coef(name): Prior.of("Normal", mu=0.0, sigma=width / x.scale(ddof))
         for x, name in zip(design.scales.fixed, design.coef, strict=True)
@@ -280,7 +280,7 @@ def _normal_coefficients(design: Design, width: float, ddof: int) -> dict[str, P
     }
 
 
-def _wide_coefficients(design: Design, width: float = _WIDE) -> dict[str, PriorLike]:
+def _wide_coefficients(design: ModelData, width: float = _WIDE) -> dict[str, PriorLike]:
     """Give the default normal priors with `width` in place of 2.5 standard deviations."""
     chosen: dict[str, PriorLike] = {}
     for name, prior in zip(design.coef, default_priors(design).beta, strict=True):
@@ -289,7 +289,7 @@ def _wide_coefficients(design: Design, width: float = _WIDE) -> dict[str, PriorL
     return chosen
 
 
-def _sds(design: Design, prior: Callable[[ColumnScale, str], Prior]) -> dict[str, PriorLike]:
+def _sds(design: ModelData, prior: Callable[[ColumnScale, str], Prior]) -> dict[str, PriorLike]:
     return {
         f"{names.sd(factor.name)}[{term}]": prior(column, term)
         for factor, columns in zip(design.factors, design.scales.random, strict=True)
@@ -297,12 +297,13 @@ def _sds(design: Design, prior: Callable[[ColumnScale, str], Prior]) -> dict[str
     }
 
 
-def _response_rows(design: Design) -> NDArray[np.float64]:
-    """Give the response less its offset, shape (n,): medians need the rows themselves."""
-    if getattr(design, "gram", None) is not None:
+def _response_rows(design: ModelData) -> NDArray[np.float64]:
+    """Return the response less its offset, shape (n,): medians need the rows themselves."""
+    if not design.has_rows:
         raise PriorError(
             "The scheme 'brms' takes the median of the response, which cross-products do not "
             "tell. Choose another scheme, or write its priors out: StudentT(3, median, s) for the "
             "intercept and HalfStudentT(3, s) for sigma and every sd."
         )
-    return design.y if design.offset is None else design.y - design.offset
+    y = design.response_rows
+    return y if design.offset is None else y - design.offset
