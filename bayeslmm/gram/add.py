@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def add_grams[G: CrossProducts](a: G, b: G) -> G:
-    """Pool the rows of two Grams of the same model.
+    """Return the Gram of the rows of two Grams of the same model.
 
     `b` is carried into `a`'s coordinates first: with X = Xs_b R_b = Xs_a R_a, T = R_b R_a^-1 and
     y = Xs_b slope_b + r_b, its columns [Xs r] are multiplied by [[T, slope_b - T slope_a], [0, 1]].
@@ -76,7 +76,7 @@ def _add_scales(a: CrossProducts, b: CrossProducts) -> DataScales | None:
 def _add_states(
     a: CrossProducts, b: CrossProducts, factors: tuple[GramFactor, ...]
 ) -> DesignState | None:
-    """Unite levels; refuse rows that were coded differently."""
+    """Return the state with the levels of both; raise if rows were coded differently."""
     if a.state is None or b.state is None:
         return None
     for what in ("formula", "columns", "transforms", "dropped"):
@@ -94,7 +94,7 @@ def _add_states(
 
 
 def merge_levels(first: Labels, second: Labels) -> tuple[Labels, Ints, Ints]:
-    """Unite two lists of labels; return the union and where each list's labels are in it.
+    """Return the union of two lists of labels, and where each list's labels are in it.
 
     Parameters
     ----------

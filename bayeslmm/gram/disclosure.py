@@ -49,7 +49,7 @@ class Disclosure:
 
 
 def disclosure(gram: CrossProducts) -> Disclosure:
-    """Say what a Gram discloses; see `Gram.discloses`."""
+    """Return what a Gram discloses; see `Gram.discloses`."""
     p = len(gram.coef)
     always = [
         f"the number of rows ({gram.n}), the formula's columns and the response's name",

@@ -23,7 +23,7 @@ HEADER = 16
 
 @dataclass(frozen=True, eq=False)
 class EliminationPlan:
-    """What the compiled functions of `elimination` need to know of a Gram.
+    """What compiled functions need to know of a Gram; see `bayeslmm.gram.likelihood`.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class _Touches:
 
 
 def build_plan(gram: CrossProducts) -> EliminationPlan:
-    """Choose the chain that leaves the smallest border, and lay the cross-products out for it.
+    """Return the plan with the smallest border, and the cross-products laid out for it.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def build_plan(gram: CrossProducts) -> EliminationPlan:
 
 
 def _head_floats(gram: CrossProducts) -> Floats:
-    """n, sum log w, R, R^-1, origin, then each factor's M, as `densities` reads them."""
+    """Return n, sum log w, R, R^-1, origin, then each factor's M, as `densities` reads them."""
     inverse = np.linalg.inv(gram.scale) if len(gram.coef) else gram.scale
     parts = [np.array([gram.n, gram.sum_log_weights]), gram.scale.ravel(), inverse.ravel()]
     return np.concatenate([*parts, gram.origin, *(f.scale.ravel() for f in gram.factors)])
@@ -143,7 +143,7 @@ def _by_size(gram: CrossProducts) -> list[int]:
 
 
 def _best_chain(gram: CrossProducts) -> list[int]:
-    """Grow a chain upwards from each factor; keep the one that eliminates most columns."""
+    """Return the chain, grown upwards from some factor, that eliminates most columns."""
     n_columns = [int(np.prod(f.within.shape[:2])) for f in gram.factors]
     nested = {
         (k, m): gram.is_nested(k, m)
@@ -203,7 +203,7 @@ def _touches(gram: CrossProducts, k: int, border_start: dict[int, int]) -> _Touc
 def _chain_panels(
     gram: CrossProducts, chain: list[int], border_start: dict[int, int]
 ) -> tuple[Ints, Ints, Ints, Floats]:
-    """Lay out nodes, border lists, their places in the parents' lists, and panel values."""
+    """Return nodes, border lists, their places in the parents' lists, and panel values."""
     sizes = [gram.factors[k].within.shape for k in chain]
     first = np.cumsum([0, *(m for m, _, _ in sizes)])
     touches = [_touches(gram, k, border_start) for k in chain]
@@ -243,7 +243,7 @@ def _chain_panels(
 def _places(
     parent: Ints, own: _Touches, above: _Touches, border_start: dict[int, int], gram: CrossProducts
 ) -> Ints:
-    """Find each touched column in the list of the node's parent."""
+    """Return the place of each touched column in the list of the node's parent."""
     n = sum(int(np.prod(gram.factors[m].within.shape[:2])) for m in border_start)
     found = np.searchsorted(above.node * n + above.column, parent * n + own.column)
     return found - np.searchsorted(above.node, parent)
@@ -252,7 +252,7 @@ def _places(
 def _panel_values(
     gram: CrossProducts, chain: list[int], nodes: Ints, touches: _Touches, at: int
 ) -> Floats:
-    """Fill the panels of one chain factor: [own | ancestors | border | fixed and response]."""
+    """Return one chain factor's panels: [own | ancestors | border | fixed and response]."""
     factor = gram.factors[chain[0]]
     m, q, _ = factor.within.shape
     w = gram.cross.shape[0]
@@ -279,7 +279,7 @@ def _panel_values(
 def _border_blocks(
     gram: CrossProducts, order: tuple[int, ...], border_start: dict[int, int]
 ) -> tuple[Ints, Floats, Floats]:
-    """List the blocks of the border's own cross-products, later columns first, and its Z'[X y]."""
+    """Return blocks of the border's own cross-products, later columns first, and its Z'[X y]."""
     table: list[Ints] = []
     blocks: list[Floats] = []
     at = 0

@@ -51,12 +51,12 @@ def save_gram(gram: CrossProducts, path: str | os.PathLike[str]) -> None:
 
 
 def load_gram[G: CrossProducts](cls: type[G], path: str | os.PathLike[str]) -> G:
-    """Read a Gram from a file; see `Gram.load`."""
+    """Return the Gram that a file holds; see `Gram.load`."""
     return from_arrays(cls, read_arrays(path), str(path))
 
 
 def to_arrays(gram: CrossProducts) -> dict[str, NDArray[Any]]:
-    """Lay a Gram out as named arrays."""
+    """Return a Gram as named arrays."""
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -82,7 +82,7 @@ def to_arrays(gram: CrossProducts) -> dict[str, NDArray[Any]]:
 
 
 def gram_dataset(gram: CrossProducts) -> xr.Dataset:
-    """Lay a Gram out as a group of a result tree."""
+    """Return a Gram as a group of a result tree."""
     import xarray as xr  # noqa: PLC0415 - slow to import
 
     variables = {
@@ -93,14 +93,14 @@ def gram_dataset(gram: CrossProducts) -> xr.Dataset:
 
 
 def gram_of_dataset[G: CrossProducts](cls: type[G], dataset: xr.Dataset) -> G:
-    """Read a Gram from a group of a result tree."""
+    """Return the Gram that a group of a result tree holds."""
     arrays = {str(name): array.to_numpy() for name, array in dataset.data_vars.items()}
     texts = {name: array.astype(str) for name, array in arrays.items() if array.dtype.kind in "OT"}
     return from_arrays(cls, {**arrays, **texts}, "The tree's group of cross-products")
 
 
 def from_arrays[G: CrossProducts](cls: type[G], arrays: Arrays, source: str) -> G:
-    """Put a Gram together from named arrays.
+    """Return the Gram that named arrays hold.
 
     Raises
     ------
@@ -199,12 +199,12 @@ def _expect(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
 
 
 def encode_header(header: Mapping[str, Any]) -> NDArray[np.uint8]:
-    """Write JSON as an array of bytes."""
+    """Return JSON as an array of bytes."""
     return np.frombuffer(json.dumps(header, ensure_ascii=False).encode(), dtype=np.uint8)
 
 
 def decode_header(arrays: Arrays, form: str, version: int, source: str) -> dict[str, Any]:
-    """Read JSON from an array of bytes, and check what it says of the file.
+    """Return the JSON of an array of bytes; raise unless it says what the file should be.
 
     Raises
     ------
@@ -246,7 +246,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: Arrays) -> None:
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """Read every array of an npz file, checking each.
+    """Return every array of an npz file, each checked.
 
     Raises
     ------

@@ -53,7 +53,7 @@ class Gram(CrossProducts):
 
     @classmethod
     def from_design(cls, design: Design) -> Gram:
-        """Sum a design's cross-products in one pass over its rows.
+        """Compute a design's cross-products in one pass over its rows.
 
         Parameters
         ----------
@@ -103,7 +103,7 @@ class Gram(CrossProducts):
         )
 
     def __add__(self, other: Gram) -> Gram:
-        """Pool the rows of two Grams of the same model; see `gram_union.add_grams`."""
+        """Return the Gram of the rows of both, which are of one model; see `add_grams`."""
         return add_grams(self, other) if isinstance(other, Gram) else NotImplemented
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -138,7 +138,7 @@ class Gram(CrossProducts):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Gram:
-        """Read a Gram that `save` wrote, to the last bit.
+        """Return a Gram that `save` wrote, to the last bit.
 
         Parameters
         ----------
@@ -157,7 +157,7 @@ class Gram(CrossProducts):
         return load_gram(cls, path)
 
     def discloses(self) -> Disclosure:
-        """Say what whoever has this Gram can read of the rows.
+        """Return what whoever has this Gram can read of the rows.
 
         Sums over many rows tell little of one row, and sums over one row tell all of it.
 

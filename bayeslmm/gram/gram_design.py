@@ -58,7 +58,7 @@ class GramDesign:
 
     @classmethod
     def of(cls, formula: str | MixedFormula, gram: Gram, **given: Any) -> GramDesign:
-        """Take a Gram for a formula.
+        """Return the design of a formula whose cross-products are at hand.
 
         Parameters
         ----------

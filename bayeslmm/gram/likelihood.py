@@ -57,7 +57,7 @@ class Conditional:
 
 
 def pack_factors(gram: Gram, factors: Sequence[ArrayLike]) -> Floats:
-    """Lay relative factors out as compiled code takes them.
+    """Return relative factors as compiled code takes them.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def pack_factors(gram: Gram, factors: Sequence[ArrayLike]) -> Floats:
 
 
 def unpack_factors(gram: Gram, packed: Floats) -> list[Floats]:
-    """Cut a packed array (factors, or a gradient) into one q-by-q matrix per grouping factor.
+    """Return one q-by-q matrix per grouping factor of a packed array (factors, or a gradient).
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def unpack_factors(gram: Gram, packed: Floats) -> list[Floats]:
 
 
 def flat_prior(gram: Gram) -> tuple[Floats, Floats]:
-    """Mean and precision that say nothing about beta: both zero.
+    """Return a mean and a precision that say nothing about beta: both zero.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def log_density(
     *,
     gradient: bool = True,
 ) -> tuple[float, list[Floats], float]:
-    """Evaluate log p(y | Lambda, sigma) with random and fixed effects integrated out.
+    """Compute log p(y | Lambda, sigma) with random and fixed effects integrated out.
 
     -1/2 {n log(2 pi sigma^2) - sum log w + log|V| + log|S| + log|X'V^-1 X / sigma^2 + S^-1|
     + min over beta of [(y - X beta)'V^-1(y - X beta) / sigma^2 + (beta - m)'S^-1(beta - m)]}
@@ -176,7 +176,7 @@ def log_density(
 def profiled_criterion(
     gram: Gram, packed: Floats, *, restricted: bool, gradient: bool = True
 ) -> tuple[float, Floats, float]:
-    """Evaluate -2 log (restricted) likelihood with beta and sigma at their best for Lambda.
+    """Compute -2 log (restricted) likelihood with beta and sigma at their best for Lambda.
 
     (n - p)(1 + log(2 pi r / (n - p))) + log|V| + log|X'V^-1 X| - sum log w, r the generalised
     residual sum of squares; without `restricted`, n for n - p and no log|X'V^-1 X|.
@@ -207,7 +207,7 @@ def profiled_criterion(
 def criterion(
     gram: Gram, packed: Floats, kind: int, sigma: float = 1.0, *, gradient: bool = True
 ) -> tuple[float, Floats, float]:
-    """Evaluate one of the criteria of `densities.evaluate`, which know no prior of beta.
+    """Compute one of the criteria of `densities.evaluate`, which know no prior of beta.
 
     Parameters
     ----------
@@ -365,7 +365,7 @@ def draw_effects(
 
 
 def split_columns(gram: Gram, joint: Floats) -> list[Floats]:
-    """Cut a joint vector of random effects into one (m, q) array per grouping factor.
+    """Return one (m, q) array per grouping factor of a joint vector of random effects.
 
     Parameters
     ----------

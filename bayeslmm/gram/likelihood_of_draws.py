@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def marginal_log_likelihood(
     gram: Gram, beta: Floats, roots: Sequence[Floats], sigma: Floats
 ) -> Floats:
-    r"""Evaluate log p(y | beta, G, sigma), draw by draw.
+    r"""Compute log p(y | beta, G, sigma), draw by draw.
 
     .. math:: y \sim N\Big(X \beta + o, \; \sum_k Z_k G_k Z_k' + \sigma^2 W^{-1}\Big)
 
@@ -76,7 +76,7 @@ def marginal_log_likelihood(
 def _log_likelihoods(
     ints: Ints, floats: Floats, lams: Floats, sigmas: Floats, betas: Floats
 ) -> Floats:
-    """Factor once per draw; T = [X y]'V^-1[X y] then gives the residuals' sum of squares."""
+    """Compute the densities; T = [X y]'V^-1[X y] gives the residuals' sum of squares."""
     p = ints[1] - 1
     scale = floats[HEAD : HEAD + p * p].reshape(p, p)
     origin = floats[HEAD + 2 * p * p : HEAD + 2 * p * p + p]

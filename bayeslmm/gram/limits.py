@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def require_border(gram: Gram, what: str, instead: str) -> None:
-    """Refuse a border whose dense matrix cannot be held, before anything is computed.
+    """Raise unless memory holds the border's dense matrix; nothing is computed yet.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ DEPENDENT = 1e-11
 
 
 def reference_scale(columns: Floats) -> Floats:
-    """Find an upper-triangular R such that columns R^-1 are orthogonal with mean square one.
+    """Compute an upper-triangular R such that columns R^-1 are orthogonal, of mean square one.
 
     The first entry is rounded to a power of two, so the first column's mean square lies between
     1/2 and 2. A column that others span keeps its own length on the diagonal, so that R can be
@@ -86,7 +86,7 @@ def to_reference(columns: Floats, scale: Floats) -> Floats:
 
 
 def reference_columns(columns: Floats, root: Floats | None) -> tuple[Floats, Floats]:
-    """Change columns to well-conditioned coordinates, then weight their rows.
+    """Return columns in well-conditioned coordinates, their rows weighted.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def reference_columns(columns: Floats, root: Floats | None) -> tuple[Floats, Flo
 
 @entry
 def sum_by_level(index: Ints, Z: Floats, W: Floats, m: int) -> tuple[Floats, Floats]:
-    """Sum Z_i'Z_i and Z_i'W over each level's rows.
+    """Compute Z_i'Z_i and Z_i'W over each level's rows.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def _sum_pairs(place: Ints, first: Floats, second: Floats, n_pairs: int) -> Floa
 def pair_sums(
     first_index: Ints, first: Floats, second_index: Ints, second: Floats
 ) -> tuple[Ints, Ints, Floats]:
-    """Sum Z_i'Z_j over the rows of each pair of levels that occurs.
+    """Compute Z_i'Z_j over the rows of each pair of levels that occurs.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ def _weighted_response(design: Design) -> tuple[Floats | None, Floats]:
 def _project(
     X: Floats, Xs: Floats, y: Floats, root: Floats | None, scale: Floats
 ) -> tuple[Floats, Floats]:
-    """Fit y by columns that are orthogonal but for rounding; return coefficients and residuals."""
+    """Return coefficients and residuals of y on columns that are orthogonal but for rounding."""
     squares = np.einsum("ij,ij->j", Xs, Xs)
     slope = np.zeros(Xs.shape[1])
     # Weights come last here too: a weighted response with mean 1e6 would round its deviations.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def list_datasets() -> pd.DataFrame:
-    """List the bundled tables.
+    """Return the list of the bundled tables.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def list_datasets() -> pd.DataFrame:
 
 
 def load_dataset(name: str) -> pd.DataFrame:
-    """Load a bundled table.
+    """Return a bundled table.
 
     Labels, also those that look like numbers, come as categoricals in the level order of the
     original data; the first level is the reference under treatment coding.

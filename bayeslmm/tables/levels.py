@@ -46,7 +46,7 @@ class LevelSet:
 
     @classmethod
     def of(cls, column: Column) -> Self:
-        """Read the values of a column's kept rows."""
+        """Return the values of a column's kept rows."""
         if column.kind == "category" and column.declared is not None:
             assert column.labels is not None  # noqa: S101 - categories have labels
             return cls("category", column.declared, np.isin(column.declared, column.labels))
@@ -58,7 +58,7 @@ class LevelSet:
 
     @classmethod
     def of_value(cls, value: Any) -> Self:
-        """Read what stands inside ``C()``, as `evaluation` reads it."""
+        """Return the values inside ``C()``, as `evaluate` has them."""
         if isinstance(value, pd.Categorical):
             # Labels of an inner column or call; which of them occur is all that is known.
             return cls("text", np.array([str(name) for name in value.categories], dtype=str))
@@ -68,7 +68,7 @@ class LevelSet:
         return cls("number", np.sort(pd.unique(value)))
 
     def __or__(self, other: LevelSet) -> Self:
-        """Unite two batches' values."""
+        """Return the union of two batches' values."""
         if self.kind != other.kind:
             raise DataError(
                 f"A column holds {self.kind}s in one batch of rows and {other.kind}s in another."
@@ -91,7 +91,7 @@ class LevelSet:
         return type(self)(self.kind, declared, np.array([name in used for name in declared]))
 
     def labels(self) -> NDArray[np.str_]:
-        """Give the labels of the values that occur, in order."""
+        """Return the labels of the values that occur, in order."""
         if self.kind == "number":
             return np.array([label(value) for value in self.members], dtype=str)
         return self.members if self.used is None else self.members[self.used]
@@ -102,7 +102,7 @@ class LevelSet:
         return 0 if self.used is None else int(np.sum(~self.used))
 
     def to_dict(self) -> dict[str, Any]:
-        """Write the set in JSON's types."""
+        """Return the set in JSON's types."""
         return {
             "kind": self.kind,
             "dtype": self.members.dtype.str,
@@ -112,7 +112,7 @@ class LevelSet:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote."""
+        """Return the set that `to_dict` wrote."""
         used = content["used"]
         members = np.array(content["members"], dtype=np.dtype(content["dtype"]))
         return cls(content["kind"], members, None if used is None else np.array(used, dtype=bool))
@@ -131,7 +131,7 @@ def _unite_numbers(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
 
 
 def require_whole(column: Column) -> None:
-    """Refuse measured numbers as levels.
+    """Raise unless the numbers of a column can be levels: measured ones cannot.
 
     Raises
     ------
@@ -176,19 +176,19 @@ class Combinations:
 
     @classmethod
     def of(cls, variables: Sequence[str], columns: Mapping[str, Column]) -> Self:
-        """Read the combinations of some columns' levels."""
+        """Return the combinations of some columns' levels."""
         coded = [level_codes(columns[name]) for name in variables]
         codes = pd.DataFrame({k: code for k, (code, _) in enumerate(coded)}).drop_duplicates()
         chosen = [levels[codes[k].to_numpy()] for k, (_, levels) in enumerate(coded)]
         return cls(np.column_stack(chosen))
 
     def __or__(self, other: Combinations) -> Self:
-        """Unite two batches' combinations."""
+        """Return the union of two batches' combinations."""
         together = pd.DataFrame(np.concatenate([self.labels, other.labels]).astype(object))
         return type(self)(together.drop_duplicates().to_numpy().astype(str))
 
     def ordered(self, levels: Sequence[NDArray[np.str_]], factor: str) -> NDArray[np.str_]:
-        """Give labels such as ``"A:a"``, by the first column's order of levels, then the next.
+        """Return labels such as ``"A:a"``, by the first column's order of levels, then the next.
 
         Raises
         ------

@@ -81,7 +81,7 @@ class Table:
     _series: Mapping[str, Any] = field(repr=False)
 
     def missing(self, name: str) -> NDArray[np.bool_]:
-        """Say which rows have no value (null or NaN) in a column."""
+        """Return which rows have no value (null or NaN) in a column."""
         series = self._series[name]
         absent = series.is_null()
         if series.dtype.is_float():
@@ -89,7 +89,7 @@ class Table:
         return np.asarray(absent.to_numpy(), dtype=bool)
 
     def column(self, name: str, keep: NDArray[np.bool_]) -> Column:
-        """Read the kept rows of a column, none of which is missing.
+        """Return the kept rows of a column, none of which is missing.
 
         Raises
         ------
@@ -103,7 +103,7 @@ class Table:
 
 
 def read_table(data: Any, *, may_be_empty: bool = False) -> Table:
-    """Wrap a table of any kind.
+    """Return a table of any kind, its columns to be read on request.
 
     Parameters
     ----------
@@ -251,7 +251,7 @@ def _text(name: str, series: Any) -> Column:
 
 
 def _object(name: str, series: Any) -> Column:
-    """Read a column of Python objects by what they are."""
+    """Return a column of Python objects by what they are."""
     values = np.asarray(series.to_numpy())
     kind = "complex" if values.dtype.kind == "c" else pd.api.types.infer_dtype(values, skipna=True)
     if kind == "string":
@@ -284,7 +284,7 @@ def _object(name: str, series: Any) -> Column:
 
 
 def categorical(codes: NDArray[Any], labels: Any) -> pd.Categorical:
-    """Make a pandas categorical of text labels.
+    """Return a pandas categorical of text labels.
 
     Examples
     --------
@@ -298,7 +298,7 @@ def categorical(codes: NDArray[Any], labels: Any) -> pd.Categorical:
 def encode(
     codes: NDArray[np.int64], labels: NDArray[np.str_]
 ) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
-    """Keep only the labels that occur, in their order.
+    """Return codes and labels with only those labels that occur, in their order.
 
     Examples
     --------
@@ -312,7 +312,7 @@ def encode(
 
 
 def label(value: Any) -> str:
-    """Write a value as a level's label: whole numbers without a decimal point.
+    """Return a value as a level's label: whole numbers without a decimal point.
 
     Examples
     --------
@@ -325,7 +325,7 @@ def label(value: Any) -> str:
 
 
 def changed_kind(name: str, kind: str, now: str) -> DataError:
-    """Say that a column is of one kind in some batches and of another in others."""
+    """Return an error: a column is of one kind in some batches and of another in others."""
     return DataError(
         f"Column {name!r} holds {_PLURAL[kind]} in one batch of rows and {_PLURAL[now]} in "
         "another. Read it as one type throughout (dtype= of a CSV reader, a schema for Arrow)."

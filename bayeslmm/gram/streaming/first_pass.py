@@ -195,7 +195,7 @@ class Reading:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote."""
+        """Return the reading that `to_json` wrote."""
         content = json.loads(text)
         if content.pop("version", None) != VERSION:
             raise DataError(f"This is no reading of version {VERSION}.")

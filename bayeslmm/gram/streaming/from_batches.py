@@ -43,7 +43,7 @@ def gram_from_batches(
     cores: int | None = None,
     progressbar: bool = True,
 ) -> Gram:
-    r"""Sum the cross-products of rows that come in batches; memory is bounded by a few batches.
+    r"""Compute cross-products of rows that come in batches; memory is bounded by a few batches.
 
     .. math:: W'W = \sum_b W_b'W_b, \quad W = [Z_1 \ldots Z_K \; X \; y]
 
@@ -221,7 +221,7 @@ class _Run:
         return done
 
     def second_pass(self, done: Progress) -> Progress:
-        """Sum the batches' cross-products in the batches' order."""
+        """Compute the batches' cross-products, added in the batches' order."""
         self.bar.start("Summing", done.sizes, done.total or None)
         coder = _Coder(self.job, done.coding)
         parts = _map_batches(self.source, done.sizes, coder.sum, self.cores, coder.prepare)

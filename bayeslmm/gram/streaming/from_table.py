@@ -31,7 +31,7 @@ def gram_from_table(
     missing: str = "drop",
     rank_deficient: str = "raise",
 ) -> Gram:
-    r"""Sum a table's cross-products where its rows are, in two passes.
+    r"""Compute a table's cross-products where its rows are, in two passes.
 
     .. math:: W'W = \sum_b W_b'W_b, \quad W = [Z_1 \ldots Z_K \; X \; y]
 

@@ -281,7 +281,7 @@ class BatchCoding:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote."""
+        """Return the coding that `to_json` wrote."""
         content = json.loads(text)
         state = DesignState.from_json(json.dumps(content.pop("state"), ensure_ascii=False))
         return cls(state=state, **content)

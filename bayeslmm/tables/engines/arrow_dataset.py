@@ -46,7 +46,7 @@ class ArrowEngine(StreamingEngine):
 
 
 def open_files(path: Path) -> Any:
-    """Open a file, or a folder of files in one format, as a dataset; no row is read.
+    """Return a file, or a folder of files in one format, as a dataset; no row is read.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ class DaskEngine(Engine):
         function: Callable[[Any], T],
         combine: Callable[[T, T], T],
     ) -> T:
-        """Map and reduce on the client's workers, or on Dask's threads; see `Engine.reduce`."""
+        """Return the reduction, on the client's workers or on Dask's threads; see `Engine`."""
         from dask.delayed import delayed  # noqa: PLC0415 -- who has its dataframe has imported it
 
         on_partition = delayed(partial(apply, function), pure=False)

@@ -50,7 +50,7 @@ class Engine(ABC):
 
     @abstractmethod
     def _column_names(self) -> Iterable[Any]:
-        """Ask the engine."""
+        """Return the columns' names as the engine has them."""
 
     @abstractmethod
     def reduce[T](
@@ -59,7 +59,7 @@ class Engine(ABC):
         function: Callable[[Any], T],
         combine: Callable[[T, T], T],
     ) -> T:
-        """Map a function over pieces of the rows and combine what it returns.
+        """Return a function's results on pieces of the rows, combined.
 
         Parameters
         ----------
@@ -85,7 +85,7 @@ class Engine(ABC):
         """
 
     def failure(self, error: Exception, columns: Sequence[str]) -> BayesLMMError:
-        """Say in the package's words that the engine could not produce rows.
+        """Return an error that says in the package's words that the engine could not produce rows.
 
         Parameters
         ----------
@@ -116,12 +116,12 @@ class Engine(ABC):
         )
 
     def no_rows(self) -> DataError:
-        """Say that the table is empty."""
+        """Return an error that says that the table is empty."""
         return DataError(f"The {self.name} table is empty: it has no rows.")
 
 
 def _gist(text: str) -> str:
-    """Find the line of an engine's message that says what is wrong."""
+    """Return the line of an engine's message that says what is wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if any(line.startswith("Traceback") for line in lines):  # of a worker: the error ends it
         lines = [line for line in lines if _ERROR.match(line)][::-1] or lines
@@ -170,7 +170,7 @@ class StreamingEngine(Engine):
         function: Callable[[Any], T],
         combine: Callable[[T, T], T],
     ) -> T:
-        """Map and reduce in this process; see `Engine.reduce`."""
+        """Return the reduction, in this process; see `Engine.reduce`."""
         results = map(function, self.tables(columns))
         total = next(results)
         for result in results:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def gathered(batches: Iterable[Any], rows: int = ROWS) -> Iterator[Any]:
-    """Put record batches together until there are enough rows.
+    """Iterate over tables of enough rows, put together from record batches.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ class SparkEngine(Engine):
         function: Callable[[Any], T],
         combine: Callable[[T, T], T],
     ) -> T:
-        """Map and reduce on the executors, where this package must be installed; see `Engine`."""
+        """Return the reduction, on executors that have this package installed; see `Engine`."""
         from pyspark.sql.functions import col  # noqa: PLC0415 -- its dataframe has imported it
 
         # Plain names on the way: `mapInArrow` of Spark 4 trips over names with dots.
@@ -99,6 +99,6 @@ def _written[T](part: int, outcome: Outcome[T]) -> Any:
 
 
 def _in_order[T](combine: Callable[[T, T], T], rows: Iterable[tuple[int, bytes]]) -> Outcome[T]:
-    """Combine in the order of the partitions, so that rounding is the same each time."""
+    """Return the results combined in the partitions' order: rounding is the same each time."""
     ordered = sorted(rows, key=lambda row: row[0])
     return merge(combine, (pickle.loads(outcome) for _, outcome in ordered))  # noqa: S301 -- ours

@@ -38,7 +38,7 @@ class Outcome[T]:
 
 
 def apply[T](function: Callable[[Any], T], table: Any) -> Outcome[T]:
-    """Run a function on a table, unless the table has no rows.
+    """Return a function's outcome on a table, an empty one where the table has no rows.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def apply[T](function: Callable[[Any], T], table: Any) -> Outcome[T]:
 
 
 def merge[T](combine: Callable[[T, T], T], outcomes: Iterable[Outcome[T]]) -> Outcome[T]:
-    """Combine results in their order; the first error stands for all that follows.
+    """Return the results combined in their order; the first error stands for all that follows.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def merge[T](combine: Callable[[T, T], T], outcomes: Iterable[Outcome[T]]) -> Ou
 
 
 def portable(error: Exception) -> Exception:
-    """Give an error that survives the way back: itself, or its words.
+    """Return an error that survives the way back: itself, or its words.
 
     Examples
     --------
