@@ -21,15 +21,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.formula.model_terms import ModelTerms
-    from bayeslmm.gram.streaming.stateful_calls import StatefulCall
-
-    Labels = NDArray[np.str_]
-    from numpy.typing import NDArray
-
     from bayeslmm.design.scales import ColumnScale
     from bayeslmm.formula.mixed_formula import MixedFormula
+    from bayeslmm.formula.model_terms import ModelTerms
+    from bayeslmm.gram.streaming.stateful_calls import StatefulCall
     from bayeslmm.tables.levels import Combinations
+
+    Labels = NDArray[np.str_]
 
 
 class FirstPass(Protocol):
