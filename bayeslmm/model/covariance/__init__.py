@@ -1,5 +1,9 @@
 """G, the covariance of one grouping factor's random effects.
 
+- ``structure``: `CovarianceStructure`: what a structure says of itself, with its equations
+- ``unstructured``: any correlation matrix, under LKJ priors
+- ``diagonal``: standard deviations only
+- ``block_covariance``: `BlockCovariance`: a factor's G, put together from structures
 - ``factors``: theta, factor, (sd, corr) and G, one from the other
 - ``partial_correlations``: canonical partial correlations and correlation matrices
 - ``theta``: the order in which lme4 lists theta

@@ -66,6 +66,45 @@ def correlation_factor(partials: Floats, q: int, blocks: Blocks) -> Floats:
     return factor
 
 
+def pull_back_partials(partials: Floats, d_factor: Floats) -> Floats:
+    r"""Carry a gradient in the factor C to the canonical partial correlations.
+
+    .. math:: \dot z_{ij} = \dot C_{ij} \prod_{k<j} \sqrt{1 - z_{ik}^2}
+              - \frac{z_{ij}}{1 - z_{ij}^2} \sum_{k>j} \dot C_{ik} C_{ik}
+
+    since each later entry of row i contains :math:`\sqrt{1 - z_{ij}^2}` as a factor.
+
+    Parameters
+    ----------
+    partials : ndarray, shape (..., q (q - 1) / 2)
+        Row by row, as in `correlation_factor`.
+    d_factor : ndarray, shape (..., q, q)
+        Gradient of a scalar in C; what stands above the diagonal is not read.
+
+    Returns
+    -------
+    ndarray, shape like `partials`
+
+    Examples
+    --------
+    >>> pull_back_partials(np.array([0.6]), np.array([[0.0, 0.0], [1.0, 2.0]])).round(12)
+    array([-0.5])
+    """
+    q = d_factor.shape[-1]
+    weighted = d_factor * correlation_factor(partials, q, (tuple(range(q)),))
+    gradient = np.zeros(partials.shape)
+    at = 0
+    for i in range(q):
+        left = np.ones(partials.shape[:-1])
+        for j in range(i):
+            z = partials[..., at]
+            tail = weighted[..., i, j + 1 : i + 1].sum(axis=-1)
+            gradient[..., at] = d_factor[..., i, j] * left - tail * z / ((1 - z) * (1 + z))
+            left = left * np.sqrt((1 - z) * (1 + z))
+            at += 1
+    return gradient
+
+
 def partial_shape_offsets(blocks: Sequence[Sequence[int]]) -> NDArray[np.float64]:
     """Give the Beta shapes of (1 + z) / 2 less eta, for the canonical partial correlations z.
 
