@@ -8,6 +8,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.gram.gram_design import design_of
+from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.priors.resolve import resolve_priors
 
 if TYPE_CHECKING:
@@ -82,8 +83,9 @@ def _changes(design: ModelData) -> dict[str, tuple[str, float]]:
     scales = design.scales
     changes = {name: _change(x, name) for x, name in zip(scales.fixed, design.coef, strict=True)}
     for factor, columns in zip(design.factors, scales.random, strict=True):
-        for column, term in zip(columns, factor.terms, strict=True):
-            changes[f"{names.sd(factor.name)}[{term}]"] = _change(column, term)
+        sd_names = covariance_of(factor).sd_names
+        for column, term, sd_name in zip(columns, factor.terms, sd_names, strict=True):
+            changes[sd_name] = _change(column, term)
     changes[names.SIGMA] = ("", 1.0)
     return changes
 

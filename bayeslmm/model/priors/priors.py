@@ -11,13 +11,15 @@ import pandas as pd
 from scipy.stats import beta as beta_distribution
 
 from bayeslmm import names
-from bayeslmm.model.priors.lkj import lkj_log_density
+from bayeslmm.model.covariance.block_covariance import BlockCovariance
 from bayeslmm.model.priors.prior import LKJ, Prior
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+    from bayeslmm.arrays import Blocks, Floats
 
 
 @dataclass(frozen=True)
@@ -26,28 +28,50 @@ class FactorPriors:
 
     Attributes
     ----------
-    name : str
-        The factor.
-    terms : tuple of str
-        Names of its random-effect columns.
-    blocks : tuple of tuple of int
-        Which columns are correlated with each other.
+    covariance : BlockCovariance
+        The structure of its G.
     sd : tuple of Prior
         One per column.
     corr : Prior or None
-        LKJ prior of every block with two or more columns; None where there is none.
+        LKJ prior of the structure's correlations; None where it has none.
     """
 
-    name: str
-    terms: tuple[str, ...]
-    blocks: tuple[tuple[int, ...], ...]
+    covariance: BlockCovariance
     sd: tuple[Prior, ...]
     corr: Prior | None
 
     @property
-    def correlated_blocks(self) -> tuple[tuple[int, ...], ...]:
+    def name(self) -> str:
+        """The factor."""
+        return self.covariance.name
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of its random-effect columns."""
+        return self.covariance.terms
+
+    @property
+    def blocks(self) -> Blocks:
+        """Which columns are correlated with each other."""
+        return self.covariance.independent
+
+    @property
+    def correlated_blocks(self) -> Blocks:
         """Blocks with two or more columns."""
-        return tuple(block for block in self.blocks if len(block) > 1)
+        return tuple(columns for _, columns in self.covariance.correlated)
+
+    @property
+    def eta(self) -> float:
+        """Concentration of the LKJ prior; only where the structure has correlations."""
+        if self.corr is None:
+            raise ValueError(f"The random effects by {self.name!r} have no correlations.")
+        return self.corr.numbers[0]
+
+    @property
+    def partial_shapes(self) -> Floats:
+        """Beta shapes a of the partials' priors 2 Beta(a, a) - 1, shape (n_partials,)."""
+        offsets = self.covariance.shape_offsets
+        return self.eta + offsets if len(offsets) else offsets
 
 
 @dataclass(frozen=True)
@@ -135,16 +159,11 @@ class Priors:
             centered = self.centered_beta(posterior[names.BETA])
             result[names.BETA] = _sum_log_density(self.beta, centered)
         for factor in self.factors:
-            sd = names.sd(factor.name)
+            covariance = factor.covariance
+            sd, corr = covariance.sd_name, covariance.corr_name
             result[sd] = _sum_log_density(factor.sd, posterior[sd])
-            if factor.corr is not None:
-                corr = posterior[names.corr(factor.name)]
-                eta = factor.corr.numbers[0]
-                parts = [
-                    lkj_log_density(corr[..., list(block), :][..., list(block)], eta)
-                    for block in factor.correlated_blocks
-                ]
-                result[names.corr(factor.name)] = np.sum(parts, axis=0)
+            if covariance.has_correlations:
+                result[corr] = covariance.log_prior(posterior[corr], factor.eta)
         result[names.SIGMA] = self.sigma.log_density(posterior[names.SIGMA])
         return result
 
@@ -152,13 +171,9 @@ class Priors:
         """List (parameter, prior) in the order of a summary."""
         listed = list(zip(self.coef, self.beta, strict=True))
         for factor in self.factors:
-            sd = names.sd(factor.name)
-            listed += [
-                (f"{sd}[{term}]", prior)
-                for term, prior in zip(factor.terms, factor.sd, strict=True)
-            ]
+            listed += zip(factor.covariance.sd_names, factor.sd, strict=True)
             if factor.corr is not None:
-                listed.append((names.corr(factor.name), factor.corr))
+                listed.append((factor.covariance.corr_name, factor.corr))
         return [*listed, (names.SIGMA, self.sigma)]
 
     def describe(self) -> pd.DataFrame:
@@ -181,10 +196,9 @@ class Priors:
         levels = np.array([0.05, 0.5, 0.95])
         if prior.family != LKJ:
             return prior.quantile(levels)
-        factor = next(f for f in self.factors if names.corr(f.name) == parameter)
-        q = max(len(block) for block in factor.blocks)
-        # One correlation of an LKJ matrix is 2 Beta(a, a) - 1 with a = eta + (q - 2) / 2.
-        a = prior.numbers[0] + 0.5 * (q - 2)
+        factor = next(f for f in self.factors if f.covariance.corr_name == parameter)
+        # Of several matrices the largest one's correlations: they are closest to zero.
+        a = factor.covariance.marginal_shapes(factor.eta).max()
         return np.asarray(2 * beta_distribution(a, a).ppf(levels) - 1)
 
     def to_json(self) -> str:
@@ -193,7 +207,7 @@ class Priors:
             {
                 "name": f.name,
                 "terms": f.terms,
-                "blocks": f.blocks,
+                "blocks": f.covariance.independent,
                 "sd": [_as_json(prior) for prior in f.sd],
                 "corr": None if f.corr is None else _as_json(f.corr),
             }
@@ -215,9 +229,9 @@ class Priors:
         content = json.loads(text)
         factors = tuple(
             FactorPriors(
-                f["name"],
-                tuple(f["terms"]),
-                tuple(tuple(block) for block in f["blocks"]),
+                BlockCovariance.of_blocks(
+                    f["name"], tuple(f["terms"]), tuple(map(tuple, f["blocks"]))
+                ),
                 tuple(_from_json(prior) for prior in f["sd"]),
                 None if f["corr"] is None else _from_json(f["corr"]),
             )

@@ -14,6 +14,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import PriorError, nearest
+from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.priors.defaults import DefaultPriors, default_priors
 from bayeslmm.model.priors.prior import LKJ, Prior, PriorLike
 from bayeslmm.model.priors.priors import FactorPriors, Priors
@@ -138,9 +139,9 @@ def vary_priors(
 def _listed(design: ModelData, defaults: DefaultPriors) -> dict[str, Prior]:
     listed = dict(zip(design.coef, defaults.beta, strict=True))
     for factor, sds in zip(design.factors, defaults.sd, strict=True):
-        sd = names.sd(factor.name)
-        listed |= {f"{sd}[{term}]": prior for term, prior in zip(factor.terms, sds, strict=True)}
-        listed[names.corr(factor.name)] = defaults.corr
+        covariance = covariance_of(factor)
+        listed |= dict(zip(covariance.sd_names, sds, strict=True))
+        listed[covariance.corr_name] = defaults.corr
     listed[names.SIGMA] = defaults.sigma
     return listed
 
@@ -167,16 +168,15 @@ def _resolve(
     beta = tuple(pick(coef, _beta_keys(design, coef), -np.inf) for coef in design.coef)
     factors = []
     for factor in design.factors:
-        sd_key = names.sd(factor.name)
+        covariance = covariance_of(factor)
         sd = tuple(
-            pick(f"{sd_key}[{term}]", (f"{sd_key}[{term}]", sd_key, "sd"), 0.0)
-            for term in factor.terms
+            pick(sd_name, (sd_name, covariance.sd_name, "sd"), 0.0)
+            for sd_name in covariance.sd_names
         )
         corr = None
-        if any(len(block) > 1 for block in factor.blocks):
-            corr_key = names.corr(factor.name)
-            corr = pick(corr_key, (corr_key, "corr"), -1.0)
-        factors.append(FactorPriors(factor.name, factor.terms, factor.blocks, sd, corr))
+        if covariance.has_correlations:
+            corr = pick(covariance.corr_name, (covariance.corr_name, "corr"), -1.0)
+        factors.append(FactorPriors(covariance, sd, corr))
     sigma = pick(names.SIGMA, (names.SIGMA,), 0.0)
     resolved = Priors(design.coef, beta, centers, tuple(factors), sigma, origins)
     return resolved, deciding
@@ -241,10 +241,10 @@ def _valid_keys(design: ModelData) -> list[str]:
         "sd",
     ]
     for factor in design.factors:
-        sd = names.sd(factor.name)
-        keys += [sd, *(f"{sd}[{term}]" for term in factor.terms)]
-        if any(len(block) > 1 for block in factor.blocks):
-            keys += [names.corr(factor.name), "corr"]
+        covariance = covariance_of(factor)
+        keys += [covariance.sd_name, *covariance.sd_names]
+        if covariance.has_correlations:
+            keys += [covariance.corr_name, "corr"]
     return list(dict.fromkeys([*keys, names.SIGMA]))
 
 
@@ -298,8 +298,8 @@ def _check_support(key: str, prior: Prior, lower: float) -> Prior:
 
 
 def _check_same_model(design: ModelData, priors: Priors) -> Priors:
-    ours = [(f.name, f.terms, f.blocks) for f in design.factors]
-    theirs = [(f.name, f.terms, f.blocks) for f in priors.factors]
+    ours = [covariance_of(factor) for factor in design.factors]
+    theirs = [factor.covariance for factor in priors.factors]
     if priors.coef != design.coef or ours != theirs:
         raise PriorError("These priors were resolved for another model; resolve them again.")
     return priors

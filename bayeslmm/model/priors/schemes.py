@@ -14,6 +14,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import PriorError, nearest
+from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.priors.defaults import default_priors, unit
 from bayeslmm.model.priors.prior import Prior, PriorLike
 
@@ -291,9 +292,11 @@ def _wide_coefficients(design: ModelData, width: float = _WIDE) -> dict[str, Pri
 
 def _sds(design: ModelData, prior: Callable[[ColumnScale, str], Prior]) -> dict[str, PriorLike]:
     return {
-        f"{names.sd(factor.name)}[{term}]": prior(column, term)
+        sd_name: prior(column, term)
         for factor, columns in zip(design.factors, design.scales.random, strict=True)
-        for column, term in zip(columns, factor.terms, strict=True)
+        for sd_name, column, term in zip(
+            covariance_of(factor).sd_names, columns, factor.terms, strict=True
+        )
     }
 
 
