@@ -25,7 +25,7 @@ from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import draw_effects
 from bayeslmm.kernels.densities import DENSITY, evaluate
 from bayeslmm.kernels.linked_density import link_density, linked_density
-from bayeslmm.kernels.marginal_density import block_table
+from bayeslmm.model.covariance.compiled import covariance_table
 from bayeslmm.model.priors.fixed_effects import normal_prior
 from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.resources import single_blas_thread
@@ -141,7 +141,7 @@ def gradient_call(design, gram, sds, partials, sigma):
     """The collapsed density with its gradient as NUTS calls it, arguments bound."""
     priors = resolve_priors(design)
     mean, precision = normal_prior(priors)
-    table = block_table([(len(f.terms), f.blocks) for f in priors.factors])
+    table = covariance_table(factor.covariance for factor in priors.factors)
     link_density()
     plan, none = gram.plan, np.zeros(0)
     return lambda: linked_density(

@@ -11,7 +11,6 @@ from scipy.optimize import minimize
 from bayeslmm.gram.likelihood import conditional
 from bayeslmm.inference.marginal.sd_coordinates import sizes_of
 from bayeslmm.model.covariance.factors import sd_corr_from_factor
-from bayeslmm.model.covariance.partial_correlations import partial_correlations_of
 from bayeslmm.reml.search import lambda_factors, search_criterion
 
 if TYPE_CHECKING:
@@ -242,7 +241,7 @@ def _reml_parameters(target: CollapsedTarget) -> tuple[Floats, Floats]:
     for lam, factor in zip(factors, priors.factors, strict=True):
         sd, corr = sd_corr_from_factor(lam)
         sds.append(found.sigma * sd)
-        partials += [partial_correlations_of(corr[np.ix_(b, b)]) for b in factor.blocks]
+        partials.append(factor.covariance.partials_near(corr))
     parts = [*sds, *partials, np.array([found.sigma])]
     scales = np.ones(target.size)
     if not target.integrated:

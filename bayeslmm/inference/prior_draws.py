@@ -12,7 +12,6 @@ from bayeslmm.errors import ArgumentError
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.memory import require_effects
 from bayeslmm.model.model import Model
-from bayeslmm.model.priors.lkj import draw_lkj
 from bayeslmm.results.kept_effects import DRAWS, KeptEffects
 from bayeslmm.results.write import data_groups, draws_dataset, root_attributes, sample_coordinates
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.design import Design
     from bayeslmm.design.model_data import FactorData, ModelData
     from bayeslmm.formula.mixed_formula import MixedFormula
-    from bayeslmm.model.priors.priors import FactorPriors, Priors
+    from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
 
 
@@ -137,25 +136,17 @@ def draw_parameters(priors: Priors, size: int, rng: np.random.Generator) -> dict
     if priors.coef:
         values[names.BETA] = priors.raw_beta(_columns(priors.beta, size, rng))
     for factor in priors.factors:
-        values[names.sd(factor.name)] = _columns(factor.sd, size, rng)
-        if factor.corr is not None:
-            values[names.corr(factor.name)] = _correlations(factor, size, rng)
+        covariance = factor.covariance
+        values[covariance.sd_name] = _columns(factor.sd, size, rng)
+        if covariance.has_correlations:
+            drawn = covariance.draw_correlations(factor.eta, size, rng)
+            values[covariance.corr_name] = drawn
     values[names.SIGMA] = priors.sigma.draw(size, rng)
     return values
 
 
 def _columns(priors: Any, size: int, rng: np.random.Generator) -> Floats:
     return np.stack([prior.draw(size, rng) for prior in priors], axis=-1)
-
-
-def _correlations(factor: FactorPriors, size: int, rng: np.random.Generator) -> Floats:
-    assert factor.corr is not None  # noqa: S101 - the caller asked
-    q = len(factor.terms)
-    corr = np.tile(np.eye(q), (size, 1, 1))
-    for block in factor.correlated_blocks:
-        drawn = draw_lkj(len(block), factor.corr.numbers[0], size, rng)
-        corr[(slice(None), *np.ix_(block, block))] = drawn
-    return corr
 
 
 def _effects(factor: FactorData, values: dict[str, Floats], rng: np.random.Generator) -> Floats:

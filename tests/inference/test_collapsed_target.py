@@ -13,7 +13,6 @@ from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import pack_factors
 from bayeslmm.inference.marginal.coordinates import Coordinate
 from bayeslmm.inference.marginal.target import CollapsedTarget
-from bayeslmm.model.covariance.partial_correlations import correlation_factor, correlation_of
 
 FORMULAS = {
     "intercept": "y ~ x + (1 | g)",
@@ -80,8 +79,7 @@ def named_parameters(target, point):
     for factor, sd, partials in zip(target.priors.factors, draws.sds, draws.partials, strict=True):
         values[names.sd(factor.name)] = sd
         if factor.corr is not None:
-            unit = correlation_factor(partials, len(factor.terms), factor.blocks)
-            values[names.corr(factor.name)] = correlation_of(unit)
+            values[names.corr(factor.name)] = factor.covariance.correlation(partials)
     if draws.beta is not None:
         values[names.BETA] = draws.beta
     return values
@@ -111,9 +109,8 @@ def free_values(target, point):
     values = named_parameters(target, point)
     parts = [values[f"sd_{factor.name}"] for factor in target.priors.factors]
     for factor in target.priors.factors:
-        for block in factor.correlated_blocks:
-            corr = values[f"corr_{factor.name}"][np.ix_(block, block)]
-            parts.append(corr[np.tril_indices(len(block), -1)])
+        pairs = factor.covariance.pairs
+        parts.append([values[f"corr_{factor.name}"][i, j] for i, j in pairs])
     parts.append([values["sigma"]])
     if "beta" in values:
         parts.append(target.priors.centered_beta(values["beta"]))

@@ -15,7 +15,6 @@ from bayeslmm.inference.importance.interpolation import (
 )
 from bayeslmm.inference.importance.reduction import Reduced, finish_density, reduce_exactly
 from bayeslmm.inference.importance.surrogate import TOLERANCE, build_surrogate, surrogate_suits
-from bayeslmm.model.covariance.partial_correlations import correlation_factor
 from bayeslmm.model.priors.fixed_effects import normal_prior
 from bayeslmm.model.priors.resolve import resolve_priors
 
@@ -46,9 +45,7 @@ class Posterior:
         self.gram, self.priors = Gram.from_design(design), resolve_priors(design)
         self.beta_prior = normal_prior(self.priors)
         self.n_sd = sum(len(f.terms) for f in self.priors.factors)
-        self.n_pairs = [
-            sum(len(b) * (len(b) - 1) // 2 for b in f.blocks) for f in self.priors.factors
-        ]
+        self.n_pairs = [factor.covariance.n_partials for factor in self.priors.factors]
         self.d = self.n_sd + sum(self.n_pairs) + 1
 
     def read(self, eta):
@@ -63,8 +60,8 @@ class Posterior:
         for factor, m in zip(self.priors.factors, self.n_pairs, strict=True):
             sd = sds[:, a : a + len(factor.terms)]
             z = np.tanh(partials[:, b : b + m])
-            C = correlation_factor(z, sd.shape[1], factor.blocks)
-            packed.append((sd[..., None] * C / sigma[:, None, None]).reshape(len(eta), -1))
+            lam = factor.covariance.factor(sd, z) / sigma[:, None, None]
+            packed.append(lam.reshape(len(eta), -1))
             value += sum(p.log_density(sd[:, k]) for k, p in enumerate(factor.sd))
             # Two columns: LKJ(2) is proportional to 1 - z^2, and dz = (1 - z^2) d(atanh z).
             value += 2.0 * np.log1p(-(z**2)).sum(axis=1)

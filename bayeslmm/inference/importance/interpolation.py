@@ -21,6 +21,7 @@ from scipy.special import logsumexp
 
 from bayeslmm.gram.likelihood import unpack_factors
 from bayeslmm.inference.importance.reduction import Reduced, reduce_exactly
+from bayeslmm.model.covariance.block_covariance import covariance_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +57,7 @@ class FactorCoordinates:
     Attributes
     ----------
     n_coordinates : int
-        The sum of q (q + 1) / 2 over correlated blocks of q columns.
+        The sum of q (q + 1) / 2 over sets of q correlated columns.
 
     Examples
     --------
@@ -71,14 +72,14 @@ class FactorCoordinates:
 
     def __init__(self, gram: Gram) -> None:
         self._gram = gram
-        self._blocks = []
+        self._sets = []
         for k, factor in enumerate(gram.factors):
             average = factor.scale.T @ factor.within.mean(axis=0) @ factor.scale
-            for block in factor.blocks:
-                size, axes = np.linalg.eigh(average[np.ix_(block, block)])
+            for columns in covariance_of(factor).independent:
+                size, axes = np.linalg.eigh(average[np.ix_(columns, columns)])
                 root = axes * np.sqrt(np.maximum(size, 0.0))
-                self._blocks.append((k, list(block), root))
-        self.n_coordinates = sum(len(b) * (len(b) + 1) // 2 for _, b, _ in self._blocks)
+                self._sets.append((k, list(columns), root))
+        self.n_coordinates = sum(covariance_of(factor).n_theta for factor in gram.factors)
 
     def __call__(self, packed: Floats) -> Floats:
         """Give the coordinates of packed relative factors.
@@ -92,17 +93,17 @@ class FactorCoordinates:
         -------
         ndarray, shape (s, n_coordinates)
         """
-        factors, columns = unpack_factors(self._gram, packed), []
-        for k, block, root in self._blocks:
-            lam = factors[k][:, block][:, :, block]
+        factors, coordinates = unpack_factors(self._gram, packed), []
+        for k, columns, root in self._sets:
+            lam = factors[k][:, columns][:, :, columns]
             turned = np.swapaxes(lam, 1, 2) @ root
             size, axes = np.linalg.eigh(np.swapaxes(turned, 1, 2) @ turned)
             logs = 0.5 * np.log1p(np.maximum(size, 0.0))
             matrix = (axes * logs[:, None, :]) @ np.swapaxes(axes, 1, 2)
-            rows, cols = np.tril_indices(len(block))
+            rows, cols = np.tril_indices(len(columns))
             # The root of two makes distances those between matrices.
-            columns.append(matrix[:, rows, cols] * np.where(rows == cols, 1.0, np.sqrt(2.0)))
-        return np.concatenate(columns, axis=1) if columns else np.zeros((len(packed), 0))
+            coordinates.append(matrix[:, rows, cols] * np.where(rows == cols, 1.0, np.sqrt(2.0)))
+        return np.concatenate(coordinates, axis=1) if coordinates else np.zeros((len(packed), 0))
 
 
 def to_smooth(reduced: Reduced) -> Floats:

@@ -14,7 +14,6 @@ from rich.progress import track
 
 from bayeslmm import names
 from bayeslmm.gram.likelihood import draw_effects
-from bayeslmm.model.covariance.partial_correlations import correlation_factor, correlation_of
 from bayeslmm.model.priors.fixed_effects import normal_prior
 
 if TYPE_CHECKING:
@@ -38,9 +37,8 @@ class CollapsedDraws:
     ----------
     sds : sequence of ndarray, shapes (..., q)
         Standard deviations of each factor's random effects, in the design's order.
-    partials : sequence of ndarray, shapes (..., number of pairs within blocks)
-        Canonical partial correlations of each factor, row by row; no columns where there are
-        none.
+    partials : sequence of ndarray, shapes (..., n_partials)
+        Partials of each factor's covariance; no columns where it has none.
     sigma : ndarray, shape (...)
         Residual standard deviation.
     beta : ndarray, shape (..., p), optional
@@ -111,11 +109,11 @@ def variance_variables(priors: Priors, draws: CollapsedDraws) -> tuple[dict[str,
     result: dict[str, Floats] = {names.SIGMA: sigma}
     packed = [np.zeros((sigma.size, 0))]
     for factor, sd, partials in zip(priors.factors, draws.sds, draws.partials, strict=True):
-        unit = correlation_factor(partials, sd.shape[-1], factor.blocks)
-        result[names.sd(factor.name)] = sd
-        if factor.corr is not None:
-            result[names.corr(factor.name)] = correlation_of(unit)
-        lam = sd[..., None] * unit / sigma[..., None, None]
+        covariance = factor.covariance
+        result[covariance.sd_name] = sd
+        if covariance.has_correlations:
+            result[covariance.corr_name] = covariance.correlation(partials)
+        lam = covariance.factor(sd, partials) / sigma[..., None, None]
         packed.append(lam.reshape(sigma.size, -1))
     return result, np.concatenate(packed, axis=1)
 

@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 
 from bayeslmm.gram.likelihood import flat_prior
 from bayeslmm.kernels.linked_density import link_density, linked_density
-from bayeslmm.kernels.marginal_density import block_table
+from bayeslmm.model.covariance.compiled import covariance_table
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
@@ -209,11 +209,9 @@ class _Likelihood:
     def __init__(self, gram: Gram, priors: Priors) -> None:
         link_density()
         self._plan = gram.plan
-        self._table = block_table([(len(f.terms), f.blocks) for f in priors.factors])
+        self._table = covariance_table(factor.covariance for factor in priors.factors)
         self._prior = flat_prior(gram)
-        self._pairs = sum(
-            len(block) * (len(block) - 1) // 2 for f in priors.factors for block in f.blocks
-        )
+        self._n_partials = sum(factor.covariance.n_partials for factor in priors.factors)
 
     def __call__(
         self, sds: Floats, partials: Floats, sigma: float
@@ -225,7 +223,7 @@ class _Likelihood:
     def search(self, sds: Floats, sigma: float) -> tuple[Floats, Floats, float]:
         """Climb from sds, no correlation and sigma; where it cannot be climbed, stay."""
         count = len(sds)
-        start = np.concatenate([np.log(sds), np.zeros(self._pairs), [math.log(sigma)]])
+        start = np.concatenate([np.log(sds), np.zeros(self._n_partials), [math.log(sigma)]])
 
         def split(x: Floats) -> tuple[Floats, Floats, float]:
             partials = _LARGEST_PARTIAL * np.tanh(x[count:-1])

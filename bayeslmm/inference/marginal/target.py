@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betaincinv, betaln
+from scipy.special import betaincinv
 
 from bayeslmm import names
 from bayeslmm.inference.marginal.coordinates import (
@@ -25,10 +25,12 @@ from bayeslmm.inference.marginal.coordinates import (
 )
 from bayeslmm.inference.marginal.recovery import CollapsedDraws
 from bayeslmm.kernels.linked_density import link_density, linked_density
-from bayeslmm.kernels.marginal_density import block_table, collapsed_values
-from bayeslmm.model.covariance.partial_correlations import correlation_factor, partial_shape_offsets
+from bayeslmm.kernels.marginal_density import collapsed_values
+from bayeslmm.kernels.prior_forms import form_at
+from bayeslmm.model.covariance.compiled import covariance_table
 from bayeslmm.model.priors.closed_forms import form_of, partial_form, value_and_slope
 from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
+from bayeslmm.model.priors.lkj import log_density_of_partials
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from bayeslmm.gram.gram import Gram
     from bayeslmm.kernels.prior_forms import Form
     from bayeslmm.model.priors.prior import Prior
-    from bayeslmm.model.priors.priors import FactorPriors, Priors
+    from bayeslmm.model.priors.priors import Priors
 
 
 class CollapsedTarget:
@@ -93,15 +95,19 @@ class CollapsedTarget:
         self.gram, self.priors = gram, priors
         self.integrated = integrates_beta(priors)
         sd_priors = [
-            (f"{names.sd(factor.name)}[{term}]", prior)
+            named
             for factor in priors.factors
-            for term, prior in zip(factor.terms, factor.sd, strict=True)
+            for named in zip(factor.covariance.sd_names, factor.sd, strict=True)
         ]
-        shapes = [(factor.name, _lkj_shapes(factor)) for factor in priors.factors]
-        partial_names = [f"partial_corr_{name}[{k}]" for name, a in shapes for k in range(len(a))]
+        partial_names = [
+            f"partial_corr_{factor.name}[{k}]"
+            for factor in priors.factors
+            for k in range(factor.covariance.n_partials)
+        ]
         fixed = [] if self.integrated else list(zip(priors.coef, priors.beta, strict=True))
         self.n_sds, self.n_partials = len(sd_priors), len(partial_names)
-        self._shapes = np.concatenate([np.zeros(0), *(a for _, a in shapes)])
+        self._shapes = np.concatenate([np.zeros(0), *(f.partial_shapes for f in priors.factors)])
+        self._partial_forms = [partial_form(shape) for shape in self._shapes]
         self._univariate = [
             *(prior for _, prior in sd_priors),
             *([None] * self.n_partials),
@@ -118,7 +124,7 @@ class CollapsedTarget:
         self.foldable = tuple(k for k, (_, prior) in enumerate(sd_priors) if _may_be_zero(prior))
         self._fold(folded)
         mean, precision = _beta_prior(priors, self.integrated)
-        table = block_table([(len(f.terms), f.blocks) for f in priors.factors])
+        table = covariance_table(factor.covariance for factor in priors.factors)
         self._data = (gram.plan.ints, gram.plan.floats, table)
         self._beta_prior = (mean, precision)
 
@@ -153,10 +159,9 @@ class CollapsedTarget:
 
     def forms(self) -> tuple[Form | None, ...]:
         """Give each parameter's prior in closed form, None where it has none."""
-        shapes = iter(self._shapes)
+        partials = iter(self._partial_forms)
         return tuple(
-            partial_form(next(shapes)) if prior is None else form_of(prior)
-            for prior in self._univariate
+            next(partials) if prior is None else form_of(prior) for prior in self._univariate
         )
 
     def with_bent_sds(self, scales: Floats, bends: Floats) -> CollapsedTarget:
@@ -226,9 +231,9 @@ class CollapsedTarget:
         """Give the parameters at points, shape (..., size), by their kinds and factors."""
         sds, partials, sigma, beta = self._parts(self.parameters(points))
         widths = [len(factor.terms) for factor in self.priors.factors]
-        pairs = [len(_lkj_shapes(factor)) for factor in self.priors.factors]
+        counts = [factor.covariance.n_partials for factor in self.priors.factors]
         return CollapsedDraws(
-            _split(sds, widths), _split(partials, pairs), sigma, None if self.integrated else beta
+            _split(sds, widths), _split(partials, counts), sigma, None if self.integrated else beta
         )
 
     def packed(self, points: Floats) -> Floats:
@@ -241,8 +246,7 @@ class CollapsedTarget:
         for factor, sd, partials in zip(
             self.priors.factors, draws.sds, draws.partials, strict=True
         ):
-            unit = correlation_factor(partials, len(factor.terms), factor.blocks)
-            lam = sd[..., None] * unit / draws.sigma[..., None, None]
+            lam = factor.covariance.factor(sd, partials) / draws.sigma[..., None, None]
             parts.append(lam.reshape(len(points), -1))
         return np.concatenate(parts, axis=1)
 
@@ -327,9 +331,7 @@ class CollapsedTarget:
     def _log_prior_of_partials(self, points: Floats) -> Floats:
         """LKJ's independent densities of the partial correlations, less their volumes."""
         x = points[:, self.n_sds : self.n_sds + self.n_partials]
-        rest = log_one_less_square(x)
-        constant = (2.0 * self._shapes - 1.0) * math.log(2.0) + betaln(self._shapes, self._shapes)
-        return np.asarray(((self._shapes - 1.0) * rest - constant).sum(axis=1))
+        return log_density_of_partials(log_one_less_square(x), self._shapes)
 
     def _log_prior_with_slopes(self, point: Floats) -> tuple[float, Floats]:
         """Give `log_prior` at one point, and d log p(parameters) / d parameter."""
@@ -338,8 +340,7 @@ class CollapsedTarget:
         for k, (coordinate, prior) in enumerate(zip(self.coordinates, self._slopes, strict=True)):
             total += float(coordinate.log_volume(point[k]))
             if prior is None:
-                z, shape = values[k], self._shapes[k - self.n_sds]
-                slopes[k] = -2.0 * (shape - 1.0) * z / ((1.0 - z) * (1.0 + z))
+                slopes[k] = form_at(*self._partial_forms[k - self.n_sds], float(values[k]))[1]
                 continue
             value, slopes[k] = prior(float(values[k]))
             total += value
@@ -349,13 +350,6 @@ class CollapsedTarget:
 def _may_be_zero(prior: Prior) -> bool:
     lower, upper = prior.support
     return lower == 0.0 and math.isinf(upper) and bool(np.isfinite(prior.log_density(0.0)))
-
-
-def _lkj_shapes(factor: FactorPriors) -> Floats:
-    """Give the Beta parameter of each pair's (1 + z) / 2: eta + (q - 2 - j) / 2, blockwise."""
-    if factor.corr is None:
-        return np.zeros(0)
-    return np.asarray(factor.corr.numbers[0] + partial_shape_offsets(factor.blocks))
 
 
 def _beta_prior(priors: Priors, integrated: bool) -> tuple[Floats, Floats]:

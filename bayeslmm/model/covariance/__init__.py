@@ -4,6 +4,7 @@
 - ``unstructured``: any correlation matrix, under LKJ priors
 - ``diagonal``: standard deviations only
 - ``block_covariance``: `BlockCovariance`: a factor's G, put together from structures
+- ``compiled``: what compiled code reads of it
 - ``factors``: theta, factor, (sd, corr) and G, one from the other
 - ``partial_correlations``: canonical partial correlations and correlation matrices
 - ``theta``: the order in which lme4 lists theta

@@ -167,6 +167,11 @@ class BlockCovariance:
         return tuple(f"{self.corr_name}[{terms[i]}, {terms[j]}]" for i, j in self.pairs)
 
     @property
+    def n_theta(self) -> int:
+        """Number of Lambda's free entries."""
+        return sum(len(columns) * (len(columns) + 1) // 2 for columns in self.independent)
+
+    @property
     def shape_offsets(self) -> Floats:
         """What the partials' Beta priors add to the concentration, shape (n_partials,)."""
         return np.concatenate([structure.shape_offsets for structure, _ in self.members])
