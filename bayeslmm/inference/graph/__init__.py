@@ -3,6 +3,8 @@
 - ``build``: `build_model`
 - ``components``: coordinates, data, priors and linear predictor, shared by all
 - ``likelihood``: the response given its linear predictor, by family
+- ``prior_vectors``: random variables with their priors
+- ``covariance``: G, its priors and its square root
 - ``centered``: b ~ N(0, G)
 - ``noncentered``: b = z L'
 - ``marginal``: effects integrated out

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.formula.mixed_formula import MixedFormula
-    from bayeslmm.inference.graph.components import Values
+    from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.priors.resolve import PriorsLike
     from bayeslmm.results.kept_effects import EffectsStore
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.model_data import FactorData
+    from bayeslmm.inference.graph.covariance import Scale
+    from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.model import Model
     from bayeslmm.model.priors.priors import FactorPriors
     from bayeslmm.results.kept_effects import EffectsStore
@@ -29,9 +31,7 @@ def build(model: Model) -> pm.Model:
     return components.with_explicit_effects(model, _effects)
 
 
-def recover(
-    model: Model, values: components.Values, store: EffectsStore
-) -> dict[str, NDArray[np.float64]]:
+def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, NDArray[np.float64]]:
     """Give the contract's variables from draws of the free ones."""
     result = components.recover_shared(model, values)
     effects = [_read_effects(factor, values) for factor in model.priors.factors]
@@ -48,7 +48,7 @@ def _block_name(factor: str, block: tuple[int, ...]) -> str:
     return f"{names.effects(factor)}_{block[0]}"
 
 
-def _effects(factor: FactorData, scale: components.Scale) -> Any:
+def _effects(factor: FactorData, scale: Scale) -> Any:
     name = names.effects(factor.name)
     dims = (names.level_dim(factor.name), names.term_dim(factor.name))
     if all(chol is None for _, chol in scale.blocks):
@@ -67,7 +67,7 @@ def _effects(factor: FactorData, scale: components.Scale) -> Any:
     return pm.Deterministic(name, pt.concatenate(columns, axis=1), dims=dims)
 
 
-def _read_effects(factor: FactorPriors, values: components.Values) -> NDArray[np.float64]:
+def _read_effects(factor: FactorPriors, values: Values) -> NDArray[np.float64]:
     if _is_whole(factor.blocks):
         return values[names.effects(factor.name)]
     parts = [values[_block_name(factor.name, block)] for block in factor.blocks]

@@ -15,7 +15,9 @@ import pytensor.tensor as pt
 
 from bayeslmm import names
 from bayeslmm.inference.graph import components
+from bayeslmm.inference.graph.covariance import correlation_graph
 from bayeslmm.inference.graph.ops import BentLog, CollapsedDensity
+from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.inference.marginal.recovery import CollapsedDraws, recover_posterior
 from bayeslmm.inference.marginal.sd_coordinates import sd_coordinates, takes_any_positive
 from bayeslmm.inference.memory import require_marginal_border
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
+    from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.model import Model
     from bayeslmm.model.priors.priors import FactorPriors
     from bayeslmm.results.kept_effects import EffectsStore
@@ -44,19 +47,19 @@ def build(model: Model) -> pm.Model:
         coordinates = sd_coordinates(gram, priors)
         sds = [_sds(*pair) for pair in zip(priors.factors, coordinates, strict=True)]
         partials = [_partials(factor) for factor in priors.factors if factor.corr is not None]
-        sigma = components.prior_vector(names.SIGMA, (priors.sigma,), None, scalar=True)
+        sigma = prior_vector(names.SIGMA, (priors.sigma,), None, scalar=True)
         _likelihood(model, (_joined(sds), _joined(partials), sigma, beta))
     return graph
 
 
-def recover(model: Model, values: components.Values, store: EffectsStore) -> dict[str, Floats]:
+def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, Floats]:
     """Give the contract's variables: the effects by exact draws from their conditional."""
     sigma = values[names.SIGMA]
     design, priors = model.design, model.priors
     beta = None
     if design.coef and not integrates_beta(priors):
         beta = components.recover_beta(priors, values)
-    sds = [components.read_vector(names.sd(f.name), f.sd, values) for f in priors.factors]
+    sds = [read_vector(names.sd(f.name), f.sd, values) for f in priors.factors]
     partials = [_read_partials(f, values, sigma.shape) for f in priors.factors]
     draws = CollapsedDraws(sds, partials, sigma, beta)
     return recover_posterior(model.gram, priors, draws, store)
@@ -72,7 +75,7 @@ def _sds(factor: FactorPriors, coordinates: tuple[Floats, Floats]) -> Any:
         return BentLog(pm.Data(f"{name}_at_zero", scale), pm.Data(f"{name}_bend", bend))
 
     dim = names.term_dim(factor.name)
-    return components.prior_vector(names.sd(factor.name), factor.sd, dim, transform=transform)
+    return prior_vector(names.sd(factor.name), factor.sd, dim, transform=transform)
 
 
 def _partials_name(factor: str) -> str:
@@ -90,34 +93,16 @@ def _partials(factor: FactorPriors) -> Any:
     term = names.term_dim(factor.name)
     pm.Deterministic(
         names.corr(factor.name),
-        _correlation_graph(partials, factor),
+        correlation_graph(partials, factor),
         dims=(term, names.term_dim_bis(factor.name)),
     )
     return partials
 
 
-def _read_partials(
-    factor: FactorPriors, values: components.Values, shape: tuple[int, ...]
-) -> Floats:
+def _read_partials(factor: FactorPriors, values: Values, shape: tuple[int, ...]) -> Floats:
     if factor.corr is None:
         return np.zeros((*shape, 0))
     return 2.0 * values[_partials_name(factor.name)] - 1.0
-
-
-def _correlation_graph(partials: Any, factor: FactorPriors) -> Any:
-    """Write `correlation_factor` C as a graph, and C C'."""
-    q = len(factor.terms)
-    unit = pt.zeros((q, q))
-    at = 0
-    for block in factor.blocks:
-        for row, i in enumerate(block):
-            left: Any = pt.ones(())
-            for j in block[:row]:
-                unit = unit[i, j].set(partials[at] * left)
-                left = left * pt.sqrt(1 - partials[at] ** 2)
-                at += 1
-            unit = unit[i, i].set(left)
-    return (unit[:, None, :] * unit[None, :, :]).sum(axis=2)
 
 
 def _joined(parts: list[Any]) -> Any:

@@ -14,11 +14,14 @@ import pytensor.tensor as pt
 
 from bayeslmm import names
 from bayeslmm.inference.graph import components
+from bayeslmm.inference.graph.covariance import recover_scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.model_data import FactorData
+    from bayeslmm.inference.graph.covariance import Scale
+    from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.model import Model
     from bayeslmm.results.kept_effects import EffectsStore
 
@@ -28,14 +31,12 @@ def build(model: Model) -> pm.Model:
     return components.with_explicit_effects(model, _effects)
 
 
-def recover(
-    model: Model, values: components.Values, store: EffectsStore
-) -> dict[str, NDArray[np.float64]]:
+def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, NDArray[np.float64]]:
     """Give the contract's variables from draws of the free ones."""
     result = components.recover_shared(model, values)
     effects = []
     for factor in model.priors.factors:
-        _, chol = components.recover_scale(factor, values)
+        _, chol = recover_scale(factor, values)
         b = values[_offsets(factor.name)] @ np.swapaxes(chol, -1, -2)
         effects.append(b.reshape(-1, *b.shape[2:]))
     store.add(effects)
@@ -46,7 +47,7 @@ def _offsets(factor: str) -> str:
     return f"z_{factor}"
 
 
-def _effects(factor: FactorData, scale: components.Scale) -> Any:
+def _effects(factor: FactorData, scale: Scale) -> Any:
     dims = (names.level_dim(factor.name), names.term_dim(factor.name))
     z = pm.Normal(_offsets(factor.name), 0.0, 1.0, dims=dims)
     if all(chol is None for _, chol in scale.blocks):
