@@ -12,7 +12,9 @@ from scipy import stats
 
 import bayeslmm as bl
 from bayeslmm.inference.graph.build import PARAMETRIZATIONS, build_model
+from bayeslmm.inference.graph.covariance import correlation_graph
 from bayeslmm.inference.nuts.compile import constrain, free_variables
+from bayeslmm.model.covariance.block_covariance import BlockCovariance
 from bayeslmm.model.model import Model
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 
@@ -332,3 +334,15 @@ def test_prior_predictive_sampling_works_on_the_graph(table):
     with build_model("y ~ x + (x | g)", table):
         tree = pm.sample_prior_predictive(20, random_seed=1)
     assert tree["prior_predictive"]["y"].shape == (1, 20, len(table))
+
+
+@pytest.mark.parametrize(
+    "blocks", [((0,),), ((0, 1),), ((0, 1, 2),), ((0, 1, 2, 3),), ((0, 1), (2,)), ((0, 1), (2, 3))]
+)
+def test_correlations_in_a_graph_are_those_of_the_structures(blocks):
+    terms = tuple("abcd"[: sum(map(len, blocks))])
+    G = BlockCovariance.of_blocks("g", terms, blocks)
+    partials = np.random.default_rng(len(blocks)).uniform(-0.95, 0.95, size=G.n_partials)
+    found = correlation_graph(pt.constant(partials), G).eval(mode=SLOW_BUT_INSTANT)
+    # The same products in another order.
+    np.testing.assert_allclose(found, G.correlation(partials), rtol=1e-12, atol=1e-12)

@@ -33,42 +33,39 @@ def build(model: Model) -> pm.Model:
 
 def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, NDArray[np.float64]]:
     """Give the contract's variables from draws of the free ones."""
-    result = components.recover_shared(model, values)
+    result = components.recover_parameters(model, values)
     effects = [_read_effects(factor, values) for factor in model.priors.factors]
     store.add([b.reshape(-1, *b.shape[2:]) for b in effects])
     return result
 
 
-def _is_whole(blocks: tuple[tuple[int, ...], ...]) -> bool:
-    """Tell whether one variable holds all columns: one block, or none correlated."""
-    return len(blocks) == 1 or all(len(block) == 1 for block in blocks)
-
-
-def _block_name(factor: str, block: tuple[int, ...]) -> str:
-    return f"{names.effects(factor)}_{block[0]}"
+def _part_name(factor: str, columns: tuple[int, ...]) -> str:
+    """Name the variable of some columns' effects, where not one holds them all."""
+    return f"{names.effects(factor)}_{columns[0]}"
 
 
 def _effects(factor: FactorData, scale: Scale) -> Any:
     name = names.effects(factor.name)
     dims = (names.level_dim(factor.name), names.term_dim(factor.name))
-    if all(chol is None for _, chol in scale.blocks):
+    if scale.is_diagonal:
         return pm.Normal(name, 0.0, scale.sd[None, :], dims=dims)
-    if len(scale.blocks) == 1:
-        return pm.MvNormal(name, pt.zeros(len(factor.terms)), chol=scale.blocks[0][1], dims=dims)
+    if len(scale.roots) == 1:
+        return pm.MvNormal(name, pt.zeros(len(factor.terms)), chol=scale.roots[0][1], dims=dims)
     levels = len(factor.levels)
-    columns = []
-    for block, chol in scale.blocks:
-        label, shape = _block_name(factor.name, block), (levels, len(block))
-        columns.append(
-            pm.Normal(label, 0.0, scale.sd[block[0]], shape=shape)
+    parts = []
+    for columns, chol in scale.roots:
+        label, shape = _part_name(factor.name, columns), (levels, len(columns))
+        parts.append(
+            pm.Normal(label, 0.0, scale.sd[columns[0]], shape=shape)
             if chol is None
-            else pm.MvNormal(label, pt.zeros(len(block)), chol=chol, shape=shape)
+            else pm.MvNormal(label, pt.zeros(len(columns)), chol=chol, shape=shape)
         )
-    return pm.Deterministic(name, pt.concatenate(columns, axis=1), dims=dims)
+    return pm.Deterministic(name, pt.concatenate(parts, axis=1), dims=dims)
 
 
 def _read_effects(factor: FactorPriors, values: Values) -> NDArray[np.float64]:
-    if _is_whole(factor.blocks):
+    covariance = factor.covariance
+    if len(covariance.members) == 1:
         return values[names.effects(factor.name)]
-    parts = [values[_block_name(factor.name, block)] for block in factor.blocks]
+    parts = [values[_part_name(factor.name, columns)] for columns in covariance.independent]
     return np.concatenate(parts, axis=-1)

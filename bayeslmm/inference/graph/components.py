@@ -61,7 +61,7 @@ def with_explicit_effects(
     with open_model(design) as graph:
         fixed = fixed_part(model)
         effects = [
-            add_effects(factor, scale_of(factor, factor_priors))
+            add_effects(factor, scale_of(factor_priors))
             for factor, factor_priors in zip(design.factors, priors.factors, strict=True)
         ]
         likelihood(model, linear_predictor(design.coded_rows, fixed, effects))
@@ -98,16 +98,17 @@ def recover_beta(priors: Priors, values: Values) -> NDArray[np.float64]:
     return priors.raw_beta(read_vector(CENTERED_BETA, priors.beta, values))
 
 
-def recover_shared(model: Model, values: Values) -> dict[str, NDArray[np.float64]]:
+def recover_parameters(model: Model, values: Values) -> dict[str, NDArray[np.float64]]:
     """Give beta, sigma and every factor's sds and correlations from draws of the free variables."""
     result = {names.SIGMA: values[names.SIGMA]}
     if model.design.coef:
         result[names.BETA] = recover_beta(model.priors, values)
     for factor in model.priors.factors:
         sd, chol = recover_scale(factor, values)
-        result[names.sd(factor.name)] = sd
-        if factor.corr is not None:
-            result[names.corr(factor.name)] = correlation_of(chol / sd[..., None])
+        covariance = factor.covariance
+        result[covariance.sd_name] = sd
+        if covariance.has_correlations:
+            result[covariance.corr_name] = correlation_of(chol / sd[..., None])
     return result
 
 

@@ -21,8 +21,7 @@ from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.inference.marginal.recovery import CollapsedDraws, recover_posterior
 from bayeslmm.inference.marginal.sd_coordinates import sd_coordinates, takes_any_positive
 from bayeslmm.inference.memory import require_marginal_border
-from bayeslmm.kernels.marginal_density import block_table
-from bayeslmm.model.covariance.partial_correlations import correlation_factor, partial_shape_offsets
+from bayeslmm.model.covariance.compiled import covariance_table
 from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
 from bayeslmm.model.simulate import simulate_response
 
@@ -46,7 +45,8 @@ def build(model: Model) -> pm.Model:
             beta = components.fixed_coefficients(priors)
         coordinates = sd_coordinates(gram, priors)
         sds = [_sds(*pair) for pair in zip(priors.factors, coordinates, strict=True)]
-        partials = [_partials(factor) for factor in priors.factors if factor.corr is not None]
+        correlated = [f for f in priors.factors if f.covariance.has_correlations]
+        partials = [_partials(factor) for factor in correlated]
         sigma = prior_vector(names.SIGMA, (priors.sigma,), None, scalar=True)
         _likelihood(model, (_joined(sds), _joined(partials), sigma, beta))
     return graph
@@ -84,23 +84,22 @@ def _partials_name(factor: str) -> str:
 
 def _partials(factor: FactorPriors) -> Any:
     """Add the canonical partial correlations whose Beta priors make the matrix LKJ."""
-    assert factor.corr is not None  # noqa: S101 - called for correlated factors only
-    name = _partials_name(factor.name)
-    offsets = partial_shape_offsets(factor.blocks)
-    shapes = pm.Data(f"{name}_eta", factor.corr.numbers[0]) + offsets
+    name, covariance = _partials_name(factor.name), factor.covariance
+    offsets = covariance.shape_offsets
+    shapes = pm.Data(f"{name}_eta", factor.eta) + offsets
     halves = pm.Beta(name, shapes, shapes, shape=len(offsets))
     partials = 2.0 * halves - 1.0
     term = names.term_dim(factor.name)
     pm.Deterministic(
-        names.corr(factor.name),
-        correlation_graph(partials, factor),
+        covariance.corr_name,
+        correlation_graph(partials, covariance),
         dims=(term, names.term_dim_bis(factor.name)),
     )
     return partials
 
 
 def _read_partials(factor: FactorPriors, values: Values, shape: tuple[int, ...]) -> Floats:
-    if factor.corr is None:
+    if not factor.covariance.has_correlations:
         return np.zeros((*shape, 0))
     return 2.0 * values[_partials_name(factor.name)] - 1.0
 
@@ -114,7 +113,7 @@ def _likelihood(model: Model, parameters: tuple[Any, Any, Any, Any]) -> None:
     design, priors, gram = model.design, model.priors, model.gram
     integrated = integrates_beta(priors)
     mean, precision = normal_prior(priors) if integrated else _no_prior(len(design.coef))
-    table = block_table([(len(f.terms), f.blocks) for f in priors.factors])
+    table = covariance_table(factor.covariance for factor in priors.factors)
     data = [
         _wide_integers("plan_integers", gram.plan.ints),
         pm.Data("plan_floats", gram.plan.floats),
@@ -166,13 +165,13 @@ def _draw_response(model: Model, point: tuple[Any, ...], rng: np.random.Generato
         centered = rng.normal(numbers[:, 0], numbers[:, 1])
         beta = priors.raw_beta(centered)
     sd, corr = {}, {}
-    column = pair = 0
+    column = at = 0
     for factor in priors.factors:
-        q, pairs = len(factor.terms), len(partial_shape_offsets(factor.blocks))
-        unit = correlation_factor(partials[pair : pair + pairs], q, factor.blocks)
+        q, count = factor.covariance.n_columns, factor.covariance.n_partials
+        unit = factor.covariance.correlation_factor(partials[at : at + count])
         sd[factor.name] = sds[column : column + q]
         corr[factor.name] = unit @ unit.T
-        column, pair = column + q, pair + pairs
+        column, at = column + q, at + count
     y, _ = simulate_response(
         model.design.coded_rows, beta=beta, sd=sd, corr=corr, sigma=float(sigma), random_seed=rng
     )

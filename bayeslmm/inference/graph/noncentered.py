@@ -33,7 +33,7 @@ def build(model: Model) -> pm.Model:
 
 def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, NDArray[np.float64]]:
     """Give the contract's variables from draws of the free ones."""
-    result = components.recover_shared(model, values)
+    result = components.recover_parameters(model, values)
     effects = []
     for factor in model.priors.factors:
         _, chol = recover_scale(factor, values)
@@ -50,18 +50,18 @@ def _offsets(factor: str) -> str:
 def _effects(factor: FactorData, scale: Scale) -> Any:
     dims = (names.level_dim(factor.name), names.term_dim(factor.name))
     z = pm.Normal(_offsets(factor.name), 0.0, 1.0, dims=dims)
-    if all(chol is None for _, chol in scale.blocks):
+    if scale.is_diagonal:
         b = z * scale.sd[None, :]
-    elif len(scale.blocks) == 1:
-        b = _times(z, scale.blocks[0][1])
+    elif len(scale.roots) == 1:
+        b = _times(z, scale.roots[0][1])
     else:
-        columns = [
-            z[:, block[0], None] * scale.sd[block[0]]
+        parts = [
+            z[:, columns[0], None] * scale.sd[columns[0]]
             if chol is None
-            else _times(z[:, list(block)], chol)
-            for block, chol in scale.blocks
+            else _times(z[:, list(columns)], chol)
+            for columns, chol in scale.roots
         ]
-        b = pt.concatenate(columns, axis=1)
+        b = pt.concatenate(parts, axis=1)
     return pm.Deterministic(names.effects(factor.name), b, dims=dims)
 
 

@@ -85,7 +85,7 @@ def structure_key(model: Model, parametrization: str) -> Hashable:
         (
             factor.name,
             len(factor.levels),
-            factor.blocks,
+            factor_priors.covariance.members,
             tuple((prior.family, takes_any_positive(prior)) for prior in factor_priors.sd),
         )
         for factor, factor_priors in zip(design.factors, priors.factors, strict=True)
