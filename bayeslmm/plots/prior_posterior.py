@@ -153,18 +153,13 @@ def _scalar(name: str, draws: Floats, prior: Prior) -> _Pair:
 def _correlations(
     idata: xr.DataTree, priors: Priors, info: read.FactorInfo, eta: float
 ) -> list[_Pair]:
-    corr = read.flat_draws(idata, names.corr(info.name))
-    factor = next(f for f in priors.factors if f.name == info.name)
-    pairs = []
-    for block in factor.correlated_blocks:
-        # One correlation of an LKJ matrix of q columns is 2 Beta(a, a) - 1.
-        a = eta + 0.5 * (len(block) - 2)
+    covariance = next(f.covariance for f in priors.factors if f.name == info.name)
+    corr = read.flat_draws(idata, covariance.corr_name)
+    pairs, ends = [], (-1.0, 1.0)
+    for (i, j), a in zip(covariance.pairs, covariance.marginal_shapes(eta), strict=True):
+        label = f"{covariance.corr_name}[{info.terms[i]},{info.terms[j]}]"
         marginal = stats.beta(a, a, loc=-1, scale=2)
-        for k, j in enumerate(block):
-            for i in block[:k]:
-                label = f"{names.corr(info.name)}[{info.terms[i]},{info.terms[j]}]"
-                ends = (-1.0, 1.0)
-                pairs.append(_Pair(label, corr[:, i, j], marginal.pdf, ends, ends))
+        pairs.append(_Pair(label, corr[:, i, j], marginal.pdf, ends, ends))
     return pairs
 
 

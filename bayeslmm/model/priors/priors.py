@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.arrays import Blocks, Floats
+    from bayeslmm.arrays import Floats
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,6 @@ class FactorPriors:
     def terms(self) -> tuple[str, ...]:
         """Names of its random-effect columns."""
         return self.covariance.terms
-
-    @property
-    def blocks(self) -> Blocks:
-        """Which columns are correlated with each other."""
-        return self.covariance.independent
-
-    @property
-    def correlated_blocks(self) -> Blocks:
-        """Blocks with two or more columns."""
-        return tuple(columns for _, columns in self.covariance.correlated)
 
     @property
     def eta(self) -> float:
