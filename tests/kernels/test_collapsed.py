@@ -10,10 +10,8 @@ from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import draw_effects, pack_factors
 from bayeslmm.inference.graph.build import build_model
 from bayeslmm.kernels.linked_density import link_density, linked_density
-from bayeslmm.kernels.marginal_density import block_table
-from bayeslmm.model.covariance.partial_correlations import correlation_factor
+from bayeslmm.model.covariance.compiled import covariance_table
 from bayeslmm.model.priors.fixed_effects import normal_prior
-from bayeslmm.model.priors.lkj import lkj_log_density
 
 FORMULAS = {
     "intercept": "y ~ x + (1 | g)",
@@ -54,22 +52,18 @@ class Case:
         self.design = bl.build_design(formula, table, weights=weights)
         self.priors = bl.resolve_priors(self.design)
         self.gram = Gram.from_design(self.design)
-        self.blocks = [f.blocks for f in self.design.factors]
-        self.widths = [len(f.terms) for f in self.design.factors]
-        pairs = [sum(len(b) * (len(b) - 1) // 2 for b in blocks) for blocks in self.blocks]
-        self.sds = np.exp(rng.normal(0, 0.5, sum(self.widths)))
-        self.partials = rng.uniform(-0.8, 0.8, sum(pairs))
+        self.covariances = [f.covariance for f in self.priors.factors]
+        self.sds = np.exp(rng.normal(0, 0.5, sum(G.n_columns for G in self.covariances)))
+        self.partials = rng.uniform(-0.8, 0.8, sum(G.n_partials for G in self.covariances))
         self.sigma = 1.7
-        self.pairs = pairs
         self.mean, self.precision = normal_prior(self.priors)
 
     def density(self, sds=None, partials=None, sigma=None, beta=None):
         link_density()
-        table = block_table(list(zip(self.widths, self.blocks, strict=True)))
         return linked_density(
             self.gram.plan.ints,
             self.gram.plan.floats,
-            table,
+            covariance_table(self.covariances),
             self.sds if sds is None else sds,
             self.partials if partials is None else partials,
             self.sigma if sigma is None else sigma,
@@ -80,12 +74,11 @@ class Case:
 
     def factors(self, sds=None):
         sds = self.sds if sds is None else sds
-        at = np.cumsum([0, *self.widths])
-        pair = np.cumsum([0, *self.pairs])
+        at = np.cumsum([0, *(G.n_columns for G in self.covariances)])
+        pair = np.cumsum([0, *(G.n_partials for G in self.covariances)])
         return [
-            sds[at[k] : at[k + 1], None]
-            * correlation_factor(self.partials[pair[k] : pair[k + 1]], q, self.blocks[k])
-            for k, q in enumerate(self.widths)
+            G.factor(sds[at[k] : at[k + 1]], self.partials[pair[k] : pair[k + 1]])
+            for k, G in enumerate(self.covariances)
         ]
 
     def effects_matrix(self):
@@ -266,30 +259,6 @@ def test_given_fixed_effects_stay_and_random_effects_follow_them(table):
     np.testing.assert_allclose(draws.std(axis=0), np.sqrt(np.diag(cov)), rtol=4.5 / np.sqrt(2 * n))
 
 
-@pytest.mark.parametrize("q", [2, 3, 4])
-def test_beta_partial_correlations_are_lkj(q):
-    """Beta densities of the partials equal the LKJ density times the Jacobian, by differences."""
-    rng = np.random.default_rng(q)
-    eta, blocks = 1.7, (tuple(range(q)),)
-    partials = rng.uniform(-0.7, 0.7, q * (q - 1) // 2)
-    below = np.tril_indices(q, -1)
-
-    def correlations(z):
-        unit = correlation_factor(z, q, blocks)
-        return (unit @ unit.T)[below]
-
-    steps = [
-        derivative(lambda z, k=k: correlations(z)[k], partials, 1e-3) for k in range(len(partials))
-    ]
-    jacobian = np.linalg.slogdet(np.stack(steps))[1]
-    shapes = np.array([eta + (q - 2 - j) / 2 for i in range(q) for j in range(i)])
-    ours = stats.beta(shapes, shapes).logpdf((1 + partials) / 2).sum() - len(partials) * np.log(2)
-    corr = np.eye(q)
-    corr[below] = correlations(partials)
-    corr = corr + np.tril(corr, -1).T
-    assert ours == pytest.approx(float(lkj_log_density(corr, eta)) + jacobian, abs=1e-9)
-
-
 def test_the_marginal_model_is_the_density_plus_its_priors(table):
     from pytensor.compile.mode import Mode
 
@@ -339,7 +308,7 @@ def test_a_pickled_operation_works_in_a_fresh_process(table, tmp_path):
     from bayeslmm.inference.graph.ops import CollapsedDensity
 
     case = Case("y ~ x + (x | g)", table)
-    plan, blocks = case.gram.plan, block_table([(2, case.blocks[0])])
+    plan, blocks = case.gram.plan, covariance_table(case.covariances)
     inputs = [case.sds, case.partials, np.array(case.sigma), np.zeros(0), plan.ints, plan.floats,
               blocks, case.mean, case.precision]  # fmt: skip
     (tmp_path / "op.pickle").write_bytes(pickle.dumps((CollapsedDensity(), inputs)))

@@ -11,30 +11,22 @@ from bayeslmm.model.covariance.factors import factor_from_covariance
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
 
-    Blocks = tuple[tuple[int, ...], ...]
-    from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-
-def correlation_factor(partials: Floats, q: int, blocks: Blocks) -> Floats:
+def correlation_factor(partials: Floats, q: int) -> Floats:
     r"""Build the Cholesky factor of a correlation matrix from canonical partial correlations.
 
     .. math:: C_{ij} = z_{ij} \prod_{k<j} \sqrt{1 - z_{ik}^2}, \quad
               C_{ii} = \prod_{k<i} \sqrt{1 - z_{ik}^2}
 
-    within each block. With :math:`(1 + z_{ij}) / 2 \sim Beta(a_j, a_j)`,
-    :math:`a_j = \eta + (q - 2 - j) / 2` for a block of q columns counted from 0, the matrix
-    C C' is LKJ(eta).
+    With :math:`(1 + z_{ij}) / 2 \sim Beta(a_j, a_j)`, :math:`a_j = \eta + (q - 2 - j) / 2` for
+    columns counted from 0, the matrix C C' is LKJ(eta).
 
     Parameters
     ----------
-    partials : ndarray, shape (..., number of pairs within blocks)
+    partials : ndarray, shape (..., q (q - 1) / 2)
         Row by row.
     q : int
         Number of columns.
-    blocks : tuple of tuple of int
-        Their partition.
 
     Returns
     -------
@@ -48,21 +40,20 @@ def correlation_factor(partials: Floats, q: int, blocks: Blocks) -> Floats:
 
     Examples
     --------
-    >>> correlation_factor(np.array([0.6]), 2, ((0, 1),)).round(12)
+    >>> correlation_factor(np.array([0.6]), 2).round(12)
     array([[1. , 0. ],
            [0.6, 0.8]])
     """
     factor = np.zeros((*partials.shape[:-1], q, q))
     at = 0
-    for block in blocks:
-        for row, i in enumerate(block):
-            left = np.ones(partials.shape[:-1])
-            for j in block[:row]:
-                z = partials[..., at]
-                factor[..., i, j] = z * left
-                left = left * np.sqrt((1 - z) * (1 + z))
-                at += 1
-            factor[..., i, i] = left
+    for i in range(q):
+        left = np.ones(partials.shape[:-1])  # what of the row's unit length is not used up yet
+        for j in range(i):
+            z = partials[..., at]
+            factor[..., i, j] = z * left
+            left = left * np.sqrt((1 - z) * (1 + z))
+            at += 1
+        factor[..., i, i] = left
     return factor
 
 
@@ -91,7 +82,7 @@ def pull_back_partials(partials: Floats, d_factor: Floats) -> Floats:
     array([-0.5])
     """
     q = d_factor.shape[-1]
-    weighted = d_factor * correlation_factor(partials, q, (tuple(range(q)),))
+    weighted = d_factor * correlation_factor(partials, q)
     gradient = np.zeros(partials.shape)
     at = 0
     for i in range(q):
@@ -105,33 +96,25 @@ def pull_back_partials(partials: Floats, d_factor: Floats) -> Floats:
     return gradient
 
 
-def partial_shape_offsets(blocks: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-    """Give the Beta shapes of (1 + z) / 2 less eta, for the canonical partial correlations z.
+def partial_shape_offsets(q: int) -> Floats:
+    """Compute the Beta shapes of (1 + z) / 2 less eta, for the canonical partial correlations z.
 
     Parameters
     ----------
-    blocks : sequence of sequence of int
-        Columns that are correlated with each other.
+    q : int
+        Number of columns that are correlated with each other.
 
     Returns
     -------
-    ndarray, shape (number of pairs within blocks,)
-        (q - 2 - j) / 2 for each pair (i, j), j < i, of a block of q columns: row by row, block
-        after block.
+    ndarray, shape (q (q - 1) / 2,)
+        (q - 2 - j) / 2 for each pair (i, j), j < i, row by row.
 
     Examples
     --------
-    >>> partial_shape_offsets([(0, 1, 2)])
+    >>> partial_shape_offsets(3)
     array([0.5, 0.5, 0. ])
     """
-    return np.array(
-        [
-            0.5 * (len(block) - 2 - j)
-            for block in blocks
-            for i in range(len(block))
-            for j in range(i)
-        ]
-    )
+    return np.array([0.5 * (q - 2 - j) for i in range(q) for j in range(i)], dtype=np.float64)
 
 
 def correlation_of(unit: Floats) -> Floats:
@@ -161,7 +144,23 @@ def correlation_of(unit: Floats) -> Floats:
 
 
 def partial_correlations_of(corr: Floats) -> Floats:
-    """Undo `correlation_factor`: canonical partial correlations, row by row, inside (-1, 1)."""
+    """Compute the canonical partial correlations of a matrix, shrunk a little towards identity.
+
+    Parameters
+    ----------
+    corr : ndarray, shape (q, q)
+        A correlation matrix; it may be singular, with NaN for what is not defined.
+
+    Returns
+    -------
+    ndarray, shape (q (q - 1) / 2,)
+        Row by row, from -0.95 to 0.95: what `correlation_factor` takes.
+
+    Examples
+    --------
+    >>> partial_correlations_of(np.array([[1.0, 0.6], [0.6, 1.0]])).round(12)
+    array([0.57])
+    """
     # A singular estimate has undefined correlations: shrink them a little towards zero.
     safe = 0.95 * np.nan_to_num(corr) + 0.05 * np.eye(len(corr))
     np.fill_diagonal(safe, 1.0)

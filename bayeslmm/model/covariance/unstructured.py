@@ -65,7 +65,7 @@ class Unstructured:
     @property
     def shape_offsets(self) -> Floats:
         """(q - 2 - i) / 2 for the pair (i, j): see `partial_shape_offsets`."""
-        return partial_shape_offsets(self.independent)
+        return partial_shape_offsets(self.n_columns)
 
     @property
     def independent(self) -> tuple[tuple[int, ...], ...]:
@@ -74,7 +74,7 @@ class Unstructured:
 
     def correlation_factor(self, partials: Floats) -> Floats:
         """Compute C from canonical partial correlations, shape (..., k) -> (..., q, q)."""
-        return correlation_factor(partials, self.n_columns, self.independent)
+        return correlation_factor(partials, self.n_columns)
 
     def factor(self, sd: Floats, partials: Floats) -> Floats:
         """Compute L = diag(sd) C, shapes (..., q) and (..., k) -> (..., q, q)."""

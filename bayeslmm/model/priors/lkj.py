@@ -157,8 +157,8 @@ def draw_lkj(q: int, eta: float, size: int, rng: np.random.Generator) -> Floats:
     """
     if q < 1 or not eta > 0:
         raise PriorError(f"LKJ needs q >= 1 and eta > 0, not q={q}, eta={eta}.")
-    shapes = eta + partial_shape_offsets([range(q)])
+    shapes = eta + partial_shape_offsets(q)
     partials = np.empty((size, len(shapes)))
     for k, a in enumerate(shapes):
         partials[:, k] = 2.0 * rng.beta(a, a, size=size) - 1.0
-    return correlation_of(correlation_factor(partials, q, (tuple(range(q)),)))
+    return correlation_of(correlation_factor(partials, q))
