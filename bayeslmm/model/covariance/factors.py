@@ -52,42 +52,6 @@ def free_entries(blocks: Blocks) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return index[:, 0], index[:, 1]
 
 
-def factor_from_theta(theta: ArrayLike, blocks: Blocks) -> NDArray[np.float64]:
-    """Lay theta out as the lower-triangular relative factor Lambda.
-
-    Parameters
-    ----------
-    theta : array_like, shape (n_theta,)
-        Free entries, column-major lower triangle of each block.
-    blocks : tuple of tuple of int
-        The blocks of correlated columns.
-
-    Returns
-    -------
-    ndarray, shape (q, q)
-        Lambda, with zeros between blocks.
-
-    Raises
-    ------
-    ValueError
-        If theta has another length than the blocks have free entries.
-
-    Examples
-    --------
-    >>> factor_from_theta([2.0, 0.5, 1.0], ((0, 1),)).tolist()
-    [[2.0, 0.0], [0.5, 1.0]]
-    """
-    rows, cols = free_entries(blocks)
-    values = np.asarray(theta, dtype=float)
-    if values.shape != rows.shape:
-        msg = f"theta has shape {values.shape}, but blocks {blocks} have {len(rows)} free entries."
-        raise ValueError(msg)
-    q = sum(len(block) for block in blocks)
-    factor = np.zeros((q, q))
-    factor[rows, cols] = values
-    return factor
-
-
 def theta_from_factor(factor: ArrayLike, blocks: Blocks) -> NDArray[np.float64]:
     """Read theta off a lower-triangular relative factor.
 
@@ -263,60 +227,3 @@ def sd_corr_from_factor(factor: ArrayLike) -> tuple[NDArray[np.float64], NDArray
     corr = np.clip(unit @ unit.T, -1.0, 1.0)
     np.fill_diagonal(corr, 1.0)
     return sd, corr
-
-
-def pull_back_sd_corr(
-    factor: ArrayLike, d_factor: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Carry a gradient in L to one in (log sd, C), where L = diag(sd) C.
-
-    d f / d log sd_r = sum_c (d f / d L_rc) L_rc and d f / d C_rc = (d f / d L_rc) sd_r, so nothing
-    is divided by a standard deviation and both stay finite as it goes to zero.
-
-    Parameters
-    ----------
-    factor : array_like, shape (q, q)
-        L.
-    d_factor : array_like, shape (q, q)
-        Gradient of a scalar with respect to L.
-
-    Returns
-    -------
-    d_log_sd : ndarray, shape (q,)
-        Gradient with respect to the logarithms of the standard deviations.
-    d_corr_factor : ndarray, shape (q, q)
-        Gradient with respect to the correlation matrix's Cholesky factor C, lower triangle.
-
-    Examples
-    --------
-    >>> d_log_sd, d_corr_factor = pull_back_sd_corr([[2.0, 0.0], [0.0, 0.0]], np.ones((2, 2)))
-    >>> d_log_sd.tolist(), d_corr_factor.tolist()
-    ([2.0, 0.0], [[2.0, 0.0], [0.0, 0.0]])
-    """
-    L = np.asarray(factor, dtype=float)
-    dL = np.tril(np.asarray(d_factor, dtype=float))
-    sd = np.sqrt(np.sum(L * L, axis=1))
-    return np.sum(dL * L, axis=1), dL * sd[:, None]
-
-
-def is_singular(factor: ArrayLike, tolerance: float = SINGULAR_TOLERANCE) -> bool:
-    """Tell whether a relative factor is singular for practical purposes.
-
-    Parameters
-    ----------
-    factor : array_like, shape (q, q)
-        Lambda, lower triangular.
-    tolerance : float
-        A diagonal entry below this counts as zero.
-
-    Returns
-    -------
-    bool
-        True where some diagonal entry is below `tolerance`.
-
-    Examples
-    --------
-    >>> is_singular([[1.0, 0.0], [0.3, 0.0]]), is_singular([[1.0, 0.0], [0.3, 0.1]])
-    (True, False)
-    """
-    return bool(np.any(np.abs(np.diag(np.asarray(factor, dtype=float))) < tolerance))
