@@ -18,6 +18,7 @@ from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.gram.likelihood import unpack_factors
 from bayeslmm.gram.limits import require_border
+from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.reml.result import Method, REMLFit
 from bayeslmm.reml.search import Search, lambda_factors, search_criterion
 from bayeslmm.resources import single_blas_thread
@@ -211,9 +212,9 @@ def _boundary(fit: REMLFit) -> list[str]:
             f"the standard deviation of {factor.terms[j]!r} by {factor.name!r} is zero"
             for j in np.flatnonzero(zero)
         ]
-        for block in factor.blocks:
-            names = [factor.terms[j] for j in block if not zero[j]]
-            rank = np.linalg.matrix_rank((factor.scale @ lam)[:, list(block)], tol=1e-4)
+        for columns in covariance_of(factor).independent:
+            names = [factor.terms[j] for j in columns if not zero[j]]
+            rank = np.linalg.matrix_rank((factor.scale @ lam)[:, list(columns)], tol=1e-4)
             if rank < len(names):
                 shown = ", ".join(map(repr, names))
                 found.append(

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import chi2
 
 from bayeslmm.errors import ArgumentError
+from bayeslmm.model.covariance.block_covariance import covariance_of
 
 if TYPE_CHECKING:
     from bayeslmm.gram.blocks import GramFactor
@@ -153,8 +154,8 @@ def _lacking_effects(small: Gram, large: Gram) -> list[str]:
         other = next((f for f in large.factors if f.name == factor.name), None)
         if other is None:
             continue
-        for block in factor.blocks:
-            names = [factor.terms[j] for j in block]
+        for columns in covariance_of(factor).independent:
+            names = [factor.terms[j] for j in columns]
             homes = {name: _home(name, factor, large, other) for name in names}
             found += [
                 f"the random effect {name!r} by {factor.name!r}"
@@ -168,11 +169,11 @@ def _lacking_effects(small: Gram, large: Gram) -> list[str]:
 
 
 def _home(name: str, own: GramFactor, gram: Gram, factor: GramFactor) -> int | None:
-    """Find the block of correlated columns that has a column, or spans it; None if none does."""
-    for b, block in enumerate(factor.blocks):
-        names = [factor.terms[j] for j in block]
-        if name in names or _is_recoded(name, own, names) or _spans(gram, factor, block, name):
-            return b
+    """Find the set of correlated columns that has a column, or spans it; None if none does."""
+    for place, columns in enumerate(covariance_of(factor).independent):
+        names = [factor.terms[j] for j in columns]
+        if name in names or _is_recoded(name, own, names) or _spans(gram, factor, columns, name):
+            return place
     return None
 
 
@@ -188,12 +189,12 @@ def _is_recoded(name: str, own: GramFactor, names: list[str]) -> bool:
     return theirs + 1 >= mine
 
 
-def _spans(gram: Gram, factor: GramFactor, block: tuple[int, ...], name: str) -> bool:
-    """Tell whether a block spans a fixed-effects column, as a factor's indicators the intercept."""
+def _spans(gram: Gram, factor: GramFactor, columns: tuple[int, ...], name: str) -> bool:
+    """Tell whether columns span a fixed-effects column, as a factor's indicators the intercept."""
     if name not in gram.coef:
         return False  # without the column's cross-products there is no telling
     p = len(gram.coef)
-    column, C = gram.scale[:, gram.coef.index(name)], factor.scale[:, list(block)]
+    column, C = gram.scale[:, gram.coef.index(name)], factor.scale[:, list(columns)]
     own = C.T @ factor.within.sum(axis=0) @ C
     beside = C.T @ factor.with_fixed[:, :, :p].sum(axis=0) @ column
     length = float(column @ gram.cross[:p, :p] @ column)

@@ -10,7 +10,8 @@ import pandas as pd
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
 from bayeslmm.kernels.densities import DENSITY
-from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE, theta_names
+from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.reml.search import Objective
 from bayeslmm.resources import single_blas_thread
@@ -91,7 +92,7 @@ def check_mode(fit: REMLFit) -> pd.DataFrame:
     distance = _newton_step(slope, -H) * np.sqrt(np.abs(np.diag(H)))
     # Differences of slopes carry rounding of the largest curvature.
     rise = np.diag(H) > _FLAT * np.abs(np.diag(H)).max()
-    labels = [n for f in fit.gram.factors for n in theta_names(f.name, f.terms, f.blocks)]
+    labels = [name for f in fit.gram.factors for name in covariance_of(f).theta_names]
     unit = np.append(density.step, 1.0)
     return pd.DataFrame(
         {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from bayeslmm import names
+from bayeslmm.model.covariance.block_covariance import covariance_of
 
 if TYPE_CHECKING:
     from bayeslmm.gram.gram import Gram
@@ -25,15 +26,12 @@ class Target:
         What it is.
     factor : int
         Place of the grouping factor, -1 for beta and sigma.
-    block : tuple of int
-        The correlated columns that it belongs to.
     row, col : int
         Coefficient; or column of the factor, and for correlations the other column.
     """
 
     kind: Literal["beta", "sigma", "sd", "corr"]
     factor: int = -1
-    block: tuple[int, ...] = ()
     row: int = 0
     col: int = 0
 
@@ -77,13 +75,13 @@ def list_targets(gram: Gram) -> dict[str, Target]:
     """
     out = {name: Target("beta", row=j) for j, name in enumerate(gram.coef)}
     for k, factor in enumerate(gram.factors):
-        sd, corr, terms = names.sd(factor.name), names.corr(factor.name), factor.terms
-        for block in factor.blocks:
-            out |= {f"{sd}[{terms[j]}]": Target("sd", k, block, j) for j in block}
+        covariance = covariance_of(factor)
+        correlations = dict(zip(covariance.pairs, covariance.correlation_names, strict=True))
+        for columns in covariance.independent:
+            out |= {covariance.sd_names[j]: Target("sd", k, j) for j in columns}
             out |= {
-                f"{corr}[{terms[i]}, {terms[j]}]": Target("corr", k, block, j, i)
-                for j in block
-                for i in block
-                if i < j
+                name: Target("corr", k, j, i)
+                for (i, j), name in correlations.items()
+                if j in columns
             }
     return out | {names.SIGMA: Target("sigma")}

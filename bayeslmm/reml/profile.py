@@ -11,7 +11,8 @@ from scipy.optimize import brentq, minimize
 
 from bayeslmm.gram.likelihood import criterion
 from bayeslmm.kernels.densities import ML, ML_AT_COEFFICIENT, ML_AT_SIGMA
-from bayeslmm.model.covariance.factors import free_entries, lower_factor
+from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.model.covariance.factors import lower_entries, lower_factor
 from bayeslmm.reml.search import Objective
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _lengths(ml: REMLFit, factor: int) -> Floats:
 class _HeldBlock:
     """The deviance with one standard deviation or correlation held.
 
-    The target's column (or the two columns of a correlation) come first in the block's factor, so
+    The target's column (or the two columns of a correlation) come first in their set's factor, so
     that it stands in the first row (or first two): the sd is sigma times the first entry, and the
     second row is its length times (rho, sqrt(1 - rho^2)). All other entries are free.
     """
@@ -178,12 +179,12 @@ class _HeldBlock:
         spots, scales, start, at = [], [], [], 0
         for k, factor in enumerate(ml.gram.factors):
             q, lengths = len(factor.terms), _lengths(ml, k)
-            for block in factor.blocks:
-                order = _first(block, target) if k == target.factor else list(block)
+            for columns in covariance_of(factor).independent:
+                order = _first(columns, target) if k == target.factor else list(columns)
                 lam = lower_factor(ml.factors[k][np.ix_(order, order)])
                 if target.kind == "corr" and order[:2] == [target.col, target.row]:
                     lam[1, 1] = math.hypot(lam[1, 0], lam[1, 1])
-                for r, c in zip(*free_entries((tuple(range(len(block))),)), strict=True):
+                for r, c in zip(*lower_entries(len(columns)), strict=True):
                     spots.append(at + order[r] * q + order[c])
                     scales.append(1.0 / lengths[order[r]])
                     start.append(lam[r, c] * lengths[order[r]])
@@ -226,8 +227,8 @@ class _HeldBlock:
         return min(value, 1e100), slope, extra
 
 
-def _first(block: tuple[int, ...], target: Target) -> list[int]:
-    if target.row not in block:
-        return list(block)
+def _first(columns: tuple[int, ...], target: Target) -> list[int]:
+    if target.row not in columns:
+        return list(columns)
     head = [target.row] if target.kind == "sd" else [target.col, target.row]
-    return [*head, *(j for j in block if j not in head)]
+    return [*head, *(j for j in columns if j not in head)]

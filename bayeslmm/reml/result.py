@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.gram.likelihood import Conditional, conditional
+from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import sd_corr_from_factor, theta_from_factor, theta_names
-from bayeslmm.model.covariance.theta import theta_blocks
+from bayeslmm.model.covariance.theta import theta_order
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
-    from bayeslmm.arrays import Blocks, Floats
+    from bayeslmm.arrays import Floats
     from bayeslmm.gram.gram import Gram
 
 
@@ -98,7 +99,7 @@ class REMLFit:
     @property
     def n_parameters(self) -> int:
         """Fixed effects, entries of theta, and sigma."""
-        free = sum(len(b) * (len(b) + 1) // 2 for f in self.gram.factors for b in f.blocks)
+        free = sum(covariance_of(factor).n_theta for factor in self.gram.factors)
         return len(self.gram.coef) + free + 1
 
     @property
@@ -137,21 +138,17 @@ class REMLFit:
         """Standard deviations, variances and correlations, by factor and term.
 
         Columns ``sd`` (the response's unit per unit of the column), ``variance``, and
-        ``corr_<term>`` with each earlier term of the same block (NaN elsewhere). The last row,
-        ``("Residual", "")``, is sigma.
+        ``corr_<term>`` with each earlier term that it is correlated with (NaN elsewhere). The last
+        row, ``("Residual", "")``, is sigma.
         """
         rows: list[dict[str, object]] = []
         for factor, L in zip(self.gram.factors, self._scaled, strict=True):
             sd, corr = sd_corr_from_factor(L)
-            block_of = {j: b for b, block in enumerate(factor.blocks) for j in block}
+            pairs = covariance_of(factor).pairs
             for j, term in enumerate(factor.terms):
                 row: dict[str, object] = {"factor": factor.name, "term": term}
                 row |= {"sd": sd[j], "variance": sd[j] ** 2}
-                row |= {
-                    f"corr_{factor.terms[i]}": corr[j, i]
-                    for i in range(j)
-                    if block_of[i] == block_of[j]
-                }
+                row |= {f"corr_{factor.terms[i]}": corr[j, i] for i in range(j) if (i, j) in pairs}
                 rows.append(row)
         last = {"factor": "Residual", "term": "", "sd": self.sigma, "variance": self.sigma**2}
         return pd.DataFrame([*rows, last]).set_index(["factor", "term"])
@@ -169,8 +166,8 @@ class REMLFit:
     def theta(self) -> Floats:
         """Free entries of Lambda in lme4's order; see `theta_names`."""
         parts = [
-            theta_from_factor(self.factors[k][np.ix_(block, block)], _one(block))
-            for k, block in theta_blocks(self.formula, self.gram.factors)
+            theta_from_factor(self.factors[k][np.ix_(columns, columns)])
+            for k, columns in theta_order(self.formula, self.gram.factors)
         ]
         return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -182,11 +179,9 @@ class REMLFit:
         """
         return [
             name
-            for k, block in theta_blocks(self.formula, self.gram.factors)
+            for k, columns in theta_order(self.formula, self.gram.factors)
             for name in theta_names(
-                self.gram.factors[k].name,
-                tuple(self.gram.factors[k].terms[j] for j in block),
-                _one(block),
+                self.gram.factors[k].name, [self.gram.factors[k].terms[j] for j in columns]
             )
         ]
 
@@ -220,10 +215,6 @@ class REMLFit:
     @property
     def _scaled(self) -> list[Floats]:
         return [self.sigma * lam for lam in self.factors]
-
-
-def _one(block: tuple[int, ...]) -> Blocks:
-    return (tuple(range(len(block))),)
 
 
 def fit_text(fit: REMLFit) -> str:

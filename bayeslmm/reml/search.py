@@ -2,7 +2,7 @@
 
 The criterion is even in the sign of each column of Lambda, so the search runs without bounds: a
 variance of zero is then an ordinary interior minimum, where a bound would be a corner in which
-searches stop early. Block b of a factor is written Lambda_b = R_b^-1 Theta_b with Theta_b lower
+searches stop early. A set b of correlated columns has Lambda_b = R_b^-1 Theta_b with Theta_b lower
 triangular and Z_b = Zs_b R_b in orthogonal columns of mean square one, so that the unit and the
 origin of a slope's column do not matter to it.
 """
@@ -17,9 +17,10 @@ from scipy.linalg import solve_triangular
 
 from bayeslmm.gram.likelihood import flat_prior, pack_factors, unpack_factors
 from bayeslmm.kernels.densities import ML, REML, evaluate
+from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import (
     SINGULAR_TOLERANCE,
-    free_entries,
+    lower_entries,
     lower_factor,
     theta_from_factor,
 )
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.arrays import Blocks, Floats
+    from bayeslmm.arrays import Floats
     from bayeslmm.gram.gram import Gram
 
     Scales = list[tuple[int, tuple[int, ...], Floats]]
@@ -114,7 +115,7 @@ class Objective:
         self.direction, self.nothing = flat_prior(gram)
         if direction is not None:
             self.direction = direction
-        scales = _block_scales(gram)
+        scales = _scales(gram)
         self.basis, self.diagonal = _basis(gram, scales)
         self.start, curvature = _moments(gram, scales)
         self.step = 1.0 / np.sqrt(curvature)
@@ -145,8 +146,8 @@ class Objective:
     def locate(self, factors: Sequence[Floats]) -> Floats:
         """Find the scaled variables of given relative factors."""
         theta = [
-            theta_from_factor(lower_factor(R @ factors[k][np.ix_(block, block)]), _one(block))
-            for k, block, R in _block_scales(self.gram)
+            theta_from_factor(lower_factor(R @ factors[k][np.ix_(columns, columns)]))
+            for k, columns, R in _scales(self.gram)
         ]
         return np.concatenate(theta) / self.step if theta else np.zeros(0)
 
@@ -263,30 +264,26 @@ def _snap_to_zero(objective: Objective, x: Floats, value: float) -> tuple[Floats
     return x, value
 
 
-def _block_scales(gram: Gram) -> Scales:
-    """R_b for each block: Z_b = Zs M_b, and Zs is orthonormal over all rows."""
+def _scales(gram: Gram) -> Scales:
+    """R_b for each set of columns: Z_b = Zs M_b, and Zs is orthonormal over all rows."""
     out = []
     for k, factor in enumerate(gram.factors):
-        for block in factor.blocks:
-            R = np.linalg.qr(factor.scale[:, list(block)], mode="r")
-            out.append((k, block, R * np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None]))
+        for columns in covariance_of(factor).independent:
+            R = np.linalg.qr(factor.scale[:, list(columns)], mode="r")
+            out.append((k, columns, R * np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None]))
     return out
 
 
-def _one(block: tuple[int, ...]) -> Blocks:
-    return (tuple(range(len(block))),)
-
-
 def _basis(gram: Gram, scales: Scales) -> tuple[Floats, NDArray[np.bool_]]:
-    columns, diagonal = [], []
-    for k, block, R in scales:
-        inverse = solve_triangular(R, np.eye(len(block)))
-        for row, col in zip(*free_entries(_one(block)), strict=True):
+    directions, diagonal = [], []
+    for k, columns, R in scales:
+        inverse = solve_triangular(R, np.eye(len(columns)))
+        for row, col in zip(*lower_entries(len(columns)), strict=True):
             factors = [np.zeros((len(f.terms), len(f.terms))) for f in gram.factors]
-            factors[k][list(block), block[col]] = inverse[:, row]
-            columns.append(pack_factors(gram, factors))
+            factors[k][list(columns), columns[col]] = inverse[:, row]
+            directions.append(pack_factors(gram, factors))
             diagonal.append(row == col)
-    basis = np.stack(columns, axis=1) if columns else np.zeros((0, 0))
+    basis = np.stack(directions, axis=1) if directions else np.zeros((0, 0))
     return basis, np.array(diagonal, dtype=bool)
 
 
@@ -300,9 +297,9 @@ def _moments(gram: Gram, scales: Scales) -> tuple[Floats, Floats]:
     """
     p, total = len(gram.coef), gram.cross[-1, -1] / gram.n
     weights, squares = [], []
-    for k, block, R in scales:
+    for k, columns, R in scales:
         factor = gram.factors[k]
-        C = factor.scale[:, list(block)] @ solve_triangular(R, np.eye(len(block)))
+        C = factor.scale[:, list(columns)] @ solve_triangular(R, np.eye(len(columns)))
         weights.append(np.einsum("ac,mab,bc->mc", C, factor.within, C))
         squares.append(np.sum((factor.with_fixed[:, :, p] @ C) ** 2, axis=0))
     variance = [np.zeros(a.shape[1]) for a in weights]
@@ -319,7 +316,7 @@ def _moments(gram: Gram, scales: Scales) -> tuple[Floats, Floats]:
     for a, v in zip(weights, variance, strict=True):
         theta = np.sqrt(np.clip(v / residual, 0.02, 20.0))
         shrunk = a / (1.0 + theta**2 * a)
-        rows, cols = free_entries((tuple(range(len(v))),))
+        rows, cols = lower_entries(len(v))
         start.append(np.where(rows == cols, theta[cols], 0.0))
         expected = theta[cols] ** 2 * np.sum(shrunk[:, rows] * shrunk[:, cols], axis=0)
         curvature.append(np.where(rows == cols, 4.0, 2.0) * expected)
@@ -341,13 +338,13 @@ def lambda_factors(gram: Gram, packed: Floats) -> list[Floats]:
     Returns
     -------
     list of ndarray, shapes (q, q)
-        Lambda_k, zero between blocks.
+        Lambda_k, zero where columns are uncorrelated.
     """
     out = []
     for factor, matrix in zip(gram.factors, unpack_factors(gram, packed), strict=True):
         lam = np.zeros_like(matrix)
-        for block in factor.blocks:
-            at = np.ix_(block, block)
+        for columns in covariance_of(factor).independent:
+            at = np.ix_(columns, columns)
             lam[at] = lower_factor(matrix[at])
         out.append(lam)
     return out

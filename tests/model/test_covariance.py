@@ -7,11 +7,9 @@ from bayeslmm.errors import NumericalError
 from bayeslmm.model.covariance.factors import (
     factor_from_covariance,
     factor_from_sd_corr,
-    free_entries,
     lower_factor,
     sd_corr_from_factor,
     theta_from_factor,
-    theta_names,
 )
 
 THREE = np.array([[4.2, 0.0, 0.0], [7.2, 5.3, 0.0], [2.8, 2.1, 2.9]])
@@ -20,16 +18,8 @@ ROUNDING = 1e-12
 
 
 def test_theta_is_column_major_where_it_differs_from_row_major():
-    theta = theta_from_factor(THREE, ((0, 1, 2),))
+    theta = theta_from_factor(THREE)
     assert theta.tolist() == [4.2, 7.2, 2.8, 5.3, 2.1, 2.9]
-
-
-def test_blocks_follow_each_other_in_theta():
-    blocks = ((0,), (1, 2), (3,))
-    factor = np.array([[1.0, 0, 0, 0], [0, 2.0, 0, 0], [0, 3.0, 4.0, 0], [0, 0, 0, 5.0]])
-    assert theta_from_factor(factor, blocks).tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
-    assert theta_names("g", ("a", "b", "c", "d"), blocks) == ["g.a", "g.b", "g.c.b", "g.c", "g.d"]
-    assert len(free_entries(blocks)[0]) == 5
 
 
 def test_sds_and_correlations_by_hand():

@@ -210,3 +210,10 @@ def test_uncorrelated_columns_take_no_random_numbers():
     rng, untouched = np.random.default_rng(9), np.random.default_rng(9)
     assert np.array_equal(a_factor("alone").draw_correlations(1.0, 2, rng)[1], np.eye(5))
     assert rng.random() == untouched.random()
+
+
+def test_sets_of_columns_follow_each_other_in_theta():
+    G = a_factor("mixed")
+    assert G.theta_names == ["g.a", "g.b", "g.c.b", "g.c", "g.d", "g.e.d", "g.e"]
+    assert G.n_theta == 7
+    assert a_factor("scattered").theta_names[:4] == ["g.a", "g.c.a", "g.c", "g.b"]

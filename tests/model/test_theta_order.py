@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bayeslmm.model.covariance.theta import theta_blocks
+from bayeslmm.model.covariance.theta import theta_order
 
 # g and h have 8 levels each, k has 12 and l has 5.
 LEVELS = {"g": range(8), "h": range(8), "k": range(12), "l": range(5)}
@@ -22,7 +22,7 @@ def names(formula, terms):
     ]
     return [
         f"{factors[k].name}.{factors[k].terms[column]}"
-        for k, (column,) in theta_blocks(formula, factors)
+        for k, (column,) in theta_order(formula, factors)
     ]
 
 

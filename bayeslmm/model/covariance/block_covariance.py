@@ -16,6 +16,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.model.covariance.diagonal import Diagonal
+from bayeslmm.model.covariance.factors import theta_names
 from bayeslmm.model.covariance.partial_correlations import correlation_of
 from bayeslmm.model.covariance.unstructured import Unstructured
 
@@ -170,6 +171,15 @@ class BlockCovariance:
     def n_theta(self) -> int:
         """Number of Lambda's free entries."""
         return sum(len(columns) * (len(columns) + 1) // 2 for columns in self.independent)
+
+    @property
+    def theta_names(self) -> list[str]:
+        """Names of Lambda's free entries, set by set of `independent` (`factors.theta_names`)."""
+        return [
+            name
+            for columns in self.independent
+            for name in theta_names(self.name, tuple(self.terms[j] for j in columns))
+        ]
 
     @property
     def shape_offsets(self) -> Floats:

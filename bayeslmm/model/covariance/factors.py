@@ -1,9 +1,9 @@
-"""The covariance of random effects in its four dresses: theta, factor, (sd, corr), G.
+"""Four parametrizations of G, and the maps between them: theta, L, (sd, corr), G itself.
 
 A grouping factor with q columns has G = L L' with L lower triangular, and block-diagonal where
 columns are uncorrelated by the formula. The relative factor is Lambda = L / sigma. `theta` lists
-Lambda's free entries block by block, each block's lower triangle column by column (lme4's order;
-PyMC packs row by row, and the two differ from three columns on).
+Lambda's free entries, for each set of correlated columns its lower triangle column by column
+(lme4's order; PyMC packs row by row, and the two differ from three columns on).
 
 References
 ----------
@@ -20,87 +20,82 @@ import numpy as np
 from bayeslmm.errors import NumericalError
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from collections.abc import Sequence
 
-    from bayeslmm.arrays import Blocks
+    from numpy.typing import ArrayLike, NDArray
 
 SINGULAR_TOLERANCE = 1e-4
 """A relative standard deviation below this counts as zero, as in lme4's `isSingular`."""
 
 
-def free_entries(blocks: Blocks) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Locate the free entries of a factor in the order of theta.
+def lower_entries(q: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Locate the entries of a lower triangle column by column, in the order of theta.
 
     Parameters
     ----------
-    blocks : tuple of tuple of int
-        Columns that are correlated with each other, block by block.
+    q : int
+        Number of columns.
 
     Returns
     -------
-    rows, cols : ndarray of int, shape (n_theta,)
+    rows, cols : ndarray of int, shape (q (q + 1) / 2,)
         Row and column of each entry.
 
     Examples
     --------
-    >>> rows, cols = free_entries(((0, 1, 2),))
+    >>> rows, cols = lower_entries(3)
     >>> list(zip(rows.tolist(), cols.tolist()))
     [(0, 0), (1, 0), (2, 0), (1, 1), (2, 1), (2, 2)]
     """
-    pairs = [(row, col) for block in blocks for k, col in enumerate(block) for row in block[k:]]
-    index = np.array(pairs, dtype=np.intp).reshape(-1, 2)
-    return index[:, 0], index[:, 1]
+    cols, rows = np.triu_indices(q)
+    return rows, cols
 
 
-def theta_from_factor(factor: ArrayLike, blocks: Blocks) -> NDArray[np.float64]:
-    """Read theta off a lower-triangular relative factor.
+def theta_from_factor(factor: ArrayLike) -> NDArray[np.float64]:
+    """Return the lower triangle of a relative factor, column by column.
 
     Parameters
     ----------
     factor : array_like, shape (q, q)
-        Lambda.
-    blocks : tuple of tuple of int
-        The blocks of correlated columns.
+        Lambda of columns that are all correlated with each other.
 
     Returns
     -------
-    ndarray, shape (n_theta,)
-        The free entries, column-major lower triangle of each block.
+    ndarray, shape (q (q + 1) / 2,)
+        Its part of theta.
 
     Examples
     --------
-    >>> theta_from_factor([[2.0, 0.0], [0.5, 1.0]], ((0,), (1,))).tolist()
-    [2.0, 1.0]
+    >>> theta_from_factor([[2.0, 0.0], [0.5, 1.0]]).tolist()
+    [2.0, 0.5, 1.0]
     """
-    rows, cols = free_entries(blocks)
-    return np.asarray(factor, dtype=float)[rows, cols]
+    L = np.asarray(factor, dtype=float)
+    return L[lower_entries(len(L))]
 
 
-def theta_names(factor: str, terms: tuple[str, ...], blocks: Blocks) -> list[str]:
+def theta_names(factor: str, terms: Sequence[str]) -> list[str]:
     """Name the entries of theta as lme4 does: ``factor.term`` and ``factor.row.column``.
 
     Parameters
     ----------
     factor : str
         Name of the grouping factor.
-    terms : tuple of str
-        Names of its columns.
-    blocks : tuple of tuple of int
-        The blocks of correlated columns.
+    terms : sequence of str, length q
+        Names of columns that are all correlated with each other.
 
     Returns
     -------
     list of str
-        One name per entry.
+        One name per entry, in the order of `lower_entries`.
 
     Examples
     --------
-    >>> theta_names("Subject", ("Intercept", "Days"), ((0, 1),))
+    >>> theta_names("Subject", ("Intercept", "Days"))
     ['Subject.Intercept', 'Subject.Days.Intercept', 'Subject.Days']
     """
     return [
         f"{factor}.{terms[row]}" if row == col else f"{factor}.{terms[row]}.{terms[col]}"
-        for row, col in zip(*free_entries(blocks), strict=True)
+        for row, col in zip(*lower_entries(len(terms)), strict=True)
     ]
 
 

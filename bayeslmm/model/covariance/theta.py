@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bayeslmm.formula.mixed_formula import parse_formula
+from bayeslmm.model.covariance.block_covariance import covariance_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from bayeslmm.gram.blocks import GramFactor
 
 
-def theta_blocks(formula: str, factors: Sequence[GramFactor]) -> list[tuple[int, tuple[int, ...]]]:
-    """List the blocks of correlated columns, one random-effects term each, in lme4's order.
+def theta_order(formula: str, factors: Sequence[GramFactor]) -> list[tuple[int, tuple[int, ...]]]:
+    """List the sets of correlated columns, one random-effects term each, in lme4's order.
 
     Terms stand as in the formula unless one has more levels than the term before it; then they are
     sorted by increasing number of levels and reversed, which turns terms with equally many around
@@ -30,17 +31,17 @@ def theta_blocks(formula: str, factors: Sequence[GramFactor]) -> list[tuple[int,
     Returns
     -------
     list of (int, tuple of int)
-        A factor's place, and the columns of the block.
+        A factor's place, and the columns of the set.
     """
     places = {factor.name: k for k, factor in enumerate(factors)}
-    left = [list(factor.blocks) for factor in factors]
+    left = [list(covariance_of(factor).independent) for factor in factors]
     terms = [term for term in parse_formula(formula).random if term.factor in places]
     order = []
     for at, term in enumerate(terms):
         k = places[term.factor]
         later = sum(other.factor == term.factor for other in terms[at + 1 :])
         count = 1 if term.correlated else max(len(left[k]) - later, 1)
-        order += [(k, block) for block in left[k][:count]]
+        order += [(k, columns) for columns in left[k][:count]]
         del left[k][:count]
     levels = [len(factors[k].levels) for k, _ in order]
     if any(after > before for before, after in pairwise(levels)):
