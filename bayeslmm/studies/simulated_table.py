@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import combinations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from bayeslmm import names
 from bayeslmm.design.design import build_design
 from bayeslmm.errors import DataError
 from bayeslmm.formula.mixed_formula import parse_formula
+from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.simulate import simulate_response
 
 if TYPE_CHECKING:
@@ -160,15 +160,15 @@ class SimulatedTable:
         _, design = self._design(np.random.default_rng(self.random_seed))
         truth = {name: float(self.beta[name]) for name in design.coef}
         for factor in design.factors:
-            q = len(factor.terms)
+            covariance = covariance_of(factor)
+            q = covariance.n_columns
             sds = np.broadcast_to(self.sd[factor.name], q)
-            for term, sd in zip(factor.terms, sds, strict=True):
-                truth[f"{names.sd(factor.name)}[{term}]"] = float(sd)
+            truth |= dict(zip(covariance.sd_names, map(float, sds), strict=True))
             corr = np.broadcast_to(self.corr.get(factor.name, 0.0), (q, q))
-            for block in factor.blocks:
-                for i, j in combinations(block, 2):
-                    pair = f"{factor.terms[i]}, {factor.terms[j]}"
-                    truth[f"{names.corr(factor.name)}[{pair}]"] = float(corr[i, j])
+            for pair, name in sorted(
+                zip(covariance.pairs, covariance.correlation_names, strict=True)
+            ):
+                truth[name] = float(corr[pair])
         truth[names.SIGMA] = self.sigma
         return truth
 
