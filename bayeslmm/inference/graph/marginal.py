@@ -19,7 +19,7 @@ from bayeslmm.inference.graph.covariance import correlation_graph
 from bayeslmm.inference.graph.ops import BentLog, CollapsedDensity
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.inference.marginal.recovery import CollapsedDraws, recover_posterior
-from bayeslmm.inference.marginal.sd_coordinates import sd_coordinates, takes_any_positive
+from bayeslmm.inference.marginal.sd_coordinates import has_positive_support, sd_coordinates
 from bayeslmm.inference.memory import require_marginal_border
 from bayeslmm.model.covariance.compiled import covariance_table
 from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
@@ -69,7 +69,7 @@ def _sds(factor: FactorPriors, coordinates: tuple[Floats, Floats]) -> Any:
     """Add a factor's sds; those that can be any positive number on their bent logarithm."""
 
     def transform(name: str, places: list[int]) -> BentLog | None:
-        if not all(takes_any_positive(factor.sd[k]) for k in places):
+        if not all(has_positive_support(factor.sd[k]) for k in places):
             return None
         scale, bend = (values[places] for values in coordinates)
         return BentLog(pm.Data(f"{name}_at_zero", scale), pm.Data(f"{name}_bend", bend))

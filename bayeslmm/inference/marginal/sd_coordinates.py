@@ -43,8 +43,8 @@ NEAREST = 1 / 30
 _OUTSIDE = 1e12
 
 
-def takes_any_positive(prior: Prior) -> bool:
-    """Tell whether a prior has all positive numbers as its support, as the coordinates have."""
+def has_positive_support(prior: Prior) -> bool:
+    """Return whether a prior's support is all positive numbers, as that of the coordinates is."""
     return prior.support == (0.0, math.inf)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bayeslmm.inference.graph.build import parametrization_named
-from bayeslmm.inference.marginal.sd_coordinates import takes_any_positive
+from bayeslmm.inference.marginal.sd_coordinates import has_positive_support
 from bayeslmm.inference.nuts.run import SAMPLERS
 from bayeslmm.inference.parametrization import MARGINAL
 from bayeslmm.inference.result import finish_tree
@@ -86,7 +86,7 @@ def structure_key(model: Model, parametrization: str) -> Hashable:
             factor.name,
             len(factor.levels),
             factor_priors.covariance.members,
-            tuple((prior.family, takes_any_positive(prior)) for prior in factor_priors.sd),
+            tuple((prior.family, has_positive_support(prior)) for prior in factor_priors.sd),
         )
         for factor, factor_priors in zip(design.factors, priors.factors, strict=True)
     )
