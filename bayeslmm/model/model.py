@@ -56,7 +56,7 @@ class Model:
 
     @classmethod
     def of(cls, design: ModelData, priors: PriorsLike | None = None) -> Self:
-        """Put a design and what a user says of its priors together.
+        """Return the model of a design and of what a user says of its priors.
 
         Parameters
         ----------

@@ -76,7 +76,7 @@ class BlockCovariance:
 
     @classmethod
     def of_blocks(cls, name: str, terms: tuple[str, ...], blocks: Blocks) -> BlockCovariance:
-        """Read which columns are correlated off a partition of them.
+        """Return the structure in which columns are correlated as a partition of them says.
 
         Parameters
         ----------
@@ -230,7 +230,7 @@ class BlockCovariance:
         return factor
 
     def pull_back(self, sd: Floats, partials: Floats, d_factor: Floats) -> tuple[Floats, Floats]:
-        """Carry a gradient in L to standard deviations and partials.
+        """Compute the gradient in standard deviations and partials from that in L.
 
         Parameters
         ----------

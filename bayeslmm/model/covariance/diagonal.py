@@ -61,7 +61,7 @@ class Diagonal:
         return np.asarray(sd[..., None] * self.correlation_factor(partials))
 
     def pull_back(self, sd: Floats, partials: Floats, d_factor: Floats) -> tuple[Floats, Floats]:  # noqa: ARG002 - the protocol's
-        """Take the diagonal of a gradient in L; there are no partials."""
+        """Return the diagonal of the gradient in L; there are no partials."""
         return np.diagonal(d_factor, axis1=-2, axis2=-1), np.zeros_like(partials)
 
     def partials_near(self, corr: Floats) -> Floats:  # noqa: ARG002 - the protocol's

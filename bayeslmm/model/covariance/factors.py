@@ -29,7 +29,7 @@ SINGULAR_TOLERANCE = 1e-4
 
 
 def lower_entries(q: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Locate the entries of a lower triangle column by column, in the order of theta.
+    """Return the places of a lower triangle's entries column by column, in the order of theta.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def theta_from_factor(factor: ArrayLike) -> NDArray[np.float64]:
 
 
 def theta_names(factor: str, terms: Sequence[str]) -> list[str]:
-    """Name the entries of theta as lme4 does: ``factor.term`` and ``factor.row.column``.
+    """Return lme4's names of theta's entries: ``factor.term`` and ``factor.row.column``.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def theta_names(factor: str, terms: Sequence[str]) -> list[str]:
 
 
 def lower_factor(matrix: ArrayLike) -> NDArray[np.float64]:
-    """Find the lower-triangular L with non-negative diagonal and L L' = A A'.
+    """Compute the lower-triangular L with non-negative diagonal and L L' = A A'.
 
     Working on A itself keeps the digits that forming A A' would lose near a singular covariance.
 
@@ -168,7 +168,7 @@ def factor_from_covariance(covariance: ArrayLike) -> NDArray[np.float64]:
 
 
 def factor_from_sd_corr(sd: ArrayLike, corr: ArrayLike) -> NDArray[np.float64]:
-    """Build L = diag(sd) C, where C C' is the correlation matrix.
+    """Compute L = diag(sd) C, where C C' is the correlation matrix.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def factor_from_sd_corr(sd: ArrayLike, corr: ArrayLike) -> NDArray[np.float64]:
 
 
 def sd_corr_from_factor(factor: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Read standard deviations and correlations off a factor of the covariance.
+    """Compute standard deviations and correlations from a factor of the covariance.
 
     Parameters
     ----------

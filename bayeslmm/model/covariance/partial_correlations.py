@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def correlation_factor(partials: Floats, q: int) -> Floats:
-    r"""Build the Cholesky factor of a correlation matrix from canonical partial correlations.
+    r"""Compute the Cholesky factor of a correlation matrix from canonical partial correlations.
 
     .. math:: C_{ij} = z_{ij} \prod_{k<j} \sqrt{1 - z_{ik}^2}, \quad
               C_{ii} = \prod_{k<i} \sqrt{1 - z_{ik}^2}
@@ -58,7 +58,7 @@ def correlation_factor(partials: Floats, q: int) -> Floats:
 
 
 def pull_back_partials(partials: Floats, d_factor: Floats) -> Floats:
-    r"""Carry a gradient in the factor C to the canonical partial correlations.
+    r"""Compute the gradient in canonical partial correlations from that in the factor C.
 
     .. math:: \dot z_{ij} = \dot C_{ij} \prod_{k<j} \sqrt{1 - z_{ik}^2}
               - \frac{z_{ij}}{1 - z_{ij}^2} \sum_{k>j} \dot C_{ik} C_{ik}
@@ -118,7 +118,7 @@ def partial_shape_offsets(q: int) -> Floats:
 
 
 def correlation_of(unit: Floats) -> Floats:
-    """Multiply out Cholesky factors of correlation matrices.
+    """Compute correlation matrices from their Cholesky factors.
 
     Parameters
     ----------

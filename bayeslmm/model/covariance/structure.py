@@ -92,7 +92,7 @@ class CovarianceStructure(Protocol):
         """
 
     def pull_back(self, sd: Floats, partials: Floats, d_factor: Floats) -> tuple[Floats, Floats]:
-        r"""Carry a gradient in L to one in the parameters.
+        r"""Compute the gradient in the parameters from that in L.
 
         .. math:: \dot s_i = \sum_j \dot L_{ij} C_{ij}, \qquad
                   \dot z_m = \sum_{ij} \dot L_{ij} \, s_i \, \partial C_{ij} / \partial z_m

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def theta_order(formula: str, factors: Sequence[GramFactor]) -> list[tuple[int, tuple[int, ...]]]:
-    """List the sets of correlated columns, one random-effects term each, in lme4's order.
+    """Return the sets of correlated columns, one random-effects term each, in lme4's order.
 
     Terms stand as in the formula unless one has more levels than the term before it; then they are
     sorted by increasing number of levels and reversed, which turns terms with equally many around

@@ -81,7 +81,7 @@ class Unstructured:
         return np.asarray(sd[..., None] * self.correlation_factor(partials))
 
     def pull_back(self, sd: Floats, partials: Floats, d_factor: Floats) -> tuple[Floats, Floats]:
-        """Carry a gradient in L, shape (..., q, q), to standard deviations and partials.
+        """Compute the gradient in standard deviations and partials from that in L, (..., q, q).
 
         Examples
         --------

@@ -34,7 +34,7 @@ _TWICE = math.log(2.0)
 
 
 def form_of(prior: Prior) -> Form | None:
-    """Give a prior's closed form; None where it has none here.
+    """Return a prior's closed form; None where it has none here.
 
     Examples
     --------
@@ -47,13 +47,16 @@ def form_of(prior: Prior) -> Form | None:
 
 
 def partial_form(shape: float) -> Form:
-    """Give the density of 2 z - 1 where z is Beta(shape, shape)."""
+    """Return the closed form of a partial correlation's prior, 2 Beta(shape, shape) - 1.
+
+    It is `log_density_of_partials` for one number.
+    """
     constant = math.lgamma(2.0 * shape) - 2.0 * math.lgamma(shape)
     return Form(PARTIAL, shape, 0.0, 0.0, constant - (2.0 * shape - 1.0) * _TWICE)
 
 
 def value_and_slope(prior: Prior) -> Callable[[float], Pair]:
-    """Give the function from a number to a prior's log-density and its derivative.
+    """Return the function from a number to a prior's log-density and its derivative.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ class DefaultPriors:
 
 
 def default_priors(design: ModelData) -> DefaultPriors:
-    r"""Derive the weakly informative defaults from the data's scales.
+    r"""Compute the weakly informative defaults from the data's scales.
 
     With s_y the standard deviation of the response (less its offset) and s_x that of a column:
 
@@ -110,5 +110,5 @@ def _half_t(scale: float) -> Prior:
 
 
 def unit(column: ColumnScale, name: str) -> float:
-    """Give a column's scale; an intercept's is 1."""
+    """Return a column's scale; an intercept's is 1."""
     return 1.0 if name == names.INTERCEPT else column.scale()

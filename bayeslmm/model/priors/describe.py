@@ -29,7 +29,7 @@ def describe_priors(
     weights: str | ArrayLike | None = None,
     missing: str = "drop",
 ) -> pd.DataFrame:
-    """Tabulate every prior of a model, also on the response's scale.
+    """Return a table of every prior of a model, also on the response's scale.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def describe_priors(
 
 
 def _changes(design: ModelData) -> dict[str, tuple[str, float]]:
-    """Give the change of a column behind each parameter, in words and as a number."""
+    """Return the change of a column behind each parameter, in words and as a number."""
     scales = design.scales
     changes = {name: _change(x, name) for x, name in zip(scales.fixed, design.coef, strict=True)}
     for factor, columns in zip(design.factors, scales.random, strict=True):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def integrates_beta(priors: Priors) -> bool:
-    """Tell whether every fixed effect has a normal prior, so that all can be integrated out.
+    """Return whether every fixed effect has a normal prior, so that all can be integrated out.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def integrates_beta(priors: Priors) -> bool:
 
 
 def normal_prior(priors: Priors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    r"""Give mean and precision of beta on the original scale.
+    r"""Compute mean and precision of beta on the original scale.
 
     The priors are independent for the intercept at the predictors' means and the coefficients;
     on the original scale the intercept is correlated with the rest:

@@ -58,7 +58,7 @@ class Prior:
 
     @classmethod
     def parse(cls, text: str) -> Prior:
-        """Read a prior such as ``"Normal(0, 10)"``; nothing in the text is ever executed.
+        """Return the prior that text such as ``"Normal(0, 10)"`` names; nothing in it is executed.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class Prior:
 
     @classmethod
     def of(cls, family: str, **parameters: float) -> Prior:
-        """Build a prior from a family's name and PyMC's parameters.
+        """Return the prior of a family with PyMC's parameters.
 
         Every parameter must be given but bounds of a `TruncatedNormal` and the shift of a `Wald`:
         PyMC's standard locations and scales suit no data but standardized ones.
@@ -112,7 +112,7 @@ class Prior:
 
     @classmethod
     def from_pymc(cls, value: Any) -> Prior:
-        """Read a prior object with a `distribution` and `parameters`, as in `pymc_extras.prior`.
+        """Return the prior of an object with `distribution` and `parameters` (`pymc_extras.prior`).
 
         Its dimensions say nothing new here (a key of the model's priors does) and are not looked
         at; hierarchical and transformed priors have no counterpart.

@@ -98,7 +98,7 @@ class Priors:
         return self.coef[:1] == (names.INTERCEPT,)
 
     def centered_beta(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Move the intercept to the predictors' means: the parameters that the priors are on.
+        """Compute what priors are on: fixed effects with the intercept at the predictors' means.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ class Priors:
         return centered
 
     def raw_beta(self, centered: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Undo `centered_beta`."""
+        """Compute the fixed effects on the original scale, the inverse of `centered_beta`."""
         if not self.has_intercept:
             return centered
         beta = centered.copy()
@@ -158,7 +158,7 @@ class Priors:
         return result
 
     def entries(self) -> list[tuple[str, Prior]]:
-        """List (parameter, prior) in the order of a summary."""
+        """Return (parameter, prior) in the order of a summary."""
         listed = list(zip(self.coef, self.beta, strict=True))
         for factor in self.factors:
             listed += zip(factor.covariance.sd_names, factor.sd, strict=True)
@@ -167,7 +167,7 @@ class Priors:
         return [*listed, (names.SIGMA, self.sigma)]
 
     def describe(self) -> pd.DataFrame:
-        """Tabulate the priors: distribution, 5/50/95 % quantiles, origin.
+        """Return a table of the priors: distribution, 5/50/95 % quantiles, origin.
 
         Returns
         -------
@@ -192,7 +192,7 @@ class Priors:
         return np.asarray(2 * beta_distribution(a, a).ppf(levels) - 1)
 
     def to_json(self) -> str:
-        """Write the priors as JSON text that `from_json` reads back exactly."""
+        """Return the priors as JSON text that `from_json` reads back exactly."""
         factors = [
             {
                 "name": f.name,
@@ -215,7 +215,7 @@ class Priors:
 
     @classmethod
     def from_json(cls, text: str) -> Priors:
-        """Read what `to_json` wrote."""
+        """Return the priors that `to_json` wrote."""
         content = json.loads(text)
         factors = tuple(
             FactorPriors(

@@ -43,7 +43,7 @@ class _Layer:
 
 
 def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Priors:
-    """Complete the user's priors by the defaults for this design.
+    """Return every prior of a model: the user's, completed by the defaults for this design.
 
     Keys, from the least to the most specific (the most specific wins):
 
@@ -101,7 +101,7 @@ def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Prior
 def vary_priors(
     design: ModelData, priors: Mapping[str, PriorLike], base: Priors
 ) -> tuple[Priors, dict[str, str]]:
-    """Change single priors of a resolved set: what is named changes, whatever named it before.
+    """Return a resolved set with the named priors changed, whatever named them before.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def _resolve(
 
 
 def _layers(design: ModelData, priors: Any) -> list[_Layer]:
-    """Read what the user gave, the most important layer first, all keys checked."""
+    """Return what the user gave, the most important layer first, all keys checked."""
     scheme, single = _split(priors)
     _check_keys(design, single, ())
     chosen = {key: _read(key, value) for key, value in single.items()}
@@ -221,7 +221,7 @@ def _split(priors: Any) -> tuple[PriorScheme | None, Mapping[Any, Any]]:
 
 
 def _beta_keys(design: ModelData, coef: str) -> tuple[str, ...]:
-    """List the keys of one fixed effect; a name with a meaning of its own is none of them."""
+    """Return the keys of one fixed effect; a name with a meaning of its own is none of them."""
     inside = f"{names.BETA}[{coef}]"
     exact = (inside,) if coef in _reserved_keys(design) else (inside, coef)
     return exact if coef == names.INTERCEPT else (*exact, names.BETA)
@@ -279,7 +279,7 @@ def _read(key: str, value: Any) -> Prior:
 
 
 def _check_support(key: str, prior: Prior, lower: float) -> Prior:
-    """Refuse a prior whose support does not suit its parameter.
+    """Return the prior; raise unless its support suits its parameter.
 
     `lower` is the parameter's own bound: -inf for fixed effects, 0 for scales, -1 for
     correlations.

@@ -253,7 +253,7 @@ SCHEMES: Mapping[str, PriorScheme] = {
 
 
 def scheme_named(name: str) -> PriorScheme:
-    """Look a scheme up by its name.
+    """Return the scheme of a name.
 
     Raises
     ------
@@ -282,7 +282,7 @@ def _normal_coefficients(design: ModelData, width: float, ddof: int) -> dict[str
 
 
 def _wide_coefficients(design: ModelData, width: float = _WIDE) -> dict[str, PriorLike]:
-    """Give the default normal priors with `width` in place of 2.5 standard deviations."""
+    """Return the default normal priors with `width` in place of 2.5 standard deviations."""
     chosen: dict[str, PriorLike] = {}
     for name, prior in zip(design.coef, default_priors(design).beta, strict=True):
         mu, sigma = prior.numbers
