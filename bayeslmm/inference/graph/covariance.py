@@ -19,9 +19,10 @@ from bayeslmm.inference.graph.prior_vectors import (
     prior_vector,
     read_vector,
 )
+from bayeslmm.model.covariance.unstructured import Unstructured
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -72,8 +73,8 @@ def scale_of(priors: FactorPriors) -> Scale:
             return Scale(vector, tuple(roots))
         for position, k in enumerate(covariance.uncorrelated):
             sd[k] = vector[position]
-    for _, columns in covariance.correlated:
-        chol, own_sd = _unstructured(priors, columns)
+    for structure, columns in covariance.correlated:
+        chol, own_sd = ROOTS[type(structure)].add(priors, columns)
         for position, k in enumerate(columns):
             sd[k] = own_sd[position]
         roots.append((columns, chol))
@@ -94,8 +95,8 @@ def recover_scale(
         vector = read_vector(_uncorrelated_name(covariance), _uncorrelated_sds(priors), values)
         alone = enumerate(covariance.uncorrelated)
         parts += [((k,), vector[..., i, None, None]) for i, k in alone]
-    for _, columns in covariance.correlated:
-        parts.append((columns, _read_unstructured(priors, columns, values)))
+    for structure, columns in covariance.correlated:
+        parts.append((columns, ROOTS[type(structure)].read(priors, columns, values)))
     lead, q = parts[0][1].shape[:-2], covariance.n_columns
     factor = np.zeros((*lead, q, q))
     for columns, chol in parts:
@@ -169,6 +170,26 @@ def _read_unstructured(
     chol = np.zeros((*packed.shape[:-1], len(columns), len(columns)))
     chol[(..., *np.tril_indices(len(columns)))] = packed
     return chol
+
+
+@dataclass(frozen=True)
+class Root:
+    """How a structure's part of the square root of G stands in a graph.
+
+    Attributes
+    ----------
+    add : callable
+        (priors of the factor, columns) -> Cholesky factor of their part of G, and its sds.
+    read : callable
+        (priors of the factor, columns, draws of the free variables) -> draws of the factor.
+    """
+
+    add: Callable[[FactorPriors, tuple[int, ...]], tuple[Any, Any]]
+    read: Callable[[FactorPriors, tuple[int, ...], Values], NDArray[np.float64]]
+
+
+# Structures with correlations; those without are of one kind.
+ROOTS: Mapping[type, Root] = {Unstructured: Root(_unstructured, _read_unstructured)}
 
 
 def _correlation(sd: Any, roots: Sequence[tuple[tuple[int, ...], Any]]) -> Any:

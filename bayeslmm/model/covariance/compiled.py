@@ -9,12 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.marginal_density import block_table
+from bayeslmm.model.covariance.diagonal import Diagonal
+from bayeslmm.model.covariance.unstructured import Unstructured
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bayeslmm.arrays import Ints
     from bayeslmm.model.covariance.block_covariance import BlockCovariance
+
+
+COMPILED = (Unstructured, Diagonal)
 
 
 def covariance_table(covariances: Iterable[BlockCovariance]) -> Ints:
@@ -30,6 +35,11 @@ def covariance_table(covariances: Iterable[BlockCovariance]) -> Ints:
     ndarray of int64, shape (1 + K + sum of q,)
         See `block_table`.
 
+    Raises
+    ------
+    TypeError
+        If a structure has no compiled form.
+
     Examples
     --------
     >>> from bayeslmm.model.covariance.block_covariance import BlockCovariance
@@ -37,4 +47,10 @@ def covariance_table(covariances: Iterable[BlockCovariance]) -> Ints:
     >>> covariance_table([G])  # one factor, three columns, their sets
     array([1, 3, 0, 0, 1])
     """
-    return block_table([(G.n_columns, G.independent) for G in covariances])
+    table = []
+    for G in covariances:
+        for structure, _ in G.members:
+            if not isinstance(structure, COMPILED):
+                raise TypeError(f"{structure} of {G.name!r} has no compiled form.")
+        table.append((G.n_columns, G.independent))
+    return block_table(table)
