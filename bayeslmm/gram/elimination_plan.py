@@ -28,7 +28,7 @@ class EliminationPlan:
     Attributes
     ----------
     ints, floats : ndarray
-        The arrays to pass on; laid out as `kernels.open_layout` and `densities` read them.
+        The arrays to pass on; laid out as `layout.open_layout` and `densities` read them.
     order : tuple of int
         Places of the factors in `Gram.factors`: the chain, finest first, then the border.
     n_chain : int

@@ -2,6 +2,7 @@
 
 - ``jit``: the decorators, and the fingerprint of this folder
 - ``lapack``: LAPACK callable from compiled code
+- ``layout``: names for the stretches of a plan's two arrays
 - ``eliminate``: block elimination of I + Lambda' Z'Z Lambda
 - ``solve``: back-substitution and selected inverse
 - ``gradient``: gradient in every entry of Lambda

@@ -9,7 +9,10 @@ import numpy as np
 from numba import types
 
 from bayeslmm.kernels.densities import HEAD, fixed_posterior, prior_in_plan, to_plan
-from bayeslmm.kernels.eliminate import (
+from bayeslmm.kernels.factorization import factorize, linked_entry
+from bayeslmm.kernels.jit import inner
+from bayeslmm.kernels.lapack import dense_half_solve
+from bayeslmm.kernels.layout import (
     COLUMN,
     FACTOR,
     LAMBDA,
@@ -21,9 +24,6 @@ from bayeslmm.kernels.eliminate import (
     Layout,
     open_layout,
 )
-from bayeslmm.kernels.factorization import factorize, linked_entry
-from bayeslmm.kernels.jit import inner
-from bayeslmm.kernels.lapack import dense_half_solve
 from bayeslmm.kernels.solve import back_substitute, joint_modes, node_column, selected_inverse
 
 if TYPE_CHECKING:

@@ -17,14 +17,9 @@ import numpy as np
 from numba import carray, cfunc, types
 
 from bayeslmm.kernels.eliminate import (
-    FACTOR,
-    PANEL,
-    START,
-    WIDTH,
     border_part,
     copy_square,
     factor_node,
-    open_layout,
     scale_border,
     scale_node,
     subtract_square,
@@ -48,6 +43,7 @@ from bayeslmm.kernels.helper import (
 )
 from bayeslmm.kernels.jit import FINGERPRINT, entry, inner, stamp
 from bayeslmm.kernels.lapack import dense_cholesky, dense_half_solve, subtract_gram
+from bayeslmm.kernels.layout import FACTOR, PANEL, START, WIDTH, open_layout
 from bayeslmm.kernels.solve import joint_modes, selected_inverse
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.kernels.eliminate import (
+from bayeslmm.kernels.jit import inner_fast
+from bayeslmm.kernels.layout import (
     BLOCK,
     COLUMN,
     FACTOR,
@@ -31,7 +32,6 @@ from bayeslmm.kernels.eliminate import (
     WIDTH,
     Layout,
 )
-from bayeslmm.kernels.jit import inner_fast
 from bayeslmm.kernels.solve import node_column
 
 if TYPE_CHECKING:

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.kernels.eliminate import (
+from bayeslmm.kernels.eliminate import border_part, worth_filling
+from bayeslmm.kernels.jit import inner, inner_fast
+from bayeslmm.kernels.lapack import dense_half_solve, dense_inverse, symmetric_product
+from bayeslmm.kernels.layout import (
     ABOVE,
     COLUMN,
     FACTOR,
@@ -17,11 +20,7 @@ from bayeslmm.kernels.eliminate import (
     TOUCH,
     WIDTH,
     Layout,
-    border_part,
-    worth_filling,
 )
-from bayeslmm.kernels.jit import inner, inner_fast
-from bayeslmm.kernels.lapack import dense_half_solve, dense_inverse, symmetric_product
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
