@@ -13,12 +13,34 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.kernels.layout import (
+    ABOVE,
+    BLOCK,
+    COLUMN,
+    FACTOR,
+    FACTOR_ENTRIES,
+    FACTOR_FIRST,
+    FACTOR_SECOND,
+    FIRST,
+    LAMBDA,
+    LEVELS,
+    NODE,
+    NODE_ENTRIES,
+    PAIR_ENTRIES,
+    PANEL,
+    PARENT,
+    SECOND,
+    START,
+    TOUCH,
+    WIDTH,
+    Layout,
+    Working,
+    pack,
+)
+
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.gram.blocks import CrossProducts
-
-
-HEADER = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +50,7 @@ class EliminationPlan:
     Attributes
     ----------
     ints, floats : ndarray
-        The arrays to pass on; laid out as `layout.open_layout` and `densities` read them.
+        The arrays to pass on, from `kernels.layout.pack`.
     order : tuple of int
         Places of the factors in `Gram.factors`: the chain, finest first, then the border.
     n_chain : int
@@ -87,39 +109,27 @@ def build_plan(gram: CrossProducts) -> EliminationPlan:
     border_start = {k: int(start[i]) - first_border for i, k in enumerate(order) if k in border}
     nodes, touched, place, panels = _chain_panels(gram, chain, border_start)
     pairs, blocks, border_fixed = _border_blocks(gram, order, border_start)
-    w = gram.cross.shape[0]
-    header = np.zeros(HEADER, np.int64)
-    head_floats = _head_floats(gram)
     n_border = int(start[-1]) - first_border
     border_factor = [
         i for i, k in enumerate(order) if k in border for _ in range(sizes[k][0] * sizes[k][1])
     ]
-    header[:9] = [
-        len(order),
-        w,
-        len(chain),
-        len(nodes) - 1,
-        n_border,
-        len(pairs),
-        len(touched),
-        0,
-        len(head_floats),
-    ]
+    layout = Layout(
+        factors=table,
+        nodes=nodes,
+        touched=touched,
+        place=place,
+        border_factor=np.array(border_factor, np.int64),
+        pairs=pairs,
+        n_chain=len(chain),
+        panels=panels,
+        border_fixed=border_fixed,
+        blocks=blocks,
+        cross=gram.cross,
+    )
+    ints, floats = pack(layout, _working(gram, table))
     return EliminationPlan(
-        ints=np.concatenate(
-            [
-                header,
-                table.ravel(),
-                nodes.ravel(),
-                touched,
-                place,
-                np.array(border_factor, np.int64),
-                pairs.ravel(),
-            ]
-        ),
-        floats=np.concatenate(
-            [head_floats, gram.cross.ravel(), border_fixed.ravel(), panels, blocks]
-        ),
+        ints=ints,
+        floats=floats,
         order=order,
         n_chain=len(chain),
         n_border=n_border,
@@ -129,11 +139,17 @@ def build_plan(gram: CrossProducts) -> EliminationPlan:
     )
 
 
-def _head_floats(gram: CrossProducts) -> Floats:
-    """Return n, sum log w, R, R^-1, origin, then each factor's M, as `densities` reads them."""
-    inverse = np.linalg.inv(gram.scale) if len(gram.coef) else gram.scale
-    parts = [np.array([gram.n, gram.sum_log_weights]), gram.scale.ravel(), inverse.ravel()]
-    return np.concatenate([*parts, gram.origin, *(f.scale.ravel() for f in gram.factors)])
+def _working(gram: CrossProducts, factors: Ints) -> Working:
+    scales = [np.zeros(0), *(f.scale.ravel() for f in gram.factors)]
+    return Working(
+        n=gram.n,
+        sum_log_weights=gram.sum_log_weights,
+        R=gram.scale,
+        R_inverse=np.linalg.inv(gram.scale) if len(gram.coef) else gram.scale,
+        origin=gram.origin,
+        M=np.concatenate(scales),
+        factors=factors,
+    )
 
 
 def _by_size(gram: CrossProducts) -> list[int]:
@@ -167,12 +183,14 @@ def _best_chain(gram: CrossProducts) -> list[int]:
 def _factor_table(gram: CrossProducts, order: tuple[int, ...], n_chain: int, start: Ints) -> Ints:
     widths = [f.within.shape[1] for f in gram.factors]
     packed = np.cumsum([0, *(q * q for q in widths)])
-    table = np.zeros((len(order), 6), np.int64)
+    table = np.zeros((len(order), FACTOR_ENTRIES), np.int64)
     node = 0
     for i, k in enumerate(order):
         m = len(gram.factors[k].levels)
         above = sum(widths[j] for j in order[i + 1 : n_chain]) if i < n_chain else 0
-        table[i] = m, widths[k], packed[k], node, start[i], above
+        row = table[i]
+        row[LEVELS], row[WIDTH], row[LAMBDA] = m, widths[k], packed[k]
+        row[NODE], row[COLUMN], row[ABOVE] = node, start[i], above
         node += m if i < n_chain else 0
     return table
 
@@ -207,30 +225,30 @@ def _chain_panels(
     sizes = [gram.factors[k].within.shape for k in chain]
     first = np.cumsum([0, *(m for m, _, _ in sizes)])
     touches = [_touches(gram, k, border_start) for k in chain]
-    nodes = np.zeros((int(first[-1]) + 1, 5), np.int64)
-    nodes[-1, 3:] = -1, len(chain) - 1
+    nodes = np.zeros((int(first[-1]) + 1, NODE_ENTRIES), np.int64)
+    nodes[-1, PARENT], nodes[-1, FACTOR] = -1, len(chain) - 1
     panels, places, at, n_touched = [], [], 0, 0
     for d, k in enumerate(chain):
         m, q, _ = sizes[d]
         own = nodes[first[d] : first[d + 1]]
         count = np.bincount(touches[d].node, minlength=m)
         beside = sum(width for _, width, _ in sizes[d:]) + gram.cross.shape[0]
-        own[:, 1] = count + beside
-        own[:, 0] = at + np.cumsum(q * own[:, 1]) - q * own[:, 1]
-        own[:, 2] = n_touched + np.cumsum(count) - count
-        own[:, 3:] = -1, d
+        own[:, PANEL] = count + beside
+        own[:, START] = at + np.cumsum(q * own[:, PANEL]) - q * own[:, PANEL]
+        own[:, TOUCH] = n_touched + np.cumsum(count) - count
+        own[:, PARENT], own[:, FACTOR] = -1, d
         if d + 1 < len(chain):
             rows, cols, _ = gram.pair_of(k, chain[d + 1]).seen_from(k)
-            own[:, 3] = first[d + 1]  # a level without rows has no effect on any parent
-            own[rows, 3] = first[d + 1] + cols
-            parent = own[touches[d].node, 3] - first[d + 1]
+            own[:, PARENT] = first[d + 1]  # a level without rows has no effect on any parent
+            own[rows, PARENT] = first[d + 1] + cols
+            parent = own[touches[d].node, PARENT] - first[d + 1]
             places.append(_places(parent, touches[d], touches[d + 1], border_start, gram))
         else:
             places.append(np.zeros(len(touches[d].node), np.int64))
         panels.append(_panel_values(gram, chain[d:], own, touches[d], at))
-        at += int(q * own[:, 1].sum())
+        at += int(q * own[:, PANEL].sum())
         n_touched += len(touches[d].node)
-    nodes[-1, 0], nodes[-1, 2] = at, n_touched
+    nodes[-1, START], nodes[-1, TOUCH] = at, n_touched
     touched = np.concatenate([t.column for t in touches]) if chain else np.zeros(0, np.int64)
     return (
         nodes,
@@ -256,8 +274,9 @@ def _panel_values(
     factor = gram.factors[chain[0]]
     m, q, _ = factor.within.shape
     w = gram.cross.shape[0]
-    values = np.zeros(int(q * nodes[:, 1].sum()))
-    lines = nodes[:, 0, None] - at + np.arange(q) * nodes[:, 1, None]  # (m, q): start of each row
+    starts, widths = nodes[:, START, None], nodes[:, PANEL, None]
+    values = np.zeros(int(q * widths.sum()))
+    lines = starts - at + np.arange(q) * widths  # (m, q): start of each row
     values[lines[:, :, None] + np.arange(q)] = factor.within
     offset = q
     for other in chain[1:]:
@@ -271,7 +290,7 @@ def _panel_values(
         _, _, blocks = gram.pair_of(chain[0], int(other)).seen_from(chain[0])
         spots = lines[touches.node[mine]] + offset + rank[mine][:, None]
         values[spots] = blocks[touches.block[mine], :, touches.within[mine]]
-    ends = lines + nodes[:, 1, None] - w
+    ends = lines + widths - w
     values[ends[:, :, None] + np.arange(w)] = factor.with_fixed
     return values
 
@@ -293,17 +312,17 @@ def _border_blocks(
             else:
                 rows, cols, values = gram.pair_of(k, m).seen_from(k)
             _, qk, qm = values.shape
-            rows_at, cols_at = begin + rows * qk, begin_m + cols * qm
-            one = np.ones(len(rows), np.int64)
-            starts = at + np.arange(len(rows)) * qk * qm
-            fk, fm = order.index(k) * one, order.index(m) * one
-            table.append(np.stack([rows_at, cols_at, fk, fm, starts], axis=1))
+            part = np.zeros((len(rows), PAIR_ENTRIES), np.int64)
+            part[:, FIRST], part[:, SECOND] = begin + rows * qk, begin_m + cols * qm
+            part[:, FACTOR_FIRST], part[:, FACTOR_SECOND] = order.index(k), order.index(m)
+            part[:, BLOCK] = at + np.arange(len(rows)) * qk * qm
+            table.append(part)
             blocks.append(values.ravel())
             at += values.size
     w = gram.cross.shape[0]
     fixed = [gram.factors[k].with_fixed.reshape(-1, w) for k in border_start]
     return (
-        np.concatenate(table) if table else np.zeros((0, 5), np.int64),
+        np.concatenate(table) if table else np.zeros((0, PAIR_ENTRIES), np.int64),
         np.concatenate(blocks) if blocks else np.zeros(0),
         np.concatenate(fixed) if fixed else np.zeros((0, w)),
     )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.kernels.densities import HEAD, LOG_2PI, quadratic, to_plan
+from bayeslmm.kernels.densities import LOG_2PI, quadratic, to_working
 from bayeslmm.kernels.factorization import factorize, linked_entry
+from bayeslmm.kernels.layout import open_working
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
@@ -77,22 +78,20 @@ def _log_likelihoods(
     ints: Ints, floats: Floats, lams: Floats, sigmas: Floats, betas: Floats
 ) -> Floats:
     """Compute the densities; T = [X y]'V^-1[X y] gives the residuals' sum of squares."""
-    p = ints[1] - 1
-    scale = floats[HEAD : HEAD + p * p].reshape(p, p)
-    origin = floats[HEAD + 2 * p * p : HEAD + 2 * p * p + p]
+    p, working = betas.shape[1], open_working(ints, floats)
     values, v = np.empty(len(sigmas)), np.ones(p + 1)
     for d in range(len(sigmas)):
-        ok, logdet, T, _, _, _ = factorize(ints, floats, to_plan(ints, floats, lams[d], False))
+        ok, logdet, T, _, _, _ = factorize(ints, floats, to_working(working, lams[d], False))
         if not ok:
             values[d] = -math.inf
             continue
         for i in range(p):
             v[i] = 0.0
             for k in range(p):
-                v[i] -= scale[i, k] * (betas[d, k] - origin[k])
+                v[i] -= working.R[i, k] * (betas[d, k] - working.origin[k])
         values[d] = -0.5 * (
-            floats[0] * (LOG_2PI + 2.0 * math.log(sigmas[d]))
-            - floats[1]
+            working.n * (LOG_2PI + 2.0 * math.log(sigmas[d]))
+            - working.sum_log_weights
             + logdet
             + quadratic(T, v) / sigmas[d] ** 2
         )

@@ -13,6 +13,7 @@ import numpy as np
 
 from bayeslmm.kernels.factorization import factorize, linked_entry, pull_back
 from bayeslmm.kernels.jit import inner, inner_fast
+from bayeslmm.kernels.layout import LAMBDA, WIDTH, Working, open_working
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 DENSITY, REML, ML, ML_AT_SIGMA, ML_AT_COEFFICIENT = range(5)
 LOG_2PI = math.log(2.0 * math.pi)
-# Where the plan's floats keep what the densities need: n, sum log w, then R, R^-1, origin, M_k.
-HEAD = 2
 
 
 @inner_fast
@@ -91,42 +90,39 @@ def small_solve(L: Floats, right: Floats) -> Floats:
 
 
 @inner
-def to_plan(ints: Ints, floats: Floats, packed: Floats, transposed: bool) -> Floats:
+def to_working(working: Working, packed: Floats, transposed: bool) -> Floats:
     """Multiply each factor's packed matrix by M_k (or M_k') from the left.
 
-    Z Lambda = Zs (M Lambda), so this carries relative factors to the plan's coordinates and,
+    Z Lambda = Zs (M Lambda), so this carries relative factors to the working coordinates and,
     transposed, gradients back.
     """
-    K, p = ints[0], ints[1] - 1
     out = np.zeros(len(packed))
-    start = HEAD + 2 * p * p + p
-    for f in range(K):
-        q, at = ints[16 + 6 * f + 1], ints[16 + 6 * f + 2]
+    for f in range(len(working.factors)):
+        q, at = working.factors[f, WIDTH], working.factors[f, LAMBDA]
         for r in range(q):
             for k in range(q):
-                entry = start + at + (k * q + r if transposed else r * q + k)
+                entry = working.M[at + (k * q + r if transposed else r * q + k)]
                 for c in range(q):
-                    out[at + r * q + c] += floats[entry] * packed[at + k * q + c]
+                    out[at + r * q + c] += entry * packed[at + k * q + c]
     return out
 
 
 @inner
-def prior_in_plan(floats: Floats, p: int, mean: Floats, precision: Floats) -> tuple[Floats, Floats]:
+def prior_in_working(working: Working, mean: Floats, precision: Floats) -> tuple[Floats, Floats]:
     """Carry a normal prior of beta to R (beta - origin): its mean, and its precision."""
-    R = floats[HEAD : HEAD + p * p].reshape(p, p)
-    inverse = floats[HEAD + p * p : HEAD + 2 * p * p].reshape(p, p)
-    origin = floats[HEAD + 2 * p * p : HEAD + 2 * p * p + p]
+    p = len(mean)
     shifted = np.empty((p, 1))
     for i in range(p):
-        shifted[i, 0] = mean[i] - origin[i]
-    return multiply(R, shifted), multiply(transposed_multiply(inverse, precision), inverse)
+        shifted[i, 0] = mean[i] - working.origin[i]
+    inverse = working.R_inverse
+    return multiply(working.R, shifted), multiply(transposed_multiply(inverse, precision), inverse)
 
 
 @inner
 def fixed_posterior(
     T: Floats, sigma: float, mean: Floats, precision: Floats
 ) -> tuple[Floats, Floats, Floats, float, int]:
-    """Combine T with a normal prior of the fixed effects, all in the plan's coordinates.
+    """Combine T with a normal prior of the fixed effects, all in the working coordinates.
 
     Returns
     -------
@@ -157,12 +153,12 @@ def fixed_posterior(
 
 @inner
 def density_of_reduced(
-    floats: Floats, T: Floats, logdet: float, sigma: float, mean: Floats, precision: Floats
+    working: Working, T: Floats, logdet: float, sigma: float, mean: Floats, precision: Floats
 ) -> tuple[float, Floats, float]:
     """Finish log p(y | Lambda, sigma) from T and log|V|; return it, its d/dT and d/dsigma."""
-    p = T.shape[0] - 1
-    n, Tbar = floats[0], np.zeros((p + 1, p + 1))
-    inner_mean, inner_precision = prior_in_plan(floats, p, mean, precision)
+    p, n = T.shape[0] - 1, working.n
+    Tbar = np.zeros((p + 1, p + 1))
+    inner_mean, inner_precision = prior_in_working(working, mean, precision)
     beta, covariance, _, logdet_fixed, rank = fixed_posterior(T, sigma, inner_mean, inner_precision)
     _, logdet_prior, prior_rank = small_cholesky(precision)
     if rank < p or not sigma > 0.0:
@@ -170,7 +166,7 @@ def density_of_reduced(
     v = residual_direction(beta)
     square, trace, penalty = quadratic(T, v), 0.0, 0.0
     for i in range(p):
-        logdet_fixed += 2.0 * math.log(floats[HEAD + i * p + i])
+        logdet_fixed += 2.0 * math.log(working.R[i, i])
         for j in range(p):
             trace += covariance[i, j] * T[i, j]
             shift = (beta[i, 0] - inner_mean[i, 0]) * (beta[j, 0] - inner_mean[j, 0])
@@ -180,7 +176,7 @@ def density_of_reduced(
     value = -0.5 * (
         (n - p + prior_rank) * LOG_2PI
         + 2.0 * n * math.log(sigma)
-        - floats[1]
+        - working.sum_log_weights
         + logdet
         + logdet_fixed
         - logdet_prior
@@ -192,7 +188,7 @@ def density_of_reduced(
 
 @inner
 def criterion_of_reduced(
-    floats: Floats, T: Floats, logdet: float, restricted: bool
+    working: Working, T: Floats, logdet: float, restricted: bool
 ) -> tuple[float, Floats, float]:
     """Finish the profiled criterion from T and log|V|; return it, its d/dT and sigma."""
     p = T.shape[0] - 1
@@ -204,14 +200,14 @@ def criterion_of_reduced(
         return math.inf, Tbar, math.nan
     v = residual_direction(beta)
     square = quadratic(T, v)
-    dof = floats[0] - (p if restricted else 0)
+    dof = working.n - (p if restricted else 0)
     if not square > 0.0:
         return math.inf, Tbar, math.nan
-    value = dof * (1.0 + LOG_2PI + math.log(square / dof)) + logdet - floats[1]
+    value = dof * (1.0 + LOG_2PI + math.log(square / dof)) + logdet - working.sum_log_weights
     if restricted:
         value += logdet_fixed
         for i in range(p):
-            value += 2.0 * math.log(floats[HEAD + i * p + i])
+            value += 2.0 * math.log(working.R[i, i])
             for j in range(p):
                 Tbar[i, j] = covariance[i, j]
     add_outer(Tbar, v, dof / square)
@@ -220,24 +216,23 @@ def criterion_of_reduced(
 
 @inner
 def deviance_of_reduced(
-    floats: Floats, T: Floats, logdet: float, kind: int, at: float, direction: Floats
+    working: Working, T: Floats, logdet: float, kind: int, at: float, direction: Floats
 ) -> tuple[float, Floats, float]:
     """Finish the ML criterion with sigma, or one linear combination of beta, held at a value.
 
     `ML_AT_SIGMA` returns the derivative in sigma last, `ML_AT_COEFFICIENT` the profiled sigma.
     """
-    p, n = T.shape[0] - 1, floats[0]
+    p, n = T.shape[0] - 1, working.n
     Tbar = np.zeros((p + 1, p + 1))
     beta, covariance, _, _, rank = fixed_posterior(T, 1.0, np.zeros((p, 1)), np.zeros((p, p)))
     if rank < p:
         return math.inf, Tbar, math.nan
     if kind == ML_AT_COEFFICIENT:
-        inverse = floats[HEAD + p * p : HEAD + 2 * p * p].reshape(p, p)
         turned, miss, spread = np.zeros(p), at, 0.0
         for i in range(p):
-            miss -= direction[i] * floats[HEAD + 2 * p * p + i]
+            miss -= direction[i] * working.origin[i]
             for j in range(p):
-                turned[i] += inverse[j, i] * direction[j]
+                turned[i] += working.R_inverse[j, i] * direction[j]
         for i in range(p):
             miss -= turned[i] * beta[i, 0]
             for j in range(p):
@@ -245,16 +240,16 @@ def deviance_of_reduced(
         for i in range(p):
             for j in range(p):
                 beta[i, 0] += covariance[i, j] * turned[j] * miss / spread
-    v = residual_direction(beta)
+    v, weights = residual_direction(beta), working.sum_log_weights
     square = quadratic(T, v)
     if not square > 0.0:
         return math.inf, Tbar, math.nan
     if kind == ML_AT_SIGMA:
         add_outer(Tbar, v, 1.0 / at**2)
-        value = n * (LOG_2PI + 2.0 * math.log(at)) + logdet - floats[1] + square / at**2
+        value = n * (LOG_2PI + 2.0 * math.log(at)) + logdet - weights + square / at**2
         return value, Tbar, 2.0 * n / at - 2.0 * square / at**3
     add_outer(Tbar, v, n / square)
-    value = n * (1.0 + LOG_2PI + math.log(square / n)) + logdet - floats[1]
+    value = n * (1.0 + LOG_2PI + math.log(square / n)) + logdet - weights
     return value, Tbar, math.sqrt(square / n)
 
 
@@ -328,23 +323,24 @@ def evaluate(
     extra : float
         The derivative in sigma at fixed Lambda where sigma is given; else the profiled sigma.
     """
-    scaled = to_plan(ints, floats, lam, False)
+    working = open_working(ints, floats)
+    scaled = to_working(working, lam, False)
     ok, logdet, T, panel, border, right = factorize(ints, floats, scaled)
     zero = np.zeros(len(lam))
     if not ok:
         return (-math.inf if kind == DENSITY else math.inf), zero, math.nan
     if kind == DENSITY:
         value, Tbar, extra = density_of_reduced(
-            floats, T, logdet, sigma, prior_mean, prior_precision
+            working, T, logdet, sigma, prior_mean, prior_precision
         )
     elif kind in (REML, ML):
-        value, Tbar, extra = criterion_of_reduced(floats, T, logdet, kind == REML)
+        value, Tbar, extra = criterion_of_reduced(working, T, logdet, kind == REML)
     else:
-        value, Tbar, extra = deviance_of_reduced(floats, T, logdet, kind, sigma, prior_mean)
+        value, Tbar, extra = deviance_of_reduced(working, T, logdet, kind, sigma, prior_mean)
     if math.isnan(value):
         value = -math.inf if kind == DENSITY else math.inf
     if math.isinf(value) or not want_gradient:
         return value, zero, extra
     weight = -0.5 if kind == DENSITY else 1.0
     gradient = pull_back(ints, floats, scaled, panel, border, right, Tbar, weight)
-    return value, to_plan(ints, floats, gradient, True), extra
+    return value, to_working(working, gradient, True), extra

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import types
 
-from bayeslmm.kernels.densities import HEAD, fixed_posterior, prior_in_plan, to_plan
+from bayeslmm.kernels.densities import fixed_posterior, prior_in_working, to_working
 from bayeslmm.kernels.factorization import factorize, linked_entry
 from bayeslmm.kernels.jit import inner
 from bayeslmm.kernels.lapack import dense_half_solve
@@ -22,7 +22,9 @@ from bayeslmm.kernels.layout import (
     START,
     WIDTH,
     Layout,
+    Working,
     open_layout,
+    open_working,
 )
 from bayeslmm.kernels.solve import back_substitute, joint_modes, node_column, selected_inverse
 
@@ -50,7 +52,7 @@ def condition(
         The q * q blocks of Q^-1, level by level in the same order.
     """
     lay = open_layout(ints, floats)
-    scaled = to_plan(ints, floats, lam, False)
+    scaled = to_working(open_working(ints, floats), lam, False)
     ok, logdet, T, panel, border, right = factorize(ints, floats, scaled)
     if not ok:
         return False, logdet, T, right, panel
@@ -85,11 +87,11 @@ def own_blocks(lay: Layout, inverse: Floats, border: Floats) -> Floats:
 
 @inner
 def draw_fixed(
-    floats: Floats, T: Floats, sigma: float, mean: Floats, precision: Floats, z: Floats
+    working: Working, T: Floats, sigma: float, mean: Floats, precision: Floats, z: Floats
 ) -> Floats:
     """Draw R (beta - origin) from its conditional, given standard normals z; shape (p,)."""
     p = len(z)
-    inner_mean, inner_precision = prior_in_plan(floats, p, mean, precision)
+    inner_mean, inner_precision = prior_in_working(working, mean, precision)
     beta, _, L, _, rank = fixed_posterior(T, sigma, inner_mean, inner_precision)
     out = np.empty(p)
     for i in range(p - 1, -1, -1):
@@ -103,13 +105,13 @@ def draw_fixed(
 
 
 @inner
-def fixed_in_plan(floats: Floats, beta: Floats) -> Floats:
-    """Carry beta to the plan's coordinates, R (beta - origin); shape (p,)."""
+def fixed_in_working(working: Working, beta: Floats) -> Floats:
+    """Carry beta to the working coordinates, R (beta - origin); shape (p,)."""
     p = len(beta)
     out = np.zeros(p)
     for i in range(p):
         for j in range(i, p):
-            out[i] += floats[HEAD + i * p + j] * (beta[j] - floats[HEAD + 2 * p * p + j])
+            out[i] += working.R[i, j] * (beta[j] - working.origin[j])
     return out
 
 
@@ -208,21 +210,20 @@ def draw_joint(
     fixed_given : bool
         True where `fixed` holds beta itself: it stays, and only b is drawn, given beta.
     """
-    lay, p = open_layout(ints, floats), ints[1] - 1
-    inverse = floats[HEAD + p * p : HEAD + 2 * p * p].reshape(p, p)
-    origin = floats[HEAD + 2 * p * p : HEAD + 2 * p * p + p]
+    lay, working = open_layout(ints, floats), open_working(ints, floats)
+    p = len(working.origin)
     if len(sigmas) == 0:
         return
-    ok, _, T, panel, border, right = factorize(ints, floats, to_plan(ints, floats, lams[0], False))
+    ok, _, T, panel, border, right = factorize(ints, floats, to_working(working, lams[0], False))
     for d in range(len(sigmas)):
         if d > 0 and not same(lams[d], lams[d - 1]):
             ok, _, T, panel, border, right = factorize(
-                ints, floats, to_plan(ints, floats, lams[d], False)
+                ints, floats, to_working(working, lams[d], False)
             )
         if fixed_given:
-            beta = fixed_in_plan(floats, fixed[d])
+            beta = fixed_in_working(working, fixed[d])
         else:
-            beta = draw_fixed(floats, T, sigmas[d], prior_mean, prior_precision, fixed[d])
+            beta = draw_fixed(working, T, sigmas[d], prior_mean, prior_precision, fixed[d])
         if ok:
             z = random[d : d + 1]
             one = sigmas[d : d + 1]
@@ -230,9 +231,9 @@ def draw_joint(
             spread_effects(lay, lams[d], v, z)
         if not fixed_given:
             for i in range(p):
-                fixed[d, i] = origin[i]
+                fixed[d, i] = working.origin[i]
                 for k in range(p):
-                    fixed[d, i] += inverse[i, k] * beta[k]
+                    fixed[d, i] += working.R_inverse[i, k] * beta[k]
         if not ok:
             for i in range(p):
                 fixed[d, i] = math.nan
@@ -291,29 +292,28 @@ def draw_shared(
     cross : ndarray, shape (n_cells, p + 1, p + 1)
         T in the coordinates of the Gram.
     """
-    lay, p = open_layout(ints, floats), ints[1] - 1
-    inverse = floats[HEAD + p * p : HEAD + 2 * p * p].reshape(p, p)
-    origin = floats[HEAD + 2 * p * p : HEAD + 2 * p * p + p]
+    lay, working = open_layout(ints, floats), open_working(ints, floats)
+    p = len(working.origin)
     logdets, cross = np.empty(len(lams)), np.empty((len(lams), p + 1, p + 1))
     for cell in range(len(lams)):
         first, end = starts[cell], starts[cell + 1]
         ok, logdet, T, panel, border, right = factorize(
-            ints, floats, to_plan(ints, floats, lams[cell], False)
+            ints, floats, to_working(working, lams[cell], False)
         )
         logdets[cell] = logdet if ok else -math.inf
         cross[cell] = T
         beta = np.empty((end - first, p))
         for d in range(first, end):
             if fixed_given:
-                beta[d - first] = fixed_in_plan(floats, fixed[d])
+                beta[d - first] = fixed_in_working(working, fixed[d])
                 continue
             beta[d - first] = draw_fixed(
-                floats, T, sigmas[d], prior_mean, prior_precision, fixed[d]
+                working, T, sigmas[d], prior_mean, prior_precision, fixed[d]
             )
             for i in range(p):
-                fixed[d, i] = origin[i] if ok else math.nan
+                fixed[d, i] = working.origin[i] if ok else math.nan
                 for k in range(p):
-                    fixed[d, i] += inverse[i, k] * beta[d - first, k]
+                    fixed[d, i] += working.R_inverse[i, k] * beta[d - first, k]
         if not ok:
             random[first:end] = math.nan
             continue

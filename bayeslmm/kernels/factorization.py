@@ -204,7 +204,7 @@ def factorize(
     ints, floats : ndarray
         The plan's arrays.
     lam : ndarray, shape (n_lambda,)
-        Packed relative factors in the plan's coordinates (`densities.to_plan`).
+        Packed relative factors in the working coordinates (`densities.to_working`).
 
     Returns
     -------

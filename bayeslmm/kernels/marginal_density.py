@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.kernels.densities import (
-    HEAD,
     LOG_2PI,
     add_outer,
     density_of_reduced,
     quadratic,
     residual_direction,
-    to_plan,
+    to_working,
 )
 from bayeslmm.kernels.factorization import factorize, linked_entry, pull_back
 from bayeslmm.kernels.jit import inner
+from bayeslmm.kernels.layout import Working, open_working
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
@@ -119,16 +119,14 @@ def pull_back_factors(
 
 @inner
 def density_given_fixed(
-    floats: Floats, T: Floats, logdet: float, sigma: float, beta: Floats, d_beta: Floats
+    working: Working, T: Floats, logdet: float, sigma: float, beta: Floats, d_beta: Floats
 ) -> tuple[float, Floats, float]:
     """Finish log p(y | beta, Lambda, sigma) from T and log|V|; fill d/dbeta."""
-    p, n = T.shape[0] - 1, floats[0]
-    R = floats[HEAD : HEAD + p * p].reshape(p, p)
-    origin = floats[HEAD + 2 * p * p : HEAD + 2 * p * p + p]
+    p, n, R = T.shape[0] - 1, working.n, working.R
     Tbar, inner_beta = np.zeros((p + 1, p + 1)), np.zeros((p, 1))
     for i in range(p):
         for j in range(i, p):
-            inner_beta[i, 0] += R[i, j] * (beta[j] - origin[j])
+            inner_beta[i, 0] += R[i, j] * (beta[j] - working.origin[j])
     v = residual_direction(inner_beta)
     square = quadratic(T, v)
     for i in range(p):
@@ -139,7 +137,11 @@ def density_given_fixed(
             d_beta[j] += R[i, j] * slope / sigma**2
     add_outer(Tbar, v, -0.5 / sigma**2)
     value = -0.5 * (
-        n * LOG_2PI + 2.0 * n * math.log(sigma) - floats[1] + logdet + square / sigma**2
+        n * LOG_2PI
+        + 2.0 * n * math.log(sigma)
+        - working.sum_log_weights
+        + logdet
+        + square / sigma**2
     )
     return value, Tbar, -n / sigma + square / sigma**3
 
@@ -190,20 +192,21 @@ def collapsed_density(
     correlation, lam = np.zeros(n_lambda), np.zeros(n_lambda)
     d_sds, d_partials, d_beta = np.zeros(len(sds)), np.zeros(len(partials)), np.zeros(len(beta))
     fill_factors(table, sds, partials, sigma, correlation, lam)
-    scaled = to_plan(ints, floats, lam, False)
+    working = open_working(ints, floats)
+    scaled = to_working(working, lam, False)
     ok, logdet, T, panel, border, right = factorize(ints, floats, scaled)
     if not ok or not sigma > 0.0:
         return -math.inf, d_sds, d_partials, 0.0, d_beta
     if len(beta) > 0:
-        value, Tbar, d_sigma = density_given_fixed(floats, T, logdet, sigma, beta, d_beta)
+        value, Tbar, d_sigma = density_given_fixed(working, T, logdet, sigma, beta, d_beta)
     else:
         value, Tbar, d_sigma = density_of_reduced(
-            floats, T, logdet, sigma, prior_mean, prior_precision
+            working, T, logdet, sigma, prior_mean, prior_precision
         )
     if math.isnan(value) or math.isinf(value):
         return -math.inf, d_sds, d_partials, 0.0, d_beta
     pulled = pull_back(ints, floats, scaled, panel, border, right, Tbar, -0.5)
-    d_lam = to_plan(ints, floats, pulled, True)
+    d_lam = to_working(working, pulled, True)
     d_sigma += pull_back_factors(table, sds, partials, sigma, correlation, d_lam, d_sds, d_partials)
     return value, d_sds, d_partials, d_sigma, d_beta
 
@@ -245,19 +248,20 @@ def collapsed_values(
         n_lambda += table[1 + f] * table[1 + f]
     values, d_beta = np.empty(len(sigmas)), np.zeros(betas.shape[1])
     correlation, lam = np.zeros(n_lambda), np.zeros(n_lambda)
+    working = open_working(ints, floats)
     for d in range(len(sigmas)):
         values[d] = -math.inf
         if not sigmas[d] > 0.0:
             continue
         fill_factors(table, sds[d], partials[d], sigmas[d], correlation, lam)
-        ok, logdet, T, _, _, _ = factorize(ints, floats, to_plan(ints, floats, lam, False))
+        ok, logdet, T, _, _, _ = factorize(ints, floats, to_working(working, lam, False))
         if not ok:
             continue
         if betas.shape[1] > 0:
-            value, _, _ = density_given_fixed(floats, T, logdet, sigmas[d], betas[d], d_beta)
+            value, _, _ = density_given_fixed(working, T, logdet, sigmas[d], betas[d], d_beta)
         else:
             value, _, _ = density_of_reduced(
-                floats, T, logdet, sigmas[d], prior_mean, prior_precision
+                working, T, logdet, sigmas[d], prior_mean, prior_precision
             )
         if not math.isnan(value):
             values[d] = value

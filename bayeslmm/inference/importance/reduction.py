@@ -119,6 +119,7 @@ def finish_density(
         Log-densities.
     """
     values: Floats = finish(
+        gram.plan.ints,
         gram.plan.floats,
         reduced.logdet,
         reduced.cross,
@@ -149,6 +150,7 @@ def finish_density_given_fixed(gram: Gram, reduced: Reduced, sigma: Floats, beta
         Log-densities.
     """
     values: Floats = finish_given_fixed(
+        gram.plan.ints,
         gram.plan.floats,
         reduced.logdet,
         reduced.cross,
