@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
 
 
+# What a density's C function reads from its table of sizes: lengths of the plan's integers and
+# floats and of the table of blocks; how many sds, partial correlations and fixed effects are
+# parameters; how many fixed effects there are. And how many sizes that makes.
+N_INTS, N_FLOATS, N_TABLE, N_SDS, N_PARTIALS, N_BETA, N_COEF, DENSITY_SIZES = range(8)
 # Callers that are cached on disk hold this name: change it with the arguments or their meaning.
 SYMBOL = "bayeslmm_collapsed_1"
 _LONGS, _REALS = types.CPointer(types.int64), types.CPointer(types.float64)
@@ -46,12 +50,12 @@ def _density_c(
     sigma: float,
     gradient: Any,
 ) -> float:
-    size = carray(sizes, 7)
-    n_sds, n_partials, n_beta, p = size[3], size[4], size[5], size[6]
+    size = carray(sizes, DENSITY_SIZES)
+    n_sds, n_partials, n_beta, p = size[N_SDS], size[N_PARTIALS], size[N_BETA], size[N_COEF]
     value, d_sds, d_partials, d_sigma, d_beta = collapsed_density(
-        carray(ints, (size[0],)),
-        carray(floats, (size[1],)),
-        carray(table, (size[2],)),
+        carray(ints, (size[N_INTS],)),
+        carray(floats, (size[N_FLOATS],)),
+        carray(table, (size[N_TABLE],)),
         carray(sds, (n_sds,)),
         carray(partials, (n_partials,)),
         sigma,
@@ -119,9 +123,11 @@ def linked_density(
 
     `link_density` must have been called before.
     """
-    a, b, c = len(sds), len(partials), len(beta)
-    sizes = np.array([len(ints), len(floats), len(table), a, b, c, len(prior_mean)], np.int64)
-    out = np.empty(a + b + 1 + c)
+    sizes = np.empty(DENSITY_SIZES, np.int64)
+    sizes[N_INTS], sizes[N_FLOATS], sizes[N_TABLE] = len(ints), len(floats), len(table)
+    sizes[N_SDS], sizes[N_PARTIALS], sizes[N_BETA] = len(sds), len(partials), len(beta)
+    sizes[N_COEF] = len(prior_mean)
+    out = np.empty(len(sds) + len(partials) + 1 + len(beta))
     value = EXTERNAL_DENSITY(
         ints.ctypes,
         floats.ctypes,
@@ -137,7 +143,7 @@ def linked_density(
     )
     # Numba frees an array after its last use, and a pointer to it is none: `sizes` is read once
     # more so that it outlives the call.
-    first, second = sizes[3], sizes[3] + sizes[4]
+    first, second = sizes[N_SDS], sizes[N_SDS] + sizes[N_PARTIALS]
     return (
         value,
         out[:first].copy(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import carray, cfunc, types
@@ -16,8 +16,19 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bayeslmm.kernels.jit import inner, stamp
-from bayeslmm.kernels.linked_density import EXTERNAL_DENSITY, link_density
+from bayeslmm.kernels.linked_density import (
+    DENSITY_SIZES,
+    EXTERNAL_DENSITY,
+    N_BETA,
+    N_COEF,
+    N_PARTIALS,
+    N_SDS,
+    link_density,
+)
 from bayeslmm.kernels.prior_forms import form_at
+
+if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats, Ints
 
 IDENTITY, LOG, ATANH, BENT = range(4)
 # Columns of a coordinate's numbers: scale and bend, then the prior's form without its kind.
@@ -60,15 +71,30 @@ def coordinate_at(
     return x, 1.0, 0.0, 0.0
 
 
-# The table of words: addresses of the density's data in its order, then of what is read here.
+class TargetArrays(NamedTuple):
+    """What the C function reads; its last argument is a table of their addresses, in this order."""
+
+    ints: Ints  # the plan's
+    floats: Floats
+    table: Ints  # from `block_table`
+    mean: Floats  # (p,): of the fixed effects' normal prior
+    precision: Floats  # (p, p)
+    sizes: Ints  # (TARGET_SIZES,): as the density reads them, then whether there is an intercept
+    kinds: Ints  # (size, 2): kind of each coordinate, kind of its prior
+    numbers: Floats  # (size, WIDTH): the numbers of both
+    centers: Floats  # (p,): means of the columns
+
+
 PLAN, FLOATS, TABLE, MEAN, PRECISION, SIZES, KINDS, NUMBERS, CENTERS, WORDS = range(10)
+HAS_INTERCEPT, TARGET_SIZES = DENSITY_SIZES, DENSITY_SIZES + 1
+# Columns of the kinds.
+COORDINATE, PRIOR = range(2)
 
 
 @stamp
 def _target_c(size: Any, point_: Any, gradient_: Any, value_: Any, words_: Any) -> int:
     words = carray(words_, (WORDS,), np.uint64)
-    # Of the density's sizes the parameters' numbers stand here; the last says "has an intercept".
-    sizes = carray(as_pointer(words[SIZES]), (8,), np.int64)
+    sizes = carray(as_pointer(words[SIZES]), (TARGET_SIZES,), np.int64)
     kinds = carray(as_pointer(words[KINDS]), (size, 2), np.int64)
     numbers = carray(as_pointer(words[NUMBERS]), (size, WIDTH), np.float64)
     point, gradient = carray(point_, (size,)), carray(gradient_, (size,))
@@ -76,15 +102,18 @@ def _target_c(size: Any, point_: Any, gradient_: Any, value_: Any, words_: Any) 
     total = 0.0
     for k in range(size):
         row = numbers[k]
-        value, slope, volume, d_volume = coordinate_at(kinds[k, 0], row[SCALE], row[BEND], point[k])
+        value, slope, volume, d_volume = coordinate_at(
+            kinds[k, COORDINATE], row[SCALE], row[BEND], point[k]
+        )
         prior, d_prior = _form_at(
-            kinds[k, 1], row[FORM], row[FORM + 1], row[FORM + 2], row[FORM + 3], value
+            kinds[k, PRIOR], row[FORM], row[FORM + 1], row[FORM + 2], row[FORM + 3], value
         )
         total += volume + prior
         values[k], slopes[k], gradient[k] = value, slope, d_prior * slope + d_volume
-    at = sizes[3] + sizes[4]
-    beta, centers = values[at + 1 :], carray(as_pointer(words[CENTERS]), (sizes[6],), np.float64)
-    for k in range(sizes[7] * sizes[5]):
+    at = sizes[N_SDS] + sizes[N_PARTIALS]
+    beta = values[at + 1 :]
+    centers = carray(as_pointer(words[CENTERS]), (sizes[N_COEF],), np.float64)
+    for k in range(sizes[HAS_INTERCEPT] * sizes[N_BETA]):
         # From coefficients of centered columns to those of the columns themselves.
         beta[0] -= centers[k] * beta[k]
     total += EXTERNAL_DENSITY(
@@ -92,7 +121,7 @@ def _target_c(size: Any, point_: Any, gradient_: Any, value_: Any, words_: Any) 
         as_pointer(words[FLOATS]),
         as_pointer(words[TABLE]),
         values.ctypes,
-        values[sizes[3] :].ctypes,
+        values[sizes[N_SDS] :].ctypes,
         beta.ctypes,
         as_pointer(words[MEAN]),
         as_pointer(words[PRECISION]),
@@ -100,7 +129,7 @@ def _target_c(size: Any, point_: Any, gradient_: Any, value_: Any, words_: Any) 
         values[at],
         out.ctypes,
     )
-    for k in range(sizes[7] * sizes[5]):
+    for k in range(sizes[HAS_INTERCEPT] * sizes[N_BETA]):
         out[at + 1 + k] -= centers[k] * out[at + 1]
     finite = math.isfinite(total)
     for k in range(size):
@@ -119,7 +148,7 @@ def target_function() -> Any:
     Returns
     -------
     Numba C callback
-        With an ``address``; (size, point, gradient, value, table of words) -> status.
+        With an ``address``; (size, point, gradient, value, addresses of `TargetArrays`) -> status.
     """
     link_density()
     return compile_function()

@@ -16,12 +16,19 @@ from bayeslmm.inference.nuts.run import run_compiled
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.settings import MARGINAL_TARGET_ACCEPT
 from bayeslmm.kernels import target as kernel_target
+from bayeslmm.kernels.linked_density import (
+    N_BETA,
+    N_COEF,
+    N_FLOATS,
+    N_INTS,
+    N_PARTIALS,
+    N_SDS,
+    N_TABLE,
+)
 from bayeslmm.results.kept_effects import KeptEffects
 from bayeslmm.results.write import FreeDraws
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import xarray as xr
     from numpy.typing import NDArray
     from nutpie.compile_pymc import CompiledPyMCModel
@@ -166,8 +173,8 @@ def compile_target(target: CollapsedTarget, starts: NDArray[np.float64]) -> Comp
     return nutpie_model(kernel_target.target_function(), starts, words, shared_data=kept)
 
 
-def target_arrays(target: CollapsedTarget) -> Sequence[NDArray[np.generic]]:
-    """Lay a target out as `kernel_target` reads it.
+def target_arrays(target: CollapsedTarget) -> kernel_target.TargetArrays:
+    """Return the arrays that the compiled posterior reads.
 
     Parameters
     ----------
@@ -176,22 +183,26 @@ def target_arrays(target: CollapsedTarget) -> Sequence[NDArray[np.generic]]:
 
     Returns
     -------
-    sequence of ndarray
-        Contiguous, in the order of the table of words; they must outlive the calls.
+    TargetArrays
+        Contiguous; they must outlive the calls.
     """
     ints, floats, table, mean, precision = target.data
     coordinates, forms = target.coordinates, [f for f in target.forms() if f is not None]
-    p, intercept = len(mean), target.priors.has_intercept
-    n_beta = 0 if target.integrated else p
-    sizes = [
-        *map(len, (ints, floats, table)), target.n_sds, target.n_partials, n_beta, p, intercept
-    ]  # fmt: skip
+    sizes = np.zeros(kernel_target.TARGET_SIZES, np.int64)
+    sizes[N_INTS], sizes[N_FLOATS], sizes[N_TABLE] = len(ints), len(floats), len(table)
+    sizes[N_SDS], sizes[N_PARTIALS] = target.n_sds, target.n_partials
+    sizes[N_BETA], sizes[N_COEF] = 0 if target.integrated else len(mean), len(mean)
+    sizes[kernel_target.HAS_INTERCEPT] = target.priors.has_intercept
     kinds = [(_KINDS[c.kind], form.kind) for c, form in zip(coordinates, forms, strict=True)]
     numbers = [(c.scale, c.bend, *form[1:]) for c, form in zip(coordinates, forms, strict=True)]
-    return [
-        *(np.ascontiguousarray(array) for array in (ints, floats, table, mean, precision)),
-        np.array(sizes, dtype=np.int64),
-        np.array(kinds, dtype=np.int64),
-        np.array(numbers, dtype=np.float64),
-        np.array(target.priors.centers, dtype=np.float64),
-    ]
+    return kernel_target.TargetArrays(
+        ints=ints,
+        floats=floats,
+        table=table,
+        mean=np.ascontiguousarray(mean),
+        precision=np.ascontiguousarray(precision),
+        sizes=sizes,
+        kinds=np.array(kinds, dtype=np.int64),
+        numbers=np.array(numbers, dtype=np.float64),
+        centers=np.array(target.priors.centers, dtype=np.float64),
+    )
