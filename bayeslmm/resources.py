@@ -41,7 +41,7 @@ def usable_cores() -> int:
 
 
 def memory() -> int | None:
-    """Give this machine's bytes of memory; None where the system does not tell."""
+    """Return this machine's bytes of memory; None where the system does not tell."""
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
     page, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")

@@ -59,19 +59,21 @@ def _interpolate(formula: str, data: Any) -> None:
 
     from bayeslmm.design.design import build_design  # noqa: PLC0415
     from bayeslmm.gram.gram import gram_of  # noqa: PLC0415
-    from bayeslmm.inference.importance.interpolated_target import spare_evaluations  # noqa: PLC0415
-    from bayeslmm.inference.importance.shared_effects import recover_sparingly  # noqa: PLC0415
-    from bayeslmm.inference.marginal.target import CollapsedTarget  # noqa: PLC0415
+    from bayeslmm.inference.importance.interpolated_target import interpolate_posterior  # noqa: PLC0415
+    from bayeslmm.inference.importance.shared_effects import recover_effects_by_cell  # noqa: PLC0415
+    from bayeslmm.inference.marginal.target import MarginalTarget  # noqa: PLC0415
     from bayeslmm.inference.settings import SamplerSettings  # noqa: PLC0415
     from bayeslmm.model.priors.resolve import resolve_priors  # noqa: PLC0415
     from bayeslmm.results.kept_effects import MOMENTS, EffectsStore, KeptEffects  # noqa: PLC0415
 
     design, rng = build_design(formula, data), np.random.default_rng(1)
-    target = spare_evaluations(CollapsedTarget(gram_of(design), resolve_priors(design)), rng)
+    target = interpolate_posterior(MarginalTarget(gram_of(design), resolve_priors(design)), rng)
     points = target.point(target.prior_quantiles(0.5)) + 0.1 * rng.normal(size=(8, target.size))
     store = EffectsStore(design, KeptEffects.of(design, MOMENTS), (4, 2), rng=rng)
-    settings = SamplerSettings(progressbar=False).settled()
-    recover_sparingly(target, points, target.unpack(points.reshape(4, 2, -1)), store, settings)
+    settings = SamplerSettings(progressbar=False).resolved()
+    recover_effects_by_cell(
+        target, points, target.unpack(points.reshape(4, 2, -1)), store, settings
+    )
 
 
 if __name__ == "__main__":

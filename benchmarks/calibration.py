@@ -25,9 +25,9 @@ import bayeslmm as bl
 from bayeslmm.gram.gram import Gram, gram_of
 from bayeslmm.inference.graph import marginal
 from bayeslmm.inference.marginal import recovery
-from bayeslmm.inference.marginal.target import CollapsedTarget
+from bayeslmm.inference.marginal.target import MarginalTarget
 from bayeslmm.inference.nuts import run
-from bayeslmm.inference.nuts.marginal import bent_target, compile_target
+from bayeslmm.inference.nuts.marginal import compile_target, target_for_nuts
 from bayeslmm.inference.nuts.pymc_model import structure_key
 from bayeslmm.inference.prior_draws import draw_parameters
 from bayeslmm.inference.settings import MARGINAL_TARGET_ACCEPT, SamplerSettings
@@ -110,7 +110,7 @@ def one_dataset(design, priors, rng, sample):
     design = dataclasses.replace(design, y=y)
     settings = SamplerSettings(
         draws=1000, tune=400, chains=2, random_seed=int(rng.integers(2**31)), progressbar=False
-    ).settled(MARGINAL_TARGET_ACCEPT)
+    ).resolved(MARGINAL_TARGET_ACCEPT)
     drawn, stats = sample(design, priors, settings, rng)
     drawn = {name: v.reshape(-1, *v.shape[2:])[:DRAWS] for name, v in drawn.items()}
     true, draws = quantities(design, truth), quantities(design, drawn)
@@ -121,7 +121,7 @@ def one_dataset(design, priors, rng, sample):
 def sample_compiled(design, priors, settings, rng):
     """Thinned draws of everything by what `fit_bayes` runs: the compiled posterior."""
     gram = gram_of(design)
-    target, starts = bent_target(CollapsedTarget(gram, priors))
+    target, starts = target_for_nuts(MarginalTarget(gram, priors))
     points, stats, _ = run.run_compiled(compile_target(target, starts), settings)
     draws = target.unpack(points[:, ::THIN])
     store = EffectsStore(design, KeptEffects.of(design, "draws"), draws.sigma.shape, rng=rng)
@@ -163,12 +163,12 @@ def p_value(ranks):
 
 
 def log_determinants_times(weight, design):
-    """Return what makes a `CollapsedDensity` with weight times its log-determinants.
+    """Return what makes a `MarginalDensity` with weight times its log-determinants.
 
     With a response of zero and a prior mean of zero nothing but the determinants is left of the
     density: -(n log(2 pi sigma^2) + log|V| + log|S| + log|X'V^-1 X / sigma^2 + S^-1|) / 2.
     """
-    right = marginal.CollapsedDensity()
+    right = marginal.MarginalDensity()
     empty = Gram.from_design(dataclasses.replace(design, y=np.zeros(len(design.y))))
 
     def wrong(*inputs):
@@ -196,12 +196,12 @@ def effects_given_mean_beta(right):
 BREAKS = {
     "log-determinants left out": (
         marginal,
-        "CollapsedDensity",
+        "MarginalDensity",
         lambda d: log_determinants_times(0.0, d),
     ),
     "log-determinants halved": (
         marginal,
-        "CollapsedDensity",
+        "MarginalDensity",
         lambda d: log_determinants_times(0.5, d),
     ),
     "effects drawn given beta's mean": (

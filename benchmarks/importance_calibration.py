@@ -53,7 +53,7 @@ def one_dataset(design, priors, rng, weigh):
     truth, design = simulated(design, priors, rng)
     settings = SamplerSettings(
         draws=DRAWS, chains=1, sampler="importance", random_seed=int(rng.integers(2**31))
-    ).settled()
+    ).resolved()
     target, found = weigh_posterior(Model(design, priors), settings)
     places = resample(weigh(found), rng, DRAWS)
     draws = target.unpack(found.points[places][None])

@@ -28,7 +28,7 @@ from scipy.interpolate import CubicSpline
 import bayeslmm as bl
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.inference.importance.sample import weigh_posterior
-from bayeslmm.inference.marginal.target import CollapsedTarget
+from bayeslmm.inference.marginal.target import MarginalTarget
 from bayeslmm.inference.method import METHODS
 from bayeslmm.inference.reweighting import resample
 from bayeslmm.inference.settings import SamplerSettings
@@ -193,7 +193,7 @@ def compare_with_nuts(design, priors, seed):
 
 def exact_statistics(design, priors):
     """What `statistics_of` estimates, by quadrature."""
-    target = CollapsedTarget(gram_of(design), priors)
+    target = MarginalTarget(gram_of(design), priors)
     # A box around the scales of both; the grid then closes in on where anything is.
     _, found = by_quadrature(target, np.array([[-8.0] * target.size, [6.0] * target.size]))
     found[2:] = np.log(found[2:])

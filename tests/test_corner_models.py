@@ -13,7 +13,7 @@ from bayeslmm.inference.settings import SamplerSettings
 from bayeslmm.model.model import Model
 from bayeslmm.reml.parameters import Target
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
-from bayeslmm.results.write import FreeDraws, build_tree
+from bayeslmm.results.write import UnconstrainedDraws, build_tree
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pareto k:bayeslmm.errors.NumericalWarning")
 
@@ -31,7 +31,7 @@ def drawn(formula, data, *, effects="draws", seed=0, weights=None):
     store.add([values[f"b_{factor.name}"].reshape(200, -1, len(factor.terms))
                for factor in design.factors])  # fmt: skip
     stats = xr.Dataset({"diverging": (("chain", "draw"), np.zeros((2, 100), dtype=bool))})
-    free = FreeDraws({}, stats, 0.0, 0.0)
+    free = UnconstrainedDraws({}, stats, 0.0, 0.0)
     return build_tree(Model.of(design), posterior, free, store)
 
 
@@ -218,7 +218,7 @@ def test_a_standard_deviation_that_the_data_say_nothing_about_has_no_upper_limit
 def test_all_cores_count_where_a_system_knows_no_affinities(monkeypatch):
     monkeypatch.delattr("os.sched_getaffinity", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
-    assert SamplerSettings().settled().cores == 3
+    assert SamplerSettings().resolved().cores == 3
 
 
 def test_contrasts_average_over_the_rows_of_any_kind_of_table(whole):

@@ -166,7 +166,7 @@ def compare(
         bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")
     ] = False,
 ) -> None:
-    """Lay a model file's posterior beside its REML fit; fit it first if OUT/NAME/ is not of it."""
+    """Compare a model file's posterior with its REML fit; fit first if OUT/NAME/ is not of it."""
     with plain_errors(spec):
         study, console = read_spec(spec), Console(quiet=quiet)
         if not standing_results(study, out, console):
@@ -263,7 +263,7 @@ def _fit(
 
 
 def _check_settings(settings: dict[str, Any]) -> None:
-    """Refuse what cannot be sampled with before anything is printed."""
+    """Raise unless the settings can be sampled with, before anything is printed."""
     from bayeslmm.inference.method import check_combination  # noqa: PLC0415 -- slow to load
     from bayeslmm.inference.parametrization import AUTO, check_parametrization  # noqa: PLC0415 -- slow to load
     from bayeslmm.inference.settings import SamplerSettings  # noqa: PLC0415 -- slow to load

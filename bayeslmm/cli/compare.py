@@ -29,7 +29,7 @@ SHOWN = ("reml", "mean", "sd", "diff_sd", "verdict")
 
 
 def standing_results(spec: ModelSpec, out: Path, console: Console) -> bool:
-    """Say whether finished results of this very study stand at ``out/name``.
+    """Return whether finished results of this very study stand at ``out/name``.
 
     They do where the tree's formula, priors and data fingerprint are what the model file and its
     data give now. Results of anything else are named and not used.

@@ -28,7 +28,7 @@ OF_A_MODEL = ("variance_partition", "prior_posterior", "trace", "rank")
 
 
 def factor_pictures(factors: Sequence[str], kinds: Sequence[str] = OF_A_FIT) -> Pictures:
-    """Give the pictures of every grouping factor; their names carry the factor's if several."""
+    """Return the pictures of every grouping factor; their names carry the factor's if several."""
     pictures: Pictures = {}
     for factor in factors:
         suffix = f"_{re.sub('[^0-9A-Za-z]+', '_', factor)}" if len(factors) > 1 else ""

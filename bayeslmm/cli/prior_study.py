@@ -170,7 +170,7 @@ def _largest_moves(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scenarios(study: xr.DataTree, table: pd.DataFrame) -> pd.DataFrame:
-    """Say of each scenario how it was made and what it moves most."""
+    """Print of each scenario how it was made and what it moves most."""
     about = study["scenarios"].to_dataset()
     rows = {}
     for name, part in table["moved"].abs().groupby(level="scenario", sort=False):

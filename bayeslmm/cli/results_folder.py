@@ -30,7 +30,7 @@ class PictureFormat(StrEnum):
 
 @contextmanager
 def results_folder(out: Path, name: str) -> Iterator[Path]:
-    """Give a folder to write into, which becomes ``out/name`` if the block succeeds.
+    """Yield a folder to write into, which becomes ``out/name`` if the block succeeds.
 
     The folder is made at once, so that an unwritable place shows before hours of sampling. If the
     block raises, or the process is killed, what stood at ``out/name`` stands there still.

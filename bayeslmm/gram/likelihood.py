@@ -7,7 +7,7 @@ follows from T = [X y]' V^-1 [X y] and log|V| = log|Q|, whose cost does not depe
 
 These are the functions for Python callers. Compiled callers (a PyTensor `Op`) pass
 ``gram.plan.ints``, ``gram.plan.floats`` and packed factors to `densities.evaluate` and
-`kernel_draws.draw_joint` themselves.
+`draws.draw_joint` themselves.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.inference.marginal.target import CollapsedTarget
+    from bayeslmm.inference.marginal.target import MarginalTarget
 
 
 # Differences of gradients over this share of a standard deviation.
@@ -32,7 +32,7 @@ NEGLIGIBLE = 12.0
 
 
 class Target(Protocol):
-    """A log-density of real coordinates, as `CollapsedTarget` is one."""
+    """A log-density of real coordinates, as `MarginalTarget` is one."""
 
     @property
     def size(self) -> int:
@@ -50,7 +50,7 @@ class Target(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Peak:
+class LocalMode:
     """A local maximum of a log-density.
 
     Attributes
@@ -76,7 +76,7 @@ class Peak:
         return self.height + 0.5 * float(np.linalg.slogdet(self.covariance)[1])
 
 
-def find_peaks(target: Target, starts: Sequence[Floats], units: Floats) -> list[Peak]:
+def find_modes(target: Target, starts: Sequence[Floats], units: Floats) -> list[LocalMode]:
     r"""Climb from every starting point, and keep the maxima that differ and matter.
 
     Parameters
@@ -90,7 +90,7 @@ def find_peaks(target: Target, starts: Sequence[Floats], units: Floats) -> list[
 
     Returns
     -------
-    list of Peak
+    list of LocalMode
         By falling mass under Laplace's approximation
 
         .. math:: \int e^{f(x)} dx \approx e^{f(m)} |{-f''(m)}|^{-1/2} (2 \pi)^{k/2}
@@ -100,16 +100,18 @@ def find_peaks(target: Target, starts: Sequence[Floats], units: Floats) -> list[
     Tierney & Kadane (1986). Accurate approximations for posterior moments and marginal
     densities. JASA 81:82-86. doi:10.1080/01621459.1986.10478240
     """
-    peaks: list[Peak] = []
+    peaks: list[LocalMode] = []
     for start in starts:
-        peak = climb(target, start, units, peaks)
+        peak = find_mode(target, start, units, peaks)
         if peak is not None:
             peaks.append(peak)
     peaks.sort(key=lambda peak: -peak.log_mass)
     return [peak for peak in peaks if peak.log_mass > peaks[0].log_mass - NEGLIGIBLE]
 
 
-def climb(target: Target, start: Floats, units: Floats, known: Sequence[Peak] = ()) -> Peak | None:
+def find_mode(
+    target: Target, start: Floats, units: Floats, known: Sequence[LocalMode] = ()
+) -> LocalMode | None:
     """Climb from one point by a quasi-Newton method.
 
     Parameters
@@ -118,12 +120,12 @@ def climb(target: Target, start: Floats, units: Floats, known: Sequence[Peak] = 
         The log-density.
     start, units : ndarray, shape (k,)
         Where to begin, and a typical step of each coordinate.
-    known : sequence of Peak
+    known : sequence of LocalMode
         Peaks that need not be found again.
 
     Returns
     -------
-    Peak or None
+    LocalMode or None
         None where nothing can be evaluated, or the way leads to a known peak.
     """
     count = 0
@@ -148,7 +150,7 @@ def climb(target: Target, start: Floats, units: Floats, known: Sequence[Peak] = 
         return None
     hessian = _hessian(target, point, units)
     count += 4 * target.size + 1
-    return Peak(point, height, _covariance(hessian, units), count)
+    return LocalMode(point, height, _covariance(hessian, units), count)
 
 
 def _hessian(target: Target, point: Floats, units: Floats) -> Floats:
@@ -179,19 +181,17 @@ def _covariance(hessian: Floats, units: Floats) -> Floats:
     return np.asarray(root @ root.T)
 
 
-def _at(peak: Peak, point: Floats) -> bool:
+def _at(peak: LocalMode, point: Floats) -> bool:
     away = point - peak.point
     return bool(away @ np.linalg.solve(peak.covariance, away) < _APART**2)
 
 
-def starting_points(
-    target: CollapsedTarget, *, several: bool = True
-) -> tuple[list[Floats], Floats]:
-    """Give points to climb from: the REML estimate, and medians and low quantiles of the priors.
+def starting_points(target: MarginalTarget, *, several: bool = True) -> tuple[list[Floats], Floats]:
+    """Return points to climb from: the REML estimate, and medians and low quantiles of the priors.
 
     Parameters
     ----------
-    target : CollapsedTarget
+    target : MarginalTarget
         The posterior.
     several : bool
         Whether to give more than the first.
@@ -232,8 +232,8 @@ def starting_points(
     return [target.point(values) for values in parameters], units
 
 
-def _reml_parameters(target: CollapsedTarget) -> tuple[Floats, Floats]:
-    """Give the REML estimate as parameters, and a scale of each of them."""
+def _reml_parameters(target: MarginalTarget) -> tuple[Floats, Floats]:
+    """Return the REML estimate as parameters, and a scale of each of them."""
     gram, priors = target.gram, target.priors
     found = search_criterion(gram, restricted=True)
     factors = lambda_factors(gram, found.packed)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def require_marginal_border(design: ModelData, gram: Gram) -> None:
-    """Refuse a border that the marginal form could not factor, with the form to use instead.
+    """Raise if the marginal form could not factor the border, with the form to use instead.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def require_marginal_border(design: ModelData, gram: Gram) -> None:
 
 
 def require_effects(design: ModelData, kept: KeptEffects, draws: int) -> None:
-    """Refuse to keep more draws of random effects than memory holds.
+    """Raise if asked to keep more draws of random effects than memory holds.
 
     Parameters
     ----------

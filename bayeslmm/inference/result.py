@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bayeslmm.inference.settings import SamplerSettings
     from bayeslmm.model.model import Model
     from bayeslmm.results.kept_effects import KeptEffects
-    from bayeslmm.results.write import FreeDraws
+    from bayeslmm.results.write import UnconstrainedDraws
 
 
 # Settings that are no numbers of the sampler's: they have attributes and groups of their own.
@@ -32,7 +32,7 @@ _ELSEWHERE = {"progressbar", "parametrization", "effects"}
 
 def finish_tree(
     model: Model,
-    free: FreeDraws,
+    free: UnconstrainedDraws,
     recover: Callable[[EffectsStore], Mapping[str, NDArray[np.float64]]],
     *,
     shape: tuple[int, int],
@@ -45,7 +45,7 @@ def finish_tree(
     ----------
     model : Model
         What was fitted.
-    free : FreeDraws
+    free : UnconstrainedDraws
         What the sampler gave.
     recover : callable
         Puts the random effects in the store and gives the posterior's other variables.
@@ -64,14 +64,14 @@ def finish_tree(
     Warns
     -----
     SamplingWarning
-        See `warn_if_doubtful`.
+        See `warn_of_sampling_problems`.
     """
     # A stream of its own, so that effects drawn after sampling do not repeat the chains' numbers.
     rng = np.random.default_rng([settings.random_seed or 0, 1])
     store = EffectsStore(model.design, kept, shape, rng=rng, progressbar=settings.progressbar)
     tree = build_tree(model, recover(store), free, store)
     tree.attrs |= run_attributes(settings)
-    warn_if_doubtful(tree)
+    warn_of_sampling_problems(tree)
     return tree
 
 
@@ -97,7 +97,7 @@ def run_attributes(settings: SamplerSettings) -> dict[str, Any]:
     }
 
 
-def warn_if_doubtful(tree: xr.DataTree) -> None:
+def warn_of_sampling_problems(tree: xr.DataTree) -> None:
     """Warn, with advice, when diagnostics say that the draws should not be trusted as they are.
 
     Parameters

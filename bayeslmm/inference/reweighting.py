@@ -25,7 +25,7 @@ LEAST_SHARE = 0.1
 
 
 def reweightable(weights: Floats, pareto_k: float) -> bool:
-    """Tell whether weighted draws are as good as a refit's.
+    """Return whether weighted draws are as good as a refit's.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def _limit(size: int) -> float:
     return min(1 - 1 / math.log10(max(size, 2)), MAX_PARETO_K)
 
 
-def covers(old: Priors, new: Priors) -> bool:
-    """Tell whether every value that `new` allows is one that `old` could have drawn.
+def support_contains(old: Priors, new: Priors) -> bool:
+    """Return whether every value that `new` allows is one that `old` could have drawn.
 
     Where it is not so, no diagnostic can see what the old draws are missing.
     """

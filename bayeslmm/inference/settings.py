@@ -91,7 +91,7 @@ class SamplerSettings:
                 f"{nearest(str(self.sampler), SAMPLER_NAMES)}"
             )
 
-    def settled(self, target_accept: float = DEFAULT_TARGET_ACCEPT) -> SamplerSettings:
+    def resolved(self, target_accept: float = DEFAULT_TARGET_ACCEPT) -> SamplerSettings:
         """Fill in what was left open: seed, number of cores and acceptance rate."""
         seed = self.random_seed
         if seed is None:

@@ -169,7 +169,7 @@ def spread_effects(lay: Layout, lam: Floats, v: Floats, random: Floats) -> None:
 
 @inner
 def same(a: Floats, b: Floats) -> bool:
-    """Tell whether two packed factors are equal, so that a factorization can be used again."""
+    """Return whether two packed factors are equal, so that a factorization can be used again."""
     for i in range(len(a)):
         if a[i] != b[i]:
             return False

@@ -203,7 +203,7 @@ def update_right(lay: Layout, node: int, panel: Floats, right: Floats, T: Floats
 
 @inner
 def worth_filling(lay: Layout) -> bool:
-    """Tell whether the nodes meet so many border columns that dense algebra is faster.
+    """Return whether the nodes meet so many border columns that dense algebra is faster.
 
     BLAS multiplies some sixteen times faster than loops over gathered columns.
     """

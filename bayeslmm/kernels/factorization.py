@@ -139,7 +139,7 @@ def link_kernels(*, density: bool = False) -> None:
     Parameters
     ----------
     density : bool
-        Whether the density comes next (`linked.link_density`, which then waits for a helper).
+        Whether the density comes next (`link_density`, which then waits for a helper).
     """
     if PULL_BACK in _linked:
         return

@@ -34,7 +34,7 @@ _helper: list[subprocess.Popen[str]] = []
 
 
 def is_cached(function: Callable[..., Any]) -> bool:
-    """Tell whether Numba's cache has machine code of a function.
+    """Return whether Numba's cache has machine code of a function.
 
     Parameters
     ----------
@@ -106,5 +106,5 @@ def stop_helper() -> None:
 
 
 def helper_at_work() -> bool:
-    """Tell whether a helper was started that nobody has waited for yet."""
+    """Return whether a helper was started that nobody has waited for yet."""
     return bool(_helper)

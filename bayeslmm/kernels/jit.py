@@ -45,7 +45,7 @@ FINGERPRINT = fingerprint(Path(__file__).parent)
 
 
 def stamp[F: Callable[..., Any]](function: F) -> F:
-    """Give a function's cached machine code a name that changes with every file it may contain.
+    """Return a function's cached machine code a name that changes with every file it may contain.
 
     Numba looks only at the file in which a function stands: after a change to what it calls in
     another file, the old machine code would be loaded.

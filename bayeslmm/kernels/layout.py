@@ -93,14 +93,14 @@ def pack(layout: Layout, working: Working) -> tuple[Ints, Floats]:
 
 @inner
 def factor_table(ints: Ints) -> Ints:
-    """Cut out the table of factors."""
+    """Split out the table of factors."""
     K = ints[N_FACTORS]
     return ints[HEADER : HEADER + FACTOR_ENTRIES * K].reshape(K, FACTOR_ENTRIES)
 
 
 @inner
 def open_layout(ints: Ints, floats: Floats) -> Layout:
-    """Cut a plan's flat arrays into the stretches of a `Layout`."""
+    """Split a plan's flat arrays into the stretches of a `Layout`."""
     w, n_nodes, nb, n_pairs = ints[N_RIGHT], ints[N_NODES], ints[N_BORDER], ints[N_PAIRS]
     factors = factor_table(ints)
     a = HEADER + factors.size
@@ -138,7 +138,7 @@ def open_layout(ints: Ints, floats: Floats) -> Layout:
 
 @inner
 def open_working(ints: Ints, floats: Floats) -> Working:
-    """Cut a plan's flat arrays into what leads from the working coordinates to the model's own."""
+    """Split a plan's flat arrays into what leads from working coordinates to the model's own."""
     p = ints[N_RIGHT] - 1
     a = SCALES + p * p
     b = a + p * p

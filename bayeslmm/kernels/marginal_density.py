@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def block_table(widths_and_blocks: list[tuple[int, Blocks]]) -> Ints:
-    """Tell compiled code which columns are correlated: one label per column, factor by factor.
+    """Return each column's label of correlated columns, factor by factor, for compiled code.
 
     Parameters
     ----------

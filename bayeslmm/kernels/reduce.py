@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @linked_entry
 def reduce_factor(ints: Ints, floats: Floats, lam: Floats) -> tuple[float, Floats]:
-    """Give log|V| (-inf where Q cannot be factored) and T at one packed relative factor."""
+    """Return log|V| (-inf where Q cannot be factored) and T at one packed relative factor."""
     scaled = to_working(open_working(ints, floats), lam, False)
     ok, logdet, T, _, _, _ = factorize(ints, floats, scaled)
     return (logdet if ok else -math.inf), T

@@ -30,7 +30,7 @@ from bayeslmm.kernels.prior_forms import form_at
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
 
-IDENTITY, LOG, ATANH, BENT = range(4)
+IDENTITY, LOG, ATANH, LOG_ARCSINH = range(4)
 # Columns of a coordinate's numbers: scale and bend, then the prior's form without its kind.
 SCALE, BEND, FORM, WIDTH = 0, 1, 2, 6
 _CLOSEST = 1.0 - 1e-15
@@ -54,11 +54,11 @@ def as_pointer(_context: Any, address: Any) -> Any:
 def coordinate_at(
     kind: int, scale: float, bend: float, x: float
 ) -> tuple[float, float, float, float]:
-    """Give a parameter, its slope, the log of that and its slope (`unconstrained.Coordinate`)."""
+    """Return a parameter, its slope, the log of that and its slope (`coordinates.Coordinate`)."""
     if kind == LOG:
         value = math.exp(x)
         return value, value, x, 1.0
-    if kind == BENT:
+    if kind == LOG_ARCSINH:
         bent = bend * x
         sinh, cosh = math.sinh(bent), math.cosh(bent)
         value = scale * math.exp(sinh / bend)

@@ -162,7 +162,7 @@ def plot_rank(idata: xr.DataTree, **options: Any) -> Any:
 
 
 def _layout(scalars: xr.DataTree) -> dict[str, Any]:
-    """Give every panel room for its title: ArviZ's own grid lets them touch."""
+    """Make room for every panel's title: ArviZ's own grid lets them touch."""
     count = len(scalars["posterior"].data_vars)
     columns = min(count, 3)
     size = (3.6 * columns, 2.3 * -(-count // columns))

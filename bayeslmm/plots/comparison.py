@@ -68,7 +68,7 @@ def plot_comparison(
     matplotlib Figure
         Above, the posterior (filled point: mean) and REML (hollow diamond) of every parameter:
         Wald intervals for fixed effects, profile-likelihood ones for the others (Wald's, where
-        hundreds of crossed levels make profiles dear). Below, for each factor and term (up to
+        hundreds of crossed levels make profiles expensive). Below, for each factor and term (up to
         12), posterior means against conditional modes; effects whose verdict is neither
         "agrees" nor "as expected" are marked.
 

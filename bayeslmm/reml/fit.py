@@ -202,7 +202,7 @@ def _unidentified(fit: REMLFit, search: Search) -> list[str]:
 
 
 def _boundary(fit: REMLFit) -> list[str]:
-    """Say which standard deviations are zero, or which correlations are degenerate."""
+    """Return which standard deviations are zero, or which correlations are degenerate."""
     found = []
     for factor, lam in zip(fit.gram.factors, fit.factors, strict=True):
         relative = np.sqrt(np.sum((lam @ lam.T) * np.eye(len(lam)), axis=1))

@@ -178,7 +178,7 @@ def _home(name: str, own: GramFactor, gram: Gram, factor: GramFactor) -> int | N
 
 
 def _is_recoded(name: str, own: GramFactor, names: list[str]) -> bool:
-    """Tell whether a category's indicator follows from contrasts of the same variable."""
+    """Return whether a category's indicator follows from contrasts of the same variable."""
     if not (_CATEGORY.fullmatch(name) and "Intercept" in names):
         return False
     variable = name.split("[", maxsplit=1)[0]
@@ -190,7 +190,7 @@ def _is_recoded(name: str, own: GramFactor, names: list[str]) -> bool:
 
 
 def _spans(gram: Gram, factor: GramFactor, columns: tuple[int, ...], name: str) -> bool:
-    """Tell whether columns span a fixed-effects column, as a factor's indicators the intercept."""
+    """Return whether columns span a fixed effect's, as a factor's indicators the intercept."""
     if name not in gram.coef:
         return False  # without the column's cross-products there is no telling
     p = len(gram.coef)

@@ -1,9 +1,8 @@
 """A quasi-Newton search for criteria that take most of the time, in few well-scaled variables.
 
-Not SciPy's: its L-BFGS takes a first step of unit length, checks once more at the end, and spends
-0.1 ms of its own on each evaluation. Here the first step is a Newton step, since the variables are
-scaled, and the last one is taken without asking for its gradient: 5 gradients and a value instead
-of 7 and a value on InstEval, and half the time on tables of a few hundred rows.
+Not SciPy's, which was measured beside it (docs/decisions/0011). Here the first step is a Newton
+step, since the variables are scaled, but no longer than half of all there is, which keeps it from
+stepping over a lower minimum; the last one is taken without asking for its gradient.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 # A Newton step at the end promises to lower the criterion by less than this (in -2 log
 # likelihood): then sds are within 1e-4 of themselves even with a handful of levels.
 GOAL = 1e-9
-# Where evaluations are dear, a step that promises less than this is taken and believed.
+# Where evaluations are expensive, a step that promises less than this is taken and believed.
 LAST_STEP = 1e-7
 # Rounding of the criterion itself, in proportion to its size.
 ROUNDING = 1e-13
@@ -33,12 +32,12 @@ class Criterion(Protocol):
     ----------
     step : ndarray
         The unit of each variable, on the scale on which changes of one half are large.
-    dear : bool
+    expensive : bool
         Whether evaluations take long.
     """
 
     step: Floats
-    dear: bool
+    expensive: bool
 
     def __call__(self, x: Floats, gradient: bool = True) -> tuple[float, Floats]:
         """Evaluate the function and its gradient."""
@@ -62,17 +61,17 @@ def quasi_newton(objective: Criterion, x: Floats) -> tuple[Floats, float, Floats
     value : float
         The criterion there.
     slope : ndarray
-        The gradient there; where evaluations are dear, the one before the last step.
+        The gradient there; where evaluations are expensive, the one before the last step.
     promise : float
-        By how much a Newton step lowers the criterion; where evaluations are dear and the promise
-        is below `LAST_STEP`, the step has been taken.
+        By how much a Newton step lowers the criterion; where evaluations are expensive and
+        the promise is below `LAST_STEP`, the step has been taken.
     """
     value, slope = objective(x)
     inverse, updated = np.eye(len(x)), False
     for _ in range(MOST_STEPS):
         ahead = -inverse @ slope
         promise = -0.5 * float(slope @ ahead)
-        if promise < GOAL or (objective.dear and promise < LAST_STEP):
+        if promise < GOAL or (objective.expensive and promise < LAST_STEP):
             break
         found = _line_search(objective, x, value, slope, ahead)
         if found is None:
@@ -87,7 +86,7 @@ def quasi_newton(objective: Criterion, x: Floats) -> tuple[Floats, float, Floats
         if along > 1e-10 * float(np.linalg.norm(moved) * np.linalg.norm(turned)):
             inverse = _updated(inverse, moved, turned, along)
             updated = True
-    if GOAL <= promise < LAST_STEP and objective.dear:
+    if GOAL <= promise < LAST_STEP and objective.expensive:
         new_value, _ = objective(x + ahead, gradient=False)
         if new_value <= value + ROUNDING * abs(value):
             # What the step leaves is of second order in a step that promised next to nothing.

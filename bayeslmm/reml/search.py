@@ -104,7 +104,7 @@ class Objective:
         One over the root of the expected curvature at the start.
     start : ndarray, shape (n_theta,)
         Theta by the method of moments.
-    dear : bool
+    expensive : bool
         Whether curvature by differences would take too long.
     """
 
@@ -121,7 +121,7 @@ class Objective:
         self.step = 1.0 / np.sqrt(curvature)
         plan = gram.plan
         once = plan.n_border**3 + 20.0 * len(plan.floats)
-        self.dear = 2.0 * len(self.start) * once > CHEAP
+        self.expensive = 2.0 * len(self.start) * once > CHEAP
         self.n_evaluations = 0
         self.sigma, self.last = np.nan, np.zeros(0)
         self.flat = np.zeros((len(self.start), 0))
@@ -200,9 +200,9 @@ def _descend(objective: Objective, x: Floats) -> tuple[Floats, float, float]:
     """Quasi-Newton, then Newton steps; return the point, its value and what a step promises."""
     for _ in range(3):
         x, value, slope, promise = quasi_newton(objective, x)
-        if not objective.dear:
+        if not objective.expensive:
             x, value, promise = _newton(objective, x, value, slope)
-        if promise < (LAST_STEP if objective.dear else GOAL):
+        if promise < (LAST_STEP if objective.expensive else GOAL):
             break
     return x, value, promise
 
@@ -326,7 +326,7 @@ def _moments(gram: Gram, scales: Scales) -> tuple[Floats, Floats]:
 
 
 def lambda_factors(gram: Gram, packed: Floats) -> list[Floats]:
-    """Cut packed factors and bring each to lower-triangular form with a non-negative diagonal.
+    """Split packed factors and bring each to lower-triangular form with a non-negative diagonal.
 
     Parameters
     ----------

@@ -249,7 +249,7 @@ def _correlations(
 
 
 def diagnostics_table(idata: xr.DataTree, *, max_effects: int | None = None) -> pd.DataFrame:
-    """Lay out R-hat and effective sample sizes of every scalar of the posterior.
+    """Compute R-hat and effective sample sizes of every scalar of the posterior.
 
     Parameters
     ----------

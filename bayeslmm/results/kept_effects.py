@@ -75,7 +75,7 @@ class KeptEffects:
         return cls(policies)
 
     def levels(self, factor: FactorData) -> NDArray[np.str_]:
-        """Give the labels whose draws are kept."""
+        """Return the labels whose draws are kept."""
         policy = self.policies[factor.name]
         return factor.levels if isinstance(policy, str) else factor.levels[list(policy)]
 
@@ -150,11 +150,11 @@ class EffectsStore:
         self._mean[name] += difference * (len(batch) / after)
 
     def levels(self) -> dict[str, NDArray[np.str_]]:
-        """Give the labels of the levels whose draws are kept, by factor."""
+        """Return the labels of the levels whose draws are kept, by factor."""
         return {factor.name: self._kept.levels(factor) for factor in self._factors}
 
     def kept_in_part(self) -> dict[str, NDArray[np.str_]]:
-        """Give all levels of those factors of which only some levels' draws are kept."""
+        """Return all levels of those factors of which only some levels' draws are kept."""
         return {
             factor.name: factor.levels
             for factor in self._factors
@@ -162,14 +162,14 @@ class EffectsStore:
         }
 
     def posterior(self) -> dict[str, Floats]:
-        """Give the kept draws as variables of the posterior."""
+        """Return the kept draws as variables of the posterior."""
         return {
             names.effects(name): draws.reshape(*self._shape, *draws.shape[1:])
             for name, draws in self._draws.items()
         }
 
     def moments(self) -> dict[str, tuple[Floats, Floats]]:
-        """Give mean and standard deviation per level, by factor, where they were asked for."""
+        """Return mean and standard deviation per level, by factor, where they were asked for."""
         divisor = max(self._count - 1, 1)
         return {
             name: (mean, np.sqrt(self._squares[name] / divisor))

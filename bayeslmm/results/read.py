@@ -105,7 +105,7 @@ def group(idata: xr.DataTree, name: str) -> xr.Dataset:
 
 
 def from_cross_products(idata: xr.DataTree) -> bool:
-    """Tell whether a tree was fitted to cross-products, without rows."""
+    """Return whether a tree was fitted to cross-products, without rows."""
     return names.CROSS_PRODUCTS in idata.children
 
 
@@ -214,7 +214,7 @@ def factor(
 
 
 def has_moments(idata: xr.DataTree, name: str) -> bool:
-    """Tell whether a factor's random effects were kept as mean and sd per level."""
+    """Return whether a factor's random effects were kept as mean and sd per level."""
     return f"{names.effects(name)}_mean" in idata.children.get("effects_moments", ())
 
 
@@ -267,7 +267,7 @@ def require_levels(info: FactorInfo) -> tuple[str, ...]:
 
 
 def missing_effects(info: FactorInfo, wanted: Sequence[str]) -> str:
-    """Say that the tree does not hold the draws of some levels, and what to do."""
+    """Return the error that the tree does not hold the draws of some levels, and what to do."""
     shown = ", ".join(repr(level) for level in wanted[:5])
     more = f" and {len(wanted) - 5} more" if len(wanted) > 5 else ""
     return (

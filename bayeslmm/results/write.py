@@ -1,4 +1,4 @@
-"""Lay numbers out as the groups, variables and attributes of the result tree."""
+"""Numbers as the groups, variables and attributes of the result tree."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def draws_dataset(
     draws: Mapping[str, NDArray[np.float64]],
     levels: Mapping[str, NDArray[np.str_]] | None = None,
 ) -> xr.Dataset:
-    """Lay draws out with the contract's dimensions and coordinates.
+    """Return draws as a dataset with the contract's dimensions and coordinates.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def draws_dataset(
 def moments_dataset(
     design: ModelData, moments: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
 ) -> xr.Dataset:
-    """Lay out posterior means and sds of random effects whose draws were not kept."""
+    """Return posterior means and sds of random effects whose draws were not kept."""
     variables: dict[str, Any] = {}
     coords: dict[str, Any] = {}
     for factor in design.factors:
@@ -89,12 +89,12 @@ def moments_dataset(
 
 
 def sample_coordinates(shape: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
-    """Give chains and draws their numbers, from zero."""
+    """Return the coordinates of chains and draws, numbered from zero."""
     return {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
 
 
 def data_groups(design: ModelData) -> dict[str, xr.Dataset]:
-    """Lay out ``observed_data`` and ``constant_data``, or cross-products where those are given."""
+    """Return ``observed_data`` and ``constant_data``, or cross-products where those are given."""
     if not design.has_rows:
         return {names.CROSS_PRODUCTS: gram_dataset(gram_of(design))}
     coded = design.coded_rows
@@ -144,7 +144,7 @@ def _constant_data(design: Design) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class FreeDraws:
+class UnconstrainedDraws:
     """Draws of a model's free variables, on their own scale.
 
     Attributes
@@ -166,10 +166,10 @@ class FreeDraws:
 def build_tree(
     model: Model,
     posterior: Mapping[str, NDArray[np.float64]],
-    free: FreeDraws,
+    free: UnconstrainedDraws,
     store: EffectsStore,
 ) -> xr.DataTree:
-    """Lay draws and data out in the groups, variables and coordinates of the contract.
+    """Return draws and data in the groups, variables and coordinates of the contract.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def build_tree(
         What was fitted.
     posterior : mapping of str to ndarray, shapes (chain, draw, ...)
         The posterior's variables other than random effects.
-    free : FreeDraws
+    free : UnconstrainedDraws
         The sampler's statistics and times.
     store : EffectsStore
         The random effects, as far as they are kept.

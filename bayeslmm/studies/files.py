@@ -252,7 +252,7 @@ def _global_names(code: CodeType) -> set[str]:
 
 
 def _installed(module: str | None) -> bool:
-    """Tell whether a module is of Python or of an installed package, not of the user's work."""
+    """Return whether a module is of Python or of an installed package, not of the user's work."""
     top = (module or "builtins").partition(".")[0]
     if top in sys.builtin_module_names or top == __name__.partition(".")[0]:
         return True

@@ -14,12 +14,12 @@ from bayeslmm.analysis.summaries.quantities import quantity_draws
 from bayeslmm.errors import SamplingWarning
 from bayeslmm.inference.fit import fit_bayes
 from bayeslmm.inference.reweighting import (
-    covers,
     log_ratios,
     quantities_pareto_k,
     resample,
     reweightable,
     smoothed_weights,
+    support_contains,
 )
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import assess
@@ -126,7 +126,7 @@ def reweight_scenario(
         k-hat of the weights, or of weights times a quantity's distance from its mean, whichever is
         largest; missing where the supports forbid trying.
     """
-    if not covers(*priors):
+    if not support_contains(*priors):
         return None, np.nan
     parameters = {
         str(name): array.to_numpy()

@@ -78,7 +78,7 @@ def _scenario(design: ModelData, priors: Any, base: Priors) -> Priors:
 
 
 def _check_effect(design: ModelData, example: Mapping[str, Any], base: Priors) -> None:
-    """Refuse a grid of which a key decides nothing: its scenarios would differ by name only."""
+    """Raise if a key of a grid decides nothing: its scenarios would differ by name only."""
     keys = [key for key in example if key != SCHEME]
     deciding = vary_priors(design, {key: example[key] for key in keys}, base)[1]
     for key in keys:

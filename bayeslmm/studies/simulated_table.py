@@ -131,7 +131,7 @@ class SimulatedTable:
         return table
 
     def effects(self) -> dict[str, pd.DataFrame]:
-        """Give the random effects that the response was drawn with.
+        """Return the random effects that the response was drawn with.
 
         Returns
         -------

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def summarise_study(
     study: xr.DataTree, *, ci_prob: float = CI_PROB, ci_kind: str = CI_KIND
 ) -> pd.DataFrame:
-    r"""Tell how far each conclusion moves from the reference, scenario by scenario.
+    r"""Compute how far each conclusion moves from the reference, scenario by scenario.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ import trees
 import bayeslmm as bl
 from bayeslmm.analysis.reml_comparison.compare import compare_reml
 from bayeslmm.analysis.reml_comparison.effects import compare_random_effects
-from bayeslmm.analysis.reml_comparison.numbers import draw_deviances, fixed_pull, prior_conflicts
+from bayeslmm.analysis.reml_comparison.numbers import draw_deviances, fixed_shift, prior_conflicts
 from bayeslmm.analysis.reml_comparison.refit import refit_reml
 from bayeslmm.analysis.reml_comparison.verdicts import Evidence, judge
 from bayeslmm.design.design import build_design
@@ -111,7 +111,7 @@ def test_the_predicted_pull_on_fixed_effects_is_exact_for_normal_priors():
     exact = conditional(
         fit.gram, fit.factors, fit.sigma, precision, np.linalg.solve(C, [200.0, 0.0])
     )
-    pull = fixed_pull(priors, fit)
+    pull = fixed_shift(priors, fit)
     # Second differences of a log-density keep some 1e-10 of it.
     np.testing.assert_allclose(fit.conditional.beta + pull, exact.beta, rtol=1e-8)
 

@@ -12,7 +12,7 @@ from bayeslmm import names
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import pack_factors
 from bayeslmm.inference.marginal.coordinates import Coordinate
-from bayeslmm.inference.marginal.target import CollapsedTarget
+from bayeslmm.inference.marginal.target import MarginalTarget
 
 FORMULAS = {
     "intercept": "y ~ x + (1 | g)",
@@ -64,7 +64,7 @@ def case(formula, table, priors):
     if not design.coef:
         chosen.pop("beta", None)
     resolved = bl.resolve_priors(design, chosen)
-    return design, resolved, CollapsedTarget(Gram.from_design(design), resolved)
+    return design, resolved, MarginalTarget(Gram.from_design(design), resolved)
 
 
 def random_point(target, rng):
@@ -180,7 +180,7 @@ def test_only_sds_that_may_be_zero_can_be_folded(table):
     priors = bl.resolve_priors(
         design, {"sd_g[Intercept]": "InverseGamma(2, 1)", "sd_g[x]": "HalfNormal(2)"}
     )
-    target = CollapsedTarget(gram, priors)
+    target = MarginalTarget(gram, priors)
     assert target.foldable == (1,)
     with pytest.raises(ValueError, match="at 0 cannot"):
         target.with_folded((0,))
@@ -241,7 +241,7 @@ def test_a_density_keeps_its_mass_on_every_scale(coordinate):
         return float(np.exp(bounded.logpdf(coordinate.value(at)) + coordinate.log_volume(at))[0])
 
     # Both ends, so that a folded coordinate counts each value twice, at half its density.
-    # A bent logarithm comes to exp(-30) and exp(30) within 3.
+    # A log-arcsinh scale comes to exp(-30) and exp(30) within 3.
     end = 3 if coordinate.kind == "bent log" else 40
     mass = integrate.quad(density, -end, 0)[0] + integrate.quad(density, 0, end)[0]
     assert mass == pytest.approx(1.0, abs=1e-7)

@@ -70,7 +70,7 @@ def test_weighted_points_give_the_evidence_of_quadrature():
             log = dense_point(design, sd, sigma, center, width**2)[0]
             log += float(priors.factors[0].sd[0].log_density(sd) + priors.sigma.log_density(sigma))
             total += a * c * np.exp(log + shift) * scale / (1 - v) ** 2 * sigma
-    settings = SamplerSettings(draws=10_000, random_seed=5, sampler="importance").settled()
+    settings = SamplerSettings(draws=10_000, random_seed=5, sampler="importance").resolved()
     _, found = weigh_posterior(Model(design, priors), settings)
     error = np.sqrt(1 / found.effective_size - 1 / len(found.points))
     # The quadrature leaves out sds beyond 40 scales: 1e-5 of the prior's mass.
@@ -240,7 +240,7 @@ def test_both_modes_of_prior_and_data_in_conflict_are_sampled(conflict):
     table = pd.DataFrame({"y": true_slope * x + noise, "x": x})
     design = bl.build_design("y ~ 0 + x", table)
     priors = bl.resolve_priors(design, {"x": prior, "sigma": "HalfNormal(3)"})
-    settings = SamplerSettings(random_seed=1, sampler="importance").settled()
+    settings = SamplerSettings(random_seed=1, sampler="importance").resolved()
     _, found = weigh_posterior(Model(design, priors), settings)
     # Trapezoids in (slope, sigma), dense around the prior's needle.
     slope, sigma = 1e-5 * np.sinh(np.linspace(-14, 14, 8001)), np.geomspace(0.5, 30, 300)

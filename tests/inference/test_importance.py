@@ -6,7 +6,7 @@ from scipy import stats
 
 from bayeslmm.inference.importance.algorithm import extend, sample_target
 from bayeslmm.inference.importance.proposal import Mixture, SplitT
-from bayeslmm.inference.laplace import climb, find_peaks
+from bayeslmm.inference.laplace import find_mode, find_modes
 from bayeslmm.inference.reweighting import resample
 
 COUNT = 8000
@@ -93,7 +93,7 @@ def test_draws_of_a_mixture_follow_its_density(split):
 def test_the_climb_finds_mode_and_curvature():
     covariance = np.array([[2.0, 0.9], [0.9, 1.0]])
     target = Density(stats.multivariate_normal([3.0, -1.0], covariance).logpdf, 2)
-    peak = climb(target, np.zeros(2), np.ones(2))
+    peak = find_mode(target, np.zeros(2), np.ones(2))
     # Differences of differences: some 1e-5.
     np.testing.assert_allclose(peak.point, [3.0, -1.0], atol=1e-3)
     np.testing.assert_allclose(peak.covariance, covariance, rtol=1e-3)
@@ -104,7 +104,7 @@ def test_modes_apart_are_all_found_and_shared_out():
     far = mixture_of((0.3, normal(-6.0, 1.0)), (0.7, normal(6.0, 0.5)))
     target = Density(far, 1)
     starts = [np.array([-5.0]), np.array([-4.0]), np.array([4.0])]
-    peaks = find_peaks(target, starts, np.ones(1))
+    peaks = find_modes(target, starts, np.ones(1))
     assert [round(float(peak.point[0])) for peak in peaks] == [6, -6]
     found = sample_target(target, starts, np.ones(1), COUNT, np.random.default_rng(1))
     assert found.usable
@@ -175,8 +175,8 @@ def test_a_needle_that_is_hit_is_measured_or_shows_in_k_hat():
 def test_scouts_find_a_mode_that_the_proposal_cannot_reach():
     hidden = mixture_of((0.5, normal(0.0, 1.0)), (0.5, normal(40.0, 2.0)))
     target, rng = Density(hidden, 2), np.random.default_rng(1)
-    scouts = rng.uniform(-60.0, 60.0, (1000, 2))
-    found = sample_target(target, [np.zeros(2)], np.ones(2), COUNT, rng, scouts=scouts)
+    exploratory = rng.uniform(-60.0, 60.0, (1000, 2))
+    found = sample_target(target, [np.zeros(2)], np.ones(2), COUNT, rng, exploratory=exploratory)
     assert found.how == "split t at each of 2 modes"
     assert found.usable
     assert found.log_evidence == pytest.approx(0.0, abs=0.06)

@@ -9,15 +9,15 @@ from bayeslmm.inference.importance.interpolated_target import (
     InterpolatedTarget,
     ReducedTarget,
     exact_seconds,
+    interpolate_posterior,
     interpolation_error,
-    is_dear,
+    is_expensive,
     near_peak,
-    spare_evaluations,
 )
 from bayeslmm.inference.importance.reduction import reduce_exactly
 from bayeslmm.inference.importance.surrogate import TOLERANCE
-from bayeslmm.inference.laplace import climb, starting_points
-from bayeslmm.inference.marginal.target import CollapsedTarget
+from bayeslmm.inference.laplace import find_mode, starting_points
+from bayeslmm.inference.marginal.target import MarginalTarget
 
 PENICILLIN = "diameter ~ 1 + (1 | plate) + (1 | sample)"
 
@@ -25,7 +25,7 @@ PENICILLIN = "diameter ~ 1 + (1 | plate) + (1 | sample)"
 def crossed_target(formula=PENICILLIN, priors=None, **columns):
     table = bl.load_dataset("penicillin").assign(**columns)
     design = bl.build_design(formula, table)
-    return CollapsedTarget(gram_of(design), bl.resolve_priors(design, priors))
+    return MarginalTarget(gram_of(design), bl.resolve_priors(design, priors))
 
 
 def near_mode(target, made, count=200):
@@ -41,7 +41,7 @@ def near_mode(target, made, count=200):
 )
 def pair(request):
     target = crossed_target(priors=request.param)
-    return target, spare_evaluations(target, np.random.default_rng(1))
+    return target, interpolate_posterior(target, np.random.default_rng(1))
 
 
 def test_an_interpolated_density_is_the_exact_one_up_to_a_constant(pair):
@@ -61,7 +61,7 @@ def test_an_interpolated_density_is_the_exact_one_up_to_a_constant(pair):
 def test_the_peak_is_near_the_mode_after_a_few_gradients(pair):
     target, _ = pair
     starts, units = starting_points(target, several=False)
-    near, climbed = near_peak(target, starts[0], units), climb(target, starts[0], units)
+    near, climbed = near_peak(target, starts[0], units), find_mode(target, starts[0], units)
     sd = np.sqrt(np.diag(climbed.covariance))
     # A proposal half a standard deviation off loses a tenth of its draws.
     assert np.abs((near.point - climbed.point) / sd).max() < 0.5
@@ -72,7 +72,7 @@ def test_the_peak_is_near_the_mode_after_a_few_gradients(pair):
 def test_a_peak_far_from_the_start_is_climbed_to(pair):
     target, _ = pair
     starts, units = starting_points(target, several=False)
-    climbed = climb(target, starts[0], units)
+    climbed = find_mode(target, starts[0], units)
     near = near_peak(target, starts[0] + 2.0, units)
     sd = np.sqrt(np.diag(climbed.covariance))
     assert np.abs((near.point - climbed.point) / sd).max() < 0.5
@@ -115,9 +115,11 @@ def test_without_an_interpolation_values_are_exact_and_the_record_says_why():
     wide = crossed_target(
         "diameter ~ 1 + (1 + x + I(x**2) | plate) + (1 | sample)", x=np.linspace(-1, 1, 144)
     )
-    refused = spare_evaluations(wide, np.random.default_rng(1), threads=2)
+    refused = interpolate_posterior(wide, np.random.default_rng(1), threads=2)
     assert "7 free entries" in refused.record.reason
-    starved = spare_evaluations(crossed_target(), np.random.default_rng(1), budget=30, threads=2)
+    starved = interpolate_posterior(
+        crossed_target(), np.random.default_rng(1), budget=30, threads=2
+    )
     assert "too few" in starved.record.reason
     for target, made in ((wide, refused), (crossed_target(), starved)):
         assert type(made) is ReducedTarget
@@ -131,7 +133,7 @@ def test_without_an_interpolation_values_are_exact_and_the_record_says_why():
 def test_a_factor_without_variance_is_interpolated_down_to_zero():
     noise = np.random.default_rng(3).integers(12, size=144).astype(str)
     target = crossed_target("diameter ~ 1 + (1 | plate) + (1 | noise)", noise=noise)
-    made = spare_evaluations(target, np.random.default_rng(1))
+    made = interpolate_posterior(target, np.random.default_rng(1))
     assert isinstance(made, InterpolatedTarget)
     mode = made.start()[0][0]
     points = np.tile(mode, (9, 1))
@@ -152,7 +154,7 @@ def test_a_factor_without_variance_is_interpolated_down_to_zero():
 
 
 def test_only_large_designs_are_dear():
-    assert not is_dear(crossed_target().gram)
+    assert not is_expensive(crossed_target().gram)
     rng = np.random.default_rng(0)
     table = {
         "y": rng.normal(size=4000),
@@ -160,6 +162,6 @@ def test_only_large_designs_are_dear():
         "b": rng.integers(400, size=4000).astype(str),
     }
     crossed = gram_of(bl.build_design("y ~ 1 + (1 | a) + (1 | b)", table))
-    assert is_dear(crossed)
+    assert is_expensive(crossed)
     # Measured on one busy core: 1.5 ms.
     assert 1e-3 < exact_seconds(crossed) < 3e-3

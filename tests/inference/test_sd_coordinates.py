@@ -1,4 +1,4 @@
-"""The bent logarithm: the same posterior on a scale without a long tail."""
+"""The log-arcsinh scale: the same posterior on a scale without a long tail."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import pytest
 import bayeslmm as bl
 from bayeslmm.gram.gram import Gram
 from bayeslmm.inference.graph.build import build_model
-from bayeslmm.inference.marginal.coordinates import bent_exp
-from bayeslmm.inference.marginal.sd_coordinates import BENT, STRAIGHT, sd_coordinates
+from bayeslmm.inference.marginal.coordinates import sinh_exp
+from bayeslmm.inference.marginal.sd_coordinates import LOG_ARCSINH, STRAIGHT, sd_coordinates
 from bayeslmm.inference.nuts.compile import constrain, free_variables
 from bayeslmm.inference.nuts.pymc_model import structure_key
 from bayeslmm.model.model import Model
@@ -24,11 +24,11 @@ def coordinates(formula, table, priors=None):
 def test_the_straight_coordinate_is_the_logarithm():
     u, one = np.linspace(-8, 8, 17), np.ones(17)
     # sinh(cu)/c is u (1 + (cu)^2 / 6): with c = 1e-3 and |u| = 8 within 1.1e-5 of u.
-    np.testing.assert_allclose(np.log(bent_exp(u, one, STRAIGHT * one)), u, rtol=1.2e-5)
+    np.testing.assert_allclose(np.log(sinh_exp(u, one, STRAIGHT * one)), u, rtol=1.2e-5)
 
 
 def test_far_points_give_zero_or_infinity_without_a_warning():
-    ends = bent_exp(np.array([-30.0, 30.0]), np.ones(2), np.full(2, BENT))
+    ends = sinh_exp(np.array([-30.0, 30.0]), np.ones(2), np.full(2, LOG_ARCSINH))
     np.testing.assert_array_equal(ends, [0.0, np.inf])
 
 
@@ -36,12 +36,12 @@ def test_only_sds_that_may_be_zero_are_bent():
     (batch, cask) = coordinates(PASTES, bl.load_dataset("pastes"))
     # lmer's REML estimates (lme4 1.1): 1.287 for batch, whose likelihood ratio against zero is
     # 0.4, and 2.904 for casks.
-    assert batch[1] == BENT
+    assert batch[1] == LOG_ARCSINH
     assert batch[0] > 1.287
     assert cask[1] == STRAIGHT
     assert cask[0] == pytest.approx(2.904, rel=1e-3)
     ((scale, bend),) = coordinates("Yield ~ 1 + (1 | Batch)", bl.load_dataset("dyestuff2"))
-    assert bend == BENT
+    assert bend == LOG_ARCSINH
     # The REML estimate is zero; the posterior's upper end is near sigma (3.7) over sqrt(5 rows),
     # times a few for only six batches.
     assert 2 < scale < 10
@@ -64,7 +64,7 @@ def test_without_a_usable_search_there_still_are_coordinates():
         ((scale, bend),) = coordinates("y ~ 1 + (1 | g)", table, priors)
         assert np.isfinite(scale).all()
         assert (scale > 0).all()
-        assert np.isin(bend, [BENT, STRAIGHT]).all()
+        assert np.isin(bend, [LOG_ARCSINH, STRAIGHT]).all()
 
 
 def test_no_random_effects_no_coordinates():
@@ -146,5 +146,5 @@ def test_priors_with_other_supports_keep_their_scale_and_their_own_compiled_mode
         built = build_model(design, priors=priors, parametrization="marginal")
         keys.add(structure_key(Model(design, priors), "marginal"))
         transform = built.rvs_to_transforms[built["sd_batch"]]
-        assert (type(transform).__name__ == "BentLog") == ("upper" not in prior)
+        assert (type(transform).__name__ == "LogArcsinhTransform") == ("upper" not in prior)
     assert len(keys) == 2

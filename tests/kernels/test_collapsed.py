@@ -305,13 +305,13 @@ def test_a_pickled_operation_works_in_a_fresh_process(table, tmp_path):
     import subprocess
     import sys
 
-    from bayeslmm.inference.graph.ops import CollapsedDensity
+    from bayeslmm.inference.graph.ops import MarginalDensity
 
     case = Case("y ~ x + (x | g)", table)
     plan, blocks = case.gram.plan, covariance_table(case.covariances)
     inputs = [case.sds, case.partials, np.array(case.sigma), np.zeros(0), plan.ints, plan.floats,
               blocks, case.mean, case.precision]  # fmt: skip
-    (tmp_path / "op.pickle").write_bytes(pickle.dumps((CollapsedDensity(), inputs)))
+    (tmp_path / "op.pickle").write_bytes(pickle.dumps((MarginalDensity(), inputs)))
     code = (
         "import pickle, sys; op, inputs = pickle.load(open(sys.argv[1], 'rb'));"
         "out = [[None] for _ in range(5)]; op.perform(None, inputs, out);"

@@ -13,7 +13,12 @@ from test_collapsed_target import FORMULAS, case, random_point, table  # noqa: F
 
 import bayeslmm as bl
 from bayeslmm.inference.graph.build import build_model
-from bayeslmm.inference.nuts.marginal import bent_target, compile_target, compiles, target_arrays
+from bayeslmm.inference.nuts.marginal import (
+    compile_target,
+    compiles,
+    target_arrays,
+    target_for_nuts,
+)
 from bayeslmm.inference.parametrization import MARGINAL
 from bayeslmm.kernels import helper, jit
 from bayeslmm.kernels.factorization import link_kernels
@@ -38,7 +43,7 @@ def case_for_nuts(formula, rows, priors):
     chosen = {key: value for key, value in CLOSED[priors].items() if key in keys}
     resolved = bl.resolve_priors(design, chosen)
     plain = type(target)(target.gram, resolved)
-    return design, resolved, bent_target(plain)[0]
+    return design, resolved, target_for_nuts(plain)[0]
 
 
 def call(target, point):
@@ -152,7 +157,7 @@ VAGUE = [
 @pytest.mark.parametrize("chosen", VAGUE, ids=str)
 def test_chains_start_near_the_data_whatever_the_priors_medians(chosen, table):  # noqa: F811
     design, _, plain = case("nested", table, "defaults")
-    target, starts = bent_target(type(plain)(plain.gram, bl.resolve_priors(design, chosen)))
+    target, starts = target_for_nuts(type(plain)(plain.gram, bl.resolve_priors(design, chosen)))
     model = compile_target(target, starts)
     for seed in range(20):
         point = np.ascontiguousarray(model.initial_point_func(seed))

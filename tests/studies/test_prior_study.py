@@ -8,11 +8,11 @@ import xarray as xr
 import bayeslmm as bl
 from bayeslmm.errors import ArgumentError, PriorError, TreeError
 from bayeslmm.inference.reweighting import (
-    covers,
     quantities_pareto_k,
     resample,
     reweightable,
     smoothed_weights,
+    support_contains,
 )
 from bayeslmm.model.priors.schemes import PriorScheme
 from bayeslmm.studies.files import scenario_seed
@@ -298,8 +298,8 @@ def test_quantities_that_cannot_be_read_are_refused_before_anything_is_fitted(
 def test_a_wider_support_cannot_be_reached_by_weights(design):
     bounded = bl.resolve_priors(design, {"sd": "Uniform(0, 60)"})
     whole = bl.resolve_priors(design)
-    assert covers(whole, bounded)
-    assert not covers(bounded, whole)
+    assert support_contains(whole, bounded)
+    assert not support_contains(bounded, whole)
 
 
 def test_weights_by_hand():

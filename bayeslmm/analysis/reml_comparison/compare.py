@@ -10,12 +10,12 @@ import pandas as pd
 from bayeslmm import names
 from bayeslmm.analysis.reml_comparison.numbers import (
     draw_deviances,
-    fixed_pull,
+    fixed_shift,
     own_priors,
     parameter_draws,
     prior_conflicts,
     tree_priors,
-    variance_pull,
+    variance_shift,
     wald_errors,
 )
 from bayeslmm.analysis.reml_comparison.refit import refit_reml
@@ -41,7 +41,7 @@ def compare_reml(
     fit: REMLFit | None = None,
     check_data: bool = True,
 ) -> pd.DataFrame:
-    r"""Lay a posterior beside the REML fit of the same rows, parameter by parameter.
+    r"""Compare a posterior with the REML fit of the same rows, parameter by parameter.
 
     The model is refitted by REML from the tree alone. Fixed effects should agree,
 
@@ -113,8 +113,8 @@ def compare_reml(
     estimate, error, freedom = wald_errors(fit, targets)
     numbers = describe(draws, ci_prob, ci_kind)
     priors = tree_priors(idata)
-    pull = variance_pull(idata, priors, draws)
-    pull[: len(fit.gram.coef)] = fixed_pull(priors, fit)
+    pull = variance_shift(idata, priors, draws)
+    pull[: len(fit.gram.coef)] = fixed_shift(priors, fit)
     table = pd.DataFrame({"reml": estimate, "reml_se": error}, pd.Index(targets, name="parameter"))
     for name in numbers:
         if name not in ("ess_bulk", "ess_tail", "r_hat"):

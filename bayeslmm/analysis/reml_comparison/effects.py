@@ -38,7 +38,7 @@ def compare_random_effects(
     fit: REMLFit | None = None,
     check_data: bool = True,
 ) -> pd.DataFrame:
-    r"""Lay the random effects' posterior means beside REML's conditional modes.
+    r"""Compare the random effects' posterior means with REML's conditional modes.
 
     Well-informed effects, with reliability 1 - Var(b_i | y) / Var(b_i) of a half or more by REML,
     should agree within

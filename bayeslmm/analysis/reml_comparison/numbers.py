@@ -90,7 +90,7 @@ def own_priors(priors: Priors | None, targets: dict[str, Target]) -> list[str]:
 def prior_conflicts(
     priors: Priors | None, fit: REMLFit, targets: dict[str, Target], estimate: Floats
 ) -> list[str]:
-    """Say of each target where its prior finds REML's estimate implausible; else an empty text.
+    """Return for each target where its prior finds REML's estimate implausible; else an empty text.
 
     Implausible: outside the prior's central 98 %, at a log-density two or more below that at its
     median (so zero is no surprise to a half-normal prior). The intercept is judged where its prior
@@ -118,7 +118,7 @@ def _conflict(prior: Prior, at: float) -> str:
     return f"Its prior {prior} puts 99 % {side} {bound:.3g}, and REML's estimate is {at:.3g}"
 
 
-def fixed_pull(priors: Priors | None, fit: REMLFit) -> Floats:
+def fixed_shift(priors: Priors | None, fit: REMLFit) -> Floats:
     r"""Compute the shift of the fixed effects from REML's due to the priors, to first order.
 
     One Newton step of the log posterior from REML's estimate, at REML's variances,
@@ -152,7 +152,7 @@ def _slope(prior: Prior, at: float, spread: float) -> tuple[float, float]:
     return (high - low) / (2.0 * step), (2.0 * middle - low - high) / step**2
 
 
-def variance_pull(idata: xr.DataTree, priors: Priors | None, draws: Floats) -> Floats:
+def variance_shift(idata: xr.DataTree, priors: Priors | None, draws: Floats) -> Floats:
     r"""Compute the first-order shift of each posterior mean due to the prior, in its own unit.
 
     Cov(parameter, log prior) over the draws is the derivative of the posterior mean in a power of
@@ -193,7 +193,7 @@ def draw_deviances(idata: xr.DataTree, fit: REMLFit, at_most: int = 500) -> Floa
     fit : REMLFit
         Of the same rows.
     at_most : int
-        Number of draws, evenly spaced; fewer where an evaluation is dear.
+        Number of draws, evenly spaced; fewer where an evaluation is expensive.
 
     Returns
     -------

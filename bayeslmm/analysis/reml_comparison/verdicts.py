@@ -85,7 +85,7 @@ class Evidence:
 
 
 def judge(evidence: Evidence) -> tuple[Verdict, str]:
-    """Say whether a posterior mean is where the REML estimate lets one expect it.
+    """Return whether a posterior mean is where the REML estimate lets one expect it.
 
     ``"agrees"``: within 0.1 posterior sds and 4 MCSEs of the REML estimate. ``"as expected"``: a
     standard deviation or correlation that is further off in a way that few levels, skewness or a

@@ -50,7 +50,7 @@ def prior_sensitivity(
     threshold: float = THRESHOLD,
     alphas: tuple[float, float] = ALPHAS,
 ) -> pd.DataFrame:
-    r"""Tell which conclusions hang on which priors, by power-scaling.
+    r"""Return which conclusions hang on which priors, by power-scaling.
 
     The prior's sensitivity of a quantity is how fast its posterior distribution moves (ArviZ's
     cumulative Jensen-Shannon distance) as p(prior)^alpha leaves alpha = 1, and the likelihood's the
@@ -127,7 +127,7 @@ def prior_sensitivity(
 def sensitivity_tree(
     idata: xr.DataTree, quantities: Mapping[str, Quantity] | None = None
 ) -> xr.DataTree:
-    """Lay out what power-scaling needs, for ArviZ's own functions and pictures.
+    """Return what power-scaling needs, for ArviZ's own functions and pictures.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ def hypothesis(
     ci_prob: float = CI_PROB,
     ci_kind: str = CI_KIND,
 ) -> pd.DataFrame:
-    """Give the posterior probability of statements about parameters.
+    """Return the posterior probability of statements about parameters.
 
     P(statement | y) is the share of draws in which it holds.
 
@@ -272,7 +272,7 @@ class Statement:
         return self.draws[token]
 
     def unknown(self, name: str) -> str:
-        """Say that there is no such parameter, and which there are."""
+        """Return the error that there is no such parameter, and which there are."""
         return (
             f"{self.text!r} names {name!r}, which is no parameter of this fit."
             f"{nearest(name, self.known)} Parameters go by names such as "

@@ -283,7 +283,7 @@ def coefficient_draws(
 
 
 def _columns(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Lay the dimensions after chain and draw end to end."""
+    """Flatten the dimensions after chain and draw."""
     return values.reshape(*values.shape[:2], -1)
 
 

@@ -32,7 +32,7 @@ def build(model: Model) -> pm.Model:
 
 
 def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, NDArray[np.float64]]:
-    """Give the contract's variables from draws of the free ones."""
+    """Return the contract's variables from draws of the free ones."""
     result = components.recover_parameters(model, values)
     effects = [_read_effects(factor, values) for factor in model.priors.factors]
     store.add([b.reshape(-1, *b.shape[2:]) for b in effects])

@@ -94,12 +94,12 @@ def fixed_coefficients(priors: Priors) -> Any:
 
 
 def recover_beta(priors: Priors, values: Values) -> NDArray[np.float64]:
-    """Give the draws of ``beta`` on the original scale from those of the free variables."""
+    """Return the draws of ``beta`` on the original scale from those of the free variables."""
     return priors.raw_beta(read_vector(CENTERED_BETA, priors.beta, values))
 
 
 def recover_parameters(model: Model, values: Values) -> dict[str, NDArray[np.float64]]:
-    """Give beta, sigma and every factor's sds and correlations from draws of the free variables."""
+    """Return beta, sigma, sds and correlations from draws of the free variables."""
     result = {names.SIGMA: values[names.SIGMA]}
     if model.design.coef:
         result[names.BETA] = recover_beta(model.priors, values)

@@ -16,9 +16,9 @@ import pytensor.tensor as pt
 from bayeslmm import names
 from bayeslmm.inference.graph import components
 from bayeslmm.inference.graph.covariance import correlation_graph
-from bayeslmm.inference.graph.ops import BentLog, CollapsedDensity
+from bayeslmm.inference.graph.ops import LogArcsinhTransform, MarginalDensity
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
-from bayeslmm.inference.marginal.recovery import CollapsedDraws, recover_posterior
+from bayeslmm.inference.marginal.recovery import MarginalDraws, recover_posterior
 from bayeslmm.inference.marginal.sd_coordinates import has_positive_support, sd_coordinates
 from bayeslmm.inference.memory import require_marginal_border
 from bayeslmm.model.covariance.compiled import covariance_table
@@ -53,7 +53,7 @@ def build(model: Model) -> pm.Model:
 
 
 def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, Floats]:
-    """Give the contract's variables: the effects by exact draws from their conditional."""
+    """Return the contract's variables: the effects by exact draws from their conditional."""
     sigma = values[names.SIGMA]
     design, priors = model.design, model.priors
     beta = None
@@ -61,18 +61,18 @@ def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, Floa
         beta = components.recover_beta(priors, values)
     sds = [read_vector(names.sd(f.name), f.sd, values) for f in priors.factors]
     partials = [_read_partials(f, values, sigma.shape) for f in priors.factors]
-    draws = CollapsedDraws(sds, partials, sigma, beta)
+    draws = MarginalDraws(sds, partials, sigma, beta)
     return recover_posterior(model.gram, priors, draws, store)
 
 
 def _sds(factor: FactorPriors, coordinates: tuple[Floats, Floats]) -> Any:
-    """Add a factor's sds; those that can be any positive number on their bent logarithm."""
+    """Add a factor's sds; those that can be any positive number on their log-arcsinh scale."""
 
-    def transform(name: str, places: list[int]) -> BentLog | None:
+    def transform(name: str, places: list[int]) -> LogArcsinhTransform | None:
         if not all(has_positive_support(factor.sd[k]) for k in places):
             return None
         scale, bend = (values[places] for values in coordinates)
-        return BentLog(pm.Data(f"{name}_at_zero", scale), pm.Data(f"{name}_bend", bend))
+        return LogArcsinhTransform(pm.Data(f"{name}_at_zero", scale), pm.Data(f"{name}_bend", bend))
 
     dim = names.term_dim(factor.name)
     return prior_vector(names.sd(factor.name), factor.sd, dim, transform=transform)
@@ -126,7 +126,7 @@ def _likelihood(model: Model, parameters: tuple[Any, Any, Any, Any]) -> None:
 
     def logp(_value: Any, _offset: Any, *point: Any) -> Any:
         # The response enters through its cross-products, which are part of the plan's floats.
-        return CollapsedDensity()(*point, *data)[0]
+        return MarginalDensity()(*point, *data)[0]
 
     def draw(_offset: Any, *point: Any, rng: Any = None, size: Any = None) -> Any:  # noqa: ARG001
         return _draw_response(model, point, rng)

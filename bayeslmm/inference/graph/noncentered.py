@@ -32,7 +32,7 @@ def build(model: Model) -> pm.Model:
 
 
 def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, NDArray[np.float64]]:
-    """Give the contract's variables from draws of the free ones."""
+    """Return the contract's variables from draws of the free ones."""
     result = components.recover_parameters(model, values)
     effects = []
     for factor in model.priors.factors:

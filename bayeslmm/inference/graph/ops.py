@@ -15,7 +15,7 @@ from pytensor.link.numba.dispatch.basic import (
     register_funcify_default_op_cache_key,
 )
 
-from bayeslmm.inference.marginal.coordinates import bent_exp
+from bayeslmm.inference.marginal.coordinates import sinh_exp
 from bayeslmm.kernels.linked_density import SYMBOL, link_density, linked_density
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _DIFFERENTIATED = 4
 
 
-class CollapsedDensity(Op):  # type: ignore[misc]
+class MarginalDensity(Op):  # type: ignore[misc]
     """log p(y | sds, partials, sigma, beta) with its gradient as further outputs.
 
     Inputs are sds (vector), partials (vector), sigma (scalar), beta (vector, empty where the
@@ -43,7 +43,7 @@ class CollapsedDensity(Op):  # type: ignore[misc]
         self.symbol = SYMBOL
         link_density()
 
-    def __reduce__(self) -> tuple[type[CollapsedDensity], tuple[()]]:
+    def __reduce__(self) -> tuple[type[MarginalDensity], tuple[()]]:
         """Pickle as a call of the class: another process must register the symbol, too."""
         return type(self), ()
 
@@ -80,12 +80,12 @@ class CollapsedDensity(Op):  # type: ignore[misc]
         return [value_bar * part for part in gradient] + data
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
-        """Tell that the data are not differentiated in."""
+        """Return that the data are not differentiated in."""
         return [[k < _DIFFERENTIATED] * len(node.outputs) for k in range(len(node.inputs))]
 
 
-@register_funcify_default_op_cache_key(CollapsedDensity)  # type: ignore[untyped-decorator]
-def _in_numba(op: CollapsedDensity, **_: Any) -> Any:  # noqa: ARG001
+@register_funcify_default_op_cache_key(MarginalDensity)  # type: ignore[untyped-decorator]
+def _in_numba(op: MarginalDensity, **_: Any) -> Any:  # noqa: ARG001
     @numba_njit  # type: ignore[untyped-decorator]
     def collapsed(
         sds: Any,
@@ -106,7 +106,7 @@ def _in_numba(op: CollapsedDensity, **_: Any) -> Any:  # noqa: ARG001
     return collapsed
 
 
-class BentLog(Transform):  # type: ignore[misc]
+class LogArcsinhTransform(Transform):  # type: ignore[misc]
     """sd = scale * exp(sinh(bend u) / bend), with scale and bend as data of the model.
 
     Parameters
@@ -122,18 +122,18 @@ class BentLog(Transform):  # type: ignore[misc]
         self.scale, self.bend = scale, bend
 
     def forward(self, value: Any, *inputs: Any) -> Any:  # noqa: ARG002
-        """Give u at an sd."""
+        """Return u at an sd."""
         return pt.arcsinh(self.bend * pt.log(value / self.scale)) / self.bend
 
     def backward(self, value: Any, *inputs: Any) -> Any:  # noqa: ARG002
-        """Give the sd at u."""
+        """Return the sd at u."""
         return self.scale * pt.exp(pt.sinh(self.bend * value) / self.bend)
 
     def log_jac_det(self, value: Any, *inputs: Any) -> Any:  # noqa: ARG002
-        """Give log d sd / d u, elementwise."""
+        """Return log d sd / d u, elementwise."""
         bent = self.bend * value
         return pt.log(self.scale) + pt.sinh(bent) / self.bend + pt.log(pt.cosh(bent))
 
     def at(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give sds at values of u, shape (..., k), in NumPy."""
-        return bent_exp(value, self.scale.get_value(), self.bend.get_value())
+        """Return sds at values of u, shape (..., k), in NumPy."""
+        return sinh_exp(value, self.scale.get_value(), self.bend.get_value())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.inference.graph.ops import BentLog
+    from bayeslmm.inference.graph.ops import LogArcsinhTransform
     from bayeslmm.model.priors.prior import Prior
 
 # Draws of a model's free variables, by name.
@@ -29,7 +29,7 @@ def prior_vector(
     dim: str | None,
     *,
     scalar: bool = False,
-    transform: Callable[[str, list[int]], BentLog | None] | None = None,
+    transform: Callable[[str, list[int]], LogArcsinhTransform | None] | None = None,
 ) -> Any:
     """Add one random variable per family among `priors`; return them as a vector in order.
 
@@ -59,8 +59,10 @@ def prior_vector(
     return vector if dim is None else pm.Deterministic(name, vector, dims=dim)
 
 
-def _transformed(parameters: Mapping[str, Any], transform: BentLog | None) -> dict[str, Any]:
-    """Give the keyword arguments that put a variable on another scale."""
+def _transformed(
+    parameters: Mapping[str, Any], transform: LogArcsinhTransform | None
+) -> dict[str, Any]:
+    """Return the keyword arguments that put a variable on another scale."""
     if transform is None:
         return {}
     name, value = next(iter(parameters.items()))

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from bayeslmm.inference.importance.proposal import Mixture, SplitT
-from bayeslmm.inference.laplace import NEGLIGIBLE, Peak, Target, climb, find_peaks
+from bayeslmm.inference.laplace import NEGLIGIBLE, LocalMode, Target, find_mode, find_modes
 from bayeslmm.inference.reweighting import MAX_PARETO_K, smoothed_weights
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _RETRIES = 3
 _LOST = 0.3
 # Raw weights worth fewer points than this say that the proposal has missed something.
 LEAST_RAW_SIZE = 100.0
-# A scout this much (log) above the proposal begins a climb; so many of them may.
+# An exploratory point this much (log) above the proposal begins a search; so many of them may.
 _EXCESS, _CLIMBS = np.log(20.0), 3
 
 
@@ -100,7 +100,7 @@ def sample_target(
     count: int,
     rng: np.random.Generator,
     *,
-    scouts: Floats | None = None,
+    exploratory: Floats | None = None,
 ) -> WeightedPoints:
     r"""Draw weighted points of a density: mode, curvature, split t, and if need be another try.
 
@@ -116,7 +116,7 @@ def sample_target(
         Points per try.
     rng : numpy.random.Generator
         Of the proposals.
-    scouts : ndarray, shape (n, k), optional
+    exploratory : ndarray, shape (n, k), optional
         Points all over the space. Where one has far more density than the proposal gives it,
         another climb begins: no diagnostic sees a mode that no point came near.
 
@@ -146,14 +146,14 @@ def sample_target(
     >>> found.usable
     True
     """
-    peaks = find_peaks(target, starts, units)
+    peaks = find_modes(target, starts, units)
     spent = sum(peak.n_evaluations for peak in peaks)
     if not peaks:
         return _nothing(target, spent)
     proposal = proposal_at(target, peaks)
-    if scouts is not None:
-        spent += len(scouts)
-        sent = _judged(scouts, target.log_density(scouts), proposal, ("", 0))
+    if exploratory is not None:
+        spent += len(exploratory)
+        sent = _judged(exploratory, target.log_density(exploratory), proposal, ("", 0))
         if found := _scouted(target, peaks, sent, units):
             peaks = [*peaks, *found]
             proposal = proposal_at(target, peaks)
@@ -184,7 +184,7 @@ def extend(
     return _pooled(target, first, first.proposal, count, rng, how=first.how)
 
 
-def proposal_at(target: Target, peaks: Sequence[Peak]) -> Mixture:
+def proposal_at(target: Target, peaks: Sequence[LocalMode]) -> Mixture:
     """Build a proposal around peaks: a split t at each, and the same again much wider."""
     parts, masses = [], []
     for peak in peaks:
@@ -198,7 +198,7 @@ def proposal_at(target: Target, peaks: Sequence[Peak]) -> Mixture:
     return Mixture(tuple(parts), shares.ravel())
 
 
-def _split_t(target: Target, peak: Peak) -> SplitT:
+def _split_t(target: Target, peak: LocalMode) -> SplitT:
     """Scale a t distribution by how far the density falls along each axis, to either side."""
     covariance, center = peak.covariance.copy(), peak.point.copy()
     for k in target.folded:
@@ -212,8 +212,8 @@ def _split_t(target: Target, peak: Peak) -> SplitT:
     return SplitT(center, axes, sides[0], sides[1], FREEDOM)
 
 
-def _fall(target: Target, peak: Peak, center: Floats, axes: Floats) -> Floats:
-    """Give Geweke's scales: the largest over distances d of d / sqrt(2 (f(mode) - f(at d)))."""
+def _fall(target: Target, peak: LocalMode, center: Floats, axes: Floats) -> Floats:
+    """Return Geweke's scales: the largest over distances d of d / sqrt(2 (f(mode) - f(at d)))."""
     points = center + (_PROBES[:, None, None] * axes.T).reshape(-1, len(center))
     heights = target.log_density(points).reshape(len(_PROBES), -1)
     fall = np.maximum(peak.height - heights, 1e-3)
@@ -290,7 +290,7 @@ def _refit(found: WeightedPoints) -> Mixture | None:
 
 
 def better(one: WeightedPoints, other: WeightedPoints) -> bool:
-    """Tell whether one set of points is to be preferred to another."""
+    """Return whether one set of points is to be preferred to another."""
     # An integral that is too small has missed something, however good its weights look.
     if one.log_evidence < other.log_evidence - _LOST:
         return False
@@ -300,16 +300,16 @@ def better(one: WeightedPoints, other: WeightedPoints) -> bool:
 
 
 def _scouted(
-    target: Target, peaks: Sequence[Peak], sent: WeightedPoints, units: Floats
-) -> list[Peak]:
+    target: Target, peaks: Sequence[LocalMode], sent: WeightedPoints, units: Floats
+) -> list[LocalMode]:
     """Climb from the points whose density their proposal understates; return what is new."""
     excess = sent.log_density - sent.proposal.log_density(sent.points)
     excess -= peaks[0].log_mass + 0.5 * target.size * np.log(2.0 * np.pi)
-    found: list[Peak] = []
+    found: list[LocalMode] = []
     for place in np.argsort(-excess)[:_CLIMBS]:
         if not excess[place] > _EXCESS:
             break
-        peak = climb(target, sent.points[place], units, [*peaks, *found])
+        peak = find_mode(target, sent.points[place], units, [*peaks, *found])
         if peak is not None and peak.log_mass > peaks[0].log_mass - NEGLIGIBLE:
             found.append(peak)
     return found

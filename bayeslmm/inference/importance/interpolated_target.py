@@ -1,4 +1,4 @@
-"""A collapsed posterior whose dear parts, log|V| and T, come from elsewhere.
+"""A marginal posterior whose expensive parts, log|V| and T, come from elsewhere.
 
 For a model with a large crossed border every density costs a dense factorization. Here log|V| and
 T come from a function: an interpolation of them (`surrogate`), or exact values two at a time.
@@ -27,8 +27,8 @@ from bayeslmm.inference.importance.surrogate import (
     build_surrogate,
     surrogate_suits,
 )
-from bayeslmm.inference.laplace import Peak, climb, starting_points
-from bayeslmm.inference.marginal.target import CollapsedTarget
+from bayeslmm.inference.laplace import LocalMode, find_mode, starting_points
+from bayeslmm.inference.marginal.target import MarginalTarget
 from bayeslmm.model.priors.fixed_effects import normal_prior
 from bayeslmm.resources import single_blas_thread
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 # Seconds of one exact value above which thousands of them are worth avoiding, and what a value
 # takes: per multiplication of the dense border's factorization, and per number of the panels.
-DEAR_SECONDS = 1e-3
+EXPENSIVE_SECONDS = 1e-3
 _PER_MULTIPLICATION, _PER_NUMBER = 5e-11, 5e-8
 # Candidates among which a surrogate's nodes are chosen, a tenth of them three times as far out.
 CANDIDATES = 8192
@@ -56,12 +56,12 @@ _GRADIENT_STEP, _LEAST_CURVATURE, _SHORT_STEP = 0.02, 1.0, 1.5
 _STEP = 1e-3
 
 
-class ReducedTarget(CollapsedTarget):
+class ReducedTarget(MarginalTarget):
     """A collapsed posterior in real coordinates, with log|V| and T from a function.
 
     Parameters
     ----------
-    target : CollapsedTarget
+    target : MarginalTarget
         The posterior; gradients stay its own, exact ones.
     reduction : callable
         From packed relative factors, shape (s, n_lambda), to `Reduced`.
@@ -76,7 +76,7 @@ class ReducedTarget(CollapsedTarget):
 
     def __init__(
         self,
-        target: CollapsedTarget,
+        target: MarginalTarget,
         reduction: Callable[[Floats], Reduced],
         record: SurrogateRecord,
     ) -> None:
@@ -85,11 +85,11 @@ class ReducedTarget(CollapsedTarget):
         self._normal_prior = normal_prior(target.priors) if self.integrated else None
 
     def with_folded(self, folded: Sequence[int]) -> ReducedTarget:
-        """Give the same posterior with these standard deviations' coordinates folded, no others."""
+        """Return the same posterior with the coordinates of these sds folded, no others."""
         return ReducedTarget(super().with_folded(folded), self.reduction, self.record)
 
     def finish(self, reduced: Reduced, points: Floats) -> Floats:
-        """Give log-likelihoods of points, shape (s, size), from log|V| and T there."""
+        """Return log-likelihoods of points, shape (s, size), from log|V| and T there."""
         draws = self.unpack(points)
         if draws.beta is not None:
             return finish_density_given_fixed(self.gram, reduced, draws.sigma, draws.beta)
@@ -97,7 +97,7 @@ class ReducedTarget(CollapsedTarget):
         return finish_density(self.gram, reduced, draws.sigma, *self._normal_prior)
 
     def log_density(self, points: Floats) -> Floats:
-        """Evaluate the log-density at points, shape (s, size); see `CollapsedTarget`."""
+        """Evaluate the log-density at points, shape (s, size); see `MarginalTarget`."""
         points = np.ascontiguousarray(points, dtype=np.float64)
         with np.errstate(all="ignore"):
             total = self.log_prior(points)
@@ -113,7 +113,7 @@ class InterpolatedTarget(ReducedTarget):
 
     Parameters
     ----------
-    target : CollapsedTarget
+    target : MarginalTarget
         The posterior.
     surrogate : Surrogate
         The interpolation.
@@ -125,7 +125,7 @@ class InterpolatedTarget(ReducedTarget):
 
     def __init__(
         self,
-        target: CollapsedTarget,
+        target: MarginalTarget,
         surrogate: Surrogate,
         record: SurrogateRecord,
         peak: tuple[Floats, Floats],
@@ -134,13 +134,13 @@ class InterpolatedTarget(ReducedTarget):
         self._peak = peak
 
     def with_folded(self, folded: Sequence[int]) -> InterpolatedTarget:
-        """Give the same posterior with these standard deviations' coordinates folded, no others."""
-        folding = CollapsedTarget(self.gram, self.priors, folded)
+        """Return the same posterior with the coordinates of these sds folded, no others."""
+        folding = MarginalTarget(self.gram, self.priors, folded)
         assert isinstance(self.reduction, Surrogate)  # noqa: S101 - it was built with one
         return InterpolatedTarget(folding, self.reduction, self.record, self._peak)
 
     def start(self) -> tuple[list[Floats], Floats]:
-        """Give the mode to climb from, and a typical step of each coordinate."""
+        """Return the mode to climb from, and a typical step of each coordinate."""
         mode, spread = self._peak
         point = self.point(mode)
         return [point], np.abs(self.point(mode + spread) - point)
@@ -175,8 +175,8 @@ def exact_seconds(gram: Gram) -> float:
     return float(_PER_MULTIPLICATION * plan.n_border**3 / 3 + _PER_NUMBER * len(plan.floats))
 
 
-def is_dear(gram: Gram) -> bool:
-    """Tell whether one exact density costs more than a millisecond.
+def is_expensive(gram: Gram) -> bool:
+    """Return whether one exact density costs more than a millisecond.
 
     Parameters
     ----------
@@ -188,22 +188,22 @@ def is_dear(gram: Gram) -> bool:
     bool
         By `exact_seconds`.
     """
-    return exact_seconds(gram) > DEAR_SECONDS
+    return exact_seconds(gram) > EXPENSIVE_SECONDS
 
 
-def spare_evaluations(
-    target: CollapsedTarget,
+def interpolate_posterior(
+    target: MarginalTarget,
     rng: np.random.Generator,
     *,
     threads: int = 1,
     tolerance: float = TOLERANCE,
     budget: int = BUDGET,
 ) -> ReducedTarget:
-    """Interpolate a posterior's dear parts around its mode, if that can be done well.
+    """Interpolate a posterior's expensive parts around its mode, if that can be done well.
 
     Parameters
     ----------
-    target : CollapsedTarget
+    target : MarginalTarget
         The posterior.
     rng : numpy.random.Generator
         Of candidates and checks.
@@ -249,7 +249,7 @@ def spare_evaluations(
     return InterpolatedTarget(target, surrogate, record, (mode, above - mode))
 
 
-def near_peak(target: CollapsedTarget, start: Floats, units: Floats) -> Peak | None:
+def near_peak(target: MarginalTarget, start: Floats, units: Floats) -> LocalMode | None:
     """Find roughly where the posterior is, from as few exact gradients as can be.
 
     The REML estimate is close to the mode, so one Newton step with curvature by differences will
@@ -257,7 +257,7 @@ def near_peak(target: CollapsedTarget, start: Floats, units: Floats) -> Peak | N
 
     Parameters
     ----------
-    target : CollapsedTarget
+    target : MarginalTarget
         The posterior.
     start : ndarray, shape (size,)
         The REML estimate, moved inside the priors.
@@ -266,7 +266,7 @@ def near_peak(target: CollapsedTarget, start: Floats, units: Floats) -> Peak | N
 
     Returns
     -------
-    Peak or None
+    LocalMode or None
         None where nothing can be evaluated.
     """
     with single_blas_thread():
@@ -286,11 +286,11 @@ def near_peak(target: CollapsedTarget, start: Floats, units: Floats) -> Peak | N
             if step @ slope < _SHORT_STEP**2:
                 gain = 0.5 * float(step @ slope)
                 covariance = np.linalg.inv(information)
-                return Peak(start + step, height + gain, covariance, 2 * target.size + 1)
-        return climb(target, start, units)
+                return LocalMode(start + step, height + gain, covariance, 2 * target.size + 1)
+        return find_mode(target, start, units)
 
 
-def _proposal_at(peak: Peak) -> Mixture:
+def _proposal_at(peak: LocalMode) -> Mixture:
     """Spread candidates a little wider than the curvature says, and some of them far wider."""
     values, vectors = np.linalg.eigh(peak.covariance)
     one = np.full(len(peak.point), _SPREAD)
@@ -306,7 +306,7 @@ def _refused(reason: str) -> SurrogateRecord:
 
 
 def interpolation_error(target: InterpolatedTarget, points: Floats, exact: Reduced) -> Floats:
-    """Give exact minus interpolated log-densities at points whose exact values are known.
+    """Return exact minus interpolated log-densities at points whose exact values are known.
 
     Parameters
     ----------

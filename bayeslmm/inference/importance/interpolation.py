@@ -82,12 +82,12 @@ class FactorCoordinates:
         self.n_coordinates = sum(covariance_of(factor).n_theta for factor in gram.factors)
 
     def __call__(self, packed: Floats) -> Floats:
-        """Give the coordinates of packed relative factors.
+        """Return the coordinates of packed relative factors.
 
         Parameters
         ----------
         packed : ndarray, shape (s, n_lambda)
-            As `elimination.pack_factors` lays them out.
+            As `likelihood.pack_factors` lays them out.
 
         Returns
         -------
@@ -182,7 +182,7 @@ class Whitening:
         self._map = axes[:, kept] / np.sqrt(size[kept])
 
     def __call__(self, points: Floats) -> Floats:
-        """Give the whitened coordinates, shape (s, directions that are not flat)."""
+        """Return the whitened coordinates, shape (s, directions that are not flat)."""
         return np.asarray((points - self._mean) @ self._map)
 
 
@@ -274,7 +274,7 @@ class Nodes:
         self._inside = radius <= BEYOND * radius[places].max()
 
     def within_reach(self, rounds: int) -> NDArray[np.bool_]:
-        """Tell which candidates may be chosen: at first none that would be extrapolated to."""
+        """Return which candidates may be chosen: at first none that would be extrapolated to."""
         return self._inside if rounds < 2 else np.ones(len(self.all), bool)
 
     def evaluate(self, places: Places) -> Reduced:
@@ -301,7 +301,7 @@ class Nodes:
         return self.smooth(kernel)(self.whitening(self._points))
 
     def reach(self) -> float:
-        """Give the whitened distance up to which there are nodes, and a little more."""
+        """Return the whitened distance up to which there are nodes, and a little more."""
         points = self.whitening(self._points[np.array(self._nodes)])
         return BEYOND * float(np.linalg.norm(points, axis=1).max())
 

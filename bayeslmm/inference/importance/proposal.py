@@ -74,7 +74,7 @@ class SplitT:
         return np.asarray(constant - 0.5 * (nu + k) * np.log1p(square / nu))
 
     def widened(self, factor: float, freedom: float) -> SplitT:
-        """Give the same with wider scales and other tails."""
+        """Return the same with wider scales and other tails."""
         return SplitT(self.center, self.axes, factor * self.up, factor * self.down, freedom)
 
 

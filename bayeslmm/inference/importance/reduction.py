@@ -57,7 +57,7 @@ def reduce_exactly(gram: Gram, packed: Floats, *, threads: int = 1) -> Reduced:
     gram : Gram
         The cross-products.
     packed : ndarray, shape (s, n_lambda)
-        Relative factors, as `elimination.pack_factors` lays them out.
+        Relative factors, as `likelihood.pack_factors` lays them out.
     threads : int
         Evaluations that run side by side, each with one BLAS thread.
 
@@ -100,7 +100,7 @@ def reduce_exactly(gram: Gram, packed: Floats, *, threads: int = 1) -> Reduced:
 def finish_density(
     gram: Gram, reduced: Reduced, sigma: Floats, prior_mean: Floats, prior_precision: Floats
 ) -> Floats:
-    """Give log p(y | Lambda, sigma), beta integrated out, from log|V| and T.
+    """Return log p(y | Lambda, sigma), beta integrated out, from log|V| and T.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def finish_density(
     sigma : ndarray, shape (s,)
         Residual standard deviations.
     prior_mean, prior_precision : ndarray, shapes (p,) and (p, p)
-        Normal prior of beta, as in `elimination.log_density`.
+        Normal prior of beta, as in `likelihood.log_density`.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def finish_density(
 
 
 def finish_density_given_fixed(gram: Gram, reduced: Reduced, sigma: Floats, beta: Floats) -> Floats:
-    """Give log p(y | beta, Lambda, sigma) from log|V| and T.
+    """Return log p(y | beta, Lambda, sigma) from log|V| and T.
 
     Parameters
     ----------

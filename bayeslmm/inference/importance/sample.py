@@ -20,21 +20,21 @@ from bayeslmm.inference.importance.interpolated_target import (
     InterpolatedTarget,
     ReducedTarget,
     exact_seconds,
-    is_dear,
-    spare_evaluations,
+    interpolate_posterior,
+    is_expensive,
 )
-from bayeslmm.inference.importance.shared_effects import recover_sparingly
+from bayeslmm.inference.importance.shared_effects import recover_effects_by_cell
 from bayeslmm.inference.importance.surrogate import surrogate_suits
 from bayeslmm.inference.laplace import starting_points
 from bayeslmm.inference.marginal.recovery import recover_posterior
-from bayeslmm.inference.marginal.target import CollapsedTarget
+from bayeslmm.inference.marginal.target import MarginalTarget
 from bayeslmm.inference.nuts.sample import NUTS
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.parametrization import MARGINAL, choose_parametrization
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.reweighting import MAX_PARETO_K, resample
 from bayeslmm.results.kept_effects import KeptEffects
-from bayeslmm.results.write import FreeDraws, sample_coordinates
+from bayeslmm.results.write import UnconstrainedDraws, sample_coordinates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,9 +51,9 @@ _POINTS_PER_DRAW = 2
 _FEWEST_POINTS = 4000
 # Where each costs a dense factorization and nothing can be interpolated: so many points, or what
 # so many seconds give.
-_DEAR_POINTS, _PATIENCE = 1000, 30.0
+_EXPENSIVE_POINTS, _PATIENCE = 1000, 30.0
 # Draws of the prior that look for modes elsewhere.
-_SCOUTS = 1000
+_EXPLORATORY_POINTS = 1000
 # Beyond so many columns of the border a value takes a millisecond, and points are spared.
 _LARGEST_QUICK_BORDER = 60
 # A posterior sd of log sd above this says that zero is not far.
@@ -80,7 +80,7 @@ class ImportanceSampling:
         """Return whether few parameters are left and densities are quick or interpolable."""
         if parametrization != MARGINAL:
             return False, ""
-        size, border = CollapsedTarget(model.gram, model.priors).size, model.gram.plan.n_border
+        size, border = MarginalTarget(model.gram, model.priors).size, model.gram.plan.n_border
         if size > MOST_COORDINATES:
             return False, f"{size} parameters are left, more than {MOST_COORDINATES}"
         dense = f"one density factors a dense matrix of {border} columns"
@@ -115,9 +115,9 @@ def sample_directly(model: Model, settings: SamplerSettings) -> xr.DataTree:
         of the coordinates), ``log_weight`` (of the point it is a copy of) and ``point`` (that
         point's number); its attributes ``pareto_k``, ``ess_weights``, ``log_evidence``,
         ``coordinates``, ``proposal``, ``n_points`` and ``n_evaluations``. Where one density is
-        dear (`reduced_target.is_dear`), ``surrogate`` says whether densities were interpolated,
-        or why not, ``effects_points`` from how many factorizations the effects come, and
-        ``surrogate_...`` how accurate the interpolation is (`sparing.recover_sparingly`).
+        expensive (`is_expensive`), ``surrogate`` says whether densities were interpolated, or
+        why not, ``effects_points`` from how many factorizations the effects come, and
+        ``surrogate_...`` how accurate the interpolation is (`recover_effects_by_cell`).
 
     Warns
     -----
@@ -125,7 +125,7 @@ def sample_directly(model: Model, settings: SamplerSettings) -> xr.DataTree:
         Where k-hat is 0.7 or more, and NUTS was used instead.
     """
     asked = settings.target_accept
-    settings = settings.settled()
+    settings = settings.resolved()
     kept = KeptEffects.of(model.design, settings.effects)
     started = time.perf_counter()
     # Quantiles of extreme priors overflow on the way; what is left of them is weighed.
@@ -143,11 +143,13 @@ def sample_directly(model: Model, settings: SamplerSettings) -> xr.DataTree:
     def recover(store: EffectsStore) -> Mapping[str, NDArray[np.float64]]:
         if not isinstance(target, ReducedTarget):
             return recover_posterior(model.gram, model.priors, draws, store)
-        posterior, about = recover_sparingly(target, found.points[places], draws, store, settings)
+        posterior, about = recover_effects_by_cell(
+            target, found.points[places], draws, store, settings
+        )
         stats.attrs |= about
         return posterior
 
-    free = FreeDraws({}, stats, 0.0, time.perf_counter() - started)
+    free = UnconstrainedDraws({}, stats, 0.0, time.perf_counter() - started)
     return finish_tree(
         model,
         free,
@@ -160,7 +162,7 @@ def sample_directly(model: Model, settings: SamplerSettings) -> xr.DataTree:
 
 def weigh_posterior(
     model: Model, settings: SamplerSettings
-) -> tuple[CollapsedTarget, WeightedPoints]:
+) -> tuple[MarginalTarget, WeightedPoints]:
     """Draw weighted points of a model's collapsed posterior, on the scale that suits it best.
 
     Parameters
@@ -172,22 +174,22 @@ def weigh_posterior(
 
     Returns
     -------
-    target : CollapsedTarget
+    target : MarginalTarget
         With the scales that were chosen.
     found : WeightedPoints
         Usable or not.
     """
     rng = np.random.default_rng([settings.random_seed or 0, 2])
-    target = CollapsedTarget(model.gram, model.priors)
+    target = MarginalTarget(model.gram, model.priors)
     quick = model.gram.plan.n_border <= _LARGEST_QUICK_BORDER
-    if is_dear(target.gram):
-        target = spare_evaluations(target, rng, threads=settings.cores or 1)
+    if is_expensive(target.gram):
+        target = interpolate_posterior(target, rng, threads=settings.cores or 1)
         quick = quick or isinstance(target, InterpolatedTarget)
     asked = settings.chains * settings.draws * (_POINTS_PER_DRAW if quick else 1)
-    count = max(asked, _FEWEST_POINTS if quick else _DEAR_POINTS)
+    count = max(asked, _FEWEST_POINTS if quick else _EXPENSIVE_POINTS)
     if isinstance(target, ReducedTarget) and not isinstance(target, InterpolatedTarget):
         affordable = int(_PATIENCE / exact_seconds(target.gram))
-        count = max(_DEAR_POINTS, min(count, affordable))
+        count = max(_EXPENSIVE_POINTS, min(count, affordable))
     found = _weigh(target, count, rng, several=quick)
     if not found.good and (folded := _near_zero(target, found)):
         other = target.with_folded(folded)
@@ -202,17 +204,17 @@ def weigh_posterior(
 
 
 def _weigh(
-    target: CollapsedTarget, count: int, rng: np.random.Generator, *, several: bool
+    target: MarginalTarget, count: int, rng: np.random.Generator, *, several: bool
 ) -> WeightedPoints:
     # An interpolation is good around the mode that it was built at, and only there.
     if isinstance(target, InterpolatedTarget):
         return sample_target(target, *target.start(), count, rng)
     starts, units = starting_points(target, several=several)
-    scouts = target.point(target.prior_draws(_SCOUTS, rng)) if several else None
-    return sample_target(target, starts, units, count, rng, scouts=scouts)
+    exploratory = target.point(target.prior_draws(_EXPLORATORY_POINTS, rng)) if several else None
+    return sample_target(target, starts, units, count, rng, exploratory=exploratory)
 
 
-def _near_zero(target: CollapsedTarget, found: WeightedPoints) -> tuple[int, ...]:
+def _near_zero(target: MarginalTarget, found: WeightedPoints) -> tuple[int, ...]:
     """List the standard deviations whose posterior reaches towards zero."""
     if not len(found.points):
         return target.foldable
@@ -222,7 +224,7 @@ def _near_zero(target: CollapsedTarget, found: WeightedPoints) -> tuple[int, ...
     return tuple(k for k, sd in zip(target.foldable, spread, strict=True) if sd > _NEAR_ZERO)
 
 
-def _sample_stats(target: CollapsedTarget, found: WeightedPoints, places: Any) -> xr.Dataset:
+def _sample_stats(target: MarginalTarget, found: WeightedPoints, places: Any) -> xr.Dataset:
     with np.errstate(divide="ignore"):
         log_weights = np.log(found.weights)
     per_draw = {"lp": found.log_density[places], "log_weight": log_weights[places], "point": places}

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.inference.marginal.recovery import CollapsedDraws
+    from bayeslmm.inference.marginal.recovery import MarginalDraws
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.results.kept_effects import EffectsStore
 
@@ -68,7 +68,7 @@ class Cells:
 
 
 def cut_cells(points: Floats, count: int, rng: np.random.Generator) -> Cells:
-    """Cut draws into cells of neighbours, of equal size up to one, each with a random member.
+    """Split draws into cells of neighbours, of equal size up to one, each with a random member.
 
     Every draw's anchor is a fair sample of its cell and cells are equally large, so the anchors
     are a stratified sample of the draws: averages over cells are unbiased and vary less than
@@ -107,7 +107,7 @@ def cut_cells(points: Floats, count: int, rng: np.random.Generator) -> Cells:
 
 
 def _halve(points: Floats, places: Places, count: int) -> list[Places]:
-    """Cut places across the widest direction until there are `count` parts."""
+    """Split places across the widest direction until there are `count` parts."""
     if count == 1:
         return [places]
     part = points[places]
@@ -210,7 +210,7 @@ def draw_shared_effects(
 
 
 def _batches(cells: Cells, gram: Gram, threads: int, progressbar: bool) -> Iterable[slice]:
-    """Cut the cells into batches whose effects fit in memory, and show how far they are."""
+    """Split the cells into batches whose effects fit in memory, and show how far they are."""
     largest = max(len(member) for member in cells.members)
     size = max(threads, _BATCH_VALUES // (max(gram.plan.n_columns, 1) * largest))
     firsts = range(0, len(cells.anchors), size)
@@ -222,7 +222,7 @@ def _batches(cells: Cells, gram: Gram, threads: int, progressbar: bool) -> Itera
 def _shares(
     packed: Floats, cells: Cells, some: slice, threads: int
 ) -> list[tuple[Floats, NDArray[np.int64], slice]]:
-    """Cut a batch of cells into one contiguous share per thread."""
+    """Split a batch of cells into one contiguous share per thread."""
     sizes = np.array([len(member) for member in cells.members[some]])
     ends = np.concatenate([[0], np.cumsum(sizes)])
     bounds = np.linspace(0, len(sizes), min(threads, len(sizes)) + 1).astype(int)
@@ -239,13 +239,13 @@ def _shares(
 def recover_shared(
     gram: Gram,
     priors: Priors,
-    draws: CollapsedDraws,
+    draws: MarginalDraws,
     store: EffectsStore,
     *,
     n_cells: int,
     threads: int = 1,
 ) -> tuple[dict[str, Floats], SharedEffects]:
-    """Give the posterior's variables as `recovery.recover_posterior` does, from few factorizations.
+    """Return the posterior's variables as `recover_posterior` does, from few factorizations.
 
     Parameters
     ----------
@@ -253,7 +253,7 @@ def recover_shared(
         The cross-products.
     priors : Priors
         Every prior.
-    draws : CollapsedDraws
+    draws : MarginalDraws
         Leading dimensions (chain, draw).
     store : EffectsStore
         Takes the random effects, and has the generator.
@@ -289,10 +289,10 @@ N_CELLS = 200
 _TOO_LARGE = 2.0 * TOLERANCE
 
 
-def recover_sparingly(
+def recover_effects_by_cell(
     target: ReducedTarget,
     points: Floats,
-    draws: CollapsedDraws,
+    draws: MarginalDraws,
     store: EffectsStore,
     settings: SamplerSettings,
 ) -> tuple[dict[str, Floats], dict[str, Any]]:
@@ -304,7 +304,7 @@ def recover_sparingly(
         The posterior.
     points : ndarray, shape (chains * draws, size)
         Coordinates of the draws.
-    draws : CollapsedDraws
+    draws : MarginalDraws
         The same, by kind, with leading dimensions (chain, draw).
     store : EffectsStore
         Takes the random effects.

@@ -1,4 +1,4 @@
-"""An adaptive stand-in for the exact reduction where one exact evaluation is dear.
+"""An adaptive stand-in for the exact reduction where one exact evaluation is expensive.
 
 The collapsed density is made of log|V| and T, smooth functions of the relative factors only, and
 of sigma and priors, which cost nothing. So those two are interpolated (`surrogate_functions`)
@@ -44,7 +44,7 @@ RIVAL: Kernel = "cubic"
 # Scouts beside them look where the interpolation sees little mass, in case there is more.
 SCOUTS, SCOUT_POWER = 4, 0.25
 # No single error may be larger: times the tolerance for checks, which look where errors are
-# expected, and absolutely for scouts.
+# expected, and absolutely for exploratory points.
 OUTLIER, SCOUT_TOLERANCE = 10.0, 0.5
 # Exact evaluations after which interpolation no longer saves anything worth having.
 BUDGET = 320
@@ -122,7 +122,7 @@ class Surrogate:
 
 
 def surrogate_suits(gram: Gram) -> str:
-    """Say why a model cannot have a surrogate; empty if it can.
+    """Return why a model cannot have a surrogate; empty if it can.
 
     Parameters
     ----------
@@ -255,7 +255,7 @@ class _Verdict:
 
 @dataclass(frozen=True, eq=False)
 class _Chosen:
-    """Candidates to evaluate: checks, then scouts; and what each check stands for."""
+    """Candidates to evaluate: checks, then exploratory points; and what each check stands for."""
 
     places: Places
     shares: Floats
@@ -283,8 +283,8 @@ def _choose(
     )
     fresh[drawn] = -np.inf
     flat = np.exp(SCOUT_POWER * (fresh - fresh.max()))
-    scouts = rng.choice(len(flat), SCOUTS, replace=False, p=flat / flat.sum())
-    return _Chosen(np.concatenate([drawn, scouts]), counts * weights[drawn] / density[drawn])
+    exploratory = rng.choice(len(flat), SCOUTS, replace=False, p=flat / flat.sum())
+    return _Chosen(np.concatenate([drawn, exploratory]), counts * weights[drawn] / density[drawn])
 
 
 def _judge(error: Floats, chosen: _Chosen) -> _Verdict:
@@ -293,12 +293,12 @@ def _judge(error: Floats, chosen: _Chosen) -> _Verdict:
     if not np.isfinite(checks).all():
         return _Verdict(np.inf, np.inf, np.inf)
     mean = share @ checks
-    scouts = np.abs(error[len(checks) :] - mean)
+    exploratory = np.abs(error[len(checks) :] - mean)
     # Where Q cannot be factored the density is zero, and so is the harm.
-    scouts = scouts[np.isfinite(scouts)]
+    exploratory = exploratory[np.isfinite(exploratory)]
     variance = share @ (checks - mean) ** 2 * CHECKS / (CHECKS - 1)
     return _Verdict(
         float(np.sqrt(variance)),
         float(np.abs(checks - mean).max()),
-        float(scouts.max(initial=0.0)),
+        float(exploratory.max(initial=0.0)),
     )

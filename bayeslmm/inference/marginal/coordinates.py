@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 IDENTITY, LOG, FOLDED, ATANH, LOGIT, UPPER = "identity", "log", "folded", "atanh", "logit", "upper"
-BENT = "bent log"
+LOG_ARCSINH = "log-arcsinh"
 # Beyond, exp(x) and what is computed from it overflow; such points have no posterior mass.
 _FAR = 300.0
 _CLOSEST = 1.0 - 1e-15
@@ -27,7 +27,7 @@ class Coordinate:
     ``"identity"``: x; ``"log"``: lower + exp(x); ``"upper"``: upper - exp(x); ``"logit"``: from
     (lower, upper); ``"atanh"``: tanh(x), from (-1, 1); ``"folded"``: abs(x), whose two signs share
     the density of one value, so that a density that ends high at zero is a hill around zero;
-    ``"bent log"``: scale exp(sinh(bend x) / bend), see `bent_exp`.
+    ``"log-arcsinh"``: scale exp(sinh(bend x) / bend), see `sinh_exp`.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Coordinate:
     lower, upper : float
         Ends of the parameter's support.
     scale, bend : float
-        Of a bent logarithm.
+        Of a log-arcsinh scale.
 
     Examples
     --------
@@ -70,7 +70,7 @@ class Coordinate:
         return cls(name, kind, lower, upper)
 
     def value(self, x: Floats) -> Floats:
-        """Give the parameter at coordinates `x`, elementwise."""
+        """Return the parameter at coordinates `x`, elementwise."""
         if self.kind == IDENTITY:
             return x
         if self.kind == FOLDED:
@@ -79,8 +79,8 @@ class Coordinate:
             return np.clip(np.tanh(x), -_CLOSEST, _CLOSEST)
         if self.kind == LOGIT:
             return np.asarray(self.lower + (self.upper - self.lower) * expit(x))
-        if self.kind == BENT:
-            return bent_exp(x, self.scale, self.bend)
+        if self.kind == LOG_ARCSINH:
+            return sinh_exp(x, self.scale, self.bend)
         away = np.exp(np.clip(x, -_FAR, _FAR))
         return np.asarray(self.lower + away if self.kind == LOG else self.upper - away)
 
@@ -92,12 +92,12 @@ class Coordinate:
             return np.arctanh(value)
         if self.kind == LOGIT:
             return np.asarray(logit((value - self.lower) / (self.upper - self.lower)))
-        if self.kind == BENT:
+        if self.kind == LOG_ARCSINH:
             return np.asarray(np.arcsinh(self.bend * np.log(value / self.scale)) / self.bend)
         return np.log(value - self.lower if self.kind == LOG else self.upper - value)
 
     def slope(self, x: Floats) -> Floats:
-        """Give d value / d x."""
+        """Return d value / d x."""
         if self.kind == IDENTITY:
             return np.ones_like(x)
         if self.kind == FOLDED:
@@ -106,7 +106,7 @@ class Coordinate:
         return np.asarray(sign * np.exp(self.log_volume(x)))
 
     def log_volume(self, x: Floats) -> Floats:
-        """Give log|d value / d x|, less log 2 where two coordinates share one value."""
+        """Return log|d value / d x|, less log 2 where two coordinates share one value."""
         if self.kind == IDENTITY:
             return np.zeros_like(x)
         if self.kind == FOLDED:
@@ -116,21 +116,21 @@ class Coordinate:
         if self.kind == LOGIT:
             width = math.log(self.upper - self.lower)
             return width - np.abs(x) - 2.0 * np.log1p(np.exp(-np.abs(x)))
-        if self.kind == BENT:
+        if self.kind == LOG_ARCSINH:
             bent = self.bend * x
             log_cosh = np.abs(bent) + np.log1p(np.exp(-2.0 * np.abs(bent))) - math.log(2.0)
             return np.asarray(math.log(self.scale) + np.sinh(bent) / self.bend + log_cosh)
         return np.clip(x, -_FAR, _FAR)
 
     def log_volume_slope(self, x: Floats) -> Floats:
-        """Give the derivative of `log_volume`."""
+        """Return the derivative of `log_volume`."""
         if self.kind in (IDENTITY, FOLDED):
             return np.zeros_like(x)
         if self.kind == ATANH:
             return -2.0 * np.tanh(x)
         if self.kind == LOGIT:
             return np.asarray(1.0 - 2.0 * expit(x))
-        if self.kind == BENT:
+        if self.kind == LOG_ARCSINH:
             bent = self.bend * x
             return np.asarray(np.cosh(bent) + self.bend * np.tanh(bent))
         return np.ones_like(x)
@@ -139,8 +139,8 @@ class Coordinate:
         return self.name if self.kind == IDENTITY else f"{self.kind} {self.name}"
 
 
-def bent_exp(u: Floats, scale: Floats | float, bend: Floats | float) -> Floats:
-    r"""Give sds at real coordinates.
+def sinh_exp(u: Floats, scale: Floats | float, bend: Floats | float) -> Floats:
+    r"""Return sds at real coordinates.
 
     .. math:: sd = s \exp(\sinh(c u) / c)
 
@@ -163,7 +163,7 @@ def bent_exp(u: Floats, scale: Floats | float, bend: Floats | float) -> Floats:
 
     Examples
     --------
-    >>> bent_exp(np.array([0.0, -1.0]), np.array([3.0, 1.0]), np.array([2.0, 2.0])).round(3)
+    >>> sinh_exp(np.array([0.0, -1.0]), np.array([3.0, 1.0]), np.array([2.0, 2.0])).round(3)
     array([3.   , 0.163])
     """
     # Far to the right the result is infinite, which no posterior reaches.
@@ -172,5 +172,5 @@ def bent_exp(u: Floats, scale: Floats | float, bend: Floats | float) -> Floats:
 
 
 def log_one_less_square(x: Floats) -> Floats:
-    """Give log(1 - tanh(x)^2), right also where tanh(x) rounds to one."""
+    """Return log(1 - tanh(x)^2), right also where tanh(x) rounds to one."""
     return np.asarray(2.0 * (math.log(2.0) - np.abs(x) - np.log1p(np.exp(-2.0 * np.abs(x)))))

@@ -30,7 +30,7 @@ _BATCH_VALUES = 32_000_000
 
 
 @dataclass(frozen=True)
-class CollapsedDraws:
+class MarginalDraws:
     """Draws of the parameters that are left once the effects are integrated out.
 
     Attributes
@@ -52,14 +52,14 @@ class CollapsedDraws:
 
 
 def recover_posterior(
-    gram: Gram, priors: Priors, draws: CollapsedDraws, store: EffectsStore
+    gram: Gram, priors: Priors, draws: MarginalDraws, store: EffectsStore
 ) -> dict[str, Floats]:
-    r"""Give the posterior's variables: the effects by exact draws from their conditional.
+    r"""Return the posterior's variables: the effects by exact draws from their conditional.
 
     .. math:: \beta \mid y, G, \sigma \sim N, \quad
               b \mid y, \beta, G, \sigma \sim N
 
-    with the moments of `elimination.conditional`.
+    with the moments of `likelihood.conditional`.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def recover_posterior(
         The cross-products.
     priors : Priors
         Every prior; those of the fixed effects enter the conditional.
-    draws : CollapsedDraws
+    draws : MarginalDraws
         Leading dimensions (chain, draw).
     store : EffectsStore
         Takes the random effects, and has the generator.
@@ -88,14 +88,14 @@ def recover_posterior(
     return result
 
 
-def variance_variables(priors: Priors, draws: CollapsedDraws) -> tuple[dict[str, Floats], Floats]:
+def variance_variables(priors: Priors, draws: MarginalDraws) -> tuple[dict[str, Floats], Floats]:
     """Name the parameters that were drawn, and give their relative factors.
 
     Parameters
     ----------
     priors : Priors
         Every prior.
-    draws : CollapsedDraws
+    draws : MarginalDraws
         Leading dimensions (chain, draw).
 
     Returns
@@ -103,7 +103,7 @@ def variance_variables(priors: Priors, draws: CollapsedDraws) -> tuple[dict[str,
     variables : dict of str to ndarray, shapes (chain, draw, ...)
         ``sigma``, ``sd_<factor>`` and ``corr_<factor>``, by the contract's names.
     packed : ndarray, shape (chain * draw, n_lambda)
-        As `elimination.pack_factors` lays them out.
+        As `likelihood.pack_factors` lays them out.
     """
     sigma = draws.sigma
     result: dict[str, Floats] = {names.SIGMA: sigma}

@@ -1,7 +1,7 @@
 """Real coordinates of standard deviations that the data may not tell from zero.
 
 Any scale gives the same posterior; a sampler is quick where the posterior is near normal. The
-logarithm of an sd that may be zero has a long tail to the left, of which a bent logarithm has none.
+logarithm of an sd that may be zero has a long tail to the left, and a log-arcsinh scale has none.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # How strongly the logarithm is bent for an sd that may be zero, and for one that cannot be: the
 # latter is the logarithm up to a millionth.
-BENT, STRAIGHT = 1.5, 1e-3
+LOG_ARCSINH, STRAIGHT = 1.5, 1e-3
 # Log-density at the best sd less that at zero: above this, zero is no part of the posterior.
 _CLEARLY_POSITIVE = 8.0
 # Where the log-density has fallen by 2, half as much again: the upper end of the posterior.
@@ -49,7 +49,7 @@ def has_positive_support(prior: Prior) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Sizes:
+class LeastSquaresScales:
     """How large things are, seen without random effects; everything is positive but `beta`.
 
     Attributes
@@ -69,7 +69,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class VarianceScan:
     """What the restricted likelihood says of the variance parameters.
 
     Attributes
@@ -79,8 +79,8 @@ class Found:
     sigma : float
         The residual standard deviation there.
     scale, bend : ndarray, shape like `sds`
-        Of each sd's bent logarithm.
-    sizes : Sizes
+        Of each sd's log-arcsinh scale.
+    sizes : LeastSquaresScales
         What the search started from.
     """
 
@@ -89,11 +89,11 @@ class Found:
     sigma: float
     scale: Floats
     bend: Floats
-    sizes: Sizes
+    sizes: LeastSquaresScales
 
 
 def sd_coordinates(gram: Gram, priors: Priors) -> list[tuple[Floats, Floats]]:
-    """Give scale and bend of every sd's coordinate, factor by factor, as `look_at_data` finds them.
+    """Return scale and bend of every sd's coordinate, factor by factor.
 
     Parameters
     ----------
@@ -109,12 +109,12 @@ def sd_coordinates(gram: Gram, priors: Priors) -> list[tuple[Floats, Floats]]:
     """
     if not priors.factors:
         return []
-    found = look_at_data(gram, priors)
+    found = scan_restricted_likelihood(gram, priors)
     at = np.cumsum([len(factor.sd) for factor in priors.factors])[:-1]
     return list(zip(np.split(found.scale, at), np.split(found.bend, at), strict=True))
 
 
-def look_at_data(gram: Gram, priors: Priors) -> Found:
+def scan_restricted_likelihood(gram: Gram, priors: Priors) -> VarianceScan:
     """Climb the restricted likelihood, and choose scale and bend of every sd's coordinate.
 
     An sd is bent where the likelihood at its best value and at zero, all else at the best values,
@@ -130,7 +130,7 @@ def look_at_data(gram: Gram, priors: Priors) -> Found:
 
     Returns
     -------
-    Found
+    VarianceScan
     """
     medians = np.concatenate([np.zeros(0), *(_medians(factor.sd) for factor in priors.factors)])
     sizes = sizes_of(gram)
@@ -152,11 +152,11 @@ def look_at_data(gram: Gram, priors: Priors) -> Found:
             best, zero = value(sds[k]), value(0.0)
             if math.isfinite(best) and best - zero < _CLEARLY_POSITIVE:
                 floor = max(sds[k], 1e-3 * start[k])
-                scale[k], bend[k] = _BEYOND * _upper_end(value, floor, best), BENT
-    return Found(sds, partials, sigma, scale, bend, sizes)
+                scale[k], bend[k] = _BEYOND * _upper_end(value, floor, best), LOG_ARCSINH
+    return VarianceScan(sds, partials, sigma, scale, bend, sizes)
 
 
-def sizes_of(gram: Gram) -> Sizes:
+def sizes_of(gram: Gram) -> LeastSquaresScales:
     """Fit the fixed effects alone, by least squares on the cross-products.
 
     Parameters
@@ -166,7 +166,7 @@ def sizes_of(gram: Gram) -> Sizes:
 
     Returns
     -------
-    Sizes
+    LeastSquaresScales
         One stands for a size of zero, as where the response is constant.
     """
     p, n = len(gram.coef), gram.n
@@ -180,7 +180,7 @@ def sizes_of(gram: Gram) -> Sizes:
     columns = np.sqrt(np.concatenate([np.zeros(0), *squares]))
     back = np.linalg.inv(gram.scale)
     spread = np.sqrt(np.maximum(np.diag(back @ inverse @ back.T), 0.0))
-    return Sizes(
+    return LeastSquaresScales(
         sigma=sigma,
         sds=sigma / np.where(columns > 0.0, columns, 1.0),
         beta=gram.origin + back @ inverse @ rest,

@@ -17,13 +17,13 @@ from scipy.special import betaincinv
 from bayeslmm import names
 from bayeslmm.inference.marginal.coordinates import (
     ATANH,
-    BENT,
     FOLDED,
     LOG,
+    LOG_ARCSINH,
     Coordinate,
     log_one_less_square,
 )
-from bayeslmm.inference.marginal.recovery import CollapsedDraws
+from bayeslmm.inference.marginal.recovery import MarginalDraws
 from bayeslmm.kernels.linked_density import link_density, linked_density
 from bayeslmm.kernels.marginal_density import collapsed_values
 from bayeslmm.kernels.prior_forms import form_at
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from bayeslmm.model.priors.priors import Priors
 
 
-class CollapsedTarget:
+class MarginalTarget:
     r"""An unnormalised posterior density of real coordinates; its integral is the evidence.
 
     .. math:: \log p(y \mid \theta(x)) + \log p(\theta(x)) + \log |d\theta / dx|
@@ -61,7 +61,7 @@ class CollapsedTarget:
     priors : Priors
         Every prior of the same model.
     folded : sequence of int
-        Positions of the standard deviations whose coordinate is folded (`unconstrained`) instead
+        Positions of the standard deviations whose coordinate is folded (`coordinates`) instead
         of a logarithm. Only priors with support from zero and finite density there allow it; see
         `foldable`.
 
@@ -82,7 +82,7 @@ class CollapsedTarget:
     >>> from bayeslmm.gram.gram import gram_of
     >>> table = bl.load_dataset("sleepstudy")
     >>> design = bl.build_design("Reaction ~ Days + (Days | Subject)", table)
-    >>> target = CollapsedTarget(gram_of(design), bl.resolve_priors(design))
+    >>> target = MarginalTarget(gram_of(design), bl.resolve_priors(design))
     >>> target.names[:2], target.names[3]
     (('log sd_Subject[Intercept]', 'log sd_Subject[Days]'), 'log sigma')
     >>> target.names[2]
@@ -158,40 +158,40 @@ class CollapsedTarget:
         return (*self._data, *self._beta_prior)
 
     def forms(self) -> tuple[Form | None, ...]:
-        """Give each parameter's prior in closed form, None where it has none."""
+        """Return each parameter's prior in closed form, None where it has none."""
         partials = iter(self._partial_forms)
         return tuple(
             next(partials) if prior is None else form_of(prior) for prior in self._univariate
         )
 
-    def with_bent_sds(self, scales: Floats, bends: Floats) -> CollapsedTarget:
-        """Give the same posterior with the sds on bent logarithms.
+    def with_log_arcsinh_sds(self, scales: Floats, bends: Floats) -> MarginalTarget:
+        """Return the same posterior with the sds on log-arcsinh scales.
 
         Parameters
         ----------
         scales, bends : ndarray, shape (n_sds,)
-            As `sd_coordinates.look_at_data` finds them; an sd whose prior does not have all
+            As `scan_restricted_likelihood` finds them; an sd whose prior does not have all
             positive numbers as its support stays on its scale.
 
         Returns
         -------
-        CollapsedTarget
+        MarginalTarget
         """
         other, coordinates = copy.copy(self), list(self.coordinates)
         for k, (scale, bend) in enumerate(zip(scales, bends, strict=True)):
             if coordinates[k].kind == LOG and coordinates[k].lower == 0.0:
                 coordinates[k] = dataclasses.replace(
-                    coordinates[k], kind=BENT, scale=float(scale), bend=float(bend)
+                    coordinates[k], kind=LOG_ARCSINH, scale=float(scale), bend=float(bend)
                 )
         other.coordinates = tuple(coordinates)
         return other
 
-    def with_folded(self, folded: Sequence[int]) -> CollapsedTarget:
-        """Give the same posterior with these standard deviations' coordinates folded, no others."""
-        return CollapsedTarget(self.gram, self.priors, folded)
+    def with_folded(self, folded: Sequence[int]) -> MarginalTarget:
+        """Return the same posterior with the coordinates of these sds folded, no others."""
+        return MarginalTarget(self.gram, self.priors, folded)
 
     def parameters(self, points: Floats) -> Floats:
-        """Give the parameters at points, same shape (..., size) and order as the coordinates.
+        """Return the parameters at points, same shape (..., size) and order as the coordinates.
 
         The fixed effects among them are those of centered columns.
         """
@@ -204,7 +204,7 @@ class CollapsedTarget:
         return np.stack(values, axis=-1)
 
     def prior_quantiles(self, probability: float) -> Floats:
-        """Give this quantile of each parameter's prior, shape (size,)."""
+        """Return this quantile of each parameter's prior, shape (size,)."""
         return np.asarray(self._quantiles(np.full((1, self.size), probability))[0])
 
     def prior_draws(self, count: int, rng: np.random.Generator) -> Floats:
@@ -227,19 +227,19 @@ class CollapsedTarget:
                 values[:, k] = prior.quantile(probabilities[:, k])
         return values
 
-    def unpack(self, points: Floats) -> CollapsedDraws:
-        """Give the parameters at points, shape (..., size), by their kinds and factors."""
+    def unpack(self, points: Floats) -> MarginalDraws:
+        """Return the parameters at points, shape (..., size), by their kinds and factors."""
         sds, partials, sigma, beta = self._parts(self.parameters(points))
         widths = [len(factor.terms) for factor in self.priors.factors]
         counts = [factor.covariance.n_partials for factor in self.priors.factors]
-        return CollapsedDraws(
+        return MarginalDraws(
             _split(sds, widths), _split(partials, counts), sigma, None if self.integrated else beta
         )
 
     def packed(self, points: Floats) -> Floats:
-        """Give the packed relative factors Lambda at points (s, size), shape (s, n_lambda).
+        """Return the packed relative factors Lambda at points (s, size), shape (s, n_lambda).
 
-        As `elimination.pack_factors` lays them out: diag(sds) C / sigma, factor after factor.
+        As `likelihood.pack_factors` lays them out: diag(sds) C / sigma, factor after factor.
         """
         draws = self.unpack(points)
         parts = [np.zeros((len(points), 0))]
@@ -312,7 +312,7 @@ class CollapsedTarget:
         return value, gradient
 
     def _parts(self, values: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-        """Cut parameters (..., size) into sds, partials, sigma and beta on the original scale."""
+        """Split parameters (..., size) into sds, partials, sigma and beta on the original scale."""
         a, b = self.n_sds, self.n_sds + self.n_partials
         beta = values[..., b + 1 :]
         return (
@@ -334,7 +334,7 @@ class CollapsedTarget:
         return log_density_of_partials(log_one_less_square(x), self._shapes)
 
     def _log_prior_with_slopes(self, point: Floats) -> tuple[float, Floats]:
-        """Give `log_prior` at one point, and d log p(parameters) / d parameter."""
+        """Return `log_prior` at one point, and d log p(parameters) / d parameter."""
         slopes, values = np.zeros(self.size), self.parameters(point)
         total = float(self._log_prior_of_partials(point[None])[0])
         for k, (coordinate, prior) in enumerate(zip(self.coordinates, self._slopes, strict=True)):

@@ -26,7 +26,7 @@ from pytensor.graph.replace import clone_replace
 from pytensor.graph.rewriting.utils import rewrite_graph
 from scipy.special import expit
 
-from bayeslmm.inference.graph.ops import BentLog
+from bayeslmm.inference.graph.ops import LogArcsinhTransform
 from bayeslmm.inference.nuts.nutpie_model import log_density_callback, nutpie_model
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def compile_model(model: pm.Model) -> CompiledModel:
 
 
 def refilled(compiled: CompiledModel, model: pm.Model) -> CompiledModel:
-    """Give a compiled model the data of another model of the same structure; nothing compiles.
+    """Exchange a compiled model's data for another's of the same structure, without compiling.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def _backward(variable: FreeVariable, value: NDArray[np.float64]) -> NDArray[np.
         return np.ascontiguousarray(value)
     if isinstance(variable.transform, LogTransform):
         return np.exp(value)
-    if isinstance(variable.transform, BentLog):
+    if isinstance(variable.transform, LogArcsinhTransform):
         return variable.transform.at(value)
     if isinstance(variable.transform, LogOddsTransform):
         return expit(value)

@@ -9,7 +9,11 @@ import numpy as np
 
 from bayeslmm.inference.marginal import coordinates as unconstrained
 from bayeslmm.inference.marginal.recovery import recover_posterior
-from bayeslmm.inference.marginal.sd_coordinates import BENT, NEAREST, look_at_data
+from bayeslmm.inference.marginal.sd_coordinates import (
+    LOG_ARCSINH,
+    NEAREST,
+    scan_restricted_likelihood,
+)
 from bayeslmm.inference.memory import require_marginal_border
 from bayeslmm.inference.nuts.nutpie_model import nutpie_model
 from bayeslmm.inference.nuts.run import run_compiled
@@ -26,28 +30,26 @@ from bayeslmm.kernels.linked_density import (
     N_TABLE,
 )
 from bayeslmm.results.kept_effects import KeptEffects
-from bayeslmm.results.write import FreeDraws
+from bayeslmm.results.write import UnconstrainedDraws
 
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
     from nutpie.compile_pymc import CompiledPyMCModel
 
-    from bayeslmm.inference.marginal.target import CollapsedTarget
+    from bayeslmm.inference.marginal.target import MarginalTarget
     from bayeslmm.inference.settings import SamplerSettings
     from bayeslmm.model.model import Model
 
 
-def sample_marginal(
-    model: Model, target: CollapsedTarget, settings: SamplerSettings
-) -> xr.DataTree:
+def sample_marginal(model: Model, target: MarginalTarget, settings: SamplerSettings) -> xr.DataTree:
     """Sample a model's posterior by NUTS in its variance parameters, then draw the effects.
 
     Parameters
     ----------
     model : Model
         What is assumed, of which data.
-    target : CollapsedTarget
+    target : MarginalTarget
         The posterior of its variance parameters; one that `compiles`.
     settings : SamplerSettings
         How to sample.
@@ -58,16 +60,16 @@ def sample_marginal(
         See `fit_bayes`.
     """
     kept = KeptEffects.of(model.design, settings.effects)
-    settings = settings.settled(MARGINAL_TARGET_ACCEPT)
+    settings = settings.resolved(MARGINAL_TARGET_ACCEPT)
     gram, priors = target.gram, target.priors
     require_marginal_border(model.design, gram)
     started = time.perf_counter()
-    target, starts = bent_target(target)
+    target, starts = target_for_nuts(target)
     compiled = compile_target(target, starts)
     compile_time = time.perf_counter() - started
     points, stats, sampling_time = run_compiled(compiled, settings)
     draws = target.unpack(points)
-    free = FreeDraws({}, stats, compile_time, sampling_time)
+    free = UnconstrainedDraws({}, stats, compile_time, sampling_time)
     return finish_tree(
         model,
         free,
@@ -82,20 +84,20 @@ _KINDS = {
     unconstrained.IDENTITY: kernel_target.IDENTITY,
     unconstrained.LOG: kernel_target.LOG,
     unconstrained.ATANH: kernel_target.ATANH,
-    unconstrained.BENT: kernel_target.BENT,
+    unconstrained.LOG_ARCSINH: kernel_target.LOG_ARCSINH,
 }
-# Chains start at no less than this share of a bent logarithm's scale, the upper end of the data.
+# Chains start at no less than this share of a log-arcsinh scale's unit, the upper end of the data.
 _LEAST = 0.3
 # And no further from the least-squares estimates of kept fixed effects.
 _STANDARD_ERRORS = 10.0
 
 
-def compiles(target: CollapsedTarget) -> bool:
-    """Tell whether the compiled posterior knows a target's coordinates and priors.
+def compiles(target: MarginalTarget) -> bool:
+    """Return whether the compiled posterior knows a target's coordinates and priors.
 
     Parameters
     ----------
-    target : CollapsedTarget
+    target : MarginalTarget
         Any.
 
     Returns
@@ -110,28 +112,30 @@ def compiles(target: CollapsedTarget) -> bool:
     )
 
 
-def bent_target(target: CollapsedTarget) -> tuple[CollapsedTarget, NDArray[np.float64]]:
+def target_for_nuts(target: MarginalTarget) -> tuple[MarginalTarget, NDArray[np.float64]]:
     """Put a target on the scales that suit NUTS, and say where chains may start.
 
     Parameters
     ----------
-    target : CollapsedTarget
+    target : MarginalTarget
         The posterior.
 
     Returns
     -------
-    target : CollapsedTarget
-        With bent logarithms of the sds (`sd_coordinates`).
+    target : MarginalTarget
+        With log-arcsinh scales of the sds (`sd_coordinates`).
     starts : ndarray, shape (2 or 1, size)
         Its coordinates at the best values of the restricted likelihood, and at the medians of the
         priors, as far as these are near the data: a posterior may have a mode of each kind, and
         chains that start in both tell of it. A vague gamma prior has its median at 1e-300.
     """
-    found = look_at_data(target.gram, target.priors)
+    found = scan_restricted_likelihood(target.gram, target.priors)
     sizes = found.sizes
-    bent = target.with_bent_sds(found.scale, found.bend)
+    bent = target.with_log_arcsinh_sds(found.scale, found.bend)
     # An sd of zero lies infinitely far away on its scale.
-    sds = np.where(found.bend == BENT, np.maximum(found.sds, _LEAST * found.scale), found.sds)
+    sds = np.where(
+        found.bend == LOG_ARCSINH, np.maximum(found.sds, _LEAST * found.scale), found.sds
+    )
     data = [*sds, *found.partials, found.sigma]
     medians = np.nan_to_num(target.prior_quantiles(0.5))
     near = np.concatenate([sizes.sds, np.ones(target.n_partials), [sizes.sigma]])
@@ -152,12 +156,12 @@ def bent_target(target: CollapsedTarget) -> tuple[CollapsedTarget, NDArray[np.fl
         return bent, starts[fit] if fit.any() else bent.point(medians[None])
 
 
-def compile_target(target: CollapsedTarget, starts: NDArray[np.float64]) -> CompiledPyMCModel:
-    """Give nutpie a target's log-density and gradient.
+def compile_target(target: MarginalTarget, starts: NDArray[np.float64]) -> CompiledPyMCModel:
+    """Compile a target's log-density and gradient for nutpie.
 
     Parameters
     ----------
-    target : CollapsedTarget
+    target : MarginalTarget
         One that `compiles`.
     starts : ndarray, shape (k, size)
         Each chain starts within 1 of one of them in every coordinate.
@@ -173,12 +177,12 @@ def compile_target(target: CollapsedTarget, starts: NDArray[np.float64]) -> Comp
     return nutpie_model(kernel_target.target_function(), starts, words, shared_data=kept)
 
 
-def target_arrays(target: CollapsedTarget) -> kernel_target.TargetArrays:
+def target_arrays(target: MarginalTarget) -> kernel_target.TargetArrays:
     """Return the arrays that the compiled posterior reads.
 
     Parameters
     ----------
-    target : CollapsedTarget
+    target : MarginalTarget
         One that `compiles`.
 
     Returns

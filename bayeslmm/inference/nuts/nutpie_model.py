@@ -83,7 +83,7 @@ def log_density_callback(function: Any, shared: list[np.ndarray[Any, Any]], size
 
 @cache
 def copy_point() -> Any:
-    """Give the callback that stores a point as it is."""
+    """Return the callback that stores a point as it is."""
 
     def copy(size: Any, _expanded: Any, point: Any, out: Any, _shared: Any) -> int:
         for i in range(size):

@@ -62,7 +62,7 @@ def sample(graph: pm.Model, model: Model, settings: SamplerSettings) -> xr.DataT
         Posterior, sample_stats, log_prior, observed_data and constant_data; see `fit_bayes`.
     """
     marginal = settings.parametrization == MARGINAL
-    settings = settings.settled(MARGINAL_TARGET_ACCEPT if marginal else DEFAULT_TARGET_ACCEPT)
+    settings = settings.resolved(MARGINAL_TARGET_ACCEPT if marginal else DEFAULT_TARGET_ACCEPT)
     # What cannot be kept is refused before anything is sampled.
     kept = KeptEffects.of(model.design, settings.effects)
     structure = structure_key(model, settings.parametrization)

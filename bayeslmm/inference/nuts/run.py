@@ -13,7 +13,7 @@ import numpy as np
 from bayeslmm.errors import SamplingError, SamplingWarning, warn
 from bayeslmm.inference.settings import NUTPIE, PYMC, SamplerSettings
 from bayeslmm.resources import single_blas_thread
-from bayeslmm.results.write import FreeDraws
+from bayeslmm.results.write import UnconstrainedDraws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -56,7 +56,7 @@ def run_compiled(
 
     started = time.perf_counter()
     # Chains run in parallel; BLAS threads of a dense border would only fight over the cores.
-    with single_blas_thread(), _started_or_said():
+    with single_blas_thread(), _explain_failed_start():
         trace = nutpie.sample(
             model,
             draws=settings.draws,
@@ -77,8 +77,8 @@ def run_compiled(
 
 
 @contextmanager
-def _started_or_said() -> Iterator[None]:
-    """Say what it means that nutpie finds no point to start from."""
+def _explain_failed_start() -> Iterator[None]:
+    """Return what it means that nutpie finds no point to start from."""
     try:
         yield
     except RuntimeError as error:
@@ -92,7 +92,9 @@ def _started_or_said() -> Iterator[None]:
         ) from None
 
 
-def run_nutpie(model: pm.Model, settings: SamplerSettings, structure: Hashable) -> FreeDraws:
+def run_nutpie(
+    model: pm.Model, settings: SamplerSettings, structure: Hashable
+) -> UnconstrainedDraws:
     """Sample with nutpie, reusing a compiled model of the same structure where there is one."""
     from bayeslmm.inference.nuts.compile import constrain  # noqa: PLC0415
 
@@ -101,10 +103,10 @@ def run_nutpie(model: pm.Model, settings: SamplerSettings, structure: Hashable) 
     compile_time = time.perf_counter() - started
     points, stats, sampling_time = run_compiled(compiled.nutpie, settings)
     values = constrain(compiled.variables, points)
-    return FreeDraws(values, stats, compile_time, sampling_time)
+    return UnconstrainedDraws(values, stats, compile_time, sampling_time)
 
 
-def run_pymc(model: pm.Model, settings: SamplerSettings, structure: Hashable) -> FreeDraws:  # noqa: ARG001
+def run_pymc(model: pm.Model, settings: SamplerSettings, structure: Hashable) -> UnconstrainedDraws:  # noqa: ARG001
     """Sample with PyMC's own NUTS."""
     import pymc as pm  # noqa: PLC0415 - this module is read before anybody samples
 
@@ -134,10 +136,12 @@ def run_pymc(model: pm.Model, settings: SamplerSettings, structure: Hashable) ->
     if done[:2] != (settings.chains, settings.draws):
         _warn_interrupted(done[0], done[1], settings)
     stats = trace["sample_stats"].to_dataset()
-    return FreeDraws(values, _by_draw(stats), max(elapsed - sampling_time, 0.0), sampling_time)
+    return UnconstrainedDraws(
+        values, _by_draw(stats), max(elapsed - sampling_time, 0.0), sampling_time
+    )
 
 
-SAMPLERS: Mapping[str, Callable[[Any, SamplerSettings, Hashable], FreeDraws]] = {
+SAMPLERS: Mapping[str, Callable[[Any, SamplerSettings, Hashable], UnconstrainedDraws]] = {
     NUTPIE: run_nutpie,
     PYMC: run_pymc,
 }

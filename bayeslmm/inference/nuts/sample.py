@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bayeslmm import names
-from bayeslmm.inference.marginal.target import CollapsedTarget
+from bayeslmm.inference.marginal.target import MarginalTarget
 from bayeslmm.inference.nuts.marginal import compiles, sample_marginal
 from bayeslmm.inference.parametrization import MARGINAL, PARAMETRIZATION_NAMES
 from bayeslmm.inference.settings import NUTPIE
@@ -52,7 +52,7 @@ class NUTS:
         if settings.parametrization == MARGINAL and self.sampler == NUTPIE:
             design = model.design
             names.check(design.response, design.coef, [factor.name for factor in design.factors])
-            target = CollapsedTarget(model.gram, model.priors)
+            target = MarginalTarget(model.gram, model.priors)
             if compiles(target):
                 return sample_marginal(model, target, settings)
         # PyMC takes seconds to import: only those who sample with it wait for it.

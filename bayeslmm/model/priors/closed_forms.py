@@ -2,7 +2,7 @@
 
 A search for a mode asks for some hundreds of them, one after the other; SciPy's distributions take
 a tenth of a millisecond to check their arguments. A sampler asks for many thousands: the closed
-forms are one function of numbers, which `kernel_target` compiles.
+forms are one function of numbers, which `kernels.target` compiles.
 """
 
 from __future__ import annotations

@@ -55,12 +55,12 @@ class SpecFile:
             raise SpecError(f"{path}:{line}: not valid TOML. {error}.") from error
 
     def error(self, message: str, table: str = "", key: str | None = None) -> SpecError:
-        """Say what is wrong with a key of a table, with the file and line where it stands."""
+        """Return the error of a key of a table, with the file and line where it stands."""
         stop = "" if message.endswith((".", "?")) else "."
         return SpecError(f"{self.where(table, key)}: {message}{stop}")
 
     def where(self, table: str = "", key: str | None = None) -> str:
-        """Give the file, and the line where a key stands if that can be told."""
+        """Return the file, and the line where a key stands if that can be told."""
         line = _line(self.text, table, key)
         return f"{self.path}:{line}" if line else str(self.path)
 

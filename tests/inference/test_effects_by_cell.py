@@ -1,4 +1,4 @@
-"""Importance sampling where evaluations are dear: the same posterior from few of them."""
+"""Importance sampling where evaluations are expensive: the same posterior from few of them."""
 
 import arviz as az
 import numpy as np
@@ -20,7 +20,7 @@ def fit(**settings):
 
 @pytest.fixture
 def everything_is_dear(monkeypatch):
-    monkeypatch.setattr("bayeslmm.inference.importance.interpolated_target.DEAR_SECONDS", 0.0)
+    monkeypatch.setattr("bayeslmm.inference.importance.interpolated_target.EXPENSIVE_SECONDS", 0.0)
 
 
 def test_few_evaluations_give_the_posterior_of_many(everything_is_dear, monkeypatch):
@@ -72,10 +72,10 @@ def test_a_failed_interpolation_falls_back_to_exact_values(everything_is_dear, m
     from functools import partial
 
     from bayeslmm.inference.importance import sample as direct_sampling
-    from bayeslmm.inference.importance.interpolated_target import spare_evaluations
+    from bayeslmm.inference.importance.interpolated_target import interpolate_posterior
 
-    starved = partial(spare_evaluations, budget=50)
-    monkeypatch.setattr(direct_sampling, "spare_evaluations", starved)
+    starved = partial(interpolate_posterior, budget=50)
+    monkeypatch.setattr(direct_sampling, "interpolate_posterior", starved)
     tree = fit(draws=250)
     about = tree["sample_stats"].attrs
     assert "too few" in about["surrogate"] or "still errs" in about["surrogate"]
