@@ -26,6 +26,9 @@ SD_PREFIX = "sd_"
 CORR_PREFIX = "corr_"
 EFFECTS_PREFIX = "b_"
 
+# Dimensions and variables of every tree.
+_TAKEN = frozenset({"chain", "draw", OBS, COEF, BETA, SIGMA})
+
 
 def sd(factor: str) -> str:
     """Name the standard deviations of a grouping factor's random effects."""
@@ -53,8 +56,25 @@ def term_dim_bis(factor: str) -> str:
 
 
 def level_dim(factor: str) -> str:
-    """Name the dimension of a factor's levels: the factor itself."""
-    return factor
+    """Name the dimension of a factor's levels: the factor itself, unless every tree has that name.
+
+    Examples
+    --------
+    >>> level_dim("Subject"), level_dim("chain")
+    ('Subject', 'chain_level')
+    """
+    return f"{factor}_level" if factor in _TAKEN else factor
+
+
+def scalar(coef: str) -> str:
+    """Name a fixed effect as a variable of its own beside chains and draws.
+
+    Examples
+    --------
+    >>> scalar("Days"), scalar("draw")
+    ('Days', 'beta[draw]')
+    """
+    return f"{BETA}[{coef}]" if coef in {"chain", "draw"} else coef
 
 
 def stored(name: str) -> str:
@@ -62,13 +82,11 @@ def stored(name: str) -> str:
     return name.replace("/", "÷")
 
 
-def check(response_name: str, coef: Sequence[str], factors: Sequence[str]) -> None:
-    """Raise unless all parts of a model can stand beside each other in a result tree.
+def check_coefficients(coef: Sequence[str], factors: Sequence[str]) -> None:
+    """Raise unless every fixed effect can be told from the variance parameters by its name.
 
     Parameters
     ----------
-    response_name : str
-        The response.
     coef : sequence of str
         The fixed effects.
     factors : sequence of str
@@ -81,9 +99,42 @@ def check(response_name: str, coef: Sequence[str], factors: Sequence[str]) -> No
 
     Examples
     --------
-    >>> check("y", ("Intercept", "x"), ["g"])
+    >>> check_coefficients(("Intercept", "x"), ["g"])
     """
-    taken = {"chain", "draw", OBS, COEF, BETA, SIGMA}
+    parameters = {SIGMA: "the residual standard deviation"}
+    for factor in factors:
+        parameters |= {
+            sd(factor): f"the standard deviations of {factor!r}",
+            corr(factor): f"the correlations of {factor!r}",
+        }
+    for name in coef:
+        if name in parameters:
+            raise DataError(
+                f"A fixed effect is called {name!r}, which in priors, tables and statements stands "
+                f"for {parameters[name]}; rename that column of the table."
+            )
+
+
+def check_tree(response_name: str, factors: Sequence[str]) -> None:
+    """Raise unless response and factors can stand beside each other in a result tree.
+
+    Parameters
+    ----------
+    response_name : str
+        The response.
+    factors : sequence of str
+        The grouping factors.
+
+    Raises
+    ------
+    DataError
+        Naming the column to rename.
+
+    Examples
+    --------
+    >>> check_tree("y", ["g"])
+    """
+    taken = set(_TAKEN)
     for factor in factors:
         if "/" in factor:
             raise DataError(
@@ -108,9 +159,4 @@ def check(response_name: str, coef: Sequence[str], factors: Sequence[str]) -> No
         raise DataError(
             f"The response {response_name!r} has the name of a part of the result tree; "
             "rename that column of the table."
-        )
-    if SIGMA in coef:
-        raise DataError(
-            f"A fixed effect is called {SIGMA!r}, as the residual standard deviation is in priors, "
-            "tables and statements; rename that column of the table."
         )

@@ -27,6 +27,7 @@ from bayeslmm.errors import (
 )
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.names import check_coefficients
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -197,6 +198,7 @@ def build_design(
     coef = tuple(columns[j] for j in keep)
     X = np.ascontiguousarray(X[:, keep]) if dropped else X
     factors = gather_factors(coder, known=None)
+    check_coefficients(columns, [factor.name for factor in factors])
     coder.response()  # before the factors' own troubles
     for factor in factors:
         check_columns(factor)

@@ -96,8 +96,10 @@ def fit_bayes(
         (chain, draw), and for every grouping factor ``sd_<factor>`` (..., <factor>_term),
         ``corr_<factor>`` (..., <factor>_term, <factor>_term_bis) where columns are correlated,
         and ``b_<factor>`` (..., <factor>, <factor>_term), all in the response's unit per unit of
-        the column. ``log_prior`` has one variable per prior that can be set. Interrupting with
-        Ctrl-C returns what was drawn so far, with a warning.
+        the column. A factor that is called ``chain``, ``draw``, ``obs``, ``coef``, ``beta`` or
+        ``sigma`` has its levels along ``<factor>_level``. ``log_prior`` has one
+        variable per prior that can be set. Interrupting with Ctrl-C returns what was drawn so
+        far, with a warning.
 
     Raises
     ------

@@ -92,7 +92,6 @@ def sample_prior(
         raise ArgumentError(f"draws must be a positive whole number, not {draws!r}.")
     design = design_of(formula, data, weights=weights, missing=missing)
     require_effects(design, KeptEffects.of(design, DRAWS), int(draws))
-    names.check(design.response, design.coef, [factor.name for factor in design.factors])
     model = Model.of(design, priors)
     rng = np.random.default_rng(random_seed)
     values = draw_parameters(model.priors, int(draws), rng)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bayeslmm import names
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.model.families.gaussian import GAUSSIAN
 from bayeslmm.model.priors.resolve import resolve_priors
@@ -40,6 +41,11 @@ class Model:
     residual : ResidualStructure
         The covariance R of the residuals e.
 
+    Raises
+    ------
+    DataError
+        If response and grouping factors cannot stand beside each other in a result tree.
+
     Examples
     --------
     >>> import bayeslmm as bl
@@ -53,6 +59,11 @@ class Model:
     priors: Priors
     family: Family = GAUSSIAN
     residual: ResidualStructure = INDEPENDENT
+
+    def __post_init__(self) -> None:
+        # Here and not where a tree is written, which is after sampling.
+        factors = [factor.name for factor in self.design.factors]
+        names.check_tree(self.design.response, factors)
 
     @classmethod
     def of(cls, design: ModelData, priors: PriorsLike | None = None) -> Self:

@@ -154,9 +154,9 @@ class EffectsStore:
         return {factor.name: self._kept.levels(factor) for factor in self._factors}
 
     def kept_in_part(self) -> dict[str, NDArray[np.str_]]:
-        """Return all levels of those factors of which only some levels' draws are kept."""
+        """Return all levels of factors of which only some levels are kept, by dimension."""
         return {
-            factor.name: factor.levels
+            names.level_dim(factor.name): factor.levels
             for factor in self._factors
             if len(self._kept.levels(factor)) < len(factor.levels)
         }

@@ -342,9 +342,10 @@ def _has_no_coefficients(idata: xr.DataTree) -> bool:
 
 
 def _fitted_levels(idata: xr.DataTree, name: str) -> tuple[str, ...]:
-    if name not in idata.children.get(names.FITTED_LEVELS, ()):
+    dim = names.level_dim(name)
+    if dim not in idata.children.get(names.FITTED_LEVELS, ()):
         return ()
-    return _labels(group(idata, names.FITTED_LEVELS)[name], name)
+    return _labels(group(idata, names.FITTED_LEVELS)[dim], dim)
 
 
 def _only(known: tuple[str, ...]) -> str:

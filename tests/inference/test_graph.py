@@ -319,10 +319,10 @@ def test_fixed_effects_priors_of_several_families_keep_their_order(table):
 
 
 @pytest.mark.parametrize("name", ["obs", "beta", "coef", "draw"])
-def test_a_factor_with_a_reserved_name_is_refused(table, name):
+def test_a_factor_with_a_reserved_name_has_a_dimension_of_its_own(table, name):
     renamed = table.rename(columns={"g": name})
-    with pytest.raises(bl.DataError, match=f"'{name}'"):
-        build_model(f"y ~ x + (1 | {name})", renamed)
+    model = build_model(f"y ~ x + (1 | {name})", renamed)
+    assert model.named_vars_to_dims[f"b_{name}"] == (f"{name}_level", f"{name}_term")
 
 
 def test_an_unknown_parametrization_is_refused_with_the_nearest(table):

@@ -86,7 +86,8 @@ def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = 
         "conditional_on": ", ".join(density.conditional),
     }
     labels = np.array(density.levels, dtype=object)
-    return _estimate(idata, density.values, (density.integrated[0], labels), unit, about)
+    dim = names.level_dim(density.integrated[0])
+    return _estimate(idata, density.values, (dim, labels), unit, about)
 
 
 def compare_models(

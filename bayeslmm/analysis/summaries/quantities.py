@@ -53,7 +53,8 @@ def quantity_draws(
     result: dict[str, NDArray[np.float64]] = {}
     if names.BETA in posterior:
         beta = tree.draws(idata, names.BETA)
-        result |= {name: beta[..., k] for k, name in enumerate(tree.coefficients(idata))}
+        coef = map(names.scalar, tree.coefficients(idata))
+        result |= {name: beta[..., k] for k, name in enumerate(coef)}
     for info in tree.factors(idata):
         sd = tree.draws(idata, names.sd(info.name))
         result |= {
@@ -68,9 +69,10 @@ def quantity_draws(
         name: values.reshape(shape) for name, values in intraclass_correlations(idata).items()
     }
     for name, quantity in checked_quantities(quantities).items():
-        if name in result:
+        if name in result or name in {"chain", "draw"}:
             raise ArgumentError(
-                f"{name!r} is a quantity of every fit of this model; give yours another name."
+                f"{name!r} has a meaning in every fit of this model; give your quantity another "
+                "name."
             )
         if isinstance(quantity, str):
             result[name] = _expressed(name, quantity, {**parameters(idata), **result}, shape)

@@ -13,6 +13,7 @@ from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.tokens import quote
 from bayeslmm.gram.streaming.second_pass import BatchCoding, one_row
 from bayeslmm.gram.streaming.stateful_calls import stateful_calls, stateless_calls
+from bayeslmm.names import check_coefficients
 from bayeslmm.tables.levels import LevelSet
 from bayeslmm.tables.table import label
 
@@ -234,6 +235,7 @@ def fix_coding(reading: FirstPass, levels: Mapping[str, Any] | None = None) -> B
                     DataWarning,
                 )
     coef, varying = _column_names(terms, columns, memory)
+    check_coefficients(coef, list(varying))
     state = DesignState(
         formula=str(reading.formula),
         columns=columns,

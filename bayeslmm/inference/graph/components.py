@@ -34,14 +34,7 @@ CENTERED_BETA = "beta_centered"
 
 
 def open_model(design: ModelData) -> pm.Model:
-    """Start a model with the coordinates of the result tree.
-
-    Raises
-    ------
-    DataError
-        If the names of the response and the factors cannot stand beside each other in a tree.
-    """
-    names.check(design.response, design.coef, [factor.name for factor in design.factors])
+    """Start a model with the coordinates of the result tree."""
     coords: dict[str, Any] = {
         names.COEF: list(design.coef),
         names.OBS: np.arange(len(design.response_rows)),

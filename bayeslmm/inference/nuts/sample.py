@@ -10,7 +10,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bayeslmm import names
 from bayeslmm.inference.marginal.target import MarginalTarget
 from bayeslmm.inference.nuts.marginal import compiles, sample_marginal
 from bayeslmm.inference.parametrization import MARGINAL, PARAMETRIZATION_NAMES
@@ -50,8 +49,6 @@ class NUTS:
         """Sample a model's posterior; see `Method.fit`."""
         settings = dataclasses.replace(settings, sampler=self.sampler)
         if settings.parametrization == MARGINAL and self.sampler == NUTPIE:
-            design = model.design
-            names.check(design.response, design.coef, [factor.name for factor in design.factors])
             target = MarginalTarget(model.gram, model.priors)
             if compiles(target):
                 return sample_marginal(model, target, settings)
