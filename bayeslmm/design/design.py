@@ -68,6 +68,8 @@ class Design:
         categories as pandas categoricals of text.
     rows : ndarray of int64, shape (n,)
         Position of each row in the table that was given.
+    labels : ndarray, shape (n,), or None
+        Label of each row in that table's index; its position where the table has none.
     """
 
     formula: MixedFormula
@@ -80,7 +82,13 @@ class Design:
     offset: NDArray[np.float64] | None
     data: Mapping[str, NDArray[Any] | pd.Categorical] = field(default_factory=dict, repr=False)
     rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
+    labels: NDArray[Any] | None = field(default=None, repr=False)
     _state: DesignState | None = field(default=None, repr=False)
+
+    @property
+    def obs(self) -> NDArray[Any]:
+        """The rows' labels, or their numbers where nothing labels them."""
+        return np.arange(len(self.y)) if self.labels is None else self.labels
 
     @property
     def state(self) -> DesignState:
@@ -314,6 +322,7 @@ def _design(
         offset=coder.offset(),
         data={name: column.native() for name, column in rows.columns.items()},
         rows=rows.positions,
+        labels=rows.labels,
         _state=state,
     )
 

@@ -40,6 +40,8 @@ class Rows:
         What was dropped, to be told as warnings.
     lacking : mapping of str to int
         How many rows of the table lack a value in a column, before any was dropped.
+    labels : ndarray, shape (n,)
+        The rows' labels in the table's index; their positions where it has none.
     """
 
     positions: NDArray[np.int64]
@@ -49,6 +51,7 @@ class Rows:
     weights: NDArray[np.float64] | None
     notes: tuple[str, ...]
     lacking: Mapping[str, int]
+    labels: NDArray[Any]
 
     @property
     def n(self) -> int:
@@ -113,7 +116,7 @@ def read_rows(
     lacking = {name: int(mask.sum()) for name, mask in lacks.items()}
     if not keep.any():
         nowhere = np.empty(0, dtype=np.int64)
-        return Rows(nowhere, {}, {}, nowhere.astype(bool), None, (), lacking)
+        return Rows(nowhere, {}, {}, nowhere.astype(bool), None, (), lacking, nowhere)
     columns = {name: table.column(name, keep) for name in needed}
     present = keep.copy() if has_column else np.zeros(table.n_rows, dtype=bool)
     for name in response if has_column and not need_response else ():
@@ -133,6 +136,7 @@ def read_rows(
         weights=None if given is None else _check_weights(given[keep]),
         notes=tuple(notes),
         lacking=lacking,
+        labels=table.labels()[keep],
     )
 
 
@@ -183,6 +187,8 @@ def _read_weights(weights: Any, table: Table) -> NDArray[np.float64] | None:
         values = np.full(table.n_rows, np.nan)
         values[~absent] = column.array
         return values
+    if isinstance(weights, pd.Series) and table.index is not None:
+        weights = _align(weights, table.index)
     try:
         values = np.asarray(weights, dtype=np.float64)
     except (TypeError, ValueError):
@@ -190,6 +196,22 @@ def _read_weights(weights: Any, table: Table) -> NDArray[np.float64] | None:
     if values.shape != (table.n_rows,):
         raise DataError(f"The weights have shape {values.shape} for {table.n_rows} rows.")
     return values.copy()
+
+
+def _align(weights: pd.Series[Any], index: pd.Index[Any]) -> pd.Series[Any]:
+    """Return the weights of the rows with these labels."""
+    if weights.index.equals(index):
+        return weights
+    lacking = index[~index.isin(weights.index)]
+    repeated = index.has_duplicates or weights.index.has_duplicates
+    if repeated or len(lacking):
+        why = "labels occur twice" if repeated else f"the label {lacking[0]!r} is not in it"
+        raise DataError(
+            f"The weights are a pandas Series whose index is not the table's, and {why}: which "
+            "weight belongs to which row? Put them in a column of the table and give its name, or "
+            "give weights.to_numpy() to take them by position."
+        )
+    return weights.reindex(index)
 
 
 def _check_weights(weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -109,7 +109,7 @@ def _predictive(model: Model, values: dict[str, Floats], rng: np.random.Generato
     eta = _linear_predictor(design, values)
     response = model.family.draw(eta, values[names.SIGMA][:, None], design.weights, rng)
     variables = {names.stored(design.response): (("chain", "draw", names.OBS), response[None])}
-    coords = {**sample_coordinates((1, len(response))), names.OBS: np.arange(len(design.y))}
+    coords = {**sample_coordinates((1, len(response))), names.OBS: design.obs}
     return xr.Dataset(variables, coords=coords)
 
 

@@ -307,6 +307,13 @@ def response(idata: xr.DataTree) -> NDArray[np.float64]:
     return np.asarray(variable(idata, name, "observed_data").values, dtype=np.float64)
 
 
+def row_labels(idata: xr.DataTree) -> NDArray[Any]:
+    """Return the training rows' labels, their numbers in a tree without any, shape (n,)."""
+    observed = group(idata, "observed_data")
+    # A dimension without a coordinate gives the numbers.
+    return np.asarray(observed[names.OBS].values)
+
+
 def constant(idata: xr.DataTree, role: str) -> NDArray[np.float64] | None:
     """Return the training rows' ``"weights"`` or ``"offset"``, or None where the fit had none."""
     for array in group(idata, "constant_data").data_vars.values():

@@ -98,7 +98,7 @@ def data_groups(design: ModelData) -> dict[str, xr.Dataset]:
     if not design.has_rows:
         return {names.CROSS_PRODUCTS: gram_dataset(gram_of(design))}
     coded = design.coded_rows
-    rows = {names.OBS: np.arange(coded.n)}
+    rows = {names.OBS: coded.obs}
     observed = {names.stored(coded.response): (names.OBS, coded.y)}
     return {
         "observed_data": xr.Dataset(observed, coords=rows),

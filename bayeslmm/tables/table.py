@@ -74,11 +74,23 @@ class Table:
         The columns.
     n_rows : int
         Rows, before any is dropped.
+    index : pandas.Index or None
+        The rows' labels, of pandas tables and of mappings that hold a pandas Series.
     """
 
     names: tuple[str, ...]
     n_rows: int
     _series: Mapping[str, Any] = field(repr=False)
+    index: pd.Index[Any] | None = None
+
+    def labels(self) -> NDArray[Any]:
+        """Return each row's label; its position where files could not hold the labels."""
+        found = None if self.index is None else _plain(self.index)
+        return np.arange(self.n_rows) if found is None else found
+
+    def values(self, name: str) -> NDArray[Any]:
+        """Return a column as it was given."""
+        return np.asarray(self._series[name].to_numpy())
 
     def missing(self, name: str) -> NDArray[np.bool_]:
         """Return which rows have no value (null or NaN) in a column."""
@@ -149,6 +161,7 @@ def is_eager(data: Any) -> bool:
 def _from_mapping(data: Mapping[Any, Any]) -> Table:
     if not data:
         raise DataError("The table is empty: it has no columns.")
+    data, index = _aligned(data)
     series = {}
     for name, values in data.items():
         series[str(name)] = _series(str(name), values)
@@ -156,7 +169,37 @@ def _from_mapping(data: Mapping[Any, Any]) -> Table:
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise DataError(f"The columns differ in length: {shown}.")
-    return Table(tuple(series), next(iter(lengths.values())), series)
+    return Table(tuple(series), next(iter(lengths.values())), series, index)
+
+
+def _aligned(data: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], pd.Index[Any] | None]:
+    """Bring pandas Series onto one index, as a pandas table of them has it."""
+    indexed = {name: values for name, values in data.items() if isinstance(values, pd.Series)}
+    if not indexed:
+        return data, None
+    index = next(iter(indexed.values())).index
+    if all(values.index.equals(index) for values in indexed.values()):
+        return data, index
+    try:
+        together = pd.DataFrame(indexed)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"The columns {', '.join(map(repr, indexed))} are pandas Series whose indexes differ, "
+            f"and cannot be aligned: {error}. Give the columns as arrays to take them by position."
+        ) from None
+    return {**data, **{name: together[name] for name in indexed}}, together.index
+
+
+def _plain(index: pd.Index[Any]) -> NDArray[Any] | None:
+    """Return an index as an array that a file can hold; None where there is none."""
+    if isinstance(index, pd.MultiIndex):
+        return None
+    if index.inferred_type == "string" or (
+        isinstance(index, pd.CategoricalIndex) and index.categories.inferred_type == "string"
+    ):
+        return None if index.hasnans else np.asarray(index, dtype=str)
+    values = np.asarray(index)
+    return values if values.dtype.kind in "iufM" else None
 
 
 def _series(name: str, values: Any) -> Any:
@@ -195,7 +238,8 @@ def _from_frame(data: Any) -> Table:
             "as it is, and sum cross-products where its rows are.)"
         )
     columns = {name: frame.get_column(name) for name in frame.columns if isinstance(name, str)}
-    return Table(tuple(columns), len(frame), columns)
+    index = data.index if nw.dependencies.is_pandas_dataframe(data) else None
+    return Table(tuple(columns), len(frame), columns, index)
 
 
 def _filtered(series: Any, keep: NDArray[np.bool_]) -> Any:

@@ -77,7 +77,7 @@ def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = 
     check_choice("unit", unit, UNITS)
     if unit == "observation":
         values = row_log_likelihood(idata)
-        labels: NDArray[Any] = np.arange(values.shape[1])
+        labels = read.row_labels(idata)
         return _estimate(idata, values, (names.OBS, labels), unit, {"unit": unit})
     density = group_log_likelihood(idata, factor)
     about = {

@@ -74,7 +74,7 @@ def add_log_likelihood(idata: xr.DataTree) -> xr.DataTree:
     values = row_log_likelihood(idata)
     lead = read.draws(idata, names.SIGMA).shape[:2]
     coords = {"chain": np.arange(lead[0]), "draw": np.arange(lead[1])}
-    coords[names.OBS] = np.arange(values.shape[1])
+    coords[names.OBS] = read.row_labels(idata)
     name = str(idata.attrs["response"])
     array = (("chain", "draw", names.OBS), values.reshape(*lead, -1))
     result = idata.copy()
@@ -225,7 +225,7 @@ def log_likelihood(
     Returns
     -------
     DataArray, dims (chain, draw, obs)
-        Log-densities; ``obs`` counts the rows of `data`.
+        Log-densities; ``obs`` holds the labels of the rows' index, or their numbers.
 
     Raises
     ------
@@ -252,6 +252,6 @@ def log_likelihood(
     return xr.DataArray(
         density.reshape(*shape, -1),
         dims=("chain", "draw", names.OBS),
-        coords={**coords, names.OBS: np.arange(len(rows.y))},
+        coords={**coords, names.OBS: rows.obs},
         name=str(idata.attrs["response"]),
     )

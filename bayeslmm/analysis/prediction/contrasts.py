@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor, linear_predictor
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.results import read
@@ -100,7 +101,7 @@ def compare_predictions(
     0  x: 2 - 0   4.0
     """
     check_interval(ci_prob, ci_kind)
-    rows = _columns(idata, data)
+    rows, obs = _columns(idata, data)
     name, contrasts = _contrasts(idata, contrast, rows)
     points = _grid(idata, at, name)
     tables = []
@@ -116,7 +117,7 @@ def compare_predictions(
             frame["p_positive"] = (draws > 0).mean(axis=0)
             labels: dict[str, Any] = {"contrast": item.label, **point}
             if not average:
-                labels["obs"] = np.arange(row.start, row.stop)
+                labels[names.OBS] = obs[row]
             tables.append(pd.concat([pd.DataFrame(labels, index=frame.index), frame], axis=1))
     return pd.concat(tables, ignore_index=True)
 
@@ -135,16 +136,17 @@ def _differences(
     yield slice(0, 1), (total / high.n)[:, None]
 
 
-def _columns(idata: xr.DataTree, data: Any) -> dict[str, NDArray[Any]]:
+def _columns(idata: xr.DataTree, data: Any) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
+    """Return the rows' columns that the formula uses, and the rows' labels."""
     training = read.columns(idata)
     if data is None:
-        return training
-    present = read_table(data).names
-    given = {name: np.asarray(data[name]) for name in training if name in present}
+        return training, read.row_labels(idata)
+    table = read_table(data)
+    given = {name: table.values(name) for name in training if name in table.names}
     if not given:
         msg = f"data has none of the columns that {idata.attrs['formula']!r} uses."
         raise ArgumentError(msg)
-    return given
+    return given, table.labels()
 
 
 def _set(rows: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:

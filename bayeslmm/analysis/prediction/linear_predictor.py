@@ -163,13 +163,16 @@ def linear_predictor(
     included = included_factors(idata, random_effects)
     policies = _policies(new_levels, included)
     if data is None:
-        data = read.columns(idata)
+        rows = read.columns(idata)
         weights = read.constant(idata, "weights") if weights is None else weights
     else:
+        rows = data
         _require_grouping_columns(idata, data, included)
     design = rebuild_design(
-        design_state(idata), data, response="ignored", factors=included, weights=weights
+        design_state(idata), rows, response="ignored", factors=included, weights=weights
     )
+    if data is None:
+        design = replace(design, labels=read.row_labels(idata))
     chains, total = read.sample_shape(idata)
     kept = _kept(total, draws)
     seed = check_seed(random_seed)
@@ -199,9 +202,10 @@ def design_state(idata: xr.DataTree) -> DesignState:
 
 def training_design(idata: xr.DataTree) -> Design:
     """Return the design of the training rows, rebuilt from the tree alone."""
-    return rebuild_design(
+    design = rebuild_design(
         design_state(idata), read.columns(idata), weights=read.constant(idata, "weights")
     )
+    return replace(design, labels=read.row_labels(idata))
 
 
 def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) -> tuple[str, ...]:

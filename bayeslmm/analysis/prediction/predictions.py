@@ -69,7 +69,8 @@ def predict(
     Returns
     -------
     DataArray, dims (chain, draw, obs)
-        Named after the response, in its unit. For a million rows prefer `predict_table`, which
+        Named after the response, in its unit; ``obs`` holds the labels of the rows' index, or
+        their numbers where they have none. For a million rows prefer `predict_table`, which
         holds a few of them at a time.
 
     Raises
@@ -115,7 +116,7 @@ def predict(
         coords={
             "chain": sigma["chain"],
             "draw": sigma["draw"][predictor.kept],
-            names.OBS: np.arange(predictor.n),
+            names.OBS: predictor.design.obs,
         },
         name=str(idata.attrs["response"]),
         attrs={"kind": kind, "formula": str(idata.attrs["formula"])},
@@ -149,8 +150,8 @@ def predict_table(
     Returns
     -------
     DataFrame
-        One row per row of `data`: ``mean``, ``sd``, ``median`` and the interval, exact over the
-        draws that are kept. For ``kind="response"`` it is a prediction interval.
+        One row per row of `data`, with its index: ``mean``, ``sd``, ``median`` and the interval,
+        exact over the draws that are kept. For ``kind="response"`` it is a prediction interval.
 
     Raises
     ------
@@ -183,9 +184,7 @@ def predict_table(
         pd.DataFrame(describe(chunk.T[None], ci_prob, ci_kind, diagnostics=False))
         for _, chunk in _chunks(predictor, kind, random_seed)
     ]
-    table = pd.concat(tables, ignore_index=True)
-    table.index.name = names.OBS
-    return table
+    return pd.concat(tables).set_axis(pd.Index(predictor.design.obs, name=names.OBS))
 
 
 def _chunks(

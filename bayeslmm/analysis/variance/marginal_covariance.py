@@ -86,7 +86,7 @@ def marginal_covariance(
     return xr.DataArray(
         block,
         dims=(names.OBS, bis),
-        coords={names.OBS: rows, bis: rows},
+        coords={names.OBS: design.obs[rows], bis: design.obs[rows]},
         name=kind,
         attrs={"factor": info.name, "level": str(level)},
     )

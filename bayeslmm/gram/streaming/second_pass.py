@@ -301,5 +301,5 @@ def one_row(
         else:
             row[name] = Column(name, "text", np.zeros(1, dtype=np.int64), np.array([first]))
     nowhere = np.zeros(1, dtype=np.int64)
-    rows = Rows(nowhere, row, {}, nowhere.astype(bool), None, (), {})
+    rows = Rows(nowhere, row, {}, nowhere.astype(bool), None, (), {}, nowhere)
     return TableCoder(terms, rows, memory, columns)
