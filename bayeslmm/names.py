@@ -6,6 +6,7 @@ how the draws were made.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import DataError
@@ -64,6 +65,52 @@ def level_dim(factor: str) -> str:
     ('Subject', 'chain_level')
     """
     return f"{factor}_level" if factor in _TAKEN else factor
+
+
+# What stands in brackets or backticks is one piece, whatever colons it holds.
+_PIECE = re.compile(r"`[^`]*`|\[[^\]]*\]|\((?:[^()]|\([^()]*\))*\)|[^:]", re.DOTALL)
+
+
+def product(name: str) -> tuple[str, ...]:
+    """Return the pieces of an interaction in one order: ``a:b`` and ``b:a`` are the same product.
+
+    Parameters
+    ----------
+    name : str
+        A column of a model matrix, or a grouping factor.
+
+    Returns
+    -------
+    tuple of str
+        Equal for two names of the same product, and for no others.
+
+    Examples
+    --------
+    >>> product("b:a"), product("x:f[T.u:v]") == product("f[T.u:v]:x")
+    (('a', 'b'), True)
+    """
+    pieces = [""]
+    end = 0
+    for match in _PIECE.finditer(name):
+        if match.start() > end:  # what was skipped is a colon
+            pieces.append("")
+        pieces[-1] += match.group()
+        end = match.end()
+    return tuple(sorted(pieces))
+
+
+def matching(name: str, others: Sequence[str]) -> str | None:
+    """Return which of some names is of the same product as a name; None if none is.
+
+    Examples
+    --------
+    >>> matching("b:a", ["a", "a:b"]), matching("c", ["a"])
+    ('a:b', None)
+    """
+    if name in others:
+        return name
+    pieces = product(name)
+    return next((other for other in others if product(other) == pieces), None)
 
 
 def scalar(coef: str) -> str:

@@ -11,8 +11,11 @@ from scipy.stats import chi2
 
 from bayeslmm.errors import ArgumentError
 from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.names import matching, product
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bayeslmm.gram.blocks import GramFactor
     from bayeslmm.gram.gram import Gram
     from bayeslmm.reml.result import REMLFit
@@ -112,7 +115,8 @@ def _require_comparable(small: REMLFit, large: REMLFit) -> None:
             "different things. Fit both with method='ML'."
         )
         raise ArgumentError(msg)
-    differing = sorted(set(small.gram.coef) ^ set(large.gram.coef))
+    one, other = small.gram.coef, large.gram.coef
+    differing = sorted({*_absent(one, other), *_absent(other, one)})
     if small.method == "REML" and differing:
         msg = (
             "Restricted likelihoods of models with different fixed effects cannot be compared: "
@@ -129,8 +133,8 @@ def _require_nested(small: REMLFit, large: REMLFit) -> None:
             "other. Compare their `aic` or `bic`."
         )
         raise ArgumentError(msg)
-    extra = [name for name in small.gram.coef if name not in large.gram.coef]
-    extra += [name for name in small.n_levels if name not in large.n_levels]
+    extra = _absent(small.gram.coef, large.gram.coef)
+    extra += _absent(list(small.n_levels), list(large.n_levels))
     lacking = [repr(name) for name in extra] + _lacking_effects(small.gram, large.gram)
     # As far apart as two converged searches of equal minima can be.
     worse = large.criterion > small.criterion + 1e-5
@@ -147,11 +151,17 @@ def _require_nested(small: REMLFit, large: REMLFit) -> None:
         raise ArgumentError(msg)
 
 
+def _absent(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Return the names whose product is none of the others', in any order of its pieces."""
+    return [name for name in names if matching(name, others) is None]
+
+
 def _lacking_effects(small: Gram, large: Gram) -> list[str]:
     """Describe random effects, and correlations among them, that only the smaller model has."""
     found = []
     for factor in small.factors:
-        other = next((f for f in large.factors if f.name == factor.name), None)
+        own = product(factor.name)
+        other = next((f for f in large.factors if product(f.name) == own), None)
         if other is None:
             continue
         for columns in covariance_of(factor).independent:
@@ -172,7 +182,8 @@ def _home(name: str, own: GramFactor, gram: Gram, factor: GramFactor) -> int | N
     """Find the set of correlated columns that has a column, or spans it; None if none does."""
     for place, columns in enumerate(covariance_of(factor).independent):
         names = [factor.terms[j] for j in columns]
-        if name in names or _is_recoded(name, own, names) or _spans(gram, factor, columns, name):
+        there = matching(name, names) is not None or _is_recoded(name, own, names)
+        if there or _spans(gram, factor, columns, name):
             return place
     return None
 
@@ -191,10 +202,11 @@ def _is_recoded(name: str, own: GramFactor, names: list[str]) -> bool:
 
 def _spans(gram: Gram, factor: GramFactor, columns: tuple[int, ...], name: str) -> bool:
     """Return whether columns span a fixed effect's, as a factor's indicators the intercept."""
-    if name not in gram.coef:
+    fixed = matching(name, gram.coef)
+    if fixed is None:
         return False  # without the column's cross-products there is no telling
     p = len(gram.coef)
-    column, C = gram.scale[:, gram.coef.index(name)], factor.scale[:, list(columns)]
+    column, C = gram.scale[:, gram.coef.index(fixed)], factor.scale[:, list(columns)]
     own = C.T @ factor.within.sum(axis=0) @ C
     beside = C.T @ factor.with_fixed[:, :, :p].sum(axis=0) @ column
     length = float(column @ gram.cross[:p, :p] @ column)

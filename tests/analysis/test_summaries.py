@@ -8,6 +8,7 @@ import trees
 import xarray as xr
 
 import bayeslmm as bl
+from bayeslmm import names
 from bayeslmm.analysis.summaries import tables
 from bayeslmm.analysis.summaries import text as summary_text
 from bayeslmm.errors import ArgumentError, TreeError
@@ -293,3 +294,23 @@ def test_trees_with_nested_factors_survive_a_file(tmp_path):
     for ask in (tables.random_effects, tables.coefficients, tables.variance_components):
         pd.testing.assert_frame_equal(ask(read), ask(idata))
     np.testing.assert_array_equal(bl.predict(read), bl.predict(idata))
+
+
+@pytest.mark.parametrize(
+    ("fixed", "varying"),
+    [("x*z", "z:x"), ("x:z:w", "w:x:z"), ("x*f", "f*x"), ("x:I(z > 0)", "I(z > 0):x")],
+)
+def test_coefficients_add_an_interaction_that_is_spelt_the_other_way(fixed, varying):
+    rng = np.random.default_rng(3)
+    table = {name: rng.normal(size=60) for name in "yxzw"}
+    table |= {"f": np.tile(list("pq"), 30), "g": np.repeat(list("abcdefghij"), 6)}
+    idata = trees.random_tree(f"y ~ {fixed} + ({varying} || g)", table)
+    lines, effects = bl.coefficients(idata), bl.random_effects(idata)
+    beta = bl.fixed_effects(idata)["mean"]
+    pairs = {term: names.matching(term, beta.index) for term in effects["term"]}
+    spelt = [(coef, term) for term, coef in pairs.items() if coef not in {term, None}]
+    assert spelt
+    for coef, term in spelt:
+        own = lines[lines["coef"] == coef]["mean"].to_numpy()
+        np.testing.assert_allclose(own, beta[coef] + effects[effects["term"] == term]["mean"])
+        assert term not in set(lines["coef"])

@@ -110,3 +110,43 @@ def test_random_effects_in_another_coding_are_nested(small, large):
     small, large = nested_pair(small, large)
     table = likelihood_ratio_test(small, large)
     assert table["df"].iloc[1] == large.n_parameters - small.n_parameters > 0
+
+
+@pytest.fixture(scope="module")
+def crossed():
+    rng = np.random.default_rng(5)
+    a, b, s = (values.ravel() for values in np.meshgrid(range(4), range(4), range(8)))
+    effects = rng.normal(size=(8, 4))
+    y = (effects[s] * np.c_[np.ones(len(a)), a, b, a * b]).sum(axis=1) + rng.normal(size=len(a))
+    f = np.array(list("pqr"))[(a + 2 * b) % 3]
+    return {
+        "y": y,
+        "a": a,
+        "b": b,
+        "f": f,
+        "s": s.astype(str),
+        "half": np.array(["lo", "hi"])[a // 2],
+    }
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "df"),
+    [
+        ("a:b + (1 | s)", "b*a + (1 | s)", 2),
+        ("a + a:f + (1 | s)", "f*a + (1 | s)", 2),
+        ("a*b + (1 | s)", "b*a + f + (1 | s)", 2),
+        ("a + (1 | s:half)", "a + (1 | half:s) + (1 | s)", 1),
+        ("a*b + (0 + a:b | s)", "a*b + (b:a || s)", 1),
+    ],
+)
+def test_the_order_of_a_product_is_no_difference(crossed, small, large, df):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SingularFitWarning)
+        pair = [fit(crossed, right, response="y") for right in (small, large)]
+    assert likelihood_ratio_test(*pair).iloc[1]["df"] == df
+
+
+def test_the_order_of_a_product_is_no_difference_to_reml(crossed):
+    small = fit(crossed, "a*b + (1 | s)", "REML", "y")
+    large = fit(crossed, "b*a + (a || s)", "REML", "y")
+    assert likelihood_ratio_test(small, large).iloc[1]["df"] == 1

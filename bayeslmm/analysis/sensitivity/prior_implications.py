@@ -96,9 +96,10 @@ def _slope_ratios(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
     for info in read.factors(idata):
         sd = read.flat_draws(idata, names.sd(info.name))
         for k, term in enumerate(info.terms):
-            if term in coef and term != names.INTERCEPT:
+            own = names.matching(term, coef)
+            if own is not None and own != names.INTERCEPT:
                 label = f"{names.sd(info.name)}[{term}] / |{term}|"
-                ratios[label] = sd[:, k] / beta[:, coef.index(term)]
+                ratios[label] = sd[:, k] / beta[:, coef.index(own)]
     return ratios
 
 

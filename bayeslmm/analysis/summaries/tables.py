@@ -272,13 +272,15 @@ def coefficient_draws(
 ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return the names and draws, shape (chain, draw, level, coef), of each level's own line."""
     coef = read.coefficients(idata)
-    labels = coef + tuple(term for term in info.terms if term not in coef)
+    # Of an interaction that the two parts spell in different orders, the fixed part's spelling.
+    own = {term: names.matching(term, coef) or term for term in info.terms}
+    labels = coef + tuple(label for label in own.values() if label not in coef)
     beta = read.draws(idata, names.BETA)
     effects = read.effect_draws(idata, info)
     lines = np.zeros((*effects.shape[:3], len(labels)))
     lines[..., : len(coef)] = beta[:, :, None, :]
     for position, term in enumerate(info.terms):
-        lines[..., labels.index(term)] += effects[..., position]
+        lines[..., labels.index(own[term])] += effects[..., position]
     return labels, lines
 
 
