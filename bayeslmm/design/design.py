@@ -219,6 +219,7 @@ def build_design(
         dropped=dropped,
         terms={factor.name: factor.terms for factor in factors},
         levels={factor.name: tuple(factor.levels.tolist()) for factor in factors},
+        weights=weights if isinstance(weights, str) else None,
     )
     return _design(coder, X, factors, state)
 

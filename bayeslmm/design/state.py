@@ -51,6 +51,8 @@ class DesignState:
         Each grouping factor's random-effect columns.
     levels : mapping of str to tuple of str
         Each grouping factor's levels.
+    weights : str or None
+        The column that held the training rows' weights.
     """
 
     formula: str
@@ -60,6 +62,7 @@ class DesignState:
     dropped: tuple[str, ...]
     terms: Mapping[str, tuple[str, ...]]
     levels: Mapping[str, tuple[str, ...]]
+    weights: str | None = None
 
     def to_json(self, *, levels: bool = True) -> str:
         """Return the state as JSON; numbers survive to the last bit.
@@ -96,6 +99,8 @@ class DesignState:
             "terms": dict(self.terms),
             "levels": dict(self.levels) if levels else None,
         }
+        if self.weights is not None:
+            content["weights"] = self.weights
         return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
     @classmethod
@@ -133,6 +138,7 @@ class DesignState:
             dropped=tuple(content["dropped"]),
             terms={name: tuple(terms) for name, terms in content["terms"].items()},
             levels={name: tuple(map(str, found[name])) for name in content["terms"]},
+            weights=content.get("weights"),
         )
 
 

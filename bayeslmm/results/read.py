@@ -322,6 +322,11 @@ def constant(idata: xr.DataTree, role: str) -> NDArray[np.float64] | None:
     return None
 
 
+def has_weights(idata: xr.DataTree) -> bool:
+    """Return whether a tree holds weights of its training rows."""
+    return not from_cross_products(idata) and constant(idata, "weights") is not None
+
+
 def columns(idata: xr.DataTree) -> dict[str, NDArray[Any]]:
     """Return the training rows' columns that the formula uses, by their names in the table."""
     data = group(idata, "constant_data")

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import trees
+import xarray as xr
 
+import bayeslmm as bl
 from bayeslmm.analysis.prediction.linear_predictor import linear_predictor
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.prediction.predictions import predict, predict_table
@@ -252,3 +254,53 @@ def test_tables_of_other_kinds_serve(idata):
     expected = predict(idata, rows)
     assert predict(idata, pd.DataFrame(rows)).equals(expected)
     assert predict(idata, polars.DataFrame(rows)).equals(expected)
+
+
+WEIGHED = {
+    "g": np.tile(list("abcdefgh"), 25),
+    "w": np.random.default_rng(6).choice([0.25, 4.0], 200),
+}
+WEIGHED["y"] = np.random.default_rng(7).normal(size=200) / np.sqrt(WEIGHED["w"])
+
+
+def weighed_fit(weights, rows=True):
+    data, settings = WEIGHED, {"draws": 100, "chains": 1, "progressbar": False}
+    if not rows:
+        data = bl.gram_from_batches("y ~ 1 + (1 | g)", [WEIGHED], weights="w")
+        weights = None
+    return bl.fit_bayes(
+        "y ~ 1 + (1 | g)", data, weights=weights, parametrization="marginal", random_seed=1,
+        sampler="importance", **settings,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["table", "selection", "saved", "cross-products"])
+def test_new_rows_have_the_weights_of_the_fit_s_own_column(kind, tmp_path):
+    fit = weighed_fit("w", rows=kind != "cross-products")
+    if kind == "saved":
+        fit.to_netcdf(tmp_path / "fit.nc")
+        fit = xr.load_datatree(tmp_path / "fit.nc")
+    rows = (
+        {name: values[:40] for name, values in WEIGHED.items()} if kind == "selection" else WEIGHED
+    )
+    given = bl.predict(fit, rows, kind="response", weights="w", random_seed=1)
+    np.testing.assert_array_equal(bl.predict(fit, rows, kind="response", random_seed=1), given)
+    table = bl.predict_table(fit, rows, kind="response", random_seed=1)
+    np.testing.assert_allclose(table["mean"], given.mean(("chain", "draw")))
+    np.testing.assert_array_equal(
+        bl.log_likelihood(fit, rows), bl.log_likelihood(fit, rows, weights="w")
+    )
+
+
+@pytest.mark.parametrize("weights", ["w", WEIGHED["w"]])
+def test_new_rows_without_the_fit_s_weights_are_told_so(weights):
+    fit = weighed_fit(weights)
+    rows = {name: WEIGHED[name] for name in ("y", "g")}
+    with pytest.warns(bl.DataWarning, match="counts as of weight 1"):
+        spread = bl.predict(fit, rows, kind="response", random_seed=1)
+    with pytest.warns(bl.DataWarning, match="counts as of weight 1"):
+        bl.log_likelihood(fit, rows)
+    ones = bl.predict(fit, rows, kind="response", weights=np.ones(200), random_seed=1)
+    np.testing.assert_array_equal(spread, ones)
+    # The expected value has no weights to ask for.
+    assert bl.predict(fit, rows).sizes["obs"] == 200

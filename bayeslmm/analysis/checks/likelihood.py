@@ -14,6 +14,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
     design_state,
     linear_predictor,
+    row_weights,
     training_design,
 )
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
@@ -220,7 +221,7 @@ def log_likelihood(
     data : table or mapping of str to array
         Rows with the response; no value may be missing.
     weights : str or array-like, optional
-        Their weights.
+        Their weights; of the column that the fit took its weights from without it.
 
     Returns
     -------
@@ -242,6 +243,7 @@ def log_likelihood(
     ...     total += float(bl.log_likelihood(idata, batch).mean(("chain", "draw")).sum())
     """
     read.require_tree(idata)
+    weights = row_weights(idata, data, weights)
     rows = rebuild_design(
         design_state(idata), data, response="required", factors=(), weights=weights
     )

@@ -11,8 +11,15 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.new_levels import NewLevels, covariance_roots
 from bayeslmm.design.design import rebuild_design
-from bayeslmm.design.state import DesignState
-from bayeslmm.errors import ArgumentError, DataError, TreeError, nearest
+from bayeslmm.design.state import DesignState, state_content
+from bayeslmm.errors import (
+    ArgumentError,
+    DataError,
+    DataWarning,
+    TreeError,
+    nearest,
+    warn,
+)
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.results import read
 from bayeslmm.tables.table import read_table
@@ -190,6 +197,29 @@ def linear_predictor(
         shape=(chains, len(kept)),
         kept=kept,
     )
+
+
+def row_weights(idata: xr.DataTree, data: Any, weights: Any) -> Any:
+    """Return the weights of new rows: as given, or the column that held the fit's weights.
+
+    Warns
+    -----
+    DataWarning
+        When the fit had weights and the new rows have none.
+    """
+    if data is None or weights is not None:
+        return weights
+    column = state_content(str(idata.attrs["design"])).get("weights")
+    if column in read_table(data).names:
+        return column
+    if column is not None or read.has_weights(idata):
+        held = "" if column is None else f", from column {column!r}, which these rows lack"
+        warn(
+            f"The rows of the fit had weights{held}: each of these rows counts as of weight 1, "
+            "with variance sigma^2. Give weights= to weigh them.",
+            DataWarning,
+        )
+    return None
 
 
 def design_state(idata: xr.DataTree) -> DesignState:

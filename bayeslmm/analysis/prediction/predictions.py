@@ -13,6 +13,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     Policy,
     check_seed,
     linear_predictor,
+    row_weights,
 )
 from bayeslmm.errors import check_choice
 from bayeslmm.model.families.gaussian import GAUSSIAN
@@ -61,8 +62,9 @@ def predict(
     draws : int, optional
         How many draws of each chain to keep, evenly spaced; all of them without it.
     weights : column name or array, optional
-        Positive weights of the rows for ``kind="response"``. The training rows use the fit's own;
-        new rows have weight 1 without it.
+        Positive weights of the rows for ``kind="response"``. Without it the training rows have the
+        fit's own, and new rows those of the column that the fit took its weights from; where they
+        lack it they have weight 1, with a warning.
     random_seed : int, optional
         Seed of new levels and new observations.
 
@@ -103,7 +105,7 @@ def predict(
         random_effects=random_effects,
         new_levels=new_levels,
         draws=draws,
-        weights=weights,
+        weights=row_weights(idata, data, weights) if kind == "response" else weights,
         random_seed=random_seed,
     )
     values = np.empty((predictor.n, len(predictor.sigma)))
@@ -177,7 +179,7 @@ def predict_table(
         random_effects=random_effects,
         new_levels=new_levels,
         draws=draws,
-        weights=weights,
+        weights=row_weights(idata, data, weights) if kind == "response" else weights,
         random_seed=random_seed,
     )
     tables = [

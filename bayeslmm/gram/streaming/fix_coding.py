@@ -244,6 +244,7 @@ def fix_coding(reading: FirstPass, levels: Mapping[str, Any] | None = None) -> B
         dropped=(),
         terms=varying,
         levels={term.factor: tuple(found[term.factor].tolist()) for term, _ in terms.random},
+        weights=reading.weights,
     )
     once = levels is not None
     return BatchCoding(
