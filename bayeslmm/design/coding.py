@@ -15,7 +15,7 @@ from bayeslmm.design.state import ColumnState
 from bayeslmm.errors import DataError, FormulaError
 from bayeslmm.formula.grammar import Variable
 from bayeslmm.formula.tokens import quote
-from bayeslmm.tables.table import categorical
+from bayeslmm.tables.column import categorical
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bayeslmm.formula.grammar import Atom
     from bayeslmm.formula.mixed_formula import RandomTerm
     from bayeslmm.formula.model_terms import ModelTerms
-    from bayeslmm.tables.table import Column
+    from bayeslmm.tables.column import Column
 
 _TRAINING = "the training rows"
 _NO_NUMBERS = {

@@ -24,7 +24,7 @@ from bayeslmm.formula.calls import (
     contrast_name,
     function_name,
 )
-from bayeslmm.tables.table import categorical, encode, label
+from bayeslmm.tables.column import categorical, encode, label
 
 type Value = NDArray[Any] | pd.Categorical | float
 type State = MutableMapping[str, dict[Any, Any]]

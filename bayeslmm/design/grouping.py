@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.tables.table import Column
+    from bayeslmm.tables.column import Column
 
 
 @dataclass(frozen=True, eq=False)

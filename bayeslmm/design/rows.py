@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.formula.model_terms import ModelTerms
-    from bayeslmm.tables.table import Column, Table
+    from bayeslmm.tables.column import Column
+    from bayeslmm.tables.table import Table
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.errors import DataError
-from bayeslmm.tables.table import label
+from bayeslmm.tables.column import label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from bayeslmm.tables.table import Column
+    from bayeslmm.tables.column import Column
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,56 +12,12 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.errors import DataError
+from bayeslmm.tables.column import read_column
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
-_TEMPORAL = "dates and times: convert it to a number, such as days since the start"
-
-
-@dataclass(frozen=True, eq=False)
-class Column:
-    """The kept rows of one column.
-
-    Attributes
-    ----------
-    name : str
-        The column's name.
-    kind : str
-        ``"number"``, ``"boolean"``, ``"text"`` (its levels sorted) or ``"category"`` (its levels in
-        the categories' order).
-    array : ndarray, shape (n,)
-        Numbers (float64 or int64) or booleans; for text and categories the codes of the levels.
-    labels : ndarray of str, shape (m,), or None
-        The levels of text and categories that occur.
-    n_unused : int
-        Declared categories that no kept row has; they are not among the labels.
-    declared : ndarray of str, or None
-        All categories in their order, where the column declares them.
-    """
-
-    name: str
-    kind: str
-    array: NDArray[Any]
-    labels: NDArray[np.str_] | None = None
-    n_unused: int = 0
-    declared: NDArray[np.str_] | None = None
-
-    def native(self) -> NDArray[Any] | pd.Categorical:
-        """Return the column as an array of numbers or booleans, or as a pandas categorical."""
-        if self.labels is None:
-            return self.array
-        return categorical(self.array, self.labels)
-
-    def levels(self) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
-        """Return codes and labels as a grouping factor or a categorical predictor needs them."""
-        if self.labels is not None:
-            return self.array, self.labels
-        if self.kind == "boolean":
-            return encode(self.array.astype(np.int64), np.array(["False", "True"]))
-        codes, distinct = pd.factorize(self.array, sort=True)
-        return codes.astype(np.int64), np.array([label(value) for value in distinct], dtype=str)
+    from bayeslmm.tables.column import Column
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +67,7 @@ class Table:
         series = self._series[name]
         if not keep.all():
             series = _filtered(series, keep)
-        return _read(name, series)
+        return read_column(name, series)
 
 
 def read_table(data: Any, *, may_be_empty: bool = False) -> Table:
@@ -246,134 +202,3 @@ def _filtered(series: Any, keep: NDArray[np.bool_]) -> Any:
     if series.implementation.is_pandas_like():  # a mask with an index of its own would be aligned
         return nw.from_native(series.to_native()[keep], series_only=True)
     return series.filter(nw.new_series("keep", keep, nw.Boolean, backend=series.implementation))
-
-
-def _read(name: str, series: Any) -> Column:
-    dtype = series.dtype
-    if isinstance(dtype, nw.Boolean):
-        return Column(name, "boolean", np.asarray(series.to_numpy(), dtype=bool))
-    if dtype.is_numeric():
-        values = np.asarray(series.to_numpy())
-        if not dtype.is_integer():
-            return Column(name, "number", values.astype(np.float64))
-        wide = values.dtype.kind == "u" and values.size and values.max() > np.iinfo(np.int64).max
-        return Column(name, "number", values.astype(np.uint64 if wide else np.int64))
-    if isinstance(dtype, nw.Enum) or (
-        isinstance(dtype, nw.Categorical) and not series.implementation.is_polars()
-    ):
-        return _category(name, series)
-    if isinstance(dtype, (nw.String, nw.Categorical)):
-        # A polars Categorical has no order of its own: its categories are shared by all columns.
-        return _text(name, series.cast(nw.String))
-    if dtype.is_temporal():
-        raise DataError(f"Column {name!r} holds {_TEMPORAL}.")
-    return _object(name, series)
-
-
-def _category(name: str, series: Any) -> Column:
-    if isinstance(series.dtype, nw.Enum) and series.implementation.is_polars():
-        declared = pd.Categorical(series.cast(nw.String).to_numpy(), series.dtype.categories)
-    elif series.implementation.is_pyarrow():  # narwhals would make text of a dictionary array
-        declared = series.to_native().unify_dictionaries().to_pandas().array
-    else:
-        declared = series.to_pandas().array
-    labels = np.array([label(value) for value in declared.categories], dtype=str)
-    if len(set(labels)) < len(labels):
-        raise DataError(f"Two categories of {name!r} read the same as text; rename one.")
-    codes, used = encode(np.asarray(declared.codes, dtype=np.int64), labels)
-    return Column(name, "category", codes, used, len(labels) - len(used), labels)
-
-
-def _text(name: str, series: Any) -> Column:
-    native = series.to_native() if series.implementation.is_pandas() else series.to_numpy()
-    codes, distinct = pd.factorize(native)
-    labels = np.asarray(distinct, dtype=str)
-    order = np.argsort(labels, kind="stable")
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return Column(name, "text", rank[codes], labels[order])
-
-
-def _object(name: str, series: Any) -> Column:
-    """Return a column of Python objects by what they are."""
-    values = np.asarray(series.to_numpy())
-    kind = "complex" if values.dtype.kind == "c" else pd.api.types.infer_dtype(values, skipna=True)
-    if kind == "string":
-        return _text(name, nw.from_native(pd.Series(values), series_only=True).cast(nw.String))
-    if kind == "boolean":
-        return Column(name, "boolean", values.astype(bool))
-    if kind == "integer":
-        try:
-            return Column(name, "number", values.astype(np.int64))
-        except OverflowError:
-            raise DataError(
-                f"Column {name!r} holds whole numbers beyond 64 bits: make labels of them (text), "
-                "or floats."
-            ) from None
-    if kind in {"floating", "mixed-integer-float", "decimal"}:
-        return Column(name, "number", values.astype(np.float64))
-    what = {
-        "complex": "complex numbers",
-        "datetime": _TEMPORAL,
-        "datetime64": _TEMPORAL,
-        "date": _TEMPORAL,
-        "timedelta": _TEMPORAL,
-        "mixed-integer": "a mixture of numbers and text: convert it to one of them",
-    }
-    example = type(values[0]).__name__ if len(values) else kind
-    raise DataError(
-        f"Column {name!r} holds {what.get(kind, f'values such as {example}')}; "
-        "columns are numbers, booleans, text or categories."
-    )
-
-
-def categorical(codes: NDArray[Any], labels: Any) -> pd.Categorical:
-    """Return a pandas categorical of text labels.
-
-    Examples
-    --------
-    >>> list(categorical(np.array([1, 0]), ["a", "b"]))
-    ['b', 'a']
-    """
-    names: Any = pd.Index(np.asarray(labels, dtype=object), dtype=object)
-    return pd.Categorical.from_codes(codes, categories=names)
-
-
-def encode(
-    codes: NDArray[np.int64], labels: NDArray[np.str_]
-) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
-    """Return codes and labels with only those labels that occur, in their order.
-
-    Examples
-    --------
-    >>> encode(np.array([2, 0, 2]), np.array(["a", "b", "c"]))
-    (array([1, 0, 1]), array(['a', 'c'], dtype='<U1'))
-    """
-    used = np.bincount(codes, minlength=len(labels)) > 0
-    if used.all():
-        return codes, labels
-    return (np.cumsum(used) - 1)[codes], labels[used]
-
-
-def label(value: Any) -> str:
-    """Return a value as a level's label: whole numbers without a decimal point.
-
-    Examples
-    --------
-    >>> label(3.0), label("3"), label(True)
-    ('3', '3', 'True')
-    """
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def changed_kind(name: str, kind: str, now: str) -> DataError:
-    """Return an error: a column is of one kind in some batches and of another in others."""
-    return DataError(
-        f"Column {name!r} holds {_PLURAL[kind]} in one batch of rows and {_PLURAL[now]} in "
-        "another. Read it as one type throughout (dtype= of a CSV reader, a schema for Arrow)."
-    )
-
-
-_PLURAL = {"number": "numbers", "boolean": "booleans", "text": "text", "category": "categories"}

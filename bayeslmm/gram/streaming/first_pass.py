@@ -28,8 +28,9 @@ from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.tokens import quote
 from bayeslmm.gram.streaming.fix_coding import fix_coding
 from bayeslmm.gram.streaming.stateful_calls import stateful_calls
+from bayeslmm.tables.column import changed_kind
 from bayeslmm.tables.levels import Combinations, LevelSet, require_whole
-from bayeslmm.tables.table import changed_kind, read_table
+from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.rows import Rows
     from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.gram.streaming.second_pass import BatchCoding
-    from bayeslmm.tables.table import Column
+    from bayeslmm.tables.column import Column
 
 VERSION = 1
 

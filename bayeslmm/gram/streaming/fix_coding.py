@@ -14,8 +14,8 @@ from bayeslmm.formula.tokens import quote
 from bayeslmm.gram.streaming.second_pass import BatchCoding, one_row
 from bayeslmm.gram.streaming.stateful_calls import stateful_calls, stateless_calls
 from bayeslmm.names import check_coefficients
+from bayeslmm.tables.column import label
 from bayeslmm.tables.levels import LevelSet
-from bayeslmm.tables.table import label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

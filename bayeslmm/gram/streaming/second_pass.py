@@ -20,7 +20,8 @@ from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.gram.blocks import GramFactor, PairBlocks
 from bayeslmm.gram.coordinates import orthogonal, root_of, with_columns, with_levels
 from bayeslmm.gram.gram import Gram
-from bayeslmm.tables.table import Column, changed_kind, read_table
+from bayeslmm.tables.column import Column, changed_kind
+from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,8 +12,8 @@ from bayeslmm.design.evaluate import call_settings, evaluate
 from bayeslmm.design.scales import ColumnScale
 from bayeslmm.errors import DataError
 from bayeslmm.formula.calls import Expression, function_name
+from bayeslmm.tables.column import label
 from bayeslmm.tables.levels import LevelSet
-from bayeslmm.tables.table import label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
