@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.errors import DataError
+from bayeslmm.errors import DataError, NumericalError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +22,44 @@ class Factor(Protocol):
     @property
     def columns(self) -> Floats:
         """Its columns, shape (n, q)."""
+        ...
+
+
+class Named(Protocol):
+    """What a grouping factor is called, and its columns."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of its columns."""
+        ...
+
+
+class Scaled(Protocol):
+    """What is asked of a design whose columns' sizes are checked."""
+
+    @property
+    def response(self) -> str:
+        """Name of the response."""
+        ...
+
+    @property
+    def coef(self) -> tuple[str, ...]:
+        """Names of the fixed-effect columns."""
+        ...
+
+    @property
+    def factors(self) -> Sequence[Named]:
+        """The grouping factors."""
+        ...
+
+    @property
+    def scales(self) -> DataScales:
+        """Scales of the columns."""
         ...
 
 
@@ -113,6 +151,11 @@ class ColumnScale:
             min(self.low, other.low),
             max(self.high, other.high),
         )
+
+    @property
+    def largest(self) -> float:
+        """The largest absolute value; 0 without any."""
+        return max(abs(self.low), abs(self.high)) if self.n else 0.0
 
     @property
     def constant(self) -> bool:
@@ -256,6 +299,44 @@ class DataScales:
             weights=None if content["weights"] is None else column(content["weights"]),
             root=None if root is None else np.array(root, dtype=float).reshape(len(root), -1),
         )
+
+
+# Beyond these, products of squares of two columns' quotients leave the range of numbers.
+_LARGEST, _SMALLEST = 1e50, 1e-50
+
+
+def check_magnitudes(model: Scaled) -> None:
+    """Raise unless squares and quotients of all columns can be computed.
+
+    Parameters
+    ----------
+    model : Design or GramDesign
+        Its columns' names and scales.
+
+    Raises
+    ------
+    NumericalError
+        If a column's largest value is above 1e50, or below 1e-50 without being zero.
+    """
+    with np.errstate(all="ignore"):  # squares overflow on the way to saying so
+        scales = model.scales
+    columns = [(f"The response {model.response!r}", scales.observed)]
+    columns += [
+        (f"The fixed-effects column {name!r}", scale)
+        for name, scale in zip(model.coef, scales.fixed, strict=True)
+    ]
+    for factor, varying in zip(model.factors, scales.random, strict=True):
+        columns += [
+            (f"The random-effects column {name!r} of {factor.name!r}", scale)
+            for name, scale in zip(factor.terms, varying, strict=True)
+        ]
+    for what, scale in columns:
+        largest = scale.largest
+        if largest > _LARGEST or 0.0 < largest < _SMALLEST:
+            raise NumericalError(
+                f"{what} has {largest:.3g} as its largest absolute value, which cannot be squared "
+                "without leaving the range of floating-point numbers: choose another unit."
+            )
 
 
 _NUMBERS = ("mean", "squares", "low", "high")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.design.scales import check_magnitudes
 from bayeslmm.gram.add import add_grams
 from bayeslmm.gram.blocks import CrossProducts, PairBlocks
 from bayeslmm.gram.disclosure import disclosure
@@ -70,8 +71,11 @@ class Gram(CrossProducts):
         DataError
             If there are no rows, or a response, column or offset is not finite, or a weight is
             not positive.
+        NumericalError
+            If a column is too large or too small to be squared.
         """
         root, y = _weighted_response(design)
+        check_magnitudes(design)
         X = design.X
         Xs, scale = reference_columns(X, root)
         slope, rest = _project(X, Xs, y, root, scale)

@@ -78,7 +78,7 @@ class Model:
 
         Raises
         ------
-        PriorError
+        PriorError, NumericalError
             As `resolve_priors`.
         """
         return cls(design, resolve_priors(design, priors))

@@ -12,6 +12,8 @@ import pandas as pd
 from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 
@@ -71,6 +73,13 @@ def read_column(name: str, series: Any) -> Column:
         If it holds something that is neither a number nor a label.
     """
     dtype = series.dtype
+    if isinstance(dtype, nw.Int128 | nw.UInt128):
+        series, dtype = _narrow(name, series), nw.Int64()
+    if isinstance(dtype, nw.Struct | nw.List | nw.Array):
+        raise DataError(
+            f"Column {name!r} holds several values in each row ({dtype}); columns are numbers, "
+            "booleans, text or categories: take one field of it."
+        )
     if isinstance(dtype, nw.Boolean):
         return Column(name, "boolean", np.asarray(series.to_numpy(), dtype=bool))
     if dtype.is_numeric():
@@ -91,6 +100,31 @@ def read_column(name: str, series: Any) -> Column:
     return _object(name, series)
 
 
+def _narrow(name: str, series: Any) -> Any:
+    """Return whole numbers of 128 bits, which NumPy lacks, as such of 64 bits."""
+    try:
+        return series.cast(nw.Int64)
+    except Exception:  # noqa: BLE001 - each engine has an exception of its own
+        raise _beyond_64_bits(name) from None
+
+
+def _beyond_64_bits(name: str) -> DataError:
+    return DataError(
+        f"Column {name!r} holds whole numbers beyond 64 bits: make labels of them (text), or "
+        "floats."
+    )
+
+
+def _refuse_null_characters(name: str, labels: Iterable[str]) -> None:
+    """Raise for labels that end in a null character, which arrays of text would cut off."""
+    for text in labels:
+        if "\0" in text:
+            raise DataError(
+                f"Column {name!r} holds the label {text!r} with a null character in it; remove "
+                "that from the labels."
+            )
+
+
 def _category(name: str, series: Any) -> Column:
     if isinstance(series.dtype, nw.Enum) and series.implementation.is_polars():
         declared = pd.Categorical(series.cast(nw.String).to_numpy(), series.dtype.categories)
@@ -98,7 +132,9 @@ def _category(name: str, series: Any) -> Column:
         declared = series.to_native().unify_dictionaries().to_pandas().array
     else:
         declared = series.to_pandas().array
-    labels = np.array([label(value) for value in declared.categories], dtype=str)
+    texts = [label(value) for value in declared.categories]
+    _refuse_null_characters(name, texts)
+    labels = np.array(texts, dtype=str)
     if len(set(labels)) < len(labels):
         raise DataError(f"Two categories of {name!r} read the same as text; rename one.")
     codes, used = encode(np.asarray(declared.codes, dtype=np.int64), labels)
@@ -108,6 +144,7 @@ def _category(name: str, series: Any) -> Column:
 def _text(name: str, series: Any) -> Column:
     native = series.to_native() if series.implementation.is_pandas() else series.to_numpy()
     codes, distinct = pd.factorize(native)
+    _refuse_null_characters(name, distinct)
     labels = np.asarray(distinct, dtype=str)
     order = np.argsort(labels, kind="stable")
     rank = np.empty(len(order), dtype=np.int64)
@@ -127,10 +164,7 @@ def _object(name: str, series: Any) -> Column:
         try:
             return Column(name, "number", values.astype(np.int64))
         except OverflowError:
-            raise DataError(
-                f"Column {name!r} holds whole numbers beyond 64 bits: make labels of them (text), "
-                "or floats."
-            ) from None
+            raise _beyond_64_bits(name) from None
     if kind in {"floating", "mixed-integer-float", "decimal"}:
         return Column(name, "number", values.astype(np.float64))
     what = {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
+from bayeslmm.design.scales import check_magnitudes
 from bayeslmm.errors import PriorError, nearest
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.priors.defaults import DefaultPriors, default_priors
@@ -81,6 +82,8 @@ def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Prior
     ------
     PriorError
         For unknown keys, unreadable priors and priors whose support does not suit the parameter.
+    NumericalError
+        If a column is too large or too small to be squared.
 
     Examples
     --------
@@ -91,6 +94,7 @@ def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Prior
     >>> resolve_priors(design, {"scheme": "brms", "sigma": "HalfNormal(3)"}).factors[0].sd[1]
     Prior('HalfStudentT(nu=3, sigma=59.3)')
     """
+    check_magnitudes(design)
     if isinstance(priors, Priors):
         return _check_same_model(design, priors)
     defaults = default_priors(design)
