@@ -15,7 +15,7 @@ from bayeslmm.design.identifiability import (
     dependent_columns,
     describe_dependence,
 )
-from bayeslmm.design.rows import read_rows
+from bayeslmm.design.rows import NO_LEVEL, read_rows
 from bayeslmm.design.scales import DataScales
 from bayeslmm.design.state import DesignState, restore, store
 from bayeslmm.errors import (
@@ -232,6 +232,7 @@ def rebuild_design(
     factors: Sequence[str] | None = None,
     weights: str | ArrayLike | None = None,
     missing: str = "raise",
+    no_level: Sequence[str] = (),
 ) -> Design:
     """Compute the matrices of new rows, coded exactly as the training rows were.
 
@@ -254,6 +255,9 @@ def rebuild_design(
     missing : {"raise", "drop"}
         What to do with rows that lack a value. To drop them would part predictions from rows, so
         it must be asked for.
+    no_level : sequence of str
+        Grouping columns in which a missing value is no lack: the row belongs to no level that the
+        training rows had, and has the level ``"(no level)"``.
 
     Returns
     -------
@@ -282,8 +286,16 @@ def rebuild_design(
         raise DataError(f"There is no grouping factor {unknown[0]!r}; there are: {known}.")
     terms = whole.only(None if factors is None else tuple(factors))
     needed = {"optional": None, "required": True, "ignored": False}[response]
+    if no_level and any(NO_LEVEL in label for known in state.levels.values() for label in known):
+        raise DataError(f"A level is called {NO_LEVEL!r}: missing values need another label.")
     rows = read_rows(
-        terms, read_table(data), weights, missing, need_response=needed, training=False
+        terms,
+        read_table(data),
+        weights,
+        missing,
+        need_response=needed,
+        training=False,
+        no_level=no_level,
     )
     for note in rows.notes:
         warn(note, DataWarning)

@@ -10,15 +10,20 @@ import pandas as pd
 
 from bayeslmm.errors import BayesLMMError, DataError, nearest
 from bayeslmm.formula.grammar import Variable
+from bayeslmm.tables.column import Column
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from numpy.typing import NDArray
 
     from bayeslmm.formula.model_terms import ModelTerms
-    from bayeslmm.tables.column import Column
     from bayeslmm.tables.table import Table
+
+
+_TRAINING_ADVICE = "Fill them or leave the rows out of the table, or let missing='drop' do that."
+# How a missing value of a grouping column is labelled, where rows may belong to no level.
+NO_LEVEL = "(no level)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +74,7 @@ def read_rows(
     need_response: bool | None,
     training: bool = True,
     whole: bool = True,
+    no_level: Collection[str] = (),
 ) -> Rows:
     """Return the rows and columns of a table that a formula uses, checked.
 
@@ -90,6 +96,8 @@ def read_rows(
         categories that no row has are noted.
     whole : bool
         Whether these are all rows: a batch of them may be empty, or lack every value of a column.
+    no_level : collection of str
+        Grouping columns in which a missing value is the label `NO_LEVEL`.
 
     Returns
     -------
@@ -110,15 +118,20 @@ def read_rows(
         if name not in table.names:
             raise _no_column(terms, table, name, training=training)
     given = _read_weights(weights, table)
-    lacks = {name: table.missing(name) for name in needed}
+    unlabelled = set(no_level) & set(terms.grouping) - set(terms.predictors)
+    lacks = {name: table.missing(name) for name in needed if name not in unlabelled}
     if given is not None:
         lacks["weights"] = np.isnan(given)
-    keep, notes = _complete(lacks, table.n_rows, missing, whole=whole)
+    advice = "" if training else _new_rows_advice(terms, lacks)
+    keep, notes = _complete(lacks, table.n_rows, missing, advice, whole=whole)
     lacking = {name: int(mask.sum()) for name, mask in lacks.items()}
     if not keep.any():
         nowhere = np.empty(0, dtype=np.int64)
         return Rows(nowhere, {}, {}, nowhere.astype(bool), None, (), lacking, nowhere)
-    columns = {name: table.column(name, keep) for name in needed}
+    columns = {
+        name: _labelled(table, name, keep) if name in unlabelled else table.column(name, keep)
+        for name in needed
+    }
     present = keep.copy() if has_column else np.zeros(table.n_rows, dtype=bool)
     for name in response if has_column and not need_response else ():
         present &= ~table.missing(name)
@@ -148,14 +161,45 @@ def _no_column(terms: ModelTerms, table: Table, name: str, *, training: bool) ->
     return DataError(f"The new rows have no column {name!r}.{hint}")
 
 
+def _labelled(table: Table, name: str, keep: NDArray[np.bool_]) -> Column:
+    """Read a grouping column whose missing values are a label of their own."""
+    absent = table.missing(name)
+    present = keep & ~absent
+    codes = np.zeros(0, dtype=np.int64)
+    labels = np.empty(0, dtype=str)
+    if present.any():
+        codes, labels = table.column(name, present).levels()
+    whole = np.full(table.n_rows, len(labels), dtype=np.int64)
+    whole[present] = codes
+    used = [*labels.tolist(), *([NO_LEVEL] if (keep & absent).any() else [])]
+    return Column(name, "text", whole[keep], np.array(used, dtype=str))
+
+
+def _new_rows_advice(terms: ModelTerms, lacks: Mapping[str, NDArray[np.bool_]]) -> str:
+    """Say what can be done about missing values where no argument drops rows."""
+    absent = [name for name in terms.grouping if name in lacks and lacks[name].any()]
+    advice = "Fill them, or leave these rows out of the new rows."
+    if absent and absent[0] not in terms.predictors:
+        advice += (
+            f" A row that belongs to no level of {absent[0]!r} in particular is predicted with "
+            "new_levels='population', its effects at zero."
+        )
+    return advice
+
+
 def _complete(
-    lacks: Mapping[str, NDArray[np.bool_]], n_rows: int, missing: str, *, whole: bool
+    lacks: Mapping[str, NDArray[np.bool_]],
+    n_rows: int,
+    missing: str,
+    advice: str,
+    *,
+    whole: bool,
 ) -> tuple[NDArray[np.bool_], list[str]]:
     """Return which rows lack nothing, and a note on those that are dropped."""
     counts = {name: int(mask.sum()) for name, mask in lacks.items()}
     for name, count in counts.items():
         if count == n_rows and whole:
-            raise DataError(f"Column {name!r} has only missing values.")
+            raise DataError(f"Column {name!r} has only missing values. {advice}".strip())
     keep = np.ones(n_rows, dtype=bool)
     for mask in lacks.values():
         keep &= ~mask
@@ -165,8 +209,12 @@ def _complete(
     shown = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     if missing == "raise":
         raise DataError(
-            f"{n_dropped} of {n_rows} rows lack values: {shown}. Fill them or leave the rows out "
-            "of the table, or let missing='drop' do that."
+            f"{n_dropped} of {n_rows} rows lack values: {shown}; the first is row "
+            f"{int(np.argmin(keep))} (counted from 0). "
+            + (
+                advice
+                or "Fill them or leave the rows out of the table, or let missing='drop' do that."
+            )
         )
     if n_dropped == n_rows and whole:
         raise DataError(f"Every row lacks a value somewhere: {shown}.")

@@ -3,7 +3,8 @@ import pytest
 import trees
 
 from bayeslmm.analysis.prediction.contrasts import compare_predictions
-from bayeslmm.errors import ArgumentError
+from bayeslmm.analysis.prediction.predictions import predict
+from bayeslmm.errors import ArgumentError, DataError
 
 DATA = {
     **trees.TINY,
@@ -83,3 +84,50 @@ def test_without_averaging_each_row_keeps_its_difference(idata):
 def test_wrong_contrasts_are_refused(idata, contrast, options, message):
     with pytest.raises(ArgumentError, match=message):
         compare_predictions(idata, contrast, **options)
+
+
+@pytest.fixture(scope="module")
+def nested():
+    data = {**DATA, "h": np.array(list("ppqqqqrrr"))}
+    return trees.random_tree("log(y) ~ x + (z | g) + (1 | h)", data, draws=50)
+
+
+@pytest.mark.parametrize("argument", ["contrast", "at"])
+@pytest.mark.parametrize(
+    ("item", "included", "message"),
+    [
+        (("y", [1.0, 2.0]), "all", "the response 'y'"),
+        (("g", ["a", "b"]), "none", "depend through random effects only.*random_effects='all'"),
+        (("g", ["a", "b"]), ["h"], r"random_effects=\['h'\] leaves those out"),
+        (("z", [0.0, 1.0]), "none", "depend through random effects only"),
+    ],
+)
+def test_what_no_prediction_depends_on_is_refused(nested, argument, item, included, message):
+    name, values = item
+    asked = [{name: values}] if argument == "contrast" else [{"x": [0, 1]}]
+    at = {name: values} if argument == "at" else None
+    with pytest.raises(ArgumentError, match=message):
+        compare_predictions(nested, *asked, at=at, random_effects=included)
+
+
+@pytest.mark.parametrize(("name", "values"), [("g", ["a", "b"]), ("z", [0, 1])])
+def test_the_way_out_answers(nested, name, values):
+    table = compare_predictions(nested, {name: values}, random_effects="all")
+    assert table.loc[0, "sd"] > 0
+
+
+@pytest.mark.parametrize("values", [[0, 1], "slope"])
+def test_an_effect_in_a_new_group_has_the_groups_spread(idata, values):
+    rows = {"x": [0.0], "f": ["p"], "z": [0.0], "g": ["new"]}
+    asked = {"data": rows, "random_effects": "all", "random_seed": 1}
+    with pytest.raises(DataError, match="`compare_predictions` take them"):
+        compare_predictions(idata, {"x": values}, **asked)
+    typical = compare_predictions(idata, {"x": values}, new_levels="population", **asked)
+    drawn = compare_predictions(idata, {"x": values}, new_levels="sample", **asked)
+    assert typical.loc[0, "mean"] == pytest.approx(beta(idata, "x").mean())
+    by_hand = [
+        predict(idata, rows | {"x": [x]}, new_levels="sample", random_seed=1) for x in (0.0, 1.0)
+    ]
+    assert drawn.loc[0, "sd"] == pytest.approx(float((by_hand[1] - by_hand[0]).std(ddof=1)))
+    again = compare_predictions(idata, {"x": values}, new_levels="sample", **asked)
+    assert again.equals(drawn)

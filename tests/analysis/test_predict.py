@@ -304,3 +304,46 @@ def test_new_rows_without_the_fit_s_weights_are_told_so(weights):
     np.testing.assert_array_equal(spread, ones)
     # The expected value has no weights to ask for.
     assert bl.predict(fit, rows).sizes["obs"] == 200
+
+
+@pytest.mark.parametrize("absent", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("every", [True, False])
+def test_a_missing_label_is_no_particular_level(idata, absent, every):
+    labels = [absent] * 2 if every else ["a", absent]
+    rows = pd.DataFrame({"x": [0.0, 2.0], "g": pd.Series(labels, dtype=object)})
+    named = rows.assign(g=["?", "?"] if every else ["a", "?"])
+    found = predict(idata, rows, new_levels="population")
+    np.testing.assert_array_equal(found, predict(idata, named, new_levels="population"))
+    found = predict_table(idata, rows, new_levels={"g": "population"})
+    expected = predict_table(idata, named, new_levels={"g": "population"})
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_a_missing_label_inside_another_level_leaves_the_outer_effect():
+    nested = {**trees.TINY, "h": np.array(list("ppqqqqrrr"))}
+    idata = trees.random_tree("y ~ x + (1 | h) + (1 | h:g)", nested)
+    rows = {"x": [1.0], "h": ["q"], "g": [None]}
+    found = predict(idata, rows, new_levels="population")
+    outer = predict(idata, {"x": [1.0], "h": ["q"]}, random_effects=["h"])
+    np.testing.assert_allclose(found, outer)
+    # The outer factor has no policy for it: its own missing labels are refused.
+    with pytest.raises(DataError, match=r"lack values: h 1|'h' has only missing"):
+        predict(idata, {"x": [1.0], "h": [None], "g": ["a"]}, new_levels={"h:g": "population"})
+
+
+@pytest.mark.parametrize("policy", ["error", "sample"])
+def test_a_missing_label_without_a_place_is_refused_with_a_way_out(idata, policy):
+    rows = {"x": [0.0, 2.0], "g": ["a", None]}
+    with pytest.raises(DataError, match=r"g 1; the first is row 1 .*new_levels='population'"):
+        predict(idata, rows, new_levels=policy)
+
+
+@pytest.mark.parametrize("function", [predict, predict_table, bl.log_likelihood])
+def test_missing_values_of_new_rows_are_not_answered_by_an_argument_that_is_not_there(
+    idata, function
+):
+    rows = {"x": [1.0, np.nan], "g": ["a", "b"], "y": [0.0, 1.0]}
+    with pytest.raises(DataError, match="leave these rows out") as caught:
+        function(idata, rows)
+    assert "missing=" not in str(caught.value)
+    assert function(idata, {name: values[:1] for name, values in rows.items()}) is not None

@@ -11,8 +11,16 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor, linear_predictor
+from bayeslmm.analysis.prediction.linear_predictor import (
+    LinearPredictor,
+    Policy,
+    check_seed,
+    included_factors,
+    linear_predictor,
+)
 from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.formula.mixed_formula import parse_formula
+from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
 from bayeslmm.tables.table import read_table
@@ -45,6 +53,8 @@ def compare_predictions(
     data: Any = None,
     average: bool = True,
     random_effects: str | Sequence[str] = "none",
+    new_levels: Policy | Mapping[str, Policy] = "error",
+    random_seed: int | None = None,
     ci_prob: float = CI_PROB,
     ci_kind: str = CI_KIND,
 ) -> pd.DataFrame:
@@ -69,7 +79,13 @@ def compare_predictions(
     average : bool
         Average over the rows; without it each row keeps its own difference.
     random_effects : "all", "none" or list of str
-        As in `predict`. They matter to a difference only where the covariate has a random slope.
+        As in `predict`. They matter to a difference only where the covariate has a random slope,
+        or is a grouping column.
+    new_levels : {"error", "population", "sample"} or mapping from factor to these
+        As in `predict`: ``"sample"`` with the rows of a new label gives the effect in a group that
+        was not seen.
+    random_seed : int, optional
+        Seed of new levels.
     ci_prob : float
         Probability of the interval.
     ci_kind : {"eti", "hdi"}
@@ -85,7 +101,7 @@ def compare_predictions(
     Raises
     ------
     ArgumentError
-        When the covariate is not in the formula, or a slope is asked of labels.
+        When the covariate is not among the predictors, or a slope is asked of labels.
 
     References
     ----------
@@ -102,13 +118,21 @@ def compare_predictions(
     """
     check_interval(ci_prob, ci_kind)
     rows, obs = _columns(idata, data)
-    name, contrasts = _contrasts(idata, contrast, rows)
-    points = _grid(idata, at, name)
+    included = included_factors(idata, random_effects)
+    name, contrasts = _contrasts(idata, contrast, rows, included)
+    points = _grid(idata, at, name, included)
+    seed = check_seed(random_seed)  # one for both sides: a new level is the same on both
     tables = []
     for point, item in product(points, contrasts):
         settings = (dict(point) | {name: item.high}, dict(point) | {name: item.low})
         high, low = (
-            linear_predictor(idata, _set(rows, values), random_effects=random_effects)
+            linear_predictor(
+                idata,
+                _set(rows, values),
+                random_effects=included,
+                new_levels=new_levels,
+                random_seed=seed,
+            )
             for values in settings
         )
         for row, draws in _differences(high, low, average=average):
@@ -159,13 +183,16 @@ def _set(rows: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> dict[st
 
 
 def _contrasts(
-    idata: xr.DataTree, contrast: Mapping[str, Any], rows: Mapping[str, NDArray[Any]]
+    idata: xr.DataTree,
+    contrast: Mapping[str, Any],
+    rows: Mapping[str, NDArray[Any]],
+    included: tuple[str, ...],
 ) -> tuple[str, list[_Contrast]]:
     if not isinstance(contrast, Mapping) or len(contrast) != 1:
         msg = f"contrast names one covariate, such as {{'x': [0, 1]}}; it was {contrast!r}."
         raise ArgumentError(msg)
     ((name, values),) = contrast.items()
-    _known(idata, name, rows, "contrast")
+    _known(idata, name, rows, "contrast", included)
     if isinstance(values, str):
         return name, [_slope(name, values, rows[name])]
     if values is None:
@@ -200,13 +227,16 @@ def _slope(name: str, word: str, column: NDArray[Any]) -> _Contrast:
 
 
 def _grid(
-    idata: xr.DataTree, at: Mapping[str, Sequence[Any]] | None, contrasted: str
+    idata: xr.DataTree,
+    at: Mapping[str, Sequence[Any]] | None,
+    contrasted: str,
+    included: tuple[str, ...],
 ) -> list[dict[str, Any]]:
     if not at:
         return [{}]
     known = read.columns(idata)
     for name in at:
-        _known(idata, name, known, "at")
+        _known(idata, name, known, "at", included)
         if name == contrasted:
             msg = f"{name!r} is what is contrasted; leave it out of at."
             raise ArgumentError(msg)
@@ -217,10 +247,32 @@ def _grid(
     return [dict(zip(lists, point, strict=True)) for point in product(*lists.values())]
 
 
-def _known(idata: xr.DataTree, name: str, columns: Mapping[str, Any], argument: str) -> None:
-    if name not in columns:
+def _known(
+    idata: xr.DataTree,
+    name: str,
+    columns: Mapping[str, Any],
+    argument: str,
+    included: tuple[str, ...],
+) -> None:
+    """Raise unless the linear predictor, with these factors' effects, reads a column."""
+    terms = model_terms(parse_formula(str(idata.attrs["formula"])))
+    with_effects = terms.only(included)
+    reads = {*with_effects.predictors, *with_effects.grouping}
+    if name in columns and name in reads:
+        return
+    formula = idata.attrs["formula"]
+    if name in terms.response.variables:
+        msg = f"{argument} names the response {name!r}, which is what {formula!r} predicts."
+    elif name in {*terms.predictors, *terms.grouping} and name not in reads:
         msg = (
-            f"{argument} names {name!r}, which the formula {idata.attrs['formula']!r} does not "
-            f"use.{nearest(str(name), columns)}"
+            f"{argument} names {name!r}, on which predictions depend through random effects only, "
+            f"and random_effects={list(included) or 'none'!r} leaves those out: "
+            "every difference would be zero. Give random_effects='all'."
         )
-        raise ArgumentError(msg)
+    else:
+        known = [column for column in columns if column in reads]
+        msg = (
+            f"{argument} names {name!r}, which the formula {formula!r} does not use."
+            f"{nearest(str(name), known)}"
+        )
+    raise ArgumentError(msg)

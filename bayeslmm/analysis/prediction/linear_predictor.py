@@ -176,7 +176,12 @@ def linear_predictor(
         rows = data
         _require_grouping_columns(idata, data, included)
     design = rebuild_design(
-        design_state(idata), rows, response="ignored", factors=included, weights=weights
+        design_state(idata),
+        rows,
+        response="ignored",
+        factors=included,
+        weights=weights,
+        no_level=_without_level(idata, policies),
     )
     if data is None:
         design = replace(design, labels=read.row_labels(idata))
@@ -263,6 +268,16 @@ def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) ->
             )
             raise ArgumentError(msg)
     return tuple(name for name in known if name in asked)
+
+
+def _without_level(idata: xr.DataTree, policies: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the grouping columns in which a missing value puts all effects at zero."""
+    terms = parse_formula(str(idata.attrs["formula"])).random
+    read_by = {name: set[str]() for term in terms for name in term.variables}
+    for term in terms:
+        for name in term.variables:
+            read_by[name] |= {policies[term.factor]} if term.factor in policies else set()
+    return tuple(name for name, found in read_by.items() if found == {"population"})
 
 
 def _require_grouping_columns(idata: xr.DataTree, data: Any, included: tuple[str, ...]) -> None:
@@ -374,7 +389,8 @@ def _refuse(info: read.FactorInfo, unseen: list[str]) -> None:
     more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
     msg = (
         f"The factor {info.name!r} has levels that the fit did not see: {shown}{more}."
-        f"{nearest(unseen[0], info.all_levels)} To predict them, choose new_levels='population' "
-        "(their effects at zero) or new_levels='sample' (effects drawn from N(0, G))."
+        f"{nearest(unseen[0], info.all_levels)} `predict` and `compare_predictions` take "
+        "them with new_levels='population' (their effects at zero) or new_levels='sample' "
+        "(effects drawn from N(0, G))."
     )
     raise DataError(msg)

@@ -58,7 +58,7 @@ def predict(
     new_levels : {"error", "population", "sample"} or mapping from factor to these
         What to do with levels that the fit did not see: refuse, put their effects at zero, or draw
         them from N(0, G). A drawn level has the same effects in all its rows and in every order
-        of the rows.
+        of the rows. With ``"population"`` a missing label is a level that the fit did not see.
     draws : int, optional
         How many draws of each chain to keep, evenly spaced; all of them without it.
     weights : column name or array, optional
