@@ -131,3 +131,60 @@ def test_an_effect_in_a_new_group_has_the_groups_spread(idata, values):
     assert drawn.loc[0, "sd"] == pytest.approx(float((by_hand[1] - by_hand[0]).std(ddof=1)))
     again = compare_predictions(idata, {"x": values}, new_levels="sample", **asked)
     assert again.equals(drawn)
+
+
+GROWTH = {
+    "x": 10 ** np.random.default_rng(6).uniform(-6, 2, 60),
+    "t": np.tile(np.arange(6.0), 10),
+    "g": np.repeat(list("abcdefghij"), 6),
+    "y": np.random.default_rng(7).normal(size=60),
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "derivative"),
+    [
+        ("log(x)", lambda x: 1 / x),
+        ("sqrt(x)", lambda x: 0.5 / np.sqrt(x)),
+        ("I(1 / x)", lambda x: -1 / x**2),
+        ("I(x ** 0.1)", lambda x: 0.1 * x**-0.9),
+        ("log1p(x)", lambda x: 1 / (1 + x)),
+    ],
+)
+def test_slopes_of_curves_that_end_or_bend_within_a_step(call, derivative):
+    idata = trees.random_tree(f"y ~ {call} + ({call} | g)", GROWTH, draws=20)
+    b = idata["posterior"]["beta"].mean(("chain", "draw")).to_numpy()[1]
+    table = compare_predictions(idata, {"x": "slope"}, average=False)
+    np.testing.assert_allclose(table["mean"], b * derivative(GROWTH["x"]), rtol=1e-5)
+    averaged = compare_predictions(idata, {"x": "slope"})
+    assert averaged.loc[0, "mean"] == pytest.approx(b * derivative(GROWTH["x"]).mean(), rel=1e-5)
+    small = compare_predictions(idata, {"x": "slope"}, data={"x": [1e-4]})
+    assert small.loc[0, "mean"] == pytest.approx(b * derivative(1e-4), rel=1e-5)
+    own = compare_predictions(
+        idata, {"x": "slope"}, data={"x": [1e-4], "g": ["c"]}, random_effects="all"
+    )
+    b_c = idata["posterior"]["b_g"].mean(("chain", "draw")).to_numpy()[2, 1]
+    assert own.loc[0, "mean"] == pytest.approx((b + b_c) * derivative(1e-4), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "basis", ["bs(t, df=5)", "bs(t, df=4, degree=2)", "cr(t, df=4)", "poly(t, 3)"]
+)
+def test_slopes_at_the_ends_of_a_spline_are_those_from_within(basis):
+    idata = trees.random_tree(f"y ~ 0 + {basis} + (1 | g)", GROWTH, draws=20)
+    ends = compare_predictions(idata, {"t": "slope"}, data={"t": [0.0, 5.0]}, average=False)
+    inside = [
+        compare_predictions(idata, {"t": [a, b]}, data={"t": [0.0]}).loc[0, "mean"] / (b - a)
+        for a, b in ((0.0, 1e-6), (5.0 - 1e-6, 5.0))
+    ]
+    np.testing.assert_allclose(ends["mean"], inside, rtol=1e-4, atol=1e-4)
+    assert len(compare_predictions(idata, {"t": "slope"})) == 1
+
+
+@pytest.mark.parametrize(("call", "x"), [("sqrt(t)", 0.0), ("I(t > 3)", 3.0), ("I(t >= 2)", 2.0)])
+def test_a_slope_that_is_not_finite_is_refused(call, x):
+    idata = trees.random_tree(f"y ~ {call} + (1 | g)", GROWTH, draws=20)
+    with pytest.raises(ArgumentError, match=f"slope in 't' is not finite where t is {x:g}"):
+        compare_predictions(idata, {"t": "slope"})
+    assert len(compare_predictions(idata, {"t": "slope"}, data={"t": [4.5]})) == 1
+    assert len(compare_predictions(idata, {"t": [0, 5]})) == 1

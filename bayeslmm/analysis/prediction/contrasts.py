@@ -18,6 +18,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     included_factors,
     linear_predictor,
 )
+from bayeslmm.analysis.prediction.slopes import slope_predictor
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import model_terms
@@ -32,17 +33,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SLOPE = "slope"
-STEP = 1e-4  # of the covariate's sd: central differences of smooth columns are exact to about 1e-8
 
 
 @dataclass(frozen=True, slots=True)
 class _Contrast:
-    """One difference of two settings of a covariate, divided by `divisor`."""
+    """The difference of two settings of a covariate, or its slope at the rows' own values."""
 
     label: str
-    low: Any
-    high: Any
-    divisor: float = 1.0
+    low: Any = None
+    high: Any = None
+    slope: bool = False
 
 
 def compare_predictions(
@@ -101,7 +101,8 @@ def compare_predictions(
     Raises
     ------
     ArgumentError
-        When the covariate is not among the predictors, or a slope is asked of labels.
+        When the covariate is not among the predictors, or a slope is asked of labels, or where it
+        is not finite.
 
     References
     ----------
@@ -124,19 +125,19 @@ def compare_predictions(
     seed = check_seed(random_seed)  # one for both sides: a new level is the same on both
     tables = []
     for point, item in product(points, contrasts):
-        settings = (dict(point) | {name: item.high}, dict(point) | {name: item.low})
-        high, low = (
-            linear_predictor(
-                idata,
-                _set(rows, values),
-                random_effects=included,
-                new_levels=new_levels,
-                random_seed=seed,
+        here = _set(rows, point)
+
+        def predictor(values: Mapping[str, NDArray[Any]]) -> LinearPredictor:
+            return linear_predictor(
+                idata, values, random_effects=included, new_levels=new_levels, random_seed=seed
             )
-            for values in settings
-        )
-        for row, draws in _differences(high, low, average=average):
-            numbers = describe(draws[None] / item.divisor, ci_prob, ci_kind, diagnostics=False)
+
+        if item.slope:
+            parts = [slope_predictor(idata, here, name, predictor(here))]
+        else:
+            parts = [predictor(_set(here, {name: end})) for end in (item.high, item.low)]
+        for row, draws in _differences(parts, average=average):
+            numbers = describe(draws[None], ci_prob, ci_kind, diagnostics=False)
             frame = pd.DataFrame(numbers)
             frame["p_positive"] = (draws > 0).mean(axis=0)
             labels: dict[str, Any] = {"contrast": item.label, **point}
@@ -147,17 +148,20 @@ def compare_predictions(
 
 
 def _differences(
-    high: LinearPredictor, low: LinearPredictor, *, average: bool
+    parts: Sequence[LinearPredictor], *, average: bool
 ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Yield draws, shape (s, rows), of one averaged or of each row's difference."""
-    pairs = zip(high.chunks(), low.chunks(), strict=True)
+    """Yield draws, shape (s, rows), of the first part less the second one, averaged or by row."""
+    chunks = zip(*(part.chunks() for part in parts), strict=True)
+    found = (
+        (pair[0][0], pair[0][1] - pair[1][1] if len(pair) > 1 else pair[0][1]) for pair in chunks
+    )
     if not average:
-        yield from ((rows, (upper - lower).T) for (rows, upper), (_, lower) in pairs)
+        yield from ((rows, values.T) for rows, values in found)
         return
-    total = np.zeros(len(high.sigma))
-    for (_, upper), (_, lower) in pairs:
-        total += (upper - lower).sum(axis=0)
-    yield slice(0, 1), (total / high.n)[:, None]
+    total = np.zeros(len(parts[0].sigma))
+    for _, values in found:
+        total += values.sum(axis=0)
+    yield slice(0, 1), (total / parts[0].n)[:, None]
 
 
 def _columns(idata: xr.DataTree, data: Any) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
@@ -220,10 +224,7 @@ def _slope(name: str, word: str, column: NDArray[Any]) -> _Contrast:
     if not np.issubdtype(column.dtype, np.number):
         msg = f"{name!r} holds labels, which have no slope; give two of them to compare."
         raise ArgumentError(msg)
-    values = column.astype(np.float64)
-    spread = float(values.std()) or 1.0
-    step = STEP * spread
-    return _Contrast(f"d/d{name}", values - step, values + step, 2 * step)
+    return _Contrast(f"d/d{name}", slope=True)
 
 
 def _grid(
