@@ -48,12 +48,12 @@ def effects(factor: str) -> str:
 
 def term_dim(factor: str) -> str:
     """Name the dimension of a factor's random-effect columns."""
-    return f"{factor}_term"
+    return f"{stored(factor)}_term"
 
 
 def term_dim_bis(factor: str) -> str:
     """Name the second dimension of a factor's correlation matrix."""
-    return f"{factor}_term_bis"
+    return f"{stored(factor)}_term_bis"
 
 
 def level_dim(factor: str) -> str:
@@ -64,7 +64,7 @@ def level_dim(factor: str) -> str:
     >>> level_dim("Subject"), level_dim("chain")
     ('Subject', 'chain_level')
     """
-    return f"{factor}_level" if factor in _TAKEN else factor
+    return f"{factor}_level" if factor in _TAKEN else stored(factor)
 
 
 # What stands in brackets or backticks is one piece, whatever colons it holds.
@@ -113,6 +113,36 @@ def matching(name: str, others: Sequence[str]) -> str | None:
     return next((other for other in others if product(other) == pieces), None)
 
 
+_INDEXED = re.compile(rf"({BETA}|{SD_PREFIX}[^\[]*)\[(.*)\]", re.DOTALL)
+
+
+def inside(parameter: str) -> tuple[str, str, str]:
+    """Split a parameter into what stands before, in and after the brackets of its column.
+
+    Examples
+    --------
+    >>> inside("sd_g[a:b]"), inside("f[T.b]:x")
+    (('sd_g[', 'a:b', ']'), ('', 'f[T.b]:x', ''))
+    """
+    found = _INDEXED.fullmatch(parameter)
+    return ("", parameter, "") if found is None else (f"{found[1]}[", found[2], "]")
+
+
+def spelling(parameter: str) -> str:
+    """Return a parameter's name without its freedom: blanks, ``^`` for ``**``, order of products.
+
+    Examples
+    --------
+    >>> spelling("poly(x,2)[1]") == spelling("poly(x, 2)[1]")
+    True
+    >>> spelling("beta[I(x^2):z]") == spelling("beta[z:I(x ** 2)]")
+    True
+    """
+    before, column, after = inside(parameter)
+    bare = re.sub(r"(`[^`]*`)|\s+", r"\1", column.strip()).replace("^", "**")
+    return before + ":".join(product(bare)) + after
+
+
 def scalar(coef: str) -> str:
     """Name a fixed effect as a variable of its own beside chains and draws.
 
@@ -125,8 +155,19 @@ def scalar(coef: str) -> str:
 
 
 def stored(name: str) -> str:
-    """Spell a column's or response's name as a variable; '/' separates groups in a stored tree."""
-    return name.replace("/", "÷")
+    """Spell a column's or response's name as a variable that every file format takes.
+
+    A '/' would separate groups of a stored tree; netCDF wants a letter, digit or underscore first,
+    and no blank last.
+
+    Examples
+    --------
+    >>> stored("a/b"), stored("`blood pressure`"), stored("%fat")
+    ('a÷b', 'blood pressure', '_%fat')
+    """
+    plain = re.sub(r"^`([^`]*)`$", r"\1", name).replace("/", "÷")
+    first = "" if re.match(r"[A-Za-z0-9_]|[^\x00-\x7f]", plain) else "_"
+    return f"{first}{plain}_" if plain.endswith(" ") else f"{first}{plain}"
 
 
 def check_coefficients(coef: Sequence[str], factors: Sequence[str]) -> None:
@@ -183,10 +224,12 @@ def check_tree(response_name: str, factors: Sequence[str]) -> None:
     """
     taken = set(_TAKEN)
     for factor in factors:
-        if "/" in factor:
+        if "/" in factor or factor.endswith(" "):
+            what = "a '/' in its name, which separates groups in the result tree"
+            if "/" not in factor:
+                what = "a blank at the end of its name, which files do not take"
             raise DataError(
-                f"The grouping factor {factor!r} has a '/' in its name, which separates groups in "
-                "the result tree; rename that column of the table."
+                f"The grouping factor {factor!r} has {what}; rename that column of the table."
             )
         produced = {
             level_dim(factor),
@@ -202,7 +245,7 @@ def check_tree(response_name: str, factors: Sequence[str]) -> None:
                 "the result tree; rename that column of the table."
             )
         taken |= produced
-    if response_name in taken:
+    if stored(response_name) in taken:
         raise DataError(
             f"The response {response_name!r} has the name of a part of the result tree; "
             "rename that column of the table."

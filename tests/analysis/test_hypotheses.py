@@ -111,3 +111,51 @@ def test_names_are_read_as_tables_print_them(idata):
 def test_a_statement_about_nothing_is_refused(idata, text, message):
     with pytest.raises(ArgumentError, match=message):
         hypothesis(idata, text)
+
+
+ODD = {name: np.tile(values, 3) for name, values in DATA.items()}
+ODD["body mass"] = np.random.default_rng(2).normal(size=27)
+ODD["f"] = np.repeat(list("pqr"), 9)
+
+
+@pytest.fixture(scope="module")
+def odd():
+    formula = "y ~ `body mass` * f + I(x^2) + x:`body mass` + poly(z, 2) + (`body mass` | g)"
+    return trees.random_tree(formula, ODD)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("`body mass` > 0", "`body mass`"),
+        ("beta[`body mass`] > 0", "`body mass`"),
+        ("x:`body mass` > 0", "x:`body mass`"),
+        ("`body mass`:x > 0", "x:`body mass`"),
+        ("`body mass`:f[T.q] > 0", "`body mass`:f[T.q]"),
+        ("f[T.q]:`body mass` > 0", "`body mass`:f[T.q]"),
+        ("beta[f[T.q]:`body mass`] > 0", "`body mass`:f[T.q]"),
+        ("I(x^2) > 0", "I(x ** 2)"),
+        ("I(x**2) > 0", "I(x ** 2)"),
+        ("I( x ^ 2 )>0", "I(x ** 2)"),
+        ("`I(x^2)` > 0", "I(x ** 2)"),
+        ("poly(z,2)[1] > 0", "poly(z, 2)[1]"),
+        ("beta[poly(z,2)[2]] > 0", "poly(z, 2)[2]"),
+    ],
+)
+def test_parameters_may_be_spelt_as_in_the_formula(odd, text, name):
+    assert hypothesis(odd, text).loc[0, "probability"] == share(odd, lambda p: beta(p, name) > 0)
+
+
+def test_interactions_of_a_factor_may_be_spelt_in_either_order(odd):
+    tree = trees.random_tree("y ~ x * z + (x:z | g)", DATA)
+    one, other = hypothesis(tree, ["sd_g[x:z] > 1", "sd_g[z:x] > 1"])["probability"]
+    assert one == other
+    one, other = hypothesis(tree, ["x:z > x", "z:x > x"])["probability"]
+    assert one == other
+
+
+def test_settings_of_calls_are_no_equality():
+    tree = trees.random_tree("y ~ bs(z, df=4) + (1 | g)", ODD)
+    assert hypothesis(tree, "bs(z, df=4)[1] > 0").loc[0, "probability"] >= 0
+    with pytest.raises(ArgumentError, match="claims equality"):
+        hypothesis(tree, "bs(z, df=4)[1] = 0")

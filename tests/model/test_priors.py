@@ -210,3 +210,29 @@ def test_no_mapping_raises_anything_but_a_prior_error(design, priors):
     except PriorError:
         return
     assert all(prior.support[0] >= 0 for factor in resolved.factors for prior in factor.sd)
+
+
+@pytest.mark.parametrize(
+    ("key", "parameter"),
+    [
+        ("poly(x,2)[1]", "poly(x, 2)[1]"),
+        ("beta[poly(x,2)[2]]", "poly(x, 2)[2]"),
+        ("I(z^2)", "I(z ** 2)"),
+        ("I(z**2)", "I(z ** 2)"),
+        ("z:w", "w:z"),
+        ("beta[z:w]", "w:z"),
+        ("sd_g[z:w]", "sd_g[w:z]"),
+    ],
+)
+def test_keys_may_be_spelt_as_in_the_formula(key, parameter):
+    rng = np.random.default_rng(1)
+    table = {name: rng.normal(size=40) for name in "yxzw"} | {"g": np.repeat(np.arange(8), 5)}
+    formula = "y ~ poly(x,2) + I(z^2) + w:z + (w:z | g)"
+    design = bl.build_design(formula, table)
+    scheme = {key: "Gamma(3, 2)"}
+    changed = bl.resolve_priors(design, scheme).describe()["distribution"]
+    usual = bl.resolve_priors(design).describe()["distribution"]
+    assert [name for name in changed.index if changed[name] != usual[name]] == [parameter]
+    exact = f"beta[{parameter}]" if key.startswith("beta") else parameter
+    with pytest.raises(PriorError, match="Two priors"):
+        bl.resolve_priors(design, scheme | {exact: "Gamma(4, 2)"} | {f" {exact}": "Gamma(4, 2)"})

@@ -99,6 +99,7 @@ def test_a_coefficient_named_as_a_variance_parameter_is_refused_on_every_path(fi
     ("formula", "renamed"),
     [
         ("y ~ x + (1 | `site/plot`)", {"g": "site/plot"}),
+        ("y ~ x + (1 | `g `)", {"g": "g "}),
         ("y ~ x + (1 | g) + (1 | g_term)", {"h": "g_term"}),
         ("y ~ x + (1 | g) + (1 | b_g)", {"h": "b_g"}),
         ("y ~ x + (1 | chain) + (1 | chain_level)", {"g": "chain", "h": "chain_level"}),
@@ -118,3 +119,29 @@ def test_what_a_tree_cannot_hold_is_refused_before_sampling(formula, renamed, sa
 def test_quantities_are_not_named_as_the_dimensions(name, plain):
     with pytest.raises(bl.ArgumentError, match=f"'{name}' has a meaning in every fit"):
         bl.prior_sensitivity(plain, {name: "x / sigma"})
+
+
+@pytest.mark.parametrize(
+    ("formula", "renamed"),
+    [
+        ("`blood pressure` ~ x + (x | g)", {"y": "blood pressure"}),
+        ("`%fat` ~ x + (x | g)", {"y": "%fat"}),
+        ("`a/b` ~ x + (x | g)", {"y": "a/b"}),
+        ("log(`blood pressure` + 99) ~ x + (x | g)", {"y": "blood pressure"}),
+        ("y ~ `%x` + (`%x` | g)", {"x": "%x"}),
+        ("y ~ `x ` + (`x ` | g)", {"x": "x "}),
+        ("y ~ x + (x | `%g`)", {"g": "%g"}),
+    ],
+)
+def test_names_in_backticks_can_be_saved(formula, renamed, tmp_path):
+    fit = bl.fit_bayes(formula, TABLE.rename(columns=renamed), **QUICK)
+    fit.to_netcdf(tmp_path / "fit.nc")
+    back = xr.load_datatree(tmp_path / "fit.nc")
+    np.testing.assert_array_equal(bl.predict(back), bl.predict(fit))
+    pd.testing.assert_frame_equal(bl.coefficients(back), bl.coefficients(fit))
+    assert bl.refit_reml(back).formula == bl.refit_reml(fit).formula
+
+
+def test_a_backticked_response_with_a_tree_s_name_is_refused():
+    with pytest.raises(bl.DataError, match="rename that column"):
+        bl.sample_prior("`b_g` ~ x + (1 | g)", TABLE.rename(columns={"y": "b_g"}))

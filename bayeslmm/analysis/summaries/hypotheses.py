@@ -7,6 +7,7 @@ import math
 import operator
 import re
 from dataclasses import dataclass
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,7 @@ ORDER: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 FUNCTIONS = {"abs": np.abs, "sqrt": np.sqrt, "exp": np.exp, "log": np.log}
 LONGEST = 500
+MOST_PIECES = 4  # of an interaction that may be spelt in any order
 
 
 def hypothesis(
@@ -172,35 +174,58 @@ def read_expression(
     if not isinstance(text, str) or not text.strip() or len(text) > LONGEST:
         msg = f"A statement is text such as 'Days > 0', of at most {LONGEST} signs; not {text!r}."
         raise ArgumentError(msg)
-    if re.search(r"(?<![<>=!])=(?!=)|==|!=", text):
-        msg = (
-            f"{text!r} claims equality, which has probability zero for a continuous parameter. "
-            "Ask for an interval instead, as in 'abs(Days) < 1', or for a direction."
-        )
-        raise ArgumentError(msg)
     statement = Statement(text, {}, tuple(quantities))
 
     def word(match: re.Match[str]) -> str:
-        name = match.group(0).strip("`")
-        name = name if name in quantities else by_compact.get(name.replace(" ", ""), name)
-        if name not in quantities:
-            raise ArgumentError(statement.unknown(name))
+        written = match.group(0)
+        exact = [name for name in (written, written.strip("`")) if name in quantities]
+        found = exact or [
+            by_spelling[spelt]
+            for spelt in map(names.spelling, (written, written.strip("`")))
+            if spelt in by_spelling
+        ]
+        if not found:
+            raise ArgumentError(statement.unknown(written.strip("`")))
+        name = found[0]
         token = f"_{len(statement.draws)}_"
         statement.draws[token] = quantities[name]
         return token
 
     # The longest first, so that x:z is not read as x; only whole words, so that exp keeps its x.
-    ordered = sorted(quantities, key=len, reverse=True)
-    # Tables print corr_g[a, b] with a blank, other places without: both are read.
-    by_compact = {name.replace(" ", ""): name for name in quantities}
-    spelt = [re.sub(r",(?:\\ )?", r",\\s*", re.escape(name)) for name in ordered]
-    pattern = "|".join(rf"(?<![\w.\[,]){name}(?![\w\[])" for name in spelt)
-    replaced = re.sub(rf"`[^`]*`|{pattern}", word, text.strip())
+    by_spelling = {names.spelling(name): name for name in reversed(quantities)}
+    orders = {other for name in quantities for other in _orders(name)}
+    spelt = [_pattern(name) for name in sorted(orders, key=len, reverse=True)]
+    pattern = "|".join(rf"(?<![\w.\[,`]){name}(?![\w\[`])" for name in spelt)
+    replaced = re.sub(rf"{pattern}|`[^`]*`", word, text.strip())
+    if re.search(r"(?<![<>=!])=(?!=)|==|!=", replaced):
+        msg = (
+            f"{text!r} claims equality, which has probability zero for a continuous parameter. "
+            "Ask for an interval instead, as in 'abs(Days) < 1', or for a direction."
+        )
+        raise ArgumentError(msg)
     try:
         return statement, ast.parse(replaced, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         msg = f"{text!r} cannot be read; write for example 'Days > 0' or 'sd_g[x] < sigma / 2'."
         raise ArgumentError(msg) from None
+
+
+def _orders(name: str) -> list[str]:
+    """Return a parameter's name with the pieces of its interaction in every order."""
+    before, column, after = names.inside(name)
+    pieces = names.product(column)
+    if not 1 < len(pieces) <= MOST_PIECES:
+        return [name]
+    return [name, *(before + ":".join(order) + after for order in permutations(pieces))]
+
+
+def _pattern(name: str) -> str:
+    """Return the pattern of a name with blanks anywhere, and ``^`` for ``**``."""
+    tokens = re.findall(r"`[^`]*`|\*\*|\w+|[^\w\s]", name)
+    return r"\s*".join(
+        r"(?:\*\*|\^)" if token == "**" else re.escape(token)  # noqa: S105 - a power
+        for token in tokens
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,7 @@ def _resolve(
 def _layers(design: ModelData, priors: Any) -> list[_Layer]:
     """Return what the user gave, the most important layer first, all keys checked."""
     scheme, single = _split(priors)
+    single = _respelt(design, single)
     _check_keys(design, single, ())
     chosen = {key: _read(key, value) for key, value in single.items()}
     layers = [_Layer(USER, chosen)]
@@ -250,6 +251,21 @@ def _valid_keys(design: ModelData) -> list[str]:
         if covariance.has_correlations:
             keys += [covariance.corr_name, "corr"]
     return list(dict.fromkeys([*keys, names.SIGMA]))
+
+
+def _respelt(design: ModelData, chosen: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return keys as the model spells them: blanks, ``^`` and the order of products are free."""
+    valid = _valid_keys(design)
+    by_spelling = {names.spelling(key): key for key in reversed(valid)}
+    respelt: dict[Any, Any] = {}
+    for key, value in chosen.items():
+        known = key
+        if isinstance(key, str) and key not in valid:
+            known = by_spelling.get(names.spelling(key), key)
+        if known in respelt:
+            raise PriorError(f"Two priors are given for {known!r}; one of them is {key!r}.")
+        respelt[known] = value
+    return respelt
 
 
 def _check_keys(design: ModelData, chosen: Mapping[Any, Any], also: Collection[str]) -> None:
