@@ -8,6 +8,7 @@ import numpy as np
 
 from bayeslmm.analysis.checks.predictive import Statistic, check_groups, statistic_name
 from bayeslmm.plots.style import DATA, GRID, LEVEL, POPULATION, style
+from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, blocks, interval_names
 
 if TYPE_CHECKING:
@@ -182,5 +183,6 @@ def _scalars(idata: xr.DataTree) -> xr.DataTree:
         for _, labels, values in blocks(idata, effects=False)
         for position, label in enumerate(labels)
     }
-    coords = {name: idata["posterior"][name].to_numpy() for name in ("chain", "draw")}
+    posterior = read.group(idata, "posterior")
+    coords = {name: posterior[name].to_numpy() for name in ("chain", "draw")}
     return xr.DataTree.from_dict({"posterior": xr.Dataset(variables, coords=coords)})

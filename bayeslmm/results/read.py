@@ -25,6 +25,9 @@ HOW_TO_GET = {
     "sample_stats": "take the tree that `fit_bayes` returned, with all its groups",
 }
 
+# Groups with a value for every draw.
+_DRAWN = {"posterior", "prior", "prior_predictive", "sample_stats", "log_prior", "log_likelihood"}
+
 
 @dataclass(frozen=True, slots=True)
 class FactorInfo:
@@ -101,7 +104,12 @@ def group(idata: xr.DataTree, name: str) -> xr.Dataset:
         how = HOW_TO_GET.get(name, "fit again and ask for it")
         msg = f"The tree has no group {name!r} (it has: {present}); {how}."
         raise TreeError(msg)
-    return idata[name].to_dataset()
+    data = idata[name].to_dataset()
+    if name not in _DRAWN:
+        return data
+    # isel(chain=0) takes the dimension away: one chain is one chain, one draw is one draw.
+    taken = [dim for dim in ("chain", "draw") if data.data_vars and dim not in data.dims]
+    return data.expand_dims(taken) if taken else data
 
 
 def from_cross_products(idata: xr.DataTree) -> bool:

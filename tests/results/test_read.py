@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import trees
 
+import bayeslmm as bl
 from bayeslmm import names
 from bayeslmm.errors import DataError
 from bayeslmm.formula import mixed_formula
@@ -34,3 +35,53 @@ def test_a_tree_whose_coding_is_not_readable_is_refused(design):
     tree.attrs["design"] = design
     with pytest.raises(DataError, match="design's state"):
         read.factor_names(tree)
+
+
+WALK = {
+    "predict": bl.predict,
+    "predict_table": bl.predict_table,
+    "summary": lambda tree: bl.summary(tree).fixed,
+    "fixed_effects": bl.fixed_effects,
+    "random_effects": bl.random_effects,
+    "coefficients": bl.coefficients,
+    "variance_components": bl.variance_components,
+    "r_squared": bl.r_squared,
+    "icc": bl.icc,
+    "shrinkage": bl.shrinkage,
+    "hypothesis": lambda tree: bl.hypothesis(tree, "x > 0"),
+    "compare_predictions": lambda tree: bl.compare_predictions(tree, {"x": [0, 1]}),
+    "add_log_likelihood": lambda tree: bl.add_log_likelihood(tree)["log_likelihood"]["y"],
+    "diagnose": lambda tree: bl.diagnose(tree).table,
+    "compare_reml": bl.compare_reml,
+    "prior_sensitivity": bl.prior_sensitivity,
+    "marginal_covariance": lambda tree: bl.marginal_covariance(tree, level="a"),
+    "check_groups": lambda tree: bl.check_groups(tree, random_seed=1),
+}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return bl.fit_bayes(
+        "y ~ x + (1 | g)", DATA, parametrization="marginal", sampler="importance", draws=100,
+        chains=2, random_seed=1, progressbar=False,
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("question", WALK)
+@pytest.mark.parametrize("selection", [{"chain": 0}, {"chain": 1}])
+def test_one_chain_is_one_chain(fitted, question, selection):
+    alone = WALK[question](fitted.isel(selection))
+    kept = WALK[question](fitted.isel({dim: [at] for dim, at in selection.items()}))
+    if hasattr(kept, "equals"):
+        assert alone.equals(kept)
+    else:
+        np.testing.assert_array_equal(np.asarray(alone), np.asarray(kept))
+
+
+@pytest.mark.parametrize("selection", [{"draw": 3}, {"chain": 1, "draw": 3}])
+def test_one_draw_is_one_draw(fitted, selection):
+    alone = bl.predict(fitted.isel(selection))
+    kept = bl.predict(fitted.isel({dim: [at] for dim, at in selection.items()}))
+    assert alone.dims == ("chain", "draw", "obs")
+    np.testing.assert_array_equal(alone, kept)

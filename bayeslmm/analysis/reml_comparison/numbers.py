@@ -161,10 +161,10 @@ def variance_shift(idata: xr.DataTree, priors: Priors | None, draws: Floats) -> 
     """
     flat = draws.reshape(-1, draws.shape[-1])
     if "log_prior" in idata.children:
-        data = idata["log_prior"].to_dataset()
+        data = read.group(idata, "log_prior")
         parts = [data[name].transpose("chain", "draw").values for name in data.data_vars]
     elif priors is not None:
-        posterior = idata["posterior"].to_dataset()
+        posterior = read.group(idata, "posterior")
         wanted = {
             str(name): np.asarray(posterior[name].transpose("chain", "draw", ...).values)
             for name in posterior.data_vars
