@@ -155,10 +155,27 @@ def read_rows(
 
 
 def _no_column(terms: ModelTerms, table: Table, name: str, *, training: bool) -> BayesLMMError:
-    hint = nearest(name, table.names)
+    hint = nearest(name, table.names) or _odd_header(table)
     if training:
         return terms.error(f"The table has no column {name!r}.{hint}", name)
     return DataError(f"The new rows have no column {name!r}.{hint}")
+
+
+def _odd_header(table: Table) -> str:
+    """Return what the names of columns tell of a file that was not read as it was meant."""
+    alone = table.names[0] if len(table.names) == 1 else ""
+    for separator, called in ((";", "';'"), ("\t", "tabs"), (",", "','")):
+        if separator in alone:
+            return (
+                f" Its only column is {alone!r}: the file separates columns by {called}. Read it "
+                f"with pandas.read_csv(path, sep={separator!r}), or save it with commas."
+            )
+    if table.names and all(name.isdigit() for name in table.names):
+        return (
+            f" Its columns are numbered ({', '.join(table.names[:3])}, ...): give them names, as "
+            "with table.set_axis(['y', ...], axis=1), or write `0` in backticks."
+        )
+    return ""
 
 
 def _labelled(table: Table, name: str, keep: NDArray[np.bool_]) -> Column:

@@ -172,6 +172,13 @@ class _Parser:
         value = min(int(exponent.value[:6]), 10**6)
         if value < 1:
             raise FormulaError("A power of terms is 1 or more.", self.text, exponent.span)
+        if value > 1 and isinstance(base, (Variable, Expression)):
+            raise FormulaError(
+                f"Between terms ^ and ** cross them, so that this is {base.text} itself; for a "
+                f"power of the column write I({base.text}^{value}).",
+                self.text,
+                self._span_from(start),
+            )
         return Product("**", base, Number(value, exponent.span), self._span_from(start))
 
     def atom(self) -> Node:

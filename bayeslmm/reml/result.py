@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
+from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.gram.likelihood import Conditional, conditional
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import sd_corr_from_factor, theta_from_factor, theta_names
@@ -22,6 +23,24 @@ if TYPE_CHECKING:
 
 
 type Method = Literal["REML", "ML"]
+
+
+class ByFactor[T](dict[str, T]):
+    """Values by grouping factor, which name the factors that there are when asked for another.
+
+    Examples
+    --------
+    >>> ByFactor(Subject=1)["subject"]
+    Traceback (most recent call last):
+    bayeslmm.errors.ArgumentError: There is no grouping factor 'subject'. Did you mean 'Subject'? \
+The model has: Subject.
+    """
+
+    def __missing__(self, name: str) -> T:
+        raise ArgumentError(
+            f"There is no grouping factor {name!r}.{nearest(str(name), self)} The model has: "
+            f"{', '.join(self) or 'none'}."
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -156,7 +175,7 @@ class REMLFit:
     @cached_property
     def covariance(self) -> dict[str, pd.DataFrame]:
         """G_k = sigma^2 Lambda_k Lambda_k' of each grouping factor."""
-        out = {}
+        out: dict[str, pd.DataFrame] = ByFactor()
         for factor, L in zip(self.gram.factors, self._scaled, strict=True):
             names = pd.Index(factor.terms, name="term")
             out[factor.name] = pd.DataFrame(L @ L.T, index=names, columns=names)
@@ -188,7 +207,7 @@ class REMLFit:
     @cached_property
     def random_effects(self) -> dict[str, pd.DataFrame]:
         """Conditional modes of each factor's random effects, levels by terms."""
-        return {
+        found = {
             factor.name: pd.DataFrame(
                 modes,
                 index=pd.Index(factor.levels, name=factor.name),
@@ -196,12 +215,13 @@ class REMLFit:
             )
             for factor, modes in zip(self.gram.factors, self.conditional.modes, strict=True)
         }
+        return ByFactor(found)
 
     @property
     def conditional_covariance(self) -> dict[str, Floats]:
         """Var(b_i | y, beta, theta) for each factor, (m, q, q): lme4's ``condVar``."""
         names = [factor.name for factor in self.gram.factors]
-        return dict(zip(names, self.conditional.cov, strict=True))
+        return ByFactor(zip(names, self.conditional.cov, strict=True))
 
     @property
     def prediction_error_covariance(self) -> dict[str, Floats]:
@@ -210,7 +230,7 @@ class REMLFit:
         Under a flat prior on beta this is the posterior covariance given theta and sigma.
         """
         names = [factor.name for factor in self.gram.factors]
-        return dict(zip(names, self.conditional.marginal_cov, strict=True))
+        return ByFactor(zip(names, self.conditional.marginal_cov, strict=True))
 
     @property
     def _scaled(self) -> list[Floats]:

@@ -64,8 +64,21 @@ class Column:
         return codes.astype(np.int64), np.array([label(value) for value in distinct], dtype=str)
 
 
-def read_column(name: str, series: Any) -> Column:
-    """Read a narwhals series without missing values as a column.
+def read_column(name: str, series: Any, rows: NDArray[np.int64]) -> Column:
+    """Return a narwhals series without missing values as a column.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    series : narwhals.Series
+        Its values.
+    rows : ndarray of int64
+        Their positions in the table, for messages.
+
+    Returns
+    -------
+    Column
 
     Raises
     ------
@@ -91,13 +104,13 @@ def read_column(name: str, series: Any) -> Column:
     if isinstance(dtype, nw.Enum) or (
         isinstance(dtype, nw.Categorical) and not series.implementation.is_polars()
     ):
-        return _category(name, series)
+        return _category(name, series, rows)
     if isinstance(dtype, (nw.String, nw.Categorical)):
         # A polars Categorical has no order of its own: its categories are shared by all columns.
-        return _text(name, series.cast(nw.String))
+        return _text(name, series.cast(nw.String), rows)
     if dtype.is_temporal():
         raise DataError(f"Column {name!r} holds {_TEMPORAL}.")
-    return _object(name, series)
+    return _object(name, series, rows)
 
 
 def _narrow(name: str, series: Any) -> Any:
@@ -125,7 +138,35 @@ def _refuse_null_characters(name: str, labels: Iterable[str]) -> None:
             )
 
 
-def _category(name: str, series: Any) -> Column:
+def _refuse_empty_labels(
+    name: str, codes: NDArray[Any], labels: NDArray[np.str_], rows: NDArray[np.int64]
+) -> None:
+    """Raise for a label of nothing or blanks, which is a missing value that does not say so."""
+    for code, text in enumerate(labels):
+        if text.strip():
+            continue
+        where = np.flatnonzero(codes == code)
+        raise DataError(
+            f"Column {name!r} holds the empty label {str(text)!r} in {len(where)} of {len(codes)} "
+            f"rows; the first is row {rows[where[0]]} (counted from 0). Make it a missing value "
+            "(None), or give those rows a label."
+        )
+
+
+def _refuse_text_among_numbers(name: str, values: NDArray[Any], rows: NDArray[np.int64]) -> None:
+    """Raise, with the first row, for a column of numbers in which some values are text."""
+    text = np.array([isinstance(value, str) for value in values], dtype=bool)
+    numbers = np.array([isinstance(value, int | float | np.number) for value in values], dtype=bool)
+    if text.any() and numbers.any() and (text | numbers).all():
+        first = int(np.argmax(text))
+        raise DataError(
+            f"Column {name!r} holds numbers, and text in {int(text.sum())} of {len(values)} rows; "
+            f"the first is row {rows[first]} (counted from 0), with {values[first]!r}. Make it a "
+            "number, or a missing value (None)."
+        )
+
+
+def _category(name: str, series: Any, rows: NDArray[np.int64]) -> Column:
     if isinstance(series.dtype, nw.Enum) and series.implementation.is_polars():
         declared = pd.Categorical(series.cast(nw.String).to_numpy(), series.dtype.categories)
     elif series.implementation.is_pyarrow():  # narwhals would make text of a dictionary array
@@ -138,26 +179,30 @@ def _category(name: str, series: Any) -> Column:
     if len(set(labels)) < len(labels):
         raise DataError(f"Two categories of {name!r} read the same as text; rename one.")
     codes, used = encode(np.asarray(declared.codes, dtype=np.int64), labels)
+    _refuse_empty_labels(name, codes, used, rows)
     return Column(name, "category", codes, used, len(labels) - len(used), labels)
 
 
-def _text(name: str, series: Any) -> Column:
+def _text(name: str, series: Any, rows: NDArray[np.int64]) -> Column:
     native = series.to_native() if series.implementation.is_pandas() else series.to_numpy()
     codes, distinct = pd.factorize(native)
     _refuse_null_characters(name, distinct)
     labels = np.asarray(distinct, dtype=str)
+    _refuse_empty_labels(name, codes, labels, rows)
     order = np.argsort(labels, kind="stable")
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     return Column(name, "text", rank[codes], labels[order])
 
 
-def _object(name: str, series: Any) -> Column:
+def _object(name: str, series: Any, rows: NDArray[np.int64]) -> Column:
     """Return a column of Python objects by what they are."""
     values = np.asarray(series.to_numpy())
     kind = "complex" if values.dtype.kind == "c" else pd.api.types.infer_dtype(values, skipna=True)
     if kind == "string":
-        return _text(name, nw.from_native(pd.Series(values), series_only=True).cast(nw.String))
+        return _text(
+            name, nw.from_native(pd.Series(values), series_only=True).cast(nw.String), rows
+        )
     if kind == "boolean":
         return Column(name, "boolean", values.astype(bool))
     if kind == "integer":
@@ -175,6 +220,7 @@ def _object(name: str, series: Any) -> Column:
         "timedelta": _TEMPORAL,
         "mixed-integer": "a mixture of numbers and text: convert it to one of them",
     }
+    _refuse_text_among_numbers(name, values, rows)
     example = type(values[0]).__name__ if len(values) else kind
     raise DataError(
         f"Column {name!r} holds {what.get(kind, f'values such as {example}')}; "

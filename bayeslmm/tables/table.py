@@ -67,7 +67,7 @@ class Table:
         series = self._series[name]
         if not keep.all():
             series = _filtered(series, keep)
-        return read_column(name, series)
+        return read_column(name, series, np.flatnonzero(keep))
 
 
 def read_table(data: Any, *, may_be_empty: bool = False) -> Table:
@@ -163,6 +163,11 @@ def _series(name: str, values: Any) -> Any:
         values = pd.Series(list(values))  # NumPy would make the text "nan" of a missing label
     if not isinstance(values, (pd.Series, pd.api.extensions.ExtensionArray)):
         values = np.asarray(values)
+        if values.ndim == 0:
+            raise DataError(
+                f"Column {name!r} is the single value {values.item()!r}: give one for each row, "
+                f"[{values.item()!r}] where there is one row."
+            )
         if values.ndim != 1:
             raise DataError(f"Column {name!r} has {values.ndim} dimensions instead of 1.")
         if values.dtype.kind in "iufb" and not values.dtype.isnative:
@@ -177,7 +182,7 @@ def _from_frame(data: Any) -> Table:
         names = data.columns
     elif nw.dependencies.is_pyarrow_table(data):
         names = data.column_names
-    repeated = [str(name) for name, n in Counter(names).items() if n > 1]
+    repeated = [name for name, n in Counter(map(str, names)).items() if n > 1]
     if repeated:
         raise DataError(f"The table has more than one column named {', '.join(repeated)}.")
     try:
@@ -193,7 +198,7 @@ def _from_frame(data: Any) -> Table:
             "The table is lazy: collect it first. (fit_bayes, fit_reml and gram_from_table take it "
             "as it is, and sum cross-products where its rows are.)"
         )
-    columns = {name: frame.get_column(name) for name in frame.columns if isinstance(name, str)}
+    columns: dict[str, Any] = {str(name): frame.get_column(name) for name in frame.columns}
     index = data.index if nw.dependencies.is_pandas_dataframe(data) else None
     return Table(tuple(columns), len(frame), columns, index)
 

@@ -176,6 +176,13 @@ def read_spec(path: str | Path) -> ModelSpec:
     ('rail', 'travel ~ 1 + (1 | Rail)')
     """
     file = SpecFile.open(Path(path))
+    if isinstance(given := file.content.get("data"), str):
+        raise file.error(
+            f"'data' is a table, not {given!r}: write [data] on a line of its own, and under it "
+            f'path = "{given}"',
+            "",
+            "data",
+        )
     top = file.table("", file.content, _TOP, required=("formula", "data"))
     data = file.table("data", top["data"], DATA)
     return ModelSpec(
