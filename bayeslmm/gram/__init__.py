@@ -5,6 +5,7 @@
 - ``sums``: cross-products of rows, level by level
 - ``coordinates``: well-conditioned coordinates of the columns
 - ``add``: two Grams pooled, levels matched by label
+- ``check``: what must hold of a Gram that comes from a file
 - ``file``: npz, versioned, without pickle
 - ``disclosure``: what cross-products reveal of single rows
 - ``elimination_plan``: the order of elimination, and arrays for the kernels

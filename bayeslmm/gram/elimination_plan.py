@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.errors import DataError
 from bayeslmm.kernels.layout import (
     ABOVE,
     BLOCK,
@@ -98,6 +99,11 @@ def build_plan(gram: CrossProducts) -> EliminationPlan:
     -------
     EliminationPlan
         The plan.
+
+    Raises
+    ------
+    DataError
+        If pairs of factors contradict each other, as no sum over rows does.
     """
     sizes = [f.within.shape[:2] for f in gram.factors]
     chain = _best_chain(gram)
@@ -263,7 +269,16 @@ def _places(
 ) -> Ints:
     """Return the place of each touched column in the list of the node's parent."""
     n = sum(int(np.prod(gram.factors[m].within.shape[:2])) for m in border_start)
-    found = np.searchsorted(above.node * n + above.column, parent * n + own.column)
+    known, wanted = above.node * n + above.column, parent * n + own.column
+    found = np.searchsorted(known, wanted)
+    # Compiled code adds at these places without looking.
+    if not np.array_equal(
+        known[np.minimum(found, len(known) - 1)] if len(known) else known, wanted
+    ):
+        raise DataError(
+            "The cross-products of pairs of factors contradict each other: a level shares rows "
+            "with one that its parent shares none with. Sum them again from the rows."
+        )
     return found - np.searchsorted(above.node, parent)
 
 

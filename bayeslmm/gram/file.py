@@ -19,7 +19,12 @@ Arrays without elements are left out; ``empty`` in the header holds their shapes
 from __future__ import annotations
 
 import json
+import lzma
+import math
 import os
+import re
+import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -31,9 +36,10 @@ from bayeslmm.design.scales import DataScales
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import DataError
 from bayeslmm.gram.blocks import CrossProducts, GramFactor, PairBlocks
+from bayeslmm.gram.check import check_gram
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -43,6 +49,19 @@ if TYPE_CHECKING:
 FORMAT, VERSION = "bayeslmm.gram", 1
 _FACTOR = ("levels", "scale", "within", "with_fixed", "counts", "fixed", "log_weights")
 _PAIR = ("rows", "cols", "values")
+_EMPTY_KIND = re.compile(r"[<>|=]?[fiU]\d{1,4}")
+_NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+# What reading headers of every kind, and archives of every kind of damage, may raise.
+_FOREIGN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+_DAMAGED = (
+    *(*_FOREIGN, OSError, EOFError, SyntaxError, RuntimeError, MemoryError),
+    *(struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
+# What all arrays may take beside the file's own size; a bomb of zeros shrinks a thousandfold.
+_LEAST_ROOM, _MOST_SHRUNK = 1 << 26, 100
 
 
 def save_gram(gram: CrossProducts, path: str | os.PathLike[str]) -> None:
@@ -109,18 +128,28 @@ def from_arrays[G: CrossProducts](cls: type[G], arrays: Arrays, source: str) -> 
     """
     header = decode_header(arrays, FORMAT, VERSION, source)
     try:
-        empty = {
-            name: np.zeros(shape, dtype=np.dtype(kind))
-            for name, (shape, kind) in header["empty"].items()
-        }
-        gram = _from_arrays(cls, header, {**arrays, **empty})
-        _check_shapes(gram)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        empty = {name: _empty(*kind) for name, kind in header["empty"].items()}
+        native = {name: _native(array) for name, array in arrays.items()}
+        gram = _from_arrays(cls, header, {**native, **empty})
+        check_gram(gram)
+    except _FOREIGN as error:
         raise DataError(
-            f"{source!r} does not hold a whole Gram: {type(error).__name__}: {error}. Write it "
-            "again with Gram.save."
+            f"{source!r} does not hold a whole Gram: {type(error).__name__}: "
+            f"{str(error).rstrip('.')}. Write it again with Gram.save."
         ) from error
     return gram
+
+
+def _empty(shape: Sequence[int], kind: str) -> NDArray[Any]:
+    """Make an array without elements; whatever its header says, nothing is allocated."""
+    if 0 not in shape or not _EMPTY_KIND.fullmatch(kind):
+        raise ValueError(f"an array of shape {shape} and type {kind!r} is not empty")
+    return np.zeros(shape, dtype=np.dtype(kind))
+
+
+def _native(array: NDArray[Any]) -> NDArray[Any]:
+    """Lay an array out in C order and in this machine's order of bytes, as compiled code reads."""
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
 
 
 def _from_arrays[G: CrossProducts](cls: type[G], header: dict[str, Any], arrays: Arrays) -> G:
@@ -155,7 +184,7 @@ def _from_arrays[G: CrossProducts](cls: type[G], header: dict[str, Any], arrays:
             )
             for j, pair in enumerate(header["pairs"])
         ),
-        n=int(header["n"]),
+        n=header["n"],
         sum_log_weights=float(header["sum_log_weights"]),
         scale=arrays["scale"],
         slope=arrays["slope"],
@@ -163,39 +192,6 @@ def _from_arrays[G: CrossProducts](cls: type[G], header: dict[str, Any], arrays:
         state=state,
         scales=None if header["scales"] is None else DataScales.from_dict(header["scales"]),
     )
-
-
-def _check_shapes(gram: CrossProducts) -> None:
-    p = len(gram.coef)
-    _expect("scale", gram.scale, (p, p))
-    _expect("slope", gram.slope, (p,))
-    _expect("cross", gram.cross, (p + 1, p + 1))
-    for k, f in enumerate(gram.factors):
-        m, q = len(f.levels), len(f.terms)
-        _expect(f"factor_{k}_scale", f.scale, (q, q))
-        _expect(f"factor_{k}_within", f.within, (m, q, q))
-        _expect(f"factor_{k}_with_fixed", f.with_fixed, (m, q, p + 1))
-        _expect(f"factor_{k}_counts", f.counts, (m,))
-        if f.fixed is not None:
-            _expect(f"factor_{k}_fixed", f.fixed, (m, p + 1, p + 1))
-        if f.log_weights is not None:
-            _expect(f"factor_{k}_log_weights", f.log_weights, (m,))
-    for j, pair in enumerate(gram.pairs):
-        first, second = gram.factors[pair.first], gram.factors[pair.second]
-        shape = (len(pair.rows), len(first.terms), len(second.terms))
-        _expect(f"pair_{j}_values", pair.values, shape)
-        _expect(f"pair_{j}_cols", pair.cols, pair.rows.shape)
-        if len(pair.rows) and (
-            pair.rows.max() >= len(first.levels) or pair.cols.max() >= len(second.levels)
-        ):
-            raise ValueError(f"pair_{j} names levels that are not there")
-
-
-def _expect(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
-    if array.shape != shape:
-        raise ValueError(f"{name} has shape {array.shape} and not {shape}")
-    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-        raise ValueError(f"{name} holds values that are not finite")
 
 
 def encode_header(header: Mapping[str, Any]) -> NDArray[np.uint8]:
@@ -214,7 +210,7 @@ def decode_header(arrays: Arrays, form: str, version: int, source: str) -> dict[
     try:
         header: dict[str, Any] = json.loads(arrays["header"].tobytes().decode())
         found = header["format"], header["version"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{source!r} has no header of a {form} file.") from error
     if found[0] != form:
         raise DataError(f"{source!r} is a {found[0]} file, not a {form} file.")
@@ -256,12 +252,34 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     if not Path(path).is_file():
         raise DataError(f"There is no file {str(path)!r}.")
     try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise DataError(f"{str(path)!r} is a single array, not a Gram.")
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        with zipfile.ZipFile(path) as stored:
+            entries = stored.infolist()
+            _require_size(sum(e.file_size for e in entries), Path(path).stat().st_size)
+            return {e.filename.removesuffix(".npy"): _read_array(stored, e) for e in entries}
+    except _DAMAGED as error:  # fmt: skip
         raise DataError(
-            f"{str(path)!r} is no npz file, or a damaged one. Give a whole copy of it, or "
-            "make it anew."
+            f"{str(path)!r} is no npz file, or a damaged one: {error or type(error).__name__}. "
+            "Give a whole copy of it, or make it anew."
         ) from error
+
+
+def _require_size(inflated: int, packed: int) -> None:
+    if inflated > max(_LEAST_ROOM, _MOST_SHRUNK * packed):
+        raise ValueError(f"its {packed:,} bytes would become {inflated:,}")
+
+
+def _read_array(stored: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
+    """Read one npy array of numbers or text whose header and size agree, before it is allocated."""
+    with stored.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = _NPY_HEADERS.get(version)
+        if read_header is None:
+            raise ValueError(f"{entry.filename} is an array of version {version}")
+        shape, fortran, dtype = read_header(file)
+        if dtype.kind not in "fiubUc" or not dtype.itemsize:
+            raise ValueError(f"{entry.filename} holds {dtype}, neither numbers nor text")
+        told = math.prod(shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or told != entry.file_size - file.tell():
+            raise ValueError(f"{entry.filename} does not have the size that its header tells")
+        values = np.frombuffer(bytearray(file.read(told)), dtype=dtype)
+    return values.reshape(shape, order="F" if fortran else "C")
