@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.arrays import for_kernels
 from bayeslmm.errors import NumericalError
 from bayeslmm.kernels.densities import DENSITY, ML, REML, evaluate
 from bayeslmm.kernels.draws import condition, draw_joint
@@ -125,6 +126,17 @@ def flat_prior(gram: Gram) -> tuple[Floats, Floats]:
     return np.zeros(p), np.zeros((p, p))
 
 
+def _prior(gram: Gram, mean: Floats | None, precision: Floats | None) -> tuple[Floats, Floats]:
+    """Return mean and precision as compiled code reads them; zero where they are not given."""
+    flat, p = flat_prior(gram), len(gram.coef)
+    return (
+        for_kernels("prior_mean", flat[0] if mean is None else mean, np.float64, (p,)),
+        for_kernels(
+            "prior_precision", flat[1] if precision is None else precision, np.float64, (p, p)
+        ),
+    )
+
+
 def log_density(
     gram: Gram,
     factors: Sequence[ArrayLike],
@@ -162,10 +174,7 @@ def log_density(
     d_sigma : float
         Derivative with respect to sigma, at fixed Lambda.
     """
-    mean, precision = flat_prior(gram)
-    mean = mean if prior_mean is None else np.ascontiguousarray(prior_mean, dtype=float)
-    if prior_precision is not None:
-        precision = np.ascontiguousarray(prior_precision, dtype=float)
+    mean, precision = _prior(gram, prior_mean, prior_precision)
     plan, packed = gram.plan, pack_factors(gram, factors)
     value, slope, d_sigma = evaluate(
         plan.ints, plan.floats, packed, float(sigma), mean, precision, DENSITY, gradient
@@ -227,6 +236,7 @@ def criterion(
     value, d_packed, extra : float, ndarray, float
         As `densities.evaluate` gives them.
     """
+    packed = for_kernels("packed", packed, np.float64, (gram.plan.n_lambda,))
     result: tuple[float, Floats, float] = evaluate(
         gram.plan.ints, gram.plan.floats, packed, sigma, *flat_prior(gram), kind, gradient
     )
@@ -337,14 +347,11 @@ def draw_effects(
     effects : list of ndarray, shapes (n_draws, m, q)
         One array per grouping factor.
     """
-    plan, (mean, precision) = gram.plan, flat_prior(gram)
-    mean = mean if prior_mean is None else np.ascontiguousarray(prior_mean, dtype=float)
-    if prior_precision is not None:
-        precision = np.ascontiguousarray(prior_precision, dtype=float)
-    lams = np.ascontiguousarray(packed, dtype=float)
+    plan, (mean, precision) = gram.plan, _prior(gram, prior_mean, prior_precision)
+    lams = for_kernels("packed", packed, np.float64, (None, plan.n_lambda))
     given = fixed_effects is not None
     beta = (
-        np.array(fixed_effects, dtype=float)
+        for_kernels("beta", np.array(fixed_effects), np.float64, (len(lams), len(gram.coef)))
         if given
         else rng.standard_normal((len(lams), len(gram.coef)))
     )
@@ -354,7 +361,7 @@ def draw_effects(
             plan.ints,
             plan.floats,
             lams,
-            np.asarray(sigma, float),
+            for_kernels("sigma", sigma, np.float64, (len(lams),)),
             mean,
             precision,
             beta,

@@ -24,6 +24,8 @@ FORMULAS = {
     "no fixed effects": "y ~ 0 + (1 | g)",
     "no random effects": "y ~ x",
     "offset": "y ~ x + offset(z) + (1 | g)",
+    "no intercept": "y ~ 0 + a + (1 | g)",
+    "no intercept, numbers": "y ~ 0 + x + z + (x | g)",
 }
 # Beside the defaults: fixed effects that cannot be integrated out, and supports of every shape.
 PRIORS = {
@@ -157,6 +159,17 @@ def test_the_gradient_is_that_of_the_value(formula, priors, table):
         ends = np.stack([target.log_density(point + s * np.diag(step)) for s in (1, -1)])
         # Central differences of a value near 100: rounding of 1e-14 * 100 / 1e-6, and curvature.
         np.testing.assert_allclose(gradient, (ends[0] - ends[1]) / (2 * step), rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("formula", ["y ~ 0 + a", "y ~ 0 + x + z", "y ~ 0 + a:x"])
+def test_the_prior_mean_of_several_coefficients_is_read_as_it_is_written(formula, table):
+    """A column of (mean, sd) pairs has strides, and compiled code reads through a pointer."""
+    design = bl.build_design(f"{formula} + (1 | g)", table)
+    priors = bl.resolve_priors(design, {"beta": "Normal(3, 0.5)"})
+    target = CollapsedTarget(Gram.from_design(design), priors)
+    value, _ = target.log_density_and_gradient(np.zeros(target.size))
+    np.testing.assert_allclose(value, target.log_density(np.zeros((1, target.size)))[0], rtol=1e-12)
+    assert all(array.flags.c_contiguous for array in target.data)
 
 
 def test_folding_shares_one_value_between_two_signs(table):

@@ -98,8 +98,17 @@ def _in_numba(op: MarginalDensity, **_: Any) -> Any:  # noqa: ARG001
         mean: Any,
         precision: Any,
     ) -> Any:
+        # Views of other arrays have strides, and the linked code reads through pointers.
         value, d_sds, d_partials, d_sigma, d_beta = linked_density(
-            ints, floats, table, sds, partials, sigma.item(), beta, mean, precision
+            np.ascontiguousarray(ints),
+            np.ascontiguousarray(floats),
+            np.ascontiguousarray(table),
+            np.ascontiguousarray(sds),
+            np.ascontiguousarray(partials),
+            sigma.item(),
+            np.ascontiguousarray(beta),
+            np.ascontiguousarray(mean),
+            np.ascontiguousarray(precision),
         )
         return np.asarray(value), d_sds, d_partials, np.asarray(d_sigma), d_beta
 

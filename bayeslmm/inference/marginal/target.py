@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import betaincinv
 
 from bayeslmm import names
+from bayeslmm.arrays import for_kernels
 from bayeslmm.inference.marginal.coordinates import (
     ATANH,
     FOLDED,
@@ -125,8 +126,16 @@ class MarginalTarget:
         self._fold(folded)
         mean, precision = _beta_prior(priors, self.integrated)
         table = covariance_table(factor.covariance for factor in priors.factors)
-        self._data = (gram.plan.ints, gram.plan.floats, table)
-        self._beta_prior = (mean, precision)
+        p = len(priors.coef)
+        self._data = (
+            for_kernels("the plan's integers", gram.plan.ints, np.int64, (None,)),
+            for_kernels("the plan's floats", gram.plan.floats, np.float64, (None,)),
+            for_kernels("the table of blocks", table, np.int64, (None,)),
+        )
+        self._beta_prior = (
+            for_kernels("the prior mean of beta", mean, np.float64, (p,)),
+            for_kernels("the prior precision of beta", precision, np.float64, (p, p)),
+        )
 
     def _fold(self, folded: Sequence[int]) -> None:
         if wrong := sorted(set(folded) - set(self.foldable)):
@@ -297,7 +306,12 @@ class MarginalTarget:
             sds, partials, sigma, beta = self._parts(self.parameters(point))
             link_density()
             value, d_sds, d_partials, d_sigma, d_beta = linked_density(
-                *self._data, sds, partials, float(sigma), np.array(beta), *self._beta_prior
+                *self._data,
+                for_kernels("the sds", sds, np.float64, (self.n_sds,)),
+                for_kernels("the partial correlations", partials, np.float64, (self.n_partials,)),
+                float(sigma),
+                for_kernels("beta", beta, np.float64, (None,)),
+                *self._beta_prior,
             )
             if not self.integrated:
                 d_beta = self._centered_slope(d_beta)

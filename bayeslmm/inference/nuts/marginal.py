@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.arrays import for_kernels
 from bayeslmm.inference.marginal import coordinates as unconstrained
 from bayeslmm.inference.marginal.recovery import recover_posterior
 from bayeslmm.inference.marginal.sd_coordinates import (
@@ -190,7 +191,7 @@ def target_arrays(target: MarginalTarget) -> kernel_target.TargetArrays:
     TargetArrays
         Contiguous; they must outlive the calls.
     """
-    ints, floats, table, mean, precision = target.data
+    ints, floats, table, mean, precision = target.data  # through the door already
     coordinates, forms = target.coordinates, [f for f in target.forms() if f is not None]
     sizes = np.zeros(kernel_target.TARGET_SIZES, np.int64)
     sizes[N_INTS], sizes[N_FLOATS], sizes[N_TABLE] = len(ints), len(floats), len(table)
@@ -203,10 +204,10 @@ def target_arrays(target: MarginalTarget) -> kernel_target.TargetArrays:
         ints=ints,
         floats=floats,
         table=table,
-        mean=np.ascontiguousarray(mean),
-        precision=np.ascontiguousarray(precision),
+        mean=mean,
+        precision=precision,
         sizes=sizes,
-        kinds=np.array(kinds, dtype=np.int64),
-        numbers=np.array(numbers, dtype=np.float64),
-        centers=np.array(target.priors.centers, dtype=np.float64),
+        kinds=for_kernels("kinds", kinds, np.int64, (target.size, 2)),
+        numbers=for_kernels("numbers", numbers, np.float64, (target.size, None)),
+        centers=for_kernels("centers", target.priors.centers, np.float64, (None,)),
     )
