@@ -41,8 +41,16 @@ def usable_cores() -> int:
 
 
 def memory() -> int | None:
-    """Return this machine's bytes of memory; None where the system does not tell."""
+    """Return the bytes of memory that this process may use; None where the system does not tell.
+
+    They are the machine's, or fewer where a limit is set (``ulimit -v``).
+    """
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
     page, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
-    return page * pages if page > 0 and pages > 0 else None
+    if page <= 0 or pages <= 0:
+        return None
+    import resource  # noqa: PLC0415 - systems without `sysconf` lack it, too
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return page * pages if limit == resource.RLIM_INFINITY else min(page * pages, limit)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.gram.gram_design import design_of, open_data
-from bayeslmm.inference.memory import require_effects
+from bayeslmm.inference.memory import require_effects, require_steps
 from bayeslmm.inference.method import METHODS, choose_method
 from bayeslmm.inference.parametrization import refuse_without_rows
 from bayeslmm.inference.settings import SamplerSettings
@@ -136,7 +136,8 @@ def fit_bayes(
     source = open_data(data)
     refuse_without_rows(parametrization, source)
     design = design_of(mixed, source, weights=weights, missing=missing)
-    require_effects(design, KeptEffects.of(design, effects), chains * draws)
+    require_effects(design, KeptEffects.of(design, effects), settings.chains * settings.draws)
+    require_steps(settings)
     model = Model.of(design, priors)
     settings, reasons = choose_method(model, settings)
     tree = METHODS[settings.sampler].fit(model, settings)

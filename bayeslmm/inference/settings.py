@@ -23,6 +23,8 @@ DEFAULT_TARGET_ACCEPT, MARGINAL_TARGET_ACCEPT = 0.95, 0.9
 # NUTS by either implementation; importance sampling; the better of the two.
 NUTPIE, PYMC, IMPORTANCE, AUTO = "nutpie", "pymc", "importance", "auto"
 SAMPLER_NAMES = (NUTPIE, PYMC, IMPORTANCE, AUTO)
+# What samplers take as a seed or a count: the largest signed integer.
+_MOST = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,20 @@ class SamplerSettings:
                 raise SamplingError(f"{name} must be a whole number, not {value!r}.")
             if value < lowest:
                 raise SamplingError(f"{name} must be at least {lowest}, not {value}.")
+            if value > _MOST:
+                raise SamplingError(f"{name} must be at most {_MOST}, not {value}.")
+            # NumPy's integers are none to JSON and to samplers.
+            object.__setattr__(self, name, int(value))
         if self.sampler == NUTPIE and self.tune == 0:
             raise SamplingError(
                 "tune must be at least 1: nutpie's NUTS finds its step size while tuning, and 1000 "
                 "steps are usual. sampler='importance' does without."
             )
-        target = self.target_accept
-        if target is not None and not 0 < target < 1:
-            raise SamplingError(f"target_accept must lie between 0 and 1, not {target!r}.")
+        target: object = self.target_accept
+        if target is not None:
+            if not isinstance(target, float | np.floating) or not 0 < target < 1:
+                raise SamplingError(f"target_accept must lie between 0 and 1, not {target!r}.")
+            object.__setattr__(self, "target_accept", float(target))
         if self.sampler not in SAMPLER_NAMES:
             raise SamplingError(
                 f"There is no sampler {self.sampler!r}; choose one of "

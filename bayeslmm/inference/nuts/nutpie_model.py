@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,39 @@ def copy_point() -> Any:
     return numba.cfunc(_EXPAND)(copy)
 
 
+_DOUBLE = ctypes.POINTER(ctypes.c_double)
+_DENSITY = ctypes.CFUNCTYPE(
+    ctypes.c_int64, ctypes.c_uint64, _DOUBLE, _DOUBLE, _DOUBLE, ctypes.c_void_p
+)
+
+
+def has_start(model: CompiledPyMCModel, tries: int, seed: int | None) -> bool:
+    """Return whether the density can be computed at some point where chains may start.
+
+    Parameters
+    ----------
+    model : CompiledPyMCModel
+        From `nutpie_model`.
+    tries : int
+        How many points to try before giving up.
+    seed : int, optional
+        Where the points' own generators begin.
+
+    Returns
+    -------
+    bool
+        Usually after one point.
+    """
+    density = _DENSITY(model.compiled_logp_func.address)
+    gradient, value = np.empty(model.n_dim), np.empty(1)
+    for child in np.random.SeedSequence(seed).spawn(tries):
+        point = np.ascontiguousarray(model.initial_point_func(child), dtype=np.float64)
+        pointers = [array.ctypes.data_as(_DOUBLE) for array in (point, gradient, value)]
+        if density(len(point), *pointers, model.user_data.ctypes.data) == 0:
+            return True
+    return False
+
+
 def nutpie_model(
     log_density: Any, starts: np.ndarray[Any, Any], user_data: np.ndarray[Any, Any], **about: Any
 ) -> CompiledPyMCModel:
@@ -118,7 +152,7 @@ def nutpie_model(
 
     count, size = starts.shape
 
-    def draw(seed: int | None = None) -> np.ndarray[Any, Any]:
+    def draw(seed: Any = None) -> np.ndarray[Any, Any]:
         rng = np.random.default_rng(seed)
         moved = rng.uniform(-1.0, 1.0, size=size)
         return np.asarray(starts[rng.integers(count)] + moved)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.errors import SamplingError, SamplingWarning, warn
+from bayeslmm.inference.nuts.nutpie_model import has_start
 from bayeslmm.inference.settings import NUTPIE, PYMC, SamplerSettings
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.write import UnconstrainedDraws
@@ -54,9 +55,10 @@ def run_compiled(
     """
     import nutpie  # noqa: PLC0415 - only this sampler needs it
 
+    _require_start(model, settings.random_seed)
     started = time.perf_counter()
     # Chains run in parallel; BLAS threads of a dense border would only fight over the cores.
-    with single_blas_thread(), _explain_failed_start():
+    with single_blas_thread(), _explain_failed_start(model):
         trace = nutpie.sample(
             model,
             draws=settings.draws,
@@ -76,20 +78,39 @@ def run_compiled(
     return points[kept_chains, :kept_draws], stats, sampling_time
 
 
+_NO_START = (
+    "NUTS found no point to start from: the posterior density could not be computed anywhere near "
+    "the data's estimate or the priors' medians. Look at the priors (describe_priors): one of them "
+    "excludes what the data say, or spans numbers too large to compute with."
+)
+# As many as nutpie tries before it gives up.
+_STARTS = 500
+
+
+def _require_start(model: CompiledPyMCModel, seed: int | None) -> None:
+    """Raise unless the density can be computed somewhere, before nutpie starts its threads.
+
+    Its first chain that finds no start ends the call while the others' threads still run, on
+    memory and on an interpreter that may be gone by then.
+    """
+    if not has_start(model, _STARTS, seed):
+        raise SamplingError(_NO_START)
+
+
 @contextmanager
-def _explain_failed_start() -> Iterator[None]:
-    """Return what it means that nutpie finds no point to start from."""
+def _explain_failed_start(model: CompiledPyMCModel) -> Iterator[None]:
+    """Raise with what it means that nutpie finds no point to start from."""
     try:
         yield
     except RuntimeError as error:
+        _abandoned.append(model)
         if "initialization points failed" not in str(error):
             raise
-        raise SamplingError(
-            "NUTS found no point to start from: the posterior density could not be computed "
-            "anywhere near the data's estimate or the priors' medians. Look at the priors "
-            "(describe_priors): one of them excludes what the data say, or spans numbers too large "
-            "to compute with."
-        ) from None
+        raise SamplingError(_NO_START) from None
+
+
+# Models whose sampling failed, kept for threads that may still read them.
+_abandoned: list[CompiledPyMCModel] = []
 
 
 def run_nutpie(
