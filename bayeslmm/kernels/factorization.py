@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import llvmlite.binding as llvm
 import numpy as np
-from numba import carray, cfunc, types
+from numba import carray, types
 
 from bayeslmm.kernels.eliminate import (
     border_part,
@@ -34,6 +34,7 @@ from bayeslmm.kernels.gradient import (
     residual_products,
     scale_rows,
 )
+from bayeslmm.kernels.guard import compile_c
 from bayeslmm.kernels.helper import (
     await_factorization,
     await_helper,
@@ -162,7 +163,7 @@ def link_kernels(*, density: bool = False) -> None:
 
 def _compiled(function: Any, arguments: list[Any]) -> Any:
     signature = types.float64(_LONGS, _REALS, _LONGS, *arguments)
-    return cfunc(signature, cache=True, error_model="numpy")(function)
+    return compile_c(signature, function)
 
 
 def _register(symbol: str, compiled: Any) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from numba import njit
 
+from bayeslmm.kernels.guard import guard
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -56,7 +58,7 @@ def stamp[F: Callable[..., Any]](function: F) -> F:
 
 def entry[F: Callable[..., Any]](function: F) -> F:
     """Compile a function that Python code calls."""
-    return cast("F", njit(cache=True, nogil=True, error_model="numpy")(stamp(function)))
+    return cast("F", guard(njit(nogil=True, error_model="numpy")(stamp(function))))
 
 
 def inner[F: Callable[..., Any]](function: F) -> F:

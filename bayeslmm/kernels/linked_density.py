@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding as llvm
 import numpy as np
-from numba import carray, cfunc, types
+from numba import carray, types
 
 from bayeslmm.kernels.draws import compile_draws
 from bayeslmm.kernels.factorization import LINKING, link_kernels
+from bayeslmm.kernels.guard import compile_c
 from bayeslmm.kernels.helper import await_helper, helper_at_work, stop_helper
 from bayeslmm.kernels.jit import entry, stamp
 from bayeslmm.kernels.marginal_density import collapsed_density
@@ -95,7 +96,7 @@ def link_density() -> None:
 
 def compile_density() -> None:
     """Compile the density and name it; the kernels' symbols must have addresses already."""
-    compiled = cfunc(_SIGNATURE, cache=True, error_model="numpy")(_density_c)
+    compiled = compile_c(_SIGNATURE, _density_c)
     llvm.add_symbol(SYMBOL, compiled.address)
     _kept.append(compiled)
 

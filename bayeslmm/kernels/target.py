@@ -11,10 +11,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import carray, cfunc, types
+from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from bayeslmm.kernels.guard import compile_c
 from bayeslmm.kernels.jit import inner, stamp
 from bayeslmm.kernels.linked_density import (
     DENSITY_SIZES,
@@ -156,4 +157,4 @@ def target_function() -> Any:
 
 def compile_function() -> Any:
     """Compile the C function; the density's symbol must have an address already."""
-    return cfunc(_SIGNATURE, cache=True, error_model="numpy")(_target_c)
+    return compile_c(_SIGNATURE, _target_c)
