@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.reml_comparison.refit import tree_design
 from bayeslmm.analysis.summaries.quantities import quantity_draws
-from bayeslmm.errors import ArgumentError, TreeError, nearest
+from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.likelihood_of_draws import marginal_log_likelihood
 from bayeslmm.results import read
@@ -32,7 +33,6 @@ from bayeslmm.results.write import sample_coordinates
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    import pandas as pd
     from numpy.typing import NDArray
 
     from bayeslmm.analysis.summaries.quantities import Quantity
@@ -42,6 +42,7 @@ ALPHAS = (0.99, 1.01)
 SHIFT = "shift"
 
 
+@names_keywords
 def prior_sensitivity(
     idata: xr.DataTree,
     quantities: Mapping[str, Quantity] | None = None,
@@ -80,7 +81,8 @@ def prior_sensitivity(
         ArviZ's ("potential prior-data conflict", "potential strong prior / weak likelihood", or
         "✓"); ``shift``: how far the posterior mean moves, in posterior standard deviations, per
         doubling of all priors' power, to first order: ln 2 Cov(quantity, log prior) / sd, whose
-        sign is the direction in which the priors pull; then the sensitivity to each group.
+        sign is the direction in which the priors pull; then the sensitivity to each group, zero
+        where its density is the same everywhere, as LKJ(1)'s on one correlation.
 
     Raises
     ------
@@ -110,20 +112,25 @@ def prior_sensitivity(
         raise ArgumentError(f"alphas must enclose 1, such as (0.99, 1.01); they were {alphas}.")
     scaled = sensitivity_tree(idata, quantities)
     chosen = _groups(scaled, groups)
-    with _quiet():
-        table: pd.DataFrame = az.psense_summary(
-            scaled, threshold=threshold, alphas=alphas, round_to=10
-        )
     log_prior = _total(read.group(scaled, "log_prior"))
+    with _quiet():
+        if _is_constant(log_prior):
+            table = _without_priors(scaled, alphas)
+        else:
+            table = az.psense_summary(scaled, threshold=threshold, alphas=alphas, round_to=10)
     table[SHIFT] = [
         _shift(scaled["posterior"][quantity].to_numpy(), log_prior) for quantity in table.index
     ]
     for group in chosen:
+        if _is_constant(scaled["log_prior"][group].to_numpy()):
+            table[group] = 0.0
+            continue
         values = az.psense(scaled, group="prior", group_var_names=[group], alphas=alphas)
         table[group] = [float(values[quantity]) for quantity in table.index]
     return table.rename_axis("quantity")
 
 
+@names_keywords
 def sensitivity_tree(
     idata: xr.DataTree, quantities: Mapping[str, Quantity] | None = None
 ) -> xr.DataTree:
@@ -205,6 +212,22 @@ def _groups(scaled: xr.DataTree, groups: Sequence[str] | None) -> list[str]:
                 f"{', '.join(known)}."
             )
     return list(groups)
+
+
+def _is_constant(log_prior: NDArray[np.float64]) -> bool:
+    """Return whether a log-density is the same in all draws, so that its powers change nothing."""
+    spread = float(np.ptp(log_prior)) if log_prior.size else 0.0
+    return spread <= 1e-12 * max(1.0, float(np.abs(log_prior).max(initial=0.0)))
+
+
+def _without_priors(scaled: xr.DataTree, alphas: tuple[float, float]) -> pd.DataFrame:
+    """Lay out ArviZ's summary where all priors are flat: the likelihood alone has a say."""
+    import arviz as az  # noqa: PLC0415 - slow to import
+
+    values = az.psense(scaled, group="likelihood", alphas=alphas)
+    likelihood = {str(name): float(values[name]) for name in scaled["posterior"].data_vars}
+    table = pd.DataFrame({"prior": 0.0, "likelihood": pd.Series(likelihood)})
+    return table.assign(diagnosis="✓")
 
 
 def _total(log_prior: xr.Dataset) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ import xarray as xr
 from bayeslmm import names
 from bayeslmm.analysis.summaries.tables import correlated_pairs
 from bayeslmm.analysis.variance.parts import intraclass_correlations
+from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
+@names_keywords
 def implied_priors(tree_of_draws: xr.DataTree, group: str = "prior") -> pd.DataFrame:
     """Describe the implied priors of the ICC, of slopes' heterogeneity and of correlations.
 
