@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -33,7 +35,8 @@ def results_folder(out: Path, name: str) -> Iterator[Path]:
     """Yield a folder to write into, which becomes ``out/name`` if the block succeeds.
 
     The folder is made at once, so that an unwritable place shows before hours of sampling. If the
-    block raises, or the process is killed, what stood at ``out/name`` stands there still.
+    block raises, or the process is killed, what stood at ``out/name`` stands there still, and the
+    next run clears what the killed one left.
 
     Parameters
     ----------
@@ -66,12 +69,14 @@ def results_folder(out: Path, name: str) -> Iterator[Path]:
     _refuse_foreign(final)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        _clear(final)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{name}.unfinished-", dir=out))
     except OSError as error:
         raise SpecError(
             f"Results cannot be written to {str(final)!r}: {error.strerror}. "
             "Choose another folder with --out."
         ) from error
+    lock = _lock(unfinished)
     try:
         yield unfinished
         # mkdtemp makes folders for their owner only; results are as readable as any new folder.
@@ -79,6 +84,38 @@ def results_folder(out: Path, name: str) -> Iterator[Path]:
         _replace(final, unfinished)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """Mark a folder as that of a living process; None where it is another one's, or unknown.
+
+    The system takes the mark away when the process ends, however it ends.
+    """
+    try:
+        import fcntl  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _clear(final: Path) -> None:
+    """Remove what killed runs left beside a result, and put back a result that stepped aside."""
+    for left in final.parent.glob(f".{glob.escape(final.name)}.*-*"):
+        kind = left.name.removeprefix(f".{final.name}.").partition("-")[0]
+        if kind not in {"unfinished", "replaced"} or (lock := _lock(left)) is None:
+            continue
+        if kind == "replaced" and (left / final.name).exists() and not final.exists():
+            (left / final.name).rename(final)
+        shutil.rmtree(left, ignore_errors=True)
+        os.close(lock)
 
 
 def _refuse_foreign(final: Path) -> None:
@@ -97,6 +134,7 @@ def _replace(final: Path, finished: Path) -> None:
         finished.rename(final)
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.replaced-", dir=final.parent))
+    lock = _lock(aside)
     final.rename(aside / final.name)
     try:
         finished.rename(final)
@@ -106,6 +144,8 @@ def _replace(final: Path, finished: Path) -> None:
     finally:
         if final.exists():
             shutil.rmtree(aside, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
 def write_results(

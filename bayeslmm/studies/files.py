@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -82,18 +83,53 @@ class StudyFolder:
     path: Path | None
     key: str
 
-    def write(self, name: str, priors: Priors, result: xr.DataTree) -> None:
-        """Write a scenario's file in one step: it is there whole, or not at all."""
+    def prepare(self) -> None:
+        """Make the folder, and try it: what cannot be kept is told before anything is fitted.
+
+        Raises
+        ------
+        ArgumentError
+            If nothing can be written there.
+        """
         if self.path is None:
             return
-        self.path.mkdir(parents=True, exist_ok=True)
+        trial = self.path / f".trial.{os.getpid()}"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            trial.write_bytes(b"0" * 4096)
+            trial.unlink()
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                trial.unlink(missing_ok=True)
+            raise ArgumentError(
+                f"Scenarios cannot be kept in folder={str(self.path)!r}: "
+                f"{error.strerror or error}. Give another folder, or none."
+            ) from error
+
+    def write(self, name: str, priors: Priors, result: xr.DataTree) -> None:
+        """Write a scenario's file in one step: it is there whole, or not at all.
+
+        Raises
+        ------
+        ArgumentError
+            If it cannot be written.
+        """
+        if self.path is None:
+            return
         final = self._file(name, priors)
         started = final.with_suffix(f".{os.getpid()}.part")
         try:
             result.to_netcdf(started)
             started.replace(final)
+        except (OSError, RuntimeError) as error:  # netCDF's own library raises RuntimeErrors
+            raise ArgumentError(
+                f"Scenario {name!r} cannot be written to folder={str(self.path)!r}: {error}. Free "
+                "space there and run the study again: it goes on after the scenarios that are "
+                "finished."
+            ) from error
         finally:
-            started.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                started.unlink(missing_ok=True)
 
     def read(self, name: str, priors: Priors) -> xr.DataTree | None:
         """Read a scenario's file, or None where there is none that can be read."""

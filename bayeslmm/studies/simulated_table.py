@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from bayeslmm.errors import DataError
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.simulate import simulate_response
+from bayeslmm.resources import memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design
+
+# Where the system does not tell how much memory there is: a terabyte.
+_MOST_BYTES = 1 << 40
 
 RECIPES: dict[str, Callable[..., NDArray[Any]]] = {
     "normal": lambda rng, n, mean, sd: rng.normal(mean, sd, n),
@@ -212,9 +217,23 @@ class SimulatedTable:
         # The response of a design has to vary; what it is makes no difference to the columns.
         return table, build_design(self.formula, {**table, self._response(): np.arange(len(table))})
 
+    def _require_memory(self) -> None:
+        """Raise unless this machine can hold the rows, before any is drawn."""
+        cells, columns = math.prod(self.levels.values()), len(self.levels) + len(self.columns) + 2
+        rows = cells * max(self.rows[1], 1)
+        available, needed = memory() or _MOST_BYTES, 8 * rows * columns
+        if needed > available:
+            sizes = " x ".join(f"{count:,} {name}" for name, count in self.levels.items())
+            raise DataError(
+                f"A simulation of {cells:,} cells ({sizes}) with up to {self.rows[1]:,} rows "
+                f"each takes {needed:,} bytes, and this machine has {available:,}. Simulate fewer "
+                "levels, or fewer rows in each cell."
+            )
+
     def _grid(self, rng: np.random.Generator) -> pd.DataFrame:
         shape = tuple(self.levels.values())
         low, high = self.rows
+        self._require_memory()
         counts = rng.integers(low, high, int(np.prod(shape)), endpoint=True)
         if self.total is not None:
             _mend_total(counts, self.total, low, high, rng)

@@ -17,7 +17,7 @@ from bayeslmm.analysis.summaries.quantities import (
     checked_quantities,
     quantity_draws,
 )
-from bayeslmm.errors import ArgumentError, SamplingWarning, warn
+from bayeslmm.errors import ArgumentError, SamplingWarning, names_keywords, warn
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import design_of, open_data
 from bayeslmm.inference.parametrization import refuse_without_rows
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from bayeslmm.studies.scenarios import Scenarios
 
 
+@names_keywords
 def prior_study(
     formula: str | MixedFormula,
     data: Any,
@@ -159,6 +160,7 @@ def prior_study(
     job = StudyJob(formula, data, weights, missing, asked, settings)
     key = "" if folder is None else study_key(design, settings, random_seed, asked, reweight)
     store = StudyFolder(None if folder is None else Path(folder), key)
+    store.prepare()
     with _progress(len(resolved), progressbar) as advance:
         done = _run(resolved, job, store, (random_seed, n_jobs, reweight), advance)
     study = _gather(design, resolved, done)

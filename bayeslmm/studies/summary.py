@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm.errors import TreeError
+from bayeslmm.errors import TreeError, names_keywords
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe, interval_names
 from bayeslmm.studies.scenarios import REFERENCE
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@names_keywords
 def summarise_study(
     study: xr.DataTree, *, ci_prob: float = CI_PROB, ci_kind: str = CI_KIND
 ) -> pd.DataFrame:

@@ -114,3 +114,60 @@ def test_a_picture_that_cannot_be_drawn_costs_only_itself(tmp_path):
     with pytest.warns(DataWarning, match=r"levels\.png was not drawn: no such factor"):
         files = write_results(tmp_path, idata, {}, {"levels": fails})
     assert [file.name for file in files] == ["posterior.nc"]
+
+
+def killed(out, code):
+    return subprocess.run(  # noqa: S603 -- our own interpreter and code
+        [sys.executable, "-c", code, str(out)], check=False, capture_output=True
+    ).returncode
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from bayeslmm.cli import results_folder as module
+{before}
+with module.results_folder(pathlib.Path(sys.argv[1]), 'rail') as folder:
+    (folder / 'posterior.nc').write_text('draws')
+    {inside}
+"""
+
+
+def test_the_next_run_clears_what_killed_ones_left(tmp_path):
+    code = KILLED.format(before="", inside="os.kill(os.getpid(), signal.SIGKILL)")
+    assert {killed(tmp_path, code) for _ in range(3)} == {-signal.SIGKILL}
+    assert len(list(tmp_path.iterdir())) == 1  # the last one's
+    write(tmp_path, "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["rail"]
+
+
+def test_a_result_that_stepped_aside_comes_back(tmp_path):
+    write(tmp_path, "old")
+    before = "module.shutil.rmtree = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)"
+    code = KILLED.format(before=before, inside="pass").replace(
+        "with module", "pathlib.Path.rename = kill_second\nwith module"
+    )
+    kill = (
+        "rename, times = pathlib.Path.rename, []\n"
+        "def kill_second(path, to):\n"
+        "    times.append(1)\n"
+        "    len(times) > 1 and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return rename(path, to)\n"
+    )
+    assert killed(tmp_path, code.replace(before, kill)) == -signal.SIGKILL
+    assert not (tmp_path / "rail").exists()
+    with pytest.raises(FileNotFoundError):
+        fail_halfway(tmp_path)
+    assert (tmp_path / "rail" / "posterior.nc").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["rail"]
+
+
+def test_a_run_that_goes_on_is_left_alone(tmp_path):
+    (tmp_path / ".rails.unfinished-1").mkdir()
+    (tmp_path / ".rail.notes-1").mkdir()
+    with results_folder(tmp_path, "rail") as folder:
+        (folder / "posterior.nc").write_text("slow")
+        write(tmp_path, "quick")
+        assert (folder / "posterior.nc").exists()
+    assert (tmp_path / "rail" / "posterior.nc").read_text() == "slow"
+    left = {".rails.unfinished-1", ".rail.notes-1", "rail"}
+    assert {path.name for path in tmp_path.iterdir()} == left

@@ -127,6 +127,8 @@ def _simulation(file: SpecFile, content: Any, formula: str) -> SimulatedTable:
     for name, count in levels.items():
         if count < 1:
             raise file.error(f"{name!r} needs one level or more", f"{where}.levels", name)
+    if table["random_seed"] < 0:
+        raise file.error("'random_seed' must be 0 or more", where, "random_seed")
     columns = file.values(f"{where}.columns", table.get("columns", {}), (dict, list))
     rows = table.get("rows", 1)
     return SimulatedTable(

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.errors import PriorError
+from bayeslmm.errors import PriorError, names_keywords
 from bayeslmm.model.priors.prior import Prior
 from bayeslmm.model.priors.resolve import SCHEME
 from bayeslmm.model.priors.schemes import scheme_named
@@ -146,6 +146,7 @@ class ModelSpec:
     study: StudyPlan | None = None
 
 
+@names_keywords
 def read_spec(path: str | Path) -> ModelSpec:
     """Read a model file.
 

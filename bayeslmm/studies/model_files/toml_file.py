@@ -53,6 +53,11 @@ class SpecFile:
             at = re.search(r"\(at line (\d+)", str(error))
             line = int(at[1]) if at else text.count("\n") + 1
             raise SpecError(f"{path}:{line}: not valid TOML. {error}.") from error
+        except RecursionError:
+            raise SpecError(
+                f"{path}: lists or tables are nested too deeply to be read; no key of a model file "
+                "takes more than two levels."
+            ) from None
 
     def error(self, message: str, table: str = "", key: str | None = None) -> SpecError:
         """Return the error of a key of a table, with the file and line where it stands."""
