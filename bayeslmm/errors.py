@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import warnings
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 
 # The whole package, whatever the depth of the file that warns.
@@ -59,6 +61,10 @@ class SamplingError(BayesLMMError, ValueError):
 
 class ArgumentError(BayesLMMError, ValueError):
     """An argument of the call must be changed: an unknown choice, or a value out of range."""
+
+
+class KeywordError(ArgumentError, TypeError):
+    """A keyword of the call must be changed: the function has none of this name."""
 
 
 class TreeError(BayesLMMError, ValueError):
@@ -172,6 +178,92 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     by_folded = {candidate.casefold(): candidate for candidate in candidates}
     close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
     return f" Did you mean {by_folded[close[0]]!r}?" if close else ""
+
+
+# What other packages call the same thing.
+_OTHER_NAMES = {
+    "draws": ("iter", "iterations", "niter", "n_iter", "n_draws", "ndraws", "samples", "n_samples",
+              "num_samples", "nsim"),
+    "tune": ("warmup", "n_warmup", "num_warmup", "n_tune", "burnin", "burn_in"),
+    "chains": ("n_chains", "num_chains", "nchains"),
+    "cores": ("n_cores", "ncores", "cpus", "threads"),
+    "n_jobs": ("workers",),
+    "random_seed": ("seed", "random_state", "rng", "set_seed"),
+    "target_accept": ("adapt_delta", "delta", "accept"),
+    "ci_prob": ("prob", "level", "conf_level", "hdi_prob", "cred_mass", "ci"),
+    "ci_kind": ("kind", "interval", "interval_type"),
+    "priors": ("prior", "set_prior"),
+    "sampler": ("backend", "nuts_sampler", "algorithm", "inference_method", "engine"),
+    "parametrization": ("parameterization",),
+    "progressbar": ("progress", "progress_bar", "refresh", "verbose"),
+    "data": ("df", "table", "dataframe"),
+    "formula": ("model", "f"),
+    "weights": ("weight", "w"),
+    "missing": ("na_action", "dropna", "na_rm"),
+    "method": ("optimizer", "criterion"),
+    "parameters": ("parm", "pars", "var_names"),
+    "idata": ("fit", "trace", "tree", "posterior"),
+}  # fmt: skip
+# Those whose values mean the same there.
+_NUMBERS = ("draws", "tune", "chains", "cores", "n_jobs", "random_seed", "target_accept", "ci_prob")
+_SENTENCES = {
+    "family": "The response is Gaussian, with the identity as its link: transform it in the "
+    "formula, as in log(y) ~ x, or leave family out",
+    "link": "The link is the identity: transform the response in the formula, as in log(y) ~ x",
+    "REML": "Write method='REML' or method='ML'",
+}
+_VALUES = {("REML", "False"): "Write method='ML'", ("REML", "True"): "Write method='REML'"}
+
+
+def names_keywords[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """Let a public function answer keywords that it does not have.
+
+    Parameters
+    ----------
+    function : callable
+        Any; its signature and its docstring stay as they are.
+
+    Returns
+    -------
+    callable
+        The same, but that an unknown keyword raises a `KeywordError` that names the one that is
+        meant.
+
+    Examples
+    --------
+    >>> @names_keywords
+    ... def fit(formula, *, draws=1000, random_seed=None):
+    ...     return draws
+    >>> fit("y ~ x", draws=20)
+    20
+    >>> fit("y ~ x", iter=20)
+    Traceback (most recent call last):
+    bayeslmm.errors.KeywordError: fit() has no argument 'iter'. Write draws=20.
+    """
+    known = list(inspect.signature(function).parameters)
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not kwargs.keys() <= set(known):
+            name = next(name for name in kwargs if name not in known)
+            advice = _advice(name, kwargs[name], known)
+            raise KeywordError(f"{function.__name__}() has no argument {name!r}. {advice}.")
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _advice(name: str, value: Any, known: Sequence[str]) -> str:
+    if "method" in known and (name, str(value)) in _VALUES:
+        return _VALUES[name, str(value)]
+    if name in _SENTENCES and (name != "REML" or "method" in known):
+        return _SENTENCES[name]
+    folded = name.casefold().replace(".", "_")
+    for own in known:
+        if folded in _OTHER_NAMES.get(own, ()):
+            return f"Write {own}={value!r}" if own in _NUMBERS else f"Write {own}=... instead"
+    hint = nearest(name, known)
+    return f"{hint.strip()} Its arguments are {', '.join(known)}".strip()
 
 
 def _caret(text: str | None, span: tuple[int, int] | None) -> str:

@@ -1,6 +1,8 @@
 """Warnings point at the caller's line; errors name the choices."""
 
 import ast
+import inspect
+import pickle
 import warnings
 from pathlib import Path
 
@@ -62,3 +64,45 @@ def test_there_is_one_way_to_warn():
             assert not (isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn"), (
                 f"{path.relative_to(PACKAGE)}:{node.lineno}"
             )
+
+
+@pytest.mark.parametrize(
+    ("verb", "given", "advice"),
+    [
+        ("fit_bayes", {"iter": 2000}, r"no argument 'iter'. Write draws=2000\.$"),
+        ("fit_bayes", {"warmup": 500}, r"Write tune=500\.$"),
+        ("fit_bayes", {"seed": 1}, r"Write random_seed=1\.$"),
+        ("fit_bayes", {"adapt_delta": 0.99}, r"Write target_accept=0.99\.$"),
+        ("fit_bayes", {"family": "poisson"}, r"response is Gaussian"),
+        ("fit_bayes", {"prior": {}}, r"Write priors=\.\.\. instead\.$"),
+        ("fit_bayes", {"randm_seed": 1}, r"Did you mean 'random_seed'\? Its arguments are formula"),
+        ("fit_bayes", {"quux": 1}, r"Its arguments are formula, data, priors"),
+        ("fit_reml", {"REML": False}, r"Write method='ML'\.$"),
+        ("fit_reml", {"REML": True}, r"Write method='REML'\.$"),
+        ("fit_reml", {"na.action": "na.omit"}, r"Write missing=\.\.\. instead"),
+        ("summary", {"prob": 0.9}, r"summary\(\) has no argument 'prob'. Write ci_prob=0.9\.$"),
+        ("predict", {"level": 0.9}, r"arguments are|Write ci_prob"),
+        ("prior_study", {"n_cores": 3}, r"Write cores=3\.$"),
+        ("plot_levels", {"hdi_prob": 0.9}, r"ci_prob|arguments are"),
+    ],
+)
+def test_an_unknown_keyword_names_the_one_that_is_meant(verb, given, advice):
+    with pytest.raises(bl.ArgumentError, match=advice) as raised:
+        getattr(bl, verb)("y ~ x", {}, **given)
+    assert isinstance(raised.value, TypeError)  # what Python itself would raise
+
+
+def test_every_public_function_answers_unknown_keywords():
+    functions = [getattr(bl, name) for name in bl.__all__ if inspect.isfunction(getattr(bl, name))]
+    assert len(functions) > 50
+    for function in functions:
+        with pytest.raises(bl.ArgumentError, match=r"has no argument 'no_such_thing'\."):
+            function(no_such_thing=1)
+
+
+def test_a_function_that_answers_keywords_stays_what_it_is():
+    assert str(inspect.signature(bl.summary)).startswith("(idata: 'xr.DataTree', *, ci_prob")
+    assert bl.summary.__doc__.startswith("Summarise a fit")
+    assert pickle.loads(pickle.dumps(bl.fit_bayes)) is bl.fit_bayes  # noqa: S301
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        bl.summary()

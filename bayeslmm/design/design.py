@@ -23,6 +23,7 @@ from bayeslmm.errors import (
     DataWarning,
     RankDeficiencyWarning,
     check_choice,
+    names_keywords,
     warn,
 )
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
@@ -130,6 +131,7 @@ class Design:
             yield from (factor.index, factor.columns)
 
 
+@names_keywords
 def build_design(
     formula: str | MixedFormula,
     data: Any,
@@ -224,6 +226,7 @@ def build_design(
     return _design(coder, X, factors, state)
 
 
+@names_keywords
 def rebuild_design(
     state: DesignState,
     data: Any,
@@ -381,9 +384,18 @@ def full_rank(
         return keep, ()
     equations = describe_dependence(dependent)
     if policy == "raise":
-        raise DataError(
-            f"The fixed effects cannot be told apart: {equations}. Leave columns out, or give "
-            'rank_deficient="drop" to drop the later ones.'
-        )
+        raise DataError(f"The fixed effects cannot be told apart: {equations}. {_way_out(names)}")
     warn(f"Dropped fixed-effects columns that others span: {equations}.", RankDeficiencyWarning)
     return keep, tuple(dependent)
+
+
+def _way_out(names: Sequence[str]) -> str:
+    if any("cr(" in name for name in names):
+        return (
+            "The columns of cr() add up to a constant: write cr(x, df=4, constraints='center'), or "
+            "leave the intercept out (0 + cr(x, df=4))."
+        )
+    return (
+        "Leave columns out, in every fit; build_design, fit_reml and gram_from_batches also take "
+        'rank_deficient="drop" to drop the later ones.'
+    )

@@ -238,6 +238,10 @@ def _complete(
     return keep, [f"Dropped {n_dropped} of {n_rows} rows for missing values: {shown}."]
 
 
+# Products of two weighted columns and their squares stay within the range of numbers.
+_LARGEST_WEIGHT = 1e60
+
+
 def _read_weights(weights: Any, table: Table) -> NDArray[np.float64] | None:
     """Return the weights of all rows of the table, NaN where they are missing."""
     if weights is None:
@@ -286,6 +290,13 @@ def _check_weights(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         raise DataError(
             f"Weights are positive and finite; {wrong.size} are not, the first is "
             f"{weights[wrong[0]]:g}. Leave rows without weight out of the table."
+        )
+    far = np.flatnonzero((weights > _LARGEST_WEIGHT) | (weights < 1.0 / _LARGEST_WEIGHT))
+    if far.size:
+        raise DataError(
+            f"{far.size} weights are too large or too small to compute with, the first is "
+            f"{weights[far[0]]:g}. Divide all of them by their mean: sigma is then the standard "
+            "deviation of a row of mean weight."
         )
     return weights
 

@@ -72,7 +72,7 @@ REFUSED = {
     "gp": "write bs(x, df=5) for a smooth curve",
     "ln": "write log(x), which is the natural logarithm",
     "cbind": "a model has one response",
-    "ns": "write cr(x, df=4) for a natural cubic spline",
+    "ns": "write cr(x, df=4, constraints='center') for a natural cubic spline",
     "lag": "compute the column beforehand: which row precedes which is for you to say",
     "ifelse": "compute the column beforehand, or compare inside I(), as in I(x > 3)",
     "interaction": "write a:b",

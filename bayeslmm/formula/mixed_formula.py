@@ -29,7 +29,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bayeslmm.errors import FormulaError
+from bayeslmm.errors import FormulaError, names_keywords
 from bayeslmm.formula.calls import Expression
 from bayeslmm.formula.expand import TermSet, expand
 from bayeslmm.formula.grammar import (
@@ -121,6 +121,7 @@ class MixedFormula:
         return f"{self.response} ~ {right}"
 
 
+@names_keywords
 def parse_formula(text: str) -> MixedFormula:
     """Return an lme4-style formula as a value.
 
@@ -226,8 +227,9 @@ def _response(tokens: list[Token], text: str) -> Atom:
     bar = next((token for token in tokens if token.is_operator("|")), None)
     if bar is not None and not tokens[0].is_operator("("):
         raise FormulaError(
-            "The response stands left of the '~' by itself; weights are an argument of the fit, "
-            "weights='w'.",
+            "The response stands left of the '~' by itself. Precisions of rows are an argument of "
+            "the fit, weights='w', with Var(e) = sigma^2 / w. brms's weights(w) counts a row w "
+            "times instead: for that, repeat the rows, as in table.loc[table.index.repeat(w)].",
             text,
             bar.span,
         )

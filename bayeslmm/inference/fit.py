@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.errors import names_keywords
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.gram.gram_design import design_of, open_data
 from bayeslmm.inference.memory import require_effects, require_steps
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bayeslmm.results.kept_effects import EffectsLike
 
 
+@names_keywords
 def fit_bayes(
     formula: str | MixedFormula,
     data: Any,

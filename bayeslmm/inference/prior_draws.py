@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm import names
-from bayeslmm.errors import ArgumentError
+from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.memory import require_effects
 from bayeslmm.model.model import Model
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bayeslmm.model.priors.resolve import PriorsLike
 
 
+@names_keywords
 def sample_prior(
     formula: str | MixedFormula | ModelData,
     data: Any = None,

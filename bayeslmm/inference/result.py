@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.errors import SamplingWarning, warn
+from bayeslmm.errors import NumericalError, SamplingWarning, warn
 from bayeslmm.results.diagnostics import assess
 from bayeslmm.results.kept_effects import EffectsStore
 from bayeslmm.results.write import (
@@ -61,6 +61,11 @@ def finish_tree(
     xarray.DataTree
         As `build_tree` gives it, with the run's attributes.
 
+    Raises
+    ------
+    NumericalError
+        If draws are not finite numbers.
+
     Warns
     -----
     SamplingWarning
@@ -69,10 +74,23 @@ def finish_tree(
     # A stream of its own, so that effects drawn after sampling do not repeat the chains' numbers.
     rng = np.random.default_rng([settings.random_seed or 0, 1])
     store = EffectsStore(model.design, kept, shape, rng=rng, progressbar=settings.progressbar)
-    tree = build_tree(model, recover(store), free, store)
+    variables = recover(store)
+    _require_finite(variables)
+    tree = build_tree(model, variables, free, store)
     tree.attrs |= run_attributes(settings)
     warn_of_sampling_problems(tree)
     return tree
+
+
+def _require_finite(variables: Mapping[str, NDArray[np.float64]]) -> None:
+    """Raise where draws left the range of numbers: they would be NaN in every summary."""
+    for name, values in variables.items():
+        if not np.isfinite(values).all():
+            raise NumericalError(
+                f"The draws of {name} are not finite: numbers grew too large or too small to "
+                "compute with. Rescale the response, the columns or the weights (a weight w means "
+                "Var(e) = sigma^2 / w)."
+            )
 
 
 def run_attributes(settings: SamplerSettings) -> dict[str, Any]:

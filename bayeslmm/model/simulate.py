@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.errors import ArgumentError, names_keywords, nearest
 from bayeslmm.model.families.gaussian import GAUSSIAN
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.grouping import GroupingFactor
 
 
+@names_keywords
 def simulate_response(
     design: Design,
     *,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.errors import ArgumentError, names_keywords, nearest
 from bayeslmm.plots.style import DATA, INK, LEVEL, style
 from bayeslmm.results import read as tree
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval
@@ -21,6 +21,7 @@ MOST_LABELS = 80  # more labels than this cannot be read, so the picture lies do
 INNER_PROB = 0.5
 
 
+@names_keywords
 def plot_caterpillar(
     idata: xr.DataTree,
     factor: str | None = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.analysis.checks.predictive import Statistic, check_groups, statistic_name
+from bayeslmm.errors import names_keywords
 from bayeslmm.plots.style import DATA, GRID, LEVEL, POPULATION, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, blocks, interval_names
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 MOST_LABELS = 80
 
 
+@names_keywords
 def plot_ppc_groups(
     idata: xr.DataTree,
     factor: str | None = None,
@@ -105,6 +107,7 @@ def plot_ppc_groups(
     return ax.figure
 
 
+@names_keywords
 def plot_trace(idata: xr.DataTree, **options: Any) -> Any:
     """Draw the traces of the fixed effects, variance components and sigma, by ArviZ.
 
@@ -131,6 +134,7 @@ def plot_trace(idata: xr.DataTree, **options: Any) -> Any:
     return draw(scalars, **{**_layout(scalars), **options})
 
 
+@names_keywords
 def plot_rank(idata: xr.DataTree, **options: Any) -> Any:
     """Draw the rank plots of the fixed effects, variance components and sigma, by ArviZ.
 

@@ -10,6 +10,7 @@ from bayeslmm import names
 from bayeslmm.analysis.reml_comparison.effects import compare_random_effects
 from bayeslmm.analysis.reml_comparison.numbers import parameter_draws
 from bayeslmm.analysis.reml_comparison.refit import refit_reml
+from bayeslmm.errors import names_keywords
 from bayeslmm.plots.style import DATA, GRID, LEVEL, POPULATION, panel_grid, style
 from bayeslmm.reml.intervals import confidence_intervals
 from bayeslmm.reml.parameters import list_targets
@@ -36,6 +37,7 @@ _GROUPS = {
 _PROFILE_BORDER = 300
 
 
+@names_keywords
 def plot_comparison(
     idata: xr.DataTree,
     *,

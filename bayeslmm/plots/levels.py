@@ -10,7 +10,7 @@ import numpy as np
 from bayeslmm.analysis.prediction.level_grid import LevelGrid, level_grid, running_covariate
 from bayeslmm.analysis.prediction.linear_predictor import linear_predictor, training_design
 from bayeslmm.analysis.prediction.predictions import predict_table
-from bayeslmm.errors import ArgumentError, check_choice
+from bayeslmm.errors import ArgumentError, check_choice, names_keywords
 from bayeslmm.plots.style import (
     DATA,
     GRID,
@@ -53,6 +53,7 @@ class _Lines:
     interval: str
 
 
+@names_keywords
 def plot_levels(
     idata: xr.DataTree,
     x: str | None = None,

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from bayeslmm import names
-from bayeslmm.errors import ArgumentError, TreeError, nearest
+from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
 from bayeslmm.model.priors.priors import Priors
 from bayeslmm.plots.style import DATA, GRID, LEVEL, panel_grid, style
 from bayeslmm.results import read
@@ -30,6 +30,7 @@ WIDTHS = 2.0
 AT_MEANS = "Intercept, at means"
 
 
+@names_keywords
 def plot_prior_posterior(idata: xr.DataTree, show: Sequence[str] | None = None) -> Any:
     r"""Draw every parameter's prior density with its posterior's.
 

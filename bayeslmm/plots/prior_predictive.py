@@ -10,7 +10,7 @@ import numpy as np
 from bayeslmm.analysis.prediction.level_grid import level_grid, running_covariate
 from bayeslmm.analysis.prediction.linear_predictor import linear_predictor, training_design
 from bayeslmm.analysis.sensitivity.prior_implications import as_posterior
-from bayeslmm.errors import ArgumentError
+from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.plots.style import GRID, LEVEL, POPULATION, style
 from bayeslmm.results import read
 
@@ -23,6 +23,7 @@ GRID_POINTS = 200
 PREDICTIVE = "prior_predictive"
 
 
+@names_keywords
 def plot_prior_predictive(
     idata: xr.DataTree,
     x: str | None = None,

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.analysis.sensitivity.power_scaling import sensitivity_tree
-from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.errors import ArgumentError, names_keywords, nearest
 from bayeslmm.plots.style import GRID, LEVEL, POPULATION, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 4
 
 
+@names_keywords
 def plot_prior_study(
     study: xr.DataTree,
     show: Sequence[str] | None = None,
@@ -117,6 +118,7 @@ def _panel(
     panel.tick_params(axis="y", length=0)
 
 
+@names_keywords
 def plot_prior_sensitivity(
     idata: xr.DataTree,
     quantities: Mapping[str, Quantity] | None = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.analysis.variance.pooling import PoolingEstimates, pooling_estimates
-from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.errors import ArgumentError, names_keywords, nearest
 from bayeslmm.plots.style import DATA, GRID, LEVEL, POPULATION, style
 from bayeslmm.results import read
 
@@ -21,6 +21,7 @@ MOST_LABELS = 40
 CONTOURS = (0.5, 0.95)
 
 
+@names_keywords
 def plot_shrinkage(
     idata: xr.DataTree,
     factor: str | None = None,

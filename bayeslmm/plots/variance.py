@@ -9,6 +9,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.summaries.tables import correlated_pairs
 from bayeslmm.analysis.variance.parts import variance_parts
+from bayeslmm.errors import names_keywords
 from bayeslmm.plots.style import DATA, GRID, INK, LEVEL, POPULATION, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, density, interval
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 PALETTE = (LEVEL, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
 
+@names_keywords
 def plot_variance_partition(
     idata: xr.DataTree, *, ci_prob: float = CI_PROB, ci_kind: str = CI_KIND, ax: Any = None
 ) -> Any:
@@ -83,6 +85,7 @@ def plot_variance_partition(
     return ax.figure
 
 
+@names_keywords
 def plot_covariance(
     idata: xr.DataTree,
     factor: str | None = None,

@@ -9,9 +9,11 @@ import numpy as np
 from bayeslmm.errors import (
     DataError,
     IdentificationWarning,
+    NumericalError,
     NumericalWarning,
     SingularFitWarning,
     check_choice,
+    names_keywords,
     warn,
 )
 from bayeslmm.gram.gram import gram_of
@@ -20,7 +22,7 @@ from bayeslmm.gram.likelihood import unpack_factors
 from bayeslmm.gram.limits import require_border
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.reml.result import Method, REMLFit
-from bayeslmm.reml.search import Search, lambda_factors, search_criterion
+from bayeslmm.reml.search import LARGEST, Search, lambda_factors, search_criterion
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from bayeslmm.gram.gram import Gram
 
 
+@names_keywords
 def fit_reml(
     formula: str | MixedFormula | ModelData,
     data: Any = None,
@@ -111,6 +114,11 @@ def fit_reml(
         require_border(gram, "REML", "Take a machine with more memory, or fewer crossed levels.")
         _require_residuals(design, gram)
         search = search_criterion(gram, restricted=method == "REML")
+    if not (np.isfinite(search.sigma) and abs(search.criterion) < LARGEST):
+        raise NumericalError(
+            f"The {method} criterion could not be computed: numbers grew too large or too small. "
+            "Rescale the response, the columns or the weights."
+        )
     fit = REMLFit(
         formula=str(design.formula),
         method=method,

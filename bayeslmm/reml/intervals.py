@@ -9,13 +9,13 @@ import pandas as pd
 from scipy.stats import norm
 
 from bayeslmm import names
-from bayeslmm.errors import ArgumentError, NumericalError, check_choice, nearest
+from bayeslmm.errors import ArgumentError, NumericalError, check_choice, names_keywords, nearest
 from bayeslmm.gram.likelihood import criterion, log_density, pack_factors
 from bayeslmm.kernels.densities import ML_AT_SIGMA
 from bayeslmm.model.covariance.factors import factor_from_sd_corr, sd_corr_from_factor
 from bayeslmm.reml.parameters import Target, list_targets
 from bayeslmm.reml.profile import profile_interval
-from bayeslmm.reml.result import REMLFit
+from bayeslmm.reml.result import REMLFit, require_fit
 from bayeslmm.reml.search import lambda_factors, search_criterion
 from bayeslmm.resources import single_blas_thread
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
 
 
+@names_keywords
 def confidence_intervals(
     fit: REMLFit,
     method: Literal["profile", "wald"] = "profile",
@@ -65,7 +66,7 @@ def confidence_intervals(
     Raises
     ------
     ArgumentError
-        If an argument is not one of its choices.
+        If an argument is not one of its choices, or `fit` is no result of `fit_reml`.
 
     References
     ----------
@@ -83,6 +84,11 @@ def confidence_intervals(
     Days          10.47   7.36  13.58
     sigma         25.59  22.90  28.86
     """
+    require_fit(
+        fit,
+        "The posterior's intervals are in bl.fixed_effects(fit), bl.variance_components(fit) and "
+        "bl.summary(fit).",
+    )
     check_choice("method", method, ("profile", "wald"))
     if not 0.0 < ci_prob < 1.0:
         raise ArgumentError(f"ci_prob is {ci_prob!r}; it must lie between 0 and 1.")

@@ -9,21 +9,22 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from bayeslmm.errors import ArgumentError
+from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.names import matching, product
+from bayeslmm.reml.result import REMLFit, require_fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bayeslmm.gram.blocks import GramFactor
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.reml.result import REMLFit
 
 # The column of one category, such as ``Machine[B]`` or ``Machine[T.B]``.
 _CATEGORY = re.compile(r"[^\[\]:]+\[[^\]]*\]")
 
 
+@names_keywords
 def likelihood_ratio_test(fit_a: REMLFit, fit_b: REMLFit) -> pd.DataFrame:
     """Test the smaller of two nested models against the larger, as R's ``anova`` does.
 
@@ -63,6 +64,10 @@ def likelihood_ratio_test(fit_a: REMLFit, fit_b: REMLFit) -> pd.DataFrame:
     >>> likelihood_ratio_test(small, large)[["chisq", "df", "p_value"]].iloc[1].round(4).tolist()
     [0.0639, 1.0, 0.8004]
     """
+    for fit in (fit_a, fit_b):
+        require_fit(
+            fit, "Posteriors are compared by bl.compare_models({'a': fit_a, 'b': fit_b}) or bl.loo."
+        )
     small, large = sorted((fit_a, fit_b), key=lambda fit: fit.n_parameters)
     _require_same_data(small, large)
     _require_comparable(small, large)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.errors import ArgumentError
+from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.kernels.densities import DENSITY
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE
@@ -28,6 +28,7 @@ _FLAT = 1e-6
 _STEP = 1e-4
 
 
+@names_keywords
 def check_mode(fit: REMLFit) -> pd.DataFrame:
     r"""Show that a REML estimate is the mode of the density that the collapsed sampler draws from.
 

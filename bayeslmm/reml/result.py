@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -341,3 +341,28 @@ def _remarks(fit: REMLFit) -> list[str]:
     if not fit.converged:
         remarks.append("Not converged: the criterion can still be lowered.")
     return remarks
+
+
+def require_fit(fit: Any, instead: str) -> None:
+    """Raise unless this is the result of `fit_reml`.
+
+    Parameters
+    ----------
+    fit : REMLFit
+        What was given.
+    instead : str
+        What to use with a posterior.
+
+    Raises
+    ------
+    ArgumentError
+        With what to do instead.
+    """
+    if isinstance(fit, REMLFit):
+        return
+    if type(fit).__name__ == "DataTree":
+        raise ArgumentError(
+            f"This is a posterior (fit_bayes), and a result of fit_reml is needed. {instead} "
+            "bl.refit_reml(fit) fits the same model by REML."
+        )
+    raise ArgumentError(f"A result of fit_reml is needed, not a {type(fit).__name__}.")

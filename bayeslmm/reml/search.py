@@ -43,6 +43,8 @@ ACCEPTABLE = 1e-6
 CHEAP = 2e8
 # Directions of less curvature than this, as a fraction of the largest, are flat.
 FLAT = 3e-6
+# What stands for an infinite criterion.
+LARGEST = 1e100
 # Guards a division where a column of the random effects is zero in every row.
 TINY = 1e-300
 
@@ -141,7 +143,7 @@ class Objective:
             self.kind,
             gradient,
         )
-        return min(value, 1e100), self.step * (self.basis.T @ d_packed)
+        return min(value, LARGEST), self.step * (self.basis.T @ d_packed)
 
     def locate(self, factors: Sequence[Floats]) -> Floats:
         """Find the scaled variables of given relative factors."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm.errors import DataError, nearest
+from bayeslmm.errors import DataError, names_keywords, nearest
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@names_keywords
 def list_datasets() -> pd.DataFrame:
     """Return the list of the bundled tables.
 
@@ -41,6 +42,7 @@ def list_datasets() -> pd.DataFrame:
     )
 
 
+@names_keywords
 def load_dataset(name: str) -> pd.DataFrame:
     """Return a bundled table.
 

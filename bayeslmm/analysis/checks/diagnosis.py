@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import (
     MAX_PARETO_K,
@@ -68,6 +69,7 @@ class Diagnosis:
         return f"<p>{lines}</p>{self.table.head(10).to_html()}"
 
 
+@names_keywords
 def diagnose(idata: xr.DataTree) -> Diagnosis:
     """Judge the draws: R-hat, effective sample sizes, divergences, E-BFMI and tree depth; or k-hat.
 

@@ -11,7 +11,14 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.checks.likelihood import group_log_likelihood, row_log_likelihood
 from bayeslmm.analysis.variance.moments import tree_gram
-from bayeslmm.errors import ArgumentError, NumericalWarning, TreeError, check_choice, warn
+from bayeslmm.errors import (
+    ArgumentError,
+    NumericalWarning,
+    TreeError,
+    check_choice,
+    names_keywords,
+    warn,
+)
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import describe
 
@@ -25,6 +32,7 @@ UNITS = ("observation", "group")
 MIN_DRAWS = 25  # a fifth of them is the tail to which the Pareto is fitted: 5 points or more
 
 
+@names_keywords
 def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = None) -> Any:
     """Estimate the expected log predictive density of left-out rows or groups, by PSIS.
 
@@ -90,6 +98,7 @@ def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = 
     return _estimate(idata, density.values, (dim, labels), unit, about)
 
 
+@names_keywords
 def compare_models(
     fits: Mapping[str, xr.DataTree],
     *,

@@ -20,6 +20,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.design.design import rebuild_design
+from bayeslmm.errors import names_keywords
 from bayeslmm.gram.blocks import is_nested
 from bayeslmm.model.families.gaussian import GAUSSIAN, LOG_2PI
 from bayeslmm.model.residual.independent import INDEPENDENT
@@ -46,6 +47,7 @@ def _row_densities(predictor: LinearPredictor, y: NDArray[np.float64]) -> NDArra
     return density
 
 
+@names_keywords
 def add_log_likelihood(idata: xr.DataTree) -> xr.DataTree:
     r"""Add the group ``log_likelihood``, which ArviZ's functions read; nothing is compiled.
 
@@ -204,6 +206,7 @@ def _root(idata: xr.DataTree, item: GroupingFactor) -> NDArray[np.float64]:
     return covariance_roots(read.covariance_draws(idata, read.factor(idata, item.name)))
 
 
+@names_keywords
 def log_likelihood(
     idata: xr.DataTree, data: Any, *, weights: str | ArrayLike | None = None
 ) -> xr.DataArray:

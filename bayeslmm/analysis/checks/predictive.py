@@ -12,7 +12,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     linear_predictor,
     training_design,
 )
-from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.errors import ArgumentError, names_keywords, nearest
 from bayeslmm.model.families.gaussian import GAUSSIAN
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
@@ -34,6 +34,7 @@ STATISTICS: dict[str, Compute] = {
 DRAWS = 250  # of each chain: tail probabilities to within a percent or two
 
 
+@names_keywords
 def check_groups(
     idata: xr.DataTree,
     factor: str | None = None,

@@ -19,7 +19,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     linear_predictor,
 )
 from bayeslmm.analysis.prediction.slopes import slope_predictor
-from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.errors import ArgumentError, names_keywords, nearest
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.results import read
@@ -45,6 +45,7 @@ class _Contrast:
     slope: bool = False
 
 
+@names_keywords
 def compare_predictions(
     idata: xr.DataTree,
     contrast: Mapping[str, Any],

@@ -15,7 +15,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     linear_predictor,
     row_weights,
 )
-from bayeslmm.errors import check_choice
+from bayeslmm.errors import check_choice, names_keywords
 from bayeslmm.model.families.gaussian import GAUSSIAN
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
@@ -30,6 +30,7 @@ Kind = Literal["mean", "response"]
 KINDS = ("mean", "response")
 
 
+@names_keywords
 def predict(
     idata: xr.DataTree,
     data: Any = None,
@@ -125,6 +126,7 @@ def predict(
     )
 
 
+@names_keywords
 def predict_table(
     idata: xr.DataTree,
     data: Any = None,

@@ -20,6 +20,7 @@ from bayeslmm.analysis.reml_comparison.numbers import (
 )
 from bayeslmm.analysis.reml_comparison.refit import refit_reml
 from bayeslmm.analysis.reml_comparison.verdicts import Evidence, judge
+from bayeslmm.errors import names_keywords
 from bayeslmm.reml.parameters import Target, list_targets
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _SLACK = 1e-5
 
 
+@names_keywords
 def compare_reml(
     idata: xr.DataTree,
     *,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayeslmm.analysis.reml_comparison.refit import refit_reml
 from bayeslmm.analysis.reml_comparison.verdicts import NOISE, NOISY
-from bayeslmm.errors import TreeError
+from bayeslmm.errors import TreeError, names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 
@@ -29,6 +29,7 @@ WELL_INFORMED = 0.5
 _EXACT_UP_TO = 300  # effects whose Monte Carlo error is computed one by one, some 5 ms each
 
 
+@names_keywords
 def compare_random_effects(
     idata: xr.DataTree,
     factor: str | None = None,

@@ -10,7 +10,7 @@ from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import design_state
 from bayeslmm.design.design import rebuild_design
 from bayeslmm.design.fingerprint import fingerprint
-from bayeslmm.errors import BayesLMMError, SingularFitWarning, TreeError
+from bayeslmm.errors import BayesLMMError, SingularFitWarning, TreeError, names_keywords
 from bayeslmm.gram.file import gram_of_dataset
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.gram_design import design_of
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bayeslmm.reml.result import Method, REMLFit
 
 
+@names_keywords
 def refit_reml(idata: xr.DataTree, *, method: Method = "REML", check_data: bool = True) -> REMLFit:
     r"""Fit a tree's model to its own rows by REML: no table, no formula, no sampler needed.
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.errors import ArgumentError, names_keywords, nearest
 from bayeslmm.results import read as tree
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, blocks, describe, interval_names
 
@@ -42,6 +42,7 @@ LONGEST = 500
 MOST_PIECES = 4  # of an interaction that may be spelt in any order
 
 
+@names_keywords
 def hypothesis(
     idata: xr.DataTree,
     statements: str | list[str] | tuple[str, ...],

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
+from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.results.weights import draw_weights
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 RESIDUAL = "Residual"
 
 
+@names_keywords
 def fixed_effects(
     idata: xr.DataTree, *, ci_prob: float = CI_PROB, ci_kind: str = CI_KIND
 ) -> pd.DataFrame:
@@ -66,6 +68,7 @@ def fixed_effects(
     return pd.DataFrame(table, index=index)
 
 
+@names_keywords
 def variance_components(
     idata: xr.DataTree, *, ci_prob: float = CI_PROB, ci_kind: str = CI_KIND
 ) -> pd.DataFrame:
@@ -147,6 +150,7 @@ def correlated_pairs(idata: xr.DataTree, info: read.FactorInfo) -> list[tuple[in
     return [(int(i), int(j)) for i, j, keep in zip(rows, columns, drawn, strict=True) if keep]
 
 
+@names_keywords
 def random_effects(
     idata: xr.DataTree,
     factor: str | None = None,
@@ -212,6 +216,7 @@ def random_effects(
     )
 
 
+@names_keywords
 def coefficients(
     idata: xr.DataTree,
     factor: str | None = None,

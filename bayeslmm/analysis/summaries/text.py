@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.analysis.summaries.tables import fixed_effects, variance_components
+from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import (
     CI_KIND,
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 KIND_WORDS = {"eti": "equal-tailed", "hdi": "highest-density"}
 EN_SPACE = "  "
+
+
+# More would be zeros: smaller numbers are printed with their power of ten.
+_MOST_DECIMALS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,7 @@ class ModelSummary:
         ]
 
 
+@names_keywords
 def summary(
     idata: xr.DataTree, *, ci_prob: float = CI_PROB, ci_kind: str = CI_KIND
 ) -> ModelSummary:
@@ -221,8 +227,16 @@ def _numbers(row: pd.Series[Any], columns: Sequence[str]) -> list[str]:
     spread = float(row["sd"])
     if not math.isfinite(spread) or spread <= 0:
         return [_digits(float(row[column])) for column in columns]
-    decimals = min(max(2 - math.floor(math.log10(spread)), 0), 8)
+    decimals = max(2 - math.floor(math.log10(spread)), 0)
+    if decimals > _MOST_DECIMALS:
+        return [_scientific(float(row[column]), decimals) for column in columns]
     return [f"{float(row[column]):.{decimals}f}" for column in columns]
+
+
+def _scientific(value: float, decimals: int) -> str:
+    """Print a number up to its digit at this decimal, as 2.031e-09."""
+    size = math.floor(math.log10(abs(value))) if value else -decimals
+    return f"{value:.{max(decimals + size, 0)}e}"
 
 
 def _digits(value: float) -> str:

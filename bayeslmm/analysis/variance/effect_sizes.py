@@ -11,7 +11,7 @@ from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.variance.moments import level_sums, second_moments, tree_gram
 from bayeslmm.analysis.variance.parts import TOTAL, residual_variance, variance_parts
-from bayeslmm.errors import TreeError, check_choice
+from bayeslmm.errors import TreeError, check_choice, names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@names_keywords
 def icc(
     idata: xr.DataTree,
     *,
@@ -92,6 +93,7 @@ def icc(
     return table
 
 
+@names_keywords
 def r_squared(
     idata: xr.DataTree,
     *,
@@ -213,6 +215,7 @@ def _level_sums(columns: NDArray[np.float64], index: NDArray[np.int64]) -> NDArr
     return np.stack([np.bincount(index, weights=column) for column in columns.T], axis=-1)
 
 
+@names_keywords
 def design_effect(
     idata: xr.DataTree, *, ci_prob: float = CI_PROB, ci_kind: str = CI_KIND
 ) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import training_design
-from bayeslmm.errors import DataError, check_choice, nearest
+from bayeslmm.errors import DataError, check_choice, names_keywords, nearest
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 32 * 2**20
 
 
+@names_keywords
 def marginal_covariance(
     idata: xr.DataTree,
     *,

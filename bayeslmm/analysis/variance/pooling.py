@@ -13,6 +13,7 @@ from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.variance.moments import level_products as products_of_gram
 from bayeslmm.analysis.variance.moments import tree_gram
+from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 32 * 2**20  # of one array of levels by draws by columns squared
 
 
+@names_keywords
 def shrinkage(
     idata: xr.DataTree,
     factor: str | None = None,

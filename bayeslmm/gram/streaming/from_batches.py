@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.errors import ArgumentError, BayesLMMError, DataError, check_choice
+from bayeslmm.errors import ArgumentError, BayesLMMError, DataError, check_choice, names_keywords
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.gram.streaming.checkpoint import Checkpoint, Progress
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 type Levels = Mapping[str, Sequence[Any]]
 
 
+@names_keywords
 def gram_from_batches(
     formula: str | MixedFormula,
     batches: Any,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.errors import check_choice
+from bayeslmm.errors import check_choice, names_keywords
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.gram.streaming.first_pass import Reading
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bayeslmm.gram.gram import Gram
 
 
+@names_keywords
 def gram_from_table(
     formula: str | MixedFormula,
     data: Any,

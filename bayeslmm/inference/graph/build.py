@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.errors import names_keywords
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.graph import centered, marginal, noncentered
 from bayeslmm.inference.parametrization import (
@@ -66,6 +67,7 @@ def parametrization_named(name: str) -> Parametrization:
     return PARAMETRIZATIONS[name]
 
 
+@names_keywords
 def build_model(
     formula: str | MixedFormula | ModelData,
     data: Any = None,

@@ -58,7 +58,8 @@ def default_priors(design: ModelData) -> DefaultPriors:
     Raises
     ------
     DataError
-        If the response is constant: no scale can be read off it.
+        If the response is constant, or a random-effect column is zero in every row: no scale can
+        be read off it.
     """
     scales = design.scales
     y = scales.response
@@ -70,6 +71,14 @@ def default_priors(design: ModelData) -> DefaultPriors:
             "variation to divide among random effects and residuals."
         )
     beta, centers = _fixed(design, scales)
+    for factor, columns in zip(design.factors, scales.random, strict=True):
+        for column, term in zip(columns, factor.terms, strict=True):
+            if unit(column, term) == 0.0:
+                raise DataError(
+                    f"The random-effect column {term!r} of {factor.name!r} is zero in every row: "
+                    "its effects change nothing, and the data have no unit for their standard "
+                    f"deviation. Leave {term!r} out of the term."
+                )
     sd = tuple(
         tuple(
             _half_t(sd_y / unit(column, term))

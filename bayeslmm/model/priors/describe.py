@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
+from bayeslmm.errors import names_keywords
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.priors.resolve import resolve_priors
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bayeslmm.model.priors.resolve import PriorsLike
 
 
+@names_keywords
 def describe_priors(
     formula: str | MixedFormula | ModelData,
     data: Any = None,

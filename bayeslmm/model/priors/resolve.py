@@ -14,7 +14,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.design.scales import check_magnitudes
-from bayeslmm.errors import PriorError, nearest
+from bayeslmm.errors import ArgumentError, PriorError, names_keywords, nearest
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.priors.defaults import DefaultPriors, default_priors
 from bayeslmm.model.priors.prior import LKJ, Prior, PriorLike
@@ -43,6 +43,7 @@ class _Layer:
     chosen: Mapping[str, Prior]
 
 
+@names_keywords
 def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Priors:
     """Return every prior of a model: the user's, completed by the defaults for this design.
 
@@ -80,6 +81,8 @@ def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Prior
 
     Raises
     ------
+    ArgumentError
+        If `design` is none.
     PriorError
         For unknown keys, unreadable priors and priors whose support does not suit the parameter.
     NumericalError
@@ -94,12 +97,28 @@ def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Prior
     >>> resolve_priors(design, {"scheme": "brms", "sigma": "HalfNormal(3)"}).factors[0].sd[1]
     Prior('HalfStudentT(nu=3, sigma=59.3)')
     """
+    _require_design(design)
     check_magnitudes(design)
     if isinstance(priors, Priors):
         return _check_same_model(design, priors)
     defaults = default_priors(design)
     base = {name: (prior, DEFAULT) for name, prior in _listed(design, defaults).items()}
     return _resolve(design, _layers(design, priors), base, defaults.centers)[0]
+
+
+def _require_design(design: Any) -> None:
+    if hasattr(design, "factors") and hasattr(design, "coef"):
+        return
+    if type(design).__name__ == "DataTree":
+        raise ArgumentError(
+            "Priors are resolved for a design, and this is a result: those it was fitted with are "
+            "bl.Priors.from_json(fit.attrs['priors']). For a design write bl.build_design(formula, "
+            "data)."
+        )
+    raise ArgumentError(
+        f"Priors are resolved for a design, bl.build_design(formula, data), not for a "
+        f"{type(design).__name__}; bl.describe_priors(formula, data) shows those of a formula."
+    )
 
 
 def vary_priors(
