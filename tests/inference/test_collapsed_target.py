@@ -166,7 +166,7 @@ def test_the_prior_mean_of_several_coefficients_is_read_as_it_is_written(formula
     """A column of (mean, sd) pairs has strides, and compiled code reads through a pointer."""
     design = bl.build_design(f"{formula} + (1 | g)", table)
     priors = bl.resolve_priors(design, {"beta": "Normal(3, 0.5)"})
-    target = CollapsedTarget(Gram.from_design(design), priors)
+    target = MarginalTarget(Gram.from_design(design), priors)
     value, _ = target.log_density_and_gradient(np.zeros(target.size))
     np.testing.assert_allclose(value, target.log_density(np.zeros((1, target.size)))[0], rtol=1e-12)
     assert all(array.flags.c_contiguous for array in target.data)
