@@ -183,8 +183,8 @@ def build_design(
 
     References
     ----------
-    Bates, D., Maechler, M., Bolker, B. & Walker, S. (2015). Fitting linear mixed-effects models
-    using lme4. Journal of Statistical Software 67(1). https://doi.org/10.18637/jss.v067.i01
+    Bates, Maechler, Bolker & Walker (2015). Journal of Statistical Software 67(1).
+    https://doi.org/10.18637/jss.v067.i01
 
     Examples
     --------
