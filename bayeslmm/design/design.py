@@ -183,8 +183,7 @@ def build_design(
 
     References
     ----------
-    Bates, Maechler, Bolker & Walker (2015). Journal of Statistical Software 67(1).
-    https://doi.org/10.18637/jss.v067.i01
+    Bates, Maechler, Bolker & Walker (2015). doi:10.18637/jss.v067.i01
 
     Examples
     --------
