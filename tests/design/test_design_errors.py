@@ -54,7 +54,7 @@ REFUSED = {
     "nothing in the table": ("y ~ x", None, DataError, "it has no columns"),
     "no rows": ("y ~ x", {k: [] for k in table()}, DataError, "it has no rows"),
     "unequal lengths": ("y ~ x", {"x": [1.0]}, DataError, "differ in length: y 24, x 1"),
-    "scalar column": ("y ~ x", {"x": 3.0}, DataError, "'x' has 0 dimensions"),
+    "scalar column": ("y ~ x", {"x": 3.0}, DataError, "'x' is the single value 3.0"),
     "matrix column": ("y ~ x", {"x": np.ones((N, 2))}, DataError, "'x' has 2 dimensions"),
     "ragged column": ("y ~ x", {"x": [[1], [1, 2]] * 12}, DataError, "values such as list"),
     "all missing": ("y ~ x", {"x": [np.nan] * N}, DataError, "'x' has only missing values"),
@@ -150,7 +150,12 @@ REFUSED = {
     "dates as a grouping factor": ("y ~ (1 | x)", {"x": DATES}, DataError, "dates and times"),
     "complex numbers": ("y ~ x", {"x": X + 1j}, DataError, "complex numbers"),
     "lists": ("y ~ x", {"x": pd.Series([[1, 2]] * N)}, DataError, "values such as list"),
-    "mixture": ("y ~ x", {"x": pd.Series([1, "a"] * 12)}, DataError, "mixture of numbers and text"),
+    "mixture": (
+        "y ~ x",
+        {"x": pd.Series([1, "a"] * 12)},
+        DataError,
+        "numbers, and text in 12 of 24 rows",
+    ),
     "categories alike as text": (
         *("y ~ x", {"x": pd.Categorical([1, "1"] * 12, categories=[1, "1"])}, DataError),
         "read the same as text",

@@ -225,7 +225,7 @@ COORDINATES = [
     Coordinate("a", "logit", -1.0, 4.0),
     Coordinate("a", "atanh", -1.0, 1.0),
     Coordinate("a", "folded"),
-    Coordinate("a", "bent log", scale=2.0, bend=1.5),
+    Coordinate("a", "log-arcsinh", scale=2.0, bend=1.5),
 ]
 
 
@@ -255,6 +255,6 @@ def test_a_density_keeps_its_mass_on_every_scale(coordinate):
 
     # Both ends, so that a folded coordinate counts each value twice, at half its density.
     # A log-arcsinh scale comes to exp(-30) and exp(30) within 3.
-    end = 3 if coordinate.kind == "bent log" else 40
+    end = 3 if coordinate.kind == "log-arcsinh" else 40
     mass = integrate.quad(density, -end, 0)[0] + integrate.quad(density, 0, end)[0]
     assert mass == pytest.approx(1.0, abs=1e-7)
