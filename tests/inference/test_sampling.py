@@ -191,7 +191,9 @@ def test_a_run_interrupted_before_its_first_draw_is_an_interrupt():
 
 def test_ctrl_c_returns_what_was_drawn(tmp_path):
     code = (
-        "import _thread, threading, warnings, bayeslmm as bl\n"
+        "import _thread, signal, threading, warnings, bayeslmm as bl\n"
+        # Processes in the background may be started with the signal ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "data = bl.load_dataset('sleepstudy')\n"
         "fit = dict(random_seed=5, tune=300, chains=2, progressbar=False)\n"
         f"bl.fit_bayes({FORMULA!r}, data, draws=200, **fit)\n"
