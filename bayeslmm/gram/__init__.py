@@ -10,7 +10,8 @@
 - ``disclosure``: what cross-products reveal of single rows
 - ``elimination_plan``: the order of elimination, and arrays for the kernels
 - ``likelihood``: marginal Gaussian likelihood, conditional moments, exact draws
-- ``likelihood_of_draws``: the same for many draws at once
+- ``reduction``: log|V| and T at many relative factors, and log-densities from them
+- ``likelihood_of_draws``: marginal likelihood given fixed effects, draw by draw
 - ``gram_design``: what a fit needs of a design, without rows
 - ``limits``: borders that memory cannot hold are refused
 - ``streaming/``: two passes over rows that are never held

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.kernels.densities import LOG_2PI, quadratic, to_working
-from bayeslmm.kernels.factorization import factorize, linked_entry
-from bayeslmm.kernels.layout import open_working
-from bayeslmm.resources import single_blas_thread
+from bayeslmm.gram.reduction import log_densities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.arrays import Floats
     from bayeslmm.gram.gram import Gram
 
 
@@ -61,38 +57,4 @@ def marginal_log_likelihood(
     packed = [(root / sigma[:, None, None]).reshape(len(sigma), -1) for root in roots] or [
         np.zeros((len(sigma), 0))
     ]
-    plan = gram.plan
-    with single_blas_thread():
-        values: Floats = _log_likelihoods(
-            plan.ints,
-            plan.floats,
-            np.ascontiguousarray(np.concatenate(packed, axis=1)),
-            np.ascontiguousarray(sigma, dtype=float),
-            np.ascontiguousarray(beta, dtype=float),
-        )
-    return values
-
-
-@linked_entry
-def _log_likelihoods(
-    ints: Ints, floats: Floats, lams: Floats, sigmas: Floats, betas: Floats
-) -> Floats:
-    """Compute the densities; T = [X y]'V^-1[X y] gives the residuals' sum of squares."""
-    p, working = betas.shape[1], open_working(ints, floats)
-    values, v = np.empty(len(sigmas)), np.ones(p + 1)
-    for d in range(len(sigmas)):
-        ok, logdet, T, _, _, _ = factorize(ints, floats, to_working(working, lams[d], False))
-        if not ok:
-            values[d] = -math.inf
-            continue
-        for i in range(p):
-            v[i] = 0.0
-            for k in range(p):
-                v[i] -= working.R[i, k] * (betas[d, k] - working.origin[k])
-        values[d] = -0.5 * (
-            working.n * (LOG_2PI + 2.0 * math.log(sigmas[d]))
-            - working.sum_log_weights
-            + logdet
-            + quadratic(T, v) / sigmas[d] ** 2
-        )
-    return values
+    return log_densities(gram, np.concatenate(packed, axis=1), sigma, beta=beta)

@@ -8,11 +8,12 @@
 - ``solve``: back-substitution and selected inverse
 - ``gradient``: gradient in every entry of Lambda
 - ``factorization``: factorization and gradient as two C functions
+- ``small_matrices``: products, Cholesky factors and quadratic forms of the fixed effects' size
 - ``densities``: densities and profiled criteria from T and log|V|
 - ``marginal_density``: marginal log-likelihood in sds, correlations and sigma
 - ``linked_density``: its C entry point
 - ``draws``: conditional moments and exact joint draws of the effects
-- ``reduce``: T and log|V| at given factors
+- ``reduce``: loops over points: T and log|V|, and log-densities from them
 - ``prior_forms``: closed forms of log priors as numbers
 - ``target``: the log posterior as the C function that NUTS calls
 - ``helper``: a second process that compiles

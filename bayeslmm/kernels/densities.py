@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.kernels.factorization import factorize, linked_entry, pull_back
-from bayeslmm.kernels.jit import inner, inner_fast
+from bayeslmm.kernels.jit import inner
 from bayeslmm.kernels.layout import LAMBDA, WIDTH, Working, open_working
+from bayeslmm.kernels.small_matrices import (
+    add_outer,
+    multiply,
+    quadratic,
+    small_cholesky,
+    small_solve,
+    transposed_multiply,
+)
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
@@ -21,72 +29,6 @@ if TYPE_CHECKING:
 
 DENSITY, REML, ML, ML_AT_SIGMA, ML_AT_COEFFICIENT = range(5)
 LOG_2PI = math.log(2.0 * math.pi)
-
-
-@inner_fast
-def multiply(a: Floats, b: Floats) -> Floats:
-    """Multiply two small matrices without BLAS, whose wrappers take long to compile."""
-    out = np.zeros((a.shape[0], b.shape[1]))
-    for i in range(a.shape[0]):
-        for k in range(a.shape[1]):
-            for j in range(b.shape[1]):
-                out[i, j] += a[i, k] * b[k, j]
-    return out
-
-
-@inner_fast
-def transposed_multiply(a: Floats, b: Floats) -> Floats:
-    """Multiply a' by b."""
-    out = np.zeros((a.shape[1], b.shape[1]))
-    for k in range(a.shape[0]):
-        for i in range(a.shape[1]):
-            for j in range(b.shape[1]):
-                out[i, j] += a[k, i] * b[k, j]
-    return out
-
-
-@inner
-def small_cholesky(matrix: Floats) -> tuple[Floats, float, int]:
-    """Factor a positive semi-definite matrix; return (L, log of non-zero pivots, their number).
-
-    A row that is zero up to rounding (a coefficient with a flat prior) gives a zero column. The
-    number is -1 where the matrix has a negative pivot or is not finite.
-    """
-    p = matrix.shape[0]
-    L, logdet, rank = np.zeros((p, p)), 0.0, 0
-    for j in range(p):
-        pivot = matrix[j, j]
-        for k in range(j):
-            pivot -= L[j, k] * L[j, k]
-        if math.isnan(pivot) or math.isinf(pivot) or pivot < -1e-10 * abs(matrix[j, j]):
-            return L, logdet, -1
-        if pivot <= 1e-14 * matrix[j, j]:
-            continue
-        logdet += math.log(pivot)
-        rank += 1
-        L[j, j] = math.sqrt(pivot)
-        for i in range(j + 1, p):
-            total = matrix[i, j]
-            for k in range(j):
-                total -= L[i, k] * L[j, k]
-            L[i, j] = total / L[j, j]
-    return L, logdet, rank
-
-
-@inner
-def small_solve(L: Floats, right: Floats) -> Floats:
-    """Solve L L' x = right for a matrix of right-hand sides."""
-    out, p = right.copy(), L.shape[0]
-    for c in range(out.shape[1]):
-        for i in range(p):
-            for k in range(i):
-                out[i, c] -= L[i, k] * out[k, c]
-            out[i, c] /= L[i, i]
-        for i in range(p - 1, -1, -1):
-            for k in range(i + 1, p):
-                out[i, c] -= L[k, i] * out[k, c]
-            out[i, c] /= L[i, i]
-    return out
 
 
 @inner
@@ -116,6 +58,17 @@ def prior_in_working(working: Working, mean: Floats, precision: Floats) -> tuple
         shifted[i, 0] = mean[i] - working.origin[i]
     inverse = working.R_inverse
     return multiply(working.R, shifted), multiply(transposed_multiply(inverse, precision), inverse)
+
+
+@inner
+def fixed_in_working(working: Working, beta: Floats) -> Floats:
+    """Carry beta to the working coordinates, R (beta - origin); shape (p,)."""
+    p = len(beta)
+    out = np.zeros(p)
+    for i in range(p):
+        for j in range(i, p):
+            out[i] += working.R[i, j] * (beta[j] - working.origin[j])
+    return out
 
 
 @inner
@@ -187,6 +140,51 @@ def density_of_reduced(
 
 
 @inner
+def log_density_at(working: Working, logdet: float, sigma: float, square: float) -> float:
+    """Compute log N(y; X beta, sigma^2 V) from `square` = (y - X beta)' V^-1 (y - X beta)."""
+    n = working.n
+    return -0.5 * (
+        n * LOG_2PI
+        + 2.0 * n * math.log(sigma)
+        - working.sum_log_weights
+        + logdet
+        + square / sigma**2
+    )
+
+
+@inner
+def profiled_deviance(
+    working: Working, logdet: float, square: float, dof: float
+) -> tuple[float, float]:
+    """Compute -2 log N(y; X beta, sigma^2 V) at sigma^2 = square / dof, and that sigma.
+
+    With fewer degrees of freedom than rows, it is the part of REML's criterion without beta's.
+    """
+    value = dof * (1.0 + LOG_2PI + math.log(square / dof)) + logdet - working.sum_log_weights
+    return value, math.sqrt(square / dof)
+
+
+@inner
+def density_given_fixed(
+    working: Working, T: Floats, logdet: float, sigma: float, beta: Floats, d_beta: Floats
+) -> tuple[float, Floats, float]:
+    """Finish log p(y | beta, Lambda, sigma) as `density_of_reduced` does; add d/dbeta to d_beta."""
+    p, R = T.shape[0] - 1, working.R
+    Tbar = np.zeros((p + 1, p + 1))
+    v = residual_direction(fixed_in_working(working, beta).reshape(p, 1))
+    square = quadratic(T, v)
+    for i in range(p):
+        slope = 0.0
+        for j in range(p + 1):
+            slope += T[i, j] * v[j]
+        for j in range(i, p):
+            d_beta[j] += R[i, j] * slope / sigma**2
+    add_outer(Tbar, v, -0.5 / sigma**2)
+    value = log_density_at(working, logdet, sigma, square)
+    return value, Tbar, -working.n / sigma + square / sigma**3
+
+
+@inner
 def criterion_of_reduced(
     working: Working, T: Floats, logdet: float, restricted: bool
 ) -> tuple[float, Floats, float]:
@@ -203,7 +201,7 @@ def criterion_of_reduced(
     dof = working.n - (p if restricted else 0)
     if not square > 0.0:
         return math.inf, Tbar, math.nan
-    value = dof * (1.0 + LOG_2PI + math.log(square / dof)) + logdet - working.sum_log_weights
+    value, sigma = profiled_deviance(working, logdet, square, dof)
     if restricted:
         value += logdet_fixed
         for i in range(p):
@@ -211,7 +209,7 @@ def criterion_of_reduced(
             for j in range(p):
                 Tbar[i, j] = covariance[i, j]
     add_outer(Tbar, v, dof / square)
-    return value, Tbar, math.sqrt(square / dof)
+    return value, Tbar, sigma
 
 
 @inner
@@ -240,17 +238,17 @@ def deviance_of_reduced(
         for i in range(p):
             for j in range(p):
                 beta[i, 0] += covariance[i, j] * turned[j] * miss / spread
-    v, weights = residual_direction(beta), working.sum_log_weights
+    v = residual_direction(beta)
     square = quadratic(T, v)
     if not square > 0.0:
         return math.inf, Tbar, math.nan
     if kind == ML_AT_SIGMA:
         add_outer(Tbar, v, 1.0 / at**2)
-        value = n * (LOG_2PI + 2.0 * math.log(at)) + logdet - weights + square / at**2
+        value = -2.0 * log_density_at(working, logdet, at, square)
         return value, Tbar, 2.0 * n / at - 2.0 * square / at**3
     add_outer(Tbar, v, n / square)
-    value = n * (1.0 + LOG_2PI + math.log(square / n)) + logdet - weights
-    return value, Tbar, math.sqrt(square / n)
+    value, sigma = profiled_deviance(working, logdet, square, n)
+    return value, Tbar, sigma
 
 
 @inner
@@ -260,24 +258,6 @@ def residual_direction(beta: Floats) -> Floats:
     for i in range(len(beta)):
         v[i] = -beta[i, 0]
     return v
-
-
-@inner
-def add_outer(out: Floats, v: Floats, weight: float) -> None:
-    """Add weight v v'."""
-    for i in range(len(v)):
-        for j in range(len(v)):
-            out[i, j] += weight * v[i] * v[j]
-
-
-@inner_fast
-def quadratic(T: Floats, v: Floats) -> float:
-    """Compute v'T v."""
-    total = 0.0
-    for i in range(len(v)):
-        for j in range(len(v)):
-            total += v[i] * T[i, j] * v[j]
-    return total
 
 
 @linked_entry

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import types
 
-from bayeslmm.kernels.densities import fixed_posterior, prior_in_working, to_working
+from bayeslmm.kernels.densities import (
+    fixed_in_working,
+    fixed_posterior,
+    prior_in_working,
+    to_working,
+)
 from bayeslmm.kernels.factorization import factorize, linked_entry
 from bayeslmm.kernels.jit import inner
 from bayeslmm.kernels.lapack import dense_half_solve
@@ -101,17 +106,6 @@ def draw_fixed(
         out[i] = total / L[i, i] if rank == p else math.nan
     for i in range(p):
         out[i] += beta[i, 0]
-    return out
-
-
-@inner
-def fixed_in_working(working: Working, beta: Floats) -> Floats:
-    """Carry beta to the working coordinates, R (beta - origin); shape (p,)."""
-    p = len(beta)
-    out = np.zeros(p)
-    for i in range(p):
-        for j in range(i, p):
-            out[i] += working.R[i, j] * (beta[j] - working.origin[j])
     return out
 
 

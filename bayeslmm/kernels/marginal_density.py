@@ -11,17 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.kernels.densities import (
-    LOG_2PI,
-    add_outer,
-    density_of_reduced,
-    quadratic,
-    residual_direction,
-    to_working,
-)
-from bayeslmm.kernels.factorization import factorize, linked_entry, pull_back
+from bayeslmm.kernels.densities import density_given_fixed, density_of_reduced, to_working
+from bayeslmm.kernels.factorization import factorize, pull_back
 from bayeslmm.kernels.jit import inner
-from bayeslmm.kernels.layout import Working, open_working
+from bayeslmm.kernels.layout import open_working
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
@@ -118,35 +111,6 @@ def pull_back_factors(
 
 
 @inner
-def density_given_fixed(
-    working: Working, T: Floats, logdet: float, sigma: float, beta: Floats, d_beta: Floats
-) -> tuple[float, Floats, float]:
-    """Finish log p(y | beta, Lambda, sigma) from T and log|V|; fill d/dbeta."""
-    p, n, R = T.shape[0] - 1, working.n, working.R
-    Tbar, inner_beta = np.zeros((p + 1, p + 1)), np.zeros((p, 1))
-    for i in range(p):
-        for j in range(i, p):
-            inner_beta[i, 0] += R[i, j] * (beta[j] - working.origin[j])
-    v = residual_direction(inner_beta)
-    square = quadratic(T, v)
-    for i in range(p):
-        slope = 0.0
-        for j in range(p + 1):
-            slope += T[i, j] * v[j]
-        for j in range(i, p):
-            d_beta[j] += R[i, j] * slope / sigma**2
-    add_outer(Tbar, v, -0.5 / sigma**2)
-    value = -0.5 * (
-        n * LOG_2PI
-        + 2.0 * n * math.log(sigma)
-        - working.sum_log_weights
-        + logdet
-        + square / sigma**2
-    )
-    return value, Tbar, -n / sigma + square / sigma**3
-
-
-@inner
 def collapsed_density(
     ints: Ints,
     floats: Floats,
@@ -209,60 +173,3 @@ def collapsed_density(
     d_lam = to_working(working, pulled, True)
     d_sigma += pull_back_factors(table, sds, partials, sigma, correlation, d_lam, d_sds, d_partials)
     return value, d_sds, d_partials, d_sigma, d_beta
-
-
-@linked_entry
-def collapsed_values(
-    ints: Ints,
-    floats: Floats,
-    table: Ints,
-    sds: Floats,
-    partials: Floats,
-    sigmas: Floats,
-    betas: Floats,
-    prior_mean: Floats,
-    prior_precision: Floats,
-) -> Floats:
-    """Evaluate log p(y | sds, correlations, sigma), or of y given beta too, point by point.
-
-    Parameters
-    ----------
-    ints, floats, table, prior_mean, prior_precision : ndarray
-        As in `collapsed_density`.
-    sds : ndarray, shape (s, sum of q)
-        Standard deviations of the random effects, factor by factor.
-    partials : ndarray, shape (s, number of pairs within blocks)
-        Canonical partial correlations.
-    sigmas : ndarray, shape (s,)
-        Residual standard deviations.
-    betas : ndarray, shape (s, p) or (s, 0)
-        Fixed effects on the original scale; no columns where they are integrated out.
-
-    Returns
-    -------
-    ndarray, shape (s,)
-        Log-densities; -inf where they cannot be computed.
-    """
-    n_lambda = 0
-    for f in range(table[0]):
-        n_lambda += table[1 + f] * table[1 + f]
-    values, d_beta = np.empty(len(sigmas)), np.zeros(betas.shape[1])
-    correlation, lam = np.zeros(n_lambda), np.zeros(n_lambda)
-    working = open_working(ints, floats)
-    for d in range(len(sigmas)):
-        values[d] = -math.inf
-        if not sigmas[d] > 0.0:
-            continue
-        fill_factors(table, sds[d], partials[d], sigmas[d], correlation, lam)
-        ok, logdet, T, _, _, _ = factorize(ints, floats, to_working(working, lam, False))
-        if not ok:
-            continue
-        if betas.shape[1] > 0:
-            value, _, _ = density_given_fixed(working, T, logdet, sigmas[d], betas[d], d_beta)
-        else:
-            value, _, _ = density_of_reduced(
-                working, T, logdet, sigmas[d], prior_mean, prior_precision
-            )
-        if not math.isnan(value):
-            values[d] = value
-    return values

@@ -11,12 +11,14 @@ from bayeslmm.errors import NumericalError
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import (
     conditional,
+    criterion,
     draw_effects,
     log_density,
     pack_factors,
     profiled_criterion,
     unpack_factors,
 )
+from bayeslmm.kernels.densities import ML, ML_AT_COEFFICIENT, ML_AT_SIGMA, REML, evaluate
 
 SIGMA = 1.3
 MEAN = np.array([0.0, 0.5, 1.0])
@@ -47,6 +49,25 @@ def test_the_criteria_are_those_of_the_dense_covariance(kind, weighted):
         assert value == pytest.approx(exact, abs=EXACT)
         for other in (0.97 * sigma, 1.03 * sigma):
             assert dense.criterion(design, lams, other, restricted) > exact
+
+
+@pytest.mark.parametrize(("kind", "weighted"), CASES)
+def test_the_criteria_are_densities_at_the_best_sigma_and_beta(kind, weighted):
+    """Profiled, held and integrated forms meet where what is held is at its best."""
+    _, gram, lams = make(kind, weighted)
+    packed = pack(lams)
+    reml, _, sigma = criterion(gram, packed, REML)
+    # The same numbers, added in another order.
+    assert -2.0 * log_density(gram, lams, sigma)[0] == pytest.approx(reml, rel=1e-12)
+    ml, _, sigma = criterion(gram, packed, ML)
+    assert criterion(gram, packed, ML_AT_SIGMA, sigma)[0] == pytest.approx(ml, rel=1e-12)
+    beta, direction = conditional(gram, lams, sigma).beta, np.array([0.5, 1.0, -2.0])
+    held, _, sigma_held = evaluate(
+        gram.plan.ints, gram.plan.floats, packed, direction @ beta, direction, np.zeros((3, 3)),
+        ML_AT_COEFFICIENT, False,
+    )  # fmt: skip
+    assert held == pytest.approx(ml, rel=1e-12)
+    assert sigma_held == pytest.approx(sigma, rel=1e-12)
 
 
 def test_a_flat_prior_gives_the_restricted_likelihood():
@@ -187,6 +208,20 @@ def test_draws_are_the_dense_conditional_gaussian(kind):
     linear = draws[1:] - draws[0]
     assert np.allclose(draws[0], mean, atol=EXACT)
     assert np.allclose(linear.T @ linear, cov, atol=EXACT)
+
+
+@pytest.mark.parametrize(("kind", "weighted"), CASES)
+def test_draws_from_no_noise_are_the_conditional_means(kind, weighted):
+    """The moments in NumPy and the draws in compiled code solve the same equations for beta."""
+    _, gram, lams = make(kind, weighted)
+    moments = conditional(gram, lams, SIGMA, np.linalg.inv(COV), MEAN)
+    nothing = Given(np.zeros((1, 3)), np.zeros((1, gram.plan.n_columns)))
+    sigma = np.full(1, SIGMA)
+    beta, effects = draw_effects(gram, pack(lams)[None], sigma, nothing, np.linalg.inv(COV), MEAN)
+    # An inverse against a Cholesky factor of a well-conditioned 3 x 3 matrix.
+    np.testing.assert_allclose(beta[0], moments.beta, rtol=1e-12, atol=1e-12)
+    for drawn, modes in zip(effects, moments.modes, strict=True):
+        np.testing.assert_allclose(drawn[0], modes, rtol=1e-12, atol=1e-12)
 
 
 def test_every_draw_uses_its_own_parameters():

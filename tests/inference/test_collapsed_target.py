@@ -217,6 +217,15 @@ def test_points_without_density_get_minus_infinity_and_no_gradient(table):
     assert (gradient == 0).all()
 
 
+def test_points_that_the_prior_forbids_leave_the_others_alone(table):
+    _, _, target = case("intercept", table, "bounded")
+    forbidden = np.full((3, target.size), np.nan)
+    assert (target.log_density(forbidden) == -np.inf).all()
+    good = random_point(target, np.random.default_rng(0))[None]
+    mixed = target.log_density(np.concatenate([forbidden, good]))
+    np.testing.assert_array_equal(mixed, [*[-np.inf] * 3, *target.log_density(good)])
+
+
 COORDINATES = [
     Coordinate("a", "identity"),
     Coordinate("a", "log"),

@@ -5,6 +5,7 @@ import pytest
 
 import bayeslmm as bl
 from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.reduction import reduce_exactly
 from bayeslmm.inference.importance.interpolated_target import (
     InterpolatedTarget,
     ReducedTarget,
@@ -14,7 +15,6 @@ from bayeslmm.inference.importance.interpolated_target import (
     is_expensive,
     near_peak,
 )
-from bayeslmm.inference.importance.reduction import reduce_exactly
 from bayeslmm.inference.importance.surrogate import TOLERANCE
 from bayeslmm.inference.laplace import find_mode, starting_points
 from bayeslmm.inference.marginal.target import MarginalTarget

@@ -6,7 +6,7 @@ import pytest
 
 from bayeslmm.gram import likelihood
 from bayeslmm.gram.gram import Gram
-from bayeslmm.inference.importance.reduction import reduce_exactly
+from bayeslmm.gram.reduction import reduce_exactly
 from bayeslmm.inference.importance.shared_effects import cut_cells, draw_shared_effects
 from bayeslmm.kernels.draws import draw_joint, draw_shared
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects

@@ -7,13 +7,13 @@ from scipy.stats import chi2, norm, qmc
 
 from bayeslmm.design.design import build_design
 from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.reduction import Reduced, density_from_reduced, reduce_exactly
 from bayeslmm.inference.importance.interpolation import (
     FactorCoordinates,
     Whitening,
     from_smooth,
     to_smooth,
 )
-from bayeslmm.inference.importance.reduction import Reduced, finish_density, reduce_exactly
 from bayeslmm.inference.importance.surrogate import TOLERANCE, build_surrogate, surrogate_suits
 from bayeslmm.model.priors.fixed_effects import normal_prior
 from bayeslmm.model.priors.resolve import resolve_priors
@@ -69,7 +69,7 @@ class Posterior:
         return np.concatenate(packed, axis=1), sigma, value
 
     def finish(self, reduced, sigma):
-        return finish_density(self.gram, reduced, sigma, *self.beta_prior)
+        return density_from_reduced(self.gram, reduced, sigma, prior=self.beta_prior)
 
     def log_density(self, eta):
         packed, sigma, prior = self.read(eta)

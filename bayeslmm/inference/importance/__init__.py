@@ -3,7 +3,6 @@
 - ``sample``: a posterior without a Markov chain
 - ``algorithm``: draws weighted, judged and resampled
 - ``proposal``: split Student-t distributions and mixtures
-- ``reduction``: exact log|V| and T at relative factors
 - ``interpolated_target``: a posterior from interpolated log|V| and T
 - ``surrogate``: the adaptive choice of points
 - ``interpolation``: radial basis functions and their nodes

@@ -12,13 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.gram.reduction import Reduced, density_from_reduced, reduce_exactly
 from bayeslmm.inference.importance.proposal import Mixture, SplitT
-from bayeslmm.inference.importance.reduction import (
-    Reduced,
-    finish_density,
-    finish_density_given_fixed,
-    reduce_exactly,
-)
 from bayeslmm.inference.importance.surrogate import (
     BUDGET,
     TOLERANCE,
@@ -29,7 +24,6 @@ from bayeslmm.inference.importance.surrogate import (
 )
 from bayeslmm.inference.laplace import LocalMode, find_mode, starting_points
 from bayeslmm.inference.marginal.target import MarginalTarget
-from bayeslmm.model.priors.fixed_effects import normal_prior
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
@@ -82,7 +76,6 @@ class ReducedTarget(MarginalTarget):
     ) -> None:
         super().__init__(target.gram, target.priors, target.folded)
         self.reduction, self.record = reduction, record
-        self._normal_prior = normal_prior(target.priors) if self.integrated else None
 
     def with_folded(self, folded: Sequence[int]) -> ReducedTarget:
         """Return the same posterior with the coordinates of these sds folded, no others."""
@@ -91,21 +84,13 @@ class ReducedTarget(MarginalTarget):
     def finish(self, reduced: Reduced, points: Floats) -> Floats:
         """Return log-likelihoods of points, shape (s, size), from log|V| and T there."""
         draws = self.unpack(points)
-        if draws.beta is not None:
-            return finish_density_given_fixed(self.gram, reduced, draws.sigma, draws.beta)
-        assert self._normal_prior is not None  # noqa: S101 - the other case has beta
-        return finish_density(self.gram, reduced, draws.sigma, *self._normal_prior)
+        return density_from_reduced(
+            self.gram, reduced, draws.sigma, beta=draws.beta, prior=self._beta_prior
+        )
 
-    def log_density(self, points: Floats) -> Floats:
-        """Evaluate the log-density at points, shape (s, size); see `MarginalTarget`."""
-        points = np.ascontiguousarray(points, dtype=np.float64)
-        with np.errstate(all="ignore"):
-            total = self.log_prior(points)
-            # Points that the prior forbids may have no relative factors at all.
-            good = np.flatnonzero(np.isfinite(total))
-            reduced = self.reduction(self.packed(points[good]))
-            total[good] += self.finish(reduced, points[good])
-        return np.where(np.isnan(total) | (total == np.inf), -np.inf, total)
+    def log_likelihood(self, points: Floats) -> Floats:
+        """Compute log-likelihoods of points, shape (s, size), from `reduction`."""
+        return self.finish(self.reduction(self.packed(points)), points)
 
 
 class InterpolatedTarget(ReducedTarget):

@@ -20,7 +20,7 @@ from scipy.interpolate import RBFInterpolator
 from scipy.special import logsumexp
 
 from bayeslmm.gram.likelihood import unpack_factors
-from bayeslmm.inference.importance.reduction import Reduced, reduce_exactly
+from bayeslmm.gram.reduction import Reduced, reduce_exactly
 from bayeslmm.model.covariance.block_covariance import covariance_of
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from rich.progress import track
 from bayeslmm import names
 from bayeslmm.errors import SamplingWarning, warn
 from bayeslmm.gram.likelihood import flat_prior, split_columns
+from bayeslmm.gram.reduction import Reduced
 from bayeslmm.inference.importance.interpolated_target import (
     InterpolatedTarget,
     ReducedTarget,
     interpolation_error,
 )
 from bayeslmm.inference.importance.interpolation import FactorCoordinates, Whitening
-from bayeslmm.inference.importance.reduction import Reduced
 from bayeslmm.inference.importance.surrogate import TOLERANCE
 from bayeslmm.inference.marginal.recovery import variance_variables
 from bayeslmm.inference.reweighting import smoothed_weights

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import logsumexp
 
+from bayeslmm.gram.reduction import Reduced
 from bayeslmm.inference.importance.interpolation import (
     FactorCoordinates,
     Kernel,
@@ -21,7 +22,6 @@ from bayeslmm.inference.importance.interpolation import (
     SmoothReduction,
     Whitening,
 )
-from bayeslmm.inference.importance.reduction import Reduced
 
 if TYPE_CHECKING:
     from collections.abc import Callable

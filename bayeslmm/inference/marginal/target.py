@@ -16,6 +16,7 @@ from scipy.special import betaincinv
 
 from bayeslmm import names
 from bayeslmm.arrays import for_kernels
+from bayeslmm.gram.reduction import log_densities
 from bayeslmm.inference.marginal.coordinates import (
     ATANH,
     FOLDED,
@@ -26,13 +27,11 @@ from bayeslmm.inference.marginal.coordinates import (
 )
 from bayeslmm.inference.marginal.recovery import MarginalDraws
 from bayeslmm.kernels.linked_density import link_density, linked_density
-from bayeslmm.kernels.marginal_density import collapsed_values
 from bayeslmm.kernels.prior_forms import form_at
 from bayeslmm.model.covariance.compiled import covariance_table
 from bayeslmm.model.priors.closed_forms import form_of, partial_form, value_and_slope
 from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
 from bayeslmm.model.priors.lkj import log_density_of_partials
-from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -256,7 +255,7 @@ class MarginalTarget:
             self.priors.factors, draws.sds, draws.partials, strict=True
         ):
             lam = factor.covariance.factor(sd, partials) / draws.sigma[..., None, None]
-            parts.append(lam.reshape(len(points), -1))
+            parts.append(lam.reshape(len(points), factor.covariance.n_columns**2))
         return np.concatenate(parts, axis=1)
 
     def log_prior(self, points: Floats) -> Floats:
@@ -270,6 +269,13 @@ class MarginalTarget:
             if prior is not None:
                 total += prior.log_density(values[:, k])
         return total + self._log_prior_of_partials(points)
+
+    def log_likelihood(self, points: Floats) -> Floats:
+        """Compute log p(y | parameters) at points (s, size), shape (s,)."""
+        draws = self.unpack(points)
+        return log_densities(
+            self.gram, self.packed(points), draws.sigma, beta=draws.beta, prior=self._beta_prior
+        )
 
     def log_density(self, points: Floats) -> Floats:
         """Evaluate the log-density at points.
@@ -285,15 +291,11 @@ class MarginalTarget:
             -inf where the prior forbids a point or the likelihood cannot be computed.
         """
         points = np.ascontiguousarray(points, dtype=np.float64)
-        with np.errstate(all="ignore"), single_blas_thread():
-            prior = self.log_prior(points)
-            parts = self._parts(self.parameters(points))
-            sds, partials, sigma, beta = (np.ascontiguousarray(part) for part in parts)
-            ints, floats, table = self._data
-            likelihood = collapsed_values(
-                ints, floats, table, sds, partials, sigma, beta, *self._beta_prior
-            )
-        total = prior + likelihood
+        with np.errstate(all="ignore"):
+            total = self.log_prior(points)
+            # Points that the prior forbids may have no relative factors at all.
+            good = np.flatnonzero(np.isfinite(total))
+            total[good] += self.log_likelihood(points[good])
         return np.where(np.isnan(total) | (total == np.inf), -np.inf, total)
 
     def log_density_and_gradient(self, point: Floats) -> tuple[float, Floats]:
