@@ -361,12 +361,14 @@ def draw_effects(
             plan.ints,
             plan.floats,
             lams,
+            np.arange(len(lams) + 1),  # cells of one draw each
             for_kernels("sigma", sigma, np.float64, (len(lams),)),
             mean,
             precision,
             beta,
             joint,
             given,
+            False,
         )
     return beta, split_columns(gram, joint)
 

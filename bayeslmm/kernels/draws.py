@@ -14,6 +14,7 @@ from bayeslmm.kernels.densities import (
     prior_in_working,
     to_working,
 )
+from bayeslmm.kernels.eliminate import copy_square
 from bayeslmm.kernels.factorization import factorize, linked_entry
 from bayeslmm.kernels.jit import inner
 from bayeslmm.kernels.lapack import dense_half_solve
@@ -175,80 +176,6 @@ def draw_joint(
     ints: Ints,
     floats: Floats,
     lams: Floats,
-    sigmas: Floats,
-    prior_mean: Floats,
-    prior_precision: Floats,
-    fixed: Floats,
-    random: Floats,
-    fixed_given: bool,
-) -> None:
-    """Replace standard normals by exact joint draws of beta and all b, one row per draw.
-
-    Consecutive equal Lambda share one factorization.
-
-    Parameters
-    ----------
-    ints, floats : ndarray
-        The plan's arrays.
-    lams : ndarray, shape (n_draws, n_lambda)
-        Packed relative factors.
-    sigmas : ndarray, shape (n_draws,)
-        Residual standard deviations.
-    prior_mean, prior_precision : ndarray, shapes (p,) and (p, p)
-        Normal prior of beta; zero precision is flat.
-    fixed : ndarray, shape (n_draws, p)
-        Standard normals in, draws of beta out.
-    random : ndarray, shape (n_draws, n_columns)
-        Standard normals in, draws of b out, in the plan's order of columns; NaN where Q cannot
-        be factored.
-    fixed_given : bool
-        True where `fixed` holds beta itself: it stays, and only b is drawn, given beta.
-    """
-    lay, working = open_layout(ints, floats), open_working(ints, floats)
-    p = len(working.origin)
-    if len(sigmas) == 0:
-        return
-    ok, _, T, panel, border, right = factorize(ints, floats, to_working(working, lams[0], False))
-    for d in range(len(sigmas)):
-        if d > 0 and not same(lams[d], lams[d - 1]):
-            ok, _, T, panel, border, right = factorize(
-                ints, floats, to_working(working, lams[d], False)
-            )
-        if fixed_given:
-            beta = fixed_in_working(working, fixed[d])
-        else:
-            beta = draw_fixed(working, T, sigmas[d], prior_mean, prior_precision, fixed[d])
-        if ok:
-            z = random[d : d + 1]
-            one = sigmas[d : d + 1]
-            v = solve_together(lay, panel, border, right, beta.reshape(1, p), one, z)
-            spread_effects(lay, lams[d], v, z)
-        if not fixed_given:
-            for i in range(p):
-                fixed[d, i] = working.origin[i]
-                for k in range(p):
-                    fixed[d, i] += working.R_inverse[i, k] * beta[k]
-        if not ok:
-            for i in range(p):
-                fixed[d, i] = math.nan
-            for i in range(random.shape[1]):
-                random[d, i] = math.nan
-
-
-def compile_draws() -> None:
-    """Compile the draws of effects, which need the factorization only."""
-    from bayeslmm.kernels.draws import draw_joint  # noqa: PLC0415 - it needs what needs this module
-
-    longs, reals, rows = types.int64[::1], types.float64[::1], types.float64[:, ::1]
-    arguments = (longs, reals, rows, reals, reals, rows, rows, rows, types.boolean)
-    draw_joint.compiled.compile(arguments)  # type: ignore[attr-defined]
-
-
-@linked_entry
-def draw_shared(
-    ints: Ints,
-    floats: Floats,
-    lams: Floats,
     starts: Ints,
     sigmas: Floats,
     prior_mean: Floats,
@@ -256,8 +183,12 @@ def draw_shared(
     fixed: Floats,
     random: Floats,
     fixed_given: bool,
+    want_reduced: bool,
 ) -> tuple[Floats, Floats]:
     """Replace standard normals by exact joint draws of beta and all b, cell by cell.
+
+    The draws of a cell share one Lambda and are solved for together; consecutive cells with equal
+    Lambda share the factorization.
 
     Parameters
     ----------
@@ -278,6 +209,8 @@ def draw_shared(
         be factored.
     fixed_given : bool
         True where `fixed` holds beta itself: it stays, and only b is drawn, given beta.
+    want_reduced : bool
+        Otherwise both arrays returned are empty.
 
     Returns
     -------
@@ -288,14 +221,17 @@ def draw_shared(
     """
     lay, working = open_layout(ints, floats), open_working(ints, floats)
     p = len(working.origin)
-    logdets, cross = np.empty(len(lams)), np.empty((len(lams), p + 1, p + 1))
+    kept = len(lams) if want_reduced else 0
+    logdets, cross = np.empty(kept), np.empty((kept, p + 1, p + 1))
     for cell in range(len(lams)):
         first, end = starts[cell], starts[cell + 1]
-        ok, logdet, T, panel, border, right = factorize(
-            ints, floats, to_working(working, lams[cell], False)
-        )
-        logdets[cell] = logdet if ok else -math.inf
-        cross[cell] = T
+        if cell == 0 or not same(lams[cell], lams[cell - 1]):
+            ok, logdet, T, panel, border, right = factorize(
+                ints, floats, to_working(working, lams[cell], False)
+            )
+        if want_reduced:
+            logdets[cell] = logdet if ok else -math.inf
+            copy_square(T, cross[cell])
         beta = np.empty((end - first, p))
         for d in range(first, end):
             if fixed_given:
@@ -314,3 +250,11 @@ def draw_shared(
         v = solve_together(lay, panel, border, right, beta, sigmas[first:end], random[first:end])
         spread_effects(lay, lams[cell], v, random[first:end])
     return logdets, cross
+
+
+def compile_draws() -> None:
+    """Compile the draws of effects, which need the factorization only."""
+    longs, reals, rows = types.int64[::1], types.float64[::1], types.float64[:, ::1]
+    flag = types.boolean
+    arguments = (longs, reals, rows, longs, reals, reals, rows, rows, rows, flag, flag)
+    draw_joint.compiled.compile(arguments)  # type: ignore[attr-defined]

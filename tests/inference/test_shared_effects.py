@@ -8,7 +8,7 @@ from bayeslmm.gram import likelihood
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.reduction import reduce_exactly
 from bayeslmm.inference.importance.shared_effects import cut_cells, draw_shared_effects
-from bayeslmm.kernels.draws import draw_joint, draw_shared
+from bayeslmm.kernels.draws import draw_joint
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 
 KINDS = ("crossed", "three_crossed", "nested_and_crossed", "slope")
@@ -33,17 +33,42 @@ def test_a_cell_draws_what_single_draws_would(kind, given):
     fixed = rng.standard_normal((6, 3))
     random = rng.standard_normal((6, plan.n_columns))
     one, other = (fixed.copy(), random.copy()), (fixed.copy(), random.copy())
-    logdet, cross = draw_shared(
-        plan.ints, plan.floats, lams, starts, sigma, mean, precision, *one, given
+    logdet, cross = draw_joint(
+        plan.ints, plan.floats, lams, starts, sigma, mean, precision, *one, given, True
     )
     single = lams[np.repeat(np.arange(3), np.diff(starts))]
-    draw_joint(plan.ints, plan.floats, single, sigma, mean, precision, *other, given)
-    # Sums in another order.
+    nothing = draw_joint(
+        plan.ints, plan.floats, single, np.arange(7), sigma, mean, precision, *other, given, False
+    )
+    assert [len(part) for part in nothing] == [0, 0]
+    # Several draws at a time add up in another order than one.
     np.testing.assert_allclose(one[0], other[0], rtol=1e-9)
     np.testing.assert_allclose(one[1], other[1], rtol=1e-8, atol=1e-10)
     exact = reduce_exactly(gram, lams)
     np.testing.assert_allclose(logdet, exact.logdet, rtol=1e-12)
     np.testing.assert_allclose(cross, exact.cross, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_cell_that_cannot_be_factored_leaves_the_others_alone(given):
+    design = designs.random_design("crossed", seed=4)
+    plan = Gram.from_design(design).plan
+    lams = designs.pack(designs.random_factors(design)) * np.array([[1.0], [1e200], [1.0]])
+    fixed, random = np.ones((3, 3)), np.ones((3, plan.n_columns))
+    logdet, _ = draw_joint(
+        plan.ints, plan.floats, lams, np.arange(4), np.ones(3), np.zeros(3), np.eye(3),
+        fixed, random, given, True,
+    )  # fmt: skip
+    assert logdet[1] == -np.inf
+    assert np.isnan(random[1]).all()
+    assert logdet[0] == logdet[2]
+    np.testing.assert_array_equal(random[0], random[2])
+    np.testing.assert_array_equal(fixed[0], fixed[2])
+    assert np.isfinite(random[0]).all()
+    if given:
+        np.testing.assert_array_equal(fixed, 1.0)
+    else:
+        assert np.isnan(fixed[1]).all()
 
 
 def test_draws_have_the_moments_of_the_conditional():

@@ -29,7 +29,7 @@ from bayeslmm.inference.importance.interpolation import FactorCoordinates, White
 from bayeslmm.inference.importance.surrogate import TOLERANCE
 from bayeslmm.inference.marginal.recovery import variance_variables
 from bayeslmm.inference.reweighting import smoothed_weights
-from bayeslmm.kernels.draws import draw_shared
+from bayeslmm.kernels.draws import draw_joint
 from bayeslmm.model.priors.fixed_effects import normal_prior
 from bayeslmm.resources import single_blas_thread
 
@@ -197,8 +197,8 @@ def draw_shared_effects(
             random = store.rng.standard_normal((len(places), gram.plan.n_columns))
             jobs = [
                 pool.submit(
-                    draw_shared, gram.plan.ints, gram.plan.floats, lams, starts,
-                    sigma[places[rows]], mean, precision, fixed[rows], random[rows], given,
+                    draw_joint, gram.plan.ints, gram.plan.floats, lams, starts,
+                    sigma[places[rows]], mean, precision, fixed[rows], random[rows], given, True,
                 )
                 for lams, starts, rows in _shares(packed, cells, some, threads)
             ]  # fmt: skip
