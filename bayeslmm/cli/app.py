@@ -270,7 +270,7 @@ def _check_settings(settings: dict[str, Any]) -> None:
 
     known = {field.name for field in fields(SamplerSettings)}
     chosen = SamplerSettings(**{name: value for name, value in settings.items() if name in known})
-    written = settings.get("parametrization", "noncentered")
+    written = chosen.parametrization
     if written != AUTO:
         check_parametrization(written)
     check_combination(chosen.sampler, written)

@@ -28,14 +28,14 @@ def fit_bayes(
     data: Any,
     *,
     priors: PriorsLike | None = None,
-    parametrization: str = "noncentered",
+    parametrization: str = "auto",
     draws: int = 1000,
     tune: int = 1000,
     chains: int = 4,
     cores: int | None = None,
     random_seed: int | None = None,
     target_accept: float | None = None,
-    sampler: str = "nutpie",
+    sampler: str = "auto",
     progressbar: bool = True,
     weights: str | ArrayLike | None = None,
     missing: str = "drop",
@@ -58,11 +58,12 @@ def fit_bayes(
     priors : mapping, str, PriorScheme or Priors, optional
         What to change in the default priors, e.g. ``{"sigma": "HalfCauchy(10)"}``, or a scheme
         such as ``"brms"``; see `resolve_priors`.
-    parametrization : str, default "noncentered"
-        ``"noncentered"``, ``"centered"`` or ``"marginal"``: the same posterior by other ways.
+    parametrization : str, default "auto"
+        ``"marginal"``, ``"noncentered"`` or ``"centered"``: the same posterior by other ways.
         ``"marginal"`` integrates the random effects out, and the fixed effects where their
         priors are normal, and draws them back exactly afterwards. ``"auto"`` takes it unless
-        crossed factors make it the slower one; the result records the choice and its reason.
+        crossed factors make it the slower one, and then ``"noncentered"``; the result records the
+        choice and its reason.
     draws, tune, chains : int
         Kept draws and tuning steps per chain, and number of chains.
     cores : int, optional
@@ -73,12 +74,13 @@ def fit_bayes(
         Acceptance rate, between 0 and 1, that NUTS tunes its steps to. If not given 0.95, so
         that variance components near zero are explored without divergences, and 0.9 with the
         marginal form, which has none there.
-    sampler : str, default "nutpie"
+    sampler : str, default "auto"
         ``"nutpie"`` or ``"pymc"``: NUTS. ``"importance"``, with the marginal form only:
         independent draws of the variance parameters, weighted exactly and resampled, in a second
         or less; `diagnose` shows how good the weights are (k-hat), and where they are not
-        (0.7 or more) NUTS is run instead, with a warning. ``"auto"`` takes it where few
-        parameters are left; the result records the choice and its reason.
+        (0.7 or more) NUTS is run instead, with a warning. ``"auto"`` takes nutpie's NUTS where
+        its gradients are quick, and importance sampling where they are not and few parameters are
+        left; the result records the choice and its reason.
     progressbar : bool, default True
         Whether to show progress.
     weights : str or array-like, optional

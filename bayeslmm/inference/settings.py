@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import SamplingError, nearest
-from bayeslmm.inference.parametrization import NONCENTERED
+from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.resources import usable_cores
 from bayeslmm.results.kept_effects import DRAWS
 
@@ -63,9 +63,9 @@ class SamplerSettings:
     cores: int | None = None
     random_seed: int | None = None
     target_accept: float | None = None
-    sampler: str = NUTPIE
+    sampler: str = AUTO
     progressbar: bool = True
-    parametrization: str = NONCENTERED
+    parametrization: str = AUTO_PARAMETRIZATION
     effects: EffectsLike = DRAWS
 
     def __post_init__(self) -> None:

@@ -261,7 +261,7 @@ def test_both_modes_of_prior_and_data_in_conflict_are_sampled(conflict):
 
 def test_importance_needs_the_effects_integrated_out(sleepstudy):
     with pytest.raises(bl.ArgumentError, match="add parametrization='marginal'"):
-        bl.fit_bayes(FORMULA, sleepstudy, sampler="importance")
+        bl.fit_bayes(FORMULA, sleepstudy, sampler="importance", parametrization="centered")
 
 
 def test_an_automatic_parametrization_is_the_one_that_it_needs(sleepstudy):
@@ -271,28 +271,54 @@ def test_an_automatic_parametrization_is_the_one_that_it_needs(sleepstudy):
     assert "variance parameters" in tree.attrs["parametrization_reason"]
 
 
-def test_auto_takes_it_where_few_parameters_are_left(sleepstudy):
-    tree = bl.fit_bayes(FORMULA, sleepstudy, random_seed=1, **QUICK | {"sampler": "auto"})
-    assert tree.attrs["sampler"] == "importance"
-    assert tree.attrs["sampler_reason"].startswith("only 4 parameters are left")
+def chosen(design, parametrization="auto", **settings):
+    """The sampler and form that "auto" stands for, and why that sampler."""
+    asked = SamplerSettings(sampler="auto", parametrization=parametrization, **settings)
+    found, reasons = choose_method(Model.of(design), asked)
+    return found.sampler, found.parametrization, reasons["sampler_reason"]
 
 
-def chosen(design, parametrization):
-    """The sampler that "auto" stands for, and why."""
-    asked = SamplerSettings(sampler="auto", parametrization=parametrization)
-    settings, reasons = choose_method(Model.of(design), asked)
-    return settings.sampler, reasons["sampler_reason"]
+def many_groups(formula="y ~ x0 + (x0 | g)", groups=2500):
+    rng = np.random.default_rng(1)
+    rows = 6 * groups
+    columns = {f"x{k}": rng.normal(size=rows) for k in range(4)}
+    table = columns | {"y": rng.normal(size=rows), "g": np.arange(rows) % groups}
+    return bl.build_design(formula, table)
+
+
+def test_auto_takes_nuts_where_it_is_quick(sleepstudy):
+    sampler, form, why = chosen(bl.build_design(FORMULA, sleepstudy))
+    assert (sampler, form) == ("nutpie", "marginal")
+    assert re.fullmatch(r"NUTS takes about 0\.\d+ s of one core, by the size of the model", why)
+
+
+def test_auto_takes_it_where_nuts_takes_long_and_few_parameters_are_left():
+    sampler, form, why = chosen(many_groups())
+    assert (sampler, form) == ("importance", "marginal")
+    assert re.match(r"NUTS takes about \d+ s of one core.* only 4 parameters are left", why)
+
+
+def test_auto_counts_the_draws(sleepstudy):
+    design = bl.build_design(FORMULA, sleepstudy)
+    assert chosen(design, draws=1_000_000)[0] == "importance"
+    assert chosen(many_groups(), draws=50, tune=50)[0] == "nutpie"
 
 
 def test_auto_leaves_many_parameters_to_nuts(sleepstudy):
     design = bl.build_design(FORMULA, sleepstudy)
-    assert chosen(design, "noncentered")[0] == "nutpie"
-    rng = np.random.default_rng(1)
-    columns = {f"x{k}": rng.normal(size=200) for k in range(4)}
-    table = pd.DataFrame(columns | {"y": rng.normal(size=200), "g": np.arange(200) % 20})
-    wide = bl.build_design("y ~ 1 + (x0 + x1 + x2 + x3 | g)", table)
-    name, reason = chosen(wide, "marginal")
-    assert (name, reason) == ("nutpie", "16 parameters are left, more than 12")
+    sampler, form, why = chosen(design, "noncentered")
+    assert (sampler, form) == ("nutpie", "noncentered")
+    assert why == "the noncentered form has too many parameters for anything but NUTS"
+    wide = many_groups("y ~ 1 + (x0 + x1 + x2 + x3 | g)")
+    sampler, form, why = chosen(wide)
+    assert (sampler, form) == ("nutpie", "marginal")
+    assert why == "16 parameters are left, too many for independent draws (at most 12)"
+
+
+def test_auto_takes_nuts_where_an_acceptance_rate_is_given():
+    sampler, form, why = chosen(many_groups(), target_accept=0.9)
+    assert (sampler, form) == ("nutpie", "marginal")
+    assert "only NUTS has an acceptance rate" in why
 
 
 def test_an_unknown_sampler_is_refused_with_a_hint(sleepstudy):

@@ -6,6 +6,7 @@ import pytest
 
 import bayeslmm as bl
 from bayeslmm.inference.importance.shared_effects import N_CELLS
+from bayeslmm.inference.settings import SamplerSettings
 from bayeslmm.model.model import Model
 
 FORMULA = "diameter ~ 1 + (1 | plate) + (1 | sample)"
@@ -106,10 +107,10 @@ def test_auto_interpolates_where_a_border_is_large_and_parameters_are_few():
 
     method = ImportanceSampling()
     design = crossed_design()
-    suits, why = method.suits(Model.of(design), "marginal")
+    suits, why = method.suits(Model.of(design), SamplerSettings())
     assert suits
     assert "250 columns" in why
     wide = crossed_design("y ~ x + (x + I(x**2) | a) + (x | b)")
-    suits, why = method.suits(Model.of(wide), "marginal")
+    suits, why = method.suits(Model.of(wide), SamplerSettings())
     assert not suits
     assert "9 free entries" in why

@@ -60,7 +60,11 @@ def test_the_other_groups_and_attributes(tree, sleepstudy):
     assert {"diverging", "energy", "lp", "acceptance_rate", "tree_depth"} <= set(stats.data_vars)
     assert stats.attrs["sampling_time"] > 0
     assert stats.attrs["compile_time"] > 0
-    assert tree.attrs["parametrization"] == "noncentered"
+    assert tree.attrs["parametrization"] == "marginal"
+    assert tree.attrs["sampler"] == "nutpie"
+    assert "asked for" not in (
+        tree.attrs["parametrization_reason"], tree.attrs["sampler_reason"]
+    )  # fmt: skip
     assert tree.attrs["random_seed"] == 5
     assert json.loads(tree.attrs["settings"])["draws"] == 200
     assert "pymc" in json.loads(tree.attrs["versions"])
@@ -189,13 +193,15 @@ def test_a_run_interrupted_before_its_first_draw_is_an_interrupt():
         samplers._complete_part(partial([0, 0]), settings)
 
 
-def test_ctrl_c_returns_what_was_drawn(tmp_path):
+@pytest.mark.parametrize("parametrization", ["marginal", "noncentered"])
+def test_ctrl_c_returns_what_was_drawn(parametrization):
     code = (
         "import _thread, signal, threading, warnings, bayeslmm as bl\n"
         # Processes in the background may be started with the signal ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "data = bl.load_dataset('sleepstudy')\n"
-        "fit = dict(random_seed=5, tune=300, chains=2, progressbar=False)\n"
+        "fit = dict(random_seed=5, tune=300, chains=2, progressbar=False, sampler='nutpie',\n"
+        f"           parametrization={parametrization!r})\n"
         f"bl.fit_bayes({FORMULA!r}, data, draws=200, **fit)\n"
         "threading.Timer(2.0, _thread.interrupt_main).start()\n"
         "warnings.simplefilter('always')\n"
@@ -251,5 +257,7 @@ def test_a_predictor_named_weights_is_not_taken_for_weights(sleepstudy):
 
 def test_no_tuning_is_refused_before_anything_is_sampled():
     with pytest.raises(bl.SamplingError, match="tune must be at least 1"):
-        samplers.SamplerSettings(tune=0)
+        samplers.SamplerSettings(tune=0, sampler="nutpie")
+    with pytest.raises(bl.SamplingError, match="sampler='importance' does without"):
+        bl.fit_bayes("Yield ~ 1 + (1 | Batch)", bl.load_dataset("dyestuff"), tune=0)
     assert samplers.SamplerSettings(tune=0, sampler="importance").tune == 0

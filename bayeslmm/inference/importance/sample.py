@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.gram.gram import Gram
     from bayeslmm.inference.settings import SamplerSettings
     from bayeslmm.model.model import Model
     from bayeslmm.results.kept_effects import EffectsStore
@@ -62,6 +63,11 @@ _NEAR_ZERO = 0.4
 # effective draws.
 MOST_COORDINATES = 12
 LARGEST_BORDER = 200
+# NUTS that is done sooner, by the count below, is not replaced: it is the better known method, and
+# independent draws would save seconds.
+QUICK_SECONDS = 10.0
+# Gradients a draw, and densities that one gradient costs: medians of the reference models.
+_GRADIENTS_PER_DRAW, _DENSITIES_PER_GRADIENT = 5.0, 1.5
 
 
 @dataclass(frozen=True)
@@ -76,26 +82,56 @@ class ImportanceSampling:
 
     parametrizations: tuple[str, ...] = (MARGINAL,)
 
-    def suits(self, model: Model, parametrization: str) -> tuple[bool, str]:
-        """Return whether few parameters are left and densities are quick or interpolable."""
-        if parametrization != MARGINAL:
-            return False, ""
-        size, border = MarginalTarget(model.gram, model.priors).size, model.gram.plan.n_border
-        if size > MOST_COORDINATES:
-            return False, f"{size} parameters are left, more than {MOST_COORDINATES}"
-        dense = f"one density factors a dense matrix of {border} columns"
-        if border > LARGEST_BORDER:
-            if unsuited := surrogate_suits(model.gram):
-                return False, f"{dense}, and {unsuited}"
-            return True, f"{dense}, and a few of them are enough to interpolate the rest"
-        return True, (
-            f"only {size} parameters are left once the effects are integrated out, at most "
-            f"{MOST_COORDINATES}, and {dense}, at most {LARGEST_BORDER}"
-        )
+    def suits(self, model: Model, settings: SamplerSettings) -> tuple[bool, str]:
+        """Return whether NUTS would take long, few parameters are left, and densities will do."""
+        if settings.parametrization not in (MARGINAL, AUTO_PARAMETRIZATION):
+            written = settings.parametrization
+            return False, f"the {written} form has too many parameters for anything but NUTS"
+        if settings.target_accept is not None:
+            return False, "target_accept was given, and only NUTS has an acceptance rate"
+        seconds = nuts_seconds(model.gram, settings)
+        cost = f"NUTS takes about {seconds:.2g} s of one core, by the size of the model"
+        if seconds <= QUICK_SECONDS:
+            return False, cost
+        can, why = _can_weigh(model)
+        return can, f"{cost}, and {why}" if can else why
 
     def fit(self, model: Model, settings: SamplerSettings) -> xr.DataTree:
         """Sample a model's posterior, by NUTS where the weights are not good enough."""
         return sample_directly(model, settings)
+
+
+def _can_weigh(model: Model) -> tuple[bool, str]:
+    """Return whether few parameters are left and densities are quick or interpolable, and why."""
+    size, border = MarginalTarget(model.gram, model.priors).size, model.gram.plan.n_border
+    if size > MOST_COORDINATES:
+        left = "parameters are left, too many for independent draws"
+        return False, f"{size} {left} (at most {MOST_COORDINATES})"
+    if border <= LARGEST_BORDER:
+        return True, f"only {size} parameters are left once the effects are integrated out"
+    dense = f"one density factors a dense matrix of {border} columns"
+    if unsuited := surrogate_suits(model.gram):
+        return False, f"{dense}, and {unsuited}"
+    return True, f"a few densities, of a dense matrix of {border} columns, interpolate the rest"
+
+
+def nuts_seconds(gram: Gram, settings: SamplerSettings) -> float:
+    """Estimate what NUTS on the marginal posterior costs.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    settings : SamplerSettings
+        Chains, draws and tuning steps.
+
+    Returns
+    -------
+    float
+        Seconds of one core, by counting (`exact_seconds`), so that every machine chooses alike.
+    """
+    gradients = settings.chains * (settings.tune + settings.draws) * _GRADIENTS_PER_DRAW
+    return gradients * _DENSITIES_PER_GRADIENT * exact_seconds(gram)
 
 
 def sample_directly(model: Model, settings: SamplerSettings) -> xr.DataTree:

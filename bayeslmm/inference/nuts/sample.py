@@ -39,11 +39,9 @@ class NUTS:
     sampler: str = NUTPIE
     parametrizations: tuple[str, ...] = PARAMETRIZATION_NAMES
 
-    def suits(self, model: Model, parametrization: str) -> tuple[bool, str]:  # noqa: ARG002
+    def suits(self, model: Model, settings: SamplerSettings) -> tuple[bool, str]:  # noqa: ARG002
         """Return that it suits every model, in any parametrization."""
-        if parametrization == MARGINAL:
-            return True, ""
-        return True, f"the {parametrization} form has too many parameters for anything but NUTS"
+        return True, ""
 
     def fit(self, model: Model, settings: SamplerSettings) -> xr.DataTree:
         """Sample a model's posterior; see `Method.fit`."""
