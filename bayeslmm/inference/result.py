@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.errors import NumericalError, SamplingWarning, warn
-from bayeslmm.results.diagnostics import assess
+from bayeslmm.results.convergence import assess
 from bayeslmm.results.kept_effects import EffectsStore
 from bayeslmm.results.write import (
     build_tree,

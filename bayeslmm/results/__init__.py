@@ -3,6 +3,7 @@
 - ``write``: numbers laid out as groups, variables and attributes
 - ``read``: what was asked, which factors there are, draws as arrays
 - ``kept_effects``: which random effects a result keeps
-- ``diagnostics``: location, intervals, Monte Carlo error, convergence
+- ``diagnostics``: location, intervals, Monte Carlo error, R-hat, effective sample sizes
+- ``convergence``: whether draws may be trusted, and what to try
 - ``weights``: how good importance weights were
 """

@@ -22,7 +22,7 @@ from bayeslmm.inference.reweighting import (
     support_contains,
 )
 from bayeslmm.results import read
-from bayeslmm.results.diagnostics import assess
+from bayeslmm.results.convergence import assess
 from bayeslmm.results.write import sample_coordinates
 
 if TYPE_CHECKING:

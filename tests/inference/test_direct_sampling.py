@@ -17,7 +17,7 @@ from bayeslmm.inference.importance.sample import weigh_posterior
 from bayeslmm.inference.method import choose_method
 from bayeslmm.inference.settings import SamplerSettings
 from bayeslmm.model.model import Model
-from bayeslmm.results.diagnostics import assess
+from bayeslmm.results.convergence import assess
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 QUICK = {"sampler": "importance", "parametrization": "marginal", "progressbar": False}

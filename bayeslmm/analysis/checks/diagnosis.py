@@ -6,23 +6,21 @@ import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
-from bayeslmm.results.diagnostics import (
+from bayeslmm.results.convergence import (
     MAX_PARETO_K,
     MAX_RHAT,
     MIN_BFMI,
-    MIN_DRAWS,
     MIN_ESS_PER_CHAIN,
     Problem,
     chain_problems,
-    diagnostics_table,
+    depth_problems,
     divergence_problems,
-    energy_information,
+    energy_problems,
     weight_problems,
 )
+from bayeslmm.results.diagnostics import MIN_DRAWS, diagnostics_table
 from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
@@ -119,31 +117,8 @@ def diagnose(idata: xr.DataTree) -> Diagnosis:
         problems += divergence_problems(idata)
     if "energy" in stats:
         checked.append(f"E-BFMI of {MIN_BFMI} or more")
-        problems += _energy(idata)
+        problems += energy_problems(idata)
     if "maxdepth_reached" in stats:
         checked.append("no trajectory cut short")
-        problems += _depth(idata)
+        problems += depth_problems(idata)
     return Diagnosis(not problems, tuple(problems), table, tuple(checked))
-
-
-def _energy(idata: xr.DataTree) -> list[Problem]:
-    values = energy_information(idata)
-    if not np.any(values < MIN_BFMI):
-        return []
-    worst = int(np.argmin(values))
-    message = (
-        f"E-BFMI is {values[worst]:.2f} in chain {worst} (below {MIN_BFMI}): momentum is resampled "
-        "too timidly for the posterior's tails."
-    )
-    advice = "Take more tune, another parametrization, or a prior that keeps sds from zero."
-    return [Problem("bfmi", message, advice)]
-
-
-def _depth(idata: xr.DataTree) -> list[Problem]:
-    reached = read.variable(idata, "maxdepth_reached", "sample_stats").to_numpy()
-    count = int(reached.sum())
-    if not count:
-        return []
-    message = f"{count} of {reached.size} trajectories reached the greatest tree depth."
-    advice = "The draws are right but dear: scale predictors or try another parametrization."
-    return [Problem("tree_depth", message, advice)]

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 from bayeslmm.analysis.summaries.tables import fixed_effects, variance_components
 from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
-from bayeslmm.results.diagnostics import (
-    CI_KIND,
-    CI_PROB,
+from bayeslmm.results.convergence import (
     MAX_PARETO_K,
     MAX_RHAT,
     MIN_ESS_PER_CHAIN,
     Problem,
     assess,
-    interval_names,
 )
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval_names
 from bayeslmm.results.weights import DrawWeights, draw_weights
 
 if TYPE_CHECKING:
