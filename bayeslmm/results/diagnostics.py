@@ -163,15 +163,70 @@ def _diagnostics(draws: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
 
 
 def _r_hat(draws: NDArray[np.float64]) -> NDArray[np.float64]:
-    if draws.shape[0] == 1:
-        # ArviZ wants two chains; the halves of a single one still show a drift.
-        half = draws.shape[1] // 2
-        draws = np.concatenate([draws[:, :half], draws[:, -half:]])
-        if half < MIN_DRAWS:
-            return np.full(draws.shape[-1], np.nan)
+    draws = _several_chains(draws)
+    if draws.shape[1] < MIN_DRAWS:
+        return np.full(draws.shape[-1], np.nan)
     return np.asarray(
         _array_stats().rhat(draws, method="rank", chain_axis=0, draw_axis=1), dtype=np.float64
     )
+
+
+def _several_chains(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return draws of two chains or more: the halves of a single one still show a drift."""
+    if draws.shape[0] > 1:
+        return draws
+    half = draws.shape[1] // 2
+    return np.concatenate([draws[:, :half], draws[:, -half:]])
+
+
+def r_hat_by_chance(draws: NDArray[np.float64], probability: float) -> NDArray[np.float64]:
+    r"""Return what R-hat exceeds with a probability although all chains draw from one posterior.
+
+    With M half chains whose own effective sample sizes add up to S, the variance between their
+    means is :math:`M / S` of that within, times a chi-squared variable over its M - 1 degrees of
+    freedom, so that
+
+    .. math:: \hat R^2 \approx 1 + \frac{M}{S} \frac{\chi^2_{M - 1}}{M - 1}
+
+    Parameters
+    ----------
+    draws : ndarray, shape (chain, draw, m)
+    probability : float
+        For each quantity. R-hat is the larger one of two, of the draws' ranks and of their folded
+        ranks; each gets half of it.
+
+    Returns
+    -------
+    ndarray, shape (m,)
+        Effective sizes are those of each chain alone: chains that disagree do not lower them.
+
+    References
+    ----------
+    Vats & Knudson (2021), Revisiting the Gelman-Rubin diagnostic, Statistical Science 36(4):
+    518-529, doi 10.1214/20-STS812.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> chains = np.random.default_rng(1).normal(size=(4, 1000, 1))
+    >>> r_hat_by_chance(chains, 0.01).round(3)
+    array([1.003])
+    """
+    from scipy.stats import chi2  # noqa: PLC0415 - only doubtful fits need it
+
+    draws = _several_chains(draws)
+    axes: dict[str, Any] = {"chain_axis": 0, "draw_axis": 1}
+    ways: tuple[dict[str, Any], ...] = (
+        {"method": "bulk"},
+        {"method": "tail", "prob": (0.05, 0.95)},
+    )
+    sizes = [
+        np.sum([_array_stats().ess(chain[None], **how, **axes) for chain in draws], axis=0)
+        for how in ways
+    ]
+    halves = 2 * len(draws)
+    spread = chi2.isf(probability / 2, halves - 1) / (halves - 1)
+    return np.asarray(np.sqrt(1.0 + halves * spread / np.minimum(sizes[0], sizes[1])))
 
 
 def blocks(
@@ -246,6 +301,13 @@ def diagnostics_table(idata: xr.DataTree, *, max_effects: int | None = None) -> 
         table["r_hat"] = np.nan
     table.index.name = "parameter"
     return table
+
+
+def divergences(idata: xr.DataTree) -> int:
+    """Return how many draws diverged; 0 for a sampler that knows no divergences."""
+    if "sample_stats" not in idata.children or "diverging" not in idata["sample_stats"]:
+        return 0
+    return int(np.asarray(idata["sample_stats"]["diverging"].values).sum())
 
 
 def energy_information(idata: xr.DataTree) -> NDArray[np.float64]:

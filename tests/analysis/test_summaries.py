@@ -12,7 +12,6 @@ from bayeslmm import names
 from bayeslmm.analysis.summaries import tables
 from bayeslmm.analysis.summaries import text as summary_text
 from bayeslmm.errors import ArgumentError, TreeError
-from bayeslmm.results import diagnostics
 from bayeslmm.results import read as tree
 
 FORMULA = "y ~ x + (x | g)"

@@ -7,21 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import names_keywords
-from bayeslmm.results import read
-from bayeslmm.results.convergence import (
-    MAX_PARETO_K,
-    MAX_RHAT,
-    MIN_BFMI,
-    MIN_ESS_PER_CHAIN,
-    Problem,
-    chain_problems,
-    depth_problems,
-    divergence_problems,
-    energy_problems,
-    weight_problems,
-)
-from bayeslmm.results.diagnostics import MIN_DRAWS, diagnostics_table
-from bayeslmm.results.weights import draw_weights
+from bayeslmm.results.convergence import Problem, checks, problems_of
+from bayeslmm.results.diagnostics import diagnostics_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,29 +83,8 @@ def diagnose(idata: xr.DataTree) -> Diagnosis:
     >>> import bayeslmm as bl
     >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
     >>> print(bl.diagnose(idata).checked[0])
-    R-hat at most 1.01
+    R-hat at most 1.01, or what chance gives
     """
-    chains, draws = read.sample_shape(idata)
     table = diagnostics_table(idata).sort_values("r_hat", ascending=False)
-    weights = draw_weights(idata)
-    # R-hat compares chains; draws that were made independently have none.
-    checked = [
-        f"R-hat at most {MAX_RHAT}"
-        if weights is None
-        else f"k-hat of the importance weights below {MAX_PARETO_K} ({weights})",
-        f"effective sample sizes of {MIN_ESS_PER_CHAIN * chains} or more",
-    ]
-    problems = [*weight_problems(idata), *chain_problems(table, chains)]
-    if draws < MIN_DRAWS:
-        problems.append(Problem("draws", f"Only {draws} draws per chain.", "Ask for more draws."))
-    stats = read.group(idata, "sample_stats") if "sample_stats" in idata.children else {}
-    if "diverging" in stats:
-        checked.append("no divergences")
-        problems += divergence_problems(idata)
-    if "energy" in stats:
-        checked.append(f"E-BFMI of {MIN_BFMI} or more")
-        problems += energy_problems(idata)
-    if "maxdepth_reached" in stats:
-        checked.append("no trajectory cut short")
-        problems += depth_problems(idata)
-    return Diagnosis(not problems, tuple(problems), table, tuple(checked))
+    problems = problems_of(idata, table)
+    return Diagnosis(not problems, tuple(problems), table, tuple(checks(idata)))

@@ -123,7 +123,7 @@ class ModelSummary:
     def _verdict(self) -> list[str]:
         if not self.problems:
             limit = MIN_ESS_PER_CHAIN * self.chains
-            good = f"R-hat <= {MAX_RHAT}, effective sample sizes >= {limit}, no divergences"
+            good = f"R-hat <= {MAX_RHAT} or by chance, effective sizes >= {limit}, no divergences"
             if self.weights is not None:
                 good = f"k-hat below {MAX_PARETO_K}, weights worth {limit} draws or more"
                 if self.draws < limit:
