@@ -30,7 +30,7 @@ from bayeslmm.inference.nuts import run
 from bayeslmm.inference.nuts.marginal import compile_target, target_for_nuts
 from bayeslmm.inference.nuts.pymc_model import structure_key
 from bayeslmm.inference.prior_draws import draw_parameters
-from bayeslmm.inference.settings import MARGINAL_TARGET_ACCEPT, SamplerSettings
+from bayeslmm.inference.settings import SamplerSettings
 from bayeslmm.model.model import Model
 from bayeslmm.model.simulate import simulate_response
 from bayeslmm.plots.style import GRID, LEVEL, POPULATION, style
@@ -110,7 +110,7 @@ def one_dataset(design, priors, rng, sample):
     design = dataclasses.replace(design, y=y)
     settings = SamplerSettings(
         draws=1000, tune=400, chains=2, random_seed=int(rng.integers(2**31)), progressbar=False
-    ).resolved(MARGINAL_TARGET_ACCEPT)
+    ).resolved()
     drawn, stats = sample(design, priors, settings, rng)
     drawn = {name: v.reshape(-1, *v.shape[2:])[:DRAWS] for name, v in drawn.items()}
     true, draws = quantities(design, truth), quantities(design, drawn)

@@ -71,9 +71,9 @@ def fit_bayes(
     random_seed : int, optional
         The same seed gives the same draws. One is drawn, and recorded, if not given.
     target_accept : float, optional
-        Acceptance rate, between 0 and 1, that NUTS tunes its steps to. If not given 0.95, so
-        that variance components near zero are explored without divergences, and 0.9 with the
-        marginal form, which has none there.
+        Acceptance rate, between 0 and 1, that NUTS tunes its steps to. If not given 0.9; where
+        draws of the non-centered form diverge, as near variance components of zero, all are drawn
+        once more at 0.98.
     sampler : str, default "auto"
         ``"nutpie"`` or ``"pymc"``: NUTS. ``"importance"``, with the marginal form only:
         independent draws of the variance parameters, weighted exactly and resampled, in a second

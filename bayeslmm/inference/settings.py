@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 # At the samplers' own 0.8, variance components near zero left divergences in most reference
-# models; the marginal form, with a few well-shaped parameters, needs less. See docs/decisions.
-DEFAULT_TARGET_ACCEPT, MARGINAL_TARGET_ACCEPT = 0.95, 0.9
+# models, and at 0.9 in few: those are sampled once more, carefully. See docs/decisions.
+DEFAULT_TARGET_ACCEPT, CAREFUL_TARGET_ACCEPT = 0.9, 0.98
 # NUTS by either implementation; importance sampling; the better of the two.
 NUTPIE, PYMC, IMPORTANCE, AUTO = "nutpie", "pymc", "importance", "auto"
 SAMPLER_NAMES = (NUTPIE, PYMC, IMPORTANCE, AUTO)
@@ -40,8 +40,8 @@ class SamplerSettings:
     random_seed : int or None
         None draws one, which the result records.
     target_accept : float or None
-        Mean acceptance rate that step sizes are tuned to; None stands for 0.95, with the marginal
-        form for 0.9.
+        Mean acceptance rate that step sizes are tuned to; None stands for 0.9, and for 0.98 where
+        draws of the non-centered form diverge at 0.9.
     sampler : str
         ``"nutpie"``, ``"pymc"``, ``"importance"`` or ``"auto"``.
     progressbar : bool
@@ -99,7 +99,7 @@ class SamplerSettings:
                 f"{nearest(str(self.sampler), SAMPLER_NAMES)}"
             )
 
-    def resolved(self, target_accept: float = DEFAULT_TARGET_ACCEPT) -> SamplerSettings:
+    def resolved(self) -> SamplerSettings:
         """Fill in what was left open: seed, number of cores and acceptance rate."""
         seed = self.random_seed
         if seed is None:
@@ -109,5 +109,5 @@ class SamplerSettings:
             self,
             random_seed=int(seed),
             cores=min(cores, self.chains),
-            target_accept=self.target_accept or target_accept,
+            target_accept=self.target_accept or DEFAULT_TARGET_ACCEPT,
         )

@@ -141,13 +141,13 @@ def _mixing_problems(idata: xr.DataTree, table: pd.DataFrame) -> list[Problem]:
         return []
     by_chance = _chance_limits(idata, set(above.index), len(table))
     moved = above[["ess_bulk", "ess_tail"]].min(axis=1) >= _smallest_size(idata)
-    excused = moved & (above["r_hat"] <= [by_chance[name] for name in above.index])
-    above = above["r_hat"][~excused]
-    if not len(above):
+    excused = moved.to_numpy() & (above["r_hat"].to_numpy() <= [by_chance[k] for k in above.index])
+    found = above["r_hat"][~excused]
+    if not len(found):
         return []
-    worst = float(above.max())
+    worst = float(found.max())
     message = (
-        f"R-hat is {_beyond(worst, MAX_RHAT)} for {above.idxmax()} ({_count(len(above))} above "
+        f"R-hat is {_beyond(worst, MAX_RHAT)} for {found.idxmax()} ({_count(len(found))} above "
         f"{MAX_RHAT} by more than chance): the chains have not mixed."
     )
     return [Problem("r_hat", message, _more_draws(idata, 2.0, tune=True))]

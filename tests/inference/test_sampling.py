@@ -12,6 +12,7 @@ import xarray as xr
 import bayeslmm as bl
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.errors import SamplingError, SamplingWarning
+from bayeslmm.inference.nuts import pymc_model
 from bayeslmm.inference.nuts import run as samplers
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
@@ -261,3 +262,34 @@ def test_no_tuning_is_refused_before_anything_is_sampled():
     with pytest.raises(bl.SamplingError, match="sampler='importance' does without"):
         bl.fit_bayes("Yield ~ 1 + (1 | Batch)", bl.load_dataset("dyestuff"), tune=0)
     assert samplers.SamplerSettings(tune=0, sampler="importance").tune == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "rates"), [(None, [0.9, 0.98]), (0.9, [0.9]), (0.95, [0.95])]
+)  # fmt: skip
+def test_draws_that_diverge_are_drawn_once_more_unless_a_rate_was_given(
+    sleepstudy, monkeypatch, asked, rates
+):
+    tried = []
+
+    def diverging_at_first(graph, settings, structure):
+        free = samplers.run_nutpie(graph, settings, structure)
+        tried.append(settings.target_accept)
+        free.stats["diverging"][...] = False
+        free.stats["diverging"][0, :3] = len(tried) == 1
+        return free
+
+    monkeypatch.setattr(pymc_model, "SAMPLERS", {"nutpie": diverging_at_first})
+    tree = bl.fit_bayes(
+        FORMULA,
+        sleepstudy,
+        parametrization="noncentered",
+        target_accept=asked,
+        random_seed=1,
+        **QUICK,
+    )
+    assert tried == rates
+    assert json.loads(tree.attrs["settings"])["target_accept"] == rates[-1]
+    reason = tree["sample_stats"].attrs.get("target_accept_reason", "")
+    repeated = "3 draws diverged at 0.9, so that all were drawn once more at 0.98"
+    assert reason == (repeated if asked is None else "")

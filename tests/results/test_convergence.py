@@ -49,7 +49,7 @@ def test_r_hat_by_chance_is_exceeded_as_often_as_it_says():
 
 @pytest.mark.parametrize("seed", [1, 2, 5])
 def test_many_quantities_raise_no_false_alarm(seed):
-    beta = autoregressive(np.random.default_rng(seed), 4, 500, 30, 0.45)
+    beta = autoregressive(np.random.default_rng(seed), 4, 500, 30, 0.5)
     tree = tree_of(beta)
     assert diagnostics_table(tree)["r_hat"].max() > 1.01
     assert not [problem for problem in assess(tree) if problem.name == "r_hat"]

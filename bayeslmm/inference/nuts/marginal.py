@@ -19,7 +19,6 @@ from bayeslmm.inference.memory import require_marginal_border
 from bayeslmm.inference.nuts.nutpie_model import nutpie_model
 from bayeslmm.inference.nuts.run import run_compiled
 from bayeslmm.inference.result import finish_tree
-from bayeslmm.inference.settings import MARGINAL_TARGET_ACCEPT
 from bayeslmm.kernels import target as kernel_target
 from bayeslmm.kernels.linked_density import (
     N_BETA,
@@ -61,7 +60,7 @@ def sample_marginal(model: Model, target: MarginalTarget, settings: SamplerSetti
         See `fit_bayes`.
     """
     kept = KeptEffects.of(model.design, settings.effects)
-    settings = settings.resolved(MARGINAL_TARGET_ACCEPT)
+    settings = settings.resolved()
     gram, priors = target.gram, target.priors
     require_marginal_border(model.design, gram)
     started = time.perf_counter()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from bayeslmm.inference.graph.build import parametrization_named
 from bayeslmm.inference.marginal.sd_coordinates import has_positive_support
 from bayeslmm.inference.nuts.run import SAMPLERS
-from bayeslmm.inference.parametrization import MARGINAL
+from bayeslmm.inference.parametrization import NONCENTERED
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.settings import (
-    DEFAULT_TARGET_ACCEPT,
-    MARGINAL_TARGET_ACCEPT,
+    CAREFUL_TARGET_ACCEPT,
     SamplerSettings,
 )
 from bayeslmm.results.kept_effects import KeptEffects
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayeslmm.model.model import Model
+    from bayeslmm.results.write import UnconstrainedDraws
 
 
 def sample_graph(model: Model, settings: SamplerSettings) -> xr.DataTree:
@@ -61,12 +62,14 @@ def sample(graph: pm.Model, model: Model, settings: SamplerSettings) -> xr.DataT
     xarray.DataTree
         Posterior, sample_stats, log_prior, observed_data and constant_data; see `fit_bayes`.
     """
-    marginal = settings.parametrization == MARGINAL
-    settings = settings.resolved(MARGINAL_TARGET_ACCEPT if marginal else DEFAULT_TARGET_ACCEPT)
+    asked, settings = settings.target_accept, settings.resolved()
     # What cannot be kept is refused before anything is sampled.
     kept = KeptEffects.of(model.design, settings.effects)
     structure = structure_key(model, settings.parametrization)
     free = SAMPLERS[settings.sampler](graph, settings, structure)
+    diverged = int(free.stats["diverging"].sum())
+    if diverged and asked is None and settings.parametrization == NONCENTERED:
+        settings, free = _sample_carefully(graph, settings, structure, free, diverged)
     recover = parametrization_named(settings.parametrization).recover
     return finish_tree(
         model,
@@ -76,6 +79,27 @@ def sample(graph: pm.Model, model: Model, settings: SamplerSettings) -> xr.DataT
         settings=settings,
         kept=kept,
     )
+
+
+def _sample_carefully(
+    graph: pm.Model,
+    settings: SamplerSettings,
+    structure: Hashable,
+    first: UnconstrainedDraws,
+    diverged: int,
+) -> tuple[SamplerSettings, UnconstrainedDraws]:
+    """Sample once more with smaller steps after draws diverged, unless the user interrupted."""
+    shape = next(iter(first.values.values())).shape[:2]
+    if shape != (settings.chains, settings.draws):
+        return settings, first
+    quick = settings.target_accept
+    settings = dataclasses.replace(settings, target_accept=CAREFUL_TARGET_ACCEPT)
+    again = SAMPLERS[settings.sampler](graph, settings, structure)
+    again.stats.attrs["target_accept_reason"] = (
+        f"{diverged} draws diverged at {quick}, so that all were drawn once more at "
+        f"{CAREFUL_TARGET_ACCEPT}"
+    )
+    return settings, again
 
 
 def structure_key(model: Model, parametrization: str) -> Hashable:
