@@ -129,6 +129,7 @@ def fit_reml(
         is_singular=search.singular,
         converged=search.converged,
         n_evaluations=search.n_evaluations,
+        data=design,
     )
     _warn(fit, search)
     return fit

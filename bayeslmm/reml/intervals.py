@@ -147,6 +147,7 @@ def _profile(
             is_singular=search.singular,
             converged=search.converged,
             n_evaluations=search.n_evaluations,
+            data=fit.data,
         )
     estimate = _estimates(ml, targets)
     return {

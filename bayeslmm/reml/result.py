@@ -19,6 +19,7 @@ from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.gram.gram import Gram
 
 
@@ -69,6 +70,8 @@ class REMLFit:
         Whether a further Newton step would lower the criterion by less than 1e-6.
     n_evaluations : int
         Evaluations of the criterion.
+    data : ModelData
+        What it was fitted to: the rows, coded, or cross-products where those were given.
 
     Examples
     --------
@@ -93,6 +96,7 @@ class REMLFit:
     is_singular: bool
     converged: bool
     n_evaluations: int
+    data: ModelData
 
     def __repr__(self) -> str:
         return fit_text(self)
