@@ -7,7 +7,9 @@ from .analysis.checks.likelihood import (
 )
 from .analysis.checks.predictive import check_groups as check_groups
 from .analysis.prediction.contrasts import compare_predictions as compare_predictions
+from .analysis.prediction.marginal_means import marginal_means as marginal_means
 from .analysis.prediction.predictions import predict as predict, predict_table as predict_table
+from .analysis.prediction.residuals import fitted as fitted, residuals as residuals
 from .analysis.reml_comparison.compare import compare_reml as compare_reml
 from .analysis.reml_comparison.effects import compare_random_effects as compare_random_effects
 from .analysis.reml_comparison.refit import refit_reml as refit_reml

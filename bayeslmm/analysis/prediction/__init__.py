@@ -1,9 +1,15 @@
 """Predictions and contrasts of any rows, draws in, labelled arrays out.
 
+- ``fit_rows``: how a fit, posterior or REML, codes rows, and its own rows
 - ``linear_predictor``: eta = X beta + Z b + offset, chunk by chunk
 - ``new_levels``: random effects of levels that no training row had
 - ``predictions``: `predict`, `predict_table`
 - ``slopes``: derivatives of eta with respect to a covariate
 - ``contrasts``: `compare_predictions`: differences and slopes
+- ``reference_grid``: cells of a grid, and the rows that each averages over
+- ``estimates``: linear functions of the effects, as draws or as REML's estimates
+- ``contrast_weights``: pairwise, against a reference, sequential, a user's own
+- ``marginal_means``: `marginal_means` and contrasts of them
+- ``residuals``: `fitted`, `residuals`
 - ``level_grid``: rows at which each level's line is drawn
 """

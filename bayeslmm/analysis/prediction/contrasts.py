@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
+from bayeslmm.analysis.prediction.fit_rows import fit_rows
 from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
     Policy,
@@ -19,9 +20,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     linear_predictor,
 )
 from bayeslmm.analysis.prediction.slopes import slope_predictor
-from bayeslmm.errors import ArgumentError, names_keywords, nearest
-from bayeslmm.formula.mixed_formula import parse_formula
-from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
 from bayeslmm.tables.table import read_table
@@ -197,7 +196,10 @@ def _contrasts(
         msg = f"contrast names one covariate, such as {{'x': [0, 1]}}; it was {contrast!r}."
         raise ArgumentError(msg)
     ((name, values),) = contrast.items()
-    _known(idata, name, rows, "contrast", included)
+    fit_rows(idata).require_read(name, "contrast", included)
+    if (isinstance(values, str) or values is None) and name not in rows:
+        msg = f"data has no column {name!r}, whose values are needed."
+        raise ArgumentError(msg)
     if isinstance(values, str):
         return name, [_slope(name, values, rows[name])]
     if values is None:
@@ -236,9 +238,9 @@ def _grid(
 ) -> list[dict[str, Any]]:
     if not at:
         return [{}]
-    known = read.columns(idata)
+    fitted = fit_rows(idata)
     for name in at:
-        _known(idata, name, known, "at", included)
+        fitted.require_read(name, "at", included)
         if name == contrasted:
             msg = f"{name!r} is what is contrasted; leave it out of at."
             raise ArgumentError(msg)
@@ -247,34 +249,3 @@ def _grid(
         for name, values in at.items()
     }
     return [dict(zip(lists, point, strict=True)) for point in product(*lists.values())]
-
-
-def _known(
-    idata: xr.DataTree,
-    name: str,
-    columns: Mapping[str, Any],
-    argument: str,
-    included: tuple[str, ...],
-) -> None:
-    """Raise unless the linear predictor, with these factors' effects, reads a column."""
-    terms = model_terms(parse_formula(str(idata.attrs["formula"])))
-    with_effects = terms.only(included)
-    reads = {*with_effects.predictors, *with_effects.grouping}
-    if name in columns and name in reads:
-        return
-    formula = idata.attrs["formula"]
-    if name in terms.response.variables:
-        msg = f"{argument} names the response {name!r}, which is what {formula!r} predicts."
-    elif name in {*terms.predictors, *terms.grouping} and name not in reads:
-        msg = (
-            f"{argument} names {name!r}, on which predictions depend through random effects only, "
-            f"and random_effects={list(included) or 'none'!r} leaves those out: "
-            "every difference would be zero. Give random_effects='all'."
-        )
-    else:
-        known = [column for column in columns if column in reads]
-        msg = (
-            f"{argument} names {name!r}, which the formula {formula!r} does not use."
-            f"{nearest(str(name), known)}"
-        )
-    raise ArgumentError(msg)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.new_levels import NewLevels, covariance_roots
+from bayeslmm.analysis.prediction.new_levels import NewLevels, covariance_roots, level_policies
 from bayeslmm.design.design import rebuild_design
 from bayeslmm.design.state import DesignState, state_content
 from bayeslmm.errors import (
@@ -25,7 +24,7 @@ from bayeslmm.results import read
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from bayeslmm.design.grouping import GroupingFactor
 
 Policy = Literal["error", "population", "sample"]
-POLICIES = ("error", "population", "sample")
 CHUNK_BYTES = 32 * 2**20  # of one array of rows by draws; a handful of them live at once
 
 
@@ -168,7 +166,7 @@ def linear_predictor(
     """
     read.require_tree(idata)
     included = included_factors(idata, random_effects)
-    policies = _policies(new_levels, included)
+    policies = level_policies(new_levels, included)
     if data is None:
         rows = read.columns(idata)
         weights = read.constant(idata, "weights") if weights is None else weights
@@ -215,9 +213,14 @@ def row_weights(idata: xr.DataTree, data: Any, weights: Any) -> Any:
     if data is None or weights is not None:
         return weights
     column = state_content(str(idata.attrs["design"])).get("weights")
+    return weights_of(data, column, weighted=read.has_weights(idata))
+
+
+def weights_of(data: Any, column: str | None, *, weighted: bool) -> str | None:
+    """Return the column of new rows that held the fit's weights; warn where they lack it."""
     if column in read_table(data).names:
         return column
-    if column is not None or read.has_weights(idata):
+    if column is not None or weighted:
         held = "" if column is None else f", from column {column!r}, which these rows lack"
         warn(
             f"The rows of the fit had weights{held}: each of these rows counts as of weight 1, "
@@ -251,7 +254,11 @@ def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) ->
     ArgumentError
         When a factor is unknown.
     """
-    known = read.factor_names(idata)
+    return chosen_factors(read.factor_names(idata), random_effects)
+
+
+def chosen_factors(known: tuple[str, ...], random_effects: str | Sequence[str]) -> tuple[str, ...]:
+    """Return those of the known grouping factors that are asked for; see `included_factors`."""
     if isinstance(random_effects, str):
         if random_effects == "all":
             return known
@@ -311,32 +318,6 @@ def check_seed(random_seed: int | None) -> int:
         msg = f"random_seed is a non-negative integer or None; it was {random_seed}."
         raise ArgumentError(msg)
     return int(random_seed)
-
-
-def _policies(
-    new_levels: Policy | Mapping[str, Policy], included: tuple[str, ...]
-) -> dict[str, str]:
-    if not isinstance(new_levels, Mapping):
-        _check_policy(new_levels)
-        return dict.fromkeys(included, str(new_levels))
-    for name, policy in new_levels.items():
-        _check_policy(policy)
-        if name not in included:
-            msg = (
-                f"new_levels names {name!r}, which is not among the included grouping factors "
-                f"({', '.join(included) or 'none'}).{nearest(str(name), included)}"
-            )
-            raise ArgumentError(msg)
-    return {name: str(new_levels.get(name, "error")) for name in included}
-
-
-def _check_policy(policy: object) -> None:
-    if policy not in POLICIES:
-        msg = (
-            "new_levels is 'error', 'population' or 'sample', or a mapping from grouping "
-            f"factors to these; it was {policy!r}.{nearest(str(policy), POLICIES)}"
-        )
-        raise ArgumentError(msg)
 
 
 def _kept(total: int, draws: int | None) -> NDArray[np.intp]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.errors import ArgumentError, nearest
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+POLICIES = ("error", "population", "sample")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +90,39 @@ def covariance_roots(cov: NDArray[np.float64]) -> NDArray[np.float64]:
         pivot = np.sqrt(np.where(positive, column[:, 0], 1.0))
         root[:, j:, j] = np.where(positive[:, None], column / pivot[:, None], 0.0)
     return root
+
+
+def level_policies(new_levels: object, included: tuple[str, ...]) -> dict[str, str]:
+    """Return what to do with unseen levels of each included factor.
+
+    Raises
+    ------
+    ArgumentError
+        When a policy or a factor is unknown.
+
+    Examples
+    --------
+    >>> level_policies({"g": "sample"}, ("g", "h"))
+    {'g': 'sample', 'h': 'error'}
+    """
+    if not isinstance(new_levels, Mapping):
+        _check_policy(new_levels)
+        return dict.fromkeys(included, str(new_levels))
+    for name, policy in new_levels.items():
+        _check_policy(policy)
+        if name not in included:
+            msg = (
+                f"new_levels names {name!r}, which is not among the included grouping factors "
+                f"({', '.join(included) or 'none'}).{nearest(str(name), included)}"
+            )
+            raise ArgumentError(msg)
+    return {name: str(new_levels.get(name, "error")) for name in included}
+
+
+def _check_policy(policy: object) -> None:
+    if policy not in POLICIES:
+        msg = (
+            "new_levels is 'error', 'population' or 'sample', or a mapping from grouping "
+            f"factors to these; it was {policy!r}.{nearest(str(policy), POLICIES)}"
+        )
+        raise ArgumentError(msg)

@@ -15,10 +15,11 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     linear_predictor,
     row_weights,
 )
-from bayeslmm.errors import check_choice, names_keywords
+from bayeslmm.errors import ArgumentError, check_choice, names_keywords
 from bayeslmm.model.families.gaussian import GAUSSIAN
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
+from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -137,6 +138,7 @@ def predict_table(
     draws: int | None = None,
     weights: Any = None,
     random_seed: int | None = None,
+    columns: bool = False,
     ci_prob: float = CI_PROB,
     ci_kind: str = CI_KIND,
 ) -> pd.DataFrame:
@@ -146,6 +148,9 @@ def predict_table(
     ----------
     idata, data, kind, random_effects, new_levels, draws, weights, random_seed
         As in `predict`.
+    columns : bool
+        Whether to put the rows' own columns first: all of `data`'s, or those that the model used
+        of its training rows.
     ci_prob : float
         Probability of the interval.
     ci_kind : {"eti", "hdi"}
@@ -160,18 +165,19 @@ def predict_table(
     Raises
     ------
     ArgumentError, DataError, TreeError
-        As in `predict`.
+        As in `predict`; also when one of the rows' own columns is called ``mean``, say.
 
     Examples
     --------
     >>> import bayeslmm as bl
     >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
     >>> rows = {"x": [0.0, 2.0], "g": ["a", "new"]}
-    >>> predict_table(idata, rows, new_levels="population")["mean"]
+    >>> found = predict_table(idata, rows, new_levels="population", columns=True)
+    >>> found[["x", "g", "mean"]]
+           x    g  mean
     obs
-    0    2.0
-    1    5.0
-    Name: mean, dtype: float64
+    0    0.0    a   2.0
+    1    2.0  new   5.0
     """
     check_choice("kind", kind, KINDS)
     check_interval(ci_prob, ci_kind)
@@ -188,7 +194,25 @@ def predict_table(
         pd.DataFrame(describe(chunk.T[None], ci_prob, ci_kind, diagnostics=False))
         for _, chunk in _chunks(predictor, kind, random_seed)
     ]
-    return pd.concat(tables).set_axis(pd.Index(predictor.design.obs, name=names.OBS))
+    table = pd.concat(tables).set_axis(pd.Index(predictor.design.obs, name=names.OBS))
+    return pd.concat([_own_columns(idata, data, table), table], axis=1) if columns else table
+
+
+def _own_columns(idata: xr.DataTree, data: Any, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows' own columns, under the index of a table of their predictions."""
+    if data is None:
+        own = read.columns(idata)
+    else:
+        given = read_table(data)
+        own = {name: given.values(name) for name in given.names}
+    for name in own:
+        if name in table:
+            msg = (
+                f"The rows have a column {name!r}, as the predictions do; rename it, or leave "
+                "columns=True out."
+            )
+            raise ArgumentError(msg)
+    return pd.DataFrame(own, index=table.index)
 
 
 def _chunks(

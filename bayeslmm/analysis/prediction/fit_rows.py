@@ -1,0 +1,136 @@
+"""How a fit, posterior or REML, codes rows, and the rows that it was fitted to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm.analysis.prediction.linear_predictor import chosen_factors, design_state
+from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.formula.mixed_formula import parse_formula
+from bayeslmm.formula.model_terms import ModelTerms, model_terms
+from bayeslmm.reml.result import REMLFit
+from bayeslmm.results import read
+from bayeslmm.tables.table import read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.design.state import DesignState
+
+type Fit = xr.DataTree | REMLFit
+
+
+@dataclass(frozen=True, eq=False)
+class FitRows:
+    """How a fit codes rows, and the rows that it was fitted to.
+
+    Attributes
+    ----------
+    formula, response : str
+        As the fit has them.
+    state : DesignState
+        How rows are coded.
+    columns : dict of str to ndarray, or None
+        The columns of the rows that the formula uses; None where the fit saw cross-products only.
+    """
+
+    formula: str
+    response: str
+    state: DesignState
+    columns: dict[str, NDArray[Any]] | None
+
+    @cached_property
+    def terms(self) -> ModelTerms:
+        """The formula's terms."""
+        return model_terms(parse_formula(self.formula))
+
+    def with_rows(self, data: Any) -> FitRows:
+        """Return the same coding with rows of a table; unchanged without one.
+
+        Raises
+        ------
+        ArgumentError
+            If the table has none of the columns.
+        """
+        if data is None:
+            return self
+        table, terms = read_table(data), self.terms
+        used = {*terms.predictors, *terms.grouping}
+        given = {name: table.values(name) for name in table.names if name in used}
+        if not given:
+            raise ArgumentError(f"data has none of the columns that {self.formula!r} uses.")
+        return FitRows(self.formula, self.response, self.state, given)
+
+    def require_read(self, name: str, argument: str, included: Sequence[str]) -> None:
+        """Raise unless the linear predictor, with these factors' effects, reads a column.
+
+        Raises
+        ------
+        ArgumentError
+            Naming the column, and what can be done.
+        """
+        terms = self.terms
+        kept = terms.only(tuple(included))
+        reads = (*kept.predictors, *(v for v in kept.grouping if v not in kept.predictors))
+        if name in reads:
+            return
+        if name in terms.response.variables:
+            msg = (
+                f"{argument} names the response {name!r}, which is what {self.formula!r} predicts."
+            )
+        elif name in {*terms.predictors, *terms.grouping}:
+            msg = (
+                f"{argument} names {name!r}, on which predictions depend through random effects "
+                f"only, and random_effects={list(included) or 'none'!r} leaves those out: every "
+                "difference would be zero. Give random_effects='all'."
+            )
+        else:
+            msg = (
+                f"{argument} names {name!r}, which the formula {self.formula!r} does not use."
+                f"{nearest(str(name), reads)}"
+            )
+        raise ArgumentError(msg)
+
+
+def fit_rows(fit: Fit) -> FitRows:
+    """Read a fit.
+
+    Raises
+    ------
+    TreeError
+        If it is neither a result tree nor a REML fit.
+    """
+    if isinstance(fit, REMLFit):
+        held = fit.data
+        columns = None
+        if held.has_rows:
+            columns = {name: plain(column) for name, column in held.coded_rows.data.items()}
+        return FitRows(fit.formula, held.response, held.state, columns)
+    state = design_state(fit)
+    known = None if read.from_cross_products(fit) else read.columns(fit)
+    return FitRows(str(fit.attrs["formula"]), str(fit.attrs["response"]), state, known)
+
+
+def included(fit: Fit, random_effects: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the grouping factors whose effects are asked for, of either kind of fit.
+
+    Raises
+    ------
+    ArgumentError
+        If a factor is unknown.
+    """
+    known = tuple(fit.n_levels) if isinstance(fit, REMLFit) else read.factor_names(fit)
+    return chosen_factors(known, random_effects)
+
+
+def plain(column: Any) -> NDArray[Any]:
+    """Return a design's column as a result tree holds it: labels as text."""
+    values = np.asarray(column)
+    return values.astype(str) if values.dtype == object else values

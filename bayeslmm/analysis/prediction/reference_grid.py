@@ -1,0 +1,249 @@
+"""Cells of a grid of covariates, each the average of the linear predictor over rows."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm.errors import ArgumentError, check_choice
+from bayeslmm.formula.calls import Expression, function_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.analysis.prediction.fit_rows import FitRows
+    from bayeslmm.arrays import Floats
+    from bayeslmm.formula.model_terms import ModelTerms
+
+AVERAGES = ("balanced", "rows")
+MOST_VALUES = 12  # of a number that is not told which of its values to take
+MOST_COMBINATIONS = 100_000  # of the other factors' levels; beyond, averaging over rows is meant
+MOST_ROWS = 200_000  # that are coded at a time
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ReferenceGrid:
+    """Cells, and the rows over which each of them averages.
+
+    Attributes
+    ----------
+    focal : dict of str to list
+        The values of each focal column; cells are their product, the last running fastest.
+    others : dict of str to ndarray, each of length k
+        The other columns' values in the k rows that a cell averages over.
+    weights : ndarray, shape (k,)
+        The rows' shares, summing to one.
+    """
+
+    focal: dict[str, list[Any]]
+    others: dict[str, NDArray[Any]]
+    weights: Floats
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many values each focal column has."""
+        return tuple(map(len, self.focal.values()))
+
+    def cells(self) -> list[dict[str, Any]]:
+        """Return each cell's values."""
+        return [dict(zip(self.focal, cell, strict=True)) for cell in product(*self.focal.values())]
+
+    def tables(self) -> Iterator[tuple[slice, dict[str, NDArray[Any]]]]:
+        """Yield runs of cells and their rows, k for each cell, cell by cell."""
+        k, cells = len(self.weights), self.cells()
+        size = max(1, MOST_ROWS // k)
+        for start in range(0, len(cells), size):
+            run = cells[start : start + size]
+            table = {name: np.tile(column, len(run)) for name, column in self.others.items()}
+            for name in self.focal:
+                table[name] = np.repeat(as_column([cell[name] for cell in run]), k)
+            yield slice(start, start + len(run)), table
+
+
+def reference_grid(
+    rows: FitRows,
+    focal: Sequence[str],
+    at: Mapping[str, Any] | None,
+    average: str,
+    included: tuple[str, ...] = (),
+) -> ReferenceGrid:
+    """Lay out the cells of focal columns, and the rows that each averages over.
+
+    Parameters
+    ----------
+    rows : FitRows
+        The fit, with the rows whose means and frequencies count.
+    focal : sequence of str
+        The columns of the grid.
+    at : mapping from column to value or values, optional
+        Values to take: of a focal column its cells', of another one those to average over.
+    average : {"balanced", "rows"}
+        Over every combination of the other factors' levels with equal weights, numbers at their
+        means; or over the rows.
+    included : tuple of str
+        Grouping factors whose effects count.
+
+    Returns
+    -------
+    ReferenceGrid
+
+    Raises
+    ------
+    ArgumentError
+        If a column is unknown, or values must be named.
+    """
+    check_choice("average", average, AVERAGES)
+    if included and average == "balanced":
+        raise ArgumentError(
+            f"random_effects={list(included)} asks for the effects of known groups, and a balanced "
+            "grid has no groups: give average='rows', or random_effects='none' for the population."
+        )
+    fixed = _listed(at)
+    for name in focal:
+        rows.require_read(name, "The grid", included)
+    for name in fixed:
+        rows.require_read(name, "at", included)
+    values: dict[str, list[Any]] = {
+        name: fixed[name] if name in fixed else _values(rows, name) for name in focal
+    }
+    kept = rows.terms.only(included)
+    others = [
+        name
+        for name in dict.fromkeys((*kept.predictors, *(kept.grouping if included else ())))
+        if name not in values
+    ]
+    find = _balanced if average == "balanced" else _rows
+    columns, weights = find(rows, others, fixed)
+    return ReferenceGrid(values, columns, weights)
+
+
+def levels(rows: FitRows, name: str) -> list[Any] | None:
+    """Return a column's levels in the fit's order; None where it is a number.
+
+    Of numbers that serve as categories, as in ``C(x)``, the values that occur are the levels.
+    """
+    state = rows.state.columns.get(name)
+    if state is None:  # a grouping column
+        return list(np.unique(_column(rows, name)).tolist())
+    if state.kind == "boolean":
+        return [level == "True" for level in state.levels or ()]
+    if state.kind == "label":
+        return list(state.levels or ())
+    if name in categorical_numbers(rows.terms):
+        return list(np.unique(_column(rows, name)).tolist())
+    return None
+
+
+def categorical_numbers(terms: ModelTerms) -> set[str]:
+    """Return the columns that stand inside a `C()`, whose mean would be a category of its own."""
+    sides = (terms.fixed, *(wanted for _, wanted in terms.random))
+    calls = [atom for side in sides for atom in side.atoms if isinstance(atom, Expression)]
+    return {
+        name
+        for call in calls
+        if any(
+            isinstance(node, ast.Call) and function_name(node) == "C"
+            for node in ast.walk(call.tree)
+        )
+        for name in call.variables
+    }
+
+
+def as_column(values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
+    """Return values as a column, labels as text."""
+    column = np.asarray(values)
+    return column.astype(str) if column.dtype == object else column
+
+
+def _values(rows: FitRows, name: str) -> list[Any]:
+    known = levels(rows, name)
+    if known is not None:
+        return known
+    found: list[Any] = np.unique(_column(rows, name)).tolist()
+    if len(found) > MOST_VALUES:
+        raise ArgumentError(
+            f"{name!r} is a number with {len(found)} values: name those to look at, as in "
+            f"at={{{name!r}: [{found[0]:g}, {found[-1]:g}]}}."
+        )
+    return found
+
+
+def _listed(at: Mapping[str, Any] | None) -> dict[str, list[Any]]:
+    if at is None:
+        return {}
+    if not isinstance(at, Mapping):
+        raise ArgumentError(f"at is a mapping such as {{'x': [0, 1]}}; it was {at!r}.")
+    listed = {
+        name: [values] if isinstance(values, str) or np.ndim(values) == 0 else list(values)
+        for name, values in at.items()
+    }
+    for name, values in listed.items():
+        if not values:
+            raise ArgumentError(f"at gives {name!r} no value.")
+    return listed
+
+
+def _column(rows: FitRows, name: str) -> NDArray[Any]:
+    if rows.columns is None:
+        raise ArgumentError(
+            f"The fit saw cross-products, which do not say the values of {name!r}: give them, as "
+            f"in at={{{name!r}: [0, 1]}}, or rows to take them from, data=."
+        )
+    if name not in rows.columns:
+        raise ArgumentError(f"data has no column {name!r}, whose values are needed.")
+    return rows.columns[name]
+
+
+def _balanced(
+    rows: FitRows, others: Sequence[str], fixed: Mapping[str, list[Any]]
+) -> tuple[dict[str, NDArray[Any]], Floats]:
+    lists = {
+        name: fixed[name] if name in fixed else levels(rows, name) or [_mean(rows, name)]
+        for name in others
+    }
+    count = prod(map(len, lists.values()))
+    if count > MOST_COMBINATIONS:
+        raise ArgumentError(
+            f"The other factors ({', '.join(lists)}) have {count} combinations of levels: give "
+            "average='rows' to average over those that occur, or set some of them by at=."
+        )
+    combinations = list(product(*lists.values()))
+    columns = {
+        name: as_column([one[place] for one in combinations]) for place, name in enumerate(lists)
+    }
+    return columns, np.full(count, 1.0 / count)
+
+
+def _mean(rows: FitRows, name: str) -> float:
+    return float(np.asarray(_column(rows, name), dtype=np.float64).mean())
+
+
+def _rows(
+    rows: FitRows, others: Sequence[str], fixed: Mapping[str, list[Any]]
+) -> tuple[dict[str, NDArray[Any]], Floats]:
+    """Return the distinct rows of the other columns with their frequencies."""
+    set_by_caller = {name: fixed[name] for name in others if name in fixed}
+    free = [name for name in others if name not in fixed]
+    columns: dict[str, NDArray[Any]] = {}
+    weights = np.ones(1)
+    if free:
+        table = pd.DataFrame({name: _column(rows, name) for name in free})
+        counts = table.groupby(free, sort=False, dropna=False).size()
+        distinct = counts.index.to_frame(index=False)
+        columns = {name: as_column(distinct[name].to_numpy()) for name in free}
+        weights = counts.to_numpy() / len(table)
+    settings = list(product(*set_by_caller.values()))
+    k = len(weights)
+    repeated = {name: np.tile(column, len(settings)) for name, column in columns.items()}
+    for place, name in enumerate(set_by_caller):
+        repeated[name] = np.repeat(as_column([one[place] for one in settings]), k)
+    return repeated, np.tile(weights, len(settings)) / len(settings)

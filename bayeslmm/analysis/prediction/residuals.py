@@ -1,0 +1,294 @@
+"""Fitted values and residuals of rows, of a posterior or a REML fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm import names
+from bayeslmm.analysis.prediction.fit_rows import Fit, included
+from bayeslmm.analysis.prediction.linear_predictor import (
+    LinearPredictor,
+    design_state,
+    linear_predictor,
+    row_weights,
+    training_design,
+    weights_of,
+)
+from bayeslmm.design.design import rebuild_design
+from bayeslmm.errors import (
+    ArgumentError,
+    DataError,
+    TreeError,
+    check_choice,
+    names_keywords,
+    nearest,
+)
+from bayeslmm.model.residual.independent import INDEPENDENT
+from bayeslmm.reml.result import REMLFit
+from bayeslmm.results import read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+
+    from bayeslmm.arrays import Floats
+    from bayeslmm.design.design import Design
+
+ResidualKind = Literal["response", "pearson", "marginal"]
+RESIDUAL_KINDS = ("response", "pearson", "marginal")
+
+
+@names_keywords
+def fitted(
+    fit: Fit,
+    data: Any = None,
+    *,
+    random_effects: str | Sequence[str] = "all",
+    as_draws: bool = False,
+) -> pd.Series[float] | xr.DataArray:
+    r"""Return the expected values of the rows, X beta + Z b + offset.
+
+    Parameters
+    ----------
+    fit : DataTree or REMLFit
+        Result of `fit_bayes` or `fit_reml`.
+    data : table or mapping of columns, optional
+        Rows of groups that the fit saw; its own without it. `predict` takes new groups, too.
+    random_effects : "all", "none" or list of str
+        Whose effects to include; ``"none"`` gives the population's values (nlme's level 0), a list
+        those of partly nested levels.
+    as_draws : bool
+        Whether to return the draws of a posterior, as `predict` does.
+
+    Returns
+    -------
+    Series
+        Posterior means, or with REML those at the estimates and conditional modes, in the
+        response's unit, by the rows' labels ``obs``.
+    DataArray, dims (chain, draw, obs)
+        With ``as_draws=True``.
+
+    Raises
+    ------
+    ArgumentError
+        When a factor is unknown, or draws are asked of a REML fit.
+    TreeError
+        When `fit` is neither, or was fitted to cross-products and no rows are given.
+
+    References
+    ----------
+    Pinheiro & Bates (2000), Mixed-Effects Models in S and S-PLUS, Springer, section 2.5,
+    doi 10.1007/b98882, for the levels.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.fitted(idata).head(3)
+    obs
+    0    2.0
+    1    4.5
+    2    1.0
+    Name: y, dtype: float64
+    """
+    if isinstance(fit, REMLFit):
+        _refuse_draws(as_draws)
+        design = _reml_rows(fit, data, included(fit, random_effects))
+        return _series(_reml_eta(fit, design), design, fit)
+    predictor = linear_predictor(fit, data, random_effects=random_effects)
+    if not as_draws:
+        return _series(predictor.mean(), predictor.design, fit)
+    values = np.empty((len(predictor.sigma), predictor.n))
+    for rows, eta in predictor.chunks():
+        values[:, rows] = eta.T
+    return _array(fit, values, predictor.design)
+
+
+@names_keywords
+def residuals(
+    fit: Fit,
+    data: Any = None,
+    *,
+    kind: ResidualKind = "response",
+    weights: Any = None,
+    as_draws: bool = False,
+) -> pd.Series[float] | xr.DataArray:
+    r"""Return what the model leaves of the response.
+
+    .. math::
+        \text{response: } & y - X\beta - Zb - o \\
+        \text{pearson: } & \sqrt{w} \, (y - X\beta - Zb - o) / \sigma \\
+        \text{marginal: } & y - X\beta - o
+
+    Parameters
+    ----------
+    fit : DataTree or REMLFit
+        Result of `fit_bayes` or `fit_reml`.
+    data : table or mapping of columns, optional
+        Rows with the response, of groups that the fit saw; its own rows without it.
+    kind : {"response", "pearson", "marginal"}
+        ``"response"``: within the groups, in the response's unit (lme4's default).
+        ``"pearson"``: these in standard deviations of the row: independent, with variance about
+        one (nlme's ``"pearson"``; lme4's with ``scaled = TRUE``). ``"marginal"``: from the
+        population's line (nlme's level 0), which correlate within groups.
+    weights : column name or array, optional
+        Of the rows of `data`; as in `predict`.
+    as_draws : bool
+        Whether to return the draws of a posterior.
+
+    Returns
+    -------
+    Series
+        Posterior means, or with REML those at the estimates and conditional modes, by the rows'
+        labels ``obs``.
+    DataArray, dims (chain, draw, obs)
+        With ``as_draws=True``.
+
+    Raises
+    ------
+    ArgumentError
+        When the kind is unknown, or draws are asked of a REML fit.
+    DataError
+        When rows lack the response, or a group is new.
+    TreeError
+        When `fit` is neither, or was fitted to cross-products and no rows are given.
+
+    References
+    ----------
+    Nobre & Singer (2007), Biometrical Journal 49(6):863-875, doi 10.1002/bimj.200610341.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> bl.residuals(idata, kind="pearson").head(3).round(2)
+    obs
+    0   -0.33
+    1   -0.50
+    2    0.33
+    Name: y, dtype: float64
+    """
+    check_choice("kind", kind, RESIDUAL_KINDS)
+    if weights is not None and data is None:
+        raise ArgumentError("weights are those of data=; the fit's own rows have the fit's own.")
+    effects = "none" if kind == "marginal" else "all"
+    if isinstance(fit, REMLFit):
+        _refuse_draws(as_draws)
+        white = kind == "pearson"
+        factors = included(fit, effects)
+        design = _reml_rows(fit, data, factors, response=True, weights=weights, weighted=white)
+        rest = design.y - _reml_eta(fit, design)
+        if white:
+            rest = INDEPENDENT.whiten(rest[None], np.array([fit.sigma]), design.weights)[0]
+        return _series(rest, design, fit)
+    if kind == "pearson":
+        weights = row_weights(fit, data, weights)
+    design = _tree_rows(fit, data, weights)
+    predictor = linear_predictor(fit, data, random_effects=effects, weights=design.weights)
+    if not as_draws and kind != "pearson":
+        return _series(design.y - predictor.mean(), design, fit)
+    if as_draws:
+        return _array(fit, _drawn(predictor, design, kind), design)
+    means = np.empty(predictor.n)
+    for rows, eta in predictor.chunks():
+        means[rows] = _rest(predictor, design, kind, rows, eta).mean(axis=0)
+    return _series(means, design, fit)
+
+
+def _drawn(predictor: LinearPredictor, design: Design, kind: str) -> Floats:
+    values = np.empty((len(predictor.sigma), predictor.n))
+    for rows, eta in predictor.chunks():
+        values[:, rows] = _rest(predictor, design, kind, rows, eta)
+    return values
+
+
+def _rest(
+    predictor: LinearPredictor, design: Design, kind: str, rows: slice, eta: Floats
+) -> Floats:
+    """Return the residuals of some rows, shape (s, rows)."""
+    rest = (design.y[rows, None] - eta).T
+    if kind != "pearson":
+        return np.asarray(rest)
+    weights = None if design.weights is None else design.weights[rows]
+    return INDEPENDENT.whiten(rest, predictor.sigma, weights)
+
+
+def _tree_rows(idata: xr.DataTree, data: Any, weights: Any) -> Design:
+    read.require_tree(idata)
+    if data is not None:
+        return rebuild_design(
+            design_state(idata), data, response="required", factors=(), weights=weights
+        )
+    return replace(training_design(idata), y=read.response(idata))
+
+
+def _reml_rows(
+    fit: REMLFit,
+    data: Any,
+    factors: tuple[str, ...],
+    *,
+    response: bool = False,
+    weights: Any = None,
+    weighted: bool = False,
+) -> Design:
+    """Return the design of the rows, its own or others', with these grouping factors only."""
+    held = fit.data
+    if data is None:
+        if not held.has_rows:
+            raise TreeError(
+                "This fit saw cross-products (a Gram), which hold no rows: give the rows, batch by "
+                "batch, as data=."
+            )
+        design = held.coded_rows
+        return replace(design, factors=tuple(f for f in design.factors if f.name in factors))
+    if weighted and weights is None:
+        scales = held.scales.weights
+        weights = weights_of(data, held.state.weights, weighted=scales is not None)
+    wanted = "required" if response else "ignored"
+    return rebuild_design(held.state, data, response=wanted, factors=factors, weights=weights)
+
+
+def _reml_eta(fit: REMLFit, design: Design) -> Floats:
+    """Compute X beta + Z b + offset at the estimates and conditional modes."""
+    eta = design.X @ fit.conditional.beta
+    if design.offset is not None:
+        eta += design.offset
+    for factor in design.factors:
+        unseen = factor.levels[factor.n_known :].tolist()
+        if unseen:
+            known = map(str, factor.levels[: factor.n_known])
+            raise DataError(
+                f"The factor {factor.name!r} has levels that the fit did not see: "
+                f"{', '.join(map(repr, unseen[:5]))}.{nearest(str(unseen[0]), known)}"
+            )
+        modes = fit.random_effects[factor.name].to_numpy()
+        eta += np.einsum("nq,nq->n", factor.columns, modes[factor.index])
+    return eta
+
+
+def _refuse_draws(as_draws: bool) -> None:
+    if as_draws:
+        raise ArgumentError("A REML fit has no draws: leave as_draws out, or fit by fit_bayes.")
+
+
+def _series(values: Floats, design: Design, fit: Fit) -> pd.Series[float]:
+    name = fit.data.response if isinstance(fit, REMLFit) else str(fit.attrs["response"])
+    return pd.Series(values, index=pd.Index(design.obs, name=names.OBS), name=name)
+
+
+def _array(idata: xr.DataTree, values: Floats, design: Design) -> xr.DataArray:
+    import xarray as xr  # noqa: PLC0415 - slow to import
+
+    sigma = read.variable(idata, names.SIGMA)
+    return xr.DataArray(
+        values.reshape(*read.sample_shape(idata), -1),
+        dims=("chain", "draw", names.OBS),
+        coords={"chain": sigma["chain"], "draw": sigma["draw"], names.OBS: design.obs},
+        name=str(idata.attrs["response"]),
+        attrs={"formula": str(idata.attrs["formula"])},
+    )
