@@ -71,6 +71,8 @@ class Design:
         Position of each row in the table that was given.
     labels : ndarray, shape (n,), or None
         Label of each row in that table's index; its position where the table has none.
+    units : mapping of str to str
+        Units of the columns, where a pandas table tells them in ``attrs["units"]``.
     """
 
     formula: MixedFormula
@@ -84,6 +86,7 @@ class Design:
     data: Mapping[str, NDArray[Any] | pd.Categorical] = field(default_factory=dict, repr=False)
     rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
     labels: NDArray[Any] | None = field(default=None, repr=False)
+    units: Mapping[str, str] = field(default_factory=dict, repr=False)
     _state: DesignState | None = field(default=None, repr=False)
 
     @property
@@ -290,14 +293,9 @@ def rebuild_design(
     needed = {"optional": None, "required": True, "ignored": False}[response]
     if no_level and any(NO_LEVEL in label for known in state.levels.values() for label in known):
         raise DataError(f"A level is called {NO_LEVEL!r}: missing values need another label.")
+    table = read_table(data)
     rows = read_rows(
-        terms,
-        read_table(data),
-        weights,
-        missing,
-        need_response=needed,
-        training=False,
-        no_level=no_level,
+        terms, table, weights, missing, need_response=needed, training=False, no_level=no_level
     )
     for note in rows.notes:
         warn(note, DataWarning)
@@ -338,6 +336,7 @@ def _design(
         data={name: column.native() for name, column in rows.columns.items()},
         rows=rows.positions,
         labels=rows.labels,
+        units=rows.units,
         _state=state,
     )
 

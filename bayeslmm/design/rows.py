@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,6 +48,8 @@ class Rows:
         How many rows of the table lack a value in a column, before any was dropped.
     labels : ndarray, shape (n,)
         The rows' labels in the table's index; their positions where it has none.
+    units : mapping of str to str
+        The units of the table's columns, as far as it tells them.
     """
 
     positions: NDArray[np.int64]
@@ -58,6 +60,7 @@ class Rows:
     notes: tuple[str, ...]
     lacking: Mapping[str, int]
     labels: NDArray[Any]
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -151,6 +154,7 @@ def read_rows(
         notes=tuple(notes),
         lacking=lacking,
         labels=table.labels()[keep],
+        units=table.units,
     )
 
 

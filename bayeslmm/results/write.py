@@ -99,7 +99,7 @@ def data_groups(design: ModelData) -> dict[str, xr.Dataset]:
         return {names.CROSS_PRODUCTS: gram_dataset(gram_of(design))}
     coded = design.coded_rows
     rows = {names.OBS: coded.obs}
-    observed = {names.stored(coded.response): (names.OBS, coded.y)}
+    observed = {names.stored(coded.response): (names.OBS, coded.y, _unit(coded, coded.response))}
     return {
         "observed_data": xr.Dataset(observed, coords=rows),
         "constant_data": xr.Dataset(_constant_data(coded), coords=rows),
@@ -134,13 +134,19 @@ def _constant_data(design: Design) -> dict[str, Any]:
         attrs = {} if categories is None else {"categories": [str(c) for c in categories]}
         # The rows' own numbers stand under this name; what counts is the attribute.
         label = f"{name} of the table" if name == names.OBS else names.stored(name)
-        constant[label] = (names.OBS, values, {**attrs, "column": name})
+        constant[label] = (names.OBS, values, {**attrs, "column": name, **_unit(design, name)})
     for role, given in (("weights", design.weights), ("offset", design.offset)):
         if given is not None:
             # A predictor may have that name too; what counts is the role.
             name = f"{role} of the fit" if role in constant else role
             constant[name] = (names.OBS, given, {"role": role})
     return constant
+
+
+def _unit(design: Design, name: str) -> dict[str, str]:
+    # Not "units": reading a file, xarray would make time spans of numbers in "days".
+    unit = design.units.get(name.strip("`"))
+    return {} if unit is None else {"unit": unit}
 
 
 @dataclass(frozen=True)

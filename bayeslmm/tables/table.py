@@ -32,12 +32,15 @@ class Table:
         Rows, before any is dropped.
     index : pandas.Index or None
         The rows' labels, of pandas tables and of mappings that hold a pandas Series.
+    units : mapping of str to str
+        The units of columns, where a pandas table has them in ``attrs["units"]``.
     """
 
     names: tuple[str, ...]
     n_rows: int
     _series: Mapping[str, Any] = field(repr=False)
     index: pd.Index[Any] | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def labels(self) -> NDArray[Any]:
         """Return each row's label; its position where files could not hold the labels."""
@@ -199,8 +202,12 @@ def _from_frame(data: Any) -> Table:
             "as it is, and sum cross-products where its rows are.)"
         )
     columns: dict[str, Any] = {str(name): frame.get_column(name) for name in frame.columns}
-    index = data.index if nw.dependencies.is_pandas_dataframe(data) else None
-    return Table(tuple(columns), len(frame), columns, index)
+    if not nw.dependencies.is_pandas_dataframe(data):
+        return Table(tuple(columns), len(frame), columns)
+    units = data.attrs.get("units")
+    named = units if isinstance(units, Mapping) else {}
+    told = {str(name): str(unit) for name, unit in named.items()}
+    return Table(tuple(columns), len(frame), columns, data.index, told)
 
 
 def _filtered(series: Any, keep: NDArray[np.bool_]) -> Any:

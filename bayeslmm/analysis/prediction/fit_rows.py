@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,12 @@ from bayeslmm.results import read
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.design.state import DesignState
 
 type Fit = xr.DataTree | REMLFit
@@ -39,12 +40,18 @@ class FitRows:
         How rows are coded.
     columns : dict of str to ndarray, or None
         The columns of the rows that the formula uses; None where the fit saw cross-products only.
+    y : ndarray, shape (n,), or None
+        Their response.
+    units : dict of str to str
+        Units of columns and response, as far as the table told them.
     """
 
     formula: str
     response: str
     state: DesignState
     columns: dict[str, NDArray[Any]] | None
+    y: Floats | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def terms(self) -> ModelTerms:
@@ -109,13 +116,16 @@ def fit_rows(fit: Fit) -> FitRows:
     """
     if isinstance(fit, REMLFit):
         held = fit.data
-        columns = None
-        if held.has_rows:
-            columns = {name: plain(column) for name, column in held.coded_rows.data.items()}
-        return FitRows(fit.formula, held.response, held.state, columns)
-    state = design_state(fit)
-    known = None if read.from_cross_products(fit) else read.columns(fit)
-    return FitRows(str(fit.attrs["formula"]), str(fit.attrs["response"]), state, known)
+        if not held.has_rows:
+            return FitRows(fit.formula, held.response, held.state, None)
+        coded = held.coded_rows
+        columns = {name: plain(column) for name, column in coded.data.items()}
+        return FitRows(fit.formula, held.response, held.state, columns, coded.y, coded.units)
+    read.require_tree(fit)
+    named = str(fit.attrs["formula"]), str(fit.attrs["response"]), design_state(fit)
+    if read.from_cross_products(fit):
+        return FitRows(*named, None)
+    return FitRows(*named, read.columns(fit), read.response(fit), read.units(fit))
 
 
 def included(fit: Fit, random_effects: str | Sequence[str]) -> tuple[str, ...]:

@@ -243,7 +243,7 @@ def training_design(idata: xr.DataTree) -> Design:
     design = rebuild_design(
         design_state(idata), read.columns(idata), weights=read.constant(idata, "weights")
     )
-    return replace(design, labels=read.row_labels(idata))
+    return replace(design, labels=read.row_labels(idata), units=read.units(idata))
 
 
 def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) -> tuple[str, ...]:

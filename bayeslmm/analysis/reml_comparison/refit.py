@@ -155,7 +155,7 @@ def _rebuild(
         raise TreeError(msg)
     for factor in design.factors:
         _require_levels(idata, factor.name, tuple(map(str, factor.levels)))
-    return replace(design, y=y, labels=read.row_labels(idata))
+    return replace(design, y=y, labels=read.row_labels(idata), units=read.units(idata))
 
 
 def _require_levels(idata: xr.DataTree, name: str, levels: tuple[str, ...]) -> None:
