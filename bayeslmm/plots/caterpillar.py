@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.errors import ArgumentError, names_keywords, nearest
-from bayeslmm.plots.style import DATA, INK, LEVEL, style
+from bayeslmm.names import INTERCEPT
+from bayeslmm.plots.style import DATA, INK, LEVEL, interval_words, style
 from bayeslmm.results import read as tree
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval
 
@@ -78,12 +79,20 @@ def plot_caterpillar(
             draws = flat[..., info.terms.index(term)]
             _draw(panel, draws, info.levels, (ci_prob, ci_kind), upright=upright)
             panel.set_title(term)
-        inner = " and 50 %" if upright else ""
-        words = f"{100 * ci_prob:g} %{inner} {ci_kind.upper()}"
-        label = f"random effect of {info.name} ({words})"
+        inner = "50 and " if upright else ""
+        words = f"{inner}{interval_words(ci_prob, ci_kind)}{'s' * (ci_kind == 'eti')}"
+        label = f"random effect of {info.name}{_unit(idata, chosen)} ({words})"
         if axes is None:
             (figure.supxlabel if upright else figure.supylabel)(label, fontsize=10, color=INK)
     return figure
+
+
+def _unit(idata: xr.DataTree, terms: Sequence[str]) -> str:
+    units = {} if tree.from_cross_products(idata) else tree.units(idata)
+    unit = units.get(str(idata.attrs["response"]), "1")
+    if unit == "1":
+        return ""
+    return f", {unit}" if list(terms) == [INTERCEPT] else f", {unit} per unit of the column"
 
 
 def _chosen_terms(info: tree.FactorInfo, terms: Sequence[str] | None) -> list[str]:

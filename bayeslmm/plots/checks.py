@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.analysis.checks.predictive import Statistic, check_groups, statistic_name
+from bayeslmm.analysis.prediction.linear_predictor import included_factors
 from bayeslmm.errors import names_keywords
-from bayeslmm.plots.style import DATA, GRID, LEVEL, POPULATION, style
+from bayeslmm.plots.style import (
+    DATA,
+    GRID,
+    LEVEL,
+    POPULATION,
+    interval_words,
+    style,
+    with_unit,
+)
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, blocks, interval_names
 
@@ -18,6 +27,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MOST_LABELS = 80
+MOST_NAMED = 8
 
 
 @names_keywords
@@ -25,7 +35,7 @@ def plot_ppc_groups(
     idata: xr.DataTree,
     factor: str | None = None,
     *,
-    statistic: Statistic = "mean",
+    statistic: Statistic = "sd",
     random_effects: str | Sequence[str] = "all",
     random_seed: int | None = 0,
     ci_prob: float = CI_PROB,
@@ -46,7 +56,9 @@ def plot_ppc_groups(
     Returns
     -------
     matplotlib Figure
-        Groups sorted by the observed statistic; those outside their interval are vermilion.
+        Groups sorted by the observed statistic; those outside their interval are vermilion, and
+        named above. Of groups whose own effects are included, the mean lies inside almost for
+        certain: the effects were fitted to it, and the picture says so.
 
     Raises
     ------
@@ -57,7 +69,7 @@ def plot_ppc_groups(
     --------
     >>> import bayeslmm as bl
     >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
-    >>> bl.plot_ppc_groups(idata, statistic="sd").axes[0].get_ylabel()
+    >>> bl.plot_ppc_groups(idata,).axes[0].get_ylabel()
     'sd of y'
     """
     table = check_groups(
@@ -82,7 +94,7 @@ def plot_ppc_groups(
         ax.vlines(
             rank, low, high, color=LEVEL, alpha=0.15 if m > 400 else 0.35,
             linewidth=float(np.clip(150 / m, 0.6, 4)),
-            label=f"{100 * ci_prob:g} % predictive {ci_kind.upper()}",
+            label=f"predictive {interval_words(ci_prob, ci_kind)}",
         )  # fmt: skip
         dot = 4 if crowded else 14
         ax.scatter(
@@ -97,14 +109,35 @@ def plot_ppc_groups(
         else:
             ax.set_xticks(rank, table["level"], rotation=90 if m > 12 else 0)
             ax.tick_params(axis="x", labelsize=8.5 if m <= 40 else 6.5)
-        ax.set_ylabel(f"{statistic_name(statistic)} of {idata.attrs['response']}")
-        ax.set_xlabel(f"{m} groups, sorted" if crowded else "groups, sorted")
+        name, response = statistic_name(statistic), str(idata.attrs["response"])
+        group = read.factor(idata, factor).name
+        ax.set_ylabel(f"{name} of {with_unit(response, read.units(idata))}")
+        ax.set_xlabel(f"{f'{m} levels of ' * crowded}{group}, sorted by their {name}")
+        ax.set_title(
+            _findings(
+                table["level"][outside].tolist(), name, own=_has_own(idata, group, random_effects)
+            )
+        )
         for handle in ax.legend(loc="best").legend_handles:
             # In a crowded picture the marks themselves are faint and thin.
             handle.set_alpha(0.7)
             if hasattr(handle, "set_linewidths") and not hasattr(handle, "get_offsets"):
                 handle.set_linewidths([2.5])
     return ax.figure
+
+
+def _has_own(idata: xr.DataTree, group: str, random_effects: str | Sequence[str]) -> bool:
+    return group in included_factors(idata, random_effects)
+
+
+def _findings(outside: Sequence[str], statistic: str, *, own: bool) -> str:
+    """Name the groups outside, and say where few could be."""
+    named = list(outside)
+    shown = ", ".join(named[:MOST_NAMED]) + ", ..." * (len(named) > MOST_NAMED)
+    lines = [f"outside: {shown}" if named else "no group outside"]
+    if statistic == "mean" and own:
+        lines.append("each group's own effect was fitted to its mean: few can lie outside")
+    return "\n".join(lines)
 
 
 @names_keywords

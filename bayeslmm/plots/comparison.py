@@ -11,7 +11,7 @@ from bayeslmm.analysis.reml_comparison.effects import compare_random_effects
 from bayeslmm.analysis.reml_comparison.numbers import parameter_draws
 from bayeslmm.analysis.reml_comparison.refit import refit_reml
 from bayeslmm.errors import names_keywords
-from bayeslmm.plots.style import DATA, GRID, LEVEL, POPULATION, panel_grid, style
+from bayeslmm.plots.style import DATA, GRID, LEVEL, POPULATION, interval_words, panel_grid, style
 from bayeslmm.reml.intervals import confidence_intervals
 from bayeslmm.reml.parameters import list_targets
 from bayeslmm.resources import single_blas_thread
@@ -252,7 +252,7 @@ def _legend(figure: Any, panel: Any, ci: tuple[float, str]) -> None:
         [], [], color=POPULATION, marker="D", markersize=5, markerfacecolor="white", linewidth=1.4
     )[0]
     words = [
-        f"posterior mean, {percent} and 50 % {ci[1].upper()}",
+        f"posterior mean, 50 and {interval_words(*ci)}{'s' * (ci[1] == 'eti')}",
         f"REML estimate, {percent} confidence interval  (numbers: posterior mean | REML)",
     ]
     figure.legend([posterior, reml], words, loc="outside upper center", ncols=2)

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.analysis.prediction.level_grid import LevelGrid, level_grid, running_covariate
+from bayeslmm.analysis.prediction.level_grid import (
+    LevelGrid,
+    level_grid,
+    population_line,
+    running_covariate,
+)
 from bayeslmm.analysis.prediction.linear_predictor import linear_predictor, training_design
 from bayeslmm.analysis.prediction.predictions import predict_table
 from bayeslmm.errors import ArgumentError, check_choice, names_keywords
@@ -17,17 +22,21 @@ from bayeslmm.plots.style import (
     LEVEL,
     POPULATION,
     interval_words,
+    legend_above,
     panel_grid,
     style,
+    with_unit,
 )
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval, interval_names
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Sequence
+
     import xarray as xr
     from numpy.typing import NDArray
 
+    from bayeslmm.analysis.prediction.estimates import Estimates
     from bayeslmm.design.grouping import GroupingFactor
 
 MOST_PANELS = 30
@@ -38,7 +47,7 @@ LAYOUTS = ("auto", "panels", "overlay")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Lines:
-    """What the layouts draw; bands are the levels' own in panels, the population's else."""
+    """What the layouts draw: levels' own lines, with bands in panels, and the population's."""
 
     factor: GroupingFactor
     x: NDArray[np.float64]
@@ -46,11 +55,12 @@ class _Lines:
     grid: LevelGrid
     means: NDArray[np.float64]
     base: NDArray[np.float64]
-    bands: pd.DataFrame
-    population: pd.DataFrame
-    bounds: tuple[str, str]
+    bands: tuple[NDArray[np.float64], NDArray[np.float64]] | None
+    population_x: NDArray[np.float64]
+    population: Estimates
+    others: tuple[str, ...]
     labels: tuple[str, str]
-    interval: str
+    ci: tuple[float, str]
 
 
 @names_keywords
@@ -87,8 +97,9 @@ def plot_levels(
     Returns
     -------
     matplotlib Figure
-        Points are the data; a level's line is its posterior mean at the other covariates' mean (or
-        first value) in that level, the population's the same with random effects at zero.
+        Points are the data. A level's line is its posterior mean, the other covariates at their
+        mean (or first value) in that level. The population's has random effects at zero: in panels
+        at the same values, in an overlay averaged over the rows. The legend says which.
 
     Raises
     ------
@@ -127,14 +138,18 @@ def _lines(
 ) -> _Lines:
     grid = level_grid(idata, factor, x)
     _, total = read.sample_shape(idata)
-    options: dict[str, Any] = {
-        "draws": min(total, LINE_DRAWS),
-        "ci_prob": ci[0],
-        "ci_kind": ci[1],
-    }
     own = linear_predictor(idata, grid.rows, random_effects=[factor.name])
     none = linear_predictor(idata, grid.rows, random_effects="none")
-    population = predict_table(idata, grid.population_rows, random_effects="none", **options)
+    limits = None
+    if bands:
+        table = predict_table(
+            idata, grid.rows, random_effects=[factor.name], draws=min(total, LINE_DRAWS),
+            ci_prob=ci[0], ci_kind=ci[1],
+        )  # fmt: skip
+        low, high = (table[n].to_numpy().reshape(grid.x.shape) for n in interval_names(*ci))
+        limits = low, high
+    population_x, population, others = population_line(idata, x)
+    units = read.units(idata)
     return _Lines(
         factor=factor,
         x=np.asarray(read.columns(idata)[x], dtype=np.float64),
@@ -142,21 +157,19 @@ def _lines(
         grid=grid,
         means=own.mean().reshape(grid.x.shape),
         base=none.mean().reshape(grid.x.shape),
-        bands=predict_table(idata, grid.rows, random_effects=[factor.name], **options)
-        if bands
-        else population,
+        bands=limits,
+        population_x=population_x,
         population=population,
-        bounds=interval_names(*ci),
-        labels=(x, str(idata.attrs["response"])),
-        interval=interval_words(*ci),
+        others=others,
+        labels=(with_unit(x, units), with_unit(str(idata.attrs["response"]), units)),
+        ci=ci,
     )
 
 
 def _panels(lines: _Lines) -> Any:
     m = len(lines.factor.levels)
     rows, columns = panel_grid(m)
-    shape = lines.grid.x.shape
-    low, high = (lines.bands[name].to_numpy().reshape(shape) for name in lines.bounds)
+    low, high = lines.bands or (lines.means, lines.means)
     with style() as plt:
         figure, grid = plt.subplots(
             rows,
@@ -187,7 +200,7 @@ def _panels(lines: _Lines) -> Any:
 
 def _overlay(lines: _Lines, ax: Any) -> Any:
     m, n = len(lines.factor.levels), len(lines.y)
-    low, high = (lines.population[name].to_numpy() for name in lines.bounds)
+    low, high = lines.population.interval(*lines.ci)
     with style() as plt:
         from matplotlib.collections import LineCollection  # noqa: PLC0415 - slow to import
 
@@ -206,9 +219,9 @@ def _overlay(lines: _Lines, ax: Any) -> Any:
         segments = np.stack([lines.grid.x, lines.means], axis=-1)
         alpha = float(np.clip(25 / m, 0.015, 0.9))
         ax.add_collection(LineCollection(list(segments), colors=LEVEL, alpha=alpha, linewidths=1.0))
-        x = lines.grid.population_x
+        x = lines.population_x
         ax.fill_between(x, low, high, color=POPULATION, alpha=0.25, linewidth=0, zorder=3)
-        ax.plot(x, lines.population["mean"], color=POPULATION, linewidth=2.4, zorder=4)
+        ax.plot(x, lines.population.centre, color=POPULATION, linewidth=2.4, zorder=4)
         ax.autoscale_view()
         ax.set_xlabel(lines.labels[0])
         ax.set_ylabel(lines.labels[1])
@@ -220,16 +233,25 @@ def _legend(figure: Any, lines: _Lines, owner: Any) -> None:
     from matplotlib.lines import Line2D  # noqa: PLC0415 - slow to import
     from matplotlib.patches import Patch  # noqa: PLC0415
 
+    typical = "population"
+    if lines.others and owner is figure:
+        typical = f"population, at each {lines.factor.name}'s {_shown(lines.others)}"
+    elif lines.others:
+        typical = f"population, averaged over {_shown(lines.others)}"
     dashed: Any = (0, (4, 2)) if owner is figure else "-"
     band = LEVEL if owner is figure else POPULATION
     handles = [
         Line2D([], [], color=DATA, marker="o", linestyle="", markersize=4, label="data"),
         Line2D([], [], color=LEVEL, linewidth=1.6, label=f"each {lines.factor.name}"),
-        Line2D([], [], color=POPULATION, linewidth=1.8, linestyle=dashed, label="population"),
-        Patch(facecolor=band, alpha=0.25, linewidth=0, label=lines.interval),
+        Line2D([], [], color=POPULATION, linewidth=1.8, linestyle=dashed, label=typical),
+        Patch(facecolor=band, alpha=0.25, linewidth=0, label=interval_words(*lines.ci)),
     ]
     place = {"loc": "outside upper right"} if owner is figure else {"loc": "best"}
     owner.legend(handles=handles, ncols=len(handles) if owner is figure else 1, **place)
+
+
+def _shown(columns: Sequence[str]) -> str:
+    return " and ".join(columns) if len(columns) < 3 else "the other columns"
 
 
 MEAN_DRAWS = 250  # draws of each chain: intervals to within a pixel or two
@@ -274,9 +296,9 @@ def draw_level_means(
             zorder=4,
         )
         ax.set_xlim(-0.7, m - 0.3)
-        ax.set_ylabel(str(idata.attrs["response"]))
+        ax.set_ylabel(with_unit(str(idata.attrs["response"]), read.units(idata)))
         _label_levels(ax, factor, order)
-        ax.legend(handles=_handles(factor, ci), loc="upper left", ncols=4)
+        legend_above(ax, _handles(factor, ci))
         ax.margins(y=0.12)
     return ax.figure
 
@@ -307,7 +329,7 @@ def _handles(factor: GroupingFactor, ci: tuple[float, str]) -> list[Any]:
             label=f"each {factor.name}, {interval_words(*ci)}",
         ),
         Line2D([], [], color=POPULATION, linewidth=1.4, label="population"),
-        Patch(facecolor=POPULATION, alpha=0.25, linewidth=0, label=interval_words(*ci)),
+        Patch(facecolor=POPULATION, alpha=0.25, linewidth=0, label=f"its {interval_words(*ci)}"),
     ]  # fmt: skip
 
 

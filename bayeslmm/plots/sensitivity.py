@@ -9,7 +9,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.sensitivity.power_scaling import sensitivity_tree
 from bayeslmm.errors import ArgumentError, names_keywords, nearest
-from bayeslmm.plots.style import GRID, LEVEL, POPULATION, style
+from bayeslmm.plots.style import GRID, LEVEL, POPULATION, interval_words, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval
 from bayeslmm.studies.scenario_run import REWEIGHTED
@@ -95,7 +95,7 @@ def plot_prior_study(
             row[0].set_yticks(range(len(labels)), labels)
         axes[0, 0].invert_yaxis()
         figure.supxlabel(
-            f"mean and {100 * ci_prob:g} % {ci_kind.upper()}; hollow: reweighted", fontsize=9
+            f"mean and {interval_words(ci_prob, ci_kind)}; hollow: reweighted", fontsize=9
         )
     return figure
 

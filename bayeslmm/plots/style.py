@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 # Blue and vermilion of Okabe and Ito's palette, told apart by every kind of colour vision.
 LEVEL = "#0072B2"
@@ -14,6 +14,8 @@ POPULATION = "#D55E00"
 DATA = "#6E7681"
 GRID = "#E4E7EB"
 INK = "#24292F"
+# Okabe and Ito's colours for categories, in the order in which they are taken.
+CATEGORIES = (LEVEL, POPULATION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 SETTINGS = {
     "axes.edgecolor": "#9AA1A9",
@@ -52,14 +54,33 @@ def style() -> Iterator[Any]:
 
 
 def interval_words(ci_prob: float, ci_kind: str) -> str:
-    """Name an interval for a legend.
+    """Name an interval for a legend; the equal-tailed one is what an interval is taken for.
 
     Examples
     --------
-    >>> interval_words(0.95, "eti")
-    '95 % ETI'
+    >>> interval_words(0.95, "eti"), interval_words(0.8, "hdi")
+    ('95 % interval', '80 % HDI')
     """
-    return f"{100 * ci_prob:g} % {ci_kind.upper()}"
+    return f"{100 * ci_prob:g} % {'interval' if ci_kind == 'eti' else ci_kind.upper()}"
+
+
+def with_unit(name: str, units: Mapping[str, str]) -> str:
+    """Name a column for an axis, with its unit where there is one and the name is not that.
+
+    Examples
+    --------
+    >>> with_unit("Reaction", {"Reaction": "ms"}), with_unit("score", {"score": "1"})
+    ('Reaction (ms)', 'score')
+    """
+    unit = units.get(name, "1")
+    return name if unit.casefold() in {"1", name.casefold()} else f"{name} ({unit})"
+
+
+def legend_above(ax: Any, handles: Sequence[Any], title: str | None = None) -> None:
+    """Put a legend above the axes, in rows that fit: a wider one would squeeze a narrow figure."""
+    columns = min(len(handles), 4 if ax.figure.get_figwidth() > 7 else 2)
+    place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.2}
+    ax.legend(handles=list(handles), ncols=columns, title=title, alignment="left", **place)
 
 
 def panel_grid(count: int, most_columns: int = 6) -> tuple[int, int]:

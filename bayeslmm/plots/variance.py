@@ -10,7 +10,7 @@ from bayeslmm import names
 from bayeslmm.analysis.summaries.tables import correlated_pairs
 from bayeslmm.analysis.variance.parts import variance_parts
 from bayeslmm.errors import names_keywords
-from bayeslmm.plots.style import DATA, GRID, INK, LEVEL, POPULATION, style
+from bayeslmm.plots.style import DATA, GRID, INK, LEVEL, POPULATION, interval_words, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, density, interval
 
@@ -54,7 +54,7 @@ def plot_variance_partition(
     >>> import bayeslmm as bl
     >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
     >>> bl.plot_variance_partition(idata).axes[0].get_xlabel()
-    'share of the variance (95 % ETI)'
+    'share of the variance (95 % interval)'
     """
     parts = variance_parts(idata)
     pieces = {"fixed effects": parts.fixed, **parts.factors, "residual": parts.residual}
@@ -81,7 +81,7 @@ def plot_variance_partition(
         ax.set_xlim(0, 1)
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         ax.grid(color=GRID, linewidth=0.6, axis="x")
-        ax.set_xlabel(f"share of the variance ({100 * ci_prob:g} % {ci_kind.upper()})")
+        ax.set_xlabel(f"share of the variance ({interval_words(ci_prob, ci_kind)})")
     return ax.figure
 
 

@@ -68,12 +68,12 @@ def words(owner):
 
 
 def test_every_band_is_named_in_the_legend(idata):
-    assert "95 % ETI" in words(bl.plot_levels(idata).legends[0])
+    assert "95 % interval" in words(bl.plot_levels(idata).legends[0])
     overlay = bl.plot_levels(idata, layout="overlay", ci_prob=0.8, ci_kind="hdi")
     assert "80 % HDI" in words(overlay.axes[0].get_legend())
     flat = trees.random_tree("y ~ 1 + (1 | g)", trees.TINY, draws=20)
     found = words(bl.plot_levels(flat).axes[0].get_legend())
-    assert found == ["data", "each g, 95 % ETI", "population", "95 % ETI"]
+    assert found == ["data", "each g, 95 % interval", "population", "its 95 % interval"]
 
 
 def test_a_factor_in_the_place_of_the_covariate_is_recognised(idata):
@@ -201,13 +201,13 @@ def test_groups_are_checked_against_replicated_data():
         (4, 2000), beta=[5.0], sigma=1.0, sd_g=[1.0], b_g=[[0.0], [0.0], [0.0]]
     )
     idata = trees.make_tree("y ~ 1 + (1 | g)", trees.TINY, draws)
-    table = check_groups(idata, draws=2000, random_seed=1).set_index("level")
+    table = check_groups(idata, statistic="mean", draws=2000, random_seed=1).set_index("level")
     assert table["observed"]["c"] == pytest.approx(13 / 3)
     # Means of n rows have sd 1 / sqrt(n); 8,000 replications give it to about one percent.
     np.testing.assert_allclose(table["sd"], 1 / np.sqrt([2, 4, 3]), rtol=0.04)
     # Phi((5 - 2) * sqrt(2)) for the first group, within 4 standard errors of a share.
     assert table["p_above"]["a"] == pytest.approx(1, abs=0.001)
-    (axes,) = bl.plot_ppc_groups(idata).axes
+    (axes,) = bl.plot_ppc_groups(idata, statistic="mean").axes
     assert "outside (1 of 3)" in [text.get_text() for text in axes.get_legend().get_texts()]
 
 

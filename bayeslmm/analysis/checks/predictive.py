@@ -39,7 +39,7 @@ def check_groups(
     idata: xr.DataTree,
     factor: str | None = None,
     *,
-    statistic: Statistic = "mean",
+    statistic: Statistic = "sd",
     random_effects: str | Sequence[str] = "all",
     draws: int | None = None,
     random_seed: int | None = None,
@@ -56,7 +56,8 @@ def check_groups(
         Whose levels are the groups; may be left out where there is one.
     statistic : {"mean", "sd", "min", "max"} or callable
         Computed over each group's rows; sd has the divisor n. A function is called as
-        ``statistic(values, axis=0)``, as NumPy's are, such as `numpy.median`.
+        ``statistic(values, axis=0)``, as NumPy's are, such as `numpy.median`. The mean tests
+        little with the group's own effect included: that was fitted to it.
     random_effects : "all", "none" or list of str
         As in `predict`.
     draws : int, optional
@@ -90,7 +91,7 @@ def check_groups(
     --------
     >>> import bayeslmm as bl
     >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
-    >>> check_groups(idata, random_seed=1)[["level", "rows", "observed"]]
+    >>> check_groups(idata, statistic="mean", random_seed=1)[["level", "rows", "observed"]]
       level  rows  observed
     0     a     2  2.000000
     1     b     4  4.250000

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm.analysis.prediction.fit_rows import fit_rows
+from bayeslmm.analysis.prediction.marginal_means import cell_estimates
+from bayeslmm.analysis.prediction.reference_grid import categorical_numbers, reference_grid
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.results import read
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from bayeslmm.analysis.prediction.estimates import Estimates
     from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
 
@@ -23,7 +26,7 @@ POINTS = 21  # enough for a curve to look smooth in a small panel
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LevelGrid:
-    """Grids of rows for every level of a factor, and one for the population.
+    """Grids of rows for every level of a factor.
 
     Attributes
     ----------
@@ -31,16 +34,10 @@ class LevelGrid:
         The running covariate, over each level's own range.
     rows : dict of ndarray, each of length m * points
         Columns of the levels' rows, level by level.
-    population_x : ndarray, shape (points,)
-        The running covariate over its whole range.
-    population_rows : dict of ndarray, each of length points
-        The other covariates at their overall mean or most frequent value.
     """
 
     x: NDArray[np.float64]
     rows: dict[str, NDArray[Any]]
-    population_x: NDArray[np.float64]
-    population_rows: dict[str, NDArray[Any]]
 
 
 def predictors(idata: xr.DataTree, design: Design) -> dict[str, NDArray[Any]]:
@@ -84,7 +81,7 @@ def running_covariate(
 
 
 def level_grid(idata: xr.DataTree, factor: GroupingFactor, x: str) -> LevelGrid:
-    """Return the rows at which each level's line and the population's are drawn."""
+    """Return the rows at which each level's line is drawn."""
     columns = read.columns(idata)
     m = len(factor.levels)
     order = np.argsort(factor.index, kind="stable")
@@ -95,24 +92,46 @@ def level_grid(idata: xr.DataTree, factor: GroupingFactor, x: str) -> LevelGrid:
     high = np.maximum.reduceat(values[order], starts)
     xs = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, POINTS)
     counts = np.bincount(factor.index, minlength=m)
-    rows, population = {}, {}
-    whole = np.linspace(values.min(), values.max(), POINTS)
-    formula = str(idata.attrs["formula"])
-    averaged = [
-        name
-        for name, column in columns.items()
-        # The mean of a number that serves as a category would be a category of its own.
-        if is_numeric(column) and not re.search(rf"C\(\s*{re.escape(name)}\b", formula)
-    ]
+    rows = {}
+    categories = categorical_numbers(fit_rows(idata).terms)
     for name, column in columns.items():
         if name == x:
-            rows[name], population[name] = xs.ravel(), whole
-        elif name in averaged and name not in factor.variables:
+            rows[name] = xs.ravel()
+        elif is_numeric(column) and name not in {*categories, *factor.variables}:
             means = np.bincount(factor.index, weights=column.astype(float), minlength=m) / counts
             rows[name] = np.repeat(means, POINTS)
-            population[name] = np.full(POINTS, column.mean())
         else:
             rows[name] = np.repeat(column[first], POINTS)
-            labels, frequency = np.unique(column, return_counts=True)
-            population[name] = np.repeat(labels[frequency.argmax()], POINTS)
-    return LevelGrid(xs, rows, whole, population)
+    return LevelGrid(xs, rows)
+
+
+def population_line(
+    idata: xr.DataTree, x: str
+) -> tuple[NDArray[np.float64], Estimates, tuple[str, ...]]:
+    """Return the population's line over the whole range of a covariate, averaged over the rows.
+
+    Parameters
+    ----------
+    idata : DataTree
+        The fit.
+    x : str
+        The covariate.
+
+    Returns
+    -------
+    x : ndarray, shape (points,)
+    line : Estimates
+        The expected response, random effects at zero, the other columns as the rows have them.
+    others : tuple of str
+        These columns.
+    """
+    rows = fit_rows(idata)
+    column = np.asarray(read.columns(idata)[x], dtype=np.float64)
+    xs = np.linspace(column.min(), column.max(), POINTS)
+    # A covariate of the random effects alone does not move the population.
+    moves = x in rows.terms.fixed_variables
+    grid = reference_grid(rows, [x] if moves else [], {x: xs} if moves else None, "rows")
+    line = cell_estimates(idata, rows, grid)
+    if not moves:
+        line = line.combine(np.ones((POINTS, 1)))
+    return xs, line, tuple(grid.others)

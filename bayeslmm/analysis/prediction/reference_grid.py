@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayeslmm import names
 from bayeslmm.errors import ArgumentError, check_choice
 from bayeslmm.formula.calls import Expression, function_name
+from bayeslmm.tables.column import label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +68,8 @@ class ReferenceGrid:
             table = {name: np.tile(column, len(run)) for name, column in self.others.items()}
             for name in self.focal:
                 table[name] = np.repeat(as_column([cell[name] for cell in run]), k)
+            if not table:  # a constant alone: its rows must be counted by some column
+                table = {names.OBS: np.zeros(k * len(run))}
             yield slice(start, start + len(run)), table
 
 
@@ -162,6 +166,20 @@ def as_column(values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
     """Return values as a column, labels as text."""
     column = np.asarray(values)
     return column.astype(str) if column.dtype == object else column
+
+
+def places(column: NDArray[Any], values: Sequence[Any]) -> NDArray[np.intp]:
+    """Return where each row's value stands among a grid's, -1 for those that are not there.
+
+    Examples
+    --------
+    >>> places(np.array([0.0, 4.0, 8.0]), [4, 0])
+    array([ 1,  0, -1])
+    """
+    known = {label(value): place for place, value in enumerate(values)}
+    distinct, index = np.unique(column, return_inverse=True)
+    found = np.array([known.get(label(value), -1) for value in distinct.tolist()], dtype=np.intp)
+    return found[index]
 
 
 def _values(rows: FitRows, name: str) -> list[Any]:
