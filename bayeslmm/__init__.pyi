@@ -83,7 +83,10 @@ from .plots.checks import (
     plot_trace as plot_trace,
 )
 from .plots.comparison import plot_comparison as plot_comparison
+from .plots.effect import plot_effect as plot_effect
+from .plots.fixed_effects import plot_fixed_effects as plot_fixed_effects
 from .plots.levels import plot_levels as plot_levels
+from .plots.model_check import plot_check as plot_check
 from .plots.prior_posterior import plot_prior_posterior as plot_prior_posterior
 from .plots.prior_predictive import plot_prior_predictive as plot_prior_predictive
 from .plots.sensitivity import (

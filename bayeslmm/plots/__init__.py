@@ -2,6 +2,9 @@
 
 - ``style``: colours and habits that the pictures share
 - ``levels``: the data with each level's line and the population's
+- ``effect``: the expected response over a column, by another
+- ``fixed_effects``: fixed effects with their intervals
+- ``model_check``: data, residuals and random effects against what the model says of them
 - ``caterpillar``: random effects with their intervals, sorted
 - ``shrinkage``: from no pooling to partial pooling
 - ``variance``: shares of the variance; sds and correlations of G

@@ -1,0 +1,90 @@
+"""Random effects standardised, so that they look standard normal where the model holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm import names
+from bayeslmm.analysis.prediction.linear_predictor import training_design
+from bayeslmm.analysis.variance.moments import tree_gram
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.likelihood import conditional
+from bayeslmm.reml.result import REMLFit
+from bayeslmm.resources import single_blas_thread
+from bayeslmm.results import read
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayeslmm.analysis.prediction.fit_rows import Fit
+    from bayeslmm.arrays import Floats
+    from bayeslmm.gram.likelihood import Conditional
+
+LEAST = 1e-3  # share of G that the data must have told about an effect, for it to say anything
+
+
+def standardized_effects(fit: Fit) -> dict[tuple[str, str], Floats]:
+    r"""Compute each level's conditional modes in their own standard deviations.
+
+    .. math:: z_{ij} = \hat{b}_{ij} / \sqrt{G_{jj} - \mathrm{Var}(b_{ij} \mid y)}
+
+    Modes shrink, the more the less a level's rows say; by the law of total variance the
+    denominator is the standard deviation of what is left of them. G and sigma are the fit's, of a
+    posterior the means of G and of sigma^2.
+
+    Parameters
+    ----------
+    fit : DataTree or REMLFit
+        The fit.
+
+    Returns
+    -------
+    dict of (factor, term) to ndarray
+        One value for each level about which the data say anything; without terms whose standard
+        deviation is zero.
+
+    References
+    ----------
+    Lange & Ryan (1989), The Annals of Statistics 17(2):624-642, doi 10.1214/aos/1176347130.
+
+    Examples
+    --------
+    >>> from bayeslmm.reml.fit import fit_reml
+    >>> from bayeslmm.tables.datasets import load_dataset
+    >>> fit = fit_reml("Yield ~ 1 + (1 | Batch)", load_dataset("dyestuff"))
+    >>> standardized_effects(fit)["Batch", "Intercept"].round(2)
+    array([-0.52,  0.01,  0.84, -0.68,  1.67, -1.33])
+    """
+    if isinstance(fit, REMLFit):
+        gram, moments = fit.gram, fit.conditional
+        covariances = [fit.covariance[factor.name].to_numpy() for factor in gram.factors]
+    else:
+        gram, moments, covariances = _at_the_means(fit)
+    found = {}
+    parts = zip(gram.factors, covariances, moments.modes, moments.marginal_cov, strict=True)
+    for factor, covariance, modes, spread in parts:
+        for j, term in enumerate(factor.terms):
+            told = covariance[j, j] - spread[:, j, j]
+            said = told > LEAST * covariance[j, j]
+            if covariance[j, j] > 0 and said.any():
+                found[factor.name, term] = modes[said, j] / np.sqrt(told[said])
+    return found
+
+
+def _at_the_means(idata: xr.DataTree) -> tuple[Gram, Conditional, list[Floats]]:
+    """Return moments of the effects given the posterior means of G and sigma^2."""
+    gram = tree_gram(idata)
+    if gram is None:
+        design = replace(training_design(idata), y=read.response(idata))
+        gram = Gram.from_design(design)
+    covariances = [
+        read.covariance_draws(idata, read.factor(idata, factor.name)).mean(axis=0)
+        for factor in gram.factors
+    ]
+    sigma = float(np.sqrt(np.mean(read.draws(idata, names.SIGMA) ** 2)))
+    relative = [np.linalg.cholesky(covariance) / sigma for covariance in covariances]
+    with single_blas_thread():
+        return gram, conditional(gram, relative, sigma), covariances

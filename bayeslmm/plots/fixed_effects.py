@@ -1,0 +1,151 @@
+"""Fixed effects with their intervals, one line each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm import names
+from bayeslmm.analysis.prediction.estimates import Drawn, Estimated, Estimates
+from bayeslmm.analysis.prediction.fit_rows import Fit, fit_rows
+from bayeslmm.errors import ArgumentError, names_keywords, nearest
+from bayeslmm.plots.style import GRID, INK, LEVEL, interval_words, style
+from bayeslmm.reml.result import REMLFit
+from bayeslmm.results import read
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bayeslmm.arrays import Floats
+
+DOTS = 50  # quantiles of the posterior: each stands for two draws of a hundred
+WIDTH = 1 / 60  # of the axis, for a dot
+HEIGHT = 0.7  # of a line, for the highest stack
+INNER_PROB = 0.5
+
+
+@names_keywords
+def plot_fixed_effects(
+    fit: Fit,
+    coef: Sequence[str] | None = None,
+    *,
+    ci_prob: float = CI_PROB,
+    ci_kind: str = CI_KIND,
+    dots: bool = True,
+    ax: Any = None,
+) -> Any:
+    """Draw the fixed effects with their intervals.
+
+    Parameters
+    ----------
+    fit : DataTree or REMLFit
+        Result of `fit_bayes` or `fit_reml`.
+    coef : sequence of str, optional
+        Which of them, in this order; all but the intercept without it.
+    ci_prob : float
+        Probability of the thin intervals; the thick ones hold 50 %.
+    ci_kind : {"eti", "hdi"}
+        Equal-tailed or highest-density intervals of a posterior; a REML fit has Wald's.
+    dots : bool
+        Whether to draw a posterior as 50 dots, its quantiles: of a hundred draws each stands for
+        two, so that probabilities can be counted.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure without it.
+
+    Returns
+    -------
+    matplotlib Figure
+        Units are the response's per unit of the column: effects of columns in different units do
+        not compare by their length.
+
+    Raises
+    ------
+    ArgumentError
+        When an effect is unknown, or there is none.
+    TreeError
+        When `fit` is neither.
+
+    References
+    ----------
+    Kay, Kola, Hullman & Munson (2016), Proceedings of CHI, 5092-5103, doi 10.1145/2858036.2858558,
+    for the dots.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
+    >>> [label.get_text() for label in bl.plot_fixed_effects(idata).axes[0].get_yticklabels()]
+    ['x']
+    """
+    check_interval(ci_prob, ci_kind)
+    rows = fit_rows(fit)
+    chosen = _chosen(rows.state.coef, coef)
+    found = _estimates(fit).combine(np.eye(len(rows.state.coef))[[p for p, _ in chosen]])
+    low, high = found.interval(ci_prob, ci_kind)
+    inner_low, inner_high = found.interval(INNER_PROB, ci_kind)
+    rank = np.arange(len(chosen), dtype=np.float64)[::-1]
+    with_dots = dots and isinstance(found, Drawn)
+    with style() as plt:
+        if ax is None:
+            height = (0.62 if with_dots else 0.36) * len(chosen) + 1.1
+            _, ax = plt.subplots(figsize=(7.2, max(height, 2.0)), layout="constrained")
+        ax.grid(color=GRID, linewidth=0.6, axis="x")
+        if [name for _, name in chosen] != [names.INTERCEPT]:
+            ax.axvline(0, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        if dots and isinstance(found, Drawn):
+            _draw_dots(ax, found.draws.reshape(-1, len(chosen)), rank)
+        ax.hlines(rank, low, high, color=INK, linewidth=1.2, zorder=3)
+        ax.hlines(rank, inner_low, inner_high, color=INK, linewidth=3.4, zorder=3)
+        ax.scatter(found.centre, rank, s=16, color=INK, edgecolor="white", zorder=4)
+        ax.set_yticks(rank, [name for _, name in chosen])
+        ax.tick_params(axis="y", length=0)
+        ax.set_ylim(-0.5, len(chosen) - 0.5 + (0.35 if with_dots else 0.0))
+        unit = rows.units.get(rows.response, "1")
+        ax.set_xlabel(f"{rows.response if unit == '1' else unit} per unit of the column")
+        counted = f"; each dot: 1 of {DOTS} draws" if with_dots else ""
+        ax.set_title(f"50 and {interval_words(ci_prob, ci_kind)}s{counted}")
+    return ax.figure
+
+
+def _chosen(known: Sequence[str], asked: Sequence[str] | None) -> list[tuple[int, str]]:
+    wanted = [asked] if isinstance(asked, str) else asked
+    if wanted is None:
+        wanted = [name for name in known if name != names.INTERCEPT] or list(known)
+    if not wanted:
+        raise ArgumentError("There is no fixed effect to draw.")
+    for name in wanted:
+        if name not in known:
+            raise ArgumentError(
+                f"There is no fixed effect {name!r}.{nearest(str(name), known)} The model has: "
+                f"{', '.join(known)}."
+            )
+    return [(list(known).index(name), name) for name in wanted]
+
+
+def _estimates(fit: Fit) -> Estimates:
+    if isinstance(fit, REMLFit):
+        return Estimated(fit.conditional.beta, fit.conditional.beta_cov)
+    return Drawn(read.draws(fit, names.BETA))
+
+
+def _draw_dots(ax: Any, draws: Floats, rank: Floats) -> None:
+    quantiles = np.quantile(draws, (np.arange(DOTS) + 0.5) / DOTS, axis=0)
+    width = WIDTH * float(np.ptp([*quantiles.ravel(), 0.0])) or 1.0
+    stacks = [_stacked(column, width) for column in quantiles.T]
+    for (x, height), base in zip(stacks, rank, strict=True):
+        step = min(0.09, HEIGHT / (float(height.max()) + 1))
+        ax.scatter(x, base + 0.12 + step * height, s=13, color=LEVEL, alpha=0.75, linewidth=0)
+
+
+def _stacked(sorted_values: Floats, width: float) -> tuple[Floats, Floats]:
+    """Stack values that lie within a dot's width of the first of them (Wilkinson's dot plot)."""
+    x, height = np.empty(len(sorted_values)), np.empty(len(sorted_values))
+    start = 0
+    while start < len(sorted_values):
+        end = int(np.searchsorted(sorted_values, sorted_values[start] + width, side="right"))
+        x[start:end] = sorted_values[start:end].mean()
+        height[start:end] = np.arange(end - start)
+        start = end
+    return x, height
