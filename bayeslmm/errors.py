@@ -203,6 +203,12 @@ _OTHER_NAMES = {
     "method": ("optimizer", "criterion"),
     "parameters": ("parm", "pars", "var_names"),
     "idata": ("fit", "trace", "tree", "posterior"),
+    "fit": ("idata", "trace", "tree", "object"),
+    "of": ("specs", "variables", "factor", "factors"),
+    "contrasts": ("contrast", "interaction"),
+    "as_draws": ("draws", "summary"),
+    "random_effects": ("re_form", "re_formula", "levels"),
+    "kind": ("type",),
 }  # fmt: skip
 # Those whose values mean the same there.
 _NUMBERS = ("draws", "tune", "chains", "cores", "n_jobs", "random_seed", "target_accept", "ci_prob")

@@ -79,9 +79,10 @@ def plot_caterpillar(
             draws = flat[..., info.terms.index(term)]
             _draw(panel, draws, info.levels, (ci_prob, ci_kind), upright=upright)
             panel.set_title(term)
+        between = " " if upright else "\n"
         inner = "50 and " if upright else ""
         words = f"{inner}{interval_words(ci_prob, ci_kind)}{'s' * (ci_kind == 'eti')}"
-        label = f"random effect of {info.name}{_unit(idata, chosen)} ({words})"
+        label = f"random effect of {info.name}{_unit(idata, chosen)}{between}({words})"
         if axes is None:
             (figure.supxlabel if upright else figure.supylabel)(label, fontsize=10, color=INK)
     return figure

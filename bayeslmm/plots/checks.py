@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from bayeslmm.plots.style import (
 )
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, blocks, interval_names
+from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 MOST_LABELS = 80
 MOST_NAMED = 8
+LETTERS = 11  # of a title, on an inch
 
 
 @names_keywords
@@ -113,11 +116,11 @@ def plot_ppc_groups(
         group = read.factor(idata, factor).name
         ax.set_ylabel(f"{name} of {with_unit(response, read.units(idata))}")
         ax.set_xlabel(f"{f'{m} levels of ' * crowded}{group}, sorted by their {name}")
-        ax.set_title(
-            _findings(
-                table["level"][outside].tolist(), name, own=_has_own(idata, group, random_effects)
-            )
+        said = _findings(
+            table["level"][outside].tolist(), name, own=_has_own(idata, group, random_effects)
         )
+        letters = int(LETTERS * ax.figure.get_figwidth())
+        ax.set_title("\n".join(fill(line, letters) for line in said))
         for handle in ax.legend(loc="best").legend_handles:
             # In a crowded picture the marks themselves are faint and thin.
             handle.set_alpha(0.7)
@@ -130,14 +133,14 @@ def _has_own(idata: xr.DataTree, group: str, random_effects: str | Sequence[str]
     return group in included_factors(idata, random_effects)
 
 
-def _findings(outside: Sequence[str], statistic: str, *, own: bool) -> str:
+def _findings(outside: Sequence[str], statistic: str, *, own: bool) -> list[str]:
     """Name the groups outside, and say where few could be."""
     named = list(outside)
     shown = ", ".join(named[:MOST_NAMED]) + ", ..." * (len(named) > MOST_NAMED)
     lines = [f"outside: {shown}" if named else "no group outside"]
     if statistic == "mean" and own:
         lines.append("each group's own effect was fitted to its mean: few can lie outside")
-    return "\n".join(lines)
+    return lines
 
 
 @names_keywords
@@ -154,6 +157,8 @@ def plot_trace(idata: xr.DataTree, **options: Any) -> Any:
     Returns
     -------
     PlotCollection
+        Of draws by importance sampling, which are no chains, the title says how good their weights
+        were.
 
     Examples
     --------
@@ -164,7 +169,7 @@ def plot_trace(idata: xr.DataTree, **options: Any) -> Any:
     from arviz_plots import plot_trace as draw  # noqa: PLC0415 - slow to import
 
     scalars = _scalars(idata)
-    return draw(scalars, **{**_layout(scalars), **options})
+    return _told(idata, draw(scalars, **{**_layout(scalars), **options}))
 
 
 @names_keywords
@@ -181,11 +186,13 @@ def plot_rank(idata: xr.DataTree, **options: Any) -> Any:
     Returns
     -------
     PlotCollection
+        Lines near zero are good: each chain has its share of every rank. A p-value below 0.05 is
+        expected in one panel of twenty. Of importance sampling, see `plot_trace`.
 
     References
     ----------
     Saeilynoja, Buerkner & Vehtari (2022), Statistics and Computing 32:32,
-    doi 10.1007/s11222-022-10090-6, for the bands.
+    doi 10.1007/s11222-022-10090-6.
 
     Examples
     --------
@@ -196,7 +203,16 @@ def plot_rank(idata: xr.DataTree, **options: Any) -> Any:
     from arviz_plots import plot_rank as draw  # noqa: PLC0415 - slow to import
 
     scalars = _scalars(idata)
-    return draw(scalars, **{**_layout(scalars), **options})
+    return _told(idata, draw(scalars, **{**_layout(scalars), **options}))
+
+
+def _told(idata: xr.DataTree, collection: Any) -> Any:
+    """Say above a picture of chains where draws are none; matplotlib's figures only."""
+    weights = draw_weights(idata)
+    figure = collection.viz["figure"].item()
+    if weights is not None and hasattr(figure, "suptitle"):
+        figure.suptitle(f"independent draws by importance sampling, no chains: {weights}")
+    return collection
 
 
 def _layout(scalars: xr.DataTree) -> dict[str, Any]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 POINTS = 61  # a curve over the width of a page
 BANDS = (0.5, 0.8, 0.95)
+WAY = "Here the population is drawn; plot_levels draws the groups."
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -147,12 +148,14 @@ def _effect(
     rows = own.with_rows(data)
     if x == by:
         raise ArgumentError(f"by={by!r} is the column of the axis already; leave it out.")
-    rows.require_read(x, "x", ())
+    for argument, column in (("x", x), ("by", by)):
+        if column is not None:
+            rows.require_read(column, argument, (), WAY)
     runs = levels(rows, x) is None
     if runs and x not in at and rows.columns is not None and x in rows.columns:
-        column = np.asarray(rows.columns[x], dtype=np.float64)
-        at[x] = np.linspace(column.min(), column.max(), POINTS)
-    grid = reference_grid(rows, [x] if by is None else [by, x], at, average)
+        values = np.asarray(rows.columns[x], dtype=np.float64)
+        at[x] = np.linspace(values.min(), values.max(), POINTS)
+    grid = reference_grid(rows, [x] if by is None else [by, x], at, average, way=WAY)
     if by is not None and len(grid.focal[by]) > len(CATEGORIES):
         raise ArgumentError(
             f"{by!r} has {len(grid.focal[by])} levels, more than colours can tell apart: choose "

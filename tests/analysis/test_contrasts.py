@@ -98,7 +98,7 @@ def nested():
     [
         (("y", [1.0, 2.0]), "all", "the response 'y'"),
         (("g", ["a", "b"]), "none", "depend through random effects only.*random_effects='all'"),
-        (("g", ["a", "b"]), ["h"], r"random_effects=\['h'\] leaves those out"),
+        (("g", ["a", "b"]), ["h"], r"those of 'g' are left out"),
         (("z", [0.0, 1.0]), "none", "depend through random effects only"),
     ],
 )

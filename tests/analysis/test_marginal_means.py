@@ -175,6 +175,42 @@ def test_the_contrasts_of_the_formula_do_not_matter(reml, contrast):
     np.testing.assert_allclose(one["std_error"], two["std_error"], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "fixed",
+    [
+        "arm + bs(age, df=4)",
+        "log(age) * arm",
+        "0 + arm + scale(age):arm",
+        "C(week, Sum) * sex + arm",
+        "I(week > 3) + arm:poly(age, 2)",
+        "arm * smoker + offset(age)",
+        "arm / sex + `blood pressure`",
+        "sex * arm + maximum(week, 4) * arm",
+    ],
+)
+def test_any_formula_s_means_are_averages_of_predictions(fixed):
+    table = TRIAL.assign(smoker=TRIAL["age"] > 51, **{"blood pressure": 2 * TRIAL["age"] + 1})
+    tree = trees.random_tree(f"y ~ {fixed} + (1 + week | subject)", table, draws=10, chains=1)
+    used = bl.parse_formula(f"y ~ {fixed}")
+    names = [n for n in ("sex", "smoker", "week", "age", "blood pressure") if n in str(used)]
+    levels = {
+        "sex": ["f", "m"],
+        "smoker": [False, True],
+        "week": [0, 4, 12] if "C(week" in fixed else [table["week"].mean()],
+    }
+    grid = pd.DataFrame(index=[0])
+    for name in names:
+        column = levels[name] if name in levels else [table[name].mean()]
+        grid = grid.merge(pd.DataFrame({name: column}), how="cross")
+    balanced = bl.marginal_means(tree, "arm", as_draws=True)
+    over_rows = bl.marginal_means(tree, "arm", average="rows", as_draws=True)
+    for arm in ("placebo", "low", "high"):
+        one = bl.predict(tree, grid.assign(arm=arm), random_effects="none").mean("obs")
+        np.testing.assert_allclose(balanced.sel(arm=arm), one, rtol=1e-10, atol=1e-10)
+        one = bl.predict(tree, table.assign(arm=arm), random_effects="none").mean("obs")
+        np.testing.assert_allclose(over_rows.sel(arm=arm), one, rtol=1e-10, atol=1e-10)
+
+
 def test_contrasts_are_combinations_of_the_draws_of_means(idata):
     means = bl.marginal_means(idata, "arm", by="week", as_draws=True)
     own = {"active": {"placebo": -1, "low": 0.5, "high": 0.5}}

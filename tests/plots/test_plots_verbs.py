@@ -272,3 +272,14 @@ def test_groups_outside_are_named_and_means_said_to_test_little(sleep):
     )
     (new,) = bl.plot_ppc_groups(sleep, statistic="mean", random_effects="none").axes
     assert "fitted" not in new.get_title()
+
+
+def test_traces_of_importance_sampling_are_said_to_be_no_chains(sleep, idata):
+    for draw in (bl.plot_trace, bl.plot_rank):
+        title = draw(sleep).viz["figure"].item().get_suptitle()
+        assert title.startswith("independent draws by importance sampling, no chains: k-hat")
+        assert draw(idata).viz["figure"].item().get_suptitle() == ""
+
+
+def test_a_model_without_groups_has_three_questions():
+    assert len(bl.plot_check(bl.fit_reml("Reaction ~ Days", SLEEP)).axes) == 3

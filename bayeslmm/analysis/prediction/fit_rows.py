@@ -75,8 +75,25 @@ class FitRows:
             raise ArgumentError(f"data has none of the columns that {self.formula!r} uses.")
         return FitRows(self.formula, self.response, self.state, given)
 
-    def require_read(self, name: str, argument: str, included: Sequence[str]) -> None:
+    def require_read(
+        self,
+        name: str,
+        argument: str,
+        included: Sequence[str],
+        way: str = "Give random_effects='all'.",
+    ) -> None:
         """Raise unless the linear predictor, with these factors' effects, reads a column.
+
+        Parameters
+        ----------
+        name : str
+            The column.
+        argument : str
+            Which of the caller's arguments names it.
+        included : sequence of str
+            The grouping factors.
+        way : str
+            How the caller lets random effects count.
 
         Raises
         ------
@@ -95,8 +112,8 @@ class FitRows:
         elif name in {*terms.predictors, *terms.grouping}:
             msg = (
                 f"{argument} names {name!r}, on which predictions depend through random effects "
-                f"only, and random_effects={list(included) or 'none'!r} leaves those out: every "
-                "difference would be zero. Give random_effects='all'."
+                f"only, and those of {self._left_out(included)} are left out: every difference "
+                f"would be zero. {way}"
             )
         else:
             msg = (
@@ -104,6 +121,10 @@ class FitRows:
                 f"{nearest(str(name), reads)}"
             )
         raise ArgumentError(msg)
+
+    def _left_out(self, included: Sequence[str]) -> str:
+        factors = dict.fromkeys(term.factor for term, _ in self.terms.random)
+        return ", ".join(repr(name) for name in factors if name not in included)
 
 
 def fit_rows(fit: Fit) -> FitRows:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 CONTRAST = "contrast"
 BY_CONTRAST = "by_contrast"
+WAY = "Give random_effects='all' with average='rows', of a posterior."
 
 
 @names_keywords
@@ -39,7 +40,7 @@ def marginal_means(
     fit: Fit,
     of: str | Sequence[str],
     *,
-    by: str | Sequence[str] = (),
+    by: str | Sequence[str] | None = None,
     at: Mapping[str, Any] | None = None,
     average: Literal["balanced", "rows"] = "balanced",
     contrasts: Any = None,
@@ -138,12 +139,15 @@ def marginal_means(
     """
     check_interval(ci_prob, ci_kind)
     rows = fit_rows(fit)
-    focal, given = _listed(of, "of"), _listed(by, "by")
+    focal, given = _listed(of, "of"), _listed(() if by is None else by, "by")
     _check_names(focal, given, ci_prob, ci_kind)
     factors = included(fit, random_effects)
     if as_draws and isinstance(fit, REMLFit):
         raise ArgumentError("A REML fit has no draws: leave as_draws out, or fit by fit_bayes.")
-    grid = reference_grid(rows.with_rows(data), (*given, *focal), at, average, factors)
+    for argument, columns in (("of", focal), ("by", given)):
+        for name in columns:
+            rows.require_read(name, argument, factors, WAY)
+    grid = reference_grid(rows.with_rows(data), (*given, *focal), at, average, factors, way=WAY)
     found = cell_estimates(fit, rows, grid, factors)
     if contrasts is None:
         if by_contrasts is not None or reference is not None:

@@ -79,6 +79,8 @@ def reference_grid(
     at: Mapping[str, Any] | None,
     average: str,
     included: tuple[str, ...] = (),
+    *,
+    way: str = "",
 ) -> ReferenceGrid:
     """Lay out the cells of focal columns, and the rows that each averages over.
 
@@ -87,7 +89,7 @@ def reference_grid(
     rows : FitRows
         The fit, with the rows whose means and frequencies count.
     focal : sequence of str
-        The columns of the grid.
+        The columns of the grid, which the linear predictor reads.
     at : mapping from column to value or values, optional
         Values to take: of a focal column its cells', of another one those to average over.
     average : {"balanced", "rows"}
@@ -95,6 +97,8 @@ def reference_grid(
         means; or over the rows.
     included : tuple of str
         Grouping factors whose effects count.
+    way : str
+        How the caller lets further ones count.
 
     Returns
     -------
@@ -112,10 +116,8 @@ def reference_grid(
             "grid has no groups: give average='rows', or random_effects='none' for the population."
         )
     fixed = _listed(at)
-    for name in focal:
-        rows.require_read(name, "The grid", included)
     for name in fixed:
-        rows.require_read(name, "at", included)
+        rows.require_read(name, "at", included, way)
     values: dict[str, list[Any]] = {
         name: fixed[name] if name in fixed else _values(rows, name) for name in focal
     }
