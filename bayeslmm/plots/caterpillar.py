@@ -11,6 +11,7 @@ from bayeslmm.names import INTERCEPT
 from bayeslmm.plots.style import DATA, INK, LEVEL, interval_words, style
 from bayeslmm.results import read as tree
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval
+from bayeslmm.results.units import column_units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,8 +90,7 @@ def plot_caterpillar(
 
 
 def _unit(idata: xr.DataTree, terms: Sequence[str]) -> str:
-    units = {} if tree.from_cross_products(idata) else tree.units(idata)
-    unit = units.get(str(idata.attrs["response"]), "1")
+    unit = column_units(idata).get(str(idata.attrs["response"]), "1")
     if unit == "1":
         return ""
     return f", {unit}" if list(terms) == [INTERCEPT] else f", {unit} per unit of the column"

@@ -21,6 +21,7 @@ from bayeslmm.plots.style import (
 )
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, blocks, interval_names
+from bayeslmm.results.units import column_units
 from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def plot_ppc_groups(
             ax.tick_params(axis="x", labelsize=8.5 if m <= 40 else 6.5)
         name, response = statistic_name(statistic), str(idata.attrs["response"])
         group = read.factor(idata, factor).name
-        ax.set_ylabel(f"{name} of {with_unit(response, read.units(idata))}")
+        ax.set_ylabel(f"{name} of {with_unit(response, column_units(idata))}")
         ax.set_xlabel(f"{f'{m} levels of ' * crowded}{group}, sorted by their {name}")
         said = _findings(
             table["level"][outside].tolist(), name, own=_has_own(idata, group, random_effects)

@@ -29,6 +29,7 @@ from bayeslmm.plots.style import (
 )
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval, interval_names
+from bayeslmm.results.units import column_units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,7 +150,7 @@ def _lines(
         low, high = (table[n].to_numpy().reshape(grid.x.shape) for n in interval_names(*ci))
         limits = low, high
     population_x, population, others = population_line(idata, x)
-    units = read.units(idata)
+    units = column_units(idata)
     return _Lines(
         factor=factor,
         x=np.asarray(read.columns(idata)[x], dtype=np.float64),
@@ -296,7 +297,7 @@ def draw_level_means(
             zorder=4,
         )
         ax.set_xlim(-0.7, m - 0.3)
-        ax.set_ylabel(with_unit(str(idata.attrs["response"]), read.units(idata)))
+        ax.set_ylabel(with_unit(str(idata.attrs["response"]), column_units(idata)))
         _label_levels(ax, factor, order)
         legend_above(ax, _handles(factor, ci))
         ax.margins(y=0.12)

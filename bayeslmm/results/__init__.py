@@ -2,6 +2,7 @@
 
 - ``write``: numbers laid out as groups, variables and attributes
 - ``read``: what was asked, which factors there are, draws as arrays
+- ``units``: the units of columns and response
 - ``kept_effects``: which random effects a result keeps
 - ``diagnostics``: location, intervals, Monte Carlo error, R-hat, effective sample sizes
 - ``convergence``: whether draws may be trusted, and what to try

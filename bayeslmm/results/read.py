@@ -345,17 +345,6 @@ def columns(idata: xr.DataTree) -> dict[str, NDArray[Any]]:
     }
 
 
-def units(idata: xr.DataTree) -> dict[str, str]:
-    """Return the units of the columns and of the response, as far as the fit was told them."""
-    held = [group(idata, name).data_vars for name in ("constant_data", "observed_data")]
-    return {
-        str(array.attrs.get("column", key)): str(array.attrs["unit"])
-        for variables in held
-        for key, array in variables.items()
-        if "unit" in array.attrs
-    }
-
-
 def sample_shape(idata: xr.DataTree) -> tuple[int, int]:
     """Return the numbers of chains and of draws per chain."""
     shape = draws(idata, names.SIGMA).shape

@@ -1,9 +1,9 @@
 """Whether draws may be trusted, and whether the model fits.
 
 - ``diagnosis``: `diagnose`: R-hat, effective sizes, divergences, weights
+- ``standardized_effects``: random effects in their own standard deviations
 - ``leave_one_out``: `loo`, `compare_models`: by row or by group
 - ``likelihood``: log-densities of rows, and of groups with effects integrated out
 - ``gram_groups``: densities of groups from cross-products
-- ``standardized_effects``: random effects in their own standard deviations
 - ``predictive``: `check_groups`: replicated data beside the data
 """

@@ -14,6 +14,7 @@ from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import ModelTerms, model_terms
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
+from bayeslmm.results.units import column_units
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def fit_rows(fit: Fit) -> FitRows:
     named = str(fit.attrs["formula"]), str(fit.attrs["response"]), design_state(fit)
     if read.from_cross_products(fit):
         return FitRows(*named, None)
-    return FitRows(*named, read.columns(fit), read.response(fit), read.units(fit))
+    return FitRows(*named, read.columns(fit), read.response(fit), column_units(fit))
 
 
 def included(fit: Fit, random_effects: str | Sequence[str]) -> tuple[str, ...]:

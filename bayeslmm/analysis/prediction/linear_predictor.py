@@ -21,6 +21,7 @@ from bayeslmm.errors import (
 )
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.results import read
+from bayeslmm.results.units import column_units
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ def training_design(idata: xr.DataTree) -> Design:
     design = rebuild_design(
         design_state(idata), read.columns(idata), weights=read.constant(idata, "weights")
     )
-    return replace(design, labels=read.row_labels(idata), units=read.units(idata))
+    return replace(design, labels=read.row_labels(idata), units=column_units(idata))
 
 
 def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.reml.fit import fit_reml
 from bayeslmm.results import read
+from bayeslmm.results.units import column_units
 
 if TYPE_CHECKING:
     import numpy as np
@@ -155,7 +156,7 @@ def _rebuild(
         raise TreeError(msg)
     for factor in design.factors:
         _require_levels(idata, factor.name, tuple(map(str, factor.levels)))
-    return replace(design, y=y, labels=read.row_labels(idata), units=read.units(idata))
+    return replace(design, y=y, labels=read.row_labels(idata), units=column_units(idata))
 
 
 def _require_levels(idata: xr.DataTree, name: str, levels: tuple[str, ...]) -> None:
