@@ -1,6 +1,7 @@
 """Compiled linear algebra on flat arrays: eliminate, differentiate, solve, draw; knows no model.
 
 - ``jit``: the decorators, and the fingerprint of this folder
+- ``inner_compiler``: functions compiled once, inside their callers
 - ``guard``: caches that may be damaged, calls that may be interrupted
 - ``lapack``: LAPACK callable from compiled code
 - ``layout``: names for the stretches of a plan's two arrays

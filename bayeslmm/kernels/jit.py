@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from numba import njit
 
 from bayeslmm.kernels.guard import guard
+from bayeslmm.kernels.inner_compiler import inner_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,9 @@ _FAST = {"reassoc", "contract", "nsz"}
 
 # Not kept on disk one by one: they live on inside the functions that are. Two processes that keep
 # several signatures of one function at the same moment could mix them up.
-_inner = partial(njit, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_inner = partial(
+    njit, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **inner_options()
+)
 
 
 def fingerprint(folder: Path) -> str:
