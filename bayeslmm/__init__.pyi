@@ -6,6 +6,7 @@ from .analysis.checks.likelihood import (
     log_likelihood as log_likelihood,
 )
 from .analysis.checks.predictive import check_groups as check_groups
+from .analysis.checks.replicates import add_posterior_predictive as add_posterior_predictive
 from .analysis.prediction.contrasts import compare_predictions as compare_predictions
 from .analysis.prediction.marginal_means import marginal_means as marginal_means
 from .analysis.prediction.predictions import predict as predict, predict_table as predict_table

@@ -26,7 +26,15 @@ HOW_TO_GET = {
 }
 
 # Groups with a value for every draw.
-_DRAWN = {"posterior", "prior", "prior_predictive", "sample_stats", "log_prior", "log_likelihood"}
+_DRAWN = {
+    "posterior",
+    "posterior_predictive",
+    "prior",
+    "prior_predictive",
+    "sample_stats",
+    "log_prior",
+    "log_likelihood",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,5 +5,6 @@
 - ``leave_one_out``: `loo`, `compare_models`: by row or by group
 - ``likelihood``: log-densities of rows, and of groups with effects integrated out
 - ``gram_groups``: densities of groups from cross-products
+- ``replicates``: replicated responses of all rows, as a group of the tree
 - ``predictive``: `check_groups`: replicated data beside the data
 """
