@@ -1,6 +1,7 @@
 """PyMC models: one file per parametrization over shared components.
 
 - ``build``: `build_model`
+- ``guarded_model``: a PyMC model that does not predict from priors where a posterior is meant
 - ``components``: coordinates, data, priors and linear predictor, shared by all
 - ``likelihood``: the response given its linear predictor, by family
 - ``prior_vectors``: random variables with their priors

@@ -104,7 +104,10 @@ def build_model(
     Returns
     -------
     pymc.Model
-        Nothing is attached to it; `pm.sample` and the rest of PyMC work as on any model.
+        `pm.sample` and the rest of PyMC work as on any model. One call is refused: predicting with
+        `pm.sample_posterior_predictive` from a trace that lacks parameters, which PyMC would draw
+        from their priors. For a tree of `fit_bayes`, write ``freeze_vars=["beta", "b_g", "sigma"]``
+        (for a factor g), or take `add_posterior_predictive`.
 
     Raises
     ------

@@ -15,6 +15,7 @@ import pytensor.tensor as pt
 
 from bayeslmm import names
 from bayeslmm.inference.graph.covariance import Scale, recover_scale, scale_of
+from bayeslmm.inference.graph.guarded_model import LinearMixedModel
 from bayeslmm.inference.graph.likelihood import add_response
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.model.covariance.partial_correlations import correlation_of
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 CENTERED_BETA = "beta_centered"
 
 
-def open_model(design: ModelData) -> pm.Model:
-    """Start a model with the coordinates of the result tree."""
+def open_model(design: ModelData) -> LinearMixedModel:
+    """Start a model with the coordinates of the result tree, and the names that it has."""
     coords: dict[str, Any] = {
         names.COEF: list(design.coef),
         names.OBS: np.arange(len(design.response_rows)),
@@ -43,7 +44,14 @@ def open_model(design: ModelData) -> pm.Model:
         coords[names.level_dim(factor.name)] = factor.levels
         coords[names.term_dim(factor.name)] = list(factor.terms)
         coords[names.term_dim_bis(factor.name)] = list(factor.terms)
-    return pm.Model(coords=coords)
+    graph = LinearMixedModel(coords=coords)
+    graph.response = names.stored(design.response)
+    graph.in_tree = tuple(
+        [names.BETA] * bool(design.coef)
+        + [name(factor.name) for factor in design.factors for name in (names.sd, names.effects)]
+        + [names.SIGMA]
+    )
+    return graph
 
 
 def with_explicit_effects(
@@ -53,10 +61,12 @@ def with_explicit_effects(
     design, priors = model.design, model.priors
     with open_model(design) as graph:
         fixed = fixed_part(model)
-        effects = [
-            add_effects(factor, scale_of(factor_priors))
-            for factor, factor_priors in zip(design.factors, priors.factors, strict=True)
-        ]
+        effects = []
+        for factor, factor_priors in zip(design.factors, priors.factors, strict=True):
+            scale = scale_of(factor_priors)
+            parameters = len(graph.free_RVs)
+            effects.append(add_effects(factor, scale))
+            graph.effects += [variable.name for variable in graph.free_RVs[parameters:]]
         likelihood(model, linear_predictor(design.coded_rows, fixed, effects))
     return graph
 
@@ -72,18 +82,33 @@ def fixed_part(model: Model) -> Any:
         return None
     centers = np.asarray(priors.centers)
     X = pm.Data("X_data", design.coded_rows.X - centers, dims=(names.OBS, names.COEF))
-    fixed_coefficients(priors)
-    return (X * pm.modelcontext(None)[CENTERED_BETA][None, :]).sum(axis=1)
+    return (X * _centered_again(fixed_coefficients(priors), priors)[None, :]).sum(axis=1)
 
 
 def fixed_coefficients(priors: Priors) -> Any:
     """Add the fixed effects; return them on the original scale, shape (p,)."""
     centered = prior_vector(CENTERED_BETA, priors.beta, names.COEF)
     beta = centered
-    if priors.has_intercept and len(priors.coef) > 1:
+    if _moves_intercept(priors):
         centers = pm.Data("X_centers", np.asarray(priors.centers), dims=names.COEF)
         beta = pt.set_subtensor(centered[0], centered[0] - (centers * centered).sum())
     return pm.Deterministic(names.BETA, beta, dims=names.COEF)
+
+
+def _centered_again(beta: Any, priors: Priors) -> Any:
+    """Return the coefficients of centered columns from those on the original scale.
+
+    The linear predictor depends on ``beta`` itself, which result trees hold, so that PyMC can
+    predict from them (`freeze_vars`).
+    """
+    if not _moves_intercept(priors):
+        return beta
+    centers = pm.modelcontext(None)["X_centers"]
+    return pt.inc_subtensor(beta[0], (centers * beta).sum())
+
+
+def _moves_intercept(priors: Priors) -> bool:
+    return priors.has_intercept and len(priors.coef) > 1
 
 
 def recover_beta(priors: Priors, values: Values) -> NDArray[np.float64]:

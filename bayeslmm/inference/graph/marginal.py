@@ -49,6 +49,7 @@ def build(model: Model) -> pm.Model:
         partials = [_partials(factor) for factor in correlated]
         sigma = prior_vector(names.SIGMA, (priors.sigma,), None, scalar=True)
         _likelihood(model, (_joined(sds), _joined(partials), sigma, beta))
+        graph.integrates_effects = True
     return graph
 
 
