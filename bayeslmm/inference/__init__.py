@@ -9,6 +9,8 @@
 - ``reweighting``: one posterior's draws as another's
 - ``laplace``: mode and curvature of a log-density
 - ``prior_draws``: `sample_prior`: draws before any data are seen
+- ``adopt``: `adopt`: another program's draws as a result tree
+- ``foreign_draws``: another program's draws by name, in the model's order
 - ``marginal/``: the posterior of the variance parameters, without PyMC
 - ``graph/``: PyMC models, one file per parametrization
 - ``nuts/``: NUTS on a PyMC model or on the marginal posterior

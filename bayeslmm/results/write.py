@@ -93,6 +93,27 @@ def sample_coordinates(shape: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
     return {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
 
 
+# nutpie's names of what ArviZ's functions look for under the schema's names.
+_SCHEMA_NAMES = {"logp": "lp", "mean_tree_accept": "acceptance_rate", "depth": "tree_depth"}
+
+
+def statistics_by_draw(stats: xr.Dataset) -> xr.Dataset:
+    """Keep a sampler's statistics that are one number a draw, under the names of ArviZ's schema.
+
+    Every file format can hold those; draws and chains are numbered from zero.
+    """
+    known = {old: new for old, new in _SCHEMA_NAMES.items() if old in stats and new not in stats}
+    stats = stats.rename(known)
+    kept = [
+        name
+        for name, array in stats.data_vars.items()
+        if array.dims == ("chain", "draw") and array.dtype != object
+    ]
+    sizes = stats.sizes
+    coords = sample_coordinates((sizes["chain"], sizes["draw"]))
+    return stats[kept].drop_attrs().assign_coords(coords)
+
+
 def data_groups(design: ModelData) -> dict[str, xr.Dataset]:
     """Return ``observed_data`` and ``constant_data``, or cross-products where those are given."""
     if not design.has_rows:

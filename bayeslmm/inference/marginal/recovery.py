@@ -17,7 +17,7 @@ from bayeslmm.gram.likelihood import draw_effects
 from bayeslmm.model.priors.fixed_effects import normal_prior
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bayeslmm.arrays import Floats
     from bayeslmm.gram.gram import Gram
@@ -86,6 +86,49 @@ def recover_posterior(
     if priors.coef:
         result[names.BETA] = beta.reshape(*sigma.shape, -1)
     return result
+
+
+def recover_effects(
+    gram: Gram,
+    priors: Priors,
+    variances: Mapping[str, Floats],
+    store: EffectsStore,
+    beta: Floats | None = None,
+) -> Floats:
+    """Draw the effects from their conditional, given draws of the variance parameters by name.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    priors : Priors
+        Every prior; those of the fixed effects must be normal where `beta` is not given.
+    variances : mapping of str to ndarray, shapes (chain, draw, ...)
+        ``sigma``, ``sd_<factor>``, and ``corr_<factor>`` where there are correlations.
+    store : EffectsStore
+        Takes the random effects, and has the generator.
+    beta : ndarray, shape (chain, draw, p), optional
+        Fixed effects on the original scale, where they were drawn.
+
+    Returns
+    -------
+    ndarray, shape (chain, draw, p)
+        The fixed effects: those given, or draws.
+    """
+    sigma = variances[names.SIGMA]
+    packed = [np.zeros((sigma.size, 0))]
+    for factor in priors.factors:
+        sd = variances[factor.covariance.sd_name]
+        root = np.eye(sd.shape[-1])
+        if factor.covariance.has_correlations:
+            # Rounding leaves a correlation of nearly one no root of its own.
+            jitter = 1e-14 * root
+            root = np.linalg.cholesky(variances[factor.covariance.corr_name] + jitter)
+        lam = sd[..., None] * root / sigma[..., None, None]
+        packed.append(lam.reshape(sigma.size, -1))
+    given = None if beta is None else beta.reshape(sigma.size, -1)
+    point = (np.concatenate(packed, axis=1), sigma.ravel(), given)
+    return _draw_in_batches(gram, priors, point, store).reshape(*sigma.shape, -1)
 
 
 def variance_variables(priors: Priors, draws: MarginalDraws) -> tuple[dict[str, Floats], Floats]:

@@ -14,7 +14,7 @@ from bayeslmm.errors import SamplingError, SamplingWarning, warn
 from bayeslmm.inference.nuts.nutpie_model import has_start
 from bayeslmm.inference.settings import NUTPIE, PYMC, SamplerSettings
 from bayeslmm.resources import single_blas_thread
-from bayeslmm.results.write import UnconstrainedDraws
+from bayeslmm.results.write import UnconstrainedDraws, statistics_by_draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from bayeslmm.inference.nuts.compile import CompiledModel
 
-# nutpie's names of what ArviZ's functions look for under the schema's names.
-_SCHEMA_NAMES = {"logp": "lp", "mean_tree_accept": "acceptance_rate", "depth": "tree_depth"}
 _COMPILED_MODELS_KEPT = 8
 _compiled: OrderedDict[Hashable, CompiledModel] = OrderedDict()
 
@@ -73,8 +71,8 @@ def run_compiled(
     sampling_time = time.perf_counter() - started
     points = trace["posterior"]["unconstrained"].to_numpy()
     kept_chains, kept_draws = _complete_part(points, settings)
-    stats = trace["sample_stats"].to_dataset().rename(_SCHEMA_NAMES)
-    stats = _by_draw(stats.isel(chain=kept_chains, draw=slice(kept_draws)))
+    stats = trace["sample_stats"].to_dataset()
+    stats = statistics_by_draw(stats.isel(chain=kept_chains, draw=slice(kept_draws)))
     return points[kept_chains, :kept_draws], stats, sampling_time
 
 
@@ -158,7 +156,7 @@ def run_pymc(model: pm.Model, settings: SamplerSettings, structure: Hashable) ->
         _warn_interrupted(done[0], done[1], settings)
     stats = trace["sample_stats"].to_dataset()
     return UnconstrainedDraws(
-        values, _by_draw(stats), max(elapsed - sampling_time, 0.0), sampling_time
+        values, statistics_by_draw(stats), max(elapsed - sampling_time, 0.0), sampling_time
     )
 
 
@@ -203,19 +201,4 @@ def _warn_interrupted(chains: int, draws: int, settings: SamplerSettings) -> Non
         f"Sampling was interrupted: the result holds {draws} of {settings.draws} draws from "
         f"{chains} of {settings.chains} chains.",
         SamplingWarning,
-    )
-
-
-def _by_draw(stats: xr.Dataset) -> xr.Dataset:
-    """Keep the statistics that are one number a draw, which every file format can hold."""
-    kept = [
-        name
-        for name, array in stats.data_vars.items()
-        if array.dims == ("chain", "draw") and array.dtype != object
-    ]
-    sizes = stats.sizes
-    return (
-        stats[kept]
-        .drop_attrs()
-        .assign_coords(chain=np.arange(sizes["chain"]), draw=np.arange(sizes["draw"]))
     )

@@ -1,0 +1,208 @@
+"""`adopt`: draws that another program made, as a result tree like any other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayeslmm import names
+from bayeslmm.errors import NumericalError, TreeError, names_keywords
+from bayeslmm.gram.gram_design import design_of
+from bayeslmm.inference.foreign_draws import ForeignDraws
+from bayeslmm.inference.marginal.recovery import recover_effects
+from bayeslmm.inference.memory import require_effects
+from bayeslmm.inference.result import warn_of_sampling_problems
+from bayeslmm.model.model import Model
+from bayeslmm.model.priors.fixed_effects import integrates_beta
+from bayeslmm.results.kept_effects import DRAWS, EffectsStore, KeptEffects
+from bayeslmm.results.write import UnconstrainedDraws, build_tree, statistics_by_draw
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from bayeslmm.arrays import Floats
+    from bayeslmm.design.model_data import ModelData
+    from bayeslmm.formula.mixed_formula import MixedFormula
+    from bayeslmm.model.priors.resolve import PriorsLike
+
+# Correlations of programs with 32-bit numbers are one on the diagonal up to this.
+_UNIT = 1e-4
+
+
+@names_keywords
+def adopt(
+    trace: Any,
+    formula: str | MixedFormula | ModelData,
+    data: Any = None,
+    *,
+    priors: PriorsLike | None = None,
+    weights: str | ArrayLike | None = None,
+    missing: str = "drop",
+    random_seed: int | None = None,
+) -> xr.DataTree:
+    r"""Turn draws that another program made into a result tree, on which everything works.
+
+    The draws are taken for draws of the posterior under this formula, these rows and these priors:
+    of a model of `build_model` that PyMC, nutpie or numpyro sampled, or of one's own with the same
+    names. Where they hold the variance parameters :math:`\theta` only, as those of the marginal
+    form do, the effects are drawn back exactly:
+
+    .. math:: \beta, b \mid y, \theta \sim N
+
+    Parameters
+    ----------
+    trace : DataTree, Dataset or mapping of str to array
+        ``sigma`` (chain, draw), ``beta`` (..., p), and for each grouping factor g ``sd_g``
+        (..., q), ``b_g`` (..., m, q) and, where columns are correlated, ``corr_g`` (..., q, q), on
+        the scales of a result tree. A tree's group ``posterior`` is read, and ``sample_stats``
+        kept. Coordinates are held against the model's, and put in its order; without any, the
+        order is that of `build_design`. Other variables are left out.
+    formula : str, MixedFormula or Design
+        The model that was sampled.
+    data : table or Gram, optional
+        The rows that it was sampled on, or their cross-products; not with a `Design`.
+    priors : mapping, str, PriorScheme or Priors, optional
+        The priors that it was sampled with; see `resolve_priors`.
+    weights : str or array-like, optional
+        As in `fit_bayes`.
+    missing : {"drop", "raise"}
+        As in `fit_bayes`.
+    random_seed : int, optional
+        Seed of effects that are drawn back.
+
+    Returns
+    -------
+    xarray.DataTree
+        As `fit_bayes` gives it; its attribute ``sampler`` names the program, if the trace does.
+
+    Raises
+    ------
+    TreeError
+        If a variable is missing, or has another shape or other labels than the model's; or if
+        there are standard deviations below zero, or matrices that are no correlations.
+    NumericalError
+        If draws are not finite.
+    FormulaError, DataError, PriorError
+        As `fit_bayes` does.
+
+    Warns
+    -----
+    SamplingWarning
+        As `fit_bayes` does, when the draws should not be trusted.
+
+    References
+    ----------
+    .. [1] Lange, Carlin & Gelfand (1992). Hierarchical Bayes models for the progression of HIV
+       infection. JASA 87(419):615-626. doi:10.1080/01621459.1992.10475258
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> import numpy as np
+    >>> draws = np.random.default_rng(1).normal([1500.0, 50.0, 40.0], 1.0, (4, 250, 3))
+    >>> trace = {"beta": draws[..., :1], "sigma": draws[..., 1], "sd_Batch": draws[..., 2:]}
+    >>> fit = bl.adopt(trace, "Yield ~ 1 + (1 | Batch)", bl.load_dataset("dyestuff"), random_seed=1)
+    >>> fit["posterior"]["b_Batch"].sizes["Batch"]  # drawn back
+    6
+    """
+    design = design_of(formula, data, weights=weights, missing=missing)
+    model = Model.of(design, priors)
+    foreign = ForeignDraws.read(trace)
+    variables = _parameters(model, foreign)
+    shape = variables[names.SIGMA].shape
+    kept = KeptEffects.of(design, DRAWS)
+    require_effects(design, kept, shape[0] * shape[1])
+    store = EffectsStore(design, kept, shape, rng=np.random.default_rng(random_seed))
+    _add_effects(model, foreign, variables, store)
+    _check(model, variables)
+    stats = statistics_by_draw(foreign.stats) if foreign.stats is not None else xr.Dataset()
+    tree = build_tree(model, variables, UnconstrainedDraws({}, stats, 0.0, 0.0), store)
+    # What it took is the other program's to say.
+    tree["sample_stats"].attrs = dict(foreign.times)
+    tree.attrs["sampler"] = foreign.program
+    warn_of_sampling_problems(tree)
+    return tree
+
+
+def _parameters(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
+    """Take sigma, sds, correlations and, if they are there, fixed effects."""
+    design = model.design
+    variables = {names.SIGMA: foreign.variable(names.SIGMA)}
+    for factor in model.priors.factors:
+        dims = (names.term_dim(factor.name), names.term_dim_bis(factor.name))
+        labels = dict.fromkeys(dims, factor.terms)
+        covariance = factor.covariance
+        sd = {dims[0]: factor.terms}
+        variables[covariance.sd_name] = foreign.variable(covariance.sd_name, sd)
+        if covariance.has_correlations:
+            variables[covariance.corr_name] = foreign.variable(covariance.corr_name, labels)
+    effects = [names.effects(factor.name) for factor in design.factors]
+    drawn_back = not any(name in foreign.names for name in effects)
+    if design.coef and (names.BETA in foreign.names or not _integrated(model, drawn_back)):
+        variables[names.BETA] = foreign.variable(names.BETA, {names.COEF: design.coef})
+    return variables
+
+
+def _integrated(model: Model, drawn_back: bool) -> bool:
+    """Whether fixed effects that are not there can be drawn, together with all random ones."""
+    return drawn_back and integrates_beta(model.priors)
+
+
+def _add_effects(
+    model: Model, foreign: ForeignDraws, variables: dict[str, Floats], store: EffectsStore
+) -> None:
+    """Put random effects in the store: those that are there, or draws from their conditional."""
+    factors = model.design.factors
+    needed = {names.effects(factor.name): factor for factor in factors}
+    if needed.keys() & foreign.names or (not factors and names.BETA in variables):
+        taken = []
+        for name, factor in needed.items():
+            dims = (names.level_dim(factor.name), names.term_dim(factor.name))
+            labels = dict(zip(dims, (tuple(map(str, factor.levels)), factor.terms), strict=True))
+            values = foreign.variable(name, labels)
+            _require_finite(name, values)
+            taken.append(values.reshape(-1, *values.shape[2:]))
+        store.add(taken)
+        return
+    _check(model, variables)
+    beta = recover_effects(model.gram, model.priors, variables, store, variables.get(names.BETA))
+    if model.design.coef:
+        variables[names.BETA] = beta
+
+
+def _check(model: Model, variables: dict[str, Floats]) -> None:
+    """Raise where draws are not on the scales of a result tree."""
+    for name, values in variables.items():
+        _require_finite(name, values)
+        if name == names.SIGMA or name.startswith(names.SD_PREFIX):
+            low = float(values.min())
+            if low < 0 or (name == names.SIGMA and low == 0):
+                raise TreeError(
+                    f"The trace's {name!r} goes down to {low:.4g}, and a standard deviation does "
+                    "not: give it in the response's unit, not its logarithm."
+                )
+    for factor in model.priors.factors:
+        if factor.covariance.has_correlations:
+            _require_correlations(factor.covariance.corr_name, variables)
+
+
+def _require_correlations(name: str, variables: dict[str, Floats]) -> None:
+    corr = variables[name]
+    off = np.abs(np.diagonal(corr, axis1=-2, axis2=-1) - 1.0).max()
+    skew = np.abs(corr - np.swapaxes(corr, -1, -2)).max()
+    if off > _UNIT or skew > _UNIT or np.linalg.eigvalsh(corr).min() < -_UNIT:
+        raise TreeError(
+            f"The trace's {name!r} holds matrices that are no correlation matrices (symmetric, "
+            "ones on the diagonal, no negative eigenvalue). From a Cholesky factor L with rows of "
+            "unit length they are L @ L.T."
+        )
+
+
+def _require_finite(name: str, values: Floats) -> None:
+    if not np.isfinite(values).all():
+        raise NumericalError(
+            f"The trace's {name!r} holds {int((~np.isfinite(values)).sum())} numbers that are not "
+            "finite. Take the draws after the sampler had found its way, or sample again."
+        )
