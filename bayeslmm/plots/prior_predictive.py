@@ -42,7 +42,7 @@ def plot_prior_predictive(
         The covariate of the trajectories; without it one with a random slope, else the first
         numeric one. A model without any has no trajectories, only densities.
     factor : str, optional
-        The grouping factor of the trajectories; the first one of the formula without it.
+        The grouping factor of the trajectories; may be left out where there is one at most.
     draws : int
         How many prior draws to show.
     random_seed : int
@@ -58,7 +58,8 @@ def plot_prior_predictive(
     Raises
     ------
     TreeError
-        When `idata` is no result of `sample_prior`, or the factor is unknown.
+        When `idata` is no result of `sample_prior`, or the factor is unknown, or not
+        named where there are several.
     ArgumentError
         When `x` is no numeric column of the formula or `draws` is not positive.
 
@@ -115,10 +116,9 @@ def _lines(
     shown: NDArray[np.intp],
     rng: np.random.Generator,
 ) -> _Lines | None:
-    known = read.factor_names(view)
-    if not known:
+    if factor is None and not read.factor_names(view):
         return None
-    info = read.factor(view, factor if factor is not None else known[0])
+    info = read.factor(view, factor)
     design = training_design(view)
     chosen = next(item for item in design.factors if item.name == info.name)
     running = running_covariate(view, design, chosen, x)

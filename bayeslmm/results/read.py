@@ -379,8 +379,12 @@ def _fitted_levels(idata: xr.DataTree, name: str) -> tuple[str, ...]:
 def _only(known: tuple[str, ...]) -> str:
     if len(known) == 1:
         return known[0]
-    msg = f"Name one grouping factor: this model has {len(known)} ({', '.join(known) or 'none'})."
-    raise TreeError(msg)
+    if not known:
+        raise TreeError("This is about a grouping factor, and the model has none.")
+    raise TreeError(
+        f"This is about one grouping factor, and the model has {len(known)}: name it, as in "
+        f"factor={known[0]!r}. They are {', '.join(known)}."
+    )
 
 
 def _labels(array: xr.DataArray, dim: str) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def test_group_density_is_the_dense_marginal_normal(weighted):
 
 def test_factors_nested_in_the_group_are_integrated_out_too():
     idata = trees.random_tree("y ~ x + (1 | school/room)", NESTED, draws=50)
-    found = likelihood.group_log_likelihood(idata)
+    found = likelihood.group_log_likelihood(idata, "school")
     assert set(found.integrated) == {"school", "school:room"}
     rows = np.arange(4, 8)
     mean, cov = marginal(idata, rows, 3, {"school": [0], "school:room": [0]})
@@ -146,7 +146,7 @@ def test_what_is_no_tree_or_no_mapping_does_not_compare(slopes):
 def test_the_left_out_groups_are_named_after_their_factor_whatever_the_order_of_the_terms():
     data = {**NESTED, "y": np.arange(12.0)}
     idata = trees.random_tree("y ~ 1 + (1 | school:room) + (1 | school)", data, draws=50)
-    density = likelihood.group_log_likelihood(idata)
+    density = likelihood.group_log_likelihood(idata, "school")
     assert density.levels == ("a", "b", "c")
     assert density.integrated == ("school", "school:room")
 

@@ -37,7 +37,7 @@ def group_densities(
     gram : Gram
         What they were fitted to.
     factor : str or None
-        The factor; the outermost one where it is not named.
+        The factor; may be left out where there is one.
 
     Returns
     -------
@@ -153,9 +153,5 @@ def _members(gram: Gram, target: int, inner: int) -> list[NDArray[np.int64]]:
 
 
 def _target(idata: xr.DataTree, gram: Gram, factor: str | None) -> int:
-    places = range(len(gram.factors))
-    if factor is None and len(gram.factors) > 1:
-        whole = [k for k in places if all(gram.is_nested(m, k) for m in places if m != k)]
-        factor = gram.factors[whole[0]].name if whole else None
     name = read.factor(idata, factor).name
-    return next(k for k in places if gram.factors[k].name == name)
+    return next(k for k, one in enumerate(gram.factors) if one.name == name)

@@ -48,8 +48,8 @@ def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = 
     unit : {"observation", "group"}
         What is left out.
     factor : str, optional
-        With ``unit="group"``, the grouping factor. Factors nested in it are integrated out as
-        well; a factor crossed with it, or above it, is given: its levels also occur elsewhere.
+        With ``unit="group"``, the grouping factor; may be left out where there is one. Factors
+        nested in it are integrated out as well; a factor crossed with it, or above it, is given: its levels also occur elsewhere.
         The result's attribute ``elpd_i`` says so in its attrs.
 
     Returns
@@ -60,9 +60,10 @@ def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = 
     Raises
     ------
     ArgumentError
-        When `unit` is unknown.
+        When `unit` is unknown, or `factor` is named without ``unit="group"``.
     TreeError
-        When the factor is unknown or `idata` is no tree of this package.
+        When the factor is unknown, or not named where there are several, or `idata` is no tree of
+        this package.
 
     Warns
     -----
@@ -84,6 +85,11 @@ def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = 
     """
     check_choice("unit", unit, UNITS)
     if unit == "observation":
+        if factor is not None:
+            raise ArgumentError(
+                f"factor={factor!r} says whose levels are left out: add unit='group'. Single rows "
+                "are left out whatever group they are of."
+            )
         values = row_log_likelihood(idata)
         labels = read.row_labels(idata)
         return _estimate(idata, values, (names.OBS, labels), unit, {"unit": unit})

@@ -114,7 +114,7 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     ----------
     idata : DataTree
     factor : str, optional
-        The grouping factor; may be left out where there is one, or where one holds all others.
+        The grouping factor; may be left out where there is one.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
         found, integrated = group_densities(idata, gram, factor)
         levels = read.require_levels(read.factor(idata, integrated[0]))
         return GroupDensity(found, levels, integrated, ())
-    info = read.factor(idata, factor if factor is not None else _outermost(idata))
+    info = read.factor(idata, factor)
     design = training_design(idata)
     target = next(item for item in design.factors if item.name == info.name)
     inside = [item for item in design.factors if is_nested(item.index, target.index)]
@@ -187,19 +187,6 @@ def _block(item: GroupingFactor, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     levels = np.unique(item.index[rows])
     here = item.index[rows] == levels[:, None]
     return np.asarray(here[:, :, None] * item.columns[rows])
-
-
-def _outermost(idata: xr.DataTree) -> str | None:
-    known = read.factor_names(idata)
-    if len(known) < 2:
-        return None
-    factors = training_design(idata).factors
-    whole = [
-        target.name
-        for target in factors
-        if all(is_nested(item.index, target.index) for item in factors)
-    ]
-    return whole[0] if whole else None
 
 
 def _root(idata: xr.DataTree, item: GroupingFactor) -> NDArray[np.float64]:
