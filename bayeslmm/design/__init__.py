@@ -11,5 +11,6 @@
 - ``estimable``: which rows' expected values a design of lower rank determines
 - ``scales``: location and spread of columns, mergeable over batches
 - ``state``: `DesignState`: what coding new rows takes, through JSON
+- ``text``: what large values print of themselves
 - ``fingerprint``: hash of what a fit sees
 """

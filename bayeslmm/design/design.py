@@ -12,16 +12,15 @@ from bayeslmm.design.coding import TableCoder, gather_factors
 from bayeslmm.design.identifiability import (
     check_columns,
     check_levels,
-    dependent_columns,
-    describe_dependence,
+    full_rank,
 )
 from bayeslmm.design.rows import NO_LEVEL, read_rows
 from bayeslmm.design.scales import DataScales
 from bayeslmm.design.state import DesignState, restore, store
+from bayeslmm.design.text import Described, design_lines
 from bayeslmm.errors import (
     DataError,
     DataWarning,
-    RankDeficiencyWarning,
     check_choice,
     names_keywords,
     warn,
@@ -42,8 +41,8 @@ if TYPE_CHECKING:
     from bayeslmm.formula.model_terms import ModelTerms
 
 
-@dataclass(frozen=True, eq=False)
-class Design:
+@dataclass(frozen=True, eq=False, repr=False)
+class Design(Described):
     """Response, columns and level indices of a mixed model.
 
     Attributes
@@ -83,11 +82,14 @@ class Design:
     factors: tuple[GroupingFactor, ...]
     weights: NDArray[np.float64] | None
     offset: NDArray[np.float64] | None
-    data: Mapping[str, NDArray[Any] | pd.Categorical] = field(default_factory=dict, repr=False)
-    rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
-    labels: NDArray[Any] | None = field(default=None, repr=False)
-    units: Mapping[str, str] = field(default_factory=dict, repr=False)
-    _state: DesignState | None = field(default=None, repr=False)
+    data: Mapping[str, NDArray[Any] | pd.Categorical] = field(default_factory=dict)
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    labels: NDArray[Any] | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
+    _state: DesignState | None = None
+
+    def _lines(self) -> list[str]:
+        return design_lines(self)
 
     @property
     def obs(self) -> NDArray[Any]:
@@ -338,62 +340,4 @@ def _design(
         labels=rows.labels,
         units=rows.units,
         _state=state,
-    )
-
-
-def full_rank(
-    X: NDArray[np.float64], names: tuple[str, ...], n: int, policy: str
-) -> tuple[list[int], tuple[str, ...]]:
-    """Return which columns stay: as in R, those that earlier ones do not span.
-
-    Parameters
-    ----------
-    X : ndarray, shape (..., p)
-        The columns of all rows, or any matrix with the same cross-products.
-    names : tuple of str, length p
-        Their names.
-    n : int
-        Number of rows.
-    policy : {"raise", "drop"}
-        What to do with dependent columns.
-
-    Returns
-    -------
-    keep : list of int
-        Places of the columns that stay.
-    dropped : tuple of str
-        Names of the others.
-
-    Raises
-    ------
-    DataError
-        If there are too few rows, or dependent columns are not to be dropped.
-    """
-    check_choice("rank_deficient", policy, ("raise", "drop"))
-    dependent = dependent_columns(X, names)
-    rank = X.shape[1] - len(dependent)
-    if rank >= n or (policy == "raise" and X.shape[1] >= n):
-        raise DataError(
-            f"{X.shape[1]} coefficients ({', '.join(names[:6])}{', ...' if len(names) > 6 else ''})"
-            f" from {n} rows: there must be more rows than coefficients."
-        )
-    keep = [j for j, name in enumerate(names) if name not in dependent]
-    if not dependent:
-        return keep, ()
-    equations = describe_dependence(dependent)
-    if policy == "raise":
-        raise DataError(f"The fixed effects cannot be told apart: {equations}. {_way_out(names)}")
-    warn(f"Dropped fixed-effects columns that others span: {equations}.", RankDeficiencyWarning)
-    return keep, tuple(dependent)
-
-
-def _way_out(names: Sequence[str]) -> str:
-    if any("cr(" in name for name in names):
-        return (
-            "The columns of cr() add up to a constant: write cr(x, df=4, constraints='center'), or "
-            "leave the intercept out (0 + cr(x, df=4))."
-        )
-    return (
-        "Leave columns out, in every fit; build_design, fit_reml and gram_from_batches also take "
-        'rank_deficient="drop" to drop the later ones.'
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bayeslmm.design.text import Described, factor_line, listed
 from bayeslmm.errors import DataError
 from bayeslmm.tables.levels import level_codes
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from bayeslmm.tables.column import Column
 
 
-@dataclass(frozen=True, eq=False)
-class GroupingFactor:
+@dataclass(frozen=True, eq=False, repr=False)
+class GroupingFactor(Described):
     """The levels of one grouping factor and the columns whose effects vary over them.
 
     All random-effects terms on the same factor are gathered here; `blocks` says which columns
@@ -56,6 +57,9 @@ class GroupingFactor:
     columns: NDArray[np.float64]
     terms: tuple[str, ...]
     blocks: tuple[tuple[int, ...], ...]
+
+    def _lines(self) -> list[str]:
+        return [f"Grouping factor {factor_line(self)}", f"levels: {listed(self.levels.tolist())}"]
 
 
 def read_levels(

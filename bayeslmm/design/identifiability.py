@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from bayeslmm.errors import DataError
+from bayeslmm.errors import DataError, RankDeficiencyWarning, check_choice, warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -205,3 +205,61 @@ def require_distinct(root: NDArray[np.float64], terms: Sequence[str], factor: st
                     f"The random-effect columns {terms[j]!r} and {terms[i]!r} of {factor!r} are "
                     "the same: their variances cannot be told apart."
                 )
+
+
+def full_rank(
+    X: NDArray[np.float64], names: tuple[str, ...], n: int, policy: str
+) -> tuple[list[int], tuple[str, ...]]:
+    """Return which columns stay: as in R, those that earlier ones do not span.
+
+    Parameters
+    ----------
+    X : ndarray, shape (..., p)
+        The columns of all rows, or any matrix with the same cross-products.
+    names : tuple of str, length p
+        Their names.
+    n : int
+        Number of rows.
+    policy : {"raise", "drop"}
+        What to do with dependent columns.
+
+    Returns
+    -------
+    keep : list of int
+        Places of the columns that stay.
+    dropped : tuple of str
+        Names of the others.
+
+    Raises
+    ------
+    DataError
+        If there are too few rows, or dependent columns are not to be dropped.
+    """
+    check_choice("rank_deficient", policy, ("raise", "drop"))
+    dependent = dependent_columns(X, names)
+    rank = X.shape[1] - len(dependent)
+    if rank >= n or (policy == "raise" and X.shape[1] >= n):
+        raise DataError(
+            f"{X.shape[1]} coefficients ({', '.join(names[:6])}{', ...' if len(names) > 6 else ''})"
+            f" from {n} rows: there must be more rows than coefficients."
+        )
+    keep = [j for j, name in enumerate(names) if name not in dependent]
+    if not dependent:
+        return keep, ()
+    equations = describe_dependence(dependent)
+    if policy == "raise":
+        raise DataError(f"The fixed effects cannot be told apart: {equations}. {_way_out(names)}")
+    warn(f"Dropped fixed-effects columns that others span: {equations}.", RankDeficiencyWarning)
+    return keep, tuple(dependent)
+
+
+def _way_out(names: Sequence[str]) -> str:
+    if any("cr(" in name for name in names):
+        return (
+            "The columns of cr() add up to a constant: write cr(x, df=4, constraints='center'), or "
+            "leave the intercept out (0 + cr(x, df=4))."
+        )
+    return (
+        "Leave columns out, in every fit; build_design, fit_reml and gram_from_batches also take "
+        'rank_deficient="drop" to drop the later ones.'
+    )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from bayeslmm.design.text import Described, data_lines, factor_line
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
     from bayeslmm.design.state import DesignState
 
 
-@dataclass(frozen=True, eq=False)
-class GramFactor:
+@dataclass(frozen=True, eq=False, repr=False)
+class GramFactor(Described):
     """One grouping factor's names and cross-products.
 
     Attributes
@@ -56,6 +58,9 @@ class GramFactor:
     counts: NDArray[np.int64]
     fixed: Floats | None = None
     log_weights: Floats | None = None
+
+    def _lines(self) -> list[str]:
+        return [f"Cross-products of {factor_line(self)}"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +104,8 @@ class PairBlocks:
         return self.cols[order], self.rows[order], self.values[order].transpose(0, 2, 1)
 
 
-@dataclass(frozen=True, eq=False)
-class CrossProducts:
+@dataclass(frozen=True, eq=False, repr=False)
+class CrossProducts(Described):
     """The blocks of W'W for W = [Z_1 ... Z_K X y], with rows scaled by sqrt(w).
 
     They are kept in well-conditioned coordinates, X = Xs R, y = Xs slope + r and Z_k = Zs_k M_k:
@@ -143,6 +148,11 @@ class CrossProducts:
     cross: Floats
     state: DesignState | None = None
     scales: DataScales | None = None
+
+    def _lines(self) -> list[str]:
+        # A part of a sum has no formula yet.
+        what = self.response if self.state is None else self.state.formula
+        return [f"Cross-products of {what}", *data_lines(self)]
 
     @cached_property
     def origin(self) -> Floats:

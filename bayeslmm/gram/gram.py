@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from bayeslmm.gram.disclosure import Disclosure
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Gram(CrossProducts):
     """Cross-products of a design's columns, with the verbs of users; fields in `CrossProducts`.
 

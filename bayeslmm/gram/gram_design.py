@@ -10,6 +10,7 @@ import numpy as np
 
 from bayeslmm.design.design import build_design
 from bayeslmm.design.model_data import ModelData
+from bayeslmm.design.text import Described, data_lines
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.gram.gram import Gram
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 type DataSource = Gram | Source
 
 
-@dataclass(frozen=True, eq=False)
-class GramDesign:
+@dataclass(frozen=True, eq=False, repr=False)
+class GramDesign(Described):
     """A design without rows: names, levels, scales and cross-products.
 
     It stands where a `Design` stands in all that reads the data through its Gram. What asks for
@@ -55,6 +56,9 @@ class GramDesign:
     gram: Gram
     weights: None = None
     offset: None = None
+
+    def _lines(self) -> list[str]:
+        return [f"Design of {self.formula}, of cross-products", *data_lines(self)]
 
     @classmethod
     def of(cls, formula: str | MixedFormula, gram: Gram, **given: Any) -> GramDesign:

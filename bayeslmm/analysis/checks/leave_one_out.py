@@ -49,8 +49,8 @@ def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = 
         What is left out.
     factor : str, optional
         With ``unit="group"``, the grouping factor; may be left out where there is one. Factors
-        nested in it are integrated out as well; a factor crossed with it, or above it, is given: its levels also occur elsewhere.
-        The result's attribute ``elpd_i`` says so in its attrs.
+        nested in it are integrated out as well; a factor crossed with it, or above it, is given:
+        its levels also occur elsewhere. The result's attribute ``elpd_i`` says so in its attrs.
 
     Returns
     -------

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from bayeslmm.design.coding import TableCoder
-from bayeslmm.design.design import code_rows, full_rank
-from bayeslmm.design.identifiability import require_distinct, require_repeats
+from bayeslmm.design.design import code_rows
+from bayeslmm.design.identifiability import full_rank, require_distinct, require_repeats
 from bayeslmm.design.rows import Rows, read_rows
 from bayeslmm.design.state import ColumnState, DesignState, restore
 from bayeslmm.errors import DataError, DataWarning, warn

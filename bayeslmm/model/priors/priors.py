@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
 
 
+# That a text shows; `describe` has all.
+_MOST_COEFFICIENTS = 20
+
+
 @dataclass(frozen=True)
 class FactorPriors:
     """Priors of one grouping factor.
@@ -64,7 +68,7 @@ class FactorPriors:
         return self.eta + offsets if len(offsets) else offsets
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Priors:
     """Every prior of a model.
 
@@ -91,6 +95,26 @@ class Priors:
     factors: tuple[FactorPriors, ...]
     sigma: Prior
     origins: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        """Return one line a parameter: its prior, and whose choice it is."""
+        return "\n".join(["Priors", *self._shown()])
+
+    def _shown(self) -> list[str]:
+        rows = [(name, str(prior), self.origins.get(name, "")) for name, prior in self.entries()]
+        left_out = max(len(self.coef) - _MOST_COEFFICIENTS, 0)
+        rows[_MOST_COEFFICIENTS : _MOST_COEFFICIENTS + left_out] = []
+        widths = [max(len(row[k]) for row in rows) for k in range(2)]
+        lines = [f"  {a:{widths[0]}}  {b:{widths[1]}}  {c}".rstrip() for a, b, c in rows]
+        if left_out:
+            lines.insert(_MOST_COEFFICIENTS, f"  (and {left_out} fixed effects more)")
+        if any(self.centers):
+            lines.append("The intercept's is for predictors at their means.")
+        return lines
+
+    def _repr_html_(self) -> str:
+        table = self.describe().to_html(float_format="{:.4g}".format)
+        return f"<div><p><strong>Priors</strong></p>{table}</div>"
 
     @property
     def has_intercept(self) -> bool:
