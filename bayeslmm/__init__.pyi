@@ -19,6 +19,7 @@ from .analysis.sensitivity.power_scaling import (
     sensitivity_tree as sensitivity_tree,
 )
 from .analysis.sensitivity.prior_implications import implied_priors as implied_priors
+from .analysis.sensitivity.prior_table import describe_priors as describe_priors
 from .analysis.summaries.hypotheses import hypothesis as hypothesis
 from .analysis.summaries.tables import (
     coefficients as coefficients,
@@ -72,7 +73,6 @@ from .inference.adopt import adopt as adopt
 from .inference.fit import fit_bayes as fit_bayes
 from .inference.graph.build import build_model as build_model
 from .inference.prior_draws import sample_prior as sample_prior
-from .model.priors.describe import describe_priors as describe_priors
 from .model.priors.prior import Prior as Prior
 from .model.priors.priors import Priors as Priors
 from .model.priors.resolve import resolve_priors as resolve_priors

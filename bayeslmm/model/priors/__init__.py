@@ -8,6 +8,5 @@
 - ``resolve``: `resolve_priors`: the user's over a scheme's over the defaults
 - ``defaults``: weakly informative, on the scales of the data
 - ``schemes``: what other packages would choose
-- ``describe``: `describe_priors`: a table before anything is sampled
 - ``fixed_effects``: the normal prior of beta, where it can be integrated out
 """

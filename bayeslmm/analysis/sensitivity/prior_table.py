@@ -1,4 +1,4 @@
-"""What priors say, in the response's unit: a table before anything is sampled."""
+"""What priors say, in the response's unit: a table, of a fit or before anything is sampled."""
 
 from __future__ import annotations
 
@@ -7,24 +7,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.errors import names_keywords
+from bayeslmm.analysis.reml_comparison.refit import tree_design
+from bayeslmm.analysis.sensitivity.prior_implications import as_posterior
+from bayeslmm.errors import ArgumentError, TreeError, names_keywords
+from bayeslmm.formula.mixed_formula import MixedFormula
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.model.priors.priors import Priors
 from bayeslmm.model.priors.resolve import resolve_priors
+from bayeslmm.results import read
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
     from numpy.typing import ArrayLike
 
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.design.scales import ColumnScale
-    from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.resolve import PriorsLike
 
 
 @names_keywords
 def describe_priors(
-    formula: str | MixedFormula | ModelData,
+    formula: str | MixedFormula | ModelData | Priors | xr.DataTree,
     data: Any = None,
     priors: PriorsLike | None = None,
     *,
@@ -35,12 +40,14 @@ def describe_priors(
 
     Parameters
     ----------
-    formula : str, MixedFormula or Design
-        The model, as in `fit_bayes`, or a design that is already built.
+    formula : str, MixedFormula, Design, DataTree or Priors
+        The model, as in `fit_bayes`, or a design that is already built; the result of `fit_bayes`
+        or `sample_prior`, whose priors are meant; or the priors themselves, of which nobody knows
+        what a change of a column is.
     data : table or Gram, optional
-        The rows, or their cross-products; not with a `Design`.
+        The rows, or their cross-products; with a formula only.
     priors : mapping, str, PriorScheme or Priors, optional
-        See `resolve_priors`.
+        See `resolve_priors`. With a tree, those that are to be shown for its data instead.
     weights : str or array-like, optional
         As in `fit_bayes`.
     missing : {"drop", "raise"}
@@ -60,6 +67,10 @@ def describe_priors(
     ------
     FormulaError, DataError, PriorError
         As `fit_bayes` does.
+    ArgumentError
+        If something is given that the first argument has already.
+    TreeError
+        If the tree is not of this package, or does not hold its priors.
 
     Examples
     --------
@@ -70,9 +81,49 @@ def describe_priors(
     >>> table.loc["Days", "change"], round(table.loc["Days", "response_q95"])
     ('+2.88', 232)
     """
+    if not isinstance(formula, str):
+        _refuse_twice(formula, data=data, weights=weights)
+    if isinstance(formula, Priors):
+        _refuse_twice(formula, priors=priors)
+        return _table(formula, {names.SIGMA: ("", 1.0), names.INTERCEPT: ("", 1.0)})
+    if hasattr(formula, "children"):
+        design, of_fit = tree_design(_with_posterior(formula)), _tree_priors(formula)
+        chosen = of_fit if priors is None else resolve_priors(design, priors)
+        return _table(chosen, _changes(design))
     design = design_of(formula, data, weights=weights, missing=missing)
-    table = resolve_priors(design, priors).describe()
-    changes = _changes(design)
+    return _table(resolve_priors(design, priors), _changes(design))
+
+
+def _refuse_twice(model: Any, **given: Any) -> None:
+    """Raise if rows, weights or priors are given beside a value that has its own."""
+    if isinstance(model, MixedFormula):
+        return
+    for name, value in given.items():
+        if value is not None:
+            raise ArgumentError(
+                f"{name} is given, and the {type(model).__name__} has its own: leave {name} out, "
+                "or give the formula and everything else."
+            )
+
+
+def _with_posterior(idata: xr.DataTree) -> xr.DataTree:
+    """Return the tree; that of `sample_prior` with its draws in the posterior's place."""
+    read.require_tree(idata)
+    return idata if "posterior" in idata.children else as_posterior(idata, "prior")
+
+
+def _tree_priors(idata: xr.DataTree) -> Priors:
+    try:
+        return Priors.from_json(str(idata.attrs["priors"]))
+    except (KeyError, ValueError) as error:
+        raise TreeError(
+            "This tree lost the root attribute 'priors', which says with which it was fitted. Give "
+            "what `fit_bayes` returned, or priors=."
+        ) from error
+
+
+def _table(priors: Priors, changes: dict[str, tuple[str, float]]) -> pd.DataFrame:
+    table = priors.describe()
     sizes = np.array([changes.get(name, ("", np.nan))[1] for name in table.index])
     table.insert(4, "change", [changes.get(name, ("", np.nan))[0] for name in table.index])
     for position, quantile in enumerate(("q5", "q50", "q95")):
