@@ -73,6 +73,7 @@ from .inference.adopt import adopt as adopt
 from .inference.fit import fit_bayes as fit_bayes
 from .inference.graph.build import build_model as build_model
 from .inference.prior_draws import sample_prior as sample_prior
+from .inference.update import update as update
 from .model.priors.prior import Prior as Prior
 from .model.priors.priors import Priors as Priors
 from .model.priors.resolve import resolve_priors as resolve_priors

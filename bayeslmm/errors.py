@@ -246,7 +246,50 @@ def names_keywords[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     Traceback (most recent call last):
     bayeslmm.errors.KeywordError: fit() has no argument 'iter'. Write draws=20.
     """
-    known = list(inspect.signature(function).parameters)
+    return _answering(function, list(inspect.signature(function).parameters))
+
+
+def passes_keywords_to[**P, R](
+    *others: Callable[..., Any],
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a function that hands further keywords to others answer those that none of them has.
+
+    Parameters
+    ----------
+    *others : callable
+        Who takes what its ``**settings`` hold.
+
+    Returns
+    -------
+    callable
+        A decorator that does what `names_keywords` does.
+
+    Examples
+    --------
+    >>> def fit(*, draws=1000):
+    ...     return draws
+    >>> @passes_keywords_to(fit)
+    ... def update(**settings):
+    ...     return fit(**settings)
+    >>> update(draws=20)
+    20
+    >>> update(iter=20)
+    Traceback (most recent call last):
+    bayeslmm.errors.KeywordError: update() has no argument 'iter'. Write draws=20.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        listed: dict[str, None] = {}
+        for one in (function, *others):
+            parameters = inspect.signature(one).parameters.values()
+            listed |= {p.name: None for p in parameters if p.kind is not p.VAR_KEYWORD}
+        return _answering(function, list(listed))
+
+    return decorate
+
+
+def _answering[**P, R](function: Callable[P, R], known: Sequence[str]) -> Callable[P, R]:
+    """Return a function that raises for keywords that are none of the known ones."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:

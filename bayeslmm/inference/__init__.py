@@ -9,6 +9,7 @@
 - ``reweighting``: one posterior's draws as another's
 - ``laplace``: mode and curvature of a log-density
 - ``prior_draws``: `sample_prior`: draws before any data are seen
+- ``update``: `update`: a fit again, with something changed
 - ``adopt``: `adopt`: another program's draws as a result tree
 - ``foreign_draws``: another program's draws by name, in the model's order
 - ``marginal/``: the posterior of the variance parameters, without PyMC

@@ -1,6 +1,7 @@
 """The result tree: written, read and judged.
 
 - ``write``: numbers laid out as groups, variables and attributes
+- ``rows``: the training rows as a table
 - ``read``: what was asked, which factors there are, draws as arrays
 - ``units``: the units of columns and response
 - ``kept_effects``: which random effects a result keeps

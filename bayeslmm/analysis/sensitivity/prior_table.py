@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.analysis.reml_comparison.refit import tree_design
@@ -19,7 +20,6 @@ from bayeslmm.results import read
 
 if TYPE_CHECKING:
     import pandas as pd
-    import xarray as xr
     from numpy.typing import ArrayLike
 
     from bayeslmm.design.model_data import ModelData
@@ -86,7 +86,7 @@ def describe_priors(
     if isinstance(formula, Priors):
         _refuse_twice(formula, priors=priors)
         return _table(formula, {names.SIGMA: ("", 1.0), names.INTERCEPT: ("", 1.0)})
-    if hasattr(formula, "children"):
+    if isinstance(formula, xr.DataTree):
         design, of_fit = tree_design(_with_posterior(formula)), _tree_priors(formula)
         chosen = of_fit if priors is None else resolve_priors(design, priors)
         return _table(chosen, _changes(design))

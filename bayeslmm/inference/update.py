@@ -1,0 +1,266 @@
+"""`update`: a fit again, with something changed and the rest as it was."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, overload
+
+import pandas as pd
+
+from bayeslmm import names
+from bayeslmm.design.state import state_content
+from bayeslmm.errors import (
+    ArgumentError,
+    BayesLMMWarning,
+    DataError,
+    TreeError,
+    passes_keywords_to,
+)
+from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
+from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.formula.update import update_formula
+from bayeslmm.gram.file import gram_of_dataset
+from bayeslmm.gram.gram import Gram, gram_of
+from bayeslmm.gram.gram_design import design_of
+from bayeslmm.inference.fit import fit_bayes
+from bayeslmm.model.priors.priors import Priors
+from bayeslmm.model.priors.resolve import DEFAULT, SCHEME, USER, resolve_priors, vary_priors
+from bayeslmm.model.priors.schemes import SCHEMES
+from bayeslmm.reml.fit import fit_reml
+from bayeslmm.reml.result import REMLFit
+from bayeslmm.results import read
+from bayeslmm.results.rows import training_table
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayeslmm.design.model_data import ModelData
+    from bayeslmm.model.priors.resolve import PriorsLike
+
+
+@overload
+def update(
+    fit: xr.DataTree,
+    formula: str | MixedFormula | None = None,
+    data: Any = None,
+    *,
+    priors: PriorsLike | None = None,
+    **settings: Any,
+) -> xr.DataTree: ...
+@overload
+def update(
+    fit: REMLFit,
+    formula: str | MixedFormula | None = None,
+    data: Any = None,
+    **settings: Any,
+) -> REMLFit: ...
+@passes_keywords_to(fit_bayes, fit_reml)
+def update(
+    fit: xr.DataTree | REMLFit,
+    formula: str | MixedFormula | None = None,
+    data: Any = None,
+    *,
+    priors: PriorsLike | None = None,
+    **settings: Any,
+) -> xr.DataTree | REMLFit:
+    """Fit again with another formula, other data, priors or settings, and the rest as it was.
+
+    Parameters
+    ----------
+    fit : DataTree or REMLFit
+        Result of `fit_bayes` or `fit_reml`.
+    formula : str or MixedFormula, optional
+        The new formula. Dots stand for the old one's sides, as in R's `update`: ``". ~ . + x"``,
+        ``". ~ . - (x | g) + (1 | g)"``, ``"log(.) ~ ."``.
+    data : table or Gram, optional
+        The rows. Without it those that the fit holds: the columns that the old formula reads, of
+        the rows that were fitted, so that fits can be compared. Where the new formula reads
+        others, and after a fit to cross-products where it differs, it is needed.
+    priors : mapping, str, PriorScheme or Priors, optional
+        A mapping changes what it names, and leaves what the user set for the fit, where the new
+        model has the parameter; defaults and schemes follow the new data. A scheme, or `Priors`,
+        stands for everything.
+    **settings
+        Further arguments of `fit_bayes` (draws, seed, sampler, ...) or `fit_reml` (method, ...);
+        those that are not named are the fit's own, the seed included. Weights are the fit's; with
+        new data, of the column that they were taken from.
+
+    Returns
+    -------
+    DataTree or REMLFit
+        As the function gives it that made the fit.
+
+    Raises
+    ------
+    DataError
+        If rows, columns or weights are needed that nothing holds.
+    FormulaError, PriorError, SamplingError, ArgumentError
+        As `fit_bayes` or `fit_reml` raise them.
+    TreeError
+        When `fit` is no result of this package.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> fit = bl.fit_reml("Reaction ~ Days + (Days | Subject)", bl.load_dataset("sleepstudy"))
+    >>> round(bl.update(fit, method="ML").aic, 1)
+    1763.9
+    >>> bl.update(fit, ". ~ . - (Days | Subject) + (1 | Subject)").formula
+    'Reaction ~ 1 + Days + (1 | Subject)'
+    """
+    if isinstance(fit, REMLFit):
+        if priors is not None:
+            raise ArgumentError("A REML fit has no priors: leave priors out.")
+        return _update_reml(fit, formula, data, settings)
+    read.require_tree(fit)
+    read.group(fit, "posterior")
+    old = parse_formula(str(fit.attrs["formula"]))
+    new = _new_formula(old, formula)
+    rows, weights = _rows(fit, new, data, settings)
+    with warnings.catch_warnings():
+        # What there is to say of the data, the fit says.
+        warnings.simplefilter("ignore", BayesLMMWarning)
+        design = design_of(new, rows, weights=weights, missing=settings.get("missing", "drop"))
+    chosen = _priors(fit, design, priors, same=data is None and str(new) == str(old))
+    given = {**_settings(fit, design, settings), "weights": weights}
+    if not design.has_rows:
+        # Rows that are held elsewhere are summed once.
+        rows, given["weights"] = gram_of(design), None
+    return fit_bayes(new, rows, priors=chosen, **given)
+
+
+def _new_formula(old: MixedFormula, formula: str | MixedFormula | None) -> MixedFormula:
+    if formula is None:
+        return old
+    if isinstance(formula, MixedFormula):
+        return formula
+    # What is no text is refused by `parse_formula`.
+    return update_formula(old, formula) if isinstance(formula, str) else parse_formula(formula)
+
+
+def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]) -> REMLFit:
+    new = _new_formula(parse_formula(fit.formula), formula)
+    if data is None and fit.data.has_rows:
+        rows = fit.data.coded_rows
+        data = pd.DataFrame(dict(rows.data), index=rows.obs)
+        _require_columns(data, new, fit.formula)
+        settings = {"weights": rows.weights, **settings}
+    elif data is None:
+        if str(new) != fit.formula or "weights" in settings:
+            raise DataError(
+                f"The fit holds the cross-products of {fit.formula!r}, not the rows: give data=."
+            )
+        data = fit.gram
+    elif "weights" not in settings and not isinstance(data, Gram):
+        weighted = fit.gram.sum_log_weights != 0
+        column = None if fit.gram.state is None else fit.gram.state.weights
+        settings = {**settings, "weights": _weights_column(column, weighted=weighted)}
+    return fit_reml(new, data, **{"method": fit.method, **settings})
+
+
+def _rows(
+    fit: xr.DataTree, new: MixedFormula, data: Any, settings: dict[str, Any]
+) -> tuple[Any, Any]:
+    """Return the rows to fit and their weights."""
+    if data is not None:
+        if "weights" in settings or isinstance(data, Gram):
+            return data, settings.get("weights")
+        column = state_content(str(fit.attrs["design"])).get("weights")
+        return data, _weights_column(column, weighted=_weighted(fit))
+    if read.from_cross_products(fit):
+        if str(new) != fit.attrs["formula"]:
+            raise DataError(
+                f"The tree holds the cross-products of {fit.attrs['formula']!r}, which serve no "
+                "other formula: give data=."
+            )
+        gram = gram_of_dataset(Gram, read.group(fit, names.CROSS_PRODUCTS))
+        return gram, settings.get("weights")
+    table = training_table(fit)
+    _require_columns(table, new, str(fit.attrs["formula"]))
+    weights = read.constant(fit, "weights")
+    return table, settings.get("weights", weights)
+
+
+def _require_columns(table: pd.DataFrame, new: MixedFormula, old: str) -> None:
+    terms = model_terms(new)
+    for name in (*terms.response.variables, *terms.predictors, *terms.grouping):
+        if name not in table:
+            raise DataError(
+                f"The fit holds the columns that {old!r} reads ({', '.join(map(str, table))}), "
+                f"and {name!r} is none of them: give data=."
+            )
+
+
+def _weighted(fit: xr.DataTree) -> bool:
+    if not read.from_cross_products(fit):
+        return read.has_weights(fit)
+    return bool(gram_of_dataset(Gram, read.group(fit, names.CROSS_PRODUCTS)).sum_log_weights)
+
+
+def _weights_column(column: Any, *, weighted: bool) -> str | None:
+    """Return the column that a fit's weights are in, where it had any."""
+    if column is None and weighted:
+        raise DataError(
+            "The fit had weights that were given by themselves, not as a column: give weights= "
+            "along with the new data (weights=None for none)."
+        )
+    return None if column is None else str(column)
+
+
+def _priors(fit: xr.DataTree, design: ModelData, given: PriorsLike | None, *, same: bool) -> Any:
+    """Return the priors of the new fit: the given ones over those that the user set."""
+    whole = given is not None and (not isinstance(given, Mapping) or SCHEME in given)
+    if whole:
+        return given
+    try:
+        old = Priors.from_json(str(fit.attrs["priors"]))
+    except (KeyError, ValueError) as error:
+        raise TreeError(
+            "This tree lost the root attribute 'priors': give priors= as a scheme."
+        ) from error
+    base = old if same else resolve_priors(design, _kept(old, design))
+    return base if given is None else vary_priors(design, given, base)[0]  # type: ignore[arg-type]
+
+
+def _kept(old: Priors, design: ModelData) -> dict[str, Any]:
+    """Return what the user set for parameters that the new model has, and the scheme."""
+    there = {name for name, _ in resolve_priors(design).entries()}
+    kept: dict[str, Any] = {
+        name: prior
+        for name, prior in old.entries()
+        if old.origins.get(name) == USER and name in there
+    }
+    schemes = set(old.origins.values()) - {USER, DEFAULT}
+    if unknown := sorted(schemes - set(SCHEMES)):
+        raise ArgumentError(
+            f"The fit's priors follow the scheme {unknown[0]!r}, which is none of the package's "
+            "own: give priors=."
+        )
+    return {**kept, **({SCHEME: min(schemes)} if schemes else {})}
+
+
+def _settings(fit: xr.DataTree, design: ModelData, given: dict[str, Any]) -> dict[str, Any]:
+    """Return how to sample: as the fit did, and as given."""
+    own: dict[str, Any] = json.loads(str(fit.attrs.get("settings", "{}")))
+    if own and "parametrization" in fit.attrs:
+        own["parametrization"] = str(fit.attrs["parametrization"])
+    if {"sampler", "parametrization"} & given.keys():
+        # It was settled for the other way to sample.
+        own.pop("target_accept", None)
+    own["effects"] = _effects(fit, {factor.name for factor in design.factors})
+    return {**own, **given}
+
+
+def _effects(fit: xr.DataTree, factors: set[str]) -> dict[str, Any]:
+    """Return which random effects the fit kept."""
+    kept: dict[str, Any] = {}
+    for info in read.factors(fit):
+        if info.name not in factors:
+            continue
+        if read.has_moments(fit, info.name):
+            kept[info.name] = "moments"
+        elif info.levels != info.all_levels:
+            kept[info.name] = list(info.levels)
+    return kept
