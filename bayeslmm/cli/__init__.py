@@ -2,6 +2,7 @@
 
 - ``app``: the commands and their options
 - ``console``: what is printed: models, tables, warnings, errors
+- ``layout``: sentences and tables in a terminal's width
 - ``results_folder``: results folders, complete or not there
 - ``compare``: a posterior beside its REML fit
 - ``prior_study``: a model file's prior study and its sensitivity

@@ -7,21 +7,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from bayeslmm.cli.layout import table_lines, wrapped
 from bayeslmm.errors import BayesLMMError, BayesLMMWarning, FormulaError, PriorError
 from bayeslmm.studies.model_files.toml_file import SpecFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     import pandas as pd
-    from rich.console import ConsoleOptions, RenderResult
 
     from bayeslmm.design.design import Design
     from bayeslmm.studies.model_files.model_spec import ModelSpec
@@ -44,8 +42,7 @@ def plain_errors(spec: Path | None = None) -> Iterator[None]:
         try:
             yield
         except BayesLMMError as error:
-            sentence = Text(_located(error, spec))
-            console.print(Text("Error: ", style="bold red") + sentence, soft_wrap=True)
+            _print_marked(console, "Error: ", "bold red", _located(error, spec))
             raise typer.Exit(USER_ERROR) from error
         except KeyboardInterrupt as interrupt:
             console.print("Interrupted: nothing was written.")
@@ -73,16 +70,22 @@ def _shown_on(console: Console) -> Any:
             if str(message) in seen:
                 return
             seen.add(str(message))
-            console.print(Text("Warning: ", style="yellow") + Text(str(message)), soft_wrap=True)
+            _print_marked(console, "Warning: ", "yellow", str(message))
         else:
             usual(message, category, *where, **more)
 
     return show
 
 
+def _print_marked(console: Console, mark: str, style: str, text: str) -> None:
+    shown = Text(wrapped(mark + text, console.width))
+    shown.stylize(style, 0, len(mark))
+    console.print(shown, soft_wrap=True)
+
+
 def print_line(console: Console, text: str) -> None:
-    """Print text as it is: brackets are no markup, and no line is broken."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Print text, broken between words: brackets are no markup, and tables stay as they are."""
+    console.print(wrapped(text, console.width), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_spec(console: Console, spec: ModelSpec, design: Design) -> None:
@@ -107,48 +110,8 @@ def print_spec(console: Console, spec: ModelSpec, design: Design) -> None:
 
 
 def print_frame(console: Console, frame: pd.DataFrame, title: str) -> None:
-    """Print a table with four significant digits.
-
-    Where the terminal is narrow, descriptions wrap between words; where even that is not enough,
-    the table is wider than the terminal: names and numbers stay whole.
-    """
-    names = [name for name in frame.index.names if name is not None]
-    frame = frame.reset_index() if names else frame
-    shown = Table(
-        title=title,
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        title_style="bold",
-        collapse_padding=True,
-        pad_edge=False,
-    )
-    numeric = {column for column in frame if frame[column].dtype.kind in "fiu"}
-    for column in frame:
-        shown.add_column(
-            str(column),
-            justify="right" if column in numeric else "left",
-            no_wrap=column in numeric or column in names,
-            overflow="fold",
-        )
-    for row in frame.itertuples(index=False):
-        shown.add_row(*_cells(row))
-    console.print(_Whole(shown), crop=False)
-
-
-class _Whole:
-    """A table in the terminal's width, or in the width that its longest words need."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        least = Measurement.get(console, options.update(width=10_000), self.table).minimum
-        yield from console.render(
-            self.table, options.update(width=max(least, options.max_width), no_wrap=False)
-        )
-
-
-def _cells(row: Iterable[Any]) -> Iterator[Text]:
-    for value in row:
-        # Text, so that brackets as in Sector[T.Public] are not read as markup.
-        yield Text(f"{value:.4g}" if isinstance(value, float) else str(value))
+    """Print a table with four significant digits, in the terminal's width; see `table_lines`."""
+    console.print(Text(title, style="bold"))
+    text = "\n".join(table_lines(frame, console.width))
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print()

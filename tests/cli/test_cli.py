@@ -77,7 +77,7 @@ def spec(tmp_path):
 
 
 def run(*args):
-    return CliRunner(env={"COLUMNS": "100"}).invoke(app, [str(arg) for arg in args])
+    return CliRunner(env={"COLUMNS": "1000"}).invoke(app, [str(arg) for arg in args])
 
 
 def fit(spec, *args):

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The draws of these:bayeslmm.erro
 
 
 def run(*args):
-    return CliRunner(env={"COLUMNS": "120"}).invoke(app, [str(arg) for arg in args])
+    return CliRunner(env={"COLUMNS": "1000"}).invoke(app, [str(arg) for arg in args])
 
 
 @pytest.fixture

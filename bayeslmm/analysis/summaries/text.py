@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 import json
 import math
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.analysis.summaries.tables import fixed_effects, variance_components
+from bayeslmm.design.text import WIDTH
 from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.convergence import (
@@ -70,9 +72,9 @@ class ModelSummary:
     weights: DrawWeights | None = None
 
     def __str__(self) -> str:
-        parts = ["\n".join(self.heading)]
+        parts = ["\n".join(map(_filled, self.heading))]
         parts += [f"{title}\n{_text_table(*table)}" for title, table in self._tables()]
-        parts.append("\n".join(self._verdict()))
+        parts.append("\n".join(map(_filled, self._verdict())))
         return "\n\n".join(parts) + "\n"
 
     __repr__ = __str__
@@ -259,16 +261,26 @@ def _without_repeats(rows: list[list[str]]) -> list[list[str]]:
     return shown
 
 
+def _filled(line: str) -> str:
+    """Break a sentence between words."""
+    return textwrap.fill(
+        line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+
+
 def _text_table(header: list[str], rows: list[list[str]]) -> str:
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     labels = _label_columns(header)
+    # Where two blanks between columns make a table too wide, one does.
+    wide = sum(widths) + len(EN_SPACE) * len(widths) > WIDTH
+    gap = " " if wide else EN_SPACE
     lines = []
     for row in [header, *rows]:
         cells = [
             cell.ljust(width) if i < labels else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        lines.append((EN_SPACE + EN_SPACE.join(cells)).rstrip())
+        lines.append((EN_SPACE + gap.join(cells)).rstrip())
     return "\n".join(lines)
 
 
