@@ -13,13 +13,16 @@ from rich.console import Console
 import bayeslmm
 from bayeslmm.cli.compare import report_comparison, standing_results
 from bayeslmm.cli.console import INTERRUPTED, plain_errors, print_frame, print_line, print_spec
+from bayeslmm.cli.new import write_new
 from bayeslmm.cli.pictures import draw_all, factor_pictures
+from bayeslmm.cli.predict import write_predictions
 from bayeslmm.cli.prior_study import report_priors, report_sensitivity, report_study
 from bayeslmm.cli.results_folder import PictureFormat, results_folder, write_results
 from bayeslmm.errors import ArgumentError, SpecError
 from bayeslmm.results.read import sample_shape
 from bayeslmm.studies.model_files.model_spec import read_spec
 from bayeslmm.studies.model_files.toml_file import find_specs
+from bayeslmm.studies.sources import FileTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +86,62 @@ def list_(
             print_line(console, f"{path}  {spec.title}")
             print_line(console, f"    {spec.formula}")
         print_frame(console, bayeslmm.list_datasets(), "Bundled tables (load_dataset)")
+
+
+@app.command()
+def new(
+    data: Annotated[Path, typer.Argument(help="A data file: .csv, .tsv or other separated text.")],
+    *,
+    to: Annotated[
+        Path | None, typer.Option(help="The model file to write; beside the data without it.")
+    ] = None,
+    response: Annotated[str | None, typer.Option(help="Column of the response.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column of the grouping factor.")] = None,
+) -> None:
+    """Write a model file to start from: it looks at a data file, and says what it guesses."""
+    with plain_errors():
+        write_new(data, to, Console(), response=response, group=group)
+
+
+@app.command()
+def predict(
+    results: Annotated[Path, typer.Argument(help="A results folder, such as results/sleepstudy.")],
+    rows: Annotated[Path, typer.Argument(help="New rows: a .csv or .tsv file.")],
+    *,
+    to: Annotated[Path, typer.Option(help="CSV to write.")] = Path("predictions.csv"),
+    kind: Annotated[
+        str, typer.Option(help="mean (the expected value) or response (a new observation).")
+    ] = "mean",
+    new_levels: Annotated[
+        str, typer.Option(help="Levels that the fit did not see: error, population or sample.")
+    ] = "error",
+    population: Annotated[
+        bool, typer.Option("--population", help="Leave all random effects out.")
+    ] = False,
+    ci_prob: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.95,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    sep: Annotated[str | None, typer.Option(help="What separates columns.")] = None,
+    decimal: Annotated[str, typer.Option(help="Decimal point.")] = ".",
+    missing_word: Annotated[
+        list[str] | None, typer.Option(help="A word for a missing value; may be repeated.")
+    ] = None,
+) -> None:
+    """Predict the rows of a file from a fit's results, and write both as a CSV."""
+    with plain_errors():
+        if not rows.is_file():
+            raise SpecError(f"There is no data file {str(rows)!r}.")
+        source = FileTable(rows, sep=sep, decimal=decimal, missing_words=tuple(missing_word or ()))
+        write_predictions(
+            results,
+            source,
+            to,
+            Console(),
+            kind=kind,
+            new_levels=new_levels,
+            random_effects="none" if population else "all",
+            ci_prob=ci_prob,
+            random_seed=seed,
+        )
 
 
 @app.command()

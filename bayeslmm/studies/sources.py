@@ -68,11 +68,20 @@ class FileTable:
         Columns to read as text although they look like numbers, such as subject numbers.
     levels : mapping from str to tuple of str
         Columns that are labels, with the order of their levels; the first is the reference.
+    sep : str or None
+        What separates columns; None for what the file's ending says.
+    decimal : str
+        The decimal point.
+    missing_words : tuple of str
+        What stands for a missing value, beside an empty field and pandas's own words (``NA``).
     """
 
     path: Path
     labels: tuple[str, ...] = ()
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    sep: str | None = None
+    decimal: str = "."
+    missing_words: tuple[str, ...] = ()
 
     def load(self) -> pd.DataFrame:
         """Read the rows.
@@ -87,13 +96,7 @@ class FileTable:
             If the file cannot be read as a table, lacks a column named here, or has a label that is
             not among its column's levels.
         """
-        suffixes = [suffix for suffix in self.path.suffixes if suffix != ".gz"]
-        kind = suffixes[-1].lower() if suffixes else ""
-        if kind not in _SEPARATORS:
-            raise DataError(
-                f"The data file {str(self.path)!r} must end in .csv or .tsv, with or without .gz."
-            )
-        table = self._read(_SEPARATORS[kind])
+        table = self._read(self.separator)
         for column in (*self.labels, *self.levels):
             if column not in table:
                 raise DataError(
@@ -109,6 +112,20 @@ class FileTable:
                 )
             table[column] = pd.Categorical(table[column], categories=list(levels))
         return table
+
+    @property
+    def separator(self) -> str:
+        """What separates columns: as given, or as the file's ending says."""
+        if self.sep is not None:
+            return self.sep
+        suffixes = [suffix for suffix in self.path.suffixes if suffix != ".gz"]
+        kind = suffixes[-1].lower() if suffixes else ""
+        if kind not in _SEPARATORS:
+            raise DataError(
+                f"The data file {str(self.path)!r} must end in .csv or .tsv, with or without .gz, "
+                'or its separator be given (sep = ";").'
+            )
+        return _SEPARATORS[kind]
 
     def describe(self) -> str:
         """Name the source in a few words."""
@@ -130,6 +147,8 @@ class FileTable:
                 return pd.read_csv(
                     self.path,
                     sep=separator,
+                    decimal=self.decimal,
+                    na_values=list(self.missing_words),
                     dtype=dict.fromkeys((*self.labels, *self.levels), str),
                     index_col=False,
                 )

@@ -47,7 +47,7 @@ def test_names_numbers_and_words_stay_whole(longest):
 
 
 def test_texts_wrap_before_names_leave_their_line():
-    beside, below = table_lines(comparison(20), 60), table_lines(comparison(60), 80)
+    beside, below = table_lines(comparison(20), 75), table_lines(comparison(60), 80)
     assert any("Intercept" in line and "251.4" in line for line in beside)
     assert not any("Intercept" in line and "251.4" in line for line in below)
 

@@ -154,6 +154,30 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path, table, data, message):
         spec.data.load()
 
 
+def test_a_file_says_how_it_is_written(tmp_path):
+    data = 'sep = ";"\ndecimal = ","\nmissing_words = ["-99", "n.k."]\nlabels = ["id"]'
+    text = "id;y\n01;1,5\n02;-99\nn.k.;3\n;NA\n"
+    table = read_spec(with_table(tmp_path, text, data, name="table.txt")).data.load()
+    assert table["y"].to_list()[::2] == [1.5, 3.0]
+    assert table["y"].isna().to_list() == [False, True, False, True]
+    assert table["id"].isna().to_list() == [False, False, True, True]
+    assert table["id"][0] == "01"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ('sep = ";;"', r"rails.toml:\d+: 'sep' is one character, not ';;'"),
+        ('decimal = ""', "'decimal' is one character, not ''"),
+        ('decimal = ","', "',' cannot be the decimal point and separate columns too: give sep"),
+        ("missing_words = [-99]", 'missing_words are text, such as "-99", not -99'),
+    ],
+)
+def test_how_a_file_is_written_must_make_sense(tmp_path, data, message):
+    with pytest.raises(SpecError, match=message):
+        read_spec(with_table(tmp_path, "id,y\n1,2\n", data))
+
+
 def test_an_unknown_kind_of_file_is_refused(tmp_path):
     spec = read_spec(with_table(tmp_path, "id,y\n1,2\n", name="table.xlsx"))
     with pytest.raises(DataError, match=r"must end in .csv or .tsv"):

@@ -2,5 +2,6 @@
 
 - ``model_spec``: `ModelSpec`, `read_spec`, and the [study] table
 - ``data``: the [data] table: bundled, a file, or simulated
+- ``new_file``: a model file to start from, for a data file at hand
 - ``toml_file``: text checked key by key, errors with their line
 """

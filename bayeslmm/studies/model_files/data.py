@@ -23,6 +23,9 @@ DATA = {
     "simulation": (dict,),
     "labels": (list,),
     "levels": (dict,),
+    "sep": (str,),
+    "decimal": (str,),
+    "missing_words": (list,),
     "between": (dict,),
     "origin": (dict,),
     "weights": (str,),
@@ -42,6 +45,7 @@ _SIMULATION = {
 }
 _REQUIRED = ("levels", "beta", "sd", "sigma", "random_seed")
 _KINDS = ("bundled", "path", "simulation")
+_OF_FILES = ("labels", "levels", "sep", "decimal", "missing_words")
 _COVARIATE = {**dict.fromkeys(RECIPES, (list,)), "per": (list,)}
 
 
@@ -73,10 +77,11 @@ def read_data(file: SpecFile, data: Mapping[str, Any], formula: str) -> StudyDat
             "[data.simulation]",
             "data",
         )
-    if kinds != ["path"] and (surplus := {"labels", "levels"} & set(data)):
+    if kinds != ["path"] and (surplus := set(_OF_FILES) & set(data)):
         brings = {"bundled": "a bundled table", "simulation": "a simulation"}[kinds[0]]
         raise file.error(
-            f"{brings} brings its own labels; remove {', '.join(sorted(surplus))}",
+            f"{brings} is no file to be read, and brings its own labels; remove "
+            f"{', '.join(sorted(surplus))}",
             "data",
             min(surplus),
         )
@@ -112,11 +117,29 @@ def _path(file: SpecFile, data: Mapping[str, Any]) -> StudyData:
     for label in data.get("labels", []):
         if not isinstance(label, str):
             raise file.error(f"labels must be column names, not {label!r}", "data", "labels")
+    for word in data.get("missing_words", []):
+        if not isinstance(word, str):
+            raise file.error(
+                f'missing_words are text, such as "{word}", not {word!r}', "data", "missing_words"
+            )
+    for key in ("sep", "decimal"):
+        if len(data.get(key, ".")) != 1:
+            raise file.error(f"{key!r} is one character, not {data[key]!r}", "data", key)
+    usual = "\t" if ".tsv" in path.suffixes else ","
+    if data.get("sep", usual) == data.get("decimal"):
+        raise file.error(
+            f"{data['decimal']!r} cannot be the decimal point and separate columns too: give sep",
+            "data",
+            "decimal",
+        )
     levels = file.values("data.levels", data.get("levels", {}), (list,))
     return FileTable(
         path,
         labels=tuple(data.get("labels", ())),
         levels=MappingProxyType({name: tuple(map(str, each)) for name, each in levels.items()}),
+        sep=data.get("sep"),
+        decimal=data.get("decimal", "."),
+        missing_words=tuple(data.get("missing_words", ())),
     )
 
 

@@ -1,0 +1,295 @@
+"""A model file to start from: what a data file seems to hold, with every guess said in it."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bayeslmm.design.design import build_design
+from bayeslmm.errors import BayesLMMError, BayesLMMWarning, DataError
+from bayeslmm.formula.tokens import quote
+from bayeslmm.studies.sources import FileTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_SEPARATORS = (",", ";", "\t", "|")
+_LINES = 50  # that say how the file is written
+# Words that stand for nothing in a column of numbers; pandas knows NA, NaN, null and the like.
+_NOTHING = (".", "?", "-", "--", "-9", "-99", "-999", "-9999", "missing", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A model file's text, and what was guessed to write it.
+
+    Attributes
+    ----------
+    text : str
+        TOML.
+    guesses : tuple of str
+        One sentence each; they stand in the text as well.
+    """
+
+    text: str
+    guesses: tuple[str, ...]
+
+
+def new_model_file(
+    data: Path, folder: Path, *, response: str | None = None, group: str | None = None
+) -> NewFile:
+    """Look at a data file and write a model file that runs.
+
+    Parameters
+    ----------
+    data : Path
+        A delimited text file.
+    folder : Path
+        Where the model file will stand; its path to the data starts there.
+    response, group : str, optional
+        Column of the response, and of the grouping factor; guessed without.
+
+    Returns
+    -------
+    NewFile
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read as a table, or has no column that can be a response.
+    """
+    source, guesses = _look(data)
+    table = source.load()
+    for name in (response, group):
+        if name is not None and name not in table:
+            raise DataError(f"{str(data)!r} has no column {name!r}: {', '.join(_names(table))}.")
+    formula = _formula(table, response, group, str(data))
+    if response is None:
+        guesses.append(f"The response is {formula.response!r}, a number.")
+    if group is None:
+        what = f"are the levels of {formula.group!r}" if formula.group else "are none that show"
+        guesses.append(f"The groups {what}.")
+    where = Path(os.path.relpath(data.resolve(), folder.resolve())).as_posix()
+    return NewFile(_text(where, source, table, formula, guesses), tuple(guesses))
+
+
+@dataclass(frozen=True, slots=True)
+class _Formula:
+    response: str
+    group: str | None
+
+    def __str__(self) -> str:
+        bars = f" + (1 | {quote(self.group)})" if self.group else ""
+        return f"{quote(self.response)} ~ 1{bars}"
+
+
+def _look(path: Path) -> tuple[FileTable, list[str]]:
+    """Find out how a file is written."""
+    guesses = []
+    lines = _first_lines(path)
+    sep = max(_SEPARATORS, key=lambda one: _fields(lines, one))
+    usual = {".csv": ",", ".tsv": "\t"}.get(Path(path.name.removesuffix(".gz")).suffix.lower())
+    if sep != usual:
+        guesses.append(f"Columns are separated by {sep!r}.")
+    given = None if sep == usual else sep
+    text = FileTable(path, sep=sep)
+    decimal = "."
+    if sep != "," and _comma_numbers(text.load()):
+        decimal = ","
+        guesses.append("Numbers have a decimal comma.")
+    words = _missing_words(FileTable(path, sep=sep, decimal=decimal).load(), decimal)
+    guesses.extend(f"{word!r} in a column of numbers is a missing value." for word in words)
+    return FileTable(path, sep=given, decimal=decimal, missing_words=words), guesses
+
+
+def _first_lines(path: Path) -> list[str]:
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+            lines = [line for line, _ in zip(file, range(_LINES), strict=False)]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{str(path)!r} is not text in UTF-8: {error.reason}.") from error
+    except (OSError, EOFError) as error:
+        raise DataError(f"{str(path)!r} cannot be read: {error}.") from error
+    if not any(line.strip() for line in lines):
+        raise DataError(f"{str(path)!r} is empty.")
+    return lines
+
+
+def _fields(lines: Sequence[str], sep: str) -> int:
+    """Return how many columns a separator makes, if all lines have as many; else 1."""
+    counts = {len(row) for row in csv.reader(lines, delimiter=sep) if row}
+    return counts.pop() if len(counts) == 1 else 1
+
+
+def _comma_numbers(table: pd.DataFrame) -> bool:
+    """Whether a column reads as numbers with a decimal comma, and not otherwise."""
+    for column in _texts(table):
+        values = table[column].dropna().astype(str).str.strip()
+        values = values[~values.isin(_NOTHING)]
+        if values.str.contains(",").any() and values.str.fullmatch(r"[-+]?\d+(,\d+)?").all():
+            return True
+    return False
+
+
+def _missing_words(table: pd.DataFrame, decimal: str) -> tuple[str, ...]:
+    """Return the one word of each column that keeps it from being numbers, or a code like -99."""
+    found: dict[str, None] = {}
+    for column in _texts(table):
+        values = table[column].dropna().astype(str).str.strip()
+        numbers = pd.to_numeric(values.str.replace(decimal, "."), errors="coerce")
+        others = set(values[numbers.isna()])
+        if numbers.notna().sum() > 1 and others <= set(_NOTHING):
+            found |= dict.fromkeys(sorted(others))
+    for column in _names(table):
+        values = table[column].dropna()
+        if values.dtype.kind not in "if" or len(values) < 3:
+            continue
+        for code in (word for word in _NOTHING if word.startswith("-9")):
+            rest = values[values != float(code)]
+            # A negative code where every other number is at or above zero.
+            if len(rest) < len(values) and len(rest) and bool((rest >= 0).all()):
+                found[code] = None
+    return tuple(found)
+
+
+def _texts(table: pd.DataFrame) -> Iterator[str]:
+    for name in _names(table):
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            yield name
+
+
+def _names(table: pd.DataFrame) -> list[str]:
+    return [str(name) for name in table.columns]
+
+
+def _formula(table: pd.DataFrame, response: str | None, group: str | None, path: str) -> _Formula:
+    """Take the first response and groups of which a design can be built."""
+    responses = [response] if response is not None else _responses(table)
+    groups: list[str | None] = [group] if group is not None else [*_groups(table), None]
+    trouble = "it has no column of numbers that vary"
+    for one in responses:
+        for factor in groups:
+            if factor == one:
+                continue
+            formula = _Formula(one, factor)
+            try:
+                with warnings.catch_warnings():
+                    # What there is to say of the rows, the fit says.
+                    warnings.simplefilter("ignore", BayesLMMWarning)
+                    build_design(str(formula), table[[one, *([factor] if factor else [])]])
+            except BayesLMMError as error:
+                trouble = str(error)
+                continue
+            return formula
+    raise DataError(f"No model could be written for {path!r}: {trouble}")
+
+
+def _responses(table: pd.DataFrame) -> list[str]:
+    """Return the columns of numbers, those with fractions and the most values first."""
+    numbers = [name for name in _names(table) if table[name].dtype.kind in "fiu"]
+
+    def rank(name: str) -> tuple[bool, int]:
+        values = table[name].dropna()
+        return bool((values % 1 != 0).any()), int(values.nunique())
+
+    varying = [name for name in numbers if table[name].min() < table[name].max()]
+    return sorted(varying, key=rank, reverse=True)
+
+
+def _groups(table: pd.DataFrame) -> list[str]:
+    """Return the columns with levels of several rows each: labels first, then whole numbers."""
+    found = []
+    for name in _names(table):
+        values = table[name].dropna()
+        whole = values.dtype.kind in "iu"
+        levels = int(values.nunique())
+        if values.dtype.kind != "f" and 3 <= levels <= len(values) / 2:
+            found.append((whole, -levels, name))
+    return [name for _, _, name in sorted(found)]
+
+
+def _text(
+    where: str, source: FileTable, table: pd.DataFrame, formula: _Formula, guesses: Sequence[str]
+) -> str:
+    lines = [
+        f"# A model file for {where}, to be changed: bayeslmm fit FILE runs it as it stands.",
+        *(["#", "# Guessed, from the first look at the data:"] if guesses else []),
+        *(f"# - {guess}" for guess in guesses),
+        "",
+        f"title = {_quoted(f'{formula.response} of {Path(where).name}')}",
+        "",
+        "# lme4's language: predictors, and in bars what varies between groups, such as",
+        f"# formula = {_quoted(_example(table, formula))}",
+        f"formula = {_quoted(str(formula))}",
+        "",
+        "[data]",
+        f"path = {_quoted(where)}",
+    ]
+    if source.sep is not None:
+        lines.append(f"sep = {_quoted(source.sep)}")
+    if source.decimal != ".":
+        lines.append(f"decimal = {_quoted(source.decimal)}")
+    if source.missing_words:
+        words = ", ".join(map(_quoted, source.missing_words))
+        lines.append(f"missing_words = [{words}]")
+    lines += [
+        '# missing = "raise"            # refuse incomplete rows; "drop" leaves them out',
+        '# labels = ["id"]              # numbers that are labels',
+        '# levels = { dose = ["low", "high"] }   # the order of labels; the first is the reference',
+        "#",
+        f"# Its {len(table):,} rows have these columns:",
+        *(f"#   {line}" for line in _columns(table)),
+        "",
+        "# Empty: default priors, which follow the scales of the data (bayeslmm priors FILE).",
+        "[priors]",
+        '# sigma = "HalfNormal(10)"',
+        "",
+        "[sampler]",
+        "random_seed = 1   # any; the same seed gives the same draws",
+        "# draws = 1000",
+        "# chains = 4",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _example(table: pd.DataFrame, formula: _Formula) -> str:
+    used = {formula.response, formula.group}
+    others = [quote(name) for name in _names(table) if name not in used]
+    predictor = others[0] if others else "x"
+    bars = f" + ({predictor} | {quote(formula.group)})" if formula.group else ""
+    return f"{quote(formula.response)} ~ {predictor}{bars}"
+
+
+def _columns(table: pd.DataFrame) -> Iterator[str]:
+    """Describe each column in a line."""
+    width = max(map(len, _names(table)))
+    for name in _names(table):
+        values = table[name].dropna()
+        lacking = f", {len(table) - len(values):,} missing" if len(values) < len(table) else ""
+        if values.empty:
+            what = "empty"
+        elif values.dtype.kind in "fiu":
+            kind = "whole numbers" if values.dtype.kind in "iu" else "numbers"
+            what = (
+                f"{kind} from {values.min():g} to {values.max():g}, {values.nunique():,} distinct"
+            )
+        else:
+            labels = values.astype(str).unique()
+            shown = [label[:20] for label in labels[:3]] + ["..."] * (len(labels) > 3)
+            what = f"{len(labels):,} label{'s' * (len(labels) > 1)}: {', '.join(shown)}"
+        yield f"{' '.join(name.split()):{width}}  {' '.join(what.split())}{lacking}"
+
+
+def _quoted(text: str) -> str:
+    """Return a string as TOML writes it, which is as JSON does."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -1,0 +1,156 @@
+"""`bayeslmm new` and `bayeslmm predict`: from a data file to predictions without Python."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import trees
+from typer.testing import CliRunner
+
+import bayeslmm as bl
+from bayeslmm.cli.app import app
+
+
+def run(*args):
+    return CliRunner(env={"COLUMNS": "1000"}).invoke(app, [str(arg) for arg in args])
+
+
+@pytest.fixture
+def sleep():
+    return bl.load_dataset("sleepstudy").assign(Subject=lambda t: t["Subject"].astype(str))
+
+
+def written(table, path, **how):
+    table.to_csv(path, index=False, **how)
+    return path
+
+
+def test_the_file_runs_as_it_is_written(sleep, tmp_path):
+    data = written(sleep, tmp_path / "sleep.csv")
+    result = run("new", data)
+    assert result.exit_code == 0, result.output
+    spec = bl.read_spec(tmp_path / "sleep.toml")
+    assert spec.formula == "Reaction ~ 1 + (1 | Subject)"
+    assert bl.build_design(spec.formula, spec.data.load()).n == 180
+    assert run("reml", tmp_path / "sleep.toml").exit_code == 0
+
+
+def test_every_guess_is_said_in_the_file_and_on_the_screen(sleep, tmp_path):
+    text = sleep.assign(Reaction=[f"{x:.2f}".replace(".", ",") for x in sleep["Reaction"]])
+    text.loc[3, "Reaction"] = "?"
+    text["age"] = np.where(np.arange(180) % 7 == 0, -99, 30)
+    result = run("new", written(text, tmp_path / "sleep.txt", sep=";"))
+    assert result.exit_code == 0, result.output
+    content = (tmp_path / "sleep.toml").read_text()
+    for guess in (
+        "Columns are separated by ';'.",
+        "Numbers have a decimal comma.",
+        "'-99' in a column of numbers is a missing value.",
+        "'?' in a column of numbers is a missing value.",
+        "The response is 'Reaction', a number.",
+        "The groups are the levels of 'Subject'.",
+    ):
+        assert f"Guessed: {guess}" in result.output
+        assert f"# - {guess}" in content
+    table = bl.read_spec(tmp_path / "sleep.toml").data.load()
+    assert table["Reaction"].isna().sum() == 1
+    assert table["age"].isna().sum() == 26
+    np.testing.assert_allclose(table["Reaction"][4:], sleep["Reaction"][4:], atol=0.005)
+
+
+def test_nothing_is_guessed_where_it_is_given(sleep, tmp_path):
+    data = written(sleep, tmp_path / "sleep.csv")
+    to = tmp_path / "models" / "own.toml"
+    to.parent.mkdir()
+    result = run("new", data, "--to", to, "--response", "Days", "--group", "Subject")
+    assert "Guessed" not in result.output
+    spec = bl.read_spec(to)
+    assert spec.formula == "Days ~ 1 + (1 | Subject)"
+    assert len(spec.data.load()) == 180
+
+
+@pytest.mark.parametrize("name", ['a "quoted" name', "back\\slash", "ünï", "two words", "a,b"])
+def test_odd_names_are_quoted(tmp_path, name):
+    table = pd.DataFrame({name: np.arange(12) / 7, "my group": list("aabbccddeeff")})
+    result = run("new", written(table, tmp_path / "odd.csv"))
+    assert result.exit_code == 0, result.output
+    spec = bl.read_spec(tmp_path / "odd.toml")
+    assert bl.build_design(spec.formula, spec.data.load()).factors[0].name == "my group"
+
+
+def test_a_table_without_groups_has_a_model_too(tmp_path):
+    run("new", written(pd.DataFrame({"y": [1.5, 2.0, 4.0, 3.0]}), tmp_path / "bare.csv"))
+    assert bl.read_spec(tmp_path / "bare.toml").formula == "y ~ 1"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "is empty"), ("a,b\nx,y\nz,w\n", "no column of numbers"), (b"\xff\xfe\x00", "UTF-8")],
+)
+def test_what_is_no_table_is_refused(tmp_path, text, message):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    result = run("new", path)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not (tmp_path / "rows.toml").exists()
+
+
+def test_a_file_that_is_there_is_left_alone(sleep, tmp_path):
+    data = written(sleep, tmp_path / "sleep.csv")
+    (tmp_path / "sleep.toml").write_text("mine")
+    result = run("new", data)
+    assert result.exit_code == 2
+    assert "exists; choose another one with --to" in result.output
+    assert (tmp_path / "sleep.toml").read_text() == "mine"
+    assert "no column 'x': Reaction" in run("new", data, "--response", "x", "--to", "o.toml").output
+    assert "no data file" in run("predict", tmp_path, tmp_path / "none.csv").output
+    assert "cannot be read" in run("new", tmp_path / "none.csv").output
+
+
+@pytest.fixture
+def results(tmp_path):
+    table = {**trees.TINY, "g": np.array(["01", "01", "2", "2", "2", "2", "3", "3", "3"])}
+    tree = trees.random_tree("y ~ x + (x | g)", table, draws=50)
+    (tmp_path / "fit").mkdir()
+    tree.to_netcdf(tmp_path / "fit" / "posterior.nc")
+    return tmp_path / "fit", tree
+
+
+def test_predictions_stand_beside_the_rows(results, tmp_path):
+    folder, tree = results
+    rows = written(
+        pd.DataFrame({"id": [7, 8], "x": [0.5, 2], "g": ["01", "3"]}), tmp_path / "n.csv"
+    )
+    result = run("predict", folder, rows, "--to", tmp_path / "out.csv", "--ci-prob", 0.8)
+    assert result.exit_code == 0, result.output
+    found = pd.read_csv(tmp_path / "out.csv", dtype={"g": str})
+    assert list(found["g"]) == ["01", "3"]
+    expected = bl.predict_table(tree, {"x": [0.5, 2.0], "g": ["01", "3"]}, ci_prob=0.8)
+    # Sixteen digits are written.
+    np.testing.assert_allclose(found[expected.columns], expected, rtol=1e-14)
+
+
+def test_options_of_predictions(results, tmp_path):
+    folder, tree = results
+    rows = tmp_path / "rows.txt"
+    rows.write_text("x;g\n0,5;new\n")
+    out = tmp_path / "out.csv"
+    shared = ("--sep", ";", "--decimal", ",", "--to", out)
+    options = ("--new-levels", "sample", "--kind", "response", "--seed", 3)
+    assert run("predict", folder, rows, *shared, *options).exit_code == 0
+    expected = bl.predict_table(
+        tree, {"x": [0.5], "g": ["new"]}, kind="response", new_levels="sample", random_seed=3
+    )
+    np.testing.assert_allclose(pd.read_csv(out)[expected.columns], expected, rtol=1e-14)
+    assert run("predict", folder, rows, *shared, "--population").exit_code == 0
+    refused = run("predict", folder, rows, *shared)
+    assert refused.exit_code == 2
+    assert "levels that the fit did not see: 'new'" in refused.output
+
+
+def test_mistakes_are_sentences(results, tmp_path):
+    folder, _ = results
+    rows = written(pd.DataFrame({"x": [1.0], "mean": [2.0], "g": ["3"]}), tmp_path / "n.csv")
+    assert "has a column 'mean'" in run("predict", folder, rows, "--to", tmp_path / "o.csv").output
+    assert "no results at" in run("predict", tmp_path / "none", rows).output
+    assert "is the file of the rows" in run("predict", folder, rows, "--to", rows).output
