@@ -20,6 +20,8 @@ from .analysis.sensitivity.power_scaling import (
 )
 from .analysis.sensitivity.prior_implications import implied_priors as implied_priors
 from .analysis.sensitivity.prior_table import describe_priors as describe_priors
+from .analysis.summaries.draws import tidy_draws as tidy_draws
+from .analysis.summaries.export import to_latex as to_latex, to_markdown as to_markdown
 from .analysis.summaries.hypotheses import hypothesis as hypothesis
 from .analysis.summaries.tables import (
     coefficients as coefficients,

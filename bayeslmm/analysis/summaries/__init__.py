@@ -2,6 +2,8 @@
 
 - ``tables``: fixed effects, random effects, coefficients, variance components
 - ``text``: `summary`
+- ``draws``: `tidy_draws`: chosen quantities as a data frame
+- ``export``: `to_markdown`, `to_latex`: tables for papers
 - ``hypotheses``: `hypothesis`: statements such as "Days > 0"
 - ``quantities``: the scalar quantities that conclusions are about, as draws
 """

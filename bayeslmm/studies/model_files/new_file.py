@@ -156,7 +156,7 @@ def _missing_words(table: pd.DataFrame, decimal: str) -> tuple[str, ...]:
         for code in (word for word in _NOTHING if word.startswith("-9")):
             rest = values[values != float(code)]
             # A negative code where every other number is at or above zero.
-            if len(rest) < len(values) and len(rest) and bool((rest >= 0).all()):
+            if len(rest) < len(values) and len(rest) and rest.to_numpy().min() >= 0:
                 found[code] = None
     return tuple(found)
 
