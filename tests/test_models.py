@@ -19,6 +19,8 @@ from bayeslmm.studies.scenarios import read_scenarios
 from bayeslmm.studies.simulated_table import SimulatedTable
 
 MODELS = Path(__file__).parent.parent / "models"
+# One study leaves responses out on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:Dropped 72 of 600:bayeslmm.errors.DataWarning")
 SPECS = [read_spec(path) for path in find_specs(MODELS)]
 CERTIFIED = [spec for spec in SPECS if spec.reference is not None]
 SIMULATED = [spec for spec in SPECS if isinstance(spec.data, SimulatedTable)]
@@ -266,3 +268,17 @@ def test_true_parameters_lie_in_their_99_percent_posterior_intervals(spec):
                 draws = draws.sel({dim: term.removesuffix("]")})
             low, high = np.quantile(draws, [0.005, 0.995])
             assert low <= value <= high, name
+
+
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 11))]
+)
+def test_the_plain_call_fits_an_ordinary_trial_without_a_warning(seed):
+    import bayeslmm as bl
+
+    spec = read_spec(MODELS / "trial.toml")
+    table = spec.data.load().dropna()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        idata = bl.fit_bayes(spec.formula, table, random_seed=seed, progressbar=False)
+    assert bl.diagnose(idata).ok

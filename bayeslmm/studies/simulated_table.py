@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Where the system does not tell how much memory there is: a terabyte.
 _MOST_BYTES = 1 << 40
+# Which stream of a seed says what is missing.
+_MISSING = 1
 
 RECIPES: dict[str, Callable[..., NDArray[Any]]] = {
     "normal": lambda rng, n, mean, sd: rng.normal(mean, sd, n),
@@ -91,6 +93,8 @@ class SimulatedTable:
     sigma : float
         Residual standard deviation, in the response's unit.
     random_seed : int
+    missing : float
+        Share of rows, at random, whose response was not taken.
 
     Examples
     --------
@@ -117,6 +121,7 @@ class SimulatedTable:
     corr: Mapping[str, float | tuple[tuple[float, ...], ...]] = field(
         default_factory=lambda: MappingProxyType({})
     )
+    missing: float = 0.0
 
     def load(self) -> pd.DataFrame:
         """Draw the table: always the same one.
@@ -132,7 +137,9 @@ class SimulatedTable:
             If the parameters do not fit the formula, or the formula does not fit the columns.
         """
         table, _, y, _ = self._draw()
-        table[self._response()] = y
+        # By numbers of their own: which responses are missing does not move those that are there.
+        rng = np.random.default_rng([self.random_seed, _MISSING])
+        table[self._response()] = np.where(rng.random(len(y)) < self.missing, np.nan, y)
         return table
 
     def effects(self) -> dict[str, pd.DataFrame]:

@@ -247,6 +247,25 @@ def test_a_simulation_draws_the_same_table_each_time(tmp_path):
     assert data.describe() == "simulated (4 g; seed 1)"
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5])
+def test_responses_may_be_missing_without_moving_the_others(tmp_path, share):
+    text = SIMULATION.replace("total = 12", "total = 20")
+    whole = read_spec(write(tmp_path, text)).data.load()
+    text = text.replace("sigma =", f"missing = {share}\nsigma =")
+    table = read_spec(write(tmp_path, text)).data.load()
+    there = table["y"].notna()
+    assert table[there].equals(whole[there])
+    # Binomial(20, share): five at most lie further off than four standard deviations.
+    assert abs((~there).sum() - 20 * share) <= 4 * (20 * share * (1 - share)) ** 0.5
+
+
+@pytest.mark.parametrize("share", ["-0.1", "1.0", "nan"])
+def test_a_share_that_is_none_is_refused(tmp_path, share):
+    text = SIMULATION.replace("sigma =", f"missing = {share}\nsigma =")
+    with pytest.raises(SpecError, match="'missing' is a share of the rows"):
+        read_spec(write(tmp_path, text))
+
+
 def test_a_simulation_knows_the_effects_that_it_drew(tmp_path):
     text = SIMULATION.replace("sigma = 0.5", "sigma = 0.0")
     data = read_spec(write(tmp_path, text)).data

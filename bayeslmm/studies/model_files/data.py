@@ -42,6 +42,7 @@ _SIMULATION = {
     "corr": (dict,),
     "sigma": NUMBER,
     "random_seed": (int,),
+    "missing": NUMBER,
 }
 _REQUIRED = ("levels", "beta", "sd", "sigma", "random_seed")
 _KINDS = ("bundled", "path", "simulation")
@@ -152,6 +153,9 @@ def _simulation(file: SpecFile, content: Any, formula: str) -> SimulatedTable:
             raise file.error(f"{name!r} needs one level or more", f"{where}.levels", name)
     if table["random_seed"] < 0:
         raise file.error("'random_seed' must be 0 or more", where, "random_seed")
+    missing = table.get("missing", 0.0)
+    if not 0 <= missing < 1:
+        raise file.error("'missing' is a share of the rows, from 0 up to 1", where, "missing")
     columns = file.values(f"{where}.columns", table.get("columns", {}), (dict, list))
     rows = table.get("rows", 1)
     return SimulatedTable(
@@ -179,6 +183,7 @@ def _simulation(file: SpecFile, content: Any, formula: str) -> SimulatedTable:
         ),
         sigma=float(table["sigma"]),
         random_seed=table["random_seed"],
+        missing=float(missing),
     )
 
 
