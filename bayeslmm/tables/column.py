@@ -218,7 +218,6 @@ def _object(name: str, series: Any, rows: NDArray[np.int64]) -> Column:
         "datetime64": _TEMPORAL,
         "date": _TEMPORAL,
         "timedelta": _TEMPORAL,
-        "mixed-integer": "a mixture of numbers and text: convert it to one of them",
     }
     _refuse_text_among_numbers(name, values, rows)
     example = type(values[0]).__name__ if len(values) else kind
