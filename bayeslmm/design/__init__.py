@@ -7,7 +7,7 @@
 - ``evaluate``: calls evaluated on columns, without `eval`
 - ``model_matrix``: numeric columns and their names, by formulaic
 - ``grouping``: `GroupingFactor`: levels, each row's level, columns that vary
-- ``identifiability``: rank of X, and observations per level
+- ``identifiability``: rank of X, levels, distinct columns
 - ``estimable``: which rows' expected values a design of lower rank determines
 - ``scales``: location and spread of columns, mergeable over batches
 - ``state``: `DesignState`: what coding new rows takes, through JSON

@@ -216,7 +216,7 @@ def build_design(
     coder.response()  # before the factors' own troubles
     for factor in factors:
         check_columns(factor)
-        check_levels(factor, rows.weights)
+        check_levels(factor)
     state = DesignState(
         formula=str(mixed),
         columns=coder.column_states(),

@@ -1,4 +1,4 @@
-"""Whether the rows can tell the parameters apart: rank of X, and levels against rows."""
+"""Whether the rows can tell the parameters apart: rank of X, levels, distinct columns."""
 
 from __future__ import annotations
 
@@ -27,10 +27,6 @@ class _Factor(Protocol):
     def name(self) -> str: ...
     @property
     def levels(self) -> NDArray[np.str_]: ...
-    @property
-    def terms(self) -> tuple[str, ...]: ...
-    @property
-    def blocks(self) -> tuple[tuple[int, ...], ...]: ...
 
 
 def dependent_columns(X: NDArray[np.float64], names: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -106,36 +102,22 @@ def describe_dependence(dependent: dict[str, dict[str, float]]) -> str:
     return "; ".join(equations)
 
 
-def check_levels(factor: GroupingFactor, weights: NDArray[np.float64] | None) -> None:
-    """Raise unless a factor can be told from the residual.
+def check_levels(factor: _Factor) -> None:
+    """Raise unless a factor has levels to compare.
 
-    A block of q correlated columns has q random effects a level. If that is as many as there are
-    rows, the random effects can take up every residual, and only the sum of the two variances has
-    an estimate. Unequal `weights` can tell them apart, so then nothing is refused.
+    How many random effects there are matters to no one: what the variances can be told from is
+    judged by their matrices (`bayeslmm.model.identification`).
 
     Parameters
     ----------
-    factor : GroupingFactor
+    factor : GroupingFactor or GramFactor
         Of the training rows.
-    weights : ndarray of float64, shape (n,), or None
-        Weights of the rows.
 
     Raises
     ------
     DataError
-        If the factor has one level only, or a block has as many random effects as rows.
-
-    References
-    ----------
-    Bates, D., Maechler, M., Bolker, B. & Walker, S. (2015). Fitting linear mixed-effects models
-    using lme4. Journal of Statistical Software 67(1). https://doi.org/10.18637/jss.v067.i01
+        If the factor has one level only.
     """
-    varying = weights is not None and np.ptp(weights) > 0
-    require_repeats(factor, len(factor.index), varying_weights=bool(varying))
-
-
-def require_repeats(factor: _Factor, n: int, *, varying_weights: bool) -> None:
-    """Raise as `check_levels` does, where only the number of rows is known."""
     m = len(factor.levels)
     if m < 2:
         only = "" if m == 0 else f", {str(factor.levels[0])!r}"
@@ -143,23 +125,6 @@ def require_repeats(factor: _Factor, n: int, *, varying_weights: bool) -> None:
             f"The grouping factor {factor.name!r} has one level only{only}: "
             "there is no variance between levels to estimate."
         )
-    if varying_weights:
-        return
-    if m == n:
-        raise DataError(
-            f"The grouping factor {factor.name!r} has a level for every one of the {n} rows, so "
-            "its standard deviation cannot be told from the residual's. Group by something that "
-            "repeats."
-        )
-    for block in factor.blocks:
-        q = len(block)
-        if m * q >= n:
-            shown = ", ".join(factor.terms[j] for j in block)
-            raise DataError(
-                f"{m} levels of {factor.name!r} times {q} columns ({shown}) make {m * q} random "
-                f"effects, more than the {n} rows can tell from residuals. Let fewer columns vary, "
-                "or write || for uncorrelated ones."
-            )
 
 
 def check_columns(factor: GroupingFactor) -> None:

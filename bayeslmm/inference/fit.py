@@ -11,6 +11,8 @@ from bayeslmm.inference.memory import require_effects, require_steps
 from bayeslmm.inference.method import METHODS, choose_method
 from bayeslmm.inference.parametrization import refuse_without_rows
 from bayeslmm.inference.settings import SamplerSettings
+from bayeslmm.model.exact_fit import require_residuals
+from bayeslmm.model.identification import warn_of_priors_alone
 from bayeslmm.model.model import Model
 from bayeslmm.results.kept_effects import KeptEffects
 
@@ -108,10 +110,13 @@ def fit_bayes(
     Raises
     ------
     FormulaError, DataError, PriorError, SamplingError, ArgumentError
-        If the model cannot be fitted as asked.
+        If the model cannot be fitted as asked; where effects fit the response exactly and the
+        prior of sigma does not vanish at zero, there is no posterior.
 
     Warns
     -----
+    IdentificationWarning
+        Where only the priors tell standard deviations apart, as with a level for every row.
     SamplingWarning
         When R-hat, effective sample sizes or divergences say that the draws should not be
         trusted, with what to try.
@@ -143,6 +148,8 @@ def fit_bayes(
     require_effects(design, KeptEffects.of(design, effects), settings.chains * settings.draws)
     require_steps(settings)
     model = Model.of(design, priors)
+    require_residuals(model.gram, model.priors.sigma)
+    warn_of_priors_alone(model.gram)
     settings, reasons = choose_method(model, settings)
     tree = METHODS[settings.sampler].fit(model, settings)
     for name, reason in reasons.items():

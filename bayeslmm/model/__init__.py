@@ -1,6 +1,8 @@
 """What is assumed: response family, residual structure, covariance structures, priors.
 
 - ``model``: `Model`: everything that is assumed, as one frozen value
+- ``exact_fit``: responses that the effects fit exactly, which have no likelihood
+- ``identification``: which variances the data can tell apart
 - ``simulate``: a response drawn from given parameters
 - ``families/``: how a response is distributed given its linear predictor
 - ``residual/``: R, the covariance of residuals

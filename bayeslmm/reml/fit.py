@@ -8,7 +8,6 @@ import numpy as np
 
 from bayeslmm.errors import (
     DataError,
-    IdentificationWarning,
     NumericalError,
     NumericalWarning,
     SingularFitWarning,
@@ -18,9 +17,10 @@ from bayeslmm.errors import (
 )
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import design_of
-from bayeslmm.gram.likelihood import unpack_factors
 from bayeslmm.gram.limits import require_border
 from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.model.exact_fit import require_residuals
+from bayeslmm.model.identification import require_residual_variance
 from bayeslmm.reml.result import Method, REMLFit
 from bayeslmm.reml.search import LARGEST, Search, lambda_factors, search_criterion
 from bayeslmm.resources import single_blas_thread
@@ -84,7 +84,7 @@ def fit_reml(
     SingularFitWarning
         If a variance component is estimated on the boundary.
     IdentificationWarning
-        If the data say nothing about a standard deviation: the criterion is flat in it.
+        If the data say nothing about a standard deviation or a correlation.
     NumericalWarning
         If the search for the minimum did not converge.
     RankDeficiencyWarning, DataWarning
@@ -143,22 +143,15 @@ def _require_residuals(design: ModelData, gram: Gram) -> None:
             "use more rows or fewer columns."
         )
         raise DataError(msg)
-    scales = design.scales
-    observed = scales.observed
+    observed = design.scales.observed
     if observed.constant:
         msg = (
             f"The response {gram.response!r} is {observed.low:g} in every row: there is no "
             "variation to divide among random effects and residuals."
         )
         raise DataError(msg)
-    # What the fixed effects leave is rounding: some n p eps of the response's own size.
-    weight = 1.0 if scales.weights is None else scales.weights.mean
-    if np.sqrt(gram.cross[p, p] / gram.n) <= 1e-12 * observed.rms * np.sqrt(weight):
-        msg = (
-            f"The fixed effects fit the response {gram.response!r} exactly: no residuals are left "
-            "from which to estimate variances."
-        )
-        raise DataError(msg)
+    require_residuals(gram)
+    require_residual_variance(gram)
 
 
 def _warn(fit: REMLFit, search: Search) -> None:
@@ -169,14 +162,6 @@ def _warn(fit: REMLFit, search: Search) -> None:
             "variance component: try a simpler random-effects term, or rescale its columns."
         )
         warn(msg, NumericalWarning)
-    unknown = _unidentified(fit, search)
-    if unknown:
-        msg = (
-            f"The data say nothing about {', '.join(unknown)}: other values fit as well, and those "
-            "shown are where the search began or passed. Leave out one of the random-effects terms "
-            "involved, or fit with priors (fit_bayes)."
-        )
-        warn(msg, IdentificationWarning)
     if search.singular:
         parts = ", ".join(_boundary(fit))
         msg = (
@@ -184,30 +169,6 @@ def _warn(fit: REMLFit, search: Search) -> None:
             "random-effects term, or a fit with priors (fit_bayes), may serve better."
         )
         warn(msg, SingularFitWarning)
-
-
-def _unidentified(fit: REMLFit, search: Search) -> list[str]:
-    """Name the standard deviations that change along directions in which the criterion is flat.
-
-    Directions along which the covariance matrices stay the same are not among them: where a
-    standard deviation is zero, there are several factors of one matrix.
-    """
-    found: dict[str, None] = {}
-    for direction in search.flat:
-        for factor, lam, turn in zip(
-            fit.gram.factors,
-            unpack_factors(fit.gram, search.packed),
-            unpack_factors(fit.gram, direction),
-            strict=True,
-        ):
-            L, change = factor.scale @ lam, factor.scale @ turn
-            variances = np.abs(2.0 * np.sum(L * change, axis=1))
-            size = np.sqrt(np.sum(L**2) * np.sum(search.flat**2))
-            found |= {
-                f"the standard deviation of {factor.terms[j]!r} by {factor.name!r}": None
-                for j in np.flatnonzero(variances > 1e-3 * size)
-            }
-    return list(found)
 
 
 def _boundary(fit: REMLFit) -> list[str]:

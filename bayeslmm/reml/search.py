@@ -24,6 +24,7 @@ from bayeslmm.model.covariance.factors import (
     lower_factor,
     theta_from_factor,
 )
+from bayeslmm.model.exact_fit import all_parts, residual_squares
 from bayeslmm.reml.quasi_newton import GOAL, LAST_STEP, ROUNDING, quasi_newton
 from bayeslmm.resources import single_blas_thread
 
@@ -41,12 +42,13 @@ if TYPE_CHECKING:
 ACCEPTABLE = 1e-6
 # Work (multiplications) up to which curvature by differences is worth having.
 CHEAP = 2e8
-# Directions of less curvature than this, as a fraction of the largest, are flat.
-FLAT = 3e-6
 # What stands for an infinite criterion.
 LARGEST = 1e100
 # Guards a division where a column of the random effects is zero in every row.
 TINY = 1e-300
+# Variances between levels that are so many times the one within are where the search begins: from
+# elsewhere its scaled variables are orders of magnitude off.
+FAR = 400.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +72,6 @@ class Search:
         What it promises.
     n_evaluations : int
         Evaluations of the criterion, with or without its gradient.
-    flat : ndarray, shape (n_flat, n_lambda)
-        Directions in which the criterion has no curvature, where it was looked for.
     """
 
     packed: Floats
@@ -81,7 +81,6 @@ class Search:
     converged: bool
     promise: float
     n_evaluations: int
-    flat: Floats
 
 
 class Objective:
@@ -126,7 +125,6 @@ class Objective:
         self.expensive = 2.0 * len(self.start) * once > CHEAP
         self.n_evaluations = 0
         self.sigma, self.last = np.nan, np.zeros(0)
-        self.flat = np.zeros((len(self.start), 0))
 
     def __call__(self, x: Floats, gradient: bool = True) -> tuple[float, Floats]:
         """Evaluate at scaled variables; infinite values become a large number for SciPy."""
@@ -173,9 +171,7 @@ def search_criterion(gram: Gram, *, restricted: bool) -> Search:
         objective = Objective(gram, REML if restricted else ML)
         if not len(objective.start):
             value, _ = objective(objective.start)
-            return Search(
-                np.zeros(0), value, objective.sigma, False, True, 0.0, 1, np.zeros((0, 0))
-            )
+            return Search(np.zeros(0), value, objective.sigma, False, True, 0.0, 1)
         x, value, promise = _descend(objective, objective.start / objective.step)
         if promise > ACCEPTABLE or np.any(np.abs(x * objective.step)[objective.diagonal] < 0.01):
             # A doubtful end gets a second opinion from lme4's starting point.
@@ -194,7 +190,6 @@ def search_criterion(gram: Gram, *, restricted: bool) -> Search:
         converged=promise <= ACCEPTABLE,
         promise=promise,
         n_evaluations=objective.n_evaluations,
-        flat=(objective.basis @ (objective.step[:, None] * objective.flat)).T,
     )
 
 
@@ -217,7 +212,6 @@ def _newton(
     for _ in range(4):
         size, axes = np.linalg.eigh(_curvature(objective, x))
         along = axes.T @ slope
-        objective.flat = axes[:, np.abs(size) < FLAT * max(1.0, size[-1])]
         # Below this curvature a direction is flat as far as double precision can tell.
         floor = 1e-7 * max(1.0, size[-1])
         if size[0] < -floor:
@@ -236,9 +230,7 @@ def _newton(
             break
         x, value, slope = tried, new, new_slope
         promise = 0.5 * float(np.sum((axes.T @ slope) ** 2 / curved))
-        # Where the curvature is small, what the last step left of the gradient shows in it: look
-        # once more, so that flat directions can be told from poor ones.
-        if promise < 1e-3 * GOAL and np.abs(size).min() > 1e-3 * size[-1]:
+        if promise < 1e-3 * GOAL:
             break
     return x, value, promise
 
@@ -314,17 +306,27 @@ def _moments(gram: Gram, scales: Scales) -> tuple[Floats, Floats]:
             for a, s in zip(weights, squares, strict=True)
         ]
         residual = max(total - sum(float(v.sum()) for v in variance), 0.05 * total)
+    if not weights:
+        return np.zeros(0), np.zeros(0)
+    within = _within(gram)
     start, curvature = [], []
     for a, v in zip(weights, variance, strict=True):
-        theta = np.sqrt(np.clip(v / residual, 0.02, 20.0))
+        ratio = v / within
+        theta = np.sqrt(np.where(ratio > FAR, ratio, np.clip(v / residual, 0.02, 20.0)))
         shrunk = a / (1.0 + theta**2 * a)
         rows, cols = lower_entries(len(v))
         start.append(np.where(rows == cols, theta[cols], 0.0))
         expected = theta[cols] ** 2 * np.sum(shrunk[:, rows] * shrunk[:, cols], axis=0)
         curvature.append(np.where(rows == cols, 4.0, 2.0) * expected)
-    if not start:
-        return np.zeros(0), np.zeros(0)
     return np.concatenate(start), np.maximum(np.concatenate(curvature), 1e-8)
+
+
+def _within(gram: Gram) -> float:
+    """Compute sigma^2 from what all effects leave of y; infinite where they leave nothing."""
+    judged = residual_squares(gram, all_parts(gram))
+    if judged is None or judged[1] >= gram.n:
+        return np.inf
+    return max(judged[0] / (gram.n - judged[1]), TINY)
 
 
 def lambda_factors(gram: Gram, packed: Floats) -> list[Floats]:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.analysis.summaries.quantities import quantity_draws
-from bayeslmm.errors import SamplingWarning
+from bayeslmm.errors import IdentificationWarning, SamplingWarning
 from bayeslmm.inference.fit import fit_bayes
 from bayeslmm.inference.reweighting import (
     log_ratios,
@@ -75,6 +75,7 @@ def refit_scenario(
     with warnings.catch_warnings():
         # One warning at the end names every doubtful scenario.
         warnings.simplefilter("ignore", SamplingWarning)
+        warnings.simplefilter("ignore", IdentificationWarning)
         idata = fit_bayes(
             job.formula,
             job.data,

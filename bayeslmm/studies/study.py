@@ -22,6 +22,8 @@ from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import design_of, open_data
 from bayeslmm.inference.parametrization import refuse_without_rows
 from bayeslmm.inference.prior_draws import sample_prior
+from bayeslmm.model.exact_fit import require_residuals
+from bayeslmm.model.identification import warn_of_priors_alone
 from bayeslmm.model.model import Model
 from bayeslmm.results.write import root_attributes
 from bayeslmm.studies.files import StudyFolder, scenario_seed, study_key
@@ -147,10 +149,14 @@ def prior_study(
     source = open_data(data)
     refuse_without_rows(parametrization, source)
     design = design_of(formula, source, weights=weights, missing=missing)
+    gram = gram_of(design)
     if not design.has_rows:
         # Rows that are held elsewhere are summed once, not by every refit.
-        data, weights, missing = gram_of(design), None, "drop"
+        data, weights, missing = gram, None, "drop"
     resolved = read_scenarios(design, scenarios, priors)
+    for stated in resolved.values():
+        require_residuals(gram, stated.sigma)
+    warn_of_priors_alone(gram)
     settings: dict[str, Any] = {
         "parametrization": parametrization, "sampler": sampler, "draws": draws, "tune": tune,
         "chains": chains, "cores": cores, "target_accept": target_accept,

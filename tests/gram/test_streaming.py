@@ -169,7 +169,6 @@ def refusals():
         "weights by row": (two, {"weights": data.w}, ArgumentError, "name of a column"),
         "no cores": (two, {"cores": 0}, ArgumentError, "cores is a whole number"),
         "one level": ([data.assign(g=1)], {}, DataError, "'g' has one level only"),
-        "too many levels": ([data.assign(g=range(200))], {}, DataError, "level for every one"),
         "no file": ("nowhere.csv", {}, DataError, "no file or folder 'nowhere.csv'"),
     }
 

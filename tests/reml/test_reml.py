@@ -212,14 +212,8 @@ def test_a_factor_with_one_level_is_refused():
 
 
 def test_a_level_for_every_row_is_refused():
-    with pytest.raises(DataError, match="level for every one of the 12 rows"):
+    with pytest.raises(DataError, match="cannot tell .*'Intercept' by 'g' from the residuals'"):
         fit_reml("y ~ x + (1 | g)", small(g=[f"l{i:02d}" for i in range(12)]))
-
-
-def test_more_random_effects_than_rows_are_refused():
-    data = small(g=list("aabbccddeeff"), z=np.arange(12.0))
-    with pytest.raises(DataError, match=r"6 levels of 'g' times 3 columns .* 18 random effects"):
-        fit_reml("y ~ x + (x + z | g)", data)
 
 
 def test_dependent_fixed_effects_are_dropped_by_name_or_refused():

@@ -11,7 +11,7 @@ import numpy as np
 
 from bayeslmm.design.coding import TableCoder
 from bayeslmm.design.design import code_rows
-from bayeslmm.design.identifiability import full_rank, require_distinct, require_repeats
+from bayeslmm.design.identifiability import check_levels, full_rank, require_distinct
 from bayeslmm.design.rows import Rows, read_rows
 from bayeslmm.design.state import ColumnState, DesignState, restore
 from bayeslmm.errors import DataError, DataWarning, warn
@@ -227,13 +227,11 @@ class BatchCoding:
         if dropped:
             gram = orthogonal(with_columns(gram, keep))
         assert gram.scales is not None  # noqa: S101 - sums of designs have them
-        weights = gram.scales.weights
         for factor in gram.factors:
             require_distinct(
                 root_of(factor.scale, factor.within.sum(axis=0)), factor.terms, factor.name
             )
-            varying = weights is not None and not weights.constant
-            require_repeats(factor, gram.n, varying_weights=varying)
+            check_levels(factor)
         observed = gram.scales.observed
         if observed.constant:
             warn(f"The response {gram.response!r} is {observed.low:g} in every row.", DataWarning)

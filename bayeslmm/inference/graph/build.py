@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.errors import names_keywords
+from bayeslmm.errors import DataWarning, names_keywords, warn
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.graph import centered, marginal, noncentered
 from bayeslmm.inference.parametrization import (
@@ -15,6 +15,7 @@ from bayeslmm.inference.parametrization import (
     check_parametrization,
     choose_parametrization,
 )
+from bayeslmm.model.exact_fit import no_residuals
 from bayeslmm.model.model import Model
 
 if TYPE_CHECKING:
@@ -114,6 +115,11 @@ def build_model(
     FormulaError, DataError, PriorError, ArgumentError
         If the model cannot be built as asked.
 
+    Warns
+    -----
+    DataWarning
+        If effects fit the response exactly: with a normal likelihood there is no posterior.
+
     References
     ----------
     .. [1] Betancourt & Girolami (2015). Hamiltonian Monte Carlo for hierarchical models.
@@ -139,5 +145,8 @@ def build_model(
     """
     design = design_of(formula, data, weights=weights)
     model = Model.of(design, priors)
+    # A warning and no error: what is built may be given another likelihood, or another response.
+    if problem := no_residuals(model.gram, model.priors.sigma):
+        warn(problem, DataWarning)
     chosen, _ = choose_parametrization(parametrization, model)
     return parametrization_named(chosen).build(model)

@@ -1,0 +1,278 @@
+r"""Which variances the data can tell apart, judged by the matrices and not by counts.
+
+With :math:`z_{ir}` the rows of level i in column r, the covariance of the response is linear in
+the entries of each G and in :math:`\sigma^2`,
+
+.. math:: V = \sum_{k, r \ge c} G_{k, rc} V_{k, rc} + \sigma^2 R, \qquad
+          V_{k, rc} = \sum_i (z_{ir} z_{ic}' + z_{ic} z_{ir}') / 2,
+
+so the restricted likelihood tells them apart, whatever their values, if and only if the matrices
+:math:`M V_{k, rc} M` and :math:`M R M` are linearly independent, M the projection off X. Their
+inner products follow from the design's cross-products.
+
+References
+----------
+Demidenko, E. (2013). Mixed Models: Theory and Applications with R, 2nd ed., section 3.2. Wiley.
+https://doi.org/10.1002/9781118651537
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from bayeslmm.errors import DataError, IdentificationWarning, warn
+from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.model.covariance.factors import lower_entries
+
+if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.gram.blocks import GramFactor
+    from bayeslmm.gram.gram import Gram
+
+# Combinations of the matrices, each of length one, that are shorter than the root of this vanish:
+# rounding leaves 1e-15 of their squares, a column with a mean of 1000 sds beside an intercept
+# that it is not correlated with 1e-6.
+_VANISHING = 1e-10
+# Parts of a combination that are rounding.
+_PART = 1e-3
+
+
+@dataclass(frozen=True)
+class Unidentified:
+    """What the data cannot tell apart.
+
+    Attributes
+    ----------
+    parameters : tuple of str
+        Standard deviations, and correlations whose standard deviations are not among them.
+    residual : bool
+        Whether they cannot be told from the residual variance.
+    """
+
+    parameters: tuple[str, ...]
+    residual: bool
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """A factor's columns in orthogonal coordinates, set by set, with X's part taken apart.
+
+    Attributes
+    ----------
+    turn : ndarray, shape (q, q)
+        C with Z R^-1 = Zs C.
+    root : ndarray, shape (q, q)
+        R, block by block.
+    entries : tuple of (int, int)
+        (row, column) of each variance and covariance.
+    within : ndarray, shape (m, q, q)
+        Their cross-products, level by level.
+    along : ndarray, shape (m, q, p)
+        Their cross-products with orthonormal columns that span X.
+    """
+
+    turn: Floats
+    root: Floats
+    entries: tuple[tuple[int, int], ...]
+    within: Floats
+    along: Floats
+
+
+def require_residual_variance(gram: Gram) -> None:
+    """Raise where the restricted likelihood cannot tell variances from sigma; warn of others.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+
+    Raises
+    ------
+    DataError
+        Naming them.
+
+    Warns
+    -----
+    IdentificationWarning
+        Where the data say nothing about a parameter, and sigma is not concerned.
+    """
+    found = unidentified(gram)
+    if found is None:
+        return
+    listed = ", ".join(found.parameters)
+    if found.residual:
+        raise DataError(
+            f"The data cannot tell {listed} from the residuals' variance: more of one and less of "
+            "the other fit as well. Group by something that repeats, let fewer columns vary, or "
+            "fit with priors (fit_bayes)."
+        )
+    warn(
+        f"The data say nothing about {listed}: other values fit as well, and those shown are "
+        "where the search began or passed. Leave out one of the random-effects terms involved, or "
+        "fit with priors (fit_bayes).",
+        IdentificationWarning,
+    )
+
+
+def warn_of_priors_alone(gram: Gram) -> None:
+    """Warn where only the priors tell parameters of a Bayesian model apart.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+
+    Warns
+    -----
+    IdentificationWarning
+        Naming them.
+    """
+    found = unidentified(gram)
+    if found is not None:
+        apart = " from the residuals' variance" if found.residual else ""
+        warn(
+            f"The data cannot tell {', '.join(found.parameters)}{apart}{' apart' * (not apart)}: "
+            "what their posterior says beyond a sum is the priors'. See prior_sensitivity.",
+            IdentificationWarning,
+        )
+
+
+def unidentified(gram: Gram) -> Unidentified | None:
+    """Return the variances and correlations that a restricted likelihood leaves open, if any.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+
+    Returns
+    -------
+    Unidentified or None
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> from bayeslmm.gram.gram import Gram
+    >>> table = {"y": [1.0, 2.0, 4.0, 3.0], "g": ["a", "b", "c", "d"]}
+    >>> unidentified(Gram.from_design(bl.build_design("y ~ 1 + (1 | g)", table)))
+    Unidentified(parameters=("the standard deviation of 'Intercept' by 'g'",), residual=True)
+    """
+    if not gram.factors:
+        return None
+    columns = [_orthogonal(gram, factor) for factor in gram.factors]
+    products, sizes = _inner_products(gram, columns)
+    length = np.sqrt(np.where(sizes > 0.0, sizes, 1.0))
+    values, vectors = np.linalg.eigh(products / length / length[:, None])
+    null = (vectors / length[:, None])[:, values <= _VANISHING * max(1.0, values[-1])]
+    if null.shape[1] == 0:
+        return None
+    found: list[str] = []
+    at = 0
+    for factor, own in zip(gram.factors, columns, strict=True):
+        found += _named(factor, own, null[at : at + len(own.entries)])
+        at += len(own.entries)
+    residual = bool(np.any(np.abs(null[-1] * length[-1]) > _PART))
+    return Unidentified(tuple(found), residual) if found else None
+
+
+def _orthogonal(gram: Gram, factor: GramFactor) -> _Columns:
+    p, q = len(gram.coef), len(factor.terms)
+    turn, root = np.zeros((q, q)), np.zeros((q, q))
+    entries: list[tuple[int, int]] = []
+    for columns in covariance_of(factor).independent:
+        at = list(columns)
+        R = np.linalg.qr(factor.scale[:, at], mode="r")
+        turn[:, at] = solve_triangular(R, factor.scale[:, at].T, trans=1).T
+        root[np.ix_(at, at)] = R
+        entries += [(at[r], at[c]) for r, c in zip(*lower_entries(len(at)), strict=True)]
+    fixed = factor.with_fixed[:, :, :p]
+    if p:
+        lower = np.linalg.cholesky(gram.cross[:p, :p])
+        fixed = fixed @ np.linalg.inv(lower).T
+    return _Columns(turn, root, tuple(entries), turn.T @ factor.within @ turn, turn.T @ fixed)
+
+
+def _inner_products(gram: Gram, columns: list[_Columns]) -> tuple[Floats, Floats]:
+    """Compute tr(M V_a M V_b), residual variance last, and tr(V_a V_a)."""
+    starts = np.cumsum([0, *(len(own.entries) for own in columns)])
+    products = np.zeros((starts[-1] + 1,) * 2)
+    sizes = np.empty(starts[-1] + 1)
+    products[-1, -1], sizes[-1] = gram.n - len(gram.coef), gram.n
+    for k, own in enumerate(columns):
+        rows = slice(starts[k], starts[k + 1])
+        r, c = np.array(own.entries).T
+        every = np.arange(len(own.within))
+        unmixed = _sum_products(own.within, own.within)
+        sizes[rows] = _at(unmixed, (r, c), (r, c)).diagonal()
+        left = np.sum(own.within, axis=0) - np.einsum("irp,icp->rc", own.along, own.along)
+        products[rows, -1] = products[-1, rows] = left[r, c]
+        for m, other in enumerate(columns[: k + 1]):
+            cols = slice(starts[m], starts[m + 1])
+            own_levels, levels, shared = every, every, own.within
+            if m < k:
+                own_levels, levels, shared = gram.pair_of(k, m).seen_from(k)
+                shared = own.turn.T @ shared @ other.turn
+            off = _off_fixed(own, other, own_levels, levels, shared)
+            values = _at(off, (r, c), tuple(np.array(other.entries).T))
+            products[rows, cols] = values
+            products[cols, rows] = values.T
+    return products, sizes
+
+
+def _off_fixed(own: _Columns, other: _Columns, rows: Ints, cols: Ints, values: Floats) -> Floats:
+    """Compute sum_ij D_ij[r, s] D_ij[c, t], D = Z_i' M Z_j, at [r, s, c, t].
+
+    D = C - F_i F_j', where C is zero but for pairs of levels that share rows.
+    """
+    fitted = own.along[rows] @ np.swapaxes(other.along[cols], 1, 2)
+    mixed = _sum_products(values, fitted)
+    mine = np.einsum("ira,icb->rcab", own.along, own.along, optimize=True)
+    theirs = np.einsum("ira,icb->rcab", other.along, other.along, optimize=True)
+    everywhere = np.einsum("rcab,stab->rsct", mine, theirs, optimize=True)
+    total: Floats = _sum_products(values, values) - mixed - mixed.transpose(2, 3, 0, 1) + everywhere
+    return total
+
+
+def _sum_products(a: Floats, b: Floats) -> Floats:
+    """Compute sum_i a_i[r, s] b_i[c, t] at [r, s, c, t]."""
+    q, width = a.shape[1:]
+    flat = a.reshape(len(a), -1).T @ b.reshape(len(b), -1)
+    return flat.reshape(q, width, q, width)
+
+
+def _at(products: Floats, mine: tuple[Ints, ...], theirs: tuple[Ints, ...]) -> Floats:
+    """Pick tr(V_rc V_st) = (rs, ct) / 2 + (rt, cs) / 2 for each two entries."""
+    r, c = (index[:, None] for index in mine)
+    s, t = (index[None, :] for index in theirs)
+    picked: Floats = (products[r, s, c, t] + products[r, t, c, s]) / 2.0
+    return picked
+
+
+def _named(factor: GramFactor, own: _Columns, null: Floats) -> list[str]:
+    """Name what changes along directions, given as entries of G in orthogonal coordinates."""
+    q = len(factor.terms)
+    inverse = np.linalg.inv(own.root)
+    length = np.sqrt(np.sum(factor.scale**2, axis=0))
+    change = np.zeros((q, q))
+    for direction in null.T:
+        G = np.zeros((q, q))
+        for (r, c), value in zip(own.entries, direction, strict=True):
+            G[r, c] += value / 2.0
+            G[c, r] += value / 2.0
+        change = np.maximum(change, np.abs(inverse @ G @ inverse.T))
+    change *= length[:, None] * length * len(own.within)
+    free = np.diag(change) > _PART
+    named = [
+        f"the standard deviation of {factor.terms[j]!r} by {factor.name!r}"
+        for j in np.flatnonzero(free)
+    ]
+    named += [
+        f"the correlation of {factor.terms[c]!r} and {factor.terms[r]!r} by {factor.name!r}"
+        for r, c in own.entries
+        if r != c and change[r, c] > _PART and not (free[r] or free[c])
+    ]
+    return named
