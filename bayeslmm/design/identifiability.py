@@ -225,6 +225,6 @@ def _way_out(names: Sequence[str]) -> str:
             "leave the intercept out (0 + cr(x, df=4))."
         )
     return (
-        "Leave columns out, in every fit; build_design, fit_reml and gram_from_batches also take "
-        'rank_deficient="drop" to drop the later ones.'
+        'Leave columns out, or give rank_deficient="drop" to have the later ones dropped. '
+        "Of an interaction with an empty cell, a column that names the cells says the same."
     )

@@ -41,6 +41,7 @@ def fit_bayes(
     progressbar: bool = True,
     weights: str | ArrayLike | None = None,
     missing: str = "drop",
+    rank_deficient: str = "raise",
     effects: EffectsLike = "draws",
 ) -> xr.DataTree:
     r"""Fit a Bayesian linear mixed model.
@@ -89,6 +90,10 @@ def fit_bayes(
         Column name or one positive number per row.
     missing : str, default "drop"
         ``"drop"`` leaves out rows with missing values, with a warning; ``"raise"`` refuses them.
+    rank_deficient : str, default "raise"
+        What to do with fixed-effects columns that earlier ones span, such as the empty cell of an
+        interaction: refuse them, or ``"drop"`` them with a warning. The result's attribute
+        ``dropped_columns`` names them, and predictions leave them out.
     effects : str or mapping, default "draws"
         Which random effects to keep: ``"draws"`` all of them; ``"moments"`` mean and sd per
         level, in the group ``effects_moments``; or a mapping from factor to one of the two, or to
@@ -115,6 +120,8 @@ def fit_bayes(
 
     Warns
     -----
+    RankDeficiencyWarning, DataWarning
+        If columns or rows were dropped.
     IdentificationWarning
         Where only the priors tell standard deviations apart, as with a level for every row.
     SamplingWarning
@@ -144,7 +151,9 @@ def fit_bayes(
     mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
     source = open_data(data)
     refuse_without_rows(parametrization, source)
-    design = design_of(mixed, source, weights=weights, missing=missing)
+    design = design_of(
+        mixed, source, weights=weights, missing=missing, rank_deficient=rank_deficient
+    )
     require_effects(design, KeptEffects.of(design, effects), settings.chains * settings.draws)
     require_steps(settings)
     model = Model.of(design, priors)

@@ -36,6 +36,7 @@ def sample_prior(
     random_seed: int | None = None,
     weights: str | ArrayLike | None = None,
     missing: str = "drop",
+    rank_deficient: str = "raise",
 ) -> xr.DataTree:
     r"""Draw parameters and responses from the priors; nothing is compiled.
 
@@ -58,6 +59,8 @@ def sample_prior(
     weights : str or array-like, optional
         As in `fit_bayes`.
     missing : {"drop", "raise"}
+        As in `fit_bayes`.
+    rank_deficient : {"raise", "drop"}
         As in `fit_bayes`.
 
     Returns
@@ -91,7 +94,9 @@ def sample_prior(
     """
     if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
         raise ArgumentError(f"draws must be a positive whole number, not {draws!r}.")
-    design = design_of(formula, data, weights=weights, missing=missing)
+    design = design_of(
+        formula, data, weights=weights, missing=missing, rank_deficient=rank_deficient
+    )
     require_effects(design, KeptEffects.of(design, DRAWS), int(draws))
     model = Model.of(design, priors)
     rng = np.random.default_rng(random_seed)

@@ -130,6 +130,9 @@ def data_groups(design: ModelData) -> dict[str, xr.Dataset]:
 def root_attributes(model: Model) -> dict[str, Any]:
     """Write what makes a tree readable by itself: formula, design, priors, versions, data."""
     design = model.design
+    dropped = design.state.dropped
+    # Only where there are any: trees of other models stay as they were.
+    extra = {"dropped_columns": json.dumps(dropped)} if dropped else {}
     return {
         "bayeslmm_version": __version__,
         "formula": str(design.formula),
@@ -142,6 +145,7 @@ def root_attributes(model: Model) -> dict[str, Any]:
         "n_levels": json.dumps({factor.name: len(factor.levels) for factor in design.factors}),
         "n_obs": design.n,
         "data_fingerprint": fingerprint(design),
+        **extra,
     }
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.analysis.summaries.quantities import quantity_draws
-from bayeslmm.errors import IdentificationWarning, SamplingWarning
+from bayeslmm.errors import IdentificationWarning, RankDeficiencyWarning, SamplingWarning
 from bayeslmm.inference.fit import fit_bayes
 from bayeslmm.inference.reweighting import (
     log_ratios,
@@ -46,6 +46,7 @@ class StudyJob:
     data: Any
     weights: Any
     missing: str
+    rank_deficient: str
     quantities: Mapping[str, Quantity] | None
     settings: Mapping[str, Any]
 
@@ -75,7 +76,9 @@ def refit_scenario(
     with warnings.catch_warnings():
         # One warning at the end names every doubtful scenario.
         warnings.simplefilter("ignore", SamplingWarning)
+        # What the data are like was said when the study began.
         warnings.simplefilter("ignore", IdentificationWarning)
+        warnings.simplefilter("ignore", RankDeficiencyWarning)
         idata = fit_bayes(
             job.formula,
             job.data,
@@ -84,6 +87,7 @@ def refit_scenario(
             progressbar=False,
             weights=job.weights,
             missing=job.missing,
+            rank_deficient=job.rank_deficient,
             **job.settings,
         )
     asked = (job.settings["chains"], job.settings["draws"])

@@ -65,6 +65,7 @@ def prior_study(
     progressbar: bool = True,
     weights: str | ArrayLike | None = None,
     missing: str = "drop",
+    rank_deficient: str = "raise",
 ) -> xr.DataTree:
     r"""Fit one model under many priors and lay the conclusions side by side.
 
@@ -76,7 +77,7 @@ def prior_study(
 
     Parameters
     ----------
-    formula, data, weights, missing
+    formula, data, weights, missing, rank_deficient
         As in `fit_bayes`; cross-products serve as well as rows.
     scenarios : mapping or sequence
         Names -> priors (``{"tight": {"sd": "HalfNormal(5)"}, "brms": "brms"}``), a list of schemes
@@ -148,7 +149,9 @@ def prior_study(
         raise ArgumentError(f"n_jobs must be a whole number other than 0, not {n_jobs!r}.")
     source = open_data(data)
     refuse_without_rows(parametrization, source)
-    design = design_of(formula, source, weights=weights, missing=missing)
+    design = design_of(
+        formula, source, weights=weights, missing=missing, rank_deficient=rank_deficient
+    )
     gram = gram_of(design)
     if not design.has_rows:
         # Rows that are held elsewhere are summed once, not by every refit.
@@ -163,7 +166,7 @@ def prior_study(
     }  # fmt: skip
     asked = checked_quantities(quantities)
     _check_expressions(design, asked)
-    job = StudyJob(formula, data, weights, missing, asked, settings)
+    job = StudyJob(formula, data, weights, missing, rank_deficient, asked, settings)
     key = "" if folder is None else study_key(design, settings, random_seed, asked, reweight)
     store = StudyFolder(None if folder is None else Path(folder), key)
     store.prepare()

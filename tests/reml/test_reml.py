@@ -212,7 +212,7 @@ def test_a_factor_with_one_level_is_refused():
 
 
 def test_a_level_for_every_row_is_refused():
-    with pytest.raises(DataError, match="cannot tell .*'Intercept' by 'g' from the residuals'"):
+    with pytest.raises(DataError, match=r"cannot tell .*'Intercept' by 'g' from the residuals'"):
         fit_reml("y ~ x + (1 | g)", small(g=[f"l{i:02d}" for i in range(12)]))
 
 

@@ -35,6 +35,7 @@ def describe_priors(
     *,
     weights: str | ArrayLike | None = None,
     missing: str = "drop",
+    rank_deficient: str = "raise",
 ) -> pd.DataFrame:
     """Return a table of every prior of a model, also on the response's scale.
 
@@ -51,6 +52,8 @@ def describe_priors(
     weights : str or array-like, optional
         As in `fit_bayes`.
     missing : {"drop", "raise"}
+        As in `fit_bayes`.
+    rank_deficient : {"raise", "drop"}
         As in `fit_bayes`.
 
     Returns
@@ -90,7 +93,9 @@ def describe_priors(
         design, of_fit = tree_design(_with_posterior(formula)), _tree_priors(formula)
         chosen = of_fit if priors is None else resolve_priors(design, priors)
         return _table(chosen, _changes(design))
-    design = design_of(formula, data, weights=weights, missing=missing)
+    design = design_of(
+        formula, data, weights=weights, missing=missing, rank_deficient=rank_deficient
+    )
     return _table(resolve_priors(design, priors), _changes(design))
 
 

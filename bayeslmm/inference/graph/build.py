@@ -76,6 +76,7 @@ def build_model(
     priors: PriorsLike | None = None,
     parametrization: str = "noncentered",
     weights: str | ArrayLike | None = None,
+    rank_deficient: str = "raise",
 ) -> pm.Model:
     r"""Build the PyMC model of a linear mixed model, for those who sample or extend it themselves.
 
@@ -101,6 +102,8 @@ def build_model(
         normal priors, integrated out) or ``"auto"``, see `choose_parametrization`.
     weights : str or array-like, optional
         Column name or one positive number per row: Var(e_i) = sigma^2 / w_i.
+    rank_deficient : {"raise", "drop"}
+        As in `fit_bayes`.
 
     Returns
     -------
@@ -143,7 +146,7 @@ def build_model(
     >>> [v.name for v in robust.observed_RVs]
     ['Reaction']
     """
-    design = design_of(formula, data, weights=weights)
+    design = design_of(formula, data, weights=weights, rank_deficient=rank_deficient)
     model = Model.of(design, priors)
     # A warning and no error: what is built may be given another likelihood, or another response.
     if problem := no_residuals(model.gram, model.priors.sigma):
