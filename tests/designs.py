@@ -1,10 +1,13 @@
 """Small random designs of every structure that the numerical core distinguishes."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from bayeslmm.design.design import Design
 from bayeslmm.design.grouping import GroupingFactor
 from bayeslmm.formula.mixed_formula import MixedFormula
+from bayeslmm.model.priors.shift import NO_SHIFT
 
 
 def grouping(name, index, columns, blocks=None):
@@ -124,6 +127,12 @@ def random_factors(design, seed=0, scale=0.7):
             lam[np.ix_(block, block)] = lower
         out.append(lam)
     return out
+
+
+def at_zero(priors):
+    """The same priors, of the effects as they are: what a density of one design's columns has."""
+    factors = tuple(replace(factor, shift=NO_SHIFT) for factor in priors.factors)
+    return replace(priors, factors=factors)
 
 
 def pack(lams):

@@ -156,7 +156,7 @@ def fit_bayes(
     )
     require_effects(design, KeptEffects.of(design, effects), settings.chains * settings.draws)
     require_steps(settings)
-    model = Model.of(design, priors)
+    model = Model.of(design, priors).at_means
     require_residuals(model.gram, model.priors.sigma)
     warn_of_priors_alone(model.gram)
     settings, reasons = choose_method(model, settings)

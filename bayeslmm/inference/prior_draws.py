@@ -101,8 +101,10 @@ def sample_prior(
     model = Model.of(design, priors)
     rng = np.random.default_rng(random_seed)
     values = draw_parameters(model.priors, int(draws), rng)
-    for factor in design.factors:
-        values[names.effects(factor.name)] = _effects(factor, values, rng)
+    for factor, stated in zip(design.factors, model.priors.factors, strict=True):
+        effects = stated.shift.raw_effects(_effects(factor, values, rng))
+        values[names.effects(factor.name)] = effects
+    values = model.priors.raw_scales(values)
     prior = draws_dataset(design, {name: value[None] for name, value in values.items()})
     predictive = {"prior_predictive": _predictive(model, values, rng)} if design.has_rows else {}
     tree = xr.DataTree.from_dict({"prior": prior, **predictive, **data_groups(design)})
@@ -135,7 +137,7 @@ def draw_parameters(priors: Priors, size: int, rng: np.random.Generator) -> dict
     -------
     dict of str to ndarray
         ``beta`` (size, p) on the original scale, ``sigma`` (size,), ``sd_<factor>`` (size, q) and
-        ``corr_<factor>`` (size, q, q).
+        ``corr_<factor>`` (size, q, q) of what their priors are stated on.
     """
     values: dict[str, Floats] = {}
     if priors.coef:

@@ -73,10 +73,14 @@ def finish_tree(
     """
     # A stream of its own, so that effects drawn after sampling do not repeat the chains' numbers.
     rng = np.random.default_rng([settings.random_seed or 0, 1])
-    store = EffectsStore(model.design, kept, shape, rng=rng, progressbar=settings.progressbar)
-    variables = recover(store)
+    priors = model.priors
+    back = [factor.shift.raw_effects for factor in priors.factors]
+    store = EffectsStore(
+        model.design, kept, shape, rng=rng, progressbar=settings.progressbar, back=back
+    )
+    variables = priors.raw_scales(recover(store))
     _require_finite(variables)
-    tree = build_tree(model, variables, free, store)
+    tree = build_tree(model.stated, variables, free, store)
     tree.attrs |= run_attributes(settings)
     warn_of_sampling_problems(tree)
     return tree

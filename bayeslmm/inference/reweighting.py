@@ -75,7 +75,8 @@ def support_contains(old: Priors, new: Priors) -> bool:
 def log_ratios(parameters: Mapping[str, Floats], old: Priors, new: Priors) -> Floats:
     """Evaluate log p_new - log p_old of draws of the parameters, shape (chain, draw)."""
     before, after = old.log_densities(parameters), new.log_densities(parameters)
-    return np.asarray(np.sum([after[name] - before[name] for name in before], axis=0))
+    volume = new.log_volume(parameters) - old.log_volume(parameters)
+    return np.asarray(np.sum([after[name] - before[name] for name in before], axis=0) + volume)
 
 
 def smoothed_weights(log_ratio: Floats) -> tuple[Floats, float]:

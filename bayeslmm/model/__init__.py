@@ -1,6 +1,7 @@
 """What is assumed: response family, residual structure, covariance structures, priors.
 
 - ``model``: `Model`: everything that is assumed, as one frozen value
+- ``at_means``: columns less their means, where priors stand there
 - ``exact_fit``: responses that the effects fit exactly, which have no likelihood
 - ``identification``: which variances the data can tell apart
 - ``simulate``: a response drawn from given parameters

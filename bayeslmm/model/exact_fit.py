@@ -178,8 +178,16 @@ def residual_squares(gram: Gram, parts: tuple[Part, ...]) -> tuple[float, int] |
     rank : int
         Of X and the columns together.
 
-    None where the dense matrix would be too large.
+    None where the dense matrix would be too large, or numbers are.
     """
+    try:
+        with np.errstate(all="ignore"):
+            return _residual_squares(gram, parts)
+    except np.linalg.LinAlgError:
+        return None
+
+
+def _residual_squares(gram: Gram, parts: tuple[Part, ...]) -> tuple[float, int] | None:
     sizes = [len(gram.factors[part.factor].levels) * len(part.terms) for part in parts]
     first = int(np.argmax(sizes))
     others = [part for k, part in enumerate(parts) if k != first]

@@ -163,10 +163,14 @@ def unidentified(gram: Gram) -> Unidentified | None:
     """
     if not gram.factors:
         return None
-    columns = [_orthogonal(gram, factor) for factor in gram.factors]
-    products, sizes = _inner_products(gram, columns)
-    length = np.sqrt(np.where(sizes > 0.0, sizes, 1.0))
-    values, vectors = np.linalg.eigh(products / length / length[:, None])
+    try:
+        with np.errstate(all="ignore"):
+            columns = [_orthogonal(gram, factor) for factor in gram.factors]
+            products, sizes = _inner_products(gram, columns)
+            length = np.sqrt(np.where(sizes > 0.0, sizes, 1.0))
+            values, vectors = np.linalg.eigh(products / length / length[:, None])
+    except np.linalg.LinAlgError:  # numbers that no criterion can be computed from either
+        return None
     null = (vectors / length[:, None])[:, values <= _VANISHING * max(1.0, values[-1])]
     if null.shape[1] == 0:
         return None

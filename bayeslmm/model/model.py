@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bayeslmm import names
 from bayeslmm.gram.gram import gram_of
+from bayeslmm.model.at_means import shifted
 from bayeslmm.model.families.gaussian import GAUSSIAN
 from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.model.residual.independent import INDEPENDENT
@@ -40,6 +41,8 @@ class Model:
         How a response is distributed given its linear predictor.
     residual : ResidualStructure
         The covariance R of the residuals e.
+    told : Model, optional
+        Of a model at its columns' means, the model as it was stated.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class Model:
     priors: Priors
     family: Family = GAUSSIAN
     residual: ResidualStructure = INDEPENDENT
+    told: Model | None = None
 
     def __post_init__(self) -> None:
         # Here and not where a tree is written, which is after sampling.
@@ -82,6 +86,20 @@ class Model:
             As `resolve_priors`.
         """
         return cls(design, resolve_priors(design, priors))
+
+    @cached_property
+    def at_means(self) -> Model:
+        """The same model with random-effects columns less their means where the priors stand there.
+
+        This is what is sampled: `Priors.raw_scales` and `Shift.raw_effects` lead back.
+        """
+        data = shifted(self.design, [factor.shift for factor in self.priors.factors])
+        return self if data is self.design else replace(self, design=data, told=self)
+
+    @property
+    def stated(self) -> Model:
+        """The model as it was stated, of which results speak."""
+        return self.told or self
 
     @cached_property
     def gram(self) -> Gram:

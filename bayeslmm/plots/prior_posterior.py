@@ -10,7 +10,7 @@ from scipy import stats
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
-from bayeslmm.model.priors.priors import Priors
+from bayeslmm.model.priors.priors import FactorPriors, Priors
 from bayeslmm.plots.style import DATA, GRID, LEVEL, panel_grid, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import density
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 POINTS = 400
 # The prior's middle 90 % is shown as far as it reaches within so many widths of the posterior.
 WIDTHS = 2.0
-AT_MEANS = "Intercept, at means"
+AT_MEANS = ", at means"
 
 
 @names_keywords
@@ -123,12 +123,22 @@ def _pairs(idata: xr.DataTree, priors: Priors, chosen: list[str]) -> list[_Pair]
     pairs = []
     for name in chosen:
         if name in draws:
-            moved = name == names.INTERCEPT and any(priors.centers)
-            pairs.append(_scalar(AT_MEANS if moved else name, draws[name], listed[name]))
+            moved = name in _moved(priors)
+            pairs.append(_scalar(f"{name}{AT_MEANS}" if moved else name, draws[name], listed[name]))
         else:
             info = next(i for i in read.factors(idata) if names.corr(i.name) == name)
             pairs += _correlations(idata, priors, info, listed[name].numbers[0])
     return pairs
+
+
+def _moved(priors: Priors) -> set[str]:
+    """Return the parameters whose priors stand at the columns' means."""
+    found = {names.INTERCEPT} if any(priors.centers) else set()
+    return found | {
+        factor.covariance.sd_names[factor.shift.columns[0]]
+        for factor in priors.factors
+        if any(factor.shift.means)
+    }
 
 
 def _draws(idata: xr.DataTree, priors: Priors) -> dict[str, Floats]:
@@ -138,10 +148,18 @@ def _draws(idata: xr.DataTree, priors: Priors) -> dict[str, Floats]:
         draws |= dict(zip(priors.coef, centered.T, strict=True))
     for factor in priors.factors:
         sd = names.sd(factor.name)
-        values = read.flat_draws(idata, sd)
+        values, _ = _at_means(idata, factor)
         draws |= {f"{sd}[{term}]": values[:, k] for k, term in enumerate(factor.terms)}
     draws[names.SIGMA] = read.flat_draws(idata, names.SIGMA)
     return draws
+
+
+def _at_means(idata: xr.DataTree, factor: FactorPriors) -> tuple[Floats, Floats | None]:
+    covariance = factor.covariance
+    corr = None
+    if covariance.has_correlations:
+        corr = read.flat_draws(idata, covariance.corr_name)
+    return factor.shift.to_means(read.flat_draws(idata, covariance.sd_name), corr)
 
 
 def _scalar(name: str, draws: Floats, prior: Prior) -> _Pair:
@@ -154,8 +172,10 @@ def _scalar(name: str, draws: Floats, prior: Prior) -> _Pair:
 def _correlations(
     idata: xr.DataTree, priors: Priors, info: read.FactorInfo, eta: float
 ) -> list[_Pair]:
-    covariance = next(f.covariance for f in priors.factors if f.name == info.name)
-    corr = read.flat_draws(idata, covariance.corr_name)
+    factor = next(f for f in priors.factors if f.name == info.name)
+    covariance = factor.covariance
+    _, corr = _at_means(idata, factor)
+    assert corr is not None  # noqa: S101 - there is a prior of it
     pairs, ends = [], (-1.0, 1.0)
     for (i, j), a in zip(covariance.pairs, covariance.marginal_shapes(eta), strict=True):
         label = f"{covariance.corr_name}[{info.terms[i]},{info.terms[j]}]"

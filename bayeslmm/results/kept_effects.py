@@ -12,6 +12,8 @@ from bayeslmm import names
 from bayeslmm.errors import ArgumentError, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
@@ -95,6 +97,9 @@ class EffectsStore:
         For parametrizations that draw the effects after sampling.
     progressbar : bool
         Whether they may show their progress.
+    back : sequence of callable, optional
+        What leads from the effects that come to those that are kept, factor by factor; they are
+        kept as they come if not given.
     """
 
     def __init__(
@@ -105,10 +110,12 @@ class EffectsStore:
         *,
         rng: np.random.Generator,
         progressbar: bool = False,
+        back: Sequence[Callable[[Floats], Floats]] | None = None,
     ) -> None:
         self.rng = rng
         self.progressbar = progressbar
         self._shape = shape
+        self._back = back
         self._factors = design.factors
         self._kept = kept
         self._count = 0
@@ -132,6 +139,8 @@ class EffectsStore:
         count = len(effects[0]) if effects else 0
         before, after = self._count, self._count + count
         where = slice(before, after) if places is None else places
+        if self._back is not None:
+            effects = [back(given) for back, given in zip(self._back, effects, strict=True)]
         for factor, batch in zip(self._factors, effects, strict=True):
             policy = self._kept.policies[factor.name]
             if policy == MOMENTS:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from designs import at_zero
 from scipy import integrate, stats
 
 import bayeslmm as bl
@@ -65,7 +66,7 @@ def case(formula, table, priors):
     chosen = {key: value for key, value in chosen.items() if key not in keys}
     if not design.coef:
         chosen.pop("beta", None)
-    resolved = bl.resolve_priors(design, chosen)
+    resolved = at_zero(bl.resolve_priors(design, chosen))
     return design, resolved, MarginalTarget(Gram.from_design(design), resolved)
 
 

@@ -156,7 +156,8 @@ def expected_log_density(design, values, eta=2.0):
         b = z @ chol.T
         mean = mean + (factor.columns * b[factor.index]).sum(axis=1)
     log_sigma = values["sigma"]
-    total += half_t(np.exp(log_sigma), 3, s_y) + log_sigma
+    weight = 1.0 if design.weights is None else design.weights.mean()
+    total += half_t(np.exp(log_sigma), 3, s_y * np.sqrt(weight)) + log_sigma
     sd = np.exp(log_sigma) / np.sqrt(1 if design.weights is None else design.weights)
     return total + stats.norm(mean, sd).logpdf(y).sum()
 

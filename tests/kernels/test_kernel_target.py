@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from designs import at_zero
 from test_collapsed_target import FORMULAS, case, random_point, table  # noqa: F401 - a fixture
 
 import bayeslmm as bl
@@ -41,7 +42,7 @@ def case_for_nuts(formula, rows, priors):
     keys |= {"sd"} if design.factors else set()
     keys |= {"corr"} if any(f.corr is not None for f in resolved.factors) else set()
     chosen = {key: value for key, value in CLOSED[priors].items() if key in keys}
-    resolved = bl.resolve_priors(design, chosen)
+    resolved = at_zero(bl.resolve_priors(design, chosen))
     plain = type(target)(target.gram, resolved)
     return design, resolved, target_for_nuts(plain)[0]
 

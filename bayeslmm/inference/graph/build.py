@@ -87,7 +87,9 @@ def build_model(
     those of the result tree (``beta``, ``sd_<factor>``, ``corr_<factor>``, ``b_<factor>``,
     ``sigma``). Where the random effects are variables, ``model["mu"]`` is the linear predictor
     :math:`X \beta + \sum_k Z_k b_k + o`, unless the response or a factor is called so; samplers
-    neither compute nor keep it.
+    neither compute nor keep it. Where default priors stand at the means of columns that do not
+    reach zero (docs/priors.md), so do random intercepts, and their standard deviations and
+    correlations.
 
     Parameters
     ----------
@@ -147,7 +149,7 @@ def build_model(
     ['Reaction']
     """
     design = design_of(formula, data, weights=weights, rank_deficient=rank_deficient)
-    model = Model.of(design, priors)
+    model = Model.of(design, priors).at_means
     # A warning and no error: what is built may be given another likelihood, or another response.
     if problem := no_residuals(model.gram, model.priors.sigma):
         warn(problem, DataWarning)

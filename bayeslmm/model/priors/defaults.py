@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,8 +39,10 @@ def default_priors(design: ModelData) -> DefaultPriors:
     - intercept, at the predictors' means: Normal(mean(y), 2.5 s_y)
     - coefficient: Normal(0, 2.5 s_y / s_x)
     - random-intercept sd: HalfStudentT(3, s_y); random-slope sd: HalfStudentT(3, s_y / s_x)
-    - correlation matrix: LKJ(2)
-    - residual sd: HalfStudentT(3, s_y)
+    - correlation matrix: LKJ(2); in a correlated set with an intercept, sds and correlations are
+      those of the effects at the means of columns that do not reach zero (`Shift`)
+    - residual sd: HalfStudentT(3, s_y sqrt(w)), w the mean of the weights, 1 without any: sigma
+      is the residual sd of a row of weight 1, and a row of mean weight has sigma / sqrt(w)
 
     Without an intercept the coefficients carry the response's level: where the columns span a
     constant (one column per category) each prior is centered at the value that gives mean(y);
@@ -87,7 +90,7 @@ def default_priors(design: ModelData) -> DefaultPriors:
         for factor, columns in zip(design.factors, scales.random, strict=True)
     )
     lkj = Prior.of(LKJ, eta=_LKJ_CONCENTRATION)
-    return DefaultPriors(beta, centers, sd, lkj, _half_t(sd_y))
+    return DefaultPriors(beta, centers, sd, lkj, _half_t(sd_y * root_mean_weight(scales)))
 
 
 def _fixed(design: ModelData, scales: DataScales) -> tuple[tuple[Prior, ...], tuple[float, ...]]:
@@ -108,6 +111,15 @@ def _fixed(design: ModelData, scales: DataScales) -> tuple[tuple[Prior, ...], tu
         ), zeros
     width = _COEFFICIENT_WIDTH * y.rms
     return tuple(_normal(0.0, width / x.rms) for x, _ in columns), zeros
+
+
+def root_mean_weight(scales: DataScales) -> float:
+    """Compute the root of the weights' arithmetic mean, 1 without weights.
+
+    The mean precision of a row is w / sigma^2. Rows of next to no weight leave it nearly as it
+    was; a geometric or harmonic mean would follow the smallest weight to zero.
+    """
+    return 1.0 if scales.weights is None else math.sqrt(scales.weights.mean)
 
 
 def _normal(mu: float, sigma: float) -> Prior:

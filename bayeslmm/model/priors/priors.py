@@ -13,6 +13,7 @@ from scipy.stats import beta as beta_distribution
 from bayeslmm import names
 from bayeslmm.model.covariance.block_covariance import BlockCovariance
 from bayeslmm.model.priors.prior import LKJ, Prior
+from bayeslmm.model.priors.shift import NO_SHIFT, Shift
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,11 +39,14 @@ class FactorPriors:
         One per column.
     corr : Prior or None
         LKJ prior of the structure's correlations; None where it has none.
+    shift : Shift
+        Where the priors stand: of the effects as they are, or at the columns' means.
     """
 
     covariance: BlockCovariance
     sd: tuple[Prior, ...]
     corr: Prior | None
+    shift: Shift = NO_SHIFT
 
     @property
     def name(self) -> str:
@@ -153,9 +157,10 @@ class Priors:
     ) -> dict[str, NDArray[np.float64]]:
         """Evaluate the log prior density of draws, one variable per prior a user can set.
 
-        Densities are with respect to the named quantities (``beta``, standard deviations,
-        correlations, ``sigma``): offsets of a non-centered model and the random effects
-        themselves are not priors and take no part.
+        Densities are with respect to the quantities that priors are stated on (``beta``, standard
+        deviations and correlations, of the effects at the columns' means where a `Shift` says so,
+        ``sigma``): offsets of a non-centered model and the random effects themselves are not
+        priors and take no part.
 
         Parameters
         ----------
@@ -174,12 +179,61 @@ class Priors:
             result[names.BETA] = _sum_log_density(self.beta, centered)
         for factor in self.factors:
             covariance = factor.covariance
-            sd, corr = covariance.sd_name, covariance.corr_name
-            result[sd] = _sum_log_density(factor.sd, posterior[sd])
-            if covariance.has_correlations:
-                result[corr] = covariance.log_prior(posterior[corr], factor.eta)
+            sd, corr = factor.shift.to_means(
+                posterior[covariance.sd_name], posterior.get(covariance.corr_name)
+            )
+            result[covariance.sd_name] = _sum_log_density(factor.sd, sd)
+            if corr is not None:
+                result[covariance.corr_name] = covariance.log_prior(corr, factor.eta)
         result[names.SIGMA] = self.sigma.log_density(posterior[names.SIGMA])
         return result
+
+    def log_volume(self, posterior: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        r"""Evaluate the log-volume from named quantities to those that priors are stated on.
+
+        G has the same volume at the columns' means, :math:`|d(T G T') / dG| = 1`, and
+        :math:`|dG / d(s, R)| = 2^q \prod_i s_i^q`. With it densities of priors that stand in
+        different places can be compared.
+
+        Parameters
+        ----------
+        posterior : mapping of str to ndarray
+            As in `log_densities`.
+
+        Returns
+        -------
+        ndarray, shape (...)
+            Zero where all priors are of the effects as they are.
+        """
+        total = np.zeros(posterior[names.SIGMA].shape)
+        for factor in self.factors:
+            covariance, block = factor.covariance, list(factor.shift.columns)
+            if not block:
+                continue
+            sd = posterior[covariance.sd_name]
+            there, _ = factor.shift.to_means(sd, posterior[covariance.corr_name])
+            total += len(block) * np.log(sd[..., block] / there[..., block]).sum(axis=-1)
+        return total
+
+    def raw_scales(self, values: Mapping[str, Floats]) -> dict[str, Floats]:
+        """Return values with standard deviations and correlations of the effects as they are.
+
+        Parameters
+        ----------
+        values : mapping of str to ndarray
+            With ``sd_<factor>`` (..., q) and ``corr_<factor>`` (..., q, q) of what the priors are
+            stated on; others are passed on.
+
+        Returns
+        -------
+        dict of str to ndarray
+        """
+        out = dict(values)
+        for factor in self.factors:
+            sd, corr = factor.covariance.sd_name, factor.covariance.corr_name
+            if factor.shift.columns:
+                out[sd], out[corr] = factor.shift.to_origin(values[sd], values[corr])
+        return out
 
     def entries(self) -> list[tuple[str, Prior]]:
         """Return (parameter, prior) in the order of a summary."""
@@ -224,6 +278,7 @@ class Priors:
                 "blocks": f.covariance.independent,
                 "sd": [_as_json(prior) for prior in f.sd],
                 "corr": None if f.corr is None else _as_json(f.corr),
+                "shift": f.shift.to_json(),
             }
             for f in self.factors
         ]
@@ -248,6 +303,7 @@ class Priors:
                 ),
                 tuple(_from_json(prior) for prior in f["sd"]),
                 None if f["corr"] is None else _from_json(f["corr"]),
+                Shift.from_json(f.get("shift")),
             )
             for f in content["factors"]
         )

@@ -1,7 +1,9 @@
 """The user's priors over a scheme's over the defaults: every prior of the model comes out.
 
-The intercept's prior is a statement about the response at the predictors' means; every other
-prior is a statement about the parameter of that name.
+The intercept's prior is a statement about the response at the predictors' means. The default prior
+of a random intercept's sd, with those of its correlated set, is one about the effects at the means
+of columns that do not reach zero (`Shift`). Every other prior is a statement about the parameter
+of that name.
 """
 
 from __future__ import annotations
@@ -20,9 +22,14 @@ from bayeslmm.model.priors.defaults import DefaultPriors, default_priors
 from bayeslmm.model.priors.prior import LKJ, Prior, PriorLike
 from bayeslmm.model.priors.priors import FactorPriors, Priors
 from bayeslmm.model.priors.schemes import PriorScheme, scheme_named
+from bayeslmm.model.priors.shift import Shift
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bayeslmm.design.model_data import ModelData
+    from bayeslmm.design.scales import ColumnScale
+    from bayeslmm.model.covariance.block_covariance import BlockCovariance
 
 
 # What a user may give: nothing, a scheme, single priors over a scheme or the defaults, or the
@@ -190,7 +197,7 @@ def _resolve(
 
     beta = tuple(pick(coef, _beta_keys(design, coef), -np.inf) for coef in design.coef)
     factors = []
-    for factor in design.factors:
+    for factor, columns in zip(design.factors, design.scales.random, strict=True):
         covariance = covariance_of(factor)
         sd = tuple(
             pick(sd_name, (sd_name, covariance.sd_name, "sd"), 0.0)
@@ -199,10 +206,33 @@ def _resolve(
         corr = None
         if covariance.has_correlations:
             corr = pick(covariance.corr_name, (covariance.corr_name, "corr"), -1.0)
-        factors.append(FactorPriors(covariance, sd, corr))
+        shift = _shift(covariance, columns, origins)
+        factors.append(FactorPriors(covariance, sd, corr, shift))
     sigma = pick(names.SIGMA, (names.SIGMA,), 0.0)
     resolved = Priors(design.coef, beta, centers, tuple(factors), sigma, origins)
     return resolved, deciding
+
+
+def _shift(
+    covariance: BlockCovariance, columns: Sequence[ColumnScale], origins: Mapping[str, str]
+) -> Shift:
+    """Return the means of columns off zero, where the random intercept's sd has its default prior.
+
+    Where a column has values on both sides of zero, or zero itself, what the effects are at zero
+    is within the data, and the prior is of that.
+    """
+    for _, block in covariance.correlated:
+        for first in block:
+            default = origins[covariance.sd_names[first]] == DEFAULT
+            if covariance.terms[first] == names.INTERCEPT and default:
+                others = [k for k in block if k != first]
+                means = [columns[k].mean if _off_zero(columns[k]) else 0.0 for k in others]
+                return Shift((first, *others), (0.0, *means)) if any(means) else Shift()
+    return Shift()
+
+
+def _off_zero(column: ColumnScale) -> bool:
+    return column.low > 0.0 or column.high < 0.0
 
 
 def _layers(design: ModelData, priors: Any) -> list[_Layer]:

@@ -15,7 +15,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.errors import PriorError, nearest
 from bayeslmm.model.covariance.block_covariance import covariance_of
-from bayeslmm.model.priors.defaults import default_priors, unit
+from bayeslmm.model.priors.defaults import default_priors, root_mean_weight, unit
 from bayeslmm.model.priors.prior import Prior, PriorLike
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def half_cauchy(design: ModelData) -> dict[str, PriorLike]:
 
     Coefficients Normal(0, 10 :math:`s_y / s_k`), intercept at the predictors' means
     Normal(mean(y), 10 :math:`s_y`), sds HalfCauchy(:math:`s_y / s_k`) (intercepts: :math:`s_y`),
-    sigma HalfCauchy(:math:`s_y`), correlations LKJ(1).
+    sigma HalfCauchy(:math:`s_y \sqrt{\bar{w}}`), w the weights, correlations LKJ(1).
 
     Not reproduced: the books' fixed numbers for the scales, which depend on the units of their
     examples, and their intercept centered at zero; here both follow the data.
@@ -212,10 +212,10 @@ def half_cauchy(design: ModelData) -> dict[str, PriorLike]:
     >>> half_cauchy(design)["sigma"]
     Prior('HalfCauchy(beta=56.3288)')
     """
-    sd_y = design.scales.response.scale()
+    sd_y, root = design.scales.response.scale(), root_mean_weight(design.scales)
     chosen = _wide_coefficients(design, 10.0)
     chosen |= _sds(design, lambda x, name: Prior.of("HalfCauchy", beta=sd_y / unit(x, name)))
-    return chosen | {"corr": "LKJ(1)", names.SIGMA: Prior.of("HalfCauchy", beta=sd_y)}
+    return chosen | {"corr": "LKJ(1)", names.SIGMA: Prior.of("HalfCauchy", beta=sd_y * root)}
 
 
 def flat(design: ModelData) -> dict[str, PriorLike]:
@@ -223,7 +223,8 @@ def flat(design: ModelData) -> dict[str, PriorLike]:
 
     Coefficients Normal(0, 100 :math:`s_y / s_k`), intercept at the predictors' means
     Normal(mean(y), 100 :math:`s_y`), sds and sigma HalfNormal with 100 times the scale
-    (:math:`s_y / s_k`; intercepts and sigma :math:`s_y`), correlations LKJ(1).
+    (:math:`s_y / s_k`; intercepts :math:`s_y`; sigma :math:`s_y \sqrt{\bar{w}}`, w the weights),
+    correlations LKJ(1).
 
     The joint mode of the sds, correlations and sigma, fixed effects integrated out, is then REML's
     estimate. Means are not: with few levels a flat prior on an sd leaves it a long right tail, and
@@ -240,10 +241,11 @@ def flat(design: ModelData) -> dict[str, PriorLike]:
     >>> flat(design)["sigma"]
     Prior('HalfNormal(sigma=5632.88)')
     """
+    root = root_mean_weight(design.scales)
     wide = _WIDE * design.scales.response.scale()
     chosen = _wide_coefficients(design)
     chosen |= _sds(design, lambda x, name: Prior.of("HalfNormal", sigma=wide / unit(x, name)))
-    return chosen | {"corr": "LKJ(1)", names.SIGMA: Prior.of("HalfNormal", sigma=wide)}
+    return chosen | {"corr": "LKJ(1)", names.SIGMA: Prior.of("HalfNormal", sigma=wide * root)}
 
 
 SCHEMES: Mapping[str, PriorScheme] = {

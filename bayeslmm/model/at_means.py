@@ -1,0 +1,54 @@
+"""The data with random-effects columns less their means, of which `Shift` says which."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.gram.gram_design import GramDesign
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bayeslmm.arrays import Floats
+    from bayeslmm.design.model_data import ModelData
+    from bayeslmm.model.priors.shift import Shift
+
+
+def shifted(design: ModelData, shifts: Sequence[Shift]) -> ModelData:
+    """Return the data with columns less their means, of which priors at the means are the priors.
+
+    Parameters
+    ----------
+    design : Design or GramDesign
+        The data.
+    shifts : sequence of Shift
+        One for each factor.
+
+    Returns
+    -------
+    Design or GramDesign
+        The same where nothing is shifted.
+    """
+    if not any(shift.columns for shift in shifts):
+        return design
+    if isinstance(design, GramDesign):
+        grams = tuple(
+            replace(f, scale=f.scale @ np.linalg.inv(shift.turn(len(f.terms))))
+            for f, shift in zip(design.gram.factors, shifts, strict=True)
+        )
+        return replace(design, gram=replace(design.gram, factors=grams))
+    rows = design.coded_rows
+    factors = tuple(
+        replace(f, columns=_less_means(f.columns, shift))
+        for f, shift in zip(rows.factors, shifts, strict=True)
+    )
+    return replace(rows, factors=factors)
+
+
+def _less_means(columns: Floats, shift: Shift) -> Floats:
+    out = columns.copy()
+    out[:, list(shift.columns)] -= shift.means
+    return out

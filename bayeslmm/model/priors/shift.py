@@ -1,0 +1,94 @@
+r"""`Shift`: random effects at the means of their columns, where default priors stand.
+
+For a correlated set of columns with an intercept, in which column k has the mean :math:`\bar z_k`,
+
+.. math:: \tilde b_0 = b_0 + \sum_k \bar z_k b_k, \quad \tilde b_k = b_k, \quad
+          \tilde b = T b, \quad \tilde G = T G T'
+
+are the effects of the columns less their means, and their covariance. A prior of
+:math:`\tilde G` does not depend on where a column has its zero; one of G does, however wide: an LKJ
+prior holds the correlation off -1 and 1, between which there is no room for a slope whose column
+is far from zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bayeslmm.arrays import Floats
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Which columns of a factor are taken from their means, for its priors.
+
+    Attributes
+    ----------
+    columns : tuple of int
+        The correlated set, its intercept first; empty where priors are of the effects as they are.
+    means : tuple of float
+        The columns' means; zero for the intercept and for columns that are taken as they are.
+
+    Examples
+    --------
+    >>> shift = Shift((0, 1), (0.0, 10.0))
+    >>> shift.to_means(np.array([10.0, 1.0]), np.array([[1.0, -0.6], [-0.6, 1.0]]))[0].round(3)
+    array([8.944, 1.   ])
+    """
+
+    columns: tuple[int, ...] = ()
+    means: tuple[float, ...] = ()
+
+    def turn(self, q: int) -> Floats:
+        """Return T, shape (q, q); its inverse has the means with the other sign."""
+        T = np.eye(q)
+        if self.columns:
+            T[self.columns[0], list(self.columns)] += self.means
+        return T
+
+    def to_means(self, sd: Floats, corr: Floats | None) -> tuple[Floats, Floats | None]:
+        """Return standard deviations (..., q) and correlations (..., q, q) at the means."""
+        if not self.columns or corr is None:
+            return sd, corr
+        return _turned(self.turn(sd.shape[-1]), sd, corr)
+
+    def to_origin(self, sd: Floats, corr: Floats) -> tuple[Floats, Floats]:
+        """Undo `to_means`."""
+        return _turned(np.linalg.inv(self.turn(sd.shape[-1])), sd, corr)
+
+    def raw_effects(self, effects: Floats) -> Floats:
+        """Return b, shape (..., q), of the effects at the means."""
+        if not self.columns:
+            return effects
+        first, *others = self.columns
+        raw = effects.copy()
+        raw[..., first] -= effects[..., others] @ np.asarray(self.means[1:])
+        return raw
+
+    def to_json(self) -> dict[str, Any]:
+        """Return columns and means in JSON's types."""
+        return {"columns": self.columns, "means": self.means}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any] | None) -> Shift:
+        """Return what `to_json` wrote; none, of earlier results, is no shift."""
+        if content is None:
+            return cls()
+        return cls(tuple(content["columns"]), tuple(content["means"]))
+
+
+NO_SHIFT = Shift()
+
+
+def _turned(turn: Floats, sd: Floats, corr: Floats) -> tuple[Floats, Floats]:
+    G = turn @ (sd[..., :, None] * corr * sd[..., None, :]) @ turn.T
+    there = np.sqrt(np.maximum(np.diagonal(G, axis1=-2, axis2=-1), np.finfo(float).tiny))
+    scaled = np.clip(G / there[..., :, None] / there[..., None, :], -1.0, 1.0)
+    scaled[..., np.arange(len(turn)), np.arange(len(turn))] = 1.0
+    return there, scaled
