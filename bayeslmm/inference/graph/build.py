@@ -87,9 +87,7 @@ def build_model(
     those of the result tree (``beta``, ``sd_<factor>``, ``corr_<factor>``, ``b_<factor>``,
     ``sigma``). Where the random effects are variables, ``model["mu"]`` is the linear predictor
     :math:`X \beta + \sum_k Z_k b_k + o`, unless the response or a factor is called so; samplers
-    neither compute nor keep it. Where default priors stand at the means of columns that do not
-    reach zero (docs/priors.md), so do random intercepts, and their standard deviations and
-    correlations.
+    neither compute nor keep it.
 
     Parameters
     ----------

@@ -39,6 +39,11 @@ def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, NDAr
     return result
 
 
+def _whole_name(factor: str, *, at_means: bool) -> str:
+    """Name the variable of all columns' effects: at zero, or at the means where G is of those."""
+    return f"{names.effects(factor)}_at_means" if at_means else names.effects(factor)
+
+
 def _part_name(factor: str, columns: tuple[int, ...]) -> str:
     """Name the variable of some columns' effects, where not one holds them all."""
     return f"{names.effects(factor)}_{columns[0]}"
@@ -50,7 +55,9 @@ def _effects(factor: FactorData, scale: Scale) -> Any:
     if scale.is_diagonal:
         return pm.Normal(name, 0.0, scale.sd[None, :], dims=dims)
     if len(scale.roots) == 1:
-        return pm.MvNormal(name, pt.zeros(len(factor.terms)), chol=scale.roots[0][1], dims=dims)
+        own = _whole_name(factor.name, at_means=scale.origin is not None)
+        b = pm.MvNormal(own, pt.zeros(len(factor.terms)), chol=scale.roots[0][1], dims=dims)
+        return pm.Deterministic(name, scale.origin.raw_effects(b), dims=dims) if scale.origin else b
     levels = len(factor.levels)
     parts = []
     for columns, chol in scale.roots:
@@ -60,12 +67,14 @@ def _effects(factor: FactorData, scale: Scale) -> Any:
             if chol is None
             else pm.MvNormal(label, pt.zeros(len(columns)), chol=chol, shape=shape)
         )
-    return pm.Deterministic(name, pt.concatenate(parts, axis=1), dims=dims)
+    whole = pt.concatenate(parts, axis=1)
+    raw = scale.origin.raw_effects(whole) if scale.origin else whole
+    return pm.Deterministic(name, raw, dims=dims)
 
 
 def _read_effects(factor: FactorPriors, values: Values) -> NDArray[np.float64]:
     covariance = factor.covariance
     if len(covariance.members) == 1:
-        return values[names.effects(factor.name)]
+        return values[_whole_name(factor.name, at_means=bool(factor.shift.columns))]
     parts = [values[_part_name(factor.name, columns)] for columns in covariance.independent]
     return np.concatenate(parts, axis=-1)

@@ -58,7 +58,8 @@ def with_explicit_effects(
     model: Model, add_effects: Callable[[FactorData, Scale], Any]
 ) -> pm.Model:
     """Build a model whose random effects are variables; `add_effects` says how one factor's are."""
-    design, priors = model.design, model.priors
+    # Rows stay as they were stated: where G is of effects at columns' means, `Origin` leads back.
+    design, priors = model.stated.design, model.priors
     with open_model(design) as graph:
         fixed = fixed_part(model)
         effects = []

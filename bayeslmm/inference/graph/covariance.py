@@ -43,15 +43,62 @@ class Scale:
     roots : tuple of (columns, lower-triangular tensor or None)
         For each independent set of columns the Cholesky factor of its part of G; None for a single
         column, whose factor is its sd.
+    origin : Origin, optional
+        What leads from effects at the columns' means, which G is of, to the effects as they are.
     """
 
     sd: Any
     roots: tuple[tuple[tuple[int, ...], Any], ...]
+    origin: Origin | None = None
 
     @property
     def is_diagonal(self) -> bool:
         """Whether no two columns are correlated."""
         return all(chol is None for _, chol in self.roots)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The way back from columns' means to zero in a graph; see `Shift`.
+
+    Attributes
+    ----------
+    columns : tuple of int
+        The correlated set, its intercept first.
+    means : tensor, shape (len(columns),)
+        Zero for the intercept.
+    """
+
+    columns: tuple[int, ...]
+    means: Any
+
+    def raw_effects(self, effects: Any) -> Any:
+        """Write `Shift.raw_effects` as a graph, shape (m, q)."""
+        shares = (effects[:, list(self.columns)] * self.means[None, :]).sum(axis=1)
+        return pt.inc_subtensor(effects[:, self.columns[0]], -shares)
+
+    def raw_root(self, root: Any) -> Any:
+        """Return a square root of G at zero, shape (q, q), from one at the means."""
+        shares = (root[list(self.columns)] * self.means[:, None]).sum(axis=0)
+        return pt.inc_subtensor(root[self.columns[0]], -shares)
+
+
+def origin_of(priors: FactorPriors) -> Origin | None:
+    """Add the means that a factor's priors stand at, if they do."""
+    shift = priors.shift
+    if not shift.columns:
+        return None
+    return Origin(shift.columns, pm.Data(f"means_{priors.name}", np.asarray(shift.means)))
+
+
+def name_scales(covariance: BlockCovariance, root: Any) -> None:
+    """Name standard deviations and correlations of G, given a square root of it, (q, q)."""
+    sd = pt.sqrt((root**2).sum(axis=1))
+    unit = root / sd[:, None]
+    term = names.term_dim(covariance.name)
+    pm.Deterministic(covariance.sd_name, sd, dims=term)
+    corr = (unit[:, None, :] * unit[None, :, :]).sum(axis=2)
+    pm.Deterministic(covariance.corr_name, corr, dims=(term, names.term_dim_bis(covariance.name)))
 
 
 def scale_of(priors: FactorPriors) -> Scale:
@@ -79,6 +126,10 @@ def scale_of(priors: FactorPriors) -> Scale:
             sd[k] = own_sd[position]
         roots.append((columns, chol))
     roots.sort(key=lambda root: root[0])
+    if origin := origin_of(priors):
+        stacked = pt.stack(sd)
+        name_scales(covariance, origin.raw_root(_whole_root(stacked, roots)))
+        return Scale(stacked, tuple(roots), origin)
     stacked = pm.Deterministic(covariance.sd_name, pt.stack(sd), dims=term)
     dims = (term, names.term_dim_bis(covariance.name))
     pm.Deterministic(covariance.corr_name, _correlation(stacked, roots), dims=dims)
@@ -105,7 +156,13 @@ def recover_scale(
 
 
 def correlation_graph(partials: Any, covariance: BlockCovariance) -> Any:
-    """Write `BlockCovariance.correlation` of partials as a graph: C, and C C'."""
+    """Write the correlations of partials as a graph: C C', for C of `correlation_factor_graph`."""
+    unit = correlation_factor_graph(partials, covariance)
+    return (unit[:, None, :] * unit[None, :, :]).sum(axis=2)
+
+
+def correlation_factor_graph(partials: Any, covariance: BlockCovariance) -> Any:
+    """Write `BlockCovariance.correlation_factor` of partials as a graph, shape (q, q)."""
     q, at = covariance.n_columns, 0
     unit = pt.zeros((q, q))
     for columns in covariance.independent:
@@ -116,7 +173,7 @@ def correlation_graph(partials: Any, covariance: BlockCovariance) -> Any:
                 left = left * pt.sqrt(1 - partials[at] ** 2)
                 at += 1
             unit = unit[i, i].set(left)
-    return (unit[:, None, :] * unit[None, :, :]).sum(axis=2)
+    return unit
 
 
 def _uncorrelated_name(covariance: BlockCovariance) -> str:
@@ -190,6 +247,15 @@ class Root:
 
 # Structures with correlations; those without are of one kind.
 ROOTS: Mapping[type, Root] = {Unstructured: Root(_unstructured, _read_unstructured)}
+
+
+def _whole_root(sd: Any, roots: Sequence[tuple[tuple[int, ...], Any]]) -> Any:
+    """Put the square root of G together, shape (q, q)."""
+    root = pt.zeros((sum(len(columns) for columns, _ in roots),) * 2)
+    for columns, chol in roots:
+        value = sd[columns[0]][None, None] if chol is None else chol
+        root = root[np.ix_(columns, columns)].set(value)
+    return root
 
 
 def _correlation(sd: Any, roots: Sequence[tuple[tuple[int, ...], Any]]) -> Any:

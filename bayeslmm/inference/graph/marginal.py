@@ -15,7 +15,12 @@ import pytensor.tensor as pt
 
 from bayeslmm import names
 from bayeslmm.inference.graph import components
-from bayeslmm.inference.graph.covariance import correlation_graph
+from bayeslmm.inference.graph.covariance import (
+    correlation_factor_graph,
+    correlation_graph,
+    name_scales,
+    origin_of,
+)
 from bayeslmm.inference.graph.ops import LogArcsinhTransform, MarginalDensity
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.inference.marginal.recovery import MarginalDraws, recover_posterior
@@ -45,8 +50,8 @@ def build(model: Model) -> pm.Model:
             beta = components.fixed_coefficients(priors)
         coordinates = sd_coordinates(gram, priors)
         sds = [_sds(*pair) for pair in zip(priors.factors, coordinates, strict=True)]
-        correlated = [f for f in priors.factors if f.covariance.has_correlations]
-        partials = [_partials(factor) for factor in correlated]
+        pairs = list(zip(priors.factors, sds, strict=True))
+        partials = [_partials(f, sd) for f, sd in pairs if f.covariance.has_correlations]
         sigma = prior_vector(names.SIGMA, (priors.sigma,), None, scalar=True)
         _likelihood(model, (_joined(sds), _joined(partials), sigma, beta))
         graph.integrates_effects = True
@@ -60,7 +65,7 @@ def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, Floa
     beta = None
     if design.coef and not integrates_beta(priors):
         beta = components.recover_beta(priors, values)
-    sds = [read_vector(names.sd(f.name), f.sd, values) for f in priors.factors]
+    sds = [read_vector(_sd_name(f), f.sd, values) for f in priors.factors]
     partials = [_read_partials(f, values, sigma.shape) for f in priors.factors]
     draws = MarginalDraws(sds, partials, sigma, beta)
     return recover_posterior(model.gram, priors, draws, store)
@@ -76,20 +81,29 @@ def _sds(factor: FactorPriors, coordinates: tuple[Floats, Floats]) -> Any:
         return LogArcsinhTransform(pm.Data(f"{name}_at_zero", scale), pm.Data(f"{name}_bend", bend))
 
     dim = names.term_dim(factor.name)
-    return prior_vector(names.sd(factor.name), factor.sd, dim, transform=transform)
+    return prior_vector(_sd_name(factor), factor.sd, dim, transform=transform)
+
+
+def _sd_name(factor: FactorPriors) -> str:
+    """Name the variable of the sds: of the effects at zero, or at the means where priors are."""
+    return names.sd(factor.name) + ("_at_means" if factor.shift.columns else "")
 
 
 def _partials_name(factor: str) -> str:
     return f"partial_corr_{factor}"
 
 
-def _partials(factor: FactorPriors) -> Any:
+def _partials(factor: FactorPriors, sd: Any) -> Any:
     """Add the canonical partial correlations whose Beta priors make the matrix LKJ."""
     name, covariance = _partials_name(factor.name), factor.covariance
     offsets = covariance.shape_offsets
     shapes = pm.Data(f"{name}_eta", factor.eta) + offsets
     halves = pm.Beta(name, shapes, shapes, shape=len(offsets))
     partials = 2.0 * halves - 1.0
+    if origin := origin_of(factor):
+        unit = correlation_factor_graph(partials, covariance)
+        name_scales(covariance, origin.raw_root(sd[:, None] * unit))
+        return partials
     term = names.term_dim(factor.name)
     pm.Deterministic(
         covariance.corr_name,

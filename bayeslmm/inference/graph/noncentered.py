@@ -62,7 +62,8 @@ def _effects(factor: FactorData, scale: Scale) -> Any:
             for columns, chol in scale.roots
         ]
         b = pt.concatenate(parts, axis=1)
-    return pm.Deterministic(names.effects(factor.name), b, dims=dims)
+    raw = scale.origin.raw_effects(b) if scale.origin else b
+    return pm.Deterministic(names.effects(factor.name), raw, dims=dims)
 
 
 def _times(z: Any, chol: Any) -> Any:
