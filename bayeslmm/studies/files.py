@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import sysconfig
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 # Changes with what a file holds, so that files of another version are not taken.
 _FORMAT = 2
+
+# Writing a scenario takes seconds: whoever began a file an hour ago is gone.
+_STALE_SECONDS = 3600.0
 
 
 def study_key(
@@ -105,6 +109,7 @@ class StudyFolder:
                 f"Scenarios cannot be kept in folder={str(self.path)!r}: "
                 f"{error.strerror or error}. Give another folder, or none."
             ) from error
+        _clear_unfinished(self.path)
 
     def write(self, name: str, priors: Priors, result: xr.DataTree) -> None:
         """Write a scenario's file in one step: it is there whole, or not at all.
@@ -152,6 +157,14 @@ class StudyFolder:
         readable = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:48]
         digest = _hash(json.dumps([self.key, name, priors.to_json()]))[:12]
         return self.path / f"{readable or 'scenario'}.{digest}.nc"
+
+
+def _clear_unfinished(folder: Path) -> None:
+    """Remove files that runs which were killed had begun; those of living runs are younger."""
+    for file in folder.glob("*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - file.stat().st_mtime > _STALE_SECONDS:
+                file.unlink()
 
 
 def _hash(text: str) -> str:

@@ -1,5 +1,8 @@
 """Folders that cannot keep a study, and model files that ask for too much."""
 
+import os
+import time
+
 import pytest
 import xarray as xr
 
@@ -49,6 +52,17 @@ def test_a_disk_that_fills_up_is_told_with_the_way_to_go_on(tmp_path, monkeypatc
     assert list((tmp_path / "kept").iterdir()) == []
     monkeypatch.setattr(xr.DataTree, "to_netcdf", write)
     assert study(tmp_path / "kept")["scenarios"].sizes["scenario"] == 2
+
+
+def test_what_killed_runs_began_is_cleared_and_what_living_ones_begin_is_not(tmp_path):
+    old, young, kept = (tmp_path / name for name in ("a.7.part", "b.8.part", "c.1234.nc"))
+    for file in (old, young, kept):
+        file.write_bytes(b"0")
+    long_ago = time.time() - 2 * 3600
+    for file in (old, kept):
+        os.utime(file, (long_ago, long_ago))
+    StudyFolder(tmp_path, "key").prepare()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["b.8.part", "c.1234.nc"]
 
 
 def test_no_folder_needs_no_place():
