@@ -51,7 +51,7 @@ def compare_reml(
 
     where weak priors leave them to the data. The posterior mean of a standard deviation or a
     correlation need not equal its REML estimate, which is a mode: with d degrees of freedom a flat
-    prior's posterior mean lies some 2.5 / sqrt(d) posterior sds above it, and a REML estimate of
+    prior's posterior mean lies up to 2.5 / sqrt(d) posterior sds above it, and a REML estimate of
     zero has no posterior mean near it. The table says what it finds and why; it does not fail.
 
     Parameters

@@ -13,7 +13,7 @@ AGREE = 0.1
 NOISE = 4.0
 """Monte Carlo standard errors: a chance of 6e-5 for each parameter of a sampler without fault."""
 SKEW = 2.5
-"""Mean above mode of a scale known to d degrees of freedom: 2.5 / sqrt(d) posterior sds."""
+"""Mean above mode of a scale known to d degrees of freedom: 2.5 / sqrt(d) posterior sds at most."""
 MOST_SKEW = 1.5
 """At most so much: a posterior piled up at zero has its mean 1 to 1.33 sds above it."""
 NOISY = 0.1
