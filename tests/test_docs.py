@@ -1,11 +1,15 @@
 """What the documentation says is so: its code runs, its tables hold, its lists are complete."""
 
+import importlib
 import re
+import shutil
+import sys
 import warnings
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 
 import bayeslmm as bl
@@ -14,30 +18,39 @@ from bayeslmm.inference.fit import fit_bayes
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 FORMULA = "Reaction ~ Days + (Days | Subject)"
+GROUPS = {"y": [1.0, 2.0, 4.0, 3.0, 0.0, 5.0], "x": [0.0, 1.0, 2.0] * 2, "g": list("aaabbb")}
+# Those of the first hour show what their code gives: they are run when the site is built.
+SHOWN = ["index", "guide", "formulas", "priors", "for_lme4_users", "for_brms_and_bambi_users"]
+# What somebody who comes from another package searches a page for.
+LOOKED_FOR = {
+    "for_lme4_users": """
+        fixef ranef VarCorr coef confint anova emmeans emtrends pairs resid fitted plot update
+        drop1 predict simulate logLik AIC BIC""",
+    "for_brms_and_bambi_users": """
+        fixef ranef VarCorr coef pp_check prior_summary default_prior as_draws_df bayes_R2 loo
+        loo_compare conditional_effects hypothesis posterior_epred posterior_predict update""",
+}
+# `python` blocks are shown alone, cells with their output; `py` is for machines that we lack.
+BLOCK = re.compile(
+    r"^```(?:python|\{code-cell\} ipython3)\n(?::tags:[^\n]*\n\n?)?(.*?)^```",
+    flags=re.DOTALL | re.M,
+)
 
 
 @cache
 def tree():
-    """One posterior for all pages: they show what to do with it, not its digits."""
+    """One posterior for pages that do not fit one: they show what to do with it."""
     return fit_bayes(
         FORMULA,
         bl.load_dataset("sleepstudy"),
         parametrization="marginal",
-        draws=150,
-        tune=150,
+        sampler="importance",
         random_seed=1,
-        progressbar=False,
     )
 
 
-def fit_once(formula, data, **settings):
-    assert formula == FORMULA
-    bl.describe_priors(formula, data, settings.get("priors"))
-    return tree()
-
-
 def blocks(page):
-    return re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), flags=re.DOTALL | re.M)
+    return BLOCK.findall(page.read_text("utf-8"))
 
 
 def rows(page, heading):
@@ -54,34 +67,78 @@ def code_in(cell):
 
 @pytest.fixture
 def run(monkeypatch):
-    monkeypatch.setattr(bl, "fit_bayes", fit_once)
-    with warnings.catch_warnings():
-        # 150 draws are enough for code to run, not to be trusted.
+    # What the site's kernels do, too: a bar belongs to nobody here.
+    monkeypatch.setattr(bl, "fit_bayes", partial(fit_bayes, progressbar=False))
+    with warnings.catch_warnings(), pd.option_context("display.precision", 6):
+        # Pages speak of warnings where they meet them, and show or hide them themselves.
         warnings.simplefilter("ignore")
         yield lambda code, names: exec(compile(code, "docs", "exec"), names)  # noqa: S102
     plt.close("all")
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda page: page.stem)
-def test_the_code_of_a_page_runs_from_top_to_bottom(page, run):
-    # What a page on its own may take for granted, from the guide.
+def played(page, run):
+    """Run a page's code from top to bottom, and return the names that it leaves."""
     data = bl.load_dataset("sleepstudy")
-    names = {"bl": bl, "formula": FORMULA, "data": data, "idata": tree()}
+    # Pages that show results stand alone; others may take the guide's names for granted.
+    alone = page.stem in SHOWN
+    names = {} if alone else {"bl": bl, "formula": FORMULA, "data": data, "idata": tree()}
     for block in blocks(page):
         run(block, names)
+    return names
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if blocks(p) and not p.stem.startswith("for_")], ids=lambda p: p.stem
+)
+def test_the_code_of_a_page_runs_from_top_to_bottom(page, run):
+    played(page, run)
+
+
+@pytest.mark.parametrize("stem", SHOWN)
+def test_a_page_of_the_first_hour_shows_what_its_code_gives(stem):
+    text = (DOCS / f"{stem}.md").read_text("utf-8")
+    assert text.startswith("---\nfile_format: mystnb\n")
+    assert "{code-cell} ipython3" in text
+    # A block beside the cells would be neither run by the site nor shown with its output.
+    assert "```python" not in text
+    assert len(blocks(DOCS / f"{stem}.md")) == text.count("{code-cell}")
+
+
+def evaluate(code, names):
+    try:
+        return eval(code, names)  # noqa: S307
+    finally:
+        plt.close("all")
 
 
 def test_each_verb_for_lme4_users_is_one(run):
     page = DOCS / "for_lme4_users.md"
-    names = {}
-    run(blocks(page)[0], names)
+    names = played(page, run)
+    for heading, least in (("Verb by verb", 30), ("Means, contrasts and trends of a factor", 9)):
+        table = rows(page, heading)
+        assert len(table) >= least
+        for _, *ours in table:
+            assert any(ours)
+            for cell in ours:
+                for code in code_in(cell):
+                    assert evaluate(code, names) is not None or code.startswith("print"), code
+
+
+def test_each_verb_for_brms_and_bambi_users_is_one(run):
+    page = DOCS / "for_brms_and_bambi_users.md"
+    names = played(page, run)
+    names["trace"] = names["idata"]  # of whatever program
     table = rows(page, "Verb by verb")
-    assert len(table) > 20
-    for _, *ours in table:
-        assert any(ours)
-        for cell in ours:
-            for code in code_in(cell):
-                assert eval(code, names) is not None or code.startswith("print"), code  # noqa: S307
+    assert len(table) >= 26
+    for *_, ours in table:
+        assert code_in(ours)
+        for code in code_in(ours):
+            if code.startswith("priors="):
+                prior = evaluate(f"dict({code})", names)["priors"]
+                formula = "y ~ x + (x | g)"
+                assert bl.resolve_priors(bl.build_design(formula, GROUPS), prior)
+            elif code != "pm.Model":
+                assert evaluate(code, names) is not None, code
 
 
 @pytest.mark.parametrize("heading", ["Random-effects terms", "The fixed part"])
@@ -97,6 +154,28 @@ def test_each_formula_of_the_grammar_is_read(heading):
             designs.append(mixed)
         # Spellings that stand side by side mean the same.
         assert len({str(mixed) for mixed in designs}) == 1
+
+
+@pytest.mark.parametrize("page", LOOKED_FOR)
+def test_the_verbs_that_people_look_for_are_named(page):
+    text = (DOCS / f"{page}.md").read_text("utf-8")
+    for verb in LOOKED_FOR[page].split():
+        assert re.search(rf"^\|[^\n]*\b{verb}\(", text, flags=re.M), verb
+
+
+def test_the_gallery_shows_each_notebook_with_question_answer_and_picture(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    gallery = importlib.import_module("gallery")
+    notebooks = sorted((DOCS.parent / "notebooks").glob("*.ipynb"))
+    for path in notebooks:
+        shutil.copy(path, tmp_path)
+    gallery.write(tmp_path)
+    text = (tmp_path / "gallery.md").read_text("utf-8")
+    assert text.count("{grid-item-card}") == text.count(":img-top:") == len(notebooks)
+    assert text.count("?**") == len(notebooks)
+    for path in notebooks:
+        assert (tmp_path / path.name).with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    monkeypatch.delitem(sys.modules, "gallery")
 
 
 def test_the_api_page_lists_every_public_name():
