@@ -214,6 +214,9 @@ class _Reader:
         self._check(tree)
         read = [alias for alias in self.names if alias in _names(tree)]
         display = _rename(tree, {alias: quote(name) for alias, name in self.names.items()})
+        if not read:
+            message = f"{ast.unparse(display)} reads no column of the table: leave it out."
+            raise FormulaError(message, self.text, self.span)
         return Expression(
             text=ast.unparse(display),
             variables=tuple(self.names[alias] for alias in read),
