@@ -114,7 +114,7 @@ def is_eager(data: Any) -> bool:
     """
     if type(data).__name__ == "RecordBatch":  # which narwhals does not know
         return True
-    return isinstance(nw.from_native(data, pass_through=True), nw.DataFrame)
+    return bool(nw.dependencies.is_into_dataframe(data))  # whatever its columns are called
 
 
 def _from_mapping(data: Mapping[Any, Any]) -> Table:
