@@ -9,6 +9,8 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -147,7 +149,7 @@ def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
     Traceback (most recent call last):
     bayeslmm.errors.ArgumentError: missing is 'drop' or 'raise'; it was 'dorp'. Did you mean 'drop'?
     """
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         *others, last = map(repr, choices)
         listed = f"{', '.join(others)} or {last}" if others else last
         raise ArgumentError(
@@ -222,7 +224,7 @@ _VALUES = {("REML", "False"): "Write method='ML'", ("REML", "True"): "Write meth
 
 
 def names_keywords[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """Let a public function answer keywords that it does not have.
+    """Let a public function answer keywords that it does not have, and flags that are none.
 
     Parameters
     ----------
@@ -233,7 +235,8 @@ def names_keywords[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     -------
     callable
         The same, but that an unknown keyword raises a `KeywordError` that names the one that is
-        meant.
+        meant; and that an argument whose default is True or False takes nothing else, since Python
+        would take ``"no"`` for True.
 
     Examples
     --------
@@ -290,6 +293,11 @@ def passes_keywords_to[**P, R](
 
 def _answering[**P, R](function: Callable[P, R], known: Sequence[str]) -> Callable[P, R]:
     """Return a function that raises for keywords that are none of the known ones."""
+    flags = [
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if isinstance(parameter.default, bool)
+    ]
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -297,6 +305,9 @@ def _answering[**P, R](function: Callable[P, R], known: Sequence[str]) -> Callab
             name = next(name for name in kwargs if name not in known)
             advice = _advice(name, kwargs[name], known)
             raise KeywordError(f"{function.__name__}() has no argument {name!r}. {advice}.")
+        for name in flags:
+            if name in kwargs and not isinstance(kwargs[name], bool | np.bool_):
+                raise ArgumentError(f"{name} is True or False; it was {kwargs[name]!r}.")
         return function(*args, **kwargs)
 
     return call

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bayeslmm"
 
 # What stands open to all; it imports nothing of the package but itself.
-GROUND = {"errors", "names", "arrays", "resources", "version"}
+GROUND = {"arguments", "errors", "names", "arrays", "resources", "version"}
 # What a wing may import beside itself and the ground: types and imports inside functions count.
 MAY_IMPORT = {
     "formula": "",

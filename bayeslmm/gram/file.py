@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm.arguments import as_path
 from bayeslmm.design.scales import DataScales
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import DataError
@@ -224,7 +225,7 @@ def decode_header(arrays: Arrays, form: str, version: int, source: str) -> dict[
 
 def write_arrays(path: str | os.PathLike[str], arrays: Arrays) -> None:
     """Write arrays to an npz file that is replaced at once, or not at all."""
-    target = Path(path)
+    target = as_path("path", path)
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
@@ -249,7 +250,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     DataError
         If there is no such file, or it is damaged.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(as_path("path", path)):  # noqa: PTH113 - Path's own raises where a name is too long
         raise DataError(f"There is no file {str(path)!r}.")
     try:
         with zipfile.ZipFile(path) as stored:

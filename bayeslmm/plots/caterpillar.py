@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, names_keywords, nearest
 from bayeslmm.names import INTERCEPT
 from bayeslmm.plots.style import DATA, INK, LEVEL, interval_words, style
@@ -97,15 +98,15 @@ def _unit(idata: xr.DataTree, terms: Sequence[str]) -> str:
 
 
 def _chosen_terms(info: tree.FactorInfo, terms: Sequence[str] | None) -> list[str]:
-    chosen = list(info.terms) if terms is None else [terms] if isinstance(terms, str) else terms
+    chosen = list(info.terms) if terms is None else as_names("terms", terms)
     for term in chosen:
         if term not in info.terms:
             msg = (
-                f"{info.name!r} has no random effect {term!r}.{nearest(str(term), info.terms)} "
+                f"{info.name!r} has no random effect {term!r}.{nearest(term, info.terms)} "
                 f"It has: {', '.join(info.terms)}."
             )
             raise ArgumentError(msg)
-    return list(chosen)
+    return chosen
 
 
 def _panels(

@@ -9,13 +9,13 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.reml_comparison.effects import compare_random_effects
 from bayeslmm.analysis.reml_comparison.numbers import parameter_draws
-from bayeslmm.analysis.reml_comparison.refit import refit_reml
+from bayeslmm.analysis.reml_comparison.refit import given_or_refit
 from bayeslmm.errors import names_keywords
 from bayeslmm.plots.style import DATA, GRID, LEVEL, POPULATION, interval_words, panel_grid, style
 from bayeslmm.reml.intervals import confidence_intervals
 from bayeslmm.reml.parameters import list_targets
 from bayeslmm.resources import single_blas_thread
-from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +86,8 @@ def plot_comparison(
     >>> [axes.get_title(loc="left") for axes in plot_comparison(idata).axes[:3]]
     ['fixed effects', 'standard deviations', 'correlations']
     """
-    fit = refit_reml(idata, check_data=check_data) if fit is None else fit
+    check_interval(ci_prob, ci_kind)
+    fit = given_or_refit(idata, fit, check_data=check_data)
     targets = list_targets(fit.gram)
     draws = parameter_draws(idata, targets, fit)
     draws = draws.reshape(-1, len(targets))

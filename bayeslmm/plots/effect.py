@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,8 +24,6 @@ from bayeslmm.plots.style import (
 from bayeslmm.results.diagnostics import CI_KIND, check_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from bayeslmm.analysis.prediction.estimates import Estimates
     from bayeslmm.analysis.prediction.reference_grid import ReferenceGrid
     from bayeslmm.arrays import Floats
@@ -106,10 +105,14 @@ def plot_effect(
     >>> axes.get_xlabel(), axes.get_ylabel(), axes.get_title()
     ('x', 'expected y', 'the population; bands: 50, 80, 95 %')
     """
+    if not isinstance(probs, Sequence | np.ndarray):
+        raise ArgumentError(f"probs is a list of probabilities; it was {probs!r}.")
     for prob in probs:
         check_interval(prob, ci_kind)
-    if not probs:
+    if not len(probs):
         raise ArgumentError("probs names no probability; give one such as 0.95.")
+    if not isinstance(at, Mapping | None):
+        raise ArgumentError(f"at maps columns to values, as {{'x': [0, 1]}} does; it was {at!r}.")
     effect, words = _effect(
         fit, x, by, at=dict(at or {}), average=average, data=data, ci=(sorted(probs), ci_kind)
     )
@@ -146,10 +149,12 @@ def _effect(
 ) -> tuple[_Effect, str]:
     own = fit_rows(fit)
     rows = own.with_rows(data)
-    if x == by:
+    if isinstance(x, str) and isinstance(by, str) and x == by:
         raise ArgumentError(f"by={by!r} is the column of the axis already; leave it out.")
     for argument, column in (("x", x), ("by", by)):
         if column is not None:
+            if not isinstance(column, str):
+                raise ArgumentError(f"{argument} is the name of a column; it was {column!r}.")
             rows.require_read(column, argument, (), WAY)
     runs = levels(rows, x) is None
     if runs and x not in at and rows.columns is not None and x in rows.columns:

@@ -9,6 +9,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.estimates import Drawn, Estimated, Estimates
 from bayeslmm.analysis.prediction.fit_rows import Fit, fit_rows
+from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, names_keywords, nearest
 from bayeslmm.plots.style import GRID, INK, LEVEL, interval_words, style
 from bayeslmm.reml.result import REMLFit
@@ -110,15 +111,16 @@ def plot_fixed_effects(
 
 
 def _chosen(known: Sequence[str], asked: Sequence[str] | None) -> list[tuple[int, str]]:
-    wanted = [asked] if isinstance(asked, str) else asked
-    if wanted is None:
+    if asked is not None:
+        wanted = as_names("coef", asked)
+    else:
         wanted = [name for name in known if name != names.INTERCEPT] or list(known)
     if not wanted:
         raise ArgumentError("There is no fixed effect to draw.")
     for name in wanted:
         if name not in known:
             raise ArgumentError(
-                f"There is no fixed effect {name!r}.{nearest(str(name), known)} The model has: "
+                f"There is no fixed effect {name!r}.{nearest(name, known)} The model has: "
                 f"{', '.join(known)}."
             )
     return [(list(known).index(name), name) for name in wanted]

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from bayeslmm import names
+from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
 from bayeslmm.model.priors.priors import FactorPriors, Priors
 from bayeslmm.plots.style import DATA, GRID, LEVEL, panel_grid, style
@@ -108,13 +109,14 @@ class _Pair:
 
 def _chosen(priors: Priors, show: Sequence[str] | None) -> list[str]:
     known = [name for name, _ in priors.entries()]
-    for name in show or ():
+    asked = None if show is None else as_names("show", show)
+    for name in asked or ():
         if name not in known:
             raise ArgumentError(
-                f"There is no parameter {name!r} with a prior.{nearest(str(name), known)} This "
+                f"There is no parameter {name!r} with a prior.{nearest(name, known)} This "
                 f"fit has {', '.join(known)}."
             )
-    return list(show) if show else known
+    return asked or known
 
 
 def _pairs(idata: xr.DataTree, priors: Priors, chosen: list[str]) -> list[_Pair]:

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.analysis.prediction.level_grid import level_grid, running_covariate
-from bayeslmm.analysis.prediction.linear_predictor import linear_predictor, training_design
+from bayeslmm.analysis.prediction.linear_predictor import (
+    check_seed,
+    linear_predictor,
+    training_design,
+)
 from bayeslmm.analysis.sensitivity.prior_implications import as_posterior
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.plots.style import GRID, LEVEL, POPULATION, style
@@ -77,13 +81,14 @@ def plot_prior_predictive(
     >>> [axes.get_title() for axes in bl.plot_prior_predictive(prior).axes]
     ['levels of Subject', 'response']
     """
-    if draws < 1:
-        raise ArgumentError(f"draws must be positive, not {draws}.")
+    if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
+        raise ArgumentError(f"draws is a whole number from 1 on; it was {draws!r}.")
+    seed = check_seed(random_seed)
     view = as_posterior(idata, "prior")
     name = str(idata.attrs["response"])
     responses = read.flat_draws(idata, name, PREDICTIVE)
     observed = read.response(idata)
-    rng = np.random.default_rng(random_seed)
+    rng = np.random.default_rng(seed)
     shown = rng.permutation(len(responses))[:draws]
     limits = _limits(observed, responses)
     lines = _lines(view, x, factor, shown, rng)

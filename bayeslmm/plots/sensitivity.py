@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.analysis.sensitivity.power_scaling import sensitivity_tree
+from bayeslmm.analysis.sensitivity.power_scaling import (
+    check_alphas,
+    prior_groups,
+    sensitivity_tree,
+)
+from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, names_keywords, nearest
 from bayeslmm.plots.style import GRID, LEVEL, POPULATION, interval_words, style
 from bayeslmm.results import read
@@ -68,13 +73,14 @@ def plot_prior_study(
     require_study(study)
     posterior = study["posterior"].to_dataset()
     known = [str(name) for name in posterior.data_vars]
-    for name in show or ():
+    asked = None if show is None else as_names("show", show)
+    for name in asked or ():
         if name not in known:
             raise ArgumentError(
-                f"There is no quantity {name!r}.{nearest(str(name), known)} This study has "
+                f"There is no quantity {name!r}.{nearest(name, known)} This study has "
                 f"{', '.join(known)}."
             )
-    chosen = list(show) if show else known
+    chosen = asked or known
     labels = [str(label) for label in posterior["scenario"].to_numpy()]
     methods = [str(method) for method in study["scenarios"]["method"].to_numpy()]
     columns = min(len(chosen), MOST_COLUMNS)
@@ -166,29 +172,32 @@ def plot_prior_sensitivity(
     """
     import arviz as az  # noqa: PLC0415 - slow to import
 
+    check_alphas(alphas)
     scaled = sensitivity_tree(idata, quantities)
+    chosen = None if groups is None else prior_groups(scaled, groups)
     known = [str(name) for name in scaled["posterior"].data_vars]
     if show is None:
         heads = tuple(f"{names.sd(name)}[" for name in read.factor_names(idata))
         show = [name for name in known if name.startswith((*heads, names.SIGMA, "icc["))]
-    for name in show:
+    shown = as_names("show", show)
+    for name in shown:
         if name not in known:
             raise ArgumentError(
-                f"There is no quantity {name!r}.{nearest(str(name), known)} This fit has "
+                f"There is no quantity {name!r}.{nearest(name, known)} This fit has "
                 f"{', '.join(known)}."
             )
     return az.plot_psense_dist(
         scaled,
-        var_names=list(show),
+        var_names=shown,
         alphas=alphas,
-        prior_var_names=None if groups is None else list(groups),
+        prior_var_names=chosen,
         backend="matplotlib",
         # ArviZ stacks the intervals in the units of the tallest density of all rows, which leaves
         # no room for the others; `prior_sensitivity` has the numbers.
         visuals={"credible_interval": False, "point_estimate": False},
         # A row of its own scale per quantity: densities of a share and of milliseconds differ.
         figure_kwargs={
-            "figsize": (9.0, 2.1 * len(show) + 0.6),
+            "figsize": (9.0, 2.1 * len(shown) + 0.6),
             "sharex": "row",
             "sharey": "row",
             "layout": "constrained",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.analysis.variance.pooling import PoolingEstimates, pooling_estimates
+from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, names_keywords, nearest
 from bayeslmm.plots.style import DATA, GRID, LEVEL, POPULATION, style
 from bayeslmm.results import read
@@ -79,10 +80,10 @@ def plot_shrinkage(
 
 
 def _positions(info: read.FactorInfo, terms: Sequence[str] | None) -> list[int]:
-    names = list(info.terms[:2]) if terms is None else [terms] if isinstance(terms, str) else terms
+    names = list(info.terms[:2]) if terms is None else as_names("terms", terms)
     for name in names:
         if name not in info.terms:
-            msg = f"{info.name!r} has no random effect {name!r}.{nearest(str(name), info.terms)}"
+            msg = f"{info.name!r} has no random effect {name!r}.{nearest(name, info.terms)}"
             raise ArgumentError(msg)
     if not 1 <= len(names) <= 2:
         msg = f"terms names one or two random effects of {info.name!r}; it names {len(names)}."

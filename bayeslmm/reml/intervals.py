@@ -9,7 +9,14 @@ import pandas as pd
 from scipy.stats import norm
 
 from bayeslmm import names
-from bayeslmm.errors import ArgumentError, NumericalError, check_choice, names_keywords, nearest
+from bayeslmm.arguments import as_names, check_probability
+from bayeslmm.errors import (
+    ArgumentError,
+    NumericalError,
+    check_choice,
+    names_keywords,
+    nearest,
+)
 from bayeslmm.gram.likelihood import criterion, log_density, pack_factors
 from bayeslmm.kernels.densities import ML_AT_SIGMA
 from bayeslmm.model.covariance.factors import factor_from_sd_corr, sd_corr_from_factor
@@ -90,10 +97,9 @@ def confidence_intervals(
         "bl.summary(fit).",
     )
     check_choice("method", method, ("profile", "wald"))
-    if not 0.0 < ci_prob < 1.0:
-        raise ArgumentError(f"ci_prob is {ci_prob!r}; it must lie between 0 and 1.")
+    check_probability("ci_prob", ci_prob)
     targets = list_targets(fit.gram)
-    wanted = list(targets) if parameters is None else list(parameters)
+    wanted = list(targets) if parameters is None else as_names("parameters", parameters)
     for name in wanted:
         if name not in targets:
             msg = f"There is no parameter {name!r}.{nearest(name, targets)} Use {list(targets)}."

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
+from bayeslmm.arguments import check_probability
 from bayeslmm.errors import ArgumentError
 from bayeslmm.results import read
 from bayeslmm.results.weights import draw_weights
@@ -43,10 +44,8 @@ def check_interval(ci_prob: float, ci_kind: str) -> None:
     ArgumentError
         When `ci_prob` is outside (0, 1) or `ci_kind` is neither ``"eti"`` nor ``"hdi"``.
     """
-    if not isinstance(ci_prob, (int, float)) or not 0 < ci_prob < 1:
-        msg = f"ci_prob is a probability between 0 and 1, such as 0.95; it was {ci_prob!r}."
-        raise ArgumentError(msg)
-    if ci_kind not in ("eti", "hdi"):
+    check_probability("ci_prob", ci_prob)
+    if not isinstance(ci_kind, str) or ci_kind not in ("eti", "hdi"):
         msg = f"ci_kind is 'eti' (equal-tailed) or 'hdi' (highest density); it was {ci_kind!r}."
         raise ArgumentError(msg)
 

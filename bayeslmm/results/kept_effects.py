@@ -203,6 +203,8 @@ def _word(effects: str, factor: str = "") -> str:
 
 def _places(factor: FactorData, wanted: Iterable[str]) -> tuple[int, ...]:
     where = {str(label): place for place, label in enumerate(factor.levels)}
+    if not isinstance(wanted, Iterable):
+        raise ArgumentError(f"effects gives {wanted!r} for {factor.name!r}: give a list of levels.")
     labels = [str(label) for label in wanted]
     if not labels:
         raise ArgumentError(

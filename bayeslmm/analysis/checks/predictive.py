@@ -138,7 +138,7 @@ def statistic_name(statistic: Statistic) -> str:
 
 def _function(statistic: Any) -> Compute:
     if not callable(statistic):
-        if statistic in STATISTICS:
+        if isinstance(statistic, str) and statistic in STATISTICS:
             return STATISTICS[statistic]
         msg = (
             f"statistic is one of {', '.join(STATISTICS)}, or a function such as numpy.median; it "

@@ -14,6 +14,7 @@ from bayeslmm.analysis.prediction.estimates import NUMBERS, Drawn, Estimated, Es
 from bayeslmm.analysis.prediction.fit_rows import Fit, FitRows, fit_rows, included
 from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor, linear_predictor
 from bayeslmm.analysis.prediction.reference_grid import ReferenceGrid, reference_grid
+from bayeslmm.arguments import as_names
 from bayeslmm.design.design import rebuild_design
 from bayeslmm.design.estimable import full_columns, is_estimable, span
 from bayeslmm.errors import ArgumentError, names_keywords
@@ -139,7 +140,7 @@ def marginal_means(
     """
     check_interval(ci_prob, ci_kind)
     rows = fit_rows(fit)
-    focal, given = _listed(of, "of"), _listed(() if by is None else by, "by")
+    focal, given = as_names("of", of), as_names("by", () if by is None else by)
     _check_names(focal, given, ci_prob, ci_kind)
     factors = included(fit, random_effects)
     if as_draws and isinstance(fit, REMLFit):
@@ -311,14 +312,6 @@ def _array(fit: xr.DataTree, found: Drawn, labels: Mapping[str, Sequence[Any]]) 
         name=str(fit.attrs["response"]),
         attrs={"formula": str(fit.attrs["formula"])},
     )
-
-
-def _listed(given: str | Sequence[str], argument: str) -> tuple[str, ...]:
-    if isinstance(given, str):
-        return (given,)
-    if not isinstance(given, (list, tuple)) or not all(isinstance(name, str) for name in given):
-        raise ArgumentError(f"{argument} is a column's name or a list of them; it was {given!r}.")
-    return tuple(given)
 
 
 def _check_names(of: Sequence[str], by: Sequence[str], ci_prob: float, ci_kind: str) -> None:

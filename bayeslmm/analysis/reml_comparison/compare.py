@@ -18,7 +18,7 @@ from bayeslmm.analysis.reml_comparison.numbers import (
     variance_shift,
     wald_errors,
 )
-from bayeslmm.analysis.reml_comparison.refit import refit_reml
+from bayeslmm.analysis.reml_comparison.refit import given_or_refit
 from bayeslmm.analysis.reml_comparison.verdicts import Evidence, judge
 from bayeslmm.errors import names_keywords
 from bayeslmm.reml.parameters import Target, list_targets
@@ -109,7 +109,7 @@ def compare_reml(
     x          1.18   2.0
     sigma      1.82   3.0
     """
-    fit = refit_reml(idata, check_data=check_data) if fit is None else fit
+    fit = given_or_refit(idata, fit, check_data=check_data)
     targets = list_targets(fit.gram)
     draws = parameter_draws(idata, targets, fit)
     estimate, error, freedom = wald_errors(fit, targets)

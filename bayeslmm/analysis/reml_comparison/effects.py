@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayeslmm.analysis.reml_comparison.refit import refit_reml
+from bayeslmm.analysis.reml_comparison.refit import given_or_refit
 from bayeslmm.analysis.reml_comparison.verdicts import NOISE, NOISY
 from bayeslmm.errors import TreeError, names_keywords
 from bayeslmm.results import read
@@ -98,7 +98,7 @@ def compare_random_effects(
         )
         raise TreeError(msg)
     chosen = read.factors(idata) if factor is None else (read.factor(idata, factor),)
-    fit = refit_reml(idata, check_data=check_data) if fit is None else fit
+    fit = given_or_refit(idata, fit, check_data=check_data)
     tables = [_factor_table(idata, info, fit, (ci_prob, ci_kind)) for info in chosen]
     return pd.concat(tables, ignore_index=True)
 

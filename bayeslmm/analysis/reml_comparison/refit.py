@@ -15,7 +15,9 @@ from bayeslmm.gram.file import gram_of_dataset
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.reml.fit import fit_reml
+from bayeslmm.reml.result import require_fit
 from bayeslmm.results import read
+from bayeslmm.results.read import require_tree
 from bayeslmm.results.units import column_units
 
 if TYPE_CHECKING:
@@ -71,6 +73,23 @@ def refit_reml(idata: xr.DataTree, *, method: Method = "REML", check_data: bool 
         # Who compares is told in the table, component by component.
         warnings.simplefilter("ignore", SingularFitWarning)
         return fit_reml(design, method=method)
+
+
+def given_or_refit(idata: xr.DataTree, fit: REMLFit | None, *, check_data: bool) -> REMLFit:
+    """Return the REML fit that a tree is compared with: the one at hand, or one made now.
+
+    Raises
+    ------
+    ArgumentError
+        If something else is at hand.
+    TreeError
+        As `refit_reml`.
+    """
+    require_tree(idata)
+    if fit is None:
+        return refit_reml(idata, check_data=check_data)
+    require_fit(fit, "It is given as the first argument, and its REML fit as fit=.")
+    return fit
 
 
 def tree_design(idata: xr.DataTree, *, check_data: bool = True) -> ModelData:

@@ -24,6 +24,7 @@ from bayeslmm import names
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.reml_comparison.refit import tree_design
 from bayeslmm.analysis.summaries.quantities import quantity_draws
+from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.likelihood_of_draws import marginal_log_likelihood
@@ -108,10 +109,11 @@ def prior_sensitivity(
     """
     import arviz as az  # noqa: PLC0415 - slow to import
 
-    if not 0 < alphas[0] < 1 < alphas[1]:
-        raise ArgumentError(f"alphas must enclose 1, such as (0.99, 1.01); they were {alphas}.")
+    check_alphas(alphas)
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not threshold >= 0:
+        raise ArgumentError(f"threshold is a number from 0 on, such as 0.05; it was {threshold!r}.")
     scaled = sensitivity_tree(idata, quantities)
-    chosen = _groups(scaled, groups)
+    chosen = prior_groups(scaled, groups)
     log_prior = _total(read.group(scaled, "log_prior"))
     with _quiet():
         if _is_constant(log_prior):
@@ -167,6 +169,13 @@ def sensitivity_tree(
     likelihood = {str(idata.attrs["response"]): (("chain", "draw"), log_likelihood(idata))}
     variables = {name: (("chain", "draw"), values) for name, values in draws.items()}
     log_prior = read.group(idata, "log_prior")
+    for name, values in log_prior.data_vars.items():
+        numbers = values.shape == shape and values.dtype.kind == "f"
+        if not numbers or not np.isfinite(values).all():
+            raise TreeError(
+                f"The log prior of {name!r} is no number for each of the posterior's "
+                f"{shape[0]} x {shape[1]} draws. Take the tree that `fit_bayes` returned."
+            )
     result = xr.DataTree.from_dict(
         {
             "posterior": xr.Dataset(variables, coords=coords),
@@ -201,17 +210,41 @@ def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
     return values.reshape(read.sample_shape(idata))
 
 
-def _groups(scaled: xr.DataTree, groups: Sequence[str] | None) -> list[str]:
+def check_alphas(alphas: object) -> None:
+    """Raise unless the powers of a density are two numbers with 1 between them.
+
+    Raises
+    ------
+    ArgumentError
+        If they are anything else.
+    """
+    two = isinstance(alphas, tuple | list | np.ndarray) and np.shape(alphas) == (2,)
+    if two and np.asarray(alphas).dtype.kind in "iuf":
+        low, high = np.asarray(alphas, dtype=np.float64)
+        if 0.0 < low < 1.0 < high < np.inf:
+            return
+    raise ArgumentError(f"alphas are two numbers around 1, as (0.99, 1.01); it was {alphas!r}.")
+
+
+def prior_groups(scaled: xr.DataTree, groups: Sequence[str] | None) -> list[str]:
+    """Return the priors to scale, all of them where none is named.
+
+    Raises
+    ------
+    ArgumentError
+        If one is unknown.
+    """
     known = [str(name) for name in scaled["log_prior"].data_vars]
     if groups is None:
         return known
-    for group in groups:
+    asked = as_names("groups", groups)
+    for group in asked:
         if group not in known:
             raise ArgumentError(
-                f"There is no prior group {group!r}.{nearest(str(group), known)} This model has "
+                f"There is no prior group {group!r}.{nearest(group, known)} This model has "
                 f"{', '.join(known)}."
             )
-    return list(groups)
+    return asked
 
 
 def _is_constant(log_prior: NDArray[np.float64]) -> bool:

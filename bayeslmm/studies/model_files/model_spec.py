@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.arguments import as_path
 from bayeslmm.errors import PriorError, names_keywords
 from bayeslmm.model.priors.prior import Prior
 from bayeslmm.model.priors.resolve import SCHEME
@@ -17,6 +17,7 @@ from bayeslmm.studies.scenarios import REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from bayeslmm.studies.sources import StudyData
 
@@ -176,7 +177,7 @@ def read_spec(path: str | Path) -> ModelSpec:
     >>> spec.name, spec.formula
     ('rail', 'travel ~ 1 + (1 | Rail)')
     """
-    file = SpecFile.open(Path(path))
+    file = SpecFile.open(as_path("path", path))
     if isinstance(given := file.content.get("data"), str):
         raise file.error(
             f"'data' is a table, not {given!r}: write [data] on a line of its own, and under it "

@@ -104,9 +104,9 @@ class SpecFile:
 
 
 def _unreadable(path: Path, error: OSError) -> str:
-    if path.is_dir():
+    if isinstance(error, IsADirectoryError):
         return f"{path} is a folder, not a model file."
-    if not path.exists():
+    if isinstance(error, FileNotFoundError):
         named = {
             spec.stem: spec for folder in (path.parent, "models") for spec in find_specs(folder)
         }
