@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.errors import ArgumentError, names_keywords, nearest
+from bayeslmm.arguments import as_numbers
+from bayeslmm.design.design import Design
+from bayeslmm.errors import ArgumentError, NumericalError, names_keywords, nearest
 from bayeslmm.model.families.gaussian import GAUSSIAN
 
 if TYPE_CHECKING:
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
 
 
@@ -71,14 +72,24 @@ def simulate_response(
     >>> y, effects
     (array([1., 3., 5.]), {})
     """
-    generator = np.random.default_rng(random_seed)
-    if not (np.isfinite(sigma) and sigma >= 0):
-        msg = f"sigma is a standard deviation, zero or more; it was {sigma}."
+    if not isinstance(design, Design):
+        raise ArgumentError(f"A design is needed, as build_design gives it; this is {design!r}.")
+    try:
+        generator = np.random.default_rng(random_seed)
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"random_seed is a whole number from 0 on, or a NumPy generator; it was "
+            f"{random_seed!r}."
+        ) from None
+    if _number("sigma", sigma) < 0:
+        msg = f"sigma is a standard deviation, zero or more; it was {sigma!r}."
         raise ArgumentError(msg)
     known = [factor.name for factor in design.factors]
     sds = _by_factor("sd", sd, known)
     corrs = _by_factor("corr", corr, known)
-    eta = design.X @ _coefficients(design.coef, beta)
+    fixed = _coefficients(design.coef, beta)
+    with np.errstate(over="ignore", invalid="ignore"):
+        eta = design.X @ fixed
     if design.offset is not None:
         eta = eta + design.offset
     effects = {}
@@ -87,14 +98,25 @@ def simulate_response(
         normal = generator.standard_normal((len(factor.levels), len(factor.terms)))
         effects[factor.name] = normal @ root.T
         eta = eta + np.sum(factor.columns * effects[factor.name][factor.index], axis=1)
-    return GAUSSIAN.draw(eta, sigma, design.weights, generator), effects
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = GAUSSIAN.draw(eta, sigma, design.weights, generator)
+    if not np.isfinite(y).all():
+        raise NumericalError("The response would leave the range of numbers: give smaller ones.")
+    return y, effects
+
+
+def _number(argument: str, given: object) -> float:
+    value = as_numbers(argument, given)
+    if value.ndim:
+        raise ArgumentError(f"{argument} is one number; it was {given!r}.")
+    return float(value)
 
 
 def _coefficients(
     coef: Sequence[str], beta: Mapping[str, float] | ArrayLike
 ) -> NDArray[np.float64]:
     if isinstance(beta, Mapping):
-        given = {str(name): float(value) for name, value in beta.items()}
+        given = {str(name): _number(f"beta[{name!r}]", value) for name, value in beta.items()}
         for name in given:
             if name not in coef:
                 msg = (
@@ -107,7 +129,7 @@ def _coefficients(
             msg = f"beta lacks {', '.join(absent)}; give 0 where there is no effect."
             raise ArgumentError(msg)
         return np.array([given[name] for name in coef])
-    values = np.asarray(beta, dtype=np.float64)
+    values = as_numbers("beta", beta)
     if values.shape != (len(coef),):
         msg = f"beta has shape {values.shape}; {len(coef)} values are due: {', '.join(coef)}."
         raise ArgumentError(msg)
@@ -117,6 +139,8 @@ def _coefficients(
 def _by_factor(
     argument: str, given: Mapping[str, ArrayLike] | None, known: list[str]
 ) -> dict[str, ArrayLike]:
+    if given is not None and not isinstance(given, Mapping):
+        raise ArgumentError(f"{argument} maps grouping factors to numbers; it was {given!r}.")
     values = dict(given or {})
     for name in values:
         if name not in known:
@@ -137,7 +161,7 @@ def _root(
 ) -> NDArray[np.float64]:
     """Return L with G = L L', shape (q, q)."""
     q = len(factor.terms)
-    sds = np.asarray(sd, dtype=np.float64)
+    sds = as_numbers(f"sd of {factor.name!r}", sd)
     sds = np.full(q, float(sds)) if sds.ndim == 0 else sds
     if sds.shape != (q,) or not np.all(np.isfinite(sds) & (sds >= 0)):
         msg = (
@@ -152,7 +176,7 @@ def _correlation_root(factor: GroupingFactor, corr: ArrayLike | None) -> NDArray
     q = len(factor.terms)
     if corr is None:
         return np.eye(q)
-    matrix = np.asarray(corr, dtype=np.float64)
+    matrix = as_numbers(f"corr of {factor.name!r}", corr)
     if matrix.ndim == 0:
         matrix = np.full((q, q), float(matrix))
         np.fill_diagonal(matrix, 1.0)
