@@ -16,7 +16,7 @@ from bayeslmm.design.identifiability import (
 )
 from bayeslmm.design.rows import NO_LEVEL, read_rows
 from bayeslmm.design.scales import DataScales
-from bayeslmm.design.state import DesignState, restore, store
+from bayeslmm.design.state import DesignState, require_state, restore, store
 from bayeslmm.design.text import Described, design_lines
 from bayeslmm.errors import (
     DataError,
@@ -286,7 +286,7 @@ def rebuild_design(
     """
     check_choice("missing", missing, ("drop", "raise"))
     check_choice("response", response, ("optional", "required", "ignored"))
-    whole = model_terms(parse_formula(state.formula))
+    whole = model_terms(parse_formula(require_state(state).formula))
     unknown = [name for name in factors or () if name not in state.terms]
     if unknown:
         known = ", ".join(state.terms) or "none"

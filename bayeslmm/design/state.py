@@ -9,7 +9,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from bayeslmm.errors import DataError
+from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.formula.mixed_formula import parse_formula
+from bayeslmm.formula.model_terms import model_terms
 
 VERSION = 1
 
@@ -124,9 +126,21 @@ class DesignState:
             If the text is no such JSON, or levels are missing.
         """
         content = state_content(text)
-        found = content["levels"] if levels is None else levels
+        try:
+            state = cls._of(content, content["levels"] if levels is None else levels)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise DataError(f"This is not the JSON of a design's state: {error!r}.") from None
+        predictors = model_terms(parse_formula(state.formula)).predictors
+        if lacking := set(predictors) - set(state.columns):
+            raise DataError(f"The design's state lacks the column {min(lacking)!r}.")
+        return state
+
+    @classmethod
+    def _of(cls, content: Mapping[str, Any], found: Mapping[str, Sequence[str]] | None) -> Self:
         if found is None or set(found) < set(content["terms"]):
             raise DataError("The design's state lacks the levels of its grouping factors.")
+        for learnt in content["transforms"].values():
+            _from_plain(learnt).items()
         return cls(
             formula=content["formula"],
             columns={
@@ -140,6 +154,19 @@ class DesignState:
             levels={name: tuple(map(str, found[name])) for name in content["terms"]},
             weights=content.get("weights"),
         )
+
+
+def require_state(state: object) -> DesignState:
+    """Return a design's state, or raise.
+
+    Raises
+    ------
+    ArgumentError
+        If it is something else.
+    """
+    if not isinstance(state, DesignState):
+        raise ArgumentError(f"The state of a design is needed, not a {type(state).__name__}.")
+    return state
 
 
 def state_content(text: str) -> dict[str, Any]:
@@ -158,7 +185,8 @@ def state_content(text: str) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(text)
         version = content["version"]
-    except (TypeError, ValueError, KeyError) as error:
+        list(content["coef"]), dict(content["terms"])
+    except (TypeError, ValueError, KeyError, RecursionError) as error:
         raise DataError(f"This is not the JSON of a design's state: {error!r}.") from None
     if version != VERSION:
         raise DataError(f"A design's state of version {version!r}; this is version {VERSION}.")
@@ -218,4 +246,4 @@ def _from_plain(value: Any) -> Any:
 
 
 def _tuple_or_none(levels: Sequence[str] | None) -> tuple[str, ...] | None:
-    return None if levels is None else tuple(levels)
+    return None if levels is None else tuple(map(str, levels))

@@ -281,6 +281,8 @@ def _check_parameters(family: str, given: Mapping[str, float]) -> None:
 
 def _read_call(text: str) -> tuple[str, list[float], dict[str, float]]:
     example = 'write a distribution and its numbers, e.g. "Normal(0, 10)"'
+    if not isinstance(text, str):
+        raise PriorError(f"The prior {text!r} is no text; {example}.")
     try:
         node = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import beta as beta_distribution
 
 from bayeslmm import names
+from bayeslmm.errors import PriorError
 from bayeslmm.model.covariance.block_covariance import BlockCovariance
 from bayeslmm.model.priors.prior import LKJ, Prior
 from bayeslmm.model.priors.shift import NO_SHIFT, Shift
@@ -294,8 +295,23 @@ class Priors:
 
     @classmethod
     def from_json(cls, text: str) -> Priors:
-        """Return the priors that `to_json` wrote."""
-        content = json.loads(text)
+        """Return the priors that `to_json` wrote.
+
+        Raises
+        ------
+        PriorError
+            If the text is no such JSON.
+        """
+        try:
+            return cls._of(json.loads(text))
+        except PriorError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
+                ValueError) as error:  # fmt: skip
+            raise PriorError(f"This is not the JSON of a model's priors: {error!r}.") from None
+
+    @classmethod
+    def _of(cls, content: Mapping[str, Any]) -> Priors:
         factors = tuple(
             FactorPriors(
                 BlockCovariance.of_blocks(
