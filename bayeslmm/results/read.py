@@ -98,7 +98,7 @@ def group(idata: xr.DataTree, name: str) -> xr.Dataset:
         When the tree has no such group.
     """
     require_tree(idata)
-    rows = {"observed_data", "constant_data", "prior_predictive"}
+    rows = ("observed_data", "constant_data", "prior_predictive")
     if name in rows and from_cross_products(idata):
         msg = (
             "This takes the rows of the data, and the model was fitted to their cross-products "
@@ -107,17 +107,32 @@ def group(idata: xr.DataTree, name: str) -> xr.Dataset:
             "takes the rows batch by batch."
         )
         raise TreeError(msg)
-    if name not in idata.children:
+    if not isinstance(name, str) or name not in idata.children:
         present = ", ".join(idata.children) or "none"
-        how = HOW_TO_GET.get(name, "fit again and ask for it")
+        how = HOW_TO_GET.get(str(name), "fit again and ask for it")
         msg = f"The tree has no group {name!r} (it has: {present}); {how}."
         raise TreeError(msg)
     data = idata[name].to_dataset()
+    if name in ("observed_data", "constant_data"):
+        _require_same_rows(idata, data)
     if name not in _DRAWN:
         return data
     # isel(chain=0) takes the dimension away: one chain is one chain, one draw is one draw.
+    if 0 in (data.sizes.get("chain"), data.sizes.get("draw")):
+        raise TreeError(f"The tree's group {name!r} holds no draws. Keep one or more.")
     taken = [dim for dim in ("chain", "draw") if data.data_vars and dim not in data.dims]
     return data.expand_dims(taken) if taken else data
+
+
+def _require_same_rows(idata: xr.DataTree, data: xr.Dataset) -> None:
+    here = data.sizes.get(names.OBS)
+    for other in ("observed_data", "constant_data"):
+        there = idata[other].sizes.get(names.OBS) if other in idata.children else None
+        if here is not None and there is not None and here != there:
+            raise TreeError(
+                f"The tree's groups hold different rows: {here}, and {other!r} {there}. Take the "
+                "tree that `fit_bayes` returned."
+            )
 
 
 def from_cross_products(idata: xr.DataTree) -> bool:
@@ -205,7 +220,7 @@ def factor(
     """
     known = factor_names(idata, group_name)
     chosen = name if name is not None else _only(known)
-    if chosen not in known:
+    if not isinstance(chosen, str) or chosen not in known:
         msg = (
             f"{chosen!r} is no grouping factor of {idata.attrs['formula']!r}."
             f"{nearest(str(chosen), known)} Its factors: {', '.join(known) or 'none'}."

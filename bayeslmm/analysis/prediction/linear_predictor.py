@@ -236,7 +236,20 @@ def design_state(idata: xr.DataTree) -> DesignState:
     read.require_tree(idata)
     # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
     levels = {info.name: info.all_levels for info in read.factors(idata)}
-    return DesignState.from_json(str(idata.attrs["design"]), levels=levels)
+    state = DesignState.from_json(str(idata.attrs["design"]), levels=levels)
+    drawn = read.coefficients(idata)
+    if drawn != state.coef:
+        raise TreeError(
+            f"The draws are of {', '.join(drawn)}, and the design state describes "
+            f"{', '.join(state.coef)}: they belong to different fits."
+        )
+    for info in read.factors(idata):
+        if info.terms != state.terms[info.name]:
+            raise TreeError(
+                f"The draws of {info.name!r} are of {', '.join(info.terms)}, and the design state "
+                f"describes {', '.join(state.terms[info.name])}: they belong to different fits."
+            )
+    return state
 
 
 def training_design(idata: xr.DataTree) -> Design:
