@@ -130,8 +130,9 @@ class DesignState:
             state = cls._of(content, content["levels"] if levels is None else levels)
         except (AttributeError, KeyError, TypeError) as error:
             raise DataError(f"This is not the JSON of a design's state: {error!r}.") from None
-        predictors = model_terms(parse_formula(state.formula)).predictors
-        if lacking := set(predictors) - set(state.columns):
+        terms = model_terms(parse_formula(state.formula))
+        factors = {term.factor for term, _ in terms.random}
+        if lacking := (set(terms.predictors) - set(state.columns)) | (factors - set(state.terms)):
             raise DataError(f"The design's state lacks the column {min(lacking)!r}.")
         return state
 

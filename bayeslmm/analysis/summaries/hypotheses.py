@@ -80,7 +80,8 @@ def hypothesis(
     Raises
     ------
     ArgumentError
-        When a statement cannot be read, names an unknown parameter, or claims equality.
+        When there is no statement, or one cannot be read, names an unknown parameter, or claims
+        equality.
 
     References
     ----------
@@ -97,6 +98,8 @@ def hypothesis(
     """
     asked = list(statements) if isinstance(statements, list | tuple) else [statements]
     quantities = parameters(idata)
+    if not asked:
+        raise ArgumentError("statements is empty: give one, such as 'sigma > 1'.")
     rows = [_judge(text, quantities, ci_prob, ci_kind) for text in asked]
     return pd.DataFrame(rows)
 
