@@ -103,8 +103,8 @@ def group(idata: xr.DataTree, name: str) -> xr.Dataset:
         msg = (
             "This takes the rows of the data, and the model was fitted to their cross-products "
             "(a Gram), which hold none. Predictions for new rows, summaries, comparison with REML, "
-            "sensitivity to priors and loo(unit='group') do without; log_likelihood(idata, rows) "
-            "takes the rows batch by batch."
+            "sensitivity to priors and loo(unit='group') do without; fitted, residuals and "
+            "log_likelihood take the rows, batch by batch, as data=."
         )
         raise TreeError(msg)
     if not isinstance(name, str) or name not in idata.children:

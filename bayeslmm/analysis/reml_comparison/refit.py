@@ -88,7 +88,7 @@ def given_or_refit(idata: xr.DataTree, fit: REMLFit | None, *, check_data: bool)
     require_tree(idata)
     if fit is None:
         return refit_reml(idata, check_data=check_data)
-    require_fit(fit, "It is given as the first argument, and its REML fit as fit=.")
+    require_fit(fit, "Posteriors come first, and their REML fits as fit=.")
     return fit
 
 
