@@ -107,6 +107,10 @@ def test_a_value_of_another_kind_is_refused_by_its_name(verb, given, words):
     refused((bl.ArgumentError, bl.TreeError), words, verb, posteriors()[0], **given)
 
 
+def test_no_statement_has_no_probability():
+    refused(bl.ArgumentError, "statements is empty", bl.hypothesis, posteriors()[0], [])
+
+
 @pytest.mark.parametrize("effects", [{"g": None}, {"g": 3}])
 def test_effects_to_keep_are_levels(effects):
     refused(bl.ArgumentError, "give a list of levels", bl.fit_bayes, "y ~ x + (1 | g)", table(),
@@ -132,7 +136,14 @@ def test_json_of_priors_and_designs_is_theirs(text):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("columns", {}), ("columns", 3), ("transforms", {"x": None}), ("terms", []), ("coef", None)],
+    [
+        ("columns", {}),
+        ("columns", 3),
+        ("terms", {"h": []}),
+        ("transforms", {"x": None}),
+        ("terms", []),
+        ("coef", None),
+    ],
 )
 def test_a_state_with_a_changed_part_is_refused(key, value):
     state = json.loads(bl.build_design("y ~ x + (1 | g)", table()).state.to_json())
