@@ -1,10 +1,14 @@
 """Advice on fits, and on questions to them, each taken."""
 
+import re
 import tempfile
+import warnings
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pymc as pm
+import pytest
 import xarray
 from registry import (
     HOW,
@@ -20,6 +24,7 @@ from registry import (
 )
 
 import bayeslmm as bl
+from bayeslmm.analysis.checks import replicates
 from bayeslmm.gram import limits
 
 
@@ -227,3 +232,46 @@ def _():
         told("parametrization='noncentered'", bl.build_model, crossed, table(),
              parametrization="marginal")  # fmt: skip
     works(bl.build_model, crossed, table(), parametrization="noncentered")
+
+
+@follows("draws=50", "kind='response'", "predict_table()")
+def _():
+    tree = posterior().copy(deep=True)
+    with mock.patch.object(replicates, "memory", return_value=8 * 4 * 50 * 60):
+        told("predict_table(idata, kind='response')", bl.add_posterior_predictive, tree)
+        works(bl.add_posterior_predictive, tree, draws=50, random_seed=1)
+        works(bl.predict_table, tree, kind="response", random_seed=1)
+
+
+@follows("weights=None")
+def _():
+    weighed = posterior("y ~ x + (1 | g)", weights=tuple(table().w))
+    told("weights=None", bl.update, weighed, data=table(), progressbar=False)
+    works(bl.update, weighed, data=table(), weights=None, progressbar=False)
+
+
+@follows("add_posterior_predictive()", "pm.sample_posterior_predictive()", "freeze_vars={}")
+def _():
+    how = {"progressbar": False, "random_seed": 1}
+    tree = fitted("y ~ x + (1 | g)", table(), draws=10, chains=1)
+    model = bl.build_model("y ~ x + (1 | g)", table(), parametrization="noncentered")
+    with model, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyMC's own, on what it draws anew
+        told("add_posterior_predictive(trace)", pm.sample_posterior_predictive, tree, **how)
+        with pytest.raises(bl.TreeError) as refused:
+            pm.sample_posterior_predictive(tree, **how)
+        named = re.search(r"freeze_vars=\[(.*?)\]", str(refused.value))[1]
+        frozen = [name.strip(" '") for name in named.split(",")]
+        assert pm.sample_posterior_predictive(tree, freeze_vars=frozen, **how) is not None
+    works(bl.add_posterior_predictive, tree, random_seed=1)
+
+
+@follows("priors={'sigma': 'InverseGamma(3, {}")
+def _():
+    merged = table(y=table().groupby("g").y.transform("mean"))
+    given = ("y ~ 1 + (1 | g)", merged)
+    told("priors={'sigma': 'InverseGamma(3, ", bl.fit_bayes, *given, **HOW)
+    with pytest.raises(bl.DataError) as refused:
+        bl.fit_bayes(*given, **HOW)
+    advised = re.search(r"'(InverseGamma\(.*?\))'", str(refused.value))[1]
+    fitted(*given, priors={"sigma": advised})

@@ -7,6 +7,7 @@ import about_formulas  # noqa: F401 - registers
 import about_results  # noqa: F401 - registers
 import matplotlib.pyplot as plt
 import pandas as pd
+import pymc as pm
 import pytest
 from registry import FOLLOWED, NO_ADVICE
 from remedies import collect, named_in
@@ -17,10 +18,12 @@ from bayeslmm.model.priors.distributions import FAMILIES
 
 FOUND = collect()
 # What advice names beside this package's own.
+MODULES = {"numpy": "numpy", "pandas": "pandas", "pd": "pandas", "pm": "pymc", "xarray": "xarray"}
 FOREIGN = {
     "sep": pd.read_csv,
     "chunksize": pd.read_csv,
     "axis": pd.DataFrame.set_axis,
+    "freeze_vars": pm.sample_posterior_predictive,
 }
 
 
@@ -72,8 +75,8 @@ def test_an_advised_function_exists(remedy):
     if name in {*FUNCTIONS, *FAMILIES, "log", "I", "offset", "weights", "Treatment", "f", "print"}:
         return  # the formula's, a prior's, or Python's
     owner, _, rest = name.partition(".")
-    if owner in {"numpy", "pandas", "pd", "xarray"}:
-        assert callable(getattr(importlib.import_module(owner.replace("pd", "pandas")), rest))
+    if owner in MODULES:
+        assert callable(getattr(importlib.import_module(MODULES[owner]), rest))
     elif owner in {"table", "weights"}:
         held = pd.DataFrame({"x": [1]}) if owner == "table" else pd.Series([1])
         for part in rest.split("."):
