@@ -82,7 +82,7 @@ def plot_prior_predictive(
     ['levels of Subject', 'response']
     """
     if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
-        raise ArgumentError(f"draws is a whole number from 1 on; it was {draws!r}.")
+        raise ArgumentError(f"draws must be positive and whole; it was {draws!r}.")
     seed = check_seed(random_seed)
     view = as_posterior(idata, "prior")
     name = str(idata.attrs["response"])

@@ -89,14 +89,14 @@ def test_a_probability_is_a_number(ci_prob):
 @pytest.mark.parametrize(
     ("verb", "given", "words"),
     [
-        (bl.prior_sensitivity, {"alphas": "ab"}, "alphas are two numbers"),
+        (bl.prior_sensitivity, {"alphas": "ab"}, "alphas must enclose 1"),
         (bl.prior_sensitivity, {"threshold": ["g"]}, "threshold is a number"),
-        (bl.plot_prior_sensitivity, {"alphas": 3}, "alphas are two numbers"),
+        (bl.plot_prior_sensitivity, {"alphas": 3}, "alphas must enclose 1"),
         (bl.plot_prior_sensitivity, {"groups": "x"}, "no prior group 'x'"),
         (bl.plot_effect, {"x": {"a": 1}}, "x is the name of a column"),
         (bl.plot_effect, {"x": "x", "probs": 1}, "probs is a list"),
         (bl.plot_effect, {"x": "x", "at": ["x"]}, "at maps columns"),
-        (bl.plot_prior_predictive, {"draws": "a"}, "draws is a whole number"),
+        (bl.plot_prior_predictive, {"draws": "a"}, "draws must be positive"),
         (bl.plot_prior_predictive, {"random_seed": "a"}, "random_seed"),
         (bl.check_groups, {"factor": "g", "statistic": {}}, "statistic is one of"),
         (bl.shrinkage, {"factor": np.array([1, 2])}, "is no grouping factor"),

@@ -223,7 +223,7 @@ def check_alphas(alphas: object) -> None:
         low, high = np.asarray(alphas, dtype=np.float64)
         if 0.0 < low < 1.0 < high < np.inf:
             return
-    raise ArgumentError(f"alphas are two numbers around 1, as (0.99, 1.01); it was {alphas!r}.")
+    raise ArgumentError(f"alphas must enclose 1, as (0.99, 1.01) do; they were {alphas!r}.")
 
 
 def prior_groups(scaled: xr.DataTree, groups: Sequence[str] | None) -> list[str]:
