@@ -114,7 +114,7 @@ def group(idata: xr.DataTree, name: str) -> xr.Dataset:
         raise TreeError(msg)
     data = idata[name].to_dataset()
     if name in ("observed_data", "constant_data"):
-        _require_same_rows(idata, data)
+        _require_same_rows(idata)
     if name not in _DRAWN:
         return data
     # isel(chain=0) takes the dimension away: one chain is one chain, one draw is one draw.
@@ -124,15 +124,12 @@ def group(idata: xr.DataTree, name: str) -> xr.Dataset:
     return data.expand_dims(taken) if taken else data
 
 
-def _require_same_rows(idata: xr.DataTree, data: xr.Dataset) -> None:
-    here = data.sizes.get(names.OBS)
-    for other in ("observed_data", "constant_data"):
-        there = idata[other].sizes.get(names.OBS) if other in idata.children else None
-        if here is not None and there is not None and here != there:
-            raise TreeError(
-                f"The tree's groups hold different rows: {here}, and {other!r} {there}. Take the "
-                "tree that `fit_bayes` returned."
-            )
+def _require_same_rows(idata: xr.DataTree) -> None:
+    groups = [idata[name] for name in ("observed_data", "constant_data") if name in idata.children]
+    counts = {held.sizes[names.OBS] for held in groups if names.OBS in held.sizes}
+    if len(counts) > 1:
+        msg = f"The tree's groups hold different rows: {sorted(counts)}. Take the fit's own tree."
+        raise TreeError(msg)
 
 
 def from_cross_products(idata: xr.DataTree) -> bool:
