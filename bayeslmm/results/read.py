@@ -113,8 +113,9 @@ def group(idata: xr.DataTree, name: str) -> xr.Dataset:
         msg = f"The tree has no group {name!r} (it has: {present}); {how}."
         raise TreeError(msg)
     data = idata[name].to_dataset()
-    if name in ("observed_data", "constant_data"):
-        _require_same_rows(idata)
+    own = [idata[key] for key in ("observed_data", "constant_data") if key in idata.children]
+    if len({held.sizes[names.OBS] for held in own if names.OBS in held.sizes}) > 1:
+        raise TreeError("The tree's groups hold different rows. Take the fit's own tree.")
     if name not in _DRAWN:
         return data
     # isel(chain=0) takes the dimension away: one chain is one chain, one draw is one draw.
@@ -122,14 +123,6 @@ def group(idata: xr.DataTree, name: str) -> xr.Dataset:
         raise TreeError(f"The tree's group {name!r} holds no draws. Keep one or more.")
     taken = [dim for dim in ("chain", "draw") if data.data_vars and dim not in data.dims]
     return data.expand_dims(taken) if taken else data
-
-
-def _require_same_rows(idata: xr.DataTree) -> None:
-    groups = [idata[name] for name in ("observed_data", "constant_data") if name in idata.children]
-    counts = {held.sizes[names.OBS] for held in groups if names.OBS in held.sizes}
-    if len(counts) > 1:
-        msg = f"The tree's groups hold different rows: {sorted(counts)}. Take the fit's own tree."
-        raise TreeError(msg)
 
 
 def from_cross_products(idata: xr.DataTree) -> bool:
@@ -367,8 +360,7 @@ def columns(idata: xr.DataTree) -> dict[str, NDArray[Any]]:
 
 def sample_shape(idata: xr.DataTree) -> tuple[int, int]:
     """Return the numbers of chains and of draws per chain."""
-    shape = draws(idata, names.SIGMA).shape
-    return shape[0], shape[1]
+    return draws(idata, names.SIGMA).shape[:2]
 
 
 def positions(labels: Sequence[str], wanted: Mapping[str, int] | Sequence[str]) -> NDArray[np.intp]:
