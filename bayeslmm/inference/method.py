@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 from bayeslmm.errors import ArgumentError
 from bayeslmm.inference.importance.sample import ImportanceSampling
 from bayeslmm.inference.nuts.sample import NUTS
-from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.parametrization import (
+    ASKED,
     MARGINAL,
     check_parametrization,
     choose_parametrization,
 )
+from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.settings import AUTO, IMPORTANCE, NUTPIE, PYMC
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def choose_method(
     """
     if settings.parametrization != AUTO_PARAMETRIZATION:
         check_parametrization(settings.parametrization)
-    sampler, why = settings.sampler, "asked for"
+    sampler, why = settings.sampler, ASKED
     if sampler == AUTO:
         sampler, why = _choose_sampler(model, settings)
     integrated = METHODS[sampler].parametrizations == (MARGINAL,)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 NONCENTERED, CENTERED, MARGINAL = "noncentered", "centered", "marginal"
 PARAMETRIZATION_NAMES = (NONCENTERED, CENTERED, MARGINAL)
 AUTO = "auto"
+# The reason of a choice that the user made.
+ASKED = "asked for"
 # Above some hundreds of columns the cube of the border outweighs the marginal form's fewer steps:
 # 1,128 columns took 224 s for 371 effective draws, the non-centered form a quarter of that.
 LARGEST_FAST_BORDER = 200
@@ -105,7 +107,7 @@ def choose_parametrization(name: str, model: Model, *, integrated: bool = False)
         check_parametrization(name)
         if name != MARGINAL and not model.design.has_rows:
             raise _needs_rows(name, "a Gram holds none")
-        return name, "asked for"
+        return name, ASKED
     if not model.design.has_rows:
         return MARGINAL, "the data are cross-products, and no other way does without rows"
     if integrated:

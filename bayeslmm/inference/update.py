@@ -25,6 +25,8 @@ from bayeslmm.gram.file import gram_of_dataset
 from bayeslmm.gram.gram import Gram, gram_of
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.fit import fit_bayes
+from bayeslmm.inference.parametrization import ASKED
+from bayeslmm.inference.settings import DEFAULT_TARGET_ACCEPT
 from bayeslmm.model.priors.priors import Priors
 from bayeslmm.model.priors.resolve import DEFAULT, SCHEME, USER, resolve_priors, vary_priors
 from bayeslmm.model.priors.schemes import SCHEMES
@@ -122,13 +124,26 @@ def update(
     with warnings.catch_warnings():
         # What there is to say of the data, the fit says.
         warnings.simplefilter("ignore", BayesLMMWarning)
-        design = design_of(new, rows, weights=weights, missing=settings.get("missing", "drop"))
-    chosen = _priors(fit, design, priors, same=data is None and str(new) == str(old))
-    given = {**_settings(fit, design, settings), "weights": weights}
+        given = {**_rows_settings(fit), **settings, "weights": weights}
+        coding = {name: given[name] for name in _CODING if name in given}
+        design = design_of(new, rows, **coding)
+    # Defaults follow what the rows are and weigh.
+    same = data is None and str(new) == str(old) and not settings.keys() & set(_CODING)
+    chosen = _priors(fit, design, priors, same=same)
+    given = _settings(fit, design, given)
     if not design.has_rows:
         # Rows that are held elsewhere are summed once.
         rows, given["weights"] = gram_of(design), None
     return fit_bayes(new, rows, priors=chosen, **given)
+
+
+# Arguments that decide how the rows are read, of `design_of` and `fit_bayes` alike.
+_CODING = ("weights", "missing", "rank_deficient")
+
+
+def _rows_settings(fit: xr.DataTree) -> dict[str, Any]:
+    """Return how the fit read its rows, as far as a tree shows it."""
+    return {"rank_deficient": "drop"} if fit.attrs.get("dropped_columns") else {}
 
 
 def _new_formula(old: MixedFormula, formula: str | MixedFormula | None) -> MixedFormula:
@@ -246,8 +261,13 @@ def _settings(fit: xr.DataTree, design: ModelData, given: dict[str, Any]) -> dic
     own: dict[str, Any] = json.loads(str(fit.attrs.get("settings", "{}")))
     if own and "parametrization" in fit.attrs:
         own["parametrization"] = str(fit.attrs["parametrization"])
-    if {"sampler", "parametrization"} & given.keys():
-        # It was settled for the other way to sample.
+    for name in ("sampler", "parametrization"):
+        if fit.attrs.get(f"{name}_reason", ASKED) != ASKED:
+            own.pop(name, None)
+    stats = fit["sample_stats"].attrs if "sample_stats" in fit.children else {}
+    chosen = "target_accept_reason" in stats or own.get("target_accept") == DEFAULT_TARGET_ACCEPT
+    if chosen or {"sampler", "parametrization"} & given.keys():
+        # Nobody asked for it, or it was settled for the other way to sample.
         own.pop("target_accept", None)
     own["effects"] = _effects(fit, {factor.name for factor in design.factors})
     return {**own, **given}

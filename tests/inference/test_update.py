@@ -107,6 +107,43 @@ def test_weights_are_the_fits_own(table):
     assert "weights" not in without["constant_data"]
 
 
+@pytest.mark.parametrize("weights", ["heavy", None])
+def test_defaults_follow_new_weights(table, weights):
+    data = table.assign(
+        light=np.linspace(1, 2, len(table)), heavy=np.linspace(1e6, 2e6, len(table))
+    )
+    fit = bl.fit_bayes(FORMULA, data, weights="light", **FAST, **QUIET)
+    given = None if weights is None else data[weights].to_numpy()
+    again = bl.update(fit, weights=given)
+    expected = bl.fit_bayes(FORMULA, data, weights=given, **FAST, **QUIET)
+    assert again.attrs["priors"] == expected.attrs["priors"]
+    assert np.array_equal(again["posterior"]["sigma"], expected["posterior"]["sigma"])
+
+
+def test_a_fit_that_dropped_columns_is_updated(table):
+    data = table.assign(twice=2 * table["Days"])
+    formula = "Reaction ~ Days + twice + (1 | Subject)"
+    with pytest.warns(bl.RankDeficiencyWarning):
+        fit = bl.fit_bayes(formula, data, rank_deficient="drop", **FAST, **QUIET)
+    with pytest.warns(bl.RankDeficiencyWarning):
+        again = bl.update(fit)
+    assert np.array_equal(again["posterior"]["beta"], fit["posterior"]["beta"])
+    with pytest.raises(bl.DataError, match="cannot be told apart"):
+        bl.update(fit, rank_deficient="raise")
+
+
+@pytest.mark.filterwarnings("ignore:These draws:bayeslmm.errors.SamplingWarning")
+def test_what_was_chosen_for_the_fit_is_chosen_anew(table):
+    fit = bl.fit_bayes(FORMULA, table, draws=50, tune=100, random_seed=1, progressbar=False)
+    assert fit.attrs["parametrization_reason"] != "asked for"
+    again = bl.update(fit, draws=60)
+    assert again.attrs["parametrization_reason"] != "asked for"
+    assert again.attrs["sampler_reason"] != "asked for"
+    asked = bl.update(fit, parametrization="marginal", draws=60)
+    assert asked.attrs["parametrization_reason"] == "asked for"
+    assert bl.update(asked, draws=70).attrs["parametrization_reason"] == "asked for"
+
+
 @pytest.mark.parametrize("effects", ["moments", {"Subject": ["309", "308"]}])
 def test_which_effects_are_kept_stays(fit, effects):
     part = bl.update(fit, effects=effects, **QUIET)
