@@ -11,6 +11,7 @@ from bayeslmm.inference.memory import require_effects, require_steps
 from bayeslmm.inference.method import METHODS, choose_method
 from bayeslmm.inference.parametrization import refuse_without_rows
 from bayeslmm.inference.settings import SamplerSettings
+from bayeslmm.model.at_means import warn_of_far_columns
 from bayeslmm.model.exact_fit import require_residuals
 from bayeslmm.model.identification import warn_of_priors_alone
 from bayeslmm.model.model import Model
@@ -124,6 +125,8 @@ def fit_bayes(
         If columns or rows were dropped.
     IdentificationWarning
         Where only the priors tell standard deviations apart, as with a level for every row.
+    NumericalWarning
+        Where a random slope's column lies more than a million of its sds from zero.
     SamplingWarning
         When R-hat, effective sample sizes or divergences say that the draws should not be
         trusted, with what to try.
@@ -159,6 +162,7 @@ def fit_bayes(
     model = Model.of(design, priors).at_means
     require_residuals(model.gram, model.priors.sigma)
     warn_of_priors_alone(model.gram)
+    warn_of_far_columns(design, [factor.shift for factor in model.priors.factors])
     settings, reasons = choose_method(model, settings)
     tree = METHODS[settings.sampler].fit(model, settings)
     for name, reason in reasons.items():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.errors import NumericalWarning, warn
 from bayeslmm.gram.gram_design import GramDesign
 
 if TYPE_CHECKING:
@@ -46,6 +47,39 @@ def shifted(design: ModelData, shifts: Sequence[Shift]) -> ModelData:
         for f, shift in zip(rows.factors, shifts, strict=True)
     )
     return replace(rows, factors=factors)
+
+
+# A G that is told at zero leads back to the means with an error of 2.2e-16 of the square of this.
+MOST_SPREADS = 1e6
+
+
+def warn_of_far_columns(design: ModelData, shifts: Sequence[Shift]) -> None:
+    """Warn where random-effects columns lie so far from zero that G there has lost its digits.
+
+    Parameters
+    ----------
+    design : Design or GramDesign
+        The data.
+    shifts : sequence of Shift
+        One for each factor.
+
+    Warns
+    -----
+    NumericalWarning
+        Naming the first column whose mean is more than a million standard deviations from zero.
+    """
+    for factor, shift, columns in zip(design.factors, shifts, design.scales.random, strict=True):
+        for k, mean in zip(shift.columns, shift.means, strict=True):
+            if mean and abs(mean) > MOST_SPREADS * columns[k].sd():
+                term, far = factor.terms[k], abs(mean) / columns[k].sd()
+                warn(
+                    f"The column {term!r} of {factor.name!r} lies {far:.1g} of its standard "
+                    "deviations from zero, where sds and correlations of random effects are told: "
+                    "what is computed from them (new levels, leave-one-group-out, sensitivity) "
+                    f"loses its digits. Write center({term}) in the formula.",
+                    NumericalWarning,
+                )
+                return
 
 
 def _less_means(columns: Floats, shift: Shift) -> Floats:

@@ -1,5 +1,7 @@
 """Default priors follow the data's origins and units, and so does everything that is fitted."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -217,3 +219,32 @@ def test_the_scale_of_sigma_is_that_of_a_row_of_mean_weight(scheme):
     light = design_of(FORMULA, pd.concat([TABLE, TABLE[:1].assign(w=1e-12)]), weights="w")
     again = bl.resolve_priors(light, scheme).sigma.numbers[-1]
     assert again == pytest.approx(bl.resolve_priors(design, scheme).sigma.numbers[-1], rel=0.03)
+
+
+@pytest.mark.parametrize(("far", "said"), [(2e4, False), (1e6, True), (-1e7, True)])
+def test_columns_so_far_from_zero_that_digits_are_lost_are_told(far, said):
+    rng = np.random.default_rng(3)
+    group = np.repeat(np.arange(8), 6)
+    x = rng.normal(0, 0.5, 48)
+    y = rng.normal(size=8)[group] + x * rng.normal(0, 0.5, 8)[group] + rng.normal(0, 0.3, 48)
+    table = pd.DataFrame({"x": x + far, "y": y, "g": group})
+    how = {"sampler": "importance", "draws": 50, "random_seed": 1, "progressbar": False}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        bl.fit_bayes("y ~ x + (x | g)", table, **how)
+        told = [str(w.message) for w in caught if w.category is bl.NumericalWarning]
+    assert [message for message in told if "'x' of 'g' lies" in message] == told
+    assert bool(told) == said
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", bl.NumericalWarning)
+        bl.fit_bayes("y ~ x + (center(x) | g)", table, **how)
+
+
+def test_priors_say_where_they_stand():
+    table = pd.DataFrame(
+        {"x": np.arange(24.0) + 5, "g": np.arange(24) % 6, "y": np.sin(np.arange(24))}
+    )
+    priors = bl.resolve_priors(bl.build_design("y ~ x + (x | g)", table))
+    assert "Those of g (Intercept, x) are for columns at their means." in repr(priors)
+    priors = bl.resolve_priors(bl.build_design("y ~ x + (x || g)", table))
+    assert "Those of g" not in repr(priors)

@@ -183,3 +183,11 @@ def _():
 def _():
     told("method='REML'", bl.check_mode, reml(method="ML"))
     works(bl.check_mode, reml(method="REML"))
+
+
+@follows("center()")
+def _():
+    far = table(x=table().x + 1e7)
+    how = {"sampler": "importance", "draws": 50, "random_seed": 1, "progressbar": False}
+    told("Write center(x) in the formula", bl.fit_bayes, "y ~ x + (x | g)", far, **how)
+    works(bl.fit_bayes, "y ~ x + (center(x) | g)", far, **how)

@@ -115,6 +115,10 @@ class Priors:
             lines.insert(_MOST_COEFFICIENTS, f"  (and {left_out} fixed effects more)")
         if any(self.centers):
             lines.append("The intercept's is for predictors at their means.")
+        for factor in self.factors:
+            if moved := factor.shift.columns:
+                terms = ", ".join(factor.covariance.terms[k] for k in moved)
+                lines.append(f"Those of {factor.name} ({terms}) are for columns at their means.")
         return lines
 
     def _repr_html_(self) -> str:
