@@ -250,8 +250,7 @@ def test_a_model_without_random_effects_is_compared_but_has_none_to_compare():
 
 def test_a_given_fit_is_not_computed_again(monkeypatch):
     tree, fit = near_reml()
-    monkeypatch.setattr("bayeslmm.analysis.reml_comparison.compare.refit_reml", None)
-    monkeypatch.setattr("bayeslmm.analysis.reml_comparison.effects.refit_reml", None)
+    monkeypatch.setattr("bayeslmm.analysis.reml_comparison.refit.refit_reml", None)
     assert compare_reml(tree, fit=fit).equals(compare_reml(tree, fit=fit))
     assert len(compare_random_effects(tree, fit=fit)) == 6
 
