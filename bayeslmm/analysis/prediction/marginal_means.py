@@ -73,7 +73,8 @@ def marginal_means(
         Values of focal numbers, levels to restrict to, or what to set other columns to.
     average : {"balanced", "rows"}
         What the other columns are at. ``"balanced"``: every combination of the other factors'
-        levels counts alike, numbers are at their mean over the rows (emmeans's reference grid).
+        levels in the fit counts alike, numbers are at their mean over the rows (emmeans's
+        reference grid).
         ``"rows"``: the mean over the rows, all set to the cell's values, each counted once
         (marginaleffects's average predictions).
     contrasts : str, mapping, matrix or DataFrame, optional
@@ -113,9 +114,11 @@ def marginal_means(
     Raises
     ------
     ArgumentError
-        When a column, value or contrast is unknown, or the data do not determine a mean.
+        When a column, value or contrast is unknown, or the data do not determine a mean or, where
+        contrasts are asked for, a contrast.
     DataError
-        When `at` or `data` holds a level that the fit did not see.
+        When `at` or `data` holds a level that the fit did not see, or `data` lacks a value that
+        counts.
     TreeError
         When `fit` is neither.
 
@@ -149,15 +152,17 @@ def marginal_means(
         for name in columns:
             rows.require_read(name, argument, factors, WAY)
     grid = reference_grid(rows.with_rows(data), (*given, *focal), at, average, factors, way=WAY)
-    found = cell_estimates(fit, rows, grid, factors)
-    if contrasts is None:
-        if by_contrasts is not None or reference is not None:
-            raise ArgumentError("by_contrasts and reference go with contrasts=: give it, too.")
-        labels: dict[str, list[Any]] = grid.focal
-    else:
+    labels: dict[str, list[Any]] = grid.focal
+    weights = None
+    if contrasts is not None:
         if by_contrasts is not None and not given:
             raise ArgumentError("by_contrasts compares the cells of by=: name its columns.")
         labels, weights = _contrasts(grid, focal, given, (contrasts, by_contrasts), reference)
+    elif by_contrasts is not None or reference is not None:
+        raise ArgumentError("by_contrasts and reference go with contrasts=: give it, too.")
+    _require_estimable(rows, grid, labels, weights)
+    found = _estimates(fit, rows, grid, factors)
+    if weights is not None:
         found = found.combine(weights)
     if as_draws and isinstance(found, Drawn) and not isinstance(fit, REMLFit):
         return _array(fit, found, labels)
@@ -166,9 +171,7 @@ def marginal_means(
     return pd.concat([cells, numbers], axis=1)
 
 
-def cell_estimates(
-    fit: Fit, rows: FitRows, grid: ReferenceGrid, factors: tuple[str, ...] = ()
-) -> Estimates:
+def cell_estimates(fit: Fit, rows: FitRows, grid: ReferenceGrid) -> Estimates:
     """Return the expected response of each cell of a grid, averaged over its rows.
 
     Parameters
@@ -179,20 +182,23 @@ def cell_estimates(
         Its own rows, which say what it determines.
     grid : ReferenceGrid
         The cells.
-    factors : tuple of str
-        Grouping factors whose effects count.
 
     Returns
     -------
     Drawn or Estimated
-        Of the cells, flattened.
+        Of the cells, flattened, random effects at zero.
 
     Raises
     ------
     ArgumentError
-        If the data do not determine a cell, or a REML fit is asked for groups' means.
+        If the data do not determine a cell.
     """
-    _require_estimable(rows, grid)
+    _require_estimable(rows, grid, grid.focal, None)
+    return _estimates(fit, rows, grid, ())
+
+
+def _estimates(fit: Fit, rows: FitRows, grid: ReferenceGrid, factors: tuple[str, ...]) -> Estimates:
+    """Return each cell's, in which a fit of lower rank has its dropped effects at zero."""
     if factors:
         return _with_effects(fit, grid, factors)
     count = int(np.prod(grid.shape))
@@ -243,7 +249,16 @@ def _averaged_effects(predictor: LinearPredictor, weights: Floats) -> Floats:
     return total
 
 
-def _require_estimable(rows: FitRows, grid: ReferenceGrid) -> None:
+def _require_estimable(
+    rows: FitRows,
+    grid: ReferenceGrid,
+    labels: Mapping[str, Sequence[Any]],
+    weights: Floats | None,
+) -> None:
+    """Raise unless the fit determines each cell, or with weights each contrast of cells.
+
+    A contrast may be determined where its cells are not: what the fit cannot tell apart cancels.
+    """
     if not rows.state.dropped:
         return
     dropped = ", ".join(rows.state.dropped)
@@ -253,19 +268,23 @@ def _require_estimable(rows: FitRows, grid: ReferenceGrid) -> None:
             "which means it still determines. Fit to the rows themselves."
         )
     basis, scale = span(full_columns(rows.state, rows.columns))
-    cells = grid.cells()
-    for run, table in grid.tables():
+    found, k = [], len(grid.weights)
+    for _, table in grid.tables():
         full = full_columns(rows.state, table)
-        k, p = len(grid.weights), full.shape[1]
-        combinations = np.einsum("ckp,k->cp", full.reshape(-1, k, p), grid.weights)
-        wrong = np.flatnonzero(~is_estimable(combinations, basis, scale))
-        if wrong.size:
-            cell = ", ".join(f"{k} = {v}" for k, v in cells[run.start + int(wrong[0])].items())
-            raise ArgumentError(
-                f"The data do not determine the mean at {cell}: the fit dropped {dropped}, so that "
-                "some combination of levels which counts there was never observed. Name observed "
-                "ones by at=."
-            )
+        found.append(np.einsum("ckp,k->cp", full.reshape(-1, k, full.shape[1]), grid.weights))
+    combinations = np.concatenate(found)
+    if weights is not None:
+        combinations = weights @ combinations
+    wrong = np.flatnonzero(~is_estimable(combinations, basis, scale))
+    if wrong.size:
+        place = list(product(*labels.values()))[int(wrong[0])]
+        where = ", ".join(f"{name} = {value}" for name, value in zip(labels, place, strict=True))
+        what = f"mean at {where}" if weights is None else where
+        raise ArgumentError(
+            f"The data do not determine the {what}: the fit dropped {dropped}, so that some "
+            "combination of levels which counts there was never observed. Name observed ones by "
+            "at=."
+        )
 
 
 def _contrasts(
