@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from bayeslmm import names
@@ -149,3 +150,23 @@ def _variable(name, values, design):
             coords = {**counts, **{dim: labels[dim] for dim in dims}}
             return xr.DataArray(values, dims=(*lead, *dims), coords=coords)
     raise KeyError(name)
+
+
+def trial(seed=0, n=40):
+    """A three-arm trial: unequal arms, weeks missing at random, a covariate, a factor, sites."""
+    rng = np.random.default_rng(seed)
+    arm = rng.choice(["placebo", "low", "high"], n, p=[0.5, 0.3, 0.2])
+    table = pd.DataFrame(
+        {
+            "subject": np.repeat([f"s{i:02d}" for i in range(n)], 3),
+            "week": np.tile([0, 4, 12], n),
+            "arm": pd.Categorical(np.repeat(arm, 3), ["placebo", "low", "high"]),
+            "sex": np.repeat(rng.choice(["f", "m"], n, p=[0.7, 0.3]), 3),
+            "age": np.repeat(rng.normal(50, 10, n).round(1), 3),
+            "site": np.repeat(rng.choice(["u", "v", "w"], n), 3),
+        }
+    )
+    own = np.repeat(rng.normal(0, 2, n), 3)
+    rest = rng.normal(0, 2, len(table))
+    table["y"] = 20 - 0.3 * table["week"] + 0.1 * table["age"] + own + rest
+    return table[rng.random(len(table)) > 0.1].reset_index(drop=True)

@@ -13,27 +13,7 @@ from bayeslmm.errors import ArgumentError, DataError, RankDeficiencyWarning, Tre
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
 
-def trial(seed=0, n=40):
-    """A three-arm trial: unequal arms, weeks missing at random, a covariate, a factor, sites."""
-    rng = np.random.default_rng(seed)
-    arm = rng.choice(["placebo", "low", "high"], n, p=[0.5, 0.3, 0.2])
-    table = pd.DataFrame(
-        {
-            "subject": np.repeat([f"s{i:02d}" for i in range(n)], 3),
-            "week": np.tile([0, 4, 12], n),
-            "arm": pd.Categorical(np.repeat(arm, 3), ["placebo", "low", "high"]),
-            "sex": np.repeat(rng.choice(["f", "m"], n, p=[0.7, 0.3]), 3),
-            "age": np.repeat(rng.normal(50, 10, n).round(1), 3),
-            "site": np.repeat(rng.choice(["u", "v", "w"], n), 3),
-        }
-    )
-    own = np.repeat(rng.normal(0, 2, n), 3)
-    rest = rng.normal(0, 2, len(table))
-    table["y"] = 20 - 0.3 * table["week"] + 0.1 * table["age"] + own + rest
-    return table[rng.random(len(table)) > 0.1].reset_index(drop=True)
-
-
-TRIAL = trial()
+TRIAL = trees.trial()
 FORMULA = "y ~ arm * C(week) + sex + poly(age, 2) + (1 | subject) + (1 + week | site)"
 
 

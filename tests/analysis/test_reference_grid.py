@@ -1,11 +1,19 @@
-"""Contrasts of a fit of lower rank."""
+"""A reference grid's levels, the rows that count, and contrasts of a fit of lower rank."""
 
 import numpy as np
 import pandas as pd
 import pytest
+import trees
 
 import bayeslmm as bl
-from bayeslmm.errors import ArgumentError, RankDeficiencyWarning
+from bayeslmm.errors import ArgumentError, DataError, RankDeficiencyWarning
+
+TRIAL = trees.trial()
+
+
+@pytest.fixture(scope="module")
+def reml():
+    return bl.fit_reml("y ~ arm * C(week) + sex + age + (1 | subject)", TRIAL)
 
 
 def confounded():
@@ -59,3 +67,59 @@ def test_a_posterior_of_lower_rank_has_those_contrasts_too():
     found, right = (bl.marginal_means(f, "t", contrasts="pairwise") for f in (fit, without))
     # Independent draws: within some Monte Carlo errors, which are a sixtieth of the sd or less.
     assert (np.abs(found["mean"] - right["mean"]) < 0.1 * right["sd"]).all()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "average", "message"),
+    [
+        ("age", None, "balanced", r"2 of \d+ rows of data lack a value of 'age'.*first is row 3"),
+        ("age", None, "rows", r"2 of \d+ rows of data lack a value of 'age'.*first is row 3"),
+        ("sex", None, "rows", "lack a value of 'sex'"),
+        ("week", np.nan, "rows", "lack a value of 'week'"),
+        ("age", "old", "balanced", "'age' held numbers"),
+        ("age", "old", "rows", "'age' held numbers"),
+    ],
+)
+def test_rows_that_lack_values_are_named(reml, column, value, average, message):
+    table = TRIAL.astype({column: object})
+    table.loc[[3, 8], column] = value
+    if value is None and column == "age":
+        table = table.astype({"age": float})
+    with pytest.raises(DataError, match=message):
+        bl.marginal_means(reml, "arm", data=table, average=average)
+    # What does not count may be missing.
+    assert len(bl.marginal_means(reml, "arm", data=table, at={column: TRIAL[column].iloc[0]})) == 3
+
+
+@pytest.mark.parametrize("value", [np.nan, None, [50, None]])
+def test_a_missing_value_is_none_to_set(reml, value):
+    with pytest.raises(ArgumentError, match="at gives 'age' a missing value"):
+        bl.marginal_means(reml, "arm", at={"age": value})
+
+
+def test_levels_of_a_balanced_grid_are_the_fit_s_whatever_data_holds(reml):
+    some = TRIAL[(TRIAL["week"] != 4) & (TRIAL["sex"] == "f")]
+    found = bl.marginal_means(reml, "arm", data=some)
+    right = bl.marginal_means(reml, "arm", at={"age": some["age"].mean()})
+    pd.testing.assert_frame_equal(found, right)
+    assert bl.marginal_means(reml, "week", data=some)["week"].tolist() == [0, 4, 12]
+
+
+def test_focal_groups_are_the_fit_s_whatever_data_holds():
+    tree = trees.random_tree("y ~ arm + (1 | site)", TRIAL, draws=10)
+    options = {"average": "rows", "random_effects": "all"}
+    found = bl.marginal_means(tree, "site", data=TRIAL[TRIAL["site"] != "v"], **options)
+    assert found["site"].tolist() == ["u", "v", "w"]
+
+
+def test_cross_products_tell_the_levels_that_were_coded():
+    table = TRIAL.assign(visit=TRIAL["week"].map({0: 1, 4: 2, 12: 5}))
+    formula = "y ~ arm * C(visit) + (1 | subject)"
+    fit = bl.fit_reml(formula, table)
+    summed = bl.fit_reml(formula, bl.gram_from_table(formula, table))
+    for of in ("arm", "visit"):
+        for data in (None, table[table["visit"] > 1]):
+            found = bl.marginal_means(summed, of, data=data)
+            right = bl.marginal_means(fit, of)
+            # Two ways to sum agree to some nine digits; visits are whole numbers of either type.
+            pd.testing.assert_frame_equal(found, right, rtol=1e-6, check_dtype=False)

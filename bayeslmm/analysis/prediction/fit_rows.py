@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,8 @@ class FitRows:
         Their response.
     units : dict of str to str
         Units of columns and response, as far as the table told them.
+    given : dict of str to ndarray, or None
+        The columns of rows that count instead of the fit's own; None where these do.
     """
 
     formula: str
@@ -53,6 +55,12 @@ class FitRows:
     columns: dict[str, NDArray[Any]] | None
     y: Floats | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    given: dict[str, NDArray[Any]] | None = None
+
+    @property
+    def counted(self) -> dict[str, NDArray[Any]] | None:
+        """The columns of the rows whose means and frequencies count."""
+        return self.columns if self.given is None else self.given
 
     @cached_property
     def terms(self) -> ModelTerms:
@@ -60,7 +68,7 @@ class FitRows:
         return model_terms(parse_formula(self.formula))
 
     def with_rows(self, data: Any) -> FitRows:
-        """Return the same coding with rows of a table; unchanged without one.
+        """Return the same fit, of which a table's rows count; unchanged without one.
 
         Raises
         ------
@@ -74,7 +82,7 @@ class FitRows:
         given = {name: table.values(name) for name in table.names if name in used}
         if not given:
             raise ArgumentError(f"data has none of the columns that {self.formula!r} uses.")
-        return FitRows(self.formula, self.response, self.state, given)
+        return replace(self, given=given)
 
     def require_read(
         self,

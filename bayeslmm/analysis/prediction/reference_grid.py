@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.errors import ArgumentError, check_choice
+from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula.calls import Expression, function_name
 from bayeslmm.tables.column import label
 
@@ -108,6 +108,8 @@ def reference_grid(
     ------
     ArgumentError
         If a column is unknown, or values must be named.
+    DataError
+        If the rows lack a value that counts, or hold labels where the fit had numbers.
     """
     check_choice("average", average, AVERAGES)
     if included and average == "balanced":
@@ -135,33 +137,48 @@ def reference_grid(
 def levels(rows: FitRows, name: str) -> list[Any] | None:
     """Return a column's levels in the fit's order; None where it is a number.
 
-    Of numbers that serve as categories, as in ``C(x)``, the values that occur are the levels.
+    They are the fit's, whichever rows count. Of numbers that serve as categories, as in ``C(x)``,
+    the values that the fit saw are the levels.
     """
     state = rows.state.columns.get(name)
-    if state is None:  # a grouping column
-        return list(np.unique(_column(rows, name)).tolist())
-    if state.kind == "boolean":
+    if state is not None and state.kind == "boolean":
         return [level == "True" for level in state.levels or ()]
-    if state.kind == "label":
+    if state is not None and state.kind == "label":
         return list(state.levels or ())
-    if name in categorical_numbers(rows.terms):
-        return list(np.unique(_column(rows, name)).tolist())
-    return None
+    if state is not None and name not in categorical_numbers(rows.terms):
+        return None
+    if rows.columns is not None:
+        return list(np.unique(rows.columns[name]).tolist())
+    return _coded_values(rows, name) or list(np.unique(_column(rows, name)).tolist())
+
+
+def _coded_values(rows: FitRows, name: str) -> list[Any]:
+    """Return the numbers that a ``C(x)`` learnt, all that is left of them in cross-products."""
+    found: set[float] = set()
+    for call in _categorical_calls(rows.terms):
+        of_column = isinstance(call.tree, ast.Call) and isinstance(call.tree.args[0], ast.Name)
+        if of_column and call.variables == (name,):
+            found.update(map(float, rows.state.transforms[call.text]["levels"]))
+    return sorted(found)
 
 
 def categorical_numbers(terms: ModelTerms) -> set[str]:
     """Return the columns that stand inside a `C()`, whose mean would be a category of its own."""
+    return {name for call in _categorical_calls(terms) for name in call.variables}
+
+
+def _categorical_calls(terms: ModelTerms) -> list[Expression]:
     sides = (terms.fixed, *(wanted for _, wanted in terms.random))
-    calls = [atom for side in sides for atom in side.atoms if isinstance(atom, Expression)]
-    return {
-        name
-        for call in calls
-        if any(
+    return [
+        atom
+        for side in sides
+        for atom in side.atoms
+        if isinstance(atom, Expression)
+        and any(
             isinstance(node, ast.Call) and function_name(node) == "C"
-            for node in ast.walk(call.tree)
+            for node in ast.walk(atom.tree)
         )
-        for name in call.variables
-    }
+    ]
 
 
 def as_column(values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
@@ -209,18 +226,28 @@ def _listed(at: Mapping[str, Any] | None) -> dict[str, list[Any]]:
     for name, values in listed.items():
         if not values:
             raise ArgumentError(f"at gives {name!r} no value.")
+        if any(pd.isna(value) is True for value in values):
+            raise ArgumentError(f"at gives {name!r} a missing value: name one that it may take.")
     return listed
 
 
 def _column(rows: FitRows, name: str) -> NDArray[Any]:
-    if rows.columns is None:
+    if rows.counted is None:
         raise ArgumentError(
             f"The fit saw cross-products, which do not say the values of {name!r}: give them, as "
             f"in at={{{name!r}: [0, 1]}}, or rows to take them from, data=."
         )
-    if name not in rows.columns:
+    if name not in rows.counted:
         raise ArgumentError(f"data has no column {name!r}, whose values are needed.")
-    return rows.columns[name]
+    column = rows.counted[name]
+    absent = np.asarray(pd.isna(column))
+    if absent.any():
+        raise DataError(
+            f"{int(absent.sum())} of {len(column)} rows of data lack a value of {name!r}, which "
+            f"would count; the first is row {int(np.argmax(absent))} (counted from 0). Fill them, "
+            "leave these rows out of data, or set the column by at=."
+        )
+    return column
 
 
 def _balanced(
@@ -244,7 +271,14 @@ def _balanced(
 
 
 def _mean(rows: FitRows, name: str) -> float:
-    return float(np.asarray(_column(rows, name), dtype=np.float64).mean())
+    column = _column(rows, name)
+    try:
+        return float(column.astype(np.float64).mean())
+    except (TypeError, ValueError):
+        raise DataError(
+            f"Column {name!r} held numbers in the training rows and does not in data: give its "
+            "numbers there, or set the column by at=."
+        ) from None
 
 
 def _rows(
