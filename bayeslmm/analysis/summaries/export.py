@@ -6,18 +6,39 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
 from bayeslmm.analysis.summaries.text import KIND_WORDS
 from bayeslmm.errors import ArgumentError, names_keywords
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import pandas as pd
+    from collections.abc import Callable, Iterator, Sequence
 
 _BOUND = re.compile(r"(eti|hdi)([\d.]+)_lb")
-_COUNTS = ("ess_bulk", "ess_tail", "rows", "n")
-# Besides themselves, what is rounded to three digits of the posterior standard deviation.
-_ON_ITS_SCALE = ("mean", "median", "estimate", "observed", "reml")
+_SPREADS = ("sd", "std_error", "reml_se")
+# Besides themselves, what is rounded to three digits of the standard deviation.
+_ON_ITS_SCALE = (*_SPREADS, "mean", "median", "estimate", "observed", "reml")
+_PROBABILITIES = ("p_positive", "p_above", "p_worse", "p_value", "probability")
+# Decimals of counts, and of what counts by its differences, however large it is.
+_DECIMALS = {
+    **dict.fromkeys(("ess_bulk", "ess_tail", "rows", "n"), 0),
+    **dict.fromkeys(("log_likelihood", "deviance", "aic", "bic", "elpd", "elpd_diff"), 2),
+    "r_hat": 3,
+}
+# What is of no row's scale: errors of computation, ratios, quantiles of a prior.
+_OWN_SCALE = re.compile(
+    r"mcse(_mean)?|moved|spread|odds|variance|corr_.+|diff_(sd|mcse)|prior_pull|reliability|chisq"
+    r"|dse|(response_)?q\d+"
+)
+# Names that data may have, too: statistics in a table with the other column only.
+_IN_TABLES_WITH = {
+    "se": "elpd", "p": "elpd", "weight": "elpd", "prior": "likelihood", "likelihood": "prior",
+    "value": "is_mode", "slope": "is_mode", "curvature": "is_mode", "distance": "is_mode",
+}  # fmt: skip
+# What the columns of matrices are called: covariances and random effects of a REML fit.
+_MATRICES = ("coef", "term")
+_SHORTEST = 3  # decimals of a probability, however few digits estimates have
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 _LATEX = {
@@ -39,10 +60,13 @@ def to_markdown(table: pd.DataFrame, *, digits: int = 3) -> str:
     ----------
     table : DataFrame
         Such as `fixed_effects` and its kin return. Bounds of an interval become one column,
-        ``[low, high]``; estimates are rounded to so many digits of their ``sd`` as `digits` says,
-        for more would be noise.
+        ``[low, high]``; estimates are rounded to so many digits of their ``sd``, ``std_error`` or
+        else half their interval as `digits` says, for more would be noise. Probabilities stay off
+        0 and 1, as ``< 0.001`` and ``> 0.999``. Columns that are no known statistic, such as those
+        of the data, are written in full: round them beforehand where this is too much.
     digits : int
-        Significant digits of the standard deviation, or of each number where there is none.
+        Significant digits of that spread, or of each statistic where there is none; no digit
+        before the decimal point is lost.
 
     Returns
     -------
@@ -122,8 +146,7 @@ def to_latex(table: pd.DataFrame, *, digits: int = 3) -> str:
     """
     header, rows, numeric = _cells(table, digits, _escaped)
     shown = [
-        # A hyphen before a digit is a minus, and an opening bracket no option of a line's end.
-        [re.sub(r"(?<![\w.])-(?=\d)", "$-$", cell) if right else f"{cell}" for cell, right in
+        [_mathematical(cell) if right else cell for cell, right in
          zip(row, numeric, strict=True)]
         for row in rows
     ]  # fmt: skip
@@ -142,7 +165,13 @@ def to_latex(table: pd.DataFrame, *, digits: int = 3) -> str:
     )
 
 
+def _mathematical(number: str) -> str:
+    """Write signs as mathematics: a hyphen before a number is a minus."""
+    return re.sub(r"(?<![\w.])-(?=\d|inf)|[<>]", r"$\g<0>$", number)
+
+
 def _guarded(row: Sequence[str]) -> list[str]:
+    """Keep an opening bracket from being an option of the line's end before it."""
     first, *rest = row
     return [f"{{}}{first}" if first.startswith("[") else first, *rest]
 
@@ -163,14 +192,17 @@ def _cells(
         raise ArgumentError(f"digits is a positive whole number, not {digits!r}.")
     named = [name for name in table.index.names if name is not None]
     frame = table.reset_index() if named else table
-    records = frame.to_dict("records")
     columns = [str(name) for name in frame.columns]
-    decimals = [_decimals(record, digits) for record in records]
+    records = [dict(zip(columns, row, strict=True)) for row in frame.itertuples(index=False)]
+    dtypes = dict(zip(columns, frame.dtypes, strict=True))
+    numbers = [name for name in columns if dtypes[name].kind in "fiu"]
+    decimals = [_decimals(record, numbers, digits) for record in records]
+    of_matrix = table.columns.name in _MATRICES
     header: list[str] = []
     cells: list[list[str]] = []
     numeric: list[bool] = []
     for name in columns:
-        if (other := _upper(name, columns)) is not None:
+        if (other := _upper(name, numbers)) is not None:
             header.append(escape(_interval_name(name)))
             cells.append(
                 [
@@ -180,12 +212,15 @@ def _cells(
             )
             numeric.append(True)
             continue
-        if any(_upper(lower, columns) == name for lower in columns):
+        if any(_upper(lower, numbers) == name for lower in numbers):
             continue
         header.append(escape(name))
-        is_number = frame[name].dtype.kind in "fiu"
+        is_number = name in numbers
+        write = _writer(name, columns, dtypes[name], digits, of_matrix=of_matrix)
         texts = [
-            _number(record[name], name, places, digits) if is_number else str(record[name])
+            ("" if pd.isna(record[name]) else write(record[name], places))
+            if is_number
+            else str(record[name])
             for record, places in zip(records, decimals, strict=True)
         ]
         plain = ["" if text in {"nan", "None"} else " ".join(text.split()) for text in texts]
@@ -195,7 +230,9 @@ def _cells(
 
 
 def _upper(name: str, columns: Sequence[str]) -> str | None:
-    """Return the column of an interval's upper bounds, where a name is that of its lower ones."""
+    """Return which column holds an interval's upper bounds, if a name is that of its lower ones."""
+    if name not in columns:
+        return None
     other = "upper" if name == "lower" else name.removesuffix("_lb") + "_ub"
     return other if (name == "lower" or _BOUND.fullmatch(name)) and other in columns else None
 
@@ -205,32 +242,66 @@ def _interval_name(lower: str) -> str:
     return "interval" if bound is None else f"{bound[2]} % {KIND_WORDS[bound[1]]} interval"
 
 
-def _decimals(record: dict[Any, Any], digits: int) -> int | None:
+def _decimals(record: dict[str, Any], numbers: Sequence[str], digits: int) -> int | None:
     """Return how many decimals a row's estimates have; None where nothing says."""
-    spread = record.get("sd")
-    if not isinstance(spread, int | float) or not math.isfinite(spread) or spread <= 0:
-        return None
-    return max(digits - 1 - math.floor(math.log10(spread)), 0)
+    for spread in _spreads(record, numbers):
+        if math.isfinite(spread) and spread > 0:
+            return max(digits - 1 - math.floor(math.log10(spread)), 0)
+    return None
 
 
-def _interval(record: dict[Any, Any], low: str, high: str, places: int | None, digits: int) -> str:
-    bounds = (_rounded(float(record[name]), places, digits) for name in (low, high))
-    return f"[{', '.join(bounds)}]"
+def _spreads(record: dict[str, Any], numbers: Sequence[str]) -> Iterator[float]:
+    """Yield what may be a row's scale: standard deviation or error, half an interval's width."""
+    yield from (_float(record[name]) for name in _SPREADS if name in numbers)
+    for name in numbers:
+        if (other := _upper(name, numbers)) is not None:
+            yield (_float(record[other]) - _float(record[name])) / 2
 
 
-def _number(value: Any, name: str, places: int | None, digits: int) -> str:
-    if value != value:  # noqa: PLR0124 -- NaN
+def _float(value: Any) -> float:
+    return math.nan if pd.isna(value) else float(value)
+
+
+def _interval(record: dict[str, Any], low: str, high: str, places: int | None, digits: int) -> str:
+    bounds = [_float(record[name]) for name in (low, high)]
+    if all(map(math.isnan, bounds)):
         return ""
-    if name in _COUNTS:
-        return f"{value:.0f}"
-    if name == "r_hat":
-        return f"{value:.3f}"
-    if name == "sd" or name in _ON_ITS_SCALE:
-        return _rounded(float(value), places, digits)
-    return str(value) if isinstance(value, int) else _rounded(float(value), None, digits)
+    return f"[{', '.join(_rounded(bound, places, digits) for bound in bounds)}]"
+
+
+def _writer(
+    name: str, columns: Sequence[str], dtype: Any, digits: int, *, of_matrix: bool
+) -> Callable[[Any, int | None], str]:
+    """Return how the numbers of a column are written, given the decimals of their row."""
+    if dtype.kind != "f":
+        return lambda value, _: str(value)
+    if name in _DECIMALS:
+        return lambda value, _: _rounded(value, _DECIMALS[name], digits)
+    if name in _PROBABILITIES:
+        return lambda value, _: _probability(value, max(digits, _SHORTEST))
+    if name in _ON_ITS_SCALE:
+        return lambda value, places: _rounded(value, places, digits)
+    if of_matrix or _OWN_SCALE.fullmatch(name) or _IN_TABLES_WITH.get(name) in columns:
+        return lambda value, _: _rounded(value, None, digits)
+    precision = np.finfo(getattr(dtype, "numpy_dtype", dtype)).precision
+    return lambda value, _: _without_minus_zero(f"{value:.{precision}g}")
+
+
+def _probability(value: float, places: int) -> str:
+    least = 10.0**-places
+    if 0 <= value < least:
+        return f"< {least:.{places}f}"
+    return f"> {1 - least:.{places}f}" if 1 - least < value <= 1 else f"{value:.{places}f}"
 
 
 def _rounded(value: float, places: int | None, digits: int) -> str:
-    text = f"{value:.{digits}g}" if places is None else f"{value:.{places}f}"
-    # No minus before a zero.
-    return text.lstrip("-") if not any(one in "123456789" for one in text) else text
+    if places is not None:
+        return _without_minus_zero(f"{value:.{places}f}")
+    if value == 0 or not math.isfinite(value):
+        return _without_minus_zero(f"{value:g}")
+    decimals = max(digits - 1 - math.floor(math.log10(abs(value))), 0)
+    return f"{round(value, decimals):.15g}"
+
+
+def _without_minus_zero(text: str) -> str:
+    return text.removeprefix("-") if float(text) == 0 else text
