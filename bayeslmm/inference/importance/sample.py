@@ -63,9 +63,10 @@ _NEAR_ZERO = 0.4
 # effective draws.
 MOST_COORDINATES = 12
 LARGEST_BORDER = 200
-# NUTS that is done sooner, by the count below, is not replaced: it is the better known method, and
-# independent draws would save seconds.
-QUICK_SECONDS = 10.0
+# NUTS that is done in so many seconds for each parameter that is left, by the count below, is not
+# replaced: it is the better known method, and the more parameters, the fewer independent draws are
+# worth.
+QUICK_SECONDS = 1.5
 # Gradients a draw, and densities that one gradient costs: medians of the reference models.
 _GRADIENTS_PER_DRAW, _DENSITIES_PER_GRADIENT = 5.0, 1.5
 
@@ -91,7 +92,7 @@ class ImportanceSampling:
             return False, "target_accept was given, and only NUTS has an acceptance rate"
         seconds = nuts_seconds(model.gram, settings)
         cost = f"NUTS takes about {seconds:.2g} s of one core, by the size of the model"
-        if seconds <= QUICK_SECONDS:
+        if seconds <= QUICK_SECONDS * MarginalTarget(model.gram, model.priors).size:
             return False, cost
         can, why = _can_weigh(model)
         return can, f"{cost}, and {why}" if can else why
