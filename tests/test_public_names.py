@@ -1,6 +1,7 @@
 import ast
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,20 @@ def test_no_folder_or_file_at_the_top_has_a_public_name():
     # Importing `bayeslmm.predict` the file would hide `bayeslmm.predict` the function.
     folder = Path(bayeslmm.__file__).parent
     assert not {path.stem for path in folder.iterdir()} & set(bayeslmm.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(bayeslmm._ELSEWHERE))
+def test_what_other_packages_call_it_is_told_by_names_that_exist(name):
+    assert name not in bayeslmm.__all__
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}': here it is ") as raised:
+        getattr(bayeslmm, name)
+    for told in str(raised.value).split(": here it is ")[1].split(" or "):
+        assert callable(getattr(bayeslmm, told))
+
+
+def test_a_misspelt_name_brings_the_nearest_one():
+    with pytest.raises(AttributeError) as raised:
+        bayeslmm.fit_bayse  # noqa: B018
+    text = "".join(traceback.format_exception(raised.value))
+    assert "Did you mean: 'fit_bayes'?" in text
+    assert not hasattr(bayeslmm, "__wrapped__")
