@@ -236,14 +236,18 @@ def _legend(figure: Any, lines: _Lines, owner: Any) -> None:
 
     typical = "population"
     if lines.others and owner is figure:
-        typical = f"population, at each {lines.factor.name}'s {_shown(lines.others)}"
+        shown = [f"first {name}" if name in lines.grid.mixed else name for name in lines.others]
+        typical = f"population, at each {lines.factor.name}'s {_shown(shown)}"
     elif lines.others:
         typical = f"population, averaged over {_shown(lines.others)}"
+    own = f"each {lines.factor.name}"
+    if mixed := lines.grid.mixed:
+        own += f", at its first {_shown(mixed)}"
     dashed: Any = (0, (4, 2)) if owner is figure else "-"
     band = LEVEL if owner is figure else POPULATION
     handles = [
         Line2D([], [], color=DATA, marker="o", linestyle="", markersize=4, label="data"),
-        Line2D([], [], color=LEVEL, linewidth=1.6, label=f"each {lines.factor.name}"),
+        Line2D([], [], color=LEVEL, linewidth=1.6, label=own),
         Line2D([], [], color=POPULATION, linewidth=1.8, linestyle=dashed, label=typical),
         Patch(facecolor=band, alpha=0.25, linewidth=0, label=interval_words(*lines.ci)),
     ]

@@ -254,6 +254,19 @@ def test_the_population_s_line_is_averaged_over_the_rows(idata):
     assert "population, at each g's f and z" in words(panels.legends[0])
 
 
+def test_a_level_with_several_categories_is_drawn_at_its_first_and_says_so():
+    rng = np.random.default_rng(1)
+    rows = np.arange(48)
+    arm, g = np.array(list("abc"))[rows % 3], np.array(list("uv"))[rows % 2]
+    table = {"x": rows % 4 + 0.0, "arm": arm, "p": (rows // 4 % 6).astype(str), "g": g}
+    table["y"] = rng.normal(size=48)
+    idata = trees.random_tree("y ~ x + arm + (1 | g) + (1 | p)", table, draws=20)
+    panels = bl.plot_levels(idata, "x", factor="g", layout="panels")
+    shown = words(panels.legends[0])
+    assert "each g, at its first arm" in shown
+    assert "population, at each g's first arm" in shown
+
+
 def test_a_covariate_of_the_random_effects_alone_leaves_the_population_flat():
     idata = trees.random_tree("y ~ 1 + (x | g)", trees.TINY, draws=20)
     (axes,) = bl.plot_levels(idata, layout="overlay").axes

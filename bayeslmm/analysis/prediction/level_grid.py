@@ -34,10 +34,13 @@ class LevelGrid:
         The running covariate, over each level's own range.
     rows : dict of ndarray, each of length m * points
         Columns of the levels' rows, level by level.
+    mixed : tuple of str
+        Columns of labels that differ within levels: the rows have the first of each level.
     """
 
     x: NDArray[np.float64]
     rows: dict[str, NDArray[Any]]
+    mixed: tuple[str, ...] = ()
 
 
 def predictors(idata: xr.DataTree, design: Design) -> dict[str, NDArray[Any]]:
@@ -92,8 +95,10 @@ def level_grid(idata: xr.DataTree, factor: GroupingFactor, x: str) -> LevelGrid:
     high = np.maximum.reduceat(values[order], starts)
     xs = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, POINTS)
     counts = np.bincount(factor.index, minlength=m)
-    rows = {}
-    categories = categorical_numbers(fit_rows(idata).terms)
+    rows: dict[str, NDArray[Any]] = {}
+    mixed: list[str] = []
+    terms = fit_rows(idata).terms
+    categories = categorical_numbers(terms)
     for name, column in columns.items():
         if name == x:
             rows[name] = xs.ravel()
@@ -102,7 +107,10 @@ def level_grid(idata: xr.DataTree, factor: GroupingFactor, x: str) -> LevelGrid:
             rows[name] = np.repeat(means, POINTS)
         else:
             rows[name] = np.repeat(column[first], POINTS)
-    return LevelGrid(xs, rows)
+            differs = (column != column[first][factor.index]).any()
+            if differs and name in terms.fixed_variables:
+                mixed.append(name)
+    return LevelGrid(xs, rows, tuple(mixed))
 
 
 def population_line(
