@@ -126,7 +126,8 @@ def find_mode(
     Returns
     -------
     LocalMode or None
-        None where nothing can be evaluated, or the way leads to a known peak.
+        None where nothing can be evaluated, the density has no curvature in numbers (where it
+        grows without bound), or the way leads to a known peak.
     """
     count = 0
 
@@ -148,9 +149,9 @@ def find_mode(
     height, _ = target.log_density_and_gradient(point)
     if not np.isfinite(height) or any(_at(peak, point) for peak in known):
         return None
-    hessian = _hessian(target, point, units)
+    covariance = _covariance(_hessian(target, point, units), units)
     count += 4 * target.size + 1
-    return LocalMode(point, height, _covariance(hessian, units), count)
+    return None if covariance is None else LocalMode(point, height, covariance, count)
 
 
 def _hessian(target: Target, point: Floats, units: Floats) -> Floats:
@@ -174,11 +175,19 @@ def _differences(target: Target, point: Floats, step: Floats) -> Floats:
     return 0.5 * (hessian + hessian.T)
 
 
-def _covariance(hessian: Floats, units: Floats) -> Floats:
-    """Invert minus the Hessian, in coordinates' units, with eigenvalues that are large enough."""
-    values, vectors = np.linalg.eigh(-hessian * np.outer(units, units))
+def _covariance(hessian: Floats, units: Floats) -> Floats | None:
+    """Invert minus the Hessian, in coordinates' units, with eigenvalues that are large enough.
+
+    None where it has no eigenvalues, or a covariance that cannot be inverted.
+    """
+    try:
+        values, vectors = np.linalg.eigh(-hessian * np.outer(units, units))
+    except np.linalg.LinAlgError:
+        return None
     root = vectors / np.sqrt(np.maximum(values, _FLATTEST)) * units[:, None]
-    return np.asarray(root @ root.T)
+    covariance = np.asarray(root @ root.T)
+    usable = np.isfinite(covariance).all() and np.isfinite(np.linalg.slogdet(covariance)[1])
+    return covariance if usable else None
 
 
 def _at(peak: LocalMode, point: Floats) -> bool:

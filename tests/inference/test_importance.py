@@ -100,6 +100,28 @@ def test_the_climb_finds_mode_and_curvature():
     assert peak.log_mass + np.log(2 * np.pi) == pytest.approx(0.0, abs=1e-3)
 
 
+class Steep:
+    """A normal density so narrow that its curvature, in the coordinates' units, overflows."""
+
+    size, folded = 2, ()
+
+    def log_density(self, points):
+        return -5e307 * np.sum(points**2, axis=1)
+
+    def log_density_and_gradient(self, point):
+        return float(self.log_density(point[None])[0]), -1e308 * point
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_density_without_curvature_in_numbers_has_no_mode():
+    start, units = np.full(2, 1e-160), np.full(2, 10.0)
+    assert find_mode(Steep(), start, units) is None
+    rng = np.random.default_rng(1)
+    found = sample_target(Steep(), [start], units, COUNT, rng)
+    assert not found.usable
+    assert "no mode" in found.how
+
+
 def test_modes_apart_are_all_found_and_shared_out():
     far = mixture_of((0.3, normal(-6.0, 1.0)), (0.7, normal(6.0, 0.5)))
     target = Density(far, 1)

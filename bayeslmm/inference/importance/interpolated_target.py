@@ -265,8 +265,9 @@ def near_peak(target: MarginalTarget, start: Floats, units: Floats) -> LocalMode
             )
             rows.append((ahead - behind) / (2.0 * move[k]))
         information = -0.5 * (np.array(rows) + np.array(rows).T)
-        curved = np.linalg.eigvalsh(information * np.outer(units, units))[0] > _LEAST_CURVATURE
-        if np.isfinite(height) and curved:
+        in_units = information * np.outer(units, units)
+        known = bool(np.isfinite(height) and np.isfinite(in_units).all())
+        if known and np.linalg.eigvalsh(in_units)[0] > _LEAST_CURVATURE:
             step = np.linalg.solve(information, slope)
             if step @ slope < _SHORT_STEP**2:
                 gain = 0.5 * float(step @ slope)
