@@ -2,6 +2,7 @@
 
 - ``model``: `Model`: everything that is assumed, as one frozen value
 - ``at_means``: columns less their means, where priors stand there
+- ``least_squares``: what fixed effects and chosen columns of random effects leave
 - ``exact_fit``: responses that the effects fit exactly, which have no likelihood
 - ``identification``: which variances the data can tell apart
 - ``simulate``: a response drawn from given parameters

@@ -24,7 +24,7 @@ from bayeslmm.model.covariance.factors import (
     lower_factor,
     theta_from_factor,
 )
-from bayeslmm.model.exact_fit import all_parts, residual_squares
+from bayeslmm.model.least_squares import all_parts, residual_squares
 from bayeslmm.reml.quasi_newton import GOAL, LAST_STEP, ROUNDING, quasi_newton
 from bayeslmm.resources import single_blas_thread
 

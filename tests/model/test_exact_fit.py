@@ -11,7 +11,8 @@ from designs import KINDS, random_design
 
 import bayeslmm as bl
 from bayeslmm.gram.gram import Gram
-from bayeslmm.model.exact_fit import all_parts, require_residuals, residual_squares
+from bayeslmm.model.exact_fit import require_residuals
+from bayeslmm.model.least_squares import all_parts, residual_squares
 
 HOW = {"progressbar": False, "random_seed": 1, "draws": 100, "tune": 100, "chains": 2}
 QUICK = {"parametrization": "marginal", "sampler": "importance", **HOW}
