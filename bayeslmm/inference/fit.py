@@ -12,9 +12,11 @@ from bayeslmm.inference.method import METHODS, choose_method
 from bayeslmm.inference.parametrization import refuse_without_rows
 from bayeslmm.inference.settings import SamplerSettings
 from bayeslmm.model.at_means import warn_of_far_columns
-from bayeslmm.model.exact_fit import require_residuals
+from bayeslmm.model.exact_fit import require_residuals, require_sigma, saturated
 from bayeslmm.model.identification import warn_of_priors_alone
 from bayeslmm.model.model import Model
+from bayeslmm.reml.search import search_criterion
+from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.kept_effects import KeptEffects
 
 if TYPE_CHECKING:
@@ -160,7 +162,7 @@ def fit_bayes(
     require_effects(design, KeptEffects.of(design, effects), settings.chains * settings.draws)
     require_steps(settings)
     model = Model.of(design, priors).at_means
-    require_residuals(model.gram, model.priors.sigma)
+    _require_residuals(model)
     warn_of_priors_alone(model.gram)
     warn_of_far_columns(design, [factor.shift for factor in model.priors.factors])
     settings, reasons = choose_method(model, settings)
@@ -169,3 +171,13 @@ def fit_bayes(
         # A method that handed over to another one has said why.
         tree.attrs.setdefault(name, reason)
     return tree
+
+
+def _require_residuals(model: Model) -> None:
+    gram, sigma = model.gram, model.priors.sigma
+    require_residuals(gram, sigma)
+    if saturated(gram):
+        # Which combination of columns may fit exactly is found only by a search.
+        with single_blas_thread():
+            found = search_criterion(gram, restricted=True)
+        require_sigma(gram, found.sigma, sigma)

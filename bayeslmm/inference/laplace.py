@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from bayeslmm.gram.likelihood import conditional
 from bayeslmm.inference.marginal.sd_coordinates import sizes_of
 from bayeslmm.model.covariance.factors import sd_corr_from_factor
+from bayeslmm.model.exact_fit import mode_without_residuals
 from bayeslmm.reml.search import lambda_factors, search_criterion
 
 if TYPE_CHECKING:
@@ -214,6 +215,13 @@ def starting_points(target: MarginalTarget, *, several: bool = True) -> tuple[li
     """
     medians, low = target.prior_quantiles(0.5), target.prior_quantiles(0.05)
     reml, widths = _reml_parameters(target)
+    at_sigma = target.n_sds + target.n_partials
+    if not np.isfinite(reml[at_sigma]):
+        # Effects that fit exactly have no REML estimate, and sigma is its prior's doing. Climbing
+        # from elsewhere may end where rounding is all that the density consists of.
+        reml, widths = medians.copy(), np.where(np.isfinite(widths), widths, 1.0)
+        reml[at_sigma] = mode_without_residuals(target.gram, target.priors.sigma)
+        several = False
     sds = slice(0, target.n_sds)
     # A variance of zero has no logarithm: start where the prior begins to care, if that is anywhere
     # near the data.
@@ -227,7 +235,7 @@ def starting_points(target: MarginalTarget, *, several: bool = True) -> tuple[li
     parameters = [first]
     if several:
         # The priors' own view of one kind of parameter, with the data's of all others.
-        rest = slice(target.n_sds + target.n_partials, None)
+        rest = slice(at_sigma, None)
         for kind, other in ((sds, medians), (sds, low), (rest, medians)):
             there = first.copy()
             there[kind] = other[kind]

@@ -19,7 +19,7 @@ from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.gram.limits import require_border
 from bayeslmm.model.covariance.block_covariance import covariance_of
-from bayeslmm.model.exact_fit import require_residuals
+from bayeslmm.model.exact_fit import require_residuals, require_sigma
 from bayeslmm.model.identification import require_residual_variance
 from bayeslmm.reml.result import Method, REMLFit
 from bayeslmm.reml.search import LARGEST, Search, lambda_factors, search_criterion
@@ -119,6 +119,7 @@ def fit_reml(
             f"The {method} criterion could not be computed: numbers grew too large or too small. "
             "Rescale the response, the columns or the weights."
         )
+    require_sigma(gram, search.sigma)
     fit = REMLFit(
         formula=str(design.formula),
         method=method,

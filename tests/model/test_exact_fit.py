@@ -44,6 +44,14 @@ EXACT = {
         *("y ~ 1 + (x + w + I(x**2) + I(w**2) + I(x * w) | g)", VALUE[G], None),
         "does not vary within.*'g'",
     ),
+    "two of three factors": (
+        *("y ~ 1 + (1 | g) + (1 | h) + (1 | row)", VALUE[G] + H, None),
+        "'Intercept' by 'g' and 'Intercept' by 'h'",
+    ),
+    "a column of one of two factors": (
+        *("y ~ 1 + (x | g) + (x + w | h) + (1 | row)", VALUE[G] * BASE.x + H, None),
+        "'x' by 'g' and .*by 'h'",
+    ),
     "a line without groups": ("y ~ x + (1 | g)", 3 + 2 * BASE.x, None, "fixed effects fit"),
 }  # fmt: skip
 
@@ -172,3 +180,98 @@ def test_a_study_refuses_the_scenario_without_a_posterior():
     formula, table, _, words = case("one number a group")
     proper = {"sigma": "InverseGamma(3, 0.1)"}
     refused(words, lambda: bl.prior_study(formula, table, {"wide": "flat"}, priors=proper))
+
+
+LONG = np.repeat(np.arange(8), 1000)
+
+
+@pytest.mark.parametrize("n", [2_000, 4_000])
+def test_the_prior_that_is_named_for_many_rows_gives_the_closed_form(n):
+    table = pd.DataFrame({"y": VALUE[LONG], "g": LONG})[:: 8_000 // n]
+    with pytest.raises(bl.DataError, match="no residuals") as raised:
+        bl.fit_bayes("y ~ 1 + (1 | g)", table, **QUICK)
+    prior = str(raised.value).split("'sigma': '")[1].split("'")[0]
+    fit = bl.fit_bayes("y ~ 1 + (1 | g)", table, priors={"sigma": prior}, **QUICK)
+    assert fit.attrs["sampler"] == "importance"
+    a, b = bl.Prior.parse(prior).numbers
+    # A gamma's sd is 1 / sqrt(n) of its mean: 2 % of it, over some 200 draws.
+    assert float(fit["posterior"].sigma.mean()) == pytest.approx(b / (a + n - 8 - 1), rel=0.01)
+
+
+@pytest.mark.parametrize("n", [48, 4_000, 200_000, 2_000_000])
+def test_a_prior_is_named_only_where_it_is_accepted(n):
+    levels = np.repeat(np.arange(8), n // 8)
+    gram = Gram.from_design(
+        bl.build_design("y ~ 1 + (1 | g)", pd.DataFrame({"y": VALUE[levels], "g": levels}))
+    )
+    with pytest.raises(bl.DataError, match="no residuals") as raised:
+        require_residuals(gram, bl.Prior.parse("HalfNormal(1)"))
+    named = str(raised.value).split("'sigma': '")[1:]
+    assert bool(named) == (n < 10_000)
+    for words in named:
+        require_residuals(gram, bl.Prior.parse(words.split("'")[0]))
+    # Against any number of rows, a prior that has nothing at all near zero will do.
+    require_residuals(gram, bl.Prior.parse("Uniform(0.5, 2)"))
+
+
+PAIRS = np.repeat(np.arange(20), 2)
+CROSSING = pd.DataFrame({"g": PAIRS, "x": np.random.default_rng(0).normal(size=40)})
+CROSSING["y"] = 1 + np.random.default_rng(1).normal(size=20)[PAIRS] * (CROSSING.x + 2.5)
+
+
+@pytest.mark.parametrize(
+    "how", [QUICK, *({"parametrization": form, **HOW} for form in ("marginal", "noncentered"))]
+)
+def test_a_combination_of_columns_that_fits_exactly_is_refused(how):
+    refused("combination", lambda: bl.fit_reml("y ~ x + (x | g)", CROSSING))
+    refused("combination", lambda: bl.fit_bayes("y ~ x + (x | g)", CROSSING, **how))
+
+
+@pytest.mark.filterwarnings("ignore::bayeslmm.errors.BayesLMMWarning")
+def test_saturated_columns_without_an_exact_combination_are_fitted():
+    table = CROSSING.assign(y=CROSSING.y + np.random.default_rng(2).normal(size=40))
+    assert bl.fit_reml("y ~ x + (x | g)", table).sigma > 0.1
+    assert float(bl.fit_bayes("y ~ x + (x | g)", table, **QUICK)["posterior"].sigma.mean()) > 0.1
+
+
+APART = np.repeat(np.arange(20), 5)
+
+
+@pytest.mark.filterwarnings("ignore:The search for the REML estimates stopped")
+@pytest.mark.parametrize(("ratio", "tolerance"), [(3e4, 1e-5), (3e5, 1e-4), (1e6, 1e-3)])
+def test_groups_that_lie_far_apart_leave_the_estimates_within_them(ratio, tolerance):
+    rng = np.random.default_rng(2)
+    u, e, x = rng.normal(size=20), rng.normal(size=100), rng.normal(size=100)
+    table = pd.DataFrame({"y": ratio * u[APART] + 0.5 * x + e, "x": x, "g": APART})
+    if ratio < 1e6:
+        fit = bl.fit_reml("y ~ x + (1 | g)", table)
+    else:
+        with pytest.warns(bl.NumericalWarning, match="'Intercept' by 'g' leave only 1e-12 of"):
+            fit = bl.fit_reml("y ~ x + (1 | g)", table)
+    within = table[["x", "y"]] - table.groupby("g")[["x", "y"]].transform("mean")
+    slope = (within.x * within.y).sum() / (within.x**2).sum()
+    sigma = np.sqrt(((within.y - slope * within.x) ** 2).sum() / (100 - 21))
+    right = [slope, sigma / np.sqrt((within.x**2).sum()), sigma]
+    # 1e-16 of the total against squares of 1 / ratio^2 of it.
+    got = [*fit.fixed_effects.to_numpy()[1], fit.sigma]
+    assert got == pytest.approx(right, rel=tolerance)
+
+
+@pytest.mark.parametrize("level", [1e12, 3e12, 3e13])
+def test_a_response_far_from_zero_is_judged_by_its_own_digits(level):
+    y = level + VALUE[G] + NOISE
+    fit = bl.fit_reml("y ~ x + (1 | g)", BASE.assign(y=y))
+    near = bl.fit_reml("y ~ x + (1 | g)", BASE.assign(y=y - level))
+    # Doubles near 3e13 are 0.004 apart, and so are the numbers of the mean.
+    assert fit.sigma == pytest.approx(near.sigma, rel=1e-2)
+
+
+@pytest.mark.parametrize("n", [50, 100_000])
+@pytest.mark.parametrize("level", [0.0, 1e6])
+def test_lines_without_noise_are_refused_whatever_their_length(n, level):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(n, 4)) * rng.uniform(0.1, 100, 4)
+    table = pd.DataFrame(x, columns=list("abcd")).assign(g=np.arange(n) % 10)
+    table["y"] = level + x @ rng.normal(size=4)
+    design = bl.build_design("y ~ a + b + c + d + (1 | g)", table)
+    refused("fixed effects fit", lambda: require_residuals(Gram.from_design(design)))
