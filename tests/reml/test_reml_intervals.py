@@ -125,7 +125,7 @@ def test_narrower_probabilities_nest(sleep):
 def test_bad_arguments_are_refused(sleep):
     with pytest.raises(ArgumentError, match="method is 'profile' or 'wald'; it was 'boot'"):
         confidence_intervals(sleep, "boot")
-    with pytest.raises(ArgumentError, match=r"ci_prob is 95"):
+    with pytest.raises(ArgumentError, match=r"ci_prob is a probability.*it was 95"):
         confidence_intervals(sleep, ci_prob=95)
     with pytest.raises(ArgumentError, match=r"no parameter 'Dyas'\. Did you mean 'Days'"):
         confidence_intervals(sleep, parameters=["Dyas"])
