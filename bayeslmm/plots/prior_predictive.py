@@ -130,7 +130,9 @@ def _lines(
     if running is None:
         return None
     grid = level_grid(view, chosen, running)
-    eta = linear_predictor(view, grid.rows, random_effects=[info.name]).rows(slice(None))
+    # Prior draws say what priors do, not what data determine.
+    predictor = linear_predictor(view, grid.rows, random_effects=[info.name], any_rows=True)
+    eta = predictor.rows(slice(None))
     eta = eta.reshape(*grid.x.shape, -1)
     segments = [
         np.column_stack([grid.x[level], eta[level, :, draw]])

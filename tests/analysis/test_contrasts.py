@@ -1,7 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 import trees
 
+import bayeslmm as bl
 from bayeslmm.analysis.prediction.contrasts import compare_predictions
 from bayeslmm.analysis.prediction.predictions import predict
 from bayeslmm.errors import ArgumentError, DataError
@@ -188,3 +190,77 @@ def test_a_slope_that_is_not_finite_is_refused(call, x):
         compare_predictions(idata, {"t": "slope"})
     assert len(compare_predictions(idata, {"t": "slope"}, data={"t": [4.5]})) == 1
     assert len(compare_predictions(idata, {"t": [0, 5]})) == 1
+
+
+@pytest.fixture(scope="module")
+def sites():
+    """Sites nested in regions: region "o" is the sum of its sites, and one column is dropped."""
+    rng = np.random.default_rng(4)
+    rows = pd.DataFrame(
+        {
+            "region": np.repeat(["n", "o"], 24),
+            "site": np.repeat(["s1", "s2", "s3", "s4"], 12),
+            "x": np.tile(np.arange(12.0), 4),
+            "g": [f"g{k}" for k in np.tile(np.arange(8), 6)],
+        }
+    )
+    rows["y"] = 0.3 * rows.x + np.tile(rng.normal(0, 2, 8), 6) + rng.normal(size=48)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def lower_rank(sites):
+    formula = "y ~ x * region + x * site + (1 | g)"
+    how = {"rank_deficient": "drop", "parametrization": "marginal", "sampler": "importance"}
+    with pytest.warns(bl.RankDeficiencyWarning):
+        return bl.fit_bayes(formula, sites, draws=50, chains=2, random_seed=1, **how)
+
+
+@pytest.mark.parametrize(
+    ("contrast", "options", "message"),
+    [
+        ({"region": ["n", "o"]}, {}, r"contrast region: o - n: the fit dropped .*as data="),
+        ({"region": ["n", "o"]}, {"average": False}, r"contrast region: o - n in row 0"),
+        ({"x": [0, 1]}, {"at": {"region": ["n", "o"]}}, r"contrast x: 1 - 0, region = n"),
+        ({"x": "slope"}, {"at": {"region": ["o"]}}, r"contrast d/dx, region = o"),
+    ],
+)
+def test_a_contrast_that_the_data_do_not_determine_is_refused(
+    lower_rank, contrast, options, message
+):
+    with pytest.raises(ArgumentError, match=f"do not determine the {message}"):
+        compare_predictions(lower_rank, contrast, **options)
+
+
+def test_contrasts_of_a_fit_that_dropped_columns_are_those_of_the_full_rank(sites, lower_rank):
+    least_squares = bl.fit_reml("y ~ 0 + site + x:site + (1 | g)", sites)
+    slopes = least_squares.fixed_effects["estimate"].to_numpy()[4:]
+    found = compare_predictions(lower_rank, {"x": [0, 1]})
+    slope = compare_predictions(lower_rank, {"x": "slope"}, average=False)
+    assert abs(found.loc[0, "mean"] - slopes.mean()) < 0.5 * found.loc[0, "sd"]
+    assert slope["mean"].mean() == pytest.approx(found.loc[0, "mean"], rel=1e-7)  # differences
+    within = compare_predictions(
+        lower_rank, {"site": ["s1", "s2"]}, data=sites[sites.region == "n"]
+    )
+    assert within.loc[0, "sd"] > 0
+
+
+def test_rows_that_the_data_do_not_determine_are_refused(sites, lower_rank):
+    rows = pd.DataFrame({"x": [1.0, 1.0], "region": ["n", "o"], "site": "s1", "g": "g1", "y": 0.0})
+    message = r"expected value of row 1 \(x = 1.0, region = o, site = s1\).*were observed"
+    with pytest.warns(bl.RankDeficiencyWarning):
+        reml = bl.fit_reml("y ~ x * region + x * site + (1 | g)", sites)
+    for call, fit in (
+        (bl.predict, lower_rank),
+        (bl.predict_table, lower_rank),
+        (bl.fitted, lower_rank),
+        (bl.fitted, reml),
+        (bl.residuals, lower_rank),
+        (bl.residuals, reml),
+        (bl.log_likelihood, lower_rank),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            call(fit, rows)
+        assert len(call(fit, rows[:1])) > 0
+    # The rows themselves are determined.
+    np.testing.assert_allclose(bl.predict(lower_rank, sites), bl.predict(lower_rank), rtol=1e-12)

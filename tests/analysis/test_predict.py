@@ -238,6 +238,17 @@ def test_wrong_rows_raise_an_error_of_ours(idata, rows):
         predict(idata, rows)
 
 
+def test_the_way_out_without_nested_grouping_columns_leaves_out_all_of_them():
+    data = {**trees.TINY, "h": np.array(list("ppqqqqrrr"))}
+    idata = trees.random_tree("y ~ x + (1 | h/g)", data)
+    with pytest.raises(DataError, match=r"effects of 'h' and 'h:g' out: random_effects='none'"):
+        predict_table(idata, {"x": [0.0]})
+    assert len(predict_table(idata, {"x": [0.0]}, random_effects="none")) == 1
+    with pytest.raises(DataError, match=r"effects of 'h:g' out: random_effects=\['h'\]"):
+        predict_table(idata, {"x": [0.0], "h": ["p"]})
+    assert len(predict_table(idata, {"x": [0.0], "h": ["p"]}, random_effects=["h"])) == 1
+
+
 def test_a_grouping_column_that_is_missing_may_be_done_without(idata):
     with pytest.raises(DataError, match=r"grouping factor 'g'.*random_effects='none'"):
         predict(idata, {"x": [1.0]})

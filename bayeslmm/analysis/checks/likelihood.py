@@ -237,7 +237,9 @@ def log_likelihood(
     rows = rebuild_design(
         design_state(idata), data, response="required", factors=(), weights=weights
     )
-    predictor = linear_predictor(idata, data, weights=weights)
+    # Cross-products do not say what they determine; the rows are those that they sum.
+    summed = read.from_cross_products(idata)
+    predictor = linear_predictor(idata, data, weights=weights, any_rows=summed)
     density = _row_densities(predictor, rows.y)
     shape = read.sample_shape(idata)
     coords = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}

@@ -2,6 +2,8 @@
 
 - ``fit_rows``: how a fit, posterior or REML, codes rows, and its own rows
 - ``linear_predictor``: eta = X beta + Z b + offset, chunk by chunk
+- ``determined``: which predictions a fit that dropped columns determines
+- ``grouping_columns``: the columns that say the levels of new rows
 - ``new_levels``: random effects of levels that no training row had
 - ``predictions``: `predict`, `predict_table`
 - ``slopes``: derivatives of eta with respect to a covariate

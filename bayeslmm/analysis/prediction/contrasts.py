@@ -11,13 +11,16 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
+from bayeslmm.analysis.prediction.determined import Determined, determined
 from bayeslmm.analysis.prediction.fit_rows import fit_rows
 from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
     Policy,
     check_seed,
+    design_state,
     included_factors,
     linear_predictor,
+    training_columns,
 )
 from bayeslmm.analysis.prediction.slopes import slope_predictor
 from bayeslmm.errors import ArgumentError, names_keywords
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
     import xarray as xr
     from numpy.typing import NDArray
+
+    from bayeslmm.arrays import Floats
 
 SLOPE = "slope"
 
@@ -102,7 +107,7 @@ def compare_predictions(
     ------
     ArgumentError
         When the covariate is not among the predictors, or a slope is asked of labels, or where it
-        is not finite.
+        is not finite; or when a fit that dropped columns does not determine a difference.
 
     References
     ----------
@@ -123,19 +128,28 @@ def compare_predictions(
     name, contrasts = _contrasts(idata, contrast, rows, included)
     points = _grid(idata, at, name, included)
     seed = check_seed(random_seed)  # one for both sides: a new level is the same on both
+    known = determined(design_state(idata), training_columns(idata))
     tables = []
     for point, item in product(points, contrasts):
         here = _set(rows, point)
 
         def predictor(values: Mapping[str, NDArray[Any]]) -> LinearPredictor:
             return linear_predictor(
-                idata, values, random_effects=included, new_levels=new_levels, random_seed=seed
+                idata,
+                values,
+                random_effects=included,
+                new_levels=new_levels,
+                random_seed=seed,
+                any_rows=True,
             )
 
         if item.slope:
             parts = [slope_predictor(idata, here, name, predictor(here))]
         else:
             parts = [predictor(_set(here, {name: end})) for end in (item.high, item.low)]
+        if known is not None:
+            gained = _gained(known, here, name, item, read.columns(idata))
+            _require_determined(known, gained, item, point, None if average else obs)
         for row, draws in _differences(parts, average=average):
             numbers = describe(draws[None], ci_prob, ci_kind, diagnostics=False)
             frame = pd.DataFrame(numbers)
@@ -145,6 +159,43 @@ def compare_predictions(
                 labels[names.OBS] = obs[row]
             tables.append(pd.concat([pd.DataFrame(labels, index=frame.index), frame], axis=1))
     return pd.concat(tables, ignore_index=True)
+
+
+def _gained(
+    known: Determined,
+    rows: Mapping[str, NDArray[Any]],
+    name: str,
+    item: _Contrast,
+    training: Mapping[str, NDArray[Any]],
+) -> Floats:
+    """Return the rows' differences in columns, those that were dropped among them."""
+    if item.slope:
+        return known.slopes(rows, name, training[name])
+    high, low = (known.columns(_set(rows, {name: end})) for end in (item.high, item.low))
+    return high - low
+
+
+def _require_determined(
+    known: Determined,
+    found: Floats,
+    item: _Contrast,
+    point: Mapping[str, Any],
+    obs: NDArray[Any] | None,
+) -> None:
+    """Raise unless the rows' differences are determined: their mean, or with labels each one.
+
+    A difference may be so where its two sides are not: what the fit cannot tell apart cancels.
+    """
+    where = "".join(f", {column} = {value}" for column, value in point.items())
+
+    def what(row: int) -> str:
+        return f"contrast {item.label}{where}" + ("" if obs is None else f" in row {obs[row]!s}")
+
+    known.require(
+        found if obs is not None else found.mean(axis=0, keepdims=True),
+        what,
+        "Compare values that were observed together, or give such rows as data=.",
+    )
 
 
 def _differences(

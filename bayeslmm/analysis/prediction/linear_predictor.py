@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bayeslmm import names
+from bayeslmm.analysis.prediction.determined import require_rows
+from bayeslmm.analysis.prediction.grouping_columns import (
+    require_grouping_columns,
+    without_level,
+)
 from bayeslmm.analysis.prediction.new_levels import NewLevels, covariance_roots, level_policies
 from bayeslmm.design.design import rebuild_design
 from bayeslmm.design.state import DesignState, state_content
@@ -19,7 +24,6 @@ from bayeslmm.errors import (
     nearest,
     warn,
 )
-from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.results import read
 from bayeslmm.results.units import column_units
 from bayeslmm.tables.table import read_table
@@ -153,13 +157,17 @@ def linear_predictor(
     draws: int | None = None,
     weights: Any = None,
     random_seed: int | None = None,
+    any_rows: bool = False,
 ) -> LinearPredictor:
     """Return the linear predictor of a table's rows under a posterior.
+
+    With `any_rows` the caller sees to it that a fit which dropped columns determines what it makes
+    of the rows; without it each row's expected value must be determined.
 
     Raises
     ------
     ArgumentError
-        When an argument is not one of its choices.
+        When an argument is not one of its choices, or the fit does not determine a row.
     DataError
         When a column is missing or has another type, or a level is new and may not be.
     TreeError
@@ -173,17 +181,20 @@ def linear_predictor(
         weights = read.constant(idata, "weights") if weights is None else weights
     else:
         rows = data
-        _require_grouping_columns(idata, data, included)
+        require_grouping_columns(idata, data, included)
+    state = design_state(idata)
     design = rebuild_design(
-        design_state(idata),
+        state,
         rows,
         response="ignored",
         factors=included,
         weights=weights,
-        no_level=_without_level(idata, policies),
+        no_level=without_level(idata, policies),
     )
     if data is None:
         design = replace(design, labels=read.row_labels(idata))
+    elif state.dropped and not any_rows:
+        require_rows(state, training_columns(idata), data, design.obs)
     chains, total = read.sample_shape(idata)
     kept = _kept(total, draws)
     seed = check_seed(random_seed)
@@ -252,6 +263,11 @@ def design_state(idata: xr.DataTree) -> DesignState:
     return state
 
 
+def training_columns(idata: xr.DataTree) -> dict[str, NDArray[Any]] | None:
+    """Return the columns of the training rows; None where the fit saw cross-products only."""
+    return None if read.from_cross_products(idata) else read.columns(idata)
+
+
 def training_design(idata: xr.DataTree) -> Design:
     """Return the design of the training rows, rebuilt from the tree alone."""
     design = rebuild_design(
@@ -289,30 +305,6 @@ def chosen_factors(known: tuple[str, ...], random_effects: str | Sequence[str]) 
             )
             raise ArgumentError(msg)
     return tuple(name for name in known if name in asked)
-
-
-def _without_level(idata: xr.DataTree, policies: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the grouping columns in which a missing value puts all effects at zero."""
-    terms = parse_formula(str(idata.attrs["formula"])).random
-    read_by = {name: set[str]() for term in terms for name in term.variables}
-    for term in terms:
-        for name in term.variables:
-            read_by[name] |= {policies[term.factor]} if term.factor in policies else set()
-    return tuple(name for name, found in read_by.items() if found == {"population"})
-
-
-def _require_grouping_columns(idata: xr.DataTree, data: Any, included: tuple[str, ...]) -> None:
-    present = read_table(data).names
-    for term in parse_formula(str(idata.attrs["formula"])).random:
-        lacking = [name for name in term.variables if name not in present]
-        if lacking and term.factor in included:
-            others = [name for name in included if name != term.factor]
-            msg = (
-                f"The new rows have no column {lacking[0]!r}, which says the level of the grouping "
-                f"factor {term.factor!r}.{nearest(lacking[0], present)} Without it, leave the "
-                f"factor's effects out: random_effects={others or 'none'!r}."
-            )
-            raise DataError(msg)
 
 
 def check_seed(random_seed: int | None) -> int:

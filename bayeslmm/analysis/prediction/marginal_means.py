@@ -10,13 +10,13 @@ import pandas as pd
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.contrast_weights import contrast_weights
+from bayeslmm.analysis.prediction.determined import determined
 from bayeslmm.analysis.prediction.estimates import NUMBERS, Drawn, Estimated, Estimates
 from bayeslmm.analysis.prediction.fit_rows import Fit, FitRows, fit_rows, included
 from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor, linear_predictor
 from bayeslmm.analysis.prediction.reference_grid import ReferenceGrid, reference_grid
 from bayeslmm.arguments import as_names
 from bayeslmm.design.design import rebuild_design
-from bayeslmm.design.estimable import full_columns, is_estimable, span
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
@@ -227,7 +227,8 @@ def _with_effects(fit: Fit, grid: ReferenceGrid, factors: tuple[str, ...]) -> Dr
         )
     found = []
     for _, table in grid.tables():
-        predictor = linear_predictor(fit, table, random_effects=factors)
+        # What the fit determines was asked of the cells, of which rows need not be.
+        predictor = linear_predictor(fit, table, random_effects=factors, any_rows=True)
         columns, offset = _averaged(predictor.design, grid.weights)
         eta = columns @ predictor.beta + np.reshape(offset, (-1, 1))
         found.append(eta + _averaged_effects(predictor, grid.weights))
@@ -259,32 +260,24 @@ def _require_estimable(
 
     A contrast may be determined where its cells are not: what the fit cannot tell apart cancels.
     """
-    if not rows.state.dropped:
+    known = determined(rows.state, rows.columns)
+    if known is None:
         return
-    dropped = ", ".join(rows.state.dropped)
-    if rows.columns is None:
-        raise ArgumentError(
-            f"Columns were dropped from this fit ({dropped}), and the cross-products do not say "
-            "which means it still determines. Fit to the rows themselves."
-        )
-    basis, scale = span(full_columns(rows.state, rows.columns))
     found, k = [], len(grid.weights)
     for _, table in grid.tables():
-        full = full_columns(rows.state, table)
+        full = known.columns(table)
         found.append(np.einsum("ckp,k->cp", full.reshape(-1, k, full.shape[1]), grid.weights))
     combinations = np.concatenate(found)
     if weights is not None:
         combinations = weights @ combinations
-    wrong = np.flatnonzero(~is_estimable(combinations, basis, scale))
-    if wrong.size:
-        place = list(product(*labels.values()))[int(wrong[0])]
-        where = ", ".join(f"{name} = {value}" for name, value in zip(labels, place, strict=True))
-        what = f"mean at {where}" if weights is None else where
-        raise ArgumentError(
-            f"The data do not determine the {what}: the fit dropped {dropped}, so that some "
-            "combination of levels which counts there was never observed. Name observed ones by "
-            "at=."
-        )
+    places = list(product(*labels.values()))
+
+    def what(cell: int) -> str:
+        pairs = zip(labels, places[cell], strict=True)
+        where = ", ".join(f"{name} = {value}" for name, value in pairs)
+        return f"mean at {where}" if weights is None else where
+
+    known.require(combinations, what, "Name observed ones by at=.")
 
 
 def _contrasts(

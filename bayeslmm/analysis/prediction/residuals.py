@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.fit_rows import Fit, included
+from bayeslmm.analysis.prediction.determined import require_rows
+from bayeslmm.analysis.prediction.fit_rows import Fit, fit_rows, included
 from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
     design_state,
@@ -250,7 +251,10 @@ def _reml_rows(
         scales = held.scales.weights
         weights = weights_of(data, held.state.weights, weighted=scales is not None)
     wanted = "required" if response else "ignored"
-    return rebuild_design(held.state, data, response=wanted, factors=factors, weights=weights)
+    design = rebuild_design(held.state, data, response=wanted, factors=factors, weights=weights)
+    if held.state.dropped:
+        require_rows(held.state, fit_rows(fit).columns, data, design.obs)
+    return design
 
 
 def _reml_eta(fit: REMLFit, design: Design) -> Floats:
