@@ -154,6 +154,33 @@ def test_interactions_of_a_factor_may_be_spelt_in_either_order(odd):
     assert one == other
 
 
+@pytest.mark.parametrize(
+    ("text", "written", "meant"),
+    [
+        ("f[T.qq]:z > 0", "f[T.qq]:z", "f[T.q]:z"),
+        ("z:f[T.qq] > 0", "z:f[T.qq]", "z:f[T.q]"),
+        ("z > 0 and f[T.qq]:z > 0", "f[T.qq]:z", "f[T.q]:z"),
+        ("sd_g[zz] > 0", "sd_g[zz]", "sd_g[z]"),
+        ("sd_g[1zz] > 0", "sd_g[1zz]", "sd_g[z]"),
+        ("sigmaa > 0", "sigmaa", "sigma"),
+    ],
+)
+def test_a_misspelt_parameter_is_answered_with_the_one_meant_and_all_there_are(
+    text, written, meant
+):
+    data = {**DATA, "f": np.array(list("pqrpqrpqr"))}
+    tree = trees.random_tree("y ~ f * z + (z | g)", data)
+    with pytest.raises(ArgumentError) as raised:
+        hypothesis(tree, text)
+    message = str(raised.value)
+    assert f"names {written!r}, which is no parameter of this fit. Did you mean" in message
+    assert f"Did you mean {meant!r}?" in message
+    for name in ("Intercept", "z", "f[T.q]", "f[T.q]:z", "f[T.r]:z", "sigma", "sd_g[z]"):
+        assert f" {name}" in message
+    assert "random effects such as b_g[a," in message
+    hypothesis(tree, text.replace(written, meant))
+
+
 def test_settings_of_calls_are_no_equality():
     tree = trees.random_tree("y ~ bs(z, df=4) + (1 | g)", ODD)
     assert hypothesis(tree, "bs(z, df=4)[1] > 0").loc[0, "probability"] >= 0

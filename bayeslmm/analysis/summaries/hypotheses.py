@@ -38,7 +38,11 @@ ORDER: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.LtE: operator.le,
 }
 FUNCTIONS = {"abs": np.abs, "sqrt": np.sqrt, "exp": np.exp, "log": np.log}
+PIECE = r"[^\W\d][\w.]*(?:\([^()]*\))?(?:\[[^\[\]]*\])?"
+NAME = re.compile(rf"{PIECE}(?::{PIECE})*")
 LONGEST = 500
+HIDDEN = ("b_", "beta[")  # as many as levels; the coefficients go by their own names, too
+MOST_NAMES = 30  # that a message lists
 MOST_PIECES = 4  # of an interaction that may be spelt in any order
 
 
@@ -210,8 +214,20 @@ def read_expression(
     try:
         return statement, ast.parse(replaced, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
+        if name := _unknown_name(text, orders):
+            raise ArgumentError(statement.unknown(name)) from None
         msg = f"{text!r} cannot be read; write for example 'Days > 0' or 'sd_g[x] < sigma / 2'."
         raise ArgumentError(msg) from None
+
+
+def _unknown_name(text: str, known: set[str]) -> str | None:
+    """Return the first name in brackets or with a colon that no parameter has, None without one.
+
+    Python's grammar has no such names, so that it is they that keep a statement from being read.
+    """
+    spelt = {names.spelling(name) for name in known}
+    written = (match.group(0) for match in NAME.finditer(text) if set(match.group(0)) & set(":["))
+    return next((name for name in written if names.spelling(name) not in spelt), None)
 
 
 def _orders(name: str) -> list[str]:
@@ -302,8 +318,13 @@ class Statement:
 
     def unknown(self, name: str) -> str:
         """Return the error that there is no such parameter, and which there are."""
+        spelt = [order for one in self.known for order in _orders(one)]
+        listed = [one for one in self.known if not one.startswith(HIDDEN)]
+        more = f" and {len(listed) - MOST_NAMES} more" if len(listed) > MOST_NAMES else ""
+        effect = next((one for one in self.known if one.startswith("b_")), "")
+        effects = f", and random effects such as {effect}" if effect else ""
         return (
             f"{self.text!r} names {name!r}, which is no parameter of this fit."
-            f"{nearest(name, self.known)} Parameters go by names such as "
-            f"{', '.join(self.known[-3:])}."
+            f"{nearest(name, spelt)} Its parameters are {', '.join(listed[:MOST_NAMES])}"
+            f"{more}{effects}."
         )
