@@ -159,7 +159,7 @@ def _ratio(numerator: Any, denominator: Any) -> Any:
 
 def _row(row: Any) -> dict[str, float]:
     wanted = {"reml": "reml", "mean": "mean", "median": "median", "sd": "sd"}
-    wanted |= {"mcse": "mcse_mean", "pull": "prior_pull"}
+    wanted |= {"mcse": "mcse_mean", "pull": "prior_pull", "error": "reml_se"}
     return {name: float(row[column]) for name, column in wanted.items()}
 
 

@@ -18,6 +18,8 @@ MOST_SKEW = 1.5
 """At most so much: a posterior piled up at zero has its mean 1 to 1.33 sds above it."""
 NOISY = 0.1
 """MCSE in posterior sds (100 effective draws) above which agreement says little."""
+VAGUE = 1.0 / math.sqrt(3.0)
+"""Standard deviation of what is uniform on -1 to 1: such a standard error says next to nothing."""
 REACHES_ZERO = 0.25
 """Lower bound over median below which a posterior counts as reaching down to zero."""
 
@@ -47,6 +49,8 @@ class Evidence:
         How its own prior and REML's estimate contradict each other; empty if they do not.
     others : str
         Names of other parameters of which that is so.
+    error : float
+        REML's standard error; NaN where the fit is singular.
     """
 
     kind: str
@@ -63,6 +67,7 @@ class Evidence:
     group: str
     conflict: str = ""
     others: str = ""
+    error: float = math.nan
 
     @property
     def gap(self) -> float:
@@ -89,8 +94,9 @@ def judge(evidence: Evidence) -> tuple[Verdict, str]:
 
     ``"agrees"``: within 0.1 posterior sds and 4 MCSEs of the REML estimate. ``"as expected"``: a
     standard deviation or correlation that is further off in a way that few levels, skewness or a
-    boundary explain. ``"prior"``: the priors' pull accounts for the difference. ``"differs"``:
-    nothing known here does. ``"unclear"``: within the tolerance only because of Monte Carlo noise.
+    boundary explain, or a correlation about which REML says almost nothing. ``"prior"``: the
+    priors' pull accounts for the difference. ``"differs"``: nothing known here does.
+    ``"unclear"``: within the tolerance only because of Monte Carlo noise.
 
     Parameters
     ----------
@@ -145,6 +151,12 @@ def _variance(evidence: Evidence) -> tuple[Verdict, str]:
         return "as expected", (
             f"REML's correlation is {what} (a singular fit); the posterior spreads over "
             f"[{evidence.low:.2f}, {evidence.high:.2f}]."
+        )
+    if evidence.kind == "corr" and evidence.error >= VAGUE:
+        return "as expected", (
+            f"REML's correlation has standard error {evidence.error:.1f}, on a scale from -1 to 1: "
+            f"it says almost nothing. The posterior spreads over [{evidence.low:.2f}, "
+            f"{evidence.high:.2f}]."
         )
     if inside and abs(evidence.gap) <= evidence.tolerance + skew:
         return "as expected", _expected_reason(evidence, reaches=reaches)
