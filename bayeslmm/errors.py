@@ -220,6 +220,15 @@ _SENTENCES = {
     "link": "The link is the identity: transform the response in the formula, as in log(y) ~ x",
     "REML": "Write method='REML' or method='ML'",
 }
+_OF_SLOPES = (
+    "Write at={'treatment': ['a', 'b']} for one at each level; for differences between levels, "
+    "also of slopes: marginal_means(idata, 'week', by='treatment', at={'week': [0, 1]}, "
+    "contrasts='pairwise', by_contrasts='pairwise')"
+)
+# What one function leaves to another one.
+_ELSEWHERE = {
+    ("compare_predictions", name): _OF_SLOPES for name in ("by", "contrasts", "by_contrasts")
+}
 _VALUES = {("REML", "False"): "Write method='ML'", ("REML", "True"): "Write method='REML'"}
 
 
@@ -303,7 +312,7 @@ def _answering[**P, R](function: Callable[P, R], known: Sequence[str]) -> Callab
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         if not kwargs.keys() <= set(known):
             name = next(name for name in kwargs if name not in known)
-            advice = _advice(name, kwargs[name], known)
+            advice = _ELSEWHERE.get((function.__name__, name)) or _advice(name, kwargs[name], known)
             raise KeywordError(f"{function.__name__}() has no argument {name!r}. {advice}.")
         for name in flags:
             if name in kwargs and not isinstance(kwargs[name], bool | np.bool_):

@@ -83,6 +83,8 @@ def test_there_is_one_way_to_warn():
         ("summary", {"prob": 0.9}, r"summary\(\) has no argument 'prob'. Write ci_prob=0.9\.$"),
         ("predict", {"level": 0.9}, r"arguments are|Write ci_prob"),
         ("prior_study", {"n_cores": 3}, r"Write cores=3\.$"),
+        ("compare_predictions", {"by": "f"}, r"Write at=.*marginal_means\(.*by='treatment'"),
+        ("compare_predictions", {"contrasts": "pairwise"}, r"by_contrasts='pairwise'\)\.$"),
         ("plot_levels", {"hdi_prob": 0.9}, r"ci_prob|arguments are"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 import xarray
 from registry import (
     HOW,
+    close,
     fitted,
     follows,
     gram,
@@ -130,6 +131,21 @@ def _():
 def _():
     told("go with contrasts=", bl.marginal_means, posterior(), "f", reference="a")
     works(bl.marginal_means, posterior(), "f", contrasts="reference", reference="a")
+
+
+@follows("marginal_means()", "by='treatment'", "at={'treatment': ['a', 'b']}",
+         "at={'week': [0, 1]}", "contrasts='pairwise'", "by_contrasts='pairwise'")  # fmt: skip
+def _():
+    fit = fitted(
+        "y ~ week * treatment + (1 | g)", table().rename(columns={"x": "week", "f": "treatment"})
+    )
+    for wrong in ({"by": "treatment"}, {"contrasts": "pairwise"}):
+        told("by_contrasts='pairwise'", bl.compare_predictions, fit, {"week": "slope"}, **wrong)
+    works(bl.compare_predictions, fit, {"week": "slope"}, at={"treatment": ["a", "b"]})
+    found = works(bl.marginal_means, fit, "week", by="treatment", at={"week": [0, 1]},
+                  contrasts="pairwise", by_contrasts="pairwise")  # fmt: skip
+    slopes = bl.fixed_effects(fit)["mean"]
+    close(found.loc[0, "mean"], slopes["week:treatment[T.b]"])
 
 
 @follows("random_effects='none'", "random_effects='all'")
