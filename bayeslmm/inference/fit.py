@@ -96,7 +96,7 @@ def fit_bayes(
     rank_deficient : str, default "raise"
         What to do with fixed-effects columns that earlier ones span, such as the empty cell of an
         interaction: refuse them, or ``"drop"`` them with a warning. The result's attribute
-        ``dropped_columns`` names them, and predictions leave them out.
+        ``dropped_columns`` names them; predictions that would depend on them are refused.
     effects : str or mapping, default "draws"
         Which random effects to keep: ``"draws"`` all of them; ``"moments"`` mean and sd per
         level, in the group ``effects_moments``; or a mapping from factor to one of the two, or to

@@ -220,6 +220,8 @@ def log_likelihood(
 
     Raises
     ------
+    ArgumentError
+        If the fit dropped columns and does not determine what is expected of a row.
     DataError
         If a column is missing or of another type, or a level is new.
     TreeError

@@ -101,7 +101,8 @@ def determined(state: DesignState, training: Mapping[str, Any] | None) -> Determ
     if training is None:
         raise ArgumentError(
             f"Columns were dropped from this fit ({', '.join(state.dropped)}), and the "
-            "cross-products do not say which means it still determines. Fit to the rows themselves."
+            "cross-products do not say which means and rows it still determines. Fit to the rows "
+            "themselves."
         )
     return Determined(state, *span(full_columns(state, training)))
 

@@ -80,7 +80,8 @@ def predict(
     Raises
     ------
     ArgumentError
-        When an argument is not one of its choices.
+        When an argument is not one of its choices; or when the fit dropped columns
+        and does not determine what is expected of a row.
     DataError
         When a column is missing or of another type, or a level is new and may not be.
     TreeError

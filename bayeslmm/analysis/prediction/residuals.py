@@ -77,7 +77,8 @@ def fitted(
     Raises
     ------
     ArgumentError
-        When a factor is unknown, or draws are asked of a REML fit.
+        When a factor is unknown, or draws are asked of a REML fit; or when the fit dropped columns
+        and does not determine what is expected of a row.
     TreeError
         When `fit` is neither, or was fitted to cross-products and no rows are given.
 
@@ -153,7 +154,8 @@ def residuals(
     Raises
     ------
     ArgumentError
-        When the kind is unknown, or draws are asked of a REML fit.
+        When the kind is unknown, or draws are asked of a REML fit; or when the fit dropped columns
+        and does not determine what is expected of a row.
     DataError
         When rows lack the response, or a group is new.
     TreeError
