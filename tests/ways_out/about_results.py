@@ -291,3 +291,14 @@ def _():
         bl.fit_bayes(*given, **HOW)
     advised = re.search(r"'(InverseGamma\(.*?\))'", str(refused.value))[1]
     fitted(*given, priors={"sigma": advised})
+
+
+@follows("InverseGamma()")
+def _():
+    levels = table().assign(y=table().h.astype("category").cat.codes + 0.5)
+    formula = "y ~ 1 + (1 | h)"
+    try:
+        bl.fit_bayes(formula, levels, **HOW)
+    except bl.DataError as error:
+        prior = re.search(r"InverseGamma\([^)]*\)", str(error)).group()
+    works(bl.fit_bayes, formula, levels, priors={"sigma": prior}, **HOW)
