@@ -96,7 +96,9 @@ def new(
         Path | None, typer.Option(help="The model file to write; beside the data without it.")
     ] = None,
     response: Annotated[str | None, typer.Option(help="Column of the response.")] = None,
-    group: Annotated[str | None, typer.Option(help="Column of the grouping factor.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column of the grouping factor, or two: clinic/patient.")
+    ] = None,
 ) -> None:
     """Write a model file to start from: it looks at a data file, and says what it guesses."""
     with plain_errors():

@@ -77,6 +77,64 @@ def test_odd_names_are_quoted(tmp_path, name):
     assert bl.build_design(spec.formula, spec.data.load()).factors[0].name == "my group"
 
 
+@pytest.fixture
+def trial():
+    """Patients numbered anew in each clinic, with a treatment and an age each, seen five times."""
+    rng = np.random.default_rng(4)
+    clinic, patient, week = (k.ravel() for k in np.indices((12, 10, 5)))
+    person = clinic * 10 + patient
+    return pd.DataFrame(
+        {
+            "clinic": clinic + 1,
+            "patient": patient + 1,
+            "age": 40 + person * 7 % 60,
+            "treatment": np.array(["placebo", "low", "high"])[patient % 3],
+            "week": 2 * week,
+            "wellbeing": rng.normal(50, 10, 600).round(2),
+        }
+    )
+
+
+def formula_of(table, tmp_path, *options):
+    to = tmp_path / "trial.toml"
+    to.unlink(missing_ok=True)
+    result = run("new", written(table, tmp_path / "trial.csv"), *options)
+    assert result.exit_code == 0, result.output
+    return bl.read_spec(to).formula
+
+
+def test_labels_that_start_again_within_others_are_nested_groups(trial, tmp_path):
+    assert formula_of(trial, tmp_path) == "wellbeing ~ 1 + (1 | clinic/patient)"
+    text = (tmp_path / "trial.toml").read_text()
+    assert "The groups are the levels of 'patient', within each one of 'clinic'." in text
+    # What is shown as an example can be fitted: the slope varies within patients.
+    assert '"wellbeing ~ week + (week | clinic/patient)"' in text
+    # Numbers start again within names, wherever they stand.
+    moved = trial[["patient", "clinic", *trial.columns[2:]]]
+    moved["clinic"] = [f"c{number}" for number in moved["clinic"]]
+    assert formula_of(moved, tmp_path) == "wellbeing ~ 1 + (1 | clinic/patient)"
+
+
+def test_the_column_that_names_each_patient_is_the_group(trial, tmp_path):
+    numbered = trial.assign(patient=trial["clinic"] * 10 + trial["patient"])
+    assert formula_of(numbered, tmp_path) == "wellbeing ~ 1 + (1 | patient)"
+
+
+def test_a_few_labels_are_no_groups(trial, tmp_path):
+    table = trial[["treatment", "wellbeing"]]
+    assert formula_of(table, tmp_path) == "wellbeing ~ 1"
+    assert "The groups are none that show." in (tmp_path / "trial.toml").read_text()
+
+
+def test_nested_groups_can_be_given(trial, tmp_path):
+    given = formula_of(trial, tmp_path, "--group", "treatment/patient")
+    assert given == "wellbeing ~ 1 + (1 | treatment/patient)"
+    slash = trial.rename(columns={"clinic": "a/b"})
+    assert formula_of(slash, tmp_path, "--group", "a/b") == "wellbeing ~ 1 + (1 | `a/b`)"
+    refused = run("new", tmp_path / "trial.csv", "--group", "a/x", "--to", tmp_path / "o.toml")
+    assert "has no column 'a'" in refused.output
+
+
 def test_a_table_without_groups_has_a_model_too(tmp_path):
     run("new", written(pd.DataFrame({"y": [1.5, 2.0, 4.0, 3.0]}), tmp_path / "bare.csv"))
     assert bl.read_spec(tmp_path / "bare.toml").formula == "y ~ 1"

@@ -2,6 +2,7 @@
 
 - ``model_spec``: `ModelSpec`, `read_spec`, and the [study] table
 - ``data``: the [data] table: bundled, a file, or simulated
+- ``guesses``: what a table's columns may be to a model: response, groups, a predictor
 - ``new_file``: a model file to start from, for a data file at hand
 - ``toml_file``: text checked key by key, errors with their line
 """

@@ -16,6 +16,7 @@ import pandas as pd
 from bayeslmm.design.design import build_design
 from bayeslmm.errors import BayesLMMError, BayesLMMWarning, DataError
 from bayeslmm.formula.tokens import quote
+from bayeslmm.studies.model_files.guesses import groups, names_of, responses, varying_within
 from bayeslmm.studies.sources import FileTable
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def new_model_file(
     folder : Path
         Where the model file will stand; its path to the data starts there.
     response, group : str, optional
-        Column of the response, and of the grouping factor; guessed without.
+        Column of the response, and of the grouping factor, or two as in ``clinic/patient``;
+        guessed without.
 
     Returns
     -------
@@ -68,15 +70,15 @@ def new_model_file(
     """
     source, guesses = _look(data)
     table = source.load()
-    for name in (response, group):
-        if name is not None and name not in table:
-            raise DataError(f"{str(data)!r} has no column {name!r}: {', '.join(_names(table))}.")
-    formula = _formula(table, response, group, str(data))
+    given = _group_given(group, table)
+    for name in (*([response] if response is not None else []), *given):
+        if name not in table:
+            raise DataError(f"{str(data)!r} has no column {name!r}: {', '.join(names_of(table))}.")
+    formula = _formula(table, response, given, str(data))
     if response is None:
         guesses.append(f"The response is {formula.response!r}, a number.")
     if group is None:
-        what = f"are the levels of {formula.group!r}" if formula.group else "are none that show"
-        guesses.append(f"The groups {what}.")
+        guesses.append(f"The groups are {_described(formula.group)}.")
     where = Path(os.path.relpath(data.resolve(), folder.resolve())).as_posix()
     return NewFile(_text(where, source, table, formula, guesses), tuple(guesses))
 
@@ -84,11 +86,26 @@ def new_model_file(
 @dataclass(frozen=True, slots=True)
 class _Formula:
     response: str
-    group: str | None
+    group: tuple[str, ...]  # outer first
 
     def __str__(self) -> str:
-        bars = f" + (1 | {quote(self.group)})" if self.group else ""
-        return f"{quote(self.response)} ~ 1{bars}"
+        return self.written("1", "1")
+
+    def written(self, predictor: str, slope: str) -> str:
+        bars = f" + ({slope} | {'/'.join(map(quote, self.group))})" if self.group else ""
+        return f"{quote(self.response)} ~ {predictor}{bars}"
+
+
+def _group_given(group: str | None, table: pd.DataFrame) -> tuple[str, ...]:
+    if group is None:
+        return ()
+    return (group,) if group in table else tuple(name.strip() for name in group.split("/"))
+
+
+def _described(group: tuple[str, ...]) -> str:
+    if not group:
+        return "none that show"
+    return f"the levels of {', within each one of '.join(map(repr, reversed(group)))}"
 
 
 def _look(path: Path) -> tuple[FileTable, list[str]]:
@@ -149,7 +166,7 @@ def _missing_words(table: pd.DataFrame, decimal: str) -> tuple[str, ...]:
         others = set(values[numbers.isna()])
         if numbers.notna().sum() > 1 and others <= set(_NOTHING):
             found |= dict.fromkeys(sorted(others))
-    for column in _names(table):
+    for column in names_of(table):
         values = table[column].dropna()
         if values.dtype.kind not in "if" or len(values) < 3:
             continue
@@ -162,59 +179,31 @@ def _missing_words(table: pd.DataFrame, decimal: str) -> tuple[str, ...]:
 
 
 def _texts(table: pd.DataFrame) -> Iterator[str]:
-    for name in _names(table):
+    for name in names_of(table):
         if not pd.api.types.is_numeric_dtype(table[name]):
             yield name
 
 
-def _names(table: pd.DataFrame) -> list[str]:
-    return [str(name) for name in table.columns]
-
-
-def _formula(table: pd.DataFrame, response: str | None, group: str | None, path: str) -> _Formula:
+def _formula(
+    table: pd.DataFrame, response: str | None, group: tuple[str, ...], path: str
+) -> _Formula:
     """Take the first response and groups of which a design can be built."""
-    responses = [response] if response is not None else _responses(table)
-    groups: list[str | None] = [group] if group is not None else [*_groups(table), None]
     trouble = "it has no column of numbers that vary"
-    for one in responses:
-        for factor in groups:
-            if factor == one:
+    for one in [response] if response is not None else responses(table):
+        for factor in [group] if group else [*groups(table, one), ()]:
+            if one in factor:
                 continue
             formula = _Formula(one, factor)
             try:
                 with warnings.catch_warnings():
                     # What there is to say of the rows, the fit says.
                     warnings.simplefilter("ignore", BayesLMMWarning)
-                    build_design(str(formula), table[[one, *([factor] if factor else [])]])
+                    build_design(str(formula), table[[one, *factor]])
             except BayesLMMError as error:
                 trouble = str(error)
                 continue
             return formula
     raise DataError(f"No model could be written for {path!r}: {trouble}")
-
-
-def _responses(table: pd.DataFrame) -> list[str]:
-    """Return the columns of numbers, those with fractions and the most values first."""
-    numbers = [name for name in _names(table) if table[name].dtype.kind in "fiu"]
-
-    def rank(name: str) -> tuple[bool, int]:
-        values = table[name].dropna()
-        return bool((values % 1 != 0).any()), int(values.nunique())
-
-    varying = [name for name in numbers if table[name].min() < table[name].max()]
-    return sorted(varying, key=rank, reverse=True)
-
-
-def _groups(table: pd.DataFrame) -> list[str]:
-    """Return the columns with levels of several rows each: labels first, then whole numbers."""
-    found = []
-    for name in _names(table):
-        values = table[name].dropna()
-        whole = values.dtype.kind in "iu"
-        levels = int(values.nunique())
-        if values.dtype.kind != "f" and 3 <= levels <= len(values) / 2:
-            found.append((whole, -levels, name))
-    return [name for _, _, name in sorted(found)]
 
 
 def _text(
@@ -263,17 +252,17 @@ def _text(
 
 
 def _example(table: pd.DataFrame, formula: _Formula) -> str:
-    used = {formula.response, formula.group}
-    others = [quote(name) for name in _names(table) if name not in used]
-    predictor = others[0] if others else "x"
-    bars = f" + ({predictor} | {quote(formula.group)})" if formula.group else ""
-    return f"{quote(formula.response)} ~ {predictor}{bars}"
+    others = [name for name in names_of(table) if name not in {formula.response, *formula.group}]
+    # What is constant within groups can have no slope there.
+    slopes = varying_within(table, formula.group, others) if formula.group else []
+    predictor = quote([*slopes, *others, "x"][0])
+    return formula.written(predictor, predictor if slopes or not others else "1")
 
 
 def _columns(table: pd.DataFrame) -> Iterator[str]:
     """Describe each column in a line."""
-    width = max(map(len, _names(table)))
-    for name in _names(table):
+    width = max(map(len, names_of(table)))
+    for name in names_of(table):
         values = table[name].dropna()
         lacking = f", {len(table) - len(values):,} missing" if len(values) < len(table) else ""
         if values.empty:
