@@ -135,6 +135,27 @@ def test_nested_groups_can_be_given(trial, tmp_path):
     assert "has no column 'a'" in refused.output
 
 
+def test_a_word_among_the_numbers_hides_no_response(trial, tmp_path):
+    trial["wellbeing"] = trial["wellbeing"].astype(str)
+    trial.loc[3, "wellbeing"] = "missed"
+    trial.loc[[7, 9], "wellbeing"] = "5O.3"
+    data = written(trial, tmp_path / "trial.csv")
+    result = run("new", data)
+    assert "'wellbeing' holds numbers, but for 1 cell: 'missed' (row 4); missing" in result.output
+    assert "but for 2 cells: '5O.3' (first in row 8); missing_words" in result.output
+    spec = bl.read_spec(tmp_path / "trial.toml")
+    assert spec.formula == "wellbeing ~ 1 + (1 | clinic/patient)"
+    assert spec.data.missing_words == ("missed", "5O.3")
+    assert list(spec.data.load().index[spec.data.load()["wellbeing"].isna()]) == [3, 7, 9]
+
+
+def test_numbers_among_labels_stay_labels(trial, tmp_path):
+    trial["house"] = trial["clinic"].astype(str).replace({"12": "12b"})
+    trial["code"] = np.where(np.arange(600) % 2 == 0, "x", "7")
+    formula_of(trial, tmp_path)
+    assert bl.read_spec(tmp_path / "trial.toml").data.missing_words == ()
+
+
 def test_a_table_without_groups_has_a_model_too(tmp_path):
     run("new", written(pd.DataFrame({"y": [1.5, 2.0, 4.0, 3.0]}), tmp_path / "bare.csv"))
     assert bl.read_spec(tmp_path / "bare.toml").formula == "y ~ 1"

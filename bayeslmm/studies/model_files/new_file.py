@@ -26,6 +26,9 @@ _SEPARATORS = (",", ";", "\t", "|")
 _LINES = 50  # that say how the file is written
 # Words that stand for nothing in a column of numbers; pandas knows NA, NaN, null and the like.
 _NOTHING = (".", "?", "-", "--", "-9", "-99", "-999", "-9999", "missing", "unknown")
+# So few other words in a column, and so few cells with them, are slips or stand for nothing.
+_STRAY_WORDS = 3
+_STRAY_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +125,12 @@ def _look(path: Path) -> tuple[FileTable, list[str]]:
     if sep != "," and _comma_numbers(text.load()):
         decimal = ","
         guesses.append("Numbers have a decimal comma.")
-    words = _missing_words(FileTable(path, sep=sep, decimal=decimal).load(), decimal)
+    table = FileTable(path, sep=sep, decimal=decimal).load()
+    words = _missing_words(table, decimal)
     guesses.extend(f"{word!r} in a column of numbers is a missing value." for word in words)
+    strays = _stray_words(table, decimal, words)
+    guesses.extend(strays.values())
+    words = (*words, *(word for word in strays if word not in words))
     return FileTable(path, sep=given, decimal=decimal, missing_words=words), guesses
 
 
@@ -161,8 +168,7 @@ def _missing_words(table: pd.DataFrame, decimal: str) -> tuple[str, ...]:
     """Return the one word of each column that keeps it from being numbers, or a code like -99."""
     found: dict[str, None] = {}
     for column in _texts(table):
-        values = table[column].dropna().astype(str).str.strip()
-        numbers = pd.to_numeric(values.str.replace(decimal, "."), errors="coerce")
+        values, numbers = _read_as_numbers(table[column], decimal)
         others = set(values[numbers.isna()])
         if numbers.notna().sum() > 1 and others <= set(_NOTHING):
             found |= dict.fromkeys(sorted(others))
@@ -176,6 +182,36 @@ def _missing_words(table: pd.DataFrame, decimal: str) -> tuple[str, ...]:
             if len(rest) < len(values) and len(rest) and rest.to_numpy().min() >= 0:
                 found[code] = None
     return tuple(found)
+
+
+def _stray_words(table: pd.DataFrame, decimal: str, known: Sequence[str]) -> dict[str, str]:
+    """Return other words that keep a column from being numbers, and what to say of each."""
+    found: dict[str, str] = {}
+    for column in _texts(table):
+        values, numbers = _read_as_numbers(table[column], decimal)
+        others = values[numbers.isna() & ~values.isin(known)]
+        counts = others.value_counts(sort=False)
+        few = len(others) <= max(1, _STRAY_SHARE * len(values)) and numbers.notna().sum() > 2
+        if not (few and 0 < len(counts) <= _STRAY_WORDS):
+            continue
+        # House numbers such as 12b are labels; among numbers with fractions it is a slip.
+        if others.str.contains(r"\d").any() and not (numbers.dropna() % 1 != 0).any():
+            continue
+        for word, count in counts.items():
+            row = int(others.index[others == word][0]) + 1
+            cells = "1 cell" if count == 1 else f"{count:,} cells"
+            first = "row" if count == 1 else "first in row"
+            found[str(word)] = (
+                f"{column!r} holds numbers, but for {cells}: {word!r} ({first} {row:,}); "
+                "missing_words takes it for a missing value. Mend the data if it is a number."
+            )
+    return found
+
+
+def _read_as_numbers(column: pd.Series, decimal: str) -> tuple[pd.Series, pd.Series]:
+    """Return the cells that are not empty as text, and as numbers where they are."""
+    values = column.dropna().astype(str).str.strip()
+    return values, pd.to_numeric(values.str.replace(decimal, "."), errors="coerce")
 
 
 def _texts(table: pd.DataFrame) -> Iterator[str]:
