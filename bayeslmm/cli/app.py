@@ -15,14 +15,14 @@ from bayeslmm.cli.compare import report_comparison, standing_results
 from bayeslmm.cli.console import INTERRUPTED, plain_errors, print_frame, print_line, print_spec
 from bayeslmm.cli.new import write_new
 from bayeslmm.cli.pictures import draw_all, factor_pictures
-from bayeslmm.cli.predict import write_predictions
+from bayeslmm.cli.predict import in_options, write_predictions
 from bayeslmm.cli.prior_study import report_priors, report_sensitivity, report_study
 from bayeslmm.cli.results_folder import PictureFormat, results_folder, write_results
 from bayeslmm.errors import ArgumentError, SpecError
 from bayeslmm.results.read import sample_shape
 from bayeslmm.studies.model_files.model_spec import read_spec
 from bayeslmm.studies.model_files.toml_file import find_specs
-from bayeslmm.studies.sources import FileTable
+from bayeslmm.studies.sources import FileTable, nearest_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,9 +129,9 @@ def predict(
     ] = None,
 ) -> None:
     """Predict the rows of a file from a fit's results, and write both as a CSV."""
-    with plain_errors():
+    with plain_errors(said=in_options):
         if not rows.is_file():
-            raise SpecError(f"There is no data file {str(rows)!r}.")
+            raise SpecError(f"There is no data file {str(rows)!r}.{nearest_file(rows)}")
         source = FileTable(rows, sep=sep, decimal=decimal, missing_words=tuple(missing_word or ()))
         write_predictions(
             results,

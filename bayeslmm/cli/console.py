@@ -16,7 +16,7 @@ from bayeslmm.errors import BayesLMMError, BayesLMMWarning, FormulaError, PriorE
 from bayeslmm.studies.model_files.toml_file import SpecFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import pandas as pd
@@ -29,12 +29,12 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 @contextmanager
-def plain_errors(spec: Path | None = None) -> Iterator[None]:
+def plain_errors(spec: Path | None = None, said: Callable[[str], str] = str) -> Iterator[None]:
     """Print the package's errors and warnings as sentences, and end with a fitting exit code.
 
     What is wrong with the formula or a prior of the model file `spec` is told with the file and the
-    line. Exit codes: 2 for what the user can mend, 130 after Ctrl-C. Anything else is a mistake of
-    this package and keeps its traceback.
+    line; `said` puts messages in the words of a command. Exit codes: 2 for what the user can mend,
+    130 after Ctrl-C. Anything else is a mistake of this package and keeps its traceback.
     """
     console = Console(stderr=True)
     with warnings.catch_warnings():
@@ -42,7 +42,7 @@ def plain_errors(spec: Path | None = None) -> Iterator[None]:
         try:
             yield
         except BayesLMMError as error:
-            _print_marked(console, "Error: ", "bold red", _located(error, spec))
+            _print_marked(console, "Error: ", "bold red", said(_located(error, spec)))
             raise typer.Exit(USER_ERROR) from error
         except KeyboardInterrupt as interrupt:
             console.print("Interrupted: nothing was written.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,24 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bayeslmm.studies.sources import FileTable
+
+
+# What the package says of Python's arguments and of model files, and how the command line says it.
+_IN_OPTIONS = (
+    (r"leave the factor's effects out: random_effects=(\[[^\]]*\]|'none')",
+     "leave all random effects out: --population"),
+    (r"`predict` and `compare_predictions` take them with", "Take them with"),
+    (r"new_levels='(\w+)'", r"--new-levels \1"),
+    (r'sep = "\\t"( under \[data\])?', r"--sep $'\\t'"),
+    (r'sep = ("[^"]*")( under \[data\])?', r"--sep \1"),
+)  # fmt: skip
+
+
+def in_options(message: str) -> str:
+    """Return a message with the options of `bayeslmm predict` for Python's arguments."""
+    for python, option in _IN_OPTIONS:
+        message = re.sub(python, option, message)
+    return message
 
 
 def write_predictions(

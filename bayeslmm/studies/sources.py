@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import json
 import warnings
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -13,10 +16,12 @@ from bayeslmm.errors import DataError, nearest
 from bayeslmm.tables.datasets import load_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
+SEPARATORS = (",", ";", "\t", "|")
+_LINES = 50  # that say how a file is written
 
 
 class StudyData(Protocol):
@@ -132,6 +137,7 @@ class FileTable:
         return str(self.path)
 
     def _read(self, separator: str) -> pd.DataFrame:
+        _refuse_other_separator(self.path, separator)
         try:
             with warnings.catch_warnings():
                 # A row longer than the header: pandas would cut it and only warn.
@@ -157,7 +163,63 @@ class FileTable:
         except UnicodeDecodeError as error:
             raise DataError(f"{str(self.path)!r} is not text in UTF-8: {error.reason}.") from error
         except OSError as error:
-            raise DataError(f"{str(self.path)!r} cannot be read: {error}.") from error
+            raise _unreadable(self.path, error) from error
+
+
+def first_lines(path: Path) -> list[str]:
+    """Return the first lines of a text file, also of one that is compressed.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it is no text.
+    """
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+            return [line for line, _ in zip(file, range(_LINES), strict=False)]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{str(path)!r} is not text in UTF-8: {error.reason}.") from error
+    except (OSError, EOFError) as error:
+        raise _unreadable(path, error) from error
+
+
+def columns_by(lines: Sequence[str], separator: str) -> int:
+    """Return how many columns a separator makes, if all lines have as many; else 1."""
+    counts = {len(row) for row in csv.reader(lines, delimiter=separator) if row}
+    return counts.pop() if len(counts) == 1 else 1
+
+
+def nearest_file(path: Path) -> str:
+    """Return a hint at a file of the same folder, as `nearest`."""
+    folder = path.parent
+    try:
+        names = [file.name for file in folder.iterdir() if file.is_file()]
+    except OSError:
+        return ""  # no folder, or one that may not be read
+    hint = nearest(path.name, names)
+    for name in names:
+        hint = hint.replace(f" {name!r}?", f" {str(folder / name)!r}?")
+    return hint
+
+
+def _unreadable(path: Path, error: OSError | EOFError) -> DataError:
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"There is no data file {str(path)!r}.{nearest_file(path)}")
+    reason = getattr(error, "strerror", None) or error
+    return DataError(f"{str(path)!r} cannot be read: {reason}.")
+
+
+def _refuse_other_separator(path: Path, separator: str) -> None:
+    """Raise if a separator finds one column where another one finds several in every line."""
+    lines = first_lines(path)
+    header = next(csv.reader(lines[:1], delimiter=separator), [])
+    other = max(SEPARATORS, key=lambda one: columns_by(lines, one))
+    if len(header) == 1 and other != separator and columns_by(lines, other) > 1:
+        raise DataError(
+            f"{str(path)!r} separates columns by {other!r}, not by {separator!r}: give "
+            f"sep = {json.dumps(other)} under [data]."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """`bayeslmm new` and `bayeslmm predict`: from a data file to predictions without Python."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -183,7 +185,11 @@ def test_a_file_that_is_there_is_left_alone(sleep, tmp_path):
     assert (tmp_path / "sleep.toml").read_text() == "mine"
     assert "no column 'x': Reaction" in run("new", data, "--response", "x", "--to", "o.toml").output
     assert "no data file" in run("predict", tmp_path, tmp_path / "none.csv").output
-    assert "cannot be read" in run("new", tmp_path / "none.csv").output
+    missed = run("new", tmp_path / "slep.csv").output
+    assert f"There is no data file '{tmp_path}/slep.csv'. Did you mean '{data}'?" in missed
+    assert f"Did you mean '{data}'?" in run("predict", tmp_path, tmp_path / "slep.csv").output
+    assert "cannot be read: Is a directory" in run("new", tmp_path, "--to", "o.toml").output
+    assert f"bayeslmm new {data} writes a model file" in run("fit", data).output
 
 
 @pytest.fixture
@@ -225,6 +231,25 @@ def test_options_of_predictions(results, tmp_path):
     refused = run("predict", folder, rows, *shared)
     assert refused.exit_code == 2
     assert "levels that the fit did not see: 'new'" in refused.output
+    assert "Take them with --new-levels population" in refused.output
+    assert "or --new-levels sample" in refused.output
+    without = written(pd.DataFrame({"x": [0.5]}), tmp_path / "without.csv")
+    output = run("predict", folder, without, "--to", out).output
+    assert "Without it, leave all random effects out: --population." in output
+    assert run("predict", folder, without, "--to", out, "--population").exit_code == 0
+
+
+@pytest.mark.parametrize(("sep", "option"), [(";", '--sep ";"'), ("\t", r"--sep $'\t'")])
+def test_another_separator_is_named(results, tmp_path, sep, option):
+    folder, _ = results
+    table = pd.DataFrame({"x": ["0,5", "1,5"], "g": ["01", "3"]})
+    rows = written(table, tmp_path / "rows.csv", sep=sep)
+    refused = run("predict", folder, rows)
+    assert refused.exit_code == 2
+    assert f"separates columns by {sep!r}, not by ',': give {option}." in refused.output
+    (tmp_path / "rows.toml").write_text('formula = "x ~ 1"\n[data]\npath = "rows.csv"\n')
+    in_file = f"give sep = {json.dumps(sep)} under [data]."
+    assert in_file in run("reml", tmp_path / "rows.toml").output
 
 
 def test_mistakes_are_sentences(results, tmp_path):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bayeslmm.errors import nearest
 from bayeslmm.studies.model_files.toml_file import NUMBER
 from bayeslmm.studies.simulated_table import RECIPES, Covariate, SimulatedTable
-from bayeslmm.studies.sources import BundledTable, FileTable, PartOfTable
+from bayeslmm.studies.sources import BundledTable, FileTable, PartOfTable, nearest_file
 from bayeslmm.tables.datasets import list_datasets
 
 if TYPE_CHECKING:
@@ -114,7 +114,9 @@ def _bundled(file: SpecFile, data: Mapping[str, Any]) -> StudyData:
 def _path(file: SpecFile, data: Mapping[str, Any]) -> StudyData:
     path = (file.path.parent / data["path"]).resolve()
     if not path.is_file():
-        raise file.error(f"there is no data file {str(path)!r}", "data", "path")
+        raise file.error(
+            f"there is no data file {str(path)!r}.{nearest_file(path)}", "data", "path"
+        )
     for label in data.get("labels", []):
         if not isinstance(label, str):
             raise file.error(f"labels must be column names, not {label!r}", "data", "labels")

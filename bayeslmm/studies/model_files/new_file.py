@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
 import os
 import warnings
@@ -17,13 +15,11 @@ from bayeslmm.design.design import build_design
 from bayeslmm.errors import BayesLMMError, BayesLMMWarning, DataError
 from bayeslmm.formula.tokens import quote
 from bayeslmm.studies.model_files.guesses import groups, names_of, responses, varying_within
-from bayeslmm.studies.sources import FileTable
+from bayeslmm.studies.sources import SEPARATORS, FileTable, columns_by, first_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_SEPARATORS = (",", ";", "\t", "|")
-_LINES = 50  # that say how the file is written
 # Words that stand for nothing in a column of numbers; pandas knows NA, NaN, null and the like.
 _NOTHING = (".", "?", "-", "--", "-9", "-99", "-999", "-9999", "missing", "unknown")
 # So few other words in a column, and so few cells with them, are slips or stand for nothing.
@@ -114,8 +110,10 @@ def _described(group: tuple[str, ...]) -> str:
 def _look(path: Path) -> tuple[FileTable, list[str]]:
     """Find out how a file is written."""
     guesses = []
-    lines = _first_lines(path)
-    sep = max(_SEPARATORS, key=lambda one: _fields(lines, one))
+    lines = first_lines(path)
+    if not any(line.strip() for line in lines):
+        raise DataError(f"{str(path)!r} is empty.")
+    sep = max(SEPARATORS, key=lambda one: columns_by(lines, one))
     usual = {".csv": ",", ".tsv": "\t"}.get(Path(path.name.removesuffix(".gz")).suffix.lower())
     if sep != usual:
         guesses.append(f"Columns are separated by {sep!r}.")
@@ -132,26 +130,6 @@ def _look(path: Path) -> tuple[FileTable, list[str]]:
     guesses.extend(strays.values())
     words = (*words, *(word for word in strays if word not in words))
     return FileTable(path, sep=given, decimal=decimal, missing_words=words), guesses
-
-
-def _first_lines(path: Path) -> list[str]:
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            lines = [line for line, _ in zip(file, range(_LINES), strict=False)]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{str(path)!r} is not text in UTF-8: {error.reason}.") from error
-    except (OSError, EOFError) as error:
-        raise DataError(f"{str(path)!r} cannot be read: {error}.") from error
-    if not any(line.strip() for line in lines):
-        raise DataError(f"{str(path)!r} is empty.")
-    return lines
-
-
-def _fields(lines: Sequence[str], sep: str) -> int:
-    """Return how many columns a separator makes, if all lines have as many; else 1."""
-    counts = {len(row) for row in csv.reader(lines, delimiter=sep) if row}
-    return counts.pop() if len(counts) == 1 else 1
 
 
 def _comma_numbers(table: pd.DataFrame) -> bool:

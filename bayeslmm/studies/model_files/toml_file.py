@@ -43,12 +43,14 @@ class SpecFile:
         try:
             text = path.read_text("utf-8")
         except UnicodeDecodeError as error:
+            _refuse_data(path)
             raise SpecError(f"{path} is not a text file in UTF-8: {error.reason}.") from error
         except OSError as error:
             raise SpecError(_unreadable(path, error)) from error
         try:
             return cls(path, text, tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
+            _refuse_data(path)
             # Its message ends in "(at line 3, column 5)" or "(at end of document)".
             at = re.search(r"\(at line (\d+)", str(error))
             line = int(at[1]) if at else text.count("\n") + 1
@@ -101,6 +103,14 @@ class SpecFile:
         if type(value) not in types:
             wanted = _TYPE_NAMES[types[-1]]
             raise self.error(f"{key!r} must be {wanted}, not {value!r}", table, key)
+
+
+def _refuse_data(path: Path) -> None:
+    if {".csv", ".tsv", ".txt"} & {suffix.lower() for suffix in path.suffixes}:
+        raise SpecError(
+            f"{path} is a data file, not a model file: bayeslmm new {path} writes a model file for "
+            "it."
+        ) from None
 
 
 def _unreadable(path: Path, error: OSError) -> str:
