@@ -135,6 +135,9 @@ def test_nested_groups_can_be_given(trial, tmp_path):
     assert formula_of(slash, tmp_path, "--group", "a/b") == "wellbeing ~ 1 + (1 | `a/b`)"
     refused = run("new", tmp_path / "trial.csv", "--group", "a/x", "--to", tmp_path / "o.toml")
     assert "has no column 'a'" in refused.output
+    both = ("--response", "age", "--group", "age/patient", "--to", tmp_path / "o.toml")
+    refused = run("new", tmp_path / "trial.csv", *both)
+    assert "'age' is both its response and a grouping factor." in refused.output
 
 
 def test_a_word_among_the_numbers_hides_no_response(trial, tmp_path):

@@ -206,6 +206,7 @@ def _formula(
     for one in [response] if response is not None else responses(table):
         for factor in [group] if group else [*groups(table, one), ()]:
             if one in factor:
+                trouble = f"{one!r} is both its response and a grouping factor."
                 continue
             formula = _Formula(one, factor)
             try:
