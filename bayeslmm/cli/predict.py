@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # What the package says of Python's arguments and of model files, and how the command line says it.
 _IN_OPTIONS = (
-    (r"leave the factor's effects out: random_effects=(\[[^\]]*\]|'none')",
+    (r"leave the effects of .* out: random_effects=(\[[^\]]*\]|'none')",
      "leave all random effects out: --population"),
     (r"`predict` and `compare_predictions` take them with", "Take them with"),
     (r"new_levels='(\w+)'", r"--new-levels \1"),

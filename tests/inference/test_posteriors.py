@@ -58,8 +58,7 @@ def fit():
                 bl.load_dataset(study.dataset),
                 random_seed=20,
                 progressbar=False,
-                **study.settings,
-                **changes,
+                **{"sampler": "nutpie", **study.settings, **changes},
             )
         return kept[label]
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from designs import at_zero
 from scipy import stats
 
 import bayeslmm as bl
@@ -265,7 +266,7 @@ def test_the_marginal_model_is_the_density_plus_its_priors(table):
     from bayeslmm.inference.nuts.compile import free_variables
 
     case = Case("y ~ x + (x + z | g) + (1 | h)", table)
-    model = build_model(case.design, parametrization="marginal")
+    model = build_model(case.design, priors=at_zero(case.priors), parametrization="marginal")
     point = {"sd_g": case.sds[:3], "sd_h": case.sds[3:], "sigma": case.sigma}
     halves = (1 + case.partials) / 2
     # sd = s exp(sinh(c u) / c), with d sd / d u = sd cosh(c u); the residual's is exp(u).

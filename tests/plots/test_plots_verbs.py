@@ -251,7 +251,7 @@ def test_the_population_s_line_is_averaged_over_the_rows(idata):
     assert y[3] == pytest.approx(float(expected))
     assert "population, averaged over f and z" in words(axes.get_legend())
     panels = bl.plot_levels(idata, "x", layout="panels")
-    assert "population, at each g's f and z" in words(panels.legends[0])
+    assert "population, at each g's first f and z" in words(panels.legends[0])
 
 
 def test_a_level_with_several_categories_is_drawn_at_its_first_and_says_so():
