@@ -169,6 +169,7 @@ def read_spec(path: str | Path) -> ModelSpec:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> lines = ['formula = "travel ~ 1 + (1 | Rail)"', 'data = { bundled = "rail" }']
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "rail.toml")
