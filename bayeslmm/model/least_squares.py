@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.sparse import bsr_matrix
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 _DEPENDENT = 1e-12
 # Crossed effects that are left dense; more take longer to judge than the refusal is worth.
 MOST_DENSE = 1500
+
+# A check of the model and a search's start ask the same of a Gram, which never changes.
+_known: WeakKeyDictionary[Gram, dict[tuple[tuple[int, bytes], ...], tuple[float, int] | None]]
+_known = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,15 @@ def residual_squares(gram: Gram, parts: tuple[Part, ...]) -> tuple[float, int] |
 
     None where the dense matrix would be too large, or numbers are.
     """
-    try:
-        with np.errstate(all="ignore"):
-            return _residual_squares(gram, parts)
-    except np.linalg.LinAlgError:
-        return None
+    known = _known.setdefault(gram, {})
+    asked = tuple((part.factor, part.columns.tobytes()) for part in parts)
+    if asked not in known:
+        try:
+            with np.errstate(all="ignore"):
+                known[asked] = _residual_squares(gram, parts)
+        except np.linalg.LinAlgError:
+            known[asked] = None
+    return known[asked]
 
 
 def _residual_squares(gram: Gram, parts: tuple[Part, ...]) -> tuple[float, int] | None:
