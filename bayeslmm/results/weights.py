@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bayeslmm import names
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -58,7 +60,9 @@ def draw_weights(idata: xr.DataTree) -> DrawWeights | None:
     attrs = idata["sample_stats"].attrs
     if "pareto_k" not in attrs:
         return None
-    coordinates = attrs["coordinates"]
+    # Of one word, a file's attribute of this name is taken for that of the CF conventions and goes;
+    # one coordinate alone is that of a model without random effects.
+    coordinates = attrs.get("coordinates", names.SIGMA)
     # A file gives a list of one as the one.
     scales = (coordinates,) if isinstance(coordinates, str) else tuple(map(str, coordinates))
     return DrawWeights(

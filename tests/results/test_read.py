@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import trees
+import xarray as xr
 
 import bayeslmm as bl
 from bayeslmm import names
@@ -85,3 +86,15 @@ def test_one_draw_is_one_draw(fitted, selection):
     kept = bl.predict(fitted.isel({dim: [at] for dim, at in selection.items()}))
     assert alone.dims == ("chain", "draw", "obs")
     np.testing.assert_array_equal(alone, kept)
+
+
+def test_a_saved_fit_without_random_effects_is_judged_and_summarised(tmp_path):
+    rng = np.random.default_rng(1)
+    table = {"x": rng.normal(size=30), "y": rng.normal(size=30)}
+    how = {"sampler": "importance", "draws": 100, "random_seed": 1, "progressbar": False}
+    fit = bl.fit_bayes("y ~ x", table, **how)
+    fit.to_netcdf(tmp_path / "fit.nc")
+    with xr.open_datatree(tmp_path / "fit.nc") as stored:
+        again = stored.load()
+    assert str(bl.summary(again)) == str(bl.summary(fit))
+    assert str(bl.diagnose(again)) == str(bl.diagnose(fit))
