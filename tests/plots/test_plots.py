@@ -10,12 +10,6 @@ from bayeslmm.analysis.variance.pooling import pooling_estimates
 from bayeslmm.errors import ArgumentError, TreeError
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def idata():
     return trees.random_tree("y ~ x + (x | g)", trees.TINY, draws=60)

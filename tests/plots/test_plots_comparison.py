@@ -1,6 +1,5 @@
 """The picture of a comparison: what stands where, in any unit and on the boundary."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import trees
@@ -11,12 +10,6 @@ from bayeslmm.plots.comparison import plot_comparison
 from bayeslmm.tables.datasets import load_dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayeslmm.errors.SingularFitWarning")
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

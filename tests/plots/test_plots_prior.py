@@ -1,6 +1,5 @@
 """The picture of the prior predictive distribution."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import trees
@@ -9,12 +8,6 @@ from matplotlib.collections import LineCollection
 import bayeslmm as bl
 from bayeslmm.errors import ArgumentError, TreeError
 from bayeslmm.plots.style import POPULATION
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

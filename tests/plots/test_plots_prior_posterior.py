@@ -1,6 +1,5 @@
 """The picture of priors beside posteriors."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import trees
@@ -11,12 +10,6 @@ from bayeslmm.errors import ArgumentError, TreeError
 from bayeslmm.plots.style import DATA, LEVEL
 
 FORMULA = "y ~ x + (x | g)"
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

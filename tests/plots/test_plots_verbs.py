@@ -20,12 +20,6 @@ SLEEP = bl.load_dataset("sleepstudy")
 SLOPES = "Reaction ~ Days + (Days | Subject)"
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def idata():
     return trees.random_tree("y ~ x * f + z + (1 | g)", TABLE, draws=60)
