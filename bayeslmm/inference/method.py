@@ -11,7 +11,6 @@ from bayeslmm.inference.nuts.sample import NUTS
 from bayeslmm.inference.parametrization import (
     ASKED,
     MARGINAL,
-    check_parametrization,
     choose_parametrization,
 )
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
@@ -138,8 +137,6 @@ def choose_method(
     >>> chosen.sampler, chosen.parametrization, reasons["sampler_reason"]
     ('nutpie', 'marginal', 'NUTS takes about 0.1 s of one core, by the size of the model')
     """
-    if settings.parametrization != AUTO_PARAMETRIZATION:
-        check_parametrization(settings.parametrization)
     sampler, why = settings.sampler, ASKED
     if sampler == AUTO:
         sampler, why = _choose_sampler(model, settings)

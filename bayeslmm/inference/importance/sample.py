@@ -92,9 +92,10 @@ class ImportanceSampling:
             return False, "target_accept was given, and only NUTS has an acceptance rate"
         seconds = nuts_seconds(model.gram, settings)
         cost = f"NUTS takes about {seconds:.2g} s of one core, by the size of the model"
-        if seconds <= QUICK_SECONDS * MarginalTarget(model.gram, model.priors).size:
+        size = MarginalTarget(model.gram, model.priors).size
+        if seconds <= QUICK_SECONDS * size:
             return False, cost
-        can, why = _can_weigh(model)
+        can, why = _can_weigh(model, size)
         return can, f"{cost}, and {why}" if can else why
 
     def fit(self, model: Model, settings: SamplerSettings) -> xr.DataTree:
@@ -102,9 +103,9 @@ class ImportanceSampling:
         return sample_directly(model, settings)
 
 
-def _can_weigh(model: Model) -> tuple[bool, str]:
+def _can_weigh(model: Model, size: int) -> tuple[bool, str]:
     """Return whether few parameters are left and densities are quick or interpolable, and why."""
-    size, border = MarginalTarget(model.gram, model.priors).size, model.gram.plan.n_border
+    border = model.gram.plan.n_border
     if size > MOST_COORDINATES:
         left = "parameters are left, too many for independent draws"
         return False, f"{size} {left} (at most {MOST_COORDINATES})"
