@@ -14,7 +14,6 @@ from bayeslmm.results.diagnostics import (
     MIN_DRAWS,
     blocks,
     diagnostics_table,
-    divergences,
     energy_information,
     r_hat_by_chance,
 )
@@ -201,7 +200,9 @@ def _weight_problems(idata: xr.DataTree) -> list[Problem]:
 
 def _divergence_problems(idata: xr.DataTree) -> list[Problem]:
     """Return what the count of diverging draws says."""
-    count = divergences(idata)
+    if not _has_statistic(idata, "diverging"):
+        return []
+    count = int(read.variable(idata, "diverging", "sample_stats").to_numpy().sum())
     if not count:
         return []
     chains, draws = read.sample_shape(idata)

@@ -302,13 +302,6 @@ def diagnostics_table(idata: xr.DataTree, *, max_effects: int | None = None) -> 
     return table
 
 
-def divergences(idata: xr.DataTree) -> int:
-    """Return how many draws diverged; 0 for a sampler that knows no divergences."""
-    if "sample_stats" not in idata.children or "diverging" not in idata["sample_stats"]:
-        return 0
-    return int(np.asarray(idata["sample_stats"]["diverging"].values).sum())
-
-
 def energy_information(idata: xr.DataTree) -> NDArray[np.float64]:
     """Return each chain's E-BFMI, the energy's mean squared step over its variance."""
     energy = read.draws(idata, "energy", "sample_stats")
