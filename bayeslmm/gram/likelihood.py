@@ -126,7 +126,7 @@ def flat_prior(gram: Gram) -> tuple[Floats, Floats]:
     return np.zeros(p), np.zeros((p, p))
 
 
-def _prior(gram: Gram, mean: Floats | None, precision: Floats | None) -> tuple[Floats, Floats]:
+def beta_prior(gram: Gram, mean: Floats | None, precision: Floats | None) -> tuple[Floats, Floats]:
     """Return mean and precision as compiled code reads them; zero where they are not given."""
     flat, p = flat_prior(gram), len(gram.coef)
     return (
@@ -174,7 +174,7 @@ def log_density(
     d_sigma : float
         Derivative with respect to sigma, at fixed Lambda.
     """
-    mean, precision = _prior(gram, prior_mean, prior_precision)
+    mean, precision = beta_prior(gram, prior_mean, prior_precision)
     plan, packed = gram.plan, pack_factors(gram, factors)
     value, slope, d_sigma = evaluate(
         plan.ints, plan.floats, packed, float(sigma), mean, precision, DENSITY, gradient
@@ -347,7 +347,7 @@ def draw_effects(
     effects : list of ndarray, shapes (n_draws, m, q)
         One array per grouping factor.
     """
-    plan, (mean, precision) = gram.plan, _prior(gram, prior_mean, prior_precision)
+    plan, (mean, precision) = gram.plan, beta_prior(gram, prior_mean, prior_precision)
     lams = for_kernels("packed", packed, np.float64, (None, plan.n_lambda))
     given = fixed_effects is not None
     beta = (

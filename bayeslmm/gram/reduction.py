@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.gram.likelihood import flat_prior
+from bayeslmm.arrays import for_kernels
+from bayeslmm.gram.likelihood import beta_prior
 from bayeslmm.kernels.reduce import densities_from_reduced, reduce_factors
 from bayeslmm.resources import single_blas_thread
 
@@ -84,7 +85,7 @@ def reduce_exactly(gram: Gram, packed: Floats, *, threads: int = 1) -> Reduced:
     >>> reduced.logdet.round(6)  # V = I, and 1 + n lambda^2 = 3 for each of two levels
     array([0.      , 2.197225])
     """
-    packed = np.ascontiguousarray(packed, dtype=float)
+    packed = for_kernels("packed", packed, np.float64, (None, gram.plan.n_lambda))
     reduce = partial(reduce_factors, gram.plan.ints, gram.plan.floats)
     with single_blas_thread():
         if threads == 1 or len(packed) < 2:
@@ -123,16 +124,18 @@ def density_from_reduced(
     ndarray, shape (s,)
         Log-densities; -inf where they cannot be computed.
     """
-    mean, precision = flat_prior(gram) if prior is None else prior
+    n, w = len(sigma), len(gram.coef) + 1
+    mean, precision = beta_prior(gram, *((None, None) if prior is None else prior))
+    given = np.empty((n, 0)) if beta is None else beta
     values: Floats = densities_from_reduced(
         gram.plan.ints,
         gram.plan.floats,
-        np.ascontiguousarray(reduced.logdet, dtype=float),
-        np.ascontiguousarray(reduced.cross, dtype=float),
-        np.ascontiguousarray(sigma, dtype=float),
-        np.ascontiguousarray(np.empty((len(sigma), 0)) if beta is None else beta, dtype=float),
-        np.ascontiguousarray(mean, dtype=float),
-        np.ascontiguousarray(precision, dtype=float),
+        for_kernels("logdet", reduced.logdet, np.float64, (n,)),
+        for_kernels("cross", reduced.cross, np.float64, (n, w, w)),
+        for_kernels("sigma", sigma, np.float64, (n,)),
+        for_kernels("beta", given, np.float64, (n, None)),
+        mean,
+        precision,
     )
     return values
 

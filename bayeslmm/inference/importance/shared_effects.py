@@ -18,7 +18,7 @@ from rich.progress import track
 
 from bayeslmm import names
 from bayeslmm.errors import SamplingWarning, warn
-from bayeslmm.gram.likelihood import flat_prior, split_columns
+from bayeslmm.gram.likelihood import beta_prior, split_columns
 from bayeslmm.gram.reduction import Reduced
 from bayeslmm.inference.importance.interpolated_target import (
     InterpolatedTarget,
@@ -183,10 +183,7 @@ def draw_shared_effects(
     coordinates = FactorCoordinates(gram)(packed)
     whitened = Whitening(coordinates, np.ones(len(packed)))(coordinates)
     cells, p = cut_cells(whitened, n_cells, store.rng), len(gram.coef)
-    mean, precision = flat_prior(gram)
-    mean = mean if prior_mean is None else np.ascontiguousarray(prior_mean, dtype=float)
-    if prior_precision is not None:
-        precision = np.ascontiguousarray(prior_precision, dtype=float)
+    mean, precision = beta_prior(gram, prior_mean, prior_precision)
     given = fixed_effects is not None
     beta = np.array(fixed_effects) if given else np.empty((len(packed), p))
     parts = []
