@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, overload
@@ -33,6 +32,7 @@ from bayeslmm.model.priors.schemes import SCHEMES
 from bayeslmm.reml.fit import fit_reml
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
+from bayeslmm.results.record import recorded
 from bayeslmm.results.rows import training_table
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def _kept(old: Priors, design: ModelData) -> dict[str, Any]:
 
 def _settings(fit: xr.DataTree, design: ModelData, given: dict[str, Any]) -> dict[str, Any]:
     """Return how to sample: as the fit did, and as given."""
-    own: dict[str, Any] = json.loads(str(fit.attrs.get("settings", "{}")))
+    own = recorded(fit, "settings")
     if own and "parametrization" in fit.attrs:
         own["parametrization"] = str(fit.attrs["parametrization"])
     for name in ("sampler", "parametrization"):

@@ -4,6 +4,7 @@
 - ``rows``: the training rows as a table
 - ``read``: what was asked, which factors there are, draws as arrays
 - ``units``: the units of columns and response
+- ``record``: what a fit recorded of itself: settings, numbers of levels
 - ``kept_effects``: which random effects a result keeps
 - ``diagnostics``: location, intervals, Monte Carlo error, R-hat, effective sample sizes
 - ``convergence``: whether draws may be trusted, and what to try

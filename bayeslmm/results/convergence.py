@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from bayeslmm.results.diagnostics import (
     energy_information,
     r_hat_by_chance,
 )
+from bayeslmm.results.record import recorded
 from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def _divergence_problems(idata: xr.DataTree) -> list[Problem]:
         return []
     chains, draws = read.sample_shape(idata)
     message = f"{count} of {chains * draws} draws diverged: a region of the posterior was left out."
-    used = _settings(idata).get("target_accept") or 0.0
+    used = recorded(idata, "settings").get("target_accept") or 0.0
     higher = next((rate for rate in _TARGET_ACCEPTS if rate > used), None)
     advice = [f"target_accept={higher}"] if higher else []
     if form := _other_form(idata):
@@ -255,15 +255,9 @@ def _has_statistic(idata: xr.DataTree, name: str) -> bool:
     return "sample_stats" in idata.children and name in idata["sample_stats"]
 
 
-def _settings(idata: xr.DataTree) -> dict[str, Any]:
-    """Return the settings that a tree records; none for a tree that has none."""
-    text = idata.attrs.get("settings")
-    return dict(json.loads(text)) if isinstance(text, str) and text else {}
-
-
 def _more_draws(idata: xr.DataTree, factor: float, *, tune: bool = False) -> str:
     """Name draws that suffice by today's efficiency, and another form where one is better."""
-    used, (_, draws) = _settings(idata), read.sample_shape(idata)
+    used, (_, draws) = recorded(idata, "settings"), read.sample_shape(idata)
     values = [f"draws={_round_up(draws * factor)}"]
     if tune and used.get("tune"):
         values.insert(0, f"tune={_round_up(2 * used['tune'])}")
@@ -280,7 +274,7 @@ def _round_up(count: float) -> int:
 def _other_form(idata: xr.DataTree) -> str:
     """Name a parametrization that is better than the one in use, where there surely is one."""
     used = idata.attrs.get("parametrization")
-    levels = sorted(json.loads(str(idata.attrs.get("n_levels", "{}"))).values())
+    levels = sorted(recorded(idata, "n_levels").values())
     terms = max((len(info.terms) for info in read.factors(idata)), default=1)
     if used in ("noncentered", "centered") and levels and terms * sum(levels[:-1]) <= _FEW_LEVELS:
         return "marginal"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 import textwrap
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from bayeslmm.results.convergence import (
     assess,
 )
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval_names
+from bayeslmm.results.record import recorded
 from bayeslmm.results.weights import DrawWeights, draw_weights
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _heading(idata: xr.DataTree) -> list[str]:
     seed = f", seed {attrs['random_seed']}" if attrs.get("random_seed") not in (None, "") else ""
     sizes = [f"{read.n_rows(idata)} rows"]
     # A tree may keep the effects of some levels only; the model had all of them.
-    counts = json.loads(str(idata.attrs.get("n_levels", "{}")))
+    counts = recorded(idata, "n_levels")
     sizes += [
         f"{info.name}: {counts.get(info.name, len(info.levels))} levels"
         for info in read.factors(idata)
@@ -210,16 +210,9 @@ def _sampled(idata: xr.DataTree) -> str:
     weights = draw_weights(idata)
     if weights is not None:
         return f"{chains} x {draws} independent ones ({weights})"
-    settings = _json(idata.attrs.get("settings"))
+    settings = recorded(idata, "settings")
     tune = f" after {settings['tune']} of tuning" if "tune" in settings else ""
     return f"{chains} chains of {draws}{tune}"
-
-
-def _json(text: Any) -> dict[str, Any]:
-    if not isinstance(text, str) or not text:
-        return {}
-    parsed = json.loads(text)
-    return parsed if isinstance(parsed, dict) else {}
 
 
 def _numbers(row: pd.Series[Any], columns: Sequence[str]) -> list[str]:
