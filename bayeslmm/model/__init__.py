@@ -1,4 +1,4 @@
-"""What is assumed: response family, residual structure, covariance structures, priors.
+"""What is assumed: residual structure, covariance structures, priors.
 
 - ``model``: `Model`: everything that is assumed, as one frozen value
 - ``at_means``: columns less their means, where priors stand there
@@ -6,7 +6,6 @@
 - ``exact_fit``: responses that the effects fit exactly, which have no likelihood
 - ``identification``: which variances the data can tell apart
 - ``simulate``: a response drawn from given parameters
-- ``families/``: how a response is distributed given its linear predictor
 - ``residual/``: R, the covariance of residuals
 - ``covariance/``: G, the covariance of random effects
 - ``priors/``: prior distributions, defaults and schemes

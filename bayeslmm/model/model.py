@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bayeslmm import names
+from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.model.at_means import shifted
-from bayeslmm.model.families.gaussian import GAUSSIAN
 from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.model.residual.independent import INDEPENDENT
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from bayeslmm.design.model_data import ModelData
+    from bayeslmm.families.family import Family
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.model.families.family import Family
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
     from bayeslmm.model.residual.structure import ResidualStructure

@@ -10,7 +10,7 @@ import numpy as np
 from bayeslmm.arguments import as_numbers
 from bayeslmm.design.design import Design
 from bayeslmm.errors import ArgumentError, NumericalError, names_keywords, nearest
-from bayeslmm.model.families.gaussian import GAUSSIAN
+from bayeslmm.families.gaussian import GAUSSIAN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

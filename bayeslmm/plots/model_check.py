@@ -13,7 +13,7 @@ from bayeslmm.analysis.prediction.linear_predictor import check_seed
 from bayeslmm.analysis.prediction.predictions import predict
 from bayeslmm.analysis.prediction.residuals import fitted, residuals
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords
-from bayeslmm.model.families.gaussian import GAUSSIAN
+from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.plots.style import CATEGORIES, DATA, GRID, INK, LEVEL, POPULATION, style, with_unit
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read

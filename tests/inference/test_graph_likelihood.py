@@ -8,8 +8,8 @@ from pytensor.compile.mode import Mode
 from scipy import stats
 
 import bayeslmm as bl
+from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.inference.graph.build import build_model
-from bayeslmm.model.families.gaussian import GAUSSIAN
 
 # The Python linker compiles nothing: these tests evaluate a handful of points.
 SLOW_BUT_INSTANT = Mode(linker="py", optimizer="fast_compile")

@@ -9,7 +9,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.errors import TreeError
-from bayeslmm.model.families.gaussian import LOG_2PI
+from bayeslmm.families.gaussian import LOG_2PI
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 

@@ -21,8 +21,8 @@ from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.design.design import rebuild_design
 from bayeslmm.errors import names_keywords
+from bayeslmm.families.gaussian import GAUSSIAN, LOG_2PI
 from bayeslmm.gram.blocks import is_nested
-from bayeslmm.model.families.gaussian import GAUSSIAN, LOG_2PI
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 

@@ -13,7 +13,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     training_design,
 )
 from bayeslmm.errors import ArgumentError, names_keywords, nearest
-from bayeslmm.model.families.gaussian import GAUSSIAN
+from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 

@@ -16,7 +16,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     row_weights,
 )
 from bayeslmm.errors import ArgumentError, check_choice, names_keywords
-from bayeslmm.model.families.gaussian import GAUSSIAN
+from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
 from bayeslmm.tables.table import read_table

@@ -1,6 +1,6 @@
 """The response given its linear predictor, in PyMC: one function per family, held to NumPy's.
 
-What a family is stands in `bayeslmm.model.families`; a test holds the densities here to
+What a family is stands in `bayeslmm.families`; a test holds the densities here to
 `Family.log_density` at random points.
 """
 
@@ -12,13 +12,13 @@ import numpy as np
 import pymc as pm
 
 from bayeslmm import names
-from bayeslmm.model.families.gaussian import GAUSSIAN
+from bayeslmm.families.gaussian import GAUSSIAN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bayeslmm.design.design import Design
-    from bayeslmm.model.families.family import Family
+    from bayeslmm.families.family import Family
 
 
 def add_response(family: Family, design: Design, mu: Any, dispersion: Any) -> None:

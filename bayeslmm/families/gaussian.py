@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from bayeslmm.model.families.links import IDENTITY, Link
+from bayeslmm.families.links import IDENTITY, Link
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
-    from bayeslmm.model.families.family import Family
+    from bayeslmm.families.family import Family
 
 LOG_2PI = float(np.log(2 * np.pi))
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    r"""Normal responses; the members' contract is `bayeslmm.model.families.family.Family`.
+    r"""Normal responses; the members' contract is `bayeslmm.families.family.Family`.
 
     .. math:: y_i \mid \eta_i \sim N(\eta_i, \; \sigma^2 / w_i)
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.model.families.links import Link
+    from bayeslmm.families.links import Link
 
 
 class Family(Protocol):

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 from scipy.integrate import quad
 
-from bayeslmm.model.families.gaussian import GAUSSIAN
-from bayeslmm.model.families.links import IDENTITY
+from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.links import IDENTITY
 
 ROWS, DRAWS = 5, 3
 
