@@ -5,6 +5,7 @@ number of draws; its PyMC form (`inference/graph/likelihood.py`) is a second han
 to the first. Today's only member is the Gaussian.
 
 - ``family``: the protocol, with the equation that each verb of a family satisfies
+- ``response``: what a response must be
 - ``links``: link functions, their inverses and derivatives
 - ``gaussian``: y ~ N(eta, sigma^2 / w)
 """

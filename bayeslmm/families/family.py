@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -9,20 +11,47 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.families.links import Link
+    from bayeslmm.families.response import ResponseRule
+
+# Draws of a family's parameters by name, or one value of each.
+type Parameters = Mapping[str, Floats | float]
+
+
+@dataclass(frozen=True)
+class FamilyParameter:
+    """A parameter phi of a family beside the mean, a positive number.
+
+    Attributes
+    ----------
+    name : str
+        As in result trees and in priors, e.g. ``"shape"``.
+    meaning : str
+        What it is, in a few words.
+    prior : str or None
+        Its default prior as text; None for a scale in the response's unit, whose prior is derived
+        from the data.
+    """
+
+    name: str
+    meaning: str
+    prior: str | None = None
 
 
 class Family(Protocol):
     r"""Distribution of rows that are independent of each other given their linear predictors.
 
     .. math:: p(y \mid \eta) = \prod_i p(y_i \mid \eta_i, \phi, w_i), \quad
-              \eta = X \beta + \sum_k Z_k b_k + o, \quad E(y_i \mid \eta_i) = g^{-1}(\eta_i)
+              \eta = X \beta + \sum_k Z_k b_k + o, \quad \mu_i = g^{-1}(\eta_i)
 
-    Members are frozen values without state. `eta`, `y`, `dispersion` and `weights` are broadcast
+    Members are frozen values without state. `eta`, `y`, parameters and `known` are broadcast
     against each other, so rows may lie along any axis and draws along any other: eta of shape
-    (n, s) goes with dispersion (s,) and weights (n, 1).
+    (n, s) goes with parameters (s,) and known (n, 1).
 
-    The PyMC form of a member stands in `bayeslmm.inference.graph.likelihood`, under the member's
-    name, because this room does not know PyMC. A test holds it to `log_density`.
+    `known` is what is known of the rows beside the predictor, see `ResponseRule.known`: weights w
+    of the Gaussian, numbers of trials of the binomial; None stands for ones.
+
+    The PyMC form of a member stands in `bayeslmm.inference.graph.likelihood` and its compiled form
+    in `bayeslmm.kernels`, because this room knows neither. Tests hold both to `log_density`.
     """
 
     @property
@@ -32,26 +61,38 @@ class Family(Protocol):
 
     @property
     def link(self) -> Link:
-        """The link g."""
+        """The link g from mu to eta."""
         ...
 
-    def mean(self, eta: Floats, /) -> Floats:
-        """Return E(y | eta) = g^-1(eta), in the shape of eta and the response's unit."""
+    @property
+    def links(self) -> tuple[str, ...]:
+        """Names of the links that the family can have, its default first."""
         ...
 
-    def variance(
-        self, eta: Floats, dispersion: Floats | float, weights: Floats | None, /
-    ) -> Floats:
-        """Compute Var(y | eta), in the response's squared unit.
+    @property
+    def parameters(self) -> tuple[FamilyParameter, ...]:
+        """The parameters phi, in the order of compiled code; empty where there are none."""
+        ...
+
+    @property
+    def response(self) -> ResponseRule:
+        """What a response must be."""
+        ...
+
+    @property
+    def log_concave(self) -> bool:
+        """Whether log p(y | eta) is concave in eta for every y."""
+        ...
+
+    def mean(self, eta: Floats, phi: Parameters, /) -> Floats:
+        """Compute E(y | eta, phi), in the response's unit; for the binomial per trial.
 
         Parameters
         ----------
         eta : ndarray
             Linear predictors.
-        dispersion : ndarray or float
-            The family's dispersion parameter phi; for the Gaussian, sigma.
-        weights : ndarray or None
-            Positive weights of the rows; 1 where None.
+        phi : mapping of str to ndarray or float
+            The family's parameters by name.
 
         Returns
         -------
@@ -60,18 +101,37 @@ class Family(Protocol):
         """
         ...
 
+    def variance(self, eta: Floats, phi: Parameters, known: Floats | None, /) -> Floats:
+        """Compute Var(y | eta, phi), in the response's squared unit.
+
+        Parameters
+        ----------
+        eta, phi
+            As in `mean`.
+        known : ndarray or None
+            Weights or trials; ones where None.
+
+        Returns
+        -------
+        ndarray
+            Of the arguments' common shape; infinite where there is none.
+        """
+        ...
+
     def log_density(
-        self, y: Floats, eta: Floats, dispersion: Floats | float, weights: Floats | None, /
+        self, y: Floats, eta: Floats, phi: Parameters, known: Floats | None, /
     ) -> Floats:
         """Compute log p(y_i | eta_i, phi, w_i) of each row, every constant included.
 
-        It integrates to one: over y of exp(log_density) dy = 1.
+        It integrates, or for a discrete response sums, to one over y. It is finite for every
+        finite eta wherever y is possible: far out in the tails it neither overflows nor loses
+        its digits.
 
         Parameters
         ----------
         y : ndarray
             Responses.
-        eta, dispersion, weights
+        eta, phi, known
             As in `variance`.
 
         Returns
@@ -81,24 +141,29 @@ class Family(Protocol):
         """
         ...
 
+    def cdf(self, y: Floats, eta: Floats, phi: Parameters, known: Floats | None, /) -> Floats:
+        """Compute P(Y <= y | eta, phi); arguments and shape as in `log_density`."""
+        ...
+
     def draw(
         self,
         eta: Floats,
-        dispersion: Floats | float,
-        weights: Floats | None,
+        phi: Parameters,
+        known: Floats | None,
         rng: np.random.Generator,
         /,
     ) -> Floats:
         """Draw y ~ p(. | eta, phi, w), independently for each entry of eta.
 
-        Its mean is `mean` and its variance `variance`. Random numbers are taken in the order of
-        eta's entries, so that rows drawn in chunks are those drawn at once.
+        Its mean is `mean` (times the trials of a binomial) and its variance `variance`. Random
+        numbers are taken in the order of eta's entries, so that rows drawn in chunks are those
+        drawn at once.
 
         Parameters
         ----------
         eta : ndarray
             Linear predictors.
-        dispersion, weights
+        phi, known
             As in `variance`; they must not broaden eta.
         rng : numpy.random.Generator
             Source of randomness.
@@ -106,6 +171,27 @@ class Family(Protocol):
         Returns
         -------
         ndarray
-            Of eta's shape; eta is left as it is.
+            Of eta's shape, of floats also where they are counts; eta is left as it is.
+        """
+        ...
+
+    def latent_variance(self, mu: Floats, phi: Parameters, /) -> Floats:
+        """Compute the variance of a row around eta on the link scale, for ICC and R2.
+
+        The variance of the latent response where a link has one (pi^2 / 3 for logit, 1 for
+        probit, pi^2 / 6 for cloglog), else that of Nakagawa, Johnson & Schielzeth (2017),
+        doi:10.1098/rsif.2017.0213, at the mean mu; lognormal approximations for log links.
+
+        Parameters
+        ----------
+        mu : ndarray
+            Means on the response's scale at which to evaluate it.
+        phi
+            As in `mean`.
+
+        Returns
+        -------
+        ndarray
+            Of the arguments' common shape.
         """
         ...

@@ -6,14 +6,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from scipy.special import ndtr
 
+from bayeslmm import names
+from bayeslmm.families.family import FamilyParameter
 from bayeslmm.families.links import IDENTITY, Link
+from bayeslmm.families.response import ResponseRule
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
-    from bayeslmm.families.family import Family
+    from bayeslmm.families.family import Family, Parameters
 
 LOG_2PI = float(np.log(2 * np.pi))
+SIGMA = FamilyParameter(names.SIGMA, "residual standard deviation")
+
+
+def _any_number(y: Floats, known: Floats | None) -> Floats:  # noqa: ARG001
+    return np.isfinite(y)
+
+
+NUMBERS = ResponseRule(
+    "numbers", _any_number, "Leave these rows out, or transform the response.", known="weights"
+)
 
 
 @dataclass(frozen=True)
@@ -25,47 +39,61 @@ class Gaussian:
     Examples
     --------
     >>> eta = np.array([[0.0, 1.0], [2.0, 3.0]])  # two rows by two draws
-    >>> GAUSSIAN.log_density(eta, eta, np.array([1.0, 2.0]), np.array([[1.0], [4.0]])).round(4)
+    >>> phi = {"sigma": np.array([1.0, 2.0])}
+    >>> GAUSSIAN.log_density(eta, eta, phi, np.array([[1.0], [4.0]])).round(4)
     array([[-0.9189, -1.6121],
            [-0.2258, -0.9189]])
     """
 
     name: ClassVar[str] = "gaussian"
     link: ClassVar[Link] = IDENTITY
+    links: ClassVar[tuple[str, ...]] = (IDENTITY.name,)
+    parameters: ClassVar[tuple[FamilyParameter, ...]] = (SIGMA,)
+    response: ClassVar[ResponseRule] = NUMBERS
+    log_concave: ClassVar[bool] = True
 
-    def mean(self, eta: Floats, /) -> Floats:
+    def mean(self, eta: Floats, phi: Parameters, /) -> Floats:  # noqa: ARG002
         """Return eta."""
         return self.link.inverse(eta)
 
-    def variance(self, eta: Floats, sigma: Floats | float, weights: Floats | None, /) -> Floats:
+    def variance(self, eta: Floats, phi: Parameters, weights: Floats | None, /) -> Floats:
         """Compute sigma^2 / w."""
-        square = np.square(sigma)
+        square = np.square(phi[names.SIGMA])
         spread = square if weights is None else square / weights
         return np.asarray(np.broadcast_to(spread, np.broadcast_shapes(eta.shape, spread.shape)))
 
     def log_density(
-        self, y: Floats, eta: Floats, sigma: Floats | float, weights: Floats | None, /
+        self, y: Floats, eta: Floats, phi: Parameters, weights: Floats | None, /
     ) -> Floats:
         """Compute (log(w / sigma^2) - log(2 pi) - w (y - eta)^2 / sigma^2) / 2."""
-        precision = (1.0 if weights is None else weights) / np.square(sigma)
+        precision = (1.0 if weights is None else weights) / np.square(phi[names.SIGMA])
         residual = y - eta
         return np.asarray(0.5 * (np.log(precision) - LOG_2PI - precision * residual**2))
+
+    def cdf(self, y: Floats, eta: Floats, phi: Parameters, weights: Floats | None, /) -> Floats:
+        """Compute Phi((y - eta) sqrt(w) / sigma)."""
+        root = 1.0 if weights is None else np.sqrt(weights)
+        return np.asarray(ndtr((y - eta) * root / phi[names.SIGMA]))
 
     def draw(
         self,
         eta: Floats,
-        sigma: Floats | float,
+        phi: Parameters,
         weights: Floats | None,
         rng: np.random.Generator,
         /,
     ) -> Floats:
         """Draw eta + sigma z / sqrt(w) with z ~ N(0, 1), one z for each entry of eta."""
         noise = rng.standard_normal(eta.shape)
-        noise *= sigma
+        noise *= phi[names.SIGMA]
         if weights is not None:
             noise /= np.sqrt(weights)
         noise += eta
         return noise
+
+    def latent_variance(self, mu: Floats, phi: Parameters, /) -> Floats:
+        """Return sigma^2, of a row of weight 1."""
+        return np.broadcast_to(np.square(phi[names.SIGMA]), np.shape(mu)).copy()
 
 
 GAUSSIAN: Family = Gaussian()

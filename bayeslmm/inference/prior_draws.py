@@ -115,7 +115,9 @@ def sample_prior(
 def _predictive(model: Model, values: dict[str, Floats], rng: np.random.Generator) -> xr.Dataset:
     design = model.design.coded_rows
     eta = _linear_predictor(design, values)
-    response = model.family.draw(eta, values[names.SIGMA][:, None], design.weights, rng)
+    response = model.family.draw(
+        eta, {names.SIGMA: values[names.SIGMA][:, None]}, design.weights, rng
+    )
     variables = {names.stored(design.response): (("chain", "draw", names.OBS), response[None])}
     coords = {**sample_coordinates((1, len(response))), names.OBS: design.obs}
     return xr.Dataset(variables, coords=coords)

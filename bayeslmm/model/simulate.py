@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm import names
 from bayeslmm.arguments import as_numbers
 from bayeslmm.design.design import Design
 from bayeslmm.errors import ArgumentError, NumericalError, names_keywords, nearest
@@ -99,7 +100,7 @@ def simulate_response(
         effects[factor.name] = normal @ root.T
         eta = eta + np.sum(factor.columns * effects[factor.name][factor.index], axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
-        y = GAUSSIAN.draw(eta, sigma, design.weights, generator)
+        y = GAUSSIAN.draw(eta, {names.SIGMA: sigma}, design.weights, generator)
     if not np.isfinite(y).all():
         raise NumericalError("The response would leave the range of numbers: give smaller ones.")
     return y, effects

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from scipy.stats import beta, norm
 
+from bayeslmm import names
 from bayeslmm.analysis.checks.standardized_effects import standardized_effects
 from bayeslmm.analysis.prediction.fit_rows import Fit, fit_rows
 from bayeslmm.analysis.prediction.linear_predictor import check_seed
@@ -126,7 +127,7 @@ def _replicated(fit: Fit, expected: Floats, random_seed: int | None) -> Floats:
     weights = fit.data.weights
     sigma = np.full(REPLICATIONS, fit.sigma, dtype=np.float64)
     shared = None if weights is None else weights[:, None]
-    return np.asarray(GAUSSIAN.draw(eta, sigma, shared, generator).T)
+    return np.asarray(GAUSSIAN.draw(eta, {names.SIGMA: sigma}, shared, generator).T)
 
 
 def _draw_replications(ax: Any, y: Floats, replicated: Floats, label: str) -> None:

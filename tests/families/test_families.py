@@ -34,14 +34,16 @@ def test_the_gaussian_density_is_the_normal_one(rows, weighted):
     weights = w if weighted else None
     y = np.random.default_rng(2).normal(size=(ROWS, 1))
     scale = sigma / np.sqrt(w) if weighted else sigma
-    found = GAUSSIAN.log_density(y, eta, sigma, weights)
+    found = GAUSSIAN.log_density(y, eta, {"sigma": sigma}, weights)
     np.testing.assert_allclose(found, stats.norm(eta, scale).logpdf(y), rtol=1e-13)
     assert found.shape == eta.shape
 
 
 def test_the_gaussian_density_has_mass_one():
     def density(y):
-        return np.exp(GAUSSIAN.log_density(np.array(y), np.array(0.7), 1.3, np.array(2.0)))
+        return np.exp(
+            GAUSSIAN.log_density(np.array(y), np.array(0.7), {"sigma": 1.3}, np.array(2.0))
+        )
 
     assert quad(density, -20.0, 20.0)[0] == pytest.approx(1.0, abs=1e-8)
 
@@ -52,8 +54,8 @@ def test_gaussian_draws_have_the_familys_mean_and_variance(rows, weighted):
     weights = w if weighted else None
     n = 40_000
     wide = np.broadcast_to(eta, (n, *eta.shape))
-    drawn = GAUSSIAN.draw(wide, sigma, weights, np.random.default_rng(3))
-    mean, variance = GAUSSIAN.mean(eta), GAUSSIAN.variance(eta, sigma, weights)
+    drawn = GAUSSIAN.draw(wide, {"sigma": sigma}, weights, np.random.default_rng(3))
+    mean, variance = GAUSSIAN.mean(eta, {}), GAUSSIAN.variance(eta, {"sigma": sigma}, weights)
     assert variance.shape == eta.shape
     # Five standard errors of a mean and of a variance.
     assert np.all(np.abs(drawn.mean(axis=0) - mean) < 5 * np.sqrt(variance / n))
@@ -63,16 +65,18 @@ def test_gaussian_draws_have_the_familys_mean_and_variance(rows, weighted):
 def test_gaussian_draws_take_one_normal_number_for_each_entry_in_order(rows):
     eta, sigma, w = rows
     kept = eta.copy()
-    drawn = GAUSSIAN.draw(eta, sigma, w, np.random.default_rng(4))
+    drawn = GAUSSIAN.draw(eta, {"sigma": sigma}, w, np.random.default_rng(4))
     normal = np.random.default_rng(4).standard_normal(eta.shape)
     np.testing.assert_array_equal(drawn, eta + normal * sigma / np.sqrt(w))
     np.testing.assert_array_equal(eta, kept)
     rng = np.random.default_rng(4)
-    parts = [GAUSSIAN.draw(eta[k], sigma, w[k], rng) for k in (slice(0, 2), slice(2, None))]
+    parts = [
+        GAUSSIAN.draw(eta[k], {"sigma": sigma}, w[k], rng) for k in (slice(0, 2), slice(2, None))
+    ]
     np.testing.assert_array_equal(np.concatenate(parts), drawn)
 
 
 def test_gaussian_rows_without_noise_are_their_mean(rows):
     eta, _, w = rows
-    drawn = GAUSSIAN.draw(eta, 0.0, w, np.random.default_rng(5))
-    np.testing.assert_array_equal(drawn, GAUSSIAN.mean(eta))
+    drawn = GAUSSIAN.draw(eta, {"sigma": 0.0}, w, np.random.default_rng(5))
+    np.testing.assert_array_equal(drawn, GAUSSIAN.mean(eta, {}))

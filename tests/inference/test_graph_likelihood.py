@@ -62,7 +62,7 @@ def test_the_gaussian_of_the_graph_is_the_familys(table, parametrization, weight
     for seed in range(5):
         point = random_point(model, seed)
         mu, sigma = evaluated(model, point, "mu", "sigma")
-        expected = GAUSSIAN.log_density(table["y"].to_numpy(), mu, sigma, w)
+        expected = GAUSSIAN.log_density(table["y"].to_numpy(), mu, {"sigma": sigma}, w)
         np.testing.assert_allclose(log_densities(model, point), expected, rtol=1e-12, atol=1e-12)
 
 

@@ -42,7 +42,7 @@ def _row_densities(predictor: LinearPredictor, y: NDArray[np.float64]) -> NDArra
     density = np.empty((len(predictor.sigma), len(y)))
     for rows, eta in predictor.chunks():
         weights = predictor.weights(rows)
-        values = GAUSSIAN.log_density(y[rows, None], eta, predictor.sigma, weights)
+        values = GAUSSIAN.log_density(y[rows, None], eta, {names.SIGMA: predictor.sigma}, weights)
         density[:, rows] = values.T
     return density
 

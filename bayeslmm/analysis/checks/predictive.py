@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import (
     check_seed,
     linear_predictor,
@@ -111,7 +112,7 @@ def check_groups(
     replicated = np.empty((len(predictor.sigma), len(parts)))
     for level, rows in enumerate(parts):
         eta, weights = predictor.rows(rows), predictor.weights(rows)
-        drawn = GAUSSIAN.draw(eta, predictor.sigma, weights, generator)
+        drawn = GAUSSIAN.draw(eta, {names.SIGMA: predictor.sigma}, weights, generator)
         replicated[:, level] = compute(drawn, axis=0)
     observed = np.array([compute(y[rows], axis=0) for rows in parts])
     labels = {

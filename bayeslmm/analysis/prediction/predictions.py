@@ -226,6 +226,6 @@ def _chunks(
     for rows, eta in predictor.chunks():
         if kind == "response":
             weights = predictor.weights(rows)
-            yield rows, GAUSSIAN.draw(eta, predictor.sigma, weights, generator)
+            yield rows, GAUSSIAN.draw(eta, {names.SIGMA: predictor.sigma}, weights, generator)
         else:
-            yield rows, GAUSSIAN.mean(eta)
+            yield rows, GAUSSIAN.mean(eta, {names.SIGMA: predictor.sigma})
