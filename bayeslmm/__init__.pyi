@@ -62,6 +62,9 @@ from .errors import (
     SpecError as SpecError,
     TreeError as TreeError,
 )
+from .families.binomial import Bernoulli as Bernoulli, Binomial as Binomial
+from .families.gaussian import Gaussian as Gaussian
+from .families.poisson import Poisson as Poisson
 from .formula.mixed_formula import (
     MixedFormula as MixedFormula,
     RandomTerm as RandomTerm,

@@ -2,10 +2,15 @@
 
 A family is one frozen value that satisfies the protocol `Family`. NumPy states it once, for any
 number of draws; its PyMC form (`inference/graph/likelihood.py`) is a second hand that a test holds
-to the first. Today's only member is the Gaussian.
+to the first.
 
 - ``family``: the protocol, with the equation that each verb of a family satisfies
 - ``response``: what a response must be
 - ``links``: link functions, their inverses and derivatives
+- ``registry``: families by name
+- ``member``: what all members have in common
+- ``peaks``: densities without the differences of large logarithms
 - ``gaussian``: y ~ N(eta, sigma^2 / w)
+- ``binomial``: Bernoulli and binomial responses: yes or no, and how often yes
+- ``poisson``: counts whose variance is their mean
 """

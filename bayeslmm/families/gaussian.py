@@ -10,7 +10,8 @@ from scipy.special import ndtr
 
 from bayeslmm import names
 from bayeslmm.families.family import FamilyParameter
-from bayeslmm.families.links import IDENTITY, Link
+from bayeslmm.families.links import IDENTITY
+from bayeslmm.families.member import Member
 from bayeslmm.families.response import ResponseRule
 
 if TYPE_CHECKING:
@@ -30,24 +31,43 @@ NUMBERS = ResponseRule(
 )
 
 
-@dataclass(frozen=True)
-class Gaussian:
-    r"""Normal responses; the members' contract is `bayeslmm.families.family.Family`.
+@dataclass(frozen=True, init=False, repr=False)
+class Gaussian(Member):
+    r"""Normal responses.
 
     .. math:: y_i \mid \eta_i \sim N(\eta_i, \; \sigma^2 / w_i)
 
+    Parameters
+    ----------
+    link : str, default ``"identity"``
+        ``"identity"``.
+
+    Raises
+    ------
+    ArgumentError
+        If it is another link.
+
+    References
+    ----------
+    McCullagh & Nelder (1989), Generalized Linear Models, 2nd ed., chapter 3,
+    doi:10.1201/9780203753736.
+
     Examples
     --------
+    >>> import bayeslmm as bl
     >>> eta = np.array([[0.0, 1.0], [2.0, 3.0]])  # two rows by two draws
     >>> phi = {"sigma": np.array([1.0, 2.0])}
-    >>> GAUSSIAN.log_density(eta, eta, phi, np.array([[1.0], [4.0]])).round(4)
+    >>> bl.Gaussian().log_density(eta, eta, phi, np.array([[1.0], [4.0]])).round(4)
     array([[-0.9189, -1.6121],
            [-0.2258, -0.9189]])
     """
 
     name: ClassVar[str] = "gaussian"
-    link: ClassVar[Link] = IDENTITY
     links: ClassVar[tuple[str, ...]] = (IDENTITY.name,)
+    other_link: ClassVar[str] = (
+        "Transform the response in the formula, as in log(y) ~ x; for positive responses with a "
+        "mean of exp(eta) take family='gamma'."
+    )
     parameters: ClassVar[tuple[FamilyParameter, ...]] = (SIGMA,)
     response: ClassVar[ResponseRule] = NUMBERS
     log_concave: ClassVar[bool] = True

@@ -74,3 +74,25 @@ class ResponseRule:
             f"family={family!r} is for {self.kind}, and the response {name!r} is {y[first]:g}{of} "
             f"in row {labels[first]} ({int((~possible).sum())} rows in all). {self.advice}"
         )
+
+
+def _counts(y: Floats, known: Floats | None) -> Any:  # noqa: ARG001
+    return (y >= 0) & (np.floor(y) == y) & np.isfinite(y)
+
+
+def _positive(y: Floats, known: Floats | None) -> Any:  # noqa: ARG001
+    return (y > 0) & np.isfinite(y)
+
+
+COUNTS = ResponseRule(
+    "counts: 0, 1, 2, ...",
+    _counts,
+    "Of a rate, give the count, with the exposure in the formula: count ~ x + "
+    "offset(log(exposure)). For positive measurements take family='gamma' or 'lognormal'.",
+)
+POSITIVE = ResponseRule(
+    "positive numbers",
+    _positive,
+    "Leave rows of zero out and model whether there is something at all by family='bernoulli'; "
+    "for numbers of either sign take family='gaussian' or 'student'.",
+)

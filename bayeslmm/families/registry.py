@@ -1,0 +1,108 @@
+"""Families by name."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.families.binomial import Bernoulli, Binomial
+from bayeslmm.families.gaussian import Gaussian
+from bayeslmm.families.member import Member
+from bayeslmm.families.poisson import Poisson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bayeslmm.families.family import Family
+
+FAMILIES: Mapping[str, Callable[[str | None], Family]] = {
+    member.name: member for member in (Gaussian, Bernoulli, Binomial, Poisson)
+}
+
+# What brms, Bambi, glmmTMB, Stan and statsmodels call the same thing.
+_OTHER_NAMES = {
+    "gaussian": ("normal", "norm", "linear"),
+    "bernoulli": ("binary", "logistic", "logit", "bernoulli_logit"),
+    "binomial": ("binomial_logit", "quasibinomial"),
+    "poisson": ("poisson_log", "quasipoisson", "count"),
+}
+_PEERS = {other: name for name, others in _OTHER_NAMES.items() for other in others}
+# R's and Python's calls: binomial(probit), binomial(link = "probit"), Gamma().
+_CALL = re.compile(r"\s*([\w.]+)\s*\(\s*(?:link\s*=\s*)?[\"']?(\w*)[\"']?\s*\)\s*")
+
+
+def family_of(family: str | Family, link: str | None = None) -> Family:
+    """Return the family of this name, or the one that is given, with this link.
+
+    Parameters
+    ----------
+    family : str or Family
+        A name such as ``"poisson"``, or a family such as ``Bernoulli(link="probit")``.
+    link : str, optional
+        The link's name; by default the family's own, or the default of the family of this name.
+
+    Returns
+    -------
+    Family
+        The family.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such family, it does not have this link, or a family is given that has
+        another one.
+
+    Examples
+    --------
+    >>> family_of("bernoulli", "probit")
+    Bernoulli(link='probit')
+    >>> family_of("normal")
+    Traceback (most recent call last):
+    bayeslmm.errors.ArgumentError: There is no family 'normal': it is called 'gaussian' here.
+    """
+    if isinstance(family, str):
+        if family not in FAMILIES:
+            raise ArgumentError(_no_such_family(family))
+        return FAMILIES[family](link)
+    if not isinstance(family, Member):
+        raise ArgumentError(_no_family(family))
+    if link not in {None, family.link.name}:
+        raise ArgumentError(
+            f"link={link!r} stands beside family={family!r}, which has a link already: give one "
+            "of the two."
+        )
+    return family
+
+
+def _no_such_family(name: str) -> str:
+    if call := _CALL.fullmatch(name):
+        inner, link = call.groups()
+        beside = f", link={link!r}" if link else ""
+        return (
+            f"A family's name stands without brackets, its link beside it: write "
+            f"family={_known_as(inner) or inner!r}{beside} instead of family={name!r}."
+        )
+    if known := _known_as(name):
+        return f"There is no family {name!r}: it is called {known!r} here."
+    return f"There is no family {name!r}.{nearest(name, FAMILIES)} There are {_listed()}."
+
+
+def _no_family(value: object) -> str:
+    if isinstance(value, type) and issubclass(value, Member):
+        return f"family is the class {value.__name__}: write {value.__name__}()."
+    return (
+        f"family is a name or a family of bayeslmm, such as bl.Bernoulli(link='probit'), and not "
+        f"{value!r}. The names are {_listed()}."
+    )
+
+
+def _known_as(name: str) -> str | None:
+    """Return what a family of another package is called here, or None."""
+    folded = name.casefold()
+    return folded if folded in FAMILIES else _PEERS.get(folded)
+
+
+def _listed() -> str:
+    *others, last = FAMILIES
+    return f"{', '.join(others)} and {last}"
