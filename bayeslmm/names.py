@@ -170,7 +170,9 @@ def stored(name: str) -> str:
     return f"{first}{plain}_" if plain.endswith(" ") else f"{first}{plain}"
 
 
-def check_coefficients(coef: Sequence[str], factors: Sequence[str]) -> None:
+def check_coefficients(
+    coef: Sequence[str], factors: Sequence[str], parameters_of_family: Sequence[str] = (SIGMA,)
+) -> None:
     """Raise unless every fixed effect can be told from the variance parameters by its name.
 
     Parameters
@@ -179,6 +181,8 @@ def check_coefficients(coef: Sequence[str], factors: Sequence[str]) -> None:
         The fixed effects.
     factors : sequence of str
         The grouping factors.
+    parameters_of_family : sequence of str
+        The response family's parameters.
 
     Raises
     ------
@@ -189,7 +193,8 @@ def check_coefficients(coef: Sequence[str], factors: Sequence[str]) -> None:
     --------
     >>> check_coefficients(("Intercept", "x"), ["g"])
     """
-    parameters = {SIGMA: "the residual standard deviation"}
+    of_family = {name: f"the family's parameter {name!r}" for name in parameters_of_family}
+    parameters = of_family | {SIGMA: "the residual standard deviation"}
     for factor in factors:
         parameters |= {
             sd(factor): f"the standard deviations of {factor!r}",
@@ -203,7 +208,9 @@ def check_coefficients(coef: Sequence[str], factors: Sequence[str]) -> None:
             )
 
 
-def check_tree(response_name: str, factors: Sequence[str]) -> None:
+def check_tree(
+    response_name: str, factors: Sequence[str], parameters_of_family: Sequence[str] = ()
+) -> None:
     """Raise unless response and factors can stand beside each other in a result tree.
 
     Parameters
@@ -212,6 +219,8 @@ def check_tree(response_name: str, factors: Sequence[str]) -> None:
         The response.
     factors : sequence of str
         The grouping factors.
+    parameters_of_family : sequence of str
+        The response family's parameters.
 
     Raises
     ------
@@ -222,7 +231,7 @@ def check_tree(response_name: str, factors: Sequence[str]) -> None:
     --------
     >>> check_tree("y", ["g"])
     """
-    taken = set(_TAKEN)
+    taken = _TAKEN | set(parameters_of_family)
     for factor in factors:
         if "/" in factor or factor.endswith(" "):
             what = "a '/' in its name, which separates groups in the result tree"

@@ -3,6 +3,8 @@
 - ``design``: `Design`, `build_design`, `rebuild_design`
 - ``model_data``: `ModelData`: what a fit needs of its data, with rows or without
 - ``rows``: which rows and columns of a table a formula uses
+- ``row_numbers``: weights and trials of the rows
+- ``response``: the response as numbers, as its family asks
 - ``coding``: response, offset, columns and grouping factors from rows
 - ``evaluate``: calls evaluated on columns, without `eval`
 - ``model_matrix``: numeric columns and their names, by formulaic

@@ -11,8 +11,10 @@ import pandas as pd
 from bayeslmm.design.evaluate import boolean_categorical, evaluate, recode
 from bayeslmm.design.grouping import GroupingFactor, match_levels, read_levels
 from bayeslmm.design.model_matrix import check_finite, model_matrix
+from bayeslmm.design.response import two_levels
 from bayeslmm.design.state import ColumnState
 from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.grammar import Variable
 from bayeslmm.formula.tokens import quote
 from bayeslmm.tables.column import categorical
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.rows import Rows
+    from bayeslmm.families.family import Family
     from bayeslmm.formula.expand import TermSet
     from bayeslmm.formula.grammar import Atom
     from bayeslmm.formula.mixed_formula import RandomTerm
@@ -29,8 +32,20 @@ if TYPE_CHECKING:
 
 _TRAINING = "the training rows"
 _NO_NUMBERS = {
-    False: ("text", "Convert it to numbers in the table, or choose another response."),
-    True: ("booleans", "Make it 0 and 1 in the table for a linear model of probabilities."),
+    False: (
+        "text",
+        (
+            "Convert it to numbers in the table, or choose another response; of two categories, "
+            "family='bernoulli' models the probability of the second."
+        ),
+    ),
+    True: (
+        "booleans",
+        (
+            "family='bernoulli' models the probability of True; for a linear model of it make the "
+            "response 0 and 1 in the table."
+        ),
+    ),
 }
 _KINDS = {"number": "numbers", "boolean": "booleans", "text": "text", "category": "categories"}
 
@@ -48,6 +63,10 @@ class TableCoder:
         What stateful transforms learnt; filled on training rows, used on new ones.
     known : mapping of str to ColumnState, optional
         How the training rows' columns were read; None on the training rows themselves.
+    family : Family
+        How the response is distributed: it says what a response must be.
+    response_levels : tuple of str, optional
+        Labels of 0 and 1 in a binary response of the training rows; None on those themselves.
     """
 
     def __init__(
@@ -56,11 +75,16 @@ class TableCoder:
         rows: Rows,
         memory: dict[str, dict[Any, Any]],
         known: Mapping[str, ColumnState] | None = None,
+        *,
+        family: Family = GAUSSIAN,
+        response_levels: tuple[str, str] | None = None,
     ) -> None:
         self.terms = terms
         self.rows = rows
         self.memory = memory
         self.known = known
+        self.family = family
+        self.response_levels = response_levels
         self._inputs = {quote(name): self._input(name) for name in terms.predictors}
         self._values: dict[str, Any] = {}
         self._y: NDArray[np.float64] | None = None
@@ -98,9 +122,23 @@ class TableCoder:
         y = np.full(rows.n, np.nan)
         if not rows.response_columns:
             return y
+        present = rows.has_response
+        value = self._response_value()
+        y[present] = _vector(value, int(present.sum()), f"The response {atom.text!r}")
+        check_finite(y[present, None], [atom.text], rows.positions[present], "response")
+        known = rows.trials if self.family.response.known == "trials" else rows.weights
+        self.family.response.check(y, known, atom.text, rows.labels, self.family.name)
+        return y
+
+    def _response_value(self) -> Any:
+        """Return the response of the rows that have one."""
+        rows, atom = self.rows, self.terms.response
         inputs = {}
         for name, column in rows.response_columns.items():
             if column.kind != "number":
+                if self.family.response.binary and isinstance(atom, Variable):
+                    coded, self.response_levels = two_levels(column, self.response_levels)
+                    return coded
                 held, way_out = _NO_NUMBERS[column.kind == "boolean"]
                 raise DataError(
                     f"The response {atom.text!r} is not numeric: column {name!r} holds {held}. "
@@ -108,13 +146,8 @@ class TableCoder:
                 )
             inputs[quote(name)] = column.array.astype(np.float64)
         if isinstance(atom, Variable):
-            value = inputs[atom.text]
-        else:
-            value = evaluate(atom, inputs, self.memory)
-        present = rows.has_response
-        y[present] = _vector(value, int(present.sum()), f"The response {atom.text!r}")
-        check_finite(y[present, None], [atom.text], rows.positions[present], "response")
-        return y
+            return inputs[atom.text]
+        return evaluate(atom, inputs, self.memory)
 
     def offset(self) -> NDArray[np.float64] | None:
         """Return the sum of the offsets, or None without any."""

@@ -14,6 +14,7 @@ from bayeslmm.design.identifiability import (
     check_levels,
     full_rank,
 )
+from bayeslmm.design.response import require_known, require_trials
 from bayeslmm.design.rows import NO_LEVEL, read_rows
 from bayeslmm.design.scales import DataScales
 from bayeslmm.design.state import DesignState, require_state, restore, store
@@ -25,6 +26,8 @@ from bayeslmm.errors import (
     names_keywords,
     warn,
 )
+from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.names import check_coefficients
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.design.rows import Rows
+    from bayeslmm.families.family import Family
     from bayeslmm.formula.model_terms import ModelTerms
 
 
@@ -63,6 +67,10 @@ class Design(Described):
         Positive weights w: Var(e_i) = sigma^2 / w_i.
     offset : ndarray of float64, shape (n,), or None
         Known part of the linear predictor.
+    family : Family
+        How the response is distributed given the linear predictor.
+    trials : ndarray of float64, shape (n,), or None
+        Numbers of trials of a binomial response.
     data : mapping of str to ndarray or Categorical, each of length n
         The table's columns that the formula uses: numbers and booleans as arrays, text and
         categories as pandas categoricals of text.
@@ -86,6 +94,8 @@ class Design(Described):
     rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     labels: NDArray[Any] | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    family: Family = GAUSSIAN
+    trials: NDArray[np.float64] | None = None
     _state: DesignState | None = None
 
     def _lines(self) -> list[str]:
@@ -107,6 +117,17 @@ class Design(Described):
     def scales(self) -> DataScales:
         """Means and spreads of the columns, from which default priors are derived."""
         return DataScales.of(self)
+
+    @property
+    def known(self) -> NDArray[np.float64] | None:
+        """What the family knows of the rows beside eta: trials or weights, shape (n,), or None."""
+        return self.trials if self.family.response.known == "trials" else self.weights
+
+    @property
+    def gaussian_response(self) -> NDArray[np.float64]:
+        """The response on the scale on which it is Gaussian, log(y) for log-normal ones."""
+        scale = self.family.gaussian_scale
+        return self.y if scale is None else scale.link(self.y)
 
     @property
     def n(self) -> int:
@@ -131,7 +152,9 @@ class Design(Described):
     def numbers(self) -> Iterator[NDArray[Any]]:
         """Iterate over all arrays that a fit sees, in one order."""
         yield from (self.y, self.X)
-        yield from (given for given in (self.weights, self.offset) if given is not None)
+        yield from (
+            given for given in (self.weights, self.offset, self.trials) if given is not None
+        )
         for factor in self.factors:
             yield from (factor.index, factor.columns)
 
@@ -145,6 +168,9 @@ def build_design(
     missing: str = "drop",
     rank_deficient: str = "raise",
     response: str = "required",
+    family: str | Family = "gaussian",
+    link: str | None = None,
+    trials: str | ArrayLike | None = None,
 ) -> Design:
     r"""Compute the matrices of a linear mixed model from a table.
 
@@ -167,6 +193,14 @@ def build_design(
         What to do with fixed-effects columns that earlier ones span.
     response : {"required", "optional"}
         With ``"optional"`` a table without the response gives NaN: a design to simulate from.
+    family : str or Family
+        How the response is distributed given the linear predictor: ``"gaussian"``,
+        ``"bernoulli"``, ``"binomial"``, ``"poisson"``, ``"negbinomial"``, ``"gamma"``,
+        ``"lognormal"``, ``"beta"``, ``"student"``.
+    link : str, optional
+        The link, where it is not the family's default one.
+    trials : str, array-like of shape (rows of the table,) or int, optional
+        Numbers of trials of a binomial response, or the column that holds them.
 
     Returns
     -------
@@ -200,19 +234,23 @@ def build_design(
     check_choice("missing", missing, ("drop", "raise"))
     check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
     check_choice("response", response, ("required", "optional"))
+    chosen = family_of(family, link)
+    require_known(chosen, weights, trials)
     mixed = parse_formula(formula) if not isinstance(formula, MixedFormula) else formula
     terms = model_terms(mixed)
+    require_trials(chosen, trials)
     needed = True if response == "required" else None
-    rows = read_rows(terms, read_table(data), weights, missing, need_response=needed)
+    rows = read_rows(terms, read_table(data), weights, missing, need_response=needed, trials=trials)
     for note in rows.notes:
         warn(note, DataWarning)
-    coder = TableCoder(terms, rows, {})
+    coder = TableCoder(terms, rows, {}, family=chosen)
     X, columns = coder.fixed()
     keep, dropped = full_rank(X, columns, rows.n, rank_deficient)
     coef = tuple(columns[j] for j in keep)
     X = np.ascontiguousarray(X[:, keep]) if dropped else X
     factors = gather_factors(coder, known=None)
-    check_coefficients(columns, [factor.name for factor in factors])
+    of_family = [parameter.name for parameter in chosen.parameters]
+    check_coefficients(columns, [factor.name for factor in factors], of_family)
     coder.response()  # before the factors' own troubles
     for factor in factors:
         check_columns(factor)
@@ -226,6 +264,10 @@ def build_design(
         terms={factor.name: factor.terms for factor in factors},
         levels={factor.name: tuple(factor.levels.tolist()) for factor in factors},
         weights=weights if isinstance(weights, str) else None,
+        family=chosen.name,
+        link=chosen.link.name,
+        trials=trials if isinstance(trials, str) else None,
+        response_levels=coder.response_levels,
     )
     return _design(coder, X, factors, state)
 
@@ -240,6 +282,7 @@ def rebuild_design(
     weights: str | ArrayLike | None = None,
     missing: str = "raise",
     no_level: Sequence[str] = (),
+    trials: str | ArrayLike | None = None,
 ) -> Design:
     """Compute the matrices of new rows, coded exactly as the training rows were.
 
@@ -265,6 +308,8 @@ def rebuild_design(
     no_level : sequence of str
         Grouping columns in which a missing value is no lack: the row belongs to no level that the
         training rows had, and has the level ``"(no level)"``.
+    trials : str, array-like of shape (rows of the table,) or int, optional
+        Numbers of trials of a binomial response, or their column.
 
     Returns
     -------
@@ -297,7 +342,14 @@ def rebuild_design(
         raise DataError(f"A level is called {NO_LEVEL!r}: missing values need another label.")
     table = read_table(data)
     rows = read_rows(
-        terms, table, weights, missing, need_response=needed, training=False, no_level=no_level
+        terms,
+        table,
+        weights,
+        missing,
+        need_response=needed,
+        training=False,
+        no_level=no_level,
+        trials=trials,
     )
     for note in rows.notes:
         warn(note, DataWarning)
@@ -308,7 +360,10 @@ def code_rows(
     state: DesignState, terms: ModelTerms, rows: Rows, levels: Mapping[str, Any]
 ) -> Design:
     """Compute the design of rows that were read; `levels` are the state's, in any sequence."""
-    coder = TableCoder(terms, rows, restore(state.transforms), state.columns)
+    family = family_of(state.family, state.link)
+    memory = restore(state.transforms)
+    pair = state.response_levels
+    coder = TableCoder(terms, rows, memory, state.columns, family=family, response_levels=pair)
     X, names = coder.fixed()
     keep = [j for j, name in enumerate(names) if name not in state.dropped]
     X, coef = np.ascontiguousarray(X[:, keep]), tuple(names[j] for j in keep)
@@ -339,5 +394,7 @@ def _design(
         rows=rows.positions,
         labels=rows.labels,
         units=rows.units,
+        family=coder.family,
+        trials=rows.trials,
         _state=state,
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.design import Design
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
+    from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
 
 
@@ -79,6 +80,11 @@ class ModelData(Protocol):
     @property
     def offset(self) -> NDArray[np.float64] | None:
         """Offset o, shape (n,); None without any, and where it is in the cross-products."""
+        ...
+
+    @property
+    def family(self) -> Family:
+        """How the response is distributed given the linear predictor."""
         ...
 
     @property

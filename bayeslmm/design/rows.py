@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayeslmm.design.row_numbers import check_trials, check_weights, read_numbers
 from bayeslmm.errors import BayesLMMError, DataError, nearest
 from bayeslmm.formula.grammar import Variable
 from bayeslmm.tables.column import Column
@@ -50,6 +51,8 @@ class Rows:
         The rows' labels in the table's index; their positions where it has none.
     units : mapping of str to str
         The units of the table's columns, as far as it tells them.
+    trials : ndarray of float64, shape (n,), or None
+        Checked numbers of trials.
     """
 
     positions: NDArray[np.int64]
@@ -61,6 +64,7 @@ class Rows:
     lacking: Mapping[str, int]
     labels: NDArray[Any]
     units: Mapping[str, str] = field(default_factory=dict)
+    trials: NDArray[np.float64] | None = None
 
     @property
     def n(self) -> int:
@@ -78,6 +82,7 @@ def read_rows(
     training: bool = True,
     whole: bool = True,
     no_level: Collection[str] = (),
+    trials: Any = None,
 ) -> Rows:
     """Return the rows and columns of a table that a formula uses, checked.
 
@@ -101,6 +106,8 @@ def read_rows(
         Whether these are all rows: a batch of them may be empty, or lack every value of a column.
     no_level : collection of str
         Grouping columns in which a missing value is the label `NO_LEVEL`.
+    trials : str, array-like, int or None
+        Numbers of trials, or their column.
 
     Returns
     -------
@@ -120,11 +127,13 @@ def read_rows(
     for name in needed:
         if name not in table.names:
             raise _no_column(terms, table, name, training=training)
-    given = _read_weights(weights, table)
+    given = read_numbers("weights", weights, table)
+    tried = read_numbers("trials", trials, table)
     unlabelled = set(no_level) & set(terms.grouping) - set(terms.predictors)
     lacks = {name: table.missing(name) for name in needed if name not in unlabelled}
-    if given is not None:
-        lacks["weights"] = np.isnan(given)
+    for role, values in (("weights", given), ("trials", tried)):
+        if values is not None:
+            lacks[role] = np.isnan(values)
     advice = "" if training else _new_rows_advice(terms, lacks)
     keep, notes = _complete(lacks, table.n_rows, missing, advice, whole=whole)
     lacking = {name: int(mask.sum()) for name, mask in lacks.items()}
@@ -150,11 +159,12 @@ def read_rows(
         columns=columns,
         response_columns=response_columns,
         has_response=present[keep],
-        weights=None if given is None else _check_weights(given[keep]),
+        weights=None if given is None else check_weights(given[keep]),
         notes=tuple(notes),
         lacking=lacking,
         labels=table.labels()[keep],
         units=table.units,
+        trials=None if tried is None else check_trials(tried[keep]),
     )
 
 
@@ -240,69 +250,6 @@ def _complete(
     if n_dropped == n_rows and whole:
         raise DataError(f"Every row lacks a value somewhere: {shown}.")
     return keep, [f"Dropped {n_dropped} of {n_rows} rows for missing values: {shown}."]
-
-
-# Products of two weighted columns and their squares stay within the range of numbers.
-_LARGEST_WEIGHT = 1e60
-
-
-def _read_weights(weights: Any, table: Table) -> NDArray[np.float64] | None:
-    """Return the weights of all rows of the table, NaN where they are missing."""
-    if weights is None:
-        return None
-    if isinstance(weights, str):
-        if weights not in table.names:
-            hint = nearest(weights, table.names)
-            raise DataError(f"The table has no column {weights!r} for the weights.{hint}")
-        absent = table.missing(weights)
-        column = table.column(weights, ~absent)
-        if column.kind != "number":
-            raise DataError(f"The weights in column {weights!r} are not numbers.")
-        values = np.full(table.n_rows, np.nan)
-        values[~absent] = column.array
-        return values
-    if isinstance(weights, pd.Series) and table.index is not None:
-        weights = _align(weights, table.index)
-    try:
-        values = np.asarray(weights, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError("The weights are not numbers.") from None
-    if values.shape != (table.n_rows,):
-        raise DataError(f"The weights have shape {values.shape} for {table.n_rows} rows.")
-    return values.copy()
-
-
-def _align(weights: pd.Series[Any], index: pd.Index[Any]) -> pd.Series[Any]:
-    """Return the weights of the rows with these labels."""
-    if weights.index.equals(index):
-        return weights
-    lacking = index[~index.isin(weights.index)]
-    repeated = index.has_duplicates or weights.index.has_duplicates
-    if repeated or len(lacking):
-        why = "labels occur twice" if repeated else f"the label {lacking[0]!r} is not in it"
-        raise DataError(
-            f"The weights are a pandas Series whose index is not the table's, and {why}: which "
-            "weight belongs to which row? Put them in a column of the table and give its name, or "
-            "give weights.to_numpy() to take them by position."
-        )
-    return weights.reindex(index)
-
-
-def _check_weights(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))
-    if wrong.size:
-        raise DataError(
-            f"Weights are positive and finite; {wrong.size} are not, the first is "
-            f"{weights[wrong[0]]:g}. Leave rows without weight out of the table."
-        )
-    far = np.flatnonzero((weights > _LARGEST_WEIGHT) | (weights < 1.0 / _LARGEST_WEIGHT))
-    if far.size:
-        raise DataError(
-            f"{far.size} weights are too large or too small to compute with, the first is "
-            f"{weights[far[0]]:g}. Divide all of them by their mean: sigma is then the standard "
-            "deviation of a row of mean weight."
-        )
-    return weights
 
 
 def _refuse_numbers_as_text(terms: ModelTerms, columns: Mapping[str, Column]) -> None:

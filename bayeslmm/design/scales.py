@@ -67,8 +67,8 @@ class Rows(Protocol):
     """What is described of a design; see `Design`."""
 
     @property
-    def y(self) -> Floats:
-        """The response, shape (n,)."""
+    def gaussian_response(self) -> Floats:
+        """The response on the scale on which it is Gaussian, shape (n,)."""
         ...
 
     @property
@@ -229,12 +229,13 @@ class DataScales:
         >>> DataScales.of(design).response.mean
         2.5
         """
-        observed = ColumnScale.of(design.y)
+        y = design.gaussian_response
+        observed = ColumnScale.of(y)
         offset = design.offset
         has_intercept = names.INTERCEPT in design.coef
-        with_ones = None if has_intercept else np.column_stack([design.X, np.ones(len(design.y))])
+        with_ones = None if has_intercept else np.column_stack([design.X, np.ones(len(y))])
         return cls(
-            response=observed if offset is None else ColumnScale.of(design.y - offset),
+            response=observed if offset is None else ColumnScale.of(y - offset),
             observed=observed,
             fixed=tuple(map(ColumnScale.of, design.X.T)),
             random=tuple(tuple(map(ColumnScale.of, f.columns.T)) for f in design.factors),

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import model_terms
 
@@ -55,6 +56,12 @@ class DesignState:
         Each grouping factor's levels.
     weights : str or None
         The column that held the training rows' weights.
+    family, link : str
+        How the response is distributed.
+    trials : str or None
+        The column that held the training rows' numbers of trials.
+    response_levels : tuple of str, or None
+        Labels of 0 and 1 where the response was of two categories.
     """
 
     formula: str
@@ -65,6 +72,10 @@ class DesignState:
     terms: Mapping[str, tuple[str, ...]]
     levels: Mapping[str, tuple[str, ...]]
     weights: str | None = None
+    family: str = GAUSSIAN.name
+    link: str = GAUSSIAN.link.name
+    trials: str | None = None
+    response_levels: tuple[str, str] | None = None
 
     def to_json(self, *, levels: bool = True) -> str:
         """Return the state as JSON; numbers survive to the last bit.
@@ -103,6 +114,11 @@ class DesignState:
         }
         if self.weights is not None:
             content["weights"] = self.weights
+        if self.family != GAUSSIAN.name:
+            content |= {"family": self.family, "link": self.link}
+        for name in ("trials", "response_levels"):
+            if getattr(self, name) is not None:
+                content[name] = getattr(self, name)
         return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
     @classmethod
@@ -154,6 +170,10 @@ class DesignState:
             terms={name: tuple(terms) for name, terms in content["terms"].items()},
             levels={name: tuple(map(str, found[name])) for name in content["terms"]},
             weights=content.get("weights"),
+            family=content.get("family", GAUSSIAN.name),
+            link=content.get("link", GAUSSIAN.link.name),
+            trials=content.get("trials"),
+            response_levels=_pair_or_none(content.get("response_levels")),
         )
 
 
@@ -244,6 +264,13 @@ def _from_plain(value: Any) -> Any:
             return [_from_plain(inner) for inner in value]
         case _:
             return value
+
+
+def _pair_or_none(labels: Sequence[str] | None) -> tuple[str, str] | None:
+    if labels is None:
+        return None
+    zero, one = labels
+    return str(zero), str(one)
 
 
 def _tuple_or_none(levels: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -80,6 +80,11 @@ class Family(Protocol):
         ...
 
     @property
+    def gaussian_scale(self) -> Link | None:
+        """The h for which h(y) ~ N(eta, sigma^2 / w): effects can be integrated out; or None."""
+        ...
+
+    @property
     def log_concave(self) -> bool:
         """Whether log p(y | eta) is concave in eta for every y."""
         ...

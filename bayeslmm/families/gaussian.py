@@ -10,7 +10,7 @@ from scipy.special import ndtr
 
 from bayeslmm import names
 from bayeslmm.families.family import FamilyParameter
-from bayeslmm.families.links import IDENTITY
+from bayeslmm.families.links import IDENTITY, Link
 from bayeslmm.families.member import Member
 from bayeslmm.families.response import ResponseRule
 
@@ -70,6 +70,7 @@ class Gaussian(Member):
     )
     parameters: ClassVar[tuple[FamilyParameter, ...]] = (SIGMA,)
     response: ClassVar[ResponseRule] = NUMBERS
+    gaussian_scale: ClassVar[Link | None] = IDENTITY
     log_concave: ClassVar[bool] = True
 
     def mean(self, eta: Floats, phi: Parameters, /) -> Floats:  # noqa: ARG002

@@ -27,6 +27,8 @@ class Member:
     link: Link
     name: ClassVar[str]
     links: ClassVar[tuple[str, ...]]
+    # The h for which h(y) is Gaussian given eta.
+    gaussian_scale: ClassVar[Link | None] = None
     # What to do where another link is wished for.
     other_link: ClassVar[str] = ""
 

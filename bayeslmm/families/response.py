@@ -10,7 +10,7 @@ import numpy as np
 from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any
 
     from bayeslmm.arrays import Floats
@@ -42,9 +42,7 @@ class ResponseRule:
     known: Known | None = None
     binary: bool = False
 
-    def check(
-        self, y: Floats, known: Floats | None, name: str, labels: Sequence[Any], family: str
-    ) -> None:
+    def check(self, y: Floats, known: Floats | None, name: str, labels: Any, family: str) -> None:
         """Raise unless every response is possible; rows without a response (NaN) are.
 
         Parameters

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.design.scales import check_magnitudes
+from bayeslmm.errors import ArgumentError
 from bayeslmm.gram.add import add_grams
 from bayeslmm.gram.blocks import CrossProducts, PairBlocks
 from bayeslmm.gram.disclosure import disclosure
@@ -73,7 +74,10 @@ class Gram(CrossProducts):
             not positive.
         NumericalError
             If a column is too large or too small to be squared.
+        ArgumentError
+            If the response is not Gaussian on any scale.
         """
+        _require_gaussian(design)
         root, y = _weighted_response(design)
         check_magnitudes(design)
         X = design.X
@@ -187,6 +191,14 @@ class Gram(CrossProducts):
     def plan(self) -> EliminationPlan:
         """The order of elimination, and the cross-products laid out for compiled code."""
         return build_plan(self)
+
+
+def _require_gaussian(design: Design) -> None:
+    if design.family.gaussian_scale is None:
+        raise ArgumentError(
+            f"Cross-products serve Gaussian responses, and the family is {design.family.name!r}: "
+            "its likelihood needs the rows."
+        )
 
 
 def gram_of(design: ModelData) -> Gram:

@@ -12,6 +12,8 @@ from bayeslmm.design.design import build_design
 from bayeslmm.design.model_data import ModelData
 from bayeslmm.design.text import Described, data_lines
 from bayeslmm.errors import ArgumentError, DataError, check_choice
+from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.streaming.from_table import gram_from_table
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
+    from bayeslmm.families.family import Family
     from bayeslmm.gram.blocks import GramFactor
 
 # What data can be: cross-products, or a source of rows.
@@ -140,6 +143,11 @@ class GramDesign(Described):
         return self.gram.factors
 
     @property
+    def family(self) -> Family:
+        """The Gaussian, whose likelihood needs no more than cross-products."""
+        return GAUSSIAN
+
+    @property
     def n(self) -> int:
         """Number of rows that were summed."""
         return self.gram.n
@@ -193,6 +201,15 @@ def open_data(data: Any) -> DataSource:
     return data if isinstance(data, Gram) else open_source(data)
 
 
+def _require_rows(family: Family, source: DataSource) -> None:
+    if family.name == GAUSSIAN.name or (not isinstance(source, Gram) and source.has_rows):
+        return
+    raise ArgumentError(
+        f"family={family.name!r} needs the rows in memory: only a Gaussian likelihood is a "
+        "function of cross-products. Give an eager table, e.g. of the engine's collect()."
+    )
+
+
 def design_of(
     formula: str | MixedFormula | ModelData,
     data: Any = None,
@@ -200,6 +217,9 @@ def design_of(
     weights: Any = None,
     missing: str = "drop",
     rank_deficient: str = "raise",
+    family: str | Family = "gaussian",
+    link: str | None = None,
+    trials: Any = None,
 ) -> ModelData:
     """Return the data of a fit: a coded table, or a Gram in its place.
 
@@ -210,8 +230,8 @@ def design_of(
     data : table, path, Gram or Source
         The rows, or their cross-products. Rows that an engine holds are not fetched: their
         cross-products are summed there (`gram_from_table`).
-    weights, missing, rank_deficient
-        As in `build_design`; in a Gram they are fixed.
+    weights, missing, rank_deficient, family, link, trials
+        As in `build_design`; in a Gram they are fixed, and the family is the Gaussian.
 
     Returns
     -------
@@ -225,11 +245,19 @@ def design_of(
     if isinstance(formula, ModelData):
         return formula
     source = open_data(data)
+    _require_rows(family_of(family, link), source)
     if isinstance(source, Gram):
         gram = source
     elif source.has_rows:
         return build_design(
-            formula, source.given, weights=weights, missing=missing, rank_deficient=rank_deficient
+            formula,
+            source.given,
+            weights=weights,
+            missing=missing,
+            rank_deficient=rank_deficient,
+            family=family,
+            link=link,
+            trials=trials,
         )
     else:
         gram = gram_from_table(

@@ -190,7 +190,9 @@ _MOST_OWN = 2_000_000
 
 
 def _weighted_response(design: Design) -> tuple[Floats | None, Floats]:
-    y = design.y if design.offset is None else design.y - design.offset
+    y = design.gaussian_response
+    if design.offset is not None:
+        y = y - design.offset
     if len(y) == 0:
         raise DataError("The design has no rows.")
     if not np.all(np.isfinite(y)):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import ArrayLike
 
+    from bayeslmm.families.family import Family
     from bayeslmm.model.priors.resolve import PriorsLike
     from bayeslmm.results.kept_effects import EffectsLike
 
@@ -46,11 +47,17 @@ def fit_bayes(
     missing: str = "drop",
     rank_deficient: str = "raise",
     effects: EffectsLike = "draws",
+    family: str | Family = "gaussian",
+    link: str | None = None,
+    trials: str | ArrayLike | None = None,
 ) -> xr.DataTree:
-    r"""Fit a Bayesian linear mixed model.
+    r"""Fit a Bayesian mixed model.
 
     .. math:: y = X \beta + \sum_k Z_k b_k + e, \quad b_{ki} \sim N(0, G_k), \quad
               e_i \sim N(0, \sigma^2 / w_i)
+
+    or, with another family, :math:`y_i \sim p(\cdot \mid \eta_i)` given the linear predictor
+    :math:`\eta = X \beta + \sum_k Z_k b_k + o`.
 
     Parameters
     ----------
@@ -102,12 +109,21 @@ def fit_bayes(
         level, in the group ``effects_moments``; or a mapping from factor to one of the two, or to
         the labels of the levels whose draws to keep. With ``"marginal"``, memory is bounded by
         what is kept.
+    family : str or Family, default "gaussian"
+        How the response is distributed: ``"gaussian"``, ``"bernoulli"``, ``"binomial"``,
+        ``"poisson"``, ``"negbinomial"``, ``"gamma"``, ``"lognormal"``, ``"beta"``,
+        ``"student"``.
+    link : str, optional
+        The link, where it is not the family's default one, e.g. ``"probit"``.
+    trials : str, array-like or int, optional
+        Numbers of trials of a binomial response, or the column that holds them.
 
     Returns
     -------
     xarray.DataTree
-        An InferenceData tree. ``posterior`` holds ``beta`` (chain, draw, coef), ``sigma``
-        (chain, draw), and for every grouping factor ``sd_<factor>`` (..., <factor>_term),
+        An InferenceData tree. ``posterior`` holds ``beta`` (chain, draw, coef), the family's
+        parameters such as ``sigma`` (chain, draw), and for every grouping factor
+        ``sd_<factor>`` (..., <factor>_term),
         ``corr_<factor>`` (..., <factor>_term, <factor>_term_bis) where columns are correlated,
         and ``b_<factor>`` (..., <factor>, <factor>_term), all in the response's unit per unit of
         the column. A factor that is called ``chain``, ``draw``, ``obs``, ``coef``, ``beta`` or
@@ -157,13 +173,21 @@ def fit_bayes(
     source = open_data(data)
     refuse_without_rows(parametrization, source)
     design = design_of(
-        mixed, source, weights=weights, missing=missing, rank_deficient=rank_deficient
+        mixed,
+        source,
+        weights=weights,
+        missing=missing,
+        rank_deficient=rank_deficient,
+        family=family,
+        link=link,
+        trials=trials,
     )
     require_effects(design, KeptEffects.of(design, effects), settings.chains * settings.draws)
     require_steps(settings)
     model = Model.of(design, priors).at_means
-    _require_residuals(model)
-    warn_of_priors_alone(model.gram)
+    if model.family.gaussian_scale is not None:
+        _require_residuals(model)
+        warn_of_priors_alone(model.gram)
     warn_of_far_columns(design, [factor.shift for factor in model.priors.factors])
     settings, reasons = choose_method(model, settings)
     tree = METHODS[settings.sampler].fit(model, settings)

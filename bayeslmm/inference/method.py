@@ -12,6 +12,7 @@ from bayeslmm.inference.parametrization import (
     ASKED,
     MARGINAL,
     choose_parametrization,
+    require_gaussian,
 )
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.settings import AUTO, IMPORTANCE, NUTPIE, PYMC
@@ -140,6 +141,8 @@ def choose_method(
     sampler, why = settings.sampler, ASKED
     if sampler == AUTO:
         sampler, why = _choose_sampler(model, settings)
+    if sampler == IMPORTANCE:
+        require_gaussian(model.family, f"sampler={IMPORTANCE!r}", "sampler='nutpie'")
     integrated = METHODS[sampler].parametrizations == (MARGINAL,)
     parametrization, form = choose_parametrization(
         settings.parametrization, model, integrated=integrated

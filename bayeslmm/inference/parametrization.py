@@ -8,6 +8,7 @@ from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.gram.gram import Gram
 
 if TYPE_CHECKING:
+    from bayeslmm.families.family import Family
     from bayeslmm.gram.gram_design import DataSource
     from bayeslmm.model.model import Model
 
@@ -39,6 +40,31 @@ def check_parametrization(name: str) -> None:
         raise ArgumentError(
             f"There is no parametrization {name!r}; choose one of "
             f"{', '.join(map(repr, known))}.{nearest(str(name), known)}"
+        )
+
+
+def require_gaussian(family: Family, asked: str, instead: str) -> None:
+    """Raise unless random effects can be integrated out in closed form.
+
+    Parameters
+    ----------
+    family : Family
+        The response's.
+    asked : str
+        What was asked for, as it was written.
+    instead : str
+        What to write in its place.
+
+    Raises
+    ------
+    ArgumentError
+        If the response is not Gaussian on any scale.
+    """
+    if family.gaussian_scale is None:
+        raise ArgumentError(
+            f"{asked} integrates random effects out in closed form, which takes a Gaussian "
+            f"response, and the family is {family.name!r}: give {instead}, or leave the choice to "
+            "'auto'."
         )
 
 
@@ -105,6 +131,8 @@ def choose_parametrization(name: str, model: Model, *, integrated: bool = False)
     """
     if name != AUTO:
         check_parametrization(name)
+        if name == MARGINAL and not integrated:
+            require_gaussian(model.family, f"parametrization={MARGINAL!r}", "'noncentered'")
         if name != MARGINAL and not model.design.has_rows:
             raise _needs_rows(name, "a Gram holds none")
         return name, ASKED
@@ -112,6 +140,10 @@ def choose_parametrization(name: str, model: Model, *, integrated: bool = False)
         return MARGINAL, "the data are cross-products, and no other way does without rows"
     if integrated:
         return MARGINAL, "the sampler draws the variance parameters alone"
+    if model.family.gaussian_scale is None:
+        return NONCENTERED, (
+            f"given a {model.family.name} response, effects cannot be integrated out in closed form"
+        )
     border = model.gram.plan.n_border
     if border <= LARGEST_FAST_BORDER:
         return MARGINAL, (

@@ -115,16 +115,15 @@ def sample_prior(
 def _predictive(model: Model, values: dict[str, Floats], rng: np.random.Generator) -> xr.Dataset:
     design = model.design.coded_rows
     eta = _linear_predictor(design, values)
-    response = model.family.draw(
-        eta, {names.SIGMA: values[names.SIGMA][:, None]}, design.weights, rng
-    )
+    phi = {name: values[name][:, None] for name in model.priors.parameters}
+    response = model.family.draw(eta, phi, design.known, rng)
     variables = {names.stored(design.response): (("chain", "draw", names.OBS), response[None])}
     coords = {**sample_coordinates((1, len(response))), names.OBS: design.obs}
     return xr.Dataset(variables, coords=coords)
 
 
 def draw_parameters(priors: Priors, size: int, rng: np.random.Generator) -> dict[str, Floats]:
-    """Draw fixed effects, standard deviations, correlations and sigma.
+    """Draw fixed effects, standard deviations, correlations and the family's parameters.
 
     Parameters
     ----------
@@ -138,8 +137,9 @@ def draw_parameters(priors: Priors, size: int, rng: np.random.Generator) -> dict
     Returns
     -------
     dict of str to ndarray
-        ``beta`` (size, p) on the original scale, ``sigma`` (size,), ``sd_<factor>`` (size, q) and
-        ``corr_<factor>`` (size, q, q) of what their priors are stated on.
+        ``beta`` (size, p) on the original scale, the family's parameters, such as ``sigma``
+        (size,), ``sd_<factor>`` (size, q) and ``corr_<factor>`` (size, q, q) of what their priors
+        are stated on.
     """
     values: dict[str, Floats] = {}
     if priors.coef:
@@ -150,7 +150,8 @@ def draw_parameters(priors: Priors, size: int, rng: np.random.Generator) -> dict
         if covariance.has_correlations:
             drawn = covariance.draw_correlations(factor.eta, size, rng)
             values[covariance.corr_name] = drawn
-    values[names.SIGMA] = priors.sigma.draw(size, rng)
+    for name, prior in priors.parameters.items():
+        values[name] = prior.draw(size, rng)
     return values
 
 
@@ -171,7 +172,7 @@ def _effects(factor: FactorData, values: dict[str, Floats], rng: np.random.Gener
 
 def _linear_predictor(design: Design, values: dict[str, Floats]) -> Floats:
     """Compute eta = X beta + sum_k Z_k b_k + offset, shape (s, n)."""
-    size, n = len(values[names.SIGMA]), len(design.y)
+    size, n = len(next(iter(values.values()))), len(design.y)
     eta = np.zeros((size, n)) if design.offset is None else np.tile(design.offset, (size, 1))
     if design.coef:
         eta += values[names.BETA] @ design.X.T

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bayeslmm import names
-from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.model.at_means import shifted
 from bayeslmm.model.priors.resolve import resolve_priors
@@ -26,10 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    r"""A Bayesian linear mixed model of data at hand.
+    r"""A Bayesian mixed model of data at hand.
 
-    .. math:: y = X \beta + \sum_k Z_k b_k + e, \quad b_{ki} \sim N(0, G_k), \quad
-              e_i \sim N(0, \sigma^2 / w_i)
+    .. math:: y_i \sim p(\cdot \mid \eta_i, \phi), \quad
+              \eta = X \beta + \sum_k Z_k b_k + o, \quad b_{ki} \sim N(0, G_k)
+
+    with the family's density p; for the Gaussian y = eta + e with e ~ N(0, R).
 
     Attributes
     ----------
@@ -37,8 +38,6 @@ class Model:
         The data, coded: y, X, Z_k and levels, or their cross-products.
     priors : Priors
         Every prior: of beta, of each G_k's standard deviations and correlations, of sigma.
-    family : Family
-        How a response is distributed given its linear predictor.
     residual : ResidualStructure
         The covariance R of the residuals e.
     told : Model, optional
@@ -60,14 +59,14 @@ class Model:
 
     design: ModelData
     priors: Priors
-    family: Family = GAUSSIAN
     residual: ResidualStructure = INDEPENDENT
     told: Model | None = None
 
     def __post_init__(self) -> None:
         # Here and not where a tree is written, which is after sampling.
         factors = [factor.name for factor in self.design.factors]
-        names.check_tree(self.design.response, factors)
+        parameters = [parameter.name for parameter in self.design.family.parameters]
+        names.check_tree(self.design.response, factors, parameters)
 
     @classmethod
     def of(cls, design: ModelData, priors: PriorsLike | None = None) -> Self:
@@ -86,6 +85,11 @@ class Model:
             As `resolve_priors`.
         """
         return cls(design, resolve_priors(design, priors))
+
+    @property
+    def family(self) -> Family:
+        """How a response is distributed given its linear predictor."""
+        return self.design.family
 
     @cached_property
     def at_means(self) -> Model:

@@ -71,7 +71,8 @@ def test_pymc_extras_own_prior(design):
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
 def test_numbers_survive_the_json_exactly(mu, sigma):
     prior = Prior.of("Normal", mu=mu, sigma=sigma)
-    priors = Priors(("Intercept",), (prior,), (0.0,), (), Prior.parse("HalfNormal(1)"), {})
+    sigma = {"sigma": Prior.parse("HalfNormal(1)")}
+    priors = Priors(("Intercept",), (prior,), (0.0,), (), sigma, {})
     assert Priors.from_json(priors.to_json()) == priors
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from bayeslmm.design.model_data import ModelData
+    from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.priors.resolve import PriorsLike
@@ -77,8 +78,11 @@ def build_model(
     parametrization: str = "noncentered",
     weights: str | ArrayLike | None = None,
     rank_deficient: str = "raise",
+    family: str | Family = "gaussian",
+    link: str | None = None,
+    trials: str | ArrayLike | None = None,
 ) -> pm.Model:
-    r"""Build the PyMC model of a linear mixed model, for those who sample or extend it themselves.
+    r"""Build the PyMC model of a mixed model, for those who sample or extend it themselves.
 
     .. math:: y = X \beta + \sum_k Z_k b_k + e, \quad b_{ki} \sim N(0, G_k), \quad
               e_i \sim N(0, \sigma^2 / w_i)
@@ -103,6 +107,8 @@ def build_model(
     weights : str or array-like, optional
         Column name or one positive number per row: Var(e_i) = sigma^2 / w_i.
     rank_deficient : {"raise", "drop"}
+        As in `fit_bayes`.
+    family, link, trials
         As in `fit_bayes`.
 
     Returns
@@ -146,10 +152,20 @@ def build_model(
     >>> [v.name for v in robust.observed_RVs]
     ['Reaction']
     """
-    design = design_of(formula, data, weights=weights, rank_deficient=rank_deficient)
+    design = design_of(
+        formula,
+        data,
+        weights=weights,
+        rank_deficient=rank_deficient,
+        family=family,
+        link=link,
+        trials=trials,
+    )
     model = Model.of(design, priors).at_means
     # A warning and no error: what is built may be given another likelihood, or another response.
-    if problem := no_residuals(model.gram, model.priors.sigma):
+    if model.family.gaussian_scale is not None and (
+        problem := no_residuals(model.gram, model.priors.sigma)
+    ):
         warn(problem, DataWarning)
     chosen, _ = choose_parametrization(parametrization, model)
     return parametrization_named(chosen).build(model)

@@ -49,7 +49,7 @@ def open_model(design: ModelData) -> LinearMixedModel:
     graph.in_tree = tuple(
         [names.BETA] * bool(design.coef)
         + [name(factor.name) for factor in design.factors for name in (names.sd, names.effects)]
-        + [names.SIGMA]
+        + [parameter.name for parameter in design.family.parameters]
     )
     return graph
 
@@ -118,8 +118,8 @@ def recover_beta(priors: Priors, values: Values) -> NDArray[np.float64]:
 
 
 def recover_parameters(model: Model, values: Values) -> dict[str, NDArray[np.float64]]:
-    """Return beta, sigma, sds and correlations from draws of the free variables."""
-    result = {names.SIGMA: values[names.SIGMA]}
+    """Return beta, family parameters, sds and correlations from draws of the free variables."""
+    result = {name: values[name] for name in model.priors.parameters}
     if model.design.coef:
         result[names.BETA] = recover_beta(model.priors, values)
     for factor in model.priors.factors:
@@ -132,14 +132,16 @@ def recover_parameters(model: Model, values: Values) -> dict[str, NDArray[np.flo
 
 
 def likelihood(model: Model, mean: Any) -> None:
-    """Add sigma, the linear predictor mean + offset under its name, and the observed response."""
+    """Add the family's parameters, mean + offset under its name, and the observed response."""
     design = model.design.coded_rows
-    (name,) = model.residual.parameters
-    sigma = prior_vector(name, (model.priors.sigma,), None, scalar=True)
+    parameters = {
+        name: prior_vector(name, (prior,), None, scalar=True)
+        for name, prior in model.priors.parameters.items()
+    }
     if design.offset is not None:
         mean = mean + pm.Data("offset_data", design.offset, dims=names.OBS)
     _name_linear_predictor(design, mean)
-    add_response(model.family, design, mean, sigma)
+    add_response(model.family, design, mean, parameters)
 
 
 def _name_linear_predictor(design: Design, mean: Any) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bayeslmm.families.family import Family
 
 
-def add_response(family: Family, design: Design, mu: Any, dispersion: Any) -> None:
+def add_response(family: Family, design: Design, mu: Any, parameters: Mapping[str, Any]) -> None:
     """Add the observed response to the open PyMC model: y_i ~ p(. | mu_i, phi, w_i).
 
     Parameters
@@ -32,18 +32,20 @@ def add_response(family: Family, design: Design, mu: Any, dispersion: Any) -> No
         Their rows.
     mu : tensor, shape (n,)
         The linear predictor eta, which is the mean under an identity link.
-    dispersion : tensor, shape ()
-        The family's dispersion parameter phi.
+    parameters : mapping of str to tensor, shape ()
+        The family's parameters phi by name.
     """
-    LIKELIHOODS[family.name](design, mu, dispersion)
+    LIKELIHOODS[family.name](family, design, mu, parameters)
 
 
-def _gaussian(design: Design, mu: Any, sigma: Any) -> None:
-    scale = sigma
+def _gaussian(_family: Family, design: Design, mu: Any, parameters: Mapping[str, Any]) -> None:
+    scale = sigma = parameters[names.SIGMA]
     if design.weights is not None:
         scale = sigma * pm.Data("row_scale_data", 1 / np.sqrt(design.weights), dims=names.OBS)
     observed = pm.Data("response_data", design.y, dims=names.OBS)
     pm.Normal(names.stored(design.response), mu, scale, observed=observed, dims=names.OBS)
 
 
-LIKELIHOODS: Mapping[str, Callable[[Design, Any, Any], None]] = {GAUSSIAN.name: _gaussian}
+LIKELIHOODS: Mapping[str, Callable[[Family, Design, Any, Mapping[str, Any]], None]] = {
+    GAUSSIAN.name: _gaussian
+}

@@ -85,6 +85,8 @@ class ImportanceSampling:
 
     def suits(self, model: Model, settings: SamplerSettings) -> tuple[bool, str]:
         """Return whether NUTS would take long, few parameters are left, and densities will do."""
+        if model.family.gaussian_scale is None:
+            return False, ""
         if settings.parametrization not in (MARGINAL, AUTO_PARAMETRIZATION):
             written = settings.parametrization
             return False, f"the {written} form has too many parameters for anything but NUTS"

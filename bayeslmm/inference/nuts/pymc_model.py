@@ -118,11 +118,12 @@ def structure_key(model: Model, parametrization: str) -> Hashable:
     return (
         parametrization,
         model.family.name,
+        model.family.link.name,
         model.residual.name,
         priors.has_intercept,
         tuple(prior.family for prior in priors.beta),
         factors,
-        priors.sigma.family,
-        design.weights is None,
+        tuple((name, prior.family) for name, prior in priors.parameters.items()),
+        design.coded_rows.known is None if design.has_rows else True,
         design.offset is None,
     )

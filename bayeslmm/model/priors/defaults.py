@@ -6,16 +6,23 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bayeslmm import names
 from bayeslmm.errors import DataError
 from bayeslmm.model.priors.prior import LKJ, Prior
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bayeslmm.design.design import Design
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.design.scales import ColumnScale, DataScales
 
 # A 2.5-sd coefficient moves the response by 2.5 of its sds per sd of the predictor.
 _COEFFICIENT_WIDTH = 2.5
+# On the probit's scale, whose latent sd is 1 where the logit's is 1.8.
+_PROBIT_WIDTH = 1.5
 _DEGREES_OF_FREEDOM = 3.0
 _LKJ_CONCENTRATION = 2.0
 
@@ -28,13 +35,14 @@ class DefaultPriors:
     centers: tuple[float, ...]
     sd: tuple[tuple[Prior, ...], ...]
     corr: Prior
-    sigma: Prior
+    parameters: Mapping[str, Prior]
 
 
 def default_priors(design: ModelData) -> DefaultPriors:
     r"""Compute the weakly informative defaults from the data's scales.
 
-    With s_y the standard deviation of the response (less its offset) and s_x that of a column:
+    For a Gaussian response, with s_y the standard deviation of the response (less its offset) and
+    s_x that of a column:
 
     - intercept, at the predictors' means: Normal(mean(y), 2.5 s_y)
     - coefficient: Normal(0, 2.5 s_y / s_x)
@@ -47,6 +55,11 @@ def default_priors(design: ModelData) -> DefaultPriors:
     Without an intercept the coefficients carry the response's level: where the columns span a
     constant (one column per category) each prior is centered at the value that gives mean(y);
     otherwise (regression through the origin) root mean squares take the place of the sds.
+
+    Other families have the same priors on the scale of their link (`link_scale`): mean(y) gives
+    way to the link of the mean response, 2.5 s_y to 2.5 (probit 1.5), and the s_y of
+    random-effects sds to the same number; their parameters' priors are those of the family, and
+    of a sigma HalfStudentT(3, s_y), with s_y that of log(y) for the log-normal.
 
     Parameters
     ----------
@@ -65,15 +78,8 @@ def default_priors(design: ModelData) -> DefaultPriors:
         be read off it.
     """
     scales = design.scales
-    y = scales.response
-    sd_y = y.sd()
-    if sd_y == 0.0:
-        less = "" if y == scales.observed else " less its offset"
-        raise DataError(
-            f"The response {design.response!r}{less} is {y.mean:g} in every row: there is no "
-            "variation to divide among random effects and residuals."
-        )
-    beta, centers = _fixed(design, scales)
+    level = link_scale(design)
+    beta, centers = _fixed(design, scales, level)
     for factor, columns in zip(design.factors, scales.random, strict=True):
         for column, term in zip(columns, factor.terms, strict=True):
             if unit(column, term) == 0.0:
@@ -84,21 +90,27 @@ def default_priors(design: ModelData) -> DefaultPriors:
                 )
     sd = tuple(
         tuple(
-            _half_t(sd_y / unit(column, term))
+            _half_t(level.sd / unit(column, term))
             for column, term in zip(columns, factor.terms, strict=True)
         )
         for factor, columns in zip(design.factors, scales.random, strict=True)
     )
     lkj = Prior.of(LKJ, eta=_LKJ_CONCENTRATION)
-    return DefaultPriors(beta, centers, sd, lkj, _half_t(sd_y * root_mean_weight(scales)))
+    sigma = _half_t(level.sd * root_mean_weight(scales))
+    parameters = {
+        parameter.name: sigma if parameter.prior is None else Prior.parse(parameter.prior)
+        for parameter in design.family.parameters
+    }
+    return DefaultPriors(beta, centers, sd, lkj, parameters)
 
 
-def _fixed(design: ModelData, scales: DataScales) -> tuple[tuple[Prior, ...], tuple[float, ...]]:
-    y = scales.response
-    width = _COEFFICIENT_WIDTH * y.sd()
+def _fixed(
+    design: ModelData, scales: DataScales, level: LinkScale
+) -> tuple[tuple[Prior, ...], tuple[float, ...]]:
+    width = level.width
     columns = list(zip(scales.fixed, design.coef, strict=True))
     if design.coef[:1] == (names.INTERCEPT,):
-        intercept = _normal(y.mean, width)
+        intercept = _normal(level.mean, width)
         slopes = tuple(_normal(0.0, width / unit(x, name)) for x, name in columns[1:])
         centers = (0.0, *(x.mean for x, _ in columns[1:]))
         return (intercept, *slopes), centers
@@ -106,11 +118,81 @@ def _fixed(design: ModelData, scales: DataScales) -> tuple[tuple[Prior, ...], tu
     constant = scales.spanned_constant()
     if constant is not None:
         return tuple(
-            _normal(float(a) * y.mean, width / unit(x, name))
+            _normal(float(a) * level.mean, width / unit(x, name))
             for a, (x, name) in zip(constant, columns, strict=True)
         ), zeros
-    width = _COEFFICIENT_WIDTH * y.rms
+    width = level.width_at_zero
     return tuple(_normal(0.0, width / x.rms) for x, _ in columns), zeros
+
+
+@dataclass(frozen=True)
+class LinkScale:
+    """Where linear predictors are expected, and how wide their priors are.
+
+    Attributes
+    ----------
+    mean : float
+        Of the response on the scale of the link.
+    width : float
+        Sd of the priors of an intercept, and of a coefficient per sd of its column.
+    width_at_zero : float
+        The same where no column holds the level (regression through the origin).
+    sd : float
+        Scale of the random intercepts' sd.
+    """
+
+    mean: float
+    width: float
+    width_at_zero: float
+    sd: float
+
+
+def link_scale(design: ModelData) -> LinkScale:
+    r"""Compute the level and the scale of a response on the scale of its family's link.
+
+    For the identity link mean and sd of the response (of log(y) for the log-normal) less the
+    offset. Otherwise
+
+    .. math:: g(\bar{y}) - \bar{o}, \quad \bar{y} = \sum_i y_i / \sum_i n_i
+
+    with the trials n, kept off the bounds by half a success or count (so that a response of zeros
+    has a finite level), and for the log link with the offset's mean exp(o) in the place of exp of
+    its mean; the width is 2.5, and 1.5 for probit, whose unit is 1.7 times as wide.
+
+    Raises
+    ------
+    DataError
+        If a response with identity link is constant: no scale can be read off it.
+    """
+    if design.family.link.name != "identity":
+        return _of_link(design.coded_rows)
+    y = design.scales.response
+    sd = y.sd()
+    if sd == 0.0:
+        less = "" if y == design.scales.observed else " less its offset"
+        raise DataError(
+            f"The response {design.response!r}{less} is {y.mean:g} in every row: there is no "
+            "variation to divide among random effects and residuals."
+        )
+    return LinkScale(y.mean, _COEFFICIENT_WIDTH * sd, _COEFFICIENT_WIDTH * y.rms, sd)
+
+
+def _of_link(design: Design) -> LinkScale:
+    link = design.family.link
+    width = _PROBIT_WIDTH if link.name == "probit" else _COEFFICIENT_WIDTH
+    total = design.n if design.trials is None else float(design.trials.sum())
+    offset = 0.0
+    if link.name == "log":
+        mean = (float(design.y.sum()) + 0.5 * (design.y.sum() == 0.0)) / total
+        if design.offset is not None:
+            top = float(design.offset.max())
+            offset = top + math.log(float(np.exp(design.offset - top).mean()))
+    else:
+        mean = (float(design.y.sum()) + 0.5) / (total + 1.0)
+        if design.offset is not None:
+            offset = float(design.offset.mean())
+    level = float(link.link(np.array(mean))) - offset
+    return LinkScale(level, width, width, width)
 
 
 def root_mean_weight(scales: DataScales) -> float:

@@ -88,8 +88,9 @@ class Priors:
         intercept's prior is a prior on ``beta[0] + sum(centers[k] * beta[k])``.
     factors : tuple of FactorPriors
         In the design's order.
-    sigma : Prior
-        Of the residual standard deviation.
+    parameters : mapping of str to Prior
+        Of the response family's parameters by name: of ``sigma``, the residual standard deviation,
+        for the Gaussian.
     origins : mapping of str to str
         Parameter -> ``"default"`` or ``"user"``.
     """
@@ -98,8 +99,13 @@ class Priors:
     beta: tuple[Prior, ...]
     centers: tuple[float, ...]
     factors: tuple[FactorPriors, ...]
-    sigma: Prior
+    parameters: Mapping[str, Prior]
     origins: Mapping[str, str]
+
+    @property
+    def sigma(self) -> Prior:
+        """The prior of the residual standard deviation, of families that have one."""
+        return self.parameters[names.SIGMA]
 
     def __repr__(self) -> str:
         """Return one line a parameter: its prior, and whose choice it is."""
@@ -164,14 +170,14 @@ class Priors:
 
         Densities are with respect to the quantities that priors are stated on (``beta``, standard
         deviations and correlations, of the effects at the columns' means where a `Shift` says so,
-        ``sigma``): offsets of a non-centered model and the random effects themselves are not
-        priors and take no part.
+        the family's parameters): offsets of a non-centered model and the random effects themselves
+        are not priors and take no part.
 
         Parameters
         ----------
         posterior : mapping of str to ndarray
-            ``beta`` (..., p), ``sigma`` (...), ``sd_<factor>`` (..., q) and ``corr_<factor>``
-            (..., q, q).
+            ``beta`` (..., p), the family's parameters such as ``sigma`` (...), ``sd_<factor>``
+            (..., q) and ``corr_<factor>`` (..., q, q).
 
         Returns
         -------
@@ -190,7 +196,8 @@ class Priors:
             result[covariance.sd_name] = _sum_log_density(factor.sd, sd)
             if corr is not None:
                 result[covariance.corr_name] = covariance.log_prior(corr, factor.eta)
-        result[names.SIGMA] = self.sigma.log_density(posterior[names.SIGMA])
+        for name, prior in self.parameters.items():
+            result[name] = prior.log_density(posterior[name])
         return result
 
     def log_volume(self, posterior: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -207,17 +214,17 @@ class Priors:
 
         Returns
         -------
-        ndarray, shape (...)
+        ndarray, shape (...) or ()
             Zero where all priors are of the effects as they are.
         """
-        total = np.zeros(posterior[names.SIGMA].shape)
+        total = np.zeros(())
         for factor in self.factors:
             covariance, block = factor.covariance, list(factor.shift.columns)
             if not block:
                 continue
             sd = posterior[covariance.sd_name]
             there, _ = factor.shift.to_means(sd, posterior[covariance.corr_name])
-            total += len(block) * np.log(sd[..., block] / there[..., block]).sum(axis=-1)
+            total = total + len(block) * np.log(sd[..., block] / there[..., block]).sum(axis=-1)
         return total
 
     def raw_scales(self, values: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -247,7 +254,7 @@ class Priors:
             listed += zip(factor.covariance.sd_names, factor.sd, strict=True)
             if factor.corr is not None:
                 listed.append((factor.covariance.corr_name, factor.corr))
-        return [*listed, (names.SIGMA, self.sigma)]
+        return [*listed, *self.parameters.items()]
 
     def describe(self) -> pd.DataFrame:
         """Return a table of the priors: distribution, 5/50/95 % quantiles, origin.
@@ -292,7 +299,7 @@ class Priors:
             "beta": [_as_json(prior) for prior in self.beta],
             "centers": self.centers,
             "factors": factors,
-            "sigma": _as_json(self.sigma),
+            "parameters": {name: _as_json(prior) for name, prior in self.parameters.items()},
             "origins": dict(self.origins),
         }
         return json.dumps(content)
@@ -332,9 +339,14 @@ class Priors:
             tuple(_from_json(prior) for prior in content["beta"]),
             tuple(content["centers"]),
             factors,
-            _from_json(content["sigma"]),
+            {name: _from_json(prior) for name, prior in _parameters(content).items()},
             content["origins"],
         )
+
+
+def _parameters(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    # Before there were families of responses, files had the residual sd only.
+    return content["parameters"] if "parameters" in content else {names.SIGMA: content["sigma"]}
 
 
 def _sum_log_density(priors: tuple[Prior, ...], x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -65,7 +65,8 @@ def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Prior
     ``"sd_Subject[Days]"``          one of them
     ``"corr"``                      every correlation matrix
     ``"corr_Subject"``              those of one factor
-    ``"sigma"``                     the residual standard deviation
+    ``"sigma"``                     the residual standard deviation; so ``"shape"``, ``"nu"`` and
+                                    ``"phi"``, the parameters of families that have them
     ``"scheme"``                    a scheme's name or a `PriorScheme`: what the other keys do not
                                     name follows its rule, and what that does not, the defaults
     ==============================  =====================================================
@@ -172,8 +173,7 @@ def _listed(design: ModelData, defaults: DefaultPriors) -> dict[str, Prior]:
         covariance = covariance_of(factor)
         listed |= dict(zip(covariance.sd_names, sds, strict=True))
         listed[covariance.corr_name] = defaults.corr
-    listed[names.SIGMA] = defaults.sigma
-    return listed
+    return listed | dict(defaults.parameters)
 
 
 def _resolve(
@@ -208,8 +208,8 @@ def _resolve(
             corr = pick(covariance.corr_name, (covariance.corr_name, "corr"), -1.0)
         shift = _shift(covariance, columns, origins)
         factors.append(FactorPriors(covariance, sd, corr, shift))
-    sigma = pick(names.SIGMA, (names.SIGMA,), 0.0)
-    resolved = Priors(design.coef, beta, centers, tuple(factors), sigma, origins)
+    parameters = {p.name: pick(p.name, (p.name,), 0.0) for p in design.family.parameters}
+    resolved = Priors(design.coef, beta, centers, tuple(factors), parameters, origins)
     return resolved, deciding
 
 
@@ -283,7 +283,11 @@ def _beta_keys(design: ModelData, coef: str) -> tuple[str, ...]:
 
 def _reserved_keys(design: ModelData) -> set[str]:
     of_factors = {key(f.name) for f in design.factors for key in (names.sd, names.corr)}
-    return {names.BETA, "sd", "corr", names.SIGMA, SCHEME} | of_factors
+    return {names.BETA, "sd", "corr", SCHEME, *_family_keys(design)} | of_factors
+
+
+def _family_keys(design: ModelData) -> list[str]:
+    return [parameter.name for parameter in design.family.parameters]
 
 
 def _valid_keys(design: ModelData) -> list[str]:
@@ -299,7 +303,7 @@ def _valid_keys(design: ModelData) -> list[str]:
         keys += [covariance.sd_name, *covariance.sd_names]
         if covariance.has_correlations:
             keys += [covariance.corr_name, "corr"]
-    return list(dict.fromkeys([*keys, names.SIGMA]))
+    return list(dict.fromkeys([*keys, *_family_keys(design)]))
 
 
 def _respelt(design: ModelData, chosen: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -358,9 +362,10 @@ def _check_support(key: str, prior: Prior, lower: float) -> Prior:
         raise PriorError(f"priors[{key!r}] is {prior}; the prior of {key!r} must be {wanted}.")
     if lower == 0.0 and prior.support[0] < 0:
         low, high = prior.support
+        what = "a standard deviation" if key[:2] == "sd" or key == names.SIGMA else "positive"
         raise PriorError(
             f"priors[{key!r}] is {prior}, whose support ({low:g}, {high:g}) includes negative "
-            f"values, but {key!r} is a standard deviation. Use a distribution of positive "
+            f"values, but {key!r} is {what}. Use a distribution of positive "
             f"numbers, e.g. 'HalfNormal(1)', 'HalfStudentT(3, 1)' or 'Exponential(1)'."
         )
     return prior
@@ -369,6 +374,7 @@ def _check_support(key: str, prior: Prior, lower: float) -> Prior:
 def _check_same_model(design: ModelData, priors: Priors) -> Priors:
     ours = [covariance_of(factor) for factor in design.factors]
     theirs = [factor.covariance for factor in priors.factors]
-    if priors.coef != design.coef or ours != theirs:
+    same_family = list(priors.parameters) == _family_keys(design)
+    if priors.coef != design.coef or ours != theirs or not same_family:
         raise PriorError("These priors were resolved for another model; resolve them again.")
     return priors

@@ -1,0 +1,108 @@
+"""The response as numbers, as its family asks, and what is known of its rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.design.evaluate import boolean_categorical
+from bayeslmm.errors import ArgumentError, DataError, DataWarning, warn
+from bayeslmm.tables.column import categorical
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from bayeslmm.arrays import Floats
+    from bayeslmm.families.family import Family
+    from bayeslmm.tables.column import Column
+
+
+def two_levels(column: Column, known: Sequence[str] | None) -> tuple[Floats, tuple[str, str]]:
+    """Return a binary response of two categories, or of booleans, as 0 and 1, and the two labels.
+
+    Parameters
+    ----------
+    column : Column
+        Text, categories or booleans.
+    known : sequence of str, or None
+        Labels of 0 and 1 in the training rows; None on the training rows themselves, where the
+        second category is 1: the later one in the column's order, or in that of the alphabet.
+
+    Returns
+    -------
+    y : ndarray, shape (n,)
+    levels : tuple of str
+        Labels of 0 and 1.
+
+    Raises
+    ------
+    DataError
+        If there are not two categories, or one that the training rows did not have.
+
+    Warns
+    -----
+    DataWarning
+        Which category of text is 1.
+    """
+    if column.kind == "boolean":
+        given = boolean_categorical(column.array)
+    else:
+        given = categorical(*column.levels())
+    labels = [str(label) for label in given.categories]
+    if known is None:
+        known = ["False", "True"] if column.kind == "boolean" else labels
+        if len(known) != 2:
+            raise DataError(
+                f"The response {column.name!r} has {len(known)} categories ({_listed(known)}): "
+                "family='bernoulli' takes two. Leave out the rows of the others, or make a "
+                "column of booleans that says which of them counts."
+            )
+        if column.kind != "boolean":
+            warn(
+                f"The response {column.name!r} is 1 where it is {known[1]!r}, and 0 where it is "
+                f"{known[0]!r}.",
+                DataWarning,
+            )
+    if strange := [label for label in labels if label not in known]:
+        raise DataError(
+            f"The response {column.name!r} is {strange[0]!r} in some rows; in the training rows "
+            f"it was {known[0]!r} or {known[1]!r}."
+        )
+    codes = np.array([float(known.index(label)) for label in labels])
+    return codes[np.asarray(given.codes)], (known[0], known[1])
+
+
+def require_known(family: Family, weights: Any, trials: Any) -> None:
+    """Raise unless a family takes what is given of weights and trials, and has what it needs.
+
+    Raises
+    ------
+    ArgumentError
+        With what to do.
+    """
+    takes = family.response.known
+    if trials is not None and takes != "trials":
+        raise ArgumentError(f"trials= is for family='binomial', and the family is {family.name!r}.")
+    if weights is not None and takes != "weights":
+        raise ArgumentError(
+            f"family={family.name!r} takes no weights: its variance follows from its mean"
+            + (" and trials. The number of trials of a row goes into trials=." if takes == "trials"
+               else ". A row that stands for several is written as several rows.")
+        )  # fmt: skip
+
+
+def require_trials(family: Family, trials: Any) -> None:
+    """Raise where a binomial response comes without its trials."""
+    if family.response.known == "trials" and trials is None:
+        raise ArgumentError(
+            f"family={family.name!r} takes counts of successes and needs their numbers of trials: "
+            "add trials='size' for a column called size, or trials=20 for one number. A response "
+            "of 0 and 1 is family='bernoulli'."
+        )
+
+
+def _listed(labels: Sequence[str]) -> str:
+    shown = ", ".join(repr(label) for label in labels[:5])
+    return f"{shown}, ..." if len(labels) > 5 else shown or "none"
