@@ -314,7 +314,7 @@ def _expected(idata: xr.DataTree, factor: GroupingFactor) -> tuple[Any, Any]:
     draws = min(total, MEAN_DRAWS)
     own = linear_predictor(idata, random_effects=[factor.name], draws=draws)
     counts = np.bincount(factor.index, minlength=len(factor.levels))
-    sums = np.zeros((len(counts), len(own.sigma)))
+    sums = np.zeros((len(counts), own.size))
     for rows, eta in own.chunks():
         np.add.at(sums, factor.index[rows], eta)
     none = linear_predictor(idata, random_effects="none", draws=draws)

@@ -15,6 +15,7 @@ from bayeslmm import names
 from bayeslmm.arguments import check_probability
 from bayeslmm.errors import ArgumentError
 from bayeslmm.results import read
+from bayeslmm.results.family import family
 from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
@@ -245,7 +246,8 @@ def blocks(
         yield name, [f"{name}[{term}]" for term in info.terms], read.draws(idata, name)
         if info.correlated:
             yield _correlations(idata, info)
-    yield names.SIGMA, [names.SIGMA], read.draws(idata, names.SIGMA)[..., None]
+    for parameter in family(idata).parameters:
+        yield parameter.name, [parameter.name], read.draws(idata, parameter.name)[..., None]
     if not effects:
         return
     for info in read.factors(idata):

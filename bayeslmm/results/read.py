@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.design.state import state_content
@@ -14,7 +15,6 @@ from bayeslmm.errors import TreeError, nearest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import xarray as xr
     from numpy.typing import NDArray
 
 HOW_TO_GET = {
@@ -148,7 +148,8 @@ def variable(idata: xr.DataTree, name: str, group_name: str = "posterior") -> xr
     data = group(idata, group_name)
     if name == names.BETA and name not in data.data_vars and _has_no_coefficients(idata):
         # Files hold no variable without elements; readers need not know.
-        return data[names.SIGMA].expand_dims({names.COEF: np.empty(0, dtype=str)}, axis=-1)
+        none = np.empty((*sample_shape(idata, group_name), 0))
+        return xr.DataArray(none, {names.COEF: np.empty(0, str)}, ("chain", "draw", names.COEF))
     if name not in data.data_vars:
         present = [str(key) for key in data.data_vars]
         msg = (
@@ -336,7 +337,7 @@ def row_labels(idata: xr.DataTree) -> NDArray[Any]:
 
 
 def constant(idata: xr.DataTree, role: str) -> NDArray[np.float64] | None:
-    """Return the training rows' ``"weights"`` or ``"offset"``, or None where the fit had none."""
+    """Return the training rows' ``"weights"``, ``"offset"`` or ``"trials"``; None without any."""
     for array in group(idata, "constant_data").data_vars.values():
         if array.attrs.get("role") == role:
             return np.asarray(array.values, dtype=np.float64)
@@ -358,9 +359,10 @@ def columns(idata: xr.DataTree) -> dict[str, NDArray[Any]]:
     }
 
 
-def sample_shape(idata: xr.DataTree) -> tuple[int, int]:
+def sample_shape(idata: xr.DataTree, group_name: str = "posterior") -> tuple[int, int]:
     """Return the numbers of chains and of draws per chain."""
-    return draws(idata, names.SIGMA).shape[:2]
+    sizes = group(idata, group_name).sizes
+    return sizes["chain"], sizes["draw"]
 
 
 def positions(labels: Sequence[str], wanted: Mapping[str, int] | Sequence[str]) -> NDArray[np.intp]:

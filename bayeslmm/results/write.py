@@ -42,8 +42,8 @@ def draws_dataset(
     design : ModelData
         The model.
     draws : mapping of str to ndarray
-        ``beta``, ``sigma``, ``sd_<factor>``, ``corr_<factor>``, ``b_<factor>``, each with chain
-        and draw as its first two dimensions.
+        ``beta``, the family's parameters, ``sd_<factor>``, ``corr_<factor>``, ``b_<factor>``, each
+        with chain and draw as its first two dimensions.
     levels : mapping of str to ndarray of str, optional
         Factor -> labels of the levels whose effects `draws` holds; all of them if not given.
 
@@ -51,9 +51,10 @@ def draws_dataset(
     -------
     Dataset
     """
-    dims: dict[str, tuple[str, ...]] = {names.BETA: (names.COEF,), names.SIGMA: ()}
+    dims: dict[str, tuple[str, ...]] = {names.BETA: (names.COEF,)}
+    dims |= {parameter.name: () for parameter in design.family.parameters}
     coords: dict[str, Any] = {
-        **sample_coordinates(draws[names.SIGMA].shape[:2]),
+        **sample_coordinates(next(iter(draws.values())).shape[:2]),
         names.COEF: list(design.coef),
     }
     for factor in design.factors:
@@ -137,6 +138,8 @@ def root_attributes(model: Model) -> dict[str, Any]:
         "bayeslmm_version": __version__,
         "formula": str(design.formula),
         "response": names.stored(design.response),
+        "family": design.family.name,
+        "link": design.family.link.name,
         "priors": model.priors.to_json(),
         "design": design.state.to_json(levels=False),
         "versions": json.dumps(
@@ -160,7 +163,8 @@ def _constant_data(design: Design) -> dict[str, Any]:
         # The rows' own numbers stand under this name; what counts is the attribute.
         label = f"{name} of the table" if name == names.OBS else names.stored(name)
         constant[label] = (names.OBS, values, {**attrs, "column": name, **_unit(design, name)})
-    for role, given in (("weights", design.weights), ("offset", design.offset)):
+    known = {"weights": design.weights, "offset": design.offset, "trials": design.trials}
+    for role, given in known.items():
         if given is not None:
             # A predictor may have that name too; what counts is the role.
             name = f"{role} of the fit" if role in constant else role
@@ -219,7 +223,7 @@ def build_tree(
         Posterior, sample_stats, log_prior, observed_data and constant_data; see `fit_bayes`.
     """
     design = model.design
-    sample_coords = sample_coordinates(posterior[names.SIGMA].shape)
+    sample_coords = sample_coordinates(next(iter(posterior.values())).shape[:2])
     log_prior = {
         name: (("chain", "draw"), value)
         for name, value in model.priors.log_densities(posterior).items()

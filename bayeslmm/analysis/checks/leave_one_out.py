@@ -21,6 +21,7 @@ from bayeslmm.errors import (
 )
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import describe
+from bayeslmm.results.family import family
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,7 +236,7 @@ def _estimate(
     )
     data = xr.DataTree.from_dict(
         {
-            "posterior": xr.Dataset({names.SIGMA: read.variable(idata, names.SIGMA)}),
+            "posterior": xr.Dataset({names.BETA: read.variable(idata, names.BETA)}),
             "log_likelihood": density.to_dataset(),
         }
     )
@@ -252,7 +253,8 @@ def _estimate(
 def _efficiency(idata: xr.DataTree) -> float:
     """Return the mean relative effective sample size of the parameters, at most 1."""
     shape = read.sample_shape(idata)
-    blocks = [read.draws(idata, names.BETA), read.draws(idata, names.SIGMA)[..., None]]
+    blocks = [read.draws(idata, names.BETA)]
+    blocks += [read.draws(idata, p.name)[..., None] for p in family(idata).parameters]
     blocks += [read.draws(idata, names.sd(name)) for name in read.factor_names(idata)]
     bulk = describe(np.concatenate(blocks, axis=-1))["ess_bulk"]
     if not np.any(np.isfinite(bulk)):

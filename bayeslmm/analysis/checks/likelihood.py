@@ -14,14 +14,14 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
     design_state,
     linear_predictor,
-    row_weights,
     training_design,
 )
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
+from bayeslmm.analysis.prediction.row_numbers import row_weights
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.design.design import rebuild_design
 from bayeslmm.errors import names_keywords
-from bayeslmm.families.gaussian import GAUSSIAN, LOG_2PI
+from bayeslmm.families.gaussian import LOG_2PI
 from bayeslmm.gram.blocks import is_nested
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 
 def row_log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
-    """Compute log N(y_i | eta_i, sigma^2 / w_i) given all effects, shape (s, n)."""
+    """Compute log p(y_i | eta_i) given all effects, shape (s, n)."""
     return _row_densities(linear_predictor(idata), read.response(idata))
 
 
 def _row_densities(predictor: LinearPredictor, y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Compute the log-density of each row given all effects, shape (s, n)."""
-    density = np.empty((len(predictor.sigma), len(y)))
+    density = np.empty((predictor.size, len(y)))
     for rows, eta in predictor.chunks():
-        weights = predictor.weights(rows)
-        values = GAUSSIAN.log_density(y[rows, None], eta, {names.SIGMA: predictor.sigma}, weights)
+        known = predictor.known(rows)
+        values = predictor.family.log_density(y[rows, None], eta, predictor.phi, known)
         density[:, rows] = values.T
     return density
 
@@ -51,7 +51,9 @@ def _row_densities(predictor: LinearPredictor, y: NDArray[np.float64]) -> NDArra
 def add_log_likelihood(idata: xr.DataTree) -> xr.DataTree:
     r"""Add the group ``log_likelihood``, which ArviZ's functions read; nothing is compiled.
 
-    .. math:: \log N(y_i \mid x_i'\beta + z_i'b, \; \sigma^2 / w_i)
+    .. math:: \log p(y_i \mid x_i'\beta + z_i'b, \; \phi)
+
+    which is :math:`\log N(y_i \mid x_i'\beta + z_i'b, \; \sigma^2 / w_i)` for the Gaussian.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def add_log_likelihood(idata: xr.DataTree) -> xr.DataTree:
     ('chain', 'draw', 'obs')
     """
     values = row_log_likelihood(idata)
-    lead = read.draws(idata, names.SIGMA).shape[:2]
+    lead = read.sample_shape(idata)
     coords = {"chain": np.arange(lead[0]), "draw": np.arange(lead[1])}
     coords[names.OBS] = read.row_labels(idata)
     name = str(idata.attrs["response"])
@@ -135,7 +137,7 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     predictor = linear_predictor(idata, random_effects=list(outside))
     roots = [_root(idata, item) for item in inside]
     y = read.response(idata)
-    values = np.empty((len(predictor.sigma), len(target.levels)))
+    values = np.empty((predictor.size, len(target.levels)))
     order = np.argsort(target.index, kind="stable")
     ends = np.cumsum(np.bincount(target.index, minlength=len(target.levels)))
     for level, end in enumerate(ends):
@@ -143,7 +145,7 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
         columns = [_block(item, rows) for item in inside]
         weights = None if design.weights is None else design.weights[rows]
         residual = y[rows, None] - predictor.rows(rows)
-        values[:, level] = _density(residual, columns, roots, predictor.sigma, weights)
+        values[:, level] = _density(residual, columns, roots, predictor.phi[names.SIGMA], weights)
     nested = tuple(item.name for item in inside if item is not target)
     return GroupDensity(values, read.require_levels(info), (info.name, *nested), outside)
 

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import (
     check_seed,
     linear_predictor,
     training_design,
 )
 from bayeslmm.errors import ArgumentError, names_keywords, nearest
-from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 
@@ -109,10 +107,10 @@ def check_groups(
     y = read.response(idata)
     order = np.argsort(index, kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(index))[:-1])
-    replicated = np.empty((len(predictor.sigma), len(parts)))
+    replicated = np.empty((predictor.size, len(parts)))
     for level, rows in enumerate(parts):
-        eta, weights = predictor.rows(rows), predictor.weights(rows)
-        drawn = GAUSSIAN.draw(eta, {names.SIGMA: predictor.sigma}, weights, generator)
+        eta, known = predictor.rows(rows), predictor.known(rows)
+        drawn = predictor.family.draw(eta, predictor.phi, known, generator)
         replicated[:, level] = compute(drawn, axis=0)
     observed = np.array([compute(y[rows], axis=0) for rows in parts])
     labels = {

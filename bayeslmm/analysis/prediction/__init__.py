@@ -1,6 +1,7 @@
 """Predictions and contrasts of any rows, draws in, labelled arrays out.
 
 - ``fit_rows``: how a fit, posterior or REML, codes rows, and its own rows
+- ``row_numbers``: weights and trials of new rows
 - ``linear_predictor``: eta = X beta + Z b + offset, chunk by chunk
 - ``determined``: which predictions a fit that dropped columns determines
 - ``grouping_columns``: the columns that say the levels of new rows

@@ -209,7 +209,7 @@ def _differences(
     if not average:
         yield from ((rows, values.T) for rows, values in found)
         return
-    total = np.zeros(len(parts[0].sigma))
+    total = np.zeros(parts[0].size)
     for _, values in found:
         total += values.sum(axis=0)
     yield slice(0, 1), (total / parts[0].n)[:, None]

@@ -15,18 +15,16 @@ from bayeslmm.analysis.prediction.grouping_columns import (
 )
 from bayeslmm.analysis.prediction.new_levels import NewLevels, covariance_roots, level_policies
 from bayeslmm.design.design import rebuild_design
-from bayeslmm.design.state import DesignState, state_content
+from bayeslmm.design.state import DesignState
 from bayeslmm.errors import (
     ArgumentError,
     DataError,
-    DataWarning,
     TreeError,
     nearest,
-    warn,
 )
 from bayeslmm.results import read
+from bayeslmm.results.family import family, family_draws
 from bayeslmm.results.units import column_units
-from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.families.family import Family
 
 Policy = Literal["error", "population", "sample"]
 CHUNK_BYTES = 32 * 2**20  # of one array of rows by draws; a handful of them live at once
@@ -94,8 +93,10 @@ class LinearPredictor:
         The rows' columns.
     beta : ndarray, shape (p, s)
         Draws of the fixed effects.
-    sigma : ndarray, shape (s,)
-        Draws of the residual standard deviation.
+    family : Family
+        How a response is distributed given eta.
+    phi : mapping of str to ndarray, shape (s,)
+        Draws of the family's parameters.
     parts : tuple of FactorPart
         The random effects that are included.
     shape : tuple of int
@@ -106,7 +107,8 @@ class LinearPredictor:
 
     design: Design
     beta: NDArray[np.float64]
-    sigma: NDArray[np.float64]
+    family: Family
+    phi: Mapping[str, NDArray[np.float64]]
     parts: tuple[FactorPart, ...]
     shape: tuple[int, int]
     kept: NDArray[np.intp]
@@ -116,9 +118,14 @@ class LinearPredictor:
         """Number of rows."""
         return int(self.design.X.shape[0])
 
+    @property
+    def size(self) -> int:
+        """Number of draws s."""
+        return int(self.beta.shape[1])
+
     def chunks(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
         """Yield runs of rows with their draws of eta, shape (rows, s)."""
-        size = max(1, CHUNK_BYTES // (8 * max(len(self.sigma), 1)))
+        size = max(1, CHUNK_BYTES // (8 * max(self.size, 1)))
         for start in range(0, self.n, size):
             rows = slice(start, min(start + size, self.n))
             yield rows, self.rows(rows)
@@ -133,10 +140,10 @@ class LinearPredictor:
             averaged.add_to(eta, slice(None))
         return eta[:, 0]
 
-    def weights(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float64] | None:
-        """Return the weights of some rows, shape (rows, 1) to go with eta; None without any."""
-        weights = self.design.weights
-        return None if weights is None else weights[rows, None]
+    def known(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float64] | None:
+        """Return weights or trials of some rows, shape (rows, 1) to go with eta; None for ones."""
+        known = self.design.known
+        return None if known is None else known[rows, None]
 
     def rows(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float64]:
         """Return the draws of eta of some rows, shape (rows, s)."""
@@ -156,6 +163,7 @@ def linear_predictor(
     new_levels: Policy | Mapping[str, Policy] = "error",
     draws: int | None = None,
     weights: Any = None,
+    trials: Any = None,
     random_seed: int | None = None,
     any_rows: bool = False,
 ) -> LinearPredictor:
@@ -179,6 +187,7 @@ def linear_predictor(
     if data is None:
         rows = read.columns(idata)
         weights = read.constant(idata, "weights") if weights is None else weights
+        trials = read.constant(idata, "trials") if trials is None else trials
     else:
         rows = data
         require_grouping_columns(idata, data, included)
@@ -190,6 +199,7 @@ def linear_predictor(
         factors=included,
         weights=weights,
         no_level=without_level(idata, policies),
+        trials=trials,
     )
     if data is None:
         design = replace(design, labels=read.row_labels(idata))
@@ -207,39 +217,12 @@ def linear_predictor(
     return LinearPredictor(
         design=design,
         beta=np.ascontiguousarray(beta.reshape(chains * len(kept), beta.shape[-1]).T),
-        sigma=read.draws(idata, names.SIGMA)[:, kept].reshape(-1),
+        family=family(idata),
+        phi=family_draws(idata, kept),
         parts=parts,
         shape=(chains, len(kept)),
         kept=kept,
     )
-
-
-def row_weights(idata: xr.DataTree, data: Any, weights: Any) -> Any:
-    """Return the weights of new rows: as given, or the column that held the fit's weights.
-
-    Warns
-    -----
-    DataWarning
-        When the fit had weights and the new rows have none.
-    """
-    if data is None or weights is not None:
-        return weights
-    column = state_content(str(idata.attrs["design"])).get("weights")
-    return weights_of(data, column, weighted=read.has_weights(idata))
-
-
-def weights_of(data: Any, column: str | None, *, weighted: bool) -> str | None:
-    """Return the column of new rows that held the fit's weights; warn where they lack it."""
-    if column in read_table(data).names:
-        return column
-    if column is not None or weighted:
-        held = "" if column is None else f", from column {column!r}, which these rows lack"
-        warn(
-            f"The rows of the fit had weights{held}: each of these rows counts as of weight 1, "
-            "with variance sigma^2. Give weights= to weigh them.",
-            DataWarning,
-        )
-    return None
 
 
 def design_state(idata: xr.DataTree) -> DesignState:
@@ -271,7 +254,10 @@ def training_columns(idata: xr.DataTree) -> dict[str, NDArray[Any]] | None:
 def training_design(idata: xr.DataTree) -> Design:
     """Return the design of the training rows, rebuilt from the tree alone."""
     design = rebuild_design(
-        design_state(idata), read.columns(idata), weights=read.constant(idata, "weights")
+        design_state(idata),
+        read.columns(idata),
+        weights=read.constant(idata, "weights"),
+        trials=read.constant(idata, "trials"),
     )
     return replace(design, labels=read.row_labels(idata), units=column_units(idata))
 

@@ -239,7 +239,7 @@ def _with_effects(fit: Fit, grid: ReferenceGrid, factors: tuple[str, ...]) -> Dr
 def _averaged_effects(predictor: LinearPredictor, weights: Floats) -> Floats:
     k = len(weights)
     cells = predictor.n // k
-    total = np.zeros((cells, len(predictor.sigma)))
+    total = np.zeros((cells, predictor.size))
     cell = np.repeat(np.arange(cells), k)
     share = np.tile(weights, cells)[:, None]
     for part in predictor.parts:
@@ -314,13 +314,13 @@ def _weighted(
 def _array(fit: xr.DataTree, found: Drawn, labels: Mapping[str, Sequence[Any]]) -> xr.DataArray:
     import xarray as xr  # noqa: PLC0415 - slow to import
 
-    sigma = read.variable(fit, names.SIGMA)
+    posterior = read.group(fit, "posterior")
     coords = {names.level_dim(name): list(values) for name, values in labels.items()}
     lead = found.draws.shape[:2]
     return xr.DataArray(
         found.draws.reshape(*lead, *map(len, coords.values())),
         dims=("chain", "draw", *coords),
-        coords={"chain": sigma["chain"], "draw": sigma["draw"], **coords},
+        coords={"chain": posterior["chain"], "draw": posterior["draw"], **coords},
         name=str(fit.attrs["response"]),
         attrs={"formula": str(fit.attrs["formula"])},
     )

@@ -13,10 +13,9 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     Policy,
     check_seed,
     linear_predictor,
-    row_weights,
 )
+from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights
 from bayeslmm.errors import ArgumentError, check_choice, names_keywords
-from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
 from bayeslmm.tables.table import read_table
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-Kind = Literal["mean", "response"]
-KINDS = ("mean", "response")
+Kind = Literal["link", "mean", "response"]
+KINDS = ("link", "mean", "response")
 
 
 @names_keywords
@@ -41,9 +40,10 @@ def predict(
     new_levels: Policy | Mapping[str, Policy] = "error",
     draws: int | None = None,
     weights: Any = None,
+    trials: Any = None,
     random_seed: int | None = None,
 ) -> xr.DataArray:
-    """Draw the expected values or new observations of rows, eta = X beta + Z b + offset.
+    """Draw expected values or new observations of rows given eta = X beta + Z b + offset.
 
     Parameters
     ----------
@@ -52,8 +52,10 @@ def predict(
     data : table or mapping of columns, optional
         The rows; the training rows without it. Columns keep the coding, knots and means of the
         fit.
-    kind : {"mean", "response"}
-        The expected value eta, or a new observation eta + e with e ~ N(0, sigma^2 / w).
+    kind : {"mean", "link", "response"}
+        The expected value E(y | eta), of a binomial response per trial; eta itself, on the scale
+        of the link; or a new observation. A Gaussian response has E(y | eta) = eta, and new
+        observations eta + e with e ~ N(0, sigma^2 / w).
     random_effects : "all", "none" or list of str
         Which grouping factors' effects to include. Those left out are at zero (a typical level),
         and their columns need not be in `data`.
@@ -67,6 +69,9 @@ def predict(
         Positive weights of the rows for ``kind="response"``. Without it the training rows have the
         fit's own, and new rows those of the column that the fit took its weights from; where they
         lack it they have weight 1, with a warning.
+    trials : column name, array or int, optional
+        Numbers of trials of a binomial response for ``kind="response"``; as weights, except that
+        new rows must have them.
     random_seed : int, optional
         Seed of new levels and new observations.
 
@@ -109,18 +114,19 @@ def predict(
         new_levels=new_levels,
         draws=draws,
         weights=row_weights(idata, data, weights) if kind == "response" else weights,
+        trials=row_trials(idata, data, trials) if kind == "response" else trials,
         random_seed=random_seed,
     )
-    values = np.empty((predictor.n, len(predictor.sigma)))
+    values = np.empty((predictor.n, predictor.size))
     for rows, chunk in _chunks(predictor, kind, random_seed):
         values[rows] = chunk
-    sigma = read.variable(idata, names.SIGMA)
+    posterior = read.group(idata, "posterior")
     return xr.DataArray(
         values.T.reshape(*predictor.shape, predictor.n),
         dims=("chain", "draw", names.OBS),
         coords={
-            "chain": sigma["chain"],
-            "draw": sigma["draw"][predictor.kept],
+            "chain": posterior["chain"],
+            "draw": posterior["draw"][predictor.kept],
             names.OBS: predictor.design.obs,
         },
         name=str(idata.attrs["response"]),
@@ -138,6 +144,7 @@ def predict_table(
     new_levels: Policy | Mapping[str, Policy] = "error",
     draws: int | None = None,
     weights: Any = None,
+    trials: Any = None,
     random_seed: int | None = None,
     columns: bool = False,
     ci_prob: float = CI_PROB,
@@ -147,7 +154,7 @@ def predict_table(
 
     Parameters
     ----------
-    idata, data, kind, random_effects, new_levels, draws, weights, random_seed
+    idata, data, kind, random_effects, new_levels, draws, weights, trials, random_seed
         As in `predict`.
     columns : bool
         Whether to put the rows' own columns first: all of `data`'s, or those that the model used
@@ -189,6 +196,7 @@ def predict_table(
         new_levels=new_levels,
         draws=draws,
         weights=row_weights(idata, data, weights) if kind == "response" else weights,
+        trials=row_trials(idata, data, trials) if kind == "response" else trials,
         random_seed=random_seed,
     )
     tables = [
@@ -225,7 +233,9 @@ def _chunks(
     generator = np.random.default_rng([check_seed(random_seed), 1])
     for rows, eta in predictor.chunks():
         if kind == "response":
-            weights = predictor.weights(rows)
-            yield rows, GAUSSIAN.draw(eta, {names.SIGMA: predictor.sigma}, weights, generator)
+            known = predictor.known(rows)
+            yield rows, predictor.family.draw(eta, predictor.phi, known, generator)
+        elif kind == "mean":
+            yield rows, predictor.family.mean(eta, predictor.phi)
         else:
-            yield rows, GAUSSIAN.mean(eta, {names.SIGMA: predictor.sigma})
+            yield rows, eta

@@ -15,10 +15,9 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
     design_state,
     linear_predictor,
-    row_weights,
     training_design,
-    weights_of,
 )
+from bayeslmm.analysis.prediction.row_numbers import row_weights, weights_of
 from bayeslmm.design.design import rebuild_design
 from bayeslmm.errors import (
     ArgumentError,
@@ -105,7 +104,7 @@ def fitted(
     predictor = linear_predictor(fit, data, random_effects=random_effects)
     if not as_draws:
         return _series(predictor.mean(), predictor.design, fit)
-    values = np.empty((len(predictor.sigma), predictor.n))
+    values = np.empty((predictor.size, predictor.n))
     for rows, eta in predictor.chunks():
         values[:, rows] = eta.T
     return _array(fit, values, predictor.design)
@@ -204,7 +203,7 @@ def residuals(
 
 
 def _drawn(predictor: LinearPredictor, design: Design, kind: str) -> Floats:
-    values = np.empty((len(predictor.sigma), predictor.n))
+    values = np.empty((predictor.size, predictor.n))
     for rows, eta in predictor.chunks():
         values[:, rows] = _rest(predictor, design, kind, rows, eta)
     return values
@@ -218,7 +217,7 @@ def _rest(
     if kind != "pearson":
         return np.asarray(rest)
     weights = None if design.weights is None else design.weights[rows]
-    return INDEPENDENT.whiten(rest, predictor.sigma, weights)
+    return INDEPENDENT.whiten(rest, predictor.phi[names.SIGMA], weights)
 
 
 def _tree_rows(idata: xr.DataTree, data: Any, weights: Any) -> Design:
@@ -290,11 +289,11 @@ def _series(values: Floats, design: Design, fit: Fit) -> pd.Series[float]:
 def _array(idata: xr.DataTree, values: Floats, design: Design) -> xr.DataArray:
     import xarray as xr  # noqa: PLC0415 - slow to import
 
-    sigma = read.variable(idata, names.SIGMA)
+    posterior = read.group(idata, "posterior")
     return xr.DataArray(
         values.reshape(*read.sample_shape(idata), -1),
         dims=("chain", "draw", names.OBS),
-        coords={"chain": sigma["chain"], "draw": sigma["draw"], names.OBS: design.obs},
+        coords={"chain": posterior["chain"], "draw": posterior["draw"], names.OBS: design.obs},
         name=str(idata.attrs["response"]),
         attrs={"formula": str(idata.attrs["formula"])},
     )

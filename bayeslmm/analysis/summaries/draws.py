@@ -81,8 +81,8 @@ def tidy_draws(
         chosen = {name: drawn[names.stored(name)] for name in given}
     else:
         chosen = _named(idata, quantities)
-    sigma = read.variable(idata, names.SIGMA)
-    chains, draws = (np.asarray(sigma[dim].values) for dim in ("chain", "draw"))
+    posterior = read.group(idata, "posterior")
+    chains, draws = (np.asarray(posterior[dim].values) for dim in ("chain", "draw"))
     place = {
         CHAIN: np.repeat(chains, len(draws)),
         DRAW: np.tile(draws, len(chains)),

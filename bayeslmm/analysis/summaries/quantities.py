@@ -13,6 +13,7 @@ from bayeslmm.analysis.summaries.tables import correlated_pairs
 from bayeslmm.analysis.variance.parts import intraclass_correlations
 from bayeslmm.errors import ArgumentError
 from bayeslmm.results import read as tree
+from bayeslmm.results.family import family
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -64,7 +65,7 @@ def quantity_draws(
         for i, j in correlated_pairs(idata, info):
             label = f"{names.corr(info.name)}[{info.terms[j]},{info.terms[i]}]"
             result[label] = corr[..., i, j]
-    result[names.SIGMA] = tree.draws(idata, names.SIGMA)
+    result |= {p.name: tree.draws(idata, p.name) for p in family(idata).parameters}
     result |= {
         name: values.reshape(shape) for name, values in intraclass_correlations(idata).items()
     }

@@ -11,6 +11,7 @@ from bayeslmm import names
 from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
+from bayeslmm.results.family import family
 from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
@@ -127,9 +128,14 @@ def variance_components(
             corr = read.correlation_draws(idata, info)
             labels += [(info.name, info.terms[j], info.terms[i], "corr") for i, j in pairs]
             values.append(np.stack([corr[..., i, j] for i, j in pairs], axis=-1))
-    sigma = read.draws(idata, names.SIGMA)[..., None]
-    labels += [(RESIDUAL, "", "", "sd"), (RESIDUAL, "", "", "variance")]
-    values += [sigma, sigma**2]
+    for parameter in family(idata).parameters:
+        drawn = read.draws(idata, parameter.name)[..., None]
+        if parameter.name == names.SIGMA:
+            labels += [(RESIDUAL, "", "", "sd"), (RESIDUAL, "", "", "variance")]
+            values += [drawn, drawn**2]
+        else:
+            labels.append((RESIDUAL, "", "", parameter.name))
+            values.append(drawn)
     columns = pd.DataFrame(labels, columns=["factor", "term", "term_bis", "quantity"])
     draws, chains = np.concatenate(values, axis=-1), draw_weights(idata) is None
     numbers = pd.DataFrame(describe(draws, ci_prob, ci_kind, mixing=chains))

@@ -1,0 +1,62 @@
+"""Weights and trials of new rows: as given, or the columns that held those of the fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bayeslmm.design.state import state_content
+from bayeslmm.errors import ArgumentError, DataWarning, warn
+from bayeslmm.results import read
+from bayeslmm.results.family import family
+from bayeslmm.tables.table import read_table
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def row_weights(idata: xr.DataTree, data: Any, weights: Any) -> Any:
+    """Return the weights of new rows: as given, or the column that held the fit's weights.
+
+    Warns
+    -----
+    DataWarning
+        When the fit had weights and the new rows have none.
+    """
+    if data is None or weights is not None:
+        return weights
+    column = state_content(str(idata.attrs["design"])).get("weights")
+    return weights_of(data, column, weighted=read.has_weights(idata))
+
+
+def row_trials(idata: xr.DataTree, data: Any, trials: Any) -> Any:
+    """Return the numbers of trials of new rows: as given, or the column that held the fit's.
+
+    Raises
+    ------
+    ArgumentError
+        When the fit had trials and the new rows have none.
+    """
+    if data is None or trials is not None or family(idata).response.known != "trials":
+        return trials
+    column = state_content(str(idata.attrs["design"])).get("trials")
+    if column in read_table(data).names:
+        return column
+    held = "" if column is None else f", from column {column!r}, which these rows lack"
+    raise ArgumentError(
+        f"kind='response' draws counts, and the rows of the fit had numbers of trials{held}: "
+        "give trials=, a column or a number; or take kind='mean', the probability of success."
+    )
+
+
+def weights_of(data: Any, column: str | None, *, weighted: bool) -> str | None:
+    """Return the column of new rows that held the fit's weights; warn where they lack it."""
+    if column in read_table(data).names:
+        return column
+    if column is not None or weighted:
+        held = "" if column is None else f", from column {column!r}, which these rows lack"
+        warn(
+            f"The rows of the fit had weights{held}: each of these rows counts as of weight 1, "
+            "with variance sigma^2. Give weights= to weigh them.",
+            DataWarning,
+        )
+    return None

@@ -1,0 +1,69 @@
+"""The response family of a result tree, and the draws of its parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bayeslmm.design.state import state_content
+from bayeslmm.errors import TreeError
+from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.registry import family_of
+from bayeslmm.results import read
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.arrays import Floats
+    from bayeslmm.families.family import Family
+
+
+def family(idata: xr.DataTree) -> Family:
+    """Return how the response of a fit is distributed given its linear predictor.
+
+    Trees of fits before there were families are Gaussian.
+    """
+    read.require_tree(idata)
+    content = state_content(str(idata.attrs["design"]))
+    return family_of(content.get("family", GAUSSIAN.name), content.get("link", GAUSSIAN.link.name))
+
+
+def family_draws(
+    idata: xr.DataTree, kept: NDArray[np.intp] | None = None, group_name: str = "posterior"
+) -> dict[str, Floats]:
+    """Return the draws of the family's parameters by name, chains laid end to end, shape (s,).
+
+    Parameters
+    ----------
+    idata : xarray.DataTree
+        A result.
+    kept : ndarray of int, optional
+        Which draws of each chain; all if not given.
+    group_name : str
+        The group to read.
+    """
+    found = {}
+    for parameter in family(idata).parameters:
+        values = read.draws(idata, parameter.name, group_name)
+        found[parameter.name] = (values if kept is None else values[:, kept]).reshape(-1)
+    return found
+
+
+def require_gaussian(idata: xr.DataTree, what: str) -> None:
+    """Raise unless the response of a fit is Gaussian.
+
+    Parameters
+    ----------
+    idata : xarray.DataTree
+        A result.
+    what : str
+        What cannot be had otherwise, e.g. ``"compare_reml"``, as the subject of a sentence.
+
+    Raises
+    ------
+    TreeError
+        With the family's name.
+    """
+    if (name := family(idata).name) != GAUSSIAN.name:
+        raise TreeError(f"{what} is for Gaussian responses; the family of this fit is {name!r}.")
