@@ -62,9 +62,14 @@ from .errors import (
     SpecError as SpecError,
     TreeError as TreeError,
 )
+from .families.beta import Beta as Beta
 from .families.binomial import Bernoulli as Bernoulli, Binomial as Binomial
+from .families.gamma import Gamma as Gamma
 from .families.gaussian import Gaussian as Gaussian
+from .families.lognormal import LogNormal as LogNormal
+from .families.negbinomial import NegativeBinomial as NegativeBinomial
 from .families.poisson import Poisson as Poisson
+from .families.student import StudentT as StudentT
 from .formula.mixed_formula import (
     MixedFormula as MixedFormula,
     RandomTerm as RandomTerm,

@@ -13,4 +13,9 @@ to the first.
 - ``gaussian``: y ~ N(eta, sigma^2 / w)
 - ``binomial``: Bernoulli and binomial responses: yes or no, and how often yes
 - ``poisson``: counts whose variance is their mean
+- ``negbinomial``: counts that scatter more than Poisson's
+- ``gamma``: positive numbers with a constant coefficient of variation
+- ``lognormal``: positive numbers with a normal logarithm
+- ``beta``: proportions strictly between 0 and 1
+- ``student``: numbers with outlying rows
 """

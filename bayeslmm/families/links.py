@@ -56,8 +56,8 @@ class UnitLink(Link):
 
     Examples
     --------
-    >>> LOGIT.log_mean(np.array([-700.0, 0.0])).round(4)
-    array([-700.    ,   -0.6931])
+    >>> LOGIT.log_mean(np.array([-50.0, 0.0])).round(4)
+    array([-50.    ,  -0.6931])
     >>> CLOGLOG.log_rest(np.array([-1.0, 2.0])).round(4)
     array([-0.3679, -7.3891])
     """

@@ -6,10 +6,15 @@ import re
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.families.beta import Beta
 from bayeslmm.families.binomial import Bernoulli, Binomial
+from bayeslmm.families.gamma import Gamma
 from bayeslmm.families.gaussian import Gaussian
+from bayeslmm.families.lognormal import LogNormal
 from bayeslmm.families.member import Member
+from bayeslmm.families.negbinomial import NegativeBinomial
 from bayeslmm.families.poisson import Poisson
+from bayeslmm.families.student import StudentT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,16 +22,34 @@ if TYPE_CHECKING:
     from bayeslmm.families.family import Family
 
 FAMILIES: Mapping[str, Callable[[str | None], Family]] = {
-    member.name: member for member in (Gaussian, Bernoulli, Binomial, Poisson)
+    member.name: member
+    for member in (
+        Gaussian,
+        Bernoulli,
+        Binomial,
+        Poisson,
+        NegativeBinomial,
+        Gamma,
+        LogNormal,
+        Beta,
+        StudentT,
+    )
 }
 
 # What brms, Bambi, glmmTMB, Stan and statsmodels call the same thing.
 _OTHER_NAMES = {
     "gaussian": ("normal", "norm", "linear"),
     "bernoulli": ("binary", "logistic", "logit", "bernoulli_logit"),
-    "binomial": ("binomial_logit", "quasibinomial"),
-    "poisson": ("poisson_log", "quasipoisson", "count"),
-}
+    "binomial": ("binomial_logit",),
+    "poisson": ("poisson_log", "count"),
+    "negbinomial": (
+        "nb", "nb2", "nbinom", "nbinom2", "negative_binomial", "negative.binomial",
+        "negativebinomial", "neg_binomial", "neg_binomial_2", "neg_binomial_2_log",
+    ),
+    "lognormal": ("lognorm", "log_normal"),
+    "beta": ("beta_family", "betar", "beta_regression", "beta_proportion"),
+    "student": ("t", "student_t", "studentt", "t_family", "scat", "robust"),
+}  # fmt: skip
 _PEERS = {other: name for name, others in _OTHER_NAMES.items() for other in others}
 # R's and Python's calls: binomial(probit), binomial(link = "probit"), Gamma().
 _CALL = re.compile(r"\s*([\w.]+)\s*\(\s*(?:link\s*=\s*)?[\"']?(\w*)[\"']?\s*\)\s*")
@@ -57,9 +80,9 @@ def family_of(family: str | Family, link: str | None = None) -> Family:
     --------
     >>> family_of("bernoulli", "probit")
     Bernoulli(link='probit')
-    >>> family_of("normal")
+    >>> family_of("nbinom2")
     Traceback (most recent call last):
-    bayeslmm.errors.ArgumentError: There is no family 'normal': it is called 'gaussian' here.
+    bayeslmm.errors.ArgumentError: There is no family 'nbinom2': it is called 'negbinomial' here.
     """
     if isinstance(family, str):
         if family not in FAMILIES:
