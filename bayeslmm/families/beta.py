@@ -101,7 +101,7 @@ class Beta(Member):
         log_y, log_other = np.log(y), np.log1p(-y)
         # Of Gamma(a + 1) and Gamma(b + 1): no infinity where a or b are zero to rounding.
         at_peak = log_peak(a) + log_peak(b) - log_peak(precision)
-        fall = binomial_fall(a, b, log_y - log_other - (log_mean - log_rest))
+        fall = binomial_fall(a, b, log_y - log_mean, log_other - log_rest)
         return np.asarray(
             fall + at_peak + np.log(precision) + (log_mean - log_y) + (log_rest - log_other)
         )

@@ -183,7 +183,7 @@ class Binomial(_Yes):
         log_mean, log_rest = self.link.log_mean(eta), self.link.log_rest(eta)
         inner = (y > 0) & (rest > 0)
         k, r = np.where(inner, y, 1.0), np.where(inner, rest, 1.0)
-        within = binomial_fall(k, r, log_mean - log_rest - np.log(k / r))
+        within = binomial_fall(k, r, log_mean + np.log1p(r / k), log_rest + np.log1p(k / r))
         within = within + log_peak(k) + log_peak(r) - log_peak(k + r)
         # A million failures against a hazard of e^700 are less likely than any number says.
         with np.errstate(over="ignore"):

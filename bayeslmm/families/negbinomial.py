@@ -84,9 +84,12 @@ class NegativeBinomial(Member):
         shape = np.asarray(phi[SHAPE.name], dtype=float)
         k = np.maximum(y, 1.0)
         n = shape + k
-        counted = binomial_fall(k, shape, eta - np.log(k)) + np.log(shape / n)
+        log_odds = eta - np.log(shape)
+        log_count, log_stop = -np.logaddexp(0.0, -log_odds), -np.logaddexp(0.0, log_odds)
+        up, down = log_count + np.log1p(shape / k), log_stop + np.log1p(k / shape)
+        counted = binomial_fall(k, shape, up, down) + np.log(shape / n)
         counted = counted + log_peak(k) + log_peak(shape) - log_peak(n)
-        return np.where(y > 0, counted, -shape * np.logaddexp(0.0, eta - np.log(shape)))
+        return np.where(y > 0, counted, shape * log_stop)
 
     def cdf(self, y: Floats, eta: Floats, phi: Parameters, _known: Floats | None, /) -> Floats:
         """Compute 1 - I(k + 1, shape) at mu / (mu + shape), k the integer part of y."""

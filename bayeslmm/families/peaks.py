@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 # Five terms of Stirling's series leave 691 / 360360 / x^11, 4e-17 from here on.
 _SERIES_FROM = 20.0
-# `expm1` overflows above 709.
-_FAR = 700.0
 
 
 def log_peak(x: Floats | float) -> Floats:
@@ -68,29 +66,25 @@ def poisson_fall(count: Floats, ahead: Floats) -> Floats:
         return np.asarray(count * (ahead - np.expm1(ahead)))
 
 
-def binomial_fall(count: Floats | float, rest: Floats | float, ahead: Floats) -> Floats:
-    """Compute k log(p / (k / n)) + r log((1 - p) / (r / n)), n = k + r, from the logits' distance.
+def binomial_fall(count: Floats | float, rest: Floats | float, up: Floats, down: Floats) -> Floats:
+    """Compute k u + r d, from the peak at the share k / (k + r) to the share p.
 
     Parameters
     ----------
     count, rest : ndarray or float
-        k and r, neither negative nor both zero.
-    ahead : ndarray
-        a = logit(p) - logit(k / n), finite.
+        k and r, neither negative nor both zero; n is their sum.
+    up, down : ndarray
+        u = log(p / (k / n)) and d = log((1 - p) / (r / n)).
 
     Returns
     -------
     ndarray
         Not positive, of the common shape.
     """
-    k, r, a = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in (count, rest, ahead)))
-    # Seen from the rarer side, p's logarithm takes nothing away from one.
-    flipped = k > r
-    k, r, a = np.where(flipped, r, k), np.where(flipped, k, r), np.where(flipped, -a, a)
-    n = k + r
-    share = k / n
-    beyond = np.maximum(a, _FAR)
-    with np.errstate(divide="ignore", over="ignore"):
-        near = k * a - n * np.log1p(share * np.expm1(np.minimum(a, _FAR)))
-        far = -r * beyond - n * np.logaddexp(np.log(share), np.log1p(-share) - beyond)
-    return np.asarray(np.where(a > _FAR, far, near))
+    ahead = up - down
+    n = count + rest
+    # Close to the peak the two terms nearly cancel.
+    near = np.clip(ahead, -1.0, 1.0)
+    close = count * near - n * np.log1p(count / n * np.expm1(near))
+    with np.errstate(over="ignore"):
+        return np.where(np.abs(ahead) < 1.0, close, count * up + rest * down)

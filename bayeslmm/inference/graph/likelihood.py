@@ -6,23 +6,78 @@ What a family is stands in `bayeslmm.families`; a test holds the densities here 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 
 from bayeslmm import names
-from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.beta import PHI, Beta
+from bayeslmm.families.binomial import Bernoulli, Binomial
+from bayeslmm.families.gamma import SHAPE as GAMMA_SHAPE
+from bayeslmm.families.gamma import Gamma
+from bayeslmm.families.gaussian import Gaussian
+from bayeslmm.families.lognormal import LogNormal
+from bayeslmm.families.negbinomial import SHAPE as COUNT_SHAPE
+from bayeslmm.families.negbinomial import NegativeBinomial
+from bayeslmm.families.poisson import Poisson
+from bayeslmm.families.student import NU, StudentT
+from bayeslmm.inference.graph import log_densities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
     from bayeslmm.families.family import Family
 
+# PyMC's variables of these are whole numbers, and so are their data.
+WHOLE_NUMBERS = {Bernoulli.name, Binomial.name, Poisson.name, NegativeBinomial.name}
 
-def add_response(family: Family, design: Design, mu: Any, parameters: Mapping[str, Any]) -> None:
-    """Add the observed response to the open PyMC model: y_i ~ p(. | mu_i, phi, w_i).
+
+@dataclass(frozen=True)
+class Rows:
+    """What the likelihood of the rows is made of.
+
+    Attributes
+    ----------
+    name : str
+        Name of the response.
+    link : str
+        Name of the link.
+    eta : tensor, shape (n,)
+        Linear predictors.
+    parameters : mapping of str to tensor
+        The family's parameters.
+    known : ndarray, shape (n,), or None
+        Weights or trials.
+    observed : mapping of str to Any
+        The response's data and dimension, as any PyMC distribution takes them.
+    """
+
+    name: str
+    link: str
+    eta: Any
+    parameters: Mapping[str, Any]
+    known: Floats | None
+    observed: Mapping[str, Any]
+
+    def log_means(self) -> tuple[Any, Any]:
+        """Return log mu and log(1 - mu)."""
+        return log_densities.LOG_MEANS[self.link](self.eta)
+
+    def scale(self) -> Any:
+        """Return sigma / sqrt(w)."""
+        sigma = self.parameters[names.SIGMA]
+        if self.known is None:
+            return sigma
+        return sigma * pm.Data("row_scale_data", 1 / np.sqrt(self.known), dims=names.OBS)
+
+
+def add_response(family: Family, design: Design, eta: Any, parameters: Mapping[str, Any]) -> None:
+    """Add the observed response to the open PyMC model: y_i ~ p(. | eta_i, phi, w_i).
 
     Parameters
     ----------
@@ -30,22 +85,94 @@ def add_response(family: Family, design: Design, mu: Any, parameters: Mapping[st
         How responses are distributed.
     design : Design
         Their rows.
-    mu : tensor, shape (n,)
-        The linear predictor eta, which is the mean under an identity link.
+    eta : tensor, shape (n,)
+        The linear predictor.
     parameters : mapping of str to tensor, shape ()
         The family's parameters phi by name.
     """
-    LIKELIHOODS[family.name](family, design, mu, parameters)
+    y = design.y.astype(np.int64) if family.name in WHOLE_NUMBERS else design.y
+    observed = {
+        "observed": pm.Data("response_data", y, dims=names.OBS),
+        "dims": names.OBS,
+    }
+    name = names.stored(design.response)
+    LIKELIHOODS[family.name](Rows(name, family.link.name, eta, parameters, design.known, observed))
 
 
-def _gaussian(_family: Family, design: Design, mu: Any, parameters: Mapping[str, Any]) -> None:
-    scale = sigma = parameters[names.SIGMA]
-    if design.weights is not None:
-        scale = sigma * pm.Data("row_scale_data", 1 / np.sqrt(design.weights), dims=names.OBS)
-    observed = pm.Data("response_data", design.y, dims=names.OBS)
-    pm.Normal(names.stored(design.response), mu, scale, observed=observed, dims=names.OBS)
+def _gaussian(rows: Rows) -> None:
+    pm.Normal(rows.name, mu=rows.eta, sigma=rows.scale(), **rows.observed)
 
 
-LIKELIHOODS: Mapping[str, Callable[[Family, Design, Any, Mapping[str, Any]], None]] = {
-    GAUSSIAN.name: _gaussian
+def _student(rows: Rows) -> None:
+    pm.StudentT(
+        rows.name, nu=rows.parameters[NU.name], mu=rows.eta, sigma=rows.scale(), **rows.observed
+    )
+
+
+def _lognormal(rows: Rows) -> None:
+    pm.LogNormal(rows.name, mu=rows.eta, sigma=rows.parameters[names.SIGMA], **rows.observed)
+
+
+def _gamma(rows: Rows) -> None:
+    shape = rows.parameters[GAMMA_SHAPE.name]
+    pm.Gamma(rows.name, alpha=shape, beta=shape * pt.exp(-rows.eta), **rows.observed)
+
+
+def _poisson(rows: Rows) -> None:
+    pm.Poisson(rows.name, mu=pt.exp(rows.eta), **rows.observed)
+
+
+def _bernoulli(rows: Rows) -> None:
+    def drawn(log_mean: Any, log_rest: Any, size: Any) -> Any:  # noqa: ARG001
+        return pm.Bernoulli.dist(p=pt.exp(log_mean), size=size)
+
+    _custom(rows, rows.log_means(), log_densities.bernoulli, drawn)
+
+
+def _binomial(rows: Rows) -> None:
+    def drawn(trials: Any, log_mean: Any, log_rest: Any, size: Any) -> Any:  # noqa: ARG001
+        return pm.Binomial.dist(n=trials, p=pt.exp(log_mean), size=size)
+
+    trials: Any = pt.ones_like(rows.observed["observed"])
+    if rows.known is not None:
+        trials = pm.Data("trials_data", rows.known.astype(np.int64), dims=names.OBS)
+    _custom(rows, (trials, *rows.log_means()), log_densities.binomial, drawn)
+
+
+def _negbinomial(rows: Rows) -> None:
+    def drawn(eta: Any, shape: Any, size: Any) -> Any:
+        return pm.NegativeBinomial.dist(mu=pt.exp(eta), alpha=shape, size=size)
+
+    parameters = (rows.eta, rows.parameters[COUNT_SHAPE.name])
+    _custom(rows, parameters, log_densities.negbinomial, drawn)
+
+
+def _beta(rows: Rows) -> None:
+    def drawn(log_mean: Any, log_rest: Any, phi: Any, size: Any) -> Any:
+        return pm.Beta.dist(alpha=phi * pt.exp(log_mean), beta=phi * pt.exp(log_rest), size=size)
+
+    parameters = (*rows.log_means(), rows.parameters[PHI.name])
+    _custom(rows, parameters, log_densities.beta, drawn)
+
+
+def _custom(
+    rows: Rows,
+    parameters: tuple[Any, ...],
+    logp: Callable[..., Any],
+    drawn: Callable[..., Any],
+) -> None:
+    """Observe a response with this log-density, which PyMC draws as one of its distributions."""
+    pm.CustomDist(rows.name, *parameters, dist=drawn, logp=logp, **rows.observed)
+
+
+LIKELIHOODS: Mapping[str, Callable[[Rows], None]] = {
+    Gaussian.name: _gaussian,
+    Bernoulli.name: _bernoulli,
+    Binomial.name: _binomial,
+    Poisson.name: _poisson,
+    NegativeBinomial.name: _negbinomial,
+    Gamma.name: _gamma,
+    LogNormal.name: _lognormal,
+    Beta.name: _beta,
+    StudentT.name: _student,
 }
