@@ -11,13 +11,14 @@ from scipy.special import ndtr
 from bayeslmm import names
 from bayeslmm.families.family import FamilyParameter
 from bayeslmm.families.gaussian import GAUSSIAN
-from bayeslmm.families.links import IDENTITY, exponential
+from bayeslmm.families.links import IDENTITY, LOG, exponential
 from bayeslmm.families.member import Member
 from bayeslmm.families.response import POSITIVE, ResponseRule
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.families.family import Parameters
+    from bayeslmm.families.links import Link
 
 SIGMA = FamilyParameter(names.SIGMA, "residual standard deviation of the response's logarithm")
 
@@ -66,6 +67,11 @@ class LogNormal(Member):
     parameters: ClassVar[tuple[FamilyParameter, ...]] = (SIGMA,)
     response: ClassVar[ResponseRule] = POSITIVE
     log_concave: ClassVar[bool] = True
+
+    @property
+    def mean_scale(self) -> Link:
+        """The logarithm: log E(y) is eta + sigma^2 / 2."""
+        return LOG
 
     def mean(self, eta: Floats, phi: Parameters, /) -> Floats:
         """Compute exp(eta + sigma^2 / 2)."""
