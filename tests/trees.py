@@ -66,7 +66,7 @@ def make_tree(formula, data, draws, *, weights=None, sample_stats=None, **respon
     return tree
 
 
-def constant_draws(shape=(2, 8), **values):
+def constant_draws(shape=(2, 8), /, **values):
     """Repeat each value over chains and draws: a posterior without any uncertainty."""
     return {
         name: np.broadcast_to(np.asarray(value, dtype=float), (*shape, *np.shape(value)))

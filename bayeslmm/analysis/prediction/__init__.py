@@ -16,5 +16,6 @@
 - ``contrast_weights``: pairwise, against a reference, sequential, a user's own
 - ``marginal_means``: `marginal_means` and contrasts of them
 - ``residuals``: `fitted`, `residuals`
+- ``residual_kinds``: residuals of every family
 - ``level_grid``: rows at which each level's line is drawn
 """
