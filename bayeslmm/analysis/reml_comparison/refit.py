@@ -17,7 +17,7 @@ from bayeslmm.gram.gram_design import design_of
 from bayeslmm.reml.fit import fit_reml
 from bayeslmm.reml.result import require_fit
 from bayeslmm.results import read
-from bayeslmm.results.read import require_tree
+from bayeslmm.results.family import require_gaussian
 from bayeslmm.results.units import column_units
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def refit_reml(idata: xr.DataTree, *, method: Method = "REML", check_data: bool 
     Raises
     ------
     TreeError
-        If the tree is not of this package, lacks a group or a column, or its rows were changed.
+        If the tree is not of this package, its response is not Gaussian, it lacks a group or a
+        column, or its rows were changed.
     DataError
         If REML cannot estimate the model.
 
@@ -68,6 +69,7 @@ def refit_reml(idata: xr.DataTree, *, method: Method = "REML", check_data: bool 
     >>> refit_reml(idata).n_levels
     {'g': 3}
     """
+    require_gaussian(idata, "REML")
     design = tree_design(idata, check_data=check_data)
     with warnings.catch_warnings():
         # Who compares is told in the table, component by component.
@@ -85,7 +87,7 @@ def given_or_refit(idata: xr.DataTree, fit: REMLFit | None, *, check_data: bool)
     TreeError
         As `refit_reml`.
     """
-    require_tree(idata)
+    require_gaussian(idata, "A comparison with REML")
     if fit is None:
         return refit_reml(idata, check_data=check_data)
     require_fit(fit, "Posteriors come first, and their REML fits as fit=.")
