@@ -6,9 +6,9 @@ equations for the lognormal approximation of log links, and the delta method.
 
 import numpy as np
 import pytest
+from family_members import phi_of
 
 from bayeslmm.families.registry import family_of
-from tests.families.members import phi_of
 
 MU = np.array([0.2, 0.5, 0.8])
 

@@ -6,11 +6,11 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
+from family_members import ALL, DISCRETE, known_of, phi_of, scipys, some_responses
 from scipy import stats
 from scipy.integrate import quad
 
 from bayeslmm.families.registry import family_of
-from tests.families.members import ALL, DISCRETE, known_of, phi_of, scipys, some_responses
 
 ETA = np.array([-2.5, -0.4, 0.0, 0.7, 1.3])
 
