@@ -11,7 +11,7 @@ from scipy.special import ndtr
 from bayeslmm import names
 from bayeslmm.families.family import FamilyParameter
 from bayeslmm.families.gaussian import GAUSSIAN
-from bayeslmm.families.links import IDENTITY, exponential
+from bayeslmm.families.links import IDENTITY, LOG, Link, exponential
 from bayeslmm.families.member import Member
 from bayeslmm.families.response import POSITIVE, ResponseRule
 
@@ -66,6 +66,7 @@ class LogNormal(Member):
     parameters: ClassVar[tuple[FamilyParameter, ...]] = (SIGMA,)
     response: ClassVar[ResponseRule] = POSITIVE
     log_concave: ClassVar[bool] = True
+    gaussian_scale: ClassVar[Link | None] = LOG
 
     def mean(self, eta: Floats, phi: Parameters, /) -> Floats:
         """Compute exp(eta + sigma^2 / 2)."""
