@@ -48,7 +48,7 @@ REFERENCE = """
 Four chains of 1,000 + 1,000 draws with each program's default priors. *First* is the first call in
 a process (compilation included, caches as they are), *again* the median of the further calls; Bambi
 compiles each time, brms does not (`update`). *ESS* is ArviZ's bulk effective sample size of the
-worst population parameter, for importance sampling that of its weights and its number of draws.
+worst population parameter, for importance sampling what its draws are worth (`ess_draws`).
 Ratios are to bayeslmm's marginal NUTS: a *time x* of 5 took five times as long. *sigma* is the
 posterior mean of the residual's standard deviation: the same model was fitted. *process CPU* is
 what all calls took of all cores, imports and compilation with them; it depends least on what else

@@ -154,7 +154,7 @@ def posterior(path, formula, out, runs, options):
         )  # fmt: skip
         totals.append(time.perf_counter() - start)
     save_draws(tree["posterior"].to_dataset(), out)
-    stated = tree["sample_stats"].attrs.get("ess_weights")
+    stated = tree["sample_stats"].attrs.get("ess_draws")
     return {
         "import s": imported,
         "totals": totals,
