@@ -1,6 +1,7 @@
 """Compiled linear algebra on flat arrays: eliminate, differentiate, solve, draw; knows no model.
 
 - ``compiler/``: how all of it is compiled, kept on disk and found again
+- ``families/``: rows of each response family
 - ``lapack``: LAPACK callable from compiled code
 - ``layout``: names for the stretches of a plan's two arrays
 - ``eliminate``: block elimination of I + Lambda' Z'Z Lambda
