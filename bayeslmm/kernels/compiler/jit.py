@@ -84,3 +84,16 @@ def inner[F: Callable[..., Any]](function: F) -> F:
 def inner_fast[F: Callable[..., Any]](function: F) -> F:
     """Compile like `inner`, with sums that may be reordered."""
     return cast("F", _inner(fastmath=_FAST)(stamp(function)))
+
+
+def inner_ieee[F: Callable[..., Any]](function: F) -> F:
+    """Compile like `inner`; a division by zero gives infinity or NaN.
+
+    An exception in its place would keep loops from becoming vector instructions.
+    """
+    return cast("F", _inner(error_model="numpy")(stamp(function)))
+
+
+def inner_ieee_fast[F: Callable[..., Any]](function: F) -> F:
+    """Compile like `inner_ieee`, with sums that may be reordered."""
+    return cast("F", _inner(error_model="numpy", fastmath=_FAST)(stamp(function)))

@@ -3,6 +3,7 @@
 The NumPy forms in `bayeslmm.families` are the statement; tests hold these to them.
 
 - ``codes``: whole numbers that stand for a family with a link
+- ``elementary``: an exponential that loops can take in
 - ``special``: special functions, stable far out
 - ``binary``: binomial with logit, probit, cloglog
 - ``counts``: Poisson and negative binomial with log

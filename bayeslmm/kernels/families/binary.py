@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bayeslmm.kernels.compiler.jit import inner
+from bayeslmm.kernels.compiler.jit import inner_ieee
 from bayeslmm.kernels.families.special import log_normal_cdf, log_rising
 
 # Beyond, exp overflows.
@@ -12,7 +12,7 @@ FARTHEST = 700.0
 _SMALL = 0.05
 
 
-@inner
+@inner_ieee
 def logit_row(eta: float, y: float, m: float) -> tuple[float, float, float]:
     """Return y eta - m log(1 + exp(eta)), its slope and minus its second derivative."""
     if eta > 0.0:
@@ -24,7 +24,7 @@ def logit_row(eta: float, y: float, m: float) -> tuple[float, float, float]:
     return value, slope / (1.0 + t), m * t / ((1.0 + t) * (1.0 + t))
 
 
-@inner
+@inner_ieee
 def probit_row(eta: float, y: float, m: float) -> tuple[float, float, float]:
     """Return y log Phi(eta) + (m - y) log Phi(-eta), its slope and minus its second derivative."""
     value, slope, curvature = 0.0, 0.0, 0.0
@@ -39,7 +39,7 @@ def probit_row(eta: float, y: float, m: float) -> tuple[float, float, float]:
     return value, slope, curvature
 
 
-@inner
+@inner_ieee
 def cloglog_parts(eta: float) -> tuple[float, float, float, float]:
     """Return t = exp(eta), log(1 - exp(-t)), g = t / (exp(t) - 1) and t + g - 1."""
     t = math.exp(min(eta, FARTHEST))
@@ -53,7 +53,7 @@ def cloglog_parts(eta: float) -> tuple[float, float, float, float]:
     return t, math.log(-math.expm1(-t)), g, t + g - 1.0
 
 
-@inner
+@inner_ieee
 def cloglog_row(eta: float, y: float, m: float) -> tuple[float, float, float]:
     """Return y log(1 - exp(-t)) - (m - y) t, t = exp(eta), its slope and minus its derivative."""
     t, log_p, g, rest = cloglog_parts(eta)
@@ -61,7 +61,7 @@ def cloglog_row(eta: float, y: float, m: float) -> tuple[float, float, float]:
     return y * log_p - failures, y * g - failures, failures + y * g * rest
 
 
-@inner
+@inner_ieee
 def log_choose(m: float, y: float) -> float:
     """Compute log(m! / (y! (m - y)!))."""
     few = min(y, m - y)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 
-from bayeslmm.kernels.compiler.jit import inner
+from bayeslmm.kernels.compiler.jit import inner_ieee
 from bayeslmm.kernels.families.binary import FARTHEST, logit_row
 from bayeslmm.kernels.families.special import digamma, log_rising, softplus
 
 _LARGE = 16.0
 
 
-@inner
+@inner_ieee
 def poisson_row(eta: float, y: float) -> tuple[float, float, float]:
     """Return y eta - exp(eta), its slope and minus its second derivative."""
     mu = math.exp(min(eta, FARTHEST))
     return y * eta - mu, y - mu, mu
 
 
-@inner
+@inner_ieee
 def negbinomial_row(
     eta: float, y: float, shape: float, log_shape: float
 ) -> tuple[float, float, float]:
@@ -29,7 +29,7 @@ def negbinomial_row(
     return logit_row(eta - log_shape, y, y + shape)
 
 
-@inner
+@inner_ieee
 def negbinomial_constant(y: float, shape: float) -> float:
     """Compute log(Gamma(y + shape) / (Gamma(shape) y!))."""
     if y >= _LARGE and y > shape:
@@ -37,7 +37,7 @@ def negbinomial_constant(y: float, shape: float) -> float:
     return log_rising(shape, y) - math.lgamma(y + 1.0)
 
 
-@inner
+@inner_ieee
 def negbinomial_shape_slope(eta: float, y: float, shape: float, log_shape: float) -> float:
     """Differentiate `negbinomial_row` in the shape."""
     d = eta - log_shape
@@ -45,7 +45,7 @@ def negbinomial_shape_slope(eta: float, y: float, shape: float, log_shape: float
     return -softplus(d) - logit_row(d, y, y + shape)[1] / shape
 
 
-@inner
+@inner_ieee
 def negbinomial_constant_slope(y: float, shape: float) -> float:
     """Differentiate `negbinomial_constant` in the shape."""
     return digamma(y + shape) - digamma(shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bayeslmm.kernels.compiler.jit import inner
+from bayeslmm.kernels.compiler.jit import inner_ieee
 from bayeslmm.kernels.families.binary import cloglog_parts
 from bayeslmm.kernels.families.codes import BETA_CLOGLOG, BETA_LOGIT
 from bayeslmm.kernels.families.special import digamma, log_normal_cdf, scaled_trigamma
@@ -14,7 +14,7 @@ _LEAST = 1e-300
 _STEEPEST = 1e150
 
 
-@inner
+@inner_ieee
 def mean_parts(code: int, eta: float) -> tuple[float, float, float, float]:
     """Return mu, 1 - mu, mu' / mu and mu' / (1 - mu), each to full precision."""
     if code == BETA_LOGIT:
@@ -31,7 +31,7 @@ def mean_parts(code: int, eta: float) -> tuple[float, float, float, float]:
     return max(math.exp(log_p), _LEAST), max(math.exp(log_q), _LEAST), h, other
 
 
-@inner
+@inner_ieee
 def beta_row(code: int, eta: float, y: float, phi: float) -> tuple[float, float, float]:
     """Return a log y + b log(1 - y) - log(Gamma(a) Gamma(b)), slope and expected information.
 
@@ -45,7 +45,7 @@ def beta_row(code: int, eta: float, y: float, phi: float) -> tuple[float, float,
     return value, slope, up * up * scaled_trigamma(a) + down * down * scaled_trigamma(b)
 
 
-@inner
+@inner_ieee
 def beta_phi_slope(code: int, eta: float, y: float, phi: float) -> float:
     """Differentiate `beta_row` in phi."""
     mu, rest, _, _ = mean_parts(code, eta)

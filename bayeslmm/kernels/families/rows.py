@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.kernels.compiler.jit import entry, inner
+from bayeslmm.kernels.compiler.jit import entry, inner_ieee
 from bayeslmm.kernels.families.binary import cloglog_row, log_choose, logit_row, probit_row
 from bayeslmm.kernels.families.codes import (
     BINOMIAL_CLOGLOG,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
 
 
-@inner
+@inner_ieee
 def row_at(  # noqa: PLR0911 - one family each
     code: int, eta: float, y: float, known: float, phi: Floats
 ) -> tuple[float, float, float]:
@@ -94,7 +94,7 @@ def row_at(  # noqa: PLR0911 - one family each
     return beta_row(code, eta, y, phi[0])
 
 
-@inner
+@inner_ieee
 def constant_at(  # noqa: PLR0911 - one family each
     code: int, y: float, known: float, phi: Floats
 ) -> float:
@@ -114,7 +114,7 @@ def constant_at(  # noqa: PLR0911 - one family each
     return math.lgamma(phi[0]) - math.log(y) - math.log1p(-y)
 
 
-@inner
+@inner_ieee
 def add_phi_slopes(
     code: int, eta: float, y: float, known: float, phi: Floats, weight: float, out: Floats
 ) -> None:
@@ -134,7 +134,7 @@ def add_phi_slopes(
         out[0] += weight * beta_phi_slope(code, eta, y, phi[0])
 
 
-@inner
+@inner_ieee
 def add_constant_slopes(code: int, y: float, phi: Floats, out: Floats) -> None:
     """Add the derivatives of `constant_at` in phi to `out`."""
     if code == NEGBINOMIAL:

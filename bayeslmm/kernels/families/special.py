@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bayeslmm.kernels.compiler.jit import inner
+from bayeslmm.kernels.compiler.jit import inner_ieee
 
 ROOT_HALF = math.sqrt(0.5)
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -14,7 +14,7 @@ _STIRLING = 16.0
 _TAIL, _TERMS = -5.0, 30
 
 
-@inner
+@inner_ieee
 def digamma(x: float) -> float:
     """Compute d log Gamma(x) / dx for x > 0."""
     total = 0.0
@@ -26,7 +26,7 @@ def digamma(x: float) -> float:
     return total + math.log(x) - 0.5 / x - f * series
 
 
-@inner
+@inner_ieee
 def scaled_trigamma(x: float) -> float:
     """Compute x^2 d^2 log Gamma(x) / dx^2 for x > 0, which tends to 1 for x to 0."""
     square, total, shifted = x * x, 0.0, x
@@ -39,7 +39,7 @@ def scaled_trigamma(x: float) -> float:
     return total + square * (1.0 / shifted + 0.5 * f + f / shifted * series)
 
 
-@inner
+@inner_ieee
 def stirling_rest(x: float) -> float:
     """Compute log Gamma(x) - (x - 1/2) log x + x - log(2 pi) / 2 for x of 16 and more."""
     f = 1.0 / (x * x)
@@ -47,7 +47,7 @@ def stirling_rest(x: float) -> float:
     return series / x
 
 
-@inner
+@inner_ieee
 def log_rising(x: float, by: float) -> float:
     """Compute log Gamma(x + by) - log Gamma(x), also where both are huge."""
     if x < _STIRLING or x + by < _STIRLING:
@@ -56,13 +56,13 @@ def log_rising(x: float, by: float) -> float:
     return (x - 0.5) * math.log1p(by / x) + by * (math.log(x + by) - 1.0) + rest
 
 
-@inner
+@inner_ieee
 def softplus(x: float) -> float:
     """Compute log(1 + exp(x))."""
     return x + math.log1p(math.exp(-x)) if x > 0.0 else math.log1p(math.exp(x))
 
 
-@inner
+@inner_ieee
 def log_normal_cdf(x: float) -> tuple[float, float, float]:
     """Compute log Phi(x), h = phi(x) / Phi(x) and h + x, each without cancellation.
 
