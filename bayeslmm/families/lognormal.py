@@ -18,6 +18,7 @@ from bayeslmm.families.response import POSITIVE, ResponseRule
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.families.family import Parameters
+    from bayeslmm.families.links import Link
 
 SIGMA = FamilyParameter(names.SIGMA, "residual standard deviation of the response's logarithm")
 
@@ -67,6 +68,11 @@ class LogNormal(Member):
     response: ClassVar[ResponseRule] = POSITIVE
     log_concave: ClassVar[bool] = True
     gaussian_scale: ClassVar[Link | None] = LOG
+
+    @property
+    def mean_scale(self) -> Link:
+        """The logarithm: log E(y) is eta + sigma^2 / 2."""
+        return LOG
 
     def mean(self, eta: Floats, phi: Parameters, /) -> Floats:
         """Compute exp(eta + sigma^2 / 2)."""

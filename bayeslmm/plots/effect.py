@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from bayeslmm.analysis.prediction.cell_estimates import cell_estimates
 from bayeslmm.analysis.prediction.fit_rows import Fit, FitRows, fit_rows
-from bayeslmm.analysis.prediction.marginal_means import cell_estimates
 from bayeslmm.analysis.prediction.reference_grid import levels, places, reference_grid
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.plots.style import (

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.errors import names_keywords
+from bayeslmm.analysis.prediction.response_scale import link_words
+from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.results.family import family
@@ -23,14 +24,23 @@ RESIDUAL = "Residual"
 
 @names_keywords
 def fixed_effects(
-    idata: xr.DataTree, *, ci_prob: float = CI_PROB, ci_kind: str = CI_KIND
+    idata: xr.DataTree,
+    *,
+    exponentiate: bool = False,
+    ci_prob: float = CI_PROB,
+    ci_kind: str = CI_KIND,
 ) -> pd.DataFrame:
-    """Describe the posterior of the fixed effects beta in y = X beta + Z b + e.
+    """Describe the posterior of the fixed effects beta in eta = X beta + Z b + offset.
 
     Parameters
     ----------
     idata : DataTree
         Result of `fit_bayes`.
+    exponentiate : bool
+        Whether to describe exp(beta), transformed draw by draw: odds ratios under a logit link,
+        rate ratios, or ratios of means, under a log link, hazard ratios under cloglog. They
+        compare rows of one group (or of typical groups); `marginal_means` with ``ratio=True``
+        compares averages.
     ci_prob : float
         Probability of the credible interval.
     ci_kind : {"eti", "hdi"}
@@ -41,12 +51,16 @@ def fixed_effects(
     DataFrame
         One row per coefficient, indexed by its name: ``mean``, ``sd`` (of the posterior),
         ``median``, the interval (such as ``eti95_lb`` and ``eti95_ub``), ``mcse_mean``,
-        ``ess_bulk``, ``ess_tail`` and ``r_hat``. Unit: the response's per unit of the column.
+        ``ess_bulk``, ``ess_tail`` and ``r_hat``. Unit: the response's per unit of the column; on
+        the scale of the link where there is one. Exponentials have a first column ``quantity``:
+        ``"odds ratio"``, say, and ``"odds"`` of the intercept.
 
     Raises
     ------
+    ArgumentError
+        When exponentials mean nothing for the fit's link, or the interval makes no sense.
     TreeError
-        When `idata` is no tree of this package, or the interval makes no sense.
+        When `idata` is no tree of this package.
 
     References
     ----------
@@ -63,10 +77,28 @@ def fixed_effects(
     Intercept   1.0       1.0       1.0
     x           2.0       2.0       2.0
     """
-    chains = draw_weights(idata) is None
-    table = describe(read.draws(idata, names.BETA), ci_prob, ci_kind, mixing=chains)
+    words = _exponential_words(idata) if exponentiate else None
+    draws, chains = read.draws(idata, names.BETA), draw_weights(idata) is None
+    table = describe(np.exp(draws) if words else draws, ci_prob, ci_kind, mixing=chains)
     index = pd.Index(read.coefficients(idata), name=names.COEF)
-    return pd.DataFrame(table, index=index)
+    numbers = pd.DataFrame(table, index=index)
+    if words is not None:
+        called = [words[1] if name == names.INTERCEPT else words[0] for name in index]
+        numbers.insert(0, "quantity", called)
+    return numbers
+
+
+def _exponential_words(idata: xr.DataTree) -> tuple[str, str]:
+    read.require_tree(idata)
+    member = family(idata)
+    words = link_words(member)
+    if words is None:
+        raise ArgumentError(
+            "exponentiate=True makes ratios of odds, rates or means of coefficients, and those of "
+            f"family {member.name!r} with link {member.link.name!r} are none: leave it out, or "
+            "take marginal_means, whose ratio=True compares the responses' means."
+        )
+    return words
 
 
 @names_keywords
