@@ -20,20 +20,33 @@ TINY = {
 }
 
 
-def make_tree(formula, data, draws, *, weights=None, sample_stats=None):
+def make_tree(
+    formula,
+    data,
+    draws,
+    *,
+    weights=None,
+    sample_stats=None,
+    family="gaussian",
+    link=None,
+    trials=None,
+):
     """Build a tree from posterior draws.
 
     `draws` maps variable names to arrays whose first two dimensions are chain and draw; names and
     labels of the rest come from the formula's own design.
     """
-    design = build_design(formula, data, weights=weights)
+    design = build_design(
+        formula, data, weights=weights, family=family, link=link, trials=trials
+    )
     posterior = {}
     for name, values in draws.items():
         posterior[name] = _variable(name, np.asarray(values, dtype=float), design)
     n = len(design.y)
     rows = {names.OBS: np.arange(n)}
     constant = {key: (names.OBS, np.asarray(values)) for key, values in design.data.items()}
-    for name, values in (("weights", design.weights), ("offset", design.offset)):
+    known = {"weights": design.weights, "offset": design.offset, "trials": design.trials}
+    for name, values in known.items():
         if values is not None:
             constant[name] = (names.OBS, values, {"role": name})
     groups = {
@@ -50,6 +63,8 @@ def make_tree(formula, data, draws, *, weights=None, sample_stats=None):
         "bayeslmm_version": "0.0.0",
         "formula": str(design.formula),
         "response": design.response,
+        "family": design.family.name,
+        "link": design.family.link.name,
         "parametrization": "noncentered",
         "sampler": "nutpie",
         "priors": "{}",
@@ -85,15 +100,15 @@ def documented_tree():
     return tree
 
 
-def random_draws(design_formula, data, *, seed=0, chains=4, draws=250):
+def random_draws(design_formula, data, *, seed=0, chains=4, draws=250, **likelihood):
     """Draw every posterior variable of a model from simple independent distributions."""
     rng = np.random.default_rng(seed)
-    design = build_design(design_formula, data)
+    design = build_design(design_formula, data, **likelihood)
     shape = (chains, draws)
-    values = {
-        names.BETA: rng.normal(size=(*shape, len(design.coef))),
-        names.SIGMA: np.exp(0.1 * rng.normal(size=shape)),
-    }
+    values = {names.BETA: rng.normal(size=(*shape, len(design.coef)))}
+    for parameter in design.family.parameters:
+        center = 6.0 if parameter.name == "nu" else 1.0
+        values[parameter.name] = center * np.exp(0.1 * rng.normal(size=shape))
     for factor in design.factors:
         q, m = len(factor.terms), len(factor.levels)
         values[names.sd(factor.name)] = np.exp(0.2 * rng.normal(size=(*shape, q)))
@@ -103,16 +118,16 @@ def random_draws(design_formula, data, *, seed=0, chains=4, draws=250):
     return values
 
 
-def random_tree(formula, data, *, seed=0, chains=4, draws=250, weights=None):
-    """Build a tree with random draws and quiet sampler statistics."""
-    values = random_draws(formula, data, seed=seed, chains=chains, draws=draws)
+def random_tree(formula, data, *, seed=0, chains=4, draws=250, weights=None, **likelihood):
+    """Build a tree with random draws and quiet sampler statistics; `likelihood`: family and kin."""
+    values = random_draws(formula, data, seed=seed, chains=chains, draws=draws, **likelihood)
     rng = np.random.default_rng(seed + 1)
     quiet = {
         "diverging": np.zeros((chains, draws), dtype=bool),
         "energy": rng.normal(size=(chains, draws)),
         "tree_depth": np.full((chains, draws), 3),
     }
-    return make_tree(formula, data, values, weights=weights, sample_stats=quiet)
+    return make_tree(formula, data, values, weights=weights, sample_stats=quiet, **likelihood)
 
 
 def _correlations(rng, shape, factor):
@@ -131,7 +146,7 @@ def _correlations(rng, shape, factor):
 def _variable(name, values, design):
     lead = ("chain", "draw")
     counts = {dim: np.arange(size) for dim, size in zip(lead, values.shape, strict=False)}
-    if name == names.SIGMA:
+    if name in {parameter.name for parameter in design.family.parameters}:
         return xr.DataArray(values, dims=lead, coords=counts)
     if name == names.BETA:
         return xr.DataArray(
