@@ -109,11 +109,21 @@ def require_known(family: Family, weights: Any, trials: Any) -> None:
     if trials is not None and takes != "trials":
         raise ArgumentError(f"trials= is for family='binomial', and the family is {family.name!r}.")
     if weights is not None and takes != "weights":
-        raise ArgumentError(
-            f"family={family.name!r} takes no weights: its variance follows from its mean"
-            + (" and trials. The number of trials of a row goes into trials=." if takes == "trials"
-               else ". A row that stands for several is written as several rows.")
-        )  # fmt: skip
+        raise ArgumentError(f"family={family.name!r} takes no weights: {_why_no_weights(family)}")
+
+
+def _why_no_weights(family: Family) -> str:
+    if family.response.known == "trials":
+        return (
+            "its variance follows from its mean and trials. The number of trials of a row goes "
+            "into trials=."
+        )
+    if family.gaussian_scale is not None:
+        return "give them to the Gaussian model of the logarithm, log(y) ~ x, weights='w'."
+    return (
+        "its variance follows from its mean. A row that stands for several is written as several "
+        "rows."
+    )
 
 
 def require_trials(family: Family, trials: Any) -> None:

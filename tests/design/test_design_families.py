@@ -184,7 +184,7 @@ def test_trials_belong_to_the_binomial(family):
         ("poisson", "y", "several rows"),
         ("negbinomial", "y", "several rows"),
         ("gamma", "positive", "several rows"),
-        ("lognormal", "positive", "several rows"),
+        ("lognormal", "positive", "logarithm"),
         ("beta", "share", "several rows"),
     ],
 )
