@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -20,25 +21,13 @@ TINY = {
 }
 
 
-def make_tree(
-    formula,
-    data,
-    draws,
-    *,
-    weights=None,
-    sample_stats=None,
-    family="gaussian",
-    link=None,
-    trials=None,
-):
+def make_tree(formula, data, draws, *, weights=None, sample_stats=None, **response):
     """Build a tree from posterior draws.
 
     `draws` maps variable names to arrays whose first two dimensions are chain and draw; names and
-    labels of the rest come from the formula's own design.
+    labels of the rest come from the formula's own design. `response` is family, link and trials.
     """
-    design = build_design(
-        formula, data, weights=weights, family=family, link=link, trials=trials
-    )
+    design = build_design(formula, data, weights=weights, **response)
     posterior = {}
     for name, values in draws.items():
         posterior[name] = _variable(name, np.asarray(values, dtype=float), design)
@@ -77,7 +66,7 @@ def make_tree(
     return tree
 
 
-def constant_draws(shape=(2, 8), **values):
+def constant_draws(shape=(2, 8), /, **values):
     """Repeat each value over chains and draws: a posterior without any uncertainty."""
     return {
         name: np.broadcast_to(np.asarray(value, dtype=float), (*shape, *np.shape(value)))
@@ -100,15 +89,14 @@ def documented_tree():
     return tree
 
 
-def random_draws(design_formula, data, *, seed=0, chains=4, draws=250, **likelihood):
+def random_draws(design_formula, data, *, seed=0, chains=4, draws=250, **response):
     """Draw every posterior variable of a model from simple independent distributions."""
     rng = np.random.default_rng(seed)
-    design = build_design(design_formula, data, **likelihood)
+    design = build_design(design_formula, data, **response)
     shape = (chains, draws)
     values = {names.BETA: rng.normal(size=(*shape, len(design.coef)))}
     for parameter in design.family.parameters:
-        center = 6.0 if parameter.name == "nu" else 1.0
-        values[parameter.name] = center * np.exp(0.1 * rng.normal(size=shape))
+        values[parameter.name] = np.exp(0.1 * rng.normal(size=shape))
     for factor in design.factors:
         q, m = len(factor.terms), len(factor.levels)
         values[names.sd(factor.name)] = np.exp(0.2 * rng.normal(size=(*shape, q)))
@@ -118,16 +106,49 @@ def random_draws(design_formula, data, *, seed=0, chains=4, draws=250, **likelih
     return values
 
 
-def random_tree(formula, data, *, seed=0, chains=4, draws=250, weights=None, **likelihood):
-    """Build a tree with random draws and quiet sampler statistics; `likelihood`: family and kin."""
-    values = random_draws(formula, data, seed=seed, chains=chains, draws=draws, **likelihood)
+def random_tree(formula, data, *, seed=0, chains=4, draws=250, weights=None, **response):
+    """Build a tree with random draws and quiet sampler statistics."""
+    values = random_draws(formula, data, seed=seed, chains=chains, draws=draws, **response)
     rng = np.random.default_rng(seed + 1)
     quiet = {
         "diverging": np.zeros((chains, draws), dtype=bool),
         "energy": rng.normal(size=(chains, draws)),
         "tree_depth": np.full((chains, draws), 3),
     }
-    return make_tree(formula, data, values, weights=weights, sample_stats=quiet, **likelihood)
+    return make_tree(formula, data, values, weights=weights, sample_stats=quiet, **response)
+
+
+# A response of each family for the rows of `TINY`, with trials of the binomial.
+RESPONSES = {
+    "gaussian": TINY["y"],
+    "bernoulli": np.array([0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0]),
+    "binomial": np.array([0.0, 1.0, 3.0, 2.0, 1.0, 3.0, 0.0, 2.0, 2.0]),
+    "poisson": np.array([0.0, 3.0, 1.0, 4.0, 2.0, 7.0, 0.0, 1.0, 5.0]),
+    "negbinomial": np.array([0.0, 3.0, 1.0, 4.0, 2.0, 7.0, 0.0, 1.0, 5.0]),
+    "gamma": TINY["y"],
+    "lognormal": TINY["y"],
+    "beta": TINY["y"] / 8,
+    "student": TINY["y"],
+}
+TRIALS = np.array([3.0, 4.0, 3.0, 5.0, 3.0, 6.0, 3.0, 4.0, 3.0])
+TINY_FORMULA = "y ~ x + (x | g)"
+
+
+def family_data(family):
+    """`TINY` with a response of this family, and a column of trials."""
+    return {**TINY, "y": RESPONSES[family], "size": TRIALS}
+
+
+@cache
+def family_tree(family, link=None, formula=TINY_FORMULA, chains=2, draws=30):
+    """A tree of random draws for `family_data`, the same for all tests: leave it as it is."""
+    trials = "size" if family == "binomial" else None
+    response = {"family": family, "link": link, "trials": trials}
+    data = family_data(family)
+    values = random_draws(formula, data, chains=chains, draws=draws, **response)
+    # Of a Student-t response a variance takes more than two degrees of freedom.
+    values |= {"nu": 4 * values["nu"]} if "nu" in values else {}
+    return make_tree(formula, data, values, **response)
 
 
 def _correlations(rng, shape, factor):
@@ -146,7 +167,7 @@ def _correlations(rng, shape, factor):
 def _variable(name, values, design):
     lead = ("chain", "draw")
     counts = {dim: np.arange(size) for dim, size in zip(lead, values.shape, strict=False)}
-    if name in {parameter.name for parameter in design.family.parameters}:
+    if name in [parameter.name for parameter in design.family.parameters]:
         return xr.DataArray(values, dims=lead, coords=counts)
     if name == names.BETA:
         return xr.DataArray(

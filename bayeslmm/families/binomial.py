@@ -52,6 +52,7 @@ class _Yes(Member):
     link: UnitLink
     links: ClassVar[tuple[str, ...]] = UNIT_LINKS
     parameters: ClassVar[tuple[FamilyParameter, ...]] = ()
+    discrete: ClassVar[bool] = True
     log_concave: ClassVar[bool] = True
 
     def mean(self, eta: Floats, _phi: Parameters, /) -> Floats:

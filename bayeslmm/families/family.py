@@ -85,6 +85,16 @@ class Family(Protocol):
         ...
 
     @property
+    def mean_scale(self) -> Link:
+        """The h for which h(E(y | eta, phi)) - eta is the same for every eta: mostly `link`."""
+        ...
+
+    @property
+    def discrete(self) -> bool:
+        """Whether responses are whole numbers, each of them with a probability of its own."""
+        ...
+
+    @property
     def log_concave(self) -> bool:
         """Whether log p(y | eta) is concave in eta for every y."""
         ...

@@ -68,6 +68,11 @@ class LogNormal(Member):
     log_concave: ClassVar[bool] = True
     gaussian_scale: ClassVar[Link | None] = LOG
 
+    @property
+    def mean_scale(self) -> Link:
+        """The logarithm: log E(y) is eta + sigma^2 / 2."""
+        return LOG
+
     def mean(self, eta: Floats, phi: Parameters, /) -> Floats:
         """Compute exp(eta + sigma^2 / 2)."""
         return exponential(eta + 0.5 * np.square(phi[names.SIGMA]))

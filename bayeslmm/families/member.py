@@ -29,6 +29,7 @@ class Member:
     links: ClassVar[tuple[str, ...]]
     # The h for which h(y) is Gaussian given eta.
     gaussian_scale: ClassVar[Link | None] = None
+    discrete: ClassVar[bool] = False
     # What to do where another link is wished for.
     other_link: ClassVar[str] = ""
 
@@ -37,6 +38,11 @@ class Member:
         if chosen not in self.links:
             raise ArgumentError(self._no_such_link(chosen))
         object.__setattr__(self, "link", LINKS[chosen])
+
+    @property
+    def mean_scale(self) -> Link:
+        """The h for which h(E(y | eta, phi)) - eta is the same for every eta."""
+        return self.link
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(link={self.link.name!r})"

@@ -65,6 +65,7 @@ class NegativeBinomial(Member):
     other_link: ClassVar[str] = POSITIVE_MEANS
     parameters: ClassVar[tuple[FamilyParameter, ...]] = (SHAPE,)
     response: ClassVar[ResponseRule] = COUNTS
+    discrete: ClassVar[bool] = True
     log_concave: ClassVar[bool] = True
 
     def mean(self, eta: Floats, _phi: Parameters, /) -> Floats:

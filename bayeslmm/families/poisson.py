@@ -60,6 +60,7 @@ class Poisson(Member):
     other_link: ClassVar[str] = POSITIVE_MEANS
     parameters: ClassVar[tuple[FamilyParameter, ...]] = ()
     response: ClassVar[ResponseRule] = COUNTS
+    discrete: ClassVar[bool] = True
     log_concave: ClassVar[bool] = True
 
     def mean(self, eta: Floats, _phi: Parameters, /) -> Floats:

@@ -3,6 +3,8 @@
 - ``fit_rows``: how a fit, posterior or REML, codes rows, and its own rows
 - ``row_numbers``: weights and trials of new rows
 - ``linear_predictor``: eta = X beta + Z b + offset, chunk by chunk
+- ``factor_part``: what one factor's effects add to eta
+- ``average_mean``: means averaged over groups that were not seen
 - ``determined``: which predictions a fit that dropped columns determines
 - ``grouping_columns``: the columns that say the levels of new rows
 - ``new_levels``: random effects of levels that no training row had
@@ -14,5 +16,6 @@
 - ``contrast_weights``: pairwise, against a reference, sequential, a user's own
 - ``marginal_means``: `marginal_means` and contrasts of them
 - ``residuals``: `fitted`, `residuals`
+- ``residual_kinds``: residuals of every family
 - ``level_grid``: rows at which each level's line is drawn
 """

@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bayeslmm import names
+from bayeslmm.analysis.prediction.average_mean import averaged_mean, is_linear
 from bayeslmm.analysis.prediction.determined import require_rows
+from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_part
 from bayeslmm.analysis.prediction.grouping_columns import (
     require_grouping_columns,
     without_level,
 )
-from bayeslmm.analysis.prediction.new_levels import NewLevels, covariance_roots, level_policies
+from bayeslmm.analysis.prediction.new_levels import level_policies
 from bayeslmm.design.design import rebuild_design
+from bayeslmm.design.response import require_known
 from bayeslmm.design.state import DesignState
-from bayeslmm.errors import (
-    ArgumentError,
-    DataError,
-    TreeError,
-    nearest,
-)
+from bayeslmm.errors import ArgumentError, TreeError, nearest
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws
 from bayeslmm.results.units import column_units
@@ -33,54 +31,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design
-    from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.families.family import Family
 
-Policy = Literal["error", "population", "sample"]
+Policy = Literal["error", "population", "sample", "average"]
 CHUNK_BYTES = 32 * 2**20  # of one array of rows by draws; a handful of them live at once
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class FactorPart:
-    """Contribution of one grouping factor to the linear predictor.
-
-    Attributes
-    ----------
-    columns : ndarray, shape (n, q)
-        Random-effect columns of the rows.
-    position : ndarray of int, shape (n,)
-        Each row's level among the tree's levels; -1 for a level that the fit did not see.
-    labels : ndarray of str, shape (n,)
-        Each row's level.
-    effects : ndarray, shape (m, q, s)
-        Draws of the known levels' effects.
-    new : NewLevels or None
-        How to draw unseen levels; with None they are at zero.
-    """
-
-    columns: NDArray[np.float64]
-    position: NDArray[np.intp]
-    labels: NDArray[Any]
-    effects: NDArray[np.float64]
-    new: NewLevels | None
-
-    def add_to(self, eta: NDArray[np.float64], rows: slice | NDArray[np.intp]) -> None:
-        """Add Z b of some rows to eta, shape (rows, s), in place."""
-        columns, position = self.columns[rows], self.position[rows]
-        known = position >= 0
-        if known.all():
-            for term in range(columns.shape[1]):
-                eta += columns[:, term, None] * self.effects[position, term]
-            return
-        if known.any():
-            for term in range(columns.shape[1]):
-                eta[known] += columns[known, term, None] * self.effects[position[known], term]
-        if self.new is None:
-            return
-        labels, index = np.unique(self.labels[rows][~known].astype(str), return_inverse=True)
-        effects = self.new.effects(labels.tolist())
-        for term in range(columns.shape[1]):
-            eta[~known] += columns[~known, term, None] * effects[index, term]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -129,6 +83,37 @@ class LinearPredictor:
         for start in range(0, self.n, size):
             rows = slice(start, min(start + size, self.n))
             yield rows, self.rows(rows)
+
+    def expected(self, rows: slice, eta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return draws of E(y | eta) of some rows, averaged over unseen levels where asked for.
+
+        Parameters
+        ----------
+        rows : slice
+            The rows.
+        eta : ndarray, shape (rows, s)
+            Their linear predictors.
+        """
+        if all(part.average is None for part in self.parts):
+            return self.family.mean(eta, self.phi)
+        variance = np.zeros_like(eta)
+        for part in self.parts:
+            part.add_variance_to(variance, rows)
+        return averaged_mean(self.family, eta, variance, self.phi)
+
+    def mean_chunks(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """Yield runs of rows with their draws of E(y | eta), shape (rows, s)."""
+        for rows, eta in self.chunks():
+            yield rows, self.expected(rows, eta)
+
+    def posterior_mean(self) -> NDArray[np.float64]:
+        """Return the posterior mean of E(y | eta), shape (n,)."""
+        if is_linear(self.family):
+            return self.mean()
+        means = np.empty(self.n)
+        for rows, values in self.mean_chunks():
+            means[rows] = values.mean(axis=1)
+        return means
 
     def mean(self) -> NDArray[np.float64]:
         """Return the posterior mean of eta, shape (n,); exact, since eta is linear in the draws."""
@@ -184,6 +169,7 @@ def linear_predictor(
     read.require_tree(idata)
     included = included_factors(idata, random_effects)
     policies = level_policies(new_levels, included)
+    require_known(family(idata), weights, trials)
     if data is None:
         rows = read.columns(idata)
         weights = read.constant(idata, "weights") if weights is None else weights
@@ -209,7 +195,7 @@ def linear_predictor(
     kept = _kept(total, draws)
     seed = check_seed(random_seed)
     parts = tuple(
-        _part(idata, factor, policies[factor.name], kept, seed)
+        factor_part(idata, factor, policies[factor.name], kept, seed)
         for factor in design.factors
         if factor.name in included
     )
@@ -322,48 +308,3 @@ def _kept(total: int, draws: int | None) -> NDArray[np.intp]:
         msg = f"draws={draws} asks for more than the {total} draws of each chain."
         raise ArgumentError(msg)
     return np.linspace(0, total - 1, int(draws)).round().astype(np.intp)
-
-
-def _part(
-    idata: xr.DataTree,
-    factor: GroupingFactor,
-    policy: str,
-    kept: NDArray[np.intp],
-    seed: int,
-) -> FactorPart:
-    info = read.factor(idata, factor.name)
-    of_level = read.positions(info.levels, [str(level) for level in factor.levels])
-    known = set(read.require_levels(info))
-    occurring = set(np.unique(factor.index).tolist())
-    without = [str(factor.levels[k]) for k in np.flatnonzero(of_level < 0) if k in occurring]
-    if dropped := [level for level in without if level in known]:
-        raise TreeError(read.missing_effects(info, dropped))
-    unseen = [level for level in without if level not in known]
-    if unseen and policy == "error":
-        _refuse(info, unseen)
-    effects = read.effect_draws(idata, info)[:, kept]
-    chains, total = read.sample_shape(idata)
-    new = None
-    if unseen and policy == "sample":
-        everywhere = (np.arange(chains)[:, None] * total + kept).reshape(-1)
-        roots = covariance_roots(read.covariance_draws(idata, info)[everywhere])
-        new = NewLevels(info.name, roots, everywhere, chains * total, seed)
-    return FactorPart(
-        columns=factor.columns,
-        position=of_level[factor.index],
-        labels=np.asarray(factor.levels, dtype=object)[factor.index],
-        effects=np.ascontiguousarray(effects.reshape(-1, *effects.shape[2:]).transpose(1, 2, 0)),
-        new=new,
-    )
-
-
-def _refuse(info: read.FactorInfo, unseen: list[str]) -> None:
-    shown = ", ".join(repr(level) for level in unseen[:5])
-    more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
-    msg = (
-        f"The factor {info.name!r} has levels that the fit did not see: {shown}{more}."
-        f"{nearest(unseen[0], info.all_levels)} `predict` and `compare_predictions` take "
-        "them with new_levels='population' (their effects at zero) or new_levels='sample' "
-        "(effects drawn from N(0, G))."
-    )
-    raise DataError(msg)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-POLICIES = ("error", "population", "sample")
+AVERAGE = "average"
+POLICIES = ("error", "population", "sample", AVERAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +120,35 @@ def level_policies(new_levels: object, included: tuple[str, ...]) -> dict[str, s
     return {name: str(new_levels.get(name, "error")) for name in included}
 
 
+def refuse_average(new_levels: object, what: str, way: str) -> None:
+    """Raise where unseen levels' means would be averaged and something else is asked for.
+
+    Parameters
+    ----------
+    new_levels : object
+        A policy, or a mapping from factor to these.
+    what : str
+        What is asked for, as the caller wrote it.
+    way : str
+        What to write instead.
+
+    Raises
+    ------
+    ArgumentError
+        If a policy is ``"average"``.
+    """
+    policies = new_levels.values() if isinstance(new_levels, Mapping) else [new_levels]
+    if any(isinstance(policy, str) and policy == AVERAGE for policy in policies):
+        raise ArgumentError(
+            f"new_levels={AVERAGE!r} averages expected responses over groups, and {what} is none: "
+            f"{way}"
+        )
+
+
 def _check_policy(policy: object) -> None:
     if policy not in POLICIES:
         msg = (
-            "new_levels is 'error', 'population' or 'sample', or a mapping from grouping "
+            "new_levels is 'error', 'population', 'sample' or 'average', or a mapping from grouping "
             f"factors to these; it was {policy!r}.{nearest(str(policy), POLICIES)}"
         )
         raise ArgumentError(msg)

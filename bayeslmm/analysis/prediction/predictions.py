@@ -14,6 +14,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     check_seed,
     linear_predictor,
 )
+from bayeslmm.analysis.prediction.new_levels import refuse_average
 from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights
 from bayeslmm.errors import ArgumentError, check_choice, names_keywords
 from bayeslmm.results import read
@@ -43,7 +44,7 @@ def predict(
     trials: Any = None,
     random_seed: int | None = None,
 ) -> xr.DataArray:
-    """Draw expected values or new observations of rows given eta = X beta + Z b + offset.
+    r"""Draw expected values or new observations of rows given eta = X beta + Z b + offset.
 
     Parameters
     ----------
@@ -59,10 +60,11 @@ def predict(
     random_effects : "all", "none" or list of str
         Which grouping factors' effects to include. Those left out are at zero (a typical level),
         and their columns need not be in `data`.
-    new_levels : {"error", "population", "sample"} or mapping from factor to these
-        What to do with levels that the fit did not see: refuse, put their effects at zero, or draw
-        them from N(0, G). A drawn level has the same effects in all its rows and in every order
-        of the rows. With ``"population"`` a missing label is a level that the fit did not see.
+    new_levels : {"error", "population", "sample", "average"} or mapping from factor to these
+        What to do with levels that the fit did not see: refuse, put their effects at zero, draw
+        them from N(0, G), or average E(y | eta) over N(0, G). A drawn level has the same effects
+        in all its rows and in every order of the rows. With ``"population"`` a missing label is a
+        level that the fit did not see.
     draws : int, optional
         How many draws of each chain to keep, evenly spaced; all of them without it.
     weights : column name or array, optional
@@ -92,10 +94,21 @@ def predict(
     TreeError
         When `idata` is no tree of this package.
 
+    Notes
+    -----
+    Where the mean is no linear function of eta, ``"population"`` and ``"average"`` answer two
+    questions. The first is the mean of a typical group, g^-1(x'beta): half of the groups have a
+    higher one. The second is the mean over all groups, :math:`\int g^{-1}(x'\beta + z'b) \,
+    N(b; 0, G) \, db`: what a sample of many groups averages to. With sd 2 on the logit scale, a
+    typical group's 0.73 is 0.65 over all groups. Of a Gaussian response both are X beta. Draws by
+    ``"sample"`` average to the second one, with the scatter of a single group.
+
     References
     ----------
     Gelman & Hill (2007), Data Analysis Using Regression and Multilevel/Hierarchical Models,
-    Cambridge University Press, section 12.8, for predictions in old and new groups.
+    Cambridge University Press, section 12.8, for predictions in old and new groups;
+    Zeger, Liang & Albert (1988), Biometrics 44(4):1049-1060, doi 10.2307/2531734, for typical and
+    averaged means.
 
     Examples
     --------
@@ -106,7 +119,7 @@ def predict(
     """
     import xarray as xr  # noqa: PLC0415 - slow to import
 
-    check_choice("kind", kind, KINDS)
+    _check_kind(kind, new_levels)
     predictor = linear_predictor(
         idata,
         data,
@@ -187,7 +200,7 @@ def predict_table(
     0    0.0    a   2.0
     1    2.0  new   5.0
     """
-    check_choice("kind", kind, KINDS)
+    _check_kind(kind, new_levels)
     check_interval(ci_prob, ci_kind)
     predictor = linear_predictor(
         idata,
@@ -205,6 +218,13 @@ def predict_table(
     ]
     table = pd.concat(tables).set_axis(pd.Index(predictor.design.obs, name=names.OBS))
     return pd.concat([_own_columns(idata, data, table), table], axis=1) if columns else table
+
+
+def _check_kind(kind: str, new_levels: object) -> None:
+    check_choice("kind", kind, KINDS)
+    if kind != "mean":
+        way = "take kind='mean', or new_levels='sample', which draws a group."
+        refuse_average(new_levels, f"kind={kind!r}", way)
 
 
 def _own_columns(idata: xr.DataTree, data: Any, table: pd.DataFrame) -> pd.DataFrame:
@@ -236,6 +256,6 @@ def _chunks(
             known = predictor.known(rows)
             yield rows, predictor.family.draw(eta, predictor.phi, known, generator)
         elif kind == "mean":
-            yield rows, predictor.family.mean(eta, predictor.phi)
+            yield rows, predictor.expected(rows, eta)
         else:
             yield rows, eta

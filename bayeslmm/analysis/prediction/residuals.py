@@ -12,12 +12,17 @@ from bayeslmm import names
 from bayeslmm.analysis.prediction.determined import require_rows
 from bayeslmm.analysis.prediction.fit_rows import Fit, fit_rows, included
 from bayeslmm.analysis.prediction.linear_predictor import (
-    LinearPredictor,
+    check_seed,
     design_state,
     linear_predictor,
     training_design,
 )
-from bayeslmm.analysis.prediction.row_numbers import row_weights, weights_of
+from bayeslmm.analysis.prediction.residual_kinds import (
+    require_kind,
+    residual_draws,
+    residual_means,
+)
+from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights, weights_of
 from bayeslmm.design.design import rebuild_design
 from bayeslmm.errors import (
     ArgumentError,
@@ -39,8 +44,8 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
 
-ResidualKind = Literal["response", "pearson", "marginal"]
-RESIDUAL_KINDS = ("response", "pearson", "marginal")
+ResidualKind = Literal["response", "pearson", "quantile", "marginal"]
+RESIDUAL_KINDS = ("response", "pearson", "quantile", "marginal")
 
 
 @names_keywords
@@ -51,7 +56,10 @@ def fitted(
     random_effects: str | Sequence[str] = "all",
     as_draws: bool = False,
 ) -> pd.Series[float] | xr.DataArray:
-    r"""Return the expected values of the rows, X beta + Z b + offset.
+    r"""Return the expected values of the rows, E(y | eta) with eta = X beta + Z b + offset.
+
+    It is eta itself for Gaussian and Student-t responses, a probability for Bernoulli and binomial
+    ones, of which `predict` with ``kind="link"`` gives eta.
 
     Parameters
     ----------
@@ -103,10 +111,10 @@ def fitted(
         return _series(_reml_eta(fit, design), design, fit)
     predictor = linear_predictor(fit, data, random_effects=random_effects)
     if not as_draws:
-        return _series(predictor.mean(), predictor.design, fit)
+        return _series(predictor.posterior_mean(), predictor.design, fit)
     values = np.empty((predictor.size, predictor.n))
-    for rows, eta in predictor.chunks():
-        values[:, rows] = eta.T
+    for rows, means in predictor.mean_chunks():
+        values[:, rows] = means.T
     return _array(fit, values, predictor.design)
 
 
@@ -117,14 +125,20 @@ def residuals(
     *,
     kind: ResidualKind = "response",
     weights: Any = None,
+    trials: Any = None,
     as_draws: bool = False,
+    random_seed: int | None = None,
 ) -> pd.Series[float] | xr.DataArray:
     r"""Return what the model leaves of the response.
 
     .. math::
-        \text{response: } & y - X\beta - Zb - o \\
-        \text{pearson: } & \sqrt{w} \, (y - X\beta - Zb - o) / \sigma \\
+        \text{response: } & y - \mu, \quad \mu = E(y \mid X\beta + Zb + o) \\
+        \text{pearson: } & (y - \mu) / \sqrt{\mathrm{Var}(y \mid \eta)} \\
+        \text{quantile: } & \Phi^{-1}(u), \quad u \sim U(F(y^-), F(y)) \\
         \text{marginal: } & y - X\beta - o
+
+    with F the distribution function of the row's response, F(y-) the probability of a smaller one.
+    For Gaussian responses mu is eta and the variance sigma^2 / w.
 
     Parameters
     ----------
@@ -132,29 +146,38 @@ def residuals(
         Result of `fit_bayes` or `fit_reml`.
     data : table or mapping of columns, optional
         Rows with the response, of groups that the fit saw; its own rows without it.
-    kind : {"response", "pearson", "marginal"}
-        ``"response"``: within the groups, in the response's unit (lme4's default).
-        ``"pearson"``: these in standard deviations of the row: independent, with variance about
-        one (nlme's ``"pearson"``; lme4's with ``scaled = TRUE``). ``"marginal"``: from the
-        population's line (nlme's level 0), which correlate within groups.
-    weights : column name or array, optional
+    kind : {"response", "pearson", "quantile", "marginal"}
+        ``"response"``: within the groups, in the response's unit (lme4's default); of a binomial
+        response the share of successes less its probability. ``"pearson"``: these in standard
+        deviations of the row, with variance about one (nlme's ``"pearson"``; lme4's with
+        ``scaled = TRUE``). ``"quantile"``: randomised quantile residuals, standard normal whatever
+        the family: what counts and binary responses are looked at by. F is the mean over the
+        draws, so they are of the posterior predictive distribution. ``"marginal"``: from the
+        population's line (nlme's level 0), which correlate within groups; only where the mean is
+        eta.
+    weights, trials : column name, array or, of trials, int, optional
         Of the rows of `data`; as in `predict`.
     as_draws : bool
-        Whether to return the draws of a posterior.
+        Whether to return the draws of a posterior. Of quantile residuals a row has the same
+        place between F(y-) and F(y) in all of them.
+    random_seed : int, optional
+        Seed of those places, of discrete responses; the same seed gives the same residuals.
 
     Returns
     -------
     Series
-        Posterior means, or with REML those at the estimates and conditional modes, by the rows'
-        labels ``obs``.
+        Posterior means (of quantile residuals, see `kind`), or with REML those at the estimates
+        and conditional modes, by the rows' labels ``obs``. Quantile residuals beyond 8.2 are
+        given as that: probabilities closer to 1 are no numbers.
     DataArray, dims (chain, draw, obs)
         With ``as_draws=True``.
 
     Raises
     ------
     ArgumentError
-        When the kind is unknown, or draws are asked of a REML fit; or when the fit dropped columns
-        and does not determine what is expected of a row.
+        When the kind is unknown, or is none for the family: marginal ones where the mean is not
+        eta, Pearson's where some draws have no variance; when draws are asked of a REML fit; or
+        when the fit dropped columns and does not determine what is expected of a row.
     DataError
         When rows lack the response, or a group is new.
     TreeError
@@ -162,7 +185,9 @@ def residuals(
 
     References
     ----------
-    Nobre & Singer (2007), Biometrical Journal 49(6):863-875, doi 10.1002/bimj.200610341.
+    Nobre & Singer (2007), Biometrical Journal 49(6):863-875, doi 10.1002/bimj.200610341. Quantile
+    residuals: Dunn & Smyth (1996), Journal of Computational and Graphical Statistics 5(3):236-244,
+    doi 10.1080/10618600.1996.10474708.
 
     Examples
     --------
@@ -176,55 +201,52 @@ def residuals(
     Name: y, dtype: float64
     """
     check_choice("kind", kind, RESIDUAL_KINDS)
-    if weights is not None and data is None:
-        raise ArgumentError("weights are those of data=; the fit's own rows have the fit's own.")
-    effects = "none" if kind == "marginal" else "all"
+    for name, given in (("weights", weights), ("trials", trials)):
+        if given is not None and data is None:
+            raise ArgumentError(
+                f"{name} are those of data=; the fit's own rows have the fit's own."
+            )
+    seed = check_seed(random_seed)
     if isinstance(fit, REMLFit):
         _refuse_draws(as_draws)
-        white = kind == "pearson"
-        factors = included(fit, effects)
-        design = _reml_rows(fit, data, factors, response=True, weights=weights, weighted=white)
-        rest = design.y - _reml_eta(fit, design)
-        if white:
-            rest = INDEPENDENT.whiten(rest[None], np.array([fit.sigma]), design.weights)[0]
-        return _series(rest, design, fit)
-    if kind == "pearson":
+        return _of_reml(fit, data, kind, weights)
+    require_kind(fit, kind)
+    if kind in {"pearson", "quantile"}:
         weights = row_weights(fit, data, weights)
-    design = _tree_rows(fit, data, weights)
-    predictor = linear_predictor(fit, data, random_effects=effects, weights=design.weights)
-    if not as_draws and kind != "pearson":
-        return _series(design.y - predictor.mean(), design, fit)
+    trials = row_trials(fit, data, trials, "residuals are of shares of the trials", "")
+    design = _tree_rows(fit, data, weights, trials)
+    effects = "none" if kind == "marginal" else "all"
+    predictor = linear_predictor(
+        fit, data, random_effects=effects, weights=design.weights, trials=design.trials
+    )
     if as_draws:
-        return _array(fit, _drawn(predictor, design, kind), design)
-    means = np.empty(predictor.n)
-    for rows, eta in predictor.chunks():
-        means[rows] = _rest(predictor, design, kind, rows, eta).mean(axis=0)
-    return _series(means, design, fit)
+        values = np.empty((predictor.size, predictor.n))
+        for rows, drawn in residual_draws(predictor, design.y, kind, seed):
+            values[:, rows] = drawn.T
+        return _array(fit, values, design)
+    return _series(residual_means(predictor, design.y, kind, seed), design, fit)
 
 
-def _drawn(predictor: LinearPredictor, design: Design, kind: str) -> Floats:
-    values = np.empty((predictor.size, predictor.n))
-    for rows, eta in predictor.chunks():
-        values[:, rows] = _rest(predictor, design, kind, rows, eta)
-    return values
+def _of_reml(fit: REMLFit, data: Any, kind: str, weights: Any) -> pd.Series[float]:
+    """Return residuals at the estimates; those of Gaussian quantiles are Pearson's."""
+    white = kind in {"pearson", "quantile"}
+    factors = included(fit, "none" if kind == "marginal" else "all")
+    design = _reml_rows(fit, data, factors, response=True, weights=weights, weighted=white)
+    rest = design.y - _reml_eta(fit, design)
+    if white:
+        rest = INDEPENDENT.whiten(rest[None], np.array([fit.sigma]), design.weights)[0]
+    return _series(rest, design, fit)
 
 
-def _rest(
-    predictor: LinearPredictor, design: Design, kind: str, rows: slice, eta: Floats
-) -> Floats:
-    """Return the residuals of some rows, shape (s, rows)."""
-    rest = (design.y[rows, None] - eta).T
-    if kind != "pearson":
-        return np.asarray(rest)
-    weights = None if design.weights is None else design.weights[rows]
-    return INDEPENDENT.whiten(rest, predictor.phi[names.SIGMA], weights)
-
-
-def _tree_rows(idata: xr.DataTree, data: Any, weights: Any) -> Design:
-    read.require_tree(idata)
+def _tree_rows(idata: xr.DataTree, data: Any, weights: Any, trials: Any) -> Design:
     if data is not None:
         return rebuild_design(
-            design_state(idata), data, response="required", factors=(), weights=weights
+            design_state(idata),
+            data,
+            response="required",
+            factors=(),
+            weights=weights,
+            trials=trials,
         )
     return replace(training_design(idata), y=read.response(idata))
 

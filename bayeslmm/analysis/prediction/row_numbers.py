@@ -28,8 +28,27 @@ def row_weights(idata: xr.DataTree, data: Any, weights: Any) -> Any:
     return weights_of(data, column, weighted=read.has_weights(idata))
 
 
-def row_trials(idata: xr.DataTree, data: Any, trials: Any) -> Any:
+def row_trials(
+    idata: xr.DataTree,
+    data: Any,
+    trials: Any,
+    what: str = "kind='response' draws counts",
+    otherwise: str = "; or take kind='mean', the probability of success",
+) -> Any:
     """Return the numbers of trials of new rows: as given, or the column that held the fit's.
+
+    Parameters
+    ----------
+    idata : DataTree
+        A result.
+    data : table or None
+        The rows; the fit's own where None.
+    trials : object
+        As the caller was given them.
+    what : str
+        What takes trials.
+    otherwise : str
+        What does without.
 
     Raises
     ------
@@ -43,8 +62,8 @@ def row_trials(idata: xr.DataTree, data: Any, trials: Any) -> Any:
         return column
     held = "" if column is None else f", from column {column!r}, which these rows lack"
     raise ArgumentError(
-        f"kind='response' draws counts, and the rows of the fit had numbers of trials{held}: "
-        "give trials=, a column or a number; or take kind='mean', the probability of success."
+        f"{what}, and the rows of the fit had numbers of trials{held}: give trials=, a column or "
+        f"a number{otherwise}."
     )
 
 

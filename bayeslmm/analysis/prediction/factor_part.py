@@ -1,0 +1,144 @@
+"""What the effects of one grouping factor add to the linear predictor of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm.analysis.prediction.new_levels import AVERAGE, NewLevels, covariance_roots
+from bayeslmm.errors import DataError, TreeError, nearest
+from bayeslmm.results import read
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.design.grouping import GroupingFactor
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FactorPart:
+    """Contribution of one grouping factor to the linear predictor.
+
+    Attributes
+    ----------
+    columns : ndarray, shape (n, q)
+        Random-effect columns of the rows.
+    position : ndarray of int, shape (n,)
+        Each row's level among the tree's levels; -1 for a level that the fit did not see.
+    labels : ndarray of str, shape (n,)
+        Each row's level.
+    effects : ndarray, shape (m, q, s)
+        Draws of the known levels' effects.
+    new : NewLevels or None
+        How to draw unseen levels; with None they are at zero.
+    average : ndarray, shape (s, q, q), or None
+        Draws of the covariance G over which means of unseen levels are averaged.
+    """
+
+    columns: NDArray[np.float64]
+    position: NDArray[np.intp]
+    labels: NDArray[Any]
+    effects: NDArray[np.float64]
+    new: NewLevels | None
+    average: NDArray[np.float64] | None = None
+
+    def add_to(self, eta: NDArray[np.float64], rows: slice | NDArray[np.intp]) -> None:
+        """Add Z b of some rows to eta, shape (rows, s), in place."""
+        columns, position = self.columns[rows], self.position[rows]
+        known = position >= 0
+        if known.all():
+            for term in range(columns.shape[1]):
+                eta += columns[:, term, None] * self.effects[position, term]
+            return
+        if known.any():
+            for term in range(columns.shape[1]):
+                eta[known] += columns[known, term, None] * self.effects[position[known], term]
+        if self.new is None:
+            return
+        labels, index = np.unique(self.labels[rows][~known].astype(str), return_inverse=True)
+        effects = self.new.effects(labels.tolist())
+        for term in range(columns.shape[1]):
+            eta[~known] += columns[~known, term, None] * effects[index, term]
+
+    def add_variance_to(self, variance: NDArray[np.float64], rows: slice) -> None:
+        """Add z' G z of rows of unseen levels to a variance, shape (rows, s), in place."""
+        if self.average is None:
+            return
+        unseen = self.position[rows] < 0
+        columns = self.columns[rows][unseen]
+        variance[unseen] += np.einsum("rp,spq,rq->rs", columns, self.average, columns)
+
+
+def factor_part(
+    idata: xr.DataTree,
+    factor: GroupingFactor,
+    policy: str,
+    kept: NDArray[np.intp],
+    seed: int,
+) -> FactorPart:
+    """Return a factor's contribution to rows.
+
+    Parameters
+    ----------
+    idata : DataTree
+        A result.
+    factor : GroupingFactor
+        The rows' levels and columns.
+    policy : str
+        What to do with levels that the fit did not see.
+    kept : ndarray of int
+        Which draws of each chain are kept.
+    seed : int
+        Seed of new levels.
+
+    Raises
+    ------
+    DataError
+        If a level is new and may not be.
+    TreeError
+        If the tree does not hold a level's draws.
+    """
+    info = read.factor(idata, factor.name)
+    of_level = read.positions(info.levels, [str(level) for level in factor.levels])
+    known = set(read.require_levels(info))
+    occurring = set(np.unique(factor.index).tolist())
+    without = [str(factor.levels[k]) for k in np.flatnonzero(of_level < 0) if k in occurring]
+    if dropped := [level for level in without if level in known]:
+        raise TreeError(read.missing_effects(info, dropped))
+    unseen = [level for level in without if level not in known]
+    if unseen and policy == "error":
+        _refuse(info, unseen)
+    effects = read.effect_draws(idata, info)[:, kept]
+    chains, total = read.sample_shape(idata)
+    new, average = None, None
+    if unseen and policy in {"sample", AVERAGE}:
+        everywhere = (np.arange(chains)[:, None] * total + kept).reshape(-1)
+        covariance = read.covariance_draws(idata, info)[everywhere]
+        if policy == AVERAGE:
+            average = covariance
+        else:
+            roots = covariance_roots(covariance)
+            new = NewLevels(info.name, roots, everywhere, chains * total, seed)
+    return FactorPart(
+        columns=factor.columns,
+        position=of_level[factor.index],
+        labels=np.asarray(factor.levels, dtype=object)[factor.index],
+        effects=np.ascontiguousarray(effects.reshape(-1, *effects.shape[2:]).transpose(1, 2, 0)),
+        new=new,
+        average=average,
+    )
+
+
+def _refuse(info: read.FactorInfo, unseen: list[str]) -> None:
+    shown = ", ".join(repr(level) for level in unseen[:5])
+    more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
+    msg = (
+        f"The factor {info.name!r} has levels that the fit did not see: {shown}{more}."
+        f"{nearest(unseen[0], info.all_levels)} `predict` and `compare_predictions` take "
+        "them with new_levels='population' (their effects at zero), new_levels='sample' (effects "
+        "drawn from N(0, G)) or new_levels='average' (expected values averaged over N(0, G))."
+    )
+    raise DataError(msg)

@@ -1,0 +1,136 @@
+"""Residuals of every family: in the response's unit, in standard deviations, by quantiles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import ndtri
+
+from bayeslmm.analysis.prediction.average_mean import is_linear
+from bayeslmm.errors import ArgumentError
+from bayeslmm.results import read
+from bayeslmm.results.family import family
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import xarray as xr
+
+    from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor
+    from bayeslmm.arrays import Floats
+
+HALF_UNIT = 2.0**-54  # as near to 1 as distribution functions come: quantiles of +-8.2
+
+
+def require_kind(idata: xr.DataTree, kind: str) -> None:
+    """Raise unless a fit's family has residuals of this kind.
+
+    Raises
+    ------
+    ArgumentError
+        If not, with one that it has.
+    TreeError
+        If `idata` is no tree of this package.
+    """
+    read.require_tree(idata)
+    member = family(idata)
+    if kind == "marginal" and not is_linear(member):
+        raise ArgumentError(
+            "kind='marginal' leaves the population's line out of the response, which has mean zero "
+            f"only where the mean is the linear predictor; the family of this fit is "
+            f"{member.name!r}. Take kind='quantile', or subtract "
+            "fitted(fit, random_effects='none') from the response."
+        )
+
+
+def residual_means(predictor: LinearPredictor, y: Floats, kind: str, seed: int) -> Floats:
+    """Return one residual of each row, shape (n,).
+
+    Parameters
+    ----------
+    predictor : LinearPredictor
+        Of the rows.
+    y : ndarray, shape (n,)
+        Their responses.
+    kind : str
+        A kind of `residuals`.
+    seed : int
+        Of the places of discrete responses.
+
+    Returns
+    -------
+    ndarray
+        Means over the draws; normal quantiles of mean probabilities.
+    """
+    if kind != "quantile":
+        if kind != "pearson" and is_linear(predictor.family):
+            return np.asarray(y - predictor.mean())
+        means = np.empty(predictor.n)
+        for rows, drawn in residual_draws(predictor, y, kind, seed):
+            means[rows] = drawn.mean(axis=1)
+        return means
+    found = np.empty(predictor.n)
+    for rows, probabilities in _probabilities(predictor, y, seed):
+        found[rows] = probabilities.mean(axis=1)
+    return _normal(found)
+
+
+def residual_draws(
+    predictor: LinearPredictor, y: Floats, kind: str, seed: int
+) -> Iterator[tuple[slice, Floats]]:
+    """Yield runs of rows with the draws of their residuals, shape (rows, s).
+
+    Raises
+    ------
+    ArgumentError
+        If a draw has no variance to divide by.
+    """
+    if kind == "quantile":
+        for rows, probabilities in _probabilities(predictor, y, seed):
+            yield rows, _normal(probabilities)
+        return
+    for rows, eta in predictor.chunks():
+        rest = _response(predictor, y, rows) - predictor.expected(rows, eta)
+        yield rows, rest / _sd(predictor, rows, eta) if kind == "pearson" else rest
+
+
+def _response(predictor: LinearPredictor, y: Floats, rows: slice) -> Floats:
+    """Return responses in the unit of their means, shape (rows, 1): of trials the shares."""
+    trials = predictor.design.trials
+    return np.asarray(y[rows, None] if trials is None else (y[rows] / trials[rows])[:, None])
+
+
+def _sd(predictor: LinearPredictor, rows: slice, eta: Floats) -> Floats:
+    """Return standard deviations of responses in the unit of their means."""
+    known, trials = predictor.known(rows), predictor.design.trials
+    variance = predictor.family.variance(eta, predictor.phi, known)
+    infinite = float(np.mean(np.isinf(variance)))
+    if infinite:
+        raise ArgumentError(
+            f"kind='pearson' divides by standard deviations, and {100 * infinite:.3g} % of the "
+            f"draws of these rows have an infinite one (family {predictor.family.name!r}): take "
+            "kind='quantile'."
+        )
+    # Zero is what rounding leaves of a variance: the rest is zero then, or out of all bounds.
+    root = np.sqrt(np.maximum(variance, np.finfo(np.float64).tiny))
+    return np.asarray(root if trials is None else root / trials[rows, None])
+
+
+def _probabilities(
+    predictor: LinearPredictor, y: Floats, seed: int
+) -> Iterator[tuple[slice, Floats]]:
+    """Yield F(y-) + v (F(y) - F(y-)) with v uniform, one of each row, shape (rows, s)."""
+    member, generator = predictor.family, np.random.default_rng([seed, 4])
+    for rows, eta in predictor.chunks():
+        known = predictor.known(rows)
+        found = member.cdf(y[rows, None], eta, predictor.phi, known)
+        if member.discrete:
+            below = member.cdf(y[rows, None] - 1.0, eta, predictor.phi, known)
+            place = generator.random((len(found), 1))
+            found = below + place * (found - below)
+        yield rows, found
+
+
+def _normal(probabilities: Floats) -> Floats:
+    return np.asarray(ndtri(np.clip(probabilities, HALF_UNIT, 1.0 - 2 * HALF_UNIT)))
