@@ -11,7 +11,7 @@ import pandas as pd
 from bayeslmm.design.evaluate import boolean_categorical, evaluate, recode
 from bayeslmm.design.grouping import GroupingFactor, match_levels, read_levels
 from bayeslmm.design.model_matrix import check_finite, model_matrix
-from bayeslmm.design.response import two_levels
+from bayeslmm.design.response import require_same_kind, two_levels
 from bayeslmm.design.state import ColumnState
 from bayeslmm.errors import DataError, FormulaError
 from bayeslmm.families.gaussian import GAUSSIAN
@@ -134,9 +134,12 @@ class TableCoder:
         """Return the response of the rows that have one."""
         rows, atom = self.rows, self.terms.response
         inputs = {}
+        binary = self.family.response.binary and isinstance(atom, Variable)
         for name, column in rows.response_columns.items():
+            if binary and self.known is not None:
+                require_same_kind(column, self.response_levels)
             if column.kind != "number":
-                if self.family.response.binary and isinstance(atom, Variable):
+                if binary:
                     coded, self.response_levels = two_levels(column, self.response_levels)
                     return coded
                 held, way_out = _NO_NUMBERS[column.kind == "boolean"]

@@ -150,6 +150,7 @@ def read_rows(
     response_columns = {name: table.column(name, present) for name in response if has_column}
     if has_column and np.array_equal(present, keep):
         columns = response_columns | columns
+    labels = table.labels()[keep]
     if training:
         _refuse_numbers_as_text(terms, columns)
     if training and whole:
@@ -159,12 +160,12 @@ def read_rows(
         columns=columns,
         response_columns=response_columns,
         has_response=present[keep],
-        weights=None if given is None else check_weights(given[keep]),
+        weights=None if given is None else check_weights(given[keep], labels),
         notes=tuple(notes),
         lacking=lacking,
-        labels=table.labels()[keep],
+        labels=labels,
         units=table.units,
-        trials=None if tried is None else check_trials(tried[keep]),
+        trials=None if tried is None else check_trials(tried[keep], labels),
     )
 
 

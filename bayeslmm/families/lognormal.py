@@ -18,7 +18,6 @@ from bayeslmm.families.response import POSITIVE, ResponseRule
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.families.family import Parameters
-    from bayeslmm.families.links import Link
 
 SIGMA = FamilyParameter(names.SIGMA, "residual standard deviation of the response's logarithm")
 

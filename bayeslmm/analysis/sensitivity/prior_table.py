@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.design.scales import ColumnScale
+    from bayeslmm.families.family import Family
     from bayeslmm.model.priors.resolve import PriorsLike
 
 
@@ -36,6 +37,9 @@ def describe_priors(
     weights: str | ArrayLike | None = None,
     missing: str = "drop",
     rank_deficient: str = "raise",
+    family: str | Family = "gaussian",
+    link: str | None = None,
+    trials: str | ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Return a table of every prior of a model, also on the response's scale.
 
@@ -54,6 +58,8 @@ def describe_priors(
     missing : {"drop", "raise"}
         As in `fit_bayes`.
     rank_deficient : {"raise", "drop"}
+        As in `fit_bayes`.
+    family, link, trials
         As in `fit_bayes`.
 
     Returns
@@ -94,7 +100,14 @@ def describe_priors(
         chosen = of_fit if priors is None else resolve_priors(design, priors)
         return _table(chosen, _changes(design))
     design = design_of(
-        formula, data, weights=weights, missing=missing, rank_deficient=rank_deficient
+        formula,
+        data,
+        weights=weights,
+        missing=missing,
+        rank_deficient=rank_deficient,
+        family=family,
+        link=link,
+        trials=trials,
     )
     return _table(resolve_priors(design, priors), _changes(design))
 
