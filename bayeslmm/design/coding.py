@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _TRAINING = "the training rows"
 _NO_NUMBERS = {
-    False: ("text", "Convert it to numbers in the table, or choose another response."),
-    True: ("booleans", "Make it 0 and 1 in the table for a linear model of probabilities."),
+    False: "Convert it to numbers in the table, or choose another response.",
+    True: "Make it 0 and 1 in the table for a linear model of probabilities.",
 }
 _KINDS = {"number": "numbers", "boolean": "booleans", "text": "text", "category": "categories"}
 
@@ -101,16 +101,16 @@ class TableCoder:
         inputs = {}
         for name, column in rows.response_columns.items():
             if column.kind != "number":
-                held, way_out = _NO_NUMBERS[column.kind == "boolean"]
+                present = rows.labels[rows.has_response]
                 raise DataError(
-                    f"The response {atom.text!r} is not numeric: column {name!r} holds {held}. "
-                    f"{way_out}"
+                    f"The response {atom.text!r} is not numeric: column {name!r} holds "
+                    f"{column.instead_of_numbers(present)}. {_NO_NUMBERS[column.kind == 'boolean']}"
                 )
             inputs[quote(name)] = column.array.astype(np.float64)
         if isinstance(atom, Variable):
             value = inputs[atom.text]
         else:
-            value = evaluate(atom, inputs, self.memory)
+            value = evaluate(atom, inputs, self.memory, rows.labels[rows.has_response])
         present = rows.has_response
         y[present] = _vector(value, int(present.sum()), f"The response {atom.text!r}")
         check_finite(y[present, None], [atom.text], rows.positions[present], "response")
@@ -122,7 +122,11 @@ class TableCoder:
             return None
         total = np.zeros(self.rows.n)
         for atom in self.terms.offsets:
-            part = _vector(self._value(atom), self.rows.n, f"offset({atom.text})")
+            value = self._value(atom)
+            if isinstance(value, pd.Categorical) and isinstance(atom, Variable):
+                held = self.rows.columns[atom.name].instead_of_numbers(self.rows.labels)
+                raise DataError(f"offset({atom.text}) is not numeric: the column holds {held}.")
+            part = _vector(value, self.rows.n, f"offset({atom.text})")
             check_finite(part[:, None], [f"offset({atom.text})"], self.rows.positions, "offset")
             total += part
         return total
@@ -144,7 +148,9 @@ class TableCoder:
             if isinstance(atom, Variable):
                 self._values[atom.text] = self._bare(atom)
             else:
-                self._values[atom.text] = evaluate(atom, self._inputs, self.memory)
+                self._values[atom.text] = evaluate(
+                    atom, self._inputs, self.memory, self.rows.labels
+                )
         return self._values[atom.text]
 
     def _bare(self, variable: Variable) -> Any:

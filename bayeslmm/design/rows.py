@@ -10,7 +10,7 @@ import pandas as pd
 
 from bayeslmm.errors import BayesLMMError, DataError, nearest
 from bayeslmm.formula.grammar import Variable
-from bayeslmm.tables.column import Column
+from bayeslmm.tables.column import Column, readable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -142,7 +142,7 @@ def read_rows(
     if has_column and np.array_equal(present, keep):
         columns = response_columns | columns
     if training:
-        _refuse_numbers_as_text(terms, columns)
+        _refuse_numbers_as_text(terms, columns, table.labels()[keep])
     if training and whole:
         notes += _unused_categories(columns.values())
     return Rows(
@@ -257,7 +257,8 @@ def _read_weights(weights: Any, table: Table) -> NDArray[np.float64] | None:
         absent = table.missing(weights)
         column = table.column(weights, ~absent)
         if column.kind != "number":
-            raise DataError(f"The weights in column {weights!r} are not numbers.")
+            held = column.instead_of_numbers(table.labels()[~absent])
+            raise DataError(f"The weights in column {weights!r} are not numbers: it holds {held}.")
         values = np.full(table.n_rows, np.nan)
         values[~absent] = column.array
         return values
@@ -266,10 +267,20 @@ def _read_weights(weights: Any, table: Table) -> NDArray[np.float64] | None:
     try:
         values = np.asarray(weights, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DataError("The weights are not numbers.") from None
+        raise DataError(f"The weights are not numbers{_first_word(weights)}.") from None
     if values.shape != (table.n_rows,):
         raise DataError(f"The weights have shape {values.shape} for {table.n_rows} rows.")
     return values.copy()
+
+
+def _first_word(weights: Any) -> str:
+    """Say which of weights that are one for each row is no number."""
+    given = pd.Series(weights, dtype=object) if np.ndim(weights) == 1 else pd.Series(dtype=object)
+    wrong = np.flatnonzero(given.notna() & pd.to_numeric(given, errors="coerce").isna())
+    if not wrong.size:
+        return ""
+    place = int(wrong[0])
+    return f": {given.iloc[place]!r} in row {given.index[place]!r}"
 
 
 def _align(weights: pd.Series[Any], index: pd.Index[Any]) -> pd.Series[Any]:
@@ -305,7 +316,13 @@ def _check_weights(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     return weights
 
 
-def _refuse_numbers_as_text(terms: ModelTerms, columns: Mapping[str, Column]) -> None:
+# So few words in so few cells of a column of numbers are slips, or stand for missing values.
+_STRAY_WORDS, _STRAY_SHARE = 3, 0.1
+
+
+def _refuse_numbers_as_text(
+    terms: ModelTerms, columns: Mapping[str, Column], rows: NDArray[Any]
+) -> None:
     """Raise for a predictor such as ``["1.5", "2.25"]``: nobody wants a coefficient for each."""
     sides = (terms.fixed, *(wanted for _, wanted in terms.random))
     bare = {atom.name for side in sides for atom in side.atoms if isinstance(atom, Variable)}
@@ -313,12 +330,14 @@ def _refuse_numbers_as_text(terms: ModelTerms, columns: Mapping[str, Column]) ->
         column = columns[name]
         if column.kind != "text" or column.labels is None:
             continue
-        numbers = pd.to_numeric(pd.Series(column.labels.astype(object)), errors="coerce")
-        if numbers.notna().all():
+        number = readable(column.labels)
+        words = int((~number).sum())
+        few = words <= _STRAY_WORDS < number.sum()
+        if number.all() or (few and np.mean(~number[column.array]) <= _STRAY_SHARE):
+            mend = "Mend it, or make it a missing value (None), and convert" if words else "Convert"
             raise DataError(
-                f"Column {name!r} holds numbers written as text, such as "
-                f"{str(column.labels[0])!r}. Convert it to numbers, or write C({name}) if they "
-                "are labels."
+                f"Column {name!r} holds {column.instead_of_numbers(rows)}. {mend} the column to "
+                f"numbers; or write C({name}) if they are labels."
             )
 
 
