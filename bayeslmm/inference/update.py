@@ -228,7 +228,9 @@ def _had(fit: xr.DataTree, role: str) -> bool:
     """Whether a fit's rows had weights or trials."""
     if not read.from_cross_products(fit):
         return read.constant(fit, role) is not None
-    return role == "weights" and bool(gram_of_dataset(Gram, read.group(fit, names.CROSS_PRODUCTS)).sum_log_weights)
+    return role == "weights" and bool(
+        gram_of_dataset(Gram, read.group(fit, names.CROSS_PRODUCTS)).sum_log_weights
+    )
 
 
 def _column(column: Any, role: str, *, had: bool) -> str | None:
