@@ -57,11 +57,11 @@ the machine did. Bambi 0.21 has no correlated random effects, so it has no row t
 dense matrix of 1,128 columns, with a tenth of the draws.
 """
 FAMILIES = """
-Four chains of 1,000 + 1,000 draws, or as many draws, with each program's default priors. *again CPU* is what
-the second fit in a process took of all cores; Bambi compiles in each. *ESS* as above. Ratios are of
-effective draws of the worst population parameter per CPU second: a *x* of 20 means that the plain call
-gives twenty times as many. Bambi has no correlated random effects, and gets the age of
-contraception in decades: with the square of age in years it does not come to an end.
+Four chains of 1,000 + 1,000 draws, or as many draws, with each program's default priors. *again
+CPU* is what the second fit in a process took of all cores; Bambi compiles in each. *ESS* as above.
+Ratios are of effective draws of the worst population parameter per CPU second: a *x* of 20 means
+that the plain call gives twenty times as many. Bambi has no correlated random effects, and gets the
+age of contraception in decades: with the square of age in years it does not come to an end.
 """
 REML = """
 *call* is the whole call from formula and table, *search* the optimisation alone. Ratios are to

@@ -1,7 +1,7 @@
 """Bambi on a CSV file, in its own environment: `bambi_fit.py data formula out.npz runs options`.
 
 Options are JSON: `sampler` ("nutpie" or "pymc"), `dtype`, `draws`, `chains`, `cores`, `family`. The
-last line printed is JSON. Compilation is part of the first run's time, as it is for whoever calls it.
+last line printed is JSON. Compilation is part of the first run's time, as for whoever calls it.
 """
 
 import json
