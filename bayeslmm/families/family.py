@@ -95,6 +95,11 @@ class Family(Protocol):
         ...
 
     @property
+    def latent_at_mean(self) -> bool:
+        """Whether `latent_variance` depends on the mean."""
+        ...
+
+    @property
     def log_concave(self) -> bool:
         """Whether log p(y | eta) is concave in eta for every y."""
         ...
