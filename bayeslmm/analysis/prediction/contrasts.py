@@ -26,6 +26,7 @@ from bayeslmm.analysis.prediction.slopes import slope_predictor
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
+from bayeslmm.results.shares import share_of_draws
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def compare_predictions(
     DataFrame
         One row per contrast and grid point (and row of `data` when not averaged): ``contrast``,
         the columns of `at`, then ``mean``, ``sd``, ``median``, the interval and ``p_positive``,
-        the posterior probability that it is above zero.
+        the posterior probability that it is above zero (where all S draws agree, that of
+        Laplace's rule: S + 1 of S + 2, which S draws cannot tell from one).
 
     Raises
     ------
@@ -153,7 +155,7 @@ def compare_predictions(
         for row, draws in _differences(parts, average=average):
             numbers = describe(draws[None], ci_prob, ci_kind, diagnostics=False)
             frame = pd.DataFrame(numbers)
-            frame["p_positive"] = (draws > 0).mean(axis=0)
+            frame["p_positive"] = share_of_draws(draws[None] > 0)
             labels: dict[str, Any] = {"contrast": item.label, **point}
             if not average:
                 labels[names.OBS] = obs[row]

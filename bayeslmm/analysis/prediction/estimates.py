@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import norm
 
 from bayeslmm.results.diagnostics import describe, interval
+from bayeslmm.results.shares import share_of_draws
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
@@ -45,7 +46,7 @@ class Drawn:
         """Return mean, sd, median, interval and, of differences, the probability above zero."""
         numbers = describe(self.draws, ci_prob, ci_kind, diagnostics=False)
         if sign:
-            numbers["p_positive"] = np.asarray((self.draws > 0).mean(axis=(0, 1)))
+            numbers["p_positive"] = share_of_draws(self.draws > 0)
         return numbers
 
 
