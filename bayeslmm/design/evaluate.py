@@ -102,6 +102,29 @@ def evaluate(
         raise DataError(f"{expression.text} cannot be computed: {error}") from error
 
 
+def first_level(expression: Expression, state: State) -> Any:
+    """Return one row of a call of ``C()``, at the first level that it has learnt.
+
+    Parameters
+    ----------
+    expression : Expression
+        The call.
+    state : mutable mapping
+        What stateful transforms have learnt.
+
+    Returns
+    -------
+    formulaic.FactorValues or None
+        None of other calls.
+    """
+    node = expression.tree
+    if not isinstance(node, ast.Call) or function_name(node) != "C":
+        return None
+    memory = state[ast.unparse(node)]
+    first = categorical(np.zeros(1, dtype=np.int64), memory["levels"][:1])
+    return _categorical(first, call_settings("C", node), memory)
+
+
 def _where_text(
     labels: pd.Categorical, columns: Mapping[str, Value], rows: NDArray[Any] | None
 ) -> str:
