@@ -89,16 +89,14 @@ def _align(role: str, given: pd.Series[Any], index: pd.Index[Any]) -> pd.Series[
     return given.reindex(index)
 
 
-def check_weights(
-    weights: NDArray[np.float64], labels: NDArray[Any]
-) -> NDArray[np.float64]:
+def check_weights(weights: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64]:
     """Return the weights of rows with these labels; raise unless they can be computed with."""
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))
     if wrong.size:
         raise DataError(
             f"Weights are positive and finite; {wrong.size} are not, the first is "
-            f"{weights[wrong[0]]:g} in row {labels[wrong[0]]}. Leave rows without weight out of the "
-            "table."
+            f"{weights[wrong[0]]:g} in row {labels[wrong[0]]}. Leave rows without weight out of "
+            "the table."
         )
     far = np.flatnonzero((weights > _LARGEST_WEIGHT) | (weights < 1.0 / _LARGEST_WEIGHT))
     if far.size:

@@ -197,9 +197,7 @@ def test_weights_of_student_responses_count():
     phi = {"sigma": 0.7, "nu": 5.0}
     weights = np.linspace(0.5, 2.0, 9)
     draws = trees.constant_draws(beta=[B0], sd_g=[SD], b_g=np.zeros((3, 1)), **phi)
-    tree = trees.make_tree(
-        "y ~ 1 + (1 | g)", trees.TINY, draws, family="student", weights=weights
-    )
+    tree = trees.make_tree("y ~ 1 + (1 | g)", trees.TINY, draws, family="student", weights=weights)
     residual = 0.49 * 5 / 3 * np.mean(1 / weights)
     assert effect_sizes.icc(tree).loc["g", "mean"] == pytest.approx(V / (V + residual))
     index = [2, 3, 4, 5]

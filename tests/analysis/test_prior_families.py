@@ -47,9 +47,8 @@ def test_priors_of_a_logit_are_described_as_probabilities():
     upper = table.loc["sd_g[Intercept]"]
     assert upper["response_q95"] == pytest.approx(expit(START + upper["q95"]))
     assert np.isnan(table.loc["corr_g", "response_q50"])
-    assert table.loc[["Intercept", "x", "sd_g[x]"], ["response_q5", "response_q95"]].stack().between(
-        0, 1
-    ).all()
+    shown = table.loc[["Intercept", "x", "sd_g[x]"], ["response_q5", "response_q95"]].to_numpy()
+    assert ((shown > 0) & (shown < 1)).all()
 
 
 def test_priors_of_counts_are_described_as_means_and_the_shape_as_itself():
@@ -76,9 +75,7 @@ def test_student_priors_are_in_the_responses_unit_as_the_gaussians():
 
 
 def test_coefficients_of_a_model_without_intercept_carry_the_level():
-    table = bl.describe_priors(
-        "y ~ 0 + g", trees.family_data("bernoulli"), family="bernoulli"
-    )
+    table = bl.describe_priors("y ~ 0 + g", trees.family_data("bernoulli"), family="bernoulli")
     assert table["response_q50"].tolist() == pytest.approx([P] * 3)
 
 
@@ -170,5 +167,5 @@ def test_effects_that_were_not_kept_are_asked_for():
     tree["posterior"] = tree["posterior"].assign(posterior)
     lacking = tree.copy()
     lacking["posterior"].dataset = posterior
-    with pytest.raises(TreeError, match="b_g|levels"):
+    with pytest.raises(TreeError, match=r"b_g|levels"):
         bl.prior_sensitivity(lacking)

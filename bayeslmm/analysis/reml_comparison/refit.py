@@ -121,8 +121,7 @@ def tree_design(idata: xr.DataTree, *, check_data: bool = True) -> ModelData:
         return _from_cross_products(idata)
     y = read.response(idata)
     columns = read.columns(idata)
-    known = {role: read.constant(idata, role) for role in ("weights", "trials")}
-    design = _rebuild(idata, columns, y, known)
+    design = _rebuild(idata, columns, y)
     if _matches(idata, design):
         return design
     if check_data:
@@ -152,11 +151,11 @@ def _rebuild(
     idata: xr.DataTree,
     columns: dict[str, NDArray[np.generic]],
     y: NDArray[np.float64],
-    known: dict[str, NDArray[np.float64] | None],
 ) -> Design:
     try:
         state = design_state(idata)
-        design = rebuild_design(state, columns, **known)
+        weights, trials = (read.constant(idata, role) for role in ("weights", "trials"))
+        design = rebuild_design(state, columns, weights=weights, trials=trials)
     except TreeError:
         raise
     except (BayesLMMError, KeyError, TypeError) as error:

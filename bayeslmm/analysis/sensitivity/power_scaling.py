@@ -84,12 +84,13 @@ def prior_sensitivity(
     -------
     DataFrame
         Indexed by quantity: fixed effects, standard deviations, correlations, the family's
-        parameters, ICCs, then `quantities`. ``prior``: sensitivity to all priors together; ``likelihood``; ``diagnosis``:
-        ArviZ's ("potential prior-data conflict", "potential strong prior / weak likelihood", or
-        "✓"); ``shift``: how far the posterior mean moves, in posterior standard deviations, per
-        doubling of all priors' power, to first order: ln 2 Cov(quantity, log prior) / sd, whose
-        sign is the direction in which the priors pull; then the sensitivity to each group, zero
-        where its density is the same everywhere, as LKJ(1)'s on one correlation.
+        parameters, ICCs, then `quantities`. ``prior``: sensitivity to all priors together;
+        ``likelihood``; ``diagnosis``: ArviZ's ("potential prior-data conflict", "potential strong
+        prior / weak likelihood", or "✓"); ``shift``: how far the posterior mean moves, in posterior
+        standard deviations, per doubling of all priors' power, to first order: ln 2 Cov(quantity,
+        log prior) / sd, whose sign is the direction in which the priors pull; then the sensitivity
+        to each group, zero where its density is the same everywhere, as LKJ(1)'s on one
+        correlation.
 
     Raises
     ------

@@ -29,12 +29,13 @@ def implied_priors(tree_of_draws: xr.DataTree, group: str = "prior") -> pd.DataF
     """Describe the implied priors of the ICC, of slopes' heterogeneity and of correlations.
 
     ``icc[<factor>]`` is v_k / (sum_l v_l + sigma^2) with v_k the mean over rows of z' G_k z, as in
-    `icc` on the latent scale; ``sd_<factor>[x] / |x|`` is a slope's standard deviation between levels over the
-    absolute mean slope: above 1, levels may well differ in sign; ``corr_<factor>[x,z]`` are G's
-    correlations. Where the link is not the identity, ``mean[typical]`` is the expected response
-    (probability, count) of predictors at their means without random effects, and ``mean[rows]``
-    that of the rows (500 of them, evenly spaced, where there are more) with theirs: priors that are wide on the scale of a logit leave little between
-    0 and 1.
+    `icc` on the latent scale; ``sd_<factor>[x] / |x|`` is a slope's standard deviation between
+    levels over the absolute mean slope: above 1, levels may well differ in sign;
+    ``corr_<factor>[x,z]`` are G's correlations. Where the link is not the identity,
+    ``mean[typical]`` is the expected response (probability, count) of predictors at their means
+    without random effects, and ``mean[rows]`` that of the rows (500 of them, evenly spaced, where
+    there are more) with theirs: priors that are wide on the scale of a logit leave little between 0
+    and 1.
 
     Parameters
     ----------

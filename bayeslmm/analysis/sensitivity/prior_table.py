@@ -101,7 +101,7 @@ def describe_priors(
     if isinstance(formula, Priors):
         _refuse_twice(formula, priors=priors)
         alone = [names.SIGMA, names.INTERCEPT] if names.SIGMA in formula.parameters else []
-        return _table(formula, {name: ("", 1.0) for name in alone})
+        return _table(formula, dict.fromkeys(alone, ("", 1.0)))
     if isinstance(formula, xr.DataTree):
         design, of_fit = tree_design(_with_posterior(formula)), _tree_priors(formula)
         chosen = of_fit if priors is None else resolve_priors(design, priors)
@@ -174,7 +174,9 @@ def _table(
     for position, quantile in enumerate(("q5", "q50", "q95")):
         moved = np.asarray(table[quantile] * sizes)
         if response is not None:
-            moved = np.array([float(response(*each)) for each in zip(table.index, moved, strict=True)])
+            moved = np.array(
+                [float(response(*each)) for each in zip(table.index, moved, strict=True)]
+            )
         table.insert(5 + position, f"response_{quantile}", moved)
     return table
 

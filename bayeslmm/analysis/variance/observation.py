@@ -110,9 +110,7 @@ class _Draws:
 
     def parameters(self, kept: slice, axes: int) -> dict[str, Floats]:
         """Return the family's parameters with further axes behind those of the draws."""
-        return {
-            name: values[kept].reshape(-1, *[1] * axes) for name, values in self.phi.items()
-        }
+        return {name: values[kept].reshape(-1, *[1] * axes) for name, values in self.phi.items()}
 
     def chunks(self, numbers: int) -> Iterator[slice]:
         """Yield runs of draws for which so many numbers a draw fit into memory."""
@@ -128,7 +126,9 @@ def mean_response(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
     for kept in draws.chunks(4 * len(rows.X)):
         eta, variances = draws.predictor(rows, kept)
         total = sum(variances, np.zeros_like(eta))
-        found[kept] = rows.share @ averaged_mean(draws.family, eta, total, draws.parameters(kept, 0))
+        found[kept] = rows.share @ averaged_mean(
+            draws.family, eta, total, draws.parameters(kept, 0)
+        )
     return found
 
 
