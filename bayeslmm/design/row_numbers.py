@@ -106,8 +106,8 @@ def check_weights(weights: NDArray[np.float64], labels: NDArray[Any]) -> NDArray
     if wrong.size:
         raise DataError(
             f"Weights are positive and finite; {wrong.size} are not, the first is "
-            f"{weights[wrong[0]]:g} in row {labels[wrong[0]]}. Leave rows without weight out of the "
-            "table."
+            f"{weights[wrong[0]]:g} in row {labels[wrong[0]]}. Leave rows without weight out of "
+            "the table."
         )
     far = np.flatnonzero((weights > _LARGEST_WEIGHT) | (weights < 1.0 / _LARGEST_WEIGHT))
     if far.size:

@@ -225,10 +225,10 @@ def _response(tokens: list[Token], text: str) -> Atom:
     bar = next((token for token in tokens if token.is_operator("|")), None)
     if bar is not None and not tokens[0].is_operator("("):
         if (trials := _trials(tokens, text)) is not None:
-            response = text[tokens[0].span[0] : bar.span[0]].strip()
+            left = text[tokens[0].span[0] : bar.span[0]].strip()
             raise FormulaError(
                 "Numbers of trials are an argument of the fit, beside the formula: write "
-                f"'{response} ~ ...' with family='binomial', trials={trials}.",
+                f"'{left} ~ ...' with family='binomial', trials={trials}.",
                 text,
                 bar.span,
             )

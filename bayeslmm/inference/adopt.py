@@ -58,11 +58,11 @@ def adopt(
     Parameters
     ----------
     trace : DataTree, Dataset or mapping of str to array
-        The family's parameters such as ``sigma`` (chain, draw), ``beta`` (..., p), and for each grouping factor g ``sd_g``
-        (..., q), ``b_g`` (..., m, q) and, where columns are correlated, ``corr_g`` (..., q, q), on
-        the scales of a result tree. A tree's group ``posterior`` is read, and ``sample_stats``
-        kept. Coordinates are held against the model's, and put in its order; without any, the
-        order is that of `build_design`. Other variables are left out.
+        The family's parameters such as ``sigma`` (chain, draw), ``beta`` (..., p), and for each
+        grouping factor g ``sd_g`` (..., q), ``b_g`` (..., m, q) and, where columns are correlated,
+        ``corr_g`` (..., q, q), on the scales of a result tree. A tree's group ``posterior`` is
+        read, and ``sample_stats`` kept. Coordinates are held against the model's, and put in its
+        order; without any, the order is that of `build_design`. Other variables are left out.
     formula : str, MixedFormula or Design
         The model that was sampled.
     data : table or Gram, optional

@@ -76,9 +76,9 @@ def sample_prior(
     -------
     xarray.DataTree
         ``prior``: the variables of a posterior (``beta``, the family's parameters such as
-        ``sigma``, ``sd_<factor>``, ``corr_<factor>``, ``b_<factor>``) with one chain, in the same units. ``prior_predictive``:
-        responses (chain, draw, obs), where there are rows. ``observed_data`` and
-        ``constant_data``, or ``cross_products``, as in a fit.
+        ``sigma``, ``sd_<factor>``, ``corr_<factor>``, ``b_<factor>``) with one chain, in the same
+        units. ``prior_predictive``: responses (chain, draw, obs), where there are rows.
+        ``observed_data`` and ``constant_data``, or ``cross_products``, as in a fit.
 
     Raises
     ------

@@ -88,9 +88,9 @@ def update(
         stands for everything.
     **settings
         Further arguments of `fit_bayes` (draws, seed, sampler, ...) or `fit_reml` (method, ...);
-        those that are not named are the fit's own, the seed included. Weights and trials are the fit's;
-        with new data, of the column that they were taken from. So is the family, with its link
-        where no other family is given.
+        those that are not named are the fit's own, the seed included. Weights and trials are the
+        fit's; with new data, of the column that they were taken from. So is the family, with its
+        link where no other family is given.
 
     Returns
     -------
@@ -191,11 +191,13 @@ def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]
 def _rows(
     fit: xr.DataTree, new: MixedFormula, data: Any, settings: dict[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
-    """Return the rows to fit, and what is known of them: weights and trials, where there are any."""
+    """Return the rows to fit, and what is known of them: weights and trials, if any."""
     taken = family_of(settings["family"], settings.get("link")).response.known
     # Trials of the binomial are nothing that another family could take.
-    roles = ("weights", "trials") if taken == "trials" else ("weights",)
-    known = {role: settings[role] for role in ("weights", "trials") if role in settings}
+    roles: tuple[str, ...] = ("weights", "trials") if taken == "trials" else ("weights",)
+    known: dict[str, Any] = {
+        role: settings[role] for role in ("weights", "trials") if role in settings
+    }
     if data is not None:
         for role in () if isinstance(data, Gram) else roles:
             if role not in known:

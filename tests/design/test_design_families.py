@@ -235,7 +235,7 @@ def test_new_rows_of_text_are_coded_as_the_training_rows_were():
     assert rebuild_design(state, table(yes=backwards), response="required").y.tolist() == Y
     assert np.isnan(rebuild_design(state, table().drop(columns="yes")).y).all()
     with pytest.raises(DataError, match=r"is 'perhaps' in some rows; .* 'no' or 'yes'"):
-        rebuild_design(state, table(yes=["perhaps", *["no", "no", "yes", "no", "yes"]]))
+        rebuild_design(state, table(yes=["perhaps", "no", "no", "yes", "no", "yes"]))
 
 
 @pytest.mark.filterwarnings("ignore::bayeslmm.errors.DataWarning")

@@ -184,7 +184,7 @@ def test_an_update_changes_family_or_link_alone(asked):
 def test_an_update_takes_trials_of_new_rows_from_their_column(asked):
     new = TABLE[:30]
     assert asked(adopted("binomial"), data=new)[2]["trials"] == "n"
-    with pytest.raises(DataError, match="trials that were given by themselves.* give trials="):
+    with pytest.raises(DataError, match=r"trials that were given by themselves.* give trials="):
         bl.update(adopted("binomial", trials=9), data=new)
     assert asked(adopted("binomial", trials=9), data=new, trials=9)[2]["trials"] == 9
     with pytest.raises(ArgumentError, match="needs their numbers of trials"):

@@ -105,7 +105,7 @@ def test_parameters_of_the_family_are_asked_for_by_name(family, how, message):
 def test_a_family_without_sigma_takes_none():
     data = {"y": [0, 1, 1, 0], "x": np.arange(4.0)}
     design = build_design("y ~ x", data, family="bernoulli")
-    with pytest.raises(ArgumentError, match="has no parameter 'sigma'. It has none"):
+    with pytest.raises(ArgumentError, match=r"has no parameter 'sigma'\. It has none"):
         simulate_response(design, beta=[0.0, 0.0], sigma=1.0)
 
 
