@@ -215,9 +215,10 @@ _OTHER_NAMES = {
 # Those whose values mean the same there.
 _NUMBERS = ("draws", "tune", "chains", "cores", "n_jobs", "random_seed", "target_accept", "ci_prob")
 _SENTENCES = {
-    "family": "The response is Gaussian, with the identity as its link: transform it in the "
-    "formula, as in log(y) ~ x, or leave family out",
-    "link": "The link is the identity: transform the response in the formula, as in log(y) ~ x",
+    "family": "It is an argument of the fit, fit_bayes(..., family='bernoulli'), and a result has "
+    "the one that it was fitted with",
+    "link": "It is an argument of the fit, fit_bayes(..., link='probit'), and a result has the one "
+    "that it was fitted with",
     "REML": "Write method='REML' or method='ML'",
 }
 _OF_SLOPES = (
@@ -228,6 +229,10 @@ _OF_SLOPES = (
 # What one function leaves to another one.
 _ELSEWHERE = {
     ("compare_predictions", name): _OF_SLOPES for name in ("by", "contrasts", "by_contrasts")
+} | {
+    ("fit_reml", name): "REML is for Gaussian responses: fit_ml(formula, data, family='bernoulli') "
+    "maximises the likelihood of others, and fit_bayes has their posterior"
+    for name in ("family", "link", "trials")
 }
 _VALUES = {("REML", "False"): "Write method='ML'", ("REML", "True"): "Write method='REML'"}
 

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "results": "families design gram model",
     "inference": "formula kernels families design gram model reml results",
     "analysis": "formula tables families design gram model reml results",
-    "studies": "formula tables design gram model results inference analysis",
+    "studies": "formula tables families design gram model results inference analysis",
     "plots": "families design model reml results analysis studies",
     "cli": "design results inference analysis studies",
 }

@@ -73,7 +73,7 @@ def test_there_is_one_way_to_warn():
         ("fit_bayes", {"warmup": 500}, r"Write tune=500\.$"),
         ("fit_bayes", {"seed": 1}, r"Write random_seed=1\.$"),
         ("fit_bayes", {"adapt_delta": 0.99}, r"Write target_accept=0.99\.$"),
-        ("fit_bayes", {"family": "poisson"}, r"response is Gaussian"),
+        ("fit_reml", {"family": "poisson"}, r"fit_ml\(formula, data, family="),
         ("fit_bayes", {"prior": {}}, r"Write priors=\.\.\. instead\.$"),
         ("fit_bayes", {"randm_seed": 1}, r"Did you mean 'random_seed'\? Its arguments are formula"),
         ("fit_bayes", {"quux": 1}, r"Its arguments are formula, data, priors"),

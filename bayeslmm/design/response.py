@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from bayeslmm.families.family import Family
     from bayeslmm.tables.column import Column
 
+_BOOLEANS = ("False", "True")
+
 
 def two_levels(column: Column, known: Sequence[str] | None) -> tuple[Floats, tuple[str, str]]:
     """Return a binary response of two categories, or of booleans, as 0 and 1, and the two labels.
@@ -52,10 +54,11 @@ def two_levels(column: Column, known: Sequence[str] | None) -> tuple[Floats, tup
         given = categorical(*column.levels())
     labels = [str(label) for label in given.categories]
     if known is None:
-        known = ["False", "True"] if column.kind == "boolean" else labels
+        known = _BOOLEANS if column.kind == "boolean" else labels
         if len(known) != 2:
+            count = f"{len(known)} categories" if len(known) > 1 else "one category only"
             raise DataError(
-                f"The response {column.name!r} has {len(known)} categories ({_listed(known)}): "
+                f"The response {column.name!r} has {count} ({_listed(known)}): "
                 "family='bernoulli' takes two. Leave out the rows of the others, or make a "
                 "column of booleans that says which of them counts."
             )
@@ -74,6 +77,26 @@ def two_levels(column: Column, known: Sequence[str] | None) -> tuple[Floats, tup
     return codes[np.asarray(given.codes)], (known[0], known[1])
 
 
+def require_same_kind(column: Column, known: Sequence[str] | None) -> None:
+    """Raise unless a binary response of new rows is of labels where the training rows' was.
+
+    Booleans stand for 0 and 1 in either.
+
+    Raises
+    ------
+    DataError
+        With what it was.
+    """
+    labels = known is not None and tuple(known) != _BOOLEANS
+    if labels == (column.kind not in {"number", "boolean"}):
+        return
+    was = f"{known[0]!r} and {known[1]!r}" if known is not None and labels else "0 and 1"
+    raise DataError(
+        f"The response {column.name!r} was {was} in the training rows, and these rows hold "
+        f"{'numbers or booleans' if labels else 'labels'}: give them in the same way."
+    )
+
+
 def require_known(family: Family, weights: Any, trials: Any) -> None:
     """Raise unless a family takes what is given of weights and trials, and has what it needs.
 
@@ -86,11 +109,21 @@ def require_known(family: Family, weights: Any, trials: Any) -> None:
     if trials is not None and takes != "trials":
         raise ArgumentError(f"trials= is for family='binomial', and the family is {family.name!r}.")
     if weights is not None and takes != "weights":
-        raise ArgumentError(
-            f"family={family.name!r} takes no weights: its variance follows from its mean"
-            + (" and trials. The number of trials of a row goes into trials=." if takes == "trials"
-               else ". A row that stands for several is written as several rows.")
-        )  # fmt: skip
+        raise ArgumentError(f"family={family.name!r} takes no weights: {_why_no_weights(family)}")
+
+
+def _why_no_weights(family: Family) -> str:
+    if family.response.known == "trials":
+        return (
+            "its variance follows from its mean and trials. The number of trials of a row goes "
+            "into trials=."
+        )
+    if family.gaussian_scale is not None:
+        return "give them to the Gaussian model of the logarithm, log(y) ~ x, weights='w'."
+    return (
+        "its variance follows from its mean. A row that stands for several is written as several "
+        "rows."
+    )
 
 
 def require_trials(family: Family, trials: Any) -> None:

@@ -45,14 +45,16 @@ def read_numbers(
         return None
     if isinstance(given, str):
         return _read_column(role, given, table)
+    if isinstance(given, bool | np.bool_):
+        raise DataError(f"The {role} are {given!r}, which is no number: give a column's name.")
     if isinstance(given, pd.Series) and table.index is not None:
         given = _align(role, given, table.index)
     try:
         values = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DataError(f"The {role} are not numbers.") from None
+        raise DataError(f"The {role} are not numbers{_first_word(given)}.") from None
     if role == "trials" and values.shape == ():
-        return np.full(table.n_rows, float(values))
+        return check_trials(np.full(table.n_rows, float(values)), table.labels())
     if values.shape != (table.n_rows,):
         raise DataError(f"The {role} have shape {values.shape} for {table.n_rows} rows.")
     return values.copy()
@@ -65,10 +67,21 @@ def _read_column(role: str, name: str, table: Table) -> NDArray[np.float64]:
     absent = table.missing(name)
     column = table.column(name, ~absent)
     if column.kind != "number":
-        raise DataError(f"The {role} in column {name!r} are not numbers.")
+        held = column.instead_of_numbers(table.labels()[~absent])
+        raise DataError(f"The {role} in column {name!r} are not numbers: it holds {held}.")
     values = np.full(table.n_rows, np.nan)
     values[~absent] = column.array
     return values
+
+
+def _first_word(given: Any) -> str:
+    """Say which of the entries that are one for each row is no number."""
+    entries = pd.Series(given, dtype=object) if np.ndim(given) == 1 else pd.Series(dtype=object)
+    wrong = np.flatnonzero(entries.notna() & pd.to_numeric(entries, errors="coerce").isna())
+    if not wrong.size:
+        return ""
+    place = int(wrong[0])
+    return f": {entries.iloc[place]!r} in row {entries.index[place]!r}"
 
 
 def _align(role: str, given: pd.Series[Any], index: pd.Index[Any]) -> pd.Series[Any]:
@@ -87,30 +100,32 @@ def _align(role: str, given: pd.Series[Any], index: pd.Index[Any]) -> pd.Series[
     return given.reindex(index)
 
 
-def check_weights(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return weights; raise unless they are positive and of a size to compute with."""
+def check_weights(weights: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the weights of rows with these labels; raise unless they can be computed with."""
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))
     if wrong.size:
         raise DataError(
             f"Weights are positive and finite; {wrong.size} are not, the first is "
-            f"{weights[wrong[0]]:g}. Leave rows without weight out of the table."
+            f"{weights[wrong[0]]:g} in row {labels[wrong[0]]}. Leave rows without weight out of "
+            "the table."
         )
     far = np.flatnonzero((weights > _LARGEST_WEIGHT) | (weights < 1.0 / _LARGEST_WEIGHT))
     if far.size:
         raise DataError(
             f"{far.size} weights are too large or too small to compute with, the first is "
-            f"{weights[far[0]]:g}. Divide all of them by their mean: sigma is then the standard "
-            "deviation of a row of mean weight."
+            f"{weights[far[0]]:g} in row {labels[far[0]]}. Divide all of them by their mean: sigma "
+            "is then the standard deviation of a row of mean weight."
         )
     return weights
 
 
-def check_trials(trials: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return numbers of trials; raise unless they are whole numbers from 1."""
+def check_trials(trials: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Return numbers of trials of rows with these labels; raise unless they are whole, from 1."""
     wrong = np.flatnonzero(~(np.isfinite(trials) & (trials >= 1) & (trials == np.floor(trials))))
     if wrong.size:
         raise DataError(
             f"Trials are whole numbers from 1; {wrong.size} are not, the first is "
-            f"{trials[wrong[0]]:g}. Leave rows without trials out of the table."
+            f"{trials[wrong[0]]:g} in row {labels[wrong[0]]}. Leave rows without trials out of the "
+            "table."
         )
     return trials

@@ -6,6 +6,8 @@ import html
 import textwrap
 from typing import TYPE_CHECKING, Protocol
 
+from bayeslmm.families.gaussian import GAUSSIAN
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Blocks
+    from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
 
 WIDTH = 80
@@ -54,6 +57,10 @@ class _Rows(_Data, Protocol):
     def weights(self) -> NDArray[np.float64] | None: ...
     @property
     def offset(self) -> NDArray[np.float64] | None: ...
+    @property
+    def trials(self) -> NDArray[np.float64] | None: ...
+    @property
+    def family(self) -> Family: ...
 
 
 class Described:
@@ -112,9 +119,12 @@ def factor_line(factor: _Factor) -> str:
 
 def design_lines(design: _Rows) -> list[str]:
     """Describe a design: its formula, then what `data_lines` say."""
-    held = {"weights": design.weights, "an offset": design.offset}
+    held = {"weights": design.weights, "trials": design.trials, "an offset": design.offset}
     extra = " and ".join(name for name, values in held.items() if values is not None)
-    return [f"Design of {design.formula}", *data_lines(design, extra and f", with {extra}")]
+    family = design.family
+    given = "" if family.name == GAUSSIAN.name else f", {family.name} ({family.link.name})"
+    lines = data_lines(design, extra and f", with {extra}")
+    return [f"Design of {design.formula}{given}", *lines]
 
 
 def data_lines(data: _Data, extra: str = "") -> list[str]:

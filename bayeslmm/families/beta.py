@@ -80,6 +80,7 @@ class Beta(Member):
     links: ClassVar[tuple[str, ...]] = UNIT_LINKS
     parameters: ClassVar[tuple[FamilyParameter, ...]] = (PHI,)
     response: ClassVar[ResponseRule] = FRACTIONS
+    latent_at_mean: ClassVar[bool] = True
     log_concave: ClassVar[bool] = False
 
     def mean(self, eta: Floats, _phi: Parameters, /) -> Floats:

@@ -95,6 +95,11 @@ class Family(Protocol):
         ...
 
     @property
+    def latent_at_mean(self) -> bool:
+        """Whether `latent_variance` depends on the mean."""
+        ...
+
+    @property
     def log_concave(self) -> bool:
         """Whether log p(y | eta) is concave in eta for every y."""
         ...
@@ -193,9 +198,10 @@ class Family(Protocol):
     def latent_variance(self, mu: Floats, phi: Parameters, /) -> Floats:
         """Compute the variance of a row around eta on the link scale, for ICC and R2.
 
-        The variance of the latent response where a link has one (pi^2 / 3 for logit, 1 for
-        probit, pi^2 / 6 for cloglog), else that of Nakagawa, Johnson & Schielzeth (2017),
-        doi:10.1098/rsif.2017.0213, at the mean mu; lognormal approximations for log links.
+        Of yes and no, the variance of the latent response (pi^2 / 3 for logit, 1 for probit,
+        pi^2 / 6 for cloglog); else as in Nakagawa, Johnson & Schielzeth (2017),
+        doi:10.1098/rsif.2017.0213, at the mean mu: lognormal approximations for log links, the
+        delta method for the beta, the rows' own variance where eta is their mean.
 
         Parameters
         ----------

@@ -11,14 +11,13 @@ from scipy.special import ndtr
 from bayeslmm import names
 from bayeslmm.families.family import FamilyParameter
 from bayeslmm.families.gaussian import GAUSSIAN
-from bayeslmm.families.links import IDENTITY, LOG, exponential
+from bayeslmm.families.links import IDENTITY, LOG, Link, exponential
 from bayeslmm.families.member import Member
 from bayeslmm.families.response import POSITIVE, ResponseRule
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.families.family import Parameters
-    from bayeslmm.families.links import Link
 
 SIGMA = FamilyParameter(names.SIGMA, "residual standard deviation of the response's logarithm")
 
@@ -67,6 +66,7 @@ class LogNormal(Member):
     parameters: ClassVar[tuple[FamilyParameter, ...]] = (SIGMA,)
     response: ClassVar[ResponseRule] = POSITIVE
     log_concave: ClassVar[bool] = True
+    gaussian_scale: ClassVar[Link | None] = LOG
 
     @property
     def mean_scale(self) -> Link:

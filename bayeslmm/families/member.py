@@ -30,6 +30,7 @@ class Member:
     # The h for which h(y) is Gaussian given eta.
     gaussian_scale: ClassVar[Link | None] = None
     discrete: ClassVar[bool] = False
+    latent_at_mean: ClassVar[bool] = False
     # What to do where another link is wished for.
     other_link: ClassVar[str] = ""
 

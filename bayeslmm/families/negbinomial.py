@@ -66,6 +66,7 @@ class NegativeBinomial(Member):
     parameters: ClassVar[tuple[FamilyParameter, ...]] = (SHAPE,)
     response: ClassVar[ResponseRule] = COUNTS
     discrete: ClassVar[bool] = True
+    latent_at_mean: ClassVar[bool] = True
     log_concave: ClassVar[bool] = True
 
     def mean(self, eta: Floats, _phi: Parameters, /) -> Floats:

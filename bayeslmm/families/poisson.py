@@ -61,6 +61,7 @@ class Poisson(Member):
     parameters: ClassVar[tuple[FamilyParameter, ...]] = ()
     response: ClassVar[ResponseRule] = COUNTS
     discrete: ClassVar[bool] = True
+    latent_at_mean: ClassVar[bool] = True
     log_concave: ClassVar[bool] = True
 
     def mean(self, eta: Floats, _phi: Parameters, /) -> Floats:

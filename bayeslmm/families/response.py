@@ -68,9 +68,11 @@ class ResponseRule:
             return
         first = int(np.flatnonzero(~possible)[0])
         of = f" of {known[first]:g} trials" if self.known == "trials" and known is not None else ""
+        count = int((~possible).sum())
+        others = f" (and in {count - 1} more)" if count > 1 else ""
         raise DataError(
             f"family={family!r} is for {self.kind}, and the response {name!r} is {y[first]:g}{of} "
-            f"in row {labels[first]} ({int((~possible).sum())} rows in all). {self.advice}"
+            f"in row {labels[first]}{others}. {self.advice}"
         )
 
 

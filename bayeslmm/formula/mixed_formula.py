@@ -221,11 +221,17 @@ def _sides(tokens: list[Token], text: str) -> tuple[list[Token], list[Token]]:
 
 def _response(tokens: list[Token], text: str) -> Atom:
     if tokens[0].value == "cbind":
-        raise FormulaError(
-            "Two responses: a model has one; fit one model for each.", text, tokens[0].span
-        )
+        raise FormulaError(_of_cbind(tokens, text), text, tokens[0].span)
     bar = next((token for token in tokens if token.is_operator("|")), None)
     if bar is not None and not tokens[0].is_operator("("):
+        if (trials := _trials(tokens, text)) is not None:
+            left = text[tokens[0].span[0] : bar.span[0]].strip()
+            raise FormulaError(
+                "Numbers of trials are an argument of the fit, beside the formula: write "
+                f"'{left} ~ ...' with family='binomial', trials={trials}.",
+                text,
+                bar.span,
+            )
         raise FormulaError(
             "The response stands left of the '~' by itself. Precisions of rows are an argument of "
             "the fit, weights='w', with Var(e) = sigma^2 / w. brms's weights(w) counts a row w "
@@ -244,6 +250,32 @@ def _response(tokens: list[Token], text: str) -> Atom:
         case _:
             message = "The response is a column or a call, as in log(y) or I(y / 100)."
     raise FormulaError(message, text, side.span)
+
+
+def _of_cbind(tokens: list[Token], text: str) -> str:
+    """Return what to write for R's cbind(successes, failures), or for several responses."""
+    inside = text[tokens[1].span[1] : tokens[-1].span[0]] if len(tokens) > 2 else ""
+    successes, _, failures = (part.strip() for part in inside.partition(","))
+    total, _, less = (part.strip() for part in failures.partition("-"))
+    if less == successes and total.isidentifier():
+        given = f"trials={total!r}"
+    else:
+        given = "trials='n' and the column n = successes + failures in the table"
+    return (
+        "A model has one response. R's cbind(successes, failures) is the successes alone here, "
+        f"'{successes or 'successes'} ~ ...', with family='binomial', {given}; of two "
+        "measurements, fit one model for each."
+    )
+
+
+def _trials(tokens: list[Token], text: str) -> str | None:
+    """Return brms's trials(n) on the left-hand side as the argument that stands for it here."""
+    place = next((i for i, token in enumerate(tokens) if token.value == "trials"), None)
+    if place is None or not tokens[place + 1 : place + 2] or len(tokens) < place + 4:
+        return None
+    closing = next(token for token in tokens[place:] if token.is_operator(")"))
+    inside = text[tokens[place + 1].span[1] : closing.span[0]].strip()
+    return inside if inside.isdigit() else repr(inside.strip("`"))
 
 
 def _refuse_response_as_predictor(response: Atom, side: Sum, text: str) -> None:

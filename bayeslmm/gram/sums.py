@@ -9,7 +9,7 @@ from scipy.linalg.blas import dtrsm
 
 from bayeslmm.errors import DataError
 from bayeslmm.gram.blocks import GramFactor
-from bayeslmm.kernels.jit import entry
+from bayeslmm.kernels.compiler.jit import entry
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.design.model_data import ModelData
+    from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.resolve import PriorsLike
 
@@ -41,24 +42,27 @@ def adopt(
     weights: str | ArrayLike | None = None,
     missing: str = "drop",
     random_seed: int | None = None,
+    family: str | Family = "gaussian",
+    link: str | None = None,
+    trials: str | ArrayLike | None = None,
 ) -> xr.DataTree:
     r"""Turn draws that another program made into a result tree, on which everything works.
 
     The draws are taken for draws of the posterior under this formula, these rows and these priors:
     of a model of `build_model` that PyMC, nutpie or numpyro sampled, or of one's own with the same
     names. Where they hold the variance parameters :math:`\theta` only, as those of the marginal
-    form do, the effects are drawn back exactly:
+    form do, the effects of a Gaussian response are drawn back exactly:
 
     .. math:: \beta, b \mid y, \theta \sim N
 
     Parameters
     ----------
     trace : DataTree, Dataset or mapping of str to array
-        ``sigma`` (chain, draw), ``beta`` (..., p), and for each grouping factor g ``sd_g``
-        (..., q), ``b_g`` (..., m, q) and, where columns are correlated, ``corr_g`` (..., q, q), on
-        the scales of a result tree. A tree's group ``posterior`` is read, and ``sample_stats``
-        kept. Coordinates are held against the model's, and put in its order; without any, the
-        order is that of `build_design`. Other variables are left out.
+        The family's parameters such as ``sigma`` (chain, draw), ``beta`` (..., p), and for each
+        grouping factor g ``sd_g`` (..., q), ``b_g`` (..., m, q) and, where columns are correlated,
+        ``corr_g`` (..., q, q), on the scales of a result tree. A tree's group ``posterior`` is
+        read, and ``sample_stats`` kept. Coordinates are held against the model's, and put in its
+        order; without any, the order is that of `build_design`. Other variables are left out.
     formula : str, MixedFormula or Design
         The model that was sampled.
     data : table or Gram, optional
@@ -71,6 +75,8 @@ def adopt(
         As in `fit_bayes`.
     random_seed : int, optional
         Seed of effects that are drawn back.
+    family, link, trials
+        As in `fit_bayes`.
 
     Returns
     -------
@@ -81,7 +87,8 @@ def adopt(
     ------
     TreeError
         If a variable is missing, or has another shape or other labels than the model's; or if
-        there are standard deviations below zero, or matrices that are no correlations.
+        there are standard deviations below zero, or matrices that are no correlations; or effects
+        are missing that cannot be drawn back.
     NumericalError
         If draws are not finite.
     FormulaError, DataError, PriorError
@@ -107,11 +114,13 @@ def adopt(
     >>> fit["posterior"]["b_Batch"].sizes["Batch"]  # drawn back
     6
     """
-    design = design_of(formula, data, weights=weights, missing=missing)
+    design = design_of(
+        formula, data, weights=weights, missing=missing, family=family, link=link, trials=trials
+    )
     model = Model.of(design, priors)
     foreign = ForeignDraws.read(trace)
     variables = _parameters(model, foreign)
-    shape = variables[names.SIGMA].shape
+    shape = next(iter(variables.values())).shape[:2]
     kept = KeptEffects.of(design, DRAWS)
     require_effects(design, kept, shape[0] * shape[1])
     store = EffectsStore(design, kept, shape, rng=np.random.default_rng(random_seed))
@@ -127,9 +136,9 @@ def adopt(
 
 
 def _parameters(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
-    """Take sigma, sds, correlations and, if they are there, fixed effects."""
+    """Take the family's parameters, sds, correlations and, if they are there, fixed effects."""
     design = model.design
-    variables = {names.SIGMA: foreign.variable(names.SIGMA)}
+    variables = {name: foreign.variable(name) for name in model.priors.parameters}
     for factor in model.priors.factors:
         dims = (names.term_dim(factor.name), names.term_dim_bis(factor.name))
         labels = dict.fromkeys(dims, factor.terms)
@@ -147,7 +156,8 @@ def _parameters(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
 
 def _integrated(model: Model, drawn_back: bool) -> bool:
     """Whether fixed effects that are not there can be drawn, together with all random ones."""
-    return drawn_back and integrates_beta(model.priors)
+    gaussian = model.family.gaussian_scale is not None
+    return drawn_back and gaussian and integrates_beta(model.priors)
 
 
 def _add_effects(
@@ -166,6 +176,12 @@ def _add_effects(
             taken.append(values.reshape(-1, *values.shape[2:]))
         store.add(taken)
         return
+    if model.family.gaussian_scale is None:
+        lacking = next(iter(needed), names.BETA)
+        raise TreeError(
+            f"The trace has no variable {lacking!r}, and given a {model.family.name} response "
+            "effects cannot be drawn back: take the draws of all effects from the sampler."
+        )
     _check(model, variables)
     beta = recover_effects(model.gram, model.priors, variables, store, variables.get(names.BETA))
     if model.design.coef:
@@ -176,12 +192,15 @@ def _check(model: Model, variables: dict[str, Floats]) -> None:
     """Raise where draws are not on the scales of a result tree."""
     for name, values in variables.items():
         _require_finite(name, values)
-        if name == names.SIGMA or name.startswith(names.SD_PREFIX):
+        of_family = name in model.priors.parameters
+        if of_family or name.startswith(names.SD_PREFIX):
             low = float(values.min())
-            if low < 0 or (name == names.SIGMA and low == 0):
+            if low < 0 or (of_family and low == 0):
+                what = "a standard deviation does not: give it in the response's unit"
+                if of_family and name != names.SIGMA:
+                    what = "is a positive number: give it itself"
                 raise TreeError(
-                    f"The trace's {name!r} goes down to {low:.4g}, and a standard deviation does "
-                    "not: give it in the response's unit, not its logarithm."
+                    f"The trace's {name!r} goes down to {low:.4g}, and {what}, not its logarithm."
                 )
     for factor in model.priors.factors:
         if factor.covariance.has_correlations:

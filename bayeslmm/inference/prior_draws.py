@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
     from bayeslmm.design.model_data import FactorData, ModelData
+    from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
@@ -37,11 +38,17 @@ def sample_prior(
     weights: str | ArrayLike | None = None,
     missing: str = "drop",
     rank_deficient: str = "raise",
+    family: str | Family = "gaussian",
+    link: str | None = None,
+    trials: str | ArrayLike | None = None,
 ) -> xr.DataTree:
     r"""Draw parameters and responses from the priors; nothing is compiled.
 
-    .. math:: \beta, \sigma, G_k \sim \text{priors}, \quad b_{ki} \sim N(0, G_k), \quad
-              \tilde y = X \beta + \sum_k Z_k b_k + o + e, \quad e_i \sim N(0, \sigma^2 / w_i)
+    .. math:: \beta, \phi, G_k \sim \text{priors}, \quad b_{ki} \sim N(0, G_k), \quad
+              \eta = X \beta + \sum_k Z_k b_k + o, \quad
+              \tilde y_i \sim p(\cdot \mid \eta_i, \phi)
+
+    with the family's density p and parameters phi: N(eta, sigma^2 / w) for the Gaussian.
 
     Parameters
     ----------
@@ -62,14 +69,16 @@ def sample_prior(
         As in `fit_bayes`.
     rank_deficient : {"raise", "drop"}
         As in `fit_bayes`.
+    family, link, trials
+        As in `fit_bayes`.
 
     Returns
     -------
     xarray.DataTree
-        ``prior``: the variables of a posterior (``beta``, ``sigma``, ``sd_<factor>``,
-        ``corr_<factor>``, ``b_<factor>``) with one chain, in the same units. ``prior_predictive``:
-        responses (chain, draw, obs), where there are rows. ``observed_data`` and
-        ``constant_data``, or ``cross_products``, as in a fit.
+        ``prior``: the variables of a posterior (``beta``, the family's parameters such as
+        ``sigma``, ``sd_<factor>``, ``corr_<factor>``, ``b_<factor>``) with one chain, in the same
+        units. ``prior_predictive``: responses (chain, draw, obs), where there are rows.
+        ``observed_data`` and ``constant_data``, or ``cross_products``, as in a fit.
 
     Raises
     ------
@@ -95,7 +104,14 @@ def sample_prior(
     if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
         raise ArgumentError(f"draws must be a positive whole number, not {draws!r}.")
     design = design_of(
-        formula, data, weights=weights, missing=missing, rank_deficient=rank_deficient
+        formula,
+        data,
+        weights=weights,
+        missing=missing,
+        rank_deficient=rank_deficient,
+        family=family,
+        link=link,
+        trials=trials,
     )
     require_effects(design, KeptEffects.of(design, DRAWS), int(draws))
     model = Model.of(design, priors)

@@ -201,3 +201,42 @@ def resample(
     points = (np.arange(size) + rng.uniform()) / size
     ends = np.cumsum(weights)
     return np.minimum(np.searchsorted(ends / ends[-1], points), len(weights) - 1)
+
+
+def effective_draws(weights: Floats, size: int) -> float:
+    r"""Compute how many independent draws systematically resampled ones are worth.
+
+    Of independent points with weights w, `size` draws S take point i :math:`\lfloor S w_i \rfloor`
+    times and once more with probability :math:`f_i = S w_i - \lfloor S w_i \rfloor`, so that a
+    mean of them has the variance of
+
+    .. math:: \left( \sum_i w_i^2 + \frac{1}{S^2} \sum_i f_i (1 - f_i) \right)^{-1}
+
+    independent draws: all S where no weight is above 1 / S.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (s,)
+        Adding up to 1.
+    size : int
+        S.
+
+    Returns
+    -------
+    float
+
+    References
+    ----------
+    Douc, R., Cappe, O. & Moulines, E. (2005). Comparison of resampling schemes for particle
+    filtering. Proceedings of the 4th International Symposium on Image and Signal Processing and
+    Analysis, 64-69. https://doi.org/10.1109/ISPA.2005.195385
+
+    Examples
+    --------
+    >>> round(effective_draws(np.full(8000, 1 / 8000), 4000))
+    4000
+    >>> round(effective_draws(np.full(1000, 1 / 1000), 4000))
+    1000
+    """
+    part = np.mod(size * weights, 1.0)
+    return float(1.0 / (np.sum(weights**2) + np.sum(part * (1.0 - part)) / size**2))

@@ -17,6 +17,7 @@ from bayeslmm.errors import (
     TreeError,
     passes_keywords_to,
 )
+from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.update import update_formula
@@ -32,6 +33,7 @@ from bayeslmm.model.priors.schemes import SCHEMES
 from bayeslmm.reml.fit import fit_reml
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
+from bayeslmm.results.family import family
 from bayeslmm.results.record import recorded
 from bayeslmm.results.rows import training_table
 
@@ -86,8 +88,9 @@ def update(
         stands for everything.
     **settings
         Further arguments of `fit_bayes` (draws, seed, sampler, ...) or `fit_reml` (method, ...);
-        those that are not named are the fit's own, the seed included. Weights are the fit's; with
-        new data, of the column that they were taken from.
+        those that are not named are the fit's own, the seed included. Weights and trials are the
+        fit's; with new data, of the column that they were taken from. So is the family, with its
+        link where no other family is given.
 
     Returns
     -------
@@ -97,7 +100,7 @@ def update(
     Raises
     ------
     DataError
-        If rows, columns or weights are needed that nothing holds.
+        If rows, columns, weights or trials are needed that nothing holds.
     FormulaError, PriorError, SamplingError, ArgumentError
         As `fit_bayes` or `fit_reml` raise them.
     TreeError
@@ -118,17 +121,19 @@ def update(
         return _update_reml(fit, formula, data, settings)
     read.require_tree(fit)
     read.group(fit, "posterior")
+    asked = settings.keys()
     old = parse_formula(str(fit.attrs["formula"]))
     new = _new_formula(old, formula)
-    rows, weights = _rows(fit, new, data, settings)
+    settings = {**_likelihood(fit, settings), **settings}
+    rows, known = _rows(fit, new, data, settings)
     with warnings.catch_warnings():
         # What there is to say of the data, the fit says.
         warnings.simplefilter("ignore", BayesLMMWarning)
-        given = {**_rows_settings(fit), **settings, "weights": weights}
+        given = {**_rows_settings(fit), **settings, **known}
         coding = {name: given[name] for name in _CODING if name in given}
         design = design_of(new, rows, **coding)
     # Defaults follow what the rows are and weigh.
-    same = data is None and str(new) == str(old) and not settings.keys() & set(_CODING)
+    same = data is None and str(new) == str(old) and not asked & set(_CODING)
     chosen = _priors(fit, design, priors, same=same)
     given = _settings(fit, design, given)
     if not design.has_rows:
@@ -138,12 +143,20 @@ def update(
 
 
 # Arguments that decide how the rows are read, of `design_of` and `fit_bayes` alike.
-_CODING = ("weights", "missing", "rank_deficient")
+_CODING = ("weights", "missing", "rank_deficient", "family", "link", "trials")
 
 
 def _rows_settings(fit: xr.DataTree) -> dict[str, Any]:
     """Return how the fit read its rows, as far as a tree shows it."""
     return {"rank_deficient": "drop"} if fit.attrs.get("dropped_columns") else {}
+
+
+def _likelihood(fit: xr.DataTree, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the fit's family, with its link where neither is given anew."""
+    if "family" in settings:
+        return {}
+    own = family(fit)
+    return {"family": own.name, "link": own.link.name}
 
 
 def _new_formula(old: MixedFormula, formula: str | MixedFormula | None) -> MixedFormula:
@@ -171,31 +184,36 @@ def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]
     elif "weights" not in settings and not isinstance(data, Gram):
         weighted = fit.gram.sum_log_weights != 0
         column = None if fit.gram.state is None else fit.gram.state.weights
-        settings = {**settings, "weights": _weights_column(column, weighted=weighted)}
+        settings = {**settings, "weights": _column(column, "weights", had=weighted)}
     return fit_reml(new, data, **{"method": fit.method, **settings})
 
 
 def _rows(
     fit: xr.DataTree, new: MixedFormula, data: Any, settings: dict[str, Any]
-) -> tuple[Any, Any]:
-    """Return the rows to fit and their weights."""
+) -> tuple[Any, dict[str, Any]]:
+    """Return the rows to fit, and what is known of them: weights and trials, if any."""
+    taken = family_of(settings["family"], settings.get("link")).response.known
+    # Trials of the binomial are nothing that another family could take.
+    roles: tuple[str, ...] = ("weights", "trials") if taken == "trials" else ("weights",)
+    known: dict[str, Any] = {
+        role: settings[role] for role in ("weights", "trials") if role in settings
+    }
     if data is not None:
-        if "weights" in settings or isinstance(data, Gram):
-            return data, settings.get("weights")
-        column = state_content(str(fit.attrs["design"])).get("weights")
-        return data, _weights_column(column, weighted=_weighted(fit))
+        for role in () if isinstance(data, Gram) else roles:
+            if role not in known:
+                column = state_content(str(fit.attrs["design"])).get(role)
+                known[role] = _column(column, role, had=_had(fit, role))
+        return data, known
     if read.from_cross_products(fit):
         if str(new) != fit.attrs["formula"]:
             raise DataError(
                 f"The tree holds the cross-products of {fit.attrs['formula']!r}, which serve no "
                 "other formula: give data=."
             )
-        gram = gram_of_dataset(Gram, read.group(fit, names.CROSS_PRODUCTS))
-        return gram, settings.get("weights")
+        return gram_of_dataset(Gram, read.group(fit, names.CROSS_PRODUCTS)), known
     table = training_table(fit)
     _require_columns(table, new, str(fit.attrs["formula"]))
-    weights = read.constant(fit, "weights")
-    return table, settings.get("weights", weights)
+    return table, {**{role: read.constant(fit, role) for role in roles}, **known}
 
 
 def _require_columns(table: pd.DataFrame, new: MixedFormula, old: str) -> None:
@@ -208,18 +226,22 @@ def _require_columns(table: pd.DataFrame, new: MixedFormula, old: str) -> None:
             )
 
 
-def _weighted(fit: xr.DataTree) -> bool:
+def _had(fit: xr.DataTree, role: str) -> bool:
+    """Whether a fit's rows had weights or trials."""
     if not read.from_cross_products(fit):
-        return read.has_weights(fit)
-    return bool(gram_of_dataset(Gram, read.group(fit, names.CROSS_PRODUCTS)).sum_log_weights)
+        return read.constant(fit, role) is not None
+    return role == "weights" and bool(
+        gram_of_dataset(Gram, read.group(fit, names.CROSS_PRODUCTS)).sum_log_weights
+    )
 
 
-def _weights_column(column: Any, *, weighted: bool) -> str | None:
-    """Return the column that a fit's weights are in, where it had any."""
-    if column is None and weighted:
+def _column(column: Any, role: str, *, had: bool) -> str | None:
+    """Return the column that a fit's weights or trials are in, where it had any."""
+    if column is None and had:
+        none = " (weights=None for none)" if role == "weights" else ""
         raise DataError(
-            "The fit had weights that were given by themselves, not as a column: give weights= "
-            "along with the new data (weights=None for none)."
+            f"The fit had {role} that were given by themselves, not as a column: give {role}= "
+            f"along with the new data{none}."
         )
     return None if column is None else str(column)
 

@@ -1,8 +1,7 @@
 """Compiled linear algebra on flat arrays: eliminate, differentiate, solve, draw; knows no model.
 
-- ``jit``: the decorators, and the fingerprint of this folder
-- ``inner_compiler``: functions compiled once, inside their callers
-- ``guard``: caches that may be damaged, calls that may be interrupted
+- ``compiler/``: how all of it is compiled, kept on disk and found again
+- ``families/``: rows of each response family
 - ``lapack``: LAPACK callable from compiled code
 - ``layout``: names for the stretches of a plan's two arrays
 - ``eliminate``: block elimination of I + Lambda' Z'Z Lambda
@@ -17,6 +16,4 @@
 - ``reduce``: loops over points: T and log|V|, and log-densities from them
 - ``prior_forms``: closed forms of log priors as numbers
 - ``target``: the log posterior as the C function that NUTS calls
-- ``helper``: a second process that compiles
-- ``compile_ahead``: what it compiles
 """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import types
 
+from bayeslmm.kernels.compiler.jit import inner
 from bayeslmm.kernels.densities import (
     fixed_in_working,
     fixed_posterior,
@@ -16,7 +17,6 @@ from bayeslmm.kernels.densities import (
 )
 from bayeslmm.kernels.eliminate import copy_square
 from bayeslmm.kernels.factorization import factorize, linked_entry
-from bayeslmm.kernels.jit import inner
 from bayeslmm.kernels.lapack import dense_half_solve
 from bayeslmm.kernels.layout import (
     COLUMN,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.kernels.jit import inner, inner_fast
+from bayeslmm.kernels.compiler.jit import inner, inner_fast
 from bayeslmm.kernels.layout import (
     ABOVE,
     FACTOR,

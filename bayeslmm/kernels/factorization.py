@@ -16,6 +16,15 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import carray, types
 
+from bayeslmm.kernels.compiler.guard import compile_c
+from bayeslmm.kernels.compiler.helper import (
+    await_factorization,
+    await_helper,
+    is_cached,
+    start_helper,
+    stop_helper,
+)
+from bayeslmm.kernels.compiler.jit import FINGERPRINT, entry, inner, stamp
 from bayeslmm.kernels.eliminate import (
     border_part,
     copy_square,
@@ -34,15 +43,6 @@ from bayeslmm.kernels.gradient import (
     residual_products,
     scale_rows,
 )
-from bayeslmm.kernels.guard import compile_c
-from bayeslmm.kernels.helper import (
-    await_factorization,
-    await_helper,
-    is_cached,
-    start_helper,
-    stop_helper,
-)
-from bayeslmm.kernels.jit import FINGERPRINT, entry, inner, stamp
 from bayeslmm.kernels.lapack import dense_cholesky, dense_half_solve, subtract_gram
 from bayeslmm.kernels.layout import FACTOR, PANEL, START, WIDTH, open_layout
 from bayeslmm.kernels.solve import joint_modes, selected_inverse

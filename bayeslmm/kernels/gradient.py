@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.kernels.jit import inner_fast
+from bayeslmm.kernels.compiler.jit import inner_fast
 from bayeslmm.kernels.layout import (
     BLOCK,
     COLUMN,

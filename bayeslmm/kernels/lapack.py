@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 from numba.extending import get_cython_function_address
 
-from bayeslmm.kernels.jit import inner
+from bayeslmm.kernels.compiler.jit import inner
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

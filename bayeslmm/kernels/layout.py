@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bayeslmm.kernels.jit import inner
+from bayeslmm.kernels.compiler.jit import inner
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints

@@ -14,11 +14,11 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import carray, types
 
+from bayeslmm.kernels.compiler.guard import compile_c
+from bayeslmm.kernels.compiler.helper import await_helper, helper_at_work, stop_helper
+from bayeslmm.kernels.compiler.jit import entry, stamp
 from bayeslmm.kernels.draws import compile_draws
 from bayeslmm.kernels.factorization import LINKING, link_kernels
-from bayeslmm.kernels.guard import compile_c
-from bayeslmm.kernels.helper import await_helper, helper_at_work, stop_helper
-from bayeslmm.kernels.jit import entry, stamp
 from bayeslmm.kernels.marginal_density import collapsed_density
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.kernels.compiler.jit import inner
 from bayeslmm.kernels.densities import density_given_fixed, density_of_reduced, to_working
 from bayeslmm.kernels.factorization import factorize, pull_back
-from bayeslmm.kernels.jit import inner
 from bayeslmm.kernels.layout import open_working
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.kernels.compiler.jit import entry
 from bayeslmm.kernels.densities import density_given_fixed, density_of_reduced, to_working
 from bayeslmm.kernels.eliminate import copy_square
 from bayeslmm.kernels.factorization import factorize, linked_entry
-from bayeslmm.kernels.jit import entry
 from bayeslmm.kernels.layout import open_working
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.kernels.jit import inner, inner_fast
+from bayeslmm.kernels.compiler.jit import inner, inner_fast
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats

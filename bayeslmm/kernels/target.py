@@ -15,8 +15,8 @@ from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bayeslmm.kernels.guard import compile_c
-from bayeslmm.kernels.jit import inner, stamp
+from bayeslmm.kernels.compiler.guard import compile_c
+from bayeslmm.kernels.compiler.jit import inner, stamp
 from bayeslmm.kernels.linked_density import (
     DENSITY_SIZES,
     EXTERNAL_DENSITY,

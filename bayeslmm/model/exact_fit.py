@@ -22,6 +22,7 @@ from bayeslmm.model.least_squares import (
     Part,
     all_parts,
     dense_columns,
+    least_squares_left,
     residual_squares,
 )
 from bayeslmm.model.priors.prior import Prior
@@ -124,6 +125,9 @@ def _fitted(gram: Gram, scales: DataScales) -> _Fitted | None:
     if total <= rounding:
         return _Fitted((), rank, 0.0, True)
     zero = max(_exact(gram) * total, rounding)
+    # Some of the columns leave no less than all.
+    if gram.factors and least_squares_left(gram, all_parts(gram)) > max(_IMPRECISE * total, zero):
+        return None
     found = _least_left(gram, zero)
     if found is None or found[1] > max(_IMPRECISE * total, zero):
         return None
@@ -233,6 +237,8 @@ def saturated(gram: Gram) -> bool:
     """Return whether effects fit any response exactly, by columns of which some may do alone."""
     parts = all_parts(gram)
     if all(len(part.terms) == 1 for part in parts):
+        return False
+    if least_squares_left(gram, parts) > 0.0:
         return False
     judged = residual_squares(gram, parts)
     return judged is not None and judged[1] >= gram.n

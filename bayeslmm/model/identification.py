@@ -30,6 +30,7 @@ from bayeslmm.model.covariance.factors import lower_entries
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.design.design import Design
     from bayeslmm.gram.blocks import GramFactor
     from bayeslmm.gram.gram import Gram
 
@@ -67,19 +68,23 @@ class _Columns:
         C with Z R^-1 = Zs C.
     root : ndarray, shape (q, q)
         R, block by block.
-    entries : tuple of (int, int)
-        (row, column) of each variance and covariance.
+    rows, cols : ndarray of int, shape (n_entries,)
+        Place of each variance and covariance.
     within : ndarray, shape (m, q, q)
         Their cross-products, level by level.
     along : ndarray, shape (m, q, p)
-        Their cross-products with orthonormal columns that span X.
+        Their cross-products F_i with orthonormal columns that span X.
+    moved : ndarray, shape (q, q, p, p)
+        sum_i F_i[r, a] F_i[c, b] at [r, c, a, b].
     """
 
     turn: Floats
     root: Floats
-    entries: tuple[tuple[int, int], ...]
+    rows: Ints
+    cols: Ints
     within: Floats
     along: Floats
+    moved: Floats
 
 
 def require_residual_variance(gram: Gram) -> None:
@@ -116,6 +121,36 @@ def require_residual_variance(gram: Gram) -> None:
         "fit with priors (fit_bayes).",
         IdentificationWarning,
     )
+
+
+def warn_of_single_trials(design: Design) -> None:
+    r"""Warn where every level of a factor has one trial of a binary response.
+
+    Such a response is Bernoulli whatever the levels' spread: only
+    :math:`\int g^{-1}(\eta + b) N(b; 0, G) db` can be told, which fixed effects give as well but
+    for a slightly other link, and the prior decides on G.
+
+    Parameters
+    ----------
+    design : Design
+        The data.
+
+    Warns
+    -----
+    IdentificationWarning
+        Naming the factor.
+    """
+    if not design.family.response.binary:
+        return
+    for factor in design.factors:
+        if np.bincount(factor.index).max() == 1:
+            warn(
+                f"Each level of {factor.name!r} has one row of a yes-or-no response, which holds "
+                f"next to nothing on how much the levels differ: sd_{factor.name} is nearly what "
+                f"its prior says. Leave (... | {factor.name}) out, or count trials: "
+                "family='binomial'.",
+                IdentificationWarning,
+            )
 
 
 def warn_of_priors_alone(gram: Gram) -> None:
@@ -165,7 +200,9 @@ def unidentified(gram: Gram) -> Unidentified | None:
         return None
     try:
         with np.errstate(all="ignore"):
-            columns = [_orthogonal(gram, factor) for factor in gram.factors]
+            p = len(gram.coef)
+            unit = np.linalg.inv(np.linalg.cholesky(gram.cross[:p, :p])).T
+            columns = [_orthogonal(factor, unit) for factor in gram.factors]
             products, sizes = _inner_products(gram, columns)
             length = np.sqrt(np.where(sizes > 0.0, sizes, 1.0))
             values, vectors = np.linalg.eigh(products / length / length[:, None])
@@ -177,68 +214,73 @@ def unidentified(gram: Gram) -> Unidentified | None:
     found: list[str] = []
     at = 0
     for factor, own in zip(gram.factors, columns, strict=True):
-        found += _named(factor, own, null[at : at + len(own.entries)])
-        at += len(own.entries)
+        found += _named(factor, own, null[at : at + len(own.rows)])
+        at += len(own.rows)
     residual = bool(np.any(np.abs(null[-1] * length[-1]) > _PART))
     return Unidentified(tuple(found), residual) if found else None
 
 
-def _orthogonal(gram: Gram, factor: GramFactor) -> _Columns:
-    p, q = len(gram.coef), len(factor.terms)
-    turn, root = np.zeros((q, q)), np.zeros((q, q))
-    entries: list[tuple[int, int]] = []
-    for columns in covariance_of(factor).independent:
-        at = list(columns)
-        R = np.linalg.qr(factor.scale[:, at], mode="r")
-        turn[:, at] = solve_triangular(R, factor.scale[:, at].T, trans=1).T
-        root[np.ix_(at, at)] = R
-        entries += [(at[r], at[c]) for r, c in zip(*lower_entries(len(at)), strict=True)]
-    fixed = factor.with_fixed[:, :, :p]
-    if p:
-        lower = np.linalg.cholesky(gram.cross[:p, :p])
-        fixed = fixed @ np.linalg.inv(lower).T
-    return _Columns(turn, root, tuple(entries), turn.T @ factor.within @ turn, turn.T @ fixed)
+def _orthogonal(factor: GramFactor, unit: Floats) -> _Columns:
+    """Turn a factor's columns; Xs @ unit are orthonormal."""
+    m, q, p = len(factor.levels), len(factor.terms), len(unit)
+    turn, root = np.eye(q), factor.scale
+    rows, cols = lower_entries(q)
+    within, along = factor.within, factor.with_fixed[:, :, :p] @ unit
+    sets = covariance_of(factor).independent
+    if len(sets) > 1:
+        turn, root = np.zeros((q, q)), np.zeros((q, q))
+        places = []
+        for columns in sets:
+            at = np.array(columns)
+            R = np.linalg.qr(factor.scale[:, at], mode="r")
+            turn[:, at] = solve_triangular(R, factor.scale[:, at].T, trans=1).T
+            root[np.ix_(at, at)] = R
+            places.append(at[np.array(lower_entries(len(at)))])
+        rows, cols = np.concatenate(places, axis=1)
+        within, along = turn.T @ within @ turn, turn.T @ along
+    flat = along.reshape(m, -1)
+    moved = (flat.T @ flat).reshape(q, p, q, p).transpose(0, 2, 1, 3)
+    return _Columns(turn, root, rows, cols, within, along, moved)
 
 
 def _inner_products(gram: Gram, columns: list[_Columns]) -> tuple[Floats, Floats]:
     """Compute tr(M V_a M V_b), residual variance last, and tr(V_a V_a)."""
-    starts = np.cumsum([0, *(len(own.entries) for own in columns)])
+    starts = np.cumsum([0, *(len(own.rows) for own in columns)])
     products = np.zeros((starts[-1] + 1,) * 2)
     sizes = np.empty(starts[-1] + 1)
     products[-1, -1], sizes[-1] = gram.n - len(gram.coef), gram.n
     for k, own in enumerate(columns):
-        rows = slice(starts[k], starts[k + 1])
-        r, c = np.array(own.entries).T
-        every = np.arange(len(own.within))
+        at = slice(starts[k], starts[k + 1])
         unmixed = _sum_products(own.within, own.within)
-        sizes[rows] = _at(unmixed, (r, c), (r, c)).diagonal()
-        left = np.sum(own.within, axis=0) - np.einsum("irp,icp->rc", own.along, own.along)
-        products[rows, -1] = products[-1, rows] = left[r, c]
-        for m, other in enumerate(columns[: k + 1]):
-            cols = slice(starts[m], starts[m + 1])
-            own_levels, levels, shared = every, every, own.within
-            if m < k:
-                own_levels, levels, shared = gram.pair_of(k, m).seen_from(k)
-                shared = own.turn.T @ shared @ other.turn
-            off = _off_fixed(own, other, own_levels, levels, shared)
-            values = _at(off, (r, c), tuple(np.array(other.entries).T))
-            products[rows, cols] = values
-            products[cols, rows] = values.T
+        sizes[at] = _at(unmixed, own, own).diagonal()
+        fitted = own.along @ np.swapaxes(own.along, 1, 2)
+        products[at, at] = _at(_off_fixed(own, own, own.within, fitted, unmixed), own, own)
+        left = np.sum(own.within, axis=0) - np.trace(own.moved, axis1=2, axis2=3)
+        products[at, -1] = products[-1, at] = left[own.rows, own.cols]
+        for m, other in enumerate(columns[:k]):
+            to = slice(starts[m], starts[m + 1])
+            mine, theirs, shared = gram.pair_of(k, m).seen_from(k)
+            shared = own.turn.T @ shared @ other.turn
+            fitted = own.along[mine] @ np.swapaxes(other.along[theirs], 1, 2)
+            off = _off_fixed(own, other, shared, fitted, _sum_products(shared, shared))
+            products[at, to] = _at(off, own, other)
+            products[to, at] = products[at, to].T
     return products, sizes
 
 
-def _off_fixed(own: _Columns, other: _Columns, rows: Ints, cols: Ints, values: Floats) -> Floats:
+def _off_fixed(
+    own: _Columns, other: _Columns, shared: Floats, fitted: Floats, unmixed: Floats
+) -> Floats:
     """Compute sum_ij D_ij[r, s] D_ij[c, t], D = Z_i' M Z_j, at [r, s, c, t].
 
-    D = C - F_i F_j', where C is zero but for pairs of levels that share rows.
+    D = C - F_i F_j', where C, `shared`, is zero but for pairs of levels that share rows, of which
+    `fitted` are F_i F_j'.
     """
-    fitted = own.along[rows] @ np.swapaxes(other.along[cols], 1, 2)
-    mixed = _sum_products(values, fitted)
-    mine = np.einsum("ira,icb->rcab", own.along, own.along, optimize=True)
-    theirs = np.einsum("ira,icb->rcab", other.along, other.along, optimize=True)
-    everywhere = np.einsum("rcab,stab->rsct", mine, theirs, optimize=True)
-    total: Floats = _sum_products(values, values) - mixed - mixed.transpose(2, 3, 0, 1) + everywhere
-    return total
+    q, width = len(own.moved), len(other.moved)
+    mixed = _sum_products(shared, fitted)
+    everywhere = own.moved.reshape(q * q, -1) @ other.moved.reshape(width * width, -1).T
+    total: Floats = unmixed - mixed - mixed.transpose(2, 3, 0, 1)
+    return total + everywhere.reshape(q, q, width, width).transpose(0, 2, 1, 3)
 
 
 def _sum_products(a: Floats, b: Floats) -> Floats:
@@ -248,10 +290,9 @@ def _sum_products(a: Floats, b: Floats) -> Floats:
     return flat.reshape(q, width, q, width)
 
 
-def _at(products: Floats, mine: tuple[Ints, ...], theirs: tuple[Ints, ...]) -> Floats:
+def _at(products: Floats, own: _Columns, other: _Columns) -> Floats:
     """Pick tr(V_rc V_st) = (rs, ct) / 2 + (rt, cs) / 2 for each two entries."""
-    r, c = (index[:, None] for index in mine)
-    s, t = (index[None, :] for index in theirs)
+    r, c, s, t = own.rows[:, None], own.cols[:, None], other.rows, other.cols
     picked: Floats = (products[r, s, c, t] + products[r, t, c, s]) / 2.0
     return picked
 
@@ -264,7 +305,7 @@ def _named(factor: GramFactor, own: _Columns, null: Floats) -> list[str]:
     change = np.zeros((q, q))
     for direction in null.T:
         G = np.zeros((q, q))
-        for (r, c), value in zip(own.entries, direction, strict=True):
+        for r, c, value in zip(own.rows, own.cols, direction, strict=True):
             G[r, c] += value / 2.0
             G[c, r] += value / 2.0
         change = np.maximum(change, np.abs(inverse @ G @ inverse.T))
@@ -276,7 +317,7 @@ def _named(factor: GramFactor, own: _Columns, null: Floats) -> list[str]:
     ]
     named += [
         f"the correlation of {factor.terms[c]!r} and {factor.terms[r]!r} by {factor.name!r}"
-        for r, c in own.entries
+        for r, c in zip(own.rows, own.cols, strict=True)
         if r != c and change[r, c] > _PART and not (free[r] or free[c])
     ]
     return named

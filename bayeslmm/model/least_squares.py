@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from scipy.sparse import bsr_matrix
+from scipy.linalg.lapack import dpotrf
+from scipy.sparse import bsr_matrix, hstack
 
 if TYPE_CHECKING:
-    from bayeslmm.arrays import Floats
+    from collections.abc import Callable
+
+    from bayeslmm.arrays import Floats, Ints
     from bayeslmm.gram.gram import Gram
 
 # Part of a column's squares that is rounding once other columns are taken out.
 _DEPENDENT = 1e-12
+# What a bound adds to each column's squares, as part of what counts as dependent.
+_RIDGE = 1e-2
+# Part of the response's squares below which nothing is said of what is left.
+_ROUNDING = 1e-10
 # Crossed effects that are left dense; more take longer to judge than the refusal is worth.
 MOST_DENSE = 1500
-
-# A check of the model and a search's start ask the same of a Gram, which never changes.
-_known: WeakKeyDictionary[Gram, dict[tuple[tuple[int, bytes], ...], tuple[float, int] | None]]
-_known = WeakKeyDictionary()
+# Sizes from which, and parts of nonzeros up to which, sparse products are faster than dense ones.
+_LARGE, _SPARSE = 100_000, 0.1
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,24 @@ def dense_columns(gram: Gram, parts: tuple[Part, ...]) -> int:
     return sum(sizes) - max(sizes) + len(gram.coef)
 
 
+def _once[T](
+    compute: Callable[[Gram, tuple[Part, ...]], T],
+) -> Callable[[Gram, tuple[Part, ...]], T]:
+    """Remember answers: checks and a search ask the same of a Gram, which never changes."""
+    known: WeakKeyDictionary[Gram, dict[tuple[tuple[int, bytes], ...], T]] = WeakKeyDictionary()
+
+    @wraps(compute)
+    def answer(gram: Gram, parts: tuple[Part, ...]) -> T:
+        answers = known.setdefault(gram, {})
+        asked = tuple((part.factor, part.columns.tobytes()) for part in parts)
+        if asked not in answers:
+            answers[asked] = compute(gram, parts)
+        return answers[asked]
+
+    return answer
+
+
+@_once
 def residual_squares(gram: Gram, parts: tuple[Part, ...]) -> tuple[float, int] | None:
     """Compute what least squares on X and some random-effects columns leaves, and their rank.
 
@@ -78,52 +102,131 @@ def residual_squares(gram: Gram, parts: tuple[Part, ...]) -> tuple[float, int] |
 
     None where the dense matrix would be too large, or numbers are.
     """
-    known = _known.setdefault(gram, {})
-    asked = tuple((part.factor, part.columns.tobytes()) for part in parts)
-    if asked not in known:
-        try:
-            with np.errstate(all="ignore"):
-                known[asked] = _residual_squares(gram, parts)
-        except np.linalg.LinAlgError:
-            known[asked] = None
-    return known[asked]
+    if dense_columns(gram, parts) > MOST_DENSE:
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            products, rank = _eliminated(gram, parts)
+            spread, axes = np.linalg.eigh(products[:-1, :-1])
+            real = spread > _DEPENDENT * len(spread)
+            along = axes[:, real].T @ products[:-1, -1]
+            squares = float(products[-1, -1] - np.sum(along**2 / spread[real]))
+    except np.linalg.LinAlgError:
+        return None
+    return squares, rank + int(real.sum())
 
 
-def _residual_squares(gram: Gram, parts: tuple[Part, ...]) -> tuple[float, int] | None:
+@_once
+def least_squares_left(gram: Gram, parts: tuple[Part, ...]) -> float:
+    r"""Compute a number that `residual_squares` are not below, in a tenth of the time.
+
+    With :math:`a_i` the part of the response along the eigenvector of :math:`\lambda_i` that the
+    columns' cross-products have, and :math:`\tau` the least eigenvalue that counts,
+
+    .. math:: \sum_{\lambda_i > \tau} \frac{a_i^2}{\lambda_i} \le
+        (1 + \delta / \tau) \sum_i \frac{a_i^2}{\lambda_i + \delta},
+
+    whose right side takes one Cholesky factor.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    parts : tuple of Part
+        Columns, at most one part a factor.
+
+    Returns
+    -------
+    float
+        Above zero where more than a hundredth of what the largest part leaves is left by all;
+        zero where no such number is cheap.
+    """
+    if dense_columns(gram, parts) > MOST_DENSE:
+        return 0.0
+    try:
+        with np.errstate(all="ignore"):
+            products, _ = _eliminated(gram, parts)
+    except np.linalg.LinAlgError:
+        return 0.0
+    total, width = float(products[-1, -1]), len(products) - 1
+    products.flat[:: width + 2] += _RIDGE * _DEPENDENT * width
+    # The response's own pivot shall be positive whatever is left of it.
+    products[-1, -1] = 2.0 * total
+    lower, failed = dpotrf(products.T, lower=True, overwrite_a=True, clean=False)
+    fitted = float(lower[-1, :-1] @ lower[-1, :-1])
+    left = total - (1.0 + _RIDGE) * fitted
+    return left if not failed and left > _ROUNDING * gram.cross[-1, -1] else 0.0
+
+
+def _eliminated(gram: Gram, parts: tuple[Part, ...]) -> tuple[Floats, int]:
+    """Compute cross-products of all else, columns of length one, given the largest part; its rank.
+
+    The response is last, and keeps its length.
+    """
     sizes = [len(gram.factors[part.factor].levels) * len(part.terms) for part in parts]
     first = int(np.argmax(sizes))
     others = [part for k, part in enumerate(parts) if k != first]
-    if dense_columns(gram, parts) > MOST_DENSE:
-        return None
     big = parts[first]
     factor, C = gram.factors[big.factor], big.columns
     values, vectors = np.linalg.eigh(C.T @ factor.within @ C)
     kept = values > _DEPENDENT * np.maximum(values[:, -1:], 0.0)
     root = np.where(kept, 1.0 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
     whiten = np.swapaxes(vectors * root[:, None, :], 1, 2)
-    columns = [_pair_columns(gram, big, other, whiten) for other in others]
-    columns.append((whiten @ (C.T @ factor.with_fixed)).reshape(sizes[first], -1))
     left = _dense(gram, others)
-    length = np.sqrt(np.maximum(np.diag(left), 0.0))[:-1]
-    taken = np.hstack(columns)
-    left -= taken.T @ taken
+    length = np.sqrt(np.maximum(np.diag(left), 0.0))
+    pairs = [_Pairs.of(gram, big, other, whiten) for other in others]
+    fixed = (whiten @ (C.T @ factor.with_fixed)).reshape(sizes[first], -1)
+    _subtract_products(left, pairs, fixed)
     size = np.where(length > 0.0, length, 1.0)
-    spread, axes = np.linalg.eigh(left[:-1, :-1] / size / size[:, None])
-    real = spread > _DEPENDENT * len(spread)
-    along = axes[:, real].T @ (left[:-1, -1] / size)
-    squares = float(left[-1, -1] - np.sum(along**2 / spread[real]))
-    return squares, int(kept.sum() + real.sum())
+    size[-1] = 1.0
+    left /= size
+    left /= size[:, None]
+    return left, int(kept.sum())
 
 
-def _pair_columns(gram: Gram, big: Part, other: Part, whiten: Floats) -> Floats:
-    """Compute whitened cross-products of two factors, shape (m c, m' c')."""
-    own, theirs, values = gram.pair_of(big.factor, other.factor).seen_from(big.factor)
-    blocks = whiten[own] @ (big.columns.T @ values @ other.columns)
-    m, m_other = (len(gram.factors[part.factor].levels) for part in (big, other))
-    starts = np.searchsorted(own, np.arange(m + 1))
-    shape = (m * len(big.terms), m_other * len(other.terms))
-    dense: Floats = bsr_matrix((blocks, theirs, starts), shape=shape).toarray()
-    return dense
+@dataclass(frozen=True)
+class _Pairs:
+    """Whitened cross-products with another part: blocks of a matrix of shape (m c, m' c')."""
+
+    own: Ints
+    theirs: Ints
+    blocks: Floats
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, gram: Gram, big: Part, other: Part, whiten: Floats) -> _Pairs:
+        own, theirs, values = gram.pair_of(big.factor, other.factor).seen_from(big.factor)
+        blocks = whiten[own] @ (big.columns.T @ values @ other.columns)
+        m, m_other = (len(gram.factors[part.factor].levels) for part in (big, other))
+        return cls(own, theirs, blocks, (m, m_other))
+
+    def dense(self) -> Floats:
+        _, q, width = self.blocks.shape
+        out = np.zeros((self.shape[0], q, self.shape[1], width))
+        out[self.own, :, self.theirs, :] = self.blocks
+        return out.reshape(self.shape[0] * q, -1)
+
+    def sparse(self) -> bsr_matrix:
+        _, q, width = self.blocks.shape
+        starts = np.searchsorted(self.own, np.arange(self.shape[0] + 1))
+        shape = (self.shape[0] * q, self.shape[1] * width)
+        return bsr_matrix((self.blocks, self.theirs, starts), shape=shape)
+
+
+def _subtract_products(left: Floats, pairs: list[_Pairs], fixed: Floats) -> None:
+    """Subtract T'T from a matrix in place, T = [pairs, fixed]."""
+    cells, width = len(fixed) * len(left), len(left) - fixed.shape[1]
+    nonzeros = sum(pair.blocks.size for pair in pairs)
+    if not pairs or cells < _LARGE or nonzeros > _SPARSE * cells:
+        taken = np.hstack([*(pair.dense() for pair in pairs), fixed])
+        left -= taken.T @ taken
+        return
+    sparse = hstack([pair.sparse() for pair in pairs], format="csr")
+    across = sparse.T @ fixed
+    left[:width, :width] -= (sparse.T @ sparse).toarray()
+    left[:width, width:] -= across
+    left[width:, :width] -= across.T
+    left[width:, width:] -= fixed.T @ fixed
 
 
 def _dense(gram: Gram, parts: list[Part]) -> Floats:

@@ -1,4 +1,4 @@
-"""Responses drawn from given beta, sd, corr and sigma."""
+"""Responses drawn from given beta, sd, corr and parameters of the family."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from bayeslmm import names
 from bayeslmm.arguments import as_numbers
 from bayeslmm.design.design import Design
 from bayeslmm.errors import ArgumentError, NumericalError, names_keywords, nearest
-from bayeslmm.families.gaussian import GAUSSIAN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.families.family import Family
 
 
 @names_keywords
@@ -28,23 +28,32 @@ def simulate_response(
     beta: Mapping[str, float] | ArrayLike,
     sd: Mapping[str, ArrayLike] | None = None,
     corr: Mapping[str, ArrayLike] | None = None,
-    sigma: float = 1.0,
+    sigma: float | None = None,
+    parameters: Mapping[str, float] | None = None,
     random_seed: int | np.random.Generator | None = None,
 ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-    """Draw y = X beta + sum_k Z_k b_k + offset + e with b_ki ~ N(0, G_k), e ~ N(0, sigma^2 / w).
+    r"""Draw random effects and responses from a model whose parameters are known.
+
+    .. math:: \eta = X \beta + \sum_k Z_k b_k + o, \quad b_{ki} \sim N(0, G_k), \quad
+              y_i \sim p(\cdot \mid \eta_i, \phi)
+
+    with the density p of the design's family: N(eta, sigma^2 / w) for the Gaussian.
 
     Parameters
     ----------
     design : Design
-        The rows; its own response is not looked at.
+        The rows, their family, weights or trials; its own response is not looked at.
     beta : mapping or array-like, shape (p,)
         Fixed effects, by name or in the order of ``design.coef``.
     sd : mapping from factor to array-like, shape (q,)
         Standard deviations of its random effects; one number stands for all its columns.
     corr : mapping from factor to array-like, shape (q, q) or a number
         Their correlations; a number stands for every pair. Uncorrelated without it.
-    sigma : float
-        Residual standard deviation.
+    sigma : float, optional
+        Residual standard deviation (scale, of Student's t), 1 without it; of families that have
+        one.
+    parameters : mapping from str to float, optional
+        The family's parameters phi by name, e.g. ``{"shape": 2.0}``; ``sigma`` may stand here, too.
     random_seed : int or Generator, optional
         Seed; the same seed gives the same response.
 
@@ -57,8 +66,10 @@ def simulate_response(
     Raises
     ------
     ArgumentError
-        When a name is unknown, a shape is wrong, a standard deviation is negative, or a
+        When a name is unknown or lacks, a shape is wrong, a standard deviation is negative, or a
         correlation matrix is not positive semidefinite.
+    NumericalError
+        When a response leaves the range of numbers.
 
     References
     ----------
@@ -72,6 +83,9 @@ def simulate_response(
     >>> y, effects = simulate_response(design, beta={"Intercept": 1.0, "x": 2.0}, sigma=0.0)
     >>> y, effects
     (array([1., 3., 5.]), {})
+    >>> counts = build_design("y ~ x", {"y": [0, 0, 1], "x": [0.0, 1.0, 2.0]}, family="poisson")
+    >>> simulate_response(counts, beta={"Intercept": 1.0, "x": 2.0}, random_seed=1)[0]
+    array([  3.,  20., 151.])
     """
     if not isinstance(design, Design):
         raise ArgumentError(f"A design is needed, as build_design gives it; this is {design!r}.")
@@ -82,9 +96,7 @@ def simulate_response(
             f"random_seed is a whole number from 0 on, or a NumPy generator; it was "
             f"{random_seed!r}."
         ) from None
-    if _number("sigma", sigma) < 0:
-        msg = f"sigma is a standard deviation, zero or more; it was {sigma!r}."
-        raise ArgumentError(msg)
+    phi = _parameters(design.family, sigma, parameters)
     known = [factor.name for factor in design.factors]
     sds = _by_factor("sd", sd, known)
     corrs = _by_factor("corr", corr, known)
@@ -100,10 +112,48 @@ def simulate_response(
         effects[factor.name] = normal @ root.T
         eta = eta + np.sum(factor.columns * effects[factor.name][factor.index], axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
-        y = GAUSSIAN.draw(eta, {names.SIGMA: sigma}, design.weights, generator)
+        y = design.family.draw(eta, phi, design.known, generator)
     if not np.isfinite(y).all():
         raise NumericalError("The response would leave the range of numbers: give smaller ones.")
     return y, effects
+
+
+def _parameters(
+    family: Family, sigma: float | None, given: Mapping[str, float] | None
+) -> dict[str, float]:
+    """Return the family's parameters by name, each of them once."""
+    if given is not None and not isinstance(given, Mapping):
+        raise ArgumentError(f"parameters maps names to numbers; it was {given!r}.")
+    values = {str(name): value for name, value in (given or {}).items()}
+    known = [parameter.name for parameter in family.parameters]
+    if sigma is not None and names.SIGMA in values:
+        raise ArgumentError("sigma is given twice: leave it out of parameters.")
+    if sigma is not None:
+        values[names.SIGMA] = sigma
+    for name in values:
+        if name not in known:
+            raise ArgumentError(
+                f"family={family.name!r} has no parameter {name!r}.{nearest(name, known)} It has "
+                f"{', '.join(known) or 'none'}: leave {name} out."
+            )
+    if names.SIGMA in known:
+        values.setdefault(names.SIGMA, 1.0)
+    if absent := [name for name in known if name not in values]:
+        raise ArgumentError(
+            f"family={family.name!r} needs {', '.join(absent)}: give "
+            f"parameters={{{absent[0]!r}: 2.0}}."
+        )
+    return {name: _parameter(name, values[name]) for name in known}
+
+
+def _parameter(name: str, given: object) -> float:
+    value = _number(name, given)
+    if name == names.SIGMA:
+        if value < 0:
+            raise ArgumentError(f"sigma is a standard deviation, zero or more; it was {given!r}.")
+    elif value <= 0:
+        raise ArgumentError(f"{name} is a positive number; it was {given!r}.")
+    return value
 
 
 def _number(argument: str, given: object) -> float:

@@ -24,7 +24,7 @@ from bayeslmm.model.covariance.factors import (
     lower_factor,
     theta_from_factor,
 )
-from bayeslmm.model.least_squares import all_parts, residual_squares
+from bayeslmm.model.least_squares import all_parts, least_squares_left, residual_squares
 from bayeslmm.reml.quasi_newton import GOAL, LAST_STEP, ROUNDING, quasi_newton
 from bayeslmm.resources import single_blas_thread
 
@@ -308,7 +308,8 @@ def _moments(gram: Gram, scales: Scales) -> tuple[Floats, Floats]:
         residual = max(total - sum(float(v.sum()) for v in variance), 0.05 * total)
     if not weights:
         return np.zeros(0), np.zeros(0)
-    within = _within(gram)
+    highest = max(float(v.max()) for v in variance)
+    within = _within(gram, highest / FAR)
     start, curvature = [], []
     for a, v in zip(weights, variance, strict=True):
         ratio = v / within
@@ -321,9 +322,12 @@ def _moments(gram: Gram, scales: Scales) -> tuple[Floats, Floats]:
     return np.concatenate(start), np.maximum(np.concatenate(curvature), 1e-8)
 
 
-def _within(gram: Gram) -> float:
-    """Compute sigma^2 from what all effects leave of y; infinite where they leave nothing."""
-    judged = residual_squares(gram, all_parts(gram))
+def _within(gram: Gram, enough: float) -> float:
+    """Compute sigma^2 from what all effects leave of y; infinite where nothing, or enough."""
+    parts = all_parts(gram)
+    if least_squares_left(gram, parts) > enough * gram.n:
+        return np.inf
+    judged = residual_squares(gram, parts)
     if judged is None or judged[1] >= gram.n:
         return np.inf
     return max(judged[0] / (gram.n - judged[1]), TINY)

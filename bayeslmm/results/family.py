@@ -66,6 +66,56 @@ def observed_means(fit: Any, y: Floats) -> Floats:
     return y if trials is None else y / trials
 
 
+def is_additive(member: Family) -> bool:
+    """Return whether a response is eta + e, with residuals e that do not depend on eta."""
+    return member.mean_scale.name == "identity"
+
+
+def require_additive(idata: xr.DataTree, what: str) -> None:
+    """Raise unless a response is eta + e: Gaussian, or with Student's residuals.
+
+    Parameters
+    ----------
+    idata : xarray.DataTree
+        A result.
+    what : str
+        What cannot be had otherwise, as the subject of a sentence.
+
+    Raises
+    ------
+    TreeError
+        With the family's name.
+    """
+    if not is_additive(member := family(idata)):
+        raise TreeError(
+            f"{what} is for responses that are a linear predictor and a residual, whose variance "
+            f"is the same for every mean; the family of this fit is {member.name!r}. icc and "
+            "r_squared take it, with scale='latent' or 'observation'."
+        )
+
+
+def require_closed_form(idata: xr.DataTree, what: str) -> None:
+    """Raise unless effects given the rest are normal: Gaussian and lognormal responses.
+
+    Parameters
+    ----------
+    idata : xarray.DataTree
+        A result.
+    what : str
+        What cannot be had otherwise, as the subject of a sentence.
+
+    Raises
+    ------
+    TreeError
+        With the family's name.
+    """
+    if (member := family(idata)).gaussian_scale is None:
+        raise TreeError(
+            f"{what} is for responses that are Gaussian, also after their logarithm; the family of "
+            f"this fit is {member.name!r}."
+        )
+
+
 def require_gaussian(idata: xr.DataTree, what: str) -> None:
     """Raise unless the response of a fit is Gaussian.
 

@@ -52,7 +52,9 @@ def study_key(
     # How many chains run at a time changes nothing.
     asked = {name: value for name, value in settings.items() if name != "cores"}
     labels = [list(design.coef), *(list(map(str, factor.levels)) for factor in design.factors)]
-    content = [_FORMAT, str(design.formula), fingerprint(design), labels, asked, random_seed]
+    family = [design.family.name, design.family.link.name]
+    data = [str(design.formula), fingerprint(design), family, labels]
+    content = [_FORMAT, *data, asked, random_seed]
     functions = [[name, _identity(name, quantity)] for name, quantity in quantities.items()]
     return _hash(json.dumps([*content, functions, reweight]))
 

@@ -40,13 +40,23 @@ PARAMETERS = "parameters"
 
 @dataclass(frozen=True)
 class StudyJob:
-    """Everything but its priors that a refit needs, so that it can run in another process."""
+    """Everything but its priors that a refit needs, so that it can run in another process.
+
+    Attributes
+    ----------
+    formula, data
+        As in `fit_bayes`.
+    coding : mapping
+        How rows are read: `fit_bayes`'s arguments from ``weights`` to ``trials``.
+    quantities : mapping or None
+        What is to be described.
+    settings : mapping
+        How to sample.
+    """
 
     formula: str | MixedFormula
     data: Any
-    weights: Any
-    missing: str
-    rank_deficient: str
+    coding: Mapping[str, Any]
     quantities: Mapping[str, Quantity] | None
     settings: Mapping[str, Any]
 
@@ -85,9 +95,7 @@ def refit_scenario(
             priors=priors,
             random_seed=seed,
             progressbar=False,
-            weights=job.weights,
-            missing=job.missing,
-            rank_deficient=job.rank_deficient,
+            **job.coding,
             **job.settings,
         )
     asked = (job.settings["chains"], job.settings["draws"])

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.analysis.summaries.quantities import Quantity
     from bayeslmm.design.model_data import ModelData
+    from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
@@ -66,6 +67,9 @@ def prior_study(
     weights: str | ArrayLike | None = None,
     missing: str = "drop",
     rank_deficient: str = "raise",
+    family: str | Family = "gaussian",
+    link: str | None = None,
+    trials: str | ArrayLike | None = None,
 ) -> xr.DataTree:
     r"""Fit one model under many priors and lay the conclusions side by side.
 
@@ -77,7 +81,7 @@ def prior_study(
 
     Parameters
     ----------
-    formula, data, weights, missing, rank_deficient
+    formula, data, weights, missing, rank_deficient, family, link, trials
         As in `fit_bayes`; cross-products serve as well as rows.
     scenarios : mapping or sequence
         Names -> priors (``{"tight": {"sd": "HalfNormal(5)"}, "brms": "brms"}``), a list of schemes
@@ -149,24 +153,27 @@ def prior_study(
         raise ArgumentError(f"n_jobs must be a whole number other than 0, not {n_jobs!r}.")
     source = open_data(data)
     refuse_without_rows(parametrization, source)
-    design = design_of(
-        formula, source, weights=weights, missing=missing, rank_deficient=rank_deficient
-    )
-    gram = gram_of(design)
+    coding: dict[str, Any] = {
+        "weights": weights, "missing": missing, "rank_deficient": rank_deficient,
+        "family": family, "link": link, "trials": trials,
+    }  # fmt: skip
+    design = design_of(formula, source, **coding)
     if not design.has_rows:
         # Rows that are held elsewhere are summed once, not by every refit.
-        data, weights, missing = gram, None, "drop"
+        data, coding = gram_of(design), coding | {"weights": None, "missing": "drop"}
     resolved = read_scenarios(design, scenarios, priors)
-    for stated in resolved.values():
-        require_residuals(gram, stated.sigma)
-    warn_of_priors_alone(gram)
+    if design.family.gaussian_scale is not None:
+        gram = gram_of(design)
+        for stated in resolved.values():
+            require_residuals(gram, stated.sigma)
+        warn_of_priors_alone(gram)
     settings: dict[str, Any] = {
         "parametrization": parametrization, "sampler": sampler, "draws": draws, "tune": tune,
         "chains": chains, "cores": cores, "target_accept": target_accept,
     }  # fmt: skip
     asked = checked_quantities(quantities)
     _check_expressions(design, asked)
-    job = StudyJob(formula, data, weights, missing, rank_deficient, asked, settings)
+    job = StudyJob(formula, data, coding, asked, settings)
     key = "" if folder is None else study_key(design, settings, random_seed, asked, reweight)
     store = StudyFolder(None if folder is None else Path(folder), key)
     store.prepare()

@@ -182,9 +182,8 @@ class Task:
 
 
 def worst_ess(draws, stated):
-    """Bulk ESS of the worst parameter; for draws resampled from weighted points, that of both."""
+    """Bulk ESS of the worst parameter; what draws resampled from weighted points are worth."""
     if stated is not None:
-        size = next(iter(draws.values())).size
-        return 1.0 / (1.0 / size + 1.0 / stated)
+        return stated
     moving = {name: values for name, values in draws.items() if np.ptp(values) > 0}
     return float(min(az.ess(values) for values in moving.values()))

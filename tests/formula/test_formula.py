@@ -145,7 +145,7 @@ REFUSED = [
     ("y ~ offset(x):z", "only be added", "offset(x)"),
     ("y ~ x - offset(z)", "leave it out", "offset(z)"),
     ("y1 + y2 ~ x", "Two responses", "y1 + y2"),
-    ("cbind(y1, y2) ~ x", "Two responses", "cbind"),
+    ("cbind(y1, y2) ~ x", "one response", "cbind"),
     ("y / 100 ~ x", "Arithmetic goes inside I()", "100"),
     ("y - 1 ~ x", "I(y / 100)", "y - 1"),
     ("(1 | g) ~ x", "right of the '~'", "(1 | g)"),

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import bayeslmm as bl
 from bayeslmm.inference.importance.algorithm import extend, sample_target
 from bayeslmm.inference.importance.proposal import Mixture, SplitT
 from bayeslmm.inference.laplace import find_mode, find_modes
-from bayeslmm.inference.reweighting import resample
+from bayeslmm.inference.reweighting import effective_draws, resample
 
 COUNT = 8000
 
@@ -242,3 +243,28 @@ def test_resampling_takes_each_point_as_often_as_it_weighs_give_or_take_one():
     assert len(places) == 1000
     assert (np.abs(counts - 1000 * weights) < 1).all()
     assert (np.diff(places) >= 0).all()
+
+
+@pytest.mark.parametrize("spread", [0.1, 0.6, 1.5])
+def test_effective_draws_are_those_of_the_means_of_many_resamplings(spread):
+    rng = np.random.default_rng(6)
+    draws, repeats = 400, 3000
+    means = np.empty(repeats)
+    worth = np.empty(repeats)
+    for k in range(repeats):
+        weights = rng.lognormal(0.0, spread, 800)
+        weights /= weights.sum()
+        means[k] = rng.normal(size=800)[resample(weights, rng, draws)].mean()
+        worth[k] = effective_draws(weights, draws)
+    # A variance from 3,000 means is known to sqrt(2 / 3000), 2.6 %.
+    assert np.mean(1.0 / worth) == pytest.approx(means.var(), rel=0.1)
+
+
+def test_points_are_added_where_they_are_worth_few_draws():
+    formula, table = "score ~ Machine + (Machine | Worker)", bl.load_dataset("machines")
+    how = {"parametrization": "marginal", "sampler": "importance", "progressbar": False}
+    stats = bl.fit_bayes(formula, table, random_seed=1, **how)["sample_stats"]
+    assert stats.attrs["n_points"] < 16_000
+    assert stats.attrs["ess_weights"] > 1.4 * 4000
+    # Some nine tenths: what systematic resampling leaves of points worth 1.5 draws each.
+    assert 0.85 * 4000 < stats.attrs["ess_draws"] <= 4000

@@ -29,7 +29,7 @@ DYESTUFF = "Yield ~ 1 + (1 | Batch)"
 
 def fit(key, parametrization, **settings):
     dataset, formula = STUDIES[key]
-    settings = {"random_seed": 4, "progressbar": False} | settings
+    settings = {"random_seed": 4, "progressbar": False, "sampler": "nutpie"} | settings
     table = bl.load_dataset(dataset)
     return bl.fit_bayes(formula, table, parametrization=parametrization, **settings)
 

@@ -11,12 +11,12 @@ import pytest
 from numba import njit, types
 from numba.core.caching import NullCache
 
-from bayeslmm.kernels import guard as guard_file
-from bayeslmm.kernels.guard import compile_c, guard
+from bayeslmm.kernels.compiler import guard as guard_file
+from bayeslmm.kernels.compiler.guard import compile_c, guard
 
 SOURCE = """
 from numba import njit, types
-from bayeslmm.kernels.guard import compile_c, guard
+from bayeslmm.kernels.compiler.guard import compile_c, guard
 
 def twice(x):
     return 2.0 * x
@@ -133,7 +133,7 @@ INTERRUPTED = """
     import os, signal, threading, time
     import numpy as np
     from numba import njit
-    from bayeslmm.kernels.guard import guard
+    from bayeslmm.kernels.compiler.guard import guard
 
     @njit(nogil=True)
     def slow(n):

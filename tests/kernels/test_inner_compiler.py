@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from bayeslmm.kernels import inner_compiler
-from bayeslmm.kernels.inner_compiler import inner_options
+from bayeslmm.kernels.compiler import inner_compiler
+from bayeslmm.kernels.compiler.inner_compiler import inner_options
 
 
 def summed(options):

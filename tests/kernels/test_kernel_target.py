@@ -21,9 +21,10 @@ from bayeslmm.inference.nuts.marginal import (
     target_for_nuts,
 )
 from bayeslmm.inference.parametrization import MARGINAL
-from bayeslmm.kernels import helper, jit
+from bayeslmm.kernels import factorization
+from bayeslmm.kernels.compiler import helper, jit
+from bayeslmm.kernels.compiler.jit import fingerprint, stamp
 from bayeslmm.kernels.factorization import link_kernels
-from bayeslmm.kernels.jit import fingerprint, stamp
 from bayeslmm.kernels.target import target_function
 from bayeslmm.resources import single_blas_thread
 
@@ -227,11 +228,11 @@ def test_what_is_compiled_is_known_to_be():
 
 
 def test_the_fingerprint_changes_with_every_file_of_the_kernels(tmp_path):
-    kernels = Path(jit.__file__).parent
+    kernels = Path(jit.__file__).parent.parent
     folder = shutil.copytree(kernels, tmp_path / "kernels", ignore=lambda *_: {"__pycache__"})
     known = {fingerprint(folder)}
     assert known == {jit.FINGERPRINT}
-    files = sorted(folder.glob("*.py"))
+    files = [*folder.glob("*.py"), *(folder / "compiler").glob("*.py")]
     assert len(files) > 10
     for file in files:
         file.write_text(file.read_text() + "\n")
@@ -239,6 +240,25 @@ def test_the_fingerprint_changes_with_every_file_of_the_kernels(tmp_path):
     (folder / "new.py").write_text("")
     known.add(fingerprint(folder))
     assert len(known) == len(files) + 2
+
+
+def test_only_functions_above_the_core_are_stamped_with_the_sub_folders(tmp_path):
+    kernels = Path(jit.__file__).parent.parent
+    folder = shutil.copytree(kernels, tmp_path / "kernels", ignore=lambda *_: {"__pycache__"})
+    core, whole = fingerprint(folder), fingerprint(folder, whole=True)
+    (folder / "more").mkdir()
+    (folder / "more" / "new.py").write_text("")
+    assert fingerprint(folder) == core
+    assert fingerprint(folder, whole=True) != whole
+    assert factorization._factorize_c.__qualname__.endswith(core)
+
+
+def test_the_core_imports_nothing_that_stands_above_it():
+    kernels = Path(jit.__file__).parent.parent
+    above = {file.parent.name for file in kernels.glob("*/__init__.py")} - {"compiler"}
+    for file in [*kernels.glob("*.py"), *(kernels / "compiler").glob("*.py")]:
+        for name in above:
+            assert f"bayeslmm.kernels.{name}" not in file.read_text(), file
 
 
 def test_what_the_helper_runs_exists():

@@ -1,6 +1,7 @@
 """Responses that effects fit exactly: the right numbers by closed form, or a refusal at once."""
 
 import time
+from dataclasses import replace
 from functools import partial
 
 import dense
@@ -12,7 +13,7 @@ from designs import KINDS, random_design
 import bayeslmm as bl
 from bayeslmm.gram.gram import Gram
 from bayeslmm.model.exact_fit import require_residuals
-from bayeslmm.model.least_squares import all_parts, residual_squares
+from bayeslmm.model.least_squares import all_parts, least_squares_left, residual_squares
 
 HOW = {"progressbar": False, "random_seed": 1, "draws": 100, "tune": 100, "chains": 2}
 QUICK = {"parametrization": "marginal", "sampler": "importance", **HOW}
@@ -275,3 +276,35 @@ def test_lines_without_noise_are_refused_whatever_their_length(n, level):
     table["y"] = level + x @ rng.normal(size=4)
     design = bl.build_design("y ~ a + b + c + d + (1 | g)", table)
     refused("fixed effects fit", lambda: require_residuals(Gram.from_design(design)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n", [20, 70])
+@pytest.mark.parametrize("noise", [0.0, 1e-7, 1e-3, 1.0])
+def test_what_is_cheaply_said_to_be_left_is_left(kind, n, noise):
+    design = random_design(kind, 3, n=n)
+    W = np.column_stack([*dense.random_columns(design), design.X])
+    rng = np.random.default_rng(3)
+    y = W @ rng.normal(size=W.shape[1]) + noise * rng.normal(size=n)
+    gram = Gram.from_design(replace(design, y=y))
+    squares, rank = residual_squares(gram, all_parts(gram))
+    bound = least_squares_left(gram, all_parts(gram))
+    assert 0.0 <= bound <= max(squares, 0.0) * (1 + 1e-9)  # rounding of sums of squares
+    if noise == 0.0 or rank >= n:
+        assert bound == 0.0
+
+
+def test_crossed_factors_of_many_levels_are_judged_by_sparse_products():
+    rng = np.random.default_rng(5)
+    table = {"g": rng.integers(0, 400, 3000), "h": rng.integers(0, 300, 3000),
+             "x": rng.normal(size=3000), "y": rng.normal(size=3000)}  # fmt: skip
+    design = bl.build_design("y ~ x + (x | g) + (1 | h)", table)
+    gram = Gram.from_design(design)
+    W = np.column_stack([*dense.random_columns(design), design.X])
+    left = design.y - W @ np.linalg.lstsq(W, design.y, rcond=1e-12)[0]
+    squares, rank = residual_squares(gram, all_parts(gram))
+    assert rank == np.linalg.matrix_rank(W, tol=1e-9)
+    assert squares == pytest.approx(left @ left, rel=1e-11)  # sums of thousands of products
+    # A ridge of a hundredth of what counts, of what is fitted.
+    total = float(gram.cross[-1, -1])
+    assert squares - 0.01 * total < least_squares_left(gram, all_parts(gram)) <= squares

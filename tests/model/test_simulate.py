@@ -77,3 +77,60 @@ def test_beta_may_come_in_order_and_an_offset_is_added():
 def test_impossible_truths_are_refused(design, change, message):
     with pytest.raises(ArgumentError, match=message):
         simulate_response(design, **{**TRUTH, **change})
+
+
+def of_family(family, **columns):
+    data = {"y": np.full(6, 0.5), "x": np.arange(6.0), "g": list("aabbcc")}
+    return build_design("y ~ 1 + (1 | g)", data | columns, response="optional", family=family)
+
+
+@pytest.mark.parametrize(
+    ("family", "how", "message"),
+    [
+        ("beta", {}, r"needs phi: give parameters=\{'phi': 2.0\}"),
+        ("beta", {"parameters": {"Phi": 1.0}}, "Did you mean 'phi'"),
+        ("beta", {"sigma": 1.0}, "family='beta' has no parameter 'sigma'. It has phi"),
+        ("beta", {"parameters": {"phi": 0.0}}, "phi is a positive number"),
+        ("beta", {"parameters": {"phi": [1.0, 2.0]}}, "phi is one number"),
+        ("beta", {"parameters": 3.0}, "maps names to numbers"),
+        ("student", {"sigma": 1.0, "parameters": {"sigma": 1.0, "nu": 4.0}}, "given twice"),
+        ("student", {}, "needs nu"),
+    ],
+)
+def test_parameters_of_the_family_are_asked_for_by_name(family, how, message):
+    with pytest.raises(ArgumentError, match=message):
+        simulate_response(of_family(family), beta=[0.0], sd={"g": 1.0}, **how)
+
+
+def test_a_family_without_sigma_takes_none():
+    data = {"y": [0, 1, 1, 0], "x": np.arange(4.0)}
+    design = build_design("y ~ x", data, family="bernoulli")
+    with pytest.raises(ArgumentError, match=r"has no parameter 'sigma'\. It has none"):
+        simulate_response(design, beta=[0.0, 0.0], sigma=1.0)
+
+
+@pytest.mark.parametrize(
+    ("family", "how", "parameters"),
+    [
+        ("bernoulli", {}, {}),
+        ("binomial", {"trials": 5}, {}),
+        ("poisson", {}, {}),
+        ("negbinomial", {}, {"shape": 2.0}),
+        ("gamma", {}, {"shape": 2.0}),
+        ("lognormal", {}, {"sigma": 0.5}),
+        ("beta", {}, {"phi": 4.0}),
+        ("student", {}, {"sigma": 0.5, "nu": 8.0}),
+    ],
+)
+def test_responses_have_the_familys_mean_and_variance(family, how, parameters):
+    n = 40_000
+    some = {"gamma": 1.0, "lognormal": 1.0, "beta": 0.5}.get(family, 1)
+    design = build_design("y ~ 1", {"y": np.full(n, some) + 0 * np.arange(n)}, family=family, **how)
+    y, _ = simulate_response(design, beta=[0.3], parameters=parameters, random_seed=2)
+    eta, member = np.full(1, 0.3), design.family
+    known = None if design.known is None else design.known[:1]
+    mean = float(member.mean(eta, parameters)[0]) * (5 if family == "binomial" else 1)
+    variance = float(member.variance(eta, parameters, known)[0])
+    # Five standard errors of a mean; of a variance ten per cent, also of heavy tails.
+    assert y.mean() == pytest.approx(mean, abs=5 * np.sqrt(variance / n))
+    assert y.var() == pytest.approx(variance, rel=0.1)

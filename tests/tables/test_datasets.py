@@ -15,6 +15,14 @@ ROWS = {
     "cake": 270,
     "exam": 4059,
     "mathachieve": 7185,
+    "cbpp": 56,
+    "contraception": 1934,
+    "toenail": 1908,
+    "epil": 236,
+    "grouseticks": 403,
+    "verbagg": 7584,
+    "owls": 599,
+    "salamanders": 644,
 }
 
 

@@ -120,8 +120,9 @@ def compare_predictions(
     DataFrame
         One row per contrast and grid point (and row of `data` when not averaged): ``contrast``,
         the columns of `at`, then ``mean``, ``sd``, ``median``, the interval and ``p_positive``,
-        the posterior probability that it is above zero; of ratios ``quantity`` says of what they
-        are, and ``p_above_one`` stands in its place.
+        the posterior probability that it is above zero (where all S draws agree, that of
+        Laplace's rule: S + 1 of S + 2, which S draws cannot tell from one); of ratios
+        ``quantity`` says of what they are, and ``p_above_one`` stands in its place.
 
     Raises
     ------

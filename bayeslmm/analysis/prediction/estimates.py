@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import norm
 
 from bayeslmm.results.diagnostics import describe, interval
+from bayeslmm.results.shares import share_of_draws
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
@@ -53,7 +54,7 @@ class Drawn:
         numbers = describe(self.draws, ci_prob, ci_kind, diagnostics=False)
         if sign:
             name, none = ("p_above_one", 1.0) if ratio else ("p_positive", 0.0)
-            numbers[name] = np.asarray((self.draws > none).mean(axis=(0, 1)))
+            numbers[name] = share_of_draws(self.draws > none)
         return numbers
 
 

@@ -269,7 +269,7 @@ def chosen_factors(known: tuple[str, ...], random_effects: str | Sequence[str]) 
     several = not isinstance(random_effects, str) and hasattr(random_effects, "__iter__")
     asked = list(random_effects) if several else [random_effects]
     for name in asked:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             msg = (
                 f"random_effects is 'all', 'none' or a list of grouping factors; {name!r} is none "
                 f"of {', '.join(known) or 'them, as the model has no factor'}."

@@ -17,7 +17,8 @@ from bayeslmm.gram.gram_design import design_of
 from bayeslmm.reml.fit import fit_reml
 from bayeslmm.reml.result import require_fit
 from bayeslmm.results import read
-from bayeslmm.results.family import require_gaussian
+from bayeslmm.results.family import require_closed_form
+from bayeslmm.results.read import require_tree
 from bayeslmm.results.units import column_units
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ def refit_reml(idata: xr.DataTree, *, method: Method = "REML", check_data: bool 
     Raises
     ------
     TreeError
-        If the tree is not of this package, its response is not Gaussian, it lacks a group or a
-        column, or its rows were changed.
+        If the tree is not of this package, lacks a group or a column, or its rows were changed; if
+        its response is not Gaussian, not even after its logarithm.
     DataError
         If REML cannot estimate the model.
 
@@ -69,8 +70,8 @@ def refit_reml(idata: xr.DataTree, *, method: Method = "REML", check_data: bool 
     >>> refit_reml(idata).n_levels
     {'g': 3}
     """
-    require_gaussian(idata, "REML")
     design = tree_design(idata, check_data=check_data)
+    require_closed_form(idata, "Comparison with REML")
     with warnings.catch_warnings():
         # Who compares is told in the table, component by component.
         warnings.simplefilter("ignore", SingularFitWarning)
@@ -87,9 +88,10 @@ def given_or_refit(idata: xr.DataTree, fit: REMLFit | None, *, check_data: bool)
     TreeError
         As `refit_reml`.
     """
-    require_gaussian(idata, "A comparison with REML")
+    require_tree(idata)
     if fit is None:
         return refit_reml(idata, check_data=check_data)
+    require_closed_form(idata, "Comparison with REML")
     require_fit(fit, "Posteriors come first, and their REML fits as fit=.")
     return fit
 
@@ -119,8 +121,7 @@ def tree_design(idata: xr.DataTree, *, check_data: bool = True) -> ModelData:
         return _from_cross_products(idata)
     y = read.response(idata)
     columns = read.columns(idata)
-    weights = read.constant(idata, "weights")
-    design = _rebuild(idata, columns, y, weights)
+    design = _rebuild(idata, columns, y)
     if _matches(idata, design):
         return design
     if check_data:
@@ -150,11 +151,11 @@ def _rebuild(
     idata: xr.DataTree,
     columns: dict[str, NDArray[np.generic]],
     y: NDArray[np.float64],
-    weights: NDArray[np.float64] | None,
 ) -> Design:
     try:
         state = design_state(idata)
-        design = rebuild_design(state, columns, weights=weights)
+        weights, trials = (read.constant(idata, role) for role in ("weights", "trials"))
+        design = rebuild_design(state, columns, weights=weights, trials=trials)
     except TreeError:
         raise
     except (BayesLMMError, KeyError, TypeError) as error:

@@ -7,7 +7,10 @@ part of the model. The likelihood is then :math:`p(y \mid \beta, \sigma, G)` wit
 integrated out, which with that prior makes up the posterior of :math:`(\beta, \sigma, G)`. It
 does not depend on how a model was written for the sampler, so every parametrization gives the
 same table; and it varies by a few units between draws, where the likelihood given all effects
-varies by as many as there are effects, too much to reweight by.
+varies by as many as there are effects, too much to reweight by where those are thousands.
+
+Given other responses than Gaussian ones there is no closed form for it, and the likelihood is the
+one given the effects, :math:`p(y \mid \beta, b, \phi)`; the prior is the same.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslmm import names
+from bayeslmm.analysis.prediction.linear_predictor import linear_predictor
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.reml_comparison.refit import tree_design
 from bayeslmm.analysis.summaries.quantities import quantity_draws
@@ -29,6 +33,7 @@ from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.likelihood_of_draws import marginal_log_likelihood
 from bayeslmm.results import read
+from bayeslmm.results.family import family
 from bayeslmm.results.write import sample_coordinates
 
 if TYPE_CHECKING:
@@ -56,7 +61,8 @@ def prior_sensitivity(
 
     The prior's sensitivity of a quantity is how fast its posterior distribution moves (ArviZ's
     cumulative Jensen-Shannon distance) as p(prior)^alpha leaves alpha = 1, and the likelihood's the
-    same with p(y | beta, sigma, G)^alpha. Draws are reweighted (PSIS); nothing is sampled.
+    same with p(y | beta, sigma, G)^alpha; of responses that are not Gaussian, also after their
+    logarithm, with p(y | beta, b, phi)^alpha. Draws are reweighted (PSIS); nothing is sampled.
 
     Parameters
     ----------
@@ -68,7 +74,7 @@ def prior_sensitivity(
         number per draw (a DataArray or array of shape (chain, draw)).
     groups : sequence of str, optional
         The priors to scale one at a time, of ``"beta"``, ``"sd_<factor>"``, ``"corr_<factor>"``,
-        ``"sigma"``; all of the model's without it.
+        ``"sigma"`` or other parameters of the family; all of the model's without it.
     threshold : float
         Sensitivity from which ArviZ's diagnosis speaks.
     alphas : tuple of float
@@ -77,13 +83,14 @@ def prior_sensitivity(
     Returns
     -------
     DataFrame
-        Indexed by quantity: fixed effects, standard deviations, correlations, sigma, ICCs, then
-        `quantities`. ``prior``: sensitivity to all priors together; ``likelihood``; ``diagnosis``:
-        ArviZ's ("potential prior-data conflict", "potential strong prior / weak likelihood", or
-        "✓"); ``shift``: how far the posterior mean moves, in posterior standard deviations, per
-        doubling of all priors' power, to first order: ln 2 Cov(quantity, log prior) / sd, whose
-        sign is the direction in which the priors pull; then the sensitivity to each group, zero
-        where its density is the same everywhere, as LKJ(1)'s on one correlation.
+        Indexed by quantity: fixed effects, standard deviations, correlations, the family's
+        parameters, ICCs, then `quantities`. ``prior``: sensitivity to all priors together;
+        ``likelihood``; ``diagnosis``: ArviZ's ("potential prior-data conflict", "potential strong
+        prior / weak likelihood", or "✓"); ``shift``: how far the posterior mean moves, in posterior
+        standard deviations, per doubling of all priors' power, to first order: ln 2 Cov(quantity,
+        log prior) / sd, whose sign is the direction in which the priors pull; then the sensitivity
+        to each group, zero where its density is the same everywhere, as LKJ(1)'s on one
+        correlation.
 
     Raises
     ------
@@ -149,7 +156,8 @@ def sensitivity_tree(
     -------
     DataTree
         ``posterior``: one scalar variable per quantity; ``log_prior``: the priors that a user can
-        set; ``log_likelihood``: log p(y | beta, sigma, G), all rows together.
+        set; ``log_likelihood``: log p(y | beta, sigma, G) or, of responses that are not Gaussian,
+        log p(y | beta, b, phi), all rows together.
 
     Raises
     ------
@@ -188,13 +196,16 @@ def sensitivity_tree(
 
 
 def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
-    """Evaluate log p(y | beta, sigma, G) of every draw, shape (chain, draw).
+    """Evaluate the log-likelihood that is scaled of every draw, shape (chain, draw).
 
     Raises
     ------
     TreeError
-        When the tree lacks its data, or they are not those of the fit.
+        When the tree lacks its data, or they are not those of the fit; or it lacks draws of random
+        effects, and the response is not Gaussian.
     """
+    if family(idata).gaussian_scale is None:
+        return _given_effects(idata)
     gram = gram_of(tree_design(idata))
     sigma = read.flat_draws(idata, names.SIGMA)
     beta = (
@@ -208,6 +219,17 @@ def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
     ]
     values = marginal_log_likelihood(gram, beta, roots, sigma)
     return values.reshape(read.sample_shape(idata))
+
+
+def _given_effects(idata: xr.DataTree) -> NDArray[np.float64]:
+    """Evaluate log p(y | beta, b, phi), all rows together."""
+    response = tree_design(idata).response_rows
+    rows = linear_predictor(idata)
+    total = np.zeros(rows.size)
+    for place, eta in rows.chunks():
+        y, known = response[place, None], rows.known(place)
+        total += rows.family.log_density(y, eta, rows.phi, known).sum(axis=0)
+    return total.reshape(read.sample_shape(idata))
 
 
 def check_alphas(alphas: object) -> None:

@@ -9,14 +9,18 @@ import pandas as pd
 import xarray as xr
 
 from bayeslmm import names
+from bayeslmm.analysis.prediction.linear_predictor import linear_predictor
 from bayeslmm.analysis.summaries.tables import correlated_pairs
 from bayeslmm.analysis.variance.parts import intraclass_correlations
 from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
+from bayeslmm.results.family import family, is_additive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# Whose means are enough for quantiles.
+_MOST_ROWS = 500
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -25,9 +29,13 @@ def implied_priors(tree_of_draws: xr.DataTree, group: str = "prior") -> pd.DataF
     """Describe the implied priors of the ICC, of slopes' heterogeneity and of correlations.
 
     ``icc[<factor>]`` is v_k / (sum_l v_l + sigma^2) with v_k the mean over rows of z' G_k z, as in
-    `icc`; ``sd_<factor>[x] / |x|`` is a slope's standard deviation between levels over the
-    absolute mean slope: above 1, levels may well differ in sign; ``corr_<factor>[x,z]`` are G's
-    correlations.
+    `icc` on the latent scale; ``sd_<factor>[x] / |x|`` is a slope's standard deviation between
+    levels over the absolute mean slope: above 1, levels may well differ in sign;
+    ``corr_<factor>[x,z]`` are G's correlations. Where the link is not the identity,
+    ``mean[typical]`` is the expected response (probability, count) of predictors at their means
+    without random effects, and ``mean[rows]`` that of the rows (500 of them, evenly spaced, where
+    there are more) with theirs: priors that are wide on the scale of a logit leave little between 0
+    and 1.
 
     Parameters
     ----------
@@ -61,6 +69,7 @@ def implied_priors(tree_of_draws: xr.DataTree, group: str = "prior") -> pd.DataF
         **intraclass_correlations(idata),
         **_slope_ratios(idata),
         **_correlations(idata),
+        **_means(idata),
     }
     rows = {name: np.quantile(draws, _QUANTILES) for name, draws in quantities.items()}
     columns = [f"q{100 * q:g}" for q in _QUANTILES]
@@ -103,6 +112,21 @@ def _slope_ratios(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
                 label = f"{names.sd(info.name)}[{term}] / |{term}|"
                 ratios[label] = sd[:, k] / beta[:, coef.index(own)]
     return ratios
+
+
+def _means(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
+    """Return expected responses, where they are other numbers than linear predictors."""
+    if is_additive(family(idata)):
+        return {}
+    rows = linear_predictor(idata)
+    eta = rows.design.X.mean(axis=0) @ rows.beta
+    if rows.design.offset is not None:
+        eta = eta + rows.design.offset.mean()
+    some = np.linspace(0, rows.n - 1, min(rows.n, _MOST_ROWS)).round().astype(np.intp)
+    return {
+        "mean[typical]": rows.family.mean(eta, rows.phi),
+        "mean[rows]": rows.family.mean(rows.rows(some), rows.phi).ravel(),
+    }
 
 
 def _correlations(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:

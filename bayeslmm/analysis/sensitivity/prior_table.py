@@ -14,16 +14,20 @@ from bayeslmm.errors import ArgumentError, TreeError, names_keywords
 from bayeslmm.formula.mixed_formula import MixedFormula
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.model.priors.defaults import link_scale
 from bayeslmm.model.priors.priors import Priors
 from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.design.scales import ColumnScale
+    from bayeslmm.families.family import Family
     from bayeslmm.model.priors.resolve import PriorsLike
 
 
@@ -36,6 +40,9 @@ def describe_priors(
     weights: str | ArrayLike | None = None,
     missing: str = "drop",
     rank_deficient: str = "raise",
+    family: str | Family = "gaussian",
+    link: str | None = None,
+    trials: str | ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Return a table of every prior of a model, also on the response's scale.
 
@@ -55,6 +62,8 @@ def describe_priors(
         As in `fit_bayes`.
     rank_deficient : {"raise", "drop"}
         As in `fit_bayes`.
+    family, link, trials
+        As in `fit_bayes`.
 
     Returns
     -------
@@ -64,7 +73,10 @@ def describe_priors(
         ``change``: a change of the column that people can picture, one standard deviation, or from
         its lower to its upper value where it has two; ``response_q5``, ``response_q50``,
         ``response_q95``: what the quantiles mean for the response under that change (missing for
-        correlations); ``origin``: ``"user"``, a scheme's name, or ``"default"``.
+        correlations); ``origin``: ``"user"``, a scheme's name, or ``"default"``. Under other links
+        than the identity, a change of the response depends on where it starts: there these are
+        mean responses (lognormal: medians), such as probabilities, after a change that starts at
+        the response's own mean with the offset at zero; of the intercept, its own.
 
     Raises
     ------
@@ -88,15 +100,23 @@ def describe_priors(
         _refuse_twice(formula, data=data, weights=weights)
     if isinstance(formula, Priors):
         _refuse_twice(formula, priors=priors)
-        return _table(formula, {names.SIGMA: ("", 1.0), names.INTERCEPT: ("", 1.0)})
+        alone = [names.SIGMA, names.INTERCEPT] if names.SIGMA in formula.parameters else []
+        return _table(formula, dict.fromkeys(alone, ("", 1.0)))
     if isinstance(formula, xr.DataTree):
         design, of_fit = tree_design(_with_posterior(formula)), _tree_priors(formula)
         chosen = of_fit if priors is None else resolve_priors(design, priors)
-        return _table(chosen, _changes(design))
+        return _table(chosen, _changes(design), _response(design))
     design = design_of(
-        formula, data, weights=weights, missing=missing, rank_deficient=rank_deficient
+        formula,
+        data,
+        weights=weights,
+        missing=missing,
+        rank_deficient=rank_deficient,
+        family=family,
+        link=link,
+        trials=trials,
     )
-    return _table(resolve_priors(design, priors), _changes(design))
+    return _table(resolve_priors(design, priors), _changes(design), _response(design))
 
 
 def _refuse_twice(model: Any, **given: Any) -> None:
@@ -127,12 +147,37 @@ def _tree_priors(idata: xr.DataTree) -> Priors:
         ) from error
 
 
-def _table(priors: Priors, changes: dict[str, tuple[str, float]]) -> pd.DataFrame:
+type _Response = Callable[[str, NDArray[np.float64]], NDArray[np.float64]]
+
+
+def _response(design: ModelData) -> _Response | None:
+    """Return what a parameter and changes of eta make of the mean; None where it is eta."""
+    scale = design.family.mean_scale
+    if scale.name == "identity":
+        return None
+    level = link_scale(design).mean
+    # Coefficients carry the level themselves where there is no intercept.
+    own = design.coef if names.INTERCEPT not in design.coef else (names.INTERCEPT,)
+
+    def mean(name: str, change: NDArray[np.float64]) -> NDArray[np.float64]:
+        return scale.inverse(change if name in own else level + change)
+
+    return mean
+
+
+def _table(
+    priors: Priors, changes: dict[str, tuple[str, float]], response: _Response | None = None
+) -> pd.DataFrame:
     table = priors.describe()
     sizes = np.array([changes.get(name, ("", np.nan))[1] for name in table.index])
     table.insert(4, "change", [changes.get(name, ("", np.nan))[0] for name in table.index])
     for position, quantile in enumerate(("q5", "q50", "q95")):
-        table.insert(5 + position, f"response_{quantile}", table[quantile] * sizes)
+        moved = np.asarray(table[quantile] * sizes)
+        if response is not None:
+            moved = np.array(
+                [float(response(*each)) for each in zip(table.index, moved, strict=True)]
+            )
+        table.insert(5 + position, f"response_{quantile}", moved)
     return table
 
 
@@ -144,7 +189,8 @@ def _changes(design: ModelData) -> dict[str, tuple[str, float]]:
         sd_names = covariance_of(factor).sd_names
         for column, term, sd_name in zip(columns, factor.terms, sd_names, strict=True):
             changes[sd_name] = _change(column, term)
-    changes[names.SIGMA] = ("", 1.0)
+    if design.family.mean_scale.name == "identity":
+        changes[names.SIGMA] = ("", 1.0)
     return changes
 
 

@@ -93,7 +93,7 @@ def fixed_effects(
 def variance_components(
     idata: xr.DataTree, *, ci_prob: float = CI_PROB, ci_kind: str = CI_KIND
 ) -> pd.DataFrame:
-    """Describe the posterior of G's standard deviations and correlations, and of sigma.
+    """Describe the posterior of G's standard deviations and correlations, and of the residuals.
 
     Parameters
     ----------
@@ -110,7 +110,11 @@ def variance_components(
         One row per quantity. ``factor`` is the grouping factor or ``"Residual"``; ``term`` (and
         ``term_bis`` for a correlation) the random-effect columns; ``quantity`` is ``"sd"``,
         ``"variance"`` (the posterior of sd^2, whose mean is not the square of the sd's mean) or
-        ``"corr"``. The other columns are those of `fixed_effects`.
+        ``"corr"``. The other columns are those of `fixed_effects`. Random effects are on the scale
+        of the link. ``"Residual"`` is of Gaussian responses, and of the logarithm of lognormal
+        ones; parameters of other families stand under the family's name in ``factor``, with their
+        own in ``quantity``: ``shape``, ``phi``, and Student's ``sigma``, a scale and no sd, and
+        ``nu``.
 
     Raises
     ------
@@ -148,13 +152,14 @@ def variance_components(
             corr = read.correlation_draws(idata, info)
             labels += [(info.name, info.terms[j], info.terms[i], "corr") for i, j in pairs]
             values.append(np.stack([corr[..., i, j] for i, j in pairs], axis=-1))
-    for parameter in family(idata).parameters:
+    member = family(idata)
+    for parameter in member.parameters:
         drawn = read.draws(idata, parameter.name)[..., None]
-        if parameter.name == names.SIGMA:
+        if member.gaussian_scale is not None:
             labels += [(RESIDUAL, "", "", "sd"), (RESIDUAL, "", "", "variance")]
             values += [drawn, drawn**2]
         else:
-            labels.append((RESIDUAL, "", "", parameter.name))
+            labels.append((member.name, "", "", parameter.name))
             values.append(drawn)
     columns = pd.DataFrame(labels, columns=["factor", "term", "term_bis", "quantity"])
     draws, chains = np.concatenate(values, axis=-1), draw_weights(idata) is None

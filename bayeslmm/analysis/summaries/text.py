@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bayeslmm.analysis.summaries.tables import fixed_effects, variance_components
 from bayeslmm.design.text import WIDTH
 from bayeslmm.errors import names_keywords
+from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.results import read
 from bayeslmm.results.convergence import (
     MAX_PARETO_K,
@@ -20,6 +21,7 @@ from bayeslmm.results.convergence import (
     assess,
 )
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval_names
+from bayeslmm.results.family import family
 from bayeslmm.results.record import recorded
 from bayeslmm.results.weights import DrawWeights, draw_weights
 
@@ -113,7 +115,7 @@ class ModelSummary:
         }
         rows = []
         for _, row in table[table["quantity"] != "variance"].iterrows():
-            what = f"sd {row['term']}".rstrip()
+            what = f"{row['quantity']} {row['term']}".rstrip()
             variance = variances.get((row["factor"], row["term"]), "")
             if row["quantity"] == "corr":
                 what, variance = f"corr {row['term']}, {row['term_bis']}", ""
@@ -198,8 +200,10 @@ def _heading(idata: xr.DataTree) -> list[str]:
         f"{info.name}: {counts.get(info.name, len(info.levels))} levels"
         for info in read.factors(idata)
     ]
+    member = family(idata)
+    kind = "linear" if member.name == GAUSSIAN.name else f"{member.name} ({member.link.name})"
     return [
-        f"Bayesian linear mixed model: {attrs['formula']}",
+        f"Bayesian {kind} mixed model: {attrs['formula']}",
         f"Data: {'; '.join(sizes)}",
         f"Draws: {_sampled(idata)}, {how}{seed}".rstrip(", "),
     ]

@@ -4,5 +4,6 @@
 - ``parts``: draws of the variances of fixed part, factors and residual
 - ``marginal_covariance``: covariance of one level's rows
 - ``moments``: averages over rows from cross-products
+- ``observation``: those parts for responses themselves, where the link is not the identity
 - ``pooling``: `shrinkage`: no, partial and complete pooling
 """

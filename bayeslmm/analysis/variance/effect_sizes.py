@@ -10,16 +10,28 @@ import pandas as pd
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.variance.moments import level_sums, second_moments, tree_gram
-from bayeslmm.analysis.variance.parts import TOTAL, residual_variance, variance_parts
-from bayeslmm.errors import TreeError, check_choice, names_keywords
+from bayeslmm.analysis.variance.parts import (
+    LATENT,
+    OBSERVATION,
+    TOTAL,
+    latent_residual,
+    residual_variance,
+    variance_parts,
+)
+from bayeslmm.errors import ArgumentError, TreeError, check_choice, names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
+from bayeslmm.results.family import require_additive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import xarray as xr
     from numpy.typing import NDArray
+
+    from bayeslmm.analysis.variance.parts import VarianceParts
+
+SCALES = (LATENT, OBSERVATION)
 
 
 @names_keywords
@@ -28,13 +40,27 @@ def icc(
     *,
     kind: Literal["adjusted", "unadjusted"] = "adjusted",
     at: Mapping[str, Any] | None = None,
+    scale: Literal["latent", "observation"] = "latent",
     ci_prob: float = CI_PROB,
     ci_kind: str = CI_KIND,
 ) -> pd.DataFrame:
-    """Describe the intraclass correlation of each grouping factor, and of all together.
+    r"""Describe the intraclass correlation of each grouping factor, and of all together.
 
     Adjusted: v_k / (sum_l v_l + v_e). Unadjusted: v_k / (v_f + sum_l v_l + v_e). Here v_k is the
     mean over rows of z' G_k z, v_e of sigma^2 / w, and v_f the variance over rows of X beta.
+
+    For other families than the Gaussian, v_e on the latent scale is the variance of the latent
+    response (pi^2 / 3 for logit, 1 for probit, pi^2 / 6 for cloglog, sigma^2 nu / (nu - 2) for
+    Student's t) or, for counts, positive and bounded responses, that of Nakagawa, Johnson &
+    Schielzeth (2017) at the rows' mean response. On the observation scale the ICC is the
+    correlation of two responses that share a level: with u_k = z'b_k
+
+    .. math:: v_k = E_i \mathrm{Var}_{u_k} E(y_i \mid u_k), \quad
+              v_e = E_i E_u \mathrm{Var}(y_i \mid \eta_i)
+
+    integrated over N(0, G) numerically in every draw, to some ten digits; of the binomial, of a
+    single trial. There all factors together explain more than their sum, and as much as
+    Var_u E(y | eta).
 
     Parameters
     ----------
@@ -45,6 +71,8 @@ def icc(
     at : mapping from covariate to value, optional
         With random slopes the variance between levels depends on the covariates: evaluate it
         there. Without it v_k is averaged over the training rows.
+    scale : {"latent", "observation"}
+        Of linear predictors or of responses; the same where the link is the identity.
     ci_prob : float
         Probability of the interval.
     ci_kind : {"eti", "hdi"}
@@ -54,12 +82,15 @@ def icc(
     -------
     DataFrame
         One row per factor and ``"total"``: ``kind``, ``at`` (where slopes were evaluated), then
-        ``mean``, ``sd``, ``median`` and the interval. All between 0 and 1.
+        ``mean``, ``sd``, ``median`` and the interval. All between 0 and 1. Where the scale makes a
+        difference, ``scale`` stands behind ``kind``.
 
     Raises
     ------
     ArgumentError
-        When `kind` is unknown or `at` names a column that the formula does not use.
+        When `kind` or `scale` is unknown or `at` names a column that the formula does not use.
+    NumericalError
+        When variances on the observation scale leave the range of numbers.
     TreeError
         When `idata` is no tree of this package, or the model has no random effects.
 
@@ -80,8 +111,9 @@ def icc(
     total   adjusted  x=0  0.307692
     """
     check_choice("kind", kind, ("adjusted", "unadjusted"))
+    check_choice("scale", scale, SCALES)
     require_factors(idata)
-    parts = variance_parts(idata, at)
+    parts = variance_parts(idata, at, scale)
     whole = parts.random + parts.residual
     if kind == "unadjusted":
         whole = whole + parts.fixed
@@ -90,6 +122,13 @@ def icc(
     table = table_of(idata, ratios, ci_prob, ci_kind, "factor")
     table.insert(0, "kind", kind)
     table.insert(1, "at", parts.at)
+    return _with_scale(table, parts, 1)
+
+
+def _with_scale(table: pd.DataFrame, parts: VarianceParts, place: int) -> pd.DataFrame:
+    """Say on which scale, where there are two."""
+    if parts.scale:
+        table.insert(place, "scale", parts.scale)
     return table
 
 
@@ -98,13 +137,16 @@ def r_squared(
     idata: xr.DataTree,
     *,
     by_level: str | None = None,
+    scale: Literal["latent", "observation"] = "latent",
     ci_prob: float = CI_PROB,
     ci_kind: str = CI_KIND,
 ) -> pd.DataFrame:
     """Describe the share of the response's variance that the model explains.
 
     Marginal: v_f / (v_f + v_b + v_e), by the fixed effects; conditional: (v_f + v_b) /
-    (v_f + v_b + v_e), by fixed and random effects; the parts are those of `icc`.
+    (v_f + v_b + v_e), by fixed and random effects; the parts are those of `icc`. On the observation
+    scale v_f is the variance over rows of the expected response, random effects averaged over, and
+    the three add up to the response's variance.
 
     Parameters
     ----------
@@ -112,7 +154,9 @@ def r_squared(
         Result of `fit_bayes`.
     by_level : str, optional
         A grouping factor: adds how much of the variance between its levels (of the levels' means)
-        and within them the fixed effects explain.
+        and within them the fixed effects explain; on the latent scale.
+    scale : {"latent", "observation"}
+        Of linear predictors or of responses, as in `icc`.
     ci_prob : float
         Probability of the interval.
     ci_kind : {"eti", "hdi"}
@@ -124,10 +168,14 @@ def r_squared(
         Rows ``marginal`` and ``conditional``; with `by_level` also ``between <factor>``: v_fB /
         (v_fB + v_bB), and ``within <factor>``: v_fW / (v_fW + v_bW + v_e), where v_fB and v_fW are
         the variances of X beta between and within levels and v_bB, v_bW those that the random
-        effects imply.
+        effects imply. Where the scale makes a difference, ``scale`` comes first.
 
     Raises
     ------
+    ArgumentError
+        When `scale` is unknown, or is that of observations together with `by_level`.
+    NumericalError
+        When variances on the observation scale leave the range of numbers.
     TreeError
         When the factor is unknown or `idata` is no tree of this package.
 
@@ -146,7 +194,12 @@ def r_squared(
     conditional    0.515
     Name: mean, dtype: float64
     """
-    parts = variance_parts(idata)
+    check_choice("scale", scale, SCALES)
+    parts = variance_parts(idata, scale=scale)
+    if by_level is not None and parts.scale == OBSERVATION:
+        raise ArgumentError(
+            "by_level divides the variance of linear predictors: leave scale='observation' out."
+        )
     whole = parts.fixed + parts.random + parts.residual
     shares = {
         "marginal": parts.fixed / whole,
@@ -154,7 +207,7 @@ def r_squared(
     }
     if by_level is not None:
         shares.update(_by_level(idata, read.factor(idata, by_level).name))
-    return table_of(idata, shares, ci_prob, ci_kind, "r_squared")
+    return _with_scale(table_of(idata, shares, ci_prob, ci_kind, "r_squared"), parts, 0)
 
 
 def _by_level(idata: xr.DataTree, factor: str) -> dict[str, NDArray[np.float64]]:
@@ -170,7 +223,7 @@ def _by_level(idata: xr.DataTree, factor: str) -> dict[str, NDArray[np.float64]]
         upper, lower = _random_moments(item.columns, item.index, index)
         random_between += np.einsum("sij,ij->s", cov, upper)
         random_within += np.einsum("sij,ij->s", cov, lower)
-    residual = residual_variance(idata, design.weights)
+    residual = latent_residual(idata, design)
     return {
         f"between {factor}": between / (between + random_between),
         f"within {factor}": within / (within + random_within + residual),
@@ -242,8 +295,9 @@ def design_effect(
     Raises
     ------
     TreeError
-        When `idata` is no tree of this package, the model has no random effects, or was fitted to
-        cross-products that do not tell how many rows a level has in each column.
+        When `idata` is no tree of this package, the model has no random effects, was fitted to
+        cross-products that do not tell how many rows a level has in each column, or its response
+        has a variance that depends on its mean.
 
     References
     ----------
@@ -260,6 +314,7 @@ def design_effect(
     total   1.91        4.711
     """
     require_factors(idata)
+    require_additive(idata, "design_effect")
     gram = tree_gram(idata)
     extra: dict[str, NDArray[np.float64]] = {}
     if gram is None:

@@ -8,9 +8,11 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import training_design
-from bayeslmm.errors import DataError, check_choice, names_keywords, nearest
+from bayeslmm.analysis.variance.parts import residual_variance
+from bayeslmm.errors import DataError, TreeError, check_choice, names_keywords, nearest
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
+from bayeslmm.results.family import require_additive
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,6 +32,8 @@ def marginal_covariance(
     kind: Literal["covariance", "correlation"] = "covariance",
 ) -> xr.DataArray:
     """Return the posterior mean of one level's block of Var(y) = sum_k Z_k G_k Z_k' + sigma^2 W^-1.
+
+    Of Student's t, sigma^2 nu / (nu - 2) stands in the place of sigma^2.
 
     Parameters
     ----------
@@ -55,7 +59,8 @@ def marginal_covariance(
     DataError
         When the level is unknown.
     TreeError
-        When the factor is unknown or `idata` is no tree of this package.
+        When the factor is unknown, `idata` is no tree of this package, or its response has a
+        variance that depends on its mean, or none in some draws (Student's t, nu at most 2).
 
     References
     ----------
@@ -72,6 +77,7 @@ def marginal_covariance(
     import xarray as xr  # noqa: PLC0415 - slow to import
 
     check_choice("kind", kind, ("covariance", "correlation"))
+    require_additive(idata, "marginal_covariance")
     info = read.factor(idata, factor)
     if str(level) not in read.require_levels(info):
         msg = (
@@ -96,7 +102,16 @@ def marginal_covariance(
 def _mean_block(
     idata: xr.DataTree, design: Design, rows: NDArray[np.intp], *, correlation: bool
 ) -> NDArray[np.float64]:
-    sigma = read.flat_draws(idata, names.SIGMA)
+    sigma = np.sqrt(residual_variance(idata, None))
+    none = ~np.isfinite(sigma)
+    if (without := int(none.sum())) and not correlation:
+        raise TreeError(
+            f"Student's t has no variance where nu is at most 2, as in {without} of the "
+            f"{len(sigma)} draws: their mean is infinite. Take kind='correlation', or a prior that "
+            "keeps nu above 2, such as priors={'nu': 'LogNormal(2.5, 0.5)'}."
+        )
+    # With infinite residual variances rows are uncorrelated.
+    sigma = np.where(none, 1.0, sigma)
     weights = None if design.weights is None else design.weights[rows]
     parts = []
     for item in design.factors:
@@ -117,5 +132,6 @@ def _mean_block(
         if correlation:
             scale = np.sqrt(np.diagonal(blocks, axis1=1, axis2=2))
             blocks /= scale[:, :, None] * scale[:, None, :]
+            blocks[none[start : start + size]] = np.eye(len(rows))
         total += blocks.sum(axis=0)
     return total / len(sigma)

@@ -10,10 +10,11 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import design_state, training_design
 from bayeslmm.analysis.variance.moments import fixed_covariance, second_moments, tree_gram
+from bayeslmm.analysis.variance.observation import mean_response, observation_parts
 from bayeslmm.design.design import rebuild_design
 from bayeslmm.errors import ArgumentError, nearest
-from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
+from bayeslmm.results.family import family, family_draws, is_additive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
     from bayeslmm.gram.gram import Gram
 
 TOTAL = "total"
+LATENT, OBSERVATION = "latent", "observation"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class VarianceParts:
-    """Draws of the parts of Var(y).
+    """Draws of the parts of Var(y), on the scale of the linear predictor or of the response.
 
     Attributes
     ----------
@@ -37,24 +39,28 @@ class VarianceParts:
         Sample variance (divisor n - 1) of the rows' X beta.
     factors : dict of ndarray, each of shape (s,)
         Mean over the rows of z' G z, per grouping factor.
+    random : ndarray, shape (s,)
+        That of all factors together: their sum on the scale of the linear predictor.
     residual : ndarray, shape (s,)
-        Mean over the rows of sigma^2 / w.
+        Mean over the rows of sigma^2 / w; of other families `Family.latent_variance`.
     at : str
         Where the random slopes were evaluated, in words.
+    scale : str
+        ``"latent"``, or ``"observation"`` for the variances of `observation_parts`; empty where
+        the response is eta + e and both are the same.
     """
 
     fixed: NDArray[np.float64]
     factors: dict[str, NDArray[np.float64]]
+    random: NDArray[np.float64]
     residual: NDArray[np.float64]
     at: str
-
-    @property
-    def random(self) -> NDArray[np.float64]:
-        """Draws of all factors' variances together."""
-        return sum(self.factors.values(), np.zeros_like(self.residual))
+    scale: str
 
 
-def variance_parts(idata: xr.DataTree, at: Mapping[str, Any] | None = None) -> VarianceParts:
+def variance_parts(
+    idata: xr.DataTree, at: Mapping[str, Any] | None = None, scale: str = LATENT
+) -> VarianceParts:
     """Compute the draws of the variance parts.
 
     Parameters
@@ -63,17 +69,27 @@ def variance_parts(idata: xr.DataTree, at: Mapping[str, Any] | None = None) -> V
     at : mapping from covariate to value, optional
         Where random slopes are evaluated; over the training rows without it. Covariates that are
         not named keep the training rows' values.
+    scale : {"latent", "observation"}
+        Of what.
 
     Raises
     ------
     ArgumentError
         When `at` names a column that the formula does not use.
+    NumericalError
+        When a variance leaves the range of numbers.
     """
     gram = tree_gram(idata)
     if gram is not None and at is None:
         return _parts_of_gram(idata, gram)
     design = training_design(idata)
     where = design if at is None else design_at(idata, at)
+    additive = is_additive(family(idata))
+    if scale == OBSERVATION and not additive:
+        parts = observation_parts(idata, design, where)
+        return VarianceParts(
+            parts.fixed, parts.factors, parts.random, parts.residual, _words(where, at), scale
+        )
     factors = {}
     for item in where.factors:
         info = read.factor(idata, item.name)
@@ -81,11 +97,14 @@ def variance_parts(idata: xr.DataTree, at: Mapping[str, Any] | None = None) -> V
         # z' G z averaged over rows is the trace of G with the second moments of z.
         cov = read.covariance_draws(idata, info)
         factors[item.name] = np.einsum("sij,ij->s", cov, moments)
+    residual = latent_residual(idata, where if design.weights is None else design)
     return VarianceParts(
         fixed=fixed_variance(idata, design),
         factors=factors,
-        residual=residual_variance(idata, design.weights),
+        random=sum(factors.values(), np.zeros_like(residual)),
+        residual=residual,
         at=_words(where, at),
+        scale="" if additive else LATENT,
     )
 
 
@@ -97,11 +116,14 @@ def _parts_of_gram(idata: xr.DataTree, gram: Gram) -> VarianceParts:
         cov = read.covariance_draws(idata, read.factor(idata, item.name))
         factors[item.name] = np.einsum("sij,ij->s", cov, second_moments(gram, place))
         slopes |= any(not column.constant for column in gram.scales.random[place])
+    residual = residual_variance(idata, None)
     return VarianceParts(
         fixed=np.einsum("si,ij,sj->s", beta, covariance, beta),
         factors=factors,
-        residual=residual_variance(idata, None),
+        random=sum(factors.values(), np.zeros_like(residual)),
+        residual=residual,
         at="averaged over the data" if slopes else "everywhere",
+        scale="",
     )
 
 
@@ -143,8 +165,28 @@ def fixed_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
 def residual_variance(
     idata: xr.DataTree, weights: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:
-    """Compute the mean over rows of the residuals' variance, shape (s,)."""
-    return INDEPENDENT.mean_variance(read.flat_draws(idata, names.SIGMA), weights)
+    """Compute the mean over rows of the variance of y - eta, shape (s,), of additive families."""
+    phi = family_draws(idata)
+    variance = family(idata).latent_variance(np.zeros_like(phi[names.SIGMA]), phi)
+    return variance if weights is None else variance * float(np.mean(1 / weights))
+
+
+def latent_residual(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
+    """Compute the variance of a row on the scale of the linear predictor, shape (s,).
+
+    That of a Poisson, negative binomial or beta response depends on its mean, which is taken where
+    the rows' expected responses, random effects averaged over, have theirs.
+    """
+    member = family(idata)
+    if names.SIGMA in {parameter.name for parameter in member.parameters}:
+        return residual_variance(idata, design.weights)
+    mu = mean_response(idata, design) if member.latent_at_mean else np.ones(_size(idata))
+    return member.latent_variance(mu, family_draws(idata))
+
+
+def _size(idata: xr.DataTree) -> int:
+    chains, draws = read.sample_shape(idata)
+    return chains * draws
 
 
 def _words(design: Design, at: Mapping[str, Any] | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
+from bayeslmm.results.family import require_closed_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,9 @@ def shrinkage(
 
     For level i and term j it is [(G^-1 + Z_i' W_i Z_i / sigma^2)^-1]_jj / G_jj: the share of the
     variance between levels that is left once the level's own rows are known, given beta and the
-    other factors. A random intercept with n_i rows has sigma^2 / (sigma^2 + n_i sd^2).
+    other factors. A random intercept with n_i rows has sigma^2 / (sigma^2 + n_i sd^2). Responses
+    are Gaussian, or lognormal with a Gaussian logarithm; given others, a level's effects have no
+    closed form.
 
     Parameters
     ----------
@@ -63,7 +66,8 @@ def shrinkage(
     Raises
     ------
     TreeError
-        When the factor is unknown or `idata` is no tree of this package.
+        When the factor is unknown, `idata` is no tree of this package, or its response is of
+        another family.
 
     References
     ----------
@@ -79,6 +83,7 @@ def shrinkage(
     0     a  Intercept     2  0.480
     1     a          x     2  0.738
     """
+    require_closed_form(idata, "shrinkage")
     wanted = read.factor_names(idata) if factor is None else (read.factor(idata, factor).name,)
     tables = []
     for name, counts, products in _level_sums(idata):
@@ -183,7 +188,14 @@ class PoolingEstimates:
 
 
 def pooling_estimates(idata: xr.DataTree, factor: str | None = None) -> PoolingEstimates:
-    """Compute a factor's coefficients under no, partial and complete pooling."""
+    """Compute a factor's coefficients under no, partial and complete pooling.
+
+    Raises
+    ------
+    TreeError
+        When the response is not Gaussian, not even its logarithm.
+    """
+    require_closed_form(idata, "A comparison with no pooling, by least squares,")
     info = read.factor(idata, factor)
     design = training_design(idata)
     item = next(one for one in design.factors if one.name == info.name)
@@ -212,7 +224,7 @@ def _rest(
     idata: xr.DataTree, design: Design, info: read.FactorInfo, beta: dict[str, float]
 ) -> NDArray[np.float64]:
     """Return the response less all that the factor's own columns do not carry."""
-    rest = read.response(idata).copy()
+    rest = replace(design, y=read.response(idata)).gaussian_response.copy()
     for position, coef in enumerate(design.coef):
         if coef not in info.terms:
             rest -= beta[coef] * design.X[:, position]

@@ -32,7 +32,7 @@ from bayeslmm.inference.nuts.sample import NUTS
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.parametrization import MARGINAL, choose_parametrization
 from bayeslmm.inference.result import finish_tree
-from bayeslmm.inference.reweighting import MAX_PARETO_K, resample
+from bayeslmm.inference.reweighting import MAX_PARETO_K, effective_draws, resample
 from bayeslmm.results.kept_effects import KeptEffects
 from bayeslmm.results.write import UnconstrainedDraws, sample_coordinates
 
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 # Points per draw: most draws then come from points of their own.
 _POINTS_PER_DRAW = 2
+# Points worth fewer equally weighted ones than so many for each draw are joined by more, until
+# they are worth so many: draws are then worth 0.9 of independent ones.
+_ENOUGH, _WORTH = 1.25, 1.5
 # With fewer points the tail of the weights has too few for k-hat to tell.
 _FEWEST_POINTS = 4000
 # Where each costs a dense factorization and nothing can be interpolated: so many points, or what
@@ -153,11 +156,12 @@ def sample_directly(model: Model, settings: SamplerSettings) -> xr.DataTree:
     xarray.DataTree
         As `fit_bayes` describes it. ``sample_stats`` holds per draw ``lp`` (log posterior density
         of the coordinates), ``log_weight`` (of the point it is a copy of) and ``point`` (that
-        point's number); its attributes ``pareto_k``, ``ess_weights``, ``log_evidence``,
-        ``coordinates``, ``proposal``, ``n_points`` and ``n_evaluations``. Where one density is
-        expensive (`is_expensive`), ``surrogate`` says whether densities were interpolated, or
-        why not, ``effects_points`` from how many factorizations the effects come, and
-        ``surrogate_...`` how accurate the interpolation is (`recover_effects_by_cell`).
+        point's number); its attributes ``pareto_k``, ``ess_weights``, ``ess_draws`` (what the
+        draws are worth: `effective_draws`), ``log_evidence``, ``coordinates``, ``proposal``,
+        ``n_points`` and ``n_evaluations``. Where one density is expensive (`is_expensive`),
+        ``surrogate`` says whether densities were interpolated, or why not, ``effects_points``
+        from how many factorizations the effects come, and ``surrogate_...`` how accurate the
+        interpolation is (`recover_effects_by_cell`).
 
     Warns
     -----
@@ -238,8 +242,10 @@ def weigh_posterior(
         if better(again, found):
             target, found = other, again
         found = dataclasses.replace(found, n_evaluations=spent)
-    if found.usable and quick and found.effective_size < 0.5 * settings.chains * settings.draws:
-        found = extend(target, found, 3 * count, rng)
+    draws = settings.chains * settings.draws
+    if found.usable and quick and found.effective_size < _ENOUGH * draws:
+        more = len(found.points) * (_WORTH * draws / found.effective_size - 1.0)
+        found = extend(target, found, min(int(np.ceil(more)), 3 * count), rng)
     return target, found
 
 
@@ -275,6 +281,7 @@ def _sample_stats(target: MarginalTarget, found: WeightedPoints, places: Any) ->
     stats.attrs = {
         "pareto_k": found.pareto_k,
         "ess_weights": found.effective_size,
+        "ess_draws": effective_draws(found.weights, places.size),
         "log_evidence": found.log_evidence,
         "coordinates": list(target.names),
         "proposal": found.how,

@@ -8,6 +8,8 @@
 - ``resolve``: `resolve_priors`: the user's over a scheme's over the defaults
 - ``defaults``: weakly informative, on the scales of the data
 - ``shift``: where the priors of random effects stand: the columns' means
-- ``schemes``: what other packages would choose
+- ``schemes``: `PriorScheme`: priors by rule, and those that have a name
+- ``package_schemes``: what brms, rstanarm and Bambi would choose
+- ``scheme_parts``: what several schemes are put together from
 - ``fixed_effects``: the normal prior of beta, where it can be integrated out
 """

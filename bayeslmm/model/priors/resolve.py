@@ -79,8 +79,8 @@ def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Prior
         Key -> text such as ``"Normal(0, 10)"``, a `Prior`, or a ``pymc_extras.prior.Prior``; only
         what is named changes. Text or a `PriorScheme` by itself is a scheme:
         ``"weakly_informative"`` (the defaults), ``"brms"``, ``"rstanarm"``, ``"bambi"``,
-        ``"half_cauchy"``, ``"flat"``; see `prior_schemes`. A `Priors` is checked against the
-        design and returned.
+        ``"half_cauchy"``, ``"flat"``, and ``"probability"`` for responses between 0 and 1. A
+        `Priors` is checked against the design and returned.
 
     Returns
     -------

@@ -2,7 +2,10 @@ r"""Priors by rule: what other packages would choose for this model on these dat
 
 A scheme is a name and a rule, `Design` -> priors by key, as in `resolve_priors`. In the formulas
 :math:`s_y` is the standard deviation of the response (less its offset) and :math:`s_k` that of
-column k, dummy columns included; where a column does not vary, its root mean square.
+column k, dummy columns included; where a column does not vary, its root mean square. Of lognormal
+responses they are those of the logarithm. Under other links than the identity each scheme says what
+stands in the place of mean(y) and :math:`s_y`, and where it says nothing of a family's parameter,
+that keeps its default. A scheme whose package has no such family refuses it.
 """
 
 from __future__ import annotations
@@ -10,24 +13,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bayeslmm import names
 from bayeslmm.errors import PriorError, nearest
-from bayeslmm.model.covariance.block_covariance import covariance_of
-from bayeslmm.model.priors.defaults import default_priors, root_mean_weight, unit
+from bayeslmm.model.priors.defaults import root_mean_weight, unit
+from bayeslmm.model.priors.package_schemes import bambi, brms, rstanarm
 from bayeslmm.model.priors.prior import Prior, PriorLike
+from bayeslmm.model.priors.scheme_parts import (
+    WIDE,
+    coef_key,
+    sds_of,
+    unit_of_eta,
+    wide_coefficients,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from numpy.typing import NDArray
-
     from bayeslmm.design.model_data import ModelData
-    from bayeslmm.design.scales import ColumnScale
 
-# 100 standard deviations: over the likelihood's few, such a prior varies by less than 0.1 %.
-_WIDE = 100.0
+# Mean and sd of an intercept, and of the sd of random intercepts, by link.
+_PROBABLE = {"logit": (0.0, 1.5, 1.0), "probit": (0.0, 1.0, 0.55), "cloglog": (-0.58, 1.28, 0.71)}
 
 
 @dataclass(frozen=True)
@@ -74,126 +79,13 @@ def weakly_informative(design: ModelData) -> dict[str, PriorLike]:  # noqa: ARG0
     return {}
 
 
-def brms(design: ModelData) -> dict[str, PriorLike]:
-    r"""Follow brms 2.23: one Student-t scale for everything.
-
-    With s = max(2.5, round(mad(y), 1)), mad including the factor 1.4826: intercept
-    StudentT(3, round(median(y), 1), s); sigma and every random-effect sd, of slopes too and
-    whatever their units, HalfStudentT(3, 0, s); correlations LKJ(1).
-
-    Not reproduced: flat coefficients, because a flat prior has no draws; they get
-    Normal(0, 100 :math:`s_y / s_k`) (centered as in `default_priors` where there is no intercept).
-    The response is taken less its offset.
-
-    References
-    ----------
-    .. [1] Bürkner (2017). brms. Journal of Statistical Software 80(1). doi:10.18637/jss.v080.i01
-
-    Examples
-    --------
-    >>> import bayeslmm as bl
-    >>> design = bl.build_design("Reaction ~ Days + (1 | Subject)", bl.load_dataset("sleepstudy"))
-    >>> brms(design)["beta[Intercept]"]
-    Prior('StudentT(nu=3, mu=288.7, sigma=59.3)')
-    """
-    y = _response_rows(design)
-    median = float(np.median(y))
-    mad = 1.4826 * float(np.median(np.abs(y - median)))
-    scale = max(2.5, round(mad, 1))
-    half_t = Prior.of("HalfStudentT", nu=3.0, sigma=scale)
-    chosen = _wide_coefficients(design)
-    if names.INTERCEPT in design.coef:
-        intercept = Prior.of("StudentT", nu=3.0, mu=round(median, 1), sigma=scale)
-        chosen[_coef(names.INTERCEPT)] = intercept
-    return chosen | {"sd": half_t, "corr": "LKJ(1)", names.SIGMA: half_t}
-
-
-def rstanarm(design: ModelData) -> dict[str, PriorLike]:
-    r"""Follow rstanarm 2.32's autoscaled priors.
-
-    Intercept Normal(mean(y), 2.5 :math:`s_y`), coefficients Normal(0, 2.5 :math:`s_y / s_k`), sigma
-    Exponential(1 / :math:`s_y`), correlations LKJ(1) (decov's regularization 1).
-
-    Not reproduced: decov(1, 1, 1, 1) for the random-effect sds, which ties them to sigma and to
-    each other. There the variances of a term's q columns are sigma^2 times q tau^2 times a uniform
-    simplex, tau ~ Gamma(1, 1). Here each sd is independently Exponential(1 / :math:`s_y`): decov's
-    sigma tau with sigma at its prior mean and the simplex at its centre, whatever the columns'
-    units. For q = 1 and sigma = :math:`s_y` it is decov exactly.
-
-    References
-    ----------
-    .. [1] Goodrich, Gabry, Ali & Brilleman. rstanarm: Bayesian applied regression modeling via
-       Stan, vignette "Prior distributions for rstanarm models".
-
-    Examples
-    --------
-    >>> import bayeslmm as bl
-    >>> design = bl.build_design("Reaction ~ Days + (1 | Subject)", bl.load_dataset("sleepstudy"))
-    >>> rstanarm(design)["beta[Days]"]
-    Prior('Normal(mu=0, sigma=48.8915)')
-    """
-    y = design.scales.response
-    sd_y = y.scale()
-    exponential = Prior.of("Exponential", lam=1 / sd_y)
-    chosen = _normal_coefficients(design, 2.5 * sd_y, ddof=1)
-    if names.INTERCEPT in design.coef:
-        intercept = Prior.of("Normal", mu=y.mean, sigma=2.5 * sd_y)
-        chosen[_coef(names.INTERCEPT)] = intercept
-    return chosen | {"sd": exponential, "corr": "LKJ(1)", names.SIGMA: exponential}
-
-
-def bambi(design: ModelData) -> dict[str, PriorLike]:
-    r"""Follow Bambi 0.21 (standard deviations with divisor n).
-
-    Coefficients Normal(0, 2.5 :math:`s_y / s_k`) =: Normal(0, :math:`t_k`); intercept
-    Normal(mean(y), t) with :math:`t^2 = (2.5 s_y)^2 + \sum_k t_k^2 \bar{x}_k^2`; sds of random
-    intercepts HalfNormal(t), of random slopes HalfNormal(2.5 :math:`s_y / s_k`); sigma
-    HalfStudentT(4, :math:`s_y`).
-
-    Not reproduced: independent random effects. Bambi has no correlations; those of a correlated
-    term keep this package's LKJ(2). Write ``||`` for Bambi's model.
-
-    References
-    ----------
-    .. [1] Capretto et al. (2022). Bambi. Journal of Statistical Software 103(15).
-       doi:10.18637/jss.v103.i15
-
-    Examples
-    --------
-    >>> import bayeslmm as bl
-    >>> design = bl.build_design("Reaction ~ Days + (1 | Subject)", bl.load_dataset("sleepstudy"))
-    >>> bambi(design)["beta[Intercept]"]
-    Prior('Normal(mu=298.508, sigma=261.009)')
-    """
-    scales = design.scales
-    sd_y = scales.response.scale(ddof=0)
-    width = 2.5 * sd_y
-    chosen = _normal_coefficients(design, width, ddof=0)
-    slopes = [
-        (width / x.scale(ddof=0)) * x.mean
-        for x, name in zip(scales.fixed, design.coef, strict=True)
-        if name != names.INTERCEPT
-    ]
-    whole = float(np.sqrt(width**2 + np.sum(np.square(slopes))))
-    if names.INTERCEPT in design.coef:
-        mean = scales.response.mean
-        chosen[_coef(names.INTERCEPT)] = Prior.of("Normal", mu=mean, sigma=whole)
-    chosen |= _sds(
-        design,
-        lambda x, name: Prior.of(
-            "HalfNormal",
-            sigma=whole if name == names.INTERCEPT else width / x.scale(ddof=0),
-        ),
-    )
-    return chosen | {names.SIGMA: Prior.of("HalfStudentT", nu=4.0, sigma=sd_y)}
-
-
 def half_cauchy(design: ModelData) -> dict[str, PriorLike]:
     r"""Follow the textbooks: normal coefficients, half-Cauchy scales.
 
     Coefficients Normal(0, 10 :math:`s_y / s_k`), intercept at the predictors' means
     Normal(mean(y), 10 :math:`s_y`), sds HalfCauchy(:math:`s_y / s_k`) (intercepts: :math:`s_y`),
-    sigma HalfCauchy(:math:`s_y \sqrt{\bar{w}}`), w the weights, correlations LKJ(1).
+    sigma HalfCauchy(:math:`s_y \sqrt{\bar{w}}`), w the weights, correlations LKJ(1). Under other
+    links than the identity with the link of the mean response and :math:`s_y = 1` (probit 0.6).
 
     Not reproduced: the books' fixed numbers for the scales, which depend on the units of their
     examples, and their intercept centered at zero; here both follow the data.
@@ -212,9 +104,9 @@ def half_cauchy(design: ModelData) -> dict[str, PriorLike]:
     >>> half_cauchy(design)["sigma"]
     Prior('HalfCauchy(beta=56.3288)')
     """
-    sd_y, root = design.scales.response.scale(), root_mean_weight(design.scales)
-    chosen = _wide_coefficients(design, 10.0)
-    chosen |= _sds(design, lambda x, name: Prior.of("HalfCauchy", beta=sd_y / unit(x, name)))
+    sd_y, root = unit_of_eta(design), root_mean_weight(design.scales)
+    chosen = wide_coefficients(design, 10.0)
+    chosen |= sds_of(design, lambda x, name: Prior.of("HalfCauchy", beta=sd_y / unit(x, name)))
     return chosen | {"corr": "LKJ(1)", names.SIGMA: Prior.of("HalfCauchy", beta=sd_y * root)}
 
 
@@ -224,11 +116,14 @@ def flat(design: ModelData) -> dict[str, PriorLike]:
     Coefficients Normal(0, 100 :math:`s_y / s_k`), intercept at the predictors' means
     Normal(mean(y), 100 :math:`s_y`), sds and sigma HalfNormal with 100 times the scale
     (:math:`s_y / s_k`; intercepts :math:`s_y`; sigma :math:`s_y \sqrt{\bar{w}}`, w the weights),
-    correlations LKJ(1).
+    correlations LKJ(1). Under other links than the identity with the link of the mean response and
+    :math:`s_y = 1` (probit 0.6): probabilities are then thought to be 0 or 1, and where groups or
+    cells have one outcome only, effects run far out.
 
-    The joint mode of the sds, correlations and sigma, fixed effects integrated out, is then REML's
-    estimate. Means are not: with few levels a flat prior on an sd leaves it a long right tail, and
-    with two or three levels the result hangs on the prior's width (Gelman 2006).
+    Of a Gaussian response the joint mode of the sds, correlations and sigma, fixed effects
+    integrated out, is then REML's estimate. Means are not: with few levels a flat prior on an sd
+    leaves it a long right tail, and with two or three levels the result hangs on the prior's width
+    (Gelman 2006).
 
     References
     ----------
@@ -242,15 +137,48 @@ def flat(design: ModelData) -> dict[str, PriorLike]:
     Prior('HalfNormal(sigma=5632.88)')
     """
     root = root_mean_weight(design.scales)
-    wide = _WIDE * design.scales.response.scale()
-    chosen = _wide_coefficients(design)
-    chosen |= _sds(design, lambda x, name: Prior.of("HalfNormal", sigma=wide / unit(x, name)))
+    wide = WIDE * unit_of_eta(design)
+    chosen = wide_coefficients(design)
+    chosen |= sds_of(design, lambda x, name: Prior.of("HalfNormal", sigma=wide / unit(x, name)))
     return chosen | {"corr": "LKJ(1)", names.SIGMA: Prior.of("HalfNormal", sigma=wide * root)}
+
+
+def probability(design: ModelData) -> dict[str, PriorLike]:
+    r"""Think every probability about equally likely, for binary, binomial and beta responses.
+
+    Intercept at the predictors' means Normal(0, 1.5) for logit, Normal(0, 1) for probit (exactly
+    uniform) and Normal(-0.58, 1.28) for cloglog (a uniform probability's mean and sd there); sds of
+    random intercepts HalfNormal(1), for probit 0.55 and for cloglog 0.71, as the latent standard
+    deviations are to logit's; of random slopes that by :math:`s_k`. Coefficients keep the default.
+    The defaults, wider by themselves and together with effects, put most mass near 0 and 1.
+
+    References
+    ----------
+    .. [1] McElreath (2020). Statistical Rethinking, 2nd ed., chapters 11 and 13.
+       doi:10.1201/9780429029608
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> table = {"y": [0, 1, 1, 0, 1, 1], "g": list("aabbcc")}
+    >>> design = bl.build_design("y ~ 1 + (1 | g)", table, family="bernoulli")
+    >>> probability(design)["beta[Intercept]"]
+    Prior('Normal(mu=0, sigma=1.5)')
+    """
+    if (link := design.family.link.name) not in _PROBABLE:
+        raise PriorError(
+            f"it is for means between 0 and 1, and those of family={design.family.name!r} are not."
+        )
+    mean, width, sd = _PROBABLE[link]
+    chosen: dict[str, PriorLike] = {}
+    if names.INTERCEPT in design.coef:
+        chosen[coef_key(names.INTERCEPT)] = Prior.of("Normal", mu=mean, sigma=width)
+    return chosen | sds_of(design, lambda x, name: Prior.of("HalfNormal", sigma=sd / unit(x, name)))
 
 
 SCHEMES: Mapping[str, PriorScheme] = {
     rule.__name__: PriorScheme(rule.__name__, rule)
-    for rule in (weakly_informative, brms, rstanarm, bambi, half_cauchy, flat)
+    for rule in (weakly_informative, brms, rstanarm, bambi, half_cauchy, flat, probability)
 }
 
 
@@ -269,46 +197,3 @@ def scheme_named(name: str) -> PriorScheme:
             "{'sigma': 'HalfCauchy(10)'}."
         )
     return SCHEMES[name]
-
-
-def _coef(name: str) -> str:
-    return f"{names.BETA}[{name}]"
-
-
-def _normal_coefficients(design: ModelData, width: float, ddof: int) -> dict[str, PriorLike]:
-    return {
-        _coef(name): Prior.of("Normal", mu=0.0, sigma=width / x.scale(ddof))
-        for x, name in zip(design.scales.fixed, design.coef, strict=True)
-        if name != names.INTERCEPT
-    }
-
-
-def _wide_coefficients(design: ModelData, width: float = _WIDE) -> dict[str, PriorLike]:
-    """Return the default normal priors with `width` in place of 2.5 standard deviations."""
-    chosen: dict[str, PriorLike] = {}
-    for name, prior in zip(design.coef, default_priors(design).beta, strict=True):
-        mu, sigma = prior.numbers
-        chosen[_coef(name)] = Prior.of("Normal", mu=mu, sigma=sigma * width / 2.5)
-    return chosen
-
-
-def _sds(design: ModelData, prior: Callable[[ColumnScale, str], Prior]) -> dict[str, PriorLike]:
-    return {
-        sd_name: prior(column, term)
-        for factor, columns in zip(design.factors, design.scales.random, strict=True)
-        for sd_name, column, term in zip(
-            covariance_of(factor).sd_names, columns, factor.terms, strict=True
-        )
-    }
-
-
-def _response_rows(design: ModelData) -> NDArray[np.float64]:
-    """Return the response less its offset, shape (n,): medians need the rows themselves."""
-    if not design.has_rows:
-        raise PriorError(
-            "The scheme 'brms' takes the median of the response, which cross-products do not "
-            "tell. Choose another scheme, or write its priors out: StudentT(3, median, s) for the "
-            "intercept and HalfStudentT(3, s) for sigma and every sd."
-        )
-    y = design.response_rows
-    return y if design.offset is None else y - design.offset

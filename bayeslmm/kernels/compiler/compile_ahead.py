@@ -14,7 +14,7 @@ import sys
 import llvmlite.binding as llvm
 
 from bayeslmm.kernels import factorization, linked_density, target
-from bayeslmm.kernels.helper import FIRST_DONE
+from bayeslmm.kernels.compiler.helper import FIRST_DONE
 
 
 def main(*, density: bool) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 # The module must exist: a test imports it.
-COMPILES = "bayeslmm.kernels.compile_ahead"
+COMPILES = "bayeslmm.kernels.compiler.compile_ahead"
 _CODE = (
     f"import sys; sys.path[:] = {{path!r}}; from {COMPILES} import main; main(density={{density}})"
 )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from numba import njit
 
-from bayeslmm.kernels.guard import guard
-from bayeslmm.kernels.inner_compiler import inner_options
+from bayeslmm.kernels.compiler.guard import guard
+from bayeslmm.kernels.compiler.inner_compiler import inner_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,13 +26,21 @@ _inner = partial(
 )
 
 
-def fingerprint(folder: Path) -> str:
-    """Compute a hash of every source file of a folder: names and contents, in order.
+# Where compiled functions stand: the core, and families of kernels in folders of their own.
+_KERNELS = Path(__file__).parent.parent
+_COMPILER = Path(__file__).parent.name
+
+
+def fingerprint(kernels: Path, *, whole: bool = False) -> str:
+    """Compute a hash of source files that are compiled into one another: names and contents.
 
     Parameters
     ----------
-    folder : Path
-        Where functions stand that are compiled into one another.
+    kernels : Path
+        The folder of all kernels.
+    whole : bool
+        Whether its sub-folders belong to it. The core (the files of the folder itself) takes in
+        only how it is compiled, so that nobody compiles it again for a change elsewhere.
 
     Returns
     -------
@@ -40,13 +48,15 @@ def fingerprint(folder: Path) -> str:
         Eight hexadecimal digits.
     """
     digest = blake2b(digest_size=4)
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode())
+    core = [*kernels.glob("*.py"), *(kernels / _COMPILER).glob("*.py")]
+    for path in sorted(kernels.rglob("*.py") if whole else core):
+        digest.update(str(path.relative_to(kernels)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-FINGERPRINT = fingerprint(Path(__file__).parent)
+FINGERPRINT = fingerprint(_KERNELS)
+_WHOLE = fingerprint(_KERNELS, whole=True)
 
 
 def stamp[F: Callable[..., Any]](function: F) -> F:
@@ -55,7 +65,9 @@ def stamp[F: Callable[..., Any]](function: F) -> F:
     Numba looks only at the file in which a function stands: after a change to what it calls in
     another file, the old machine code would be loaded.
     """
-    function.__qualname__ = f"{function.__qualname__}-{FINGERPRINT}"
+    folder = Path(function.__code__.co_filename).parent
+    above = _KERNELS in folder.parents and folder.name != _COMPILER
+    function.__qualname__ = f"{function.__qualname__}-{_WHOLE if above else FINGERPRINT}"
     return function
 
 
@@ -72,3 +84,16 @@ def inner[F: Callable[..., Any]](function: F) -> F:
 def inner_fast[F: Callable[..., Any]](function: F) -> F:
     """Compile like `inner`, with sums that may be reordered."""
     return cast("F", _inner(fastmath=_FAST)(stamp(function)))
+
+
+def inner_ieee[F: Callable[..., Any]](function: F) -> F:
+    """Compile like `inner`; a division by zero gives infinity or NaN.
+
+    An exception in its place would keep loops from becoming vector instructions.
+    """
+    return cast("F", _inner(error_model="numpy")(stamp(function)))
+
+
+def inner_ieee_fast[F: Callable[..., Any]](function: F) -> F:
+    """Compile like `inner_ieee`, with sums that may be reordered."""
+    return cast("F", _inner(error_model="numpy", fastmath=_FAST)(stamp(function)))

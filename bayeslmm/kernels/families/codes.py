@@ -1,0 +1,40 @@
+"""Whole numbers by which compiled code knows a response family with its link."""
+
+from __future__ import annotations
+
+# Bernoulli is the binomial of one trial; the lognormal is the Gaussian of log y.
+(
+    BINOMIAL_LOGIT,
+    BINOMIAL_PROBIT,
+    BINOMIAL_CLOGLOG,
+    POISSON,
+    NEGBINOMIAL,
+    GAMMA,
+    BETA_LOGIT,
+    BETA_PROBIT,
+    BETA_CLOGLOG,
+    STUDENT,
+    GAUSSIAN,
+) = range(11)
+
+CODES = {
+    ("bernoulli", "logit"): BINOMIAL_LOGIT,
+    ("bernoulli", "probit"): BINOMIAL_PROBIT,
+    ("bernoulli", "cloglog"): BINOMIAL_CLOGLOG,
+    ("binomial", "logit"): BINOMIAL_LOGIT,
+    ("binomial", "probit"): BINOMIAL_PROBIT,
+    ("binomial", "cloglog"): BINOMIAL_CLOGLOG,
+    ("poisson", "log"): POISSON,
+    ("negbinomial", "log"): NEGBINOMIAL,
+    ("gamma", "log"): GAMMA,
+    ("beta", "logit"): BETA_LOGIT,
+    ("beta", "probit"): BETA_PROBIT,
+    ("beta", "cloglog"): BETA_CLOGLOG,
+    ("student", "identity"): STUDENT,
+    ("gaussian", "identity"): GAUSSIAN,
+    ("lognormal", "identity"): GAUSSIAN,
+}
+"""From (family, link) to its number. The lognormal's response is handed over as log y."""
+
+# Codes whose log-density need not be concave in eta: a level may have several modes.
+NOT_CONCAVE = (BETA_LOGIT, BETA_PROBIT, BETA_CLOGLOG, STUDENT)

@@ -1,0 +1,78 @@
+"""The exponential written out, so that loops over it become vector instructions.
+
+Without Intel's library Numba calls C's function number by number: 4 ns where this takes 1.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from bayeslmm.kernels.compiler.jit import inner_ieee
+
+_LONG, _DOUBLE = ir.IntType(64), ir.DoubleType()
+_LOG2_E = 1.0 / math.log(2.0)
+# log 2 in two parts: the first has so few digits that its multiples are exact.
+_LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+# A whole number plus 1.5 * 2^52 has that number in its last bits.
+_AS_INTEGER = 6755399441055744.0
+_EXPONENT = np.uint64(52)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def bits_of(_context: Any, number: Any) -> Any:
+    """Read a number's 64 bits as a whole number, in compiled code."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], _LONG)
+
+    return types.uint64(number), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def number_of(_context: Any, bits: Any) -> Any:
+    """Undo `bits_of`, in compiled code."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], _DOUBLE)
+
+    return types.float64(bits), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def nearest_whole(_context: Any, number: Any) -> Any:
+    """Round to the nearest whole number by one instruction, in compiled code."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        rint = builder.module.declare_intrinsic("llvm.rint", [_DOUBLE])
+        return builder.call(rint, arguments)
+
+    return types.float64(number), generate
+
+
+@inner_ieee
+def quick_exp(x: float) -> float:
+    """Compute exp(x) to two units in the last place; x is held to within 700 of zero."""
+    x = min(max(x, -700.0), 700.0)
+    whole = nearest_whole(x * _LOG2_E)
+    r = (x - whole * _LN2_HIGH) - whole * _LN2_LOW
+    # Taylor's series: the next term is 4e-18 where r is largest.
+    p = 1.0 / 6227020800.0
+    p = p * r + 1.0 / 479001600.0
+    p = p * r + 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    p = (p * r) * r + r + 1.0
+    return number_of(bits_of(p) + (bits_of(whole + _AS_INTEGER) << _EXPONENT))

@@ -1,0 +1,273 @@
+"""The mode and curvature of one level's standardised effects, by Newton's method or scoring.
+
+Effects of one column are those of two whose second one is zero.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from bayeslmm.kernels.compiler.jit import inner_ieee, inner_ieee_fast
+from bayeslmm.kernels.families.codes import (
+    BETA_CLOGLOG,
+    BETA_LOGIT,
+    BETA_PROBIT,
+    BINOMIAL_LOGIT,
+    NEGBINOMIAL,
+    POISSON,
+    STUDENT,
+)
+from bayeslmm.kernels.families.elementary import quick_exp
+from bayeslmm.kernels.families.rows import row_at
+from bayeslmm.kernels.quadrature.rows import (
+    AT,
+    CURVATURE,
+    ETA,
+    FIRST,
+    KNOWN,
+    POWER,
+    SECOND,
+    SLOPE,
+    Y,
+)
+
+if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats
+
+    # The Cholesky factor of a curvature by its entries: of 2 x 2 the first, the one below, the last.
+    Root = tuple[float, float, float]
+
+_MOST_STEPS = 100
+# In prior standard deviations of the effects; the first step from afar may be wild.
+_LONGEST_STEP = 4.0
+# A step that overshoots must at least have made the slope this much flatter.
+_KEPT_SLOPE = 0.9
+# Nodes are spread by the observed curvature where its determinant is at least this share of the
+# expected one's.
+_USABLE = 0.1
+# Roots of modes found to less than this are those at the mode itself.
+_EXACT = 1e-6
+
+
+@inner_ieee_fast
+def set_eta(q: int, table: Floats, lo: int, hi: int, u: float, v: float) -> None:
+    """Fill eta of a level's rows at standardised effects (u, v)."""
+    if q == 1:
+        for r in range(lo, hi):
+            table[AT, r] = table[ETA, r] + table[FIRST, r] * u
+    else:
+        for r in range(lo, hi):
+            table[AT, r] = table[ETA, r] + table[FIRST, r] * u + table[SECOND, r] * v
+
+
+@inner_ieee_fast
+def _logit_slopes(table: Floats, shift: float, lo: int, hi: int) -> None:
+    for r in range(lo, hi):
+        e, m = table[AT, r] - shift, table[POWER, r]
+        t = quick_exp(-abs(e))
+        share = 1.0 / (1.0 + t)
+        p = share if e > 0.0 else t * share
+        table[SLOPE, r] = table[Y, r] - m * p
+        table[CURVATURE, r] = m * t * share * share
+
+
+@inner_ieee_fast
+def _poisson_slopes(table: Floats, lo: int, hi: int) -> None:
+    for r in range(lo, hi):
+        mu = quick_exp(table[AT, r])
+        table[SLOPE, r] = table[Y, r] - mu
+        table[CURVATURE, r] = mu
+
+
+@inner_ieee
+def set_slopes(code: int, phi: Floats, table: Floats, lo: int, hi: int) -> None:
+    """Fill slope and curvature of a level's rows at their present eta."""
+    if code == BINOMIAL_LOGIT:
+        _logit_slopes(table, 0.0, lo, hi)
+    elif code == NEGBINOMIAL:
+        _logit_slopes(table, math.log(phi[0]), lo, hi)
+    elif code == POISSON:
+        _poisson_slopes(table, lo, hi)
+    else:
+        for r in range(lo, hi):
+            _, slope, curvature = row_at(code, table[AT, r], table[Y, r], table[KNOWN, r], phi)
+            table[SLOPE, r], table[CURVATURE, r] = slope, curvature
+
+
+@inner_ieee_fast
+def sum_slopes(
+    q: int, table: Floats, lo: int, hi: int, u: float, v: float
+) -> tuple[float, float, float, float, float]:
+    """Sum rows to the slopes of a level's log-density, and to its negative curvature's entries."""
+    g, h, i, j, k = 0.0, 0.0, 0.0, 0.0, 0.0
+    if q == 1:
+        for r in range(lo, hi):
+            a = table[FIRST, r]
+            g += table[SLOPE, r] * a
+            i += table[CURVATURE, r] * a * a
+    else:
+        for r in range(lo, hi):
+            a, b, w = table[FIRST, r], table[SECOND, r], table[CURVATURE, r]
+            g += table[SLOPE, r] * a
+            h += table[SLOPE, r] * b
+            i += w * a * a
+            j += w * a * b
+            k += w * b * b
+    return g - u, h - v, i + 1.0, j, k + 1.0
+
+
+@inner_ieee
+def root_of(first: float, below: float, last: float) -> Root:
+    """Factor a positive definite matrix of two rows."""
+    one = math.sqrt(first)
+    two = below / one
+    # A matrix that rounding made singular: the effects' prior alone gives each direction 1.
+    return one, two, math.sqrt(max(last - two * two, 1e-12 * last))
+
+
+@inner_ieee
+def climb(
+    code: int,
+    phi: Floats,
+    q: int,
+    table: Floats,
+    lo: int,
+    hi: int,
+    u: float,
+    v: float,
+    tolerance: float,
+) -> tuple[float, float, Root]:
+    """Climb from (u, v) to a mode of a level's effects.
+
+    No densities are needed: along a step the slope of a concave function falls, and a step after
+    which it is as steep the other way was too long.
+
+    Parameters
+    ----------
+    code, phi
+        The family, and its parameters.
+    q : int
+        Columns.
+    table : ndarray
+        With predictors set.
+    lo, hi : int
+        The level's rows.
+    u, v : float
+        Where to begin.
+    tolerance : float
+        Of the last step's squared length, in units of the level's own standard deviations.
+
+    Returns
+    -------
+    u, v : float
+        The mode.
+    root : tuple of float
+        Cholesky factor of the negative curvature, at the last point but one where the tolerance
+        is not small.
+    """
+    step_u, step_v, before_u, before_v, rise = 0.0, 0.0, u, v, 0.0
+    root = (1.0, 0.0, 1.0)
+    for count in range(_MOST_STEPS):
+        set_eta(q, table, lo, hi, u, v)
+        set_slopes(code, phi, table, lo, hi)
+        g, h, i, j, k = sum_slopes(q, table, lo, hi, u, v)
+        along = g * step_u + h * step_v
+        if count > 0 and not along > -_KEPT_SLOPE * rise:
+            # Back to where a straight slope would be zero, or half way where that is no number.
+            share = rise / (rise - along) if math.isfinite(along) else 0.5
+            share = min(max(share, 0.05), 0.7)
+            rise *= share
+            step_u, step_v = share * step_u, share * step_v
+            u, v = before_u + step_u, before_v + step_v
+            continue
+        root = root_of(i, j, k)
+        one = g / root[0]
+        two = (h - root[1] * one) / root[2]
+        step_v = two / root[2]
+        step_u = (one - root[1] * step_v) / root[0]
+        decrement = one * one + two * two
+        length, share = math.sqrt(step_u * step_u + step_v * step_v), 1.0
+        if length > _LONGEST_STEP:
+            share = _LONGEST_STEP / length
+        step_u, step_v, rise = share * step_u, share * step_v, share * decrement
+        before_u, before_v = u, v
+        u, v = u + step_u, v + step_v
+        if not decrement > tolerance:
+            break
+    if tolerance < _EXACT:
+        set_eta(q, table, lo, hi, u, v)
+        set_slopes(code, phi, table, lo, hi)
+        g, h, i, j, k = sum_slopes(q, table, lo, hi, u, v)
+        root = root_of(i, j, k)
+    return u, v, root
+
+
+@inner_ieee
+def level_density(
+    code: int, phi: Floats, table: Floats, lo: int, hi: int, u: float, v: float
+) -> float:
+    """Evaluate log p(y of the level | u, v) - (u^2 + v^2) / 2, less its constant."""
+    total = -0.5 * (u * u + v * v)
+    for r in range(lo, hi):
+        e = table[ETA, r] + table[FIRST, r] * u + table[SECOND, r] * v
+        total += row_at(code, e, table[Y, r], table[KNOWN, r], phi)[0]
+    return total
+
+
+@inner_ieee
+def find_mode(
+    code: int,
+    phi: Floats,
+    q: int,
+    table: Floats,
+    lo: int,
+    hi: int,
+    u: float,
+    v: float,
+    tolerance: float,
+) -> tuple[float, float, Root]:
+    """Find a level's mode, the highest of several climbs where there may be several modes.
+
+    Arguments and results as of `climb`; the nodes are to be spread by the root.
+    """
+    if code not in (STUDENT, BETA_LOGIT, BETA_PROBIT, BETA_CLOGLOG):
+        return climb(code, phi, q, table, lo, hi, u, v, tolerance)
+    best_u, best_v, highest = u, v, -math.inf
+    for start in range(2 + 2 * q):
+        one, two = u, v
+        if start > 0:
+            side = 1.5 if start % 2 == 0 else -1.5
+            one = side if start in (2, 3) else 0.0
+            two = side if start > 3 else 0.0
+            if start == 1:
+                one = 0.0
+        one, two, _ = climb(code, phi, q, table, lo, hi, one, two, tolerance)
+        height = level_density(code, phi, table, lo, hi, one, two)
+        if height > highest + 1e-9:
+            best_u, best_v, highest = one, two, height
+    return best_u, best_v, _root_at(code, phi, q, table, lo, hi, best_u, best_v)
+
+
+@inner_ieee
+def _root_at(
+    code: int, phi: Floats, q: int, table: Floats, lo: int, hi: int, u: float, v: float
+) -> Root:
+    """Return the root of the observed information, or of the expected one where that will not do."""
+    set_eta(q, table, lo, hi, u, v)
+    set_slopes(code, phi, table, lo, hi)
+    _, _, i, j, k = sum_slopes(q, table, lo, hi, u, v)
+    expected = root_of(i, j, k)
+    step = 1e-4
+    for r in range(lo, hi):
+        # The slopes are exact; their differences are good to 1e-8.
+        y, known = table[Y, r], table[KNOWN, r]
+        up = row_at(code, table[AT, r] + step, y, known, phi)[1]
+        down = row_at(code, table[AT, r] - step, y, known, phi)[1]
+        table[CURVATURE, r] = (down - up) / (2.0 * step)
+    _, _, i, j, k = sum_slopes(q, table, lo, hi, u, v)
+    if not (i > 0.0 and i * k > j * j):
+        return expected
+    observed = root_of(i, j, k)
+    least = _USABLE * expected[0] * expected[2]
+    return observed if observed[0] * observed[2] > least else expected

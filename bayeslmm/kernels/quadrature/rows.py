@@ -1,0 +1,97 @@
+"""What the quadrature kernels read of the rows, and the two arrays that they work in.
+
+Named tuples of arrays are for the doors only: handing one over costs compiled code as much as a
+whole level's sums.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from bayeslmm.kernels.compiler.jit import inner_ieee, inner_ieee_fast
+from bayeslmm.kernels.families.codes import NEGBINOMIAL
+from bayeslmm.kernels.families.rows import constant_at
+
+if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats, Ints
+
+
+class LevelRows(NamedTuple):
+    """Rows in the order of their levels, those of equal Z side by side."""
+
+    code: int  # of family and link, `families.codes`
+    X: Floats  # (n, p)
+    Z: Floats  # (n, q), q = 1 or 2
+    y: Floats  # (n,)
+    known: Floats  # (n,): trials or weights, else ones
+    offset: Floats  # (n,)
+    starts: Ints  # (J + 1,): level j has the rows from starts[j] to starts[j + 1]
+    fresh: Floats  # (n,): 1 where a level begins or Z differs from the row before, else 0
+
+
+class Rule(NamedTuple):
+    """Nodes z and log w + z^2 / 2 of one dimension, with sum w f(z) ~ E f(N(0, 1))."""
+
+    z: Floats  # (K,), symmetric, K odd
+    log_weight: Floats  # (K,)
+
+
+# The table, (TABLE, n): of each row what is known of it, then what is computed. FIRST and SECOND
+# are the columns of Z L; ETA is the fixed part of the linear predictor, and AT all of it at the
+# level's present effects; POWER the number of trials, or what stands for it.
+Y, KNOWN, FRESH, ETA, FIRST, SECOND, AT, SLOPE, CURVATURE, POWER, TABLE = range(11)
+# The grid, (GRID, N): nodes and weights, U and AWAY the effects there and their distance from the
+# mode; LOG_DENSITY and what it is to be divided by; exp(a'(u - mode)) of a row, also by axis (SIDE).
+U, U_2, AWAY, AWAY_2, LOG_DENSITY, PRODUCT, COMMON, FACTOR, DENSITY, SIDE, SIDE_2, GRID = range(12)
+
+
+@inner_ieee
+def open_table(rows: LevelRows) -> Floats:
+    """Return the table with what is known of the rows."""
+    table = np.zeros((TABLE, len(rows.y)))
+    table[Y, :] = rows.y
+    table[KNOWN, :] = rows.known
+    table[FRESH, :] = rows.fresh
+    return table
+
+
+@inner_ieee
+def open_grid(rows: LevelRows, rule: Rule) -> Floats:
+    """Return a grid of the size that the nodes need."""
+    K = len(rule.z)
+    return np.zeros((GRID, K if rows.Z.shape[1] == 1 else K * K))
+
+
+@inner_ieee_fast
+def set_predictors(
+    X: Floats, Z: Floats, offset: Floats, L: Floats, beta: Floats, table: Floats
+) -> None:
+    """Fill X beta + offset and Z L."""
+    for r in range(X.shape[0]):
+        total = offset[r]
+        for c in range(X.shape[1]):
+            total += X[r, c] * beta[c]
+        table[ETA, r] = total
+    if Z.shape[1] == 1:
+        for r in range(X.shape[0]):
+            table[FIRST, r] = Z[r, 0] * L[0, 0]
+    else:
+        for r in range(X.shape[0]):
+            table[FIRST, r] = Z[r, 0] * L[0, 0] + Z[r, 1] * L[1, 0]
+            table[SECOND, r] = Z[r, 1] * L[1, 1]
+
+
+@inner_ieee
+def set_constants(
+    code: int, phi: Floats, starts: Ints, table: Floats, constant: Floats
+) -> None:
+    """Fill what of the rows does not depend on eta: its sum by level, and powers."""
+    for j in range(len(starts) - 1):
+        total = 0.0
+        for r in range(starts[j], starts[j + 1]):
+            total += constant_at(code, table[Y, r], table[KNOWN, r], phi)
+            # The negative binomial is a binomial of y + shape trials.
+            table[POWER, r] = table[Y, r] + phi[0] if code == NEGBINOMIAL else table[KNOWN, r]
+        constant[j] = total
