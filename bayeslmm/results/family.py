@@ -114,22 +114,3 @@ def require_closed_form(idata: xr.DataTree, what: str) -> None:
             f"{what} is for responses that are Gaussian, also after their logarithm; the family of "
             f"this fit is {member.name!r}."
         )
-
-
-def require_gaussian(idata: xr.DataTree, what: str) -> None:
-    """Raise unless the response of a fit is Gaussian.
-
-    Parameters
-    ----------
-    idata : xarray.DataTree
-        A result.
-    what : str
-        What cannot be had otherwise, e.g. ``"compare_reml"``, as the subject of a sentence.
-
-    Raises
-    ------
-    TreeError
-        With the family's name.
-    """
-    if (name := family(idata).name) != GAUSSIAN.name:
-        raise TreeError(f"{what} is for Gaussian responses; the family of this fit is {name!r}.")

@@ -108,7 +108,8 @@ def test_groups_with_one_effect_are_integrated_as_scipy_does(name):
     expected = [[integral(idata, level, draw, 1e-10) for level in range(3)] for draw in range(6)]
     # What twice as many nodes change at most.
     np.testing.assert_allclose(np.asarray(density.values), expected, rtol=0, atol=2e-3)
-    assert density.about["node_error"] < 1e-3
+    # A lognormal response is integrated in closed form, on the scale of its logarithm.
+    assert density.about.get("node_error", 1.0 * (name != "lognormal")) < 1e-3
     assert density.integrated == ("g",)
 
 
@@ -180,7 +181,7 @@ def test_leave_one_out_by_row_and_by_group():
             groups = bl.loo(idata, unit="group")
         about = groups.elpd_i.attrs
         assert about["integrated"] == "g"
-        assert about["nodes"] >= 7
+        assert about.get("nodes", 7 if name == "lognormal" else 0) >= 7
         assert np.isfinite(groups.elpd)
 
 

@@ -16,11 +16,6 @@ _STRIP = {"logit": np.pi, "cloglog": np.pi / 2}
 DIGITS = 24.0  # the trapezoid rule's error is exp(-DIGITS) = 4e-11
 
 
-def is_linear(family: Family) -> bool:
-    """Return whether E(y | eta) is eta, so that averages and differences of both are the same."""
-    return family.mean_scale.name == "identity"
-
-
 def averaged_mean(family: Family, eta: Floats, variance: Floats, phi: Parameters) -> Floats:
     r"""Compute the expected response of a group that is drawn at random.
 
