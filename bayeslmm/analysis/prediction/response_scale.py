@@ -132,6 +132,23 @@ def link_words(member: Family) -> tuple[str, str] | None:
     return None
 
 
+def exponential_words(member: Family) -> tuple[str, str]:
+    """Return what exponentials of a slope and of an intercept are called.
+
+    Raises
+    ------
+    ArgumentError
+        If they mean nothing.
+    """
+    words = link_words(member)
+    if words is None:
+        raise ArgumentError(
+            "exponentiate=True makes ratios of odds, rates or means of coefficients, and those of "
+            f"family {member.name!r} with link {member.link.name!r} are none: leave it out."
+        )
+    return words
+
+
 def differences(
     high: LinearPredictor, low: LinearPredictor, way: Scale, *, average: bool
 ) -> Iterator[tuple[slice, Floats]]:

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.response_scale import link_words
-from bayeslmm.errors import ArgumentError, names_keywords
+from bayeslmm.analysis.prediction.response_scale import exponential_words
+from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.results.family import family
@@ -77,7 +77,8 @@ def fixed_effects(
     Intercept   1.0       1.0       1.0
     x           2.0       2.0       2.0
     """
-    words = _exponential_words(idata) if exponentiate else None
+    read.require_tree(idata)
+    words = exponential_words(family(idata)) if exponentiate else None
     draws, chains = read.draws(idata, names.BETA), draw_weights(idata) is None
     table = describe(np.exp(draws) if words else draws, ci_prob, ci_kind, mixing=chains)
     index = pd.Index(read.coefficients(idata), name=names.COEF)
@@ -86,19 +87,6 @@ def fixed_effects(
         called = [words[1] if name == names.INTERCEPT else words[0] for name in index]
         numbers.insert(0, "quantity", called)
     return numbers
-
-
-def _exponential_words(idata: xr.DataTree) -> tuple[str, str]:
-    read.require_tree(idata)
-    member = family(idata)
-    words = link_words(member)
-    if words is None:
-        raise ArgumentError(
-            "exponentiate=True makes ratios of odds, rates or means of coefficients, and those of "
-            f"family {member.name!r} with link {member.link.name!r} are none: leave it out, or "
-            "take marginal_means, whose ratio=True compares the responses' means."
-        )
-    return words
 
 
 @names_keywords
