@@ -78,7 +78,7 @@ def _log_t(q: int, square: float, volume: float) -> float:
 def _fill_masses(grid: Floats, masses: Floats) -> float:
     """Fill cumulative masses: left tail, segments between nodes, right tail; return their sum."""
     N = grid.shape[1]
-    total = grid[DENSITY, 0]
+    total: float = grid[DENSITY, 0]
     masses[0] = total
     for i in range(N - 1):
         width = grid[U, i + 1] - grid[U, i]
@@ -101,17 +101,18 @@ def _draw_interpolated(grid: Floats, masses: Floats) -> float:
             high = middle
         else:
             low = middle + 1
+    at: float = grid[U, max(low - 1, 0)]
     if low == 0:
-        return grid[U, 0] + math.log(_uniform())
+        return at + math.log(_uniform())
     if low == N:
-        return grid[U, N - 1] - math.log(_uniform())
+        return at - math.log(_uniform())
     left, right = grid[DENSITY, low - 1], grid[DENSITY, low]
     width = grid[U, low] - grid[U, low - 1]
     # The share t of the segment with left t + (right - left) t^2 / 2 = what is left of the mass.
     rest = (aim - masses[low - 1]) / width
     bent = math.sqrt(max(left * left + 2.0 * (right - left) * rest, 0.0))
     share = 2.0 * rest / (left + bent) if left + bent > 0.0 else 0.5
-    return grid[U, low - 1] + width * min(share, 1.0)
+    return at + width * min(share, 1.0)
 
 
 @inner_ieee

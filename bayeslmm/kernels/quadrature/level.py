@@ -68,9 +68,7 @@ def _level_c(
 
 _SYMBOL = f"bayeslmm_{_level_c.__qualname__.replace('-', '_')}"
 _NUMBERS = (*[types.int64] * _N_INTEGERS, *[types.float64] * _N_REALS)
-_level = types.ExternalFunction(
-    _SYMBOL, types.float64(*_NUMBERS, *[types.voidptr] * _N_ARRAYS)
-)
+_level = types.ExternalFunction(_SYMBOL, types.float64(*_NUMBERS, *[types.voidptr] * _N_ARRAYS))
 # The C function lives as long as this does; one thread at a time links it.
 _linked: list[Any] = []
 _LINKING = RLock()

@@ -117,9 +117,7 @@ def marginal_with_slopes(
         if q == 2:
             modes[j, 1] = solved[MODE_2]
         root = (solved[ROOT], solved[ROOT_BELOW], solved[ROOT_2])
-        add_slopes(
-            code, phi, table, grid, z, lo, hi, root, solved[TOTAL], X, Z, d_L, d_beta, d_phi
-        )
+        add_slopes(code, phi, table, grid, z, lo, hi, root, solved[TOTAL], X, Z, d_L, d_beta, d_phi)
     return value
 
 
@@ -137,6 +135,4 @@ def log_marginal_and_slopes(
     d_phi: Floats,
 ) -> float:
     """Call `marginal_with_slopes`, see there."""
-    return marginal_with_slopes(
-        rows, rule, L, beta, phi, modes, tolerance, d_L, d_beta, d_phi
-    )
+    return marginal_with_slopes(rows, rule, L, beta, phi, modes, tolerance, d_L, d_beta, d_phi)

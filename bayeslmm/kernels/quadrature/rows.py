@@ -84,9 +84,7 @@ def set_predictors(
 
 
 @inner_ieee
-def set_constants(
-    code: int, phi: Floats, starts: Ints, table: Floats, constant: Floats
-) -> None:
+def set_constants(code: int, phi: Floats, starts: Ints, table: Floats, constant: Floats) -> None:
     """Fill what of the rows does not depend on eta: its sum by level, and powers."""
     for j in range(len(starts) - 1):
         total = 0.0
