@@ -112,7 +112,8 @@ def _draw_interpolated(grid: Floats, masses: Floats) -> float:
     rest = (aim - masses[low - 1]) / width
     bent = math.sqrt(max(left * left + 2.0 * (right - left) * rest, 0.0))
     share = 2.0 * rest / (left + bent) if left + bent > 0.0 else 0.5
-    return at + width * min(share, 1.0)
+    end: float = at + width * min(share, 1.0)
+    return end
 
 
 @inner_ieee

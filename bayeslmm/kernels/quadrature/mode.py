@@ -35,7 +35,7 @@ from bayeslmm.kernels.quadrature.rows import (
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
 
-    # The Cholesky factor of a curvature by its entries: of 2 x 2 the first, the one below, the last.
+    # A curvature's Cholesky factor by its entries: the first, the one below, the last.
     Root = tuple[float, float, float]
 
 _MOST_STEPS = 100
@@ -236,7 +236,7 @@ def _poisson_density(table: Floats, lo: int, hi: int) -> float:
 def level_density(
     code: int, phi: Floats, q: int, table: Floats, lo: int, hi: int, u: float, v: float
 ) -> float:
-    """Evaluate log p(y of the level | u, v) - (u^2 + v^2) / 2, less what does not depend on them."""
+    """Evaluate log p(y of the level | u, v) - (u^2 + v^2) / 2, up to a constant."""
     total = -0.5 * (u * u + v * v)
     set_eta(q, table, lo, hi, u, v)
     if code == BINOMIAL_LOGIT:
@@ -288,7 +288,7 @@ def find_mode(
 def _root_at(
     code: int, phi: Floats, q: int, table: Floats, lo: int, hi: int, u: float, v: float
 ) -> Root:
-    """Return the root of the observed information, or of the expected one where that will not do."""
+    """Return the root of the observed information, or of the expected one."""
     set_eta(q, table, lo, hi, u, v)
     set_slopes(code, phi, table, lo, hi)
     _, _, i, j, k = sum_slopes(q, table, lo, hi, u, v)

@@ -37,8 +37,8 @@ from bayeslmm.kernels.quadrature.rows import (
     SECOND,
     SIDE,
     SIDE_2,
-    U,
     U_2,
+    U,
     Y,
 )
 
@@ -163,6 +163,28 @@ def _take_logarithm(grid: Floats, product: int, power: float) -> None:
 
 
 @inner_ieee
+def _divide_by_power(grid: Floats, start: float, power: float, top: float, full: float) -> float:
+    """Divide the density by (1 + start factor)^power; return how full the product is then.
+
+    `top` bounds log(1 + start factor), and `full` that of the product so far.
+    """
+    if power > _MOST_SQUARINGS or power * top > _FULL:
+        for i in range(grid.shape[1]):
+            grid[LOG_DENSITY, i] -= power * math.log1p(start * grid[FACTOR, i])
+        return full
+    if power == 0.0:
+        return full
+    if full + power * top > _FULL:
+        _take_logarithm(grid, PRODUCT, 1.0)
+        full = 0.0
+    if power == 1.0:
+        _times(grid, PRODUCT, start)
+    else:
+        _times_power(grid, start, power)
+    return full + power * top
+
+
+@inner_ieee
 def _add_logits(
     code: int,
     phi: Floats,
@@ -188,28 +210,16 @@ def _add_logits(
         if r == lo or table[FRESH, r] > 0.0:
             set_factor(q, z, first, second, grid)
         e = table[AT, r] - shift
-        start = quick_exp(e)
         top = max(e, 0.0) + (abs(first) + abs(second)) * farthest + 0.7
         # Of the negative binomial's power y + shape, the shape is the same for all rows.
         power = table[Y, r] if shape > 0.0 else table[POWER, r]
-        if power > _MOST_SQUARINGS or power * top > _FULL:
-            for i in range(grid.shape[1]):
-                grid[LOG_DENSITY, i] -= power * math.log1p(start * grid[FACTOR, i])
-        elif power > 0.0:
-            full += power * top
-            if full > _FULL:
-                _take_logarithm(grid, PRODUCT, 1.0)
-                full = power * top
-            if power == 1.0:
-                _times(grid, PRODUCT, start)
-            else:
-                _times_power(grid, start, power)
+        full = _divide_by_power(grid, quick_exp(e), power, top, full)
         if shape > 0.0:
             common_full += top
             if common_full > _FULL:
                 _take_logarithm(grid, COMMON, shape)
                 common_full = top
-            _times(grid, COMMON, start)
+            _times(grid, COMMON, quick_exp(e))
     if shape > 0.0:
         _take_logarithm(grid, COMMON, shape)
 

@@ -1,7 +1,7 @@
-"""Derivatives of a level's log marginal likelihood from its nodes, by Fisher's identity.
+r"""Derivatives of a level's log marginal likelihood from its nodes, by Fisher's identity.
 
-.. math:: d \\log p(y_j) / d\\beta = E\\{ \\sum_r l'_r x_r \\mid y_j \\}, \\quad
-          d \\log p(y_j) / dL = E\\{ \\sum_r l'_r z_r u' \\mid y_j \\}
+.. math:: d \log p(y_j) / d\beta = E\{ \sum_r l'_r x_r \mid y_j \}, \quad
+          d \log p(y_j) / dL = E\{ \sum_r l'_r z_r u' \mid y_j \}
 
 with the expectation over the level's effects u: the nodes' densities over their sum.
 """
@@ -27,8 +27,8 @@ from bayeslmm.kernels.quadrature.rows import (
     KNOWN,
     POWER,
     SECOND,
-    U,
     U_2,
+    U,
     Y,
 )
 
