@@ -31,6 +31,7 @@ from bayeslmm.inference.reweighting import MAX_PARETO_K, resample
 from bayeslmm.inference.settings import NUTPIE
 from bayeslmm.model.quadrature.enough_nodes import LADDERS, TOLERANCE
 from bayeslmm.model.quadrature.level_rows import why_not
+from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.kept_effects import KeptEffects
 from bayeslmm.results.write import UnconstrainedDraws
 
@@ -138,7 +139,7 @@ class _Fit:
 
     def tree(self) -> xr.DataTree:
         # Quantiles of extreme priors overflow on the way; what is left of them is weighed.
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), single_blas_thread():
             first = LADDERS[len(self.model.design.factors[0].terms)][0]
             target = QuadratureTarget(self.model, first, self.settings.cores or 1)
             target, start, error = with_enough_nodes(target, starting_points(target, self.model))
