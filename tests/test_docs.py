@@ -20,7 +20,15 @@ PAGES = sorted(DOCS.glob("*.md"))
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 GROUPS = {"y": [1.0, 2.0, 4.0, 3.0, 0.0, 5.0], "x": [0.0, 1.0, 2.0] * 2, "g": list("aaabbb")}
 # Those of the first hour show what their code gives: they are run when the site is built.
-SHOWN = ["index", "guide", "formulas", "priors", "for_lme4_users", "for_brms_and_bambi_users"]
+SHOWN = [
+    "index",
+    "guide",
+    "formulas",
+    "priors",
+    "levels",
+    "for_lme4_users",
+    "for_brms_and_bambi_users",
+]
 # What somebody who comes from another package searches a page for.
 LOOKED_FOR = {
     "for_lme4_users": """

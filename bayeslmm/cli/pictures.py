@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import bayeslmm
+from bayeslmm.analysis.prediction.fit_rows import fit_rows
 from bayeslmm.cli.compare import opened
 from bayeslmm.cli.results_folder import MARKER, PictureFormat, results_folder, write_extras
 from bayeslmm.results.read import factor_names
@@ -31,11 +32,30 @@ def factor_pictures(factors: Sequence[str], kinds: Sequence[str] = OF_A_FIT) -> 
     """Return the pictures of every grouping factor; their names carry the factor's if several."""
     pictures: Pictures = {}
     for factor in factors:
-        suffix = f"_{re.sub('[^0-9A-Za-z]+', '_', factor)}" if len(factors) > 1 else ""
+        suffix = f"_{_in_a_file_name(factor)}" if len(factors) > 1 else ""
         for kind in kinds:
             draw = getattr(bayeslmm, f"plot_{kind}")
             pictures[f"{kind}{suffix}"] = partial(draw, factor=factor)
     return pictures
+
+
+def row_pictures(idata: xr.DataTree) -> Pictures:
+    """Return the check of a fit, and the effect of each column of its fixed part.
+
+    Nothing where the fit saw cross-products, which hold no rows.
+    """
+    rows = fit_rows(idata)
+    if rows.y is None:
+        return {}
+    pictures: Pictures = {"check": bayeslmm.plot_check}
+    for column in dict.fromkeys(name for atom in rows.terms.fixed.atoms for name in atom.variables):
+        draw = partial(bayeslmm.plot_effect, x=column)
+        pictures[f"effect_{_in_a_file_name(column)}"] = draw
+    return pictures
+
+
+def _in_a_file_name(name: str) -> str:
+    return re.sub(r"\W+", "_", name, flags=re.ASCII)
 
 
 def draw_all(spec: ModelSpec, out: Path, form: PictureFormat) -> list[Path]:
@@ -52,6 +72,7 @@ def draw_all(spec: ModelSpec, out: Path, form: PictureFormat) -> list[Path]:
     pictures = factor_pictures(factors, OF_A_FACTOR)
     for kind in OF_A_MODEL if factors else OF_A_MODEL[1:]:
         pictures[kind] = getattr(bayeslmm, f"plot_{kind}")
+    pictures |= row_pictures(idata)
     with results_folder(out, spec.name) as folder:
         shutil.copytree(out / spec.name, folder, dirs_exist_ok=True)
         files = write_extras(folder, idata, {}, pictures, form)

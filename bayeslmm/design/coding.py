@@ -33,18 +33,12 @@ if TYPE_CHECKING:
 _TRAINING = "the training rows"
 _NO_NUMBERS = {
     False: (
-        "text",
-        (
-            "Convert it to numbers in the table, or choose another response; of two categories, "
-            "family='bernoulli' models the probability of the second."
-        ),
+        "Convert it to numbers in the table, or choose another response; of two categories, "
+        "family='bernoulli' models the probability of the second."
     ),
     True: (
-        "booleans",
-        (
-            "family='bernoulli' models the probability of True; for a linear model of it make the "
-            "response 0 and 1 in the table."
-        ),
+        "family='bernoulli' models the probability of True; for a linear model of it make the "
+        "response 0 and 1 in the table."
     ),
 }
 _KINDS = {"number": "numbers", "boolean": "booleans", "text": "text", "category": "categories"}
@@ -144,15 +138,15 @@ class TableCoder:
                 if binary:
                     coded, self.response_levels = two_levels(column, self.response_levels)
                     return coded
-                held, way_out = _NO_NUMBERS[column.kind == "boolean"]
+                present = rows.labels[rows.has_response]
                 raise DataError(
-                    f"The response {atom.text!r} is not numeric: column {name!r} holds {held}. "
-                    f"{way_out}"
+                    f"The response {atom.text!r} is not numeric: column {name!r} holds "
+                    f"{column.instead_of_numbers(present)}. {_NO_NUMBERS[column.kind == 'boolean']}"
                 )
             inputs[quote(name)] = column.array.astype(np.float64)
         if isinstance(atom, Variable):
             return inputs[atom.text]
-        return evaluate(atom, inputs, self.memory)
+        return evaluate(atom, inputs, self.memory, rows.labels[rows.has_response])
 
     def offset(self) -> NDArray[np.float64] | None:
         """Return the sum of the offsets, or None without any."""
@@ -160,7 +154,11 @@ class TableCoder:
             return None
         total = np.zeros(self.rows.n)
         for atom in self.terms.offsets:
-            part = _vector(self._value(atom), self.rows.n, f"offset({atom.text})")
+            value = self._value(atom)
+            if isinstance(value, pd.Categorical) and isinstance(atom, Variable):
+                held = self.rows.columns[atom.name].instead_of_numbers(self.rows.labels)
+                raise DataError(f"offset({atom.text}) is not numeric: the column holds {held}.")
+            part = _vector(value, self.rows.n, f"offset({atom.text})")
             check_finite(part[:, None], [f"offset({atom.text})"], self.rows.positions, "offset")
             total += part
         return total
@@ -182,7 +180,9 @@ class TableCoder:
             if isinstance(atom, Variable):
                 self._values[atom.text] = self._bare(atom)
             else:
-                self._values[atom.text] = evaluate(atom, self._inputs, self.memory)
+                self._values[atom.text] = evaluate(
+                    atom, self._inputs, self.memory, self.rows.labels
+                )
         return self._values[atom.text]
 
     def _bare(self, variable: Variable) -> Any:

@@ -24,7 +24,7 @@ from bayeslmm.formula.calls import (
     contrast_name,
     function_name,
 )
-from bayeslmm.tables.column import categorical, encode, label
+from bayeslmm.tables.column import categorical, encode, label, what_text
 
 type Value = NDArray[Any] | pd.Categorical | float
 type State = MutableMapping[str, dict[Any, Any]]
@@ -46,7 +46,20 @@ _OPERATORS = {
 }
 
 
-def evaluate(expression: Expression, columns: Mapping[str, Value], state: State) -> Any:
+class _LabelsError(DataError):
+    """Labels where arithmetic needs numbers."""
+
+    def __init__(self, labels: pd.Categorical) -> None:
+        super().__init__("arithmetic needs numbers, and this column holds labels.")
+        self.labels = labels
+
+
+def evaluate(
+    expression: Expression,
+    columns: Mapping[str, Value],
+    state: State,
+    rows: NDArray[Any] | None = None,
+) -> Any:
     """Compute the value of a call.
 
     Parameters
@@ -57,6 +70,8 @@ def evaluate(expression: Expression, columns: Mapping[str, Value], state: State)
         Every column that it reads, under its name as a formula spells it.
     state : mutable mapping
         What stateful transforms have learnt; filled on the first evaluation, used on later ones.
+    rows : ndarray, shape (n,), optional
+        The rows' labels, by which a cell that is no number is named; their positions else.
 
     Returns
     -------
@@ -78,10 +93,48 @@ def evaluate(expression: Expression, columns: Mapping[str, Value], state: State)
     try:
         with np.errstate(all="ignore"):  # what is not finite is reported by row afterwards
             return _evaluate(expression.tree, columns, state)
+    except _LabelsError as error:
+        found = _where_text(error.labels, columns, rows)
+        raise DataError(f"{expression.text} cannot be computed: {found or error}") from None
     except DataError as error:
         raise DataError(f"{expression.text} cannot be computed: {error}") from None
     except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         raise DataError(f"{expression.text} cannot be computed: {error}") from error
+
+
+def first_level(expression: Expression, state: State) -> Any:
+    """Return one row of a call of ``C()``, at the first level that it has learnt.
+
+    Parameters
+    ----------
+    expression : Expression
+        The call.
+    state : mutable mapping
+        What stateful transforms have learnt.
+
+    Returns
+    -------
+    formulaic.FactorValues or None
+        None of other calls.
+    """
+    node = expression.tree
+    if not isinstance(node, ast.Call) or function_name(node) != "C":
+        return None
+    memory = state[ast.unparse(node)]
+    first = categorical(np.zeros(1, dtype=np.int64), memory["levels"][:1])
+    return _categorical(first, call_settings("C", node), memory)
+
+
+def _where_text(
+    labels: pd.Categorical, columns: Mapping[str, Value], rows: NDArray[Any] | None
+) -> str:
+    """Say which column labels are, and where it holds no number; nothing of what was computed."""
+    for name, column in columns.items():
+        if column is labels and len(labels):
+            places = np.arange(len(labels)) if rows is None else rows
+            held = what_text(np.asarray(labels.codes), labels.categories, places)
+            return f"arithmetic needs numbers, and column {name!r} holds {held}."
+    return ""
 
 
 def _evaluate(node: ast.expr, columns: Mapping[str, Value], state: State) -> Any:
@@ -246,7 +299,7 @@ def _contrasts(node: ast.expr | None, levels: list[str]) -> Any:
 
 def _number(value: Any) -> Any:
     if isinstance(value, pd.Categorical):
-        raise DataError("arithmetic needs numbers, and this column holds labels.")
+        raise _LabelsError(value)
     if isinstance(value, str) or value is None:
         raise DataError(f"arithmetic needs numbers, not {value!r}.")
     # Booleans would be or-ed by "+", and Python's own integers can grow without bound.

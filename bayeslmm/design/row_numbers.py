@@ -52,7 +52,7 @@ def read_numbers(
     try:
         values = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DataError(f"The {role} are not numbers.") from None
+        raise DataError(f"The {role} are not numbers{_first_word(given)}.") from None
     if role == "trials" and values.shape == ():
         return check_trials(np.full(table.n_rows, float(values)), table.labels())
     if values.shape != (table.n_rows,):
@@ -67,10 +67,21 @@ def _read_column(role: str, name: str, table: Table) -> NDArray[np.float64]:
     absent = table.missing(name)
     column = table.column(name, ~absent)
     if column.kind != "number":
-        raise DataError(f"The {role} in column {name!r} are not numbers.")
+        held = column.instead_of_numbers(table.labels()[~absent])
+        raise DataError(f"The {role} in column {name!r} are not numbers: it holds {held}.")
     values = np.full(table.n_rows, np.nan)
     values[~absent] = column.array
     return values
+
+
+def _first_word(given: Any) -> str:
+    """Say which of the entries that are one for each row is no number."""
+    entries = pd.Series(given, dtype=object) if np.ndim(given) == 1 else pd.Series(dtype=object)
+    wrong = np.flatnonzero(entries.notna() & pd.to_numeric(entries, errors="coerce").isna())
+    if not wrong.size:
+        return ""
+    place = int(wrong[0])
+    return f": {entries.iloc[place]!r} in row {entries.index[place]!r}"
 
 
 def _align(role: str, given: pd.Series[Any], index: pd.Index[Any]) -> pd.Series[Any]:

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from bayeslmm.design.row_numbers import check_trials, check_weights, read_numbers
 from bayeslmm.errors import BayesLMMError, DataError, nearest
 from bayeslmm.formula.grammar import Variable
-from bayeslmm.tables.column import Column
+from bayeslmm.tables.column import Column, readable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -152,7 +151,7 @@ def read_rows(
         columns = response_columns | columns
     labels = table.labels()[keep]
     if training:
-        _refuse_numbers_as_text(terms, columns)
+        _refuse_numbers_as_text(terms, columns, labels)
     if training and whole:
         notes += _unused_categories(columns.values())
     return Rows(
@@ -253,7 +252,13 @@ def _complete(
     return keep, [f"Dropped {n_dropped} of {n_rows} rows for missing values: {shown}."]
 
 
-def _refuse_numbers_as_text(terms: ModelTerms, columns: Mapping[str, Column]) -> None:
+# So few words in so few cells of a column of numbers are slips, or stand for missing values.
+_STRAY_WORDS, _STRAY_SHARE = 3, 0.1
+
+
+def _refuse_numbers_as_text(
+    terms: ModelTerms, columns: Mapping[str, Column], rows: NDArray[Any]
+) -> None:
     """Raise for a predictor such as ``["1.5", "2.25"]``: nobody wants a coefficient for each."""
     sides = (terms.fixed, *(wanted for _, wanted in terms.random))
     bare = {atom.name for side in sides for atom in side.atoms if isinstance(atom, Variable)}
@@ -261,12 +266,14 @@ def _refuse_numbers_as_text(terms: ModelTerms, columns: Mapping[str, Column]) ->
         column = columns[name]
         if column.kind != "text" or column.labels is None:
             continue
-        numbers = pd.to_numeric(pd.Series(column.labels.astype(object)), errors="coerce")
-        if numbers.notna().all():
+        number = readable(column.labels)
+        words = int((~number).sum())
+        few = words <= _STRAY_WORDS < number.sum()
+        if number.all() or (few and np.mean(~number[column.array]) <= _STRAY_SHARE):
+            mend = "Mend it, or make it a missing value (None), and convert" if words else "Convert"
             raise DataError(
-                f"Column {name!r} holds numbers written as text, such as "
-                f"{str(column.labels[0])!r}. Convert it to numbers, or write C({name}) if they "
-                "are labels."
+                f"Column {name!r} holds {column.instead_of_numbers(rows)}. {mend} the column to "
+                f"numbers; or write C({name}) if they are labels."
             )
 
 

@@ -13,7 +13,7 @@ from bayeslmm.inference.parametrization import refuse_without_rows
 from bayeslmm.inference.settings import SamplerSettings
 from bayeslmm.model.at_means import warn_of_far_columns
 from bayeslmm.model.exact_fit import require_residuals, require_sigma, saturated
-from bayeslmm.model.identification import warn_of_priors_alone
+from bayeslmm.model.identification import warn_of_priors_alone, warn_of_single_trials
 from bayeslmm.model.model import Model
 from bayeslmm.reml.search import search_criterion
 from bayeslmm.resources import single_blas_thread
@@ -188,6 +188,8 @@ def fit_bayes(
     if model.family.gaussian_scale is not None:
         _require_residuals(model)
         warn_of_priors_alone(model.gram)
+    else:
+        warn_of_single_trials(model.design.coded_rows)
     warn_of_far_columns(design, [factor.shift for factor in model.priors.factors])
     settings, reasons = choose_method(model, settings)
     tree = METHODS[settings.sampler].fit(model, settings)

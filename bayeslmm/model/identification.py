@@ -30,6 +30,7 @@ from bayeslmm.model.covariance.factors import lower_entries
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.design.design import Design
     from bayeslmm.gram.blocks import GramFactor
     from bayeslmm.gram.gram import Gram
 
@@ -120,6 +121,36 @@ def require_residual_variance(gram: Gram) -> None:
         "fit with priors (fit_bayes).",
         IdentificationWarning,
     )
+
+
+def warn_of_single_trials(design: Design) -> None:
+    r"""Warn where every level of a factor has one trial of a binary response.
+
+    Such a response is Bernoulli whatever the levels' spread: only
+    :math:`\int g^{-1}(\eta + b) N(b; 0, G) db` can be told, which fixed effects give as well but
+    for a slightly other link, and the prior decides on G.
+
+    Parameters
+    ----------
+    design : Design
+        The data.
+
+    Warns
+    -----
+    IdentificationWarning
+        Naming the factor.
+    """
+    if not design.family.response.binary:
+        return
+    for factor in design.factors:
+        if np.bincount(factor.index).max() == 1:
+            warn(
+                f"Each level of {factor.name!r} has one row of a yes-or-no response, which holds "
+                f"next to nothing on how much the levels differ: sd_{factor.name} is nearly what "
+                f"its prior says. Leave (... | {factor.name}) out, or count trials: "
+                "family='binomial'.",
+                IdentificationWarning,
+            )
 
 
 def warn_of_priors_alone(gram: Gram) -> None:

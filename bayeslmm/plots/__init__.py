@@ -5,6 +5,7 @@
 - ``effect``: the expected response over a column, by another
 - ``fixed_effects``: fixed effects with their intervals
 - ``model_check``: data, residuals and random effects against what the model says of them
+- ``discrete_check``: rootograms of counts, calibration of binary responses
 - ``caterpillar``: random effects with their intervals, sorted
 - ``shrinkage``: from no pooling to partial pooling
 - ``variance``: shares of the variance; sds and correlations of G

@@ -12,6 +12,7 @@ from bayeslmm.names import INTERCEPT
 from bayeslmm.plots.style import DATA, INK, LEVEL, interval_words, style
 from bayeslmm.results import read as tree
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval
+from bayeslmm.results.family import family
 from bayeslmm.results.units import column_units
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ def plot_caterpillar(
 
 
 def _unit(idata: xr.DataTree, terms: Sequence[str]) -> str:
+    member = family(idata)
+    if member.mean_scale.name != "identity":
+        return f", on the scale of the {member.mean_scale.name}"
     unit = column_units(idata).get(str(idata.attrs["response"]), "1")
     if unit == "1":
         return ""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from bayeslmm.analysis.prediction.average_mean import is_linear
+from bayeslmm.analysis.prediction.cell_estimates import cell_estimates
 from bayeslmm.analysis.prediction.fit_rows import Fit, FitRows, fit_rows
-from bayeslmm.analysis.prediction.marginal_means import cell_estimates
 from bayeslmm.analysis.prediction.reference_grid import levels, places, reference_grid
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.plots.style import (
@@ -18,14 +19,17 @@ from bayeslmm.plots.style import (
     GRID,
     LEVEL,
     legend_above,
+    mean_words,
     style,
     with_unit,
 )
 from bayeslmm.results.diagnostics import CI_KIND, check_interval
+from bayeslmm.results.family import observed_means
 
 if TYPE_CHECKING:
     from bayeslmm.analysis.prediction.estimates import Estimates
     from bayeslmm.analysis.prediction.reference_grid import ReferenceGrid
+    from bayeslmm.analysis.prediction.response_scale import ScaleName
     from bayeslmm.arrays import Floats
 
 POINTS = 61  # a curve over the width of a page
@@ -58,6 +62,7 @@ def plot_effect(
     by: str | None = None,
     at: Mapping[str, Any] | None = None,
     average: Literal["balanced", "rows"] = "balanced",
+    scale: ScaleName = "response",
     data: Any = None,
     probs: Sequence[float] = BANDS,
     ci_kind: str = CI_KIND,
@@ -77,14 +82,16 @@ def plot_effect(
         with intervals.
     by : str, optional
         The column whose levels are told apart by colour; of a number, name values by `at`.
-    at, average, data
-        As in `marginal_means`; `at` may hold the values of `x`, too.
+    at, average, scale, data
+        As in `marginal_means`; `at` may hold the values of `x`, too. On the scale of the link
+        there are no data to draw.
     probs : sequence of float
         Probabilities of the bands.
     ci_kind : {"eti", "hdi"}
         Equal-tailed or highest-density bands of a posterior; a REML fit has Wald's.
     points : bool
-        Whether to draw the data behind, where the fit holds rows.
+        Whether to draw the data behind, where the fit holds rows; of a binomial response shares
+        of the trials.
     ax : matplotlib Axes, optional
         Where to draw; a new figure without it.
 
@@ -114,18 +121,21 @@ def plot_effect(
     if not isinstance(at, Mapping | None):
         raise ArgumentError(f"at maps columns to values, as {{'x': [0, 1]}} does; it was {at!r}.")
     effect, words = _effect(
-        fit, x, by, at=dict(at or {}), average=average, data=data, ci=(sorted(probs), ci_kind)
-    )
+        fit, x, by, at=dict(at or {}), average=average, data=data, ci=(sorted(probs), ci_kind),
+        scale=scale,
+    )  # fmt: skip
     with style() as plt:
         if ax is None:
             _, ax = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
         ax.grid(color=GRID, linewidth=0.6, axis="both" if effect.runs else "y")
-        if points and effect.rows.y is not None:
-            _draw_data(ax, effect, effect.rows.y)
+        # Of the link there may be none: log(0), say.
+        own_scale = scale == "response" or is_linear(effect.rows.family)
+        if points and own_scale and effect.rows.y is not None:
+            _draw_data(ax, effect, observed_means(fit, effect.rows.y))
         (_draw_lines if effect.runs else _draw_points)(ax, effect)
         units = effect.rows.units
         ax.set_xlabel(with_unit(x, units))
-        ax.set_ylabel(f"expected {with_unit(effect.rows.response, units)}")
+        ax.set_ylabel(mean_words(effect.rows.family, effect.rows.response, units, scale))
         what = "bands" if effect.runs else "intervals"
         shown = ", ".join(f"{100 * prob:g}" for prob in sorted(probs))
         kind = "" if ci_kind == "eti" else f" {ci_kind.upper()}"
@@ -146,6 +156,7 @@ def _effect(
     average: str,
     data: Any,
     ci: tuple[Sequence[float], str],
+    scale: str,
 ) -> tuple[_Effect, str]:
     own = fit_rows(fit)
     rows = own.with_rows(data)
@@ -166,7 +177,7 @@ def _effect(
             f"{by!r} has {len(grid.focal[by])} levels, more than colours can tell apart: choose "
             f"some of them, as in at={{{by!r}: {grid.focal[by][:2]}}}."
         )
-    found = cell_estimates(fit, own, grid)
+    found = cell_estimates(fit, own, grid, scale)
     categories = [None] if by is None else grid.focal[by]
     shape = (len(categories), len(grid.focal[x]))
     effect = _Effect(

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
+from bayeslmm.analysis.prediction.average_mean import is_linear
 from bayeslmm.analysis.prediction.estimates import Drawn, Estimated, Estimates
-from bayeslmm.analysis.prediction.fit_rows import Fit, fit_rows
+from bayeslmm.analysis.prediction.fit_rows import Fit, FitRows, fit_rows
+from bayeslmm.analysis.prediction.response_scale import exponential_words
 from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, names_keywords, nearest
-from bayeslmm.plots.style import GRID, INK, LEVEL, interval_words, style
+from bayeslmm.plots.style import GRID, INK, LEVEL, interval_words, mean_words, style
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval
@@ -32,6 +34,7 @@ def plot_fixed_effects(
     fit: Fit,
     coef: Sequence[str] | None = None,
     *,
+    exponentiate: bool = False,
     ci_prob: float = CI_PROB,
     ci_kind: str = CI_KIND,
     dots: bool = True,
@@ -45,6 +48,9 @@ def plot_fixed_effects(
         Result of `fit_bayes` or `fit_reml`.
     coef : sequence of str, optional
         Which of them, in this order; all but the intercept without it.
+    exponentiate : bool
+        Whether to draw odds ratios, rate ratios and the like, as `fixed_effects` has them, on a
+        logarithmic axis.
     ci_prob : float
         Probability of the thin intervals; the thick ones hold 50 %.
     ci_kind : {"eti", "hdi"}
@@ -58,13 +64,13 @@ def plot_fixed_effects(
     Returns
     -------
     matplotlib Figure
-        Units are the response's per unit of the column: effects of columns in different units do
-        not compare by their length.
+        Units are the response's per unit of the column, or the link's: effects of columns in
+        different units do not compare by their length.
 
     Raises
     ------
     ArgumentError
-        When an effect is unknown, or there is none.
+        When an effect is unknown, or there is none; or when exponentials mean nothing.
     TreeError
         When `fit` is neither.
 
@@ -83,7 +89,9 @@ def plot_fixed_effects(
     check_interval(ci_prob, ci_kind)
     rows = fit_rows(fit)
     chosen = _chosen(rows.state.coef, coef)
-    found = _estimates(fit).combine(np.eye(len(rows.state.coef))[[p for p, _ in chosen]])
+    quantity = exponential_words(rows.family)[0] if exponentiate else ""
+    plain = _estimates(fit).combine(np.eye(len(rows.state.coef))[[p for p, _ in chosen]])
+    found = Drawn(np.exp(plain.draws)) if exponentiate and isinstance(plain, Drawn) else plain
     low, high = found.interval(ci_prob, ci_kind)
     inner_low, inner_high = found.interval(INNER_PROB, ci_kind)
     rank = np.arange(len(chosen), dtype=np.float64)[::-1]
@@ -94,20 +102,29 @@ def plot_fixed_effects(
             _, ax = plt.subplots(figsize=(7.2, max(height, 2.0)), layout="constrained")
         ax.grid(color=GRID, linewidth=0.6, axis="x")
         if [name for _, name in chosen] != [names.INTERCEPT]:
-            ax.axvline(0, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
-        if dots and isinstance(found, Drawn):
-            _draw_dots(ax, found.draws.reshape(-1, len(chosen)), rank)
+            ax.axvline(float(exponentiate), color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        if exponentiate:
+            ax.set_xscale("log")
+        if dots and isinstance(plain, Drawn):
+            draws = plain.draws.reshape(-1, len(chosen))
+            _draw_dots(ax, draws, rank, exponentiate=exponentiate)
         ax.hlines(rank, low, high, color=INK, linewidth=1.2, zorder=3)
         ax.hlines(rank, inner_low, inner_high, color=INK, linewidth=3.4, zorder=3)
         ax.scatter(found.centre, rank, s=16, color=INK, edgecolor="white", zorder=4)
         ax.set_yticks(rank, [name for _, name in chosen])
         ax.tick_params(axis="y", length=0)
         ax.set_ylim(-0.5, len(chosen) - 0.5 + (0.35 if with_dots else 0.0))
-        unit = rows.units.get(rows.response, "1")
-        ax.set_xlabel(f"{rows.response if unit == '1' else unit} per unit of the column")
+        ax.set_xlabel(f"{quantity or _unit(rows)} per unit of the column")
         counted = f"; each dot: 1 of {DOTS} draws" if with_dots else ""
         ax.set_title(f"50 and {interval_words(ci_prob, ci_kind)}s{counted}")
     return ax.figure
+
+
+def _unit(rows: FitRows) -> str:
+    if not is_linear(rows.family):
+        return mean_words(rows.family, rows.response, rows.units, "link")
+    unit = rows.units.get(rows.response, "1")
+    return rows.response if unit == "1" else unit
 
 
 def _chosen(known: Sequence[str], asked: Sequence[str] | None) -> list[tuple[int, str]]:
@@ -132,13 +149,14 @@ def _estimates(fit: Fit) -> Estimates:
     return Drawn(read.draws(fit, names.BETA))
 
 
-def _draw_dots(ax: Any, draws: Floats, rank: Floats) -> None:
+def _draw_dots(ax: Any, draws: Floats, rank: Floats, *, exponentiate: bool) -> None:
     quantiles = np.quantile(draws, (np.arange(DOTS) + 0.5) / DOTS, axis=0)
     width = WIDTH * float(np.ptp([*quantiles.ravel(), 0.0])) or 1.0
     stacks = [_stacked(column, width) for column in quantiles.T]
     for (x, height), base in zip(stacks, rank, strict=True):
         step = min(0.09, HEIGHT / (float(height.max()) + 1))
-        ax.scatter(x, base + 0.12 + step * height, s=13, color=LEVEL, alpha=0.75, linewidth=0)
+        at = np.exp(x) if exponentiate else x
+        ax.scatter(at, base + 0.12 + step * height, s=13, color=LEVEL, alpha=0.75, linewidth=0)
 
 
 def _stacked(sorted_values: Floats, width: float) -> tuple[Floats, Floats]:

@@ -29,6 +29,7 @@ from bayeslmm.plots.style import (
 )
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval, interval_names
+from bayeslmm.results.family import family, observed_means
 from bayeslmm.results.units import column_units
 
 if TYPE_CHECKING:
@@ -98,9 +99,10 @@ def plot_levels(
     Returns
     -------
     matplotlib Figure
-        Points are the data. A level's line is its posterior mean, the other covariates at their
-        mean (or first value) in that level. The population's has random effects at zero: in panels
-        at the same values, in an overlay averaged over the rows. The legend says which.
+        Points are the data, of a binomial response shares of the trials. A level's line is the
+        posterior mean of its expected response, the other covariates at their mean (or first
+        value) in that level. The population's has random effects at zero: in panels at the same
+        values, in an overlay averaged over the rows. The legend says which.
 
     Raises
     ------
@@ -154,15 +156,15 @@ def _lines(
     return _Lines(
         factor=factor,
         x=np.asarray(read.columns(idata)[x], dtype=np.float64),
-        y=read.response(idata),
+        y=observed_means(idata, read.response(idata)),
         grid=grid,
-        means=own.mean().reshape(grid.x.shape),
-        base=none.mean().reshape(grid.x.shape),
+        means=own.posterior_mean().reshape(grid.x.shape),
+        base=none.posterior_mean().reshape(grid.x.shape),
         bands=limits,
         population_x=population_x,
         population=population,
         others=others,
-        labels=(with_unit(x, units), with_unit(str(idata.attrs["response"]), units)),
+        labels=(with_unit(x, units), _response_words(idata)),
         ci=ci,
     )
 
@@ -255,6 +257,12 @@ def _legend(figure: Any, lines: _Lines, owner: Any) -> None:
     owner.legend(handles=handles, ncols=len(handles) if owner is figure else 1, **place)
 
 
+def _response_words(idata: xr.DataTree) -> str:
+    """Name the response for an axis; of trials their share."""
+    name = with_unit(str(idata.attrs["response"]), column_units(idata))
+    return f"share of {name}" if family(idata).response.known == "trials" else name
+
+
 def _shown(columns: Sequence[str]) -> str:
     return " and ".join(columns) if len(columns) < 3 else "the other columns"
 
@@ -266,7 +274,7 @@ def draw_level_means(
     idata: xr.DataTree, factor: GroupingFactor, ci: tuple[float, str], ax: Any
 ) -> Any:
     """Draw the data of each level, its expected value with interval, and the population's."""
-    y = read.response(idata)
+    y = observed_means(idata, read.response(idata))
     means, population = _expected(idata, factor)
     order = np.argsort(means.mean(axis=1), kind="stable")
     rank = np.empty_like(order)
@@ -301,7 +309,7 @@ def draw_level_means(
             zorder=4,
         )
         ax.set_xlim(-0.7, m - 0.3)
-        ax.set_ylabel(with_unit(str(idata.attrs["response"]), column_units(idata)))
+        ax.set_ylabel(_response_words(idata))
         _label_levels(ax, factor, order)
         legend_above(ax, _handles(factor, ci))
         ax.margins(y=0.12)
@@ -315,10 +323,10 @@ def _expected(idata: xr.DataTree, factor: GroupingFactor) -> tuple[Any, Any]:
     own = linear_predictor(idata, random_effects=[factor.name], draws=draws)
     counts = np.bincount(factor.index, minlength=len(factor.levels))
     sums = np.zeros((len(counts), own.size))
-    for rows, eta in own.chunks():
-        np.add.at(sums, factor.index[rows], eta)
+    for rows, values in own.mean_chunks():
+        np.add.at(sums, factor.index[rows], values)
     none = linear_predictor(idata, random_effects="none", draws=draws)
-    total_mean = sum(eta.sum(axis=0) for _, eta in none.chunks()) / none.n
+    total_mean = sum(values.sum(axis=0) for _, values in none.mean_chunks()) / none.n
     return sums / counts[:, None], total_mean
 
 

@@ -9,12 +9,13 @@ from scipy.stats import beta, norm
 
 from bayeslmm import names
 from bayeslmm.analysis.checks.standardized_effects import standardized_effects
-from bayeslmm.analysis.prediction.fit_rows import Fit, fit_rows
+from bayeslmm.analysis.prediction.fit_rows import Fit, FitRows, fit_rows
 from bayeslmm.analysis.prediction.linear_predictor import check_seed
 from bayeslmm.analysis.prediction.predictions import predict
-from bayeslmm.analysis.prediction.residuals import fitted, residuals
+from bayeslmm.analysis.prediction.residuals import ResidualKind, fitted, residuals
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.plots.discrete_check import draw_calibration, draw_rootogram
 from bayeslmm.plots.style import CATEGORIES, DATA, GRID, INK, LEVEL, POPULATION, style, with_unit
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
 
 REPLICATIONS = 30
+DISCRETE_REPLICATIONS = 400  # of which quantiles are shown
 FAR = 3.5  # of 1000 normal residuals, one in two lies farther out
 MOST_NAMED = 5
 MOST_TERMS = 7
@@ -42,14 +44,18 @@ def plot_check(fit: Fit, *, random_seed: int | None = 0, axes: Any = None) -> An
 
     Data simulated from the fit over the data; Pearson residuals against fitted values, with their
     mean in each tenth of these; normal quantiles of the residuals, and of the random effects in
-    their own standard deviations.
+    their own standard deviations. Residuals of other than Gaussian responses are randomised
+    quantile residuals, standard normal whatever the family. Counts are shown as a hanging
+    rootogram: bars of the data hang, by the roots of their frequencies, from what is expected, and
+    end at zero but for chance. Binary responses are shown by their calibration: the share of ones
+    in each tenth of the predicted probabilities.
 
     Parameters
     ----------
     fit : DataTree or REMLFit
         Result of `fit_bayes` or `fit_reml`, with its rows.
     random_seed : int, optional
-        Seed of the simulated data.
+        Seed of the simulated data, and of the residuals of discrete responses.
     axes : sequence of 4 matplotlib Axes, optional
         Where to draw, one for each question; a new figure without it.
 
@@ -70,7 +76,10 @@ def plot_check(fit: Fit, *, random_seed: int | None = 0, axes: Any = None) -> An
     References
     ----------
     Gabry, Simpson, Vehtari, Betancourt & Gelman (2019), Journal of the Royal Statistical Society A
-    182(2):389-402, doi 10.1111/rssa.12378, for simulated data; Lange & Ryan (1989), The Annals of
+    182(2):389-402, doi 10.1111/rssa.12378, for simulated data; Kleiber & Zeileis (2016), The
+    American Statistician 70(3):296-303, doi 10.1080/00031305.2016.1173590, for rootograms; Dunn &
+    Smyth (1996), Journal of Computational and Graphical Statistics 5(3):236-244,
+    doi 10.1080/10618600.1996.10474708, for quantile residuals; Lange & Ryan (1989), The Annals of
     Statistics 17(2):624-642, doi 10.1214/aos/1176347130, for random effects.
 
     Examples
@@ -86,7 +95,8 @@ def plot_check(fit: Fit, *, random_seed: int | None = 0, axes: Any = None) -> An
             "This fit saw cross-products (a Gram), which hold no rows to check it by. "
             "residuals(fit, data) takes them batch by batch."
         )
-    pearson = cast("pd.Series[float]", residuals(fit, kind="pearson"))
+    kind: ResidualKind = "pearson" if rows.family.name == GAUSSIAN.name else "quantile"
+    rest = cast("pd.Series[float]", residuals(fit, kind=kind, random_seed=random_seed))
     expected = np.asarray(fitted(fit), dtype=np.float64)
     effects = standardized_effects(fit)
     count = len(QUESTIONS) if effects else len(QUESTIONS) - 1
@@ -100,10 +110,12 @@ def plot_check(fit: Fit, *, random_seed: int | None = 0, axes: Any = None) -> An
             raise ArgumentError(
                 f"axes holds {len(panels)} panels; {count} questions need one each."
             )
-        response = with_unit(rows.response, rows.units)
-        _draw_replications(panels[0], rows.y, _replicated(fit, expected, random_seed), response)
-        _draw_residuals(panels[1], expected, pearson, with_unit("fitted", _unit(rows)))
-        _draw_quantiles(panels[2], pearson)
+        _draw_data(panels[0], fit, rows, expected, random_seed)
+        label = "residual / sigma" if kind == "pearson" else "quantile residual"
+        _draw_residuals(panels[1], expected, rest, (with_unit("fitted", _unit(rows)), label))
+        if rows.family.mean_scale.name == "log" and expected.min() > 0:
+            panels[1].set_xscale("log")
+        _draw_quantiles(panels[2], rest, label, known=kind == "quantile")
         if effects:
             _draw_effects(panels[3], effects)
         for panel, question in zip(panels, QUESTIONS, strict=False):
@@ -111,27 +123,46 @@ def plot_check(fit: Fit, *, random_seed: int | None = 0, axes: Any = None) -> An
     return panels[0].figure
 
 
+def _draw_data(ax: Any, fit: Fit, rows: FitRows, expected: Floats, random_seed: int | None) -> None:
+    """Draw the data beside simulated ones, as the kind of response asks."""
+    assert rows.y is not None  # noqa: S101 - checked before
+    label = with_unit(rows.response, rows.units)
+    many = DISCRETE_REPLICATIONS if rows.family.discrete else REPLICATIONS
+    replicated = _replicated(fit, expected, random_seed, many)
+    if rows.family.response.binary:
+        draw_calibration(ax, rows.y, expected, replicated, rows.response)
+    elif rows.family.discrete:
+        draw_rootogram(ax, rows.y, replicated, label)
+    else:
+        far = rows.family.name != GAUSSIAN.name
+        _draw_replications(ax, rows.y, replicated, label, cut=far)
+
+
 def _unit(rows: Any) -> dict[str, str]:
     return {"fitted": rows.units.get(rows.response, "1")}
 
 
-def _replicated(fit: Fit, expected: Floats, random_seed: int | None) -> Floats:
+def _replicated(
+    fit: Fit, expected: Floats, random_seed: int | None, many: int = REPLICATIONS
+) -> Floats:
     """Draw new data for the same rows and groups, shape (replication, n)."""
     if not isinstance(fit, REMLFit):
         chains, total = read.sample_shape(fit)
-        kept = min(total, -(-REPLICATIONS // chains))
+        kept = min(total, -(-many // chains))
         drawn = predict(fit, kind="response", draws=kept, random_seed=random_seed)
         return np.asarray(drawn.to_numpy().reshape(chains * kept, -1))
     generator = np.random.default_rng([check_seed(random_seed), 3])
-    eta = np.repeat(expected[:, None], REPLICATIONS, axis=1)
+    eta = np.repeat(expected[:, None], many, axis=1)
     weights = fit.data.weights
-    sigma = np.full(REPLICATIONS, fit.sigma, dtype=np.float64)
+    sigma = np.full(many, fit.sigma, dtype=np.float64)
     shared = None if weights is None else weights[:, None]
     return np.asarray(GAUSSIAN.draw(eta, {names.SIGMA: sigma}, shared, generator).T)
 
 
-def _draw_replications(ax: Any, y: Floats, replicated: Floats, label: str) -> None:
-    low, high = min(y.min(), replicated.min()), max(y.max(), replicated.max())
+def _draw_replications(ax: Any, y: Floats, replicated: Floats, label: str, *, cut: bool) -> None:
+    # Of families with long tails a single far replicate would squeeze the rest.
+    ends = np.quantile(replicated, [0.005, 0.995] if cut else [0.0, 1.0])
+    low, high = min(y.min(), ends[0]), max(y.max(), ends[1])
     bins = np.linspace(low, high, int(np.clip(2 * len(y) ** (1 / 3), 8, 40)) + 1)
     for one in replicated:
         ax.stairs(np.histogram(one, bins)[0], bins, color=LEVEL, alpha=0.25, linewidth=1.0)
@@ -144,8 +175,10 @@ def _draw_replications(ax: Any, y: Floats, replicated: Floats, label: str) -> No
     ax.legend(loc="upper left", ncols=2)
 
 
-def _draw_residuals(ax: Any, expected: Floats, pearson: pd.Series[float], label: str) -> None:
-    x, z = expected, _values(pearson)
+def _draw_residuals(
+    ax: Any, expected: Floats, rest: pd.Series[float], labels: tuple[str, str]
+) -> None:
+    x, z = expected, _values(rest)
     far = np.abs(z) > FAR
     ax.grid(color=GRID, linewidth=0.6)
     _scatter(ax, x[~far], z[~far], DATA, n=len(z))
@@ -153,7 +186,7 @@ def _draw_residuals(ax: Any, expected: Floats, pearson: pd.Series[float], label:
     order = np.argsort(-np.abs(z), kind="stable")
     for place in order[: min(MOST_NAMED, int(far.sum()))]:
         ax.annotate(
-            f"row {pearson.index[place]}", (x[place], z[place]), xytext=(4, 3),
+            f"row {rest.index[place]}", (x[place], z[place]), xytext=(4, 3),
             textcoords="offset points", fontsize=8, color=INK,
         )  # fmt: skip
     ax.axhline(0, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
@@ -161,23 +194,25 @@ def _draw_residuals(ax: Any, expected: Floats, pearson: pd.Series[float], label:
         parts = np.array_split(np.argsort(x, kind="stable"), 10)
         middles = [x[part].mean() for part in parts]
         ax.plot(middles, [z[part].mean() for part in parts], color=LEVEL, linewidth=1.6, zorder=3)
-    ax.set_xlabel(label)
-    ax.set_ylabel("residual / sigma")
+    ax.set_xlabel(labels[0])
+    ax.set_ylabel(labels[1])
 
 
-def _draw_quantiles(ax: Any, pearson: pd.Series[float]) -> None:
-    z = np.sort(_values(pearson))
+def _draw_quantiles(ax: Any, rest: pd.Series[float], label: str, *, known: bool) -> None:
+    z = np.sort(_values(rest))
     at = _normal_quantiles(len(z))
-    # As in R's qqline: outliers do not move the quartiles.
-    quartiles, normal = np.quantile(z, [0.25, 0.75]), norm.ppf([0.25, 0.75])
-    slope = float(np.ptp(quartiles) / np.ptp(normal))
-    centre = float(quartiles.mean())
+    centre, slope = 0.0, 1.0  # of quantile residuals, which are standard normal
+    if not known:
+        # As in R's qqline: outliers do not move the quartiles.
+        quartiles, normal = np.quantile(z, [0.25, 0.75]), norm.ppf([0.25, 0.75])
+        slope = float(np.ptp(quartiles) / np.ptp(normal))
+        centre = float(quartiles.mean())
     _draw_band(ax, at, centre, slope)
     far = np.abs(z) > FAR
     _scatter(ax, at[~far], z[~far], DATA, n=len(z))
     ax.scatter(at[far], z[far], s=16, color=POPULATION, zorder=4)
     ax.set_xlabel("normal quantile")
-    ax.set_ylabel("residual / sigma")
+    ax.set_ylabel(label)
 
 
 def _draw_effects(ax: Any, effects: dict[tuple[str, str], Floats]) -> None:

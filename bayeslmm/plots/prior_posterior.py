@@ -15,6 +15,7 @@ from bayeslmm.model.priors.priors import FactorPriors, Priors
 from bayeslmm.plots.style import DATA, GRID, LEVEL, panel_grid, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import density
+from bayeslmm.results.family import family_draws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -152,8 +153,7 @@ def _draws(idata: xr.DataTree, priors: Priors) -> dict[str, Floats]:
         sd = names.sd(factor.name)
         values, _ = _at_means(idata, factor)
         draws |= {f"{sd}[{term}]": values[:, k] for k, term in enumerate(factor.terms)}
-    draws[names.SIGMA] = read.flat_draws(idata, names.SIGMA)
-    return draws
+    return draws | family_draws(idata)
 
 
 def _at_means(idata: xr.DataTree, factor: FactorPriors) -> tuple[Floats, Floats | None]:

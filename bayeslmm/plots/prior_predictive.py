@@ -17,6 +17,7 @@ from bayeslmm.analysis.sensitivity.prior_implications import as_posterior
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.plots.style import GRID, LEVEL, POPULATION, style
 from bayeslmm.results import read
+from bayeslmm.results.family import family, observed_means
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 LEVELS_PER_DRAW = 4
 GRID_POINTS = 200
+MOST_BARS = 40
 PREDICTIVE = "prior_predictive"
 
 
@@ -55,9 +57,11 @@ def plot_prior_predictive(
     Returns
     -------
     matplotlib Figure
-        Left: of each draw, the lines of a few levels; points are the data. Right: the density of
-        one data set per draw; the thick line is the data's. Axes hold the data and the middle
-        90 % of the prior predictive responses, so that heavy tails do not squeeze the rest.
+        Left: of each draw, the expected responses of a few levels; points are the data, of a
+        binomial response shares of the trials. Right: the density of one data set per draw, of
+        discrete responses their frequencies; the thick line is the data's. Axes hold the data and
+        the middle 90 % of the prior predictive responses, so that heavy tails do not squeeze the
+        rest.
 
     Raises
     ------
@@ -86,8 +90,8 @@ def plot_prior_predictive(
     seed = check_seed(random_seed)
     view = as_posterior(idata, "prior")
     name = str(idata.attrs["response"])
-    responses = read.flat_draws(idata, name, PREDICTIVE)
-    observed = read.response(idata)
+    responses = observed_means(view, read.flat_draws(idata, name, PREDICTIVE))
+    observed = observed_means(view, read.response(idata))
     rng = np.random.default_rng(seed)
     shown = rng.permutation(len(responses))[:draws]
     limits = _limits(observed, responses)
@@ -99,7 +103,8 @@ def plot_prior_predictive(
         )
         if lines is not None:
             _draw_lines(axes[0, 0], lines, observed, limits, name)
-        _draw_densities(axes[0, -1], observed, responses[shown], limits, name)
+        draw = _draw_frequencies if family(view).discrete else _draw_densities
+        draw(axes[0, -1], observed, responses[shown], limits, name)
         _legend(figure)
     return figure
 
@@ -132,10 +137,11 @@ def _lines(
     grid = level_grid(view, chosen, running)
     # Prior draws say what priors do, not what data determine.
     predictor = linear_predictor(view, grid.rows, random_effects=[info.name], any_rows=True)
-    eta = predictor.rows(slice(None))
-    eta = eta.reshape(*grid.x.shape, -1)
+    everything = slice(None)
+    means = predictor.expected(everything, predictor.rows(everything))
+    means = means.reshape(*grid.x.shape, -1)
     segments = [
-        np.column_stack([grid.x[level], eta[level, :, draw]])
+        np.column_stack([grid.x[level], means[level, :, draw]])
         for draw in shown
         for level in rng.permutation(len(grid.x))[:LEVELS_PER_DRAW]
     ]
@@ -187,6 +193,28 @@ def _draw_densities(
     ax.plot(grid, heights, color=POPULATION, linewidth=2.2, zorder=3)
     # A prior draw with a tiny variance would be a spike above everything else.
     ax.set_ylim(0, 1.08 * min(2.5 * heights.max(), max(h.max() for h in (heights, *drawn))))
+    ax.set_xlim(*limits)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.set_xlabel(name)
+    ax.set_title("response")
+
+
+def _draw_frequencies(
+    ax: Any,
+    observed: NDArray[np.float64],
+    responses: NDArray[np.float64],
+    limits: tuple[float, float],
+    name: str,
+) -> None:
+    whole = np.array_equal(observed, np.floor(observed))
+    width = max(1.0, np.ceil(np.diff(limits)[0] / MOST_BARS)) if whole else 0.05
+    low = np.floor(limits[0]) - 0.5 if whole else 0.0
+    edges = low + width * np.arange(np.ceil((limits[1] - low) / width) + 1)
+    ax.grid(color=GRID, linewidth=0.6)
+    for response in responses:
+        ax.stairs(np.histogram(response, edges)[0], edges, color=LEVEL, alpha=0.3, linewidth=0.9)
+    ax.stairs(np.histogram(observed, edges)[0], edges, color=POPULATION, linewidth=2.2, zorder=3)
     ax.set_xlim(*limits)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)

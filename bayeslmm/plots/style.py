@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from bayeslmm.families.family import Family
+
 # Blue and vermilion of Okabe and Ito's palette, told apart by every kind of colour vision.
 LEVEL = "#0072B2"
 POPULATION = "#D55E00"
@@ -74,6 +76,28 @@ def with_unit(name: str, units: Mapping[str, str]) -> str:
     """
     unit = units.get(name, "1")
     return name if unit.casefold() in {"1", name.casefold()} else f"{name} ({unit})"
+
+
+def mean_words(
+    family: Family, response: str, units: Mapping[str, str], scale: str = "response"
+) -> str:
+    """Name an expected response, or its linear predictor, for an axis.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> mean_words(bl.Bernoulli(), "use", {}), mean_words(bl.Bernoulli(), "use", {}, "link")
+    ('probability of use', 'logit of the probability of use')
+    >>> mean_words(bl.Poisson(), "seizures", {}, "link"), mean_words(bl.Gamma(), "t", {"t": "s"})
+    ('log of expected seizures', 'expected t (s)')
+    """
+    share = family.discrete and family.link.name != "log"
+    words = f"probability of {response}" if share else f"expected {with_unit(response, units)}"
+    if scale == "response" or family.mean_scale.name == "identity":
+        return words
+    if family.link.name == "identity":  # lognormal
+        return f"expected log {response}"
+    return f"{family.link.name} of {'the ' if share else ''}{words}"
 
 
 def legend_above(ax: Any, handles: Sequence[Any], title: str | None = None) -> None:

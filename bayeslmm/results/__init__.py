@@ -8,6 +8,7 @@
 - ``record``: what a fit recorded of itself: settings, numbers of levels
 - ``kept_effects``: which random effects a result keeps
 - ``diagnostics``: location, intervals, Monte Carlo error, R-hat, effective sample sizes
+- ``shares``: probabilities as shares of draws
 - ``convergence``: whether draws may be trusted, and what to try
 - ``weights``: how good importance weights were
 """

@@ -54,6 +54,12 @@ class Column:
             return self.array
         return categorical(self.array, self.labels)
 
+    def instead_of_numbers(self, rows: NDArray[Any]) -> str:
+        """Return what the column holds that is not a number; `rows` are the rows' labels."""
+        if self.labels is None:
+            return _PLURAL[self.kind]
+        return what_text(self.array, self.labels, rows)
+
     def levels(self) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
         """Return codes and labels as a grouping factor or a categorical predictor needs them."""
         if self.labels is not None:
@@ -225,6 +231,47 @@ def _object(name: str, series: Any, rows: NDArray[np.int64]) -> Column:
         f"Column {name!r} holds {what.get(kind, f'values such as {example}')}; "
         "columns are numbers, booleans, text or categories."
     )
+
+
+def what_text(codes: NDArray[Any], labels: Any, rows: NDArray[Any]) -> str:
+    """Return what a column of labels holds instead of numbers, with the first cell that is none.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n,)
+        Of each row's label.
+    labels : sequence of str
+        They.
+    rows : ndarray, shape (n,)
+        The rows' labels in the table.
+
+    Examples
+    --------
+    >>> what_text(np.array([0, 0, 1]), ["2.5", "n/a"], np.array([10, 11, 12]))
+    "numbers, and text in 1 of 3 rows: 'n/a' in row 12"
+    >>> what_text(np.array([0, 1]), ["low", "high"], np.array(["a", "b"]))
+    "text: 'low' in row 'a'"
+    """
+    is_number = readable(labels)
+    words = np.flatnonzero(~is_number[codes])
+    first = int(words[0]) if len(words) else 0
+    cell = f"{str(labels[codes[first]])!r} in row {rows[first : first + 1].tolist()[0]!r}"
+    if not len(words):
+        return f"numbers written as text, such as {cell}"
+    some = f"numbers, and text in {len(words)} of {len(codes)} rows"
+    return f"{'text' if len(words) == len(codes) else some}: {cell}"
+
+
+def readable(labels: Any) -> NDArray[np.bool_]:
+    """Return which labels are numbers written as text.
+
+    Examples
+    --------
+    >>> readable(["1", "2.5", "two"]).tolist()
+    [True, True, False]
+    """
+    texts = pd.Series(np.asarray(labels, dtype=object))
+    return np.asarray(pd.to_numeric(texts, errors="coerce").notna(), dtype=bool)
 
 
 def categorical(codes: NDArray[Any], labels: Any) -> pd.Categorical:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from parts import reference, reml_part, scaling, startup
+from parts import families_part, reference, reml_part, scaling, startup
 
 HEAD = """# Benchmarks
 
@@ -56,6 +56,13 @@ the machine did. Bambi 0.21 has no correlated random effects, so it has no row t
 (73,421 rows) was fitted once by each program; marginal NUTS, of which every gradient factors a
 dense matrix of 1,128 columns, with a tenth of the draws.
 """
+FAMILIES = """
+Four chains of 1,000 + 1,000 draws, or as many draws, with each program's default priors. *again
+CPU* is what the second fit in a process took of all cores; Bambi compiles in each. *ESS* as above.
+Ratios are of effective draws of the worst population parameter per CPU second: a *x* of 20 means
+that the plain call gives twenty times as many. Bambi has no correlated random effects, and gets the
+age of contraception in decades: with the square of age in years it does not come to an end.
+"""
 REML = """
 *call* is the whole call from formula and table, *search* the optimisation alone. Ratios are to
 *call*: an *lmer x* of 5 means that lmer took five times as long. *off by* is the criterion less
@@ -81,6 +88,9 @@ IMPORTS = "Seconds of a process, less those of a bare interpreter."
 
 PARTS = {
     "reference": Part("Posteriors of reference models", "60 minutes", reference.measure, REFERENCE),
+    "families": Part(
+        "Responses that are not Gaussian", "30 minutes", families_part.measure, FAMILIES
+    ),
     "reml": Part("REML against statsmodels and lme4", "10 minutes", reml_part.measure, REML),
     "rows": Part("Rows", "40 minutes", scaling.rows, ROWS),
     "levels": Part("Levels of one factor", "15 minutes", scaling.levels, LEVELS),

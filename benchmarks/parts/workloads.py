@@ -145,19 +145,22 @@ def posterior(path, formula, out, runs, options):
     imported = time.perf_counter() - started
     arguments = json.loads(options)
     table = pd.read_csv(path, dtype=arguments.pop("dtype", None))
-    totals = []
+    totals, cpu = [], []
     for seed in range(int(runs)):
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         tree = bl.fit_bayes(
             formula, table, tune=arguments["draws"], chains=CHAINS, cores=CORES,
             random_seed=seed + 1, progressbar=False, **arguments,
         )  # fmt: skip
         totals.append(time.perf_counter() - start)
+        cpu.append(time.process_time() - used)
     save_draws(tree["posterior"].to_dataset(), out)
     stated = tree["sample_stats"].attrs.get("ess_draws")
     return {
         "import s": imported,
         "totals": totals,
+        "cpu totals": cpu,
+        "sampler": tree.attrs["sampler"],
         "ess": None if stated is None else float(stated),
     }
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import trees
+from scipy.stats import beta as beta_distribution
 
 from bayeslmm.analysis.summaries.hypotheses import hypothesis
 from bayeslmm.errors import ArgumentError
@@ -54,13 +55,20 @@ def test_a_single_comparison_also_estimates_the_difference(idata):
     assert np.isnan(row.loc[1, "estimate"])
 
 
-def test_a_certain_statement_has_infinite_odds_and_no_error(idata):
-    row = hypothesis(idata, "sigma > 0").loc[0]
-    assert (row["probability"], row["odds"], row["mcse"]) == (1, np.inf, 0)
+def test_what_all_draws_agree_on_has_odds_of_their_number(idata):
+    sure, never = hypothesis(idata, ["sigma > 0", "sigma < 0"]).to_dict("records")
+    total = idata["posterior"]["sigma"].size
+    agreed = beta_distribution(total + 1, 1)  # Laplace's rule of succession
+    assert sure["probability"] == pytest.approx(agreed.mean(), rel=1e-12)
+    assert sure["odds"] == pytest.approx(total + 1, rel=1e-9)
+    assert sure["mcse"] == pytest.approx(agreed.std(), rel=1e-9)
+    assert never["probability"] == pytest.approx(1 - agreed.mean(), rel=1e-9)
+    assert never["odds"] == pytest.approx(1 / (total + 1), rel=1e-9)
+    assert never["mcse"] == sure["mcse"]
 
 
 def test_huge_numbers_overflow_quietly(idata):
-    assert hypothesis(idata, "x < 10**10**10").loc[0, "probability"] == 1
+    assert hypothesis(idata, "x < 10**10**10").loc[0, "odds"] > 100
 
 
 @pytest.mark.parametrize(

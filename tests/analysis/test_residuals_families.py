@@ -132,7 +132,7 @@ def test_kinds_that_a_family_does_not_have_are_refused_by_name():
             bl.residuals(idata, kind="marginal")
     values = trees.random_draws(trees.TINY_FORMULA, trees.TINY, family="student", draws=20)
     heavy = trees.make_tree(trees.TINY_FORMULA, trees.TINY, values, family="student")
-    with pytest.raises(ArgumentError, match="infinite one.*take kind='quantile'"):
+    with pytest.raises(ArgumentError, match=r"infinite one.*take kind='quantile'"):
         bl.residuals(heavy, kind="pearson")
     assert np.isfinite(bl.residuals(heavy, kind="quantile")).all()
 

@@ -186,6 +186,39 @@ REFUSED = {
 }
 
 
+ODD = np.where(np.arange(N) == 5, "five", np.arange(N).astype(str)).astype(object)
+CELL = f"numbers, and text in 1 of {N} rows: 'five' in row 'r5'"
+WITH_A_WORD = {
+    "response": ("x ~ Days", {}, f"column 'x' holds {CELL}"),
+    "function of the response": ("log(x) ~ Days", {}, f"column 'x' holds {CELL}"),
+    "predictor": ("y ~ x", {}, f"Column 'x' holds {CELL}. Mend it, or make it a missing"),
+    "slope": ("y ~ (x | g)", {}, f"Column 'x' holds {CELL}"),
+    "arithmetic": ("y ~ I(x**2)", {}, f"column 'x' holds {CELL}"),
+    "transform": ("y ~ scale(x)", {}, f"column 'x' holds {CELL}"),
+    "offset": ("y ~ offset(x)", {}, f"holds {CELL}"),
+    "weights": ("y ~ Days", {"weights": "x"}, f"'x' are not numbers: it holds {CELL}"),
+    "weights of their own": ("y ~ Days", {"weights": ODD}, "not numbers: 'five' in row 5"),
+}
+
+
+@pytest.mark.parametrize("case", WITH_A_WORD)
+def test_a_cell_that_is_no_number_is_named_by_row_and_value(case):
+    formula, options, message = WITH_A_WORD[case]
+    data = pd.DataFrame(table(x=ODD)).set_index(pd.Index([f"r{k}" for k in range(N)]))
+    with pytest.raises(DataError) as caught:
+        build_design(formula, data, **options)
+    assert message in str(caught.value)
+
+
+def test_few_words_among_numbers_are_labels_where_they_are_said_to_be_or_many():
+    few = np.where(np.arange(N) == 5, "five", (np.arange(N) % 6).astype(str))
+    with pytest.raises(DataError, match=r"write C\(x\) if they are labels"):
+        build_design("y ~ x", table(x=few))
+    assert len(build_design("y ~ C(x)", table(x=few)).coef) == 7
+    many = np.where(np.arange(N) % 3 == 0, "none", (np.arange(N) % 5).astype(str))
+    assert len(build_design("y ~ x", table(x=many)).coef) == 6
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_wrong_table_is_refused_by_name(case):
     formula, changes, error, message = REFUSED[case]

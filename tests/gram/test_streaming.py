@@ -45,6 +45,20 @@ def test_batches_give_the_gram_and_the_state_of_the_whole_table(formula, weights
                 assert mine == value
 
 
+@pytest.mark.parametrize(
+    "call",
+    ["C(dose)", "C(half)", "C(dose, Sum)", "C(dose, levels=[2, 5, 10])", "C(I(dose * 2))"],
+)
+@pytest.mark.parametrize("side", ["y ~ {} + (1 | g)", "y ~ 1 + (0 + {} || g)"])
+def test_categories_made_of_numbers_need_no_one_among_them(call, side):
+    data = table(600)
+    data["dose"] = np.resize([2, 5, 10], 600)
+    data["half"] = np.resize([0.5, 2.5], 600)
+    formula = side.format(call)
+    gram = gram_from_batches(formula, cut(data, 100), progressbar=False)
+    assert_same_sums(gram, Gram.from_design(build_design(formula, data)), digits=1e-11)
+
+
 def test_readings_codings_and_grams_travel_between_processes():
     data = table(300)
     batches = cut(data, 100, 200)

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 import bayeslmm as bl
 from bayeslmm.gram.gram import Gram
-from bayeslmm.model.identification import unidentified
+from bayeslmm.model.identification import unidentified, warn_of_single_trials
 
 HOW = {"parametrization": "marginal", "sampler": "importance", "progressbar": False,
        "random_seed": 1, "draws": 200, "tune": 100, "chains": 2}  # fmt: skip
@@ -184,3 +184,19 @@ def test_precise_readings_raise_no_alarm(ratio):
     crossed["y"] += rng.normal(size=60) / ratio
     bl.fit_reml("y ~ 1 + (1 | part) + (1 | k)", crossed)
     bl.fit_reml("y ~ 1 + (1 | part)", table.assign(y=level[part] + rng.normal(size=60) / ratio))
+
+
+def test_a_level_of_one_binary_row_says_nothing_on_the_spread_of_levels():
+    rng = np.random.default_rng(3)
+    table = {
+        "y": rng.integers(0, 2, 12),
+        "x": rng.normal(size=12),
+        "g": [f"g{k}" for k in range(12)],
+    }
+    design = bl.build_design("y ~ x + (1 | g)", table, family="bernoulli")
+    with pytest.warns(bl.IdentificationWarning, match="Each level of 'g' has one row"):
+        warn_of_single_trials(design)
+    counted = bl.build_design("y ~ x + (1 | g)", table, family="poisson")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_single_trials(counted)

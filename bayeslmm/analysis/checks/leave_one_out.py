@@ -37,10 +37,12 @@ MIN_DRAWS = 25  # a fifth of them is the tail to which the Pareto is fitted: 5 p
 def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = None) -> Any:
     """Estimate the expected log predictive density of left-out rows or groups, by PSIS.
 
-    By row, the density is N(y_i | eta_i, sigma^2 / w_i) given all effects: how well are further
-    rows of known groups predicted? By group, it is N(y_i | X_i beta, Z_i G Z_i' + R_i) with the
-    group's effects integrated out exactly: how well is a new group predicted? Importance weights
-    from conditional densities would fail there, since a left-out group's effects are unknown.
+    By row, the density is p(y_i | eta_i) given all effects: how well are further rows of known
+    groups predicted? By group, it is that of all its rows with the group's effects integrated out,
+    N(y_i | X_i beta, Z_i G Z_i' + R_i) of Gaussian responses: how well is a new group predicted?
+    Importance weights from conditional densities would fail there, since a left-out group's
+    effects are unknown. Of other responses the integrals are computed by adaptive Gauss-Hermite
+    quadrature, for one factor with at most two random-effect columns.
 
     Parameters
     ----------
@@ -51,7 +53,8 @@ def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = 
     factor : str, optional
         With ``unit="group"``, the grouping factor; may be left out where there is one. Factors
         nested in it are integrated out as well; a factor crossed with it, or above it, is given:
-        its levels also occur elsewhere. The result's attribute ``elpd_i`` says so in its attrs.
+        its levels also occur elsewhere. The result's attribute ``elpd_i`` says so in its attrs,
+        and with which ``nodes`` and ``node_error`` integrals were computed by quadrature.
 
     Returns
     -------
@@ -64,12 +67,14 @@ def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = 
         When `unit` is unknown, or `factor` is named without ``unit="group"``.
     TreeError
         When the factor is unknown, or not named where there are several, or `idata` is no tree of
-        this package.
+        this package; by group of a response that is not Gaussian, when the factor has more than
+        two columns, or others nested in it.
 
     Warns
     -----
     NumericalWarning
-        When Pareto k says that the importance weights of some units cannot be trusted.
+        When quadrature is not settled with its largest number of nodes; or when Pareto k says that
+        the importance weights of some units cannot be trusted.
 
     References
     ----------
@@ -95,10 +100,11 @@ def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = 
         labels = read.row_labels(idata)
         return _estimate(idata, values, (names.OBS, labels), unit, {"unit": unit})
     density = group_log_likelihood(idata, factor)
-    about = {
+    about: dict[str, Any] = {
         "unit": unit,
         "integrated": ", ".join(density.integrated),
         "conditional_on": ", ".join(density.conditional),
+        **density.about,
     }
     labels = np.array(density.levels, dtype=object)
     dim = names.level_dim(density.integrated[0])
@@ -214,7 +220,7 @@ def _estimate(
     values: NDArray[np.float64],
     unit_labels: tuple[str, NDArray[Any]],
     unit: str,
-    about: dict[str, str],
+    about: dict[str, Any],
 ) -> Any:
     import arviz as az  # noqa: PLC0415 - slow to import
     import xarray as xr  # noqa: PLC0415 - slow to import

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.analysis.checks.gram_groups import group_densities
+from bayeslmm.analysis.checks.group_quadrature import MOST_COLUMNS, group_integrals
 from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
     design_state,
@@ -17,16 +18,18 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     training_design,
 )
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
-from bayeslmm.analysis.prediction.row_numbers import row_weights
+from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.design.design import rebuild_design
-from bayeslmm.errors import names_keywords
+from bayeslmm.errors import TreeError, names_keywords
 from bayeslmm.families.gaussian import LOG_2PI
 from bayeslmm.gram.blocks import is_nested
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     from bayeslmm.design.grouping import GroupingFactor
@@ -101,16 +104,25 @@ class GroupDensity:
         Factors whose effects are integrated out: the one asked for, then those nested in it.
     conditional : tuple of str
         Factors whose effects are given: other groups' rows inform them too.
+    about : mapping of str to int or float
+        Of quadrature ``nodes`` in each column and ``node_error``, by how much twice as many change
+        a density; empty where the integrals are exact.
     """
 
     values: NDArray[np.float64]
     levels: tuple[str, ...]
     integrated: tuple[str, ...]
     conditional: tuple[str, ...]
+    about: Mapping[str, float] = field(default_factory=dict)
 
 
 def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> GroupDensity:
-    """Compute log N(y_i | X_i beta + others, Z_i G Z_i' + sigma^2 W_i^-1) for each level i.
+    r"""Compute the log-density of each level's rows, its effects integrated out.
+
+    .. math:: \log \int \prod_{r \in i} p(y_r \mid \eta_r, \phi) \, N(b_i; 0, G) \, db_i
+
+    which is :math:`\log N(y_i \mid X_i \beta + \ldots, Z_i G Z_i' + \sigma^2 W_i^{-1})` of
+    Gaussian responses, and otherwise computed by adaptive quadrature.
 
     Parameters
     ----------
@@ -123,6 +135,12 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     GroupDensity
         Z_i gathers the columns of the factor and of every factor nested in it. Effects of the
         other factors stay in the mean.
+
+    Raises
+    ------
+    TreeError
+        If the factor is unknown, or not named where there are several; or if the response is not
+        Gaussian and the factor has more than two columns, or others nested in it.
     """
     gram = tree_gram(idata)
     if gram is not None:
@@ -135,8 +153,19 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     inside = [item for item in design.factors if is_nested(item.index, target.index)]
     outside = tuple(item.name for item in design.factors if item not in inside)
     predictor = linear_predictor(idata, random_effects=list(outside))
-    roots = [_root(idata, item) for item in inside]
     y = read.response(idata)
+    nested = tuple(item.name for item in inside if item is not target)
+    levels = read.require_levels(info)
+    if design.family.gaussian_scale is None:
+        _require_few_columns(design.family.name, target, nested)
+        root = _root(idata, target)
+        found = group_integrals(predictor, y, target.index, target.columns, root)
+        about = {"nodes": found.nodes, "node_error": found.error}
+        return GroupDensity(found.values, levels, (info.name,), outside, about)
+    roots = [_root(idata, item) for item in inside]
+    scale = design.family.gaussian_scale
+    jacobian = -np.log(scale.derivative(scale.link(y)))
+    y = scale.link(y)
     values = np.empty((predictor.size, len(target.levels)))
     order = np.argsort(target.index, kind="stable")
     ends = np.cumsum(np.bincount(target.index, minlength=len(target.levels)))
@@ -145,9 +174,27 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
         columns = [_block(item, rows) for item in inside]
         weights = None if design.weights is None else design.weights[rows]
         residual = y[rows, None] - predictor.rows(rows)
-        values[:, level] = _density(residual, columns, roots, predictor.phi[names.SIGMA], weights)
-    nested = tuple(item.name for item in inside if item is not target)
-    return GroupDensity(values, read.require_levels(info), (info.name, *nested), outside)
+        density = _density(residual, columns, roots, predictor.phi[names.SIGMA], weights)
+        values[:, level] = density + jacobian[rows].sum()
+    return GroupDensity(values, levels, (info.name, *nested), outside)
+
+
+def _require_few_columns(member: str, target: GroupingFactor, nested: Sequence[str]) -> None:
+    """Raise unless quadrature over a level's effects takes few enough nodes."""
+    name, q = target.name, len(target.terms)
+    if nested:
+        raise TreeError(
+            f"Leaving out levels of {name!r} takes the integral over its effects and those of "
+            f"{nested[0]!r}, which is nested in it; for family {member!r} only one factor can be "
+            f"integrated: name factor={nested[-1]!r}, or leave out single rows, "
+            "unit='observation'."
+        )
+    if q > MOST_COLUMNS:
+        raise TreeError(
+            f"Leaving out levels of {name!r} takes an integral over its {q} random-effect columns; "
+            f"for family {member!r} there is quadrature over {MOST_COLUMNS} at most. Leave out "
+            "single rows, unit='observation'."
+        )
 
 
 def _density(
@@ -197,11 +244,18 @@ def _root(idata: xr.DataTree, item: GroupingFactor) -> NDArray[np.float64]:
 
 @names_keywords
 def log_likelihood(
-    idata: xr.DataTree, data: Any, *, weights: str | ArrayLike | None = None
+    idata: xr.DataTree,
+    data: Any,
+    *,
+    weights: str | ArrayLike | None = None,
+    trials: str | ArrayLike | None = None,
 ) -> xr.DataArray:
     r"""Compute the log-likelihood of given rows under every draw.
 
-    .. math:: \log N(y_i \mid x_i'\beta + z_i'b + o_i, \; \sigma^2 / w_i)
+    .. math:: \log p(y_i \mid x_i'\beta + z_i'b + o_i, \; \phi)
+
+    which is :math:`\log N(y_i \mid x_i'\beta + z_i'b + o_i, \; \sigma^2 / w_i)` for the
+    Gaussian.
 
     A tree that was fitted to cross-products holds no rows: go through their batches, and keep of
     each what you need (its mean over draws, say), since all of it is draws x rows numbers.
@@ -214,6 +268,8 @@ def log_likelihood(
         Rows with the response; no value may be missing.
     weights : str or array-like, optional
         Their weights; of the column that the fit took its weights from without it.
+    trials : str, array-like or int, optional
+        Their numbers of trials, of a binomial response; as weights.
 
     Returns
     -------
@@ -238,12 +294,13 @@ def log_likelihood(
     """
     read.require_tree(idata)
     weights = row_weights(idata, data, weights)
+    trials = row_trials(idata, data, trials, "log_likelihood is of counts of successes", "")
     rows = rebuild_design(
-        design_state(idata), data, response="required", factors=(), weights=weights
+        design_state(idata), data, response="required", factors=(), weights=weights, trials=trials
     )
     # Cross-products do not say what they determine; the rows are those that they sum.
     summed = read.from_cross_products(idata)
-    predictor = linear_predictor(idata, data, weights=weights, any_rows=summed)
+    predictor = linear_predictor(idata, data, weights=weights, trials=trials, any_rows=summed)
     density = _row_densities(predictor, rows.y)
     shape = read.sample_shape(idata)
     coords = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}

@@ -10,13 +10,17 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.variance.moments import tree_gram
+from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import conditional
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results import read
+from bayeslmm.results.family import family
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import xarray as xr
 
     from bayeslmm.analysis.prediction.fit_rows import Fit
@@ -33,7 +37,8 @@ def standardized_effects(fit: Fit) -> dict[tuple[str, str], Floats]:
 
     Modes shrink, the more the less a level's rows say; by the law of total variance the
     denominator is the standard deviation of what is left of them. G and sigma are the fit's, of a
-    posterior the means of G and of sigma^2.
+    posterior the means of G and of sigma^2. Where responses are not Gaussian, posterior means and
+    variances of the effects stand in the place of conditional modes and variances.
 
     Parameters
     ----------
@@ -58,20 +63,47 @@ def standardized_effects(fit: Fit) -> dict[tuple[str, str], Floats]:
     >>> standardized_effects(fit)["Batch", "Intercept"].round(2)
     array([-0.52,  0.01,  0.84, -0.68,  1.67, -1.33])
     """
+    found = {}
+    for name, terms, variances, modes, spread in _moments(fit):
+        for j, term in enumerate(terms):
+            told = variances[j] - spread[:, j]
+            said = told > LEAST * variances[j]
+            if variances[j] > 0 and said.any():
+                found[name, term] = modes[said, j] / np.sqrt(told[said])
+    return found
+
+
+def _moments(fit: Fit) -> Iterator[tuple[str, Sequence[str], Floats, Floats, Floats]]:
+    """Yield each factor's name, terms, diagonal of G (q,), and effects' means and variances."""
     if isinstance(fit, REMLFit):
         gram, moments = fit.gram, fit.conditional
         covariances = [fit.covariance[factor.name].to_numpy() for factor in gram.factors]
-    else:
+    elif family(fit).name == GAUSSIAN.name:
         gram, moments, covariances = _at_the_means(fit)
-    found = {}
+    else:
+        yield from _of_draws(fit)
+        return
     parts = zip(gram.factors, covariances, moments.modes, moments.marginal_cov, strict=True)
     for factor, covariance, modes, spread in parts:
-        for j, term in enumerate(factor.terms):
-            told = covariance[j, j] - spread[:, j, j]
-            said = told > LEAST * covariance[j, j]
-            if covariance[j, j] > 0 and said.any():
-                found[factor.name, term] = modes[said, j] / np.sqrt(told[said])
-    return found
+        of_levels = np.diagonal(spread, axis1=1, axis2=2)
+        yield factor.name, factor.terms, np.diag(covariance), modes, of_levels
+
+
+def _of_draws(
+    idata: xr.DataTree,
+) -> Iterator[tuple[str, Sequence[str], Floats, Floats, Floats]]:
+    for info in read.factors(idata):
+        variances = np.diagonal(read.covariance_draws(idata, info).mean(axis=0))
+        if read.has_moments(idata, info.name):
+            kept, name = read.group(idata, "effects_moments"), names.effects(info.name)
+            dims = (names.level_dim(info.name), names.term_dim(info.name))
+            mean, sd = (
+                kept[f"{name}_{which}"].transpose(*dims).to_numpy() for which in ("mean", "sd")
+            )
+        else:
+            drawn = read.all_effect_draws(idata, info)
+            mean, sd = drawn.mean(axis=(0, 1)), drawn.std(axis=(0, 1))
+        yield info.name, info.terms, variances, mean, np.square(sd)
 
 
 def _at_the_means(idata: xr.DataTree) -> tuple[Gram, Conditional, list[Floats]]:

@@ -29,7 +29,12 @@ _THEIRS = {
 
 
 def contrast_weights(
-    contrasts: Any, cells: Sequence[str], argument: str, reference: Any = None
+    contrasts: Any,
+    cells: Sequence[str],
+    argument: str,
+    reference: Any = None,
+    *,
+    ratio: bool = False,
 ) -> tuple[list[str], Floats]:
     """Return contrasts' names and their weights on the cells.
 
@@ -44,6 +49,8 @@ def contrast_weights(
         What the caller calls it.
     reference : label, optional
         The cell that ``"reference"`` compares with; the first without it.
+    ratio : bool
+        Whether the weights are of logarithms: they sum to zero then.
 
     Returns
     -------
@@ -62,9 +69,29 @@ def contrast_weights(
            [ 0., -1.,  1.]]))
     >>> contrast_weights({"ends": {"a": -1, "c": 1}}, ["a", "b", "c"], "contrasts")
     (['ends'], array([[-1.,  0.,  1.]]))
+    >>> contrast_weights("pairwise", ["a", "b"], "contrasts", ratio=True)[0]
+    ['b / a']
     """
     if isinstance(contrasts, str):
-        return _named(contrasts, cells, argument, reference)
+        return _named(contrasts, cells, argument, reference, " / " if ratio else " - ")
+    labels, weights = _own(contrasts, cells, argument, reference)
+    if ratio:
+        _require_zero_sums(labels, weights, argument)
+    return labels, weights
+
+
+def _require_zero_sums(labels: Sequence[str], weights: Floats, argument: str) -> None:
+    for name, row in zip(labels, weights, strict=True):
+        if abs(row.sum()) > 1e-9 * np.abs(row).sum():
+            raise ArgumentError(
+                f"ratio=True compares cells with each other, and the weights of {name!r} in "
+                f"{argument} sum to {row.sum():g}: make them sum to zero."
+            )
+
+
+def _own(
+    contrasts: Any, cells: Sequence[str], argument: str, reference: Any
+) -> tuple[list[str], Floats]:
     if reference is not None:
         raise ArgumentError(f"reference goes with {argument}='reference'; leave it out.")
     given = dict(contrasts.iterrows()) if isinstance(contrasts, pd.DataFrame) else contrasts
@@ -86,7 +113,7 @@ def contrast_weights(
 
 
 def _named(
-    kind: str, cells: Sequence[str], argument: str, reference: Any
+    kind: str, cells: Sequence[str], argument: str, reference: Any, sign: str
 ) -> tuple[list[str], Floats]:
     if kind in _THEIRS:
         raise ArgumentError(f"Write {argument}={_THEIRS[kind]!r} for emmeans's {kind!r}.")
@@ -100,7 +127,7 @@ def _named(
         )
     unit = np.eye(k)
     if kind == "meandev":
-        return [f"{cell} - mean" for cell in cells], unit - 1.0 / k
+        return [f"{cell}{sign}mean" for cell in cells], unit - 1.0 / k
     if kind == "pairwise":
         pairs = list(combinations(range(k), 2))
     elif kind == "sequential":
@@ -108,7 +135,7 @@ def _named(
     else:
         base = 0 if reference is None else _place(label(reference), cells, "reference")
         pairs = [(base, j) for j in range(k) if j != base]
-    labels = [f"{cells[high]} - {cells[low]}" for low, high in pairs]
+    labels = [f"{cells[high]}{sign}{cells[low]}" for low, high in pairs]
     return labels, np.array([unit[high] - unit[low] for low, high in pairs])
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.determined import Determined, determined
+from bayeslmm.analysis.prediction.estimates import Drawn
 from bayeslmm.analysis.prediction.fit_rows import fit_rows
 from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
@@ -22,14 +23,23 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     linear_predictor,
     training_columns,
 )
+from bayeslmm.analysis.prediction.new_levels import refuse_average
+from bayeslmm.analysis.prediction.response_scale import (
+    Scale,
+    ScaleName,
+    chosen_scale,
+    differences,
+    slopes,
+)
 from bayeslmm.analysis.prediction.slopes import slope_predictor
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.results import read
-from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval
+from bayeslmm.results.family import family
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -59,14 +69,17 @@ def compare_predictions(
     average: bool = True,
     random_effects: str | Sequence[str] = "none",
     new_levels: Policy | Mapping[str, Policy] = "error",
+    scale: ScaleName = "response",
+    ratio: bool = False,
     random_seed: int | None = None,
     ci_prob: float = CI_PROB,
     ci_kind: str = CI_KIND,
 ) -> pd.DataFrame:
     """Describe how the expected response changes with a covariate.
 
-    A contrast is eta(x = b) - eta(x = a), a slope d eta / dx, each with the other columns as they
-    are in the rows (average contrasts) or at the grid `at`.
+    A contrast is mu(x = b) - mu(x = a), a slope d mu / dx, mu = E(y | eta), each with the other
+    columns as they are in the rows (average contrasts) or at the grid `at`. Of a Gaussian response
+    mu is eta.
 
     Parameters
     ----------
@@ -84,11 +97,17 @@ def compare_predictions(
     average : bool
         Average over the rows; without it each row keeps its own difference.
     random_effects : "all", "none" or list of str
-        As in `predict`. They matter to a difference only where the covariate has a random slope,
-        or is a grouping column.
-    new_levels : {"error", "population", "sample"} or mapping from factor to these
+        As in `predict`. Where mu is eta they matter to a difference only where the covariate has a
+        random slope, or is a grouping column.
+    new_levels : {"error", "population", "sample", "average"} or mapping from factor to these
         As in `predict`: ``"sample"`` with the rows of a new label gives the effect in a group that
-        was not seen.
+        was not seen, ``"average"`` that on the mean of all groups.
+    scale : {"response", "link"}
+        Whether mu or eta is compared.
+    ratio : bool
+        Whether ratios are formed: odds ratios of probabilities, rate ratios of counts, ratios of
+        positive means, as in `marginal_means`. With ``average=True`` they compare the averages of
+        the means, or of eta with ``scale="link"``, where a slope's is the ratio by unit.
     random_seed : int, optional
         Seed of new levels.
     ci_prob : float
@@ -101,13 +120,16 @@ def compare_predictions(
     DataFrame
         One row per contrast and grid point (and row of `data` when not averaged): ``contrast``,
         the columns of `at`, then ``mean``, ``sd``, ``median``, the interval and ``p_positive``,
-        the posterior probability that it is above zero.
+        the posterior probability that it is above zero (where all S draws agree, that of
+        Laplace's rule: S + 1 of S + 2, which S draws cannot tell from one); of ratios
+        ``quantity`` says of what they are, and ``p_above_one`` stands in its place.
 
     Raises
     ------
     ArgumentError
         When the covariate is not among the predictors, or a slope is asked of labels, or where it
-        is not finite; or when a fit that dropped columns does not determine a difference.
+        is not finite; when a fit that dropped columns does not determine a difference; or when
+        ratios mean nothing for the family.
 
     References
     ----------
@@ -124,8 +146,10 @@ def compare_predictions(
     """
     check_interval(ci_prob, ci_kind)
     rows, obs = _columns(idata, data)
+    way = chosen_scale(family(idata), scale, ratio=ratio)
     included = included_factors(idata, random_effects)
-    name, contrasts = _contrasts(idata, contrast, rows, included)
+    name, contrasts = _contrasts(idata, contrast, rows, included, ratio=ratio)
+    _check_ways(way, scale, contrasts, new_levels)
     points = _grid(idata, at, name, included)
     seed = check_seed(random_seed)  # one for both sides: a new level is the same on both
     known = determined(design_state(idata), training_columns(idata))
@@ -143,22 +167,69 @@ def compare_predictions(
                 any_rows=True,
             )
 
-        if item.slope:
-            parts = [slope_predictor(idata, here, name, predictor(here))]
-        else:
-            parts = [predictor(_set(here, {name: end})) for end in (item.high, item.low)]
         if known is not None:
-            gained = _gained(known, here, name, item, read.columns(idata))
-            _require_determined(known, gained, item, point, None if average else obs)
-        for row, draws in _differences(parts, average=average):
-            numbers = describe(draws[None], ci_prob, ci_kind, diagnostics=False)
+            _require(
+                known, here, name, item, training=read.columns(idata), point=point, obs=obs,
+                average=average, linear=way.on_link,
+            )  # fmt: skip
+        if item.slope:
+            base = predictor(here)
+            found = slopes(slope_predictor(idata, here, name, base), base, way, average=average)
+        else:
+            high, low = map(predictor, _ends(here, name, item))
+            found = differences(high, low, way, average=average)
+        for row, draws in found:
+            numbers = Drawn(draws[None]).table(ci_prob, ci_kind, sign=True, ratio=ratio)
             frame = pd.DataFrame(numbers)
-            frame["p_positive"] = (draws > 0).mean(axis=0)
             labels: dict[str, Any] = {"contrast": item.label, **point}
             if not average:
                 labels[names.OBS] = obs[row]
+            if ratio:
+                labels["quantity"] = way.quantity
             tables.append(pd.concat([pd.DataFrame(labels, index=frame.index), frame], axis=1))
     return pd.concat(tables, ignore_index=True)
+
+
+def _check_ways(way: Scale, scale: str, contrasts: Sequence[_Contrast], new_levels: object) -> None:
+    """Raise where averages over new groups, ratios and slopes do not go together."""
+    if scale == "link":
+        refuse_average(new_levels, "scale='link'", "leave scale out, or take 'population'.")
+    if not any(item.slope for item in contrasts):
+        return
+    if not way.on_link:
+        two = "name two values to compare, or take new_levels='sample', which draws a group."
+        refuse_average(new_levels, "a slope", two)
+        if way.ratio:
+            raise ArgumentError(
+                "A slope has no ratio on the scale of the response: name two values to compare, or "
+                "take scale='link', where it is the ratio by unit."
+            )
+
+
+def _require(
+    known: Determined,
+    rows: Mapping[str, NDArray[Any]],
+    name: str,
+    item: _Contrast,
+    *,
+    training: Mapping[str, NDArray[Any]],
+    point: Mapping[str, Any],
+    obs: NDArray[Any],
+    average: bool,
+    linear: bool,
+) -> None:
+    """Raise unless a fit determines what is compared: of means that are curved both sides."""
+    gained = _gained(known, rows, name, item, training)
+    _require_determined(known, gained, item, point, None if average else obs)
+    if not linear:
+        for side in [rows] if item.slope else _ends(rows, name, item):
+            _require_determined(known, known.columns(side), item, point, obs)
+
+
+def _ends(
+    rows: Mapping[str, NDArray[Any]], name: str, item: _Contrast
+) -> list[dict[str, NDArray[Any]]]:
+    return [_set(rows, {name: end}) for end in (item.high, item.low)]
 
 
 def _gained(
@@ -171,7 +242,7 @@ def _gained(
     """Return the rows' differences in columns, those that were dropped among them."""
     if item.slope:
         return known.slopes(rows, name, training[name])
-    high, low = (known.columns(_set(rows, {name: end})) for end in (item.high, item.low))
+    high, low = map(known.columns, _ends(rows, name, item))
     return high - low
 
 
@@ -196,23 +267,6 @@ def _require_determined(
         what,
         "Compare values that were observed together, or give such rows as data=.",
     )
-
-
-def _differences(
-    parts: Sequence[LinearPredictor], *, average: bool
-) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Yield draws, shape (s, rows), of the first part less the second one, averaged or by row."""
-    chunks = zip(*(part.chunks() for part in parts), strict=True)
-    found = (
-        (pair[0][0], pair[0][1] - pair[1][1] if len(pair) > 1 else pair[0][1]) for pair in chunks
-    )
-    if not average:
-        yield from ((rows, values.T) for rows, values in found)
-        return
-    total = np.zeros(parts[0].size)
-    for _, values in found:
-        total += values.sum(axis=0)
-    yield slice(0, 1), (total / parts[0].n)[:, None]
 
 
 def _columns(idata: xr.DataTree, data: Any) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
@@ -242,6 +296,8 @@ def _contrasts(
     contrast: Mapping[str, Any],
     rows: Mapping[str, NDArray[Any]],
     included: tuple[str, ...],
+    *,
+    ratio: bool,
 ) -> tuple[str, list[_Contrast]]:
     if not isinstance(contrast, Mapping) or len(contrast) != 1:
         msg = f"contrast names one covariate, such as {{'x': [0, 1]}}; it was {contrast!r}."
@@ -266,8 +322,10 @@ def _contrasts(
             f"{{{name!r}: [{chosen[0]!r}, {chosen[-1]!r}]}}, or ask for {{{name!r}: 'slope'}}."
         )
         raise ArgumentError(msg)
+    sign = "/" if ratio else "-"
     return name, [
-        _Contrast(f"{name}: {high} - {low}", low, high) for low, high in combinations(chosen, 2)
+        _Contrast(f"{name}: {high} {sign} {low}", low, high)
+        for low, high in combinations(chosen, 2)
     ]
 
 

@@ -9,12 +9,15 @@ import numpy as np
 from scipy.stats import norm
 
 from bayeslmm.results.diagnostics import describe, interval
+from bayeslmm.results.shares import share_of_draws
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
 
 # Columns that the tables of linear functions may have, whatever the fit.
-NUMBERS = ("mean", "sd", "median", "estimate", "std_error", "lower", "upper", "p_positive")
+NUMBERS = (
+    "mean", "sd", "median", "estimate", "std_error", "lower", "upper", "p_positive", "p_above_one",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -41,11 +44,17 @@ class Drawn:
         """Return the bounds of the credible intervals, shape (k,) each."""
         return interval(self.draws.reshape(-1, self.draws.shape[-1]), ci_prob, ci_kind)
 
-    def table(self, ci_prob: float, ci_kind: str, *, sign: bool) -> dict[str, Floats]:
-        """Return mean, sd, median, interval and, of differences, the probability above zero."""
+    def table(
+        self, ci_prob: float, ci_kind: str, *, sign: bool, ratio: bool = False
+    ) -> dict[str, Floats]:
+        """Return mean, sd, median, interval and, of contrasts, the probability of one sign.
+
+        Of differences that they are above zero, of ratios that they are above one.
+        """
         numbers = describe(self.draws, ci_prob, ci_kind, diagnostics=False)
         if sign:
-            numbers["p_positive"] = np.asarray((self.draws > 0).mean(axis=(0, 1)))
+            name, none = ("p_above_one", 1.0) if ratio else ("p_positive", 0.0)
+            numbers[name] = share_of_draws(self.draws > none)
         return numbers
 
 
@@ -87,9 +96,11 @@ class Estimated:
         half = float(norm.ppf(0.5 + 0.5 * ci_prob)) * self.errors
         return self.value - half, self.value + half
 
-    def table(self, ci_prob: float, ci_kind: str, *, sign: bool) -> dict[str, Floats]:
+    def table(
+        self, ci_prob: float, ci_kind: str, *, sign: bool, ratio: bool = False
+    ) -> dict[str, Floats]:
         """Return estimate, standard error and Wald's limits, as `confidence_intervals` has them."""
-        del sign
+        del sign, ratio
         lower, upper = self.interval(ci_prob, ci_kind)
         return {"estimate": self.value, "std_error": self.errors, "lower": lower, "upper": upper}
 

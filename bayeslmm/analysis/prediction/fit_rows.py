@@ -10,6 +10,7 @@ import numpy as np
 
 from bayeslmm.analysis.prediction.linear_predictor import chosen_factors, design_state
 from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import ModelTerms, model_terms
 from bayeslmm.reml.result import REMLFit
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.design.state import DesignState
+    from bayeslmm.families.family import Family
 
 type Fit = xr.DataTree | REMLFit
 
@@ -66,6 +68,11 @@ class FitRows:
     def terms(self) -> ModelTerms:
         """The formula's terms."""
         return model_terms(parse_formula(self.formula))
+
+    @cached_property
+    def family(self) -> Family:
+        """How the response is distributed given the linear predictor."""
+        return family_of(self.state.family, self.state.link)
 
     def with_rows(self, data: Any) -> FitRows:
         """Return the same fit, of which a table's rows count; unchanged without one.

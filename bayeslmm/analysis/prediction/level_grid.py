@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm.analysis.prediction.cell_estimates import cell_estimates
 from bayeslmm.analysis.prediction.fit_rows import fit_rows
-from bayeslmm.analysis.prediction.marginal_means import cell_estimates
 from bayeslmm.analysis.prediction.reference_grid import categorical_numbers, reference_grid
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.results import read

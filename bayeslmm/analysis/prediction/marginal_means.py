@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
+from bayeslmm.analysis.prediction.cell_estimates import estimates_of, require_estimable
 from bayeslmm.analysis.prediction.contrast_weights import contrast_weights
-from bayeslmm.analysis.prediction.determined import determined
-from bayeslmm.analysis.prediction.estimates import NUMBERS, Drawn, Estimated, Estimates
-from bayeslmm.analysis.prediction.fit_rows import Fit, FitRows, fit_rows, included
-from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor, linear_predictor
+from bayeslmm.analysis.prediction.estimates import NUMBERS, Drawn
+from bayeslmm.analysis.prediction.fit_rows import Fit, fit_rows, included
 from bayeslmm.analysis.prediction.reference_grid import ReferenceGrid, reference_grid
+from bayeslmm.analysis.prediction.response_scale import ScaleName, chosen_scale
 from bayeslmm.arguments import as_names
-from bayeslmm.design.design import rebuild_design
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
@@ -29,10 +28,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.design.design import Design
 
 CONTRAST = "contrast"
 BY_CONTRAST = "by_contrast"
+QUANTITY = "quantity"
 WAY = "Give random_effects='all' with average='rows', of a posterior."
 
 
@@ -48,6 +47,8 @@ def marginal_means(
     by_contrasts: Any = None,
     reference: Any = None,
     random_effects: str | Sequence[str] = "none",
+    scale: ScaleName = "response",
+    ratio: bool = False,
     data: Any = None,
     as_draws: bool = False,
     ci_prob: float = CI_PROB,
@@ -55,10 +56,12 @@ def marginal_means(
 ) -> pd.DataFrame | xr.DataArray:
     r"""Compute estimated marginal means: the model's expected response for the levels of a factor.
 
-    .. math:: m_c = l_c' \beta + \bar{o}_c, \qquad l_c = \sum_r w_r x_{cr}
+    .. math:: m_c = \sum_r w_r E(y \mid \eta_{cr}), \qquad \eta_{cr} = x_{cr}' \beta + o_{cr}
 
     where x_cr codes row r with the focal columns at cell c. They compare what a table of raw means
-    does not: every level is seen with the same other covariates, however unbalanced the data.
+    does not: every level is seen with the same other covariates, however unbalanced the data. Of
+    Gaussian responses they are linear in beta; of others means are averaged, such as
+    probabilities, and not the linear predictors.
 
     Parameters
     ----------
@@ -91,6 +94,15 @@ def marginal_means(
     random_effects : "none", "all" or list of str
         Whose effects are included, as in `predict`; with other than ``"none"`` the means are those
         of the groups in the rows, and `average` must be ``"rows"``. A posterior only.
+    scale : {"response", "link"}
+        ``"response"``: expected responses, probabilities or rates (emmeans after
+        ``regrid("response")``, marginaleffects's ``type="response"``), with random effects at zero
+        those of a typical group. ``"link"``: averages of eta.
+    ratio : bool
+        Whether contrasts are ratios: odds ratios of probabilities, rate ratios of counts, ratios
+        of positive means; weights are those of logarithms. Of ``scale="response"`` they compare
+        the averaged means, of ``scale="link"`` they are exponentials of differences in eta, as
+        those of coefficients are. The two agree only where nothing is averaged.
     data : table or mapping of columns, optional
         Rows whose means and frequencies count; the training rows without it.
     as_draws : bool
@@ -105,7 +117,8 @@ def marginal_means(
     DataFrame
         One row for each cell of `by` and `of`, in the response's unit: the columns of `by` and
         `of` (or ``by_contrast``, ``contrast``), then ``mean``, ``sd``, ``median``, the interval
-        and, of contrasts, ``p_positive``. Of a REML fit ``estimate``, ``std_error`` and Wald's
+        and, of contrasts, ``p_positive``; of ratios ``quantity``, which says of what they are, and
+        ``p_above_one``. Of a REML fit ``estimate``, ``std_error`` and Wald's
         ``lower`` and ``upper``, without adjustment for many comparisons.
     DataArray
         With ``as_draws=True``: dims chain, draw, those of `by`, and those of `of` or ``contrast``;
@@ -115,7 +128,7 @@ def marginal_means(
     ------
     ArgumentError
         When a column, value or contrast is unknown, or the data do not determine a mean or, where
-        contrasts are asked for, a contrast.
+        contrasts are asked for, a contrast; or when ratios mean nothing for the family.
     DataError
         When `at` or `data` holds a level that the fit did not see, or `data` lacks a value that
         counts.
@@ -143,6 +156,7 @@ def marginal_means(
     """
     check_interval(ci_prob, ci_kind)
     rows = fit_rows(fit)
+    way = chosen_scale(rows.family, scale, ratio=ratio)
     focal, given = as_names("of", of), as_names("by", () if by is None else by)
     _check_names(focal, given, ci_prob, ci_kind)
     factors = included(fit, random_effects)
@@ -153,131 +167,34 @@ def marginal_means(
             rows.require_read(name, argument, factors, WAY)
     grid = reference_grid(rows.with_rows(data), (*given, *focal), at, average, factors, way=WAY)
     labels: dict[str, list[Any]] = grid.focal
+    asked = contrasts, by_contrasts
+    _check_contrasts(asked, given, reference, ratio=ratio)
     weights = None
     if contrasts is not None:
-        if by_contrasts is not None and not given:
-            raise ArgumentError("by_contrasts compares the cells of by=: name its columns.")
-        labels, weights = _contrasts(grid, focal, given, (contrasts, by_contrasts), reference)
-    elif by_contrasts is not None or reference is not None:
-        raise ArgumentError("by_contrasts and reference go with contrasts=: give it, too.")
-    _require_estimable(rows, grid, labels, weights)
-    found = _estimates(fit, rows, grid, factors)
+        labels, weights = _contrasts(grid, focal, given, asked, reference, ratio=ratio)
+    require_estimable(rows, grid, labels, weights, linear=way.on_link)
+    found = estimates_of(fit, rows, grid, factors, way)
     if weights is not None:
         found = found.combine(weights)
+    if ratio and isinstance(found, Drawn):
+        found = Drawn(way.finished(found.draws))
     if as_draws and isinstance(found, Drawn) and not isinstance(fit, REMLFit):
         return _array(fit, found, labels)
     cells = pd.DataFrame(list(product(*labels.values())), columns=list(labels))
-    numbers = pd.DataFrame(found.table(ci_prob, ci_kind, sign=contrasts is not None))
+    if ratio:
+        cells[QUANTITY] = f"ratio of {way.quantity}s" if BY_CONTRAST in labels else way.quantity
+    sign = contrasts is not None
+    numbers = pd.DataFrame(found.table(ci_prob, ci_kind, sign=sign, ratio=ratio))
     return pd.concat([cells, numbers], axis=1)
 
 
-def cell_estimates(fit: Fit, rows: FitRows, grid: ReferenceGrid) -> Estimates:
-    """Return the expected response of each cell of a grid, averaged over its rows.
-
-    Parameters
-    ----------
-    fit : DataTree or REMLFit
-        The fit.
-    rows : FitRows
-        Its own rows, which say what it determines.
-    grid : ReferenceGrid
-        The cells.
-
-    Returns
-    -------
-    Drawn or Estimated
-        Of the cells, flattened, random effects at zero.
-
-    Raises
-    ------
-    ArgumentError
-        If the data do not determine a cell.
-    """
-    _require_estimable(rows, grid, grid.focal, None)
-    return _estimates(fit, rows, grid, ())
-
-
-def _estimates(fit: Fit, rows: FitRows, grid: ReferenceGrid, factors: tuple[str, ...]) -> Estimates:
-    """Return each cell's, in which a fit of lower rank has its dropped effects at zero."""
-    if factors:
-        return _with_effects(fit, grid, factors)
-    count = int(np.prod(grid.shape))
-    L, offset = np.empty((count, len(rows.state.coef))), np.zeros(count)
-    for run, table in grid.tables():
-        design = rebuild_design(rows.state, table, response="ignored", factors=())
-        L[run], offset[run] = _averaged(design, grid.weights)
-    if isinstance(fit, REMLFit):
-        covariance = L @ fit.conditional.beta_cov @ L.T
-        return Estimated(L @ fit.conditional.beta + offset, covariance)
-    return Drawn(read.draws(fit, names.BETA) @ L.T + offset)
-
-
-def _averaged(design: Design, weights: Floats) -> tuple[Floats, Floats | float]:
-    k, p = len(weights), design.X.shape[1]
-    columns = np.einsum("ckp,k->cp", design.X.reshape(-1, k, p), weights)
-    return columns, 0.0 if design.offset is None else design.offset.reshape(-1, k) @ weights
-
-
-def _with_effects(fit: Fit, grid: ReferenceGrid, factors: tuple[str, ...]) -> Drawn:
-    """Average X beta + Z b by averaging X and, level by level, Z."""
-    if isinstance(fit, REMLFit):
-        raise ArgumentError(
-            "Of a REML fit there are the population's means: give random_effects='none', or fit by "
-            "fit_bayes."
-        )
-    found = []
-    for _, table in grid.tables():
-        # What the fit determines was asked of the cells, of which rows need not be.
-        predictor = linear_predictor(fit, table, random_effects=factors, any_rows=True)
-        columns, offset = _averaged(predictor.design, grid.weights)
-        eta = columns @ predictor.beta + np.reshape(offset, (-1, 1))
-        found.append(eta + _averaged_effects(predictor, grid.weights))
-    eta = np.concatenate(found)
-    return Drawn(eta.T.reshape(*read.sample_shape(fit), len(eta)))
-
-
-def _averaged_effects(predictor: LinearPredictor, weights: Floats) -> Floats:
-    k = len(weights)
-    cells = predictor.n // k
-    total = np.zeros((cells, predictor.size))
-    cell = np.repeat(np.arange(cells), k)
-    share = np.tile(weights, cells)[:, None]
-    for part in predictor.parts:
-        m, q, s = part.effects.shape
-        loaded = np.zeros((cells, m, q))
-        np.add.at(loaded, (cell, part.position), share * part.columns)
-        total += loaded.reshape(cells, m * q) @ part.effects.reshape(m * q, s)
-    return total
-
-
-def _require_estimable(
-    rows: FitRows,
-    grid: ReferenceGrid,
-    labels: Mapping[str, Sequence[Any]],
-    weights: Floats | None,
+def _check_contrasts(
+    asked: tuple[Any, Any], by: Sequence[str], reference: Any, *, ratio: bool
 ) -> None:
-    """Raise unless the fit determines each cell, or with weights each contrast of cells.
-
-    A contrast may be determined where its cells are not: what the fit cannot tell apart cancels.
-    """
-    known = determined(rows.state, rows.columns)
-    if known is None:
-        return
-    found, k = [], len(grid.weights)
-    for _, table in grid.tables():
-        full = known.columns(table)
-        found.append(np.einsum("ckp,k->cp", full.reshape(-1, k, full.shape[1]), grid.weights))
-    combinations = np.concatenate(found)
-    if weights is not None:
-        combinations = weights @ combinations
-    places = list(product(*labels.values()))
-
-    def what(cell: int) -> str:
-        pairs = zip(labels, places[cell], strict=True)
-        where = ", ".join(f"{name} = {value}" for name, value in pairs)
-        return f"mean at {where}" if weights is None else where
-
-    known.require(combinations, what, "Name observed ones by at=.")
+    if asked[0] is None and (asked[1] is not None or reference is not None or ratio):
+        raise ArgumentError("by_contrasts, reference and ratio go with contrasts=: give it, too.")
+    if asked[1] is not None and not by:
+        raise ArgumentError("by_contrasts compares the cells of by=: name its columns.")
 
 
 def _contrasts(
@@ -286,14 +203,16 @@ def _contrasts(
     by: Sequence[str],
     asked: tuple[Any, Any],
     reference: Any,
+    *,
+    ratio: bool,
 ) -> tuple[dict[str, list[Any]], Floats]:
     """Return the rows' labels, and the weights of each on the cells."""
-    own, weights = _weighted(grid, of, asked[0], "contrasts", reference)
+    own, weights = _weighted(grid, of, asked[0], "contrasts", reference, ratio=ratio)
     if asked[1] is None:
         cells = int(np.prod([len(grid.focal[name]) for name in by]))
         labels = {name: grid.focal[name] for name in by}
         return {**labels, CONTRAST: own}, _nested(np.eye(cells), weights)
-    of_by, outer = _weighted(grid, by, asked[1], "by_contrasts", None)
+    of_by, outer = _weighted(grid, by, asked[1], "by_contrasts", None, ratio=ratio)
     return {BY_CONTRAST: of_by, CONTRAST: own}, _nested(outer, weights)
 
 
@@ -303,10 +222,16 @@ def _nested(outer: Floats, inner: Floats) -> Floats:
 
 
 def _weighted(
-    grid: ReferenceGrid, columns: Sequence[str], asked: Any, argument: str, reference: Any
+    grid: ReferenceGrid,
+    columns: Sequence[str],
+    asked: Any,
+    argument: str,
+    reference: Any,
+    *,
+    ratio: bool,
 ) -> tuple[list[Any], Floats]:
     cells = [",".join(map(label, cell)) for cell in product(*(grid.focal[n] for n in columns))]
-    found, weights = contrast_weights(asked, cells, argument, reference)
+    found, weights = contrast_weights(asked, cells, argument, reference, ratio=ratio)
     prefix = f"{','.join(columns)}: " if isinstance(asked, str) else ""
     return [f"{prefix}{name}" for name in found], weights
 
@@ -333,7 +258,7 @@ def _check_names(of: Sequence[str], by: Sequence[str], ci_prob: float, ci_kind: 
     if len(set(both)) < len(both):
         twice = next(name for name in both if both.count(name) > 1)
         raise ArgumentError(f"{twice!r} stands twice in of and by.")
-    taken = {*NUMBERS, CONTRAST, BY_CONTRAST, *interval_names(ci_prob, ci_kind)}
+    taken = {*NUMBERS, CONTRAST, BY_CONTRAST, QUANTITY, *interval_names(ci_prob, ci_kind)}
     for name in both:
         if name in taken:
             raise ArgumentError(

@@ -148,7 +148,7 @@ def refuse_average(new_levels: object, what: str, way: str) -> None:
 def _check_policy(policy: object) -> None:
     if policy not in POLICIES:
         msg = (
-            "new_levels is 'error', 'population', 'sample' or 'average', or a mapping from grouping "
-            f"factors to these; it was {policy!r}.{nearest(str(policy), POLICIES)}"
+            "new_levels is 'error', 'population', 'sample' or 'average', or a mapping from "
+            f"grouping factors to these; it was {policy!r}.{nearest(str(policy), POLICIES)}"
         )
         raise ArgumentError(msg)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import math
 import operator
 import re
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from bayeslmm import names
 from bayeslmm.errors import ArgumentError, names_keywords, nearest
 from bayeslmm.results import read as tree
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, blocks, describe, interval_names
+from bayeslmm.results.shares import error_of_agreement, share_of_draws
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,9 @@ def hypothesis(
 ) -> pd.DataFrame:
     """Return the posterior probability of statements about parameters.
 
-    P(statement | y) is the share of draws in which it holds.
+    P(statement | y) is the share of draws in which it holds. Where it holds in all S draws, they
+    cannot tell it from one: Laplace's rule makes it (S + 1) / (S + 2), with odds of S + 1; more
+    draws may give more. Where it holds in none, the same is said of its opposite.
 
     Parameters
     ----------
@@ -78,8 +80,8 @@ def hypothesis(
     -------
     DataFrame
         One row per statement: ``statement``, ``probability``, ``mcse`` (Monte Carlo standard
-        error of it), ``odds`` (posterior odds, infinite when it always holds); for a single
-        comparison the ``estimate`` of left minus right, its ``sd`` and interval, where finite.
+        error of it), ``odds`` (posterior odds, S + 1 at most); for a single comparison the
+        ``estimate`` of left minus right, its ``sd`` and interval, where finite.
 
     Raises
     ------
@@ -98,7 +100,7 @@ def hypothesis(
     >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
     >>> bl.hypothesis(idata, "x > 0 and sd_g[x] < sigma")[["statement", "probability"]]
                        statement  probability
-    0  x > 0 and sd_g[x] < sigma          1.0
+    0  x > 0 and sd_g[x] < sigma     0.999002
     """
     asked = list(statements) if isinstance(statements, list | tuple) else [statements]
     quantities = parameters(idata)
@@ -132,12 +134,17 @@ def _judge(
             f"{', '.join(statement.known)}."
         )
         raise ArgumentError(msg)
-    probability = float(holds.mean())
+    probability = float(share_of_draws(holds > 0.0))
+    agree = np.ptp(holds) == 0.0
     row: dict[str, Any] = {
         "statement": text,
         "probability": probability,
-        "mcse": float(describe(holds[..., None])["mcse_mean"][0]) if 0 < probability < 1 else 0.0,
-        "odds": probability / (1 - probability) if probability < 1 else math.inf,
+        "mcse": (
+            error_of_agreement(holds.size)
+            if agree
+            else float(describe(holds[..., None])["mcse_mean"][0])
+        ),
+        "odds": probability / (1.0 - probability),
     }
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         difference = statement.value(node.left) - statement.value(node.comparators[0])

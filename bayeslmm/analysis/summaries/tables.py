@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
+from bayeslmm.analysis.prediction.response_scale import exponential_words
 from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
@@ -23,7 +24,11 @@ RESIDUAL = "Residual"
 
 @names_keywords
 def fixed_effects(
-    idata: xr.DataTree, *, ci_prob: float = CI_PROB, ci_kind: str = CI_KIND
+    idata: xr.DataTree,
+    *,
+    exponentiate: bool = False,
+    ci_prob: float = CI_PROB,
+    ci_kind: str = CI_KIND,
 ) -> pd.DataFrame:
     """Describe the posterior of the fixed effects beta in eta = X beta + Z b + offset.
 
@@ -31,6 +36,11 @@ def fixed_effects(
     ----------
     idata : DataTree
         Result of `fit_bayes`.
+    exponentiate : bool
+        Whether to describe exp(beta), transformed draw by draw: odds ratios under a logit link,
+        rate ratios, or ratios of means, under a log link, hazard ratios under cloglog. They
+        compare rows of one group (or of typical groups); `marginal_means` with ``ratio=True``
+        compares averages.
     ci_prob : float
         Probability of the credible interval.
     ci_kind : {"eti", "hdi"}
@@ -41,14 +51,16 @@ def fixed_effects(
     DataFrame
         One row per coefficient, indexed by its name: ``mean``, ``sd`` (of the posterior),
         ``median``, the interval (such as ``eti95_lb`` and ``eti95_ub``), ``mcse_mean``,
-        ``ess_bulk``, ``ess_tail`` and ``r_hat``. Unit: the response's per unit of the column; of
-        other links than the identity that of eta = g(mu), so that for logit the exponential of a
-        coefficient is an odds ratio, and for log a ratio of means.
+        ``ess_bulk``, ``ess_tail`` and ``r_hat``. Unit: the response's per unit of the column; on
+        the scale of the link where there is one. Exponentials have a first column ``quantity``:
+        ``"odds ratio"``, say, and ``"odds"`` of the intercept.
 
     Raises
     ------
+    ArgumentError
+        When exponentials mean nothing for the fit's link, or the interval makes no sense.
     TreeError
-        When `idata` is no tree of this package, or the interval makes no sense.
+        When `idata` is no tree of this package.
 
     References
     ----------
@@ -65,10 +77,16 @@ def fixed_effects(
     Intercept   1.0       1.0       1.0
     x           2.0       2.0       2.0
     """
-    chains = draw_weights(idata) is None
-    table = describe(read.draws(idata, names.BETA), ci_prob, ci_kind, mixing=chains)
+    read.require_tree(idata)
+    words = exponential_words(family(idata)) if exponentiate else None
+    draws, chains = read.draws(idata, names.BETA), draw_weights(idata) is None
+    table = describe(np.exp(draws) if words else draws, ci_prob, ci_kind, mixing=chains)
     index = pd.Index(read.coefficients(idata), name=names.COEF)
-    return pd.DataFrame(table, index=index)
+    numbers = pd.DataFrame(table, index=index)
+    if words is not None:
+        called = [words[1] if name == names.INTERCEPT else words[0] for name in index]
+        numbers.insert(0, "quantity", called)
+    return numbers
 
 
 @names_keywords

@@ -11,10 +11,12 @@ import numpy as np
 
 from bayeslmm.design.coding import TableCoder
 from bayeslmm.design.design import code_rows
+from bayeslmm.design.evaluate import first_level
 from bayeslmm.design.identifiability import check_levels, full_rank, require_distinct
 from bayeslmm.design.rows import Rows, read_rows
 from bayeslmm.design.state import ColumnState, DesignState, restore
 from bayeslmm.errors import DataError, DataWarning, warn
+from bayeslmm.formula.grammar import Variable
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.gram.blocks import GramFactor, PairBlocks
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.formula.expand import TermSet
+    from bayeslmm.formula.grammar import Atom
     from bayeslmm.formula.model_terms import ModelTerms
 
 
@@ -301,4 +304,12 @@ def one_row(
             row[name] = Column(name, "text", np.zeros(1, dtype=np.int64), np.array([first]))
     nowhere = np.zeros(1, dtype=np.int64)
     rows = Rows(nowhere, row, {}, nowhere.astype(bool), None, (), {}, nowhere)
-    return TableCoder(terms, rows, memory, columns)
+    return _OneRow(terms, rows, memory, columns)
+
+
+class _OneRow(TableCoder):
+    """A row whose numbers mean nothing: of categories made of them the first one is taken."""
+
+    def _value(self, atom: Atom) -> Any:
+        first = None if isinstance(atom, Variable) else first_level(atom, self.memory)
+        return super()._value(atom) if first is None else first
