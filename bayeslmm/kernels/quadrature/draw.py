@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import inner_ieee
-from bayeslmm.kernels.families.codes import BETA_CLOGLOG, BETA_LOGIT, BETA_PROBIT, STUDENT
+from bayeslmm.kernels.families.codes import STUDENT
 from bayeslmm.kernels.quadrature.level import (
     DENSITY_ONLY,
     MODE,
@@ -216,8 +216,7 @@ def draw_effects(
     J = len(starts) - 1
     constant, solved = np.empty(J), np.empty(SOLVED)
     masses = np.zeros(grid.shape[1] + 1)
-    several = code in (STUDENT, BETA_LOGIT, BETA_PROBIT, BETA_CLOGLOG)
-    elsewhere = _ELSEWHERE if several else 0.0
+    elsewhere = _ELSEWHERE if code == STUDENT else 0.0
     for s in range(len(out)):
         phi, L = phis[s], Ls[s]
         set_predictors(rows.X, rows.Z, rows.offset, L, betas[s], table)

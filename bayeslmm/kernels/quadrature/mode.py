@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.compiler.jit import inner_ieee, inner_ieee_fast
 from bayeslmm.kernels.families.codes import (
-    BETA_CLOGLOG,
-    BETA_LOGIT,
-    BETA_PROBIT,
     BINOMIAL_LOGIT,
     NEGBINOMIAL,
+    NOT_CONCAVE,
     POISSON,
     STUDENT,
 )
 from bayeslmm.kernels.families.elementary import quick_exp
-from bayeslmm.kernels.families.rows import row_at
+from bayeslmm.kernels.families.rows import row_at, value_at
 from bayeslmm.kernels.quadrature.rows import (
     AT,
     CURVATURE,
@@ -50,6 +48,8 @@ _KEPT_SLOPE = 0.9
 _USABLE = 0.1
 # Roots of modes found to less than this are those at the mode itself.
 _EXACT = 1e-6
+# Which of several modes is the highest is seen before they are known to the last digit.
+_ROUGH = 0.03
 
 
 @inner_ieee_fast
@@ -246,7 +246,7 @@ def level_density(
     if code == POISSON:
         return total + _poisson_density(table, lo, hi)
     for r in range(lo, hi):
-        total += row_at(code, table[AT, r], table[Y, r], table[KNOWN, r], phi)[0]
+        total += value_at(code, table[AT, r], table[Y, r], table[KNOWN, r], phi)
     return total
 
 
@@ -266,10 +266,11 @@ def find_mode(
 
     Arguments and results as of `climb`; the nodes are to be spread by the root.
     """
-    if code not in (STUDENT, BETA_LOGIT, BETA_PROBIT, BETA_CLOGLOG):
+    if code not in NOT_CONCAVE:
         return climb(code, phi, q, table, lo, hi, u, v, tolerance)
     best_u, best_v, highest = u, v, -math.inf
-    for start in range(2 + 2 * q):
+    # Each beta row has one mode in eta, and falls to both sides; a t row is flat far out.
+    for start in range(2 + 2 * q if code == STUDENT else 1):
         one, two = u, v
         if start > 0:
             side = 1.5 if start % 2 == 0 else -1.5
@@ -277,10 +278,12 @@ def find_mode(
             two = side if start > 3 else 0.0
             if start == 1:
                 one = 0.0
-        one, two, _ = climb(code, phi, q, table, lo, hi, one, two, tolerance)
+        one, two, _ = climb(code, phi, q, table, lo, hi, one, two, max(tolerance, _ROUGH))
         height = level_density(code, phi, q, table, lo, hi, one, two)
         if height > highest + 1e-9:
             best_u, best_v, highest = one, two, height
+    if tolerance < _ROUGH:
+        best_u, best_v, _ = climb(code, phi, q, table, lo, hi, best_u, best_v, tolerance)
     return best_u, best_v, _root_at(code, phi, q, table, lo, hi, best_u, best_v)
 
 
