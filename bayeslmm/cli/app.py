@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 import bayeslmm
-from bayeslmm.cli.compare import report_comparison, standing_results
+from bayeslmm.cli.compare import report_comparison, require_reml, standing_results
 from bayeslmm.cli.console import INTERRUPTED, plain_errors, print_frame, print_line, print_spec
 from bayeslmm.cli.new import write_new
 from bayeslmm.cli.pictures import draw_all, factor_pictures
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bayeslmm.studies.model_files.model_spec import ModelSpec
 
 app = typer.Typer(
-    help="Bayesian linear mixed models from model files.",
+    help="Bayesian mixed models from model files.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -127,6 +127,10 @@ def predict(
     missing_word: Annotated[
         list[str] | None, typer.Option(help="A word for a missing value; may be repeated.")
     ] = None,
+    trials: Annotated[
+        str | None,
+        typer.Option(help="Trials of a binomial response: a column or a number."),
+    ] = None,
 ) -> None:
     """Predict the rows of a file from a fit's results, and write both as a CSV."""
     with plain_errors(said=in_options):
@@ -143,6 +147,7 @@ def predict(
             random_effects="none" if population else "all",
             ci_prob=ci_prob,
             random_seed=seed,
+            trials=int(trials) if trials is not None and trials.isdigit() else trials,
         )
 
 
@@ -199,6 +204,7 @@ def reml(
     """Fit a model file by (restricted) maximum likelihood and print the fit."""
     with plain_errors(spec):
         study = read_spec(spec)
+        require_reml(study)
         fitted = bayeslmm.fit_reml(
             study.formula,
             study.data.load(),
@@ -230,6 +236,7 @@ def compare(
     """Compare a model file's posterior with its REML fit; fit first if OUT/NAME/ is not of it."""
     with plain_errors(spec):
         study, console = read_spec(spec), Console(quiet=quiet)
+        require_reml(study)
         if not standing_results(study, out, console):
             _fit(study, out, dict(study.sampler), console, pictures)
         files = report_comparison(study, out, console, pictures)
@@ -300,7 +307,7 @@ def _fit(
 ) -> None:
     _check_settings(settings)
     data = spec.data.load()
-    design = bayeslmm.build_design(spec.formula, data, weights=spec.weights, missing=spec.missing)
+    design = bayeslmm.build_design(spec.formula, data, **spec.coding)
     priors = bayeslmm.resolve_priors(design, dict(spec.priors))
     with results_folder(out, spec.name) as folder:
         print_spec(console, spec, design)
@@ -309,8 +316,7 @@ def _fit(
             spec.formula,
             data,
             priors=dict(spec.priors),
-            weights=spec.weights,
-            missing=spec.missing,
+            **spec.coding,
             progressbar=not console.quiet,
             **settings,
         )

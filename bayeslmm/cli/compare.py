@@ -12,7 +12,7 @@ from bayeslmm.analysis.reml_comparison.refit import refit_reml
 from bayeslmm.cli.console import print_frame, print_line
 from bayeslmm.cli.results_folder import MARKER, PictureFormat, results_folder, write_extras
 from bayeslmm.design.fingerprint import fingerprint
-from bayeslmm.errors import TreeError
+from bayeslmm.errors import SpecError, TreeError
 from bayeslmm.results.read import require_tree
 
 if TYPE_CHECKING:
@@ -24,8 +24,24 @@ if TYPE_CHECKING:
 
     from bayeslmm.studies.model_files.model_spec import ModelSpec
 
+GAUSSIAN = "gaussian"
 # What fits into 80 columns; the CSV holds the rest.
 SHOWN = ("reml", "mean", "sd", "diff_sd", "verdict")
+
+
+def require_reml(spec: ModelSpec) -> None:
+    """Raise unless a study's response is Gaussian, so that there is a REML fit of it.
+
+    Raises
+    ------
+    SpecError
+        With its family.
+    """
+    if spec.family.name != GAUSSIAN:
+        raise SpecError(
+            f"{spec.path} has family = {spec.family.name!r}, and REML is for Gaussian responses "
+            "only. bayeslmm fit, priors, sensitivity, plots and predict take every family."
+        )
 
 
 def standing_results(spec: ModelSpec, out: Path, console: Console) -> bool:
@@ -90,9 +106,12 @@ def opened(path: Path) -> xr.DataTree:
 
 def _changed(spec: ModelSpec, attrs: dict[str, object]) -> str:
     data = spec.data.load()
-    design = bayeslmm.build_design(spec.formula, data, weights=spec.weights, missing=spec.missing)
+    design = bayeslmm.build_design(spec.formula, data, **spec.coding)
     if attrs["formula"] != str(design.formula):
         return f"is of another formula ({attrs['formula']})"
+    likelihood = (attrs.get("family", GAUSSIAN), attrs.get("link", "identity"))
+    if likelihood != (spec.family.name, spec.family.link.name):
+        return f"is of another family ({likelihood[0]}, link {likelihood[1]})"
     if attrs.get("data_fingerprint") != fingerprint(design):
         return "is of other data"
     priors = bayeslmm.resolve_priors(design, dict(spec.priors))

@@ -97,6 +97,8 @@ def print_spec(console: Console, spec: ModelSpec, design: Design) -> None:
     facts.add_column(style="dim")
     facts.add_column()
     facts.add_row("Model", Text(spec.formula))
+    if (family := spec.family).name != "gaussian":
+        facts.add_row("Family", Text(f"{family.name}, {family.link.name} link"))
     facts.add_row("Data", Text(f"{spec.data.describe()}, {len(design.y)} rows used"))
     facts.add_row("Fixed effects", Text(", ".join(design.coef) or "none"))
     for factor in design.factors:

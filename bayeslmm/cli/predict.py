@@ -28,6 +28,8 @@ _IN_OPTIONS = (
     (r"leave the effects of .* out: random_effects=(\[[^\]]*\]|'none')",
      "leave all random effects out: --population"),
     (r"`predict` and `compare_predictions` take them with", "Take them with"),
+    (r"give trials=, a column or a number; or take kind='mean'",
+     "give --trials, a column or a number; or take --kind mean"),
     (r"new_levels='(\w+)'", r"--new-levels \1"),
     (r'sep = "\\t"( under \[data\])?', r"--sep $'\\t'"),
     (r'sep = ("[^"]*")( under \[data\])?', r"--sep \1"),

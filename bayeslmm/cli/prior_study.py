@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from rich.console import Console
 
-    from bayeslmm.studies.model_files.model_spec import ModelSpec, StudyPlan
+    from bayeslmm.studies.model_files.model_spec import ModelSpec
+    from bayeslmm.studies.model_files.study_plan import StudyPlan
 
 SCENARIOS, TREE = "scenarios", "study.nc"
 
@@ -143,8 +144,7 @@ def _run(
         folder=folder / SCENARIOS,
         n_jobs=n_jobs,
         progressbar=progressbar,
-        weights=spec.weights,
-        missing=spec.missing,
+        **spec.coding,
         **dict(spec.sampler),  # type: ignore[arg-type]  # checked when the file was read
     )
 
@@ -202,9 +202,7 @@ PRIOR_DRAWS = 4000
 
 def report_priors(spec: ModelSpec, console: Console) -> None:
     """Print a study's priors, their meaning for the response, and what they imply."""
-    design = bayeslmm.build_design(
-        spec.formula, spec.data.load(), weights=spec.weights, missing=spec.missing
-    )
+    design = bayeslmm.build_design(spec.formula, spec.data.load(), **spec.coding)
     chosen = dict(spec.priors)
     table = bayeslmm.describe_priors(design, priors=chosen)
     print_frame(console, table[["distribution", "q5", "q50", "q95", "origin"]], "Priors")

@@ -11,7 +11,7 @@ import pandas as pd
 from bayeslmm.design.evaluate import boolean_categorical, evaluate, recode
 from bayeslmm.design.grouping import GroupingFactor, match_levels, read_levels
 from bayeslmm.design.model_matrix import check_finite, model_matrix
-from bayeslmm.design.response import require_same_kind, two_levels
+from bayeslmm.design.response import require_same_kind, require_trials, two_levels
 from bayeslmm.design.state import ColumnState
 from bayeslmm.errors import DataError, FormulaError
 from bayeslmm.families.gaussian import GAUSSIAN
@@ -117,6 +117,8 @@ class TableCoder:
         if not rows.response_columns:
             return y
         present = rows.has_response
+        if present.any():
+            require_trials(self.family, rows.trials)
         value = self._response_value()
         y[present] = _vector(value, int(present.sum()), f"The response {atom.text!r}")
         check_finite(y[present, None], [atom.text], rows.positions[present], "response")

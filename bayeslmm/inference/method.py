@@ -15,7 +15,8 @@ from bayeslmm.inference.parametrization import (
     require_gaussian,
 )
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
-from bayeslmm.inference.settings import AUTO, IMPORTANCE, NUTPIE, PYMC
+from bayeslmm.inference.quadrature.sample import QuadratureSampling
+from bayeslmm.inference.settings import AUTO, IMPORTANCE, NUTPIE, PYMC, QUADRATURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,9 +75,10 @@ METHODS: Mapping[str, Method] = {
     NUTPIE: NUTS(NUTPIE),
     PYMC: NUTS(PYMC),
     IMPORTANCE: ImportanceSampling(),
+    QUADRATURE: QuadratureSampling(),
 }
 # What ``sampler="auto"`` asks in turn.
-_AUTOMATIC = (IMPORTANCE, NUTPIE)
+_AUTOMATIC = (QUADRATURE, IMPORTANCE, NUTPIE)
 
 
 def check_combination(sampler: str, parametrization: str) -> None:

@@ -8,5 +8,6 @@
 - ``simulate``: a response drawn from given parameters
 - ``residual/``: R, the covariance of residuals
 - ``covariance/``: G, the covariance of random effects
+- ``quadrature/``: the likelihood with one factor's effects integrated out numerically
 - ``priors/``: prior distributions, defaults and schemes
 """

@@ -50,22 +50,6 @@ def family_draws(
     return found
 
 
-def observed_means(fit: Any, y: Floats) -> Floats:
-    """Return the observed responses in the unit of their means: of binomial ones shares.
-
-    Parameters
-    ----------
-    fit : xarray.DataTree or other
-        A result tree; of other fits, which are Gaussian, the responses are that.
-    y : ndarray, shape (n,)
-        The responses of its rows.
-    """
-    if not hasattr(fit, "children"):
-        return y
-    trials = read.constant(fit, "trials")
-    return y if trials is None else y / trials
-
-
 def is_additive(member: Family) -> bool:
     """Return whether a response is eta + e, with residuals e that do not depend on eta."""
     return member.mean_scale.name == "identity"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm import names
 from bayeslmm.design.design import build_design
 from bayeslmm.errors import DataError
+from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.simulate import simulate_response
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design
+    from bayeslmm.families.family import Family
 
 # Where the system does not tell how much memory there is: a terabyte.
 _MOST_BYTES = 1 << 40
@@ -90,16 +91,21 @@ class SimulatedTable:
         One standard deviation per column of its random effects.
     corr : mapping from factor to float or tuple of tuples
         One correlation for every pair, or a matrix; uncorrelated without it.
-    sigma : float
-        Residual standard deviation, in the response's unit.
+    parameters : mapping from str to float
+        The family's: ``sigma``, the residual standard deviation in the response's unit, for the
+        Gaussian.
     random_seed : int
     missing : float
         Share of rows, at random, whose response was not taken.
+    family : Family
+        How the response is distributed.
+    trials : str, int or None
+        Numbers of trials of a binomial response, or their column.
 
     Examples
     --------
     >>> study = SimulatedTable(
-    ...     "y ~ x + (1 | g)", levels={"g": 3}, rows=(2, 2), random_seed=1, sigma=0.5,
+    ...     "y ~ x + (1 | g)", levels={"g": 3}, rows=(2, 2), random_seed=1, parameters={"sigma": 0.5},
     ...     columns={"x": (Covariate("cycle", (0.0, 1.0)),)},
     ...     beta={"Intercept": 3.0, "x": 0.75}, sd={"g": (1.0,)},
     ... )
@@ -115,13 +121,15 @@ class SimulatedTable:
     columns: Mapping[str, tuple[Covariate, ...]]
     beta: Mapping[str, float]
     sd: Mapping[str, tuple[float, ...]]
-    sigma: float
+    parameters: Mapping[str, float]
     random_seed: int
     total: int | None = None
     corr: Mapping[str, float | tuple[tuple[float, ...], ...]] = field(
         default_factory=lambda: MappingProxyType({})
     )
     missing: float = 0.0
+    family: Family = GAUSSIAN
+    trials: str | int | None = None
 
     def load(self) -> pd.DataFrame:
         """Draw the table: always the same one.
@@ -167,7 +175,7 @@ class SimulatedTable:
         -------
         dict
             Coefficients, ``sd_<factor>[term]``, ``corr_<factor>[term, term]`` where the model that
-            simulates has correlations, and ``sigma``.
+            simulates has correlations, and the family's parameters.
         """
         _, design = self._design(np.random.default_rng(self.random_seed))
         truth = {name: float(self.beta[name]) for name in design.coef}
@@ -181,8 +189,7 @@ class SimulatedTable:
                 zip(covariance.pairs, covariance.correlation_names, strict=True)
             ):
                 truth[name] = float(corr[pair])
-        truth[names.SIGMA] = self.sigma
-        return truth
+        return truth | dict(self.parameters)
 
     def describe(self) -> str:
         """Name the source in a few words."""
@@ -199,7 +206,7 @@ class SimulatedTable:
             beta=self.beta,
             sd=self.sd,
             corr=self.corr,
-            sigma=self.sigma,
+            parameters=self.parameters,
             random_seed=rng,
         )
         return table, design, y, effects
@@ -221,8 +228,14 @@ class SimulatedTable:
             if table[name].dtype.kind not in "fi":
                 labels = list(dict.fromkeys(map(str, parts[0].values)))
                 table[name] = pd.Categorical(table[name].astype(str), categories=labels)
-        # The response of a design has to vary; what it is makes no difference to the columns.
-        return table, build_design(self.formula, {**table, self._response(): np.arange(len(table))})
+        self._response()
+        return table, build_design(
+            self.formula,
+            dict(table),
+            response="optional",
+            family=self.family,
+            trials=self.trials,
+        )
 
     def _require_memory(self) -> None:
         """Raise unless this machine can hold the rows, before any is drawn."""

@@ -124,6 +124,8 @@ def test_options_win_over_the_file_and_the_file_over_the_defaults(spec, calls):
         "priors": {"sigma": "HalfNormal(10)"},
         "weights": None,
         "missing": "drop",
+        "family": bayeslmm.Gaussian(),
+        "trials": None,
         "progressbar": False,
     }
 

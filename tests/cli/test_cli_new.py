@@ -63,10 +63,10 @@ def test_nothing_is_guessed_where_it_is_given(sleep, tmp_path):
     data = written(sleep, tmp_path / "sleep.csv")
     to = tmp_path / "models" / "own.toml"
     to.parent.mkdir()
-    result = run("new", data, "--to", to, "--response", "Days", "--group", "Subject")
+    result = run("new", data, "--to", to, "--response", "Reaction", "--group", "Subject")
     assert "Guessed" not in result.output
     spec = bl.read_spec(to)
-    assert spec.formula == "Days ~ 1 + (1 | Subject)"
+    assert spec.formula == "Reaction ~ 1 + (1 | Subject)"
     assert len(spec.data.load()) == 180
 
 
@@ -261,3 +261,40 @@ def test_mistakes_are_sentences(results, tmp_path):
     assert "has a column 'mean'" in run("predict", folder, rows, "--to", tmp_path / "o.csv").output
     assert "no results at" in run("predict", tmp_path / "none", rows).output
     assert "is the file of the rows" in run("predict", folder, rows, "--to", rows).output
+
+
+def grouped(**columns):
+    return pd.DataFrame({"g": np.repeat(list("abcdef"), 5), **columns})
+
+
+@pytest.mark.parametrize(
+    ("response", "family", "said"),
+    [
+        (np.tile([0, 1, 1], 10), "bernoulli", "'y' is 0 or 1: family = \"bernoulli\""),
+        (np.tile([0.0, 1.0, np.nan], 10), "bernoulli", "'y' is 0 or 1"),
+        (np.tile([0, 4, 2, 11, 3], 6), "poisson", "whole numbers from 0 to 11: family = \"poisson\""),
+        (np.tile([1, 4, 2, 11, 3], 6), None, None),
+        (np.tile([0, 4, -2, 11, 3], 6), None, None),
+        (np.tile([0, 4.5, 2, 11, 3], 6), None, None),
+    ],
+)
+def test_families_are_guessed_of_binary_responses_and_counts(response, family, said, tmp_path):
+    result = run("new", written(grouped(y=response), tmp_path / "t.csv"))
+    assert result.exit_code == 0, result.output
+    content = (tmp_path / "t.toml").read_text()
+    spec = bl.read_spec(tmp_path / "t.toml")
+    assert spec.family.name == (family or "gaussian")
+    assert spec.formula == "y ~ 1 + (1 | g)"
+    if said is None:
+        assert "family" not in content
+    else:
+        assert said in content
+        assert said in result.output
+        assert "sigma" not in content
+
+
+def test_a_response_of_two_labels_is_taken_where_it_is_given(tmp_path):
+    data = written(grouped(y=np.tile(["no", "yes", "yes"], 10)), tmp_path / "t.csv")
+    assert run("new", data, "--response", "y").exit_code == 0
+    assert "'y' is 'no' or 'yes'" in (tmp_path / "t.toml").read_text()
+    assert bl.read_spec(tmp_path / "t.toml").family == bl.Bernoulli()

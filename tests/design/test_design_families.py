@@ -170,6 +170,15 @@ def test_rows_without_trials_are_dropped_with_a_count():
     assert design.rows.tolist() == [0, 2, 3, 4, 5]
 
 
+def test_new_rows_with_successes_need_their_trials_and_others_do_not():
+    state = build_design("y ~ x", table(), family="binomial", trials="n").state
+    with pytest.raises(ArgumentError, match="needs their numbers of trials"):
+        rebuild_design(state, table())
+    assert rebuild_design(state, table(), response="ignored").trials is None
+    assert rebuild_design(state, table().drop(columns="y")).trials is None
+    assert rebuild_design(state, table(), trials="n").y.tolist() == Y
+
+
 @pytest.mark.parametrize("family", ["gaussian", "bernoulli", "poisson", "student"])
 def test_trials_belong_to_the_binomial(family):
     with pytest.raises(ArgumentError, match=f"for family='binomial', and the family is '{family}'"):

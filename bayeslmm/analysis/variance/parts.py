@@ -149,7 +149,7 @@ def design_at(idata: xr.DataTree, at: Mapping[str, Any]) -> Design:
             raise ArgumentError(f"at takes one value of {name!r}; it was given {at[name]!r}.")
     n = len(read.response(idata))
     fixed = {name: np.full(n, value) for name, value in at.items()}
-    return rebuild_design(design_state(idata), {**columns, **fixed})
+    return rebuild_design(design_state(idata), {**columns, **fixed}, response="ignored")
 
 
 def fixed_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 - ``sample``: a posterior without a Markov chain
 - ``algorithm``: draws weighted, judged and resampled
+- ``weigh``: points on the best scales, enough of them, and what is told
 - ``proposal``: split Student-t distributions and mixtures
 - ``interpolated_target``: a posterior from interpolated log|V| and T
 - ``surrogate``: the adaptive choice of points

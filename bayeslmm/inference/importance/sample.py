@@ -9,13 +9,12 @@ from __future__ import annotations
 import dataclasses
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from bayeslmm.errors import SamplingWarning, warn
-from bayeslmm.inference.importance.algorithm import WeightedPoints, better, extend, sample_target
+from bayeslmm.inference.importance.algorithm import WeightedPoints, sample_target
 from bayeslmm.inference.importance.interpolated_target import (
     InterpolatedTarget,
     ReducedTarget,
@@ -25,6 +24,11 @@ from bayeslmm.inference.importance.interpolated_target import (
 )
 from bayeslmm.inference.importance.shared_effects import recover_effects_by_cell
 from bayeslmm.inference.importance.surrogate import surrogate_suits
+from bayeslmm.inference.importance.weigh import (
+    extend_to,
+    sample_stats,
+    weigh_on_best_scales,
+)
 from bayeslmm.inference.laplace import starting_points
 from bayeslmm.inference.marginal.recovery import recover_posterior
 from bayeslmm.inference.marginal.target import MarginalTarget
@@ -32,13 +36,14 @@ from bayeslmm.inference.nuts.sample import NUTS
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.parametrization import MARGINAL, choose_parametrization
 from bayeslmm.inference.result import finish_tree
-from bayeslmm.inference.reweighting import MAX_PARETO_K, effective_draws, resample
+from bayeslmm.inference.reweighting import MAX_PARETO_K, resample
 from bayeslmm.results.kept_effects import KeptEffects
-from bayeslmm.results.write import UnconstrainedDraws, sample_coordinates
+from bayeslmm.results.write import UnconstrainedDraws
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import xarray as xr
     from numpy.typing import NDArray
 
     from bayeslmm.gram.gram import Gram
@@ -48,9 +53,6 @@ if TYPE_CHECKING:
 
 # Points per draw: most draws then come from points of their own.
 _POINTS_PER_DRAW = 2
-# Points worth fewer equally weighted ones than so many for each draw are joined by more, until
-# they are worth so many: draws are then worth 0.9 of independent ones.
-_ENOUGH, _WORTH = 1.25, 1.5
 # With fewer points the tail of the weights has too few for k-hat to tell.
 _FEWEST_POINTS = 4000
 # Where each costs a dense factorization and nothing can be interpolated: so many points, or what
@@ -60,8 +62,6 @@ _EXPENSIVE_POINTS, _PATIENCE = 1000, 30.0
 _EXPLORATORY_POINTS = 1000
 # Beyond so many columns of the border a value takes a millisecond, and points are spared.
 _LARGEST_QUICK_BORDER = 60
-# A posterior sd of log sd above this says that zero is not far.
-_NEAR_ZERO = 0.4
 # Up to so many coordinates every reference model had k-hat below 0.5; each further one costs
 # effective draws.
 MOST_COORDINATES = 12
@@ -182,7 +182,7 @@ def sample_directly(model: Model, settings: SamplerSettings) -> xr.DataTree:
     rng = np.random.default_rng([settings.random_seed or 0, 3])
     places = resample(found.weights, rng, shape[0] * shape[1])
     draws = target.unpack(found.points[places].reshape(*shape, -1))
-    stats = _sample_stats(target, found, places.reshape(shape))
+    stats = sample_stats(target.names, found, places.reshape(shape))
 
     def recover(store: EffectsStore) -> Mapping[str, NDArray[np.float64]]:
         if not isinstance(target, ReducedTarget):
@@ -234,18 +234,11 @@ def weigh_posterior(
     if isinstance(target, ReducedTarget) and not isinstance(target, InterpolatedTarget):
         affordable = int(_PATIENCE / exact_seconds(target.gram))
         count = max(_EXPENSIVE_POINTS, min(count, affordable))
-    found = _weigh(target, count, rng, several=quick)
-    if not found.good and (folded := _near_zero(target, found)):
-        other = target.with_folded(folded)
-        again = _weigh(other, count, rng, several=quick)
-        spent = found.n_evaluations + again.n_evaluations
-        if better(again, found):
-            target, found = other, again
-        found = dataclasses.replace(found, n_evaluations=spent)
-    draws = settings.chains * settings.draws
-    if found.usable and quick and found.effective_size < _ENOUGH * draws:
-        more = len(found.points) * (_WORTH * draws / found.effective_size - 1.0)
-        found = extend(target, found, min(int(np.ceil(more)), 3 * count), rng)
+    target, found = weigh_on_best_scales(
+        target, lambda scaled: _weigh(scaled, count, rng, several=quick)
+    )
+    if quick:
+        found = extend_to(target, found, settings.chains * settings.draws, count, rng)
     return target, found
 
 
@@ -258,37 +251,6 @@ def _weigh(
     starts, units = starting_points(target, several=several)
     exploratory = target.point(target.prior_draws(_EXPLORATORY_POINTS, rng)) if several else None
     return sample_target(target, starts, units, count, rng, exploratory=exploratory)
-
-
-def _near_zero(target: MarginalTarget, found: WeightedPoints) -> tuple[int, ...]:
-    """List the standard deviations whose posterior reaches towards zero."""
-    if not len(found.points):
-        return target.foldable
-    columns = found.points[:, list(target.foldable)]
-    mean = found.weights @ columns
-    spread = np.sqrt(found.weights @ np.square(columns - mean))
-    return tuple(k for k, sd in zip(target.foldable, spread, strict=True) if sd > _NEAR_ZERO)
-
-
-def _sample_stats(target: MarginalTarget, found: WeightedPoints, places: Any) -> xr.Dataset:
-    with np.errstate(divide="ignore"):
-        log_weights = np.log(found.weights)
-    per_draw = {"lp": found.log_density[places], "log_weight": log_weights[places], "point": places}
-    stats = xr.Dataset(
-        {name: (("chain", "draw"), values) for name, values in per_draw.items()},
-        coords=sample_coordinates(places.shape),
-    )
-    stats.attrs = {
-        "pareto_k": found.pareto_k,
-        "ess_weights": found.effective_size,
-        "ess_draws": effective_draws(found.weights, places.size),
-        "log_evidence": found.log_evidence,
-        "coordinates": list(target.names),
-        "proposal": found.how,
-        "n_points": len(found.points),
-        "n_evaluations": found.n_evaluations,
-    }
-    return stats
 
 
 def _sample_by_nuts(model: Model, settings: SamplerSettings, k: float) -> xr.DataTree:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from nutpie.compile_pymc import CompiledPyMCModel
 
+    from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.inference.marginal.coordinate_priors import CoordinatePriors
     from bayeslmm.inference.marginal.target import MarginalTarget
     from bayeslmm.inference.settings import SamplerSettings
     from bayeslmm.model.model import Model
@@ -92,12 +94,12 @@ _LEAST = 0.3
 _STANDARD_ERRORS = 10.0
 
 
-def compiles(target: MarginalTarget) -> bool:
+def compiles(target: CoordinatePriors) -> bool:
     """Return whether the compiled posterior knows a target's coordinates and priors.
 
     Parameters
     ----------
-    target : MarginalTarget
+    target : CoordinatePriors
         Any.
 
     Returns
@@ -191,14 +193,12 @@ def target_arrays(target: MarginalTarget) -> kernel_target.TargetArrays:
         Contiguous; they must outlive the calls.
     """
     ints, floats, table, mean, precision = target.data  # through the door already
-    coordinates, forms = target.coordinates, [f for f in target.forms() if f is not None]
+    kinds, numbers = coordinate_tables(target)
     sizes = np.zeros(kernel_target.TARGET_SIZES, np.int64)
     sizes[N_INTS], sizes[N_FLOATS], sizes[N_TABLE] = len(ints), len(floats), len(table)
     sizes[N_SDS], sizes[N_PARTIALS] = target.n_sds, target.n_partials
     sizes[N_BETA], sizes[N_COEF] = 0 if target.integrated else len(mean), len(mean)
     sizes[kernel_target.HAS_INTERCEPT] = target.priors.has_intercept
-    kinds = [(_KINDS[c.kind], form.kind) for c, form in zip(coordinates, forms, strict=True)]
-    numbers = [(c.scale, c.bend, *form[1:]) for c, form in zip(coordinates, forms, strict=True)]
     return kernel_target.TargetArrays(
         ints=ints,
         floats=floats,
@@ -206,7 +206,32 @@ def target_arrays(target: MarginalTarget) -> kernel_target.TargetArrays:
         mean=mean,
         precision=precision,
         sizes=sizes,
-        kinds=for_kernels("kinds", kinds, np.int64, (target.size, 2)),
-        numbers=for_kernels("numbers", numbers, np.float64, (target.size, None)),
+        kinds=kinds,
+        numbers=numbers,
         centers=for_kernels("centers", target.priors.centers, np.float64, (None,)),
+    )
+
+
+def coordinate_tables(target: CoordinatePriors) -> tuple[Ints, Floats]:
+    """Return what compiled posteriors read of coordinates and priors.
+
+    Parameters
+    ----------
+    target : CoordinatePriors
+        One that `compiles`.
+
+    Returns
+    -------
+    kinds : ndarray of int64, shape (size, 2)
+        Of each coordinate, and of its prior.
+    numbers : ndarray, shape (size, WIDTH)
+        The numbers of both.
+    """
+    forms = [form for form in target.forms() if form is not None]
+    pairs = list(zip(target.coordinates, forms, strict=True))
+    kinds = [(_KINDS[c.kind], form.kind) for c, form in pairs]
+    numbers = [(c.scale, c.bend, *form[1:]) for c, form in pairs]
+    return (
+        for_kernels("kinds", kinds, np.int64, (target.size, 2)),
+        for_kernels("numbers", numbers, np.float64, (target.size, None)),
     )

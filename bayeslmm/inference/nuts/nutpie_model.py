@@ -128,7 +128,11 @@ def has_start(model: CompiledPyMCModel, tries: int, seed: int | None) -> bool:
 
 
 def nutpie_model(
-    log_density: Any, starts: np.ndarray[Any, Any], user_data: np.ndarray[Any, Any], **about: Any
+    log_density: Any,
+    starts: np.ndarray[Any, Any],
+    user_data: np.ndarray[Any, Any],
+    spread: np.ndarray[Any, Any] | float = 1.0,
+    **about: Any,
 ) -> CompiledPyMCModel:
     """Put together what nutpie samples: a log-density whose draws are stored as they are.
 
@@ -137,9 +141,11 @@ def nutpie_model(
     log_density : Numba C callback
         In nutpie's calling convention.
     starts : ndarray, shape (k, size)
-        Each chain starts within 1 of one of them, which its seed picks, in every coordinate.
+        Each chain starts within `spread` of one of them, which its seed picks.
     user_data : ndarray
         What the callback gets a pointer to.
+    spread : ndarray, shape (size,), or float
+        In every coordinate.
     **about
         Other fields of nutpie's class: the data that must stay in place.
 
@@ -154,7 +160,7 @@ def nutpie_model(
 
     def draw(seed: Any = None) -> np.ndarray[Any, Any]:
         rng = np.random.default_rng(seed)
-        moved = rng.uniform(-1.0, 1.0, size=size)
+        moved = spread * rng.uniform(-1.0, 1.0, size=size)
         return np.asarray(starts[rng.integers(count)] + moved)
 
     nothing: dict[str, Any] = {"shared_data": {}, "shared_var_keys": {}, "logp_func": None}

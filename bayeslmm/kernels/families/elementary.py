@@ -75,4 +75,5 @@ def quick_exp(x: float) -> float:
     p = p * r + 1.0 / 6.0
     p = p * r + 0.5
     p = (p * r) * r + r + 1.0
-    return number_of(bits_of(p) + (bits_of(whole + _AS_INTEGER) << _EXPONENT))
+    result: float = number_of(bits_of(p) + (bits_of(whole + _AS_INTEGER) << _EXPONENT))
+    return result

@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.kernels.compiler.jit import entry, inner_ieee
-from bayeslmm.kernels.quadrature.mode import find_mode
-from bayeslmm.kernels.quadrature.nodes import integrate_level
+from bayeslmm.kernels.compiler.jit import inner_ieee
+from bayeslmm.kernels.quadrature.level import (
+    MODE,
+    MODE_2,
+    QUICKLY,
+    ROOT,
+    ROOT_2,
+    ROOT_BELOW,
+    SOLVED,
+    TOTAL,
+    level_entry,
+    solve_level,
+)
 from bayeslmm.kernels.quadrature.rows import open_grid, open_table, set_constants, set_predictors
 from bayeslmm.kernels.quadrature.slopes import add_slopes
 
@@ -18,7 +28,7 @@ if TYPE_CHECKING:
     from bayeslmm.kernels.quadrature.rows import LevelRows, Rule
 
 
-@entry
+@level_entry
 def log_marginals(
     rows: LevelRows,
     rule: Rule,
@@ -27,7 +37,7 @@ def log_marginals(
     phis: Floats,
     modes: Floats,
     tolerance: float,
-    quick: bool,
+    task: int,
     by_level: Floats,
     out: Floats,
 ) -> None:
@@ -45,8 +55,8 @@ def log_marginals(
         Where to begin the search for each level's mode; left as they are.
     tolerance : float
         Of Newton's last step, see `climb`.
-    quick : bool
-        See `integrate_level`.
+    task : int
+        `level.QUICKLY` or `level.ROW_BY_ROW`.
     by_level : ndarray, shape (s, J) or (0, J)
         Filled with each level's log marginal likelihood where it has rows.
     out : ndarray, shape (s,)
@@ -55,7 +65,7 @@ def log_marginals(
     table, grid, q = open_table(rows), open_grid(rows, rule), rows.Z.shape[1]
     code, starts, z, log_weight = rows.code, rows.starts, rule.z, rule.log_weight
     J = len(starts) - 1
-    constant = np.empty(J)
+    constant, solved = np.empty(J), np.empty(SOLVED)
     for s in range(len(out)):
         phi = phis[s]
         set_predictors(rows.X, rows.Z, rows.offset, Ls[s], betas[s], table)
@@ -65,11 +75,9 @@ def log_marginals(
         for j in range(J):
             lo, hi = starts[j], starts[j + 1]
             u, v = modes[j, 0], modes[j, q - 1] if q == 2 else 0.0
-            u, v, root = find_mode(code, phi, q, table, lo, hi, u, v, tolerance)
-            value, _ = integrate_level(
-                code, phi, q, table, grid, z, log_weight, lo, hi, u, v, root, quick
+            value = constant[j] + solve_level(
+                code, phi, q, table, grid, z, log_weight, lo, hi, u, v, tolerance, task, solved
             )
-            value += constant[j]
             if len(by_level) > 0:
                 by_level[s, j] = value
             out[s] += value
@@ -94,7 +102,7 @@ def marginal_with_slopes(
     table, grid, q = open_table(rows), open_grid(rows, rule), rows.Z.shape[1]
     code, starts, X, Z = rows.code, rows.starts, rows.X, rows.Z
     z, log_weight = rule.z, rule.log_weight
-    constant = np.empty(len(starts) - 1)
+    constant, solved = np.empty(len(starts) - 1), np.empty(SOLVED)
     set_predictors(X, Z, rows.offset, L, beta, table)
     set_constants(code, phi, starts, table, constant)
     d_L[:], d_beta[:], d_phi[:] = 0.0, 0.0, 0.0
@@ -102,21 +110,18 @@ def marginal_with_slopes(
     for j in range(len(starts) - 1):
         lo, hi = starts[j], starts[j + 1]
         u, v = modes[j, 0], modes[j, q - 1] if q == 2 else 0.0
-        u, v, root = find_mode(code, phi, q, table, lo, hi, u, v, tolerance)
-        modes[j, 0] = u
+        value += constant[j] + solve_level(
+            code, phi, q, table, grid, z, log_weight, lo, hi, u, v, tolerance, QUICKLY, solved
+        )
+        modes[j, 0] = solved[MODE]
         if q == 2:
-            modes[j, 1] = v
-        part, total = integrate_level(
-            code, phi, q, table, grid, z, log_weight, lo, hi, u, v, root, True
-        )
-        value += part + constant[j]
-        add_slopes(
-            code, phi, table, grid, z, lo, hi, root, total, X, Z, d_L, d_beta, d_phi
-        )
+            modes[j, 1] = solved[MODE_2]
+        root = (solved[ROOT], solved[ROOT_BELOW], solved[ROOT_2])
+        add_slopes(code, phi, table, grid, z, lo, hi, root, solved[TOTAL], X, Z, d_L, d_beta, d_phi)
     return value
 
 
-@entry
+@level_entry
 def log_marginal_and_slopes(
     rows: LevelRows,
     rule: Rule,
@@ -130,6 +135,4 @@ def log_marginal_and_slopes(
     d_phi: Floats,
 ) -> float:
     """Call `marginal_with_slopes`, see there."""
-    return marginal_with_slopes(
-        rows, rule, L, beta, phi, modes, tolerance, d_L, d_beta, d_phi
-    )
+    return marginal_with_slopes(rows, rule, L, beta, phi, modes, tolerance, d_L, d_beta, d_phi)

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.compiler.jit import inner_ieee, inner_ieee_fast
 from bayeslmm.kernels.families.codes import (
-    BETA_CLOGLOG,
-    BETA_LOGIT,
-    BETA_PROBIT,
     BINOMIAL_LOGIT,
     NEGBINOMIAL,
+    NOT_CONCAVE,
     POISSON,
     STUDENT,
 )
 from bayeslmm.kernels.families.elementary import quick_exp
-from bayeslmm.kernels.families.rows import row_at
+from bayeslmm.kernels.families.rows import row_at, value_at
 from bayeslmm.kernels.quadrature.rows import (
     AT,
     CURVATURE,
@@ -35,10 +33,12 @@ from bayeslmm.kernels.quadrature.rows import (
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
 
-    # The Cholesky factor of a curvature by its entries: of 2 x 2 the first, the one below, the last.
+    # A curvature's Cholesky factor by its entries: the first, the one below, the last.
     Root = tuple[float, float, float]
 
 _MOST_STEPS = 100
+# So many factors between 1 and 2 are within the range of numbers.
+_MOST_FACTORS = 1000
 # In prior standard deviations of the effects; the first step from afar may be wild.
 _LONGEST_STEP = 4.0
 # A step that overshoots must at least have made the slope this much flatter.
@@ -48,6 +48,8 @@ _KEPT_SLOPE = 0.9
 _USABLE = 0.1
 # Roots of modes found to less than this are those at the mode itself.
 _EXACT = 1e-6
+# Which of several modes is the highest is seen before they are known to the last digit.
+_ROUGH = 0.03
 
 
 @inner_ieee_fast
@@ -203,15 +205,48 @@ def climb(
     return u, v, root
 
 
+@inner_ieee_fast
+def _logit_density(table: Floats, shift: float, lo: int, hi: int) -> float:
+    """Sum y e - m log(1 + exp(e)), e = eta - shift: as a product where all m are one."""
+    total, product, single = 0.0, 1.0, True
+    for r in range(lo, hi):
+        single = single and table[POWER, r] == 1.0
+    if single and hi - lo < _MOST_FACTORS:
+        for r in range(lo, hi):
+            e = table[AT, r] - shift
+            total += table[Y, r] * e - max(e, 0.0)
+            product *= 1.0 + quick_exp(-abs(e))
+        return total - math.log(product)
+    for r in range(lo, hi):
+        e = table[AT, r] - shift
+        softplus = max(e, 0.0) + math.log1p(quick_exp(-abs(e)))
+        total += table[Y, r] * e - table[POWER, r] * softplus
+    return total
+
+
+@inner_ieee_fast
+def _poisson_density(table: Floats, lo: int, hi: int) -> float:
+    total = 0.0
+    for r in range(lo, hi):
+        total += table[Y, r] * table[AT, r] - quick_exp(table[AT, r])
+    return total
+
+
 @inner_ieee
 def level_density(
-    code: int, phi: Floats, table: Floats, lo: int, hi: int, u: float, v: float
+    code: int, phi: Floats, q: int, table: Floats, lo: int, hi: int, u: float, v: float
 ) -> float:
-    """Evaluate log p(y of the level | u, v) - (u^2 + v^2) / 2, less its constant."""
+    """Evaluate log p(y of the level | u, v) - (u^2 + v^2) / 2, up to a constant."""
     total = -0.5 * (u * u + v * v)
+    set_eta(q, table, lo, hi, u, v)
+    if code == BINOMIAL_LOGIT:
+        return total + _logit_density(table, 0.0, lo, hi)
+    if code == NEGBINOMIAL:
+        return total + _logit_density(table, math.log(phi[0]), lo, hi)
+    if code == POISSON:
+        return total + _poisson_density(table, lo, hi)
     for r in range(lo, hi):
-        e = table[ETA, r] + table[FIRST, r] * u + table[SECOND, r] * v
-        total += row_at(code, e, table[Y, r], table[KNOWN, r], phi)[0]
+        total += value_at(code, table[AT, r], table[Y, r], table[KNOWN, r], phi)
     return total
 
 
@@ -231,10 +266,11 @@ def find_mode(
 
     Arguments and results as of `climb`; the nodes are to be spread by the root.
     """
-    if code not in (STUDENT, BETA_LOGIT, BETA_PROBIT, BETA_CLOGLOG):
+    if code not in NOT_CONCAVE:
         return climb(code, phi, q, table, lo, hi, u, v, tolerance)
     best_u, best_v, highest = u, v, -math.inf
-    for start in range(2 + 2 * q):
+    # Each beta row has one mode in eta, and falls to both sides; a t row is flat far out.
+    for start in range(2 + 2 * q if code == STUDENT else 1):
         one, two = u, v
         if start > 0:
             side = 1.5 if start % 2 == 0 else -1.5
@@ -242,10 +278,12 @@ def find_mode(
             two = side if start > 3 else 0.0
             if start == 1:
                 one = 0.0
-        one, two, _ = climb(code, phi, q, table, lo, hi, one, two, tolerance)
-        height = level_density(code, phi, table, lo, hi, one, two)
+        one, two, _ = climb(code, phi, q, table, lo, hi, one, two, max(tolerance, _ROUGH))
+        height = level_density(code, phi, q, table, lo, hi, one, two)
         if height > highest + 1e-9:
             best_u, best_v, highest = one, two, height
+    if tolerance < _ROUGH:
+        best_u, best_v, _ = climb(code, phi, q, table, lo, hi, best_u, best_v, tolerance)
     return best_u, best_v, _root_at(code, phi, q, table, lo, hi, best_u, best_v)
 
 
@@ -253,7 +291,7 @@ def find_mode(
 def _root_at(
     code: int, phi: Floats, q: int, table: Floats, lo: int, hi: int, u: float, v: float
 ) -> Root:
-    """Return the root of the observed information, or of the expected one where that will not do."""
+    """Return the root of the observed information, or of the expected one."""
     set_eta(q, table, lo, hi, u, v)
     set_slopes(code, phi, table, lo, hi)
     _, _, i, j, k = sum_slopes(q, table, lo, hi, u, v)

@@ -19,12 +19,14 @@ from bayeslmm.kernels.families.codes import (
     STUDENT,
 )
 from bayeslmm.kernels.families.elementary import quick_exp
-from bayeslmm.kernels.families.rows import row_at
+from bayeslmm.kernels.families.rows import value_at
 from bayeslmm.kernels.quadrature.mode import set_eta
 from bayeslmm.kernels.quadrature.rows import (
     AT,
     AWAY,
     AWAY_2,
+    AXIS,
+    AXIS_2,
     COMMON,
     DENSITY,
     FACTOR,
@@ -32,13 +34,14 @@ from bayeslmm.kernels.quadrature.rows import (
     FRESH,
     KNOWN,
     LOG_DENSITY,
+    ODDS,
     POWER,
     PRODUCT,
     SECOND,
     SIDE,
     SIDE_2,
-    U,
     U_2,
+    U,
     Y,
 )
 
@@ -78,11 +81,24 @@ def set_nodes(
             i += 1
 
 
-@inner_ieee
-def axes_of(table: Floats, r: int, root: Root) -> tuple[float, float]:
-    """Return how a row's eta changes along the axes of the nodes; SECOND is zero for one column."""
-    first = table[FIRST, r] / root[0]
-    return first, (table[SECOND, r] - root[1] * first) / root[2]
+@inner_ieee_fast
+def set_axes(
+    table: Floats, z: Floats, root: Root, lo: int, hi: int, sign: float, shift: float
+) -> float:
+    """Fill changes along the nodes' axes and exp(sign (eta - shift)); return the largest |eta|.
+
+    That of all nodes; SECOND is zero for one column.
+    """
+    farthest, largest = z[len(z) - 1], 0.0
+    one, below, two = 1.0 / root[0], root[1], 1.0 / root[2]
+    for r in range(lo, hi):
+        first = table[FIRST, r] * one
+        second = (table[SECOND, r] - below * first) * two
+        table[AXIS, r], table[AXIS_2, r] = first, second
+        e = table[AT, r] - shift
+        table[ODDS, r] = quick_exp(sign * e)
+        largest = max(largest, abs(e) + (abs(first) + abs(second)) * farthest)
+    return largest
 
 
 @inner_ieee_fast
@@ -100,17 +116,6 @@ def set_factor(q: int, z: Floats, first: float, second: float, grid: Floats) -> 
         here, at = grid[SIDE, k], k * K
         for m in range(K):
             grid[FACTOR, at + m] = here * grid[SIDE_2, m]
-
-
-@inner_ieee
-def within_reach(table: Floats, z: Floats, root: Root, lo: int, hi: int) -> bool:
-    """Return whether eta stays within 80 of zero at all nodes of a level."""
-    farthest = z[len(z) - 1]
-    for r in range(lo, hi):
-        first, second = axes_of(table, r, root)
-        if not abs(table[AT, r]) + (abs(first) + abs(second)) * farthest <= _REACH:
-            return False
-    return True
 
 
 @inner_ieee_fast
@@ -163,6 +168,28 @@ def _take_logarithm(grid: Floats, product: int, power: float) -> None:
 
 
 @inner_ieee
+def _divide_by_power(grid: Floats, start: float, power: float, top: float, full: float) -> float:
+    """Divide the density by (1 + start factor)^power; return how full the product is then.
+
+    `top` bounds log(1 + start factor), and `full` that of the product so far.
+    """
+    if power > _MOST_SQUARINGS or power * top > _FULL:
+        for i in range(grid.shape[1]):
+            grid[LOG_DENSITY, i] -= power * math.log1p(start * grid[FACTOR, i])
+        return full
+    if power == 0.0:
+        return full
+    if full + power * top > _FULL:
+        _take_logarithm(grid, PRODUCT, 1.0)
+        full = 0.0
+    if power == 1.0:
+        _times(grid, PRODUCT, start)
+    else:
+        _times_power(grid, start, power)
+    return full + power * top
+
+
+@inner_ieee
 def _add_logits(
     code: int,
     phi: Floats,
@@ -172,7 +199,6 @@ def _add_logits(
     z: Floats,
     lo: int,
     hi: int,
-    root: Root,
 ) -> None:
     """Add y eta - m log(1 + exp(eta - shift)) of every row."""
     shape = phi[0] if code == NEGBINOMIAL else 0.0
@@ -184,32 +210,19 @@ def _add_logits(
     _add_linear(q, table, grid, Y, 1.0, lo, hi, base)
     full, common_full = 0.0, 0.0
     for r in range(lo, hi):
-        first, second = axes_of(table, r, root)
+        first, second, odds = table[AXIS, r], table[AXIS_2, r], table[ODDS, r]
         if r == lo or table[FRESH, r] > 0.0:
             set_factor(q, z, first, second, grid)
-        e = table[AT, r] - shift
-        start = quick_exp(e)
-        top = max(e, 0.0) + (abs(first) + abs(second)) * farthest + 0.7
+        top = max(table[AT, r] - shift, 0.0) + (abs(first) + abs(second)) * farthest + 0.7
         # Of the negative binomial's power y + shape, the shape is the same for all rows.
         power = table[Y, r] if shape > 0.0 else table[POWER, r]
-        if power > _MOST_SQUARINGS or power * top > _FULL:
-            for i in range(grid.shape[1]):
-                grid[LOG_DENSITY, i] -= power * math.log1p(start * grid[FACTOR, i])
-        elif power > 0.0:
-            full += power * top
-            if full > _FULL:
-                _take_logarithm(grid, PRODUCT, 1.0)
-                full = power * top
-            if power == 1.0:
-                _times(grid, PRODUCT, start)
-            else:
-                _times_power(grid, start, power)
+        full = _divide_by_power(grid, odds, power, top, full)
         if shape > 0.0:
             common_full += top
             if common_full > _FULL:
                 _take_logarithm(grid, COMMON, shape)
                 common_full = top
-            _times(grid, COMMON, start)
+            _times(grid, COMMON, odds)
     if shape > 0.0:
         _take_logarithm(grid, COMMON, shape)
 
@@ -230,7 +243,6 @@ def _add_exponentials(
     z: Floats,
     lo: int,
     hi: int,
-    root: Root,
 ) -> None:
     """Add y eta - exp(eta) of every row, or -shape (eta + y exp(-eta)) of the gamma."""
     sign, total = 1.0, 0.0
@@ -244,11 +256,10 @@ def _add_exponentials(
         if r == lo or table[FRESH, r] > 0.0:
             if r > lo:
                 _subtract_factor(grid, total)
-            first, second = axes_of(table, r, root)
-            set_factor(q, z, sign * first, sign * second, grid)
+            set_factor(q, z, sign * table[AXIS, r], sign * table[AXIS_2, r], grid)
             total = 0.0
         weight = phi[0] * table[Y, r] if code == GAMMA else 1.0
-        total += weight * quick_exp(sign * table[AT, r])
+        total += weight * table[ODDS, r]
     _subtract_factor(grid, total)
 
 
@@ -267,15 +278,14 @@ def _times_square(q: int, grid: Floats, start: float, first: float, second: floa
 
 @inner_ieee
 def _add_students(
-    phi: Floats, q: int, table: Floats, grid: Floats, z: Floats, lo: int, hi: int, root: Root
+    phi: Floats, q: int, table: Floats, grid: Floats, z: Floats, lo: int, hi: int
 ) -> None:
     """Add -(nu + 1) log(1 + r^2 / nu) / 2 of every row."""
     power, full, farthest = 0.5 * (phi[1] + 1.0), 0.0, z[len(z) - 1]
     for r in range(lo, hi):
         unit = math.sqrt(table[KNOWN, r] / phi[1]) / phi[0]
-        first, second = axes_of(table, r, root)
         start = (table[Y, r] - table[AT, r]) * unit
-        far = abs(start) + (abs(first) + abs(second)) * farthest * unit
+        far = abs(start) + (abs(table[AXIS, r]) + abs(table[AXIS_2, r])) * farthest * unit
         top = math.log1p(far * far)
         full += top
         if full > _FULL:
@@ -292,15 +302,20 @@ def _add_rows(code: int, phi: Floats, table: Floats, grid: Floats, lo: int, hi: 
         total = 0.0
         for r in range(lo, hi):
             e = table[AT, r] + table[FIRST, r] * grid[AWAY, i] + table[SECOND, r] * grid[AWAY_2, i]
-            total += row_at(code, e, table[Y, r], table[KNOWN, r], phi)[0]
+            total += value_at(code, e, table[Y, r], table[KNOWN, r], phi)
         grid[LOG_DENSITY, i] += total
 
 
 @inner_ieee
-def factorises(code: int, table: Floats, z: Floats, lo: int, hi: int, root: Root) -> bool:
-    """Return whether a level's exponentials may be split over the nodes."""
-    exponential = code in (BINOMIAL_LOGIT, NEGBINOMIAL, POISSON, GAMMA)
-    return exponential and within_reach(table, z, root, lo, hi)
+def factorises(
+    code: int, phi: Floats, table: Floats, z: Floats, lo: int, hi: int, root: Root
+) -> bool:
+    """Return whether a level's exponentials may be split over the nodes; their parts are filled."""
+    if code not in (BINOMIAL_LOGIT, NEGBINOMIAL, POISSON, GAMMA):
+        return False
+    shift = math.log(phi[0]) if code == NEGBINOMIAL else 0.0
+    sign = -1.0 if code == GAMMA else 1.0
+    return set_axes(table, z, root, lo, hi, sign, shift) <= _REACH
 
 
 @inner_ieee_fast
@@ -360,12 +375,13 @@ def integrate_level(
     for i in range(grid.shape[1]):
         grid[PRODUCT, i], grid[COMMON, i] = 1.0, 1.0
     if quick and code == STUDENT:
-        _add_students(phi, q, table, grid, z, lo, hi, root)
-    elif quick and factorises(code, table, z, lo, hi, root):
+        set_axes(table, z, root, lo, hi, 1.0, 0.0)
+        _add_students(phi, q, table, grid, z, lo, hi)
+    elif quick and factorises(code, phi, table, z, lo, hi, root):
         if code in (POISSON, GAMMA):
-            _add_exponentials(code, phi, q, table, grid, z, lo, hi, root)
+            _add_exponentials(code, phi, q, table, grid, z, lo, hi)
         else:
-            _add_logits(code, phi, q, table, grid, z, lo, hi, root)
+            _add_logits(code, phi, q, table, grid, z, lo, hi)
     else:
         _add_rows(code, phi, table, grid, lo, hi)
     total, middle = _relative_densities(grid), grid.shape[1] // 2

@@ -40,10 +40,13 @@ class Rule(NamedTuple):
 
 # The table, (TABLE, n): of each row what is known of it, then what is computed. FIRST and SECOND
 # are the columns of Z L; ETA is the fixed part of the linear predictor, and AT all of it at the
-# level's present effects; POWER the number of trials, or what stands for it.
-Y, KNOWN, FRESH, ETA, FIRST, SECOND, AT, SLOPE, CURVATURE, POWER, TABLE = range(11)
-# The grid, (GRID, N): nodes and weights, U and AWAY the effects there and their distance from the
-# mode; LOG_DENSITY and what it is to be divided by; exp(a'(u - mode)) of a row, also by axis (SIDE).
+# level's present effects; POWER the number of trials, or what stands for it; AXIS how eta changes
+# along the axes of the nodes, ODDS the exponential of AT.
+(
+    Y, KNOWN, FRESH, ETA, FIRST, SECOND, AT, SLOPE, CURVATURE, POWER, AXIS, AXIS_2, ODDS, TABLE,
+) = range(14)  # fmt: skip
+# The grid, (GRID, N): U and AWAY the effects at the nodes and their distance from the mode;
+# LOG_DENSITY, and what the density is to be divided by; exp(a'(u - mode)) of a row, also by axis.
 U, U_2, AWAY, AWAY_2, LOG_DENSITY, PRODUCT, COMMON, FACTOR, DENSITY, SIDE, SIDE_2, GRID = range(12)
 
 
@@ -84,9 +87,7 @@ def set_predictors(
 
 
 @inner_ieee
-def set_constants(
-    code: int, phi: Floats, starts: Ints, table: Floats, constant: Floats
-) -> None:
+def set_constants(code: int, phi: Floats, starts: Ints, table: Floats, constant: Floats) -> None:
     """Fill what of the rows does not depend on eta: its sum by level, and powers."""
     for j in range(len(starts) - 1):
         total = 0.0

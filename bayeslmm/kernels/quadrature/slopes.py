@@ -1,34 +1,35 @@
-"""Derivatives of a level's log marginal likelihood from its nodes, by Fisher's identity.
+r"""Derivatives of a level's log marginal likelihood from its nodes, by Fisher's identity.
 
-.. math:: d \\log p(y_j) / d\\beta = E\\{ \\sum_r l'_r x_r \\mid y_j \\}, \\quad
-          d \\log p(y_j) / dL = E\\{ \\sum_r l'_r z_r u' \\mid y_j \\}
+.. math:: d \log p(y_j) / d\beta = E\{ \sum_r l'_r x_r \mid y_j \}, \quad
+          d \log p(y_j) / dL = E\{ \sum_r l'_r z_r u' \mid y_j \}
 
 with the expectation over the level's effects u: the nodes' densities over their sum.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.compiler.jit import inner_ieee, inner_ieee_fast
-from bayeslmm.kernels.families.codes import GAMMA, NEGBINOMIAL, POISSON
-from bayeslmm.kernels.families.elementary import quick_exp
+from bayeslmm.kernels.families.codes import GAMMA, POISSON
 from bayeslmm.kernels.families.rows import add_constant_slopes, add_phi_slopes, row_at
-from bayeslmm.kernels.quadrature.nodes import axes_of, factorises, set_factor
+from bayeslmm.kernels.quadrature.nodes import factorises, set_factor
 from bayeslmm.kernels.quadrature.rows import (
     AT,
     AWAY,
     AWAY_2,
+    AXIS,
+    AXIS_2,
     DENSITY,
     FACTOR,
     FIRST,
     FRESH,
     KNOWN,
+    ODDS,
     POWER,
     SECOND,
-    U,
     U_2,
+    U,
     Y,
 )
 
@@ -94,7 +95,6 @@ def _add_quickly(
     z: Floats,
     lo: int,
     hi: int,
-    root: Root,
     X: Floats,
     Z: Floats,
     d_L: Floats,
@@ -106,12 +106,10 @@ def _add_quickly(
         u += grid[DENSITY, i] * grid[U, i]
         v += grid[DENSITY, i] * grid[U_2, i]
     sign = -1.0 if code == GAMMA else 1.0
-    shift = math.log(phi[0]) if code == NEGBINOMIAL else 0.0
     for r in range(lo, hi):
         if r == lo or table[FRESH, r] > 0.0:
-            first, second = axes_of(table, r, root)
-            set_factor(q, z, sign * first, sign * second, grid)
-        start = quick_exp(sign * (table[AT, r] - shift))
+            set_factor(q, z, sign * table[AXIS, r], sign * table[AXIS_2, r], grid)
+        start = table[ODDS, r]
         if code == GAMMA:
             constant, slope = -phi[0], phi[0] * table[Y, r]
             one, two, three = _mean_factor(q, grid, start)
@@ -199,8 +197,8 @@ def add_slopes(
     """
     for i in range(grid.shape[1]):
         grid[DENSITY, i] /= total
-    if factorises(code, table, z, lo, hi, root):
-        _add_quickly(code, phi, table, grid, z, lo, hi, root, X, Z, d_L, d_beta)
+    if factorises(code, phi, table, z, lo, hi, root):
+        _add_quickly(code, phi, table, grid, z, lo, hi, X, Z, d_L, d_beta)
     else:
         _add_slowly(code, phi, table, grid, lo, hi, X, Z, d_L, d_beta)
     if len(d_phi) > 0:

@@ -62,7 +62,7 @@ def brms(design: ModelData) -> dict[str, PriorLike]:
     if names.INTERCEPT in design.coef:
         intercept = Prior.of("StudentT", nu=3.0, mu=median, sigma=scale)
         chosen[coef_key(names.INTERCEPT)] = intercept
-    of_family = _BRMS_PARAMETERS.get(design.family.name, {})
+    of_family = dict(_BRMS_PARAMETERS.get(design.family.name, {}))
     return chosen | {"sd": half_t, "corr": "LKJ(1)", names.SIGMA: half_t} | of_family
 
 
@@ -155,9 +155,10 @@ def bambi(design: ModelData) -> dict[str, PriorLike]:
             sigma=whole if name == names.INTERCEPT else width / x.scale(ddof=0),
         ),
     )
-    own = {"sigma": Prior.of("HalfStudentT", nu=4.0, sigma=sd_y), "nu": "Gamma(2, 0.1)"}
-    of_family = {p.name: own.get(p.name, "HalfCauchy(1)") for p in design.family.parameters}
-    return chosen | of_family
+    own: dict[str, PriorLike] = {"sigma": Prior.of("HalfStudentT", nu=4.0, sigma=sd_y), "nu": "Gamma(2, 0.1)"}
+    for parameter in design.family.parameters:
+        chosen[parameter.name] = own.get(parameter.name, "HalfCauchy(1)")
+    return chosen
 
 
 def _normal_coefficients(design: ModelData, width: float, ddof: int) -> dict[str, PriorLike]:

@@ -1,6 +1,7 @@
 """Model files: a TOML description of a study in, a `ModelSpec` out.
 
-- ``model_spec``: `ModelSpec`, `read_spec`, and the [study] table
+- ``model_spec``: `ModelSpec`, `read_spec`
+- ``study_plan``: the [study] table: other priors to look at the conclusions under
 - ``data``: the [data] table: bundled, a file, or simulated
 - ``guesses``: what a table's columns may be to a model: response, groups, a predictor
 - ``new_file``: a model file to start from, for a data file at hand

@@ -5,7 +5,9 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm import names
 from bayeslmm.errors import nearest
+from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.studies.model_files.toml_file import NUMBER
 from bayeslmm.studies.simulated_table import RECIPES, Covariate, SimulatedTable
 from bayeslmm.studies.sources import BundledTable, FileTable, PartOfTable, nearest_file
@@ -14,6 +16,7 @@ from bayeslmm.tables.datasets import list_datasets
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bayeslmm.families.family import Family
     from bayeslmm.studies.model_files.toml_file import SpecFile
     from bayeslmm.studies.sources import StudyData
 
@@ -41,16 +44,23 @@ _SIMULATION = {
     "sd": (dict,),
     "corr": (dict,),
     "sigma": NUMBER,
+    "parameters": (dict,),
     "random_seed": (int,),
     "missing": NUMBER,
 }
-_REQUIRED = ("levels", "beta", "sd", "sigma", "random_seed")
+_REQUIRED = ("levels", "beta", "sd", "random_seed")
 _KINDS = ("bundled", "path", "simulation")
 _OF_FILES = ("labels", "levels", "sep", "decimal", "missing_words")
 _COVARIATE = {**dict.fromkeys(RECIPES, (list,)), "per": (list,)}
 
 
-def read_data(file: SpecFile, data: Mapping[str, Any], formula: str) -> StudyData:
+def read_data(
+    file: SpecFile,
+    data: Mapping[str, Any],
+    formula: str,
+    family: Family = GAUSSIAN,
+    trials: str | int | None = None,
+) -> StudyData:
     """Turn a checked [data] table into a source of rows.
 
     Parameters
@@ -61,6 +71,10 @@ def read_data(file: SpecFile, data: Mapping[str, Any], formula: str) -> StudyDat
         Keys among `DATA`.
     formula : str
         The study's model, from which a simulation draws unless it names another.
+    family : Family
+        What it draws.
+    trials : str, int or None
+        Numbers of trials of a binomial response, or their column.
 
     Returns
     -------
@@ -88,7 +102,7 @@ def read_data(file: SpecFile, data: Mapping[str, Any], formula: str) -> StudyDat
         )
     readers = {"bundled": _bundled, "path": _path}
     source = (
-        _simulation(file, data["simulation"], formula)
+        _simulation(file, data["simulation"], formula, (family, trials))
         if kinds == ["simulation"]
         else readers[kinds[0]](file, data)
     )
@@ -146,9 +160,12 @@ def _path(file: SpecFile, data: Mapping[str, Any]) -> StudyData:
     )
 
 
-def _simulation(file: SpecFile, content: Any, formula: str) -> SimulatedTable:
+def _simulation(
+    file: SpecFile, content: Any, formula: str, response: tuple[Family, str | int | None]
+) -> SimulatedTable:
     where = "data.simulation"
     table = file.table(where, content, _SIMULATION, _REQUIRED)
+    parameters = _parameters(file, where, table, response[0])
     levels = file.values(f"{where}.levels", table["levels"], (int,))
     for name, count in levels.items():
         if count < 1:
@@ -183,10 +200,31 @@ def _simulation(file: SpecFile, content: Any, formula: str) -> SimulatedTable:
                 ).items()
             }
         ),
-        sigma=float(table["sigma"]),
+        parameters=parameters,
         random_seed=table["random_seed"],
         missing=float(missing),
+        family=response[0],
+        trials=response[1],
     )
+
+
+def _parameters(
+    file: SpecFile, where: str, table: Mapping[str, Any], family: Family
+) -> Mapping[str, float]:
+    """Return the family's parameters: sigma by itself, others in a table."""
+    given = dict(file.values(f"{where}.parameters", table.get("parameters", {}), NUMBER))
+    if names.SIGMA in table:
+        given[names.SIGMA] = table[names.SIGMA]
+    known = [parameter.name for parameter in family.parameters]
+    for name in given:
+        if name not in known:
+            place = (where, name) if name in table else (f"{where}.parameters", name)
+            raise file.error(f"family = {family.name!r} has no parameter {name!r}", *place)
+    for name in known:
+        if name not in given:
+            how = "" if name == names.SIGMA else f": parameters = {{ {name} = 2.0 }}"
+            raise file.error(f"the key {name!r} is missing in [{where}]{how}", where)
+    return MappingProxyType({name: float(given[name]) for name in known})
 
 
 def _row_counts(file: SpecFile, where: str, rows: Any) -> tuple[int, int]:

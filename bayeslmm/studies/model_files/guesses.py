@@ -33,6 +33,28 @@ def responses(table: pd.DataFrame) -> list[str]:
     return sorted(varying, key=rank, reverse=True)
 
 
+def family(column: pd.Series) -> tuple[str, str] | None:
+    """Return the family that a response seems to be of, and what shows it; None for any numbers.
+
+    Examples
+    --------
+    >>> family(pd.Series([0, 1, 1, 0]))
+    ('bernoulli', '0 or 1')
+    >>> family(pd.Series([0, 3, 1, 12]))
+    ('poisson', 'whole numbers from 0 to 12')
+    """
+    values = column.dropna()
+    kinds = sorted(map(str, values.unique()))
+    if values.dtype.kind not in "fiu":
+        return ("bernoulli", " or ".join(map(repr, kinds))) if len(kinds) == 2 else None
+    if values.empty or values.min() != 0 or (values % 1 != 0).any():
+        return None
+    most = values.max()
+    if most == 1:
+        return "bernoulli", "0 or 1"
+    return ("poisson", f"whole numbers from 0 to {most:g}") if most > 1 else None
+
+
 def groups(table: pd.DataFrame, response: str) -> list[tuple[str, ...]]:
     """Return what may group the rows, the likeliest first.
 

@@ -14,7 +14,13 @@ import pandas as pd
 from bayeslmm.design.design import build_design
 from bayeslmm.errors import BayesLMMError, BayesLMMWarning, DataError
 from bayeslmm.formula.tokens import quote
-from bayeslmm.studies.model_files.guesses import groups, names_of, responses, varying_within
+from bayeslmm.studies.model_files.guesses import (
+    family,
+    groups,
+    names_of,
+    responses,
+    varying_within,
+)
 from bayeslmm.studies.sources import SEPARATORS, FileTable, columns_by, first_lines
 
 if TYPE_CHECKING:
@@ -25,6 +31,17 @@ _NOTHING = (".", "?", "-", "--", "-9", "-99", "-999", "-9999", "missing", "unkno
 # So few other words in a column, and so few cells with them, are slips or stand for nothing.
 _STRAY_WORDS = 3
 _STRAY_SHARE = 0.1
+# What a guessed family does, and what to write where it is the wrong one.
+_FAMILIES = {
+    "bernoulli": (
+        "models the probability of the second. Of counts of successes write family = "
+        '"binomial" and trials = "their column".'
+    ),
+    "poisson": (
+        'takes them for counts; "negbinomial" where they vary more than that. Of scores and other '
+        "measurements leave the family out."
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +93,7 @@ def new_model_file(
     formula = _formula(table, response, given, str(data))
     if response is None:
         guesses.append(f"The response is {formula.response!r}, a number.")
+    guesses.extend(formula.about_family())
     if group is None:
         guesses.append(f"The groups are {_described(formula.group)}.")
     where = Path(os.path.relpath(data.resolve(), folder.resolve())).as_posix()
@@ -86,6 +104,14 @@ def new_model_file(
 class _Formula:
     response: str
     group: tuple[str, ...]  # outer first
+    family: tuple[str, str] | None = None  # its name, and what shows it
+
+    def about_family(self) -> Iterator[str]:
+        """Say what family was guessed, and what else to take."""
+        if self.family is None:
+            return
+        name, shows = self.family
+        yield f"{self.response!r} is {shows}: family = {_quoted(name)} {_FAMILIES[name]}"
 
     def __str__(self) -> str:
         return self.written("1", "1")
@@ -208,12 +234,13 @@ def _formula(
             if one in factor:
                 trouble = f"{one!r} is both its response and a grouping factor."
                 continue
-            formula = _Formula(one, factor)
+            formula = _Formula(one, factor, family(table[one]))
+            of = "gaussian" if formula.family is None else formula.family[0]
             try:
                 with warnings.catch_warnings():
                     # What there is to say of the rows, the fit says.
                     warnings.simplefilter("ignore", BayesLMMWarning)
-                    build_design(str(formula), table[[one, *factor]])
+                    build_design(str(formula), table[[one, *factor]], family=of)
             except BayesLMMError as error:
                 trouble = str(error)
                 continue
@@ -234,6 +261,7 @@ def _text(
         "# lme4's language: predictors, and in bars what varies between groups, such as",
         f"# formula = {_quoted(_example(table, formula))}",
         f"formula = {_quoted(str(formula))}",
+        *([] if formula.family is None else [f"family = {_quoted(formula.family[0])}"]),
         "",
         "[data]",
         f"path = {_quoted(where)}",
@@ -255,7 +283,7 @@ def _text(
         "",
         "# Empty: default priors, which follow the scales of the data (bayeslmm priors FILE).",
         "[priors]",
-        '# sigma = "HalfNormal(10)"',
+        '# sigma = "HalfNormal(10)"' if formula.family is None else '# sd = "HalfNormal(1)"',
         "",
         "[sampler]",
         "random_seed = 1   # any; the same seed gives the same draws",

@@ -1,0 +1,101 @@
+"""The log posterior of standard deviations, correlations, family parameters and fixed effects."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.inference.marginal.coordinate_priors import CoordinatePriors
+from bayeslmm.model.quadrature.level_rows import level_rows
+from bayeslmm.model.quadrature.likelihood import LevelLikelihood, Points
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from bayeslmm.arrays import Floats
+    from bayeslmm.model.model import Model
+
+
+class QuadratureTarget(CoordinatePriors):
+    r"""An unnormalised posterior density of real coordinates; its integral is the evidence.
+
+    .. math:: \log p(y \mid L(x), \beta(x), \phi(x)) + \log p(\theta(x)) + \log |d\theta / dx|
+
+    with the effects of the model's one grouping factor integrated out (`LevelLikelihood`).
+    Coordinates come in this order: standard deviations; the partial correlation (by atanh), if
+    there is one; the family's parameters; the fixed effects of centered columns.
+
+    Parameters
+    ----------
+    model : Model
+        With one grouping factor of one or two columns, see `why_not`.
+    n_nodes : int
+        Nodes for each column.
+    threads : int
+        Values that are computed side by side.
+    folded : sequence of int
+        See `CoordinatePriors`.
+
+    Attributes
+    ----------
+    likelihood : LevelLikelihood
+    n_phi : int
+        How many coordinates are the family's parameters.
+    """
+
+    def __init__(
+        self, model: Model, n_nodes: int, threads: int = 1, folded: Sequence[int] = ()
+    ) -> None:
+        priors, self.threads = model.priors, threads
+        parameters = [(p.name, priors.parameters[p.name]) for p in model.family.parameters]
+        fixed = list(zip(priors.coef, priors.beta, strict=True))
+        super().__init__(priors, parameters, fixed, folded)
+        self.n_phi, self.covariance = len(parameters), priors.factors[0].covariance
+        centers = priors.centers if priors.has_intercept else ()
+        self.likelihood = LevelLikelihood(level_rows(model.design.coded_rows, centers), n_nodes)
+
+    def with_nodes(self, n_nodes: int) -> Self:
+        """Return the same posterior by another number of nodes."""
+        other = copy.copy(self)
+        other.likelihood = self.likelihood.with_nodes(n_nodes)
+        return other
+
+    def with_folded(self, folded: Sequence[int]) -> Self:
+        """Return the same posterior with the coordinates of these sds folded."""
+        other = copy.copy(self)
+        other._fold(folded)
+        return other
+
+    def given(self, points: Floats) -> Points:
+        """Return what stands at coordinates, shape (s, size); fixed effects of centered columns."""
+        values = self.parameters(points)
+        a, b = self.n_sds, self.n_sds + self.n_partials
+        L = self.covariance.factor(values[:, :a], values[:, a:b])
+        return Points(L, values[:, b + self.n_phi :], values[:, b : b + self.n_phi])
+
+    def log_density(self, points: Floats) -> Floats:
+        """Evaluate the log-density at points (s, size), shape (s,); -inf where it is no number."""
+        points = np.ascontiguousarray(points, dtype=np.float64)
+        with np.errstate(all="ignore"):
+            total = self.log_prior(points)
+            # Points that the prior forbids may have no family parameters at all.
+            good = np.flatnonzero(np.isfinite(total))
+            if len(good):
+                total[good] += self.likelihood.values(
+                    self.given(points[good]), threads=self.threads
+                )
+        return np.where(np.isnan(total) | (total == np.inf), -np.inf, total)
+
+    def log_density_and_gradient(self, point: Floats) -> tuple[float, Floats]:
+        """Evaluate the log-density and its gradient at one point, shape (size,)."""
+        point = np.ascontiguousarray(point, dtype=np.float64)
+        with np.errstate(all="ignore"):
+            values = self.parameters(point)
+            value, slopes = self.likelihood.value_and_slopes(self.given(point[None]))
+            a, b = self.n_sds, self.n_sds + self.n_partials
+            d_sds, d_partials = self.covariance.pull_back(values[:a], values[a:b], slopes.L)
+            parts = [d_sds, d_partials, slopes.phi, slopes.beta]
+            return self.with_priors(point, value, np.concatenate(parts))
