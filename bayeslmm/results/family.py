@@ -98,3 +98,19 @@ def require_closed_form(idata: xr.DataTree, what: str) -> None:
             f"{what} is for responses that are Gaussian, also after their logarithm; the family of "
             f"this fit is {member.name!r}."
         )
+
+
+def observed_means(fit: Any, y: Floats) -> Floats:
+    """Return the observed responses in the unit of their means: of binomial ones shares.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree or other
+        A result tree; of other fits, which are Gaussian, the responses are that.
+    y : ndarray, shape (n,)
+        The responses of its rows.
+    """
+    if not hasattr(fit, "children"):
+        return y
+    trials = read.constant(fit, "trials")
+    return y if trials is None else y / trials
