@@ -50,7 +50,7 @@ def averaged_mean(family: Family, eta: Floats, variance: Floats, phi: Parameters
     >>> import bayeslmm as bl
     >>> eta, v = np.array([[1.0]]), np.array([[4.0]])
     >>> averaged_mean(bl.Bernoulli(), eta, v, {}).round(4), bl.Bernoulli().mean(eta, {}).round(4)
-    (array([[0.6468]]), array([[0.7311]]))
+    (array([[0.6477]]), array([[0.7311]]))
     """
     scale = family.mean_scale.name
     if scale == "identity":
