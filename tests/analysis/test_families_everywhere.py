@@ -12,7 +12,11 @@ import bayeslmm as bl
 from bayeslmm.errors import TreeError
 from bayeslmm.results.shares import share_of_draws
 
-pytestmark = pytest.mark.filterwarnings("ignore::bayeslmm.errors.SamplingWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::bayeslmm.errors.SamplingWarning"),
+    # Integrals given Student's t with wild draws may be rough.
+    pytest.mark.filterwarnings("ignore::bayeslmm.errors.NumericalWarning"),
+]
 PARAMETERS = {
     "bernoulli": (),
     "binomial": (),
