@@ -201,3 +201,39 @@ def test_pictures_of_least_squares_in_levels_are_refused_by_name():
         if name != "lognormal":  # Gaussian after its logarithm
             with pytest.raises(TreeError, match=rf"no pooling.*this fit is '{name}'"):
                 bl.plot_shrinkage(trees.family_tree(name))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_priors_are_drawn_as_expected_responses_and_frequencies(name):
+    trials = "size" if name == "binomial" else None
+    data = trees.family_data(name)
+    prior = bl.sample_prior(
+        trees.TINY_FORMULA, data, family=name, trials=trials, draws=40, random_seed=1
+    )
+    lines, frequencies = bl.plot_prior_predictive(prior, draws=5).axes
+    (segments,) = [one for one in lines.collections if hasattr(one, "get_segments")]
+    heights = np.concatenate([one[:, 1] for one in segments.get_segments()])
+    y = trees.RESPONSES[name]
+    bounds = {"bernoulli": (0, 1), "binomial": (0, 1), "beta": (0, 1), "student": (-np.inf, np.inf)}
+    low, high = bounds.get(name, (0, np.inf))
+    assert low <= heights.min() <= heights.max() <= high
+    shares = y / trees.TRIALS if name == "binomial" else y
+    np.testing.assert_allclose(points_of(lines)[-9:, 1], shares)
+    if FAMILIES[name](None).discrete:
+        counted = frequencies.patches[-1].get_data()
+        assert counted.values.sum() == 9
+        assert len(frequencies.patches) == 6
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_familys_parameters_stand_beside_their_priors(name):
+    design = bl.build_design(
+        trees.TINY_FORMULA, trees.family_data(name), family=name,
+        trials="size" if name == "binomial" else None,
+    )  # fmt: skip
+    idata = trees.family_tree(name).copy()
+    idata.attrs["priors"] = bl.resolve_priors(design).to_json()
+    titles = [axes.get_title() for axes in bl.plot_prior_posterior(idata).axes]
+    for parameter in FAMILIES[name](None).parameters:
+        assert parameter.name in titles
+    assert ("sigma" in titles) == (name in {"lognormal", "student"})
