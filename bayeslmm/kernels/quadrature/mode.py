@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _MOST_STEPS = 100
 # So many factors between 1 and 2 are within the range of numbers.
 _MOST_FACTORS = 1000
-# In prior standard deviations of the effects; the first step from afar may be wild.
+# In prior standard deviations of the effects, and longer from afar.
 _LONGEST_STEP = 4.0
 # A step that overshoots must at least have made the slope this much flatter.
 _KEPT_SLOPE = 0.9
@@ -190,8 +190,9 @@ def climb(
         step_u = (one - root[1] * step_v) / root[0]
         decrement = one * one + two * two
         length, share = math.sqrt(step_u * step_u + step_v * step_v), 1.0
-        if length > _LONGEST_STEP:
-            share = _LONGEST_STEP / length
+        longest = _LONGEST_STEP + 0.5 * (abs(u) + abs(v))
+        if length > longest:
+            share = longest / length
         step_u, step_v, rise = share * step_u, share * step_v, share * decrement
         before_u, before_v = u, v
         u, v = u + step_u, v + step_v
