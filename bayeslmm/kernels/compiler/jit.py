@@ -87,7 +87,7 @@ def inner_fast[F: Callable[..., Any]](function: F) -> F:
 
 
 def inner_ieee[F: Callable[..., Any]](function: F) -> F:
-    """Compile like `inner`, strictly: sums are not reordered, divisions by zero give infinity or NaN.
+    """Compile like `inner`, but by IEEE's rules: nothing is reordered, divisions never raise.
 
     What is left open would be taken from whichever caller is compiled first.
     """
