@@ -85,7 +85,7 @@ def simulate_response(
     (array([1., 3., 5.]), {})
     >>> counts = build_design("y ~ x", {"y": [0, 0, 1], "x": [0.0, 1.0, 2.0]}, family="poisson")
     >>> simulate_response(counts, beta={"Intercept": 1.0, "x": 2.0}, random_seed=1)[0]
-    array([  3.,  20., 151.])
+    array([  4.,  19., 145.])
     """
     if not isinstance(design, Design):
         raise ArgumentError(f"A design is needed, as build_design gives it; this is {design!r}.")

@@ -105,9 +105,9 @@ class SimulatedTable:
     Examples
     --------
     >>> study = SimulatedTable(
-    ...     "y ~ x + (1 | g)", levels={"g": 3}, rows=(2, 2), random_seed=1, parameters={"sigma": 0.5},
+    ...     "y ~ x + (1 | g)", levels={"g": 3}, rows=(2, 2), random_seed=1,
     ...     columns={"x": (Covariate("cycle", (0.0, 1.0)),)},
-    ...     beta={"Intercept": 3.0, "x": 0.75}, sd={"g": (1.0,)},
+    ...     beta={"Intercept": 3.0, "x": 0.75}, sd={"g": (1.0,)}, parameters={"sigma": 0.5},
     ... )
     >>> study.load().columns.tolist(), len(study.load())
     (['g', 'x', 'y'], 6)

@@ -10,6 +10,7 @@ from scipy.stats import norm
 import bayeslmm as bl
 from bayeslmm.errors import TreeError
 
+pytestmark = pytest.mark.filterwarnings("ignore::bayeslmm.errors.SamplingWarning")
 FORMULA = trees.TINY_FORMULA
 P = 5.5 / 10  # five ones in nine rows, half a success and half a failure added
 START = logit(P)
@@ -19,9 +20,9 @@ def how(family, **more):
     return {"family": family, **({"trials": "size"} if family == "binomial" else {}), **more}
 
 
-def adopted(family, *, formula=FORMULA, priors=None, seed=0, **more):
-    data = trees.family_data(family)
-    given = how(family, **more)
+def adopted(family, *, formula=FORMULA, priors=None, seed=0, **columns):
+    data = trees.family_data(family) | columns
+    given = how(family)
     draws = trees.random_draws(formula, data, seed=seed, chains=4, draws=250, **given)
     draws |= {"nu": 4 * draws["nu"]} if "nu" in draws else {}
     return bl.adopt(draws, formula, data, priors=priors, random_seed=1, **given)
@@ -121,6 +122,7 @@ def test_implied_quantities_are_numbers_for_every_family(family):
     assert table.loc["icc[g]"].between(0, 1).all()
 
 
+@pytest.mark.filterwarnings("ignore::bayeslmm.errors.NumericalWarning")
 @pytest.mark.parametrize("family", ["bernoulli", "binomial", "negbinomial", "beta", "student"])
 def test_sensitivity_is_to_the_familys_own_priors(family):
     tree = adopted(family)
@@ -138,11 +140,38 @@ def test_sensitivity_is_to_the_familys_own_priors(family):
 
 
 @pytest.mark.parametrize("family", ["bernoulli", "binomial", "negbinomial", "student"])
-def test_the_likelihood_scaled_is_that_of_all_rows_given_the_effects(family):
-    tree = adopted(family)
+def test_the_likelihood_scaled_has_one_factors_effects_integrated_out(family):
+    formula = "y ~ x + (1 | g)"
+    tree = adopted(family, formula=formula)
+    scaled = bl.sensitivity_tree(tree)["log_likelihood"]["y"].to_numpy().ravel()
+    design = bl.build_design(formula, trees.family_data(family), **how(family))
+    posterior = tree["posterior"]
+    phi = {p.name: posterior[p.name].to_numpy().ravel() for p in design.family.parameters}
+    eta = design.X @ posterior["beta"].to_numpy().reshape(-1, 2).T
+    sd = posterior["sd_g"].to_numpy().ravel()
+    known = None if design.known is None else design.known[:, None]
+    points = np.linspace(-8, 8, 400)
+    weights = norm.logpdf(points) + np.log(points[1] - points[0])
+    total = np.zeros((3, len(points), len(sd)))
+    for k, z in enumerate(points):
+        rows = design.family.log_density(design.y[:, None], eta + z * sd, phi, known)
+        for level in range(3):
+            total[level, k] = rows[design.factors[0].index == level].sum(axis=0) + weights[k]
+    expected = np.logaddexp.reduce(total, axis=1).sum(axis=0)
+    # As many nodes are taken as change a log-density by less than 0.01 in all.
+    np.testing.assert_allclose(scaled, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("family", ["bernoulli", "binomial", "student"])
+def test_with_several_factors_it_is_that_of_the_rows_given_the_effects(family):
+    tree = adopted(family, formula="y ~ 1 + (1 | g) + (1 | h)", h=list("uvwuvwuvw"))
     scaled = bl.sensitivity_tree(tree)["log_likelihood"]["y"]
     rows = bl.add_log_likelihood(tree)["log_likelihood"]["y"]
     np.testing.assert_allclose(scaled, rows.sum("obs"), rtol=1e-10)
+    lacking = tree.copy()
+    lacking["posterior"].dataset = tree["posterior"].to_dataset().drop_vars("b_h")
+    with pytest.raises(TreeError, match="b_h"):
+        bl.prior_sensitivity(lacking)
 
 
 def test_the_lognormals_likelihood_has_the_effects_integrated_out():
@@ -159,13 +188,3 @@ def test_the_shift_is_the_covariance_with_the_log_prior():
     shape = tree["posterior"]["shape"].to_numpy().ravel()
     expected = np.log(2) * np.cov(shape, log_prior)[0, 1] / shape.std(ddof=1)
     assert bl.prior_sensitivity(tree).loc["shape", "shift"] == pytest.approx(expected)
-
-
-def test_effects_that_were_not_kept_are_asked_for():
-    tree = adopted("bernoulli")
-    posterior = tree["posterior"].to_dataset().drop_vars("b_g")
-    tree["posterior"] = tree["posterior"].assign(posterior)
-    lacking = tree.copy()
-    lacking["posterior"].dataset = posterior
-    with pytest.raises(TreeError, match=r"b_g|levels"):
-        bl.prior_sensitivity(lacking)

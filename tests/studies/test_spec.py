@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-import bayeslmm as bl
 from bayeslmm.errors import BayesLMMError, DataError, SpecError
 from bayeslmm.studies.model_files.model_spec import read_spec
 from bayeslmm.studies.model_files.toml_file import find_specs
@@ -362,90 +361,3 @@ def test_rows_that_cannot_be_chosen_are_refused(tmp_path, old, new, message):
     data = read_spec(write(tmp_path, PART.replace(old, new))).data
     with pytest.raises(DataError, match=message):
         data.load()
-
-
-FAMILY = """\
-formula = "y ~ x + (1 | g)"
-family = "binomial"
-link = "cloglog"
-trials = "n"
-
-[data.simulation]
-random_seed = 1
-rows = [2, 5]
-
-[data.simulation.levels]
-g = 30
-
-[data.simulation.columns]
-x = { normal = [0, 1] }
-n = { integer = [1, 9] }
-
-[data.simulation.beta]
-Intercept = -1.0
-x = 0.5
-
-[data.simulation.sd]
-g = 1.0
-"""
-
-
-def test_a_file_names_family_link_and_trials_and_simulates_them(tmp_path):
-    spec = read_spec(write(tmp_path, FAMILY))
-    assert spec.family == bl.Binomial(link="cloglog")
-    assert spec.coding == {
-        "weights": None,
-        "missing": "drop",
-        "family": spec.family,
-        "trials": "n",
-    }
-    table = spec.data.load()
-    assert ((table["y"] >= 0) & (table["y"] <= table["n"])).all()
-    assert spec.data.truth() == {"Intercept": -1.0, "x": 0.5, "sd_g[Intercept]": 1.0}
-    assert bl.build_design(spec.formula, table, **spec.coding).trials.max() <= 9
-
-
-def test_a_file_without_a_family_is_gaussian(tmp_path):
-    spec = read_spec(write(tmp_path, SIMULATION))
-    assert spec.family == bl.Gaussian()
-    assert spec.coding["trials"] is None
-
-
-def test_a_simulation_takes_the_familys_parameters(tmp_path):
-    text = FAMILY.replace('"binomial"\nlink = "cloglog"\ntrials = "n"', '"negbinomial"')
-    text = text.replace("rows = [2, 5]", "rows = [2, 5]\nparameters = { shape = 2.0 }")
-    spec = read_spec(write(tmp_path, text))
-    assert spec.data.truth()["shape"] == 2.0
-    assert (spec.data.load()["y"] % 1 == 0).all()
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "line", "message"),
-    [
-        ('"binomial"', '"binomal"', 2, "Did you mean 'binomial'"),
-        ('"binomial"', '"poisson"', 3, "family='poisson' has the link 'log' only"),
-        ('"cloglog"', '"log"', 3, "link was 'log'"),
-        ('trials = "n"\n', "", 2, "needs their numbers of trials"),
-        ('family = "binomial"\nlink = "cloglog"\n', "", 2, "trials= is for family='binomial'"),
-        ('trials = "n"', "trials = 2.5", 4, "'trials' must be text, not 2.5"),
-        ("rows =", "sigma = 1.0\nrows =", 8, "has no parameter 'sigma'"),
-        (
-            'family = "binomial"\nlink = "cloglog"\ntrials = "n"',
-            'family = "beta"',
-            4,
-            r"'phi' is missing in \[data.simulation\]: parameters = \{ phi = 2.0 \}",
-        ),
-        ('family = "binomial"\n', '[model]\nfamily = "binomial"\n', 2, "no table .model."),
-    ],
-)
-def test_wrong_families_are_told_with_their_line(tmp_path, old, new, line, message):
-    with pytest.raises(SpecError, match=message) as caught:
-        read_spec(write(tmp_path, FAMILY.replace(old, new)))
-    assert f".toml:{line}:" in str(caught.value)
-
-
-def test_weights_of_a_family_that_takes_none_are_told_with_their_line(tmp_path):
-    text = FAMILY.replace("[data.simulation]\n", '[data]\nweights = "n"\n\n[data.simulation]\n')
-    with pytest.raises(SpecError, match="takes no weights") as caught:
-        read_spec(write(tmp_path, text))
-    assert ".toml:7:" in str(caught.value)

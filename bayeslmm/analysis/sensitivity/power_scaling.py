@@ -9,8 +9,9 @@ does not depend on how a model was written for the sampler, so every parametriza
 same table; and it varies by a few units between draws, where the likelihood given all effects
 varies by as many as there are effects, too much to reweight by where those are thousands.
 
-Given other responses than Gaussian ones there is no closed form for it, and the likelihood is the
-one given the effects, :math:`p(y \mid \beta, b, \phi)`; the prior is the same.
+Given other responses than Gaussian ones it is computed by quadrature, level by level, where there
+is one grouping factor of one or two columns. Elsewhere the likelihood is the one given the effects,
+:math:`p(y \mid \beta, b, \phi)`; the prior is the same.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ import pandas as pd
 import xarray as xr
 
 from bayeslmm import names
+from bayeslmm.analysis.checks.group_quadrature import MOST_COLUMNS
+from bayeslmm.analysis.checks.likelihood import group_log_likelihood
 from bayeslmm.analysis.prediction.linear_predictor import linear_predictor
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.reml_comparison.refit import tree_design
@@ -61,8 +64,10 @@ def prior_sensitivity(
 
     The prior's sensitivity of a quantity is how fast its posterior distribution moves (ArviZ's
     cumulative Jensen-Shannon distance) as p(prior)^alpha leaves alpha = 1, and the likelihood's the
-    same with p(y | beta, sigma, G)^alpha; of responses that are not Gaussian, also after their
-    logarithm, with p(y | beta, b, phi)^alpha. Draws are reweighted (PSIS); nothing is sampled.
+    same with p(y | beta, sigma, G)^alpha. Of responses that are not Gaussian, not even after their
+    logarithm, p(y | beta, phi, G) is computed by quadrature where there is one grouping factor of
+    one or two columns, which takes some seconds; elsewhere p(y | beta, b, phi)^alpha stands in its
+    place. Draws are reweighted (PSIS); nothing is sampled.
 
     Parameters
     ----------
@@ -156,8 +161,8 @@ def sensitivity_tree(
     -------
     DataTree
         ``posterior``: one scalar variable per quantity; ``log_prior``: the priors that a user can
-        set; ``log_likelihood``: log p(y | beta, sigma, G) or, of responses that are not Gaussian,
-        log p(y | beta, b, phi), all rows together.
+        set; ``log_likelihood``: log p(y | beta, sigma, G), all rows together, or what stands in its
+        place.
 
     Raises
     ------
@@ -205,7 +210,7 @@ def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
         effects, and the response is not Gaussian.
     """
     if family(idata).gaussian_scale is None:
-        return _given_effects(idata)
+        return _without_closed_form(idata)
     gram = gram_of(tree_design(idata))
     sigma = read.flat_draws(idata, names.SIGMA)
     beta = (
@@ -221,9 +226,13 @@ def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
     return values.reshape(read.sample_shape(idata))
 
 
-def _given_effects(idata: xr.DataTree) -> NDArray[np.float64]:
-    """Evaluate log p(y | beta, b, phi), all rows together."""
+def _without_closed_form(idata: xr.DataTree) -> NDArray[np.float64]:
+    """Evaluate log p(y | beta, G, phi) of one grouping factor, log p(y | beta, b, phi) of more."""
     response = tree_design(idata).response_rows
+    infos = read.factors(idata)
+    if len(infos) == 1 and len(infos[0].terms) <= MOST_COLUMNS:
+        total = np.sum(group_log_likelihood(idata).values, axis=1)
+        return total.reshape(read.sample_shape(idata))
     rows = linear_predictor(idata)
     total = np.zeros(rows.size)
     for place, eta in rows.chunks():
