@@ -112,10 +112,15 @@ def predict(
     *,
     to: Annotated[Path, typer.Option(help="CSV to write.")] = Path("predictions.csv"),
     kind: Annotated[
-        str, typer.Option(help="mean (the expected value) or response (a new observation).")
+        str,
+        typer.Option(
+            help="mean (the expected value), link (the linear predictor) or response (a new "
+            "observation)."
+        ),
     ] = "mean",
     new_levels: Annotated[
-        str, typer.Option(help="Levels that the fit did not see: error, population or sample.")
+        str,
+        typer.Option(help="Levels that the fit did not see: error, population, sample or average."),
     ] = "error",
     population: Annotated[
         bool, typer.Option("--population", help="Leave all random effects out.")

@@ -31,6 +31,7 @@ _IN_OPTIONS = (
     (r"give trials=, a column or a number; or take kind='mean'",
      "give --trials, a column or a number; or take --kind mean"),
     (r"new_levels='(\w+)'", r"--new-levels \1"),
+    (r"kind='(\w+)'", r"--kind \1"),
     (r'sep = "\\t"( under \[data\])?', r"--sep $'\\t'"),
     (r'sep = ("[^"]*")( under \[data\])?', r"--sep \1"),
 )  # fmt: skip

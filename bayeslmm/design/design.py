@@ -9,11 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.design.coding import TableCoder, gather_factors
-from bayeslmm.design.identifiability import (
-    check_columns,
-    check_levels,
-    full_rank,
-)
+from bayeslmm.design.identifiability import check_columns, check_levels, dependence_of, full_rank
 from bayeslmm.design.response import require_known, require_trials
 from bayeslmm.design.rows import NO_LEVEL, read_rows
 from bayeslmm.design.scales import DataScales
@@ -247,6 +243,7 @@ def build_design(
     X, columns = coder.fixed()
     keep, dropped = full_rank(X, columns, rows.n, rank_deficient)
     coef = tuple(columns[j] for j in keep)
+    dependence = dependence_of(X, keep, rows.n)
     X = np.ascontiguousarray(X[:, keep]) if dropped else X
     factors = gather_factors(coder, known=None)
     of_family = [parameter.name for parameter in chosen.parameters]
@@ -261,6 +258,7 @@ def build_design(
         transforms=store(coder.memory),
         coef=coef,
         dropped=dropped,
+        dependence=dependence,
         terms={factor.name: factor.terms for factor in factors},
         levels={factor.name: tuple(factor.levels.tolist()) for factor in factors},
         weights=weights if isinstance(weights, str) else None,

@@ -41,8 +41,8 @@ def full_columns(state: DesignState, data: Mapping[str, Any]) -> Floats:
     return TableCoder(terms, rows, restore(state.transforms), state.columns).fixed()[0]
 
 
-def span(rows: Floats) -> tuple[Floats, Floats]:
-    """Return an orthonormal basis (r, p) of rows, and each column's scale (p,).
+def span(rows: Floats, scale: Floats | None = None) -> tuple[Floats, Floats]:
+    """Return an orthonormal basis (r, p) of rows, and each column's scale (p,), if not given.
 
     Examples
     --------
@@ -50,8 +50,9 @@ def span(rows: Floats) -> tuple[Floats, Floats]:
     >>> basis.shape, scale
     ((1, 2), array([ 2., 20.]))
     """
-    scale = np.abs(rows).max(axis=0)
-    scale[scale == 0] = 1.0
+    if scale is None:
+        scale = np.abs(rows).max(axis=0)
+        scale[scale == 0] = 1.0
     triangle = np.linalg.qr(rows / scale, mode="r")
     _, values, basis = np.linalg.svd(triangle, full_matrices=False)
     return basis[values > TOLERANCE * values.max()], scale

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from bayeslmm.design.state import Dependence
 from bayeslmm.errors import DataError, RankDeficiencyWarning, check_choice, warn
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 # A column is dependent if what the others leave of it is below this part of its length. Rounding
 # leaves some 1e-15; a calendar year or a time stamp against the intercept leaves 1e-9 and more.
 RANK_TOLERANCE = 1e-10
+# Parts of a column, of its length, that are rounding.
+_NO_PART = 1e-11
 
 
 class _Factor(Protocol):
@@ -216,6 +219,47 @@ def full_rank(
         raise DataError(f"The fixed effects cannot be told apart: {equations}. {_way_out(names)}")
     warn(f"Dropped fixed-effects columns that others span: {equations}.", RankDeficiencyWarning)
     return keep, tuple(dependent)
+
+
+def dependence_of(X: NDArray[np.float64], keep: list[int], n: int) -> Dependence | None:
+    """Return how the columns that do not stay follow from those that do.
+
+    Parameters
+    ----------
+    X : ndarray, shape (..., p)
+        The columns of all rows, or any matrix with the same cross-products.
+    keep : list of int
+        Places of the columns that stay, which span the others.
+    n : int
+        Number of rows.
+
+    Returns
+    -------
+    Dependence or None
+        None where all stay.
+
+    Examples
+    --------
+    >>> x = np.array([1.0, 2.0, 4.0])
+    >>> found = dependence_of(np.column_stack([np.ones(3), x, 3.0 + 2.0 * x]), [0, 1], 3)
+    >>> {place: round(part, 9) for place, part in found.parts[2].items()}
+    {0: 3.0, 1: 2.0}
+    """
+    left = [j for j in range(X.shape[1]) if j not in keep]
+    if not left:
+        return None
+    triangle = np.linalg.qr(X, mode="r")
+    length = np.sqrt(np.sum(triangle**2, axis=0))
+    scale = np.where(length > 0.0, length, 1.0)
+    unit = triangle / scale
+    parts = np.linalg.lstsq(unit[:, keep], unit[:, left], rcond=None)[0]
+    parts[np.abs(parts) < _NO_PART] = 0.0
+    parts *= scale[left] / scale[keep][:, None]
+    made = {
+        place: {keep[k]: float(column[k]) for k in np.flatnonzero(column)}
+        for place, column in zip(left, parts.T, strict=True)
+    }
+    return Dependence(tuple((scale / np.sqrt(n)).tolist()), made)
 
 
 def _way_out(names: Sequence[str]) -> str:

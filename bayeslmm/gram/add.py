@@ -88,9 +88,10 @@ def _add_states(
                 "(`Reading.settle`, `rebuild_design`)."
             )
             raise DataError(msg)
-    if a.factors == factors:
-        return a.state
-    return replace(a.state, levels={f.name: tuple(f.levels.tolist()) for f in factors})
+    levels = {f.name: tuple(f.levels.tolist()) for f in factors}
+    one, other = a.state.dependence, b.state.dependence
+    alike = one is not None and other is not None and one.agrees(other)
+    return replace(a.state, levels=levels, dependence=one if alike else None)
 
 
 def merge_levels(first: Labels, second: Labels) -> tuple[Labels, Ints, Ints]:

@@ -167,8 +167,11 @@ def root_of(scale: Floats, cross: Floats) -> Floats:
     >>> (root.T @ root).round(12).tolist()
     [[4.0, 8.0], [8.0, 20.0]]
     """
-    values, vectors = np.linalg.eigh(cross)
-    return (np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T) @ scale
+    # What is left of a dependent column is tiny: it keeps its digits in units of its own.
+    length = np.sqrt(np.maximum(np.diag(cross), 0.0))
+    size = np.where(length > 0.0, length, 1.0)
+    values, vectors = np.linalg.eigh(cross / size / size[:, None])
+    return (np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * size) @ scale
 
 
 def _common_scale(mine: Floats, here: Floats, other: Floats, there: Floats, n: int) -> Floats:

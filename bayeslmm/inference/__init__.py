@@ -16,4 +16,5 @@
 - ``graph/``: PyMC models, one file per parametrization
 - ``nuts/``: NUTS on a PyMC model or on the marginal posterior
 - ``importance/``: independent weighted draws of the variance parameters
+- ``quadrature/``: one grouping factor of other families, its effects integrated out by nodes
 """

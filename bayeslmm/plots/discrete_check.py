@@ -116,9 +116,10 @@ def draw_calibration(ax: Any, y: Floats, expected: Floats, replicated: Floats, l
 
 def _bins(y: Floats, replicated: Floats) -> tuple[Floats, int]:
     """Return edges of bars of whole numbers, as wide as keeps their number small."""
-    # Single far replicates would squeeze the rest.
+    # Single far replicates, or a far tail of all, would squeeze the data.
     low = min(float(y.min()), float(np.quantile(replicated, 0.005)))
-    high = max(float(y.max()), float(np.quantile(replicated, 0.995)))
+    tail = min(float(np.quantile(replicated, 0.995)), low + 2 * float(y.max() - low))
+    high = max(float(y.max()), tail)
     width = max(1, int(np.ceil((high - low + 1) / MOST_BARS)))
     count = int(np.ceil((high - low + 1) / width))
     return low - 0.5 + width * np.arange(count + 1.0), width

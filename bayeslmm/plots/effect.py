@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bayeslmm.analysis.prediction.average_mean import is_linear
 from bayeslmm.analysis.prediction.cell_estimates import cell_estimates
 from bayeslmm.analysis.prediction.fit_rows import Fit, FitRows, fit_rows
 from bayeslmm.analysis.prediction.reference_grid import levels, places, reference_grid
@@ -24,7 +23,7 @@ from bayeslmm.plots.style import (
     with_unit,
 )
 from bayeslmm.results.diagnostics import CI_KIND, check_interval
-from bayeslmm.results.family import observed_means
+from bayeslmm.results.family import is_additive, observed_means
 
 if TYPE_CHECKING:
     from bayeslmm.analysis.prediction.estimates import Estimates
@@ -129,7 +128,7 @@ def plot_effect(
             _, ax = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
         ax.grid(color=GRID, linewidth=0.6, axis="both" if effect.runs else "y")
         # Of the link there may be none: log(0), say.
-        own_scale = scale == "response" or is_linear(effect.rows.family)
+        own_scale = scale == "response" or is_additive(effect.rows.family)
         if points and own_scale and effect.rows.y is not None:
             _draw_data(ax, effect, observed_means(fit, effect.rows.y))
         (_draw_lines if effect.runs else _draw_points)(ax, effect)

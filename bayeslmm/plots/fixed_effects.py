@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.average_mean import is_linear
 from bayeslmm.analysis.prediction.estimates import Drawn, Estimated, Estimates
 from bayeslmm.analysis.prediction.fit_rows import Fit, FitRows, fit_rows
 from bayeslmm.analysis.prediction.response_scale import exponential_words
@@ -17,6 +16,7 @@ from bayeslmm.plots.style import GRID, INK, LEVEL, interval_words, mean_words, s
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval
+from bayeslmm.results.family import is_additive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +121,7 @@ def plot_fixed_effects(
 
 
 def _unit(rows: FitRows) -> str:
-    if not is_linear(rows.family):
+    if not is_additive(rows.family):
         return mean_words(rows.family, rows.response, rows.units, "link")
     unit = rows.units.get(rows.response, "1")
     return rows.response if unit == "1" else unit

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from bayeslmm.families.family import Family
+
 LEVELS_PER_DRAW = 4
 GRID_POINTS = 200
-MOST_BARS = 40
+MOST_BARS = 30
+LINEAR_NEAR_ZERO = {"linthresh": 1.0}
 PREDICTIVE = "prior_predictive"
 
 
@@ -59,9 +62,9 @@ def plot_prior_predictive(
     matplotlib Figure
         Left: of each draw, the expected responses of a few levels; points are the data, of a
         binomial response shares of the trials. Right: the density of one data set per draw, of
-        discrete responses their frequencies; the thick line is the data's. Axes hold the data and
-        the middle 90 % of the prior predictive responses, so that heavy tails do not squeeze the
-        rest.
+        discrete and positive responses their frequencies; the thick line is the data's. Axes hold
+        the data and the middle 90 % of the prior predictive responses, so that heavy tails do not
+        squeeze the rest; they are logarithmic where means are exponentials.
 
     Raises
     ------
@@ -92,9 +95,11 @@ def plot_prior_predictive(
     name = str(idata.attrs["response"])
     responses = observed_means(view, read.flat_draws(idata, name, PREDICTIVE))
     observed = observed_means(view, read.response(idata))
+    label = f"share of {name}" if family(view).response.known == "trials" else name
     rng = np.random.default_rng(seed)
     shown = rng.permutation(len(responses))[:draws]
-    limits = _limits(observed, responses)
+    axis = _axis(family(view))
+    limits = _limits(observed, responses, axis)
     lines = _lines(view, x, factor, shown, rng)
     with style() as plt:
         panels = 1 if lines is None else 2
@@ -102,9 +107,16 @@ def plot_prior_predictive(
             1, panels, figsize=(4.6 * panels, 3.9), layout="constrained", squeeze=False
         )
         if lines is not None:
-            _draw_lines(axes[0, 0], lines, observed, limits, name)
-        draw = _draw_frequencies if family(view).discrete else _draw_densities
-        draw(axes[0, -1], observed, responses[shown], limits, name)
+            _draw_lines(axes[0, 0], lines, observed, limits, label)
+            axes[0, 0].set_yscale(axis, **LINEAR_NEAR_ZERO if axis == "symlog" else {})
+            axes[0, 0].set_ylim(*limits)
+        if family(view).discrete or axis != "linear":
+            edges = _edges(observed, limits, axis)
+            _draw_frequencies(axes[0, -1], observed, responses[shown], edges, label)
+            axes[0, -1].set_xscale(axis, **LINEAR_NEAR_ZERO if axis == "symlog" else {})
+            axes[0, -1].set_xlim(*limits)
+        else:
+            _draw_densities(axes[0, -1], observed, responses[shown], limits, label)
         _legend(figure)
     return figure
 
@@ -149,11 +161,39 @@ def _lines(
     return _Lines(info.name, running, data_x, segments)
 
 
-def _limits(observed: NDArray[np.float64], responses: NDArray[np.float64]) -> tuple[float, float]:
+def _axis(member: Family) -> str:
+    """Return the axis for responses: logarithmic where means are exponentials."""
+    if member.mean_scale.name != "log":
+        return "linear"
+    return "symlog" if member.discrete else "log"
+
+
+def _limits(
+    observed: NDArray[np.float64], responses: NDArray[np.float64], axis: str
+) -> tuple[float, float]:
     low, high = np.quantile(responses, [0.05, 0.95])
     low, high = min(low, observed.min()), max(high, observed.max())
-    margin = 0.05 * (high - low)
-    return float(low - margin), float(high + margin)
+    if axis == "linear":
+        margin = 0.05 * (high - low)
+        return float(low - margin), float(high + margin)
+    if axis == "symlog":
+        return float(low) - 0.5, 1.2 * float(high) + 0.5
+    return float(low) / 1.2, 1.2 * float(high)
+
+
+def _edges(
+    observed: NDArray[np.float64], limits: tuple[float, float], axis: str
+) -> NDArray[np.float64]:
+    """Return the edges of bars: of counts between whole numbers, ever wider for large ones."""
+    low, high = limits
+    if axis == "log":
+        return np.asarray(np.geomspace(low, high, MOST_BARS + 1))
+    if axis == "symlog":
+        steps = np.sinh(np.linspace(np.arcsinh(low + 0.5), np.arcsinh(high), MOST_BARS + 1))
+        return np.append(np.unique(np.floor(steps)), np.ceil(high) + 1.0) - 0.5
+    if np.array_equal(observed, np.floor(observed)):
+        return np.arange(np.floor(low), np.ceil(high) + 2.0) - 0.5
+    return np.linspace(0.0, 1.0, 21)  # of trials shares
 
 
 def _draw_lines(
@@ -204,18 +244,13 @@ def _draw_frequencies(
     ax: Any,
     observed: NDArray[np.float64],
     responses: NDArray[np.float64],
-    limits: tuple[float, float],
+    edges: NDArray[np.float64],
     name: str,
 ) -> None:
-    whole = np.array_equal(observed, np.floor(observed))
-    width = max(1.0, np.ceil(np.diff(limits)[0] / MOST_BARS)) if whole else 0.05
-    low = np.floor(limits[0]) - 0.5 if whole else 0.0
-    edges = low + width * np.arange(np.ceil((limits[1] - low) / width) + 1)
     ax.grid(color=GRID, linewidth=0.6)
     for response in responses:
         ax.stairs(np.histogram(response, edges)[0], edges, color=LEVEL, alpha=0.3, linewidth=0.9)
     ax.stairs(np.histogram(observed, edges)[0], edges, color=POPULATION, linewidth=2.2, zorder=3)
-    ax.set_xlim(*limits)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.set_xlabel(name)

@@ -11,7 +11,6 @@ from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, names_keywords, nearest
 from bayeslmm.plots.style import DATA, GRID, LEVEL, POPULATION, style
 from bayeslmm.results import read
-from bayeslmm.results.family import require_gaussian
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +65,6 @@ def plot_shrinkage(
     >>> bl.plot_shrinkage(idata).axes[0].get_xlabel()
     'Intercept of each g'
     """
-    require_gaussian(idata, "plot_shrinkage, which draws least-squares estimates of levels,")
     info = read.factor(idata, factor)
     chosen = _positions(info, terms)
     estimates = pooling_estimates(idata, info.name)

@@ -13,6 +13,7 @@ from bayeslmm.errors import names_keywords
 from bayeslmm.plots.style import DATA, GRID, INK, LEVEL, POPULATION, interval_words, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, density, interval
+from bayeslmm.results.family import family, is_additive
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,6 +27,9 @@ def plot_variance_partition(
     idata: xr.DataTree, *, ci_prob: float = CI_PROB, ci_kind: str = CI_KIND, ax: Any = None
 ) -> Any:
     """Draw the shares of the response's variance: fixed effects, each factor, residual.
+
+    Of other than Gaussian and Student-t responses the variance is that on the latent scale, as
+    `icc` has it.
 
     Parameters
     ----------
@@ -81,7 +85,8 @@ def plot_variance_partition(
         ax.set_xlim(0, 1)
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         ax.grid(color=GRID, linewidth=0.6, axis="x")
-        ax.set_xlabel(f"share of the variance ({interval_words(ci_prob, ci_kind)})")
+        scale = "" if is_additive(family(idata)) else " on the latent scale"
+        ax.set_xlabel(f"share of the variance{scale} ({interval_words(ci_prob, ci_kind)})")
     return ax.figure
 
 

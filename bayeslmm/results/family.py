@@ -114,22 +114,3 @@ def observed_means(fit: Any, y: Floats) -> Floats:
         return y
     trials = read.constant(fit, "trials")
     return y if trials is None else y / trials
-
-
-def require_gaussian(idata: xr.DataTree, what: str) -> None:
-    """Raise unless the response of a fit is Gaussian.
-
-    Parameters
-    ----------
-    idata : xarray.DataTree
-        A result.
-    what : str
-        What cannot be had otherwise, e.g. ``"compare_reml"``, as the subject of a sentence.
-
-    Raises
-    ------
-    TreeError
-        With the family's name.
-    """
-    if (name := family(idata).name) != GAUSSIAN.name:
-        raise TreeError(f"{what} is for Gaussian responses; the family of this fit is {name!r}.")

@@ -235,7 +235,7 @@ def test_options_of_predictions(results, tmp_path):
     assert refused.exit_code == 2
     assert "levels that the fit did not see: 'new'" in refused.output
     assert "Take them with --new-levels population" in refused.output
-    assert "or --new-levels sample" in refused.output
+    assert "or --new-levels average" in refused.output
     without = written(pd.DataFrame({"x": [0.5]}), tmp_path / "without.csv")
     output = run("predict", folder, without, "--to", out).output
     assert "Without it, leave all random effects out: --population." in output

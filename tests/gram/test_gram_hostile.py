@@ -102,6 +102,9 @@ def test_an_array_that_is_no_sum_is_refused_by_its_name(gram, tmp_path, name, ch
         (lambda h: h["scales"]["response"].update(squares=-1.0), "scales hold"),
         (lambda h: h["state"]["columns"]["x"].update(kind="rocket"), "has no kind"),
         (lambda h: h["state"].update(terms=[]), "whole Gram"),
+        (lambda h: h["state"].update(dependence={"scale": [1.0], "parts": {"9": {}}}), "whole"),
+        (lambda h: h["state"].update(dependence={"scale": ["a"], "parts": {}}), "whole Gram"),
+        (lambda h: h["state"].update(dependence=3), "whole Gram"),
     ],
 )
 def test_a_header_that_contradicts_itself_is_refused(gram, tmp_path, change, words):

@@ -226,6 +226,22 @@ def test_a_stateful_transform_is_refused_where_levels_promise_one_pass():
         )
 
 
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.filterwarnings("ignore::bayeslmm.errors.RankDeficiencyWarning")
+def test_dependent_columns_are_found_wherever_the_rows_are_cut(seed):
+    rng = np.random.default_rng(seed)
+    data = table(60)
+    data["twice"], data["is_a"] = 2 * data.x, (data.f == data.f.iloc[0]) * 1.0
+    data = data.iloc[rng.permutation(60)]
+    for right in ("x + twice", "f + is_a + z", "0 + f + x + twice"):
+        batches = cut(data, int(rng.integers(1, 30)), int(rng.integers(31, 59)))
+        formula = f"y ~ {right} + (1 | g)"
+        gram = gram_from_batches(formula, batches, rank_deficient="drop", progressbar=False)
+        whole = build_design(formula, data, rank_deficient="drop")
+        assert gram.state.dropped == whole.state.dropped != ()
+        assert gram.state.dependence.agrees(whole.state.dependence)
+
+
 def test_dependent_columns_are_found_from_the_cross_products():
     data = table(300)
     data["twice"] = 2 * data.x

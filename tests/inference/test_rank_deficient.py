@@ -99,3 +99,45 @@ def test_the_advice_of_the_refusal_works(name):
     bl.build_design("growth ~ cell + (1 | field)", cells)
     with pytest.raises(bl.ArgumentError, match="rank_deficient"):
         bl.fit_bayes(formula, TABLE, **{**how, "rank_deficient": "keep"}, **HOW)
+
+
+def of_batches(name, table=TABLE):
+    formula, how = full(name)
+    batches = [table[:30], table[30:]]
+    with pytest.warns(bl.RankDeficiencyWarning):
+        return bl.gram_from_batches(formula, batches, progressbar=False, **how)
+
+
+NEVER_SEEN = {"a multiple": {"twice": [7.0]}, "an empty cell": {"soil": ["sand"]}}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_fits_to_cross_products_predict_what_fits_to_rows_predict(name, tmp_path):
+    of_batches(name).save(tmp_path / "rows.gram")
+    gram = bl.Gram.load(tmp_path / "rows.gram")
+    fit = bl.fit_bayes(full(name)[0], gram, **HOW)
+    rows, new = fitted(name), TABLE[:7]
+    for ours, theirs in (
+        (bl.predict(fit, new), bl.predict(rows, new)),
+        (bl.predict(fit, new, random_effects="none"), bl.predict(rows, new, random_effects="none")),
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)
+    if name in NEVER_SEEN:
+        row = {key: [value] for key, value in TABLE.iloc[5].items()}
+        row |= {"moisture": ["wet"], **NEVER_SEEN[name]}
+        for either in (fit, rows):
+            with pytest.raises(bl.ArgumentError, match="do not determine the expected value"):
+                bl.predict(either, row)
+
+
+def test_sums_of_rows_in_which_columns_follow_from_each_other_in_two_ways_do_not_predict():
+    one = of_batches("a multiple")
+    again = one + of_batches("a multiple", TABLE[::-1])
+    other = one + of_batches("a multiple", TABLE.assign(twice=3 * TABLE.x))
+    for gram, fails in ((again, False), (other, True)):
+        fit = bl.fit_bayes(full("a multiple")[0], gram, **HOW)
+        if fails:
+            with pytest.raises(bl.ArgumentError, match="followed from others in other ways"):
+                bl.predict(fit, TABLE[:3])
+        else:
+            assert np.isfinite(bl.predict(fit, TABLE[:3])).all()

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import trees
 import xarray as xr
+from matplotlib.collections import PathCollection
 from scipy.stats import norm
 
 import bayeslmm as bl
@@ -15,6 +16,12 @@ from bayeslmm.plots.discrete_check import draw_calibration, draw_rootogram
 
 OTHERS = [name for name in FAMILIES if name != "gaussian"]
 NEW = {"x": [0, 1, 2]}
+
+
+def points_of(axes):
+    """Where scattered points stand, shape (n, 2)."""
+    scattered = [c.get_offsets() for c in axes.collections if isinstance(c, PathCollection)]
+    return np.concatenate([np.empty((0, 2)), *scattered])
 
 
 def labels(axes):
@@ -33,8 +40,7 @@ def test_effects_are_drawn_on_the_responses_scale_or_on_the_links(name):
     (link,) = bl.plot_effect(idata, "x", at=NEW, scale="link").axes
     table = bl.marginal_means(idata, "x", at=NEW, scale="link")
     np.testing.assert_allclose(link.lines[0].get_ydata(), table["mean"])
-    offsets = [points for points in link.collections if hasattr(points, "get_sizes")]
-    assert bool(offsets) == (name == "student")
+    assert bool(len(points_of(link))) == (name == "student")
     words = {"bernoulli": "probability of y", "binomial": "probability of y"}
     assert axes.get_ylabel() == words.get(name, "expected y")
     on_link = {"student": "expected y", "lognormal": "expected log y"}
@@ -66,7 +72,8 @@ def test_levels_without_a_covariate_stand_at_their_expected_responses():
     idata = trees.family_tree("binomial", formula="y ~ 1 + (1 | g)")
     (axes,) = bl.plot_levels(idata).axes
     means = np.array([bl.fitted(idata)[trees.TINY["g"] == g].mean() for g in "abc"])
-    np.testing.assert_allclose(axes.collections[-1].get_offsets()[:, 1], np.sort(means))
+    drawn = axes.collections[-1].get_offsets()
+    np.testing.assert_allclose(np.sort(drawn[:, 1]), np.sort(means))
     assert axes.get_ylabel() == "share of y"
 
 
@@ -93,13 +100,11 @@ def test_the_panel_of_checks_shows_quantile_residuals(name):
     idata = trees.family_tree(name)
     axes = bl.plot_check(idata, random_seed=3).axes
     z = bl.residuals(idata, kind="quantile", random_seed=3)
-    drawn = np.concatenate([c.get_offsets() for c in axes[1].collections])
+    drawn = points_of(axes[1])
     np.testing.assert_allclose(np.sort(drawn[:, 1]), np.sort(z))
     np.testing.assert_allclose(np.sort(drawn[:, 0]), np.sort(bl.fitted(idata)))
     assert labels(axes[1]) == ("fitted", "quantile residual")
-    quantiles = np.concatenate(
-        [c.get_offsets() for c in axes[2].collections if hasattr(c, "get_sizes")]
-    )
+    quantiles = points_of(axes[2])
     np.testing.assert_allclose(np.sort(quantiles[:, 1]), np.sort(z))
     line = axes[2].lines[0]  # standard normal, not fitted to the residuals
     np.testing.assert_allclose(line.get_ydata(), line.get_xdata())
@@ -110,7 +115,9 @@ def test_the_panel_of_checks_shows_quantile_residuals(name):
             ("binomial", "poisson", "negbinomial"), ("y", "root of the number of rows")
         ),
     }
-    assert first == kinds.get(name, ("y", ""))
+    words = kinds.get(name, ("y", ""))
+    assert first[0].startswith(words[0])
+    assert first[1] == words[1]
 
 
 def test_bars_hang_from_what_is_expected_and_end_near_zero():
@@ -152,7 +159,7 @@ def test_shares_of_ones_are_compared_in_groups_of_like_rows():
     y = (rng.random(1000) < p).astype(float)
     _, axes = plt.subplots()
     draw_calibration(axes, y, p, replicated, "use")
-    points = np.concatenate([c.get_offsets() for c in axes.collections if hasattr(c, "get_sizes")])
+    points = points_of(axes)
     parts = np.array_split(np.argsort(p, kind="stable"), 10)
     expected = [[p[part].mean(), y[part].mean()] for part in parts]
     np.testing.assert_allclose(points[np.argsort(points[:, 0])], expected)
@@ -178,10 +185,10 @@ def test_effects_are_standardised_by_what_the_draws_tell():
     np.testing.assert_allclose(norm.cdf(found), norm.cdf(mean[:, 0] / 0.8), atol=0.1)
     moments = xr.Dataset(
         {
-            "b_g_mean": (("g_level", "g_term"), draws["b_g"].mean(axis=(0, 1))),
-            "b_g_sd": (("g_level", "g_term"), draws["b_g"].std(axis=(0, 1))),
+            "b_g_mean": (("g", "g_term"), draws["b_g"].mean(axis=(0, 1))),
+            "b_g_sd": (("g", "g_term"), draws["b_g"].std(axis=(0, 1))),
         },
-        coords={"g_level": sorted(set(data["g"])), "g_term": ["Intercept"]},
+        coords={"g": sorted(set(data["g"])), "g_term": ["Intercept"]},
     )
     kept = idata.copy()
     kept["posterior"] = xr.DataTree(idata["posterior"].to_dataset().drop_vars("b_g"))
@@ -191,5 +198,42 @@ def test_effects_are_standardised_by_what_the_draws_tell():
 
 def test_pictures_of_least_squares_in_levels_are_refused_by_name():
     for name in OTHERS:
-        with pytest.raises(TreeError, match=rf"plot_shrinkage.*family of this fit is '{name}'"):
-            bl.plot_shrinkage(trees.family_tree(name))
+        if name != "lognormal":  # Gaussian after its logarithm
+            with pytest.raises(TreeError, match=rf"no pooling.*this fit is '{name}'"):
+                bl.plot_shrinkage(trees.family_tree(name))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_priors_are_drawn_as_expected_responses_and_frequencies(name):
+    trials = "size" if name == "binomial" else None
+    data = trees.family_data(name)
+    prior = bl.sample_prior(
+        trees.TINY_FORMULA, data, family=name, trials=trials, draws=40, random_seed=1
+    )
+    lines, frequencies = bl.plot_prior_predictive(prior, draws=5).axes
+    (segments,) = [one for one in lines.collections if hasattr(one, "get_segments")]
+    heights = np.concatenate([one[:, 1] for one in segments.get_segments()])
+    y = trees.RESPONSES[name]
+    bounds = {"bernoulli": (0, 1), "binomial": (0, 1), "beta": (0, 1), "student": (-np.inf, np.inf)}
+    low, high = bounds.get(name, (0, np.inf))
+    assert low <= heights.min() <= heights.max() <= high
+    shares = y / trees.TRIALS if name == "binomial" else y
+    np.testing.assert_allclose(points_of(lines)[-9:, 1], shares)
+    if FAMILIES[name](None).discrete:
+        counted = frequencies.patches[-1].get_data()
+        assert counted.values.sum() == 9
+        assert len(frequencies.patches) == 6
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_familys_parameters_stand_beside_their_priors(name):
+    design = bl.build_design(
+        trees.TINY_FORMULA, trees.family_data(name), family=name,
+        trials="size" if name == "binomial" else None,
+    )  # fmt: skip
+    idata = trees.family_tree(name).copy()
+    idata.attrs["priors"] = bl.resolve_priors(design).to_json()
+    titles = [axes.get_title() for axes in bl.plot_prior_posterior(idata).axes]
+    for parameter in FAMILIES[name](None).parameters:
+        assert parameter.name in titles
+    assert ("sigma" in titles) == (name in {"lognormal", "student"})

@@ -138,7 +138,12 @@ def compare_models(
     Raises
     ------
     ArgumentError
-        When fewer than two models are given, or their responses or rows differ.
+        When fewer than two models are given, or their responses, rows or trials differ.
+
+    Warns
+    -----
+    NumericalWarning
+        As `loo`; and where densities are compared with probabilities of whole numbers.
 
     Examples
     --------
@@ -196,12 +201,34 @@ def _check_same_data(fits: Mapping[str, xr.DataTree]) -> None:
                 "compare."
             )
             raise ArgumentError(msg)
+        _check_same_measure(fits, first_name, name)
         if not np.array_equal(_data_of(fits[name]), first):
             msg = (
                 f"{name!r} and {first_name!r} were not fitted to the same rows in the same order; "
                 "drop the rows with missing values first."
             )
             raise ArgumentError(msg)
+
+
+def _check_same_measure(fits: Mapping[str, xr.DataTree], one: str, other: str) -> None:
+    """Raise where trials differ; warn where probabilities of counts meet densities."""
+    members = [family(fits[name]) for name in (one, other)]
+    trials = [
+        None if read.from_cross_products(fits[name]) else read.constant(fits[name], "trials")
+        for name in (one, other)
+    ]
+    if not np.array_equal(*(np.array([]) if given is None else given for given in trials)):
+        raise ArgumentError(
+            f"{other!r} and {one!r} count successes among different numbers of trials: their "
+            "probabilities do not compare. Fit both with the same trials=."
+        )
+    if members[0].discrete != members[1].discrete:
+        words = [f"{n!r} ({m.name})" for n, m in zip((one, other), members, strict=True)]
+        warn(
+            f"{' and '.join(words)}: one has probabilities of whole numbers, the other densities. "
+            "They compare only as far as a density over a unit stands for a probability.",
+            NumericalWarning,
+        )
 
 
 def _data_of(idata: xr.DataTree) -> NDArray[np.float64]:

@@ -159,9 +159,9 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     if design.family.gaussian_scale is None:
         _require_few_columns(design.family.name, target, nested)
         root = _root(idata, target)
-        found = group_integrals(predictor, y, target.index, target.columns, root)
-        about = {"nodes": found.nodes, "node_error": found.error}
-        return GroupDensity(found.values, levels, (info.name,), outside, about)
+        integrals = group_integrals(predictor, y, target.index, target.columns, root)
+        about = {"nodes": integrals.nodes, "node_error": integrals.error}
+        return GroupDensity(integrals.values, levels, (info.name,), outside, about)
     roots = [_root(idata, item) for item in inside]
     scale = design.family.gaussian_scale
     jacobian = -np.log(scale.derivative(scale.link(y)))

@@ -94,15 +94,20 @@ def determined(state: DesignState, training: Mapping[str, Any] | None) -> Determ
     Raises
     ------
     ArgumentError
-        When columns were dropped and there are only cross-products.
+        When columns were dropped and there are only cross-products, added up from such as were
+        dropped for other reasons.
     """
     if not state.dropped:
         return None
+    if training is None and state.dependence is not None:
+        rows = state.dependence.rows()
+        return Determined(state, *span(rows, np.array(state.dependence.scale)))
     if training is None:
         raise ArgumentError(
             f"Columns were dropped from this fit ({', '.join(state.dropped)}), and the "
-            "cross-products do not say which means and rows it still determines. Fit to the rows "
-            "themselves."
+            "cross-products were added up from some in which these columns followed from others "
+            "in other ways: they do not say which means and rows it still determines. Fit to the "
+            "rows themselves."
         )
     return Determined(state, *span(full_columns(state, training)))
 

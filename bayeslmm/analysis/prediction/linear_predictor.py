@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.average_mean import averaged_mean, is_linear
+from bayeslmm.analysis.prediction.average_mean import averaged_mean
 from bayeslmm.analysis.prediction.determined import require_rows
 from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_part
 from bayeslmm.analysis.prediction.grouping_columns import (
@@ -21,7 +21,7 @@ from bayeslmm.design.response import require_known
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import ArgumentError, TreeError, nearest
 from bayeslmm.results import read
-from bayeslmm.results.family import family, family_draws
+from bayeslmm.results.family import family, family_draws, is_additive
 from bayeslmm.results.units import column_units
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class LinearPredictor:
 
     def posterior_mean(self) -> NDArray[np.float64]:
         """Return the posterior mean of E(y | eta), shape (n,)."""
-        if is_linear(self.family):
+        if is_additive(self.family):
             return self.mean()
         means = np.empty(self.n)
         for rows, values in self.mean_chunks():

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
-from bayeslmm.analysis.prediction.average_mean import is_linear
 from bayeslmm.errors import ArgumentError
 from bayeslmm.results import read
-from bayeslmm.results.family import family
+from bayeslmm.results.family import family, is_additive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +34,7 @@ def require_kind(idata: xr.DataTree, kind: str) -> None:
     """
     read.require_tree(idata)
     member = family(idata)
-    if kind == "marginal" and not is_linear(member):
+    if kind == "marginal" and not is_additive(member):
         raise ArgumentError(
             "kind='marginal' leaves the population's line out of the response, which has mean zero "
             f"only where the mean is the linear predictor; the family of this fit is "
@@ -64,7 +63,7 @@ def residual_means(predictor: LinearPredictor, y: Floats, kind: str, seed: int) 
         Means over the draws; normal quantiles of mean probabilities.
     """
     if kind != "quantile":
-        if kind != "pearson" and is_linear(predictor.family):
+        if kind != "pearson" and is_additive(predictor.family):
             return np.asarray(y - predictor.mean())
         means = np.empty(predictor.n)
         for rows, drawn in residual_draws(predictor, y, kind, seed):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bayeslmm.analysis.prediction.average_mean import is_linear
 from bayeslmm.errors import ArgumentError, NumericalError, check_choice
 from bayeslmm.families.links import UnitLink
+from bayeslmm.results.family import is_additive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +97,7 @@ def chosen_scale(member: Family, scale: str, *, ratio: bool) -> Scale:
         If there is no such scale, or ratios on it mean nothing.
     """
     check_choice("scale", scale, SCALES)
-    on_link = scale == "link" or is_linear(member)
+    on_link = scale == "link" or is_additive(member)
     if not ratio:
         return Scale(on_link)
     if scale == "link":
@@ -105,7 +105,7 @@ def chosen_scale(member: Family, scale: str, *, ratio: bool) -> Scale:
         if words is None:
             raise ArgumentError(_no_ratio(member, on_link=True))
         return Scale(on_link=True, ratio=True, quantity=words[0])
-    if is_linear(member):
+    if is_additive(member):
         raise ArgumentError(_no_ratio(member, on_link=False))
     odds = isinstance(member.mean_scale, UnitLink)
     rate = "rate ratio" if member.discrete else "ratio of means"
@@ -218,7 +218,7 @@ def _rest(predictor: LinearPredictor, mean: Floats, eta: Floats) -> Floats:
 
 def _no_ratio(member: Family, *, on_link: bool) -> str:
     what = f"the family of this fit is {member.name!r} with link {member.link.name!r}"
-    if on_link and not is_linear(member):
+    if on_link and not is_additive(member):
         return (
             f"ratio=True with scale='link' exponentiates differences, and {what}, where that "
             "means nothing: take scale='response'."

@@ -12,7 +12,12 @@ import numpy as np
 from bayeslmm.design.coding import TableCoder
 from bayeslmm.design.design import code_rows
 from bayeslmm.design.evaluate import first_level
-from bayeslmm.design.identifiability import check_levels, full_rank, require_distinct
+from bayeslmm.design.identifiability import (
+    check_levels,
+    dependence_of,
+    full_rank,
+    require_distinct,
+)
 from bayeslmm.design.rows import Rows, read_rows
 from bayeslmm.design.state import ColumnState, DesignState, restore
 from bayeslmm.errors import DataError, DataWarning, warn
@@ -224,9 +229,8 @@ class BatchCoding:
         self._warn_of_missing()
         gram = orthogonal(self._used_levels(gram))
         p = len(gram.coef)
-        keep, dropped = full_rank(
-            root_of(gram.scale, gram.cross[:p, :p]), gram.coef, gram.n, rank_deficient
-        )
+        root = root_of(gram.scale, gram.cross[:p, :p])
+        keep, dropped = full_rank(root, gram.coef, gram.n, rank_deficient)
         if dropped:
             gram = orthogonal(with_columns(gram, keep))
         assert gram.scales is not None  # noqa: S101 - sums of designs have them
@@ -242,6 +246,7 @@ class BatchCoding:
             self.state,
             coef=gram.coef,
             dropped=dropped,
+            dependence=dependence_of(root, keep, gram.n),
             levels={f.name: tuple(f.levels.tolist()) for f in gram.factors},
         )
         return replace(gram, state=state)

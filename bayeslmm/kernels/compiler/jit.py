@@ -87,11 +87,11 @@ def inner_fast[F: Callable[..., Any]](function: F) -> F:
 
 
 def inner_ieee[F: Callable[..., Any]](function: F) -> F:
-    """Compile like `inner`; a division by zero gives infinity or NaN.
+    """Compile like `inner`, but by IEEE's rules: nothing is reordered, divisions never raise.
 
-    An exception in its place would keep loops from becoming vector instructions.
+    What is left open would be taken from whichever caller is compiled first.
     """
-    return cast("F", _inner(error_model="numpy")(stamp(function)))
+    return cast("F", _inner(error_model="numpy", fastmath=False)(stamp(function)))
 
 
 def inner_ieee_fast[F: Callable[..., Any]](function: F) -> F:

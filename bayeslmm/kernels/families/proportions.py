@@ -46,6 +46,14 @@ def beta_row(code: int, eta: float, y: float, phi: float) -> tuple[float, float,
 
 
 @inner_ieee
+def beta_value(code: int, eta: float, y: float, phi: float) -> float:
+    """Return the value of `beta_row` alone, at a third of its cost."""
+    mu, rest, _, _ = mean_parts(code, eta)
+    a, b = mu * phi, rest * phi
+    return a * math.log(y) + b * math.log1p(-y) - math.lgamma(a) - math.lgamma(b)
+
+
+@inner_ieee
 def beta_phi_slope(code: int, eta: float, y: float, phi: float) -> float:
     """Differentiate `beta_row` in phi."""
     mu, rest, _, _ = mean_parts(code, eta)

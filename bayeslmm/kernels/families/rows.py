@@ -14,6 +14,9 @@ import numpy as np
 from bayeslmm.kernels.compiler.jit import entry, inner_ieee
 from bayeslmm.kernels.families.binary import cloglog_row, log_choose, logit_row, probit_row
 from bayeslmm.kernels.families.codes import (
+    BETA_CLOGLOG,
+    BETA_LOGIT,
+    BETA_PROBIT,
     BINOMIAL_CLOGLOG,
     BINOMIAL_LOGIT,
     BINOMIAL_PROBIT,
@@ -41,7 +44,7 @@ from bayeslmm.kernels.families.counts import (
     negbinomial_shape_slope,
     poisson_row,
 )
-from bayeslmm.kernels.families.proportions import beta_phi_slope, beta_row
+from bayeslmm.kernels.families.proportions import beta_phi_slope, beta_row, beta_value
 from bayeslmm.kernels.families.special import digamma
 
 if TYPE_CHECKING:
@@ -92,6 +95,14 @@ def row_at(  # noqa: PLR0911 - one family each
     if code == GAUSSIAN:
         return gaussian_row(eta, y, phi[0] / math.sqrt(known))
     return beta_row(code, eta, y, phi[0])
+
+
+@inner_ieee
+def value_at(code: int, eta: float, y: float, known: float, phi: Floats) -> float:
+    """Evaluate the value of `row_at` alone."""
+    if code in (BETA_LOGIT, BETA_PROBIT, BETA_CLOGLOG):
+        return beta_value(code, eta, y, phi[0])
+    return row_at(code, eta, y, known, phi)[0]
 
 
 @inner_ieee

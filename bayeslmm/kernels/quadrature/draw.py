@@ -1,8 +1,8 @@
 """Effects drawn back level by level, given everything else: independence Metropolis.
 
 Effects of one column are proposed from the density itself, interpolated linearly between nodes;
-those of two from a t distribution at the level's mode. Where a level may have several modes, some
-proposals come from the whole width of the effects' prior.
+those of two from a t distribution at the level's mode. Levels of t responses may have several
+modes: there proposals come from a t at each, and some from the whole width of the effects' prior.
 """
 
 from __future__ import annotations
@@ -13,18 +13,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import inner_ieee
-from bayeslmm.kernels.families.codes import BETA_CLOGLOG, BETA_LOGIT, BETA_PROBIT, STUDENT
+from bayeslmm.kernels.families.codes import STUDENT
 from bayeslmm.kernels.quadrature.level import (
     DENSITY_ONLY,
-    MODE,
-    MODE_2,
+    MODES,
     QUICKLY,
-    ROOT,
-    ROOT_2,
-    ROOT_BELOW,
     SOLVED,
     level_entry,
     solve_level,
+)
+from bayeslmm.kernels.quadrature.mode import (
+    FOUND_BELOW,
+    FOUND_HEIGHT,
+    FOUND_ROOT,
+    FOUND_ROOT_2,
+    FOUND_U,
+    FOUND_V,
+    MODE_WIDTH,
+    MOST_MODES,
 )
 from bayeslmm.kernels.quadrature.rows import (
     DENSITY,
@@ -37,13 +43,13 @@ from bayeslmm.kernels.quadrature.rows import (
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
-    from bayeslmm.kernels.quadrature.mode import Root
     from bayeslmm.kernels.quadrature.rows import LevelRows, Rule
 
 # Degrees of freedom of t proposals; even, so that chi-square needs logarithms only.
 _FREEDOM = 6.0
 # Share and spread of proposals from everywhere, where there may be several modes.
-_ELSEWHERE, _WIDTH = 0.2, 1.5
+_ELSEWHERE, _WIDTH = 0.1, 1.5
+_LEAST_SHARE = 0.1
 _TOLERANCE = 1e-2
 _TWO_PI = 2.0 * math.pi
 
@@ -134,45 +140,77 @@ def _log_interpolated(grid: Floats, masses: Floats, u: float) -> float:
 
 
 @inner_ieee
-def _log_at_mode(
-    q: int, grid: Floats, masses: Floats, u: float, v: float, at: tuple[float, float], root: Root
-) -> float:
-    """Evaluate the log-density of proposals made at a level's mode."""
-    if q == 1:
-        return _log_interpolated(grid, masses, u)
+def _log_at(q: int, mode: Floats, u: float, v: float) -> float:
+    """Evaluate the log-density of a t at one mode."""
     # The distance is that of root' (effects - mode).
-    one = root[0] * (u - at[0]) + root[1] * (v - at[1])
-    two = root[2] * (v - at[1])
-    return _log_t(2, one * one + two * two, root[0] * root[2])
+    away = v - mode[FOUND_V]
+    one = mode[FOUND_ROOT] * (u - mode[FOUND_U]) + mode[FOUND_BELOW] * away
+    two, volume = mode[FOUND_ROOT_2] * away, mode[FOUND_ROOT]
+    if q == 2:
+        volume *= mode[FOUND_ROOT_2]
+    return _log_t(q, one * one + two * two, volume)
+
+
+@inner_ieee
+def _fill_shares(q: int, modes: Floats, shares: Floats) -> None:
+    """Fill each mode's share of the proposals: its mass by curvature, and a tenth at least."""
+    top, total = -math.inf, 0.0
+    for k in range(len(modes)):
+        top = max(top, modes[k, FOUND_HEIGHT])
+    for k in range(len(modes)):
+        shares[k] = 0.0
+        if modes[k, FOUND_HEIGHT] > -math.inf:
+            volume = modes[k, FOUND_ROOT] * (modes[k, FOUND_ROOT_2] if q == 2 else 1.0)
+            shares[k] = math.exp(modes[k, FOUND_HEIGHT] - top) / volume
+            total += shares[k]
+    again = 0.0
+    for k in range(len(modes)):
+        if shares[k] > 0.0:
+            shares[k] = max(shares[k] / total, _LEAST_SHARE)
+            again += shares[k]
+    for k in range(len(modes)):
+        shares[k] *= (1.0 - _ELSEWHERE) / again
+
+
+@inner_ieee
+def _propose_at_modes(q: int, modes: Floats, shares: Floats) -> tuple[float, float, float]:
+    """Draw from a t at one of the modes, or from everywhere; return the mixture's log-density."""
+    aim, place = _uniform(), -1
+    for k in range(len(modes)):
+        if aim > 0.0 and shares[k] > 0.0:
+            aim -= shares[k]
+            if aim <= 0.0:
+                place = k
+    one, two = _draw_t(q)
+    if place < 0:
+        u, v = _WIDTH * one, _WIDTH * two
+    else:
+        v = two / modes[place, FOUND_ROOT_2]
+        u = (one - modes[place, FOUND_BELOW] * v) / modes[place, FOUND_ROOT]
+        u, v = u + modes[place, FOUND_U], v + modes[place, FOUND_V]
+    density = _ELSEWHERE * math.exp(_log_t(q, (u * u + v * v) / _WIDTH**2, _WIDTH ** (-q)))
+    for k in range(len(modes)):
+        if shares[k] > 0.0:
+            density += shares[k] * math.exp(_log_at(q, modes[k], u, v))
+    return u, v, math.log(density)
 
 
 @inner_ieee
 def _propose(
-    q: int,
-    grid: Floats,
-    masses: Floats,
-    at: tuple[float, float],
-    root: Root,
-    elsewhere: float,
+    q: int, grid: Floats, masses: Floats, modes: Floats, shares: Floats, several: bool
 ) -> tuple[float, float, float]:
     """Draw effects, and return them with the log-density that they were drawn from."""
-    if elsewhere > 0.0 and _uniform() < elsewhere:
-        u, v = _draw_t(q)
-        u, v = _WIDTH * u, _WIDTH * v
-    elif q == 1:
-        u, v = _draw_interpolated(grid, masses), 0.0
-    else:
-        one, two = _draw_t(2)
-        v = two / root[2]
-        u, v = at[0] + (one - root[1] * v) / root[0], at[1] + v
-    log_density = _log_at_mode(q, grid, masses, u, v, at, root)
-    if elsewhere > 0.0:
-        wide = _log_t(q, (u * u + v * v) / _WIDTH**2, _WIDTH ** (-q))
-        top = max(wide, log_density)
-        log_density = top + math.log(
-            (1.0 - elsewhere) * math.exp(log_density - top) + elsewhere * math.exp(wide - top)
-        )
-    return u, v, log_density
+    if several:
+        return _propose_at_modes(q, modes, shares)
+    if q == 1:
+        u = _draw_interpolated(grid, masses)
+        return u, 0.0, _log_interpolated(grid, masses, u)
+    mode = modes[0]
+    one, two = _draw_t(2)
+    v = two / mode[FOUND_ROOT_2]
+    u = mode[FOUND_U] + (one - mode[FOUND_BELOW] * v) / mode[FOUND_ROOT]
+    v += mode[FOUND_V]
+    return u, v, _log_at(2, mode, u, v)
 
 
 @level_entry
@@ -215,9 +253,9 @@ def draw_effects(
     code, starts, z, log_weight = rows.code, rows.starts, rule.z, rule.log_weight
     J = len(starts) - 1
     constant, solved = np.empty(J), np.empty(SOLVED)
-    masses = np.zeros(grid.shape[1] + 1)
-    several = code in (STUDENT, BETA_LOGIT, BETA_PROBIT, BETA_CLOGLOG)
-    elsewhere = _ELSEWHERE if several else 0.0
+    masses, shares = np.zeros(grid.shape[1] + 1), np.empty(MOST_MODES)
+    modes_found = solved[MODES:].reshape((MOST_MODES, MODE_WIDTH))
+    several = code == STUDENT
     for s in range(len(out)):
         phi, L = phis[s], Ls[s]
         set_predictors(rows.X, rows.Z, rows.offset, L, betas[s], table)
@@ -229,13 +267,16 @@ def draw_effects(
             solve_level(
                 code, phi, q, table, grid, z, log_weight, lo, hi, u, v, _TOLERANCE, QUICKLY, solved
             )
-            at = (solved[MODE], solved[MODE_2])
-            root = (solved[ROOT], solved[ROOT_BELOW], solved[ROOT_2])
-            if q == 1:
+            if several:
+                _fill_shares(q, modes_found, shares)
+            elif q == 1:
                 _fill_masses(grid, masses)
+            else:
+                # A single mode is what was solved for, in the same order.
+                modes_found[0, :FOUND_HEIGHT] = solved[:FOUND_HEIGHT]
             here = -math.inf
             for step in range(steps[j] + 1):
-                one, two, log_proposal = _propose(q, grid, masses, at, root, elsewhere)
+                one, two, log_proposal = _propose(q, grid, masses, modes_found, shares, several)
                 ratio = solve_level(
                     code, phi, q, table, grid, z, log_weight, lo, hi, one, two, 0.0, DENSITY_ONLY,
                     solved,

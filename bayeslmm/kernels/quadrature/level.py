@@ -14,7 +14,7 @@ from numba import carray, types
 
 from bayeslmm.kernels.compiler.guard import compile_c
 from bayeslmm.kernels.compiler.jit import entry, inner_ieee, stamp
-from bayeslmm.kernels.quadrature.mode import find_mode, level_density
+from bayeslmm.kernels.quadrature.mode import MODE_WIDTH, MOST_MODES, find_mode, level_density
 from bayeslmm.kernels.quadrature.nodes import integrate_level
 from bayeslmm.kernels.quadrature.rows import GRID, TABLE
 
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 # What `solve_level` is to do.
 ROW_BY_ROW, QUICKLY, DENSITY_ONLY = range(3)
-# What it fills: the mode, the root's entries, the sum of the nodes' densities.
-MODE, MODE_2, ROOT, ROOT_BELOW, ROOT_2, TOTAL, SOLVED = range(7)
+# What it fills: the mode, the root's entries, the sum of the nodes' densities, and all modes of t
+# responses.
+MODE, MODE_2, ROOT, ROOT_BELOW, ROOT_2, TOTAL, MODES = range(7)
+SOLVED = MODES + MOST_MODES * MODE_WIDTH
 _REALS = types.CPointer(types.float64)
 _N_INTEGERS, _N_REALS, _N_ARRAYS = 9, 3, 6
 
@@ -57,7 +59,8 @@ def _level_c(
     z, log_weight = carray(z_, (n_side,)), carray(log_weight_, (n_side,))
     if task == DENSITY_ONLY:
         return level_density(code, phi, q, table, lo, hi, u, v)
-    u, v, root = find_mode(code, phi, q, table, lo, hi, u, v, tolerance)
+    found = solved[MODES:].reshape((MOST_MODES, MODE_WIDTH))
+    u, v, root = find_mode(code, phi, q, table, lo, hi, u, v, tolerance, found)
     value, total = integrate_level(
         code, phi, q, table, grid, z, log_weight, lo, hi, u, v, root, task == QUICKLY
     )

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.compiler.jit import inner_ieee, inner_ieee_fast
 from bayeslmm.kernels.families.codes import (
-    BETA_CLOGLOG,
-    BETA_LOGIT,
-    BETA_PROBIT,
     BINOMIAL_LOGIT,
     NEGBINOMIAL,
+    NOT_CONCAVE,
     POISSON,
     STUDENT,
 )
 from bayeslmm.kernels.families.elementary import quick_exp
-from bayeslmm.kernels.families.rows import row_at
+from bayeslmm.kernels.families.rows import row_at, value_at
 from bayeslmm.kernels.quadrature.rows import (
     AT,
     CURVATURE,
@@ -38,10 +36,13 @@ if TYPE_CHECKING:
     # A curvature's Cholesky factor by its entries: the first, the one below, the last.
     Root = tuple[float, float, float]
 
+# What is kept of each mode that was found.
+FOUND_U, FOUND_V, FOUND_ROOT, FOUND_BELOW, FOUND_ROOT_2, FOUND_HEIGHT, MODE_WIDTH = range(7)
+MOST_MODES = 6
 _MOST_STEPS = 100
 # So many factors between 1 and 2 are within the range of numbers.
 _MOST_FACTORS = 1000
-# In prior standard deviations of the effects; the first step from afar may be wild.
+# In prior standard deviations of the effects, and longer from afar.
 _LONGEST_STEP = 4.0
 # A step that overshoots must at least have made the slope this much flatter.
 _KEPT_SLOPE = 0.9
@@ -50,6 +51,8 @@ _KEPT_SLOPE = 0.9
 _USABLE = 0.1
 # Roots of modes found to less than this are those at the mode itself.
 _EXACT = 1e-6
+# Which of several modes is the highest is seen before they are known to the last digit.
+_ROUGH = 0.03
 
 
 @inner_ieee_fast
@@ -190,8 +193,9 @@ def climb(
         step_u = (one - root[1] * step_v) / root[0]
         decrement = one * one + two * two
         length, share = math.sqrt(step_u * step_u + step_v * step_v), 1.0
-        if length > _LONGEST_STEP:
-            share = _LONGEST_STEP / length
+        longest = _LONGEST_STEP + 0.5 * (abs(u) + abs(v))
+        if length > longest:
+            share = longest / length
         step_u, step_v, rise = share * step_u, share * step_v, share * decrement
         before_u, before_v = u, v
         u, v = u + step_u, v + step_v
@@ -246,7 +250,7 @@ def level_density(
     if code == POISSON:
         return total + _poisson_density(table, lo, hi)
     for r in range(lo, hi):
-        total += row_at(code, table[AT, r], table[Y, r], table[KNOWN, r], phi)[0]
+        total += value_at(code, table[AT, r], table[Y, r], table[KNOWN, r], phi)
     return total
 
 
@@ -261,27 +265,71 @@ def find_mode(
     u: float,
     v: float,
     tolerance: float,
+    found: Floats,
 ) -> tuple[float, float, Root]:
     """Find a level's mode, the highest of several climbs where there may be several modes.
 
     Arguments and results as of `climb`; the nodes are to be spread by the root.
+
+    Parameters
+    ----------
+    found : ndarray, shape (MOST_MODES, MODE_WIDTH)
+        Of t responses, filled with the modes that were found (`FOUND_U`, ...), the heights of all
+        others -inf.
     """
-    if code not in (STUDENT, BETA_LOGIT, BETA_PROBIT, BETA_CLOGLOG):
+    if code not in NOT_CONCAVE:
         return climb(code, phi, q, table, lo, hi, u, v, tolerance)
-    best_u, best_v, highest = u, v, -math.inf
+    if code != STUDENT:
+        # Each beta row has one mode in eta, and falls to both sides; a t row is flat far out.
+        u, v, _ = climb(code, phi, q, table, lo, hi, u, v, tolerance)
+        return u, v, _root_at(code, phi, q, table, lo, hi, u, v)
+    best = _find_modes(code, phi, q, table, lo, hi, u, v, max(tolerance, _ROUGH), found)
+    u, v = found[best, FOUND_U], found[best, FOUND_V]
+    if tolerance < _ROUGH:
+        u, v, _ = climb(code, phi, q, table, lo, hi, u, v, tolerance)
+    return u, v, _root_at(code, phi, q, table, lo, hi, u, v)
+
+
+@inner_ieee
+def _find_modes(
+    code: int,
+    phi: Floats,
+    q: int,
+    table: Floats,
+    lo: int,
+    hi: int,
+    u: float,
+    v: float,
+    tolerance: float,
+    found: Floats,
+) -> int:
+    """Climb from (u, v), zero and either side along each axis; return the place of the highest."""
+    count, best = 0, 0
     for start in range(2 + 2 * q):
         one, two = u, v
         if start > 0:
             side = 1.5 if start % 2 == 0 else -1.5
             one = side if start in (2, 3) else 0.0
             two = side if start > 3 else 0.0
-            if start == 1:
-                one = 0.0
         one, two, _ = climb(code, phi, q, table, lo, hi, one, two, tolerance)
-        height = level_density(code, phi, q, table, lo, hi, one, two)
-        if height > highest + 1e-9:
-            best_u, best_v, highest = one, two, height
-    return best_u, best_v, _root_at(code, phi, q, table, lo, hi, best_u, best_v)
+        root = _root_at(code, phi, q, table, lo, hi, one, two)
+        new = True
+        for k in range(count):
+            across = root[0] * (one - found[k, FOUND_U]) + root[1] * (two - found[k, FOUND_V])
+            along = root[2] * (two - found[k, FOUND_V])
+            new = new and across * across + along * along > 1.0
+        if not new:
+            continue
+        found[count, FOUND_U], found[count, FOUND_V] = one, two
+        found[count, FOUND_ROOT], found[count, FOUND_BELOW] = root[0], root[1]
+        found[count, FOUND_ROOT_2] = root[2]
+        found[count, FOUND_HEIGHT] = level_density(code, phi, q, table, lo, hi, one, two)
+        if found[count, FOUND_HEIGHT] > found[best, FOUND_HEIGHT]:
+            best = count
+        count += 1
+    for k in range(count, MOST_MODES):
+        found[k, FOUND_HEIGHT] = -math.inf
+    return best
 
 
 @inner_ieee

@@ -19,7 +19,7 @@ from bayeslmm.kernels.families.codes import (
     STUDENT,
 )
 from bayeslmm.kernels.families.elementary import quick_exp
-from bayeslmm.kernels.families.rows import row_at
+from bayeslmm.kernels.families.rows import value_at
 from bayeslmm.kernels.quadrature.mode import set_eta
 from bayeslmm.kernels.quadrature.rows import (
     AT,
@@ -302,7 +302,7 @@ def _add_rows(code: int, phi: Floats, table: Floats, grid: Floats, lo: int, hi: 
         total = 0.0
         for r in range(lo, hi):
             e = table[AT, r] + table[FIRST, r] * grid[AWAY, i] + table[SECOND, r] * grid[AWAY_2, i]
-            total += row_at(code, e, table[Y, r], table[KNOWN, r], phi)[0]
+            total += value_at(code, e, table[Y, r], table[KNOWN, r], phi)
         grid[LOG_DENSITY, i] += total
 
 
