@@ -210,6 +210,29 @@ def _require_rows(family: Family, source: DataSource) -> None:
     )
 
 
+def require_own_family(
+    design: ModelData, family: str | Family, link: str | None, trials: Any
+) -> None:
+    """Raise where a family, link or trials are given beside a design that has others.
+
+    The default, the Gaussian, is not told from its name.
+
+    Raises
+    ------
+    ArgumentError
+        With what the design has.
+    """
+    own = design.family
+    asked = family_of(family, link) if link is not None or family != GAUSSIAN.name else own
+    if asked == own and trials is None:
+        return
+    what = f"family={asked.name!r}, link={asked.link.name!r}" if asked != own else "trials="
+    raise ArgumentError(
+        f"{what} is given beside a design of family {own.name!r}, link {own.link.name!r}: leave it "
+        "out, and give it to build_design."
+    )
+
+
 def design_of(
     formula: str | MixedFormula | ModelData,
     data: Any = None,
@@ -240,9 +263,10 @@ def design_of(
     Raises
     ------
     FormulaError, DataError, ArgumentError
-        As `build_design` and `GramDesign.of` do.
+        As `build_design` and `GramDesign.of` do; and where a design is given beside another family.
     """
     if isinstance(formula, ModelData):
+        require_own_family(formula, family, link, trials)
         return formula
     source = open_data(data)
     _require_rows(family_of(family, link), source)

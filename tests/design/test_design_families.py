@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bayeslmm.analysis.sensitivity.prior_table import describe_priors
 from bayeslmm.design.design import build_design, rebuild_design
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, FormulaError
 from bayeslmm.families.binomial import Bernoulli
+from bayeslmm.inference.prior_draws import sample_prior
 from bayeslmm.model.model import Model
 
 ROWS = list("uvwxyz")
@@ -307,3 +309,19 @@ def test_other_packages_spellings_of_trials_are_answered(formula, written, caret
     lines = message.splitlines()
     assert lines[-1].strip() == "^" * len(caret)
     assert lines[-2][lines[-1].index("^") :].startswith(caret)
+
+
+def test_a_design_has_its_own_family_and_takes_no_other():
+    design = build_design("y ~ x + (1 | g)", table(), family="poisson")
+    drawn = sample_prior(design, draws=2, family="poisson", random_seed=1)
+    assert drawn.attrs["family"] == "poisson"
+    assert sample_prior(design, draws=2, random_seed=1).attrs["family"] == "poisson"
+    for given in ({"family": "bernoulli"}, {"family": "bernoulli", "link": "probit"}):
+        with pytest.raises(
+            ArgumentError, match=r"family='bernoulli', .* design of family 'poisson'"
+        ):
+            sample_prior(design, **given)
+        with pytest.raises(ArgumentError, match="family is given, and the Design has its own"):
+            describe_priors(design, **given)
+    with pytest.raises(ArgumentError, match="trials= is given beside a design"):
+        sample_prior(design, trials="n")

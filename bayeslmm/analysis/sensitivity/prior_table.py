@@ -97,7 +97,8 @@ def describe_priors(
     ('+2.88', 232)
     """
     if not isinstance(formula, str):
-        _refuse_twice(formula, data=data, weights=weights)
+        other = None if family == "gaussian" else family
+        _refuse_twice(formula, data=data, weights=weights, family=other, link=link, trials=trials)
     if isinstance(formula, Priors):
         _refuse_twice(formula, priors=priors)
         alone = [names.SIGMA, names.INTERCEPT] if names.SIGMA in formula.parameters else []
