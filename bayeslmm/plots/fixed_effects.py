@@ -104,7 +104,7 @@ def plot_fixed_effects(
         if [name for _, name in chosen] != [names.INTERCEPT]:
             ax.axvline(float(exponentiate), color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
         if exponentiate:
-            ax.set_xscale("log")
+            _log_axis(ax)
         if dots and isinstance(plain, Drawn):
             draws = plain.draws.reshape(-1, len(chosen))
             _draw_dots(ax, draws, rank, exponentiate=exponentiate)
@@ -118,6 +118,16 @@ def plot_fixed_effects(
         counted = f"; each dot: 1 of {DOTS} draws" if with_dots else ""
         ax.set_title(f"50 and {interval_words(ci_prob, ci_kind)}s{counted}")
     return ax.figure
+
+
+def _log_axis(ax: Any) -> None:
+    """Make the axis logarithmic, with plain numbers at 1, 2 and 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator  # noqa: PLC0415 - slow
+
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def _unit(rows: FitRows) -> str:

@@ -259,8 +259,9 @@ def _legend(figure: Any, lines: _Lines, owner: Any) -> None:
 
 def _response_words(idata: xr.DataTree) -> str:
     """Name the response for an axis; of trials their share."""
-    name = with_unit(str(idata.attrs["response"]), column_units(idata))
-    return f"share of {name}" if family(idata).response.known == "trials" else name
+    name = str(idata.attrs["response"])
+    share = family(idata).response.known == "trials"
+    return f"share of {name}" if share else with_unit(name, column_units(idata))
 
 
 def _shown(columns: Sequence[str]) -> str:

@@ -139,7 +139,8 @@ def _draw_data(ax: Any, fit: Fit, rows: FitRows, expected: Floats, random_seed: 
 
 
 def _unit(rows: Any) -> dict[str, str]:
-    return {"fitted": rows.units.get(rows.response, "1")}
+    share = rows.family.response.known == "trials"
+    return {"fitted": "1" if share else rows.units.get(rows.response, "1")}
 
 
 def _replicated(

@@ -1,14 +1,14 @@
-"""Posteriors by quadrature: the density, draws against a grid and against NUTS, what is recorded."""
+"""Posteriors by quadrature: density, draws against a grid and NUTS, and what is recorded."""
 
 import dataclasses
 
 import numpy as np
 import pandas as pd
 import pytest
+from arviz_stats.base import array_stats
 from scipy import integrate, special, stats
 
 import bayeslmm as bl
-from bayeslmm import names
 from bayeslmm.errors import ArgumentError
 from bayeslmm.inference.laplace import find_mode
 from bayeslmm.inference.marginal.coordinates import FOLDED
@@ -72,9 +72,9 @@ def test_the_gradient_is_that_of_the_density(family):
     assert value == pytest.approx(target.log_density(x[None])[0], abs=1e-5)
     step = 1e-4 * starting_points(target, model).units
     moved = x + np.concatenate([np.diag(step), -np.diag(step)])
-    ends = target.log_density(moved).reshape(2, -1)
-    # Nodes of values stand near the modes: 1e-9 in the value, over steps of 1e-4.
-    assert gradient * step == pytest.approx((ends[0] - ends[1]) / 2, rel=1e-4, abs=1e-7)
+    # Of many points at once the nodes stand near the modes only, which shows in differences.
+    ends = np.reshape([target.log_density_and_gradient(y)[0] for y in moved], (2, -1))
+    assert gradient * step == pytest.approx((ends[0] - ends[1]) / 2, rel=1e-4, abs=1e-8)
 
 
 def test_the_likelihood_of_rows_is_that_of_the_family():
@@ -195,12 +195,8 @@ def test_the_posterior_is_that_of_integration_over_everything(herds):
     values = target.parameters(points)
     mean = weights @ values
     spread = np.sqrt(weights @ (values - mean) ** 2)
-    draws = np.column_stack(
-        [
-            fit["posterior"]["sd_herd"].to_numpy().ravel(),
-            fit["posterior"]["beta"].to_numpy().ravel(),
-        ]
-    )
+    posterior = fit["posterior"]
+    draws = np.column_stack([posterior[k].to_numpy().ravel() for k in ("sd_herd", "beta")])
     # Four standard errors of 3,000 independent draws.
     assert np.abs((draws.mean(axis=0) - mean) / spread).max() < 4 / np.sqrt(3000)
     assert draws.std(axis=0) == pytest.approx(spread, rel=0.06)
@@ -305,10 +301,11 @@ def test_the_posterior_is_that_of_nuts_with_all_effects(family):
     ours = bl.fit_bayes(formula, data, sampler="quadrature", **common)
     theirs = bl.fit_bayes(formula, data, sampler="nutpie", draws=4000, **common)
     for name, draws in ours["posterior"].data_vars.items():
-        if name.startswith(names.corr("")):
-            continue
         other = theirs["posterior"][name]
-        size = bl.diagnose(theirs).ess_bulk if hasattr(bl.diagnose(theirs), "ess_bulk") else 1000
-        error = 5 * float(other.std(("chain", "draw")).max()) * np.sqrt(1 / size + 1 / 3000)
-        gap = np.abs(draws.mean(("chain", "draw")) - other.mean(("chain", "draw"))).max()
-        assert float(gap) < error, name
+        mean, spread = other.mean(("chain", "draw")), other.std(("chain", "draw"))
+        size = array_stats.ess(other.to_numpy(), chain_axis=0, draw_axis=1)
+        # Ours are worth 3,000 and more.
+        error = np.sqrt(1.0 / size + 1.0 / 3000.0)
+        gap = np.abs(draws.mean(("chain", "draw")) - mean) / spread.where(spread > 0, 1.0)
+        # Up to two hundred effects: the largest of so many is 3 to 4 errors off.
+        assert float((gap.to_numpy() / np.where(np.isfinite(error), error, 1.0)).max()) < 4.5, name

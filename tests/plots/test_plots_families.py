@@ -237,3 +237,19 @@ def test_a_familys_parameters_stand_beside_their_priors(name):
     for parameter in FAMILIES[name](None).parameters:
         assert parameter.name in titles
     assert ("sigma" in titles) == (name in {"lognormal", "student"})
+
+
+def test_shares_have_no_unit_of_the_counts():
+    data = bl.load_dataset("cbpp")
+    draws = trees.random_draws(
+        "incidence ~ period + (1 | herd)", data, chains=1, draws=20, family="binomial",
+        trials="size",
+    )  # fmt: skip
+    options = {"family": "binomial", "trials": "size"}
+    idata = trees.make_tree("incidence ~ period + (1 | herd)", data, draws, **options)
+    idata["observed_data"]["incidence"].attrs["unit"] = "animals"
+    axes = bl.plot_check(idata).axes
+    assert axes[0].get_xlabel() == "incidence (animals)"
+    assert axes[1].get_xlabel() == "fitted"
+    assert bl.plot_levels(idata).axes[0].get_ylabel() == "share of incidence"
+    assert bl.plot_effect(idata, "period").axes[0].get_ylabel() == "probability of incidence"

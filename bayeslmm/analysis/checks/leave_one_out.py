@@ -213,11 +213,7 @@ def _check_same_data(fits: Mapping[str, xr.DataTree]) -> None:
 def _check_same_measure(fits: Mapping[str, xr.DataTree], one: str, other: str) -> None:
     """Raise where trials differ; warn where probabilities of counts meet densities."""
     members = [family(fits[name]) for name in (one, other)]
-    trials = [
-        None if read.from_cross_products(fits[name]) else read.constant(fits[name], "trials")
-        for name in (one, other)
-    ]
-    if not np.array_equal(*(np.array([]) if given is None else given for given in trials)):
+    if not np.array_equal(_trials(fits[one]), _trials(fits[other])):
         raise ArgumentError(
             f"{other!r} and {one!r} count successes among different numbers of trials: their "
             "probabilities do not compare. Fit both with the same trials=."
@@ -229,6 +225,11 @@ def _check_same_measure(fits: Mapping[str, xr.DataTree], one: str, other: str) -
             "They compare only as far as a density over a unit stands for a probability.",
             NumericalWarning,
         )
+
+
+def _trials(idata: xr.DataTree) -> NDArray[np.float64]:
+    found = None if read.from_cross_products(idata) else read.constant(idata, "trials")
+    return np.empty(0) if found is None else found
 
 
 def _data_of(idata: xr.DataTree) -> NDArray[np.float64]:

@@ -131,14 +131,14 @@ class _Search:
         phi = [spread if p.name == names.SIGMA else _FIRST[p.name] for p in self.family.parameters]
         known = {p.name: value for p, value in zip(self.family.parameters, phi, strict=True)}
         rows = self.likelihood.rows
-        columns: Floats = design.X - self.centers
+        X: Floats = design.X - self.centers
         if has_intercept:
-            columns[:, 0] = 1.0
-        first = np.zeros(columns.shape[1])
+            X[:, 0] = 1.0
+        first = np.zeros(X.shape[1])
         first[:1] = self._intercept() if has_intercept else 0.0
-        # Only so that columns without a maximum, as under separation, end somewhere.
-        tiny = 1e-6 * columns.var(axis=0)
-        beta, errors = fit_without_effects(design, columns, known, first, tiny)
+        # Only so that coefficients without a maximum, as under separation, end somewhere.
+        tiny = 1e-6 * X.var(axis=0)
+        beta, errors = fit_without_effects(design, X, known, first, tiny)
         unit = spread if names.SIGMA in known else 1.0
         size = np.sqrt(np.mean(np.square(rows.Z), axis=0))
         L = np.where(self.free, 0.3 * unit / size[:, None], 0.0)
