@@ -3,6 +3,7 @@
 import importlib
 import inspect
 
+import about_families  # noqa: F401 - registers
 import about_formulas  # noqa: F401 - registers
 import about_results  # noqa: F401 - registers
 import matplotlib.pyplot as plt
