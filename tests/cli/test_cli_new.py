@@ -272,7 +272,7 @@ def grouped(**columns):
     [
         (np.tile([0, 1, 1], 10), "bernoulli", "'y' is 0 or 1: family = \"bernoulli\""),
         (np.tile([0.0, 1.0, np.nan], 10), "bernoulli", "'y' is 0 or 1"),
-        (np.tile([0, 4, 2, 11, 3], 6), "poisson", "whole numbers from 0 to 11: family = \"poisson\""),
+        (np.tile([0, 4, 2, 11, 3], 6), "poisson", 'whole numbers from 0 to 11: family = "poisson"'),
         (np.tile([1, 4, 2, 11, 3], 6), None, None),
         (np.tile([0, 4, -2, 11, 3], 6), None, None),
         (np.tile([0, 4.5, 2, 11, 3], 6), None, None),

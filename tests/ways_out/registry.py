@@ -27,10 +27,12 @@ NO_ADVICE = {
          "value.item()", "main()", "density={density}"),
         CODE,
     ),
-    **dict.fromkeys(("N()", "Var()"), NOTATION),
+    **dict.fromkeys(("N()", "Var()", "exp()"), NOTATION),
+    "Gamma()": "the text of a default prior",
     **dict.fromkeys(("by=", "cov="), "brms's arguments of gr(), which the message says are none"),
     **dict.fromkeys(("mcmc.get_samples()", "group_by_chain=True"), "numpyro's, which is not here"),
     "random_effects=": "a pattern for which the command line writes --population",
+    "cbind()": "R's way to give two columns, which the message rewrites",
     "dtype=": "an argument of whatever reads the file",
     'style="text-align: {}"': "HTML",
 }  # fmt: skip

@@ -155,7 +155,10 @@ def bambi(design: ModelData) -> dict[str, PriorLike]:
             sigma=whole if name == names.INTERCEPT else width / x.scale(ddof=0),
         ),
     )
-    own: dict[str, PriorLike] = {"sigma": Prior.of("HalfStudentT", nu=4.0, sigma=sd_y), "nu": "Gamma(2, 0.1)"}
+    own: dict[str, PriorLike] = {
+        "sigma": Prior.of("HalfStudentT", nu=4.0, sigma=sd_y),
+        "nu": "Gamma(2, 0.1)",
+    }
     for parameter in design.family.parameters:
         chosen[parameter.name] = own.get(parameter.name, "HalfCauchy(1)")
     return chosen
