@@ -1,0 +1,8 @@
+"""Exact draws of nested, crossed and many-column effects of any response family.
+
+- ``latent``: a model's rows and plan as compiled code reads them
+- ``target``: Laplace's marginal posterior of theta
+- ``proposal``: where theta's proposals come from, and how good Laplace's posterior is
+- ``adaptation``: steps of the trajectories from their acceptance
+- ``chains``: chains in (theta, eps), side by side
+"""
