@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import NumericalError
-from bayeslmm.inference.importance.algorithm import WeightedPoints, sample_at_modes
+from bayeslmm.inference.importance.algorithm import WeightedPoints, better, sample_at_modes
 from bayeslmm.inference.laplace import find_modes
 from bayeslmm.inference.reweighting import resample
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
+    from bayeslmm.inference.laplace import LocalMode
     from bayeslmm.inference.laplace_chain.target import LaplaceTarget
 
 # Points of the proposal: more for more coordinates, as proposals of an exact chain need no more.
 _POINTS, _POINTS_PER_COORDINATE = 300, 50
 _RETRIES = 1
+# A smaller share of effective points is a reason to try other scales.
+_WORTH = 0.5
 # Draws of Laplace's posterior, by which its error is told.
 _LAPLACE_DRAWS = 400
 
@@ -74,10 +77,25 @@ def laplace_stage(target: LaplaceTarget, rng: np.random.Generator) -> LaplaceSta
             "Laplace's marginal posterior of the variance parameters has no mode that could be "
             "found: sampler='nutpie' does without it."
         )
-    target = target.settled(peaks[0].point)
-    count = _POINTS + _POINTS_PER_COORDINATE * target.size
-    found = sample_at_modes(target, peaks, units, count, rng, retries=_RETRIES)
+    target, found = _weigh(target.settled(peaks[0].point), peaks, rng)
     points = found.points[resample(found.weights, rng, _LAPLACE_DRAWS)]
     eps = rng.standard_normal((len(points), target.latent.size))
     _, ratio, effects = target.evaluate(points, eps)
     return LaplaceStage(target, found, points, ratio, target.latent.fixed_effects(effects))
+
+
+def _weigh(
+    target: LaplaceTarget, peaks: list[LocalMode], rng: np.random.Generator
+) -> tuple[LaplaceTarget, WeightedPoints]:
+    """Weigh points of a proposal at the mode; where it is not good, on other scales of the sds."""
+    count, units = _POINTS + _POINTS_PER_COORDINATE * target.size, np.ones(target.size)
+    found = sample_at_modes(target, peaks, units, count, rng, retries=0)
+    if found.good and found.effective_size > _WORTH * count:
+        return target, found
+    other, peak = target.bent(peaks[0])
+    again = sample_at_modes(other, [peak], units, count, rng, retries=0)
+    if not better(found, again):
+        target, found, peaks = other, again, [peak]
+    if not found.good:
+        found = sample_at_modes(target, peaks, units, count, rng, retries=_RETRIES)
+    return target, found

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.arrays import for_kernels
+from bayeslmm.inference.laplace import LocalMode
 from bayeslmm.inference.marginal.coordinate_priors import CoordinatePriors
+from bayeslmm.inference.marginal.coordinates import LOG_ARCSINH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +29,8 @@ _TOLERANCE, _TIGHT = 1e-9, 1e-20
 _STEP, _WIDE_STEP = 1e-3, 0.2
 # How far a start follows the reference's slopes, in each coordinate.
 _REACH = 1.5
+# Of log-arcsinh scales: the most, and that in sds of log sd; what must be left of the Hessian.
+_MOST_BENT, _BENT, _LEFT = 3.0, 0.8, 0.2
 # Fewer points are evaluated by one thread.
 _FEW = 8
 
@@ -189,6 +193,42 @@ class LaplaceTarget(CoordinatePriors):
         other = copy.copy(self)
         other.reference = Reference(point, effects[0], slopes)
         return other
+
+    def bent(self, peak: LocalMode) -> tuple[LaplaceTarget, LocalMode]:
+        r"""Return the same density with sds on log-arcsinh scales around its mode.
+
+        On the scale u with log sd = log(sd at the mode) + sinh(c u) / c, a long tail towards zero
+        is short. The mode stays where it was, at u = 0, and minus the Hessian there falls by
+        :math:`c^2`: c is as large as leaves a hill.
+
+        Parameters
+        ----------
+        peak : LocalMode
+            Of this target, which is settled there.
+
+        Returns
+        -------
+        target : LaplaceTarget
+        peak : LocalMode
+            The same mode in its coordinates.
+        """
+        widths = np.sqrt(np.diag(peak.covariance))[: self.n_sds]
+        scales = self.parameters(peak.point)[: self.n_sds]
+        bends = np.minimum(_MOST_BENT, _BENT / widths)
+        while True:
+            other = self.with_log_arcsinh_sds(scales, bends)
+            moved = np.array([c.kind == LOG_ARCSINH for c in other.coordinates])
+            lost = np.zeros(self.size)
+            lost[: self.n_sds] = np.where(moved[: self.n_sds], bends, 0.0) ** 2
+            left = np.linalg.inv(peak.covariance) - np.diag(lost)
+            if np.linalg.eigvalsh(left / np.sqrt(np.outer(*[np.diag(left)] * 2))).min() > _LEFT:
+                break
+            bends = 0.8 * bends
+        point = np.where(moved, 0.0, peak.point)
+        reference = self.reference
+        other.reference = Reference(point, reference.effects, reference.slopes)
+        covariance = np.linalg.inv(left)
+        return other, LocalMode(point, peak.height, covariance, peak.n_evaluations)
 
     def first_point(self) -> Floats:
         """Return where to begin to climb: small sds, no correlations, medians of the rest."""
