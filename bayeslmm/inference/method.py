@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bayeslmm.errors import ArgumentError
 from bayeslmm.inference.importance.sample import ImportanceSampling
+from bayeslmm.inference.laplace_chain.sample import LaplaceChain
 from bayeslmm.inference.nuts.sample import NUTS
 from bayeslmm.inference.parametrization import (
     ASKED,
@@ -16,7 +17,14 @@ from bayeslmm.inference.parametrization import (
 )
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.quadrature.sample import QuadratureSampling
-from bayeslmm.inference.settings import AUTO, IMPORTANCE, NUTPIE, PYMC, QUADRATURE
+from bayeslmm.inference.settings import (
+    AUTO,
+    IMPORTANCE,
+    LAPLACE_CHAIN,
+    NUTPIE,
+    PYMC,
+    QUADRATURE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,9 +84,10 @@ METHODS: Mapping[str, Method] = {
     PYMC: NUTS(PYMC),
     IMPORTANCE: ImportanceSampling(),
     QUADRATURE: QuadratureSampling(),
+    LAPLACE_CHAIN: LaplaceChain(),
 }
 # What ``sampler="auto"`` asks in turn.
-_AUTOMATIC = (QUADRATURE, IMPORTANCE, NUTPIE)
+_AUTOMATIC = (QUADRATURE, IMPORTANCE, LAPLACE_CHAIN, NUTPIE)
 
 
 def check_combination(sampler: str, parametrization: str) -> None:
@@ -98,11 +107,18 @@ def check_combination(sampler: str, parametrization: str) -> None:
     """
     if sampler == AUTO or parametrization == AUTO_PARAMETRIZATION:
         return
-    if parametrization not in METHODS[sampler].parametrizations:
+    known = METHODS[sampler].parametrizations
+    if parametrization in known:
+        return
+    if known == (MARGINAL,):
         raise ArgumentError(
             f"sampler={sampler!r} draws from the posterior with the effects integrated out, and "
             f"parametrization={parametrization!r} keeps them: add parametrization='marginal'."
         )
+    raise ArgumentError(
+        f"sampler={sampler!r} draws the effects beside the parameters, and has a form of its own: "
+        f"leave parametrization={parametrization!r} out."
+    )
 
 
 def choose_method(

@@ -10,7 +10,8 @@ from scipy.special import ndtri
 # What is aimed at; and how far a trajectory turns: a quarter leaves nothing of where it began.
 TARGET, ANGLE = 0.9, 0.5 * math.pi
 _FIRST, _LARGEST_CHANGE = 4, 1.7
-_MOST_STEPS = 64
+# One step alone is cheap beside a proposal of theta, and too rough.
+_FEWEST_STEPS, _MOST_STEPS = 2, 64
 
 
 @dataclass(frozen=True)
@@ -56,5 +57,5 @@ class Trajectory:
         wanted = -2.0 * float(ndtri(0.5 * TARGET))
         change = math.sqrt(wanted / spread)
         angle = self.angle * min(max(change, 1.0 / _LARGEST_CHANGE), _LARGEST_CHANGE)
-        angle = min(angle, ANGLE)
+        angle = min(angle, ANGLE / _FEWEST_STEPS)
         return Trajectory(min(math.ceil(ANGLE / angle - 1e-9), _MOST_STEPS), angle)

@@ -38,6 +38,8 @@ class ChainDraws:
 
     Attributes
     ----------
+    steps : tuple of int
+        Of each chain's trajectories.
     points : ndarray, shape (chains, draws, k)
         Theta's coordinates.
     effects : ndarray, shape (chains, draws, size)
@@ -50,10 +52,9 @@ class ChainDraws:
         Acceptance probability of the trajectory.
     accepted_walk : ndarray, shape (chains, draws)
         Whether the random walk's proposal was taken; NaN where there was none.
-    steps : tuple of int
-        Of each chain's trajectories.
     """
 
+    steps: tuple[int, ...]
     points: Floats
     effects: Floats
     log_ratio: Floats
@@ -61,7 +62,6 @@ class ChainDraws:
     accepted_theta: Floats
     acceptance_eps: Floats
     accepted_walk: Floats
-    steps: tuple[int, ...]
 
 
 def run_chains(
@@ -93,10 +93,8 @@ def run_chains(
 
     with single_blas_thread(), ThreadPoolExecutor(max(1, min(threads, chains))) as pool:
         done = list(pool.map(one, range(chains)))
-    return ChainDraws(
-        *(np.stack([getattr(chain.kept, name) for chain in done]) for name in _Kept.names()),
-        steps=tuple(chain.trajectory.steps for chain in done),
-    )
+    kept = (np.stack([getattr(chain.kept, name) for chain in done]) for name in _Kept.names())
+    return ChainDraws(tuple(chain.trajectory.steps for chain in done), *kept)
 
 
 @dataclass(eq=False)

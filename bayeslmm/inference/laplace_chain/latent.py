@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayeslmm.arrays import for_kernels
+from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.gram.gram import Gram
 from bayeslmm.kernels.laplace_chain.mode import Prior
 from bayeslmm.kernels.laplace_chain.moves import laplace_many
 from bayeslmm.kernels.laplace_chain.rows import Rows, constant_of, locate
@@ -18,6 +20,23 @@ if TYPE_CHECKING:
     from bayeslmm.gram.elimination_plan import EliminationPlan
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
+
+
+def elimination_plan(design: Design) -> EliminationPlan:
+    """Return the order in which a design's effects are eliminated, whatever its response.
+
+    Parameters
+    ----------
+    design : Design
+        The rows; neither response nor weights are looked at.
+
+    Returns
+    -------
+    EliminationPlan
+        Of cross-products whose values are of no use here.
+    """
+    zeros = replace(design, family=GAUSSIAN, y=np.zeros(design.n), weights=None, trials=None)
+    return Gram.from_design(zeros).plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,14 +166,17 @@ class LatentModel:
 
     def values(
         self, lams: Floats, phis: Floats, starts: Floats, eps: Floats | None, tolerance: float
-    ) -> tuple[Floats, Floats, Floats, Ints]:
+    ) -> tuple[Floats, Floats, Floats, Floats, Ints]:
         """Return what `laplace_many` does; at the modes where `eps` is None."""
         given = np.zeros((len(lams), self.size)) if eps is None else eps
         return laplace_many(self.rows, self.prior, lams, phis, starts, given, tolerance)
 
     def fixed_effects(self, effects: Floats) -> Floats:
         """Return beta, shape (..., p), of effects (..., size)."""
-        inner = effects[..., self.n_random :]
+        return self.raw_beta(effects[..., self.n_random :])
+
+    def raw_beta(self, inner: Floats) -> Floats:
+        """Return beta of R beta, shape (..., p)."""
         return np.linalg.solve(self.root, inner[..., None])[..., 0] if len(self.root) else inner
 
     def random_effects(self, effects: Floats, factors: list[Floats]) -> list[Floats]:

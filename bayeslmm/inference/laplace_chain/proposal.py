@@ -41,7 +41,7 @@ class LaplaceStage:
     log_ratio : ndarray, shape (s,)
         Log p(y, u, beta | theta) less its Gaussian approximation, at draws of the latter.
     fixed : ndarray, shape (s, p)
-        The fixed effects there.
+        Means of the fixed effects there, under Laplace's posterior.
     """
 
     target: LaplaceTarget
@@ -80,8 +80,8 @@ def laplace_stage(target: LaplaceTarget, rng: np.random.Generator) -> LaplaceSta
     target, found = _weigh(target.settled(peaks[0].point), peaks, rng)
     points = found.points[resample(found.weights, rng, _LAPLACE_DRAWS)]
     eps = rng.standard_normal((len(points), target.latent.size))
-    _, ratio, effects = target.evaluate(points, eps)
-    return LaplaceStage(target, found, points, ratio, target.latent.fixed_effects(effects))
+    drawn = target.evaluate(points, eps)
+    return LaplaceStage(target, found, points, drawn.log_ratio, target.latent.raw_beta(drawn.fixed))
 
 
 def _weigh(

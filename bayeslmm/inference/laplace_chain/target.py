@@ -6,7 +6,7 @@ import copy
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from bayeslmm.inference.marginal.coordinates import LOG_ARCSINH
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bayeslmm.arrays import Floats
+    from bayeslmm.arrays import Floats, Ints
     from bayeslmm.inference.laplace_chain.latent import LatentModel
     from bayeslmm.model.priors.prior import Prior
     from bayeslmm.model.priors.priors import Priors
@@ -57,6 +57,27 @@ class Reference:
         """Return a start for each point, shape (s, size): a function of the point alone."""
         away = np.clip(points - self.point, -_REACH, _REACH)
         return np.ascontiguousarray(self.effects + away @ self.slopes)
+
+
+class Evaluated(NamedTuple):
+    """Laplace's approximation at some points.
+
+    Attributes
+    ----------
+    log_density : ndarray, shape (s,)
+        With the priors of theta; -inf where there is none.
+    log_ratio : ndarray, shape (s,)
+        Log p(y, u, beta | theta) less its Gaussian approximation, at the effects.
+    effects : ndarray, shape (s, size)
+        u in the plan's order, then R beta.
+    fixed : ndarray, shape (s, p)
+        The mode of R beta.
+    """
+
+    log_density: Floats
+    log_ratio: Floats
+    effects: Floats
+    fixed: Floats
 
 
 class LaplaceTarget(CoordinatePriors):
@@ -121,11 +142,11 @@ class LaplaceTarget(CoordinatePriors):
 
     def log_density(self, points: Floats) -> Floats:
         """Evaluate the log-density at points (s, size), shape (s,); -inf where there is none."""
-        return self.evaluate(points)[0]
+        return self.evaluate(points).log_density
 
     def evaluate(
         self, points: Floats, eps: Floats | None = None, tolerance: float = _TOLERANCE
-    ) -> tuple[Floats, Floats, Floats]:
+    ) -> Evaluated:
         """Evaluate the log-density, the log ratio at eps, and the effects there.
 
         Parameters
@@ -139,8 +160,7 @@ class LaplaceTarget(CoordinatePriors):
 
         Returns
         -------
-        log_density, log_ratio : ndarray, shape (s,)
-        effects : ndarray, shape (s, latent.size)
+        Evaluated
         """
         points = np.ascontiguousarray(points, dtype=np.float64)
         with np.errstate(all="ignore"):
@@ -151,14 +171,15 @@ class LaplaceTarget(CoordinatePriors):
         )
         value, ratio = np.full(len(points), -np.inf), np.full(len(points), -np.inf)
         effects = np.zeros((len(points), self.latent.size))
+        fixed = np.zeros((len(points), len(self.latent.root)))
         rows = np.flatnonzero(good)
         parts = np.array_split(rows, self.threads if len(rows) >= _FEW else 1)
 
-        def run(part: Floats) -> None:
+        def run(part: Ints) -> None:
             starts = self.reference.starts(points[part])
             given = None if eps is None else np.ascontiguousarray(eps[part])
             found = self.latent.private().values(lams[part], phis[part], starts, given, tolerance)
-            value[part], ratio[part], effects[part] = found[:3]
+            value[part], ratio[part], effects[part], fixed[part] = found[:4]
 
         if len(parts) == 1:
             run(parts[0])
@@ -166,28 +187,29 @@ class LaplaceTarget(CoordinatePriors):
             with ThreadPoolExecutor(len(parts)) as pool:
                 list(pool.map(run, parts))
         value[rows] += log_prior[rows]
-        return np.where(np.isnan(value), -np.inf, value), ratio, effects
+        return Evaluated(np.where(np.isnan(value), -np.inf, value), ratio, effects, fixed)
 
     def log_density_and_gradient(self, point: Floats) -> tuple[float, Floats]:
         """Evaluate the log-density, and its gradient by central differences, at one point."""
         point = np.asarray(point, dtype=np.float64)
-        here, _, effects = self.evaluate(point[None], tolerance=_TIGHT)
-        if not np.isfinite(here[0]):
+        here = self.evaluate(point[None], tolerance=_TIGHT)
+        if not np.isfinite(here.log_density[0]):
             return -math.inf, np.zeros(self.size)
         near = copy.copy(self)
-        near.reference = Reference(point, effects[0], np.zeros((self.size, self.latent.size)))
+        near.reference = Reference(point, here.effects[0], np.zeros((self.size, self.latent.size)))
         steps = _STEP * np.eye(self.size)
-        around, _, _ = near.evaluate(np.concatenate([point + steps, point - steps]), None, _TIGHT)
+        both = np.concatenate([point + steps, point - steps])
+        around = near.evaluate(both, tolerance=_TIGHT).log_density
         gradient = (around[: self.size] - around[self.size :]) / (2.0 * _STEP)
         if not np.isfinite(gradient).all():
             return -math.inf, np.zeros(self.size)
-        return float(here[0]), gradient
+        return float(here.log_density[0]), gradient
 
     def settled(self, point: Floats) -> LaplaceTarget:
         """Return the same density with Newton's method beginning near the modes around a point."""
         steps = _WIDE_STEP * np.eye(self.size)
         around = np.concatenate([point[None], point + steps, point - steps])
-        _, _, effects = self.evaluate(around, tolerance=_TIGHT)
+        effects = self.evaluate(around, tolerance=_TIGHT).effects
         k = self.size
         slopes = (effects[1 : k + 1] - effects[k + 1 :]) / (2.0 * _WIDE_STEP)
         other = copy.copy(self)
@@ -234,4 +256,4 @@ class LaplaceTarget(CoordinatePriors):
         """Return where to begin to climb: small sds, no correlations, medians of the rest."""
         middle = self.prior_quantiles(0.5)
         middle[: self.n_sds] = self.prior_quantiles(0.25)[: self.n_sds]
-        return self.point(middle[None])[0]
+        return np.asarray(self.point(middle[None])[0])

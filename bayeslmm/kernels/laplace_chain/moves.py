@@ -43,7 +43,7 @@ def laplace_many(
     starts: Floats,
     eps: Floats,
     tolerance: float,
-) -> tuple[Floats, Floats, Floats, Ints]:
+) -> tuple[Floats, Floats, Floats, Floats, Ints]:
     r"""Compute Laplace's approximation of log p(y | theta) at many points.
 
     .. math:: \log p(y \mid \theta) \approx \log p(y, m \mid \theta) + \tfrac{N}{2} \log 2 \pi
@@ -71,13 +71,16 @@ def laplace_many(
         `effects`.
     effects : ndarray, shape (s, N)
         u in the plan's order, then beta.
+    fixed : ndarray, shape (s, p)
+        The mode of beta.
     iterations : ndarray of int64, shape (s,)
         Newton's.
     """
     s, N = starts.shape
     m = N - rows.fixed.shape[0]
     log_marginal, log_ratio = np.empty(s), np.empty(s)
-    effects, iterations = np.empty((s, N)), np.empty(s, np.int64)
+    effects, fixed = np.empty((s, N)), np.empty((s, N - m))
+    iterations = np.empty(s, np.int64)
     own = scratch_of(rows, N)
     for i in range(s):
         state = settle(rows, prior, lams[i], phis[i], starts[i], eps[i], tolerance, own)
@@ -89,8 +92,10 @@ def laplace_many(
         log_ratio[i] = state.log_ratio
         for k in range(N):
             effects[i, k] = state.effects[k]
+        for k in range(N - m):
+            fixed[i, k] = state.curvature.beta[k]
         iterations[i] = state.iterations
-    return log_marginal, log_ratio, effects, iterations
+    return log_marginal, log_ratio, effects, fixed, iterations
 
 
 @linked_entry
