@@ -1,11 +1,19 @@
-"""Steps of trajectories that a short warm-up adapts to their acceptance."""
+"""What a short warm-up adapts: steps of trajectories, and where theta is proposed."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 from scipy.special import ndtri
+
+from bayeslmm.inference.importance.proposal import Mixture, SplitT
+
+if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats
+    from bayeslmm.inference.importance.algorithm import WeightedPoints
 
 # What is aimed at; and how far a trajectory turns: a quarter leaves nothing of where it began.
 TARGET, ANGLE = 0.9, 0.5 * math.pi
@@ -59,3 +67,48 @@ class Trajectory:
         angle = self.angle * min(max(change, 1.0 / _LARGEST_CHANGE), _LARGEST_CHANGE)
         angle = min(angle, ANGLE / _FEWEST_STEPS)
         return Trajectory(min(math.ceil(ANGLE / angle - 1e-9), _MOST_STEPS), angle)
+
+
+# Degrees of freedom of adapted proposals; the share that stays with the ones before; how many
+# draws the covariance of Laplace's posterior counts for, for each coordinate.
+_FREEDOM, _OLD_SHARE, _PRIOR_DRAWS = 5.0, 0.4, 5.0
+# The adapted one's wide part: its share, and how much wider.
+_WIDE_SHARE, _WIDE = 0.1, 2.5
+# So many different points a coordinate tell where the posterior is.
+_LEAST_POINTS = 5
+
+
+def adapted_proposal(found: WeightedPoints, seen: Floats) -> Mixture:
+    """Return proposals where chains have been, beside those of Laplace's marginal posterior.
+
+    Where Laplace's marginal posterior lies beside the posterior, its proposals alone are seldom
+    accepted.
+
+    Parameters
+    ----------
+    found : WeightedPoints
+        Of Laplace's marginal posterior, with its proposal.
+    seen : ndarray, shape (s, k)
+        Points of all chains.
+
+    Returns
+    -------
+    Mixture
+        The old one where too few different points were seen.
+    """
+    k, old = found.points.shape[1], found.proposal
+    different = len(np.unique(seen, axis=0))
+    if different < _LEAST_POINTS * k:
+        return old
+    center = found.points - found.weights @ found.points
+    before = (found.weights[:, None] * center).T @ center
+    trust = different / (different + _PRIOR_DRAWS * k)
+    covariance = trust * np.atleast_2d(np.cov(seen.T)) + (1.0 - trust) * before
+    values, vectors = np.linalg.eigh(covariance)
+    if not (np.isfinite(values).all() and values.min() > 0.0):
+        return old
+    one = np.ones(k)
+    near = SplitT(seen.mean(axis=0), vectors * np.sqrt(values), one, one, _FREEDOM)
+    parts = (near, near.widened(_WIDE, _FREEDOM), *old.parts)
+    new = (1.0 - _OLD_SHARE) * np.array([1.0 - _WIDE_SHARE, _WIDE_SHARE])
+    return Mixture(parts, np.concatenate([new, _OLD_SHARE * old.shares]))

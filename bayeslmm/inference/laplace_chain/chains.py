@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.inference.laplace_chain.adaptation import Trajectory
+from bayeslmm.inference.laplace_chain.adaptation import Trajectory, adapted_proposal
 from bayeslmm.kernels.laplace_chain.moves import begin, sweep
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
+    from bayeslmm.inference.importance.proposal import Mixture
     from bayeslmm.inference.laplace_chain.proposal import LaplaceStage
     from bayeslmm.kernels.laplace_chain.mode import State
 
 # Newton's decrement in a chain, which is exact whatever it is.
 _TOLERANCE = 1e-4
-# Sweeps of the warm-up, and after how many a trajectory is adapted.
-_WARM_UP, _BLOCK = 120, 20
+# Rounds of the warm-up, in blocks of sweeps: after each block the trajectory is adapted, after each
+# round the proposal.
+_WARM_UP, _BLOCK = (3, 4), 20
 # Random numbers are drawn for so many sweeps at a time.
 _MOST_NUMBERS = 2_000_000
 # Steps are that much longer or shorter by chance, so that no trajectory comes back to its start.
@@ -85,16 +87,19 @@ def run_chains(
     ChainDraws
     """
 
-    def one(number: int) -> _Chain:
-        chain = _Chain(stage, np.random.default_rng([seed, 5, number]))
-        chain.warm_up()
-        chain.run(draws)
-        return chain
+    def begin_one(number: int) -> _Chain:
+        return _Chain(stage, np.random.default_rng([seed, 5, number]))
 
     with single_blas_thread(), ThreadPoolExecutor(max(1, min(threads, chains))) as pool:
-        done = list(pool.map(one, range(chains)))
-    kept = (np.stack([getattr(chain.kept, name) for chain in done]) for name in _Kept.names())
-    return ChainDraws(tuple(chain.trajectory.steps for chain in done), *kept)
+        running = list(pool.map(begin_one, range(chains)))
+        for blocks in _WARM_UP:
+            seen = np.concatenate(list(pool.map(lambda chain: chain.warm_up(blocks), running)))
+            adapted = adapted_proposal(stage.found, seen)
+            for chain in running:
+                chain.proposal = adapted
+        list(pool.map(lambda chain: chain.run(draws), running))
+    kept = (np.stack([getattr(chain.kept, name) for chain in running]) for name in _Kept.names())
+    return ChainDraws(tuple(chain.trajectory.steps for chain in running), *kept)
 
 
 @dataclass(eq=False)
@@ -125,6 +130,7 @@ class _Chain:
 
     stage: LaplaceStage
     rng: np.random.Generator
+    proposal: Mixture = field(init=False)
     trajectory: Trajectory = field(default_factory=Trajectory)
     walks: bool = False
     scale: float = 0.0
@@ -134,6 +140,7 @@ class _Chain:
         self.latent = self.target.latent.private()
         found, k = self.stage.found, self.target.size
         self.walks = found.pareto_k > MAX_PARETO_K or k > MANY_COORDINATES
+        self.proposal = found.proposal
         self.scale = 2.38 / math.sqrt(k)
         away = found.points - found.weights @ found.points
         self.root = np.linalg.cholesky((found.weights[:, None] * away).T @ away + 1e-8 * np.eye(k))
@@ -148,17 +155,19 @@ class _Chain:
             _TOLERANCE,
         )
 
-    def warm_up(self) -> None:
-        """Adapt the trajectory and the walk, and leave Laplace's posterior behind."""
-        accepted = []
-        for _ in range(_WARM_UP // _BLOCK):
+    def warm_up(self, blocks: int) -> Floats:
+        """Adapt the trajectory and the walk; return the points of the later half."""
+        accepted, seen = [], []
+        for _ in range(blocks):
             kept = self._keeping(_BLOCK)
             self._sweeps(kept, 0, _BLOCK)
             self.trajectory = self.trajectory.adapted(float(kept.acceptance_eps.mean()))
             accepted.append(float(kept.accepted_theta.mean()))
+            seen.append(kept.points)
             if self.walks:
                 self.scale *= math.exp(float(kept.accepted_walk.mean()) - _WALK_ACCEPTED)
         self.walks = self.walks or float(np.mean(accepted)) < LEAST_ACCEPTED
+        return np.concatenate(seen[blocks // 3 :])
 
     def run(self, draws: int) -> None:
         """Keep so many draws."""
@@ -173,12 +182,11 @@ class _Chain:
         while first < end:
             last = min(end, first + (1 if self.walks else block))
             own = slice(first, last)
-            proposals = self.stage.found.proposal
-            points = proposals.draw(last - first, self.rng)
+            points = self.proposal.draw(last - first, self.rng)
             together = np.concatenate([self.point[None], points])
             with np.errstate(all="ignore"):
                 log_prior = self.target.log_prior(together)
-            corrections = log_prior - proposals.log_density(together)
+            corrections = log_prior - self.proposal.log_density(together)
             self._move(kept, own, points, corrections, self.trajectory.steps)
             kept.accepted_walk[own] = math.nan
             if self.walks:
