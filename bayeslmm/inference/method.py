@@ -12,6 +12,7 @@ from bayeslmm.inference.nuts.sample import NUTS
 from bayeslmm.inference.parametrization import (
     ASKED,
     MARGINAL,
+    NONCENTERED,
     choose_parametrization,
     require_gaussian,
 )
@@ -161,10 +162,13 @@ def choose_method(
         sampler, why = _choose_sampler(model, settings)
     if sampler == IMPORTANCE:
         require_gaussian(model.family, f"sampler={IMPORTANCE!r}", "sampler='nutpie'")
-    integrated = METHODS[sampler].parametrizations == (MARGINAL,)
-    parametrization, form = choose_parametrization(
-        settings.parametrization, model, integrated=integrated
-    )
+    known = METHODS[sampler].parametrizations
+    if settings.parametrization == AUTO_PARAMETRIZATION and known == (NONCENTERED,):
+        parametrization, form = NONCENTERED, "the sampler draws standardised effects"
+    else:
+        parametrization, form = choose_parametrization(
+            settings.parametrization, model, integrated=known == (MARGINAL,)
+        )
     check_combination(sampler, parametrization)
     chosen = dataclasses.replace(settings, sampler=sampler, parametrization=parametrization)
     return chosen, {"parametrization_reason": form, "sampler_reason": why}

@@ -4,6 +4,7 @@
 - ``latent``: a model's rows and plan as compiled code reads them
 - ``target``: Laplace's marginal posterior of theta
 - ``proposal``: where theta's proposals come from, and how good Laplace's posterior is
-- ``adaptation``: steps of the trajectories from their acceptance
+- ``adaptation``: what a short warm-up adapts
+- ``random_walk``: theta's second move
 - ``chains``: chains in (theta, eps), side by side
 """

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayeslmm.inference.laplace_chain.adaptation import Trajectory, adapted_proposal
-from bayeslmm.kernels.laplace_chain.moves import begin, sweep
+from bayeslmm.inference.laplace_chain.random_walk import no_walk, walk_arrays
+from bayeslmm.inference.nuts.marginal import compiles
+from bayeslmm.kernels.laplace_chain.moves import Kept, Proposed, begin, sweep
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
@@ -28,9 +30,9 @@ _WARM_UP, _BLOCK = (3, 4), 20
 _MOST_NUMBERS = 2_000_000
 # Steps are that much longer or shorter by chance, so that no trajectory comes back to its start.
 _JITTER = 0.2
-# A random walk joins where proposals are poor by k-hat or by acceptance, or there are many
-# coordinates.
-MAX_PARETO_K, LEAST_ACCEPTED, MANY_COORDINATES = 0.7, 0.3, 8
+# A random walk joins where adapted proposals are seldom accepted, or those before had weights
+# without a mean, or there are many coordinates.
+MAX_PARETO_K, LEAST_ACCEPTED, MANY_COORDINATES = 1.0, 0.3, 8
 _WALK_ACCEPTED = 0.3
 
 
@@ -93,146 +95,103 @@ def run_chains(
     with single_blas_thread(), ThreadPoolExecutor(max(1, min(threads, chains))) as pool:
         running = list(pool.map(begin_one, range(chains)))
         for blocks in _WARM_UP:
-            seen = np.concatenate(list(pool.map(lambda chain: chain.warm_up(blocks), running)))
-            adapted = adapted_proposal(stage.found, seen)
+            seen = list(pool.map(_Chain.warm_up, running, [blocks] * chains))
+            adapted = adapted_proposal(stage.found, np.concatenate(seen))
             for chain in running:
-                chain.proposal = adapted
-        list(pool.map(lambda chain: chain.run(draws), running))
-    kept = (np.stack([getattr(chain.kept, name) for chain in running]) for name in _Kept.names())
-    return ChainDraws(tuple(chain.trajectory.steps for chain in running), *kept)
+                chain.propose_from(adapted)
+        for chain in running:
+            chain.walks = chain.walks or (chain.may_walk and chain.seldom)
+        done = list(pool.map(_Chain.run, running, [draws] * chains))
+    columns = (np.stack(column) for column in zip(*done, strict=True))
+    return ChainDraws(tuple(chain.trajectory.steps for chain in running), *columns)
 
 
-@dataclass(eq=False)
-class _Kept:
-    """What one chain keeps of each draw."""
-
-    points: Floats
-    effects: Floats
-    log_ratio: Floats
-    log_joint: Floats
-    accepted_theta: Floats
-    acceptance_eps: Floats
-    accepted_walk: Floats
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        return tuple(cls.__dataclass_fields__)
-
-    @classmethod
-    def empty(cls, draws: int, k: int, size: int) -> _Kept:
-        one = [np.empty(draws) for _ in range(5)]
-        return cls(np.empty((draws, k)), np.empty((draws, size)), *one)
-
-
-@dataclass(eq=False)
 class _Chain:
     """One chain: where it stands, and how it moves."""
 
-    stage: LaplaceStage
-    rng: np.random.Generator
-    proposal: Mixture = field(init=False)
-    trajectory: Trajectory = field(default_factory=Trajectory)
-    walks: bool = False
-    scale: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.target = self.stage.target
+    def __init__(self, stage: LaplaceStage, rng: np.random.Generator) -> None:
+        self.target, self.found, self.rng = stage.target, stage.found, rng
         self.latent = self.target.latent.private()
-        found, k = self.stage.found, self.target.size
-        self.walks = found.pareto_k > MAX_PARETO_K or k > MANY_COORDINATES
-        self.proposal = found.proposal
-        self.scale = 2.38 / math.sqrt(k)
-        away = found.points - found.weights @ found.points
-        self.root = np.linalg.cholesky((found.weights[:, None] * away).T @ away + 1e-8 * np.eye(k))
-        self.point = self.stage.points[self.rng.integers(len(self.stage.points))]
+        k = self.target.size
+        poor = stage.found.pareto_k > MAX_PARETO_K or k > MANY_COORDINATES
+        self.may_walk = compiles(self.target)
+        self.walks = self.may_walk and poor
+        self.scale, self.trajectory = 2.38 / math.sqrt(k), Trajectory()
+        away = stage.found.points - stage.found.weights @ stage.found.points
+        covariance = (stage.found.weights[:, None] * away).T @ away
+        self.root = np.linalg.cholesky(covariance + 1e-8 * np.eye(k))
+        self.point = stage.points[rng.integers(len(stage.points))].copy()
+        here = self.point[None]
         self.state: State = begin(
             self.latent.rows,
             self.latent.prior,
-            self.target.packed(self.point[None])[0],
-            self.target.phi(self.point[None])[0],
-            self.target.reference.starts(self.point[None])[0],
-            self.rng.standard_normal(self.latent.size),
+            self.target.packed(here)[0],
+            self.target.phi(here)[0],
+            self.target.reference.starts(here)[0],
+            rng.standard_normal(self.latent.size),
             _TOLERANCE,
         )
+        self.propose_from(stage.found.proposal)
+
+    def propose_from(self, proposal: Mixture) -> None:
+        """Take proposals of theta from a mixture from now on."""
+        self.proposal = proposal
+        self.correction = float(self._corrections(self.point[None])[0])
+        self.steps_of_walk = walk_arrays(self.target, proposal) if self.may_walk else no_walk()
 
     def warm_up(self, blocks: int) -> Floats:
-        """Adapt the trajectory and the walk; return the points of the later half."""
+        """Adapt the trajectory and the walk; return the points of the later two thirds."""
         accepted, seen = [], []
         for _ in range(blocks):
-            kept = self._keeping(_BLOCK)
-            self._sweeps(kept, 0, _BLOCK)
-            self.trajectory = self.trajectory.adapted(float(kept.acceptance_eps.mean()))
-            accepted.append(float(kept.accepted_theta.mean()))
+            kept = self.run(_BLOCK)
+            self.trajectory = self.trajectory.adapted(float(kept.eps.mean()))
+            accepted.append(float(kept.theta.mean()))
             seen.append(kept.points)
             if self.walks:
-                self.scale *= math.exp(float(kept.accepted_walk.mean()) - _WALK_ACCEPTED)
-        self.walks = self.walks or float(np.mean(accepted)) < LEAST_ACCEPTED
+                self.scale *= math.exp(float(kept.walk.mean()) - _WALK_ACCEPTED)
+        self.seldom = float(np.mean(accepted)) < LEAST_ACCEPTED
         return np.concatenate(seen[blocks // 3 :])
 
-    def run(self, draws: int) -> None:
-        """Keep so many draws."""
-        self.kept = self._keeping(draws)
-        self._sweeps(self.kept, 0, draws)
+    def run(self, draws: int) -> Kept:
+        """Run so many sweeps."""
+        most = max(1, _MOST_NUMBERS // self.latent.size)
+        counts = np.diff([*range(0, draws, most), draws])
+        parts = [self._block(int(count)) for count in counts]
+        return Kept(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    def _keeping(self, draws: int) -> _Kept:
-        return _Kept.empty(draws, self.target.size, self.latent.size)
-
-    def _sweeps(self, kept: _Kept, first: int, end: int) -> None:
-        block = max(1, _MOST_NUMBERS // self.latent.size)
-        while first < end:
-            last = min(end, first + (1 if self.walks else block))
-            own = slice(first, last)
-            points = self.proposal.draw(last - first, self.rng)
-            together = np.concatenate([self.point[None], points])
-            with np.errstate(all="ignore"):
-                log_prior = self.target.log_prior(together)
-            corrections = log_prior - self.proposal.log_density(together)
-            self._move(kept, own, points, corrections, self.trajectory.steps)
-            kept.accepted_walk[own] = math.nan
-            if self.walks:
-                self._walk(kept, own)
-            with np.errstate(all="ignore"):
-                kept.log_joint[own] += self.target.log_prior(kept.points[own])
-            first = last
-
-    def _walk(self, kept: _Kept, own: slice) -> None:
-        acceptance = kept.accepted_theta[own].copy(), kept.acceptance_eps[own].copy()
-        step = self.scale * self.root @ self.rng.standard_normal(self.target.size)
-        points = (self.point + step)[None]
-        with np.errstate(all="ignore"):
-            log_prior = self.target.log_prior(np.concatenate([self.point[None], points]))
-        self._move(kept, own, points, log_prior, 0)
-        kept.accepted_walk[own] = kept.accepted_theta[own]
-        kept.accepted_theta[own], kept.acceptance_eps[own] = acceptance
-
-    def _move(
-        self, kept: _Kept, own: slice, points: Floats, corrections: Floats, steps: int
-    ) -> None:
-        """Propose points of theta, of which the first correction is that of the current one."""
-        s, target = len(points), self.target
-        with np.errstate(all="ignore"):
-            lams, phis = target.packed(points), target.phi(points)
-        possible = np.isfinite(corrections[1:]) & np.isfinite(lams).all(axis=1)
-        possible &= np.isfinite(phis).all(axis=1)
-        chances = np.log1p(-self.rng.random((s, 2)))
-        sizes = self.trajectory.size * self.rng.uniform(1 - _JITTER, 1 + _JITTER, s)
-        self.state, places, kept.effects[own], levels, accepted = sweep(
+    def _block(self, count: int) -> Kept:
+        points, k = self.proposal.draw(count, self.rng), self.target.size
+        increments = np.zeros((0, k))
+        if self.walks:
+            increments = self.scale * self.rng.standard_normal((count, k)) @ self.root.T
+        self.state, self.point, self.correction, kept = sweep(
             self.latent.rows,
             self.latent.prior,
             self.state,
-            float(corrections[0]),
-            lams,
-            phis,
-            target.reference.starts(points),
-            np.where(possible, corrections[1:], -np.inf),
-            self.rng.standard_normal((s, self.latent.size)),
-            chances,
-            sizes,
-            steps,
+            self.point,
+            self.correction,
+            self._proposed(points),
+            self.steps_of_walk._replace(increments=increments),
+            self.rng.standard_normal((count, self.latent.size)),
+            np.log1p(-self.rng.random((count, 3))),
+            self.trajectory.size * self.rng.uniform(1 - _JITTER, 1 + _JITTER, count),
+            self.trajectory.steps,
             _TOLERANCE,
         )
-        known = np.concatenate([points, self.point[None]])
-        kept.points[own] = known[places]
-        self.point = kept.points[own][-1]
-        kept.log_ratio[own], kept.log_joint[own] = levels.T
-        kept.accepted_theta[own], kept.acceptance_eps[own] = accepted.T
+        with np.errstate(all="ignore"):
+            log_prior = self.target.log_prior(kept.points)
+        return kept._replace(log_joint=kept.log_joint + log_prior)
+
+    def _proposed(self, points: Floats) -> Proposed:
+        target = self.target
+        corrections = self._corrections(points)
+        with np.errstate(all="ignore"):
+            lams, phis = target.packed(points), target.phi(points)
+        possible = np.isfinite(corrections) & np.isfinite(lams).all(axis=1)
+        possible &= np.isfinite(phis).all(axis=1)
+        corrections = np.where(possible, corrections, -np.inf)
+        return Proposed(points, lams, phis, target.reference.starts(points), corrections)
+
+    def _corrections(self, points: Floats) -> Floats:
+        with np.errstate(all="ignore"):
+            return self.target.log_prior(points) - self.proposal.log_density(points)

@@ -67,22 +67,35 @@ class LaplaceChain:
 
     def suits(self, model: Model, settings: SamplerSettings) -> tuple[bool, str]:
         """Return whether the model has effects that only a chain draws, and not too many."""
-        if settings.parametrization not in (NONCENTERED, AUTO_PARAMETRIZATION):
-            return False, f"the {settings.parametrization} form was asked for"
-        if settings.target_accept is not None:
-            return False, "target_accept was given, which is an acceptance rate of NUTS"
-        if why := unsuited(model):
-            return False, why
-        border, size = elimination_plan(model.design.coded_rows).n_border, _size(model)
-        if border > LARGEST_BORDER:
-            return False, f"every step would factor a dense matrix of {border} columns"
-        if size > MOST_COORDINATES:
-            return False, f"{size} parameters are too many for proposals around a mode"
-        return True, "effects of a response that is not Gaussian, whitened at their mode"
+        why = _not_asked_for(settings) or unsuited(model) or _too_much(model)
+        return (
+            not why,
+            why or "effects of several factors or columns move best whitened at their mode",
+        )
 
     def fit(self, model: Model, settings: SamplerSettings) -> xr.DataTree:
         """Sample a model's posterior; see `sample_chain`."""
         return sample_chain(model, settings)
+
+
+def _not_asked_for(settings: SamplerSettings) -> str:
+    if settings.parametrization not in (NONCENTERED, AUTO_PARAMETRIZATION):
+        return f"the {settings.parametrization} form was asked for"
+    if settings.target_accept is not None:
+        return "target_accept was given, which is an acceptance rate of NUTS"
+    return ""
+
+
+def _too_much(model: Model) -> str:
+    """Say why a chain would be slow to move or to mix; empty where it is not."""
+    if not model.family.log_concave:
+        return f"the {model.family.name} log-density has curvature of both signs"
+    border = elimination_plan(model.design.coded_rows).n_border
+    if border > LARGEST_BORDER:
+        return f"every step would factor a dense matrix of {border} columns"
+    if (size := _size(model)) > MOST_COORDINATES:
+        return f"{size} parameters are too many for proposals around a mode"
+    return ""
 
 
 def unsuited(model: Model) -> str:
@@ -116,13 +129,14 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
     Returns
     -------
     xarray.DataTree
-        As `fit_bayes` describes it. ``sample_stats`` holds per draw ``lp`` (log joint density of
-        response, effects and parameters), ``log_ratio`` (log posterior less Laplace's),
-        ``acceptance_theta`` and ``acceptance_eps``; the root's attributes ``engine``, ``exact``,
-        ``acceptance_theta``, ``acceptance_eps``, ``log_ratio_variance`` (over Laplace's draws:
-        below 1 Laplace is nearly right, above 10 it is not), ``laplace_bias`` (by how many
-        posterior sds Laplace's mean of a fixed effect would be off, at most) and
-        ``proposal_pareto_k``.
+        As `fit_bayes` describes it, with the attributes ``engine`` and ``exact``.
+        ``sample_stats`` holds per draw ``lp`` (log joint density of response, effects and
+        coordinates of theta), ``log_ratio`` (log posterior less Laplace's), ``acceptance_theta``
+        and ``acceptance_eps``; its attributes are the means of these two, ``trajectory_steps``
+        of each chain, ``random_walk``, ``proposal``, ``proposal_pareto_k``, ``coordinates``,
+        ``log_ratio_variance`` (over Laplace's draws: below 1 Laplace is nearly right, above 10 it
+        is not) and ``laplace_bias`` (by how many posterior sds Laplace's mean of a fixed effect
+        is off, at most).
 
     Raises
     ------
@@ -142,8 +156,9 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
     with single_blas_thread():
         stage = laplace_stage(target, np.random.default_rng([seed, 2]))
     found = run_chains(stage, settings.chains, settings.draws, threads=threads, seed=seed)
-    free = UnconstrainedDraws({}, _statistics(found), 0.0, time.perf_counter() - started)
     beta = stage.target.latent.fixed_effects(found.effects)
+    stats = _statistics(found).assign_attrs(_record(stage, found, beta))
+    free = UnconstrainedDraws({}, stats, 0.0, time.perf_counter() - started)
 
     def recover(store: EffectsStore) -> Mapping[str, Floats]:
         _add_effects(store, stage.target, found)
@@ -152,7 +167,7 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
 
     shape = (settings.chains, settings.draws)
     tree = finish_tree(model, free, recover, shape=shape, settings=settings, kept=kept)
-    tree.attrs |= _record(stage, found, beta)
+    tree.attrs |= {"engine": LAPLACE_CHAIN, "exact": EXACT}
     return tree
 
 
@@ -214,16 +229,16 @@ def _statistics(found: ChainDraws) -> xr.Dataset:
 
 
 def _record(stage: LaplaceStage, found: ChainDraws, beta: Floats) -> dict[str, Any]:
-    """Say how exact the draws are, and how good Laplace's posterior would have been."""
+    """Say how the chains ran, and how good Laplace's posterior would have been."""
     about: dict[str, Any] = {
-        "engine": LAPLACE_CHAIN,
-        "exact": EXACT,
         "acceptance_theta": float(found.accepted_theta.mean()),
         "acceptance_eps": float(found.acceptance_eps.mean()),
-        "log_ratio_variance": float(np.var(stage.log_ratio)),
-        "proposal_pareto_k": float(stage.found.pareto_k),
         "trajectory_steps": list(found.steps),
-        "random_walk": bool(np.isfinite(found.accepted_walk).any()),
+        "random_walk": int(np.isfinite(found.accepted_walk).any()),
+        "proposal": stage.found.how,
+        "proposal_pareto_k": float(stage.found.pareto_k),
+        "coordinates": list(stage.target.names),
+        "log_ratio_variance": float(np.var(stage.log_ratio)),
     }
     if beta.shape[-1]:
         sd = beta.std(axis=(0, 1))

@@ -28,7 +28,7 @@ _TOLERANCE, _TIGHT = 1e-9, 1e-20
 # Steps of the differences of values, and of modes.
 _STEP, _WIDE_STEP = 1e-3, 0.2
 # How far a start follows the reference's slopes, in each coordinate.
-_REACH = 1.5
+REACH = 1.5
 # Of log-arcsinh scales: the most, and that in sds of log sd; what must be left of the Hessian.
 _MOST_BENT, _BENT, _LEFT = 3.0, 0.8, 0.2
 # Fewer points are evaluated by one thread.
@@ -55,7 +55,7 @@ class Reference:
 
     def starts(self, points: Floats) -> Floats:
         """Return a start for each point, shape (s, size): a function of the point alone."""
-        away = np.clip(points - self.point, -_REACH, _REACH)
+        away = np.clip(points - self.point, -REACH, REACH)
         return np.ascontiguousarray(self.effects + away @ self.slopes)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Halvings of one step; Newton's iterations.
 _HALVINGS, _ITERATIONS = 30, 100
 # Below this a decrement that no longer falls is rounding.
-_ROUNDING, _FALL = 1e-10, 0.25
+_ROUNDING, _FALL = 1e-10, 0.9
 # Above this no mode was found.
 _LOST = 1e6
 

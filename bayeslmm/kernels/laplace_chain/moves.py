@@ -11,7 +11,7 @@ under which :math:`(\theta, (u, \beta) = m(\theta) + R(\theta)^{-1} \epsilon)` i
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from bayeslmm.kernels.laplace_chain.mode import (
     settle,
     stand,
 )
+from bayeslmm.kernels.laplace_chain.walk import Walk, log_proposal, start_at, theta_at
 from bayeslmm.kernels.layout import open_layout
 
 if TYPE_CHECKING:
@@ -138,80 +139,127 @@ def trajectory(
     return at, at.log_ratio - state.log_ratio + energy
 
 
+class Proposed(NamedTuple):
+    """Independent proposals of theta, one for each sweep."""
+
+    points: Floats  # (s, k): coordinates
+    lams: Floats  # (s, n_lambda)
+    phis: Floats  # (s, n_phi)
+    starts: Floats  # (s, N)
+    corrections: Floats  # (s,): log prior less log density of the proposal; -inf for none
+
+
+class Kept(NamedTuple):
+    """What is told of each sweep."""
+
+    points: Floats  # (s, k)
+    effects: Floats  # (s, N): u in the plan's order, then beta
+    log_ratio: Floats  # (s,): log w less its value at the mode
+    log_joint: Floats  # (s,): log p(y, u, beta | theta)
+    theta: Floats  # (s,): whether the proposal of theta was taken
+    eps: Floats  # (s,): acceptance probability of the trajectory
+    walk: Floats  # (s,): whether the step of the walk was taken; NaN without a walk
+
+
+@inner
+def log_gain(new: State, state: State) -> float:
+    """Compute by how much log w rises, priors of theta apart."""
+    gain = new.height - state.height + new.constant - state.constant
+    gain -= 0.5 * (new.curvature.logdet - state.curvature.logdet)
+    return gain + new.log_ratio - state.log_ratio
+
+
 @linked_entry
 def sweep(
     rows: Rows,
     prior: Prior,
     state: State,
+    point: Floats,
     correction: float,
-    lams: Floats,
-    phis: Floats,
-    starts: Floats,
-    corrections: Floats,
+    proposed: Proposed,
+    walk: Walk,
     momenta: Floats,
     chances: Floats,
     sizes: Floats,
     steps: int,
     tolerance: float,
-) -> tuple[State, Ints, Floats, Floats, Floats]:
-    """Run sweeps of one chain: a proposal of theta with eps kept, then a trajectory in eps.
+) -> tuple[State, Floats, float, Kept]:
+    """Run sweeps of one chain: theta with eps kept, a trajectory in eps, a step of a walk in theta.
 
     Parameters
     ----------
     rows, prior
         The model.
-    state : State
-        Where the chain stands.
-    correction : float
-        Log prior of its theta less log density of the proposal there.
-    lams, phis, starts, corrections : ndarray, shapes (s, ...) and (s,)
-        The proposals of theta.
+    state, point, correction
+        Where the chain stands, theta's coordinates, and the log prior there less the log density
+        of the proposals.
+    proposed : Proposed
+        The proposals.
+    walk : Walk
+        Steps of the walk, if any.
     momenta : ndarray, shape (s, N)
         Standard normals.
-    chances : ndarray, shape (s, 2)
+    chances : ndarray, shape (s, 3)
         Logs of uniform numbers.
     sizes : ndarray, shape (s,)
         Angles of one step of the trajectories.
     steps : int
-        Their number; 0 for no trajectory.
+        Their number.
     tolerance : float
         See `settle`.
 
     Returns
     -------
-    state : State
+    state, point, correction
         At the end.
-    places : ndarray of int64, shape (s,)
-        Which proposal each sweep ended at; -1 for where the chain stood before.
-    effects : ndarray, shape (s, N)
-        u in the plan's order, then beta.
-    levels : ndarray, shape (s, 2)
-        Log w less its value at the mode, and log p(y, u, beta | theta).
-    accepted : ndarray, shape (s, 2)
-        Whether theta's proposal was taken, and the acceptance probability of the trajectory.
+    kept : Kept
+        Each sweep.
     """
     s, N = momenta.shape
-    places, effects = np.empty(s, np.int64), np.empty((s, N))
-    accepted, levels = np.zeros((s, 2)), np.empty((s, 2))
-    own, place = scratch_of(rows, N), -1
+    kept = Kept(
+        np.empty(proposed.points.shape), np.empty((s, N)), np.empty(s), np.empty(s),
+        np.zeros(s), np.zeros(s), np.full(s, math.nan),
+    )  # fmt: skip
+    own = scratch_of(rows, N)
     for i in range(s):
-        new = settle(rows, prior, lams[i], phis[i], starts[i], state.eps, tolerance, own)
-        gain = corrections[i] - correction
-        gain += new.height - state.height + new.constant - state.constant
-        gain -= 0.5 * (new.curvature.logdet - state.curvature.logdet)
-        gain += new.log_ratio - state.log_ratio
+        new = settle(
+            rows, prior, proposed.lams[i], proposed.phis[i], proposed.starts[i], state.eps,
+            tolerance, own,
+        )  # fmt: skip
+        gain = log_gain(new, state) + proposed.corrections[i] - correction
         if chances[i, 0] < gain:
-            state, correction, place = new, corrections[i], i
-            accepted[i, 0] = 1.0
-        if steps > 0:
-            end, gain = trajectory(rows, prior, state, momenta[i], sizes[i], steps, own)
-            accepted[i, 1] = math.exp(min(gain, 0.0)) if gain == gain else 0.0  # noqa: PLR0124
-            if chances[i, 1] < gain:
-                state = end
-        places[i] = place
-        levels[i, 0] = state.log_ratio
-        levels[i, 1] = state.log_ratio + state.height + state.constant
-        for k in range(N):
-            effects[i, k] = state.effects[k]
-            levels[i, 1] -= 0.5 * state.eps[k] * state.eps[k]
-    return state, places, effects, levels, accepted
+            state, point, correction = new, proposed.points[i], proposed.corrections[i]
+            kept.theta[i] = 1.0
+        end, gain = trajectory(rows, prior, state, momenta[i], sizes[i], steps, own)
+        # A comparison with itself tells what is not a number.
+        kept.eps[i] = math.exp(min(gain, 0.0)) if gain == gain else 0.0  # noqa: PLR0124
+        if chances[i, 1] < gain:
+            state = end
+        if len(walk.increments) > 0:
+            kept.walk[i] = 0.0
+            aim, lam, phi = point.copy(), np.empty(len(state.lam)), np.empty(len(state.phi))
+            before = theta_at(walk, point, lam, phi)
+            for k in range(len(aim)):
+                aim[k] += walk.increments[i, k]
+            after = theta_at(walk, aim, lam, phi)
+            if after > -math.inf:
+                start = start_at(walk, aim)
+                new = settle(rows, prior, lam, phi, start, state.eps, tolerance, own)
+                if chances[i, 2] < log_gain(new, state) + after - before:
+                    state, point, kept.walk[i] = new, aim, 1.0
+                    correction = after - log_proposal(walk, aim)
+        keep(kept, i, state, point)
+    return state, point, correction, kept
+
+
+@inner
+def keep(kept: Kept, i: int, state: State, point: Floats) -> None:
+    """Write down where a chain stands."""
+    square = 0.0
+    for k in range(len(state.eps)):
+        kept.effects[i, k] = state.effects[k]
+        square += state.eps[k] * state.eps[k]
+    for k in range(len(point)):
+        kept.points[i, k] = point[k]
+    kept.log_ratio[i] = state.log_ratio
+    kept.log_joint[i] = state.log_ratio + state.height + state.constant - 0.5 * square
