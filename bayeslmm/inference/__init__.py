@@ -17,4 +17,5 @@
 - ``nuts/``: NUTS on a PyMC model or on the marginal posterior
 - ``importance/``: independent weighted draws of the variance parameters
 - ``quadrature/``: one grouping factor of other families, its effects integrated out by nodes
+- ``laplace_chain/``: an exact chain for effects of several factors or columns, of any response
 """
