@@ -2,6 +2,7 @@
 
 - ``fit``: `fit_reml`
 - ``result``: `REMLFit`
+- ``text``: fits as text
 - ``search``: the relative factors that minimise the profiled criterion
 - ``descent``: the way down to a minimum, away from saddles
 - ``quasi_newton``: the minimiser of single descents
