@@ -112,6 +112,8 @@ from .plots.variance import (
     plot_variance_partition as plot_variance_partition,
 )
 from .reml.fit import fit_reml as fit_reml
+from .reml.glmm.fit import fit_ml as fit_ml
+from .reml.glmm.result import MLFit as MLFit
 from .reml.intervals import confidence_intervals as confidence_intervals
 from .reml.likelihood_ratio import likelihood_ratio_test as likelihood_ratio_test
 from .reml.mode import check_mode as check_mode

@@ -3,6 +3,7 @@
 - ``fit``: `fit_reml`
 - ``result``: `REMLFit`
 - ``text``: fits as text
+- ``glmm/``: maximum likelihood of generalised linear mixed models
 - ``search``: the relative factors that minimise the profiled criterion
 - ``descent``: the way down to a minimum, away from saddles
 - ``quasi_newton``: the minimiser of single descents
