@@ -13,6 +13,7 @@ from .analysis.prediction.predictions import predict as predict, predict_table a
 from .analysis.prediction.residuals import fitted as fitted, residuals as residuals
 from .analysis.reml_comparison.compare import compare_reml as compare_reml
 from .analysis.reml_comparison.effects import compare_random_effects as compare_random_effects
+from .analysis.reml_comparison.maximum_likelihood import compare_ml as compare_ml
 from .analysis.reml_comparison.refit import refit_reml as refit_reml
 from .analysis.sensitivity.power_scaling import (
     prior_sensitivity as prior_sensitivity,
