@@ -13,6 +13,7 @@ from .analysis.prediction.predictions import predict as predict, predict_table a
 from .analysis.prediction.residuals import fitted as fitted, residuals as residuals
 from .analysis.reml_comparison.compare import compare_reml as compare_reml
 from .analysis.reml_comparison.effects import compare_random_effects as compare_random_effects
+from .analysis.reml_comparison.maximum_likelihood import compare_ml as compare_ml
 from .analysis.reml_comparison.refit import refit_reml as refit_reml
 from .analysis.sensitivity.power_scaling import (
     prior_sensitivity as prior_sensitivity,
@@ -112,6 +113,8 @@ from .plots.variance import (
     plot_variance_partition as plot_variance_partition,
 )
 from .reml.fit import fit_reml as fit_reml
+from .reml.glmm.fit import fit_ml as fit_ml
+from .reml.glmm.result import MLFit as MLFit
 from .reml.intervals import confidence_intervals as confidence_intervals
 from .reml.likelihood_ratio import likelihood_ratio_test as likelihood_ratio_test
 from .reml.mode import check_mode as check_mode

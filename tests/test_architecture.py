@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "design": "formula tables families",
     "gram": "formula tables kernels families design",
     "model": "formula kernels families design gram",
-    "reml": "formula kernels design gram model",
+    "reml": "formula kernels families design gram model",
     "results": "families design gram model",
     "inference": "formula kernels families design gram model reml results",
     "analysis": "formula tables families design gram model reml results",

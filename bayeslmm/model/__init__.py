@@ -5,6 +5,7 @@
 - ``least_squares``: what fixed effects and chosen columns of random effects leave
 - ``exact_fit``: responses that the effects fit exactly, which have no likelihood
 - ``identification``: which variances the data can tell apart
+- ``plan_rows``: rows as the compiled Laplace kernels read them
 - ``simulate``: a response drawn from given parameters
 - ``residual/``: R, the covariance of residuals
 - ``covariance/``: G, the covariance of random effects

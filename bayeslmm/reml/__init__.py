@@ -2,8 +2,11 @@
 
 - ``fit``: `fit_reml`
 - ``result``: `REMLFit`
+- ``text``: fits as text
+- ``glmm/``: maximum likelihood of generalised linear mixed models
 - ``search``: the relative factors that minimise the profiled criterion
-- ``quasi_newton``: the minimiser
+- ``descent``: the way down to a minimum, away from saddles
+- ``quasi_newton``: the minimiser of single descents
 - ``intervals``: `confidence_intervals`: profile likelihood or Wald
 - ``profile``: the deviance minimised with one parameter held
 - ``parameters``: a model's parameters by name

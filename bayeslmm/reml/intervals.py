@@ -121,6 +121,39 @@ def confidence_intervals(
     )
 
 
+def wald_errors(fit: REMLFit, targets: dict[str, Target]) -> tuple[Floats, Floats, Floats]:
+    """Compute each parameter's estimate, standard error (delta method) and degrees of freedom.
+
+    A log sd with standard error e is known as from 1 / (2 e^2) degrees of freedom; a correlation,
+    on Fisher's z scale, as from 1 / e^2. NaN on the boundary.
+
+    Parameters
+    ----------
+    fit : REMLFit
+        The fit.
+    targets : dict of str to Target
+        All its parameters, from `list_targets`.
+
+    Returns
+    -------
+    estimate, error, freedom : ndarray, shape (len(targets),)
+    """
+    with single_blas_thread():
+        table = confidence_intervals(fit, "wald", ci_prob=0.6826894921370859)  # +- 1 standard error
+    error, freedom = np.full(len(targets), np.nan), np.full(len(targets), np.nan)
+    for j, (target, row) in enumerate(zip(targets.values(), table.itertuples(), strict=True)):
+        estimate, upper = float(row.estimate), float(row.upper)  # type: ignore[arg-type]
+        if target.kind == names.BETA:
+            error[j] = upper - estimate
+            continue
+        line = target.to_line(upper) - target.to_line(estimate)
+        slope = 1.0 - estimate**2 if target.kind == "corr" else estimate
+        error[j] = slope * line
+        if line > 0.0:
+            freedom[j] = 1.0 / line**2 * (1.0 if target.kind == "corr" else 0.5)
+    return table["estimate"].to_numpy(), error, freedom
+
+
 def _estimates(fit: REMLFit, targets: dict[str, Target]) -> dict[str, float]:
     scales = [sd_corr_from_factor(fit.sigma * lam) for lam in fit.factors]
     out = {}

@@ -44,7 +44,9 @@ class Criterion(Protocol):
         ...
 
 
-def quasi_newton(objective: Criterion, x: Floats) -> tuple[Floats, float, Floats, float]:
+def quasi_newton(
+    objective: Criterion, x: Floats, most_steps: int = MOST_STEPS
+) -> tuple[Floats, float, Floats, float]:
     """Minimise a criterion whose variables are scaled to unit curvature by the BFGS formula.
 
     Parameters
@@ -53,6 +55,8 @@ def quasi_newton(objective: Criterion, x: Floats) -> tuple[Floats, float, Floats
         What to minimise.
     x : ndarray
         Where to start.
+    most_steps : int
+        After how many steps to stop.
 
     Returns
     -------
@@ -68,7 +72,7 @@ def quasi_newton(objective: Criterion, x: Floats) -> tuple[Floats, float, Floats
     """
     value, slope = objective(x)
     inverse, updated = np.eye(len(x)), False
-    for _ in range(MOST_STEPS):
+    for _ in range(most_steps):
         ahead = -inverse @ slope
         promise = -0.5 * float(slope @ ahead)
         if promise < GOAL or (objective.expensive and promise < LAST_STEP):

@@ -25,7 +25,8 @@ from bayeslmm.model.covariance.factors import (
     theta_from_factor,
 )
 from bayeslmm.model.least_squares import all_parts, least_squares_left, residual_squares
-from bayeslmm.reml.quasi_newton import GOAL, LAST_STEP, ROUNDING, quasi_newton
+from bayeslmm.reml.descent import ACCEPTABLE, descend, slope_differences, snap_to_zero
+from bayeslmm.reml.quasi_newton import GOAL
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
     Scales = list[tuple[int, tuple[int, ...], Floats]]
 
-# Searches whose last Newton step still promises more than this are reported as not converged.
-ACCEPTABLE = 1e-6
 # Work (multiplications) up to which curvature by differences is worth having.
 CHEAP = 2e8
 # What stands for an infinite criterion.
@@ -143,6 +142,10 @@ class Objective:
         )
         return min(value, LARGEST), self.step * (self.basis.T @ d_packed)
 
+    def curvature(self, x: Floats) -> Floats:
+        """Compute second derivatives in the scaled variables."""
+        return slope_differences(self, x)
+
     def locate(self, factors: Sequence[Floats]) -> Floats:
         """Find the scaled variables of given relative factors."""
         theta = [
@@ -172,13 +175,13 @@ def search_criterion(gram: Gram, *, restricted: bool) -> Search:
         if not len(objective.start):
             value, _ = objective(objective.start)
             return Search(np.zeros(0), value, objective.sigma, False, True, 0.0, 1)
-        x, value, promise = _descend(objective, objective.start / objective.step)
+        x, value, promise = descend(objective, objective.start / objective.step)
         if promise > ACCEPTABLE or np.any(np.abs(x * objective.step)[objective.diagonal] < 0.01):
             # A doubtful end gets a second opinion from lme4's starting point.
-            other = _descend(objective, objective.diagonal / objective.step)
+            other = descend(objective, objective.diagonal / objective.step)
             if other[1] < value - GOAL:
                 x, value, promise = other
-        x, value = _snap_to_zero(objective, x, value)
+        x, value = snap_to_zero(objective, x, value)
         if not np.array_equal(x, objective.last):  # sigma belongs to the last evaluation
             value, _ = objective(x, gradient=False)
     theta = objective.step * x
@@ -191,71 +194,6 @@ def search_criterion(gram: Gram, *, restricted: bool) -> Search:
         promise=promise,
         n_evaluations=objective.n_evaluations,
     )
-
-
-def _descend(objective: Objective, x: Floats) -> tuple[Floats, float, float]:
-    """Quasi-Newton, then Newton steps; return the point, its value and what a step promises."""
-    for _ in range(3):
-        x, value, slope, promise = quasi_newton(objective, x)
-        if not objective.expensive:
-            x, value, promise = _newton(objective, x, value, slope)
-        if promise < (LAST_STEP if objective.expensive else GOAL):
-            break
-    return x, value, promise
-
-
-def _newton(
-    objective: Objective, x: Floats, value: float, slope: Floats
-) -> tuple[Floats, float, float]:
-    """Take Newton steps with curvature by differences of the gradient, away from saddles."""
-    promise = np.inf
-    for _ in range(4):
-        size, axes = np.linalg.eigh(_curvature(objective, x))
-        along = axes.T @ slope
-        # Below this curvature a direction is flat as far as double precision can tell.
-        floor = 1e-7 * max(1.0, size[-1])
-        if size[0] < -floor:
-            # A saddle (an sd of zero that wants to grow): leave it along its steepest way down.
-            for length in (0.3, 0.1, 0.03):
-                tried = x + length / np.sqrt(-size[0]) * axes[:, 0]
-                if objective(tried, gradient=False)[0] < value:
-                    return tried, value, np.inf
-        curved = np.maximum(np.abs(size), floor)
-        promise = 0.5 * float(np.sum(along**2 / curved))
-        if promise < 1e-3 * GOAL:
-            break
-        tried = x - axes @ (along / curved)
-        new, new_slope = objective(tried)
-        if not new <= value + ROUNDING * abs(value):
-            break
-        x, value, slope = tried, new, new_slope
-        promise = 0.5 * float(np.sum((axes.T @ slope) ** 2 / curved))
-        if promise < 1e-3 * GOAL:
-            break
-    return x, value, promise
-
-
-def _curvature(objective: Objective, x: Floats) -> Floats:
-    """Central differences of the gradient; the variables are scaled, so one step fits all."""
-    step = 1e-4
-    rows = [
-        (objective(x + step * unit)[1] - objective(x - step * unit)[1]) / (2.0 * step)
-        for unit in np.eye(len(x))
-    ]
-    H = np.array(rows)
-    return 0.5 * (H + H.T)
-
-
-def _snap_to_zero(objective: Objective, x: Floats, value: float) -> tuple[Floats, float]:
-    """Set near-zero columns of Theta to exactly zero where that does not raise the criterion."""
-    near = np.flatnonzero(objective.diagonal & (np.abs(x * objective.step) < 0.01))
-    for k in near[np.argsort(-near)]:
-        tried = x.copy()
-        tried[k] = 0.0
-        new, _ = objective(tried, gradient=False)
-        if new <= value + GOAL:
-            x, value = tried, min(new, value)
-    return x, value
 
 
 def _scales(gram: Gram) -> Scales:

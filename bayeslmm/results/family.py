@@ -78,7 +78,7 @@ def require_additive(idata: xr.DataTree, what: str) -> None:
         )
 
 
-def require_closed_form(idata: xr.DataTree, what: str) -> None:
+def require_closed_form(idata: xr.DataTree, what: str, instead: str = "") -> None:
     """Raise unless effects given the rest are normal: Gaussian and lognormal responses.
 
     Parameters
@@ -87,6 +87,8 @@ def require_closed_form(idata: xr.DataTree, what: str) -> None:
         A result.
     what : str
         What cannot be had otherwise, as the subject of a sentence.
+    instead : str
+        What can be had, as a sentence.
 
     Raises
     ------
@@ -96,7 +98,7 @@ def require_closed_form(idata: xr.DataTree, what: str) -> None:
     if (member := family(idata)).gaussian_scale is None:
         raise TreeError(
             f"{what} is for responses that are Gaussian, also after their logarithm; the family of "
-            f"this fit is {member.name!r}."
+            f"this fit is {member.name!r}. {instead}".rstrip()
         )
 
 

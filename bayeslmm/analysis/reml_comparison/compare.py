@@ -16,11 +16,11 @@ from bayeslmm.analysis.reml_comparison.numbers import (
     prior_conflicts,
     tree_priors,
     variance_shift,
-    wald_errors,
 )
 from bayeslmm.analysis.reml_comparison.refit import given_or_refit
 from bayeslmm.analysis.reml_comparison.verdicts import Evidence, judge
 from bayeslmm.errors import names_keywords
+from bayeslmm.reml.intervals import wald_errors
 from bayeslmm.reml.parameters import Target, list_targets
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 

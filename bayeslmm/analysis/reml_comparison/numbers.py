@@ -12,7 +12,6 @@ from bayeslmm.errors import NumericalError
 from bayeslmm.gram.likelihood import log_density
 from bayeslmm.model.covariance.factors import factor_from_covariance
 from bayeslmm.model.priors.priors import Priors
-from bayeslmm.reml.intervals import confidence_intervals
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results import read
 
@@ -46,28 +45,6 @@ def parameter_draws(idata: xr.DataTree, targets: dict[str, Target], fit: REMLFit
         else:
             columns.append(corr[target.factor][..., target.row, target.col])
     return np.stack(columns, axis=-1)
-
-
-def wald_errors(fit: REMLFit, targets: dict[str, Target]) -> tuple[Floats, Floats, Floats]:
-    """Compute each target's estimate, standard error (delta method) and degrees of freedom.
-
-    A log sd with standard error e is known as from 1 / (2 e^2) degrees of freedom; a correlation,
-    on Fisher's z scale, as from 1 / e^2. NaN on the boundary.
-    """
-    with single_blas_thread():
-        table = confidence_intervals(fit, "wald", ci_prob=0.6826894921370859)  # +- 1 standard error
-    error, freedom = np.full(len(targets), np.nan), np.full(len(targets), np.nan)
-    for j, (target, row) in enumerate(zip(targets.values(), table.itertuples(), strict=True)):
-        estimate, upper = float(row.estimate), float(row.upper)  # type: ignore[arg-type]
-        if target.kind == names.BETA:
-            error[j] = upper - estimate
-            continue
-        line = target.to_line(upper) - target.to_line(estimate)
-        slope = 1.0 - estimate**2 if target.kind == "corr" else estimate
-        error[j] = slope * line
-        if line > 0.0:
-            freedom[j] = 1.0 / line**2 * (1.0 if target.kind == "corr" else 0.5)
-    return table["estimate"].to_numpy(), error, freedom
 
 
 def tree_priors(idata: xr.DataTree) -> Priors | None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.reml.result import Method, REMLFit
 
+_INSTEAD = "compare_ml(fit) sets maximum likelihood beside it, and fit_ml fits by it."
+
 
 @names_keywords
 def refit_reml(idata: xr.DataTree, *, method: Method = "REML", check_data: bool = True) -> REMLFit:
@@ -71,7 +73,7 @@ def refit_reml(idata: xr.DataTree, *, method: Method = "REML", check_data: bool 
     {'g': 3}
     """
     design = tree_design(idata, check_data=check_data)
-    require_closed_form(idata, "Comparison with REML")
+    require_closed_form(idata, "Comparison with REML", _INSTEAD)
     with warnings.catch_warnings():
         # Who compares is told in the table, component by component.
         warnings.simplefilter("ignore", SingularFitWarning)
@@ -91,7 +93,7 @@ def given_or_refit(idata: xr.DataTree, fit: REMLFit | None, *, check_data: bool)
     require_tree(idata)
     if fit is None:
         return refit_reml(idata, check_data=check_data)
-    require_closed_form(idata, "Comparison with REML")
+    require_closed_form(idata, "Comparison with REML", _INSTEAD)
     require_fit(fit, "Posteriors come first, and their REML fits as fit=.")
     return fit
 

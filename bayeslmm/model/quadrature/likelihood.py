@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Squared length of Newton's last step, in a level's standard deviations: nodes need not stand
 # exactly at the mode, but the node itself must where there is only one.
-_NEAR, _AT = 1e-2, 1e-12
+_NEAR, _AT = 1e-2, 1e-18
 # Points that one thread takes at a time; of draws also what has a random stream of its own.
 _CHUNK = 250
 # Points below which threads cost more than they give.

@@ -1,0 +1,197 @@
+"""The parameters of a generalised linear mixed model as free, well-scaled numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from bayeslmm.gram.sums import reference_scale, to_reference
+from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.model.covariance.factors import lower_entries, lower_factor, sd_corr_from_factor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.arrays import Floats
+    from bayeslmm.design.design import Design
+
+
+# Parameters that stand for another family's limit at infinity, where digits are lost: shape of the
+# negative binomial for the Poisson's, nu of Student's t for the Gaussian's. They go no further.
+_RUNNING, _CEILING = {("negbinomial", "shape"), ("student", "nu")}, 1e5
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A model's parameters in orthogonal columns, or derivatives in them.
+
+    Attributes
+    ----------
+    beta : ndarray, shape (p,)
+        Of the columns `Coordinates.X`.
+    factors : tuple of ndarray, shapes (q, q)
+        Lower triangular L with G = L L', of the columns `Coordinates.Z`.
+    phi : ndarray
+        The family's parameters; of derivatives, those in phi.
+    """
+
+    beta: Floats
+    factors: tuple[Floats, ...]
+    phi: Floats
+
+
+class Coordinates:
+    r"""Free numbers x for beta, the factors of G and the family's parameters, and back.
+
+    .. math:: x = (R \beta, \; \theta, \; \log \phi), \quad X = X_s R, \quad
+              Z_k = Z_{sk} M_k, \quad M_k G_k M_k' = \Theta_k \Theta_k'
+
+    with the columns of Xs and Zs orthogonal and of mean square one, and theta the free entries of
+    the lower triangular Theta, set by set of correlated columns. The likelihood is even in the
+    sign of each of Theta's columns, so theta is free, and a variance of zero is an ordinary point.
+
+    Parameters
+    ----------
+    design : Design
+        The rows.
+
+    Attributes
+    ----------
+    X : ndarray, shape (n, p)
+        Xs.
+    Z : tuple of ndarray, shapes (n, q)
+        Zs of each factor.
+    diagonal : ndarray of bool, shape (size,)
+        Which numbers are diagonal entries of some Theta.
+    units : ndarray, shape (size,)
+        The link scale's unit where numbers are on it: one, or of a location family the response's
+        spread.
+    ceiling : ndarray, shape (n_phi,)
+        Where the family's parameters end; infinite where they do not.
+    """
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        self.n_beta = len(design.coef)
+        self._root = reference_scale(design.X)
+        self.X = to_reference(design.X, self._root)
+        self._scales: list[Floats] = []
+        # Factor, row and column in Theta of each entry of theta.
+        self._places: list[tuple[int, int, int]] = []
+        columns = []
+        for k, factor in enumerate(design.factors):
+            scale, Zs = np.eye(len(factor.terms)), np.empty(factor.columns.shape)
+            for part in covariance_of(factor).independent:
+                at = list(part)
+                scale[np.ix_(at, at)] = reference_scale(factor.columns[:, at])
+                Zs[:, at] = to_reference(factor.columns[:, at], scale[np.ix_(at, at)])
+                rows, cols = lower_entries(len(at))
+                self._places += [(k, at[i], at[j]) for i, j in zip(rows, cols, strict=True)]
+            self._scales.append(scale)
+            columns.append(np.ascontiguousarray(Zs))
+        self.Z = tuple(columns)
+        self.n_theta = len(self._places)
+        family = design.family
+        self.n_phi = len(family.parameters)
+        self.ceiling = np.array(
+            [
+                _CEILING if (family.name, parameter.name) in _RUNNING else np.inf
+                for parameter in family.parameters
+            ]
+        )
+        self.diagonal = self._on_diagonal()
+        spread = float(np.std(design.y)) if "sigma" in {p.name for p in family.parameters} else 1.0
+        self.units = np.where(np.arange(self.size) < self.theta.stop, spread or 1.0, 1.0)
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return self.n_beta + self.n_theta + self.n_phi
+
+    @property
+    def theta(self) -> slice:
+        """Where theta stands."""
+        return slice(self.n_beta, self.n_beta + self.n_theta)
+
+    @property
+    def entries(self) -> list[tuple[int, int, int]]:
+        """Factor, row and column of each entry of theta."""
+        return list(self._places)
+
+    def point(self, x: Floats) -> Point:
+        """Return the parameters at x, shape (size,)."""
+        factors = [np.zeros((Z.shape[1], Z.shape[1])) for Z in self.Z]
+        for (k, i, j), value in zip(self._places, x[self.theta], strict=True):
+            factors[k][i, j] = value
+        return Point(x[: self.n_beta].copy(), tuple(factors), self._phi(x))
+
+    def place(self, point: Point) -> Floats:
+        """Undo `point`."""
+        theta = [point.factors[k][i, j] for k, i, j in self._places]
+        return np.concatenate([point.beta, np.array(theta), np.log(point.phi)])
+
+    def pull_back(self, point: Point, slopes: Point) -> Floats:
+        """Return derivatives in x, shape (size,), from those in the parameters."""
+        d_theta = [slopes.factors[k][i, j] for k, i, j in self._places]
+        inside = point.phi < self.ceiling
+        return np.concatenate([slopes.beta, np.array(d_theta), slopes.phi * point.phi * inside])
+
+    def fixed_effects(self, x: Floats) -> Floats:
+        """Return beta of the design's own columns, shape (p,)."""
+        return np.asarray(solve_triangular(self._root, x[: self.n_beta]))
+
+    def placed_beta(self, beta: Floats) -> Floats:
+        """Undo `fixed_effects`."""
+        return np.asarray(self._root @ beta)
+
+    def covariance_factors(self, x: Floats) -> tuple[Floats, ...]:
+        """Return lower triangular L with G = L L' for the design's own columns, shapes (q, q)."""
+        out = []
+        for factor, scale, own in zip(
+            self.design.factors, self._scales, self.point(x).factors, strict=True
+        ):
+            L = np.zeros_like(own)
+            for part in covariance_of(factor).independent:
+                at = np.ix_(part, part)
+                L[at] = lower_factor(solve_triangular(scale[at], own[at]))
+            out.append(L)
+        return tuple(out)
+
+    def effects(self, x: Floats, standardised: Sequence[Floats]) -> tuple[Floats, ...]:
+        """Return effects b of the design's own columns, shapes (m, q), from u with Zs Theta u."""
+        found = zip(self._scales, self.point(x).factors, standardised, strict=True)
+        return tuple(u @ solve_triangular(scale, own).T for scale, own, u in found)
+
+    def natural(self, x: Floats) -> Floats:
+        """Return beta, then sds and correlations factor by factor, then phi; see `names`."""
+        parts = [self.fixed_effects(x)]
+        for factor, L in zip(self.design.factors, self.covariance_factors(x), strict=True):
+            sd, corr = sd_corr_from_factor(L)
+            pairs = [corr[i, j] for i, j in covariance_of(factor).pairs]
+            parts += [sd, np.array(pairs)]
+        return np.concatenate([*parts, self._phi(x)])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of what `natural` returns."""
+        of_factors = [
+            name
+            for factor in self.design.factors
+            for structure in [covariance_of(factor)]
+            for name in (*structure.sd_names, *structure.correlation_names)
+        ]
+        of_family = [parameter.name for parameter in self.design.family.parameters]
+        return (*self.design.coef, *of_factors, *of_family)
+
+    def _phi(self, x: Floats) -> Floats:
+        phi = np.exp(np.minimum(x[self.theta.stop :], 700.0))
+        return np.asarray(np.minimum(phi, self.ceiling))
+
+    def _on_diagonal(self) -> NDArray[np.bool_]:
+        inside = [i == j for _, i, j in self._places]
+        return np.array([False] * self.n_beta + inside + [False] * self.n_phi, dtype=bool)

@@ -1,0 +1,153 @@
+"""Fits by maximum likelihood as text, for terminals and notebooks."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Fit(Protocol):
+    """What a fit shows of itself."""
+
+    @property
+    def log_likelihood(self) -> float:
+        """At the estimates."""
+        ...
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion."""
+        ...
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion."""
+        ...
+
+    @property
+    def n_obs(self) -> int:
+        """Number of rows."""
+        ...
+
+    @property
+    def n_levels(self) -> dict[str, int]:
+        """Number of levels of each grouping factor."""
+        ...
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters."""
+        ...
+
+    @property
+    def fixed_effects(self) -> pd.DataFrame:
+        """Estimates and standard errors."""
+        ...
+
+    @property
+    def variance_components(self) -> pd.DataFrame:
+        """Standard deviations, variances and correlations."""
+        ...
+
+
+def fit_text(fit: Fit, head: Sequence[str], remarks: Sequence[str], statistic: str) -> str:
+    """Write a fit for a terminal.
+
+    Parameters
+    ----------
+    fit : Fit
+        The fit.
+    head : sequence of str
+        The first lines.
+    remarks : sequence of str
+        The last ones.
+    statistic : str
+        What estimates over standard errors are called.
+
+    Returns
+    -------
+    str
+        Several lines.
+    """
+    parts = ["\n".join(head)]
+    if len(fit.variance_components):
+        parts.append("Random effects:\n" + _random(fit).to_string(index=False, na_rep=""))
+    fixed = _fixed(fit, statistic)
+    return "\n\n".join([*parts, _sizes(fit), "Fixed effects:\n" + fixed.to_string(), *remarks])
+
+
+def fit_html(fit: Fit, head: Sequence[str], remarks: Sequence[str], statistic: str) -> str:
+    """Write a fit for a notebook; arguments as of `fit_text`.
+
+    Returns
+    -------
+    str
+        An HTML fragment.
+    """
+    lines = "<br>".join(escape(line) for line in head)
+    said = "".join(f"<p><em>{escape(remark)}</em></p>" for remark in remarks)
+    random = ""
+    if len(fit.variance_components):
+        table = _random(fit).to_html(index=False, na_rep="")
+        random = f"<p><strong>Random effects</strong></p>{table}"
+    return (
+        f"<div><p>{lines}</p>{random}"
+        f"<p>{escape(_sizes(fit))}</p>"
+        f"<p><strong>Fixed effects</strong></p>{_fixed(fit, statistic).to_html()}{said}</div>"
+    )
+
+
+def likelihood_line(fit: Fit) -> str:
+    """Write criteria of a fit by full maximum likelihood in one line."""
+    return (
+        f"AIC {fit.aic:.1f}   BIC {fit.bic:.1f}   log-likelihood {fit.log_likelihood:.4f}   "
+        f"deviance {-2.0 * fit.log_likelihood:.4f}   residual df {fit.n_obs - fit.n_parameters}"
+    )
+
+
+def _random(fit: Fit) -> pd.DataFrame:
+    table = fit.variance_components.reset_index()
+    repeated = table["factor"].duplicated()
+    shown = pd.DataFrame(
+        {
+            "Factor": table["factor"].mask(repeated, ""),
+            "Term": table["term"],
+            "Variance": [f"{value:.5g}" for value in table["variance"]],
+            "SD": [f"{value:.5g}" for value in table["sd"]],
+        }
+    )
+    correlations = [name for name in table if str(name).startswith("corr_")]
+    if correlations:
+        shown["Corr"] = [
+            " ".join(f"{value:.2f}" for value in row if not np.isnan(value))
+            for row in table[correlations].to_numpy(dtype=float)
+        ]
+    return shown
+
+
+def _sizes(fit: Fit) -> str:
+    groups = "; ".join(f"{name}, {m}" for name, m in fit.n_levels.items())
+    return f"Number of rows: {fit.n_obs}" + (f", levels: {groups}" if groups else "")
+
+
+def _fixed(fit: Fit, statistic: str) -> pd.DataFrame:
+    table = fit.fixed_effects
+    return pd.DataFrame(
+        {
+            "Estimate": [f"{value:.5g}" for value in table["estimate"]],
+            "Std. error": [_number(value, ".5g") for value in table["std_error"]],
+            statistic: [_number(value, ".3f") for value in table["estimate"] / table["std_error"]],
+        },
+        index=pd.Index(table.index, name=None),
+    )
+
+
+def _number(value: float, form: str) -> str:
+    """Write a number; nothing where there is none."""
+    return "" if np.isnan(value) else f"{value:{form}}"
