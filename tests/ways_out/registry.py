@@ -33,7 +33,6 @@ NO_ADVICE = {
     **dict.fromkeys(("by=", "cov="), "brms's arguments of gr(), which the message says are none"),
     **dict.fromkeys(("mcmc.get_samples()", "group_by_chain=True"), "numpyro's, which is not here"),
     "random_effects=": "a pattern for which the command line writes --population",
-    "cbind()": "R's way to give two columns, which the message rewrites",
     "dtype=": "an argument of whatever reads the file",
     'style="text-align: {}"': "HTML",
 }  # fmt: skip
