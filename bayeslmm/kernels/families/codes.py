@@ -36,5 +36,7 @@ CODES = {
 }
 """From (family, link) to its number. The lognormal's response is handed over as log y."""
 
+# Codes whose exponentials, or squares, can be split over the nodes of a quadrature.
+QUICK = (BINOMIAL_LOGIT, POISSON, NEGBINOMIAL, GAMMA, STUDENT)
 # Codes whose log-density need not be concave in eta: a level may have several modes.
 NOT_CONCAVE = (BETA_LOGIT, BETA_PROBIT, BETA_CLOGLOG, STUDENT)

@@ -8,8 +8,9 @@ from bayeslmm.kernels.compiler.jit import inner_ieee
 
 ROOT_HALF = math.sqrt(0.5)
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
-# From here on Stirling's series with five terms is exact to rounding.
-_STIRLING = 16.0
+# From here on Stirling's series with five terms, and its derivatives with seven, are exact to
+# rounding.
+_STIRLING, _ASYMPTOTIC = 16.0, 8.0
 # Below this the continued fraction of Mills' ratio needs few terms.
 _TAIL, _TERMS = -5.0, 30
 
@@ -18,11 +19,12 @@ _TAIL, _TERMS = -5.0, 30
 def digamma(x: float) -> float:
     """Compute d log Gamma(x) / dx for x > 0."""
     total = 0.0
-    while x < _STIRLING:
+    while x < _ASYMPTOTIC:
         total -= 1.0 / x
         x += 1.0
     f = 1.0 / (x * x)
-    series = 1.0 / 12.0 - f * (1.0 / 120.0 - f * (1.0 / 252.0 - f * (1.0 / 240.0 - f / 132.0)))
+    series = 1.0 / 132.0 - f * (691.0 / 32760.0 - f / 12.0)
+    series = 1.0 / 12.0 - f * (1.0 / 120.0 - f * (1.0 / 252.0 - f * (1.0 / 240.0 - f * series)))
     return total + math.log(x) - 0.5 / x - f * series
 
 
@@ -30,12 +32,13 @@ def digamma(x: float) -> float:
 def scaled_trigamma(x: float) -> float:
     """Compute x^2 d^2 log Gamma(x) / dx^2 for x > 0, which tends to 1 for x to 0."""
     square, total, shifted = x * x, 0.0, x
-    while shifted < _STIRLING:
+    while shifted < _ASYMPTOTIC:
         # Written so that the first term is 1 also where x^2 is zero in numbers.
         total += (x / shifted) * (x / shifted)
         shifted += 1.0
     f = 1.0 / (shifted * shifted)
-    series = 1.0 / 6.0 - f * (1.0 / 30.0 - f * (1.0 / 42.0 - f * (1.0 / 30.0 - f * 5.0 / 66.0)))
+    series = 5.0 / 66.0 - f * (691.0 / 2730.0 - f * 7.0 / 6.0)
+    series = 1.0 / 6.0 - f * (1.0 / 30.0 - f * (1.0 / 42.0 - f * (1.0 / 30.0 - f * series)))
     return total + square * (1.0 / shifted + 0.5 * f + f / shifted * series)
 
 

@@ -277,12 +277,13 @@ def find_mode(
         Of t responses, filled with the modes that were found (`FOUND_U`, ...), the heights of all
         others -inf.
     """
-    if code not in NOT_CONCAVE:
-        return climb(code, phi, q, table, lo, hi, u, v, tolerance)
+    # Each beta row has one mode in eta, and falls to both sides; a t row is flat far out.
     if code != STUDENT:
-        # Each beta row has one mode in eta, and falls to both sides; a t row is flat far out.
-        u, v, _ = climb(code, phi, q, table, lo, hi, u, v, tolerance)
-        return u, v, _root_at(code, phi, q, table, lo, hi, u, v)
+        u, v, root = climb(code, phi, q, table, lo, hi, u, v, tolerance)
+        if tolerance < _EXACT and code in NOT_CONCAVE:
+            # Laplace's approximation takes the observed curvature.
+            root = _root_at(code, phi, q, table, lo, hi, u, v)
+        return u, v, root
     best = _find_modes(code, phi, q, table, lo, hi, u, v, max(tolerance, _ROUGH), found)
     u, v = found[best, FOUND_U], found[best, FOUND_V]
     if tolerance < _ROUGH:

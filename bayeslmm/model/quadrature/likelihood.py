@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.arrays import for_kernels
+from bayeslmm.kernels.families.codes import QUICK
 from bayeslmm.kernels.quadrature.draw import draw_effects
 from bayeslmm.kernels.quadrature.level import QUICKLY
 from bayeslmm.kernels.quadrature.marginal import log_marginal_and_slopes, log_marginals
@@ -211,7 +212,8 @@ class LevelLikelihood:
     ) -> tuple[Floats, Ints]:
         q = self.rows.Z.shape[1]
         # Effects of two columns are proposed from a t, which takes no nodes.
-        rule = equally_spaced() if q == 1 else gauss_hermite(1)
+        dear = self.rows.code not in QUICK
+        rule = equally_spaced(dear=dear) if q == 1 else gauss_hermite(1)
         out = np.empty((len(points), self.n_levels, q))
         chunks = range(0, len(points), _CHUNK)
         seeds = rng.integers(2**31, size=len(chunks))
