@@ -4,8 +4,8 @@
 
     python -m bayeslmm.warm
 
-Numba compiles the package's core once per machine and environment, some half a minute of
-processor time, and keeps the result beside the package (or under ``NUMBA_CACHE_DIR``). Otherwise
+Numba compiles the package's core once per machine and environment, some three quarters of a minute
+of processor time, and keeps the result beside the package (or under ``NUMBA_CACHE_DIR``). Otherwise
 the first fit pays for it. PyMC's models are compiled apart, by PyTensor, when they are first built.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 
 def warm() -> float:
-    """Fit a small crossed model in every way that the compiled core serves.
+    """Fit small models in every way that the compiled core serves.
 
     Returns
     -------
@@ -31,6 +31,7 @@ def warm() -> float:
     """
     # Imported here, so that the time of the imports is told too.
     from bayeslmm.inference.fit import fit_bayes  # noqa: PLC0415
+    from bayeslmm.kernels.quadrature import target as quadrature_target  # noqa: PLC0415
     from bayeslmm.kernels.target import target_function  # noqa: PLC0415
     from bayeslmm.reml.fit import fit_reml  # noqa: PLC0415
     from bayeslmm.tables.datasets import load_dataset  # noqa: PLC0415
@@ -50,6 +51,17 @@ def warm() -> float:
         progressbar=False,
     )
     _interpolate(formula, data)
+    fit_bayes(
+        "incidence ~ 1 + (1 | herd)",
+        load_dataset("cbpp"),
+        family="binomial",
+        trials="size",
+        sampler="quadrature",
+        draws=250,
+        random_seed=1,
+        progressbar=False,
+    )
+    quadrature_target.target_function()
     return time.perf_counter() - start
 
 
