@@ -206,7 +206,7 @@ def _require_rows(family: Family, source: DataSource) -> None:
         return
     raise ArgumentError(
         f"family={family.name!r} needs the rows in memory: only a Gaussian likelihood is a "
-        "function of cross-products. Give an eager table, e.g. of the engine's collect()."
+        "function of cross-products. Fetch them from the engine, and give an eager table."
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.estimates import Drawn, Estimated, Estimates
 from bayeslmm.analysis.prediction.fit_rows import Fit, FitRows, fit_rows
-from bayeslmm.analysis.prediction.response_scale import exponential_words
+from bayeslmm.analysis.prediction.response_scale import exponential_words, exponentials
 from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, names_keywords, nearest
 from bayeslmm.plots.style import GRID, INK, LEVEL, interval_words, mean_words, style
@@ -71,6 +71,8 @@ def plot_fixed_effects(
     ------
     ArgumentError
         When an effect is unknown, or there is none; or when exponentials mean nothing.
+    NumericalError
+        When exponentials leave the range of numbers.
     TreeError
         When `fit` is neither.
 
@@ -91,7 +93,9 @@ def plot_fixed_effects(
     chosen = _chosen(rows.state.coef, coef)
     quantity = exponential_words(rows.family)[0] if exponentiate else ""
     plain = _estimates(fit).combine(np.eye(len(rows.state.coef))[[p for p, _ in chosen]])
-    found = Drawn(np.exp(plain.draws)) if exponentiate and isinstance(plain, Drawn) else plain
+    found = plain
+    if exponentiate and isinstance(plain, Drawn):
+        found = Drawn(exponentials(plain.draws, "Leave exponentiate=True out."))
     low, high = found.interval(ci_prob, ci_kind)
     inner_low, inner_high = found.interval(INNER_PROB, ci_kind)
     rank = np.arange(len(chosen), dtype=np.float64)[::-1]

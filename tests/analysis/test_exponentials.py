@@ -5,7 +5,7 @@ import pytest
 import trees
 
 import bayeslmm as bl
-from bayeslmm.errors import ArgumentError
+from bayeslmm.errors import ArgumentError, NumericalError
 
 WORDS = {
     ("bernoulli", None): ["odds", "odds ratio"],
@@ -38,3 +38,16 @@ def test_exponentials_are_transformed_draw_by_draw(case):
 def test_coefficients_without_such_a_meaning_are_refused(case):
     with pytest.raises(ArgumentError, match=rf"family '{case[0]}' with link .* leave it out"):
         bl.fixed_effects(trees.family_tree(*case), exponentiate=True)
+
+
+def test_exponentials_beyond_numbers_are_refused():
+    idata = trees.family_tree("poisson").copy(deep=True)
+    idata["posterior"]["beta"] = 400.0 + idata["posterior"]["beta"]  # squares are infinite
+    with pytest.raises(NumericalError, match=r"as large as exp\(40.*Leave exponentiate=True out"):
+        bl.fixed_effects(idata, exponentiate=True)
+    with pytest.raises(NumericalError, match="Leave exponentiate=True out"):
+        bl.plot_fixed_effects(idata, exponentiate=True)
+    with pytest.raises(NumericalError, match="Leave ratio=True out"):
+        bl.compare_predictions(idata, {"x": "slope"}, ratio=True, scale="link")
+    idata["posterior"]["beta"] = -800.0 + 0.0 * idata["posterior"]["beta"]
+    assert (bl.fixed_effects(idata, exponentiate=True)["mean"] == 0.0).all()

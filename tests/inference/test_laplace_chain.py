@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from arviz_stats.base import array_stats
 from numba import njit
 from scipy import stats
 
@@ -274,3 +275,30 @@ def test_ranks_of_the_truth_are_uniform_and_those_of_laplaces_draws_are_not():
     for column in np.array(ranks).T:
         assert stats.kstest(column, "uniform").pvalue > 0.001
     assert stats.kstest(wrong, "uniform").pvalue < 0.001
+
+
+MODELS = [
+    ("y ~ x + (1 | s) + (1 | i)", "bernoulli"),
+    ("count ~ x + (1 + x | s) + (1 | i)", "poisson"),
+    ("count ~ x + (1 | i / half)", "negbinomial"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("formula", "family"), MODELS)
+def test_the_posterior_is_that_of_long_nuts(formula, family):
+    table = crossed_table(seed=4, subjects=30).assign(half=lambda t: t.s // 15)
+    how = {"family": family, "random_seed": 6, "progressbar": False}
+    chain = bl.fit_bayes(formula, table, sampler="laplace_chain", draws=2000, **how)["posterior"]
+    nuts = bl.fit_bayes(formula, table, sampler="nutpie", draws=4000, target_accept=0.95, **how)
+    for name, one in chain.data_vars.items():
+        other = nuts["posterior"][name]
+        for a, b in zip(
+            *(v.to_numpy().reshape(*v.shape[:2], -1).T for v in (one, other)), strict=True
+        ):
+            if a.std() == 0.0:
+                continue  # a correlation matrix's diagonal
+            error = [
+                v.std() / np.sqrt(array_stats.ess(v.T, chain_axis=0, draw_axis=1)) for v in (a, b)
+            ]
+            assert abs(a.mean() - b.mean()) < 4.5 * np.hypot(*error), name

@@ -134,11 +134,14 @@ def _():
         works(design, "y ~ x", pd.read_csv(path))
 
 
-@follows("weights.to_numpy()")
+@follows("{}.to_numpy()")
 def _():
     moved = pd.Series(table().w.to_numpy(), index=range(100, 160))
     told("weights.to_numpy()", design, "y ~ x", weights=moved)
     works(design, "y ~ x", weights=moved.to_numpy())
+    binomial = {"family": "binomial", "trials": moved + 5}
+    told("trials.to_numpy()", design, "h ~ x", **binomial)
+    works(design, "h ~ x", **(binomial | {"trials": moved.to_numpy() + 5}))
 
 
 @follows("pd.read_csv()", "chunksize=500_000", "levels=")

@@ -18,7 +18,8 @@ NOTATION = "a distribution or a variance in words"
 # What looks like advice and is none.
 NO_ADVICE = {
     **dict.fromkeys(
-        ("by={}", "c={}", "df={}", "draws={}", "effects={}", "eta={}", "folder={}", "lower={}",
+        ("by={}", "c={}", "df={}", "draws={}", "effects={}", "eta={}", "family={}", "folder={}",
+         "link={}", "lower={}", "trials={}", "parameters={{}",
          "q={}", "sampler={}", "upper={}", "x={}", "statistic()", "axis=0"),
         ECHO,
     ),
@@ -27,10 +28,12 @@ NO_ADVICE = {
          "value.item()", "main()", "density={density}"),
         CODE,
     ),
-    **dict.fromkeys(("N()", "Var()"), NOTATION),
+    **dict.fromkeys(("N()", "Var()", "exp()", "Gamma()"), NOTATION),
+    "cbind()": "R's, which the message says is none here",
     **dict.fromkeys(("by=", "cov="), "brms's arguments of gr(), which the message says are none"),
     **dict.fromkeys(("mcmc.get_samples()", "group_by_chain=True"), "numpyro's, which is not here"),
     "random_effects=": "a pattern for which the command line writes --population",
+    "cbind()": "R's way to give two columns, which the message rewrites",
     "dtype=": "an argument of whatever reads the file",
     'style="text-align: {}"': "HTML",
 }  # fmt: skip

@@ -8,11 +8,11 @@ from pathlib import Path
 import bayeslmm as bl
 
 PACKAGE = Path(bl.__file__).parent
-# An argument and its value; a value that is filled in reads {}. A function, by any dotted name.
+# An argument and its value; what is filled in reads {}. A function, by any dotted name.
 _ARGUMENT = re.compile(
     r"(?<![\w.])([a-z_]\w*)=('[^']*'|\"[^\"]*\"|\{[^}]*\}+|\[[^\]]*\]|[\w.]*\w)?"
 )
-_FUNCTION = re.compile(r"(?<![\w.'])((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)\(")
+_FUNCTION = re.compile(r"(?<![\w.'])((?:\{\}\.)?(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)\(")
 
 
 def _documentation(tree):

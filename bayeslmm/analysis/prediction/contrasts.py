@@ -130,6 +130,8 @@ def compare_predictions(
         When the covariate is not among the predictors, or a slope is asked of labels, or where it
         is not finite; when a fit that dropped columns does not determine a difference; or when
         ratios mean nothing for the family.
+    NumericalError
+        When ratios leave the range of numbers.
 
     References
     ----------

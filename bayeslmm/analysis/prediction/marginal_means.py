@@ -129,6 +129,8 @@ def marginal_means(
     ArgumentError
         When a column, value or contrast is unknown, or the data do not determine a mean or, where
         contrasts are asked for, a contrast; or when ratios mean nothing for the family.
+    NumericalError
+        When ratios leave the range of numbers.
     DataError
         When `at` or `data` holds a level that the fit did not see, or `data` lacks a value that
         counts.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 type ScaleName = Literal["response", "link"]
 SCALES = ("response", "link")
+# Squares of exponentials are numbers, and so is the sum of as many as there are draws.
+_LARGEST = 340.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,9 @@ class Scale:
 
     def finished(self, differences: Floats) -> Floats:
         """Return differences of `compared` as they are reported: of ratios the exponentials."""
-        return np.exp(differences) if self.ratio else differences
+        if not self.ratio:
+            return differences
+        return exponentials(differences, "Leave ratio=True out, or compare nearer values.")
 
 
 def chosen_scale(member: Family, scale: str, *, ratio: bool) -> Scale:
@@ -130,6 +134,29 @@ def link_words(member: Family) -> tuple[str, str] | None:
     if member.mean_scale.name == "log":  # lognormal: exp(eta) is the median
         return "ratio of medians", "median"
     return None
+
+
+def exponentials(values: Floats, way_out: str) -> Floats:
+    """Return exp(values), of draws whose variance is taken next.
+
+    Raises
+    ------
+    NumericalError
+        If they, or their squares, leave the range of numbers.
+
+    Examples
+    --------
+    >>> exponentials(np.array([0.0, 400.0]), "Leave exponentiate=True out.")
+    Traceback (most recent call last):
+    bayeslmm.errors.NumericalError: In some draws exponentials are as large as exp(400), ...
+    """
+    largest = float(np.max(values, initial=0.0))
+    if largest > _LARGEST:
+        raise NumericalError(
+            f"In some draws exponentials are as large as exp({largest:.4g}), of which there are no "
+            f"moments in the range of numbers. {way_out}"
+        )
+    return np.exp(values)
 
 
 def exponential_words(member: Family) -> tuple[str, str]:

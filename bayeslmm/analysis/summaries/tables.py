@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.response_scale import exponential_words
+from bayeslmm.analysis.prediction.response_scale import exponential_words, exponentials
 from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
@@ -59,6 +59,8 @@ def fixed_effects(
     ------
     ArgumentError
         When exponentials mean nothing for the fit's link, or the interval makes no sense.
+    NumericalError
+        When exponentials leave the range of numbers.
     TreeError
         When `idata` is no tree of this package.
 
@@ -80,7 +82,9 @@ def fixed_effects(
     read.require_tree(idata)
     words = exponential_words(family(idata)) if exponentiate else None
     draws, chains = read.draws(idata, names.BETA), draw_weights(idata) is None
-    table = describe(np.exp(draws) if words else draws, ci_prob, ci_kind, mixing=chains)
+    if words is not None:
+        draws = exponentials(draws, "Leave exponentiate=True out, or change the columns' units.")
+    table = describe(draws, ci_prob, ci_kind, mixing=chains)
     index = pd.Index(read.coefficients(idata), name=names.COEF)
     numbers = pd.DataFrame(table, index=index)
     if words is not None:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import inner, inner_fast
-from bayeslmm.kernels.draws import solve_together
 from bayeslmm.kernels.factorization import factorize
 from bayeslmm.kernels.lapack import dense_half_solve
 from bayeslmm.kernels.layout import (
+    COLUMN,
     FACTOR,
+    NODE,
     PANEL,
     PARENT,
     START,
@@ -28,7 +29,6 @@ from bayeslmm.kernels.layout import (
     Layout,
 )
 from bayeslmm.kernels.small_matrices import small_cholesky, small_solve
-from bayeslmm.kernels.solve import node_column
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
@@ -83,51 +83,111 @@ def curvature_of(
 @inner
 def spread(lay: Layout, curvature: Curvature, eps: Floats) -> Floats:
     """Compute center + R^-1 eps, shape (n_columns + p,): standardised effects u, then beta."""
-    p = len(curvature.beta)
-    m = len(eps) - p
-    out, beta, one = np.empty(len(eps)), np.empty((1, p)), np.ones(1)
+    p, m = len(curvature.beta), len(eps) - len(curvature.beta)
+    out, beta, border = np.empty(len(eps)), np.empty(p), np.empty((1, len(lay.border_factor)))
     for i in range(p - 1, -1, -1):
         total = eps[m + i]
         for k in range(i + 1, p):
-            total -= curvature.root[k, i] * beta[0, k]
-        beta[0, i] = total / curvature.root[i, i]
+            total -= curvature.root[k, i] * beta[k]
+        beta[i] = total / curvature.root[i, i]
     for i in range(p):
-        beta[0, i] += curvature.beta[i]
-        out[m + i] = beta[0, i]
-    given = eps[:m].reshape(1, m)
-    u = solve_together(lay, curvature.panel, curvature.border, curvature.right, beta, one, given)
-    for i in range(m):
-        out[i] = u[i, 0]
+        beta[i] += curvature.beta[i]
+        out[m + i] = beta[i]
+    nb = len(lay.border_factor)
+    first = m - nb
+    if nb > 0:
+        for i in range(nb):
+            total = curvature.right[p, i] + eps[first + i]
+            for j in range(p):
+                total -= curvature.right[j, i] * beta[j]
+            border[0, i] = total
+        dense_half_solve(curvature.border, border, True)
+        for i in range(nb):
+            out[first + i] = border[0, i]
+    solve_down(
+        lay.factors, lay.nodes, lay.touched, lay.n_chain, curvature.panel, eps, beta, first, out
+    )
     return out
+
+
+# Below, stretches of the layout are handed over instead of the layout, and loops over nodes stand
+# inside: each call with a layout counts the references of ten arrays up and down, which takes
+# longer than one node.
+@inner_fast
+def solve_down(
+    factors: Ints,
+    nodes: Ints,
+    touched: Ints,
+    n_chain: int,
+    panel: Floats,
+    eps: Floats,
+    beta: Floats,
+    first: int,
+    out: Floats,
+) -> None:
+    """Solve for the nodes' effects, given the border's, which begin at `first`, and beta."""
+    p = len(beta)
+    for node in range(nodes.shape[0] - 2, -1, -1):
+        f, start, ld = nodes[node, FACTOR], nodes[node, START], nodes[node, PANEL]
+        q, t0, t1 = factors[f, WIDTH], nodes[node, TOUCH], nodes[node + 1, TOUCH]
+        own = factors[f, COLUMN] + (node - factors[f, NODE]) * q
+        for r in range(q - 1, -1, -1):
+            row = start + r * ld
+            last = row + ld - 1
+            total = panel[last] + eps[own + r]
+            for j in range(p):
+                total -= panel[last - p + j] * beta[j]
+            for c in range(r + 1, q):
+                total -= panel[row + c] * out[own + c]
+            at, up = row + q, nodes[node, PARENT]
+            for k in range(f + 1, n_chain):
+                wide = factors[k, WIDTH]
+                column = factors[k, COLUMN] + (up - factors[k, NODE]) * wide
+                for c in range(wide):
+                    total -= panel[at + c] * out[column + c]
+                at += wide
+                up = nodes[up, PARENT]
+            for t in range(t1 - t0):
+                total -= panel[at + t] * out[first + touched[t0 + t]]
+            out[own + r] = total / panel[row + r]
 
 
 @inner_fast
 def push_up(
-    lay: Layout, node: int, panel: Floats, g: Floats, border: Floats, d_beta: Floats
+    factors: Ints,
+    nodes: Ints,
+    touched: Ints,
+    n_chain: int,
+    panel: Floats,
+    g: Floats,
+    border: Floats,
+    d_beta: Floats,
 ) -> None:
-    """Solve with one node's factor, and subtract its share from all that it stands beside."""
-    f = lay.nodes[node, FACTOR]
-    q, start, ld = lay.factors[f, WIDTH], lay.nodes[node, START], lay.nodes[node, PANEL]
-    t0, t1, p = lay.nodes[node, TOUCH], lay.nodes[node + 1, TOUCH], len(d_beta)
-    own = node_column(lay, node)
-    for r in range(q):
-        row = start + r * ld
-        y = g[own + r] / panel[row + r]
-        g[own + r] = y
-        for c in range(r + 1, q):
-            g[own + c] -= panel[row + c] * y
-        at, up = row + q, lay.nodes[node, PARENT]
-        for k in range(f + 1, lay.n_chain):
-            column = node_column(lay, up)
-            for c in range(lay.factors[k, WIDTH]):
-                g[column + c] -= panel[at + c] * y
-            at += lay.factors[k, WIDTH]
-            up = lay.nodes[up, PARENT]
-        for t in range(t1 - t0):
-            border[0, lay.touched[t0 + t]] -= panel[at + t] * y
-        end = row + ld - p - 1
-        for j in range(p):
-            d_beta[j] -= panel[end + j] * y
+    """Solve with the nodes' factors, and subtract their shares from all that they stand beside."""
+    p = len(d_beta)
+    for node in range(nodes.shape[0] - 1):
+        f, start, ld = nodes[node, FACTOR], nodes[node, START], nodes[node, PANEL]
+        q, t0, t1 = factors[f, WIDTH], nodes[node, TOUCH], nodes[node + 1, TOUCH]
+        own = factors[f, COLUMN] + (node - factors[f, NODE]) * q
+        for r in range(q):
+            row = start + r * ld
+            y = g[own + r] / panel[row + r]
+            g[own + r] = y
+            for c in range(r + 1, q):
+                g[own + c] -= panel[row + c] * y
+            at, up = row + q, nodes[node, PARENT]
+            for k in range(f + 1, n_chain):
+                wide = factors[k, WIDTH]
+                column = factors[k, COLUMN] + (up - factors[k, NODE]) * wide
+                for c in range(wide):
+                    g[column + c] -= panel[at + c] * y
+                at += wide
+                up = nodes[up, PARENT]
+            for t in range(t1 - t0):
+                border[0, touched[t0 + t]] -= panel[at + t] * y
+            end = row + ld - p - 1
+            for j in range(p):
+                d_beta[j] -= panel[end + j] * y
 
 
 @inner
@@ -139,8 +199,7 @@ def gather(lay: Layout, curvature: Curvature, gradient: Floats) -> Floats:
     first = m - nb
     for i in range(nb):
         border[0, i] = gradient[first + i]
-    for node in range(lay.nodes.shape[0] - 1):
-        push_up(lay, node, curvature.panel, out, border, d_beta)
+    push_up(lay.factors, lay.nodes, lay.touched, lay.n_chain, curvature.panel, out, border, d_beta)
     if nb > 0:
         dense_half_solve(curvature.border, border, False)
         for i in range(nb):

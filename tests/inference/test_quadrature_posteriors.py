@@ -41,7 +41,8 @@ def target_of(family, n_nodes=15, **more):
 def near_start(target, model, seed=1):
     start = starting_points(target, model)
     rng = np.random.default_rng(seed)
-    return start.points[0] + 0.5 * start.units * rng.normal(size=target.size)
+    # Small sds: with large ones Poisson levels take more nodes than these tests have.
+    return start.points[1] + 0.5 * start.units * rng.normal(size=target.size)
 
 
 @pytest.mark.parametrize("family", CASES)
