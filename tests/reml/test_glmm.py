@@ -133,6 +133,31 @@ def test_slopes_are_differences(family, link):
     assert coordinates.pull_back(point, slopes) == pytest.approx(differences, abs=2e-5)
 
 
+def test_one_node_is_exact_for_a_gaussian_response():
+    # The compiled rows of a family that fit_ml leaves to cross-products.
+    table = bl.load_dataset("sleepstudy")
+    fit = bl.fit_reml("Reaction ~ Days + (Days | Subject)", table, method="ML")
+    coordinates = Coordinates(fit.data)
+    L = [fit.sigma * lam for lam in fit.factors]
+    turned = coordinates.Z[0].T @ fit.data.factors[0].columns / fit.n_obs
+    scale = np.linalg.inv(coordinates.Z[0].T @ coordinates.Z[0] / fit.n_obs) @ turned
+    beta = coordinates.placed_beta(fit.fixed_effects["estimate"].to_numpy())
+    point = Point(
+        beta, (np.linalg.cholesky(scale @ L[0] @ L[0].T @ scale.T),), np.array([fit.sigma])
+    )
+    for nodes in (1, 5):
+        value = Quadrature(coordinates, nodes).value(point, settle=True)
+        assert value == pytest.approx(fit.log_likelihood, rel=1e-12)
+
+
+def test_uncorrelated_columns_have_no_covariance():
+    formula = "use01 ~ urban + (1 | district) + (0 + age | district)"
+    fit = bl.fit_ml(formula, bl.load_dataset("contraception"), family="bernoulli")
+    assert fit.factors[0][1, 0] == 0.0
+    assert (np.diag(fit.factors[0]) >= 0.0).all()
+    assert not any(name.startswith("corr_") for name in fit.estimates.index)
+
+
 def test_coordinates_go_to_and_fro():
     design = design_of("poisson", None, "(x + z || g) + (x | h)")
     coordinates = Coordinates(design)

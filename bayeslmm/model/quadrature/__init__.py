@@ -5,5 +5,4 @@
 - ``likelihood``: log marginal likelihoods, their gradient, and effects drawn back
 - ``start``: fixed effects without random ones, to begin a search from
 - ``enough_nodes``: how many nodes a likelihood needs
-- ``maximum``: its maximum
 """
