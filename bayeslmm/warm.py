@@ -3,7 +3,9 @@
 ::
 
     python -m bayeslmm.warm
+    python -m bayeslmm.warm --families
 
+The second way also compiles what responses that are not Gaussian take, in about as long again.
 Numba compiles the package's core once per machine and environment, some three quarters of a minute
 of processor time, and keeps the result beside the package (or under ``NUMBA_CACHE_DIR``). Otherwise
 the first fit pays for it. PyMC's models are compiled apart, by PyTensor, when they are first built.
@@ -13,11 +15,17 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from typing import Any
 
 
-def warm() -> float:
+def warm(*, families: bool = False) -> float:
     """Fit small models in every way that the compiled core serves.
+
+    Parameters
+    ----------
+    families : bool
+        Whether to fit responses that are not Gaussian, too.
 
     Returns
     -------
@@ -31,7 +39,6 @@ def warm() -> float:
     """
     # Imported here, so that the time of the imports is told too.
     from bayeslmm.inference.fit import fit_bayes  # noqa: PLC0415
-    from bayeslmm.kernels.quadrature import target as quadrature_target  # noqa: PLC0415
     from bayeslmm.kernels.target import target_function  # noqa: PLC0415
     from bayeslmm.reml.fit import fit_reml  # noqa: PLC0415
     from bayeslmm.tables.datasets import load_dataset  # noqa: PLC0415
@@ -51,18 +58,32 @@ def warm() -> float:
         progressbar=False,
     )
     _interpolate(formula, data)
-    fit_bayes(
-        "incidence ~ 1 + (1 | herd)",
-        load_dataset("cbpp"),
-        family="binomial",
-        trials="size",
-        sampler="quadrature",
-        draws=250,
-        random_seed=1,
-        progressbar=False,
-    )
-    quadrature_target.target_function()
+    if families:
+        _fit_families()
     return time.perf_counter() - start
+
+
+def _fit_families() -> None:
+    """Go once through quadrature, the chain and maximum likelihood."""
+    from bayeslmm.errors import SamplingWarning  # noqa: PLC0415
+    from bayeslmm.inference.fit import fit_bayes  # noqa: PLC0415
+    from bayeslmm.kernels.quadrature.target import target_function  # noqa: PLC0415
+    from bayeslmm.reml.glmm.fit import fit_ml  # noqa: PLC0415
+    from bayeslmm.tables.datasets import load_dataset  # noqa: PLC0415
+
+    data = load_dataset("cbpp")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SamplingWarning)  # so few draws
+        for formula, sampler in (
+            ("incidence ~ 1 + (1 | herd)", "quadrature"),
+            ("incidence ~ 1 + (1 | herd) + (1 | period)", "laplace_chain"),
+        ):
+            fit_bayes(
+                formula, data, family="binomial", trials="size", sampler=sampler, draws=100,
+                tune=20, chains=2, random_seed=1, progressbar=False,
+            )  # fmt: skip
+            fit_ml(formula, data, family="binomial", trials="size")
+    target_function()
 
 
 def _interpolate(formula: str, data: Any) -> None:
@@ -89,4 +110,5 @@ def _interpolate(formula: str, data: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"Compiled the numerical core in {warm():.0f} s, for all later fits.\n")
+    took = warm(families="--families" in sys.argv[1:])
+    sys.stdout.write(f"Compiled the numerical core in {took:.0f} s, for all later fits.\n")
