@@ -152,7 +152,21 @@ def test_quadrature_of_gaussian_rows_is_exact():
     assert found.nodes == 7
 
 
+@pytest.mark.parametrize("formula", [INTERCEPTS, trees.TINY_FORMULA])
+@pytest.mark.parametrize("name", [name for name in OTHERS if name != "lognormal"])
+def test_the_compiled_integrals_are_those_of_numpy(name, formula, monkeypatch):
+    idata = trees.family_tree(name, formula=formula, chains=1, draws=6)
+    monkeypatch.setattr("bayeslmm.analysis.checks.group_quadrature.TOLERANCE", 1e-5)
+    monkeypatch.setitem(NODES, 2, (7, 15, 31, 63))
+    compiled = group_log_likelihood(idata)
+    monkeypatch.setattr("bayeslmm.analysis.checks.likelihood.level_integrals", lambda *_: None)
+    plain = group_log_likelihood(idata)
+    # Each within 1e-5 of the integral, by what twice as many nodes change.
+    np.testing.assert_allclose(np.asarray(compiled.values), plain.values, rtol=0, atol=2e-5)
+
+
 def test_chunks_of_groups_make_no_difference(monkeypatch):
+    monkeypatch.setattr("bayeslmm.analysis.checks.likelihood.level_integrals", lambda *_: None)
     idata = trees.family_tree("poisson", chains=1, draws=6)
     whole = group_log_likelihood(idata)
     monkeypatch.setattr("bayeslmm.analysis.checks.group_quadrature.ENTRIES", 1)

@@ -11,6 +11,7 @@ import xarray as xr
 from bayeslmm import names
 from bayeslmm.analysis.checks.gram_groups import group_densities
 from bayeslmm.analysis.checks.group_quadrature import MOST_COLUMNS, group_integrals
+from bayeslmm.analysis.checks.level_integrals import level_integrals
 from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
     design_state,
@@ -159,7 +160,9 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     if design.family.gaussian_scale is None:
         _require_few_columns(design.family.name, target, nested)
         root = _root(idata, target)
-        integrals = group_integrals(predictor, y, target.index, target.columns, root)
+        integrals = level_integrals(design, predictor, root) or group_integrals(
+            predictor, y, target.index, target.columns, root
+        )
         about = {"nodes": integrals.nodes, "node_error": integrals.error}
         return GroupDensity(integrals.values, levels, (info.name,), outside, about)
     roots = [_root(idata, item) for item in inside]

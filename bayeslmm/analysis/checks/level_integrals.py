@@ -1,0 +1,59 @@
+"""Marginal log-densities of a single factor's levels, by the compiled likelihood of quadrature."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.analysis.checks import group_quadrature
+from bayeslmm.analysis.checks.group_quadrature import NODES, TRIED, GroupIntegrals
+from bayeslmm.model.quadrature.level_rows import level_rows, why_not
+from bayeslmm.model.quadrature.likelihood import LevelLikelihood, Points
+from bayeslmm.resources import usable_cores
+
+if TYPE_CHECKING:
+    from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor
+    from bayeslmm.arrays import Floats
+    from bayeslmm.design.design import Design
+
+
+def level_integrals(
+    design: Design, predictor: LinearPredictor, roots: Floats
+) -> GroupIntegrals | None:
+    """Compute what `group_integrals` does, where one factor is all there is; tests tie the two.
+
+    Parameters
+    ----------
+    design : Design
+        The rows.
+    predictor : LinearPredictor
+        Of the rows, the factor's effects at zero.
+    roots : ndarray, shape (s, q, q)
+        Lower triangular L with G = L L'.
+
+    Returns
+    -------
+    GroupIntegrals or None
+        None where the compiled likelihood does not know the model, or its nodes do not settle.
+    """
+    if why_not(design):
+        return None
+    rows = level_rows(design, (0.0,) * len(design.coef))
+    phi = [np.asarray(predictor.phi[one.name]) for one in design.family.parameters]
+    columns = np.stack(phi, axis=-1) if phi else np.empty((predictor.size, 0))
+    points = Points(roots, np.ascontiguousarray(predictor.beta.T), columns)
+    tried = np.unique(np.linspace(0, len(points) - 1, TRIED).round().astype(np.intp))
+    some = Points(points.L[tried], points.beta[tried], points.phi[tried])
+    ladder = NODES[roots.shape[-1]]
+    fewer = LevelLikelihood(rows, ladder[0]).by_level(some)
+    for nodes, twice in pairwise(ladder):
+        more = LevelLikelihood(rows, twice).by_level(some)
+        error = float(np.abs(more - fewer).max())
+        if error < group_quadrature.TOLERANCE:
+            likelihood = LevelLikelihood(rows, nodes)
+            values = likelihood.by_level(points, threads=usable_cores())
+            return GroupIntegrals(values, nodes, error) if np.isfinite(values).all() else None
+        fewer = more
+    return None
