@@ -217,8 +217,12 @@ def test_auto_takes_the_chain_for_crossed_factors(table):
     suits, why = LaplaceChain().suits(heavy, settings)
     assert not suits
     assert "curvature" in why
-    accept = SamplerSettings(target_accept=0.95)
-    assert not LaplaceChain().suits(crossed, accept)[0]
+    for asked in ({"target_accept": 0.95}, {"parametrization": "noncentered"}):
+        suits, why = LaplaceChain().suits(crossed, SamplerSettings(**asked))
+        assert not suits
+        assert why
+    gaussian = Model.of(bl.build_design("x ~ 1 + (1 | s) + (1 | i)", table))
+    assert LaplaceChain().suits(gaussian, settings) == (False, "")  # others have reasons to give
 
 
 def test_what_the_chain_cannot_do_is_refused_with_a_way_out(table):

@@ -59,7 +59,7 @@ class Trajectory:
         Examples
         --------
         >>> Trajectory(4).adapted(0.98).steps, Trajectory(4).adapted(0.5).steps
-        (2, 7)
+        (3, 7)
         """
         spread = -2.0 * float(ndtri(0.5 * min(max(acceptance, 1e-6), 1.0 - 1e-6)))
         wanted = -2.0 * float(ndtri(0.5 * TARGET))

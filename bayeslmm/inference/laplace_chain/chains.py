@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from bayeslmm.inference.laplace_chain.proposal import LaplaceStage
     from bayeslmm.kernels.laplace_chain.mode import State
 
-# Newton's decrement in a chain, which is exact whatever it is.
-_TOLERANCE = 1e-4
+# Newton's decrement in a chain: effects are a function of (theta, eps) whatever it is, so that the
+# chain is exact, and below 1 acceptance does not depend on it.
+_TOLERANCE = 0.1
 # Rounds of the warm-up, in blocks of sweeps: after each block the trajectory is adapted, after each
 # round the proposal.
 _WARM_UP, _BLOCK = (3, 4), 20
@@ -99,8 +100,9 @@ def run_chains(
             adapted = adapted_proposal(stage.found, np.concatenate(seen))
             for chain in running:
                 chain.propose_from(adapted)
+        seldom = np.mean([chain.accepted for chain in running]) < LEAST_ACCEPTED
         for chain in running:
-            chain.walks = chain.walks or (chain.may_walk and chain.seldom)
+            chain.walks = chain.walks or (chain.may_walk and bool(seldom))
         done = list(pool.map(_Chain.run, running, [draws] * chains))
     columns = (np.stack(column) for column in zip(*done, strict=True))
     return ChainDraws(tuple(chain.trajectory.steps for chain in running), *columns)
@@ -149,7 +151,7 @@ class _Chain:
             seen.append(kept.points)
             if self.walks:
                 self.scale *= math.exp(float(kept.walk.mean()) - _WALK_ACCEPTED)
-        self.seldom = float(np.mean(accepted)) < LEAST_ACCEPTED
+        self.accepted = float(np.mean(accepted))
         return np.concatenate(seen[blocks // 3 :])
 
     def run(self, draws: int) -> Kept:

@@ -67,6 +67,8 @@ class LaplaceChain:
 
     def suits(self, model: Model, settings: SamplerSettings) -> tuple[bool, str]:
         """Return whether the model has effects that only a chain draws, and not too many."""
+        if model.family.gaussian_scale is not None:
+            return False, ""
         why = _not_asked_for(settings) or unsuited(model) or _too_much(model)
         return (
             not why,
@@ -79,7 +81,7 @@ class LaplaceChain:
 
 
 def _not_asked_for(settings: SamplerSettings) -> str:
-    if settings.parametrization not in (NONCENTERED, AUTO_PARAMETRIZATION):
+    if settings.parametrization != AUTO_PARAMETRIZATION:
         return f"the {settings.parametrization} form was asked for"
     if settings.target_accept is not None:
         return "target_accept was given, which is an acceptance rate of NUTS"
