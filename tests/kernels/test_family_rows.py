@@ -157,3 +157,15 @@ def test_large_counts_keep_their_digits():
         else:
             expected = stats.poisson.logpmf(y, y) - 0.5 * np.log1p(y / shape)
             assert value == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [1e3, 0.99e4, 1e4, 1e6, 1e9, 1e14])
+@pytest.mark.parametrize("y", [0.0, 1.0, 20.0, 1e3])
+def test_the_slope_in_a_large_shape_keeps_its_digits(y, shape):
+    phi, known, response = np.array([shape]), np.ones(1), np.array([y])
+    found = rows(codes.NEGBINOMIAL, np.array([np.log(2.0)]), response, known, phi)[3][0, 0]
+    # psi(y + s) - psi(s) is a sum of y terms; the rest is log(s / (s + mu)) + (mu - y) / (mu + s).
+    rising = np.sum(1.0 / (shape + np.arange(y)))
+    expected = rising - np.log1p(2.0 / shape) + (2.0 - y) / (2.0 + shape)
+    # Sums of terms y / s, each known to rounding of a logarithm of s.
+    assert found == pytest.approx(expected, abs=1e-14 * (y + 2.0) / shape + 4e-15 * (shape < 1e4))

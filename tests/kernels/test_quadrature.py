@@ -177,6 +177,21 @@ def test_counts_of_a_million_are_integrated():
     assert few == pytest.approx(many, abs=1e-6)
 
 
+@pytest.mark.parametrize("shape", [1e4, 1e6, 1e9, 1e12, 1e16, 1e30, 1e90])
+@pytest.mark.parametrize("q", [1, 2])
+def test_negative_binomials_of_large_shape_are_nearly_poisson(q, shape):
+    rows, _ = made_rows(codes.NEGBINOMIAL, q)
+    poisson = likelihood(rows._replace(code=codes.POISSON), 15)
+    limit = poisson.values(point(q, np.zeros(0)))[0]
+    at = point(q, np.array([shape]))
+    found = likelihood(rows, 15)
+    # To first order in 1 / shape they differ by half of sum((y - mu)^2 - y) / shape.
+    apart = 0.5 * (np.sum(rows.y**2) + 1e3) / shape
+    assert found.values(at)[0] == pytest.approx(limit, abs=apart + 1e-9)
+    _, slopes = found.value_and_slopes(at)
+    assert abs(slopes.phi[0] * shape) < apart + 1e-11
+
+
 def test_the_quick_exponential_is_exact_to_two_units_in_the_last_place():
     import numba
 

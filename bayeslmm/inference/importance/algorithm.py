@@ -309,8 +309,11 @@ def _refit(found: WeightedPoints) -> Mixture | None:
         return None
     mean = flat @ found.points
     away = found.points - mean
-    values, vectors = np.linalg.eigh((flat[:, None] * away).T @ away)
-    if not (np.isfinite(values).all() and values.min() > 0.0):
+    covariance = (flat[:, None] * away).T @ away
+    if not np.isfinite(covariance).all():
+        return None
+    values, vectors = np.linalg.eigh(covariance)
+    if not values.min() > 0.0:
         return None
     one = np.ones(len(mean))
     near = SplitT(mean, vectors * np.sqrt(values), one, one, WIDE_FREEDOM)

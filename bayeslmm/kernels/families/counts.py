@@ -6,7 +6,7 @@ import math
 
 from bayeslmm.kernels.compiler.jit import inner_ieee
 from bayeslmm.kernels.families.binary import FARTHEST, logit_row
-from bayeslmm.kernels.families.special import digamma, log_rising, softplus
+from bayeslmm.kernels.families.special import digamma_rising, log_rising, softplus
 
 _LARGE = 16.0
 
@@ -48,4 +48,4 @@ def negbinomial_shape_slope(eta: float, y: float, shape: float, log_shape: float
 @inner_ieee
 def negbinomial_constant_slope(y: float, shape: float) -> float:
     """Differentiate `negbinomial_constant` in the shape."""
-    return digamma(y + shape) - digamma(shape)
+    return digamma_rising(shape, y)

@@ -13,6 +13,8 @@ HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 _STIRLING, _ASYMPTOTIC = 16.0, 8.0
 # Below this the continued fraction of Mills' ratio needs few terms.
 _TAIL, _TERMS = -5.0, 30
+# From here on differences of digamma lose digits that three terms of their own series keep.
+_LONG = 1e4
 
 
 @inner_ieee
@@ -57,6 +59,16 @@ def log_rising(x: float, by: float) -> float:
         return math.lgamma(x + by) - math.lgamma(x)
     rest = stirling_rest(x + by) - stirling_rest(x)
     return (x - 0.5) * math.log1p(by / x) + by * (math.log(x + by) - 1.0) + rest
+
+
+@inner_ieee
+def digamma_rising(x: float, by: float) -> float:
+    """Compute the slope of `log_rising` in x, to its last digits also where x is huge."""
+    if x < _LONG:
+        return digamma(x + by) - digamma(x)
+    f, end = by / x, x + by
+    # The next term of the series is x^-4 / 30 of this.
+    return math.log1p(f) + 0.5 * f / end + f * (x + end) / (12.0 * x * end * end)
 
 
 @inner_ieee

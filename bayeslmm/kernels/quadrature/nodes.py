@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 # Up to here either way of eta products of exponentials neither overflow nor lose their digits.
 _REACH = 80.0
+# A product of factors 1 + t has an error of 1e-16, which a larger shape would make one of 1e-11.
+_LARGEST_SHAPE = 1e5
 # Log of what a product may become before its logarithm is taken.
 _FULL = 600.0
 _MOST_SQUARINGS = 64.0
@@ -312,6 +314,8 @@ def factorises(
 ) -> bool:
     """Return whether a level's exponentials may be split over the nodes; their parts are filled."""
     if code not in (BINOMIAL_LOGIT, NEGBINOMIAL, POISSON, GAMMA):
+        return False
+    if code == NEGBINOMIAL and phi[0] > _LARGEST_SHAPE:
         return False
     shift = math.log(phi[0]) if code == NEGBINOMIAL else 0.0
     sign = -1.0 if code == GAMMA else 1.0
