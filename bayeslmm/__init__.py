@@ -14,6 +14,8 @@ _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 # What lme4, emmeans, brms and bayesplot call it, and what it is called here.
 _ELSEWHERE = {
     "lmer": ("fit_reml", "fit_bayes"),
+    "glmer": ("fit_ml", "fit_bayes"),
+    "glmmTMB": ("fit_ml", "fit_bayes"),
     "brm": ("fit_bayes",),
     "stan_lmer": ("fit_bayes",),
     "fixef": ("fixed_effects",),

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import bayeslmm as bl
+from bayeslmm.families.registry import family_of
 from bayeslmm.inference.fit import fit_bayes
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -24,6 +25,7 @@ SHOWN = [
     "index",
     "guide",
     "formulas",
+    "families",
     "priors",
     "levels",
     "for_lme4_users",
@@ -33,10 +35,11 @@ SHOWN = [
 LOOKED_FOR = {
     "for_lme4_users": """
         fixef ranef VarCorr coef confint anova emmeans emtrends pairs resid fitted plot update
-        drop1 predict simulate logLik AIC BIC""",
+        drop1 predict simulate logLik AIC BIC glmer glmer.nb""",
     "for_brms_and_bambi_users": """
         fixef ranef VarCorr coef pp_check prior_summary default_prior as_draws_df bayes_R2 loo
-        loo_compare conditional_effects hypothesis posterior_epred posterior_predict update""",
+        loo_compare conditional_effects hypothesis posterior_epred posterior_predict update
+        bernoulli negbinomial posterior_linpred""",
 }
 # `python` blocks are shown alone, cells with their output; `py` is for machines that we lack.
 BLOCK = re.compile(
@@ -55,6 +58,9 @@ def tree():
         sampler="importance",
         random_seed=1,
     )
+
+
+ARGUMENTS = re.compile(r"(family|link)=")
 
 
 def blocks(page):
@@ -114,6 +120,10 @@ def test_a_page_of_the_first_hour_shows_what_its_code_gives(stem):
 
 def evaluate(code, names):
     try:
+        if ARGUMENTS.match(code):
+            # What stands beside a name, as in family="gamma", link="probit".
+            given = eval(f"dict({code})", names)  # noqa: S307
+            return family_of(given.get("family", "bernoulli"), given.get("link"))
         return eval(code, names)  # noqa: S307
     finally:
         plt.close("all")
@@ -122,12 +132,18 @@ def evaluate(code, names):
 def test_each_verb_for_lme4_users_is_one(run):
     page = DOCS / "for_lme4_users.md"
     names = played(page, run)
-    for heading, least in (("Verb by verb", 30), ("Means, contrasts and trends of a factor", 9)):
+    for heading, least in (
+        ("Verb by verb", 30),
+        ("Means, contrasts and trends of a factor", 9),
+        ("glmer: generalised models", 20),
+        ("glmmTMB: names and dispersion", 10),
+    ):
         table = rows(page, heading)
         assert len(table) >= least
         for _, *ours in table:
             assert any(ours)
-            for cell in ours:
+            # Of glmmTMB the third column says what its own sigma is.
+            for cell in ours[:1] if heading.startswith("glmmTMB") else ours:
                 for code in code_in(cell):
                     assert evaluate(code, names) is not None or code.startswith("print"), code
 
@@ -136,8 +152,8 @@ def test_each_verb_for_brms_and_bambi_users_is_one(run):
     page = DOCS / "for_brms_and_bambi_users.md"
     names = played(page, run)
     names["trace"] = names["idata"]  # of whatever program
-    table = rows(page, "Verb by verb")
-    assert len(table) >= 26
+    table = rows(page, "Verb by verb") + rows(page, "Other response families")
+    assert len(table) >= 40
     for *_, ours in table:
         assert code_in(ours)
         for code in code_in(ours):

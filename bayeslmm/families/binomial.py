@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from scipy.special import betaincc
+from scipy.special import betainc
 
 from bayeslmm.families.links import UNIT_LINKS, UnitLink
 from bayeslmm.families.member import Member
@@ -191,12 +191,15 @@ class Binomial(_Yes):
             return np.where(inner, within, np.where(y > 0, y * log_mean, rest * log_rest))
 
     def cdf(self, y: Floats, eta: Floats, _phi: Parameters, trials: Floats | None, /) -> Floats:
-        """Compute 1 - I_mu(k + 1, n - k), k the integer part of y."""
+        """Compute I_{1 - mu}(n - k, k + 1), k the integer part of y."""
         n = 1.0 if trials is None else trials
         k = np.floor(y)
         inner = (k >= 0) & (k < n)
-        below = betaincc(
-            np.where(inner, k, 0.0) + 1, np.where(inner, n - k, 1.0), self.mean(eta, {})
+        # The complement 1 - I_mu(k + 1, n - k) takes SciPy ten times as long.
+        below = betainc(
+            np.where(inner, n - k, 1.0),
+            np.where(inner, k, 0.0) + 1,
+            np.exp(self.link.log_rest(eta)),
         )
         return np.where(inner, below, np.where(k < 0, 0.0, 1.0))
 

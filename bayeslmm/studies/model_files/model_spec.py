@@ -60,6 +60,7 @@ _REFERENCE = {
     "fixed_effects": (dict,),
     "standard_deviations": (dict,),
     "correlations": (dict,),
+    "parameters": (dict,),
 }
 _ESTIMATE = {"estimate": NUMBER, "std_error": NUMBER}
 
@@ -75,7 +76,8 @@ class Reference:
     Attributes
     ----------
     program, method : str
-        What computed them, and how (``"REML"`` or ``"ML"``).
+        What computed them, and how: ``"REML"``, ``"ML"``, or with how the effects were integrated
+        out, as in ``"ML, Laplace"``.
     tolerance : float
         How far a posterior mean of a fixed effect may lie from its estimate, in posterior standard
         deviations, Monte Carlo error apart.
@@ -89,11 +91,13 @@ class Reference:
         -2 times the (restricted) log-likelihood.
     n_levels : mapping from factor to int
     fixed_effects, std_errors : mapping from coefficient to float
-        In the response's unit per column unit.
+        In the response's unit, or that of its link, per column unit.
     standard_deviations : mapping from str to float
         ``sigma`` and, per factor and column, ``sd_Subject[Days]``.
     correlations : mapping from str to float
         ``corr_Subject[Intercept,Days]``.
+    parameters : mapping from str to float
+        Of the response's family, such as ``shape``.
     """
 
     program: str
@@ -108,6 +112,7 @@ class Reference:
     std_errors: Mapping[str, float] = field(default_factory=_empty)
     standard_deviations: Mapping[str, float] = field(default_factory=_empty)
     correlations: Mapping[str, float] = field(default_factory=_empty)
+    parameters: Mapping[str, float] = field(default_factory=_empty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +279,6 @@ def _reference(file: SpecFile, content: Any) -> Reference:
         std_errors=MappingProxyType({k: float(v["std_error"]) for k, v in estimates.items()}),
         **{
             key: file.values(f"reference.{key}", table.get(key, {}), NUMBER)
-            for key in ("standard_deviations", "correlations")
+            for key in ("standard_deviations", "correlations", "parameters")
         },
     )
