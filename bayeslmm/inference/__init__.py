@@ -15,6 +15,7 @@
 - ``marginal/``: the posterior of the variance parameters, without PyMC
 - ``graph/``: PyMC models, one file per parametrization
 - ``nuts/``: NUTS on a PyMC model or on the marginal posterior
+- ``quadrature/``: effects of one grouping factor integrated out numerically
 - ``importance/``: independent weighted draws of the variance parameters
-- ``quadrature/``: one grouping factor of other families, its effects integrated out by nodes
+- ``laplace_chain/``: an exact chain for effects of several factors or columns, of any response
 """

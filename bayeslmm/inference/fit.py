@@ -91,9 +91,12 @@ def fit_bayes(
         ``"nutpie"`` or ``"pymc"``: NUTS. ``"importance"``, with the marginal form only:
         independent draws of the variance parameters, weighted exactly and resampled, in a second
         or less; `diagnose` shows how good the weights are (k-hat), and where they are not
-        (0.7 or more) NUTS is run instead, with a warning. ``"auto"`` takes nutpie's NUTS where
-        its gradients are quick, and importance sampling where they are not and few parameters are
-        left; the result records the choice and its reason.
+        (0.7 or more) NUTS is run instead, with a warning. Of responses that are not Gaussian:
+        ``"quadrature"`` integrates the effects of one grouping factor of one or two columns out
+        numerically, ``"laplace_chain"`` moves all effects, nested and crossed, whitened at their
+        mode, in an exact Markov chain. ``"auto"`` takes these where they suit, nutpie's NUTS
+        where its gradients are quick, and importance sampling where they are not and few
+        parameters are left; the result records the choice and its reason.
     progressbar : bool, default True
         Whether to show progress.
     weights : str or array-like, optional

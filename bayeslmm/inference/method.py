@@ -7,16 +7,25 @@ from typing import TYPE_CHECKING, Protocol
 
 from bayeslmm.errors import ArgumentError
 from bayeslmm.inference.importance.sample import ImportanceSampling
+from bayeslmm.inference.laplace_chain.sample import LaplaceChain
 from bayeslmm.inference.nuts.sample import NUTS
 from bayeslmm.inference.parametrization import (
     ASKED,
     MARGINAL,
+    NONCENTERED,
     choose_parametrization,
     require_gaussian,
 )
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.quadrature.sample import QuadratureSampling
-from bayeslmm.inference.settings import AUTO, IMPORTANCE, NUTPIE, PYMC, QUADRATURE
+from bayeslmm.inference.settings import (
+    AUTO,
+    IMPORTANCE,
+    LAPLACE_CHAIN,
+    NUTPIE,
+    PYMC,
+    QUADRATURE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,9 +85,10 @@ METHODS: Mapping[str, Method] = {
     PYMC: NUTS(PYMC),
     IMPORTANCE: ImportanceSampling(),
     QUADRATURE: QuadratureSampling(),
+    LAPLACE_CHAIN: LaplaceChain(),
 }
 # What ``sampler="auto"`` asks in turn.
-_AUTOMATIC = (QUADRATURE, IMPORTANCE, NUTPIE)
+_AUTOMATIC = (QUADRATURE, IMPORTANCE, LAPLACE_CHAIN, NUTPIE)
 
 
 def check_combination(sampler: str, parametrization: str) -> None:
@@ -98,11 +108,18 @@ def check_combination(sampler: str, parametrization: str) -> None:
     """
     if sampler == AUTO or parametrization == AUTO_PARAMETRIZATION:
         return
-    if parametrization not in METHODS[sampler].parametrizations:
+    known = METHODS[sampler].parametrizations
+    if parametrization in known:
+        return
+    if known == (MARGINAL,):
         raise ArgumentError(
             f"sampler={sampler!r} draws from the posterior with the effects integrated out, and "
             f"parametrization={parametrization!r} keeps them: add parametrization='marginal'."
         )
+    raise ArgumentError(
+        f"sampler={sampler!r} draws the effects beside the parameters, and has a form of its own: "
+        f"leave parametrization={parametrization!r} out."
+    )
 
 
 def choose_method(
@@ -145,10 +162,13 @@ def choose_method(
         sampler, why = _choose_sampler(model, settings)
     if sampler == IMPORTANCE:
         require_gaussian(model.family, f"sampler={IMPORTANCE!r}", "sampler='nutpie'")
-    integrated = METHODS[sampler].parametrizations == (MARGINAL,)
-    parametrization, form = choose_parametrization(
-        settings.parametrization, model, integrated=integrated
-    )
+    known = METHODS[sampler].parametrizations
+    if settings.parametrization == AUTO_PARAMETRIZATION and known == (NONCENTERED,):
+        parametrization, form = NONCENTERED, "the sampler draws standardised effects"
+    else:
+        parametrization, form = choose_parametrization(
+            settings.parametrization, model, integrated=known == (MARGINAL,)
+        )
     check_combination(sampler, parametrization)
     chosen = dataclasses.replace(settings, sampler=sampler, parametrization=parametrization)
     return chosen, {"parametrization_reason": form, "sampler_reason": why}

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 # At the samplers' own 0.8, variance components near zero left divergences in most reference
 # models, and at 0.9 in few: those are sampled once more, carefully. See docs/decisions.
 DEFAULT_TARGET_ACCEPT, CAREFUL_TARGET_ACCEPT = 0.9, 0.98
-# NUTS by either implementation; importance sampling; quadrature; the best for a model.
+# NUTS by either implementation; importance sampling; quadrature; a chain; the best for a model.
 NUTPIE, PYMC, IMPORTANCE, QUADRATURE = "nutpie", "pymc", "importance", "quadrature"
-AUTO = "auto"
-SAMPLER_NAMES = (NUTPIE, PYMC, IMPORTANCE, QUADRATURE, AUTO)
+LAPLACE_CHAIN, AUTO = "laplace_chain", "auto"
+SAMPLER_NAMES = (NUTPIE, PYMC, IMPORTANCE, QUADRATURE, LAPLACE_CHAIN, AUTO)
 # What samplers take as a seed or a count: the largest signed integer.
 _MOST = 2**63 - 1
 
@@ -44,7 +44,8 @@ class SamplerSettings:
         Mean acceptance rate that step sizes are tuned to; None stands for 0.9, and for 0.98 where
         draws of the non-centered form diverge at 0.9.
     sampler : str
-        ``"nutpie"``, ``"pymc"``, ``"importance"``, ``"quadrature"`` or ``"auto"``.
+        ``"nutpie"``, ``"pymc"``, ``"importance"``, ``"quadrature"``, ``"laplace_chain"`` or
+        ``"auto"``.
     progressbar : bool
         Whether to show progress.
     parametrization : str

@@ -2,7 +2,8 @@
 
 - ``compiler/``: how all of it is compiled, kept on disk and found again
 - ``families/``: rows of each response family
-- ``quadrature/``: effects of one factor integrated out by adaptive Gauss-Hermite nodes
+- ``quadrature/``: effects of one grouping factor integrated out by adaptive nodes
+- ``laplace_chain/``: effects that cannot be integrated out in closed form, by an exact chain
 - ``lapack``: LAPACK callable from compiled code
 - ``layout``: names for the stretches of a plan's two arrays
 - ``eliminate``: block elimination of I + Lambda' Z'Z Lambda

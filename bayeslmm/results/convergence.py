@@ -33,6 +33,8 @@ _FALSE_ALARMS = 0.01
 _TARGET_ACCEPTS = (0.9, 0.95, 0.98, 0.99)
 # The marginal form is advised where so many levels at most could be left in its border.
 _FEW_LEVELS = 200
+# Families of which it can be advised at all: effects are integrated out in closed form.
+_CLOSED = ("gaussian", "lognormal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +278,9 @@ def _other_form(idata: xr.DataTree) -> str:
     used = idata.attrs.get("parametrization")
     levels = sorted(recorded(idata, "n_levels").values())
     terms = max((len(info.terms) for info in read.factors(idata)), default=1)
-    if used in ("noncentered", "centered") and levels and terms * sum(levels[:-1]) <= _FEW_LEVELS:
+    closed = idata.attrs.get("family", _CLOSED[0]) in _CLOSED
+    few = bool(levels) and terms * sum(levels[:-1]) <= _FEW_LEVELS
+    if used in ("noncentered", "centered") and closed and few:
         return "marginal"
     return "noncentered" if used == "centered" else ""
 

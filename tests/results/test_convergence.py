@@ -112,6 +112,16 @@ def test_the_marginal_form_is_not_advised_where_its_border_may_be_large():
     assert "tune=20" in assess(tree)[0].advice
 
 
+@pytest.mark.parametrize(("family", "advised"), [("bernoulli", False), ("lognormal", True)])
+def test_the_marginal_form_is_advised_only_where_there_is_a_closed_form(family, advised):
+    beta = autoregressive(np.random.default_rng(4), 4, 300, 3, 0.2)
+    beta[0] += 1
+    tree = tree_of(
+        beta, parametrization="noncentered", n_levels=json.dumps({"g": 9}), family=family
+    )
+    assert ("marginal" in assess(tree)[0].advice) is advised
+
+
 def test_chains_that_disagree_and_short_chains_are_problems():
     values = trees.random_draws(FORMULA, trees.TINY)
     values["beta"] = values["beta"] + np.arange(4)[:, None, None]

@@ -147,6 +147,35 @@ def sample_target(
     True
     """
     peaks = find_modes(target, starts, units)
+    return sample_at_modes(target, peaks, units, count, rng, exploratory=exploratory)
+
+
+def sample_at_modes(
+    target: Target,
+    peaks: Sequence[LocalMode],
+    units: Floats,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    exploratory: Floats | None = None,
+    retries: int = _RETRIES,
+) -> WeightedPoints:
+    """Draw weighted points of a density whose modes are known; see `sample_target`.
+
+    Parameters
+    ----------
+    target, units, count, rng, exploratory
+        As there.
+    peaks : sequence of LocalMode
+        From `find_modes`.
+    retries : int
+        Tries after the first, at most.
+
+    Returns
+    -------
+    WeightedPoints
+        Of all tries together; k-hat is infinite where there is no mode.
+    """
     spent = sum(peak.n_evaluations for peak in peaks)
     if not peaks:
         return _nothing(target, spent)
@@ -160,7 +189,7 @@ def sample_target(
     how = "split t at the mode" if len(peaks) == 1 else f"split t at each of {len(peaks)} modes"
     about = (how, spent + 2 * len(_PROBES) * target.size)
     pool = _weigh(target, proposal, count, rng, about)
-    for _ in range(_RETRIES):
+    for _ in range(retries):
         # The heaviest points may lie on the slope of a mode that nobody has climbed yet; a single
         # one is reason enough to look, and too little for k-hat to see.
         new = _scouted(target, peaks, pool, units)
