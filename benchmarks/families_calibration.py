@@ -111,7 +111,7 @@ def one_dataset(study, design, priors, truth, seed):
     settings = SamplerSettings(
         **given, random_seed=seed, sampler=study.sampler, progressbar=False, cores=1
     )
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         tree = METHODS[study.sampler].fit(Model.of(design, priors).at_means, settings)
     every = THIN if given["chains"] > 1 else 1
@@ -121,7 +121,7 @@ def one_dataset(study, design, priors, truth, seed):
     }
     true, draws = quantities(design, truth), quantities(design, drawn)
     ranks = {label: int((draws[label] < true[label]).sum()) for label in true}
-    return ranks, tree["sample_stats"].attrs | {"warned": bool(told)}
+    return ranks, tree["sample_stats"].attrs | {"warned": bool(caught)}
 
 
 def calibrate(study, datasets, seed):
@@ -151,9 +151,8 @@ def told(records):
         if values:
             low, middle, high = np.quantile(values, [0.0, 0.5, 1.0])
             out.append(f"{name} {low:.3g} to {high:.3g}, median {middle:.3g}")
-    nuts = sum("tree_depth_limit" in r or "pareto_k" not in r for r in records)
-    if "acceptance_eps" not in records[0]:
-        out.append(f"{nuts} left to NUTS")
+    if "nodes" in records[0]:
+        out.append(f"{sum('pareto_k' not in r for r in records)} left to NUTS")
     return "; ".join([*out, f"{sum(r['warned'] for r in records)} with warnings"])
 
 
@@ -217,13 +216,13 @@ def plain_laplace(_):
         points = stage.found.points[few]
         drawn = stage.target.evaluate(points, rng.standard_normal((len(points), size)))
 
-        def told(values):
+        def tenfold(values):
             return np.repeat(values, THIN, axis=0).reshape(*shape, *values.shape[1:])
 
         nothing = np.ones(shape)
         return ChainDraws(
-            (0,) * chains, told(points), told(drawn.effects), told(drawn.log_ratio),
-            told(drawn.log_density), nothing, nothing, np.nan * nothing,
+            (0,) * chains, tenfold(points), tenfold(drawn.effects), tenfold(drawn.log_ratio),
+            tenfold(drawn.log_density), nothing, nothing, np.nan * nothing,
         )  # fmt: skip
 
     return run

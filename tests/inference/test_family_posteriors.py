@@ -1,7 +1,7 @@
 """The plain call's posteriors of every bundled count and yes-or-no table against long NUTS runs."""
 
 import warnings
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -16,14 +16,15 @@ DRAWS, REFERENCE_DRAWS = 2500, 3000
 LEVELS = 10
 
 
-class Case(NamedTuple):
+@dataclass(frozen=True)
+class Case:
     """A model, and how NUTS has to be run to be a judge of it."""
 
     formula: str
     data: str
     family: str
-    fit: dict = {}
-    nuts: dict = {}
+    fit: dict = field(default_factory=dict)
+    nuts: dict = field(default_factory=dict)
 
 
 AGE = "use01 ~ age + I(age**2) + urban + livch"
@@ -59,9 +60,9 @@ CASES = {
 def table_of(name):
     if name == "verbagg":
         # Every fourth person, 1,896 of the 7,584 rows: NUTS takes a minute instead of many.
-        table = bl.load_dataset(name)
-        persons = list(dict.fromkeys(table["id"]))[::4]
-        return pd.DataFrame(table)[np.isin(table["id"], persons)].reset_index(drop=True)
+        table = pd.DataFrame(bl.load_dataset(name))
+        table = table[table["id"].isin(table["id"].unique()[::4])].reset_index(drop=True)
+        return table.assign(id=table["id"].astype(str))
     return SIMULATED[name]() if name in SIMULATED else bl.load_dataset(name)
 
 
