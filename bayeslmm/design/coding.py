@@ -146,7 +146,11 @@ class TableCoder:
             inputs[quote(name)] = column.array.astype(np.float64)
         if isinstance(atom, Variable):
             return inputs[atom.text]
-        return evaluate(atom, inputs, self.memory, rows.labels[rows.has_response])
+        value = evaluate(atom, inputs, self.memory, rows.labels[rows.has_response])
+        statement = isinstance(value, pd.Categorical) and set(value.categories) <= {"False", "True"}
+        if self.family.response.binary and statement:  # such as I(y > 0)
+            return (value == "True").astype(np.float64)
+        return value
 
     def offset(self) -> NDArray[np.float64] | None:
         """Return the sum of the offsets, or None without any."""

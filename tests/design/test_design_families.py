@@ -325,3 +325,11 @@ def test_a_design_has_its_own_family_and_takes_no_other():
             describe_priors(design, **given)
     with pytest.raises(ArgumentError, match="trials= is given beside a design"):
         sample_prior(design, trials="n")
+
+
+def test_a_statement_is_a_binary_response():
+    rows = {"y": [0.0, 2.0, 5.0, 0.0], "g": list("aabb")}
+    design = build_design("I(y > 0) ~ 1 + (1 | g)", rows, family="bernoulli")
+    assert design.y.tolist() == [0.0, 1.0, 1.0, 0.0]
+    with pytest.raises(DataError, match="is not numeric"):
+        build_design("I(y > 0) ~ 1 + (1 | g)", rows)

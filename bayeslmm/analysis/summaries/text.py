@@ -215,7 +215,8 @@ def _sampled(idata: xr.DataTree) -> str:
     if weights is not None:
         return f"{chains} x {draws} independent ones ({weights})"
     settings = recorded(idata, "settings")
-    tune = f" after {settings['tune']} of tuning" if "tune" in settings else ""
+    own = idata.attrs.get("sampler") == "laplace_chain"  # a warm-up of its own, whatever `tune`
+    tune = f" after {settings['tune']} of tuning" if "tune" in settings and not own else ""
     return f"{chains} chains of {draws}{tune}"
 
 
