@@ -10,7 +10,11 @@ from scipy.stats import beta, norm
 from bayeslmm import names
 from bayeslmm.analysis.checks.standardized_effects import standardized_effects
 from bayeslmm.analysis.prediction.fit_rows import Fit, FitRows, fit_rows
-from bayeslmm.analysis.prediction.linear_predictor import check_seed
+from bayeslmm.analysis.prediction.linear_predictor import (
+    check_seed,
+    design_state,
+    training_design,
+)
 from bayeslmm.analysis.prediction.predictions import predict
 from bayeslmm.analysis.prediction.residuals import ResidualKind, fitted, residuals
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords
@@ -45,10 +49,11 @@ def plot_check(fit: Fit, *, random_seed: int | None = 0, axes: Any = None) -> An
     Data simulated from the fit over the data; Pearson residuals against fitted values, with their
     mean in each tenth of these; normal quantiles of the residuals, and of the random effects in
     their own standard deviations. Residuals of other than Gaussian responses are randomised
-    quantile residuals, standard normal whatever the family. Counts are shown as a hanging
-    rootogram: bars of the data hang, by the roots of their frequencies, from what is expected, and
-    end at zero but for chance. Binary responses are shown by their calibration: the share of ones
-    in each tenth of the predicted probabilities.
+    quantile residuals, standard normal whatever the family where groups have many rows. Counts are
+    shown as a hanging rootogram: bars of the data hang, by the roots of their frequencies, from
+    what is expected, and end at zero but for chance. Binary responses are shown by their
+    calibration: the share of ones in each tenth of the predicted probabilities, those of groups
+    that the fit has not seen.
 
     Parameters
     ----------
@@ -130,12 +135,34 @@ def _draw_data(ax: Any, fit: Fit, rows: FitRows, expected: Floats, random_seed: 
     many = DISCRETE_REPLICATIONS if rows.family.discrete else REPLICATIONS
     replicated = _replicated(fit, expected, random_seed, many)
     if rows.family.response.binary:
-        draw_calibration(ax, rows.y, expected, replicated, rows.response)
+        draw_calibration(ax, rows.y, *_of_new_groups(fit, expected, replicated), rows.response)
     elif rows.family.discrete:
         draw_rootogram(ax, rows.y, replicated, label)
     else:
         far = rows.family.name != GAUSSIAN.name
         _draw_replications(ax, rows.y, replicated, label, cut=far)
+
+
+def _of_new_groups(fit: Fit, expected: Floats, replicated: Floats) -> tuple[Floats, Floats]:
+    """Return probabilities and simulated rows as of groups that the fit did not see.
+
+    A group's own effect has followed its few zeros and ones: beside probabilities that hold it
+    the same data would look steeper than they should. As they are where a grouping column is a
+    predictor, too.
+    """
+    assert not isinstance(fit, REMLFit)  # noqa: S101 - their responses are Gaussian
+    grouping = {name for item in training_design(fit).factors for name in item.variables}
+    if not grouping or grouping & set(design_state(fit).columns):
+        return expected, replicated
+    rows = {
+        name: np.char.add(values.astype(str), " (new)") if name in grouping else values
+        for name, values in read.columns(fit).items()
+    }
+    kept = len(replicated) // read.sample_shape(fit)[0]
+    averaged = predict(fit, rows, new_levels="average", draws=kept)
+    drawn = predict(fit, rows, kind="response", new_levels="sample", draws=kept, random_seed=0)
+    simulated = np.asarray(drawn.to_numpy().reshape(len(replicated), -1))
+    return averaged.to_numpy().mean(axis=(0, 1)), simulated
 
 
 def _unit(rows: Any) -> dict[str, str]:

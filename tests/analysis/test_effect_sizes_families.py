@@ -253,3 +253,17 @@ def test_shrinkage_of_lognormal_responses_is_that_of_the_logarithm():
     np.testing.assert_allclose(pooling_estimates(tree).none, pooling_estimates(of_log).none)
     with pytest.raises(TreeError, match="'student'"):
         bl.shrinkage(trees.family_tree("student"))
+
+
+@pytest.mark.parametrize("scale", ["latent", "observation"])
+def test_a_level_for_every_row_is_overdispersion_and_no_likeness(scale):
+    data = trees.family_data("poisson")
+    data = {**data, "row": [f"r{k}" for k in range(len(data["y"]))]}
+    formula = "y ~ x + (1 | g) + (1 | row)"
+    draws = trees.random_draws(formula, data, family="poisson", chains=1, draws=4)
+    tree = trees.make_tree(formula, data, draws, family="poisson")
+    found = parts.variance_parts(tree, scale=scale)
+    assert np.all(found.residual > found.factors["row"])
+    if scale == "latent":
+        np.testing.assert_allclose(found.random, found.factors["g"], rtol=1e-12)
+        assert bl.icc(tree)["mean"]["total"] == pytest.approx(bl.icc(tree)["mean"]["g"], rel=1e-12)

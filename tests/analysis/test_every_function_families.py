@@ -240,6 +240,7 @@ ELSEWHERE = {
     "marginal_covariance": "test_effect_sizes_families.py",
     "implied_priors": "test_prior_families.py",
     "prior_sensitivity": "test_prior_families.py",
+    "compare_ml": "test_compare_ml.py",
 }
 # Of draws as they are, whatever the response, or of fits by REML.
 DRAWS_ALONE = {

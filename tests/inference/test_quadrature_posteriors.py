@@ -163,7 +163,7 @@ def test_a_fit_says_how_exact_it_is(herds):
     assert 0.0 < about["node_error"] < 0.01
     assert about["pareto_k"] < 0.7
     assert about["ess_draws"] > 3000
-    assert 0.0 < about["log_ratio_variance"] < 0.1
+    assert 0.0 < about["log_integral_variance"] < 0.1
     assert 0.0 < about["laplace_bias"] < 0.2
     assert 0.9 < about["effects_acceptance"] <= 1.0
     assert about["effects_steps"] <= 4
@@ -288,7 +288,7 @@ def test_laplace_is_told_to_be_right_where_it_is():
     rng = np.random.default_rng(1)
     points = rng.multivariate_normal(peak.point, peak.covariance, 2000)
     found = laplace_error(target, points)
-    assert 0.0 < found.log_ratio_variance < 0.1
+    assert 0.0 < found.log_integral_variance < 0.1
     none = laplace_error(target.with_nodes(1), points)
     assert dataclasses.astuple(none) == (0.0, pytest.approx(0.0, abs=1e-12))
 

@@ -37,8 +37,9 @@ def standardized_effects(fit: Fit) -> dict[tuple[str, str], Floats]:
 
     Modes shrink, the more the less a level's rows say; by the law of total variance the
     denominator is the standard deviation of what is left of them. G and sigma are the fit's, of a
-    posterior the means of G and of sigma^2. Where responses are not Gaussian, posterior means and
-    variances of the effects stand in the place of conditional modes and variances.
+    posterior the means of G and of sigma^2. Where responses are not Gaussian, they are the effects
+    of one posterior draw over that draw's standard deviations, which are standard normal where the
+    model holds, too; of effects kept as moments the posterior means over sqrt(E G - Var(b | y)).
 
     Parameters
     ----------
@@ -63,6 +64,10 @@ def standardized_effects(fit: Fit) -> dict[tuple[str, str], Floats]:
     >>> standardized_effects(fit)["Batch", "Intercept"].round(2)
     array([-0.52,  0.01,  0.84, -0.68,  1.67, -1.33])
     """
+    if not isinstance(fit, REMLFit) and family(fit).name != GAUSSIAN.name:
+        infos = read.factors(fit)
+        if not any(read.has_moments(fit, info.name) for info in infos):
+            return _of_one_draw(fit, infos)
     found = {}
     for name, terms, variances, modes, spread in _moments(fit):
         for j, term in enumerate(terms):
@@ -70,6 +75,19 @@ def standardized_effects(fit: Fit) -> dict[tuple[str, str], Floats]:
             said = told > LEAST * variances[j]
             if variances[j] > 0 and said.any():
                 found[name, term] = modes[said, j] / np.sqrt(told[said])
+    return found
+
+
+def _of_one_draw(
+    idata: xr.DataTree, infos: Sequence[read.FactorInfo]
+) -> dict[tuple[str, str], Floats]:
+    found = {}
+    for info in infos:
+        drawn = read.all_effect_draws(idata, info)[0, -1]
+        sd = read.draws(idata, names.sd(info.name))[0, -1]
+        for j, term in enumerate(info.terms):
+            if sd[j] > 0:
+                found[info.name, term] = drawn[:, j] / sd[j]
     return found
 
 

@@ -150,9 +150,10 @@ def residuals(
         ``"response"``: within the groups, in the response's unit (lme4's default); of a binomial
         response the share of successes less its probability. ``"pearson"``: these in standard
         deviations of the row, with variance about one (nlme's ``"pearson"``; lme4's with
-        ``scaled = TRUE``). ``"quantile"``: randomised quantile residuals, standard normal whatever
-        the family: what counts and binary responses are looked at by. F is the mean over the
-        draws, so they are of the posterior predictive distribution. ``"marginal"``: from the
+        ``scaled = TRUE``). ``"quantile"``: randomised quantile residuals, what counts and binary
+        responses are looked at by: standard normal whatever the family where groups have many
+        rows, less spread where few rows have moved their own group's effect. F is the mean over
+        the draws, so they are of the posterior predictive distribution. ``"marginal"``: from the
         population's line (nlme's level 0), which correlate within groups; only where the mean is
         eta.
     weights, trials : column name, array or, of trials, int, optional

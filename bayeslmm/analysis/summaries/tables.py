@@ -166,7 +166,8 @@ def variance_components(
             labels.append((member.name, "", "", parameter.name))
             values.append(drawn)
     columns = pd.DataFrame(labels, columns=["factor", "term", "term_bis", "quantity"])
-    draws, chains = np.concatenate(values, axis=-1), draw_weights(idata) is None
+    none = np.empty((*read.sample_shape(idata), 0))
+    draws, chains = np.concatenate([none, *values], axis=-1), draw_weights(idata) is None
     numbers = pd.DataFrame(describe(draws, ci_prob, ci_kind, mixing=chains))
     return pd.concat([columns, numbers], axis=1)
 

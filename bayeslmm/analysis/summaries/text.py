@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.analysis.summaries.tables import fixed_effects, variance_components
+from bayeslmm.design.state import state_content
 from bayeslmm.design.text import WIDTH
 from bayeslmm.errors import names_keywords
 from bayeslmm.families.gaussian import GAUSSIAN
@@ -205,8 +206,17 @@ def _heading(idata: xr.DataTree) -> list[str]:
     return [
         f"Bayesian {kind} mixed model: {attrs['formula']}",
         f"Data: {'; '.join(sizes)}",
+        *_coded(idata),
         f"Draws: {_sampled(idata)}, {how}{seed}".rstrip(", "),
     ]
+
+
+def _coded(idata: xr.DataTree) -> list[str]:
+    """Say which category of a binary response is 1, where it was of two."""
+    levels = state_content(str(idata.attrs["design"])).get("response_levels")
+    if levels is None:
+        return []
+    return [f"Response: 1 is {idata.attrs['response']} = {levels[1]!r}, 0 is {levels[0]!r}"]
 
 
 def _sampled(idata: xr.DataTree) -> str:

@@ -144,7 +144,9 @@ def r_squared(
     """Describe the share of the response's variance that the model explains.
 
     Marginal: v_f / (v_f + v_b + v_e), by the fixed effects; conditional: (v_f + v_b) /
-    (v_f + v_b + v_e), by fixed and random effects; the parts are those of `icc`. On the observation
+    (v_f + v_b + v_e), by fixed and random effects; the parts are those of `icc`: effects of a
+    factor with a level for every row, overdispersion, are residual where responses have another
+    family than the Gaussian. On the observation
     scale v_f is the variance over rows of the expected response, random effects averaged over, and
     the three add up to the response's variance.
 

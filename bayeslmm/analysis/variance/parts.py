@@ -85,10 +85,18 @@ def variance_parts(
     design = training_design(idata)
     where = design if at is None else design_at(idata, at)
     additive = is_additive(family(idata))
+    # A level for every row is overdispersion, as Nakagawa et al. have it: no likeness of rows.
+    of_rows = [] if additive else [f.name for f in design.factors if np.bincount(f.index).max() < 2]
     if scale == OBSERVATION and not additive:
         parts = observation_parts(idata, design, where)
+        own = sum((parts.factors[name] for name in of_rows), np.zeros_like(parts.residual))
         return VarianceParts(
-            parts.fixed, parts.factors, parts.random, parts.residual, _words(where, at), scale
+            fixed=parts.fixed,
+            factors=parts.factors,
+            random=parts.random - own,
+            residual=parts.residual + own,
+            at=_words(where, at),
+            scale=scale,
         )
     factors = {}
     for item in where.factors:
@@ -98,11 +106,13 @@ def variance_parts(
         cov = read.covariance_draws(idata, info)
         factors[item.name] = np.einsum("sij,ij->s", cov, moments)
     residual = latent_residual(idata, where if design.weights is None else design)
+    none = np.zeros_like(residual)
+    own = sum((factors[name] for name in of_rows), none)
     return VarianceParts(
         fixed=fixed_variance(idata, design),
         factors=factors,
-        random=sum(factors.values(), np.zeros_like(residual)),
-        residual=residual,
+        random=sum(factors.values(), none) - own,
+        residual=residual + own,
         at=_words(where, at),
         scale="" if additive else LATENT,
     )

@@ -21,14 +21,14 @@ class LaplaceError:
 
     Attributes
     ----------
-    log_ratio_variance : float
+    log_integral_variance : float
         Variance over the posterior of log p(y | theta, beta) less its Laplace approximation.
     bias : float
         Largest shift of a parameter's posterior mean, in its posterior standard deviations, were
         the approximation taken for the likelihood.
     """
 
-    log_ratio_variance: float
+    log_integral_variance: float
     bias: float
 
 

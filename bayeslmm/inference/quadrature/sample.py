@@ -97,7 +97,7 @@ class QuadratureSampling:
         xarray.DataTree
             As `fit_bayes` describes it, with the attributes ``engine`` and ``exact``.
             ``sample_stats`` holds what `ImportanceSampling` leaves there, or NUTS, and the
-            attributes ``nodes``, ``node_error``, ``log_ratio_variance``, ``laplace_bias``,
+            attributes ``nodes``, ``node_error``, ``log_integral_variance``, ``laplace_bias``,
             ``effects_acceptance`` and ``effects_steps``.
 
         Raises
@@ -206,7 +206,7 @@ class _Fit:
         free.stats.attrs |= {
             "nodes": error.n_nodes,
             "node_error": error.error,
-            "log_ratio_variance": approximation.log_ratio_variance,
+            "log_integral_variance": approximation.log_integral_variance,
             "laplace_bias": approximation.bias,
         }
 
@@ -219,7 +219,8 @@ class _Fit:
             self.model, free, recover,
             shape=points.shape[:2], settings=self.settings, kept=self.kept,
         )  # fmt: skip
-        tree.attrs |= {"engine": "quadrature", "exact": f"to quadrature error {error.error:.0e}"}
+        exact = f"to quadrature error {error.error:.0e} near the mode"
+        tree.attrs |= {"engine": "quadrature", "exact": exact}
         if not error.enough:
             warn(
                 f"{error.n_nodes} nodes leave the log-likelihood an error of {error.error:.2g}, "

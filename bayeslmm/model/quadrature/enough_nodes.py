@@ -56,10 +56,12 @@ def node_error(likelihood: LevelLikelihood, points: Points, *, threads: int = 1)
     Returns
     -------
     NodeError
-        Points that have no density by either are left out.
+        Points that have no density by both are left out; infinite where one alone gives one.
     """
     K = likelihood.n_nodes
     here = likelihood.values(points, threads=threads)
     there = likelihood.with_nodes(2 * K + 1).values(points, threads=threads)
     both = np.isfinite(here) & np.isfinite(there)
-    return NodeError(K, float(np.abs(there[both] - here[both]).max(initial=0.0)))
+    if not both.any() or (np.isfinite(here) != np.isfinite(there)).any():
+        return NodeError(K, np.inf)
+    return NodeError(K, float(np.abs(there[both] - here[both]).max()))
