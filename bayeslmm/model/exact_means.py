@@ -73,7 +73,7 @@ def require_dispersion(design: Design, priors: Mapping[str, Prior]) -> None:
         return
     raise DataError(
         f"{words}: nothing is left from which to estimate {name}, and the likelihood grows without "
-        f"bound with it. Where the response was merged from a table of groups, fit that table. Only "
+        "bound with it. Where the response was merged from a table of groups, fit that table. Only "
         f"a prior of {name} that falls faster than {name}^-{0.5 * left + 1.0:g} makes a posterior, "
         f"such as priors={{{name!r}: {_OFFERED!r}}}."
     )
