@@ -107,17 +107,21 @@ def posterior(family):
     return outcome(bl.fit_bayes, "y ~ x + f + (1 | g)", data, family=family, **how)
 
 
+# Arguments that have more to choose from where the response is not Gaussian.
+OF_FAMILIES = {
+    "ratio": (True, False), "exponentiate": (True, False), "trials": TRIALS,
+    "scale": ("response", "link", "latent", "observation"), "new_levels": ("average", "sample"),
+    "kind": ("mean", "response", "quantile", "pearson", "marginal"),
+}  # fmt: skip
+
+
 @fuzzed(60, seed=SEEDS)
 def test_a_question_to_any_family_is_answered_or_refused(seed):
     rng = np.random.default_rng(seed)
     names = [n for n in verbs() if not n.startswith("plot_") and n != "add_log_likelihood"]
     name = str(rng.choice(names))
     given = given_to(name, rng)
-    # What only other families have.
-    for argument, values in {"ratio": (True, False), "exponentiate": (True, False),
-                             "scale": ("response", "link", "latent", "observation"),
-                             "kind": ("mean", "response", "quantile", "pearson", "marginal"),
-                             "new_levels": ("average", "sample"), "trials": TRIALS}.items():  # fmt: skip
+    for argument, values in OF_FAMILIES.items():
         if argument in {p.name for p in verbs()[name]} and rng.random() < 0.4:
             given[argument] = chosen(rng, values)
     outcome(getattr(bl, name), posterior(chosen(rng, FAMILIES)), **given)
