@@ -13,6 +13,7 @@ from bayeslmm.inference.parametrization import refuse_without_rows
 from bayeslmm.inference.settings import SamplerSettings
 from bayeslmm.model.at_means import warn_of_far_columns
 from bayeslmm.model.exact_fit import require_residuals, require_sigma, saturated
+from bayeslmm.model.exact_means import require_dispersion
 from bayeslmm.model.identification import warn_of_priors_alone, warn_of_single_trials
 from bayeslmm.model.model import Model
 from bayeslmm.reml.search import search_criterion
@@ -193,6 +194,7 @@ def fit_bayes(
         warn_of_priors_alone(model.gram)
     else:
         warn_of_single_trials(model.design.coded_rows)
+        require_dispersion(model.design.coded_rows, model.priors.parameters)
     warn_of_far_columns(design, [factor.shift for factor in model.priors.factors])
     settings, reasons = choose_method(model, settings)
     tree = METHODS[settings.sampler].fit(model, settings)

@@ -4,6 +4,7 @@
 - ``at_means``: columns less their means, where priors stand there
 - ``least_squares``: what fixed effects and chosen columns of random effects leave
 - ``exact_fit``: responses that the effects fit exactly, which have no likelihood
+- ``exact_means``: the same of positive and bounded responses
 - ``identification``: which variances the data can tell apart
 - ``plan_rows``: rows as the compiled Laplace kernels read them
 - ``simulate``: a response drawn from given parameters

@@ -107,6 +107,14 @@ def no_residuals(gram: Gram, sigma: Prior | None = None) -> str | None:
     return _problem(gram, sigma, found) if found is not None and found.exact else None
 
 
+def exactly_fitted(gram: Gram) -> tuple[str, int] | None:
+    """Return in words which effects fit a response exactly, and n less their rank; or None."""
+    found = _without_residuals(gram, None)
+    if found is None or not found.exact:
+        return None
+    return f"{_described(gram, found.parts)} exactly", gram.n - found.rank
+
+
 def _without_residuals(gram: Gram, sigma: Prior | None) -> _Fitted | None:
     """Return effects that fit a response nearly or exactly, unless a prior replaces residuals."""
     found = None if gram.scales is None else _fitted(gram, gram.scales)

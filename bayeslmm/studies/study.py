@@ -23,6 +23,7 @@ from bayeslmm.gram.gram_design import design_of, open_data
 from bayeslmm.inference.parametrization import refuse_without_rows
 from bayeslmm.inference.prior_draws import sample_prior
 from bayeslmm.model.exact_fit import require_residuals
+from bayeslmm.model.exact_means import require_dispersion
 from bayeslmm.model.identification import warn_of_priors_alone
 from bayeslmm.model.model import Model
 from bayeslmm.results.write import root_attributes
@@ -167,6 +168,9 @@ def prior_study(
         for stated in resolved.values():
             require_residuals(gram, stated.sigma)
         warn_of_priors_alone(gram)
+    else:
+        for stated in resolved.values():
+            require_dispersion(design.coded_rows, stated.parameters)
     settings: dict[str, Any] = {
         "parametrization": parametrization, "sampler": sampler, "draws": draws, "tune": tune,
         "chains": chains, "cores": cores, "target_accept": target_accept,

@@ -133,6 +133,10 @@ def _():
     told("fit_bayes(..., family='bernoulli')", bl.predict, counts(), rows(), family="poisson")
     told("fit_bayes(..., link='probit')", bl.predict, counts(), rows(), link="log")
     works(bl.fit_bayes, "yes ~ x + (1 | g)", rows(), family="bernoulli", **QUICK)
+    lazy = pytest.importorskip("polars").from_pandas(rows()).lazy()
+    told("give an eager table", bl.fit_bayes, FORMULA, lazy, family="poisson", **QUICK)
+    told("give an eager table", bl.fit_bayes, FORMULA, gram(), family="poisson", **QUICK)
+    fit(data=lazy.collect())
 
 
 @follows("fit_ml()")
@@ -140,15 +144,6 @@ def _():
     told("fit_ml(formula, data, family='bernoulli')", bl.fit_reml, "yes ~ x + (1 | g)", rows(),
          family="bernoulli")  # fmt: skip
     works(bl.fit_ml, "yes ~ x + (1 | g)", rows(), family="bernoulli")
-
-
-@follows("collect()")
-def _():
-    polars = pytest.importorskip("polars")
-    lazy = polars.from_pandas(rows()).lazy()
-    told("collect()", bl.fit_bayes, FORMULA, lazy, family="poisson", **QUICK)
-    told("eager table", bl.fit_bayes, "y ~ x + f + (1 | g)", gram(), family="poisson", **QUICK)
-    fit(data=lazy.collect())
 
 
 @follows("sampler='quadrature'", "sampler='auto'")
@@ -262,3 +257,25 @@ def _():
     wide["posterior"]["sd_g"] = 30.0 * wide["posterior"]["sd_g"]
     told("Take scale='latent'", bl.icc, wide, scale="observation")
     works(bl.icc, wide, scale="latent")
+
+
+@follows("compare_ml()")
+def _():
+    told("compare_ml(fit)", bl.compare_reml, counts())
+    works(bl.compare_ml, counts())
+
+
+@follows("approximation='quadrature'")
+def _():
+    crossed = "count ~ x + (1 | g) + (1 | h)"
+    told("Leave it out", bl.fit_ml, crossed, rows(), family="poisson", approximation="quadrature")
+    works(bl.fit_ml, crossed, rows(), family="poisson")
+
+
+@follows("priors={{}")
+def _():
+    merged = rows(positive=np.exp(rows().groupby("g").y.transform("mean")))
+    formula = "positive ~ 1 + (1 | g)"
+    told("priors={'shape': 'Gamma(2, 0.1)'}", bl.fit_bayes, formula, merged, family="gamma",
+         **QUICK)  # fmt: skip
+    works(bl.fit_bayes, formula, merged, family="gamma", priors={"shape": "Gamma(2, 0.1)"}, **QUICK)

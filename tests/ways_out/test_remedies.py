@@ -75,8 +75,6 @@ def test_an_advised_function_exists(remedy):
     name = remedy.removesuffix("()")
     if name in {*FUNCTIONS, *FAMILIES, "log", "I", "offset", "weights", "Treatment", "f", "print"}:
         return  # the formula's, a prior's, or Python's
-    if name == "collect":
-        return  # of the engine that holds the rows
     owner, _, rest = name.partition(".")
     if owner in MODULES:
         assert callable(getattr(importlib.import_module(MODULES[owner]), rest))

@@ -12,7 +12,7 @@ from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import linear_predictor
 from bayeslmm.analysis.summaries.tables import correlated_pairs
 from bayeslmm.analysis.variance.parts import intraclass_correlations
-from bayeslmm.errors import names_keywords
+from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.family import family, is_additive
 
@@ -82,10 +82,16 @@ def as_posterior(idata: xr.DataTree, group: str) -> xr.DataTree:
 
     Raises
     ------
+    ArgumentError
+        If the group is no name.
     TreeError
         If the group is missing.
     """
     read.require_tree(idata)
+    if not isinstance(group, str):
+        raise ArgumentError(
+            f"group is the name of a group of draws, 'posterior' or 'prior'; it was {group!r}."
+        )
     if group == "posterior":
         return idata
     groups = {
