@@ -234,6 +234,15 @@ _ELSEWHERE = {
     "maximises the likelihood of others, and fit_bayes has their posterior"
     for name in ("family", "link", "trials")
 }
+_OF_EXPOSURE = (
+    "A known part of the linear predictor stands in the formula: offset(log(exposure)), with the "
+    "column of exposures, for rates under a log link"
+)
+_ELSEWHERE |= {
+    (function, name): _OF_EXPOSURE
+    for function in ("fit_bayes", "fit_ml", "fit_reml", "build_model", "build_design")
+    for name in ("offset", "exposure")
+}
 _VALUES = {("REML", "False"): "Write method='ML'", ("REML", "True"): "Write method='REML'"}
 
 

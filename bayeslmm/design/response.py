@@ -65,7 +65,7 @@ def two_levels(column: Column, known: Sequence[str] | None) -> tuple[Floats, tup
         if column.kind != "boolean":
             warn(
                 f"The response {column.name!r} is 1 where it is {known[1]!r}, and 0 where it is "
-                f"{known[0]!r}.",
+                f"{known[0]!r}. To turn it round, order the categories in the table.",
                 DataWarning,
             )
     if strange := [label for label in labels if label not in known]:

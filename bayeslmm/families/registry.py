@@ -51,6 +51,25 @@ _OTHER_NAMES = {
     "student": ("t", "student_t", "studentt", "t_family", "scat", "robust"),
 }  # fmt: skip
 _PEERS = {other: name for name, others in _OTHER_NAMES.items() for other in others}
+# What is not here, and what stands nearest.
+_LEVEL_A_ROW = "a Poisson or binomial model with a level for every row, (1 | row)"
+_NOT_HERE = {
+    "family='negbinomial', or " + _LEVEL_A_ROW: ("quasipoisson", "quasi", "genpoisson", "compois"),
+    _LEVEL_A_ROW: (
+        "quasibinomial", "betabinomial", "beta_binomial", "beta-binomial",
+    ),
+    "family='negbinomial', which knows more zeros than a Poisson does": (
+        "zip", "zinb", "zero_inflated_poisson", "zero_inflated_negbinomial", "hurdle_poisson",
+        "hurdle_negbinomial", "truncated_poisson",
+    ),
+    "family='gamma' or 'lognormal' for positive responses": (
+        "weibull", "exponential", "inverse.gaussian", "wald", "tweedie", "hurdle_gamma",
+    ),
+    "family='bernoulli' for two categories, or for one against the others": (
+        "categorical", "multinomial", "cumulative", "ordinal", "sratio", "acat", "softmax",
+    ),
+}  # fmt: skip
+_NEAREST = {other: near for near, others in _NOT_HERE.items() for other in others}
 # R's and Python's calls: binomial(probit), binomial(link = "probit"), Gamma().
 _CALL = re.compile(r"\s*([\w.]+)\s*\(\s*(?:link\s*=\s*)?[\"']?(\w*)[\"']?\s*\)\s*")
 
@@ -108,6 +127,8 @@ def _no_such_family(name: str) -> str:
         )
     if known := _known_as(name):
         return f"There is no family {name!r}: it is called {known!r} here."
+    if near := _NEAREST.get(name.casefold()):
+        return f"There is no family {name!r} here; nearest is {near}."
     return f"There is no family {name!r}.{nearest(name, FAMILIES)} There are {_listed()}."
 
 

@@ -66,8 +66,8 @@ def test_unknown_names_are_answered_with_the_nearest_and_the_list():
         ArgumentError, match=r"Did you mean 'poisson'\? There are gaussian, ber.* st"
     ):
         family_of("poison")
-    with pytest.raises(ArgumentError, match=r"There is no family 'weibull'\. There are gaussian, "):
-        family_of("weibull")
+    with pytest.raises(ArgumentError, match=r"There is no family 'kumaraswamy'\. There are gau"):
+        family_of("kumaraswamy")
 
 
 @pytest.mark.parametrize("value", [3, None, object()])
@@ -130,3 +130,13 @@ def test_impossible_responses_are_named_with_the_way_out(name, y, bad, way_out):
     with pytest.raises(DataError, match=f"response 'y' is {bad:g}.* in row c.*{way_out}"):
         rule.check(y, known, "y", ["a", "b", "c"], name)
     rule.check(np.where(y == bad, np.nan, y), known, "y", ["a", "b", "c"], name)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("quasipoisson", "negbinomial"), ("betabinomial", r"\(1 \| row\)"), ("ZIP", "negbinomial"),
+     ("weibull", "gamma"), ("ordinal", "bernoulli")],
+)  # fmt: skip
+def test_families_that_are_not_here_name_what_stands_nearest(name, nearest):
+    with pytest.raises(ArgumentError, match=f"here; nearest is .*{nearest}"):
+        family_of(name)

@@ -279,3 +279,9 @@ def _():
     told("priors={'shape': 'Gamma(2, 0.1)'}", bl.fit_bayes, formula, merged, family="gamma",
          **QUICK)  # fmt: skip
     works(bl.fit_bayes, formula, merged, family="gamma", priors={"shape": "Gamma(2, 0.1)"}, **QUICK)
+
+
+@follows("family='negbinomial'")
+def _():
+    told("nearest is family='negbinomial'", design, "count ~ x", family="quasipoisson")
+    works(design, "count ~ x", family="negbinomial")
