@@ -246,7 +246,7 @@ BREAKS = {
 def main():
     parser = argparse.ArgumentParser(description="Simulation-based calibration.")
     parser.add_argument("--datasets", type=int, default=300)
-    parser.add_argument("--broken", type=int, default=300, help="datasets of the broken ones")
+    parser.add_argument("--broken", type=int, default=400, help="datasets of the broken ones")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[*STUDIES, *BREAKS])
     given = parser.parse_args()

@@ -153,8 +153,8 @@ def arrived(tree):
     """NUTS without chains that never came near the posterior, and how many there were of those.
 
     Chains start within one of the prior's middle in every coefficient, which is far where a
-    predictor has large numbers: a Poisson chain that starts at means of exp(40) may stay there,
-    its log-density billions below the others', without a divergence.
+    predictor has large numbers: a Poisson chain that starts where means are billions may stay
+    there, its log-density billions below the others', without a divergence.
     """
     means = tree["sample_stats"]["lp"].mean("draw")
     near = (means > means.max() - 100.0).to_numpy()
