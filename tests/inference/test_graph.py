@@ -347,3 +347,14 @@ def test_correlations_in_a_graph_are_those_of_the_structures(blocks):
     found = correlation_graph(pt.constant(partials), G).eval(mode=SLOW_BUT_INSTANT)
     # The same products in another order.
     np.testing.assert_allclose(found, G.correlation(partials), rtol=1e-12, atol=1e-12)
+
+
+def test_chains_start_within_the_width_of_narrow_priors():
+    # A column in small units: the prior sd of its coefficient is 0.005, and one is 200 of them.
+    rng = np.random.default_rng(1)
+    table = {"y": rng.poisson(3.0, 40), "x": 500 * rng.normal(size=40), "g": list("abcd") * 10}
+    model = build_model("y ~ x + (1 | g)", table, family="poisson")
+    (beta,) = (v for v in free_variables(model) if v.name == "beta_centered")
+    (offsets,) = (v for v in free_variables(model) if v.name == "z_g")
+    np.testing.assert_allclose(beta.spread, [1.0, 2.5 / np.std(table["x"], ddof=1)])
+    assert np.all(offsets.spread == 1.0)
