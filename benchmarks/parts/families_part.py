@@ -57,8 +57,8 @@ def crossed_table(rows=20_000, users=1_000, items=100):
 
 MODELS = {
     "cbpp": Model(
-        "cbpp", "incidence ~ period + (1 | herd)", "binomial", "size",
-        "p(incidence, size) ~ period + (1 | herd)",
+        "cbpp", "incidence ~ C(period) + (1 | herd)", "binomial", "size",
+        "p(incidence, size) ~ C(period) + (1 | herd)",
     ),
     "contraception (1 | district)": Model(
         "contraception", "use01 ~ age + I(age**2) + urban + livch + (1 | district)", "bernoulli",
@@ -81,9 +81,9 @@ MODELS = {
         bambi="y ~ lbase4*trt + lage + V4 + (1 | subject)",
     ),
     "grouseticks": Model(
-        "grouseticks", "TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | INDEX) + (1 | LOCATION)",
+        "grouseticks", "TICKS ~ C(YEAR) + cHEIGHT + (1 | BROOD) + (1 | INDEX) + (1 | LOCATION)",
         "poisson",
-        bambi="TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | INDEX) + (1 | LOCATION)",
+        bambi="TICKS ~ C(YEAR) + cHEIGHT + (1 | BROOD) + (1 | INDEX) + (1 | LOCATION)",
     ),
     "crossed, 20,000 rows": Model(
         "crossed", *["y ~ x + (1 | user) + (1 | item)"], "bernoulli",
