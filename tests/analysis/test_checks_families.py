@@ -153,7 +153,7 @@ def test_quadrature_of_gaussian_rows_is_exact():
 
 
 @pytest.mark.parametrize("formula", [INTERCEPTS, trees.TINY_FORMULA])
-@pytest.mark.parametrize("name", [name for name in OTHERS if name != "lognormal"])
+@pytest.mark.parametrize("name", ["bernoulli", "binomial", "poisson", "negbinomial", "gamma"])
 def test_the_compiled_integrals_are_those_of_numpy(name, formula, monkeypatch):
     idata = trees.family_tree(name, formula=formula, chains=1, draws=6)
     monkeypatch.setattr("bayeslmm.analysis.checks.group_quadrature.TOLERANCE", 1e-5)

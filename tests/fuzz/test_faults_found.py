@@ -66,7 +66,7 @@ def test_one_name_is_no_list_of_letters():
 
 @pytest.mark.parametrize("choice", [np.array([1, 2]), pd.NA, {"a": 1}, ["mean"], None])
 def test_a_choice_is_compared_with_texts_only(choice):
-    refused(bl.ArgumentError, "kind is 'mean'", bl.predict, posteriors()[0], kind=choice)
+    refused(bl.ArgumentError, "kind is 'link', 'mean'", bl.predict, posteriors()[0], kind=choice)
     refused(bl.ArgumentError, "method is", bl.fit_reml, "y ~ x", table(), method=choice)
 
 
@@ -100,7 +100,7 @@ def test_a_probability_is_a_number(ci_prob):
         (bl.plot_prior_predictive, {"random_seed": "a"}, "random_seed"),
         (bl.check_groups, {"factor": "g", "statistic": {}}, "statistic is one of"),
         (bl.shrinkage, {"factor": np.array([1, 2])}, "is no grouping factor"),
-        (bl.implied_priors, {"group": {}}, "has no group"),
+        (bl.implied_priors, {"group": {}}, "group is the name of a group"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_by_its_name(verb, given, words):

@@ -36,9 +36,11 @@ def level_integrals(
     Returns
     -------
     GroupIntegrals or None
-        None where the compiled likelihood does not know the model, or its nodes do not settle.
+        None where the compiled likelihood does not know the model, its nodes do not settle, or
+        levels may have several modes.
     """
-    if why_not(design):
+    # With densities of several modes the compiled nodes stand around the highest alone.
+    if why_not(design) or not design.family.log_concave:
         return None
     rows = level_rows(design, (0.0,) * len(design.coef))
     phi = [np.asarray(predictor.phi[one.name]) for one in design.family.parameters]
