@@ -177,7 +177,7 @@ def sample_directly(model: Model, settings: SamplerSettings) -> xr.DataTree:
         target, found = weigh_posterior(model, settings)
     if not found.usable:
         settings = dataclasses.replace(settings, target_accept=asked)
-        return _sample_by_nuts(model, settings, found.pareto_k)
+        return _sample_by_nuts(model, settings, found)
     shape = (settings.chains, settings.draws)
     rng = np.random.default_rng([settings.random_seed or 0, 3])
     places = resample(found.weights, rng, shape[0] * shape[1])
@@ -253,12 +253,14 @@ def _weigh(
     return sample_target(target, starts, units, count, rng, exploratory=exploratory)
 
 
-def _sample_by_nuts(model: Model, settings: SamplerSettings, k: float) -> xr.DataTree:
-    why = (
-        f"importance sampling had k-hat {k:.2f}, and weights can be used below {MAX_PARETO_K}"
-        if np.isfinite(k)
-        else "importance sampling found no mode that its draws could stand for"
-    )
+def _sample_by_nuts(model: Model, settings: SamplerSettings, found: WeightedPoints) -> xr.DataTree:
+    k = found.pareto_k
+    if not np.isfinite(k):
+        why = "importance sampling found no mode that its draws could stand for"
+    elif k < MAX_PARETO_K:
+        why = f"importance sampling left most of the weight to {found.raw_size:.0f} points"
+    else:
+        why = f"importance sampling had k-hat {k:.2f}, and weights can be used below {MAX_PARETO_K}"
     warn(
         f"The posterior was sampled by NUTS: {why}. Its diagnostics are those of any NUTS fit; "
         "sampler='nutpie' asks for it at once.",

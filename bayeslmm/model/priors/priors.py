@@ -338,23 +338,25 @@ class Priors:
         return cls(
             tuple(content["coef"]),
             tuple(_from_json(prior) for prior in content["beta"]),
-            tuple(content["centers"]),
+            tuple(map(float, content["centers"])),
             factors,
             {name: _from_json(prior) for name, prior in _parameters(content).items()},
-            content["origins"],
+            dict(content["origins"]),
         )
 
 
 def _check_parts(content: Mapping[str, Any], factors: tuple[FactorPriors, ...]) -> None:
     """Raise unless every name is text and every list has the length that its names ask for."""
-    called = [*content["coef"], *_parameters(content), *content["origins"]]
+    origins = dict(content["origins"])
+    called = [*content["coef"], *_parameters(content), *origins, *origins.values()]
     called += [name for factor in factors for name in (factor.name, *factor.terms)]
     if not all(isinstance(name, str) for name in called):
         raise PriorError("This is not the JSON of a model's priors: a name in it is no text.")
     lengths = [(content["coef"], content["beta"]), (content["coef"], content["centers"])]
     lengths += [(factor.terms, factor.sd) for factor in factors]
     has_corr = [(factor.covariance.has_correlations, factor.corr is not None) for factor in factors]
-    if any(len(a) != len(b) for a, b in lengths) or any(a != b for a, b in has_corr):
+    beyond = any(k >= len(factor.terms) for factor in factors for k in factor.shift.columns)
+    if beyond or any(len(a) != len(b) for a, b in lengths) or any(a != b for a, b in has_corr):
         raise PriorError("This is not the JSON of a model's priors: its lists do not match.")
 
 

@@ -80,7 +80,12 @@ class Shift:
         """Return what `to_json` wrote; none, of earlier results, is no shift."""
         if content is None:
             return cls()
-        return cls(tuple(content["columns"]), tuple(content["means"]))
+        columns, means = content["columns"], content["means"]
+        if any(isinstance(k, bool) or not isinstance(k, int) or k < 0 for k in columns):
+            raise TypeError(f"columns are numbered from 0: {columns!r}")
+        if len(means) != len(columns):
+            raise ValueError(f"{len(means)} means of {len(columns)} columns")
+        return cls(tuple(columns), tuple(map(float, means)))
 
 
 NO_SHIFT = Shift()
