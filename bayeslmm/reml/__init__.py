@@ -2,6 +2,7 @@
 
 - ``fit``: `fit_reml`
 - ``result``: `REMLFit`
+- ``components``: variance components as rows of a table
 - ``text``: fits as text
 - ``glmm/``: maximum likelihood of generalised linear mixed models
 - ``search``: the relative factors that minimise the profiled criterion

@@ -12,8 +12,9 @@ import pandas as pd
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.gram.likelihood import Conditional, conditional
 from bayeslmm.model.covariance.block_covariance import covariance_of
-from bayeslmm.model.covariance.factors import sd_corr_from_factor, theta_from_factor, theta_names
+from bayeslmm.model.covariance.factors import theta_from_factor, theta_names
 from bayeslmm.model.covariance.theta import theta_order
+from bayeslmm.reml.components import component_rows
 from bayeslmm.reml.text import fit_html, fit_text, likelihood_line
 from bayeslmm.resources import single_blas_thread
 
@@ -164,15 +165,7 @@ class REMLFit:
         ``corr_<term>`` with each earlier term that it is correlated with (NaN elsewhere). The last
         row, ``("Residual", "")``, is sigma.
         """
-        rows: list[dict[str, object]] = []
-        for factor, L in zip(self.gram.factors, self._scaled, strict=True):
-            sd, corr = sd_corr_from_factor(L)
-            pairs = covariance_of(factor).pairs
-            for j, term in enumerate(factor.terms):
-                row: dict[str, object] = {"factor": factor.name, "term": term}
-                row |= {"sd": sd[j], "variance": sd[j] ** 2}
-                row |= {f"corr_{factor.terms[i]}": corr[j, i] for i in range(j) if (i, j) in pairs}
-                rows.append(row)
+        rows = component_rows(self.gram.factors, self._scaled)
         last = {"factor": "Residual", "term": "", "sd": self.sigma, "variance": self.sigma**2}
         return pd.DataFrame([*rows, last]).set_index(["factor", "term"])
 

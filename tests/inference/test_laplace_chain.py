@@ -20,7 +20,6 @@ from bayeslmm.inference.laplace_chain.sample import LaplaceChain, latent_model
 from bayeslmm.inference.laplace_chain.target import LaplaceTarget
 from bayeslmm.inference.marginal.target import MarginalTarget
 from bayeslmm.inference.settings import SamplerSettings
-from bayeslmm.kernels.families.codes import GAUSSIAN as GAUSSIAN_CODE
 from bayeslmm.kernels.laplace_chain import walk
 from bayeslmm.model.model import Model
 from bayeslmm.model.priors.fixed_effects import normal_prior
@@ -53,10 +52,7 @@ def gaussian_target(formula="Reaction ~ Days + (Days | Subject)"):
     """The Laplace target of a Gaussian response, for which it is exact, and the collapsed one."""
     design = bl.build_design(formula, bl.load_dataset("sleepstudy"))
     priors = bl.resolve_priors(design)
-    latent = LatentModel.of(
-        design, elimination_plan(design), family=GAUSSIAN_CODE, n_parameters=1, known=None,
-        prior=normal_prior(priors),
-    )  # fmt: skip
+    latent = LatentModel.of(design, elimination_plan(design), normal_prior(priors))
     return LaplaceTarget(latent, priors, [("sigma", priors.sigma)], 2), MarginalTarget(
         gram_of(design), priors
     )

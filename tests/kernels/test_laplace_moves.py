@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from dense import random_columns
 
+from bayeslmm.families.registry import family_of
 from bayeslmm.inference.laplace_chain.latent import LatentModel, elimination_plan
 from bayeslmm.kernels.families import codes
 from bayeslmm.kernels.families.rows import rows as family_rows
@@ -37,16 +38,19 @@ class Case:
         y = responses(code, rng, design.n)
         if trials is not None:
             y = rng.binomial(trials, 0.4, design.n).astype(float)
-        self.design, self.code = replace(design, y=y), code
+        name, link = next(key for key, value in codes.CODES.items() if value == code)
+        known = (
+            {"weights": None} if trials is None else {"trials": np.full(design.n, float(trials))}
+        )
+        name = name if trials is None else "binomial"
+        self.design, self.code = replace(design, y=y, family=family_of(name, link), **known), code
         self.known = np.ones(design.n) if trials is None else np.full(design.n, float(trials))
         self.phi = np.array(PHI.get(code, []), dtype=float)
         self.factors = designs.random_factors(design, seed, 0.6)
         root = rng.normal(size=(p, p))
         self.mean, self.precision = 0.1 * rng.normal(size=p), root @ root.T + np.eye(p)
-        self.latent = LatentModel.of(
-            self.design, elimination_plan(self.design), family=code, n_parameters=len(self.phi),
-            known=self.known, prior=(self.mean, self.precision),
-        )  # fmt: skip
+        prior = (self.mean, self.precision)
+        self.latent = LatentModel.of(self.design, elimination_plan(self.design), prior)
         self.lam = np.concatenate([L.ravel() for L in self.factors])
         # All effects as columns, in the plan's order.
         parts = [None] * len(self.factors)

@@ -12,12 +12,13 @@ from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.gram.gram import Gram
 from bayeslmm.kernels.laplace_chain.mode import Prior
 from bayeslmm.kernels.laplace_chain.moves import laplace_many
-from bayeslmm.kernels.laplace_chain.rows import Rows, constant_of, locate
+from bayeslmm.model.plan_rows import plan_rows
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.design import Design
     from bayeslmm.gram.elimination_plan import EliminationPlan
+    from bayeslmm.kernels.laplace_chain.rows import Rows
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -76,30 +77,15 @@ class LatentModel:
     n_random: int
 
     @classmethod
-    def of(
-        cls,
-        design: Design,
-        plan: EliminationPlan,
-        *,
-        family: int,
-        n_parameters: int,
-        known: Floats | None,
-        prior: tuple[Floats, Floats],
-    ) -> LatentModel:
+    def of(cls, design: Design, plan: EliminationPlan, prior: tuple[Floats, Floats]) -> LatentModel:
         """Lay out a design.
 
         Parameters
         ----------
         design : Design
-            The rows.
+            The rows, their family, and weights or trials.
         plan : EliminationPlan
             Of their cross-products.
-        family : int
-            Code of family and link.
-        n_parameters : int
-            Of the family.
-        known : ndarray, shape (n,), or None
-            Weights or trials; ones if None.
         prior : (ndarray, ndarray)
             Mean and precision of the fixed effects.
 
@@ -107,39 +93,12 @@ class LatentModel:
         -------
         LatentModel
         """
-        factors = [design.factors[k] for k in plan.order]
-        leaf = factors[0].index if factors else np.zeros(design.n, np.int64)
-        by_leaf = np.argsort(leaf, kind="stable")
-        level = np.stack([f.index[by_leaf] for f in factors])
         n, p = design.X.shape
         Xs, root = np.linalg.qr(design.X) if p else (design.X, np.zeros((0, 0)))
         Xs, root = Xs * np.sqrt(n), root / np.sqrt(n)
-        level = for_kernels("levels", level, np.int64, (len(factors), n))
-        floats = for_kernels("the plan's floats", plan.floats, np.float64, (None,)).copy()
-        beside, block = locate(plan.ints, floats, level)
-        columns = np.concatenate([f.columns[by_leaf].T for f in factors])
-
-        def of_rows(name: str, values: Floats | None, default: float) -> Floats:
-            given = np.full(n, default) if values is None else values[by_leaf]
-            return for_kernels(name, given, np.float64, (n,))
-
-        rows = Rows(
-            family=family,
-            single=known is None or bool((known == 1.0).all()),
-            constant=0.0,
-            y=of_rows("y", design.y, 0.0),
-            known=of_rows("weights or trials", known, 1.0),
-            offset=of_rows("offset", design.offset, 0.0),
-            fixed=for_kernels("X", Xs[by_leaf].T, np.float64, (p, n)),
-            random=for_kernels("Z", columns, np.float64, (None, n)),
-            level=level,
-            beside=beside,
-            block=block,
-            ints=plan.ints,
-            floats=floats,
-        )
+        rows, _ = plan_rows(design, plan, Xs, [factor.columns for factor in design.factors])
         return cls(
-            rows=rows._replace(constant=constant_of(rows)) if not n_parameters else rows,
+            rows=rows,
             prior=_turned(prior, root),
             root=root,
             order=plan.order,

@@ -19,7 +19,6 @@ from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.parametrization import NONCENTERED
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.settings import LAPLACE_CHAIN
-from bayeslmm.kernels.families.codes import CODES
 from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.kept_effects import KeptEffects
@@ -176,14 +175,7 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
 def latent_model(model: Model) -> LatentModel:
     """Lay out a model's rows and the prior of its fixed effects."""
     rows = model.design.coded_rows
-    return LatentModel.of(
-        rows,
-        elimination_plan(rows),
-        family=CODES[model.family.name, model.family.link.name],
-        n_parameters=len(model.family.parameters),
-        known=rows.known,
-        prior=normal_prior(model.priors),
-    )
+    return LatentModel.of(rows, elimination_plan(rows), normal_prior(model.priors))
 
 
 def _parameters(model: Model) -> list[tuple[str, Any]]:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayeslmm.model.covariance.block_covariance import covariance_of
-from bayeslmm.model.covariance.factors import sd_corr_from_factor
+from bayeslmm.reml.components import component_rows
 from bayeslmm.reml.result import ByFactor
 from bayeslmm.reml.text import fit_html, fit_text, likelihood_line
 
@@ -152,15 +151,7 @@ class MLFit:
         correlated with (NaN elsewhere), on the link's scale. The family's parameters are not among
         them: see `estimates`.
         """
-        rows: list[dict[str, object]] = []
-        for factor, L in zip(self.data.factors, self.factors, strict=True):
-            sd, corr = sd_corr_from_factor(L)
-            pairs = covariance_of(factor).pairs
-            for j, term in enumerate(factor.terms):
-                row: dict[str, object] = {"factor": factor.name, "term": term}
-                row |= {"sd": sd[j], "variance": sd[j] ** 2}
-                row |= {f"corr_{factor.terms[i]}": corr[j, i] for i in range(j) if (i, j) in pairs}
-                rows.append(row)
+        rows = component_rows(self.data.factors, self.factors)
         table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=_NO_COMPONENTS)
         return table.set_index(["factor", "term"])
 
