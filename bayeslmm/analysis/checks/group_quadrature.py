@@ -11,7 +11,7 @@ import numpy as np
 from bayeslmm.errors import NumericalWarning, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -202,7 +202,26 @@ def _enough(samples: list[_Groups], q: int) -> tuple[int, float]:
         found = [_integrate(one, *at, nodes) for one, at in zip(samples, modes, strict=True)]
         return np.concatenate(found)
 
-    ladder = NODES[q]
+    return enough_nodes(NODES[q], values)
+
+
+def enough_nodes(ladder: Sequence[int], values: Callable[[int], Floats]) -> tuple[int, float]:
+    """Return the first number of nodes whose values the next one changes little, and by how much.
+
+    Parameters
+    ----------
+    ladder : sequence of int
+        Numbers of nodes, each about twice the one before.
+    values : callable
+        Number of nodes -> log-densities.
+
+    Returns
+    -------
+    nodes : int
+        The last of the ladder where none is enough.
+    error : float
+        Largest change; `TOLERANCE` or more where none is enough.
+    """
     fewer, error = values(ladder[0]), np.inf
     for nodes, twice in pairwise(ladder):
         more = values(twice)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,14 +47,10 @@ def level_integrals(
     points = Points(roots, np.ascontiguousarray(predictor.beta.T), columns)
     tried = np.unique(np.linspace(0, len(points) - 1, TRIED).round().astype(np.intp))
     some = Points(points.L[tried], points.beta[tried], points.phi[tried])
-    ladder = NODES[roots.shape[-1]]
-    fewer = LevelLikelihood(rows, ladder[0]).by_level(some)
-    for nodes, twice in pairwise(ladder):
-        more = LevelLikelihood(rows, twice).by_level(some)
-        error = float(np.abs(more - fewer).max())
-        if error < group_quadrature.TOLERANCE:
-            likelihood = LevelLikelihood(rows, nodes)
-            values = likelihood.by_level(points, threads=usable_cores())
-            return GroupIntegrals(values, nodes, error) if np.isfinite(values).all() else None
-        fewer = more
-    return None
+    nodes, error = group_quadrature.enough_nodes(
+        NODES[roots.shape[-1]], lambda count: LevelLikelihood(rows, count).by_level(some)
+    )
+    if not error < group_quadrature.TOLERANCE:
+        return None
+    values = LevelLikelihood(rows, nodes).by_level(points, threads=usable_cores())
+    return GroupIntegrals(values, nodes, error) if np.isfinite(values).all() else None
