@@ -14,5 +14,6 @@
 - ``likelihood_of_draws``: marginal likelihood given fixed effects, draw by draw
 - ``gram_design``: what a fit needs of a design, without rows
 - ``limits``: borders that memory cannot hold are refused
+- ``structured/``: cross-products of models whose residual covariance has parameters
 - ``streaming/``: two passes over rows that are never held
 """

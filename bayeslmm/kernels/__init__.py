@@ -4,6 +4,7 @@
 - ``families/``: rows of each response family
 - ``quadrature/``: effects of one grouping factor integrated out by adaptive nodes
 - ``laplace_chain/``: effects that cannot be integrated out in closed form, by an exact chain
+- ``structured/``: densities where the cross-products depend on the residuals' parameters
 - ``lapack``: LAPACK callable from compiled code
 - ``layout``: names for the stretches of a plan's two arrays
 - ``eliminate``: block elimination of I + Lambda' Z'Z Lambda
