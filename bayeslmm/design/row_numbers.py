@@ -1,4 +1,4 @@
-"""Weights and trials: numbers that are known of each row beside its predictors."""
+"""Weights, trials and standard errors: what is known of each row beside its predictors."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _LARGEST_WEIGHT = 1e60
 
 
 def read_numbers(
-    role: Literal["weights", "trials"], given: Any, table: Table
+    role: Literal["weights", "trials", "se"], given: Any, table: Table
 ) -> NDArray[np.float64] | None:
     """Return the weights or trials of all rows of a table, NaN where they are missing.
 
     Parameters
     ----------
-    role : {"weights", "trials"}
+    role : {"weights", "trials", "se"}
         What the numbers are. One number of trials may stand for all rows.
     given : str, array-like, int or None
         The column that holds them, or the numbers; a pandas Series is aligned by its index.
@@ -129,3 +129,23 @@ def check_trials(trials: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[n
             "table."
         )
     return trials
+
+
+def check_standard_errors(
+    errors: NDArray[np.float64], labels: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Return known standard errors of rows with these labels; raise unless they are positive."""
+    wrong = np.flatnonzero(~(np.isfinite(errors) & (errors > 0)))
+    if wrong.size:
+        raise DataError(
+            f"Standard errors (se) are positive and finite; {wrong.size} are not, the first is "
+            f"{errors[wrong[0]]:g} in row {labels[wrong[0]]}. A row that is known exactly or not at "
+            "all has no place in the table."
+        )
+    far = np.flatnonzero((errors > _LARGEST_WEIGHT) | (errors < 1.0 / _LARGEST_WEIGHT))
+    if far.size:
+        raise DataError(
+            f"{far.size} standard errors are too large or too small to compute with, the first is "
+            f"{errors[far[0]]:g} in row {labels[far[0]]}. Give response and errors in another unit."
+        )
+    return errors

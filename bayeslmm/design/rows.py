@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.design.row_numbers import check_trials, check_weights, read_numbers
+from bayeslmm.design.row_numbers import (
+    check_standard_errors,
+    check_trials,
+    check_weights,
+    read_numbers,
+)
 from bayeslmm.errors import BayesLMMError, DataError, nearest
 from bayeslmm.formula.grammar import Variable
 from bayeslmm.tables.column import Column, readable
@@ -52,6 +57,8 @@ class Rows:
         The units of the table's columns, as far as it tells them.
     trials : ndarray of float64, shape (n,), or None
         Checked numbers of trials.
+    se : ndarray of float64, shape (n,), or None
+        Checked standard errors.
     """
 
     positions: NDArray[np.int64]
@@ -64,6 +71,7 @@ class Rows:
     labels: NDArray[Any]
     units: Mapping[str, str] = field(default_factory=dict)
     trials: NDArray[np.float64] | None = None
+    se: NDArray[np.float64] | None = None
 
     @property
     def n(self) -> int:
@@ -82,6 +90,7 @@ def read_rows(
     whole: bool = True,
     no_level: Collection[str] = (),
     trials: Any = None,
+    se: Any = None,
 ) -> Rows:
     """Return the rows and columns of a table that a formula uses, checked.
 
@@ -107,6 +116,8 @@ def read_rows(
         Grouping columns in which a missing value is the label `NO_LEVEL`.
     trials : str, array-like, int or None
         Numbers of trials, or their column.
+    se : str, array-like or None
+        Known standard errors, or their column.
 
     Returns
     -------
@@ -122,15 +133,23 @@ def read_rows(
     response = terms.response.variables
     there = all(name in table.names for name in response)
     has_column = need_response or (need_response is None and there)
-    needed = _unique([*(response if need_response else ()), *terms.predictors, *terms.grouping])
+    needed = _unique(
+        [
+            *(response if need_response else ()),
+            *terms.predictors,
+            *terms.grouping,
+            *terms.correlation_columns,
+        ]
+    )
     for name in needed:
         if name not in table.names:
             raise _no_column(terms, table, name, training=training)
     given = read_numbers("weights", weights, table)
     tried = read_numbers("trials", trials, table)
+    errors = read_numbers("se", se, table)
     unlabelled = set(no_level) & set(terms.grouping) - set(terms.predictors)
     lacks = {name: table.missing(name) for name in needed if name not in unlabelled}
-    for role, values in (("weights", given), ("trials", tried)):
+    for role, values in (("weights", given), ("trials", tried), ("se", errors)):
         if values is not None:
             lacks[role] = np.isnan(values)
     advice = "" if training else _new_rows_advice(terms, lacks)
@@ -165,6 +184,7 @@ def read_rows(
         labels=labels,
         units=table.units,
         trials=None if tried is None else check_trials(tried[keep], labels),
+        se=None if errors is None else check_standard_errors(errors[keep], labels),
     )
 
 

@@ -140,6 +140,12 @@ class DesignState:
         The column that held the training rows' numbers of trials.
     response_levels : tuple of str, or None
         Labels of 0 and 1 where the response was of two categories.
+    residual, sigma : str or None
+        Residual structure and formula of sigma, as they are spelt.
+    se : str or None
+        The column that held the training rows' known standard errors.
+    visits : tuple of str, or None
+        Labels of the positions of a residual structure.
     """
 
     formula: str
@@ -155,6 +161,10 @@ class DesignState:
     trials: str | None = None
     response_levels: tuple[str, str] | None = None
     dependence: Dependence | None = None
+    residual: str | None = None
+    sigma: str | None = None
+    se: str | None = None
+    visits: tuple[str, ...] | None = None
 
     def to_json(self, *, levels: bool = True) -> str:
         """Return the state as JSON; numbers survive to the last bit.
@@ -195,7 +205,7 @@ class DesignState:
             content["weights"] = self.weights
         if self.family != GAUSSIAN.name:
             content |= {"family": self.family, "link": self.link}
-        for name in ("trials", "response_levels"):
+        for name in ("trials", "response_levels", "residual", "sigma", "se", "visits"):
             if getattr(self, name) is not None:
                 content[name] = getattr(self, name)
         if self.dependence is not None:
@@ -256,6 +266,10 @@ class DesignState:
             trials=content.get("trials"),
             response_levels=_pair_or_none(content.get("response_levels")),
             dependence=_dependence_or_none(content),
+            residual=content.get("residual"),
+            sigma=content.get("sigma"),
+            se=content.get("se"),
+            visits=_tuple_or_none(content.get("visits")),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError
@@ -13,6 +13,7 @@ from bayeslmm.formula.tokens import find_variable, tokenize
 
 if TYPE_CHECKING:
     from bayeslmm.formula.mixed_formula import MixedFormula, RandomTerm
+    from bayeslmm.formula.residual import ResidualTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class ModelTerms:
         To be added up.
     random : tuple of (RandomTerm, TermSet)
         The terms in bars.
+    residual : ResidualTerms or None
+        What is said of the residuals beside the formula.
     """
 
     formula: MixedFormula
@@ -38,11 +41,18 @@ class ModelTerms:
     fixed: TermSet
     offsets: tuple[Atom, ...]
     random: tuple[tuple[RandomTerm, TermSet], ...]
+    residual: ResidualTerms | None = None
 
     @property
     def predictors(self) -> tuple[str, ...]:
-        """Names of the columns that fixed part, offsets and random columns read, in order."""
-        return _unique([*self.fixed_variables, *self.random_variables])
+        """Names of the columns that fixed part, offsets, random columns and sigma read, in order."""
+        of_sigma = () if self.residual is None else self.residual.sigma_variables
+        return _unique([*self.fixed_variables, *self.random_variables, *of_sigma])
+
+    @property
+    def correlation_columns(self) -> tuple[str, ...]:
+        """Names of the columns that the residuals' correlation reads."""
+        return () if self.residual is None else self.residual.correlation_variables
 
     @property
     def fixed_variables(self) -> tuple[str, ...]:
@@ -66,7 +76,7 @@ class ModelTerms:
         if factors is None:
             return self
         kept = tuple(pair for pair in self.random if pair[0].factor in factors)
-        return ModelTerms(self.formula, self.response, self.fixed, self.offsets, kept)
+        return replace(self, random=kept)
 
     def error(self, message: str, name: str) -> FormulaError:
         """Return an error with the caret under a column's name."""
@@ -74,13 +84,15 @@ class ModelTerms:
         return FormulaError(message, text, find_variable(text, name))
 
 
-def model_terms(formula: MixedFormula) -> ModelTerms:
+def model_terms(formula: MixedFormula, residual: ResidualTerms | None = None) -> ModelTerms:
     """Return the terms of a formula.
 
     Parameters
     ----------
     formula : MixedFormula
         Parsed, or put together from text, which is parsed here.
+    residual : ResidualTerms, optional
+        What is said of the residuals beside it.
 
     Returns
     -------
@@ -99,6 +111,7 @@ def model_terms(formula: MixedFormula) -> ModelTerms:
         fixed=_side(formula, formula.fixed),
         offsets=tuple(_atom(formula, text) for text in formula.offsets),
         random=tuple((term, _side(formula, term.columns)) for term in formula.random),
+        residual=residual,
     )
 
 

@@ -1,0 +1,237 @@
+"""What stands beside a formula of the residuals: their correlation, and their standard deviation.
+
+``residual="ar1(week | subject)"`` is R in the language of mmrm and SAS; a wrapper inside the
+formula itself always means G, as in lme4 and glmmTMB. ``sigma="~ 0 + arm"`` is the logarithm of
+the residual standard deviation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bayeslmm.errors import FormulaError, nearest
+from bayeslmm.formula.expand import expand
+from bayeslmm.formula.grammar import Bars, parse_side
+from bayeslmm.formula.tokens import Token, quote, tokenize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bayeslmm.formula.expand import TermSet
+
+# Structures by name, and what each of them reads as time: labels of visits, whole numbers, reals.
+KINDS: Mapping[str, str] = {
+    "us": "visits",
+    "cs": "any",
+    "csh": "visits",
+    "toep": "visits",
+    "toeph": "visits",
+    "ad": "visits",
+    "ar1": "steps",
+    "ar1h": "visits",
+    "ou": "reals",
+    "arma": "steps",
+}
+# Other programs' names of the same structures.
+_ALSO = {"un": "us", "unstr": "us", "cosy": "cs", "car1": "ou", "sp_exp": "ou", "ar": "ar1"}
+_OPTIONS = {"arma": ("p", "q")}
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """A residual structure as it is written: ``kind(time | by/group, option=...)``.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`.
+    time : str or None
+        Column of visits or times; None where the structure needs none, as ``cs(1 | subject)``.
+    group : str
+        Column within whose values residuals are correlated.
+    by : str or None
+        Column that has parameters of its own for each of its values, in which groups are nested.
+    options : mapping of str to int
+        Orders, such as p and q of ``arma``.
+    """
+
+    kind: str
+    time: str | None
+    group: str
+    by: str | None = None
+    options: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Columns that it reads."""
+        named = (self.time, self.by, self.group)
+        return tuple(dict.fromkeys(name for name in named if name is not None))
+
+    def __str__(self) -> str:
+        """Return the canonical spelling."""
+        time = "1" if self.time is None else quote(self.time)
+        nested = f"{quote(self.by)}/" if self.by is not None else ""
+        options = "".join(f", {name}={value}" for name, value in self.options.items())
+        return f"{self.kind}({time} | {nested}{quote(self.group)}{options})"
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualTerms:
+    """What is said of the residuals.
+
+    Attributes
+    ----------
+    correlation : Correlation or None
+        None where residuals are independent.
+    sigma : TermSet or None
+        Columns of the logarithm of their standard deviation; None where it is one number, or
+        where only known standard errors are there.
+    """
+
+    correlation: Correlation | None
+    sigma: TermSet | None
+
+    @property
+    def sigma_variables(self) -> tuple[str, ...]:
+        """Columns that the formula of sigma reads."""
+        if self.sigma is None:
+            return ()
+        return tuple(dict.fromkeys(v for atom in self.sigma.atoms for v in atom.variables))
+
+    @property
+    def correlation_variables(self) -> tuple[str, ...]:
+        """Columns that the correlation reads."""
+        return () if self.correlation is None else self.correlation.variables
+
+
+def residual_terms(residual: str | None, sigma: str | None) -> ResidualTerms | None:
+    """Return what two arguments say of the residuals; None where they say nothing.
+
+    Parameters
+    ----------
+    residual : str, optional
+        Such as ``"ar1(week | subject)"``.
+    sigma : str, optional
+        Such as ``"~ 0 + arm"``.
+
+    Raises
+    ------
+    FormulaError
+        With a caret.
+
+    Examples
+    --------
+    >>> terms = residual_terms("us(visit | arm/subject)", "sigma ~ x")
+    >>> str(terms.correlation), str(terms.sigma)
+    ('us(visit | arm/subject)', '1 + x')
+    >>> residual_terms(None, "~ 1") is None
+    True
+    """
+    correlation = None if residual is None else parse_correlation(residual)
+    columns = None if sigma is None else parse_sigma(sigma)
+    if columns is not None and str(columns) == "1":
+        columns = None
+    if correlation is None and columns is None:
+        return None
+    return ResidualTerms(correlation, columns)
+
+
+def parse_sigma(text: str) -> TermSet:
+    """Return the columns of log(sigma) in ``"~ 0 + group"`` or ``"sigma ~ 0 + group"``.
+
+    Raises
+    ------
+    FormulaError
+        If it is no such formula.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise FormulaError("sigma is a formula such as '~ 0 + group': its logarithm's columns.")
+    tokens = tokenize(text)
+    named = len(tokens) > 1 and tokens[0].value in ("sigma", "dispersion")
+    tokens = tokens[1:] if named and tokens[1].is_operator("~") else tokens
+    if not tokens or not tokens[0].is_operator("~"):
+        raise FormulaError(
+            "The formula of sigma begins with a tilde, as in '~ 0 + group'.", text, tokens[0].span
+        )
+    side = parse_side(tokens[1:], text)
+    for _, part in side.parts:
+        if isinstance(part, Bars):
+            raise FormulaError(
+                "Random effects in sigma are not fitted.", text, part.span
+            )
+    return expand(side, text)
+
+
+def parse_correlation(text: str) -> Correlation:
+    """Return a residual structure from its text.
+
+    Raises
+    ------
+    FormulaError
+        If it is none; the message says what is known.
+
+    Examples
+    --------
+    >>> parse_correlation("car1(day | id)")
+    Correlation(kind='ou', time='day', group='id', by=None, options={})
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise FormulaError("residual is a structure such as 'ar1(week | subject)'.")
+    tokens = tokenize(text)
+    shape = len(tokens) >= 6 and tokens[1].is_operator("(") and tokens[-1].is_operator(")")
+    if not shape:
+        raise FormulaError(
+            "A residual structure is written as 'ar1(week | subject)'.", text, tokens[0].span
+        )
+    name = tokens[0].value
+    kind = _ALSO.get(name, name)
+    if kind not in KINDS:
+        known = ", ".join(KINDS)
+        raise FormulaError(
+            f"There is no residual structure {name!r}.{nearest(name, [*KINDS, *_ALSO])} "
+            f"There are {known}.",
+            text,
+            tokens[0].span,
+        )
+    inside = tokens[2:-1]
+    commas = [i for i, token in enumerate(inside) if token.is_operator(",")]
+    ends = [*commas, len(inside)]
+    options = _options(kind, [inside[a + 1 : b] for a, b in zip(commas, ends[1:], strict=True)], text)
+    time, by, group = _bar(inside[: ends[0]], text)
+    return Correlation(kind, time, group, by, options)
+
+
+def _bar(tokens: Sequence[Token], text: str) -> tuple[str | None, str | None, str]:
+    bars = [i for i, token in enumerate(tokens) if token.is_operator("|")]
+    if len(bars) != 1:
+        raise FormulaError(
+            "Time, a bar and the group: 'ar1(week | subject)'.", text, tokens[0].span
+        )
+    left, right = tokens[: bars[0]], tokens[bars[0] + 1 :]
+    time = None if len(left) == 1 and left[0].value == "1" else _name(left, text)
+    slashes = [i for i, token in enumerate(right) if token.is_operator("/")]
+    if slashes:
+        return time, _name(right[: slashes[0]], text), _name(right[slashes[0] + 1 :], text)
+    return time, None, _name(right, text)
+
+
+def _name(tokens: Sequence[Token], text: str) -> str:
+    if len(tokens) == 1 and tokens[0].kind == "name":
+        return tokens[0].value
+    span = (tokens[0].span[0], tokens[-1].span[1]) if tokens else (len(text) - 1, len(text))
+    raise FormulaError("A column's name is due here; compute it in the table.", text, span)
+
+
+def _options(kind: str, parts: Sequence[Sequence[Token]], text: str) -> dict[str, int]:
+    found = {}
+    for part in parts:
+        known = _OPTIONS.get(kind, ())
+        plain = len(part) == 3 and part[1].is_operator("=") and part[2].value.isdigit()
+        if not plain or part[0].value not in known:
+            expected = " and ".join(f"{name}=" for name in known) or "no options"
+            raise FormulaError(
+                f"{kind}() takes {expected}, whole numbers.", text, part[0].span if part else None
+            )
+        found[part[0].value] = int(part[2].value)
+    return {name: found.get(name, 1) for name in _OPTIONS.get(kind, ())}
