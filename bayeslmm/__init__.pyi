@@ -38,11 +38,11 @@ from .analysis.variance.effect_sizes import (
 )
 from .analysis.variance.marginal_covariance import marginal_covariance as marginal_covariance
 from .analysis.variance.pooling import shrinkage as shrinkage
-from .design.design import (
-    Design as Design,
+from .design.build import (
     build_design as build_design,
     rebuild_design as rebuild_design,
 )
+from .design.design import Design as Design
 from .design.grouping import GroupingFactor as GroupingFactor
 from .design.state import DesignState as DesignState
 from .errors import (

@@ -90,7 +90,7 @@ def _interpolate(formula: str, data: Any) -> None:
     """Go once through what large crossed models take, on a small one."""
     import numpy as np  # noqa: PLC0415
 
-    from bayeslmm.design.design import build_design  # noqa: PLC0415
+    from bayeslmm.design.build import build_design  # noqa: PLC0415
     from bayeslmm.gram.gram import gram_of  # noqa: PLC0415
     from bayeslmm.inference.importance.interpolated_target import interpolate_posterior  # noqa: PLC0415
     from bayeslmm.inference.importance.shared_effects import recover_effects_by_cell  # noqa: PLC0415

@@ -14,7 +14,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from bayeslmm.design.design import build_design, rebuild_design
+from bayeslmm.design.build import build_design, rebuild_design
 
 FORMULA = "y ~ x + z + arm + (x | g)"
 

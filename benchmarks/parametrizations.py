@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 import bayeslmm as bl
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import draw_effects
 from bayeslmm.kernels.densities import DENSITY, evaluate

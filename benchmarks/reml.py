@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from reml_reference import NAMES, read_reference, read_table  # noqa: E402
 
 from bayeslmm import fit_reml  # noqa: E402
-from bayeslmm.design.design import build_design  # noqa: E402
+from bayeslmm.design.build import build_design  # noqa: E402
 from bayeslmm.gram.gram import Gram  # noqa: E402
 from bayeslmm.reml.search import search_criterion  # noqa: E402
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.reml.fit import fit_reml
 from bayeslmm.reml.glmm.fit import fit_ml

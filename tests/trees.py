@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslmm import names
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.model.priors.resolve import resolve_priors
 
 # Three levels of 2, 4 and 3 rows.

@@ -1,9 +1,10 @@
 """Rows coded as y, X, Z_k and levels, and what it takes to code new rows.
 
-- ``design``: `Design`, `build_design`, `rebuild_design`
+- ``design``: `Design`: rows as numbers
+- ``build``: `build_design`, `rebuild_design`: a formula and a table in, a `Design` out
 - ``model_data``: `ModelData`: what a fit needs of its data, with rows or without
 - ``rows``: which rows and columns of a table a formula uses
-- ``row_numbers``: weights and trials of the rows
+- ``row_numbers``: weights, trials and standard errors of the rows
 - ``response``: the response as numbers, as its family asks
 - ``coding``: response, offset, columns and grouping factors from rows
 - ``evaluate``: calls evaluated on columns, without `eval`

@@ -27,7 +27,7 @@ def fingerprint(design: ModelData) -> str:
 
     Examples
     --------
-    >>> from bayeslmm.design.design import build_design
+    >>> from bayeslmm.design.build import build_design
     >>> table = {"y": [1.0, 2.0, 4.0, 3.0], "x": [0.0, 1.0, 0.0, 1.0], "g": ["a", "a", "b", "b"]}
     >>> one = fingerprint(build_design("y ~ x + (1 | g)", table))
     >>> one == fingerprint(build_design("y ~ x + (1 | g)", table | {"unused": [1, 2, 3, 4]}))

@@ -131,9 +131,7 @@ def check_trials(trials: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[n
     return trials
 
 
-def check_standard_errors(
-    errors: NDArray[np.float64], labels: NDArray[Any]
-) -> NDArray[np.float64]:
+def check_standard_errors(errors: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64]:
     """Return known standard errors of rows with these labels; raise unless they are positive."""
     wrong = np.flatnonzero(~(np.isfinite(errors) & (errors > 0)))
     if wrong.size:

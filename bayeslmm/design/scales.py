@@ -223,7 +223,7 @@ class DataScales:
 
         Examples
         --------
-        >>> from bayeslmm.design.design import build_design
+        >>> from bayeslmm.design.build import build_design
         >>> design = build_design("y ~ x + (1 | g)", {"y": [1, 2, 4, 3], "x": [0, 1, 0, 1],
         ...                                           "g": ["a", "a", "b", "b"]})
         >>> DataScales.of(design).response.mean

@@ -181,7 +181,7 @@ class DesignState:
 
         Examples
         --------
-        >>> from bayeslmm.design.design import build_design
+        >>> from bayeslmm.design.build import build_design
         >>> table = {"y": [1.0, 2.0, 4.0, 3.0], "g": ["a", "a", "b", "b"]}
         >>> state = build_design("y ~ 1 + (1 | g)", table).state
         >>> text = state.to_json(levels=False)

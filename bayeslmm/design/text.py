@@ -100,7 +100,7 @@ def factor_line(factor: _Factor) -> str:
 
     Examples
     --------
-    >>> from bayeslmm.design.design import build_design
+    >>> from bayeslmm.design.build import build_design
     >>> table = {"y": [1.0, 2.0, 4.0, 3.0], "x": [0.0, 1.0, 0.0, 1.0], "g": list("aabb")}
     >>> factor_line(build_design("y ~ (x || g)", table).factors[0])
     'g: 2 levels; columns Intercept, x, uncorrelated'

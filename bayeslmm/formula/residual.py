@@ -157,9 +157,7 @@ def parse_sigma(text: str) -> TermSet:
     side = parse_side(tokens[1:], text)
     for _, part in side.parts:
         if isinstance(part, Bars):
-            raise FormulaError(
-                "Random effects in sigma are not fitted.", text, part.span
-            )
+            raise FormulaError("Random effects in sigma are not fitted.", text, part.span)
     return expand(side, text)
 
 
@@ -197,7 +195,9 @@ def parse_correlation(text: str) -> Correlation:
     inside = tokens[2:-1]
     commas = [i for i, token in enumerate(inside) if token.is_operator(",")]
     ends = [*commas, len(inside)]
-    options = _options(kind, [inside[a + 1 : b] for a, b in zip(commas, ends[1:], strict=True)], text)
+    options = _options(
+        kind, [inside[a + 1 : b] for a, b in zip(commas, ends[1:], strict=True)], text
+    )
     time, by, group = _bar(inside[: ends[0]], text)
     return Correlation(kind, time, group, by, options)
 

@@ -42,7 +42,7 @@ def check_gram(gram: CrossProducts) -> None:
     Examples
     --------
     >>> from dataclasses import replace
-    >>> from bayeslmm.design.design import build_design
+    >>> from bayeslmm.design.build import build_design
     >>> from bayeslmm.gram.gram import Gram
     >>> table = {"y": [1.0, 2.0, 4.0, 3.0], "g": ["a", "a", "b", "b"]}
     >>> gram = Gram.from_design(build_design("y ~ 1 + (1 | g)", table))

@@ -46,7 +46,7 @@ class Gram(CrossProducts):
 
     Examples
     --------
-    >>> from bayeslmm.design.design import build_design
+    >>> from bayeslmm.design.build import build_design
     >>> table = {"y": [1.0, 2.0, 4.0, 3.0], "x": [0.0, 1.0, 0.0, 1.0], "g": ["a", "a", "b", "b"]}
     >>> gram = Gram.from_design(build_design("y ~ x + (1 | g)", table))
     >>> (gram.n, gram.coef, (gram + gram).n)
@@ -133,7 +133,7 @@ class Gram(CrossProducts):
         --------
         >>> import tempfile
         >>> from pathlib import Path
-        >>> from bayeslmm.design.design import build_design
+        >>> from bayeslmm.design.build import build_design
         >>> table = {"y": [1.0, 2.0, 4.0, 3.0], "g": ["a", "a", "b", "b"]}
         >>> gram = Gram.from_design(build_design("y ~ 1 + (1 | g)", table))
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -176,7 +176,7 @@ class Gram(CrossProducts):
 
         Examples
         --------
-        >>> from bayeslmm.design.design import build_design
+        >>> from bayeslmm.design.build import build_design
         >>> table = {"y": [1.0, 2.0, 4.0, 3.0, 7.0], "g": ["a", "a", "b", "b", "c"]}
         >>> gram = Gram.from_design(build_design("y ~ 1 + (1 | g)", table))
         >>> print(gram.discloses())  # doctest: +ELLIPSIS

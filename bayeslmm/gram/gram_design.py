@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.design.model_data import ModelData
 from bayeslmm.design.text import Described, data_lines
 from bayeslmm.errors import ArgumentError, DataError, check_choice
@@ -48,7 +48,7 @@ class GramDesign(Described):
 
     Examples
     --------
-    >>> from bayeslmm.design.design import build_design
+    >>> from bayeslmm.design.build import build_design
     >>> table = {"y": [1.0, 2.0, 4.0, 3.0], "g": ["a", "a", "b", "b"]}
     >>> gram = Gram.from_design(build_design("y ~ 1 + (1 | g)", table))
     >>> design = GramDesign.of("y ~ (1 | g)", gram)

@@ -78,7 +78,7 @@ def reduce_exactly(gram: Gram, packed: Floats, *, threads: int = 1) -> Reduced:
 
     Examples
     --------
-    >>> from bayeslmm.design.design import build_design
+    >>> from bayeslmm.design.build import build_design
     >>> from bayeslmm.gram.gram import Gram
     >>> design = build_design("y ~ 1 + (1 | g)", {"y": [1.0, 2.0, 4.0, 3.0], "g": list("aabb")})
     >>> reduced = reduce_exactly(Gram.from_design(design), np.array([[0.0], [1.0]]))

@@ -78,7 +78,7 @@ def simulate_response(
 
     Examples
     --------
-    >>> from bayeslmm.design.design import build_design
+    >>> from bayeslmm.design.build import build_design
     >>> design = build_design("y ~ x", {"y": [0.0, 0.0, 1.0], "x": [0.0, 1.0, 2.0]})
     >>> y, effects = simulate_response(design, beta={"Intercept": 1.0, "x": 2.0}, sigma=0.0)
     >>> y, effects

@@ -114,7 +114,7 @@ def fit_columns(p, q):
 def times_of(formula, table, runs=3):
     """Seconds of the whole call, and of its parts."""
     import bayeslmm as bl
-    from bayeslmm.design.design import build_design
+    from bayeslmm.design.build import build_design
     from bayeslmm.gram.gram import Gram
     from bayeslmm.reml.search import search_criterion
     from parts.runner import spread

@@ -13,7 +13,7 @@ from bayeslmm.analysis.reml_comparison.effects import compare_random_effects
 from bayeslmm.analysis.reml_comparison.numbers import draw_deviances, fixed_shift, prior_conflicts
 from bayeslmm.analysis.reml_comparison.refit import refit_reml
 from bayeslmm.analysis.reml_comparison.verdicts import Evidence, judge
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.errors import TreeError
 from bayeslmm.gram.likelihood import conditional, log_density
 from bayeslmm.model.priors.resolve import resolve_priors

@@ -6,7 +6,7 @@ import pytest
 import trees
 
 import bayeslmm as bl
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.errors import ArgumentError, NumericalError
 from bayeslmm.families.registry import FAMILIES, family_of
 from bayeslmm.results.family import family, family_draws

@@ -6,7 +6,7 @@ import pytest
 import trees
 
 import bayeslmm as bl
-from bayeslmm.design.design import build_design, rebuild_design
+from bayeslmm.design.build import build_design, rebuild_design
 from bayeslmm.errors import ArgumentError, DataError, RankDeficiencyWarning, TreeError
 
 # Products of some ten numbers of size ten: a few hundred units of rounding.

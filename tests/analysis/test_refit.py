@@ -10,7 +10,7 @@ import trees
 import xarray as xr
 
 from bayeslmm.analysis.reml_comparison.refit import refit_reml, tree_design
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.errors import DataWarning, TreeError
 from bayeslmm.reml.fit import fit_reml

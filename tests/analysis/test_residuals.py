@@ -7,7 +7,7 @@ import pytest
 import trees
 
 import bayeslmm as bl
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, TreeError
 
 # A few hundred units of rounding.

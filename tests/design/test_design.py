@@ -5,7 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.formula.mixed_formula import parse_formula
 
 X = np.array([0.5, 1.0, 2.0, 4.0, 3.0, 1.5, 2.5, 0.25, 5.0, 3.5, 1.25, 0.75])

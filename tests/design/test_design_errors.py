@@ -8,7 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.errors import (
     ArgumentError,
     DataError,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bayeslmm.analysis.sensitivity.prior_table import describe_priors
-from bayeslmm.design.design import build_design, rebuild_design
+from bayeslmm.design.build import build_design, rebuild_design
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, FormulaError

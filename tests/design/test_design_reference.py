@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import reml_reference
 
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.tables.datasets import load_dataset
 
 FOLDER = Path(__file__).parents[1] / "reference"

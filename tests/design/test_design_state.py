@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayeslmm.design.design import Design, build_design, rebuild_design
+from bayeslmm.design.build import build_design, rebuild_design
+from bayeslmm.design.design import Design
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, RankDeficiencyWarning
 from bayeslmm.formula.mixed_formula import parse_formula

@@ -5,7 +5,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayeslmm.design.design import build_design, rebuild_design
+from bayeslmm.design.build import build_design, rebuild_design
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import BayesLMMError, FormulaError
 from bayeslmm.formula.mixed_formula import parse_formula

@@ -7,7 +7,7 @@ from operator import add
 import numpy as np
 import pytest
 
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.gram.coordinates import orthogonal
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.streaming.from_batches import gram_from_batches

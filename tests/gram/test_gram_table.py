@@ -8,7 +8,7 @@ import pytest
 from engine_tables import ENGINES, held_by
 
 from bayeslmm import DataError, FormulaError
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.errors import DataWarning
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.streaming.from_table import gram_from_table

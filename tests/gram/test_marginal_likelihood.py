@@ -5,7 +5,7 @@ import pytest
 import trees
 from scipy.stats import multivariate_normal
 
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood_of_draws import marginal_log_likelihood
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from batches import assert_same_bits, assert_same_sums, cut, sent, table
 
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, FormulaError
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.streaming.first_pass import Reading

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import chi2, norm, qmc
 
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.reduction import Reduced, density_from_reduced, reduce_exactly
 from bayeslmm.inference.importance.interpolation import (

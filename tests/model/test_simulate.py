@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import trees
 
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.errors import ArgumentError
 from bayeslmm.model.simulate import simulate_response
 

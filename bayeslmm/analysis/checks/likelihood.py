@@ -21,7 +21,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights
 from bayeslmm.analysis.variance.moments import tree_gram
-from bayeslmm.design.design import rebuild_design
+from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import TreeError, names_keywords
 from bayeslmm.families.gaussian import LOG_2PI
 from bayeslmm.gram.blocks import is_nested

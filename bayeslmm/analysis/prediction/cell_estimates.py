@@ -12,7 +12,7 @@ from bayeslmm.analysis.prediction.determined import Determined, determined
 from bayeslmm.analysis.prediction.estimates import Drawn, Estimated, Estimates
 from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor, linear_predictor
 from bayeslmm.analysis.prediction.response_scale import Scale, chosen_scale
-from bayeslmm.design.design import rebuild_design
+from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import ArgumentError
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read

@@ -16,7 +16,7 @@ from bayeslmm.analysis.prediction.grouping_columns import (
     without_level,
 )
 from bayeslmm.analysis.prediction.new_levels import level_policies
-from bayeslmm.design.design import rebuild_design
+from bayeslmm.design.build import rebuild_design
 from bayeslmm.design.response import require_known
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import ArgumentError, TreeError, nearest

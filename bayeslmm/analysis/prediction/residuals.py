@@ -23,7 +23,7 @@ from bayeslmm.analysis.prediction.residual_kinds import (
     residual_means,
 )
 from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights, weights_of
-from bayeslmm.design.design import rebuild_design
+from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import (
     ArgumentError,
     DataError,

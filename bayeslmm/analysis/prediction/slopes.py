@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor, design_state
-from bayeslmm.design.design import rebuild_design
+from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.results import read
 

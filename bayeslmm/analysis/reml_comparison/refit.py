@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import design_state
-from bayeslmm.design.design import rebuild_design
+from bayeslmm.design.build import rebuild_design
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.errors import BayesLMMError, SingularFitWarning, TreeError, names_keywords
 from bayeslmm.gram.file import gram_of_dataset

@@ -11,7 +11,7 @@ from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import design_state, training_design
 from bayeslmm.analysis.variance.moments import fixed_covariance, second_moments, tree_gram
 from bayeslmm.analysis.variance.observation import mean_response, observation_parts
-from bayeslmm.design.design import rebuild_design
+from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive

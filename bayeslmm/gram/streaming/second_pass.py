@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from bayeslmm.design.build import code_rows
 from bayeslmm.design.coding import TableCoder
-from bayeslmm.design.design import code_rows
 from bayeslmm.design.evaluate import first_level
 from bayeslmm.design.identifiability import (
     check_levels,

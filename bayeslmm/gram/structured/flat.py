@@ -34,7 +34,8 @@ def with_blocks(gram: Gram, blocks: Sequence[Floats], *, sum_log_weights: float)
         for k, f in enumerate(gram.factors)
     )
     pairs = tuple(
-        replace(pair, values=block) for pair, block in zip(gram.pairs, blocks[2 * n :], strict=False)
+        replace(pair, values=block)
+        for pair, block in zip(gram.pairs, blocks[2 * n :], strict=False)
     )
     return replace(
         gram, factors=factors, pairs=pairs, cross=blocks[-1], sum_log_weights=sum_log_weights
@@ -55,7 +56,7 @@ def places_in_plan(gram: Gram) -> Ints:
 
     Examples
     --------
-    >>> from bayeslmm.design.design import build_design
+    >>> from bayeslmm.design.build import build_design
     >>> from bayeslmm.gram.gram import Gram
     >>> design = build_design("y ~ 1 + (1 | g)", {"y": [1.0, 2.0, 4.0, 3.0], "g": list("aabb")})
     >>> gram = Gram.from_design(design)
@@ -67,8 +68,6 @@ def places_in_plan(gram: Gram) -> Ints:
     """
     size = sum(block.size for block in blocks_of(gram))
     # A plan only moves its numbers: what it does to numbers that are their own places is the move.
-    numbered = with_blocks(
-        gram, split_flat(gram, np.arange(1.0, size + 1.0)), sum_log_weights=0.0
-    )
+    numbered = with_blocks(gram, split_flat(gram, np.arange(1.0, size + 1.0)), sum_log_weights=0.0)
     plan = build_plan(numbered)
     return plan.floats[int(plan.ints[N_WORKING]) :].astype(np.int64) - 1

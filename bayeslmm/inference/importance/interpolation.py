@@ -61,7 +61,7 @@ class FactorCoordinates:
 
     Examples
     --------
-    >>> from bayeslmm.design.design import build_design
+    >>> from bayeslmm.design.build import build_design
     >>> from bayeslmm.gram.gram import Gram
     >>> design = build_design("y ~ 1 + (1 | g)", {"y": [1.0, 2.0, 4.0, 3.0], "g": list("aabb")})
     >>> coordinates = FactorCoordinates(Gram.from_design(design))

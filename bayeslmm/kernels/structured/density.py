@@ -106,9 +106,7 @@ def structured_density(
     worst = -math.inf if kind == DENSITY else math.inf
     if not ok:
         return worst, d_lam, d_floats, d_beta, math.nan
-    value, Tbar, extra = finish(
-        working, T, logdet, beta, prior_mean, prior_precision, kind, d_beta
-    )
+    value, Tbar, extra = finish(working, T, logdet, beta, prior_mean, prior_precision, kind, d_beta)
     if math.isnan(value) or math.isinf(value):
         return worst, d_lam, d_floats, d_beta, extra
     weight = -0.5 if kind == DENSITY else 1.0

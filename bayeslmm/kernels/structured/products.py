@@ -18,7 +18,6 @@ import numpy as np
 from bayeslmm.kernels.compiler.jit import inner_fast
 from bayeslmm.kernels.layout import (
     BLOCK,
-    COLUMN,
     FACTOR,
     FACTOR_FIRST,
     FACTOR_SECOND,

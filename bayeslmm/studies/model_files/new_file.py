@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bayeslmm.design.design import build_design
+from bayeslmm.design.build import build_design
 from bayeslmm.errors import BayesLMMError, BayesLMMWarning, DataError
 from bayeslmm.formula.tokens import quote
 from bayeslmm.studies.model_files.guesses import (
