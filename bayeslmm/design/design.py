@@ -16,15 +16,15 @@ from bayeslmm.errors import (
 from bayeslmm.families.gaussian import GAUSSIAN
 
 if TYPE_CHECKING:
-    from bayeslmm.design.state import DesignState
-    from bayeslmm.formula.mixed_formula import MixedFormula
     from collections.abc import Iterator, Mapping
 
     import pandas as pd
     from numpy.typing import NDArray
 
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
+    from bayeslmm.formula.mixed_formula import MixedFormula
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -137,8 +137,8 @@ def check_standard_errors(errors: NDArray[np.float64], labels: NDArray[Any]) -> 
     if wrong.size:
         raise DataError(
             f"Standard errors (se) are positive and finite; {wrong.size} are not, the first is "
-            f"{errors[wrong[0]]:g} in row {labels[wrong[0]]}. A row that is known exactly or not at "
-            "all has no place in the table."
+            f"{errors[wrong[0]]:g} in row {labels[wrong[0]]}. A row that is known exactly, or "
+            "not at all, has no place in the table."
         )
     far = np.flatnonzero((errors > _LARGEST_WEIGHT) | (errors < 1.0 / _LARGEST_WEIGHT))
     if far.size:

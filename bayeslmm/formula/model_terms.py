@@ -45,7 +45,7 @@ class ModelTerms:
 
     @property
     def predictors(self) -> tuple[str, ...]:
-        """Names of the columns that fixed part, offsets, random columns and sigma read, in order."""
+        """Names of the columns that are read as predictors, sigma's among them, in order."""
         of_sigma = () if self.residual is None else self.residual.sigma_variables
         return _unique([*self.fixed_variables, *self.random_variables, *of_sigma])
 

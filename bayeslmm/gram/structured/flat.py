@@ -33,10 +33,8 @@ def with_blocks(gram: Gram, blocks: Sequence[Floats], *, sum_log_weights: float)
         replace(f, within=blocks[2 * k], with_fixed=blocks[2 * k + 1], fixed=None, log_weights=None)
         for k, f in enumerate(gram.factors)
     )
-    pairs = tuple(
-        replace(pair, values=block)
-        for pair, block in zip(gram.pairs, blocks[2 * n :], strict=False)
-    )
+    of_pairs = zip(gram.pairs, blocks[2 * n : -1], strict=True)
+    pairs = tuple(replace(pair, values=block) for pair, block in of_pairs)
     return replace(
         gram, factors=factors, pairs=pairs, cross=blocks[-1], sum_log_weights=sum_log_weights
     )

@@ -16,7 +16,7 @@ import numpy as np
 
 from bayeslmm.errors import DataError
 from bayeslmm.gram.gram import Gram
-from bayeslmm.gram.structured.flat import blocks_of, places_in_plan, split_flat, with_blocks
+from bayeslmm.gram.structured.flat import places_in_plan, split_flat, with_blocks
 from bayeslmm.gram.sums import _project, _sum_pairs, reference_columns, to_reference
 from bayeslmm.kernels.layout import N_WORKING, SUM_LOG_WEIGHTS
 
@@ -115,7 +115,7 @@ class StructuredGram:
 
 
 def _bodies(design: Design, reference: Gram, records: Records) -> Floats:
-    fixed = _fixed_columns(design, reference)
+    fixed = _fixed_columns(design)
     columns = [
         to_reference(factor.columns, known.scale)
         for factor, known in zip(design.factors, reference.factors, strict=True)
@@ -138,13 +138,11 @@ def _bodies(design: Design, reference: Gram, records: Records) -> Floats:
         sums = _sum_pairs(base * n + place, left, columns[pair.second][b], K * n)
         out.append(sums.reshape(K, -1))
     out.append(_sum_pairs(base, records.scaled(fixed[a]), right, K).reshape(K, -1))
-    bodies = np.concatenate(out, axis=1)
-    assert bodies.shape[1] == sum(block.size for block in blocks_of(reference))
-    return bodies
+    return np.concatenate(out, axis=1)
 
 
-def _fixed_columns(design: Design, reference: Gram) -> Floats:
-    """Return [Xs r] of the rows, in the reference's coordinates."""
+def _fixed_columns(design: Design) -> Floats:
+    """Return [Xs r] of the rows, in the coordinates of the Gram of rows without weights."""
     y = design.gaussian_response
     y = y if design.offset is None else y - design.offset
     Xs, scale = reference_columns(design.X, None)

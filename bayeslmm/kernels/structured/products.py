@@ -72,51 +72,48 @@ def fill_block(
 
 
 @inner_fast
-def fill_products(
+def fill_border(
     lay: Layout,
     out: Layout,
     lam: Floats,
     scaled: Floats,
+    turned: Floats,
     Tbar: Floats,
-    inverse: Floats,
     border: Floats,
     weight: float,
 ) -> None:
-    """Write the gradient of <Tbar, T> + weight log|V| in each cross-product.
-
-    Parameters
-    ----------
-    lay : Layout
-        The plan.
-    out : Layout
-        Of the same plan; its floats are overwritten by the gradient in them.
-    lam : ndarray
-        Packed relative factors in the working coordinates.
-    scaled : ndarray, shape (n_columns, w)
-        Lambda U.
-    Tbar : ndarray, shape (w, w)
-        Symmetric.
-    inverse, border : ndarray
-        Q^-1 on the pattern of the panels, and among the border's columns (`selected_inverse`).
-    weight : float
-        Of the log-determinant.
-    """
-    n_nodes, nb, w = lay.nodes.shape[0] - 1, len(lay.border_factor), lay.cross.shape[0]
+    """Do the part of `fill_products` that no node of the chain takes part in."""
+    nb, w = len(lay.border_factor), lay.cross.shape[0]
     first, flat = scaled.shape[0] - nb, border.ravel()
-    turned = np.empty(scaled.shape)
-    for row in range(scaled.shape[0]):
-        for c in range(w):
-            total = 0.0
-            for d in range(w):
-                total += scaled[row, d] * Tbar[d, c]
-            turned[row, c] = total
     for a in range(w):
         for c in range(w):
             out.cross[a, c] = Tbar[a, c]
     for i in range(nb):
         for c in range(w):
             out.border_fixed[i, c] = -2.0 * turned[first + i, c]
-    for node in range(n_nodes):
+    for n in range(lay.pairs.shape[0]):
+        i, j = lay.pairs[n, FIRST], lay.pairs[n, SECOND]
+        a, b = lay.pairs[n, FACTOR_FIRST], lay.pairs[n, FACTOR_SECOND]
+        fill_block(
+            out.blocks, lay.pairs[n, BLOCK], lay.factors[b, WIDTH], turned, first + i, scaled,
+            first + j, flat, i * nb + j, nb, lam, lay.factors[a, WIDTH], lay.factors[b, WIDTH],
+            lay.factors[a, LAMBDA], lay.factors[b, LAMBDA], weight, 1.0 if i == j else 2.0,
+        )  # fmt: skip
+
+
+@inner_fast
+def fill_nodes(
+    lay: Layout,
+    out: Layout,
+    lam: Floats,
+    scaled: Floats,
+    turned: Floats,
+    inverse: Floats,
+    weight: float,
+) -> None:
+    """Do the part of `fill_products` that stands in the nodes' panels."""
+    w, first = lay.cross.shape[0], scaled.shape[0] - len(lay.border_factor)
+    for node in range(lay.nodes.shape[0] - 1):
         f = lay.nodes[node, FACTOR]
         q, at, ld = lay.factors[f, WIDTH], lay.nodes[node, START], lay.nodes[node, PANEL]
         lf, own, end = lay.factors[f, LAMBDA], node_column(lay, node), at + ld - w
@@ -147,11 +144,44 @@ def fill_products(
             )  # fmt: skip
             at += qh
             t += qh
-    for n in range(lay.pairs.shape[0]):
-        i, j = lay.pairs[n, FIRST], lay.pairs[n, SECOND]
-        a, b = lay.pairs[n, FACTOR_FIRST], lay.pairs[n, FACTOR_SECOND]
-        fill_block(
-            out.blocks, lay.pairs[n, BLOCK], lay.factors[b, WIDTH], turned, first + i, scaled,
-            first + j, flat, i * nb + j, nb, lam, lay.factors[a, WIDTH], lay.factors[b, WIDTH],
-            lay.factors[a, LAMBDA], lay.factors[b, LAMBDA], weight, 1.0 if i == j else 2.0,
-        )  # fmt: skip
+
+
+@inner_fast
+def fill_products(
+    lay: Layout,
+    out: Layout,
+    lam: Floats,
+    scaled: Floats,
+    Tbar: Floats,
+    inverse: Floats,
+    border: Floats,
+    weight: float,
+) -> None:
+    """Write the gradient of <Tbar, T> + weight log|V| in each cross-product.
+
+    Parameters
+    ----------
+    lay : Layout
+        The plan.
+    out : Layout
+        Of the same plan; its floats are overwritten by the gradient in them.
+    lam : ndarray
+        Packed relative factors in the working coordinates.
+    scaled : ndarray, shape (n_columns, w)
+        Lambda U.
+    Tbar : ndarray, shape (w, w)
+        Symmetric.
+    inverse, border : ndarray
+        Q^-1 on the pattern of the panels, and among the border's columns (`selected_inverse`).
+    weight : float
+        Of the log-determinant.
+    """
+    turned = np.empty(scaled.shape)
+    for row in range(scaled.shape[0]):
+        for c in range(len(Tbar)):
+            total = 0.0
+            for d in range(len(Tbar)):
+                total += scaled[row, d] * Tbar[d, c]
+            turned[row, c] = total
+    fill_border(lay, out, lam, scaled, turned, Tbar, border, weight)
+    fill_nodes(lay, out, lam, scaled, turned, inverse, weight)
