@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 BETA = "beta"
 SIGMA = "sigma"
+SIGMA_BY = "sigma_by"
+SIGMA_LEVEL = "sigma_level"
+BETA_SIGMA = "beta_sigma"
+SIGMA_COEF = "sigma_coef"
 COEF = "coef"
 OBS = "obs"
 INTERCEPT = "Intercept"

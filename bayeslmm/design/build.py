@@ -9,6 +9,7 @@ import numpy as np
 from bayeslmm.design.coding import TableCoder, gather_factors
 from bayeslmm.design.design import Design
 from bayeslmm.design.identifiability import check_columns, check_levels, dependence_of, full_rank
+from bayeslmm.design.residual_rows import check_arguments, code_residuals
 from bayeslmm.design.response import require_known, require_trials
 from bayeslmm.design.rows import NO_LEVEL, read_rows
 from bayeslmm.design.state import DesignState, require_state, restore, store
@@ -22,6 +23,7 @@ from bayeslmm.errors import (
 from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.formula.residual import residual_terms
 from bayeslmm.names import check_coefficients
 from bayeslmm.tables.table import read_table
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.design.rows import Rows
     from bayeslmm.families.family import Family
     from bayeslmm.formula.model_terms import ModelTerms
@@ -48,6 +51,9 @@ def build_design(
     family: str | Family = "gaussian",
     link: str | None = None,
     trials: str | ArrayLike | None = None,
+    residual: str | None = None,
+    sigma: str | None = None,
+    se: str | ArrayLike | None = None,
 ) -> Design:
     r"""Compute the matrices of a linear mixed model from a table.
 
@@ -78,6 +84,14 @@ def build_design(
         The link, where it is not the family's default one.
     trials : str, array-like of shape (rows of the table,) or int, optional
         Numbers of trials of a binomial response, or the column that holds them.
+    residual : str, optional
+        Structure of the residuals' covariance, e.g. ``"ar1(week | subject)"``; independent
+        without.
+    sigma : str, optional
+        Formula of log(sigma), e.g. ``"~ 0 + arm"``; one number without.
+    se : str or array-like of shape (rows of the table,), optional
+        Known standard errors, or the column that holds them. There is no sigma beside them unless
+        ``sigma=`` asks for one.
 
     Returns
     -------
@@ -113,11 +127,14 @@ def build_design(
     check_choice("response", response, ("required", "optional"))
     chosen = family_of(family, link)
     require_known(chosen, weights, trials)
+    check_arguments(chosen, weights, residual, sigma, se)
     mixed = parse_formula(formula) if not isinstance(formula, MixedFormula) else formula
-    terms = model_terms(mixed)
+    terms = model_terms(mixed, residual_terms(residual, sigma))
     require_trials(chosen, trials)
     needed = True if response == "required" else None
-    rows = read_rows(terms, read_table(data), weights, missing, need_response=needed, trials=trials)
+    rows = read_rows(
+        terms, read_table(data), weights, missing, need_response=needed, trials=trials, se=se
+    )
     for note in rows.notes:
         warn(note, DataWarning)
     coder = TableCoder(terms, rows, {}, family=chosen)
@@ -133,6 +150,7 @@ def build_design(
     for factor in factors:
         check_columns(factor)
         check_levels(factor)
+    of_residuals = code_residuals(coder)
     state = DesignState(
         formula=str(mixed),
         columns=coder.column_states(),
@@ -147,8 +165,12 @@ def build_design(
         link=chosen.link.name,
         trials=trials if isinstance(trials, str) else None,
         response_levels=coder.response_levels,
+        residual=residual,
+        sigma=sigma,
+        se=se if isinstance(se, str) else None,
+        visits=None if of_residuals is None or not of_residuals.visits else of_residuals.visits,
     )
-    return _design(coder, X, factors, state)
+    return _design(coder, X, factors, state, of_residuals)
 
 
 @names_keywords
@@ -258,6 +280,7 @@ def _design(
     X: NDArray[np.float64],
     factors: tuple[GroupingFactor, ...],
     state: DesignState,
+    residual: ResidualRows | None = None,
 ) -> Design:
     rows = coder.rows
     return Design(
@@ -275,5 +298,6 @@ def _design(
         units=rows.units,
         family=coder.family,
         trials=rows.trials,
+        residual=residual,
         _state=state,
     )

@@ -105,6 +105,10 @@ class TableCoder:
         """Return the columns of a random-effects term and their names."""
         return self._matrix(wanted, "random-effects column")
 
+    def columns_of_sigma(self, wanted: TermSet) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        """Return the columns of log(sigma) and their names."""
+        return self._matrix(wanted, "column of sigma")
+
     def response(self) -> NDArray[np.float64]:
         """Return y, NaN where a row has no response."""
         if self._y is None:

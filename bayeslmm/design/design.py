@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
@@ -53,6 +54,9 @@ class Design(Described):
         How the response is distributed given the linear predictor.
     trials : ndarray of float64, shape (n,), or None
         Numbers of trials of a binomial response.
+    residual : ResidualRows or None
+        What is known of the residuals' scales, groups and times; None where they are independent
+        with one sigma.
     data : mapping of str to ndarray or Categorical, each of length n
         The table's columns that the formula uses: numbers and booleans as arrays, text and
         categories as pandas categoricals of text.
@@ -78,6 +82,7 @@ class Design(Described):
     units: Mapping[str, str] = field(default_factory=dict)
     family: Family = GAUSSIAN
     trials: NDArray[np.float64] | None = None
+    residual: ResidualRows | None = None
     _state: DesignState | None = None
 
     def _lines(self) -> list[str]:
@@ -139,3 +144,5 @@ class Design(Described):
         )
         for factor in self.factors:
             yield from (factor.index, factor.columns)
+        if self.residual is not None:
+            yield from self.residual.arrays()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Blocks
     from bayeslmm.design.design import Design
+    from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
@@ -80,6 +81,11 @@ class ModelData(Protocol):
     @property
     def offset(self) -> NDArray[np.float64] | None:
         """Offset o, shape (n,); None without any, and where it is in the cross-products."""
+        ...
+
+    @property
+    def residual(self) -> ResidualRows | None:
+        """What is known of the residuals' scales, groups and times; None where nothing is."""
         ...
 
     @property

@@ -85,12 +85,14 @@ class ResidualTerms:
     correlation : Correlation or None
         None where residuals are independent.
     sigma : TermSet or None
-        Columns of the logarithm of their standard deviation; None where it is one number, or
-        where only known standard errors are there.
+        Columns of the logarithm of their standard deviation; None where it is one number.
+    asked : bool
+        Whether sigma was spoken of: beside known standard errors there is none otherwise.
     """
 
     correlation: Correlation | None
     sigma: TermSet | None
+    asked: bool = False
 
     @property
     def sigma_variables(self) -> tuple[str, ...]:
@@ -125,16 +127,16 @@ def residual_terms(residual: str | None, sigma: str | None) -> ResidualTerms | N
     >>> terms = residual_terms("us(visit | arm/subject)", "sigma ~ x")
     >>> str(terms.correlation), str(terms.sigma)
     ('us(visit | arm/subject)', '1 + x')
-    >>> residual_terms(None, "~ 1") is None
+    >>> residual_terms(None, None) is None
     True
     """
     correlation = None if residual is None else parse_correlation(residual)
     columns = None if sigma is None else parse_sigma(sigma)
     if columns is not None and str(columns) == "1":
         columns = None
-    if correlation is None and columns is None:
+    if correlation is None and sigma is None:
         return None
-    return ResidualTerms(correlation, columns)
+    return ResidualTerms(correlation, columns, sigma is not None)
 
 
 def parse_sigma(text: str) -> TermSet:

@@ -43,8 +43,8 @@ class GramDesign(Described):
     ----------
     gram : Gram
         The cross-products, with their design's state and scales.
-    weights, offset : None
-        They are in the cross-products already.
+    weights, offset, residual : None
+        They are in the cross-products already, or there are none.
 
     Examples
     --------
@@ -59,6 +59,7 @@ class GramDesign(Described):
     gram: Gram
     weights: None = None
     offset: None = None
+    residual: None = None
 
     def _lines(self) -> list[str]:
         return [f"Design of {self.formula}, of cross-products", *data_lines(self)]

@@ -46,7 +46,9 @@ class CoordinatePriors:
     priors : Priors
         Every prior of a model.
     parameters, fixed : sequence of (str, Prior)
-        The family's parameters, and the fixed effects (of centered columns), that are coordinates.
+        The family's or the residual structure's parameters, and the fixed effects (of centered
+        columns), that are coordinates. A number in the place of a prior is the shape a of a
+        partial correlation's, 2 Beta(a, a) - 1.
     folded : sequence of int
         Positions of the standard deviations whose coordinate is folded (`coordinates`) instead
         of a logarithm. Only priors with support from zero and finite density there allow it; see
@@ -64,7 +66,7 @@ class CoordinatePriors:
     def __init__(
         self,
         priors: Priors,
-        parameters: Sequence[tuple[str, Prior]],
+        parameters: Sequence[tuple[str, Prior | float]],
         fixed: Sequence[tuple[str, Prior]],
         folded: Sequence[int] = (),
     ) -> None:
@@ -80,19 +82,20 @@ class CoordinatePriors:
             for k in range(factor.covariance.n_partials)
         ]
         self.n_sds, self.n_partials = len(sd_priors), len(partial_names)
-        self._shapes = np.concatenate([np.zeros(0), *(f.partial_shapes for f in priors.factors)])
-        self._partial_forms = [partial_form(shape) for shape in self._shapes]
-        rest = [*parameters, *fixed]
-        self._univariate = [
-            *(prior for _, prior in sd_priors),
-            *([None] * self.n_partials),
-            *(prior for _, prior in rest),
-        ]
+        shapes = [float(a) for factor in priors.factors for a in factor.partial_shapes]
+        given = [*sd_priors, *zip(partial_names, shapes, strict=True), *parameters, *fixed]
+        self._univariate = [None if isinstance(p, float) else p for _, p in given]
+        self._partials = np.flatnonzero([prior is None for prior in self._univariate])
+        self._shapes = np.array([p for _, p in given if isinstance(p, float)])
+        self._partial_forms = dict(
+            zip(self._partials.tolist(), map(partial_form, self._shapes), strict=True)
+        )
         self._slopes = [None if p is None else value_and_slope(p) for p in self._univariate]
-        self.coordinates: tuple[Coordinate, ...] = (
-            *(Coordinate.of_support(name, *prior.support) for name, prior in sd_priors),
-            *(Coordinate(name, ATANH, -1.0, 1.0) for name in partial_names),
-            *(Coordinate.of_support(name, *prior.support) for name, prior in rest),
+        self.coordinates: tuple[Coordinate, ...] = tuple(
+            Coordinate(name, ATANH, -1.0, 1.0)
+            if isinstance(prior, float)
+            else Coordinate.of_support(name, *prior.support)
+            for name, prior in given
         )
         self.foldable = tuple(k for k, (_, prior) in enumerate(sd_priors) if _may_be_zero(prior))
         self._fold(folded)
@@ -123,9 +126,9 @@ class CoordinatePriors:
 
     def forms(self) -> tuple[Form | None, ...]:
         """Return each parameter's prior in closed form, None where it has none."""
-        partials = iter(self._partial_forms)
         return tuple(
-            next(partials) if prior is None else form_of(prior) for prior in self._univariate
+            self._partial_forms[k] if prior is None else form_of(prior)
+            for k, prior in enumerate(self._univariate)
         )
 
     def with_log_arcsinh_sds(self, scales: Floats, bends: Floats) -> Self:
@@ -176,10 +179,7 @@ class CoordinatePriors:
         return self._quantiles(rng.uniform(1e-6, 1.0 - 1e-6, (count, self.size)))
 
     def _quantiles(self, probabilities: Floats) -> Floats:
-        values, inside = (
-            np.empty_like(probabilities),
-            slice(self.n_sds, self.n_sds + self.n_partials),
-        )
+        values, inside = np.empty_like(probabilities), self._partials
         halves = betaincinv(self._shapes, self._shapes, probabilities[:, inside])
         values[:, inside] = 2.0 * halves - 1.0
         for k, prior in enumerate(self._univariate):
@@ -201,7 +201,7 @@ class CoordinatePriors:
 
     def _log_prior_of_partials(self, points: Floats) -> Floats:
         """LKJ's independent densities of the partial correlations, less their volumes."""
-        x = points[:, self.n_sds : self.n_sds + self.n_partials]
+        x = points[:, self._partials]
         return log_density_of_partials(log_one_less_square(x), self._shapes)
 
     def _log_prior_with_slopes(self, point: Floats) -> tuple[float, Floats]:
@@ -211,7 +211,7 @@ class CoordinatePriors:
         for k, (coordinate, prior) in enumerate(zip(self.coordinates, self._slopes, strict=True)):
             total += float(coordinate.log_volume(point[k]))
             if prior is None:
-                slopes[k] = form_at(*self._partial_forms[k - self.n_sds], float(values[k]))[1]
+                slopes[k] = form_at(*self._partial_forms[k], float(values[k]))[1]
                 continue
             value, slopes[k] = prior(float(values[k]))
             total += value

@@ -11,6 +11,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.errors import DataError
 from bayeslmm.model.priors.prior import LKJ, Prior
+from bayeslmm.model.residual.of_design import parameter_entries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,8 +99,8 @@ def default_priors(design: ModelData) -> DefaultPriors:
     lkj = Prior.of(LKJ, eta=_LKJ_CONCENTRATION)
     sigma = _half_t(level.sd * root_mean_weight(scales))
     parameters = {
-        parameter.name: sigma if parameter.prior is None else Prior.parse(parameter.prior)
-        for parameter in design.family.parameters
+        entry.name: sigma if entry.default is None else Prior.parse(entry.default)
+        for entry in parameter_entries(design)
     }
     return DefaultPriors(beta, centers, sd, lkj, parameters)
 

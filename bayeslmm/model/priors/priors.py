@@ -13,11 +13,12 @@ from scipy.stats import beta as beta_distribution
 from bayeslmm import names
 from bayeslmm.errors import PriorError
 from bayeslmm.model.covariance.block_covariance import BlockCovariance
+from bayeslmm.model.priors.lkj import lkj_log_density
 from bayeslmm.model.priors.prior import LKJ, Prior
 from bayeslmm.model.priors.shift import NO_SHIFT, Shift
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -90,7 +91,7 @@ class Priors:
         In the design's order.
     parameters : mapping of str to Prior
         Of the response family's parameters by name: of ``sigma``, the residual standard deviation,
-        for the Gaussian.
+        for the Gaussian; or of a residual structure's, such as ``sigma_by[Male]``.
     origins : mapping of str to str
         Parameter -> ``"default"`` or ``"user"``.
     """
@@ -196,8 +197,8 @@ class Priors:
             result[covariance.sd_name] = _sum_log_density(factor.sd, sd)
             if corr is not None:
                 result[covariance.corr_name] = covariance.log_prior(corr, factor.eta)
-        for name, prior in self.parameters.items():
-            result[name] = prior.log_density(posterior[name])
+        for variable, priors in by_variable(self.parameters).items():
+            result[variable] = _log_density_of(priors, posterior[variable])
         return result
 
     def log_volume(self, posterior: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -363,6 +364,36 @@ def _check_parts(content: Mapping[str, Any], factors: tuple[FactorPriors, ...]) 
 def _parameters(content: Mapping[str, Any]) -> Mapping[str, Any]:
     # Before there were families of responses, files had the residual sd only.
     return content["parameters"] if "parameters" in content else {names.SIGMA: content["sigma"]}
+
+
+def by_variable(parameters: Mapping[str, Prior]) -> dict[str, list[Prior]]:
+    """Return the priors of each variable of a result tree, in the order of its entries.
+
+    Examples
+    --------
+    >>> prior = Prior.parse("Normal(0, 1)")
+    >>> {k: len(v) for k, v in by_variable({"a[x]": prior, "a[y]": prior, "b": prior}).items()}
+    {'a': 2, 'b': 1}
+    """
+    out: dict[str, list[Prior]] = {}
+    for name, prior in parameters.items():
+        out.setdefault(name.partition("[")[0], []).append(prior)
+    return out
+
+
+def _log_density_of(priors: Sequence[Prior], values: Floats) -> Floats:
+    """Sum the log-densities of a variable's entries, over all but the dimensions of draws."""
+    if priors[0].family == LKJ:
+        apart = values if len(priors) > 1 else values[..., None, :, :]
+        parts = [lkj_log_density(apart[..., k, :, :], p.numbers[0]) for k, p in enumerate(priors)]
+        return np.asarray(np.sum(parts, axis=0))
+    if len(priors) == 1 and values.shape[-1:] != (1,):
+        return priors[0].log_density(values)
+    n, used = values.ndim, 1
+    while used < len(priors):
+        n -= 1
+        used *= values.shape[n]
+    return _sum_log_density(tuple(priors), values.reshape(*values.shape[:n], len(priors)))
 
 
 def _sum_log_density(priors: tuple[Prior, ...], x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -23,6 +23,7 @@ from bayeslmm.model.priors.prior import LKJ, Prior, PriorLike
 from bayeslmm.model.priors.priors import FactorPriors, Priors
 from bayeslmm.model.priors.schemes import PriorScheme, scheme_named
 from bayeslmm.model.priors.shift import Shift
+from bayeslmm.model.residual.of_design import parameter_entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.design.scales import ColumnScale
     from bayeslmm.model.covariance.block_covariance import BlockCovariance
+    from bayeslmm.model.residual.entry import Entry
 
 
 # What a user may give: nothing, a scheme, single priors over a scheme or the defaults, or the
@@ -208,7 +210,10 @@ def _resolve(
             corr = pick(covariance.corr_name, (covariance.corr_name, "corr"), -1.0)
         shift = _shift(covariance, columns, origins)
         factors.append(FactorPriors(covariance, sd, corr, shift))
-    parameters = {p.name: pick(p.name, (p.name,), 0.0) for p in design.family.parameters}
+    parameters = {
+        entry.name: pick(entry.name, entry.all_keys, _bound(entry))
+        for entry in parameter_entries(design)
+    }
     resolved = Priors(design.coef, beta, centers, tuple(factors), parameters, origins)
     return resolved, deciding
 
@@ -287,7 +292,13 @@ def _reserved_keys(design: ModelData) -> set[str]:
 
 
 def _family_keys(design: ModelData) -> list[str]:
-    return [parameter.name for parameter in design.family.parameters]
+    keys = [key for entry in parameter_entries(design) for key in reversed(entry.all_keys)]
+    return list(dict.fromkeys(keys))
+
+
+def _bound(entry: Entry) -> float:
+    """Return a parameter's own lower bound, as `_check_support` reads it."""
+    return -1.0 if entry.is_matrix else entry.lower
 
 
 def _valid_keys(design: ModelData) -> list[str]:
@@ -374,7 +385,7 @@ def _check_support(key: str, prior: Prior, lower: float) -> Prior:
 def _check_same_model(design: ModelData, priors: Priors) -> Priors:
     ours = [covariance_of(factor) for factor in design.factors]
     theirs = [factor.covariance for factor in priors.factors]
-    same_family = list(priors.parameters) == _family_keys(design)
+    same_family = list(priors.parameters) == [e.name for e in parameter_entries(design)]
     if priors.coef != design.coef or ours != theirs or not same_family:
         raise PriorError("These priors were resolved for another model; resolve them again.")
     return priors

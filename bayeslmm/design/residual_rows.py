@@ -1,0 +1,234 @@
+"""`ResidualRows`: what a residual structure reads of each row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.formula.residual import KINDS, Correlation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.design.coding import TableCoder
+    from bayeslmm.design.rows import Rows
+    from bayeslmm.families.family import Family
+    from bayeslmm.tables.column import Column
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualRows:
+    """Scale, group and time of each row's residual.
+
+    Attributes
+    ----------
+    correlation : Correlation or None
+        How it is spelt; None where residuals are independent.
+    sigma : str or None
+        Formula of log(sigma), canonically; None where sigma is one number.
+    has_sigma : bool
+        False where known standard errors are all there is.
+    columns : ndarray, shape (n, r)
+        Columns of log(sigma); none where it is one number.
+    names : tuple of str, length r
+        Their names.
+    se : ndarray, shape (n,), or None
+        Known standard errors.
+    group : ndarray of int64, shape (n,)
+        Each row's group; its own where residuals are independent.
+    by : ndarray of int64, shape (n,), or None
+        The group's stratum that has parameters of its own.
+    by_labels : tuple of str
+        Labels of the strata.
+    time : ndarray, shape (n,), or None
+        Codes of visits, or times as numbers.
+    visits : tuple of str
+        Labels of the visits, in their order; none where times are numbers.
+    """
+
+    correlation: Correlation | None
+    sigma: str | None
+    has_sigma: bool
+    columns: Floats
+    names: tuple[str, ...]
+    se: Floats | None
+    group: Ints
+    by: Ints | None = None
+    by_labels: tuple[str, ...] = ()
+    time: NDArray[Any] | None = None
+    visits: tuple[str, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.group)
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return all that a fit sees of it, in one order."""
+        given = (self.columns, self.se, self.group, self.by, self.time)
+        return [array for array in given if array is not None]
+
+
+def check_arguments(
+    family: Family, weights: Any, residual: str | None, sigma: str | None, se: Any
+) -> None:
+    """Raise unless a family's residuals can have what is said of them.
+
+    Raises
+    ------
+    ArgumentError
+        With what to do instead.
+    """
+    given = {"residual": residual, "sigma": sigma, "se": se}
+    said = [name for name, value in given.items() if value is not None]
+    if not said:
+        return
+    if family.gaussian_scale is None:
+        raise ArgumentError(
+            f"{said[0]}= is about the residuals of a Gaussian response, and the family is "
+            f"{family.name!r}, whose spread follows from its mean: leave it out."
+        )
+    if weights is not None:
+        raise ArgumentError(
+            f"weights= and {said[0]}= both say how residuals spread: give one of them. A weight w "
+            "means Var(e) = sigma^2 / w; known standard errors are se=."
+        )
+    if se is not None and residual is not None:
+        raise ArgumentError(
+            "se= gives each row a known standard error of its own, and residual= correlates rows: "
+            "give one of them."
+        )
+
+
+def code_residuals(coder: TableCoder, visits: Sequence[str] | None = None) -> ResidualRows | None:
+    """Return what a residual structure reads of a table's rows; None where there is none.
+
+    Parameters
+    ----------
+    coder : TableCoder
+        Of the rows.
+    visits : sequence of str, optional
+        Labels of the training rows' visits.
+
+    Raises
+    ------
+    DataError
+        If columns are not what the structure reads; the message names the column.
+    """
+    terms, rows = coder.terms.residual, coder.rows
+    plain = terms is None or (terms.correlation is None and terms.sigma is None)
+    if plain and rows.se is None:
+        return None
+    columns, names = np.zeros((rows.n, 0)), ()
+    sigma = None if terms is None or terms.sigma is None else terms.sigma
+    if sigma is not None:
+        columns, names = coder.columns_of_sigma(sigma)
+    correlation = None if terms is None else terms.correlation
+    has_sigma = rows.se is None or (terms is not None and terms.asked)
+    plain = ResidualRows(
+        correlation, None if sigma is None else str(sigma), has_sigma, columns, names, rows.se,
+        np.arange(rows.n),
+    )  # fmt: skip
+    return plain if correlation is None else _correlated(plain, correlation, rows, visits)
+
+
+def _correlated(
+    plain: ResidualRows, correlation: Correlation, rows: Rows, visits: Sequence[str] | None
+) -> ResidualRows:
+    group, labels = rows.columns[correlation.group].levels()
+    by, by_labels = None, ()
+    if correlation.by is not None:
+        by, found = rows.columns[correlation.by].levels()
+        by_labels = tuple(found.tolist())
+        _require_one_stratum(group, by, labels, by_labels, correlation)
+    time, order = None, ()
+    if correlation.time is not None:
+        time, order = _time(rows.columns[correlation.time], correlation, visits)
+        _require_once((group, labels), (time, order), rows.labels, correlation)
+    elif KINDS[correlation.kind] != "any":
+        raise DataError(
+            f"{correlation.kind}() needs the column of times before the bar, as in "
+            f"{correlation.kind}(week | {correlation.group})."
+        )
+    return ResidualRows(
+        correlation, plain.sigma, plain.has_sigma, plain.columns, plain.names, plain.se, group,
+        by, by_labels, time, order,
+    )  # fmt: skip
+
+
+def _time(
+    column: Column, correlation: Correlation, visits: Sequence[str] | None
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    reads = KINDS[correlation.kind]
+    if reads in ("visits", "any"):
+        codes, labels = column.levels()
+        if visits is None:
+            return codes, tuple(labels.tolist())
+        place = {label: k for k, label in enumerate(visits)}
+        if strange := [label for label in labels.tolist() if label not in place]:
+            raise DataError(
+                f"{column.name!r} is {strange[0]!r} in some rows, and no training row was: they "
+                f"had {', '.join(visits)}."
+            )
+        return np.array([place[label] for label in labels.tolist()])[codes], tuple(visits)
+    if column.kind == "category" and reads == "steps":
+        return column.levels()[0].astype(np.float64), ()
+    if column.kind != "number":
+        raise DataError(
+            f"{correlation.kind}() reads times as numbers, and column {column.name!r} holds "
+            f"{column.kind}: give the number of each visit, so that gaps count."
+        )
+    times = column.array.astype(np.float64)
+    if reads == "steps" and (times != np.rint(times)).any():
+        row = float(times[np.flatnonzero(times != np.rint(times))[0]])
+        raise DataError(
+            f"{correlation.kind}() counts steps in whole numbers, and column {column.name!r} holds "
+            f"{row:g}: ou({column.name} | {correlation.group}) takes any times."
+        )
+    return times, ()
+
+
+def _require_once(
+    groups: tuple[Ints, NDArray[np.str_]],
+    times: tuple[NDArray[Any], tuple[str, ...]],
+    rows: NDArray[Any],
+    correlation: Correlation,
+) -> None:
+    (group, labels), (time, visits) = groups, times
+    order = np.lexsort((time, group))
+    same = (np.diff(group[order]) == 0) & (np.diff(time[order]) == 0)
+    if same.any():
+        k = int(np.flatnonzero(same)[0])
+        first, second = order[k], order[k + 1]
+        when = visits[int(time[first])] if visits else f"{time[first]:g}"
+        raise DataError(
+            f"{correlation.group} {str(labels[group[first]])!r} has two rows at {correlation.time} "
+            f"{when} (rows {rows[first]} and {rows[second]}): residuals within a group are told "
+            "apart by their time. Average such rows, or give them times of their own."
+        )
+
+
+def _require_one_stratum(
+    group: Ints,
+    by: Ints,
+    labels: NDArray[np.str_],
+    by_labels: tuple[str, ...],
+    correlation: Correlation,
+) -> None:
+    home = np.zeros(len(labels), dtype=np.int64)
+    home[group] = by
+    wrong = np.flatnonzero(home[group] != by)
+    if wrong.size:
+        row = wrong[0]
+        one, other = by_labels[by[row]], by_labels[home[group[row]]]
+        raise DataError(
+            f"{correlation.group} {str(labels[group[row]])!r} is in {correlation.by} {one!r} and "
+            f"in {other!r}: each has one covariance matrix, so that a group belongs to one of them."
+        )

@@ -1,0 +1,106 @@
+"""The residual structure of a design's rows: which scale, which correlation."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm import names
+from bayeslmm.errors import ArgumentError
+from bayeslmm.model.residual.correlation import Uncorrelated
+from bayeslmm.model.residual.entry import Entry
+from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
+from bayeslmm.model.residual.structured import StructuredResiduals
+
+if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.design.model_data import ModelData
+    from bayeslmm.design.residual_rows import ResidualRows
+    from bayeslmm.model.residual.correlation import Correlation
+    from bayeslmm.model.residual.scale import Scale
+
+
+@lru_cache(maxsize=8)
+def structured_residuals(rows: ResidualRows) -> StructuredResiduals:
+    """Return the residual covariance of rows.
+
+    Parameters
+    ----------
+    rows : ResidualRows
+        Of a design.
+
+    Raises
+    ------
+    ArgumentError
+        If the formula of sigma has neither an intercept nor one column for each stratum.
+    """
+    parts = [rows.columns] if rows.columns.shape[1] else []
+    beside = rows.se is not None and rows.has_sigma
+    if beside and rows.se is not None:
+        parts.append(rows.se[:, None])
+    keys = np.concatenate(parts, axis=1) if parts else np.zeros((rows.n, 1))
+    cells, cell = np.unique(keys, axis=0, return_inverse=True)
+    cell = cell.ravel()
+    se = cells[:, -1] if beside else None
+    relative = None if beside else rows.se
+    columns = cells[:, : rows.columns.shape[1]]
+    return StructuredResiduals(rows, _scale(rows, columns), _correlation(rows), cell, se, relative)
+
+
+def _scale(rows: ResidualRows, columns: Floats) -> Scale:
+    n_cells = len(columns)
+    if not rows.has_sigma:
+        return NoSigma(n_cells)
+    if not columns.shape[1]:
+        return SigmaByStratum(names.SIGMA, {}, np.zeros(n_cells, np.int64))
+    if _indicate(columns):
+        which: Ints = np.argmax(columns, axis=1)
+        return SigmaByStratum(names.SIGMA_BY, {names.SIGMA_LEVEL: _labels(rows.names)}, which)
+    if rows.names[0] != names.INTERCEPT:
+        raise ArgumentError(
+            f"The formula of sigma, ~ {rows.sigma}, has no intercept: sigma is its value at the "
+            "columns' means. Leave the 0 out, or write ~ 0 + f of one factor for a sigma of each "
+            "of its levels."
+        )
+    means = rows.columns[:, 1:].mean(axis=0)
+    spreads = rows.columns[:, 1:].std(axis=0)
+    return LogLinearSigma(rows.names[1:], columns[:, 1:] - means, tuple(map(float, spreads)))
+
+
+def _indicate(columns: Floats) -> bool:
+    """Return whether each row has a one in one column and zeros elsewhere."""
+    return bool(((columns == 0.0) | (columns == 1.0)).all() and (columns.sum(axis=1) == 1.0).all())
+
+
+def _labels(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the levels in names such as ``Sex[Male]``."""
+    bare = [name[name.index("[") + 1 : -1] if name.endswith("]") else name for name in columns]
+    return tuple(bare if len(set(bare)) == len(bare) else columns)
+
+
+def _correlation(rows: ResidualRows) -> Correlation:
+    if rows.correlation is None:
+        return Uncorrelated(rows.n)
+    raise ArgumentError(f"The residual structure {rows.correlation} is not fitted yet.")
+
+
+def parameter_entries(design: ModelData) -> tuple[Entry, ...]:
+    """Return the parameters beside beta and the random effects that priors are on.
+
+    Parameters
+    ----------
+    design : ModelData
+        The data.
+
+    Returns
+    -------
+    tuple of Entry
+        The residual structure's where there is one, else the response family's.
+    """
+    if design.residual is not None:
+        return structured_residuals(design.residual).entries
+    return tuple(
+        Entry(parameter.name, default=parameter.prior) for parameter in design.family.parameters
+    )

@@ -1,0 +1,209 @@
+r"""`StructuredResiduals`: R = D C D of a design's rows, with scales D and correlations C.
+
+.. math:: [R^{-1}]_{ab} = \frac{\omega_{k(a, b)}(\phi)}{sd_a(\phi) \, sd_b(\phi)}, \qquad
+          \log |R| = \log |C| + 2 \sum_i \log sd_i
+
+Pairs of rows with the same omega and the same two cells share one coefficient: they are one base.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.gram.structured.records import Records
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.design.residual_rows import ResidualRows
+    from bayeslmm.model.residual.correlation import Correlation
+    from bayeslmm.model.residual.entry import Entry
+    from bayeslmm.model.residual.scale import Scale
+
+
+@dataclass(frozen=True, eq=False)
+class StructuredResiduals:
+    """The residual covariance of a design's rows.
+
+    Attributes
+    ----------
+    rows : ResidualRows
+        What it reads of them.
+    scale : Scale
+        sigma of each cell.
+    correlation : Correlation
+        C.
+    cell : ndarray of int64, shape (n,)
+        Each row's cell.
+    se : ndarray, shape (n_cells,), or None
+        Each cell's known standard error, beside a sigma.
+    relative : ndarray, shape (n,), or None
+        What multiplies each row's standard deviation, known: its standard error where there is no
+        sigma.
+    """
+
+    rows: ResidualRows
+    scale: Scale
+    correlation: Correlation
+    cell: Ints
+    se: Floats | None
+    relative: Floats | None = None
+
+    @property
+    def name(self) -> str:
+        """How it is spelt."""
+        parts = [] if self.rows.correlation is None else [str(self.rows.correlation)]
+        parts += [] if self.rows.sigma is None else [f"sigma ~ {self.rows.sigma}"]
+        parts += [] if self.rows.se is None else ["known standard errors"]
+        return ", ".join(parts)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Parameters with priors: of the scale, then of the correlation."""
+        return (*self.scale.entries, *self.correlation.entries)
+
+    @cached_property
+    def n_scales(self) -> int:
+        """How many numbers the scale's parameters are."""
+        return len(self.scale.entries)
+
+    @cached_property
+    def size(self) -> int:
+        """How many numbers phi are."""
+        return self.n_scales + sum(len(e.partials) or 1 for e in self.correlation.entries)
+
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """Dimensions of its variables in the result tree, after chain and draw."""
+        return {**self.scale.dims, **self.correlation.dims}
+
+    @property
+    def coords(self) -> dict[str, tuple[str, ...]]:
+        """Coordinates of those dimensions."""
+        return {**self.scale.coords, **self.correlation.coords}
+
+    def variables(self, phi: Floats) -> dict[str, Floats]:
+        """Name the parameters phi, shape (..., size)."""
+        a = self.n_scales
+        return self.scale.variables(phi[..., :a]) | self.correlation.variables(phi[..., a:])
+
+    def phi(self, variables: Mapping[str, Floats]) -> Floats:
+        """Undo `variables`; shape (chain, draw, size) of variables of a result tree."""
+        return np.concatenate([self.scale.phi(variables), self.correlation.phi(variables)], axis=-1)
+
+    def sd(self, phi: Floats) -> Floats:
+        """Compute each cell's standard deviation, shape (s, n_cells)."""
+        sigma = self.scale.sigma(phi[:, : self.n_scales])
+        return sigma if self.se is None else np.hypot(sigma, self.se)
+
+    @cached_property
+    def _bases(self) -> tuple[Ints, Ints]:
+        """(omega's number, cell, cell) of each base, and the base of each pair."""
+        pairs = self.correlation.pairs
+        cells = np.sort(np.stack([self.cell[pairs.first], self.cell[pairs.second]]), axis=0)
+        keys, base = np.unique(np.stack([pairs.base, *cells]), axis=1, return_inverse=True)
+        return keys, base.ravel()
+
+    @cached_property
+    def _counts(self) -> Floats:
+        return np.bincount(self.cell).astype(np.float64)
+
+    @cached_property
+    def _known_logdet(self) -> float:
+        return 0.0 if self.relative is None else 2.0 * float(np.log(self.relative).sum())
+
+    @property
+    def n_bases(self) -> int:
+        """How many different coefficients there are."""
+        return int(self._bases[0].shape[1])
+
+    def records(self) -> Records:
+        """Return the pairs of rows that R^-1 joins, each with its base."""
+        pairs, (_, base) = self.correlation.pairs, self._bases
+        factor = None
+        if self.relative is not None:
+            factor = 1.0 / (self.relative[pairs.first] * self.relative[pairs.second])
+        return Records.symmetric(pairs.first, pairs.second, base, self.n_bases, factor)
+
+    def coefficients(self, phi: Floats) -> tuple[Floats, Floats]:
+        """Compute each base's coefficient, and log|R|.
+
+        Parameters
+        ----------
+        phi : ndarray, shape (s, size)
+            Parameters.
+
+        Returns
+        -------
+        coefficients : ndarray, shape (s, n_bases)
+        log_determinants : ndarray, shape (s,)
+        """
+        omega, logdet = self.correlation.precision(phi[:, self.n_scales :])
+        k, a, b = self._bases[0]
+        sd = self.sd(phi)
+        log_determinants = logdet + 2.0 * np.log(sd) @ self._counts + self._known_logdet
+        return omega[:, k] / (sd[:, a] * sd[:, b]), log_determinants
+
+    def pull_back(self, phi: Floats, d_coefficients: Floats, d_logdet: float) -> Floats:
+        """Carry gradients in the coefficients and log|R| to the parameters of one point.
+
+        Parameters
+        ----------
+        phi : ndarray, shape (size,)
+            The point.
+        d_coefficients : ndarray, shape (n_bases,)
+            Gradient in the coefficients.
+        d_logdet : float
+            Derivative in log|R|.
+
+        Returns
+        -------
+        ndarray, shape (size,)
+        """
+        k, a, b = self._bases[0]
+        sd = self.sd(phi[None])[0]
+        omega = self.correlation.precision(phi[None, self.n_scales :])[0][0]
+        by_omega = d_coefficients / (sd[a] * sd[b])
+        d_omega = np.bincount(k, by_omega, minlength=len(omega))
+        turned = by_omega * omega[k]
+        d_sd = 2.0 * d_logdet * self._counts / sd
+        d_sd -= np.bincount(a, turned / sd[a], minlength=len(sd))
+        d_sd -= np.bincount(b, turned / sd[b], minlength=len(sd))
+        if self.se is not None:
+            d_sd *= self.scale.sigma(phi[None, : self.n_scales])[0] / sd
+        return np.concatenate(
+            [
+                self.scale.pull_back(phi[: self.n_scales], d_sd),
+                self.correlation.pull_back(phi[self.n_scales :], d_omega, d_logdet),
+            ]
+        )
+
+    def covariance(self, phi: Floats, some: Ints) -> Floats:
+        """Return R of some rows of one group, or of independent rows: dense.
+
+        Parameters
+        ----------
+        phi : ndarray, shape (s, size)
+            Parameters.
+        some : ndarray of int64, shape (k,)
+            The rows.
+
+        Returns
+        -------
+        ndarray, shape (s, k, k)
+        """
+        sd = self.sd(phi)[:, self.cell[some]]
+        if self.relative is not None:
+            sd = sd * self.relative[some]
+        C = self.correlation.matrix(phi[:, self.n_scales :], self.rows, some)
+        return sd[:, :, None] * C * sd[:, None, :]
+
+    def mean_variance(self, phi: Floats) -> Floats:
+        """Compute the mean over rows of Var(e_i), shape (s,)."""
+        weight = None if self.relative is None else self.relative**2
+        return self.sd(phi) ** 2 @ np.bincount(self.cell, weight) / len(self.cell)
