@@ -123,10 +123,11 @@ def code_residuals(coder: TableCoder, visits: Sequence[str] | None = None) -> Re
         If columns are not what the structure reads; the message names the column.
     """
     terms, rows = coder.terms.residual, coder.rows
-    plain = terms is None or (terms.correlation is None and terms.sigma is None)
-    if plain and rows.se is None:
+    silent = terms is None or (terms.correlation is None and terms.sigma is None)
+    if silent and rows.se is None:
         return None
-    columns, names = np.zeros((rows.n, 0)), ()
+    columns = np.zeros((rows.n, 0))
+    names: tuple[str, ...] = ()
     sigma = None if terms is None or terms.sigma is None else terms.sigma
     if sigma is not None:
         columns, names = coder.columns_of_sigma(sigma)
@@ -143,12 +144,14 @@ def _correlated(
     plain: ResidualRows, correlation: Correlation, rows: Rows, visits: Sequence[str] | None
 ) -> ResidualRows:
     group, labels = rows.columns[correlation.group].levels()
-    by, by_labels = None, ()
+    by: Ints | None = None
+    by_labels: tuple[str, ...] = ()
     if correlation.by is not None:
         by, found = rows.columns[correlation.by].levels()
         by_labels = tuple(found.tolist())
         _require_one_stratum(group, by, labels, by_labels, correlation)
-    time, order = None, ()
+    time: NDArray[Any] | None = None
+    order: tuple[str, ...] = ()
     if correlation.time is not None:
         time, order = _time(rows.columns[correlation.time], correlation, visits)
         _require_once((group, labels), (time, order), rows.labels, correlation)

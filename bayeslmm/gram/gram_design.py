@@ -20,7 +20,7 @@ from bayeslmm.gram.streaming.from_table import gram_from_table
 from bayeslmm.tables.sources import Source, open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from bayeslmm.arrays import Floats
     from bayeslmm.design.scales import DataScales
@@ -244,6 +244,9 @@ def design_of(
     family: str | Family = "gaussian",
     link: str | None = None,
     trials: Any = None,
+    residual: str | None = None,
+    sigma: str | None = None,
+    se: Any = None,
 ) -> ModelData:
     """Return the data of a fit: a coded table, or a Gram in its place.
 
@@ -254,7 +257,7 @@ def design_of(
     data : table, path, Gram or Source
         The rows, or their cross-products. Rows that an engine holds are not fetched: their
         cross-products are summed there (`gram_from_table`).
-    weights, missing, rank_deficient, family, link, trials
+    weights, missing, rank_deficient, family, link, trials, residual, sigma, se
         As in `build_design`; in a Gram they are fixed, and the family is the Gaussian.
 
     Returns
@@ -268,9 +271,11 @@ def design_of(
     """
     if isinstance(formula, ModelData):
         require_own_family(formula, family, link, trials)
+        _refuse_beside_design({"residual": residual, "sigma": sigma, "se": se})
         return formula
     source = open_data(data)
     _require_rows(family_of(family, link), source)
+    _require_rows_of_residuals(source, {"residual": residual, "sigma": sigma, "se": se})
     if isinstance(source, Gram):
         gram = source
     elif source.has_rows:
@@ -283,6 +288,9 @@ def design_of(
             family=family,
             link=link,
             trials=trials,
+            residual=residual,
+            sigma=sigma,
+            se=se,
         )
     else:
         gram = gram_from_table(
@@ -291,3 +299,21 @@ def design_of(
         weights = None
     check_choice("missing", missing, ("drop", "raise"))
     return GramDesign.of(formula, gram, weights=weights)
+
+
+def _refuse_beside_design(given: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ArgumentError(
+                f"{name}= is given beside a design, which knows its own: give it to build_design."
+            )
+
+
+def _require_rows_of_residuals(source: DataSource, given: Mapping[str, Any]) -> None:
+    has_rows = not isinstance(source, Gram) and source.has_rows
+    for name, value in given.items():
+        if value is not None and not has_rows:
+            raise ArgumentError(
+                f"{name}= needs the rows in memory, and what is given holds none there: read them "
+                "into a table."
+            )

@@ -17,5 +17,6 @@
 - ``nuts/``: NUTS on a PyMC model or on the marginal posterior
 - ``importance/``: independent weighted draws of the variance parameters
 - ``quadrature/``: one grouping factor of other families, its effects integrated out by nodes
+- ``structured/``: models with a residual structure: weighted draws of the variance parameters
 - ``laplace_chain/``: an exact chain for effects of several factors or columns, of any response
 """

@@ -51,6 +51,9 @@ def fit_bayes(
     family: str | Family = "gaussian",
     link: str | None = None,
     trials: str | ArrayLike | None = None,
+    residual: str | None = None,
+    sigma: str | None = None,
+    se: str | ArrayLike | None = None,
 ) -> xr.DataTree:
     r"""Fit a Bayesian mixed model.
 
@@ -121,6 +124,14 @@ def fit_bayes(
         The link, where it is not the family's default one, e.g. ``"probit"``.
     trials : str, array-like or int, optional
         Numbers of trials of a binomial response, or the column that holds them.
+    residual : str, optional
+        Structure of the residuals' covariance in mmrm's language, e.g.
+        ``"ar1(week | subject)"``; independent without.
+    sigma : str, optional
+        Formula of log(sigma), e.g. ``"~ 0 + arm"`` for a sigma of each arm, ``"~ x"``.
+    se : str or array-like, optional
+        Known standard errors, as in a meta-analysis, or the column that holds them. There is no
+        sigma beside them unless ``sigma="~ 1"`` asks for one.
 
     Returns
     -------
@@ -185,11 +196,16 @@ def fit_bayes(
         family=family,
         link=link,
         trials=trials,
+        residual=residual,
+        sigma=sigma,
+        se=se,
     )
     require_effects(design, KeptEffects.of(design, effects), settings.chains * settings.draws)
     require_steps(settings)
     model = Model.of(design, priors).at_means
-    if model.family.gaussian_scale is not None:
+    if model.design.residual is not None:
+        pass
+    elif model.family.gaussian_scale is not None:
         _require_residuals(model)
         warn_of_priors_alone(model.gram)
     else:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from bayeslmm import names
 from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.structured.structured_gram import StructuredGram
 from bayeslmm.model.at_means import shifted
 from bayeslmm.model.priors.resolve import resolve_priors
-from bayeslmm.model.residual.independent import INDEPENDENT
+from bayeslmm.model.residual.of_design import structured_residuals
 
 if TYPE_CHECKING:
     from typing import Self
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from bayeslmm.gram.gram import Gram
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
-    from bayeslmm.model.residual.structure import ResidualStructure
+    from bayeslmm.model.residual.structured import StructuredResiduals
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +39,6 @@ class Model:
         The data, coded: y, X, Z_k and levels, or their cross-products.
     priors : Priors
         Every prior: of beta, of each G_k's standard deviations and correlations, of sigma.
-    residual : ResidualStructure
-        The covariance R of the residuals e.
     told : Model, optional
         Of a model at its columns' means, the model as it was stated.
 
@@ -59,13 +58,14 @@ class Model:
 
     design: ModelData
     priors: Priors
-    residual: ResidualStructure = INDEPENDENT
     told: Model | None = None
 
     def __post_init__(self) -> None:
         # Here and not where a tree is written, which is after sampling.
         factors = [factor.name for factor in self.design.factors]
         parameters = [parameter.name for parameter in self.design.family.parameters]
+        if self.design.residual is not None:
+            parameters = [*self.structured_residual.dims, *self.structured_residual.coords]
         names.check_tree(self.design.response, factors, parameters)
 
     @classmethod
@@ -107,5 +107,18 @@ class Model:
 
     @cached_property
     def gram(self) -> Gram:
-        """The cross-products, summed when they are first needed."""
+        """The cross-products, summed when they are first needed: of rows as they are."""
         return gram_of(self.design)
+
+    @property
+    def structured_residual(self) -> StructuredResiduals:
+        """The covariance R of the residuals e, where it is more than one sigma."""
+        if self.design.residual is None:
+            raise ValueError("The residuals of this model are independent, with one sigma.")
+        return structured_residuals(self.design.residual)
+
+    @cached_property
+    def structured_gram(self) -> StructuredGram:
+        """The bases of the cross-products that R combines."""
+        records = self.structured_residual.records()
+        return StructuredGram.from_design(self.design.coded_rows, records)

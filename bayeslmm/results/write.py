@@ -15,6 +15,7 @@ from bayeslmm import names
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.gram.file import gram_dataset
 from bayeslmm.gram.gram import gram_of
+from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.version import __version__
 
 if TYPE_CHECKING:
@@ -52,11 +53,16 @@ def draws_dataset(
     Dataset
     """
     dims: dict[str, tuple[str, ...]] = {names.BETA: (names.COEF,)}
-    dims |= {parameter.name: () for parameter in design.family.parameters}
     coords: dict[str, Any] = {
         **sample_coordinates(next(iter(draws.values())).shape[:2]),
         names.COEF: list(design.coef),
     }
+    if design.residual is None:
+        dims |= {parameter.name: () for parameter in design.family.parameters}
+    else:
+        structure = structured_residuals(design.residual)
+        dims |= structure.dims
+        coords |= {dim: list(labels) for dim, labels in structure.coords.items()}
     for factor in design.factors:
         level, term = names.level_dim(factor.name), names.term_dim(factor.name)
         bis = names.term_dim_bis(factor.name)
@@ -164,6 +170,8 @@ def _constant_data(design: Design) -> dict[str, Any]:
         label = f"{name} of the table" if name == names.OBS else names.stored(name)
         constant[label] = (names.OBS, values, {**attrs, "column": name, **_unit(design, name)})
     known = {"weights": design.weights, "offset": design.offset, "trials": design.trials}
+    if design.residual is not None:
+        known["se"] = design.residual.se
     for role, given in known.items():
         if given is not None:
             # A predictor may have that name too; what counts is the role.

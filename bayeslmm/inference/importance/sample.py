@@ -37,6 +37,7 @@ from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.parametrization import MARGINAL, choose_parametrization
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.reweighting import MAX_PARETO_K, resample
+from bayeslmm.inference.structured.sample import sample_structured, structured_suits
 from bayeslmm.results.kept_effects import KeptEffects
 from bayeslmm.results.write import UnconstrainedDraws
 
@@ -90,6 +91,8 @@ class ImportanceSampling:
         """Return whether NUTS would take long, few parameters are left, and densities will do."""
         if model.family.gaussian_scale is None:
             return False, ""
+        if model.design.residual is not None:
+            return structured_suits(settings)
         if settings.parametrization not in (MARGINAL, AUTO_PARAMETRIZATION):
             written = settings.parametrization
             return False, f"the {written} form has too many parameters for anything but NUTS"
@@ -105,6 +108,8 @@ class ImportanceSampling:
 
     def fit(self, model: Model, settings: SamplerSettings) -> xr.DataTree:
         """Sample a model's posterior, by NUTS where the weights are not good enough."""
+        if model.design.residual is not None:
+            return sample_structured(model, settings)
         return sample_directly(model, settings)
 
 

@@ -83,7 +83,9 @@ class CoordinatePriors:
         ]
         self.n_sds, self.n_partials = len(sd_priors), len(partial_names)
         shapes = [float(a) for factor in priors.factors for a in factor.partial_shapes]
-        given = [*sd_priors, *zip(partial_names, shapes, strict=True), *parameters, *fixed]
+        given: list[tuple[str, Prior | float]] = [
+            *sd_priors, *zip(partial_names, shapes, strict=True), *parameters, *fixed
+        ]  # fmt: skip
         self._univariate = [None if isinstance(p, float) else p for _, p in given]
         self._partials = np.flatnonzero([prior is None for prior in self._univariate])
         self._shapes = np.array([p for _, p in given if isinstance(p, float)])

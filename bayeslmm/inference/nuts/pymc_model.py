@@ -119,7 +119,7 @@ def structure_key(model: Model, parametrization: str) -> Hashable:
         parametrization,
         model.family.name,
         model.family.link.name,
-        model.residual.name,
+        "independent" if model.design.residual is None else model.structured_residual.name,
         priors.has_intercept,
         tuple(prior.family for prior in priors.beta),
         factors,

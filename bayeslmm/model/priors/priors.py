@@ -198,7 +198,8 @@ class Priors:
             if corr is not None:
                 result[covariance.corr_name] = covariance.log_prior(corr, factor.eta)
         for variable, priors in by_variable(self.parameters).items():
-            result[variable] = _log_density_of(priors, posterior[variable])
+            single = variable in self.parameters
+            result[variable] = _log_density_of(priors, posterior[variable], single=single)
         return result
 
     def log_volume(self, posterior: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -381,15 +382,18 @@ def by_variable(parameters: Mapping[str, Prior]) -> dict[str, list[Prior]]:
     return out
 
 
-def _log_density_of(priors: Sequence[Prior], values: Floats) -> Floats:
-    """Sum the log-densities of a variable's entries, over all but the dimensions of draws."""
+def _log_density_of(priors: Sequence[Prior], values: Floats, *, single: bool) -> Floats:
+    """Sum the log-densities of a variable's entries, over all but the dimensions of draws.
+
+    `single` says that the variable is one number, or one matrix, without labels.
+    """
     if priors[0].family == LKJ:
-        apart = values if len(priors) > 1 else values[..., None, :, :]
+        apart = values[..., None, :, :] if single else values
         parts = [lkj_log_density(apart[..., k, :, :], p.numbers[0]) for k, p in enumerate(priors)]
         return np.asarray(np.sum(parts, axis=0))
-    if len(priors) == 1 and values.shape[-1:] != (1,):
+    if single:
         return priors[0].log_density(values)
-    n, used = values.ndim, 1
+    n, used = values.ndim - 1, values.shape[-1]
     while used < len(priors):
         n -= 1
         used *= values.shape[n]

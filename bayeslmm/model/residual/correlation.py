@@ -69,6 +69,10 @@ class Correlation(Protocol):
         """Undo `variables`."""
         ...
 
+    def starts(self, phi: Floats) -> list[Floats]:
+        """Return parameters to begin searches from, around some, shape (m,)."""
+        ...
+
     def precision(self, phi: Floats) -> tuple[Floats, Floats]:
         """Compute omega, shape (s, n_bases), and log|C|, shape (s,), of parameters (s, m)."""
         ...
@@ -119,6 +123,10 @@ class Uncorrelated:
         """Return no parameters, of as many draws as there are."""
         shape = next(iter(variables.values())).shape[:2]
         return np.zeros((*shape, 0))
+
+    def starts(self, phi: Floats) -> list[Floats]:
+        """Return what is given."""
+        return [phi]
 
     def precision(self, phi: Floats) -> tuple[Floats, Floats]:
         """Return ones and zeros."""

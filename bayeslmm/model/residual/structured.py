@@ -96,6 +96,20 @@ class StructuredResiduals:
         """Undo `variables`; shape (chain, draw, size) of variables of a result tree."""
         return np.concatenate([self.scale.phi(variables), self.correlation.phi(variables)], axis=-1)
 
+    def near(self, sigma: float, phi: Floats) -> Floats:
+        """Return parameters with about this sigma everywhere, others as in `phi`, shape (size,)."""
+        out = phi.copy()
+        for k, entry in enumerate(self.scale.entries):
+            out[k] = sigma if entry.lower == 0.0 else 0.0
+        return out
+
+    def starts(self, phi: Floats) -> list[Floats]:
+        """Return parameters to begin searches from, around `phi`, shape (size,)."""
+        return [
+            np.concatenate([phi[: self.n_scales], there])
+            for there in self.correlation.starts(phi[self.n_scales :])
+        ]
+
     def sd(self, phi: Floats) -> Floats:
         """Compute each cell's standard deviation, shape (s, n_cells)."""
         sigma = self.scale.sigma(phi[:, : self.n_scales])

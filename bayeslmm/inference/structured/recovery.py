@@ -1,0 +1,86 @@
+"""From draws of the variance parameters to every variable of the posterior."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.progress import track
+
+from bayeslmm import names
+from bayeslmm.gram.likelihood import split_columns
+from bayeslmm.kernels.draws import draw_joint
+from bayeslmm.resources import single_blas_thread
+
+if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats
+    from bayeslmm.inference.structured.target import StructuredTarget
+    from bayeslmm.results.kept_effects import EffectsStore
+
+# Random effects drawn at a time: 16 million numbers are 128 MB.
+_BATCH_VALUES = 16_000_000
+# Each draw has cross-products of its own.
+_ONE_CELL = np.arange(2)
+
+
+def recover_posterior(
+    target: StructuredTarget, points: Floats, store: EffectsStore
+) -> dict[str, Floats]:
+    """Draw the effects given each draw of the variance parameters, and name all of it.
+
+    Parameters
+    ----------
+    target : StructuredTarget
+        The posterior.
+    points : ndarray, shape (chain, draw, size)
+        Coordinates.
+    store : EffectsStore
+        Takes the random effects, and has the generator.
+
+    Returns
+    -------
+    dict of str to ndarray, shapes (chain, draw, ...)
+        ``beta``, ``sd_<factor>``, ``corr_<factor>`` and the residuals' parameters.
+    """
+    shape, flat = points.shape[:2], points.reshape(-1, points.shape[-1])
+    sds, partials, phi, beta = target.parts(target.parameters(flat))
+    out, at, pair = target.model.structured_residual.variables(phi.reshape(*shape, -1)), 0, 0
+    for factor in target.priors.factors:
+        covariance = factor.covariance
+        q, k = covariance.n_columns, covariance.n_partials
+        out[covariance.sd_name] = sds[:, at : at + q].reshape(*shape, q)
+        if covariance.has_correlations:
+            corr = covariance.correlation(partials[:, pair : pair + k])
+            out[covariance.corr_name] = corr.reshape(*shape, q, q)
+        at, pair = at + q, pair + k
+    drawn = _draw_effects(target, target.packed(sds, partials), phi, beta, store)
+    if target.priors.coef:
+        out[names.BETA] = drawn.reshape(*shape, -1)
+    return out
+
+
+def _draw_effects(
+    target: StructuredTarget, lams: Floats, phi: Floats, given: Floats, store: EffectsStore
+) -> Floats:
+    """Draw beta and the effects of all draws, in batches that bound the memory; return beta."""
+    gram, p = target.gram, len(target.priors.coef)
+    c, logdet = target.model.structured_residual.coefficients(phi)
+    size = max(1, min(len(phi), _BATCH_VALUES // max(gram.plan.n_columns, 1)))
+    batches = range(0, len(phi), size)
+    quiet = not store.progressbar or len(batches) == 1
+    betas = [np.zeros((0, p))]
+    for first in track(batches, "Drawing the effects", disable=quiet, transient=True):
+        some = slice(first, first + size)
+        beta = store.rng.standard_normal((len(phi[some]), p)) if target.integrated else given[some]
+        joint = store.rng.standard_normal((len(phi[some]), gram.plan.n_columns))
+        with single_blas_thread():
+            for k in range(len(beta)):
+                at = gram.floats(c[first + k], float(logdet[first + k]))
+                draw_joint(
+                    gram.plan.ints, at, lams[first + k : first + k + 1], _ONE_CELL, np.ones(1),
+                    *target.beta_prior, beta[k : k + 1], joint[k : k + 1],
+                    not target.integrated, False,
+                )  # fmt: skip
+        betas.append(beta)
+        store.add(split_columns(gram.reference, joint))
+    return np.concatenate(betas)

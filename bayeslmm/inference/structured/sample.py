@@ -1,0 +1,102 @@
+"""A posterior with a residual structure: weighted independent draws, then the effects."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.errors import SamplingError
+from bayeslmm.inference.importance.algorithm import sample_target
+from bayeslmm.inference.importance.weigh import extend_to, sample_stats, weigh_on_best_scales
+from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
+from bayeslmm.inference.parametrization import MARGINAL
+from bayeslmm.inference.result import finish_tree
+from bayeslmm.inference.reweighting import resample
+from bayeslmm.inference.structured.recovery import recover_posterior
+from bayeslmm.inference.structured.start import starting_points
+from bayeslmm.inference.structured.target import StructuredTarget
+from bayeslmm.resources import single_blas_thread
+from bayeslmm.results.kept_effects import KeptEffects
+from bayeslmm.results.write import UnconstrainedDraws
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayeslmm.inference.importance.algorithm import WeightedPoints
+    from bayeslmm.inference.settings import SamplerSettings
+    from bayeslmm.model.model import Model
+
+# Points per draw, and the fewest whose weights have a tail to speak of.
+_POINTS_PER_DRAW, _FEWEST_POINTS = 2, 4000
+# Draws of the prior that look for modes elsewhere.
+_EXPLORATORY_POINTS = 500
+
+
+def structured_suits(settings: SamplerSettings) -> tuple[bool, str]:
+    """Return whether ``sampler="auto"`` should weigh draws of a model with a residual structure."""
+    if settings.parametrization not in (MARGINAL, AUTO_PARAMETRIZATION):
+        return False, f"the {settings.parametrization} form keeps the effects as parameters"
+    if settings.target_accept is not None:
+        return False, "target_accept was given, and only NUTS has an acceptance rate"
+    return True, "effects are integrated out exactly, whatever the residuals' covariance"
+
+
+def sample_structured(model: Model, settings: SamplerSettings) -> xr.DataTree:
+    """Sample a model's posterior; the tree is that of `sample_directly`.
+
+    Parameters
+    ----------
+    model : Model
+        With a residual structure.
+    settings : SamplerSettings
+        Chains, draws and seed.
+
+    References
+    ----------
+    .. [1] Vehtari, Simpson, Gelman, Yao & Gabry (2024). Pareto smoothed importance sampling. JMLR
+       25(72):1-58.
+    """
+    kept = KeptEffects.of(model.design, settings.effects)
+    settings = settings.resolved()
+    started = time.perf_counter()
+    with np.errstate(all="ignore"), single_blas_thread():
+        target, found = _weigh(model, settings)
+    if not found.usable:
+        raise SamplingError(
+            f"Importance sampling had k-hat {found.pareto_k:.2f}; its weights cannot be used."
+        )
+    shape = (settings.chains, settings.draws)
+    rng = np.random.default_rng([settings.random_seed or 0, 3])
+    places = resample(found.weights, rng, shape[0] * shape[1]).reshape(shape)
+    stats = sample_stats(target.names, found, places)
+    free = UnconstrainedDraws({}, stats, 0.0, time.perf_counter() - started)
+    points = found.points[places]
+    return finish_tree(
+        model, free, lambda store: recover_posterior(target, points, store),
+        shape=shape, settings=settings, kept=kept,
+    )  # fmt: skip
+
+
+def _weigh(model: Model, settings: SamplerSettings) -> tuple[StructuredTarget, WeightedPoints]:
+    rng = np.random.default_rng([settings.random_seed or 0, 2])
+    target = StructuredTarget(model, settings.cores or 1)
+    draws = settings.chains * settings.draws
+    count = max(_POINTS_PER_DRAW * draws, _FEWEST_POINTS)
+    start = starting_points(target)
+    parameters = [target.parameters(point) for point in start.points]
+
+    def weigh(scaled: StructuredTarget) -> WeightedPoints:
+        units = start.units if scaled is target else starting_points(scaled).units
+        return sample_target(
+            scaled,
+            [scaled.point(values) for values in parameters],
+            units,
+            count,
+            rng,
+            exploratory=scaled.point(scaled.prior_draws(_EXPLORATORY_POINTS, rng)),
+        )
+
+    best, found = weigh_on_best_scales(target, weigh)
+    return best, extend_to(best, found, draws, count, rng)
