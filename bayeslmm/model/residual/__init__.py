@@ -1,10 +1,16 @@
 """Residual structures: the covariance R of a Gaussian model's residuals e = y - X beta - Z b.
 
-A structure is one frozen value that satisfies the protocol `ResidualStructure`. Its precision is
-a sum of fixed matrices with coefficients that depend on the parameters,
+R = D C D: scales, a function of few parameters, and correlations, block-diagonal over groups. Its
+precision is a sum of fixed matrices with coefficients that depend on the parameters,
 R^-1 = sum_k c_k(phi) P_k, so rows are summed once, and a step costs the combination of the sums.
-Today's only member is R = sigma^2 W^-1.
+Independent residuals with one sigma, R = sigma^2 W^-1, are the case of most models, and have
+algebra of their own.
 
-- ``structure``: the protocol, with the equation that each verb of a structure satisfies
+- ``structure``: the protocol of independent residuals' verbs, with the equation of each
 - ``independent``: independent residuals, Var(e_i) = sigma^2 / w_i
+- ``entry``: one parameter, as priors and result trees name it
+- ``scale``: one sigma, strata, and formulas of log(sigma)
+- ``correlation``: the protocol of correlations; independent residuals
+- ``structured``: `StructuredResiduals`: R of a design's rows from a scale and a correlation
+- ``of_design``: which structure a design's rows have
 """
