@@ -11,6 +11,11 @@ algebra of their own.
 - ``entry``: one parameter, as priors and result trees name it
 - ``scale``: one sigma, strata, and formulas of log(sigma)
 - ``correlation``: the protocol of correlations; independent residuals
+- ``shape``: correlations of few positions in time; one set of parameters for each arm
+- ``patterns``: groups with missing positions, by the pattern of those observed
+- ``exchangeable``: compound symmetry
+- ``unstructured``: any correlation matrix of few visits
 - ``structured``: `StructuredResiduals`: R of a design's rows from a scale and a correlation
 - ``of_design``: which structure a design's rows have
+- ``of_visits``: the correlation of rows that were observed at few visits
 """
