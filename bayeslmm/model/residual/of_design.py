@@ -13,6 +13,7 @@ from bayeslmm.model.residual.correlation import Uncorrelated
 from bayeslmm.model.residual.entry import Entry
 from bayeslmm.model.residual.of_visits import ON_VISITS, correlation_of_visits
 from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
+from bayeslmm.model.residual.series import series
 from bayeslmm.model.residual.structured import StructuredResiduals
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def _correlation(rows: ResidualRows) -> Correlation:
         return Uncorrelated(rows.n)
     if rows.correlation.kind in ON_VISITS:
         return correlation_of_visits(rows, rows.correlation.kind)
+    if rows.correlation.kind in ("ar1", "ou"):
+        return series(rows, rows.correlation.kind)
     raise ArgumentError(f"The residual structure {rows.correlation} is not fitted yet.")
 
 
