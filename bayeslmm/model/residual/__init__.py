@@ -12,5 +12,7 @@ algebra of their own.
 - ``scale``: one sigma, strata, and formulas of log(sigma)
 - ``correlation``: the protocol of correlations; independent residuals
 - ``structured``: `StructuredResiduals`: R of a design's rows from a scale and a correlation
+- ``products``: `ResidualProducts`: from its parameters to W'R^-1 W
+- ``interpolation``: the same by nodes, where log(sigma) is linear in one number per row
 - ``of_design``: which structure a design's rows have
 """
