@@ -1,4 +1,4 @@
-"""Standard deviations of residuals by strata, formulas and known errors; and their interpolation."""
+"""Standard deviations of residuals by strata, formulas, known errors; their interpolation."""
 
 import numpy as np
 import pytest
