@@ -198,10 +198,3 @@ def test_few_bases_are_summed_and_many_are_not(case):
     own = Records(rows, rows, rows, None, N)
     many = sum_or_pass(case.design, own)
     assert isinstance(many, StructuredGram if not case.design.factors else RowGram)
-
-
-def test_correlated_rows_of_two_levels_are_refused():
-    design = bl.build_design(FORMULAS["one factor"], tables())
-    apart = Records.symmetric(np.array([9]), np.array([10]), np.array([0]), 1)
-    with pytest.raises(bl.DataError, match="two levels of 'g'"):
-        StructuredGram.from_design(design, apart)

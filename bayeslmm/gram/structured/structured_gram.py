@@ -18,10 +18,11 @@ import numpy as np
 from bayeslmm.errors import DataError
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.structured.flat import blocks_of, places_in_plan, split_flat, with_blocks
+from bayeslmm.gram.structured.joined import place_of, with_joined_levels
 from bayeslmm.gram.structured.records import Records
 from bayeslmm.gram.sums import _project, reference_columns, to_reference
 from bayeslmm.kernels.layout import N_WORKING, SUM_LOG_WEIGHTS
-from bayeslmm.kernels.structured.rows import add_slopes, sum_products
+from bayeslmm.kernels.structured.rows import NOWHERE, add_slopes, sum_products
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -114,14 +115,17 @@ class StructuredGram(_Combined):
         design : Design
             Rows with a response.
         records : Records, or several
-            Pairs of rows, each of one base; of several the sums are added up.
+            Pairs of rows, each of one base. Of several, which join each row with itself only, the
+            sums are added up.
 
         Raises
         ------
-        DataError
-            If a pair of rows belongs to two levels of a grouping factor.
+        ArgumentError
+            If rows of too many levels of one factor hang together.
         """
         reference = Gram.from_design(design)
+        if isinstance(records, Records):
+            reference = with_joined_levels(reference, design, records)
         columns = _Columns.of(design, reference)
         several = (records,) if isinstance(records, Records) else records
         bodies: Floats | None = None
@@ -171,7 +175,7 @@ class RowGram(_Combined):
     @classmethod
     def from_design(cls, design: Design, records: Records) -> RowGram:
         """Lay out the rows of a design without weights; see `StructuredGram.from_design`."""
-        reference = Gram.from_design(design)
+        reference = with_joined_levels(Gram.from_design(design), design, records)
         columns = _Columns.of(design, reference)
         return cls(reference, records, tuple(columns.blocks(records)))
 
@@ -243,7 +247,7 @@ def sum_or_pass(design: Design, records: Records) -> StructuredGram | RowGram:
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """Where the products of pairs of rows go in one block of cross-products."""
+    """Where the products of pairs of rows go in one block of cross-products, or `NOWHERE`."""
 
     place: Ints
     left: Floats
@@ -276,13 +280,15 @@ class _Columns:
         """Return where pairs of rows go, block by block in the order of `flat.blocks_of`."""
         a, b, out = records.first, records.second, []
         for factor, Z in zip(self.design.factors, self.random, strict=True):
-            _require_one_level(factor.name, factor.index[a], factor.index[b])
             m, level = len(factor.levels), factor.index[a]
-            out += [_Block(level, Z, Z, m), _Block(level, Z, self.fixed, m)]
+            own = np.where(level == factor.index[b], level, NOWHERE)
+            out += [_Block(own, Z, Z, m), _Block(level, Z, self.fixed, m)]
         for pair in self.reference.pairs:
             first = self.design.factors[pair.first].index[a]
             second = self.design.factors[pair.second].index[b]
-            place = _place(pair.rows, pair.cols, first, second)
+            place = place_of(pair, first, second)
+            if pair.first == pair.second:  # blocks of two levels stand once, the later one first
+                place = np.where(first > second, place, NOWHERE)
             left, right = self.random[pair.first], self.random[pair.second]
             out.append(_Block(place, left, right, len(pair.rows)))
         out.append(_Block(np.zeros(len(a), np.int64), self.fixed, self.fixed, 1))
@@ -294,25 +300,9 @@ def _bodies(columns: _Columns, records: Records) -> Floats:
     weight = np.empty(0) if records.factor is None else records.factor
     out = [
         sum_products(
-            base * block.n + block.place, records.first, records.second, weight,
+            np.where(block.place == NOWHERE, NOWHERE, base * block.n + block.place), records.first, records.second, weight,
             block.left, block.right, K * block.n,
         ).reshape(K, -1)
         for block in columns.blocks(records)
     ]  # fmt: skip
     return np.concatenate(out, axis=1)
-
-
-def _place(rows: Ints, cols: Ints, first: Ints, second: Ints) -> Ints:
-    """Return the places of pairs of levels in a sorted list of them."""
-    width = int(max(cols.max(initial=0), second.max(initial=0))) + 1
-    keys, wanted = rows * width + cols, first * width + second
-    return np.searchsorted(keys, wanted)
-
-
-def _require_one_level(name: str, first: Ints, second: Ints) -> None:
-    apart = np.flatnonzero(first != second)
-    if apart.size:
-        raise DataError(
-            f"Rows whose residuals are correlated belong to two levels of {name!r}: residuals are "
-            "correlated within a level of every grouping factor, so far."
-        )

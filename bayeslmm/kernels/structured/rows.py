@@ -11,6 +11,9 @@ from bayeslmm.kernels.compiler.jit import entry
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
 
+# The place of pairs that a block leaves out.
+NOWHERE = -1
+
 
 @entry
 def sum_products(
@@ -21,7 +24,7 @@ def sum_products(
     Parameters
     ----------
     place : ndarray of int64, shape (m,)
-        Where each pair's product is added.
+        Where each pair's product is added, or `NOWHERE`.
     first, second : ndarray of int64, shape (m,)
         Rows a and b.
     weight : ndarray, shape (m,) or (0,)
@@ -39,6 +42,8 @@ def sum_products(
     weighted = len(weight) > 0
     for k in range(len(place)):
         i, a, b = place[k], first[k], second[k]
+        if i == NOWHERE:
+            continue
         times = weight[k] if weighted else 1.0
         for r in range(left.shape[1]):
             z = times * left[a, r]
@@ -70,6 +75,8 @@ def add_slopes(
     """
     for k in range(len(place)):
         i, a, b = place[k], first[k], second[k]
+        if i == NOWHERE:
+            continue
         total = 0.0
         for r in range(left.shape[1]):
             part = 0.0
