@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.design.residual_checks import require_order
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.formula.residual import BY_VISIT, KINDS, Correlation
 
@@ -51,6 +52,8 @@ class ResidualRows:
         Codes of visits, or times as numbers.
     visits : tuple of str
         Labels of the visits, in their order; none where times are numbers.
+    places : ndarray, shape (number of visits,)
+        Where the visits are on the axis of time: their numbers, or counted from zero.
     """
 
     correlation: Correlation | None
@@ -64,6 +67,7 @@ class ResidualRows:
     by_labels: tuple[str, ...] = ()
     time: NDArray[Any] | None = None
     visits: tuple[str, ...] = ()
+    places: Floats = field(default_factory=lambda: np.zeros(0))
 
     @property
     def n(self) -> int:
@@ -157,8 +161,11 @@ def _correlated(
         _require_one_stratum(group, by, labels, by_labels, correlation)
     time: NDArray[Any] | None = None
     order: tuple[str, ...] = ()
+    places = np.zeros(0)
     if correlation.time is not None:
-        time, order = _time(rows.columns[correlation.time], correlation, visits)
+        column = rows.columns[correlation.time]
+        time, order = _time(column, correlation, visits)
+        places = _places(column, correlation, order)
         _require_once((group, labels), (time, order), rows.labels, correlation)
     elif KINDS[correlation.kind] != "any":
         raise DataError(
@@ -167,7 +174,7 @@ def _correlated(
         )
     return ResidualRows(
         correlation, plain.sigma, plain.has_sigma, plain.columns, plain.names, plain.se, group,
-        by, by_labels, time, order,
+        by, by_labels, time, order, places,
     )  # fmt: skip
 
 
@@ -177,7 +184,9 @@ def _time(
     reads = KINDS[correlation.kind]
     if reads in ("visits", "any"):
         codes, labels = column.levels()
-        if visits is None:
+        if visits is None or reads == "any":
+            if visits is None:
+                require_order(column, correlation)
             return codes, tuple(labels.tolist())
         place = {label: k for k, label in enumerate(visits)}
         if strange := [label for label in labels.tolist() if label not in place]:
@@ -194,13 +203,27 @@ def _time(
             f"{column.kind}: give the number of each visit, so that gaps count."
         )
     times = column.array.astype(np.float64)
-    if reads == "steps" and (times != np.rint(times)).any():
-        row = float(times[np.flatnonzero(times != np.rint(times))[0]])
+    if reads == "steps":
+        _require_steps(column, correlation)
+    return times, ()
+
+
+def _places(column: Column, correlation: Correlation, visits: tuple[str, ...]) -> Floats:
+    """Return where visits are in time: numbers count as steps where rows of ``ar1`` do."""
+    if correlation.kind == "ar1h" and column.kind == "number":
+        _require_steps(column, correlation)
+        return np.array([float(label) for label in visits])
+    return np.arange(float(len(visits)))
+
+
+def _require_steps(column: Column, correlation: Correlation) -> None:
+    times = column.array.astype(np.float64)
+    broken = np.flatnonzero(times != np.rint(times))
+    if broken.size:
         raise DataError(
             f"{correlation.kind}() counts steps in whole numbers, and column {column.name!r} holds "
-            f"{row:g}: ou({column.name} | {correlation.group}) takes any times."
+            f"{float(times[broken[0]]):g}: ou({column.name} | {correlation.group}) takes any times."
         )
-    return times, ()
 
 
 def _require_once(

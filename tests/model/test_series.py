@@ -126,10 +126,12 @@ def test_each_arm_has_a_parameter_of_its_own(table, kind):
         C = correlations(table, time, lambda gap: parameter**gap)
     else:
         C = correlations(table, time, lambda gap: np.exp(-gap / parameter))
-    check(twin, [1.3, *own], 1.69 * C)
-    check_matrix(twin, [1.3, *own], 1.69 * C)
+    sd = np.where(table.arm == "a", 1.3, 0.8)
+    R = sd[:, None] * C * sd
+    check(twin, [1.3, 0.8, *own], R)
+    check_matrix(twin, [1.3, 0.8, *own], R)
     variable = {"ar1": names.RHO_RESIDUAL, "ou": names.RANGE_RESIDUAL}[kind]
-    assert [entry.name for entry in twin.structure.entries[1:]] == [
+    assert [entry.name for entry in twin.structure.entries[2:]] == [
         f"{variable}[a]",
         f"{variable}[b]",
     ]

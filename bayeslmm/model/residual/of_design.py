@@ -11,7 +11,7 @@ from bayeslmm import names
 from bayeslmm.errors import ArgumentError
 from bayeslmm.model.residual.correlation import Uncorrelated
 from bayeslmm.model.residual.entry import Entry
-from bayeslmm.model.residual.of_visits import ON_VISITS, correlation_of_visits
+from bayeslmm.model.residual.of_visits import correlation_of_visits
 from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
 from bayeslmm.model.residual.series import series
 from bayeslmm.model.residual.structured import StructuredResiduals
@@ -108,11 +108,9 @@ def _labels(columns: tuple[str, ...]) -> tuple[str, ...]:
 def _correlation(rows: ResidualRows) -> Correlation:
     if rows.correlation is None:
         return Uncorrelated(rows.n)
-    if rows.correlation.kind in ON_VISITS:
-        return correlation_of_visits(rows, rows.correlation.kind)
-    if rows.correlation.kind in ("ar1", "ou"):
-        return series(rows, rows.correlation.kind)
-    raise ArgumentError(f"The residual structure {rows.correlation} is not fitted yet.")
+    if rows.correlation.kind in ("ar1", "ar1h", "ou"):
+        return series(rows, "ou" if rows.correlation.kind == "ou" else "ar1")
+    return correlation_of_visits(rows, rows.correlation)
 
 
 def parameter_entries(design: ModelData) -> tuple[Entry, ...]:
