@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from bayeslmm import names
 from bayeslmm.gram.gram import gram_of
-from bayeslmm.gram.structured.structured_gram import StructuredGram
 from bayeslmm.model.at_means import shifted
 from bayeslmm.model.priors.resolve import resolve_priors
+from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.model.residual.of_design import structured_residuals
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bayeslmm.gram.gram import Gram
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
+    from bayeslmm.model.residual.products import ResidualProducts
     from bayeslmm.model.residual.structured import StructuredResiduals
 
 
@@ -118,7 +119,6 @@ class Model:
         return structured_residuals(self.design.residual)
 
     @cached_property
-    def structured_gram(self) -> StructuredGram:
-        """The bases of the cross-products that R combines."""
-        records = self.structured_residual.records()
-        return StructuredGram.from_design(self.design.coded_rows, records)
+    def products(self) -> ResidualProducts:
+        """From R's parameters to the cross-products, where R is more than one sigma."""
+        return products_of(self.design.coded_rows, self.structured_residual)
