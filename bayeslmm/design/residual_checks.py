@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.errors import DataError, IdentificationWarning, warn
+from bayeslmm.errors import DataError, DataWarning, IdentificationWarning, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Structures that go by the order of visits.
 _ORDERED = frozenset({"toep", "toeph", "ad", "adh", "ar1h"})
+# Structures in which it matters how many steps are between two visits.
+_COUNTING = frozenset({"toep", "toeph", "ar1", "ar1h", "arma"})
 # Structures of which a variance that is common to a group's rows is a part.
 _WITH_COMMON_VARIANCE = frozenset({"us", "cs", "toep"})
 
@@ -36,6 +38,21 @@ def require_order(column: Column, correlation: Correlation) -> None:
         f"data[{name!r}] = pandas.Categorical(data[{name!r}], [{labels[0]!r}, ...], ordered=True), "
         "or number the visits."
     )
+
+
+def warn_of_gaps(column: Column, correlation: Correlation) -> None:
+    """Warn where categories between those that rows have are left out, and steps count."""
+    if correlation.kind not in _COUNTING or column.declared is None or column.labels is None:
+        return
+    used, declared = set(column.labels.tolist()), column.declared.tolist()
+    inner = declared[declared.index(column.labels[0]) : declared.index(column.labels[-1])]
+    if between := [label for label in inner if label not in used]:
+        warn(
+            f"No row is at {column.name} {between[0]!r}, so that {correlation.kind}() counts one "
+            "step between the visits before and after it. Give the number of each visit to keep "
+            "the gap.",
+            DataWarning,
+        )
 
 
 def check_residuals(rows: ResidualRows | None, factors: Sequence[GroupingFactor]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.design.residual_checks import require_order
+from bayeslmm.design.residual_checks import require_order, warn_of_gaps
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.formula.residual import BY_VISIT, KINDS, Correlation
 
@@ -187,6 +187,7 @@ def _time(
         if visits is None or reads == "any":
             if visits is None:
                 require_order(column, correlation)
+                warn_of_gaps(column, correlation)
             return codes, tuple(labels.tolist())
         place = {label: k for k, label in enumerate(visits)}
         if strange := [label for label in labels.tolist() if label not in place]:
@@ -196,6 +197,7 @@ def _time(
             )
         return np.array([place[label] for label in labels.tolist()])[codes], tuple(visits)
     if column.kind == "category" and reads == "steps":
+        warn_of_gaps(column, correlation)
         return column.levels()[0].astype(np.float64), ()
     if column.kind != "number":
         raise DataError(

@@ -80,6 +80,9 @@ def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Prior
     ``"corr_Subject"``              those of one factor
     ``"sigma"``                     the residual standard deviation; so ``"shape"``, ``"nu"`` and
                                     ``"phi"``, the parameters of families that have them
+    ``"rho_residual"``,             parameters of a residual structure, all of that name; one is
+    ``"corr_residual"``, ...        ``"sd_residual[week 4]"``, and all standard deviations are
+                                    ``"sigma"``
     ``"scheme"``                    a scheme's name or a `PriorScheme`: what the other keys do not
                                     name follows its rule, and what that does not, the defaults
     ==============================  =====================================================
@@ -221,11 +224,12 @@ def _resolve(
             corr = pick(covariance.corr_name, (covariance.corr_name, "corr"), _MATRIX)
         shift = _shift(covariance, columns, origins)
         factors.append(FactorPriors(covariance, sd, corr, shift))
+    entries = parameter_entries(design)
     parameters = {
-        entry.name: pick(entry.name, entry.all_keys, _allowed(entry))
-        for entry in parameter_entries(design)
+        entry.name: pick(entry.name, entry.all_keys, _allowed(entry)) for entry in entries
     }
-    resolved = Priors(design.coef, beta, centers, tuple(factors), parameters, origins)
+    matrices = {entry.name: entry.n_columns for entry in entries if entry.is_matrix}
+    resolved = Priors(design.coef, beta, centers, tuple(factors), parameters, origins, matrices)
     return resolved, deciding
 
 
