@@ -181,7 +181,7 @@ def _profile(
             method="ML",
             gram=fit.gram,
             factors=tuple(lambda_factors(fit.gram, search.packed)),
-            sigma=search.sigma,
+            scale=search.sigma,
             criterion=search.criterion,
             is_singular=search.singular,
             converged=search.converged,

@@ -9,6 +9,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
+from bayeslmm.gram.structured.structured_gram import StructuredGram
 from bayeslmm.model.residual.correlation import Uncorrelated
 from bayeslmm.model.residual.entry import Entry
 from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
@@ -47,6 +48,19 @@ def structured_residuals(rows: ResidualRows) -> StructuredResiduals:
     relative = None if beside else rows.se
     columns = cells[:, : rows.columns.shape[1]]
     return StructuredResiduals(rows, _scale(rows, columns), _correlation(rows), cell, se, relative)
+
+
+def structured_gram(design: ModelData) -> StructuredGram:
+    """Return the cross-products of a design with a residual structure, for any parameters of it.
+
+    Parameters
+    ----------
+    design : ModelData
+        With rows.
+    """
+    rows = design.coded_rows
+    assert rows.residual is not None  # noqa: S101 - or there is nothing to ask for
+    return StructuredGram.from_design(rows, structured_residuals(rows.residual).records())
 
 
 def _scale(rows: ResidualRows, columns: Floats) -> Scale:
