@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # How far a coordinate may go: ratios of e^16, and correlations within 3e-14 of their bounds.
 FARTHEST = 16.0
 # How near its bound, in shares of half the interval, a correlation counts as lying on it.
-_AT_BOUND = 1e-5
+_AT_BOUND = 1e-4
 # Where a range counts as nothing, or as without end.
 _VERY_FAR = 9.0
 
@@ -77,6 +77,15 @@ class ResidualCoordinates:
             for entry in self.structure.entries
             for name in [entry.name] * (len(entry.partials) or 1)
         )
+
+    @property
+    def line_labels(self) -> list[str]:
+        """What each coordinate is called."""
+        positive, between = self._kind
+        places = zip(self.free, positive, between, strict=True)
+        return [
+            ("log " if up else "atanh " if both else "") + self.labels[k] for k, up, both in places
+        ]
 
     @cached_property
     def is_scale(self) -> NDArray[np.bool_]:

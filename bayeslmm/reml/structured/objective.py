@@ -15,6 +15,8 @@ from bayeslmm.reml.descent import slope_differences
 from bayeslmm.reml.search import CHEAP, LARGEST, Objective
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bayeslmm.arrays import Floats
     from bayeslmm.gram.structured.structured_gram import StructuredGram
     from bayeslmm.reml.structured.coordinates import ResidualCoordinates
@@ -82,7 +84,7 @@ class StructuredObjective:
         # Theta is relative to the geometric mean of R's eigenvalues, whatever its scale.
         self._unit = math.exp(0.5 * logdet / n)
         gram = bases.at(c * self._unit**2, 0.0)
-        of_theta = Objective(gram, REML)
+        of_theta = self._of_theta = Objective(gram, REML)
         self._basis = self._unit * of_theta.basis
         self.n_theta = len(of_theta.start)
         self.diagonal = np.concatenate([of_theta.diagonal, coordinates.even])
@@ -104,6 +106,11 @@ class StructuredObjective:
     def curvature(self, x: Floats) -> Floats:
         """Compute second derivatives in the scaled variables."""
         return slope_differences(self, x)
+
+    def locate(self, factors: Sequence[Floats], phi: Floats) -> Floats:
+        """Find the scaled variables of factors, relative where `packed` is, and of parameters."""
+        theta = self._of_theta.locate(factors) * self._of_theta.step / self._unit
+        return np.concatenate([theta, self.coordinates.of(phi)]) / self.step
 
     def packed(self, x: Floats) -> Floats:
         """Return packed factors, of G where nothing is profiled, else of G / s^2."""
