@@ -23,13 +23,18 @@ if TYPE_CHECKING:
 
 
 @lru_cache(maxsize=8)
-def structured_residuals(rows: ResidualRows) -> StructuredResiduals:
+def structured_residuals(
+    rows: ResidualRows, training: ResidualRows | None = None
+) -> StructuredResiduals:
     """Return the residual covariance of rows.
 
     Parameters
     ----------
     rows : ResidualRows
         Of a design.
+    training : ResidualRows, optional
+        The rows that a model was fitted to, where `rows` are others: parameters mean what they do
+        of those. Of others there are covariances, and no sum of bases.
 
     Raises
     ------
@@ -46,16 +51,18 @@ def structured_residuals(rows: ResidualRows) -> StructuredResiduals:
     se = cells[:, -1] if beside else None
     relative = None if beside else rows.se
     columns = cells[:, : rows.columns.shape[1]]
-    return StructuredResiduals(rows, _scale(rows, columns), _correlation(rows), cell, se, relative)
+    learnt = rows if training is None else training
+    scale, correlation = _scale(rows, columns, learnt), _correlation(learnt)
+    return StructuredResiduals(rows, scale, correlation, cell, se, relative)
 
 
-def _scale(rows: ResidualRows, columns: Floats) -> Scale:
+def _scale(rows: ResidualRows, columns: Floats, learnt: ResidualRows) -> Scale:
     n_cells = len(columns)
     if not rows.has_sigma:
         return NoSigma(n_cells)
     if not columns.shape[1]:
         return SigmaByStratum(names.SIGMA, {}, np.zeros(n_cells, np.int64))
-    if _indicate(columns):
+    if _indicate(learnt.columns):
         which: Ints = np.argmax(columns, axis=1)
         return SigmaByStratum(names.SIGMA_BY, {names.SIGMA_LEVEL: _labels(rows.names)}, which)
     if rows.names[0] != names.INTERCEPT:
@@ -64,8 +71,8 @@ def _scale(rows: ResidualRows, columns: Floats) -> Scale:
             "columns' means. Leave the 0 out, or write ~ 0 + f of one factor for a sigma of each "
             "of its levels."
         )
-    means = rows.columns[:, 1:].mean(axis=0)
-    spreads = rows.columns[:, 1:].std(axis=0)
+    means = learnt.columns[:, 1:].mean(axis=0)
+    spreads = learnt.columns[:, 1:].std(axis=0)
     return LogLinearSigma(rows.names[1:], columns[:, 1:] - means, tuple(map(float, spreads)))
 
 
