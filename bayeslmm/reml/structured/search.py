@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm import names
+from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE
 from bayeslmm.reml.descent import ACCEPTABLE, descend, snap_to_zero
 from bayeslmm.reml.quasi_newton import GOAL
@@ -28,7 +30,7 @@ _SMALL = 0.1
 _FEW = 2
 # Curvature along a direction, in units of the variables' own, that differences of gradients cannot
 # tell from none; and the share of a variable in such a direction from which it is named.
-_NO_CURVATURE, _TAKES_PART = 1e-6, 0.3
+_NO_CURVATURE, _TAKES_PART = 1e-6, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +165,13 @@ def _flat(objective: StructuredObjective, x: Floats) -> tuple[str, ...]:
         return ()
     moved = np.zeros(len(x), dtype=bool)
     moved[inside] = np.abs(axes[:, 0]) > _TAKES_PART
-    return tuple(label for label, part in zip(objective.labels, moved, strict=True) if part)
+    of_theta = [
+        names.sd(factor.name)
+        for factor in objective.bases.reference.factors
+        for _ in range(covariance_of(factor).n_theta)
+    ]
+    labels = [*of_theta, *objective.labels[objective.n_theta :]]
+    return tuple(dict.fromkeys(label for label, part in zip(labels, moved, strict=True) if part))
 
 
 def _with_unit_factors(objective: StructuredObjective) -> Floats:
