@@ -5,6 +5,7 @@ import numpy as np
 from scipy.stats import multivariate_normal
 
 import bayeslmm as bl
+from bayeslmm.gram.structured.structured_gram import StructuredGram
 from bayeslmm.kernels.densities import DENSITY
 from bayeslmm.kernels.structured.density import structured_density, structured_values
 from bayeslmm.model.model import Model
@@ -17,7 +18,8 @@ class Twin:
         rng = np.random.default_rng(seed)
         self.design = bl.build_design(formula, table, **residuals)
         self.model = Model.of(self.design)
-        self.structure, self.gram = self.model.structured_residual, self.model.structured_gram
+        self.structure = self.model.structured_residual
+        self.gram = StructuredGram.from_design(self.design, self.structure.records())
         widths = [f.columns.shape[1] for f in self.design.factors]
         self.factors = [np.tril(rng.normal(size=(q, q))) for q in widths]
         p = len(self.design.coef)

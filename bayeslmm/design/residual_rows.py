@@ -54,6 +54,8 @@ class ResidualRows:
         Labels of the visits, in their order; none where times are numbers.
     places : ndarray, shape (number of visits,)
         Where the visits are on the axis of time: their numbers, or counted from zero.
+    labels : ndarray of str
+        Labels of the groups; none where residuals are independent.
     """
 
     correlation: Correlation | None
@@ -68,6 +70,7 @@ class ResidualRows:
     time: NDArray[Any] | None = None
     visits: tuple[str, ...] = ()
     places: Floats = field(default_factory=lambda: np.zeros(0))
+    labels: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=np.str_))
 
     @property
     def n(self) -> int:
@@ -116,15 +119,20 @@ def check_arguments(
         )
 
 
-def code_residuals(coder: TableCoder, visits: Sequence[str] | None = None) -> ResidualRows | None:
+def code_residuals(
+    coder: TableCoder,
+    visits: Sequence[str] | None = None,
+    strata: Sequence[str] | None = None,
+) -> ResidualRows | None:
     """Return what a residual structure reads of a table's rows; None where there is none.
 
     Parameters
     ----------
     coder : TableCoder
         Of the rows.
-    visits : sequence of str, optional
-        Labels of the training rows' visits.
+    visits, strata : sequence of str, optional
+        Labels of the training rows' visits, and of the strata of their groups; of training rows
+        themselves not given.
 
     Raises
     ------
@@ -146,18 +154,24 @@ def code_residuals(coder: TableCoder, visits: Sequence[str] | None = None) -> Re
         correlation, None if sigma is None else str(sigma), has_sigma, columns, names, rows.se,
         np.arange(rows.n),
     )  # fmt: skip
-    return plain if correlation is None else _correlated(plain, correlation, rows, visits)
+    if correlation is None:
+        return plain
+    return _correlated(plain, correlation, rows, (visits, strata))
 
 
 def _correlated(
-    plain: ResidualRows, correlation: Correlation, rows: Rows, visits: Sequence[str] | None
+    plain: ResidualRows,
+    correlation: Correlation,
+    rows: Rows,
+    known: tuple[Sequence[str] | None, Sequence[str] | None],
 ) -> ResidualRows:
+    visits, strata = known
     group, labels = rows.columns[correlation.group].levels()
     by: Ints | None = None
     by_labels: tuple[str, ...] = ()
     if correlation.by is not None:
-        by, found = rows.columns[correlation.by].levels()
-        by_labels = tuple(found.tolist())
+        column = rows.columns[correlation.by]
+        by, by_labels = _matched(column, strata, f"its {correlation.kind}() would be another one")
         _require_one_stratum(group, by, labels, by_labels, correlation)
     time: NDArray[Any] | None = None
     order: tuple[str, ...] = ()
@@ -174,7 +188,7 @@ def _correlated(
         )
     return ResidualRows(
         correlation, plain.sigma, plain.has_sigma, plain.columns, plain.names, plain.se, group,
-        by, by_labels, time, order, places,
+        by, by_labels, time, order, places=places, labels=labels,
     )  # fmt: skip
 
 
@@ -183,19 +197,11 @@ def _time(
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
     reads = KINDS[correlation.kind]
     if reads in ("visits", "any"):
-        codes, labels = column.levels()
-        if visits is None or reads == "any":
-            if visits is None:
-                require_order(column, correlation)
-                warn_of_gaps(column, correlation)
-            return codes, tuple(labels.tolist())
-        place = {label: k for k, label in enumerate(visits)}
-        if strange := [label for label in labels.tolist() if label not in place]:
-            raise DataError(
-                f"{column.name!r} is {strange[0]!r} in some rows, and no training row was: they "
-                f"had {', '.join(visits)}."
-            )
-        return np.array([place[label] for label in labels.tolist()])[codes], tuple(visits)
+        if visits is None:
+            require_order(column, correlation)
+            warn_of_gaps(column, correlation)
+        known = None if reads == "any" else visits
+        return _matched(column, known, f"{correlation.kind}() has no correlations of it")
     if column.kind == "category" and reads == "steps":
         warn_of_gaps(column, correlation)
         return column.levels()[0].astype(np.float64), ()
@@ -226,6 +232,22 @@ def _require_steps(column: Column, correlation: Correlation) -> None:
             f"{correlation.kind}() counts steps in whole numbers, and column {column.name!r} holds "
             f"{float(times[broken[0]]):g}: ou({column.name} | {correlation.group}) takes any times."
         )
+
+
+def _matched(
+    column: Column, known: Sequence[str] | None, lacking: str
+) -> tuple[Ints, tuple[str, ...]]:
+    """Return a column's codes among the training rows' labels, and those."""
+    codes, labels = column.levels()
+    if known is None:
+        return codes, tuple(labels.tolist())
+    place = {label: k for k, label in enumerate(known)}
+    if strange := [label for label in labels.tolist() if label not in place]:
+        raise DataError(
+            f"{column.name!r} is {strange[0]!r} in some rows, and no training row was (they had "
+            f"{', '.join(known)}): {lacking}."
+        )
+    return np.array([place[label] for label in labels.tolist()])[codes], tuple(known)
 
 
 def _require_once(

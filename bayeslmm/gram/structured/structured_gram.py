@@ -90,8 +90,16 @@ class _Combined:
         log_determinant : float
             log|R|.
         """
-        blocks = split_flat(self.reference, self.flat(coefficients))
+        floats = self.floats(coefficients, log_determinant)
+        blocks = self.blocks_from(floats[len(self.head) :])
         return with_blocks(self.reference, blocks, sum_log_weights=-log_determinant)
+
+    def blocks_from(self, values: Floats) -> list[Floats]:
+        """Return the blocks of cross-products that a plan's floats, without its head, hold."""
+        known = self._places >= 0
+        flat = np.zeros(sum(block.size for block in blocks_of(self.reference)))
+        flat[self._places[known]] = values[known]
+        return split_flat(self.reference, flat)
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,11 +306,11 @@ class _Columns:
 def _bodies(columns: _Columns, records: Records) -> Floats:
     K, base = records.n_bases, records.base
     weight = np.empty(0) if records.factor is None else records.factor
-    out = [
-        sum_products(
-            np.where(block.place == NOWHERE, NOWHERE, base * block.n + block.place), records.first, records.second, weight,
-            block.left, block.right, K * block.n,
-        ).reshape(K, -1)
-        for block in columns.blocks(records)
-    ]  # fmt: skip
+    out = []
+    for block in columns.blocks(records):
+        place = np.where(block.place == NOWHERE, NOWHERE, base * block.n + block.place)
+        sums = sum_products(
+            place, records.first, records.second, weight, block.left, block.right, K * block.n
+        )
+        out.append(sums.reshape(K, -1))
     return np.concatenate(out, axis=1)

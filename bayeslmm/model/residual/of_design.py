@@ -25,13 +25,18 @@ if TYPE_CHECKING:
 
 
 @lru_cache(maxsize=8)
-def structured_residuals(rows: ResidualRows) -> StructuredResiduals:
+def structured_residuals(
+    rows: ResidualRows, training: ResidualRows | None = None
+) -> StructuredResiduals:
     """Return the residual covariance of rows.
 
     Parameters
     ----------
     rows : ResidualRows
         Of a design.
+    training : ResidualRows, optional
+        The rows that a model was fitted to, where `rows` are others: parameters mean what they do
+        of those. Of others there are covariances, and no sum of bases.
 
     Raises
     ------
@@ -46,8 +51,9 @@ def structured_residuals(rows: ResidualRows) -> StructuredResiduals:
     cells, cell = np.unique(keys, axis=0, return_inverse=True)
     se = cells[:, -1] if beside else None
     relative = None if beside else rows.se
-    scale = _scale(rows, cells)
-    return StructuredResiduals(rows, scale, _correlation(rows), cell.ravel(), se, relative)
+    learnt = rows if training is None else training
+    scale, correlation = _scale(rows, cells, learnt), _correlation(learnt)
+    return StructuredResiduals(rows, scale, correlation, cell.ravel(), se, relative)
 
 
 def _strata(rows: ResidualRows) -> list[Floats]:
@@ -58,14 +64,14 @@ def _strata(rows: ResidualRows) -> list[Floats]:
     return [np.column_stack(parts).astype(np.float64)] if parts else []
 
 
-def _scale(rows: ResidualRows, cells: Floats) -> Scale:
+def _scale(rows: ResidualRows, cells: Floats, learnt: ResidualRows) -> Scale:
     columns = cells[:, : rows.columns.shape[1]]
     n_cells = len(columns)
     if not rows.has_sigma:
         return NoSigma(n_cells)
     if not columns.shape[1]:
         return _by_stratum(rows, cells)
-    if _indicate(columns):
+    if _indicate(learnt.columns):
         which: Ints = np.argmax(columns, axis=1)
         return SigmaByStratum(names.SIGMA_BY, {names.SIGMA_LEVEL: _labels(rows.names)}, which)
     if rows.names[0] != names.INTERCEPT:
@@ -74,8 +80,8 @@ def _scale(rows: ResidualRows, cells: Floats) -> Scale:
             "columns' means. Leave the 0 out, or write ~ 0 + f of one factor for a sigma of each "
             "of its levels."
         )
-    means = rows.columns[:, 1:].mean(axis=0)
-    spreads = rows.columns[:, 1:].std(axis=0)
+    means = learnt.columns[:, 1:].mean(axis=0)
+    spreads = learnt.columns[:, 1:].std(axis=0)
     return LogLinearSigma(rows.names[1:], columns[:, 1:] - means, tuple(map(float, spreads)))
 
 

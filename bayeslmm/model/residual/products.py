@@ -6,13 +6,16 @@ number per row, the rows' weights are interpolated in it (`InterpolatedProducts`
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.gram.structured.flat import with_blocks
 from bayeslmm.gram.structured.structured_gram import RowGram, StructuredGram
+from bayeslmm.kernels.layout import SUM_LOG_WEIGHTS
 from bayeslmm.kernels.structured.density import structured_values
 from bayeslmm.resources import single_blas_thread
 
@@ -64,10 +67,25 @@ class ResidualProducts:
         """Carry a gradient in the plan's floats to the parameters, shape (size,)."""
         return self.structure.pull_back(phi, *self.gram.pull_back(d_floats))
 
-    def at(self, phi: Floats) -> Gram:
-        """Return the Gram of rows scaled by R^(-1/2)."""
-        c, logdet = self.structure.coefficients(phi[None])
-        return self.gram.at(c[0], float(logdet[0]))
+    def log_determinant(self, phi: Floats) -> float:
+        """Compute log|R| at parameters of shape (size,)."""
+        return -float(self.floats(phi)[SUM_LOG_WEIGHTS])
+
+    def at(self, phi: Floats, scale: float = 1.0) -> Gram:
+        """Return the Gram of rows multiplied by scale R^(-1/2), as if scale^2 R^-1 were weights.
+
+        Parameters
+        ----------
+        phi : ndarray, shape (size,)
+            Parameters of R.
+        scale : float
+            The sigma beside those weights.
+        """
+        floats, head = self.floats(phi), len(self.gram.head)
+        logdet = -float(floats[SUM_LOG_WEIGHTS])
+        blocks = self.gram.blocks_from(floats[head:] * scale**2)
+        whole = 2.0 * self.reference.n * math.log(scale) - logdet
+        return with_blocks(self.reference, blocks, sum_log_weights=whole)
 
     def log_densities(
         self,
