@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.design.residual_checks import require_order, warn_of_gaps
+from bayeslmm.design.visit_order import require_order, warn_of_gaps
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.formula.residual import BY_VISIT, KINDS, Correlation
 
