@@ -11,5 +11,6 @@ R^-1 = sum_k c_k(phi) P_k, so rows are summed once, and a step costs the combina
 - ``series``: AR(1) and Ornstein-Uhlenbeck residuals, by gaps
 - ``conditional``: residuals of new rows given those of known rows of their group
 - ``structured``: `StructuredResiduals`, R = D C D, its coefficients, log|R| and gradients
+- ``drawn``: `DrawnResiduals`, R of any rows under draws of its parameters
 - ``of_design``: which of them a design has
 """
