@@ -9,8 +9,10 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
+from bayeslmm.gram.structured.structured_gram import StructuredGram
 from bayeslmm.model.residual.correlation import Uncorrelated
 from bayeslmm.model.residual.entry import Entry
+from bayeslmm.model.residual.of_visits import ON_VISITS, correlation_of_visits
 from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
 from bayeslmm.model.residual.series import series
 from bayeslmm.model.residual.structured import StructuredResiduals
@@ -61,26 +63,46 @@ def of_other_rows(rows: ResidualRows, fit: StructuredResiduals) -> StructuredRes
 def _of_rows(
     rows: ResidualRows, learnt: ResidualRows, correlation: Correlation
 ) -> StructuredResiduals:
-    parts = [rows.columns] if rows.columns.shape[1] else []
     beside = rows.se is not None and rows.has_sigma
+    parts = [rows.columns] if rows.columns.shape[1] else _strata(rows)
     if beside and rows.se is not None:
         parts.append(rows.se[:, None])
     keys = np.concatenate(parts, axis=1) if parts else np.zeros((rows.n, 1))
     cells, cell = np.unique(keys, axis=0, return_inverse=True)
-    cell = cell.ravel()
     se = cells[:, -1] if beside else None
     relative = None if beside else rows.se
+    scale = _scale(rows, cells, learnt)
+    return StructuredResiduals(rows, scale, correlation, cell.ravel(), se, relative)
+
+
+def structured_gram(design: ModelData) -> StructuredGram:
+    """Return the cross-products of a design with a residual structure, for any parameters of it.
+
+    Parameters
+    ----------
+    design : ModelData
+        With rows.
+    """
+    rows = design.coded_rows
+    assert rows.residual is not None  # noqa: S101 - or there is nothing to ask for
+    return StructuredGram.from_design(rows, structured_residuals(rows.residual).records())
+
+
+def _strata(rows: ResidualRows) -> list[Floats]:
+    """Return what tells rows' standard deviations apart, where no formula of sigma does."""
+    parts = [] if rows.by is None else [rows.by]
+    if rows.by_visit and rows.time is not None:
+        parts.append(rows.time)
+    return [np.column_stack(parts).astype(np.float64)] if parts else []
+
+
+def _scale(rows: ResidualRows, cells: Floats, learnt: ResidualRows) -> Scale:
     columns = cells[:, : rows.columns.shape[1]]
-    scale = _scale(rows, columns, learnt)
-    return StructuredResiduals(rows, scale, correlation, cell, se, relative)
-
-
-def _scale(rows: ResidualRows, columns: Floats, learnt: ResidualRows) -> Scale:
     n_cells = len(columns)
     if not rows.has_sigma:
         return NoSigma(n_cells)
     if not columns.shape[1]:
-        return SigmaByStratum(names.SIGMA, {}, np.zeros(n_cells, np.int64))
+        return _by_stratum(rows, cells)
     if _indicate(learnt.columns):
         which: Ints = np.argmax(columns, axis=1)
         return SigmaByStratum(names.SIGMA_BY, {names.SIGMA_LEVEL: _labels(rows.names)}, which)
@@ -93,6 +115,21 @@ def _scale(rows: ResidualRows, columns: Floats, learnt: ResidualRows) -> Scale:
     means = learnt.columns[:, 1:].mean(axis=0)
     spreads = learnt.columns[:, 1:].std(axis=0)
     return LogLinearSigma(rows.names[1:], columns[:, 1:] - means, tuple(map(float, spreads)))
+
+
+def _by_stratum(rows: ResidualRows, cells: Floats) -> SigmaByStratum:
+    """Return one sigma for all rows, or one for each arm, visit, or visit of an arm."""
+    codes = cells.astype(np.int64)
+    if rows.by_visit:
+        levels = {names.RESIDUAL_TIME: rows.visits}
+        which = codes[:, -1]
+        if rows.by is not None:
+            levels = {names.RESIDUAL_BY: rows.by_labels, **levels}
+            which = codes[:, 0] * len(rows.visits) + codes[:, 1]
+        return SigmaByStratum(names.SD_RESIDUAL, levels, which)
+    if rows.by is not None:
+        return SigmaByStratum(names.SIGMA_BY, {names.SIGMA_LEVEL: rows.by_labels}, codes[:, 0])
+    return SigmaByStratum(names.SIGMA, {}, np.zeros(len(cells), np.int64))
 
 
 def _indicate(columns: Floats) -> bool:
@@ -109,6 +146,8 @@ def _labels(columns: tuple[str, ...]) -> tuple[str, ...]:
 def _correlation(rows: ResidualRows) -> Correlation:
     if rows.correlation is None:
         return Uncorrelated(rows.n)
+    if rows.correlation.kind in ON_VISITS:
+        return correlation_of_visits(rows, rows.correlation.kind)
     if rows.correlation.kind in ("ar1", "ou"):
         return series(rows, rows.correlation.kind)
     raise ArgumentError(f"The residual structure {rows.correlation} is not fitted yet.")
