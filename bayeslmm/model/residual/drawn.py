@@ -60,6 +60,14 @@ class DrawnResiduals:
         """Compute the mean over the rows of Var(e_i), shape (s,)."""
         return of_other_rows(self.rows, self.fit).mean_variance(self.phi)
 
+    def sum_of_covariances(self) -> Floats:
+        """Compute 1'R1, the sum of all entries of R, shape (s,)."""
+        total = len(self.rows.group) * self.mean_variance()
+        for group in self.groups() if self.correlated else []:
+            for draws, R in self._blocks(group):
+                total[draws] += R.sum(axis=(1, 2)) - np.einsum("sii->s", R)
+        return total
+
     @cached_property
     def _order(self) -> Ints:
         """The rows by group, and in each group by time."""
