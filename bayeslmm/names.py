@@ -32,6 +32,18 @@ RESIDUAL_TIME_BIS = "residual_time_bis"
 RESIDUAL_STEP = "residual_step"
 RESIDUAL_LAG = "residual_lag"
 RESIDUAL_LAG_MA = "residual_lag_ma"
+# What a result tree may hold of the residuals' covariance, in the order in which it is told.
+OF_RESIDUALS = (
+    SIGMA,
+    SIGMA_BY,
+    BETA_SIGMA,
+    SD_RESIDUAL,
+    CORR_RESIDUAL,
+    RHO_RESIDUAL,
+    RANGE_RESIDUAL,
+    PACF_RESIDUAL,
+    PACF_MA_RESIDUAL,
+)
 COEF = "coef"
 OBS = "obs"
 INTERCEPT = "Intercept"
