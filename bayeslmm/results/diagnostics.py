@@ -246,8 +246,8 @@ def blocks(
         yield name, [f"{name}[{term}]" for term in info.terms], read.draws(idata, name)
         if info.correlated:
             yield _correlations(idata, info)
-    for parameter in family(idata).parameters:
-        yield parameter.name, [parameter.name], read.draws(idata, parameter.name)[..., None]
+    for name in parameter_names(idata):
+        yield (name, *_labelled(read.variable(idata, name)))
     if not effects:
         return
     for info in read.factors(idata):
@@ -257,6 +257,34 @@ def blocks(
         values = read.effect_draws(idata, info)
         labels = [f"{name}[{level},{term}]" for level in info.levels for term in info.terms]
         yield name, labels, values.reshape(*values.shape[:2], -1)
+
+
+def parameter_names(idata: xr.DataTree) -> list[str]:
+    """Return the variables beside beta, G and the effects: of the family, and of the residuals."""
+    present = list(map(str, read.group(idata, "posterior").data_vars))
+    known = [parameter.name for parameter in family(idata).parameters]
+    ours = [name for name in present if name not in known and names.is_of_residuals(name)]
+    # There is no sigma of all rows where there are several, or where standard errors are known.
+    elsewhere = ours or (
+        not read.from_cross_products(idata) and read.constant(idata, "se") is not None
+    )
+    return [name for name in known if name in present or not elsewhere] + ours
+
+
+def _labelled(array: xr.DataArray) -> tuple[list[str], NDArray[np.float64]]:
+    """Return labels and draws (chain, draw, m) of a variable, of a matrix' lower triangle only."""
+    name, dims = str(array.name), [str(dim) for dim in array.dims if dim not in ("chain", "draw")]
+    labels = [""]
+    for dim in dims:
+        labels = [f"{label},{own}" for label in labels for own in array[dim].to_numpy().astype(str)]
+    flat = array.transpose("chain", "draw", *dims).to_numpy().astype(np.float64)
+    flat = flat.reshape(*flat.shape[:2], -1)
+    kept = np.arange(flat.shape[-1])
+    if len(dims) > 1 and dims[-1] == f"{dims[-2]}_bis":
+        size = array.sizes[dims[-1]]
+        kept = kept[np.tile(np.tri(size, k=-1, dtype=bool).ravel(), len(kept) // size**2)]
+    shown = [f"{name}[{labels[k][1:]}]" if dims else name for k in kept]
+    return shown, flat[..., kept]
 
 
 def _correlations(
