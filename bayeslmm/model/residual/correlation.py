@@ -17,28 +17,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Pairs of rows whose entry of C^-1 is not zero.
+    r"""Pairs of rows whose entry of C^-1 is not zero.
+
+    .. math:: [C^{-1}]_{ab} = \sum_{m : \{a_m, b_m\} = \{a, b\}} f_m \, \omega_{k_m}(\phi)
 
     Attributes
     ----------
     first, second : ndarray of int64, shape (m,)
-        The rows; each pair once, a row with itself among them.
+        The rows a and b in any order, a row with itself among them. What is said of a pair in
+        several places adds up.
     base : ndarray of int64, shape (m,)
-        Pairs with the same entry for all parameters have the same number.
+        k, the number of omega.
     n_bases : int
         Number of those.
+    factor : ndarray, shape (m,), or None
+        f; one everywhere where None.
     """
 
     first: Ints
     second: Ints
     base: Ints
     n_bases: int
+    factor: Floats | None = None
 
 
 class Correlation(Protocol):
     r"""The correlation matrix C of the residuals, block-diagonal over groups.
 
-    .. math:: R = D C D, \quad [C^{-1}]_{ab} = \omega_{k(a, b)}(\phi)
+    .. math:: R = D C D, \quad C^{-1} = \sum_k \omega_k(\phi) \, Q_k
+
+    with fixed matrices Q_k, whose entries `Pairs` lists.
     """
 
     @property

@@ -12,6 +12,7 @@ from bayeslmm.errors import ArgumentError
 from bayeslmm.model.residual.correlation import Uncorrelated
 from bayeslmm.model.residual.entry import Entry
 from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
+from bayeslmm.model.residual.series import series
 from bayeslmm.model.residual.structured import StructuredResiduals
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def _labels(columns: tuple[str, ...]) -> tuple[str, ...]:
 def _correlation(rows: ResidualRows) -> Correlation:
     if rows.correlation is None:
         return Uncorrelated(rows.n)
+    if rows.correlation.kind in ("ar1", "ou"):
+        return series(rows, rows.correlation.kind)
     raise ArgumentError(f"The residual structure {rows.correlation} is not fitted yet.")
 
 

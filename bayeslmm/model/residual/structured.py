@@ -1,6 +1,6 @@
 r"""`StructuredResiduals`: R = D C D of a design's rows, with scales D and correlations C.
 
-.. math:: [R^{-1}]_{ab} = \frac{\omega_{k(a, b)}(\phi)}{sd_a(\phi) \, sd_b(\phi)}, \qquad
+.. math:: [R^{-1}]_{ab} = \frac{[C^{-1}]_{ab}}{sd_a(\phi) \, sd_b(\phi)}, \qquad
           \log |R| = \log |C| + 2 \sum_i \log sd_i
 
 Pairs of rows with the same omega and the same two cells share one coefficient: they are one base.
@@ -139,9 +139,10 @@ class StructuredResiduals:
     def records(self) -> Records:
         """Return the pairs of rows that R^-1 joins, each with its base."""
         pairs, (_, base) = self.correlation.pairs, self._bases
-        factor = None
+        factor = pairs.factor
         if self.relative is not None:
-            factor = 1.0 / (self.relative[pairs.first] * self.relative[pairs.second])
+            known = 1.0 / (self.relative[pairs.first] * self.relative[pairs.second])
+            factor = known if factor is None else known * factor
         return Records.symmetric(pairs.first, pairs.second, base, self.n_bases, factor)
 
     def coefficients(self, phi: Floats) -> tuple[Floats, Floats]:

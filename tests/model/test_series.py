@@ -1,0 +1,150 @@
+"""AR(1) and Ornstein-Uhlenbeck residuals against covariance matrices written out in full."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from residual_twin import Twin, check, check_matrix
+
+from bayeslmm import names
+from bayeslmm.errors import DataError
+
+STEPS = [1, 2, 3, 5, 9, 10]
+TIMES = [0.1, 0.2, 0.35, 1.0, 4.5, 4.6]
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Eight subjects at four sites, of three to six rows each, shuffled."""
+    rng = np.random.default_rng(3)
+    rows = [
+        (f"s{s}", f"p{s // 2}", "ab"[s % 2], k)
+        for s in range(8)
+        for k in sorted(rng.choice(6, size=rng.integers(3, 7), replace=False))
+    ]
+    made = pd.DataFrame(rows, columns=["subject", "site", "arm", "k"])
+    made["step"], made["time"] = np.array(STEPS)[made.k], np.array(TIMES)[made.k]
+    made["x"], made["y"] = rng.normal(size=len(made)), rng.normal(size=len(made))
+    made["half"] = np.where(rng.uniform(size=len(made)) < 0.5, "u", "v")
+    return made.sample(frac=1.0, random_state=1).reset_index(drop=True)
+
+
+def correlations(table, time, a):
+    """C with correlation a(gap) within a subject."""
+    t, g = table[time].to_numpy(float), table.subject.to_numpy()
+    return np.where(g[:, None] == g, a(np.abs(t[:, None] - t)), 0.0)
+
+
+FORMULAS = {
+    "no effects": "y ~ x",
+    "intercept": "y ~ x + (1 | subject)",
+    "slope": "y ~ x + (x | subject)",
+    "coarser": "y ~ x + (x | site)",
+    "nested": "y ~ x + (x | site/subject)",
+}
+
+
+@pytest.mark.parametrize("formula", FORMULAS.values(), ids=FORMULAS)
+@pytest.mark.parametrize("rho", [-0.6, 0.0, 0.4, 0.95])
+def test_ar1_is_the_normal_distribution_with_powers_of_rho(table, formula, rho):
+    twin, sigma = Twin(formula, table, residual="ar1(step | subject)"), 1.3
+    R = sigma**2 * correlations(table, "step", lambda gap: rho**gap)
+    check(twin, [sigma, rho], R)
+    check_matrix(twin, [sigma, rho], R)
+
+
+@pytest.mark.parametrize("formula", FORMULAS.values(), ids=FORMULAS)
+@pytest.mark.parametrize("length", [0.05, 1.0, 200.0])
+def test_ou_is_the_normal_distribution_with_exponentials_of_gaps(table, formula, length):
+    twin, sigma = Twin(formula, table, residual="ou(time | subject)"), 0.7
+    R = sigma**2 * correlations(table, "time", lambda gap: np.exp(-gap / length))
+    check(twin, [sigma, length], R)
+    check_matrix(twin, [sigma, length], R)
+
+
+def test_series_have_a_sigma_in_each_stratum(table):
+    twin = Twin("y ~ x + (1 | subject)", table, residual="ar1(step | subject)", sigma="~ 0 + half")
+    sd = np.where(table.half == "u", 0.8, 2.0)
+    R = sd[:, None] * correlations(table, "step", lambda gap: 0.5**gap) * sd
+    check(twin, [0.8, 2.0, 0.5], R)
+    check_matrix(twin, [0.8, 2.0, 0.5], R)
+
+
+@pytest.mark.parametrize("kind", ["ar1", "ou"])
+def test_each_arm_has_a_parameter_of_its_own(table, kind):
+    time, own = {"ar1": ("step", [0.3, -0.5]), "ou": ("time", [0.4, 3.0])}[kind]
+    twin = Twin("y ~ x + (1 | subject)", table, residual=f"{kind}({time} | arm/subject)")
+    parameter = np.where(table.arm == "a", *own)[:, None]
+    if kind == "ar1":
+        C = correlations(table, time, lambda gap: parameter**gap)
+    else:
+        C = correlations(table, time, lambda gap: np.exp(-gap / parameter))
+    check(twin, [1.3, *own], 1.69 * C)
+    check_matrix(twin, [1.3, *own], 1.69 * C)
+    variable = {"ar1": names.RHO_RESIDUAL, "ou": names.RANGE_RESIDUAL}[kind]
+    assert [entry.name for entry in twin.structure.entries[1:]] == [
+        f"{variable}[a]",
+        f"{variable}[b]",
+    ]
+    assert twin.structure.dims[variable] == (names.RESIDUAL_BY,)
+    assert twin.structure.coords[names.RESIDUAL_BY] == ("a", "b")
+
+
+def test_near_a_random_walk_no_digits_are_lost():
+    # Neighbours' correlations are one but for 1e-9, so that 1 / (1 - a^2) is 5e8: the density of
+    # the walk's steps, independent normals, is the exact twin.
+    rng, n, length = np.random.default_rng(5), 40, 1e9
+    y = np.cumsum(rng.normal(size=n))
+    table = pd.DataFrame({"y": y, "time": np.arange(n) + 0.5, "g": "one"})
+    twin = Twin("y ~ 0", table, residual="ou(time | g)")
+    sigma, a = 2e4, np.exp(-1 / length)
+    sds, means = sigma * np.sqrt(-np.expm1(-2 / length)) * np.ones(n), np.r_[0.0, a * y[:-1]]
+    sds[0] = sigma
+    exact = -0.5 * np.sum(((y - means) / sds) ** 2 + np.log(2 * np.pi * sds**2))
+    found = twin.evaluate(np.array([sigma, length]))[0]
+    np.testing.assert_allclose(found, exact, rtol=1e-9)
+
+
+def test_parameters_have_the_trees_names_and_default_priors(table):
+    ar1 = Twin("y ~ x", table, residual="ar1(step | subject)").model
+    ou = Twin("y ~ x", table, residual="ou(time | subject)").model
+    rho = ar1.priors.parameters[names.RHO_RESIDUAL]
+    assert str(rho) == "Uniform(lower=-1, upper=1)"
+    length = ou.priors.parameters[names.RANGE_RESIDUAL]
+    gaps = table.sort_values(["subject", "time"]).groupby("subject").time.diff().dropna()
+    # The median as a prior's text has it.
+    np.testing.assert_allclose(length.quantile(0.5), np.median(gaps), rtol=1e-6)
+    spread = np.log(length.quantile(0.8413447) / length.quantile(0.5))
+    np.testing.assert_allclose(spread, 1.5, rtol=1e-6)
+    told = ou.structured_residual.variables(np.array([[[1.0, 4.0]]]))
+    np.testing.assert_allclose(told[names.RHO_RESIDUAL], np.exp(-0.25))
+    np.testing.assert_array_equal(ou.structured_residual.phi(told), [[[1.0, 4.0]]])
+
+
+def test_rho_is_positive_where_no_gap_tells_its_sign(table):
+    even = table.assign(step=2 * table.step)
+    entry = Twin("y ~ x", even, residual="ar1(step | subject)").structure.entries[1]
+    assert (entry.lower, entry.default) == (0.0, "Uniform(0, 1)")
+
+
+def test_gaps_that_are_equal_but_for_rounding_are_one_gap():
+    tenths = pd.DataFrame({"y": np.arange(12.0), "t": 1990 + np.arange(12) / 10, "g": "one"})
+    twin = Twin("y ~ 1", tenths, residual="ou(t | g)")
+    assert twin.structure.n_bases == 3
+    np.testing.assert_allclose(twin.structure.correlation.gaps, 0.1, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("residual", "change", "words"),
+    [
+        ("ar1(word | subject)", {}, "give the number of each visit"),
+        ("ar1(time | subject)", {}, "ou(time | subject) takes any times"),
+        ("ou(step | subject)", {"step": 1}, "has two rows at step 1"),
+        ("ar1(1 | subject)", {}, "needs the column of times"),
+    ],
+)
+def test_what_is_no_series_is_refused_in_a_sentence(table, residual, change, words):
+    table = table.assign(word=[f"w{k}" for k in table.k], **change)
+    with pytest.raises(DataError, match=re.escape(words)):
+        Twin("y ~ x", table, residual=residual)
