@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import ArgumentError, DataError
-from bayeslmm.formula.residual import KINDS, Correlation
+from bayeslmm.formula.residual import BY_VISIT, KINDS, Correlation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +69,11 @@ class ResidualRows:
     def n(self) -> int:
         """Number of rows."""
         return len(self.group)
+
+    @property
+    def by_visit(self) -> bool:
+        """Whether each visit has a standard deviation of its own."""
+        return self.correlation is not None and self.correlation.kind in BY_VISIT
 
     def arrays(self) -> list[NDArray[Any]]:
         """Return all that a fit sees of it, in one order."""

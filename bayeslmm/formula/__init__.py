@@ -1,5 +1,6 @@
 """What the user wrote: text into terms; no data.
 
+- ``residual``: what is said of residuals beside a formula: their correlation, their sigma
 - ``tokens``: a formula's text as tokens that remember where they stood
 - ``grammar``: tokens into a tree, with R's precedences
 - ``calls``: calls such as ``poly(x, 2)``, checked against a closed list

@@ -28,13 +28,18 @@ KINDS: Mapping[str, str] = {
     "toep": "visits",
     "toeph": "visits",
     "ad": "visits",
+    "adh": "visits",
     "ar1": "steps",
     "ar1h": "visits",
     "ou": "reals",
     "arma": "steps",
 }
+# Those with a standard deviation of each visit. As in mmrm, the others have one for all visits;
+# ante-dependence of SAS, ANTE(1), is adh.
+BY_VISIT = frozenset({"us", "csh", "toeph", "adh", "ar1h"})
 # Other programs' names of the same structures.
-_ALSO = {"un": "us", "unstr": "us", "cosy": "cs", "car1": "ou", "sp_exp": "ou", "ar": "ar1"}
+_ALSO = {"un": "us", "unstr": "us", "cosy": "cs", "car1": "ou", "sp_exp": "ou", "ar": "ar1",
+         "ante": "adh"}  # fmt: skip
 _OPTIONS = {"arma": ("p", "q")}
 
 

@@ -117,6 +117,36 @@ def partial_shape_offsets(q: int) -> Floats:
     return np.array([0.5 * (q - 2 - j) for i in range(q) for j in range(i)], dtype=np.float64)
 
 
+def partials_of_factor(factor: Floats) -> Floats:
+    """Compute canonical partial correlations from a Cholesky factor, undoing `correlation_factor`.
+
+    Parameters
+    ----------
+    factor : ndarray, shape (..., q, q)
+        Lower-triangular, with rows of unit length and a positive diagonal.
+
+    Returns
+    -------
+    ndarray, shape (..., q (q - 1) / 2)
+        Row by row.
+
+    Examples
+    --------
+    >>> partials_of_factor(np.array([[1.0, 0.0], [0.6, 0.8]]))
+    array([0.6])
+    """
+    q = factor.shape[-1]
+    found = np.empty((*factor.shape[:-2], q * (q - 1) // 2))
+    at = 0
+    for i in range(q):
+        for j in range(i):
+            # What of the row's unit length is not used up yet: that of its later entries.
+            left = np.sqrt(np.sum(factor[..., i, j : i + 1] ** 2, axis=-1))
+            found[..., at] = factor[..., i, j] / left
+            at += 1
+    return found
+
+
 def correlation_of(unit: Floats) -> Floats:
     """Compute correlation matrices from their Cholesky factors.
 

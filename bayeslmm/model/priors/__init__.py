@@ -1,5 +1,6 @@
 """Prior distributions as values, defaults on the scales of the data, and schemes.
 
+- ``of_variables``: priors of the entries of one variable, and their joint density
 - ``prior``: `Prior`: parsed from text, evaluated in NumPy
 - ``distributions``: PyMC's names and parameters, SciPy's numbers
 - ``lkj``: the LKJ distribution of correlation matrices

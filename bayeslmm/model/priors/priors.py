@@ -13,12 +13,12 @@ from scipy.stats import beta as beta_distribution
 from bayeslmm import names
 from bayeslmm.errors import PriorError
 from bayeslmm.model.covariance.block_covariance import BlockCovariance
-from bayeslmm.model.priors.lkj import lkj_log_density
+from bayeslmm.model.priors.of_variables import by_variable, log_density_of, sum_log_density
 from bayeslmm.model.priors.prior import LKJ, Prior
 from bayeslmm.model.priors.shift import NO_SHIFT, Shift
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -188,18 +188,18 @@ class Priors:
         result: dict[str, NDArray[np.float64]] = {}
         if self.coef:
             centered = self.centered_beta(posterior[names.BETA])
-            result[names.BETA] = _sum_log_density(self.beta, centered)
+            result[names.BETA] = sum_log_density(self.beta, centered)
         for factor in self.factors:
             covariance = factor.covariance
             sd, corr = factor.shift.to_means(
                 posterior[covariance.sd_name], posterior.get(covariance.corr_name)
             )
-            result[covariance.sd_name] = _sum_log_density(factor.sd, sd)
+            result[covariance.sd_name] = sum_log_density(factor.sd, sd)
             if corr is not None:
                 result[covariance.corr_name] = covariance.log_prior(corr, factor.eta)
         for variable, priors in by_variable(self.parameters).items():
             single = variable in self.parameters
-            result[variable] = _log_density_of(priors, posterior[variable], single=single)
+            result[variable] = log_density_of(priors, posterior[variable], single=single)
         return result
 
     def log_volume(self, posterior: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -365,44 +365,6 @@ def _check_parts(content: Mapping[str, Any], factors: tuple[FactorPriors, ...]) 
 def _parameters(content: Mapping[str, Any]) -> Mapping[str, Any]:
     # Before there were families of responses, files had the residual sd only.
     return content["parameters"] if "parameters" in content else {names.SIGMA: content["sigma"]}
-
-
-def by_variable(parameters: Mapping[str, Prior]) -> dict[str, list[Prior]]:
-    """Return the priors of each variable of a result tree, in the order of its entries.
-
-    Examples
-    --------
-    >>> prior = Prior.parse("Normal(0, 1)")
-    >>> {k: len(v) for k, v in by_variable({"a[x]": prior, "a[y]": prior, "b": prior}).items()}
-    {'a': 2, 'b': 1}
-    """
-    out: dict[str, list[Prior]] = {}
-    for name, prior in parameters.items():
-        out.setdefault(name.partition("[")[0], []).append(prior)
-    return out
-
-
-def _log_density_of(priors: Sequence[Prior], values: Floats, *, single: bool) -> Floats:
-    """Sum the log-densities of a variable's entries, over all but the dimensions of draws.
-
-    `single` says that the variable is one number, or one matrix, without labels.
-    """
-    if priors[0].family == LKJ:
-        apart = values[..., None, :, :] if single else values
-        parts = [lkj_log_density(apart[..., k, :, :], p.numbers[0]) for k, p in enumerate(priors)]
-        return np.asarray(np.sum(parts, axis=0))
-    if single:
-        return priors[0].log_density(values)
-    n, used = values.ndim - 1, values.shape[-1]
-    while used < len(priors):
-        n -= 1
-        used *= values.shape[n]
-    return _sum_log_density(tuple(priors), values.reshape(*values.shape[:n], len(priors)))
-
-
-def _sum_log_density(priors: tuple[Prior, ...], x: NDArray[np.float64]) -> NDArray[np.float64]:
-    parts = [prior.log_density(x[..., k]) for k, prior in enumerate(priors)]
-    return np.sum(parts, axis=0)
 
 
 def _as_json(prior: Prior) -> dict[str, Any]:

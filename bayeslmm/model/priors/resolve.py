@@ -8,11 +8,10 @@ of that name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from bayeslmm import names
 from bayeslmm.design.scales import check_magnitudes
@@ -42,6 +41,18 @@ USER = "user"
 SCHEME = "scheme"
 # A scheme's rule may name these whether or not the model has such a parameter.
 _GENERAL_KEYS = frozenset({names.BETA, names.INTERCEPT, "sd", "corr", names.SIGMA})
+
+
+@dataclass(frozen=True)
+class _Allowed:
+    """Where a parameter lies, or that it is a correlation matrix."""
+
+    lower: float = -math.inf
+    upper: float = math.inf
+    matrix: bool = False
+
+
+_ANY, _POSITIVE, _MATRIX = _Allowed(), _Allowed(0.0), _Allowed(-1.0, 1.0, matrix=True)
 
 
 @dataclass(frozen=True)
@@ -187,31 +198,31 @@ def _resolve(
     origins: dict[str, str] = {}
     deciding: dict[str, str] = {}
 
-    def pick(parameter: str, keys: tuple[str, ...], lower: float) -> Prior:
+    def pick(parameter: str, keys: tuple[str, ...], allowed: _Allowed) -> Prior:
         for layer in layers:
             key = next((k for k in keys if k in layer.chosen), None)
             if key is not None:
                 origins[parameter] = layer.origin
                 deciding[parameter] = key
-                return _check_support(key, layer.chosen[key], lower)
+                return _check_support(key, layer.chosen[key], allowed)
         prior, origins[parameter] = base[parameter]
         return prior
 
-    beta = tuple(pick(coef, _beta_keys(design, coef), -np.inf) for coef in design.coef)
+    beta = tuple(pick(coef, _beta_keys(design, coef), _ANY) for coef in design.coef)
     factors = []
     for factor, columns in zip(design.factors, design.scales.random, strict=True):
         covariance = covariance_of(factor)
         sd = tuple(
-            pick(sd_name, (sd_name, covariance.sd_name, "sd"), 0.0)
+            pick(sd_name, (sd_name, covariance.sd_name, "sd"), _POSITIVE)
             for sd_name in covariance.sd_names
         )
         corr = None
         if covariance.has_correlations:
-            corr = pick(covariance.corr_name, (covariance.corr_name, "corr"), -1.0)
+            corr = pick(covariance.corr_name, (covariance.corr_name, "corr"), _MATRIX)
         shift = _shift(covariance, columns, origins)
         factors.append(FactorPriors(covariance, sd, corr, shift))
     parameters = {
-        entry.name: pick(entry.name, entry.all_keys, _bound(entry))
+        entry.name: pick(entry.name, entry.all_keys, _allowed(entry))
         for entry in parameter_entries(design)
     }
     resolved = Priors(design.coef, beta, centers, tuple(factors), parameters, origins)
@@ -296,9 +307,8 @@ def _family_keys(design: ModelData) -> list[str]:
     return list(dict.fromkeys(keys))
 
 
-def _bound(entry: Entry) -> float:
-    """Return a parameter's own lower bound, as `_check_support` reads it."""
-    return -1.0 if entry.is_matrix else entry.lower
+def _allowed(entry: Entry) -> _Allowed:
+    return _MATRIX if entry.is_matrix else _Allowed(entry.lower, entry.upper)
 
 
 def _valid_keys(design: ModelData) -> list[str]:
@@ -362,22 +372,29 @@ def _read(key: str, value: Any) -> Prior:
         raise PriorError(f"priors[{key!r}]: {error}") from None
 
 
-def _check_support(key: str, prior: Prior, lower: float) -> Prior:
-    """Return the prior; raise unless its support suits its parameter.
-
-    `lower` is the parameter's own bound: -inf for fixed effects, 0 for scales, -1 for
-    correlations.
-    """
-    if (prior.family == LKJ) != (lower == -1.0):
-        wanted = "LKJ, e.g. 'LKJ(2)'" if lower == -1.0 else "a distribution of numbers, not LKJ"
+def _check_support(key: str, prior: Prior, allowed: _Allowed) -> Prior:
+    """Return the prior; raise unless its support suits its parameter."""
+    if (prior.family == LKJ) != allowed.matrix:
+        wanted = "LKJ, e.g. 'LKJ(2)'" if allowed.matrix else "a distribution of numbers, not LKJ"
         raise PriorError(f"priors[{key!r}] is {prior}; the prior of {key!r} must be {wanted}.")
-    if lower == 0.0 and prior.support[0] < 0:
-        low, high = prior.support
+    if allowed.matrix:
+        return prior
+    low, high = prior.support
+    if allowed.lower == 0.0 and math.isinf(allowed.upper) and low < 0:
         what = "a standard deviation" if key[:2] == "sd" or key == names.SIGMA else "positive"
         raise PriorError(
             f"priors[{key!r}] is {prior}, whose support ({low:g}, {high:g}) includes negative "
             f"values, but {key!r} is {what}. Use a distribution of positive "
             f"numbers, e.g. 'HalfNormal(1)', 'HalfStudentT(3, 1)' or 'Exponential(1)'."
+        )
+    if low < allowed.lower or high > allowed.upper:
+        # Rounded towards each other, so that what is advised is taken.
+        inside = math.ceil(1e4 * allowed.lower) / 1e4, math.floor(1e4 * allowed.upper) / 1e4
+        raise PriorError(
+            f"priors[{key!r}] is {prior}, whose support is ({low:g}, {high:g}), but {key!r} lies "
+            f"between {allowed.lower:g} and {allowed.upper:g}. Use a distribution of numbers "
+            f"there, e.g. 'Uniform({inside[0]:g}, {inside[1]:g})' or "
+            f"'TruncatedNormal(0, 0.5, {inside[0]:g}, {inside[1]:g})'."
         )
     return prior
 

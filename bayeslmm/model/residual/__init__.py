@@ -1,15 +1,23 @@
 """Residual structures: the covariance R of a Gaussian model's residuals e = y - X beta - Z b.
 
-Its precision is a sum of fixed matrices with coefficients that depend on the parameters,
+R = D C D: scales, a function of few parameters, and correlations, block-diagonal over groups. Its
+precision is a sum of fixed matrices with coefficients that depend on the parameters,
 R^-1 = sum_k c_k(phi) P_k, so rows are summed once, and a step costs the combination of the sums.
+Independent residuals with one sigma, R = sigma^2 W^-1, are the case of most models, and have
+algebra of their own.
 
-- ``structure``: the protocol of structures without parameters of their own, R = sigma^2 W^-1
+- ``structure``: the protocol of independent residuals' verbs, with the equation of each
 - ``independent``: independent residuals, Var(e_i) = sigma^2 / w_i
-- ``entry``: `Entry`, one parameter of a structure as priors and result trees name it
-- ``scale``: standard deviations of rows: one sigma, strata, a formula of log sigma
-- ``correlation``: the protocol of correlations C, the pairs of rows that C^-1 joins, and C = I
+- ``entry``: one parameter, as priors and result trees name it
+- ``scale``: one sigma, strata, and formulas of log(sigma)
+- ``correlation``: the protocol of correlations; independent residuals
 - ``series``: AR(1) and Ornstein-Uhlenbeck residuals, by gaps
+- ``shape``: correlations of few positions in time; one set of parameters for each arm
+- ``patterns``: groups with missing positions, by the pattern of those observed
+- ``exchangeable``: compound symmetry
+- ``unstructured``: any correlation matrix of few visits
 - ``conditional``: residuals of new rows given those of known rows of their group
-- ``structured``: `StructuredResiduals`, R = D C D, its coefficients, log|R| and gradients
-- ``of_design``: which of them a design has
+- ``structured``: `StructuredResiduals`: R of a design's rows from a scale and a correlation
+- ``of_design``: which structure a design's rows have
+- ``of_visits``: the correlation of rows that were observed at few visits
 """

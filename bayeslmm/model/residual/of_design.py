@@ -11,6 +11,7 @@ from bayeslmm import names
 from bayeslmm.errors import ArgumentError
 from bayeslmm.model.residual.correlation import Uncorrelated
 from bayeslmm.model.residual.entry import Entry
+from bayeslmm.model.residual.of_visits import ON_VISITS, correlation_of_visits
 from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
 from bayeslmm.model.residual.series import series
 from bayeslmm.model.residual.structured import StructuredResiduals
@@ -37,25 +38,33 @@ def structured_residuals(rows: ResidualRows) -> StructuredResiduals:
     ArgumentError
         If the formula of sigma has neither an intercept nor one column for each stratum.
     """
-    parts = [rows.columns] if rows.columns.shape[1] else []
     beside = rows.se is not None and rows.has_sigma
+    parts = [rows.columns] if rows.columns.shape[1] else _strata(rows)
     if beside and rows.se is not None:
         parts.append(rows.se[:, None])
     keys = np.concatenate(parts, axis=1) if parts else np.zeros((rows.n, 1))
     cells, cell = np.unique(keys, axis=0, return_inverse=True)
-    cell = cell.ravel()
     se = cells[:, -1] if beside else None
     relative = None if beside else rows.se
+    scale = _scale(rows, cells)
+    return StructuredResiduals(rows, scale, _correlation(rows), cell.ravel(), se, relative)
+
+
+def _strata(rows: ResidualRows) -> list[Floats]:
+    """Return what tells rows' standard deviations apart, where no formula of sigma does."""
+    parts = [] if rows.by is None else [rows.by]
+    if rows.by_visit and rows.time is not None:
+        parts.append(rows.time)
+    return [np.column_stack(parts).astype(np.float64)] if parts else []
+
+
+def _scale(rows: ResidualRows, cells: Floats) -> Scale:
     columns = cells[:, : rows.columns.shape[1]]
-    return StructuredResiduals(rows, _scale(rows, columns), _correlation(rows), cell, se, relative)
-
-
-def _scale(rows: ResidualRows, columns: Floats) -> Scale:
     n_cells = len(columns)
     if not rows.has_sigma:
         return NoSigma(n_cells)
     if not columns.shape[1]:
-        return SigmaByStratum(names.SIGMA, {}, np.zeros(n_cells, np.int64))
+        return _by_stratum(rows, cells)
     if _indicate(columns):
         which: Ints = np.argmax(columns, axis=1)
         return SigmaByStratum(names.SIGMA_BY, {names.SIGMA_LEVEL: _labels(rows.names)}, which)
@@ -68,6 +77,21 @@ def _scale(rows: ResidualRows, columns: Floats) -> Scale:
     means = rows.columns[:, 1:].mean(axis=0)
     spreads = rows.columns[:, 1:].std(axis=0)
     return LogLinearSigma(rows.names[1:], columns[:, 1:] - means, tuple(map(float, spreads)))
+
+
+def _by_stratum(rows: ResidualRows, cells: Floats) -> SigmaByStratum:
+    """Return one sigma for all rows, or one for each arm, visit, or visit of an arm."""
+    codes = cells.astype(np.int64)
+    if rows.by_visit:
+        levels = {names.RESIDUAL_TIME: rows.visits}
+        which = codes[:, -1]
+        if rows.by is not None:
+            levels = {names.RESIDUAL_BY: rows.by_labels, **levels}
+            which = codes[:, 0] * len(rows.visits) + codes[:, 1]
+        return SigmaByStratum(names.SD_RESIDUAL, levels, which)
+    if rows.by is not None:
+        return SigmaByStratum(names.SIGMA_BY, {names.SIGMA_LEVEL: rows.by_labels}, codes[:, 0])
+    return SigmaByStratum(names.SIGMA, {}, np.zeros(len(cells), np.int64))
 
 
 def _indicate(columns: Floats) -> bool:
@@ -84,6 +108,8 @@ def _labels(columns: tuple[str, ...]) -> tuple[str, ...]:
 def _correlation(rows: ResidualRows) -> Correlation:
     if rows.correlation is None:
         return Uncorrelated(rows.n)
+    if rows.correlation.kind in ON_VISITS:
+        return correlation_of_visits(rows, rows.correlation.kind)
     if rows.correlation.kind in ("ar1", "ou"):
         return series(rows, rows.correlation.kind)
     raise ArgumentError(f"The residual structure {rows.correlation} is not fitted yet.")

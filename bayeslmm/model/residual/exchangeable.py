@@ -1,0 +1,146 @@
+r"""`Exchangeable`: compound symmetry, one correlation between all rows of a group.
+
+.. math:: C = (1 - \rho) I + \rho \, 1 1', \qquad
+          C^{-1} = \frac{1}{1 - \rho} I - \frac{\rho}{(1 - \rho) (1 + (k - 1) \rho)} 1 1', \qquad
+          |C| = (1 - \rho)^{k - 1} (1 + (k - 1) \rho)
+
+for a group of k rows: positive definite for :math:`-1 / (k - 1) < \rho < 1`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm import names
+from bayeslmm.model.residual.entry import Entry
+from bayeslmm.model.residual.patterns import pairs_of
+from bayeslmm.model.residual.shape import ByArm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bayeslmm.arrays import Floats
+    from bayeslmm.model.residual.correlation import Pairs
+    from bayeslmm.model.residual.patterns import Block
+
+# A correlation that residuals of one group often have.
+_USUAL = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class OneCorrelation:
+    """The same correlation between any two rows of a group.
+
+    Attributes
+    ----------
+    largest : int
+        Number of rows of the largest group: the correlation is above -1 / (largest - 1).
+    """
+
+    largest: int
+    stationary: bool = True
+
+    @property
+    def lower(self) -> float:
+        """The correlation below which C is not positive definite."""
+        return -1.0 / max(self.largest - 1, 1)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The correlation, uniform between its bounds."""
+        default = f"Uniform({self.lower!r}, 1)"
+        return (Entry(names.RHO_RESIDUAL, None, self.lower, 1.0, default),)
+
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """None: it is one number."""
+        return {names.RHO_RESIDUAL: ()}
+
+    @property
+    def coords(self) -> dict[str, tuple[str, ...]]:
+        """None."""
+        return {}
+
+    @property
+    def times(self) -> Floats:
+        """As many as the largest group has rows."""
+        return np.arange(float(self.largest))
+
+    def variables(self, theta: Floats) -> dict[str, Floats]:
+        """Name the correlation."""
+        return {names.RHO_RESIDUAL: theta[..., 0]}
+
+    def theta(self, variables: Mapping[str, Floats]) -> Floats:
+        """Undo `variables`."""
+        return variables[names.RHO_RESIDUAL][..., None]
+
+    def starts(self, theta: Floats) -> list[Floats]:
+        """Return what is given, no correlation, and a usual one."""
+        return [theta, np.zeros(1), np.full(1, _USUAL)]
+
+    def correlations(self, theta: Floats, times: Floats) -> Floats:
+        """Return C of any rows of a group."""
+        k = len(times)
+        out = np.broadcast_to(theta[:, :1, None], (len(theta), k, k)).copy()
+        out[:, np.arange(k), np.arange(k)] = 1.0
+        return out
+
+    def pull_back(self, theta: Floats, d_matrix: Floats) -> Floats:  # noqa: ARG002 - of the protocol
+        """Sum what is off the diagonal."""
+        return np.array([d_matrix.sum() - np.trace(d_matrix)])
+
+
+@dataclass(frozen=True, eq=False)
+class Exchangeable(ByArm):
+    """One correlation between all rows of a group, for each arm.
+
+    Attributes
+    ----------
+    blocks : tuple of Block
+        Groups by their number of rows, each with one pattern for each arm: which positions were
+        observed does not matter.
+    """
+
+    blocks: tuple[Block, ...]
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Return all pairs of rows within groups: a base for equal ones, one for different ones."""
+        base, offset = [], 0
+        for block in self.blocks:
+            i, j = block.pairs
+            base.append((offset + 2 * block.which[:, None] + (i != j)).ravel())
+            offset += 2 * len(block.at)
+        return pairs_of(self.blocks, base, offset)
+
+    @cached_property
+    def _sizes(self) -> tuple[Floats, Floats, list[int]]:
+        """Rows of a group, number of groups, and arm: of each block's patterns."""
+        sizes = [np.full(len(block.at), float(block.at.shape[1])) for block in self.blocks]
+        counts = [block.counts for block in self.blocks]
+        arms = [block.arms for block in self.blocks]
+        return np.concatenate(sizes), np.concatenate(counts), np.concatenate(arms).tolist()
+
+    def precision(self, phi: Floats) -> tuple[Floats, Floats]:
+        """Invert C in closed form."""
+        k, counts, arms = self._sizes
+        rho = phi[:, arms]
+        rest, whole = 1.0 - rho, 1.0 + (k - 1.0) * rho
+        between = -rho / (rest * whole)
+        omega = np.stack([1.0 / rest + between, between], axis=-1).reshape(len(phi), -1)
+        return omega, ((k - 1.0) * np.log(rest) + np.log(whole)) @ counts
+
+    def pull_back(self, phi: Floats, d_omega: Floats, d_logdet: float) -> Floats:
+        """Differentiate the closed form."""
+        k, counts, arms = self._sizes
+        rho = phi[arms]
+        rest, whole = 1.0 - rho, 1.0 + (k - 1.0) * rho
+        d_between = -(1.0 + (k - 1.0) * rho**2) / (rest * whole) ** 2
+        d_own = 1.0 / rest**2 + d_between
+        slopes = d_omega[0::2] * d_own + d_omega[1::2] * d_between
+        slopes += d_logdet * counts * (k - 1.0) * (1.0 / whole - 1.0 / rest)
+        return np.bincount(arms, slopes, minlength=len(phi))

@@ -1,0 +1,170 @@
+"""Residuals of repeated measures on few visits, against matrices written out from definitions."""
+
+import dense_residuals
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayeslmm as bl
+from bayeslmm.gram.structured.structured_gram import StructuredGram
+from bayeslmm.kernels.densities import DENSITY, ML, ML_AT_SIGMA, REML
+from bayeslmm.kernels.structured.density import structured_density
+from bayeslmm.model.residual.of_design import structured_residuals
+
+VISITS = ("baseline", "week 4", "week 8", "week 12")
+EFFECTS = {
+    "none": "",
+    "nested": "+ (1 + x | site/subject)",
+    "crossed": "+ (1 | site) + (1 + x | rater)",
+}
+STRUCTURES = (
+    "us(visit | subject)",
+    "us(visit | arm/subject)",
+    "cs(visit | subject)",
+    "cs(1 | subject)",
+    "cs(1 | arm/subject)",
+    "csh(visit | subject)",
+    "csh(visit | arm/subject)",
+)
+
+
+def a_table(seed=1, subjects=24):
+    """Subjects in arms and sites, each seen by one rater at most of four visits."""
+    rng = np.random.default_rng(seed)
+    rows = pd.DataFrame(
+        [(s, v) for s in range(subjects) for v in range(len(VISITS))], columns=["s", "v"]
+    )
+    rows = rows[(rng.uniform(size=len(rows)) > 0.25) | (rows.s < 2)]
+    rows = rows.sample(frac=1.0, random_state=seed)
+    x = rng.normal(size=len(rows))
+    return pd.DataFrame(
+        {
+            "y": 2.0 + x + rng.normal(size=len(rows)) * (1.0 + 0.2 * rows.v),
+            "x": x,
+            "subject": [f"s{s:02d}" for s in rows.s],
+            "visit": pd.Categorical.from_codes(rows.v, VISITS, ordered=True),
+            "week": 4 * rows.v,
+            "arm": np.where(rows.s % 2, "drug", "placebo"),
+            "site": [f"c{s % 3}" for s in rows.s],
+            "rater": [f"r{(s // 3) % 4}" for s in rows.s],
+        }
+    )
+
+
+def a_design(structure, effects="none", **how):
+    return bl.build_design(f"y ~ x {EFFECTS[effects]}", a_table(), residual=structure, **how)
+
+
+def a_point(structure, rng):
+    """Parameters in the middle of their ranges, by entry: scales, correlations, partials."""
+    out = []
+    for entry in structure.entries:
+        low, high = max(entry.lower, -0.9), min(entry.upper, 2.0)
+        n = len(entry.partials) or 1
+        out.extend(rng.uniform(low + 0.3 * (high - low), high - 0.2 * (high - low), n))
+    return np.array(out)
+
+
+def lams_of(design, rng):
+    out = []
+    for factor in design.factors:
+        q = len(factor.terms)
+        out.append(np.tril(rng.normal(size=(q, q))))
+    return out
+
+
+def evaluate(gram, structure, at, prior, kind):
+    phi, lams = at
+    c, logdet = structure.coefficients(phi[None])
+    packed = np.concatenate([np.zeros(0), *(lam.ravel() for lam in lams)])
+    return structured_density(
+        gram.plan.ints, gram.floats(c[0], float(logdet[0])), packed, np.zeros(0), *prior, kind
+    )
+
+
+@pytest.fixture(params=STRUCTURES)
+def text(request):
+    return request.param
+
+
+@pytest.fixture(params=sorted(EFFECTS))
+def effects(request):
+    return request.param
+
+
+def test_densities_are_those_of_dense_normals(text, effects):
+    rng = np.random.default_rng(3)
+    design = a_design(text, effects)
+    structure = structured_residuals(design.residual)
+    gram = StructuredGram.from_design(design, structure.records())
+    p = design.X.shape[1]
+    root = rng.normal(size=(p, p)) / p
+    mean, cov = rng.normal(size=p), root @ root.T + np.eye(p)
+    flat = np.zeros(p), np.zeros((p, p))
+    # Sums of squares of some hundred rows, and their differences: 1e-9 leaves seven digits.
+    close = {"rtol": 1e-9, "atol": 1e-9}
+    for _ in range(3):
+        phi, lams = a_point(structure, rng), lams_of(design, rng)
+        R = dense_residuals.residual_covariance(design, structure, phi)
+        value = evaluate(gram, structure, (phi, lams), (mean, np.linalg.inv(cov)), DENSITY)[0]
+        expected = dense_residuals.log_density(design, lams, R, mean, cov)
+        np.testing.assert_allclose(value, expected, **close)
+        for kind, how in (
+            (REML, {"restricted": True, "profiled": True}),
+            (ML, {"restricted": False, "profiled": True}),
+            (ML_AT_SIGMA, {"restricted": False, "profiled": False}),
+        ):
+            value = evaluate(gram, structure, (phi, lams), flat, kind)[0]
+            expected = dense_residuals.criterion(design, lams, R, **how)
+            np.testing.assert_allclose(value, expected, **close)
+
+
+def test_gradients_are_those_of_differences(text):
+    rng = np.random.default_rng(4)
+    design = a_design(text, "nested")
+    structure = structured_residuals(design.residual)
+    gram = StructuredGram.from_design(design, structure.records())
+    p = design.X.shape[1]
+    phi, lams, prior = a_point(structure, rng), lams_of(design, rng), (np.zeros(p), np.eye(p))
+
+    def value(at):
+        return evaluate(gram, structure, (at, lams), prior, DENSITY)[0]
+
+    d_floats = evaluate(gram, structure, (phi, lams), prior, DENSITY)[2]
+    gradient = structure.pull_back(phi, *gram.pull_back(d_floats))
+    step = 1e-5
+    expected = [(value(phi + e) - value(phi - e)) / (2 * step) for e in step * np.eye(len(phi))]
+    # Errors of central differences: 1e-10 by the step, 1e-14 of the value over it by rounding.
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_the_precision_is_the_inverse_of_the_matrix(text):
+    rng = np.random.default_rng(5)
+    design = a_design(text)
+    structure = structured_residuals(design.residual)
+    correlation, pairs = structure.correlation, structure.correlation.pairs
+    phi = np.stack([a_point(structure, rng)[structure.n_scales :] for _ in range(3)])
+    omega, logdet = correlation.precision(phi)
+    n = len(design.y)
+    full = np.zeros((3, n, n))
+    full[:, pairs.first, pairs.second] = omega[:, pairs.base]
+    full[:, pairs.second, pairs.first] = omega[:, pairs.base]
+    C = np.zeros((3, n, n))
+    for g in np.unique(design.residual.group):
+        some = np.flatnonzero(design.residual.group == g)
+        C[:, some[:, None], some] = correlation.matrix(phi, design.residual, some)
+    np.testing.assert_allclose(full @ C, np.broadcast_to(np.eye(n), C.shape), atol=1e-12)
+    np.testing.assert_allclose(logdet, np.linalg.slogdet(C)[1], rtol=1e-12)
+
+
+def test_parameters_are_named_and_read_back(text):
+    rng = np.random.default_rng(6)
+    structure = structured_residuals(a_design(text).residual)
+    phi = np.stack([[a_point(structure, rng) for _ in range(3)] for _ in range(2)])
+    named = structure.variables(phi)
+    assert set(named) == set(structure.dims)
+    for name, values in named.items():
+        shape = [len(structure.coords[dim]) for dim in structure.dims[name]]
+        assert values.shape == (2, 3, *shape)
+    np.testing.assert_allclose(structure.phi(named), phi, rtol=1e-12)
+    assert all(len(start) == structure.size for start in structure.starts(phi[0, 0]))
