@@ -66,7 +66,7 @@ def read_parameters(model: Model, values: Values) -> dict[str, Floats]:
         sizes = [len(structure.coords[dim]) for dim in dims]
         if entries[0].is_matrix:
             partials = 2.0 * values[_partial_name(variable)] - 1.0
-            matrices = correlation_of(correlation_factor(partials))
+            matrices = correlation_of(correlation_factor(partials, sizes[-1]))
             found[variable] = matrices.reshape(*shape, *sizes)
         elif not dims:
             found[variable] = values[variable]

@@ -17,7 +17,7 @@ import pytensor.tensor as pt
 from bayeslmm import names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.residual_rows import ResidualRows
@@ -135,7 +135,81 @@ def _previous(rows: ResidualRows) -> tuple[Ints, Ints]:
     return before, rank
 
 
+def _exchangeable(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
+    r"""Return residuals with one correlation in a group, of k rows with the sum S.
+
+    .. math:: e' C^{-1} e = \frac{\sum_i e_i^2 - \rho S^2 / (1 + (k - 1) \rho)}{1 - \rho}, \quad
+              |C| = (1 - \rho)^{k - 1} (1 + (k - 1) \rho)
+    """
+    labels, first, group, size = np.unique(
+        rows.group, return_index=True, return_inverse=True, return_counts=True
+    )
+    own, arm = _by_arm(rows, named[names.RHO_RESIDUAL])
+    where = pm.Data("residual_group_data", group)
+    k = pm.Data("residual_size_data", size.astype(np.float64))
+
+    def density(e: Any, rho: Any) -> Any:
+        whole = 1.0 + (k - 1.0) * rho
+        squares, sums = (pt.zeros(len(labels))[where].inc(v) for v in (e**2, e))
+        square = (squares - rho / whole * sums**2) / (1.0 - rho)
+        total = square + (k - 1.0) * pt.log(1.0 - rho) + pt.log(whole) + k * _LOG_2PI
+        return -0.5 * total.sum()
+
+    def drawn(z: Floats, rho: Floats) -> Floats:
+        member = group == np.arange(len(labels))[:, None]
+        mean = (z @ member.T / size)[..., group]
+        whole = np.sqrt(1.0 + (size - 1.0) * rho)
+        return np.sqrt(1.0 - rho)[group] * (z - mean) + whole[group] * mean
+
+    return Joint(own[arm[first]], "(m)", density, drawn)
+
+
+def _unstructured(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
+    matrices, arm = _by_arm(rows, named[names.CORR_RESIDUAL])
+    return _by_pattern(rows, matrices, _times(rows).astype(np.int64), arm)
+
+
+def _by_pattern(rows: ResidualRows, matrices: Any, position: Ints, arm: Ints) -> Joint:
+    """Return residuals with the correlations of their positions, matrices of shape (A, T, T)."""
+    blocks = list(_patterns(rows, position, arm))
+
+    def density(e: Any, matrices: Any) -> Any:
+        total = -0.5 * rows.n * _LOG_2PI
+        for (k, at), some in blocks:
+            if len(at) == 1:
+                total -= 0.5 * (e[some] ** 2).sum()
+                continue
+            root = pt.linalg.cholesky(matrices[k][np.ix_(at, at)])
+            solved = pt.linalg.solve_triangular(root, e[some].T, lower=True)
+            total -= 0.5 * (solved**2).sum() + len(some) * pt.log(pt.diagonal(root)).sum()
+        return total
+
+    def drawn(z: Floats, matrices: Floats) -> Floats:
+        e = z.copy()
+        for (k, at), some in blocks:
+            e[..., some] = z[..., some] @ np.linalg.cholesky(matrices[k][np.ix_(at, at)]).T
+        return e
+
+    return Joint(matrices, "(a,t,t)", density, drawn)
+
+
+def _patterns(
+    rows: ResidualRows, position: Ints, arm: Ints
+) -> Iterator[tuple[tuple[int, list[int]], Ints]]:
+    """Yield arm and positions of each pattern, and rows of its groups, shape (groups, k)."""
+    found: dict[tuple[int, ...], list[Ints]] = {}
+    order = np.lexsort((position, rows.group))
+    for some in np.split(order, np.flatnonzero(np.diff(rows.group[order])) + 1):
+        found.setdefault((int(arm[some[0]]), *position[some].tolist()), []).append(some)
+    for (k, *at), groups in found.items():
+        yield (k, at), np.stack(groups)
+
+
 JOINTS: Mapping[str, Callable[[ResidualRows, Mapping[str, Any]], Joint]] = {
     "ar1": _ar1,
+    "ar1h": _ar1,
     "ou": _ou,
+    "cs": _exchangeable,
+    "csh": _exchangeable,
+    "us": _unstructured,
 }
