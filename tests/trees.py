@@ -12,6 +12,7 @@ import xarray as xr
 from bayeslmm import names
 from bayeslmm.design.build import build_design
 from bayeslmm.model.priors.resolve import resolve_priors
+from bayeslmm.model.residual.of_design import structured_residuals
 
 # Three levels of 2, 4 and 3 rows.
 TINY = {
@@ -33,8 +34,13 @@ def make_tree(formula, data, draws, *, weights=None, sample_stats=None, **respon
         posterior[name] = _variable(name, np.asarray(values, dtype=float), design)
     n = len(design.y)
     rows = {names.OBS: np.arange(n)}
-    constant = {key: (names.OBS, np.asarray(values)) for key, values in design.data.items()}
+    constant = {}
+    for key, column in design.data.items():
+        categories = getattr(column, "categories", None)
+        attrs = {} if categories is None else {"categories": [str(c) for c in categories]}
+        constant[key] = (names.OBS, np.asarray(column), attrs)
     known = {"weights": design.weights, "offset": design.offset, "trials": design.trials}
+    known["se"] = None if design.residual is None else design.residual.se
     for name, values in known.items():
         if values is not None:
             constant[name] = (names.OBS, values, {"role": name})
@@ -95,8 +101,11 @@ def random_draws(design_formula, data, *, seed=0, chains=4, draws=250, **respons
     design = build_design(design_formula, data, **response)
     shape = (chains, draws)
     values = {names.BETA: rng.normal(size=(*shape, len(design.coef)))}
-    for parameter in design.family.parameters:
-        values[parameter.name] = np.exp(0.1 * rng.normal(size=shape))
+    if design.residual is None:
+        for parameter in design.family.parameters:
+            values[parameter.name] = np.exp(0.1 * rng.normal(size=shape))
+    else:
+        values |= residual_variables(structured_residuals(design.residual), shape, rng)
     for factor in design.factors:
         q, m = len(factor.terms), len(factor.levels)
         values[names.sd(factor.name)] = np.exp(0.2 * rng.normal(size=(*shape, q)))
@@ -167,6 +176,11 @@ def _correlations(rng, shape, factor):
 def _variable(name, values, design):
     lead = ("chain", "draw")
     counts = {dim: np.arange(size) for dim, size in zip(lead, values.shape, strict=False)}
+    structure = None if design.residual is None else structured_residuals(design.residual)
+    if structure is not None and name in structure.dims:
+        dims = structure.dims[name]
+        coords = {**counts, **{dim: list(structure.coords[dim]) for dim in dims}}
+        return xr.DataArray(values, dims=(*lead, *dims), coords=coords)
     if name in [parameter.name for parameter in design.family.parameters]:
         return xr.DataArray(values, dims=lead, coords=counts)
     if name == names.BETA:
@@ -206,3 +220,46 @@ def trial(seed=0, n=40):
     rest = rng.normal(0, 2, len(table))
     table["y"] = 20 - 0.3 * table["week"] + 0.1 * table["age"] + own + rest
     return table[rng.random(len(table)) > 0.1].reset_index(drop=True)
+
+
+# Rows with strata of sigma, known standard errors, groups and times in no order.
+STRUCTURED = {
+    "y": np.array([1.0, 3.0, 2.0, 6.0, 4.0, 5.0, 2.5, 3.5, 7.0, 4.5]),
+    "x": np.array([0.0, 1.0, 0.0, 1.0, 2.0, 1.0, 0.0, 2.0, 1.0, 3.0]),
+    "g": np.array(["a", "a", "b", "b", "b", "b", "c", "c", "c", "a"]),
+    "arm": pd.Categorical(["v", "v", "w", "w", "w", "w", "v", "v", "v", "v"], ["w", "v"]),
+    "week": np.array([1.0, 3.0, 4.0, 2.0, 1.0, 3.0, 2.0, 1.0, 4.0, 2.0]),
+    "visit": pd.Categorical.from_codes(
+        [0, 2, 3, 1, 0, 2, 1, 0, 3, 1], ["one", "two", "three", "four"]
+    ),
+    "sei": np.array([0.5, 0.6, 0.7, 0.5, 0.4, 0.6, 0.8, 0.5, 0.6, 0.7]),
+}
+STRUCTURES = {
+    "strata": {"sigma": "~ 0 + arm"},
+    "covariate": {"sigma": "~ x + arm"},
+    "known": {"se": "sei"},
+    "known and sigma": {"se": "sei", "sigma": "~ 1"},
+    "known and strata": {"se": "sei", "sigma": "~ 0 + arm"},
+}
+
+
+@cache
+def structured_tree(name, formula=TINY_FORMULA, chains=2, draws=30, seed=0, **response):
+    """A tree of random draws for `STRUCTURED` with one of `STRUCTURES`: leave it as it is."""
+    said = {**STRUCTURES[name], **response}
+    values = random_draws(formula, STRUCTURED, chains=chains, draws=draws, seed=seed, **said)
+    return make_tree(formula, STRUCTURED, values, **said)
+
+
+def residual_variables(structure, shape, rng):
+    """Draw a residual structure's parameters, and name them."""
+    numbers = []
+    for entry in structure.entries:
+        if entry.is_matrix:
+            numbers += [rng.uniform(-0.4, 0.4, size=shape) for _ in entry.partials]
+        elif entry.lower == 0.0 and entry.upper == np.inf:
+            numbers.append(np.exp(0.1 * rng.normal(size=shape)))
+        else:
+            numbers.append(rng.uniform(0.1, 0.6, size=shape))
+    phi = np.stack(numbers, axis=-1) if numbers else np.zeros((*shape, 0))
+    return structure.variables(phi) if numbers else {}

@@ -166,9 +166,10 @@ def build_design(
         trials=trials if isinstance(trials, str) else None,
         response_levels=coder.response_levels,
         residual=residual,
-        sigma=sigma,
+        sigma=None if of_residuals is None else sigma,
         se=se if isinstance(se, str) else None,
-        visits=None if of_residuals is None or not of_residuals.visits else of_residuals.visits,
+        visits=None if of_residuals is None else of_residuals.visits or None,
+        strata=None if of_residuals is None else of_residuals.by_labels or None,
     )
     return _design(coder, X, factors, state, of_residuals)
 
@@ -184,6 +185,8 @@ def rebuild_design(
     missing: str = "raise",
     no_level: Sequence[str] = (),
     trials: str | ArrayLike | None = None,
+    residual: bool = False,
+    se: str | ArrayLike | None = None,
 ) -> Design:
     """Compute the matrices of new rows, coded exactly as the training rows were.
 
@@ -211,6 +214,10 @@ def rebuild_design(
         training rows had, and has the level ``"(no level)"``.
     trials : str, array-like of shape (rows of the table,) or int, optional
         Numbers of trials of a binomial response, or their column.
+    residual : bool
+        Whether to code what the structure of the residuals reads of the rows, too.
+    se : str or array-like of shape (rows of the table,), optional
+        Known standard errors of the new rows, or their column.
 
     Returns
     -------
@@ -232,7 +239,9 @@ def rebuild_design(
     """
     check_choice("missing", missing, ("drop", "raise"))
     check_choice("response", response, ("optional", "required", "ignored"))
-    whole = model_terms(parse_formula(require_state(state).formula))
+    said = require_state(state)
+    of_residuals = residual_terms(said.residual, said.sigma) if residual else None
+    whole = model_terms(parse_formula(said.formula), of_residuals)
     unknown = [name for name in factors or () if name not in state.terms]
     if unknown:
         known = ", ".join(state.terms) or "none"
@@ -251,6 +260,7 @@ def rebuild_design(
         training=False,
         no_level=no_level,
         trials=trials,
+        se=se,
     )
     for note in rows.notes:
         warn(note, DataWarning)
@@ -272,7 +282,8 @@ def code_rows(
     rebuilt = {factor.name: factor.terms for factor in built}
     if coef != state.coef or any(state.terms[name] != rebuilt[name] for name in rebuilt):
         raise DataError("The state does not belong to this formula: its columns differ.")
-    return _design(coder, X, built, state)
+    residual = code_residuals(coder, state.visits, state.strata)
+    return _design(coder, X, built, state, residual)
 
 
 def _design(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +51,8 @@ class ResidualRows:
         Codes of visits, or times as numbers.
     visits : tuple of str
         Labels of the visits, in their order; none where times are numbers.
+    labels : ndarray of str
+        Labels of the groups; none where residuals are independent.
     """
 
     correlation: Correlation | None
@@ -64,6 +66,7 @@ class ResidualRows:
     by_labels: tuple[str, ...] = ()
     time: NDArray[Any] | None = None
     visits: tuple[str, ...] = ()
+    labels: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=np.str_))
 
     @property
     def n(self) -> int:
@@ -79,6 +82,48 @@ class ResidualRows:
         """Return all that a fit sees of it, in one order."""
         given = (self.columns, self.se, self.group, self.by, self.time)
         return [array for array in given if array is not None]
+
+    def take(self, some: Ints | slice) -> ResidualRows:
+        """Return some of the rows."""
+        return replace(
+            self,
+            columns=self.columns[some],
+            se=None if self.se is None else self.se[some],
+            group=self.group[some],
+            by=None if self.by is None else self.by[some],
+            time=None if self.time is None else self.time[some],
+        )
+
+    def before(self, others: ResidualRows) -> ResidualRows:
+        """Return these rows and others that were coded alike, groups matched by their labels.
+
+        Raises
+        ------
+        DataError
+            If a group is in another stratum there than here.
+        """
+        group = np.concatenate([self.group, others.group + self.n])
+        labels = self.labels
+        if self.correlation is not None:
+            spelt = np.concatenate([self.labels[self.group], others.labels[others.group]])
+            labels, group = np.unique(spelt, return_inverse=True)
+            group = group.ravel()
+            if self.by is not None and others.by is not None:
+                by = np.concatenate([self.by, others.by])
+                _require_one_stratum(group, by, labels, self.by_labels, self.correlation)
+
+        def both(one: NDArray[Any] | None, other: NDArray[Any] | None) -> NDArray[Any] | None:
+            return None if one is None or other is None else np.concatenate([one, other])
+
+        return replace(
+            self,
+            columns=np.concatenate([self.columns, others.columns]),
+            se=both(self.se, others.se),
+            group=group,
+            by=both(self.by, others.by),
+            time=both(self.time, others.time),
+            labels=labels,
+        )
 
 
 def check_arguments(
@@ -112,15 +157,20 @@ def check_arguments(
         )
 
 
-def code_residuals(coder: TableCoder, visits: Sequence[str] | None = None) -> ResidualRows | None:
+def code_residuals(
+    coder: TableCoder,
+    visits: Sequence[str] | None = None,
+    strata: Sequence[str] | None = None,
+) -> ResidualRows | None:
     """Return what a residual structure reads of a table's rows; None where there is none.
 
     Parameters
     ----------
     coder : TableCoder
         Of the rows.
-    visits : sequence of str, optional
-        Labels of the training rows' visits.
+    visits, strata : sequence of str, optional
+        Labels of the training rows' visits, and of the strata of their groups; of training rows
+        themselves not given.
 
     Raises
     ------
@@ -142,18 +192,24 @@ def code_residuals(coder: TableCoder, visits: Sequence[str] | None = None) -> Re
         correlation, None if sigma is None else str(sigma), has_sigma, columns, names, rows.se,
         np.arange(rows.n),
     )  # fmt: skip
-    return plain if correlation is None else _correlated(plain, correlation, rows, visits)
+    if correlation is None:
+        return plain
+    return _correlated(plain, correlation, rows, (visits, strata))
 
 
 def _correlated(
-    plain: ResidualRows, correlation: Correlation, rows: Rows, visits: Sequence[str] | None
+    plain: ResidualRows,
+    correlation: Correlation,
+    rows: Rows,
+    known: tuple[Sequence[str] | None, Sequence[str] | None],
 ) -> ResidualRows:
+    visits, strata = known
     group, labels = rows.columns[correlation.group].levels()
     by: Ints | None = None
     by_labels: tuple[str, ...] = ()
     if correlation.by is not None:
-        by, found = rows.columns[correlation.by].levels()
-        by_labels = tuple(found.tolist())
+        column = rows.columns[correlation.by]
+        by, by_labels = _matched(column, strata, f"its {correlation.kind}() would be another one")
         _require_one_stratum(group, by, labels, by_labels, correlation)
     time: NDArray[Any] | None = None
     order: tuple[str, ...] = ()
@@ -167,7 +223,7 @@ def _correlated(
         )
     return ResidualRows(
         correlation, plain.sigma, plain.has_sigma, plain.columns, plain.names, plain.se, group,
-        by, by_labels, time, order,
+        by, by_labels, time, order, labels,
     )  # fmt: skip
 
 
@@ -176,16 +232,7 @@ def _time(
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
     reads = KINDS[correlation.kind]
     if reads in ("visits", "any"):
-        codes, labels = column.levels()
-        if visits is None:
-            return codes, tuple(labels.tolist())
-        place = {label: k for k, label in enumerate(visits)}
-        if strange := [label for label in labels.tolist() if label not in place]:
-            raise DataError(
-                f"{column.name!r} is {strange[0]!r} in some rows, and no training row was: they "
-                f"had {', '.join(visits)}."
-            )
-        return np.array([place[label] for label in labels.tolist()])[codes], tuple(visits)
+        return _matched(column, visits, f"{correlation.kind}() has no correlations of it")
     if column.kind == "category" and reads == "steps":
         return column.levels()[0].astype(np.float64), ()
     if column.kind != "number":
@@ -201,6 +248,22 @@ def _time(
             f"{row:g}: ou({column.name} | {correlation.group}) takes any times."
         )
     return times, ()
+
+
+def _matched(
+    column: Column, known: Sequence[str] | None, lacking: str
+) -> tuple[Ints, tuple[str, ...]]:
+    """Return a column's codes among the training rows' labels, and those."""
+    codes, labels = column.levels()
+    if known is None:
+        return codes, tuple(labels.tolist())
+    place = {label: k for k, label in enumerate(known)}
+    if strange := [label for label in labels.tolist() if label not in place]:
+        raise DataError(
+            f"{column.name!r} is {strange[0]!r} in some rows, and no training row was (they had "
+            f"{', '.join(known)}): {lacking}."
+        )
+    return np.array([place[label] for label in labels.tolist()])[codes], tuple(known)
 
 
 def _require_once(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERSION = 1
+# Parts that are written where there are any, so that states of other models stay as they were.
+_WHERE_GIVEN = ("trials", "response_levels", "residual", "sigma", "se", "visits", "strata")
 # Parts of columns, in units of their sizes, that are the same but for rounding.
 _SAME = 1e-7
 
@@ -146,6 +148,8 @@ class DesignState:
         The column that held the training rows' known standard errors.
     visits : tuple of str, or None
         Labels of the positions of a residual structure.
+    strata : tuple of str, or None
+        Labels of its strata that have parameters of their own.
     """
 
     formula: str
@@ -165,6 +169,7 @@ class DesignState:
     sigma: str | None = None
     se: str | None = None
     visits: tuple[str, ...] | None = None
+    strata: tuple[str, ...] | None = None
 
     def to_json(self, *, levels: bool = True) -> str:
         """Return the state as JSON; numbers survive to the last bit.
@@ -205,7 +210,7 @@ class DesignState:
             content["weights"] = self.weights
         if self.family != GAUSSIAN.name:
             content |= {"family": self.family, "link": self.link}
-        for name in ("trials", "response_levels", "residual", "sigma", "se", "visits"):
+        for name in _WHERE_GIVEN:
             if getattr(self, name) is not None:
                 content[name] = getattr(self, name)
         if self.dependence is not None:
@@ -270,6 +275,7 @@ class DesignState:
             sigma=content.get("sigma"),
             se=content.get("se"),
             visits=_tuple_or_none(content.get("visits")),
+            strata=_tuple_or_none(content.get("strata")),
         )
 
 

@@ -20,6 +20,7 @@ from bayeslmm.errors import (
 from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.formula.residual import residual_terms
 from bayeslmm.formula.update import update_formula
 from bayeslmm.gram.file import gram_of_dataset
 from bayeslmm.gram.gram import Gram, gram_of
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayeslmm.design.model_data import ModelData
+    from bayeslmm.formula.residual import ResidualTerms
     from bayeslmm.model.priors.resolve import PriorsLike
 
 
@@ -88,8 +90,8 @@ def update(
         stands for everything.
     **settings
         Further arguments of `fit_bayes` (draws, seed, sampler, ...) or `fit_reml` (method, ...);
-        those that are not named are the fit's own, the seed included. Weights and trials are the
-        fit's; with new data, of the column that they were taken from. So is the family, with its
+        those that are not named are the fit's own, the seed included. Weights, trials and, of a
+        REML fit, ``residual``, ``sigma`` and ``se`` are the fit's; with new data, of the column that they were taken from. So is the family, with its
         link where no other family is given.
 
     Returns
@@ -143,6 +145,7 @@ def update(
 
 
 # Arguments that decide how the rows are read, of `design_of` and `fit_bayes` alike.
+_OF_RESIDUALS = ("residual", "sigma", "se")
 _CODING = ("weights", "missing", "rank_deficient", "family", "link", "trials")
 
 
@@ -170,11 +173,14 @@ def _new_formula(old: MixedFormula, formula: str | MixedFormula | None) -> Mixed
 
 def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]) -> REMLFit:
     new = _new_formula(parse_formula(fit.formula), formula)
+    settings = {**_residuals_of(fit, settings, same_rows=data is None), **settings}
     if data is None and fit.data.has_rows:
         rows = fit.data.coded_rows
         data = pd.DataFrame(dict(rows.data), index=rows.obs)
-        _require_columns(data, new, fit.formula)
-        settings = {"weights": rows.weights, **settings}
+        said = residual_terms(settings.get("residual"), settings.get("sigma"))
+        _require_columns(data, new, fit.formula, said)
+        if not any(settings.get(name) is not None for name in _OF_RESIDUALS):
+            settings = {"weights": rows.weights, **settings}
     elif data is None:
         if str(new) != fit.formula or "weights" in settings:
             raise DataError(
@@ -182,10 +188,24 @@ def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]
             )
         data = fit.gram
     elif "weights" not in settings and not isinstance(data, Gram):
-        weighted = fit.gram.sum_log_weights != 0
+        weighted = fit.residual is None and fit.gram.sum_log_weights != 0
         column = None if fit.gram.state is None else fit.gram.state.weights
         settings = {**settings, "weights": _column(column, "weights", had=weighted)}
     return fit_reml(new, data, **{"method": fit.method, **settings})
+
+
+def _residuals_of(fit: REMLFit, settings: dict[str, Any], *, same_rows: bool) -> dict[str, Any]:
+    """Return what a fit says of its residuals, as far as it is not said anew."""
+    if settings.get("weights") is not None:
+        return {}
+    state = fit.data.state
+    found: dict[str, Any] = {"residual": state.residual, "sigma": state.sigma}
+    own = fit.data.residual
+    if own is not None and own.se is not None and "se" not in settings:
+        found["se"] = own.se if same_rows else _column(state.se, "se", had=True)
+    if found.get("se") is not None and settings.get("residual") is not None:
+        found.pop("se")
+    return found
 
 
 def _rows(
@@ -216,9 +236,12 @@ def _rows(
     return table, {**{role: read.constant(fit, role) for role in roles}, **known}
 
 
-def _require_columns(table: pd.DataFrame, new: MixedFormula, old: str) -> None:
+def _require_columns(
+    table: pd.DataFrame, new: MixedFormula, old: str, said: ResidualTerms | None = None
+) -> None:
     terms = model_terms(new)
-    for name in (*terms.response.variables, *terms.predictors, *terms.grouping):
+    of_residuals = () if said is None else (*said.sigma_variables, *said.correlation_variables)
+    for name in (*terms.response.variables, *terms.predictors, *terms.grouping, *of_residuals):
         if name not in table:
             raise DataError(
                 f"The fit holds the columns that {old!r} reads ({', '.join(map(str, table))}), "

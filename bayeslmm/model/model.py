@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from bayeslmm import names
 from bayeslmm.gram.gram import gram_of
-from bayeslmm.gram.structured.structured_gram import StructuredGram
 from bayeslmm.model.at_means import shifted
 from bayeslmm.model.priors.resolve import resolve_priors
-from bayeslmm.model.residual.of_design import structured_residuals
+from bayeslmm.model.residual.of_design import structured_gram, structured_residuals
 
 if TYPE_CHECKING:
     from typing import Self
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.families.family import Family
     from bayeslmm.gram.gram import Gram
+    from bayeslmm.gram.structured.structured_gram import StructuredGram
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
     from bayeslmm.model.residual.structured import StructuredResiduals
@@ -120,5 +120,4 @@ class Model:
     @cached_property
     def structured_gram(self) -> StructuredGram:
         """The bases of the cross-products that R combines."""
-        records = self.structured_residual.records()
-        return StructuredGram.from_design(self.design.coded_rows, records)
+        return structured_gram(self.design)

@@ -21,16 +21,28 @@ from bayeslmm.gram.limits import require_border
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.exact_fit import require_residuals, require_sigma
 from bayeslmm.model.identification import require_residual_variance
+from bayeslmm.model.residual.of_design import structured_gram, structured_residuals
 from bayeslmm.reml.result import Method, REMLFit
 from bayeslmm.reml.search import LARGEST, Search, lambda_factors, search_criterion
+from bayeslmm.reml.structured.fitted import FittedResiduals
+from bayeslmm.reml.structured.search import search_structured
+from bayeslmm.reml.structured.unbounded import (
+    require_bounded,
+    require_maximum,
+    warn_of_flat_directions,
+)
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from bayeslmm.design.model_data import ModelData
+    from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.gram.gram import Gram
+    from bayeslmm.model.residual.structured import StructuredResiduals
+
+_FEWER = "Take a machine with more memory, or fewer crossed levels."
 
 
 @names_keywords
@@ -42,15 +54,21 @@ def fit_reml(
     weights: str | ArrayLike | None = None,
     missing: str = "drop",
     rank_deficient: str = "drop",
+    residual: str | None = None,
+    sigma: str | None = None,
+    se: str | ArrayLike | None = None,
 ) -> REMLFit:
     r"""Fit a linear mixed model by restricted (or full) maximum likelihood.
 
     .. math:: y = X \beta + \sum_k Z_k b_k + e, \quad b_{ki} \sim N(0, G_k), \quad
-        e_i \sim N(0, \sigma^2 / w_i)
+        e \sim N(0, R)
 
-    The criterion is a function of the relative factors of :math:`G_k / \sigma^2` alone, with
-    :math:`\beta` and :math:`\sigma` at their best for them, and of the data's cross-products:
-    the time per step does not depend on the number of rows.
+    with R = sigma^2 W^-1, or as `residual`, `sigma` and `se` say. The criterion is a function of
+    the relative factors of :math:`G_k / s^2` and of R's parameters but for its scale s, with
+    :math:`\beta` and s at their best for them, and of the data's cross-products: the time per step
+    does not depend on the number of rows. With a residual structure the search begins in several
+    places, from correlations small and large beside random effects small and large, and the lowest
+    criterion counts.
 
     Parameters
     ----------
@@ -66,6 +84,14 @@ def fit_reml(
         What to do with rows that lack a value in a column that is used.
     rank_deficient : {"drop", "raise"}
         What to do with fixed-effects columns that earlier ones span.
+    residual : str, optional
+        Structure of the residuals' covariance, e.g. ``"ar1(week | subject)"``; independent
+        without.
+    sigma : str, optional
+        Formula of log(sigma), e.g. ``"~ 0 + arm"``; one number without.
+    se : str or array-like of shape (rows of the table,), optional
+        Known standard errors, or the column that holds them. There is no sigma beside them unless
+        ``sigma=`` asks for one.
 
     Returns
     -------
@@ -77,7 +103,10 @@ def fit_reml(
     FormulaError
         If the formula is wrong or names a column that is not there.
     DataError
-        If the data cannot identify the model; the message says why.
+        If the data cannot identify the model, or the likelihood has no maximum; the message says
+        why.
+    ArgumentError
+        If what is said of the residuals contradicts itself.
 
     Warns
     -----
@@ -98,45 +127,114 @@ def fit_reml(
     Bates, D., Maechler, M., Bolker, B. & Walker, S. (2015). Fitting linear mixed-effects models
     using lme4. Journal of Statistical Software 67(1). https://doi.org/10.18637/jss.v067.i01
 
+    Pinheiro, J. C. & Bates, D. M. (2000). Mixed-Effects Models in S and S-PLUS, chapter 5, on
+    residual structures. https://doi.org/10.1007/b98882
+
     Examples
     --------
     >>> from bayeslmm.tables.datasets import load_dataset
     >>> fit = fit_reml("Yield ~ 1 + (1 | Batch)", load_dataset("dyestuff"))
     >>> round(fit.criterion, 4), fit.variance_components["sd"].round(3).tolist()
     (319.6543, [42.001, 49.51])
+    >>> fit = fit_reml("Reaction ~ Days + (1 | Subject)", load_dataset("sleepstudy"),
+    ...                sigma="~ 1 + Days")
+    >>> fit.residual_parameters["estimate"].round(4).to_dict()
+    {'sigma': 29.8247, 'beta_sigma[Days]': 0.0783}
     """
     check_choice("method", method, ("REML", "ML"))
     design = design_of(
-        formula, data, weights=weights, missing=missing, rank_deficient=rank_deficient
-    )
+        formula, data, weights=weights, missing=missing, rank_deficient=rank_deficient,
+        residual=residual, sigma=sigma, se=se,
+    )  # fmt: skip
+    if design.residual is not None:
+        return _fit_structured(design, design.residual, method)
     with single_blas_thread():
         gram = gram_of(design)
-        require_border(gram, "REML", "Take a machine with more memory, or fewer crossed levels.")
+        require_border(gram, "REML", _FEWER)
         _require_residuals(design, gram)
         search = search_criterion(gram, restricted=method == "REML")
-    if not (np.isfinite(search.sigma) and abs(search.criterion) < LARGEST):
-        raise NumericalError(
-            f"The {method} criterion could not be computed: numbers grew too large or too small. "
-            "Rescale the response, the columns or the weights."
-        )
+    _require_number(method, search)
     require_sigma(gram, search.sigma)
-    fit = REMLFit(
+    fit = _fit(design, gram, method, search)
+    _warn(fit, search)
+    return fit
+
+
+def _fit_structured(design: ModelData, rows: ResidualRows, method: Method) -> REMLFit:
+    """Fit a model with a residual structure."""
+    structure = structured_residuals(rows)
+    with single_blas_thread():
+        bases = structured_gram(design)
+        require_border(bases.reference, "REML", _FEWER)
+        _require_rows(design, bases.reference, structure)
+        require_bounded(design.coded_rows, structure, restricted=method == "REML")
+        search = search_structured(bases, structure, restricted=method == "REML")
+        _require_number(method, search.found)
+        require_maximum(search, method)
+        c, logdet = structure.coefficients(search.relative[None])
+        gram = bases.at(c[0], float(logdet[0]))
+    if search.coordinates.profiled:
+        require_sigma(gram, search.found.sigma)
+    residual = FittedResiduals(structure, search.phi, search.coordinates, bases, search.at_bound)
+    fit = _fit(design, gram, method, search.found, residual)
+    _warn(fit, search.found)
+    warn_of_flat_directions(search)
+    return fit
+
+
+def _require_rows(design: ModelData, gram: Gram, structure: StructuredResiduals) -> None:
+    """Raise unless there are more rows than fixed effects, and something for sigma to describe."""
+    if not structure.n_scales:
+        p = len(gram.coef)
+        if gram.n < p:
+            raise DataError(
+                f"{gram.n} rows cannot estimate {p} fixed effects: use more rows or fewer columns."
+            )
+        return
+    _require_varied(design, gram)
+    if structure.rows.correlation is None and structure.se is None:
+        require_residuals(gram)
+    if structure.rows.correlation is None:
+        require_residual_variance(gram)
+
+
+def _fit(
+    design: ModelData,
+    gram: Gram,
+    method: Method,
+    search: Search,
+    residual: FittedResiduals | None = None,
+) -> REMLFit:
+    return REMLFit(
         formula=str(design.formula),
         method=method,
         gram=gram,
         factors=tuple(lambda_factors(gram, search.packed)),
-        sigma=search.sigma,
+        scale=search.sigma,
         criterion=search.criterion,
         is_singular=search.singular,
         converged=search.converged,
         n_evaluations=search.n_evaluations,
         data=design,
+        residual=residual,
     )
-    _warn(fit, search)
-    return fit
+
+
+def _require_number(method: Method, search: Search) -> None:
+    if not (np.isfinite(search.sigma) and abs(search.criterion) < LARGEST):
+        raise NumericalError(
+            f"The {method} criterion could not be computed: numbers grew too large or too small. "
+            "Rescale the response, the columns or the weights."
+        )
 
 
 def _require_residuals(design: ModelData, gram: Gram) -> None:
+    _require_varied(design, gram)
+    require_residuals(gram)
+    require_residual_variance(gram)
+
+
+def _require_varied(design: ModelData, gram: Gram) -> None:
     p = len(gram.coef)
     if gram.n <= p:
         msg = (
@@ -151,8 +249,6 @@ def _require_residuals(design: ModelData, gram: Gram) -> None:
             "variation to divide among random effects and residuals."
         )
         raise DataError(msg)
-    require_residuals(gram)
-    require_residual_variance(gram)
 
 
 def _warn(fit: REMLFit, search: Search) -> None:
@@ -191,4 +287,6 @@ def _boundary(fit: REMLFit) -> list[str]:
                 found.append(
                     f"the random effects {shown} by {factor.name!r} are perfectly correlated"
                 )
+    if fit.residual is not None:
+        found += fit.residual.boundary()
     return found or ["a variance component is on its boundary"]

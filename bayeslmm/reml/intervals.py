@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -10,20 +11,19 @@ from scipy.stats import norm
 
 from bayeslmm import names
 from bayeslmm.arguments import as_names, check_probability
-from bayeslmm.errors import (
-    ArgumentError,
-    NumericalError,
-    check_choice,
-    names_keywords,
-    nearest,
-)
+from bayeslmm.errors import ArgumentError, check_choice, names_keywords, nearest
 from bayeslmm.gram.likelihood import criterion, log_density, pack_factors
 from bayeslmm.kernels.densities import ML_AT_SIGMA
-from bayeslmm.model.covariance.factors import factor_from_sd_corr, sd_corr_from_factor
+from bayeslmm.model.covariance.factors import sd_corr_from_factor
 from bayeslmm.reml.parameters import Target, list_targets
 from bayeslmm.reml.profile import profile_interval
 from bayeslmm.reml.result import REMLFit, require_fit
 from bayeslmm.reml.search import lambda_factors, search_criterion
+from bayeslmm.reml.structured.curvature import (
+    factors_at,
+    inverse_information,
+    line_variances,
+)
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
@@ -68,12 +68,14 @@ def confidence_intervals(
     -------
     DataFrame
         Columns ``estimate``, ``lower``, ``upper``; indexed by coefficient, ``sd_<factor>[term]``,
-        ``corr_<factor>[term, term]`` and ``sigma``. Estimates are the fit's own.
+        ``corr_<factor>[term, term]`` and ``sigma``, or the names in ``fit.residual_parameters``.
+        Estimates are the fit's own.
 
     Raises
     ------
     ArgumentError
-        If an argument is not one of its choices, or `fit` is no result of `fit_reml`.
+        If an argument is not one of its choices, or `fit` is no result of `fit_reml`; or if
+        profile limits are asked of a fit with a residual structure.
 
     References
     ----------
@@ -98,7 +100,12 @@ def confidence_intervals(
     )
     check_choice("method", method, ("profile", "wald"))
     check_probability("ci_prob", ci_prob)
-    targets = list_targets(fit.gram)
+    if method == "profile" and fit.residual is not None:
+        raise ArgumentError(
+            "Profile limits are those of models with independent residuals and one sigma: with a "
+            f"residual structure ({fit.residual.name}) give method='wald'."
+        )
+    targets = list_targets(fit.gram, fit.residual)
     wanted = list(targets) if parameters is None else as_names("parameters", parameters)
     for name in wanted:
         if name not in targets:
@@ -125,7 +132,7 @@ def wald_errors(fit: REMLFit, targets: dict[str, Target]) -> tuple[Floats, Float
     """Compute each parameter's estimate, standard error (delta method) and degrees of freedom.
 
     A log sd with standard error e is known as from 1 / (2 e^2) degrees of freedom; a correlation,
-    on Fisher's z scale, as from 1 / e^2. NaN on the boundary.
+    on Fisher's z scale, as from 1 / e^2. NaN on the boundary, and for slopes of log(sigma).
 
     Parameters
     ----------
@@ -143,7 +150,7 @@ def wald_errors(fit: REMLFit, targets: dict[str, Target]) -> tuple[Floats, Float
     error, freedom = np.full(len(targets), np.nan), np.full(len(targets), np.nan)
     for j, (target, row) in enumerate(zip(targets.values(), table.itertuples(), strict=True)):
         estimate, upper = float(row.estimate), float(row.upper)  # type: ignore[arg-type]
-        if target.kind == names.BETA:
+        if target.kind in (names.BETA, "slope"):
             error[j] = upper - estimate
             continue
         line = target.to_line(upper) - target.to_line(estimate)
@@ -155,13 +162,14 @@ def wald_errors(fit: REMLFit, targets: dict[str, Target]) -> tuple[Floats, Float
 
 
 def _estimates(fit: REMLFit, targets: dict[str, Target]) -> dict[str, float]:
-    scales = [sd_corr_from_factor(fit.sigma * lam) for lam in fit.factors]
+    scales = [sd_corr_from_factor(fit.scale * lam) for lam in fit.factors]
+    numbers = fit.residual_parameters["estimate"].to_numpy()
     out = {}
     for name, target in targets.items():
         if target.kind == names.BETA:
             out[name] = float(fit.conditional.beta[target.row])
-        elif target.kind == names.SIGMA:
-            out[name] = fit.sigma
+        elif target.factor < 0:
+            out[name] = float(numbers[target.number])
         elif target.kind == "sd":
             out[name] = float(scales[target.factor][0][target.row])
         else:
@@ -181,7 +189,7 @@ def _profile(
             method="ML",
             gram=fit.gram,
             factors=tuple(lambda_factors(fit.gram, search.packed)),
-            sigma=search.sigma,
+            scale=search.sigma,
             criterion=search.criterion,
             is_singular=search.singular,
             converged=search.converged,
@@ -222,41 +230,17 @@ def _line_errors(fit: REMLFit, targets: list[Target], point: Floats) -> Floats:
     nothing = np.full(len(point), np.nan)
     if not np.all(np.isfinite(point)) or fit.is_singular:
         return nothing
-    step, k = 1e-3, len(point)
-    H = np.empty((k, k))
-    axes = step * np.eye(k)
-    try:
-        for i in range(k):
-            for j in range(i + 1):
-                a, b = axes[i], axes[j]
-                H[i, j] = H[j, i] = (
-                    _full_criterion(fit, targets, point + a + b)
-                    - _full_criterion(fit, targets, point + a - b)
-                    - _full_criterion(fit, targets, point - a + b)
-                    + _full_criterion(fit, targets, point - a - b)
-                ) / (4.0 * step**2)
-        variance = np.diag(2.0 * np.linalg.inv(H))
-    except (np.linalg.LinAlgError, NumericalError):
-        return nothing
+    if fit.residual is not None:
+        variance = line_variances(fit, fit.residual, targets, point)
+    else:
+        variance = np.diag(inverse_information(partial(_full_criterion, fit, targets), point))
     return np.sqrt(variance, out=nothing, where=variance > 0.0)
 
 
 def _full_criterion(fit: REMLFit, targets: list[Target], point: Floats) -> float:
-    """-2 log (restricted) likelihood at given sds, correlations and sigma."""
-    gram = fit.gram
-    sds = [np.zeros(len(f.terms)) for f in gram.factors]
-    corrs = [np.eye(len(f.terms)) for f in gram.factors]
-    sigma = fit.sigma
-    for target, at in zip(targets, point, strict=True):
-        value = target.from_line(float(at))
-        if target.kind == names.SIGMA:
-            sigma = value
-        elif target.kind == "sd":
-            sds[target.factor][target.row] = value
-        else:
-            corrs[target.factor][target.row, target.col] = value
-            corrs[target.factor][target.col, target.row] = value
-    factors = [factor_from_sd_corr(sd / sigma, c) for sd, c in zip(sds, corrs, strict=True)]
+    """-2 log (restricted) likelihood at given sds, correlations and sigma, which comes last."""
+    gram, sigma = fit.gram, targets[-1].from_line(float(point[-1]))
+    factors = [L / sigma for L in factors_at(fit, targets[:-1], point[:-1])]
     if fit.method == "REML":
         return -2.0 * log_density(gram, factors, sigma, gradient=False)[0]
     return criterion(gram, pack_factors(gram, factors), ML_AT_SIGMA, sigma, gradient=False)[0]

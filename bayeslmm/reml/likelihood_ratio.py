@@ -13,6 +13,12 @@ from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.names import matching, product
 from bayeslmm.reml.result import REMLFit, require_fit
+from bayeslmm.reml.structured.nesting import (
+    described,
+    lacking_residuals,
+    on_bound,
+    require_same_errors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +36,10 @@ def likelihood_ratio_test(fit_a: REMLFit, fit_b: REMLFit) -> pd.DataFrame:
 
     chisq = 2 (l_large - l_small), compared with a chi-square distribution on the difference in
     the number of parameters. If the smaller model sets variances to zero it lies on the boundary
-    of the larger one, and the p-value is then too large rather than too small.
+    of the larger one, and the p-value is then too large rather than too small; ``attrs["note"]``
+    says so. Residual structures are compared likewise, by REML too: independent residuals lie
+    within every structure, equal sigmas within strata, ``cs`` within ``csh`` and ``toep``, ``ar1``
+    within ``ar1h`` and, at equal distances, ``toep``, and all of them within ``us``.
 
     Parameters
     ----------
@@ -40,7 +49,7 @@ def likelihood_ratio_test(fit_a: REMLFit, fit_b: REMLFit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by formula, the smaller model first: ``n_parameters``, ``aic``, ``bic``,
+        Indexed by formula (and residual structure), the smaller model first: ``n_parameters``, ``aic``, ``bic``,
         ``log_likelihood``, ``deviance``, and in the second row ``chisq``, ``df`` and ``p_value``.
 
     Raises
@@ -80,7 +89,7 @@ def likelihood_ratio_test(fit_a: REMLFit, fit_b: REMLFit) -> pd.DataFrame:
             "log_likelihood": [fit.log_likelihood for fit in (small, large)],
             "deviance": [fit.criterion for fit in (small, large)],
         },
-        index=pd.Index([small.formula, large.formula], name="formula"),
+        index=pd.Index([described(small), described(large)], name="formula"),
     )
     # The larger model cannot fit worse; a negative difference is what the searches left open.
     chisq = max(small.criterion - large.criterion, 0.0)
@@ -88,6 +97,7 @@ def likelihood_ratio_test(fit_a: REMLFit, fit_b: REMLFit) -> pd.DataFrame:
     table["chisq"] = [np.nan, chisq]
     table["df"] = [np.nan, float(df)]
     table["p_value"] = [np.nan, float(chi2.sf(chisq, df))]
+    table.attrs = {"note": on_bound(small, large)}
     return table
 
 
@@ -96,8 +106,13 @@ def _response_square(gram: Gram) -> float:
     return float(v @ gram.cross @ v)
 
 
+def _of_rows(fit: REMLFit) -> Gram:
+    """Return the cross-products of the rows themselves, not scaled by their covariance."""
+    return fit.gram if fit.residual is None else fit.residual.bases.reference
+
+
 def _require_same_data(small: REMLFit, large: REMLFit) -> None:
-    a, b = small.gram, large.gram
+    a, b = _of_rows(small), _of_rows(large)
     if a.response != b.response:
         msg = f"The fits have different responses, {a.response!r} and {b.response!r}."
         raise ArgumentError(msg)
@@ -138,9 +153,11 @@ def _require_nested(small: REMLFit, large: REMLFit) -> None:
             "other. Compare their `aic` or `bic`."
         )
         raise ArgumentError(msg)
+    require_same_errors(small, large)
     extra = _absent(small.gram.coef, large.gram.coef)
     extra += _absent(list(small.n_levels), list(large.n_levels))
     lacking = [repr(name) for name in extra] + _lacking_effects(small.gram, large.gram)
+    lacking += lacking_residuals(small, large)
     # As far apart as two converged searches of equal minima can be.
     worse = large.criterion > small.criterion + 1e-5
     if lacking or worse:
@@ -150,7 +167,7 @@ def _require_nested(small: REMLFit, large: REMLFit) -> None:
             else f"its deviance is higher by {large.criterion - small.criterion:.3g}"
         )
         msg = (
-            f"{small.formula!r} is not nested in {large.formula!r}: the larger model should "
+            f"{described(small)!r} is not nested in {described(large)!r}: the larger model should "
             f"contain the smaller one, but {why}. Compare their `aic` or `bic`."
         )
         raise ArgumentError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,10 +15,12 @@ from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.reml.search import Objective
+from bayeslmm.reml.structured.objective import StructuredObjective
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
+    from bayeslmm.reml.structured.fitted import FittedResiduals
 
 
 # In standard deviations of the parameter. A converged search promises at most 1e-6 more in the
@@ -42,6 +45,10 @@ def check_mode(fit: REMLFit) -> pd.DataFrame:
     marginal parametrization samples, with flat priors; so this holds one against the other
     without a single draw, and without Monte Carlo error.
 
+    With a residual structure R takes the place of sigma^2, and the gradient is that in (L, phi),
+    phi the structure's parameters: of L L' = G, of log sigma, of the inverse hyperbolic tangent of
+    correlations.
+
     A variance on its boundary is a relative factor with a zero on the diagonal. The density is
     even in that entry t, so its slope there is zero by symmetry and says nothing; the condition
     is one-sided, that the density does not rise with the variance: its derivative in t^2, half
@@ -56,7 +63,7 @@ def check_mode(fit: REMLFit) -> pd.DataFrame:
     -------
     DataFrame
         One row per entry of theta (of orthogonal columns with mean square one, as the search has
-        them) and for log sigma: ``value``; ``slope`` and ``curvature``, first and second
+        them) and for log sigma, or each parameter of the residual structure: ``value``; ``slope`` and ``curvature``, first and second
         derivative of the log-density; ``distance``, the Newton step to the mode, in standard
         deviations of that parameter given the others; ``boundary``, whether the entry is zero on
         the diagonal; ``is_mode``: a distance of at most 0.002, or on the boundary no rise.
@@ -87,24 +94,23 @@ def check_mode(fit: REMLFit) -> pd.DataFrame:
         )
         raise ArgumentError(msg)
     with single_blas_thread():
-        density = _Density(fit)
+        density = _Density(fit) if fit.residual is None else _StructuredDensity(fit, fit.residual)
         slope, H = density.slope(density.point), density.curvature()
-    boundary = np.append(density.diagonal & (np.abs(density.theta) < SINGULAR_TOLERANCE), False)
+    boundary = density.diagonal & (np.abs(density.value) < SINGULAR_TOLERANCE)
     distance = _newton_step(slope, -H) * np.sqrt(np.abs(np.diag(H)))
     # Differences of slopes carry rounding of the largest curvature.
     rise = np.diag(H) > _FLAT * np.abs(np.diag(H)).max()
-    labels = [name for f in fit.gram.factors for name in covariance_of(f).theta_names]
-    unit = np.append(density.step, 1.0)
+    unit = density.step
     return pd.DataFrame(
         {
-            "value": np.append(density.theta, np.log(fit.sigma)),
+            "value": density.value,
             "slope": slope / unit,
             "curvature": np.diag(H) / unit**2,
             "distance": distance,
             "boundary": boundary,
             "is_mode": (np.abs(distance) <= AT_MODE) & ~(boundary & rise),
         },
-        index=pd.Index([*labels, f"log {names.SIGMA}"], name="parameter"),
+        index=pd.Index(density.labels, name="parameter"),
     )
 
 
@@ -121,16 +127,22 @@ class _Density:
     ----------
     point : ndarray, shape (n_theta + 1,)
         The estimate.
-    theta, step, diagonal : ndarray, shape (n_theta,)
-        Theta of orthogonal columns, its scale, and which entries are on the diagonal.
+    value, step, diagonal : ndarray, shape (n_theta + 1,)
+        Theta of orthogonal columns and log sigma, their scales, and which are entries of theta on
+        its diagonal.
+    labels : list of str
+        What they are called.
     """
 
     def __init__(self, fit: REMLFit) -> None:
         self._objective = Objective(fit.gram, DENSITY)
         x = self._objective.locate(fit.factors)
-        self.step, self.diagonal = self._objective.step, self._objective.diagonal
-        self.theta = self.step * x
-        self.point = np.append(x, np.log(fit.sigma))
+        self.step = np.append(self._objective.step, 1.0)
+        self.diagonal = np.append(self._objective.diagonal, False)
+        self.point = np.append(x, np.log(fit.scale))
+        self.value = self.step * self.point
+        of_theta = [name for f in fit.gram.factors for name in covariance_of(f).theta_names]
+        self.labels = [*of_theta, f"log {names.SIGMA}"]
         # One posterior standard deviation of log sigma, so that a step means the same everywhere.
         self._unit = np.append(
             np.ones(len(x)), 1.0 / np.sqrt(2.0 * max(fit.gram.n - len(fit.gram.coef), 1))
@@ -153,6 +165,30 @@ class _Density:
             rows.append((ahead - behind) / (2.0 * move[k]))
         H = np.array(rows)
         return np.asarray(0.5 * (H + H.T))
+
+
+class _StructuredDensity:
+    """The same in scaled entries of theta, here of G itself, and in a structure's coordinates."""
+
+    def __init__(self, fit: REMLFit, residual: FittedResiduals) -> None:
+        coordinates = replace(residual.coordinates, whole=True)
+        self._objective = StructuredObjective(
+            residual.bases, coordinates, residual.phi, restricted=True
+        )
+        factors = [fit.scale * lam for lam in fit.factors]
+        self.step, self.diagonal = self._objective.step, self._objective.diagonal
+        self.point = self._objective.locate(factors, residual.phi)
+        self.value = self.step * self.point
+        n_theta = self._objective.n_theta
+        self.labels = self._objective.labels[:n_theta] + coordinates.line_labels
+
+    def slope(self, point: Floats) -> Floats:
+        """Gradient of the log-density."""
+        return -0.5 * self._objective(point)[1]
+
+    def curvature(self) -> Floats:
+        """Hessian by central differences of the gradient."""
+        return -0.5 * self._objective.curvature(self.point)
 
 
 def _newton_step(slope: Floats, information: Floats) -> Floats:

@@ -72,7 +72,7 @@ def _default_width(ml: REMLFit, target: Target, estimate: float) -> float:
     if target.kind == "corr":
         return 0.2
     if target.kind == "sd":
-        return 0.3 * estimate + 0.1 * ml.sigma / float(_lengths(ml, target.factor)[target.row])
+        return 0.3 * estimate + 0.1 * ml.scale / float(_lengths(ml, target.factor)[target.row])
     return 0.2 * abs(estimate) + 1e-3
 
 
@@ -149,7 +149,7 @@ def held_deviance(ml: REMLFit, target: Target) -> tuple[Held, Floats, Bounds]:
     if target.kind in ("beta", "sigma"):
         direction = np.eye(len(ml.gram.coef))[target.row] if target.kind == "beta" else None
         kind = ML_AT_COEFFICIENT if target.kind == "beta" else ML_AT_SIGMA
-        objective = Objective(ml.gram, kind, ml.sigma, direction)
+        objective = Objective(ml.gram, kind, ml.scale, direction)
 
         def function(value: float, x: Floats) -> tuple[float, Floats]:
             objective.at = float(value)
@@ -199,7 +199,7 @@ class _HeldBlock:
         self.start = np.array(start)[keep]
         self.bounds: Bounds = None
         if target.kind == "sd":
-            self.start = np.append(self.start, math.log(ml.sigma))
+            self.start = np.append(self.start, math.log(ml.scale))
         else:
             # The two columns' lengths: with opposite signs the correlation would be -rho.
             lengths_at = (self.own, first + target.col * q + target.col)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from bayeslmm import names
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.gram.likelihood import Conditional, conditional
 from bayeslmm.model.covariance.block_covariance import covariance_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.gram.gram import Gram
+    from bayeslmm.reml.structured.fitted import FittedResiduals
 
 
 type Method = Literal["REML", "ML"]
@@ -56,12 +58,14 @@ class REMLFit:
     method : {"REML", "ML"}
         Which likelihood was maximised.
     gram : Gram
-        The cross-products that it was maximised on.
+        The cross-products that it was maximised on; with a residual structure, those of rows
+        scaled by R_0^(-1/2).
     factors : tuple of ndarray, shapes (q, q)
-        Relative factors Lambda_k (G_k = sigma^2 Lambda_k Lambda_k'), lower triangular, in the
+        Relative factors Lambda_k (G_k = scale^2 Lambda_k Lambda_k'), lower triangular, in the
         formula's order of grouping factors.
-    sigma : float
-        Residual standard deviation, in the response's unit.
+    scale : float
+        s of the residuals' covariance R = s^2 R_0, with R_0 = W^-1 (then s is sigma) or that of
+        the residual structure; one where such a structure has no common scale.
     criterion : float
         -2 log-likelihood (ML) or -2 log restricted likelihood (REML), constants as in lme4.
     is_singular : bool
@@ -73,6 +77,9 @@ class REMLFit:
         Evaluations of the criterion.
     data : ModelData
         What it was fitted to: the rows, coded, or cross-products where those were given.
+    residual : FittedResiduals or None
+        The residual structure at its estimates; None where residuals are independent with one
+        sigma.
 
     Examples
     --------
@@ -92,18 +99,75 @@ class REMLFit:
     method: Method
     gram: Gram
     factors: tuple[Floats, ...]
-    sigma: float
+    scale: float
     criterion: float
     is_singular: bool
     converged: bool
     n_evaluations: int
     data: ModelData
+    residual: FittedResiduals | None = None
 
     def __repr__(self) -> str:
-        return fit_text(self, _head(self), _remarks(self), "t value")
+        return fit_text(self, _head(self), _remarks(self), "t value", self._residual_tables)
 
     def _repr_html_(self) -> str:
-        return fit_html(self, _head(self), _remarks(self), "t value")
+        return fit_html(self, _head(self), _remarks(self), "t value", self._residual_tables)
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation, in the response's unit.
+
+        With a formula of log(sigma) it is that at the columns' means; beside known standard errors
+        it is what residuals have besides.
+
+        Raises
+        ------
+        ArgumentError
+            Where there is no such number: strata and visits have one each, and known standard
+            errors alone leave none.
+        """
+        if self.residual is None:
+            return self.scale
+        known = self.residual.table["estimate"]
+        if names.SIGMA in known.index:
+            return float(known[names.SIGMA])
+        raise ArgumentError(
+            "This fit has no single sigma: see fit.residual_parameters."
+            if len(known)
+            else "This fit has no sigma: its residuals' standard errors are known."
+        )
+
+    @cached_property
+    def residual_parameters(self) -> pd.DataFrame:
+        """Parameters of the residuals' covariance, by name: column ``estimate``.
+
+        ``sigma``, or with a residual structure ``sigma_by[level]``, ``beta_sigma[column]``,
+        ``rho_residual``, ``sd_residual[visit]``, ``corr_residual[visit, visit]`` and others, called
+        as in a result tree.
+        """
+        if self.residual is not None:
+            return self.residual.table
+        index = pd.Index([names.SIGMA], name="parameter")
+        return pd.DataFrame({"estimate": [self.scale]}, index)
+
+    def residual_covariance(self, by: str | None = None) -> pd.DataFrame:
+        """Return R of the group with the most rows, by visit or time.
+
+        Parameters
+        ----------
+        by : str, optional
+            Among the groups of this stratum, where each has parameters of its own.
+
+        Raises
+        ------
+        ArgumentError
+            If residuals are independent, or there is no such stratum.
+        """
+        if self.residual is None:
+            raise ArgumentError(
+                "The residuals of this fit are independent, with variance sigma^2 / w."
+            )
+        return self.residual.covariance(by)
 
     @property
     def log_likelihood(self) -> float:
@@ -122,9 +186,10 @@ class REMLFit:
 
     @property
     def n_parameters(self) -> int:
-        """Fixed effects, entries of theta, and sigma."""
+        """Fixed effects, entries of theta, and sigma or the residual structure's parameters."""
         free = sum(covariance_of(factor).n_theta for factor in self.gram.factors)
-        return len(self.gram.coef) + free + 1
+        of_residuals = 1 if self.residual is None else self.residual.structure.size
+        return len(self.gram.coef) + free + of_residuals
 
     @property
     def aic(self) -> float:
@@ -140,7 +205,7 @@ class REMLFit:
     def conditional(self) -> Conditional:
         """Moments of all effects given y at the estimates, as arrays."""
         with single_blas_thread():
-            return conditional(self.gram, self.factors, self.sigma)
+            return conditional(self.gram, self.factors, self.scale)
 
     @cached_property
     def fixed_effects(self) -> pd.DataFrame:
@@ -153,9 +218,9 @@ class REMLFit:
 
     @cached_property
     def vcov(self) -> pd.DataFrame:
-        """Covariance matrix of the fixed effects, sigma^2 (X'V^-1 X)^-1."""
-        names = pd.Index(self.gram.coef, name="coef")
-        return pd.DataFrame(self.conditional.beta_cov, index=names, columns=names)
+        """Covariance matrix of the fixed effects, (X'Cov(y)^-1 X)^-1."""
+        coef = pd.Index(self.gram.coef, name="coef")
+        return pd.DataFrame(self.conditional.beta_cov, index=coef, columns=coef)
 
     @cached_property
     def variance_components(self) -> pd.DataFrame:
@@ -163,19 +228,29 @@ class REMLFit:
 
         Columns ``sd`` (the response's unit per unit of the column), ``variance``, and
         ``corr_<term>`` with each earlier term that it is correlated with (NaN elsewhere). The last
-        row, ``("Residual", "")``, is sigma.
+        row, ``("Residual", "")``, is sigma; of strata and visits there is a row each, of known
+        standard errors none.
         """
         rows = component_rows(self.gram.factors, self._scaled)
-        last = {"factor": "Residual", "term": "", "sd": self.sigma, "variance": self.sigma**2}
-        return pd.DataFrame([*rows, last]).set_index(["factor", "term"])
+        if self.residual is None:
+            sigmas = {"": self.scale}
+        else:
+            sigmas = self.residual.sigmas
+        own = [
+            {"factor": "Residual", "term": term, "sd": sd, "variance": sd**2}
+            for term, sd in sigmas.items()
+        ]
+        columns = ["factor", "term", "sd", "variance"]
+        table = pd.DataFrame([*rows, *own], columns=None if rows or own else columns)
+        return table.set_index(["factor", "term"])
 
     @cached_property
     def covariance(self) -> dict[str, pd.DataFrame]:
-        """G_k = sigma^2 Lambda_k Lambda_k' of each grouping factor."""
+        """G_k = scale^2 Lambda_k Lambda_k' of each grouping factor."""
         out: dict[str, pd.DataFrame] = ByFactor()
         for factor, L in zip(self.gram.factors, self._scaled, strict=True):
-            names = pd.Index(factor.terms, name="term")
-            out[factor.name] = pd.DataFrame(L @ L.T, index=names, columns=names)
+            terms = pd.Index(factor.terms, name="term")
+            out[factor.name] = pd.DataFrame(L @ L.T, index=terms, columns=terms)
         return out
 
     @property
@@ -217,8 +292,8 @@ class REMLFit:
     @property
     def conditional_covariance(self) -> dict[str, Floats]:
         """Var(b_i | y, beta, theta) for each factor, (m, q, q): lme4's ``condVar``."""
-        names = [factor.name for factor in self.gram.factors]
-        return ByFactor(zip(names, self.conditional.cov, strict=True))
+        factors = [factor.name for factor in self.gram.factors]
+        return ByFactor(zip(factors, self.conditional.cov, strict=True))
 
     @property
     def prediction_error_covariance(self) -> dict[str, Floats]:
@@ -226,17 +301,23 @@ class REMLFit:
 
         Under a flat prior on beta this is the posterior covariance given theta and sigma.
         """
-        names = [factor.name for factor in self.gram.factors]
-        return ByFactor(zip(names, self.conditional.marginal_cov, strict=True))
+        factors = [factor.name for factor in self.gram.factors]
+        return ByFactor(zip(factors, self.conditional.marginal_cov, strict=True))
 
     @property
     def _scaled(self) -> list[Floats]:
-        return [self.sigma * lam for lam in self.factors]
+        return [self.scale * lam for lam in self.factors]
+
+    @property
+    def _residual_tables(self) -> dict[str, pd.DataFrame]:
+        return {} if self.residual is None else self.residual.tables()
 
 
 def _head(fit: REMLFit) -> list[str]:
     title = {"REML": "REML", "ML": "maximum likelihood"}[fit.method]
     lines = [f"Linear mixed model fit by {title}", f"Formula: {fit.formula}"]
+    if fit.residual is not None:
+        lines.append(f"Residuals: {fit.residual.name}")
     if fit.method == "REML":
         return [*lines, f"REML criterion: {fit.criterion:.4f}"]
     return [*lines, likelihood_line(fit)]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class Fit(Protocol):
@@ -56,7 +56,13 @@ class Fit(Protocol):
         ...
 
 
-def fit_text(fit: Fit, head: Sequence[str], remarks: Sequence[str], statistic: str) -> str:
+def fit_text(
+    fit: Fit,
+    head: Sequence[str],
+    remarks: Sequence[str],
+    statistic: str,
+    tables: Mapping[str, pd.DataFrame] | None = None,
+) -> str:
     """Write a fit for a terminal.
 
     Parameters
@@ -69,6 +75,8 @@ def fit_text(fit: Fit, head: Sequence[str], remarks: Sequence[str], statistic: s
         The last ones.
     statistic : str
         What estimates over standard errors are called.
+    tables : mapping of str to DataFrame, optional
+        Title -> what else is shown of the variances.
 
     Returns
     -------
@@ -78,11 +86,18 @@ def fit_text(fit: Fit, head: Sequence[str], remarks: Sequence[str], statistic: s
     parts = ["\n".join(head)]
     if len(fit.variance_components):
         parts.append("Random effects:\n" + _random(fit).to_string(index=False, na_rep=""))
+    parts += [f"{title}:\n{_shown(table).to_string()}" for title, table in (tables or {}).items()]
     fixed = _fixed(fit, statistic)
     return "\n\n".join([*parts, _sizes(fit), "Fixed effects:\n" + fixed.to_string(), *remarks])
 
 
-def fit_html(fit: Fit, head: Sequence[str], remarks: Sequence[str], statistic: str) -> str:
+def fit_html(
+    fit: Fit,
+    head: Sequence[str],
+    remarks: Sequence[str],
+    statistic: str,
+    tables: Mapping[str, pd.DataFrame] | None = None,
+) -> str:
     """Write a fit for a notebook; arguments as of `fit_text`.
 
     Returns
@@ -96,6 +111,8 @@ def fit_html(fit: Fit, head: Sequence[str], remarks: Sequence[str], statistic: s
     if len(fit.variance_components):
         table = _random(fit).to_html(index=False, na_rep="")
         random = f"<p><strong>Random effects</strong></p>{table}"
+    for title, told in (tables or {}).items():
+        random += f"<p><strong>{escape(title)}</strong></p>{_shown(told).to_html()}"
     return (
         f"<div><p>{lines}</p>{random}"
         f"<p>{escape(_sizes(fit))}</p>"
@@ -129,6 +146,12 @@ def _random(fit: Fit) -> pd.DataFrame:
             for row in table[correlations].to_numpy(dtype=float)
         ]
     return shown
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Write a table's numbers, and nothing where there is none."""
+    text = table.map(lambda value: _number(value, ".4g"))
+    return text.rename_axis(index=None, columns=None)
 
 
 def _sizes(fit: Fit) -> str:

@@ -18,6 +18,7 @@ algebra of their own.
 - ``unstructured``: any correlation matrix of few visits
 - ``conditional``: residuals of new rows given those of known rows of their group
 - ``structured``: `StructuredResiduals`: R of a design's rows from a scale and a correlation
+- ``drawn``: `DrawnResiduals`: R of any rows under draws of its parameters
 - ``of_design``: which structure a design's rows have
 - ``of_visits``: the correlation of rows that were observed at few visits
 """

@@ -9,6 +9,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
+from bayeslmm.gram.structured.structured_gram import StructuredGram
 from bayeslmm.model.residual.correlation import Uncorrelated
 from bayeslmm.model.residual.entry import Entry
 from bayeslmm.model.residual.of_visits import ON_VISITS, correlation_of_visits
@@ -38,6 +39,30 @@ def structured_residuals(rows: ResidualRows) -> StructuredResiduals:
     ArgumentError
         If the formula of sigma has neither an intercept nor one column for each stratum.
     """
+    return _of_rows(rows, rows, _correlation(rows))
+
+
+def of_other_rows(rows: ResidualRows, fit: StructuredResiduals) -> StructuredResiduals:
+    """Return the residual covariance of other rows than a model was fitted to.
+
+    Parameters
+    ----------
+    rows : ResidualRows
+        The rows, coded as those of the fit.
+    fit : StructuredResiduals
+        Of the fit's own rows, from which parameters have their meaning.
+
+    Returns
+    -------
+    StructuredResiduals
+        For covariances and standard deviations; sums over pairs of rows are those of the fit.
+    """
+    return _of_rows(rows, fit.rows, fit.correlation)
+
+
+def _of_rows(
+    rows: ResidualRows, learnt: ResidualRows, correlation: Correlation
+) -> StructuredResiduals:
     beside = rows.se is not None and rows.has_sigma
     parts = [rows.columns] if rows.columns.shape[1] else _strata(rows)
     if beside and rows.se is not None:
@@ -46,8 +71,21 @@ def structured_residuals(rows: ResidualRows) -> StructuredResiduals:
     cells, cell = np.unique(keys, axis=0, return_inverse=True)
     se = cells[:, -1] if beside else None
     relative = None if beside else rows.se
-    scale = _scale(rows, cells)
-    return StructuredResiduals(rows, scale, _correlation(rows), cell.ravel(), se, relative)
+    scale = _scale(rows, cells, learnt)
+    return StructuredResiduals(rows, scale, correlation, cell.ravel(), se, relative)
+
+
+def structured_gram(design: ModelData) -> StructuredGram:
+    """Return the cross-products of a design with a residual structure, for any parameters of it.
+
+    Parameters
+    ----------
+    design : ModelData
+        With rows.
+    """
+    rows = design.coded_rows
+    assert rows.residual is not None  # noqa: S101 - or there is nothing to ask for
+    return StructuredGram.from_design(rows, structured_residuals(rows.residual).records())
 
 
 def _strata(rows: ResidualRows) -> list[Floats]:
@@ -58,14 +96,14 @@ def _strata(rows: ResidualRows) -> list[Floats]:
     return [np.column_stack(parts).astype(np.float64)] if parts else []
 
 
-def _scale(rows: ResidualRows, cells: Floats) -> Scale:
+def _scale(rows: ResidualRows, cells: Floats, learnt: ResidualRows) -> Scale:
     columns = cells[:, : rows.columns.shape[1]]
     n_cells = len(columns)
     if not rows.has_sigma:
         return NoSigma(n_cells)
     if not columns.shape[1]:
         return _by_stratum(rows, cells)
-    if _indicate(columns):
+    if _indicate(learnt.columns):
         which: Ints = np.argmax(columns, axis=1)
         return SigmaByStratum(names.SIGMA_BY, {names.SIGMA_LEVEL: _labels(rows.names)}, which)
     if rows.names[0] != names.INTERCEPT:
@@ -74,8 +112,8 @@ def _scale(rows: ResidualRows, cells: Floats) -> Scale:
             "columns' means. Leave the 0 out, or write ~ 0 + f of one factor for a sigma of each "
             "of its levels."
         )
-    means = rows.columns[:, 1:].mean(axis=0)
-    spreads = rows.columns[:, 1:].std(axis=0)
+    means = learnt.columns[:, 1:].mean(axis=0)
+    spreads = learnt.columns[:, 1:].std(axis=0)
     return LogLinearSigma(rows.names[1:], columns[:, 1:] - means, tuple(map(float, spreads)))
 
 

@@ -143,7 +143,7 @@ class SigmaByStratum:
     def variables(self, phi: Floats) -> dict[str, Floats]:
         """Name the parameters."""
         shape = [len(labels) for labels in self.levels.values()]
-        return {self.variable: phi.reshape(*phi.shape[:-1], *shape)}
+        return {self.variable: phi.reshape((*phi.shape[:-1], *shape))}
 
     def phi(self, variables: Mapping[str, Floats]) -> Floats:
         """Undo `variables`."""
@@ -215,5 +215,5 @@ class LogLinearSigma:
 
     def pull_back(self, phi: Floats, d_sigma: Floats) -> Floats:
         """Differentiate the formula."""
-        weighted = d_sigma * self.sigma(phi[None])[0]
-        return np.concatenate([[weighted.sum() / phi[0]], weighted @ self.columns])
+        weighted = d_sigma * np.exp(self.columns @ phi[1:])
+        return np.concatenate([[weighted.sum()], phi[0] * (weighted @ self.columns)])

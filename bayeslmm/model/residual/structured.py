@@ -59,7 +59,9 @@ class StructuredResiduals:
         """How it is spelt."""
         parts = [] if self.rows.correlation is None else [str(self.rows.correlation)]
         parts += [] if self.rows.sigma is None else [f"sigma ~ {self.rows.sigma}"]
-        parts += [] if self.rows.se is None else ["known standard errors"]
+        if self.rows.se is not None:
+            beside = self.rows.has_sigma and self.rows.sigma is None
+            parts.append("known standard errors" + (" beside a sigma" if beside else ""))
         return ", ".join(parts)
 
     @property

@@ -1,0 +1,162 @@
+"""Which residual structure is a special case of which."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.errors import ArgumentError
+from bayeslmm.formula.residual import KINDS
+from bayeslmm.model.residual.scale import LogLinearSigma
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bayeslmm.arrays import Floats
+    from bayeslmm.formula.residual import Correlation
+    from bayeslmm.model.residual.structured import StructuredResiduals
+    from bayeslmm.reml.result import REMLFit
+
+# Correlations, without their standard deviations, that each has for a special case.
+_CONTAINS: Mapping[str, frozenset[str]] = {
+    "us": frozenset({"cs", "toep", "ad", "ar1", "ou", "arma"}),
+    "toep": frozenset({"cs", "ar1", "ou", "arma"}),
+    "ad": frozenset({"ar1", "ou"}),
+    "ar1": frozenset({"ou"}),
+    "arma": frozenset({"ar1", "ou"}),
+}
+# Of these, those whose special cases need no equal distances between visits.
+_ANY_DISTANCES = frozenset({"us", "ad"})
+# Beside independent residuals, an Ornstein-Uhlenbeck process is on its bound, a range of zero.
+_ON_BOUND = "ou"
+
+
+def require_same_errors(small: REMLFit, large: REMLFit) -> None:
+    """Raise where one of two fits has known standard errors that the other one does not know of.
+
+    Raises
+    ------
+    ArgumentError
+        With what can be compared.
+    """
+    one, other = _se(small), _se(large)
+    same = (one is None and other is None) or (
+        one is not None and other is not None and np.array_equal(one, other)
+    )
+    if not same:
+        raise ArgumentError(
+            "The fits do not have the same known standard errors, so neither is nested in the "
+            "other. Compare their `aic` or `bic`."
+        )
+
+
+def lacking_residuals(small: REMLFit, large: REMLFit) -> list[str]:
+    """Describe what only the smaller of two models has in its residuals.
+
+    Parameters
+    ----------
+    small, large : REMLFit
+        Fits of the same rows.
+
+    Returns
+    -------
+    list of str
+        Nothing where the smaller one's R is a special case of the larger one's.
+    """
+    if small.residual is None:
+        independent = large.residual is None or large.residual.structure.n_scales > 0
+        return [] if independent else ["sigma"]
+    one, other = small.residual.structure, _structure(large)
+    out = []
+    if not _is_spanned(_log_sigma_columns(one), other):
+        out.append("the standard deviations of its residuals")
+    own = one.rows.correlation
+    theirs = None if other is None else other.rows.correlation
+    if own is not None and not _is_special(own, theirs, one):
+        out.append(f"the residuals' correlation {own}")
+    return out
+
+
+def on_bound(small: REMLFit, large: REMLFit) -> str:
+    """Return in words what the smaller model puts on its bound; nothing where it puts nothing."""
+    found = []
+    many = sum(len(f.terms) for f in large.gram.factors)
+    if sum(len(f.terms) for f in small.gram.factors) < many:
+        found.append("standard deviations of random effects")
+    one, other = _structure(small), _structure(large)
+    if other is not None:
+        if one is not None and one.n_scales < other.n_scales and one.n_scales == 0:
+            found.append("sigmas")
+        theirs = other.rows.correlation
+        none = one is None or one.rows.correlation is None
+        if none and theirs is not None and theirs.kind == _ON_BOUND:
+            found.append("ranges of the residuals' correlation")
+    if not found:
+        return ""
+    return (
+        f"In the smaller model {' and '.join(found)} are on their bound, zero: the p-value is too "
+        "large rather than too small."
+    )
+
+
+def described(fit: REMLFit) -> str:
+    """Return a fit's formula, with its residual structure where it has one."""
+    return fit.formula if fit.residual is None else f"{fit.formula}; {fit.residual.name}"
+
+
+def _structure(fit: REMLFit) -> StructuredResiduals | None:
+    return None if fit.residual is None else fit.residual.structure
+
+
+def _se(fit: REMLFit) -> Floats | None:
+    structure = _structure(fit)
+    return None if structure is None else structure.rows.se
+
+
+def _log_sigma_columns(structure: StructuredResiduals | None) -> Floats:
+    """Return a basis of all values of log sigma that a structure's scale can have, by row."""
+    if structure is None:
+        return np.ones((1, 1))
+    scale, cell = structure.scale, structure.cell
+    if not structure.n_scales:
+        return np.zeros((len(cell), 0))
+    if isinstance(scale, LogLinearSigma):
+        return np.column_stack([np.ones(len(cell)), scale.columns[cell]])
+    return np.asarray(scale.sigma(np.eye(structure.n_scales)).T[cell])
+
+
+def _is_spanned(own: Floats, other: StructuredResiduals | None) -> bool:
+    theirs = _log_sigma_columns(other)
+    if not own.shape[1]:
+        return True
+    if len(theirs) == 1:
+        theirs = np.ones((len(own), 1))
+    if not theirs.shape[1]:
+        return False
+    rest = own - theirs @ np.linalg.lstsq(theirs, own)[0]
+    return bool(np.abs(rest).max() <= 1e-8 * max(1.0, float(np.abs(own).max())))
+
+
+def _is_special(own: Correlation, theirs: Correlation | None, rows: StructuredResiduals) -> bool:
+    if theirs is None or own.group != theirs.group or own.by not in (None, theirs.by):
+        return False
+    kind, other = (c.kind.removesuffix("h") for c in (own, theirs))
+    if kind == "cs" and other in ("cs", "toep", "us"):
+        return True
+    if own.time != theirs.time or (kind != other and kind not in _CONTAINS.get(other, ())):
+        return False
+    if any(value > theirs.options.get(name, 0) for name, value in own.options.items()):
+        # Of two ARMAs; a Toeplitz or unstructured matrix has room for any.
+        return other in ("toep", "us")
+    numbers = KINDS[own.kind] != "visits", KINDS[theirs.kind] != "visits"
+    return other in _ANY_DISTANCES or numbers[0] == numbers[1] or _equal_distances(rows)
+
+
+def _equal_distances(structure: StructuredResiduals) -> bool:
+    """Return whether times are equally far from each other; visits count as such."""
+    time = structure.rows.time
+    if time is None or structure.rows.visits:
+        return True
+    gaps = np.diff(np.unique(time.astype(np.float64)))
+    return bool(len(gaps) == 0 or np.ptp(gaps) <= 1e-9 * gaps.max())

@@ -1,0 +1,172 @@
+"""The criterion as a function of relative factors and of the residual structure's coordinates."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.gram.likelihood import flat_prior
+from bayeslmm.kernels.densities import DENSITY, ML, ML_AT_SIGMA, REML, evaluate
+from bayeslmm.kernels.structured.density import structured_density
+from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.reml.descent import slope_differences
+from bayeslmm.reml.search import CHEAP, LARGEST, Objective
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bayeslmm.arrays import Floats
+    from bayeslmm.gram.structured.structured_gram import StructuredGram
+    from bayeslmm.reml.structured.coordinates import ResidualCoordinates
+
+# Of a first difference of the gradient that tells how far a coordinate may be moved at once.
+_STEP = 0.05
+# Coordinates that are all but flat at the start are moved by no more than this at once.
+_LONGEST = 0.5
+
+
+class StructuredObjective:
+    r"""-2 log (restricted) likelihood in scaled search variables; counts its evaluations.
+
+    .. math:: \log |V| + (n - p) \log r + \dots, \quad
+        V = R_0(\phi_0) + \sum_k Z_k \Lambda_k \Lambda_k' Z_k'
+
+    with beta at its best, and with the scale s at its best where one is left out of R (see
+    `ResidualCoordinates`). The first variables are the entries of Theta, as in `Objective`.
+
+    Parameters
+    ----------
+    bases : StructuredGram
+        The cross-products.
+    coordinates : ResidualCoordinates
+        Of the structure.
+    restricted : bool
+        REML rather than ML.
+    phi : ndarray, shape (size,)
+        Where the search begins, which sets the variables' scales.
+
+    Attributes
+    ----------
+    diagonal : ndarray of bool
+        In which variables the criterion is even.
+    step : ndarray
+        One over the root of the curvature at the start.
+    start : ndarray
+        Theta by the method of moments given R at `phi`, and the coordinates of `phi`.
+    expensive : bool
+        Whether curvature by differences would take too long.
+    n_theta : int
+        How many variables are of Theta.
+    scale : float
+        The profiled s, or one, at the last evaluation.
+    """
+
+    def __init__(
+        self,
+        bases: StructuredGram,
+        coordinates: ResidualCoordinates,
+        phi: Floats,
+        *,
+        restricted: bool,
+    ) -> None:
+        self.bases, self.coordinates = bases, coordinates
+        if coordinates.profiled:
+            self.kind = REML if restricted else ML
+        else:
+            self.kind = DENSITY if restricted else ML_AT_SIGMA
+        self._weight = -2.0 if self.kind == DENSITY else 1.0
+        self._flat = flat_prior(bases.reference)
+        first = coordinates.of(phi)
+        c, logdet = self._coefficients(coordinates.phi(first))
+        n = bases.reference.n
+        # Theta is relative to the geometric mean of R's eigenvalues, whatever its scale.
+        self._unit = math.exp(0.5 * logdet / n)
+        gram = bases.at(c * self._unit**2, 0.0)
+        of_theta = self._of_theta = Objective(gram, REML)
+        self._basis = self._unit * of_theta.basis
+        self.n_theta = len(of_theta.start)
+        self.diagonal = np.concatenate([of_theta.diagonal, coordinates.even])
+        self.start = np.concatenate([of_theta.start, first])
+        self.n_evaluations, self.last, self.scale = 0, np.zeros(0), math.nan
+        once = bases.plan.n_border**3 + 20.0 * len(bases.plan.floats)
+        self.expensive = 2.0 * len(self.start) * once > CHEAP
+        self.step = np.concatenate([of_theta.step, np.ones(len(first))])
+        self.step[self.n_theta :] = self._steps()
+
+    def __call__(self, x: Floats, gradient: bool = True) -> tuple[float, Floats]:
+        """Evaluate at scaled variables; infinite values become a large number."""
+        self.n_evaluations += 1
+        self.last = x
+        with np.errstate(all="ignore"):
+            value, slope = self._evaluate(self.step * x, gradient)
+        return (value if value < LARGEST else LARGEST), self.step * slope
+
+    def curvature(self, x: Floats) -> Floats:
+        """Compute second derivatives in the scaled variables."""
+        return slope_differences(self, x)
+
+    def locate(self, factors: Sequence[Floats], phi: Floats) -> Floats:
+        """Find the scaled variables of factors, relative where `packed` is, and of parameters."""
+        theta = self._of_theta.locate(factors) * self._of_theta.step / self._unit
+        return np.concatenate([theta, self.coordinates.of(phi)]) / self.step
+
+    def packed(self, x: Floats) -> Floats:
+        """Return packed factors, of G where nothing is profiled, else of G / s^2."""
+        return np.asarray(self._basis @ (self.step * x)[: self.n_theta])
+
+    def phi(self, x: Floats) -> Floats:
+        """Return the structure's parameters, a scale left out."""
+        return self.coordinates.phi(self.free(x))
+
+    def free(self, x: Floats) -> Floats:
+        """Return the structure's coordinates."""
+        return np.asarray((self.step * x)[self.n_theta :])
+
+    @property
+    def labels(self) -> list[str]:
+        """What each variable is called: entries of theta, and the structure's parameters."""
+        of_theta = [
+            name for f in self.bases.reference.factors for name in covariance_of(f).theta_names
+        ]
+        return [*of_theta, *(self.coordinates.labels[k] for k in self.coordinates.free)]
+
+    def _coefficients(self, phi: Floats) -> tuple[Floats, float]:
+        c, logdet = self.coordinates.structure.coefficients(phi[None])
+        return c[0], float(logdet[0])
+
+    def _evaluate(self, at: Floats, gradient: bool) -> tuple[float, Floats]:
+        nothing, free = np.zeros(len(at)), at[self.n_theta :]
+        if self.coordinates.beyond(free):
+            return math.inf, nothing
+        phi = self.coordinates.phi(free)
+        c, logdet = self._coefficients(phi)
+        if not (math.isfinite(logdet) and np.isfinite(c).all()):
+            return math.inf, nothing
+        plan, packed = self.bases.plan, self._basis @ at[: self.n_theta]
+        floats = self.bases.floats(c, logdet)
+        if not gradient:
+            value, _, extra = evaluate(plan.ints, floats, packed, 1.0, *self._flat, self.kind, False)
+            self.scale = extra if self.coordinates.profiled else 1.0
+            return self._weight * value, nothing
+        value, d_packed, d_floats, _, extra = structured_density(
+            plan.ints, floats, packed, np.zeros(0), *self._flat, self.kind
+        )
+        self.scale = extra if self.coordinates.profiled else 1.0
+        d_phi = self.coordinates.structure.pull_back(phi, *self.bases.pull_back(d_floats))
+        slope = [self._basis.T @ d_packed, self.coordinates.pull_back(free, d_phi)]
+        slopes = self._weight * np.concatenate(slope)
+        return self._weight * value, slopes if np.isfinite(slopes).all() else nothing
+
+    def _steps(self) -> Floats:
+        """Return one over the root of each coordinate's own curvature at the start."""
+        first = self(self.start / self.step)[1]
+        out = np.empty(len(self.start) - self.n_theta)
+        for k in range(len(out)):
+            moved = self.start.copy()
+            moved[self.n_theta + k] += _STEP
+            slope = self(moved / self.step)[1]
+            bend = abs(slope[self.n_theta + k] - first[self.n_theta + k]) / _STEP
+            out[k] = 1.0 / math.sqrt(max(bend, 1.0 / _LONGEST**2))
+        return out

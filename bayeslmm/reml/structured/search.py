@@ -1,0 +1,180 @@
+"""The search for G and R together: several starts, and the lowest of their ends."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm import names
+from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE
+from bayeslmm.reml.descent import ACCEPTABLE, descend, snap_to_zero
+from bayeslmm.reml.quasi_newton import GOAL
+from bayeslmm.reml.search import Search
+from bayeslmm.reml.structured.coordinates import ResidualCoordinates
+from bayeslmm.reml.structured.objective import StructuredObjective
+from bayeslmm.resources import single_blas_thread
+
+if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats
+    from bayeslmm.gram.structured.structured_gram import StructuredGram
+    from bayeslmm.model.residual.structured import StructuredResiduals
+
+# Random effects, and a sigma beside known standard errors, begin at what moments say and at so
+# much of it: correlated residuals and random effects explain the same thing in part.
+_SMALL = 0.1
+# Of expensive criteria so many starts are followed, those that are lowest.
+_FEW = 2
+# Curvature along a direction, in units of the variables' own, that differences of gradients cannot
+# tell from none; and the share of a variable in such a direction from which it is named.
+_NO_CURVATURE, _TAKES_PART = 1e-6, 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class StructuredSearch:
+    """Where a search ended.
+
+    Attributes
+    ----------
+    found : Search
+        Of the relative factors; its sigma is the scale s of R = s^2 R_0, one where none is
+        profiled, and it is singular also where parameters of R are on their bounds.
+    coordinates : ResidualCoordinates
+        Of the structure.
+    relative : ndarray, shape (size,)
+        The structure's parameters phi_0, of R_0.
+    at_bound : tuple of int
+        Places in phi of what is on its bound.
+    slope : ndarray, shape (number of coordinates,)
+        Of the criterion in the structure's coordinates.
+    flat : tuple of str
+        Parameters that trade off against each other without a change of the criterion.
+    """
+
+    found: Search
+    coordinates: ResidualCoordinates
+    relative: Floats
+    at_bound: tuple[int, ...]
+    slope: Floats
+    flat: tuple[str, ...]
+
+    @property
+    def phi(self) -> Floats:
+        """The structure's parameters, of R."""
+        return self.coordinates.scaled(self.relative, self.found.sigma)
+
+
+def search_structured(
+    bases: StructuredGram, structure: StructuredResiduals, *, restricted: bool
+) -> StructuredSearch:
+    """Minimise the criterion over relative factors and the residual structure's parameters.
+
+    Parameters
+    ----------
+    bases : StructuredGram
+        The cross-products.
+    structure : StructuredResiduals
+        R.
+    restricted : bool
+        REML rather than ML.
+
+    Returns
+    -------
+    StructuredSearch
+        The lowest minimum found, and how far it can be trusted.
+    """
+    unit = 1.0 if structure.se is None else float(np.exp(np.mean(np.log(structure.se))))
+    coordinates = ResidualCoordinates(structure, unit)
+    with single_blas_thread():
+        begun = _starts(bases, coordinates, restricted=restricted)
+        ends = [(objective, *_descend(objective, x)) for objective, x in begun]
+        objective, x, value, promise = min(ends, key=lambda end: end[2])
+        near_zero = np.abs(x * objective.step)[objective.diagonal] < 0.01
+        if promise > ACCEPTABLE or np.any(near_zero):
+            # A doubtful end gets a second opinion from lme4's starting point.
+            other = _descend(objective, _with_unit_factors(objective))
+            if other[1] < value - GOAL:
+                x, value, promise = other
+        x, value = snap_to_zero(objective, x, value)
+        flat = _flat(objective, x)
+        value, slope = objective(x)  # the scale belongs to the last evaluation
+    theta, free = objective.step * x, objective.free(x)
+    at_bound = coordinates.at_bound(free)
+    zero = np.abs(theta[objective.diagonal]) < SINGULAR_TOLERANCE
+    found = Search(
+        packed=objective.packed(x),
+        criterion=value,
+        sigma=objective.scale,
+        singular=bool(zero.any() or at_bound),
+        converged=promise <= ACCEPTABLE,
+        promise=promise,
+        n_evaluations=sum(o.n_evaluations for o in {id(o): o for o, _ in begun}.values()),
+    )
+    of_coordinates = (slope / objective.step)[objective.n_theta :]
+    return StructuredSearch(
+        found, coordinates, objective.phi(x), tuple(at_bound), of_coordinates, flat
+    )
+
+
+def _descend(objective: StructuredObjective, x: Floats) -> tuple[Floats, float, float]:
+    if not len(x):
+        return x, objective(x)[0], 0.0
+    return descend(objective, x)
+
+
+def _starts(
+    bases: StructuredGram, coordinates: ResidualCoordinates, *, restricted: bool
+) -> list[tuple[StructuredObjective, Floats]]:
+    """Return where to begin: from each start of the correlation, G and sigma large and small."""
+    structure, out = coordinates.structure, []
+    beside = bool(coordinates.even.any())
+    with_shares = structure.rows.correlation is not None or structure.rows.se is not None
+    for phi in structure.starts(coordinates.default):
+        objective = StructuredObjective(bases, coordinates, phi, restricted=restricted)
+        of_factors = (1.0, _SMALL) if with_shares and objective.n_theta else (1.0,)
+        for share, of_sigma in itertools.product(of_factors, (1.0, _SMALL) if beside else (1.0,)):
+            x = objective.start.copy()
+            x[: objective.n_theta] *= share
+            x[objective.n_theta :][coordinates.even] *= of_sigma
+            out.append((objective, x / objective.step))
+    if out[0][0].expensive and len(out) > _FEW:
+        out.sort(key=lambda start: start[0](start[1], gradient=False)[0])
+        out = out[:_FEW]
+    return out
+
+
+def _flat(objective: StructuredObjective, x: Floats) -> tuple[str, ...]:
+    """Return the parameters that a direction without curvature moves, away from bounds."""
+    if objective.expensive or len(x) < 2:
+        return ()
+    of_bounds = set(objective.coordinates.at_bound(objective.free(x)))
+    at = objective.step * x
+    inside = np.abs(at) >= SINGULAR_TOLERANCE
+    inside |= ~objective.diagonal
+    inside[objective.n_theta :] &= [int(k) not in of_bounds for k in objective.coordinates.free]
+    H = objective.curvature(x)[np.ix_(inside, inside)]
+    if not H.size:
+        return ()
+    # Relative to the variables' own curvatures, which steps from the start may be far from.
+    unit = np.sqrt(np.maximum(np.abs(np.diag(H)), np.finfo(float).tiny))
+    size, axes = np.linalg.eigh(H / np.outer(unit, unit))
+    if size[0] > _NO_CURVATURE:
+        return ()
+    moved = np.zeros(len(x), dtype=bool)
+    moved[inside] = np.abs(axes[:, 0]) > _TAKES_PART
+    of_theta = [
+        names.sd(factor.name)
+        for factor in objective.bases.reference.factors
+        for _ in range(covariance_of(factor).n_theta)
+    ]
+    labels = [*of_theta, *objective.labels[objective.n_theta :]]
+    return tuple(dict.fromkeys(label for label, part in zip(labels, moved, strict=True) if part))
+
+
+def _with_unit_factors(objective: StructuredObjective) -> Floats:
+    theta = objective.start.copy()
+    theta[: objective.n_theta] = objective.diagonal[: objective.n_theta]
+    return np.asarray(theta / objective.step)

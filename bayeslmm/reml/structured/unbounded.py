@@ -1,0 +1,142 @@
+r"""Likelihoods without a maximum.
+
+With the residuals of some rows at zero and their sigma going there, the likelihood grows as
+:math:`\sigma_k^{-m}`: with m the number of those rows by ML, and less their rank in X by REML.
+Parameters that no data tell from each other are warned of.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.errors import DataError, IdentificationWarning, warn
+from bayeslmm.reml.structured.coordinates import rows_of_strata
+
+if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats
+    from bayeslmm.design.design import Design
+    from bayeslmm.model.residual.structured import StructuredResiduals
+    from bayeslmm.reml.structured.search import StructuredSearch
+
+# Squares that are this share of the response's are rounding.
+_EXACT = 1e-20
+# A coordinate beyond this (a ratio of 150, a correlation of 0.99991) along which the criterion
+# still falls by this much a unit: it falls for ever.
+_FAR, _FALLS = 5.0, 0.05
+
+
+def require_bounded(design: Design, structure: StructuredResiduals, *, restricted: bool) -> None:
+    """Raise where the fixed effects alone fit a stratum's rows exactly.
+
+    Parameters
+    ----------
+    design : Design
+        The rows.
+    structure : StructuredResiduals
+        Their residuals.
+    restricted : bool
+        REML rather than ML.
+
+    Raises
+    ------
+    DataError
+        Naming the stratum, and what can be done.
+    """
+    strata = structure.scale.entries
+    if structure.se is not None or len(strata) < 2 or any(e.lower != 0.0 for e in strata):
+        return
+    indicate = structure.scale.sigma(np.eye(len(strata)))[:, structure.cell] > 0.0
+    counts = rows_of_strata(structure)
+    y = design.gaussian_response - (0.0 if design.offset is None else design.offset)
+    for entry, rows, count in zip(strata, indicate, counts, strict=True):
+        if not count:
+            raise DataError(f"No row has {entry.name}: leave its level out of the table.")
+        rank, left = _fitted(design.X[rows], y[rows])
+        if left > _EXACT * float(y @ y):
+            continue
+        said = f"The fixed effects fit the {_rows(int(count))} of {entry.name} exactly"
+        if not restricted or count > rank:
+            raise DataError(
+                f"{said}: the likelihood grows without bound as that sigma goes to zero. Let the "
+                "stratum share the sigma of another one"
+                + (", or fit with method='REML'." if count == rank else ".")
+            )
+        if not design.factors:
+            raise DataError(
+                f"{said}, which leaves nothing from which to estimate it. Let the stratum share "
+                "the sigma of another one, or fit with priors (fit_bayes)."
+            )
+
+
+def _fitted(X: Floats, y: Floats) -> tuple[int, float]:
+    """Return the rank of columns, and the sum of squares that they leave."""
+    if not X.shape[1]:
+        return 0, float(y @ y)
+    lengths = np.linalg.norm(X, axis=0)
+    beta, _, rank, _ = np.linalg.lstsq(X / np.where(lengths > 0.0, lengths, 1.0), y)
+    rest = y - X @ (beta / np.where(lengths > 0.0, lengths, 1.0))
+    return int(rank), float(rest @ rest)
+
+
+def _rows(count: int) -> str:
+    return "one row" if count == 1 else f"{count} rows"
+
+
+def require_maximum(search: StructuredSearch, method: str) -> None:
+    """Raise where a search has followed a parameter of R to its bound, and still descends.
+
+    Parameters
+    ----------
+    search : StructuredSearch
+        Where it ended.
+    method : {"REML", "ML"}
+        Which likelihood was maximised.
+
+    Raises
+    ------
+    DataError
+        Naming the parameters.
+    """
+    coordinates = search.coordinates
+    x = coordinates.of(search.relative)
+    falls = (np.abs(x) > _FAR) & (search.slope * np.sign(x) < -_FALLS) & ~coordinates.even
+    if not falls.any():
+        return
+    # All others far above the one that is held at one: it is that one which vanishes.
+    culprit = np.where(coordinates.is_scale[coordinates.free] & (x > 0.0), coordinates.held, coordinates.free)
+    parameters = list(dict.fromkeys(coordinates.labels[k] for k in culprit[falls]))
+    raise DataError(
+        f"The {method} likelihood has no maximum: it still grows where {_listed(parameters)} "
+        "has all but reached its bound, as where some rows are fitted exactly, or where there are "
+        "fewer groups than parameters of their covariance. Take a simpler residual structure, or "
+        "fit with priors (fit_bayes)."
+    )
+
+
+def warn_of_flat_directions(search: StructuredSearch) -> None:
+    """Warn where the data cannot tell parameters of G and R from each other.
+
+    Parameters
+    ----------
+    search : StructuredSearch
+        Where it ended.
+
+    Warns
+    -----
+    IdentificationWarning
+        Naming them.
+    """
+    if search.flat:
+        warn(
+            f"The data cannot tell {_listed(list(search.flat))} from each other: more of one and "
+            "less of the other fit as well, as where the residuals of a group share what a random "
+            "intercept is. Leave the random-effects term out, take a simpler residual structure, "
+            "or fit with priors (fit_bayes).",
+            IdentificationWarning,
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,118 @@
+"""The residual structure of a result tree, and the draws of its parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.design.build import rebuild_design
+from bayeslmm.design.state import DesignState, state_content
+from bayeslmm.errors import TreeError
+from bayeslmm.model.residual.of_design import structured_residuals
+from bayeslmm.results import read
+from bayeslmm.results.rows import training_table
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayeslmm.arrays import Floats
+    from bayeslmm.design.residual_rows import ResidualRows
+    from bayeslmm.model.residual.structured import StructuredResiduals
+
+
+def has_structure(idata: xr.DataTree) -> bool:
+    """Return whether the residuals of a fit have more than one sigma."""
+    read.require_tree(idata)
+    content = state_content(str(idata.attrs["design"]))
+    if content.get("residual") is not None or content.get("sigma") is not None:
+        return True
+    return not read.from_cross_products(idata) and read.constant(idata, "se") is not None
+
+
+def residual_rows(idata: xr.DataTree) -> ResidualRows | None:
+    """Return what the residual structure reads of the training rows; None where there is none."""
+    if not has_structure(idata):
+        return None
+    text = str(idata.attrs["design"])
+    # Levels of grouping factors are not what residuals read.
+    state = DesignState.from_json(text, levels=dict.fromkeys(state_content(text)["terms"], ()))
+    design = rebuild_design(
+        state,
+        training_table(idata),
+        response="ignored",
+        factors=(),
+        residual=True,
+        se=read.constant(idata, "se"),
+    )
+    return design.residual
+
+
+def residual_structure(idata: xr.DataTree) -> StructuredResiduals | None:
+    """Return the residual covariance of the training rows; None of one sigma, independent.
+
+    Parameters
+    ----------
+    idata : xarray.DataTree
+        A result.
+
+    Returns
+    -------
+    StructuredResiduals or None
+        Rebuilt from the tree alone.
+    """
+    rows = residual_rows(idata)
+    return None if rows is None else structured_residuals(rows)
+
+
+def residual_draws(
+    idata: xr.DataTree,
+    structure: StructuredResiduals,
+    kept: NDArray[np.intp] | None = None,
+    group_name: str = "posterior",
+) -> Floats:
+    """Return draws of a residual structure's parameters phi, chains laid end to end.
+
+    Parameters
+    ----------
+    idata : xarray.DataTree
+        A result.
+    structure : StructuredResiduals
+        Its residual structure.
+    kept : ndarray of int, optional
+        Which draws of each chain; all if not given.
+    group_name : str
+        The group to read.
+
+    Returns
+    -------
+    ndarray, shape (s, structure.size)
+
+    Raises
+    ------
+    TreeError
+        If the draws are of other parameters than the structure has.
+    """
+    variables = _variables(idata, structure, group_name)
+    shape = read.sample_shape(idata, group_name)
+    phi = structure.phi(variables) if variables else np.zeros((*shape, 0))
+    phi = phi if kept is None else phi[:, kept]
+    return np.ascontiguousarray(phi.reshape(phi.shape[0] * phi.shape[1], structure.size))
+
+
+def _variables(
+    idata: xr.DataTree, structure: StructuredResiduals, group_name: str
+) -> dict[str, Floats]:
+    found = {}
+    for name, dims in structure.dims.items():
+        array = read.variable(idata, name, group_name).transpose("chain", "draw", *dims)
+        for dim in dims:
+            drawn, known = array[dim].values.astype(str).tolist(), list(structure.coords[dim])
+            if drawn != known:
+                raise TreeError(
+                    f"The draws of {name!r} are of {', '.join(drawn)}, and the rows of the fit "
+                    f"have {', '.join(known)}: they belong to different fits."
+                )
+        found[name] = np.asarray(array.values, dtype=np.float64)
+    return found
