@@ -12,9 +12,9 @@ from scipy import stats
 import bayeslmm as bl
 from bayeslmm.errors import ArgumentError, TreeError
 from bayeslmm.inference.graph.build import PARAMETRIZATIONS
-from bayeslmm.inference.graph.residual import entries_of
 from bayeslmm.inference.nuts.compile import constrain, free_variables
 from bayeslmm.model.model import Model
+from bayeslmm.model.residual.entry import by_variable
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 
 # The Python linker compiles nothing: these tests evaluate a handful of points.
@@ -214,7 +214,7 @@ def test_the_priors_are_those_of_the_model(name):
     graph = PARAMETRIZATIONS["noncentered"].build(model)
     point = point_of(graph, 1)
     _, free = recovered(model, point, "noncentered")
-    for variable, entries in entries_of(model.structured_residual).items():
+    for variable, entries in by_variable(model.structured_residual.entries).items():
         priors = [model.priors.parameters[entry.name] for entry in entries]
         if entries[0].is_matrix:
             partials = free[f"{variable}_partial"][0, 0]
@@ -240,7 +240,7 @@ def test_variables_are_named_and_labelled_as_in_the_tree(name):
     given, _ = STRUCTURES[name]
     graph = bl.build_model(FORMULA, TABLE, **given)
     structure = Model.of(bl.build_design(FORMULA, TABLE, **given)).structured_residual
-    for variable in entries_of(structure):
+    for variable in by_variable(structure.entries):
         assert tuple(graph.named_vars_to_dims.get(variable, ())) == structure.dims[variable]
     for dim, labels in structure.coords.items():
         assert graph.coords[dim] == labels

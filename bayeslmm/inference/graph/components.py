@@ -21,10 +21,10 @@ from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.inference.graph.residual import (
     add_gaussian_response,
     add_parameters,
-    entries_of,
     read_parameters,
 )
 from bayeslmm.model.covariance.partial_correlations import correlation_of
+from bayeslmm.model.residual.entry import by_variable
 from bayeslmm.model.residual.of_design import structured_residuals
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def open_model(design: ModelData) -> LinearMixedModel:
     graph.in_tree = tuple(
         [names.BETA] * bool(design.coef)
         + [name(factor.name) for factor in design.factors for name in (names.sd, names.effects)]
-        + (_family_parameters(design) if residual is None else list(entries_of(residual)))
+        + (_family_parameters(design) if residual is None else list(by_variable(residual.entries)))
     )
     return graph
 

@@ -16,6 +16,7 @@ from bayeslmm import names
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.inference.graph.residual_correlation import joint_of
 from bayeslmm.model.covariance.partial_correlations import correlation_factor, correlation_of
+from bayeslmm.model.residual.entry import by_variable
 from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def add_parameters(model: Model) -> Named:
         By the names of the result tree.
     """
     structure, named = model.structured_residual, {}
-    for variable, entries in entries_of(structure).items():
+    for variable, entries in by_variable(structure.entries).items():
         priors = [model.priors.parameters[entry.name] for entry in entries]
         dims = structure.dims[variable]
         if entries[0].is_matrix:
@@ -60,7 +61,7 @@ def read_parameters(model: Model, values: Values) -> dict[str, Floats]:
     """Return draws of the structure's variables from those of the free ones."""
     structure, found = model.structured_residual, {}
     shape = next(iter(values.values())).shape[:2]
-    for variable, entries in entries_of(structure).items():
+    for variable, entries in by_variable(structure.entries).items():
         priors = [model.priors.parameters[entry.name] for entry in entries]
         dims = structure.dims[variable]
         sizes = [len(structure.coords[dim]) for dim in dims]
@@ -125,14 +126,6 @@ SIGMAS: Mapping[type, Callable[[Any, Named], Any]] = {
     SigmaByStratum: _by_stratum,
     LogLinearSigma: _log_linear,
 }
-
-
-def entries_of(structure: StructuredResiduals) -> dict[str, list[Entry]]:
-    """Return the entries of each variable, in the order of its elements."""
-    out: dict[str, list[Entry]] = {}
-    for entry in structure.entries:
-        out.setdefault(entry.variable, []).append(entry)
-    return out
 
 
 def _flat_name(variable: str) -> str:
