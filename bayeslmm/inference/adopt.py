@@ -239,7 +239,7 @@ def _check(model: Model, variables: dict[str, Floats]) -> None:
     """Raise where draws are not on the scales of a result tree."""
     for name, values in variables.items():
         _require_finite(name, values)
-        of_family = name in model.priors.parameters
+        of_family = model.design.residual is None and name in model.priors.parameters
         if of_family or name.startswith(names.SD_PREFIX):
             low = float(values.min())
             if low < 0 or (of_family and low == 0):
