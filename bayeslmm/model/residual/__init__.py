@@ -10,6 +10,7 @@ R^-1 = sum_k c_k(phi) P_k, so rows are summed once, and a step costs the combina
 - ``correlation``: the protocol of correlations C, the pairs of rows that C^-1 joins, and C = I
 - ``series``: AR(1) and Ornstein-Uhlenbeck residuals, by gaps
 - ``conditional``: residuals of new rows given those of known rows of their group
+- ``chebyshev``: smooth functions of one number as sums of few, with a known error
 - ``structured``: `StructuredResiduals`, R = D C D, its coefficients, log|R| and gradients
 - ``of_design``: which of them a design has
 """
