@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.errors import DataError
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.structured.flat import places_in_plan, split_flat, with_blocks
+from bayeslmm.gram.structured.joined import place_of, with_joined_levels
 from bayeslmm.gram.sums import _project, _sum_pairs, reference_columns, to_reference
 from bayeslmm.kernels.layout import N_WORKING, SUM_LOG_WEIGHTS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.design import Design
+    from bayeslmm.gram.blocks import PairBlocks
     from bayeslmm.gram.elimination_plan import EliminationPlan
     from bayeslmm.gram.structured.records import Records
 
@@ -55,10 +58,10 @@ class StructuredGram:
 
         Raises
         ------
-        DataError
-            If a pair of rows belongs to two levels of a grouping factor.
+        ArgumentError
+            If rows of too many levels of one factor hang together.
         """
-        reference = Gram.from_design(design)
+        reference = with_joined_levels(Gram.from_design(design), design, records)
         return cls(reference, _bodies(design, reference, records))
 
     @property
@@ -124,19 +127,14 @@ def _bodies(design: Design, reference: Gram, records: Records) -> Floats:
     right = fixed[b]
     out = []
     for factor, Z in zip(design.factors, columns, strict=True):
-        _require_one_level(factor.name, factor.index[a], factor.index[b])
         m, level = len(factor.levels), factor.index[a]
-        left = records.scaled(Z[a])
-        for other in (Z[b], right):
-            sums = _sum_pairs(base * m + level, left, other, K * m)
-            out.append(sums.reshape(K, -1))
+        left, place = records.scaled(Z[a]), base * m + level
+        own = level == factor.index[b]
+        within = _sum_pairs(place[own], left[own], Z[b[own]], K * m)
+        with_fixed = _sum_pairs(place, left, right, K * m)
+        out += [within.reshape(K, -1), with_fixed.reshape(K, -1)]
     for pair in reference.pairs:
-        first, second = design.factors[pair.first], design.factors[pair.second]
-        place = _place(pair.rows, pair.cols, first.index[a], second.index[b])
-        left = records.scaled(columns[pair.first][a])
-        n = len(pair.rows)
-        sums = _sum_pairs(base * n + place, left, columns[pair.second][b], K * n)
-        out.append(sums.reshape(K, -1))
+        out.append(_pair_bodies(pair, design, columns, records))
     out.append(_sum_pairs(base, records.scaled(fixed[a]), right, K).reshape(K, -1))
     return np.concatenate(out, axis=1)
 
@@ -150,17 +148,17 @@ def _fixed_columns(design: Design) -> Floats:
     return np.column_stack([Xs, rest])
 
 
-def _place(rows: Ints, cols: Ints, first: Ints, second: Ints) -> Ints:
-    """Return the places of pairs of levels in a sorted list of them."""
-    width = int(max(cols.max(initial=0), second.max(initial=0))) + 1
-    keys, wanted = rows * width + cols, first * width + second
-    return np.searchsorted(keys, wanted)
-
-
-def _require_one_level(name: str, first: Ints, second: Ints) -> None:
-    apart = np.flatnonzero(first != second)
-    if apart.size:
-        raise DataError(
-            f"Rows whose residuals are correlated belong to two levels of {name!r}: residuals are "
-            "correlated within a level of every grouping factor, so far."
-        )
+def _pair_bodies(
+    pair: PairBlocks, design: Design, columns: Sequence[Floats], records: Records
+) -> Floats:
+    first, second = design.factors[pair.first].index, design.factors[pair.second].index
+    left, right = records.scaled(columns[pair.first][records.first]), columns[pair.second]
+    a, b, base, n = first[records.first], second[records.second], records.base, len(pair.rows)
+    if pair.first == pair.second:  # blocks of two levels stand once, the later one first
+        some = a > b
+        a, b, base, left = a[some], b[some], base[some], left[some]
+        right = right[records.second[some]]
+    else:
+        right = right[records.second]
+    place = base * n + place_of(pair, a, b)
+    return _sum_pairs(place, left, right, records.n_bases * n).reshape(records.n_bases, -1)

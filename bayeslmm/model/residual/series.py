@@ -7,23 +7,26 @@ With a = Corr(e_s, e_t) of two neighbours in time and u = 1 - a^2, a Markov proc
           \log |C| = \sum_{(s, t)} \log u
 
 over pairs of neighbours: equal gaps share a, so that there are two sums for each gap. Squares of
-differences keep their digits where a nears one, and nothing cancels.
+differences keep their digits where a nears one, and nothing cancels. Where gaps are real numbers
+without end, the three functions of the gap are interpolated in its logarithm, with an error that is
+known for every range of the correlation.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from bayeslmm import names
+from bayeslmm.model.residual.chebyshev import enough_nodes, interpolation
 from bayeslmm.model.residual.correlation import Pairs
 from bayeslmm.model.residual.entry import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.residual_rows import ResidualRows
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 _STARTS = (0.3, 0.8)
 # Gaps that agree in so many digits are one gap: times in tenths are not multiples of 0.1 exactly.
 _DIGITS = 10
+# Error of the interpolated coefficients, in units of one plus their size, and the most nodes that
+# are looked at: they reach over gaps from an hour to ten years.
+_ERROR, _MOST_NODES = 1e-10, 96
 
 
 class Decay(Protocol):
@@ -159,13 +165,19 @@ class Series:
     by : tuple of str
         Labels of strata that have a parameter each; none where there is one parameter.
     before, after : ndarray of int64, shape (m,)
-        Rows that are neighbours in time.
+        Rows that are neighbours in time: each pair once, or for each node of an interpolation.
     slot : ndarray of int64, shape (m,)
-        Each pair's gap, and stratum.
+        Each pair's gap or node, and stratum.
     gaps : ndarray, shape (n_slots,)
         The gap of each slot.
     stratum : ndarray of int64, shape (n_slots,)
         Its stratum.
+    typical : float
+        The median gap.
+    weight : ndarray, shape (m,), or None
+        Of the interpolation; one everywhere where None.
+    error : float
+        Of the interpolation: of a coefficient c, in units of 1 + |c|. Zero where there is none.
     """
 
     n: int
@@ -176,6 +188,9 @@ class Series:
     slot: Ints
     gaps: Floats
     stratum: Ints
+    typical: float
+    weight: Floats | None = None
+    error: float = 0.0
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -199,17 +214,19 @@ class Series:
         """Return the rows with themselves, then each gap's squared differences, and squares."""
         rows, s, t = np.arange(self.n), self.before, self.after
         one, difference, square = np.zeros(self.n, np.int64), 1 + 2 * self.slot, 2 + 2 * self.slot
+        w = np.ones(len(s)) if self.weight is None else self.weight
         return Pairs(
             np.concatenate([rows, s, t, s, s, t]),
             np.concatenate([rows, s, t, t, s, t]),
             np.concatenate([one, difference, difference, difference, square, square]),
             1 + 2 * len(self.gaps),
-            np.repeat([1.0, -1.0, 1.0], [self.n + 2 * len(s), len(s), 2 * len(s)]),
+            np.concatenate([np.ones(self.n), w, w, -w, w, w]),
         )
 
     @cached_property
     def _counts(self) -> Floats:
-        return np.bincount(self.slot, minlength=len(self.gaps)).astype(np.float64)
+        counts = np.bincount(self.slot, self.weight, minlength=len(self.gaps))
+        return counts.astype(np.float64)
 
     def variables(self, phi: Floats) -> dict[str, Floats]:
         """Name the parameters."""
@@ -223,8 +240,7 @@ class Series:
 
     def starts(self, phi: Floats) -> list[Floats]:
         """Return weak and strong correlation of neighbours."""
-        gap = float(np.median(self.gaps[self.slot])) if len(self.slot) else 1.0
-        return [np.full(phi.shape, self.decay.at(a, gap)) for a in _STARTS]
+        return [np.full(phi.shape, self.decay.at(a, self.typical)) for a in _STARTS]
 
     def precision(self, phi: Floats) -> tuple[Floats, Floats]:
         """Compute one, and a / u and -a / (1 + a) of each slot; and log|C|."""
@@ -257,7 +273,7 @@ def times_of(rows: ResidualRows) -> Floats:
     return rows.time.astype(np.float64)
 
 
-def series(rows: ResidualRows, kind: str) -> Series:
+def series(rows: ResidualRows, kind: str, *, interpolated: bool = True) -> Series:
     """Return AR(1) or Ornstein-Uhlenbeck residuals of rows with groups and times.
 
     Parameters
@@ -266,6 +282,8 @@ def series(rows: ResidualRows, kind: str) -> Series:
         The rows, in any order.
     kind : str
         ``"ar1"`` or ``"ou"``.
+    interpolated : bool
+        Whether real gaps are interpolated where that takes fewer sums than there are gaps.
     """
     time = times_of(rows)
     order = np.lexsort((time, rows.group))
@@ -274,15 +292,55 @@ def series(rows: ResidualRows, kind: str) -> Series:
     gap = _rounded(time[after] - time[before])
     by = np.zeros(rows.n, np.int64) if rows.by is None else rows.by
     slots, slot = np.unique(np.stack([by[after], gap]), axis=1, return_inverse=True)
+    typical = float(np.median(gap)) if len(gap) else 1.0
     decay: Decay = (
         Power(bool((gap % 2.0 == 1.0).any()) or not len(gap))
         if kind == "ar1"
-        else Exponential(float(np.median(gap)) if len(gap) else 1.0)
+        else Exponential(typical)
     )
-    return Series(
+    out = Series(
         rows.n, decay, rows.by_labels, before, after, slot.ravel(), slots[1],
-        slots[0].astype(np.int64),
+        slots[0].astype(np.int64), typical,
     )  # fmt: skip
+    return _interpolated(out) if interpolated and kind == "ou" else out
+
+
+def _interpolated(exact: Series) -> Series:
+    """Return a series by nodes in place of gaps, or the same where gaps are few."""
+    strata = max(len(exact.by), 1)
+    most = min(_MOST_NODES, (len(exact.gaps) - 1) // strata)
+    if most < 1:
+        return exact
+    low, high = float(np.log(exact.gaps.min())), float(np.log(exact.gaps.max()))
+    enough = enough_nodes(_of_any_range(low, high), low, high, _ERROR, most)
+    if enough is None:
+        return exact
+    count, error = enough
+    weights, nodes = interpolation(np.log(exact.gaps), low, high, count)
+    first = count * exact.stratum[exact.slot]
+    return replace(
+        exact,
+        before=np.repeat(exact.before, count),
+        after=np.repeat(exact.after, count),
+        slot=(first[:, None] + np.arange(count)).ravel(),
+        gaps=np.tile(np.exp(nodes), strata),
+        stratum=np.repeat(np.arange(strata), count),
+        weight=weights[exact.slot].ravel(),
+        error=error,
+    )
+
+
+def _of_any_range(low: float, high: float) -> Callable[[Floats], Floats]:
+    """Return coefficients and log u as functions of log gap, for ranges from none to any."""
+    ranges = np.exp(np.linspace(low - 4.0, high + 14.0, 200))
+    decay = Exponential(1.0)
+
+    def functions(log_gap: Floats) -> Floats:
+        gap = np.exp(log_gap)[:, None]
+        a, u = decay.correlation(ranges, gap), decay.room(ranges, gap)
+        return np.concatenate([a / u, a / (1.0 + a), np.log(u)], axis=1)
+
+    return functions
 
 
 def _rounded(gap: Floats) -> Floats:
