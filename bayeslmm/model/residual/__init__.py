@@ -22,6 +22,4 @@ algebra of their own.
 - ``of_design``: which structure a design's rows have
 - ``of_visits``: the correlation of rows that were observed at few visits
 - ``chebyshev``: smooth functions of one number as sums of few, with a known error
-- ``structured``: `StructuredResiduals`, R = D C D, its coefficients, log|R| and gradients
-- ``of_design``: which of them a design has
 """
