@@ -1,8 +1,8 @@
 """`Series`: residuals that forget exponentially, AR(1) and Ornstein-Uhlenbeck, with any gaps.
 
 The correlation of neighbours falls with the gap between them: equal gaps share a slot of
-`Neighbours`. Where gaps are real numbers without end, the three functions of the gap are interpolated
-in its logarithm, with an error that is known for every range of the correlation.
+`Neighbours`. Where gaps are real numbers without end, the three functions of the gap are
+interpolated in its logarithm, with an error that is known for every range of the correlation.
 """
 
 from __future__ import annotations
