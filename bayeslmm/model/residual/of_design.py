@@ -11,10 +11,10 @@ from bayeslmm import names
 from bayeslmm.errors import ArgumentError
 from bayeslmm.model.residual.correlation import Uncorrelated
 from bayeslmm.model.residual.entry import Entry
-from bayeslmm.model.residual.of_visits import correlation_of_visits
 from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
 from bayeslmm.model.residual.series import series
 from bayeslmm.model.residual.structured import StructuredResiduals
+from bayeslmm.model.residual.visits.of_rows import correlation_of_visits
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
