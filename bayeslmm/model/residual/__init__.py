@@ -25,5 +25,4 @@ algebra of their own.
 - ``drawn``: `DrawnResiduals`: R of any rows under draws of its parameters
 - ``of_design``: which structure a design's rows have
 - ``of_visits``: the correlation of rows that were observed at few visits
-- ``chebyshev``: smooth functions of one number as sums of few, with a known error
 """
