@@ -180,12 +180,14 @@ def coefficients(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str
 
 def factor_names(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str, ...]:
     """Return the grouping factors in the order in which the formula first names them."""
+    order = list(state_content(str(idata.attrs["design"]))["terms"])
     present = [
         str(key)[len(names.SD_PREFIX) :]
         for key in group(idata, group_name).data_vars
         if str(key).startswith(names.SD_PREFIX)
     ]
-    order = list(state_content(str(idata.attrs["design"]))["terms"])
+    # Standard deviations of visits are a residual structure's.
+    present = [name for name in present if names.sd(name) != names.SD_RESIDUAL or name in order]
     for lacking in set(order) - set(present):
         variable(idata, names.sd(lacking), group_name)
     # Files may come back with their variables sorted, so the fit decides and the rest follows.

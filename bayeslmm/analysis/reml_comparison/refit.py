@@ -156,8 +156,10 @@ def _rebuild(
 ) -> Design:
     try:
         state = design_state(idata)
-        weights, trials = (read.constant(idata, role) for role in ("weights", "trials"))
-        design = rebuild_design(state, columns, weights=weights, trials=trials)
+        weights, trials, se = (read.constant(idata, role) for role in ("weights", "trials", "se"))
+        design = rebuild_design(
+            state, columns, weights=weights, trials=trials, residual=True, se=se
+        )
     except TreeError:
         raise
     except (BayesLMMError, KeyError, TypeError) as error:
