@@ -170,7 +170,8 @@ def _fit_structured(design: ModelData, rows: ResidualRows, method: Method) -> RE
         require_bounded(design.coded_rows, structure, restricted=method == "REML")
         search = search_structured(bases, structure, restricted=method == "REML")
         _require_number(method, search.found)
-        require_maximum(search, method)
+        x = search.coordinates.of(search.relative)
+        require_maximum(search.coordinates, x, search.slope, search.found.promise, method)
         c, logdet = structure.coefficients(search.relative[None])
         gram = bases.at(c[0], float(logdet[0]))
     if search.coordinates.profiled:
@@ -178,7 +179,7 @@ def _fit_structured(design: ModelData, rows: ResidualRows, method: Method) -> RE
     residual = FittedResiduals(structure, search.phi, search.coordinates, bases, search.at_bound)
     fit = _fit(design, gram, method, search.found, residual)
     _warn(fit, search.found)
-    warn_of_flat_directions(search)
+    warn_of_flat_directions(search.flat)
     return fit
 
 

@@ -97,7 +97,10 @@ def line_variances(
 
     covariance = inverse_information(criterion, np.concatenate([point[:k], x]))
     J = np.array(
-        [(on_lines(x + step) - on_lines(x - step)) / (2.0 * _STEP) for step in _STEP * np.eye(len(x))]
+        [
+            (on_lines(x + step) - on_lines(x - step)) / (2.0 * _STEP)
+            for step in _STEP * np.eye(len(x))
+        ]
     ).reshape(len(x), len(numbers))
     of_numbers = np.einsum("in,ij,jn->n", J, covariance[k:, k:], J)
     return np.concatenate([np.diag(covariance)[:k], of_numbers])
