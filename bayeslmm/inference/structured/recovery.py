@@ -63,24 +63,23 @@ def _draw_effects(
     target: StructuredTarget, lams: Floats, phi: Floats, given: Floats, store: EffectsStore
 ) -> Floats:
     """Draw beta and the effects of all draws, in batches that bound the memory; return beta."""
-    gram, p = target.gram, len(target.priors.coef)
-    c, logdet = target.model.structured_residual.coefficients(phi)
-    size = max(1, min(len(phi), _BATCH_VALUES // max(gram.plan.n_columns, 1)))
+    products, p = target.products, len(target.priors.coef)
+    size = max(1, min(len(phi), _BATCH_VALUES // max(products.plan.n_columns, 1)))
     batches = range(0, len(phi), size)
     quiet = not store.progressbar or len(batches) == 1
     betas = [np.zeros((0, p))]
     for first in track(batches, "Drawing the effects", disable=quiet, transient=True):
         some = slice(first, first + size)
         beta = store.rng.standard_normal((len(phi[some]), p)) if target.integrated else given[some]
-        joint = store.rng.standard_normal((len(phi[some]), gram.plan.n_columns))
+        joint = store.rng.standard_normal((len(phi[some]), products.plan.n_columns))
         with single_blas_thread():
             for k in range(len(beta)):
-                at = gram.floats(c[first + k], float(logdet[first + k]))
+                at = products.floats(phi[first + k])
                 draw_joint(
-                    gram.plan.ints, at, lams[first + k : first + k + 1], _ONE_CELL, np.ones(1),
+                    products.plan.ints, at, lams[first + k : first + k + 1], _ONE_CELL, np.ones(1),
                     *target.beta_prior, beta[k : k + 1], joint[k : k + 1],
                     not target.integrated, False,
                 )  # fmt: skip
         betas.append(beta)
-        store.add(split_columns(gram.reference, joint))
+        store.add(split_columns(products.reference, joint))
     return np.concatenate(betas)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import SamplingError
+from bayeslmm.gram.structured.structured_gram import RowGram
 from bayeslmm.inference.importance.algorithm import sample_target
 from bayeslmm.inference.importance.weigh import extend_to, sample_stats, weigh_on_best_scales
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _POINTS_PER_DRAW, _FEWEST_POINTS = 2, 4000
 # Draws of the prior that look for modes elsewhere.
 _EXPLORATORY_POINTS = 500
+# The same where a value may take a pass over the rows.
+_FEW_EXPLORATORY_POINTS = 50
 
 
 def structured_suits(settings: SamplerSettings) -> tuple[bool, str]:
@@ -84,6 +87,8 @@ def _weigh(model: Model, settings: SamplerSettings) -> tuple[StructuredTarget, W
     target = StructuredTarget(model, settings.cores or 1)
     draws = settings.chains * settings.draws
     count = max(_POINTS_PER_DRAW * draws, _FEWEST_POINTS)
+    by_rows = isinstance(target.products.gram, RowGram)
+    exploring = _FEW_EXPLORATORY_POINTS if by_rows else _EXPLORATORY_POINTS
     start = starting_points(target)
     parameters = [target.parameters(point) for point in start.points]
 
@@ -95,7 +100,7 @@ def _weigh(model: Model, settings: SamplerSettings) -> tuple[StructuredTarget, W
             units,
             count,
             rng,
-            exploratory=scaled.point(scaled.prior_draws(_EXPLORATORY_POINTS, rng)),
+            exploratory=scaled.point(scaled.prior_draws(exploring, rng)),
         )
 
     best, found = weigh_on_best_scales(target, weigh)

@@ -1,32 +1,26 @@
-r"""`Series`: residuals that forget exponentially, AR(1) and Ornstein-Uhlenbeck, with any gaps.
+"""`Series`: residuals that forget exponentially, AR(1) and Ornstein-Uhlenbeck, with any gaps.
 
-With a = Corr(e_s, e_t) of two neighbours in time and u = 1 - a^2, a Markov process has
-
-.. math:: e' C^{-1} e = \sum_t e_t^2 + \sum_{(s, t)}
-          \left\{ \frac{a}{u} (e_t - e_s)^2 - \frac{a}{1 + a} (e_s^2 + e_t^2) \right\}, \quad
-          \log |C| = \sum_{(s, t)} \log u
-
-over pairs of neighbours: equal gaps share a, so that there are two sums for each gap. Squares of
-differences keep their digits where a nears one, and nothing cancels.
+The correlation of neighbours falls with the gap between them: equal gaps share a slot of
+`Neighbours`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.model.residual.correlation import Pairs
 from bayeslmm.model.residual.entry import Entry
+from bayeslmm.model.residual.neighbours import Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.residual_rows import ResidualRows
+    from bayeslmm.model.residual.correlation import Pairs
 
 # Correlations of neighbours with which searches begin.
 _STARTS = (0.3, 0.8)
@@ -152,28 +146,21 @@ class Series:
 
     Attributes
     ----------
-    n : int
-        Number of rows.
     decay : Decay
         How it does.
     by : tuple of str
         Labels of strata that have a parameter each; none where there is one parameter.
-    before, after : ndarray of int64, shape (m,)
-        Rows that are neighbours in time.
-    slot : ndarray of int64, shape (m,)
-        Each pair's gap, and stratum.
+    neighbours : Neighbours
+        Rows with no other between them; a slot is a gap in a stratum.
     gaps : ndarray, shape (n_slots,)
         The gap of each slot.
     stratum : ndarray of int64, shape (n_slots,)
         Its stratum.
     """
 
-    n: int
     decay: Decay
     by: tuple[str, ...]
-    before: Ints
-    after: Ints
-    slot: Ints
+    neighbours: Neighbours
     gaps: Floats
     stratum: Ints
 
@@ -194,22 +181,10 @@ class Series:
         """The strata's labels."""
         return {names.RESIDUAL_BY: self.by} if self.by else {}
 
-    @cached_property
+    @property
     def pairs(self) -> Pairs:
-        """Return the rows with themselves, then each gap's squared differences, and squares."""
-        rows, s, t = np.arange(self.n), self.before, self.after
-        one, difference, square = np.zeros(self.n, np.int64), 1 + 2 * self.slot, 2 + 2 * self.slot
-        return Pairs(
-            np.concatenate([rows, s, t, s, s, t]),
-            np.concatenate([rows, s, t, t, s, t]),
-            np.concatenate([one, difference, difference, difference, square, square]),
-            1 + 2 * len(self.gaps),
-            np.repeat([1.0, -1.0, 1.0], [self.n + 2 * len(s), len(s), 2 * len(s)]),
-        )
-
-    @cached_property
-    def _counts(self) -> Floats:
-        return np.bincount(self.slot, minlength=len(self.gaps)).astype(np.float64)
+        """Return the rows with themselves, and neighbours."""
+        return self.neighbours.pairs
 
     def variables(self, phi: Floats) -> dict[str, Floats]:
         """Name the parameters."""
@@ -223,23 +198,21 @@ class Series:
 
     def starts(self, phi: Floats) -> list[Floats]:
         """Return weak and strong correlation of neighbours."""
-        gap = float(np.median(self.gaps[self.slot])) if len(self.slot) else 1.0
+        slot = self.neighbours.slot
+        gap = float(np.median(self.gaps[slot])) if len(slot) else 1.0
         return [np.full(phi.shape, self.decay.at(a, gap)) for a in _STARTS]
 
     def precision(self, phi: Floats) -> tuple[Floats, Floats]:
-        """Compute one, and a / u and -a / (1 + a) of each slot; and log|C|."""
+        """Compute those of neighbours with the gaps' correlations."""
         own = phi[:, self.stratum]
         a, u = self.decay.correlation(own, self.gaps), self.decay.room(own, self.gaps)
-        omega = np.ones((len(phi), 1 + 2 * len(self.gaps)))
-        omega[:, 1::2], omega[:, 2::2] = a / u, -a / (1.0 + a)
-        return omega, np.log(u) @ self._counts
+        return self.neighbours.precision(a, u)
 
     def pull_back(self, phi: Floats, d_omega: Floats, d_logdet: float) -> Floats:
         """Differentiate `precision`."""
         own = phi[self.stratum]
         a, u = self.decay.correlation(own, self.gaps), self.decay.room(own, self.gaps)
-        d_a = d_omega[1::2] * (1.0 + a * a) / u**2 - d_omega[2::2] / (1.0 + a) ** 2
-        d_a -= d_logdet * self._counts * 2.0 * a / u
+        d_a = self.neighbours.pull_back(a, u, d_omega, d_logdet)
         slopes = d_a * self.decay.slope(own, self.gaps)
         return np.bincount(self.stratum, slopes, minlength=len(phi))
 
@@ -251,10 +224,10 @@ class Series:
 
 
 def times_of(rows: ResidualRows) -> Floats:
-    """Return the rows' times as numbers."""
+    """Return the rows' times as numbers: of labelled visits their places."""
     if rows.time is None:
         raise ValueError("Residuals in series have times.")
-    return rows.time.astype(np.float64)
+    return rows.places[rows.time] if rows.visits else rows.time.astype(np.float64)
 
 
 def series(rows: ResidualRows, kind: str) -> Series:
@@ -268,9 +241,7 @@ def series(rows: ResidualRows, kind: str) -> Series:
         ``"ar1"`` or ``"ou"``.
     """
     time = times_of(rows)
-    order = np.lexsort((time, rows.group))
-    inside = np.flatnonzero(np.diff(rows.group[order]) == 0)
-    before, after = order[inside], order[inside + 1]
+    before, after = Neighbours.of_groups(rows.group, time)
     gap = _rounded(time[after] - time[before])
     by = np.zeros(rows.n, np.int64) if rows.by is None else rows.by
     slots, slot = np.unique(np.stack([by[after], gap]), axis=1, return_inverse=True)
@@ -279,10 +250,8 @@ def series(rows: ResidualRows, kind: str) -> Series:
         if kind == "ar1"
         else Exponential(float(np.median(gap)) if len(gap) else 1.0)
     )
-    return Series(
-        rows.n, decay, rows.by_labels, before, after, slot.ravel(), slots[1],
-        slots[0].astype(np.int64),
-    )  # fmt: skip
+    neighbours = Neighbours(rows.n, before, after, slot.ravel(), slots.shape[1])
+    return Series(decay, rows.by_labels, neighbours, slots[1], slots[0].astype(np.int64))
 
 
 def _rounded(gap: Floats) -> Floats:

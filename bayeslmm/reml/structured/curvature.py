@@ -124,10 +124,9 @@ def criterion_at(
     residual: FittedResiduals, factors: Sequence[Floats], phi: Floats, *, restricted: bool
 ) -> float:
     """Compute -2 log (restricted) likelihood of roots L_k of G_k and parameters of R."""
-    c, logdet = residual.structure.coefficients(phi[None])
     bases, kind = residual.bases, DENSITY if restricted else ML_AT_SIGMA
     value: float = evaluate(
-        bases.plan.ints, bases.floats(c[0], float(logdet[0])),
+        bases.plan.ints, bases.floats(phi),
         pack_factors(bases.reference, factors), 1.0, *flat_prior(bases.reference), kind, False,
     )[0]  # fmt: skip
     return -2.0 * value if kind == DENSITY else value

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bayeslmm.arrays import Floats, Ints
-    from bayeslmm.gram.structured.structured_gram import StructuredGram
+    from bayeslmm.model.residual.products import ResidualProducts
     from bayeslmm.model.residual.structured import StructuredResiduals
     from bayeslmm.reml.structured.coordinates import ResidualCoordinates
 
@@ -92,7 +92,7 @@ class FittedResiduals:
         The estimates.
     coordinates : ResidualCoordinates
         Of the search.
-    bases : StructuredGram
+    bases : ResidualProducts
         The cross-products for any parameters.
     at_bound : tuple of int
         Places in phi of what is on its bound.
@@ -101,7 +101,7 @@ class FittedResiduals:
     structure: StructuredResiduals
     phi: Floats
     coordinates: ResidualCoordinates
-    bases: StructuredGram
+    bases: ResidualProducts
     at_bound: tuple[int, ...]
 
     @property

@@ -17,15 +17,15 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.model.residual.entry import Entry
-from bayeslmm.model.residual.patterns import pairs_of
-from bayeslmm.model.residual.shape import ByArm
+from bayeslmm.model.residual.visits.patterns import pairs_of
+from bayeslmm.model.residual.visits.shape import ByArm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bayeslmm.arrays import Floats
     from bayeslmm.model.residual.correlation import Pairs
-    from bayeslmm.model.residual.patterns import Block
+    from bayeslmm.model.residual.visits.patterns import Block
 
 # A correlation that residuals of one group often have.
 _USUAL = 0.5
@@ -42,7 +42,6 @@ class OneCorrelation:
     """
 
     largest: int
-    stationary: bool = True
 
     @property
     def lower(self) -> float:
@@ -65,11 +64,6 @@ class OneCorrelation:
         """None."""
         return {}
 
-    @property
-    def times(self) -> Floats:
-        """As many as the largest group has rows."""
-        return np.arange(float(self.largest))
-
     def variables(self, theta: Floats) -> dict[str, Floats]:
         """Name the correlation."""
         return {names.RHO_RESIDUAL: theta[..., 0]}
@@ -88,10 +82,6 @@ class OneCorrelation:
         out = np.broadcast_to(theta[:, :1, None], (len(theta), k, k)).copy()
         out[:, np.arange(k), np.arange(k)] = 1.0
         return out
-
-    def pull_back(self, theta: Floats, d_matrix: Floats) -> Floats:  # noqa: ARG002 - of the protocol
-        """Sum what is off the diagonal."""
-        return np.array([d_matrix.sum() - np.trace(d_matrix)])
 
 
 @dataclass(frozen=True, eq=False)
