@@ -32,6 +32,18 @@ RESIDUAL_TIME_BIS = "residual_time_bis"
 RESIDUAL_STEP = "residual_step"
 RESIDUAL_LAG = "residual_lag"
 RESIDUAL_LAG_MA = "residual_lag_ma"
+# What a result tree may hold of the residuals' covariance, in the order in which it is told.
+OF_RESIDUALS = (
+    SIGMA,
+    SIGMA_BY,
+    BETA_SIGMA,
+    SD_RESIDUAL,
+    CORR_RESIDUAL,
+    RHO_RESIDUAL,
+    RANGE_RESIDUAL,
+    PACF_RESIDUAL,
+    PACF_MA_RESIDUAL,
+)
 COEF = "coef"
 OBS = "obs"
 INTERCEPT = "Intercept"
@@ -60,6 +72,17 @@ def corr(factor: str) -> str:
 def effects(factor: str) -> str:
     """Name the random effects of a grouping factor."""
     return f"{EFFECTS_PREFIX}{factor}"
+
+
+def is_of_residuals(variable: str) -> bool:
+    """Return whether a variable is of the residuals' covariance, where it is more than one sigma.
+
+    Examples
+    --------
+    >>> is_of_residuals("sigma_by"), is_of_residuals("rho_residual"), is_of_residuals("sigma")
+    (True, True, False)
+    """
+    return variable in (SIGMA_BY, BETA_SIGMA) or variable.endswith("_residual")
 
 
 def term_dim(factor: str) -> str:

@@ -240,6 +240,11 @@ STRUCTURES = {
     "known": {"se": "sei"},
     "known and sigma": {"se": "sei", "sigma": "~ 1"},
     "known and strata": {"se": "sei", "sigma": "~ 0 + arm"},
+    "ar1": {"residual": "ar1(week | g)"},
+    "ou in strata": {"residual": "ou(week | g)", "sigma": "~ 0 + arm"},
+    "cs": {"residual": "cs(1 | g)"},
+    "us": {"residual": "us(visit | g)"},
+    "us by arm": {"residual": "us(visit | arm/g)"},
 }
 
 

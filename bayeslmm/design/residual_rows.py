@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,6 +86,48 @@ class ResidualRows:
         """Return all that a fit sees of it, in one order."""
         given = (self.columns, self.se, self.group, self.by, self.time)
         return [array for array in given if array is not None]
+
+    def take(self, some: Ints | slice) -> ResidualRows:
+        """Return some of the rows."""
+        return replace(
+            self,
+            columns=self.columns[some],
+            se=None if self.se is None else self.se[some],
+            group=self.group[some],
+            by=None if self.by is None else self.by[some],
+            time=None if self.time is None else self.time[some],
+        )
+
+    def before(self, others: ResidualRows) -> ResidualRows:
+        """Return these rows and others that were coded alike, groups matched by their labels.
+
+        Raises
+        ------
+        DataError
+            If a group is in another stratum there than here.
+        """
+        group = np.concatenate([self.group, others.group + self.n])
+        labels = self.labels
+        if self.correlation is not None:
+            spelt = np.concatenate([self.labels[self.group], others.labels[others.group]])
+            labels, group = np.unique(spelt, return_inverse=True)
+            group = group.ravel()
+            if self.by is not None and others.by is not None:
+                by = np.concatenate([self.by, others.by])
+                _require_one_stratum(group, by, labels, self.by_labels, self.correlation)
+
+        def both(one: NDArray[Any] | None, other: NDArray[Any] | None) -> NDArray[Any] | None:
+            return None if one is None or other is None else np.concatenate([one, other])
+
+        return replace(
+            self,
+            columns=np.concatenate([self.columns, others.columns]),
+            se=both(self.se, others.se),
+            group=group,
+            by=both(self.by, others.by),
+            time=both(self.time, others.time),
+            labels=labels,
+        )
 
 
 def check_arguments(

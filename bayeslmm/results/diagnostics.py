@@ -16,6 +16,7 @@ from bayeslmm.arguments import check_probability
 from bayeslmm.errors import ArgumentError
 from bayeslmm.results import read
 from bayeslmm.results.family import family
+from bayeslmm.results.residual import has_structure, residual_blocks
 from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
@@ -246,8 +247,12 @@ def blocks(
         yield name, [f"{name}[{term}]" for term in info.terms], read.draws(idata, name)
         if info.correlated:
             yield _correlations(idata, info)
-    for parameter in family(idata).parameters:
-        yield parameter.name, [parameter.name], read.draws(idata, parameter.name)[..., None]
+    if has_structure(idata):
+        for block in residual_blocks(idata):
+            yield block.variable, block.names, block.drawn
+    else:
+        for parameter in family(idata).parameters:
+            yield parameter.name, [parameter.name], read.draws(idata, parameter.name)[..., None]
     if not effects:
         return
     for info in read.factors(idata):

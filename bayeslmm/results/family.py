@@ -9,6 +9,7 @@ from bayeslmm.errors import TreeError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.families.registry import family_of
 from bayeslmm.results import read
+from bayeslmm.results.residual import has_structure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,8 @@ def family_draws(
 ) -> dict[str, Floats]:
     """Return the draws of the family's parameters by name, chains laid end to end, shape (s,).
 
+    None where a residual structure stands in the place of the family's one sigma.
+
     Parameters
     ----------
     idata : xarray.DataTree
@@ -43,8 +46,8 @@ def family_draws(
     group_name : str
         The group to read.
     """
-    found = {}
-    for parameter in family(idata).parameters:
+    found: dict[str, Floats] = {}
+    for parameter in () if has_structure(idata) else family(idata).parameters:
         values = read.draws(idata, parameter.name, group_name)
         found[parameter.name] = (values if kept is None else values[:, kept]).reshape(-1)
     return found

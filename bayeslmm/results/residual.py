@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm import names
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.design.state import DesignState, state_content
 from bayeslmm.errors import TreeError
@@ -28,7 +31,7 @@ def has_structure(idata: xr.DataTree) -> bool:
     content = state_content(str(idata.attrs["design"]))
     if content.get("residual") is not None or content.get("sigma") is not None:
         return True
-    return not read.from_cross_products(idata) and read.constant(idata, "se") is not None
+    return "constant_data" in idata.children and read.constant(idata, "se") is not None
 
 
 def residual_rows(idata: xr.DataTree) -> ResidualRows | None:
@@ -99,6 +102,61 @@ def residual_draws(
     phi = structure.phi(variables) if variables else np.zeros((*shape, 0))
     phi = phi if kept is None else phi[:, kept]
     return np.ascontiguousarray(phi.reshape(phi.shape[0] * phi.shape[1], structure.size))
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualBlock:
+    """Draws of one variable of the residuals' covariance.
+
+    Attributes
+    ----------
+    variable : str
+        Its name, such as ``"sigma_by"``.
+    labels : tuple of tuple of str, length m
+        Of each number its coordinates; of correlations the stratum, if any, and the two visits.
+    drawn : ndarray, shape (chain, draw, m)
+        Their draws; of correlations those below the diagonal.
+    by_stratum : bool
+        Whether the first coordinate is that of a stratum of groups.
+    """
+
+    variable: str
+    labels: tuple[tuple[str, ...], ...]
+    drawn: Floats
+    by_stratum: bool
+
+    @property
+    def names(self) -> list[str]:
+        """The numbers' names, such as ``"sigma_by[Male]"``."""
+        return [f"{self.variable}[{','.join(x)}]" if x else self.variable for x in self.labels]
+
+
+def residual_blocks(idata: xr.DataTree, group_name: str = "posterior") -> list[ResidualBlock]:
+    """Return the draws of the residuals' covariance parameters, as far as a tree holds them.
+
+    Parameters
+    ----------
+    idata : xarray.DataTree
+        A result.
+    group_name : str
+        The group to read.
+    """
+    data = read.group(idata, group_name)
+    present = [name for name in names.OF_RESIDUALS if name in data]
+    return [_block(read.variable(idata, name, group_name)) for name in present]
+
+
+def _block(array: xr.DataArray) -> ResidualBlock:
+    dims = [str(dim) for dim in array.dims[2:]]
+    labels = list(product(*(array[dim].values.astype(str).tolist() for dim in dims)))
+    values = np.asarray(array.values, dtype=np.float64).reshape(*array.shape[:2], -1)
+    if names.RESIDUAL_TIME_BIS in dims:
+        times = array[names.RESIDUAL_TIME].values.astype(str).tolist()
+        place = {time: k for k, time in enumerate(times)}
+        kept = [k for k, one in enumerate(labels) if place[one[-2]] < place[one[-1]]]
+        labels, values = [labels[k] for k in kept], values[..., kept]
+    by_stratum = dims[:1] == [names.RESIDUAL_BY]
+    return ResidualBlock(str(array.name), tuple(labels), values, by_stratum)
 
 
 def _variables(

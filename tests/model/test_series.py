@@ -9,6 +9,7 @@ from residual_twin import Twin, check, check_matrix
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.model.residual.series import series
 
 STEPS = [1, 2, 3, 5, 9, 10]
 TIMES = [0.1, 0.2, 0.35, 1.0, 4.5, 4.6]
@@ -181,6 +182,47 @@ def test_gaps_that_are_equal_but_for_rounding_are_one_gap():
     twin = Twin("y ~ 1", tenths, residual="ou(t | g)")
     assert twin.structure.n_bases == 3
     np.testing.assert_allclose(twin.structure.correlation.gaps, 0.1, rtol=1e-12)
+
+
+def irregular(n=240, groups=12):
+    """Rows at real times, from a hundredth to some units apart."""
+    rng = np.random.default_rng(11)
+    g = np.arange(n) % groups
+    gaps = np.exp(rng.uniform(np.log(0.02), np.log(3.0), n))
+    table = pd.DataFrame({"g": [f"g{k}" for k in g], "arm": [f"a{k % 2}" for k in g]})
+    table["time"] = pd.Series(gaps).groupby(g).cumsum() + 100.0
+    return table.assign(x=rng.normal(size=n), y=rng.normal(size=n))
+
+
+@pytest.mark.parametrize("nested", ["g", "arm/g"])
+def test_interpolated_gaps_are_the_exact_ones_for_any_range(nested):
+    table = irregular()
+    twin = Twin("y ~ x + (1 | g)", table, residual=f"ou(time | {nested})")
+    rows = twin.design.residual
+    found, exact = twin.structure.correlation, series(rows, "ou", interpolated=False)
+    arms = 1 + ("/" in nested)
+    # Ratio 150 of gaps takes some forty nodes, where there are two hundred gaps.
+    assert 2 * 20 * arms < twin.structure.n_bases < 2 * 50 * arms + 2
+    assert exact.pairs.n_bases > 400
+    assert 0.0 < found.error <= 1e-10
+    group, time = rows.group, table.time.to_numpy()
+    for length in (1e-3, 0.05, 1.0, 40.0, 1e3):
+        own = length * (np.array([1.0, 2.0]) if arms == 2 else np.ones(1))
+        each = own[rows.by] if arms == 2 else own[np.zeros(len(table), int)]
+        C = np.exp(-np.abs(time[:, None] - time) / each) * (group[:, None] == group)
+        point = np.r_[1.1, own, twin.packed]
+        # 240 rows, each with the error of its coefficients.
+        np.testing.assert_allclose(twin.evaluate(point)[0], twin.dense(1.21 * C), rtol=1e-8)
+        logs = [s.precision(own[None])[1][0] for s in (found, exact)]
+        np.testing.assert_allclose(*logs, rtol=1e-9, atol=1e-9)
+
+
+def test_gradients_are_those_of_what_is_interpolated():
+    twin = Twin("y ~ x + (1 | g)", irregular(), residual="ou(time | g)")
+    point = np.r_[1.1, 0.8, twin.packed]
+    expected = twin.differences(point)
+    # What central differences at 1e-5 leave.
+    np.testing.assert_allclose(twin.evaluate(point)[1], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,8 @@ def test_draws_are_those_of_the_tree(idata, structure):
     phi = residual_draws(idata, structure)
     assert phi.shape == (60, structure.size)
     for variable, values in structure.variables(phi.reshape(2, 30, -1)).items():
-        np.testing.assert_allclose(values, idata["posterior"][variable], rtol=1e-15)
+        # Partial correlations and back: rounding of four by four matrices.
+        np.testing.assert_allclose(values, idata["posterior"][variable], rtol=1e-12, atol=1e-14)
     some = residual_draws(idata, structure, np.array([0, 29]))
     np.testing.assert_array_equal(some, phi[[0, 29, 30, 59]])
 

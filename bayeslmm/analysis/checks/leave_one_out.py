@@ -22,6 +22,7 @@ from bayeslmm.errors import (
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import describe
 from bayeslmm.results.family import family
+from bayeslmm.results.residual import has_structure, residual_blocks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -288,7 +289,10 @@ def _efficiency(idata: xr.DataTree) -> float:
     """Return the mean relative effective sample size of the parameters, at most 1."""
     shape = read.sample_shape(idata)
     blocks = [read.draws(idata, names.BETA)]
-    blocks += [read.draws(idata, p.name)[..., None] for p in family(idata).parameters]
+    if has_structure(idata):
+        blocks += [block.drawn for block in residual_blocks(idata)]
+    else:
+        blocks += [read.draws(idata, p.name)[..., None] for p in family(idata).parameters]
     blocks += [read.draws(idata, names.sd(name)) for name in read.factor_names(idata)]
     bulk = describe(np.concatenate(blocks, axis=-1))["ess_bulk"]
     if not np.any(np.isfinite(bulk)):

@@ -29,25 +29,30 @@ from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.model.residual.drawn import DrawnResiduals
 
 
 def row_log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
-    """Compute log p(y_i | eta_i) given all effects, shape (s, n)."""
-    return _row_densities(linear_predictor(idata), read.response(idata))
+    """Compute log p(y_i | eta_i) given all effects, shape (s, n); see `add_log_likelihood`."""
+    return _row_densities(linear_predictor(idata, residual=True), read.response(idata))
 
 
 def _row_densities(predictor: LinearPredictor, y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the log-density of each row given all effects, shape (s, n)."""
+    """Compute the log-density of each row given all effects and its group's other rows (s, n)."""
     density = np.empty((predictor.size, len(y)))
-    for rows, eta in predictor.chunks():
-        known = predictor.known(rows)
-        values = predictor.family.log_density(y[rows, None], eta, predictor.phi, known)
-        density[:, rows] = values.T
+    member, drawn = predictor.family, predictor.residual
+    for rows, eta in predictor.joint_chunks():
+        known, phi = predictor.known(rows), predictor.parameters(rows)
+        if drawn is not None and drawn.correlated and member.gaussian_scale is not None:
+            rest = member.gaussian_scale.link(y[rows, None]) - eta
+            mean, phi[names.SIGMA] = drawn.given_others(np.arange(len(y))[rows], rest)
+            eta = eta + mean  # noqa: PLW2901 - of the row, given the others
+        density[:, rows] = member.log_density(y[rows, None], eta, phi, known).T
     return density
 
 
@@ -57,7 +62,9 @@ def add_log_likelihood(idata: xr.DataTree) -> xr.DataTree:
 
     .. math:: \log p(y_i \mid x_i'\beta + z_i'b, \; \phi)
 
-    which is :math:`\log N(y_i \mid x_i'\beta + z_i'b, \; \sigma^2 / w_i)` for the Gaussian.
+    which is :math:`\log N(y_i \mid x_i'\beta + z_i'b, \; \sigma^2 / w_i)` for the Gaussian. Where
+    residuals correlate within groups it is the density of the row given its group's other rows,
+    too, which is what leaving it out takes [1]_; these do not add up to the joint log-likelihood.
 
     Parameters
     ----------
@@ -74,6 +81,12 @@ def add_log_likelihood(idata: xr.DataTree) -> xr.DataTree:
     ------
     TreeError
         If the tree is not of this package or lacks a group.
+
+    References
+    ----------
+    .. [1] Buerkner, Gabry & Vehtari (2021). Efficient leave-one-out cross-validation for Bayesian
+       non-factorized normal and Student-t models. Computational Statistics 36:1243-1261.
+       doi:10.1007/s00180-020-01045-4
 
     Examples
     --------
@@ -153,7 +166,8 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     target = next(item for item in design.factors if item.name == info.name)
     inside = [item for item in design.factors if is_nested(item.index, target.index)]
     outside = tuple(item.name for item in design.factors if item not in inside)
-    predictor = linear_predictor(idata, random_effects=list(outside))
+    predictor = linear_predictor(idata, random_effects=list(outside), residual=True)
+    require_whole_groups(predictor.residual, target.index, info.name)
     y = read.response(idata)
     nested = tuple(item.name for item in inside if item is not target)
     levels = read.require_levels(info)
@@ -177,7 +191,8 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
         columns = [_block(item, rows) for item in inside]
         weights = None if design.weights is None else design.weights[rows]
         residual = y[rows, None] - predictor.rows(rows)
-        density = _density(residual, columns, roots, predictor.phi[names.SIGMA], weights)
+        whiten = _whitening(predictor, rows, weights)
+        density = _density(residual, columns, roots, whiten)
         values[:, level] = density + jacobian[rows].sum()
     return GroupDensity(values, levels, (info.name, *nested), outside)
 
@@ -204,8 +219,7 @@ def _density(
     residual: NDArray[np.float64],
     columns: list[NDArray[np.float64]],
     roots: list[NDArray[np.float64]],
-    sigma: NDArray[np.float64],
-    weights: NDArray[np.float64] | None,
+    whiten: Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]],
 ) -> NDArray[np.float64]:
     r"""Compute the marginal log-density of one group's residuals (rows, s), shape (s,).
 
@@ -213,15 +227,16 @@ def _density(
 
     .. math:: \log |Z G Z' + R| = \log |R| + \log |I + A' A|
 
-    `columns` holds one array (inner levels, rows, q) per integrated factor, `roots` one (s, q, q).
+    `columns` holds one array (inner levels, rows, q) per integrated factor, `roots` one (s, q, q);
+    `whiten` gives R^(-1/2) times columns (s, rows, k), and log|R|.
     """
     scaled = []
     for block, root in zip(columns, roots, strict=True):
         # Z L for every inner level, one below the other: (s, rows, inner * q).
         product = np.einsum("arq,sqp->srap", block, root)
         scaled.append(product.reshape(*product.shape[:2], -1))
-    loaded = INDEPENDENT.whiten(np.concatenate(scaled, axis=2), sigma, weights)
-    white = INDEPENDENT.whiten(residual.T, sigma, weights)
+    both, log_det_residual = whiten(np.concatenate([*scaled, residual.T[:, :, None]], axis=2))
+    loaded, white = both[:, :, :-1], both[:, :, -1]
     inner = np.swapaxes(loaded, 1, 2) @ loaded
     inner += np.eye(inner.shape[-1])
     chol = np.linalg.cholesky(inner)
@@ -229,9 +244,42 @@ def _density(
     log_det = 2 * np.log(np.diagonal(chol, axis1=1, axis2=2)).sum(axis=1)
     n = len(residual)
     quadratic = np.sum(white**2, axis=1) - np.sum(half**2, axis=1)
-    sum_log_weights = 0.0 if weights is None else float(np.log(weights).sum())
-    log_det_residual = INDEPENDENT.log_determinant(sigma, n, sum_log_weights)
     return np.asarray(-0.5 * (n * LOG_2PI + log_det_residual + log_det + quadratic))
+
+
+def _whitening(
+    predictor: LinearPredictor, rows: NDArray[np.intp], weights: NDArray[np.float64] | None
+) -> Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    if (drawn := predictor.residual) is not None:
+        return lambda columns: drawn.whiten(rows, columns)
+    sigma = predictor.phi[names.SIGMA]
+    sum_log_weights = 0.0 if weights is None else float(np.log(weights).sum())
+
+    def whiten(columns: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        white = INDEPENDENT.whiten(columns, sigma, weights)
+        return white, INDEPENDENT.log_determinant(sigma, len(rows), sum_log_weights)
+
+    return whiten
+
+
+def require_whole_groups(
+    drawn: DrawnResiduals | None, index: NDArray[np.int64], factor: str
+) -> None:
+    """Raise unless no residual group has rows of two levels of a factor.
+
+    Raises
+    ------
+    TreeError
+        If one does: levels are not independent of each other then.
+    """
+    if drawn is None or not drawn.correlated or is_nested(drawn.rows.group, index):
+        return
+    correlation = drawn.rows.correlation
+    raise TreeError(
+        f"Residuals by {correlation} correlate across levels of {factor!r}: a level's rows are "
+        "not independent of the other levels'. Ask for a factor in whose levels the residual "
+        "groups lie, or about single rows."
+    )
 
 
 def _block(item: GroupingFactor, rows: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -252,13 +300,15 @@ def log_likelihood(
     *,
     weights: str | ArrayLike | None = None,
     trials: str | ArrayLike | None = None,
+    se: str | ArrayLike | None = None,
 ) -> xr.DataArray:
     r"""Compute the log-likelihood of given rows under every draw.
 
     .. math:: \log p(y_i \mid x_i'\beta + z_i'b + o_i, \; \phi)
 
     which is :math:`\log N(y_i \mid x_i'\beta + z_i'b + o_i, \; \sigma^2 / w_i)` for the
-    Gaussian.
+    Gaussian; where residuals correlate within groups, given the other rows of its group in `data`,
+    as in `add_log_likelihood`.
 
     A tree that was fitted to cross-products holds no rows: go through their batches, and keep of
     each what you need (its mean over draws, say), since all of it is draws x rows numbers.
@@ -273,6 +323,8 @@ def log_likelihood(
         Their weights; of the column that the fit took its weights from without it.
     trials : str, array-like or int, optional
         Their numbers of trials, of a binomial response; as weights.
+    se : str or array-like, optional
+        Their known standard errors, where the fit had such; as weights.
 
     Returns
     -------
@@ -282,7 +334,8 @@ def log_likelihood(
     Raises
     ------
     ArgumentError
-        If the fit dropped columns and does not determine what is expected of a row.
+        If the fit dropped columns and does not determine what is expected of a row, or the rows
+        lack standard errors that the fit's had.
     DataError
         If a column is missing or of another type, or a level is new.
     TreeError
@@ -303,7 +356,9 @@ def log_likelihood(
     )
     # Cross-products do not say what they determine; the rows are those that they sum.
     summed = read.from_cross_products(idata)
-    predictor = linear_predictor(idata, data, weights=weights, trials=trials, any_rows=summed)
+    predictor = linear_predictor(
+        idata, data, weights=weights, trials=trials, any_rows=summed, residual=True, se=se
+    )
     density = _row_densities(predictor, rows.y)
     shape = read.sample_shape(idata)
     coords = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}

@@ -101,7 +101,10 @@ def check_groups(
     index = next(one.index for one in training_design(idata).factors if one.name == info.name)
     _, total = read.sample_shape(idata)
     predictor = linear_predictor(
-        idata, random_effects=random_effects, draws=min(total, DRAWS) if draws is None else draws
+        idata,
+        random_effects=random_effects,
+        draws=min(total, DRAWS) if draws is None else draws,
+        residual=True,
     )
     generator = np.random.default_rng([check_seed(random_seed), 2])
     y = read.response(idata)
@@ -109,8 +112,7 @@ def check_groups(
     parts = np.split(order, np.cumsum(np.bincount(index))[:-1])
     replicated = np.empty((predictor.size, len(parts)))
     for level, rows in enumerate(parts):
-        eta, known = predictor.rows(rows), predictor.known(rows)
-        drawn = predictor.family.draw(eta, predictor.phi, known, generator)
+        drawn = predictor.draw(rows, predictor.rows(rows), generator)
         replicated[:, level] = compute(drawn, axis=0)
     observed = np.array([compute(y[rows], axis=0) for rows in parts])
     labels = {

@@ -13,10 +13,12 @@ from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import conditional
+from bayeslmm.gram.structured.structured_gram import StructuredGram
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results import read
 from bayeslmm.results.family import family
+from bayeslmm.results.residual import residual_draws, residual_structure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +39,8 @@ def standardized_effects(fit: Fit) -> dict[tuple[str, str], Floats]:
 
     Modes shrink, the more the less a level's rows say; by the law of total variance the
     denominator is the standard deviation of what is left of them. G and sigma are the fit's, of a
-    posterior the means of G and of sigma^2. Where responses are not Gaussian, they are the effects
+    posterior the means of G and of sigma^2, or of the parameters of a residual structure. Where
+    responses are not Gaussian, they are the effects
     of one posterior draw over that draw's standard deviations, which are standard normal where the
     model holds, too; of effects kept as moments the posterior means over sqrt(E G - Var(b | y)).
 
@@ -126,15 +129,25 @@ def _of_draws(
 
 def _at_the_means(idata: xr.DataTree) -> tuple[Gram, Conditional, list[Floats]]:
     """Return moments of the effects given the posterior means of G and sigma^2."""
-    gram = tree_gram(idata)
-    if gram is None:
-        design = replace(training_design(idata), y=read.response(idata))
-        gram = Gram.from_design(design)
+    gram, sigma = _gram_at_the_means(idata)
     covariances = [
         read.covariance_draws(idata, read.factor(idata, factor.name)).mean(axis=0)
         for factor in gram.factors
     ]
-    sigma = float(np.sqrt(np.mean(read.draws(idata, names.SIGMA) ** 2)))
     relative = [np.linalg.cholesky(covariance) / sigma for covariance in covariances]
     with single_blas_thread():
         return gram, conditional(gram, relative, sigma), covariances
+
+
+def _gram_at_the_means(idata: xr.DataTree) -> tuple[Gram, float]:
+    """Return cross-products and sigma at the posterior means; of R sums of whitened rows and 1."""
+    gram = tree_gram(idata)
+    if gram is None:
+        design = replace(training_design(idata), y=read.response(idata))
+        if (structure := residual_structure(idata)) is not None:
+            phi = residual_draws(idata, structure).mean(axis=0)[None]
+            coefficients, logdet = structure.coefficients(phi)
+            whole = StructuredGram.from_design(design, structure.records())
+            return whole.at(coefficients[0], float(logdet[0])), 1.0
+        gram = Gram.from_design(design)
+    return gram, float(np.sqrt(np.mean(read.draws(idata, names.SIGMA) ** 2)))

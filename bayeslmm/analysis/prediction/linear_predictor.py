@@ -16,12 +16,16 @@ from bayeslmm.analysis.prediction.grouping_columns import (
     without_level,
 )
 from bayeslmm.analysis.prediction.new_levels import level_policies
+from bayeslmm.analysis.prediction.row_numbers import row_errors
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.design.response import require_known
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import ArgumentError, TreeError, nearest
+from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive
+from bayeslmm.results.residual import has_structure, residual_draws, residual_structure
+from bayeslmm.results.rows import training_table
 from bayeslmm.results.units import column_units
 
 if TYPE_CHECKING:
@@ -57,6 +61,8 @@ class LinearPredictor:
         Chains and draws per chain that are kept.
     kept : ndarray of int
         Which draws of each chain are kept.
+    residual : DrawnResiduals or None
+        Covariance of the rows' residuals, where they have a structure and the caller reads it.
     """
 
     design: Design
@@ -66,6 +72,7 @@ class LinearPredictor:
     parts: tuple[FactorPart, ...]
     shape: tuple[int, int]
     kept: NDArray[np.intp]
+    residual: DrawnResiduals | None = None
 
     @property
     def n(self) -> int:
@@ -84,6 +91,46 @@ class LinearPredictor:
             rows = slice(start, min(start + size, self.n))
             yield rows, self.rows(rows)
 
+    def joint_chunks(self) -> Iterator[tuple[slice | NDArray[np.intp], NDArray[np.float64]]]:
+        """Yield rows with their draws of eta as `chunks` does, correlated rows together."""
+        if self.residual is None or not self.residual.correlated:
+            yield from self.chunks()
+            return
+        size = max(1, CHUNK_BYTES // (8 * max(self.size, 1)))
+        groups = self.residual.groups()
+        ends = np.cumsum([len(group) for group in groups])
+        for chunk in np.unique(ends // size):
+            rows = np.concatenate([groups[k] for k in np.flatnonzero(ends // size == chunk)])
+            yield rows, self.rows(rows)
+
+    def parameters(self, rows: slice | NDArray[np.intp]) -> dict[str, NDArray[np.float64]]:
+        """Return draws of the family's parameters, of each row where it has a sigma of its own.
+
+        Parameters
+        ----------
+        rows : slice or ndarray of int
+            The rows.
+
+        Returns
+        -------
+        dict of str to ndarray, shape (s,) or (rows, s)
+        """
+        if self.residual is None:
+            return dict(self.phi)
+        return {**self.phi, names.SIGMA: self.residual.sd(rows)}
+
+    def draw(
+        self,
+        rows: slice | NDArray[np.intp],
+        eta: NDArray[np.float64],
+        generator: np.random.Generator,
+    ) -> NDArray[np.float64]:
+        """Draw responses of rows, shape (rows, s); those of a residual group are drawn together."""
+        scale = self.family.gaussian_scale
+        if self.residual is None or not self.residual.correlated or scale is None:
+            return self.family.draw(eta, self.parameters(rows), self.known(rows), generator)
+        return scale.inverse(eta + self.residual.draw(np.arange(self.n)[rows], generator))
+
     def expected(self, rows: slice, eta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return draws of E(y | eta) of some rows, averaged over unseen levels where asked for.
 
@@ -94,12 +141,13 @@ class LinearPredictor:
         eta : ndarray, shape (rows, s)
             Their linear predictors.
         """
+        phi = self.phi if is_additive(self.family) else self.parameters(rows)
         if all(part.average is None for part in self.parts):
-            return self.family.mean(eta, self.phi)
+            return self.family.mean(eta, phi)
         variance = np.zeros_like(eta)
         for part in self.parts:
             part.add_variance_to(variance, rows)
-        return averaged_mean(self.family, eta, variance, self.phi)
+        return averaged_mean(self.family, eta, variance, phi)
 
     def mean_chunks(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
         """Yield runs of rows with their draws of E(y | eta), shape (rows, s)."""
@@ -151,8 +199,13 @@ def linear_predictor(
     trials: Any = None,
     random_seed: int | None = None,
     any_rows: bool = False,
+    residual: bool = False,
+    se: Any = None,
 ) -> LinearPredictor:
     """Return the linear predictor of a table's rows under a posterior.
+
+    With `residual` the covariance of the rows' residuals comes with it, where they have a
+    structure; it reads columns of its own, and `se` where the fit had standard errors.
 
     With `any_rows` the caller sees to it that a fit which dropped columns determines what it makes
     of the rows; without it each row's expected value must be determined.
@@ -170,12 +223,16 @@ def linear_predictor(
     included = included_factors(idata, random_effects)
     policies = level_policies(new_levels, included)
     require_known(family(idata), weights, trials)
+    # Means of responses that are not Gaussian themselves take the rows' variances.
+    structured = has_structure(idata) and (residual or not is_additive(family(idata)))
     if data is None:
-        rows = read.columns(idata)
+        rows = training_table(idata) if structured else read.columns(idata)
+        se = read.constant(idata, "se") if structured and se is None else se
         weights = read.constant(idata, "weights") if weights is None else weights
         trials = read.constant(idata, "trials") if trials is None else trials
     else:
         rows = data
+        se = row_errors(idata, data, se)
         require_grouping_columns(idata, data, included)
     state = design_state(idata)
     design = rebuild_design(
@@ -186,6 +243,8 @@ def linear_predictor(
         weights=weights,
         no_level=without_level(idata, policies),
         trials=trials,
+        residual=structured,
+        se=se,
     )
     if data is None:
         design = replace(design, labels=read.row_labels(idata))
@@ -208,7 +267,29 @@ def linear_predictor(
         parts=parts,
         shape=(chains, len(kept)),
         kept=kept,
+        residual=drawn_residuals(idata, design, kept) if structured else None,
     )
+
+
+def drawn_residuals(
+    idata: xr.DataTree, design: Design, kept: NDArray[np.intp] | None = None
+) -> DrawnResiduals | None:
+    """Return the covariance of the residuals of a design's rows; None of one sigma, independent.
+
+    Raises
+    ------
+    ArgumentError
+        If the rows lack standard errors that the fit's had.
+    """
+    fit = residual_structure(idata)
+    if fit is None or design.residual is None:
+        return None
+    if fit.rows.se is not None and design.residual.se is None:
+        raise ArgumentError(
+            "The rows of the fit had known standard errors, and these rows have none: give se=, "
+            "their column or an array of them."
+        )
+    return DrawnResiduals(fit, design.residual, residual_draws(idata, fit, kept))
 
 
 def design_state(idata: xr.DataTree) -> DesignState:
@@ -239,11 +320,14 @@ def training_columns(idata: xr.DataTree) -> dict[str, NDArray[Any]] | None:
 
 def training_design(idata: xr.DataTree) -> Design:
     """Return the design of the training rows, rebuilt from the tree alone."""
+    structured = has_structure(idata)
     design = rebuild_design(
         design_state(idata),
-        read.columns(idata),
+        training_table(idata) if structured else read.columns(idata),
         weights=read.constant(idata, "weights"),
         trials=read.constant(idata, "trials"),
+        residual=structured,
+        se=read.constant(idata, "se"),
     )
     return replace(design, labels=read.row_labels(idata), units=column_units(idata))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
 from bayeslmm.analysis.prediction.new_levels import refuse_average
 from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights
 from bayeslmm.errors import ArgumentError, check_choice, names_keywords
+from bayeslmm.model.residual.drawn import DrawnResiduals, forecast
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
 from bayeslmm.tables.table import read_table
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["link", "mean", "response"]
 KINDS = ("link", "mean", "response")
+Residual = Literal["marginal", "conditional"]
+RESIDUALS = ("marginal", "conditional")
 
 
 @names_keywords
@@ -42,6 +46,8 @@ def predict(
     draws: int | None = None,
     weights: Any = None,
     trials: Any = None,
+    se: Any = None,
+    residual: Residual = "marginal",
     random_seed: int | None = None,
 ) -> xr.DataArray:
     r"""Draw expected values or new observations of rows given eta = X beta + Z b + offset.
@@ -74,6 +80,13 @@ def predict(
     trials : column name, array or int, optional
         Numbers of trials of a binomial response for ``kind="response"``; as weights, except that
         new rows must have them.
+    se : column name or array, optional
+        Known standard errors of the rows for ``kind="response"``, where the fit had such; as
+        trials.
+    residual : {"marginal", "conditional"}
+        Of a fit whose residuals correlate within groups: what to make of new rows of groups that
+        the fit saw. ``"marginal"`` leaves the group's residuals aside; ``"conditional"`` adds what
+        they tell of the new rows', a forecast. Without correlation both are the same.
     random_seed : int, optional
         Seed of new levels and new observations.
 
@@ -82,12 +95,13 @@ def predict(
     DataArray, dims (chain, draw, obs)
         Named after the response, in its unit; ``obs`` holds the labels of the rows' index, or
         their numbers where they have none. For a million rows prefer `predict_table`, which
-        holds a few of them at a time.
+        holds a few of them at a time. ``attrs`` holds the kind, and `residual` where it counts.
 
     Raises
     ------
     ArgumentError
-        When an argument is not one of its choices; or when the fit dropped columns
+        When an argument is not one of its choices; when the rows lack standard errors that the
+        fit's had; or when the fit dropped columns
         and does not determine what is expected of a row.
     DataError
         When a column is missing or of another type, or a level is new and may not be.
@@ -102,6 +116,16 @@ def predict(
     N(b; 0, G) \, db`: what a sample of many groups averages to. With sd 2 on the logit scale, a
     typical group's 0.73 is 0.65 over all groups. Of a Gaussian response both are X beta. Draws by
     ``"sample"`` average to the second one, with the scatter of a single group.
+
+    Residuals with a covariance R are drawn by their groups: rows of one group, new ones too,
+    correlate as those of the fit. With e_1 = y - eta of the fit's rows of a group and R in blocks,
+    ``residual="conditional"`` adds
+
+    .. math:: E(e_2 \mid e_1) = R_{21} R_{11}^{-1} e_1, \quad
+              \mathrm{Var}(e_2 \mid e_1) = R_{22} - R_{21} R_{11}^{-1} R_{12}
+
+    to the rows' eta and variance, draw by draw: h steps beyond the last row of an AR(1) series
+    rho^h times its residual. A row at the very time of one that was fitted repeats its residual.
 
     References
     ----------
@@ -119,20 +143,21 @@ def predict(
     """
     import xarray as xr  # noqa: PLC0415 - slow to import
 
-    _check_kind(kind, new_levels)
-    predictor = linear_predictor(
+    asked = _Asked(kind, residual, draws, random_seed)
+    predictor = asked.predictor(
         idata,
         data,
         random_effects=random_effects,
         new_levels=new_levels,
-        draws=draws,
-        weights=row_weights(idata, data, weights) if kind == "response" else weights,
-        trials=row_trials(idata, data, trials) if kind == "response" else trials,
-        random_seed=random_seed,
+        weights=weights,
+        trials=trials,
+        se=se,
     )
     values = np.empty((predictor.n, predictor.size))
-    for rows, chunk in _chunks(predictor, kind, random_seed):
+    for rows, chunk in asked.chunks(idata, predictor):
         values[rows] = chunk
+    correlated = predictor.residual is not None and predictor.residual.correlated
+    told = {"residual": residual} if correlated else {}
     posterior = read.group(idata, "posterior")
     return xr.DataArray(
         values.T.reshape(*predictor.shape, predictor.n),
@@ -143,7 +168,7 @@ def predict(
             names.OBS: predictor.design.obs,
         },
         name=str(idata.attrs["response"]),
-        attrs={"kind": kind, "formula": str(idata.attrs["formula"])},
+        attrs={"kind": kind, "formula": str(idata.attrs["formula"]), **told},
     )
 
 
@@ -158,6 +183,8 @@ def predict_table(
     draws: int | None = None,
     weights: Any = None,
     trials: Any = None,
+    se: Any = None,
+    residual: Residual = "marginal",
     random_seed: int | None = None,
     columns: bool = False,
     ci_prob: float = CI_PROB,
@@ -167,7 +194,7 @@ def predict_table(
 
     Parameters
     ----------
-    idata, data, kind, random_effects, new_levels, draws, weights, trials, random_seed
+    idata, data, kind, random_effects, new_levels, draws, weights, trials, se, residual, random_seed
         As in `predict`.
     columns : bool
         Whether to put the rows' own columns first: all of `data`'s, or those that the model used
@@ -200,31 +227,141 @@ def predict_table(
     0    0.0    a   2.0
     1    2.0  new   5.0
     """
-    _check_kind(kind, new_levels)
     check_interval(ci_prob, ci_kind)
-    predictor = linear_predictor(
+    asked = _Asked(kind, residual, draws, random_seed)
+    predictor = asked.predictor(
         idata,
         data,
         random_effects=random_effects,
         new_levels=new_levels,
-        draws=draws,
-        weights=row_weights(idata, data, weights) if kind == "response" else weights,
-        trials=row_trials(idata, data, trials) if kind == "response" else trials,
-        random_seed=random_seed,
+        weights=weights,
+        trials=trials,
+        se=se,
     )
-    tables = [
-        pd.DataFrame(describe(chunk.T[None], ci_prob, ci_kind, diagnostics=False))
-        for _, chunk in _chunks(predictor, kind, random_seed)
-    ]
-    table = pd.concat(tables).set_axis(pd.Index(predictor.design.obs, name=names.OBS))
+    tables, places = [], []
+    for rows, chunk in asked.chunks(idata, predictor):
+        numbers = describe(chunk.T[None], ci_prob, ci_kind, diagnostics=False)
+        tables.append(pd.DataFrame(numbers))
+        places.append(np.arange(predictor.n)[rows])
+    table = pd.concat(tables).iloc[np.argsort(np.concatenate(places))]
+    table = table.set_axis(pd.Index(predictor.design.obs, name=names.OBS))
     return pd.concat([_own_columns(idata, data, table), table], axis=1) if columns else table
 
 
-def _check_kind(kind: str, new_levels: object) -> None:
-    check_choice("kind", kind, KINDS)
-    if kind != "mean":
-        way = "take kind='mean', or new_levels='sample', which draws a group."
-        refuse_average(new_levels, f"kind={kind!r}", way)
+@dataclass(frozen=True)
+class _Asked:
+    """What of rows is asked for: the arguments of `predict` by these names."""
+
+    kind: Kind
+    residual: Residual
+    draws: int | None
+    random_seed: int | None
+
+    def predictor(
+        self, idata: xr.DataTree, data: Any, *, weights: Any, trials: Any, se: Any, **options: Any
+    ) -> LinearPredictor:
+        """Check the arguments, and return the linear predictor of the rows.
+
+        Parameters
+        ----------
+        idata, data, weights, trials, se
+            As in `predict`.
+        **options
+            Of `linear_predictor`.
+        """
+        check_choice("kind", self.kind, KINDS)
+        check_choice("residual", self.residual, RESIDUALS)
+        policies = options["new_levels"]
+        if self.kind != "mean":
+            way = "take kind='mean', or new_levels='sample', which draws a group."
+            refuse_average(policies, f"kind={self.kind!r}", way)
+        ahead = self.residual == "conditional"
+        if ahead and data is None:
+            raise ArgumentError(
+                "residual='conditional' foretells new rows from the residuals of the fit's own, "
+                "and without data= there are no others: give new rows, or leave residual out."
+            )
+        if ahead:
+            way = "take new_levels='population' or 'sample'."
+            refuse_average(policies, "residual='conditional'", way)
+        drawn = self.kind == "response"
+        return linear_predictor(
+            idata,
+            data,
+            draws=self.draws,
+            weights=row_weights(idata, data, weights) if drawn else weights,
+            trials=row_trials(idata, data, trials) if drawn else trials,
+            se=se,
+            residual=drawn or ahead,
+            random_seed=self.random_seed,
+            **options,
+        )
+
+    def chunks(
+        self, idata: xr.DataTree, predictor: LinearPredictor
+    ) -> Iterator[tuple[slice | NDArray[np.intp], NDArray[np.float64]]]:
+        """Yield rows with the draws of what is asked for, shape (rows, s)."""
+        # One stream over rows in order, so that the noise does not depend on the size of a chunk.
+        generator = np.random.default_rng([check_seed(self.random_seed), 1])
+        own = predictor.residual
+        if self.residual == "conditional" and own is not None and own.correlated:
+            yield from self._ahead(idata, predictor, generator)
+            return
+        if self.kind == "response":
+            for rows, eta in predictor.joint_chunks():
+                yield rows, predictor.draw(rows, eta, generator)
+            return
+        for rows, eta in predictor.chunks():
+            yield rows, predictor.expected(rows, eta) if self.kind == "mean" else eta
+
+    def _ahead(
+        self, idata: xr.DataTree, predictor: LinearPredictor, generator: np.random.Generator
+    ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """Yield all rows at once, given the residuals of their groups."""
+        known, rest = known_residuals(idata, predictor, self.draws)
+        assert predictor.residual is not None  # noqa: S101 - the caller looked
+        mean, sd, drawn = forecast(known, rest, predictor.residual.rows, generator)
+        everything = slice(0, predictor.n)
+        eta, member = predictor.rows(everything), predictor.family
+        if self.kind == "link":
+            yield everything, eta + mean
+        elif self.kind == "mean":
+            yield everything, member.mean(eta + mean, {names.SIGMA: sd})
+        else:
+            scale = member.gaussian_scale
+            assert scale is not None  # noqa: S101 - families with a residual covariance have one
+            yield everything, scale.inverse(eta + drawn)
+
+
+def known_residuals(
+    idata: xr.DataTree, predictor: LinearPredictor, draws: int | None
+) -> tuple[DrawnResiduals, NDArray[np.float64]]:
+    """Return the fit's own residuals in the groups of a predictor's rows: their R, and draws.
+
+    Parameters
+    ----------
+    idata : DataTree
+        The fit.
+    predictor : LinearPredictor
+        Of rows with correlated residuals.
+    draws : int or None
+        How many draws of each chain are kept.
+
+    Returns
+    -------
+    known : DrawnResiduals
+    rest : ndarray, shape (rows, s)
+        y - eta, of the Gaussian response.
+    """
+    own = linear_predictor(idata, draws=draws, residual=True)
+    assert own.residual is not None  # noqa: S101 - the same fit
+    assert predictor.residual is not None  # noqa: S101 - the caller looked
+    mine, theirs = own.residual.rows, predictor.residual.rows
+    met = np.isin(mine.labels, theirs.labels[np.unique(theirs.group)])
+    some = np.flatnonzero(met[mine.group])
+    y = replace(own.design, y=read.response(idata)).gaussian_response[some]
+    known = DrawnResiduals(own.residual.fit, mine.take(some), own.residual.phi)
+    return known, y[:, None] - own.rows(some)
 
 
 def _own_columns(idata: xr.DataTree, data: Any, table: pd.DataFrame) -> pd.DataFrame:
@@ -242,20 +379,3 @@ def _own_columns(idata: xr.DataTree, data: Any, table: pd.DataFrame) -> pd.DataF
             )
             raise ArgumentError(msg)
     return pd.DataFrame(own, index=table.index)
-
-
-def _chunks(
-    predictor: LinearPredictor,
-    kind: Kind,
-    random_seed: int | None,
-) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    # One stream over rows in order, so that the noise does not depend on the size of a chunk.
-    generator = np.random.default_rng([check_seed(random_seed), 1])
-    for rows, eta in predictor.chunks():
-        if kind == "response":
-            known = predictor.known(rows)
-            yield rows, predictor.family.draw(eta, predictor.phi, known, generator)
-        elif kind == "mean":
-            yield rows, predictor.expected(rows, eta)
-        else:
-            yield rows, eta

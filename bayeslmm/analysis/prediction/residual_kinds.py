@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
+from bayeslmm import names
 from bayeslmm.errors import ArgumentError
+from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 from bayeslmm.results.family import family, is_additive
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import xarray as xr
+    from numpy.typing import NDArray
 
     from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor
     from bayeslmm.arrays import Floats
@@ -41,6 +44,11 @@ def require_kind(idata: xr.DataTree, kind: str) -> None:
             f"{member.name!r}. Take kind='quantile', or subtract "
             "fitted(fit, random_effects='none') from the response."
         )
+    if kind == "normalized" and member.gaussian_scale is None:
+        raise ArgumentError(
+            "kind='normalized' is for responses that are Gaussian, also after their logarithm; the "
+            f"family of this fit is {member.name!r}. Take kind='quantile'."
+        )
 
 
 def residual_means(predictor: LinearPredictor, y: Floats, kind: str, seed: int) -> Floats:
@@ -63,7 +71,7 @@ def residual_means(predictor: LinearPredictor, y: Floats, kind: str, seed: int) 
         Means over the draws; normal quantiles of mean probabilities.
     """
     if kind != "quantile":
-        if kind != "pearson" and is_additive(predictor.family):
+        if kind in {"response", "marginal"} and is_additive(predictor.family):
             return np.asarray(y - predictor.mean())
         means = np.empty(predictor.n)
         for rows, drawn in residual_draws(predictor, y, kind, seed):
@@ -77,8 +85,8 @@ def residual_means(predictor: LinearPredictor, y: Floats, kind: str, seed: int) 
 
 def residual_draws(
     predictor: LinearPredictor, y: Floats, kind: str, seed: int
-) -> Iterator[tuple[slice, Floats]]:
-    """Yield runs of rows with the draws of their residuals, shape (rows, s).
+) -> Iterator[tuple[slice | NDArray[np.intp], Floats]]:
+    """Yield rows with the draws of their residuals, shape (rows, s).
 
     Raises
     ------
@@ -89,9 +97,27 @@ def residual_draws(
         for rows, probabilities in _probabilities(predictor, y, seed):
             yield rows, _normal(probabilities)
         return
+    if kind == "normalized":
+        yield from _normalized(predictor, y)
+        return
     for rows, eta in predictor.chunks():
         rest = _response(predictor, y, rows) - predictor.expected(rows, eta)
         yield rows, rest / _sd(predictor, rows, eta) if kind == "pearson" else rest
+
+
+def _normalized(
+    predictor: LinearPredictor, y: Floats
+) -> Iterator[tuple[slice | NDArray[np.intp], Floats]]:
+    """Yield R^(-1/2) (y - eta), by groups in the order of their times."""
+    scale, drawn = predictor.family.gaussian_scale, predictor.residual
+    assert scale is not None  # noqa: S101 - `require_kind` refused others
+    for rows, eta in predictor.joint_chunks():
+        rest = scale.link(y[rows, None]) - eta
+        if drawn is None:
+            weights = None if predictor.design.weights is None else predictor.design.weights[rows]
+            yield rows, INDEPENDENT.whiten(rest.T, predictor.phi[names.SIGMA], weights).T
+        else:
+            yield rows, drawn.whiten(np.arange(predictor.n)[rows], rest.T)[0].T
 
 
 def _response(predictor: LinearPredictor, y: Floats, rows: slice) -> Floats:
@@ -103,7 +129,7 @@ def _response(predictor: LinearPredictor, y: Floats, rows: slice) -> Floats:
 def _sd(predictor: LinearPredictor, rows: slice, eta: Floats) -> Floats:
     """Return standard deviations of responses in the unit of their means."""
     known, trials = predictor.known(rows), predictor.design.trials
-    variance = predictor.family.variance(eta, predictor.phi, known)
+    variance = predictor.family.variance(eta, predictor.parameters(rows), known)
     infinite = float(np.mean(np.isinf(variance)))
     if infinite:
         raise ArgumentError(
@@ -122,10 +148,10 @@ def _probabilities(
     """Yield F(y-) + v (F(y) - F(y-)) with v uniform, one of each row, shape (rows, s)."""
     member, generator = predictor.family, np.random.default_rng([seed, 4])
     for rows, eta in predictor.chunks():
-        known = predictor.known(rows)
-        found = member.cdf(y[rows, None], eta, predictor.phi, known)
+        known, phi = predictor.known(rows), predictor.parameters(rows)
+        found = member.cdf(y[rows, None], eta, phi, known)
         if member.discrete:
-            below = member.cdf(y[rows, None] - 1.0, eta, predictor.phi, known)
+            below = member.cdf(y[rows, None] - 1.0, eta, phi, known)
             place = generator.random((len(found), 1))
             found = below + place * (found - below)
         yield rows, found

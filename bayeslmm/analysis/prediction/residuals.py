@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
 
-ResidualKind = Literal["response", "pearson", "quantile", "marginal"]
-RESIDUAL_KINDS = ("response", "pearson", "quantile", "marginal")
+ResidualKind = Literal["response", "pearson", "normalized", "quantile", "marginal"]
+RESIDUAL_KINDS = ("response", "pearson", "normalized", "quantile", "marginal")
 
 
 @names_keywords
@@ -126,6 +126,7 @@ def residuals(
     kind: ResidualKind = "response",
     weights: Any = None,
     trials: Any = None,
+    se: Any = None,
     as_draws: bool = False,
     random_seed: int | None = None,
 ) -> pd.Series[float] | xr.DataArray:
@@ -134,11 +135,12 @@ def residuals(
     .. math::
         \text{response: } & y - \mu, \quad \mu = E(y \mid X\beta + Zb + o) \\
         \text{pearson: } & (y - \mu) / \sqrt{\mathrm{Var}(y \mid \eta)} \\
+        \text{normalized: } & L^{-1} (y - \mu), \quad R = L L' \\
         \text{quantile: } & \Phi^{-1}(u), \quad u \sim U(F(y^-), F(y)) \\
         \text{marginal: } & y - X\beta - o
 
     with F the distribution function of the row's response, F(y-) the probability of a smaller one.
-    For Gaussian responses mu is eta and the variance sigma^2 / w.
+    For Gaussian responses mu is eta and the variance sigma^2 / w, or the diagonal of R.
 
     Parameters
     ----------
@@ -146,17 +148,21 @@ def residuals(
         Result of `fit_bayes` or `fit_reml`.
     data : table or mapping of columns, optional
         Rows with the response, of groups that the fit saw; its own rows without it.
-    kind : {"response", "pearson", "quantile", "marginal"}
+    kind : {"response", "pearson", "normalized", "quantile", "marginal"}
         ``"response"``: within the groups, in the response's unit (lme4's default); of a binomial
         response the share of successes less its probability. ``"pearson"``: these in standard
         deviations of the row, with variance about one (nlme's ``"pearson"``; lme4's with
-        ``scaled = TRUE``). ``"quantile"``: randomised quantile residuals, what counts and binary
-        responses are looked at by: standard normal whatever the family where groups have many
-        rows, less spread where few rows have moved their own group's effect. F is the mean over
-        the draws, so they are of the posterior predictive distribution. ``"marginal"``: from the
-        population's line (nlme's level 0), which correlate within groups; only where the mean is
-        eta.
-    weights, trials : column name, array or, of trials, int, optional
+        ``scaled = TRUE``). ``"normalized"``: without the correlation of a residual structure, too
+        (nlme's): with a group's rows in the order of their times, each is the error when it is
+        foretold from those before it, in standard deviations, so that what is left to see is what
+        the structure misses; Pearson's where residuals are independent, and on the scale of the
+        logarithm for lognormal responses. ``"quantile"``: randomised quantile residuals, what
+        counts and binary responses are looked at by: standard normal whatever the family where
+        groups have many rows, less spread where few rows have moved their own group's effect. F is
+        the mean over the draws, so they are of the posterior predictive distribution.
+        ``"marginal"``: from the population's line (nlme's level 0), which correlate within groups;
+        only where the mean is eta.
+    weights, trials, se : column name, array or, of trials, int, optional
         Of the rows of `data`; as in `predict`.
     as_draws : bool
         Whether to return the draws of a posterior. Of quantile residuals a row has the same
@@ -177,8 +183,9 @@ def residuals(
     ------
     ArgumentError
         When the kind is unknown, or is none for the family: marginal ones where the mean is not
-        eta, Pearson's where some draws have no variance; when draws are asked of a REML fit; or
-        when the fit dropped columns and does not determine what is expected of a row.
+        eta, normalized ones where no scale is Gaussian, Pearson's where some draws have no
+        variance; when the rows lack standard errors that the fit's had; when draws are asked of a
+        REML fit; or when the fit dropped columns and does not determine what is expected of a row.
     DataError
         When rows lack the response, or a group is new.
     TreeError
@@ -202,7 +209,7 @@ def residuals(
     Name: y, dtype: float64
     """
     check_choice("kind", kind, RESIDUAL_KINDS)
-    for name, given in (("weights", weights), ("trials", trials)):
+    for name, given in (("weights", weights), ("trials", trials), ("se", se)):
         if given is not None and data is None:
             raise ArgumentError(
                 f"{name} are those of data=; the fit's own rows have the fit's own."
@@ -212,13 +219,20 @@ def residuals(
         _refuse_draws(as_draws)
         return _of_reml(fit, data, kind, weights)
     require_kind(fit, kind)
-    if kind in {"pearson", "quantile"}:
+    scaled = kind in {"pearson", "normalized", "quantile"}
+    if scaled:
         weights = row_weights(fit, data, weights)
     trials = row_trials(fit, data, trials, "residuals are of shares of the trials", "")
     design = _tree_rows(fit, data, weights, trials)
     effects = "none" if kind == "marginal" else "all"
     predictor = linear_predictor(
-        fit, data, random_effects=effects, weights=design.weights, trials=design.trials
+        fit,
+        data,
+        random_effects=effects,
+        weights=design.weights,
+        trials=design.trials,
+        residual=scaled,
+        se=se,
     )
     if as_draws:
         values = np.empty((predictor.size, predictor.n))
@@ -230,7 +244,7 @@ def residuals(
 
 def _of_reml(fit: REMLFit, data: Any, kind: str, weights: Any) -> pd.Series[float]:
     """Return residuals at the estimates; those of Gaussian quantiles are Pearson's."""
-    white = kind in {"pearson", "quantile"}
+    white = kind in {"pearson", "normalized", "quantile"}
     factors = included(fit, "none" if kind == "marginal" else "all")
     design = _reml_rows(fit, data, factors, response=True, weights=weights, weighted=white)
     rest = design.y - _reml_eta(fit, design)

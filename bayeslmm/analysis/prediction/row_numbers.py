@@ -1,4 +1,4 @@
-"""Weights and trials of new rows: as given, or the columns that held those of the fit."""
+"""Weights, trials and standard errors of new rows: given, or in the columns of the fit's."""
 
 from __future__ import annotations
 
@@ -65,6 +65,25 @@ def row_trials(
         f"{what}, and the rows of the fit had numbers of trials{held}: give trials=, a column or "
         f"a number{otherwise}."
     )
+
+
+def row_errors(idata: xr.DataTree, data: Any, se: Any) -> Any:
+    """Return the standard errors of new rows: as given, or the column that held the fit's.
+
+    Raises
+    ------
+    ArgumentError
+        When they are given, and the fit had none.
+    """
+    had = not read.from_cross_products(idata) and read.constant(idata, "se") is not None
+    if se is not None and not had:
+        raise ArgumentError(
+            "se= gives known standard errors, and the rows of the fit had none: leave it out."
+        )
+    if data is None or se is not None or not had:
+        return se
+    column = state_content(str(idata.attrs["design"])).get("se")
+    return column if column in read_table(data).names else None
 
 
 def weights_of(data: Any, column: str | None, *, weighted: bool) -> str | None:

@@ -19,6 +19,8 @@ from bayeslmm.reml.result import require_fit
 from bayeslmm.results import read
 from bayeslmm.results.family import require_closed_form
 from bayeslmm.results.read import require_tree
+from bayeslmm.results.residual import has_structure
+from bayeslmm.results.rows import training_table
 from bayeslmm.results.units import column_units
 
 if TYPE_CHECKING:
@@ -156,9 +158,15 @@ def _rebuild(
 ) -> Design:
     try:
         state = design_state(idata)
-        weights, trials, se = (read.constant(idata, role) for role in ("weights", "trials", "se"))
+        weights, trials = (read.constant(idata, role) for role in ("weights", "trials"))
+        structured = has_structure(idata)
         design = rebuild_design(
-            state, columns, weights=weights, trials=trials, residual=True, se=se
+            state,
+            training_table(idata) if structured else columns,
+            weights=weights,
+            trials=trials,
+            residual=structured,
+            se=read.constant(idata, "se"),
         )
     except TreeError:
         raise

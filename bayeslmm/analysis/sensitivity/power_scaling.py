@@ -34,9 +34,14 @@ from bayeslmm.analysis.summaries.quantities import quantity_draws
 from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
 from bayeslmm.gram.gram import gram_of
-from bayeslmm.gram.likelihood_of_draws import marginal_log_likelihood
+from bayeslmm.gram.likelihood_of_draws import (
+    marginal_log_likelihood,
+)
+from bayeslmm.model.residual.interpolation import products_of
+from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.results import read
 from bayeslmm.results.family import family
+from bayeslmm.results.residual import residual_draws
 from bayeslmm.results.write import sample_coordinates
 
 if TYPE_CHECKING:
@@ -211,19 +216,27 @@ def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
     """
     if family(idata).gaussian_scale is None:
         return _without_closed_form(idata)
-    gram = gram_of(tree_design(idata))
-    sigma = read.flat_draws(idata, names.SIGMA)
+    design, shape = tree_design(idata), read.sample_shape(idata)
     beta = (
         read.flat_draws(idata, names.BETA)
         if names.BETA in read.group(idata, "posterior")
-        else np.zeros((len(sigma), 0))
+        else np.zeros((shape[0] * shape[1], 0))
     )
     roots = [
         covariance_roots(read.covariance_draws(idata, read.factor(idata, factor.name)))
-        for factor in gram.factors
+        for factor in design.factors
     ]
-    values = marginal_log_likelihood(gram, beta, roots, sigma)
-    return values.reshape(read.sample_shape(idata))
+    if design.residual is None:
+        sigma = read.flat_draws(idata, names.SIGMA)
+        values = marginal_log_likelihood(gram_of(design), beta, roots, sigma)
+    else:
+        structure = structured_residuals(design.residual)
+        phi, p = residual_draws(idata, structure), beta.shape[1]
+        packed = [root.reshape(len(phi), -1) for root in roots] or [np.zeros((len(phi), 0))]
+        products = products_of(design.coded_rows, structure)
+        flat = np.zeros(p), np.zeros((p, p))
+        values = products.log_densities(phi, np.concatenate(packed, axis=1), beta, flat)
+    return values.reshape(shape)
 
 
 def _without_closed_form(idata: xr.DataTree) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from bayeslmm.analysis.variance.parts import intraclass_correlations
 from bayeslmm.errors import ArgumentError
 from bayeslmm.results import read as tree
 from bayeslmm.results.family import family
+from bayeslmm.results.residual import has_structure, residual_blocks
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,7 +42,8 @@ def quantity_draws(
     -------
     dict of str to ndarray, shape (chain, draw)
         Fixed effects by name, ``sd_<factor>[<term>]``, ``corr_<factor>[<term>,<term>]``,
-        ``sigma``, ``icc[<factor>]``, then `quantities`.
+        ``sigma`` or the residual structure's parameters, such as ``sigma_by[<level>]``,
+        ``icc[<factor>]``, then `quantities`.
 
     Raises
     ------
@@ -65,7 +67,11 @@ def quantity_draws(
         for i, j in correlated_pairs(idata, info):
             label = f"{names.corr(info.name)}[{info.terms[j]},{info.terms[i]}]"
             result[label] = corr[..., i, j]
-    result |= {p.name: tree.draws(idata, p.name) for p in family(idata).parameters}
+    if has_structure(idata):
+        for block in residual_blocks(idata):
+            result |= {name: block.drawn[..., k] for k, name in enumerate(block.names)}
+    else:
+        result |= {p.name: tree.draws(idata, p.name) for p in family(idata).parameters}
     result |= {
         name: values.reshape(shape) for name, values in intraclass_correlations(idata).items()
     }

@@ -13,11 +13,14 @@ from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.results.family import family
+from bayeslmm.results.residual import has_structure, residual_blocks
 from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
+
+    from bayeslmm.results.residual import ResidualBlock
 
 RESIDUAL = "Residual"
 
@@ -116,9 +119,13 @@ def variance_components(
         ``"variance"`` (the posterior of sd^2, whose mean is not the square of the sd's mean) or
         ``"corr"``. The other columns are those of `fixed_effects`. Random effects are on the scale
         of the link. ``"Residual"`` is of Gaussian responses, and of the logarithm of lognormal
-        ones; parameters of other families stand under the family's name in ``factor``, with their
-        own in ``quantity``: ``shape``, ``phi``, and Student's ``sigma``, a scale and no sd, and
-        ``nu``.
+        ones. Of a residual structure there are the ``"sd"`` and ``"variance"`` of each stratum or
+        visit (``term``) apart from known standard errors, ``"slope of log sd"`` of each column of
+        a formula of sigma (then the sd is that at the columns' means), ``"corr"`` of two visits
+        and ``"rho"``, ``"range"`` or ``"pacf"``; a stratum of groups with parameters of its own
+        stands behind ``"Residual"``. Parameters of other families stand under the family's name in
+        ``factor``, with their own in ``quantity``: ``shape``, ``phi``, and Student's ``sigma``, a
+        scale and no sd, and ``nu``.
 
     Raises
     ------
@@ -157,7 +164,12 @@ def variance_components(
             labels += [(info.name, info.terms[j], info.terms[i], "corr") for i, j in pairs]
             values.append(np.stack([corr[..., i, j] for i, j in pairs], axis=-1))
     member = family(idata)
-    for parameter in member.parameters:
+    if has_structure(idata):
+        for block in residual_blocks(idata):
+            for quantity, drawn in _told(block):
+                labels += [_place(block, label, quantity) for label in block.labels]
+                values.append(drawn)
+    for parameter in () if has_structure(idata) else member.parameters:
         drawn = read.draws(idata, parameter.name)[..., None]
         if member.gaussian_scale is not None:
             labels += [(RESIDUAL, "", "", "sd"), (RESIDUAL, "", "", "variance")]
@@ -170,6 +182,30 @@ def variance_components(
     draws, chains = np.concatenate([none, *values], axis=-1), draw_weights(idata) is None
     numbers = pd.DataFrame(describe(draws, ci_prob, ci_kind, mixing=chains))
     return pd.concat([columns, numbers], axis=1)
+
+
+_STANDARD_DEVIATIONS = (names.SIGMA, names.SIGMA_BY, names.SD_RESIDUAL)
+LOG_SD = "slope of log sd"
+
+
+def _told(block: ResidualBlock) -> list[tuple[str, NDArray[np.float64]]]:
+    """Return what is told of a variable of the residuals' covariance: quantities and draws."""
+    if block.variable in _STANDARD_DEVIATIONS:
+        return [("sd", block.drawn), ("variance", block.drawn**2)]
+    if block.variable == names.BETA_SIGMA:
+        return [(LOG_SD, block.drawn)]
+    return [(block.variable.removesuffix("_residual"), block.drawn)]
+
+
+def _place(
+    block: ResidualBlock, label: tuple[str, ...], quantity: str
+) -> tuple[str, str, str, str]:
+    """Return factor, term, term_bis and quantity of one number."""
+    factor, rest = RESIDUAL, label
+    if block.by_stratum:
+        factor, rest = f"{RESIDUAL} {label[0]}", label[1:]
+    term, term_bis = (*rest, "", "")[:2]
+    return factor, term, term_bis, quantity
 
 
 def correlated_pairs(idata: xr.DataTree, info: read.FactorInfo) -> list[tuple[int, int]]:

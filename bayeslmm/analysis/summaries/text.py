@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.analysis.summaries.tables import fixed_effects, variance_components
+from bayeslmm.analysis.summaries.tables import RESIDUAL, fixed_effects, variance_components
 from bayeslmm.design.state import state_content
 from bayeslmm.design.text import WIDTH
 from bayeslmm.errors import names_keywords
@@ -24,6 +24,7 @@ from bayeslmm.results.convergence import (
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval_names
 from bayeslmm.results.family import family
 from bayeslmm.results.record import recorded
+from bayeslmm.results.residual import has_structure
 from bayeslmm.results.weights import DrawWeights, draw_weights
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class ModelSummary:
         return [
             (f"Fixed effects ({interval})", self._fixed_rows()),
             (f"Variance components ({interval})", self._component_rows()),
+            *self._residual_tables(),
         ]
 
     def _fixed_rows(self) -> tuple[list[str], list[list[str]]]:
@@ -115,15 +117,43 @@ class ModelSummary:
             for _, row in table[table["quantity"] == "variance"].iterrows()
         }
         rows = []
-        for _, row in table[table["quantity"] != "variance"].iterrows():
+        in_tables = self._residual_correlations()
+        for _, row in table[(table["quantity"] != "variance") & ~in_tables].iterrows():
             what = f"{row['quantity']} {row['term']}".rstrip()
-            variance = variances.get((row["factor"], row["term"]), "")
+            variance = ""
+            if row["quantity"] == "sd":
+                variance = variances.get((row["factor"], row["term"]), "")
             if row["quantity"] == "corr":
-                what, variance = f"corr {row['term']}, {row['term_bis']}", ""
+                what = f"corr {row['term']}, {row['term_bis']}"
             bulk, _, r_hat = _trust(row)
             shown = _numbers(row, ("mean", low, high))
             rows.append([str(row["factor"]), what, *shown, variance, bulk, r_hat])
         return header, _without_repeats(rows)
+
+    def _residual_correlations(self) -> pd.Series[bool]:
+        table = self.components
+        return table["factor"].str.startswith(RESIDUAL) & (table["quantity"] == "corr")
+
+    def _residual_tables(self) -> list[tuple[str, tuple[list[str], list[list[str]]]]]:
+        """Lay out each matrix of residual correlations, with standard deviations beside it."""
+        table, tables = self.components, []
+        for factor, corr in table[self._residual_correlations()].groupby("factor", sort=False):
+            means = {(r["term"], r["term_bis"]): r["mean"] for _, r in corr.iterrows()}
+            visits = list(dict.fromkeys(visit for pair in means for visit in pair))
+            own = table[(table["factor"] == factor) & (table["quantity"] == "sd")]
+            sds = dict(zip(own["term"], own["mean"], strict=True))
+            rows = [
+                [
+                    visit,
+                    _digits(sds[visit]) if visit in sds else "",
+                    *(f"{means[other, visit]:.2f}" for other in visits[:k]),
+                    *[""] * (len(visits) - 1 - k),
+                ]
+                for k, visit in enumerate(visits)
+            ]
+            title = f"{factor}: sd and correlations (posterior means)"
+            tables.append((title, (["", "sd", *visits[:-1]], rows)))
+        return tables
 
     def _verdict(self) -> list[str]:
         if not self.problems:
@@ -207,6 +237,7 @@ def _heading(idata: xr.DataTree) -> list[str]:
         f"Bayesian {kind} mixed model: {attrs['formula']}",
         f"Data: {'; '.join(sizes)}",
         *_coded(idata),
+        *_residuals(idata),
         f"Draws: {_sampled(idata)}, {how}{seed}".rstrip(", "),
     ]
 
@@ -217,6 +248,19 @@ def _coded(idata: xr.DataTree) -> list[str]:
     if levels is None:
         return []
     return [f"Response: 1 is {idata.attrs['response']} = {levels[1]!r}, 0 is {levels[0]!r}"]
+
+
+def _residuals(idata: xr.DataTree) -> list[str]:
+    """Say what is assumed of the residuals, where it is more than one sigma."""
+    if not has_structure(idata):
+        return []
+    content = state_content(str(idata.attrs["design"]))
+    parts = [content["residual"]] if content.get("residual") else []
+    parts += [f"sigma {content['sigma']}"] if content.get("sigma") else []
+    if "constant_data" in idata.children and read.constant(idata, "se") is not None:
+        column = content.get("se")
+        parts.append(f"known standard errors{f' {column}' if column else ''}")
+    return [f"Residuals: {', '.join(parts)}"]
 
 
 def _sampled(idata: xr.DataTree) -> str:

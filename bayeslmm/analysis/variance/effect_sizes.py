@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.linear_predictor import training_design
+from bayeslmm.analysis.prediction.linear_predictor import drawn_residuals, training_design
 from bayeslmm.analysis.variance.moments import level_sums, second_moments, tree_gram
 from bayeslmm.analysis.variance.parts import (
     LATENT,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bayeslmm.analysis.variance.parts import VarianceParts
 
 SCALES = (LATENT, OBSERVATION)
+RESIDUAL = "Residual"
 
 
 @names_keywords
@@ -47,7 +48,11 @@ def icc(
     r"""Describe the intraclass correlation of each grouping factor, and of all together.
 
     Adjusted: v_k / (sum_l v_l + v_e). Unadjusted: v_k / (v_f + sum_l v_l + v_e). Here v_k is the
-    mean over rows of z' G_k z, v_e of sigma^2 / w, and v_f the variance over rows of X beta.
+    mean over rows of z' G_k z, v_e of sigma^2 / w, and v_f the variance over rows of X beta. Where
+    residuals have a structure, v_e is the mean over rows of Var(e_i), the diagonal of R, with known
+    standard errors among it: over all rows, or with `at` that of rows with these values, whose
+    groups and times stay as they are. It is the likeness of rows through shared levels; what a
+    group's residuals correlate is not in it, and `marginal_covariance` has both.
 
     For other families than the Gaussian, v_e on the latent scale is the variance of the latent
     response (pi^2 / 3 for logit, 1 for probit, pi^2 / 6 for cloglog, sigma^2 nu / (nu - 2) for
@@ -291,8 +296,9 @@ def design_effect(
     Returns
     -------
     DataFrame
-        One row per factor (1 plus its own contribution) and ``"total"``; the last column
-        ``effective_n`` is the number of rows divided by the posterior mean.
+        One row per factor (1 plus its own contribution), one of ``"Residual"`` where residuals
+        correlate within groups, and ``"total"``; the last column ``effective_n`` is the number of
+        rows divided by the posterior mean.
 
     Raises
     ------
@@ -322,12 +328,15 @@ def design_effect(
     if gram is None:
         design = training_design(idata)
         n = len(design.X)
-        trace = n * residual_variance(idata, design.weights)
+        trace = n * residual_variance(idata, design)
+        drawn = drawn_residuals(idata, design)
+        if drawn is not None and drawn.correlated:
+            extra[RESIDUAL] = drawn.sum_of_covariances() - trace
         sums = {f.name: _level_sums(f.columns, f.index) for f in design.factors}
         squares = {f.name: f.columns.T @ f.columns for f in design.factors}
     else:
         n = gram.n
-        trace = n * residual_variance(idata, None)
+        trace = n * residual_variance(idata)
         sums = {f.name: level_sums(gram, k) for k, f in enumerate(gram.factors)}
         squares = {f.name: n * second_moments(gram, k) for k, f in enumerate(gram.factors)}
     for name, own in squares.items():

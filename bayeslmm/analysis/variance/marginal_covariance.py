@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.linear_predictor import training_design
+from bayeslmm.analysis.prediction.linear_predictor import drawn_residuals, training_design
 from bayeslmm.analysis.variance.parts import residual_variance
 from bayeslmm.errors import DataError, TreeError, check_choice, names_keywords, nearest
 from bayeslmm.model.residual.independent import INDEPENDENT
@@ -31,9 +31,10 @@ def marginal_covariance(
     factor: str | None = None,
     kind: Literal["covariance", "correlation"] = "covariance",
 ) -> xr.DataArray:
-    """Return the posterior mean of one level's block of Var(y) = sum_k Z_k G_k Z_k' + sigma^2 W^-1.
+    """Return the posterior mean of one level's block of Var(y) = sum_k Z_k G_k Z_k' + R.
 
-    Of Student's t, sigma^2 nu / (nu - 2) stands in the place of sigma^2.
+    R is sigma^2 W^-1, or the covariance of a residual structure. Of Student's t,
+    sigma^2 nu / (nu - 2) stands in the place of sigma^2.
 
     Parameters
     ----------
@@ -102,7 +103,8 @@ def marginal_covariance(
 def _mean_block(
     idata: xr.DataTree, design: Design, rows: NDArray[np.intp], *, correlation: bool
 ) -> NDArray[np.float64]:
-    sigma = np.sqrt(residual_variance(idata, None))
+    drawn = drawn_residuals(idata, design)
+    sigma = np.sqrt(residual_variance(idata) if drawn is None else drawn.mean_variance())
     none = ~np.isfinite(sigma)
     if (without := int(none.sum())) and not correlation:
         raise TreeError(
@@ -120,7 +122,10 @@ def _mean_block(
         parts.append((item.columns[rows], cov, shared))
 
     def block(kept: slice) -> NDArray[np.float64]:
-        total = INDEPENDENT.covariance(sigma[kept], len(rows), weights)
+        if drawn is None:
+            total = INDEPENDENT.covariance(sigma[kept], len(rows), weights)
+        else:
+            total = drawn.covariance(rows, kept)
         for columns, cov, shared in parts:
             total += (columns @ cov[kept] @ columns.T) * shared
         return total

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.linear_predictor import design_state, training_design
+from bayeslmm.analysis.prediction.linear_predictor import (
+    design_state,
+    drawn_residuals,
+    training_design,
+)
 from bayeslmm.analysis.variance.moments import fixed_covariance, second_moments, tree_gram
 from bayeslmm.analysis.variance.observation import mean_response, observation_parts
 from bayeslmm.design.build import rebuild_design
-from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.errors import ArgumentError, TreeError, nearest
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive
+from bayeslmm.results.residual import has_structure, residual_rows
+from bayeslmm.results.rows import training_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +49,8 @@ class VarianceParts:
     random : ndarray, shape (s,)
         That of all factors together: their sum on the scale of the linear predictor.
     residual : ndarray, shape (s,)
-        Mean over the rows of sigma^2 / w; of other families `Family.latent_variance`.
+        Mean over the rows of sigma^2 / w, or of the diagonal of R where the residuals have a
+        structure; of other families `Family.latent_variance`.
     at : str
         Where the random slopes were evaluated, in words.
     scale : str
@@ -85,6 +93,11 @@ def variance_parts(
     design = training_design(idata)
     where = design if at is None else design_at(idata, at)
     additive = is_additive(family(idata))
+    if scale == OBSERVATION and not additive and design.residual is not None:
+        raise TreeError(
+            "Variances of lognormal responses themselves are computed for one sigma, and this fit "
+            "has a residual structure: take scale='latent', that of their logarithms."
+        )
     # A level for every row is overdispersion, as Nakagawa et al. have it: no likeness of rows.
     of_rows = [] if additive else [f.name for f in design.factors if np.bincount(f.index).max() < 2]
     if scale == OBSERVATION and not additive:
@@ -126,7 +139,7 @@ def _parts_of_gram(idata: xr.DataTree, gram: Gram) -> VarianceParts:
         cov = read.covariance_draws(idata, read.factor(idata, item.name))
         factors[item.name] = np.einsum("sij,ij->s", cov, second_moments(gram, place))
         slopes |= any(not column.constant for column in gram.scales.random[place])
-    residual = residual_variance(idata, None)
+    residual = residual_variance(idata)
     return VarianceParts(
         fixed=np.einsum("si,ij,sj->s", beta, covariance, beta),
         factors=factors,
@@ -157,9 +170,20 @@ def design_at(idata: xr.DataTree, at: Mapping[str, Any]) -> Design:
             raise ArgumentError(msg)
         if np.ndim(at[name]):
             raise ArgumentError(f"at takes one value of {name!r}; it was given {at[name]!r}.")
-    n = len(read.response(idata))
-    fixed = {name: np.full(n, value) for name, value in at.items()}
-    return rebuild_design(design_state(idata), {**columns, **fixed}, response="ignored")
+    table = training_table(idata) if has_structure(idata) else pd.DataFrame(columns)
+    state, se = design_state(idata), read.constant(idata, "se")
+    set_to = {name: np.full(len(table), value) for name, value in at.items()}
+    design = rebuild_design(state, table.assign(**set_to), response="ignored")
+    if not has_structure(idata):
+        return design
+    # A group has one row at each time: residuals keep their groups and times.
+    rows = residual_rows(idata)
+    kept = set() if rows is None or rows.correlation is None else set(rows.correlation.variables)
+    moved = {name: column for name, column in set_to.items() if name not in kept}
+    of_residuals = rebuild_design(
+        state, table.assign(**moved), response="ignored", factors=(), residual=True, se=se
+    )
+    return replace(design, residual=of_residuals.residual)
 
 
 def fixed_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
@@ -172,10 +196,15 @@ def fixed_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
     return np.asarray(np.einsum("si,ij,sj->s", beta, moments, beta))
 
 
-def residual_variance(
-    idata: xr.DataTree, weights: NDArray[np.float64] | None
-) -> NDArray[np.float64]:
-    """Compute the mean over rows of the variance of y - eta, shape (s,), of additive families."""
+def residual_variance(idata: xr.DataTree, design: Design | None = None) -> NDArray[np.float64]:
+    """Compute the mean over rows of the variance of y - eta, shape (s,), of additive families.
+
+    Without a design it is that of a row of weight one.
+    """
+    drawn = None if design is None else drawn_residuals(idata, design)
+    if drawn is not None:
+        return drawn.mean_variance()
+    weights = None if design is None else design.weights
     phi = family_draws(idata)
     variance = family(idata).latent_variance(np.zeros_like(phi[names.SIGMA]), phi)
     return variance if weights is None else variance * float(np.mean(1 / weights))
@@ -188,8 +217,8 @@ def latent_residual(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
     the rows' expected responses, random effects averaged over, have theirs.
     """
     member = family(idata)
-    if names.SIGMA in {parameter.name for parameter in member.parameters}:
-        return residual_variance(idata, design.weights)
+    if design.residual is not None or names.SIGMA in {p.name for p in member.parameters}:
+        return residual_variance(idata, design)
     mu = mean_response(idata, design) if member.latent_at_mean else np.ones(_size(idata))
     return member.latent_variance(mu, family_draws(idata))
 
@@ -203,6 +232,8 @@ def _words(design: Design, at: Mapping[str, Any] | None) -> str:
     if at is not None:
         return ", ".join(f"{name}={value}" for name, value in at.items())
     slopes = any(np.ptp(item.columns, axis=0).any() for item in design.factors)
+    # Rows may have a sigma of their own: the residual's variance is then a mean over them.
+    slopes |= design.residual is not None
     return "averaged over the data" if slopes else "everywhere"
 
 

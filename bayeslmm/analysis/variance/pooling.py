@@ -9,17 +9,19 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.linear_predictor import training_design
+from bayeslmm.analysis.checks.likelihood import require_whole_groups
+from bayeslmm.analysis.prediction.linear_predictor import drawn_residuals, training_design
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.variance.moments import level_products as products_of_gram
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.errors import names_keywords
+from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.results.family import require_closed_form
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -40,7 +42,8 @@ def shrinkage(
 ) -> pd.DataFrame:
     """Describe the shrinkage of each level's effects: 1 is complete pooling, 0 none.
 
-    For level i and term j it is [(G^-1 + Z_i' W_i Z_i / sigma^2)^-1]_jj / G_jj: the share of the
+    For level i and term j it is [(G^-1 + Z_i' R_i^-1 Z_i)^-1]_jj / G_jj, with R_i the covariance
+    of its rows' residuals, sigma^2 / w for independent ones: the share of the
     variance between levels that is left once the level's own rows are known, given beta and the
     other factors. A random intercept with n_i rows has sigma^2 / (sigma^2 + n_i sd^2). Responses
     are Gaussian, or lognormal with a Gaussian logarithm; given others, a level's effects have no
@@ -86,9 +89,7 @@ def shrinkage(
     require_closed_form(idata, "shrinkage")
     wanted = read.factor_names(idata) if factor is None else (read.factor(idata, factor).name,)
     tables = []
-    for name, counts, products in _level_sums(idata):
-        if name not in wanted:
-            continue
+    for name, counts, parts in _level_draws(idata, wanted):
         info = read.factor(idata, name)
         read.require_levels(info)
         labels = pd.DataFrame(
@@ -104,7 +105,7 @@ def shrinkage(
                 pd.DataFrame(
                     describe(part.reshape(1, len(part), -1), ci_prob, ci_kind, diagnostics=False)
                 )
-                for part in shrinkage_draws(idata, info, products)
+                for part in parts
             ],
             ignore_index=True,
         )
@@ -114,41 +115,71 @@ def shrinkage(
     return pd.concat(tables, ignore_index=True)
 
 
-def _level_sums(
-    idata: xr.DataTree,
-) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
-    """Yield each factor's name, rows per level, and Z_i' W_i Z_i per level."""
+def _level_draws(
+    idata: xr.DataTree, wanted: Sequence[str]
+) -> Iterator[tuple[str, NDArray[np.int64], Iterator[NDArray[np.float64]]]]:
+    """Yield each wanted factor's name, rows per level, and the draws for runs of levels."""
     gram = tree_gram(idata)
     if gram is not None:
         for place, factor in enumerate(gram.factors):
-            yield factor.name, factor.counts, products_of_gram(gram, place)
+            if factor.name in wanted:
+                products = products_of_gram(gram, place)
+                yield factor.name, factor.counts, _of_sigma(idata, factor.name, products)
         return
     design = training_design(idata)
+    drawn = drawn_residuals(idata, design)
     for item in design.factors:
-        counts = np.bincount(item.index, minlength=len(item.levels))
-        yield item.name, counts, level_products(item, design.weights)
+        if item.name in wanted:
+            counts = np.bincount(item.index, minlength=len(item.levels))
+            if drawn is None:
+                parts = _of_sigma(idata, item.name, level_products(item, design.weights))
+            else:
+                require_whole_groups(drawn, item.index, item.name)
+                parts = _of_structure(idata, item, drawn)
+            yield item.name, counts, parts
 
 
-def shrinkage_draws(
-    idata: xr.DataTree, info: read.FactorInfo, products: NDArray[np.float64]
+def _of_sigma(
+    idata: xr.DataTree, name: str, products: NDArray[np.float64]
 ) -> Iterator[NDArray[np.float64]]:
-    """Yield the draws for runs of levels, shape (s, levels, q)."""
+    """Yield the draws for runs of levels with Z_i' W_i Z_i (m, q, q), shape (s, levels, q)."""
     sigma = read.flat_draws(idata, names.SIGMA)
-    sd = read.flat_draws(idata, names.sd(info.name))
-    corr = read.correlation_draws(idata, info)
-    root = covariance_roots(corr.reshape(-1, *corr.shape[2:])) * (sd / sigma[:, None])[:, :, None]
-    q = len(info.terms)
-    size = max(1, CHUNK_BYTES // (8 * len(sigma) * q * q))
-    scale = np.sum(root**2, axis=-1)
+    root = _roots(idata, name) / sigma[:, None, None]
+    size = max(1, CHUNK_BYTES // (8 * root.size))
     for start in range(0, len(products), size):
-        part = products[start : start + size]
-        # With G = sigma^2 L L', the conditional covariance is sigma^2 L (I + L' A L)^-1 L', which
-        # needs no inverse of G: a zero sd is no special case.
-        inner = np.einsum("sji,mjk,skl->smil", root, part, root) + np.eye(q)
-        half = np.linalg.solve(inner, np.swapaxes(root, 1, 2)[:, None])
-        left = np.einsum("sij,smji->smi", root, half)
-        safe = np.where(scale > 0, scale, 1.0)[:, None]
-        yield np.where(scale[:, None] > 0, left / safe, 1.0)
+        yield _share_left(root, products[None, start : start + size])
+
+
+def _of_structure(
+    idata: xr.DataTree, item: GroupingFactor, drawn: DrawnResiduals
+) -> Iterator[NDArray[np.float64]]:
+    """Yield the draws for each level, with Z_i' R_i^-1 Z_i of each draw."""
+    root = _roots(idata, item.name)
+    order = np.argsort(item.index, kind="stable")
+    ends = np.cumsum(np.bincount(item.index, minlength=len(item.levels)))
+    for rows in np.split(order, ends[:-1]):
+        columns = np.broadcast_to(item.columns[rows], (len(root), *item.columns[rows].shape))
+        white, _ = drawn.whiten(rows, columns)
+        yield _share_left(root, (np.swapaxes(white, 1, 2) @ white)[:, None])
+
+
+def _roots(idata: xr.DataTree, name: str) -> NDArray[np.float64]:
+    """Return L with G = L L', shape (s, q, q)."""
+    info = read.factor(idata, name)
+    corr = read.correlation_draws(idata, info)
+    sd = read.flat_draws(idata, names.sd(name))
+    return covariance_roots(corr.reshape(-1, *corr.shape[2:])) * sd[:, :, None]
+
+
+def _share_left(root: NDArray[np.float64], products: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute diag(L (I + L' A L)^-1 L') / diag(L L') for A (s or 1, m, q, q), shape (s, m, q)."""
+    scale, q = np.sum(root**2, axis=-1), root.shape[-1]
+    # L (I + L' A L)^-1 L' needs no inverse of G: a zero sd is no special case.
+    inner = np.swapaxes(root, 1, 2)[:, None] @ products @ root[:, None] + np.eye(q)
+    half = np.linalg.solve(inner, np.swapaxes(root, 1, 2)[:, None])
+    left = np.einsum("sij,smji->smi", root, half)
+    safe = np.where(scale > 0, scale, 1.0)[:, None]
+    return np.where(scale[:, None] > 0, left / safe, 1.0)
 
 
 def level_products(
@@ -174,8 +205,9 @@ class PoolingEstimates:
     Attributes
     ----------
     none : ndarray, shape (m, q)
-        Least squares within the level, given the other fixed effects; NaN where its rows cannot
-        tell the columns apart.
+        Least squares within the level, given the other fixed effects, generalised by R at the
+        posterior means of its parameters where residuals have a structure; NaN where its rows
+        cannot tell the columns apart.
     partial : ndarray, shape (m, q)
         Posterior means of fixed plus random effects.
     complete : ndarray, shape (q,)
@@ -209,15 +241,27 @@ def pooling_estimates(idata: xr.DataTree, factor: str | None = None) -> PoolingE
     complete = np.array([beta.get(term, 0.0) for term in info.terms])
     effects = read.all_effect_draws(idata, info).mean(axis=(0, 1))
     rest = _rest(idata, design, info, beta)
-    weights = np.ones(len(rest)) if design.weights is None else design.weights
+    whiten = _whitening(idata, design)
     none = np.full((len(info.levels), len(info.terms)), np.nan)
     for level in range(len(info.levels)):
-        rows = item.index == level
-        root = np.sqrt(weights[rows])
-        columns = item.columns[rows] * root[:, None]
+        rows = np.flatnonzero(item.index == level)
+        both = whiten(rows, np.column_stack([item.columns[rows], rest[rows]]))
+        columns = both[:, :-1]
         if np.linalg.matrix_rank(columns) == columns.shape[1]:
-            none[level] = np.linalg.lstsq(columns, rest[rows] * root, rcond=None)[0]
+            none[level] = np.linalg.lstsq(columns, both[:, -1], rcond=None)[0]
     return PoolingEstimates(none, complete + effects, complete)
+
+
+def _whitening(
+    idata: xr.DataTree, design: Design
+) -> Callable[[NDArray[np.intp], NDArray[np.float64]], NDArray[np.float64]]:
+    """Return what makes columns of some rows such that least squares weighs them."""
+    drawn = drawn_residuals(idata, design)
+    if drawn is not None:
+        mean = DrawnResiduals(drawn.fit, drawn.rows, drawn.phi.mean(axis=0)[None])
+        return lambda rows, columns: mean.whiten(rows, columns[None])[0][0]
+    weights = np.ones(design.n) if design.weights is None else design.weights
+    return lambda rows, columns: columns * np.sqrt(weights[rows])[:, None]
 
 
 def _rest(

@@ -38,6 +38,9 @@ class Neighbours:
         Pairs with the same correlation for all parameters have the same number.
     n_slots : int
         Number of those.
+    weight : ndarray, shape (m,), or None
+        How much of each pair's sums belongs to its slot, where they are shared among several by
+        interpolation; one everywhere where None.
     """
 
     n: int
@@ -45,6 +48,7 @@ class Neighbours:
     after: Ints
     slot: Ints
     n_slots: int
+    weight: Floats | None = None
 
     @classmethod
     def of_groups(cls, group: Ints, time: Floats | Ints) -> tuple[Ints, Ints]:
@@ -58,18 +62,19 @@ class Neighbours:
         """Return the rows with themselves, then each slot's squared differences, and squares."""
         rows, s, t = np.arange(self.n), self.before, self.after
         one, difference, square = np.zeros(self.n, np.int64), 1 + 2 * self.slot, 2 + 2 * self.slot
+        w = np.ones(len(s)) if self.weight is None else self.weight
         return Pairs(
             np.concatenate([rows, s, t, s, s, t]),
             np.concatenate([rows, s, t, t, s, t]),
             np.concatenate([one, difference, difference, difference, square, square]),
             1 + 2 * self.n_slots,
-            np.repeat([1.0, -1.0, 1.0], [self.n + 2 * len(s), len(s), 2 * len(s)]),
+            np.concatenate([np.ones(self.n), w, w, -w, w, w]),
         )
 
     @cached_property
     def counts(self) -> Floats:
         """Number of pairs in each slot."""
-        return np.bincount(self.slot, minlength=self.n_slots).astype(np.float64)
+        return np.bincount(self.slot, self.weight, minlength=self.n_slots).astype(np.float64)
 
     def precision(self, a: Floats, u: Floats) -> tuple[Floats, Floats]:
         """Compute one, and a / u and -a / (1 + a) of each slot; and log|C|.

@@ -25,24 +25,43 @@ if TYPE_CHECKING:
 
 
 @lru_cache(maxsize=8)
-def structured_residuals(
-    rows: ResidualRows, training: ResidualRows | None = None
-) -> StructuredResiduals:
+def structured_residuals(rows: ResidualRows) -> StructuredResiduals:
     """Return the residual covariance of rows.
 
     Parameters
     ----------
     rows : ResidualRows
         Of a design.
-    training : ResidualRows, optional
-        The rows that a model was fitted to, where `rows` are others: parameters mean what they do
-        of those. Of others there are covariances, and no sum of bases.
 
     Raises
     ------
     ArgumentError
         If the formula of sigma has neither an intercept nor one column for each stratum.
     """
+    return _of_rows(rows, rows, _correlation(rows))
+
+
+def of_other_rows(rows: ResidualRows, fit: StructuredResiduals) -> StructuredResiduals:
+    """Return the residual covariance of other rows than a model was fitted to.
+
+    Parameters
+    ----------
+    rows : ResidualRows
+        The rows, coded as those of the fit.
+    fit : StructuredResiduals
+        Of the fit's own rows, from which parameters have their meaning.
+
+    Returns
+    -------
+    StructuredResiduals
+        For covariances and standard deviations; sums over pairs of rows are those of the fit.
+    """
+    return _of_rows(rows, fit.rows, fit.correlation)
+
+
+def _of_rows(
+    rows: ResidualRows, learnt: ResidualRows, correlation: Correlation
+) -> StructuredResiduals:
     beside = rows.se is not None and rows.has_sigma
     parts = [rows.columns] if rows.columns.shape[1] else _strata(rows)
     if beside and rows.se is not None:
@@ -51,8 +70,7 @@ def structured_residuals(
     cells, cell = np.unique(keys, axis=0, return_inverse=True)
     se = cells[:, -1] if beside else None
     relative = None if beside else rows.se
-    learnt = rows if training is None else training
-    scale, correlation = _scale(rows, cells, learnt), _correlation(learnt)
+    scale = _scale(rows, cells, learnt)
     return StructuredResiduals(rows, scale, correlation, cell.ravel(), se, relative)
 
 
