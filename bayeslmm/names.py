@@ -74,6 +74,17 @@ def effects(factor: str) -> str:
     return f"{EFFECTS_PREFIX}{factor}"
 
 
+def is_of_residuals(variable: str) -> bool:
+    """Return whether a variable is of the residuals' covariance, where it is more than one sigma.
+
+    Examples
+    --------
+    >>> is_of_residuals("sigma_by"), is_of_residuals("rho_residual"), is_of_residuals("sigma")
+    (True, True, False)
+    """
+    return variable in (SIGMA_BY, BETA_SIGMA) or variable.endswith("_residual")
+
+
 def term_dim(factor: str) -> str:
     """Name the dimension of a factor's random-effect columns."""
     return f"{stored(factor)}_term"

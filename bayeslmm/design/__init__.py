@@ -6,6 +6,7 @@
 - ``rows``: which rows and columns of a table a formula uses
 - ``row_numbers``: weights, trials and standard errors of the rows
 - ``response``: the response as numbers, as its family asks
+- ``residual_checks``: what rows must be for a residual structure, and what they do not tell
 - ``residual_rows``: scale, group and time of each row's residual
 - ``coding``: response, offset, columns and grouping factors from rows
 - ``evaluate``: calls evaluated on columns, without `eval`

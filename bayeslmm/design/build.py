@@ -9,6 +9,7 @@ import numpy as np
 from bayeslmm.design.coding import TableCoder, gather_factors
 from bayeslmm.design.design import Design
 from bayeslmm.design.identifiability import check_columns, check_levels, dependence_of, full_rank
+from bayeslmm.design.residual_checks import check_residuals
 from bayeslmm.design.residual_rows import check_arguments, code_residuals
 from bayeslmm.design.response import require_known, require_trials
 from bayeslmm.design.rows import NO_LEVEL, read_rows
@@ -151,6 +152,7 @@ def build_design(
         check_columns(factor)
         check_levels(factor)
     of_residuals = code_residuals(coder)
+    check_residuals(of_residuals, factors)
     state = DesignState(
         formula=str(mixed),
         columns=coder.column_states(),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.design.residual_checks import require_order
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.formula.residual import BY_VISIT, KINDS, Correlation
 
@@ -51,6 +52,8 @@ class ResidualRows:
         Codes of visits, or times as numbers.
     visits : tuple of str
         Labels of the visits, in their order; none where times are numbers.
+    places : ndarray, shape (number of visits,)
+        Where the visits are on the axis of time: their numbers, or counted from zero.
     labels : ndarray of str
         Labels of the groups; none where residuals are independent.
     """
@@ -66,6 +69,7 @@ class ResidualRows:
     by_labels: tuple[str, ...] = ()
     time: NDArray[Any] | None = None
     visits: tuple[str, ...] = ()
+    places: Floats = field(default_factory=lambda: np.zeros(0))
     labels: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=np.str_))
 
     @property
@@ -213,8 +217,11 @@ def _correlated(
         _require_one_stratum(group, by, labels, by_labels, correlation)
     time: NDArray[Any] | None = None
     order: tuple[str, ...] = ()
+    places = np.zeros(0)
     if correlation.time is not None:
-        time, order = _time(rows.columns[correlation.time], correlation, visits)
+        column = rows.columns[correlation.time]
+        time, order = _time(column, correlation, visits)
+        places = _places(column, correlation, order)
         _require_once((group, labels), (time, order), rows.labels, correlation)
     elif KINDS[correlation.kind] != "any":
         raise DataError(
@@ -223,7 +230,7 @@ def _correlated(
         )
     return ResidualRows(
         correlation, plain.sigma, plain.has_sigma, plain.columns, plain.names, plain.se, group,
-        by, by_labels, time, order, labels,
+        by, by_labels, time, order, places=places, labels=labels,
     )  # fmt: skip
 
 
@@ -232,7 +239,10 @@ def _time(
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
     reads = KINDS[correlation.kind]
     if reads in ("visits", "any"):
-        return _matched(column, visits, f"{correlation.kind}() has no correlations of it")
+        if visits is None:
+            require_order(column, correlation)
+        known = None if reads == "any" else visits
+        return _matched(column, known, f"{correlation.kind}() has no correlations of it")
     if column.kind == "category" and reads == "steps":
         return column.levels()[0].astype(np.float64), ()
     if column.kind != "number":
@@ -241,13 +251,27 @@ def _time(
             f"{column.kind}: give the number of each visit, so that gaps count."
         )
     times = column.array.astype(np.float64)
-    if reads == "steps" and (times != np.rint(times)).any():
-        row = float(times[np.flatnonzero(times != np.rint(times))[0]])
+    if reads == "steps":
+        _require_steps(column, correlation)
+    return times, ()
+
+
+def _places(column: Column, correlation: Correlation, visits: tuple[str, ...]) -> Floats:
+    """Return where visits are in time: numbers count as steps where rows of ``ar1`` do."""
+    if correlation.kind == "ar1h" and column.kind == "number":
+        _require_steps(column, correlation)
+        return np.array([float(label) for label in visits])
+    return np.arange(float(len(visits)))
+
+
+def _require_steps(column: Column, correlation: Correlation) -> None:
+    times = column.array.astype(np.float64)
+    broken = np.flatnonzero(times != np.rint(times))
+    if broken.size:
         raise DataError(
             f"{correlation.kind}() counts steps in whole numbers, and column {column.name!r} holds "
-            f"{row:g}: ou({column.name} | {correlation.group}) takes any times."
+            f"{float(times[broken[0]]):g}: ou({column.name} | {correlation.group}) takes any times."
         )
-    return times, ()
 
 
 def _matched(

@@ -139,6 +139,14 @@ def residual_terms(residual: str | None, sigma: str | None) -> ResidualTerms | N
     columns = None if sigma is None else parse_sigma(sigma)
     if columns is not None and str(columns) == "1":
         columns = None
+    if columns is not None and correlation is not None and correlation.kind in BY_VISIT:
+        raise FormulaError(
+            f"{correlation.kind}() has a standard deviation for each visit: leave sigma= out. A "
+            "structure without the h, such as cs(), takes a formula of sigma; by arm, write "
+            f"{correlation.kind}(visit | arm/subject).",
+            str(sigma),
+            (0, len(str(sigma))),
+        )
     if correlation is None and sigma is None:
         return None
     return ResidualTerms(correlation, columns, sigma is not None)
@@ -205,6 +213,8 @@ def parse_correlation(text: str) -> Correlation:
     options = _options(
         kind, [inside[a + 1 : b] for a, b in zip(commas, ends[1:], strict=True)], text
     )
+    if options and not any(options.values()):
+        raise FormulaError("An order p= or q= of at least one is due here.", text, tokens[0].span)
     time, by, group = _bar(inside[: ends[0]], text)
     return Correlation(kind, time, group, by, options)
 

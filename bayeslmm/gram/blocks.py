@@ -67,10 +67,13 @@ class GramFactor(Described):
 class PairBlocks:
     """Cross-products of two factors' columns, for the pairs of levels that share rows.
 
+    Where residuals are correlated, also of a factor with itself: pairs of its levels that are
+    joined, each once, the later level first.
+
     Attributes
     ----------
     first, second : int
-        The factors' places in `Gram.factors`, first < second.
+        The factors' places in `Gram.factors`, first <= second.
     rows, cols : ndarray of int64, shape (n_pairs,)
         Levels of the first and of the second factor, in lexicographic order.
     values : ndarray, shape (n_pairs, q_first, q_second)
@@ -120,7 +123,7 @@ class CrossProducts(Described):
     factors : tuple of GramFactor
         In the design's order.
     pairs : tuple of PairBlocks
-        For each two factors.
+        For each two factors, and for a factor whose levels are joined with itself.
     n : int
         Number of rows.
     sum_log_weights : float
@@ -162,6 +165,10 @@ class CrossProducts(Described):
     def pair_of(self, k: int, m: int) -> PairBlocks:
         """Return the cross-products of the factors at two places, given in any order."""
         return next(pair for pair in self.pairs if {pair.first, pair.second} == {k, m})
+
+    def joined(self, k: int) -> PairBlocks | None:
+        """Return the cross-products between levels of one factor, where there are any."""
+        return next((pair for pair in self.pairs if pair.first == pair.second == k), None)
 
     def is_nested(self, inner: int, outer: int) -> bool:
         """Return whether every level of one factor occurs with one level of another only."""

@@ -1,9 +1,10 @@
 """The order in which random effects are eliminated, and a Gram laid out for compiled code.
 
-Levels of a factor never share rows, so one factor eliminates level by level. If it is nested in a
-second factor, what remains of that one is again block-diagonal, and so on up the chain; all other
-factors form the dense border. The plan is two flat arrays, integers and floats: data, not code, so
-one compiled function (or one compiled PyMC model) serves every model and every table.
+Levels of a factor never share rows, so one factor eliminates level by level, unless correlated
+residuals join its levels. If it is nested in a second factor, what remains of that one is again
+block-diagonal, and so on up the chain; all other factors form the dense border. The plan is two
+flat arrays, integers and floats: data, not code, so one compiled function (or one compiled PyMC
+model) serves every model and every table.
 """
 
 from __future__ import annotations
@@ -165,7 +166,10 @@ def _by_size(gram: CrossProducts) -> list[int]:
 
 
 def _best_chain(gram: CrossProducts) -> list[int]:
-    """Return the chain, grown upwards from some factor, that eliminates most columns."""
+    """Return the chain, grown upwards from some factor, that eliminates most columns.
+
+    Levels that are joined are not eliminated one by one: their factors are left out.
+    """
     n_columns = [int(np.prod(f.within.shape[:2])) for f in gram.factors]
     nested = {
         (k, m): gram.is_nested(k, m)
@@ -174,11 +178,10 @@ def _best_chain(gram: CrossProducts) -> list[int]:
         if k != m
     }
     best: list[int] = []
-    for leaf in _by_size(gram):
+    alone = [k for k in range(len(n_columns)) if gram.joined(k) is None]
+    for leaf in (k for k in _by_size(gram) if k in alone):
         chain = [leaf]
-        while above := [
-            m for m in range(len(n_columns)) if m not in chain and nested[chain[-1], m]
-        ]:
+        while above := [m for m in alone if m not in chain and nested[chain[-1], m]]:
             # The finest comes first, so that coarser ones can still follow it.
             chain.append(max(above, key=lambda m: len(gram.factors[m].levels)))
         if sum(n_columns[k] for k in chain) > sum(n_columns[k] for k in best):
@@ -310,6 +313,19 @@ def _panel_values(
     return values
 
 
+def _own_blocks(gram: CrossProducts, k: int) -> tuple[Ints, Ints, Floats]:
+    """Return blocks of a factor's levels with themselves, then of levels that are joined."""
+    levels, within = np.arange(len(gram.factors[k].levels)), gram.factors[k].within
+    joined = gram.joined(k)
+    if joined is None:
+        return levels, levels, within
+    return (
+        np.concatenate([levels, joined.rows]),
+        np.concatenate([levels, joined.cols]),
+        np.concatenate([within, joined.values]),
+    )
+
+
 def _border_blocks(
     gram: CrossProducts, order: tuple[int, ...], border_start: dict[int, int]
 ) -> tuple[Ints, Floats, Floats]:
@@ -322,8 +338,7 @@ def _border_blocks(
             if begin_m > begin:
                 continue
             if k == m:
-                rows = cols = np.arange(len(gram.factors[k].levels))
-                values = gram.factors[k].within
+                rows, cols, values = _own_blocks(gram, k)
             else:
                 rows, cols, values = gram.pair_of(k, m).seen_from(k)
             _, qk, qm = values.shape

@@ -11,11 +11,14 @@ from bayeslmm import names
 from bayeslmm.errors import NumericalError, TreeError, names_keywords
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.foreign_draws import ForeignDraws
-from bayeslmm.inference.marginal.recovery import recover_effects
+from bayeslmm.inference.marginal.recovery import packed_factors, recover_effects
 from bayeslmm.inference.memory import require_effects
 from bayeslmm.inference.result import warn_of_sampling_problems
+from bayeslmm.inference.structured.recovery import draw_effects
+from bayeslmm.inference.structured.target import StructuredTarget
 from bayeslmm.model.model import Model
 from bayeslmm.model.priors.fixed_effects import integrates_beta
+from bayeslmm.model.residual.entry import by_variable
 from bayeslmm.results.kept_effects import DRAWS, EffectsStore, KeptEffects
 from bayeslmm.results.write import UnconstrainedDraws, build_tree, statistics_by_draw
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.resolve import PriorsLike
+    from bayeslmm.model.residual.structured import StructuredResiduals
 
 # Correlations of programs with 32-bit numbers are one on the diagonal up to this.
 _UNIT = 1e-4
@@ -45,6 +49,9 @@ def adopt(
     family: str | Family = "gaussian",
     link: str | None = None,
     trials: str | ArrayLike | None = None,
+    residual: str | None = None,
+    sigma: str | None = None,
+    se: str | ArrayLike | None = None,
 ) -> xr.DataTree:
     r"""Turn draws that another program made into a result tree, on which everything works.
 
@@ -75,7 +82,7 @@ def adopt(
         As in `fit_bayes`.
     random_seed : int, optional
         Seed of effects that are drawn back.
-    family, link, trials
+    family, link, trials, residual, sigma, se
         As in `fit_bayes`.
 
     Returns
@@ -115,8 +122,9 @@ def adopt(
     6
     """
     design = design_of(
-        formula, data, weights=weights, missing=missing, family=family, link=link, trials=trials
-    )
+        formula, data, weights=weights, missing=missing, family=family, link=link, trials=trials,
+        residual=residual, sigma=sigma, se=se,
+    )  # fmt: skip
     model = Model.of(design, priors)
     foreign = ForeignDraws.read(trace)
     variables = _parameters(model, foreign)
@@ -138,7 +146,10 @@ def adopt(
 def _parameters(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
     """Take the family's parameters, sds, correlations and, if they are there, fixed effects."""
     design = model.design
-    variables = {name: foreign.variable(name) for name in model.priors.parameters}
+    if design.residual is None:
+        variables = {name: foreign.variable(name) for name in model.priors.parameters}
+    else:
+        variables = _of_residuals(model.structured_residual, foreign)
     for factor in model.priors.factors:
         dims = (names.term_dim(factor.name), names.term_dim_bis(factor.name))
         labels = dict.fromkeys(dims, factor.terms)
@@ -152,6 +163,25 @@ def _parameters(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
     if design.coef and (names.BETA in foreign.names or not _integrated(model, drawn_back)):
         variables[names.BETA] = foreign.variable(names.BETA, {names.COEF: design.coef})
     return variables
+
+
+def _of_residuals(structure: StructuredResiduals, foreign: ForeignDraws) -> dict[str, Floats]:
+    """Take the residuals' parameters, and what is told beside them."""
+    found = {}
+    for variable, entries in by_variable(structure.entries).items():
+        labels = {dim: structure.coords[dim] for dim in structure.dims[variable]}
+        values = found[variable] = foreign.variable(variable, labels)
+        _require_finite(variable, values)
+        lower, upper = entries[0].lower, entries[0].upper
+        if entries[0].is_matrix:
+            _require_correlations(variable, found)
+        elif not (lower < float(values.min()) and float(values.max()) < upper):
+            raise TreeError(
+                f"The trace's {variable!r} goes from {values.min():.4g} to {values.max():.4g}, and "
+                f"the model's lies between {lower:g} and {upper:g}: give it itself, on the scale "
+                "of a result tree."
+            )
+    return structure.variables(structure.phi(found)) | found if found else {}
 
 
 def _integrated(model: Model, drawn_back: bool) -> bool:
@@ -183,16 +213,33 @@ def _add_effects(
             "effects cannot be drawn back: take the draws of all effects from the sampler."
         )
     _check(model, variables)
-    beta = recover_effects(model.gram, model.priors, variables, store, variables.get(names.BETA))
+    given = variables.get(names.BETA)
+    if model.design.residual is None:
+        beta = recover_effects(model.gram, model.priors, variables, store, given)
+    else:
+        beta = _recover_structured(model, variables, store, given)
     if model.design.coef:
         variables[names.BETA] = beta
+
+
+def _recover_structured(
+    model: Model, variables: dict[str, Floats], store: EffectsStore, given: Floats | None
+) -> Floats:
+    """Draw the effects from their conditional, given the residuals' covariance of each draw."""
+    structure, shape = model.structured_residual, next(iter(variables.values())).shape[:2]
+    size = shape[0] * shape[1]
+    phi = structure.phi(variables).reshape(size, -1)
+    packed = packed_factors(model.priors, variables, size)
+    fixed = np.zeros((size, 0)) if given is None else given.reshape(size, -1)
+    drawn = draw_effects(StructuredTarget(model), packed, phi, fixed, store)
+    return drawn.reshape(*shape, -1)
 
 
 def _check(model: Model, variables: dict[str, Floats]) -> None:
     """Raise where draws are not on the scales of a result tree."""
     for name, values in variables.items():
         _require_finite(name, values)
-        of_family = name in model.priors.parameters
+        of_family = model.design.residual is None and name in model.priors.parameters
         if of_family or name.startswith(names.SD_PREFIX):
             low = float(values.min())
             if low < 0 or (of_family and low == 0):

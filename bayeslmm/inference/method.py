@@ -167,7 +167,10 @@ def choose_method(
         parametrization, form = NONCENTERED, "the sampler draws standardised effects"
     else:
         parametrization, form = choose_parametrization(
-            settings.parametrization, model, integrated=known == (MARGINAL,)
+            settings.parametrization,
+            model,
+            integrated=known == (MARGINAL,),
+            graph=sampler == PYMC,
         )
     check_combination(sampler, parametrization)
     chosen = dataclasses.replace(settings, sampler=sampler, parametrization=parametrization)

@@ -97,7 +97,9 @@ def _needs_rows(name: str, why: str, hint: str = "") -> ArgumentError:
     )
 
 
-def choose_parametrization(name: str, model: Model, *, integrated: bool = False) -> tuple[str, str]:
+def choose_parametrization(
+    name: str, model: Model, *, integrated: bool = False, graph: bool = False
+) -> tuple[str, str]:
     """Turn ``"auto"`` into a parametrization, and say why.
 
     Parameters
@@ -108,6 +110,8 @@ def choose_parametrization(name: str, model: Model, *, integrated: bool = False)
         What is assumed, of which data.
     integrated : bool
         Whether the sampler needs the effects integrated out.
+    graph : bool
+        Whether a PyMC model is needed, whatever the parametrization.
 
     Returns
     -------
@@ -129,10 +133,17 @@ def choose_parametrization(name: str, model: Model, *, integrated: bool = False)
     >>> choose_parametrization("auto", Model.of(design))[0]
     'marginal'
     """
+    structured = model.design.residual is not None
     if name != AUTO:
         check_parametrization(name)
         if name == MARGINAL and not integrated:
             require_gaussian(model.family, f"parametrization={MARGINAL!r}", "'noncentered'")
+        if name == MARGINAL and graph and structured:
+            raise ArgumentError(
+                "There is no PyMC model of a residual structure with the effects integrated out: "
+                "give parametrization='noncentered'. fit_bayes samples that posterior without "
+                "PyMC, by sampler='nutpie' or 'importance'."
+            )
         if name != MARGINAL and not model.design.has_rows:
             raise _needs_rows(name, "a Gram holds none")
         return name, ASKED
@@ -140,10 +151,8 @@ def choose_parametrization(name: str, model: Model, *, integrated: bool = False)
         return MARGINAL, "the data are cross-products, and no other way does without rows"
     if integrated:
         return MARGINAL, "the sampler draws the variance parameters alone"
-    if model.family.gaussian_scale is None:
-        return NONCENTERED, (
-            f"given a {model.family.name} response, effects cannot be integrated out in closed form"
-        )
+    if why := _keeps_effects(model, graph=graph):
+        return NONCENTERED, why
     border = model.gram.plan.n_border
     if border <= LARGEST_FAST_BORDER:
         return MARGINAL, (
@@ -154,3 +163,13 @@ def choose_parametrization(name: str, model: Model, *, integrated: bool = False)
         f"crossed factors leave a dense matrix of {border} columns to factor at every gradient, "
         f"more than {LARGEST_FAST_BORDER}"
     )
+
+
+def _keeps_effects(model: Model, *, graph: bool) -> str:
+    """Say why the effects cannot be integrated out; nothing where they can."""
+    if model.family.gaussian_scale is None:
+        return (
+            f"given a {model.family.name} response, effects cannot be integrated out in closed form"
+        )
+    structured = graph and model.design.residual is not None
+    return "PyMC models of residual structures keep the effects" if structured else ""

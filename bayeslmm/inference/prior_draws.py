@@ -12,6 +12,8 @@ from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.memory import require_effects
 from bayeslmm.model.model import Model
+from bayeslmm.model.residual.drawn import DrawnResiduals
+from bayeslmm.model.residual.entry import draw_entries
 from bayeslmm.results.kept_effects import DRAWS, KeptEffects
 from bayeslmm.results.write import data_groups, draws_dataset, root_attributes, sample_coordinates
 
@@ -41,6 +43,9 @@ def sample_prior(
     family: str | Family = "gaussian",
     link: str | None = None,
     trials: str | ArrayLike | None = None,
+    residual: str | None = None,
+    sigma: str | None = None,
+    se: str | ArrayLike | None = None,
 ) -> xr.DataTree:
     r"""Draw parameters and responses from the priors; nothing is compiled.
 
@@ -48,7 +53,8 @@ def sample_prior(
               \eta = X \beta + \sum_k Z_k b_k + o, \quad
               \tilde y_i \sim p(\cdot \mid \eta_i, \phi)
 
-    with the family's density p and parameters phi: N(eta, sigma^2 / w) for the Gaussian.
+    with the family's density p and parameters phi: N(eta, sigma^2 / w) for the Gaussian, or
+    N(eta, R) of all rows together where the residuals have a structure.
 
     Parameters
     ----------
@@ -69,7 +75,7 @@ def sample_prior(
         As in `fit_bayes`.
     rank_deficient : {"raise", "drop"}
         As in `fit_bayes`.
-    family, link, trials
+    family, link, trials, residual, sigma, se
         As in `fit_bayes`.
 
     Returns
@@ -112,34 +118,54 @@ def sample_prior(
         family=family,
         link=link,
         trials=trials,
+        residual=residual,
+        sigma=sigma,
+        se=se,
     )
     require_effects(design, KeptEffects.of(design, DRAWS), int(draws))
     model = Model.of(design, priors)
     rng = np.random.default_rng(random_seed)
     values = draw_parameters(model.priors, int(draws), rng)
+    phi = None
+    if design.residual is None:
+        values |= {k: prior.draw(int(draws), rng) for k, prior in model.priors.parameters.items()}
+    else:
+        structure = model.structured_residual
+        own = [model.priors.parameters[entry.name] for entry in structure.entries]
+        phi = draw_entries(structure.entries, own, int(draws), rng)
+        values |= structure.variables(phi)
     for factor, stated in zip(design.factors, model.priors.factors, strict=True):
         effects = stated.shift.raw_effects(_effects(factor, values, rng))
         values[names.effects(factor.name)] = effects
     values = model.priors.raw_scales(values)
     prior = draws_dataset(design, {name: value[None] for name, value in values.items()})
-    predictive = {"prior_predictive": _predictive(model, values, rng)} if design.has_rows else {}
+    predictive = (
+        {"prior_predictive": _predictive(model, values, phi, rng)} if design.has_rows else {}
+    )
     tree = xr.DataTree.from_dict({"prior": prior, **predictive, **data_groups(design)})
     tree.attrs = root_attributes(model)
     return tree
 
 
-def _predictive(model: Model, values: dict[str, Floats], rng: np.random.Generator) -> xr.Dataset:
+def _predictive(
+    model: Model, values: dict[str, Floats], phi: Floats | None, rng: np.random.Generator
+) -> xr.Dataset:
+    """Draw responses; `phi` are draws of the parameters of a residual structure, if any."""
     design = model.design.coded_rows
     eta = _linear_predictor(design, values)
-    phi = {name: values[name][:, None] for name in model.priors.parameters}
-    response = model.family.draw(eta, phi, design.known, rng)
+    if phi is None or design.residual is None:
+        own = {name: values[name][:, None] for name in model.priors.parameters}
+        response = model.family.draw(eta, own, design.known, rng)
+    else:
+        residuals = DrawnResiduals(model.structured_residual, design.residual, phi)
+        response = eta + residuals.draw(np.arange(design.n), rng).T
     variables = {names.stored(design.response): (("chain", "draw", names.OBS), response[None])}
     coords = {**sample_coordinates((1, len(response))), names.OBS: design.obs}
     return xr.Dataset(variables, coords=coords)
 
 
 def draw_parameters(priors: Priors, size: int, rng: np.random.Generator) -> dict[str, Floats]:
-    """Draw fixed effects, standard deviations, correlations and the family's parameters.
+    """Draw fixed effects, standard deviations and correlations.
 
     Parameters
     ----------
@@ -153,9 +179,8 @@ def draw_parameters(priors: Priors, size: int, rng: np.random.Generator) -> dict
     Returns
     -------
     dict of str to ndarray
-        ``beta`` (size, p) on the original scale, the family's parameters, such as ``sigma``
-        (size,), ``sd_<factor>`` (size, q) and ``corr_<factor>`` (size, q, q) of what their priors
-        are stated on.
+        ``beta`` (size, p) on the original scale, ``sd_<factor>`` (size, q) and ``corr_<factor>``
+        (size, q, q) of what their priors are stated on.
     """
     values: dict[str, Floats] = {}
     if priors.coef:
@@ -166,8 +191,6 @@ def draw_parameters(priors: Priors, size: int, rng: np.random.Generator) -> dict
         if covariance.has_correlations:
             drawn = covariance.draw_correlations(factor.eta, size, rng)
             values[covariance.corr_name] = drawn
-    for name, prior in priors.parameters.items():
-        values[name] = prior.draw(size, rng)
     return values
 
 

@@ -10,7 +10,8 @@ from bayeslmm import names
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.model.at_means import shifted
 from bayeslmm.model.priors.resolve import resolve_priors
-from bayeslmm.model.residual.of_design import structured_gram, structured_residuals
+from bayeslmm.model.residual.interpolation import products_of
+from bayeslmm.model.residual.of_design import structured_residuals
 
 if TYPE_CHECKING:
     from typing import Self
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.families.family import Family
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.gram.structured.structured_gram import StructuredGram
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
+    from bayeslmm.model.residual.products import ResidualProducts
     from bayeslmm.model.residual.structured import StructuredResiduals
 
 
@@ -118,6 +119,6 @@ class Model:
         return structured_residuals(self.design.residual)
 
     @cached_property
-    def structured_gram(self) -> StructuredGram:
-        """The bases of the cross-products that R combines."""
-        return structured_gram(self.design)
+    def products(self) -> ResidualProducts:
+        """From R's parameters to the cross-products, where R is more than one sigma."""
+        return products_of(self.design.coded_rows, self.structured_residual)

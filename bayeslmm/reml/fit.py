@@ -21,7 +21,8 @@ from bayeslmm.gram.limits import require_border
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.exact_fit import require_residuals, require_sigma
 from bayeslmm.model.identification import require_residual_variance
-from bayeslmm.model.residual.of_design import structured_gram, structured_residuals
+from bayeslmm.model.residual.interpolation import products_of
+from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.reml.result import Method, REMLFit
 from bayeslmm.reml.search import LARGEST, Search, lambda_factors, search_criterion
 from bayeslmm.reml.structured.fitted import FittedResiduals
@@ -164,15 +165,14 @@ def _fit_structured(design: ModelData, rows: ResidualRows, method: Method) -> RE
     """Fit a model with a residual structure."""
     structure = structured_residuals(rows)
     with single_blas_thread():
-        bases = structured_gram(design)
+        bases = products_of(design.coded_rows, structure)
         require_border(bases.reference, "REML", _FEWER)
         _require_rows(design, bases.reference, structure)
         require_bounded(design.coded_rows, structure, restricted=method == "REML")
         search = search_structured(bases, structure, restricted=method == "REML")
         _require_number(method, search.found)
         require_maximum(search, method)
-        c, logdet = structure.coefficients(search.relative[None])
-        gram = bases.at(c[0], float(logdet[0]))
+        gram = bases.at(search.relative)
     if search.coordinates.profiled:
         require_sigma(gram, search.found.sigma)
     residual = FittedResiduals(structure, search.phi, search.coordinates, bases, search.at_bound)

@@ -25,7 +25,20 @@ STRUCTURES = (
     "cs(1 | arm/subject)",
     "csh(visit | subject)",
     "csh(visit | arm/subject)",
+    "toep(visit | subject)",
+    "toeph(visit | arm/subject)",
+    "ad(visit | subject)",
+    "adh(visit | arm/subject)",
+    "ar1h(visit | subject)",
+    "ar1h(week | arm/subject)",
+    "arma(step | subject, p=1, q=1)",
+    "arma(step | arm/subject, p=2, q=0)",
+    "arma(step | subject, p=0, q=2)",
 )
+
+
+# Random intercepts beside structures that hold them: what a test of its own says of them.
+pytestmark = pytest.mark.filterwarnings("ignore:.* holds what:bayeslmm.IdentificationWarning")
 
 
 def a_table(seed=1, subjects=24):
@@ -43,7 +56,8 @@ def a_table(seed=1, subjects=24):
             "x": x,
             "subject": [f"s{s:02d}" for s in rows.s],
             "visit": pd.Categorical.from_codes(rows.v, VISITS, ordered=True),
-            "week": 4 * rows.v,
+            "week": np.array([0, 4, 8, 12])[rows.v],
+            "step": np.array([0, 1, 2, 4])[rows.v],
             "arm": np.where(rows.s % 2, "drug", "placebo"),
             "site": [f"c{s % 3}" for s in rows.s],
             "rater": [f"r{(s // 3) % 4}" for s in rows.s],
@@ -80,6 +94,65 @@ def evaluate(gram, structure, at, prior, kind):
     return structured_density(
         gram.plan.ints, gram.floats(c[0], float(logdet[0])), packed, np.zeros(0), *prior, kind
     )
+
+
+def roots_of(moving):
+    """Moving-average coefficients by the recursion that makes partials of them, for q = 1, 2."""
+    if len(moving) == 1:
+        return moving
+    # Of -moving as partials of an autoregression, with the sign turned back.
+    p1, p2 = -moving
+    return -np.array([p1 * (1 - p2), p2])
+
+
+def by_definition(kind, times, named, correlation):
+    """C of visits, one entry at a time, from named parameters of one arm."""
+    n = len(times)
+    C = np.eye(n)
+    for s in range(n):
+        for t in range(s + 1, n):
+            rho = named.get("rho_residual")
+            if kind == "us":
+                C[s, t] = named["corr_residual"][s, t]
+            elif kind in ("cs", "csh"):
+                C[s, t] = rho
+            elif kind in ("ad", "adh"):
+                C[s, t] = np.prod(rho[s:t])
+            elif kind == "ar1h":
+                C[s, t] = rho ** (times[t] - times[s])
+            else:
+                C[s, t] = correlation[int(times[t] - times[s])]
+            C[t, s] = C[s, t]
+    return C
+
+
+def autocorrelations(kind, named, lags):
+    """By lag: what partial autocorrelations are by definition, or an infinite moving average."""
+    partials = named.get("pacf_residual", np.zeros(0))
+    if kind in ("toep", "toeph"):
+        r = np.ones(1)
+        for k, p in enumerate(partials, start=1):
+            # p is the correlation of the ends given what is between them.
+            between = r[np.abs(np.subtract.outer(np.arange(k - 1), np.arange(k - 1)))]
+            first, last = r[1:k], r[1:k][::-1]
+            solved = np.linalg.solve(between, np.column_stack([first, last])) if k > 1 else None
+            explained = 0.0 if k == 1 else first @ solved[:, 1]
+            left = 1.0 if k == 1 else 1.0 - first @ solved[:, 0]
+            r = np.append(r, explained + p * left)
+        return r
+    phi = (
+        {0: [], 1: partials, 2: [partials[0] * (1 - partials[-1]), partials[-1]]}[len(partials)]
+        if len(partials)
+        else []
+    )
+    theta = roots_of(named["pacf_ma_residual"]) if "pacf_ma_residual" in named else []
+    psi = np.zeros(2000)
+    psi[0] = 1.0
+    for k in range(1, len(psi)):
+        psi[k] = theta[k - 1] if k <= len(theta) else 0.0
+        psi[k] += sum(f * psi[k - j] for j, f in enumerate(phi, start=1) if k >= j)
+    gamma = np.array([psi[: len(psi) - k] @ psi[k:] for k in range(lags + 1)])
+    return gamma / gamma[0]
 
 
 @pytest.fixture(params=STRUCTURES)
@@ -119,6 +192,31 @@ def test_densities_are_those_of_dense_normals(text, effects):
             np.testing.assert_allclose(value, expected, **close)
 
 
+def test_covariances_are_those_of_their_definitions(text):
+    rng = np.random.default_rng(2)
+    design = a_design(text)
+    rows, structure = design.residual, structured_residuals(design.residual)
+    phi = a_point(structure, rng)
+    named = {name: values[0] for name, values in structure.variables(phi[None]).items()}
+    spelt, table = rows.correlation, a_table()
+    kind = spelt.kind
+    for subject in range(6):
+        some = np.flatnonzero(table.subject == f"s{subject:02d}")
+        visit = table.visit.cat.codes.to_numpy()[some]
+        arm = None if spelt.by is None else ["drug", "placebo"].index(table.arm.iloc[some[0]])
+        own = {name: values if arm is None else values[arm] for name, values in named.items()}
+        numbers = spelt.time in ("week", "step")
+        times = np.sort(table[spelt.time].unique()) if numbers else np.arange(4)
+        lags = int(times[-1] - times[0])
+        acf = autocorrelations(kind, own, lags) if kind[:4] in ("toep", "arma") else None
+        C = by_definition(kind, times, own, acf)[np.ix_(visit, visit)]
+        scale = own.get("sigma", own.get("sigma_by"))
+        sd = own["sd_residual"][visit] if "sd_residual" in own else np.full(len(visit), scale)
+        found = structure.covariance(phi[None], some)[0]
+        # Toeplitz matrices solve up to three equations; an infinite sum ends at 2000 terms.
+        np.testing.assert_allclose(found, sd[:, None] * C * sd, rtol=1e-9, atol=1e-11)
+
+
 def test_gradients_are_those_of_differences(text):
     rng = np.random.default_rng(4)
     design = a_design(text, "nested")
@@ -147,8 +245,11 @@ def test_the_precision_is_the_inverse_of_the_matrix(text):
     omega, logdet = correlation.precision(phi)
     n = len(design.y)
     full = np.zeros((3, n, n))
-    full[:, pairs.first, pairs.second] = omega[:, pairs.base]
-    full[:, pairs.second, pairs.first] = omega[:, pairs.base]
+    given = omega[:, pairs.base] * (1.0 if pairs.factor is None else pairs.factor)
+    for a, b, value in zip(pairs.first, pairs.second, given.T, strict=True):
+        full[:, a, b] += value
+        if a != b:
+            full[:, b, a] += value
     C = np.zeros((3, n, n))
     for g in np.unique(design.residual.group):
         some = np.flatnonzero(design.residual.group == g)

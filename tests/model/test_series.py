@@ -8,7 +8,8 @@ import pytest
 from residual_twin import Twin, check, check_matrix
 
 from bayeslmm import names
-from bayeslmm.errors import DataError
+from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.model.residual.series import series
 
 STEPS = [1, 2, 3, 5, 9, 10]
 TIMES = [0.1, 0.2, 0.35, 1.0, 4.5, 4.6]
@@ -26,6 +27,10 @@ def table():
     made = pd.DataFrame(rows, columns=["subject", "site", "arm", "k"])
     made["step"], made["time"] = np.array(STEPS)[made.k], np.array(TIMES)[made.k]
     made["x"], made["y"] = rng.normal(size=len(made)), rng.normal(size=len(made))
+    made["item"] = [f"i{k}" for k in rng.integers(0, 5, len(made))]
+    made["rater"] = [f"r{k}" for k in rng.integers(0, 3, len(made))]
+    made["session"] = [f"{s}.{k // 2}" for s, k in zip(made.subject, made.k, strict=True)]
+    made["row"] = [f"row{k}" for k in range(len(made))]
     made["half"] = np.where(rng.uniform(size=len(made)) < 0.5, "u", "v")
     return made.sample(frac=1.0, random_state=1).reset_index(drop=True)
 
@@ -42,6 +47,15 @@ FORMULAS = {
     "slope": "y ~ x + (x | subject)",
     "coarser": "y ~ x + (x | site)",
     "nested": "y ~ x + (x | site/subject)",
+}
+# Residuals of a subject join the levels of items and of occasions.
+JOINED = {
+    "crossed": "y ~ x + (x | subject) + (x | item)",
+    "crossed with nested": "y ~ x + (1 | site/subject) + (x | item)",
+    "items alone": "y ~ x + (x | item)",
+    "two of them": "y ~ x + (1 | subject) + (1 | item) + (x | rater)",
+    "finer": "y ~ x + (x | subject/session)",
+    "rows": "y ~ x + (1 | subject) + (1 | row)",
 }
 
 
@@ -63,6 +77,39 @@ def test_ou_is_the_normal_distribution_with_exponentials_of_gaps(table, formula,
     check_matrix(twin, [sigma, length], R)
 
 
+@pytest.mark.parametrize("formula", JOINED.values(), ids=JOINED)
+def test_residuals_join_levels_of_other_factors(table, formula):
+    twin = Twin(formula, table, residual="ar1(step | subject)")
+    check(twin, [1.2, -0.4], 1.44 * correlations(table, "step", lambda gap: (-0.4) ** gap))
+    twin = Twin(formula, table, residual="ou(time | subject)", sigma="~ 0 + half")
+    sd = np.where(table.half == "u", 0.8, 1.9)
+    R = sd[:, None] * correlations(table, "time", lambda gap: np.exp(-gap / 1.5)) * sd
+    check(twin, [0.8, 1.9, 1.5], R)
+
+
+def test_only_factors_whose_levels_residuals_join_leave_the_chain(table):
+    for formula, chain, border in (
+        ("y ~ x + (x | site/subject)", 2, 0),
+        ("y ~ x + (1 | subject) + (x | item)", 1, 2 * table.item.nunique()),
+        ("y ~ x + (1 | subject) + (1 | row)", 1, len(table)),
+        ("y ~ x + (1 | row)", 0, len(table)),
+    ):
+        plan = Twin(formula, table, residual="ar1(step | subject)").gram.plan
+        assert (plan.n_chain, plan.n_border) == (chain, border)
+
+
+def test_too_many_joined_levels_are_refused_in_a_sentence():
+    n = 6002
+    table = pd.DataFrame({"y": np.arange(n) % 7, "t": np.arange(n), "g": np.arange(n) // 20})
+    table["pair"] = (table.t // 2).astype(str)
+    table["row"] = table.t.astype(str)
+    with pytest.raises(ArgumentError, match="within levels of 'row', or leave its random"):
+        Twin("y ~ 1 + (1 | g) + (1 | row)", table, residual="ar1(t | g)")
+    assert Twin("y ~ 1 + (1 | g) + (1 | pair)", table, residual="ar1(t | g)").gram.plan.n_border
+    within = Twin("y ~ 1 + (1 | g) + (1 | pair)", table, residual="ar1(t | pair)")
+    assert (within.gram.plan.n_chain, within.gram.plan.n_border) == (2, 0)
+
+
 def test_series_have_a_sigma_in_each_stratum(table):
     twin = Twin("y ~ x + (1 | subject)", table, residual="ar1(step | subject)", sigma="~ 0 + half")
     sd = np.where(table.half == "u", 0.8, 2.0)
@@ -80,10 +127,12 @@ def test_each_arm_has_a_parameter_of_its_own(table, kind):
         C = correlations(table, time, lambda gap: parameter**gap)
     else:
         C = correlations(table, time, lambda gap: np.exp(-gap / parameter))
-    check(twin, [1.3, *own], 1.69 * C)
-    check_matrix(twin, [1.3, *own], 1.69 * C)
+    sd = np.where(table.arm == "a", 1.3, 0.8)
+    R = sd[:, None] * C * sd
+    check(twin, [1.3, 0.8, *own], R)
+    check_matrix(twin, [1.3, 0.8, *own], R)
     variable = {"ar1": names.RHO_RESIDUAL, "ou": names.RANGE_RESIDUAL}[kind]
-    assert [entry.name for entry in twin.structure.entries[1:]] == [
+    assert [entry.name for entry in twin.structure.entries[2:]] == [
         f"{variable}[a]",
         f"{variable}[b]",
     ]
@@ -133,6 +182,47 @@ def test_gaps_that_are_equal_but_for_rounding_are_one_gap():
     twin = Twin("y ~ 1", tenths, residual="ou(t | g)")
     assert twin.structure.n_bases == 3
     np.testing.assert_allclose(twin.structure.correlation.gaps, 0.1, rtol=1e-12)
+
+
+def irregular(n=240, groups=12):
+    """Rows at real times, from a hundredth to some units apart."""
+    rng = np.random.default_rng(11)
+    g = np.arange(n) % groups
+    gaps = np.exp(rng.uniform(np.log(0.02), np.log(3.0), n))
+    table = pd.DataFrame({"g": [f"g{k}" for k in g], "arm": [f"a{k % 2}" for k in g]})
+    table["time"] = pd.Series(gaps).groupby(g).cumsum() + 100.0
+    return table.assign(x=rng.normal(size=n), y=rng.normal(size=n))
+
+
+@pytest.mark.parametrize("nested", ["g", "arm/g"])
+def test_interpolated_gaps_are_the_exact_ones_for_any_range(nested):
+    table = irregular()
+    twin = Twin("y ~ x + (1 | g)", table, residual=f"ou(time | {nested})")
+    rows = twin.design.residual
+    found, exact = twin.structure.correlation, series(rows, "ou", interpolated=False)
+    arms = 1 + ("/" in nested)
+    # Ratio 150 of gaps takes some forty nodes, where there are two hundred gaps.
+    assert 2 * 20 * arms < twin.structure.n_bases < 2 * 50 * arms + 2
+    assert exact.pairs.n_bases > 400
+    assert 0.0 < found.error <= 1e-10
+    group, time = rows.group, table.time.to_numpy()
+    for length in (1e-3, 0.05, 1.0, 40.0, 1e3):
+        own = length * (np.array([1.0, 2.0]) if arms == 2 else np.ones(1))
+        each = own[rows.by] if arms == 2 else own[np.zeros(len(table), int)]
+        C = np.exp(-np.abs(time[:, None] - time) / each) * (group[:, None] == group)
+        point = np.r_[1.1, own, twin.packed]
+        # 240 rows, each with the error of its coefficients.
+        np.testing.assert_allclose(twin.evaluate(point)[0], twin.dense(1.21 * C), rtol=1e-8)
+        logs = [s.precision(own[None])[1][0] for s in (found, exact)]
+        np.testing.assert_allclose(*logs, rtol=1e-9, atol=1e-9)
+
+
+def test_gradients_are_those_of_what_is_interpolated():
+    twin = Twin("y ~ x + (1 | g)", irregular(), residual="ou(time | g)")
+    point = np.r_[1.1, 0.8, twin.packed]
+    expected = twin.differences(point)
+    # What central differences at 1e-5 leave.
+    np.testing.assert_allclose(twin.evaluate(point)[1], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
-r"""`StructuredGram`: W'R^-1 W as a sum of fixed cross-products, for any parameters of R.
+r"""W'R^-1 W for any parameters of R: by fixed bases, or by a pass over the rows.
 
 .. math:: W' R^{-1} W = \sum_k c_k(\phi) \, W' P_k W
 
-The W'P_k W are summed over the rows once. A step then costs their combination; where there are
-more bases than a pass over the rows costs, the pass is made instead.
+The W'P_k W are summed over the rows once, and a step then costs their combination
+(`StructuredGram`). Where there are more bases than a pass over the rows costs, or than memory
+holds, the pass is made at every step instead (`RowGram`).
 """
 
 from __future__ import annotations
@@ -16,50 +17,35 @@ import numpy as np
 
 from bayeslmm.errors import DataError
 from bayeslmm.gram.gram import Gram
-from bayeslmm.gram.structured.flat import places_in_plan, split_flat, with_blocks
-from bayeslmm.gram.sums import _project, _sum_pairs, reference_columns, to_reference
+from bayeslmm.gram.structured.flat import blocks_of, places_in_plan, split_flat, with_blocks
+from bayeslmm.gram.structured.joined import place_of, with_joined_levels
+from bayeslmm.gram.structured.records import Records
+from bayeslmm.gram.sums import _project, reference_columns, to_reference
 from bayeslmm.kernels.layout import N_WORKING, SUM_LOG_WEIGHTS
+from bayeslmm.kernels.structured.rows import NOWHERE, add_slopes, sum_products
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.design import Design
     from bayeslmm.gram.elimination_plan import EliminationPlan
-    from bayeslmm.gram.structured.records import Records
+
+# Bases that are kept: 1 GB of numbers.
+_MOST_NUMBERS = 2**27
 
 
 @dataclass(frozen=True, eq=False)
-class StructuredGram:
-    """Bases of a design's cross-products.
+class _Combined:
+    """What bases and a pass over the rows share: the plan, and numbers in its order.
 
     Attributes
     ----------
     reference : Gram
         Of the rows without weights: names, coordinates, and which blocks there are.
-    bodies : ndarray, shape (K, number of cross-products)
-        W'P_k W, each laid out as `flat.blocks_of` says.
     """
 
     reference: Gram
-    bodies: Floats
-
-    @classmethod
-    def from_design(cls, design: Design, records: Records) -> StructuredGram:
-        """Sum the bases over the rows of a design without weights.
-
-        Parameters
-        ----------
-        design : Design
-            Rows with a response.
-        records : Records
-            Pairs of rows, each of one base.
-
-        Raises
-        ------
-        DataError
-            If a pair of rows belongs to two levels of a grouping factor.
-        """
-        reference = Gram.from_design(design)
-        return cls(reference, _bodies(design, reference, records))
 
     @property
     def plan(self) -> EliminationPlan:
@@ -75,11 +61,9 @@ class StructuredGram:
     def _places(self) -> Ints:
         return places_in_plan(self.reference)
 
-    @cached_property
-    def plan_bodies(self) -> Floats:
-        """The bases laid out as the plan's floats, shape (K, n_floats - n_head)."""
-        places = self._places
-        return np.where(places < 0, 0.0, self.bodies[:, places])
+    def flat(self, coefficients: Floats) -> Floats:
+        """Return all cross-products W'R^-1 W as one vector (`flat.blocks_of`)."""
+        raise NotImplementedError
 
     def floats(self, coefficients: Floats, log_determinant: float) -> Floats:
         """Return the plan's floats for one point.
@@ -91,13 +75,10 @@ class StructuredGram:
         log_determinant : float
             log|R|.
         """
-        out = np.concatenate([self.head, coefficients @ self.plan_bodies])
+        flat = self.flat(coefficients)
+        out = np.concatenate([self.head, np.where(self._places < 0, 0.0, flat[self._places])])
         out[SUM_LOG_WEIGHTS] = -log_determinant
         return out
-
-    def pull_back(self, d_floats: Floats) -> tuple[Floats, float]:
-        """Return the gradient in the coefficients and in log|R|, from that in the plan's floats."""
-        return self.plan_bodies @ d_floats[len(self.head) :], -float(d_floats[SUM_LOG_WEIGHTS])
 
     def at(self, coefficients: Floats, log_determinant: float) -> Gram:
         """Return the Gram of rows scaled by R^(-1/2), of which all that reads a Gram can be asked.
@@ -109,58 +90,227 @@ class StructuredGram:
         log_determinant : float
             log|R|.
         """
-        flat = coefficients @ self.bodies
-        blocks = split_flat(self.reference, flat)
+        floats = self.floats(coefficients, log_determinant)
+        blocks = self.blocks_from(floats[len(self.head) :])
         return with_blocks(self.reference, blocks, sum_log_weights=-log_determinant)
 
+    def blocks_from(self, values: Floats) -> list[Floats]:
+        """Return the blocks of cross-products that a plan's floats, without its head, hold."""
+        known = self._places >= 0
+        flat = np.zeros(sum(block.size for block in blocks_of(self.reference)))
+        flat[self._places[known]] = values[known]
+        return split_flat(self.reference, flat)
 
-def _bodies(design: Design, reference: Gram, records: Records) -> Floats:
-    fixed = _fixed_columns(design)
-    columns = [
-        to_reference(factor.columns, known.scale)
-        for factor, known in zip(design.factors, reference.factors, strict=True)
-    ]
-    a, b, base, K = records.first, records.second, records.base, records.n_bases
-    right = fixed[b]
+
+@dataclass(frozen=True, eq=False)
+class StructuredGram(_Combined):
+    """Bases of a design's cross-products.
+
+    Attributes
+    ----------
+    bodies : ndarray, shape (K, number of cross-products)
+        W'P_k W, each laid out as `flat.blocks_of` says.
+    """
+
+    bodies: Floats
+
+    @classmethod
+    def from_design(cls, design: Design, records: Records | Iterable[Records]) -> StructuredGram:
+        """Sum the bases over the rows of a design without weights.
+
+        Parameters
+        ----------
+        design : Design
+            Rows with a response.
+        records : Records, or several
+            Pairs of rows, each of one base. Of several, which join each row with itself only, the
+            sums are added up.
+
+        Raises
+        ------
+        ArgumentError
+            If rows of too many levels of one factor hang together.
+        """
+        reference = Gram.from_design(design)
+        if isinstance(records, Records):
+            reference = with_joined_levels(reference, design, records)
+        columns = _Columns.of(design, reference)
+        several = (records,) if isinstance(records, Records) else records
+        bodies: Floats | None = None
+        for some in several:
+            part = _bodies(columns, some)
+            bodies = part if bodies is None else bodies + part
+        if bodies is None:
+            raise DataError("There are no rows.")
+        return cls(reference, bodies)
+
+    def flat(self, coefficients: Floats) -> Floats:
+        """Return all cross-products as one vector."""
+        return coefficients @ self.bodies
+
+    @cached_property
+    def plan_bodies(self) -> Floats:
+        """The bases laid out as the plan's floats, shape (K, n_floats - n_head)."""
+        places = self._places
+        return np.where(places < 0, 0.0, self.bodies[:, places])
+
+    def floats(self, coefficients: Floats, log_determinant: float) -> Floats:
+        """Return the plan's floats for one point."""
+        out = np.concatenate([self.head, coefficients @ self.plan_bodies])
+        out[SUM_LOG_WEIGHTS] = -log_determinant
+        return out
+
+    def pull_back(self, d_floats: Floats) -> tuple[Floats, float]:
+        """Return the gradient in the coefficients and in log|R|, from that in the plan's floats."""
+        return self.plan_bodies @ d_floats[len(self.head) :], -float(d_floats[SUM_LOG_WEIGHTS])
+
+
+@dataclass(frozen=True, eq=False)
+class RowGram(_Combined):
+    """A design's rows, from which cross-products are summed at every step.
+
+    Attributes
+    ----------
+    records : Records
+        Pairs of rows, each of one base.
+    blocks : tuple
+        For each block of cross-products the place of each pair in it, and the rows' columns.
+    """
+
+    records: Records
+    blocks: tuple[_Block, ...]
+
+    @classmethod
+    def from_design(cls, design: Design, records: Records) -> RowGram:
+        """Lay out the rows of a design without weights; see `StructuredGram.from_design`."""
+        reference = with_joined_levels(Gram.from_design(design), design, records)
+        columns = _Columns.of(design, reference)
+        return cls(reference, records, tuple(columns.blocks(records)))
+
+    def flat(self, coefficients: Floats) -> Floats:
+        """Return all cross-products as one vector, by a pass over the rows."""
+        r = self.records
+        weight = coefficients[r.base]
+        if r.factor is not None:
+            weight = weight * r.factor
+        sums = [
+            sum_products(b.place, r.first, r.second, weight, b.left, b.right, b.n).ravel()
+            for b in self.blocks
+        ]
+        return np.concatenate(sums)
+
+    def pull_back(self, d_floats: Floats) -> tuple[Floats, float]:
+        """Return the gradient in the coefficients and in log|R|, from that in the plan's floats."""
+        r, places = self.records, self._places
+        size = sum(block.size for block in blocks_of(self.reference))
+        known = places >= 0
+        flat = np.bincount(places[known], d_floats[len(self.head) :][known], minlength=size)
+        slopes = np.zeros(len(r.first))
+        for block, part in zip(self.blocks, split_flat(self.reference, flat), strict=True):
+            gradient = part.reshape(block.n, block.left.shape[1], block.right.shape[1])
+            add_slopes(block.place, r.first, r.second, block.left, block.right, gradient, slopes)
+        if r.factor is not None:
+            slopes *= r.factor
+        d_coefficients = np.bincount(r.base, slopes, minlength=r.n_bases)
+        return d_coefficients, -float(d_floats[SUM_LOG_WEIGHTS])
+
+
+def bases_size(design: Design) -> int:
+    """Return how many numbers one base has, pairs of crossed factors left out."""
+    fixed: int = design.X.shape[1] + 1
+    size: int = 0
+    for factor in design.factors:
+        q: int = factor.columns.shape[1]
+        size += len(factor.levels) * q * (q + fixed)
+    return size + fixed**2
+
+
+def pass_size(design: Design, n_records: int) -> int:
+    """Return how many products a pass over so many pairs of rows takes."""
+    columns: int = sum(factor.columns.shape[1] for factor in design.factors)
+    width: int = columns + design.X.shape[1] + 1
+    return n_records * width**2
+
+
+def sum_or_pass(design: Design, records: Records) -> StructuredGram | RowGram:
+    """Return bases where a step by them costs no more than a pass over the rows, else the rows.
+
+    Parameters
+    ----------
+    design : Design
+        Rows with a response, without weights.
+    records : Records
+        Pairs of rows, each of one base.
+
+    Returns
+    -------
+    StructuredGram or RowGram
+    """
+    combining = records.n_bases * bases_size(design)
+    passing = pass_size(design, len(records.first))
+    if combining <= min(passing, _MOST_NUMBERS):
+        return StructuredGram.from_design(design, records)
+    return RowGram.from_design(design, records)
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Where the products of pairs of rows go in one block of cross-products, or `NOWHERE`."""
+
+    place: Ints
+    left: Floats
+    right: Floats
+    n: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """A design's columns in the coordinates of its Gram."""
+
+    design: Design
+    reference: Gram
+    random: list[Floats]
+    fixed: Floats
+
+    @classmethod
+    def of(cls, design: Design, reference: Gram) -> _Columns:
+        y = design.gaussian_response
+        y = y if design.offset is None else y - design.offset
+        Xs, scale = reference_columns(design.X, None)
+        _, rest = _project(design.X, Xs, y, None, scale)
+        random = [
+            to_reference(factor.columns, known.scale)
+            for factor, known in zip(design.factors, reference.factors, strict=True)
+        ]
+        return cls(design, reference, random, np.column_stack([Xs, rest]))
+
+    def blocks(self, records: Records) -> list[_Block]:
+        """Return where pairs of rows go, block by block in the order of `flat.blocks_of`."""
+        a, b, out = records.first, records.second, []
+        for factor, Z in zip(self.design.factors, self.random, strict=True):
+            m, level = len(factor.levels), factor.index[a]
+            own = np.where(level == factor.index[b], level, NOWHERE)
+            out += [_Block(own, Z, Z, m), _Block(level, Z, self.fixed, m)]
+        for pair in self.reference.pairs:
+            first = self.design.factors[pair.first].index[a]
+            second = self.design.factors[pair.second].index[b]
+            place = place_of(pair, first, second)
+            if pair.first == pair.second:  # blocks of two levels stand once, the later one first
+                place = np.where(first > second, place, NOWHERE)
+            left, right = self.random[pair.first], self.random[pair.second]
+            out.append(_Block(place, left, right, len(pair.rows)))
+        out.append(_Block(np.zeros(len(a), np.int64), self.fixed, self.fixed, 1))
+        return out
+
+
+def _bodies(columns: _Columns, records: Records) -> Floats:
+    K, base = records.n_bases, records.base
+    weight = np.empty(0) if records.factor is None else records.factor
     out = []
-    for factor, Z in zip(design.factors, columns, strict=True):
-        _require_one_level(factor.name, factor.index[a], factor.index[b])
-        m, level = len(factor.levels), factor.index[a]
-        left = records.scaled(Z[a])
-        for other in (Z[b], right):
-            sums = _sum_pairs(base * m + level, left, other, K * m)
-            out.append(sums.reshape(K, -1))
-    for pair in reference.pairs:
-        first, second = design.factors[pair.first], design.factors[pair.second]
-        place = _place(pair.rows, pair.cols, first.index[a], second.index[b])
-        left = records.scaled(columns[pair.first][a])
-        n = len(pair.rows)
-        sums = _sum_pairs(base * n + place, left, columns[pair.second][b], K * n)
-        out.append(sums.reshape(K, -1))
-    out.append(_sum_pairs(base, records.scaled(fixed[a]), right, K).reshape(K, -1))
-    return np.concatenate(out, axis=1)
-
-
-def _fixed_columns(design: Design) -> Floats:
-    """Return [Xs r] of the rows, in the coordinates of the Gram of rows without weights."""
-    y = design.gaussian_response
-    y = y if design.offset is None else y - design.offset
-    Xs, scale = reference_columns(design.X, None)
-    _, rest = _project(design.X, Xs, y, None, scale)
-    return np.column_stack([Xs, rest])
-
-
-def _place(rows: Ints, cols: Ints, first: Ints, second: Ints) -> Ints:
-    """Return the places of pairs of levels in a sorted list of them."""
-    width = int(max(cols.max(initial=0), second.max(initial=0))) + 1
-    keys, wanted = rows * width + cols, first * width + second
-    return np.searchsorted(keys, wanted)
-
-
-def _require_one_level(name: str, first: Ints, second: Ints) -> None:
-    apart = np.flatnonzero(first != second)
-    if apart.size:
-        raise DataError(
-            f"Rows whose residuals are correlated belong to two levels of {name!r}: residuals are "
-            "correlated within a level of every grouping factor, so far."
+    for block in columns.blocks(records):
+        place = np.where(block.place == NOWHERE, NOWHERE, base * block.n + block.place)
+        sums = sum_products(
+            place, records.first, records.second, weight, block.left, block.right, K * block.n
         )
+        out.append(sums.reshape(K, -1))
+    return np.concatenate(out, axis=1)

@@ -4,6 +4,8 @@
 - ``guarded_model``: a PyMC model that does not predict from priors where a posterior is meant
 - ``components``: coordinates, data, priors and linear predictor, shared by all
 - ``likelihood``: the response given its linear predictor, by family
+- ``residual``: residuals with a structure: parameters, scales and the response
+- ``residual_correlation``: correlated residuals: their joint density, and draws
 - ``log_densities``: log-densities of families where PyMC's own lose digits
 - ``prior_vectors``: random variables with their priors
 - ``covariance``: G, its priors and its square root

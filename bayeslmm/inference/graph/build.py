@@ -81,6 +81,9 @@ def build_model(
     family: str | Family = "gaussian",
     link: str | None = None,
     trials: str | ArrayLike | None = None,
+    residual: str | None = None,
+    sigma: str | None = None,
+    se: str | ArrayLike | None = None,
 ) -> pm.Model:
     r"""Build the PyMC model of a mixed model, for those who sample or extend it themselves.
 
@@ -110,6 +113,9 @@ def build_model(
         As in `fit_bayes`.
     family, link, trials
         As in `fit_bayes`.
+    residual, sigma, se
+        As in `fit_bayes`. Parameters of the residuals have the names of the result tree; one
+        log-density is computed of all rows together where rows are correlated.
 
     Returns
     -------
@@ -160,12 +166,14 @@ def build_model(
         family=family,
         link=link,
         trials=trials,
+        residual=residual,
+        sigma=sigma,
+        se=se,
     )
     model = Model.of(design, priors).at_means
     # A warning and no error: what is built may be given another likelihood, or another response.
-    if model.family.gaussian_scale is not None and (
-        problem := no_residuals(model.gram, model.priors.sigma)
-    ):
+    plain = model.design.residual is None and model.family.gaussian_scale is not None
+    if plain and (problem := no_residuals(model.gram, model.priors.sigma)):
         warn(problem, DataWarning)
-    chosen, _ = choose_parametrization(parametrization, model)
+    chosen, _ = choose_parametrization(parametrization, model, graph=True)
     return parametrization_named(chosen).build(model)

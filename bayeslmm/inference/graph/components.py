@@ -18,7 +18,14 @@ from bayeslmm.inference.graph.covariance import Scale, recover_scale, scale_of
 from bayeslmm.inference.graph.guarded_model import LinearMixedModel
 from bayeslmm.inference.graph.likelihood import add_response
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
+from bayeslmm.inference.graph.residual import (
+    add_gaussian_response,
+    add_parameters,
+    read_parameters,
+)
 from bayeslmm.model.covariance.partial_correlations import correlation_of
+from bayeslmm.model.residual.entry import by_variable
+from bayeslmm.model.residual.of_design import structured_residuals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,14 +51,21 @@ def open_model(design: ModelData) -> LinearMixedModel:
         coords[names.level_dim(factor.name)] = factor.levels
         coords[names.term_dim(factor.name)] = list(factor.terms)
         coords[names.term_dim_bis(factor.name)] = list(factor.terms)
+    residual = None if design.residual is None else structured_residuals(design.residual)
+    if residual is not None:
+        coords |= {dim: list(labels) for dim, labels in residual.coords.items()}
     graph = LinearMixedModel(coords=coords)
     graph.response = names.stored(design.response)
     graph.in_tree = tuple(
         [names.BETA] * bool(design.coef)
         + [name(factor.name) for factor in design.factors for name in (names.sd, names.effects)]
-        + [parameter.name for parameter in design.family.parameters]
+        + (_family_parameters(design) if residual is None else list(by_variable(residual.entries)))
     )
     return graph
+
+
+def _family_parameters(design: ModelData) -> list[str]:
+    return [parameter.name for parameter in design.family.parameters]
 
 
 def with_explicit_effects(
@@ -119,7 +133,10 @@ def recover_beta(priors: Priors, values: Values) -> NDArray[np.float64]:
 
 def recover_parameters(model: Model, values: Values) -> dict[str, NDArray[np.float64]]:
     """Return beta, family parameters, sds and correlations from draws of the free variables."""
-    result = {name: values[name] for name in model.priors.parameters}
+    if model.design.residual is None:
+        result = {name: values[name] for name in model.priors.parameters}
+    else:
+        result = read_parameters(model, values)
     if model.design.coef:
         result[names.BETA] = recover_beta(model.priors, values)
     for factor in model.priors.factors:
@@ -132,16 +149,22 @@ def recover_parameters(model: Model, values: Values) -> dict[str, NDArray[np.flo
 
 
 def likelihood(model: Model, mean: Any) -> None:
-    """Add the family's parameters, mean + offset under its name, and the observed response."""
+    """Add the parameters beside G, mean + offset under its name, and the observed response."""
     design = model.design.coded_rows
-    parameters = {
-        name: prior_vector(name, (prior,), None, scalar=True)
-        for name, prior in model.priors.parameters.items()
-    }
+    if design.residual is not None:
+        parameters = add_parameters(model)
+    else:
+        parameters = {
+            name: prior_vector(name, (prior,), None, scalar=True)
+            for name, prior in model.priors.parameters.items()
+        }
     if design.offset is not None:
         mean = mean + pm.Data("offset_data", design.offset, dims=names.OBS)
     _name_linear_predictor(design, mean)
-    add_response(model.family, design, mean, parameters)
+    if design.residual is not None:
+        add_gaussian_response(model, mean, parameters)
+    else:
+        add_response(model.family, design, mean, parameters)
 
 
 def _name_linear_predictor(design: Design, mean: Any) -> None:

@@ -73,7 +73,9 @@ class LinearMixedModel(pm.Model):  # type: ignore[misc]
         wanted = [
             name
             for name in self.in_tree
-            if not name.startswith(names.SD_PREFIX) or self[name] in self.free_RVs
+            if not name.startswith(names.SD_PREFIX)
+            or names.is_of_residuals(name)
+            or self[name] in self.free_RVs
         ]
         raise TreeError(
             f"PyMC would draw {', '.join(drawn)} from the prior, since the trace lacks them. A "

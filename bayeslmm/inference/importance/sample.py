@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.errors import SamplingWarning, warn
 from bayeslmm.inference.importance.algorithm import WeightedPoints, sample_target
 from bayeslmm.inference.importance.interpolated_target import (
     InterpolatedTarget,
@@ -28,15 +27,16 @@ from bayeslmm.inference.importance.weigh import (
     extend_to,
     sample_stats,
     weigh_on_best_scales,
+    why_unusable,
 )
 from bayeslmm.inference.laplace import starting_points
 from bayeslmm.inference.marginal.recovery import recover_posterior
 from bayeslmm.inference.marginal.target import MarginalTarget
-from bayeslmm.inference.nuts.sample import NUTS
+from bayeslmm.inference.nuts.sample import take_over
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
-from bayeslmm.inference.parametrization import MARGINAL, choose_parametrization
+from bayeslmm.inference.parametrization import MARGINAL
 from bayeslmm.inference.result import finish_tree
-from bayeslmm.inference.reweighting import MAX_PARETO_K, resample
+from bayeslmm.inference.reweighting import resample
 from bayeslmm.inference.structured.sample import sample_structured, structured_suits
 from bayeslmm.results.kept_effects import KeptEffects
 from bayeslmm.results.write import UnconstrainedDraws
@@ -92,7 +92,7 @@ class ImportanceSampling:
         if model.family.gaussian_scale is None:
             return False, ""
         if model.design.residual is not None:
-            return structured_suits(settings)
+            return structured_suits(model, settings)
         if settings.parametrization not in (MARGINAL, AUTO_PARAMETRIZATION):
             written = settings.parametrization
             return False, f"the {written} form has too many parameters for anything but NUTS"
@@ -182,7 +182,7 @@ def sample_directly(model: Model, settings: SamplerSettings) -> xr.DataTree:
         target, found = weigh_posterior(model, settings)
     if not found.usable:
         settings = dataclasses.replace(settings, target_accept=asked)
-        return _sample_by_nuts(model, settings, found)
+        return take_over(model, settings, why_unusable(found))
     shape = (settings.chains, settings.draws)
     rng = np.random.default_rng([settings.random_seed or 0, 3])
     places = resample(found.weights, rng, shape[0] * shape[1])
@@ -256,23 +256,3 @@ def _weigh(
     starts, units = starting_points(target, several=several)
     exploratory = target.point(target.prior_draws(_EXPLORATORY_POINTS, rng)) if several else None
     return sample_target(target, starts, units, count, rng, exploratory=exploratory)
-
-
-def _sample_by_nuts(model: Model, settings: SamplerSettings, found: WeightedPoints) -> xr.DataTree:
-    k = found.pareto_k
-    if not np.isfinite(k):
-        why = "importance sampling found no mode that its draws could stand for"
-    elif k < MAX_PARETO_K:
-        why = f"importance sampling left most of the weight to {found.raw_size:.0f} points"
-    else:
-        why = f"importance sampling had k-hat {k:.2f}, and weights can be used below {MAX_PARETO_K}"
-    warn(
-        f"The posterior was sampled by NUTS: {why}. Its diagnostics are those of any NUTS fit; "
-        "sampler='nutpie' asks for it at once.",
-        SamplingWarning,
-    )
-    # Gradients of a large border are dearer than the steps that they would save.
-    parametrization, _ = choose_parametrization(AUTO_PARAMETRIZATION, model)
-    tree = NUTS().fit(model, dataclasses.replace(settings, parametrization=parametrization))
-    tree.attrs["sampler_reason"] = why
-    return tree

@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayeslmm.inference.importance.algorithm import better, extend
 from bayeslmm.inference.laplace import Target
-from bayeslmm.inference.reweighting import effective_draws
+from bayeslmm.inference.reweighting import MAX_PARETO_K, effective_draws
 from bayeslmm.results.write import sample_coordinates
 
 if TYPE_CHECKING:
@@ -120,3 +120,13 @@ def sample_stats(coordinates: Sequence[str], found: WeightedPoints, places: Any)
         "n_evaluations": found.n_evaluations,
     }
     return stats
+
+
+def why_unusable(found: WeightedPoints) -> str:
+    """Say why weighted points are not usable, as the end of a sentence."""
+    k = found.pareto_k
+    if not np.isfinite(k):
+        return "importance sampling found no mode that its draws could stand for"
+    if k < MAX_PARETO_K:
+        return f"importance sampling left most of the weight to {found.raw_size:.0f} points"
+    return f"importance sampling had k-hat {k:.2f}, and weights can be used below {MAX_PARETO_K}"

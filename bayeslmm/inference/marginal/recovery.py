@@ -116,7 +116,30 @@ def recover_effects(
         The fixed effects: those given, or draws.
     """
     sigma = variances[names.SIGMA]
-    packed = [np.zeros((sigma.size, 0))]
+    packed = packed_factors(priors, variances, sigma.size) / sigma.reshape(-1, 1)
+    given = None if beta is None else beta.reshape(sigma.size, -1)
+    point = (packed, sigma.ravel(), given)
+    return _draw_in_batches(gram, priors, point, store).reshape(*sigma.shape, -1)
+
+
+def packed_factors(priors: Priors, variances: Mapping[str, Floats], size: int) -> Floats:
+    """Return packed factors L_k of G_k from draws of the variance parameters by name.
+
+    Parameters
+    ----------
+    priors : Priors
+        Every prior.
+    variances : mapping of str to ndarray, shapes (chain, draw, ...)
+        ``sd_<factor>``, and ``corr_<factor>`` where there are correlations.
+    size : int
+        Number of draws of all chains.
+
+    Returns
+    -------
+    ndarray, shape (size, n_lambda)
+        In the response's unit.
+    """
+    packed = [np.zeros((size, 0))]
     for factor in priors.factors:
         sd = variances[factor.covariance.sd_name]
         root = np.eye(sd.shape[-1])
@@ -124,11 +147,8 @@ def recover_effects(
             # Rounding leaves a correlation of nearly one no root of its own.
             jitter = 1e-14 * root
             root = np.linalg.cholesky(variances[factor.covariance.corr_name] + jitter)
-        lam = sd[..., None] * root / sigma[..., None, None]
-        packed.append(lam.reshape(sigma.size, -1))
-    given = None if beta is None else beta.reshape(sigma.size, -1)
-    point = (np.concatenate(packed, axis=1), sigma.ravel(), given)
-    return _draw_in_batches(gram, priors, point, store).reshape(*sigma.shape, -1)
+        packed.append((sd[..., None] * root).reshape(size, -1))
+    return np.concatenate(packed, axis=1)
 
 
 def variance_variables(priors: Priors, draws: MarginalDraws) -> tuple[dict[str, Floats], Floats]:

@@ -13,14 +13,20 @@ from numba.core import types
 from bayeslmm.kernels.target import as_pointer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nutpie.compile_pymc import CompiledPyMCModel
+
+    from bayeslmm.arrays import Floats
 
 UNCONSTRAINED = "unconstrained"
 _DOUBLES = types.CPointer(types.double)  # type: ignore[attr-defined]
 _LOG_DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.voidptr)
 _EXPAND = types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr)
 
-# nutpie's meaning of a callback's result: 0 is success, 3 a point to be treated as divergent.
+# nutpie's meaning of a callback's result: 0 is success, 3 a point to be treated as divergent, any
+# other number the end of the chain.
+_DIVERGENT, _FAILED = 3, 1
 _TEMPLATE = """
 def log_density(size, point_, gradient_, value_, shared_):
     table = carray(shared_, ({words},), uint64)
@@ -98,6 +104,43 @@ _DOUBLE = ctypes.POINTER(ctypes.c_double)
 _DENSITY = ctypes.CFUNCTYPE(
     ctypes.c_int64, ctypes.c_uint64, _DOUBLE, _DOUBLE, _DOUBLE, ctypes.c_void_p
 )
+
+
+class PythonDensity:
+    """A log-density in Python, in nutpie's calling convention.
+
+    Each call takes Python's lock, so that chains wait for each other: a compiled callback is
+    quicker wherever there is one.
+
+    Parameters
+    ----------
+    function : callable
+        (point, shape (size,)) -> (value, gradient, shape (size,)); a value that is not finite marks
+        a point to be treated as divergent.
+
+    Attributes
+    ----------
+    address : int
+        Of the C function.
+    error : BaseException or None
+        The first one that the function raised, in one of nutpie's threads.
+    """
+
+    def __init__(self, function: Callable[[Floats], tuple[float, Floats]]) -> None:
+        self._function = function
+        self._callback = _DENSITY(self._call)
+        self.address = ctypes.cast(self._callback, ctypes.c_void_p).value
+        self.error: BaseException | None = None
+
+    def _call(self, size: int, point: Any, gradient: Any, value: Any, _shared: Any) -> int:
+        try:
+            there = np.ctypeslib.as_array(point, (size,)).copy()
+            value[0], slopes = self._function(there)
+            np.ctypeslib.as_array(gradient, (size,))[:] = slopes
+        except BaseException as error:  # noqa: BLE001 - C code has no other way to learn of it
+            self.error = self.error or error
+            return _FAILED
+        return 0 if np.isfinite(value[0]) and np.isfinite(slopes).all() else _DIVERGENT
 
 
 def has_start(model: CompiledPyMCModel, tries: int, seed: int | None) -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from bayeslmm.inference.graph.build import parametrization_named
 from bayeslmm.inference.marginal.sd_coordinates import has_positive_support
@@ -119,7 +122,7 @@ def structure_key(model: Model, parametrization: str) -> Hashable:
         parametrization,
         model.family.name,
         model.family.link.name,
-        "independent" if model.design.residual is None else model.structured_residual.name,
+        residual_key(model),
         priors.has_intercept,
         tuple(prior.family for prior in priors.beta),
         factors,
@@ -127,3 +130,12 @@ def structure_key(model: Model, parametrization: str) -> Hashable:
         design.coded_rows.known is None if design.has_rows else True,
         design.offset is None,
     )
+
+
+def residual_key(model: Model) -> Hashable:
+    """Name what of the residuals' structure is compiled in: which rows stand beside which."""
+    rows = model.design.residual
+    if rows is None:
+        return "independent"
+    content = b"".join(np.ascontiguousarray(array).tobytes() for array in rows.arrays())
+    return model.structured_residual.name, hashlib.sha256(content).hexdigest()

@@ -10,10 +10,17 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bayeslmm.errors import SamplingWarning, warn
 from bayeslmm.inference.marginal.target import MarginalTarget
 from bayeslmm.inference.nuts.marginal import compiles, sample_marginal
-from bayeslmm.inference.parametrization import MARGINAL, PARAMETRIZATION_NAMES
+from bayeslmm.inference.parametrization import (
+    AUTO,
+    MARGINAL,
+    PARAMETRIZATION_NAMES,
+    choose_parametrization,
+)
 from bayeslmm.inference.settings import NUTPIE
+from bayeslmm.inference.structured.nuts import sample_by_nuts
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -46,6 +53,8 @@ class NUTS:
     def fit(self, model: Model, settings: SamplerSettings) -> xr.DataTree:
         """Sample a model's posterior; see `Method.fit`."""
         settings = dataclasses.replace(settings, sampler=self.sampler)
+        if settings.parametrization == MARGINAL and model.design.residual is not None:
+            return sample_by_nuts(model, settings)
         if settings.parametrization == MARGINAL and self.sampler == NUTPIE:
             target = MarginalTarget(model.gram, model.priors)
             if compiles(target):
@@ -54,3 +63,38 @@ class NUTS:
         from bayeslmm.inference.nuts.pymc_model import sample_graph  # noqa: PLC0415
 
         return sample_graph(model, settings)
+
+
+def take_over(model: Model, settings: SamplerSettings, why: str) -> xr.DataTree:
+    """Sample by NUTS what another method could not, and say so.
+
+    Parameters
+    ----------
+    model : Model
+        What is assumed, of which data.
+    settings : SamplerSettings
+        As asked for; the parametrization is chosen anew.
+    why : str
+        What went wrong, for the warning and the result's record.
+
+    Returns
+    -------
+    xarray.DataTree
+        See `fit_bayes`.
+
+    Warns
+    -----
+    SamplingWarning
+        Always.
+    """
+    warn(
+        f"The posterior was sampled by NUTS: {why}. Its diagnostics are those of any NUTS fit; "
+        "sampler='nutpie' asks for it at once.",
+        SamplingWarning,
+    )
+    # Gradients of a large border are dearer than the steps that they would save.
+    parametrization, _ = choose_parametrization(AUTO, model)
+    chosen = dataclasses.replace(settings, parametrization=parametrization)
+    tree = NUTS().fit(model, chosen)
+    tree.attrs["sampler_reason"] = why
+    return tree

@@ -3,5 +3,6 @@
 - ``target``: the log posterior of all variance parameters, on real coordinates
 - ``start``: where searches of its modes begin
 - ``recovery``: beta and the random effects drawn back, and everything named
-- ``sample``: weighted independent draws, or NUTS
+- ``nuts``: NUTS on the same density
+- ``sample``: weighted independent draws
 """

@@ -53,34 +53,53 @@ def recover_posterior(
             corr = covariance.correlation(partials[:, pair : pair + k])
             out[covariance.corr_name] = corr.reshape(*shape, q, q)
         at, pair = at + q, pair + k
-    drawn = _draw_effects(target, target.packed(sds, partials), phi, beta, store)
+    drawn = draw_effects(target, target.packed(sds, partials), phi, beta, store)
     if target.priors.coef:
         out[names.BETA] = drawn.reshape(*shape, -1)
     return out
 
 
-def _draw_effects(
+def draw_effects(
     target: StructuredTarget, lams: Floats, phi: Floats, given: Floats, store: EffectsStore
 ) -> Floats:
-    """Draw beta and the effects of all draws, in batches that bound the memory; return beta."""
-    gram, p = target.gram, len(target.priors.coef)
-    c, logdet = target.model.structured_residual.coefficients(phi)
-    size = max(1, min(len(phi), _BATCH_VALUES // max(gram.plan.n_columns, 1)))
+    """Draw beta and the effects of all draws, in batches that bound the memory.
+
+    Parameters
+    ----------
+    target : StructuredTarget
+        The posterior.
+    lams : ndarray, shape (s, n_lambda)
+        Packed factors L_k of G_k.
+    phi : ndarray, shape (s, n_phi)
+        The residuals' parameters.
+    given : ndarray, shape (s, p) or (s, 0)
+        Fixed effects; those of (s, 0) are drawn.
+    store : EffectsStore
+        Takes the random effects, and has the generator.
+
+    Returns
+    -------
+    ndarray, shape (s, p)
+        The fixed effects.
+    """
+    products, p = target.products, len(target.priors.coef)
+    known = given.shape[1] > 0
+    prior = (np.zeros(p), np.zeros((p, p))) if known else target.beta_prior
+    size = max(1, min(len(phi), _BATCH_VALUES // max(products.plan.n_columns, 1)))
     batches = range(0, len(phi), size)
     quiet = not store.progressbar or len(batches) == 1
     betas = [np.zeros((0, p))]
     for first in track(batches, "Drawing the effects", disable=quiet, transient=True):
         some = slice(first, first + size)
-        beta = store.rng.standard_normal((len(phi[some]), p)) if target.integrated else given[some]
-        joint = store.rng.standard_normal((len(phi[some]), gram.plan.n_columns))
+        beta = given[some] if known else store.rng.standard_normal((len(phi[some]), p))
+        joint = store.rng.standard_normal((len(phi[some]), products.plan.n_columns))
         with single_blas_thread():
             for k in range(len(beta)):
-                at = gram.floats(c[first + k], float(logdet[first + k]))
+                at = products.floats(phi[first + k])
                 draw_joint(
-                    gram.plan.ints, at, lams[first + k : first + k + 1], _ONE_CELL, np.ones(1),
-                    *target.beta_prior, beta[k : k + 1], joint[k : k + 1],
-                    not target.integrated, False,
+                    products.plan.ints, at, lams[first + k : first + k + 1], _ONE_CELL, np.ones(1),
+                    *prior, beta[k : k + 1], joint[k : k + 1], known, False,
                 )  # fmt: skip
         betas.append(beta)
-        store.add(split_columns(gram.reference, joint))
+        store.add(split_columns(products.reference, joint))
     return np.concatenate(betas)

@@ -1,15 +1,22 @@
-"""A posterior with a residual structure: weighted independent draws, then the effects."""
+"""A posterior with a residual structure: weighted independent draws, then the effects; or NUTS."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.errors import SamplingError
+from bayeslmm.gram.structured.structured_gram import RowGram
 from bayeslmm.inference.importance.algorithm import sample_target
-from bayeslmm.inference.importance.weigh import extend_to, sample_stats, weigh_on_best_scales
+from bayeslmm.inference.importance.weigh import (
+    extend_to,
+    sample_stats,
+    weigh_on_best_scales,
+    why_unusable,
+)
+from bayeslmm.inference.nuts.sample import take_over
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.parametrization import MARGINAL
 from bayeslmm.inference.result import finish_tree
@@ -32,19 +39,38 @@ if TYPE_CHECKING:
 _POINTS_PER_DRAW, _FEWEST_POINTS = 2, 4000
 # Draws of the prior that look for modes elsewhere.
 _EXPLORATORY_POINTS = 500
+# The same where a value may take a pass over the rows.
+_FEW_EXPLORATORY_POINTS = 50
+# With more coordinates independent proposals are worth too little.
+MOST_COORDINATES = 15
+EXACT = "independent draws, weighted by the exact density of what the effects leave, and resampled"
 
 
-def structured_suits(settings: SamplerSettings) -> tuple[bool, str]:
+def structured_suits(model: Model, settings: SamplerSettings) -> tuple[bool, str]:
     """Return whether ``sampler="auto"`` should weigh draws of a model with a residual structure."""
     if settings.parametrization not in (MARGINAL, AUTO_PARAMETRIZATION):
         return False, f"the {settings.parametrization} form keeps the effects as parameters"
     if settings.target_accept is not None:
         return False, "target_accept was given, and only NUTS has an acceptance rate"
+    if why := _too_many(StructuredTarget(model)):
+        return False, why
     return True, "effects are integrated out exactly, whatever the residuals' covariance"
 
 
+def _too_many(target: StructuredTarget) -> str:
+    """Say that a target has too many coordinates for weights; nothing where it has not."""
+    if target.size <= MOST_COORDINATES:
+        return ""
+    return (
+        f"{target.size} parameters are left, too many for independent draws "
+        f"(at most {MOST_COORDINATES})"
+    )
+
+
 def sample_structured(model: Model, settings: SamplerSettings) -> xr.DataTree:
-    """Sample a model's posterior; the tree is that of `sample_directly`.
+    """Sample a model's posterior by weighted draws, or by NUTS where these cannot be used.
+
+    The tree is that of `sample_directly`.
 
     Parameters
     ----------
@@ -53,37 +79,50 @@ def sample_structured(model: Model, settings: SamplerSettings) -> xr.DataTree:
     settings : SamplerSettings
         Chains, draws and seed.
 
+    Warns
+    -----
+    SamplingWarning
+        Where NUTS was used instead: k-hat is 0.7 or more, there are too many parameters, or no
+        mode was found.
+
     References
     ----------
     .. [1] Vehtari, Simpson, Gelman, Yao & Gabry (2024). Pareto smoothed importance sampling. JMLR
        25(72):1-58.
     """
     kept = KeptEffects.of(model.design, settings.effects)
-    settings = settings.resolved()
+    asked, settings = settings, settings.resolved()
     started = time.perf_counter()
+    target = StructuredTarget(model, settings.cores or 1)
+    if why := _too_many(target):
+        return take_over(model, asked, why)
     with np.errstate(all="ignore"), single_blas_thread():
-        target, found = _weigh(model, settings)
+        target, found = _weigh(target, settings)
     if not found.usable:
-        raise SamplingError(
-            f"Importance sampling had k-hat {found.pareto_k:.2f}; its weights cannot be used."
-        )
+        asked = dataclasses.replace(asked, random_seed=settings.random_seed)
+        return take_over(model, asked, why_unusable(found))
     shape = (settings.chains, settings.draws)
     rng = np.random.default_rng([settings.random_seed or 0, 3])
     places = resample(found.weights, rng, shape[0] * shape[1]).reshape(shape)
     stats = sample_stats(target.names, found, places)
     free = UnconstrainedDraws({}, stats, 0.0, time.perf_counter() - started)
     points = found.points[places]
-    return finish_tree(
+    tree = finish_tree(
         model, free, lambda store: recover_posterior(target, points, store),
         shape=shape, settings=settings, kept=kept,
     )  # fmt: skip
+    tree.attrs |= {"engine": settings.sampler, "exact": EXACT}
+    return tree
 
 
-def _weigh(model: Model, settings: SamplerSettings) -> tuple[StructuredTarget, WeightedPoints]:
+def _weigh(
+    target: StructuredTarget, settings: SamplerSettings
+) -> tuple[StructuredTarget, WeightedPoints]:
     rng = np.random.default_rng([settings.random_seed or 0, 2])
-    target = StructuredTarget(model, settings.cores or 1)
     draws = settings.chains * settings.draws
     count = max(_POINTS_PER_DRAW * draws, _FEWEST_POINTS)
+    by_rows = isinstance(target.products.gram, RowGram)
+    exploring = _FEW_EXPLORATORY_POINTS if by_rows else _EXPLORATORY_POINTS
     start = starting_points(target)
     parameters = [target.parameters(point) for point in start.points]
 
@@ -95,7 +134,7 @@ def _weigh(model: Model, settings: SamplerSettings) -> tuple[StructuredTarget, W
             units,
             count,
             rng,
-            exploratory=scaled.point(scaled.prior_draws(_EXPLORATORY_POINTS, rng)),
+            exploratory=scaled.point(scaled.prior_draws(exploring, rng)),
         )
 
     best, found = weigh_on_best_scales(target, weigh)

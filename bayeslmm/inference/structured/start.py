@@ -57,7 +57,7 @@ def starting_points(target: StructuredTarget) -> Start:
     a, b = target.n_sds, target.n_sds + target.n_partials
     c = b + target.n_phi
     first = medians.copy()
-    gram, structure = target.gram.reference, target.model.structured_residual
+    gram, structure = target.products.reference, target.model.structured_residual
     found = search_criterion(gram, restricted=True)
     units = np.array(
         [_UNIT if x.bounded else w for x, w in zip(target.coordinates, widths, strict=True)]

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import copy
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayeslmm.inference.marginal.coordinate_priors import CoordinatePriors
 from bayeslmm.kernels.densities import DENSITY
-from bayeslmm.kernels.structured.density import structured_density, structured_values
+from bayeslmm.kernels.structured.density import structured_density
 from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
 from bayeslmm.model.residual.entry import coordinates
-from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
-
-    from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
     from bayeslmm.model.model import Model
@@ -59,7 +55,7 @@ class StructuredTarget(CoordinatePriors):
         fixed = [] if self.integrated else list(zip(priors.coef, priors.beta, strict=True))
         super().__init__(priors, coordinates(structure.entries, own), fixed)
         self.n_phi = structure.size
-        self.gram = model.structured_gram
+        self.products = model.products
         p = len(priors.coef)
         flat = np.zeros(p), np.zeros((p, p))
         self.beta_prior = normal_prior(priors) if self.integrated else flat
@@ -107,46 +103,24 @@ class StructuredTarget(CoordinatePriors):
     def log_likelihood(self, points: Floats) -> Floats:
         """Compute log p(y | parameters) at points (s, size), shape (s,)."""
         sds, partials, phi, beta = self.parts(self.parameters(points))
-        c, logdet = self.model.structured_residual.coefficients(phi)
         lams = self.packed(sds, partials)
-        pieces = np.array_split(np.arange(len(points)), max(self.threads, 1))
-
-        def evaluate(some: NDArray[np.intp]) -> Floats:
-            values: Floats = structured_values(
-                self.gram.plan.ints,
-                self.gram.head,
-                self.gram.plan_bodies,
-                np.ascontiguousarray(c[some]),
-                logdet[some],
-                lams[some],
-                np.ascontiguousarray(beta[some]),
-                *self.beta_prior,
-            )
-            return values
-
-        with single_blas_thread():
-            if self.threads <= 1:
-                return evaluate(pieces[0])
-            with ThreadPoolExecutor(self.threads) as pool:
-                return np.concatenate(list(pool.map(evaluate, pieces)))
+        return self.products.log_densities(phi, lams, beta, self.beta_prior, self.threads)
 
     def log_density_and_gradient(self, point: Floats) -> tuple[float, Floats]:
         """Evaluate the log-density and its gradient at one point, shape (size,)."""
         point = np.ascontiguousarray(point, dtype=np.float64)
-        structure = self.model.structured_residual
         with np.errstate(all="ignore"):
             sds, partials, phi, beta = self.parts(self.parameters(point))
-            c, logdet = structure.coefficients(phi[None])
             value, d_lam, d_floats, d_beta, _ = structured_density(
-                self.gram.plan.ints,
-                self.gram.floats(c[0], float(logdet[0])),
+                self.products.plan.ints,
+                self.products.floats(phi),
                 self.packed(sds[None], partials[None])[0],
                 beta,
                 *self.beta_prior,
                 DENSITY,
             )
             d_sds, d_partials = self._pull_back_factors(sds, partials, d_lam)
-            d_phi = structure.pull_back(phi, *self.gram.pull_back(d_floats))
+            d_phi = self.products.pull_back(phi, d_floats)
             if not self.integrated and self.priors.has_intercept:
                 d_beta = d_beta - d_beta[0] * np.asarray(self.priors.centers)
             slopes = np.concatenate([d_sds, d_partials, d_phi, d_beta])

@@ -18,7 +18,10 @@ algebra of their own.
 - ``unstructured``: any correlation matrix of few visits
 - ``conditional``: residuals of new rows given those of known rows of their group
 - ``structured``: `StructuredResiduals`: R of a design's rows from a scale and a correlation
+- ``products``: `ResidualProducts`: from its parameters to W'R^-1 W
+- ``interpolation``: the same by nodes, where log(sigma) is linear in one number per row
 - ``drawn``: `DrawnResiduals`: R of any rows under draws of its parameters
 - ``of_design``: which structure a design's rows have
 - ``of_visits``: the correlation of rows that were observed at few visits
+- ``chebyshev``: smooth functions of one number as sums of few, with a known error
 """

@@ -6,9 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.model.priors.prior import Prior
 
 
@@ -86,3 +89,48 @@ def coordinates(
         else:
             out.append((entry.name, prior))
     return out
+
+
+def by_variable(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Return the entries of each variable of a result tree, in the order of its elements.
+
+    Examples
+    --------
+    >>> known = by_variable([Entry("a", "x"), Entry("b"), Entry("a", "y")])
+    >>> {variable: len(own) for variable, own in known.items()}
+    {'a': 2, 'b': 1}
+    """
+    out: dict[str, list[Entry]] = {}
+    for entry in entries:
+        out.setdefault(entry.variable, []).append(entry)
+    return out
+
+
+def draw_entries(
+    entries: Sequence[Entry], priors: Sequence[Prior], size: int, rng: np.random.Generator
+) -> Floats:
+    """Draw a structure's parameters from their priors.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        Of a structure.
+    priors : sequence of Prior
+        One for each.
+    size : int
+        Number of draws.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray, shape (size, number of numbers that the parameters consist of)
+    """
+    drawn = [np.zeros((size, 0))]
+    for entry, prior in zip(entries, priors, strict=True):
+        if entry.is_matrix:
+            a = prior.numbers[0] + np.array(entry.partials)
+            drawn.append(2.0 * rng.beta(a, a, (size, len(a))) - 1.0)
+        else:
+            drawn.append(prior.draw(size, rng)[:, None])
+    return np.concatenate(drawn, axis=1)

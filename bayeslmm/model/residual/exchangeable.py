@@ -42,7 +42,6 @@ class OneCorrelation:
     """
 
     largest: int
-    stationary: bool = True
 
     @property
     def lower(self) -> float:
@@ -65,11 +64,6 @@ class OneCorrelation:
         """None."""
         return {}
 
-    @property
-    def times(self) -> Floats:
-        """As many as the largest group has rows."""
-        return np.arange(float(self.largest))
-
     def variables(self, theta: Floats) -> dict[str, Floats]:
         """Name the correlation."""
         return {names.RHO_RESIDUAL: theta[..., 0]}
@@ -88,10 +82,6 @@ class OneCorrelation:
         out = np.broadcast_to(theta[:, :1, None], (len(theta), k, k)).copy()
         out[:, np.arange(k), np.arange(k)] = 1.0
         return out
-
-    def pull_back(self, theta: Floats, d_matrix: Floats) -> Floats:  # noqa: ARG002 - of the protocol
-        """Sum what is off the diagonal."""
-        return np.array([d_matrix.sum() - np.trace(d_matrix)])
 
 
 @dataclass(frozen=True, eq=False)

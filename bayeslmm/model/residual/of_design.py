@@ -9,10 +9,9 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
-from bayeslmm.gram.structured.structured_gram import StructuredGram
 from bayeslmm.model.residual.correlation import Uncorrelated
 from bayeslmm.model.residual.entry import Entry
-from bayeslmm.model.residual.of_visits import ON_VISITS, correlation_of_visits
+from bayeslmm.model.residual.of_visits import correlation_of_visits
 from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
 from bayeslmm.model.residual.series import series
 from bayeslmm.model.residual.structured import StructuredResiduals
@@ -75,19 +74,6 @@ def _of_rows(
     return StructuredResiduals(rows, scale, correlation, cell.ravel(), se, relative)
 
 
-def structured_gram(design: ModelData) -> StructuredGram:
-    """Return the cross-products of a design with a residual structure, for any parameters of it.
-
-    Parameters
-    ----------
-    design : ModelData
-        With rows.
-    """
-    rows = design.coded_rows
-    assert rows.residual is not None  # noqa: S101 - or there is nothing to ask for
-    return StructuredGram.from_design(rows, structured_residuals(rows.residual).records())
-
-
 def _strata(rows: ResidualRows) -> list[Floats]:
     """Return what tells rows' standard deviations apart, where no formula of sigma does."""
     parts = [] if rows.by is None else [rows.by]
@@ -146,11 +132,9 @@ def _labels(columns: tuple[str, ...]) -> tuple[str, ...]:
 def _correlation(rows: ResidualRows) -> Correlation:
     if rows.correlation is None:
         return Uncorrelated(rows.n)
-    if rows.correlation.kind in ON_VISITS:
-        return correlation_of_visits(rows, rows.correlation.kind)
-    if rows.correlation.kind in ("ar1", "ou"):
-        return series(rows, rows.correlation.kind)
-    raise ArgumentError(f"The residual structure {rows.correlation} is not fitted yet.")
+    if rows.correlation.kind in ("ar1", "ar1h", "ou"):
+        return series(rows, "ou" if rows.correlation.kind == "ou" else "ar1")
+    return correlation_of_visits(rows, rows.correlation)
 
 
 def parameter_entries(design: ModelData) -> tuple[Entry, ...]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.model.residual.shape import PositionShape
 
 # The diagonal of a correlation matrix' inverse is at least one; less is lost digits.
 _LOST_DIGITS = 1e-8
@@ -71,6 +72,7 @@ class PatternCorrelation(ByArm):
         Patterns by their number of rows.
     """
 
+    shapes: tuple[PositionShape, ...]
     blocks: tuple[Block, ...]
 
     @cached_property

@@ -1,37 +1,36 @@
-r"""`Series`: residuals that forget exponentially, AR(1) and Ornstein-Uhlenbeck, with any gaps.
+"""`Series`: residuals that forget exponentially, AR(1) and Ornstein-Uhlenbeck, with any gaps.
 
-With a = Corr(e_s, e_t) of two neighbours in time and u = 1 - a^2, a Markov process has
-
-.. math:: e' C^{-1} e = \sum_t e_t^2 + \sum_{(s, t)}
-          \left\{ \frac{a}{u} (e_t - e_s)^2 - \frac{a}{1 + a} (e_s^2 + e_t^2) \right\}, \quad
-          \log |C| = \sum_{(s, t)} \log u
-
-over pairs of neighbours: equal gaps share a, so that there are two sums for each gap. Squares of
-differences keep their digits where a nears one, and nothing cancels.
+The correlation of neighbours falls with the gap between them: equal gaps share a slot of
+`Neighbours`. Where gaps are real numbers without end, the three functions of the gap are interpolated
+in its logarithm, with an error that is known for every range of the correlation.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.model.residual.correlation import Pairs
+from bayeslmm.model.residual.chebyshev import enough_nodes, interpolation
 from bayeslmm.model.residual.entry import Entry
+from bayeslmm.model.residual.neighbours import Neighbours
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.residual_rows import ResidualRows
+    from bayeslmm.model.residual.correlation import Pairs
 
 # Correlations of neighbours with which searches begin.
 _STARTS = (0.3, 0.8)
 # Gaps that agree in so many digits are one gap: times in tenths are not multiples of 0.1 exactly.
 _DIGITS = 10
+# Error of the interpolated coefficients, in units of one plus their size, and the most nodes that
+# are looked at: they reach over gaps from an hour to ten years.
+_ERROR, _MOST_NODES = 1e-10, 96
 
 
 class Decay(Protocol):
@@ -152,30 +151,30 @@ class Series:
 
     Attributes
     ----------
-    n : int
-        Number of rows.
     decay : Decay
         How it does.
     by : tuple of str
         Labels of strata that have a parameter each; none where there is one parameter.
-    before, after : ndarray of int64, shape (m,)
-        Rows that are neighbours in time.
-    slot : ndarray of int64, shape (m,)
-        Each pair's gap, and stratum.
+    neighbours : Neighbours
+        Rows with no other between them; a slot is a gap, or a node of an interpolation, in a
+        stratum.
     gaps : ndarray, shape (n_slots,)
         The gap of each slot.
     stratum : ndarray of int64, shape (n_slots,)
         Its stratum.
+    typical : float
+        The median gap.
+    error : float
+        Of the interpolation: of a coefficient c, in units of 1 + |c|. Zero where there is none.
     """
 
-    n: int
     decay: Decay
     by: tuple[str, ...]
-    before: Ints
-    after: Ints
-    slot: Ints
+    neighbours: Neighbours
     gaps: Floats
     stratum: Ints
+    typical: float
+    error: float = 0.0
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -194,22 +193,10 @@ class Series:
         """The strata's labels."""
         return {names.RESIDUAL_BY: self.by} if self.by else {}
 
-    @cached_property
+    @property
     def pairs(self) -> Pairs:
-        """Return the rows with themselves, then each gap's squared differences, and squares."""
-        rows, s, t = np.arange(self.n), self.before, self.after
-        one, difference, square = np.zeros(self.n, np.int64), 1 + 2 * self.slot, 2 + 2 * self.slot
-        return Pairs(
-            np.concatenate([rows, s, t, s, s, t]),
-            np.concatenate([rows, s, t, t, s, t]),
-            np.concatenate([one, difference, difference, difference, square, square]),
-            1 + 2 * len(self.gaps),
-            np.repeat([1.0, -1.0, 1.0], [self.n + 2 * len(s), len(s), 2 * len(s)]),
-        )
-
-    @cached_property
-    def _counts(self) -> Floats:
-        return np.bincount(self.slot, minlength=len(self.gaps)).astype(np.float64)
+        """Return the rows with themselves, and neighbours."""
+        return self.neighbours.pairs
 
     def variables(self, phi: Floats) -> dict[str, Floats]:
         """Name the parameters."""
@@ -223,25 +210,20 @@ class Series:
 
     def starts(self, phi: Floats) -> list[Floats]:
         """Return weak and strong correlation of neighbours."""
-        gap = float(np.median(self.gaps[self.slot])) if len(self.slot) else 1.0
-        return [np.full(phi.shape, self.decay.at(a, gap)) for a in _STARTS]
+        return [np.full(phi.shape, self.decay.at(a, self.typical)) for a in _STARTS]
 
     def precision(self, phi: Floats) -> tuple[Floats, Floats]:
-        """Compute one, and a / u and -a / (1 + a) of each slot; and log|C|."""
+        """Compute those of neighbours with the gaps' correlations."""
         own = phi[:, self.stratum]
         a, u = self.decay.correlation(own, self.gaps), self.decay.room(own, self.gaps)
-        omega = np.ones((len(phi), 1 + 2 * len(self.gaps)))
-        omega[:, 1::2], omega[:, 2::2] = a / u, -a / (1.0 + a)
-        return omega, np.log(u) @ self._counts
+        return self.neighbours.precision(a, u)
 
     def pull_back(self, phi: Floats, d_omega: Floats, d_logdet: float) -> Floats:
         """Differentiate `precision`."""
         own = phi[self.stratum]
         a, u = self.decay.correlation(own, self.gaps), self.decay.room(own, self.gaps)
-        d_a = d_omega[1::2] * (1.0 + a * a) / u**2 - d_omega[2::2] / (1.0 + a) ** 2
-        d_a -= d_logdet * self._counts * 2.0 * a / u
-        slopes = d_a * self.decay.slope(own, self.gaps)
-        return np.bincount(self.stratum, slopes, minlength=len(phi))
+        d_a = self.neighbours.pull_back(a, u, d_omega, d_logdet)
+        return np.bincount(self.stratum, d_a * self.decay.slope(own, self.gaps), minlength=len(phi))
 
     def matrix(self, phi: Floats, rows: ResidualRows, some: Ints) -> Floats:
         """Compute a of the gap between any two rows."""
@@ -251,13 +233,13 @@ class Series:
 
 
 def times_of(rows: ResidualRows) -> Floats:
-    """Return the rows' times as numbers."""
+    """Return the rows' times as numbers: of labelled visits their places."""
     if rows.time is None:
         raise ValueError("Residuals in series have times.")
-    return rows.time.astype(np.float64)
+    return rows.places[rows.time] if rows.visits else rows.time.astype(np.float64)
 
 
-def series(rows: ResidualRows, kind: str) -> Series:
+def series(rows: ResidualRows, kind: str, *, interpolated: bool = True) -> Series:
     """Return AR(1) or Ornstein-Uhlenbeck residuals of rows with groups and times.
 
     Parameters
@@ -266,23 +248,68 @@ def series(rows: ResidualRows, kind: str) -> Series:
         The rows, in any order.
     kind : str
         ``"ar1"`` or ``"ou"``.
+    interpolated : bool
+        Whether real gaps are interpolated where that takes fewer sums than there are gaps.
     """
     time = times_of(rows)
-    order = np.lexsort((time, rows.group))
-    inside = np.flatnonzero(np.diff(rows.group[order]) == 0)
-    before, after = order[inside], order[inside + 1]
+    before, after = Neighbours.of_groups(rows.group, time)
     gap = _rounded(time[after] - time[before])
     by = np.zeros(rows.n, np.int64) if rows.by is None else rows.by
     slots, slot = np.unique(np.stack([by[after], gap]), axis=1, return_inverse=True)
+    typical = float(np.median(gap)) if len(gap) else 1.0
     decay: Decay = (
         Power(bool((gap % 2.0 == 1.0).any()) or not len(gap))
         if kind == "ar1"
-        else Exponential(float(np.median(gap)) if len(gap) else 1.0)
+        else Exponential(typical)
     )
-    return Series(
-        rows.n, decay, rows.by_labels, before, after, slot.ravel(), slots[1],
-        slots[0].astype(np.int64),
-    )  # fmt: skip
+    neighbours = Neighbours(rows.n, before, after, slot.ravel(), slots.shape[1])
+    strata = slots[0].astype(np.int64)
+    out = Series(decay, rows.by_labels, neighbours, slots[1], strata, typical)
+    return _interpolated(out) if interpolated and kind == "ou" else out
+
+
+def _interpolated(exact: Series) -> Series:
+    """Return a series by nodes in place of gaps, or the same where gaps are few."""
+    strata = max(len(exact.by), 1)
+    most = min(_MOST_NODES, (len(exact.gaps) - 1) // strata)
+    if most < 1:
+        return exact
+    low, high = float(np.log(exact.gaps.min())), float(np.log(exact.gaps.max()))
+    enough = enough_nodes(_of_any_range(low, high), low, high, _ERROR, most)
+    if enough is None:
+        return exact
+    count, error = enough
+    weights, nodes = interpolation(np.log(exact.gaps), low, high, count)
+    pairs = exact.neighbours
+    first = count * exact.stratum[pairs.slot]
+    neighbours = Neighbours(
+        pairs.n,
+        np.repeat(pairs.before, count),
+        np.repeat(pairs.after, count),
+        (first[:, None] + np.arange(count)).ravel(),
+        count * strata,
+        weights[pairs.slot].ravel(),
+    )
+    return replace(
+        exact,
+        neighbours=neighbours,
+        gaps=np.tile(np.exp(nodes), strata),
+        stratum=np.repeat(np.arange(strata), count),
+        error=error,
+    )
+
+
+def _of_any_range(low: float, high: float) -> Callable[[Floats], Floats]:
+    """Return coefficients and log u as functions of log gap, for ranges from none to any."""
+    ranges = np.exp(np.linspace(low - 4.0, high + 14.0, 200))
+    decay = Exponential(1.0)
+
+    def functions(log_gap: Floats) -> Floats:
+        gap = np.exp(log_gap)[:, None]
+        a, u = decay.correlation(ranges, gap), decay.room(ranges, gap)
+        return np.concatenate([a / u, a / (1.0 + a), np.log(u)], axis=1)
+
+    return functions
 
 
 def _rounded(gap: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""`Shape`: correlations of few positions as a function of parameters; and one set for each arm."""
+"""`Shape`: correlations of positions in time as a function of parameters; one set for each arm."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import DataError
+from bayeslmm.model.residual.series import times_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,16 +37,6 @@ class Shape(Protocol):
         """Coordinates of those dimensions."""
         ...
 
-    @property
-    def times(self) -> Floats:
-        """The positions, as rows have them, ascending; shape (T,)."""
-        ...
-
-    @property
-    def stationary(self) -> bool:
-        """Whether positions that are equally far apart are equally correlated."""
-        ...
-
     def variables(self, theta: Floats) -> dict[str, Floats]:
         """Name parameters, shape (..., m)."""
         ...
@@ -60,6 +51,20 @@ class Shape(Protocol):
 
     def correlations(self, theta: Floats, times: Floats) -> Floats:
         """Return C of some positions, shape (s, k, k), of parameters (s, m)."""
+        ...
+
+
+class PositionShape(Shape, Protocol):
+    """A shape whose C is inverted for each set of positions that groups were observed at."""
+
+    @property
+    def times(self) -> Floats:
+        """The positions, as rows have them, ascending; shape (T,)."""
+        ...
+
+    @property
+    def stationary(self) -> bool:
+        """Whether positions that are equally far apart are equally correlated."""
         ...
 
     def pull_back(self, theta: Floats, d_matrix: Floats) -> Floats:
@@ -130,8 +135,8 @@ class ByArm:
     def matrix(self, phi: Floats, rows: ResidualRows, some: Ints) -> Floats:
         """Return C of some rows of one group, shape (s, k, k)."""
         arm = self._arm_of(rows, int(some[0]))
-        times = np.arange(len(some)) if rows.time is None else rows.time[some]
-        return self.shapes[arm].correlations(self.by_arm(phi)[:, arm], times.astype(np.float64))
+        times = np.arange(float(len(some))) if rows.time is None else times_of(rows)[some]
+        return self.shapes[arm].correlations(self.by_arm(phi)[:, arm], times)
 
     def _arm_of(self, rows: ResidualRows, row: int) -> int:
         if not self.arms or rows.by is None:

@@ -96,7 +96,10 @@ def line_variances(
 
     covariance = inverse_information(criterion, np.concatenate([point[:k], x]))
     J = np.array(
-        [(on_lines(x + step) - on_lines(x - step)) / (2.0 * _STEP) for step in _STEP * np.eye(len(x))]
+        [
+            (on_lines(x + step) - on_lines(x - step)) / (2.0 * _STEP)
+            for step in _STEP * np.eye(len(x))
+        ]
     ).reshape(len(x), len(numbers))
     of_numbers = np.einsum("in,ij,jn->n", J, covariance[k:, k:], J)
     return np.concatenate([np.diag(covariance)[:k], of_numbers])
@@ -120,10 +123,9 @@ def criterion_at(
     fit: REMLFit, residual: FittedResiduals, factors: Sequence[Floats], phi: Floats
 ) -> float:
     """Compute -2 log (restricted) likelihood of roots L_k of G_k and parameters of R."""
-    c, logdet = residual.structure.coefficients(phi[None])
     bases, kind = residual.bases, DENSITY if fit.method == "REML" else ML_AT_SIGMA
     value: float = evaluate(
-        bases.plan.ints, bases.floats(c[0], float(logdet[0])),
+        bases.plan.ints, bases.floats(phi),
         pack_factors(bases.reference, factors), 1.0, *flat_prior(bases.reference), kind, False,
     )[0]  # fmt: skip
     return -2.0 * value if kind == DENSITY else value

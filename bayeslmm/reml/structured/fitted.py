@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bayeslmm.arrays import Floats, Ints
-    from bayeslmm.gram.structured.structured_gram import StructuredGram
+    from bayeslmm.model.residual.products import ResidualProducts
     from bayeslmm.model.residual.structured import StructuredResiduals
     from bayeslmm.reml.structured.coordinates import ResidualCoordinates
 
@@ -91,7 +91,7 @@ class FittedResiduals:
         The estimates.
     coordinates : ResidualCoordinates
         Of the search.
-    bases : StructuredGram
+    bases : ResidualProducts
         The cross-products for any parameters.
     at_bound : tuple of int
         Places in phi of what is on its bound.
@@ -100,7 +100,7 @@ class FittedResiduals:
     structure: StructuredResiduals
     phi: Floats
     coordinates: ResidualCoordinates
-    bases: StructuredGram
+    bases: ResidualProducts
     at_bound: tuple[int, ...]
 
     @property
@@ -142,7 +142,9 @@ class FittedResiduals:
             if self.coordinates.is_scale[k]:
                 out.append(f"{name} is zero")
             elif np.isinf(high):
-                out.append(f"{name} is at {value:.2g}, all but {'zero' if value < self.coordinates.default[k] else 'infinite'}")
+                out.append(
+                    f"{name} is at {value:.2g}, all but {'zero' if value < self.coordinates.default[k] else 'infinite'}"
+                )
             else:
                 bound = low if value - low < high - value else high
                 what = "a partial correlation of " if self._is_matrix(k) else ""

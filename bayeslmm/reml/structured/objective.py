@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram.structured.structured_gram import StructuredGram
+    from bayeslmm.model.residual.products import ResidualProducts
     from bayeslmm.reml.structured.coordinates import ResidualCoordinates
 
 # Of a first difference of the gradient that tells how far a coordinate may be moved at once.
@@ -38,7 +38,7 @@ class StructuredObjective:
 
     Parameters
     ----------
-    bases : StructuredGram
+    bases : ResidualProducts
         The cross-products.
     coordinates : ResidualCoordinates
         Of the structure.
@@ -65,7 +65,7 @@ class StructuredObjective:
 
     def __init__(
         self,
-        bases: StructuredGram,
+        bases: ResidualProducts,
         coordinates: ResidualCoordinates,
         phi: Floats,
         *,
@@ -79,11 +79,10 @@ class StructuredObjective:
         self._weight = -2.0 if self.kind == DENSITY else 1.0
         self._flat = flat_prior(bases.reference)
         first = coordinates.of(phi)
-        c, logdet = self._coefficients(coordinates.phi(first))
-        n = bases.reference.n
+        begun, n = coordinates.phi(first), bases.reference.n
         # Theta is relative to the geometric mean of R's eigenvalues, whatever its scale.
-        self._unit = math.exp(0.5 * logdet / n)
-        gram = bases.at(c * self._unit**2, 0.0)
+        self._unit = math.exp(0.5 * bases.log_determinant(begun) / n)
+        gram = bases.at(begun, self._unit)
         of_theta = self._of_theta = Objective(gram, REML)
         self._basis = self._unit * of_theta.basis
         self.n_theta = len(of_theta.start)
@@ -132,29 +131,26 @@ class StructuredObjective:
         ]
         return [*of_theta, *(self.coordinates.labels[k] for k in self.coordinates.free)]
 
-    def _coefficients(self, phi: Floats) -> tuple[Floats, float]:
-        c, logdet = self.coordinates.structure.coefficients(phi[None])
-        return c[0], float(logdet[0])
-
     def _evaluate(self, at: Floats, gradient: bool) -> tuple[float, Floats]:
         nothing, free = np.zeros(len(at)), at[self.n_theta :]
         if self.coordinates.beyond(free):
             return math.inf, nothing
         phi = self.coordinates.phi(free)
-        c, logdet = self._coefficients(phi)
-        if not (math.isfinite(logdet) and np.isfinite(c).all()):
+        floats = self.bases.floats(phi)
+        if not np.isfinite(floats).all():
             return math.inf, nothing
         plan, packed = self.bases.plan, self._basis @ at[: self.n_theta]
-        floats = self.bases.floats(c, logdet)
         if not gradient:
-            value, _, extra = evaluate(plan.ints, floats, packed, 1.0, *self._flat, self.kind, False)
+            value, _, extra = evaluate(
+                plan.ints, floats, packed, 1.0, *self._flat, self.kind, False
+            )
             self.scale = extra if self.coordinates.profiled else 1.0
             return self._weight * value, nothing
         value, d_packed, d_floats, _, extra = structured_density(
             plan.ints, floats, packed, np.zeros(0), *self._flat, self.kind
         )
         self.scale = extra if self.coordinates.profiled else 1.0
-        d_phi = self.coordinates.structure.pull_back(phi, *self.bases.pull_back(d_floats))
+        d_phi = self.bases.pull_back(phi, d_floats)
         slope = [self._basis.T @ d_packed, self.coordinates.pull_back(free, d_phi)]
         slopes = self._weight * np.concatenate(slope)
         return self._weight * value, slopes if np.isfinite(slopes).all() else nothing

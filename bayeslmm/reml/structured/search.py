@@ -20,7 +20,7 @@ from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram.structured.structured_gram import StructuredGram
+    from bayeslmm.model.residual.products import ResidualProducts
     from bayeslmm.model.residual.structured import StructuredResiduals
 
 # Random effects, and a sigma beside known standard errors, begin at what moments say and at so
@@ -68,13 +68,13 @@ class StructuredSearch:
 
 
 def search_structured(
-    bases: StructuredGram, structure: StructuredResiduals, *, restricted: bool
+    bases: ResidualProducts, structure: StructuredResiduals, *, restricted: bool
 ) -> StructuredSearch:
     """Minimise the criterion over relative factors and the residual structure's parameters.
 
     Parameters
     ----------
-    bases : StructuredGram
+    bases : ResidualProducts
         The cross-products.
     structure : StructuredResiduals
         R.
@@ -126,7 +126,7 @@ def _descend(objective: StructuredObjective, x: Floats) -> tuple[Floats, float, 
 
 
 def _starts(
-    bases: StructuredGram, coordinates: ResidualCoordinates, *, restricted: bool
+    bases: ResidualProducts, coordinates: ResidualCoordinates, *, restricted: bool
 ) -> list[tuple[StructuredObjective, Floats]]:
     """Return where to begin: from each start of the correlation, G and sigma large and small."""
     structure, out = coordinates.structure, []

@@ -105,7 +105,9 @@ def require_maximum(search: StructuredSearch, method: str) -> None:
     if not falls.any():
         return
     # All others far above the one that is held at one: it is that one which vanishes.
-    culprit = np.where(coordinates.is_scale[coordinates.free] & (x > 0.0), coordinates.held, coordinates.free)
+    culprit = np.where(
+        coordinates.is_scale[coordinates.free] & (x > 0.0), coordinates.held, coordinates.free
+    )
     parameters = list(dict.fromkeys(coordinates.labels[k] for k in culprit[falls]))
     raise DataError(
         f"The {method} likelihood has no maximum: it still grows where {_listed(parameters)} "
