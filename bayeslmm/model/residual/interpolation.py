@@ -200,6 +200,10 @@ class InterpolatedProducts(ResidualProducts):
         c, _ = self.at_nodes.coefficients(phi[None])
         return self.nodes.floats(c[0], float(self._log_determinants(phi[None])[0]))
 
+    def each_floats(self, phi: Floats) -> Iterator[Floats]:
+        """Give the plan's floats at each of some parameters, shape (s, size)."""
+        return map(self.floats, phi)
+
     def pull_back(self, phi: Floats, d_floats: Floats) -> Floats:
         """Carry a gradient in the plan's floats to the parameters, shape (size,)."""
         if not self.within(phi[None])[0]:

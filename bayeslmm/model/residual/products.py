@@ -20,7 +20,7 @@ from bayeslmm.kernels.structured.density import structured_values
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Coefficients that are held for many points at a time: 32 MB.
 _MOST_COEFFICIENTS = 2**22
+# The same where they are used one point after the other: 0.5 MB, which stays near the processor.
+_MOST_AT_ONCE = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,14 @@ class ResidualProducts:
         """Return the plan's floats at parameters of shape (size,)."""
         c, logdet = self.structure.coefficients(phi[None])
         return self.gram.floats(c[0], float(logdet[0]))
+
+    def each_floats(self, phi: Floats) -> Iterator[Floats]:
+        """Give the plan's floats at each of some parameters, shape (s, size), in their order."""
+        n_pieces = -(-len(phi) * self.structure.n_bases // _MOST_AT_ONCE)
+        for some in np.array_split(phi, max(n_pieces, 1)):
+            c, logdet = self.structure.coefficients(some)
+            for k in range(len(some)):
+                yield self.gram.floats(c[k], float(logdet[k]))
 
     def pull_back(self, phi: Floats, d_floats: Floats) -> Floats:
         """Carry a gradient in the plan's floats to the parameters, shape (size,)."""
@@ -117,7 +127,9 @@ class ResidualProducts:
         """
 
         def evaluate(some: NDArray[np.intp]) -> Floats:
-            return self._values(phi[some], lams[some], betas[some], beta_prior)
+            # A thread has warnings of its own; at the ends of intervals R is singular.
+            with np.errstate(all="ignore"):
+                return self._values(phi[some], lams[some], betas[some], beta_prior)
 
         most = max(1, _MOST_COEFFICIENTS // self.structure.n_bases)
         n_pieces = max(threads, -(-len(phi) // most))
