@@ -127,7 +127,7 @@ class ResidualProducts:
         """
 
         def evaluate(some: NDArray[np.intp]) -> Floats:
-            # A thread has warnings of its own; at the ends of intervals R is singular.
+            # Threads start with warnings of their own.
             with np.errstate(all="ignore"):
                 return self._values(phi[some], lams[some], betas[some], beta_prior)
 
