@@ -143,7 +143,7 @@ def residual_terms(residual: str | None, sigma: str | None) -> ResidualTerms | N
         raise FormulaError(
             f"{correlation.kind}() has a standard deviation for each visit: leave sigma= out. A "
             "structure without the h, such as cs(), takes a formula of sigma; by arm, write "
-            f"{correlation.kind}(visit | arm/subject).",
+            f"{correlation.kind}({correlation.time} | arm/{correlation.group}).",
             str(sigma),
             (0, len(str(sigma))),
         )

@@ -7,6 +7,7 @@ import about_families  # noqa: F401 - registers
 import about_formulas  # noqa: F401 - registers
 import about_results  # noqa: F401 - registers
 import about_series  # noqa: F401 - registers
+import about_visits  # noqa: F401 - registers
 import matplotlib.pyplot as plt
 import pandas as pd
 import pymc as pm
@@ -23,6 +24,7 @@ FOUND = collect()
 # What advice names beside this package's own.
 MODULES = {"numpy": "numpy", "pandas": "pandas", "pd": "pandas", "pm": "pymc", "xarray": "xarray"}
 FOREIGN = {
+    "ordered": pd.Categorical,
     "sep": pd.read_csv,
     "chunksize": pd.read_csv,
     "axis": pd.DataFrame.set_axis,
@@ -63,7 +65,8 @@ def test_every_remedy_of_a_message_is_followed_or_none():
 @pytest.mark.parametrize("remedy", sorted(remedy for remedy in FOLLOWED if "=" in remedy))
 def test_an_advised_argument_exists(remedy):
     argument = remedy.partition("=")[0]
-    in_formulas = {name for _, names in FUNCTIONS.values() for name in names} | {"raw"}
+    in_formulas = {name for _, names in FUNCTIONS.values() for name in names}
+    in_formulas |= {"raw", "p", "q"}
     foreign = FOREIGN.get(argument)
     assert (
         argument in parameters_of_the_package()
