@@ -12,6 +12,7 @@ algebra of their own.
 - ``scale``: one sigma, strata, and formulas of log(sigma)
 - ``correlation``: the protocol of correlations; independent residuals
 - ``series``: AR(1) and Ornstein-Uhlenbeck residuals, by gaps
+- ``series_at_nodes``: the same by nodes, where gaps are real numbers without end
 - ``neighbours``: the precision of residuals that depend on the past through the last one
 - ``visits/``: correlations of groups that are observed at few visits, some of them missing
 - ``series_at_nodes``: the same by nodes, where gaps are real numbers without end
