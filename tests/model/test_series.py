@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from residual_twin import Twin, check, check_matrix
 
+import bayeslmm as bl
 from bayeslmm import names
-from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.errors import ArgumentError, DataError, IdentificationWarning
 from bayeslmm.gram.structured.structured_gram import StructuredGram
 from bayeslmm.model.residual.series_at_nodes import series_at_nodes
 
@@ -252,6 +253,14 @@ def test_gaps_too_far_apart_for_nodes_stay_as_they_are():
     table = pd.DataFrame({"y": np.arange(200.0) % 7, "time": time, "g": "one"})
     twin = Twin("y ~ 1", table, residual="ou(time | g)")
     assert series_at_nodes(twin.structure.correlation) is None
+
+
+def test_an_arm_of_single_rows_has_its_prior_only(table):
+    some = table[(table.arm == "a") | ~table.duplicated("subject")]
+    with pytest.warns(IdentificationWarning, match="each subject in arm 'b' has one row"):
+        bl.build_design("y ~ x", some, residual="ar1(step | arm/subject)")
+    with pytest.raises(DataError, match="Each subject has one row"):
+        bl.build_design("y ~ x", table.drop_duplicates("subject"), residual="ou(time | subject)")
 
 
 @pytest.mark.parametrize(

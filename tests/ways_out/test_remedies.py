@@ -6,6 +6,7 @@ import inspect
 import about_families  # noqa: F401 - registers
 import about_formulas  # noqa: F401 - registers
 import about_results  # noqa: F401 - registers
+import about_series  # noqa: F401 - registers
 import matplotlib.pyplot as plt
 import pandas as pd
 import pymc as pm
@@ -15,6 +16,7 @@ from remedies import collect, named_in
 
 import bayeslmm as bl
 from bayeslmm.formula.calls import FUNCTIONS
+from bayeslmm.formula.residual import KINDS
 from bayeslmm.model.priors.distributions import FAMILIES
 
 FOUND = collect()
@@ -73,8 +75,19 @@ def test_an_advised_argument_exists(remedy):
 @pytest.mark.parametrize("remedy", sorted(remedy for remedy in FOLLOWED if remedy.endswith("()")))
 def test_an_advised_function_exists(remedy):
     name = remedy.removesuffix("()")
-    if name in {*FUNCTIONS, *FAMILIES, "log", "I", "offset", "weights", "Treatment", "f", "print"}:
-        return  # the formula's, a prior's, or Python's
+    if name in {
+        *FUNCTIONS,
+        *FAMILIES,
+        *KINDS,
+        "log",
+        "I",
+        "offset",
+        "weights",
+        "Treatment",
+        "f",
+        "print",
+    }:
+        return  # the formula's, a prior's, a residual structure's, or Python's
     owner, _, rest = name.partition(".")
     if owner in MODULES:
         assert callable(getattr(importlib.import_module(MODULES[owner]), rest))
