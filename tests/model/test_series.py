@@ -202,7 +202,9 @@ def at_nodes(formula, table, residual):
     twin = Twin(formula, table, residual=residual)
     exact = twin.structure
     twin.structure = replace(exact, correlation=series_at_nodes(exact.correlation))
-    twin.gram = StructuredGram.from_design(twin.design, twin.structure.records())
+    twin.gram = StructuredGram.from_design(
+        twin.design, twin.structure.record_parts(), exact.records()
+    )
     return twin, exact
 
 
