@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 import bayeslmm as bl
+from bayeslmm.model.residual import interpolation
 
 DATA = Path(__file__).parent.parent / "reference" / "data"
 HOW = {"sampler": "importance", "draws": 2000, "chains": 4, "random_seed": 3,
@@ -97,3 +98,20 @@ def test_body_weight_agrees_with_quadrature(body_weight):
     np.testing.assert_allclose(drawn.std(axis=0), sds, rtol=0.1)
     at_one = np.exp(-1.0 / tree.posterior["range_residual"].to_numpy())
     np.testing.assert_allclose(tree.posterior["rho_residual"].to_numpy(), at_one)
+
+
+def test_a_fit_by_nodes_says_so_and_agrees_with_one_by_gaps(monkeypatch):
+    rng = np.random.default_rng(6)
+    table = pd.DataFrame({"g": np.repeat(np.arange(15), 20)})
+    table["time"] = np.cumsum(np.exp(rng.uniform(-2.0, 1.0, len(table))))
+    table["y"] = rng.normal(size=len(table)).cumsum() / 4 + np.repeat(rng.normal(size=15), 20)
+    formula, residual = "y ~ 1 + (1 | g)", "ou(time | g)"
+    by_nodes = bl.fit_bayes(formula, table, residual=residual, **HOW)
+    monkeypatch.setattr(interpolation, "_MOST_CELLS", 0)
+    by_gaps = bl.fit_bayes(formula, table, residual=residual, **HOW)
+    assert 0.0 < by_nodes.attrs["residual_interpolation_error"] <= 1e-10
+    assert "residual_interpolation_error" not in by_gaps.attrs
+    for name in ("sigma", "range_residual", "sd_g"):
+        # Modes that differ by the search's tolerance move the points that are drawn around them.
+        found, exact = by_nodes.posterior[name], by_gaps.posterior[name]
+        assert abs(float(found.mean() - exact.mean())) < ERRORS * float(exact.std())

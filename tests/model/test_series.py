@@ -242,12 +242,10 @@ def test_gradients_are_those_of_what_is_interpolated():
 def test_nodes_are_taken_where_they_cost_less_than_gaps_and_rows():
     table = irregular().assign(row=lambda t: [f"r{k}" for k in range(len(t))])
     for formula, nodes in (("y ~ x + (1 | g)", True), ("y ~ x + (1 | g) + (1 | row)", False)):
-        model = Twin(formula, table, residual="ou(time | g)").model
-        error = model.products.structure.correlation.error
-        assert (error > 0.0) == nodes
+        products = Twin(formula, table, residual="ou(time | g)").model.products
+        assert (products.error > 0.0) == bool(products.attributes) == nodes
     few = table.assign(time=table.groupby("g").cumcount() ** 2)
-    exact = Twin("y ~ x + (1 | g)", few, residual="ou(time | g)").model.products.structure
-    assert exact.correlation.error == 0.0
+    assert Twin("y ~ x + (1 | g)", few, residual="ou(time | g)").model.products.error == 0.0
 
 
 def test_gaps_too_far_apart_for_nodes_stay_as_they_are():

@@ -113,7 +113,7 @@ def sample_structured(model: Model, settings: SamplerSettings) -> xr.DataTree:
         model, free, lambda store: recover_posterior(target, points, store),
         shape=shape, settings=settings, kept=kept,
     )  # fmt: skip
-    tree.attrs |= {"engine": settings.sampler, "exact": EXACT}
+    tree.attrs |= {"engine": settings.sampler, "exact": EXACT} | target.products.attributes
     return tree
 
 

@@ -188,6 +188,11 @@ class InterpolatedProducts(ResidualProducts):
         """Return whether bases at the nodes of one stratum cost less than a pass over the rows."""
         return N_NODES * bases_size(design) < pass_size(design, design.n)
 
+    @property
+    def error(self) -> float:
+        """The largest in the window: `interpolation_error`."""
+        return interpolation_error(WINDOW)
+
     def within(self, phi: Floats) -> NDArray[np.bool_]:
         """Return at which points, shape (s, size), interpolation is accurate."""
         g = np.abs(phi[:, 1:] @ self.lines.half.T)

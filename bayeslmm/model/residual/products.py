@@ -17,6 +17,7 @@ from bayeslmm.gram.structured.flat import with_blocks
 from bayeslmm.gram.structured.structured_gram import RowGram, StructuredGram
 from bayeslmm.kernels.layout import SUM_LOG_WEIGHTS
 from bayeslmm.kernels.structured.density import structured_values
+from bayeslmm.model.residual.series import Series
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
@@ -59,6 +60,17 @@ class ResidualProducts:
     def reference(self) -> Gram:
         """The Gram of rows without weights, of the same coordinates."""
         return self.gram.reference
+
+    @property
+    def error(self) -> float:
+        """Largest error of a coefficient c in units of 1 + |c|; zero without interpolation."""
+        correlation = self.structure.correlation
+        return correlation.error if isinstance(correlation, Series) else 0.0
+
+    @property
+    def attributes(self) -> dict[str, float]:
+        """Return what a result tree says of interpolation, where there is some."""
+        return {"residual_interpolation_error": self.error} if self.error > 0.0 else {}
 
     def floats(self, phi: Floats) -> Floats:
         """Return the plan's floats at parameters of shape (size,)."""
