@@ -90,7 +90,8 @@ class ResidualCoordinates:
     def is_scale(self) -> NDArray[np.bool_]:
         """Which numbers are multiplied by s where R is by s^2."""
         of_scale = np.arange(len(self.bounds)) < self.structure.n_scales
-        return np.logical_and(of_scale, self.bounds[:, 0] == 0.0)
+        found: NDArray[np.bool_] = of_scale & (self.bounds[:, 0] == 0.0)
+        return found
 
     @property
     def profiled(self) -> bool:
