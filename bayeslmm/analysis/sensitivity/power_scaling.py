@@ -34,11 +34,9 @@ from bayeslmm.analysis.summaries.quantities import quantity_draws
 from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
 from bayeslmm.gram.gram import gram_of
-from bayeslmm.gram.likelihood_of_draws import (
-    marginal_log_likelihood,
-    structured_log_likelihood,
-)
-from bayeslmm.model.residual.of_design import structured_gram, structured_residuals
+from bayeslmm.gram.likelihood_of_draws import marginal_log_likelihood
+from bayeslmm.model.residual.interpolation import products_of
+from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.results import read
 from bayeslmm.results.family import family
 from bayeslmm.results.residual import residual_draws
@@ -230,9 +228,12 @@ def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
         sigma = read.flat_draws(idata, names.SIGMA)
         values = marginal_log_likelihood(gram_of(design), beta, roots, sigma)
     else:
-        structure = structured_residuals(design.residual)
-        at = structure.coefficients(residual_draws(idata, structure))
-        values = structured_log_likelihood(structured_gram(design), beta, roots, *at)
+        rows, structure = design.coded_rows, structured_residuals(design.residual)
+        packed = [root.reshape(len(beta), -1) for root in roots]
+        factors = np.concatenate([np.zeros((len(beta), 0)), *packed], axis=1)
+        given = np.zeros(beta.shape[1]), np.zeros((beta.shape[1], beta.shape[1]))
+        phi = residual_draws(idata, structure)
+        values = products_of(rows, structure).log_densities(phi, factors, beta, given)
     return values.reshape(shape)
 
 
