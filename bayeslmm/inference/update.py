@@ -92,9 +92,9 @@ def update(
     **settings
         Further arguments of `fit_bayes` (draws, seed, sampler, ...) or `fit_reml` (method, ...);
         those that are not named are the fit's own, the seed included. Weights, trials,
-        ``residual``, ``sigma`` and ``se`` are the fit's; with new data, of the column that they
-        were taken from. So is the family, with its link where no other family is given. None takes
-        a residual structure away.
+        ``residual``, ``sigma`` and ``se`` are the fit's (new weights stand for the latter three,
+        and these for old weights); with new data, of the column that they were taken from. So is
+        the family, with its link where no other family is given. None takes any of them away.
 
     Returns
     -------
@@ -235,6 +235,8 @@ def _rows(
     taken = family_of(settings["family"], settings.get("link")).response.known
     # Trials of the binomial are nothing that another family could take.
     roles: tuple[str, ...] = ("weights", "trials") if taken == "trials" else ("weights",)
+    if any(settings.get(name) is not None for name in _OF_RESIDUALS):
+        roles = tuple(role for role in roles if role != "weights")
     known: dict[str, Any] = {
         role: settings[role] for role in ("weights", "trials") if role in settings
     }

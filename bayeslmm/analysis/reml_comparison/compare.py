@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm import names
 from bayeslmm.analysis.reml_comparison.numbers import (
     draw_deviances,
     fixed_shift,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -59,7 +59,8 @@ def _of_residuals(idata: xr.DataTree, target: Target, fit: REMLFit) -> Floats:
     number = fit.residual.numbers[target.number]
     dims = fit.residual.structure.dims[number.variable]
     drawn = read.variable(idata, number.variable).transpose("chain", "draw", *dims)
-    return np.asarray(drawn.to_numpy()[..., *number.index])
+    at: tuple[Any, ...] = (slice(None), slice(None), *number.index)
+    return np.asarray(drawn.to_numpy()[at])
 
 
 def tree_priors(idata: xr.DataTree) -> Priors | None:

@@ -228,12 +228,12 @@ def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
         sigma = read.flat_draws(idata, names.SIGMA)
         values = marginal_log_likelihood(gram_of(design), beta, roots, sigma)
     else:
-        rows, structure = design.coded_rows, structured_residuals(design.residual)
-        packed = [root.reshape(len(beta), -1) for root in roots]
-        factors = np.concatenate([np.zeros((len(beta), 0)), *packed], axis=1)
-        given = np.zeros(beta.shape[1]), np.zeros((beta.shape[1], beta.shape[1]))
-        phi = residual_draws(idata, structure)
-        values = products_of(rows, structure).log_densities(phi, factors, beta, given)
+        structure = structured_residuals(design.residual)
+        phi, p = residual_draws(idata, structure), beta.shape[1]
+        packed = [root.reshape(len(phi), -1) for root in roots] or [np.zeros((len(phi), 0))]
+        products = products_of(design.coded_rows, structure)
+        flat = np.zeros(p), np.zeros((p, p))
+        values = products.log_densities(phi, np.concatenate(packed, axis=1), beta, flat)
     return values.reshape(shape)
 
 

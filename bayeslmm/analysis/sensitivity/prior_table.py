@@ -201,10 +201,9 @@ def _changes(design: ModelData) -> dict[str, tuple[str, float]]:
         for column, term, sd_name in zip(columns, factor.terms, sd_names, strict=True):
             changes[sd_name] = _change(column, term)
     if design.family.mean_scale.name == "identity":
-        changes[names.SIGMA] = ("", 1.0)
-        for entry in () if design.residual is None else parameter_entries(design):
-            if entry.variable in (names.SIGMA_BY, names.SD_RESIDUAL):
-                changes[entry.name] = ("", 1.0)
+        # Standard deviations of residuals, whatever stratum they are of, are in its unit.
+        own = [e for e in parameter_entries(design) if names.SIGMA in e.all_keys]
+        changes |= {entry.name: ("", 1.0) for entry in own}
     return changes
 
 

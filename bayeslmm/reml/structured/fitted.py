@@ -143,9 +143,8 @@ class FittedResiduals:
             if self.coordinates.is_scale[k]:
                 out.append(f"{name} is zero")
             elif np.isinf(high):
-                out.append(
-                    f"{name} is at {value:.2g}, all but {'zero' if value < self.coordinates.default[k] else 'infinite'}"
-                )
+                end = "zero" if value < self.coordinates.default[k] else "infinite"
+                out.append(f"{name} is at {value:.2g}, all but {end}")
             else:
                 bound = low if value - low < high - value else high
                 what = "a partial correlation of " if self._is_matrix(k) else ""
@@ -198,9 +197,10 @@ class FittedResiduals:
         among = np.arange(rows.n)
         if by is not None:
             if rows.by is None or by not in rows.by_labels:
+                known = ", ".join(rows.by_labels) or "none"
                 raise ArgumentError(
                     f"There is no stratum {by!r} of the residuals' parameters."
-                    f"{nearest(by, rows.by_labels)} There are: {', '.join(rows.by_labels) or 'none'}."
+                    f"{nearest(by, rows.by_labels)} There are: {known}."
                 )
             among = np.flatnonzero(rows.by == rows.by_labels.index(by))
         some = among[rows.group[among] == np.argmax(np.bincount(rows.group[among]))]
@@ -257,6 +257,8 @@ class FittedResiduals:
 
 def _with_correlations(R: pd.DataFrame) -> pd.DataFrame:
     """Put correlations in place of the covariances above the diagonal."""
-    sd = np.sqrt(np.diag(R))
+    values = R.to_numpy()
+    sd = np.sqrt(np.diag(values))
     upper = np.triu(np.ones(R.shape, dtype=bool), 1)
-    return R.mask(upper, R / np.outer(sd, sd))
+    shown = np.where(upper, values / np.outer(sd, sd), values)
+    return pd.DataFrame(shown, index=R.index, columns=R.columns)
