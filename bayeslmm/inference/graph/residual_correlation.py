@@ -159,7 +159,7 @@ def _exchangeable(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
         member = group == np.arange(len(labels))[:, None]
         mean = (z @ member.T / size)[..., group]
         whole = np.sqrt(1.0 + (size - 1.0) * rho)
-        return np.sqrt(1.0 - rho)[group] * (z - mean) + whole[group] * mean
+        return np.asarray(np.sqrt(1.0 - rho)[group] * (z - mean) + whole[group] * mean)
 
     return Joint(own[arm[first]], "(m)", density, drawn)
 
