@@ -165,15 +165,8 @@ def in_pieces(
 ) -> Floats:
     """Evaluate a function of some of n points piece by piece, in threads; shape (n,)."""
     pieces = np.array_split(np.arange(n), max(min(n_pieces, n), 1))
-    state = np.geterr()
-
-    def quietly(piece: NDArray[np.intp]) -> Floats:
-        # Threads begin with NumPy's own state of errors, not the caller's.
-        with np.errstate(**state):
-            return evaluate(piece)
-
     with single_blas_thread():
         if threads <= 1 or len(pieces) == 1:
             return np.concatenate([evaluate(piece) for piece in pieces])
         with ThreadPoolExecutor(threads) as pool:
-            return np.concatenate(list(pool.map(quietly, pieces)))
+            return np.concatenate(list(pool.map(evaluate, pieces)))
