@@ -8,6 +8,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import DataError, IdentificationWarning, warn
+from bayeslmm.formula.residual import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +95,7 @@ def _untold(rows: ResidualRows, correlation: Correlation) -> Iterator[str]:
     """Say which visits, or pairs of visits, an arm's rows do not show."""
     if rows.by is not None:
         yield from _single(rows, correlation)
-    if not rows.visits or rows.time is None or correlation.kind == "cs":
+    if rows.time is None or not rows.visits or KINDS[correlation.kind] != "visits":
         return
     n = len(rows.visits)
     for arm, label in enumerate(rows.by_labels or ("",)):

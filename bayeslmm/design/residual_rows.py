@@ -198,6 +198,9 @@ def code_residuals(
     )  # fmt: skip
     if correlation is None:
         return plain
+    new = coder.known is not None
+    if new and correlation.time is not None and KINDS[correlation.kind] == "steps":
+        _require_same_steps(rows.columns[correlation.time], labelled=visits is not None)
     return _correlated(plain, correlation, rows, (visits, strata))
 
 
@@ -244,9 +247,10 @@ def _time(
             warn_of_gaps(column, correlation)
         known = None if reads == "any" else visits
         return _matched(column, known, f"{correlation.kind}() has no correlations of it")
-    if column.kind == "category" and reads == "steps":
-        warn_of_gaps(column, correlation)
-        return column.levels()[0].astype(np.float64), ()
+    if reads == "steps" and (column.kind == "category" or visits is not None):
+        if visits is None:
+            warn_of_gaps(column, correlation)
+        return _matched(column, visits, f"{correlation.kind}() does not know when it is")
     if column.kind != "number":
         raise DataError(
             f"{correlation.kind}() reads times as numbers, and column {column.name!r} holds "
@@ -256,6 +260,20 @@ def _time(
     if reads == "steps":
         _require_steps(column, correlation)
     return times, ()
+
+
+def _require_same_steps(column: Column, *, labelled: bool) -> None:
+    """Raise unless new rows' times are labels where those of the training rows were."""
+    if labelled and column.kind == "number":
+        raise DataError(
+            f"Column {column.name!r} held labels of visits in the training rows and holds numbers "
+            "now: give the labels."
+        )
+    if not labelled and column.kind == "category":
+        raise DataError(
+            f"Column {column.name!r} held numbers in the training rows and holds categories now: "
+            "give the numbers, so that gaps count."
+        )
 
 
 def _places(column: Column, correlation: Correlation, visits: tuple[str, ...]) -> Floats:

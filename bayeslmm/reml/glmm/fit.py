@@ -156,6 +156,11 @@ def fit_ml(
         link=link,
         trials=trials,
     )
+    if design.residual is not None:
+        raise ArgumentError(
+            "fit_ml has one sigma, and this design has a residual structure: take fit_reml, with "
+            "method='ML'."
+        )
     if design.family.gaussian_scale is not None:
         return _gaussian(design)
     rows = design.coded_rows
