@@ -19,7 +19,11 @@ from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 
 # The Python linker compiles nothing: these tests evaluate a handful of points.
 SLOW_BUT_INSTANT = Mode(linker="py", optimizer="fast_compile")
-FORMULA = "y ~ x + (1 | g)"
+# Of pairs of groups: what rows of a group share is in some structures already.
+FORMULA = "y ~ x + (1 | h)"
+
+
+LABELS = ["v0", "v1", "v2", "v3", "v4"]
 
 
 def rows(n_groups=7):
@@ -32,8 +36,10 @@ def rows(n_groups=7):
             "y": rng.normal(10.0, 3.0, n),
             "x": rng.normal(2.0, 1.0, n),
             "g": g,
+            "h": g // 2,
             "t": t,
-            "visit": np.array(["v0", "v1", "v2", "v3", "v4"])[t],
+            "visit": pd.Categorical(np.array(LABELS)[t], LABELS, ordered=True),
+            "week": np.array([0, 1, 2, 5, 6])[t],
             "day": np.array([0.0, 1.3, 2.0, 5.5, 5.9])[t] + 0.1 * (g % 2),
             "arm": np.where(g % 2, "new", "old"),
             "f": rng.choice(["a", "b"], n),
@@ -145,6 +151,104 @@ STRUCTURES |= {
 }
 
 
+def products_of_steps(rho):
+    """Products of steps between two visits, for rho of each row, shape (n, steps)."""
+    first, last = np.minimum.outer(VISIT, VISIT), np.maximum.outer(VISIT, VISIT)
+    step = np.arange(4)
+    inside = (step >= first[..., None]) & (step < last[..., None])
+    return np.prod(np.where(inside, rho[:, None], 1.0), axis=-1)
+
+
+def from_partials(partials, lags):
+    """Autocorrelations by solving for each lag's partial one: Yule-Walker, written out."""
+    r = np.eye(1, lags + 1)[0]
+    for h in range(1, lags + 1):
+        R = r[np.abs(np.subtract.outer(np.arange(h - 1), np.arange(h - 1)))]
+        past = np.linalg.solve(R, r[1:h]) if h > 1 else np.zeros(0)
+        best, left = past @ r[1:h][::-1], 1.0 - past @ r[1:h]
+        r[h] = best + (partials[h - 1] * left if h <= len(partials) else 0.0)
+    return r
+
+
+def of_arma(partials, moving, lags):
+    """Autocorrelations of ARMA(p, q) from the moving-average weights of a long past."""
+    r = from_partials(partials, max(len(partials), 1))
+    p = len(partials)
+    toeplitz = r[np.abs(np.subtract.outer(np.arange(p), np.arange(p)))]
+    phi = np.linalg.solve(toeplitz, r[1 : p + 1])
+    # The moving average is invertible: its coefficients are those of a process of these partials.
+    q = len(moving)
+    s = from_partials(-np.asarray(moving), max(q, 1))
+    theta = -np.linalg.solve(s[np.abs(np.subtract.outer(np.arange(q), np.arange(q)))], s[1 : q + 1])
+    psi = np.zeros(4000)
+    psi[0] = 1.0
+    for k in range(1, len(psi)):
+        psi[k] = sum(phi[j] * psi[k - 1 - j] for j in range(min(p, k)))
+        psi[k] += theta[k - 1] if k <= q else 0.0
+    gamma = np.array([psi[: len(psi) - h] @ psi[h:] for h in range(lags + 1)])
+    return gamma / gamma[0]
+
+
+STEPS = between("t").astype(int)
+STRUCTURES |= {
+    "heterogeneous ar1": (
+        {"residual": "ar1h(visit | g)"},
+        lambda v: correlated(v["sd_residual"][VISIT], v["rho_residual"] ** between("t")),
+    ),
+    "heterogeneous ar1 of numbers": (
+        {"residual": "ar1h(week | g)"},
+        lambda v: correlated(v["sd_residual"][VISIT], v["rho_residual"] ** between("week")),
+    ),
+    "ante-dependence": (
+        {"residual": "ad(visit | g)"},
+        lambda v: correlated(
+            np.full(len(TABLE), v["sigma"]),
+            products_of_steps(np.tile(v["rho_residual"], (len(TABLE), 1))),
+        ),
+    ),
+    "heterogeneous ante-dependence by arm": (
+        {"residual": "adh(visit | arm/g)"},
+        lambda v: correlated(
+            v["sd_residual"][ARM, VISIT], products_of_steps(v["rho_residual"][ARM])
+        ),
+    ),
+    "Toeplitz": (
+        {"residual": "toep(visit | g)"},
+        lambda v: correlated(
+            np.full(len(TABLE), v["sigma"]), from_partials(v["pacf_residual"], 4)[STEPS]
+        ),
+    ),
+    "heterogeneous Toeplitz by arm": (
+        {"residual": "toeph(visit | arm/g)"},
+        lambda v: correlated(
+            v["sd_residual"][ARM, VISIT],
+            np.stack([from_partials(p, 4) for p in v["pacf_residual"]])[ARM[:, None], STEPS],
+        ),
+    ),
+    "arma": (
+        {"residual": "arma(t | g, p=1, q=1)"},
+        lambda v: correlated(
+            np.full(len(TABLE), v["sigma"]),
+            of_arma(v["pacf_residual"], v["pacf_ma_residual"], 4)[STEPS],
+        ),
+    ),
+    "arma of higher orders": (
+        {"residual": "arma(t | g, p=2, q=2)"},
+        lambda v: correlated(
+            np.full(len(TABLE), v["sigma"]),
+            of_arma(v["pacf_residual"], v["pacf_ma_residual"], 4)[STEPS],
+        ),
+    ),
+    "moving average by arm": (
+        {"residual": "arma(t | arm/g, p=0, q=1)"},
+        lambda v: correlated(
+            v["sigma_by"][ARM],
+            np.stack([of_arma([], m, 4) for m in v["pacf_ma_residual"]])[ARM[:, None], STEPS],
+        ),
+    ),
+}
+
+
 def point_of(graph, seed):
     rng = np.random.default_rng(seed)
     return [(v, v.start + 0.3 * rng.normal(size=v.shape)) for v in free_variables(graph)]
@@ -246,7 +350,11 @@ def test_variables_are_named_and_labelled_as_in_the_tree(name):
         assert graph.coords[dim] == labels
 
 
-@pytest.mark.parametrize("name", [name for name in STRUCTURES if name != "known"])
+# One of each way that residuals are drawn.
+@pytest.mark.parametrize(
+    "name",
+    ["columns", "known and strata", "ar1 by arm", "unstructured by arm", "exchangeable by arm"],
+)
 def test_pymc_predicts_with_the_same_covariance(name):
     given, covariance = STRUCTURES[name]
     design = bl.build_design(FORMULA, TABLE, **given)
@@ -284,4 +392,4 @@ def test_no_graph_has_the_effects_integrated_out():
     with pytest.raises(ArgumentError, match="give parametrization='noncentered'"):
         bl.build_model(FORMULA, TABLE, sigma="~ 0 + f", parametrization="marginal")
     graph = bl.build_model(FORMULA, TABLE, sigma="~ 0 + f", parametrization="auto")
-    assert "z_g" in graph.named_vars
+    assert "z_h" in graph.named_vars

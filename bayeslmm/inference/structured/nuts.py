@@ -132,12 +132,11 @@ def whitened(target: StructuredTarget) -> Whitened:
     bent = target.with_log_arcsinh_sds(*_scales(target, modes[0].point))
     again = [bent.point(target.parameters(mode.point)) for mode in modes]
     units = np.sqrt(np.diag(modes[0].covariance))
-    return _at_modes(bent, find_modes(bent, again, units)) or _at_modes(target, modes)
+    found = find_modes(bent, again, units)
+    return _at_modes(bent, found) if found else _at_modes(target, modes)
 
 
-def _at_modes(target: StructuredTarget, modes: Sequence[LocalMode]) -> Whitened | None:
-    if not modes:
-        return None
+def _at_modes(target: StructuredTarget, modes: Sequence[LocalMode]) -> Whitened:
     center, root = modes[0].point, np.linalg.cholesky(modes[0].covariance)
     starts = np.linalg.solve(root, np.stack([mode.point - center for mode in modes]).T).T
     return Whitened(target, center, root, starts)
