@@ -12,6 +12,8 @@ from bayeslmm import names
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.design.state import DesignState, state_content
 from bayeslmm.errors import TreeError
+from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.registry import family_of
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.results import read
 from bayeslmm.results.rows import training_table
@@ -97,11 +99,23 @@ def residual_draws(
     TreeError
         If the draws are of other parameters than the structure has.
     """
+    _require_gaussian(idata)
     variables = _variables(idata, structure, group_name)
     shape = read.sample_shape(idata, group_name)
     phi = structure.phi(variables) if variables else np.zeros((*shape, 0))
     phi = phi if kept is None else phi[:, kept]
     return np.ascontiguousarray(phi.reshape(phi.shape[0] * phi.shape[1], structure.size))
+
+
+def _require_gaussian(idata: xr.DataTree) -> None:
+    """Raise where the residuals have scales of their own, and are not normal."""
+    name = state_content(str(idata.attrs["design"])).get("family", GAUSSIAN.name)
+    if family_of(name).gaussian_scale is None:
+        raise TreeError(
+            f"The residuals of family {name!r} with a formula of sigma are not computed with: the "
+            "fit's parameters, effects and fitted values can be had. With one sigma for all rows, "
+            "or with family='gaussian', everything can."
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -151,6 +151,17 @@ STRUCTURES |= {
 }
 
 
+STRUCTURES |= {
+    f"{name}, {family}": ({**STRUCTURES[name][0], "family": family}, STRUCTURES[name][1])
+    for name, family in [
+        ("strata", "lognormal"),
+        ("ar1", "lognormal"),
+        ("strata", "student"),
+        ("columns", "student"),
+    ]
+}
+
+
 def products_of_steps(rho):
     """Products of steps between two visits, for rho of each row, shape (n, steps)."""
     first, last = np.minimum.outer(VISIT, VISIT), np.maximum.outer(VISIT, VISIT)
@@ -283,6 +294,18 @@ def linear_predictor(design, values):
     return eta
 
 
+def density_of(design, values, R):
+    """log p(y | eta), written out."""
+    y = design.y
+    if design.family.name == "student":
+        t = stats.t(values["nu"], scale=np.sqrt(np.diag(R)))
+        return lambda eta: t.logpdf(y - eta).sum()
+    if design.family.name == "lognormal":
+        normal = stats.multivariate_normal(cov=R)
+        return lambda eta: normal.logpdf(np.log(y) - eta) - np.log(y).sum()
+    return lambda eta: stats.multivariate_normal(eta, R).logpdf(y)
+
+
 # Residuals are written by one hand, whatever the effects' form.
 @pytest.mark.parametrize(
     ("name", "parametrization"),
@@ -298,7 +321,8 @@ def test_the_likelihood_is_the_dense_normal(name, parametrization):
     for point, likelihood in zip(points, found, strict=True):
         values, _ = recovered(model, point, parametrization)
         R = covariance(values)
-        expected = stats.multivariate_normal(linear_predictor(design, values), R).logpdf(design.y)
+        eta = linear_predictor(design, values)
+        expected = density_of(design, values, R)(eta)
         # Rounding of an n-by-n factorization.
         np.testing.assert_allclose(likelihood, expected, rtol=1e-9)
         # And R is that of the structure itself, which integrates the effects out elsewhere.
@@ -386,6 +410,19 @@ def to_tree(graph, trace):
         if k in graph.named_vars
     }  # fmt: skip
     return xr.DataTree.from_dict({"posterior": xr.Dataset(data)})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"residual": "ar1(t | g)"}, "residual= correlates residuals, and Student's t"),
+        ({"se": "se"}, "no density in closed form"),
+        ({"sigma": "~ 1", "residual": "us(visit | g)"}, "leave residual= out"),
+    ],
+)
+def test_student_residuals_have_scales_only(given, message):
+    with pytest.raises(ArgumentError, match=message):
+        bl.build_design(FORMULA, TABLE, family="student", **given)
 
 
 def test_no_graph_has_the_effects_integrated_out():

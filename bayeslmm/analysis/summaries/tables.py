@@ -12,7 +12,7 @@ from bayeslmm.analysis.prediction.response_scale import exponential_words, expon
 from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
-from bayeslmm.results.family import family
+from bayeslmm.results.family import family, own_parameters
 from bayeslmm.results.residual import has_structure, residual_blocks
 from bayeslmm.results.weights import draw_weights
 
@@ -169,13 +169,13 @@ def variance_components(
             for quantity, drawn in _told(block):
                 labels += [_place(block, label, quantity) for label in block.labels]
                 values.append(drawn)
-    for parameter in () if has_structure(idata) else member.parameters:
-        drawn = read.draws(idata, parameter.name)[..., None]
+    for name in own_parameters(idata):
+        drawn = read.draws(idata, name)[..., None]
         if member.gaussian_scale is not None:
             labels += [(RESIDUAL, "", "", "sd"), (RESIDUAL, "", "", "variance")]
             values += [drawn, drawn**2]
         else:
-            labels.append((member.name, "", "", parameter.name))
+            labels.append((member.name, "", "", name))
             values.append(drawn)
     columns = pd.DataFrame(labels, columns=["factor", "term", "term_bis", "quantity"])
     none = np.empty((*read.sample_shape(idata), 0))

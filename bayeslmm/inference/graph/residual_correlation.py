@@ -58,6 +58,21 @@ class Joint:
         return eta + sd * self.drawn(z, parameter)
 
 
+class Logarithmic(Joint):
+    """The same of log(y)."""
+
+    def log_density(self, y: Any, eta: Any, sd: Any, parameter: Any) -> Any:
+        """Write log p(y | eta, sd, parameter): that of log(y), less log(y)."""
+        log_y = pt.log(y)
+        return super().log_density(log_y, eta, sd, parameter) - log_y.sum()
+
+    def draw(
+        self, eta: Floats, sd: Floats, parameter: Floats, rng: Any = None, size: Any = None
+    ) -> Floats:
+        """Draw y."""
+        return np.exp(super().draw(eta, sd, parameter, rng, size))
+
+
 def joint_of(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
     """Return the joint distribution of rows' residuals.
 
