@@ -112,9 +112,10 @@ def _require_gaussian(idata: xr.DataTree) -> None:
     name = state_content(str(idata.attrs["design"])).get("family", GAUSSIAN.name)
     if family_of(name).gaussian_scale is None:
         raise TreeError(
-            f"The residuals of family {name!r} with a formula of sigma are not computed with: the "
-            "fit's parameters, effects and fitted values can be had. With one sigma for all rows, "
-            "or with family='gaussian', everything can."
+            f"Nothing is computed yet from residuals of family {name!r} whose sigma follows a "
+            "formula: parameters, effects, summaries and fitted values are there. Predictions of "
+            "responses, checks and leave-one-out take one sigma for all rows, or "
+            "family='gaussian'."
         )
 
 

@@ -425,6 +425,49 @@ def test_student_residuals_have_scales_only(given, message):
         bl.build_design(FORMULA, TABLE, family="student", **given)
 
 
+def test_student_fits_are_summarised_and_say_what_is_not_computed():
+    rng, shape = np.random.default_rng(0), (4, 250)
+    trace = {
+        "beta": rng.normal(size=(*shape, 2)),
+        "sigma_by": rng.uniform(1.0, 2.0, (*shape, 2)),
+        "nu": rng.uniform(3.0, 9.0, shape),
+        "sd_h": rng.uniform(0.5, 1.0, (*shape, 1)),
+        "b_h": rng.normal(size=(*shape, 4, 1)),
+    }
+    given = {"family": "student", "sigma": "~ 0 + f"}
+    tree = bl.adopt(trace, FORMULA, TABLE, **given)
+    np.testing.assert_array_equal(tree["posterior"]["nu"], trace["nu"])
+    told = bl.variance_components(tree)
+    assert told[["term", "quantity"]].to_numpy().tolist()[-3:] == [
+        ["a", "sigma"], ["b", "sigma"], ["", "nu"]
+    ]  # fmt: skip
+    with pytest.raises(TreeError, match="residuals of family 'student' whose sigma follows"):
+        bl.add_posterior_predictive(tree)
+    with pytest.raises(ArgumentError, match="sigma follows a formula, and quadrature"):
+        bl.fit_bayes(FORMULA, TABLE, sampler="quadrature", **given)
+    with pytest.raises(ArgumentError, match="sigma follows a formula, and the chain"):
+        bl.fit_bayes(FORMULA, TABLE, sampler="laplace_chain", **given)
+
+
+FIXED = {"Intercept": "Normal(0, 1e-9)", "sigma": "Uniform(2, 2.0001)"}
+
+
+def test_prior_draws_of_student_and_log_normal_residuals():
+    tree = bl.sample_prior(
+        "y ~ 1", TABLE, draws=4000, random_seed=1, family="student", sigma="~ 0 + f",
+        priors={**FIXED, "nu": "Uniform(5, 5.0001)"},
+    )  # fmt: skip
+    y = tree["prior_predictive"]["y"].to_numpy()
+    assert stats.kstest(y.ravel() / 2.0, stats.t(5).cdf).pvalue > 1e-3
+    tree = bl.sample_prior(
+        "y ~ 1", TABLE, draws=4000, random_seed=1, family="lognormal", residual="ar1(t | g)",
+        priors=FIXED,
+    )  # fmt: skip
+    log_y = np.log(tree["prior_predictive"]["y"].to_numpy())
+    # Of 4,000 draws each row's sd has an error of one per cent.
+    np.testing.assert_allclose(log_y.std(axis=(0, 1)), 2.0, rtol=0.06)
+
+
 def test_no_graph_has_the_effects_integrated_out():
     with pytest.raises(ArgumentError, match="give parametrization='noncentered'"):
         bl.build_model(FORMULA, TABLE, sigma="~ 0 + f", parametrization="marginal")

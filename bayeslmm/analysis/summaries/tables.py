@@ -166,7 +166,7 @@ def variance_components(
     member = family(idata)
     if has_structure(idata):
         for block in residual_blocks(idata):
-            for quantity, drawn in _told(block):
+            for quantity, drawn in _told(block, scale=member.gaussian_scale is None):
                 labels += [_place(block, label, quantity) for label in block.labels]
                 values.append(drawn)
     for name in own_parameters(idata):
@@ -188,8 +188,13 @@ _STANDARD_DEVIATIONS = (names.SIGMA, names.SIGMA_BY, names.SD_RESIDUAL)
 LOG_SD = "slope of log sd"
 
 
-def _told(block: ResidualBlock) -> list[tuple[str, NDArray[np.float64]]]:
-    """Return what is told of a variable of the residuals' covariance: quantities and draws."""
+def _told(block: ResidualBlock, *, scale: bool) -> list[tuple[str, NDArray[np.float64]]]:
+    """Return what is told of a variable of the residuals' covariance: quantities and draws.
+
+    Of Student's t sigma is a `scale`, and no standard deviation.
+    """
+    if block.variable in _STANDARD_DEVIATIONS and scale:
+        return [(names.SIGMA, block.drawn)]
     if block.variable in _STANDARD_DEVIATIONS:
         return [("sd", block.drawn), ("variance", block.drawn**2)]
     if block.variable == names.BETA_SIGMA:
