@@ -60,3 +60,32 @@ def for_kernels[S: np.generic](
     if not np.can_cast(found.dtype, kind, "same_kind"):
         raise TypeError(f"{name} holds {found.dtype}, and compiled code reads {np.dtype(kind)}")
     return np.require(found, kind, ["C_CONTIGUOUS", "ALIGNED"])
+
+
+def distinct(keys: Ints, bound: int) -> tuple[Ints, Ints]:
+    """Return the different values of keys, and the place of each key among them.
+
+    Parameters
+    ----------
+    keys : ndarray of int64, shape (n,)
+        Not negative.
+    bound : int
+        Above all keys: up to a few times as many as there are keys, nothing is sorted.
+
+    Returns
+    -------
+    values : ndarray of int64, shape (m,)
+        Ascending.
+    places : ndarray of int64, shape (n,)
+
+    Examples
+    --------
+    >>> [array.tolist() for array in distinct(np.array([7, 2, 7]), 8)]
+    [[2, 7], [1, 0, 1]]
+    """
+    if bound > 4 * len(keys):
+        values, places = np.unique(keys, return_inverse=True)
+        return values, places
+    seen = np.zeros(bound, dtype=bool)
+    seen[keys] = True
+    return np.flatnonzero(seen), (np.cumsum(seen) - 1)[keys]

@@ -16,26 +16,9 @@ if TYPE_CHECKING:
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.formula.residual import Correlation
-    from bayeslmm.tables.column import Column
 
-# Structures that go by the order of visits.
-_ORDERED = frozenset({"toep", "toeph", "ad", "adh", "ar1h"})
 # Structures of which a variance that is common to a group's rows is a part.
 _WITH_COMMON_VARIANCE = frozenset({"us", "cs", "toep"})
-
-
-def require_order(column: Column, correlation: Correlation) -> None:
-    """Raise where a structure goes by the order of visits, and a column of text has none."""
-    if correlation.kind not in _ORDERED or column.kind != "text" or column.labels is None:
-        return
-    labels = column.labels.tolist()
-    name = column.name
-    raise DataError(
-        f"{correlation.kind}() goes by the order of visits, and column {name!r} holds text, which "
-        f"has none: sorted as text they come as {', '.join(labels)}. Give the order, "
-        f"data[{name!r}] = pandas.Categorical(data[{name!r}], [{labels[0]!r}, ...], ordered=True), "
-        "or number the visits."
-    )
 
 
 def check_residuals(rows: ResidualRows | None, factors: Sequence[GroupingFactor]) -> None:

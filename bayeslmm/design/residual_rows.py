@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.design.residual_checks import require_order
+from bayeslmm.design.visit_order import require_order, warn_of_gaps
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.families.student import StudentT
 from bayeslmm.formula.residual import BY_VISIT, KINDS, Correlation
@@ -258,9 +258,11 @@ def _time(
     if reads in ("visits", "any"):
         if visits is None:
             require_order(column, correlation)
+            warn_of_gaps(column, correlation)
         known = None if reads == "any" else visits
         return _matched(column, known, f"{correlation.kind}() has no correlations of it")
     if column.kind == "category" and reads == "steps":
+        warn_of_gaps(column, correlation)
         return column.levels()[0].astype(np.float64), ()
     if column.kind != "number":
         raise DataError(

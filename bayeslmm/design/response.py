@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from bayeslmm.tables.column import Column
 
 _BOOLEANS = ("False", "True")
+# Counts that are taken for counts: so many different ones, and such a share of zeros. Of fewer rows
+# any may be whole numbers.
+_FEW_COUNTS, _MANY_ZEROS, _FEWEST_ROWS = 10, 0.1, 20
 
 
 def two_levels(column: Column, known: Sequence[str] | None) -> tuple[Floats, tuple[str, str]]:
@@ -134,6 +137,43 @@ def require_trials(family: Family, trials: Any) -> None:
             "add trials='size' for a column called size, or trials=20 for one number. A response "
             "of 0 and 1 is family='bernoulli'."
         )
+
+
+def warn_of_whole_numbers(response: str, y: Floats) -> None:
+    """Warn where a Gaussian response is 0 and 1 alone, or looks like counts of something rare.
+
+    Whole numbers are ordinary measurements. They are taken for counts where they are at most ten
+    different ones from zero up, and zero is at least a tenth of them; in twenty rows and more.
+
+    Parameters
+    ----------
+    response : str
+        What it is called.
+    y : ndarray, shape (n,)
+        As the model has it.
+
+    Warns
+    -----
+    DataWarning
+        Naming the family that is meant for such a response.
+    """
+    if len(y) < _FEWEST_ROWS or not (y == np.round(y)).all():
+        return
+    values = np.unique(y)
+    if values[0] != 0.0 or not 1 < len(values) <= _FEW_COUNTS:
+        return
+    if np.array_equal(values, [0.0, 1.0]):
+        looks, family = "is 0 or 1 in every row", "'bernoulli'"
+    elif np.mean(y == 0.0) >= _MANY_ZEROS:
+        looks = f"is a whole number from 0 to {values[-1]:.0f} in every row, often 0"
+        family = "'poisson' or 'negbinomial' (counts)"
+    else:
+        return
+    warn(
+        f"The response {response!r} {looks}, and the model takes it for normal: if it is "
+        f"not a measurement, fit_bayes(..., family=...) with {family} describes it.",
+        DataWarning,
+    )
 
 
 def _listed(labels: Sequence[str]) -> str:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.gram.reduction import log_densities
-from bayeslmm.kernels.structured.density import structured_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bayeslmm.arrays import Floats
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.gram.structured.structured_gram import StructuredGram
 
 
 def marginal_log_likelihood(
@@ -60,49 +58,3 @@ def marginal_log_likelihood(
         np.zeros((len(sigma), 0))
     ]
     return log_densities(gram, np.concatenate(packed, axis=1), sigma, beta=beta)
-
-
-def structured_log_likelihood(
-    gram: StructuredGram,
-    beta: Floats,
-    roots: Sequence[Floats],
-    coefficients: Floats,
-    log_determinants: Floats,
-) -> Floats:
-    r"""Compute log p(y | beta, G, R), draw by draw.
-
-    .. math:: y \sim N\Big(X \beta + o, \; \sum_k Z_k G_k Z_k' + R\Big), \quad
-              R^{-1} = \sum_k c_k P_k
-
-    Parameters
-    ----------
-    gram : StructuredGram
-        The bases of the cross-products.
-    beta : ndarray, shape (s, p)
-        Fixed effects.
-    roots : sequence of ndarray, shapes (s, q, q)
-        Per grouping factor, in the Gram's order, any L with G = L L'.
-    coefficients : ndarray, shape (s, K)
-        c.
-    log_determinants : ndarray, shape (s,)
-        log|R|.
-
-    Returns
-    -------
-    ndarray, shape (s,)
-        Log-densities; -inf where the covariance cannot be factored.
-    """
-    packed = [root.reshape(len(beta), -1) for root in roots] or [np.zeros((len(beta), 0))]
-    p = beta.shape[1]
-    values: Floats = structured_values(
-        gram.plan.ints,
-        gram.head,
-        gram.plan_bodies,
-        np.ascontiguousarray(coefficients),
-        np.ascontiguousarray(log_determinants),
-        np.concatenate(packed, axis=1),
-        np.ascontiguousarray(beta),
-        np.zeros(p),
-        np.zeros((p, p)),
-    )
-    return values

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.design.response import warn_of_whole_numbers
 from bayeslmm.errors import names_keywords
+from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.gram.gram_design import design_of, open_data
 from bayeslmm.inference.memory import require_effects, require_steps
@@ -155,7 +157,7 @@ def fit_bayes(
     Warns
     -----
     RankDeficiencyWarning, DataWarning
-        If columns or rows were dropped.
+        If columns or rows were dropped, or a Gaussian response looks like yes and no or counts.
     IdentificationWarning
         Where only the priors tell standard deviations apart, as with a level for every row.
     NumericalWarning
@@ -203,6 +205,8 @@ def fit_bayes(
     require_effects(design, KeptEffects.of(design, effects), settings.chains * settings.draws)
     require_steps(settings)
     model = Model.of(design, priors).at_means
+    if model.family.name == GAUSSIAN.name and design.has_rows:
+        warn_of_whole_numbers(design.response, design.coded_rows.y)
     if model.design.residual is not None:
         pass
     elif model.family.gaussian_scale is not None:

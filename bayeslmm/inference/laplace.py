@@ -77,7 +77,9 @@ class LocalMode:
         return self.height + 0.5 * float(np.linalg.slogdet(self.covariance)[1])
 
 
-def find_modes(target: Target, starts: Sequence[Floats], units: Floats) -> list[LocalMode]:
+def find_modes(
+    target: Target, starts: Sequence[Floats], units: Floats, known: Sequence[LocalMode] = ()
+) -> list[LocalMode]:
     r"""Climb from every starting point, and keep the maxima that differ and matter.
 
     Parameters
@@ -88,11 +90,13 @@ def find_modes(target: Target, starts: Sequence[Floats], units: Floats) -> list[
         Points of positive density.
     units : ndarray, shape (k,)
         A typical step of each coordinate.
+    known : sequence of LocalMode
+        Maxima that were found before.
 
     Returns
     -------
     list of LocalMode
-        By falling mass under Laplace's approximation
+        Those and the new ones, by falling mass under Laplace's approximation
 
         .. math:: \int e^{f(x)} dx \approx e^{f(m)} |{-f''(m)}|^{-1/2} (2 \pi)^{k/2}
 
@@ -101,7 +105,7 @@ def find_modes(target: Target, starts: Sequence[Floats], units: Floats) -> list[
     Tierney & Kadane (1986). Accurate approximations for posterior moments and marginal
     densities. JASA 81:82-86. doi:10.1080/01621459.1986.10478240
     """
-    peaks: list[LocalMode] = []
+    peaks = list(known)
     for start in starts:
         peak = find_mode(target, start, units, peaks)
         if peak is not None:

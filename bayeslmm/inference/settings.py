@@ -24,6 +24,8 @@ DEFAULT_TARGET_ACCEPT, CAREFUL_TARGET_ACCEPT = 0.9, 0.98
 NUTPIE, PYMC, IMPORTANCE, QUADRATURE = "nutpie", "pymc", "importance", "quadrature"
 LAPLACE_CHAIN, AUTO = "laplace_chain", "auto"
 SAMPLER_NAMES = (NUTPIE, PYMC, IMPORTANCE, QUADRATURE, LAPLACE_CHAIN, AUTO)
+# How exact chains are, for a result's record.
+EXACT = "a Markov chain whose stationary distribution is the posterior"
 # What samplers take as a seed or a count: the largest signed integer.
 _MOST = 2**63 - 1
 

@@ -91,8 +91,9 @@ def update(
     **settings
         Further arguments of `fit_bayes` (draws, seed, sampler, ...) or `fit_reml` (method, ...);
         those that are not named are the fit's own, the seed included. Weights, trials and, of a
-        REML fit, ``residual``, ``sigma`` and ``se`` are the fit's; with new data, of the column that they were taken from. So is the family, with its
-        link where no other family is given.
+        REML fit, ``residual``, ``sigma`` and ``se`` are the fit's (new weights stand for these, and
+        these for old weights); with new data, of the column that they were taken from. So is the
+        family, with its link where no other family is given.
 
     Returns
     -------

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 INNER_PROB = 0.5
 MOST_SCATTERS = 12
 _GROUPS = {
-    "fixed effects": (names.BETA,),
+    "fixed effects": (names.BETA, "slope"),
     "standard deviations": ("sd", names.SIGMA),
     "correlations": ("corr",),
 }
@@ -69,8 +69,9 @@ def plot_comparison(
     -------
     matplotlib Figure
         Above, the posterior (filled point: mean) and REML (hollow diamond) of every parameter:
-        Wald intervals for fixed effects, profile-likelihood ones for the others (Wald's, where
-        hundreds of crossed levels make profiles expensive). Below, for each factor and term (up to
+        Wald intervals for fixed effects and slopes of log(sigma), profile-likelihood ones for the
+        others (Wald's, where hundreds of crossed levels make profiles expensive, and with a
+        residual structure). Below, for each factor and term (up to
         12), posterior means against conditional modes; effects whose verdict is neither
         "agrees" nor "as expected" are marked.
 
@@ -88,7 +89,7 @@ def plot_comparison(
     """
     check_interval(ci_prob, ci_kind)
     fit = given_or_refit(idata, fit, check_data=check_data)
-    targets = list_targets(fit.gram)
+    targets = list_targets(fit.gram, fit.residual)
     draws = parameter_draws(idata, targets, fit)
     draws = draws.reshape(-1, len(targets))
     limits = _reml_limits(fit, targets, ci_prob)
@@ -115,7 +116,7 @@ def _reml_limits(fit: REMLFit, targets: dict[str, Target], ci_prob: float) -> pd
         table = confidence_intervals(fit, "wald", ci_prob=ci_prob)
     border = fit.gram.plan.n_border
     others = [name for name, target in targets.items() if target.kind != names.BETA]
-    if border <= _PROFILE_BORDER:
+    if border <= _PROFILE_BORDER and fit.residual is None:
         profile = confidence_intervals(fit, ci_prob=ci_prob, parameters=others)
         table.loc[others, ["lower", "upper"]] = profile[["lower", "upper"]]
     return table

@@ -180,6 +180,8 @@ def _replicated(
         drawn = predict(fit, kind="response", draws=kept, random_seed=random_seed)
         return np.asarray(drawn.to_numpy().reshape(chains * kept, -1))
     generator = np.random.default_rng([check_seed(random_seed), 3])
+    if fit.residual is not None:
+        return expected + fit.residual.draw(many, generator)
     eta = np.repeat(expected[:, None], many, axis=1)
     weights = fit.data.weights
     sigma = np.full(many, fit.sigma, dtype=np.float64)

@@ -171,14 +171,15 @@ def _fit_structured(design: ModelData, rows: ResidualRows, method: Method) -> RE
         require_bounded(design.coded_rows, structure, restricted=method == "REML")
         search = search_structured(bases, structure, restricted=method == "REML")
         _require_number(method, search.found)
-        require_maximum(search, method)
+        x = search.coordinates.of(search.relative)
+        require_maximum(search.coordinates, x, search.slope, search.found.promise, method)
         gram = bases.at(search.relative)
     if search.coordinates.profiled:
         require_sigma(gram, search.found.sigma)
     residual = FittedResiduals(structure, search.phi, search.coordinates, bases, search.at_bound)
     fit = _fit(design, gram, method, search.found, residual)
     _warn(fit, search.found)
-    warn_of_flat_directions(search)
+    warn_of_flat_directions(search.flat)
     return fit
 
 

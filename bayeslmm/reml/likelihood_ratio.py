@@ -49,8 +49,9 @@ def likelihood_ratio_test(fit_a: REMLFit, fit_b: REMLFit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by formula (and residual structure), the smaller model first: ``n_parameters``, ``aic``, ``bic``,
-        ``log_likelihood``, ``deviance``, and in the second row ``chisq``, ``df`` and ``p_value``.
+        Indexed by formula (and residual structure), the smaller model first: ``n_parameters``,
+        ``aic``, ``bic``, ``log_likelihood``, ``deviance``, and in the second row ``chisq``, ``df``
+        and ``p_value``.
 
     Raises
     ------

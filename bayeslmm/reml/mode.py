@@ -63,10 +63,11 @@ def check_mode(fit: REMLFit) -> pd.DataFrame:
     -------
     DataFrame
         One row per entry of theta (of orthogonal columns with mean square one, as the search has
-        them) and for log sigma, or each parameter of the residual structure: ``value``; ``slope`` and ``curvature``, first and second
-        derivative of the log-density; ``distance``, the Newton step to the mode, in standard
-        deviations of that parameter given the others; ``boundary``, whether the entry is zero on
-        the diagonal; ``is_mode``: a distance of at most 0.002, or on the boundary no rise.
+        them) and for log sigma, or each parameter of the residual structure: ``value``; ``slope``
+        and ``curvature``, first and second derivative of the log-density; ``distance``, the Newton
+        step to the mode, in standard deviations of that parameter given the others; ``boundary``,
+        whether the entry is zero on the diagonal; ``is_mode``: a distance of at most 0.002, or on
+        the boundary no rise.
 
     Raises
     ------

@@ -232,10 +232,7 @@ class REMLFit:
         standard errors none.
         """
         rows = component_rows(self.gram.factors, self._scaled)
-        if self.residual is None:
-            sigmas = {"": self.scale}
-        else:
-            sigmas = self.residual.sigmas
+        sigmas = {"": self.scale} if self.residual is None else self.residual.sigmas
         own = [
             {"factor": "Residual", "term": term, "sd": sd, "variance": sd**2}
             for term, sd in sigmas.items()

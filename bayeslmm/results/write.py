@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -147,14 +148,19 @@ def root_attributes(model: Model) -> dict[str, Any]:
         "link": design.family.link.name,
         "priors": model.priors.to_json(),
         "design": design.state.to_json(levels=False),
-        "versions": json.dumps(
-            {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
-        ),
+        "versions": _versions(),
         "n_levels": json.dumps({factor.name: len(factor.levels) for factor in design.factors}),
         "n_obs": design.n,
         "data_fingerprint": fingerprint(design),
         **extra,
     }
+
+
+@cache
+def _versions() -> str:
+    # Each is read from a file of its package's.
+    packages = {name: version(name) for name in _PACKAGES}
+    return json.dumps({"python": platform.python_version(), **packages})
 
 
 def _constant_data(design: Design) -> dict[str, Any]:

@@ -71,6 +71,9 @@ def prior_study(
     family: str | Family = "gaussian",
     link: str | None = None,
     trials: str | ArrayLike | None = None,
+    residual: str | None = None,
+    sigma: str | None = None,
+    se: str | ArrayLike | None = None,
 ) -> xr.DataTree:
     r"""Fit one model under many priors and lay the conclusions side by side.
 
@@ -82,7 +85,7 @@ def prior_study(
 
     Parameters
     ----------
-    formula, data, weights, missing, rank_deficient, family, link, trials
+    formula, data, weights, missing, rank_deficient, family, link, trials, residual, sigma, se
         As in `fit_bayes`; cross-products serve as well as rows.
     scenarios : mapping or sequence
         Names -> priors (``{"tight": {"sd": "HalfNormal(5)"}, "brms": "brms"}``), a list of schemes
@@ -157,18 +160,19 @@ def prior_study(
     coding: dict[str, Any] = {
         "weights": weights, "missing": missing, "rank_deficient": rank_deficient,
         "family": family, "link": link, "trials": trials,
+        "residual": residual, "sigma": sigma, "se": se,
     }  # fmt: skip
     design = design_of(formula, source, **coding)
     if not design.has_rows:
         # Rows that are held elsewhere are summed once, not by every refit.
         data, coding = gram_of(design), coding | {"weights": None, "missing": "drop"}
     resolved = read_scenarios(design, scenarios, priors)
-    if design.family.gaussian_scale is not None:
+    if design.residual is None and design.family.gaussian_scale is not None:
         gram = gram_of(design)
         for stated in resolved.values():
             require_residuals(gram, stated.sigma)
         warn_of_priors_alone(gram)
-    else:
+    elif design.residual is None:
         for stated in resolved.values():
             require_dispersion(design.coded_rows, stated.parameters)
     settings: dict[str, Any] = {

@@ -173,7 +173,7 @@ def test_deviances_are_zero_at_reml_and_twice_the_drop_elsewhere():
 
 def test_a_draw_that_beats_reml_is_reported():
     tree, fit = near_reml()
-    stopped = replace(fit, criterion=fit.criterion + 5.0, sigma=1.2 * fit.sigma)
+    stopped = replace(fit, criterion=fit.criterion + 5.0, scale=1.2 * fit.scale)
     words = compare_reml(tree, fit=stopped).attrs["deviance"]["words"]
     assert "stopped early" in words
     assert compare_reml(tree, fit=fit).attrs["deviance"]["least"] > 0

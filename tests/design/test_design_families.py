@@ -1,14 +1,17 @@
 """What families ask of a design: responses, trials, weights, names, new rows, the state."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import bayeslmm as bl
 from bayeslmm.analysis.sensitivity.prior_table import describe_priors
 from bayeslmm.design.build import build_design, rebuild_design
 from bayeslmm.design.fingerprint import fingerprint
+from bayeslmm.design.response import warn_of_whole_numbers
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, FormulaError
 from bayeslmm.families.binomial import Bernoulli
@@ -333,3 +336,38 @@ def test_a_statement_is_a_binary_response():
     assert design.y.tolist() == [0.0, 1.0, 1.0, 0.0]
     with pytest.raises(DataError, match="is not numeric"):
         build_design("I(y > 0) ~ 1 + (1 | g)", rows)
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        ([0, 1, 1, 0, 1, 0], "0 or 1 in every row.*'bernoulli'"),
+        ([0, 1, 3, 0, 1, 0], "from 0 to 3 in every row, often 0.*'poisson'"),
+        ([0.0, 1.0, 1.5, 0.0, 1.0, 0.0], None),
+        ([1, 2, 3, 1, 2, 5], None),
+        ([0, 0, 0, 0, 0, 0], None),
+        ([*range(12)], None),
+        ([0, *range(1, 10), *range(1, 10)], None),
+    ],
+)
+def test_a_normal_response_of_few_whole_numbers_is_warned_of(y, said):
+    values = np.tile(np.array(y, dtype=float), 4)
+    if said is None:
+        warn_of_whole_numbers("y", values)
+    else:
+        with pytest.warns(DataWarning, match=said):
+            warn_of_whole_numbers("y", values)
+        warn_of_whole_numbers("y", values[:19])
+
+
+def test_fits_of_yes_and_no_as_if_normal_name_the_family():
+    rng = np.random.default_rng(1)
+    table = {"y": rng.integers(0, 2, 60), "g": np.repeat([f"g{k}" for k in range(12)], 5)}
+    fit = partial(
+        bl.fit_bayes, "y ~ 1 + (1 | g)", table, parametrization="marginal", sampler="importance",
+        draws=100, random_seed=1, progressbar=False,
+    )  # fmt: skip
+    with pytest.warns(DataWarning, match="'bernoulli'"):
+        fit()
+    table["y"] = table["y"] + 0.25
+    fit()

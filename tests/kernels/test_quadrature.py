@@ -8,7 +8,7 @@ from levels import BINOMIAL, CODES, likelihood, made_rows, point
 from scipy import integrate
 
 from bayeslmm.kernels.families import codes
-from bayeslmm.kernels.families.elementary import quick_exp
+from bayeslmm.kernels.families.elementary import quick_exp, quick_log
 from bayeslmm.kernels.families.rows import rows as family_rows
 from bayeslmm.kernels.quadrature.level import QUICKLY, ROW_BY_ROW
 from bayeslmm.kernels.quadrature.marginal import log_marginals
@@ -167,6 +167,51 @@ def test_searches_find_the_mode_from_anywhere(code, start):
     assert level.values(at) == pytest.approx(expected, abs=1e-4)
 
 
+TOGETHER = [codes.BINOMIAL_LOGIT, codes.NEGBINOMIAL, codes.POISSON]
+
+
+@pytest.mark.parametrize("code", TOGETHER)
+@pytest.mark.parametrize("trials", [2, 300])
+def test_a_level_of_many_rows_is_integrated_as_row_by_row(code, trials):
+    """Products of more factors than fit a number, and powers of more digits than are squared."""
+    rows, phi = made_rows(code, 1, levels=2, rows=1500, trials=trials)
+    if code == codes.NEGBINOMIAL:
+        rows.y[::7] += trials
+    quick, slow = both_ways(rows, point(1, phi), 7)
+    # Sums of 1,500 logarithms of size 10 and more, each with its rounding.
+    assert quick == pytest.approx(slow, rel=1e-11, abs=1e-9)
+
+
+@pytest.mark.parametrize("code", TOGETHER)
+def test_a_level_without_rows_integrates_to_one_and_is_drawn_from_its_prior(code):
+    rows, phi = made_rows(code, 1, levels=3)
+    starts = np.array([0, 5, 5, 15])
+    rows = rows._replace(starts=starts)
+    rows.fresh[:] = 0.0
+    rows.fresh[[0, 5]] = 1.0
+    at = point(1, phi)
+    level = likelihood(rows, 15)
+    assert level.by_level(at)[0, 1] == pytest.approx(0.0, abs=1e-12)
+    quick, slow = both_ways(rows, at, 15)
+    assert quick == pytest.approx(slow, rel=1e-11, abs=1e-10)
+    many = Points(*(np.repeat(a, 20_000, axis=0) for a in (at.L, at.beta, at.phi)))
+    u = level.draw(many, np.random.default_rng(1)).effects[:, 1, 0] / at.L[0, 0, 0]
+    # Five standard errors of mean and sd of normal draws.
+    assert abs(u.mean()) < 5 / np.sqrt(20_000)
+    assert abs(u.std() - 1.0) < 5 / np.sqrt(40_000)
+
+
+@pytest.mark.parametrize("code", TOGETHER)
+def test_levels_that_are_late_are_found_one_by_one(code):
+    """From where Newton's method overshoots, some levels of a point need more than a few steps."""
+    rows, phi = made_rows(code, 1, levels=6, rows=30)
+    at = point(1, phi, scale=3.0)
+    level = likelihood(rows, 31)
+    expected = level.by_level(at)
+    level.modes[::2] = -8.0
+    assert level.by_level(at) == pytest.approx(expected, abs=1e-8)
+
+
 def test_counts_of_a_million_are_integrated():
     rows, phi = made_rows(codes.POISSON, 1, levels=2)
     large = LevelRows(rows.code, rows.X, rows.Z, rows.y + 1e6, *rows[4:])
@@ -206,3 +251,21 @@ def test_the_quick_exponential_is_exact_to_two_units_in_the_last_place():
     assert np.abs(out / np.exp(x) - 1).max() < 5e-16
     all_of(np.array([-1e308, 1e308]), out[:2])
     assert out[:2] == pytest.approx([np.exp(-700), np.exp(700)])
+
+
+def test_the_quick_logarithm_is_exact_to_two_units_in_the_last_place():
+    import numba
+
+    @numba.njit
+    def all_of(x, out):
+        for i in range(len(x)):
+            out[i] = quick_log(x[i])
+
+    x = np.concatenate([np.exp(np.linspace(-700, 700, 4001)), np.linspace(0.5, 2.0, 1001)])
+    out = np.empty_like(x)
+    all_of(x, out)
+    exact = np.log(x)
+    assert np.abs(out - exact).max() < 2.5e-13  # two units of 700
+    other = exact != 0.0
+    assert np.abs(out[other] / exact[other] - 1).max() < 5e-16
+    assert out[~other] == pytest.approx(0.0, abs=0.0)

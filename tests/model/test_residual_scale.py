@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 import bayeslmm as bl
+from bayeslmm.model.residual.chebyshev import chebyshev_nodes, lagrange_weights
 from bayeslmm.model.residual.interpolation import (
     WINDOW,
     InterpolatedProducts,
-    chebyshev_nodes,
     interpolation_error,
-    lagrange_weights,
     lines_of,
     products_of,
 )

@@ -96,13 +96,12 @@ def evaluate(gram, structure, at, prior, kind):
     )
 
 
-def roots_of(moving):
-    """Moving-average coefficients by the recursion that makes partials of them, for q = 1, 2."""
-    if len(moving) == 1:
-        return moving
-    # Of -moving as partials of an autoregression, with the sign turned back.
-    p1, p2 = -moving
-    return -np.array([p1 * (1 - p2), p2])
+def coefficients(partials):
+    """Of an autoregression of order two at most, by its partial autocorrelations."""
+    if len(partials) < 2:
+        return partials
+    first, second = partials
+    return np.array([first * (1 - second), second])
 
 
 def by_definition(kind, times, named, correlation):
@@ -135,17 +134,11 @@ def autocorrelations(kind, named, lags):
             # p is the correlation of the ends given what is between them.
             between = r[np.abs(np.subtract.outer(np.arange(k - 1), np.arange(k - 1)))]
             first, last = r[1:k], r[1:k][::-1]
-            solved = np.linalg.solve(between, np.column_stack([first, last])) if k > 1 else None
-            explained = 0.0 if k == 1 else first @ solved[:, 1]
-            left = 1.0 if k == 1 else 1.0 - first @ solved[:, 0]
-            r = np.append(r, explained + p * left)
+            solved = np.linalg.solve(between, np.column_stack([first, last]))
+            r = np.append(r, first @ solved[:, 1] + p * (1.0 - first @ solved[:, 0]))
         return r
-    phi = (
-        {0: [], 1: partials, 2: [partials[0] * (1 - partials[-1]), partials[-1]]}[len(partials)]
-        if len(partials)
-        else []
-    )
-    theta = roots_of(named["pacf_ma_residual"]) if "pacf_ma_residual" in named else []
+    phi = coefficients(partials)
+    theta = -coefficients(-named.get("pacf_ma_residual", np.zeros(0)))
     psi = np.zeros(2000)
     psi[0] = 1.0
     for k in range(1, len(psi)):

@@ -1,6 +1,7 @@
 """AR(1) and Ornstein-Uhlenbeck residuals against covariance matrices written out in full."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,8 @@ from residual_twin import Twin, check, check_matrix
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError, DataError
-from bayeslmm.model.residual.series import series
+from bayeslmm.gram.structured.structured_gram import StructuredGram
+from bayeslmm.model.residual.series_at_nodes import series_at_nodes
 
 STEPS = [1, 2, 3, 5, 9, 10]
 TIMES = [0.1, 0.2, 0.35, 1.0, 4.5, 4.6]
@@ -194,35 +196,62 @@ def irregular(n=240, groups=12):
     return table.assign(x=rng.normal(size=n), y=rng.normal(size=n))
 
 
+def at_nodes(formula, table, residual):
+    """A twin by nodes in place of gaps, and the exact structure."""
+    twin = Twin(formula, table, residual=residual)
+    exact = twin.structure
+    twin.structure = replace(exact, correlation=series_at_nodes(exact.correlation))
+    twin.gram = StructuredGram.from_design(twin.design, twin.structure.records())
+    return twin, exact
+
+
 @pytest.mark.parametrize("nested", ["g", "arm/g"])
-def test_interpolated_gaps_are_the_exact_ones_for_any_range(nested):
+def test_gaps_at_nodes_are_the_exact_ones_for_any_range(nested):
     table = irregular()
-    twin = Twin("y ~ x + (1 | g)", table, residual=f"ou(time | {nested})")
-    rows = twin.design.residual
-    found, exact = twin.structure.correlation, series(rows, "ou", interpolated=False)
+    twin, exact = at_nodes("y ~ x + (1 | g)", table, f"ou(time | {nested})")
     arms = 1 + ("/" in nested)
     # Ratio 150 of gaps takes some forty nodes, where there are two hundred gaps.
     assert 2 * 20 * arms < twin.structure.n_bases < 2 * 50 * arms + 2
-    assert exact.pairs.n_bases > 400
-    assert 0.0 < found.error <= 1e-10
-    group, time = rows.group, table.time.to_numpy()
+    assert exact.n_bases > 400
+    assert 0.0 < twin.structure.correlation.error <= 1e-10
+    group, time = twin.design.residual.group, table.time.to_numpy()
+    arm = np.zeros(len(table), int) if arms == 1 else (table.arm == "a1").to_numpy().astype(int)
     for length in (1e-3, 0.05, 1.0, 40.0, 1e3):
-        own = length * (np.array([1.0, 2.0]) if arms == 2 else np.ones(1))
-        each = own[rows.by] if arms == 2 else own[np.zeros(len(table), int)]
-        C = np.exp(-np.abs(time[:, None] - time) / each) * (group[:, None] == group)
-        point = np.r_[1.1, own, twin.packed]
+        sigma, own = np.array([1.1, 0.6])[:arms], length * np.array([1.0, 2.0])[:arms]
+        C = np.exp(-np.abs(time[:, None] - time) / own[arm]) * (group[:, None] == group)
+        point = np.r_[sigma, own, twin.packed]
         # 240 rows, each with the error of its coefficients.
-        np.testing.assert_allclose(twin.evaluate(point)[0], twin.dense(1.21 * C), rtol=1e-8)
-        logs = [s.precision(own[None])[1][0] for s in (found, exact)]
+        R = sigma[arm][:, None] * C * sigma[arm]
+        np.testing.assert_allclose(twin.evaluate(point)[0], twin.dense(R), rtol=1e-8)
+        phi = point[None, : 2 * arms]
+        logs = [s.coefficients(phi)[1][0] for s in (twin.structure, exact)]
         np.testing.assert_allclose(*logs, rtol=1e-9, atol=1e-9)
 
 
 def test_gradients_are_those_of_what_is_interpolated():
-    twin = Twin("y ~ x + (1 | g)", irregular(), residual="ou(time | g)")
+    twin, _ = at_nodes("y ~ x + (1 | g)", irregular(), "ou(time | g)")
     point = np.r_[1.1, 0.8, twin.packed]
     expected = twin.differences(point)
     # What central differences at 1e-5 leave.
     np.testing.assert_allclose(twin.evaluate(point)[1], expected, rtol=1e-6)
+
+
+def test_nodes_are_taken_where_they_cost_less_than_gaps_and_rows():
+    table = irregular().assign(row=lambda t: [f"r{k}" for k in range(len(t))])
+    for formula, nodes in (("y ~ x + (1 | g)", True), ("y ~ x + (1 | g) + (1 | row)", False)):
+        model = Twin(formula, table, residual="ou(time | g)").model
+        error = model.products.structure.correlation.error
+        assert (error > 0.0) == nodes
+    few = table.assign(time=table.groupby("g").cumcount() ** 2)
+    exact = Twin("y ~ x + (1 | g)", few, residual="ou(time | g)").model.products.structure
+    assert exact.correlation.error == 0.0
+
+
+def test_gaps_too_far_apart_for_nodes_stay_as_they_are():
+    time = np.cumsum(10.0 ** np.random.default_rng(2).uniform(-9, 3, 200))
+    table = pd.DataFrame({"y": np.arange(200.0) % 7, "time": time, "g": "one"})
+    twin = Twin("y ~ 1", table, residual="ou(time | g)")
+    assert series_at_nodes(twin.structure.correlation) is None
 
 
 @pytest.mark.parametrize(

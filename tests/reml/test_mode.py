@@ -73,7 +73,7 @@ def test_the_distance_is_in_standard_deviations():
     before = check_mode(fit)["curvature"].iloc[-1]
     # Sigma moves against fixed relative factors, so (n - p) log sigma has curvature 2 (n - p).
     assert before == pytest.approx(-2 * 178, rel=1e-5)
-    moved = check_mode(replace(fit, sigma=fit.sigma * np.exp(0.1 / np.sqrt(356))))
+    moved = check_mode(replace(fit, scale=fit.scale * np.exp(0.1 / np.sqrt(356))))
     assert not moved["is_mode"].all()
     # A tenth of a standard deviation; the density is quadratic to some percent that near.
     alone = moved["slope"].iloc[-1] / np.sqrt(356)

@@ -23,6 +23,11 @@ ROWS = {
     "verbagg": 7584,
     "owls": 599,
     "salamanders": 644,
+    "orthodont": 108,
+    "ovary": 308,
+    "bodyweight": 176,
+    "dialyzer": 140,
+    "bcg": 13,
 }
 
 

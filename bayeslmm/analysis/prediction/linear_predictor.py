@@ -282,13 +282,15 @@ def drawn_residuals(
         If the rows lack standard errors that the fit's had.
     """
     fit = residual_structure(idata)
-    if fit is None or design.residual is None:
+    if fit is None:
         return None
-    if fit.rows.se is not None and design.residual.se is None:
+    if fit.rows.se is not None and (design.residual is None or design.residual.se is None):
         raise ArgumentError(
             "The rows of the fit had known standard errors, and these rows have none: give se=, "
             "their column or an array of them."
         )
+    if design.residual is None:
+        return None
     return DrawnResiduals(fit, design.residual, residual_draws(idata, fit, kept))
 
 

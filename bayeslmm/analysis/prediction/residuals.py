@@ -248,8 +248,15 @@ def _of_reml(fit: REMLFit, data: Any, kind: str, weights: Any) -> pd.Series[floa
     factors = included(fit, "none" if kind == "marginal" else "all")
     design = _reml_rows(fit, data, factors, response=True, weights=weights, weighted=white)
     rest = design.y - _reml_eta(fit, design)
-    if white:
+    if white and fit.residual is None:
         rest = INDEPENDENT.whiten(rest[None], np.array([fit.sigma]), design.weights)[0]
+    elif white and fit.residual is not None:
+        if data is not None:
+            raise ArgumentError(
+                f"Of a REML fit with a residual structure ({fit.residual.name}), {kind} residuals "
+                "are those of its own rows: leave data out, or give kind='response'."
+            )
+        rest = fit.residual.whitened(rest, correlated=kind == "normalized")
     return _series(rest, design, fit)
 
 

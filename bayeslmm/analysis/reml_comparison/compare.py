@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm import names
 from bayeslmm.analysis.reml_comparison.numbers import (
     draw_deviances,
     fixed_shift,
@@ -70,7 +69,8 @@ def compare_reml(
     Returns
     -------
     DataFrame
-        Indexed by coefficient, ``sd_<factor>[term]``, ``corr_<factor>[term, term]`` and ``sigma``.
+        Indexed by coefficient, ``sd_<factor>[term]``, ``corr_<factor>[term, term]`` and ``sigma``,
+        or the numbers of the residual structure, as in ``REMLFit.residual_parameters``.
 
         - ``reml``, ``reml_se``: estimate and standard error, for sds and correlations by the delta
           method from the observed information (NaN where the fit is singular)
@@ -110,7 +110,7 @@ def compare_reml(
     sigma      1.82   3.0
     """
     fit = given_or_refit(idata, fit, check_data=check_data)
-    targets = list_targets(fit.gram)
+    targets = list_targets(fit.gram, fit.residual)
     draws = parameter_draws(idata, targets, fit)
     estimate, error, freedom = wald_errors(fit, targets)
     numbers = describe(draws, ci_prob, ci_kind)
@@ -164,10 +164,17 @@ def _row(row: Any) -> dict[str, float]:
 
 
 def _freedom(fit: REMLFit, target: Target, by_information: float) -> float:
-    """Degrees of freedom by the observed information; on the boundary by counting."""
+    """Degrees of freedom by the observed information; on the boundary by counting.
+
+    A q by q correlation matrix of visits has more room near zero than a single correlation: with n
+    groups the mean lies nearer to zero than the mode by a multiple of q / n, and so by q / 2 times
+    as many posterior sds as that of two visits.
+    """
+    if np.isfinite(by_information) and _size(fit, target) > 2:
+        return by_information * (2.0 / _size(fit, target)) ** 2
     if np.isfinite(by_information):
         return by_information
-    if target.kind in ("sd", "corr"):
+    if target.factor >= 0:
         levels = len(fit.gram.factors[target.factor].levels)
         return float(max(levels - (1 if target.kind == "sd" else 3), 1))
     effects = sum(len(factor.levels) * len(factor.terms) for factor in fit.gram.factors)
@@ -175,16 +182,31 @@ def _freedom(fit: REMLFit, target: Target, by_information: float) -> float:
 
 
 def _group(fit: REMLFit, target: Target) -> str:
-    if target.kind in ("sd", "corr"):
+    if target.factor >= 0:
         factor = fit.gram.factors[target.factor]
         return f"{len(factor.levels)} levels of {factor.name}"
+    if target.kind == "corr" and fit.residual is not None:
+        rows = fit.residual.structure.rows
+        known = "" if rows.correlation is None else f" of {rows.correlation.group}"
+        return f"{len(np.unique(rows.group))} groups{known}"
     return f"{fit.n_obs} rows"
+
+
+def _size(fit: REMLFit, target: Target) -> int:
+    """Return how many visits the matrix has that a correlation of the residuals is in."""
+    if fit.residual is None or target.number < 0:
+        return 0
+    number = fit.residual.numbers[target.number]
+    if not number.is_pair:
+        return 0
+    structure = fit.residual.structure
+    return len(structure.coords[structure.dims[number.variable][-1]])
 
 
 def _deviance(idata: xr.DataTree, fit: REMLFit) -> dict[str, Any]:
     deviance = draw_deviances(idata, fit)
     mean, least = float(deviance.mean()), float(deviance.min())
-    expected = sum(t.kind != names.BETA for t in list_targets(fit.gram).values())
+    expected = fit.n_parameters - len(fit.gram.coef)
     if least < -_SLACK * max(1.0, abs(fit.criterion) * 1e-3):
         words = (
             f"A draw reaches a restricted likelihood {-0.5 * least:.2g} above the REML fit's: the "

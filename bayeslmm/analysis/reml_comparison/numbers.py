@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,11 +12,16 @@ from bayeslmm.errors import NumericalError
 from bayeslmm.gram.likelihood import log_density
 from bayeslmm.model.covariance.factors import factor_from_covariance
 from bayeslmm.model.priors.priors import Priors
+from bayeslmm.reml.structured.curvature import criterion_at
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results import read
+from bayeslmm.results.residual import residual_draws
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import xarray as xr
+    from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
     from bayeslmm.model.priors.prior import Prior
@@ -31,20 +36,31 @@ _WORK = 2e10
 def parameter_draws(idata: xr.DataTree, targets: dict[str, Target], fit: REMLFit) -> Floats:
     """Collect every target's draws, shape (chain, draw, target)."""
     factors = [read.factor(idata, factor.name) for factor in fit.gram.factors]
-    beta, sigma = read.draws(idata, names.BETA), read.draws(idata, names.SIGMA)
+    beta = read.draws(idata, names.BETA)
     sd = [read.draws(idata, names.sd(info.name)) for info in factors]
     corr = [read.correlation_draws(idata, info) for info in factors]
     columns = []
     for target in targets.values():
         if target.kind == names.BETA:
             columns.append(beta[..., target.row])
-        elif target.kind == names.SIGMA:
-            columns.append(sigma)
+        elif target.factor < 0:
+            columns.append(_of_residuals(idata, target, fit))
         elif target.kind == "sd":
             columns.append(sd[target.factor][..., target.row])
         else:
             columns.append(corr[target.factor][..., target.row, target.col])
     return np.stack(columns, axis=-1)
+
+
+def _of_residuals(idata: xr.DataTree, target: Target, fit: REMLFit) -> Floats:
+    """Return the draws of sigma, or of one number of a residual structure."""
+    if fit.residual is None:
+        return read.draws(idata, names.SIGMA)
+    number = fit.residual.numbers[target.number]
+    dims = fit.residual.structure.dims[number.variable]
+    drawn = read.variable(idata, number.variable).transpose("chain", "draw", *dims)
+    at: tuple[Any, ...] = (slice(None), slice(None), *number.index)
+    return np.asarray(drawn.to_numpy()[at])
 
 
 def tree_priors(idata: xr.DataTree) -> Priors | None:
@@ -177,20 +193,38 @@ def draw_deviances(idata: xr.DataTree, fit: REMLFit, at_most: int = 500) -> Floa
     ndarray, shape (number of draws,)
         Infinite where a draw's covariance cannot be factored.
     """
-    gram, plan = fit.gram, fit.gram.plan
-    sigma = read.flat_draws(idata, names.SIGMA)
+    plan = fit.gram.plan
+    chains, draws = read.sample_shape(idata)
     work = plan.n_border**3 / 3.0 + 10.0 * len(plan.floats)
     count = int(np.clip(_WORK / work, 20, at_most))
-    kept = np.unique(np.linspace(0, len(sigma) - 1, count).round().astype(int))
-    infos = [read.factor(idata, factor.name) for factor in gram.factors]
+    total = chains * draws
+    kept = np.unique(np.linspace(0, total - 1, count).round().astype(int))
+    infos = [read.factor(idata, factor.name) for factor in fit.gram.factors]
     covariances = [read.covariance_draws(idata, info)[kept] for info in infos]
-    best, out = -0.5 * fit.criterion, np.full(len(kept), np.inf)
+    criterion = _criterion(idata, fit, kept)
+    out = np.full(len(kept), np.inf)
     with single_blas_thread():
-        for i, s in enumerate(sigma[kept]):
+        for i in range(len(kept)):
             try:
-                factors = [factor_from_covariance(G[i]) / s for G in covariances]
+                roots = [factor_from_covariance(G[i]) for G in covariances]
             except NumericalError:
                 continue
-            value, _, _ = log_density(gram, factors, float(s), gradient=False)
-            out[i] = 2.0 * (best - value)
+            out[i] = criterion(i, roots) - fit.criterion
     return out
+
+
+def _criterion(
+    idata: xr.DataTree, fit: REMLFit, kept: NDArray[np.intp]
+) -> Callable[[int, list[Floats]], float]:
+    """Return -2 restricted log-likelihood of a draw's place among `kept` and roots of its G."""
+    residual = fit.residual
+    if residual is not None:
+        phi = residual_draws(idata, residual.structure)[kept]
+        return lambda i, roots: criterion_at(residual, roots, phi[i], restricted=True)
+    sigma = read.flat_draws(idata, names.SIGMA)[kept]
+
+    def independent(i: int, roots: list[Floats]) -> float:
+        relative = [L / sigma[i] for L in roots]
+        return -2.0 * log_density(fit.gram, relative, float(sigma[i]), gradient=False)[0]
+
+    return independent

@@ -23,6 +23,8 @@ VAGUE = 1.0 / math.sqrt(3.0)
 REACHES_ZERO = 0.25
 """Lower bound over median below which a posterior counts as reaching down to zero."""
 
+_POSITIVE = ("sd", "sigma")
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -30,8 +32,8 @@ class Evidence:
 
     Attributes
     ----------
-    kind : {"beta", "sd", "corr", "sigma"}
-        What it is.
+    kind : {"beta", "sd", "corr", "sigma", "slope"}
+        What it is; a slope is one of log(sigma).
     reml, mean, median, sd, mcse : float
         Estimate; posterior mean, median, standard deviation, and the mean's Monte Carlo error.
     low, high : float
@@ -142,7 +144,7 @@ def _fixed(evidence: Evidence) -> tuple[Verdict, str]:
 
 def _variance(evidence: Evidence) -> tuple[Verdict, str]:
     skew = min(SKEW / math.sqrt(evidence.freedom), MOST_SKEW) if evidence.freedom > 0 else MOST_SKEW
-    reaches = evidence.kind != "corr" and evidence.low < REACHES_ZERO * evidence.median
+    reaches = evidence.kind in _POSITIVE and evidence.low < REACHES_ZERO * evidence.median
     inside = evidence.low <= evidence.reml <= evidence.high or (
         reaches and evidence.reml < evidence.low
     )
@@ -193,9 +195,9 @@ def _expected_reason(evidence: Evidence, *, reaches: bool) -> str:
             if abs(evidence.mean) < abs(evidence.reml)
             else f"{evidence.group} say little about a correlation"
         )
-    elif evidence.reml <= 1e-6 * evidence.mean:
+    elif evidence.kind in _POSITIVE and evidence.reml <= 1e-6 * evidence.mean:
         reason = "REML puts it on its boundary, zero, where no posterior mean can be"
-    elif evidence.gap > 0:
+    elif evidence.gap > 0 and evidence.kind in _POSITIVE:
         skewed = "a right-skewed posterior has its mean above its mode"
         reason = f"{evidence.group}: {skewed}" + (", and this one reaches zero" if reaches else "")
     else:

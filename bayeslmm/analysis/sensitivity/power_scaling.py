@@ -36,9 +36,9 @@ from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.likelihood_of_draws import (
     marginal_log_likelihood,
-    structured_log_likelihood,
 )
-from bayeslmm.model.residual.of_design import structured_gram, structured_residuals
+from bayeslmm.model.residual.interpolation import products_of
+from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.results import read
 from bayeslmm.results.family import family
 from bayeslmm.results.residual import residual_draws
@@ -231,8 +231,11 @@ def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
         values = marginal_log_likelihood(gram_of(design), beta, roots, sigma)
     else:
         structure = structured_residuals(design.residual)
-        at = structure.coefficients(residual_draws(idata, structure))
-        values = structured_log_likelihood(structured_gram(design), beta, roots, *at)
+        phi, p = residual_draws(idata, structure), beta.shape[1]
+        packed = [root.reshape(len(phi), -1) for root in roots] or [np.zeros((len(phi), 0))]
+        products = products_of(design.coded_rows, structure)
+        flat = np.zeros(p), np.zeros((p, p))
+        values = products.log_densities(phi, np.concatenate(packed, axis=1), beta, flat)
     return values.reshape(shape)
 
 

@@ -17,6 +17,7 @@ from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.priors.defaults import link_scale
 from bayeslmm.model.priors.priors import Priors
 from bayeslmm.model.priors.resolve import resolve_priors
+from bayeslmm.model.residual.of_design import parameter_entries
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ def describe_priors(
     family: str | Family = "gaussian",
     link: str | None = None,
     trials: str | ArrayLike | None = None,
+    residual: str | None = None,
+    sigma: str | None = None,
+    se: str | ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Return a table of every prior of a model, also on the response's scale.
 
@@ -62,7 +66,7 @@ def describe_priors(
         As in `fit_bayes`.
     rank_deficient : {"raise", "drop"}
         As in `fit_bayes`.
-    family, link, trials
+    family, link, trials, residual, sigma, se
         As in `fit_bayes`.
 
     Returns
@@ -98,7 +102,10 @@ def describe_priors(
     """
     if not isinstance(formula, str):
         other = None if family == "gaussian" else family
-        _refuse_twice(formula, data=data, weights=weights, family=other, link=link, trials=trials)
+        _refuse_twice(
+            formula, data=data, weights=weights, family=other, link=link, trials=trials,
+            residual=residual, sigma=sigma, se=se,
+        )  # fmt: skip
     if isinstance(formula, Priors):
         _refuse_twice(formula, priors=priors)
         alone = [names.SIGMA, names.INTERCEPT] if names.SIGMA in formula.parameters else []
@@ -116,6 +123,9 @@ def describe_priors(
         family=family,
         link=link,
         trials=trials,
+        residual=residual,
+        sigma=sigma,
+        se=se,
     )
     return _table(resolve_priors(design, priors), _changes(design), _response(design))
 
@@ -191,7 +201,9 @@ def _changes(design: ModelData) -> dict[str, tuple[str, float]]:
         for column, term, sd_name in zip(columns, factor.terms, sd_names, strict=True):
             changes[sd_name] = _change(column, term)
     if design.family.mean_scale.name == "identity":
-        changes[names.SIGMA] = ("", 1.0)
+        # Standard deviations of residuals, whatever stratum they are of, are in its unit.
+        own = [e for e in parameter_entries(design) if names.SIGMA in e.all_keys]
+        changes |= {entry.name: ("", 1.0) for entry in own}
     return changes
 
 

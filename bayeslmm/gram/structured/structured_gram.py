@@ -232,6 +232,13 @@ def pass_size(design: Design, n_records: int) -> int:
     return n_records * width**2
 
 
+def step_size(design: Design, records: Records) -> int:
+    """Return how many products a step takes: by bases that memory holds, or by the rows."""
+    combining = records.n_bases * bases_size(design)
+    passing = pass_size(design, len(records.first))
+    return min(combining, passing) if combining <= _MOST_NUMBERS else passing
+
+
 def sum_or_pass(design: Design, records: Records) -> StructuredGram | RowGram:
     """Return bases where a step by them costs no more than a pass over the rows, else the rows.
 
@@ -246,9 +253,7 @@ def sum_or_pass(design: Design, records: Records) -> StructuredGram | RowGram:
     -------
     StructuredGram or RowGram
     """
-    combining = records.n_bases * bases_size(design)
-    passing = pass_size(design, len(records.first))
-    if combining <= min(passing, _MOST_NUMBERS):
+    if records.n_bases * bases_size(design) <= step_size(design, records):
         return StructuredGram.from_design(design, records)
     return RowGram.from_design(design, records)
 

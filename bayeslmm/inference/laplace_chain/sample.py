@@ -18,7 +18,7 @@ from bayeslmm.inference.laplace_chain.target import LaplaceTarget
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.parametrization import NONCENTERED
 from bayeslmm.inference.result import finish_tree
-from bayeslmm.inference.settings import LAPLACE_CHAIN
+from bayeslmm.inference.settings import EXACT, LAPLACE_CHAIN
 from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.kept_effects import KeptEffects
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from bayeslmm.model.model import Model
     from bayeslmm.results.kept_effects import EffectsStore
 
-EXACT = "a Markov chain whose stationary distribution is the posterior"
 # Beyond, a step of Newton's factors a matrix too large to be quick, or theta has too many
 # coordinates for proposals around a mode.
 LARGEST_BORDER, MOST_COORDINATES = 2000, 15

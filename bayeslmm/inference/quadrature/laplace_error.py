@@ -32,7 +32,9 @@ class LaplaceError:
     bias: float
 
 
-def laplace_error(target: QuadratureTarget, points: Floats) -> LaplaceError:
+def laplace_error(
+    target: QuadratureTarget, points: Floats, log_density: Floats | None = None
+) -> LaplaceError:
     """Compare draws of the posterior with the same draws weighted for Laplace's approximation.
 
     Parameters
@@ -41,14 +43,20 @@ def laplace_error(target: QuadratureTarget, points: Floats) -> LaplaceError:
         The posterior.
     points : ndarray, shape (s, size)
         Coordinates of its draws; about a thousand of them are looked at.
+    log_density : ndarray, shape (s,), optional
+        The posterior's there, where it is known.
 
     Returns
     -------
     LaplaceError
     """
-    some = points[:: max(len(points) // _MOST, 1)]
+    every = slice(None, None, max(len(points) // _MOST, 1))
+    some = points[every]
     given = target.given(some)
-    exact = target.likelihood.values(given, threads=target.threads)
+    if log_density is None:
+        exact = target.likelihood.values(given, threads=target.threads)
+    else:
+        exact = log_density[every] - target.log_prior(some)
     approximate = target.likelihood.with_nodes(1).values(given, threads=target.threads)
     ratio = exact - approximate
     if not np.isfinite(ratio).all():

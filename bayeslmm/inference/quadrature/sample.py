@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import ArgumentError, SamplingWarning, warn
-from bayeslmm.inference.importance.algorithm import sample_target
+from bayeslmm.inference.importance.algorithm import sample_at_modes
 from bayeslmm.inference.importance.weigh import extend_to, sample_stats, weigh_on_best_scales
-from bayeslmm.inference.laplace import find_mode
+from bayeslmm.inference.laplace import find_mode, find_modes
 from bayeslmm.inference.nuts.marginal import compiles
 from bayeslmm.inference.nuts.sample import NUTS
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
@@ -28,7 +28,7 @@ from bayeslmm.inference.quadrature.start import starting_points, with_enough_nod
 from bayeslmm.inference.quadrature.target import QuadratureTarget
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.reweighting import MAX_PARETO_K, resample
-from bayeslmm.inference.settings import NUTPIE
+from bayeslmm.inference.settings import EXACT, NUTPIE
 from bayeslmm.model.quadrature.enough_nodes import LADDERS, TOLERANCE
 from bayeslmm.model.quadrature.level_rows import why_not
 from bayeslmm.resources import single_blas_thread
@@ -95,7 +95,8 @@ class QuadratureSampling:
         Returns
         -------
         xarray.DataTree
-            As `fit_bayes` describes it, with the attributes ``engine`` and ``exact``.
+            As `fit_bayes` describes it, with the attributes ``engine`` (``"quadrature"``; where
+            NUTS took over ``"quadrature, nuts"``, or ``"nuts"`` with all effects) and ``exact``.
             ``sample_stats`` holds what `ImportanceSampling` leaves there, or NUTS, and the
             attributes ``nodes``, ``node_error``, ``log_integral_variance``, ``laplace_bias``,
             ``effects_acceptance`` and ``effects_steps``.
@@ -108,7 +109,7 @@ class QuadratureSampling:
         Warns
         -----
         SamplingWarning
-            Where the most nodes that are tried are not enough.
+            Where the most nodes that are tried are not enough, or NUTS took over.
         """
         _require(model)
         return _Fit(model, settings).tree()
@@ -160,25 +161,26 @@ class _Fit:
         places = resample(found.weights, rng, shape[0] * shape[1]).reshape(shape)
         stats = sample_stats(best.names, found, places)
         free = UnconstrainedDraws({}, stats, 0.0, time.perf_counter() - self.started)
-        return self._finish(best, found.points[places], free, error)
+        return self._finish(best, found.points[places], free, error, found.log_density[places])
 
     def _weigh(
         self, target: QuadratureTarget, start: Start
     ) -> tuple[QuadratureTarget, WeightedPoints]:
         draws = self.settings.chains * self.settings.draws
         count = max(_POINTS_PER_DRAW * draws, _FEWEST_POINTS)
-        parameters = [target.parameters(point) for point in start.points]
+        # The first start has led to the mode that is known.
+        known = [target.parameters(peak.point) for peak in start.known]
+        others = [target.parameters(point) for point in start.points[len(known) :]]
 
         def weigh(scaled: QuadratureTarget) -> WeightedPoints:
-            units = start.units if scaled is target else starting_points(scaled, self.model).units
-            return sample_target(
-                scaled,
-                [scaled.point(values) for values in parameters],
-                units,
-                count,
-                self.rng,
-                exploratory=scaled.point(scaled.prior_draws(_EXPLORATORY_POINTS, self.rng)),
-            )
+            if scaled is target:
+                peaks, units, starts = start.known, start.units, others
+            else:
+                peaks, units = (), starting_points(scaled, self.model).units
+                starts = [*known, *others]
+            found = find_modes(scaled, [scaled.point(values) for values in starts], units, peaks)
+            exploratory = scaled.point(scaled.prior_draws(_EXPLORATORY_POINTS, self.rng))
+            return sample_at_modes(scaled, found, units, count, self.rng, exploratory=exploratory)
 
         best, found = weigh_on_best_scales(target, weigh)
         return best, extend_to(best, found, draws, count, self.rng)
@@ -188,21 +190,34 @@ class _Fit:
     ) -> xr.DataTree:
         """Sample by NUTS: on the same density where that compiles, else with all effects."""
         peak = find_mode(target, start.points[0], start.units)
-        if peak is None or not compiles(target):
+        whole = peak is None or not compiles(target)
+        warn(
+            f"The posterior was sampled by NUTS{', with all effects' if whole else ''}: {why}. Its "
+            "diagnostics are those of any NUTS fit; sampler='nutpie' asks for NUTS at once.",
+            SamplingWarning,
+        )
+        if peak is None or whole:
             settings = dataclasses.replace(self.asked, sampler=NUTPIE, parametrization=NONCENTERED)
             tree = NUTS().fit(self.model, settings)
-            tree.attrs["sampler_reason"] = why
+            tree.attrs |= {"engine": "nuts", "exact": EXACT, "sampler_reason": why}
             return tree
         spread = np.sqrt(np.diag(peak.covariance))
         points, free = run_nuts(target, peak.point, spread, self.settings)
         tree = self._finish(target, points, free, error)
-        tree.attrs["sampler_reason"] = f"effects are integrated out by quadrature; {why}"
+        reason = f"effects are integrated out by quadrature, and NUTS sampled the rest; {why}"
+        tree.attrs |= {"engine": "quadrature, nuts", "sampler_reason": reason}
         return tree
 
     def _finish(
-        self, target: QuadratureTarget, points: Floats, free: UnconstrainedDraws, error: NodeError
+        self,
+        target: QuadratureTarget,
+        points: Floats,
+        free: UnconstrainedDraws,
+        error: NodeError,
+        log_density: Floats | None = None,
     ) -> xr.DataTree:
-        approximation = laplace_error(target, points.reshape(-1, target.size))
+        known = None if log_density is None else log_density.ravel()
+        approximation = laplace_error(target, points.reshape(-1, target.size), known)
         free.stats.attrs |= {
             "nodes": error.n_nodes,
             "node_error": error.error,

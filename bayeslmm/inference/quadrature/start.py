@@ -15,6 +15,7 @@ from bayeslmm.model.quadrature.start import fit_without_effects
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
+    from bayeslmm.inference.laplace import LocalMode
     from bayeslmm.inference.quadrature.target import QuadratureTarget
     from bayeslmm.model.model import Model
 
@@ -37,10 +38,13 @@ class Start:
         Coordinates to climb from.
     units : ndarray, shape (size,)
         A typical step of each.
+    known : tuple of LocalMode
+        The mode, where it has been found.
     """
 
     points: list[Floats]
     units: Floats
+    known: tuple[LocalMode, ...] = ()
 
 
 def starting_points(target: QuadratureTarget, model: Model) -> Start:
@@ -107,23 +111,24 @@ def with_enough_nodes(
     target : QuadratureTarget
         With as many nodes.
     start : Start
-        Beginning at the mode.
+        With the mode.
     error : NodeError
         The change that is left; infinite where there is no mode.
     """
     error = NodeError(target.likelihood.n_nodes, math.inf)
     for count in LADDERS[target.n_sds]:
         target = target.with_nodes(count)
+        starts = [*(peak.point for peak in start.known), *start.points]
         peak = next(
-            (p for s in start.points if (p := find_mode(target, s, start.units)) is not None), None
+            (p for s in starts if (p := find_mode(target, s, start.units)) is not None), None
         )
+        start = dataclasses.replace(start, known=() if peak is None else (peak,))
         if peak is None:
             continue
         values, vectors = np.linalg.eigh(peak.covariance)
         away = _AWAY * (vectors * np.sqrt(np.maximum(values, 0.0))).T
         points = np.concatenate([peak.point[None], peak.point + away, peak.point - away])
         error = node_error(target.likelihood, target.given(points), threads=target.threads)
-        start = dataclasses.replace(start, points=[peak.point, *start.points[1:]])
         if error.enough:
             break
     return target, start, error

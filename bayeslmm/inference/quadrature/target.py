@@ -71,7 +71,9 @@ class QuadratureTarget(CoordinatePriors):
 
     def given(self, points: Floats) -> Points:
         """Return what stands at coordinates, shape (s, size); fixed effects of centered columns."""
-        values = self.parameters(points)
+        return self._given(self.parameters(points))
+
+    def _given(self, values: Floats) -> Points:
         a, b = self.n_sds, self.n_sds + self.n_partials
         L = self.covariance.factor(values[:, :a], values[:, a:b])
         return Points(L, values[:, b + self.n_phi :], values[:, b : b + self.n_phi])
@@ -94,7 +96,7 @@ class QuadratureTarget(CoordinatePriors):
         point = np.ascontiguousarray(point, dtype=np.float64)
         with np.errstate(all="ignore"):
             values = self.parameters(point)
-            value, slopes = self.likelihood.value_and_slopes(self.given(point[None]))
+            value, slopes = self.likelihood.value_and_slopes(self._given(values[None]))
             a, b = self.n_sds, self.n_sds + self.n_partials
             d_sds, d_partials = self.covariance.pull_back(values[:a], values[a:b], slopes.L)
             parts = [d_sds, d_partials, slopes.phi, slopes.beta]

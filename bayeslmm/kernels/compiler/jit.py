@@ -94,6 +94,11 @@ def inner_ieee[F: Callable[..., Any]](function: F) -> F:
     return cast("F", _inner(error_model="numpy", fastmath=False)(stamp(function)))
 
 
+def inner_contracted[F: Callable[..., Any]](function: F) -> F:
+    """Compile like `inner_ieee`, where a product and a sum may be one instruction."""
+    return cast("F", _inner(error_model="numpy", fastmath={"contract"})(stamp(function)))
+
+
 def inner_ieee_fast[F: Callable[..., Any]](function: F) -> F:
     """Compile like `inner_ieee`, with sums that may be reordered."""
     return cast("F", _inner(error_model="numpy", fastmath=_FAST)(stamp(function)))

@@ -10,68 +10,97 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, cast
 
 import llvmlite.binding as llvm
+import numpy as np
 from numba import carray, types
 
 from bayeslmm.kernels.compiler.guard import compile_c
 from bayeslmm.kernels.compiler.jit import entry, inner_ieee, stamp
-from bayeslmm.kernels.quadrature.mode import MODE_WIDTH, MOST_MODES, find_mode, level_density
-from bayeslmm.kernels.quadrature.nodes import integrate_level
-from bayeslmm.kernels.quadrature.rows import GRID, TABLE
+from bayeslmm.kernels.quadrature.axes import factorises, farthest_of, set_nodes
+from bayeslmm.kernels.quadrature.mode import MODE_WIDTH, MOST_MODES, find_mode
+from bayeslmm.kernels.quadrature.nodes import density_at_nodes, integrate_level
+from bayeslmm.kernels.quadrature.rows import GRID, TABLE, set_table
+from bayeslmm.kernels.quadrature.sums import level_density
+from bayeslmm.kernels.target import as_pointer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bayeslmm.arrays import Floats
+    from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.kernels.quadrature.rows import LevelRows, Rule
 
 # What `solve_level` is to do.
-ROW_BY_ROW, QUICKLY, DENSITY_ONLY = range(3)
-# What it fills: the mode, the root's entries, the sum of the nodes' densities, and all modes of t
-# responses.
-MODE, MODE_2, ROOT, ROOT_BELOW, ROOT_2, TOTAL, MODES = range(7)
+ROW_BY_ROW, QUICKLY, DENSITY_ONLY, MORE_NODES = range(4)
+# What it fills: the mode, the root's entries, the sum of the nodes' densities, whether exponentials
+# were split over them and how far out they stand, and all modes of t responses.
+MODE, MODE_2, ROOT, ROOT_BELOW, ROOT_2, TOTAL, SPLIT, FARTHEST, MODES = range(9)
 SOLVED = MODES + MOST_MODES * MODE_WIDTH
-_REALS = types.CPointer(types.float64)
-_N_INTEGERS, _N_REALS, _N_ARRAYS = 9, 3, 6
+# Addresses and sizes of what it works on.
+PHI, TABLE_AT, GRID_AT, NODES, WEIGHTS, SOLVED_AT, N_PHI, N_ROWS, N_GRID, N_NODES, WORDS = range(11)
+_WORDS = types.CPointer(types.int64)
+
+
+@inner_ieee
+def _at_more_nodes(
+    code: int,
+    phi: Floats,
+    q: int,
+    table: Floats,
+    grid: Floats,
+    z: Floats,
+    log_weight: Floats,
+    lo: int,
+    hi: int,
+    solved: Floats,
+) -> float:
+    """Fill the density at other nodes around the mode that was solved for."""
+    u, v, farthest = solved[MODE], solved[MODE_2], farthest_of(z)
+    root = (solved[ROOT], solved[ROOT_BELOW], solved[ROOT_2])
+    set_nodes(q, z, log_weight, u, v, root, grid)
+    split = solved[SPLIT] > 0.0
+    if split and farthest > solved[FARTHEST]:
+        # What was safe for the nodes before may not be so further out.
+        split = factorises(code, phi, q, table, farthest, lo, hi, root)
+    total: float = density_at_nodes(code, phi, q, table, grid, z, lo, hi, split)
+    return total
 
 
 @stamp
 def _level_c(
     code: int,
     q: int,
-    n: int,
-    n_nodes: int,
-    n_side: int,
-    n_phi: int,
     lo: int,
     hi: int,
     task: int,
     u: float,
     v: float,
     tolerance: float,
-    phi_: Any,
-    table_: Any,
-    grid_: Any,
-    z_: Any,
-    log_weight_: Any,
-    solved_: Any,
+    words_: Any,
 ) -> float:
-    phi, solved = carray(phi_, (n_phi,)), carray(solved_, (SOLVED,))
-    table, grid = carray(table_, (TABLE, n)), carray(grid_, (GRID, n_nodes))
-    z, log_weight = carray(z_, (n_side,)), carray(log_weight_, (n_side,))
+    words = carray(words_, (WORDS,))
+    phi = carray(as_pointer(words[PHI]), (words[N_PHI],), np.float64)
+    table = carray(as_pointer(words[TABLE_AT]), (TABLE, words[N_ROWS]), np.float64)
+    grid = carray(as_pointer(words[GRID_AT]), (GRID, words[N_GRID]), np.float64)
+    z = carray(as_pointer(words[NODES]), (words[N_NODES],), np.float64)
+    log_weight = carray(as_pointer(words[WEIGHTS]), (words[N_NODES],), np.float64)
+    solved = carray(as_pointer(words[SOLVED_AT]), (SOLVED,), np.float64)
     if task == DENSITY_ONLY:
         return level_density(code, phi, q, table, lo, hi, u, v)
+    if task == MORE_NODES:
+        return _at_more_nodes(code, phi, q, table, grid, z, log_weight, lo, hi, solved)
     found = solved[MODES:].reshape((MOST_MODES, MODE_WIDTH))
     u, v, root = find_mode(code, phi, q, table, lo, hi, u, v, tolerance, found)
-    value, total = integrate_level(
+    value, total, split = integrate_level(
         code, phi, q, table, grid, z, log_weight, lo, hi, u, v, root, task == QUICKLY
     )
     solved[MODE], solved[MODE_2], solved[TOTAL] = u, v, total
+    solved[SPLIT], solved[FARTHEST] = 1.0 if split else 0.0, farthest_of(z)
     solved[ROOT], solved[ROOT_BELOW], solved[ROOT_2] = root
     return value
 
 
 _SYMBOL = f"bayeslmm_{_level_c.__qualname__.replace('-', '_')}"
-_NUMBERS = (*[types.int64] * _N_INTEGERS, *[types.float64] * _N_REALS)
-_level = types.ExternalFunction(_SYMBOL, types.float64(*_NUMBERS, *[types.voidptr] * _N_ARRAYS))
+_NUMBERS = (*[types.int64] * 5, *[types.float64] * 3)
+_level = types.ExternalFunction(_SYMBOL, types.float64(*_NUMBERS, types.voidptr))
 # The C function lives as long as this does; one thread at a time links it.
 _linked: list[Any] = []
 _LINKING = RLock()
@@ -81,7 +110,7 @@ def link_level() -> None:
     """Compile the function, or load it from Numba's cache, and give it its name."""
     with _LINKING:
         if not _linked:
-            compiled = compile_c(types.float64(*_NUMBERS, *[_REALS] * _N_ARRAYS), _level_c)
+            compiled = compile_c(types.float64(*_NUMBERS, _WORDS), _level_c)
             llvm.add_symbol(_SYMBOL, compiled.address)
             _linked.append(compiled)
 
@@ -100,58 +129,70 @@ def level_entry[F: Callable[..., Any]](function: F) -> F:
 
 
 @inner_ieee
+def open_work(rows: LevelRows, rule: Rule) -> tuple[Floats, Floats, Floats, Ints]:
+    """Return table, grid, what `solve_level` fills, and the words that tell it of all these.
+
+    The arrays are one: the words keep nothing alive, but the table that is used among its calls
+    does.
+    """
+    n, K = len(rows.y), len(rule.z)
+    N = K if rows.Z.shape[1] == 1 else K * K
+    own = np.zeros(TABLE * n + GRID * N + SOLVED)
+    table = own[: TABLE * n].reshape((TABLE, n))
+    grid = own[TABLE * n : TABLE * n + GRID * N].reshape((GRID, N))
+    solved = own[TABLE * n + GRID * N :]
+    set_table(rows, table)
+    words = np.zeros(WORDS, np.int64)
+    words[TABLE_AT], words[N_ROWS] = table.ctypes.data, n
+    words[SOLVED_AT] = solved.ctypes.data
+    set_grid_words(words, grid, rule.z, rule.log_weight)
+    return table, grid, solved, words
+
+
+@inner_ieee
+def set_grid_words(words: Ints, grid: Floats, z: Floats, log_weight: Floats) -> None:
+    """Tell `solve_level` of a grid and its nodes."""
+    words[GRID_AT], words[N_GRID] = grid.ctypes.data, grid.shape[1]
+    words[NODES], words[N_NODES] = z.ctypes.data, len(z)
+    words[WEIGHTS] = log_weight.ctypes.data
+
+
+@inner_ieee
+def set_phi_words(words: Ints, phi: Floats) -> None:
+    """Tell `solve_level` of the family's parameters."""
+    words[PHI], words[N_PHI] = phi.ctypes.data, len(phi)
+
+
+@inner_ieee
 def solve_level(
     code: int,
-    phi: Floats,
     q: int,
-    table: Floats,
-    grid: Floats,
-    z: Floats,
-    log_weight: Floats,
+    words: Ints,
     lo: int,
     hi: int,
     u: float,
     v: float,
     tolerance: float,
     task: int,
-    solved: Floats,
 ) -> float:
-    """Find a level's mode from (u, v), and integrate around it; or evaluate its density there.
+    """Find a level's mode from (u, v), and integrate around it; or evaluate its density.
 
     Parameters
     ----------
-    code, phi, q, table, lo, hi, u, v, tolerance
+    code, q, lo, hi, u, v, tolerance
         As in `mode.climb`.
-    grid, z, log_weight
-        As in `nodes.integrate_level`.
+    words : ndarray of int64
+        From `open_work`, with the family's parameters set; the array of what was solved for is
+        filled, and of the last two tasks read.
     task : int
-        `QUICKLY` or `ROW_BY_ROW`, to the same result; or `DENSITY_ONLY`.
-    solved : ndarray, shape (SOLVED,)
-        Filled.
+        `QUICKLY` or `ROW_BY_ROW`, to the same result; `DENSITY_ONLY`, at (u, v); or `MORE_NODES`,
+        which fills the grid at other z around the mode that the last call has found.
 
     Returns
     -------
     float
-        Log of the level's integral, without its constant; or of its density at (u, v).
+        Log of the level's integral, without its constant; of its density at (u, v); or the sum of
+        the densities at more nodes.
     """
-    value: float = _level(
-        code,
-        q,
-        table.shape[1],
-        grid.shape[1],
-        len(z),
-        len(phi),
-        lo,
-        hi,
-        task,
-        u,
-        v,
-        tolerance,
-        phi.ctypes,
-        table.ctypes,
-        grid.ctypes,
-        z.ctypes,
-        log_weight.ctypes,
-        solved.ctypes,
-    )
+    value: float = _level(code, q, lo, hi, task, u, v, tolerance, words.ctypes)
     return value

@@ -12,20 +12,53 @@ from bayeslmm.kernels.quadrature.level import (
     MODE,
     MODE_2,
     QUICKLY,
-    ROOT,
-    ROOT_2,
-    ROOT_BELOW,
-    SOLVED,
+    SPLIT,
     TOTAL,
     level_entry,
+    open_work,
+    set_phi_words,
     solve_level,
 )
-from bayeslmm.kernels.quadrature.rows import open_grid, open_table, set_constants, set_predictors
-from bayeslmm.kernels.quadrature.slopes import add_slopes
+from bayeslmm.kernels.quadrature.rows import columns_of, set_constants, set_predictors
+from bayeslmm.kernels.quadrature.slopes import add_slopes, set_fixed_slopes
+from bayeslmm.kernels.quadrature.together import (
+    INTEGRAL,
+    LATE,
+    NODE_Z,
+    can_split,
+    find_modes_together,
+    open_levels,
+    open_nodes,
+    set_densities_together,
+    set_integrals,
+    suits_together,
+)
 
 if TYPE_CHECKING:
-    from bayeslmm.arrays import Floats
+    from bayeslmm.arrays import Floats, Ints
     from bayeslmm.kernels.quadrature.rows import LevelRows, Rule
+
+
+@inner_ieee
+def _integrate_together(
+    code: int,
+    phi: Floats,
+    starts: Ints,
+    table: Floats,
+    modes: Floats,
+    tolerance: float,
+    levels: Floats,
+    nodes: Floats,
+    places: Ints,
+) -> bool:
+    """Integrate all levels but those that are late; return whether that can be done."""
+    find_modes_together(code, phi, starts, table, modes, tolerance, levels)
+    farthest = nodes[NODE_Z, nodes.shape[1] - 1]
+    split, most = can_split(code, phi, table, levels, farthest)
+    if split:
+        set_densities_together(code, phi, starts, table, levels, nodes, places, most)
+        set_integrals(levels)
+    return split
 
 
 @level_entry
@@ -62,22 +95,29 @@ def log_marginals(
     out : ndarray, shape (s,)
         Filled with their sums; -inf where one cannot be computed.
     """
-    table, grid, q = open_table(rows), open_grid(rows, rule), rows.Z.shape[1]
-    code, starts, z, log_weight = rows.code, rows.starts, rule.z, rule.log_weight
-    J = len(starts) - 1
-    constant, solved = np.empty(J), np.empty(SOLVED)
+    table, _, _, words = open_work(rows, rule)
+    code, starts, q = rows.code, rows.starts, rows.Z.shape[1]
+    J, columns = len(starts) - 1, columns_of(rows.X)
+    constant, together = np.empty(J), task == QUICKLY and suits_together(rows)
+    levels = open_levels(rows)
+    nodes, places = open_nodes(rule.z, rule.log_weight, J if together else 0)
     for s in range(len(out)):
         phi = phis[s]
-        set_predictors(rows.X, rows.Z, rows.offset, Ls[s], betas[s], table)
+        set_phi_words(words, phi)
+        set_predictors(columns, rows.Z, rows.offset, Ls[s], betas[s], table)
         if s == 0 or len(phi) > 0:
             set_constants(code, phi, starts, table, constant)
+        solved_together = together and _integrate_together(
+            code, phi, starts, table, modes, tolerance, levels, nodes, places
+        )
         out[s] = 0.0
         for j in range(J):
-            lo, hi = starts[j], starts[j + 1]
-            u, v = modes[j, 0], modes[j, q - 1] if q == 2 else 0.0
-            value = constant[j] + solve_level(
-                code, phi, q, table, grid, z, log_weight, lo, hi, u, v, tolerance, task, solved
-            )
+            if solved_together and levels[LATE, j] == 0.0:
+                value = constant[j] + levels[INTEGRAL, j]
+            else:
+                lo, hi = starts[j], starts[j + 1]
+                u, v = modes[j, 0], modes[j, q - 1] if q == 2 else 0.0
+                value = constant[j] + solve_level(code, q, words, lo, hi, u, v, tolerance, task)
             if len(by_level) > 0:
                 by_level[s, j] = value
             out[s] += value
@@ -99,25 +139,24 @@ def marginal_with_slopes(
     d_phi: Floats,
 ) -> float:
     """Compute log p(y | L, beta, phi), and fill its derivatives; `modes` become the modes."""
-    table, grid, q = open_table(rows), open_grid(rows, rule), rows.Z.shape[1]
-    code, starts, X, Z = rows.code, rows.starts, rows.X, rows.Z
-    z, log_weight = rule.z, rule.log_weight
-    constant, solved = np.empty(len(starts) - 1), np.empty(SOLVED)
-    set_predictors(X, Z, rows.offset, L, beta, table)
+    table, grid, solved, words = open_work(rows, rule)
+    code, starts, Z, q = rows.code, rows.starts, rows.Z, rows.Z.shape[1]
+    columns, constant = columns_of(rows.X), np.empty(len(starts) - 1)
+    set_phi_words(words, phi)
+    set_predictors(columns, Z, rows.offset, L, beta, table)
     set_constants(code, phi, starts, table, constant)
-    d_L[:], d_beta[:], d_phi[:] = 0.0, 0.0, 0.0
+    d_L[:], d_phi[:] = 0.0, 0.0
     value = 0.0
     for j in range(len(starts) - 1):
         lo, hi = starts[j], starts[j + 1]
         u, v = modes[j, 0], modes[j, q - 1] if q == 2 else 0.0
-        value += constant[j] + solve_level(
-            code, phi, q, table, grid, z, log_weight, lo, hi, u, v, tolerance, QUICKLY, solved
-        )
+        value += constant[j] + solve_level(code, q, words, lo, hi, u, v, tolerance, QUICKLY)
         modes[j, 0] = solved[MODE]
         if q == 2:
             modes[j, 1] = solved[MODE_2]
-        root = (solved[ROOT], solved[ROOT_BELOW], solved[ROOT_2])
-        add_slopes(code, phi, table, grid, z, lo, hi, root, solved[TOTAL], X, Z, d_L, d_beta, d_phi)
+        split = solved[SPLIT] > 0.0
+        add_slopes(code, phi, table, grid, rule.z, lo, hi, split, solved[TOTAL], Z, d_L, d_phi)
+    set_fixed_slopes(columns, table, d_beta)
     return value
 
 

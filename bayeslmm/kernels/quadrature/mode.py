@@ -8,26 +8,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bayeslmm.kernels.compiler.jit import inner_ieee, inner_ieee_fast
-from bayeslmm.kernels.families.codes import (
-    BINOMIAL_LOGIT,
-    NEGBINOMIAL,
-    NOT_CONCAVE,
-    POISSON,
-    STUDENT,
-)
-from bayeslmm.kernels.families.elementary import quick_exp
-from bayeslmm.kernels.families.rows import row_at, value_at
-from bayeslmm.kernels.quadrature.rows import (
-    AT,
-    CURVATURE,
-    ETA,
-    FIRST,
-    KNOWN,
-    POWER,
-    SECOND,
-    SLOPE,
-    Y,
+from bayeslmm.kernels.compiler.jit import inner_ieee
+from bayeslmm.kernels.families.codes import NOT_CONCAVE, STUDENT
+from bayeslmm.kernels.families.rows import row_at
+from bayeslmm.kernels.quadrature.rows import AT, CURVATURE, KNOWN, Y
+from bayeslmm.kernels.quadrature.sums import (
+    level_density,
+    set_eta,
+    set_slopes,
+    sum_slopes,
+    sums_at,
 )
 
 if TYPE_CHECKING:
@@ -40,8 +30,6 @@ if TYPE_CHECKING:
 FOUND_U, FOUND_V, FOUND_ROOT, FOUND_BELOW, FOUND_ROOT_2, FOUND_HEIGHT, MODE_WIDTH = range(7)
 MOST_MODES = 6
 _MOST_STEPS = 100
-# So many factors between 1 and 2 are within the range of numbers.
-_MOST_FACTORS = 1000
 # In prior standard deviations of the effects, and longer from afar.
 _LONGEST_STEP = 4.0
 # A step that overshoots must at least have made the slope this much flatter.
@@ -53,73 +41,6 @@ _USABLE = 0.1
 _EXACT = 1e-6
 # Which of several modes is the highest is seen before they are known to the last digit.
 _ROUGH = 0.03
-
-
-@inner_ieee_fast
-def set_eta(q: int, table: Floats, lo: int, hi: int, u: float, v: float) -> None:
-    """Fill eta of a level's rows at standardised effects (u, v)."""
-    if q == 1:
-        for r in range(lo, hi):
-            table[AT, r] = table[ETA, r] + table[FIRST, r] * u
-    else:
-        for r in range(lo, hi):
-            table[AT, r] = table[ETA, r] + table[FIRST, r] * u + table[SECOND, r] * v
-
-
-@inner_ieee_fast
-def _logit_slopes(table: Floats, shift: float, lo: int, hi: int) -> None:
-    for r in range(lo, hi):
-        e, m = table[AT, r] - shift, table[POWER, r]
-        t = quick_exp(-abs(e))
-        share = 1.0 / (1.0 + t)
-        p = share if e > 0.0 else t * share
-        table[SLOPE, r] = table[Y, r] - m * p
-        table[CURVATURE, r] = m * t * share * share
-
-
-@inner_ieee_fast
-def _poisson_slopes(table: Floats, lo: int, hi: int) -> None:
-    for r in range(lo, hi):
-        mu = quick_exp(table[AT, r])
-        table[SLOPE, r] = table[Y, r] - mu
-        table[CURVATURE, r] = mu
-
-
-@inner_ieee
-def set_slopes(code: int, phi: Floats, table: Floats, lo: int, hi: int) -> None:
-    """Fill slope and curvature of a level's rows at their present eta."""
-    if code == BINOMIAL_LOGIT:
-        _logit_slopes(table, 0.0, lo, hi)
-    elif code == NEGBINOMIAL:
-        _logit_slopes(table, math.log(phi[0]), lo, hi)
-    elif code == POISSON:
-        _poisson_slopes(table, lo, hi)
-    else:
-        for r in range(lo, hi):
-            _, slope, curvature = row_at(code, table[AT, r], table[Y, r], table[KNOWN, r], phi)
-            table[SLOPE, r], table[CURVATURE, r] = slope, curvature
-
-
-@inner_ieee_fast
-def sum_slopes(
-    q: int, table: Floats, lo: int, hi: int, u: float, v: float
-) -> tuple[float, float, float, float, float]:
-    """Sum rows to the slopes of a level's log-density, and to its negative curvature's entries."""
-    g, h, i, j, k = 0.0, 0.0, 0.0, 0.0, 0.0
-    if q == 1:
-        for r in range(lo, hi):
-            a = table[FIRST, r]
-            g += table[SLOPE, r] * a
-            i += table[CURVATURE, r] * a * a
-    else:
-        for r in range(lo, hi):
-            a, b, w = table[FIRST, r], table[SECOND, r], table[CURVATURE, r]
-            g += table[SLOPE, r] * a
-            h += table[SLOPE, r] * b
-            i += w * a * a
-            j += w * a * b
-            k += w * b * b
-    return g - u, h - v, i + 1.0, j, k + 1.0
 
 
 @inner_ieee
@@ -174,9 +95,7 @@ def climb(
     step_u, step_v, before_u, before_v, rise = 0.0, 0.0, u, v, 0.0
     root = (1.0, 0.0, 1.0)
     for count in range(_MOST_STEPS):
-        set_eta(q, table, lo, hi, u, v)
-        set_slopes(code, phi, table, lo, hi)
-        g, h, i, j, k = sum_slopes(q, table, lo, hi, u, v)
+        g, h, i, j, k = sums_at(code, phi, q, table, lo, hi, u, v)
         along = g * step_u + h * step_v
         if count > 0 and not along > -_KEPT_SLOPE * rise:
             # Back to where a straight slope would be zero, or half way where that is no number.
@@ -202,56 +121,9 @@ def climb(
         if not decrement > tolerance:
             break
     if tolerance < _EXACT:
-        set_eta(q, table, lo, hi, u, v)
-        set_slopes(code, phi, table, lo, hi)
-        g, h, i, j, k = sum_slopes(q, table, lo, hi, u, v)
+        g, h, i, j, k = sums_at(code, phi, q, table, lo, hi, u, v)
         root = root_of(i, j, k)
     return u, v, root
-
-
-@inner_ieee_fast
-def _logit_density(table: Floats, shift: float, lo: int, hi: int) -> float:
-    """Sum y e - m log(1 + exp(e)), e = eta - shift: as a product where all m are one."""
-    total, product, single = 0.0, 1.0, True
-    for r in range(lo, hi):
-        single = single and table[POWER, r] == 1.0
-    if single and hi - lo < _MOST_FACTORS:
-        for r in range(lo, hi):
-            e = table[AT, r] - shift
-            total += table[Y, r] * e - max(e, 0.0)
-            product *= 1.0 + quick_exp(-abs(e))
-        return total - math.log(product)
-    for r in range(lo, hi):
-        e = table[AT, r] - shift
-        softplus = max(e, 0.0) + math.log1p(quick_exp(-abs(e)))
-        total += table[Y, r] * e - table[POWER, r] * softplus
-    return total
-
-
-@inner_ieee_fast
-def _poisson_density(table: Floats, lo: int, hi: int) -> float:
-    total = 0.0
-    for r in range(lo, hi):
-        total += table[Y, r] * table[AT, r] - quick_exp(table[AT, r])
-    return total
-
-
-@inner_ieee
-def level_density(
-    code: int, phi: Floats, q: int, table: Floats, lo: int, hi: int, u: float, v: float
-) -> float:
-    """Evaluate log p(y of the level | u, v) - (u^2 + v^2) / 2, up to a constant."""
-    total = -0.5 * (u * u + v * v)
-    set_eta(q, table, lo, hi, u, v)
-    if code == BINOMIAL_LOGIT:
-        return total + _logit_density(table, 0.0, lo, hi)
-    if code == NEGBINOMIAL:
-        return total + _logit_density(table, math.log(phi[0]), lo, hi)
-    if code == POISSON:
-        return total + _poisson_density(table, lo, hi)
-    for r in range(lo, hi):
-        total += value_at(code, table[AT, r], table[Y, r], table[KNOWN, r], phi)
-    return total
 
 
 @inner_ieee
@@ -340,8 +212,8 @@ def _root_at(
     """Return the root of the observed information, or of the expected one."""
     set_eta(q, table, lo, hi, u, v)
     set_slopes(code, phi, table, lo, hi)
-    _, _, i, j, k = sum_slopes(q, table, lo, hi, u, v)
-    expected = root_of(i, j, k)
+    _, _, i, j, k = sum_slopes(q, table, lo, hi)
+    expected = root_of(i + 1.0, j, k + 1.0)
     step = 1e-4
     for r in range(lo, hi):
         # The slopes are exact; their differences are good to 1e-8.
@@ -349,7 +221,8 @@ def _root_at(
         up = row_at(code, table[AT, r] + step, y, known, phi)[1]
         down = row_at(code, table[AT, r] - step, y, known, phi)[1]
         table[CURVATURE, r] = (down - up) / (2.0 * step)
-    _, _, i, j, k = sum_slopes(q, table, lo, hi, u, v)
+    _, _, i, j, k = sum_slopes(q, table, lo, hi)
+    i, k = i + 1.0, k + 1.0
     if not (i > 0.0 and i * k > j * j):
         return expected
     observed = root_of(i, j, k)

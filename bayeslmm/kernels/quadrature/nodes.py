@@ -1,8 +1,7 @@
 """The density of one level at its quadrature nodes, with one exponential a row where that is so.
 
-On a tensor grid of nodes around the mode, exp(eta) of a row is its value at the mode times a factor
-for each axis, which rows of equal Z share. A sum of logarithms log(1 + exp(eta)) is the logarithm
-of a product, and the product of all rows divides the density without any.
+Exponentials are split over the nodes' axes (`axes`). A sum of logarithms log(1 + exp(eta)) is the
+logarithm of a product, and the product of all rows divides the density without any.
 """
 
 from __future__ import annotations
@@ -11,16 +10,22 @@ import math
 from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.compiler.jit import inner_ieee, inner_ieee_fast
-from bayeslmm.kernels.families.codes import (
-    BINOMIAL_LOGIT,
-    GAMMA,
-    NEGBINOMIAL,
-    POISSON,
-    STUDENT,
-)
+from bayeslmm.kernels.families.codes import GAMMA, NEGBINOMIAL, POISSON, STUDENT
 from bayeslmm.kernels.families.elementary import quick_exp
 from bayeslmm.kernels.families.rows import value_at
-from bayeslmm.kernels.quadrature.mode import set_eta
+from bayeslmm.kernels.quadrature.axes import (
+    factorises,
+    farthest_of,
+    set_axes,
+    set_factor,
+    set_nodes,
+)
+from bayeslmm.kernels.quadrature.products import (
+    FULL,
+    divide_run,
+    multiply_run,
+    take_logarithm,
+)
 from bayeslmm.kernels.quadrature.rows import (
     AT,
     AWAY,
@@ -38,86 +43,14 @@ from bayeslmm.kernels.quadrature.rows import (
     POWER,
     PRODUCT,
     SECOND,
-    SIDE,
-    SIDE_2,
-    U_2,
-    U,
     Y,
+    part_of,
 )
+from bayeslmm.kernels.quadrature.sums import set_eta
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.kernels.quadrature.mode import Root
-
-# Up to here either way of eta products of exponentials neither overflow nor lose their digits.
-_REACH = 80.0
-# A product of factors 1 + t has an error of 1e-16, which a larger shape would make one of 1e-11.
-_LARGEST_SHAPE = 1e5
-# Log of what a product may become before its logarithm is taken.
-_FULL = 600.0
-_MOST_SQUARINGS = 64.0
-
-
-@inner_ieee
-def set_nodes(
-    q: int, z: Floats, log_weight: Floats, u: float, v: float, root: Root, grid: Floats
-) -> None:
-    """Fill nodes around a mode, and the log weights times the effects' prior there."""
-    K, i = len(z), 0
-    if q == 1:
-        for k in range(K):
-            away = z[k] / root[0]
-            at = u + away
-            grid[AWAY, k], grid[U, k] = away, at
-            grid[LOG_DENSITY, k] = log_weight[k] - 0.5 * at * at
-        return
-    for k in range(K):
-        for m in range(K):
-            second = z[m] / root[2]
-            first = (z[k] - root[1] * second) / root[0]
-            one, two = u + first, v + second
-            grid[AWAY, i], grid[AWAY_2, i] = first, second
-            grid[U, i], grid[U_2, i] = one, two
-            weight = log_weight[k] + log_weight[m]
-            grid[LOG_DENSITY, i] = weight - 0.5 * (one * one + two * two)
-            i += 1
-
-
-@inner_ieee_fast
-def set_axes(
-    table: Floats, z: Floats, root: Root, lo: int, hi: int, sign: float, shift: float
-) -> float:
-    """Fill changes along the nodes' axes and exp(sign (eta - shift)); return the largest |eta|.
-
-    That of all nodes; SECOND is zero for one column.
-    """
-    farthest, largest = z[len(z) - 1], 0.0
-    one, below, two = 1.0 / root[0], root[1], 1.0 / root[2]
-    for r in range(lo, hi):
-        first = table[FIRST, r] * one
-        second = (table[SECOND, r] - below * first) * two
-        table[AXIS, r], table[AXIS_2, r] = first, second
-        e = table[AT, r] - shift
-        table[ODDS, r] = quick_exp(sign * e)
-        largest = max(largest, abs(e) + (abs(first) + abs(second)) * farthest)
-    return largest
-
-
-@inner_ieee_fast
-def set_factor(q: int, z: Floats, first: float, second: float, grid: Floats) -> None:
-    """Fill exp(a'(node - mode)), of a row with these changes along the axes."""
-    K = len(z)
-    if q == 1:
-        for k in range(K):
-            grid[FACTOR, k] = quick_exp(first * z[k])
-        return
-    for k in range(K):
-        grid[SIDE, k] = quick_exp(first * z[k])
-        grid[SIDE_2, k] = quick_exp(second * z[k])
-    for k in range(K):
-        here, at = grid[SIDE, k], k * K
-        for m in range(K):
-            grid[FACTOR, at + m] = here * grid[SIDE_2, m]
 
 
 @inner_ieee_fast
@@ -125,70 +58,29 @@ def _add_linear(
     q: int, table: Floats, grid: Floats, column: int, scale: float, lo: int, hi: int, base: float
 ) -> None:
     """Add base plus the sum of scale c_r eta_r at the nodes, c a column of the table."""
-    total, first, second = base, 0.0, 0.0
-    for r in range(lo, hi):
-        weight = scale * table[column, r]
-        total += weight * table[AT, r]
-        first += weight * table[FIRST, r]
-        second += weight * table[SECOND, r]
-    for i in range(grid.shape[1]):
-        grid[LOG_DENSITY, i] += total + first * grid[AWAY, i]
+    total, first, second, N = base, 0.0, 0.0, grid.shape[1]
+    weight, at = part_of(table, column, lo, hi), part_of(table, AT, lo, hi)
+    column_1, column_2 = part_of(table, FIRST, lo, hi), part_of(table, SECOND, lo, hi)
+    for r in range(hi - lo):
+        total += scale * weight[r] * at[r]
+        first += scale * weight[r] * column_1[r]
+        second += scale * weight[r] * column_2[r]
+    density, away = part_of(grid, LOG_DENSITY, 0, N), part_of(grid, AWAY, 0, N)
+    for i in range(N):
+        density[i] += total + first * away[i]
     if q == 2:
-        for i in range(grid.shape[1]):
-            grid[LOG_DENSITY, i] += second * grid[AWAY_2, i]
+        away_2 = part_of(grid, AWAY_2, 0, N)
+        for i in range(N):
+            density[i] += second * away_2[i]
 
 
 @inner_ieee_fast
-def _times(grid: Floats, product: int, start: float) -> None:
-    """Multiply a product by 1 + start factor."""
-    for i in range(grid.shape[1]):
-        grid[product, i] *= 1.0 + start * grid[FACTOR, i]
-
-
-@inner_ieee_fast
-def _times_power(grid: Floats, start: float, power: float) -> None:
-    """Multiply the product by (1 + start factor)^power, for whole powers."""
-    left = int(power)
-    for i in range(grid.shape[1]):
-        grid[DENSITY, i] = 1.0 + start * grid[FACTOR, i]
-    while left > 0:
-        if left % 2 == 1:
-            for i in range(grid.shape[1]):
-                grid[PRODUCT, i] *= grid[DENSITY, i]
-        left //= 2
-        if left > 0:
-            for i in range(grid.shape[1]):
-                grid[DENSITY, i] *= grid[DENSITY, i]
-
-
-@inner_ieee
-def _take_logarithm(grid: Floats, product: int, power: float) -> None:
-    """Move a product into the log-density."""
-    for i in range(grid.shape[1]):
-        grid[LOG_DENSITY, i] -= power * math.log(grid[product, i])
-        grid[product, i] = 1.0
-
-
-@inner_ieee
-def _divide_by_power(grid: Floats, start: float, power: float, top: float, full: float) -> float:
-    """Divide the density by (1 + start factor)^power; return how full the product is then.
-
-    `top` bounds log(1 + start factor), and `full` that of the product so far.
-    """
-    if power > _MOST_SQUARINGS or power * top > _FULL:
-        for i in range(grid.shape[1]):
-            grid[LOG_DENSITY, i] -= power * math.log1p(start * grid[FACTOR, i])
-        return full
-    if power == 0.0:
-        return full
-    if full + power * top > _FULL:
-        _take_logarithm(grid, PRODUCT, 1.0)
-        full = 0.0
-    if power == 1.0:
-        _times(grid, PRODUCT, start)
-    else:
-        _times_power(grid, start, power)
-    return full + power * top
+def _distance(numbers: Floats, value: float) -> float:
+    """Sum the distances of numbers from one value."""
+    total = 0.0
+    for r in range(len(numbers)):
+        total += abs(numbers[r] - value)
+    return total
 
 
 @inner_ieee
@@ -203,36 +95,44 @@ def _add_logits(
     hi: int,
 ) -> None:
     """Add y eta - m log(1 + exp(eta - shift)) of every row."""
-    shape = phi[0] if code == NEGBINOMIAL else 0.0
-    shift = math.log(shape) if shape > 0.0 else 0.0
-    farthest, base = z[len(z) - 1], 0.0
-    if shape > 0.0:
-        for r in range(lo, hi):
-            base -= table[Y, r] * shift
+    N, farthest, r = grid.shape[1], farthest_of(z), lo
+    density, factor = part_of(grid, LOG_DENSITY, 0, N), part_of(grid, FACTOR, 0, N)
+    product, common = part_of(grid, PRODUCT, 0, N), part_of(grid, COMMON, 0, N)
+    own, shape, shift = part_of(grid, DENSITY, 0, N), 0.0, 0.0
+    if code == NEGBINOMIAL:
+        shape, shift = phi[0], math.log(phi[0])
+    single = code != NEGBINOMIAL and _distance(part_of(table, POWER, lo, hi), 1.0) == 0.0
+    base = -shift * _distance(part_of(table, Y, lo, hi), 0.0)
     _add_linear(q, table, grid, Y, 1.0, lo, hi, base)
     full, common_full = 0.0, 0.0
-    for r in range(lo, hi):
-        first, second, odds = table[AXIS, r], table[AXIS_2, r], table[ODDS, r]
-        if r == lo or table[FRESH, r] > 0.0:
-            set_factor(q, z, first, second, grid)
-        top = max(table[AT, r] - shift, 0.0) + (abs(first) + abs(second)) * farthest + 0.7
-        # Of the negative binomial's power y + shape, the shape is the same for all rows.
-        power = table[Y, r] if shape > 0.0 else table[POWER, r]
-        full = _divide_by_power(grid, odds, power, top, full)
-        if shape > 0.0:
-            common_full += top
-            if common_full > _FULL:
-                _take_logarithm(grid, COMMON, shape)
-                common_full = top
-            _times(grid, COMMON, odds)
-    if shape > 0.0:
-        _take_logarithm(grid, COMMON, shape)
+    while r < hi:
+        first, second, end = table[AXIS, r], table[AXIS_2, r], r + 1
+        while end < hi and table[FRESH, end] == 0.0:
+            end += 1
+        set_factor(q, z, first, second, grid)
+        slack = (abs(first) + abs(second)) * farthest + 0.7
+        odds, at = part_of(table, ODDS, r, end), part_of(table, AT, r, end)
+        if single:
+            full = multiply_run(odds, at, factor, product, density, 1.0, shift, slack, full)
+        else:
+            # Of the negative binomial's power y + shape, the shape is the same for all rows.
+            power = part_of(table, Y if code == NEGBINOMIAL else POWER, r, end)
+            full = divide_run(odds, at, power, factor, product, density, own, shift, slack, full)
+        if code == NEGBINOMIAL:
+            common_full = multiply_run(
+                odds, at, factor, common, density, shape, shift, slack, common_full
+            )
+        r = end
+    if code == NEGBINOMIAL:
+        take_logarithm(common, density, shape)
 
 
 @inner_ieee_fast
 def _subtract_factor(grid: Floats, total: float) -> None:
-    for i in range(grid.shape[1]):
-        grid[LOG_DENSITY, i] -= total * grid[FACTOR, i]
+    N = grid.shape[1]
+    density, factor = part_of(grid, LOG_DENSITY, 0, N), part_of(grid, FACTOR, 0, N)
+    for i in range(N):
+        density[i] -= total * factor[i]
 
 
 @inner_ieee
@@ -268,14 +168,17 @@ def _add_exponentials(
 @inner_ieee_fast
 def _times_square(q: int, grid: Floats, start: float, first: float, second: float) -> None:
     """Multiply the common product by 1 + r^2 of a row's scaled residual at the nodes."""
+    N = grid.shape[1]
+    product, away = part_of(grid, COMMON, 0, N), part_of(grid, AWAY, 0, N)
     if q == 1:
-        for i in range(grid.shape[1]):
-            r = start - first * grid[AWAY, i]
-            grid[COMMON, i] *= 1.0 + r * r
+        for i in range(N):
+            r = start - first * away[i]
+            product[i] *= 1.0 + r * r
     else:
-        for i in range(grid.shape[1]):
-            r = start - first * grid[AWAY, i] - second * grid[AWAY_2, i]
-            grid[COMMON, i] *= 1.0 + r * r
+        away_2 = part_of(grid, AWAY_2, 0, N)
+        for i in range(N):
+            r = start - first * away[i] - second * away_2[i]
+            product[i] *= 1.0 + r * r
 
 
 @inner_ieee
@@ -283,18 +186,21 @@ def _add_students(
     phi: Floats, q: int, table: Floats, grid: Floats, z: Floats, lo: int, hi: int
 ) -> None:
     """Add -(nu + 1) log(1 + r^2 / nu) / 2 of every row."""
-    power, full, farthest = 0.5 * (phi[1] + 1.0), 0.0, z[len(z) - 1]
+    power, full, farthest = 0.5 * (phi[1] + 1.0), 0.0, farthest_of(z)
+    common, density = (
+        part_of(grid, COMMON, 0, grid.shape[1]), part_of(grid, LOG_DENSITY, 0, grid.shape[1])
+    )  # fmt: skip
     for r in range(lo, hi):
         unit = math.sqrt(table[KNOWN, r] / phi[1]) / phi[0]
         start = (table[Y, r] - table[AT, r]) * unit
         far = abs(start) + (abs(table[AXIS, r]) + abs(table[AXIS_2, r])) * farthest * unit
         top = math.log1p(far * far)
         full += top
-        if full > _FULL:
-            _take_logarithm(grid, COMMON, power)
+        if full > FULL:
+            take_logarithm(common, density, power)
             full = top
         _times_square(q, grid, start, table[FIRST, r] * unit, table[SECOND, r] * unit)
-    _take_logarithm(grid, COMMON, power)
+    take_logarithm(common, density, power)
 
 
 @inner_ieee
@@ -308,30 +214,56 @@ def _add_rows(code: int, phi: Floats, table: Floats, grid: Floats, lo: int, hi: 
         grid[LOG_DENSITY, i] += total
 
 
-@inner_ieee
-def factorises(
-    code: int, phi: Floats, table: Floats, z: Floats, lo: int, hi: int, root: Root
-) -> bool:
-    """Return whether a level's exponentials may be split over the nodes; their parts are filled."""
-    if code not in (BINOMIAL_LOGIT, NEGBINOMIAL, POISSON, GAMMA):
-        return False
-    if code == NEGBINOMIAL and phi[0] > _LARGEST_SHAPE:
-        return False
-    shift = math.log(phi[0]) if code == NEGBINOMIAL else 0.0
-    sign = -1.0 if code == GAMMA else 1.0
-    return set_axes(table, z, root, lo, hi, sign, shift) <= _REACH
-
-
 @inner_ieee_fast
 def _relative_densities(grid: Floats) -> float:
     """Fill densities relative to the middle node; return their sum."""
-    middle, total = grid.shape[1] // 2, 0.0
-    top, product = grid[LOG_DENSITY, middle], grid[PRODUCT, middle]
-    for i in range(grid.shape[1]):
-        density = quick_exp(grid[LOG_DENSITY, i] - top) * (product / grid[PRODUCT, i])
-        grid[DENSITY, i] = density
-        total += density
+    N = grid.shape[1]
+    middle, total = N // 2, 0.0
+    top, first = grid[LOG_DENSITY, middle], grid[PRODUCT, middle]
+    density, log_density = part_of(grid, DENSITY, 0, N), part_of(grid, LOG_DENSITY, 0, N)
+    product = part_of(grid, PRODUCT, 0, N)
+    for i in range(N):
+        density[i] = quick_exp(log_density[i] - top) * (first / product[i])
+        total += density[i]
     return total
+
+
+@inner_ieee
+def density_at_nodes(
+    code: int,
+    phi: Floats,
+    q: int,
+    table: Floats,
+    grid: Floats,
+    z: Floats,
+    lo: int,
+    hi: int,
+    quick: bool,
+) -> float:
+    """Fill the density at nodes that are set, relative to the middle one; return its sum.
+
+    Parameters
+    ----------
+    code, phi, q, table, grid, z, lo, hi
+        As in `integrate_level`; the rows' eta at the mode, and where `quick` their axes, are set.
+    quick : bool
+        Whether exponentials, or squares, are split over the nodes.
+
+    Returns
+    -------
+    float
+    """
+    for i in range(grid.shape[1]):
+        grid[PRODUCT, i], grid[COMMON, i] = 1.0, 1.0
+    if not quick:
+        _add_rows(code, phi, table, grid, lo, hi)
+    elif code == STUDENT:
+        _add_students(phi, q, table, grid, z, lo, hi)
+    elif code in (POISSON, GAMMA):
+        _add_exponentials(code, phi, q, table, grid, z, lo, hi)
+    else:
+        _add_logits(code, phi, q, table, grid, z, lo, hi)
+    return _relative_densities(grid)
 
 
 @inner_ieee
@@ -349,7 +281,7 @@ def integrate_level(
     v: float,
     root: Root,
     quick: bool,
-) -> tuple[float, float]:
+) -> tuple[float, float, bool]:
     """Evaluate a level's density at its nodes, and integrate it.
 
     Parameters
@@ -373,22 +305,17 @@ def integrate_level(
         Of p(y | u) N(u; 0, I), without the level's constant.
     total : float
         Sum of the grid's DENSITY, whose entries over it are the nodes' posterior weights.
+    split : bool
+        Whether exponentials, or squares, were split.
     """
     set_eta(q, table, lo, hi, u, v)
     set_nodes(q, z, log_weight, u, v, root, grid)
-    for i in range(grid.shape[1]):
-        grid[PRODUCT, i], grid[COMMON, i] = 1.0, 1.0
     if quick and code == STUDENT:
-        set_axes(table, z, root, lo, hi, 1.0, 0.0)
-        _add_students(phi, q, table, grid, z, lo, hi)
-    elif quick and factorises(code, phi, table, z, lo, hi, root):
-        if code in (POISSON, GAMMA):
-            _add_exponentials(code, phi, q, table, grid, z, lo, hi)
-        else:
-            _add_logits(code, phi, q, table, grid, z, lo, hi)
+        set_axes(q, table, root, lo, hi, 1.0, 0.0)
+        split = True
     else:
-        _add_rows(code, phi, table, grid, lo, hi)
-    total, middle = _relative_densities(grid), grid.shape[1] // 2
-    volume = root[0] * (root[2] if q == 2 else 1.0)
-    value = grid[LOG_DENSITY, middle] + math.log(total) - math.log(grid[PRODUCT, middle] * volume)
-    return value, total
+        split = quick and factorises(code, phi, q, table, farthest_of(z), lo, hi, root)
+    total = density_at_nodes(code, phi, q, table, grid, z, lo, hi, split)
+    middle, volume = grid.shape[1] // 2, root[0] * (root[2] if q == 2 else 1.0)
+    value = grid[LOG_DENSITY, middle] + math.log(total / (grid[PRODUCT, middle] * volume))
+    return value, total, split

@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numba import carray
 
 from bayeslmm.kernels.compiler.jit import inner_ieee, inner_ieee_fast
 from bayeslmm.kernels.families.codes import NEGBINOMIAL
 from bayeslmm.kernels.families.rows import constant_at
+from bayeslmm.kernels.target import as_pointer
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
@@ -50,40 +52,63 @@ class Rule(NamedTuple):
 U, U_2, AWAY, AWAY_2, LOG_DENSITY, PRODUCT, COMMON, FACTOR, DENSITY, SIDE, SIDE_2, GRID = range(12)
 
 
+# Rows whose predictors are computed at a time: what is added up stays in the fastest memory.
+_BLOCK = 512
+
+
 @inner_ieee
-def open_table(rows: LevelRows) -> Floats:
-    """Return the table with what is known of the rows."""
-    table = np.zeros((TABLE, len(rows.y)))
+def part_of(array: Floats, line: int, lo: int, hi: int) -> Floats:
+    """Return array[line, lo:hi] of a table or grid, for loops that are to be vector instructions.
+
+    Of two lines of one array the compiler does not know that writing to one leaves the other
+    alone, and computes number by number; two addresses it compares before the loop.
+    """
+    address = array.ctypes.data + 8 * (array.shape[1] * line + lo)
+    part: Floats = carray(as_pointer(address), (hi - lo,), np.float64)
+    return part
+
+
+@inner_ieee
+def columns_of(X: Floats) -> Floats:
+    """Return X' as an array of its own: columns are read one by one."""
+    return np.ascontiguousarray(X.T)
+
+
+@inner_ieee
+def set_table(rows: LevelRows, table: Floats) -> None:
+    """Fill what is known of the rows."""
     table[Y, :] = rows.y
     table[KNOWN, :] = rows.known
     table[FRESH, :] = rows.fresh
-    return table
 
 
-@inner_ieee
-def open_grid(rows: LevelRows, rule: Rule) -> Floats:
-    """Return a grid of the size that the nodes need."""
-    K = len(rule.z)
-    return np.zeros((GRID, K if rows.Z.shape[1] == 1 else K * K))
+@inner_ieee_fast
+def _add_times(target: Floats, source: Floats, factor: float) -> None:
+    for r in range(len(target)):
+        target[r] += factor * source[r]
 
 
 @inner_ieee_fast
 def set_predictors(
-    X: Floats, Z: Floats, offset: Floats, L: Floats, beta: Floats, table: Floats
+    columns: Floats, Z: Floats, offset: Floats, L: Floats, beta: Floats, table: Floats
 ) -> None:
-    """Fill X beta + offset and Z L."""
-    for r in range(X.shape[0]):
-        total = offset[r]
-        for c in range(X.shape[1]):
-            total += X[r, c] * beta[c]
-        table[ETA, r] = total
+    """Fill X beta + offset and Z L; of X its columns, see `columns_of`."""
+    n = len(offset)
+    for lo in range(0, n, _BLOCK):
+        hi = min(lo + _BLOCK, n)
+        eta = part_of(table, ETA, lo, hi)
+        for r in range(hi - lo):
+            eta[r] = offset[lo + r]
+        for c in range(len(beta)):
+            _add_times(eta, part_of(columns, c, lo, hi), beta[c])
+    first, second = part_of(table, FIRST, 0, n), part_of(table, SECOND, 0, n)
     if Z.shape[1] == 1:
-        for r in range(X.shape[0]):
-            table[FIRST, r] = Z[r, 0] * L[0, 0]
+        for r in range(n):
+            first[r] = Z[r, 0] * L[0, 0]
     else:
-        for r in range(X.shape[0]):
-            table[FIRST, r] = Z[r, 0] * L[0, 0] + Z[r, 1] * L[1, 0]
-            table[SECOND, r] = Z[r, 1] * L[1, 1]
+        for r in range(n):
+            first[r] = Z[r, 0] * L[0, 0] + Z[r, 1] * L[1, 0]
+            second[r] = Z[r, 1] * L[1, 1]
 
 
 @inner_ieee

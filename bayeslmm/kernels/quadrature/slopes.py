@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.compiler.jit import inner_ieee, inner_ieee_fast
-from bayeslmm.kernels.families.codes import GAMMA, POISSON
+from bayeslmm.kernels.families.codes import GAMMA, POISSON, STUDENT
 from bayeslmm.kernels.families.rows import add_constant_slopes, add_phi_slopes, row_at
-from bayeslmm.kernels.quadrature.nodes import factorises, set_factor
+from bayeslmm.kernels.quadrature.axes import set_factor
 from bayeslmm.kernels.quadrature.rows import (
     AT,
     AWAY,
@@ -28,14 +28,15 @@ from bayeslmm.kernels.quadrature.rows import (
     ODDS,
     POWER,
     SECOND,
+    SLOPE,
     U_2,
     U,
     Y,
+    part_of,
 )
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
-    from bayeslmm.kernels.quadrature.mode import Root
 
 # Nodes with less of the density than this have no say in sums over rows.
 _NEGLIGIBLE = 1e-15
@@ -44,46 +45,56 @@ _NEGLIGIBLE = 1e-15
 @inner_ieee_fast
 def _mean_share(q: int, grid: Floats, start: float) -> tuple[float, float, float]:
     """Return means over the nodes of p and p u, p = start factor / (1 + start factor)."""
-    first, second, third = 0.0, 0.0, 0.0
-    for i in range(grid.shape[1]):
-        odds = start * grid[FACTOR, i]
-        share = grid[DENSITY, i] * odds / (1.0 + odds)
+    first, second, third, N = 0.0, 0.0, 0.0, grid.shape[1]
+    factor, density = part_of(grid, FACTOR, 0, N), part_of(grid, DENSITY, 0, N)
+    u, v = part_of(grid, U, 0, N), part_of(grid, U_2, 0, N)
+    for i in range(N):
+        odds = start * factor[i]
+        share = density[i] * odds / (1.0 + odds)
         first += share
-        second += share * grid[U, i]
+        second += share * u[i]
         if q == 2:
-            third += share * grid[U_2, i]
+            third += share * v[i]
     return first, second, third
 
 
 @inner_ieee_fast
 def _mean_factor(q: int, grid: Floats, start: float) -> tuple[float, float, float]:
     """Return means over the nodes of start factor, and of that times u."""
-    first, second, third = 0.0, 0.0, 0.0
-    for i in range(grid.shape[1]):
-        share = grid[DENSITY, i] * grid[FACTOR, i] * start
+    first, second, third, N = 0.0, 0.0, 0.0, grid.shape[1]
+    factor, density = part_of(grid, FACTOR, 0, N), part_of(grid, DENSITY, 0, N)
+    u, v = part_of(grid, U, 0, N), part_of(grid, U_2, 0, N)
+    for i in range(N):
+        share = density[i] * factor[i] * start
         first += share
-        second += share * grid[U, i]
+        second += share * u[i]
         if q == 2:
-            third += share * grid[U_2, i]
+            third += share * v[i]
     return first, second, third
 
 
 @inner_ieee
 def _add_row(
-    X: Floats,
-    Z: Floats,
-    r: int,
-    means: tuple[float, float, float],
-    d_L: Floats,
-    d_beta: Floats,
+    table: Floats, Z: Floats, r: int, means: tuple[float, float, float], d_L: Floats
 ) -> None:
-    """Add a row's part, from the means of l' and l' u."""
-    for c in range(X.shape[1]):
-        d_beta[c] += means[0] * X[r, c]
+    """Add a row's part to d_L from the means of l' and l' u, and keep that of l'."""
+    table[SLOPE, r] = means[0]
     d_L[0, 0] += Z[r, 0] * means[1]
     if Z.shape[1] == 2:
         d_L[1, 0] += Z[r, 1] * means[1]
         d_L[1, 1] += Z[r, 1] * means[2]
+
+
+@inner_ieee_fast
+def set_fixed_slopes(columns: Floats, table: Floats, d_beta: Floats) -> None:
+    """Fill X' times the means of l' that all levels' `add_slopes` have kept."""
+    n = table.shape[1]
+    slope = part_of(table, SLOPE, 0, n)
+    for c in range(len(d_beta)):
+        total, column = 0.0, part_of(columns, c, 0, n)
+        for r in range(n):
+            total += column[r] * slope[r]
+        d_beta[c] = total
 
 
 @inner_ieee
@@ -95,10 +106,8 @@ def _add_quickly(
     z: Floats,
     lo: int,
     hi: int,
-    X: Floats,
     Z: Floats,
     d_L: Floats,
-    d_beta: Floats,
 ) -> None:
     q = Z.shape[1]
     u, v = 0.0, 0.0
@@ -120,7 +129,7 @@ def _add_quickly(
             constant, slope = table[Y, r], -table[POWER, r]
             one, two, three = _mean_share(q, grid, start)
         means = (constant + slope * one, constant * u + slope * two, constant * v + slope * three)
-        _add_row(X, Z, r, means, d_L, d_beta)
+        _add_row(table, Z, r, means, d_L)
 
 
 @inner_ieee
@@ -131,10 +140,8 @@ def _add_slowly(
     grid: Floats,
     lo: int,
     hi: int,
-    X: Floats,
     Z: Floats,
     d_L: Floats,
-    d_beta: Floats,
 ) -> None:
     for r in range(lo, hi):
         first, second, third = 0.0, 0.0, 0.0
@@ -147,7 +154,7 @@ def _add_slowly(
             first += slope
             second += slope * grid[U, i]
             third += slope * grid[U_2, i]
-        _add_row(X, Z, r, (first, second, third), d_L, d_beta)
+        _add_row(table, Z, r, (first, second, third), d_L)
 
 
 @inner_ieee
@@ -174,32 +181,32 @@ def add_slopes(
     z: Floats,
     lo: int,
     hi: int,
-    root: Root,
+    split: bool,
     total: float,
-    X: Floats,
     Z: Floats,
     d_L: Floats,
-    d_beta: Floats,
     d_phi: Floats,
 ) -> None:
     """Add a level's derivatives; right after `integrate_level`, with what that returned.
 
     Parameters
     ----------
-    code, phi, table, grid, z, lo, hi, root
+    code, phi, table, grid, z, lo, hi
         As there.
+    split : bool
+        Whether exponentials were split there.
     total : float
         Sum of the nodes' densities; they are divided by it.
-    X, Z : ndarray
+    Z : ndarray
         The rows' columns.
-    d_L, d_beta, d_phi : ndarray, shapes (q, q), (p,), (number of parameters,)
+    d_L, d_phi : ndarray, shapes (q, q), (number of parameters,)
         What to add to; of d_L the lower triangle.
     """
     for i in range(grid.shape[1]):
         grid[DENSITY, i] /= total
-    if factorises(code, phi, table, z, lo, hi, root):
-        _add_quickly(code, phi, table, grid, z, lo, hi, X, Z, d_L, d_beta)
+    if split and code != STUDENT:
+        _add_quickly(code, phi, table, grid, z, lo, hi, Z, d_L)
     else:
-        _add_slowly(code, phi, table, grid, lo, hi, X, Z, d_L, d_beta)
+        _add_slowly(code, phi, table, grid, lo, hi, Z, d_L)
     if len(d_phi) > 0:
         _add_to_phi(code, phi, table, grid, lo, hi, d_phi)

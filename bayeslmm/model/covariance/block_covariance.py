@@ -279,5 +279,7 @@ class BlockCovariance:
         return corr
 
     def _cut(self, partials: Floats) -> list[Floats]:
+        if len(self.members) == 1:
+            return [partials]
         ends = np.cumsum([structure.n_partials for structure, _ in self.members])
         return np.split(partials, ends[:-1], axis=-1)

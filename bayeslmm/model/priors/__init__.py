@@ -6,6 +6,7 @@
 - ``lkj``: the LKJ distribution of correlation matrices
 - ``closed_forms``: log-density and slope of a prior at one number
 - ``priors``: `Priors`: every prior of one model
+- ``supports``: which priors suit a parameter
 - ``resolve``: `resolve_priors`: the user's over a scheme's over the defaults
 - ``defaults``: weakly informative, on the scales of the data
 - ``shift``: where the priors of random effects stand: the columns' means

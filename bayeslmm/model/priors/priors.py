@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy.stats import beta as beta_distribution
 from bayeslmm import names
 from bayeslmm.errors import PriorError
 from bayeslmm.model.covariance.block_covariance import BlockCovariance
+from bayeslmm.model.priors.lkj import lkj_marginal_shape
 from bayeslmm.model.priors.of_variables import by_variable, log_density_of, sum_log_density
 from bayeslmm.model.priors.prior import LKJ, Prior
 from bayeslmm.model.priors.shift import NO_SHIFT, Shift
@@ -94,6 +95,8 @@ class Priors:
         for the Gaussian; or of a residual structure's, such as ``sigma_by[Male]``.
     origins : mapping of str to str
         Parameter -> ``"default"`` or ``"user"``.
+    matrices : mapping of str to int
+        Of those parameters that are correlation matrices, the number of columns.
     """
 
     coef: tuple[str, ...]
@@ -102,6 +105,7 @@ class Priors:
     factors: tuple[FactorPriors, ...]
     parameters: Mapping[str, Prior]
     origins: Mapping[str, str]
+    matrices: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def sigma(self) -> Prior:
@@ -278,9 +282,12 @@ class Priors:
         levels = np.array([0.05, 0.5, 0.95])
         if prior.family != LKJ:
             return prior.quantile(levels)
-        factor = next(f for f in self.factors if f.covariance.corr_name == parameter)
-        # Of several matrices the largest one's correlations: they are closest to zero.
-        a = factor.covariance.marginal_shapes(factor.eta).max()
+        if parameter in self.matrices:
+            a = lkj_marginal_shape(self.matrices[parameter], prior.numbers[0])
+        else:
+            factor = next(f for f in self.factors if f.covariance.corr_name == parameter)
+            # Of several matrices the largest one's correlations: they are closest to zero.
+            a = factor.covariance.marginal_shapes(factor.eta).max()
         return np.asarray(2 * beta_distribution(a, a).ppf(levels) - 1)
 
     def to_json(self) -> str:
@@ -303,6 +310,8 @@ class Priors:
             "factors": factors,
             "parameters": {name: _as_json(prior) for name, prior in self.parameters.items()},
             "origins": dict(self.origins),
+            # Only where there are any: the JSON of other models stays as it was.
+            **({"matrices": dict(self.matrices)} if self.matrices else {}),
         }
         return json.dumps(content)
 
@@ -344,6 +353,7 @@ class Priors:
             factors,
             {name: _from_json(prior) for name, prior in _parameters(content).items()},
             dict(content["origins"]),
+            {str(name): int(q) for name, q in content.get("matrices", {}).items()},
         )
 
 
@@ -360,6 +370,14 @@ def _check_parts(content: Mapping[str, Any], factors: tuple[FactorPriors, ...]) 
     beyond = any(k >= len(factor.terms) for factor in factors for k in factor.shift.columns)
     if beyond or any(len(a) != len(b) for a, b in lengths) or any(a != b for a, b in has_corr):
         raise PriorError("This is not the JSON of a model's priors: its lists do not match.")
+    matrices = content.get("matrices", {})
+    parameters = _parameters(content)
+    is_matrix = {name for name, prior in parameters.items() if prior["family"] == LKJ}
+    if set(matrices) != is_matrix or not all(q >= 2 for q in matrices.values()):
+        raise PriorError(
+            "This is not the JSON of a model's priors: a correlation matrix has no number of "
+            "columns."
+        )
 
 
 def _parameters(content: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,7 +8,6 @@ of that name.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,10 +17,18 @@ from bayeslmm.design.scales import check_magnitudes
 from bayeslmm.errors import ArgumentError, PriorError, names_keywords, nearest
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.priors.defaults import DefaultPriors, default_priors
-from bayeslmm.model.priors.prior import LKJ, Prior, PriorLike
+from bayeslmm.model.priors.prior import Prior, PriorLike
 from bayeslmm.model.priors.priors import FactorPriors, Priors
 from bayeslmm.model.priors.schemes import PriorScheme, scheme_named
 from bayeslmm.model.priors.shift import Shift
+from bayeslmm.model.priors.supports import (
+    ANY,
+    MATRIX,
+    POSITIVE,
+    Allowed,
+    allowed_of,
+    check_support,
+)
 from bayeslmm.model.residual.of_design import parameter_entries
 
 if TYPE_CHECKING:
@@ -30,7 +37,6 @@ if TYPE_CHECKING:
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.design.scales import ColumnScale
     from bayeslmm.model.covariance.block_covariance import BlockCovariance
-    from bayeslmm.model.residual.entry import Entry
 
 
 # What a user may give: nothing, a scheme, single priors over a scheme or the defaults, or the
@@ -41,18 +47,6 @@ USER = "user"
 SCHEME = "scheme"
 # A scheme's rule may name these whether or not the model has such a parameter.
 _GENERAL_KEYS = frozenset({names.BETA, names.INTERCEPT, "sd", "corr", names.SIGMA})
-
-
-@dataclass(frozen=True)
-class _Allowed:
-    """Where a parameter lies, or that it is a correlation matrix."""
-
-    lower: float = -math.inf
-    upper: float = math.inf
-    matrix: bool = False
-
-
-_ANY, _POSITIVE, _MATRIX = _Allowed(), _Allowed(0.0), _Allowed(-1.0, 1.0, matrix=True)
 
 
 @dataclass(frozen=True)
@@ -80,6 +74,9 @@ def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Prior
     ``"corr_Subject"``              those of one factor
     ``"sigma"``                     the residual standard deviation; so ``"shape"``, ``"nu"`` and
                                     ``"phi"``, the parameters of families that have them
+    ``"rho_residual"``,             parameters of a residual structure, all of that name; one is
+    ``"corr_residual"``, ...        ``"sd_residual[week 4]"``, and all standard deviations are
+                                    ``"sigma"``
     ``"scheme"``                    a scheme's name or a `PriorScheme`: what the other keys do not
                                     name follows its rule, and what that does not, the defaults
     ==============================  =====================================================
@@ -198,34 +195,35 @@ def _resolve(
     origins: dict[str, str] = {}
     deciding: dict[str, str] = {}
 
-    def pick(parameter: str, keys: tuple[str, ...], allowed: _Allowed) -> Prior:
+    def pick(parameter: str, keys: tuple[str, ...], allowed: Allowed) -> Prior:
         for layer in layers:
             key = next((k for k in keys if k in layer.chosen), None)
             if key is not None:
                 origins[parameter] = layer.origin
                 deciding[parameter] = key
-                return _check_support(key, layer.chosen[key], allowed)
+                return check_support(key, layer.chosen[key], allowed)
         prior, origins[parameter] = base[parameter]
         return prior
 
-    beta = tuple(pick(coef, _beta_keys(design, coef), _ANY) for coef in design.coef)
+    beta = tuple(pick(coef, _beta_keys(design, coef), ANY) for coef in design.coef)
     factors = []
     for factor, columns in zip(design.factors, design.scales.random, strict=True):
         covariance = covariance_of(factor)
         sd = tuple(
-            pick(sd_name, (sd_name, covariance.sd_name, "sd"), _POSITIVE)
+            pick(sd_name, (sd_name, covariance.sd_name, "sd"), POSITIVE)
             for sd_name in covariance.sd_names
         )
         corr = None
         if covariance.has_correlations:
-            corr = pick(covariance.corr_name, (covariance.corr_name, "corr"), _MATRIX)
+            corr = pick(covariance.corr_name, (covariance.corr_name, "corr"), MATRIX)
         shift = _shift(covariance, columns, origins)
         factors.append(FactorPriors(covariance, sd, corr, shift))
+    entries = parameter_entries(design)
     parameters = {
-        entry.name: pick(entry.name, entry.all_keys, _allowed(entry))
-        for entry in parameter_entries(design)
+        entry.name: pick(entry.name, entry.all_keys, allowed_of(entry)) for entry in entries
     }
-    resolved = Priors(design.coef, beta, centers, tuple(factors), parameters, origins)
+    matrices = {entry.name: entry.n_columns for entry in entries if entry.is_matrix}
+    resolved = Priors(design.coef, beta, centers, tuple(factors), parameters, origins, matrices)
     return resolved, deciding
 
 
@@ -307,10 +305,6 @@ def _family_keys(design: ModelData) -> list[str]:
     return list(dict.fromkeys(keys))
 
 
-def _allowed(entry: Entry) -> _Allowed:
-    return _MATRIX if entry.is_matrix else _Allowed(entry.lower, entry.upper)
-
-
 def _valid_keys(design: ModelData) -> list[str]:
     reserved = _reserved_keys(design)
     keys = [
@@ -370,33 +364,6 @@ def _read(key: str, value: Any) -> Prior:
         return Prior.from_pymc(value) if foreign else Prior.parse(value)
     except PriorError as error:
         raise PriorError(f"priors[{key!r}]: {error}") from None
-
-
-def _check_support(key: str, prior: Prior, allowed: _Allowed) -> Prior:
-    """Return the prior; raise unless its support suits its parameter."""
-    if (prior.family == LKJ) != allowed.matrix:
-        wanted = "LKJ, e.g. 'LKJ(2)'" if allowed.matrix else "a distribution of numbers, not LKJ"
-        raise PriorError(f"priors[{key!r}] is {prior}; the prior of {key!r} must be {wanted}.")
-    if allowed.matrix:
-        return prior
-    low, high = prior.support
-    if allowed.lower == 0.0 and math.isinf(allowed.upper) and low < 0:
-        what = "a standard deviation" if key[:2] == "sd" or key == names.SIGMA else "positive"
-        raise PriorError(
-            f"priors[{key!r}] is {prior}, whose support ({low:g}, {high:g}) includes negative "
-            f"values, but {key!r} is {what}. Use a distribution of positive "
-            f"numbers, e.g. 'HalfNormal(1)', 'HalfStudentT(3, 1)' or 'Exponential(1)'."
-        )
-    if low < allowed.lower or high > allowed.upper:
-        # Rounded towards each other, so that what is advised is taken.
-        inside = math.ceil(1e4 * allowed.lower) / 1e4, math.floor(1e4 * allowed.upper) / 1e4
-        raise PriorError(
-            f"priors[{key!r}] is {prior}, whose support is ({low:g}, {high:g}), but {key!r} lies "
-            f"between {allowed.lower:g} and {allowed.upper:g}. Use a distribution of numbers "
-            f"there, e.g. 'Uniform({inside[0]:g}, {inside[1]:g})' or "
-            f"'TruncatedNormal(0, 0.5, {inside[0]:g}, {inside[1]:g})'."
-        )
-    return prior
 
 
 def _check_same_model(design: ModelData, priors: Priors) -> Priors:

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 # Squared length of Newton's last step, in a level's standard deviations: nodes need not stand
 # exactly at the mode, but the node itself must where there is only one.
 _NEAR, _AT = 1e-2, 1e-18
-# Points that one thread takes at a time; of draws also what has a random stream of its own.
-_CHUNK = 250
+# Rows times points that one thread takes at a time, and the fewest and most points; of draws each
+# such part has a random stream of its own.
+_CHUNK_ROWS, _FEWEST_CHUNK, _MOST_CHUNK = 100_000, 250, 1000
 # Points below which threads cost more than they give.
 _FEW = 32
 # Metropolis steps go on until what is left of the first draw has this probability.
@@ -128,6 +129,10 @@ class LevelLikelihood:
             object.__setattr__(self, "modes", modes)
 
     @property
+    def _chunk(self) -> int:
+        return min(max(_CHUNK_ROWS // len(self.rows.y), _FEWEST_CHUNK), _MOST_CHUNK)
+
+    @property
     def n_levels(self) -> int:
         """J, the number of levels."""
         return len(self.rows.starts) - 1
@@ -157,7 +162,7 @@ class LevelLikelihood:
                 levels[part], out[part],
             )  # fmt: skip
 
-        _in_threads(run, len(points), threads)
+        _in_threads(run, len(points), threads, self._chunk)
         return out
 
     def value_and_slopes(self, points: Points) -> tuple[float, Slopes]:
@@ -215,12 +220,12 @@ class LevelLikelihood:
         dear = self.rows.code not in QUICK
         rule = equally_spaced(dear=dear) if q == 1 else gauss_hermite(1)
         out = np.empty((len(points), self.n_levels, q))
-        chunks = range(0, len(points), _CHUNK)
+        chunks = range(0, len(points), self._chunk)
         seeds = rng.integers(2**31, size=len(chunks))
         counts = np.zeros((len(chunks), self.n_levels), dtype=np.int64)
 
         def run(k: int) -> None:
-            part = slice(chunks[k], chunks[k] + _CHUNK)
+            part = slice(chunks[k], chunks[k] + self._chunk)
             some = points[part]
             draw_effects(
                 self.rows, rule, some.L, some.beta, some.phi, self.modes, steps, int(seeds[k]),
@@ -236,12 +241,12 @@ class LevelLikelihood:
         return out, counts.sum(axis=0)
 
 
-def _in_threads(run: Callable[[slice], None], count: int, threads: int) -> None:
+def _in_threads(run: Callable[[slice], None], count: int, threads: int, chunk: int) -> None:
     """Call a function for slices of so many points."""
     if threads == 1 or count < _FEW:
         run(slice(0, count))
         return
-    size = min(_CHUNK, math.ceil(count / threads))
+    size = min(chunk, math.ceil(count / threads))
     parts = [slice(first, first + size) for first in range(0, count, size)]
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(run, parts))

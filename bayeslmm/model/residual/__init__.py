@@ -12,16 +12,14 @@ algebra of their own.
 - ``scale``: one sigma, strata, and formulas of log(sigma)
 - ``correlation``: the protocol of correlations; independent residuals
 - ``series``: AR(1) and Ornstein-Uhlenbeck residuals, by gaps
-- ``shape``: correlations of few positions in time; one set of parameters for each arm
-- ``patterns``: groups with missing positions, by the pattern of those observed
-- ``exchangeable``: compound symmetry
-- ``unstructured``: any correlation matrix of few visits
+- ``neighbours``: the precision of residuals that depend on the past through the last one
+- ``visits/``: correlations of groups that are observed at few visits, some of them missing
+- ``series_at_nodes``: the same by nodes, where gaps are real numbers without end
 - ``conditional``: residuals of new rows given those of known rows of their group
+- ``chebyshev``: smooth functions of one number as sums of few, with a known error
 - ``structured``: `StructuredResiduals`: R of a design's rows from a scale and a correlation
 - ``products``: `ResidualProducts`: from its parameters to W'R^-1 W
 - ``interpolation``: the same by nodes, where log(sigma) is linear in one number per row
 - ``drawn``: `DrawnResiduals`: R of any rows under draws of its parameters
 - ``of_design``: which structure a design's rows have
-- ``of_visits``: the correlation of rows that were observed at few visits
-- ``chebyshev``: smooth functions of one number as sums of few, with a known error
 """

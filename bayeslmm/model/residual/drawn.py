@@ -235,7 +235,7 @@ def forecast(
             mean[here, draws] = np.einsum("sij,js->is", weights, rest[old, draws])
             sd[here, draws] = np.sqrt(np.einsum("sii->is", covariance))
             drawn[here, draws] = np.einsum("sij,js->is", _roots(covariance), drawn[here, draws])
-    return mean, sd, drawn
+    return mean, sd, mean + drawn
 
 
 def _roots(covariance: Floats) -> Floats:

@@ -60,6 +60,11 @@ class Entry:
         """Whether it is a correlation matrix, whose prior is an LKJ."""
         return bool(self.partials)
 
+    @property
+    def n_columns(self) -> int:
+        """Of a matrix, the number of its columns: q, with q (q - 1) / 2 partial correlations."""
+        return (1 + math.isqrt(1 + 8 * len(self.partials))) // 2
+
 
 def coordinates(
     entries: Sequence[Entry], priors: Sequence[Prior]

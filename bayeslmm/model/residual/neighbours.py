@@ -39,8 +39,7 @@ class Neighbours:
     n_slots : int
         Number of those.
     weight : ndarray, shape (m,), or None
-        How much of each pair's sums belongs to its slot, where they are shared among several by
-        interpolation; one everywhere where None.
+        Share of each pair in a slot, where pairs stand in several; one everywhere where None.
     """
 
     n: int
@@ -74,7 +73,8 @@ class Neighbours:
     @cached_property
     def counts(self) -> Floats:
         """Number of pairs in each slot."""
-        return np.bincount(self.slot, self.weight, minlength=self.n_slots).astype(np.float64)
+        counts = np.bincount(self.slot, self.weight, minlength=self.n_slots)
+        return counts.astype(np.float64)
 
     def precision(self, a: Floats, u: Floats) -> tuple[Floats, Floats]:
         """Compute one, and a / u and -a / (1 + a) of each slot; and log|C|.

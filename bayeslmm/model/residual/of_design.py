@@ -11,10 +11,10 @@ from bayeslmm import names
 from bayeslmm.errors import ArgumentError
 from bayeslmm.model.residual.correlation import Uncorrelated
 from bayeslmm.model.residual.entry import Entry
-from bayeslmm.model.residual.of_visits import correlation_of_visits
 from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
 from bayeslmm.model.residual.series import series
 from bayeslmm.model.residual.structured import StructuredResiduals
+from bayeslmm.model.residual.visits.of_rows import correlation_of_visits
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
@@ -66,8 +66,9 @@ def _of_rows(
     parts = [rows.columns] if rows.columns.shape[1] else _strata(rows)
     if beside and rows.se is not None:
         parts.append(rows.se[:, None])
-    keys = np.concatenate(parts, axis=1) if parts else np.zeros((rows.n, 1))
-    cells, cell = np.unique(keys, axis=0, return_inverse=True)
+    cells, cell = np.zeros((min(rows.n, 1), 1)), np.zeros(rows.n, np.int64)
+    if parts:
+        cells, cell = np.unique(np.concatenate(parts, axis=1), axis=0, return_inverse=True)
     se = cells[:, -1] if beside else None
     relative = None if beside else rows.se
     scale = _scale(rows, cells, learnt)

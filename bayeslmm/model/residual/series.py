@@ -1,24 +1,23 @@
 """`Series`: residuals that forget exponentially, AR(1) and Ornstein-Uhlenbeck, with any gaps.
 
 The correlation of neighbours falls with the gap between them: equal gaps share a slot of
-`Neighbours`. Where gaps are real numbers without end, the three functions of the gap are interpolated
-in its logarithm, with an error that is known for every range of the correlation.
+`Neighbours`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.model.residual.chebyshev import enough_nodes, interpolation
+from bayeslmm.arrays import distinct
 from bayeslmm.model.residual.entry import Entry
 from bayeslmm.model.residual.neighbours import Neighbours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.residual_rows import ResidualRows
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
 _STARTS = (0.3, 0.8)
 # Gaps that agree in so many digits are one gap: times in tenths are not multiples of 0.1 exactly.
 _DIGITS = 10
-# Error of the interpolated coefficients, in units of one plus their size, and the most nodes that
-# are looked at: they reach over gaps from an hour to ten years.
-_ERROR, _MOST_NODES = 1e-10, 96
 
 
 class Decay(Protocol):
@@ -156,8 +152,7 @@ class Series:
     by : tuple of str
         Labels of strata that have a parameter each; none where there is one parameter.
     neighbours : Neighbours
-        Rows with no other between them; a slot is a gap, or a node of an interpolation, in a
-        stratum.
+        Rows with no other between them; a slot is a gap in a stratum.
     gaps : ndarray, shape (n_slots,)
         The gap of each slot.
     stratum : ndarray of int64, shape (n_slots,)
@@ -165,7 +160,7 @@ class Series:
     typical : float
         The median gap.
     error : float
-        Of the interpolation: of a coefficient c, in units of 1 + |c|. Zero where there is none.
+        Of the coefficients c, in units of 1 + |c|; zero unless they are interpolated.
     """
 
     decay: Decay
@@ -223,7 +218,8 @@ class Series:
         own = phi[self.stratum]
         a, u = self.decay.correlation(own, self.gaps), self.decay.room(own, self.gaps)
         d_a = self.neighbours.pull_back(a, u, d_omega, d_logdet)
-        return np.bincount(self.stratum, d_a * self.decay.slope(own, self.gaps), minlength=len(phi))
+        slopes = d_a * self.decay.slope(own, self.gaps)
+        return np.bincount(self.stratum, slopes, minlength=len(phi))
 
     def matrix(self, phi: Floats, rows: ResidualRows, some: Ints) -> Floats:
         """Compute a of the gap between any two rows."""
@@ -239,7 +235,7 @@ def times_of(rows: ResidualRows) -> Floats:
     return rows.places[rows.time] if rows.visits else rows.time.astype(np.float64)
 
 
-def series(rows: ResidualRows, kind: str, *, interpolated: bool = True) -> Series:
+def series(rows: ResidualRows, kind: str) -> Series:
     """Return AR(1) or Ornstein-Uhlenbeck residuals of rows with groups and times.
 
     Parameters
@@ -248,68 +244,20 @@ def series(rows: ResidualRows, kind: str, *, interpolated: bool = True) -> Serie
         The rows, in any order.
     kind : str
         ``"ar1"`` or ``"ou"``.
-    interpolated : bool
-        Whether real gaps are interpolated where that takes fewer sums than there are gaps.
     """
     time = times_of(rows)
     before, after = Neighbours.of_groups(rows.group, time)
     gap = _rounded(time[after] - time[before])
     by = np.zeros(rows.n, np.int64) if rows.by is None else rows.by
-    slots, slot = np.unique(np.stack([by[after], gap]), axis=1, return_inverse=True)
+    gaps, which = np.unique(gap, return_inverse=True)
+    n_strata = max(len(rows.by_labels), 1)
+    slots, slot = distinct(by[after] * len(gaps) + which, n_strata * len(gaps))
     typical = float(np.median(gap)) if len(gap) else 1.0
-    decay: Decay = (
-        Power(bool((gap % 2.0 == 1.0).any()) or not len(gap))
-        if kind == "ar1"
-        else Exponential(typical)
-    )
-    neighbours = Neighbours(rows.n, before, after, slot.ravel(), slots.shape[1])
-    strata = slots[0].astype(np.int64)
-    out = Series(decay, rows.by_labels, neighbours, slots[1], strata, typical)
-    return _interpolated(out) if interpolated and kind == "ou" else out
-
-
-def _interpolated(exact: Series) -> Series:
-    """Return a series by nodes in place of gaps, or the same where gaps are few."""
-    strata = max(len(exact.by), 1)
-    most = min(_MOST_NODES, (len(exact.gaps) - 1) // strata)
-    if most < 1:
-        return exact
-    low, high = float(np.log(exact.gaps.min())), float(np.log(exact.gaps.max()))
-    enough = enough_nodes(_of_any_range(low, high), low, high, _ERROR, most)
-    if enough is None:
-        return exact
-    count, error = enough
-    weights, nodes = interpolation(np.log(exact.gaps), low, high, count)
-    pairs = exact.neighbours
-    first = count * exact.stratum[pairs.slot]
-    neighbours = Neighbours(
-        pairs.n,
-        np.repeat(pairs.before, count),
-        np.repeat(pairs.after, count),
-        (first[:, None] + np.arange(count)).ravel(),
-        count * strata,
-        weights[pairs.slot].ravel(),
-    )
-    return replace(
-        exact,
-        neighbours=neighbours,
-        gaps=np.tile(np.exp(nodes), strata),
-        stratum=np.repeat(np.arange(strata), count),
-        error=error,
-    )
-
-
-def _of_any_range(low: float, high: float) -> Callable[[Floats], Floats]:
-    """Return coefficients and log u as functions of log gap, for ranges from none to any."""
-    ranges = np.exp(np.linspace(low - 4.0, high + 14.0, 200))
-    decay = Exponential(1.0)
-
-    def functions(log_gap: Floats) -> Floats:
-        gap = np.exp(log_gap)[:, None]
-        a, u = decay.correlation(ranges, gap), decay.room(ranges, gap)
-        return np.concatenate([a / u, a / (1.0 + a), np.log(u)], axis=1)
-
-    return functions
+    any_odd = bool((gap % 2.0 == 1.0).any()) or not len(gap)
+    decay: Decay = Power(any_odd) if kind == "ar1" else Exponential(typical)
+    neighbours = Neighbours(rows.n, before, after, slot, len(slots))
+    stratum, place = np.divmod(slots, max(len(gaps), 1))
+    return Series(decay, rows.by_labels, neighbours, gaps[place], stratum, typical)
 
 
 def _rounded(gap: Floats) -> Floats:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.arrays import distinct
 from bayeslmm.gram.structured.records import Records
 
 if TYPE_CHECKING:
@@ -121,9 +122,10 @@ class StructuredResiduals:
     def _bases(self) -> tuple[Ints, Ints]:
         """(omega's number, cell, cell) of each base, and the base of each pair."""
         pairs = self.correlation.pairs
-        cells = np.sort(np.stack([self.cell[pairs.first], self.cell[pairs.second]]), axis=0)
-        keys, base = np.unique(np.stack([pairs.base, *cells]), axis=1, return_inverse=True)
-        return keys, base.ravel()
+        a, b, n = self.cell[pairs.first], self.cell[pairs.second], len(self._counts)
+        key = (pairs.base * n + np.minimum(a, b)) * n + np.maximum(a, b)
+        found, base = distinct(key, pairs.n_bases * n * n)
+        return np.stack([found // (n * n), found // n % n, found % n]), base
 
     @cached_property
     def _counts(self) -> Floats:

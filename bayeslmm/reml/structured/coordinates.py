@@ -6,8 +6,9 @@ Where nothing else fixes the scale of R, it is left out, since it is profiled:
 
 with the sigma that most rows share at one in phi_0 (or sigma at the columns' means). What is
 positive then has its logarithm for a coordinate, what lies in an interval an inverse hyperbolic
-tangent; ranges are in units of their default prior's median. Beside known standard errors nothing is profiled, and a sigma may be zero: it is the
-absolute value of its coordinate, so that zero is an ordinary point.
+tangent; ranges are in units of their default prior's median. Beside known standard errors nothing
+is profiled, and a sigma may be zero: it is the absolute value of its coordinate, so that zero is
+an ordinary point.
 """
 
 from __future__ import annotations
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 FARTHEST = 16.0
 # How near its bound, in shares of half the interval, a correlation counts as lying on it.
 _AT_BOUND = 1e-4
-# Where a range counts as nothing, or as without end.
-_VERY_FAR = 9.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +89,8 @@ class ResidualCoordinates:
     @cached_property
     def is_scale(self) -> NDArray[np.bool_]:
         """Which numbers are multiplied by s where R is by s^2."""
-        own = np.arange(len(self.bounds)) < self.structure.n_scales
-        return own & (self.bounds[:, 0] == 0.0)
+        of_scale = np.arange(len(self.bounds)) < self.structure.n_scales
+        return np.logical_and(of_scale, self.bounds[:, 0] == 0.0)
 
     @property
     def profiled(self) -> bool:
@@ -118,7 +117,7 @@ class ResidualCoordinates:
     def even(self) -> NDArray[np.bool_]:
         """Of which coordinates the criterion is an even function, shape (number of free,)."""
         beside = self.structure.se is not None
-        return (self.is_scale & beside)[self.free]
+        return np.asarray((self.is_scale & beside)[self.free])
 
     @cached_property
     def _origin(self) -> Floats:
@@ -187,12 +186,16 @@ class ResidualCoordinates:
         """Return parameters with each sigma s times what it is."""
         return np.where(self.is_scale, s * phi, phi) if self.profiled else phi
 
+    @property
+    def endless(self) -> NDArray[np.bool_]:
+        """Which coordinates are logarithms of what is no sigma: ranges."""
+        return self._kind[0] & ~self.is_scale[self.free]
+
     def at_bound(self, x: Floats) -> list[int]:
         """Return the places in phi of what lies on its bound: no sigma, a correlation of one."""
         positive, between = self._kind
         of_scale = self.is_scale[self.free]
         far = between & (1.0 - np.abs(np.tanh(x)) < _AT_BOUND)
-        far |= positive & ~of_scale & (np.abs(x) > _VERY_FAR)
         far |= positive & of_scale & (x < math.log(SINGULAR_TOLERANCE))
         far |= self.even & (np.abs(x) < SINGULAR_TOLERANCE)
         return [int(k) for k in self.free[far]]

@@ -88,7 +88,8 @@ def line_variances(
 
     def criterion(at: Floats) -> float:
         factors = factors_at(fit, own, at[:k])
-        return criterion_at(fit, residual, factors, coordinates.phi(at[k:]))
+        phi = coordinates.phi(at[k:])
+        return criterion_at(residual, factors, phi, restricted=fit.method == "REML")
 
     def on_lines(at: Floats) -> Floats:
         values = residual.values(coordinates.phi(at))
@@ -120,10 +121,10 @@ def factors_at(fit: REMLFit, targets: Sequence[Target], point: Floats) -> list[F
 
 
 def criterion_at(
-    fit: REMLFit, residual: FittedResiduals, factors: Sequence[Floats], phi: Floats
+    residual: FittedResiduals, factors: Sequence[Floats], phi: Floats, *, restricted: bool
 ) -> float:
     """Compute -2 log (restricted) likelihood of roots L_k of G_k and parameters of R."""
-    bases, kind = residual.bases, DENSITY if fit.method == "REML" else ML_AT_SIGMA
+    bases, kind = residual.bases, DENSITY if restricted else ML_AT_SIGMA
     value: float = evaluate(
         bases.plan.ints, bases.floats(phi),
         pack_factors(bases.reference, factors), 1.0, *flat_prior(bases.reference), kind, False,

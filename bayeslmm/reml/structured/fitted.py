@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import solve_triangular
 
 from bayeslmm.errors import ArgumentError, nearest
 
@@ -142,9 +143,8 @@ class FittedResiduals:
             if self.coordinates.is_scale[k]:
                 out.append(f"{name} is zero")
             elif np.isinf(high):
-                out.append(
-                    f"{name} is at {value:.2g}, all but {'zero' if value < self.coordinates.default[k] else 'infinite'}"
-                )
+                end = "zero" if value < self.coordinates.default[k] else "infinite"
+                out.append(f"{name} is at {value:.2g}, all but {end}")
             else:
                 bound = low if value - low < high - value else high
                 what = "a partial correlation of " if self._is_matrix(k) else ""
@@ -197,9 +197,10 @@ class FittedResiduals:
         among = np.arange(rows.n)
         if by is not None:
             if rows.by is None or by not in rows.by_labels:
+                known = ", ".join(rows.by_labels) or "none"
                 raise ArgumentError(
                     f"There is no stratum {by!r} of the residuals' parameters."
-                    f"{nearest(by, rows.by_labels)} There are: {', '.join(rows.by_labels) or 'none'}."
+                    f"{nearest(by, rows.by_labels)} There are: {known}."
                 )
             among = np.flatnonzero(rows.by == rows.by_labels.index(by))
         some = among[rows.group[among] == np.argmax(np.bincount(rows.group[among]))]
@@ -218,27 +219,46 @@ class FittedResiduals:
         R = self.structure.covariance(self.phi[None], some)[0]
         return pd.DataFrame(R, index=index, columns=index)
 
-    def blocks(self) -> Iterator[tuple[Ints, Floats]]:
-        """Yield the rows of each group, and their R; independent rows together, as variances."""
-        if self.structure.rows.correlation is None:
-            yield np.arange(self.structure.rows.n), self.sd**2
-            return
-        group = self.structure.rows.group
-        order = np.argsort(group, kind="stable")
-        for some in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
-            yield some, self.structure.covariance(self.phi[None], some)[0]
+    def roots(self) -> Iterator[tuple[Ints, Floats]]:
+        """Yield the rows of each group in the order of time, and the Cholesky factor of their R."""
+        rows = self.structure.rows
+        time = np.zeros(rows.n) if rows.time is None else rows.time
+        order = np.lexsort((time, rows.group))
+        for some in np.split(order, np.flatnonzero(np.diff(rows.group[order])) + 1):
+            R = self.structure.covariance(self.phi[None], some)[0]
+            yield some, np.linalg.cholesky(R)
 
     def draw(self, count: int, rng: np.random.Generator) -> Floats:
         """Draw residuals of the rows from N(0, R), shape (count, n)."""
-        out = np.empty((count, self.structure.rows.n))
-        for some, R in self.blocks():
-            z = rng.standard_normal((count, len(some)))
-            out[:, some] = z * np.sqrt(R) if R.ndim == 1 else z @ np.linalg.cholesky(R).T
+        z = rng.standard_normal((count, self.structure.rows.n))
+        if self.structure.rows.correlation is None:
+            return z * self.sd
+        for some, L in self.roots():
+            z[:, some] = z[:, some] @ L.T
+        return z
+
+    def whitened(self, rest: Floats, *, correlated: bool) -> Floats:
+        """Return residuals in standard deviations of their rows.
+
+        Parameters
+        ----------
+        rest : ndarray, shape (n,)
+            y - X beta - Z b.
+        correlated : bool
+            Whether to take their correlation away, too: each less what those before it foretell.
+        """
+        if not correlated or self.structure.rows.correlation is None:
+            return rest / self.sd
+        out = rest.copy()
+        for some, L in self.roots():
+            out[some] = solve_triangular(L, rest[some], lower=True)
         return out
 
 
 def _with_correlations(R: pd.DataFrame) -> pd.DataFrame:
     """Put correlations in place of the covariances above the diagonal."""
-    sd = np.sqrt(np.diag(R))
+    values = R.to_numpy()
+    sd = np.sqrt(np.diag(values))
     upper = np.triu(np.ones(R.shape, dtype=bool), 1)
-    return R.mask(upper, R / np.outer(sd, sd))
+    shown = np.where(upper, values / np.outer(sd, sd), values)
+    return pd.DataFrame(shown, index=R.index, columns=R.columns)

@@ -13,6 +13,7 @@ from bayeslmm.kernels.structured.density import structured_density
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.reml.descent import slope_differences
 from bayeslmm.reml.search import CHEAP, LARGEST, Objective
+from bayeslmm.reml.structured.unbounded import stop_running_away
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +77,7 @@ class StructuredObjective:
             self.kind = REML if restricted else ML
         else:
             self.kind = DENSITY if restricted else ML_AT_SIGMA
+        self._method = "REML" if restricted else "ML"
         self._weight = -2.0 if self.kind == DENSITY else 1.0
         self._flat = flat_prior(bases.reference)
         first = coordinates.of(phi)
@@ -100,6 +102,8 @@ class StructuredObjective:
         self.last = x
         with np.errstate(all="ignore"):
             value, slope = self._evaluate(self.step * x, gradient)
+        if gradient and value < LARGEST:
+            stop_running_away(self.coordinates, self.free(x), slope[self.n_theta :], self._method)
         return (value if value < LARGEST else LARGEST), self.step * slope
 
     def curvature(self, x: Floats) -> Floats:
@@ -109,7 +113,7 @@ class StructuredObjective:
     def locate(self, factors: Sequence[Floats], phi: Floats) -> Floats:
         """Find the scaled variables of factors, relative where `packed` is, and of parameters."""
         theta = self._of_theta.locate(factors) * self._of_theta.step / self._unit
-        return np.concatenate([theta, self.coordinates.of(phi)]) / self.step
+        return np.asarray(np.concatenate([theta, self.coordinates.of(phi)]) / self.step)
 
     def packed(self, x: Floats) -> Floats:
         """Return packed factors, of G where nothing is profiled, else of G / s^2."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _SMALL = 0.1
 # Of expensive criteria so many starts are followed, those that are lowest.
 _FEW = 2
+# Of the logarithm of a range: what a criterion that does not follow is flat by.
+_MUCH = 3.0
 # Curvature along a direction, in units of the variables' own, that differences of gradients cannot
 # tell from none; and the share of a variable in such a direction from which it is named.
 _NO_CURVATURE, _TAKES_PART = 1e-6, 0.1
@@ -99,10 +101,10 @@ def search_structured(
             if other[1] < value - GOAL:
                 x, value, promise = other
         x, value = snap_to_zero(objective, x, value)
-        flat = _flat(objective, x)
+        at_bound = _at_bound(objective, x, value)
+        flat = _flat(objective, x, set(at_bound))
         value, slope = objective(x)  # the scale belongs to the last evaluation
-    theta, free = objective.step * x, objective.free(x)
-    at_bound = coordinates.at_bound(free)
+    theta = objective.step * x
     zero = np.abs(theta[objective.diagonal]) < SINGULAR_TOLERANCE
     found = Search(
         packed=objective.packed(x),
@@ -146,11 +148,24 @@ def _starts(
     return out
 
 
-def _flat(objective: StructuredObjective, x: Floats) -> tuple[str, ...]:
+def _at_bound(objective: StructuredObjective, x: Floats, value: float) -> list[int]:
+    """Return the places in phi of what is on its bound: ranges where a longer one is as good."""
+    coordinates = objective.coordinates
+    found = coordinates.at_bound(objective.free(x))
+    for k in np.flatnonzero(coordinates.endless):
+        for side in (-_MUCH, _MUCH):
+            moved = objective.step * x
+            moved[objective.n_theta + k] += side
+            if abs(objective(moved / objective.step, gradient=False)[0] - value) < ACCEPTABLE:
+                found.append(int(coordinates.free[k]))
+                break
+    return found
+
+
+def _flat(objective: StructuredObjective, x: Floats, of_bounds: set[int]) -> tuple[str, ...]:
     """Return the parameters that a direction without curvature moves, away from bounds."""
     if objective.expensive or len(x) < 2:
         return ()
-    of_bounds = set(objective.coordinates.at_bound(objective.free(x)))
     at = objective.step * x
     inside = np.abs(at) >= SINGULAR_TOLERANCE
     inside |= ~objective.diagonal

@@ -15,16 +15,24 @@ from bayeslmm.errors import DataError, IdentificationWarning, warn
 from bayeslmm.reml.structured.coordinates import rows_of_strata
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
     from bayeslmm.model.residual.structured import StructuredResiduals
-    from bayeslmm.reml.structured.search import StructuredSearch
+    from bayeslmm.reml.structured.coordinates import ResidualCoordinates
 
 # Squares that are this share of the response's are rounding.
 _EXACT = 1e-20
 # A coordinate beyond this (a ratio of 150, a correlation of 0.99991) along which the criterion
 # still falls by this much a unit: it falls for ever.
 _FAR, _FALLS = 5.0, 0.05
+# The same in the midst of a search: rows that are fitted exactly give a slope of one or more.
+_RUNAWAY, _STEEP = 9.0, 0.5
+# What a search at a bound may still promise.
+_PROMISE = 1e-3
 
 
 def require_bounded(design: Design, structure: StructuredResiduals, *, restricted: bool) -> None:
@@ -84,13 +92,19 @@ def _rows(count: int) -> str:
     return "one row" if count == 1 else f"{count} rows"
 
 
-def require_maximum(search: StructuredSearch, method: str) -> None:
+def require_maximum(
+    coordinates: ResidualCoordinates, x: Floats, slope: Floats, promise: float, method: str
+) -> None:
     """Raise where a search has followed a parameter of R to its bound, and still descends.
 
     Parameters
     ----------
-    search : StructuredSearch
-        Where it ended.
+    coordinates : ResidualCoordinates
+        Of the structure.
+    x, slope : ndarray
+        Where the search ended, and the criterion's gradient there.
+    promise : float
+        By how much a Newton step would lower the criterion.
     method : {"REML", "ML"}
         Which likelihood was maximised.
 
@@ -99,46 +113,73 @@ def require_maximum(search: StructuredSearch, method: str) -> None:
     DataError
         Naming the parameters.
     """
-    coordinates = search.coordinates
-    x = coordinates.of(search.relative)
-    falls = (np.abs(x) > _FAR) & (search.slope * np.sign(x) < -_FALLS) & ~coordinates.even
-    if not falls.any():
-        return
+    far = (np.abs(x) > _FAR) & ~coordinates.even
+    falls = far & ((slope * np.sign(x) < -_FALLS) | (promise > _PROMISE))
+    if falls.any():
+        raise _no_maximum(coordinates, x, falls, method)
+
+
+def stop_running_away(
+    coordinates: ResidualCoordinates, x: Floats, slope: Floats, method: str
+) -> None:
+    """Raise where a search is so far out that what it follows has no end.
+
+    Parameters
+    ----------
+    coordinates : ResidualCoordinates
+        Of the structure.
+    x, slope : ndarray
+        Where the search is, and the criterion's gradient there.
+    method : {"REML", "ML"}
+        Which likelihood is maximised.
+
+    Raises
+    ------
+    DataError
+        Naming the parameters.
+    """
+    falls = (np.abs(x) > _RUNAWAY) & (slope * np.sign(x) < -_STEEP) & ~coordinates.even
+    if falls.any():
+        raise _no_maximum(coordinates, x, falls, method)
+
+
+def _no_maximum(
+    coordinates: ResidualCoordinates, x: Floats, falls: NDArray[np.bool_], method: str
+) -> DataError:
     # All others far above the one that is held at one: it is that one which vanishes.
-    culprit = np.where(
-        coordinates.is_scale[coordinates.free] & (x > 0.0), coordinates.held, coordinates.free
-    )
+    above = coordinates.is_scale[coordinates.free] & (x > 0.0)
+    culprit = np.where(above, coordinates.held, coordinates.free)
     parameters = list(dict.fromkeys(coordinates.labels[k] for k in culprit[falls]))
-    raise DataError(
+    return DataError(
         f"The {method} likelihood has no maximum: it still grows where {_listed(parameters)} "
         "has all but reached its bound, as where some rows are fitted exactly, or where there are "
-        "fewer groups than parameters of their covariance. Take a simpler residual structure, or "
-        "fit with priors (fit_bayes)."
+        "too few groups for their covariance. Take a simpler residual structure, or fit with "
+        "priors (fit_bayes)."
     )
 
 
-def warn_of_flat_directions(search: StructuredSearch) -> None:
+def warn_of_flat_directions(parameters: Sequence[str]) -> None:
     """Warn where the data cannot tell parameters of G and R from each other.
 
     Parameters
     ----------
-    search : StructuredSearch
-        Where it ended.
+    parameters : sequence of str
+        Which they are; nothing is said of none.
 
     Warns
     -----
     IdentificationWarning
         Naming them.
     """
-    if search.flat:
+    if parameters:
         warn(
-            f"The data cannot tell {_listed(list(search.flat))} from each other: more of one and "
-            "less of the other fit as well, as where the residuals of a group share what a random "
+            f"The data cannot tell {_listed(parameters)} from each other: more of one and less of "
+            "the other fit as well, as where the residuals of a group share what a random "
             "intercept is. Leave the random-effects term out, take a simpler residual structure, "
             "or fit with priors (fit_bayes).",
             IdentificationWarning,
         )
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -7,10 +7,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.arguments import as_path
+from bayeslmm.design.residual_rows import check_arguments
 from bayeslmm.design.response import require_known, require_trials
-from bayeslmm.errors import ArgumentError, names_keywords
+from bayeslmm.errors import ArgumentError, FormulaError, names_keywords
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.families.registry import family_of
+from bayeslmm.formula.residual import residual_terms
 from bayeslmm.studies.model_files.data import DATA, read_data
 from bayeslmm.studies.model_files.study_plan import read_study
 from bayeslmm.studies.model_files.toml_file import NUMBER, SpecFile
@@ -32,6 +34,9 @@ _TOP = {
     "family": (str,),
     "link": (str,),
     "trials": (int, str),
+    "residual": (str,),
+    "sigma": (str,),
+    "se": (str,),
     "data": (dict,),
     "priors": (dict,),
     "sampler": (dict,),
@@ -144,6 +149,10 @@ class ModelSpec:
         How the response is distributed, with its link.
     trials : str, int or None
         Numbers of trials of a binomial response, or their column.
+    residual, sigma : str or None
+        Structure of the residuals' covariance, and formula of log(sigma).
+    se : str or None
+        Column of known standard errors.
     """
 
     name: str
@@ -161,6 +170,9 @@ class ModelSpec:
     study: StudyPlan | None = None
     family: Family = GAUSSIAN
     trials: str | int | None = None
+    residual: str | None = None
+    sigma: str | None = None
+    se: str | None = None
 
     @property
     def coding(self) -> dict[str, Any]:
@@ -170,6 +182,9 @@ class ModelSpec:
             "missing": self.missing,
             "family": self.family,
             "trials": self.trials,
+            "residual": self.residual,
+            "sigma": self.sigma,
+            "se": self.se,
         }
 
 
@@ -214,8 +229,8 @@ def read_spec(path: str | Path) -> ModelSpec:
         )
     if "model" in file.content:
         raise file.error(
-            "there is no table [model]: formula, family, link and trials stand at the top, above "
-            "every table",
+            "there is no table [model]: formula, family, link, trials, residual, sigma and se "
+            "stand at the top, above every table",
             "model",
         )
     top = file.table("", file.content, _TOP, required=("formula", "data"))
@@ -237,6 +252,7 @@ def read_spec(path: str | Path) -> ModelSpec:
         study=read_study(file, top["study"]) if "study" in top else None,
         family=family,
         trials=trials,
+        **_of_residuals(file, top, data, family),
     )
 
 
@@ -254,6 +270,33 @@ def _family(file: SpecFile, top: dict[str, Any], data: dict[str, Any]) -> Family
     except ArgumentError as error:
         raise file.error(str(error), *place) from None
     return family
+
+
+def _of_residuals(
+    file: SpecFile, top: dict[str, Any], data: dict[str, Any], family: Family
+) -> dict[str, str]:
+    """Return what is said of the residuals; what cannot be is told with the line."""
+    given = {name: top[name] for name in ("residual", "sigma", "se") if name in top}
+    for name in given:
+        if "simulation" in data:
+            raise file.error(
+                f"a simulated table has independent residuals with one sigma, and {name} asks for "
+                "others: simulate the rows elsewhere and give [data] their path",
+                "",
+                name,
+            )
+        try:
+            check_arguments(
+                family,
+                data.get("weights"),
+                given.get("residual"),
+                given.get("sigma"),
+                given.get("se"),
+            )
+            residual_terms(given.get("residual"), given.get("sigma"))
+        except (ArgumentError, FormulaError) as error:
+            raise file.error(str(error), "", name) from None
+    return given
 
 
 def _reference(file: SpecFile, content: Any) -> Reference:

@@ -17,15 +17,15 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.model.residual.entry import Entry
-from bayeslmm.model.residual.patterns import pairs_of
-from bayeslmm.model.residual.shape import ByArm
+from bayeslmm.model.residual.visits.patterns import pairs_of
+from bayeslmm.model.residual.visits.shape import ByArm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bayeslmm.arrays import Floats
     from bayeslmm.model.residual.correlation import Pairs
-    from bayeslmm.model.residual.patterns import Block
+    from bayeslmm.model.residual.visits.patterns import Block
 
 # A correlation that residuals of one group often have.
 _USUAL = 0.5

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import ArgumentError
-from bayeslmm.model.residual.antedependence import antedependence
-from bayeslmm.model.residual.exchangeable import Exchangeable, OneCorrelation
-from bayeslmm.model.residual.patterns import PatternCorrelation, blocks_of
 from bayeslmm.model.residual.series import times_of
-from bayeslmm.model.residual.stationary import Arma, Toeplitz
-from bayeslmm.model.residual.unstructured import AnyCorrelation
+from bayeslmm.model.residual.visits.antedependence import antedependence
+from bayeslmm.model.residual.visits.exchangeable import Exchangeable, OneCorrelation
+from bayeslmm.model.residual.visits.patterns import PatternCorrelation, blocks_of
+from bayeslmm.model.residual.visits.stationary import Arma, Toeplitz
+from bayeslmm.model.residual.visits.unstructured import AnyCorrelation
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.formula.residual import Correlation as Spelt
     from bayeslmm.model.residual.correlation import Correlation
-    from bayeslmm.model.residual.patterns import Block
-    from bayeslmm.model.residual.shape import PositionShape
+    from bayeslmm.model.residual.visits.patterns import Block
+    from bayeslmm.model.residual.visits.shape import PositionShape
 
 # What is summed and combined at each step: beyond, memory goes, and time with it.
 _MOST_BASES = 10_000

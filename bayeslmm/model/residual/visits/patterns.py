@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.model.residual.correlation import Pairs
-from bayeslmm.model.residual.shape import ByArm
+from bayeslmm.model.residual.visits.shape import ByArm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bayeslmm.arrays import Floats, Ints
-    from bayeslmm.model.residual.shape import PositionShape
+    from bayeslmm.model.residual.visits.shape import PositionShape
 
 # The diagonal of a correlation matrix' inverse is at least one; less is lost digits.
 _LOST_DIGITS = 1e-8

@@ -15,7 +15,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.model.residual.entry import Entry
 from bayeslmm.model.residual.neighbours import Neighbours
-from bayeslmm.model.residual.shape import ByArm
+from bayeslmm.model.residual.visits.shape import ByArm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,354 @@
+"""What is asked of fits with a residual structure, against n-by-n covariances of each draw."""
+
+import numpy as np
+import pytest
+import structured_twin as twin
+import trees
+from scipy.stats import multivariate_normal, norm
+
+import bayeslmm as bl
+from bayeslmm.analysis.checks.likelihood import group_log_likelihood, row_log_likelihood
+from bayeslmm.analysis.checks.standardized_effects import standardized_effects
+from bayeslmm.analysis.sensitivity.power_scaling import log_likelihood as marginal_log_likelihood
+from bayeslmm.analysis.variance.pooling import pooling_estimates
+from bayeslmm.errors import ArgumentError, DataError, TreeError
+
+T = trees.STRUCTURED
+Y, G = T["y"], T["g"]
+# Rounding of ten-by-ten inverses.
+EXACT = {"rtol": 1e-9, "atol": 1e-11}
+# Rows after, between and beyond the fit's, of known groups.
+NEW = {
+    "x": np.array([1.0, 0.0, 2.0, 1.0]),
+    "g": np.array(["a", "c", "a", "c"]),
+    "arm": np.array(["v", "v", "v", "v"]),
+    "week": np.array([4.0, 3.0, 6.0, 7.0]),
+    "visit": np.array(["four", "three", "one", "two"]),
+    "sei": np.array([0.5, 0.4, 0.3, 0.2]),
+}
+
+
+@pytest.fixture(scope="module", params=trees.STRUCTURES)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def idata(name):
+    return trees.structured_tree(name)
+
+
+@pytest.fixture(scope="module")
+def R(idata, name):  # noqa: N802 - as it is written
+    return twin.covariance(idata, name)
+
+
+def flat(array):
+    """Draws (s, n) of an array (chain, draw, obs)."""
+    return array.to_numpy().reshape(-1, array.shape[-1])
+
+
+def test_rows_are_left_out_given_their_groups_other_rows(idata, R):
+    rest = Y - twin.eta(idata)
+    expected = np.empty_like(rest)
+    for s, (e, cov) in enumerate(zip(rest, R, strict=True)):
+        for i in range(len(Y)):
+            others = np.delete(np.arange(len(Y)), i)
+            a = np.linalg.solve(cov[np.ix_(others, others)], cov[others, i])
+            variance = cov[i, i] - a @ cov[others, i]
+            expected[s, i] = norm(a @ e[others], np.sqrt(variance)).logpdf(e[i])
+    np.testing.assert_allclose(row_log_likelihood(idata), expected, **EXACT)
+    added = flat(bl.add_log_likelihood(idata)["log_likelihood"]["y"])
+    np.testing.assert_allclose(added, expected, **EXACT)
+    np.testing.assert_allclose(flat(bl.log_likelihood(idata, T)), expected, **EXACT)
+
+
+def marginal_parts(idata, R):
+    """Covariances of y given beta and G, shape (s, n, n)."""
+    Z, same = twin.columns(T), G[:, None] == G
+    return R + same * (Z @ twin.effects_covariance(idata) @ Z.T)
+
+
+def test_groups_are_left_out_with_their_residual_covariance(idata, R):
+    V, mean = marginal_parts(idata, R), twin.eta(idata, effects=False)
+    expected = np.array(
+        [
+            [
+                multivariate_normal(m[g == G], v[np.ix_(g == G, g == G)]).logpdf(Y[g == G])
+                for g in "abc"
+            ]
+            for m, v in zip(mean, V, strict=True)
+        ]
+    )
+    np.testing.assert_allclose(group_log_likelihood(idata).values, expected, **EXACT)
+    total = marginal_log_likelihood(idata).ravel()
+    np.testing.assert_allclose(total, expected.sum(axis=1), **EXACT)
+
+
+def test_marginal_covariances_hold_r(idata, R):
+    V = marginal_parts(idata, R)
+    found = bl.marginal_covariance(idata, level="b").to_numpy()
+    rows = np.flatnonzero(G == "b")
+    np.testing.assert_allclose(found, V[:, rows[:, None], rows].mean(axis=0), **EXACT)
+    scale = np.sqrt(np.einsum("sii->si", V))
+    corr = (V / scale[:, :, None] / scale[:, None, :])[:, rows[:, None], rows]
+    found = bl.marginal_covariance(idata, level="b", kind="correlation").to_numpy()
+    np.testing.assert_allclose(found, corr.mean(axis=0), **EXACT)
+
+
+def test_shares_of_variance_take_the_mean_diagonal(idata, R):
+    Z = twin.columns(T)
+    own = np.einsum("nq,sqr,nr->sn", Z, twin.effects_covariance(idata), Z).mean(axis=1)
+    rest = np.einsum("sii->si", R).mean(axis=1)
+    np.testing.assert_allclose(bl.icc(idata)["mean"]["g"], (own / (own + rest)).mean(), **EXACT)
+    assert bl.icc(idata)["at"]["g"] == "averaged over the data"
+    fixed = (twin._draws(idata, "beta") @ Z.T).var(axis=1, ddof=1)
+    whole = fixed + own + rest
+    found = bl.r_squared(idata)["mean"]
+    np.testing.assert_allclose(found["marginal"], (fixed / whole).mean(), **EXACT)
+    np.testing.assert_allclose(found["conditional"], ((fixed + own) / whole).mean(), **EXACT)
+
+
+def test_shares_at_a_value_take_the_residuals_there(idata, name):
+    table = {**T, "x": np.full(10, 1.0)}
+    rest = np.einsum("sii->si", twin.covariance(idata, name, table)).mean(axis=1)
+    own = np.einsum("i,sij,j->s", np.ones(2), twin.effects_covariance(idata), np.ones(2))
+    found = bl.icc(idata, at={"x": 1.0})["mean"]["g"]
+    np.testing.assert_allclose(found, (own / (own + rest)).mean(), **EXACT)
+
+
+def test_design_effects_count_what_residuals_correlate(idata, name, R):
+    V = marginal_parts(idata, R)
+    expected = V.sum(axis=(1, 2)) / np.einsum("sii->s", V)
+    table = bl.design_effect(idata)
+    np.testing.assert_allclose(table["mean"]["total"], expected.mean(), **EXACT)
+    assert ("Residual" in table.index) == (name in twin.GROUPS)
+
+
+def test_shrinkage_takes_the_precision_of_a_levels_rows(idata, R):
+    G_, Z = twin.effects_covariance(idata), twin.columns(T)
+    table = bl.shrinkage(idata).set_index(["level", "term"])["mean"]
+    for g in "abc":
+        rows = np.flatnonzero(g == G)
+        P = Z[rows].T @ np.linalg.inv(R[:, rows[:, None], rows]) @ Z[rows]
+        left = np.linalg.inv(np.linalg.inv(G_) + P)
+        for k, term in enumerate(("Intercept", "x")):
+            share = left[:, k, k] / G_[:, k, k]
+            np.testing.assert_allclose(table[g, term], share.mean(), **EXACT)
+
+
+def test_no_pooling_is_generalised_least_squares(idata, name):
+    mean = idata.copy()
+    posterior = idata["posterior"].to_dataset()
+    estimates = pooling_estimates(idata).none
+    # R at the means of the parameters, correlations by way of partial ones: its own of one draw.
+    one = posterior.mean(("chain", "draw")).expand_dims(chain=[0], draw=[0])
+    mean["posterior"] = type(idata)(one)
+    if name.startswith("us"):
+        pytest.skip("the mean of partial correlations is not that of correlations")
+    S = twin.covariance(mean, name)[0]
+    for level, g in enumerate("abc"):
+        rows = np.flatnonzero(g == G)
+        Z, W = twin.columns(T)[rows], np.linalg.inv(S[np.ix_(rows, rows)])
+        expected = np.linalg.solve(Z.T @ W @ Z, Z.T @ W @ Y[rows])
+        np.testing.assert_allclose(estimates[level], expected, rtol=1e-8)
+
+
+def test_standardized_effects_take_r_at_the_means(idata, name):
+    if name.startswith("us"):
+        pytest.skip("the mean of partial correlations is not that of correlations")
+    mean = idata.copy()
+    one = idata["posterior"].to_dataset().mean(("chain", "draw")).expand_dims(chain=[0], draw=[0])
+    mean["posterior"] = type(idata)(one)
+    S, C = twin.covariance(mean, name)[0], twin.effects_covariance(idata).mean(axis=0)
+    found, X = standardized_effects(idata), twin.columns(T)
+    V = S + (G[:, None] == G) * (X @ C @ X.T)
+    W = np.linalg.inv(V)
+    beta = np.linalg.solve(X.T @ W @ X, X.T @ W @ Y)
+    P = W - W @ X @ np.linalg.solve(X.T @ W @ X, X.T @ W)
+    for k, term in enumerate(("Intercept", "x")):
+        expected = []
+        for g in "abc":
+            cross = (g == G)[:, None] * X @ C[:, k]
+            told = cross @ P @ cross
+            expected.append(cross @ W @ (Y - X @ beta) / np.sqrt(told))
+        np.testing.assert_allclose(found["g", term], expected, rtol=1e-7)
+
+
+def test_residuals_are_scaled_and_decorrelated(idata, name, R):
+    rest = Y - twin.eta(idata)
+    np.testing.assert_allclose(bl.residuals(idata), rest.mean(axis=0), **EXACT)
+    np.testing.assert_allclose(bl.fitted(idata), twin.eta(idata).mean(axis=0), **EXACT)
+    sd = np.sqrt(np.einsum("sii->si", R))
+    pearson = flat(bl.residuals(idata, kind="pearson", as_draws=True))
+    np.testing.assert_allclose(pearson, rest / sd, **EXACT)
+    quantile = flat(bl.residuals(idata, kind="quantile", as_draws=True))
+    # Far out, probabilities next to one tell quantiles from each other no more.
+    near = np.abs(rest / sd) < 5
+    np.testing.assert_allclose(quantile[near], (rest / sd)[near], rtol=1e-8)
+    normalized = flat(bl.residuals(idata, kind="normalized", as_draws=True))
+    for g in "abc":
+        rows = np.flatnonzero(g == G)
+        rows = rows if name == "cs" else rows[np.argsort(T["week"][rows])]
+        for t, row in enumerate(rows):
+            before = rows[:t]
+            for s in range(len(rest)):
+                a = np.linalg.solve(R[s][np.ix_(before, before)], R[s][before, row])
+                sd_ahead = np.sqrt(R[s][row, row] - a @ R[s][before, row])
+                ahead = (rest[s, row] - a @ rest[s, before]) / sd_ahead
+                np.testing.assert_allclose(normalized[s, row], ahead, **EXACT)
+
+
+def test_residuals_of_given_rows_are_those_of_the_fit(idata):
+    for kind in ("pearson", "normalized"):
+        own, given = bl.residuals(idata, kind=kind), bl.residuals(idata, T, kind=kind)
+        np.testing.assert_allclose(own, given, rtol=1e-12)
+
+
+def moments(values, mean, cov):
+    """Hold standardized draws to the standard normal distribution: (s, n) of many seeds."""
+    white = np.stack(
+        [
+            np.linalg.solve(np.linalg.cholesky(c), v - m)
+            for v, m, c in zip(values, mean, cov, strict=True)
+        ]
+    )
+    n = len(white)
+    assert np.abs(white.mean(axis=0)).max() < 5 / np.sqrt(n)
+    # Products of two standard normals have standard deviation 1, squares sqrt(2).
+    assert np.abs(white.T @ white / n - np.eye(white.shape[1])).max() < 5 * np.sqrt(2 / n)
+
+
+def test_replicates_of_a_group_are_drawn_together(idata, R):
+    seeds = range(20)
+    drawn = [flat(bl.predict(idata, kind="response", random_seed=seed)) for seed in seeds]
+    mean = twin.eta(idata)
+    moments(np.concatenate(drawn), np.tile(mean, (20, 1)), np.tile(R, (20, 1, 1)))
+    added = bl.add_posterior_predictive(idata, random_seed=3)
+    np.testing.assert_array_equal(flat(added["posterior_predictive"]["y"]), drawn[3])
+
+
+def test_groups_are_checked_with_their_own_replicates(idata, name, R):
+    found = bl.check_groups(idata, statistic="mean", random_seed=1)
+    means = twin.eta(idata)
+    for place, g in enumerate("abc"):
+        rows = np.flatnonzero(g == G)
+        variance = R[:, rows[:, None], rows].mean(axis=(1, 2)).mean() / len(means)
+        assert abs(found["mean"][place] - means[:, rows].mean()) < 5 * np.sqrt(variance)
+
+
+def joint(idata, name):
+    """R of the fit's rows and `NEW`, and the conditional moments of the latter."""
+    both = {k: np.concatenate([np.asarray(T[k]), NEW[k]]) for k in NEW}
+    R, n = twin.covariance(idata, name, both), len(Y)
+    if name == "cs":
+        # Rows without times are told apart by being different rows.
+        assert (np.einsum("sii->si", R) > R[:, 0, -1:]).all()
+    A = np.swapaxes(np.linalg.solve(R[:, :n, :n], R[:, :n, n:]), 1, 2)
+    mean = twin.eta(idata, NEW) + np.einsum("sij,sj->si", A, Y - twin.eta(idata))
+    return R[:, n:, n:], mean, R[:, n:, n:] - A @ R[:, :n, n:]
+
+
+def one_row_each(name):
+    """Of structures on visits only one new row of each group is at another visit."""
+    return slice(0, 2) if name.startswith("us") else slice(0, 4)
+
+
+def taken(rows):
+    return {key: values[rows] for key, values in NEW.items()}
+
+
+def test_new_rows_are_drawn_with_their_covariance(idata, name):
+    rows = one_row_each(name)
+    cov, _, _ = joint(idata, name)
+    drawn = [
+        flat(bl.predict(idata, taken(rows), kind="response", random_seed=seed))
+        for seed in range(20)
+    ]
+    mean = np.tile(twin.eta(idata, NEW)[:, rows], (20, 1))
+    moments(np.concatenate(drawn), mean, np.tile(cov[:, rows, rows], (20, 1, 1)))
+
+
+def test_new_rows_are_foretold_from_their_groups_residuals(idata, name):
+    rows = one_row_each(name)
+    _, mean, cov = joint(idata, name)
+    options = {"residual": "conditional", "random_seed": 1}
+    found = bl.predict(idata, taken(rows), **options)
+    np.testing.assert_allclose(flat(found), mean[:, rows], **EXACT)
+    if name in twin.GROUPS:
+        assert found.attrs["residual"] == "conditional"
+    link = bl.predict(idata, taken(rows), kind="link", **options)
+    np.testing.assert_allclose(flat(link), mean[:, rows], **EXACT)
+    table = bl.predict_table(idata, taken(rows), **options)
+    np.testing.assert_allclose(table["mean"], mean[:, rows].mean(axis=0), **EXACT)
+    drawn = [
+        flat(
+            bl.predict(
+                idata, taken(rows), kind="response", residual="conditional", random_seed=seed
+            )
+        )
+        for seed in range(20)
+    ]
+    both = np.tile(mean[:, rows], (20, 1)), np.tile(cov[:, rows, rows], (20, 1, 1))
+    moments(np.concatenate(drawn), *both)
+
+
+def test_tables_of_predictions_are_those_of_predict(idata):
+    options = {"kind": "response", "random_seed": 4}
+    table, drawn = bl.predict_table(idata, **options), bl.predict(idata, **options)
+    np.testing.assert_allclose(table["mean"], flat(drawn).mean(axis=0), rtol=1e-12)
+
+
+def test_a_forecast_of_a_series_decays():
+    idata = trees.structured_tree("ar1")
+    last = {"x": np.zeros(3), "g": np.array(["a"] * 3), "week": np.array([4.0, 5.0, 7.0])}
+    ahead = flat(bl.predict(idata, last, residual="conditional")) - flat(bl.predict(idata, last))
+    row = np.flatnonzero((G == "a") & (T["week"] == 3.0))[0]
+    rest = (Y - twin.eta(idata))[:, row]
+    rho = twin._draws(idata, "rho_residual")
+    for k, h in enumerate((1.0, 2.0, 4.0)):
+        np.testing.assert_allclose(ahead[:, k], rho**h * rest, **EXACT)
+
+
+def test_a_row_at_a_fitted_time_repeats_its_residual():
+    idata = trees.structured_tree("us")
+    same = {key: np.asarray(values)[:2] for key, values in T.items()}
+    found = flat(bl.predict(idata, same, residual="conditional"))
+    np.testing.assert_allclose(found, np.tile(Y[:2], (60, 1)), rtol=1e-9)
+
+
+def test_rows_of_new_groups_have_nothing_to_be_foretold_from():
+    idata = trees.structured_tree("ar1")
+    row = {"x": [1.0], "g": ["new"], "week": [1.0]}
+    options = {"new_levels": "population"}
+    one = bl.predict(idata, row, residual="conditional", **options)
+    np.testing.assert_allclose(one, bl.predict(idata, row, **options))
+
+
+def test_what_new_rows_need_is_told():
+    visits = trees.structured_tree("us")
+    row = {"x": [1.0], "g": ["a"], "visit": ["five"], "arm": ["v"], "week": [9.0]}
+    with pytest.raises(DataError, match=r"'visit' is 'five' in some rows, and no training row was"):
+        bl.predict(visits, row, kind="response")
+    assert bl.predict(visits, row).shape == (2, 30, 1)  # means read no visit
+    strata = trees.structured_tree("strata")
+    with pytest.raises(DataError, match=r"Column 'arm'.*'u'"):
+        bl.predict(strata, {**row, "arm": ["u"]}, kind="response")
+    known = trees.structured_tree("known")
+    with pytest.raises(ArgumentError, match=r"known standard errors, and these rows have none"):
+        bl.predict(known, row, kind="response")
+    assert bl.predict(known, row, kind="response", se=[0.5]).shape == (2, 30, 1)
+    with pytest.raises(ArgumentError, match=r"the rows of the fit had none: leave it out"):
+        bl.predict(visits, row, se=[0.5])
+    arms = trees.structured_tree("us by arm")
+    with pytest.raises(DataError, match=r"g 'a' is in arm 'v' and in 'w'|in 'w' and in 'v'"):
+        bl.predict(arms, {**row, "arm": ["w"], "visit": ["four"]}, residual="conditional")
+    with pytest.raises(ArgumentError, match=r"without data= there are no others"):
+        bl.predict(visits, residual="conditional")
+
+
+def test_levels_across_which_residuals_correlate_are_refused():
+    idata = trees.structured_tree("ar1", formula="y ~ x + (1 | arm)")
+    with pytest.raises(TreeError, match=r"correlate across levels of 'visit'"):
+        group_log_likelihood(trees.structured_tree("cs", formula="y ~ x + (1 | visit)"))
+    assert group_log_likelihood(idata).values.shape == (60, 2)
