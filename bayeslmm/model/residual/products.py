@@ -163,8 +163,14 @@ def in_pieces(
 ) -> Floats:
     """Evaluate a function of some of n points piece by piece, in threads; shape (n,)."""
     pieces = np.array_split(np.arange(n), max(min(n_pieces, n), 1))
+
+    def quietly(piece: NDArray[np.intp]) -> Floats:
+        # Points far out have no density. Threads do not inherit what their caller ignores.
+        with np.errstate(all="ignore"):
+            return evaluate(piece)
+
     with single_blas_thread():
         if threads <= 1 or len(pieces) == 1:
-            return np.concatenate([evaluate(piece) for piece in pieces])
+            return np.concatenate([quietly(piece) for piece in pieces])
         with ThreadPoolExecutor(threads) as pool:
-            return np.concatenate(list(pool.map(evaluate, pieces)))
+            return np.concatenate(list(pool.map(quietly, pieces)))
