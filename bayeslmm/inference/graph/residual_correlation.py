@@ -203,7 +203,7 @@ def _toeplitz(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
         _autocorrelations(partials[k], len(rows.visits) - 1, len(rows.visits) - 1)
         for k in range(max(len(rows.by_labels), 1))
     ]
-    return _by_pattern(rows, _by_lag(of_arms, np.arange(len(rows.visits))), position, arm)
+    return _by_pattern(rows, _by_lag(of_arms, np.arange(float(len(rows.visits)))), position, arm)
 
 
 def _arma(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
