@@ -129,9 +129,9 @@ def residual_terms(residual: str | None, sigma: str | None) -> ResidualTerms | N
 
     Examples
     --------
-    >>> terms = residual_terms("us(visit | arm/subject)", "sigma ~ x")
+    >>> terms = residual_terms("toep(visit | arm/subject)", "sigma ~ x")
     >>> str(terms.correlation), str(terms.sigma)
-    ('us(visit | arm/subject)', '1 + x')
+    ('toep(visit | arm/subject)', '1 + x')
     >>> residual_terms(None, None) is None
     True
     """
