@@ -7,6 +7,5 @@
 - ``expand``: a sum multiplied out into a `TermSet`
 - ``mixed_formula``: `parse_formula`, `MixedFormula`, `RandomTerm`
 - ``update``: a formula from another one, ``. ~ . + x``
-- ``residual``: what stands beside a formula of the residuals
 - ``model_terms``: the terms of a formula, and the columns of a table that they read
 """

@@ -5,6 +5,7 @@
 - ``components``: variance components as rows of a table
 - ``text``: fits as text
 - ``glmm/``: maximum likelihood of generalised linear mixed models
+- ``structured/``: models with a residual structure: G and R searched for together
 - ``search``: the relative factors that minimise the profiled criterion
 - ``descent``: the way down to a minimum, away from saddles
 - ``quasi_newton``: the minimiser of single descents

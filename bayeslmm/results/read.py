@@ -181,11 +181,8 @@ def coefficients(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str
 def factor_names(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str, ...]:
     """Return the grouping factors in the order in which the formula first names them."""
     order = list(state_content(str(idata.attrs["design"]))["terms"])
-    present = [
-        str(key)[len(names.SD_PREFIX) :]
-        for key in group(idata, group_name).data_vars
-        if str(key).startswith(names.SD_PREFIX)
-    ]
+    variables = list(map(str, group(idata, group_name).data_vars))
+    present = [v[len(names.SD_PREFIX) :] for v in variables if v.startswith(names.SD_PREFIX)]
     # Standard deviations of visits are a residual structure's.
     present = [name for name in present if names.sd(name) != names.SD_RESIDUAL or name in order]
     for lacking in set(order) - set(present):

@@ -90,7 +90,7 @@ class ResidualCoordinates:
     def is_scale(self) -> NDArray[np.bool_]:
         """Which numbers are multiplied by s where R is by s^2."""
         of_scale = np.arange(len(self.bounds)) < self.structure.n_scales
-        return np.logical_and(of_scale, self.bounds[:, 0] == 0.0)
+        return np.asarray(of_scale & (self.bounds[:, 0] == 0.0))
 
     @property
     def profiled(self) -> bool:

@@ -276,7 +276,7 @@ def _of_residuals(
     file: SpecFile, top: dict[str, Any], data: dict[str, Any], family: Family
 ) -> dict[str, str]:
     """Return what is said of the residuals; what cannot be is told with the line."""
-    given = {name: top[name] for name in ("residual", "sigma", "se") if name in top}
+    given: dict[str, str] = {name: top[name] for name in ("residual", "sigma", "se") if name in top}
     for name in given:
         if "simulation" in data:
             raise file.error(
