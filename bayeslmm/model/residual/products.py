@@ -117,9 +117,7 @@ class ResidualProducts:
         """
 
         def evaluate(some: NDArray[np.intp]) -> Floats:
-            # Threads start with warnings of their own.
-            with np.errstate(all="ignore"):
-                return self._values(phi[some], lams[some], betas[some], beta_prior)
+            return self._values(phi[some], lams[some], betas[some], beta_prior)
 
         most = max(1, _MOST_COEFFICIENTS // self.structure.n_bases)
         n_pieces = max(threads, -(-len(phi) // most))
