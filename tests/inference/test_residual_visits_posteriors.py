@@ -47,7 +47,9 @@ def check_beside_reml(fit, formula, table, residual):
     """Fixed effects and standard deviations near the REML estimates, whose priors are flat."""
     reml = bl.fit_reml(formula, table, residual=residual)
     beta = fit["posterior"]["beta"]
-    shift = (beta.mean(("chain", "draw")) - reml.fixed_effects["estimate"].to_numpy()) / beta.std(("chain", "draw"))
+    shift = (beta.mean(("chain", "draw")) - reml.fixed_effects["estimate"].to_numpy()) / beta.std(
+        ("chain", "draw")
+    )
     # Weak priors, and the mean over R instead of its mode: a third of a standard deviation.
     assert np.abs(shift).max() < 0.35
 

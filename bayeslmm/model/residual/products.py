@@ -139,9 +139,7 @@ class ResidualProducts:
         """
 
         def evaluate(some: NDArray[np.intp]) -> Floats:
-            # Threads start with warnings of their own.
-            with np.errstate(all="ignore"):
-                return self._values(phi[some], lams[some], betas[some], beta_prior)
+            return self._values(phi[some], lams[some], betas[some], beta_prior)
 
         most = max(1, _MOST_COEFFICIENTS // self.structure.n_bases)
         n_pieces = max(threads, -(-len(phi) // most))
@@ -187,8 +185,14 @@ def in_pieces(
 ) -> Floats:
     """Evaluate a function of some of n points piece by piece, in threads; shape (n,)."""
     pieces = np.array_split(np.arange(n), max(min(n_pieces, n), 1))
+
+    def quietly(piece: NDArray[np.intp]) -> Floats:
+        # Points far out have no density. Threads do not inherit what their caller ignores.
+        with np.errstate(all="ignore"):
+            return evaluate(piece)
+
     with single_blas_thread():
         if threads <= 1 or len(pieces) == 1:
-            return np.concatenate([evaluate(piece) for piece in pieces])
+            return np.concatenate([quietly(piece) for piece in pieces])
         with ThreadPoolExecutor(threads) as pool:
-            return np.concatenate(list(pool.map(evaluate, pieces)))
+            return np.concatenate(list(pool.map(quietly, pieces)))
