@@ -56,6 +56,12 @@ def _():
     once = rows().query("step == 0")
     told("leave residual='us(visit | g)' out", design, "us(visit | g)", once)
     works(bl.build_design, "y ~ 1", once)
+    # A prior in quotation marks is advice too.
+    wide = {"priors": {"rho_residual": "Uniform(-1, 1)"}}
+    how = HOW | {"residual": "cs(visit | g)"}
+    told("'TruncatedNormal(0, 0.5, -0.5, 1)'", bl.fit_bayes, "y ~ 1", rows(), **how, **wide)
+    for prior in ("Uniform(-0.5, 1)", "TruncatedNormal(0, 0.5, -0.5, 1)"):
+        works(bl.fit_bayes, "y ~ 1", rows(), **how, priors={"rho_residual": prior})
 
 
 @follows("ar1()", "ar1h()", "ad()")
@@ -70,12 +76,3 @@ def _():
     told("ar1h(), ad() and cs() take any number of times", structure, "arma(t | g)")
     for kind in ("ar1", "ou", "ar1h", "ad", "cs"):
         works(structure, f"{kind}(t | g)")
-
-
-@follows("TruncatedNormal()")
-def _():
-    wide = {"priors": {"rho_residual": "Uniform(-1, 1)"}}
-    how = HOW | {"residual": "cs(visit | g)"}
-    told("'TruncatedNormal(0, 0.5, -0.5, 1)'", bl.fit_bayes, "y ~ 1", rows(), **how, **wide)
-    for prior in ("Uniform(-0.5, 1)", "TruncatedNormal(0, 0.5, -0.5, 1)"):
-        works(bl.fit_bayes, "y ~ 1", rows(), **how, priors={"rho_residual": prior})
