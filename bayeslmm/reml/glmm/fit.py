@@ -156,6 +156,11 @@ def fit_ml(
         link=link,
         trials=trials,
     )
+    if design.residual is not None:
+        raise ArgumentError(
+            "fit_ml takes residuals that are independent with one sigma: fit_reml(design, "
+            "method='ML') fits this design's."
+        )
     if design.family.gaussian_scale is not None:
         return _gaussian(design)
     rows = design.coded_rows
