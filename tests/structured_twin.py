@@ -3,7 +3,7 @@
 import numpy as np
 import trees
 
-GROUPS = {"ar1", "ou in strata", "cs", "us", "us by arm"}
+GROUPS = {"ar1", "ou in strata", "cs", "us", "us by arm", "ar1h", "ar1 by arm"}
 
 
 def _draws(idata, name):
@@ -53,6 +53,13 @@ def correlations(idata, name, table):
     gap = np.abs(np.subtract.outer(table["week"], table["week"]))
     if name == "ar1":
         C = _draws(idata, "rho_residual")[:, None, None] ** gap
+    elif name == "ar1h":
+        visit = np.array(_codes(idata, "sd_residual", "residual_time", table["visit"]))
+        gap = np.abs(np.subtract.outer(visit, visit))
+        C = _draws(idata, "rho_residual")[:, None, None] ** gap
+    elif name == "ar1 by arm":
+        arm = np.array(_codes(idata, "rho_residual", "residual_by", table["arm"]))
+        C = _draws(idata, "rho_residual")[:, arm][:, :, None] ** gap
     elif name == "ou in strata":
         C = np.exp(-gap / _draws(idata, "range_residual")[:, None, None])
     elif name == "cs":

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import DataError, IdentificationWarning, warn
+from bayeslmm.formula.residual import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,7 +67,7 @@ def check_residuals(rows: ResidualRows | None, factors: Sequence[GroupingFactor]
     if open_ones := list(_untold(rows, correlation)):
         shown = "; ".join(open_ones[:3]) + ("; ..." if len(open_ones) > 3 else "")
         warn(
-            f"What {correlation} says of some visits has its prior only: {shown}.",
+            f"Part of what {correlation} says has its prior only: {shown}.",
             IdentificationWarning,
         )
 
@@ -92,7 +93,9 @@ def common_variances(rows: ResidualRows, factors: Sequence[GroupingFactor]) -> I
 
 def _untold(rows: ResidualRows, correlation: Correlation) -> Iterator[str]:
     """Say which visits, or pairs of visits, an arm's rows do not show."""
-    if not rows.visits or rows.time is None or correlation.kind == "cs":
+    if rows.by is not None:
+        yield from _single(rows, correlation)
+    if rows.time is None or not rows.visits or KINDS[correlation.kind] != "visits":
         return
     n = len(rows.visits)
     for arm, label in enumerate(rows.by_labels or ("",)):
@@ -106,6 +109,14 @@ def _untold(rows: ResidualRows, correlation: Correlation) -> Iterator[str]:
                 f"no {correlation.group}{where} has rows at {correlation.time} "
                 f"{rows.visits[first]!r} and {rows.visits[second]!r}"
             )
+
+
+def _single(rows: ResidualRows, correlation: Correlation) -> Iterator[str]:
+    """Say which arms have groups of one row only."""
+    size = np.bincount(rows.group)[rows.group]
+    for arm, label in enumerate(rows.by_labels):
+        if size[rows.by == arm].max(initial=1) == 1:
+            yield f"each {correlation.group} in {correlation.by} {label!r} has one row"
 
 
 def _unseen(seen: Ints, kind: str) -> list[tuple[int, int]]:

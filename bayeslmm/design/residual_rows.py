@@ -9,6 +9,7 @@ import numpy as np
 
 from bayeslmm.design.visit_order import require_order, warn_of_gaps
 from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.families.student import StudentT
 from bayeslmm.formula.residual import BY_VISIT, KINDS, Correlation
 
 if TYPE_CHECKING:
@@ -144,7 +145,9 @@ def check_arguments(
     said = [name for name, value in given.items() if value is not None]
     if not said:
         return
-    if family.gaussian_scale is None:
+    if family.name == StudentT.name:
+        _require_scales(said)
+    elif family.gaussian_scale is None:
         raise ArgumentError(
             f"{said[0]}= is about the residuals of a Gaussian response, and the family is "
             f"{family.name!r}, whose spread follows from its mean: leave it out."
@@ -159,6 +162,20 @@ def check_arguments(
             "se= gives each row a known standard error of its own, and residual= correlates rows: "
             "give one of them."
         )
+
+
+def _require_scales(said: Sequence[str]) -> None:
+    """Raise unless nothing but a formula of sigma is said of Student's residuals."""
+    why = {
+        "residual": "correlates residuals, and Student's t has one variable of outlying for each "
+        "row: leave residual= out, or take the Gaussian family",
+        "se": "are standard errors of a Gaussian response, and the sum of an error of known "
+        "size and a Student's t has no density in closed form: leave se= out, or take the "
+        "Gaussian family",
+    }
+    for name in said:
+        if name in why:
+            raise ArgumentError(f"{name}= {why[name]}. A formula of sigma goes with both.")
 
 
 def code_residuals(
@@ -198,6 +215,9 @@ def code_residuals(
     )  # fmt: skip
     if correlation is None:
         return plain
+    new = coder.known is not None
+    if new and correlation.time is not None and KINDS[correlation.kind] == "steps":
+        _require_same_steps(rows.columns[correlation.time], labelled=visits is not None)
     return _correlated(plain, correlation, rows, (visits, strata))
 
 
@@ -244,9 +264,10 @@ def _time(
             warn_of_gaps(column, correlation)
         known = None if reads == "any" else visits
         return _matched(column, known, f"{correlation.kind}() has no correlations of it")
-    if column.kind == "category" and reads == "steps":
-        warn_of_gaps(column, correlation)
-        return column.levels()[0].astype(np.float64), ()
+    if reads == "steps" and (column.kind == "category" or visits is not None):
+        if visits is None:
+            warn_of_gaps(column, correlation)
+        return _matched(column, visits, f"{correlation.kind}() does not know when it is")
     if column.kind != "number":
         raise DataError(
             f"{correlation.kind}() reads times as numbers, and column {column.name!r} holds "
@@ -256,6 +277,20 @@ def _time(
     if reads == "steps":
         _require_steps(column, correlation)
     return times, ()
+
+
+def _require_same_steps(column: Column, *, labelled: bool) -> None:
+    """Raise unless new rows' times are labels where those of the training rows were."""
+    if labelled and column.kind == "number":
+        raise DataError(
+            f"Column {column.name!r} held labels of visits in the training rows and holds numbers "
+            "now: give the labels."
+        )
+    if not labelled and column.kind == "category":
+        raise DataError(
+            f"Column {column.name!r} held numbers in the training rows and holds categories now: "
+            "give the numbers, so that gaps count."
+        )
 
 
 def _places(column: Column, correlation: Correlation, visits: tuple[str, ...]) -> Floats:

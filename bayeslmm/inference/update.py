@@ -36,6 +36,7 @@ from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.family import family
 from bayeslmm.results.record import recorded
+from bayeslmm.results.residual import has_structure
 from bayeslmm.results.rows import training_table
 
 if TYPE_CHECKING:
@@ -90,10 +91,10 @@ def update(
         stands for everything.
     **settings
         Further arguments of `fit_bayes` (draws, seed, sampler, ...) or `fit_reml` (method, ...);
-        those that are not named are the fit's own, the seed included. Weights, trials and, of a
-        REML fit, ``residual``, ``sigma`` and ``se`` are the fit's (new weights stand for these, and
-        these for old weights); with new data, of the column that they were taken from. So is the
-        family, with its link where no other family is given.
+        those that are not named are the fit's own, the seed included. Weights, trials,
+        ``residual``, ``sigma`` and ``se`` are the fit's (new weights stand for the latter three,
+        and these for old weights); with new data, of the column that they were taken from. So is
+        the family, with its link where no other family is given. None takes any of them away.
 
     Returns
     -------
@@ -128,6 +129,7 @@ def update(
     old = parse_formula(str(fit.attrs["formula"]))
     new = _new_formula(old, formula)
     settings = {**_likelihood(fit, settings), **settings}
+    settings = {**_residuals_of_tree(fit, settings, same_rows=data is None), **settings}
     rows, known = _rows(fit, new, data, settings)
     with warnings.catch_warnings():
         # What there is to say of the data, the fit says.
@@ -147,7 +149,7 @@ def update(
 
 # Arguments that decide how the rows are read, of `design_of` and `fit_bayes` alike.
 _OF_RESIDUALS = ("residual", "sigma", "se")
-_CODING = ("weights", "missing", "rank_deficient", "family", "link", "trials")
+_CODING = ("weights", "missing", "rank_deficient", "family", "link", "trials", *_OF_RESIDUALS)
 
 
 def _rows_settings(fit: xr.DataTree) -> dict[str, Any]:
@@ -174,12 +176,16 @@ def _new_formula(old: MixedFormula, formula: str | MixedFormula | None) -> Mixed
 
 def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]) -> REMLFit:
     new = _new_formula(parse_formula(fit.formula), formula)
-    settings = {**_residuals_of(fit, settings, same_rows=data is None), **settings}
+    own = fit.data.residual
+    se = None if own is None else own.se
+    state = fit.data.state
+    said = {"residual": state.residual, "sigma": state.sigma, "se": state.se}
+    settings = {**_residuals_of(said, se, settings, same_rows=data is None), **settings}
     if data is None and fit.data.has_rows:
         rows = fit.data.coded_rows
         data = pd.DataFrame(dict(rows.data), index=rows.obs)
-        said = residual_terms(settings.get("residual"), settings.get("sigma"))
-        _require_columns(data, new, fit.formula, said)
+        terms = residual_terms(settings.get("residual"), settings.get("sigma"))
+        _require_columns(data, new, fit.formula, terms)
         if not any(settings.get(name) is not None for name in _OF_RESIDUALS):
             settings = {"weights": rows.weights, **settings}
     elif data is None:
@@ -195,18 +201,31 @@ def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]
     return fit_reml(new, data, **{"method": fit.method, **settings})
 
 
-def _residuals_of(fit: REMLFit, settings: dict[str, Any], *, same_rows: bool) -> dict[str, Any]:
-    """Return what a fit says of its residuals, as far as it is not said anew."""
+def _residuals_of(
+    said: Mapping[str, Any], se: Any, settings: dict[str, Any], *, same_rows: bool
+) -> dict[str, Any]:
+    """Return what a fit says of its residuals, as far as it is not said anew.
+
+    `said` is the text of its arguments and the column of its standard errors, which are `se`.
+    """
     if settings.get("weights") is not None:
         return {}
-    state = fit.data.state
-    found: dict[str, Any] = {"residual": state.residual, "sigma": state.sigma}
-    own = fit.data.residual
-    if own is not None and own.se is not None and "se" not in settings:
-        found["se"] = own.se if same_rows else _column(state.se, "se", had=True)
+    found: dict[str, Any] = {"residual": said.get("residual"), "sigma": said.get("sigma")}
+    if se is not None and "se" not in settings:
+        found["se"] = se if same_rows else _column(said.get("se"), "se", had=True)
     if found.get("se") is not None and settings.get("residual") is not None:
         found.pop("se")
     return found
+
+
+def _residuals_of_tree(
+    fit: xr.DataTree, settings: dict[str, Any], *, same_rows: bool
+) -> dict[str, Any]:
+    if not has_structure(fit) or family_of(settings["family"]).gaussian_scale is None:
+        return {}
+    said = state_content(str(fit.attrs["design"]))
+    found = _residuals_of(said, read.constant(fit, "se"), settings, same_rows=same_rows)
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _rows(
@@ -216,6 +235,8 @@ def _rows(
     taken = family_of(settings["family"], settings.get("link")).response.known
     # Trials of the binomial are nothing that another family could take.
     roles: tuple[str, ...] = ("weights", "trials") if taken == "trials" else ("weights",)
+    if any(settings.get(name) is not None for name in _OF_RESIDUALS):
+        roles = tuple(role for role in roles if role != "weights")
     known: dict[str, Any] = {
         role: settings[role] for role in ("weights", "trials") if role in settings
     }
@@ -233,7 +254,8 @@ def _rows(
             )
         return gram_of_dataset(Gram, read.group(fit, names.CROSS_PRODUCTS)), known
     table = training_table(fit)
-    _require_columns(table, new, str(fit.attrs["formula"]))
+    terms = residual_terms(settings.get("residual"), settings.get("sigma"))
+    _require_columns(table, new, str(fit.attrs["formula"]), terms)
     return table, {**{role: read.constant(fit, role) for role in roles}, **known}
 
 

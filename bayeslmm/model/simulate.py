@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from bayeslmm import names
 from bayeslmm.arguments import as_numbers
 from bayeslmm.design.design import Design
 from bayeslmm.errors import ArgumentError, NumericalError, names_keywords, nearest
+from bayeslmm.model.residual.drawn import DrawnResiduals
+from bayeslmm.model.residual.entry import by_variable
+from bayeslmm.model.residual.of_design import structured_residuals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.families.family import Family
+    from bayeslmm.model.residual.structured import StructuredResiduals
 
 
 @names_keywords
@@ -29,7 +35,7 @@ def simulate_response(
     sd: Mapping[str, ArrayLike] | None = None,
     corr: Mapping[str, ArrayLike] | None = None,
     sigma: float | None = None,
-    parameters: Mapping[str, float] | None = None,
+    parameters: Mapping[str, ArrayLike] | None = None,
     random_seed: int | np.random.Generator | None = None,
 ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
     r"""Draw random effects and responses from a model whose parameters are known.
@@ -37,7 +43,8 @@ def simulate_response(
     .. math:: \eta = X \beta + \sum_k Z_k b_k + o, \quad b_{ki} \sim N(0, G_k), \quad
               y_i \sim p(\cdot \mid \eta_i, \phi)
 
-    with the density p of the design's family: N(eta, sigma^2 / w) for the Gaussian.
+    with the density p of the design's family: N(eta, sigma^2 / w) for the Gaussian, or N(eta, R)
+    of all rows together where the design has a residual structure.
 
     Parameters
     ----------
@@ -52,8 +59,11 @@ def simulate_response(
     sigma : float, optional
         Residual standard deviation (scale, of Student's t), 1 without it; of families that have
         one.
-    parameters : mapping from str to float, optional
+    parameters : mapping from str to float or array-like, optional
         The family's parameters phi by name, e.g. ``{"shape": 2.0}``; ``sigma`` may stand here, too.
+        Of a residual structure its own, as result trees have them, all of them: numbers by name,
+        e.g. ``{"sigma_by[Male]": 2.0, "sigma_by[Female]": 1.0}``, or whole variables as arrays,
+        e.g. ``{"sd_residual": [1.0, 2.0], "corr_residual": [[1.0, 0.5], [0.5, 1.0]]}``.
     random_seed : int or Generator, optional
         Seed; the same seed gives the same response.
 
@@ -96,7 +106,8 @@ def simulate_response(
             f"random_seed is a whole number from 0 on, or a NumPy generator; it was "
             f"{random_seed!r}."
         ) from None
-    phi = _parameters(design.family, sigma, parameters)
+    drawn = None if design.residual is None else _residuals(design.residual, sigma, parameters)
+    phi = _parameters(design.family, sigma, parameters) if drawn is None else {}
     known = [factor.name for factor in design.factors]
     sds = _by_factor("sd", sd, known)
     corrs = _by_factor("corr", corr, known)
@@ -112,14 +123,73 @@ def simulate_response(
         effects[factor.name] = normal @ root.T
         eta = eta + np.sum(factor.columns * effects[factor.name][factor.index], axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
-        y = design.family.draw(eta, phi, design.known, generator)
+        if drawn is None:
+            y = design.family.draw(eta, phi, design.known, generator)
+        else:
+            eta = eta + drawn.draw(np.arange(design.n), generator)[:, 0]
+            scale = design.family.gaussian_scale
+            y = eta if scale is None else scale.inverse(eta)
     if not np.isfinite(y).all():
         raise NumericalError("The response would leave the range of numbers: give smaller ones.")
     return y, effects
 
 
+def _residuals(
+    rows: ResidualRows, sigma: float | None, given: Mapping[str, ArrayLike] | None
+) -> DrawnResiduals:
+    """Return R of the rows at given parameters."""
+    structure = structured_residuals(rows)
+    if given is not None and not isinstance(given, Mapping):
+        raise ArgumentError(f"parameters maps names to numbers; it was {given!r}.")
+    values = {str(name): value for name, value in (given or {}).items()}
+    if sigma is not None:
+        values[names.SIGMA] = sigma
+    numbers: dict[str, Any] = {}
+    for variable, entries in by_variable(structure.entries).items():
+        if variable in values:
+            numbers[variable] = as_numbers(variable, values.pop(variable))
+            continue
+        if absent := [entry.name for entry in entries if entry.name not in values]:
+            raise ArgumentError(
+                f"The residuals ({structure.name}) have the parameter {absent[0]!r}: give "
+                f"parameters={{{absent[0]!r}: ...}}."
+            )
+        parts = [as_numbers(entry.name, values.pop(entry.name)) for entry in entries]
+        numbers[variable] = parts[0] if entries[0].label is None else np.array(parts)
+    if values:
+        known = [entry.name for entry in structure.entries]
+        unknown = next(iter(values))
+        raise ArgumentError(
+            f"The residuals ({structure.name}) have no parameter {unknown!r}."
+            f"{nearest(unknown, known)} They have {', '.join(known) or 'none'}."
+        )
+    shaped = {}
+    for variable, value in numbers.items():
+        shape = tuple(len(structure.coords[dim]) for dim in structure.dims[variable])
+        if value.size != math.prod(shape):
+            raise ArgumentError(f"{variable} has shape {value.shape}; {shape} is due.")
+        shaped[variable] = value.reshape(1, 1, *shape)
+    phi = structure.phi(shaped).reshape(1, -1) if shaped else np.zeros((1, 0))
+    _check_bounds(structure, phi[0])
+    return DrawnResiduals(structure, rows, phi)
+
+
+def _check_bounds(structure: StructuredResiduals, phi: NDArray[np.float64]) -> None:
+    """Raise unless numbers are inside the bounds of the parameters that they are."""
+    place = 0
+    for entry in structure.entries:
+        size = len(entry.partials) or 1
+        own, place = phi[place : place + size], place + size
+        if entry.is_matrix and not (np.abs(own) < 1.0).all():
+            raise ArgumentError(f"{entry.name} is no correlation matrix, positive definite.")
+        if not entry.is_matrix and not entry.lower < own[0] < entry.upper:
+            raise ArgumentError(
+                f"{entry.name} lies between {entry.lower:g} and {entry.upper:g}; it was {own[0]:g}."
+            )
+
+
 def _parameters(
-    family: Family, sigma: float | None, given: Mapping[str, float] | None
+    family: Family, sigma: float | None, given: Mapping[str, ArrayLike] | None
 ) -> dict[str, float]:
     """Return the family's parameters by name, each of them once."""
     if given is not None and not isinstance(given, Mapping):

@@ -16,6 +16,7 @@ from bayeslmm.plots.style import DATA, GRID, LEVEL, panel_grid, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import density
 from bayeslmm.results.family import family_draws
+from bayeslmm.results.residual import has_structure, residual_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,6 +129,8 @@ def _pairs(idata: xr.DataTree, priors: Priors, chosen: list[str]) -> list[_Pair]
         if name in draws:
             moved = name in _moved(priors)
             pairs.append(_scalar(f"{name}{AT_MEANS}" if moved else name, draws[name], listed[name]))
+        elif name.partition("[")[0] == names.CORR_RESIDUAL:
+            pairs += _residual_correlations(idata, name, listed[name].numbers[0])
         else:
             info = next(i for i in read.factors(idata) if names.corr(i.name) == name)
             pairs += _correlations(idata, priors, info, listed[name].numbers[0])
@@ -153,6 +156,10 @@ def _draws(idata: xr.DataTree, priors: Priors) -> dict[str, Floats]:
         sd = names.sd(factor.name)
         values, _ = _at_means(idata, factor)
         draws |= {f"{sd}[{term}]": values[:, k] for k, term in enumerate(factor.terms)}
+    if has_structure(idata):
+        for block in residual_blocks(idata):
+            flat = block.drawn.reshape(-1, len(block.labels))
+            draws |= dict(zip(block.names, flat.T, strict=True))
     return draws | family_draws(idata)
 
 
@@ -184,6 +191,19 @@ def _correlations(
         marginal = stats.beta(a, a, loc=-1, scale=2)
         pairs.append(_Pair(label, corr[:, i, j], marginal.pdf, ends, ends))
     return pairs
+
+
+def _residual_correlations(idata: xr.DataTree, name: str, eta: float) -> list[_Pair]:
+    """Return the correlations of a matrix of visits, of one stratum where there are several."""
+    block = next(b for b in residual_blocks(idata) if b.variable == names.CORR_RESIDUAL)
+    stratum = name.partition("[")[2].rstrip("]")
+    own = [k for k, label in enumerate(block.labels) if not stratum or label[0] == stratum]
+    # Of an LKJ matrix of n visits, with n (n - 1) / 2 correlations, each has a Beta distribution.
+    visits = 0.5 + 0.5 * np.sqrt(1.0 + 8.0 * len(own))
+    a, ends = eta + 0.5 * visits - 1.0, (-1.0, 1.0)
+    marginal = stats.beta(a, a, loc=-1, scale=2)
+    flat = block.drawn.reshape(-1, len(block.labels))
+    return [_Pair(block.names[k], flat[:, k], marginal.pdf, ends, ends) for k in own]
 
 
 def _limits(pair: _Pair) -> tuple[float, float]:

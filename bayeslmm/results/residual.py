@@ -11,7 +11,10 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.design.state import DesignState, state_content
-from bayeslmm.errors import TreeError
+from bayeslmm.errors import ArgumentError, TreeError
+from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.registry import family_of
+from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.results import read
 from bayeslmm.results.rows import training_table
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
+    from bayeslmm.design.design import Design
     from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.model.residual.structured import StructuredResiduals
 
@@ -97,11 +101,47 @@ def residual_draws(
     TreeError
         If the draws are of other parameters than the structure has.
     """
+    _require_gaussian(idata)
     variables = _variables(idata, structure, group_name)
     shape = read.sample_shape(idata, group_name)
     phi = structure.phi(variables) if variables else np.zeros((*shape, 0))
     phi = phi if kept is None else phi[:, kept]
     return np.ascontiguousarray(phi.reshape(phi.shape[0] * phi.shape[1], structure.size))
+
+
+def drawn_residuals(
+    idata: xr.DataTree, design: Design, kept: NDArray[np.intp] | None = None
+) -> DrawnResiduals | None:
+    """Return the covariance of the residuals of a design's rows; None of one sigma, independent.
+
+    Raises
+    ------
+    ArgumentError
+        If the rows lack standard errors that the fit's had.
+    """
+    fit = residual_structure(idata)
+    if fit is None:
+        return None
+    if fit.rows.se is not None and (design.residual is None or design.residual.se is None):
+        raise ArgumentError(
+            "The rows of the fit had known standard errors, and these rows have none: give se=, "
+            "their column or an array of them."
+        )
+    if design.residual is None:
+        return None
+    return DrawnResiduals(fit, design.residual, residual_draws(idata, fit, kept))
+
+
+def _require_gaussian(idata: xr.DataTree) -> None:
+    """Raise where the residuals have scales of their own, and are not normal."""
+    name = state_content(str(idata.attrs["design"])).get("family", GAUSSIAN.name)
+    if family_of(name).gaussian_scale is None:
+        raise TreeError(
+            f"Nothing is computed yet from residuals of family {name!r} whose sigma follows a "
+            "formula: parameters, effects, summaries and fitted values are there. Predictions of "
+            "responses, checks and leave-one-out take one sigma for all rows, or "
+            "family='gaussian'."
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -251,7 +251,7 @@ def joint(idata, name):
 
 def one_row_each(name):
     """Of structures on visits only one new row of each group is at another visit."""
-    return slice(0, 2) if name.startswith("us") else slice(0, 4)
+    return slice(0, 2) if name.startswith("us") or name == "ar1h" else slice(0, 4)
 
 
 def taken(rows):
@@ -352,3 +352,22 @@ def test_levels_across_which_residuals_correlate_are_refused():
     with pytest.raises(TreeError, match=r"correlate across levels of 'visit'"):
         group_log_likelihood(trees.structured_tree("cs", formula="y ~ x + (1 | visit)"))
     assert group_log_likelihood(idata).values.shape == (60, 2)
+
+
+def test_labelled_steps_keep_their_places_in_new_rows():
+    said, visits = {"residual": "ar1(visit | g)"}, ["one", "two", "three", "four"]
+    values = trees.random_draws(trees.TINY_FORMULA, T, chains=2, draws=30, **said)
+    idata = trees.make_tree(trees.TINY_FORMULA, T, values, **said)
+    row = {"x": [0.0], "g": ["a"], "visit": ["four"]}
+    ahead = flat(bl.predict(idata, row, residual="conditional")) - flat(bl.predict(idata, row))
+    last = np.flatnonzero((G == "a") & (np.asarray(T["visit"]) == "three"))[0]
+    expected = twin._draws(idata, "rho_residual") * (Y - twin.eta(idata))[:, last]
+    np.testing.assert_allclose(ahead[:, 0], expected, **EXACT)
+    assert visits == list(T["visit"].categories)
+    with pytest.raises(DataError, match=r"'visit' is 'five'.*ar1\(\) does not know when it is"):
+        bl.predict(idata, {**row, "visit": ["five"]}, residual="conditional")
+    with pytest.raises(DataError, match=r"held labels of visits .* and holds numbers now"):
+        bl.predict(idata, {**row, "visit": [4]}, residual="conditional")
+    numbers = trees.structured_tree("ar1")
+    with pytest.raises(DataError, match=r"held numbers .* and holds categories now"):
+        bl.predict(numbers, {**row, "week": T["visit"][:1]}, residual="conditional")

@@ -13,7 +13,7 @@ from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import conditional
-from bayeslmm.gram.structured.structured_gram import StructuredGram
+from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results import read
@@ -145,9 +145,7 @@ def _gram_at_the_means(idata: xr.DataTree) -> tuple[Gram, float]:
     if gram is None:
         design = replace(training_design(idata), y=read.response(idata))
         if (structure := residual_structure(idata)) is not None:
-            phi = residual_draws(idata, structure).mean(axis=0)[None]
-            coefficients, logdet = structure.coefficients(phi)
-            whole = StructuredGram.from_design(design, structure.records())
-            return whole.at(coefficients[0], float(logdet[0])), 1.0
+            phi = residual_draws(idata, structure).mean(axis=0)
+            return products_of(design, structure).at(phi), 1.0
         gram = Gram.from_design(design)
     return gram, float(np.sqrt(np.mean(read.draws(idata, names.SIGMA) ** 2)))

@@ -21,10 +21,9 @@ from bayeslmm.design.build import rebuild_design
 from bayeslmm.design.response import require_known
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import ArgumentError, TreeError, nearest
-from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive
-from bayeslmm.results.residual import has_structure, residual_draws, residual_structure
+from bayeslmm.results.residual import drawn_residuals, has_structure
 from bayeslmm.results.rows import training_table
 from bayeslmm.results.units import column_units
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import Design
     from bayeslmm.families.family import Family
+    from bayeslmm.model.residual.drawn import DrawnResiduals
 
 Policy = Literal["error", "population", "sample", "average"]
 CHUNK_BYTES = 32 * 2**20  # of one array of rows by draws; a handful of them live at once
@@ -116,8 +116,24 @@ class LinearPredictor:
         dict of str to ndarray, shape (s,) or (rows, s)
         """
         if self.residual is None:
+            self.require_parameters()
             return dict(self.phi)
         return {**self.phi, names.SIGMA: self.residual.sd(rows)}
+
+    def require_parameters(self) -> None:
+        """Raise where the family's parameters are those of a residual structure, not read here.
+
+        Raises
+        ------
+        TreeError
+            Saying what can be asked.
+        """
+        if self.residual is None and self.family.parameters and not self.phi:
+            raise TreeError(
+                f"Expected {self.family.name} responses follow from each row's own sigma, and the "
+                "residuals of this fit have a structure: ask for scale='link' where there is one, "
+                "or give whole rows to predict."
+            )
 
     def draw(
         self,
@@ -223,8 +239,7 @@ def linear_predictor(
     included = included_factors(idata, random_effects)
     policies = level_policies(new_levels, included)
     require_known(family(idata), weights, trials)
-    # Means of responses that are not Gaussian themselves take the rows' variances.
-    structured = has_structure(idata) and (residual or not is_additive(family(idata)))
+    structured = residual and has_structure(idata)
     if data is None:
         rows = training_table(idata) if structured else read.columns(idata)
         se = read.constant(idata, "se") if structured and se is None else se
@@ -269,29 +284,6 @@ def linear_predictor(
         kept=kept,
         residual=drawn_residuals(idata, design, kept) if structured else None,
     )
-
-
-def drawn_residuals(
-    idata: xr.DataTree, design: Design, kept: NDArray[np.intp] | None = None
-) -> DrawnResiduals | None:
-    """Return the covariance of the residuals of a design's rows; None of one sigma, independent.
-
-    Raises
-    ------
-    ArgumentError
-        If the rows lack standard errors that the fit's had.
-    """
-    fit = residual_structure(idata)
-    if fit is None:
-        return None
-    if fit.rows.se is not None and (design.residual is None or design.residual.se is None):
-        raise ArgumentError(
-            "The rows of the fit had known standard errors, and these rows have none: give se=, "
-            "their column or an array of them."
-        )
-    if design.residual is None:
-        return None
-    return DrawnResiduals(fit, design.residual, residual_draws(idata, fit, kept))
 
 
 def design_state(idata: xr.DataTree) -> DesignState:

@@ -21,6 +21,7 @@ from bayeslmm.errors import ArgumentError, check_choice, names_keywords
 from bayeslmm.model.residual.drawn import DrawnResiduals, forecast
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
+from bayeslmm.results.family import family, is_additive
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -285,6 +286,8 @@ class _Asked:
             way = "take new_levels='population' or 'sample'."
             refuse_average(policies, "residual='conditional'", way)
         drawn = self.kind == "response"
+        # Means of responses that are not Gaussian themselves take the rows' variances.
+        of_mean = self.kind == "mean" and not is_additive(family(idata))
         return linear_predictor(
             idata,
             data,
@@ -292,7 +295,7 @@ class _Asked:
             weights=row_weights(idata, data, weights) if drawn else weights,
             trials=row_trials(idata, data, trials) if drawn else trials,
             se=se,
-            residual=drawn or ahead,
+            residual=drawn or ahead or of_mean,
             random_seed=self.random_seed,
             **options,
         )

@@ -35,6 +35,7 @@ from bayeslmm.errors import (
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
+from bayeslmm.results.family import family, is_additive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +110,9 @@ def fitted(
         _refuse_draws(as_draws)
         design = _reml_rows(fit, data, included(fit, random_effects))
         return _series(_reml_eta(fit, design), design, fit)
-    predictor = linear_predictor(fit, data, random_effects=random_effects)
+    read.require_tree(fit)
+    of_mean = not is_additive(family(fit))
+    predictor = linear_predictor(fit, data, random_effects=random_effects, residual=of_mean)
     if not as_draws:
         return _series(predictor.posterior_mean(), predictor.design, fit)
     values = np.empty((predictor.size, predictor.n))
@@ -231,7 +234,7 @@ def residuals(
         random_effects=effects,
         weights=design.weights,
         trials=design.trials,
-        residual=scaled,
+        residual=scaled or not is_additive(family(fit)),
         se=se,
     )
     if as_draws:

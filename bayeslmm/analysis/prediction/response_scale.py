@@ -233,6 +233,7 @@ def mean_slope(predictor: LinearPredictor, eta: Floats) -> Floats:
     member, scale = predictor.family, predictor.family.mean_scale
     if scale.name == member.link.name:
         return scale.derivative(eta)
+    predictor.require_parameters()
     return scale.derivative(scale.link(member.mean(eta, predictor.phi)))
 
 

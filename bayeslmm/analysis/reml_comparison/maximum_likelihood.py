@@ -21,6 +21,7 @@ from bayeslmm.reml.glmm.fit import fit_ml
 from bayeslmm.reml.glmm.result import MLFit
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
+from bayeslmm.results.residual import has_structure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,6 +103,11 @@ def compare_ml(
     sd_herd[Intercept]  0.65   0.18  0.70  0.21
     """
     read.require_tree(idata)
+    if has_structure(idata):
+        raise TreeError(
+            "compare_ml is of fit_ml, and a fit with a residual structure is maximised by "
+            "fit_reml: take compare_reml(idata, fit=fit_reml(..., method='ML'))."
+        )
     if fit is None:
         design = tree_design(idata, check_data=check_data)
         with warnings.catch_warnings():

@@ -34,9 +34,7 @@ from bayeslmm.analysis.summaries.quantities import quantity_draws
 from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
 from bayeslmm.gram.gram import gram_of
-from bayeslmm.gram.likelihood_of_draws import (
-    marginal_log_likelihood,
-)
+from bayeslmm.gram.likelihood_of_draws import marginal_log_likelihood
 from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.results import read

@@ -124,7 +124,9 @@ def _means(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
     """Return expected responses, where they are other numbers than linear predictors."""
     if is_additive(family(idata)):
         return {}
-    rows = linear_predictor(idata)
+    rows = linear_predictor(idata, residual=True)
+    if rows.residual is not None:  # each row has a variance of its own, and no row is typical
+        return {"mean[rows]": rows.expected(slice(None), rows.rows(slice(None))).ravel()}
     eta = rows.design.X.mean(axis=0) @ rows.beta
     if rows.design.offset is not None:
         eta = eta + rows.design.offset.mean()

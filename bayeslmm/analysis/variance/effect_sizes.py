@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.linear_predictor import drawn_residuals, training_design
+from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.variance.moments import level_sums, second_moments, tree_gram
 from bayeslmm.analysis.variance.parts import (
     LATENT,
@@ -22,6 +22,7 @@ from bayeslmm.errors import ArgumentError, TreeError, check_choice, names_keywor
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.results.family import require_additive
+from bayeslmm.results.residual import drawn_residuals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.linear_predictor import drawn_residuals, training_design
+from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.variance.parts import residual_variance
 from bayeslmm.errors import DataError, TreeError, check_choice, names_keywords, nearest
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 from bayeslmm.results.family import require_additive
+from bayeslmm.results.residual import drawn_residuals
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -9,18 +9,14 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.linear_predictor import (
-    design_state,
-    drawn_residuals,
-    training_design,
-)
+from bayeslmm.analysis.prediction.linear_predictor import design_state, training_design
 from bayeslmm.analysis.variance.moments import fixed_covariance, second_moments, tree_gram
 from bayeslmm.analysis.variance.observation import mean_response, observation_parts
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import ArgumentError, TreeError, nearest
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive
-from bayeslmm.results.residual import has_structure, residual_rows
+from bayeslmm.results.residual import drawn_residuals, has_structure, residual_rows
 from bayeslmm.results.rows import training_table
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bayeslmm import names
 from bayeslmm.analysis.checks.likelihood import require_whole_groups
-from bayeslmm.analysis.prediction.linear_predictor import drawn_residuals, training_design
+from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.variance.moments import level_products as products_of_gram
 from bayeslmm.analysis.variance.moments import tree_gram
@@ -19,6 +19,7 @@ from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.results.family import require_closed_form
+from bayeslmm.results.residual import drawn_residuals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -158,8 +158,8 @@ def fit_ml(
     )
     if design.residual is not None:
         raise ArgumentError(
-            "fit_ml takes residuals that are independent with one sigma: fit_reml(design, "
-            "method='ML') fits this design's."
+            "fit_ml has one sigma, and this design has a residual structure: take fit_reml, with "
+            "method='ML'."
         )
     if design.family.gaussian_scale is not None:
         return _gaussian(design)
