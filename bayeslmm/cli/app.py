@@ -216,6 +216,9 @@ def reml(
             method="ML" if ml else "REML",
             weights=study.weights,
             missing=study.missing,
+            residual=study.residual,
+            sigma=study.sigma,
+            se=study.se,
         )
         console = Console()
         print_line(console, str(fitted))

@@ -328,6 +328,15 @@ def test_reml_prints_the_fit_beside_the_reference():
     assert "Reference" not in run("reml", path, "--ml").stdout
 
 
+def test_reml_takes_the_files_residuals():
+    path = Path(__file__).parents[2] / "models" / "orthodont_sigma.toml"
+    result = run("reml", path)
+    assert result.exit_code == 0, result.output
+    assert "Residuals: sigma ~ 0 + Sex" in result.stdout
+    difference = float(result.stdout.split("difference ")[1].rstrip(".\n"))
+    assert abs(difference) < 1e-5
+
+
 def test_the_version_is_printed():
     assert run("--version").stdout.strip() == f"bayeslmm {bayeslmm.__version__}"
 
