@@ -247,6 +247,7 @@ STRUCTURES = {
     "cs": {"residual": "cs(1 | g)"},
     "us": {"residual": "us(visit | g)"},
     "us by arm": {"residual": "us(visit | arm/g)"},
+    "ar1 in strata": {"residual": "ar1(week | g)", "sigma": "~ 0 + arm"},
     "ar1h": {"residual": "ar1h(visit | g)"},
     "ar1 by arm": {"residual": "ar1(week | arm/g)"},
 }

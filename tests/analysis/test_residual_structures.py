@@ -371,3 +371,43 @@ def test_labelled_steps_keep_their_places_in_new_rows():
     numbers = trees.structured_tree("ar1")
     with pytest.raises(DataError, match=r"held numbers .* and holds categories now"):
         bl.predict(numbers, {**row, "week": T["visit"][:1]}, residual="conditional")
+
+
+@pytest.fixture(scope="module")
+def lognormal():
+    return trees.structured_tree("ar1 in strata", family="lognormal")
+
+
+def test_expected_lognormal_responses_take_each_rows_variance(lognormal):
+    R = twin.covariance(lognormal, "ar1 in strata")
+    variance = np.einsum("sii->si", R)
+    mean = np.exp(twin.eta(lognormal) + 0.5 * variance)
+    np.testing.assert_allclose(flat(bl.predict(lognormal)), mean, **EXACT)
+    np.testing.assert_allclose(bl.fitted(lognormal), mean.mean(axis=0), **EXACT)
+    rest = Y - mean
+    np.testing.assert_allclose(bl.residuals(lognormal), rest.mean(axis=0), **EXACT)
+    link = bl.marginal_means(lognormal, "x", at={"x": [1]}, scale="link")
+    np.testing.assert_allclose(link["mean"], lognormal["posterior"]["beta"].sum("coef").mean())
+    with pytest.raises(TreeError, match=r"each row's own sigma.* ask for scale='link'"):
+        bl.marginal_means(lognormal, "x", at={"x": [1]})
+    with pytest.raises(TreeError, match=r"take scale='latent'"):
+        bl.icc(lognormal, scale="observation")
+    own = bl.icc(lognormal)["mean"]["g"]
+    assert 0 < own < 1
+
+
+def test_forecasts_of_logarithms_are_of_the_responses(lognormal):
+    row = {"x": [0.0], "g": ["a"], "week": [5.0], "arm": ["v"]}
+    table = {k: np.concatenate([np.asarray(T[k]), row[k]]) for k in row}
+    R = twin.covariance(lognormal, "ar1 in strata", table)
+    A = np.linalg.solve(R[:, :10, :10], R[:, :10, 10:])[:, :, 0]
+    mean = twin.eta(lognormal, row)[:, 0] + np.sum(A * (np.log(Y) - twin.eta(lognormal)), axis=1)
+    variance = R[:, 10, 10] - np.sum(A * R[:, :10, 10], axis=1)
+    found = bl.predict(lognormal, row, residual="conditional")
+    np.testing.assert_allclose(flat(found)[:, 0], np.exp(mean + 0.5 * variance), **EXACT)
+
+
+def test_very_long_groups_are_refused(monkeypatch):
+    monkeypatch.setattr("bayeslmm.model.residual.drawn.MOST_ROWS", 3)
+    with pytest.raises(ArgumentError, match=r"A group of 4 rows with correlated residuals"):
+        row_log_likelihood(trees.structured_tree("ar1"))
