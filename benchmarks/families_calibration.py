@@ -1,24 +1,30 @@
 """Simulation-based calibration of the engines for other response families, and of broken ones.
 
-    python benchmarks/families_calibration.py                           # some twenty CPU minutes
+    python benchmarks/families_calibration.py                              # writes docs/images
     python benchmarks/families_calibration.py --datasets 50 --broken 50    # a look
 
 As `calibration.py` does it: parameters, effects and responses are drawn from the priors, and the
-rank of every true value among its posterior draws must be uniform. The first study is the one where
-Laplace's approximation fails: four yes-or-no rows a level, and effects with sds around 2.
+rank of every true value among its posterior draws must be uniform. Two studies are where Laplace's
+approximation fails: four yes-or-no rows a level, and effects with sds around 2.
+
+Each dataset has a seed of its own, and its ranks are written as they come: a run that was stopped
+goes on where it was, and one with more datasets adds to them. Delete the file to begin anew.
 """
 
 import argparse
 import dataclasses
+import json
 import os
 import time
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from calibration import DRAWS, THIN, report, sum_of_effects
+from calibration import DRAWS, IMAGE, LEVEL_OF_TEST, THIN, sum_of_effects
+from rank_tests import draw_ecdfs, report
 
 import bayeslmm as bl
 from bayeslmm.inference.laplace_chain import chains, sample
@@ -31,6 +37,12 @@ from bayeslmm.inference.settings import SamplerSettings
 from bayeslmm.model.model import Model
 from bayeslmm.model.quadrature.likelihood import DrawnEffects, LevelLikelihood
 
+# What the engines say of themselves.
+RECORDED = (
+    "nodes", "pareto_k", "effects_acceptance", "acceptance_theta", "acceptance_eps",
+    "log_ratio_variance",
+)  # fmt: skip
+RESULTS = Path("results") / "families_calibration.jsonl"
 # Four chains of 500 sweeps, every tenth of which counts; weighted points need no thinning.
 SETTINGS = {
     "quadrature": {"draws": DRAWS, "chains": 1},
@@ -65,6 +77,17 @@ def crossed():
     }  # fmt: skip
 
 
+def four_answers():
+    """Eighty persons who answer four of sixteen items each, every item as often."""
+    rng = np.random.default_rng(2018)
+    person = np.repeat(np.arange(80), 4)
+    item = np.concatenate([rng.permutation(16) for _ in range(20)])
+    x = rng.normal(0.5, 1.0, len(person))
+    return {
+        "person": person.astype(str), "item": item.astype(str), "x": x, "y": np.arange(len(x)) % 2,
+    }  # fmt: skip
+
+
 BINARY = {"Intercept": "Normal(0, 1.5)", "x": "Normal(0, 1)", "sd": "HalfNormal(2)"}
 # Around 2, and seldom so small that Laplace's approximation is right.
 SPARSE = BINARY | {"sd": "Gamma(8, 4)"}
@@ -83,6 +106,9 @@ STUDIES = {
     ),
     "crossed": Study(
         "y ~ x + (1 | person) + (1 | item)", "bernoulli", "laplace_chain", BINARY, crossed
+    ),
+    "crossed, four rows a person": Study(
+        "y ~ x + (1 | person) + (1 | item)", "bernoulli", "laplace_chain", SPARSE, four_answers
     ),
 }
 
@@ -122,32 +148,52 @@ def one_dataset(study, design, priors, truth, seed):
     }
     true, draws = quantities(design, truth), quantities(design, drawn)
     ranks = {label: int((draws[label] < true[label]).sum()) for label in true}
-    return ranks, tree["sample_stats"].attrs | {"warned": bool(caught)}
+    said = tree["sample_stats"].attrs
+    record = {name: float(said[name]) for name in RECORDED if said.get(name) is not None}
+    return ranks, record | {"warned": bool(caught)}
 
 
-def calibrate(study, datasets, seed):
-    """Ranks by quantity over many simulated datasets."""
+def calibrate(name, datasets, seed, results, broken=None):
+    """Ranks by quantity over many simulated datasets; those that are in the file are taken."""
+    study = STUDIES[name]
     design = bl.build_design(study.formula, study.table(), family=study.family)
     priors = bl.resolve_priors(design, study.priors)
-    simulated = bl.sample_prior(design, priors=priors, draws=datasets, random_seed=seed)
-    rows, records = [], []
-    started = time.process_time()
-    for k in range(datasets):
-        truth = {n: v.to_numpy()[:, k] for n, v in simulated["prior"].data_vars.items()}
-        y = simulated["prior_predictive"]["y"].to_numpy()[0, k].astype(float)
-        ranks, record = one_dataset(study, dataclasses.replace(design, y=y), priors, truth, k + 1)
-        rows.append(ranks)
-        records.append(record)
-    seconds = time.process_time() - started
+    key = {"study": name, "broken": broken, "seed": seed}
+    found = {line["dataset"]: line for line in kept(results) if key.items() <= line.items()}
+    for k in (k for k in range(datasets) if k not in found):
+        started = time.process_time()
+        own = 100_000 * seed + k
+        simulated = bl.sample_prior(design, priors=priors, draws=1, random_seed=own)
+        truth = {n: v.to_numpy()[:, 0] for n, v in simulated["prior"].data_vars.items()}
+        y = simulated["prior_predictive"]["y"].to_numpy()[0, 0].astype(float)
+        # Another seed than the data's: draws must not follow the numbers that made the truth.
+        given = dataclasses.replace(design, y=y)
+        ranks, record = one_dataset(study, given, priors, truth, own + 50_000)
+        seconds = time.process_time() - started
+        found[k] = key | {"dataset": k, "seconds": seconds, "ranks": ranks, "record": record}
+        with results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(found[k]) + "\n")
+    lines = [found[k] for k in range(datasets)]
+    seconds = sum(line["seconds"] for line in lines)
+    records = [line["record"] for line in lines]
     print(f"\n{datasets} datasets in {seconds:.0f} CPU s; {told(records)}", flush=True)
-    return {label: np.array([row[label] for row in rows]) for label in rows[0]}
+    return {
+        label: np.array([line["ranks"][label] for line in lines]) for label in lines[0]["ranks"]
+    }
+
+
+def kept(results):
+    """The lines of a file of results, if there is one."""
+    if not results.exists():
+        results.parent.mkdir(parents=True, exist_ok=True)
+        return []
+    return [json.loads(line) for line in results.read_text("utf-8").splitlines()]
 
 
 def told(records):
     """What the engine recorded, over all datasets."""
     out = []
-    for name in ("nodes", "pareto_k", "effects_acceptance", "acceptance_theta", "acceptance_eps",
-                 "log_ratio_variance"):  # fmt: skip
+    for name in RECORDED:
         values = [record[name] for record in records if name in record]
         if values:
             low, middle, high = np.quantile(values, [0.0, 0.5, 1.0])
@@ -236,9 +282,9 @@ BREAKS = {
     "effects from the normal distribution at their mode": (
         "four rows a level", LevelLikelihood, "draw", gaussian_effects,
     ),
-    "every proposal accepted": ("crossed", chains, "sweep", accept_all),
+    "every proposal accepted": ("crossed, four rows a person", chains, "sweep", accept_all),
     "theta and effects by Laplace's approximation": (
-        "crossed", sample, "run_chains", plain_laplace,
+        "crossed, four rows a person", sample, "run_chains", plain_laplace,
     ),
 }  # fmt: skip
 
@@ -246,24 +292,29 @@ BREAKS = {
 def main():
     parser = argparse.ArgumentParser(description="Simulation-based calibration.")
     parser.add_argument("--datasets", type=int, default=300)
-    parser.add_argument("--broken", type=int, default=400, help="datasets of the broken ones")
+    parser.add_argument("--broken", type=int, default=300, help="datasets of the broken ones")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[*STUDIES, *BREAKS])
+    parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
     print(f"{time.strftime('%Y-%m-%d')}, {len(os.sched_getaffinity(0))} cores")
-    as_expected = True
+    panels, as_expected = [], True
     for name in (name for name in STUDIES if name in given.only):
         study = STUDIES[name]
-        ranks = calibrate(study, given.datasets, given.seed)
+        ranks = calibrate(name, given.datasets, given.seed, given.results)
         title = f"{name}: `{study.formula}`, {study.family}, {study.sampler}"
-        as_expected &= report(title, ranks)
+        as_expected &= report(title, ranks) >= LEVEL_OF_TEST
+        panels.append((f"{name} ({study.sampler})", ranks, False))
     for broken in (name for name in BREAKS if name in given.only):
         name, owner, attribute, wrong = BREAKS[broken]
         # What is wrong shows with fewer points, too.
         fewer = replaced(quadrature_sample, "_FEWEST_POINTS", lambda _: 1000)
         with replaced(owner, attribute, wrong), fewer:
-            ranks = calibrate(STUDIES[name], given.broken, given.seed)
-        as_expected &= not report(f"Broken on purpose ({name}): {broken}", ranks)
+            ranks = calibrate(name, given.broken, given.seed, given.results, broken)
+        as_expected &= report(f"Broken on purpose ({name}): {broken}", ranks) < LEVEL_OF_TEST
+        panels.append((broken, ranks, True))
+    if len(panels) == len(STUDIES) + len(BREAKS):
+        draw_ecdfs(panels, IMAGE.with_name("families_calibration.png"))
     raise SystemExit(0 if as_expected else "not every study ended as it should")
 
 

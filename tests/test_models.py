@@ -125,9 +125,10 @@ DIFFERENCED = ("grouseticks", "verbagg")
 )
 def test_maximum_likelihood_reproduces_the_reference(spec):
     fit, reference = ml_of(spec.name), spec.reference
-    # lme4's modes of the effects stop at a relative change of 1e-7, so that its Laplace
-    # likelihood falls short of the maximum by up to 5e-4, and estimates and standard errors (second
-    # differences of it) are off by what that leaves open (`tests/reml/test_glmm_reference.py`).
+    # lme4's modes of the effects stop at a relative change of 1e-7, and log|H| is of the step
+    # before: its Laplace likelihood is too low by up to 5e-4, and estimates and standard errors
+    # (second differences of it) are off by what that leaves open
+    # (`tests/reml/test_glmm_reference.py`).
     # Quadrature and glmmTMB's Laplace agree to the digits that differences of the Hessians leave.
     loose = reference.program.startswith("lme4") and reference.method == "ML, Laplace"
     if reference.criterion is not None:

@@ -57,34 +57,44 @@ def check_residuals(rows: ResidualRows | None, factors: Sequence[GroupingFactor]
                 f"{correlation} has {orders} parameters, and the {lags + 1} times of "
                 f"{correlation.time} are at most {lags} lags apart: lower p or q."
             )
-    _warn_of_sums(correlation, rows, factors)
+    for factor in common_variances(rows, factors):
+        warn(
+            f"{correlation} holds what (1 | {factor}) adds, a covariance that all rows of a "
+            f"{correlation.group} share: the data tell their sum, and the priors the parts. Leave "
+            "one of them out.",
+            IdentificationWarning,
+        )
     if open_ones := list(_untold(rows, correlation)):
         shown = "; ".join(open_ones[:3]) + ("; ..." if len(open_ones) > 3 else "")
         warn(
-            f"What {correlation} says of some visits has its prior only: {shown}.",
+            f"Part of what {correlation} says has its prior only: {shown}.",
             IdentificationWarning,
         )
 
 
-def _warn_of_sums(
-    correlation: Correlation, rows: ResidualRows, factors: Sequence[GroupingFactor]
-) -> None:
-    if correlation.kind not in _WITH_COMMON_VARIANCE:
+def common_variances(rows: ResidualRows, factors: Sequence[GroupingFactor]) -> Iterator[str]:
+    """Name the factors whose random intercepts are a part of the residuals' covariance.
+
+    Parameters
+    ----------
+    rows : ResidualRows
+        Of a fit.
+    factors : sequence of GroupingFactor
+        The random effects beside them.
+    """
+    if rows.correlation is None or rows.correlation.kind not in _WITH_COMMON_VARIANCE:
         return
     for factor in factors:
         pairs = np.unique(np.stack([factor.index, rows.group]), axis=1).shape[1]
         same = pairs == len(np.unique(factor.index)) == len(np.unique(rows.group))
         if same and names.INTERCEPT in factor.terms:
-            warn(
-                f"{correlation} holds what (1 | {factor.name}) adds, a covariance that all rows of "
-                f"a {correlation.group} share: the data tell their sum, and the priors the parts. "
-                "Leave one of them out.",
-                IdentificationWarning,
-            )
+            yield factor.name
 
 
 def _untold(rows: ResidualRows, correlation: Correlation) -> Iterator[str]:
     """Say which visits, or pairs of visits, an arm's rows do not show."""
+    if rows.by is not None:
+        yield from _single(rows, correlation)
     if rows.time is None or not rows.visits or KINDS[correlation.kind] != "visits":
         return
     n = len(rows.visits)
@@ -99,6 +109,14 @@ def _untold(rows: ResidualRows, correlation: Correlation) -> Iterator[str]:
                 f"no {correlation.group}{where} has rows at {correlation.time} "
                 f"{rows.visits[first]!r} and {rows.visits[second]!r}"
             )
+
+
+def _single(rows: ResidualRows, correlation: Correlation) -> Iterator[str]:
+    """Say which arms have groups of one row only."""
+    size = np.bincount(rows.group)[rows.group]
+    for arm, label in enumerate(rows.by_labels):
+        if size[rows.by == arm].max(initial=1) == 1:
+            yield f"each {correlation.group} in {correlation.by} {label!r} has one row"
 
 
 def _unseen(seen: Ints, kind: str) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from bayeslmm.design.visit_order import require_order, warn_of_gaps
 from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.families.student import StudentT
 from bayeslmm.formula.residual import BY_VISIT, KINDS, Correlation
 
 if TYPE_CHECKING:
@@ -144,7 +145,9 @@ def check_arguments(
     said = [name for name, value in given.items() if value is not None]
     if not said:
         return
-    if family.gaussian_scale is None:
+    if family.name == StudentT.name:
+        _require_scales(said)
+    elif family.gaussian_scale is None:
         raise ArgumentError(
             f"{said[0]}= is about the residuals of a Gaussian response, and the family is "
             f"{family.name!r}, whose spread follows from its mean: leave it out."
@@ -159,6 +162,20 @@ def check_arguments(
             "se= gives each row a known standard error of its own, and residual= correlates rows: "
             "give one of them."
         )
+
+
+def _require_scales(said: Sequence[str]) -> None:
+    """Raise unless nothing but a formula of sigma is said of Student's residuals."""
+    why = {
+        "residual": "correlates residuals, and Student's t has one variable of outlying for each "
+        "row: leave residual= out, or take the Gaussian family",
+        "se": "are standard errors of a Gaussian response, and the sum of an error of known "
+        "size and a Student's t has no density in closed form: leave se= out, or take the "
+        "Gaussian family",
+    }
+    for name in said:
+        if name in why:
+            raise ArgumentError(f"{name}= {why[name]}. A formula of sigma goes with both.")
 
 
 def code_residuals(

@@ -129,9 +129,9 @@ def residual_terms(residual: str | None, sigma: str | None) -> ResidualTerms | N
 
     Examples
     --------
-    >>> terms = residual_terms("us(visit | arm/subject)", "sigma ~ x")
+    >>> terms = residual_terms("toep(visit | arm/subject)", "sigma ~ x")
     >>> str(terms.correlation), str(terms.sigma)
-    ('us(visit | arm/subject)', '1 + x')
+    ('toep(visit | arm/subject)', '1 + x')
     >>> residual_terms(None, None) is None
     True
     """
@@ -143,7 +143,7 @@ def residual_terms(residual: str | None, sigma: str | None) -> ResidualTerms | N
         raise FormulaError(
             f"{correlation.kind}() has a standard deviation for each visit: leave sigma= out. A "
             "structure without the h, such as cs(), takes a formula of sigma; by arm, write "
-            f"{correlation.kind}(visit | arm/subject).",
+            f"{correlation.kind}({correlation.time} | arm/{correlation.group}).",
             str(sigma),
             (0, len(str(sigma))),
         )
@@ -172,7 +172,12 @@ def parse_sigma(text: str) -> TermSet:
     side = parse_side(tokens[1:], text)
     for _, part in side.parts:
         if isinstance(part, Bars):
-            raise FormulaError("Random effects in sigma are not fitted.", text, part.span)
+            raise FormulaError(
+                "Random effects in sigma are not fitted. A column, as in '~ 0 + subject', gives "
+                "each of its values a sigma with the same prior, without pooling.",
+                text,
+                part.span,
+            )
     return expand(side, text)
 
 

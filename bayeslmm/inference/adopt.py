@@ -9,6 +9,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.errors import NumericalError, TreeError, names_keywords
+from bayeslmm.families.student import NU
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.foreign_draws import ForeignDraws
 from bayeslmm.inference.marginal.recovery import packed_factors, recover_effects
@@ -150,6 +151,8 @@ def _parameters(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
         variables = {name: foreign.variable(name) for name in model.priors.parameters}
     else:
         variables = _of_residuals(model.structured_residual, foreign)
+        besides = [name for name in model.priors.parameters if name == NU.name]
+        variables |= {name: foreign.variable(name) for name in besides}
     for factor in model.priors.factors:
         dims = (names.term_dim(factor.name), names.term_dim_bis(factor.name))
         labels = dict.fromkeys(dims, factor.terms)

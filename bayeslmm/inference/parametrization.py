@@ -153,7 +153,9 @@ def choose_parametrization(
         return MARGINAL, "the sampler draws the variance parameters alone"
     if why := _keeps_effects(model, graph=graph):
         return NONCENTERED, why
-    border = model.gram.plan.n_border
+    # Rows that are correlated across levels of crossed factors may add to the border.
+    structured = model.design.residual is not None
+    border = (model.products if structured else model.gram).plan.n_border
     if border <= LARGEST_FAST_BORDER:
         return MARGINAL, (
             f"the response is Gaussian and a gradient factors a dense matrix of {border} columns, "

@@ -9,6 +9,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError, names_keywords
+from bayeslmm.families.student import NU
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.memory import require_effects
 from bayeslmm.model.model import Model
@@ -134,6 +135,8 @@ def sample_prior(
         own = [model.priors.parameters[entry.name] for entry in structure.entries]
         phi = draw_entries(structure.entries, own, int(draws), rng)
         values |= structure.variables(phi)
+        besides = [name for name in model.priors.parameters if name == NU.name]
+        values |= {name: model.priors.parameters[name].draw(int(draws), rng) for name in besides}
     for factor, stated in zip(design.factors, model.priors.factors, strict=True):
         effects = stated.shift.raw_effects(_effects(factor, values, rng))
         values[names.effects(factor.name)] = effects
@@ -158,10 +161,26 @@ def _predictive(
         response = model.family.draw(eta, own, design.known, rng)
     else:
         residuals = DrawnResiduals(model.structured_residual, design.residual, phi)
-        response = eta + residuals.draw(np.arange(design.n), rng).T
+        response = _with_residuals(model, eta, residuals, values, rng)
     variables = {names.stored(design.response): (("chain", "draw", names.OBS), response[None])}
     coords = {**sample_coordinates((1, len(response))), names.OBS: design.obs}
     return xr.Dataset(variables, coords=coords)
+
+
+def _with_residuals(
+    model: Model,
+    eta: Floats,
+    residuals: DrawnResiduals,
+    values: dict[str, Floats],
+    rng: np.random.Generator,
+) -> Floats:
+    """Draw responses, shape (s, n), from eta and the residuals' covariance."""
+    rows = np.arange(eta.shape[1])
+    scale = model.family.gaussian_scale
+    if scale is not None:
+        return scale.inverse(eta + residuals.draw(rows, rng).T)
+    own = {names.SIGMA: residuals.sd(rows).T, NU.name: values[NU.name][:, None]}
+    return model.family.draw(eta, own, None, rng)
 
 
 def draw_parameters(priors: Priors, size: int, rng: np.random.Generator) -> dict[str, Floats]:

@@ -66,7 +66,8 @@ class Model:
         factors = [factor.name for factor in self.design.factors]
         parameters = [parameter.name for parameter in self.design.family.parameters]
         if self.design.residual is not None:
-            parameters = [*self.structured_residual.dims, *self.structured_residual.coords]
+            structure = self.structured_residual
+            parameters += [*structure.dims, *structure.coords]
         names.check_tree(self.design.response, factors, parameters)
 
     @classmethod

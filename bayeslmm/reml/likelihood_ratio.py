@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
+from bayeslmm.design.design import Design
 from bayeslmm.errors import ArgumentError, names_keywords
+from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.gram.gram import Gram, gram_of
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.names import matching, product
+from bayeslmm.reml.glmm.result import MLFit
 from bayeslmm.reml.result import REMLFit, require_fit
 from bayeslmm.reml.structured.nesting import (
+    bound_in_words,
     described,
+    effects_on_bound,
     lacking_residuals,
     on_bound,
     require_same_errors,
@@ -23,35 +30,43 @@ from bayeslmm.reml.structured.nesting import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bayeslmm.arrays import Floats
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.gram.blocks import GramFactor
-    from bayeslmm.gram.gram import Gram
 
 # The column of one category, such as ``Machine[B]`` or ``Machine[T.B]``.
 _CATEGORY = re.compile(r"[^\[\]:]+\[[^\]]*\]")
+# Families that another one becomes as its own parameter, shape or nu, goes to infinity.
+_LIMITS = {"negbinomial": ("poisson", "shape"), "student": ("gaussian", "nu")}
+# As far apart as deviances of two converged searches of equal minima can be.
+_SEARCHED = 1e-5
 
 
 @names_keywords
-def likelihood_ratio_test(fit_a: REMLFit, fit_b: REMLFit) -> pd.DataFrame:
+def likelihood_ratio_test(fit_a: REMLFit | MLFit, fit_b: REMLFit | MLFit) -> pd.DataFrame:
     """Test the smaller of two nested models against the larger, as R's ``anova`` does.
 
     chisq = 2 (l_large - l_small), compared with a chi-square distribution on the difference in
     the number of parameters. If the smaller model sets variances to zero it lies on the boundary
     of the larger one, and the p-value is then too large rather than too small; ``attrs["note"]``
-    says so. Residual structures are compared likewise, by REML too: independent residuals lie
-    within every structure, equal sigmas within strata, ``cs`` within ``csh`` and ``toep``, ``ar1``
-    within ``ar1h`` and, at equal distances, ``toep``, and all of them within ``us``.
+    says so. So does a Poisson model within a negative binomial one, whose shape is infinite there,
+    and a Gaussian one within a Student-t one. Residual structures are compared likewise, by REML
+    too: independent residuals lie within every structure, equal sigmas within strata, ``cs`` within
+    ``csh`` and ``toep``, ``ar1`` within ``ar1h`` and, at equal distances, ``toep``, and all of them
+    within ``us``.
 
     Parameters
     ----------
-    fit_a, fit_b : REMLFit
-        Fits of the same rows, in either order; by ML, or by REML with the same fixed effects.
+    fit_a, fit_b : REMLFit or MLFit
+        Fits of the same rows, in either order: both by `fit_ml`, with effects integrated out alike,
+        or both by `fit_reml`, by ML or, with the same fixed effects, by REML.
 
     Returns
     -------
     DataFrame
-        Indexed by formula (and residual structure), the smaller model first: ``n_parameters``,
-        ``aic``, ``bic``, ``log_likelihood``, ``deviance``, and in the second row ``chisq``, ``df``
-        and ``p_value``.
+        Indexed by formula (and residual structure; and family, where those differ), the smaller
+        model first: ``n_parameters``, ``aic``, ``bic``, ``log_likelihood``, ``deviance``, and in
+        the second row ``chisq``, ``df`` and ``p_value``.
 
     Raises
     ------
@@ -73,14 +88,32 @@ def likelihood_ratio_test(fit_a: REMLFit, fit_b: REMLFit) -> pd.DataFrame:
     >>> large = fit_reml("Reaction ~ Days + (Days | Subject)", data, method="ML")
     >>> likelihood_ratio_test(small, large)[["chisq", "df", "p_value"]].iloc[1].round(4).tolist()
     [0.0639, 1.0, 0.8004]
+
+    >>> from bayeslmm.reml.glmm.fit import fit_ml
+    >>> herds, how = load_dataset("cbpp"), {"family": "binomial", "trials": "size"}
+    >>> small = fit_ml("incidence ~ 1 + (1 | herd)", herds, **how)
+    >>> large = fit_ml("incidence ~ period + (1 | herd)", herds, **how)
+    >>> likelihood_ratio_test(small, large)[["chisq", "df", "p_value"]].iloc[1].round(6).tolist()
+    [25.551006, 3.0, 1.2e-05]
     """
     for fit in (fit_a, fit_b):
-        require_fit(
-            fit, "Posteriors are compared by bl.compare_models({'a': fit_a, 'b': fit_b}) or bl.loo."
-        )
+        if not isinstance(fit, MLFit):
+            require_fit(
+                fit,
+                "Posteriors are compared by bl.compare_models({'a': fit_a, 'b': fit_b}) or bl.loo.",
+            )
     small, large = sorted((fit_a, fit_b), key=lambda fit: fit.n_parameters)
-    _require_same_data(small, large)
-    _require_comparable(small, large)
+    if isinstance(small, MLFit) and isinstance(large, MLFit):
+        _require_same_rows(small, large)
+        _require_same_likelihood(small, large)
+    elif isinstance(small, REMLFit) and isinstance(large, REMLFit):
+        _require_same_data(_of_rows(small), _of_rows(large))
+        _require_comparable(small, large)
+    else:
+        raise ArgumentError(
+            "One fit is by fit_reml, the other by fit_ml: fit both by bl.fit_ml, whose Gaussian "
+            "fits are those of fit_reml(..., method='ML')."
+        )
     _require_nested(small, large)
     table = pd.DataFrame(
         {
@@ -90,7 +123,7 @@ def likelihood_ratio_test(fit_a: REMLFit, fit_b: REMLFit) -> pd.DataFrame:
             "log_likelihood": [fit.log_likelihood for fit in (small, large)],
             "deviance": [fit.criterion for fit in (small, large)],
         },
-        index=pd.Index([described(small), described(large)], name="formula"),
+        index=pd.Index(_labels(small, large), name="formula"),
     )
     # The larger model cannot fit worse; a negative difference is what the searches left open.
     chisq = max(small.criterion - large.criterion, 0.0)
@@ -98,8 +131,35 @@ def likelihood_ratio_test(fit_a: REMLFit, fit_b: REMLFit) -> pd.DataFrame:
     table["chisq"] = [np.nan, chisq]
     table["df"] = [np.nan, float(df)]
     table["p_value"] = [np.nan, float(chi2.sf(chisq, df))]
-    table.attrs = {"note": on_bound(small, large)}
+    table.attrs = {"note": _on_bound(small, large)}
     return table
+
+
+def _labels(small: REMLFit | MLFit, large: REMLFit | MLFit) -> list[str]:
+    own = [described(f) if isinstance(f, REMLFit) else f.formula for f in (small, large)]
+    families = [fit.data.family.name for fit in (small, large)]
+    if families[0] == families[1]:
+        return own
+    return [f"{label}, {name}" for label, name in zip(own, families, strict=True)]
+
+
+def _on_bound(small: REMLFit | MLFit, large: REMLFit | MLFit) -> str:
+    """Return in words what the smaller model puts on its bound."""
+    if isinstance(small, REMLFit) and isinstance(large, REMLFit):
+        return on_bound(small, large)
+    found = effects_on_bound(small.data.factors, large.data.factors)
+    if small.data.family.name != large.data.family.name:
+        found.append(f"one over {_LIMITS[large.data.family.name][1]}")
+    return bound_in_words(found)
+
+
+def _gram(fit: REMLFit | MLFit) -> Gram:
+    """Return the cross-products of a fit's columns; a family's own weights are not in them."""
+    if isinstance(fit, REMLFit):
+        return fit.gram
+    if fit.family.gaussian_scale is not None:
+        return gram_of(fit.data)
+    return Gram.from_design(replace(fit.data.coded_rows, family=GAUSSIAN, trials=None))
 
 
 def _response_square(gram: Gram) -> float:
@@ -112,8 +172,7 @@ def _of_rows(fit: REMLFit) -> Gram:
     return fit.gram if fit.residual is None else fit.residual.bases.reference
 
 
-def _require_same_data(small: REMLFit, large: REMLFit) -> None:
-    a, b = _of_rows(small), _of_rows(large)
+def _require_same_size(a: Gram | ModelData, b: Gram | ModelData) -> None:
     if a.response != b.response:
         msg = f"The fits have different responses, {a.response!r} and {b.response!r}."
         raise ArgumentError(msg)
@@ -123,9 +182,52 @@ def _require_same_data(small: REMLFit, large: REMLFit) -> None:
             "with a missing value in either model must be dropped from both."
         )
         raise ArgumentError(msg)
+
+
+def _require_same_data(a: Gram, b: Gram) -> None:
+    _require_same_size(a, b)
     same = np.isclose(_response_square(a), _response_square(b), rtol=1e-8)
     if not same or not np.isclose(a.sum_log_weights, b.sum_log_weights, rtol=1e-8, atol=1e-8):
         msg = "The fits are of different rows, weights or offsets: their responses do not agree."
+        raise ArgumentError(msg)
+
+
+def _require_same_rows(small: MLFit, large: MLFit) -> None:
+    one, other = small.data, large.data
+    _require_same_size(one, other)
+    if not (isinstance(one, Design) and isinstance(other, Design)):
+        _require_same_data(_gram(small), _gram(large))
+    elif not np.array_equal(_rows(one), _rows(other)):
+        msg = (
+            "The fits are of different rows, trials, weights or offsets: their responses do not "
+            "agree."
+        )
+        raise ArgumentError(msg)
+
+
+def _rows(design: Design) -> Floats:
+    """Return responses with all that is known of them, in an order of their own."""
+    known = (design.y, design.trials, design.weights, design.offset)
+    rows = np.column_stack([values for values in known if values is not None])
+    return np.asarray(rows[np.lexsort(rows.T)])
+
+
+def _require_same_likelihood(small: MLFit, large: MLFit) -> None:
+    one, other = small.family, large.family
+    contained = one.name in (other.name, *_LIMITS.get(other.name, ())[:1])
+    if not contained or one.link.name != other.link.name:
+        msg = (
+            f"The smaller model is of the family {one.name} ({one.link.name}), the larger one of "
+            f"{other.name} ({other.link.name}), which does not contain it. Compare their `aic` or "
+            "`bic`, which count all constants."
+        )
+        raise ArgumentError(msg)
+    # Without random effects, and where their variances are zero, every approximation is exact.
+    if {small.approximation, large.approximation} == {"quadrature", "laplace"}:
+        msg = (
+            "One log-likelihood is by quadrature, the other by Laplace's approximation, and that "
+            "alone makes them differ: fit both with approximation='laplace'."
+        )
         raise ArgumentError(msg)
 
 
@@ -147,31 +249,47 @@ def _require_comparable(small: REMLFit, large: REMLFit) -> None:
         raise ArgumentError(msg)
 
 
-def _require_nested(small: REMLFit, large: REMLFit) -> None:
+def _require_nested(small: REMLFit | MLFit, large: REMLFit | MLFit) -> None:
     if small.n_parameters == large.n_parameters:
         msg = (
             f"Both models have {small.n_parameters} parameters, so neither is nested in the "
             "other. Compare their `aic` or `bic`."
         )
         raise ArgumentError(msg)
-    require_same_errors(small, large)
-    extra = _absent(small.gram.coef, large.gram.coef)
+    if isinstance(small, REMLFit) and isinstance(large, REMLFit):
+        require_same_errors(small, large)
+        lacking = lacking_residuals(small, large)
+    else:
+        lacking = []
+    one, other = _gram(small), _gram(large)
+    extra = _absent(one.coef, other.coef)
     extra += _absent(list(small.n_levels), list(large.n_levels))
-    lacking = [repr(name) for name in extra] + _lacking_effects(small.gram, large.gram)
-    lacking += lacking_residuals(small, large)
-    # As far apart as two converged searches of equal minima can be.
-    worse = large.criterion > small.criterion + 1e-5
+    lacking = [*map(repr, extra), *_lacking_effects(one, other), *lacking]
+    worse = large.criterion > small.criterion + _left_open(small, large)
     if lacking or worse:
         why = (
             f"it lacks {', '.join(lacking)}"
             if lacking
             else f"its deviance is higher by {large.criterion - small.criterion:.3g}"
         )
+        one_label, other_label = _labels(small, large)
         msg = (
-            f"{described(small)!r} is not nested in {described(large)!r}: the larger model should "
+            f"{one_label!r} is not nested in {other_label!r}: the larger model should "
             f"contain the smaller one, but {why}. Compare their `aic` or `bic`."
         )
         raise ArgumentError(msg)
+
+
+def _left_open(small: REMLFit | MLFit, large: REMLFit | MLFit) -> float:
+    """Return by how much the larger model's deviance may be higher for numerical reasons."""
+    total = _SEARCHED
+    for fit in (small, large):
+        if isinstance(fit, MLFit):
+            # A parameter of the family that runs to infinity is held at a ceiling.
+            if np.isinf(list(fit.parameters.values())).any():
+                return np.inf
+            total += 2.0 * (fit.node_error or 0.0)
+    return total
 
 
 def _absent(names: Sequence[str], others: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from bayeslmm import names
 from bayeslmm.arguments import check_probability
 from bayeslmm.errors import ArgumentError
 from bayeslmm.results import read
-from bayeslmm.results.family import family
+from bayeslmm.results.family import own_parameters
 from bayeslmm.results.residual import has_structure, residual_blocks
 from bayeslmm.results.weights import draw_weights
 
@@ -250,9 +250,8 @@ def blocks(
     if has_structure(idata):
         for block in residual_blocks(idata):
             yield block.variable, block.names, block.drawn
-    else:
-        for parameter in family(idata).parameters:
-            yield parameter.name, [parameter.name], read.draws(idata, parameter.name)[..., None]
+    for name in own_parameters(idata):
+        yield name, [name], read.draws(idata, name)[..., None]
     if not effects:
         return
     for info in read.factors(idata):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm import names
 from bayeslmm.design.state import state_content
 from bayeslmm.errors import TreeError
 from bayeslmm.families.gaussian import GAUSSIAN
@@ -35,7 +36,7 @@ def family_draws(
 ) -> dict[str, Floats]:
     """Return the draws of the family's parameters by name, chains laid end to end, shape (s,).
 
-    None where a residual structure stands in the place of the family's one sigma.
+    Without sigma where a residual structure stands in its place.
 
     Parameters
     ----------
@@ -47,10 +48,16 @@ def family_draws(
         The group to read.
     """
     found: dict[str, Floats] = {}
-    for parameter in () if has_structure(idata) else family(idata).parameters:
-        values = read.draws(idata, parameter.name, group_name)
-        found[parameter.name] = (values if kept is None else values[:, kept]).reshape(-1)
+    for name in own_parameters(idata):
+        values = read.draws(idata, name, group_name)
+        found[name] = (values if kept is None else values[:, kept]).reshape(-1)
     return found
+
+
+def own_parameters(idata: xr.DataTree) -> list[str]:
+    """Return the family's parameters, without the sigma that a residual structure replaces."""
+    known = [parameter.name for parameter in family(idata).parameters]
+    return [name for name in known if name != names.SIGMA or not has_structure(idata)]
 
 
 def is_additive(member: Family) -> bool:

@@ -58,9 +58,8 @@ def draws_dataset(
         **sample_coordinates(next(iter(draws.values())).shape[:2]),
         names.COEF: list(design.coef),
     }
-    if design.residual is None:
-        dims |= {parameter.name: () for parameter in design.family.parameters}
-    else:
+    dims |= {parameter.name: () for parameter in design.family.parameters}
+    if design.residual is not None:
         structure = structured_residuals(design.residual)
         dims |= structure.dims
         coords |= {dim: list(labels) for dim, labels in structure.coords.items()}

@@ -3,10 +3,10 @@
 import warnings
 
 import numpy as np
-import pandas as pd
 import pymc as pm
 import pytest
 from pytensor.compile.mode import Mode
+from residual_covariances import FORMULA, STRUCTURES, TABLE
 from scipy import stats
 
 import bayeslmm as bl
@@ -19,130 +19,6 @@ from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 
 # The Python linker compiles nothing: these tests evaluate a handful of points.
 SLOW_BUT_INSTANT = Mode(linker="py", optimizer="fast_compile")
-FORMULA = "y ~ x + (1 | g)"
-
-
-def rows(n_groups=7):
-    """Groups of five visits, two in five missing, in an order that is none."""
-    rng = np.random.default_rng(5)
-    g, t = np.repeat(np.arange(n_groups), 5), np.tile(np.arange(5), n_groups)
-    n = len(g)
-    table = pd.DataFrame(
-        {
-            "y": rng.normal(10.0, 3.0, n),
-            "x": rng.normal(2.0, 1.0, n),
-            "g": g,
-            "t": t,
-            "visit": np.array(["v0", "v1", "v2", "v3", "v4"])[t],
-            "day": np.array([0.0, 1.3, 2.0, 5.5, 5.9])[t] + 0.1 * (g % 2),
-            "arm": np.where(g % 2, "new", "old"),
-            "f": rng.choice(["a", "b"], n),
-            "se": rng.uniform(0.5, 2.0, n),
-        }
-    )
-    keep = (rng.uniform(size=n) < 0.6) | (t == 2)
-    # Every visit in both arms, and two groups that have them all.
-    keep |= g < 2
-    return table[keep].sample(frac=1.0, random_state=1).reset_index(drop=True)
-
-
-TABLE = rows()
-SAME_GROUP = TABLE.g.to_numpy()[:, None] == TABLE.g.to_numpy()
-ARM = (TABLE.arm == "old").to_numpy().astype(int)  # in the order of labels: new, old
-
-
-def diagonal(sd):
-    return np.diag(np.square(sd))
-
-
-def correlated(sd, corr):
-    return np.where(SAME_GROUP, np.outer(sd, sd) * corr, 0.0)
-
-
-def between(column):
-    return np.abs(np.subtract.outer(*[TABLE[column].to_numpy().astype(float)] * 2))
-
-
-def at_arm(values):
-    """A value for each pair of rows of a group, from one for each arm."""
-    return np.asarray(values)[ARM][:, None]
-
-
-def by_columns(v):
-    x = TABLE.x - TABLE.x.mean()
-    second = (TABLE.f == "b") - (TABLE.f == "b").mean()
-    return v["sigma"] * np.exp(v["beta_sigma"][0] * x + v["beta_sigma"][1] * second)
-
-
-def one_or(rho):
-    """One on the diagonal, rho elsewhere."""
-    return np.where(np.eye(len(TABLE), dtype=bool), 1.0, rho)
-
-
-LEVEL = (TABLE.f == "b").to_numpy().astype(int)
-# What is asked for, and R of the rows from the variables of a result tree.
-STRUCTURES = {
-    "strata": ({"sigma": "~ 0 + f"}, lambda v: diagonal(v["sigma_by"][LEVEL])),
-    "columns": ({"sigma": "~ x + f"}, lambda v: diagonal(by_columns(v))),
-    "known": ({"se": "se"}, lambda v: diagonal(TABLE.se)),
-    "known and sigma": (
-        {"se": "se", "sigma": "~ 1"},
-        lambda v: diagonal(np.hypot(TABLE.se, v["sigma"])),
-    ),
-    "known and strata": (
-        {"se": "se", "sigma": "~ 0 + f"},
-        lambda v: diagonal(np.hypot(TABLE.se, v["sigma_by"][LEVEL])),
-    ),
-    "ar1": (
-        {"residual": "ar1(t | g)"},
-        lambda v: correlated(np.full(len(TABLE), v["sigma"]), v["rho_residual"] ** between("t")),
-    ),
-    "ar1 with strata": (
-        {"residual": "ar1(t | g)", "sigma": "~ 0 + f"},
-        lambda v: correlated(v["sigma_by"][LEVEL], v["rho_residual"] ** between("t")),
-    ),
-    "ou": (
-        {"residual": "ou(day | g)"},
-        lambda v: correlated(
-            np.full(len(TABLE), v["sigma"]), np.exp(-between("day") / v["range_residual"])
-        ),
-    ),
-}
-
-
-VISIT = TABLE.t.to_numpy()
-STRUCTURES |= {
-    "unstructured": (
-        {"residual": "us(visit | g)"},
-        lambda v: correlated(v["sd_residual"][VISIT], v["corr_residual"][np.ix_(VISIT, VISIT)]),
-    ),
-    "unstructured by arm": (
-        {"residual": "us(visit | arm/g)"},
-        lambda v: correlated(
-            v["sd_residual"][ARM, VISIT], v["corr_residual"][ARM[:, None], VISIT[:, None], VISIT]
-        ),
-    ),
-    "exchangeable": (
-        {"residual": "cs(1 | g)"},
-        lambda v: correlated(np.full(len(TABLE), v["sigma"]), one_or(v["rho_residual"])),
-    ),
-    "exchangeable by arm": (
-        {"residual": "cs(visit | arm/g)"},
-        lambda v: correlated(v["sigma_by"][ARM], one_or(at_arm(v["rho_residual"]))),
-    ),
-    "exchangeable with strata": (
-        {"residual": "cs(1 | g)", "sigma": "~ 0 + f"},
-        lambda v: correlated(v["sigma_by"][LEVEL], one_or(v["rho_residual"])),
-    ),
-    "exchangeable, heterogeneous": (
-        {"residual": "csh(visit | g)"},
-        lambda v: correlated(v["sd_residual"][VISIT], one_or(v["rho_residual"])),
-    ),
-    "ar1 by arm": (
-        {"residual": "ar1(t | arm/g)"},
-        lambda v: correlated(v["sigma_by"][ARM], at_arm(v["rho_residual"]) ** between("t")),
-    ),
-}
 
 
 def point_of(graph, seed):
@@ -179,6 +55,18 @@ def linear_predictor(design, values):
     return eta
 
 
+def density_of(design, values, R):
+    """log p(y | eta), written out."""
+    y = design.y
+    if design.family.name == "student":
+        t = stats.t(values["nu"], scale=np.sqrt(np.diag(R)))
+        return lambda eta: t.logpdf(y - eta).sum()
+    if design.family.name == "lognormal":
+        normal = stats.multivariate_normal(cov=R)
+        return lambda eta: normal.logpdf(np.log(y) - eta) - np.log(y).sum()
+    return lambda eta: stats.multivariate_normal(eta, R).logpdf(y)
+
+
 # Residuals are written by one hand, whatever the effects' form.
 @pytest.mark.parametrize(
     ("name", "parametrization"),
@@ -194,7 +82,8 @@ def test_the_likelihood_is_the_dense_normal(name, parametrization):
     for point, likelihood in zip(points, found, strict=True):
         values, _ = recovered(model, point, parametrization)
         R = covariance(values)
-        expected = stats.multivariate_normal(linear_predictor(design, values), R).logpdf(design.y)
+        eta = linear_predictor(design, values)
+        expected = density_of(design, values, R)(eta)
         # Rounding of an n-by-n factorization.
         np.testing.assert_allclose(likelihood, expected, rtol=1e-9)
         # And R is that of the structure itself, which integrates the effects out elsewhere.
@@ -246,7 +135,11 @@ def test_variables_are_named_and_labelled_as_in_the_tree(name):
         assert graph.coords[dim] == labels
 
 
-@pytest.mark.parametrize("name", [name for name in STRUCTURES if name != "known"])
+# One of each way that residuals are drawn.
+@pytest.mark.parametrize(
+    "name",
+    ["columns", "known and strata", "ar1 by arm", "unstructured by arm", "exchangeable by arm"],
+)
 def test_pymc_predicts_with_the_same_covariance(name):
     given, covariance = STRUCTURES[name]
     design = bl.build_design(FORMULA, TABLE, **given)
@@ -280,8 +173,64 @@ def to_tree(graph, trace):
     return xr.DataTree.from_dict({"posterior": xr.Dataset(data)})
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"residual": "ar1(t | g)"}, "residual= correlates residuals, and Student's t"),
+        ({"se": "se"}, "no density in closed form"),
+        ({"sigma": "~ 1", "residual": "us(visit | g)"}, "leave residual= out"),
+    ],
+)
+def test_student_residuals_have_scales_only(given, message):
+    with pytest.raises(ArgumentError, match=message):
+        bl.build_design(FORMULA, TABLE, family="student", **given)
+
+
+def test_student_fits_are_summarised_and_say_what_is_not_computed():
+    rng, shape = np.random.default_rng(0), (4, 250)
+    trace = {
+        "beta": rng.normal(size=(*shape, 2)),
+        "sigma_by": rng.uniform(1.0, 2.0, (*shape, 2)),
+        "nu": rng.uniform(3.0, 9.0, shape),
+        "sd_h": rng.uniform(0.5, 1.0, (*shape, 1)),
+        "b_h": rng.normal(size=(*shape, 4, 1)),
+    }
+    given = {"family": "student", "sigma": "~ 0 + f"}
+    tree = bl.adopt(trace, FORMULA, TABLE, **given)
+    np.testing.assert_array_equal(tree["posterior"]["nu"], trace["nu"])
+    told = bl.variance_components(tree)
+    assert told[["term", "quantity"]].to_numpy().tolist()[-3:] == [
+        ["a", "sigma"], ["b", "sigma"], ["", "nu"]
+    ]  # fmt: skip
+    with pytest.raises(TreeError, match="residuals of family 'student' whose sigma follows"):
+        bl.add_posterior_predictive(tree)
+    with pytest.raises(ArgumentError, match="sigma follows a formula, and quadrature"):
+        bl.fit_bayes(FORMULA, TABLE, sampler="quadrature", **given)
+    with pytest.raises(ArgumentError, match="sigma follows a formula, and the chain"):
+        bl.fit_bayes(FORMULA, TABLE, sampler="laplace_chain", **given)
+
+
+FIXED = {"Intercept": "Normal(0, 1e-9)", "sigma": "Uniform(2, 2.0001)"}
+
+
+def test_prior_draws_of_student_and_log_normal_residuals():
+    tree = bl.sample_prior(
+        "y ~ 1", TABLE, draws=4000, random_seed=1, family="student", sigma="~ 0 + f",
+        priors={**FIXED, "nu": "Uniform(5, 5.0001)"},
+    )  # fmt: skip
+    y = tree["prior_predictive"]["y"].to_numpy()
+    assert stats.kstest(y.ravel() / 2.0, stats.t(5).cdf).pvalue > 1e-3
+    tree = bl.sample_prior(
+        "y ~ 1", TABLE, draws=4000, random_seed=1, family="lognormal", residual="ar1(t | g)",
+        priors=FIXED,
+    )  # fmt: skip
+    log_y = np.log(tree["prior_predictive"]["y"].to_numpy())
+    # Of 4,000 draws each row's sd has an error of one per cent.
+    np.testing.assert_allclose(log_y.std(axis=(0, 1)), 2.0, rtol=0.06)
+
+
 def test_no_graph_has_the_effects_integrated_out():
     with pytest.raises(ArgumentError, match="give parametrization='noncentered'"):
         bl.build_model(FORMULA, TABLE, sigma="~ 0 + f", parametrization="marginal")
     graph = bl.build_model(FORMULA, TABLE, sigma="~ 0 + f", parametrization="auto")
-    assert "z_g" in graph.named_vars
+    assert "z_h" in graph.named_vars

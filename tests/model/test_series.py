@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from residual_twin import Twin, check, check_matrix
 
+import bayeslmm as bl
 from bayeslmm import names
-from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.errors import ArgumentError, DataError, IdentificationWarning
 from bayeslmm.gram.structured.structured_gram import StructuredGram
 from bayeslmm.model.residual.series_at_nodes import series_at_nodes
 
@@ -201,7 +202,9 @@ def at_nodes(formula, table, residual):
     twin = Twin(formula, table, residual=residual)
     exact = twin.structure
     twin.structure = replace(exact, correlation=series_at_nodes(exact.correlation))
-    twin.gram = StructuredGram.from_design(twin.design, twin.structure.records())
+    twin.gram = StructuredGram.from_design(
+        twin.design, twin.structure.record_parts(), exact.records()
+    )
     return twin, exact
 
 
@@ -239,12 +242,10 @@ def test_gradients_are_those_of_what_is_interpolated():
 def test_nodes_are_taken_where_they_cost_less_than_gaps_and_rows():
     table = irregular().assign(row=lambda t: [f"r{k}" for k in range(len(t))])
     for formula, nodes in (("y ~ x + (1 | g)", True), ("y ~ x + (1 | g) + (1 | row)", False)):
-        model = Twin(formula, table, residual="ou(time | g)").model
-        error = model.products.structure.correlation.error
-        assert (error > 0.0) == nodes
+        products = Twin(formula, table, residual="ou(time | g)").model.products
+        assert (products.error > 0.0) == bool(products.attributes) == nodes
     few = table.assign(time=table.groupby("g").cumcount() ** 2)
-    exact = Twin("y ~ x + (1 | g)", few, residual="ou(time | g)").model.products.structure
-    assert exact.correlation.error == 0.0
+    assert Twin("y ~ x + (1 | g)", few, residual="ou(time | g)").model.products.error == 0.0
 
 
 def test_gaps_too_far_apart_for_nodes_stay_as_they_are():
@@ -252,6 +253,14 @@ def test_gaps_too_far_apart_for_nodes_stay_as_they_are():
     table = pd.DataFrame({"y": np.arange(200.0) % 7, "time": time, "g": "one"})
     twin = Twin("y ~ 1", table, residual="ou(time | g)")
     assert series_at_nodes(twin.structure.correlation) is None
+
+
+def test_an_arm_of_single_rows_has_its_prior_only(table):
+    some = table[(table.arm == "a") | ~table.duplicated("subject")]
+    with pytest.warns(IdentificationWarning, match="each subject in arm 'b' has one row"):
+        bl.build_design("y ~ x", some, residual="ar1(step | arm/subject)")
+    with pytest.raises(DataError, match="Each subject has one row"):
+        bl.build_design("y ~ x", table.drop_duplicates("subject"), residual="ou(time | subject)")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ NO_ADVICE = {
          "value.item()", "main()", "density={density}"),
         CODE,
     ),
-    **dict.fromkeys(("N()", "Var()", "exp()", "Gamma()"), NOTATION),
+    **dict.fromkeys(("N()", "Var()", "exp()", "Gamma()", "LogNormal()", "Uniform()"), NOTATION),
     "cbind()": "R's, which the message says is none here",
     **dict.fromkeys(("by=", "cov="), "brms's arguments of gr(), which the message says are none"),
     **dict.fromkeys(("mcmc.get_samples()", "group_by_chain=True"), "numpyro's, which is not here"),

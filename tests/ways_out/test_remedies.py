@@ -6,6 +6,8 @@ import inspect
 import about_families  # noqa: F401 - registers
 import about_formulas  # noqa: F401 - registers
 import about_results  # noqa: F401 - registers
+import about_series  # noqa: F401 - registers
+import about_visits  # noqa: F401 - registers
 import matplotlib.pyplot as plt
 import pandas as pd
 import pymc as pm
@@ -15,12 +17,14 @@ from remedies import collect, named_in
 
 import bayeslmm as bl
 from bayeslmm.formula.calls import FUNCTIONS
+from bayeslmm.formula.residual import KINDS
 from bayeslmm.model.priors.distributions import FAMILIES
 
 FOUND = collect()
 # What advice names beside this package's own.
 MODULES = {"numpy": "numpy", "pandas": "pandas", "pd": "pandas", "pm": "pymc", "xarray": "xarray"}
 FOREIGN = {
+    "ordered": pd.Categorical,
     "sep": pd.read_csv,
     "chunksize": pd.read_csv,
     "axis": pd.DataFrame.set_axis,
@@ -61,7 +65,8 @@ def test_every_remedy_of_a_message_is_followed_or_none():
 @pytest.mark.parametrize("remedy", sorted(remedy for remedy in FOLLOWED if "=" in remedy))
 def test_an_advised_argument_exists(remedy):
     argument = remedy.partition("=")[0]
-    in_formulas = {name for _, names in FUNCTIONS.values() for name in names} | {"raw"}
+    in_formulas = {name for _, names in FUNCTIONS.values() for name in names}
+    in_formulas |= {"raw", "p", "q"}
     foreign = FOREIGN.get(argument)
     assert (
         argument in parameters_of_the_package()
@@ -73,8 +78,9 @@ def test_an_advised_argument_exists(remedy):
 @pytest.mark.parametrize("remedy", sorted(remedy for remedy in FOLLOWED if remedy.endswith("()")))
 def test_an_advised_function_exists(remedy):
     name = remedy.removesuffix("()")
-    if name in {*FUNCTIONS, *FAMILIES, "log", "I", "offset", "weights", "Treatment", "f", "print"}:
-        return  # the formula's, a prior's, or Python's
+    plain = {"log", "I", "offset", "weights", "Treatment", "f", "print"}
+    if name in {*FUNCTIONS, *FAMILIES, *KINDS} | plain:
+        return  # the formula's, a prior's, a residual structure's, or Python's
     owner, _, rest = name.partition(".")
     if owner in MODULES:
         assert callable(getattr(importlib.import_module(MODULES[owner]), rest))

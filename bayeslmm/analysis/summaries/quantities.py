@@ -13,7 +13,7 @@ from bayeslmm.analysis.summaries.tables import correlated_pairs
 from bayeslmm.analysis.variance.parts import intraclass_correlations
 from bayeslmm.errors import ArgumentError
 from bayeslmm.results import read as tree
-from bayeslmm.results.family import family
+from bayeslmm.results.family import own_parameters
 from bayeslmm.results.residual import has_structure, residual_blocks
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def quantity_draws(
     if has_structure(idata):
         for block in residual_blocks(idata):
             result |= {name: block.drawn[..., k] for k, name in enumerate(block.names)}
-    else:
-        result |= {p.name: tree.draws(idata, p.name) for p in family(idata).parameters}
+    result |= {name: tree.draws(idata, name) for name in own_parameters(idata)}
     result |= {
         name: values.reshape(shape) for name, values in intraclass_correlations(idata).items()
     }

@@ -12,7 +12,7 @@ from bayeslmm.analysis.prediction.response_scale import exponential_words, expon
 from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
-from bayeslmm.results.family import family
+from bayeslmm.results.family import family, own_parameters
 from bayeslmm.results.residual import has_structure, residual_blocks
 from bayeslmm.results.weights import draw_weights
 
@@ -166,16 +166,16 @@ def variance_components(
     member = family(idata)
     if has_structure(idata):
         for block in residual_blocks(idata):
-            for quantity, drawn in _told(block):
+            for quantity, drawn in _told(block, scale=member.gaussian_scale is None):
                 labels += [_place(block, label, quantity) for label in block.labels]
                 values.append(drawn)
-    for parameter in () if has_structure(idata) else member.parameters:
-        drawn = read.draws(idata, parameter.name)[..., None]
+    for name in own_parameters(idata):
+        drawn = read.draws(idata, name)[..., None]
         if member.gaussian_scale is not None:
             labels += [(RESIDUAL, "", "", "sd"), (RESIDUAL, "", "", "variance")]
             values += [drawn, drawn**2]
         else:
-            labels.append((member.name, "", "", parameter.name))
+            labels.append((member.name, "", "", name))
             values.append(drawn)
     columns = pd.DataFrame(labels, columns=["factor", "term", "term_bis", "quantity"])
     none = np.empty((*read.sample_shape(idata), 0))
@@ -188,8 +188,13 @@ _STANDARD_DEVIATIONS = (names.SIGMA, names.SIGMA_BY, names.SD_RESIDUAL)
 LOG_SD = "slope of log sd"
 
 
-def _told(block: ResidualBlock) -> list[tuple[str, NDArray[np.float64]]]:
-    """Return what is told of a variable of the residuals' covariance: quantities and draws."""
+def _told(block: ResidualBlock, *, scale: bool) -> list[tuple[str, NDArray[np.float64]]]:
+    """Return what is told of a variable of the residuals' covariance: quantities and draws.
+
+    Of Student's t sigma is a `scale`, and no standard deviation.
+    """
+    if block.variable in _STANDARD_DEVIATIONS and scale:
+        return [(names.SIGMA, block.drawn)]
     if block.variable in _STANDARD_DEVIATIONS:
         return [("sd", block.drawn), ("variance", block.drawn**2)]
     if block.variable == names.BETA_SIGMA:

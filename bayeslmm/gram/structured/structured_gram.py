@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bayeslmm.gram.elimination_plan import EliminationPlan
 
 # Bases that are kept: 1 GB of numbers.
-_MOST_NUMBERS = 2**27
+MOST_NUMBERS = 2**27
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,12 @@ class StructuredGram(_Combined):
     bodies: Floats
 
     @classmethod
-    def from_design(cls, design: Design, records: Records | Iterable[Records]) -> StructuredGram:
+    def from_design(
+        cls,
+        design: Design,
+        records: Records | Iterable[Records],
+        joining: Records | None = None,
+    ) -> StructuredGram:
         """Sum the bases over the rows of a design without weights.
 
         Parameters
@@ -123,8 +128,9 @@ class StructuredGram(_Combined):
         design : Design
             Rows with a response.
         records : Records, or several
-            Pairs of rows, each of one base. Of several, which join each row with itself only, the
-            sums are added up.
+            Pairs of rows, each of one base. Of several the sums are added up.
+        joining : Records, optional
+            Where there are several, the pairs of different rows that they join, if any.
 
         Raises
         ------
@@ -132,8 +138,9 @@ class StructuredGram(_Combined):
             If rows of too many levels of one factor hang together.
         """
         reference = Gram.from_design(design)
-        if isinstance(records, Records):
-            reference = with_joined_levels(reference, design, records)
+        whole = records if isinstance(records, Records) else joining
+        if whole is not None:
+            reference = with_joined_levels(reference, design, whole)
         columns = _Columns.of(design, reference)
         several = (records,) if isinstance(records, Records) else records
         bodies: Floats | None = None
@@ -236,7 +243,7 @@ def step_size(design: Design, records: Records) -> int:
     """Return how many products a step takes: by bases that memory holds, or by the rows."""
     combining = records.n_bases * bases_size(design)
     passing = pass_size(design, len(records.first))
-    return min(combining, passing) if combining <= _MOST_NUMBERS else passing
+    return min(combining, passing) if combining <= MOST_NUMBERS else passing
 
 
 def sum_or_pass(design: Design, records: Records) -> StructuredGram | RowGram:

@@ -19,13 +19,13 @@ from bayeslmm.inference.graph.guarded_model import LinearMixedModel
 from bayeslmm.inference.graph.likelihood import add_response
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.inference.graph.residual import (
-    add_gaussian_response,
     add_parameters,
+    add_structured_response,
     read_parameters,
 )
 from bayeslmm.model.covariance.partial_correlations import correlation_of
 from bayeslmm.model.residual.entry import by_variable
-from bayeslmm.model.residual.of_design import structured_residuals
+from bayeslmm.model.residual.of_design import parameter_entries, structured_residuals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,21 +51,17 @@ def open_model(design: ModelData) -> LinearMixedModel:
         coords[names.level_dim(factor.name)] = factor.levels
         coords[names.term_dim(factor.name)] = list(factor.terms)
         coords[names.term_dim_bis(factor.name)] = list(factor.terms)
-    residual = None if design.residual is None else structured_residuals(design.residual)
-    if residual is not None:
-        coords |= {dim: list(labels) for dim, labels in residual.coords.items()}
+    if design.residual is not None:
+        of_residuals = structured_residuals(design.residual).coords
+        coords |= {dim: list(labels) for dim, labels in of_residuals.items()}
     graph = LinearMixedModel(coords=coords)
     graph.response = names.stored(design.response)
     graph.in_tree = tuple(
         [names.BETA] * bool(design.coef)
         + [name(factor.name) for factor in design.factors for name in (names.sd, names.effects)]
-        + (_family_parameters(design) if residual is None else list(by_variable(residual.entries)))
+        + list(by_variable(parameter_entries(design)))
     )
     return graph
-
-
-def _family_parameters(design: ModelData) -> list[str]:
-    return [parameter.name for parameter in design.family.parameters]
 
 
 def with_explicit_effects(
@@ -162,7 +158,7 @@ def likelihood(model: Model, mean: Any) -> None:
         mean = mean + pm.Data("offset_data", design.offset, dims=names.OBS)
     _name_linear_predictor(design, mean)
     if design.residual is not None:
-        add_gaussian_response(model, mean, parameters)
+        add_structured_response(model, mean, parameters)
     else:
         add_response(model.family, design, mean, parameters)
 

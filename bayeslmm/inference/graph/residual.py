@@ -13,8 +13,11 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from bayeslmm import names
+from bayeslmm.families.gaussian import Gaussian
+from bayeslmm.families.lognormal import LogNormal
+from bayeslmm.families.student import StudentT
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
-from bayeslmm.inference.graph.residual_correlation import joint_of
+from bayeslmm.inference.graph.residual_correlation import Logarithmic, joint_of
 from bayeslmm.model.covariance.partial_correlations import correlation_factor, correlation_of
 from bayeslmm.model.residual.entry import by_variable
 from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
@@ -33,7 +36,7 @@ Named = dict[str, Any]
 
 
 def add_parameters(model: Model) -> Named:
-    """Add the structure's parameters, named and laid out as in a result tree.
+    """Add the parameters beside beta and G, named and laid out as in a result tree.
 
     Returns
     -------
@@ -54,11 +57,13 @@ def add_parameters(model: Model) -> Named:
             flat = prior_vector(_flat_name(variable), priors, None)
             shape = [len(structure.coords[dim]) for dim in dims]
             named[variable] = pm.Deterministic(variable, flat.reshape(shape), dims=dims)
+    for name in _besides(model):
+        named[name] = prior_vector(name, (model.priors.parameters[name],), None, scalar=True)
     return named
 
 
 def read_parameters(model: Model, values: Values) -> dict[str, Floats]:
-    """Return draws of the structure's variables from those of the free ones."""
+    """Return draws of the variables beside beta and G from those of the free ones."""
     structure, found = model.structured_residual, {}
     shape = next(iter(values.values())).shape[:2]
     for variable, entries in by_variable(structure.entries).items():
@@ -74,26 +79,46 @@ def read_parameters(model: Model, values: Values) -> dict[str, Floats]:
         else:
             name = variable if len(dims) == 1 else _flat_name(variable)
             found[variable] = read_vector(name, priors, values).reshape(*shape, *sizes)
-    if not found:
-        return found
-    # With what is told beside the parameters, such as a correlation at one unit of time.
-    return structure.variables(structure.phi(found)) | found
+    if found:
+        # With what is told beside the parameters, such as a correlation at one unit of time.
+        found = structure.variables(structure.phi(found)) | found
+    return found | {name: values[name] for name in _besides(model)}
 
 
-def add_gaussian_response(model: Model, eta: Any, named: Named) -> None:
-    """Add the observed response y ~ N(eta, R) to the open PyMC model."""
-    structure = model.structured_residual
+def add_structured_response(model: Model, eta: Any, named: Named) -> None:
+    """Add the observed response y = eta + e, or log(y) = eta + e, to the open PyMC model."""
+    structure, family = model.structured_residual, model.family
     design = model.design.coded_rows
-    y = pm.Data("response_data", design.y, dims=names.OBS)
+    observed = {
+        "observed": pm.Data("response_data", design.y, dims=names.OBS),
+        "dims": names.OBS,
+    }
     name, sd = names.stored(design.response), row_scales(structure, named)
     if structure.rows.correlation is None:
-        pm.Normal(name, mu=eta, sigma=sd, observed=y, dims=names.OBS)
+        more = {key: named[key] for key in _besides(model)}
+        INDEPENDENT[family.name](name, mu=eta, sigma=sd, **more, **observed)
         return
     joint = joint_of(structure.rows, named)
+    if family.name == LogNormal.name:
+        joint = Logarithmic(joint.parameter, joint.signature, joint.density, joint.drawn)
     pm.CustomDist(
         name, eta, sd, joint.parameter, logp=joint.log_density, random=joint.draw,
-        signature=f"(n),(n),{joint.signature}->(n)", dtype="float64", observed=y, dims=names.OBS,
+        signature=f"(n),(n),{joint.signature}->(n)", dtype="float64", **observed,
     )  # fmt: skip
+
+
+def _besides(model: Model) -> list[str]:
+    """Return the family's parameters that are not of the residuals' covariance."""
+    own = {entry.name for entry in model.structured_residual.entries}
+    return [name for name in model.priors.parameters if name not in own]
+
+
+# Independent residuals with scales of their own, as the family's likelihood is.
+INDEPENDENT: Mapping[str, Callable[..., Any]] = {
+    Gaussian.name: pm.Normal,
+    LogNormal.name: pm.LogNormal,
+    StudentT.name: pm.StudentT,
+}
 
 
 def row_scales(structure: StructuredResiduals, named: Named) -> Any:

@@ -58,6 +58,21 @@ class Joint:
         return eta + sd * self.drawn(z, parameter)
 
 
+class Logarithmic(Joint):
+    """The same of log(y)."""
+
+    def log_density(self, y: Any, eta: Any, sd: Any, parameter: Any) -> Any:
+        """Write log p(y | eta, sd, parameter): that of log(y), less log(y)."""
+        log_y = pt.log(y)
+        return super().log_density(log_y, eta, sd, parameter) - log_y.sum()
+
+    def draw(
+        self, eta: Floats, sd: Floats, parameter: Floats, rng: Any = None, size: Any = None
+    ) -> Floats:
+        """Draw y."""
+        return np.exp(super().draw(eta, sd, parameter, rng, size))
+
+
 def joint_of(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
     """Return the joint distribution of rows' residuals.
 
@@ -87,17 +102,24 @@ def _times(rows: ResidualRows) -> Floats:
 
 
 def _ar1(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
-    return _markov(rows, named[names.RHO_RESIDUAL], lambda rho, gap: rho**gap)
+    return _markov(rows, _times(rows), named[names.RHO_RESIDUAL], lambda rho, gap: rho**gap)
+
+
+def _ar1h(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
+    time = rows.places[_times(rows).astype(np.int64)]
+    return _markov(rows, time, named[names.RHO_RESIDUAL], lambda rho, gap: rho**gap)
 
 
 def _ou(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
-    return _markov(rows, named[names.RANGE_RESIDUAL], lambda reach, gap: pt.exp(-gap / reach))
+    reach = named[names.RANGE_RESIDUAL]
+    return _markov(rows, _times(rows), reach, lambda reach, gap: pt.exp(-gap / reach))
 
 
-def _markov(rows: ResidualRows, parameter: Any, decay: Callable[[Any, Any], Any]) -> Joint:
+def _markov(
+    rows: ResidualRows, time: Floats, parameter: Any, decay: Callable[[Any, Any], Any]
+) -> Joint:
     """Return residuals whose correlation with the previous row depends on the gap."""
     before, rank = _previous(rows)
-    time = _times(rows)
     gap = np.where(rank > 0, time - time[before], 1.0)
     own, arm = _by_arm(rows, parameter)
     return _chain(before, rank, decay(own[arm], pm.Data("residual_gap_data", gap)))
@@ -164,6 +186,77 @@ def _exchangeable(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
     return Joint(own[arm[first]], "(m)", density, drawn)
 
 
+def _antedependence(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
+    """Return residuals whose correlation with the previous row is the product of steps between."""
+    before, rank = _previous(rows)
+    visit = _times(rows).astype(np.int64)
+    step = np.arange(len(rows.visits) - 1)
+    between = (step >= visit[before][:, None]) & (step < visit[:, None])
+    own, arm = _by_arm(rows, named[names.RHO_RESIDUAL])
+    return _chain(before, rank, pt.prod(pt.switch(between, own[arm], 1.0), axis=1))
+
+
+def _toeplitz(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
+    partials, arm = _by_arm(rows, named[names.PACF_RESIDUAL])
+    position = _times(rows).astype(np.int64)
+    of_arms = [
+        _autocorrelations(partials[k], len(rows.visits) - 1, len(rows.visits) - 1)
+        for k in range(max(len(rows.by_labels), 1))
+    ]
+    return _by_pattern(rows, _by_lag(of_arms, np.arange(float(len(rows.visits)))), position, arm)
+
+
+def _arma(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
+    if rows.correlation is None:
+        raise ValueError("These residuals are independent.")
+    p, q = rows.correlation.options["p"], rows.correlation.options["q"]
+    n_arms = max(len(rows.by_labels), 1)
+    times, position = np.unique(_times(rows), return_inverse=True)
+    lags = round(float(times[-1] - times[0]))
+    arm = _by_arm(rows, 0.0)[1]
+    parts = [pt.zeros((n_arms, 0)), pt.zeros((n_arms, 0))]
+    for k, (name, order) in enumerate(((names.PACF_RESIDUAL, p), (names.PACF_MA_RESIDUAL, q))):
+        if order:
+            parts[k], _ = _by_arm(rows, named[name])
+    of_arms = []
+    for k in range(n_arms):
+        r = _autocorrelations(parts[0][k], p, lags + q)
+        theta = [1.0, *(-x for x in _coefficients(-parts[1][k], q))]
+        whole = [
+            sum(a * b * r[abs(h + i - j)] for i, a in enumerate(theta) for j, b in enumerate(theta))
+            for h in range(lags + 1)
+        ]
+        of_arms.append([x / whole[0] for x in whole])
+    return _by_pattern(rows, _by_lag(of_arms, times), position, arm)
+
+
+def _coefficients(partials: Any, order: int) -> list[Any]:
+    """Return autoregressive coefficients of partial autocorrelations (Durbin and Levinson)."""
+    a: list[Any] = []
+    for k in range(order):
+        a = [*(x - partials[k] * y for x, y in zip(a, reversed(a), strict=True)), partials[k]]
+    return a
+
+
+def _autocorrelations(partials: Any, order: int, lags: int) -> list[Any]:
+    """Return the autocorrelations from lag zero: each from the lags before it, by regression."""
+    r: list[Any] = [pt.ones(())]
+    left: Any = pt.ones(())
+    for h in range(1, lags + 1):
+        past = _coefficients(partials, min(h - 1, order))
+        r.append(sum((a * r[h - 1 - j] for j, a in enumerate(past)), pt.zeros(())))
+        if h <= order:
+            r[h] = r[h] + partials[h - 1] * left
+            left = left * (1.0 - partials[h - 1] ** 2)
+    return r
+
+
+def _by_lag(of_arms: list[list[Any]], times: Floats) -> Any:
+    """Return correlation matrices of times, shape (A, T, T), from autocorrelations of arms."""
+    lag = np.abs(times[:, None] - times).round().astype(np.int64)
+    return pt.stack([pt.stack(r)[lag] for r in of_arms])
+
+
 def _unstructured(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
     matrices, arm = _by_arm(rows, named[names.CORR_RESIDUAL])
     return _by_pattern(rows, matrices, _times(rows).astype(np.int64), arm)
@@ -207,9 +300,14 @@ def _patterns(
 
 JOINTS: Mapping[str, Callable[[ResidualRows, Mapping[str, Any]], Joint]] = {
     "ar1": _ar1,
-    "ar1h": _ar1,
+    "ar1h": _ar1h,
     "ou": _ou,
     "cs": _exchangeable,
     "csh": _exchangeable,
     "us": _unstructured,
+    "ad": _antedependence,
+    "adh": _antedependence,
+    "toep": _toeplitz,
+    "toeph": _toeplitz,
+    "arma": _arma,
 }

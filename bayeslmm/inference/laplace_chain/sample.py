@@ -104,6 +104,8 @@ def unsuited(model: Model) -> str:
         return f"effects of a {model.family.name} response are integrated out in closed form"
     if not model.design.factors:
         return "the model has no random effects"
+    if model.design.residual is not None:
+        return "sigma follows a formula, and the chain takes one sigma for all rows"
     if not integrates_beta(model.priors):
         named = zip(model.priors.coef, model.priors.beta, strict=True)
         name, prior = next((n, p) for n, p in named if p.family != "Normal")

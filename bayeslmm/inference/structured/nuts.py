@@ -110,7 +110,7 @@ def sample_by_nuts(model: Model, settings: SamplerSettings) -> xr.DataTree:
         model, free, lambda store: recover_posterior(density.target, points, store),
         shape=points.shape[:2], settings=settings, kept=kept,
     )  # fmt: skip
-    tree.attrs |= {"engine": settings.sampler, "exact": EXACT}
+    tree.attrs |= {"engine": settings.sampler, "exact": EXACT} | target.products.attributes
     return tree
 
 

@@ -94,8 +94,7 @@ def draw_effects(
         beta = given[some] if known else store.rng.standard_normal((len(phi[some]), p))
         joint = store.rng.standard_normal((len(phi[some]), products.plan.n_columns))
         with single_blas_thread():
-            for k in range(len(beta)):
-                at = products.floats(phi[first + k])
+            for k, at in enumerate(products.each_floats(phi[some])):
                 draw_joint(
                     products.plan.ints, at, lams[first + k : first + k + 1], _ONE_CELL, np.ones(1),
                     *prior, beta[k : k + 1], joint[k : k + 1], known, False,

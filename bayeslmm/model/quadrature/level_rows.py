@@ -33,6 +33,8 @@ def why_not(design: Design) -> str:
     family, factors = design.family, design.factors
     if (family.name, family.link.name) not in CODES:
         return f"family {family.name!r} with link {family.link.name!r} has no compiled form"
+    if design.residual is not None:
+        return "sigma follows a formula, and quadrature takes one sigma for all rows"
     if len(factors) != 1:
         count = f"{len(factors)} grouping factors" if factors else "no grouping factor"
         return f"the model has {count}, and quadrature integrates the effects of exactly one"

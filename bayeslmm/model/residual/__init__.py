@@ -12,9 +12,9 @@ algebra of their own.
 - ``scale``: one sigma, strata, and formulas of log(sigma)
 - ``correlation``: the protocol of correlations; independent residuals
 - ``series``: AR(1) and Ornstein-Uhlenbeck residuals, by gaps
+- ``series_at_nodes``: the same by nodes, where gaps are real numbers without end
 - ``neighbours``: the precision of residuals that depend on the past through the last one
 - ``visits/``: correlations of groups that are observed at few visits, some of them missing
-- ``series_at_nodes``: the same by nodes, where gaps are real numbers without end
 - ``conditional``: residuals of new rows given those of known rows of their group
 - ``chebyshev``: smooth functions of one number as sums of few, with a known error
 - ``structured``: `StructuredResiduals`: R of a design's rows from a scale and a correlation

@@ -24,6 +24,7 @@ import numpy as np
 
 from bayeslmm.gram.structured.records import Records
 from bayeslmm.gram.structured.structured_gram import (
+    MOST_NUMBERS,
     RowGram,
     StructuredGram,
     bases_size,
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 N_NODES, WINDOW = 32, 4.0
 # Strata beyond which there would be more bases than a pass over the rows is worth.
 _MOST_STRATA = 8
+# Standard deviations of rows beyond which each node of a gap has too many bases, one for each two.
+_MOST_CELLS = 12
 # Rows whose weights at the nodes are held at a time.
 _CHUNK = 20_000
 # Columns off a line by less than this share of their range lie on it but for rounding.
@@ -185,6 +188,11 @@ class InterpolatedProducts(ResidualProducts):
         """Return whether bases at the nodes of one stratum cost less than a pass over the rows."""
         return N_NODES * bases_size(design) < pass_size(design, design.n)
 
+    @property
+    def error(self) -> float:
+        """The largest in the window: `interpolation_error`."""
+        return interpolation_error(WINDOW)
+
     def within(self, phi: Floats) -> NDArray[np.bool_]:
         """Return at which points, shape (s, size), interpolation is accurate."""
         g = np.abs(phi[:, 1:] @ self.lines.half.T)
@@ -199,6 +207,10 @@ class InterpolatedProducts(ResidualProducts):
             return super().floats(phi)
         c, _ = self.at_nodes.coefficients(phi[None])
         return self.nodes.floats(c[0], float(self._log_determinants(phi[None])[0]))
+
+    def each_floats(self, phi: Floats) -> Iterator[Floats]:
+        """Give the plan's floats at each of some parameters, shape (s, size)."""
+        return map(self.floats, phi)
 
     def pull_back(self, phi: Floats, d_floats: Floats) -> Floats:
         """Carry a gradient in the plan's floats to the parameters, shape (size,)."""
@@ -242,11 +254,14 @@ def _at_nodes(
 ) -> StructuredResiduals | None:
     """Return a structure with nodes in place of gaps, where that is the quickest way."""
     correlation = structure.correlation
-    found = series_at_nodes(correlation) if isinstance(correlation, Series) else None
+    if not isinstance(correlation, Series) or structure.cell.max(initial=0) >= _MOST_CELLS:
+        return None
+    found = series_at_nodes(correlation)
     if found is None:
         return None
     out = replace(structure, correlation=found)
-    return out if out.n_bases * bases_size(design) < step_size(design, records) else None
+    size = out.n_bases * bases_size(design)
+    return out if size < min(step_size(design, records), MOST_NUMBERS) else None
 
 
 def products_of(design: Design, structure: StructuredResiduals) -> ResidualProducts:
@@ -268,7 +283,7 @@ def products_of(design: Design, structure: StructuredResiduals) -> ResidualProdu
     """
     records = structure.records()
     if (at_nodes := _at_nodes(design, structure, records)) is not None:
-        by_nodes = StructuredGram.from_design(design, at_nodes.records())
+        by_nodes = StructuredGram.from_design(design, at_nodes.record_parts(), records)
         return ResidualProducts(at_nodes, by_nodes)
     gram = sum_or_pass(design, records)
     exact = ResidualProducts(structure, gram)

@@ -149,10 +149,12 @@ def parameter_entries(design: ModelData) -> tuple[Entry, ...]:
     Returns
     -------
     tuple of Entry
-        The residual structure's where there is one, else the response family's.
+        The response family's, a residual structure's in the place of its sigma.
     """
-    if design.residual is not None:
-        return structured_residuals(design.residual).entries
-    return tuple(
+    of_family = tuple(
         Entry(parameter.name, default=parameter.prior) for parameter in design.family.parameters
     )
+    if design.residual is None:
+        return of_family
+    others = tuple(entry for entry in of_family if entry.name != names.SIGMA)
+    return (*structured_residuals(design.residual).entries, *others)

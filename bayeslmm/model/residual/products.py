@@ -17,10 +17,11 @@ from bayeslmm.gram.structured.flat import with_blocks
 from bayeslmm.gram.structured.structured_gram import RowGram, StructuredGram
 from bayeslmm.kernels.layout import SUM_LOG_WEIGHTS
 from bayeslmm.kernels.structured.density import structured_values
+from bayeslmm.model.residual.series import Series
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 # Coefficients that are held for many points at a time: 32 MB.
 _MOST_COEFFICIENTS = 2**22
+# The same where they are used one point after the other: 0.5 MB, which stays near the processor.
+_MOST_AT_ONCE = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +61,29 @@ class ResidualProducts:
         """The Gram of rows without weights, of the same coordinates."""
         return self.gram.reference
 
+    @property
+    def error(self) -> float:
+        """Largest error of a coefficient c in units of 1 + |c|; zero without interpolation."""
+        correlation = self.structure.correlation
+        return correlation.error if isinstance(correlation, Series) else 0.0
+
+    @property
+    def attributes(self) -> dict[str, float]:
+        """Return what a result tree says of interpolation, where there is some."""
+        return {"residual_interpolation_error": self.error} if self.error > 0.0 else {}
+
     def floats(self, phi: Floats) -> Floats:
         """Return the plan's floats at parameters of shape (size,)."""
         c, logdet = self.structure.coefficients(phi[None])
         return self.gram.floats(c[0], float(logdet[0]))
+
+    def each_floats(self, phi: Floats) -> Iterator[Floats]:
+        """Give the plan's floats at each of some parameters, shape (s, size), in their order."""
+        n_pieces = -(-len(phi) * self.structure.n_bases // _MOST_AT_ONCE)
+        for some in np.array_split(phi, max(n_pieces, 1)):
+            c, logdet = self.structure.coefficients(some)
+            for k in range(len(some)):
+                yield self.gram.floats(c[k], float(logdet[k]))
 
     def pull_back(self, phi: Floats, d_floats: Floats) -> Floats:
         """Carry a gradient in the plan's floats to the parameters, shape (size,)."""
@@ -117,9 +139,7 @@ class ResidualProducts:
         """
 
         def evaluate(some: NDArray[np.intp]) -> Floats:
-            # Threads start with warnings of their own.
-            with np.errstate(all="ignore"):
-                return self._values(phi[some], lams[some], betas[some], beta_prior)
+            return self._values(phi[some], lams[some], betas[some], beta_prior)
 
         most = max(1, _MOST_COEFFICIENTS // self.structure.n_bases)
         n_pieces = max(threads, -(-len(phi) // most))
@@ -165,8 +185,14 @@ def in_pieces(
 ) -> Floats:
     """Evaluate a function of some of n points piece by piece, in threads; shape (n,)."""
     pieces = np.array_split(np.arange(n), max(min(n_pieces, n), 1))
+
+    def quietly(piece: NDArray[np.intp]) -> Floats:
+        # Points far out have no density. Threads do not inherit what their caller ignores.
+        with np.errstate(all="ignore"):
+            return evaluate(piece)
+
     with single_blas_thread():
         if threads <= 1 or len(pieces) == 1:
-            return np.concatenate([evaluate(piece) for piece in pieces])
+            return np.concatenate([quietly(piece) for piece in pieces])
         with ThreadPoolExecutor(threads) as pool:
-            return np.concatenate(list(pool.map(evaluate, pieces)))
+            return np.concatenate(list(pool.map(quietly, pieces)))

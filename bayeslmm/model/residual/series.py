@@ -17,7 +17,7 @@ from bayeslmm.model.residual.entry import Entry
 from bayeslmm.model.residual.neighbours import Neighbours
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.residual_rows import ResidualRows
@@ -192,6 +192,10 @@ class Series:
     def pairs(self) -> Pairs:
         """Return the rows with themselves, and neighbours."""
         return self.neighbours.pairs
+
+    def parts(self) -> Iterator[Pairs]:
+        """Return those piece by piece."""
+        return self.neighbours.parts()
 
     def variables(self, phi: Floats) -> dict[str, Floats]:
         """Name the parameters."""

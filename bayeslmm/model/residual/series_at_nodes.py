@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.model.residual.chebyshev import chebyshev_nodes, enough_nodes, lagrange_weights
+from bayeslmm.model.residual.neighbours import NeighboursAtNodes
 from bayeslmm.model.residual.series import Exponential, Series
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 # Error of a coefficient c in units of 1 + |c|, and the most nodes that are looked at: they reach
 # over gaps from an hour to ten years.
 _ERROR, _MOST_NODES = 1e-10, 96
-# Pairs of neighbours times nodes, of which each takes some 200 bytes while rows are summed.
-_MOST_TERMS = 4_000_000
 
 
 def series_at_nodes(exact: Series) -> Series | None:
@@ -56,22 +55,22 @@ def series_at_nodes(exact: Series) -> Series | None:
     logs = np.log(exact.gaps)
     middle, half = 0.5 * (logs.max() + logs.min()), 0.5 * (logs.max() - logs.min())
     enough = enough_nodes(_of_any_range(middle, half), _ERROR, most)
-    pairs = exact.neighbours
-    if enough is None or enough[0] * len(pairs.slot) > _MOST_TERMS:
+    if enough is None:
         return None
     count, error = enough
     nodes = chebyshev_nodes(count)
     weights = lagrange_weights(np.clip((logs - middle) / half, -1.0, 1.0), nodes)
-    first = count * exact.stratum[pairs.slot]
+    pairs = exact.neighbours
     return replace(
         exact,
-        neighbours=replace(
-            pairs,
-            before=np.repeat(pairs.before, count),
-            after=np.repeat(pairs.after, count),
-            slot=(first[:, None] + np.arange(count)).ravel(),
-            n_slots=count * strata,
-            weight=weights[pairs.slot].ravel(),
+        neighbours=NeighboursAtNodes(
+            pairs.n,
+            pairs.before,
+            pairs.after,
+            pairs.slot,
+            count * strata,
+            weights,
+            count * exact.stratum,
         ),
         gaps=np.tile(np.exp(middle + half * nodes), strata),
         stratum=np.repeat(np.arange(strata), count),

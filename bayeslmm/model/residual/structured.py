@@ -16,13 +16,14 @@ import numpy as np
 
 from bayeslmm.arrays import distinct
 from bayeslmm.gram.structured.records import Records
+from bayeslmm.model.residual.series import Series
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.residual_rows import ResidualRows
-    from bayeslmm.model.residual.correlation import Correlation
+    from bayeslmm.model.residual.correlation import Correlation, Pairs
     from bayeslmm.model.residual.entry import Entry
     from bayeslmm.model.residual.scale import Scale
 
@@ -118,14 +119,28 @@ class StructuredResiduals:
         sigma = self.scale.sigma(phi[:, : self.n_scales])
         return sigma if self.se is None else np.hypot(sigma, self.se)
 
-    @cached_property
-    def _bases(self) -> tuple[Ints, Ints]:
-        """(omega's number, cell, cell) of each base, and the base of each pair."""
-        pairs = self.correlation.pairs
+    def _parts(self) -> Iterable[Pairs]:
+        correlation = self.correlation
+        return correlation.parts() if isinstance(correlation, Series) else (correlation.pairs,)
+
+    def _key(self, pairs: Pairs) -> Ints:
+        """Return one number for omega's number and the two cells of each pair."""
         a, b, n = self.cell[pairs.first], self.cell[pairs.second], len(self._counts)
-        key = (pairs.base * n + np.minimum(a, b)) * n + np.maximum(a, b)
-        found, base = distinct(key, pairs.n_bases * n * n)
-        return np.stack([found // (n * n), found // n % n, found % n]), base
+        return (pairs.base * n + np.minimum(a, b)) * n + np.maximum(a, b)
+
+    @cached_property
+    def _keys(self) -> Ints:
+        """Those of all bases, ascending."""
+        keys, n = np.zeros(0, np.int64), len(self._counts)
+        for pairs in self._parts():
+            keys = np.union1d(keys, distinct(self._key(pairs), pairs.n_bases * n * n)[0])
+        return keys
+
+    @cached_property
+    def _bases(self) -> Ints:
+        """(omega's number, cell, cell) of each base, shape (3, n_bases)."""
+        keys, n = self._keys, len(self._counts)
+        return np.stack([keys // (n * n), keys // n % n, keys % n])
 
     @cached_property
     def _counts(self) -> Floats:
@@ -138,11 +153,18 @@ class StructuredResiduals:
     @property
     def n_bases(self) -> int:
         """How many different coefficients there are."""
-        return int(self._bases[0].shape[1])
+        return len(self._keys)
 
     def records(self) -> Records:
         """Return the pairs of rows that R^-1 joins, each with its base."""
-        pairs, (_, base) = self.correlation.pairs, self._bases
+        return self._records(self.correlation.pairs)
+
+    def record_parts(self) -> Iterator[Records]:
+        """Return the same piece by piece."""
+        return map(self._records, self._parts())
+
+    def _records(self, pairs: Pairs) -> Records:
+        base = np.searchsorted(self._keys, self._key(pairs))
         factor = pairs.factor
         if self.relative is not None:
             known = 1.0 / (self.relative[pairs.first] * self.relative[pairs.second])
@@ -163,7 +185,7 @@ class StructuredResiduals:
         log_determinants : ndarray, shape (s,)
         """
         omega, logdet = self.correlation.precision(phi[:, self.n_scales :])
-        k, a, b = self._bases[0]
+        k, a, b = self._bases
         sd = self.sd(phi)
         log_determinants = logdet + 2.0 * np.log(sd) @ self._counts + self._known_logdet
         return omega[:, k] / (sd[:, a] * sd[:, b]), log_determinants
@@ -184,7 +206,7 @@ class StructuredResiduals:
         -------
         ndarray, shape (size,)
         """
-        k, a, b = self._bases[0]
+        k, a, b = self._bases
         sd = self.sd(phi[None])[0]
         omega = self.correlation.precision(phi[None, self.n_scales :])[0][0]
         by_omega = d_coefficients / (sd[a] * sd[b])

@@ -40,7 +40,8 @@ class MLFit:
         ``estimate`` and ``std_error`` of every parameter: coefficients, ``sd_<factor>[term]``,
         ``corr_<factor>[term, term]``, the family's parameters. Standard errors are from the
         Hessian of the log-likelihood in all of them, by the delta method; NaN where the estimate
-        is on a boundary or infinite.
+        is on a boundary or infinite. Those of standard deviations near zero say little, and the
+        text says of which.
     vcov : DataFrame
         Covariance matrix of the fixed effects.
     factors : tuple of ndarray, shapes (q, q)
@@ -174,6 +175,13 @@ class MLFit:
         """The family's parameters by name."""
         return {p.name: float(getattr(self, p.name)) for p in self.family.parameters}
 
+    def _near_zero(self) -> list[str]:
+        """Name standard deviations whose Wald intervals of 95 % reach zero."""
+        own = self.estimates.iloc[len(self.data.coef) :]
+        is_sd = own.index.str.startswith("sd_")
+        near = own["estimate"] < 2.0 * own["std_error"]
+        return [str(name) for name in own.index[is_sd & near]]
+
     def _head(self) -> list[str]:
         title = "Generalised linear mixed model" if self.factors else "Generalised linear model"
         how = {
@@ -193,6 +201,13 @@ class MLFit:
         remarks = []
         if self.is_singular:
             remarks.append("Singular fit: a variance component is estimated on its boundary.")
+        near = self._near_zero()
+        if near:
+            remarks.append(
+                f"Within two standard errors of zero: {', '.join(near)}. There a standard error "
+                "says little, since the log-likelihood is no parabola in an sd; "
+                "likelihood_ratio_test with a fit that leaves the term out says more."
+            )
         infinite = self.estimates.index[~np.isfinite(self.estimates["estimate"])]
         if len(infinite):
             remarks.append(f"Without a finite estimate: {', '.join(map(str, infinite))}.")

@@ -11,9 +11,10 @@ from bayeslmm.formula.residual import KINDS
 from bayeslmm.model.residual.scale import LogLinearSigma
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bayeslmm.arrays import Floats
+    from bayeslmm.design.model_data import FactorData
     from bayeslmm.formula.residual import Correlation
     from bayeslmm.model.residual.structured import StructuredResiduals
     from bayeslmm.reml.result import REMLFit
@@ -80,10 +81,7 @@ def lacking_residuals(small: REMLFit, large: REMLFit) -> list[str]:
 
 def on_bound(small: REMLFit, large: REMLFit) -> str:
     """Return in words what the smaller model puts on its bound; nothing where it puts nothing."""
-    found = []
-    many = sum(len(f.terms) for f in large.gram.factors)
-    if sum(len(f.terms) for f in small.gram.factors) < many:
-        found.append("standard deviations of random effects")
+    found = effects_on_bound(small.gram.factors, large.gram.factors)
     one, other = _structure(small), _structure(large)
     if other is not None:
         if one is not None and one.n_scales < other.n_scales and one.n_scales == 0:
@@ -92,6 +90,17 @@ def on_bound(small: REMLFit, large: REMLFit) -> str:
         none = one is None or one.rows.correlation is None
         if none and theirs is not None and theirs.kind == _ON_BOUND:
             found.append("ranges of the residuals' correlation")
+    return bound_in_words(found)
+
+
+def effects_on_bound(small: Sequence[FactorData], large: Sequence[FactorData]) -> list[str]:
+    """Name the standard deviations that the smaller of two models puts at zero, if it does."""
+    one, other = (sum(len(factor.terms) for factor in factors) for factors in (small, large))
+    return ["standard deviations of random effects"] if one < other else []
+
+
+def bound_in_words(found: Sequence[str]) -> str:
+    """Return what a test says of quantities on their bound; nothing of none."""
     if not found:
         return ""
     return (

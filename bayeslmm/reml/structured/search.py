@@ -169,7 +169,7 @@ def _flat(objective: StructuredObjective, x: Floats, of_bounds: set[int]) -> tup
     at = objective.step * x
     inside = np.abs(at) >= SINGULAR_TOLERANCE
     inside |= ~objective.diagonal
-    inside[objective.n_theta :] &= [int(k) not in of_bounds for k in objective.coordinates.free]
+    inside[objective.n_theta :] &= ~np.isin(objective.coordinates.free, list(of_bounds))
     H = objective.curvature(x)[np.ix_(inside, inside)]
     if not H.size:
         return ()

@@ -60,7 +60,10 @@ def require_bounded(design: Design, structure: StructuredResiduals, *, restricte
     y = design.gaussian_response - (0.0 if design.offset is None else design.offset)
     for entry, rows, count in zip(strata, indicate, counts, strict=True):
         if not count:
-            raise DataError(f"No row has {entry.name}: leave its level out of the table.")
+            raise DataError(
+                f"No row has {entry.name}, so that there is nothing to estimate it from. Let its "
+                "stratum or visit share what others have, or fit with priors (fit_bayes)."
+            )
         rank, left = _fitted(design.X[rows], y[rows])
         if left > _EXACT * float(y @ y):
             continue
@@ -171,14 +174,18 @@ def warn_of_flat_directions(parameters: Sequence[str]) -> None:
     IdentificationWarning
         Naming them.
     """
-    if parameters:
-        warn(
-            f"The data cannot tell {_listed(parameters)} from each other: more of one and less of "
-            "the other fit as well, as where the residuals of a group share what a random "
-            "intercept is. Leave the random-effects term out, take a simpler residual structure, "
-            "or fit with priors (fit_bayes).",
-            IdentificationWarning,
-        )
+    if not parameters:
+        return
+    what = (
+        f"cannot tell {_listed(parameters)} from each other: more of one and less of the other"
+        if len(parameters) > 1
+        else f"say nothing about some number of {parameters[0]}: other values"
+    )
+    warn(
+        f"The data {what} fit as well. Leave out a random-effects term that the residuals' "
+        "covariance holds, take a simpler residual structure, or fit with priors (fit_bayes).",
+        IdentificationWarning,
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -51,12 +51,12 @@ class Block:
     rows: Ints
     which: Ints
 
-    @property
+    @cached_property
     def pairs(self) -> tuple[Ints, Ints]:
         """Pairs of positions, the later one first."""
         return np.tril_indices(self.at.shape[1])
 
-    @property
+    @cached_property
     def n_bases(self) -> int:
         """How many entries its inverses have, on and below the diagonals."""
         return len(self.at) * len(self.pairs[0])
@@ -149,8 +149,11 @@ def invert(matrices: Floats) -> tuple[Floats, Floats]:
     sign, logdet = np.linalg.slogdet(matrices)
     good = (sign > 0.0) & np.isfinite(logdet)
     identity = np.eye(matrices.shape[-1])
-    inverse = np.linalg.inv(np.where(good[..., None, None], matrices, identity))
-    good &= (np.diagonal(inverse, axis1=-2, axis2=-1) > 1.0 - _LOST_DIGITS).all(axis=-1)
+    safe = matrices if good.all() else np.where(good[..., None, None], matrices, identity)
+    inverse = np.linalg.inv(safe)
+    good &= (np.einsum("...kk->...k", inverse) > 1.0 - _LOST_DIGITS).all(axis=-1)
+    if good.all():
+        return inverse, logdet
     return np.where(good[..., None, None], inverse, identity), np.where(good, logdet, np.inf)
 
 
