@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import structured_twin as twin
 import trees
+from scipy import stats
 from scipy.stats import multivariate_normal, norm
 
 import bayeslmm as bl
@@ -411,3 +412,34 @@ def test_very_long_groups_are_refused(monkeypatch):
     monkeypatch.setattr("bayeslmm.model.residual.drawn.MOST_ROWS", 3)
     with pytest.raises(ArgumentError, match=r"A group of 4 rows with correlated residuals"):
         row_log_likelihood(trees.structured_tree("ar1"))
+
+
+@pytest.fixture(scope="module")
+def student():
+    idata = trees.structured_tree("strata", family="student")
+    idata["posterior"]["nu"] *= 6  # a variance takes more than two degrees of freedom
+    return idata
+
+
+def test_student_residuals_have_a_scale_for_each_row(student):
+    scale, nu = twin.sds(student, "strata", T), student["posterior"]["nu"].to_numpy().ravel()
+    rest = Y - twin.eta(student)
+    expected = stats.t(nu[:, None], scale=scale).logpdf(rest)
+    np.testing.assert_allclose(row_log_likelihood(student), expected, **EXACT)
+    total = marginal_log_likelihood(student).ravel()
+    np.testing.assert_allclose(total, expected.sum(axis=1), **EXACT)
+    variance = scale**2 * (nu / (nu - 2))[:, None]
+    pearson = flat(bl.residuals(student, kind="pearson", as_draws=True))
+    np.testing.assert_allclose(pearson, rest / np.sqrt(variance), **EXACT)
+    V = marginal_parts(student, variance[:, :, None] * np.eye(10))
+    rows = np.flatnonzero(G == "b")
+    found = bl.marginal_covariance(student, level="b")
+    np.testing.assert_allclose(found, V[:, rows[:, None], rows].mean(axis=0), **EXACT)
+    Z = twin.columns(T)
+    own = np.einsum("nq,sqr,nr->sn", Z, twin.effects_covariance(student), Z).mean(axis=1)
+    share = own / (own + variance.mean(axis=1))
+    np.testing.assert_allclose(bl.icc(student)["mean"]["g"], share.mean(), **EXACT)
+    with pytest.raises(TreeError, match=r"leave out single rows, unit='observation'"):
+        group_log_likelihood(student)
+    assert "nu" in str(bl.summary(student))
+    assert bl.predict(student, kind="response", random_seed=1).shape == (2, 30, 10)
