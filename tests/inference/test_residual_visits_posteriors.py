@@ -47,9 +47,8 @@ def check_beside_reml(fit, formula, table, residual):
     """Fixed effects and standard deviations near the REML estimates, whose priors are flat."""
     reml = bl.fit_reml(formula, table, residual=residual)
     beta = fit["posterior"]["beta"]
-    shift = (beta.mean(("chain", "draw")) - reml.fixed_effects["estimate"].to_numpy()) / beta.std(
-        ("chain", "draw")
-    )
+    mean, sd = beta.mean(("chain", "draw")), beta.std(("chain", "draw"))
+    shift = (mean - reml.fixed_effects["estimate"].to_numpy()) / sd
     # Weak priors, and the mean over R instead of its mode: a third of a standard deviation.
     assert np.abs(shift).max() < 0.35
 
