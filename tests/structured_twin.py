@@ -3,7 +3,7 @@
 import numpy as np
 import trees
 
-GROUPS = {"ar1", "ou in strata", "cs", "us", "us by arm", "ar1h", "ar1 by arm"}
+GROUPS = {"ar1", "ou in strata", "cs", "us", "us by arm", "ar1h", "ar1 by arm", "ar1 in strata"}
 
 
 def _draws(idata, name):
@@ -51,7 +51,7 @@ def correlations(idata, name, table):
         return np.eye(n)
     same = g[:, None] == g
     gap = np.abs(np.subtract.outer(table["week"], table["week"]))
-    if name == "ar1":
+    if name in ("ar1", "ar1 in strata"):
         C = _draws(idata, "rho_residual")[:, None, None] ** gap
     elif name == "ar1h":
         visit = np.array(_codes(idata, "sd_residual", "residual_time", table["visit"]))

@@ -103,10 +103,10 @@ def random_draws(design_formula, data, *, seed=0, chains=4, draws=250, **respons
     design = build_design(design_formula, data, **response)
     shape = (chains, draws)
     values = {names.BETA: rng.normal(size=(*shape, len(design.coef)))}
-    if design.residual is None:
-        for parameter in design.family.parameters:
+    for parameter in design.family.parameters:
+        if design.residual is None or parameter.name != names.SIGMA:
             values[parameter.name] = np.exp(0.1 * rng.normal(size=shape))
-    else:
+    if design.residual is not None:
         values |= residual_variables(structured_residuals(design.residual), shape, rng)
     for factor in design.factors:
         q, m = len(factor.terms), len(factor.levels)
@@ -247,6 +247,7 @@ STRUCTURES = {
     "cs": {"residual": "cs(1 | g)"},
     "us": {"residual": "us(visit | g)"},
     "us by arm": {"residual": "us(visit | arm/g)"},
+    "ar1 in strata": {"residual": "ar1(week | g)", "sigma": "~ 0 + arm"},
     "ar1h": {"residual": "ar1h(visit | g)"},
     "ar1 by arm": {"residual": "ar1(week | arm/g)"},
 }

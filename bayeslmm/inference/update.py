@@ -221,7 +221,8 @@ def _residuals_of(
 def _residuals_of_tree(
     fit: xr.DataTree, settings: dict[str, Any], *, same_rows: bool
 ) -> dict[str, Any]:
-    if not has_structure(fit) or family_of(settings["family"]).gaussian_scale is None:
+    other = settings["family"] != family(fit).name
+    if not has_structure(fit) or (other and family_of(settings["family"]).gaussian_scale is None):
         return {}
     said = state_content(str(fit.attrs["design"]))
     found = _residuals_of(said, read.constant(fit, "se"), settings, same_rows=same_rows)

@@ -12,8 +12,6 @@ from bayeslmm import names
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.design.state import DesignState, state_content
 from bayeslmm.errors import ArgumentError, TreeError
-from bayeslmm.families.gaussian import GAUSSIAN
-from bayeslmm.families.registry import family_of
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.results import read
@@ -101,7 +99,6 @@ def residual_draws(
     TreeError
         If the draws are of other parameters than the structure has.
     """
-    _require_gaussian(idata)
     variables = _variables(idata, structure, group_name)
     shape = read.sample_shape(idata, group_name)
     phi = structure.phi(variables) if variables else np.zeros((*shape, 0))
@@ -130,18 +127,6 @@ def drawn_residuals(
     if design.residual is None:
         return None
     return DrawnResiduals(fit, design.residual, residual_draws(idata, fit, kept))
-
-
-def _require_gaussian(idata: xr.DataTree) -> None:
-    """Raise where the residuals have scales of their own, and are not normal."""
-    name = state_content(str(idata.attrs["design"])).get("family", GAUSSIAN.name)
-    if family_of(name).gaussian_scale is None:
-        raise TreeError(
-            f"Nothing is computed yet from residuals of family {name!r} whose sigma follows a "
-            "formula: parameters, effects, summaries and fitted values are there. Predictions of "
-            "responses, checks and leave-one-out take one sigma for all rows, or "
-            "family='gaussian'."
-        )
 
 
 @dataclass(frozen=True, eq=False)

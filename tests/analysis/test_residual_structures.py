@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import structured_twin as twin
 import trees
+from scipy import stats
 from scipy.stats import multivariate_normal, norm
 
 import bayeslmm as bl
@@ -11,21 +12,12 @@ from bayeslmm.analysis.checks.likelihood import group_log_likelihood, row_log_li
 from bayeslmm.analysis.checks.standardized_effects import standardized_effects
 from bayeslmm.analysis.sensitivity.power_scaling import log_likelihood as marginal_log_likelihood
 from bayeslmm.analysis.variance.pooling import pooling_estimates
-from bayeslmm.errors import ArgumentError, DataError, TreeError
+from bayeslmm.errors import ArgumentError, TreeError
 
 T = trees.STRUCTURED
 Y, G = T["y"], T["g"]
 # Rounding of ten-by-ten inverses.
 EXACT = {"rtol": 1e-9, "atol": 1e-11}
-# Rows after, between and beyond the fit's, of known groups.
-NEW = {
-    "x": np.array([1.0, 0.0, 2.0, 1.0]),
-    "g": np.array(["a", "c", "a", "c"]),
-    "arm": np.array(["v", "v", "v", "v"]),
-    "week": np.array([4.0, 3.0, 6.0, 7.0]),
-    "visit": np.array(["four", "three", "one", "two"]),
-    "sei": np.array([0.5, 0.4, 0.3, 0.2]),
-}
 
 
 @pytest.fixture(scope="module", params=trees.STRUCTURES)
@@ -205,148 +197,6 @@ def test_residuals_of_given_rows_are_those_of_the_fit(idata):
         np.testing.assert_allclose(own, given, rtol=1e-12)
 
 
-def moments(values, mean, cov):
-    """Hold standardized draws to the standard normal distribution: (s, n) of many seeds."""
-    white = np.stack(
-        [
-            np.linalg.solve(np.linalg.cholesky(c), v - m)
-            for v, m, c in zip(values, mean, cov, strict=True)
-        ]
-    )
-    n = len(white)
-    assert np.abs(white.mean(axis=0)).max() < 5 / np.sqrt(n)
-    # Products of two standard normals have standard deviation 1, squares sqrt(2).
-    assert np.abs(white.T @ white / n - np.eye(white.shape[1])).max() < 5 * np.sqrt(2 / n)
-
-
-def test_replicates_of_a_group_are_drawn_together(idata, R):
-    seeds = range(20)
-    drawn = [flat(bl.predict(idata, kind="response", random_seed=seed)) for seed in seeds]
-    mean = twin.eta(idata)
-    moments(np.concatenate(drawn), np.tile(mean, (20, 1)), np.tile(R, (20, 1, 1)))
-    added = bl.add_posterior_predictive(idata, random_seed=3)
-    np.testing.assert_array_equal(flat(added["posterior_predictive"]["y"]), drawn[3])
-
-
-def test_groups_are_checked_with_their_own_replicates(idata, name, R):
-    found = bl.check_groups(idata, statistic="mean", random_seed=1)
-    means = twin.eta(idata)
-    for place, g in enumerate("abc"):
-        rows = np.flatnonzero(g == G)
-        variance = R[:, rows[:, None], rows].mean(axis=(1, 2)).mean() / len(means)
-        assert abs(found["mean"][place] - means[:, rows].mean()) < 5 * np.sqrt(variance)
-
-
-def joint(idata, name):
-    """R of the fit's rows and `NEW`, and the conditional moments of the latter."""
-    both = {k: np.concatenate([np.asarray(T[k]), NEW[k]]) for k in NEW}
-    R, n = twin.covariance(idata, name, both), len(Y)
-    if name == "cs":
-        # Rows without times are told apart by being different rows.
-        assert (np.einsum("sii->si", R) > R[:, 0, -1:]).all()
-    A = np.swapaxes(np.linalg.solve(R[:, :n, :n], R[:, :n, n:]), 1, 2)
-    mean = twin.eta(idata, NEW) + np.einsum("sij,sj->si", A, Y - twin.eta(idata))
-    return R[:, n:, n:], mean, R[:, n:, n:] - A @ R[:, :n, n:]
-
-
-def one_row_each(name):
-    """Of structures on visits only one new row of each group is at another visit."""
-    return slice(0, 2) if name.startswith("us") or name == "ar1h" else slice(0, 4)
-
-
-def taken(rows):
-    return {key: values[rows] for key, values in NEW.items()}
-
-
-def test_new_rows_are_drawn_with_their_covariance(idata, name):
-    rows = one_row_each(name)
-    cov, _, _ = joint(idata, name)
-    drawn = [
-        flat(bl.predict(idata, taken(rows), kind="response", random_seed=seed))
-        for seed in range(20)
-    ]
-    mean = np.tile(twin.eta(idata, NEW)[:, rows], (20, 1))
-    moments(np.concatenate(drawn), mean, np.tile(cov[:, rows, rows], (20, 1, 1)))
-
-
-def test_new_rows_are_foretold_from_their_groups_residuals(idata, name):
-    rows = one_row_each(name)
-    _, mean, cov = joint(idata, name)
-    options = {"residual": "conditional", "random_seed": 1}
-    found = bl.predict(idata, taken(rows), **options)
-    np.testing.assert_allclose(flat(found), mean[:, rows], **EXACT)
-    if name in twin.GROUPS:
-        assert found.attrs["residual"] == "conditional"
-    link = bl.predict(idata, taken(rows), kind="link", **options)
-    np.testing.assert_allclose(flat(link), mean[:, rows], **EXACT)
-    table = bl.predict_table(idata, taken(rows), **options)
-    np.testing.assert_allclose(table["mean"], mean[:, rows].mean(axis=0), **EXACT)
-    drawn = [
-        flat(
-            bl.predict(
-                idata, taken(rows), kind="response", residual="conditional", random_seed=seed
-            )
-        )
-        for seed in range(20)
-    ]
-    both = np.tile(mean[:, rows], (20, 1)), np.tile(cov[:, rows, rows], (20, 1, 1))
-    moments(np.concatenate(drawn), *both)
-
-
-def test_tables_of_predictions_are_those_of_predict(idata):
-    options = {"kind": "response", "random_seed": 4}
-    table, drawn = bl.predict_table(idata, **options), bl.predict(idata, **options)
-    np.testing.assert_allclose(table["mean"], flat(drawn).mean(axis=0), rtol=1e-12)
-
-
-def test_a_forecast_of_a_series_decays():
-    idata = trees.structured_tree("ar1")
-    last = {"x": np.zeros(3), "g": np.array(["a"] * 3), "week": np.array([4.0, 5.0, 7.0])}
-    ahead = flat(bl.predict(idata, last, residual="conditional")) - flat(bl.predict(idata, last))
-    row = np.flatnonzero((G == "a") & (T["week"] == 3.0))[0]
-    rest = (Y - twin.eta(idata))[:, row]
-    rho = twin._draws(idata, "rho_residual")
-    for k, h in enumerate((1.0, 2.0, 4.0)):
-        np.testing.assert_allclose(ahead[:, k], rho**h * rest, **EXACT)
-
-
-def test_a_row_at_a_fitted_time_repeats_its_residual():
-    idata = trees.structured_tree("us")
-    same = {key: np.asarray(values)[:2] for key, values in T.items()}
-    found = flat(bl.predict(idata, same, residual="conditional"))
-    np.testing.assert_allclose(found, np.tile(Y[:2], (60, 1)), rtol=1e-9)
-
-
-def test_rows_of_new_groups_have_nothing_to_be_foretold_from():
-    idata = trees.structured_tree("ar1")
-    row = {"x": [1.0], "g": ["new"], "week": [1.0]}
-    options = {"new_levels": "population"}
-    one = bl.predict(idata, row, residual="conditional", **options)
-    np.testing.assert_allclose(one, bl.predict(idata, row, **options))
-
-
-def test_what_new_rows_need_is_told():
-    visits = trees.structured_tree("us")
-    row = {"x": [1.0], "g": ["a"], "visit": ["five"], "arm": ["v"], "week": [9.0]}
-    with pytest.raises(DataError, match=r"'visit' is 'five' in some rows, and no training row was"):
-        bl.predict(visits, row, kind="response")
-    assert bl.predict(visits, row).shape == (2, 30, 1)  # means read no visit
-    strata = trees.structured_tree("strata")
-    with pytest.raises(DataError, match=r"Column 'arm'.*'u'"):
-        bl.predict(strata, {**row, "arm": ["u"]}, kind="response")
-    known = trees.structured_tree("known")
-    with pytest.raises(ArgumentError, match=r"known standard errors, and these rows have none"):
-        bl.predict(known, row, kind="response")
-    assert bl.predict(known, row, kind="response", se=[0.5]).shape == (2, 30, 1)
-    with pytest.raises(ArgumentError, match=r"the rows of the fit had none: leave it out"):
-        bl.predict(visits, row, se=[0.5])
-    arms = trees.structured_tree("us by arm")
-    with pytest.raises(DataError, match=r"g 'a' is in arm 'v' and in 'w'|in 'w' and in 'v'"):
-        bl.predict(arms, {**row, "arm": ["w"], "visit": ["four"]}, residual="conditional")
-    with pytest.raises(ArgumentError, match=r"without data= there are no others"):
-        bl.predict(visits, residual="conditional")
-
-
 def test_levels_across_which_residuals_correlate_are_refused():
     idata = trees.structured_tree("ar1", formula="y ~ x + (1 | arm)")
     with pytest.raises(TreeError, match=r"correlate across levels of 'visit'"):
@@ -354,20 +204,72 @@ def test_levels_across_which_residuals_correlate_are_refused():
     assert group_log_likelihood(idata).values.shape == (60, 2)
 
 
-def test_labelled_steps_keep_their_places_in_new_rows():
-    said, visits = {"residual": "ar1(visit | g)"}, ["one", "two", "three", "four"]
-    values = trees.random_draws(trees.TINY_FORMULA, T, chains=2, draws=30, **said)
-    idata = trees.make_tree(trees.TINY_FORMULA, T, values, **said)
-    row = {"x": [0.0], "g": ["a"], "visit": ["four"]}
-    ahead = flat(bl.predict(idata, row, residual="conditional")) - flat(bl.predict(idata, row))
-    last = np.flatnonzero((G == "a") & (np.asarray(T["visit"]) == "three"))[0]
-    expected = twin._draws(idata, "rho_residual") * (Y - twin.eta(idata))[:, last]
-    np.testing.assert_allclose(ahead[:, 0], expected, **EXACT)
-    assert visits == list(T["visit"].categories)
-    with pytest.raises(DataError, match=r"'visit' is 'five'.*ar1\(\) does not know when it is"):
-        bl.predict(idata, {**row, "visit": ["five"]}, residual="conditional")
-    with pytest.raises(DataError, match=r"held labels of visits .* and holds numbers now"):
-        bl.predict(idata, {**row, "visit": [4]}, residual="conditional")
-    numbers = trees.structured_tree("ar1")
-    with pytest.raises(DataError, match=r"held numbers .* and holds categories now"):
-        bl.predict(numbers, {**row, "week": T["visit"][:1]}, residual="conditional")
+@pytest.fixture(scope="module")
+def lognormal():
+    return trees.structured_tree("ar1 in strata", family="lognormal")
+
+
+def test_expected_lognormal_responses_take_each_rows_variance(lognormal):
+    R = twin.covariance(lognormal, "ar1 in strata")
+    variance = np.einsum("sii->si", R)
+    mean = np.exp(twin.eta(lognormal) + 0.5 * variance)
+    np.testing.assert_allclose(flat(bl.predict(lognormal)), mean, **EXACT)
+    np.testing.assert_allclose(bl.fitted(lognormal), mean.mean(axis=0), **EXACT)
+    rest = Y - mean
+    np.testing.assert_allclose(bl.residuals(lognormal), rest.mean(axis=0), **EXACT)
+    link = bl.marginal_means(lognormal, "x", at={"x": [1]}, scale="link")
+    np.testing.assert_allclose(link["mean"], lognormal["posterior"]["beta"].sum("coef").mean())
+    with pytest.raises(TreeError, match=r"each row's own sigma.* ask for scale='link'"):
+        bl.marginal_means(lognormal, "x", at={"x": [1]})
+    with pytest.raises(TreeError, match=r"take scale='latent'"):
+        bl.icc(lognormal, scale="observation")
+    own = bl.icc(lognormal)["mean"]["g"]
+    assert 0 < own < 1
+
+
+def test_forecasts_of_logarithms_are_of_the_responses(lognormal):
+    row = {"x": [0.0], "g": ["a"], "week": [5.0], "arm": ["v"]}
+    table = {k: np.concatenate([np.asarray(T[k]), row[k]]) for k in row}
+    R = twin.covariance(lognormal, "ar1 in strata", table)
+    A = np.linalg.solve(R[:, :10, :10], R[:, :10, 10:])[:, :, 0]
+    mean = twin.eta(lognormal, row)[:, 0] + np.sum(A * (np.log(Y) - twin.eta(lognormal)), axis=1)
+    variance = R[:, 10, 10] - np.sum(A * R[:, :10, 10], axis=1)
+    found = bl.predict(lognormal, row, residual="conditional")
+    np.testing.assert_allclose(flat(found)[:, 0], np.exp(mean + 0.5 * variance), **EXACT)
+
+
+def test_very_long_groups_are_refused(monkeypatch):
+    monkeypatch.setattr("bayeslmm.model.residual.drawn.MOST_ROWS", 3)
+    with pytest.raises(ArgumentError, match=r"A group of 4 rows with correlated residuals"):
+        row_log_likelihood(trees.structured_tree("ar1"))
+
+
+@pytest.fixture(scope="module")
+def student():
+    idata = trees.structured_tree("strata", family="student")
+    idata["posterior"]["nu"] *= 6  # a variance takes more than two degrees of freedom
+    return idata
+
+
+def test_student_residuals_have_a_scale_for_each_row(student):
+    scale, nu = twin.sds(student, "strata", T), student["posterior"]["nu"].to_numpy().ravel()
+    rest = Y - twin.eta(student)
+    expected = stats.t(nu[:, None], scale=scale).logpdf(rest)
+    np.testing.assert_allclose(row_log_likelihood(student), expected, **EXACT)
+    total = marginal_log_likelihood(student).ravel()
+    np.testing.assert_allclose(total, expected.sum(axis=1), **EXACT)
+    variance = scale**2 * (nu / (nu - 2))[:, None]
+    pearson = flat(bl.residuals(student, kind="pearson", as_draws=True))
+    np.testing.assert_allclose(pearson, rest / np.sqrt(variance), **EXACT)
+    V = marginal_parts(student, variance[:, :, None] * np.eye(10))
+    rows = np.flatnonzero(G == "b")
+    found = bl.marginal_covariance(student, level="b")
+    np.testing.assert_allclose(found, V[:, rows[:, None], rows].mean(axis=0), **EXACT)
+    Z = twin.columns(T)
+    own = np.einsum("nq,sqr,nr->sn", Z, twin.effects_covariance(student), Z).mean(axis=1)
+    share = own / (own + variance.mean(axis=1))
+    np.testing.assert_allclose(bl.icc(student)["mean"]["g"], share.mean(), **EXACT)
+    with pytest.raises(TreeError, match=r"leave out single rows, unit='observation'"):
+        group_log_likelihood(student)
+    assert "nu" in str(bl.summary(student))
+    assert bl.predict(student, kind="response", random_seed=1).shape == (2, 30, 10)

@@ -173,6 +173,12 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     levels = read.require_levels(info)
     if design.family.gaussian_scale is None:
         _require_few_columns(design.family.name, target, nested)
+        if predictor.residual is not None:
+            raise TreeError(
+                f"Leaving out levels of {info.name!r} takes an integral over its effects, which is "
+                f"computed for one sigma, and this {design.family.name} fit has a formula of it: "
+                "leave out single rows, unit='observation'."
+            )
         root = _root(idata, target)
         integrals = level_integrals(design, predictor, root) or group_integrals(
             predictor, y, target.index, target.columns, root

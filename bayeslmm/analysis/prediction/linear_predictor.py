@@ -128,7 +128,8 @@ class LinearPredictor:
         TreeError
             Saying what can be asked.
         """
-        if self.residual is None and self.family.parameters and not self.phi:
+        known = {parameter.name for parameter in self.family.parameters}
+        if self.residual is None and not known <= set(self.phi):
             raise TreeError(
                 f"Expected {self.family.name} responses follow from each row's own sigma, and the "
                 "residuals of this fit have a structure: ask for scale='link' where there is one, "

@@ -39,7 +39,7 @@ from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.results import read
 from bayeslmm.results.family import family
-from bayeslmm.results.residual import residual_draws
+from bayeslmm.results.residual import has_structure, residual_draws
 from bayeslmm.results.write import sample_coordinates
 
 if TYPE_CHECKING:
@@ -241,14 +241,14 @@ def _without_closed_form(idata: xr.DataTree) -> NDArray[np.float64]:
     """Evaluate log p(y | beta, G, phi) of one grouping factor, log p(y | beta, b, phi) of more."""
     response = tree_design(idata).response_rows
     infos = read.factors(idata)
-    if len(infos) == 1 and len(infos[0].terms) <= MOST_COLUMNS:
+    if len(infos) == 1 and len(infos[0].terms) <= MOST_COLUMNS and not has_structure(idata):
         total = np.sum(group_log_likelihood(idata).values, axis=1)
         return total.reshape(read.sample_shape(idata))
-    rows = linear_predictor(idata)
+    rows = linear_predictor(idata, residual=True)
     total = np.zeros(rows.size)
     for place, eta in rows.chunks():
         y, known = response[place, None], rows.known(place)
-        total += rows.family.log_density(y, eta, rows.phi, known).sum(axis=0)
+        total += rows.family.log_density(y, eta, rows.parameters(place), known).sum(axis=0)
     return total.reshape(read.sample_shape(idata))
 
 

@@ -105,7 +105,9 @@ def _mean_block(
     idata: xr.DataTree, design: Design, rows: NDArray[np.intp], *, correlation: bool
 ) -> NDArray[np.float64]:
     drawn = drawn_residuals(idata, design)
-    sigma = np.sqrt(residual_variance(idata) if drawn is None else drawn.mean_variance())
+    sigma = np.sqrt(residual_variance(idata, None if drawn is None else design))
+    # Of Student's t a variance is more than the square of its scale.
+    wider = np.ones(len(sigma)) if drawn is None else sigma**2 / drawn.mean_variance()
     none = ~np.isfinite(sigma)
     if (without := int(none.sum())) and not correlation:
         raise TreeError(
@@ -114,7 +116,7 @@ def _mean_block(
             "keeps nu above 2, such as priors={'nu': 'LogNormal(2.5, 0.5)'}."
         )
     # With infinite residual variances rows are uncorrelated.
-    sigma = np.where(none, 1.0, sigma)
+    sigma, wider = np.where(none, 1.0, sigma), np.where(none, 1.0, wider)
     weights = None if design.weights is None else design.weights[rows]
     parts = []
     for item in design.factors:
@@ -126,7 +128,7 @@ def _mean_block(
         if drawn is None:
             total = INDEPENDENT.covariance(sigma[kept], len(rows), weights)
         else:
-            total = drawn.covariance(rows, kept)
+            total = drawn.covariance(rows, kept) * wider[kept, None, None]
         for columns, cov, shared in parts:
             total += (columns @ cov[kept] @ columns.T) * shared
         return total

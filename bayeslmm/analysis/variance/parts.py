@@ -198,10 +198,10 @@ def residual_variance(idata: xr.DataTree, design: Design | None = None) -> NDArr
     Without a design it is that of a row of weight one.
     """
     drawn = None if design is None else drawn_residuals(idata, design)
-    if drawn is not None:
-        return drawn.mean_variance()
     weights = None if design is None else design.weights
     phi = family_draws(idata)
+    if drawn is not None:
+        phi[names.SIGMA] = np.sqrt(drawn.mean_variance())
     variance = family(idata).latent_variance(np.zeros_like(phi[names.SIGMA]), phi)
     return variance if weights is None else variance * float(np.mean(1 / weights))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.errors import ArgumentError
 from bayeslmm.model.residual.conditional import conditional_residuals
 from bayeslmm.model.residual.of_design import of_other_rows
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from bayeslmm.model.residual.structured import StructuredResiduals
 
 _CHUNK_BYTES = 32 * 2**20
+# Of a group whose covariance is written out: 128 MB a draw.
+MOST_ROWS = 4000
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +104,19 @@ class DrawnResiduals:
         return R
 
     def _blocks(self, group: Ints) -> Iterator[tuple[slice, Floats]]:
-        """Yield runs of draws with the blocks of one group's rows."""
+        """Yield runs of draws with the blocks of one group's rows.
+
+        Raises
+        ------
+        ArgumentError
+            If they are too many.
+        """
+        if len(group) > MOST_ROWS:
+            raise ArgumentError(
+                f"A group of {len(group):,} rows with correlated residuals takes a covariance "
+                f"matrix of as many rows and columns in every draw; up to {MOST_ROWS:,} are taken. "
+                "What needs none, means of rows and their Pearson residuals, can be had."
+            )
         structure = of_other_rows(self.rows.take(group), self.fit)
         size = max(1, _CHUNK_BYTES // (8 * len(group) ** 2))
         for start in range(0, len(self.phi), size):
