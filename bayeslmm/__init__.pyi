@@ -99,10 +99,14 @@ from .plots.checks import (
 from .plots.comparison import plot_comparison as plot_comparison
 from .plots.effect import plot_effect as plot_effect
 from .plots.fixed_effects import plot_fixed_effects as plot_fixed_effects
+from .plots.forest import plot_forest as plot_forest
 from .plots.levels import plot_levels as plot_levels
 from .plots.model_check import plot_check as plot_check
 from .plots.prior_posterior import plot_prior_posterior as plot_prior_posterior
 from .plots.prior_predictive import plot_prior_predictive as plot_prior_predictive
+from .plots.residual_correlation import (
+    plot_residual_correlation as plot_residual_correlation,
+)
 from .plots.sensitivity import (
     plot_prior_sensitivity as plot_prior_sensitivity,
     plot_prior_study as plot_prior_study,

@@ -15,9 +15,11 @@ import pytest
 import bayeslmm as bl
 from bayeslmm.families.registry import family_of
 from bayeslmm.inference.fit import fit_bayes
+from bayeslmm.model.residual.of_design import structured_residuals
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+FIXED = "distance ~ age * Sex"
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 GROUPS = {"y": [1.0, 2.0, 4.0, 3.0, 0.0, 5.0], "x": [0.0, 1.0, 2.0] * 2, "g": list("aaabbb")}
 # Those of the first hour show what their code gives: they are run when the site is built.
@@ -26,10 +28,12 @@ SHOWN = [
     "guide",
     "formulas",
     "families",
+    "residuals",
     "priors",
     "levels",
     "for_lme4_users",
     "for_brms_and_bambi_users",
+    "for_nlme_mmrm_and_glmmtmb_users",
 ]
 # What somebody who comes from another package searches a page for.
 LOOKED_FOR = {
@@ -40,6 +44,9 @@ LOOKED_FOR = {
         fixef ranef VarCorr coef pp_check prior_summary default_prior as_draws_df bayes_R2 loo
         loo_compare conditional_effects hypothesis posterior_epred posterior_predict update
         bernoulli negbinomial posterior_linpred""",
+    "for_nlme_mmrm_and_glmmtmb_users": """
+        varIdent varPower varExp corAR1 corCAR1 corSymm corCompSymm corARMA us cs csh toep toeph ad
+        adh ar1h gls mmrm getVarCov emmeans anova ACF resid""",
 }
 # `python` blocks are shown alone, cells with their output; `py` is for machines that we lack.
 BLOCK = re.compile(
@@ -163,6 +170,26 @@ def test_each_verb_for_brms_and_bambi_users_is_one(run):
                 assert bl.resolve_priors(bl.build_design(formula, GROUPS), prior)
             elif code != "pm.Model":
                 assert evaluate(code, names) is not None, code
+
+
+def test_each_verb_for_nlme_and_mmrm_users_is_one(run):
+    page = DOCS / "for_nlme_mmrm_and_glmmtmb_users.md"
+    names = played(page, run)
+    spellings = rows(page, "Each spelling side by side")
+    assert len(spellings) >= 18
+    for *others, ours in spellings:
+        assert any(others)
+        for code in code_in(ours):
+            given = evaluate(f"dict({code})", names)
+            known = "se" in given
+            model = ("yi ~ ablat", bl.load_dataset("bcg")) if known else (FIXED, names["orthodont"])
+            design = bl.build_design(*model, **given)
+            assert structured_residuals(design.residual).name
+    for _, *ours in rows(page, "Verb by verb"):
+        assert any(ours)
+        for cell in ours:
+            for code in code_in(cell):
+                assert evaluate(code, names) is not None or code.startswith("print"), code
 
 
 @pytest.mark.parametrize("heading", ["Random-effects terms", "The fixed part"])

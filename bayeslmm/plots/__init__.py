@@ -6,6 +6,8 @@
 - ``fixed_effects``: fixed effects with their intervals
 - ``model_check``: data, residuals and random effects against what the model says of them
 - ``discrete_check``: rootograms of counts, calibration of binary responses
+- ``residual_correlation``: correlations of residuals beside their structure's
+- ``forest``: studies of a meta-analysis, raw and shrunken
 - ``caterpillar``: random effects with their intervals, sorted
 - ``shrinkage``: from no pooling to partial pooling
 - ``variance``: shares of the variance; sds and correlations of G

@@ -7,6 +7,7 @@
 - ``level_integrals``: the same of a single factor, compiled
 - ``group_quadrature``: densities of groups whose responses are not Gaussian
 - ``gram_groups``: densities of groups from cross-products
+- ``residual_correlation``: correlations of residuals, beside their structure's
 - ``replicates``: replicated responses of all rows, as a group of the tree
 - ``predictive``: `check_groups`: replicated data beside the data
 """

@@ -5,5 +5,6 @@
 - ``marginal_covariance``: covariance of one level's rows
 - ``moments``: averages over rows from cross-products
 - ``observation``: those parts for responses themselves, where the link is not the identity
+- ``studies``: studies of a meta-analysis, raw and shrunken
 - ``pooling``: `shrinkage`: no, partial and complete pooling
 """
