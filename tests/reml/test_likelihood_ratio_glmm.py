@@ -45,6 +45,7 @@ def test_two_families_are_tested_as_by_glmer_and_glmmtmb(seizures):
     assert row["chisq"] == pytest.approx(2 * (665.4744261 - 624.9571193), abs=1e-5)
     assert row["df"] == 1
     assert [label.rpartition(", ")[2] for label in table.index] == ["poisson", "negbinomial"]
+    assert table.attrs["note"].startswith("In the smaller model one over shape")
 
 
 @pytest.mark.parametrize("smaller", ["incidence ~ 1 + (1 | herd)", "incidence ~ period"])
@@ -57,6 +58,7 @@ def test_it_is_twice_the_difference_in_either_order(cbpp, herds, smaller):
         assert row["chisq"] == 2.0 * (herds.log_likelihood - small.log_likelihood)
         assert row["df"] == herds.n_parameters - small.n_parameters
         assert 0.0 < row["p_value"] < 1e-3
+        assert ("random effects" in table.attrs["note"]) == ("herd" not in smaller)
 
 
 def test_rows_in_another_order_are_the_same_rows(cbpp, herds):
