@@ -6,7 +6,6 @@ import inspect
 import about_families  # noqa: F401 - registers
 import about_formulas  # noqa: F401 - registers
 import about_residuals  # noqa: F401 - registers
-import about_reml_structures  # noqa: F401 - registers
 import about_results  # noqa: F401 - registers
 import about_series  # noqa: F401 - registers
 import about_visits  # noqa: F401 - registers
