@@ -11,7 +11,8 @@ import bayeslmm
 from bayeslmm.analysis.prediction.fit_rows import fit_rows
 from bayeslmm.cli.compare import opened
 from bayeslmm.cli.results_folder import MARKER, PictureFormat, results_folder, write_extras
-from bayeslmm.results.read import factor_names
+from bayeslmm.names import INTERCEPT
+from bayeslmm.results.read import constant, factor_names, factors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +43,9 @@ def factor_pictures(factors: Sequence[str], kinds: Sequence[str] = OF_A_FIT) -> 
 def row_pictures(idata: xr.DataTree) -> Pictures:
     """Return the check of a fit, and the effect of each column of its fixed part.
 
+    Of correlated residuals also their correlations, and of studies with known standard errors their
+    forest.
+
     Nothing where the fit saw cross-products, which hold no rows.
     """
     rows = fit_rows(idata)
@@ -51,6 +55,11 @@ def row_pictures(idata: xr.DataTree) -> Pictures:
     for column in dict.fromkeys(name for atom in rows.terms.fixed.atoms for name in atom.variables):
         draw = partial(bayeslmm.plot_effect, x=column)
         pictures[f"effect_{_in_a_file_name(column)}"] = draw
+    if rows.state.residual is not None:
+        pictures["residual_correlation"] = bayeslmm.plot_residual_correlation
+    terms = [factor.terms for factor in factors(idata)]
+    if constant(idata, "se") is not None and terms == [(INTERCEPT,)]:
+        pictures["forest"] = bayeslmm.plot_forest
     return pictures
 
 

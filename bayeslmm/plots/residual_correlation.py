@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
 
 HALF = 0.32  # of a pair's place on the axis
+MOST_CHARACTERS = 40  # of labels side by side
 
 
 @names_keywords
@@ -152,7 +153,7 @@ def _draw(
             ax.fill_between(x, inner_low, inner_high, color=LEVEL, alpha=0.3, linewidth=0)
         ax.plot(x, centre, color=LEVEL, linewidth=2.0)
     if found.labels:
-        turned = len(x) > 6
+        turned = sum(map(len, found.labels)) > MOST_CHARACTERS
         ax.set_xticks(
             x, found.labels, rotation=45 if turned else 0, ha="right" if turned else "center",
             rotation_mode="anchor",

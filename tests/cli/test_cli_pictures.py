@@ -57,3 +57,11 @@ def test_cross_products_have_no_pictures_of_rows():
     how = {"parametrization": "marginal", "sampler": "importance", "progressbar": False}
     tree = bayeslmm.fit_bayes(formula, gram, draws=50, chains=2, random_seed=1, **how)
     assert row_pictures(tree) == {}
+
+
+def test_residual_structures_have_pictures_of_their_own():
+    series = trees.structured_tree("ar1")
+    assert list(row_pictures(series)) == ["check", "effect_x", "residual_correlation"]
+    studies = trees.structured_tree("known", "y ~ x + (1 | g)")
+    assert list(row_pictures(studies)) == ["check", "effect_x", "forest"]
+    assert "forest" not in row_pictures(trees.structured_tree("known"))
