@@ -113,3 +113,9 @@ def _():
     told("fit_bayes(..., family=...)", bl.fit_bayes, "won ~ 1 + (1 | g)", table, **HOW)
     works(bl.fit_bayes, "won ~ 1 + (1 | g)", table, family="bernoulli", draws=100, chains=4,
           random_seed=1, progressbar=False)  # fmt: skip
+
+
+@follows("max_lag={}")
+def _():
+    told("give a larger one", bl.plot_residual_correlation, series(), max_lag=0.5)
+    works(bl.plot_residual_correlation, series(), max_lag=2)
