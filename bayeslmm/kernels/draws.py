@@ -232,18 +232,21 @@ def draw_joint(
         if want_reduced:
             logdets[cell] = logdet if ok else -math.inf
             copy_square(T, cross[cell])
+        # Loops: an array assigned to another's row brings two seconds of error messages with it.
         beta = np.empty((end - first, p))
         for d in range(first, end):
             if fixed_given:
-                beta[d - first] = fixed_in_working(working, fixed[d])
+                drawn = fixed_in_working(working, fixed[d])
+            else:
+                drawn = draw_fixed(working, T, sigmas[d], prior_mean, prior_precision, fixed[d])
+            for i in range(p):
+                beta[d - first, i] = drawn[i]
+            if fixed_given:
                 continue
-            beta[d - first] = draw_fixed(
-                working, T, sigmas[d], prior_mean, prior_precision, fixed[d]
-            )
             for i in range(p):
                 fixed[d, i] = working.origin[i] if ok else math.nan
                 for k in range(p):
-                    fixed[d, i] += working.R_inverse[i, k] * beta[d - first, k]
+                    fixed[d, i] += working.R_inverse[i, k] * drawn[k]
         if not ok:
             random[first:end] = math.nan
             continue
