@@ -16,7 +16,7 @@ from bayeslmm.inference.marginal.sd_coordinates import (
     scan_restricted_likelihood,
 )
 from bayeslmm.inference.memory import require_marginal_border
-from bayeslmm.inference.nuts.nutpie_model import nutpie_model
+from bayeslmm.inference.nuts.nutpie_model import addresses, computable, nutpie_model
 from bayeslmm.inference.nuts.run import run_compiled
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.kernels import target as kernel_target
@@ -29,6 +29,7 @@ from bayeslmm.kernels.linked_density import (
     N_SDS,
     N_TABLE,
 )
+from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.kept_effects import KeptEffects
 from bayeslmm.results.write import UnconstrainedDraws
 
@@ -153,8 +154,12 @@ def target_for_nuts(target: MarginalTarget) -> tuple[MarginalTarget, NDArray[np.
         data, prior = [*data, *beta], np.concatenate([prior, middle])
     with np.errstate(all="ignore"):
         starts = bent.point(np.stack([data, prior]))
-        fit = np.isfinite(bent.log_density(starts))
-        # Priors that exclude what the data say: begin where they have their mass.
+    arrays = target_arrays(bent)
+    # By the function that NUTS calls: another one would be compiled for these two points.
+    with single_blas_thread():
+        fit = computable(kernel_target.target_function(), starts, addresses(arrays))
+    # Priors that exclude what the data say: begin where they have their mass.
+    with np.errstate(all="ignore"):
         return bent, starts[fit] if fit.any() else bent.point(medians[None])
 
 
@@ -174,9 +179,10 @@ def compile_target(target: MarginalTarget, starts: NDArray[np.float64]) -> Compi
         Over the target's coordinates.
     """
     arrays = target_arrays(target)
-    words = np.array([array.ctypes.data for array in arrays], dtype=np.uint64)
     kept = {f"array_{k}": array for k, array in enumerate(arrays)}
-    return nutpie_model(kernel_target.target_function(), starts, words, shared_data=kept)
+    return nutpie_model(
+        kernel_target.target_function(), starts, addresses(arrays), shared_data=kept
+    )
 
 
 def target_arrays(target: MarginalTarget) -> kernel_target.TargetArrays:

@@ -13,7 +13,7 @@ from numba.core import types
 from bayeslmm.kernels.target import as_pointer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from nutpie.compile_pymc import CompiledPyMCModel
 
@@ -143,6 +143,48 @@ class PythonDensity:
         return 0 if np.isfinite(value[0]) and np.isfinite(slopes).all() else _DIVERGENT
 
 
+def addresses(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Return the table of arrays' addresses that a compiled posterior reads.
+
+    Parameters
+    ----------
+    arrays : sequence of ndarray
+        Contiguous; they must outlive the table's use.
+
+    Returns
+    -------
+    ndarray of uint64
+    """
+    return np.array([array.ctypes.data for array in arrays], dtype=np.uint64)
+
+
+def computable(
+    log_density: Any, points: np.ndarray[Any, Any], user_data: np.ndarray[Any, Any]
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return at which points a log-density and its gradient can be computed.
+
+    Parameters
+    ----------
+    log_density : Numba C callback
+        In nutpie's calling convention.
+    points : ndarray, shape (k, size)
+        Where to try.
+    user_data : ndarray
+        What the callback gets a pointer to.
+
+    Returns
+    -------
+    ndarray of bool, shape (k,)
+    """
+    density = _DENSITY(log_density.address)
+    points = np.ascontiguousarray(points, dtype=np.float64)
+    gradient, value = np.empty(points.shape[1]), np.empty(1)
+    result, slopes = (array.ctypes.data_as(_DOUBLE) for array in (value, gradient))
+    data = user_data.ctypes.data
+    starts = [point.ctypes.data_as(_DOUBLE) for point in points]
+    return np.array([density(len(gradient), at, slopes, result, data) == 0 for at in starts])
+
+
 def has_start(model: CompiledPyMCModel, tries: int, seed: int | None) -> bool:
     """Return whether the density can be computed at some point where chains may start.
 
@@ -160,14 +202,12 @@ def has_start(model: CompiledPyMCModel, tries: int, seed: int | None) -> bool:
     bool
         Usually after one point.
     """
-    density = _DENSITY(model.compiled_logp_func.address)
-    gradient, value = np.empty(model.n_dim), np.empty(1)
-    for child in np.random.SeedSequence(seed).spawn(tries):
-        point = np.ascontiguousarray(model.initial_point_func(child), dtype=np.float64)
-        pointers = [array.ctypes.data_as(_DOUBLE) for array in (point, gradient, value)]
-        if density(len(point), *pointers, model.user_data.ctypes.data) == 0:
-            return True
-    return False
+    return any(
+        computable(
+            model.compiled_logp_func, model.initial_point_func(child)[None], model.user_data
+        ).item()
+        for child in np.random.SeedSequence(seed).spawn(tries)
+    )
 
 
 def nutpie_model(

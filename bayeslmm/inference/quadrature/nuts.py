@@ -9,7 +9,7 @@ import numpy as np
 
 from bayeslmm.arrays import for_kernels
 from bayeslmm.inference.nuts.marginal import coordinate_tables
-from bayeslmm.inference.nuts.nutpie_model import nutpie_model
+from bayeslmm.inference.nuts.nutpie_model import addresses, nutpie_model
 from bayeslmm.inference.nuts.run import run_compiled
 from bayeslmm.kernels.quadrature import target as kernel_target
 from bayeslmm.model.covariance.compiled import covariance_table
@@ -71,10 +71,9 @@ def compile_target(target: QuadratureTarget, mode: Floats, spread: Floats) -> Co
         Over the target's coordinates.
     """
     arrays = target_arrays(target)
-    words = np.array([array.ctypes.data for array in arrays], dtype=np.uint64)
     kept = {f"array_{k}": array for k, array in enumerate(arrays)}
     function = kernel_target.target_function()
-    return nutpie_model(function, mode[None], words, spread, shared_data=kept)
+    return nutpie_model(function, mode[None], addresses(arrays), spread, shared_data=kept)
 
 
 def target_arrays(target: QuadratureTarget) -> kernel_target.TargetArrays:
