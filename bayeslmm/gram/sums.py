@@ -1,4 +1,4 @@
-"""Compiled group-by sums of cross-products, and the coordinates in which they are taken."""
+"""Group-by sums of cross-products, and the coordinates in which they are taken."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy.linalg.blas import dtrsm
 
 from bayeslmm.errors import DataError
 from bayeslmm.gram.blocks import GramFactor
-from bayeslmm.kernels.compiler.jit import entry
+from bayeslmm.kernels.sums import sum_by_level, sum_pairs
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
@@ -115,43 +115,6 @@ def reference_columns(columns: Floats, root: Floats | None) -> tuple[Floats, Flo
     return to_reference(columns, scale) * root[:, None], scale
 
 
-@entry
-def sum_by_level(index: Ints, Z: Floats, W: Floats, m: int) -> tuple[Floats, Floats]:
-    """Compute Z_i'Z_i and Z_i'W over each level's rows.
-
-    Returns
-    -------
-    within : ndarray, shape (m, q, q)
-    with_fixed : ndarray, shape (m, q, w)
-    """
-    q, w = Z.shape[1], W.shape[1]
-    within, with_fixed = np.zeros((m, q, q)), np.zeros((m, q, w))
-    for row in range(len(index)):
-        i = index[row]
-        for r in range(q):
-            z = Z[row, r]
-            for c in range(r + 1):
-                within[i, r, c] += z * Z[row, c]
-            for c in range(w):
-                with_fixed[i, r, c] += z * W[row, c]
-    for i in range(m):
-        for r in range(q):
-            for c in range(r):
-                within[i, c, r] = within[i, r, c]
-    return within, with_fixed
-
-
-@entry
-def _sum_pairs(place: Ints, first: Floats, second: Floats, n_pairs: int) -> Floats:
-    values = np.zeros((n_pairs, first.shape[1], second.shape[1]))
-    for row in range(len(place)):
-        i = place[row]
-        for r in range(first.shape[1]):
-            for c in range(second.shape[1]):
-                values[i, r, c] += first[row, r] * second[row, c]
-    return values
-
-
 def pair_sums(
     first_index: Ints, first: Floats, second_index: Ints, second: Floats
 ) -> tuple[Ints, Ints, Floats]:
@@ -180,7 +143,7 @@ def pair_sums(
     """
     width = int(second_index.max(initial=-1)) + 1
     keys, place = np.unique(first_index * width + second_index, return_inverse=True)
-    values = _sum_pairs(place, first, second, len(keys))
+    values = sum_pairs(place, first, second, len(keys))
     rows, cols = np.divmod(keys, width)
     return rows, cols, values
 

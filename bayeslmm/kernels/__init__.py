@@ -16,6 +16,7 @@
 - ``marginal_density``: marginal log-likelihood in sds, correlations and sigma
 - ``linked_density``: its C entry point
 - ``draws``: conditional moments and exact joint draws of the effects
+- ``sums``: group-by sums of cross-products
 - ``reduce``: loops over points: T and log|V|, and log-densities from them
 - ``prior_forms``: closed forms of log priors as numbers
 - ``target``: the log posterior as the C function that NUTS calls
