@@ -159,7 +159,8 @@ class StructuredGram(_Combined):
     def plan_bodies(self) -> Floats:
         """The bases laid out as the plan's floats, shape (K, n_floats - n_head)."""
         places = self._places
-        return np.where(places < 0, 0.0, self.bodies[:, places])
+        # Kernels read base after base; where NumPy is left to choose it keeps them side by side.
+        return np.ascontiguousarray(np.where(places < 0, 0.0, self.bodies[:, places]))
 
     def floats(self, coefficients: Floats, log_determinant: float) -> Floats:
         """Return the plan's floats for one point."""
