@@ -24,7 +24,7 @@ from bayeslmm.design.build import build_design
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import draw_effects
 from bayeslmm.kernels.densities import DENSITY, evaluate
-from bayeslmm.kernels.linked_density import link_density, linked_density
+from bayeslmm.kernels.linked_density import linked_density
 from bayeslmm.model.covariance.compiled import covariance_table
 from bayeslmm.model.priors.fixed_effects import normal_prior
 from bayeslmm.model.priors.resolve import resolve_priors
@@ -142,7 +142,6 @@ def gradient_call(design, gram, sds, partials, sigma):
     priors = resolve_priors(design)
     mean, precision = normal_prior(priors)
     table = covariance_table(factor.covariance for factor in priors.factors)
-    link_density()
     plan, none = gram.plan, np.zeros(0)
     return lambda: linked_density(
         plan.ints, plan.floats, table, sds, partials, sigma, none, mean, precision

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "cli": "design results inference analysis studies",
 }
 # The doors: what users call imports what it needs.
-DOORS = {"__init__", "warm"}
+DOORS = {"__init__", "build_core", "warm"}
 # Each foreign library has its rooms.
 ROOMS_OF = {
     "pymc": "inference",

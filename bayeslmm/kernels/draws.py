@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import types
 
 from bayeslmm.kernels.compiler.jit import inner
 from bayeslmm.kernels.densities import (
@@ -255,9 +254,10 @@ def draw_joint(
     return logdets, cross
 
 
+# Letters of the arguments of `draw_joint`, see `compiler.words`.
+DRAW_ARGUMENTS = "q1 d1 d2 q1 d1 d1 d2 d2 d2 ? ?"
+
+
 def compile_draws() -> None:
     """Compile the draws of effects, which need the factorization only."""
-    longs, reals, rows = types.int64[::1], types.float64[::1], types.float64[:, ::1]
-    flag = types.boolean
-    arguments = (longs, reals, rows, longs, reals, reals, rows, rows, rows, flag, flag)
-    draw_joint.compiled.compile(arguments)  # type: ignore[attr-defined]
+    draw_joint.compile(DRAW_ARGUMENTS)  # type: ignore[attr-defined]

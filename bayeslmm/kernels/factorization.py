@@ -8,15 +8,11 @@ cached on disk, and called by name.
 from __future__ import annotations
 
 import math
-from functools import wraps
 from threading import RLock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import llvmlite.binding as llvm
 import numpy as np
-from numba import carray, types
 
-from bayeslmm.kernels.compiler.guard import compile_c
 from bayeslmm.kernels.compiler.helper import (
     await_factorization,
     await_helper,
@@ -24,7 +20,8 @@ from bayeslmm.kernels.compiler.helper import (
     start_helper,
     stop_helper,
 )
-from bayeslmm.kernels.compiler.jit import FINGERPRINT, entry, inner, stamp
+from bayeslmm.kernels.compiler.jit import c_function, carray, entry_after, inner
+from bayeslmm.kernels.compiler.sources import FINGERPRINT
 from bayeslmm.kernels.eliminate import (
     border_part,
     copy_square,
@@ -53,17 +50,12 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
 
 
-_FACTORIZE, PULL_BACK = f"bayeslmm_factorize_{FINGERPRINT}", f"bayeslmm_pull_back_{FINGERPRINT}"
-_LONGS, _REALS = types.CPointer(types.int64), types.CPointer(types.float64)
-_factorize = types.ExternalFunction(_FACTORIZE, types.float64(*[types.voidptr] * 8))
-_pull_back = types.ExternalFunction(PULL_BACK, types.float64(*[types.voidptr] * 9, types.float64))
-
-
 # The bodies stand here, not in functions of their own: those would be optimised twice.
-@stamp
-def _factorize_c(
+@c_function(f"bayeslmm_factorize_{FINGERPRINT}", "d q* d* q* d* d* d* d* d*")
+def factorize_c(
     ints: Any, floats: Any, sizes: Any, lam: Any, panels: Any, borders: Any, rights: Any, Ts: Any
 ) -> float:
+    """Do what `factorize` says, on memory that is there."""
     size = carray(sizes, 3)
     lay = open_layout(carray(ints, (size[0],)), carray(floats, (size[1],)))
     lams = carray(lam, (size[2],))
@@ -97,8 +89,8 @@ def _factorize_c(
     return logdet
 
 
-@stamp
-def _pull_back_c(
+@c_function(f"bayeslmm_pull_back_{FINGERPRINT}", "d q* d* q* d* d* d* d* d* d* d")
+def pull_back_c(
     ints: Any,
     floats: Any,
     sizes: Any,
@@ -110,6 +102,7 @@ def _pull_back_c(
     gradient: Any,
     weight: float,
 ) -> float:
+    """Do what `pull_back` says, on memory that is there."""
     size = carray(sizes, 3)
     lay = open_layout(carray(ints, (size[0],)), carray(floats, (size[1],)))
     lams = carray(lam, (size[2],))
@@ -127,30 +120,31 @@ def _pull_back_c(
 
 
 def link_factorization() -> None:
-    """Compile the factorization, or load it from Numba's cache, and give it its name."""
-    _register(_FACTORIZE, _compiled(_factorize_c, [_REALS] * 5))
+    """Compile the factorization, or load it, and give it its name."""
+    factorize_c.link()
+    _linked.add(factorize_c.symbol)
 
 
 def link_kernels(*, density: bool = False) -> None:
-    """Compile both functions, or load them from Numba's cache, and give them their names.
+    """Compile both functions, or load them, and give them their names.
 
-    Must come before code that calls `factorize` or `pull_back` is compiled or loaded; functions
-    made by `linked_entry` see to it.
+    Must come before code that calls `factorize` or `pull_back` is compiled, or loaded from Numba's
+    cache; functions made by `linked_entry` see to it.
 
     Parameters
     ----------
     density : bool
         Whether the density comes next (`link_density`, which then waits for a helper).
     """
-    if PULL_BACK in _linked:
+    if pull_back_c.symbol in _linked:
         return
     with LINKING:
-        if PULL_BACK in _linked:
+        if pull_back_c.symbol in _linked:
             return
-        if not is_cached(_factorize_c):
+        if factorize_c.shipped is None and not is_cached(factorize_c.py_func):
             start_helper(density=density)
         try:
-            gradient = _compiled(_pull_back_c, [*[_REALS] * 6, types.float64])
+            _ = pull_back_c.compiled
             await_factorization()
             link_factorization()
             if not density:
@@ -158,40 +152,18 @@ def link_kernels(*, density: bool = False) -> None:
         except BaseException:
             stop_helper()
             raise
-        _register(PULL_BACK, gradient)
+        pull_back_c.link()
+        _linked.add(pull_back_c.symbol)
 
 
-def _compiled(function: Any, arguments: list[Any]) -> Any:
-    signature = types.float64(_LONGS, _REALS, _LONGS, *arguments)
-    return compile_c(signature, function)
-
-
-def _register(symbol: str, compiled: Any) -> None:
-    llvm.add_symbol(symbol, compiled.address)
-    _linked[symbol] = compiled
-
-
-# The C functions live as long as this does.
-_linked: dict[str, Any] = {}
+_linked: set[str] = set()
 # One thread at a time links; the density's own linking comes through here again.
 LINKING = RLock()
 
 
 def linked_entry[F: Callable[..., Any]](function: F) -> F:
-    """Compile a function that Python code calls and that calls `factorize` or `pull_back`.
-
-    Its attribute ``compiled`` is for compiled callers, which must see to `link_kernels`.
-    """
-    compiled = entry(function)
-
-    @wraps(function)
-    def call(*arguments: Any) -> Any:
-        link_kernels()
-        return compiled(*arguments)
-
-    call.__qualname__ = function.__name__
-    call.compiled = compiled  # type: ignore[attr-defined]
-    return cast("F", call)
+    """Compile a function that Python code calls and that calls `factorize` or `pull_back`."""
+    return entry_after(link_kernels)(function)
 
 
 @inner
@@ -227,7 +199,7 @@ def factorize(
     border, right = np.empty((nb, nb)), np.empty((w, nb))
     sizes = np.empty(3, np.int64)
     sizes[0], sizes[1], sizes[2] = len(ints), len(floats), len(lam)
-    logdet = _factorize(
+    logdet = factorize_c(
         ints.ctypes,
         floats.ctypes,
         sizes.ctypes,
@@ -272,7 +244,7 @@ def pull_back(
     """
     out, sizes = np.empty(len(lam)), np.empty(3, np.int64)
     sizes[0], sizes[1], sizes[2] = len(ints), len(floats), len(lam)
-    _pull_back(
+    pull_back_c(
         ints.ctypes,
         floats.ctypes,
         sizes.ctypes,

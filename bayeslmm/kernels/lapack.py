@@ -1,35 +1,26 @@
 """LAPACK for compiled code: the few routines of a dense border, callable without the interpreter.
 
-Numba does not cache functions that hold a C pointer. Registering SciPy's addresses under fixed
-symbol names lets the compiled code refer to a name instead, so the on-disk cache keeps working.
+What is compiled refers to names (`compiler.routines`), to which SciPy's addresses are given when it
+is loaded.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import llvmlite.binding as llvm
 import numpy as np
-from numba import types
-from numba.extending import get_cython_function_address
 
-from bayeslmm.kernels.compiler.jit import inner
+from bayeslmm.kernels.compiler.jit import External, inner
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def _extern(routine: str, n_arguments: int, library: str = "lapack") -> types.ExternalFunction:
-    symbol = f"bayeslmm_{routine}"
-    llvm.add_symbol(symbol, get_cython_function_address(f"scipy.linalg.cython_{library}", routine))
-    return types.ExternalFunction(symbol, types.void(*[types.voidptr] * n_arguments))
-
-
-_dpotrf = _extern("dpotrf", 5)
-_dpotri = _extern("dpotri", 5)
-_dtrtrs = _extern("dtrtrs", 10)
-_dsyrk = _extern("dsyrk", 10, "blas")
-_dsymm = _extern("dsymm", 12, "blas")
+_dpotrf: Any = External("", "dpotrf")
+_dpotri: Any = External("", "dpotri")
+_dtrtrs: Any = External("", "dtrtrs")
+_dsyrk: Any = External("", "dsyrk")
+_dsymm: Any = External("", "dsymm")
 
 
 # LAPACK takes pointers to everything. An array that is filled compiles sooner than one made of a

@@ -10,13 +10,10 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import llvmlite.binding as llvm
 import numpy as np
-from numba import carray, types
 
-from bayeslmm.kernels.compiler.guard import compile_c
 from bayeslmm.kernels.compiler.helper import await_helper, helper_at_work, stop_helper
-from bayeslmm.kernels.compiler.jit import entry, stamp
+from bayeslmm.kernels.compiler.jit import c_function, carray, entry_after
 from bayeslmm.kernels.draws import compile_draws
 from bayeslmm.kernels.factorization import LINKING, link_kernels
 from bayeslmm.kernels.marginal_density import collapsed_density
@@ -31,14 +28,10 @@ if TYPE_CHECKING:
 N_INTS, N_FLOATS, N_TABLE, N_SDS, N_PARTIALS, N_BETA, N_COEF, DENSITY_SIZES = range(8)
 # Callers that are cached on disk hold this name: change it with the arguments or their meaning.
 SYMBOL = "bayeslmm_collapsed_1"
-_LONGS, _REALS = types.CPointer(types.int64), types.CPointer(types.float64)
-_SIGNATURE = types.float64(
-    _LONGS, _REALS, _LONGS, _REALS, _REALS, _REALS, _REALS, _REALS, _LONGS, types.float64, _REALS
-)
 
 
-@stamp
-def _density_c(
+@c_function(SYMBOL, "d q* d* q* d* d* d* d* d* q* d d*")
+def density_c(
     ints: Any,
     floats: Any,
     table: Any,
@@ -51,6 +44,7 @@ def _density_c(
     sigma: float,
     gradient: Any,
 ) -> float:
+    """Do what `collapsed_density` says, on memory that is there."""
     size = carray(sizes, DENSITY_SIZES)
     n_sds, n_partials, n_beta, p = size[N_SDS], size[N_PARTIALS], size[N_BETA], size[N_COEF]
     value, d_sds, d_partials, d_sigma, d_beta = collapsed_density(
@@ -96,19 +90,10 @@ def link_density() -> None:
 
 def compile_density() -> None:
     """Compile the density and name it; the kernels' symbols must have addresses already."""
-    compiled = compile_c(_SIGNATURE, _density_c)
-    llvm.add_symbol(SYMBOL, compiled.address)
-    _kept.append(compiled)
+    density_c.link()
 
 
-# The C function lives as long as this does.
-_kept: list[Any] = []
-EXTERNAL_DENSITY = types.ExternalFunction(
-    SYMBOL, types.float64(*[types.voidptr] * 9, types.float64, types.voidptr)
-)
-
-
-@entry
+@entry_after(link_density)
 def linked_density(
     ints: Ints,
     floats: Floats,
@@ -122,14 +107,14 @@ def linked_density(
 ) -> tuple[float, Floats, Floats, float, Floats]:
     """Call `collapsed_density`, with its arguments and results; all arrays C-contiguous.
 
-    `link_density` must have been called before.
+    `link_density` must have been called before compiled code calls this.
     """
     sizes = np.empty(DENSITY_SIZES, np.int64)
     sizes[N_INTS], sizes[N_FLOATS], sizes[N_TABLE] = len(ints), len(floats), len(table)
     sizes[N_SDS], sizes[N_PARTIALS], sizes[N_BETA] = len(sds), len(partials), len(beta)
     sizes[N_COEF] = len(prior_mean)
     out = np.empty(len(sds) + len(partials) + 1 + len(beta))
-    value = EXTERNAL_DENSITY(
+    value = density_c(
         ints.ctypes,
         floats.ctypes,
         table.ctypes,

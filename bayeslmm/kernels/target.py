@@ -11,19 +11,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import carray, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from bayeslmm.kernels.compiler.guard import compile_c
-from bayeslmm.kernels.compiler.jit import inner, stamp
+from bayeslmm.kernels.compiler.jit import as_pointer, c_function, carray, inner
 from bayeslmm.kernels.linked_density import (
     DENSITY_SIZES,
-    EXTERNAL_DENSITY,
     N_BETA,
     N_COEF,
     N_PARTIALS,
     N_SDS,
+    density_c,
     link_density,
 )
 from bayeslmm.kernels.prior_forms import form_at
@@ -36,19 +32,7 @@ IDENTITY, LOG, ATANH, LOG_ARCSINH = range(4)
 SCALE, BEND, FORM, WIDTH = 0, 1, 2, 6
 _CLOSEST = 1.0 - 1e-15
 _LOG_2 = math.log(2.0)
-_REALS = types.CPointer(types.float64)
-_SIGNATURE = types.int64(types.uint64, _REALS, _REALS, _REALS, types.voidptr)
 _form_at = inner(form_at)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def as_pointer(_context: Any, address: Any) -> Any:
-    """Read a whole number as a C pointer, in compiled code."""
-
-    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return types.voidptr(address), generate
 
 
 @inner
@@ -92,8 +76,9 @@ HAS_INTERCEPT, TARGET_SIZES = DENSITY_SIZES, DENSITY_SIZES + 1
 COORDINATE, PRIOR = range(2)
 
 
-@stamp
-def _target_c(size: Any, point_: Any, gradient_: Any, value_: Any, words_: Any) -> int:
+@c_function("bayeslmm_target_1", "q Q d* d* d* v*")
+def target_c(size: Any, point_: Any, gradient_: Any, value_: Any, words_: Any) -> int:
+    """Evaluate the log posterior and its gradient, by nutpie's convention."""
     words = carray(words_, (WORDS,), np.uint64)
     sizes = carray(as_pointer(words[SIZES]), (TARGET_SIZES,), np.int64)
     kinds = carray(as_pointer(words[KINDS]), (size, 2), np.int64)
@@ -117,7 +102,7 @@ def _target_c(size: Any, point_: Any, gradient_: Any, value_: Any, words_: Any) 
     for k in range(sizes[HAS_INTERCEPT] * sizes[N_BETA]):
         # From coefficients of centered columns to those of the columns themselves.
         beta[0] -= centers[k] * beta[k]
-    total += EXTERNAL_DENSITY(
+    total += density_c(
         as_pointer(words[PLAN]),
         as_pointer(words[FLOATS]),
         as_pointer(words[TABLE]),
@@ -142,19 +127,24 @@ def _target_c(size: Any, point_: Any, gradient_: Any, value_: Any, words_: Any) 
     return 0 if finite else 3
 
 
+@c_function("bayeslmm_copy_point_1", "q Q Q d* d* v*")
+def copy_point_c(size: Any, _expanded: Any, point: Any, out: Any, _shared: Any) -> int:
+    """Store a point as it is."""
+    for i in range(size):
+        out[i] = point[i]
+    return 0
+
+
 @cache
 def target_function() -> Any:
-    """Compile the C function, or load it from Numba's cache.
+    """Load the C function that came with the package, or compile it.
 
     Returns
     -------
-    Numba C callback
-        With an ``address``; (size, point, gradient, value, addresses of `TargetArrays`) -> status.
+    object
+        With an ``address``, and as ``ctypes`` for Python; (size, point, gradient, value, addresses
+        of `TargetArrays`) -> status.
     """
-    link_density()
-    return compile_function()
-
-
-def compile_function() -> Any:
-    """Compile the C function; the density's symbol must have an address already."""
-    return compile_c(_SIGNATURE, _target_c)
+    if target_c.shipped is None:
+        link_density()
+    return target_c.compiled

@@ -16,7 +16,7 @@ from bayeslmm.gram.reduction import (
     reduce_exactly,
 )
 from bayeslmm.kernels.densities import ML_AT_SIGMA
-from bayeslmm.kernels.linked_density import link_density, linked_density
+from bayeslmm.kernels.linked_density import linked_density
 from bayeslmm.model.covariance.block_covariance import BlockCovariance
 from bayeslmm.model.covariance.compiled import covariance_table
 
@@ -100,7 +100,6 @@ def test_densities_given_beta_are_those_with_slopes_and_the_criterion_at_sigma(k
     criterion = likelihood.criterion(gram, packed[0], ML_AT_SIGMA, sigma, gradient=False)[0]
     # One formula for all; beta from another solver moves the value by its square only.
     assert value == pytest.approx(-0.5 * criterion, rel=1e-12)
-    link_density()
     point = np.concatenate(sds), np.concatenate(partials), sigma, beta
     prior = likelihood.flat_prior(gram)
     with_slopes = linked_density(

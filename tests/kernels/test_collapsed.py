@@ -10,7 +10,7 @@ import bayeslmm as bl
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import draw_effects, pack_factors
 from bayeslmm.inference.graph.build import build_model
-from bayeslmm.kernels.linked_density import link_density, linked_density
+from bayeslmm.kernels.linked_density import linked_density
 from bayeslmm.model.covariance.compiled import covariance_table
 from bayeslmm.model.priors.fixed_effects import normal_prior
 
@@ -60,7 +60,6 @@ class Case:
         self.mean, self.precision = normal_prior(self.priors)
 
     def density(self, sds=None, partials=None, sigma=None, beta=None):
-        link_density()
         return linked_density(
             self.gram.plan.ints,
             self.gram.plan.floats,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from designs import at_zero
+from numba import types
 from test_collapsed_target import FORMULAS, case, random_point, table  # noqa: F401 - a fixture
 
 import bayeslmm as bl
@@ -22,9 +23,10 @@ from bayeslmm.inference.nuts.marginal import (
 )
 from bayeslmm.inference.parametrization import MARGINAL
 from bayeslmm.kernels import factorization
-from bayeslmm.kernels.compiler import helper, jit
-from bayeslmm.kernels.compiler.jit import fingerprint, stamp
-from bayeslmm.kernels.factorization import link_kernels
+from bayeslmm.kernels.compiler import helper, sources
+from bayeslmm.kernels.compiler.guard import compile_c
+from bayeslmm.kernels.compiler.library import COMPILE
+from bayeslmm.kernels.compiler.sources import fingerprint, stamp
 from bayeslmm.kernels.target import target_function
 from bayeslmm.resources import single_blas_thread
 
@@ -215,23 +217,26 @@ def test_a_marginal_fit_imports_no_pymc():
     assert result.stdout.strip() == "[] nutpie"
 
 
-def test_what_is_compiled_is_known_to_be():
-    link_kernels()
-    from bayeslmm.kernels.factorization import _factorize_c
+@stamp
+def compiled():
+    return 0.0
 
+
+def test_what_is_compiled_is_known_to_be():
     @stamp
     def never_compiled():
         return 0
 
-    assert helper.is_cached(_factorize_c)
+    compile_c(types.float64(), compiled)
+    assert helper.is_cached(compiled)
     assert not helper.is_cached(never_compiled)
 
 
 def test_the_fingerprint_changes_with_every_file_of_the_kernels(tmp_path):
-    kernels = Path(jit.__file__).parent.parent
+    kernels = Path(sources.__file__).parent.parent
     folder = shutil.copytree(kernels, tmp_path / "kernels", ignore=lambda *_: {"__pycache__"})
     known = {fingerprint(folder)}
-    assert known == {jit.FINGERPRINT}
+    assert known == {sources.FINGERPRINT}
     files = [*folder.glob("*.py"), *(folder / "compiler").glob("*.py")]
     assert len(files) > 10
     for file in files:
@@ -243,18 +248,18 @@ def test_the_fingerprint_changes_with_every_file_of_the_kernels(tmp_path):
 
 
 def test_only_functions_above_the_core_are_stamped_with_the_sub_folders(tmp_path):
-    kernels = Path(jit.__file__).parent.parent
+    kernels = Path(sources.__file__).parent.parent
     folder = shutil.copytree(kernels, tmp_path / "kernels", ignore=lambda *_: {"__pycache__"})
     core, whole = fingerprint(folder), fingerprint(folder, whole=True)
     (folder / "more").mkdir()
     (folder / "more" / "new.py").write_text("")
     assert fingerprint(folder) == core
     assert fingerprint(folder, whole=True) != whole
-    assert factorization._factorize_c.__qualname__.endswith(core)
+    assert factorization.factorize_c.py_func.__qualname__.endswith(core)
 
 
 def test_the_core_imports_nothing_that_stands_above_it():
-    kernels = Path(jit.__file__).parent.parent
+    kernels = Path(sources.__file__).parent.parent
     above = {file.parent.name for file in kernels.glob("*/__init__.py")} - {"compiler"}
     for file in [*kernels.glob("*.py"), *(kernels / "compiler").glob("*.py")]:
         for name in above:
@@ -327,6 +332,7 @@ print(idata['posterior']['b_plate'].to_numpy().tobytes().hex()[:400], target_fun
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="nobody helps on one core")
 def test_the_first_process_on_a_machine_draws_what_later_ones_draw(tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv(COMPILE, "1")
     command = [sys.executable, "-W", "ignore", "-c", COLD]
     runs = [
         subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603

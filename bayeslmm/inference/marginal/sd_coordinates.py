@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from bayeslmm.gram.likelihood import flat_prior
-from bayeslmm.kernels.linked_density import link_density, linked_density
+from bayeslmm.kernels.linked_density import linked_density
 from bayeslmm.model.covariance.compiled import covariance_table
 from bayeslmm.resources import single_blas_thread
 
@@ -207,7 +207,6 @@ class _Likelihood:
     """log p(y | sds, partial correlations, sigma), fixed effects under a flat prior."""
 
     def __init__(self, gram: Gram, priors: Priors) -> None:
-        link_density()
         self._plan = gram.plan
         self._table = covariance_table(factor.covariance for factor in priors.factors)
         self._prior = flat_prior(gram)

@@ -15,7 +15,7 @@ from bayeslmm.arrays import for_kernels
 from bayeslmm.gram.reduction import log_densities
 from bayeslmm.inference.marginal.coordinate_priors import CoordinatePriors
 from bayeslmm.inference.marginal.recovery import MarginalDraws
-from bayeslmm.kernels.linked_density import link_density, linked_density
+from bayeslmm.kernels.linked_density import linked_density
 from bayeslmm.model.covariance.compiled import covariance_table
 from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
 
@@ -160,7 +160,6 @@ class MarginalTarget(CoordinatePriors):
         point = np.ascontiguousarray(point, dtype=np.float64)
         with np.errstate(all="ignore"):
             sds, partials, sigma, beta = self._parts(self.parameters(point))
-            link_density()
             value, d_sds, d_partials, d_sigma, d_beta = linked_density(
                 *self._data,
                 for_kernels("the sds", sds, np.float64, (self.n_sds,)),

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
-from numba.core import types
 
-from bayeslmm.kernels.target import as_pointer
+from bayeslmm.kernels.compiler.jit import as_pointer
+from bayeslmm.kernels.target import copy_point_c
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,10 +18,6 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
 
 UNCONSTRAINED = "unconstrained"
-_DOUBLES = types.CPointer(types.double)  # type: ignore[attr-defined]
-_LOG_DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.voidptr)
-_EXPAND = types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr)
-
 # nutpie's meaning of a callback's result: 0 is success, 3 a point to be treated as divergent, any
 # other number the end of the chain.
 _DIVERGENT, _FAILED = 3, 1
@@ -61,6 +55,9 @@ def log_density_callback(function: Any, shared: list[np.ndarray[Any, Any]], size
     Numba C callback
         With an ``address``.
     """
+    import numba  # noqa: PLC0415 - only for models that PyTensor compiles
+    from numba.core import types  # noqa: PLC0415
+
     # nutpie's table: every pointer, then every size, then every shape, as unsigned integers.
     word = 2 * len(shared)
     lines = []
@@ -85,19 +82,9 @@ def log_density_callback(function: Any, shared: list[np.ndarray[Any, Any]], size
     # The text is put together above from numbers only; writing it out spares Numba from
     # unrolling a heterogeneous tuple, which took longer than compiling the model.
     exec(source, scope)  # noqa: S102
-    return numba.cfunc(_LOG_DENSITY)(scope["log_density"])
-
-
-@cache
-def copy_point() -> Any:
-    """Return the callback that stores a point as it is."""
-
-    def copy(size: Any, _expanded: Any, point: Any, out: Any, _shared: Any) -> int:
-        for i in range(size):
-            out[i] = point[i]
-        return 0
-
-    return numba.cfunc(_EXPAND)(copy)
+    doubles = types.CPointer(types.double)  # type: ignore[attr-defined]
+    signature = types.int64(types.uint64, doubles, doubles, doubles, types.voidptr)
+    return numba.cfunc(signature)(scope["log_density"])
 
 
 _DOUBLE = ctypes.POINTER(ctypes.c_double)
@@ -253,7 +240,7 @@ def nutpie_model(
         _coords={"unconstrained_parameter": np.arange(size)},
         _shapes={UNCONSTRAINED: (size,)},
         compiled_logp_func=log_density,
-        compiled_expand_func=copy_point(),
+        compiled_expand_func=copy_point_c.compiled,
         initial_point_func=draw,
         user_data=user_data,
         n_expanded=size,

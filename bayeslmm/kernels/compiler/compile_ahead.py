@@ -26,6 +26,6 @@ def main(*, density: bool) -> None:
         return
     # Compiled code is linked when it is made. Nothing is called here, so any address serves for
     # what the first process compiles meanwhile.
-    llvm.add_symbol(factorization.PULL_BACK, 1)
+    llvm.add_symbol(factorization.pull_back_c.symbol, 1)
     linked_density.compile_density()
-    target.compile_function()
+    _ = target.target_c.compiled

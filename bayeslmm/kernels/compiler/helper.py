@@ -12,9 +12,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numba import config
-from numba.core.caching import FunctionCache
-
 from bayeslmm.resources import usable_cores
 
 if TYPE_CHECKING:
@@ -39,13 +36,15 @@ def is_cached(function: Callable[..., Any]) -> bool:
     Parameters
     ----------
     function : callable
-        Its qualified name must change with its text (`jit.stamp`).
+        Its qualified name must change with its text (`sources.stamp`).
 
     Returns
     -------
     bool
         True also where nothing can be kept: a helper could not hand anything over.
     """
+    from numba.core.caching import FunctionCache  # noqa: PLC0415 - only where something compiles
+
     try:
         folder = Path(FunctionCache(function).cache_path)
     except RuntimeError:
@@ -65,6 +64,8 @@ def start_helper(*, density: bool) -> None:
     alone = getattr(sys, "frozen", False) or not sys.executable or _MARK in os.environ
     if alone or usable_cores() < 2:
         return
+    from numba import config  # noqa: PLC0415 - only where something compiles
+
     environment = {**os.environ, _MARK: "1"}
     if config.CACHE_DIR:
         environment["NUMBA_CACHE_DIR"] = str(config.CACHE_DIR)

@@ -6,16 +6,11 @@ Without Intel's library Numba calls C's function number by number: 4 ns where th
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from bayeslmm.kernels.compiler.jit import inner_contracted
+from bayeslmm.kernels.compiler.jit import bits_of, inner_contracted, nearest_whole, number_of
 
-_LONG, _DOUBLE = ir.IntType(64), ir.DoubleType()
 _LOG2_E = 1.0 / math.log(2.0)
 # log 2 in two parts: the first has so few digits that its multiples are exact.
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
@@ -26,37 +21,6 @@ _EXPONENT = np.uint64(52)
 _ONE, _BIG, _FRACTION = np.uint64(0x3FF << 52), np.uint64(0x433 << 52), np.uint64((1 << 52) - 1)
 _BIAS = 4503599627370496.0 + 1023.0
 _ROOT_2 = math.sqrt(2.0)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def bits_of(_context: Any, number: Any) -> Any:
-    """Read a number's 64 bits as a whole number, in compiled code."""
-
-    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], _LONG)
-
-    return types.uint64(number), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def number_of(_context: Any, bits: Any) -> Any:
-    """Undo `bits_of`, in compiled code."""
-
-    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], _DOUBLE)
-
-    return types.float64(bits), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def nearest_whole(_context: Any, number: Any) -> Any:
-    """Round to the nearest whole number by one instruction, in compiled code."""
-
-    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        rint = builder.module.declare_intrinsic("llvm.rint", [_DOUBLE])
-        return builder.call(rint, arguments)
-
-    return types.float64(number), generate
 
 
 @inner_contracted

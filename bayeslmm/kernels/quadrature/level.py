@@ -5,22 +5,24 @@ Numba would otherwise compile it anew into each of them (see decision 0005).
 
 from __future__ import annotations
 
-from functools import wraps
-from threading import RLock
-from typing import TYPE_CHECKING, Any, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-import llvmlite.binding as llvm
 import numpy as np
-from numba import carray, types
 
-from bayeslmm.kernels.compiler.guard import compile_c
-from bayeslmm.kernels.compiler.jit import entry, inner_ieee, stamp
+from bayeslmm.kernels.compiler.jit import (
+    as_pointer,
+    c_function,
+    carray,
+    entry_after,
+    inner_ieee,
+)
+from bayeslmm.kernels.compiler.sources import WHOLE
 from bayeslmm.kernels.quadrature.axes import factorises, farthest_of, set_nodes
 from bayeslmm.kernels.quadrature.mode import MODE_WIDTH, MOST_MODES, find_mode
 from bayeslmm.kernels.quadrature.nodes import density_at_nodes, integrate_level
 from bayeslmm.kernels.quadrature.rows import GRID, TABLE, set_table
 from bayeslmm.kernels.quadrature.sums import level_density
-from bayeslmm.kernels.target import as_pointer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +38,6 @@ MODE, MODE_2, ROOT, ROOT_BELOW, ROOT_2, TOTAL, SPLIT, FARTHEST, MODES = range(9)
 SOLVED = MODES + MOST_MODES * MODE_WIDTH
 # Addresses and sizes of what it works on.
 PHI, TABLE_AT, GRID_AT, NODES, WEIGHTS, SOLVED_AT, N_PHI, N_ROWS, N_GRID, N_NODES, WORDS = range(11)
-_WORDS = types.CPointer(types.int64)
 
 
 @inner_ieee
@@ -64,8 +65,8 @@ def _at_more_nodes(
     return total
 
 
-@stamp
-def _level_c(
+@c_function(f"bayeslmm_level_{WHOLE}", "d q q q q q d d d q*")
+def level_c(
     code: int,
     q: int,
     lo: int,
@@ -76,6 +77,7 @@ def _level_c(
     tolerance: float,
     words_: Any,
 ) -> float:
+    """Do what `solve_level` says, on memory that is there."""
     words = carray(words_, (WORDS,))
     phi = carray(as_pointer(words[PHI]), (words[N_PHI],), np.float64)
     table = carray(as_pointer(words[TABLE_AT]), (TABLE, words[N_ROWS]), np.float64)
@@ -98,34 +100,15 @@ def _level_c(
     return value
 
 
-_SYMBOL = f"bayeslmm_{_level_c.__qualname__.replace('-', '_')}"
-_NUMBERS = (*[types.int64] * 5, *[types.float64] * 3)
-_level = types.ExternalFunction(_SYMBOL, types.float64(*_NUMBERS, types.voidptr))
-# The C function lives as long as this does; one thread at a time links it.
-_linked: list[Any] = []
-_LINKING = RLock()
-
-
+@cache
 def link_level() -> None:
-    """Compile the function, or load it from Numba's cache, and give it its name."""
-    with _LINKING:
-        if not _linked:
-            compiled = compile_c(types.float64(*_NUMBERS, _WORDS), _level_c)
-            llvm.add_symbol(_SYMBOL, compiled.address)
-            _linked.append(compiled)
+    """Compile the function, or load it, and give it its name."""
+    level_c.link()
 
 
 def level_entry[F: Callable[..., Any]](function: F) -> F:
     """Compile a function that Python code calls and that calls `solve_level`."""
-    compiled = entry(function)
-
-    @wraps(function)
-    def call(*arguments: Any) -> Any:
-        link_level()
-        return compiled(*arguments)
-
-    call.__qualname__ = function.__name__
-    return cast("F", call)
+    return entry_after(link_level)(function)
 
 
 @inner_ieee
@@ -194,5 +177,5 @@ def solve_level(
         Log of the level's integral, without its constant; of its density at (u, v); or the sum of
         the densities at more nodes.
     """
-    value: float = _level(code, q, lo, hi, task, u, v, tolerance, words.ctypes)
+    value: float = level_c(code, q, lo, hi, task, u, v, tolerance, words.ctypes)
     return value

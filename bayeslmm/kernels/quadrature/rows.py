@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import carray
 
-from bayeslmm.kernels.compiler.jit import inner_ieee, inner_ieee_fast
+from bayeslmm.kernels.compiler.jit import as_pointer, carray, inner_ieee, inner_ieee_fast
 from bayeslmm.kernels.families.codes import NEGBINOMIAL
 from bayeslmm.kernels.families.rows import constant_at
-from bayeslmm.kernels.target import as_pointer
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints

@@ -11,23 +11,19 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import carray, types
 
-from bayeslmm.kernels.compiler.guard import compile_c
-from bayeslmm.kernels.compiler.jit import inner, stamp
+from bayeslmm.kernels.compiler.jit import as_pointer, c_function, carray, inner
 from bayeslmm.kernels.marginal_density import fill_factors, pull_back_factors
 from bayeslmm.kernels.prior_forms import form_at
 from bayeslmm.kernels.quadrature.level import link_level
 from bayeslmm.kernels.quadrature.marginal import marginal_with_slopes
 from bayeslmm.kernels.quadrature.rows import LevelRows, Rule
-from bayeslmm.kernels.target import BEND, COORDINATE, FORM, PRIOR, SCALE, WIDTH, as_pointer
+from bayeslmm.kernels.target import BEND, COORDINATE, FORM, PRIOR, SCALE, WIDTH
 from bayeslmm.kernels.target import coordinate_at as _coordinate_at
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
 
-_REALS = types.CPointer(types.float64)
-_SIGNATURE = types.int64(types.uint64, _REALS, _REALS, _REALS, types.voidptr)
 _TOLERANCE = 1e-8
 _form_at = inner(form_at)
 
@@ -58,8 +54,9 @@ class TargetArrays(NamedTuple):
 CODE, ROWS, N_BETA, N_COLUMNS, N_LEVELS, N_NODES, N_TABLE, N_PARTIALS, N_PHI, SIZES = range(10)
 
 
-@stamp
-def _target_c(size: Any, point_: Any, gradient_: Any, value_: Any, words_: Any) -> int:
+@c_function("bayeslmm_quadrature_target_1", "q Q d* d* d* v*")
+def target_c(size: Any, point_: Any, gradient_: Any, value_: Any, words_: Any) -> int:
+    """Evaluate the log posterior and its gradient, by nutpie's convention."""
     words = carray(words_, (WORDS,), np.uint64)
     sizes = carray(as_pointer(words[SIZES_AT]), (SIZES,), np.int64)
     n, p, q, J = sizes[ROWS], sizes[N_BETA], sizes[N_COLUMNS], sizes[N_LEVELS]
@@ -126,12 +123,14 @@ def _target_c(size: Any, point_: Any, gradient_: Any, value_: Any, words_: Any) 
 
 @cache
 def target_function() -> Any:
-    """Compile the C function, or load it from Numba's cache.
+    """Load the C function that came with the package, or compile it.
 
     Returns
     -------
-    Numba C callback
-        With an ``address``; (size, point, gradient, value, addresses of `TargetArrays`) -> status.
+    object
+        With an ``address``, and as ``ctypes`` for Python; (size, point, gradient, value, addresses
+        of `TargetArrays`) -> status.
     """
-    link_level()
-    return compile_c(_SIGNATURE, _target_c)
+    if target_c.shipped is None:
+        link_level()
+    return target_c.compiled

@@ -162,7 +162,9 @@ def structured_values(
     """
     n_head = ints[N_WORKING]
     floats, values = np.empty(n_head + bodies.shape[1]), np.empty(len(lams))
-    floats[:n_head] = head
+    # A loop: an array assigned to another's part brings two seconds of error messages with it.
+    for j in range(n_head):
+        floats[j] = head[j]
     nothing = np.zeros(betas.shape[1])
     for s in range(len(lams)):
         floats[n_head:] = 0.0

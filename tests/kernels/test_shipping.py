@@ -1,0 +1,252 @@
+"""Machine code that comes with the package: the compiled kernels' numbers, or none at all."""
+
+import json
+import logging
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import recorded
+
+import bayeslmm as bl
+from bayeslmm.kernels.compiler import library as library_file
+from bayeslmm.kernels.compiler import words
+from bayeslmm.kernels.compiler.library import BUILT, COMPILE, UnusableError, load, stem
+from bayeslmm.kernels.compiler.routines import ROUTINES, address_of
+from bayeslmm.kernels.compiler.shipping.build import build
+from bayeslmm.kernels.compiler.shipping.interface import ENTRIES
+from bayeslmm.kernels.densities import evaluate
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """A folder with the machine code of the sources as they stand."""
+    folder = tmp_path_factory.mktemp("built")
+    if (BUILT / f"{stem()}.json").exists():
+        shutil.copytree(BUILT, folder, dirs_exist_ok=True)
+    else:
+        build(folder)
+    return folder
+
+
+@pytest.fixture
+def copied(built, tmp_path):
+    return shutil.copytree(built, tmp_path / "built")
+
+
+def table_of(folder):
+    return folder / f"{stem()}.json"
+
+
+def code_of(folder):
+    return folder / json.loads(table_of(folder).read_text())["file"]
+
+
+def test_shipped_and_compiled_code_agree(built, tmp_path, monkeypatch):
+    shipped = load(built)
+    monkeypatch.setattr(library_file, "_find", lambda: shipped)
+    for kernel, _ in ENTRIES:
+        monkeypatch.setitem(kernel.__dict__, "shipped", shipped.entry(kernel.name))
+        assert kernel.shipped is not None
+    calls = recorded.record(recorded.fit_in_every_way)
+    assert {kernel.name for kernel, _ in ENTRIES} <= set(calls)
+    file = tmp_path / "calls.pickle"
+    file.write_bytes(pickle.dumps(calls))
+    run = subprocess.run(  # noqa: S603 -- this very interpreter
+        [sys.executable, "-W", "ignore", recorded.__file__, str(file)],
+        env={**os.environ, COMPILE: "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    for name, (value, rest) in json.loads(run.stdout).items():
+        # The same operations in another order: log-densities to their last digits; gradients and
+        # solutions as far as the systems that are solved are well-conditioned.
+        assert value < 1e-10 if "draw" in name or "reduce" in name else value < 1e-13, name
+        assert rest < 1e-10, name
+
+
+def test_a_fit_compiles_nothing(built, tmp_path):
+    if not table_of(BUILT).exists():
+        pytest.skip("no machine code was built for this checkout: python -m bayeslmm.build_core")
+    script = (
+        "import sys\n"
+        "from recorded import fit_in_every_way\n"
+        "fit_in_every_way()\n"
+        "print('bayeslmm.kernels.compiler.dispatchers' in sys.modules)\n"
+    )
+    run = subprocess.run(  # noqa: S603 -- this very interpreter
+        [sys.executable, "-W", "ignore", "-c", script],
+        env={
+            **{key: value for key, value in os.environ.items() if key != COMPILE},
+            "NUMBA_CACHE_DIR": str(tmp_path),
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+        },
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "False"
+
+
+def test_an_object_file_is_loaded_where_there_is_no_linker(built, tmp_path):
+    few = [(kernel, letters) for kernel, letters in ENTRIES if "sums" in kernel.name]
+    alone = build(tmp_path, linker=False, functions=(), entries=few)
+    assert alone.file.suffix == ".o"
+    rng = np.random.default_rng(2)
+    index, Z, W = rng.integers(0, 50, 300), rng.normal(size=(300, 2)), rng.normal(size=(300, 3))
+    name = few[0][0].name
+    found, other = alone.entry(name)((index, Z, W, 50)), load(built).entry(name)((index, Z, W, 50))
+    for mine, theirs in zip(found, other, strict=True):
+        assert np.array_equal(mine, theirs)
+
+
+def evaluate_arguments():
+    data = bl.load_dataset("sleepstudy")
+    from bayeslmm.gram.gram import gram_of
+
+    plan = gram_of(bl.build_design(recorded.SLOPES, data)).plan
+    lam = np.array([1.0, 0.0, 0.1, 0.3])
+    return plan.ints, plan.floats, lam, 25.0, np.zeros(2), np.zeros((2, 2)), 0, True
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+DAMAGE = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:1000]),
+    "empty": lambda path: path.write_bytes(b""),
+    "flipped": flip,
+    "gone": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_code_is_refused(copied, damage):
+    DAMAGE[damage](code_of(copied))
+    with pytest.raises(UnusableError, match=r"is not as it was built|cannot be read"):
+        load(copied)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 0}', '{"format": 1}'])
+def test_damaged_tables_are_refused(copied, content):
+    table_of(copied).write_text(content)
+    with pytest.raises(UnusableError, match=r"cannot be read|is of format 0"):
+        load(copied)
+
+
+def test_code_that_cannot_be_loaded_is_refused(copied):
+    code_of(copied).write_bytes(b"no library")
+    table = json.loads(table_of(copied).read_text())
+    table["digest"] = library_file.digest(b"no library")
+    table_of(copied).write_text(json.dumps(table))
+    with pytest.raises(UnusableError, match="cannot be loaded"):
+        load(copied)
+
+
+def test_code_of_other_sources_is_never_loaded(copied):
+    with pytest.raises(UnusableError, match="sources are not those"):
+        load(copied, fingerprint="01234567")
+    for path in copied.iterdir():
+        path.rename(copied / f"{stem()[:8]}-other-machine{path.suffix}")
+    with pytest.raises(UnusableError, match="no machine code came with this copy for"):
+        load(copied)
+
+
+SAYING = """
+import sys
+from bayeslmm.kernels.compiler import library
+from pathlib import Path
+library.BUILT = Path(sys.argv[1])
+from bayeslmm.kernels.sums import sum_by_level, sum_pairs
+import numpy as np
+for kernel in (sum_by_level, sum_pairs):
+    kernel(np.zeros(2, np.int64), np.ones((2, 1)), np.ones((2, 1)), 1)
+print(sum_by_level.shipped)
+"""
+
+
+def test_damaged_code_is_replaced_by_compiling_and_that_is_said_once(copied, tmp_path):
+    flip(code_of(copied))
+    run = subprocess.run(  # noqa: S603 -- this very interpreter
+        [sys.executable, "-c", SAYING, str(copied)],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), COMPILE: ""},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.stdout.strip() == "None"
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("Compiling the numerical core")
+    assert "is not as it was built" in line
+
+
+def test_whoever_asks_to_compile_compiles(monkeypatch, caplog):
+    monkeypatch.setenv(COMPILE, "1")
+    library_file._find.cache_clear()
+    library_file.library.cache_clear()
+    library_file.tell_why_compiled.cache_clear()
+    try:
+        assert library_file.library() is None
+        with caplog.at_level(logging.WARNING):
+            library_file.tell_why_compiled()
+            library_file.tell_why_compiled()
+        assert [COMPILE in record.message for record in caplog.records] == [True]
+    finally:
+        monkeypatch.undo()
+        for cached in (library_file._find, library_file.library, library_file.tell_why_compiled):
+            cached.cache_clear()
+
+
+def test_arguments_of_other_types_are_left_to_the_compiler(built):
+    entry = load(built).entry(evaluate.name)
+    good = evaluate_arguments()
+    assert entry(good) is not NotImplemented
+    other = {
+        0: good[0].astype(np.int32),
+        1: good[1][::2],
+        2: good[2][None],
+        5: np.asfortranarray(np.ones((2, 3)))[:, :2],
+        6: 0.5,
+        7: None,
+    }
+    for at, value in other.items():
+        assert entry((*good[:at], value, *good[at + 1 :])) is NotImplemented, at
+    assert entry(good[:-1]) is NotImplemented
+    assert entry((*good, 1)) is NotImplemented
+
+
+def test_arrays_of_any_size_come_back(built):
+    entry = load(built).entry("bayeslmm.kernels.sums:sum_by_level")
+    for m in (1, 50, 5000):
+        index, Z = np.arange(m), np.random.default_rng(m).normal(size=(m, 2))
+        within, beside = entry((index, Z, Z[:, :1].copy(), m))
+        assert np.array_equal(within, Z[:, :, None] * Z[:, None])
+        assert np.array_equal(beside[:, :, 0], Z * Z[:, :1])
+        within[:] = 0.0  # it is ours
+
+
+def test_want_of_memory_is_told(built):
+    entry = load(built).entry("bayeslmm.kernels.sums:sum_by_level")
+    one = np.ones((1, 1))
+    with pytest.raises(MemoryError):
+        entry((np.zeros(0, np.int64), one, one, 2**45))
+
+
+def test_routines_are_where_numba_finds_them():
+    from numba.extending import get_cython_function_address
+
+    for routine, (module, _) in ROUTINES.items():
+        found = get_cython_function_address(f"scipy.linalg.cython_{module}", routine)
+        assert address_of(routine) == found
+
+
+def test_arrays_are_read_by_numpys_record_or_not_at_all(monkeypatch, built):
+    assert words.records_are_as_expected()
+    monkeypatch.setattr(words, "HEAD", words.HEAD + 8)
+    assert not words.records_are_as_expected()
+    with pytest.raises(UnusableError, match="keeps arrays otherwise"):
+        load(built)
