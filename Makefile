@@ -8,14 +8,16 @@ STAMPS := $(VENV)/stamps
 PYTHON ?=
 # Tried in this order; each is run, since a name on the path may be old or a shim that fails.
 CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12
-INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input \
+# A checkout builds its machine code itself (`kernels` below): no second set of packages for that.
+INSTALL := BAYESLMM_PURE=1 $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input \
 	--no-compile --constraint constraints.txt
 
-.PHONY: help demo test test-slow test-spark bench lint format docs clean
+.PHONY: help demo test test-compiled test-slow test-spark bench lint format docs clean
 
 help:
 	@echo 'make demo       fit models/sleepstudy.toml and write results/sleepstudy/'
 	@echo 'make test       run the test suite'
+	@echo 'make test-compiled  run the core'\''s tests on kernels that Numba compiles here'
 	@echo 'make test-slow  run the tests that take minutes'
 	@echo 'make test-spark run the tests of all engines; installs PySpark (480 MB), needs Java'
 	@echo 'make bench      run the benchmark suite (an hour and more) into docs/benchmarks.md'
@@ -29,6 +31,11 @@ demo: $(STAMPS)/run
 
 test: $(STAMPS)/test
 	$(BIN)/python -m pytest
+
+# `make test` runs the machine code that was built; this, what runs where there is none.
+test-compiled: $(STAMPS)/test
+	BAYESLMM_COMPILE=1 $(BIN)/python -m pytest tests/kernels tests/gram/test_elimination.py \
+		tests/gram/test_reduction.py
 
 test-slow: $(STAMPS)/test
 	$(BIN)/python -m pytest -m slow
@@ -121,8 +128,8 @@ define bytecode
 $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 endef
 
-# The numerical core, compiled once per environment: no fit or test pays for it later. Where it
-# fails (a read-only tree) the first fit compiles it.
+# The numerical core's machine code, built once per environment: no fit or test pays for it later.
+# Where it cannot be built (another Numba, a read-only tree) it is compiled, now or by the first fit.
 define kernels
-$(BIN)/python -m bayeslmm.warm || true
+$(BIN)/python -m bayeslmm.build_core || $(BIN)/python -m bayeslmm.warm || true
 endef
