@@ -1,9 +1,9 @@
 """Time from the call of `fit_bayes` to its tree on sleepstudy: cold, warm, and once more.
 
-Each row is a process of its own. "Cold" starts with empty compile caches, "installed" with the core
-that `make` compiles on installing and nothing else, "warm" finds the caches that the cold one left,
-"again" is a second fit of the same structure in the warm process. Run it
-on a quiet machine: `python benchmarks/first_posterior.py`.
+Each row is a process of its own. "Compiled" starts with empty compile caches and without the
+machine code that installing built, "cold" with empty caches, "warm" finds the caches that the cold
+one left, "again" is a second fit of the same structure in the warm process. Run it on a quiet
+machine: `python benchmarks/first_posterior.py`.
 """
 
 import json
@@ -47,9 +47,10 @@ def fit_and_report(parametrization):
     print(json.dumps(rows))
 
 
-def run_with(cache, *arguments):
+def run_with(cache, *arguments, compiled=False):
     environment = {
         **os.environ,
+        "BAYESLMM_COMPILE": "1" if compiled else "",
         "PYTENSOR_FLAGS": f"base_compiledir={cache}/pytensor",
         "NUMBA_CACHE_DIR": f"{cache}/numba",
     }
@@ -57,8 +58,8 @@ def run_with(cache, *arguments):
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
 
 
-def measure(parametrization, cache):
-    run = run_with(cache, __file__, "--fit", parametrization)
+def measure(parametrization, cache, *, compiled=False):
+    run = run_with(cache, __file__, "--fit", parametrization, compiled=compiled)
     return json.loads(run.stdout.splitlines()[-1])
 
 
@@ -68,9 +69,8 @@ def measure_all(parametrization):
         cold, _ = measure(parametrization, cache)
         warm, again = measure(parametrization, cache)
     with tempfile.TemporaryDirectory() as cache:
-        run_with(cache, "-m", "bayeslmm.warm")
-        installed, _ = measure(parametrization, cache)
-    return {"cold": cold, "installed": installed, "warm": warm, "again": again}
+        compiled, _ = measure(parametrization, cache, compiled=True)
+    return {"compiled": compiled, "cold": cold, "warm": warm, "again": again}
 
 
 def main():
