@@ -103,9 +103,9 @@ class ResidualProducts:
         scale : float
             The sigma beside those weights.
         """
-        floats, head = self.floats(phi), len(self.gram.head)
-        logdet = -float(floats[SUM_LOG_WEIGHTS])
-        blocks = self.gram.blocks_from(floats[head:] * scale**2)
+        there, head = self.floats(phi), len(self.gram.head)
+        logdet = -float(there[SUM_LOG_WEIGHTS])
+        blocks = self.gram.blocks_from(there[head:] * scale**2)
         whole = 2.0 * self.reference.n * math.log(scale) - logdet
         return with_blocks(self.reference, blocks, sum_log_weights=whole)
 
