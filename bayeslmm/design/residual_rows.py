@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.design.model_matrix import check_finite
 from bayeslmm.design.visit_order import require_order, warn_of_gaps
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.families.student import StudentT
@@ -240,6 +241,9 @@ def _correlated(
     places = np.zeros(0)
     if correlation.time is not None:
         column = rows.columns[correlation.time]
+        if column.kind == "number":
+            values = column.array.astype(np.float64)[:, None]
+            check_finite(values, [column.name], rows.positions, "column of times")
         time, order = _time(column, correlation, visits)
         places = _places(column, correlation, order)
         _require_once((group, labels), (time, order), rows.labels, correlation)

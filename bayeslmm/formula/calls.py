@@ -48,6 +48,8 @@ FUNCTIONS: dict[str, tuple[int, tuple[str, ...]]] = {
 }
 _REQUIRED = dict.fromkeys(BINARY_NUMPY, 2)
 
+# Of these, those that residuals can have.
+RESIDUAL_TOO = ("us", "cs", "ar1", "toep", "ou")
 STRUCTURES = ("us", "diag", "cs", "homcs", "ar1", "hetar1", "toep", "ou", "rr", "propto", "equalto")
 REFUSED = {
     **dict.fromkeys(

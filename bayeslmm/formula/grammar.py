@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError
-from bayeslmm.formula.calls import STRUCTURES, Expression, read_expression
+from bayeslmm.formula.calls import RESIDUAL_TOO, STRUCTURES, Expression, read_expression
 from bayeslmm.formula.tokens import Token, quote
 
 if TYPE_CHECKING:
@@ -282,6 +282,11 @@ class _Parser:
                 f"The covariance structure {name}() is not supported: a term's G is unstructured "
                 "with (x | g) and diagonal with (x || g)."
             )
+            if name in RESIDUAL_TOO:
+                message += (
+                    " Of residuals it is an argument beside the formula: "
+                    f"residual='{name}(week | subject)'."
+                )
             return FormulaError(message, self.text, tokens[0].span)
         return FormulaError(
             f"A bar inside {name}(): random-effects terms stand on their own, as in (1 + x | g).",

@@ -81,7 +81,11 @@ class ModelTerms:
     def error(self, message: str, name: str) -> FormulaError:
         """Return an error with the caret under a column's name."""
         text = self.formula.text or str(self.formula)
-        return FormulaError(message, text, find_variable(text, name))
+        beside = () if self.residual is None else self.residual.texts
+        for said in (text, *beside):
+            if (span := find_variable(said, name)) is not None:
+                return FormulaError(message, said, span)
+        return FormulaError(message, text)
 
 
 def model_terms(formula: MixedFormula, residual: ResidualTerms | None = None) -> ModelTerms:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError, nearest
 from bayeslmm.formula.expand import expand
-from bayeslmm.formula.grammar import Bars, parse_side
+from bayeslmm.formula.grammar import Bars, Offset, parse_side
 from bayeslmm.formula.tokens import Token, quote, tokenize
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ BY_VISIT = frozenset({"us", "csh", "toeph", "adh", "ar1h"})
 # Other programs' names of the same structures.
 _ALSO = {"un": "us", "unstr": "us", "cosy": "cs", "car1": "ou", "sp_exp": "ou", "ar": "ar1",
          "ante": "adh"}  # fmt: skip
+# nlme's classes, which are called in another way.
+_OF_NLME = {"corar1": "ar1", "corcar1": "ou", "corexp": "ou", "corcompsymm": "cs", "corsymm": "us",
+            "corarma": "arma"}  # fmt: skip
 _OPTIONS = {"arma": ("p", "q")}
 
 
@@ -98,6 +101,12 @@ class ResidualTerms:
     correlation: Correlation | None
     sigma: TermSet | None
     asked: bool = False
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is said, each canonically spelt."""
+        said = () if self.correlation is None else (str(self.correlation),)
+        return said if self.sigma is None else (*said, f"~ {self.sigma}")
 
     @property
     def sigma_variables(self) -> tuple[str, ...]:
@@ -178,7 +187,22 @@ def parse_sigma(text: str) -> TermSet:
                 text,
                 part.span,
             )
-    return expand(side, text)
+        if isinstance(part, Offset):
+            raise FormulaError(
+                "An offset of log(sigma) is not fitted: give the column a slope, as in '~ x'; of "
+                "known standard errors se= is the argument.",
+                text,
+                part.span,
+            )
+    columns = expand(side, text)
+    if not (columns.intercept or columns.terms):
+        raise FormulaError(
+            "The formula of sigma has no column: '~ 1' is one sigma for all rows. Beside se= leave "
+            "sigma= out, and known standard errors are all there is.",
+            text,
+            (0, len(text)),
+        )
+    return columns
 
 
 def parse_correlation(text: str) -> Correlation:
@@ -206,9 +230,11 @@ def parse_correlation(text: str) -> Correlation:
     kind = _ALSO.get(name, name)
     if kind not in KINDS:
         known = ", ".join(KINDS)
+        meant = _OF_NLME.get(name.casefold())
+        hint = nearest(name, [*KINDS, *_ALSO])
+        hint = hint if meant is None else f" nlme's {name} is {meant}(time | group) here."
         raise FormulaError(
-            f"There is no residual structure {name!r}.{nearest(name, [*KINDS, *_ALSO])} "
-            f"There are {known}.",
+            f"There is no residual structure {name!r}.{hint} There are {known}.",
             text,
             tokens[0].span,
         )

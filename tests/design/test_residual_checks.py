@@ -163,3 +163,28 @@ def test_an_arm_that_was_not_fitted_has_no_covariance():
     other = build(a_table().assign(arm="c"), "us(at | arm/id)").residual
     with pytest.raises(bl.DataError, match=r"'c' were in no training row.*a, b"):
         fitted.correlation.matrix(phi, other, np.arange(3))
+
+
+@pytest.mark.parametrize("residual", ["ou(number | id)", "ar1(number | id)", "us(number | id)"])
+def test_times_are_finite(residual):
+    table = a_table().assign(number=lambda t: np.where(t.index == 5, np.inf, t.number))
+    with pytest.raises(bl.DataError, match=r"'number' is not finite in 1 of 36 rows.*row 5"):
+        build(table, residual)
+
+
+def test_a_constant_has_no_slope_in_sigma():
+    # The mean of 36 times 0.1 is not 0.1: rounding must not pass for a spread.
+    table = a_table().assign(k=0.1)
+    with pytest.raises(bl.DataError, match="'k' of sigma's formula is the same in all rows"):
+        bl.resolve_priors(build(table, None, sigma="~ x + k"))
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [{"residual": "ar1(numbr | id)"}, {"sigma": "~ numbr"}, {"sigma": "~ 0 + numbr"}],
+)
+def test_the_caret_stands_in_what_is_said_of_residuals(spelt):
+    with pytest.raises(bl.FormulaError, match="no column 'numbr'") as caught:
+        bl.build_design("y ~ x", a_table(), **spelt)
+    *_, shown, caret = str(caught.value).splitlines()
+    assert shown[caret.index("^") : caret.rindex("^") + 1] == "numbr"

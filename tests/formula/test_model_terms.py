@@ -13,6 +13,7 @@ from bayeslmm.errors import FormulaError
 from bayeslmm.formula import model_terms as model_terms_module
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.formula.residual import parse_correlation, parse_sigma
 
 CALLS = "log(y) ~ poly(x, 2, raw=TRUE) * `my x` + offset(2 * z) + (I(x^1e3) + C(f, Sum) || a/b)"
 
@@ -71,3 +72,31 @@ def test_kept_terms_are_no_part_of_the_value():
     assert hash(parsed) == hash(by_hand(parsed))
     assert "atoms" not in repr(parsed)
     assert "sides" not in repr(parsed)
+
+
+@pytest.mark.parametrize(
+    ("spelt", "meant"),
+    [("corAR1", "ar1"), ("corCAR1", "ou"), ("corCompSymm", "cs"), ("corSymm", "us")],
+)
+def test_classes_of_nlme_are_answered_with_what_to_write(spelt, meant):
+    with pytest.raises(FormulaError, match=rf"nlme's {spelt} is {meant}\(time \| group\) here"):
+        parse_correlation(f"{spelt}(form = ~ time | group)")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("~ offset(x)", "offset of log.sigma. is not fitted"),
+        ("~ x + offset(z)", "offset of log.sigma. is not fitted"),
+        ("~ 0", "has no column: '~ 1' is one sigma"),
+        ("~ -1", "has no column"),
+    ],
+)
+def test_formulas_that_say_nothing_of_sigma(text, message):
+    with pytest.raises(FormulaError, match=message):
+        parse_sigma(text)
+
+
+def test_structures_of_residuals_stand_beside_the_formula():
+    with pytest.raises(FormulaError, match=r"residual='ar1\(week \| subject\)'"):
+        parse_formula("y ~ x + ar1(week | subject)")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.errors import ArgumentError
+from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.model.residual.correlation import Uncorrelated
 from bayeslmm.model.residual.entry import Entry
 from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
@@ -37,6 +37,8 @@ def structured_residuals(rows: ResidualRows) -> StructuredResiduals:
     ------
     ArgumentError
         If the formula of sigma has neither an intercept nor one column for each stratum.
+    DataError
+        If one of its columns is constant.
     """
     return _of_rows(rows, rows, _correlation(rows))
 
@@ -99,6 +101,13 @@ def _scale(rows: ResidualRows, cells: Floats, learnt: ResidualRows) -> Scale:
             "columns' means. Leave the 0 out, or write ~ 0 + f of one factor for a sigma of each "
             "of its levels."
         )
+    for name, column in zip(rows.names[1:], learnt.columns[:, 1:].T, strict=True):
+        # Of a constant such as 0.1 the mean is another number, by rounding.
+        if np.ptp(column) == 0.0:
+            raise DataError(
+                f"The column {name!r} of sigma's formula is the same in all rows, {column[0]:g}: "
+                "it tells no sigma from another one. Leave it out."
+            )
     means = learnt.columns[:, 1:].mean(axis=0)
     spreads = learnt.columns[:, 1:].std(axis=0)
     return LogLinearSigma(rows.names[1:], columns[:, 1:] - means, tuple(map(float, spreads)))
