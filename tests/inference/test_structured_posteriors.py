@@ -239,3 +239,26 @@ def test_adopted_draws_get_their_effects_back(name):
         {**trace, "beta": fit["posterior"]["beta"].to_numpy()}, formula, table, **given
     )
     np.testing.assert_array_equal(given_beta["posterior"]["beta"], fit["posterior"]["beta"])
+
+
+def test_known_errors_without_random_effects_have_a_normal_posterior():
+    fit = bl.fit_bayes(
+        "y ~ 1", BCG, se="se", sampler="importance", draws=500, chains=4, random_seed=1
+    )
+    priors = bl.resolve_priors(bl.build_design("y ~ 1", BCG, se="se"))
+    mean, width = priors.beta[0].numbers
+    precision = (BCG.se**-2).sum() + width**-2
+    center = ((BCG.y / BCG.se**2).sum() + mean / width**2) / precision
+    drawn = fit["posterior"]["beta"].to_numpy().ravel()
+    # Four standard errors of a mean, and of a standard deviation, of 2,000 independent draws.
+    error = precision**-0.5 / np.sqrt(2000)
+    assert drawn.mean() == pytest.approx(center, abs=4 * error)
+    assert drawn.std() == pytest.approx(precision**-0.5, abs=4 * error / np.sqrt(2))
+    covariance = np.diag(BCG.se**2) + width**2
+    evidence = stats.multivariate_normal(np.full(len(BCG), mean), covariance).logpdf(BCG.y)
+    assert fit["sample_stats"].attrs["log_evidence"] == pytest.approx(evidence, rel=1e-10)
+    assert "Variance components" not in str(bl.summary(fit))
+    assert np.isfinite(bl.predict(fit, kind="response").to_numpy()).all()
+    by_nuts = {"sampler": "nutpie", "draws": 50, "tune": 50, "chains": 2}
+    with pytest.raises(bl.SamplingError, match="sampler='importance'"):
+        bl.fit_bayes("y ~ 1", BCG, se="se", **by_nuts)

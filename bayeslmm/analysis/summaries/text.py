@@ -93,11 +93,13 @@ class ModelSummary:
 
     def _tables(self) -> list[tuple[str, tuple[list[str], list[list[str]]]]]:
         interval = f"{100 * self.ci_prob:g} % {KIND_WORDS[self.ci_kind]} interval"
-        return [
+        tables = [
             (f"Fixed effects ({interval})", self._fixed_rows()),
             (f"Variance components ({interval})", self._component_rows()),
             *self._residual_tables(),
         ]
+        # Known standard errors without random effects leave no variance to estimate.
+        return [(title, (header, rows)) for title, (header, rows) in tables if rows]
 
     def _fixed_rows(self) -> tuple[list[str], list[list[str]]]:
         low, high = interval_names(self.ci_prob, self.ci_kind)

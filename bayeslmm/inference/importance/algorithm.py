@@ -347,6 +347,24 @@ def _scouted(
     return found
 
 
+def nothing_unknown(target: Target, count: int) -> WeightedPoints:
+    """Return the only point of a target without coordinates, `count` times: all is integrated out.
+
+    Parameters
+    ----------
+    target : Target
+        Of size zero.
+    count : int
+        How many points to return.
+    """
+    density = np.repeat(target.log_density(np.zeros((1, 0))), count)
+    weights, pareto_k = smoothed_weights(np.zeros(count))
+    return WeightedPoints(
+        np.zeros((count, 0)), density, weights, pareto_k, float(count), float(density[0]),
+        Mixture((), np.zeros(0)), "no parameter is left to draw", 1,
+    )  # fmt: skip
+
+
 def _nothing(target: Target, spent: int) -> WeightedPoints:
     k = target.size
     one = SplitT(np.zeros(k), np.eye(k), np.ones(k), np.ones(k), FREEDOM)

@@ -160,13 +160,17 @@ class CoordinatePriors:
 
         The fixed effects among them are those of centered columns.
         """
-        values = [c.value(points[..., k]) for k, c in enumerate(self.coordinates)]
-        return np.stack(values, axis=-1)
+        values = np.empty_like(points, dtype=np.float64)
+        for k, c in enumerate(self.coordinates):
+            values[..., k] = c.value(points[..., k])
+        return values
 
     def point(self, parameters: Floats) -> Floats:
         """Undo `parameters` (folded coordinates come out non-negative)."""
-        values = [c.coordinate(parameters[..., k]) for k, c in enumerate(self.coordinates)]
-        return np.stack(values, axis=-1)
+        points = np.empty_like(parameters, dtype=np.float64)
+        for k, c in enumerate(self.coordinates):
+            points[..., k] = c.coordinate(parameters[..., k])
+        return points
 
     def prior_quantiles(self, probability: float) -> Floats:
         """Return this quantile of each parameter's prior, shape (size,)."""

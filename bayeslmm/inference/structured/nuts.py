@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.errors import SamplingError
 from bayeslmm.inference.laplace import find_modes
 from bayeslmm.inference.marginal.sd_coordinates import LOG_ARCSINH, STRAIGHT
 from bayeslmm.inference.memory import require_marginal_border
@@ -85,12 +86,23 @@ def sample_by_nuts(model: Model, settings: SamplerSettings) -> xr.DataTree:
     -------
     xarray.DataTree
         See `fit_bayes`.
+
+    Raises
+    ------
+    SamplingError
+        If no parameter is left to draw.
     """
     kept = KeptEffects.of(model.design, settings.effects)
     settings = settings.resolved()
     started = time.perf_counter()
     with np.errstate(all="ignore"), single_blas_thread():
         target = StructuredTarget(model)
+        if not target.size:
+            raise SamplingError(
+                "NUTS has nothing to draw: all standard errors are known, there are no random "
+                "effects, and the fixed effects have normal priors, so that their posterior is "
+                "normal. Take sampler='importance', whose draws of it are independent."
+            )
         require_marginal_border(model.design, target.products.reference)
         density = whitened(target)
     compiled = PythonDensity(density)

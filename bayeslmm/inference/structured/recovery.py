@@ -42,7 +42,8 @@ def recover_posterior(
     dict of str to ndarray, shapes (chain, draw, ...)
         ``beta``, ``sd_<factor>``, ``corr_<factor>`` and the residuals' parameters.
     """
-    shape, flat = points.shape[:2], points.reshape(-1, points.shape[-1])
+    shape = points.shape[:2]
+    flat = points.reshape(shape[0] * shape[1], points.shape[-1])
     sds, partials, phi, beta = target.parts(target.parameters(flat))
     out, at, pair = target.model.structured_residual.variables(phi.reshape(*shape, -1)), 0, 0
     for factor in target.priors.factors:

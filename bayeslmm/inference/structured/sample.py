@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.gram.structured.structured_gram import RowGram
-from bayeslmm.inference.importance.algorithm import sample_target
+from bayeslmm.inference.importance.algorithm import nothing_unknown, sample_target
 from bayeslmm.inference.importance.weigh import (
     extend_to,
     sample_stats,
@@ -123,6 +123,9 @@ def _weigh(
     rng = np.random.default_rng([settings.random_seed or 0, 2])
     draws = settings.chains * settings.draws
     count = max(_POINTS_PER_DRAW * draws, _FEWEST_POINTS)
+    if not target.size:
+        # Known standard errors, no random effects, normal priors: the posterior is normal.
+        return target, nothing_unknown(target, count)
     by_rows = isinstance(target.products.gram, RowGram)
     exploring = _FEW_EXPLORATORY_POINTS if by_rows else _EXPLORATORY_POINTS
     start = starting_points(target)
