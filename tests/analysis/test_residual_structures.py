@@ -1,6 +1,7 @@
 """What is asked of fits with a residual structure, against n-by-n covariances of each draw."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import structured_twin as twin
 import trees
@@ -273,3 +274,20 @@ def test_student_residuals_have_a_scale_for_each_row(student):
         group_log_likelihood(student)
     assert "nu" in str(bl.summary(student))
     assert bl.predict(student, kind="response", random_seed=1).shape == (2, 30, 10)
+
+
+@pytest.mark.parametrize("residual", ["marginal", "conditional"])
+def test_a_common_correlation_is_not_taken_for_more_rows_than_it_allows(residual):
+    rng = np.random.default_rng(8)
+    pairs = pd.DataFrame({"g": np.repeat(np.arange(12), 2).astype(str), "t": np.tile([0, 1], 12)})
+    pairs["y"] = np.ravel(rng.normal(size=(12, 1)) * [1.0, -1.0]) + 0.3 * rng.normal(size=24)
+    how = {"residual": "cs(t | g)", "sampler": "importance", "random_seed": 1}
+    fit = bl.fit_bayes("y ~ 1", pairs, draws=50, chains=2, **how)
+    new = pd.DataFrame({"g": "0", "t": [2, 3]})
+    new = new if residual == "conditional" else pd.concat([pairs.head(2), new])
+    with pytest.raises(bl.ArgumentError, match=r"g '0' has 4 rows here.*below -0\.333.*100 of 100"):
+        bl.predict(fit, new, kind="response", residual=residual)
+    above = {"rho_residual": "Uniform(-0.25, 1)"}
+    fit = bl.fit_bayes("y ~ 1", pairs, draws=50, chains=2, priors=above, **how)
+    drawn = bl.predict(fit, new, kind="response", residual=residual, random_seed=1)
+    assert np.isfinite(drawn.to_numpy()).all()

@@ -119,3 +119,21 @@ def _():
 def _():
     told("give a larger one", bl.plot_residual_correlation, series(), max_lag=0.5)
     works(bl.plot_residual_correlation, series(), max_lag=2)
+
+
+@follows("residual='{}(week | subject)'")
+def _():
+    told("residual='ar1(week | subject)'", bl.build_design, "y ~ x + ar1(step | g)", rows())
+    works(bl.build_design, "y ~ x", rows(), residual="ar1(step | g)")
+
+
+@follows("priors={'rho_residual': 'Uniform({}")
+def _():
+    pairs = pd.DataFrame({"g": np.repeat(np.arange(8), 2), "step": np.tile([0, 1], 8)})
+    pairs["y"] = np.tile([1.0, -1.0], 8) * np.repeat(np.arange(1.0, 9.0), 2)
+    new = pd.DataFrame({"g": 0, "step": [2, 3, 4]})
+    fit = bl.fit_bayes("y ~ 1", pairs, residual="cs(step | g)", **HOW)
+    told("Fit with a prior that keeps them above", bl.predict, fit, new, kind="response")
+    above = {"rho_residual": "Uniform(-0.333, 1)"}
+    fit = bl.fit_bayes("y ~ 1", pairs, residual="cs(step | g)", priors=above, **HOW)
+    works(bl.predict, fit, new, kind="response")

@@ -109,7 +109,7 @@ class DrawnResiduals:
         Raises
         ------
         ArgumentError
-            If they are too many.
+            If they are too many, or of `cs` more than its correlation allows.
         """
         if len(group) > MOST_ROWS:
             raise ArgumentError(
@@ -121,7 +121,28 @@ class DrawnResiduals:
         size = max(1, _CHUNK_BYTES // (8 * len(group) ** 2))
         for start in range(0, len(self.phi), size):
             draws = slice(start, start + size)
-            yield draws, structure.covariance(self.phi[draws], np.arange(len(group)))
+            R = structure.covariance(self.phi[draws], np.arange(len(group)))
+            self._require_a_covariance(group, R)
+            yield draws, R
+
+    def _require_a_covariance(self, group: Ints, R: Floats) -> None:
+        """Raise where one correlation of all rows is too low for as many rows.
+
+        A matrix with equal correlations rho of k rows has 1 + (k - 1) rho for its least eigenvalue,
+        and the prior knows the rows of the fit's groups only.
+        """
+        correlation, k = self.rows.correlation, len(group)
+        if correlation is None or correlation.kind not in ("cs", "csh") or k < 3:
+            return
+        rho = R[:, 0, 1] / np.sqrt(R[:, 0, 0] * R[:, 1, 1])
+        if low := int(np.sum(1.0 + (k - 1) * rho <= 0.0)):
+            label = str(self.rows.labels[self.rows.group[group[0]]])
+            raise ArgumentError(
+                f"{correlation.group} {label!r} has {k} rows here, whose residuals cannot all have "
+                f"correlations below {-1.0 / (k - 1):.3g}, as {low} of {len(rho)} draws say that "
+                "those of the fit's smaller groups have. Fit with a prior that keeps them above "
+                f"that, such as priors={{'rho_residual': 'Uniform({-1.0 / k:.3g}, 1)'}}."
+            )
 
     def whiten(self, some: Ints, columns: Floats) -> tuple[Floats, Floats]:
         r"""Compute L^-1 of columns of some rows, with R = L L', and log|R|.
