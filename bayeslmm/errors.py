@@ -234,6 +234,11 @@ _ELSEWHERE = {
     "maximises the likelihood of others, and fit_bayes has their posterior"
     for name in ("family", "link", "trials")
 }
+_ELSEWHERE |= {
+    ("fit_ml", name): "Residuals of Gaussian responses have structures in fit_reml(..., "
+    "method='ML') and in fit_bayes"
+    for name in ("residual", "sigma", "se")
+}
 _OF_EXPOSURE = (
     "A known part of the linear predictor stands in the formula: offset(log(exposure)), with the "
     "column of exposures, for rates under a log link"

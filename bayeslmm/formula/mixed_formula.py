@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError, names_keywords
@@ -229,6 +230,13 @@ def _response(tokens: list[Token], text: str) -> Atom:
             raise FormulaError(
                 "Numbers of trials are an argument of the fit, beside the formula: write "
                 f"'{left} ~ ...' with family='binomial', trials={trials}.",
+                text,
+                bar.span,
+            )
+        if any(a.value == "se" and b.is_operator("(") for a, b in pairwise(tokens)):
+            raise FormulaError(
+                "Known standard errors are an argument of the fit, beside the formula: se=, their "
+                "column; with sigma='~ 1' there is a sigma besides.",
                 text,
                 bar.span,
             )

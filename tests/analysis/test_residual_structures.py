@@ -202,7 +202,7 @@ def test_levels_across_which_residuals_correlate_are_refused():
     idata = trees.structured_tree("ar1", formula="y ~ x + (1 | arm)")
     with pytest.raises(TreeError, match=r"correlate across levels of 'visit'"):
         group_log_likelihood(trees.structured_tree("cs", formula="y ~ x + (1 | visit)"))
-    assert group_log_likelihood(idata).values.shape == (60, 2)
+    assert group_log_likelihood(idata).values.shape == (60, 2)  # noqa: PD011 - no table
 
 
 @pytest.fixture(scope="module")
@@ -291,3 +291,10 @@ def test_a_common_correlation_is_not_taken_for_more_rows_than_it_allows(residual
     fit = bl.fit_bayes("y ~ 1", pairs, draws=50, chains=2, priors=above, **how)
     drawn = bl.predict(fit, new, kind="response", residual=residual, random_seed=1)
     assert np.isfinite(drawn.to_numpy()).all()
+
+
+def test_weights_beside_a_structure_are_refused_for_new_rows_too():
+    idata = trees.structured_tree("cs")
+    new = {"x": [0.0], "g": ["a"]}
+    with pytest.raises(ArgumentError, match="leave weights= out"):
+        bl.predict(idata, new, kind="response", weights=[2.0])

@@ -100,3 +100,8 @@ def test_formulas_that_say_nothing_of_sigma(text, message):
 def test_structures_of_residuals_stand_beside_the_formula():
     with pytest.raises(FormulaError, match=r"residual='ar1\(week \| subject\)'"):
         parse_formula("y ~ x + ar1(week | subject)")
+
+
+def test_known_standard_errors_are_an_argument():
+    with pytest.raises(FormulaError, match=r"Known standard errors are an argument.*se="):
+        parse_formula("y | se(sei) ~ 1 + (1 | study)")

@@ -130,10 +130,18 @@ def _():
 @follows("priors={'rho_residual': 'Uniform({}")
 def _():
     pairs = pd.DataFrame({"g": np.repeat(np.arange(8), 2), "step": np.tile([0, 1], 8)})
-    pairs["y"] = np.tile([1.0, -1.0], 8) * np.repeat(np.arange(1.0, 9.0), 2)
+    rng = np.random.default_rng(8)
+    pairs["y"] = np.ravel(rng.normal(size=(8, 1)) * [1.0, -1.0]) + 0.3 * rng.normal(size=16)
     new = pd.DataFrame({"g": 0, "step": [2, 3, 4]})
     fit = bl.fit_bayes("y ~ 1", pairs, residual="cs(step | g)", **HOW)
     told("Fit with a prior that keeps them above", bl.predict, fit, new, kind="response")
     above = {"rho_residual": "Uniform(-0.333, 1)"}
     fit = bl.fit_bayes("y ~ 1", pairs, residual="cs(step | g)", priors=above, **HOW)
     works(bl.predict, fit, new, kind="response")
+
+
+@follows("sigma='~ 1'")
+def _():
+    told("se=, their column; with sigma='~ 1'", bl.fit_reml, "y | se(e) ~ x", rows())
+    works(bl.fit_reml, "y ~ x", rows(), se="e")
+    works(bl.fit_reml, "y ~ x", rows(), se="e", sigma="~ 1")

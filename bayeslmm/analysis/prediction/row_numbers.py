@@ -8,6 +8,7 @@ from bayeslmm.design.state import state_content
 from bayeslmm.errors import ArgumentError, DataWarning, warn
 from bayeslmm.results import read
 from bayeslmm.results.family import family
+from bayeslmm.results.residual import has_structure
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -21,7 +22,17 @@ def row_weights(idata: xr.DataTree, data: Any, weights: Any) -> Any:
     -----
     DataWarning
         When the fit had weights and the new rows have none.
+
+    Raises
+    ------
+    ArgumentError
+        When they are given, and the fit's residuals have a structure.
     """
+    if weights is not None and has_structure(idata):
+        raise ArgumentError(
+            "weights= and this fit's residual structure both say how residuals spread, and the "
+            "structure has it from the rows: leave weights= out."
+        )
     if data is None or weights is not None:
         return weights
     column = state_content(str(idata.attrs["design"])).get("weights")
