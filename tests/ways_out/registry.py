@@ -27,6 +27,11 @@ NO_ADVICE = {
          "value.item()", "main()", "density={density}"),
         CODE,
     ),
+    **dict.fromkeys(
+        ("llvm.memcpy.p0.p0.i64()", "llvm.memset.p0.i64()", "call()", "store()", "malloc()", "free()",
+         "address()", "ctypes.CDLL()", "NRT_MemInfo_call_dtor()", "NRT_MemInfo_alloc_aligned()"),
+        "source text of machine code that is built ahead",
+    ),
     **dict.fromkeys(("N()", "Var()", "exp()", "Gamma()", "LogNormal()", "Uniform()"), NOTATION),
     "cbind()": "R's, which the message says is none here",
     **dict.fromkeys(("by=", "cov="), "brms's arguments of gr(), which the message says are none"),
