@@ -28,8 +28,9 @@ NO_ADVICE = {
         CODE,
     ),
     **dict.fromkeys(
-        ("llvm.memcpy.p0.p0.i64()", "llvm.memset.p0.i64()", "call()", "store()", "malloc()", "free()",
-         "address()", "ctypes.CDLL()", "NRT_MemInfo_call_dtor()", "NRT_MemInfo_alloc_aligned()"),
+        ("llvm.memcpy.p0.p0.i64()", "llvm.memset.p0.i64()", "call()", "store()", "malloc()",
+         "free()", "address()", "ctypes.CDLL()", "NRT_MemInfo_call_dtor()",
+         "NRT_MemInfo_alloc_aligned()"),
         "source text of machine code that is built ahead",
     ),
     **dict.fromkeys(("N()", "Var()", "exp()", "Gamma()", "LogNormal()", "Uniform()"), NOTATION),
