@@ -241,6 +241,8 @@ ELSEWHERE = {
     "implied_priors": "test_prior_families.py",
     "prior_sensitivity": "test_prior_families.py",
     "compare_ml": "test_compare_ml.py",
+    "plot_residual_correlation": "../plots/test_plots_residual.py",
+    "plot_forest": "../plots/test_plots_residual.py",
 }
 # Of draws as they are, whatever the response, or of fits by REML.
 DRAWS_ALONE = {

@@ -182,6 +182,20 @@ def plot_check(idata, name):
     bl.plot_check(idata)
 
 
+def plot_residual_correlation(idata, name):
+    if name.startswith("known"):
+        with pytest.raises(bl.ArgumentError, match="no correlation to show"):
+            bl.plot_residual_correlation(idata)
+    else:
+        bl.plot_residual_correlation(idata)
+
+
+def plot_forest(idata, name):
+    # Studies have one estimate each: a fit with slopes, or without known errors, has no forest.
+    with pytest.raises(bl.ArgumentError, match="A forest"):
+        bl.plot_forest(idata)
+
+
 RIGHT = {
     check.__name__: check
     for check in (
@@ -189,7 +203,7 @@ RIGHT = {
         summary, diagnose, tidy_draws, hypothesis, compare_predictions, marginal_means,
         plot_variance_partition, plot_fixed_effects, plot_caterpillar, plot_covariance,
         plot_levels, plot_effect, plot_shrinkage, plot_trace, plot_rank, plot_ppc_groups,
-        plot_check,
+        plot_check, plot_residual_correlation, plot_forest,
     )
 }  # fmt: skip
 # Held to their equations for every structure elsewhere.
