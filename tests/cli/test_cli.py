@@ -126,6 +126,9 @@ def test_options_win_over_the_file_and_the_file_over_the_defaults(spec, calls):
         "missing": "drop",
         "family": bayeslmm.Gaussian(),
         "trials": None,
+        "residual": None,
+        "sigma": None,
+        "se": None,
         "progressbar": False,
     }
 
