@@ -180,8 +180,8 @@ def coefficients(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str
 
 def factor_names(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str, ...]:
     """Return the grouping factors in the order in which the formula first names them."""
-    order = list(state_content(str(idata.attrs["design"]))["terms"])
     variables = list(map(str, group(idata, group_name).data_vars))
+    order = list(state_content(str(idata.attrs["design"]))["terms"])
     present = [v[len(names.SD_PREFIX) :] for v in variables if v.startswith(names.SD_PREFIX)]
     # Standard deviations of visits are a residual structure's.
     present = [name for name in present if names.sd(name) != names.SD_RESIDUAL or name in order]
