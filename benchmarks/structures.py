@@ -11,7 +11,6 @@ import argparse
 import time
 import warnings
 
-import arviz_stats
 import numpy as np
 import pandas as pd
 
@@ -21,6 +20,7 @@ from bayeslmm.kernels.densities import DENSITY, evaluate
 from bayeslmm.kernels.structured.density import structured_density
 from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.model.residual.of_design import structured_residuals
+from bayeslmm.results.diagnostics import diagnostics_table
 
 MODELS = {
     "Ovary, AR(1) and (1 | Mare)": (
@@ -44,20 +44,8 @@ def worst(tree):
     attrs = tree.sample_stats.attrs
     if "ess_draws" in attrs:
         return float(attrs["ess_draws"])
-    posterior = tree["posterior"].to_dataset()
-    posterior = posterior[[name for name in posterior.data_vars if not name.startswith("b_")]]
-    low = np.inf
-    for array in posterior.data_vars.values():
-        values = array.transpose("chain", "draw", ...).to_numpy()
-        values = values.reshape(*values.shape[:2], -1)
-        for k in range(values.shape[2]):
-            if np.ptp(values[:, :, k]) > 0.0:
-                for method in ("bulk", "tail"):
-                    ess = arviz_stats.base.array_stats.ess(
-                        values[:, :, k], chain_axis=0, draw_axis=1, method=method
-                    )
-                    low = min(low, float(ess))
-    return low
+    table = diagnostics_table(tree, max_effects=0)
+    return float(table[["ess_bulk", "ess_tail"]].min(axis=None))
 
 
 def timed(*args, **kwargs):

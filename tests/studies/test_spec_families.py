@@ -47,6 +47,9 @@ def test_a_file_names_family_link_and_trials_and_simulates_them(tmp_path):
         "missing": "drop",
         "family": spec.family,
         "trials": "n",
+        "residual": None,
+        "sigma": None,
+        "se": None,
     }
     table = spec.data.load()
     assert ((table["y"] >= 0) & (table["y"] <= table["n"])).all()
