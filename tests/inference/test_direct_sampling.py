@@ -175,7 +175,7 @@ def fallback(monkeypatch):
         asked.update(parametrization=settings.parametrization, sampler=method.sampler)
         return xr.DataTree()
 
-    monkeypatch.setattr("bayeslmm.inference.importance.sample.NUTS.fit", fit)
+    monkeypatch.setattr("bayeslmm.inference.nuts.sample.NUTS.fit", fit)
     return asked
 
 

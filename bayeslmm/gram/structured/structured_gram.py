@@ -90,8 +90,8 @@ class _Combined:
         log_determinant : float
             log|R|.
         """
-        floats = self.floats(coefficients, log_determinant)
-        blocks = self.blocks_from(floats[len(self.head) :])
+        there = self.floats(coefficients, log_determinant)
+        blocks = self.blocks_from(there[len(self.head) :])
         return with_blocks(self.reference, blocks, sum_log_weights=-log_determinant)
 
     def blocks_from(self, values: Floats) -> list[Floats]:

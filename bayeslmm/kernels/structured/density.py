@@ -30,7 +30,7 @@ from bayeslmm.kernels.gradient import (
     residual_products,
     scale_rows,
 )
-from bayeslmm.kernels.layout import N_WORKING, SUM_LOG_WEIGHTS, Working, open_layout, open_working
+from bayeslmm.kernels.layout import SUM_LOG_WEIGHTS, Working, open_layout, open_working
 from bayeslmm.kernels.solve import joint_modes, selected_inverse
 from bayeslmm.kernels.structured.products import fill_products
 
@@ -160,21 +160,21 @@ def structured_values(
     ndarray, shape (s,)
         -inf where it cannot be computed.
     """
-    n_head = ints[N_WORKING]
-    floats, values = np.empty(n_head + bodies.shape[1]), np.empty(len(lams))
+    n_head = len(head)
+    there, values = np.empty(n_head + bodies.shape[1]), np.empty(len(lams))
     # A loop: an array assigned to another's part brings two seconds of error messages with it.
     for j in range(n_head):
-        floats[j] = head[j]
+        there[j] = head[j]
     nothing = np.zeros(betas.shape[1])
     for s in range(len(lams)):
-        floats[n_head:] = 0.0
+        there[n_head:] = 0.0
         for k in range(bodies.shape[0]):
             c = coefficients[s, k]
             for j in range(bodies.shape[1]):
-                floats[n_head + j] += c * bodies[k, j]
-        floats[SUM_LOG_WEIGHTS] = -logdets[s]
-        working = open_working(ints, floats)
-        ok, logdet, T, _, _, _ = factorize(ints, floats, to_working(working, lams[s], False))
+                there[n_head + j] += c * bodies[k, j]
+        there[SUM_LOG_WEIGHTS] = -logdets[s]
+        working = open_working(ints, there)
+        ok, logdet, T, _, _, _ = factorize(ints, there, to_working(working, lams[s], False))
         values[s] = -math.inf
         if ok:
             value, _, _ = finish(
