@@ -7,6 +7,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 _LONG, _DOUBLE = ir.IntType(64), ir.DoubleType()
@@ -51,3 +52,8 @@ def nearest_whole(_context: Any, number: Any) -> Any:
         return builder.call(rint, arguments)
 
     return types.float64(number), generate
+
+
+# Numba looks for new instructions when it makes a dispatcher, not when it compiles a callback.
+cpu_target.typing_context.refresh()
+cpu_target.target_context.refresh()
