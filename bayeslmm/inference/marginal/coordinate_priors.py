@@ -133,6 +133,12 @@ class CoordinatePriors:
             for k, prior in enumerate(self._univariate)
         )
 
+    def with_folded(self, folded: Sequence[int]) -> Self:
+        """Return the same posterior with the coordinates of these sds folded."""
+        other = copy.copy(self)
+        other._fold(folded)
+        return other
+
     def with_log_arcsinh_sds(self, scales: Floats, bends: Floats) -> Self:
         """Return the same posterior with the sds on log-arcsinh scales.
 
@@ -204,6 +210,33 @@ class CoordinatePriors:
             if prior is not None:
                 total += prior.log_density(values[:, k])
         return total + self._log_prior_of_partials(points)
+
+    def log_likelihood(self, points: Floats) -> Floats:
+        """Compute log p(y | parameters) at points (s, size), shape (s,)."""
+        raise NotImplementedError
+
+    def log_density(self, points: Floats) -> Floats:
+        """Evaluate the log-density at points.
+
+        Parameters
+        ----------
+        points : ndarray, shape (s, size)
+            Coordinates.
+
+        Returns
+        -------
+        ndarray, shape (s,)
+            -inf where the prior forbids a point or the likelihood cannot be computed.
+        """
+        points = np.ascontiguousarray(points, dtype=np.float64)
+        with np.errstate(all="ignore"):
+            total = self.log_prior(points)
+            # Points that the prior forbids may have no relative factors, no residual covariance or
+            # no family parameters at all.
+            good = np.flatnonzero(np.isfinite(total))
+            if len(good):
+                total[good] += self.log_likelihood(points[good])
+        return np.where(np.isnan(total) | (total == np.inf), -np.inf, total)
 
     def _log_prior_of_partials(self, points: Floats) -> Floats:
         """LKJ's independent densities of the partial correlations, less their volumes."""

@@ -131,27 +131,6 @@ class MarginalTarget(CoordinatePriors):
             self.gram, self.packed(points), draws.sigma, beta=draws.beta, prior=self._beta_prior
         )
 
-    def log_density(self, points: Floats) -> Floats:
-        """Evaluate the log-density at points.
-
-        Parameters
-        ----------
-        points : ndarray, shape (s, size)
-            Coordinates.
-
-        Returns
-        -------
-        ndarray, shape (s,)
-            -inf where the prior forbids a point or the likelihood cannot be computed.
-        """
-        points = np.ascontiguousarray(points, dtype=np.float64)
-        with np.errstate(all="ignore"):
-            total = self.log_prior(points)
-            # Points that the prior forbids may have no relative factors at all.
-            good = np.flatnonzero(np.isfinite(total))
-            total[good] += self.log_likelihood(points[good])
-        return np.where(np.isnan(total) | (total == np.inf), -np.inf, total)
-
     def log_density_and_gradient(self, point: Floats) -> tuple[float, Floats]:
         """Evaluate the log-density and its gradient at one point, shape (size,).
 

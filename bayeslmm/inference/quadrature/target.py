@@ -63,12 +63,6 @@ class QuadratureTarget(CoordinatePriors):
         other.likelihood = self.likelihood.with_nodes(n_nodes)
         return other
 
-    def with_folded(self, folded: Sequence[int]) -> Self:
-        """Return the same posterior with the coordinates of these sds folded."""
-        other = copy.copy(self)
-        other._fold(folded)
-        return other
-
     def given(self, points: Floats) -> Points:
         """Return what stands at coordinates, shape (s, size); fixed effects of centered columns."""
         return self._given(self.parameters(points))
@@ -78,18 +72,9 @@ class QuadratureTarget(CoordinatePriors):
         L = self.covariance.factor(values[:, :a], values[:, a:b])
         return Points(L, values[:, b + self.n_phi :], values[:, b : b + self.n_phi])
 
-    def log_density(self, points: Floats) -> Floats:
-        """Evaluate the log-density at points (s, size), shape (s,); -inf where it is no number."""
-        points = np.ascontiguousarray(points, dtype=np.float64)
-        with np.errstate(all="ignore"):
-            total = self.log_prior(points)
-            # Points that the prior forbids may have no family parameters at all.
-            good = np.flatnonzero(np.isfinite(total))
-            if len(good):
-                total[good] += self.likelihood.values(
-                    self.given(points[good]), threads=self.threads
-                )
-        return np.where(np.isnan(total) | (total == np.inf), -np.inf, total)
+    def log_likelihood(self, points: Floats) -> Floats:
+        """Compute log p(y | parameters) at points (s, size), shape (s,)."""
+        return self.likelihood.values(self.given(points), threads=self.threads)
 
     def log_density_and_gradient(self, point: Floats) -> tuple[float, Floats]:
         """Evaluate the log-density and its gradient at one point, shape (size,)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +13,6 @@ from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
 from bayeslmm.model.residual.entry import coordinates
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Self
-
     from bayeslmm.arrays import Floats
     from bayeslmm.model.model import Model
 
@@ -60,12 +56,6 @@ class StructuredTarget(CoordinatePriors):
         flat = np.zeros(p), np.zeros((p, p))
         self.beta_prior = normal_prior(priors) if self.integrated else flat
 
-    def with_folded(self, folded: Sequence[int]) -> Self:
-        """Return the same posterior with the coordinates of these sds folded."""
-        other = copy.copy(self)
-        other._fold(folded)
-        return other
-
     def parts(self, values: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Split parameters (..., size) into sds, partials, phi and beta on the original scale."""
         a, b = self.n_sds, self.n_sds + self.n_partials
@@ -88,17 +78,6 @@ class StructuredTarget(CoordinatePriors):
             parts.append(L.reshape(len(sds), q * q))
             at, pair = at + q, pair + k
         return np.concatenate(parts, axis=1)
-
-    def log_density(self, points: Floats) -> Floats:
-        """Evaluate the log-density at points (s, size), shape (s,); -inf where it is no number."""
-        points = np.ascontiguousarray(points, dtype=np.float64)
-        with np.errstate(all="ignore"):
-            total = self.log_prior(points)
-            # Points that the prior forbids may have no residual covariance at all.
-            good = np.flatnonzero(np.isfinite(total))
-            if len(good):
-                total[good] += self.log_likelihood(points[good])
-        return np.where(np.isnan(total) | (total == np.inf), -np.inf, total)
 
     def log_likelihood(self, points: Floats) -> Floats:
         """Compute log p(y | parameters) at points (s, size), shape (s,)."""
