@@ -63,7 +63,3 @@ class Records:
             None if factor is None else np.concatenate([factor, factor[back]]),
             n_bases,
         )
-
-    def scaled(self, rows: Floats) -> Floats:
-        """Multiply the rows that stand first, shape (m, ...), by omega."""
-        return rows if self.factor is None else rows * self.factor[:, None]

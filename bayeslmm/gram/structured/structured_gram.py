@@ -61,10 +61,6 @@ class _Combined:
     def _places(self) -> Ints:
         return places_in_plan(self.reference)
 
-    def flat(self, coefficients: Floats) -> Floats:
-        """Return all cross-products W'R^-1 W as one vector (`flat.blocks_of`)."""
-        raise NotImplementedError
-
     def floats(self, coefficients: Floats, log_determinant: float) -> Floats:
         """Return the plan's floats for one point.
 
@@ -75,10 +71,7 @@ class _Combined:
         log_determinant : float
             log|R|.
         """
-        flat = self.flat(coefficients)
-        out = np.concatenate([self.head, np.where(self._places < 0, 0.0, flat[self._places])])
-        out[SUM_LOG_WEIGHTS] = -log_determinant
-        return out
+        raise NotImplementedError
 
     def at(self, coefficients: Floats, log_determinant: float) -> Gram:
         """Return the Gram of rows scaled by R^(-1/2), of which all that reads a Gram can be asked.
@@ -151,10 +144,6 @@ class StructuredGram(_Combined):
             raise DataError("There are no rows.")
         return cls(reference, bodies)
 
-    def flat(self, coefficients: Floats) -> Floats:
-        """Return all cross-products as one vector."""
-        return coefficients @ self.bodies
-
     @cached_property
     def plan_bodies(self) -> Floats:
         """The bases laid out as the plan's floats, shape (K, n_floats - n_head)."""
@@ -195,8 +184,8 @@ class RowGram(_Combined):
         columns = _Columns.of(design, reference)
         return cls(reference, records, tuple(columns.blocks(records)))
 
-    def flat(self, coefficients: Floats) -> Floats:
-        """Return all cross-products as one vector, by a pass over the rows."""
+    def floats(self, coefficients: Floats, log_determinant: float) -> Floats:
+        """Return the plan's floats for one point, by a pass over the rows."""
         r = self.records
         weight = coefficients[r.base]
         if r.factor is not None:
@@ -205,7 +194,10 @@ class RowGram(_Combined):
             sum_products(b.place, r.first, r.second, weight, b.left, b.right, b.n).ravel()
             for b in self.blocks
         ]
-        return np.concatenate(sums)
+        flat = np.concatenate(sums)
+        out = np.concatenate([self.head, np.where(self._places < 0, 0.0, flat[self._places])])
+        out[SUM_LOG_WEIGHTS] = -log_determinant
+        return out
 
     def pull_back(self, d_floats: Floats) -> tuple[Floats, float]:
         """Return the gradient in the coefficients and in log|R|, from that in the plan's floats."""
