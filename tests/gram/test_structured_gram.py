@@ -177,7 +177,7 @@ def test_a_pass_over_the_rows_gives_the_same_numbers(case):
 
 
 def test_the_gram_at_a_point_is_a_gram(case):
-    gram = case.gram.at(COEFFICIENTS, case.logdet)
+    gram = case.gram.gram_of(case.gram.floats(COEFFICIENTS, case.logdet))
     assert log_density(gram, case.lams, 1.0, *PRIOR)[0] == pytest.approx(case.dense(), abs=1e-9)
 
 

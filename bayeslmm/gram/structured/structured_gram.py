@@ -9,6 +9,7 @@ holds, the pass is made at every step instead (`RowGram`).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -73,21 +74,22 @@ class _Combined:
         """
         raise NotImplementedError
 
-    def at(self, coefficients: Floats, log_determinant: float) -> Gram:
-        """Return the Gram of rows scaled by R^(-1/2), of which all that reads a Gram can be asked.
+    def gram_of(self, there: Floats, scale: float = 1.0) -> Gram:
+        """Return the Gram of rows multiplied by scale R^(-1/2), for all that reads one.
 
         Parameters
         ----------
-        coefficients : ndarray, shape (K,)
-            c.
-        log_determinant : float
-            log|R|.
+        there : ndarray
+            The plan's floats for a point, from `floats`.
+        scale : float
+            The sigma beside weights of scale^2 R^-1.
         """
-        there = self.floats(coefficients, log_determinant)
-        blocks = self.blocks_from(there[len(self.head) :])
-        return with_blocks(self.reference, blocks, sum_log_weights=-log_determinant)
+        blocks = self._blocks_from(there[len(self.head) :] * scale**2)
+        log_determinant = -float(there[SUM_LOG_WEIGHTS])
+        whole = 2.0 * self.reference.n * math.log(scale) - log_determinant
+        return with_blocks(self.reference, blocks, sum_log_weights=whole)
 
-    def blocks_from(self, values: Floats) -> list[Floats]:
+    def _blocks_from(self, values: Floats) -> list[Floats]:
         """Return the blocks of cross-products that a plan's floats, without its head, hold."""
         known = self._places >= 0
         flat = np.zeros(sum(block.size for block in blocks_of(self.reference)))

@@ -6,14 +6,12 @@ number per row, the rows' weights are interpolated in it (`InterpolatedProducts`
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.gram.structured.flat import with_blocks
 from bayeslmm.gram.structured.structured_gram import RowGram, StructuredGram
 from bayeslmm.kernels.layout import SUM_LOG_WEIGHTS
 from bayeslmm.kernels.structured.density import structured_values
@@ -103,11 +101,7 @@ class ResidualProducts:
         scale : float
             The sigma beside those weights.
         """
-        there, head = self.floats(phi), len(self.gram.head)
-        logdet = -float(there[SUM_LOG_WEIGHTS])
-        blocks = self.gram.blocks_from(there[head:] * scale**2)
-        whole = 2.0 * self.reference.n * math.log(scale) - logdet
-        return with_blocks(self.reference, blocks, sum_log_weights=whole)
+        return self.gram.gram_of(self.floats(phi), scale)
 
     def log_densities(
         self,
