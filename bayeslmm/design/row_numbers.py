@@ -109,13 +109,11 @@ def check_weights(weights: NDArray[np.float64], labels: NDArray[Any]) -> NDArray
             f"{weights[wrong[0]]:g} in row {labels[wrong[0]]}. Leave rows without weight out of "
             "the table."
         )
-    far = np.flatnonzero((weights > _LARGEST_WEIGHT) | (weights < 1.0 / _LARGEST_WEIGHT))
-    if far.size:
-        raise DataError(
-            f"{far.size} weights are too large or too small to compute with, the first is "
-            f"{weights[far[0]]:g} in row {labels[far[0]]}. Divide all of them by their mean: sigma "
-            "is then the standard deviation of a row of mean weight."
-        )
+    way = (
+        "Divide all of them by their mean: sigma is then the standard deviation of a row of mean "
+        "weight."
+    )
+    _require_in_range("weights", weights, labels, way)
     return weights
 
 
@@ -140,10 +138,18 @@ def check_standard_errors(errors: NDArray[np.float64], labels: NDArray[Any]) -> 
             f"{errors[wrong[0]]:g} in row {labels[wrong[0]]}. A row that is known exactly, or "
             "not at all, has no place in the table."
         )
-    far = np.flatnonzero((errors > _LARGEST_WEIGHT) | (errors < 1.0 / _LARGEST_WEIGHT))
+    way = "Give response and errors in another unit."
+    _require_in_range("standard errors", errors, labels, way)
+    return errors
+
+
+def _require_in_range(
+    what: str, values: NDArray[np.float64], labels: NDArray[Any], way: str
+) -> None:
+    """Raise unless squares and products of positive numbers stay within the range of numbers."""
+    far = np.flatnonzero((values > _LARGEST_WEIGHT) | (values < 1.0 / _LARGEST_WEIGHT))
     if far.size:
         raise DataError(
-            f"{far.size} standard errors are too large or too small to compute with, the first is "
-            f"{errors[far[0]]:g} in row {labels[far[0]]}. Give response and errors in another unit."
+            f"{far.size} {what} are too large or too small to compute with, the first is "
+            f"{values[far[0]]:g} in row {labels[far[0]]}. {way}"
         )
-    return errors

@@ -77,6 +77,25 @@ class LocalMode:
         return self.height + 0.5 * float(np.linalg.slogdet(self.covariance)[1])
 
 
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where searches of modes begin.
+
+    Attributes
+    ----------
+    points : list of ndarray, shape (size,)
+        Coordinates to climb from.
+    units : ndarray, shape (size,)
+        A typical step of each.
+    known : tuple of LocalMode
+        The mode, where it has been found.
+    """
+
+    points: list[Floats]
+    units: Floats
+    known: tuple[LocalMode, ...] = ()
+
+
 def find_modes(
     target: Target, starts: Sequence[Floats], units: Floats, known: Sequence[LocalMode] = ()
 ) -> list[LocalMode]:

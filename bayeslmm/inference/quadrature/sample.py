@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.inference.importance.algorithm import WeightedPoints
-    from bayeslmm.inference.quadrature.start import Start
+    from bayeslmm.inference.laplace import Start
     from bayeslmm.inference.settings import SamplerSettings
     from bayeslmm.model.model import Model
     from bayeslmm.model.quadrature.enough_nodes import NodeError

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.inference.laplace import find_mode
+from bayeslmm.inference.laplace import Start, find_mode
 from bayeslmm.model.quadrature.enough_nodes import LADDERS, NodeError, node_error
 from bayeslmm.model.quadrature.start import fit_without_effects
 
 if TYPE_CHECKING:
-    from bayeslmm.arrays import Floats
-    from bayeslmm.inference.laplace import LocalMode
     from bayeslmm.inference.quadrature.target import QuadratureTarget
     from bayeslmm.model.model import Model
 
@@ -26,25 +23,6 @@ _SMALL, _LARGEST = 0.1, 100.0
 _LOG_UNIT = 0.3
 # Nodes must be enough so many standard deviations from the mode, along each axis.
 _AWAY = 2.0
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """Where to begin.
-
-    Attributes
-    ----------
-    points : list of ndarray, shape (size,)
-        Coordinates to climb from.
-    units : ndarray, shape (size,)
-        A typical step of each.
-    known : tuple of LocalMode
-        The mode, where it has been found.
-    """
-
-    points: list[Floats]
-    units: Floats
-    known: tuple[LocalMode, ...] = ()
 
 
 def starting_points(target: QuadratureTarget, model: Model) -> Start:

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayeslmm.gram.likelihood import conditional
+from bayeslmm.inference.laplace import Start
 from bayeslmm.model.covariance.factors import sd_corr_from_factor
 from bayeslmm.reml.search import lambda_factors, search_criterion
 
 if TYPE_CHECKING:
-    from bayeslmm.arrays import Floats
     from bayeslmm.inference.structured.target import StructuredTarget
 
 # A typical step of the logarithm of a positive parameter, and of a correlation's coordinate.
 _UNIT = 0.3
 # Standard deviations begin at no less than this share of the priors' medians.
 _SMALLEST = 0.05
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """Where to begin.
-
-    Attributes
-    ----------
-    points : list of ndarray, shape (size,)
-        Coordinates to climb from.
-    units : ndarray, shape (size,)
-        A typical step of each.
-    """
-
-    points: list[Floats]
-    units: Floats
 
 
 def starting_points(target: StructuredTarget) -> Start:
