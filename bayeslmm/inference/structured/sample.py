@@ -22,7 +22,7 @@ from bayeslmm.inference.parametrization import MARGINAL
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.reweighting import resample
 from bayeslmm.inference.structured.recovery import recover_posterior
-from bayeslmm.inference.structured.start import starting_points
+from bayeslmm.inference.structured.start import starting_points, steps
 from bayeslmm.inference.structured.target import StructuredTarget
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.kept_effects import KeptEffects
@@ -132,7 +132,8 @@ def _weigh(
     parameters = [target.parameters(point) for point in start.points]
 
     def weigh(scaled: StructuredTarget) -> WeightedPoints:
-        units = start.units if scaled is target else starting_points(scaled).units
+        # Folding changes the steps of the standard deviations alone.
+        units = np.concatenate([steps(scaled)[: scaled.n_sds], start.units[scaled.n_sds :]])
         return sample_target(
             scaled,
             [scaled.point(values) for values in parameters],

@@ -12,6 +12,7 @@ from bayeslmm.model.covariance.factors import sd_corr_from_factor
 from bayeslmm.reml.search import lambda_factors, search_criterion
 
 if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats
     from bayeslmm.inference.structured.target import StructuredTarget
 
 # A typical step of the logarithm of a positive parameter, and of a correlation's coordinate.
@@ -36,15 +37,12 @@ def starting_points(target: StructuredTarget) -> Start:
     Start
     """
     medians = target.prior_quantiles(0.5)
-    widths = target.prior_quantiles(0.75) - target.prior_quantiles(0.25)
     a, b = target.n_sds, target.n_sds + target.n_partials
     c = b + target.n_phi
     first = medians.copy()
     gram, structure = target.products.reference, target.model.structured_residual
     found = search_criterion(gram, restricted=True)
-    units = np.array(
-        [_UNIT if x.bounded else w for x, w in zip(target.coordinates, widths, strict=True)]
-    )
+    units = steps(target)
     if np.isfinite(found.sigma) and found.sigma > 0.0:
         factors = lambda_factors(gram, found.packed)
         sds = [found.sigma * sd_corr_from_factor(lam)[0] for lam in factors]
@@ -66,3 +64,11 @@ def starting_points(target: StructuredTarget) -> Start:
             break
     points.append(target.point(np.concatenate([medians[:c], first[c:]])))
     return Start(points, units)
+
+
+def steps(target: StructuredTarget) -> Floats:
+    """Return a typical step of each coordinate, by its kind and its prior, shape (size,)."""
+    widths = target.prior_quantiles(0.75) - target.prior_quantiles(0.25)
+    return np.array(
+        [_UNIT if x.bounded else w for x, w in zip(target.coordinates, widths, strict=True)]
+    )
