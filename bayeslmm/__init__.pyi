@@ -73,9 +73,9 @@ from .families.poisson import Poisson as Poisson
 from .families.student import StudentT as StudentT
 from .formula.mixed_formula import (
     MixedFormula as MixedFormula,
-    RandomTerm as RandomTerm,
     parse_formula as parse_formula,
 )
+from .formula.random_terms import RandomTerm as RandomTerm
 from .gram.gram import Gram as Gram
 from .gram.streaming.first_pass import Reading as Reading
 from .gram.streaming.from_batches import gram_from_batches as gram_from_batches

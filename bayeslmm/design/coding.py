@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from bayeslmm.families.family import Family
     from bayeslmm.formula.expand import TermSet
     from bayeslmm.formula.grammar import Atom
-    from bayeslmm.formula.mixed_formula import RandomTerm
     from bayeslmm.formula.model_terms import ModelTerms
+    from bayeslmm.formula.random_terms import RandomTerm
     from bayeslmm.tables.column import Column
 
 _TRAINING = "the training rows"

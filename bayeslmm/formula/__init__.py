@@ -5,7 +5,8 @@
 - ``grammar``: tokens into a tree, with R's precedences
 - ``calls``: calls such as ``poly(x, 2)``, checked against a closed list
 - ``expand``: a sum multiplied out into a `TermSet`
-- ``mixed_formula``: `parse_formula`, `MixedFormula`, `RandomTerm`
+- ``random_terms``: `RandomTerm`: what stands in bars
+- ``mixed_formula``: `parse_formula`, `MixedFormula`
 - ``update``: a formula from another one, ``. ~ . + x``
 - ``model_terms``: the terms of a formula, and the columns of a table that they read
 """

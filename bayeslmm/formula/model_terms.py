@@ -12,7 +12,8 @@ from bayeslmm.formula.grammar import Atom, Variable, parse_side
 from bayeslmm.formula.tokens import find_variable, tokenize
 
 if TYPE_CHECKING:
-    from bayeslmm.formula.mixed_formula import MixedFormula, RandomTerm
+    from bayeslmm.formula.mixed_formula import MixedFormula
+    from bayeslmm.formula.random_terms import RandomTerm
     from bayeslmm.formula.residual import ResidualTerms
 
 

@@ -10,7 +10,8 @@ from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.tokens import Token, tokenize
 
 if TYPE_CHECKING:
-    from bayeslmm.formula.mixed_formula import MixedFormula, RandomTerm
+    from bayeslmm.formula.mixed_formula import MixedFormula
+    from bayeslmm.formula.random_terms import RandomTerm
 
 _OPENING, _CLOSING = ("(", "[", "{"), (")", "]", "}")
 

@@ -3,7 +3,8 @@
 import pytest
 
 from bayeslmm.errors import FormulaError
-from bayeslmm.formula.mixed_formula import MixedFormula, RandomTerm, parse_formula
+from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
+from bayeslmm.formula.random_terms import RandomTerm
 
 CANONICAL = {
     # fixed part
