@@ -15,7 +15,7 @@ from bayeslmm.design.response import require_same_kind, require_trials, two_leve
 from bayeslmm.design.state import ColumnState
 from bayeslmm.errors import DataError, FormulaError
 from bayeslmm.families.gaussian import GAUSSIAN
-from bayeslmm.formula.grammar import Variable
+from bayeslmm.formula.nodes import Variable
 from bayeslmm.formula.tokens import quote
 from bayeslmm.tables.column import categorical
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from bayeslmm.design.rows import Rows
     from bayeslmm.families.family import Family
     from bayeslmm.formula.expand import TermSet
-    from bayeslmm.formula.grammar import Atom
     from bayeslmm.formula.model_terms import ModelTerms
+    from bayeslmm.formula.nodes import Atom
     from bayeslmm.formula.random_terms import RandomTerm
     from bayeslmm.tables.column import Column
 

@@ -14,7 +14,7 @@ from bayeslmm.design.row_numbers import (
     read_numbers,
 )
 from bayeslmm.errors import BayesLMMError, DataError, nearest
-from bayeslmm.formula.grammar import Variable
+from bayeslmm.formula.nodes import Variable
 from bayeslmm.tables.column import Column, readable
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 - ``residual``: what is said of residuals beside a formula: their correlation, their sigma
 - ``tokens``: a formula's text as tokens that remember where they stood
+- ``nodes``: what a formula is parsed into
 - ``grammar``: tokens into a tree, with R's precedences
 - ``calls``: calls such as ``poly(x, 2)``, checked against a closed list
 - ``expand``: a sum multiplied out into a `TermSet`

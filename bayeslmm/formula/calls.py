@@ -48,9 +48,13 @@ FUNCTIONS: dict[str, tuple[int, tuple[str, ...]]] = {
 }
 _REQUIRED = dict.fromkeys(BINARY_NUMPY, 2)
 
-# Of these, those that residuals can have.
-RESIDUAL_TOO = ("us", "cs", "ar1", "toep", "ou")
-STRUCTURES = ("us", "diag", "cs", "homcs", "ar1", "hetar1", "toep", "ou", "rr", "propto", "equalto")
+# Names before bars, as lme4 2 and glmmTMB spell structures of G; the last have no meaning here.
+STRUCTURES = (
+    *("us", "diag", "homdiag", "cs", "homcs", "ar1", "hetar1", "ou", "toep", "homtoep"),
+    *("rr", "propto", "equalto"),
+)
+# Calls right of a bar.
+GROUP_CALLS = ("gr", "mm")
 REFUSED = {
     **dict.fromkeys(
         ("factor", "as.factor", "as.character"), "write C(x), or make the column a categorical"
@@ -63,11 +67,9 @@ REFUSED = {
     **dict.fromkeys(("s", "t2", "te", "ti"), "smooth terms; bs(x, df=5) is a regression spline"),
     **dict.fromkeys(("Error", "re"), "write (1 | g) for an effect of each level of g"),
     **dict.fromkeys(("car", "sar"), "residuals are independent here; let (1 | area) stand for it"),
-    **dict.fromkeys(STRUCTURES, "a covariance structure; only unstructured and diagonal G exist"),
-    "gr": "write (1 | g) for one covariance shared by all levels; by= and cov= do not exist here",
-    "mm": (
-        "a row belongs to several groups there, to one here; write (1 | g) for each grouping column"
-    ),
+    **dict.fromkeys(STRUCTURES, "a covariance structure stands before bars, as in cs(0 + f | g)"),
+    "gr": "gr() stands right of a bar, as in (1 | gr(g, by=arm))",
+    "mm": "mm() stands right of a bar, as in (1 | mm(g1, g2))",
     "mo": "write C(x) for an effect of each step, poly(x, 2) for a curve, or x for a line",
     "me": "columns count as known without error; write x itself",
     "mi": "write x itself, with missing values filled or dropped beforehand",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError
 from bayeslmm.formula.calls import Expression
-from bayeslmm.formula.grammar import Atom, Node, Number, Product, Sum, Variable, walk
+from bayeslmm.formula.nodes import Atom, Node, Number, Product, Sum, Variable, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,83 +5,29 @@ The tree exists to find the bars, to point at mistakes, and to be multiplied out
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError
-from bayeslmm.formula.calls import RESIDUAL_TOO, STRUCTURES, Expression, read_expression
-from bayeslmm.formula.tokens import Token, quote
+from bayeslmm.formula.calls import GROUP_CALLS, STRUCTURES, Expression, read_expression
+from bayeslmm.formula.nodes import (
+    Bars,
+    GroupCall,
+    Node,
+    Number,
+    Offset,
+    Product,
+    Sum,
+    Variable,
+    unwrap,
+)
+from bayeslmm.formula.tokens import Token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+
+    from bayeslmm.formula.nodes import Option
 
 _FACTOR_MAKERS = ("factor", "as.factor", "as.character")
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """``0`` or ``1``: the intercept's switch."""
-
-    value: int
-    span: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """A column of the table; where it stands is no part of its value."""
-
-    name: str
-    span: tuple[int, int] = field(compare=False)
-
-    @property
-    def text(self) -> str:
-        """The name as a formula spells it."""
-        return quote(self.name)
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """The columns read: this one."""
-        return (self.name,)
-
-
-@dataclass(frozen=True, slots=True)
-class Offset:
-    """``offset(...)``: what is inside."""
-
-    inside: Variable | Expression
-    span: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """Two parts joined by ``*``, ``:``, ``/`` or ``**``."""
-
-    operator: str
-    left: Node
-    right: Node
-    span: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Sum:
-    """Parts that are added or taken away."""
-
-    parts: tuple[tuple[str, Node], ...]
-    span: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Bars:
-    """``(columns | group)``, or ``||`` where `correlated` is False."""
-
-    columns: Sum
-    group: Node
-    correlated: bool
-    span: tuple[int, int]
-
-
-type Atom = Variable | Expression
-type Node = Number | Variable | Expression | Offset | Product | Sum | Bars
 
 
 def parse_side(tokens: Sequence[Token], text: str) -> Sum:
@@ -222,17 +168,72 @@ class _Parser:
         if not self.at("|", "||"):
             self._expect_closing()
             return inside
+        return self._bars(inside, start, None)
+
+    def _bars(self, inside: Sum, start: int, structure: Token | None) -> Bars:
+        """Return a term in bars, from its first bar on."""
         correlated = self.take().value == "|"
+        label = self._label() if correlated else ""
         if self.at(")"):
             raise self._error_here("Nothing stands after the bar: name the grouping factor.")
         self._refuse_call_as_group()
-        group = self.sum()
+        group = self._group()
         if self.at("|", "||"):
             raise self._error_here(
-                "A second bar: a random-effects term has one, as in (1 + x | g)."
+                "A second bar: a random-effects term has one, as in (1 + x | g), or a label "
+                "between two, as in (1 |p| g)."
             )
+        options = self._options() if structure is not None else ()
         self._expect_closing()
-        return Bars(inside, unwrap(group), correlated, self._span_from(start))
+        return Bars(inside, group, correlated, self._span_from(start), label, structure, options)
+
+    def _label(self) -> str:
+        here = self.tokens[self.position : self.position + 3]
+        if len(here) < 3 or here[0].kind != "name" or not here[1].is_operator("|"):
+            return ""
+        if here[2].is_operator(")"):  # (1 | g |)
+            return ""
+        self.position += 2
+        return here[0].value
+
+    def _group(self) -> Node:
+        start = self.position
+        here = self.tokens[start : start + 2]
+        if here[0].value not in GROUP_CALLS or not here[1].is_operator("("):
+            return unwrap(self.sum())
+        self.position += 2
+        groups = [unwrap(self.sum())]
+        while self.at(",") and not self._at_option():
+            self.take()
+            groups.append(unwrap(self.sum()))
+        options = self._options()
+        self._expect_closing()
+        return GroupCall(here[0].value, tuple(groups), options, self._span_from(start))
+
+    def _at_option(self) -> bool:
+        """Return whether a comma is followed by ``name=``."""
+        here = self.tokens[self.position + 1 : self.position + 3]
+        return len(here) == 2 and here[0].kind == "name" and here[1].is_operator("=")
+
+    def _options(self) -> tuple[Option, ...]:
+        """Return what follows commas as ``name=value``, each value's tokens as they stand."""
+        options = []
+        while self.at(","):
+            self.take()
+            if self.done or self.tokens[self.position].kind != "name":
+                raise self.unexpected()
+            name = self.take()
+            if not self.at("="):
+                raise self._error_here(f"An option has a value: {name.value}=...")
+            self.take()
+            first, depth = self.position, 0
+            while not self.done and not (depth == 0 and self.at(",", ")")):
+                token = self.take()
+                depth += token.is_operator("(", "[") - token.is_operator(")", "]")
+            if first == self.position:
+                raise self._error_here(f"{name.value}= of what?")
+            options.append((name, tuple(self.tokens[first : self.position])))
+        return tuple(options)
 
     def _refuse_call_as_group(self) -> None:
         here = self.tokens[self.position : self.position + 2]
@@ -256,7 +257,7 @@ class _Parser:
         if len(tokens) == 3:
             raise FormulaError(f"Empty parentheses: {name}() of what?", self.text, span)
         if any(token.is_operator("|", "||") for token in tokens):
-            raise self._structure(name, tokens, span)
+            return self._structure(start, span)
         if name == "offset" and not tokens[0].quoted:
             inside = unwrap(parse_side(tokens[2:-1], self.text)) if len(tokens) == 4 else None
             if isinstance(inside, Variable):
@@ -276,23 +277,23 @@ class _Parser:
             [Token("name", "I", tokens[0].span), tokens[1], *inner, tokens[-1]], self.text
         )
 
-    def _structure(self, name: str, tokens: Sequence[Token], span: tuple[int, int]) -> FormulaError:
-        if name in STRUCTURES:
-            message = (
-                f"The covariance structure {name}() is not supported: a term's G is unstructured "
-                "with (x | g) and diagonal with (x || g)."
+    def _structure(self, start: int, span: tuple[int, int]) -> Bars:
+        """Return ``name(columns | group)``, which stands from `start` on."""
+        name = self.tokens[start]
+        if name.value not in STRUCTURES or name.quoted:
+            raise FormulaError(
+                f"A bar inside {name.value}(): random-effects terms stand on their own, as in "
+                "(1 + x | g).",
+                self.text,
+                span,
             )
-            if name in RESIDUAL_TOO:
-                message += (
-                    " Of residuals it is an argument beside the formula: "
-                    f"residual='{name}(week | subject)'."
-                )
-            return FormulaError(message, self.text, tokens[0].span)
-        return FormulaError(
-            f"A bar inside {name}(): random-effects terms stand on their own, as in (1 + x | g).",
-            self.text,
-            span,
-        )
+        self.position = start + 2
+        if self.at("|", "||"):
+            raise self._error_here(f"Nothing stands before the bar; write {name.value}(0 + f | g).")
+        inside = self.sum()
+        if not self.at("|", "||"):
+            raise self.unexpected()
+        return self._bars(inside, start, name)
 
     def _expect_closing(self) -> None:
         if not self.at(")"):
@@ -347,28 +348,3 @@ def _closes_last(tokens: Sequence[Token]) -> bool:
         if depth == 0:
             return i == len(tokens) - 1
     return False
-
-
-def unwrap(node: Node) -> Node:
-    """Return what stands inside parentheses around a single part."""
-    while isinstance(node, Sum) and len(node.parts) == 1 and node.parts[0][0] == "+":
-        node = node.parts[0][1]
-    return node
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """Yield a node and everything below it, exponents left out."""
-    yield node
-    match node:
-        case Product():
-            yield from walk(node.left)
-            if node.operator != "**":
-                yield from walk(node.right)
-        case Sum():
-            for _, part in node.parts:
-                yield from walk(part)
-        case Bars():
-            yield from walk(node.columns)
-            yield from walk(node.group)
-        case _:
-            return

@@ -33,22 +33,13 @@ from typing import TYPE_CHECKING
 from bayeslmm.errors import FormulaError, names_keywords
 from bayeslmm.formula.calls import Expression
 from bayeslmm.formula.expand import TermSet, expand
-from bayeslmm.formula.grammar import (
-    Bars,
-    Node,
-    Number,
-    Offset,
-    Sum,
-    Variable,
-    parse_side,
-    unwrap,
-    walk,
-)
+from bayeslmm.formula.grammar import parse_side
+from bayeslmm.formula.nodes import Bars, Node, Number, Offset, Sum, Variable, unwrap, walk
 from bayeslmm.formula.random_terms import RandomTerm, columns_of, flatten, random_terms
 from bayeslmm.formula.tokens import tokenize
 
 if TYPE_CHECKING:
-    from bayeslmm.formula.grammar import Atom
+    from bayeslmm.formula.nodes import Atom
     from bayeslmm.formula.tokens import Token
 
 _WRAPPERS = ("bf", "brmsformula", "formula", "as.formula")

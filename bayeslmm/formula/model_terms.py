@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from bayeslmm.errors import FormulaError
 from bayeslmm.formula.calls import Expression
 from bayeslmm.formula.expand import TermSet, expand
-from bayeslmm.formula.grammar import Atom, Variable, parse_side
+from bayeslmm.formula.grammar import parse_side
+from bayeslmm.formula.nodes import Atom, Variable
 from bayeslmm.formula.tokens import find_variable, tokenize
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def model_terms(formula: MixedFormula, residual: ResidualTerms | None = None) ->
     >>> terms.predictors, terms.grouping
     (('x', 'z', 't'), ('g',))
     """
+    _require_built(formula)
     return ModelTerms(
         formula=formula,
         response=_atom(formula, formula.response),
@@ -118,6 +120,25 @@ def model_terms(formula: MixedFormula, residual: ResidualTerms | None = None) ->
         random=tuple((term, _side(formula, term.columns)) for term in formula.random),
         residual=residual,
     )
+
+
+def _require_built(formula: MixedFormula) -> None:
+    """Raise for what is read, and not fitted yet."""
+    for term in formula.random:
+        unbuilt = {
+            f"{term.structure}()": term.structure != "us",
+            "gr(by=)": term.by is not None,
+            "gr(cov=)": term.cov is not None,
+            "mm()": term.several,
+            "A label between bars": bool(term.label),
+        }
+        for what, there in unbuilt.items():
+            if there:
+                raise FormulaError(
+                    f"{what} is not supported yet; see the limitations.",
+                    formula.text or str(formula),
+                    term.span if formula.text else None,
+                )
 
 
 def _atom(formula: MixedFormula, text: str) -> Atom:

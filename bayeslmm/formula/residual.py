@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError, nearest
 from bayeslmm.formula.expand import expand
-from bayeslmm.formula.grammar import Bars, Offset, parse_side
+from bayeslmm.formula.grammar import parse_side
+from bayeslmm.formula.nodes import Bars, Offset
 from bayeslmm.formula.tokens import Token, quote, tokenize
 
 if TYPE_CHECKING:

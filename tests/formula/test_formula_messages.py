@@ -26,8 +26,6 @@ from bayeslmm.formula.mixed_formula import parse_formula
         ("y ~ x + (1 | g), data = d", ",", "arguments of the call"),
         ("cbind(y, x) ~ 1 + (1 | g)", "cbind", "fit one model for each"),
         # brms's
-        ("y ~ x + (1 | gr(g, by = h))", "gr", r"write \(1 \| g\)"),
-        ("y ~ x + (1 | mm(g, h))", "mm", "belongs to several groups"),
         ("y ~ mo(x) + (1 | g)", "mo", r"write C\(x\)"),
         ("y ~ me(x, e) + (1 | g)", "me", "write x itself"),
         ("y ~ gp(x)", "gp", r"bs\(x, df=5\)"),

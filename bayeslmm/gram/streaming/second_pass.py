@@ -21,9 +21,9 @@ from bayeslmm.design.identifiability import (
 from bayeslmm.design.rows import Rows, read_rows
 from bayeslmm.design.state import ColumnState, DesignState, restore
 from bayeslmm.errors import DataError, DataWarning, warn
-from bayeslmm.formula.grammar import Variable
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.formula.nodes import Variable
 from bayeslmm.gram.blocks import GramFactor, PairBlocks
 from bayeslmm.gram.coordinates import orthogonal, root_of, with_columns, with_levels
 from bayeslmm.gram.gram import Gram
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.formula.expand import TermSet
-    from bayeslmm.formula.grammar import Atom
     from bayeslmm.formula.model_terms import ModelTerms
+    from bayeslmm.formula.nodes import Atom
 
 
 @dataclass(frozen=True, eq=False)
