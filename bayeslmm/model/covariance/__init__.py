@@ -7,5 +7,6 @@
 - ``compiled``: what compiled code reads of it
 - ``factors``: theta, factor, (sd, corr) and G, one from the other
 - ``partial_correlations``: canonical partial correlations and correlation matrices
+- ``autocorrelation``: autocorrelations by lag from partial ones, and derivatives
 - ``theta``: the order in which lme4 lists theta
 """

@@ -4,7 +4,6 @@
 - ``patterns``: groups with missing positions, by the set of those observed
 - ``unstructured``: any correlation matrix
 - ``stationary``: Toeplitz matrices, and autoregressive moving averages
-- ``autocorrelation``: autocorrelations by lag from partial ones, and derivatives
 - ``antedependence``: a correlation for each step from a visit to the next
 - ``exchangeable``: compound symmetry
 - ``of_rows``: which of them the rows of a design have

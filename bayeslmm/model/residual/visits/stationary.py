@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.model.residual.entry import Entry
-from bayeslmm.model.residual.visits.autocorrelation import (
+from bayeslmm.model.covariance.autocorrelation import (
     arma_autocorrelations,
     autocorrelations,
     derivatives,
 )
+from bayeslmm.model.residual.entry import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
