@@ -51,6 +51,8 @@ LINEAR_PREDICTOR = "mu"  # a node of PyMC models; result trees do not hold it
 FITTED_LEVELS = "fitted_levels"
 CROSS_PRODUCTS = "cross_products"
 
+# One number of a structure of G, such as the correlation of neighbours.
+RHO = "rho"
 SD_PREFIX = "sd_"
 CORR_PREFIX = "corr_"
 EFFECTS_PREFIX = "b_"
@@ -62,6 +64,11 @@ _TAKEN = frozenset({"chain", "draw", OBS, COEF, BETA, SIGMA})
 def sd(factor: str) -> str:
     """Name the standard deviations of a grouping factor's random effects."""
     return f"{SD_PREFIX}{factor}"
+
+
+def rho(factor: str, columns: str = "") -> str:
+    """Return the name of a factor's one correlation, of some columns where there are several."""
+    return f"{RHO}_{factor}" + (f"_{columns}" if columns else "")
 
 
 def corr(factor: str) -> str:

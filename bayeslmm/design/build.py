@@ -170,6 +170,8 @@ def build_design(
         residual=residual,
         sigma=None if of_residuals is None else sigma,
         se=se if isinstance(se, str) else None,
+        structures={factor.name: factor.structures for factor in factors if factor.structures}
+        or None,
         visits=None if of_residuals is None else of_residuals.visits or None,
         strata=None if of_residuals is None else of_residuals.by_labels or None,
     )
@@ -280,7 +282,7 @@ def code_rows(
     X, names = coder.fixed()
     keep = [j for j, name in enumerate(names) if name not in state.dropped]
     X, coef = np.ascontiguousarray(X[:, keep]), tuple(names[j] for j in keep)
-    built = gather_factors(coder, known=levels)
+    built = gather_factors(coder, known=levels, structures=state.structures)
     rebuilt = {factor.name: factor.terms for factor in built}
     if coef != state.coef or any(state.terms[name] != rebuilt[name] for name in rebuilt):
         raise DataError("The state does not belong to this formula: its columns differ.")

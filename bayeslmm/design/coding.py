@@ -13,6 +13,7 @@ from bayeslmm.design.grouping import GroupingFactor, match_levels, read_levels
 from bayeslmm.design.model_matrix import check_finite, model_matrix
 from bayeslmm.design.response import require_same_kind, require_trials, two_levels
 from bayeslmm.design.state import ColumnState
+from bayeslmm.design.structured_columns import structured_columns
 from bayeslmm.errors import DataError, FormulaError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.nodes import Variable
@@ -22,6 +23,7 @@ from bayeslmm.tables.column import categorical
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.design.rows import Rows
     from bayeslmm.families.family import Family
     from bayeslmm.formula.expand import TermSet
@@ -231,7 +233,9 @@ class TableCoder:
 
 
 def gather_factors(
-    coder: TableCoder, known: Mapping[str, Sequence[str]] | None
+    coder: TableCoder,
+    known: Mapping[str, Sequence[str]] | None,
+    structures: Mapping[str, Sequence[BlockStructure]] | None = None,
 ) -> tuple[GroupingFactor, ...]:
     """Return the grouping factors, each with the columns of all its terms.
 
@@ -241,6 +245,8 @@ def gather_factors(
         The table.
     known : mapping of str to sequence of str, or None
         The levels of the training rows; None on the training rows themselves.
+    structures : mapping of str to sequence of BlockStructure, optional
+        What is said of each block of factors that have structures, of the training rows.
 
     Returns
     -------
@@ -259,7 +265,7 @@ def gather_factors(
         by_factor.setdefault(term.factor, []).append((term, wanted))
     _refuse_two_spellings(coder, [pairs[0][0] for pairs in by_factor.values()])
     return tuple(
-        _factor(coder, pairs, None if known is None else known[name])
+        _factor(coder, pairs, None if known is None else known[name], (structures or {}).get(name))
         for name, pairs in by_factor.items()
     )
 
@@ -268,6 +274,7 @@ def _factor(
     coder: TableCoder,
     pairs: Sequence[tuple[RandomTerm, TermSet]],
     known: Sequence[str] | None,
+    said: Sequence[BlockStructure] | None,
 ) -> GroupingFactor:
     first = pairs[0][0]
     index, levels = read_levels(first.variables, coder.rows.columns)
@@ -278,11 +285,15 @@ def _factor(
     matrices: list[NDArray[np.float64]] = []
     terms: list[str] = []
     blocks: list[tuple[int, ...]] = []
+    structures: list[BlockStructure] = []
     for term, wanted in pairs:
-        matrix, names = coder.random(wanted)
+        positions = None if said is None else said[len(blocks)].positions
+        matrix, names, structure = structured_columns(coder, term, wanted, positions)
         _refuse_repeated(coder, term, names, terms)
         places = range(len(terms), len(terms) + len(names))
-        blocks.extend([tuple(places)] if term.correlated else [(j,) for j in places])
+        own = [tuple(places)] if term.correlated else [(j,) for j in places]
+        blocks.extend(own)
+        structures.extend([structure] * len(own))
         matrices.append(matrix)
         terms.extend(names)
     return GroupingFactor(
@@ -294,6 +305,7 @@ def _factor(
         columns=matrices[0] if len(matrices) == 1 else np.hstack(matrices),
         terms=tuple(terms),
         blocks=tuple(blocks),
+        structures=tuple(structures) if any(at.kind != "us" for at in structures) else (),
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +12,7 @@ import pandas as pd
 
 from bayeslmm.design.text import Described, factor_line, listed
 from bayeslmm.errors import DataError
+from bayeslmm.formula.calls import STRUCTURES
 from bayeslmm.tables.levels import level_codes
 
 if TYPE_CHECKING:
@@ -18,6 +21,37 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.tables.column import Column
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStructure:
+    """What is said of the covariance of a block's columns.
+
+    Attributes
+    ----------
+    kind : str
+        ``"us"``, or a name as in `RandomTerm.structure`.
+    positions : tuple of float
+        Of ``"ar1"``, ``"hetar1"`` and ``"ou"``: each column's place, ascending.
+    """
+
+    kind: str = "us"
+    positions: tuple[float, ...] = ()
+
+    @classmethod
+    def of_plain(cls, kind: str, positions: Sequence[float]) -> BlockStructure:
+        """Return what stands in JSON as text and numbers.
+
+        Raises
+        ------
+        TypeError
+            If it is something else.
+        """
+        numbers = tuple(map(float, positions))
+        ascending = all(math.isfinite(b) and a < b for a, b in pairwise(numbers))
+        if kind not in STRUCTURES or not ascending:
+            raise TypeError(f"{kind!r} at {numbers} is no structure")
+        return cls(kind, numbers)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,6 +81,8 @@ class GroupingFactor(Described):
     blocks : tuple of tuple of int
         A partition of ``range(q)`` into runs: columns of a block are correlated with each other
         and with no other.
+    structures : tuple of BlockStructure
+        What is said of each block's covariance; none where nothing is said of any.
     """
 
     name: str
@@ -57,6 +93,7 @@ class GroupingFactor(Described):
     columns: NDArray[np.float64]
     terms: tuple[str, ...]
     blocks: tuple[tuple[int, ...], ...]
+    structures: tuple[BlockStructure, ...] = ()
 
     def _lines(self) -> list[str]:
         return [f"Grouping factor {factor_line(self)}", f"levels: {listed(self.levels.tolist())}"]

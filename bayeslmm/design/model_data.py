@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Blocks
     from bayeslmm.design.design import Design
+    from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
@@ -40,6 +41,11 @@ class FactorData(Protocol):
     @property
     def blocks(self) -> Blocks:
         """A partition of ``range(q)``: columns of a block are correlated with each other."""
+        ...
+
+    @property
+    def structures(self) -> tuple[BlockStructure, ...]:
+        """What is said of each block's covariance; none where nothing is said of any."""
         ...
 
 

@@ -264,13 +264,13 @@ def _time(
     reads = KINDS[correlation.kind]
     if reads in ("visits", "any"):
         if visits is None:
-            require_order(column, correlation)
-            warn_of_gaps(column, correlation)
+            require_order(column, correlation.kind)
+            warn_of_gaps(column, correlation.kind)
         known = None if reads == "any" else visits
         return _matched(column, known, f"{correlation.kind}() has no correlations of it")
     if reads == "steps" and (column.kind == "category" or visits is not None):
         if visits is None:
-            warn_of_gaps(column, correlation)
+            warn_of_gaps(column, correlation.kind)
         return _matched(column, visits, f"{correlation.kind}() does not know when it is")
     if column.kind != "number":
         raise DataError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.mixed_formula import parse_formula
@@ -168,6 +169,7 @@ class DesignState:
     residual: str | None = None
     sigma: str | None = None
     se: str | None = None
+    structures: Mapping[str, tuple[BlockStructure, ...]] | None = None
     visits: tuple[str, ...] | None = None
     strata: tuple[str, ...] | None = None
 
@@ -210,6 +212,11 @@ class DesignState:
             content["weights"] = self.weights
         if self.family != GAUSSIAN.name:
             content |= {"family": self.family, "link": self.link}
+        if self.structures:
+            content["structures"] = {
+                name: [(at.kind, at.positions) for at in said]
+                for name, said in self.structures.items()
+            }
         for name in _WHERE_GIVEN:
             if getattr(self, name) is not None:
                 content[name] = getattr(self, name)
@@ -274,9 +281,21 @@ class DesignState:
             residual=content.get("residual"),
             sigma=content.get("sigma"),
             se=content.get("se"),
+            structures=_structures_or_none(content.get("structures")),
             visits=_tuple_or_none(content.get("visits")),
             strata=_tuple_or_none(content.get("strata")),
         )
+
+
+def _structures_or_none(
+    content: Mapping[str, Sequence[tuple[str, Sequence[float]]]] | None,
+) -> dict[str, tuple[BlockStructure, ...]] | None:
+    if content is None:
+        return None
+    return {
+        str(name): tuple(BlockStructure.of_plain(kind, positions) for kind, positions in said)
+        for name, said in content.items()
+    }
 
 
 def _dependence_or_none(content: Mapping[str, Any]) -> Dependence | None:

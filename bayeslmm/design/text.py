@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Blocks
+    from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
 
@@ -33,6 +34,8 @@ class _Factor(Protocol):
     def terms(self) -> tuple[str, ...]: ...
     @property
     def blocks(self) -> Blocks: ...
+    @property
+    def structures(self) -> tuple[BlockStructure, ...]: ...
 
 
 class _Data(Protocol):
@@ -109,6 +112,10 @@ def factor_line(factor: _Factor) -> str:
     text = f"{factor.name}: {len(factor.levels):,} levels; column{plural} {listed(factor.terms)}"
     if len(factor.terms) == 1:
         return text
+    if factor.structures:
+        said = zip(factor.structures, factor.blocks, strict=True)
+        own = "; ".join(f"{at.kind}({listed([factor.terms[k] for k in b])})" for at, b in said)
+        return f"{text}, with covariances {own}"
     if len(factor.blocks) == 1:
         return f"{text}, correlated"
     if len(factor.blocks) == len(factor.terms):

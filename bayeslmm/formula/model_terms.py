@@ -126,7 +126,6 @@ def _require_built(formula: MixedFormula) -> None:
     """Raise for what is read, and not fitted yet."""
     for term in formula.random:
         unbuilt = {
-            f"{term.structure}()": term.structure != "us",
             "gr(by=)": term.by is not None,
             "gr(cov=)": term.cov is not None,
             "mm()": term.several,

@@ -149,7 +149,9 @@ def _require_same_model(a: CrossProducts, b: CrossProducts) -> None:
         return {
             "response": gram.response,
             "coefficients": gram.coef,
-            "random effects": tuple((f.name, f.terms, f.blocks) for f in gram.factors),
+            "random effects": tuple(
+                (f.name, f.terms, f.blocks, f.structures) for f in gram.factors
+            ),
         }
 
     for (what, first), second in zip(shape(a).items(), shape(b).values(), strict=True):

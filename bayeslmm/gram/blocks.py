@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Blocks, Floats, Ints
+    from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
 
@@ -33,6 +34,8 @@ class GramFactor(Described):
         Names of its columns.
     blocks : tuple of tuple of int
         Columns that are correlated with each other.
+    structures : tuple of BlockStructure
+        What is said of each block's covariance; none where nothing is said of any.
     scale : ndarray, shape (q, q)
         Upper-triangular M with Z = Zs M.
     within : ndarray, shape (m, q, q)
@@ -58,6 +61,7 @@ class GramFactor(Described):
     counts: NDArray[np.int64]
     fixed: Floats | None = None
     log_weights: Floats | None = None
+    structures: tuple[BlockStructure, ...] = ()
 
     def _lines(self) -> list[str]:
         return [f"Cross-products of {factor_line(self)}"]

@@ -103,6 +103,14 @@ def _check_names(gram: CrossProducts) -> None:
         flat = [place for block in f.blocks for place in block]
         if any(type(place) is not int for place in flat) or flat != list(range(len(f.terms))):
             raise ValueError(f"factor_{k}'s blocks {f.blocks} do not part its {len(f.terms)} terms")
+        _require(
+            len(f.structures) in (0, len(f.blocks))
+            and all(
+                len(at.positions) in (0, len(block))
+                for at, block in zip(f.structures, f.blocks, strict=False)
+            ),
+            f"factor_{k}'s structures are not those of its blocks",
+        )
 
 
 def _expect(

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.arguments import as_path
+from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.design.scales import DataScales
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import DataError
@@ -82,7 +83,7 @@ def to_arrays(gram: CrossProducts) -> dict[str, NDArray[Any]]:
         "version": VERSION,
         "response": gram.response,
         "coef": gram.coef,
-        "factors": [{"name": f.name, "terms": f.terms, "blocks": f.blocks} for f in gram.factors],
+        "factors": [_named(f) for f in gram.factors],
         "pairs": [{"first": pair.first, "second": pair.second} for pair in gram.pairs],
         "n": gram.n,
         "sum_log_weights": gram.sum_log_weights,
@@ -99,6 +100,13 @@ def to_arrays(gram: CrossProducts) -> dict[str, NDArray[Any]]:
     header["empty"] = {k: [a.shape, a.dtype.str] for k, a in arrays.items() if a.size == 0}
     filled = {name: array for name, array in arrays.items() if array.size}
     return {"header": encode_header(header), **filled}
+
+
+def _named(factor: GramFactor) -> dict[str, Any]:
+    content = {"name": factor.name, "terms": factor.terms, "blocks": factor.blocks}
+    if factor.structures:  # files of other models stay as they were
+        content["structures"] = [(at.kind, at.positions) for at in factor.structures]
+    return content
 
 
 def gram_dataset(gram: CrossProducts) -> xr.Dataset:
@@ -159,6 +167,7 @@ def _from_arrays[G: CrossProducts](cls: type[G], header: dict[str, Any], arrays:
             name=f["name"],
             terms=tuple(f["terms"]),
             blocks=tuple(map(tuple, f["blocks"])),
+            structures=tuple(BlockStructure.of_plain(*at) for at in f.get("structures", ())),
             levels=arrays[f"factor_{k}_levels"],
             scale=arrays[f"factor_{k}_scale"],
             within=arrays[f"factor_{k}_within"],

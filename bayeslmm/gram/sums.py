@@ -215,6 +215,7 @@ def _factor_sums(
         levels=factor.levels,
         terms=factor.terms,
         blocks=factor.blocks,
+        structures=factor.structures,
         scale=M,
         within=within,
         with_fixed=with_fixed,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy.optimize import minimize
 
+from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.gram.likelihood import conditional
 from bayeslmm.inference.marginal.sd_coordinates import sizes_of
 from bayeslmm.model.covariance.factors import sd_corr_from_factor
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bayeslmm.arrays import Floats
+    from bayeslmm.gram.gram import Gram
     from bayeslmm.inference.marginal.target import MarginalTarget
+    from bayeslmm.model.priors.priors import Priors
 
 
 # Differences of gradients over this share of a standard deviation.
@@ -30,6 +34,10 @@ _FLATTEST = 1.0 / 9.0
 _APART = 2.0
 # Modes whose share of the mass is e^-12 of the highest's cannot be seen in any number of draws.
 NEGLIGIBLE = 12.0
+
+
+# Where a search of structures' correlations begins besides the prior's middle, and a small sigma.
+_STRONG, _SMALL_SHARE = 0.95, 0.2
 
 
 class Target(Protocol):
@@ -248,7 +256,8 @@ def starting_points(target: MarginalTarget, *, several: bool = True) -> tuple[li
     sds = slice(0, target.n_sds)
     # A variance of zero has no logarithm: start where the prior begins to care, if that is anywhere
     # near the data.
-    reml[sds] = np.maximum(reml[sds], 0.05 * np.minimum(medians[sds], sizes_of(target.gram).sds))
+    sizes = shared_sds(target.priors, sizes_of(target.gram).sds)
+    reml[sds] = np.maximum(reml[sds], 0.05 * np.minimum(medians[sds], sizes))
     # Only what has no density at all is moved: where prior and data disagree, each has its mode.
     ends = np.array([(c.lower, c.upper) if c.bounded else (-np.inf, np.inf) for c in
                      target.coordinates]).T  # fmt: skip
@@ -263,6 +272,7 @@ def starting_points(target: MarginalTarget, *, several: bool = True) -> tuple[li
             there = first.copy()
             there[kind] = other[kind]
             parameters.append(there)
+        parameters += _with_strong_correlations(target, first)
     units = np.ones(target.size)
     for k, coordinate in enumerate(target.coordinates):
         if coordinate.kind == "folded":
@@ -272,15 +282,66 @@ def starting_points(target: MarginalTarget, *, several: bool = True) -> tuple[li
     return [target.point(values) for values in parameters], units
 
 
+def _with_strong_correlations(target: MarginalTarget, first: Floats) -> list[Floats]:
+    """Return the first point with structures' correlations high: they may have a mode there.
+
+    Effects whose correlations decay, and residuals, explain the same thing in part.
+    """
+    unit = [
+        inside for factor in target.priors.factors for inside in factor.covariance.in_unit_interval
+    ]
+    if not any(unit):
+        return []
+    high = first.copy()
+    high[target.n_sds : target.n_sds + target.n_partials][unit] = _STRONG
+    small = high.copy()
+    small[target.n_sds + target.n_partials] *= _SMALL_SHARE
+    return [high, small]
+
+
+def shared_sds(priors: Priors, sds: Floats) -> Floats:
+    """Return sds of all columns, shape (sum of q,), as those that are parameters.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> design = bl.build_design("Reaction ~ (Days | Subject)", bl.load_dataset("sleepstudy"))
+    >>> shared_sds(bl.resolve_priors(design), np.array([3.0, 4.0]))
+    array([3., 4.])
+    """
+    ends = np.cumsum([len(factor.terms) for factor in priors.factors])[:-1]
+    parts = [
+        factor.covariance.shared_sds(own)
+        for factor, own in zip(priors.factors, np.split(sds, ends), strict=bool(priors.factors))
+    ]
+    return np.concatenate([np.zeros(0), *parts])
+
+
+def without_structures(gram: Gram) -> Gram:
+    """Return cross-products whose structured columns are uncorrelated: quick to search."""
+    if not any(factor.structures for factor in gram.factors):
+        return gram
+    factors = []
+    for factor in gram.factors:
+        kinds = factor.structures or (BlockStructure(),) * len(factor.blocks)
+        blocks = [
+            part
+            for block, said in zip(factor.blocks, kinds, strict=True)
+            for part in ([block] if said.kind == "us" else [(k,) for k in block])
+        ]
+        factors.append(dataclasses.replace(factor, blocks=tuple(blocks), structures=()))
+    return dataclasses.replace(gram, factors=tuple(factors))
+
+
 def _reml_parameters(target: MarginalTarget) -> tuple[Floats, Floats]:
     """Return the REML estimate as parameters, and a scale of each of them."""
-    gram, priors = target.gram, target.priors
+    gram, priors = without_structures(target.gram), target.priors
     found = search_criterion(gram, restricted=True)
     factors = lambda_factors(gram, found.packed)
     sds, partials = [np.zeros(0)], [np.zeros(0)]
     for lam, factor in zip(factors, priors.factors, strict=True):
         sd, corr = sd_corr_from_factor(lam)
-        sds.append(found.sigma * sd)
+        sds.append(factor.covariance.shared_sds(found.sigma * sd))
         partials.append(factor.covariance.partials_near(corr))
     parts = [*sds, *partials, np.array([found.sigma])]
     scales = np.ones(target.size)

@@ -206,10 +206,11 @@ def draw_parameters(priors: Priors, size: int, rng: np.random.Generator) -> dict
         values[names.BETA] = priors.raw_beta(_columns(priors.beta, size, rng))
     for factor in priors.factors:
         covariance = factor.covariance
-        values[covariance.sd_name] = _columns(factor.sd, size, rng)
+        values[covariance.sd_name] = covariance.column_sds(_columns(factor.sd, size, rng))
         if covariance.has_correlations:
             drawn = covariance.draw_correlations(factor.eta, size, rng)
             values[covariance.corr_name] = drawn
+            values |= covariance.parameters_of(drawn)
     return values
 
 

@@ -11,6 +11,7 @@ from scipy import stats
 from bayeslmm import names
 from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
+from bayeslmm.model.covariance.of_matrix import OfMatrix
 from bayeslmm.model.priors.priors import FactorPriors, Priors
 from bayeslmm.plots.style import DATA, GRID, LEVEL, panel_grid, style
 from bayeslmm.results import read
@@ -141,7 +142,7 @@ def _moved(priors: Priors) -> set[str]:
     """Return the parameters whose priors stand at the columns' means."""
     found = {names.INTERCEPT} if any(priors.centers) else set()
     return found | {
-        factor.covariance.sd_names[factor.shift.columns[0]]
+        factor.covariance.sd_names[factor.covariance.sd_columns[factor.shift.columns[0]]]
         for factor in priors.factors
         if any(factor.shift.means)
     }
@@ -186,10 +187,22 @@ def _correlations(
     _, corr = _at_means(idata, factor)
     assert corr is not None  # noqa: S101 - there is a prior of it
     pairs, ends = [], (-1.0, 1.0)
-    for (i, j), a in zip(covariance.pairs, covariance.marginal_shapes(eta), strict=True):
-        label = f"{covariance.corr_name}[{info.terms[i]},{info.terms[j]}]"
-        marginal = stats.beta(a, a, loc=-1, scale=2)
-        pairs.append(_Pair(label, corr[:, i, j], marginal.pdf, ends, ends))
+    own = iter(covariance.parameter_names)
+    for structure, columns in covariance.correlated:
+        a, b = structure.correlation_shapes(eta)
+        if isinstance(structure, OfMatrix):
+            block = corr[(..., *np.ix_(columns, columns))]
+            for _ in structure.parameters:
+                low, high = (float(structure.values(np.array([end]))[0]) for end in (0.0, 1.0))
+                marginal = stats.beta(a, b, loc=low, scale=high - low)
+                values = structure.values(structure.near(block))[..., 0]
+                pairs.append(_Pair(next(own)[0], values, marginal.pdf, (low, high), ends))
+            continue
+        marginal = stats.beta(a, b, loc=-1, scale=2)
+        for i, j in structure.pairs:
+            first, second = columns[i], columns[j]
+            label = f"{covariance.corr_name}[{info.terms[first]},{info.terms[second]}]"
+            pairs.append(_Pair(label, corr[:, first, second], marginal.pdf, ends, ends))
     return pairs
 
 

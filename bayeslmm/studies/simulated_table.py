@@ -182,7 +182,7 @@ class SimulatedTable:
         for factor in design.factors:
             covariance = covariance_of(factor)
             q = covariance.n_columns
-            sds = np.broadcast_to(self.sd[factor.name], q)
+            sds = np.broadcast_to(self.sd[factor.name], q)[list(covariance.sd_leads)]
             truth |= dict(zip(covariance.sd_names, map(float, sds), strict=True))
             corr = np.broadcast_to(self.corr.get(factor.name, 0.0), (q, q))
             for pair, name in sorted(

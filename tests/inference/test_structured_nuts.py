@@ -13,7 +13,8 @@ from bayeslmm.inference.importance import algorithm, weigh
 from bayeslmm.inference.method import choose_method
 from bayeslmm.inference.settings import SamplerSettings
 from bayeslmm.inference.structured import sample
-from bayeslmm.inference.structured.nuts import whitened
+from bayeslmm.inference.structured.nuts import Whitened, whitened
+from bayeslmm.inference.structured.start import starting_points
 from bayeslmm.inference.structured.target import StructuredTarget
 from bayeslmm.model.model import Model
 from bayeslmm.results.diagnostics import blocks, diagnostics_table
@@ -21,6 +22,12 @@ from bayeslmm.results.diagnostics import blocks, diagnostics_table
 FORMULA, SIGMA = "y ~ x + (1 | g)", "~ 0 + f"
 # Two chains of 700 steps: enough to see a wrong density, in a few seconds.
 NUTS = {"chains": 2, "draws": 400, "tune": 300, "random_seed": 3, "progressbar": False}
+
+
+def whitened_target(model: Model) -> Whitened[StructuredTarget]:
+    """Return a model's posterior on the scales that suit NUTS."""
+    target = StructuredTarget(model)
+    return whitened(target, starting_points(target))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +83,7 @@ def test_the_tree_says_how_it_was_sampled(by_nuts, by_weights):
 
 def test_coordinates_are_whitened_at_the_mode(table):
     model = Model.of(bl.build_design(FORMULA, table, sigma=SIGMA))
-    density = whitened(StructuredTarget(model))
+    density = whitened_target(model)
     _, gradient = density(np.zeros(len(density.center)))
     np.testing.assert_allclose(gradient, 0.0, atol=1e-2)  # the search's own tolerance
     step = 1e-3
@@ -128,7 +135,7 @@ def test_what_the_density_raises_comes_out(table, monkeypatch):
         raise ZeroDivisionError("a culprit")
 
     model = Model.of(bl.build_design(FORMULA, table, sigma=SIGMA))
-    density = whitened(StructuredTarget(model))
+    density = whitened_target(model)
     monkeypatch.setattr("bayeslmm.inference.structured.nuts.whitened", lambda _: density)
     monkeypatch.setattr(StructuredTarget, "log_density_and_gradient", broken)
     with pytest.raises(ZeroDivisionError, match="a culprit"):

@@ -197,9 +197,9 @@ def _changes(design: ModelData) -> dict[str, tuple[str, float]]:
     scales = design.scales
     changes = {name: _change(x, name) for x, name in zip(scales.fixed, design.coef, strict=True)}
     for factor, columns in zip(design.factors, scales.random, strict=True):
-        sd_names = covariance_of(factor).sd_names
-        for column, term, sd_name in zip(columns, factor.terms, sd_names, strict=True):
-            changes[sd_name] = _change(column, term)
+        covariance = covariance_of(factor)
+        for lead, sd_name in zip(covariance.sd_leads, covariance.sd_names, strict=True):
+            changes[sd_name] = _change(columns[lead], factor.terms[lead])
     if design.family.mean_scale.name == "identity":
         # Standard deviations of residuals, whatever stratum they are of, are in its unit.
         own = [e for e in parameter_entries(design) if names.SIGMA in e.all_keys]

@@ -82,9 +82,9 @@ class CoordinatePriors:
             for k in range(factor.covariance.n_partials)
         ]
         self.n_sds, self.n_partials = len(sd_priors), len(partial_names)
-        shapes = [float(a) for factor in priors.factors for a in factor.partial_shapes]
+        own = [prior for factor in priors.factors for prior in factor.partial_priors]
         given: list[tuple[str, Prior | float]] = [
-            *sd_priors, *zip(partial_names, shapes, strict=True), *parameters, *fixed
+            *sd_priors, *zip(partial_names, own, strict=True), *parameters, *fixed
         ]  # fmt: skip
         self._univariate = [None if isinstance(p, float) else p for _, p in given]
         self._partials = np.flatnonzero([prior is None for prior in self._univariate])

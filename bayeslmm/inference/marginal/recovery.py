@@ -35,7 +35,7 @@ class MarginalDraws:
 
     Attributes
     ----------
-    sds : sequence of ndarray, shapes (..., q)
+    sds : sequence of ndarray, shapes (..., n_sds)
         Standard deviations of each factor's random effects, in the design's order.
     partials : sequence of ndarray, shapes (..., n_partials)
         Partials of each factor's covariance; no columns where it has none.
@@ -173,9 +173,10 @@ def variance_variables(priors: Priors, draws: MarginalDraws) -> tuple[dict[str, 
     packed = [np.zeros((sigma.size, 0))]
     for factor, sd, partials in zip(priors.factors, draws.sds, draws.partials, strict=True):
         covariance = factor.covariance
-        result[covariance.sd_name] = sd
+        result[covariance.sd_name] = covariance.column_sds(sd)
         if covariance.has_correlations:
             result[covariance.corr_name] = covariance.correlation(partials)
+            result |= covariance.parameter_values(partials)
         lam = covariance.factor(sd, partials) / sigma[..., None, None]
         packed.append(lam.reshape(sigma.size, -1))
     return result, np.concatenate(packed, axis=1)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.model.priors.priors import Priors
+    from bayeslmm.model.priors.priors import FactorPriors, Priors
 
 
 class MarginalTarget(CoordinatePriors):
@@ -81,6 +81,7 @@ class MarginalTarget(CoordinatePriors):
         super().__init__(priors, [(names.SIGMA, priors.sigma)], fixed, folded)
         mean, precision = _beta_prior(priors, self.integrated)
         table = covariance_table(factor.covariance for factor in priors.factors)
+        self._compiles = all(factor.covariance.compiles for factor in priors.factors)
         p = len(priors.coef)
         self._data = (
             for_kernels("the plan's integers", gram.plan.ints, np.int64, (None,)),
@@ -104,7 +105,7 @@ class MarginalTarget(CoordinatePriors):
     def unpack(self, points: Floats) -> MarginalDraws:
         """Return the parameters at points, shape (..., size), by their kinds and factors."""
         sds, partials, sigma, beta = self._parts(self.parameters(points))
-        widths = [len(factor.terms) for factor in self.priors.factors]
+        widths = [factor.covariance.n_sds for factor in self.priors.factors]
         counts = [factor.covariance.n_partials for factor in self.priors.factors]
         return MarginalDraws(
             _split(sds, widths), _split(partials, counts), sigma, None if self.integrated else beta
@@ -139,18 +140,57 @@ class MarginalTarget(CoordinatePriors):
         point = np.ascontiguousarray(point, dtype=np.float64)
         with np.errstate(all="ignore"):
             sds, partials, sigma, beta = self._parts(self.parameters(point))
+            columns, canonical = self._compiled_form(sds, partials)
             value, d_sds, d_partials, d_sigma, d_beta = linked_density(
                 *self._data,
-                for_kernels("the sds", sds, np.float64, (self.n_sds,)),
-                for_kernels("the partial correlations", partials, np.float64, (self.n_partials,)),
+                for_kernels("the sds", columns, np.float64, (None,)),
+                for_kernels("the partial correlations", canonical, np.float64, (None,)),
                 float(sigma),
                 for_kernels("beta", beta, np.float64, (None,)),
                 *self._beta_prior,
             )
+            d_sds, d_partials = self._pull_back_compiled(partials, d_sds, d_partials)
             if not self.integrated:
                 d_beta = self._centered_slope(d_beta)
             slopes = np.concatenate([d_sds, d_partials, [d_sigma], d_beta])
             return self.with_priors(point, value, slopes)
+
+    def _by_factor(self, sds: Floats, partials: Floats) -> zip[tuple[FactorPriors, Floats, Floats]]:
+        factors = self.priors.factors
+        return zip(
+            factors,
+            _split(sds, [factor.covariance.n_sds for factor in factors]),
+            _split(partials, [factor.covariance.n_partials for factor in factors]),
+            strict=True,
+        )
+
+    def _compiled_form(self, sds: Floats, partials: Floats) -> tuple[Floats, Floats]:
+        """Return what compiled code knows G by: an sd for each column, and canonical partials."""
+        if self._compiles:
+            return sds, partials
+        forms = [
+            factor.covariance.compiled_form(sd, own)
+            for factor, sd, own in self._by_factor(sds, partials)
+        ]
+        return np.concatenate([sd for sd, _ in forms]), np.concatenate([own for _, own in forms])
+
+    def _pull_back_compiled(
+        self, partials: Floats, d_sds: Floats, d_canonical: Floats
+    ) -> tuple[Floats, Floats]:
+        """Carry a gradient in `_compiled_form` to the parameters."""
+        if self._compiles:
+            return d_sds, d_canonical
+        out, column, pair = [], 0, 0
+        for factor, _, own in self._by_factor(np.zeros(self.n_sds), partials):
+            covariance = factor.covariance
+            q, n_pairs = covariance.n_columns, covariance.n_canonical
+            out.append(
+                covariance.pull_back_compiled(
+                    own, d_sds[column : column + q], d_canonical[pair : pair + n_pairs]
+                )
+            )
+            column, pair = column + q, pair + n_pairs
+        return np.concatenate([sd for sd, _ in out]), np.concatenate([own for _, own in out])
 
     def _parts(self, values: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Split parameters (..., size) into sds, partials, sigma and beta on the original scale."""

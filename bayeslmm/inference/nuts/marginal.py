@@ -106,9 +106,11 @@ def compiles(target: CoordinatePriors) -> bool:
     Returns
     -------
     bool
-        False with priors that have no closed form here, or a support with other ends than zero
-        and infinity.
+        False with priors that have no closed form here, a support with other ends than zero
+        and infinity, or structures of G.
     """
+    if not all(factor.covariance.compiles for factor in target.priors.factors):
+        return False
     return None not in target.forms() and all(
         c.kind in _KINDS and not (c.kind == unconstrained.LOG and c.lower)
         for c in target.coordinates

@@ -20,7 +20,7 @@ from bayeslmm.inference.parametrization import (
     choose_parametrization,
 )
 from bayeslmm.inference.settings import NUTPIE
-from bayeslmm.inference.structured.nuts import sample_by_nuts
+from bayeslmm.inference.structured.nuts import sample_by_nuts, sample_structured_effects
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,6 +55,9 @@ class NUTS:
         settings = dataclasses.replace(settings, sampler=self.sampler)
         if settings.parametrization == MARGINAL and model.design.residual is not None:
             return sample_by_nuts(model, settings)
+        structured = not all(factor.covariance.compiles for factor in model.priors.factors)
+        if settings.parametrization == MARGINAL and structured:
+            return sample_structured_effects(model, settings)
         if settings.parametrization == MARGINAL and self.sampler == NUTPIE:
             target = MarginalTarget(model.gram, model.priors)
             if compiles(target):

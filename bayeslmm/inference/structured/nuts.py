@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import SamplingError
-from bayeslmm.inference.laplace import find_modes
+from bayeslmm.inference.laplace import Start, find_modes
+from bayeslmm.inference.laplace import starting_points as starting_points_of_marginal
+from bayeslmm.inference.marginal.recovery import recover_posterior as recover_of_marginal
 from bayeslmm.inference.marginal.sd_coordinates import LOG_ARCSINH, STRAIGHT
+from bayeslmm.inference.marginal.target import MarginalTarget
 from bayeslmm.inference.memory import require_marginal_border
 from bayeslmm.inference.nuts.nutpie_model import PythonDensity, nutpie_model
 from bayeslmm.inference.nuts.run import run_compiled
@@ -23,7 +26,7 @@ from bayeslmm.results.kept_effects import KeptEffects
 from bayeslmm.results.write import UnconstrainedDraws
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import xarray as xr
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from bayeslmm.inference.laplace import LocalMode
     from bayeslmm.inference.settings import SamplerSettings
     from bayeslmm.model.model import Model
+    from bayeslmm.results.kept_effects import EffectsStore
 
 EXACT = "in the limit of long chains, whose stationary distribution is the posterior"
 # Chains start within so many standard deviations of a mode.
@@ -42,12 +46,12 @@ _SHARES = np.exp(np.linspace(-12.0, 6.0, 73))
 
 
 @dataclass(frozen=True, eq=False)
-class Whitened:
+class Whitened[T: (MarginalTarget, StructuredTarget)]:
     """A log-density of coordinates z: a target's points are center + root z.
 
     Attributes
     ----------
-    target : StructuredTarget
+    target : MarginalTarget or StructuredTarget
         Of n coordinates.
     center : ndarray, shape (n,)
         Its highest mode.
@@ -57,7 +61,7 @@ class Whitened:
         Where chains may start, in z: every mode that was found.
     """
 
-    target: StructuredTarget
+    target: T
     center: Floats
     root: Floats
     starts: Floats
@@ -92,19 +96,57 @@ def sample_by_nuts(model: Model, settings: SamplerSettings) -> xr.DataTree:
     SamplingError
         If no parameter is left to draw.
     """
+    target = StructuredTarget(model)
+    if not target.size:
+        raise SamplingError(
+            "NUTS has nothing to draw: all standard errors are known, there are no random "
+            "effects, and the fixed effects have normal priors, so that their posterior is "
+            "normal. Take sampler='importance', whose draws of it are independent."
+        )
+    require_marginal_border(model.design, target.products.reference)
+    tree = _sample(model, target, starting_points, recover_posterior, settings)
+    tree.attrs |= target.products.attributes
+    return tree
+
+
+def sample_structured_effects(model: Model, settings: SamplerSettings) -> xr.DataTree:
+    """Sample by nutpie's NUTS where a structure of G has no compiled form.
+
+    Parameters
+    ----------
+    model : Model
+        Gaussian, with independent residuals.
+    settings : SamplerSettings
+        How to sample.
+
+    Returns
+    -------
+    xarray.DataTree
+        See `fit_bayes`.
+    """
+    require_marginal_border(model.design, model.gram)
+
+    def recover(target: MarginalTarget, points: Floats, store: EffectsStore) -> dict[str, Floats]:
+        return recover_of_marginal(model.gram, model.priors, target.unpack(points), store)
+
+    def start(target: MarginalTarget) -> Start:
+        return Start(*starting_points_of_marginal(target))
+
+    return _sample(model, MarginalTarget(model.gram, model.priors), start, recover, settings)
+
+
+def _sample[T: (MarginalTarget, StructuredTarget)](
+    model: Model,
+    target: T,
+    start: Callable[[T], Start],
+    recover: Callable[[T, Floats, EffectsStore], dict[str, Floats]],
+    settings: SamplerSettings,
+) -> xr.DataTree:
     kept = KeptEffects.of(model.design, settings.effects)
     settings = settings.resolved()
     started = time.perf_counter()
     with np.errstate(all="ignore"), single_blas_thread():
-        target = StructuredTarget(model)
-        if not target.size:
-            raise SamplingError(
-                "NUTS has nothing to draw: all standard errors are known, there are no random "
-                "effects, and the fixed effects have normal priors, so that their posterior is "
-                "normal. Take sampler='importance', whose draws of it are independent."
-            )
-        require_marginal_border(model.design, target.products.reference)
-        density = whitened(target)
+        density = whitened(target, start(target))
     compiled = PythonDensity(density)
     prepared = time.perf_counter() - started
     nothing = np.zeros(1, np.uint64)
@@ -119,14 +161,14 @@ def sample_by_nuts(model: Model, settings: SamplerSettings) -> xr.DataTree:
     stats.attrs["coordinates"] = list(density.target.names)
     free = UnconstrainedDraws({}, stats, prepared, sampling_time)
     tree = finish_tree(
-        model, free, lambda store: recover_posterior(density.target, points, store),
+        model, free, lambda store: recover(density.target, points, store),
         shape=points.shape[:2], settings=settings, kept=kept,
     )  # fmt: skip
-    tree.attrs |= {"engine": settings.sampler, "exact": EXACT} | target.products.attributes
+    tree.attrs |= {"engine": settings.sampler, "exact": EXACT}
     return tree
 
 
-def whitened(target: StructuredTarget) -> Whitened:
+def whitened[T: (MarginalTarget, StructuredTarget)](target: T, start: Start) -> Whitened[T]:
     """Return a target in the coordinates that suit NUTS.
 
     Sds that the data do not tell from zero get log-arcsinh scales, which have no long tail to the
@@ -134,10 +176,11 @@ def whitened(target: StructuredTarget) -> Whitened:
 
     Parameters
     ----------
-    target : StructuredTarget
+    target : MarginalTarget or StructuredTarget
         With logarithms of sds.
+    start : Start
+        Where searches of its modes begin.
     """
-    start = starting_points(target)
     modes = find_modes(target, start.points, start.units)
     if not modes:
         return _at_starts(target, start.points, start.units)
@@ -148,13 +191,17 @@ def whitened(target: StructuredTarget) -> Whitened:
     return _at_modes(bent, found) if found else _at_modes(target, modes)
 
 
-def _at_modes(target: StructuredTarget, modes: Sequence[LocalMode]) -> Whitened:
+def _at_modes[T: (MarginalTarget, StructuredTarget)](
+    target: T, modes: Sequence[LocalMode]
+) -> Whitened[T]:
     center, root = modes[0].point, np.linalg.cholesky(modes[0].covariance)
     starts = np.linalg.solve(root, np.stack([mode.point - center for mode in modes]).T).T
     return Whitened(target, center, root, starts)
 
 
-def _at_starts(target: StructuredTarget, points: Sequence[Floats], units: Floats) -> Whitened:
+def _at_starts[T: (MarginalTarget, StructuredTarget)](
+    target: T, points: Sequence[Floats], units: Floats
+) -> Whitened[T]:
     """Begin where searches began: the density has no mode, or none with curvature."""
     starts = np.stack(points)
     known = starts[np.isfinite(target.log_density(starts))]
@@ -162,7 +209,7 @@ def _at_starts(target: StructuredTarget, points: Sequence[Floats], units: Floats
     return Whitened(target, starts[0], np.diag(units), (starts - starts[0]) / units)
 
 
-def _scales(target: StructuredTarget, mode: Floats) -> tuple[Floats, Floats]:
+def _scales(target: MarginalTarget | StructuredTarget, mode: Floats) -> tuple[Floats, Floats]:
     """Choose scale and bend of each sd's coordinate by the likelihood along it, all else fixed."""
     best = target.parameters(mode)
     scale, bend = best[: target.n_sds].copy(), np.full(target.n_sds, STRAIGHT)

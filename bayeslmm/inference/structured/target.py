@@ -73,10 +73,10 @@ class StructuredTarget(CoordinatePriors):
         parts, at, pair = [np.zeros((len(sds), 0))], 0, 0
         for factor in self.priors.factors:
             covariance = factor.covariance
-            q, k = covariance.n_columns, covariance.n_partials
-            L = covariance.factor(sds[:, at : at + q], partials[:, pair : pair + k])
-            parts.append(L.reshape(len(sds), q * q))
-            at, pair = at + q, pair + k
+            m, k = covariance.n_sds, covariance.n_partials
+            L = covariance.factor(sds[:, at : at + m], partials[:, pair : pair + k])
+            parts.append(L.reshape(len(sds), -1))
+            at, pair = at + m, pair + k
         return np.concatenate(parts, axis=1)
 
     def log_likelihood(self, points: Floats) -> Floats:
@@ -111,11 +111,11 @@ class StructuredTarget(CoordinatePriors):
         d_sds, d_partials, at, pair, entry = np.zeros(len(sds)), np.zeros(len(partials)), 0, 0, 0
         for factor in self.priors.factors:
             covariance = factor.covariance
-            q, k = covariance.n_columns, covariance.n_partials
+            q, m, k = covariance.n_columns, covariance.n_sds, covariance.n_partials
             d_factor = np.tril(d_lam[entry : entry + q * q].reshape(q, q))
-            own, pairs = slice(at, at + q), slice(pair, pair + k)
+            own, pairs = slice(at, at + m), slice(pair, pair + k)
             d_sds[own], d_partials[pairs] = covariance.pull_back(
                 sds[own], partials[pairs], d_factor
             )
-            at, pair, entry = at + q, pair + k, entry + q * q
+            at, pair, entry = at + m, pair + k, entry + q * q
         return d_sds, d_partials

@@ -13,19 +13,51 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.stats import beta as beta_distribution
 
 from bayeslmm import names
+from bayeslmm.design.grouping import BlockStructure
+from bayeslmm.model.covariance.compound_symmetry import CompoundSymmetry
 from bayeslmm.model.covariance.diagonal import Diagonal
 from bayeslmm.model.covariance.factors import theta_names
+from bayeslmm.model.covariance.of_matrix import OfMatrix
 from bayeslmm.model.covariance.partial_correlations import correlation_of
+from bayeslmm.model.covariance.stationary import Autoregressive, OrnsteinUhlenbeck, Toeplitz
 from bayeslmm.model.covariance.unstructured import Unstructured
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bayeslmm.arrays import Blocks, Floats
     from bayeslmm.design.model_data import FactorData
     from bayeslmm.model.covariance.structure import CovarianceStructure
 
     Columns = tuple[int, ...]
+
+
+# Structures whose columns have one standard deviation.
+_ONE_SD = frozenset({"homdiag", "homcs", "ar1", "ou", "homtoep"})
+
+
+def _member(said: BlockStructure, q: int) -> CovarianceStructure:
+    """Return the structure of a block of q columns, two or more."""
+    match said.kind:
+        case "homdiag":
+            return Diagonal(q)
+        case "cs" | "homcs":
+            return CompoundSymmetry(q)
+        case "ar1" | "hetar1":
+            return Autoregressive(said.positions)
+        case "ou":
+            return OrnsteinUhlenbeck(said.positions)
+        case "toep" | "homtoep":
+            return Toeplitz(q)
+        case _:
+            return Unstructured(q)
+
+
+def _parameters(structure: CovarianceStructure) -> tuple[str, ...]:
+    return structure.parameters if isinstance(structure, OfMatrix) else ()
 
 
 def covariance_of(factor: FactorData) -> BlockCovariance:
@@ -40,7 +72,7 @@ def covariance_of(factor: FactorData) -> BlockCovariance:
     -------
     BlockCovariance
     """
-    return BlockCovariance.of_blocks(factor.name, factor.terms, factor.blocks)
+    return BlockCovariance.of_blocks(factor.name, factor.terms, factor.blocks, factor.structures)
 
 
 @dataclass(frozen=True)
@@ -56,6 +88,8 @@ class BlockCovariance:
     members : tuple of (CovarianceStructure, tuple of int)
         Structures, each with the columns that it stands for: the uncorrelated ones first, then
         sets of correlated ones by their first column.
+    said : tuple of (BlockStructure, tuple of int)
+        What is said of sets of columns beyond who is correlated with whom.
 
     Examples
     --------
@@ -73,9 +107,16 @@ class BlockCovariance:
     name: str
     terms: tuple[str, ...]
     members: tuple[tuple[CovarianceStructure, Columns], ...]
+    said: tuple[tuple[BlockStructure, Columns], ...] = ()
 
     @classmethod
-    def of_blocks(cls, name: str, terms: tuple[str, ...], blocks: Blocks) -> BlockCovariance:
+    def of_blocks(
+        cls,
+        name: str,
+        terms: tuple[str, ...],
+        blocks: Blocks,
+        structures: Sequence[BlockStructure] = (),
+    ) -> BlockCovariance:
         """Return the structure in which columns are correlated as a partition of them says.
 
         Parameters
@@ -86,27 +127,63 @@ class BlockCovariance:
             Names of its columns.
         blocks : tuple of tuple of int
             A partition of ``range(q)``: an unstructured matrix for each block of several columns.
+        structures : sequence of BlockStructure
+            What is said of each block; nothing where it is empty.
 
         Returns
         -------
         BlockCovariance
         """
         alone = tuple(sorted(block[0] for block in blocks if len(block) == 1))
+        by_block = dict(zip(blocks, structures or [BlockStructure()] * len(blocks), strict=True))
         several = sorted(block for block in blocks if len(block) > 1)
         diagonal: list[tuple[CovarianceStructure, Columns]] = (
             [(Diagonal(len(alone)), alone)] if alone else []
         )
-        return cls(name, terms, (*diagonal, *((Unstructured(len(b)), b) for b in several)))
+        members = (*diagonal, *((_member(by_block[b], len(b)), b) for b in several))
+        said = tuple((by_block[b], b) for b in several if by_block[b].kind != "us")
+        return cls(name, terms, members, said)
 
     @property
     def n_columns(self) -> int:
         """q, the number of columns."""
         return len(self.terms)
 
+    @cached_property
+    def sd_columns(self) -> Columns:
+        """Of each column, which of the standard deviations is its own, by their first columns."""
+        first = list(range(self.n_columns))
+        for structure, columns in self.said:
+            if structure.kind in _ONE_SD:
+                for j in columns:
+                    first[j] = columns[0]
+        places = {j: k for k, j in enumerate(sorted(set(first)))}
+        return tuple(places[j] for j in first)
+
+    @property
+    def n_sds(self) -> int:
+        """Number of standard deviations: q, less where columns share one."""
+        return max(self.sd_columns) + 1
+
+    @property
+    def sd_leads(self) -> Columns:
+        """The first column of each standard deviation."""
+        return tuple(self.sd_columns.index(k) for k in range(self.n_sds))
+
+    @property
+    def compiles(self) -> bool:
+        """Whether compiled code has a form of it: nothing is said of any block."""
+        return not self.said
+
     @property
     def n_partials(self) -> int:
         """Number of partials of all structures together."""
         return sum(structure.n_partials for structure, _ in self.members)
+
+    @property
+    def n_canonical(self) -> int:
+        """Number of canonical partial correlations of `independent` sets."""
+        return sum(len(columns) * (len(columns) - 1) // 2 for columns in self.independent)
 
     @property
     def has_correlations(self) -> bool:
@@ -158,8 +235,28 @@ class BlockCovariance:
 
     @property
     def sd_names(self) -> tuple[str, ...]:
-        """Name of each column's standard deviation: ``"sd_<factor>[<term>]"``."""
-        return tuple(f"{self.sd_name}[{term}]" for term in self.terms)
+        """Name of each standard deviation: ``"sd_<factor>[<term>]"``, or of what terms share."""
+        shared = {columns[0]: self._stem(columns) for at, columns in self.said
+                  if at.kind in _ONE_SD}  # fmt: skip
+        labels = [shared.get(j, self.terms[j]) for j in self.sd_leads]
+        return tuple(f"{self.sd_name}[{label}]" for label in labels)
+
+    @cached_property
+    def parameter_names(self) -> tuple[tuple[str, int], ...]:
+        """Names of structures' own numbers in a result tree, with each one's place in partials."""
+        own, at = [], 0
+        several = sum(bool(_parameters(structure)) for structure, _ in self.members) > 1
+        for structure, columns in self.members:
+            for k, _ in enumerate(_parameters(structure)):
+                label = self._stem(columns) if several else ""
+                own.append((names.rho(self.name, label), at + k))
+            at += structure.n_partials
+        return tuple(own)
+
+    def _stem(self, columns: Columns) -> str:
+        """Return what the names of columns such as ``week[2]`` begin with."""
+        heads = {self.terms[j].partition("[")[0] for j in columns}
+        return heads.pop() if len(heads) == 1 else self.terms[columns[0]]
 
     @property
     def correlation_names(self) -> tuple[str, ...]:
@@ -183,8 +280,85 @@ class BlockCovariance:
 
     @property
     def shape_offsets(self) -> Floats:
-        """What the partials' Beta priors add to the concentration, shape (n_partials,)."""
-        return np.concatenate([structure.shape_offsets for structure, _ in self.members])
+        """What the partials' Beta priors add to the concentration, where it compiles."""
+        return self.partial_shapes(1.0)[:, 0] - 1.0
+
+    def partial_shapes(self, eta: float) -> Floats:
+        """Return the Beta shapes a, b of each partial, on its interval's scale; (n_partials, 2)."""
+        return np.concatenate([structure.partial_shapes(eta) for structure, _ in self.members])
+
+    @property
+    def in_unit_interval(self) -> tuple[bool, ...]:
+        """Whether each partial lies in (0, 1); in (-1, 1) else."""
+        return tuple(
+            structure.in_unit_interval
+            for structure, _ in self.members
+            for _ in range(structure.n_partials)
+        )
+
+    def column_sds(self, sd: Floats) -> Floats:
+        """Give each column its standard deviation, shape (..., n_sds) -> (..., q)."""
+        return sd if self.compiles else np.asarray(sd[..., self.sd_columns])
+
+    def parameter_values(self, partials: Floats) -> dict[str, Floats]:
+        """Name structures' own numbers, of partials (..., n_partials)."""
+        values = [
+            structure.values(own) if isinstance(structure, OfMatrix) else own
+            for (structure, _), own in zip(self.members, self._cut(partials), strict=True)
+        ]
+        joined = np.concatenate(values, axis=-1)
+        return {name: joined[..., at] for name, at in self.parameter_names}
+
+    def shared_sds(self, sd: Floats) -> Floats:
+        """Return a standard deviation for each set of columns that share one: (q,) -> (n_sds,).
+
+        It is the root mean square of the columns' own.
+        """
+        if self.compiles:
+            return sd
+        counts = np.bincount(self.sd_columns)
+        return np.asarray(np.sqrt(np.bincount(self.sd_columns, sd**2) / counts))
+
+    def parameters_of(self, corr: Floats) -> dict[str, Floats]:
+        """Name structures' own numbers, of correlation matrices (..., q, q)."""
+        values = [
+            structure.values(structure.near(corr[(..., *np.ix_(columns, columns))]))[..., 0]
+            for structure, columns in self.members
+            if isinstance(structure, OfMatrix) and structure.parameters
+        ]
+        return {name: v for (name, _), v in zip(self.parameter_names, values, strict=True)}
+
+    def compiled_form(self, sd: Floats, partials: Floats) -> tuple[Floats, Floats]:
+        """Compute the sds (..., q) and canonical partial correlations of the same G.
+
+        They are those of `independent` sets, which is what compiled code knows.
+        """
+        parts = [
+            structure.canonical(own) if isinstance(structure, OfMatrix) else own
+            for (structure, _), own in zip(self.members, self._cut(partials), strict=True)
+        ]
+        return self.column_sds(sd), np.concatenate(parts, axis=-1)
+
+    def pull_back_compiled(
+        self, partials: Floats, d_sds: Floats, d_canonical: Floats
+    ) -> tuple[Floats, Floats]:
+        """Carry a gradient in `compiled_form` at one point to its arguments."""
+        d_partials, at = [], 0
+        for (structure, columns), own in zip(self.members, self._cut(partials), strict=True):
+            if not isinstance(structure, OfMatrix):
+                d_partials.append(d_canonical[at : at + structure.n_partials])
+                at += structure.n_partials
+                continue
+            count = len(columns) * (len(columns) - 1) // 2
+            d_partials.append(structure.pull_back_canonical(own, d_canonical[at : at + count]))
+            at += count
+        return self._sum_shared(d_sds), np.concatenate(d_partials)
+
+    def _sum_shared(self, d_sds: Floats) -> Floats:
+        out = np.zeros((*d_sds.shape[:-1], self.n_sds))
+        for j, k in enumerate(self.sd_columns):
+            out[..., k] += d_sds[..., j]
+        return out
 
     def correlation_factor(self, partials: Floats) -> Floats:
         """Compute C, with C C' the correlation matrix.
@@ -214,7 +388,7 @@ class BlockCovariance:
 
         Parameters
         ----------
-        sd : ndarray, shape (..., q)
+        sd : ndarray, shape (..., n_sds)
             Standard deviations, in the response's unit per unit of the column.
         partials : ndarray, shape (..., n_partials)
             Structure by structure.
@@ -224,6 +398,7 @@ class BlockCovariance:
         ndarray, shape (..., q, q)
             Lower triangular, in the unit of `sd`.
         """
+        sd = self.column_sds(sd)
         factor = np.zeros((*sd.shape, self.n_columns))
         for (structure, columns), own in zip(self.members, self._cut(partials), strict=True):
             factor[(..., *np.ix_(columns, columns))] = structure.factor(sd[..., columns], own)
@@ -234,7 +409,7 @@ class BlockCovariance:
 
         Parameters
         ----------
-        sd, partials : ndarray, shapes (..., q) and (..., n_partials)
+        sd, partials : ndarray, shapes (..., n_sds) and (..., n_partials)
             Where.
         d_factor : ndarray, shape (..., q, q)
             Gradient in L; what stands outside the sets' lower triangles is not read.
@@ -243,12 +418,13 @@ class BlockCovariance:
         -------
         d_sd, d_partials : ndarray, shapes like `sd` and `partials`
         """
+        sd = self.column_sds(sd)
         d_sd, d_partials = np.zeros(sd.shape), []
         for (structure, columns), own in zip(self.members, self._cut(partials), strict=True):
             block = d_factor[(..., *np.ix_(columns, columns))]
             d_sd[..., columns], d_own = structure.pull_back(sd[..., columns], own, block)
             d_partials.append(d_own)
-        return d_sd, np.concatenate(d_partials, axis=-1)
+        return self._sum_shared(d_sd), np.concatenate(d_partials, axis=-1)
 
     def partials_near(self, corr: Floats) -> Floats:
         """Compute partials, off the ends of (-1, 1), of a matrix near `corr`, shape (q, q)."""
@@ -266,9 +442,17 @@ class BlockCovariance:
         ]
         return np.asarray(np.sum(parts, axis=0))
 
-    def marginal_shapes(self, eta: float) -> Floats:
-        """Compute a of each free correlation's marginal prior 2 Beta(a, a) - 1, as in `pairs`."""
-        return np.concatenate([structure.marginal_shapes(eta) for structure, _ in self.members])
+    def correlation_quantiles(self, eta: float, levels: Floats) -> Floats:
+        """Compute prior quantiles of a correlation, those of the largest set; shape of `levels`.
+
+        Of a structure with a correlation of its own, it is that one.
+        """
+        structure, _ = max(self.correlated, key=lambda member: len(member[1]))
+        a, b = structure.correlation_shapes(eta)
+        found = beta_distribution(a, b).ppf(levels)
+        if isinstance(structure, OfMatrix):
+            return np.asarray(structure.values(found[..., None])[..., 0])
+        return np.asarray(2.0 * found - 1.0)
 
     def draw_correlations(self, eta: float, size: int, rng: np.random.Generator) -> Floats:
         """Draw correlation matrices from their prior, (size, q, q), structure by structure."""

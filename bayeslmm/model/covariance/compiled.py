@@ -1,7 +1,8 @@
-"""What compiled code reads of factors' covariances; it knows unstructured and diagonal structures.
+"""What compiled code reads of factors' covariances: standard deviations and partial correlations.
 
-Its hands are `fill_factors` and `pull_back_factors` of `kernels.marginal_density`: L and its
-pull-back, as `CovarianceStructure` defines them.
+Of structures with fewer numbers it sees `BlockCovariance.compiled_form`. Its hands are
+`fill_factors` and `pull_back_factors` of `kernels.marginal_density`: L and its pull-back, as
+`CovarianceStructure` defines them.
 """
 
 from __future__ import annotations
@@ -9,17 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.marginal_density import block_table
-from bayeslmm.model.covariance.diagonal import Diagonal
-from bayeslmm.model.covariance.unstructured import Unstructured
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bayeslmm.arrays import Ints
     from bayeslmm.model.covariance.block_covariance import BlockCovariance
-
-
-COMPILED = (Unstructured, Diagonal)
 
 
 def covariance_table(covariances: Iterable[BlockCovariance]) -> Ints:
@@ -35,11 +31,6 @@ def covariance_table(covariances: Iterable[BlockCovariance]) -> Ints:
     ndarray of int64, shape (1 + K + sum of q,)
         See `block_table`.
 
-    Raises
-    ------
-    TypeError
-        If a structure has no compiled form.
-
     Examples
     --------
     >>> from bayeslmm.model.covariance.block_covariance import BlockCovariance
@@ -47,10 +38,4 @@ def covariance_table(covariances: Iterable[BlockCovariance]) -> Ints:
     >>> covariance_table([G])  # one factor, three columns, their sets
     array([1, 3, 0, 0, 1])
     """
-    table = []
-    for G in covariances:
-        for structure, _ in G.members:
-            if not isinstance(structure, COMPILED):
-                raise TypeError(f"{structure} of {G.name!r} has no compiled form.")
-        table.append((G.n_columns, G.independent))
-    return block_table(table)
+    return block_table([(G.n_columns, G.independent) for G in covariances])

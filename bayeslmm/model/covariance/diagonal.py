@@ -42,9 +42,13 @@ class Diagonal:
         return 0
 
     @property
-    def shape_offsets(self) -> Floats:
-        """None, shape (0,)."""
-        return np.zeros(0)
+    def in_unit_interval(self) -> bool:
+        """There are none."""
+        return False
+
+    def partial_shapes(self, eta: float) -> Floats:  # noqa: ARG002 - the protocol's
+        """Return none, shape (0, 2)."""
+        return np.zeros((0, 2))
 
     @property
     def independent(self) -> tuple[tuple[int, ...], ...]:
@@ -72,9 +76,9 @@ class Diagonal:
         """Return zeros, shape (...): nothing is free."""
         return np.zeros(corr.shape[:-2])
 
-    def marginal_shapes(self, eta: float) -> Floats:  # noqa: ARG002 - the protocol's
-        """Return none, shape (0,)."""
-        return np.zeros(0)
+    def correlation_shapes(self, eta: float) -> tuple[float, float]:  # noqa: ARG002 - the protocol's
+        """Raise: there is no correlation."""
+        raise ValueError("Diagonal covariances have no correlations.")
 
     def draw_correlations(self, eta: float, size: int, rng: np.random.Generator) -> Floats:  # noqa: ARG002 - the protocol's
         """Return identities, shape (size, q, q); nothing is drawn."""

@@ -135,16 +135,44 @@ def partials_of_factor(factor: Floats) -> Floats:
     >>> partials_of_factor(np.array([[1.0, 0.0], [0.6, 0.8]]))
     array([0.6])
     """
-    q = factor.shape[-1]
-    found = np.empty((*factor.shape[:-2], q * (q - 1) // 2))
-    at = 0
-    for i in range(q):
-        for j in range(i):
-            # What of the row's unit length is not used up yet: that of its later entries.
-            left = np.sqrt(np.sum(factor[..., i, j : i + 1] ** 2, axis=-1))
-            found[..., at] = factor[..., i, j] / left
-            at += 1
-    return found
+    below = np.tril_indices(factor.shape[-1], -1)
+    return np.asarray((factor / np.sqrt(_tails(factor**2)))[..., *below])
+
+
+def _tails(products: Floats) -> Floats:
+    """Sum each row's entries from each column on; what stands above the diagonal is one."""
+    tails = np.cumsum(np.tril(products)[..., ::-1], axis=-1)[..., ::-1]
+    return np.asarray(tails + np.triu(np.ones(tails.shape[-2:]), 1))
+
+
+def slopes_of_partials(factor: Floats, d_factor: Floats) -> Floats:
+    r"""Compute derivatives of canonical partial correlations from those of the factor.
+
+    .. math:: z_{ij} = C_{ij} / l_{ij}, \quad l_{ij}^2 = \sum_{m=j}^{i} C_{im}^2, \quad
+              \dot z_{ij} = (\dot C_{ij} - z_{ij} \dot l_{ij}) / l_{ij}
+
+    Parameters
+    ----------
+    factor : ndarray, shape (q, q)
+        Lower-triangular, with rows of unit length and a positive diagonal.
+    d_factor : ndarray, shape (k, q, q)
+        Its derivatives.
+
+    Returns
+    -------
+    ndarray, shape (k, q (q - 1) / 2)
+        Row by row.
+
+    Examples
+    --------
+    >>> factor = np.array([[1.0, 0.0], [0.6, 0.8]])
+    >>> slopes_of_partials(factor, np.array([[[0.0, 0.0], [1.0, -0.75]]])).round(12)
+    array([[1.]])
+    """
+    below = np.tril_indices(factor.shape[-1], -1)
+    left = np.sqrt(_tails(factor**2))
+    d_left = np.cumsum((factor * d_factor)[..., ::-1], axis=-1)[..., ::-1] / left
+    return np.asarray(((d_factor - factor / left * d_left) / left)[..., *below])
 
 
 def correlation_of(unit: Floats) -> Floats:

@@ -7,8 +7,9 @@ For q columns of one grouping factor, the random effects of a level are :math:`N
 where :math:`s > 0` are standard deviations, one per column, and :math:`C` is lower triangular with
 rows of unit length, so that :math:`C C'` is the correlation matrix. A structure is the map from its
 parameters :math:`z \in (-1, 1)^k`, the *partials*, to :math:`C`: canonical partial correlations
-for an unstructured matrix, none at all for a diagonal one. A structure is a frozen value without
-data, names or priors; `BlockCovariance` puts one or more of them together to a factor's G.
+for an unstructured matrix, none at all for a diagonal one, a number in (0, 1) for a single
+correlation. A structure is a frozen value without data, names or priors; `BlockCovariance` puts one
+or more of them together to a factor's G.
 
 NumPy writes each map once, here. Two further hands write it for speed and are held to this one by
 tests: `inference/graph` for PyTensor, and, where there is one, a compiled form in `kernels`.
@@ -48,15 +49,16 @@ class CovarianceStructure(Protocol):
         """k, the number of partials."""
 
     @property
-    def shape_offsets(self) -> Floats:
-        r"""What the partials' Beta priors add to the concentration, shape (k,).
+    def in_unit_interval(self) -> bool:
+        """Whether partials lie in (0, 1) rather than (-1, 1)."""
 
-        Under a prior with concentration :math:`\eta` the partials are independent, and
+    def partial_shapes(self, eta: float) -> Floats:
+        r"""Return the shapes of the partials' Beta priors, (k, 2).
 
-        .. math:: (1 + z_m) / 2 \sim Beta(a_m, a_m), \quad a_m = \eta + o_m.
-
-        The :math:`o_m` make the density of the correlation matrix proportional to
-        :math:`|C C'|^{\eta - 1}` (LKJ).
+        Under a prior with concentration :math:`\eta` the partials are independent, each with a
+        distribution Beta(a, b) on the scale of its interval, (1 + z) / 2 where that is (-1, 1).
+        They make the density of the correlation matrix proportional to
+        :math:`|C C'|^{\eta - 1}` over the matrices of the structure (LKJ).
         """
 
     @property
@@ -142,8 +144,8 @@ class CovarianceStructure(Protocol):
         ndarray, shape (...)
         """
 
-    def marginal_shapes(self, eta: float) -> Floats:
-        """Compute a of each correlation's marginal prior 2 Beta(a, a) - 1, in the order of `pairs`.
+    def correlation_shapes(self, eta: float) -> tuple[float, float]:
+        """Return a and b of a correlation's marginal prior, Beta(a, b) on its interval's scale.
 
         Parameters
         ----------
@@ -152,7 +154,7 @@ class CovarianceStructure(Protocol):
 
         Returns
         -------
-        ndarray, shape (number of pairs,)
+        a, b : float
         """
 
     def draw_correlations(self, eta: float, size: int, rng: np.random.Generator) -> Floats:

@@ -63,9 +63,14 @@ class Unstructured:
         return self.n_columns * (self.n_columns - 1) // 2
 
     @property
-    def shape_offsets(self) -> Floats:
-        """(q - 2 - i) / 2 for the pair (i, j): see `partial_shape_offsets`."""
-        return partial_shape_offsets(self.n_columns)
+    def in_unit_interval(self) -> bool:
+        """Canonical partial correlations lie in (-1, 1)."""
+        return False
+
+    def partial_shapes(self, eta: float) -> Floats:
+        """Return eta + (q - 2 - i) / 2 for the pair (i, j), twice: see `partial_shape_offsets`."""
+        shapes = eta + partial_shape_offsets(self.n_columns)
+        return np.column_stack([shapes, shapes])
 
     @property
     def independent(self) -> tuple[tuple[int, ...], ...]:
@@ -102,9 +107,10 @@ class Unstructured:
         """Evaluate LKJ's log-density at correlation matrices, shape (..., q, q) -> (...)."""
         return lkj_log_density(corr, eta)
 
-    def marginal_shapes(self, eta: float) -> Floats:
-        """Compute eta + (q - 2) / 2 for each correlation."""
-        return np.full(self.n_partials, lkj_marginal_shape(self.n_columns, eta))
+    def correlation_shapes(self, eta: float) -> tuple[float, float]:
+        """Return eta + (q - 2) / 2, twice."""
+        a = lkj_marginal_shape(self.n_columns, eta)
+        return a, a
 
     def draw_correlations(self, eta: float, size: int, rng: np.random.Generator) -> Floats:
         """Draw correlation matrices from LKJ(eta), shape (size, q, q)."""

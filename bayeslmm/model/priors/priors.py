@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import beta as beta_distribution
 
 from bayeslmm import names
+from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.errors import PriorError
 from bayeslmm.model.covariance.block_covariance import BlockCovariance
 from bayeslmm.model.priors.lkj import lkj_marginal_shape
@@ -38,8 +39,8 @@ class FactorPriors:
     ----------
     covariance : BlockCovariance
         The structure of its G.
-    sd : tuple of Prior
-        One per column.
+    sd : tuple of Prior, length n_sds
+        One per column, or per set of columns that share a standard deviation.
     corr : Prior or None
         LKJ prior of the structure's correlations; None where it has none.
     shift : Shift
@@ -69,10 +70,15 @@ class FactorPriors:
         return self.corr.numbers[0]
 
     @property
-    def partial_shapes(self) -> Floats:
-        """Beta shapes a of the partials' priors 2 Beta(a, a) - 1, shape (n_partials,)."""
-        offsets = self.covariance.shape_offsets
-        return self.eta + offsets if len(offsets) else offsets
+    def partial_priors(self) -> tuple[Prior | float, ...]:
+        """Priors of the partials; a number a stands for 2 Beta(a, a) - 1."""
+        if not self.covariance.n_partials:
+            return ()
+        shapes = self.covariance.partial_shapes(self.eta).tolist()
+        return tuple(
+            Prior.of("Beta", alpha=a, beta=b) if unit else a
+            for (a, b), unit in zip(shapes, self.covariance.in_unit_interval, strict=True)
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -198,7 +204,8 @@ class Priors:
             sd, corr = factor.shift.to_means(
                 posterior[covariance.sd_name], posterior.get(covariance.corr_name)
             )
-            result[covariance.sd_name] = sum_log_density(factor.sd, sd)
+            own = sd if covariance.compiles else sd[..., covariance.sd_leads]
+            result[covariance.sd_name] = sum_log_density(factor.sd, own)
             if corr is not None:
                 result[covariance.corr_name] = covariance.log_prior(corr, factor.eta)
         for variable, priors in by_variable(self.parameters).items():
@@ -287,7 +294,7 @@ class Priors:
         else:
             factor = next(f for f in self.factors if f.covariance.corr_name == parameter)
             # Of several matrices the largest one's correlations: they are closest to zero.
-            a = factor.covariance.marginal_shapes(factor.eta).max()
+            return factor.covariance.correlation_quantiles(factor.eta, levels)
         return np.asarray(2 * beta_distribution(a, a).ppf(levels) - 1)
 
     def to_json(self) -> str:
@@ -300,6 +307,12 @@ class Priors:
                 "sd": [_as_json(prior) for prior in f.sd],
                 "corr": None if f.corr is None else _as_json(f.corr),
                 "shift": f.shift.to_json(),
+                # Only where there are any: the JSON of other models stays as it was.
+                **(
+                    {"structures": [(at.kind, at.positions, k) for at, k in f.covariance.said]}
+                    if f.covariance.said
+                    else {}
+                ),
             }
             for f in self.factors
         ]
@@ -336,9 +349,7 @@ class Priors:
     def _of(cls, content: Mapping[str, Any]) -> Priors:
         factors = tuple(
             FactorPriors(
-                BlockCovariance.of_blocks(
-                    f["name"], tuple(f["terms"]), tuple(map(tuple, f["blocks"]))
-                ),
+                _covariance(f),
                 tuple(_from_json(prior) for prior in f["sd"]),
                 None if f["corr"] is None else _from_json(f["corr"]),
                 Shift.from_json(f.get("shift")),
@@ -357,6 +368,19 @@ class Priors:
         )
 
 
+def _covariance(content: Mapping[str, Any]) -> BlockCovariance:
+    """Return the structure of a factor's G, from what `Priors.to_json` wrote."""
+    said = {
+        tuple(columns): BlockStructure(kind, tuple(map(float, positions)))
+        for kind, positions, columns in content.get("structures", ())
+    }
+    of_said = {k for columns in said for k in columns}
+    free = [tuple(block) for block in content["blocks"] if not of_said & set(block)]
+    blocks = tuple(sorted([*free, *said]))
+    structures = [said.get(block, BlockStructure()) for block in blocks] if said else []
+    return BlockCovariance.of_blocks(content["name"], tuple(content["terms"]), blocks, structures)
+
+
 def _check_parts(content: Mapping[str, Any], factors: tuple[FactorPriors, ...]) -> None:
     """Raise unless every name is text and every list has the length that its names ask for."""
     origins = dict(content["origins"])
@@ -365,7 +389,7 @@ def _check_parts(content: Mapping[str, Any], factors: tuple[FactorPriors, ...]) 
     if not all(isinstance(name, str) for name in called):
         raise PriorError("This is not the JSON of a model's priors: a name in it is no text.")
     lengths = [(content["coef"], content["beta"]), (content["coef"], content["centers"])]
-    lengths += [(factor.terms, factor.sd) for factor in factors]
+    lengths += [(factor.covariance.sd_names, factor.sd) for factor in factors]
     has_corr = [(factor.covariance.has_correlations, factor.corr is not None) for factor in factors]
     beyond = any(k >= len(factor.terms) for factor in factors for k in factor.shift.columns)
     if beyond or any(len(a) != len(b) for a, b in lengths) or any(a != b for a, b in has_corr):

@@ -181,7 +181,8 @@ def _listed(design: ModelData, defaults: DefaultPriors) -> dict[str, Prior]:
     listed = dict(zip(design.coef, defaults.beta, strict=True))
     for factor, sds in zip(design.factors, defaults.sd, strict=True):
         covariance = covariance_of(factor)
-        listed |= dict(zip(covariance.sd_names, sds, strict=True))
+        leads = [sds[k] for k in covariance.sd_leads]
+        listed |= dict(zip(covariance.sd_names, leads, strict=True))
         listed[covariance.corr_name] = defaults.corr
     return listed | dict(defaults.parameters)
 
@@ -237,7 +238,7 @@ def _shift(
     """
     for _, block in covariance.correlated:
         for first in block:
-            default = origins[covariance.sd_names[first]] == DEFAULT
+            default = origins[covariance.sd_names[covariance.sd_columns[first]]] == DEFAULT
             if covariance.terms[first] == names.INTERCEPT and default:
                 others = [k for k in block if k != first]
                 means = [columns[k].mean if _off_zero(columns[k]) else 0.0 for k in others]

@@ -42,11 +42,10 @@ def wide_coefficients(design: ModelData, width: float = WIDE) -> dict[str, Prior
 def sds_of(design: ModelData, prior: Callable[[ColumnScale, str], Prior]) -> dict[str, PriorLike]:
     """Return the priors of all random-effect sds, of each column's scale and name."""
     return {
-        sd_name: prior(column, term)
+        sd_name: prior(columns[lead], factor.terms[lead])
         for factor, columns in zip(design.factors, design.scales.random, strict=True)
-        for sd_name, column, term in zip(
-            covariance_of(factor).sd_names, columns, factor.terms, strict=True
-        )
+        for covariance in [covariance_of(factor)]
+        for sd_name, lead in zip(covariance.sd_names, covariance.sd_leads, strict=True)
     }
 
 
