@@ -14,6 +14,7 @@
 - ``model_matrix``: numeric columns and their names, by formulaic
 - ``grouping``: `GroupingFactor`: levels, each row's level, columns that vary
 - ``identifiability``: rank of X, levels, distinct columns
+- ``dependence``: how dropped columns follow from those that stayed
 - ``estimable``: which rows' expected values a design of lower rank determines
 - ``scales``: location and spread of columns, mergeable over batches
 - ``state``: `DesignState`: what coding new rows takes, through JSON
