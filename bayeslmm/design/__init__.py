@@ -13,9 +13,7 @@
 - ``evaluate``: calls evaluated on columns, without `eval`
 - ``model_matrix``: numeric columns and their names, by formulaic
 - ``grouping``: `GroupingFactor`: levels, each row's level, columns that vary
-- ``identifiability``: rank of X, levels, distinct columns
-- ``dependence``: how dropped columns follow from those that stayed
-- ``estimable``: which rows' expected values a design of lower rank determines
+- ``rank/``: which columns are determined, and what dropped ones follow from
 - ``scales``: location and spread of columns, mergeable over batches
 - ``state``: `DesignState`: what coding new rows takes, through JSON
 - ``text``: what large values print of themselves

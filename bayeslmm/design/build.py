@@ -8,7 +8,12 @@ import numpy as np
 
 from bayeslmm.design.coding import TableCoder, gather_factors
 from bayeslmm.design.design import Design
-from bayeslmm.design.identifiability import check_columns, check_levels, dependence_of, full_rank
+from bayeslmm.design.rank.identifiability import (
+    check_columns,
+    check_levels,
+    dependence_of,
+    full_rank,
+)
 from bayeslmm.design.residual_checks import check_residuals
 from bayeslmm.design.residual_rows import check_arguments, code_residuals
 from bayeslmm.design.response import require_known, require_trials

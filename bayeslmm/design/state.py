@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from bayeslmm.design.dependence import Dependence
 from bayeslmm.design.grouping import BlockStructure
+from bayeslmm.design.rank.dependence import Dependence
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.mixed_formula import parse_formula

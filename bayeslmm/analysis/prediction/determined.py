@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.design.estimable import full_columns, is_estimable, span
+from bayeslmm.design.rank.estimable import full_columns, is_estimable, span
 from bayeslmm.errors import ArgumentError
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import model_terms

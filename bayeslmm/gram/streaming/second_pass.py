@@ -12,7 +12,7 @@ import numpy as np
 from bayeslmm.design.build import code_rows
 from bayeslmm.design.coding import TableCoder
 from bayeslmm.design.evaluate import first_level
-from bayeslmm.design.identifiability import (
+from bayeslmm.design.rank.identifiability import (
     check_levels,
     dependence_of,
     full_rank,

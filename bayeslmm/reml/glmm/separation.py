@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import linprog
 
-from bayeslmm.design.estimable import is_estimable, span
-from bayeslmm.design.identifiability import dependent_columns
+from bayeslmm.design.rank.estimable import is_estimable, span
+from bayeslmm.design.rank.identifiability import dependent_columns
 from bayeslmm.errors import DataError
 from bayeslmm.reml.glmm.coordinates import Coordinates
 from bayeslmm.reml.glmm.plain import Plain, scored

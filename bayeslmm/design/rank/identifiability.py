@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from bayeslmm.design.dependence import Dependence
+from bayeslmm.design.rank.dependence import Dependence
 from bayeslmm.errors import DataError, RankDeficiencyWarning, check_choice, warn
 
 if TYPE_CHECKING:
