@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.design.coding import TableCoder
+    from bayeslmm.design.rows import Rows
     from bayeslmm.formula.expand import TermSet
+    from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.formula.random_terms import RandomTerm
     from bayeslmm.tables.column import Column
 
@@ -32,15 +33,25 @@ _BY_LAG = frozenset({"toep", "homtoep"})
 _MOST_POSITIONS = 150
 
 
+class Coder(Protocol):
+    """What codes a table's columns, as `TableCoder` does."""
+
+    rows: Rows
+    terms: ModelTerms
+
+    def random(self, wanted: TermSet) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        """Return the columns of a random-effects term and their names."""
+
+
 def structured_columns(
-    coder: TableCoder, term: RandomTerm, wanted: TermSet, known: Sequence[float] | None
+    coder: Coder, term: RandomTerm, wanted: TermSet, known: Sequence[float] | None
 ) -> Coded:
     """Return a term's columns, their names, and its structure with the columns' positions.
 
     Parameters
     ----------
-    coder : TableCoder
-        The table.
+    coder : Coder
+        Of the table.
     term : RandomTerm
         With its structure.
     wanted : TermSet
@@ -86,7 +97,7 @@ def structured_columns(
     return matrix, names, BlockStructure(kind, positions)
 
 
-def _one_variable(coder: TableCoder, term: RandomTerm, wanted: TermSet) -> Variable:
+def _one_variable(coder: Coder, term: RandomTerm, wanted: TermSet) -> Variable:
     atoms = list(wanted.atoms)
     if len(wanted.terms) != 1 or len(atoms) != 1 or not isinstance(atoms[0], Variable):
         raise FormulaError(

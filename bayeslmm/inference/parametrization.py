@@ -133,15 +133,15 @@ def choose_parametrization(
     >>> choose_parametrization("auto", Model.of(design))[0]
     'marginal'
     """
-    structured = model.design.residual is not None
+    structured = structure_of(model)
     if name != AUTO:
         check_parametrization(name)
         if name == MARGINAL and not integrated:
             require_gaussian(model.family, f"parametrization={MARGINAL!r}", "'noncentered'")
         if name == MARGINAL and graph and structured:
             raise ArgumentError(
-                "There is no PyMC model of a residual structure with the effects integrated out: "
-                "give parametrization='noncentered'. fit_bayes samples that posterior without "
+                f"There is no PyMC model of {structured} with the effects integrated out: give "
+                "parametrization='noncentered'. fit_bayes samples that posterior without "
                 "PyMC, by sampler='nutpie' or 'importance'."
             )
         if name != MARGINAL and not model.design.has_rows:
@@ -154,8 +154,8 @@ def choose_parametrization(
     if why := _keeps_effects(model, graph=graph):
         return NONCENTERED, why
     # Rows that are correlated across levels of crossed factors may add to the border.
-    structured = model.design.residual is not None
-    border = (model.products if structured else model.gram).plan.n_border
+    correlated = model.design.residual is not None
+    border = (model.products if correlated else model.gram).plan.n_border
     if border <= LARGEST_FAST_BORDER:
         return MARGINAL, (
             f"the response is Gaussian and a gradient factors a dense matrix of {border} columns, "
@@ -173,5 +173,15 @@ def _keeps_effects(model: Model, *, graph: bool) -> str:
         return (
             f"given a {model.family.name} response, effects cannot be integrated out in closed form"
         )
-    structured = graph and model.design.residual is not None
-    return "PyMC models of residual structures keep the effects" if structured else ""
+    structured = graph and structure_of(model)
+    return f"PyMC models of {structured} keep the effects" if structured else ""
+
+
+def structure_of(model: Model) -> str:
+    """Name what has no compiled form in PyMC models of the marginal density; empty without."""
+    if model.design.residual is not None:
+        return "a residual structure"
+    for factor in model.priors.factors:
+        if not factor.covariance.compiles:
+            return f"the structure of G by {factor.name!r}"
+    return ""

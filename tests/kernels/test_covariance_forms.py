@@ -101,9 +101,3 @@ def test_the_partials_closed_form_is_their_density(a):
                 (z - step, z + step)]  # fmt: skip
         # Error of a central difference.
         assert slope == pytest.approx((ends[1] - ends[0]) / (2 * step), rel=1e-6, abs=1e-8)
-
-
-def test_a_structure_without_a_compiled_form_is_refused():
-    foreign = BlockCovariance("g", ("a", "b"), ((object(), (0, 1)),))
-    with pytest.raises(TypeError, match="no compiled form"):
-        covariance_table([foreign])

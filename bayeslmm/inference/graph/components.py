@@ -141,6 +141,7 @@ def recover_parameters(model: Model, values: Values) -> dict[str, NDArray[np.flo
         result[covariance.sd_name] = sd
         if covariance.has_correlations:
             result[covariance.corr_name] = correlation_of(chol / sd[..., None])
+            result |= covariance.parameters_of(result[covariance.corr_name])
     return result
 
 

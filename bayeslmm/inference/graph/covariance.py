@@ -19,6 +19,9 @@ from bayeslmm.inference.graph.prior_vectors import (
     prior_vector,
     read_vector,
 )
+from bayeslmm.model.covariance.of_matrix import OfMatrix
+from bayeslmm.model.covariance.partial_correlations import partials_of_factor
+from bayeslmm.model.covariance.stationary import Toeplitz
 from bayeslmm.model.covariance.unstructured import Unstructured
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.covariance.block_covariance import BlockCovariance
+    from bayeslmm.model.covariance.structure import CovarianceStructure
     from bayeslmm.model.priors.prior import Prior
     from bayeslmm.model.priors.priors import FactorPriors
 
@@ -109,6 +113,8 @@ def scale_of(priors: FactorPriors) -> Scale:
     separate standard deviations and `pm.LKJCorr`, because the former takes only one family.
     """
     covariance = priors.covariance
+    if not covariance.compiles:
+        return structured_scale(priors)
     sd: list[Any] = [None] * covariance.n_columns
     roots: list[tuple[tuple[int, ...], Any]] = []
     term = names.term_dim(covariance.name)
@@ -141,6 +147,8 @@ def recover_scale(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute draws of a factor's sds, shape (..., q), and of its factor L, shape (..., q, q)."""
     covariance = priors.covariance
+    if not covariance.compiles:
+        return recover_structured(priors, values)
     parts: list[tuple[tuple[int, ...], NDArray[np.float64]]] = []
     if covariance.uncorrelated:
         vector = read_vector(_uncorrelated_name(covariance), _uncorrelated_sds(priors), values)
@@ -247,6 +255,69 @@ class Root:
 
 # Structures with correlations; those without are of one kind.
 ROOTS: Mapping[type, Root] = {Unstructured: Root(_unstructured, _read_unstructured)}
+
+
+def structured_scale(priors: FactorPriors) -> Scale:
+    """Add the priors of a factor whose columns share sds, or few correlations.
+
+    Its free variables are the standard deviations and the partials, set by set of columns; the
+    tree's own are derived from them.
+    """
+    covariance = priors.covariance
+    own = prior_vector(f"{covariance.sd_name}_own", priors.sd, None)
+    term = names.term_dim(covariance.name)
+    sd = pm.Deterministic(covariance.sd_name, own[list(covariance.sd_columns)], dims=term)
+    roots: list[tuple[tuple[int, ...], Any]] = []
+    said = iter(covariance.parameter_names)
+    for structure, columns in covariance.members:
+        if not structure.n_partials:
+            roots += [((k,), None) for k in columns]
+            continue
+        unit = _unit_factor(priors, structure, columns)
+        roots.append((columns, sd[list(columns)][:, None] * unit[0]))
+        for value in unit[1]:
+            pm.Deterministic(next(said)[0], value)
+    roots.sort(key=lambda root: root[0])
+    if covariance.has_correlations:
+        dims = (term, names.term_dim_bis(covariance.name))
+        pm.Deterministic(covariance.corr_name, _correlation(sd, roots), dims=dims)
+    return Scale(sd, tuple(roots))
+
+
+def _unit_factor(
+    priors: FactorPriors, structure: CovarianceStructure, columns: tuple[int, ...]
+) -> tuple[Any, list[Any]]:
+    """Add the partials of a set of columns; return C, and the structure's own numbers."""
+    name = _partials_name(priors.covariance, columns)
+    if not isinstance(structure, OfMatrix):
+        return pm.LKJCorr(name, n=len(columns), eta=pm.Data(f"{name}_eta", priors.eta)), []
+    shapes = pm.Data(f"{name}_shapes", structure.partial_shapes(priors.eta))
+    partials = pm.Beta(name, shapes[:, 0], shapes[:, 1], shape=structure.n_partials)
+    values = structure.values(partials)
+    unit = (
+        pt.linalg.cholesky(structure.matrix(partials))
+        if isinstance(structure, Toeplitz)
+        else structure.unit_factor(partials)
+    )
+    return unit, [values[k] for k in range(len(structure.parameters))]
+
+
+def recover_structured(
+    priors: FactorPriors, values: Values
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute draws of sds, (..., q), and L, (..., q, q), from what `structured_scale` added."""
+    covariance = priors.covariance
+    own = read_vector(f"{covariance.sd_name}_own", priors.sd, values)
+    partials = [np.zeros((*own.shape[:-1], 0))]
+    for structure, columns in covariance.members:
+        if structure.n_partials:
+            drawn = values[_partials_name(covariance, columns)]
+            partials.append(drawn if isinstance(structure, OfMatrix) else partials_of_factor(drawn))
+    return covariance.column_sds(own), covariance.factor(own, np.concatenate(partials, axis=-1))
+
+
+def _partials_name(covariance: BlockCovariance, columns: tuple[int, ...]) -> str:
+    return f"{covariance.corr_name}_own_{columns[0]}"
 
 
 def _whole_root(sd: Any, roots: Sequence[tuple[tuple[int, ...], Any]]) -> Any:

@@ -106,6 +106,12 @@ def unsuited(model: Model) -> str:
         return "the model has no random effects"
     if model.design.residual is not None:
         return "sigma follows a formula, and the chain takes one sigma for all rows"
+    for factor in model.priors.factors:
+        if not factor.covariance.compiles:
+            return (
+                f"G by {factor.name!r} has a structure, and the chain takes unstructured and "
+                "diagonal ones"
+            )
     if not integrates_beta(model.priors):
         named = zip(model.priors.coef, model.priors.beta, strict=True)
         name, prior = next((n, p) for n, p in named if p.family != "Normal")

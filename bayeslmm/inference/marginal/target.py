@@ -16,7 +16,11 @@ from bayeslmm.gram.reduction import log_densities
 from bayeslmm.inference.marginal.coordinate_priors import CoordinatePriors
 from bayeslmm.inference.marginal.recovery import MarginalDraws
 from bayeslmm.kernels.linked_density import linked_density
-from bayeslmm.model.covariance.compiled import covariance_table
+from bayeslmm.model.covariance.compiled import (
+    compiled_form,
+    covariance_table,
+    pull_back_compiled,
+)
 from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
 
 if TYPE_CHECKING:
@@ -169,7 +173,7 @@ class MarginalTarget(CoordinatePriors):
         if self._compiles:
             return sds, partials
         forms = [
-            factor.covariance.compiled_form(sd, own)
+            compiled_form(factor.covariance, sd, own)
             for factor, sd, own in self._by_factor(sds, partials)
         ]
         return np.concatenate([sd for sd, _ in forms]), np.concatenate([own for _, own in forms])
@@ -185,8 +189,11 @@ class MarginalTarget(CoordinatePriors):
             covariance = factor.covariance
             q, n_pairs = covariance.n_columns, covariance.n_canonical
             out.append(
-                covariance.pull_back_compiled(
-                    own, d_sds[column : column + q], d_canonical[pair : pair + n_pairs]
+                pull_back_compiled(
+                    covariance,
+                    own,
+                    d_sds[column : column + q],
+                    d_canonical[pair : pair + n_pairs],
                 )
             )
             column, pair = column + q, pair + n_pairs

@@ -15,15 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import beta as beta_distribution
 
-from bayeslmm import names
 from bayeslmm.design.grouping import BlockStructure
-from bayeslmm.model.covariance.compound_symmetry import CompoundSymmetry
 from bayeslmm.model.covariance.diagonal import Diagonal
-from bayeslmm.model.covariance.factors import theta_names
+from bayeslmm.model.covariance.kinds import ONE_SD, member_of
+from bayeslmm.model.covariance.naming import CovarianceNames
 from bayeslmm.model.covariance.of_matrix import OfMatrix
 from bayeslmm.model.covariance.partial_correlations import correlation_of
-from bayeslmm.model.covariance.stationary import Autoregressive, OrnsteinUhlenbeck, Toeplitz
-from bayeslmm.model.covariance.unstructured import Unstructured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,31 +30,6 @@ if TYPE_CHECKING:
     from bayeslmm.model.covariance.structure import CovarianceStructure
 
     Columns = tuple[int, ...]
-
-
-# Structures whose columns have one standard deviation.
-_ONE_SD = frozenset({"homdiag", "homcs", "ar1", "ou", "homtoep"})
-
-
-def _member(said: BlockStructure, q: int) -> CovarianceStructure:
-    """Return the structure of a block of q columns, two or more."""
-    match said.kind:
-        case "homdiag":
-            return Diagonal(q)
-        case "cs" | "homcs":
-            return CompoundSymmetry(q)
-        case "ar1" | "hetar1":
-            return Autoregressive(said.positions)
-        case "ou":
-            return OrnsteinUhlenbeck(said.positions)
-        case "toep" | "homtoep":
-            return Toeplitz(q)
-        case _:
-            return Unstructured(q)
-
-
-def _parameters(structure: CovarianceStructure) -> tuple[str, ...]:
-    return structure.parameters if isinstance(structure, OfMatrix) else ()
 
 
 def covariance_of(factor: FactorData) -> BlockCovariance:
@@ -76,7 +48,7 @@ def covariance_of(factor: FactorData) -> BlockCovariance:
 
 
 @dataclass(frozen=True)
-class BlockCovariance:
+class BlockCovariance(CovarianceNames):
     """The covariance of one grouping factor's random effects, in all that does not depend on data.
 
     Attributes
@@ -140,7 +112,7 @@ class BlockCovariance:
         diagonal: list[tuple[CovarianceStructure, Columns]] = (
             [(Diagonal(len(alone)), alone)] if alone else []
         )
-        members = (*diagonal, *((_member(by_block[b], len(b)), b) for b in several))
+        members = (*diagonal, *((member_of(by_block[b], len(b)), b) for b in several))
         said = tuple((by_block[b], b) for b in several if by_block[b].kind != "us")
         return cls(name, terms, members, said)
 
@@ -154,7 +126,7 @@ class BlockCovariance:
         """Of each column, which of the standard deviations is its own, by their first columns."""
         first = list(range(self.n_columns))
         for structure, columns in self.said:
-            if structure.kind in _ONE_SD:
+            if structure.kind in ONE_SD:
                 for j in columns:
                     first[j] = columns[0]
         places = {j: k for k, j in enumerate(sorted(set(first)))}
@@ -224,61 +196,6 @@ class BlockCovariance:
         )
 
     @property
-    def sd_name(self) -> str:
-        """Name of the standard deviations in a result tree."""
-        return names.sd(self.name)
-
-    @property
-    def corr_name(self) -> str:
-        """Name of the correlation matrix in a result tree."""
-        return names.corr(self.name)
-
-    @property
-    def sd_names(self) -> tuple[str, ...]:
-        """Name of each standard deviation: ``"sd_<factor>[<term>]"``, or of what terms share."""
-        shared = {columns[0]: self._stem(columns) for at, columns in self.said
-                  if at.kind in _ONE_SD}  # fmt: skip
-        labels = [shared.get(j, self.terms[j]) for j in self.sd_leads]
-        return tuple(f"{self.sd_name}[{label}]" for label in labels)
-
-    @cached_property
-    def parameter_names(self) -> tuple[tuple[str, int], ...]:
-        """Names of structures' own numbers in a result tree, with each one's place in partials."""
-        own, at = [], 0
-        several = sum(bool(_parameters(structure)) for structure, _ in self.members) > 1
-        for structure, columns in self.members:
-            for k, _ in enumerate(_parameters(structure)):
-                label = self._stem(columns) if several else ""
-                own.append((names.rho(self.name, label), at + k))
-            at += structure.n_partials
-        return tuple(own)
-
-    def _stem(self, columns: Columns) -> str:
-        """Return what the names of columns such as ``week[2]`` begin with."""
-        heads = {self.terms[j].partition("[")[0] for j in columns}
-        return heads.pop() if len(heads) == 1 else self.terms[columns[0]]
-
-    @property
-    def correlation_names(self) -> tuple[str, ...]:
-        """Name of each free correlation, ``"corr_<factor>[<term>, <term>]"``, as in `pairs`."""
-        terms = self.terms
-        return tuple(f"{self.corr_name}[{terms[i]}, {terms[j]}]" for i, j in self.pairs)
-
-    @property
-    def n_theta(self) -> int:
-        """Number of Lambda's free entries."""
-        return sum(len(columns) * (len(columns) + 1) // 2 for columns in self.independent)
-
-    @property
-    def theta_names(self) -> list[str]:
-        """Names of Lambda's free entries, set by set of `independent` (`factors.theta_names`)."""
-        return [
-            name
-            for columns in self.independent
-            for name in theta_names(self.name, tuple(self.terms[j] for j in columns))
-        ]
-
-    @property
     def shape_offsets(self) -> Floats:
         """What the partials' Beta priors add to the concentration, where it compiles."""
         return self.partial_shapes(1.0)[:, 0] - 1.0
@@ -304,7 +221,7 @@ class BlockCovariance:
         """Name structures' own numbers, of partials (..., n_partials)."""
         values = [
             structure.values(own) if isinstance(structure, OfMatrix) else own
-            for (structure, _), own in zip(self.members, self._cut(partials), strict=True)
+            for (structure, _), own in zip(self.members, self.split_partials(partials), strict=True)
         ]
         joined = np.concatenate(values, axis=-1)
         return {name: joined[..., at] for name, at in self.parameter_names}
@@ -328,33 +245,10 @@ class BlockCovariance:
         ]
         return {name: v for (name, _), v in zip(self.parameter_names, values, strict=True)}
 
-    def compiled_form(self, sd: Floats, partials: Floats) -> tuple[Floats, Floats]:
-        """Compute the sds (..., q) and canonical partial correlations of the same G.
-
-        They are those of `independent` sets, which is what compiled code knows.
-        """
-        parts = [
-            structure.canonical(own) if isinstance(structure, OfMatrix) else own
-            for (structure, _), own in zip(self.members, self._cut(partials), strict=True)
-        ]
-        return self.column_sds(sd), np.concatenate(parts, axis=-1)
-
-    def pull_back_compiled(
-        self, partials: Floats, d_sds: Floats, d_canonical: Floats
-    ) -> tuple[Floats, Floats]:
-        """Carry a gradient in `compiled_form` at one point to its arguments."""
-        d_partials, at = [], 0
-        for (structure, columns), own in zip(self.members, self._cut(partials), strict=True):
-            if not isinstance(structure, OfMatrix):
-                d_partials.append(d_canonical[at : at + structure.n_partials])
-                at += structure.n_partials
-                continue
-            count = len(columns) * (len(columns) - 1) // 2
-            d_partials.append(structure.pull_back_canonical(own, d_canonical[at : at + count]))
-            at += count
-        return self._sum_shared(d_sds), np.concatenate(d_partials)
-
-    def _sum_shared(self, d_sds: Floats) -> Floats:
+    def sum_shared(self, d_sds: Floats) -> Floats:
+        """Carry a gradient in each column's sd, (..., q), to the sds, (..., n_sds)."""
+        if self.compiles:
+            return d_sds
         out = np.zeros((*d_sds.shape[:-1], self.n_sds))
         for j, k in enumerate(self.sd_columns):
             out[..., k] += d_sds[..., j]
@@ -375,7 +269,9 @@ class BlockCovariance:
         """
         q = self.n_columns
         unit = np.zeros((*partials.shape[:-1], q, q))
-        for (structure, columns), own in zip(self.members, self._cut(partials), strict=True):
+        for (structure, columns), own in zip(
+            self.members, self.split_partials(partials), strict=True
+        ):
             unit[(..., *np.ix_(columns, columns))] = structure.correlation_factor(own)
         return unit
 
@@ -400,7 +296,9 @@ class BlockCovariance:
         """
         sd = self.column_sds(sd)
         factor = np.zeros((*sd.shape, self.n_columns))
-        for (structure, columns), own in zip(self.members, self._cut(partials), strict=True):
+        for (structure, columns), own in zip(
+            self.members, self.split_partials(partials), strict=True
+        ):
             factor[(..., *np.ix_(columns, columns))] = structure.factor(sd[..., columns], own)
         return factor
 
@@ -420,11 +318,13 @@ class BlockCovariance:
         """
         sd = self.column_sds(sd)
         d_sd, d_partials = np.zeros(sd.shape), []
-        for (structure, columns), own in zip(self.members, self._cut(partials), strict=True):
+        for (structure, columns), own in zip(
+            self.members, self.split_partials(partials), strict=True
+        ):
             block = d_factor[(..., *np.ix_(columns, columns))]
             d_sd[..., columns], d_own = structure.pull_back(sd[..., columns], own, block)
             d_partials.append(d_own)
-        return self._sum_shared(d_sd), np.concatenate(d_partials, axis=-1)
+        return self.sum_shared(d_sd), np.concatenate(d_partials, axis=-1)
 
     def partials_near(self, corr: Floats) -> Floats:
         """Compute partials, off the ends of (-1, 1), of a matrix near `corr`, shape (q, q)."""
@@ -462,7 +362,8 @@ class BlockCovariance:
             corr[(slice(None), *np.ix_(columns, columns))] = drawn
         return corr
 
-    def _cut(self, partials: Floats) -> list[Floats]:
+    def split_partials(self, partials: Floats) -> list[Floats]:
+        """Part partials (..., n_partials) by structure."""
         if len(self.members) == 1:
             return [partials]
         ends = np.cumsum([structure.n_partials for structure, _ in self.members])

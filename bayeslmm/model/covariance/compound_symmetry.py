@@ -32,7 +32,8 @@ class CompoundSymmetry(OfMatrix):
 
     Examples
     --------
-    >>> CompoundSymmetry(3).matrix(np.array([0.5]))
+    >>> C = CompoundSymmetry(3).unit_factor(np.array([0.5]))
+    >>> (C @ C.T).round(12)
     array([[1.  , 0.25, 0.25],
            [0.25, 1.  , 0.25],
            [0.25, 0.25, 1.  ]])
@@ -59,10 +60,20 @@ class CompoundSymmetry(OfMatrix):
     def _lowest(self) -> float:
         return -1.0 / (self.n_columns - 1)
 
-    def matrix(self, partials: Any) -> Any:
-        """Compute R from the place of rho in its interval, (..., 1) -> (..., q, q)."""
-        eye = np.eye(self.n_columns)
-        return eye + (1.0 - eye) * self.values(partials)[..., None]
+    def unit_factor(self, partials: Any) -> Any:
+        r"""Compute C from the place of rho in its interval, (..., 1) -> (..., q, q).
+
+        .. math:: C_{jj}^2 = (1 - \rho) \frac{1 + j \rho}{1 + (j - 1) \rho}, \qquad
+                  C_{ij} C_{jj} = \rho \, \frac{1 - \rho}{1 + (j - 1) \rho}
+
+        with columns counted from 0: variances and covariances given the columns before.
+        """
+        rho = self.values(partials)[..., None]
+        at = np.arange(float(self.size))
+        rest = (1.0 - rho) / (1.0 + (at - 1.0) * rho)
+        pivot = (rest * (1.0 + at * rho)) ** 0.5
+        below = np.tril(np.ones((self.size, self.size)), -1)
+        return below * (rho * rest / pivot) + np.eye(self.size) * pivot
 
     def values(self, partials: Any) -> Any:
         """Compute rho."""

@@ -1,9 +1,8 @@
-r"""`OfMatrix`: structures that say their correlation matrix, from which all else follows.
+r"""`OfMatrix`: structures of few numbers between 0 and 1, from which the factor C follows.
 
-.. math:: R(u), \quad u \in (0, 1)^k, \qquad C C' = R, \qquad
-          \dot C = C \, \Phi(C^{-1} \dot R \, C'^{-1})
+.. math:: C = C(u), \quad u \in (0, 1)^k, \qquad R = C C'
 
-with :math:`\Phi` the lower triangle, its diagonal halved (Murray, 2016, arXiv:1602.07527).
+Derivatives are taken by a step along the imaginary axis, so that one hand writes C.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.stats import beta as beta_distribution
 
 from bayeslmm.model.covariance.autocorrelation import derivatives
@@ -27,15 +25,13 @@ if TYPE_CHECKING:
 
 # Where a number rounds to the end of (0, 1), the matrix is singular, or rounds to it.
 _CLOSEST = 1e-9
-# Pivots of a matrix that rounds to a singular one.
-_SMALLEST_PIVOT = 1e-24
 
 
 class OfMatrix(ABC):
     """A `CovarianceStructure` of few numbers u between 0 and 1: its partials.
 
-    Members are frozen dataclasses that say `n_columns`, `n_partials`, `matrix`, `near` and
-    `partial_shapes`.
+    Members are frozen dataclasses that say `n_columns`, `n_partials`, `unit_factor`, `values`,
+    `near` and `partial_shapes`.
     """
 
     in_unit_interval: ClassVar[bool] = True
@@ -56,8 +52,8 @@ class OfMatrix(ABC):
         """What the numbers are called: ``"rho"``, or ``"pacf"`` for several; none has no name."""
 
     @abstractmethod
-    def matrix(self, partials: Any) -> Any:
-        """Compute R, shape (..., k) -> (..., q, q), by sums and products only."""
+    def unit_factor(self, partials: Any) -> Any:
+        """Compute C, shape (..., k) -> (..., q, q), of real or complex numbers, or of tensors."""
 
     @abstractmethod
     def values(self, partials: Floats) -> Floats:
@@ -88,7 +84,7 @@ class OfMatrix(ABC):
 
     def correlation_factor(self, partials: Floats) -> Floats:
         """Compute C, shape (..., k) -> (..., q, q)."""
-        return _cholesky(self.matrix(_inside(partials)))
+        return np.asarray(self.unit_factor(_inside(partials)))
 
     def factor(self, sd: Floats, partials: Floats) -> Floats:
         """Compute L = diag(sd) C, shapes (..., q) and (..., k) -> (..., q, q)."""
@@ -97,7 +93,7 @@ class OfMatrix(ABC):
     def pull_back(self, sd: Floats, partials: Floats, d_factor: Floats) -> tuple[Floats, Floats]:
         """Compute the gradient in sds and partials at one point from that in L, shape (q, q)."""
         lower, C = np.tril(d_factor), self.correlation_factor(partials)
-        slopes = self._factor_slopes(partials, C)
+        slopes = self._factor_slopes(partials)
         return np.sum(lower * C, axis=-1), np.sum(slopes * lower * sd[:, None], axis=(-2, -1))
 
     def canonical(self, partials: Floats) -> Floats:
@@ -107,16 +103,11 @@ class OfMatrix(ABC):
     def pull_back_canonical(self, partials: Floats, d_canonical: Floats) -> Floats:
         """Carry a gradient in the canonical partial correlations to the partials of one point."""
         C = self.correlation_factor(partials)
-        return slopes_of_partials(C, self._factor_slopes(partials, C)) @ d_canonical
+        return slopes_of_partials(C, self._factor_slopes(partials)) @ d_canonical
 
-    def _factor_slopes(self, partials: Floats, C: Floats) -> Floats:
+    def _factor_slopes(self, partials: Floats) -> Floats:
         """Compute dC / du, shape (k, q, q)."""
-        slopes = np.zeros((self.n_partials, *C.shape))
-        for k, slope in enumerate(derivatives(self.matrix, _inside(partials))):
-            inner = solve_triangular(C, slope, lower=True)
-            inner = solve_triangular(C, inner.T, lower=True)
-            slopes[k] = C @ (np.tril(inner) - 0.5 * np.diag(np.diag(inner)))
-        return slopes
+        return derivatives(self.unit_factor, _inside(partials))
 
     def partials_near(self, corr: Floats) -> Floats:
         """Compute partials, from 0.025 to 0.975, of a matrix near `corr`, shape (q, q)."""
@@ -135,15 +126,3 @@ class OfMatrix(ABC):
 
 def _inside(partials: Floats) -> Floats:
     return np.clip(partials, _CLOSEST, 1.0 - _CLOSEST)
-
-
-def _cholesky(matrix: Floats) -> Floats:
-    """Factor correlation matrices, shape (..., q, q); pivots that round to zero are nearly zero."""
-    q = matrix.shape[-1]
-    factor = np.zeros(matrix.shape)
-    for j in range(q):
-        rest = matrix[..., j:, j] - (factor[..., j:, :j] @ factor[..., j, :j, None])[..., 0]
-        pivot = np.sqrt(np.maximum(rest[..., 0], _SMALLEST_PIVOT))
-        factor[..., j:, j] = rest / pivot[..., None]
-        factor[..., j, j] = pivot
-    return factor

@@ -12,7 +12,35 @@ from bayeslmm.model.covariance.autocorrelation import autocorrelations
 from bayeslmm.model.covariance.of_matrix import OfMatrix
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from bayeslmm.arrays import Floats
+
+
+# Pivots of a matrix that rounds to a singular one.
+_SMALLEST = 1e-24
+
+
+def _markov(rho: Any, positions: NDArray[Any]) -> Any:
+    r"""Compute C of a process without memory beyond its last value, shape (..., q, q).
+
+    .. math:: C_{i0} = \rho^{t_i - t_0}, \qquad
+              C_{ij} = \rho^{t_i - t_j} \sqrt{1 - \rho^{2 (t_j - t_{j-1})}}, \; j > 0
+
+    Parameters
+    ----------
+    rho : ndarray or tensor, shape (..., 1, 1)
+        The correlation over one unit.
+    positions : ndarray, shape (q,)
+        t, ascending; whole numbers where rho may be negative.
+    """
+    lower = np.tril(np.ones((len(positions),) * 2))
+    lags = np.tril(positions[:, None] - positions)
+    steps = np.diff(positions, prepend=positions[0])
+    first = np.zeros(len(positions))
+    first[0] = 1.0
+    fresh = (1.0 + first - rho ** (2 * steps)) ** 0.5
+    return lower * rho**lags * fresh
 
 
 @dataclass(frozen=True)
@@ -33,7 +61,8 @@ class Autoregressive(OfMatrix):
 
     Examples
     --------
-    >>> Autoregressive((0.0, 1.0, 3.0)).matrix(np.array([0.75]))
+    >>> C = Autoregressive((0.0, 1.0, 3.0)).unit_factor(np.array([0.75]))
+    >>> (C @ C.T).round(12)
     array([[1.   , 0.5  , 0.125],
            [0.5  , 1.   , 0.25 ],
            [0.125, 0.25 , 1.   ]])
@@ -56,14 +85,9 @@ class Autoregressive(OfMatrix):
         """The correlation of neighbours."""
         return (names.RHO,)
 
-    @property
-    def _distances(self) -> Any:
-        t = np.array(self.positions)
-        return np.abs(t[:, None] - t).astype(np.int64)
-
-    def matrix(self, partials: Any) -> Any:
-        """Compute R, (..., 1) -> (..., q, q)."""
-        return self.values(partials)[..., None] ** self._distances
+    def unit_factor(self, partials: Any) -> Any:
+        """Compute C, (..., 1) -> (..., q, q)."""
+        return _markov(self.values(partials)[..., None], np.array(self.positions, np.int64))
 
     def values(self, partials: Any) -> Any:
         """Compute rho."""
@@ -71,7 +95,7 @@ class Autoregressive(OfMatrix):
 
     def near(self, corr: Floats) -> Floats:
         """Compute (1 + rho) / 2 from the correlation of the nearest two columns."""
-        distances = self._distances
+        distances = np.subtract.outer(self.positions, self.positions)
         i, j = np.tril_indices(self.n_columns, -1)
         nearest = int(np.argmin(distances[i, j]))
         steps = int(distances[i, j].min())
@@ -101,7 +125,8 @@ class OrnsteinUhlenbeck(OfMatrix):
 
     Examples
     --------
-    >>> OrnsteinUhlenbeck((0.0, 2.0, 6.0)).matrix(np.array([0.5])).round(3)
+    >>> C = OrnsteinUhlenbeck((0.0, 2.0, 6.0)).unit_factor(np.array([0.5]))
+    >>> (C @ C.T).round(3)
     array([[1.   , 0.63 , 0.25 ],
            [0.63 , 1.   , 0.397],
            [0.25 , 0.397, 1.   ]])
@@ -129,10 +154,9 @@ class OrnsteinUhlenbeck(OfMatrix):
         """The median gap d of neighbouring positions, in their unit."""
         return float(np.median(np.diff(self.positions)))
 
-    def matrix(self, partials: Any) -> Any:
-        """Compute R, (..., 1) -> (..., q, q)."""
-        t = np.array(self.positions)
-        return partials[..., None] ** (np.abs(t[:, None] - t) / self.gap)
+    def unit_factor(self, partials: Any) -> Any:
+        """Compute C, (..., 1) -> (..., q, q)."""
+        return _markov(partials[..., None], np.array(self.positions) / self.gap)
 
     def values(self, partials: Any) -> Any:
         """Return rho."""
@@ -167,7 +191,8 @@ class Toeplitz(OfMatrix):
 
     Examples
     --------
-    >>> Toeplitz(3).matrix(np.array([0.75, 0.5]))
+    >>> C = Toeplitz(3).unit_factor(np.array([0.75, 0.5]))
+    >>> (C @ C.T).round(12)
     array([[1.  , 0.5 , 0.25],
            [0.5 , 1.  , 0.5 ],
            [0.25, 0.5 , 1.  ]])
@@ -189,6 +214,18 @@ class Toeplitz(OfMatrix):
     def parameters(self) -> tuple[str, ...]:
         """None: the correlations by lag stand in the matrix."""
         return ()
+
+    def unit_factor(self, partials: Any) -> Any:
+        """Compute C, (..., q - 1) -> (..., q, q), of numbers."""
+        R = self.matrix(partials)
+        C = np.zeros_like(R)
+        for j in range(self.size):
+            rest = R[..., j:, j] - (C[..., j:, :j] * C[..., j, None, :j]).sum(axis=-1)
+            square = rest[..., :1]
+            pivot = np.where(square.real < _SMALLEST, _SMALLEST, square) ** 0.5
+            C[..., j:, j] = rest / pivot
+            C[..., j, j] = pivot[..., 0]
+        return C
 
     def matrix(self, partials: Any) -> Any:
         """Compute R, (..., q - 1) -> (..., q, q)."""

@@ -11,9 +11,9 @@ import pandas as pd
 from scipy.stats import beta as beta_distribution
 
 from bayeslmm import names
-from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.errors import PriorError
 from bayeslmm.model.covariance.block_covariance import BlockCovariance
+from bayeslmm.model.covariance.kinds import blocks_of_plain, said_to_plain
 from bayeslmm.model.priors.lkj import lkj_marginal_shape
 from bayeslmm.model.priors.of_variables import by_variable, log_density_of, sum_log_density
 from bayeslmm.model.priors.prior import LKJ, Prior
@@ -72,9 +72,7 @@ class FactorPriors:
     @property
     def partial_priors(self) -> tuple[Prior | float, ...]:
         """Priors of the partials; a number a stands for 2 Beta(a, a) - 1."""
-        if not self.covariance.n_partials:
-            return ()
-        shapes = self.covariance.partial_shapes(self.eta).tolist()
+        shapes = self.covariance.partial_shapes(self.eta if self.corr else 1.0).tolist()
         return tuple(
             Prior.of("Beta", alpha=a, beta=b) if unit else a
             for (a, b), unit in zip(shapes, self.covariance.in_unit_interval, strict=True)
@@ -307,12 +305,7 @@ class Priors:
                 "sd": [_as_json(prior) for prior in f.sd],
                 "corr": None if f.corr is None else _as_json(f.corr),
                 "shift": f.shift.to_json(),
-                # Only where there are any: the JSON of other models stays as it was.
-                **(
-                    {"structures": [(at.kind, at.positions, k) for at, k in f.covariance.said]}
-                    if f.covariance.said
-                    else {}
-                ),
+                **({"structures": said_to_plain(f.covariance.said)} if f.covariance.said else {}),
             }
             for f in self.factors
         ]
@@ -323,7 +316,7 @@ class Priors:
             "factors": factors,
             "parameters": {name: _as_json(prior) for name, prior in self.parameters.items()},
             "origins": dict(self.origins),
-            # Only where there are any: the JSON of other models stays as it was.
+            # These only where there are any: the JSON of other models stays as it was.
             **({"matrices": dict(self.matrices)} if self.matrices else {}),
         }
         return json.dumps(content)
@@ -349,7 +342,7 @@ class Priors:
     def _of(cls, content: Mapping[str, Any]) -> Priors:
         factors = tuple(
             FactorPriors(
-                _covariance(f),
+                BlockCovariance.of_blocks(f["name"], tuple(f["terms"]), *blocks_of_plain(f)),
                 tuple(_from_json(prior) for prior in f["sd"]),
                 None if f["corr"] is None else _from_json(f["corr"]),
                 Shift.from_json(f.get("shift")),
@@ -366,19 +359,6 @@ class Priors:
             dict(content["origins"]),
             {str(name): int(q) for name, q in content.get("matrices", {}).items()},
         )
-
-
-def _covariance(content: Mapping[str, Any]) -> BlockCovariance:
-    """Return the structure of a factor's G, from what `Priors.to_json` wrote."""
-    said = {
-        tuple(columns): BlockStructure(kind, tuple(map(float, positions)))
-        for kind, positions, columns in content.get("structures", ())
-    }
-    of_said = {k for columns in said for k in columns}
-    free = [tuple(block) for block in content["blocks"] if not of_said & set(block)]
-    blocks = tuple(sorted([*free, *said]))
-    structures = [said.get(block, BlockStructure()) for block in blocks] if said else []
-    return BlockCovariance.of_blocks(content["name"], tuple(content["terms"]), blocks, structures)
 
 
 def _check_parts(content: Mapping[str, Any], factors: tuple[FactorPriors, ...]) -> None:

@@ -16,6 +16,7 @@ from bayeslmm import names
 from bayeslmm.design.scales import check_magnitudes
 from bayeslmm.errors import ArgumentError, PriorError, names_keywords, nearest
 from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.model.covariance.unstructured import Unstructured
 from bayeslmm.model.priors.defaults import DefaultPriors, default_priors
 from bayeslmm.model.priors.prior import Prior, PriorLike
 from bayeslmm.model.priors.priors import FactorPriors, Priors
@@ -236,8 +237,8 @@ def _shift(
     Where a column has values on both sides of zero, or zero itself, what the effects are at zero
     is within the data, and the prior is of that.
     """
-    for _, block in covariance.correlated:
-        for first in block:
+    for structure, block in covariance.correlated:
+        for first in block if isinstance(structure, Unstructured) else ():
             default = origins[covariance.sd_names[covariance.sd_columns[first]]] == DEFAULT
             if covariance.terms[first] == names.INTERCEPT and default:
                 others = [k for k in block if k != first]

@@ -35,6 +35,8 @@ def why_not(design: Design) -> str:
         return f"family {family.name!r} with link {family.link.name!r} has no compiled form"
     if design.residual is not None:
         return "sigma follows a formula, and quadrature takes one sigma for all rows"
+    if any(factor.structures for factor in factors):
+        return "G has a structure, and quadrature takes unstructured and diagonal ones"
     if len(factors) != 1:
         count = f"{len(factors)} grouping factors" if factors else "no grouping factor"
         return f"the model has {count}, and quadrature integrates the effects of exactly one"

@@ -163,6 +163,12 @@ def fit_ml(
         )
     if design.family.gaussian_scale is not None:
         return _gaussian(design)
+    for factor in design.factors:
+        if factor.structures:
+            raise ArgumentError(
+                f"fit_ml takes unstructured and diagonal covariances, and G by {factor.name!r} has "
+                "a structure: take fit_bayes, which samples it by NUTS."
+            )
     rows = design.coded_rows
     _require(rows, approximation)
     with single_blas_thread():
