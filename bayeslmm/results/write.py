@@ -16,6 +16,7 @@ from bayeslmm import names
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.gram.file import gram_dataset
 from bayeslmm.gram.gram import gram_of
+from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.version import __version__
 
@@ -68,6 +69,7 @@ def draws_dataset(
         bis = names.term_dim_bis(factor.name)
         dims[names.sd(factor.name)] = (term,)
         dims[names.corr(factor.name)] = (term, bis)
+        dims |= {name: () for name, _ in covariance_of(factor).parameter_names}
         dims[names.effects(factor.name)] = (level, term)
         coords[term] = list(factor.terms)
         if names.effects(factor.name) in draws:

@@ -143,6 +143,16 @@ class BlockCovariance(CovarianceNames):
         return tuple(self.sd_columns.index(k) for k in range(self.n_sds))
 
     @property
+    def of_one_number(self) -> Columns:
+        """Columns whose correlations are one number, which has a name of its own."""
+        return tuple(
+            j
+            for structure, columns in self.members
+            if isinstance(structure, OfMatrix) and structure.parameters
+            for j in columns
+        )
+
+    @property
     def compiles(self) -> bool:
         """Whether compiled code has a form of it: nothing is said of any block."""
         return not self.said
