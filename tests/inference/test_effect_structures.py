@@ -261,3 +261,19 @@ def test_other_families_are_sampled_with_their_effects(table):
     assert chosen.sampler == "nutpie"
     with pytest.raises(ArgumentError, match="fit_ml takes unstructured and diagonal"):
         bl.fit_ml("y ~ x + cs(0 + f | g)", counts, family="poisson")
+
+
+def test_a_summary_tells_shared_numbers_once(table):
+    fit = bl.fit_bayes(
+        f"y ~ x + {TERMS['ar1']} + {TERMS['homcs'].replace('| g', '| h')}", table,
+        sampler="importance", draws=250, random_seed=1, priors={"sd": "HalfNormal(3)"},
+    )  # fmt: skip
+    rows = bl.variance_components(fit)
+    told = list(zip(rows["factor"], rows["term"], rows["quantity"], strict=True))
+    assert told == [
+        ("g", "week", "sd"), ("g", "week", "variance"), ("g", "week", "rho"),
+        ("h", "f", "sd"), ("h", "f", "variance"), ("h", "f", "rho"),
+        ("Residual", "", "sd"), ("Residual", "", "variance"),
+    ]  # fmt: skip
+    assert {"rho_g", "rho_h"} <= set(bl.diagnose(fit).table.index)
+    assert "rho week" in str(bl.summary(fit))

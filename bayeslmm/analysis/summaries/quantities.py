@@ -13,6 +13,7 @@ from bayeslmm.analysis.summaries.tables import correlated_pairs
 from bayeslmm.analysis.variance.parts import intraclass_correlations
 from bayeslmm.errors import ArgumentError
 from bayeslmm.results import read as tree
+from bayeslmm.results.diagnostics import said_covariance
 from bayeslmm.results.family import own_parameters
 from bayeslmm.results.residual import has_structure, residual_blocks
 
@@ -67,6 +68,9 @@ def quantity_draws(
         for i, j in correlated_pairs(idata, info):
             label = f"{names.corr(info.name)}[{info.terms[j]},{info.terms[i]}]"
             result[label] = corr[..., i, j]
+        covariance = said_covariance(idata, info.name)
+        own = () if covariance is None else covariance.parameter_names
+        result |= {name: tree.draws(idata, name) for name, _ in own}
     if has_structure(idata):
         for block in residual_blocks(idata):
             result |= {name: block.drawn[..., k] for k, name in enumerate(block.names)}
