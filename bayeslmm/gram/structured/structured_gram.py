@@ -10,7 +10,7 @@ holds, the pass is made at every step instead (`RowGram`).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from bayeslmm.errors import DataError
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.structured.flat import blocks_of, places_in_plan, split_flat, with_blocks
 from bayeslmm.gram.structured.joined import place_of, with_joined_levels
+from bayeslmm.gram.strata import laid_out_as
 from bayeslmm.gram.structured.records import Records
 from bayeslmm.gram.sums import _project, reference_columns, to_reference
 from bayeslmm.kernels.layout import N_WORKING, SUM_LOG_WEIGHTS
@@ -132,7 +133,7 @@ class StructuredGram(_Combined):
         ArgumentError
             If rows of too many levels of one factor hang together.
         """
-        reference = Gram.from_design(design)
+        reference = Gram.from_design(design, strata=False)
         whole = records if isinstance(records, Records) else joining
         if whole is not None:
             reference = with_joined_levels(reference, design, whole)
@@ -145,6 +146,23 @@ class StructuredGram(_Combined):
         if bodies is None:
             raise DataError("There are no rows.")
         return cls(reference, bodies)
+
+    @classmethod
+    def of_strata(cls, gram: Gram, order: Ints) -> StructuredGram:
+        """Return the bases of residuals with a standard deviation for each stratum.
+
+        Parameters
+        ----------
+        gram : Gram
+            Cross-products with strata.
+        order : ndarray of int64
+            The stratum of each base.
+        """
+        if gram.strata is None:
+            raise DataError("These cross-products have no strata of the residuals' scale.")
+        parts = [laid_out_as(gram, gram.strata.grams[k]) for k in order.tolist()]
+        bodies = [np.concatenate([b.ravel() for b in blocks_of(part)]) for part in parts]
+        return cls(replace(gram, strata=None), np.stack(bodies))
 
     @cached_property
     def plan_bodies(self) -> Floats:
@@ -182,7 +200,7 @@ class RowGram(_Combined):
     @classmethod
     def from_design(cls, design: Design, records: Records) -> RowGram:
         """Lay out the rows of a design without weights; see `StructuredGram.from_design`."""
-        reference = with_joined_levels(Gram.from_design(design), design, records)
+        reference = with_joined_levels(Gram.from_design(design, strata=False), design, records)
         columns = _Columns.of(design, reference)
         return cls(reference, records, tuple(columns.blocks(records)))
 
