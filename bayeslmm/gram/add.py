@@ -94,7 +94,12 @@ def _add_strata(a: CrossProducts, b: CrossProducts) -> Strata | None:
         both[cell] = _add_alike(both[cell], part) if cell in both else part
     require_few(both, a.strata.names)
     cells = np.array(sorted(both)).reshape(len(both), -1)
-    return replace(a.strata, cells=cells, grams=tuple(both[cell] for cell in sorted(both)))
+    return replace(
+        a.strata,
+        cells=cells,
+        grams=tuple(both[cell] for cell in sorted(both)),
+        sum_of_variances=a.strata.sum_of_variances + b.strata.sum_of_variances,
+    )
 
 
 def _add_scales(a: CrossProducts, b: CrossProducts) -> DataScales | None:
@@ -109,7 +114,7 @@ def _add_states(
     """Return the state with the levels of both; raise if rows were coded differently."""
     if a.state is None or b.state is None:
         return None
-    for what in ("formula", "columns", "transforms", "dropped", "sigma"):
+    for what in ("formula", "columns", "transforms", "dropped"):
         first, second = getattr(a.state, what), getattr(b.state, what)
         if first != second:
             msg = (

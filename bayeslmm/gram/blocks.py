@@ -126,11 +126,14 @@ class Strata:
     grams : tuple of CrossProducts, length S
         Of the strata's rows, of the levels that they have. Where standard errors se are known there
         is one, of rows with weights 1 / se^2.
+    sum_of_variances : float
+        Sum over all rows of se^2 where standard errors are known, else zero.
     """
 
     names: tuple[str, ...]
     cells: Floats
     grams: tuple[CrossProducts, ...]
+    sum_of_variances: float = 0.0
 
     @property
     def known(self) -> bool:

@@ -273,7 +273,7 @@ def _check_state(gram: CrossProducts) -> None:
 
 
 def _check_strata(gram: CrossProducts, strata: Strata) -> None:
-    """Raise unless strata are parts of the rows, of the same columns, that add up to all of them."""
+    """Raise unless strata are parts of the rows, of the same columns, that add up to them."""
     _texts("names of sigma's columns", strata.names)
     _expect("strata_cells", strata.cells, (len(strata.grams), len(strata.names)))
     distinct = len(np.unique(strata.cells, axis=0)) == len(strata.grams)
@@ -285,11 +285,25 @@ def _check_strata(gram: CrossProducts, strata: Strata) -> None:
         alone = part.state is None and part.scales is None and part.strata is None
         _require(alone, f"stratum_{k} is no part of a sum")
         check_gram(part)
+    _check_variances(strata)
     _check_sum(gram, [laid_out_as(gram, part) for part in strata.grams], known=strata.known)
 
 
+def _check_variances(strata: Strata) -> None:
+    """Raise unless a mean of squares is no less than their geometric mean; and zero of none."""
+    total = strata.sum_of_variances
+    if not strata.known:
+        _require(total == 0.0, f"sum_of_variances is {total}, and no standard errors are known")
+        return
+    _require(len(strata.grams) == 1, "strata are told apart by no column")
+    n, logs = strata.grams[0].n, -strata.grams[0].sum_log_weights
+    finite = bool(np.isfinite(total)) and total > 0.0
+    possible = finite and n * np.log(total / n) >= logs - _ROUNDING * (n + abs(logs))
+    _require(bool(possible), f"sum_of_variances is {total}, which no standard errors give")
+
+
 def _check_sum(gram: CrossProducts, parts: list[CrossProducts], *, known: bool) -> None:
-    """Raise unless parts, laid out alike, have the rows of the whole, and its sums unless weighted."""
+    """Raise unless parts, laid out alike, have the rows of the whole; and its sums, unweighted."""
     _require(sum(part.n for part in parts) == gram.n, "strata have other rows than the whole")
     for k, factor in enumerate(gram.factors):
         counts = sum(part.factors[k].counts for part in parts)

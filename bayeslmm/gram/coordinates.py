@@ -186,6 +186,8 @@ def root_of(scale: Floats, cross: Floats) -> Floats:
     length = np.sqrt(np.maximum(np.diag(cross), 0.0))
     size = np.where(length > 0.0, length, 1.0)
     values, vectors = np.linalg.eigh(cross / size / size[:, None])
+    # A column of zeros, as of a level that no row has yet, gets no part of the others' rounding.
+    vectors[length == 0.0] = 0.0
     return (np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * size) @ scale
 
 

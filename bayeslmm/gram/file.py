@@ -12,9 +12,9 @@ Layout of version 1, a zip of npy arrays (little-endian, C order):
   any ``factor_k_fixed`` (m, p + 1, p + 1) and ``factor_k_log_weights`` (m,)
 - for pair j: ``pair_j_rows`` and ``pair_j_cols`` (n_pairs,), ``pair_j_values``
   (n_pairs, q_first, q_second)
-- where the residuals' scale has strata: ``strata`` in the header, with ``names`` and ``count``;
-  ``strata_cells`` (S, r); and for stratum s all of this again, its names beginning with
-  ``stratum_s_``
+- where the residuals' scale has strata: ``strata`` in the header, with ``names``, ``count``
+  and ``sum_of_variances``; ``strata_cells`` (S, r); and for stratum s all of this again, its
+  names beginning with ``stratum_s_``
 
 Arrays without elements are left out; ``empty`` in the header holds their shapes and types.
 """
@@ -103,7 +103,11 @@ def to_arrays(gram: CrossProducts) -> dict[str, NDArray[Any]]:
     for j, pair in enumerate(gram.pairs):
         arrays |= {f"pair_{j}_{name}": getattr(pair, name) for name in _PAIR}
     if gram.strata is not None:
-        header["strata"] = {"names": gram.strata.names, "count": len(gram.strata.grams)}
+        header["strata"] = {
+            "names": gram.strata.names,
+            "count": len(gram.strata.grams),
+            "sum_of_variances": gram.strata.sum_of_variances,
+        }
         arrays["strata_cells"] = gram.strata.cells
         for s, part in enumerate(gram.strata.grams):
             arrays |= {f"{_stratum(s)}{name}": a for name, a in to_arrays(part).items()}
@@ -135,6 +139,13 @@ def gram_of_dataset[G: CrossProducts](cls: type[G], dataset: xr.Dataset) -> G:
     arrays = {str(name): array.to_numpy() for name, array in dataset.data_vars.items()}
     texts = {name: array.astype(str) for name, array in arrays.items() if array.dtype.kind in "OT"}
     return from_arrays(cls, {**arrays, **texts}, "The tree's group of cross-products")
+
+
+def has_known_errors(dataset: xr.Dataset) -> bool:
+    """Return whether the Gram in a group of a result tree is of rows with known standard errors."""
+    arrays = {"header": dataset["header"].to_numpy()}
+    strata = decode_header(arrays, FORMAT, VERSION, "The tree").get("strata")
+    return bool(strata is not None and not strata["names"])
 
 
 def from_arrays[G: CrossProducts](cls: type[G], arrays: Arrays, source: str) -> G:
@@ -173,8 +184,8 @@ def _read_gram[G: CrossProducts](cls: type[G], arrays: Arrays, source: str) -> G
         # A stratum has no strata.
         own = {k: a for k, a in own.items() if not k.startswith("strat")}
         parts.append(_read_gram(CrossProducts, own, source))
-    strata = Strata(tuple(said["names"]), whole["strata_cells"], tuple(parts))
-    return replace(gram, strata=strata)
+    cells, variances = whole["strata_cells"], float(said["sum_of_variances"])
+    return replace(gram, strata=Strata(tuple(said["names"]), cells, tuple(parts), variances))
 
 
 def _stratum(s: int) -> str:

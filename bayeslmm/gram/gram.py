@@ -223,4 +223,6 @@ def gram_of(design: ModelData) -> Gram:
         `Model` does. They are of rows as they are, whatever is said of the residuals.
     """
     carried = getattr(design, "gram", None)
-    return carried if isinstance(carried, Gram) else Gram.from_design(design.coded_rows, strata=False)
+    return (
+        carried if isinstance(carried, Gram) else Gram.from_design(design.coded_rows, strata=False)
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.errors import ArgumentError, DataError
-from bayeslmm.gram.blocks import CrossProducts, PairBlocks, Strata
+from bayeslmm.gram.blocks import CrossProducts, GramFactor, PairBlocks, Strata
 from bayeslmm.gram.coordinates import change_coordinates
 from bayeslmm.gram.sums import _factor_sums, pair_sums
 
@@ -109,13 +109,10 @@ def strata_of(
     )
     cells, cell = _cells(rows)
     require_few(cells, rows.names)
-    root = None if rows.se is None else 1.0 / rows.se
-    grams = []
-    for k in range(len(cells)):
-        some = np.flatnonzero(cell == k)
-        weight = None if root is None else root[some]
-        grams.append(_sums(design, total, fixed, columns, some, weight))
-    return Strata(rows.names, cells, tuple(grams))
+    grams = tuple(
+        _sums(design, total, (fixed, columns), np.flatnonzero(cell == k)) for k in range(len(cells))
+    )
+    return Strata(rows.names, cells, grams, 0.0 if rows.se is None else float(rows.se @ rows.se))
 
 
 def _cells(rows: ResidualRows) -> tuple[Floats, Ints]:
@@ -126,14 +123,12 @@ def _cells(rows: ResidualRows) -> tuple[Floats, Ints]:
 
 
 def _sums(
-    design: Design,
-    total: CrossProducts,
-    fixed: Floats,
-    columns: Sequence[Floats],
-    some: Ints,
-    root: Floats | None,
+    design: Design, total: CrossProducts, coded: tuple[Floats, Sequence[Floats]], some: Ints
 ) -> CrossProducts:
     """Sum the cross-products of some rows, of the levels that they have."""
+    fixed, columns = coded
+    se = None if design.residual is None else design.residual.se
+    root = None if se is None else 1.0 / se[some]
     weight = 1.0 if root is None else root[:, None]
     own = fixed[some] * weight
     parts = [Z[some] * weight for Z in columns]
@@ -197,31 +192,13 @@ def laid_out_as[G: CrossProducts](total: G, part: CrossProducts) -> G:
     [[1, 2], [1, 0]]
     """
     part = change_coordinates(part, total.scale, total.slope, [f.scale for f in total.factors])
-    factors, places = [], []
-    for whole, own in zip(total.factors, part.factors, strict=True):
-        known = {label: k for k, label in enumerate(whole.levels.tolist())}
-        place = np.array([known[label] for label in own.levels.tolist()], dtype=np.int64)
-        places.append(place)
-        spread = {
-            name: None if (values := getattr(own, name)) is None else _at(values, place, len(known))
-            for name in ("within", "with_fixed", "counts", "fixed", "log_weights")
-        }
-        factors.append(replace(own, levels=whole.levels, **spread))
-    pairs = []
-    for whole, own in zip(total.pairs, part.pairs, strict=True):
-        width = len(total.factors[whole.second].levels)
-        keys = whole.rows * width + whole.cols
-        mine = places[own.first][own.rows] * width + places[own.second][own.cols]
-        at = np.minimum(np.searchsorted(keys, mine), len(keys) - 1)
-        if not np.array_equal(keys[at], mine):
-            raise LookupError("pairs of levels are none of the whole")
-        values = np.zeros(whole.values.shape)
-        values[at] = own.values
-        pairs.append(replace(whole, values=values))
+    places = [_places(whole, own) for whole, own in zip(total.factors, part.factors, strict=True)]
+    spread = zip(total.factors, part.factors, places, strict=True)
+    pairs = zip(total.pairs, part.pairs, strict=True)
     return replace(
         total,
-        factors=tuple(factors),
-        pairs=tuple(pairs),
+        factors=tuple(_spread_factor(whole, own, place) for whole, own, place in spread),
+        pairs=tuple(_spread_pair(total, whole, own, places) for whole, own in pairs),
         n=part.n,
         sum_log_weights=part.sum_log_weights,
         cross=part.cross,
@@ -229,7 +206,40 @@ def laid_out_as[G: CrossProducts](total: G, part: CrossProducts) -> G:
     )
 
 
-def _at[A: NDArray[Any]](values: A, place: Ints, n_levels: int) -> A:
+def _places(whole: GramFactor, own: GramFactor) -> Ints:
+    """Return where levels are among those of the whole."""
+    known = {label: k for k, label in enumerate(whole.levels.tolist())}
+    return np.array([known[label] for label in own.levels.tolist()], dtype=np.int64)
+
+
+def _spread_factor(whole: GramFactor, own: GramFactor, place: Ints) -> GramFactor:
+    n = len(whole.levels)
+    return replace(
+        own,
+        levels=whole.levels,
+        within=_spread(own.within, place, n),
+        with_fixed=_spread(own.with_fixed, place, n),
+        counts=_spread(own.counts, place, n),
+        fixed=None if own.fixed is None else _spread(own.fixed, place, n),
+        log_weights=None if own.log_weights is None else _spread(own.log_weights, place, n),
+    )
+
+
+def _spread(values: NDArray[Any], place: Ints, n_levels: int) -> NDArray[Any]:
     out = np.zeros((n_levels, *values.shape[1:]), dtype=values.dtype)
     out[place] = values
     return out
+
+
+def _spread_pair(
+    total: CrossProducts, whole: PairBlocks, own: PairBlocks, places: Sequence[Ints]
+) -> PairBlocks:
+    width = len(total.factors[whole.second].levels)
+    keys = whole.rows * width + whole.cols
+    mine = places[own.first][own.rows] * width + places[own.second][own.cols]
+    at = np.searchsorted(keys, mine)
+    if not np.isin(mine, keys).all():
+        raise LookupError("pairs of levels share rows in a part, and none in the whole")
+    values = np.zeros(whole.values.shape)
+    values[at] = own.values
+    return replace(whole, values=values)

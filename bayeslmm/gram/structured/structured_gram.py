@@ -18,9 +18,9 @@ import numpy as np
 
 from bayeslmm.errors import DataError
 from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.strata import laid_out_as
 from bayeslmm.gram.structured.flat import blocks_of, places_in_plan, split_flat, with_blocks
 from bayeslmm.gram.structured.joined import place_of, with_joined_levels
-from bayeslmm.gram.strata import laid_out_as
 from bayeslmm.gram.structured.records import Records
 from bayeslmm.gram.sums import _project, reference_columns, to_reference
 from bayeslmm.kernels.layout import N_WORKING, SUM_LOG_WEIGHTS

@@ -125,13 +125,13 @@ class StructuredResiduals:
 
     def _key(self, pairs: Pairs) -> Ints:
         """Return one number for omega's number and the two cells of each pair."""
-        a, b, n = self.cell[pairs.first], self.cell[pairs.second], len(self._counts)
+        a, b, n = self.cell[pairs.first], self.cell[pairs.second], len(self.counts)
         return (pairs.base * n + np.minimum(a, b)) * n + np.maximum(a, b)
 
     @cached_property
     def _keys(self) -> Ints:
         """Those of all bases, ascending."""
-        keys, n = np.zeros(0, np.int64), len(self._counts)
+        keys, n = np.zeros(0, np.int64), len(self.counts)
         for pairs in self._parts():
             keys = np.union1d(keys, distinct(self._key(pairs), pairs.n_bases * n * n)[0])
         return keys
@@ -139,16 +139,21 @@ class StructuredResiduals:
     @cached_property
     def _bases(self) -> Ints:
         """(omega's number, cell, cell) of each base, shape (3, n_bases)."""
-        keys, n = self._keys, len(self._counts)
+        keys, n = self._keys, len(self.counts)
         return np.stack([keys // (n * n), keys // n % n, keys % n])
 
     @cached_property
-    def _counts(self) -> Floats:
-        return np.bincount(self.cell).astype(np.float64)
+    def counts(self) -> Floats:
+        """Number of rows of each cell, shape (n_cells,)."""
+        # Nodes of interpolation are cells too, of which rows are none.
+        return np.bincount(self.cell, self.rows.counts).astype(np.float64)
 
     @cached_property
     def _known_logdet(self) -> float:
-        return 0.0 if self.relative is None else 2.0 * float(np.log(self.relative).sum())
+        if self.relative is None:
+            return 0.0
+        logs = np.log(self.relative) if self.rows.log_se is None else self.rows.log_se
+        return 2.0 * float(logs @ self.rows.multiplicity)
 
     @property
     def n_bases(self) -> int:
@@ -187,7 +192,7 @@ class StructuredResiduals:
         omega, logdet = self.correlation.precision(phi[:, self.n_scales :])
         k, a, b = self._bases
         sd = self.sd(phi)
-        log_determinants = logdet + 2.0 * np.log(sd) @ self._counts + self._known_logdet
+        log_determinants = logdet + 2.0 * np.log(sd) @ self.counts + self._known_logdet
         return omega[:, k] / (sd[:, a] * sd[:, b]), log_determinants
 
     def pull_back(self, phi: Floats, d_coefficients: Floats, d_logdet: float) -> Floats:
@@ -212,7 +217,7 @@ class StructuredResiduals:
         by_omega = d_coefficients / (sd[a] * sd[b])
         d_omega = np.bincount(k, by_omega, minlength=len(omega))
         turned = by_omega * omega[k]
-        d_sd = 2.0 * d_logdet * self._counts / sd
+        d_sd = 2.0 * d_logdet * self.counts / sd
         d_sd -= np.bincount(a, turned / sd[a], minlength=len(sd))
         d_sd -= np.bincount(b, turned / sd[b], minlength=len(sd))
         if self.se is not None:
@@ -246,5 +251,7 @@ class StructuredResiduals:
 
     def mean_variance(self, phi: Floats) -> Floats:
         """Compute the mean over rows of Var(e_i), shape (s,)."""
-        weight = None if self.relative is None else self.relative**2
-        return self.sd(phi) ** 2 @ np.bincount(self.cell, weight) / len(self.cell)
+        weight = np.ones(len(self.cell)) if self.rows.counts is None else self.rows.counts
+        n = weight.sum()
+        weight = weight if self.relative is None else weight * self.relative**2
+        return self.sd(phi) ** 2 @ np.bincount(self.cell, weight) / n
