@@ -8,14 +8,14 @@ Pairs of rows with the same omega and the same two cells share one coefficient: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayeslmm.arrays import distinct
-from bayeslmm.gram.structured.records import Records
+from bayeslmm.gram.structured.records import Records, split_sums, with_sums
 from bayeslmm.model.residual.series import Series
 
 if TYPE_CHECKING:
@@ -26,6 +26,24 @@ if TYPE_CHECKING:
     from bayeslmm.model.residual.correlation import Correlation, Pairs
     from bayeslmm.model.residual.entry import Entry
     from bayeslmm.model.residual.scale import Scale
+
+
+def _by_cell(pairs: Pairs, cell: Ints) -> Pairs:
+    """Return pairs whose sums are of rows of one cell each."""
+    if pairs.member is None:
+        return pairs
+    member, pair, first, second = split_sums(pairs.member, pairs.first, pairs.second, cell)
+    # A sum with itself gives pairs of its parts in both orders, of which one is said.
+    once = (pairs.first[pair] != pairs.second[pair]) | (first >= second)
+    pair = pair[once]
+    return replace(
+        pairs,
+        first=first[once],
+        second=second[once],
+        base=pairs.base[pair],
+        factor=None if pairs.factor is None else pairs.factor[pair],
+        member=member,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,11 +139,15 @@ class StructuredResiduals:
 
     def _parts(self) -> Iterable[Pairs]:
         correlation = self.correlation
-        return correlation.parts() if isinstance(correlation, Series) else (correlation.pairs,)
+        if isinstance(correlation, Series):
+            return correlation.parts()
+        return (_by_cell(correlation.pairs, self.cell),)
 
     def _key(self, pairs: Pairs) -> Ints:
         """Return one number for omega's number and the two cells of each pair."""
-        a, b, n = self.cell[pairs.first], self.cell[pairs.second], len(self.counts)
+        n, cell = len(self.counts), self.cell
+        cell = cell if pairs.member is None else with_sums(cell, pairs.member)
+        a, b = cell[pairs.first], cell[pairs.second]
         return (pairs.base * n + np.minimum(a, b)) * n + np.maximum(a, b)
 
     @cached_property
@@ -162,7 +184,7 @@ class StructuredResiduals:
 
     def records(self) -> Records:
         """Return the pairs of rows that R^-1 joins, each with its base."""
-        return self._records(self.correlation.pairs)
+        return self._records(_by_cell(self.correlation.pairs, self.cell))
 
     def record_parts(self) -> Iterator[Records]:
         """Return the same piece by piece."""
@@ -174,7 +196,9 @@ class StructuredResiduals:
         if self.relative is not None:
             known = 1.0 / (self.relative[pairs.first] * self.relative[pairs.second])
             factor = known if factor is None else known * factor
-        return Records.symmetric(pairs.first, pairs.second, base, self.n_bases, factor)
+        return Records.symmetric(
+            pairs.first, pairs.second, base, self.n_bases, factor, member=pairs.member
+        )
 
     def coefficients(self, phi: Floats) -> tuple[Floats, Floats]:
         """Compute each base's coefficient, and log|R|.
