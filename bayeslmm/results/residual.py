@@ -12,6 +12,7 @@ from bayeslmm import names
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.design.state import DesignState, state_content
 from bayeslmm.errors import ArgumentError, TreeError
+from bayeslmm.formula.residual import parse_correlation
 from bayeslmm.gram.file import gram_of_dataset, has_known_errors
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.gram_design import GramDesign
@@ -44,6 +45,40 @@ def has_errors(idata: xr.DataTree) -> bool:
     if read.from_cross_products(idata):
         return has_known_errors(read.group(idata, names.CROSS_PRODUCTS))
     return "constant_data" in idata.children and read.constant(idata, "se") is not None
+
+
+def residual_group(idata: xr.DataTree, factor: str | None) -> str | None:
+    """Name the group of a correlated residual structure, where it is what `factor` asks for.
+
+    Parameters
+    ----------
+    idata : xarray.DataTree
+        A result.
+    factor : str or None
+        What rows are grouped by; None asks for what there is one of, and grouping factors come
+        first.
+
+    Returns
+    -------
+    str or None
+        None where a grouping factor is asked for.
+
+    Raises
+    ------
+    TreeError
+        If there is neither a grouping factor nor such a group.
+    """
+    known = read.factor_names(idata)
+    if factor in known or (factor is None and known):
+        return None
+    said = state_content(str(idata.attrs["design"])).get("residual")
+    group = None if said is None else parse_correlation(said).group
+    if factor is None and group is None:
+        raise TreeError(
+            "This is about groups of rows, and the model has none: no random effects, and "
+            "residuals that are independent of each other."
+        )
+    return group if factor in (None, group) else None
 
 
 def residual_rows(idata: xr.DataTree) -> ResidualRows | None:
