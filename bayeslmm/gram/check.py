@@ -280,7 +280,9 @@ def _check_strata(gram: CrossProducts, strata: Strata) -> None:
     _require(distinct, "strata_cells holds a stratum twice")
     for k, part in enumerate(strata.grams):
         same = (part.response, part.coef) == (gram.response, gram.coef)
-        columns = [[(f.name, f.terms, f.blocks) for f in g.factors] for g in (part, gram)]
+        columns = [
+            [(f.name, f.terms, f.blocks, f.structures) for f in g.factors] for g in (part, gram)
+        ]
         _require(same and columns[0] == columns[1], f"stratum_{k} has other columns than the whole")
         alone = part.state is None and part.scales is None and part.strata is None
         _require(alone, f"stratum_{k} is no part of a sum")
