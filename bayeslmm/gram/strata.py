@@ -189,7 +189,7 @@ def laid_out_as[G: CrossProducts](total: G, part: CrossProducts) -> G:
     >>> gram = Gram.from_design(build_design("y ~ 1 + (1 | g)", table, sigma="~ 0 + f"))
     >>> parts = [laid_out_as(gram, part) for part in gram.strata.grams]
     >>> [part.factors[0].counts.tolist() for part in parts]
-    [[1, 2], [1, 0]]
+    [[1, 0], [1, 2]]
     """
     part = change_coordinates(part, total.scale, total.slope, [f.scale for f in total.factors])
     places = [_places(whole, own) for whole, own in zip(total.factors, part.factors, strict=True)]
