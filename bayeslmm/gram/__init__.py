@@ -4,6 +4,7 @@
 - ``gram``: `Gram` and its verbs
 - ``sums``: cross-products of rows, level by level
 - ``coordinates``: well-conditioned coordinates of the columns
+- ``strata``: the same of the rows of each stratum of the residuals' scale
 - ``add``: two Grams pooled, levels matched by label
 - ``check``: what must hold of a Gram that comes from a file
 - ``file``: npz, versioned, without pickle

@@ -111,6 +111,36 @@ class PairBlocks:
         return self.cols[order], self.rows[order], self.values[order].transpose(0, 2, 1)
 
 
+@dataclass(frozen=True, eq=False)
+class Strata:
+    r"""Cross-products of the rows of each stratum of the residuals' scale.
+
+    .. math:: W' R^{-1} W = \sum_s \sigma_s^{-2} \, W_s' W_s
+
+    Attributes
+    ----------
+    names : tuple of str, length r
+        Columns of log(sigma); none where standard errors are known.
+    cells : ndarray, shape (S, r)
+        Values of those columns in each stratum, no two alike.
+    grams : tuple of CrossProducts, length S
+        Of the strata's rows, of the levels that they have. Where standard errors se are known there
+        is one, of rows with weights 1 / se^2.
+    sum_of_variances : float
+        Sum over all rows of se^2 where standard errors are known, else zero.
+    """
+
+    names: tuple[str, ...]
+    cells: Floats
+    grams: tuple[CrossProducts, ...]
+    sum_of_variances: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether it is standard errors that are known, and there is no sigma."""
+        return not self.names
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class CrossProducts(Described):
     """The blocks of W'W for W = [Z_1 ... Z_K X y], with rows scaled by sqrt(w).
@@ -142,6 +172,9 @@ class CrossProducts(Described):
         How the rows were coded, for rows to come.
     scales : DataScales or None
         Means and spreads of the columns, from which default priors are derived.
+    strata : Strata or None
+        The same of the strata of the residuals' scale; None of independent residuals with one
+        sigma.
     """
 
     response: str
@@ -155,6 +188,7 @@ class CrossProducts(Described):
     cross: Floats
     state: DesignState | None = None
     scales: DataScales | None = None
+    strata: Strata | None = None
 
     def _lines(self) -> list[str]:
         # A part of a sum has no formula yet.

@@ -177,8 +177,8 @@ def _new_formula(old: MixedFormula, formula: str | MixedFormula | None) -> Mixed
 def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]) -> REMLFit:
     new = _new_formula(parse_formula(fit.formula), formula)
     own = fit.data.residual
-    se = None if own is None else own.se
     state = fit.data.state
+    se = None if own is None else own.se if fit.data.has_rows else state.se
     said = {"residual": state.residual, "sigma": state.sigma, "se": state.se}
     settings = {**_residuals_of(said, se, settings, same_rows=data is None), **settings}
     if data is None and fit.data.has_rows:
@@ -193,7 +193,7 @@ def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]
             raise DataError(
                 f"The fit holds the cross-products of {fit.formula!r}, not the rows: give data=."
             )
-        data = fit.gram
+        data = gram_of(fit.data)
     elif "weights" not in settings and not isinstance(data, Gram):
         weighted = fit.residual is None and fit.gram.sum_log_weights != 0
         column = None if fit.gram.state is None else fit.gram.state.weights
@@ -225,7 +225,9 @@ def _residuals_of_tree(
     if not has_structure(fit) or (other and family_of(settings["family"]).gaussian_scale is None):
         return {}
     said = state_content(str(fit.attrs["design"]))
-    found = _residuals_of(said, read.constant(fit, "se"), settings, same_rows=same_rows)
+    summed = read.from_cross_products(fit)
+    se = said.get("se") if summed else read.constant(fit, "se")
+    found = _residuals_of(said, se, settings, same_rows=same_rows)
     return {name: value for name, value in found.items() if value is not None}
 
 

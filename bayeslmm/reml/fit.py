@@ -166,10 +166,10 @@ def _fit_structured(design: ModelData, rows: ResidualRows, method: Method) -> RE
     """Fit a model with a residual structure."""
     structure = structured_residuals(rows)
     with single_blas_thread():
-        bases = products_of(design.coded_rows, structure)
+        bases = products_of(design, structure)
         require_border(bases.reference, "REML", _FEWER)
         _require_rows(design, bases.reference, structure)
-        require_bounded(design.coded_rows, structure, restricted=method == "REML")
+        require_bounded(design, structure, restricted=method == "REML")
         search = search_structured(bases, structure, restricted=method == "REML")
         _require_number(method, search.found)
         x = search.coordinates.of(search.relative)
@@ -180,7 +180,8 @@ def _fit_structured(design: ModelData, rows: ResidualRows, method: Method) -> RE
     residual = FittedResiduals(structure, search.phi, search.coordinates, bases, search.at_bound)
     fit = _fit(design, gram, method, search.found, residual)
     _warn(fit, search.found)
-    if not any(common_variances(rows, design.coded_rows.factors)):  # of which the design warns
+    # Of common variances the design warns.
+    if not (design.has_rows and any(common_variances(rows, design.coded_rows.factors))):
         warn_of_flat_directions(search.flat)
     return fit
 

@@ -159,7 +159,8 @@ def _gram(fit: REMLFit | MLFit) -> Gram:
         return fit.gram
     if fit.family.gaussian_scale is not None:
         return gram_of(fit.data)
-    return Gram.from_design(replace(fit.data.coded_rows, family=GAUSSIAN, trials=None))
+    rows = replace(fit.data.coded_rows, family=GAUSSIAN, trials=None)
+    return Gram.from_design(rows, strata=False)
 
 
 def _response_square(gram: Gram) -> float:
