@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,7 +136,8 @@ def build_design(
     require_known(chosen, weights, trials)
     check_arguments(chosen, weights, residual, sigma, se)
     mixed = parse_formula(formula) if not isinstance(formula, MixedFormula) else formula
-    terms = model_terms(mixed, residual_terms(residual, sigma))
+    terms = model_terms(mixed)
+    terms = replace(terms, residual=residual_terms(residual, sigma, terms.response))
     require_trials(chosen, trials)
     needed = True if response == "required" else None
     rows = read_rows(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from bayeslmm.design.design import Design
 from bayeslmm.errors import ArgumentError, names_keywords
@@ -130,7 +130,7 @@ def likelihood_ratio_test(fit_a: REMLFit | MLFit, fit_b: REMLFit | MLFit) -> pd.
     df = large.n_parameters - small.n_parameters
     table["chisq"] = [np.nan, chisq]
     table["df"] = [np.nan, float(df)]
-    table["p_value"] = [np.nan, float(chi2.sf(chisq, df))]
+    table["p_value"] = [np.nan, float(chdtrc(df, chisq))]
     table.attrs = {"note": _on_bound(small, large)}
     return table
 

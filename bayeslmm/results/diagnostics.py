@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import chdtri
 
 from bayeslmm import names
 from bayeslmm.arguments import check_probability
@@ -216,8 +217,6 @@ def r_hat_by_chance(draws: NDArray[np.float64], probability: float) -> NDArray[n
     >>> r_hat_by_chance(chains, 0.01).round(3)
     array([1.003])
     """
-    from scipy.stats import chi2  # noqa: PLC0415 - only doubtful fits need it
-
     draws = _several_chains(draws)
     axes: dict[str, Any] = {"chain_axis": 0, "draw_axis": 1}
     ways: tuple[dict[str, Any], ...] = (
@@ -229,7 +228,7 @@ def r_hat_by_chance(draws: NDArray[np.float64], probability: float) -> NDArray[n
         for how in ways
     ]
     halves = 2 * len(draws)
-    spread = chi2.isf(probability / 2, halves - 1) / (halves - 1)
+    spread = chdtri(halves - 1, probability / 2) / (halves - 1)
     return np.asarray(np.sqrt(1.0 + halves * spread / np.minimum(sizes[0], sizes[1])))
 
 

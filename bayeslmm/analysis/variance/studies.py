@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import linear_predictor
@@ -171,7 +171,7 @@ def _only_factor(factors: tuple[GroupingFactor, ...]) -> GroupingFactor:
 
 
 def _wald(centre: Floats, error: Floats, ci_prob: float) -> Interval:
-    half = float(norm.ppf(0.5 + ci_prob / 2)) * error
+    half = float(ndtri(0.5 + ci_prob / 2)) * error
     return Interval(centre, centre - half, centre + half)
 
 

@@ -15,7 +15,6 @@ from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.residual import residual_terms
 from bayeslmm.gram.streaming.checkpoint import Checkpoint, Progress
 from bayeslmm.gram.streaming.first_pass import Reading, check_options
-from bayeslmm.gram.streaming.progress import RowProgress
 from bayeslmm.gram.streaming.stateful_calls import stateful_calls
 from bayeslmm.resources import single_blas_thread, usable_cores
 from bayeslmm.tables.batches import count_rows, in_order
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.gram.gram import Gram
+    from bayeslmm.gram.streaming.progress import RowProgress
     from bayeslmm.gram.streaming.second_pass import BatchCoding
     from bayeslmm.tables.batches import Batches
 
@@ -140,6 +140,9 @@ def gram_from_batches(
     job.require_passes(source)
     keeper = Checkpoint(checkpoint)
     done = keeper.resume(job.identity)
+    # With rich's bars, which a fit of a table in memory need not load.
+    from bayeslmm.gram.streaming.progress import RowProgress  # noqa: PLC0415
+
     with single_blas_thread(), RowProgress(shown=progressbar) as bar:
         run = _Run(job, source, keeper, _cores(cores), bar)
         if levels is None and done.coding is None:

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import beta as beta_distribution
+from scipy.special import betaincinv
 
 from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.model.covariance.diagonal import Diagonal
@@ -359,7 +359,7 @@ class BlockCovariance(CovarianceNames):
         """
         structure, _ = max(self.correlated, key=lambda member: len(member[1]))
         a, b = structure.correlation_shapes(eta)
-        found = beta_distribution(a, b).ppf(levels)
+        found = betaincinv(a, b, levels)
         if isinstance(structure, OfMatrix):
             return np.asarray(structure.values(found[..., None])[..., 0])
         return np.asarray(2.0 * found - 1.0)
