@@ -81,6 +81,30 @@ def effects(factor: str) -> str:
     return f"{EFFECTS_PREFIX}{factor}"
 
 
+def smooth_column(part: str, curve: str = "") -> str:
+    """Name a part of a smooth, of one level's curve where there is one for each.
+
+    Examples
+    --------
+    >>> smooth_column("linear"), smooth_column("linear", "a")
+    ('linear', 'linear, a')
+    """
+    return f"{part}, {curve}" if curve else part
+
+
+def is_smooth(factor: str) -> bool:
+    """Return whether what stands among the grouping factors is a smooth.
+
+    Grouping factors themselves are not called so (`check_tree`).
+
+    Examples
+    --------
+    >>> is_smooth("s(x)"), is_smooth("s")
+    (True, False)
+    """
+    return factor.startswith("s(")
+
+
 def is_of_residuals(variable: str) -> bool:
     """Return whether a variable is of the residuals' covariance, where it is more than one sigma.
 

@@ -51,6 +51,15 @@ class Offset:
 
 
 @dataclass(frozen=True, slots=True)
+class Smooth:
+    """``s(x, k=20)``: what it is a function of, and its options, their tokens unread."""
+
+    arguments: tuple[Node, ...]
+    options: tuple[Option, ...]
+    span: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Product:
     """Two parts joined by ``*``, ``:``, ``/`` or ``**``."""
 
@@ -96,7 +105,7 @@ class Bars:
 
 
 type Atom = Variable | Expression
-type Node = Number | Variable | Expression | Offset | Product | Sum | Bars | GroupCall
+type Node = Number | Variable | Expression | Offset | Smooth | Product | Sum | Bars | GroupCall
 
 
 def unwrap(node: Node) -> Node:
@@ -120,5 +129,8 @@ def walk(node: Node) -> Iterator[Node]:
         case Bars():
             yield from walk(node.columns)
             yield from walk(node.group)
+        case Smooth():
+            for argument in node.arguments:
+                yield from walk(argument)
         case _:
             return

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayeslmm.design.rank.dependence import Dependence
 from bayeslmm.errors import DataError, RankDeficiencyWarning, check_choice, warn
+from bayeslmm.names import is_smooth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,13 +117,15 @@ def check_levels(factor: _Factor) -> None:
     factor : GroupingFactor or GramFactor
         Of the training rows.
 
+    A smooth has one level, and many columns from which its standard deviation is told.
+
     Raises
     ------
     DataError
         If the factor has one level only.
     """
     m = len(factor.levels)
-    if m < 2:
+    if m < 2 and not is_smooth(factor.name):
         only = "" if m == 0 else f", {str(factor.levels[0])!r}"
         raise DataError(
             f"The grouping factor {factor.name!r} has one level only{only}: "
