@@ -57,6 +57,9 @@ SD_PREFIX = "sd_"
 CORR_PREFIX = "corr_"
 EFFECTS_PREFIX = "b_"
 
+# What a smooth's penalised columns are called where it has one curve only.
+CURVE = "curve"
+
 # Dimensions and variables of every tree.
 _TAKEN = frozenset({"chain", "draw", OBS, COEF, BETA, SIGMA})
 
@@ -279,7 +282,10 @@ def check_coefficients(
 
 
 def check_tree(
-    response_name: str, factors: Sequence[str], parameters_of_family: Sequence[str] = ()
+    response_name: str,
+    factors: Sequence[str],
+    parameters_of_family: Sequence[str] = (),
+    smooths: Sequence[str] = (),
 ) -> None:
     """Raise unless response and factors can stand beside each other in a result tree.
 
@@ -291,6 +297,8 @@ def check_tree(
         The grouping factors.
     parameters_of_family : sequence of str
         The response family's parameters.
+    smooths : sequence of str
+        Names of the smooths, which are among the factors.
 
     Raises
     ------
@@ -303,6 +311,11 @@ def check_tree(
     """
     taken = _TAKEN | set(parameters_of_family)
     for factor in factors:
+        if is_smooth(factor) and factor not in smooths:
+            raise DataError(
+                f"The grouping factor {factor!r} is called as smooths are; rename that column of the "
+                "table."
+            )
         if "/" in factor or factor.endswith(" "):
             what = "a '/' in its name, which separates groups in the result tree"
             if "/" not in factor:

@@ -55,8 +55,6 @@ STRUCTURES = (
 )
 # Calls right of a bar.
 GROUP_CALLS = ("gr", "mm")
-# What stands by itself in the fixed part, as in mgcv and brms.
-SMOOTH = "s"
 REFUSED = {
     **dict.fromkeys(
         ("factor", "as.factor", "as.character"), "write C(x), or make the column a categorical"

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError
-from bayeslmm.formula.calls import GROUP_CALLS, SMOOTH, STRUCTURES, Expression, read_expression
+from bayeslmm.formula.calls import GROUP_CALLS, STRUCTURES, Expression, read_expression
 from bayeslmm.formula.nodes import (
+    SMOOTH,
     Bars,
     GroupCall,
     Node,

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from bayeslmm.formula.calls import Expression
     from bayeslmm.formula.tokens import Token
 
+# What smooths are called, as in mgcv and brms.
+SMOOTH = "s"
+
 type Option = tuple[Token, tuple[Token, ...]]
 
 

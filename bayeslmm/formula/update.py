@@ -6,8 +6,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import FormulaError
-from bayeslmm.formula.calls import SMOOTH
 from bayeslmm.formula.mixed_formula import parse_formula
+from bayeslmm.formula.nodes import SMOOTH
 from bayeslmm.formula.tokens import Token, tokenize
 
 if TYPE_CHECKING:

@@ -107,6 +107,11 @@ class GramDesign(Described):
                 f"{str(mixed)!r}. Cross-products serve one formula: sum those of the other one "
                 "from the rows."
             )
+        if mixed.smooths:
+            raise DataError(
+                f"Fits of cross-products have no smooths, and the formula has {mixed.smooths[0]}: "
+                "give the table itself."
+            )
         return cls(gram)
 
     @cached_property

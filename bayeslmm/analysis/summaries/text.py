@@ -26,6 +26,7 @@ from bayeslmm.results.family import family
 from bayeslmm.results.record import recorded
 from bayeslmm.results.residual import has_structure
 from bayeslmm.results.weights import DrawWeights, draw_weights
+from bayeslmm.results.smooths import grouping_factors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -231,7 +232,7 @@ def _heading(idata: xr.DataTree) -> list[str]:
     counts = recorded(idata, "n_levels")
     sizes += [
         f"{info.name}: {counts.get(info.name, len(info.levels))} levels"
-        for info in read.factors(idata)
+        for info in grouping_factors(idata)
     ]
     member = family(idata)
     kind = "linear" if member.name == GAUSSIAN.name else f"{member.name} ({member.link.name})"

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import training_design
+from bayeslmm.analysis.variance.population import with_smooths_fixed
 from bayeslmm.analysis.variance.parts import residual_variance
 from bayeslmm.errors import DataError, TreeError, check_choice, names_keywords, nearest
 from bayeslmm.model.residual.independent import INDEPENDENT
@@ -87,7 +88,7 @@ def marginal_covariance(
             f"It has {len(info.all_levels)}, such as {info.all_levels[0]!r}."
         )
         raise DataError(msg)
-    design = training_design(idata)
+    design = with_smooths_fixed(training_design(idata))
     index = next(item.index for item in design.factors if item.name == info.name)
     rows = np.flatnonzero(index == info.all_levels.index(str(level)))
     block = _mean_block(idata, design, rows, correlation=kind == "correlation")

@@ -13,7 +13,7 @@ from bayeslmm.design.smooths.basis import SplineBasis, place_knots
 from bayeslmm.design.smooths.transformation import SmoothTransformation
 from bayeslmm.errors import DataWarning, FormulaError, warn
 from bayeslmm.formula.smooth_terms import SMALLEST
-from bayeslmm.names import smooth_column
+from bayeslmm.names import CURVE, smooth_column
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -54,10 +54,9 @@ class SmoothColumns:
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """Names of the penalised columns."""
-        return tuple(
-            smooth_column(str(j + 1), curve) for curve in self.curves for j in range(self.size)
-        )
+        """Names of the penalised columns, such as ``"curve[1]"`` or ``"a[1]"``."""
+        places = range(1, self.size + 1)
+        return tuple(f"{curve or CURVE}[{j}]" for curve in self.curves for j in places)
 
     def factor(self) -> GroupingFactor:
         """Return the penalised columns as a grouping factor of one level, to which all rows belong."""
