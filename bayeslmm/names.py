@@ -313,8 +313,8 @@ def check_tree(
     for factor in factors:
         if is_smooth(factor) and factor not in smooths:
             raise DataError(
-                f"The grouping factor {factor!r} is called as smooths are; rename that column of the "
-                "table."
+                f"The grouping factor {factor!r} is called as smooths are; rename that column of "
+                "the table."
             )
         if "/" in factor or factor.endswith(" "):
             what = "a '/' in its name, which separates groups in the result tree"

@@ -15,7 +15,7 @@ from bayeslmm.design.response import require_same_kind, require_trials, two_leve
 from bayeslmm.design.smooths.columns import code_smooth, labels_error
 from bayeslmm.design.state import ColumnState
 from bayeslmm.design.structured_columns import structured_columns
-from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.errors import DataError, DataWarning, FormulaError, warn
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.nodes import Variable
 from bayeslmm.formula.tokens import quote
@@ -126,6 +126,8 @@ class TableCoder:
             raise labels_error(term, self.terms.formula)
         x = _vector(value, self.rows.n, term.name)
         by = None if term.by is None else self._value(Variable(term.by, term.span))
+        if self.known is None and isinstance(by, pd.Categorical):
+            self._warn_without_means(term)
         numbers = [x] if by is None or isinstance(by, pd.Categorical) else [x, by]
         names = [term.variable, str(term.by)][: len(numbers)]
         check_finite(np.column_stack(numbers), names, self.rows.positions, "smooth's column")
@@ -138,6 +140,17 @@ class TableCoder:
     def columns_of_sigma(self, wanted: TermSet) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         """Return the columns of log(sigma) and their names."""
         return self._matrix(wanted, "column of sigma")
+
+    def _warn_without_means(self, term: SmoothTerm) -> None:
+        """Warn where the levels of ``by=`` have curves about zero, and no means of their own."""
+        alone = {atoms[0].text for atoms in self.terms.fixed.terms if len(atoms) == 1}
+        own = {quote(str(term.by)), f"C({quote(str(term.by))})"}
+        if not alone & own and term.by not in self.terms.grouping:
+            warn(
+                f"The curves of {term.name} are zero on average, and {term.by} has no effect of "
+                f"its own: its levels would have the same mean. Write {term.by} + {term}.",
+                DataWarning,
+            )
 
     def response(self) -> NDArray[np.float64]:
         """Return y, NaN where a row has no response."""

@@ -69,7 +69,9 @@ class ModelTerms:
     @property
     def smooth_variables(self) -> tuple[str, ...]:
         """Names of the columns that the smooths read."""
-        read = [(*x.variables, *(() if term.by is None else (term.by,))) for term, x in self.smooths]
+        read = [
+            (*x.variables, *(() if term.by is None else (term.by,))) for term, x in self.smooths
+        ]
         return _unique([name for names in read for name in names])
 
     @property

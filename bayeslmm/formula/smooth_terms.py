@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError
@@ -201,7 +202,7 @@ def _knots(value: tuple[Token, ...] | None, text: str) -> tuple[float, ...]:
     except ValueError:
         knots = ()
     bracketed = written[:1] in {"[", "("} and written[-1:] in {"]", ")"}
-    if not bracketed or len(knots) < 2 or any(a >= b for a, b in zip(knots, knots[1:])):
+    if not bracketed or len(knots) < 2 or any(a >= b for a, b in pairwise(knots)):
         raise FormulaError(
             "knots= is a list of numbers in ascending order, the first and the last knot or all "
             "of them: knots=[0, 24].",

@@ -91,8 +91,8 @@ def plot_smooth(
     labels, values = curves_of(drawn, x, derivative, contrasts, reference)
     if len(labels) > len(CATEGORIES):
         raise ArgumentError(
-            f"{len(labels)} curves are more than colours can tell apart: choose some by contrasts=, "
-            "or take the numbers of smooth_curves."
+            f"{len(labels)} curves are more than colours can tell apart: choose some by "
+            "contrasts=, or take the numbers of smooth_curves."
         )
     rows = fit_rows(idata)
     colors = [LEVEL] if len(labels) == 1 else list(CATEGORIES[: len(labels)])
@@ -121,9 +121,7 @@ def plot_smooth(
     return ax.figure
 
 
-def _draw_rug(
-    ax: Any, drawn: DrawnSmooth, rows: FitRows, colors: Sequence[str] | None
-) -> None:
+def _draw_rug(ax: Any, drawn: DrawnSmooth, rows: FitRows, colors: Sequence[str] | None) -> None:
     x = training_values(drawn, rows)
     if x is None or rows.columns is None:
         return

@@ -106,8 +106,8 @@ def drawn_smooth(idata: xr.DataTree, smooth: str | None = None) -> DrawnSmooth:
     if smooth is None:
         if len(terms) > 1:
             raise ArgumentError(
-                f"The model has {len(terms)} smooths: name one, as in smooth={next(iter(terms))!r}. "
-                f"They are {', '.join(terms)}."
+                f"The model has {len(terms)} smooths: name one, as in "
+                f"smooth={next(iter(terms))!r}. They are {', '.join(terms)}."
             )
         chosen = next(iter(terms))
     spelt = {str(term): name for name, term in terms.items()}
@@ -136,9 +136,7 @@ def drawn_smooth(idata: xr.DataTree, smooth: str | None = None) -> DrawnSmooth:
     )
 
 
-def _fixed(
-    idata: xr.DataTree, smooth: str, curves: Sequence[str], parts: Sequence[str]
-) -> Floats:
+def _fixed(idata: xr.DataTree, smooth: str, curves: Sequence[str], parts: Sequence[str]) -> Floats:
     """Return draws of coefficients, zeros for columns that others span and that were dropped."""
     coef, beta = read.coefficients(idata), read.draws(idata, names.BETA)
     fixed = np.zeros((*beta.shape[:2], len(curves), len(parts)))
@@ -226,9 +224,7 @@ def smooth_curves(
     drawn = drawn_smooth(idata, smooth)
     x = drawn.grid() if at is None else checked_values(at)
     labels, values = curves_of(drawn, x, derivative, contrasts, reference)
-    numbers = describe(
-        values.reshape(*values.shape[:2], -1), ci_prob, ci_kind, diagnostics=False
-    )
+    numbers = describe(values.reshape(*values.shape[:2], -1), ci_prob, ci_kind, diagnostics=False)
     table = pd.DataFrame(
         {
             "smooth": drawn.term.name,

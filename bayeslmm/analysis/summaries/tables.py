@@ -14,8 +14,8 @@ from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.results.family import family, own_parameters
 from bayeslmm.results.residual import has_structure, residual_blocks
-from bayeslmm.results.weights import draw_weights
 from bayeslmm.results.smooths import grouping_factors
+from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -25,8 +25,8 @@ from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval_names
 from bayeslmm.results.family import family
 from bayeslmm.results.record import recorded
 from bayeslmm.results.residual import has_structure
-from bayeslmm.results.weights import DrawWeights, draw_weights
 from bayeslmm.results.smooths import grouping_factors
+from bayeslmm.results.weights import DrawWeights, draw_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

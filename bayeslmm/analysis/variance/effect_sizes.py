@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import training_design
-from bayeslmm.analysis.variance.population import population_draws, with_smooths_fixed
 from bayeslmm.analysis.variance.moments import level_sums, second_moments, tree_gram
 from bayeslmm.analysis.variance.parts import (
     LATENT,
@@ -19,6 +17,7 @@ from bayeslmm.analysis.variance.parts import (
     residual_variance,
     variance_parts,
 )
+from bayeslmm.analysis.variance.population import population_draws, with_smooths_fixed
 from bayeslmm.errors import ArgumentError, TreeError, check_choice, names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe

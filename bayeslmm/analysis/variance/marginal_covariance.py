@@ -8,8 +8,8 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import training_design
-from bayeslmm.analysis.variance.population import with_smooths_fixed
 from bayeslmm.analysis.variance.parts import residual_variance
+from bayeslmm.analysis.variance.population import with_smooths_fixed
 from bayeslmm.errors import DataError, TreeError, check_choice, names_keywords, nearest
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from bayeslmm.analysis.variance.population import population_draws
 from bayeslmm.analysis.prediction.average_mean import averaged_mean
+from bayeslmm.analysis.variance.population import population_draws
 from bayeslmm.errors import NumericalError
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws

@@ -10,9 +10,9 @@ import pandas as pd
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import design_state, training_design
-from bayeslmm.analysis.variance.population import population_draws, with_smooths_fixed
 from bayeslmm.analysis.variance.moments import fixed_covariance, second_moments, tree_gram
 from bayeslmm.analysis.variance.observation import mean_response, observation_parts
+from bayeslmm.analysis.variance.population import population_draws, with_smooths_fixed
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import ArgumentError, TreeError, nearest
 from bayeslmm.results import read

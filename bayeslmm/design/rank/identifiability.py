@@ -11,7 +11,7 @@ from bayeslmm.errors import DataError, RankDeficiencyWarning, check_choice, warn
 from bayeslmm.names import is_smooth
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -219,7 +219,9 @@ def full_rank(
         return keep, ()
     equations = describe_dependence(dependent)
     if policy == "raise":
-        raise DataError(f"The fixed effects cannot be told apart: {equations}. {_way_out(names)}")
+        raise DataError(
+            f"The fixed effects cannot be told apart: {equations}. {_way_out(names, dependent)}"
+        )
     warn(f"Dropped fixed-effects columns that others span: {equations}.", RankDeficiencyWarning)
     return keep, tuple(dependent)
 
@@ -265,7 +267,11 @@ def dependence_of(X: NDArray[np.float64], keep: list[int], n: int) -> Dependence
     return Dependence(tuple((scale / np.sqrt(n)).tolist()), made)
 
 
-def _way_out(names: Sequence[str]) -> str:
+def _way_out(names: Sequence[str], dependent: Mapping[str, Mapping[str, float]]) -> str:
+    involved = [*dependent, *(name for parts in dependent.values() for name in parts)]
+    lines = [name.removesuffix("[linear]") for name in involved if name.endswith(")[linear]")]
+    if lines:
+        return f"{lines[0]} holds the straight line already: leave its variable out beside it."
     if any("cr(" in name for name in names):
         return (
             "The columns of cr() add up to a constant: write cr(x, df=4, constraints='center'), or "

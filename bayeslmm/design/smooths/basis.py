@@ -60,12 +60,13 @@ def place_knots(kind: str, x: Floats, k: int, ends: tuple[float, ...] = ()) -> F
     if len(ends) > 2:
         return np.array(ends)
     if kind != "ps":
-        return np.quantile(np.unique(np.concatenate([x, ends])), np.linspace(0.0, 1.0, k))
+        places = np.unique(np.concatenate([x, ends]))
+        return np.asarray(np.quantile(places, np.linspace(0.0, 1.0, k)), dtype=np.float64)
     low, high = ends or (float(x.min()), float(x.max()))
     margin = 0.0 if ends else _MARGIN * (high - low)
     low, high = low - margin, high + margin
     step = (high - low) / (k - _DEGREE)
-    return low + step * np.arange(-_DEGREE, k + 1)
+    return np.asarray(low + step * np.arange(-_DEGREE, k + 1), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,5 +166,7 @@ class SplineBasis:
             return np.ones((len(self.knots) - 1, 1))
         places = self.knots
         if self.kind == "ps":  # where B-splines have their centres of mass (Greville)
-            places = np.lib.stride_tricks.sliding_window_view(self.knots[1:-1], _DEGREE).mean(axis=1)
+            places = np.lib.stride_tricks.sliding_window_view(self.knots[1:-1], _DEGREE).mean(
+                axis=1
+            )
         return np.column_stack([np.ones(len(places)), places])

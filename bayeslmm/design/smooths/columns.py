@@ -59,7 +59,7 @@ class SmoothColumns:
         return tuple(f"{curve or CURVE}[{j}]" for curve in self.curves for j in places)
 
     def factor(self) -> GroupingFactor:
-        """Return the penalised columns as a grouping factor of one level, to which all rows belong."""
+        """Return the penalised columns as a factor of one level, to which all rows belong."""
         return GroupingFactor(
             name=self.name,
             variables=(),
@@ -118,6 +118,7 @@ def code_smooth(
     Z = smooth.penalized(x)
     line = [smooth.line(x)] if smooth.straight else []
     parts = ["linear"] * len(line)
+    curves: tuple[str, ...]
     if by is None:
         masks, curves = [np.ones(len(x))], ("",)
     elif isinstance(by, pd.Categorical):
@@ -153,8 +154,8 @@ def _learn(term: SmoothTerm, x: Floats, formula: MixedFormula) -> SmoothTransfor
         )
     if term.knots and not (term.knots[0] <= x.min() and x.max() <= term.knots[-1]):
         raise _error(
-            f"The knots of {term} reach from {term.knots[0]:g} to {term.knots[-1]:g}, and the rows' "
-            f"{term.variable} from {x.min():g} to {x.max():g}: they have to enclose the rows.",
+            f"The knots of {term} reach from {term.knots[0]:g} to {term.knots[-1]:g}, and the "
+            f"rows' {term.variable} from {x.min():g} to {x.max():g}: they have to enclose the rows.",
             term,
             formula,
         )
@@ -163,9 +164,7 @@ def _learn(term: SmoothTerm, x: Floats, formula: MixedFormula) -> SmoothTransfor
 
 
 def _error(message: str, term: SmoothTerm, formula: MixedFormula) -> FormulaError:
-    return FormulaError(
-        message, formula.text or str(formula), term.span if formula.text else None
-    )
+    return FormulaError(message, formula.text or str(formula), term.span if formula.text else None)
 
 
 def _warn_beyond(term: SmoothTerm, smooth: SmoothTransformation, x: Floats) -> None:
