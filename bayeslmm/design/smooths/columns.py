@@ -155,7 +155,7 @@ def _learn(term: SmoothTerm, x: Floats, formula: MixedFormula) -> SmoothTransfor
     if term.knots and not (term.knots[0] <= x.min() and x.max() <= term.knots[-1]):
         raise _error(
             f"The knots of {term} reach from {term.knots[0]:g} to {term.knots[-1]:g}, and the "
-            f"rows' {term.variable} from {x.min():g} to {x.max():g}: they have to enclose the rows.",
+            f"rows' {term.variable} from {x.min():g} to {x.max():g}: they have to enclose these.",
             term,
             formula,
         )
