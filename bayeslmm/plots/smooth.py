@@ -111,7 +111,8 @@ def plot_smooth(
         if rug:
             _draw_rug(ax, drawn, rows, colors if contrasts is None else None)
         ax.set_xlabel(with_unit(drawn.term.variable, rows.units))
-        ax.set_ylabel(f"{_ORDERS[derivative]}{drawn.term.name}")
+        of = f"{_ORDERS[derivative]}{drawn.term.name}"
+        ax.set_ylabel(of if contrasts is None else f"difference of {of}")
         shown = ", ".join(f"{100 * prob:g}" for prob in sorted(probs))
         said = f"bands: {shown} %{'' if ci_kind == 'eti' else f' {ci_kind.upper()}'}"
         if labels == [""]:

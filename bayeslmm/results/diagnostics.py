@@ -17,6 +17,7 @@ from bayeslmm.errors import ArgumentError
 from bayeslmm.results import read
 from bayeslmm.results.family import own_parameters
 from bayeslmm.results.residual import has_structure, residual_blocks
+from bayeslmm.results.smooths import own_sds
 from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
@@ -243,8 +244,8 @@ def blocks(
         read.draws(idata, names.BETA),
     )
     for info in read.factors(idata):
-        name = names.sd(info.name)
-        yield name, [f"{name}[{term}]" for term in info.terms], read.draws(idata, name)
+        name, (terms, places) = names.sd(info.name), own_sds(info)
+        yield name, [f"{name}[{term}]" for term in terms], read.draws(idata, name)[..., places]
         if info.correlated:
             yield _correlations(idata, info)
     if has_structure(idata):

@@ -15,6 +15,7 @@ from bayeslmm.errors import ArgumentError
 from bayeslmm.results import read as tree
 from bayeslmm.results.family import own_parameters
 from bayeslmm.results.residual import has_structure, residual_blocks
+from bayeslmm.results.smooths import own_sds
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,10 +60,9 @@ def quantity_draws(
         coef = map(names.scalar, tree.coefficients(idata))
         result |= {name: beta[..., k] for k, name in enumerate(coef)}
     for info in tree.factors(idata):
-        sd = tree.draws(idata, names.sd(info.name))
-        result |= {
-            f"{names.sd(info.name)}[{term}]": sd[..., k] for k, term in enumerate(info.terms)
-        }
+        sd, held = tree.draws(idata, names.sd(info.name)), names.sd(info.name)
+        own = zip(*own_sds(info), strict=True)
+        result |= {f"{held}[{term}]": sd[..., k] for term, k in own}
         corr = tree.correlation_draws(idata, info)
         for i, j in correlated_pairs(idata, info):
             label = f"{names.corr(info.name)}[{info.terms[j]},{info.terms[i]}]"

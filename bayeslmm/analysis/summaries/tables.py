@@ -14,7 +14,7 @@ from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.results.family import family, own_parameters
 from bayeslmm.results.residual import has_structure, residual_blocks
-from bayeslmm.results.smooths import grouping_factors
+from bayeslmm.results.smooths import grouping_factors, own_sds
 from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
@@ -155,9 +155,10 @@ def variance_components(
     labels: list[tuple[str, str, str, str]] = []
     values: list[NDArray[np.float64]] = []
     for info in read.factors(idata):
-        sd = read.draws(idata, names.sd(info.name))
-        labels += [(info.name, term, "", "sd") for term in info.terms]
-        labels += [(info.name, term, "", "variance") for term in info.terms]
+        terms, places = own_sds(info)
+        sd = read.draws(idata, names.sd(info.name))[..., places]
+        labels += [(info.name, term, "", "sd") for term in terms]
+        labels += [(info.name, term, "", "variance") for term in terms]
         values += [sd, sd**2]
         pairs = correlated_pairs(idata, info)
         if pairs:
