@@ -40,6 +40,6 @@ def own_sds(info: read.FactorInfo) -> tuple[tuple[str, ...], list[int]]:
     """
     if not names.is_smooth(info.name):
         return info.terms, list(range(len(info.terms)))
-    curves = [term.rpartition("[")[0] for term in info.terms]
+    curves = [term.rpartition("[")[0] or term for term in info.terms]
     kept = tuple(dict.fromkeys(curves))
     return kept, [curves.index(curve) for curve in kept]

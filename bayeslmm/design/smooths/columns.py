@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm.design.grouping import GroupingFactor
+from bayeslmm.design.grouping import BlockStructure, GroupingFactor
 from bayeslmm.design.smooths.basis import SplineBasis, place_knots
 from bayeslmm.design.smooths.transformation import SmoothTransformation
 from bayeslmm.errors import DataWarning, FormulaError, warn
@@ -55,8 +55,10 @@ class SmoothColumns:
     @property
     def terms(self) -> tuple[str, ...]:
         """Names of the penalised columns, such as ``"curve[1]"`` or ``"a[1]"``."""
-        places = range(1, self.size + 1)
-        return tuple(f"{curve or CURVE}[{j}]" for curve in self.curves for j in places)
+        curves = [curve or CURVE for curve in self.curves]
+        if self.size == 1:
+            return tuple(curves)
+        return tuple(f"{curve}[{j}]" for curve in curves for j in range(1, self.size + 1))
 
     def factor(self) -> GroupingFactor:
         """Return the penalised columns as a factor of one level, to which all rows belong."""
@@ -68,7 +70,11 @@ class SmoothColumns:
             index=np.zeros(len(self.penalized), dtype=np.int64),
             columns=self.penalized,
             terms=self.terms,
-            blocks=tuple((j,) for j in range(self.penalized.shape[1])),
+            blocks=tuple(
+                tuple(range(first, first + self.size))
+                for first in range(0, self.penalized.shape[1], self.size)
+            ),
+            structures=(BlockStructure("homdiag"),) * len(self.curves),
         )
 
 
