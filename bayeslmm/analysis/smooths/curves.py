@@ -178,7 +178,7 @@ def smooth_curves(
         Values of what is inside the smooth, log(x) of ``s(log(x))``; 100 evenly spaced ones over
         the training rows without it. Beyond these a curve goes on as a straight line.
     derivative : {0, 1, 2}
-        Of which order; 0 is the curve itself.
+        Of which order; 0 is the curve itself, and True is 1.
     contrasts : str, mapping or matrix, optional
         Differences between the curves of ``by=`` levels instead of these: ``"pairwise"``,
         ``"reference"`` and all else that `marginal_means` takes. They are differences in shape,
