@@ -219,7 +219,7 @@ def smooth_curves(
     >>> bl.smooth_curves(idata, at=[1.5, 4.5])[["smooth", "x", "mean"]].round(1)
       smooth    x  mean
     0   s(x)  1.5   1.0
-    1   s(x)  4.5  -0.9
+    1   s(x)  4.5  -1.0
     """
     drawn = drawn_smooth(idata, smooth)
     x = drawn.grid() if at is None else checked_values(at)

@@ -71,9 +71,12 @@ def smooths(
     >>> noise = np.random.default_rng(1).normal(0.0, 0.3, 60)
     >>> idata = bl.fit_bayes("y ~ s(x)", {"y": np.sin(x) + noise, "x": x}, random_seed=1,
     ...                      parametrization="marginal", sampler="importance")
-    >>> bl.smooths(idata)[["smooth", "basis", "columns", "edf"]].round(0)
-      smooth basis  columns  edf
-    0   s(x)    cr        9  6.0
+    >>> table = bl.smooths(idata)
+    >>> table[["smooth", "basis", "columns"]]
+      smooth basis  columns
+    0   s(x)    cr        9
+    >>> bool(5.0 < table["edf"][0] < 8.0)
+    True
     """
     labels, freedom, sds = [], [], []
     spreads = _spreads(idata)
