@@ -21,6 +21,8 @@ from .analysis.sensitivity.power_scaling import (
 )
 from .analysis.sensitivity.prior_implications import implied_priors as implied_priors
 from .analysis.sensitivity.prior_table import describe_priors as describe_priors
+from .analysis.smooths.curves import smooth_curves as smooth_curves
+from .analysis.smooths.freedom import smooths as smooths
 from .analysis.summaries.draws import tidy_draws as tidy_draws
 from .analysis.summaries.export import to_latex as to_latex, to_markdown as to_markdown
 from .analysis.summaries.hypotheses import hypothesis as hypothesis
@@ -112,6 +114,7 @@ from .plots.sensitivity import (
     plot_prior_study as plot_prior_study,
 )
 from .plots.shrinkage import plot_shrinkage as plot_shrinkage
+from .plots.smooth import plot_smooth as plot_smooth
 from .plots.variance import (
     plot_covariance as plot_covariance,
     plot_variance_partition as plot_variance_partition,

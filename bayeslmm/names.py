@@ -57,6 +57,9 @@ SD_PREFIX = "sd_"
 CORR_PREFIX = "corr_"
 EFFECTS_PREFIX = "b_"
 
+# What a smooth's penalised columns are called where it has one curve only.
+CURVE = "curve"
+
 # Dimensions and variables of every tree.
 _TAKEN = frozenset({"chain", "draw", OBS, COEF, BETA, SIGMA})
 
@@ -79,6 +82,30 @@ def corr(factor: str) -> str:
 def effects(factor: str) -> str:
     """Name the random effects of a grouping factor."""
     return f"{EFFECTS_PREFIX}{factor}"
+
+
+def smooth_column(part: str, curve: str = "") -> str:
+    """Name a part of a smooth, of one level's curve where there is one for each.
+
+    Examples
+    --------
+    >>> smooth_column("linear"), smooth_column("linear", "a")
+    ('linear', 'linear, a')
+    """
+    return f"{part}, {curve}" if curve else part
+
+
+def is_smooth(factor: str) -> bool:
+    """Return whether what stands among the grouping factors is a smooth.
+
+    Grouping factors themselves are not called so (`check_tree`).
+
+    Examples
+    --------
+    >>> is_smooth("s(x)"), is_smooth("s")
+    (True, False)
+    """
+    return factor.startswith("s(")
 
 
 def is_of_residuals(variable: str) -> bool:
@@ -255,7 +282,10 @@ def check_coefficients(
 
 
 def check_tree(
-    response_name: str, factors: Sequence[str], parameters_of_family: Sequence[str] = ()
+    response_name: str,
+    factors: Sequence[str],
+    parameters_of_family: Sequence[str] = (),
+    smooths: Sequence[str] = (),
 ) -> None:
     """Raise unless response and factors can stand beside each other in a result tree.
 
@@ -267,6 +297,8 @@ def check_tree(
         The grouping factors.
     parameters_of_family : sequence of str
         The response family's parameters.
+    smooths : sequence of str
+        Names of the smooths, which are among the factors.
 
     Raises
     ------
@@ -279,6 +311,11 @@ def check_tree(
     """
     taken = _TAKEN | set(parameters_of_family)
     for factor in factors:
+        if is_smooth(factor) and factor not in smooths:
+            raise DataError(
+                f"The grouping factor {factor!r} is called as smooths are; rename that column of "
+                "the table."
+            )
         if "/" in factor or factor.endswith(" "):
             what = "a '/' in its name, which separates groups in the result tree"
             if "/" not in factor:

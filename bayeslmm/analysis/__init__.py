@@ -5,5 +5,6 @@
 - ``variance/``: ICC, R2, marginal covariance, pooling
 - ``checks/``: convergence, leave-one-out, replicated data
 - ``reml_comparison/``: a posterior beside a REML fit
+- ``smooths/``: curves, derivatives, effective degrees of freedom
 - ``sensitivity/``: what hangs on the priors
 """

@@ -17,6 +17,7 @@
 - ``rank/``: which columns are determined, and what dropped ones follow from
 - ``scales``: location and spread of columns, mergeable over batches
 - ``state``: `DesignState`: what coding new rows takes, through JSON
+- ``smooths/``: penalised smooths in the form of a mixed model
 - ``text``: what large values print of themselves
 - ``fingerprint``: hash of what a fit sees
 """

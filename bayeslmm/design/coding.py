@@ -12,9 +12,10 @@ from bayeslmm.design.evaluate import boolean_categorical, evaluate, recode
 from bayeslmm.design.grouping import GroupingFactor, match_levels, read_levels
 from bayeslmm.design.model_matrix import check_finite, model_matrix
 from bayeslmm.design.response import require_same_kind, require_trials, two_levels
+from bayeslmm.design.smooths.columns import code_smooth, labels_error
 from bayeslmm.design.state import ColumnState
 from bayeslmm.design.structured_columns import structured_columns
-from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.errors import DataError, DataWarning, FormulaError, warn
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.nodes import Variable
 from bayeslmm.formula.tokens import quote
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.design.rows import Rows
+    from bayeslmm.design.smooths.columns import SmoothColumns
     from bayeslmm.families.family import Family
     from bayeslmm.formula.expand import TermSet
     from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.formula.nodes import Atom
     from bayeslmm.formula.random_terms import RandomTerm
+    from bayeslmm.formula.smooth_terms import SmoothTerm
     from bayeslmm.tables.column import Column
 
 _TRAINING = "the training rows"
@@ -83,6 +86,7 @@ class TableCoder:
         self.response_levels = response_levels
         self._inputs = {quote(name): self._input(name) for name in terms.predictors}
         self._values: dict[str, Any] = {}
+        self._smooths: tuple[SmoothColumns, ...] | None = None
         self._y: NDArray[np.float64] | None = None
 
     def column_states(self) -> dict[str, ColumnState]:
@@ -100,8 +104,34 @@ class TableCoder:
         return states
 
     def fixed(self) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-        """Return X and the names of its columns."""
-        return self._matrix(self.terms.fixed, "fixed-effects column")
+        """Return X and the names of its columns, those of smooths last."""
+        matrix, names = self._matrix(self.terms.fixed, "fixed-effects column")
+        if not self.terms.smooths:
+            return matrix, names
+        smooths = self.smooths()
+        return (
+            np.hstack([matrix, *(smooth.fixed for smooth in smooths)]),
+            (*names, *(name for smooth in smooths for name in smooth.coef)),
+        )
+
+    def smooths(self) -> tuple[SmoothColumns, ...]:
+        """Return the columns of the smooths."""
+        if self._smooths is None:
+            self._smooths = tuple(self._smooth(term, x) for term, x in self.terms.smooths)
+        return self._smooths
+
+    def _smooth(self, term: SmoothTerm, atom: Atom) -> SmoothColumns:
+        value = self._value(atom)
+        if isinstance(value, pd.Categorical):
+            raise labels_error(term, self.terms.formula)
+        x = _vector(value, self.rows.n, term.name)
+        by = None if term.by is None else self._value(Variable(term.by, term.span))
+        if self.known is None and isinstance(by, pd.Categorical):
+            self._warn_without_means(term)
+        numbers = [x] if by is None or isinstance(by, pd.Categorical) else [x, by]
+        names = [term.variable, str(term.by)][: len(numbers)]
+        check_finite(np.column_stack(numbers), names, self.rows.positions, "smooth's column")
+        return code_smooth(term, x, by, self.memory, self.terms.formula)
 
     def random(self, wanted: TermSet) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         """Return the columns of a random-effects term and their names."""
@@ -110,6 +140,17 @@ class TableCoder:
     def columns_of_sigma(self, wanted: TermSet) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         """Return the columns of log(sigma) and their names."""
         return self._matrix(wanted, "column of sigma")
+
+    def _warn_without_means(self, term: SmoothTerm) -> None:
+        """Warn where the levels of ``by=`` have curves about zero, and no means of their own."""
+        alone = {atoms[0].text for atoms in self.terms.fixed.terms if len(atoms) == 1}
+        own = {quote(str(term.by)), f"C({quote(str(term.by))})"}
+        if not alone & own and term.by not in self.terms.grouping:
+            warn(
+                f"The curves of {term.name} are zero on average, and {term.by} has no effect of "
+                f"its own: its levels would have the same mean. Write {term.by} + {term}.",
+                DataWarning,
+            )
 
     def response(self) -> NDArray[np.float64]:
         """Return y, NaN where a row has no response."""
@@ -251,7 +292,7 @@ def gather_factors(
     Returns
     -------
     tuple of GroupingFactor
-        In the order in which the formula first names them.
+        In the order in which the formula first names them; then the smooths.
 
     Raises
     ------
@@ -267,7 +308,7 @@ def gather_factors(
     return tuple(
         _factor(coder, pairs, None if known is None else known[name], (structures or {}).get(name))
         for name, pairs in by_factor.items()
-    )
+    ) + tuple(smooth.factor() for smooth in coder.smooths())
 
 
 def _factor(

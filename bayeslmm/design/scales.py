@@ -13,15 +13,25 @@ from bayeslmm.errors import DataError, NumericalError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bayeslmm.arrays import Floats
+    from bayeslmm.arrays import Blocks, Floats
 
 
 class Factor(Protocol):
     """What is described of a grouping factor; see `GroupingFactor`."""
 
     @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
     def columns(self) -> Floats:
         """Its columns, shape (n, q)."""
+        ...
+
+    @property
+    def blocks(self) -> Blocks:
+        """Sets of columns; of a smooth those of each curve."""
         ...
 
 
@@ -238,7 +248,7 @@ class DataScales:
             response=observed if offset is None else ColumnScale.of(y - offset),
             observed=observed,
             fixed=tuple(map(ColumnScale.of, design.X.T)),
-            random=tuple(tuple(map(ColumnScale.of, f.columns.T)) for f in design.factors),
+            random=tuple(map(_of_factor, design.factors)),
             weights=None if design.weights is None else ColumnScale.of(design.weights),
             root=None if with_ones is None else triangle(with_ones),
         )
@@ -300,6 +310,18 @@ class DataScales:
             weights=None if content["weights"] is None else column(content["weights"]),
             root=None if root is None else np.array(root, dtype=float).reshape(len(root), -1),
         )
+
+
+def _of_factor(factor: Factor) -> tuple[ColumnScale, ...]:
+    scales = tuple(map(ColumnScale.of, factor.columns.T))
+    if not names.is_smooth(factor.name):
+        return scales
+    # One sd is of all columns of a curve together: of size 1, by a number times that. Curves of
+    # levels have the size that the curve has over all rows.
+    n = len(factor.columns)
+    own = float(np.sum(factor.columns**2)) / max(n, 1) if len(factor.blocks) == 1 else 1.0
+    size = 1.0 if abs(own - 1.0) < 1e-9 else own
+    return tuple(ColumnScale(n, 0.0, size * (n - 1), x.low, x.high) for x in scales)
 
 
 # Beyond these, products of squares of two columns' quotients leave the range of numbers.

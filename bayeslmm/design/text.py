@@ -7,6 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING, Protocol
 
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.names import is_smooth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,6 +109,8 @@ def factor_line(factor: _Factor) -> str:
     >>> factor_line(build_design("y ~ (x || g)", table).factors[0])
     'g: 2 levels; columns Intercept, x, uncorrelated'
     """
+    if is_smooth(factor.name):
+        return f"{factor.name}: a smooth with {len(factor.terms)} penalised columns"
     plural = "s" * (len(factor.terms) > 1)
     text = f"{factor.name}: {len(factor.levels):,} levels; column{plural} {listed(factor.terms)}"
     if len(factor.terms) == 1:

@@ -6,6 +6,7 @@
 - ``grammar``: tokens into a tree, with R's precedences
 - ``calls``: calls such as ``poly(x, 2)``, checked against a closed list
 - ``expand``: a sum multiplied out into a `TermSet`
+- ``smooth_terms``: `SmoothTerm`: `s(x)`
 - ``random_terms``: `RandomTerm`: what stands in bars
 - ``mixed_formula``: `parse_formula`, `MixedFormula`
 - ``update``: a formula from another one, ``. ~ . + x``

@@ -64,7 +64,10 @@ REFUSED = {
         ("ordered", "as.ordered"), "write C(x, Poly) for the contrasts of an ordered factor"
     ),
     **dict.fromkeys(("relevel", "fct_relevel"), "write C(x, Treatment('b')) to compare with b"),
-    **dict.fromkeys(("s", "t2", "te", "ti"), "smooth terms; bs(x, df=5) is a regression spline"),
+    **dict.fromkeys(
+        ("t2", "te", "ti"), "smooths have one variable: s(x) + s(z) for two curves that add up"
+    ),
+    "s": "a smooth stands by itself in the fixed part, as in y ~ s(x)",
     **dict.fromkeys(("Error", "re"), "write (1 | g) for an effect of each level of g"),
     **dict.fromkeys(("car", "sar"), "residuals are independent here; let (1 | area) stand for it"),
     **dict.fromkeys(STRUCTURES, "a covariance structure stands before bars, as in cs(0 + f | g)"),
@@ -73,7 +76,7 @@ REFUSED = {
     "mo": "write C(x) for an effect of each step, poly(x, 2) for a curve, or x for a line",
     "me": "columns count as known without error; write x itself",
     "mi": "write x itself, with missing values filled or dropped beforehand",
-    "gp": "write bs(x, df=5) for a smooth curve",
+    "gp": "write s(x) for a smooth curve",
     "ln": "write log(x), which is the natural logarithm",
     "cbind": "a model has one response",
     "ns": "write cr(x, df=4, constraints='center') for a natural cubic spline",

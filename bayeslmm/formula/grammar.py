@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from bayeslmm.errors import FormulaError
 from bayeslmm.formula.calls import GROUP_CALLS, STRUCTURES, Expression, read_expression
 from bayeslmm.formula.nodes import (
+    SMOOTH,
     Bars,
     GroupCall,
     Node,
     Number,
     Offset,
     Product,
+    Smooth,
     Sum,
     Variable,
     unwrap,
@@ -258,6 +260,8 @@ class _Parser:
             raise FormulaError(f"Empty parentheses: {name}() of what?", self.text, span)
         if any(token.is_operator("|", "||") for token in tokens):
             return self._structure(start, span)
+        if name == SMOOTH and not tokens[0].quoted:
+            return self._smooth(start)
         if name == "offset" and not tokens[0].quoted:
             inside = unwrap(parse_side(tokens[2:-1], self.text)) if len(tokens) == 4 else None
             if isinstance(inside, Variable):
@@ -294,6 +298,17 @@ class _Parser:
         if not self.at("|", "||"):
             raise self.unexpected()
         return self._bars(inside, start, name)
+
+    def _smooth(self, start: int) -> Smooth:
+        """Return ``s(x, ...)``, which stands from `start` on."""
+        self.position = start + 2
+        arguments = [unwrap(self.sum())]
+        while self.at(",") and not self._at_option():
+            self.take()
+            arguments.append(unwrap(self.sum()))
+        options = self._options()
+        self._expect_closing()
+        return Smooth(tuple(arguments), options, self._span_from(start))
 
     def _expect_closing(self) -> None:
         if not self.at(")"):

@@ -11,6 +11,7 @@ The fixed part is formulaic's language. What formulaic lacks, the bars, is read 
 ``(0 + f | g)``    one column for each category
 ``(1 | a/b)``      nested: ``(1 | a) + (1 | a:b)``
 ``(1 | a:b)``      the combinations of `a` and `b`
+``s(x)``           a smooth curve, ``s(x, by=f)`` one for each level of `f`
 =================  =============================================================================
 
 ``(f || g)`` with a categorical `f` has uncorrelated columns here. lme4 (Bates et al., 2015) splits
@@ -34,8 +35,9 @@ from bayeslmm.errors import FormulaError, names_keywords
 from bayeslmm.formula.calls import Expression
 from bayeslmm.formula.expand import TermSet, expand
 from bayeslmm.formula.grammar import parse_side
-from bayeslmm.formula.nodes import Bars, Node, Number, Offset, Sum, Variable, unwrap, walk
+from bayeslmm.formula.nodes import Bars, Node, Number, Offset, Smooth, Sum, Variable, unwrap, walk
 from bayeslmm.formula.random_terms import RandomTerm, columns_of, flatten, random_terms
+from bayeslmm.formula.smooth_terms import SmoothTerm, smooth_term
 from bayeslmm.formula.tokens import tokenize
 
 if TYPE_CHECKING:
@@ -59,10 +61,13 @@ class MixedFormula:
         Expressions inside ``offset()``; their sum is added to the linear predictor.
     random : tuple of RandomTerm
         The random-effects terms in the order in which they were written.
+    smooths : tuple of SmoothTerm
+        The smooths, likewise.
     text : str
         The formula as the user wrote it; not part of the value.
     atoms, sides : mapping from str
-        What `parse_formula` read, by its canonical text: response and offsets; the columns of the
+        What `parse_formula` read, by its canonical text: response, offsets and what smooths are
+        functions of; the columns of the
         fixed part and of each random-effects term. Not part of the value: what is not here is
         parsed when it is needed.
     """
@@ -71,13 +76,15 @@ class MixedFormula:
     fixed: str
     offsets: tuple[str, ...]
     random: tuple[RandomTerm, ...]
+    smooths: tuple[SmoothTerm, ...] = ()
     text: str = field(default="", compare=False, repr=False)
     atoms: Mapping[str, Atom] = field(default_factory=dict, compare=False, repr=False)
     sides: Mapping[str, TermSet] = field(default_factory=dict, compare=False, repr=False)
 
     def __str__(self) -> str:
         offsets = [f"offset({inside})" for inside in self.offsets]
-        right = " + ".join([self.fixed, *offsets, *map(str, self.random)])
+        terms = [*map(str, self.smooths), *map(str, self.random)]
+        right = " + ".join([self.fixed, *offsets, *terms])
         return f"{self.response} ~ {right}"
 
 
@@ -134,6 +141,7 @@ def _parse(text: str) -> MixedFormula:
     offsets: list[Atom] = []
     columns: list[TermSet] = []
     random: list[RandomTerm] = []
+    smooths: list[tuple[SmoothTerm, Atom]] = []
     side, response = parse_side(right, text), _response(left, text)
     _refuse_response_as_predictor(response, side, text)
     for sign, part in flatten(side, text):
@@ -142,8 +150,11 @@ def _parse(text: str) -> MixedFormula:
             random.extend(random_terms(part, str(columns[-1]), text))
         elif isinstance(part, Offset):
             offsets.append(part.inside)
+        elif isinstance(part, Smooth):
+            smooths.append(smooth_term(part, text))
         else:
             parts.append((sign, part))
+    _refuse_twice([term for term, _ in smooths], text)
     span = (right[0].span[0], right[-1].span[1])
     fixed = expand(Sum(tuple(parts) or (("+", Number(1, span)),), span), text)
     return MixedFormula(
@@ -151,10 +162,20 @@ def _parse(text: str) -> MixedFormula:
         fixed=str(fixed),
         offsets=tuple(offset.text for offset in offsets),
         random=tuple(random),
+        smooths=tuple(term for term, _ in smooths),
         text=text,
-        atoms={atom.text: atom for atom in (response, *offsets)},
+        atoms={atom.text: atom for atom in (response, *offsets, *(x for _, x in smooths))},
         sides={str(side): side for side in (fixed, *columns)},
     )
+
+
+def _refuse_twice(smooths: list[SmoothTerm], text: str) -> None:
+    seen: set[str] = set()
+    for term in smooths:
+        if term.name in seen:
+            message = f"{term.name} stands twice: the two curves cannot be told apart."
+            raise FormulaError(message, text, term.span)
+        seen.add(term.name)
 
 
 def _sides(tokens: list[Token], text: str) -> tuple[list[Token], list[Token]]:
@@ -210,8 +231,8 @@ def _response(tokens: list[Token], text: str) -> Atom:
     match unwrap(side):
         case Variable() | Expression() as response:
             return response
-        case _ if any(isinstance(node, (Bars, Offset)) for node in walk(side)):
-            message = "Random effects and offsets stand right of the '~'."
+        case _ if any(isinstance(node, (Bars, Offset, Smooth)) for node in walk(side)):
+            message = "Random effects, smooths and offsets stand right of the '~'."
         case _ if len({v for n in walk(side) if isinstance(n, Variable) for v in n.variables}) > 1:
             message = "Two responses: a model has one. For a computed response write I(a + b) ~ ..."
         case _:
@@ -252,6 +273,9 @@ def _refuse_response_as_predictor(response: Atom, side: Sum, text: str) -> None:
     name = response.variables[0]
     for node in walk(side):
         atom = node.inside if isinstance(node, Offset) else node
+        if isinstance(node, Smooth):
+            by = [value for option, value in node.options if option.value == "by"]
+            atom = Variable(by[0][0].value, node.span) if by else node
         if isinstance(atom, (Variable, Expression)) and name in atom.variables:
             where = "stands on the right of the '~' too"
             if isinstance(response, Expression):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.formula.random_terms import RandomTerm
     from bayeslmm.formula.residual import ResidualTerms
+    from bayeslmm.formula.smooth_terms import SmoothTerm
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class ModelTerms:
         To be added up.
     random : tuple of (RandomTerm, TermSet)
         The terms in bars.
+    smooths : tuple of (SmoothTerm, Variable or Expression)
+        Smooths, and what they are functions of.
     residual : ResidualTerms or None
         What is said of the residuals beside the formula.
     """
@@ -43,6 +46,7 @@ class ModelTerms:
     fixed: TermSet
     offsets: tuple[Atom, ...]
     random: tuple[tuple[RandomTerm, TermSet], ...]
+    smooths: tuple[tuple[SmoothTerm, Atom], ...] = ()
     residual: ResidualTerms | None = None
 
     @property
@@ -58,8 +62,17 @@ class ModelTerms:
 
     @property
     def fixed_variables(self) -> tuple[str, ...]:
-        """Names of the columns that the fixed part and the offsets read."""
-        return _unique([v for atom in (*self.fixed.atoms, *self.offsets) for v in atom.variables])
+        """Names of the columns that the fixed part, the offsets and the smooths read."""
+        atoms = (*self.fixed.atoms, *self.offsets)
+        return _unique([*(v for atom in atoms for v in atom.variables), *self.smooth_variables])
+
+    @property
+    def smooth_variables(self) -> tuple[str, ...]:
+        """Names of the columns that the smooths read."""
+        read = [
+            (*x.variables, *(() if term.by is None else (term.by,))) for term, x in self.smooths
+        ]
+        return _unique([name for names in read for name in names])
 
     @property
     def random_variables(self) -> tuple[str, ...]:
@@ -118,6 +131,7 @@ def model_terms(formula: MixedFormula, residual: ResidualTerms | None = None) ->
         fixed=_side(formula, formula.fixed),
         offsets=tuple(_atom(formula, text) for text in formula.offsets),
         random=tuple((term, _side(formula, term.columns)) for term in formula.random),
+        smooths=tuple((term, _atom(formula, term.variable)) for term in formula.smooths),
         residual=residual,
     )
 

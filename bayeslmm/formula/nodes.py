@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from bayeslmm.formula.calls import Expression
     from bayeslmm.formula.tokens import Token
 
+# What smooths are called, as in mgcv and brms.
+SMOOTH = "s"
+
 type Option = tuple[Token, tuple[Token, ...]]
 
 
@@ -47,6 +50,15 @@ class Offset:
     """``offset(...)``: what is inside."""
 
     inside: Variable | Expression
+    span: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Smooth:
+    """``s(x, k=20)``: what it is a function of, and its options, their tokens unread."""
+
+    arguments: tuple[Node, ...]
+    options: tuple[Option, ...]
     span: tuple[int, int]
 
 
@@ -96,7 +108,7 @@ class Bars:
 
 
 type Atom = Variable | Expression
-type Node = Number | Variable | Expression | Offset | Product | Sum | Bars | GroupCall
+type Node = Number | Variable | Expression | Offset | Smooth | Product | Sum | Bars | GroupCall
 
 
 def unwrap(node: Node) -> Node:
@@ -120,5 +132,8 @@ def walk(node: Node) -> Iterator[Node]:
         case Bars():
             yield from walk(node.columns)
             yield from walk(node.group)
+        case Smooth():
+            for argument in node.arguments:
+                yield from walk(argument)
         case _:
             return

@@ -15,6 +15,7 @@ from bayeslmm.formula.nodes import (
     Number,
     Offset,
     Product,
+    Smooth,
     Sum,
     Variable,
     walk,
@@ -101,27 +102,34 @@ def flatten(side: Sum, text: str) -> list[tuple[str, Node]]:
     """Return the parts of a sum and of the sums in parentheses that it adds."""
     parts: list[tuple[str, Node]] = []
     for sign, part in side.parts:
-        special = [node for node in walk(part) if isinstance(node, (Bars, Offset))]
+        special = [node for node in walk(part) if isinstance(node, (Bars, Offset, Smooth))]
         if sign == "+" and isinstance(part, Sum):
             parts.extend(flatten(part, text))
         elif not special:
             parts.append((sign, part))
         elif sign == "-":
-            what = "A random-effects term" if isinstance(special[0], Bars) else "An offset"
-            raise FormulaError(f"{what} cannot be taken away: leave it out.", text, part.span)
-        elif isinstance(part, (Bars, Offset)):
+            what = f"{_what(special[0])} cannot be taken away: leave it out."
+            raise FormulaError(what[0].upper() + what[1:], text, part.span)
+        elif isinstance(part, (Bars, Offset, Smooth)):
             parts.append((sign, part))
         else:
-            what = "A random-effects term" if isinstance(special[0], Bars) else "An offset"
-            raise FormulaError(f"{what} can only be added, not multiplied.", text, special[0].span)
+            what = f"{_what(special[0])} can only be added, not multiplied"
+            if isinstance(special[0], Smooth):
+                what += "; a curve for each level of f, or one times a number f, is s(x, by=f)"
+            raise FormulaError(f"{what[0].upper()}{what[1:]}.", text, special[0].span)
     return parts
+
+
+def _what(node: Bars | Offset | Smooth) -> str:
+    kinds = {Bars: "a random-effects term", Offset: "an offset", Smooth: "a smooth"}
+    return kinds[type(node)]
 
 
 def columns_of(bars: Bars, text: str) -> TermSet:
     """Return the terms left of a bar."""
     for node in walk(bars.columns):
-        if isinstance(node, (Bars, Offset)):
-            what = "random-effects term" if isinstance(node, Bars) else "offset"
+        if isinstance(node, (Bars, Offset, Smooth)):
+            what = _what(node).split(" ", 1)[1]
             raise FormulaError(f"There is no {what} inside bars.", text, node.span)
     columns = expand(Sum(tuple(flatten(bars.columns, text)), bars.columns.span), text)
     if not (columns.intercept or columns.terms):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bayeslmm.errors import FormulaError, nearest
 from bayeslmm.formula.expand import expand
 from bayeslmm.formula.grammar import parse_side
-from bayeslmm.formula.nodes import Bars, Offset
+from bayeslmm.formula.nodes import Bars, Offset, Smooth
 from bayeslmm.formula.tokens import Token, quote, tokenize
 
 if TYPE_CHECKING:
@@ -211,6 +211,12 @@ def parse_sigma(text: str) -> TermSet:
             raise FormulaError(
                 "Random effects in sigma are not fitted. A column, as in '~ 0 + subject', gives "
                 "each of its values a sigma with the same prior, without pooling.",
+                text,
+                part.span,
+            )
+        if isinstance(part, Smooth):
+            raise FormulaError(
+                "There is no smooth in sigma: a curve of few columns is poly(x, 2).",
                 text,
                 part.span,
             )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import FormulaError
 from bayeslmm.formula.mixed_formula import parse_formula
+from bayeslmm.formula.nodes import SMOOTH
 from bayeslmm.formula.tokens import Token, tokenize
 
 if TYPE_CHECKING:
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.formula.random_terms import RandomTerm
+    from bayeslmm.formula.smooth_terms import SmoothTerm
 
 _OPENING, _CLOSING = ("(", "[", "{"), (")", "]", "}")
 
@@ -75,6 +77,7 @@ def _changed(old: MixedFormula, right: list[Token], text: str) -> str:
     fixed: list[str] = []
     offsets: list[str] = []
     random: list[RandomTerm] = []
+    smooths: list[SmoothTerm] = []
     # The intercept is a switch, and no factor of a product.
     columns = old.fixed.removeprefix("1 + ").removeprefix("0 + ")
     for sign, piece in _pieces(right):
@@ -84,30 +87,29 @@ def _changed(old: MixedFormula, right: list[Token], text: str) -> str:
             fixed.append(f"+ {old.fixed}")
             offsets.extend(old.offsets)
             random.extend(old.random)
+            smooths.extend(old.smooths)
             continue
         written = _with_dots(piece, text, f"({columns})")
         if sign == "-" and _is_special(piece):
-            _take_away(
-                parse_formula(f"{old.response} ~ 1 + {written}"), piece, offsets, random, text
-            )
+            away = parse_formula(f"{old.response} ~ 1 + {written}")
+            held = ((away.random, random), (away.offsets, offsets), (away.smooths, smooths))
+            _take_away(held, piece, text)
         elif _is_special(piece):
             added = parse_formula(f"{old.response} ~ 1 + {written}")
             offsets.extend(added.offsets)
             random.extend(added.random)
+            smooths.extend(added.smooths)
         else:
             fixed.append(f"{sign} {written}")
     shown = [*(fixed or ["+ 1"]), *(f"+ offset({one})" for one in offsets)]
-    return " ".join([*shown, *(f"+ {term}" for term in random)]).removeprefix("+ ")
+    return " ".join([*shown, *(f"+ {term}" for term in (*smooths, *random))]).removeprefix("+ ")
 
 
 def _take_away(
-    away: MixedFormula,
-    piece: list[Token],
-    offsets: list[str],
-    random: list[RandomTerm],
-    text: str,
+    terms: tuple[tuple[tuple[Any, ...], list[Any]], ...], piece: list[Token], text: str
 ) -> None:
-    for what, held in ((away.random, random), (away.offsets, offsets)):
+    """Take terms out of those of their own kind that are held."""
+    for what, held in terms:
         for term in what:
             if term not in held:
                 there = ", ".join(map(str, held)) or "none"
@@ -116,18 +118,19 @@ def _take_away(
                     text,
                     (piece[0].span[0], piece[-1].span[1]),
                 )
-            held.remove(term)  # type: ignore[arg-type]  # of its own kind
+            held.remove(term)
 
 
 def _is_special(piece: list[Token]) -> bool:
-    """Whether a piece is a term in bars or an offset, which stand outside the fixed part."""
+    """Whether a piece is a term in bars, an offset or a smooth, outside the fixed part."""
     depths = _depths(piece)
     bars = any(
         token.is_operator("|", "||") and depth == 1
         for token, depth in zip(piece, depths, strict=True)
     )
     whole = piece[0].is_operator("(") and 0 not in depths[:-1]
-    return (whole and bars) or piece[0].value == "offset"
+    called = len(piece) > 1 and piece[1].is_operator("(") and not piece[0].quoted
+    return (whole and bars) or (called and piece[0].value in {"offset", SMOOTH})
 
 
 def _pieces(tokens: list[Token]) -> list[tuple[str, list[Token]]]:

@@ -112,6 +112,11 @@ class GramDesign(Described):
                 "from the rows."
             )
         _require_said(gram, gram.state)
+        if mixed.smooths:
+            raise DataError(
+                f"Fits of cross-products have no smooths, and the formula has {mixed.smooths[0]}: "
+                "give the table itself."
+            )
         return cls(gram)
 
     @cached_property

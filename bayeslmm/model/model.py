@@ -68,7 +68,8 @@ class Model:
         if self.design.residual is not None:
             structure = self.structured_residual
             parameters += [*structure.dims, *structure.coords]
-        names.check_tree(self.design.response, factors, parameters)
+        smooths = [term.name for term in self.design.formula.smooths]
+        names.check_tree(self.design.response, factors, parameters, smooths)
 
     @classmethod
     def of(cls, design: ModelData, priors: PriorsLike | None = None) -> Self:

@@ -5,6 +5,7 @@
 - ``read``: what was asked, which factors there are, draws as arrays
 - ``family``: the response family of a tree, and draws of its parameters
 - ``residual``: the residual structure of a tree, and draws of its parameters
+- ``smooths``: which of its factors are smooths
 - ``units``: the units of columns and response
 - ``record``: what a fit recorded of itself: settings, numbers of levels
 - ``kept_effects``: which random effects a result keeps

@@ -246,7 +246,7 @@ def blocks(
     )
     for info in read.factors(idata):
         covariance = said_covariance(idata, info.name)
-        yield _sds(idata, info, covariance)
+        yield standard_deviations(idata, info, covariance)
         if info.correlated:
             yield _correlations(idata, info, covariance)
         for name, _ in () if covariance is None else covariance.parameter_names:
@@ -288,10 +288,10 @@ def said_covariance(idata: xr.DataTree, factor: str) -> BlockCovariance | None:
     return found[0] if found else None
 
 
-def _sds(
+def standard_deviations(
     idata: xr.DataTree, info: read.FactorInfo, covariance: BlockCovariance | None
 ) -> tuple[str, list[str], NDArray[np.float64]]:
-    """Return standard deviations, one where columns share it."""
+    """Return the variable of a factor's sds, their labels and draws, one where columns share it."""
     name = names.sd(info.name)
     values = read.draws(idata, name)
     if covariance is None:

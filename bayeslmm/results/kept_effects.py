@@ -59,12 +59,16 @@ class KeptEffects:
         """
         factors = {factor.name: factor for factor in design.factors}
         if isinstance(effects, str):
-            return cls(dict.fromkeys(factors, _word(effects)))
+            # A smooth's curve is made of its draws, few as they are.
+            word = _word(effects)
+            return cls({name: DRAWS if names.is_smooth(name) else word for name in factors})
         if not isinstance(effects, Mapping):
             raise ArgumentError(
                 f"effects must be 'draws', 'moments' or a mapping of factors, not {effects!r}."
             )
-        if unknown := [name for name in effects if name not in factors]:
+        if unknown := [
+            name for name in effects if name not in factors or names.is_smooth(str(name))
+        ]:
             raise ArgumentError(
                 f"effects names {unknown[0]!r}, which is no grouping factor of this model "
                 f"({', '.join(factors) or 'it has none'}).{nearest(str(unknown[0]), factors)}"

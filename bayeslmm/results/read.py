@@ -179,7 +179,7 @@ def coefficients(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str
 
 
 def factor_names(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str, ...]:
-    """Return the grouping factors in the order in which the formula first names them."""
+    """Return the grouping factors in the order in which the formula names them, then smooths."""
     variables = list(map(str, group(idata, group_name).data_vars))
     order = list(state_content(str(idata.attrs["design"]))["terms"])
     present = [v[len(names.SD_PREFIX) :] for v in variables if v.startswith(names.SD_PREFIX)]
@@ -194,7 +194,7 @@ def factor_names(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str
 
 
 def factors(idata: xr.DataTree, group_name: str = "posterior") -> tuple[FactorInfo, ...]:
-    """Describe every grouping factor of the tree."""
+    """Describe every grouping factor of the tree, smooths among them."""
     return tuple(factor(idata, name, group_name) for name in factor_names(idata, group_name))
 
 
@@ -382,6 +382,7 @@ def _fitted_levels(idata: xr.DataTree, name: str) -> tuple[str, ...]:
 
 
 def _only(known: tuple[str, ...]) -> str:
+    known = tuple(name for name in known if not names.is_smooth(name))
     if len(known) == 1:
         return known[0]
     if not known:

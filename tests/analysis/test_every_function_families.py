@@ -243,6 +243,9 @@ ELSEWHERE = {
     "compare_ml": "test_compare_ml.py",
     "plot_residual_correlation": "../plots/test_plots_residual.py",
     "plot_forest": "../plots/test_plots_residual.py",
+    "smooth_curves": "test_smooths.py",
+    "smooths": "test_smooths.py",
+    "plot_smooth": "test_smooths.py",
 }
 # Of draws as they are, whatever the response, or of fits by REML.
 DRAWS_ALONE = {

@@ -233,6 +233,9 @@ ELSEWHERE = {
     "compare_random_effects": "test_structured_fits.py",
     "refit_reml": "test_structured_fits.py",
     "plot_comparison": "test_structured_fits.py",
+    "smooth_curves": "test_smooths.py",
+    "smooths": "test_smooths.py",
+    "plot_smooth": "test_smooths.py",
 }
 # Of fits by REML, whose structures have tests of their own.
 OF_REML = {"confidence_intervals", "check_mode"}

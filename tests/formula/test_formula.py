@@ -163,7 +163,6 @@ REFUSED = [
     ("y ~ " + "*".join("abcdefghijklmnop"), "more than 2000 terms", "*".join("abcdefghijklmnop")),
     # structures and terms that others have
     ("y ~ foo(x | g)", "A bar inside foo()", "foo(x | g)"),
-    ("y ~ s(x)", "s() is not supported", "s(x)"),
     ("y ~ factor(x)", "write C(x)", "factor(x)"),
     ("y ~ ns(x, 3)", "cr(x", "ns(x, 3)"),
     ("y ~ lgo(x)", "Did you mean 'log'?", "lgo(x)"),

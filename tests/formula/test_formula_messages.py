@@ -28,7 +28,7 @@ from bayeslmm.formula.mixed_formula import parse_formula
         # brms's
         ("y ~ mo(x) + (1 | g)", "mo", r"write C\(x\)"),
         ("y ~ me(x, e) + (1 | g)", "me", "write x itself"),
-        ("y ~ gp(x)", "gp", r"bs\(x, df=5\)"),
+        ("y ~ gp(x)", "gp", r"s\(x\)"),
         ("bf(y ~ x + (1 | g))", "bf", "without bf"),
         ("y | weights(w) ~ x + (1 | g)", "|", "weights='w'"),
         # slips

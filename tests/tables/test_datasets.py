@@ -28,6 +28,7 @@ ROWS = {
     "bodyweight": 176,
     "dialyzer": 140,
     "bcg": 13,
+    "mcycle": 133,
 }
 
 

@@ -42,12 +42,6 @@ def _():
     works(design, "I(y + x) ~ h")
 
 
-@follows("bs()", "df=5")
-def _():
-    told("bs(x, df=5)", design, "y ~ gp(x)")
-    works(design, "y ~ bs(x, df=5)")
-
-
 @follows("cr()", "df=4", "constraints='center'")
 def _():
     told("cr(x, df=4, constraints='center')", design, "y ~ ns(x, 3)")

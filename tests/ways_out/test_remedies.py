@@ -8,6 +8,7 @@ import about_formulas  # noqa: F401 - registers
 import about_residuals  # noqa: F401 - registers
 import about_results  # noqa: F401 - registers
 import about_series  # noqa: F401 - registers
+import about_smooths  # noqa: F401 - registers
 import about_visits  # noqa: F401 - registers
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -67,7 +68,7 @@ def test_every_remedy_of_a_message_is_followed_or_none():
 def test_an_advised_argument_exists(remedy):
     argument = remedy.partition("=")[0]
     in_formulas = {name for _, names in FUNCTIONS.values() for name in names}
-    in_formulas |= {"raw", "p", "q"}
+    in_formulas |= {"raw", "p", "q", "k", "bs", "by", "knots"}
     foreign = FOREIGN.get(argument)
     assert (
         argument in parameters_of_the_package()
@@ -79,7 +80,7 @@ def test_an_advised_argument_exists(remedy):
 @pytest.mark.parametrize("remedy", sorted(remedy for remedy in FOLLOWED if remedy.endswith("()")))
 def test_an_advised_function_exists(remedy):
     name = remedy.removesuffix("()")
-    plain = {"log", "I", "offset", "weights", "Treatment", "f", "print"}
+    plain = {"s", "log", "I", "offset", "weights", "Treatment", "f", "print"}
     if name in {*FUNCTIONS, *FAMILIES, *KINDS} | plain:
         return  # the formula's, a prior's, a residual structure's, or Python's
     owner, _, rest = name.partition(".")

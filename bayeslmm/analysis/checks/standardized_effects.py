@@ -15,11 +15,13 @@ from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import GramDesign
 from bayeslmm.gram.likelihood import conditional
 from bayeslmm.model.residual.interpolation import products_of
+from bayeslmm.names import is_smooth
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results import read
 from bayeslmm.results.family import family
 from bayeslmm.results.residual import residual_draws, residual_structure
+from bayeslmm.results.smooths import grouping_factors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,11 +73,13 @@ def standardized_effects(fit: Fit) -> dict[tuple[str, str], Floats]:
     array([-0.52,  0.01,  0.84, -0.68,  1.67, -1.33])
     """
     if not isinstance(fit, REMLFit) and family(fit).name != GAUSSIAN.name:
-        infos = read.factors(fit)
+        infos = grouping_factors(fit)
         if not any(read.has_moments(fit, info.name) for info in infos):
             return _of_one_draw(fit, infos)
     found = {}
     for name, terms, variances, modes, spread in _moments(fit):
+        if is_smooth(name):  # its coefficients are one curve's
+            continue
         for j, term in enumerate(terms):
             told = variances[j] - spread[:, j]
             said = told > LEAST * variances[j]
@@ -103,7 +107,7 @@ def _moments(fit: Fit) -> Iterator[tuple[str, Sequence[str], Floats, Floats, Flo
         gram, moments = fit.gram, fit.conditional
         covariances = [fit.covariance[factor.name].to_numpy() for factor in gram.factors]
     elif family(fit).name == GAUSSIAN.name:
-        gram, moments, covariances = _at_the_means(fit)
+        gram, moments, covariances = moments_at_the_means(fit)
     else:
         yield from _of_draws(fit)
         return
@@ -130,8 +134,11 @@ def _of_draws(
         yield info.name, info.terms, variances, mean, np.square(sd)
 
 
-def _at_the_means(idata: xr.DataTree) -> tuple[Gram, Conditional, list[Floats]]:
-    """Return moments of the effects given the posterior means of G and sigma^2."""
+def moments_at_the_means(idata: xr.DataTree) -> tuple[Gram, Conditional, list[Floats]]:
+    """Return cross-products, moments of the effects given the posterior means, and each G.
+
+    They are given the posterior means of G and sigma^2, of a Gaussian response.
+    """
     gram, sigma = _gram_at_the_means(idata)
     covariances = [
         read.covariance_draws(idata, read.factor(idata, factor.name)).mean(axis=0)

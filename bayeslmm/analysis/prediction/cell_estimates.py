@@ -65,7 +65,7 @@ def estimates_of(
     """Return each cell's, in which a fit of lower rank has its dropped effects at zero."""
     if not way.on_link and not isinstance(fit, REMLFit):
         return _averaged_means(fit, grid, factors, way)
-    if factors:
+    if factors or rows.terms.smooths:
         return _with_effects(fit, grid, factors)
     count = int(np.prod(grid.shape))
     L, offset = np.empty((count, len(rows.state.coef))), np.zeros(count)
@@ -88,13 +88,15 @@ def _with_effects(fit: Fit, grid: ReferenceGrid, factors: tuple[str, ...]) -> Dr
     """Average X beta + Z b by averaging X and, level by level, Z."""
     if isinstance(fit, REMLFit):
         raise ArgumentError(
-            "Of a REML fit there are the population's means: give random_effects='none', or fit by "
-            "fit_bayes."
+            "Of a REML fit there are the population's means without smooths: give "
+            "random_effects='none', or fit by fit_bayes."
         )
     found = []
     for _, table in grid.tables():
         # What the fit determines was asked of the cells, of which rows need not be.
-        predictor = linear_predictor(fit, table, random_effects=factors, any_rows=True)
+        predictor = linear_predictor(
+            fit, table, random_effects=list(factors) or "none", any_rows=True
+        )
         columns, offset = _averaged(predictor.design, grid.weights)
         eta = columns @ predictor.beta + np.reshape(offset, (-1, 1))
         found.append(eta + _averaged_effects(predictor, grid.weights))

@@ -270,9 +270,9 @@ def linear_predictor(
     kept = _kept(total, draws)
     seed = check_seed(random_seed)
     parts = tuple(
-        factor_part(idata, factor, policies[factor.name], kept, seed)
+        factor_part(idata, factor, policies.get(factor.name, "error"), kept, seed)
         for factor in design.factors
-        if factor.name in included
+        if factor.name in included or names.is_smooth(factor.name)
     )
     beta = read.draws(idata, names.BETA)[:, kept]
     return LinearPredictor(
@@ -339,7 +339,12 @@ def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) ->
 
 
 def chosen_factors(known: tuple[str, ...], random_effects: str | Sequence[str]) -> tuple[str, ...]:
-    """Return those of the known grouping factors that are asked for; see `included_factors`."""
+    """Return those of the known grouping factors that are asked for; see `included_factors`.
+
+    Smooths are none: they count whatever is asked for, as fixed effects do.
+    """
+    smooths = [name for name in known if names.is_smooth(name)]
+    known = tuple(name for name in known if name not in smooths)
     if isinstance(random_effects, str):
         if random_effects == "all":
             return known
@@ -348,7 +353,7 @@ def chosen_factors(known: tuple[str, ...], random_effects: str | Sequence[str]) 
     several = not isinstance(random_effects, str) and hasattr(random_effects, "__iter__")
     asked = list(random_effects) if several else [random_effects]
     for name in asked:
-        if not isinstance(name, str) or name not in known:
+        if not isinstance(name, str) or name not in (*known, *smooths):
             msg = (
                 f"random_effects is 'all', 'none' or a list of grouping factors; {name!r} is none "
                 f"of {', '.join(known) or 'them, as the model has no factor'}."

@@ -14,6 +14,7 @@ from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe, said_covariance
 from bayeslmm.results.family import family, own_parameters
 from bayeslmm.results.residual import has_structure, residual_blocks
+from bayeslmm.results.smooths import grouping_factors
 from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
@@ -293,7 +294,7 @@ def random_effects(
     1      g     a          x   0.5
     2      g     b  Intercept   0.0
     """
-    chosen = read.factors(idata) if factor is None else (read.factor(idata, factor),)
+    chosen = grouping_factors(idata) if factor is None else (read.factor(idata, factor),)
     return _concat(
         [
             _level_table(
@@ -358,7 +359,7 @@ def coefficients(
     1      g     a          x   2.5
     2      g     b  Intercept   1.0
     """
-    chosen = read.factors(idata) if factor is None else (read.factor(idata, factor),)
+    chosen = grouping_factors(idata) if factor is None else (read.factor(idata, factor),)
     tables, chains = [], draw_weights(idata) is None
     for info in chosen:
         labels, values = coefficient_draws(idata, info)

@@ -25,6 +25,7 @@ from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval_names
 from bayeslmm.results.family import family
 from bayeslmm.results.record import recorded
 from bayeslmm.results.residual import has_errors, has_structure
+from bayeslmm.results.smooths import grouping_factors
 from bayeslmm.results.weights import DrawWeights, draw_weights
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def _heading(idata: xr.DataTree) -> list[str]:
     counts = recorded(idata, "n_levels")
     sizes += [
         f"{info.name}: {counts.get(info.name, len(info.levels))} levels"
-        for info in read.factors(idata)
+        for info in grouping_factors(idata)
     ]
     member = family(idata)
     kind = "linear" if member.name == GAUSSIAN.name else f"{member.name} ({member.link.name})"

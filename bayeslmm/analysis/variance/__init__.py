@@ -4,6 +4,7 @@
 - ``parts``: draws of the variances of fixed part, factors and residual
 - ``marginal_covariance``: covariance of one level's rows
 - ``moments``: averages over rows from cross-products
+- ``population``: fixed effects and smooths as one set of columns
 - ``observation``: those parts for responses themselves, where the link is not the identity
 - ``studies``: studies of a meta-analysis, raw and shrunken
 - ``pooling``: `shrinkage`: no, partial and complete pooling

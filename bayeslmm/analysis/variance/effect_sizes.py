@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.variance.moments import level_sums, second_moments, tree_gram
 from bayeslmm.analysis.variance.parts import (
@@ -18,11 +17,13 @@ from bayeslmm.analysis.variance.parts import (
     residual_variance,
     variance_parts,
 )
+from bayeslmm.analysis.variance.population import population_draws, with_smooths_fixed
 from bayeslmm.errors import ArgumentError, TreeError, check_choice, names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.results.family import require_additive
 from bayeslmm.results.residual import drawn_residuals
+from bayeslmm.results.smooths import grouping_factors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -219,10 +220,10 @@ def r_squared(
 
 
 def _by_level(idata: xr.DataTree, factor: str) -> dict[str, NDArray[np.float64]]:
-    design = training_design(idata)
+    design = with_smooths_fixed(training_design(idata))
     index = next(item.index for item in design.factors if item.name == factor)
     fixed = split_moments(design.X, index)
-    beta = read.flat_draws(idata, names.BETA)
+    beta = population_draws(idata)
     between, within = (np.einsum("si,ij,sj->s", beta, part, beta) for part in fixed)
     random_between = np.zeros_like(between)
     random_within = np.zeros_like(within)
@@ -327,7 +328,7 @@ def design_effect(
     gram = tree_gram(idata)
     extra: dict[str, NDArray[np.float64]] = {}
     if gram is None:
-        design = training_design(idata)
+        design = with_smooths_fixed(training_design(idata))
         n = len(design.X)
         trace = n * residual_variance(idata, design)
         drawn = drawn_residuals(idata, design)
@@ -373,7 +374,7 @@ def require_factors(idata: xr.DataTree) -> None:
     TreeError
         When it has none.
     """
-    if not read.factors(idata):
+    if not grouping_factors(idata):
         msg = (
             f"{idata.attrs['formula']!r} has no random effects, and this question is about them; "
             "add a term such as (1 | group)."

@@ -9,6 +9,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.variance.parts import residual_variance
+from bayeslmm.analysis.variance.population import with_smooths_fixed
 from bayeslmm.errors import DataError, TreeError, check_choice, names_keywords, nearest
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
@@ -83,7 +84,7 @@ def marginal_covariance(
 
     check_choice("kind", kind, ("covariance", "correlation"))
     require_additive(idata, "marginal_covariance")
-    design = training_design(idata)
+    design = with_smooths_fixed(training_design(idata))
     name, levels, index = _groups(idata, design, factor)
     if str(level) not in levels:
         msg = (

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from bayeslmm import names
 from bayeslmm.analysis.prediction.average_mean import averaged_mean
+from bayeslmm.analysis.variance.population import population_draws
 from bayeslmm.errors import NumericalError
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws
@@ -96,7 +96,7 @@ class _Draws:
         covariances = tuple(
             read.covariance_draws(idata, read.factor(idata, item.name)) for item in design.factors
         )
-        beta = read.flat_draws(idata, names.BETA)
+        beta = population_draws(idata)
         return cls(family(idata), beta, family_draws(idata), covariances)
 
     def predictor(self, rows: _Rows, kept: slice) -> tuple[Floats, list[Floats]]:

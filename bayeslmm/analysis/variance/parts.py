@@ -12,6 +12,7 @@ from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import design_state, training_design
 from bayeslmm.analysis.variance.moments import fixed_covariance, second_moments, tree_gram
 from bayeslmm.analysis.variance.observation import mean_response, observation_parts
+from bayeslmm.analysis.variance.population import population_draws, with_smooths_fixed
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import ArgumentError, TreeError, nearest
 from bayeslmm.results import read
@@ -24,6 +25,7 @@ from bayeslmm.results.residual import (
     residual_structure,
 )
 from bayeslmm.results.rows import training_table
+from bayeslmm.results.smooths import grouping_factors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +47,7 @@ class VarianceParts:
     Attributes
     ----------
     fixed : ndarray, shape (s,)
-        Sample variance (divisor n - 1) of the rows' X beta.
+        Sample variance (divisor n - 1) of the rows' X beta, curves of smooths in it.
     factors : dict of ndarray, each of shape (s,)
         Mean over the rows of z' G z, per grouping factor.
     random : ndarray, shape (s,)
@@ -92,7 +94,7 @@ def variance_parts(
     gram = tree_gram(idata)
     if gram is not None and at is None:
         return _parts_of_gram(idata, gram)
-    design = training_design(idata)
+    design = with_smooths_fixed(training_design(idata))
     where = design if at is None else design_at(idata, at)
     additive = is_additive(family(idata))
     if scale == OBSERVATION and not additive and design.residual is not None:
@@ -178,6 +180,7 @@ def design_at(idata: xr.DataTree, at: Mapping[str, Any]) -> Design:
     state, se = design_state(idata), read.constant(idata, "se")
     set_to = {name: np.full(len(table), value) for name, value in at.items()}
     design = rebuild_design(state, table.assign(**set_to), response="ignored")
+    design = with_smooths_fixed(design)
     if not has_structure(idata):
         return design
     # A group has one row at each time: residuals keep their groups and times.
@@ -191,8 +194,8 @@ def design_at(idata: xr.DataTree, at: Mapping[str, Any]) -> Design:
 
 
 def fixed_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
-    """Compute the sample variance over rows of X beta, shape (s,)."""
-    beta = read.flat_draws(idata, names.BETA)
+    """Compute the sample variance over rows of X beta, smooths in it, shape (s,)."""
+    beta = population_draws(idata)
     if len(design.X) < 2:
         return np.zeros(len(beta))
     centered = design.X - design.X.mean(axis=0)
@@ -246,7 +249,7 @@ def _words(design: Design, at: Mapping[str, Any] | None) -> str:
 
 def intraclass_correlations(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
     """Compute draws of each factor's (adjusted) ICC and, of several, of all together."""
-    if not read.factor_names(idata):
+    if not grouping_factors(idata):
         return {}
     parts = variance_parts(idata)
     whole = parts.random + parts.residual

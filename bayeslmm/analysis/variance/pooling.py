@@ -20,6 +20,7 @@ from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.results.family import require_closed_form
 from bayeslmm.results.residual import drawn_residuals
+from bayeslmm.results.smooths import grouping_factors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -88,7 +89,8 @@ def shrinkage(
     1     a          x     2  0.738
     """
     require_closed_form(idata, "shrinkage")
-    wanted = read.factor_names(idata) if factor is None else (read.factor(idata, factor).name,)
+    chosen = grouping_factors(idata) if factor is None else (read.factor(idata, factor),)
+    wanted = [info.name for info in chosen]
     tables = []
     for name, counts, parts in _level_draws(idata, wanted):
         info = read.factor(idata, name)

@@ -8,9 +8,10 @@ import numpy as np
 
 from bayeslmm.design.rank.dependence import Dependence
 from bayeslmm.errors import DataError, RankDeficiencyWarning, check_choice, warn
+from bayeslmm.names import is_smooth
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -116,13 +117,15 @@ def check_levels(factor: _Factor) -> None:
     factor : GroupingFactor or GramFactor
         Of the training rows.
 
+    A smooth has one level, and many columns from which its standard deviation is told.
+
     Raises
     ------
     DataError
         If the factor has one level only.
     """
     m = len(factor.levels)
-    if m < 2:
+    if m < 2 and not is_smooth(factor.name):
         only = "" if m == 0 else f", {str(factor.levels[0])!r}"
         raise DataError(
             f"The grouping factor {factor.name!r} has one level only{only}: "
@@ -216,7 +219,9 @@ def full_rank(
         return keep, ()
     equations = describe_dependence(dependent)
     if policy == "raise":
-        raise DataError(f"The fixed effects cannot be told apart: {equations}. {_way_out(names)}")
+        raise DataError(
+            f"The fixed effects cannot be told apart: {equations}. {_way_out(names, dependent)}"
+        )
     warn(f"Dropped fixed-effects columns that others span: {equations}.", RankDeficiencyWarning)
     return keep, tuple(dependent)
 
@@ -267,7 +272,11 @@ def dependence_of(X: NDArray[np.float64], keep: list[int], n: int) -> Dependence
     return Dependence(tuple((length / np.sqrt(n) * largest).tolist()), made)
 
 
-def _way_out(names: Sequence[str]) -> str:
+def _way_out(names: Sequence[str], dependent: Mapping[str, Mapping[str, float]]) -> str:
+    involved = [*dependent, *(name for parts in dependent.values() for name in parts)]
+    lines = [name.removesuffix("[linear]") for name in involved if name.endswith(")[linear]")]
+    if lines:
+        return f"{lines[0]} holds the straight line already: leave its variable out beside it."
     if any("cr(" in name for name in names):
         return (
             "The columns of cr() add up to a constant: write cr(x, df=4, constraints='center'), or "

@@ -119,6 +119,12 @@ def stateful_calls(terms: ModelTerms) -> Iterator[StatefulCall]:
         If a call's parameters cannot be had by merging batches; the message names it and says what
         to write instead.
     """
+    for smooth, _ in terms.smooths:
+        raise DataError(
+            f"{smooth} learns knots and orthogonal columns from all rows at once, which rows in "
+            "batches cannot give. Give the rows in memory as a table; or write powers, as in "
+            "I(x**2)."
+        )
     seen = set()
     for node in _calls(terms):
         text = ast.unparse(node)

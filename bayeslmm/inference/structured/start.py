@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.gram.likelihood import conditional
-from bayeslmm.inference.laplace import Start
+from bayeslmm.inference.laplace import Start, shared_sds, without_structures
 from bayeslmm.model.covariance.factors import sd_corr_from_factor
 from bayeslmm.reml.search import lambda_factors, search_criterion
 
@@ -40,13 +40,17 @@ def starting_points(target: StructuredTarget) -> Start:
     a, b = target.n_sds, target.n_sds + target.n_partials
     c = b + target.n_phi
     first = medians.copy()
-    gram, structure = target.products.reference, target.model.structured_residual
+    gram, structure = (
+        without_structures(target.products.reference),
+        target.model.structured_residual,
+    )
     found = search_criterion(gram, restricted=True)
     units = steps(target)
     if np.isfinite(found.sigma) and found.sigma > 0.0:
         factors = lambda_factors(gram, found.packed)
         sds = [found.sigma * sd_corr_from_factor(lam)[0] for lam in factors]
-        first[:a] = np.maximum(np.concatenate([np.zeros(0), *sds]), _SMALLEST * medians[:a])
+        shared = shared_sds(target.priors, np.concatenate([np.zeros(0), *sds]))
+        first[:a] = np.maximum(shared, _SMALLEST * medians[:a])
         first[b:c] = structure.near(found.sigma, medians[b:c])
         if not target.integrated:
             known = conditional(gram, factors, found.sigma)

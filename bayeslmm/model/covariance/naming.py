@@ -84,7 +84,7 @@ class CovarianceNames:
 
     def _stem(self, columns: Columns) -> str:
         """Return what the names of columns such as ``week[2]`` begin with."""
-        heads = {self.terms[j].partition("[")[0] for j in columns}
+        heads = {self.terms[j].rpartition("[")[0] or self.terms[j] for j in columns}
         return heads.pop() if len(heads) == 1 else self.terms[columns[0]]
 
     @property
