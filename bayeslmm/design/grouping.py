@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.relationships.level_map import LevelMap
     from bayeslmm.tables.column import Column
 
 
@@ -83,6 +84,9 @@ class GroupingFactor(Described):
         and with no other.
     structures : tuple of BlockStructure
         What is said of each block's covariance; none where nothing is said of any.
+    latent : LevelMap or None
+        T, where the effects of the levels are T v of independent latent ones; None where they are
+        independent themselves.
     """
 
     name: str
@@ -94,6 +98,7 @@ class GroupingFactor(Described):
     terms: tuple[str, ...]
     blocks: tuple[tuple[int, ...], ...]
     structures: tuple[BlockStructure, ...] = ()
+    latent: LevelMap | None = None
 
     def _lines(self) -> list[str]:
         return [f"Grouping factor {factor_line(self)}", f"levels: {listed(self.levels.tolist())}"]

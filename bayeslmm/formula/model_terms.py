@@ -127,7 +127,6 @@ def _require_built(formula: MixedFormula) -> None:
     for term in formula.random:
         unbuilt = {
             "gr(by=)": term.by is not None,
-            "gr(cov=)": term.cov is not None,
             "mm()": term.several,
             "A label between bars": bool(term.label),
         }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
+    from bayeslmm.relationships.level_map import LevelMap
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,6 +50,9 @@ class GramFactor(Described):
         take more than 16 MB.
     log_weights : ndarray, shape (m,), or None
         Sum of log w of each level's rows; None without weights.
+    latent : LevelMap or None
+        T, where the blocks are of latent levels v and results tell T v (see
+        `bayeslmm.gram.latent`).
     """
 
     name: str
@@ -62,6 +66,7 @@ class GramFactor(Described):
     fixed: Floats | None = None
     log_weights: Floats | None = None
     structures: tuple[BlockStructure, ...] = ()
+    latent: LevelMap | None = None
 
     def _lines(self) -> list[str]:
         return [f"Cross-products of {factor_line(self)}"]
@@ -71,8 +76,8 @@ class GramFactor(Described):
 class PairBlocks:
     """Cross-products of two factors' columns, for the pairs of levels that share rows.
 
-    Where residuals are correlated, also of a factor with itself: pairs of its levels that are
-    joined, each once, the later level first.
+    Where residuals are correlated, or rows have several latent levels, also of a factor with itself:
+    pairs of its levels that are joined, each once, the later level first.
 
     Attributes
     ----------

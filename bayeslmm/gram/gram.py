@@ -22,6 +22,7 @@ from bayeslmm.gram.blocks import CrossProducts, PairBlocks
 from bayeslmm.gram.disclosure import disclosure
 from bayeslmm.gram.elimination_plan import EliminationPlan, build_plan
 from bayeslmm.gram.file import load_gram, save_gram
+from bayeslmm.gram.latent import latent_of, with_latent_levels
 from bayeslmm.gram.sums import (
     _factor_sums,
     _project,
@@ -91,7 +92,7 @@ class Gram(CrossProducts):
             Zs, M = (Xs, scale) if same else reference_columns(Z, root)
             columns.append(Zs)
             factors.append(_factor_sums(factor, Zs, fixed, M, root))
-        return cls(
+        plain = cls(
             response=design.response,
             coef=tuple(design.coef),
             factors=tuple(factors),
@@ -109,6 +110,7 @@ class Gram(CrossProducts):
             state=design._state,
             scales=design.scales,
         )
+        return with_latent_levels(plain, *latent_of(design))
 
     def __add__(self, other: Gram) -> Gram:
         """Return the Gram of the rows of both, which are of one model; see `add_grams`."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
     from bayeslmm.gram.blocks import GramFactor
+    from bayeslmm.relationships.known import KnownLike
 
 # What data can be: cross-products, or a source of rows.
 type DataSource = Gram | Source
@@ -247,6 +248,7 @@ def design_of(
     residual: str | None = None,
     sigma: str | None = None,
     se: Any = None,
+    known: KnownLike | None = None,
 ) -> ModelData:
     """Return the data of a fit: a coded table, or a Gram in its place.
 
@@ -257,7 +259,7 @@ def design_of(
     data : table, path, Gram or Source
         The rows, or their cross-products. Rows that an engine holds are not fetched: their
         cross-products are summed there (`gram_from_table`).
-    weights, missing, rank_deficient, family, link, trials, residual, sigma, se
+    weights, missing, rank_deficient, family, link, trials, residual, sigma, se, known
         As in `build_design`; in a Gram they are fixed, and the family is the Gaussian.
 
     Returns
@@ -271,11 +273,12 @@ def design_of(
     """
     if isinstance(formula, ModelData):
         require_own_family(formula, family, link, trials)
-        _refuse_beside_design({"residual": residual, "sigma": sigma, "se": se})
+        _refuse_beside_design({"residual": residual, "sigma": sigma, "se": se, "known": known})
         return formula
     source = open_data(data)
     _require_rows(family_of(family, link), source)
-    _require_rows_of_residuals(source, {"residual": residual, "sigma": sigma, "se": se})
+    given = {"residual": residual, "sigma": sigma, "se": se, "known": known}
+    _require_rows_in_memory(source, given)
     if isinstance(source, Gram):
         gram = source
     elif source.has_rows:
@@ -291,6 +294,7 @@ def design_of(
             residual=residual,
             sigma=sigma,
             se=se,
+            known=known,
         )
     else:
         gram = gram_from_table(
@@ -309,7 +313,7 @@ def _refuse_beside_design(given: Mapping[str, Any]) -> None:
             )
 
 
-def _require_rows_of_residuals(source: DataSource, given: Mapping[str, Any]) -> None:
+def _require_rows_in_memory(source: DataSource, given: Mapping[str, Any]) -> None:
     has_rows = not isinstance(source, Gram) and source.has_rows
     for name, value in given.items():
         if value is not None and not has_rows:

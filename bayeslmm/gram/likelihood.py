@@ -386,10 +386,11 @@ def split_columns(gram: Gram, joint: Floats) -> list[Floats]:
     Returns
     -------
     list of ndarray, shapes (..., m, q)
-        In the Gram's order.
+        In the Gram's order; of factors with latent levels what results tell of these.
     """
     out = []
     for factor, at in zip(gram.factors, gram.plan.columns, strict=True):
         m, q = factor.within.shape[:2]
-        out.append(joint[..., at : at + m * q].reshape(*joint.shape[:-1], m, q))
+        drawn = joint[..., at : at + m * q].reshape(*joint.shape[:-1], m, q)
+        out.append(drawn if factor.latent is None else factor.latent.told(drawn))
     return out

@@ -42,7 +42,11 @@ def residual_rows(idata: xr.DataTree) -> ResidualRows | None:
         return None
     text = str(idata.attrs["design"])
     # Levels of grouping factors are not what residuals read.
-    state = DesignState.from_json(text, levels=dict.fromkeys(state_content(text)["terms"], ()))
+    state = DesignState.from_json(
+        text,
+        levels=dict.fromkeys(state_content(text)["terms"], ()),
+        known=read.known_covariances(idata),
+    )
     design = rebuild_design(
         state,
         training_table(idata),

@@ -292,7 +292,8 @@ def design_state(idata: xr.DataTree) -> DesignState:
     read.require_tree(idata)
     # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
     levels = {info.name: info.all_levels for info in read.factors(idata)}
-    state = DesignState.from_json(str(idata.attrs["design"]), levels=levels)
+    known = read.known_covariances(idata)
+    state = DesignState.from_json(str(idata.attrs["design"]), levels=levels, known=known)
     drawn = read.coefficients(idata)
     if drawn != state.coef:
         raise TreeError(
