@@ -100,6 +100,25 @@ class GroupingFactor(Described):
     structures: tuple[BlockStructure, ...] = ()
     latent: LevelMap | None = None
 
+    @property
+    def scaled_columns(self) -> NDArray[np.float64]:
+        """The columns times the sd of each row's effect in units of G's: Var(z'u) = z_s'G z_s."""
+        if self.latent is None:
+            return self.columns
+        return self.columns * np.sqrt(self.latent.variances)[self.index, None]
+
+    def shared(self) -> NDArray[np.float64]:
+        """Return the covariance, in units of G, of the effects of all pairs of rows.
+
+        Returns
+        -------
+        ndarray, shape (n, n)
+            Ones for rows of one level, or what the known covariance says.
+        """
+        if self.latent is None:
+            return (self.index[:, None] == self.index).astype(np.float64)
+        return self.latent.covariance[np.ix_(self.index, self.index)]
+
     def _lines(self) -> list[str]:
         return [f"Grouping factor {factor_line(self)}", f"levels: {listed(self.levels.tolist())}"]
 

@@ -76,7 +76,8 @@ class GramFactor(Described):
 class PairBlocks:
     """Cross-products of two factors' columns, for the pairs of levels that share rows.
 
-    Where residuals are correlated, or rows have several latent levels, also of a factor with itself:
+    Where residuals are correlated, or rows have several latent levels, also of a factor with
+    itself:
     pairs of its levels that are joined, each once, the later level first.
 
     Attributes
@@ -178,6 +179,31 @@ class CrossProducts(Described):
     def joined(self, k: int) -> PairBlocks | None:
         """Return the cross-products between levels of one factor, where there are any."""
         return next((pair for pair in self.pairs if pair.first == pair.second == k), None)
+
+    def own_blocks(self, k: int) -> tuple[Ints, Ints, Floats]:
+        """Return the cross-products of a factor's columns with themselves, joined levels too.
+
+        Parameters
+        ----------
+        k : int
+            The factor's place.
+
+        Returns
+        -------
+        rows, cols : ndarray of int64, shape (n_blocks,)
+            Levels: each with itself, then joined ones, in both orders.
+        values : ndarray, shape (n_blocks, q, q)
+        """
+        levels, found = np.arange(len(self.factors[k].levels)), self.joined(k)
+        if found is None:
+            return levels, levels, self.factors[k].within
+        return (
+            np.concatenate([levels, found.rows, found.cols]),
+            np.concatenate([levels, found.cols, found.rows]),
+            np.concatenate(
+                [self.factors[k].within, found.values, found.values.transpose(0, 2, 1)]
+            ),
+        )
 
     def is_nested(self, inner: int, outer: int) -> bool:
         """Return whether every level of one factor occurs with one level of another only."""

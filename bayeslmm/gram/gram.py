@@ -78,6 +78,22 @@ class Gram(CrossProducts):
         ArgumentError
             If the response is not Gaussian on any scale.
         """
+        return with_latent_levels(cls.of_levels(design), *latent_of(design))
+
+    @classmethod
+    def of_levels(cls, design: Design) -> Gram:
+        """Compute the cross-products of the levels that rows have, latent ones left aside.
+
+        Parameters
+        ----------
+        design : Design
+            Rows with a response.
+
+        Returns
+        -------
+        Gram
+            That of `from_design` where no factor has latent levels.
+        """
         _require_gaussian(design)
         root, y = _weighted_response(design)
         check_magnitudes(design)
@@ -92,7 +108,7 @@ class Gram(CrossProducts):
             Zs, M = (Xs, scale) if same else reference_columns(Z, root)
             columns.append(Zs)
             factors.append(_factor_sums(factor, Zs, fixed, M, root))
-        plain = cls(
+        return cls(
             response=design.response,
             coef=tuple(design.coef),
             factors=tuple(factors),
@@ -110,7 +126,6 @@ class Gram(CrossProducts):
             state=design._state,
             scales=design.scales,
         )
-        return with_latent_levels(plain, *latent_of(design))
 
     def __add__(self, other: Gram) -> Gram:
         """Return the Gram of the rows of both, which are of one model; see `add_grams`."""

@@ -3,7 +3,8 @@ r"""Cross-products of latent levels, from those of the levels that rows have.
 With u = T v the columns of a factor's latent levels are Z T, so that every block follows from the
 plain sums,
 
-.. math:: (Z T)'(Z T) = T' (Z'Z) T, \quad (Z T)' Z_m = T' (Z' Z_m), \quad (Z T)'[X\ y] = T' Z'[X\ y].
+.. math:: (Z T)'(Z T) = T' (Z'Z) T, \quad (Z T)' Z_m = T' (Z' Z_m), \quad
+          (Z T)'[X\ y] = T' Z'[X\ y].
 
 Latent levels meet in rows: they are *joined* (`CrossProducts.joined`), and go to the dense border.
 """
@@ -68,9 +69,8 @@ def with_latent_levels[G: CrossProducts](
         if of is None or T is None:
             factors.append(factor)
             continue
-        levels = np.arange(len(factor.within))
-        own = _joined_blocks(gram, k, levels)
-        i, j, values = _turned(own, T, T)
+        m = len(factor.within)
+        i, j, values = _turned((*gram.own_blocks(k), (m, m)), T, T)
         at, apart = i == j, i > j
         factors.append(_latent_factor(factor, of, T, labels[k], values[at]))
         joined.append(PairBlocks(k, k, i[apart], j[apart], values[apart]))
@@ -96,21 +96,6 @@ def latent_of(
 
 
 type _Blocks = tuple[Ints, Ints, Floats, tuple[int, int]]
-
-
-def _joined_blocks(gram: CrossProducts, k: int, levels: Ints) -> _Blocks:
-    """Return all blocks of a factor's levels with its levels, both orders of joined ones."""
-    within, m = gram.factors[k].within, len(levels)
-    found = gram.joined(k)
-    if found is None:
-        return levels, levels, within, (m, m)
-    back = found.values.transpose(0, 2, 1)
-    return (
-        np.concatenate([levels, found.rows, found.cols]),
-        np.concatenate([levels, found.cols, found.rows]),
-        np.concatenate([within, found.values, back]),
-        (m, m),
-    )
 
 
 def _turned(

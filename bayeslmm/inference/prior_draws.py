@@ -237,7 +237,8 @@ def _effects(factor: FactorData, values: dict[str, Floats], rng: np.random.Gener
         # LKJ with a small eta draws correlations that rounding makes singular.
         jitter = 1e-12 * np.eye(corr.shape[-1])
         z = z @ np.swapaxes(np.linalg.cholesky(corr + jitter), -1, -2)
-    return z * sd[:, None, :]
+    drawn = z * sd[:, None, :]
+    return drawn if factor.latent is None else factor.latent.told(drawn)
 
 
 def _linear_predictor(design: Design, values: dict[str, Floats]) -> Floats:

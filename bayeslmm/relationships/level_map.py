@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+    from scipy import sparse
 
     from bayeslmm.arrays import Floats
 
@@ -59,6 +59,17 @@ class LevelMap:
         """Iterate over the arrays that tell T from others, in one order."""
         found = self.matrix
         yield from (found,) if isinstance(found, np.ndarray) else (found.data, found.indices)
+
+    @cached_property
+    def covariance(self) -> Floats:
+        """T T', shape (m, m): the covariance of u in units of G."""
+        found = self.matrix @ self.matrix.T
+        return found if isinstance(found, np.ndarray) else found.toarray()
+
+    @cached_property
+    def variances(self) -> Floats:
+        """The diagonal of T T', shape (m,)."""
+        return np.asarray((self.matrix * self.matrix).sum(axis=1))
 
     def of_rows(self, latent: Floats) -> Floats:
         """Return u = T v of draws of v: shapes (..., M, q) and (..., m, q)."""
