@@ -105,19 +105,25 @@ class GroupingFactor(Described):
         """The columns times the sd of each row's effect in units of G's: Var(z'u) = z_s'G z_s."""
         if self.latent is None:
             return self.columns
-        return self.columns * np.sqrt(self.latent.variances)[self.index, None]
+        return np.asarray(self.columns * np.sqrt(self.latent.variances)[self.index, None])
 
-    def shared(self) -> NDArray[np.float64]:
-        """Return the covariance, in units of G, of the effects of all pairs of rows.
+    def shared(self, rows: NDArray[np.intp] | slice = slice(None)) -> NDArray[np.float64]:
+        """Return the covariance, in units of G, of the effects of all pairs of some rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int or slice
+            Which rows; all if not given.
 
         Returns
         -------
-        ndarray, shape (n, n)
-            Ones for rows of one level, or what the known covariance says.
+        ndarray, shape (rows, rows)
+            Ones for rows of one level, else zeros; or what the known covariance says.
         """
+        level = self.index[rows]
         if self.latent is None:
-            return (self.index[:, None] == self.index).astype(np.float64)
-        return self.latent.covariance[np.ix_(self.index, self.index)]
+            return (level[:, None] == level).astype(np.float64)
+        return self.latent.covariance[np.ix_(level, level)]
 
     def _lines(self) -> list[str]:
         return [f"Grouping factor {factor_line(self)}", f"levels: {listed(self.levels.tolist())}"]

@@ -19,6 +19,7 @@ from bayeslmm.relationships.plain import of_plain, to_plain
 
 if TYPE_CHECKING:
     from bayeslmm.relationships.known import Known
+    from bayeslmm.relationships.relationship import Relationship
 
 VERSION = 1
 # Parts that are written where there are any, so that states of other models stay as they were.
@@ -104,6 +105,12 @@ class DesignState:
     visits: tuple[str, ...] | None = None
     strata: tuple[str, ...] | None = None
     known: Known = field(default_factory=dict)
+
+    def relationship(self, factor: str) -> Relationship | None:
+        """Return the known covariance of a factor's levels, if it has one."""
+        terms = parse_formula(self.formula).random if self.known else ()
+        names = [term.cov for term in terms if term.factor == factor and term.cov is not None]
+        return self.known[names[0]] if names else None
 
     def to_json(self, *, levels: bool = True) -> str:
         """Return the state as JSON; numbers survive to the last bit.

@@ -49,6 +49,7 @@ def add_grams[G: CrossProducts](a: G, b: G) -> G:
         If the models differ.
     """
     _require_same_model(a, b)
+    a.require_independent_levels("Adding cross-products")
     a = common_coordinates(a, b)
     b = change_coordinates(b, a.scale, a.slope, [f.scale for f in a.factors])
     merged = [merge_levels(f.levels, g.levels) for f, g in zip(a.factors, b.factors, strict=True)]

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from bayeslmm.design.text import Described, data_lines, factor_line
+from bayeslmm.errors import ArgumentError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -200,10 +201,28 @@ class CrossProducts(Described):
         return (
             np.concatenate([levels, found.rows, found.cols]),
             np.concatenate([levels, found.cols, found.rows]),
-            np.concatenate(
-                [self.factors[k].within, found.values, found.values.transpose(0, 2, 1)]
-            ),
+            np.concatenate([self.factors[k].within, found.values, found.values.transpose(0, 2, 1)]),
         )
+
+    def require_independent_levels(self, what: str) -> None:
+        """Raise where the blocks are of latent levels, which are those of one set of rows.
+
+        Parameters
+        ----------
+        what : str
+            What would be done with them, for the message.
+
+        Raises
+        ------
+        ArgumentError
+            Naming the factor.
+        """
+        for factor in self.factors:
+            if factor.latent is not None:
+                raise ArgumentError(
+                    f"{what} takes independent levels, and in each row of {factor.name!r} several "
+                    "latent ones meet: put the rows together in one table instead."
+                )
 
     def is_nested(self, inner: int, outer: int) -> bool:
         """Return whether every level of one factor occurs with one level of another only."""

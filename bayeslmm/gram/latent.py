@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
+from scipy.sparse import csr_array
 
 from bayeslmm.gram.blocks import CrossProducts, PairBlocks
 
@@ -109,7 +109,7 @@ def _turned(
     q, width = values.shape[1:]
     there = _product(_sparse(np.ones(len(rows)), rows, cols, shape), _pattern(left),
                      _pattern(right))  # fmt: skip
-    pattern = sparse.csr_array(there)
+    pattern = csr_array(there)
     pattern.sort_indices()
     i = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr)).astype(np.int64)
     j = pattern.indices.astype(np.int64)
@@ -122,8 +122,8 @@ def _turned(
     return i, j, out
 
 
-def _sparse(values: Floats, rows: Ints, cols: Ints, shape: tuple[int, int]) -> sparse.csr_array:
-    return sparse.csr_array((values, (rows, cols)), shape=shape)
+def _sparse(values: Floats, rows: Ints, cols: Ints, shape: tuple[int, int]) -> csr_array:
+    return csr_array((values, (rows, cols)), shape=shape)
 
 
 def _pattern(matrix: Matrix | None) -> Matrix | None:
@@ -132,16 +132,13 @@ def _pattern(matrix: Matrix | None) -> Matrix | None:
         return None
     if isinstance(matrix, np.ndarray):
         return (matrix != 0.0).astype(np.float64)
-    ones = matrix.copy()
-    ones.data[:] = 1.0
-    return ones
+    return csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-def _product(middle: sparse.csr_array, left: Matrix | None, right: Matrix | None) -> Matrix:
-    found: Matrix = middle
-    if right is not None:
-        found = found @ right
-    return found if left is None else left.T @ found
+def _product(middle: csr_array, left: Matrix | None, right: Matrix | None) -> Matrix:
+    found: Any = middle if right is None else middle @ right
+    found = found if left is None else left.T @ found
+    return found if isinstance(found, np.ndarray) else csr_array(found)
 
 
 def _latent_factor(
@@ -154,10 +151,14 @@ def _latent_factor(
         levels=labels,
         within=np.ascontiguousarray(within),
         with_fixed=np.ascontiguousarray(with_fixed),
-        counts=np.asarray(_pattern(T).T @ factor.counts).astype(np.int64)
-        if of.tells_latent
-        else factor.counts,
+        counts=_counts(T, factor.counts) if of.tells_latent else factor.counts,
         fixed=None,
         log_weights=None,
         latent=of,
     )
+
+
+def _counts(T: Matrix, counts: Ints) -> Ints:
+    """Count the rows that a latent level has a part in."""
+    there = T != 0.0
+    return np.asarray(there.T @ counts).astype(np.int64)

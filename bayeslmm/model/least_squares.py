@@ -172,11 +172,11 @@ def _eliminated(gram: Gram, parts: tuple[Part, ...]) -> tuple[Floats, int]:
 
     The response is last, and keeps its length.
     """
-    first, sizes = _eliminable(gram, parts)
+    first, _ = _eliminable(gram, parts)
     others = [part for k, part in enumerate(parts) if k != first]
     left = _dense(gram, others)
     length = np.sqrt(np.maximum(np.diag(left), 0.0))
-    kept = np.zeros(0)
+    kept = np.zeros(0, bool)
     if first is not None:
         kept = _subtract_part(gram, parts[first], others, left)
     size = np.where(length > 0.0, length, 1.0)
@@ -257,8 +257,8 @@ def _dense(gram: Gram, parts: list[Part]) -> Floats:
     ]
     for part, at in zip(parts, places, strict=True):
         factor, C = gram.factors[part.factor], part.columns
-        one, other_level, own = gram.own_blocks(part.factor)
-        out[at[one][:, :, None], at[other_level][:, None, :]] = C.T @ own @ C
+        here, there, within = gram.own_blocks(part.factor)
+        out[at[here][:, :, None], at[there][:, None, :]] = C.T @ within @ C
         fixed = (C.T @ factor.with_fixed).reshape(at.size, -1)
         out[at.ravel(), starts[-1] :], out[starts[-1] :, at.ravel()] = fixed, fixed.T
     for a, (part, at) in enumerate(zip(parts, places, strict=True)):

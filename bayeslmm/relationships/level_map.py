@@ -60,6 +60,13 @@ class LevelMap:
         found = self.matrix
         yield from (found,) if isinstance(found, np.ndarray) else (found.data, found.indices)
 
+    def agrees(self, other: LevelMap | None) -> bool:
+        """Return whether another map says the same of levels in the same order."""
+        if other is None or other.n_latent != self.n_latent:
+            return False
+        one, two = self.covariance, other.covariance
+        return one.shape == two.shape and bool(np.allclose(one, two, rtol=1e-10, atol=0.0))
+
     @cached_property
     def covariance(self) -> Floats:
         """T T', shape (m, m): the covariance of u in units of G."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +82,8 @@ def known_covariance(matrix: ArrayLike, levels: Sequence[object] | None = None) 
     array([[1. , 0.5],
            [0.5, 1. ]])
     """
-    labels = _labels(matrix, levels)
-    values = _numbers(matrix, "covariance")
+    labels = labels_of(matrix, levels, "covariance")
+    values = numbers_of(matrix, "covariance")
     check_labels(labels, len(values), "covariance")
     check_symmetric(values, labels, "covariance")
     _refuse_precision(values)
@@ -91,8 +92,15 @@ def known_covariance(matrix: ArrayLike, levels: Sequence[object] | None = None) 
     return CovarianceMatrix(labels, values)
 
 
-def _labels(matrix: Any, levels: Sequence[object] | None) -> tuple[str, ...]:
-    """Return labels: those given, or those of a DataFrame's index, which its columns repeat."""
+def labels_of(matrix: Any, levels: Sequence[object] | None, what: str) -> tuple[str, ...]:
+    """Return labels: those given, or those of a DataFrame's index, which its columns repeat.
+
+    Raises
+    ------
+    DataError
+        If there are none, or rows and columns have others.
+    """
+    maker = "precision" if what == "precision" else "known_covariance"
     if levels is not None:
         if isinstance(levels, str):
             raise DataError("levels is a list of labels, one for each row of the matrix.")
@@ -101,25 +109,31 @@ def _labels(matrix: Any, levels: Sequence[object] | None) -> tuple[str, ...]:
     if index is None or callable(index) or not hasattr(matrix, "columns"):
         raise DataError(
             "A matrix of numbers does not say which levels it is of: give a pandas DataFrame with "
-            "the levels as index and columns, or known_covariance(matrix, levels)."
+            f"the levels as index and columns, or {maker}(matrix, levels)."
         )
     rows, columns = tuple(map(str, index)), tuple(map(str, matrix.columns))
     if rows == columns:
         return rows
     if sorted(rows) == sorted(columns):
         raise DataError(
-            "Rows and columns of the known covariance have the same labels in another order: take "
+            f"Rows and columns of the known {what} have the same labels in another order: take "
             "A.loc[A.index, A.index]."
         )
-    lacking = next((row for row in rows if row not in columns), rows[0] if rows else "")
-    what = f" of A, but {lacking!r} is no column"
+    lacking = next((row for row in rows if row not in columns), "")
     raise DataError(
-        f"Index and columns of a known covariance are both its levels{what}. Of a file written "
-        "with labels, read pandas.read_csv(path, index_col=0)."
+        f"Index and columns of a known {what} are both its levels, and {lacking!r} is no column: "
+        "of a file that was written with labels, read pandas.read_csv(path, index_col=0)."
     )
 
 
-def _numbers(matrix: Any, what: str) -> Floats:
+def numbers_of(matrix: Any, what: str) -> Floats:
+    """Return a square matrix of numbers.
+
+    Raises
+    ------
+    DataError
+        If it is none.
+    """
     try:
         values = np.array(matrix, dtype=np.float64)
     except (TypeError, ValueError):
@@ -142,8 +156,7 @@ def check_labels(labels: Sequence[str], size: int, what: str) -> None:
             f"The known {what} has {size:,} rows and {len(labels):,} labels: one for each is due."
         )
     if len(set(labels)) < len(labels):
-        seen: set[str] = set()
-        twice = next(label for label in labels if label in seen or seen.add(label))
+        twice = max(labels, key=Counter(labels).__getitem__)
         raise DataError(
             f"The known {what} names the level {twice!r} twice: each level has one row."
         )
@@ -206,7 +219,7 @@ def require_positive_definite(values: Floats, labels: Sequence[str], what: str) 
     if lowest > len(values) * np.finfo(float).eps:
         return
     unit = np.tril(values / scale / scale[:, None], -1)
-    i, j = np.unravel_index(np.argmax(unit), unit.shape)
+    i, j = divmod(int(np.argmax(unit)), len(unit))
     alike = (
         f" The levels {labels[i]!r} and {labels[j]!r} have a correlation of {unit[i, j]:.6g}: let "
         "them be one level, or"

@@ -8,6 +8,9 @@ import numpy as np
 
 from bayeslmm.errors import DataError
 from bayeslmm.relationships.matrix import CovarianceMatrix
+from bayeslmm.relationships.pedigree import Pedigree
+from bayeslmm.relationships.phylogeny import Phylogeny
+from bayeslmm.relationships.precision import PrecisionMatrix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +19,12 @@ if TYPE_CHECKING:
 
     from bayeslmm.relationships.relationship import Relationship
 
-_KINDS = {"covariance": CovarianceMatrix}
+_KINDS: dict[str, type[Relationship]] = {
+    "covariance": CovarianceMatrix,
+    "precision": PrecisionMatrix,
+    "phylogeny": Phylogeny,
+    "pedigree": Pedigree,
+}
 
 
 def to_plain(relationship: Relationship) -> dict[str, Any]:

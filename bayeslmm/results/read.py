@@ -246,7 +246,8 @@ def known_covariances(idata: xr.DataTree) -> dict[str, Relationship]:
         When the tree has lost one that its formula names.
     """
     written = state_content(str(idata.attrs["design"])).get("known", {})
-    groups = idata.children.get(names.KNOWN, {})
+    held_in = idata.children.get(names.KNOWN)
+    groups = {} if held_in is None else dict(held_in.children)
     out = {}
     for name in written:
         if name not in groups:

@@ -38,7 +38,9 @@ WEIGHTS = np.random.default_rng(5).uniform(0.5, 2.0, len(TABLE))
 @pytest.fixture(params=FORMULAS.values(), ids=FORMULAS)
 def design(request):
     table = TABLE.assign(copy=TABLE["animal"])
-    matrices = {name: matrix for name, matrix in (("A", A), ("B", B)) if f"={name}" in request.param}
+    matrices = {
+        name: matrix for name, matrix in (("A", A), ("B", B)) if f"={name}" in request.param
+    }
     return build_design(request.param, table, weights=WEIGHTS, known=matrices)
 
 

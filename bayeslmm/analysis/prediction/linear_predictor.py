@@ -186,8 +186,7 @@ class LinearPredictor:
         if self.design.offset is not None:
             eta += self.design.offset[:, None]
         for part in self.parts:
-            averaged = replace(part, effects=part.effects.mean(axis=-1, keepdims=True), new=None)
-            averaged.add_to(eta, slice(None))
+            part.at_mean().add_to(eta, slice(None))
         return eta[:, 0]
 
     def known(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float64] | None:
@@ -270,7 +269,14 @@ def linear_predictor(
     kept = _kept(total, draws)
     seed = check_seed(random_seed)
     parts = tuple(
-        factor_part(idata, factor, policies[factor.name], kept, seed)
+        factor_part(
+            idata,
+            factor,
+            policies[factor.name],
+            kept,
+            seed,
+            relationship=state.relationship(factor.name),
+        )
         for factor in design.factors
         if factor.name in included
     )

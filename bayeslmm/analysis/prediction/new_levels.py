@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-AVERAGE = "average"
-POLICIES = ("error", "population", "sample", AVERAGE)
+AVERAGE, POPULATION = "average", "population"
+POLICIES = ("error", POPULATION, "sample", AVERAGE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.analysis.variance.parts import VarianceParts
+    from bayeslmm.design.grouping import GroupingFactor
 
 SCALES = (LATENT, OBSERVATION)
 RESIDUAL = "Residual"
@@ -228,7 +229,7 @@ def _by_level(idata: xr.DataTree, factor: str) -> dict[str, NDArray[np.float64]]
     random_within = np.zeros_like(within)
     for item in design.factors:
         cov = read.covariance_draws(idata, read.factor(idata, item.name))
-        upper, lower = _random_moments(item.columns, item.index, index)
+        upper, lower = _random_moments(item, index)
         random_between += np.einsum("sij,ij->s", cov, upper)
         random_within += np.einsum("sij,ij->s", cov, lower)
     residual = latent_residual(idata, design)
@@ -256,13 +257,16 @@ def split_moments(
 
 
 def _random_moments(
-    columns: NDArray[np.float64], own: NDArray[np.int64], index: NDArray[np.int64]
+    item: GroupingFactor, index: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute second moments M with E(variance of Z b) = tr(G M), of level means and within levels.
 
     The random part of a row's level mean is the mean of its rows' z, gathered by the effect that
     they share: for another factor, several effects meet in one level.
     """
+    columns, own = item.columns, item.index
+    if item.latent is not None:
+        return _related_moments(item, index)
     counts = np.bincount(index)
     pairs, of_row = np.unique(np.stack([index, own]), axis=1, return_inverse=True)
     sums = _level_sums(columns, of_row.ravel()) / counts[pairs[0]][:, None]
@@ -271,9 +275,34 @@ def _random_moments(
     return upper, whole - upper
 
 
-def _level_sums(columns: NDArray[np.float64], index: NDArray[np.int64]) -> NDArray[np.float64]:
+def _related_moments(
+    item: GroupingFactor, index: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute `_random_moments` where the effects that meet in one level are related."""
+    q = item.columns.shape[1]
+    upper = np.zeros((q, q))
+    for level in np.unique(index):
+        rows = np.flatnonzero(index == level)
+        columns = item.columns[rows]
+        upper += columns.T @ item.shared(rows) @ columns / len(rows)
+    whole = item.scaled_columns.T @ item.scaled_columns / len(item.columns)
+    upper /= len(item.columns)
+    return upper, whole - upper
+
+
+def _total_products(item: GroupingFactor) -> NDArray[np.float64]:
+    """Compute M with Var(1'Z b) = tr(G M)."""
+    m = len(item.levels) if item.latent is None else len(item.latent.variances)
+    sums = _level_sums(item.columns, item.index, m)
+    return sums.T @ (sums if item.latent is None else item.latent.covariance @ sums)
+
+
+def _level_sums(
+    columns: NDArray[np.float64], index: NDArray[np.int64], m: int = 0
+) -> NDArray[np.float64]:
     """Compute the sum of each level's rows, shape (m, q)."""
-    return np.stack([np.bincount(index, weights=column) for column in columns.T], axis=-1)
+    sums = [np.bincount(index, weights=column, minlength=m) for column in columns.T]
+    return np.stack(sums, axis=-1)
 
 
 @names_keywords
@@ -333,17 +362,18 @@ def design_effect(
         drawn = drawn_residuals(idata, design)
         if drawn is not None and drawn.correlated:
             extra[RESIDUAL] = drawn.sum_of_covariances() - trace
-        sums = {f.name: _level_sums(f.columns, f.index) for f in design.factors}
-        squares = {f.name: f.columns.T @ f.columns for f in design.factors}
+        totals = {f.name: _total_products(f) for f in design.factors}
+        squares = {f.name: f.scaled_columns.T @ f.scaled_columns for f in design.factors}
     else:
         n = gram.n
         trace = n * residual_variance(idata)
-        sums = {f.name: level_sums(gram, k) for k, f in enumerate(gram.factors)}
+        totals = {f.name: level_sums(gram, k) for k, f in enumerate(gram.factors)}
+        totals = {name: sums.T @ sums for name, sums in totals.items()}
         squares = {f.name: n * second_moments(gram, k) for k, f in enumerate(gram.factors)}
     for name, own in squares.items():
         cov = read.covariance_draws(idata, read.factor(idata, name))
         trace = trace + np.einsum("sij,ij->s", cov, own)
-        extra[name] = np.einsum("sij,ij->s", cov, sums[name].T @ sums[name] - own)
+        extra[name] = np.einsum("sij,ij->s", cov, totals[name] - own)
     effects = {name: 1 + value / trace for name, value in extra.items()}
     effects[TOTAL] = 1 + sum(extra.values()) / trace
     table = table_of(idata, effects, ci_prob, ci_kind, "factor")

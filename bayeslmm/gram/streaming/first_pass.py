@@ -24,7 +24,7 @@ from bayeslmm.design.rows import read_rows
 from bayeslmm.design.scales import ColumnScale
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
-from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.formula.model_terms import model_terms, require_independent_levels
 from bayeslmm.formula.tokens import quote
 from bayeslmm.gram.streaming.fix_coding import fix_coding
 from bayeslmm.gram.streaming.stateful_calls import stateful_calls
@@ -126,6 +126,7 @@ class Reading:
         mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
         check_options(weights, missing)
         terms = model_terms(mixed)
+        require_independent_levels(terms)
         calls = list(stateful_calls(terms))
         batch = read_table(table, may_be_empty=True)
         rows = read_rows(terms, batch, weights, missing, need_response=True, whole=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import ArgumentError, BayesLMMError, DataError, check_choice, names_keywords
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
-from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.formula.model_terms import model_terms, require_independent_levels
 from bayeslmm.gram.streaming.checkpoint import Checkpoint, Progress
 from bayeslmm.gram.streaming.first_pass import Reading, check_options
 from bayeslmm.gram.streaming.progress import RowProgress
@@ -159,6 +159,7 @@ class _Job:
     def columns(self) -> tuple[str, ...]:
         """The columns to read."""
         terms = model_terms(self.formula)
+        require_independent_levels(terms)
         own = () if self.weights is None else (self.weights,)
         names = (*terms.response.variables, *terms.predictors, *terms.grouping, *own)
         return tuple(dict.fromkeys(names))

@@ -10,7 +10,7 @@ import numpy as np
 
 from bayeslmm.errors import check_choice, names_keywords
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
-from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.formula.model_terms import model_terms, require_independent_levels
 from bayeslmm.gram.streaming.first_pass import Reading
 from bayeslmm.gram.streaming.from_batches import gram_from_batches
 from bayeslmm.resources import single_blas_thread
@@ -116,6 +116,7 @@ def _columns(
 ) -> Sequence[str]:
     """Return the columns that the formula uses; raise here what needs no row to be told."""
     terms = model_terms(formula)
+    require_independent_levels(terms)
     # A batch without rows: what is missing, misspelt or beyond batches is told now.
     nothing = dict.fromkeys(engine.columns, np.empty(0))
     Reading.of(formula, nothing, weights=weights, missing=missing)

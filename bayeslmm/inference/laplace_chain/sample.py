@@ -106,6 +106,9 @@ def unsuited(model: Model) -> str:
         return "the model has no random effects"
     if model.design.residual is not None:
         return "sigma follows a formula, and the chain takes one sigma for all rows"
+    related = [factor.name for factor in model.design.factors if factor.latent is not None]
+    if related:
+        return f"rows have several latent levels of {related[0]!r}, and the chain takes one"
     if not integrates_beta(model.priors):
         named = zip(model.priors.coef, model.priors.beta, strict=True)
         name, prior = next((n, p) for n, p in named if p.family != "Normal")

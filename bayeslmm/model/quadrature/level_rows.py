@@ -38,6 +38,8 @@ def why_not(design: Design) -> str:
     if len(factors) != 1:
         count = f"{len(factors)} grouping factors" if factors else "no grouping factor"
         return f"the model has {count}, and quadrature integrates the effects of exactly one"
+    if factors[0].latent is not None:
+        return f"rows have several latent levels of {factors[0].name!r}, which no level integrates"
     if (q := len(factors[0].terms)) > MOST_COLUMNS:
         return (
             f"effects by {factors[0].name!r} have {q} columns, and the number of nodes grows with "
