@@ -36,6 +36,10 @@ from .analysis.variance.effect_sizes import (
     icc as icc,
     r_squared as r_squared,
 )
+from .analysis.variance.heritability import (
+    heritability as heritability,
+    pagel_lambda as pagel_lambda,
+)
 from .analysis.variance.marginal_covariance import marginal_covariance as marginal_covariance
 from .analysis.variance.pooling import shrinkage as shrinkage
 from .design.build import (

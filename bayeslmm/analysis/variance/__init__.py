@@ -1,6 +1,7 @@
 """How much groups and predictors explain.
 
 - ``effect_sizes``: `icc`, `r_squared`, `design_effect`
+- ``heritability``: `heritability`, `pagel_lambda`: shares of effects of related levels
 - ``parts``: draws of the variances of fixed part, factors and residual
 - ``marginal_covariance``: covariance of one level's rows
 - ``moments``: averages over rows from cross-products
