@@ -12,6 +12,18 @@ def random_covariance(labels, seed=0):
     return pd.DataFrame(values, index=labels, columns=labels)
 
 
+def random_tree(n, seed=1):
+    """A tree of n species in Newick's format, two clades joined at a time."""
+    rng = np.random.default_rng(seed)
+    clades, height = [(f"s{k}", 0.0) for k in range(n)], 0.0
+    while len(clades) > 1:
+        height += rng.exponential(2.0 / (len(clades) * (len(clades) - 1)))
+        i, j = sorted(rng.choice(len(clades), 2, replace=False))
+        (right, low), (left, high) = clades.pop(j), clades.pop(i)
+        clades.append((f"({left}:{height - high},{right}:{height - low})", height))
+    return f"{clades[0][0]};"
+
+
 def related_table(seed=1, n_animals=12, n_pens=5, rows=4):
     """Rows of animals, crossed with pens; animals are nested in herds."""
     rng = np.random.default_rng(seed)
