@@ -117,21 +117,23 @@ def test_the_graph_turns_offsets_into_related_effects(structure):
     design = bl.build_design(structure, TABLE, known={"A": A})
     model = Model.of(design).at_means
     graph = parametrization_named("noncentered").build(model)
-    point = graph.initial_point(random_seed=3)
-    z = np.random.default_rng(4).standard_normal(point["z_animal"].shape)
-    point["z_animal"] = z
-    outputs = [graph["b_animal"], graph["sd_animal"]]
+    named = [graph["b_animal"], graph["sd_animal"]]
     turn = graph.compile_fn(
-        outputs, mode=SLOW_BUT_INSTANT, inputs=graph.value_vars, on_unused_input="ignore"
-    )
+        graph.replace_rvs_by_values(named), inputs=graph.value_vars, mode=SLOW_BUT_INSTANT,
+        on_unused_input="ignore",
+    )  # fmt: skip
+    q = len(design.factors[0].terms)
+    sizes = {"beta_centered": 2, "sigma_log__": (), "sd_animal_log__": 1,
+             "G_animal_cholesky-cov-packed__": 3, "z_animal": (12, q)}  # fmt: skip
+    rng = np.random.default_rng(4)
+    point = {v.name: rng.uniform(0.2, 0.8, sizes[v.name]) for v in graph.value_vars}
     found, sd = turn(point)
     root = np.linalg.cholesky(A.loc[design.factors[0].levels, design.factors[0].levels])
-    if z.shape[1] == 1:
-        np.testing.assert_allclose(found, root @ z * sd, rtol=1e-10)
-    else:  # of G's own root the graph alone knows: levels are mixed by T whatever it is
-        point["z_animal"] = np.linalg.solve(root, z)
-        unmixed, _ = turn(point)
-        np.testing.assert_allclose(root @ unmixed, found, rtol=1e-8, atol=1e-10)
+    if q == 1:
+        np.testing.assert_allclose(found, root @ point["z_animal"] * sd, rtol=1e-10)
+    else:  # whatever G's own root is, T mixes levels
+        whitened = {**point, "z_animal": np.linalg.solve(root, point["z_animal"])}
+        np.testing.assert_allclose(root @ turn(whitened)[0], found, rtol=1e-8, atol=1e-10)
 
 
 def test_effects_come_back_from_offsets():

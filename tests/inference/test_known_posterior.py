@@ -90,6 +90,5 @@ def test_it_is_that_of_the_graph_by_hand(family):
         ours[f"b{k}"] = fit["b_species"].sel(species=levels[k]).to_numpy()[..., 0]
         theirs[f"b{k}"] = other["b"].to_numpy()[..., k]
     found = scores(ours, theirs)
-    print(family, len(found), np.sqrt(np.mean(found**2)), np.abs(found).max())
     # Of some thirty standard normal scores one above 4 has a chance of 2 in 1,000.
     assert np.abs(found).max() < 4.0
