@@ -23,6 +23,7 @@ from bayeslmm.gram.disclosure import disclosure
 from bayeslmm.gram.elimination_plan import EliminationPlan, build_plan
 from bayeslmm.gram.file import load_gram, save_gram
 from bayeslmm.gram.latent import latent_of, with_latent_levels
+from bayeslmm.gram.limits import require_latent
 from bayeslmm.gram.sums import (
     _factor_sums,
     _project,
@@ -78,6 +79,7 @@ class Gram(CrossProducts):
         ArgumentError
             If the response is not Gaussian on any scale.
         """
+        require_latent(design)
         return with_latent_levels(cls.of_levels(design), *latent_of(design))
 
     @classmethod

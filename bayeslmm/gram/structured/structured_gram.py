@@ -19,6 +19,7 @@ import numpy as np
 from bayeslmm.errors import DataError
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.latent import latent_of, with_latent_levels
+from bayeslmm.gram.limits import require_latent
 from bayeslmm.gram.structured.flat import blocks_of, places_in_plan, split_flat, with_blocks
 from bayeslmm.gram.structured.joined import place_of, with_joined_levels
 from bayeslmm.gram.structured.records import Records
@@ -145,6 +146,7 @@ class StructuredGram(_Combined):
             bodies = part if bodies is None else bodies + part
         if bodies is None:
             raise DataError("There are no rows.")
+        require_latent(design)
         maps, labels = latent_of(design)
         if not any(maps):
             return cls(reference, bodies)
