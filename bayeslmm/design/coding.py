@@ -271,9 +271,12 @@ def gather_factors(
     _refuse_two_spellings(coder, [pairs[0][0] for pairs in by_factor.values()])
     return tuple(
         _factor(
-            coder, pairs, None if known is None else known[name], relationships,
+            coder,
+            pairs,
+            None if known is None else known[name],
+            relationships,
             said=(structures or {}).get(name),
-        )  # fmt: skip
+        )
         for name, pairs in by_factor.items()
     )
 

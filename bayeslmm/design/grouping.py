@@ -123,7 +123,7 @@ class GroupingFactor(Described):
         level = self.index[rows]
         if self.latent is None:
             return (level[:, None] == level).astype(np.float64)
-        return self.latent.covariance[np.ix_(level, level)]
+        return np.asarray(self.latent.covariance[np.ix_(level, level)])
 
     def _lines(self) -> list[str]:
         return [f"Grouping factor {factor_line(self)}", f"levels: {listed(self.levels.tolist())}"]

@@ -47,6 +47,9 @@ class FactorData(Protocol):
     @property
     def structures(self) -> tuple[BlockStructure, ...]:
         """What is said of each block's covariance; none where nothing is said of any."""
+        ...
+
+    @property
     def latent(self) -> LevelMap | None:
         """T, where effects are T v of latent levels' v; None where levels are independent."""
         ...

@@ -22,8 +22,7 @@ from bayeslmm.gram.blocks import CrossProducts, PairBlocks
 from bayeslmm.gram.disclosure import disclosure
 from bayeslmm.gram.elimination_plan import EliminationPlan, build_plan
 from bayeslmm.gram.file import load_gram, save_gram
-from bayeslmm.gram.latent import latent_of, with_latent_levels
-from bayeslmm.gram.limits import require_latent
+from bayeslmm.gram.latent import latent_of, require_latent, with_latent_levels
 from bayeslmm.gram.sums import (
     _factor_sums,
     _project,

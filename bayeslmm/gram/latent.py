@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from bayeslmm.errors import ArgumentError
 from bayeslmm.gram.blocks import CrossProducts, PairBlocks
+from bayeslmm.resources import memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +133,7 @@ def _pattern(matrix: Matrix | None) -> Matrix | None:
     if matrix is None:
         return None
     if isinstance(matrix, np.ndarray):
-        return (matrix != 0.0).astype(np.float64)
+        return np.asarray(matrix != 0.0, dtype=np.float64)
     return csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
@@ -160,5 +162,42 @@ def _latent_factor(
 
 def _counts(T: Matrix, counts: Ints) -> Ints:
     """Count the rows that a latent level has a part in."""
-    there = T != 0.0
+    there: Any = _pattern(T)
     return np.asarray(there.T @ counts).astype(np.int64)
+
+
+# Columns of a dense border of latent levels: a value takes some ten seconds at so many.
+MOST_LATENT = 6000
+# What pairs of latent columns take while their cross-products are turned and laid out.
+_BYTES_A_PAIR = 80
+
+
+def require_latent(design: Design) -> None:
+    """Raise unless the latent levels of a design fit in memory; nothing is computed yet.
+
+    Parameters
+    ----------
+    design : Design
+        The rows.
+
+    Raises
+    ------
+    ArgumentError
+        If there are too many, with what to do.
+    """
+    sizes = {
+        factor.name: factor.latent.n_latent * len(factor.terms)
+        for factor in design.factors
+        if factor.latent is not None
+    }
+    columns, available = sum(sizes.values()), memory()
+    needed = _BYTES_A_PAIR * columns**2
+    if columns <= MOST_LATENT and (available is None or needed <= available):
+        return
+    largest = max(sizes, key=sizes.__getitem__)
+    raise ArgumentError(
+        f"Effects of {sizes[largest]:,} levels (times columns) of {largest!r} hang together: every "
+        f"step would factor a dense matrix of {columns:,} columns, at most {MOST_LATENT:,} are "
+        f"taken, and it takes {needed:,} bytes of memory to lay them out. Leave rows of some "
+        "levels out, or let fewer columns vary over them."
+    )

@@ -12,13 +12,14 @@ These are the functions for Python callers. Compiled callers (a PyTensor `Op`) p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayeslmm.arrays import for_kernels
 from bayeslmm.errors import NumericalError
+from bayeslmm.gram.told import told_moments
 from bayeslmm.kernels.densities import DENSITY, ML, REML, evaluate
 from bayeslmm.kernels.draws import condition, draw_joint
 from bayeslmm.resources import single_blas_thread
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.arrays import Floats
     from bayeslmm.gram.gram import Gram
 
 
@@ -302,10 +303,9 @@ def conditional(
     for k, lam in enumerate(lams):
         m, q = gram.factors[k].within.shape[:2]
         U = lam @ joint[plan.columns[k] : plan.columns[k] + m * q].reshape(m, q, p + 1)
-        own, latent = lam @ of_factor[k] @ lam.T, gram.factors[k].latent
-        if latent is not None:
-            U = np.moveaxis(latent.told(np.moveaxis(U, 2, 0)), 0, 2)
-            own = own if latent.tells_latent else told_covariance(gram, lams, k)
+        own = lam @ of_factor[k] @ lam.T
+        if gram.factors[k].latent is not None:
+            U, own = told_moments(gram, pack_factors(gram, lams), k, U, own)
         modes.append(U[:, :, p] - U[:, :, :p] @ beta)
         cov.append(sigma**2 * own)
         marginal_cov.append(cov[-1] + U[:, :, :p] @ covariance @ U[:, :, :p].transpose(0, 2, 1))
@@ -315,76 +315,6 @@ def conditional(
         modes=tuple(modes),
         cov=tuple(cov),
         marginal_cov=tuple(marginal_cov),
-    )
-
-
-# Columns of an inverse that are computed at a time: 2,000 levels take 32 MB for each 2,000.
-_COLUMNS = 2000
-
-
-def told_covariance(gram: Gram, factors: Sequence[Floats], place: int) -> Floats:
-    r"""Compute each told level's block of Cov(T v | y, beta) / sigma^2, where v are latent.
-
-    .. math:: (T \otimes I)\, \Lambda Q^{-1} \Lambda' (T \otimes I)'
-
-    whose blocks between latent levels count: they come as solutions for unit columns in the place
-    of fixed effects.
-
-    Parameters
-    ----------
-    gram : Gram
-        The cross-products.
-    factors : sequence of ndarray, shapes (q, q)
-        Relative factors Lambda.
-    place : int
-        The factor's place; it has latent levels.
-
-    Returns
-    -------
-    ndarray, shape (m, q, q)
-    """
-    factor, lam = gram.factors[place], factors[place]
-    M, q = factor.within.shape[:2]
-    latent, at = factor.latent, gram.plan.columns[place]
-    assert latent is not None  # noqa: S101 - the caller has looked
-    packed = pack_factors(gram, factors)
-    # Lambda' M' E are the right-hand sides of unit columns E in place of Zs'[Xs r].
-    unit = np.linalg.inv(factor.scale).T
-    whole = np.empty((M, q, M, q))
-    for first in range(0, M, max(_COLUMNS // q, 1)):
-        levels = np.arange(first, min(first + max(_COLUMNS // q, 1), M))
-        plan = _with_columns(gram, place, levels, unit).plan
-        _, _, _, joint, _ = condition(plan.ints, plan.floats, packed)
-        own = joint[at : at + M * q, :-1].reshape(M, q, len(levels), q)
-        whole[:, :, levels] = np.einsum("ab,ibjc->iajc", lam, own)
-    # Both sides, level by level of what is told: its own row of T twice.
-    half = latent.of_rows(np.moveaxis(whole, (2, 3, 0, 1), (0, 1, 2, 3)))
-    rows = latent.matrix
-    out = np.empty((half.shape[2], q, q))
-    for level in range(len(out)):
-        row = rows[[level]] if isinstance(rows, np.ndarray) else rows[[level]].toarray()
-        out[level] = np.einsum("j,jba->ab", row[0], half[:, :, level])
-    return out
-
-
-def _with_columns(gram: Gram, place: int, levels: Ints, unit: Floats) -> Gram:
-    """Return a Gram whose fixed columns are unit ones of a factor's levels, nothing else."""
-    q = len(unit)
-    width = len(levels) * q
-    factors = []
-    for k, factor in enumerate(gram.factors):
-        fixed = np.zeros((*factor.within.shape[:2], width + 1))
-        if k == place:
-            columns = np.arange(width).reshape(-1, q)
-            fixed[levels[:, None], :, columns] = unit.T
-        factors.append(replace(factor, with_fixed=fixed))
-    return replace(
-        gram,
-        coef=tuple(map(str, range(width))),
-        factors=tuple(factors),
-        scale=np.eye(width),
-        slope=np.zeros(width),
-        cross=np.eye(width + 1),
     )
 
 

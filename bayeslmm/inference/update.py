@@ -35,6 +35,7 @@ from bayeslmm.reml.fit import fit_reml
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.family import family
+from bayeslmm.results.known import known_covariances
 from bayeslmm.results.record import recorded
 from bayeslmm.results.residual import has_structure
 from bayeslmm.results.rows import training_table
@@ -131,7 +132,7 @@ def update(
     new = _new_formula(old, formula)
     settings = {**_likelihood(fit, settings), **settings}
     settings = {**_residuals_of_tree(fit, settings, same_rows=data is None), **settings}
-    settings = _with_known(new, read.known_covariances(fit), settings)
+    settings = _with_known(new, known_covariances(fit), settings)
     rows, known = _rows(fit, new, data, settings)
     with warnings.catch_warnings():
         # What there is to say of the data, the fit says.

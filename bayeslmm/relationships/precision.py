@@ -96,7 +96,8 @@ def precision(matrix: Any, levels: Sequence[object] | None = None) -> Relationsh
            [0.3333, 0.6667]])
     """
     labels = labels_of(matrix, levels, "precision")
-    whole = sparse.csr_array(matrix).toarray() if sparse.issparse(matrix) else matrix
+    given: Any = matrix
+    whole = given.toarray() if sparse.issparse(matrix) else given
     values = numbers_of(whole, "precision")
     check_labels(labels, len(values), "precision")
     check_symmetric(values, labels, "precision")

@@ -11,14 +11,11 @@ import xarray as xr
 from bayeslmm import names
 from bayeslmm.design.state import state_content
 from bayeslmm.errors import TreeError, nearest
-from bayeslmm.relationships.plain import of_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
-
-    from bayeslmm.relationships.relationship import Relationship
 
 HOW_TO_GET = {
     "posterior": "take the tree that `fit_bayes` returned",
@@ -235,30 +232,6 @@ def factor(
         correlated=names.corr(chosen) in data,
         all_levels=_fitted_levels(idata, chosen) or levels,
     )
-
-
-def known_covariances(idata: xr.DataTree) -> dict[str, Relationship]:
-    """Return the known covariances of levels, by the names that the formula has.
-
-    Raises
-    ------
-    TreeError
-        When the tree has lost one that its formula names.
-    """
-    written = state_content(str(idata.attrs["design"])).get("known", {})
-    held_in = idata.children.get(names.KNOWN)
-    groups = {} if held_in is None else dict(held_in.children)
-    out = {}
-    for name in written:
-        if name not in groups:
-            raise TreeError(
-                f"The tree has no group '{names.KNOWN}/{name}', which holds the covariance of "
-                "levels that its formula names. Take the tree that `fit_bayes` returned, whole."
-            )
-        held = groups[name].to_dataset()
-        arrays = {str(key): held[key].to_numpy() for key in held.data_vars}
-        out[name] = of_arrays(str(held.attrs["kind"]), arrays.pop("labels"), arrays)
-    return out
 
 
 def has_moments(idata: xr.DataTree, name: str) -> bool:

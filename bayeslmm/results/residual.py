@@ -15,6 +15,7 @@ from bayeslmm.errors import ArgumentError, TreeError
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.results import read
+from bayeslmm.results.known import known_covariances
 from bayeslmm.results.rows import training_table
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def residual_rows(idata: xr.DataTree) -> ResidualRows | None:
     state = DesignState.from_json(
         text,
         levels=dict.fromkeys(state_content(text)["terms"], ()),
-        known=read.known_covariances(idata),
+        known=known_covariances(idata),
     )
     design = rebuild_design(
         state,

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 import bayeslmm as bl
-from bayeslmm.analysis.prediction.new_levels import NewLevels
-from bayeslmm.analysis.prediction.related_levels import RelatedLevels
+from bayeslmm.analysis.prediction.new_levels import NewLevels, RelatedLevels
 from bayeslmm.errors import DataError, TreeError
 
 TABLE = known.related_table()

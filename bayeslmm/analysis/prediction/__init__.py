@@ -11,7 +11,6 @@
 - ``predictions``: `predict`, `predict_table`
 - ``slopes``: derivatives of eta with respect to a covariate
 - ``contrasts``: `compare_predictions`: differences and slopes
-- ``related_levels``: effects of levels without rows that a known covariance relates to others
 - ``reference_grid``: cells of a grid, and the rows that each averages over
 - ``response_scale``: on which scale means are averaged and compared
 - ``estimates``: linear functions of the effects, as draws or as REML's estimates

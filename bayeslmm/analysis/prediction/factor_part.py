@@ -11,9 +11,9 @@ from bayeslmm.analysis.prediction.new_levels import (
     AVERAGE,
     POPULATION,
     NewLevels,
+    RelatedLevels,
     covariance_roots,
 )
-from bayeslmm.analysis.prediction.related_levels import RelatedLevels
 from bayeslmm.errors import DataError, TreeError, nearest
 from bayeslmm.results import read
 

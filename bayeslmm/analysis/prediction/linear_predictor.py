@@ -23,6 +23,7 @@ from bayeslmm.design.state import DesignState
 from bayeslmm.errors import ArgumentError, TreeError, nearest
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive
+from bayeslmm.results.known import known_covariances
 from bayeslmm.results.residual import drawn_residuals, has_structure
 from bayeslmm.results.rows import training_table
 from bayeslmm.results.units import column_units
@@ -298,7 +299,7 @@ def design_state(idata: xr.DataTree) -> DesignState:
     read.require_tree(idata)
     # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
     levels = {info.name: info.all_levels for info in read.factors(idata)}
-    known = read.known_covariances(idata)
+    known = known_covariances(idata)
     state = DesignState.from_json(str(idata.attrs["design"]), levels=levels, known=known)
     drawn = read.coefficients(idata)
     if drawn != state.coef:

@@ -4,6 +4,7 @@
 - ``heritability``: `heritability`, `pagel_lambda`: shares of effects of related levels
 - ``parts``: draws of the variances of fixed part, factors and residual
 - ``marginal_covariance``: covariance of one level's rows
+- ``level_moments``: sums over rows of each level, and of related levels
 - ``moments``: averages over rows from cross-products
 - ``observation``: those parts for responses themselves, where the link is not the identity
 - ``studies``: studies of a meta-analysis, raw and shrunken

@@ -9,6 +9,11 @@ import pandas as pd
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import training_design
+from bayeslmm.analysis.variance.level_moments import (
+    level_sums_of,
+    related_moments,
+    total_products,
+)
 from bayeslmm.analysis.variance.moments import level_sums, second_moments, tree_gram
 from bayeslmm.analysis.variance.parts import (
     LATENT,
@@ -248,7 +253,7 @@ def split_moments(
     """
     n = len(columns)
     counts = np.bincount(index)
-    means = _level_sums(columns, index) / counts[:, None]
+    means = level_sums_of(columns, index) / counts[:, None]
     inside = columns - means[index]
     centered = means - columns.mean(axis=0)
     divisor = max(n - 1, 1)
@@ -266,43 +271,13 @@ def _random_moments(
     """
     columns, own = item.columns, item.index
     if item.latent is not None:
-        return _related_moments(item, index)
+        return related_moments(item, index)
     counts = np.bincount(index)
     pairs, of_row = np.unique(np.stack([index, own]), axis=1, return_inverse=True)
-    sums = _level_sums(columns, of_row.ravel()) / counts[pairs[0]][:, None]
+    sums = level_sums_of(columns, of_row.ravel()) / counts[pairs[0]][:, None]
     upper = (sums * counts[pairs[0]][:, None]).T @ sums / len(columns)
     whole = columns.T @ columns / len(columns)
     return upper, whole - upper
-
-
-def _related_moments(
-    item: GroupingFactor, index: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute `_random_moments` where the effects that meet in one level are related."""
-    q = item.columns.shape[1]
-    upper = np.zeros((q, q))
-    for level in np.unique(index):
-        rows = np.flatnonzero(index == level)
-        columns = item.columns[rows]
-        upper += columns.T @ item.shared(rows) @ columns / len(rows)
-    whole = item.scaled_columns.T @ item.scaled_columns / len(item.columns)
-    upper /= len(item.columns)
-    return upper, whole - upper
-
-
-def _total_products(item: GroupingFactor) -> NDArray[np.float64]:
-    """Compute M with Var(1'Z b) = tr(G M)."""
-    m = len(item.levels) if item.latent is None else len(item.latent.variances)
-    sums = _level_sums(item.columns, item.index, m)
-    return sums.T @ (sums if item.latent is None else item.latent.covariance @ sums)
-
-
-def _level_sums(
-    columns: NDArray[np.float64], index: NDArray[np.int64], m: int = 0
-) -> NDArray[np.float64]:
-    """Compute the sum of each level's rows, shape (m, q)."""
-    sums = [np.bincount(index, weights=column, minlength=m) for column in columns.T]
-    return np.stack(sums, axis=-1)
 
 
 @names_keywords
@@ -362,7 +337,7 @@ def design_effect(
         drawn = drawn_residuals(idata, design)
         if drawn is not None and drawn.correlated:
             extra[RESIDUAL] = drawn.sum_of_covariances() - trace
-        totals = {f.name: _total_products(f) for f in design.factors}
+        totals = {f.name: total_products(f) for f in design.factors}
         squares = {f.name: f.scaled_columns.T @ f.scaled_columns for f in design.factors}
     else:
         n = gram.n

@@ -18,6 +18,7 @@ from bayeslmm.relationships.pedigree import Pedigree
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB
+from bayeslmm.results.known import known_covariances
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -178,7 +179,7 @@ def _table(
         table.index.name = "factor"
     else:
         read.require_tree(fit)
-        known = _related(read.known_covariances(fit), str(fit.attrs["formula"]), factor)
+        known = _related(known_covariances(fit), str(fit.attrs["formula"]), factor)
         shares = _of_draws(fit, known, at)
         table = table_of(fit, shares.of, *interval, "factor")
     table.insert(0, "at", shares.at)

@@ -18,8 +18,7 @@ import numpy as np
 
 from bayeslmm.errors import DataError
 from bayeslmm.gram.gram import Gram
-from bayeslmm.gram.latent import latent_of, with_latent_levels
-from bayeslmm.gram.limits import require_latent
+from bayeslmm.gram.latent import latent_of, require_latent, with_latent_levels
 from bayeslmm.gram.structured.flat import blocks_of, places_in_plan, split_flat, with_blocks
 from bayeslmm.gram.structured.joined import place_of, with_joined_levels
 from bayeslmm.gram.structured.records import Records
