@@ -122,7 +122,7 @@ class GroupingFactor(Described):
         """
         level = self.index[rows]
         if self.latent is None:
-            return (level[:, None] == level).astype(np.float64)
+            return np.asarray(level[:, None] == level, dtype=np.float64)
         return np.asarray(self.latent.covariance[np.ix_(level, level)])
 
     def _lines(self) -> list[str]:

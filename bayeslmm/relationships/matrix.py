@@ -100,7 +100,9 @@ def labels_of(matrix: Any, levels: Sequence[object] | None, what: str) -> tuple[
     DataError
         If there are none, or rows and columns have others.
     """
-    maker = "precision" if what == "precision" else "known_covariance"
+    way = "known_covariance(matrix, levels)"
+    if what == "precision":
+        way = "precision(matrix, levels)"
     if levels is not None:
         if isinstance(levels, str):
             raise DataError("levels is a list of labels, one for each row of the matrix.")
@@ -109,7 +111,7 @@ def labels_of(matrix: Any, levels: Sequence[object] | None, what: str) -> tuple[
     if index is None or callable(index) or not hasattr(matrix, "columns"):
         raise DataError(
             "A matrix of numbers does not say which levels it is of: give a pandas DataFrame with "
-            f"the levels as index and columns, or {maker}(matrix, levels)."
+            f"the levels as index and columns, or {way}."
         )
     rows, columns = tuple(map(str, index)), tuple(map(str, matrix.columns))
     if rows == columns:
