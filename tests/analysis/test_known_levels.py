@@ -4,6 +4,7 @@ import known
 import numpy as np
 import pandas as pd
 import pytest
+import trees
 
 import bayeslmm as bl
 from bayeslmm.analysis.prediction.new_levels import NewLevels, RelatedLevels
@@ -209,3 +210,23 @@ def test_lambda_of_carnivores_is_that_of_ape():
     assert fits["REML"].fixed_effects["std_error"].to_numpy() == pytest.approx(
         [0.218615067254772, 0.0237835454405633], rel=1e-3
     )
+
+
+SMALL = known.random_covariance(list("abcd"), seed=4)
+
+
+@pytest.mark.parametrize("family", trees.RESPONSES)
+def test_shares_and_foretold_levels_of_every_family(family):
+    trials = "size" if family == "binomial" else None
+    response = {"family": family, "trials": trials, "known": {"A": SMALL}}
+    formula, data = "y ~ x + (x | gr(g, cov=A))", trees.family_data(family)
+    draws = trees.random_draws(formula, data, chains=2, draws=30, **response)
+    draws |= {"nu": 4 * draws["nu"]} if "nu" in draws else {}
+    tree = trees.make_tree(formula, data, draws, **response)
+    share, shares = bl.heritability(tree), bl.icc(tree)
+    assert share.loc["g", "mean"] == pytest.approx(shares.loc["g", "mean"])
+    assert bl.pagel_lambda(tree).loc["g", "mean"] == pytest.approx(share.loc["g", "mean"])
+    new = {"x": [0.5, 0.5], "g": ["a", "d"], "size": [3.0, 3.0]}
+    for policy in ("error", "average"):
+        found = bl.predict(tree, new, new_levels=policy, random_seed=1)
+        assert np.isfinite(found).all()
