@@ -11,9 +11,11 @@
 - ``disclosure``: what cross-products reveal of single rows
 - ``elimination_plan``: the order of elimination, and arrays for the kernels
 - ``likelihood``: marginal Gaussian likelihood, conditional moments, exact draws
+- ``told``: covariances of what results tell of latent levels
 - ``reduction``: log|V| and T at many relative factors, and log-densities from them
 - ``likelihood_of_draws``: marginal likelihood given fixed effects, draw by draw
 - ``gram_design``: what a fit needs of a design, without rows
+- ``latent``: cross-products of latent levels, of which rows have several
 - ``limits``: borders that memory cannot hold are refused
 - ``structured/``: cross-products of models whose residual covariance has parameters
 - ``streaming/``: two passes over rows that are never held

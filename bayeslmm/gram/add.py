@@ -50,6 +50,7 @@ def add_grams[G: CrossProducts](a: G, b: G) -> G:
         If the models differ.
     """
     _require_same_model(a, b)
+    a.require_independent_levels("Adding cross-products")
     a = common_coordinates(a, b)
     return _add_alike(a, change_coordinates(b, a.scale, a.slope, [f.scale for f in a.factors]))
 

@@ -73,6 +73,7 @@ _LEAST_ROOM, _MOST_SHRUNK = 1 << 26, 100
 
 def save_gram(gram: CrossProducts, path: str | os.PathLike[str]) -> None:
     """Write a Gram to a file, all of it or nothing; see `Gram.save`."""
+    gram.require_independent_levels("A file of cross-products")
     write_arrays(path, to_arrays(gram))
 
 

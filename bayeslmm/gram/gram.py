@@ -22,6 +22,7 @@ from bayeslmm.gram.blocks import CrossProducts, PairBlocks
 from bayeslmm.gram.disclosure import disclosure
 from bayeslmm.gram.elimination_plan import EliminationPlan, build_plan
 from bayeslmm.gram.file import load_gram, save_gram
+from bayeslmm.gram.latent import latent_of, require_latent, with_latent_levels
 from bayeslmm.gram.strata import strata_of
 from bayeslmm.gram.sums import (
     _factor_sums,
@@ -81,6 +82,28 @@ class Gram(CrossProducts):
         ArgumentError
             If the response is not Gaussian on any scale, or strata are asked for and residuals are
             correlated, or have known standard errors beside a sigma.
+        """
+        require_latent(design)
+        latent, labels = latent_of(design)
+        # Of latent levels there are no sums by stratum: such rows are in memory.
+        total = cls.of_levels(design, strata=strata and not any(latent))
+        return with_latent_levels(total, latent, labels)
+
+    @classmethod
+    def of_levels(cls, design: Design, *, strata: bool = True) -> Gram:
+        """Compute the cross-products of the levels that rows have, latent ones left aside.
+
+        Parameters
+        ----------
+        design : Design
+            Rows with a response.
+        strata : bool
+            As in `from_design`.
+
+        Returns
+        -------
+        Gram
+            That of `from_design` where no factor has latent levels.
         """
         _require_gaussian(design)
         root, y = _weighted_response(design)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
     from bayeslmm.gram.blocks import GramFactor
+    from bayeslmm.relationships.known import KnownLike
 
 # What data can be: cross-products, or a source of rows.
 type DataSource = Gram | Source
@@ -311,6 +312,7 @@ def design_of(
     residual: str | None = None,
     sigma: str | None = None,
     se: Any = None,
+    known: KnownLike | None = None,
 ) -> ModelData:
     """Return the data of a fit: a coded table, or a Gram in its place.
 
@@ -321,7 +323,7 @@ def design_of(
     data : table, path, Gram or Source
         The rows, or their cross-products. Rows that an engine holds are not fetched: their
         cross-products are summed there (`gram_from_table`).
-    weights, missing, rank_deficient, family, link, trials, residual, sigma, se
+    weights, missing, rank_deficient, family, link, trials, residual, sigma, se, known
         As in `build_design`; in a Gram they are fixed, and the family is the Gaussian.
 
     Returns
@@ -335,12 +337,13 @@ def design_of(
     """
     if isinstance(formula, ModelData):
         require_own_family(formula, family, link, trials)
-        _refuse_beside_design({"residual": residual, "sigma": sigma, "se": se})
+        _refuse_beside_design({"residual": residual, "sigma": sigma, "se": se, "known": known})
         return formula
     source = open_data(data)
     _require_rows(family_of(family, link), source)
     if isinstance(source, Gram) or not source.has_rows:
         require_strata(residual, sigma, se)
+        _require_no_relationships(known)
     if isinstance(source, Gram):
         gram = source
     elif source.has_rows:
@@ -356,6 +359,7 @@ def design_of(
             residual=residual,
             sigma=sigma,
             se=se,
+            known=known,
         )
     else:
         gram = gram_from_table(
@@ -373,3 +377,11 @@ def _refuse_beside_design(given: Mapping[str, Any]) -> None:
             raise ArgumentError(
                 f"{name}= is given beside a design, which knows its own: give it to build_design."
             )
+
+
+def _require_no_relationships(known: Mapping[str, Any] | None) -> None:
+    if known is not None:
+        raise ArgumentError(
+            "known= needs the rows in memory, and what is given holds none there: read them into a "
+            "table."
+        )

@@ -35,6 +35,7 @@ from bayeslmm.reml.fit import fit_reml
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.family import family
+from bayeslmm.results.known import known_covariances
 from bayeslmm.results.record import recorded
 from bayeslmm.results.residual import has_structure
 from bayeslmm.results.rows import training_table
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.formula.residual import ResidualTerms
     from bayeslmm.model.priors.resolve import PriorsLike
+    from bayeslmm.relationships.known import Known
 
 
 @overload
@@ -130,6 +132,7 @@ def update(
     new = _new_formula(old, formula)
     settings = {**_likelihood(fit, settings), **settings}
     settings = {**_residuals_of_tree(fit, settings, same_rows=data is None), **settings}
+    settings = _with_known(new, known_covariances(fit), settings)
     rows, known = _rows(fit, new, data, settings)
     with warnings.catch_warnings():
         # What there is to say of the data, the fit says.
@@ -149,7 +152,18 @@ def update(
 
 # Arguments that decide how the rows are read, of `design_of` and `fit_bayes` alike.
 _OF_RESIDUALS = ("residual", "sigma", "se")
-_CODING = ("weights", "missing", "rank_deficient", "family", "link", "trials", *_OF_RESIDUALS)
+_CODING = ("weights", "missing", "rank_deficient", "family", "link", "trials", *_OF_RESIDUALS,
+           "known")  # fmt: skip
+
+
+def _with_known(new: MixedFormula, own: Known, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with the fit's covariances of levels that a formula names."""
+    used = {term.cov for term in new.random}
+    kept = {name: matrix for name, matrix in own.items() if name in used}
+    given = settings.get("known")
+    if not kept or not (given is None or isinstance(given, Mapping)):
+        return settings
+    return {**settings, "known": {**kept, **(given or {})}}
 
 
 def _rows_settings(fit: xr.DataTree) -> dict[str, Any]:
@@ -198,6 +212,7 @@ def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]
         weighted = fit.residual is None and fit.gram.sum_log_weights != 0
         column = None if fit.gram.state is None else fit.gram.state.weights
         settings = {**settings, "weights": _column(column, "weights", had=weighted)}
+    settings = _with_known(new, state.known, settings)
     return fit_reml(new, data, **{"method": fit.method, **settings})
 
 

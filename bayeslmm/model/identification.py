@@ -304,10 +304,12 @@ def _inner_products(gram: Gram, columns: list[_Columns]) -> tuple[Floats, Floats
     products[-1, -1], sizes[-1] = gram.n - len(gram.coef), gram.n
     for k, own in enumerate(columns):
         at = slice(starts[k], starts[k + 1])
-        unmixed = _sum_products(own.within, own.within)
+        mine, theirs, shared = gram.own_blocks(k)
+        shared = own.turn.T @ shared @ own.turn
+        unmixed = _sum_products(shared, shared)
         sizes[at] = _at(unmixed, own, own).diagonal()
-        fitted = own.along @ np.swapaxes(own.along, 1, 2)
-        products[at, at] = _at(_off_fixed(own, own, own.within, fitted, unmixed), own, own)
+        fitted = own.along[mine] @ np.swapaxes(own.along[theirs], 1, 2)
+        products[at, at] = _at(_off_fixed(own, own, shared, fitted, unmixed), own, own)
         left = np.sum(own.within, axis=0) - np.trace(own.moved, axis1=2, axis2=3)
         products[at, -1] = products[-1, at] = left[own.rows, own.cols]
         for m, other in enumerate(columns[:k]):

@@ -306,6 +306,9 @@ def _lacking_effects(small: Gram, large: Gram) -> list[str]:
         other = next((f for f in large.factors if product(f.name) == own), None)
         if other is None:
             continue
+        if not _related_alike(factor, other):
+            found.append(f"the covariance that the levels of {factor.name!r} have")
+            continue
         for columns in covariance_of(factor).independent:
             names = [factor.terms[j] for j in columns]
             homes = {name: _home(name, factor, large, other) for name in names}
@@ -318,6 +321,13 @@ def _lacking_effects(small: Gram, large: Gram) -> list[str]:
                 shown = ", ".join(map(repr, names))
                 found.append(f"the correlation between {shown} by {factor.name!r}")
     return found
+
+
+def _related_alike(one: GramFactor, other: GramFactor) -> bool:
+    """Return whether levels are independent in both models, or have the same known covariance."""
+    if one.latent is None or other.latent is None:
+        return one.latent is other.latent
+    return one.latent.agrees(other.latent)
 
 
 def _home(name: str, own: GramFactor, gram: Gram, factor: GramFactor) -> int | None:
@@ -345,7 +355,7 @@ def _is_recoded(name: str, own: GramFactor, names: list[str]) -> bool:
 def _spans(gram: Gram, factor: GramFactor, columns: tuple[int, ...], name: str) -> bool:
     """Return whether columns span a fixed effect's, as a factor's indicators the intercept."""
     fixed = matching(name, gram.coef)
-    if fixed is None:
+    if fixed is None or factor.latent is not None:
         return False  # without the column's cross-products there is no telling
     p = len(gram.coef)
     column, C = gram.scale[:, gram.coef.index(fixed)], factor.scale[:, list(columns)]

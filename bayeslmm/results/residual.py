@@ -19,6 +19,7 @@ from bayeslmm.gram.gram_design import GramDesign
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.results import read
+from bayeslmm.results.known import known_covariances
 from bayeslmm.results.rows import training_table
 
 if TYPE_CHECKING:
@@ -93,7 +94,11 @@ def residual_rows(idata: xr.DataTree) -> ResidualRows | None:
         return GramDesign.of(str(idata.attrs["formula"]), gram).residual
     text = str(idata.attrs["design"])
     # Levels of grouping factors are not what residuals read.
-    state = DesignState.from_json(text, levels=dict.fromkeys(state_content(text)["terms"], ()))
+    state = DesignState.from_json(
+        text,
+        levels=dict.fromkeys(state_content(text)["terms"], ()),
+        known=known_covariances(idata),
+    )
     design = rebuild_design(
         state,
         training_table(idata),

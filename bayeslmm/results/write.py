@@ -187,6 +187,25 @@ def _constant_data(design: Design) -> dict[str, Any]:
     return constant
 
 
+def known_groups(design: ModelData) -> dict[str, xr.Dataset]:
+    """Return the known covariances of levels, one group for each, by its path."""
+    return {
+        f"{names.KNOWN}/{name}": xr.Dataset(
+            {
+                key: (tuple(f"{key}_{axis}" for axis in range(array.ndim)), array)
+                for key, array in known.arrays().items()
+            }
+            | {"labels": ("level", list(known.labels))},
+            attrs={
+                "kind": known.kind,
+                "fingerprint": known.fingerprint,
+                "mean_diagonal": known.mean_diagonal,
+            },
+        )
+        for name, known in design.state.known.items()
+    }
+
+
 def _unit(design: Design, name: str) -> dict[str, str]:
     # Not "units": reading a file, xarray would make time spans of numbers in "days".
     unit = design.units.get(name.strip("`"))
@@ -255,6 +274,7 @@ def build_tree(
         groups["effects_moments"] = moments_dataset(design, moments)
     if kept_in_part := store.kept_in_part():
         groups[names.FITTED_LEVELS] = xr.Dataset(coords=kept_in_part)
+    groups |= known_groups(design)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = root_attributes(model)
     return tree

@@ -174,6 +174,7 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     target = next(item for item in design.factors if item.name == info.name)
     inside = [item for item in design.factors if is_nested(item.index, target.index)]
     outside = tuple(item.name for item in design.factors if item not in inside)
+    require_independent(inside)
     predictor = linear_predictor(idata, random_effects=list(outside), residual=True)
     require_whole_groups(predictor.residual, target.index, info.name)
     y = read.response(idata)
@@ -298,6 +299,22 @@ def _whitening(
         return white, INDEPENDENT.log_determinant(sigma, len(rows), sum_log_weights)
 
     return whiten
+
+
+def require_independent(factors: Sequence[GroupingFactor]) -> None:
+    """Raise unless levels of factors are independent of each other.
+
+    Raises
+    ------
+    TreeError
+        If they have a known covariance.
+    """
+    for factor in factors:
+        if factor.latent is not None:
+            raise TreeError(
+                f"The levels of {factor.name!r} are not independent of each other, and each would "
+                "be judged by itself: ask about single rows (unit='observation')."
+            )
 
 
 def require_whole_groups(

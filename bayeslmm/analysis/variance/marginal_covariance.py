@@ -135,7 +135,7 @@ def _mean_block(
     weights = None if design.weights is None else design.weights[rows]
     parts = []
     for item in design.factors:
-        shared = item.index[rows][:, None] == item.index[rows]
+        shared = item.shared(rows)
         cov = read.covariance_draws(idata, read.factor(idata, item.name))
         parts.append((item.columns[rows], cov, shared))
 

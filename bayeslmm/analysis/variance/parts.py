@@ -118,7 +118,8 @@ def variance_parts(
     factors = {}
     for item in where.factors:
         info = read.factor(idata, item.name)
-        moments = item.columns.T @ item.columns / len(item.columns)
+        columns = item.scaled_columns
+        moments = columns.T @ columns / len(columns)
         # z' G z averaged over rows is the trace of G with the second moments of z.
         cov = read.covariance_draws(idata, info)
         factors[item.name] = np.einsum("sij,ij->s", cov, moments)

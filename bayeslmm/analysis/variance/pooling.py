@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.checks.likelihood import require_whole_groups
+from bayeslmm.analysis.checks.likelihood import require_independent, require_whole_groups
 from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.variance.moments import level_products as products_of_gram
@@ -133,6 +133,7 @@ def _level_draws(
     drawn = drawn_residuals(idata, design)
     for item in design.factors:
         if item.name in wanted:
+            require_independent([item])
             counts = np.bincount(item.index, minlength=len(item.levels))
             if drawn is None:
                 weight = 1.0 / read.flat_draws(idata, names.SIGMA) ** 2

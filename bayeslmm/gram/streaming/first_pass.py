@@ -26,7 +26,7 @@ from bayeslmm.design.scales import ColumnScale
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
-from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.formula.model_terms import model_terms, require_independent_levels
 from bayeslmm.formula.residual import residual_terms
 from bayeslmm.formula.tokens import quote
 from bayeslmm.gram.strata import require_strata
@@ -148,6 +148,7 @@ class Reading:
         mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
         check_options(weights, missing, sigma, se)
         terms = model_terms(mixed, residual_terms(None, sigma))
+        require_independent_levels(terms)
         calls = list(stateful_calls(terms))
         batch = read_table(table, may_be_empty=True)
         rows = read_rows(terms, batch, weights, missing, need_response=True, whole=False, se=se)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import ArgumentError, BayesLMMError, DataError, check_choice, names_keywords
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
-from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.formula.model_terms import model_terms, require_independent_levels
 from bayeslmm.formula.residual import residual_terms
 from bayeslmm.gram.streaming.checkpoint import Checkpoint, Progress
 from bayeslmm.gram.streaming.first_pass import Reading, check_options
@@ -193,6 +193,7 @@ class _Job:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns to read."""
+        require_independent_levels(self.terms)
         return columns_to_read(self.terms, self.weights, self.se)
 
     @property

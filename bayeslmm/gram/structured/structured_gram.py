@@ -18,6 +18,7 @@ import numpy as np
 
 from bayeslmm.errors import DataError
 from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.latent import latent_of, require_latent, with_latent_levels
 from bayeslmm.gram.strata import laid_out_as
 from bayeslmm.gram.structured.flat import blocks_of, places_in_plan, split_flat, with_blocks
 from bayeslmm.gram.structured.joined import by_level, place_of, with_joined_levels
@@ -133,7 +134,7 @@ class StructuredGram(_Combined):
         ArgumentError
             If rows of too many levels of one factor hang together.
         """
-        reference = Gram.from_design(design, strata=False)
+        reference = Gram.of_levels(design, strata=False)
         whole = records if isinstance(records, Records) else joining
         if whole is not None:
             whole = by_level(whole, design)
@@ -146,7 +147,14 @@ class StructuredGram(_Combined):
             bodies = part if bodies is None else bodies + part
         if bodies is None:
             raise DataError("There are no rows.")
-        return cls(reference, bodies)
+        require_latent(design)
+        maps, labels = latent_of(design)
+        if not any(maps):
+            return cls(reference, bodies)
+        each = (with_blocks(reference, split_flat(reference, body), sum_log_weights=0.0)
+                for body in bodies)  # fmt: skip
+        turned = [_flat(with_latent_levels(gram, maps, labels)) for gram in each]
+        return cls(with_latent_levels(reference, maps, labels), np.stack(turned))
 
     @classmethod
     def of_strata(cls, gram: Gram, order: Ints) -> StructuredGram:
@@ -237,13 +245,20 @@ class RowGram(_Combined):
         return d_coefficients, -float(d_floats[SUM_LOG_WEIGHTS])
 
 
+def _flat(gram: Gram) -> Floats:
+    return np.concatenate([block.ravel() for block in blocks_of(gram)])
+
+
 def bases_size(design: Design) -> int:
     """Return how many numbers one base has, pairs of crossed factors left out."""
     fixed: int = design.X.shape[1] + 1
     size: int = 0
     for factor in design.factors:
         q: int = factor.columns.shape[1]
-        size += len(factor.levels) * q * (q + fixed)
+        m = len(factor.levels) if factor.latent is None else factor.latent.n_latent
+        size += m * q * (q + fixed)
+        if factor.latent is not None:
+            size += (m * q) ** 2 // 2
     return size + fixed**2
 
 
@@ -276,7 +291,9 @@ def sum_or_pass(design: Design, records: Records) -> StructuredGram | RowGram:
     StructuredGram or RowGram
     """
     records = by_level(records, design)
-    if records.n_bases * bases_size(design) <= step_size(design, records):
+    # Latent levels meet in every row: a pass over the rows would turn them at every step.
+    latent = any(factor.latent is not None for factor in design.factors)
+    if latent or records.n_bases * bases_size(design) <= step_size(design, records):
         return StructuredGram.from_design(design, records)
     return RowGram.from_design(design, records)
 
