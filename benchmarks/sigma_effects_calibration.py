@@ -1,7 +1,7 @@
 """Simulation-based calibration of the location-scale model: random effects in sigma, by NUTS.
 
-    python benchmarks/sigma_effects_calibration.py                # some minutes
-    python benchmarks/sigma_effects_calibration.py --datasets 300 # an hour
+    python benchmarks/sigma_effects_calibration.py                # two CPU minutes
+    python benchmarks/sigma_effects_calibration.py --datasets 300 # eight
 
 As `calibration.py` does it: parameters, effects and responses are drawn from the priors, and the
 rank of every true value among its posterior draws must be uniform. Chains are thinned, so that

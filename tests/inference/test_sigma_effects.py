@@ -254,9 +254,9 @@ def test_reml_is_refused():
 
 
 def test_sums_over_rows_are_refused():
-    with pytest.raises(FormulaError, match="sums over batches.* read the rows into a table"):
+    with pytest.raises(FormulaError, match=r"sums over batches.* read the rows into a table"):
         bl.gram_from_batches(FORMULA, [ROWS], sigma=SIGMA, progressbar=False)
-    with pytest.raises(ArgumentError, match="fitted to rows, .* fit the table itself"):
+    with pytest.raises(ArgumentError, match=r"fitted to rows, .* fit the table itself"):
         bl.Gram.from_design(bl.build_design(FORMULA, ROWS, sigma=SIGMA))
 
 
