@@ -36,12 +36,6 @@ def R(idata, name):  # noqa: N802 - as it is written
     return twin.covariance(idata, name)
 
 
-@pytest.fixture
-def closed(name):
-    if name in trees.IN_SIGMA:
-        pytest.skip("over effects in sigma no integral has a closed form")
-
-
 def flat(array):
     """Draws (s, n) of an array (chain, draw, obs)."""
     return array.to_numpy().reshape(-1, array.shape[-1])
