@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from bayeslmm import names
 from bayeslmm.design.evaluate import boolean_categorical, evaluate, recode
 from bayeslmm.design.grouping import GroupingFactor, match_levels, read_levels
 from bayeslmm.design.model_matrix import check_finite, model_matrix
@@ -218,9 +219,9 @@ class TableCoder:
 
     def _matrix(self, wanted: TermSet, what: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         values = {atom.text: self._value(atom) for atom in wanted.atoms}
-        matrix, names = model_matrix(wanted, values, self.rows.n)
-        check_finite(matrix, names, self.rows.positions, what)
-        return matrix, names
+        matrix, columns = model_matrix(wanted, values, self.rows.n)
+        check_finite(matrix, columns, self.rows.positions, what)
+        return matrix, columns
 
     def column_names(self, wanted: TermSet) -> tuple[str, ...]:
         """Return the names of a right-hand side's columns, whatever values they take."""
@@ -306,31 +307,64 @@ def gather_factors(
     DataError
         If a column cannot be a grouping factor.
     """
+    text = coder.terms.formula.text
+    told, said = (text, lambda factor: factor), structures or {}
+    found = _gather(coder, coder.terms.random, told, known, relationships, structures=said)
+    return found + tuple(smooth.factor() for smooth in coder.smooths())
+
+
+def gather_sigma_factors(
+    coder: TableCoder, known: Mapping[str, Sequence[str]] | None
+) -> tuple[GroupingFactor, ...]:
+    """Return the grouping factors of effects in log(sigma), named by `names.in_sigma`.
+
+    Parameters and errors are those of `gather_factors`.
+    """
+    said = coder.terms.residual
+    if said is None:
+        return ()
+    return _gather(coder, said.effects, (said.text, names.in_sigma), known, {}, structures={})
+
+
+def _gather(
+    coder: TableCoder,
+    terms: Sequence[tuple[RandomTerm, TermSet]],
+    told: tuple[str, Callable[[str], str]],
+    known: Mapping[str, Sequence[str]] | None,
+    relationships: Known,
+    *,
+    structures: Mapping[str, Sequence[BlockStructure]],
+) -> tuple[GroupingFactor, ...]:
+    """Return the factors of some terms; `told` is their formula, and what names its factors."""
+    text, name = told
     by_factor: dict[str, list[tuple[RandomTerm, TermSet]]] = {}
-    for term, wanted in coder.terms.random:
+    for term, wanted in terms:
         by_factor.setdefault(term.factor, []).append((term, wanted))
-    _refuse_two_spellings(coder, [pairs[0][0] for pairs in by_factor.values()])
+    _refuse_two_spellings(text, [pairs[0][0] for pairs in by_factor.values()])
     return tuple(
         _factor(
             coder,
             pairs,
-            None if known is None else known[name],
+            (text, name(factor)),
+            None if known is None else known[name(factor)],
             relationships,
-            said=(structures or {}).get(name),
+            said=structures.get(name(factor)),
         )
-        for name, pairs in by_factor.items()
-    ) + tuple(smooth.factor() for smooth in coder.smooths())
+        for factor, pairs in by_factor.items()
+    )
 
 
 def _factor(
     coder: TableCoder,
     pairs: Sequence[tuple[RandomTerm, TermSet]],
+    told: tuple[str, str],
     known: Sequence[str] | None,
     relationships: Known,
     *,
     said: Sequence[BlockStructure] | None,
 ) -> GroupingFactor:
-    first = pairs[0][0]
+    """Return one factor; `told` is the formula as it was written, and the factor's name."""
+    (text, name), first = told, pairs[0][0]
     _refuse_two_covariances(coder, [term for term, _ in pairs])
     index, levels = read_levels(first.variables, coder.rows.columns)
     n_known = len(levels)
@@ -343,19 +377,19 @@ def _factor(
     structures: list[BlockStructure] = []
     for term, wanted in pairs:
         positions = None if said is None else said[len(blocks)].positions
-        matrix, names, structure = structured_columns(coder, term, wanted, positions)
-        _refuse_repeated(coder, term, names, terms)
-        places = range(len(terms), len(terms) + len(names))
+        matrix, columns, structure = structured_columns(coder, term, wanted, positions)
+        _refuse_repeated(text, term, columns, terms)
+        places = range(len(terms), len(terms) + len(columns))
         own = [tuple(places)] if term.correlated else [(j,) for j in places]
         blocks.extend(own)
         structures.extend([structure] * len(own))
         matrices.append(matrix)
-        terms.extend(names)
+        terms.extend(columns)
     latent = None
     if first.cov is not None:
         latent = map_of(relationships[first.cov], levels[:n_known].tolist(), first.factor)
     return GroupingFactor(
-        name=first.factor,
+        name=name,
         variables=first.variables,
         levels=levels,
         n_known=n_known,
@@ -385,20 +419,20 @@ def _refuse_two_covariances(coder: TableCoder, terms: Sequence[RandomTerm]) -> N
 
 
 def _refuse_repeated(
-    coder: TableCoder, term: RandomTerm, names: Sequence[str], earlier: Sequence[str]
+    text: str, term: RandomTerm, columns: Sequence[str], earlier: Sequence[str]
 ) -> None:
-    repeated = [name for name in names if name in earlier]
+    repeated = [column for column in columns if column in earlier]
     if repeated:
-        hint = " Write 0 + in one of them." if repeated == ["Intercept"] else ""
+        hint = " Write 0 + in one of them." if repeated == [names.INTERCEPT] else ""
         raise FormulaError(
             f"The random-effects column {repeated[0]!r} stands twice on {term.factor!r}: the two "
             f"variances cannot be told apart.{hint}",
-            coder.terms.formula.text or str(term),
-            term.span if coder.terms.formula.text else None,
+            text or str(term),
+            term.span if text else None,
         )
 
 
-def _refuse_two_spellings(coder: TableCoder, terms: Sequence[RandomTerm]) -> None:
+def _refuse_two_spellings(text: str, terms: Sequence[RandomTerm]) -> None:
     seen: dict[frozenset[str], RandomTerm] = {}
     for term in terms:
         other = seen.setdefault(frozenset(term.variables), term)
@@ -406,8 +440,8 @@ def _refuse_two_spellings(coder: TableCoder, terms: Sequence[RandomTerm]) -> Non
             raise FormulaError(
                 f"{other.factor!r} and {term.factor!r} are the same grouping factor: spell it one "
                 "way.",
-                coder.terms.formula.text or str(term),
-                term.span if coder.terms.formula.text else None,
+                text or str(term),
+                term.span if text else None,
             )
 
 

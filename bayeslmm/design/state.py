@@ -83,6 +83,9 @@ class DesignState:
         Labels of its strata that have parameters of their own.
     known : mapping of str to Relationship
         Known covariances of levels, by the names that the formula has.
+    sigma_terms, sigma_levels : mapping of str to tuple of str
+        Columns and levels of each grouping factor that has effects in log(sigma), by
+        `names.in_sigma`.
     """
 
     formula: str
@@ -105,6 +108,8 @@ class DesignState:
     visits: tuple[str, ...] | None = None
     strata: tuple[str, ...] | None = None
     known: Known = field(default_factory=dict)
+    sigma_terms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sigma_levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def relationship(self, factor: str) -> Relationship | None:
         """Return the known covariance of a factor's levels, if it has one."""
@@ -146,8 +151,10 @@ class DesignState:
             "coef": self.coef,
             "dropped": self.dropped,
             "terms": dict(self.terms),
-            "levels": dict(self.levels) if levels else None,
+            "levels": {**self.levels, **self.sigma_levels} if levels else None,
         }
+        if self.sigma_terms:
+            content["sigma_terms"] = dict(self.sigma_terms)
         if self.weights is not None:
             content["weights"] = self.weights
         if self.family != GAUSSIAN.name:
@@ -214,7 +221,8 @@ class DesignState:
         found: Mapping[str, Sequence[str]] | None,
         known: Known | None,
     ) -> Self:
-        if found is None or set(found) < set(content["terms"]):
+        in_sigma = content.get("sigma_terms", {})
+        if found is None or not {*content["terms"], *in_sigma} <= set(found):
             raise DataError("The design's state lacks the levels of its grouping factors.")
         for learnt in content["transforms"].values():
             _from_plain(learnt).items()
@@ -242,6 +250,8 @@ class DesignState:
             visits=_tuple_or_none(content.get("visits")),
             strata=_tuple_or_none(content.get("strata")),
             known=_known(content.get("known", {}), known),
+            sigma_terms={name: tuple(terms) for name, terms in in_sigma.items()},
+            sigma_levels={name: tuple(map(str, found[name])) for name in in_sigma},
         )
 
 

@@ -14,12 +14,12 @@ from bayeslmm import names
 from bayeslmm.analysis.prediction.determined import Determined, determined
 from bayeslmm.analysis.prediction.estimates import Drawn
 from bayeslmm.analysis.prediction.fit_rows import fit_rows
+from bayeslmm.analysis.prediction.grouping_columns import included_factors
 from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
     Policy,
     check_seed,
     design_state,
-    included_factors,
     linear_predictor,
     training_columns,
 )

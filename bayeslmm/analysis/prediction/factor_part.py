@@ -14,7 +14,8 @@ from bayeslmm.analysis.prediction.new_levels import (
     RelatedLevels,
     covariance_roots,
 )
-from bayeslmm.errors import DataError, TreeError, nearest
+from bayeslmm.arrays import positions
+from bayeslmm.errors import ArgumentError, DataError, TreeError, nearest
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def factor_part(
         If the tree does not hold a level's draws.
     """
     info = read.factor(idata, factor.name)
-    of_level = read.positions(info.levels, [str(level) for level in factor.levels])
+    of_level = positions(info.levels, [str(level) for level in factor.levels])
     known = set(read.require_levels(info))
     occurring = set(np.unique(factor.index).tolist())
     without = [str(factor.levels[k]) for k in np.flatnonzero(of_level < 0) if k in occurring]
@@ -133,21 +134,15 @@ def factor_part(
     elif unseen and policy == "error":
         _refuse(info, unseen)
     effects = read.effect_draws(idata, info)[:, kept]
-    chains, total = read.sample_shape(idata)
     new: NewLevels | RelatedLevels | None = None
     average, noise = None, None
-    if unseen and (policy in {"sample", AVERAGE} or (relationship and policy != POPULATION)):
-        everywhere = (np.arange(chains)[:, None] * total + kept).reshape(-1)
-        covariance = read.covariance_draws(idata, info)[everywhere]
-        if policy == AVERAGE:
-            average = covariance
-        else:
-            roots = covariance_roots(covariance)
-            noise = NewLevels(info.name, roots, everywhere, chains * total, seed)
-            new = noise
-        if relationship is not None:
-            drawn = _by_draw(read.all_effect_draws(idata, info)[:, kept])
-            new = RelatedLevels(relationship, info.levels, drawn, noise)
+    if unseen and policy == AVERAGE:
+        average = read.covariance_draws(idata, info)[_everywhere(idata, kept)]
+    elif unseen and (policy == "sample" or (relationship and policy != POPULATION)):
+        new = noise = _new_levels(idata, info, kept, seed)
+    if unseen and relationship is not None and policy != POPULATION:
+        drawn = _by_draw(read.all_effect_draws(idata, info)[:, kept])
+        new = RelatedLevels(relationship, info.levels, drawn, noise)
     return FactorPart(
         columns=factor.columns,
         position=of_level[factor.index],
@@ -171,6 +166,53 @@ def _require_related(relationship: Relationship, info: read.FactorInfo, unseen: 
             "take them with new_levels='population' (their effects at zero); or fit with a "
             "covariance that holds them, too."
         )
+
+
+def new_in_sigma(
+    idata: xr.DataTree,
+    factor: GroupingFactor,
+    policy: str,
+    kept: NDArray[np.intp],
+    seed: int,
+) -> NDArray[np.float64]:
+    """Return the effects in log(sigma) of levels that the fit did not see, (s, levels, q).
+
+    Parameters and errors are those of `factor_part`.
+
+    Raises
+    ------
+    ArgumentError
+        If responses would be averaged over them.
+    """
+    info = read.describe_factor(idata, factor.name)
+    unseen = [str(level) for level in factor.levels[factor.n_known :]]
+    if policy == "error":
+        _refuse(info, unseen)
+    if policy == AVERAGE:
+        raise ArgumentError(
+            f"new_levels={AVERAGE!r} averages expected responses over groups, which of "
+            f"{unseen[0]!r} depend on its sigma, and over sigmas of groups they have no finite "
+            "mean: take new_levels='population' or 'sample'."
+        )
+    size = read.sample_shape(idata)[0] * len(kept)
+    if policy == "population":
+        return np.zeros((size, len(unseen), len(factor.terms)))
+    return _new_levels(idata, info, kept, seed).effects(unseen).transpose(2, 0, 1)
+
+
+def _everywhere(idata: xr.DataTree, kept: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the kept draws' places among all draws, chains laid end to end."""
+    chains, total = read.sample_shape(idata)
+    return (np.arange(chains)[:, None] * total + kept).reshape(-1)
+
+
+def _new_levels(
+    idata: xr.DataTree, info: read.FactorInfo, kept: NDArray[np.intp], seed: int
+) -> NewLevels:
+    chains, total = read.sample_shape(idata)
+    everywhere = _everywhere(idata, kept)
+    roots = covariance_roots(read.covariance_draws(idata, info)[everywhere])
+    return NewLevels(info.name, roots, everywhere, chains * total, seed)
 
 
 def _refuse(info: read.FactorInfo, unseen: list[str]) -> None:

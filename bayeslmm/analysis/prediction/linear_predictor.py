@@ -10,8 +10,9 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.average_mean import averaged_mean
 from bayeslmm.analysis.prediction.determined import require_rows
-from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_part
+from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_part, new_in_sigma
 from bayeslmm.analysis.prediction.grouping_columns import (
+    chosen_effects,
     require_grouping_columns,
     without_level,
 )
@@ -20,11 +21,11 @@ from bayeslmm.analysis.prediction.row_numbers import row_errors
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.design.response import require_known
 from bayeslmm.design.state import DesignState
-from bayeslmm.errors import ArgumentError, TreeError, nearest
+from bayeslmm.errors import ArgumentError, TreeError
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive
 from bayeslmm.results.known import known_covariances
-from bayeslmm.results.residual import drawn_residuals, has_structure
+from bayeslmm.results.residual import drawn_residuals, has_structure, sigma_factors
 from bayeslmm.results.rows import training_table
 from bayeslmm.results.units import column_units
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design
+    from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.families.family import Family
     from bayeslmm.model.residual.drawn import DrawnResiduals
 
@@ -237,8 +239,8 @@ def linear_predictor(
         When `idata` is no tree of this package.
     """
     read.require_tree(idata)
-    included = included_factors(idata, random_effects)
-    policies = level_policies(new_levels, included)
+    included, in_sigma = chosen_effects(idata, random_effects)
+    policies = level_policies(new_levels, included, in_sigma)
     require_known(family(idata), weights, trials)
     structured = residual and has_structure(idata)
     if data is None:
@@ -249,7 +251,7 @@ def linear_predictor(
     else:
         rows = data
         se = row_errors(idata, data, se)
-        require_grouping_columns(idata, data, included)
+        require_grouping_columns(idata, data, included, in_sigma if structured else ())
     state = design_state(idata)
     design = rebuild_design(
         state,
@@ -261,6 +263,7 @@ def linear_predictor(
         trials=trials,
         residual=structured,
         se=se,
+        in_sigma=[name.removeprefix(names.SIGMA_PREFIX) for name in in_sigma],
     )
     if data is None:
         design = replace(design, labels=read.row_labels(idata))
@@ -282,6 +285,10 @@ def linear_predictor(
         if factor.name in included or names.is_smooth(factor.name)
     )
     beta = read.draws(idata, names.BETA)[:, kept]
+
+    def new(factor: GroupingFactor) -> NDArray[np.float64]:
+        return new_in_sigma(idata, factor, policies[factor.name], kept, seed)
+
     return LinearPredictor(
         design=design,
         beta=np.ascontiguousarray(beta.reshape(chains * len(kept), beta.shape[-1]).T),
@@ -290,7 +297,7 @@ def linear_predictor(
         parts=parts,
         shape=(chains, len(kept)),
         kept=kept,
-        residual=drawn_residuals(idata, design, kept) if structured else None,
+        residual=drawn_residuals(idata, design, kept, new) if structured else None,
     )
 
 
@@ -299,6 +306,7 @@ def design_state(idata: xr.DataTree) -> DesignState:
     read.require_tree(idata)
     # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
     levels = {info.name: info.all_levels for info in read.factors(idata)}
+    levels |= {info.name: info.all_levels for info in sigma_factors(idata)}
     known = known_covariances(idata)
     state = DesignState.from_json(str(idata.attrs["design"]), levels=levels, known=known)
     drawn = read.coefficients(idata)
@@ -333,42 +341,6 @@ def training_design(idata: xr.DataTree) -> Design:
         se=read.constant(idata, "se"),
     )
     return replace(design, labels=read.row_labels(idata), units=column_units(idata))
-
-
-def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the grouping factors that ``"all"``, ``"none"`` or a list of them asks for.
-
-    Raises
-    ------
-    ArgumentError
-        When a factor is unknown.
-    """
-    return chosen_factors(read.factor_names(idata), random_effects)
-
-
-def chosen_factors(known: tuple[str, ...], random_effects: str | Sequence[str]) -> tuple[str, ...]:
-    """Return those of the known grouping factors that are asked for; see `included_factors`.
-
-    Smooths are none: they count whatever is asked for, as fixed effects do.
-    """
-    smooths = [name for name in known if names.is_smooth(name)]
-    known = tuple(name for name in known if name not in smooths)
-    if isinstance(random_effects, str):
-        if random_effects == "all":
-            return known
-        if random_effects == "none":
-            return ()
-    several = not isinstance(random_effects, str) and hasattr(random_effects, "__iter__")
-    asked = list(random_effects) if several else [random_effects]
-    for name in asked:
-        if not isinstance(name, str) or name not in (*known, *smooths):
-            msg = (
-                f"random_effects is 'all', 'none' or a list of grouping factors; {name!r} is none "
-                f"of {', '.join(known) or 'them, as the model has no factor'}."
-                f"{nearest(str(name), known)}"
-            )
-            raise ArgumentError(msg)
-    return tuple(name for name in known if name in asked)
 
 
 def check_seed(random_seed: int | None) -> int:

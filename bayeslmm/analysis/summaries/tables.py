@@ -13,7 +13,12 @@ from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe, said_covariance
 from bayeslmm.results.family import family, own_parameters
-from bayeslmm.results.residual import has_structure, residual_blocks
+from bayeslmm.results.residual import (
+    all_factors,
+    has_structure,
+    residual_blocks,
+    sigma_factors,
+)
 from bayeslmm.results.smooths import grouping_factors
 from bayeslmm.results.weights import draw_weights
 
@@ -126,9 +131,10 @@ def variance_components(
         visit (``term``) apart from known standard errors, ``"slope of log sd"`` of each column of
         a formula of sigma (then the sd is that at the columns' means), ``"corr"`` of two visits
         and ``"rho"``, ``"range"`` or ``"pacf"``; a stratum of groups with parameters of its own
-        stands behind ``"Residual"``. Parameters of other families stand under the family's name in
-        ``factor``, with their own in ``quantity``: ``shape``, ``phi``, and Student's ``sigma``, a
-        scale and no sd, and ``nu``.
+        stands behind ``"Residual"``. Random effects in log(sigma) stand under ``sigma_<factor>``,
+        with ``"sd of log sigma"`` and ``"corr"``. Parameters of other families stand under the
+        family's name in ``factor``, with their own in ``quantity``: ``shape``, ``phi``, and
+        Student's ``sigma``, a scale and no sd, and ``nu``.
 
     Raises
     ------
@@ -207,6 +213,7 @@ def _of_factor(
 
 _STANDARD_DEVIATIONS = (names.SIGMA, names.SIGMA_BY, names.SD_RESIDUAL)
 LOG_SD = "slope of log sd"
+SD_OF_LOG = "sd of log sigma"
 
 
 def _told(block: ResidualBlock, *, scale: bool) -> list[tuple[str, NDArray[np.float64]]]:
@@ -214,6 +221,8 @@ def _told(block: ResidualBlock, *, scale: bool) -> list[tuple[str, NDArray[np.fl
 
     Of Student's t sigma is a `scale`, and no standard deviation.
     """
+    if block.factor:
+        return [("corr" if block.variable == names.corr(block.factor) else SD_OF_LOG, block.drawn)]
     if block.variable in _STANDARD_DEVIATIONS and scale:
         return [(names.SIGMA, block.drawn)]
     if block.variable in _STANDARD_DEVIATIONS:
@@ -227,7 +236,7 @@ def _place(
     block: ResidualBlock, label: tuple[str, ...], quantity: str
 ) -> tuple[str, str, str, str]:
     """Return factor, term, term_bis and quantity of one number."""
-    factor, rest = RESIDUAL, label
+    factor, rest = block.factor or RESIDUAL, label
     if block.by_stratum:
         factor, rest = f"{RESIDUAL} {label[0]}", label[1:]
     term, term_bis = (*rest, "", "")[:2]
@@ -264,7 +273,8 @@ def random_effects(
     idata : DataTree
         Result of `fit_bayes`.
     factor : str, optional
-        One grouping factor; all of them without it.
+        One grouping factor; all of them without it. Effects in log(sigma) are those of
+        ``sigma_<factor>``.
     ci_prob : float
         Probability of the credible interval.
     ci_kind : {"eti", "hdi"}
@@ -277,7 +287,8 @@ def random_effects(
     -------
     DataFrame
         One row per factor, level and term: ``factor``, ``level``, ``term``, then ``mean``, ``sd``,
-        ``median`` and the interval. Unit: the response's per unit of the column.
+        ``median`` and the interval. Unit: the response's per unit of the column; in log(sigma)
+        none.
 
     Raises
     ------
@@ -294,7 +305,8 @@ def random_effects(
     1      g     a          x   0.5
     2      g     b  Intercept   0.0
     """
-    chosen = grouping_factors(idata) if factor is None else (read.factor(idata, factor),)
+    everything = (*grouping_factors(idata), *sigma_factors(idata))
+    chosen = everything if factor is None else all_factors(idata, factor)
     return _concat(
         [
             _level_table(

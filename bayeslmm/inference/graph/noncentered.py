@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bayeslmm.inference.graph.covariance import Scale
     from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.model import Model
+    from bayeslmm.model.priors.factor_priors import FactorPriors
     from bayeslmm.results.kept_effects import EffectsStore
 
 
@@ -37,13 +38,17 @@ def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, NDAr
     result = components.recover_parameters(model, values)
     effects, maps = [], {factor.name: factor.latent for factor in model.design.factors}
     for factor in model.priors.factors:
-        _, chol = recover_scale(factor, values)
-        b = values[_offsets(factor.name)] @ np.swapaxes(chol, -1, -2)
+        b = _read_effects(factor, values)
         latent = maps[factor.name]
         b = b if latent is None else latent.told(b)
         effects.append(b.reshape(-1, *b.shape[2:]))
     store.add(effects)
-    return result
+    return result | components.recover_in_sigma(model, values, _read_effects)
+
+
+def _read_effects(factor: FactorPriors, values: Values) -> NDArray[np.float64]:
+    _, chol = recover_scale(factor, values)
+    return np.asarray(values[_offsets(factor.name)] @ np.swapaxes(chol, -1, -2))
 
 
 def _offsets(factor: str) -> str:
