@@ -119,7 +119,8 @@ def simulate_response(
     effects = {}
     for factor in design.factors:
         root = _root(factor, sds.get(factor.name), corrs.get(factor.name))
-        normal = generator.standard_normal((len(factor.levels), len(factor.terms)))
+        m = len(factor.levels) if factor.latent is None else factor.latent.n_latent
+        normal = generator.standard_normal((m, len(factor.terms)))
         told = of_rows = normal @ root.T
         if factor.latent is not None:
             told, of_rows = factor.latent.told(told), factor.latent.of_rows(told)
