@@ -32,6 +32,14 @@ PARENTS = bl.pedigree(
         "dam": [None, None, None, "d", "d", "a1", *["e", None, "d"] * 3],
     }
 )
+# Clades of four tips, of which some have no rows.
+CLADES = [ANIMALS[k : k + 4] for k in range(0, 12, 4)]
+TREE = bl.phylogeny(
+    "("
+    + ",".join(f"({','.join(f'{label}:1' for label in [*clade, f'z{k}'])}):2"
+                   for k, clade in enumerate(CLADES)) + ",out:3);",
+    scale=False,
+)  # fmt: skip
 FORMULAS = {
     "alone": "y ~ x + (1 | gr(animal, cov=A))",
     "slopes": "y ~ x + (x | gr(animal, cov=A))",
@@ -39,6 +47,7 @@ FORMULAS = {
     "crossed with an independent factor": "y ~ x + (1 | gr(animal, cov=A)) + (x | pen)",
     "crossed with a known one": "y ~ x + (x | gr(animal, cov=A)) + (1 | gr(pen, cov=B))",
     "nested, independent, beside it": "y ~ x + (1 | gr(animal, cov=A)) + (1 | herd) + (1 | pen)",
+    "of a phylogeny": "y ~ x + (x | gr(animal, cov=T)) + (1 | pen)",
     "of a pedigree": "y ~ x + (1 | gr(animal, cov=P))",
     "slopes, of a pedigree": "y ~ x + (x | gr(animal, cov=P)) + (1 | pen)",
     "crossed, of a pedigree": "y ~ x + (1 | gr(animal, cov=P)) + (x | gr(pen, cov=B))",
@@ -55,7 +64,7 @@ def design(request):
 
 
 def named_in(formula):
-    matrices = {"A": A, "B": B, "P": PARENTS}
+    matrices = {"A": A, "B": B, "P": PARENTS, "T": TREE}
     return {name: matrix for name, matrix in matrices.items() if f"={name}" in formula}
 
 
@@ -72,8 +81,8 @@ def factors_of(design, seed=1):
 def known_of(design, factor):
     cov = {term.factor: term.cov for term in design.formula.random}[factor.name]
     levels = factor.levels.tolist()
-    if cov == "P":
-        return PARENTS.covariance_of(levels)
+    if cov in {"P", "T"}:
+        return {"P": PARENTS, "T": TREE}[cov].covariance_of(levels)
     matrix = {"A": A, "B": B}.get(cov)
     return np.eye(len(levels)) if matrix is None else matrix.loc[levels, levels].to_numpy()
 
@@ -203,3 +212,15 @@ def test_animals_without_progeny_are_eliminated_one_by_one():
     assert design.factors[0].latent.n_alone == len(ANIMALS) - 3
     T = design.factors[0].latent.matrix.toarray()
     np.testing.assert_allclose(T @ T.T, PARENTS.covariance_of(design.factors[0].levels), atol=1e-12)
+
+
+def test_tips_of_few_branches_are_eliminated_one_by_one():
+    formula = "y ~ x + (1 | gr(animal, cov=T))"
+    design = build_design(formula, TABLE, known={"T": TREE})
+    assert Gram.from_design(design).plan.n_border == len(CLADES)
+    T = design.factors[0].latent.matrix.toarray()
+    np.testing.assert_allclose(T @ T.T, TREE.covariance_of(design.factors[0].levels), atol=1e-12)
+    binary = bl.phylogeny(known.random_tree(12))
+    other = build_design(formula, TABLE.assign(animal=[f"s{a[1:]}" for a in TABLE["animal"]]),
+                         known={"T": binary})  # fmt: skip
+    assert other.factors[0].latent.n_alone == 0
