@@ -10,13 +10,20 @@ import pandas as pd
 
 from bayeslmm import names
 from bayeslmm.design.evaluate import boolean_categorical, evaluate, recode
-from bayeslmm.design.grouping import GroupingFactor, match_levels, read_levels
+from bayeslmm.design.grouping import (
+    GroupingFactor,
+    match_levels,
+    read_levels,
+    refuse_repeated,
+    refuse_two_covariances,
+    refuse_two_spellings,
+)
 from bayeslmm.design.model_matrix import check_finite, model_matrix
 from bayeslmm.design.response import require_same_kind, require_trials, two_levels
 from bayeslmm.design.smooths.columns import code_smooth, labels_error
 from bayeslmm.design.state import ColumnState
 from bayeslmm.design.structured_columns import structured_columns
-from bayeslmm.errors import DataError, DataWarning, FormulaError, warn
+from bayeslmm.errors import DataError, DataWarning, warn
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.nodes import Variable
 from bayeslmm.formula.tokens import quote
@@ -340,7 +347,7 @@ def _gather(
     by_factor: dict[str, list[tuple[RandomTerm, TermSet]]] = {}
     for term, wanted in terms:
         by_factor.setdefault(term.factor, []).append((term, wanted))
-    _refuse_two_spellings(text, [pairs[0][0] for pairs in by_factor.values()])
+    refuse_two_spellings(text, [pairs[0][0] for pairs in by_factor.values()])
     return tuple(
         _factor(
             coder,
@@ -365,7 +372,7 @@ def _factor(
 ) -> GroupingFactor:
     """Return one factor; `told` is the formula as it was written, and the factor's name."""
     (text, name), first = told, pairs[0][0]
-    _refuse_two_covariances(coder, [term for term, _ in pairs])
+    refuse_two_covariances(text, [term for term, _ in pairs])
     index, levels = read_levels(first.variables, coder.rows.columns)
     n_known = len(levels)
     if known is not None:
@@ -378,7 +385,7 @@ def _factor(
     for term, wanted in pairs:
         positions = None if said is None else said[len(blocks)].positions
         matrix, columns, structure = structured_columns(coder, term, wanted, positions)
-        _refuse_repeated(text, term, columns, terms)
+        refuse_repeated(text, term, columns, terms)
         places = range(len(terms), len(terms) + len(columns))
         own = [tuple(places)] if term.correlated else [(j,) for j in places]
         blocks.extend(own)
@@ -400,49 +407,6 @@ def _factor(
         structures=tuple(structures) if any(at.kind != "us" for at in structures) else (),
         latent=latent,
     )
-
-
-def _refuse_two_covariances(coder: TableCoder, terms: Sequence[RandomTerm]) -> None:
-    """Raise where terms of one factor have different covariances of its levels."""
-    first = terms[0]
-    for term in terms:
-        if term.cov == first.cov:
-            continue
-        name = first.variables[0]
-        raise FormulaError(
-            f"{first.factor!r} stands twice, with different covariances of its levels, and "
-            f"results would tell two effects by one name. Copy the column, as in table"
-            f"['{name}_2'] = table['{name}'], and write one of the terms of the copy.",
-            coder.terms.formula.text or str(term),
-            term.span if coder.terms.formula.text else None,
-        )
-
-
-def _refuse_repeated(
-    text: str, term: RandomTerm, columns: Sequence[str], earlier: Sequence[str]
-) -> None:
-    repeated = [column for column in columns if column in earlier]
-    if repeated:
-        hint = " Write 0 + in one of them." if repeated == [names.INTERCEPT] else ""
-        raise FormulaError(
-            f"The random-effects column {repeated[0]!r} stands twice on {term.factor!r}: the two "
-            f"variances cannot be told apart.{hint}",
-            text or str(term),
-            term.span if text else None,
-        )
-
-
-def _refuse_two_spellings(text: str, terms: Sequence[RandomTerm]) -> None:
-    seen: dict[frozenset[str], RandomTerm] = {}
-    for term in terms:
-        other = seen.setdefault(frozenset(term.variables), term)
-        if other is not term:
-            raise FormulaError(
-                f"{other.factor!r} and {term.factor!r} are the same grouping factor: spell it one "
-                "way.",
-                text or str(term),
-                term.span if text else None,
-            )
 
 
 def _vector(value: Any, n: int, what: str) -> NDArray[np.float64]:

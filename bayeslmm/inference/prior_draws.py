@@ -235,7 +235,8 @@ def _columns(priors: Any, size: int, rng: np.random.Generator) -> Floats:
 
 def _effects(factor: FactorData, values: dict[str, Floats], rng: np.random.Generator) -> Floats:
     sd = values[names.sd(factor.name)]
-    z = rng.standard_normal((len(sd), len(factor.levels), len(factor.terms)))
+    m = len(factor.levels) if factor.latent is None else factor.latent.n_latent
+    z = rng.standard_normal((len(sd), m, len(factor.terms)))
     corr = values.get(names.corr(factor.name))
     if corr is not None:
         # LKJ with a small eta draws correlations that rounding makes singular.

@@ -123,13 +123,14 @@ def simulate_response(
     effects = {}
     for factor in (*design.factors, *in_sigma):
         root = _root(factor, sds.get(factor.name), corrs.get(factor.name))
-        normal = generator.standard_normal((len(factor.levels), len(factor.terms)))
+        m = len(factor.levels) if factor.latent is None else factor.latent.n_latent
+        normal = generator.standard_normal((m, len(factor.terms)))
         effects[factor.name] = normal @ root.T
     for factor in design.factors:
         of_rows = effects[factor.name]
         if factor.latent is not None:
             effects[factor.name] = factor.latent.told(of_rows)
-            of_rows = factor.latent.of_rows(effects[factor.name])
+            of_rows = factor.latent.of_rows(of_rows)
         eta = eta + np.sum(factor.columns * of_rows[factor.index], axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
         if rows is None or of_residuals is None:

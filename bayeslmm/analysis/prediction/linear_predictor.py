@@ -272,17 +272,11 @@ def linear_predictor(
     chains, total = read.sample_shape(idata)
     kept = _kept(total, draws)
     seed = check_seed(random_seed)
+    policy, related = policies.get, state.relationship
     parts = tuple(
-        factor_part(
-            idata,
-            factor,
-            policies.get(factor.name, "error"),
-            kept,
-            seed,
-            relationship=state.relationship(factor.name),
-        )
-        for factor in design.factors
-        if factor.name in included or names.is_smooth(factor.name)
+        factor_part(idata, f, policy(f.name, "error"), kept, seed, relationship=related(f.name))
+        for f in design.factors
+        if f.name in included or names.is_smooth(f.name)
     )
     beta = read.draws(idata, names.BETA)[:, kept]
 
@@ -307,8 +301,7 @@ def design_state(idata: xr.DataTree) -> DesignState:
     # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
     levels = {info.name: info.all_levels for info in read.factors(idata)}
     levels |= {info.name: info.all_levels for info in sigma_factors(idata)}
-    known = known_covariances(idata)
-    state = DesignState.from_json(str(idata.attrs["design"]), levels=levels, known=known)
+    state = DesignState.from_json(str(idata.attrs["design"]), levels, known_covariances(idata))
     drawn = read.coefficients(idata)
     if drawn != state.coef:
         raise TreeError(

@@ -57,7 +57,12 @@ def _offsets(factor: str) -> str:
 
 def _effects(factor: FactorData, scale: Scale) -> Any:
     dims = (names.level_dim(factor.name), names.term_dim(factor.name))
-    z = pm.Normal(_offsets(factor.name), 0.0, 1.0, dims=dims)
+    latent = factor.latent
+    if latent is None or latent.tells_latent:
+        z = pm.Normal(_offsets(factor.name), 0.0, 1.0, dims=dims)
+    else:
+        shape = (latent.n_latent, len(factor.terms))
+        z = pm.Normal(_offsets(factor.name), 0.0, 1.0, shape=shape)
     if scale.is_diagonal:
         b = z * scale.sd[None, :]
     elif len(scale.roots) == 1:
@@ -71,8 +76,8 @@ def _effects(factor: FactorData, scale: Scale) -> Any:
         ]
         b = pt.concatenate(parts, axis=1)
     raw = scale.origin.raw_effects(b) if scale.origin else b
-    if factor.latent is not None and not factor.latent.tells_latent:
-        raw = effects_of_rows(factor.name, factor.latent, raw)
+    if latent is not None and not latent.tells_latent:
+        raw = effects_of_rows(factor.name, latent, raw)
     return pm.Deterministic(names.effects(factor.name), raw, dims=dims)
 
 
