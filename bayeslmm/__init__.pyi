@@ -38,6 +38,10 @@ from .analysis.variance.effect_sizes import (
     icc as icc,
     r_squared as r_squared,
 )
+from .analysis.variance.heritability import (
+    heritability as heritability,
+    pagel_lambda as pagel_lambda,
+)
 from .analysis.variance.marginal_covariance import marginal_covariance as marginal_covariance
 from .analysis.variance.pooling import shrinkage as shrinkage
 from .design.build import (
@@ -126,6 +130,11 @@ from .reml.intervals import confidence_intervals as confidence_intervals
 from .reml.likelihood_ratio import likelihood_ratio_test as likelihood_ratio_test
 from .reml.mode import check_mode as check_mode
 from .reml.result import REMLFit as REMLFit
+from .relationships.matrix import known_covariance as known_covariance
+from .relationships.pedigree import pedigree as pedigree
+from .relationships.phylogeny import phylogeny as phylogeny
+from .relationships.precision import precision as precision
+from .relationships.relationship import Relationship as Relationship
 from .studies.model_files.model_spec import ModelSpec as ModelSpec, read_spec as read_spec
 from .studies.study import prior_study as prior_study
 from .studies.summary import summarise_study as summarise_study

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 import warnings
 from functools import wraps
 from pathlib import Path
@@ -66,7 +67,7 @@ class ArgumentError(BayesLMMError, ValueError):
 
 
 class KeywordError(ArgumentError, TypeError):
-    """A keyword of the call must be changed: the function has none of this name."""
+    """A keyword of the call must be changed or added: there is none of this name, or it lacks."""
 
 
 class TreeError(BayesLMMError, ValueError):
@@ -252,7 +253,7 @@ _VALUES = {("REML", "False"): "Write method='ML'", ("REML", "True"): "Write meth
 
 
 def names_keywords[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """Let a public function answer keywords that it does not have, and flags that are none.
+    """Let a public function answer keywords that are not its, or lack, and flags that are none.
 
     Parameters
     ----------
@@ -263,8 +264,9 @@ def names_keywords[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     -------
     callable
         The same, but that an unknown keyword raises a `KeywordError` that names the one that is
-        meant; and that an argument whose default is True or False takes nothing else, since Python
-        would take ``"no"`` for True.
+        meant, and a call without an argument that it needs one that names that; and that an
+        argument whose default is True or False takes nothing else, since Python would take
+        ``"no"`` for True.
 
     Examples
     --------
@@ -321,10 +323,14 @@ def passes_keywords_to[**P, R](
 
 def _answering[**P, R](function: Callable[P, R], known: Sequence[str]) -> Callable[P, R]:
     """Return a function that raises for keywords that are none of the known ones."""
-    flags = [
-        parameter.name
-        for parameter in inspect.signature(function).parameters.values()
-        if isinstance(parameter.default, bool)
+    parameters = inspect.signature(function).parameters.values()
+    flags = [parameter.name for parameter in parameters if isinstance(parameter.default, bool)]
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    # By place, as far as they may be given by it.
+    needed = [
+        (math.inf if p.kind is p.KEYWORD_ONLY else place, p.name)
+        for place, p in enumerate(parameters)
+        if p.default is p.empty and p.kind not in variadic
     ]
 
     @wraps(function)
@@ -333,6 +339,11 @@ def _answering[**P, R](function: Callable[P, R], known: Sequence[str]) -> Callab
             name = next(name for name in kwargs if name not in known)
             advice = _ELSEWHERE.get((function.__name__, name)) or _advice(name, kwargs[name], known)
             raise KeywordError(f"{function.__name__}() has no argument {name!r}. {advice}.")
+        if lacking := [name for place, name in needed if place >= len(args) and name not in kwargs]:
+            raise KeywordError(
+                f"{function.__name__}() needs {' and '.join(lacking)}, which this call does not "
+                f"give. Its arguments are {', '.join(known)}."
+            )
         for name in flags:
             if name in kwargs and not isinstance(kwargs[name], bool | np.bool_):
                 raise ArgumentError(f"{name} is True or False; it was {kwargs[name]!r}.")

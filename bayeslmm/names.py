@@ -48,6 +48,7 @@ COEF = "coef"
 OBS = "obs"
 INTERCEPT = "Intercept"
 LINEAR_PREDICTOR = "mu"  # a node of PyMC models; result trees do not hold it
+KNOWN = "known_relationships"
 FITTED_LEVELS = "fitted_levels"
 CROSS_PRODUCTS = "cross_products"
 

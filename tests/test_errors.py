@@ -106,5 +106,18 @@ def test_a_function_that_answers_keywords_stays_what_it_is():
     assert str(inspect.signature(bl.summary)).startswith("(idata: 'xr.DataTree', *, ci_prob")
     assert bl.summary.__doc__.startswith("Summarise a fit")
     assert pickle.loads(pickle.dumps(bl.fit_bayes)) is bl.fit_bayes  # noqa: S301
-    with pytest.raises(TypeError, match="missing 1 required positional argument"):
-        bl.summary()
+
+
+@pytest.mark.parametrize(
+    ("verb", "given", "lacking"),
+    [
+        ("summary", (), "idata"),
+        ("simulate_response", (), "design and beta"),
+        ("simulate_response", ("design",), "beta"),
+        ("read_spec", (), "path"),
+    ],
+)
+def test_an_argument_that_lacks_is_named(verb, given, lacking):
+    with pytest.raises(bl.ArgumentError, match=rf"^{verb}\(\) needs {lacking}, which") as raised:
+        getattr(bl, verb)(*given)
+    assert isinstance(raised.value, TypeError)  # what Python itself would raise

@@ -15,6 +15,7 @@ from bayeslmm.design.build import build_design
 from bayeslmm.errors import IdentificationWarning
 from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.model.residual.of_design import structured_residuals
+from bayeslmm.results.write import known_groups
 
 # Three levels of 2, 4 and 3 rows.
 TINY = {
@@ -51,6 +52,7 @@ def make_tree(formula, data, draws, *, weights=None, sample_stats=None, **respon
         "observed_data": xr.Dataset({design.response: (names.OBS, design.y)}, coords=rows),
         "constant_data": xr.Dataset(constant, coords=rows),
     }
+    groups |= known_groups(design)
     if sample_stats is not None:
         groups["sample_stats"] = xr.Dataset(
             {key: (("chain", "draw"), np.asarray(values)) for key, values in sample_stats.items()}

@@ -219,6 +219,7 @@ def reml(
             residual=study.residual,
             sigma=study.sigma,
             se=study.se,
+            known=study.coding["known"],
         )
         console = Console()
         print_line(console, str(fitted))

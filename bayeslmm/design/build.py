@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from bayeslmm.design.state import DesignState, require_state, restore, store
 from bayeslmm.errors import (
     DataError,
     DataWarning,
+    FormulaError,
     check_choice,
     names_keywords,
     warn,
@@ -31,6 +33,7 @@ from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.residual import residual_terms
 from bayeslmm.names import check_coefficients
+from bayeslmm.relationships.known import read_known, require_used
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.rows import Rows
     from bayeslmm.families.family import Family
     from bayeslmm.formula.model_terms import ModelTerms
+    from bayeslmm.relationships.known import Known, KnownLike
 
 
 @names_keywords
@@ -60,6 +64,7 @@ def build_design(
     residual: str | None = None,
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
+    known: KnownLike | None = None,
 ) -> Design:
     r"""Compute the matrices of a linear mixed model from a table.
 
@@ -98,6 +103,10 @@ def build_design(
     se : str or array-like of shape (rows of the table,), optional
         Known standard errors, or the column that holds them. There is no sigma beside them unless
         ``sigma=`` asks for one.
+    known : mapping, optional
+        Covariances of levels by the names that ``gr(g, cov=A)`` gives them, e.g. ``{"A": A}``: a
+        pandas DataFrame labelled by levels, a pair of matrix and levels, or what `phylogeny`,
+        `pedigree`, `precision` and `known_covariance` return.
 
     Returns
     -------
@@ -135,9 +144,12 @@ def build_design(
     require_known(chosen, weights, trials)
     check_arguments(chosen, weights, residual, sigma, se)
     mixed = parse_formula(formula) if not isinstance(formula, MixedFormula) else formula
-    terms = model_terms(mixed, residual_terms(residual, sigma))
+    terms = model_terms(mixed)
+    terms = replace(terms, residual=residual_terms(residual, sigma, terms.response))
     require_trials(chosen, trials)
     needed = True if response == "required" else None
+    relationships = read_known(known)
+    _require_known(terms, relationships)
     rows = read_rows(
         terms, read_table(data), weights, missing, need_response=needed, trials=trials, se=se
     )
@@ -149,7 +161,7 @@ def build_design(
     coef = tuple(columns[j] for j in keep)
     dependence = dependence_of(X, keep, rows.n)
     X = np.ascontiguousarray(X[:, keep]) if dropped else X
-    factors = gather_factors(coder, known=None)
+    factors = gather_factors(coder, None, relationships)
     of_family = [parameter.name for parameter in chosen.parameters]
     check_coefficients(columns, [factor.name for factor in factors], of_family)
     coder.response()  # before the factors' own troubles
@@ -179,8 +191,27 @@ def build_design(
         or None,
         visits=None if of_residuals is None else of_residuals.visits or None,
         strata=None if of_residuals is None else of_residuals.by_labels or None,
+        known=relationships,
     )
     return _design(coder, X, factors, state, of_residuals)
+
+
+def _require_known(terms: ModelTerms, known: Known) -> None:
+    """Raise unless the formula names just the covariances that are given."""
+    used = []
+    for term, _ in terms.random:
+        if term.cov is None:
+            continue
+        if term.cov not in known:
+            there = f"known= has: {', '.join(known)}" if known else "there is no known="
+            raise FormulaError(
+                f"{term.factor!r} has the covariance {term.cov}, and {there}: give "
+                f"known={{{term.cov!r}: ...}}, a covariance of its levels.",
+                terms.formula.text or str(terms.formula),
+                term.span if terms.formula.text else None,
+            )
+        used.append(term.cov)
+    require_used(known, used)
 
 
 @names_keywords
@@ -287,7 +318,7 @@ def code_rows(
     X, names = coder.fixed()
     keep = [j for j, name in enumerate(names) if name not in state.dropped]
     X, coef = np.ascontiguousarray(X[:, keep]), tuple(names[j] for j in keep)
-    built = gather_factors(coder, known=levels, structures=state.structures)
+    built = gather_factors(coder, levels, state.known, structures=state.structures)
     rebuilt = {factor.name: factor.terms for factor in built}
     if coef != state.coef or any(state.terms[name] != rebuilt[name] for name in rebuilt):
         raise DataError("The state does not belong to this formula: its columns differ.")

@@ -19,6 +19,7 @@ from bayeslmm.errors import DataError, DataWarning, FormulaError, warn
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.nodes import Variable
 from bayeslmm.formula.tokens import quote
+from bayeslmm.relationships.known import map_of
 from bayeslmm.tables.column import categorical
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from bayeslmm.formula.nodes import Atom
     from bayeslmm.formula.random_terms import RandomTerm
     from bayeslmm.formula.smooth_terms import SmoothTerm
+    from bayeslmm.relationships.known import Known
     from bayeslmm.tables.column import Column
 
 _TRAINING = "the training rows"
@@ -276,6 +278,7 @@ class TableCoder:
 def gather_factors(
     coder: TableCoder,
     known: Mapping[str, Sequence[str]] | None,
+    relationships: Known,
     structures: Mapping[str, Sequence[BlockStructure]] | None = None,
 ) -> tuple[GroupingFactor, ...]:
     """Return the grouping factors, each with the columns of all its terms.
@@ -286,6 +289,8 @@ def gather_factors(
         The table.
     known : mapping of str to sequence of str, or None
         The levels of the training rows; None on the training rows themselves.
+    relationships : mapping of str to Relationship
+        The known covariances of levels, by the names that the formula has.
     structures : mapping of str to sequence of BlockStructure, optional
         What is said of each block of factors that have structures, of the training rows.
 
@@ -306,7 +311,13 @@ def gather_factors(
         by_factor.setdefault(term.factor, []).append((term, wanted))
     _refuse_two_spellings(coder, [pairs[0][0] for pairs in by_factor.values()])
     return tuple(
-        _factor(coder, pairs, None if known is None else known[name], (structures or {}).get(name))
+        _factor(
+            coder,
+            pairs,
+            None if known is None else known[name],
+            relationships,
+            said=(structures or {}).get(name),
+        )
         for name, pairs in by_factor.items()
     ) + tuple(smooth.factor() for smooth in coder.smooths())
 
@@ -315,9 +326,12 @@ def _factor(
     coder: TableCoder,
     pairs: Sequence[tuple[RandomTerm, TermSet]],
     known: Sequence[str] | None,
+    relationships: Known,
+    *,
     said: Sequence[BlockStructure] | None,
 ) -> GroupingFactor:
     first = pairs[0][0]
+    _refuse_two_covariances(coder, [term for term, _ in pairs])
     index, levels = read_levels(first.variables, coder.rows.columns)
     n_known = len(levels)
     if known is not None:
@@ -337,6 +351,9 @@ def _factor(
         structures.extend([structure] * len(own))
         matrices.append(matrix)
         terms.extend(names)
+    latent = None
+    if first.cov is not None:
+        latent = map_of(relationships[first.cov], levels[:n_known].tolist(), first.factor)
     return GroupingFactor(
         name=first.factor,
         variables=first.variables,
@@ -347,7 +364,24 @@ def _factor(
         terms=tuple(terms),
         blocks=tuple(blocks),
         structures=tuple(structures) if any(at.kind != "us" for at in structures) else (),
+        latent=latent,
     )
+
+
+def _refuse_two_covariances(coder: TableCoder, terms: Sequence[RandomTerm]) -> None:
+    """Raise where terms of one factor have different covariances of its levels."""
+    first = terms[0]
+    for term in terms:
+        if term.cov == first.cov:
+            continue
+        name = first.variables[0]
+        raise FormulaError(
+            f"{first.factor!r} stands twice, with different covariances of its levels, and "
+            f"results would tell two effects by one name. Copy the column, as in table"
+            f"['{name}_2'] = table['{name}'], and write one of the terms of the copy.",
+            coder.terms.formula.text or str(term),
+            term.span if coder.terms.formula.text else None,
+        )
 
 
 def _refuse_repeated(

@@ -144,5 +144,7 @@ class Design(Described):
         )
         for factor in self.factors:
             yield from (factor.index, factor.columns)
+            if factor.latent is not None:
+                yield from factor.latent.numbers()
         if self.residual is not None:
             yield from self.residual.arrays()

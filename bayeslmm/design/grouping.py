@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.relationships.level_map import LevelMap
     from bayeslmm.tables.column import Column
 
 
@@ -83,6 +84,9 @@ class GroupingFactor(Described):
         and with no other.
     structures : tuple of BlockStructure
         What is said of each block's covariance; none where nothing is said of any.
+    latent : LevelMap or None
+        T, where the effects of the levels are T v of independent latent ones; None where they are
+        independent themselves.
     """
 
     name: str
@@ -94,6 +98,32 @@ class GroupingFactor(Described):
     terms: tuple[str, ...]
     blocks: tuple[tuple[int, ...], ...]
     structures: tuple[BlockStructure, ...] = ()
+    latent: LevelMap | None = None
+
+    @property
+    def scaled_columns(self) -> NDArray[np.float64]:
+        """The columns times the sd of each row's effect in units of G's: Var(z'u) = z_s'G z_s."""
+        if self.latent is None:
+            return self.columns
+        return np.asarray(self.columns * np.sqrt(self.latent.variances)[self.index, None])
+
+    def shared(self, rows: NDArray[np.intp] | slice = slice(None)) -> NDArray[np.float64]:
+        """Return the covariance, in units of G, of the effects of all pairs of some rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int or slice
+            Which rows; all if not given.
+
+        Returns
+        -------
+        ndarray, shape (rows, rows)
+            Ones for rows of one level, else zeros; or what the known covariance says.
+        """
+        level = self.index[rows]
+        if self.latent is None:
+            return np.asarray(level[:, None] == level, dtype=np.float64)
+        return np.asarray(self.latent.covariance[np.ix_(level, level)])
 
     def _lines(self) -> list[str]:
         return [f"Grouping factor {factor_line(self)}", f"levels: {listed(self.levels.tolist())}"]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
+    from bayeslmm.relationships.level_map import LevelMap
 
 
 class FactorData(Protocol):
@@ -46,6 +47,11 @@ class FactorData(Protocol):
     @property
     def structures(self) -> tuple[BlockStructure, ...]:
         """What is said of each block's covariance; none where nothing is said of any."""
+        ...
+
+    @property
+    def latent(self) -> LevelMap | None:
+        """T, where effects are T v of latent levels' v; None where levels are independent."""
         ...
 
 

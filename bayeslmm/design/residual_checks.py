@@ -85,6 +85,8 @@ def common_variances(rows: ResidualRows, factors: Sequence[GroupingFactor]) -> I
     if rows.correlation is None or rows.correlation.kind not in _WITH_COMMON_VARIANCE:
         return
     for factor in factors:
+        if factor.latent is not None:  # whose levels vary together, as residuals do not
+            continue
         pairs = np.unique(np.stack([factor.index, rows.group]), axis=1).shape[1]
         same = pairs == len(np.unique(factor.index)) == len(np.unique(rows.group))
         if same and names.INTERCEPT in factor.terms:

@@ -58,6 +58,12 @@ class ResidualRows:
         Where the visits are on the axis of time: their numbers, or counted from zero.
     labels : ndarray of str
         Labels of the groups; none where residuals are independent.
+    counts : ndarray, shape (n,), or None
+        How many rows each of these stands for, where there are cross-products only: all of a
+        stratum, of whose squared standard errors that of `se` is then the mean. None of rows
+        themselves.
+    log_se : ndarray, shape (n,), or None
+        The mean of log(se) of those rows, where there are such.
     """
 
     correlation: Correlation | None
@@ -73,6 +79,8 @@ class ResidualRows:
     visits: tuple[str, ...] = ()
     places: Floats = field(default_factory=lambda: np.zeros(0))
     labels: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=np.str_))
+    counts: Floats | None = None
+    log_se: Floats | None = None
 
     @property
     def n(self) -> int:
@@ -83,6 +91,11 @@ class ResidualRows:
     def by_visit(self) -> bool:
         """Whether each visit has a standard deviation of its own."""
         return self.correlation is not None and self.correlation.kind in BY_VISIT
+
+    @property
+    def multiplicity(self) -> Floats:
+        """How many rows each of these stands for, shape (n,)."""
+        return np.ones(self.n) if self.counts is None else self.counts
 
     def arrays(self) -> list[NDArray[Any]]:
         """Return all that a fit sees of it, in one order."""

@@ -65,11 +65,13 @@ def _read_column(role: str, name: str, table: Table) -> NDArray[np.float64]:
         hint = nearest(name, table.names)
         raise DataError(f"The table has no column {name!r} for the {role}.{hint}")
     absent = table.missing(name)
+    values = np.full(table.n_rows, np.nan)
+    if absent.all():  # of no kind, and of no row that the caller would keep
+        return values
     column = table.column(name, ~absent)
     if column.kind != "number":
         held = column.instead_of_numbers(table.labels()[~absent])
         raise DataError(f"The {role} in column {name!r} are not numbers: it holds {held}.")
-    values = np.full(table.n_rows, np.nan)
     values[~absent] = column.array
     return values
 

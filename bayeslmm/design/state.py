@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -15,6 +15,11 @@ from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.relationships.plain import of_plain, to_plain
+
+if TYPE_CHECKING:
+    from bayeslmm.relationships.known import Known
+    from bayeslmm.relationships.relationship import Relationship
 
 VERSION = 1
 # Parts that are written where there are any, so that states of other models stay as they were.
@@ -76,6 +81,8 @@ class DesignState:
         Labels of the positions of a residual structure.
     strata : tuple of str, or None
         Labels of its strata that have parameters of their own.
+    known : mapping of str to Relationship
+        Known covariances of levels, by the names that the formula has.
     """
 
     formula: str
@@ -97,6 +104,13 @@ class DesignState:
     structures: Mapping[str, tuple[BlockStructure, ...]] | None = None
     visits: tuple[str, ...] | None = None
     strata: tuple[str, ...] | None = None
+    known: Known = field(default_factory=dict)
+
+    def relationship(self, factor: str) -> Relationship | None:
+        """Return the known covariance of a factor's levels, if it has one."""
+        terms = parse_formula(self.formula).random if self.known else ()
+        names = [term.cov for term in terms if term.factor == factor and term.cov is not None]
+        return self.known[names[0]] if names else None
 
     def to_json(self, *, levels: bool = True) -> str:
         """Return the state as JSON; numbers survive to the last bit.
@@ -104,8 +118,9 @@ class DesignState:
         Parameters
         ----------
         levels : bool
-            Whether to write the levels of grouping factors. Result trees hold them as coordinates,
-            and attributes of netCDF files are limited in size.
+            Whether to write the levels of grouping factors, and their known covariances. Result
+            trees hold them otherwise, and attributes of netCDF files are limited in size: of
+            covariances fingerprints are written then.
 
         Returns
         -------
@@ -147,10 +162,20 @@ class DesignState:
                 content[name] = getattr(self, name)
         if self.dependence is not None:
             content["dependence"] = self.dependence.plain()
+        if self.known:
+            content["known"] = {
+                name: to_plain(known) if levels else known.fingerprint
+                for name, known in self.known.items()
+            }
         return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
     @classmethod
-    def from_json(cls, text: str, levels: Mapping[str, Sequence[str]] | None = None) -> Self:
+    def from_json(
+        cls,
+        text: str,
+        levels: Mapping[str, Sequence[str]] | None = None,
+        known: Known | None = None,
+    ) -> Self:
         """Return the state that `to_json` wrote.
 
         Parameters
@@ -159,6 +184,8 @@ class DesignState:
             The JSON.
         levels : mapping of str to sequence of str, optional
             Levels of the grouping factors, where the JSON was written without them.
+        known : mapping of str to Relationship, optional
+            Known covariances of levels, where the JSON was written without them.
 
         Returns
         -------
@@ -171,7 +198,7 @@ class DesignState:
         """
         content = state_content(text)
         try:
-            state = cls._of(content, content["levels"] if levels is None else levels)
+            state = cls._of(content, content["levels"] if levels is None else levels, known)
         except (AttributeError, KeyError, TypeError) as error:
             raise DataError(f"This is not the JSON of a design's state: {error!r}.") from None
         terms = model_terms(parse_formula(state.formula))
@@ -181,7 +208,12 @@ class DesignState:
         return state
 
     @classmethod
-    def _of(cls, content: Mapping[str, Any], found: Mapping[str, Sequence[str]] | None) -> Self:
+    def _of(
+        cls,
+        content: Mapping[str, Any],
+        found: Mapping[str, Sequence[str]] | None,
+        known: Known | None,
+    ) -> Self:
         if found is None or set(found) < set(content["terms"]):
             raise DataError("The design's state lacks the levels of its grouping factors.")
         for learnt in content["transforms"].values():
@@ -209,6 +241,7 @@ class DesignState:
             structures=_structures_or_none(content.get("structures")),
             visits=_tuple_or_none(content.get("visits")),
             strata=_tuple_or_none(content.get("strata")),
+            known=_known(content.get("known", {}), known),
         )
 
 
@@ -221,6 +254,21 @@ def _structures_or_none(
         str(name): tuple(BlockStructure.of_plain(kind, positions) for kind, positions in said)
         for name, said in content.items()
     }
+
+
+def _known(content: Mapping[str, Any], given: Known | None) -> Known:
+    """Return known covariances: those given, if they are those of the content, or those in it."""
+    out = {}
+    for name, written in content.items():
+        if not isinstance(written, str):
+            out[name] = of_plain(written)
+            continue
+        found = (given or {}).get(name)
+        if found is None or found.fingerprint != written:
+            what = "lacks" if found is None else "was written with another matrix as"
+            raise DataError(f"The design's state {what} the known covariance {name!r}.")
+        out[name] = found
+    return out
 
 
 def _dependence_or_none(content: Mapping[str, Any]) -> Dependence | None:

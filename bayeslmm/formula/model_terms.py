@@ -136,12 +136,34 @@ def model_terms(formula: MixedFormula, residual: ResidualTerms | None = None) ->
     )
 
 
+def require_independent_levels(terms: ModelTerms) -> None:
+    """Raise where levels of a factor are related, and rows are to be summed batch by batch.
+
+    Parameters
+    ----------
+    terms : ModelTerms
+        Of the formula.
+
+    Raises
+    ------
+    FormulaError
+        With the caret under the term.
+    """
+    for term, _ in terms.random:
+        if term.cov is not None:
+            raise FormulaError(
+                f"Sums over batches, or in an engine, are by levels of {term.factor!r}, and those "
+                "with a known covariance need all rows in memory: read them into a table.",
+                terms.formula.text or str(terms.formula),
+                term.span if terms.formula.text else None,
+            )
+
+
 def _require_built(formula: MixedFormula) -> None:
     """Raise for what is read, and not fitted yet."""
     for term in formula.random:
         unbuilt = {
             "gr(by=)": term.by is not None,
-            "gr(cov=)": term.cov is not None,
             "mm()": term.several,
             "A label between bars": bool(term.label),
         }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bayeslmm.formula.expand import TermSet
+    from bayeslmm.formula.nodes import Atom
 
 # Structures by name, and what each of them reads as time: labels of visits, whole numbers, reals.
 KINDS: Mapping[str, str] = {
@@ -122,7 +123,9 @@ class ResidualTerms:
         return () if self.correlation is None else self.correlation.variables
 
 
-def residual_terms(residual: str | None, sigma: str | None) -> ResidualTerms | None:
+def residual_terms(
+    residual: str | None, sigma: str | None, response: Atom | None = None
+) -> ResidualTerms | None:
     """Return what two arguments say of the residuals; None where they say nothing.
 
     Parameters
@@ -131,6 +134,8 @@ def residual_terms(residual: str | None, sigma: str | None) -> ResidualTerms | N
         Such as ``"ar1(week | subject)"``.
     sigma : str, optional
         Such as ``"~ 0 + arm"``.
+    response : Variable or Expression, optional
+        Of the model: neither of them may read it.
 
     Raises
     ------
@@ -159,7 +164,28 @@ def residual_terms(residual: str | None, sigma: str | None) -> ResidualTerms | N
         )
     if correlation is None and sigma is None:
         return None
-    return ResidualTerms(correlation, columns, sigma is not None)
+    terms = ResidualTerms(correlation, columns, sigma is not None)
+    if response is not None:
+        _refuse_response(terms, response, residual, sigma)
+    return terms
+
+
+def _refuse_response(
+    terms: ResidualTerms, response: Atom, residual: str | None, sigma: str | None
+) -> None:
+    # As on the right of the formula: of several columns, each may explain the others.
+    if len(set(response.variables)) != 1:
+        return
+    (name,) = set(response.variables)
+    if residual is not None and name in terms.correlation_variables:
+        named = [token.span for token in tokenize(residual)[2:] if token.value == name]
+        raise FormulaError(_EXPLAINS_ITSELF.format(name, "residual"), residual, named[0])
+    if terms.sigma is not None and name in terms.sigma_variables:
+        spans = [atom.span for atom in terms.sigma.atoms if name in atom.variables]
+        raise FormulaError(_EXPLAINS_ITSELF.format(name, "sigma"), sigma, spans[0])
+
+
+_EXPLAINS_ITSELF = "The response's column {0!r} stands in {1}= too: it would explain itself."
 
 
 def parse_sigma(text: str) -> TermSet:

@@ -4,15 +4,18 @@
 - ``gram``: `Gram` and its verbs
 - ``sums``: cross-products of rows, level by level
 - ``coordinates``: well-conditioned coordinates of the columns
+- ``strata``: the same of the rows of each stratum of the residuals' scale
 - ``add``: two Grams pooled, levels matched by label
 - ``check``: what must hold of a Gram that comes from a file
 - ``file``: npz, versioned, without pickle
 - ``disclosure``: what cross-products reveal of single rows
 - ``elimination_plan``: the order of elimination, and arrays for the kernels
 - ``likelihood``: marginal Gaussian likelihood, conditional moments, exact draws
+- ``told``: covariances of what results tell of latent levels
 - ``reduction``: log|V| and T at many relative factors, and log-densities from them
 - ``likelihood_of_draws``: marginal likelihood given fixed effects, draw by draw
 - ``gram_design``: what a fit needs of a design, without rows
+- ``latent``: cross-products of latent levels, of which rows have several
 - ``limits``: borders that memory cannot hold are refused
 - ``structured/``: cross-products of models whose residual covariance has parameters
 - ``streaming/``: two passes over rows that are never held

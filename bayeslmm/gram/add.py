@@ -11,6 +11,7 @@ import numpy as np
 
 from bayeslmm.errors import DataError
 from bayeslmm.gram.coordinates import change_coordinates, common_coordinates
+from bayeslmm.gram.strata import require_few
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
-    from bayeslmm.gram.blocks import CrossProducts, GramFactor, PairBlocks
+    from bayeslmm.gram.blocks import CrossProducts, GramFactor, PairBlocks, Strata
 
     Labels = NDArray[np.str_]
 
@@ -49,8 +50,13 @@ def add_grams[G: CrossProducts](a: G, b: G) -> G:
         If the models differ.
     """
     _require_same_model(a, b)
+    a.require_independent_levels("Adding cross-products")
     a = common_coordinates(a, b)
-    b = change_coordinates(b, a.scale, a.slope, [f.scale for f in a.factors])
+    return _add_alike(a, change_coordinates(b, a.scale, a.slope, [f.scale for f in a.factors]))
+
+
+def _add_alike[G: CrossProducts](a: G, b: CrossProducts) -> G:
+    """Add Grams in the same coordinates."""
     merged = [merge_levels(f.levels, g.levels) for f, g in zip(a.factors, b.factors, strict=True)]
     factors = tuple(
         _add_factor(f, g, *union) for f, g, union in zip(a.factors, b.factors, merged, strict=True)
@@ -64,6 +70,36 @@ def add_grams[G: CrossProducts](a: G, b: G) -> G:
         cross=a.cross + b.cross,
         state=_add_states(a, b, factors),
         scales=_add_scales(a, b),
+        strata=_add_strata(a, b),
+    )
+
+
+def _add_strata(a: CrossProducts, b: CrossProducts) -> Strata | None:
+    """Return the strata of both, each told by its columns of sigma's formula."""
+    if a.n == 0 or b.n == 0:
+        return b.strata if a.n == 0 else a.strata
+    if a.strata is None or b.strata is None:
+        if a.strata is b.strata:
+            return None
+        raise DataError(
+            "Of these Grams one has strata of the residuals' scale, and the other has none: sum "
+            "all rows with the same sigma= and se=."
+        )
+    if a.strata.names != b.strata.names:
+        raise DataError(
+            "These Grams differ in the columns of sigma's formula, "
+            f"{a.strata.names} against {b.strata.names}: sum all rows with the same sigma= and se=."
+        )
+    both = dict(zip(map(tuple, a.strata.cells.tolist()), a.strata.grams, strict=True))
+    for cell, part in zip(map(tuple, b.strata.cells.tolist()), b.strata.grams, strict=True):
+        both[cell] = _add_alike(both[cell], part) if cell in both else part
+    require_few(both, a.strata.names)
+    cells = np.array(sorted(both)).reshape(len(both), -1)
+    return replace(
+        a.strata,
+        cells=cells,
+        grams=tuple(both[cell] for cell in sorted(both)),
+        sum_of_variances=a.strata.sum_of_variances + b.strata.sum_of_variances,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from bayeslmm.design.text import Described, data_lines, factor_line
+from bayeslmm.errors import ArgumentError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
+    from bayeslmm.relationships.level_map import LevelMap
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,6 +51,9 @@ class GramFactor(Described):
         take more than 16 MB.
     log_weights : ndarray, shape (m,), or None
         Sum of log w of each level's rows; None without weights.
+    latent : LevelMap or None
+        T, where the blocks are of latent levels v and results tell T v (see
+        `bayeslmm.gram.latent`).
     """
 
     name: str
@@ -62,6 +67,7 @@ class GramFactor(Described):
     fixed: Floats | None = None
     log_weights: Floats | None = None
     structures: tuple[BlockStructure, ...] = ()
+    latent: LevelMap | None = None
 
     def _lines(self) -> list[str]:
         return [f"Cross-products of {factor_line(self)}"]
@@ -71,8 +77,9 @@ class GramFactor(Described):
 class PairBlocks:
     """Cross-products of two factors' columns, for the pairs of levels that share rows.
 
-    Where residuals are correlated, also of a factor with itself: pairs of its levels that are
-    joined, each once, the later level first.
+    Where residuals are correlated, or rows have several latent levels, also of a factor with
+    itself:
+    pairs of its levels that are joined, each once, the later level first.
 
     Attributes
     ----------
@@ -111,6 +118,36 @@ class PairBlocks:
         return self.cols[order], self.rows[order], self.values[order].transpose(0, 2, 1)
 
 
+@dataclass(frozen=True, eq=False)
+class Strata:
+    r"""Cross-products of the rows of each stratum of the residuals' scale.
+
+    .. math:: W' R^{-1} W = \sum_s \sigma_s^{-2} \, W_s' W_s
+
+    Attributes
+    ----------
+    names : tuple of str, length r
+        Columns of log(sigma); none where standard errors are known.
+    cells : ndarray, shape (S, r)
+        Values of those columns in each stratum, no two alike.
+    grams : tuple of CrossProducts, length S
+        Of the strata's rows, of the levels that they have. Where standard errors se are known there
+        is one, of rows with weights 1 / se^2.
+    sum_of_variances : float
+        Sum over all rows of se^2 where standard errors are known, else zero.
+    """
+
+    names: tuple[str, ...]
+    cells: Floats
+    grams: tuple[CrossProducts, ...]
+    sum_of_variances: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether it is standard errors that are known, and there is no sigma."""
+        return not self.names
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class CrossProducts(Described):
     """The blocks of W'W for W = [Z_1 ... Z_K X y], with rows scaled by sqrt(w).
@@ -142,6 +179,9 @@ class CrossProducts(Described):
         How the rows were coded, for rows to come.
     scales : DataScales or None
         Means and spreads of the columns, from which default priors are derived.
+    strata : Strata or None
+        The same of the strata of the residuals' scale; None of independent residuals with one
+        sigma.
     """
 
     response: str
@@ -155,6 +195,7 @@ class CrossProducts(Described):
     cross: Floats
     state: DesignState | None = None
     scales: DataScales | None = None
+    strata: Strata | None = None
 
     def _lines(self) -> list[str]:
         # A part of a sum has no formula yet.
@@ -173,6 +214,49 @@ class CrossProducts(Described):
     def joined(self, k: int) -> PairBlocks | None:
         """Return the cross-products between levels of one factor, where there are any."""
         return next((pair for pair in self.pairs if pair.first == pair.second == k), None)
+
+    def own_blocks(self, k: int) -> tuple[Ints, Ints, Floats]:
+        """Return the cross-products of a factor's columns with themselves, joined levels too.
+
+        Parameters
+        ----------
+        k : int
+            The factor's place.
+
+        Returns
+        -------
+        rows, cols : ndarray of int64, shape (n_blocks,)
+            Levels: each with itself, then joined ones, in both orders.
+        values : ndarray, shape (n_blocks, q, q)
+        """
+        levels, found = np.arange(len(self.factors[k].levels)), self.joined(k)
+        if found is None:
+            return levels, levels, self.factors[k].within
+        return (
+            np.concatenate([levels, found.rows, found.cols]),
+            np.concatenate([levels, found.cols, found.rows]),
+            np.concatenate([self.factors[k].within, found.values, found.values.transpose(0, 2, 1)]),
+        )
+
+    def require_independent_levels(self, what: str) -> None:
+        """Raise where the blocks are of latent levels, which are those of one set of rows.
+
+        Parameters
+        ----------
+        what : str
+            What would be done with them, for the message.
+
+        Raises
+        ------
+        ArgumentError
+            Naming the factor.
+        """
+        for factor in self.factors:
+            if factor.latent is not None:
+                raise ArgumentError(
+                    f"{what} takes independent levels, and in each row of {factor.name!r} several "
+                    "latent ones meet: put the rows together in one table instead."
+                )
 
     def is_nested(self, inner: int, outer: int) -> bool:
         """Return whether every level of one factor occurs with one level of another only."""

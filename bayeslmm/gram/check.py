@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm.gram.strata import laid_out_as
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
     from bayeslmm.design.scales import ColumnScale, DataScales
-    from bayeslmm.gram.blocks import CrossProducts, GramFactor, PairBlocks
+    from bayeslmm.gram.blocks import CrossProducts, GramFactor, PairBlocks, Strata
 
 # Whole numbers up to here are exact as floats, which is how compiled code has them.
 _MOST_ROWS = 2**53
@@ -71,6 +73,8 @@ def check_gram(gram: CrossProducts) -> None:
     _check_state(gram)
     if gram.scales is not None:
         _check_scales(gram, gram.scales)
+    if gram.strata is not None:
+        _check_strata(gram, gram.strata)
 
 
 def _require(holds: bool, otherwise: str) -> None:
@@ -266,6 +270,58 @@ def _check_state(gram: CrossProducts) -> None:
         _require(bool(levels) == (column.kind != "number"), f"column {name!r} has levels {levels}")
     for call, learnt in dict(state.transforms).items():
         _require(isinstance(learnt, dict), f"the state of {call!r} is {learnt!r}")
+
+
+def _check_strata(gram: CrossProducts, strata: Strata) -> None:
+    """Raise unless strata are parts of the rows, of the same columns, that add up to them."""
+    _texts("names of sigma's columns", strata.names)
+    _expect("strata_cells", strata.cells, (len(strata.grams), len(strata.names)))
+    distinct = len(np.unique(strata.cells, axis=0)) == len(strata.grams)
+    _require(distinct, "strata_cells holds a stratum twice")
+    for k, part in enumerate(strata.grams):
+        same = (part.response, part.coef) == (gram.response, gram.coef)
+        columns = [
+            [(f.name, f.terms, f.blocks, f.structures) for f in g.factors] for g in (part, gram)
+        ]
+        _require(same and columns[0] == columns[1], f"stratum_{k} has other columns than the whole")
+        alone = part.state is None and part.scales is None and part.strata is None
+        _require(alone, f"stratum_{k} is no part of a sum")
+        check_gram(part)
+    _check_variances(strata)
+    _check_sum(gram, [laid_out_as(gram, part) for part in strata.grams], known=strata.known)
+
+
+def _check_variances(strata: Strata) -> None:
+    """Raise unless a mean of squares is no less than their geometric mean; and zero of none."""
+    total = strata.sum_of_variances
+    if not strata.known:
+        _require(total == 0.0, f"sum_of_variances is {total}, and no standard errors are known")
+        return
+    _require(len(strata.grams) == 1, "strata are told apart by no column")
+    n, logs = strata.grams[0].n, -strata.grams[0].sum_log_weights
+    finite = bool(np.isfinite(total)) and total > 0.0
+    possible = finite and n * np.log(total / n) >= logs - _ROUNDING * (n + abs(logs))
+    _require(bool(possible), f"sum_of_variances is {total}, which no standard errors give")
+
+
+def _check_sum(gram: CrossProducts, parts: list[CrossProducts], *, known: bool) -> None:
+    """Raise unless parts, laid out alike, have the rows of the whole; and its sums, unweighted."""
+    _require(sum(part.n for part in parts) == gram.n, "strata have other rows than the whole")
+    for k, factor in enumerate(gram.factors):
+        counts = sum(part.factors[k].counts for part in parts)
+        _require(np.array_equal(counts, factor.counts), f"strata have other rows of factor_{k}")
+    if known:
+        return
+    rows = zip(*(_sums(part) for part in parts), strict=True)
+    for whole, several in zip(_sums(gram), rows, strict=True):
+        slack = _ROUNDING * np.abs(whole).max(initial=0.0)
+        agrees = bool((np.abs(whole - sum(several)) <= slack).all())
+        _require(agrees, "the strata's cross-products do not add up to those of all rows")
+
+
+def _sums(gram: CrossProducts) -> list[Floats]:
+    of_factors = [block for f in gram.factors for block in (f.within, f.with_fixed)]
+    return [gram.cross, *of_factors, *(pair.values for pair in gram.pairs)]
 
 
 def _check_scales(gram: CrossProducts, scales: DataScales) -> None:

@@ -11,12 +11,12 @@ from scipy.linalg import solve_triangular
 from bayeslmm.gram.sums import DEPENDENT, reference_scale
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram.blocks import CrossProducts
+    from bayeslmm.gram.blocks import CrossProducts, Strata
 
 
 # Coordinates are kept while mean squares lie within this factor of one, and correlations leave
@@ -67,8 +67,22 @@ def change_coordinates[G: CrossProducts](
         replace(pair, values=turns[pair.first].T @ pair.values @ turns[pair.second])
         for pair in gram.pairs
     )
-    cross = turn.T @ gram.cross @ turn
-    return replace(gram, factors=factors, pairs=pairs, scale=scale, slope=slope, cross=cross)
+    return replace(
+        gram,
+        factors=factors,
+        pairs=pairs,
+        scale=scale,
+        slope=slope,
+        cross=turn.T @ gram.cross @ turn,
+        strata=_each(
+            gram.strata, lambda part: change_coordinates(part, scale, slope, factor_scales)
+        ),
+    )
+
+
+def _each(strata: Strata | None, turned: Callable[[CrossProducts], CrossProducts]) -> Strata | None:
+    """Return strata whose cross-products were all carried into other coordinates."""
+    return None if strata is None else replace(strata, grams=tuple(map(turned, strata.grams)))
 
 
 def common_coordinates[G: CrossProducts](a: G, b: G) -> G:
@@ -130,6 +144,7 @@ def with_columns[G: CrossProducts](gram: G, keep: Sequence[int]) -> G:
         slope=slope,
         cross=turn.T @ gram.cross @ turn,
         scales=None if gram.scales is None else gram.scales.keep(places),
+        strata=_each(gram.strata, lambda part: with_columns(part, places)),
     )
 
 
@@ -171,6 +186,8 @@ def root_of(scale: Floats, cross: Floats) -> Floats:
     length = np.sqrt(np.maximum(np.diag(cross), 0.0))
     size = np.where(length > 0.0, length, 1.0)
     values, vectors = np.linalg.eigh(cross / size / size[:, None])
+    # A column of zeros, as of a level that no row has yet, gets no part of the others' rounding.
+    vectors[length == 0.0] = 0.0
     return (np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * size) @ scale
 
 

@@ -12,6 +12,9 @@ Layout of version 1, a zip of npy arrays (little-endian, C order):
   any ``factor_k_fixed`` (m, p + 1, p + 1) and ``factor_k_log_weights`` (m,)
 - for pair j: ``pair_j_rows`` and ``pair_j_cols`` (n_pairs,), ``pair_j_values``
   (n_pairs, q_first, q_second)
+- where the residuals' scale has strata: ``strata`` in the header, with ``names``, ``count``
+  and ``sum_of_variances``; ``strata_cells`` (S, r); and for stratum s all of this again, its
+  names beginning with ``stratum_s_``
 
 Arrays without elements are left out; ``empty`` in the header holds their shapes and types.
 """
@@ -27,6 +30,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +41,9 @@ from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.design.scales import DataScales
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import DataError
-from bayeslmm.gram.blocks import CrossProducts, GramFactor, PairBlocks
+from bayeslmm.gram.blocks import CrossProducts, GramFactor, PairBlocks, Strata
 from bayeslmm.gram.check import check_gram
+from bayeslmm.gram.strata import MOST_STRATA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,6 +73,7 @@ _LEAST_ROOM, _MOST_SHRUNK = 1 << 26, 100
 
 def save_gram(gram: CrossProducts, path: str | os.PathLike[str]) -> None:
     """Write a Gram to a file, all of it or nothing; see `Gram.save`."""
+    gram.require_independent_levels("A file of cross-products")
     write_arrays(path, to_arrays(gram))
 
 
@@ -97,6 +103,15 @@ def to_arrays(gram: CrossProducts) -> dict[str, NDArray[Any]]:
         arrays |= {name: array for name, array in found.items() if array is not None}
     for j, pair in enumerate(gram.pairs):
         arrays |= {f"pair_{j}_{name}": getattr(pair, name) for name in _PAIR}
+    if gram.strata is not None:
+        header["strata"] = {
+            "names": gram.strata.names,
+            "count": len(gram.strata.grams),
+            "sum_of_variances": gram.strata.sum_of_variances,
+        }
+        arrays["strata_cells"] = gram.strata.cells
+        for s, part in enumerate(gram.strata.grams):
+            arrays |= {f"{_stratum(s)}{name}": a for name, a in to_arrays(part).items()}
     header["empty"] = {k: [a.shape, a.dtype.str] for k, a in arrays.items() if a.size == 0}
     filled = {name: array for name, array in arrays.items() if array.size}
     return {"header": encode_header(header), **filled}
@@ -127,6 +142,13 @@ def gram_of_dataset[G: CrossProducts](cls: type[G], dataset: xr.Dataset) -> G:
     return from_arrays(cls, {**arrays, **texts}, "The tree's group of cross-products")
 
 
+def has_known_errors(dataset: xr.Dataset) -> bool:
+    """Return whether the Gram in a group of a result tree is of rows with known standard errors."""
+    arrays = {"header": dataset["header"].to_numpy()}
+    strata = decode_header(arrays, FORMAT, VERSION, "The tree").get("strata")
+    return bool(strata is not None and not strata["names"])
+
+
 def from_arrays[G: CrossProducts](cls: type[G], arrays: Arrays, source: str) -> G:
     """Return the Gram that named arrays hold.
 
@@ -135,11 +157,8 @@ def from_arrays[G: CrossProducts](cls: type[G], arrays: Arrays, source: str) -> 
     DataError
         If they are not those of a Gram of this version.
     """
-    header = decode_header(arrays, FORMAT, VERSION, source)
     try:
-        empty = {name: _empty(*kind) for name, kind in header["empty"].items()}
-        native = {name: _native(array) for name, array in arrays.items()}
-        gram = _from_arrays(cls, header, {**native, **empty})
+        gram = _read_gram(cls, arrays, source)
         check_gram(gram)
     except _FOREIGN as error:
         raise DataError(
@@ -147,6 +166,31 @@ def from_arrays[G: CrossProducts](cls: type[G], arrays: Arrays, source: str) -> 
             f"{str(error).rstrip('.')}. Write it again with Gram.save."
         ) from error
     return gram
+
+
+def _read_gram[G: CrossProducts](cls: type[G], arrays: Arrays, source: str) -> G:
+    header = decode_header(arrays, FORMAT, VERSION, source)
+    empty = {name: _empty(*kind) for name, kind in header["empty"].items()}
+    whole = {**{name: _native(array) for name, array in arrays.items()}, **empty}
+    gram = _from_arrays(cls, header, whole)
+    if (said := header.get("strata")) is None:
+        return gram
+    # Nothing is read for more strata than there can be.
+    if type(said["count"]) is not int or not 0 < said["count"] <= MOST_STRATA:
+        raise ValueError(f"there are {said['count']!r} strata and not 1 to {MOST_STRATA}")
+    parts = []
+    for s in range(said["count"]):
+        start = _stratum(s)
+        own = {k[len(start) :]: a for k, a in arrays.items() if k.startswith(start)}
+        # A stratum has no strata.
+        own = {k: a for k, a in own.items() if not k.startswith("strat")}
+        parts.append(_read_gram(CrossProducts, own, source))
+    cells, variances = whole["strata_cells"], float(said["sum_of_variances"])
+    return replace(gram, strata=Strata(tuple(said["names"]), cells, tuple(parts), variances))
+
+
+def _stratum(s: int) -> str:
+    return f"stratum_{s}_"
 
 
 def _empty(shape: Sequence[int], kind: str) -> NDArray[Any]:

@@ -9,7 +9,7 @@ computation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ from bayeslmm.gram.blocks import CrossProducts, PairBlocks
 from bayeslmm.gram.disclosure import disclosure
 from bayeslmm.gram.elimination_plan import EliminationPlan, build_plan
 from bayeslmm.gram.file import load_gram, save_gram
+from bayeslmm.gram.latent import latent_of, require_latent, with_latent_levels
+from bayeslmm.gram.strata import strata_of
 from bayeslmm.gram.sums import (
     _factor_sums,
     _project,
@@ -54,13 +56,16 @@ class Gram(CrossProducts):
     """
 
     @classmethod
-    def from_design(cls, design: Design) -> Gram:
+    def from_design(cls, design: Design, *, strata: bool = True) -> Gram:
         """Compute a design's cross-products in one pass over its rows.
 
         Parameters
         ----------
         design : Design
             Rows with a response.
+        strata : bool
+            Whether to sum those of each stratum of the residuals' scale, too, where ``sigma=`` or
+            ``se=`` was given; else they are those of rows with independent residuals.
 
         Returns
         -------
@@ -75,7 +80,30 @@ class Gram(CrossProducts):
         NumericalError
             If a column is too large or too small to be squared.
         ArgumentError
-            If the response is not Gaussian on any scale.
+            If the response is not Gaussian on any scale, or strata are asked for and residuals are
+            correlated, or have known standard errors beside a sigma.
+        """
+        require_latent(design)
+        latent, labels = latent_of(design)
+        # Of latent levels there are no sums by stratum: such rows are in memory.
+        total = cls.of_levels(design, strata=strata and not any(latent))
+        return with_latent_levels(total, latent, labels)
+
+    @classmethod
+    def of_levels(cls, design: Design, *, strata: bool = True) -> Gram:
+        """Compute the cross-products of the levels that rows have, latent ones left aside.
+
+        Parameters
+        ----------
+        design : Design
+            Rows with a response.
+        strata : bool
+            As in `from_design`.
+
+        Returns
+        -------
+        Gram
+            That of `from_design` where no factor has latent levels.
         """
         _require_gaussian(design)
         root, y = _weighted_response(design)
@@ -91,7 +119,7 @@ class Gram(CrossProducts):
             Zs, M = (Xs, scale) if same else reference_columns(Z, root)
             columns.append(Zs)
             factors.append(_factor_sums(factor, Zs, fixed, M, root))
-        return cls(
+        total = cls(
             response=design.response,
             coef=tuple(design.coef),
             factors=tuple(factors),
@@ -109,6 +137,8 @@ class Gram(CrossProducts):
             state=design._state,
             scales=design.scales,
         )
+        parts = strata_of(design, total, fixed, columns) if strata else None
+        return total if parts is None else replace(total, strata=parts)
 
     def __add__(self, other: Gram) -> Gram:
         """Return the Gram of the rows of both, which are of one model; see `add_grams`."""
@@ -213,7 +243,9 @@ def gram_of(design: ModelData) -> Gram:
     -------
     Gram
         A `GramDesign`'s own; else computed anew, so whoever needs them twice keeps them, as a
-        `Model` does.
+        `Model` does. They are of rows as they are, whatever is said of the residuals.
     """
     carried = getattr(design, "gram", None)
-    return carried if isinstance(carried, Gram) else Gram.from_design(design.coded_rows)
+    return (
+        carried if isinstance(carried, Gram) else Gram.from_design(design.coded_rows, strata=False)
+    )

@@ -10,12 +10,15 @@ import numpy as np
 
 from bayeslmm.design.build import build_design
 from bayeslmm.design.model_data import ModelData
+from bayeslmm.design.residual_rows import ResidualRows
 from bayeslmm.design.text import Described, data_lines
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
+from bayeslmm.formula.residual import residual_terms
 from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.strata import require_strata
 from bayeslmm.gram.streaming.from_table import gram_from_table
 from bayeslmm.tables.sources import Source, open_source
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
     from bayeslmm.gram.blocks import GramFactor
+    from bayeslmm.relationships.known import KnownLike
 
 # What data can be: cross-products, or a source of rows.
 type DataSource = Gram | Source
@@ -43,7 +47,7 @@ class GramDesign(Described):
     ----------
     gram : Gram
         The cross-products, with their design's state and scales.
-    weights, offset, residual : None
+    weights, offset : None
         They are in the cross-products already, or there are none.
 
     Examples
@@ -59,7 +63,6 @@ class GramDesign(Described):
     gram: Gram
     weights: None = None
     offset: None = None
-    residual: None = None
 
     def _lines(self) -> list[str]:
         return [f"Design of {self.formula}, of cross-products", *data_lines(self)]
@@ -75,7 +78,8 @@ class GramDesign(Described):
         gram : Gram
             From `gram_from_batches`, `Gram.from_design` or `Gram.load`.
         **given
-            Arguments about rows, such as ``weights=``; each must be None.
+            Arguments about rows, such as ``weights=``; each must be None, or, of ``sigma=`` and
+            ``se=``, what the rows were summed with.
 
         Returns
         -------
@@ -84,12 +88,13 @@ class GramDesign(Described):
         Raises
         ------
         DataError
-            If the formulas differ, or the Gram lacks its design's state or scales.
+            If the formulas differ, or the Gram lacks its design's state or scales, or what was
+            said of the residuals.
         ArgumentError
             If something is asked for that was fixed when the rows were summed.
         """
         for name, value in given.items():
-            if value is not None:
+            if value is not None and not _is_own(gram.state, name, value):
                 raise ArgumentError(
                     f"{name} is about rows, and a Gram holds none: give it where the rows are "
                     "summed, as in gram_from_batches(formula, batches, "
@@ -107,6 +112,7 @@ class GramDesign(Described):
                 f"{str(mixed)!r}. Cross-products serve one formula: sum those of the other one "
                 "from the rows."
             )
+        _require_said(gram, gram.state)
         if mixed.smooths:
             raise DataError(
                 f"Fits of cross-products have no smooths, and the formula has {mixed.smooths[0]}: "
@@ -153,6 +159,30 @@ class GramDesign(Described):
         """The Gaussian, whose likelihood needs no more than cross-products."""
         return GAUSSIAN
 
+    @cached_property
+    def residual(self) -> ResidualRows | None:
+        """What is known of the residuals' scale: one of these rows stands for a whole stratum."""
+        strata = self.gram.strata
+        if strata is None:
+            return None
+        counts = np.array([float(part.n) for part in strata.grams])
+        se = log_se = None
+        if strata.known:
+            se = np.sqrt(strata.sum_of_variances / counts)
+            log_se = np.array([-0.5 * part.sum_log_weights / part.n for part in strata.grams])
+        said = residual_terms(None, self.state.sigma)
+        return ResidualRows(
+            correlation=None,
+            sigma=None if said is None or said.sigma is None else str(said.sigma),
+            has_sigma=not strata.known,
+            columns=strata.cells,
+            names=strata.names,
+            se=se,
+            group=np.arange(len(counts)),
+            counts=counts,
+            log_se=log_se,
+        )
+
     @property
     def n(self) -> int:
         """Number of rows that were summed."""
@@ -175,14 +205,44 @@ class GramDesign(Described):
 
     def numbers(self) -> Iterator[Floats]:
         """Iterate over the cross-products that tell these rows from others, in one order."""
-        yield from (self.gram.scale, self.gram.slope, self.gram.cross)
-        for factor in self.factors:
-            yield from (factor.scale, factor.within, factor.with_fixed)
+        strata = self.gram.strata
+        for gram in (self.gram, *(() if strata is None else strata.grams)):
+            yield from (gram.scale, gram.slope, gram.cross)
+            for factor in gram.factors:
+                yield from (factor.scale, factor.within, factor.with_fixed)
+        if self.residual is not None:
+            yield from self.residual.arrays()
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in {"y", "X", "data", "rows"}:
             raise _no_rows(name)
         raise AttributeError(f"A GramDesign has no {name!r}.")
+
+
+def _is_own(state: DesignState | None, name: str, value: Any) -> bool:
+    """Return whether an argument says of the residuals what the rows were summed with."""
+    if state is None or name not in ("sigma", "se") or not isinstance(value, str):
+        return False
+    if name == "se":
+        return value == state.se
+    return residual_terms(None, value) == residual_terms(None, state.sigma)
+
+
+def _require_said(gram: Gram, state: DesignState) -> None:
+    """Raise unless the cross-products hold what was said of the residuals."""
+    said = residual_terms(state.residual, state.sigma)
+    scaled = said is not None and said.sigma is not None
+    if state.residual is not None:
+        require_strata(state.residual, None, None)
+    require_strata(None, state.sigma if scaled else None, state.se)
+    strata = gram.strata
+    lacking = strata is None and (scaled or state.se is not None)
+    if lacking or (strata is not None and strata.known == scaled):
+        told = f"sigma={state.sigma!r}" if scaled else f"se={state.se!r}"
+        raise DataError(
+            f"The rows were coded with {told}, and the cross-products are not summed so: take "
+            "those that Gram.from_design or gram_from_batches gives."
+        )
 
 
 def _no_rows(name: str) -> DataError:
@@ -252,6 +312,7 @@ def design_of(
     residual: str | None = None,
     sigma: str | None = None,
     se: Any = None,
+    known: KnownLike | None = None,
 ) -> ModelData:
     """Return the data of a fit: a coded table, or a Gram in its place.
 
@@ -262,7 +323,7 @@ def design_of(
     data : table, path, Gram or Source
         The rows, or their cross-products. Rows that an engine holds are not fetched: their
         cross-products are summed there (`gram_from_table`).
-    weights, missing, rank_deficient, family, link, trials, residual, sigma, se
+    weights, missing, rank_deficient, family, link, trials, residual, sigma, se, known
         As in `build_design`; in a Gram they are fixed, and the family is the Gaussian.
 
     Returns
@@ -276,11 +337,13 @@ def design_of(
     """
     if isinstance(formula, ModelData):
         require_own_family(formula, family, link, trials)
-        _refuse_beside_design({"residual": residual, "sigma": sigma, "se": se})
+        _refuse_beside_design({"residual": residual, "sigma": sigma, "se": se, "known": known})
         return formula
     source = open_data(data)
     _require_rows(family_of(family, link), source)
-    _require_rows_of_residuals(source, {"residual": residual, "sigma": sigma, "se": se})
+    if isinstance(source, Gram) or not source.has_rows:
+        require_strata(residual, sigma, se)
+        _require_no_relationships(known)
     if isinstance(source, Gram):
         gram = source
     elif source.has_rows:
@@ -296,14 +359,16 @@ def design_of(
             residual=residual,
             sigma=sigma,
             se=se,
+            known=known,
         )
     else:
         gram = gram_from_table(
-            formula, source, weights=weights, missing=missing, rank_deficient=rank_deficient
-        )
-        weights = None
+            formula, source, weights=weights, sigma=sigma, se=se,
+            missing=missing, rank_deficient=rank_deficient,
+        )  # fmt: skip
+        weights = sigma = se = None
     check_choice("missing", missing, ("drop", "raise"))
-    return GramDesign.of(formula, gram, weights=weights)
+    return GramDesign.of(formula, gram, weights=weights, sigma=sigma, se=se)
 
 
 def _refuse_beside_design(given: Mapping[str, Any]) -> None:
@@ -314,11 +379,9 @@ def _refuse_beside_design(given: Mapping[str, Any]) -> None:
             )
 
 
-def _require_rows_of_residuals(source: DataSource, given: Mapping[str, Any]) -> None:
-    has_rows = not isinstance(source, Gram) and source.has_rows
-    for name, value in given.items():
-        if value is not None and not has_rows:
-            raise ArgumentError(
-                f"{name}= needs the rows in memory, and what is given holds none there: read them "
-                "into a table."
-            )
+def _require_no_relationships(known: Mapping[str, Any] | None) -> None:
+    if known is not None:
+        raise ArgumentError(
+            "known= needs the rows in memory, and what is given holds none there: read them into a "
+            "table."
+        )

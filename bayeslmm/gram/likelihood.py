@@ -19,6 +19,7 @@ import numpy as np
 
 from bayeslmm.arrays import for_kernels
 from bayeslmm.errors import NumericalError
+from bayeslmm.gram.told import told_moments
 from bayeslmm.kernels.densities import DENSITY, ML, REML, evaluate
 from bayeslmm.kernels.draws import condition, draw_joint
 from bayeslmm.resources import single_blas_thread
@@ -302,8 +303,11 @@ def conditional(
     for k, lam in enumerate(lams):
         m, q = gram.factors[k].within.shape[:2]
         U = lam @ joint[plan.columns[k] : plan.columns[k] + m * q].reshape(m, q, p + 1)
+        own = lam @ of_factor[k] @ lam.T
+        if gram.factors[k].latent is not None:
+            U, own = told_moments(gram, pack_factors(gram, lams), k, U, own)
         modes.append(U[:, :, p] - U[:, :, :p] @ beta)
-        cov.append(sigma**2 * (lam @ of_factor[k] @ lam.T))
+        cov.append(sigma**2 * own)
         marginal_cov.append(cov[-1] + U[:, :, :p] @ covariance @ U[:, :, :p].transpose(0, 2, 1))
     return Conditional(
         beta=gram.origin + inverse @ beta,
@@ -386,10 +390,11 @@ def split_columns(gram: Gram, joint: Floats) -> list[Floats]:
     Returns
     -------
     list of ndarray, shapes (..., m, q)
-        In the Gram's order.
+        In the Gram's order; of factors with latent levels what results tell of these.
     """
     out = []
     for factor, at in zip(gram.factors, gram.plan.columns, strict=True):
         m, q = factor.within.shape[:2]
-        out.append(joint[..., at : at + m * q].reshape(*joint.shape[:-1], m, q))
+        drawn = joint[..., at : at + m * q].reshape(*joint.shape[:-1], m, q)
+        out.append(drawn if factor.latent is None else factor.latent.told(drawn))
     return out

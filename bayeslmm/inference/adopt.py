@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.resolve import PriorsLike
     from bayeslmm.model.residual.structured import StructuredResiduals
+    from bayeslmm.relationships.known import KnownLike
 
 # Correlations of programs with 32-bit numbers are one on the diagonal up to this.
 _UNIT = 1e-4
@@ -53,6 +54,7 @@ def adopt(
     residual: str | None = None,
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
+    known: KnownLike | None = None,
 ) -> xr.DataTree:
     r"""Turn draws that another program made into a result tree, on which everything works.
 
@@ -83,7 +85,7 @@ def adopt(
         As in `fit_bayes`.
     random_seed : int, optional
         Seed of effects that are drawn back.
-    family, link, trials, residual, sigma, se
+    family, link, trials, residual, sigma, se, known
         As in `fit_bayes`.
 
     Returns
@@ -124,7 +126,7 @@ def adopt(
     """
     design = design_of(
         formula, data, weights=weights, missing=missing, family=family, link=link, trials=trials,
-        residual=residual, sigma=sigma, se=se,
+        residual=residual, sigma=sigma, se=se, known=known,
     )  # fmt: skip
     model = Model.of(design, priors)
     foreign = ForeignDraws.read(trace)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.families.family import Family
     from bayeslmm.model.priors.resolve import PriorsLike
+    from bayeslmm.relationships.known import KnownLike
     from bayeslmm.results.kept_effects import EffectsLike
 
 
@@ -56,6 +57,7 @@ def fit_bayes(
     residual: str | None = None,
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
+    known: KnownLike | None = None,
 ) -> xr.DataTree:
     r"""Fit a Bayesian mixed model.
 
@@ -134,6 +136,11 @@ def fit_bayes(
     se : str or array-like, optional
         Known standard errors, as in a meta-analysis, or the column that holds them. There is no
         sigma beside them unless ``sigma="~ 1"`` asks for one.
+    known : mapping, optional
+        Covariances of levels by the names that ``gr(g, cov=A)`` gives them in the formula, as in
+        ``known={"A": A}``: effects of levels i and j then have the covariance :math:`A_{ij} G`. A
+        pandas DataFrame labelled by levels, a pair of matrix and levels, or what `phylogeny`,
+        `pedigree`, `precision` and `known_covariance` return. The tree keeps it.
 
     Returns
     -------
@@ -201,6 +208,7 @@ def fit_bayes(
         residual=residual,
         sigma=sigma,
         se=se,
+        known=known,
     )
     require_effects(design, KeptEffects.of(design, effects), settings.chains * settings.draws)
     require_steps(settings)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from scipy.optimize import minimize
+import scipy
 
 from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.gram.likelihood import conditional
@@ -173,7 +173,7 @@ def find_mode(
     if not np.isfinite(target.log_density(start[None])[0]):
         return None
     bounds = [(0.0, None) if k in target.folded else (None, None) for k in range(target.size)]
-    found = minimize(
+    found = scipy.optimize.minimize(
         descend, start / units, jac=True, method="L-BFGS-B", bounds=bounds,
         options={"ftol": 1e-11, "gtol": 1e-4, "maxiter": 200, "maxfun": 300},
     )  # fmt: skip

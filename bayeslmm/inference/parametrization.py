@@ -144,6 +144,7 @@ def choose_parametrization(
                 "parametrization='noncentered'. fit_bayes samples that posterior without "
                 "PyMC, by sampler='nutpie' or 'importance'."
             )
+        _require_form(name, model)
         if name != MARGINAL and not model.design.has_rows:
             raise _needs_rows(name, "a Gram holds none")
         return name, ASKED
@@ -165,6 +166,17 @@ def choose_parametrization(
         f"crossed factors leave a dense matrix of {border} columns to factor at every gradient, "
         f"more than {LARGEST_FAST_BORDER}"
     )
+
+
+def _require_form(name: str, model: Model) -> None:
+    """Raise where effects are to be variables, and only combinations of variables are effects."""
+    for factor in model.design.factors:
+        if name == CENTERED and factor.latent is not None and not factor.latent.tells_latent:
+            raise ArgumentError(
+                f"parametrization={CENTERED!r} has the effects of independent levels as variables, "
+                f"and those of {factor.name!r} have a known covariance: give "
+                f"parametrization={NONCENTERED!r}, or leave the choice to 'auto'."
+            )
 
 
 def _keeps_effects(model: Model, *, graph: bool) -> str:

@@ -16,7 +16,13 @@ from bayeslmm.model.model import Model
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.entry import draw_entries
 from bayeslmm.results.kept_effects import DRAWS, KeptEffects
-from bayeslmm.results.write import data_groups, draws_dataset, root_attributes, sample_coordinates
+from bayeslmm.results.write import (
+    data_groups,
+    draws_dataset,
+    known_groups,
+    root_attributes,
+    sample_coordinates,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
+    from bayeslmm.relationships.known import KnownLike
 
 
 @names_keywords
@@ -47,6 +54,7 @@ def sample_prior(
     residual: str | None = None,
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
+    known: KnownLike | None = None,
 ) -> xr.DataTree:
     r"""Draw parameters and responses from the priors; nothing is compiled.
 
@@ -76,7 +84,7 @@ def sample_prior(
         As in `fit_bayes`.
     rank_deficient : {"raise", "drop"}
         As in `fit_bayes`.
-    family, link, trials, residual, sigma, se
+    family, link, trials, residual, sigma, se, known
         As in `fit_bayes`.
 
     Returns
@@ -122,6 +130,7 @@ def sample_prior(
         residual=residual,
         sigma=sigma,
         se=se,
+        known=known,
     )
     require_effects(design, KeptEffects.of(design, DRAWS), int(draws))
     model = Model.of(design, priors)
@@ -145,7 +154,9 @@ def sample_prior(
     predictive = (
         {"prior_predictive": _predictive(model, values, phi, rng)} if design.has_rows else {}
     )
-    tree = xr.DataTree.from_dict({"prior": prior, **predictive, **data_groups(design)})
+    tree = xr.DataTree.from_dict(
+        {"prior": prior, **predictive, **data_groups(design), **known_groups(design)}
+    )
     tree.attrs = root_attributes(model)
     return tree
 
@@ -226,7 +237,8 @@ def _effects(factor: FactorData, values: dict[str, Floats], rng: np.random.Gener
         # LKJ with a small eta draws correlations that rounding makes singular.
         jitter = 1e-12 * np.eye(corr.shape[-1])
         z = z @ np.swapaxes(np.linalg.cholesky(corr + jitter), -1, -2)
-    return z * sd[:, None, :]
+    drawn = z * sd[:, None, :]
+    return drawn if factor.latent is None else factor.latent.told(drawn)
 
 
 def _linear_predictor(design: Design, values: dict[str, Floats]) -> Floats:

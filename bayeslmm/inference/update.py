@@ -35,6 +35,7 @@ from bayeslmm.reml.fit import fit_reml
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.family import family
+from bayeslmm.results.known import known_covariances
 from bayeslmm.results.record import recorded
 from bayeslmm.results.residual import has_structure
 from bayeslmm.results.rows import training_table
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.formula.residual import ResidualTerms
     from bayeslmm.model.priors.resolve import PriorsLike
+    from bayeslmm.relationships.known import Known
 
 
 @overload
@@ -130,6 +132,7 @@ def update(
     new = _new_formula(old, formula)
     settings = {**_likelihood(fit, settings), **settings}
     settings = {**_residuals_of_tree(fit, settings, same_rows=data is None), **settings}
+    settings = _with_known(new, known_covariances(fit), settings)
     rows, known = _rows(fit, new, data, settings)
     with warnings.catch_warnings():
         # What there is to say of the data, the fit says.
@@ -149,7 +152,18 @@ def update(
 
 # Arguments that decide how the rows are read, of `design_of` and `fit_bayes` alike.
 _OF_RESIDUALS = ("residual", "sigma", "se")
-_CODING = ("weights", "missing", "rank_deficient", "family", "link", "trials", *_OF_RESIDUALS)
+_CODING = ("weights", "missing", "rank_deficient", "family", "link", "trials", *_OF_RESIDUALS,
+           "known")  # fmt: skip
+
+
+def _with_known(new: MixedFormula, own: Known, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with the fit's covariances of levels that a formula names."""
+    used = {term.cov for term in new.random}
+    kept = {name: matrix for name, matrix in own.items() if name in used}
+    given = settings.get("known")
+    if not kept or not (given is None or isinstance(given, Mapping)):
+        return settings
+    return {**settings, "known": {**kept, **(given or {})}}
 
 
 def _rows_settings(fit: xr.DataTree) -> dict[str, Any]:
@@ -177,8 +191,8 @@ def _new_formula(old: MixedFormula, formula: str | MixedFormula | None) -> Mixed
 def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]) -> REMLFit:
     new = _new_formula(parse_formula(fit.formula), formula)
     own = fit.data.residual
-    se = None if own is None else own.se
     state = fit.data.state
+    se = None if own is None else own.se if fit.data.has_rows else state.se
     said = {"residual": state.residual, "sigma": state.sigma, "se": state.se}
     settings = {**_residuals_of(said, se, settings, same_rows=data is None), **settings}
     if data is None and fit.data.has_rows:
@@ -193,11 +207,12 @@ def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]
             raise DataError(
                 f"The fit holds the cross-products of {fit.formula!r}, not the rows: give data=."
             )
-        data = fit.gram
+        data = gram_of(fit.data)
     elif "weights" not in settings and not isinstance(data, Gram):
         weighted = fit.residual is None and fit.gram.sum_log_weights != 0
         column = None if fit.gram.state is None else fit.gram.state.weights
         settings = {**settings, "weights": _column(column, "weights", had=weighted)}
+    settings = _with_known(new, state.known, settings)
     return fit_reml(new, data, **{"method": fit.method, **settings})
 
 
@@ -225,7 +240,9 @@ def _residuals_of_tree(
     if not has_structure(fit) or (other and family_of(settings["family"]).gaussian_scale is None):
         return {}
     said = state_content(str(fit.attrs["design"]))
-    found = _residuals_of(said, read.constant(fit, "se"), settings, same_rows=same_rows)
+    summed = read.from_cross_products(fit)
+    se = said.get("se") if summed else read.constant(fit, "se")
+    found = _residuals_of(said, se, settings, same_rows=same_rows)
     return {name: value for name, value in found.items() if value is not None}
 
 

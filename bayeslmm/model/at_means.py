@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.design.model_data import ModelData
+    from bayeslmm.gram.blocks import CrossProducts
     from bayeslmm.model.priors.shift import Shift
 
 
@@ -36,11 +37,7 @@ def shifted(design: ModelData, shifts: Sequence[Shift]) -> ModelData:
     if not any(shift.columns for shift in shifts):
         return design
     if isinstance(design, GramDesign):
-        grams = tuple(
-            replace(f, scale=f.scale @ np.linalg.inv(shift.turn(len(f.terms))))
-            for f, shift in zip(design.gram.factors, shifts, strict=True)
-        )
-        return replace(design, gram=replace(design.gram, factors=grams))
+        return replace(design, gram=_gram_less_means(design.gram, shifts))
     rows = design.coded_rows
     factors = tuple(
         replace(f, columns=_less_means(f.columns, shift))
@@ -80,6 +77,18 @@ def warn_of_far_columns(design: ModelData, shifts: Sequence[Shift]) -> None:
                     NumericalWarning,
                 )
                 return
+
+
+def _gram_less_means[G: CrossProducts](gram: G, shifts: Sequence[Shift]) -> G:
+    factors = tuple(
+        replace(f, scale=f.scale @ np.linalg.inv(shift.turn(len(f.terms))))
+        for f, shift in zip(gram.factors, shifts, strict=True)
+    )
+    strata = gram.strata
+    if strata is not None:
+        parts = tuple(_gram_less_means(part, shifts) for part in strata.grams)
+        strata = replace(strata, grams=parts)
+    return replace(gram, factors=factors, strata=strata)
 
 
 def _less_means(columns: Floats, shift: Shift) -> Floats:

@@ -58,7 +58,8 @@ def require_dispersion(design: Design, priors: Mapping[str, Prior]) -> None:
     if family.discrete or family.gaussian_scale is not None:
         return
     response = family.link.link(design.y)
-    gram = Gram.from_design(dataclasses.replace(design, y=response, family=GAUSSIAN))
+    rows = dataclasses.replace(design, y=response, family=GAUSSIAN)
+    gram = Gram.from_design(rows, strata=False)
     name = family.parameters[0].name
     prior = priors[name]
     if name == names.SIGMA:

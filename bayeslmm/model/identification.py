@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import block_diag, solve_triangular
 
 from bayeslmm.errors import DataError, IdentificationWarning, warn
 from bayeslmm.model.covariance.block_covariance import covariance_of
@@ -204,6 +204,8 @@ def unidentified(gram: Gram) -> Unidentified | None:
             unit = np.linalg.inv(np.linalg.cholesky(gram.cross[:p, :p])).T
             columns = [_orthogonal(factor, unit) for factor in gram.factors]
             products, sizes = _inner_products(gram, columns)
+            if any(factor.structures for factor in gram.factors):
+                return _of_structures(gram, columns, products, sizes)
             length = np.sqrt(np.where(sizes > 0.0, sizes, 1.0))
             values, vectors = np.linalg.eigh(products / length / length[:, None])
     except np.linalg.LinAlgError:  # numbers that no criterion can be computed from either
@@ -218,6 +220,57 @@ def unidentified(gram: Gram) -> Unidentified | None:
         at += len(own.rows)
     residual = bool(np.any(np.abs(null[-1] * length[-1]) > _PART))
     return Unidentified(tuple(found), residual) if found else None
+
+
+def _of_structures(
+    gram: Gram, columns: list[_Columns], products: Floats, sizes: Floats
+) -> Unidentified | None:
+    """Return the parameters of structures that are left open, at a point like any other.
+
+    V is not linear in them: what counts are its derivatives, which are combinations of V_rc.
+    """
+    tangents = [*map(_tangents, gram.factors, columns), np.eye(1)]
+    turn = block_diag(*tangents)
+    length = np.sqrt(np.maximum(((turn.T * sizes) @ turn).diagonal(), np.finfo(np.float64).tiny))
+    inner = turn.T @ products @ turn / length / length[:, None]
+    values, vectors = np.linalg.eigh(inner)
+    null = vectors[:, values <= _VANISHING * max(1.0, values[-1])]
+    if null.shape[1] == 0:
+        return None
+    names = [name for factor in gram.factors for name in _own_names(factor)]
+    concerned = np.abs(null).max(axis=1) > _PART
+    found = [name for name, part in zip(names, concerned[:-1], strict=True) if part]
+    return Unidentified(tuple(found), bool(concerned[-1])) if found else None
+
+
+def _tangents(factor: GramFactor, own: _Columns) -> Floats:
+    """Compute derivatives of G's entries in its parameters, shape (n_entries, parameters)."""
+    covariance = covariance_of(factor)
+    rng = np.random.default_rng(0)
+    sizes = 1.0 / np.sqrt(np.sum(factor.scale**2, axis=0))
+    sd = covariance.shared_sds(sizes) * rng.uniform(0.5, 1.5, covariance.n_sds)
+    partials = rng.uniform(0.2, 0.6, covariance.n_partials)
+    L, slopes = covariance.factor(sd, partials), []
+    for r, c in zip(own.rows, own.cols, strict=True):
+        # The entry (r, c) of R G R' = (R L)(R L)', by its gradient in L.
+        d_root = np.zeros(L.shape)
+        root = own.root @ L
+        d_root[r] += root[c]
+        d_root[c] += root[r]
+        d_sd, d_partials = covariance.pull_back(sd, partials, own.root.T @ d_root)
+        double = 1.0 if r == c else 2.0  # V_rc stands for both triangles
+        slopes.append(double * np.concatenate([d_sd * sd, d_partials]))
+    return np.array(slopes)
+
+
+def _own_names(factor: GramFactor) -> list[str]:
+    covariance = covariance_of(factor)
+    heads = [name.partition("[")[2].removesuffix("]") for name in covariance.sd_names]
+    own = {at: f"the correlation {name}" for name, at in covariance.parameter_names}
+    return [
+        *(f"the standard deviation of {head!r} by {factor.name!r}" for head in heads),
+        *(own.get(k, f"a correlation by {factor.name!r}") for k in range(covariance.n_partials)),
+    ]
 
 
 def _orthogonal(factor: GramFactor, unit: Floats) -> _Columns:
@@ -251,10 +304,12 @@ def _inner_products(gram: Gram, columns: list[_Columns]) -> tuple[Floats, Floats
     products[-1, -1], sizes[-1] = gram.n - len(gram.coef), gram.n
     for k, own in enumerate(columns):
         at = slice(starts[k], starts[k + 1])
-        unmixed = _sum_products(own.within, own.within)
+        mine, theirs, shared = gram.own_blocks(k)
+        shared = own.turn.T @ shared @ own.turn
+        unmixed = _sum_products(shared, shared)
         sizes[at] = _at(unmixed, own, own).diagonal()
-        fitted = own.along @ np.swapaxes(own.along, 1, 2)
-        products[at, at] = _at(_off_fixed(own, own, own.within, fitted, unmixed), own, own)
+        fitted = own.along[mine] @ np.swapaxes(own.along[theirs], 1, 2)
+        products[at, at] = _at(_off_fixed(own, own, shared, fitted, unmixed), own, own)
         left = np.sum(own.within, axis=0) - np.trace(own.moved, axis1=2, axis2=3)
         products[at, -1] = products[-1, at] = left[own.rows, own.cols]
         for m, other in enumerate(columns[:k]):

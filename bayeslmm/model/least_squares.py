@@ -14,6 +14,8 @@ from scipy.sparse import bsr_matrix, hstack
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.gram.gram import Gram
 
@@ -58,8 +60,15 @@ def dense_columns(gram: Gram, parts: tuple[Part, ...]) -> int:
     int
         With the fixed effects; `residual_squares` is silent above `MOST_DENSE`.
     """
+    first, sizes = _eliminable(gram, parts)
+    return sum(sizes) - (0 if first is None else sizes[first]) + len(gram.coef)
+
+
+def _eliminable(gram: Gram, parts: tuple[Part, ...]) -> tuple[int | None, list[int]]:
+    """Return which part has most effects of those whose levels share no rows, and all sizes."""
     sizes = [len(gram.factors[part.factor].levels) * len(part.terms) for part in parts]
-    return sum(sizes) - max(sizes) + len(gram.coef)
+    apart = [k for k, part in enumerate(parts) if gram.joined(part.factor) is None]
+    return max(apart, key=lambda k: sizes[k], default=None), sizes
 
 
 def _once[T](
@@ -84,7 +93,7 @@ def residual_squares(gram: Gram, parts: tuple[Part, ...]) -> tuple[float, int] |
     """Compute what least squares on X and some random-effects columns leaves, and their rank.
 
     The factor with most effects is eliminated level by level; what others, X and the response are
-    left with is one dense matrix.
+    left with is one dense matrix. Levels that are joined stay in it.
 
     Parameters
     ----------
@@ -163,25 +172,31 @@ def _eliminated(gram: Gram, parts: tuple[Part, ...]) -> tuple[Floats, int]:
 
     The response is last, and keeps its length.
     """
-    sizes = [len(gram.factors[part.factor].levels) * len(part.terms) for part in parts]
-    first = int(np.argmax(sizes))
+    first, _ = _eliminable(gram, parts)
     others = [part for k, part in enumerate(parts) if k != first]
-    big = parts[first]
-    factor, C = gram.factors[big.factor], big.columns
-    values, vectors = np.linalg.eigh(C.T @ factor.within @ C)
-    kept = values > _DEPENDENT * np.maximum(values[:, -1:], 0.0)
-    root = np.where(kept, 1.0 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
-    whiten = np.swapaxes(vectors * root[:, None, :], 1, 2)
     left = _dense(gram, others)
     length = np.sqrt(np.maximum(np.diag(left), 0.0))
-    pairs = [_Pairs.of(gram, big, other, whiten) for other in others]
-    fixed = (whiten @ (C.T @ factor.with_fixed)).reshape(sizes[first], -1)
-    _subtract_products(left, pairs, fixed)
+    kept = np.zeros(0, bool)
+    if first is not None:
+        kept = _subtract_part(gram, parts[first], others, left)
     size = np.where(length > 0.0, length, 1.0)
     size[-1] = 1.0
     left /= size
     left /= size[:, None]
     return left, int(kept.sum())
+
+
+def _subtract_part(gram: Gram, big: Part, others: list[Part], left: Floats) -> NDArray[np.bool_]:
+    """Subtract what one part explains from a matrix in place; return which columns are real."""
+    factor, C = gram.factors[big.factor], big.columns
+    values, vectors = np.linalg.eigh(C.T @ factor.within @ C)
+    kept = values > _DEPENDENT * np.maximum(values[:, -1:], 0.0)
+    root = np.where(kept, 1.0 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
+    whiten = np.swapaxes(vectors * root[:, None, :], 1, 2)
+    pairs = [_Pairs.of(gram, big, other, whiten) for other in others]
+    fixed = (whiten @ (C.T @ factor.with_fixed)).reshape(kept.size, -1)
+    _subtract_products(left, pairs, fixed)
+    return kept
 
 
 @dataclass(frozen=True)
@@ -242,7 +257,8 @@ def _dense(gram: Gram, parts: list[Part]) -> Floats:
     ]
     for part, at in zip(parts, places, strict=True):
         factor, C = gram.factors[part.factor], part.columns
-        out[at[:, :, None], at[:, None, :]] = C.T @ factor.within @ C
+        here, there, within = gram.own_blocks(part.factor)
+        out[at[here][:, :, None], at[there][:, None, :]] = C.T @ within @ C
         fixed = (C.T @ factor.with_fixed).reshape(at.size, -1)
         out[at.ravel(), starts[-1] :], out[starts[-1] :, at.ravel()] = fixed, fixed.T
     for a, (part, at) in enumerate(zip(parts, places, strict=True)):

@@ -123,4 +123,4 @@ class Model:
     @cached_property
     def products(self) -> ResidualProducts:
         """From R's parameters to the cross-products, where R is more than one sigma."""
-        return products_of(self.design.coded_rows, self.structured_residual)
+        return products_of(self.design, self.structured_residual)

@@ -120,8 +120,11 @@ def simulate_response(
     for factor in design.factors:
         root = _root(factor, sds.get(factor.name), corrs.get(factor.name))
         normal = generator.standard_normal((len(factor.levels), len(factor.terms)))
-        effects[factor.name] = normal @ root.T
-        eta = eta + np.sum(factor.columns * effects[factor.name][factor.index], axis=1)
+        told = of_rows = normal @ root.T
+        if factor.latent is not None:
+            told, of_rows = factor.latent.told(told), factor.latent.of_rows(told)
+        effects[factor.name] = told
+        eta = eta + np.sum(factor.columns * of_rows[factor.index], axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
         if drawn is None:
             y = design.family.draw(eta, phi, design.known, generator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import ndtri
 
 from bayeslmm import names
 from bayeslmm.analysis.reml_comparison.effects import compare_random_effects
@@ -199,11 +200,9 @@ def _intervals(
 def _scale(
     title: str, draws: Floats, estimate: Floats, half: Floats, ci_prob: float
 ) -> tuple[Floats, Floats, str]:
-    from scipy.stats import norm  # noqa: PLC0415 - only here
-
     nothing, one = np.zeros(len(estimate)), np.ones(len(estimate))
     if title == "fixed effects":
-        errors = half / norm.ppf(0.5 + 0.5 * ci_prob)
+        errors = half / ndtri(0.5 + 0.5 * ci_prob)
         return estimate, errors, "REML standard errors from REML's estimate"
     if title == "standard deviations":
         return nothing, np.median(draws, axis=0), "relative to the posterior median"

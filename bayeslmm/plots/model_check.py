@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from scipy.stats import beta, norm
+from scipy.special import betaincinv, ndtri
 
 from bayeslmm import names
 from bayeslmm.analysis.checks.standardized_effects import standardized_effects
@@ -234,7 +234,7 @@ def _draw_quantiles(ax: Any, rest: pd.Series[float], label: str, *, known: bool)
     centre, slope = 0.0, 1.0  # of quantile residuals, which are standard normal
     if not known:
         # As in R's qqline: outliers do not move the quartiles.
-        quartiles, normal = np.quantile(z, [0.25, 0.75]), norm.ppf([0.25, 0.75])
+        quartiles, normal = np.quantile(z, [0.25, 0.75]), ndtri([0.25, 0.75])
         slope = float(np.ptp(quartiles) / np.ptp(normal))
         centre = float(quartiles.mean())
     _draw_band(ax, at, centre, slope)
@@ -265,14 +265,14 @@ def _values(series: pd.Series[float]) -> Floats:
 
 
 def _normal_quantiles(n: int) -> Floats:
-    return np.asarray(norm.ppf((np.arange(1, n + 1) - 0.5) / n))
+    return np.asarray(ndtri((np.arange(1, n + 1) - 0.5) / n))
 
 
 def _draw_band(ax: Any, at: Floats, centre: float, slope: float) -> None:
     """Draw the line of a normal sample, and where each of its order statistics lies with 95 %."""
     n = len(at)
     rank = np.arange(1, n + 1)
-    low, high = (norm.ppf(beta.ppf(p, rank, n + 1 - rank)) for p in (0.025, 0.975))
+    low, high = (ndtri(betaincinv(rank, n + 1 - rank, p)) for p in (0.025, 0.975))
     ax.grid(color=GRID, linewidth=0.6)
     ax.fill_between(
         at, centre + slope * low, centre + slope * high, color=DATA, alpha=0.15, linewidth=0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from bayeslmm import names
 from bayeslmm.arguments import as_names
@@ -194,11 +194,11 @@ def _correlations(
             block = corr[(..., *np.ix_(columns, columns))]
             for _ in structure.parameters:
                 low, high = (float(structure.values(np.array([end]))[0]) for end in (0.0, 1.0))
-                marginal = stats.beta(a, b, loc=low, scale=high - low)
+                marginal = scipy.stats.beta(a, b, loc=low, scale=high - low)
                 values = structure.values(structure.near(block))[..., 0]
                 pairs.append(_Pair(next(own)[0], values, marginal.pdf, (low, high), ends))
             continue
-        marginal = stats.beta(a, b, loc=-1, scale=2)
+        marginal = scipy.stats.beta(a, b, loc=-1, scale=2)
         for i, j in structure.pairs:
             first, second = columns[i], columns[j]
             label = f"{covariance.corr_name}[{info.terms[first]},{info.terms[second]}]"
@@ -214,7 +214,7 @@ def _residual_correlations(idata: xr.DataTree, name: str, eta: float) -> list[_P
     # Of an LKJ matrix of n visits, with n (n - 1) / 2 correlations, each has a Beta distribution.
     visits = 0.5 + 0.5 * np.sqrt(1.0 + 8.0 * len(own))
     a, ends = eta + 0.5 * visits - 1.0, (-1.0, 1.0)
-    marginal = stats.beta(a, a, loc=-1, scale=2)
+    marginal = scipy.stats.beta(a, a, loc=-1, scale=2)
     flat = block.drawn.reshape(-1, len(block.labels))
     return [_Pair(block.names[k], flat[:, k], marginal.pdf, ends, ends) for k in own]
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.gram.gram import Gram
     from bayeslmm.model.residual.structured import StructuredResiduals
+    from bayeslmm.relationships.known import KnownLike
 
 _FEWER = "Take a machine with more memory, or fewer crossed levels."
 
@@ -59,6 +60,7 @@ def fit_reml(
     residual: str | None = None,
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
+    known: KnownLike | None = None,
 ) -> REMLFit:
     r"""Fit a linear mixed model by restricted (or full) maximum likelihood.
 
@@ -94,6 +96,8 @@ def fit_reml(
     se : str or array-like of shape (rows of the table,), optional
         Known standard errors, or the column that holds them. There is no sigma beside them unless
         ``sigma=`` asks for one.
+    known : mapping, optional
+        Covariances of levels by the names that ``gr(g, cov=A)`` gives them; see `build_design`.
 
     Returns
     -------
@@ -146,7 +150,7 @@ def fit_reml(
     check_choice("method", method, ("REML", "ML"))
     design = design_of(
         formula, data, weights=weights, missing=missing, rank_deficient=rank_deficient,
-        residual=residual, sigma=sigma, se=se,
+        residual=residual, sigma=sigma, se=se, known=known,
     )  # fmt: skip
     if design.residual is not None:
         return _fit_structured(design, design.residual, method)
@@ -166,10 +170,10 @@ def _fit_structured(design: ModelData, rows: ResidualRows, method: Method) -> RE
     """Fit a model with a residual structure."""
     structure = structured_residuals(rows)
     with single_blas_thread():
-        bases = products_of(design.coded_rows, structure)
+        bases = products_of(design, structure)
         require_border(bases.reference, "REML", _FEWER)
         _require_rows(design, bases.reference, structure)
-        require_bounded(design.coded_rows, structure, restricted=method == "REML")
+        require_bounded(design, structure, restricted=method == "REML")
         search = search_structured(bases, structure, restricted=method == "REML")
         _require_number(method, search.found)
         x = search.coordinates.of(search.relative)
@@ -180,7 +184,8 @@ def _fit_structured(design: ModelData, rows: ResidualRows, method: Method) -> RE
     residual = FittedResiduals(structure, search.phi, search.coordinates, bases, search.at_bound)
     fit = _fit(design, gram, method, search.found, residual)
     _warn(fit, search.found)
-    if not any(common_variances(rows, design.coded_rows.factors)):  # of which the design warns
+    # Of common variances the design warns.
+    if not (design.has_rows and any(common_variances(rows, design.coded_rows.factors))):
         warn_of_flat_directions(search.flat)
     return fit
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from bayeslmm import names
 from bayeslmm.arguments import as_names, check_probability
@@ -111,7 +111,7 @@ def confidence_intervals(
         if name not in targets:
             msg = f"There is no parameter {name!r}.{nearest(name, targets)} Use {list(targets)}."
             raise ArgumentError(msg)
-    quantile = float(norm.ppf(0.5 + 0.5 * ci_prob))
+    quantile = float(ndtri(0.5 + 0.5 * ci_prob))
     with single_blas_thread():
         wald = _wald(fit, targets, quantile)
         limits = wald

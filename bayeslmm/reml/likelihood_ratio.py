@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from bayeslmm.design.design import Design
 from bayeslmm.errors import ArgumentError, names_keywords
@@ -130,7 +130,7 @@ def likelihood_ratio_test(fit_a: REMLFit | MLFit, fit_b: REMLFit | MLFit) -> pd.
     df = large.n_parameters - small.n_parameters
     table["chisq"] = [np.nan, chisq]
     table["df"] = [np.nan, float(df)]
-    table["p_value"] = [np.nan, float(chi2.sf(chisq, df))]
+    table["p_value"] = [np.nan, float(chdtrc(df, chisq))]
     table.attrs = {"note": _on_bound(small, large)}
     return table
 
@@ -159,7 +159,8 @@ def _gram(fit: REMLFit | MLFit) -> Gram:
         return fit.gram
     if fit.family.gaussian_scale is not None:
         return gram_of(fit.data)
-    return Gram.from_design(replace(fit.data.coded_rows, family=GAUSSIAN, trials=None))
+    rows = replace(fit.data.coded_rows, family=GAUSSIAN, trials=None)
+    return Gram.from_design(rows, strata=False)
 
 
 def _response_square(gram: Gram) -> float:
@@ -305,6 +306,9 @@ def _lacking_effects(small: Gram, large: Gram) -> list[str]:
         other = next((f for f in large.factors if product(f.name) == own), None)
         if other is None:
             continue
+        if not _related_alike(factor, other):
+            found.append(f"the covariance that the levels of {factor.name!r} have")
+            continue
         for columns in covariance_of(factor).independent:
             names = [factor.terms[j] for j in columns]
             homes = {name: _home(name, factor, large, other) for name in names}
@@ -317,6 +321,13 @@ def _lacking_effects(small: Gram, large: Gram) -> list[str]:
                 shown = ", ".join(map(repr, names))
                 found.append(f"the correlation between {shown} by {factor.name!r}")
     return found
+
+
+def _related_alike(one: GramFactor, other: GramFactor) -> bool:
+    """Return whether levels are independent in both models, or have the same known covariance."""
+    if one.latent is None or other.latent is None:
+        return one.latent is other.latent
+    return one.latent.agrees(other.latent)
 
 
 def _home(name: str, own: GramFactor, gram: Gram, factor: GramFactor) -> int | None:
@@ -344,7 +355,7 @@ def _is_recoded(name: str, own: GramFactor, names: list[str]) -> bool:
 def _spans(gram: Gram, factor: GramFactor, columns: tuple[int, ...], name: str) -> bool:
     """Return whether columns span a fixed effect's, as a factor's indicators the intercept."""
     fixed = matching(name, gram.coef)
-    if fixed is None:
+    if fixed is None or factor.latent is not None:
         return False  # without the column's cross-products there is no telling
     p = len(gram.coef)
     column, C = gram.scale[:, gram.coef.index(fixed)], factor.scale[:, list(columns)]

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import brentq, minimize
+import scipy
 
 from bayeslmm.gram.likelihood import criterion
 from bayeslmm.kernels.densities import ML, ML_AT_COEFFICIENT, ML_AT_SIGMA
@@ -96,7 +96,7 @@ class _Excess:
         nearest = min(self.known, key=lambda known: abs(known - value))
         starts = (self.known[nearest][1], self.start)
         x = min(starts, key=lambda start: self.function(value, start)[0])
-        found: Any = minimize(
+        found: Any = scipy.optimize.minimize(
             partial(self.function, value),
             x,
             jac=True,
@@ -119,7 +119,9 @@ def _limit(excess: _Excess, estimate: float, width: float, bound: float, sign: f
         if outside == inside:
             return bound
         if excess(outside) > 0.0:
-            return float(brentq(excess, inside, outside, xtol=ACCURACY * width, rtol=1e-10))
+            return float(
+                scipy.optimize.brentq(excess, inside, outside, xtol=ACCURACY * width, rtol=1e-10)
+            )
         if at_bound:
             return bound
         inside, width = outside, 2.0 * width

@@ -8,6 +8,7 @@
 - ``smooths``: which of its factors are smooths
 - ``units``: the units of columns and response
 - ``record``: what a fit recorded of itself: settings, numbers of levels
+- ``known``: the known covariances of levels that a tree keeps
 - ``kept_effects``: which random effects a result keeps
 - ``diagnostics``: location, intervals, Monte Carlo error, R-hat, effective sample sizes
 - ``shares``: probabilities as shares of draws

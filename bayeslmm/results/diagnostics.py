@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import chdtri
 
 from bayeslmm import names
 from bayeslmm.arguments import check_probability
 from bayeslmm.errors import ArgumentError
+from bayeslmm.model.priors.priors import Priors
 from bayeslmm.results import read
 from bayeslmm.results.family import own_parameters
 from bayeslmm.results.residual import has_structure, residual_blocks
-from bayeslmm.results.smooths import own_sds
 from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     import xarray as xr
     from numpy.typing import NDArray
+
+    from bayeslmm.model.covariance.block_covariance import BlockCovariance
 
 CI_PROB = 0.95
 CI_KIND = "eti"
@@ -214,8 +217,6 @@ def r_hat_by_chance(draws: NDArray[np.float64], probability: float) -> NDArray[n
     >>> r_hat_by_chance(chains, 0.01).round(3)
     array([1.003])
     """
-    from scipy.stats import chi2  # noqa: PLC0415 - only doubtful fits need it
-
     draws = _several_chains(draws)
     axes: dict[str, Any] = {"chain_axis": 0, "draw_axis": 1}
     ways: tuple[dict[str, Any], ...] = (
@@ -227,7 +228,7 @@ def r_hat_by_chance(draws: NDArray[np.float64], probability: float) -> NDArray[n
         for how in ways
     ]
     halves = 2 * len(draws)
-    spread = chi2.isf(probability / 2, halves - 1) / (halves - 1)
+    spread = chdtri(halves - 1, probability / 2) / (halves - 1)
     return np.asarray(np.sqrt(1.0 + halves * spread / np.minimum(sizes[0], sizes[1])))
 
 
@@ -244,10 +245,12 @@ def blocks(
         read.draws(idata, names.BETA),
     )
     for info in read.factors(idata):
-        name, (terms, places) = names.sd(info.name), own_sds(info)
-        yield name, [f"{name}[{term}]" for term in terms], read.draws(idata, name)[..., places]
+        covariance = said_covariance(idata, info.name)
+        yield standard_deviations(idata, info, covariance)
         if info.correlated:
-            yield _correlations(idata, info)
+            yield _correlations(idata, info, covariance)
+        for name, _ in () if covariance is None else covariance.parameter_names:
+            yield name, [name], read.draws(idata, name)[..., None]
     if has_structure(idata):
         for block in residual_blocks(idata):
             yield block.variable, block.names, block.drawn
@@ -264,8 +267,40 @@ def blocks(
         yield name, labels, values.reshape(*values.shape[:2], -1)
 
 
+def said_covariance(idata: xr.DataTree, factor: str) -> BlockCovariance | None:
+    """Return a factor's covariance where its formula gives it a structure; None elsewhere.
+
+    Parameters
+    ----------
+    idata : DataTree
+        From `fit_bayes`.
+    factor : str
+        A grouping factor.
+
+    Returns
+    -------
+    BlockCovariance or None
+    """
+    if '"structures"' not in str(idata.attrs.get("priors", "")):
+        return None
+    priors = Priors.from_json(str(idata.attrs["priors"]))
+    found = [f.covariance for f in priors.factors if f.name == factor and f.covariance.said]
+    return found[0] if found else None
+
+
+def standard_deviations(
+    idata: xr.DataTree, info: read.FactorInfo, covariance: BlockCovariance | None
+) -> tuple[str, list[str], NDArray[np.float64]]:
+    """Return the variable of a factor's sds, their labels and draws, one where columns share it."""
+    name = names.sd(info.name)
+    values = read.draws(idata, name)
+    if covariance is None:
+        return name, [f"{name}[{term}]" for term in info.terms], values
+    return name, list(covariance.sd_names), values[..., covariance.sd_leads]
+
+
 def _correlations(
-    idata: xr.DataTree, info: read.FactorInfo
+    idata: xr.DataTree, info: read.FactorInfo, covariance: BlockCovariance | None
 ) -> tuple[str, list[str], NDArray[np.float64]]:
     name = names.corr(info.name)
     values = read.correlation_draws(idata, info)
@@ -277,6 +312,9 @@ def _correlations(
     free = values[..., rows, columns]
     # Columns of different blocks are uncorrelated by the model: nothing was drawn there.
     moves = np.ptp(free.reshape(-1, len(labels)), axis=0) > 0
+    if covariance is not None:  # one number stands for all correlations of some sets
+        alone = {j for j, _ in enumerate(info.terms)} - set(covariance.of_one_number)
+        moves &= [row in alone for row in rows]
     kept = [label for label, keep in zip(labels, moves, strict=True) if keep]
     return name, kept, free[..., moves]
 

@@ -12,9 +12,14 @@ from bayeslmm import names
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.design.state import DesignState, state_content
 from bayeslmm.errors import ArgumentError, TreeError
+from bayeslmm.formula.residual import parse_correlation
+from bayeslmm.gram.file import gram_of_dataset, has_known_errors
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.gram_design import GramDesign
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.results import read
+from bayeslmm.results.known import known_covariances
 from bayeslmm.results.rows import training_table
 
 if TYPE_CHECKING:
@@ -33,16 +38,67 @@ def has_structure(idata: xr.DataTree) -> bool:
     content = state_content(str(idata.attrs["design"]))
     if content.get("residual") is not None or content.get("sigma") is not None:
         return True
+    return has_errors(idata)
+
+
+def has_errors(idata: xr.DataTree) -> bool:
+    """Return whether the rows of a fit had known standard errors."""
+    if read.from_cross_products(idata):
+        return has_known_errors(read.group(idata, names.CROSS_PRODUCTS))
     return "constant_data" in idata.children and read.constant(idata, "se") is not None
 
 
+def residual_group(idata: xr.DataTree, factor: str | None) -> str | None:
+    """Name the group of a correlated residual structure, where it is what `factor` asks for.
+
+    Parameters
+    ----------
+    idata : xarray.DataTree
+        A result.
+    factor : str or None
+        What rows are grouped by; None asks for what there is one of, and grouping factors come
+        first.
+
+    Returns
+    -------
+    str or None
+        None where a grouping factor is asked for.
+
+    Raises
+    ------
+    TreeError
+        If there is neither a grouping factor nor such a group.
+    """
+    known = read.factor_names(idata)
+    if factor in known or (factor is None and known):
+        return None
+    said = state_content(str(idata.attrs["design"])).get("residual")
+    group = None if said is None else parse_correlation(said).group
+    if factor is None and group is None:
+        raise TreeError(
+            "This is about groups of rows, and the model has none: no random effects, and "
+            "residuals that are independent of each other."
+        )
+    return group if factor in (None, group) else None
+
+
 def residual_rows(idata: xr.DataTree) -> ResidualRows | None:
-    """Return what the residual structure reads of the training rows; None where there is none."""
+    """Return what the residual structure reads of the training rows; None where there is none.
+
+    Where there are cross-products only, one of the rows stands for a stratum.
+    """
     if not has_structure(idata):
         return None
+    if read.from_cross_products(idata):
+        gram = gram_of_dataset(Gram, read.group(idata, names.CROSS_PRODUCTS))
+        return GramDesign.of(str(idata.attrs["formula"]), gram).residual
     text = str(idata.attrs["design"])
     # Levels of grouping factors are not what residuals read.
-    state = DesignState.from_json(text, levels=dict.fromkeys(state_content(text)["terms"], ()))
+    state = DesignState.from_json(
+        text,
+        levels=dict.fromkeys(state_content(text)["terms"], ()),
+        known=known_covariances(idata),
+    )
     design = rebuild_design(
         state,
         training_table(idata),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ class DrawWeights:
     Attributes
     ----------
     pareto_k : float
-        k-hat of the weights' tail; they can be used below 0.7.
+        k-hat of the weights' tail; they can be used below 0.7. Minus infinity where the largest
+        weights are equal, as without any coordinate all are.
     effective_size : float
         How many equally weighted points the points were worth.
     n_points, n_evaluations : int
@@ -34,7 +36,10 @@ class DrawWeights:
     scales: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"k-hat {self.pareto_k:.2f}, {self.n_points} points worth {self.effective_size:.0f}"
+        tail = f"k-hat {self.pareto_k:.2f}"
+        if self.pareto_k == -math.inf:
+            tail = "the largest weights are equal"
+        return f"{tail}, {self.n_points} points worth {self.effective_size:.0f}"
 
 
 def draw_weights(idata: xr.DataTree) -> DrawWeights | None:

@@ -16,6 +16,7 @@ from bayeslmm import names
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.gram.file import gram_dataset
 from bayeslmm.gram.gram import gram_of
+from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.version import __version__
 
@@ -68,6 +69,7 @@ def draws_dataset(
         bis = names.term_dim_bis(factor.name)
         dims[names.sd(factor.name)] = (term,)
         dims[names.corr(factor.name)] = (term, bis)
+        dims |= {name: () for name, _ in covariance_of(factor).parameter_names}
         dims[names.effects(factor.name)] = (level, term)
         coords[term] = list(factor.terms)
         if names.effects(factor.name) in draws:
@@ -185,6 +187,25 @@ def _constant_data(design: Design) -> dict[str, Any]:
     return constant
 
 
+def known_groups(design: ModelData) -> dict[str, xr.Dataset]:
+    """Return the known covariances of levels, one group for each, by its path."""
+    return {
+        f"{names.KNOWN}/{name}": xr.Dataset(
+            {
+                key: (tuple(f"{key}_{axis}" for axis in range(array.ndim)), array)
+                for key, array in known.arrays().items()
+            }
+            | {"labels": ("level", list(known.labels))},
+            attrs={
+                "kind": known.kind,
+                "fingerprint": known.fingerprint,
+                "mean_diagonal": known.mean_diagonal,
+            },
+        )
+        for name, known in design.state.known.items()
+    }
+
+
 def _unit(design: Design, name: str) -> dict[str, str]:
     # Not "units": reading a file, xarray would make time spans of numbers in "days".
     unit = design.units.get(name.strip("`"))
@@ -253,6 +274,7 @@ def build_tree(
         groups["effects_moments"] = moments_dataset(design, moments)
     if kept_in_part := store.kept_in_part():
         groups[names.FITTED_LEVELS] = xr.Dataset(coords=kept_in_part)
+    groups |= known_groups(design)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = root_attributes(model)
     return tree

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
+    from bayeslmm.relationships.known import KnownLike
     from bayeslmm.studies.scenarios import Scenarios
 
 
@@ -74,6 +75,7 @@ def prior_study(
     residual: str | None = None,
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
+    known: KnownLike | None = None,
 ) -> xr.DataTree:
     r"""Fit one model under many priors and lay the conclusions side by side.
 
@@ -85,8 +87,10 @@ def prior_study(
 
     Parameters
     ----------
-    formula, data, weights, missing, rank_deficient, family, link, trials, residual, sigma, se
+    formula, data, weights, missing, rank_deficient, family, link, trials
         As in `fit_bayes`; cross-products serve as well as rows.
+    residual, sigma, se, known
+        As in `fit_bayes`.
     scenarios : mapping or sequence
         Names -> priors (``{"tight": {"sd": "HalfNormal(5)"}, "brms": "brms"}``), a list of schemes
         (``["brms", "flat"]``), or a grid (``{"sd": ["HalfNormal(5)", "HalfNormal(50)"], "corr":
@@ -160,7 +164,7 @@ def prior_study(
     coding: dict[str, Any] = {
         "weights": weights, "missing": missing, "rank_deficient": rank_deficient,
         "family": family, "link": link, "trials": trials,
-        "residual": residual, "sigma": sigma, "se": se,
+        "residual": residual, "sigma": sigma, "se": se, "known": known,
     }  # fmt: skip
     design = design_of(formula, source, **coding)
     if not design.has_rows:

@@ -58,8 +58,8 @@ def load_dataset(name: str) -> pd.DataFrame:
     -------
     DataFrame
         A fresh copy. Its ``attrs`` hold ``name``, ``title``, ``source``, ``doi`` (None where the
-        source has none) and ``units`` (a dict from each numeric column to its unit; ``"1"`` for a
-        number without one).
+        source has none), ``units`` (a dict from each numeric column to its unit; ``"1"`` for a
+        number without one) and, of species, ``phylogeny`` (their tree in Newick's format).
 
     Raises
     ------
@@ -100,6 +100,9 @@ def load_dataset(name: str) -> pd.DataFrame:
         "doi": entry.get("doi"),
         "units": dict(entry["units"]),
     }
+    tree = _folder() / f"{name}.nwk"
+    if tree.is_file():
+        table.attrs["phylogeny"] = tree.read_text("utf-8").strip()
     return table
 
 

@@ -17,6 +17,9 @@ IMPORTS = {
 
 def imports(settings):
     """Median seconds of whole processes, less those of a bare interpreter."""
+    from first_posterior import write_bytecode
+
+    write_bytecode()
     rows = []
     python = peer_python()
     programs = [(sys.executable, what, code) for what, code in IMPORTS.items()]

@@ -237,6 +237,8 @@ ELSEWHERE = {
     "icc": "test_effect_sizes_families.py",
     "r_squared": "test_effect_sizes_families.py",
     "design_effect": "test_effect_sizes_families.py",
+    "heritability": "test_known_levels.py",
+    "pagel_lambda": "test_known_levels.py",
     "marginal_covariance": "test_effect_sizes_families.py",
     "implied_priors": "test_prior_families.py",
     "prior_sensitivity": "test_prior_families.py",

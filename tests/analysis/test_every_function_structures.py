@@ -219,6 +219,8 @@ ELSEWHERE = {
     "icc": "test_residual_structures.py",
     "r_squared": "test_residual_structures.py",
     "design_effect": "test_residual_structures.py",
+    "heritability": "test_known_levels.py",
+    "pagel_lambda": "test_known_levels.py",
     "marginal_covariance": "test_residual_structures.py",
     "shrinkage": "test_residual_structures.py",
     "prior_sensitivity": "test_structured_fits.py",

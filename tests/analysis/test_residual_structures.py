@@ -89,6 +89,98 @@ def test_marginal_covariances_hold_r(idata, R):
     np.testing.assert_allclose(found, corr.mean(axis=0), **EXACT)
 
 
+CORRELATED = sorted(twin.GROUPS)
+
+
+@pytest.mark.parametrize("name", CORRELATED)
+def test_groups_of_residuals_are_left_out_where_there_are_no_others(name):
+    """Rows of a residual group are held out together, and looked at together."""
+    fit = trees.structured_tree(name, formula="y ~ x")
+    own = twin.covariance(fit, name)
+    beta = fit["posterior"]["beta"].to_numpy().reshape(-1, 2)
+    mean = beta @ np.stack([np.ones(10), T["x"]])
+    expected = np.array(
+        [
+            [
+                multivariate_normal(m[g == G], v[np.ix_(g == G, g == G)]).logpdf(Y[g == G])
+                for g in "abc"
+            ]
+            for m, v in zip(mean, own, strict=True)
+        ]
+    )
+    found = group_log_likelihood(fit)
+    assert (found.name, found.levels, found.integrated) == ("g", tuple("abc"), ())
+    np.testing.assert_allclose(found.values, expected, **EXACT)
+    rows = np.flatnonzero(G == "b")
+    block = bl.marginal_covariance(fit, level="b")
+    np.testing.assert_allclose(block, own[:, rows[:, None], rows].mean(axis=0), **EXACT)
+    assert (block.attrs["factor"], block["obs"].to_numpy().tolist()) == ("g", rows.tolist())
+
+
+def test_groups_of_residuals_beside_effects_are_asked_for_by_name():
+    fit = trees.structured_tree("ar1", formula="y ~ x + (1 | arm)")
+    effects = fit["posterior"]["b_arm"].to_numpy().reshape(-1, 2)
+    eta = twin.eta(fit, effects=False) + effects[:, T["arm"].codes]
+    own = twin.covariance(fit, "ar1")
+    found = group_log_likelihood(fit, "g")
+    assert (found.name, found.integrated, found.conditional) == ("g", (), ("arm",))
+    rows = np.flatnonzero(G == "c")
+    expected = [
+        multivariate_normal(m[rows], v[np.ix_(rows, rows)]).logpdf(Y[rows])
+        for m, v in zip(eta, own, strict=True)
+    ]
+    np.testing.assert_allclose(found.values[:, 2], expected, **EXACT)  # noqa: PD011 - no table
+    assert group_log_likelihood(fit).name == "arm"
+    nested = trees.structured_tree("ar1", formula="y ~ x + (1 | g)")
+    same = group_log_likelihood(nested, "g")
+    assert (same.name, same.integrated) == ("g", ("g",))
+    with pytest.raises(TreeError, match="'visit' is no grouping factor"):
+        group_log_likelihood(fit, "visit")
+
+
+def test_estimates_by_residual_group_are_those_of_refits():
+    """Beside fits without a group, which foretell it by an average of densities."""
+    rng = np.random.default_rng(3)
+    g = np.repeat(np.arange(20), 5)
+    table = pd.DataFrame({"g": [f"s{k}" for k in g], "x": rng.normal(size=100)})
+    table["y"] = 1.0 + table.x + rng.normal(size=20)[g] + 0.7 * rng.normal(size=100)
+    how = {
+        "residual": "cs(1 | g)", "sampler": "importance", "random_seed": 1, "progressbar": False,
+        "draws": 2000, "chains": 2,
+    }  # fmt: skip
+    fit = bl.fit_bayes("y ~ x", table, **how)
+    estimate = bl.loo(fit, unit="group")
+    priors = bl.resolve_priors(bl.build_design("y ~ x", table, residual="cs(1 | g)"))
+    for place, label in enumerate(estimate.elpd_i[estimate.elpd_i.dims[0]].to_numpy()[:2]):
+        out = (table.g == label).to_numpy()
+        refit = bl.fit_bayes("y ~ x", table[~out], priors=priors, **how)["posterior"].to_dataset()
+        beta, sigma, rho = (
+            refit[v].to_numpy().reshape(4000, -1) for v in ("beta", "sigma", "rho_residual")
+        )
+        mean = beta @ np.stack([np.ones(5), table.x[out]])
+        C = (1 - rho[..., None]) * np.eye(5) + rho[..., None]
+        each = [
+            multivariate_normal(m, v).logpdf(table.y[out])
+            for m, v in zip(mean, sigma[..., None] ** 2 * C, strict=True)
+        ]
+        exact = np.log(np.mean(np.exp(each)))
+        # Noise of 4,000 draws, weighted and not.
+        assert float(estimate.elpd_i[place]) == pytest.approx(exact, abs=0.08)
+    compared = bl.compare_models({"one": fit, "other": fit}, unit="group")
+    assert len(compared) == 2
+
+
+@pytest.mark.parametrize("name", ["strata", "covariate", "known", "known and sigma"])
+def test_rows_that_are_independent_have_no_groups(name):
+    fit = trees.structured_tree(name, formula="y ~ x")
+    for ask in (
+        lambda: bl.loo(fit, unit="group"),
+        lambda: bl.marginal_covariance(fit, level="a"),
+    ):
+        with pytest.raises(TreeError, match="about groups of rows, and the model has none"):
+            ask()
+
+
 def test_shares_of_variance_take_the_mean_diagonal(idata, R):
     Z = twin.columns(T)
     own = np.einsum("nq,sqr,nr->sn", Z, twin.effects_covariance(idata), Z).mean(axis=1)

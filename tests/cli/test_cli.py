@@ -129,6 +129,7 @@ def test_options_win_over_the_file_and_the_file_over_the_defaults(spec, calls):
         "residual": None,
         "sigma": None,
         "se": None,
+        "known": None,
         "progressbar": False,
     }
 

@@ -13,7 +13,7 @@ from bayeslmm.errors import FormulaError
 from bayeslmm.formula import model_terms as model_terms_module
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
-from bayeslmm.formula.residual import parse_correlation, parse_sigma
+from bayeslmm.formula.residual import parse_correlation, parse_sigma, residual_terms
 
 CALLS = "log(y) ~ poly(x, 2, raw=TRUE) * `my x` + offset(2 * z) + (I(x^1e3) + C(f, Sum) || a/b)"
 
@@ -95,6 +95,32 @@ def test_classes_of_nlme_are_answered_with_what_to_write(spelt, meant):
 def test_formulas_that_say_nothing_of_sigma(text, message):
     with pytest.raises(FormulaError, match=message):
         parse_sigma(text)
+
+
+@pytest.mark.parametrize(
+    ("response", "residual", "sigma", "marked"),
+    [
+        ("y", None, "~ x + y", "y"),
+        ("log(y)", None, "sigma ~ x:I(y^2)", "I(y^2)"),
+        ("sigma", None, "sigma ~ 0 + sigma", "sigma"),
+        ("`my y`", "ou(`my y` | g)", None, "`my y`"),
+        ("y", "us(visit | y/g)", None, "y"),
+        ("ar1", "ar1(week | ar1)", "~ x", "ar1"),
+    ],
+)
+def test_residuals_do_not_depend_on_the_response(response, residual, sigma, marked):
+    of_model = model_terms(parse_formula(f"{response} ~ x")).response
+    with pytest.raises(FormulaError, match="it would explain itself") as raised:
+        residual_terms(residual, sigma, of_model)
+    _, shown, caret = str(raised.value).splitlines()
+    start = caret.index("^")
+    assert shown[start : start + caret.count("^")] == marked
+    assert start == shown.rindex(marked)
+
+
+def test_of_two_columns_in_a_response_one_may_explain_its_spread():
+    change = model_terms(parse_formula("I(y - y0) ~ x")).response
+    assert residual_terms(None, "~ y0", change).sigma_variables == ("y0",)
 
 
 def test_structures_of_residuals_stand_beside_the_formula():

@@ -196,3 +196,30 @@ def test_groups_of_a_tree_that_do_not_belong_together_are_refused():
     unknown = changed("log_prior", lambda held: held * np.nan)
     refused(bl.TreeError, "log prior", bl.prior_sensitivity, unknown)
     assert outcome(bl.predict, posteriors()[0]) is not None
+
+
+@pytest.mark.parametrize("role", ["weights", "se"])
+@pytest.mark.parametrize("kind", [object, "string"])
+def test_a_column_without_values_is_missing_whatever_its_kind(role, kind):
+    # An error named the first of no cells.
+    empty = table().assign(w=pd.Series([None] * 24, dtype=kind))
+    refused(bl.DataError, "only missing values", bl.build_design, "y ~ x + (1 | g)", empty,
+            **{role: "w"})  # fmt: skip
+
+
+def test_a_batch_without_weights_is_left_out():
+    batches = [table().assign(w=None), table().assign(w=1.0)]
+    with pytest.warns(bl.DataWarning, match="24 of 48 rows"):
+        gram = bl.gram_from_batches("y ~ x + (1 | g)", batches, weights="w", progressbar=False)
+    assert gram.n == 24
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e300])
+def test_a_column_that_is_dropped_may_be_of_any_size(size):
+    # Its squares left the range of numbers, and NumPy said so.
+    data = table().assign(x=lambda t: size * (1 + t.z))
+    with pytest.warns(bl.RankDeficiencyWarning, match="Dropped"):
+        design = bl.build_design("y ~ z + x + (1 | g)", data, rank_deficient="drop")
+    assert design.coef == ("Intercept", "z")
+    (parts,) = design._state.dependence.parts.values()
+    assert [parts[k] / size for k in (0, 1)] == pytest.approx([1.0, 1.0], rel=1e-12)

@@ -45,6 +45,18 @@ def test_batches_give_the_gram_and_the_state_of_the_whole_table(formula, weights
                 assert mine == value
 
 
+def test_levels_that_come_late_leave_columns_of_zeros_as_they_are():
+    data = table(600).sort_values("f")  # the third level begins in the fourth batch
+    formula = "y ~ x * f + z + (x | g)"
+    batches = cut(data, 150, 290, 300, 450)
+    coding = reduce(operator.add, (Reading.of(formula, batch) for batch in batches)).settle()
+    parts = [coding.gram(batch) for batch in batches]
+    # A batch without rows makes no difference, wherever it comes.
+    parts.insert(2, coding.empty())
+    gram = coding.finish(reduce(operator.add, parts))
+    assert_same_sums(gram, Gram.from_design(build_design(formula, data)), digits=1e-11)
+
+
 @pytest.mark.parametrize(
     "call",
     ["C(dose)", "C(half)", "C(dose, Sum)", "C(dose, levels=[2, 5, 10])", "C(I(dose * 2))"],

@@ -117,6 +117,15 @@ def test_the_seed_decides(idata, sleepstudy):
     assert not np.array_equal(other["posterior"]["sigma"], idata["posterior"]["sigma"])
 
 
+def test_equal_weights_have_no_tail_to_speak_of():
+    # Known standard errors and nothing else leave no coordinate to weight points of.
+    fit = bl.fit_bayes("yi ~ 1", bl.load_dataset("bcg"), se="sei", random_seed=1, **QUICK)
+    assert fit["sample_stats"].attrs["pareto_k"] == -np.inf
+    for text in (str(bl.diagnose(fit)), str(bl.summary(fit))):
+        assert "the largest weights are equal" in " ".join(text.split())
+        assert "-inf" not in text
+
+
 def test_diagnostics_speak_of_weights_and_not_of_chains(idata):
     assert assess(idata) == []
     diagnosis = bl.diagnose(idata)

@@ -9,6 +9,7 @@ import pytest
 
 import bayeslmm as bl
 from bayeslmm.errors import ArgumentError, SamplingWarning
+from bayeslmm.gram.gram_design import GramDesign
 from bayeslmm.inference.importance import algorithm, weigh
 from bayeslmm.inference.method import choose_method
 from bayeslmm.inference.settings import SamplerSettings
@@ -123,6 +124,30 @@ def test_auto_counts_the_coordinates(table, monkeypatch):
     chosen, reasons = choose_method(model, SamplerSettings())
     assert chosen.sampler == "nutpie"
     assert reasons["sampler_reason"].startswith("3 parameters are left, too many")
+
+
+def test_auto_counts_the_border():
+    """Of crossed factors with many levels, as without a structure; nothing is fitted."""
+    rng = np.random.default_rng(0)
+    crossed = {"y": rng.normal(size=900), "f": rng.choice(["u", "v"], 900)}
+    formula, said = "y ~ 1 + (1 | a) + (1 | b)", {"sigma": "~ 0 + f"}
+    for levels, sampler, form in ((40, "importance", "marginal"), (260, "nutpie", "noncentered")):
+        rows = {**crossed, "a": np.arange(900) % levels, "b": rng.integers(0, levels, 900)}
+        design = bl.build_design(formula, rows, **said)
+        model = Model.of(design)
+        border = model.products.plan.n_border
+        chosen, reasons = choose_method(model, SamplerSettings())
+        assert (chosen.sampler, chosen.parametrization) == (sampler, form)
+        told = f"a dense matrix of {border} columns, more than 200" in reasons["sampler_reason"]
+        assert told == (border > 200)
+    # Where the effects must be integrated out, weights need fewer dense values than NUTS does.
+    for other, settings in (
+        (model, SamplerSettings(parametrization="marginal")),
+        (Model.of(GramDesign.of(formula, bl.Gram.from_design(design))), SamplerSettings()),
+    ):
+        chosen, reasons = choose_method(other, settings)
+        assert (chosen.sampler, chosen.parametrization) == ("importance", "marginal")
+        assert f"{border} columns, and NUTS with the effects" in reasons["sampler_reason"]
 
 
 def test_pymc_samples_graphs_only(table):

@@ -204,19 +204,6 @@ def test_priors_that_leave_nothing_to_start_from_are_named_as_the_cause():
         )  # fmt: skip
 
 
-def test_a_marginal_fit_imports_no_pymc():
-    script = (
-        "import sys, bayeslmm as bl\n"
-        "idata = bl.fit_bayes('Yield ~ 1 + (1 | Batch)', bl.load_dataset('dyestuff'), draws=50,\n"
-        "    tune=200, parametrization='marginal', random_seed=1, progressbar=False, chains=2)\n"
-        "print(sorted({'pymc', 'pytensor'} & set(sys.modules)), idata.attrs['sampler'])\n"
-    )
-    result = subprocess.run(  # noqa: S603 -- this very interpreter
-        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.strip() == "[] nutpie"
-
-
 @stamp
 def compiled():
     return 0.0

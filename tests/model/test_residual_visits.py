@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 import bayeslmm as bl
-from bayeslmm.gram.structured.structured_gram import StructuredGram
+from bayeslmm.gram.structured.records import Records
+from bayeslmm.gram.structured.structured_gram import RowGram, StructuredGram
 from bayeslmm.kernels.densities import DENSITY, ML, ML_AT_SIGMA, REML
 from bayeslmm.kernels.structured.density import structured_density
 from bayeslmm.model.residual.of_design import structured_residuals
@@ -239,10 +240,13 @@ def test_the_precision_is_the_inverse_of_the_matrix(text):
     n = len(design.y)
     full = np.zeros((3, n, n))
     given = omega[:, pairs.base] * (1.0 if pairs.factor is None else pairs.factor)
+    # A row is itself, and a sum all rows in it.
+    items = np.eye(n)
+    if pairs.member is not None:
+        items = np.concatenate([items, np.eye(pairs.member.max() + 1)[:, pairs.member]])
     for a, b, value in zip(pairs.first, pairs.second, given.T, strict=True):
-        full[:, a, b] += value
-        if a != b:
-            full[:, b, a] += value
+        product = np.outer(items[a], items[b])
+        full += value[:, None, None] * (product if a == b else product + product.T)
     C = np.zeros((3, n, n))
     for g in np.unique(design.residual.group):
         some = np.flatnonzero(design.residual.group == g)
@@ -262,3 +266,51 @@ def test_parameters_are_named_and_read_back(text):
         assert values.shape == (2, 3, *shape)
     np.testing.assert_allclose(structure.phi(named), phi, rtol=1e-12)
     assert all(len(start) == structure.size for start in structure.starts(phi[0, 0]))
+
+
+@pytest.mark.parametrize("by", ["", "arm/"])
+@pytest.mark.parametrize("sigma", [None, "~ 0 + dose", "~ x"])
+@pytest.mark.parametrize("effects", ["", "+ (1 + x | subject)", "+ (1 | item) + (x | dose)"])
+def test_sums_of_groups_are_all_pairs_of_their_rows(by, sigma, effects):
+    """Compound symmetry, with strata and crossed levels inside the groups and visits missing."""
+    rng = np.random.default_rng(7)
+    table = a_table().assign(
+        item=lambda t: rng.choice(list("uvw"), len(t)),
+        dose=lambda t: rng.choice(["p", "q"], len(t)),
+    )
+    how = {"residual": f"cs(1 | {by}subject)", "sigma": sigma}
+    design = bl.build_design(f"y ~ x {effects}", table, **how)
+    structure = structured_residuals(design.residual)
+    phi = a_point(structure, rng)
+    group, n = design.residual.group, design.n
+    R = np.zeros((n, n))
+    for g in np.unique(group):
+        some = np.flatnonzero(group == g)
+        R[some[:, None], some] = structure.covariance(phi[None], some)[0]
+    first, second = np.nonzero(group[:, None] >= group)  # every pair once, by group
+    once = (group[first] == group[second]) & (first >= second)
+    first, second = first[once], second[once]
+    omega = np.linalg.inv(R)[first, second]
+    every = Records.symmetric(first, second, np.zeros(len(first), np.int64), 1, omega)
+    wanted = StructuredGram.from_design(design, every).floats(np.ones(1), np.linalg.slogdet(R)[1])
+    c, logdet = structure.coefficients(phi[None])
+    records = structure.records()
+    for gram in (StructuredGram, RowGram):
+        found = gram.from_design(design, records)
+        np.testing.assert_allclose(
+            found.floats(c[0], float(logdet[0])), wanted, rtol=0, atol=1e-12 * np.abs(wanted).max()
+        )
+        d_floats = rng.normal(size=len(wanted))
+        d_c, _ = found.pull_back(d_floats)
+        # Floats are linear in the coefficients: the slope along any of them is the product.
+        head = found.plan.floats[: len(found.head)]
+        step = found.floats(2.0 * c[0], 0.0)[len(head) :] - found.floats(c[0], 0.0)[len(head) :]
+        np.testing.assert_allclose(d_c @ c[0], d_floats[len(head) :] @ step, rtol=1e-10)
+
+
+def test_records_of_compound_symmetry_grow_with_the_rows():
+    for k in (10, 100, 1000):
+        table = {"y": np.arange(2000.0) % 7, "g": np.arange(2000) // k}
+        design = bl.build_design("y ~ 1 + (1 | g)", table, residual="cs(1 | g)", sigma="~ 1")
+        records = structured_residuals(design.residual).records()
+        assert len(records.first) == 2000 + 2000 // k

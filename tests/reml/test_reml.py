@@ -1,7 +1,5 @@
 """fit_reml: what it promises beyond lme4's figures, and what it refuses."""
 
-import subprocess
-import sys
 import warnings
 from dataclasses import replace
 
@@ -273,20 +271,6 @@ def test_a_search_that_stops_early_says_so(monkeypatch, sleepstudy):
         fit = fit_reml(SLEEP, sleepstudy)
     assert not fit.converged
     assert "Not converged" in repr(fit)
-
-
-def test_no_sampler_is_loaded():
-    code = (
-        "import sys, bayeslmm\n"
-        "data = bayeslmm.load_dataset('sleepstudy')\n"
-        "bayeslmm.fit_reml('Reaction ~ Days + (Days | Subject)', data)\n"
-        "print([m for m in sys.modules if m.split('.')[0] in "
-        "('pymc', 'pytensor', 'arviz', 'arviz_base', 'nutpie')])"
-    )
-    done = subprocess.run(  # noqa: S603 -- our own interpreter
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"
 
 
 def test_standard_deviations_that_the_data_say_nothing_about_are_named():

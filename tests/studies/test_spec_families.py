@@ -50,6 +50,7 @@ def test_a_file_names_family_link_and_trials_and_simulates_them(tmp_path):
         "residual": None,
         "sigma": None,
         "se": None,
+        "known": None,
     }
     table = spec.data.load()
     assert ((table["y"] >= 0) & (table["y"] <= table["n"])).all()

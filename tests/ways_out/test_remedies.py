@@ -5,6 +5,7 @@ import inspect
 
 import about_families  # noqa: F401 - registers
 import about_formulas  # noqa: F401 - registers
+import about_relationships  # noqa: F401 - registers
 import about_residuals  # noqa: F401 - registers
 import about_results  # noqa: F401 - registers
 import about_series  # noqa: F401 - registers
@@ -29,6 +30,7 @@ FOREIGN = {
     "ordered": pd.Categorical,
     "sep": pd.read_csv,
     "chunksize": pd.read_csv,
+    "index_col": pd.read_csv,
     "axis": pd.DataFrame.set_axis,
     "freeze_vars": pm.sample_posterior_predictive,
 }
@@ -68,7 +70,7 @@ def test_every_remedy_of_a_message_is_followed_or_none():
 def test_an_advised_argument_exists(remedy):
     argument = remedy.partition("=")[0]
     in_formulas = {name for _, names in FUNCTIONS.values() for name in names}
-    in_formulas |= {"raw", "p", "q", "k", "bs", "by", "knots"}
+    in_formulas |= {"raw", "p", "q", "k", "bs", "by", "knots", "cov"}
     foreign = FOREIGN.get(argument)
     assert (
         argument in parameters_of_the_package()

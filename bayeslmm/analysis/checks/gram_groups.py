@@ -8,9 +8,9 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
+from bayeslmm.analysis.variance.moments import weighted_parts
 from bayeslmm.errors import TreeError
 from bayeslmm.families.gaussian import LOG_2PI
-from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
+    from bayeslmm.gram.blocks import GramFactor
     from bayeslmm.gram.gram import Gram
 
 
@@ -26,9 +27,10 @@ def group_densities(
 ) -> tuple[Floats, tuple[str, ...]]:
     r"""Compute the marginal log-density of each level's rows, nested effects integrated out too.
 
-    .. math:: \log N(y_i \mid X_i \beta, \; Z_i G Z_i' + \sigma^2 W_i^{-1})
+    .. math:: \log N(y_i \mid X_i \beta, \; Z_i G Z_i' + R_i)
 
-    With e = y - X beta, it takes e_i'e_i, Z_i'e_i and Z_i'Z_i only.
+    With e = y - X beta, it takes e_i'e_i, Z_i'e_i and Z_i'Z_i only, of all rows or of the rows of
+    each stratum of the residuals' scale.
 
     Parameters
     ----------
@@ -59,12 +61,9 @@ def group_densities(
             f"Leaving out levels of {chosen.name!r} while {crossed[0]!r} is crossed with it, or "
             "above it, takes the rows, and this model was fitted to cross-products."
         )
-    if chosen.fixed is None:
-        raise TreeError(
-            f"These cross-products do not hold the fixed effects' own sums for each level of "
-            f"{chosen.name!r}: its {len(chosen.levels):,} levels would have taken more than 16 MB."
-        )
-    sigma, direction = _draws(idata, gram)
+    parts, direction = weighted_parts(idata, gram), _direction(idata, gram)
+    if any(part.factors[target].fixed is None for part, _ in parts):
+        raise _no_sums(chosen)
     inside = [target, *others]
     roots = {
         k: gram.factors[k].scale
@@ -72,62 +71,67 @@ def group_densities(
         for k in inside
     }
     members = {k: _members(gram, target, k) for k in others}
-    values = np.empty((len(sigma), len(chosen.levels)))
+    values = np.empty((len(direction), len(chosen.levels)))
     for level in range(len(chosen.levels)):
         nodes = [(target, level), *((k, int(j)) for k in others for j in members[k][level])]
-        values[:, level] = _density(gram, nodes, roots, sigma, direction)
+        values[:, level] = _density(parts, nodes, roots, direction)
     return values, (chosen.name, *(gram.factors[k].name for k in others))
 
 
-def _draws(idata: xr.DataTree, gram: Gram) -> tuple[Floats, Floats]:
-    """Return sigma (s,), and v (s, p + 1) with y - X beta = [Xs r] v."""
-    sigma = read.flat_draws(idata, names.SIGMA)
-    direction = np.ones((len(sigma), len(gram.coef) + 1))
+def _no_sums(chosen: GramFactor) -> TreeError:
+    return TreeError(
+        f"These cross-products do not hold the fixed effects' own sums for each level of "
+        f"{chosen.name!r}: its {len(chosen.levels):,} levels would have taken more than 16 MB."
+    )
+
+
+def _direction(idata: xr.DataTree, gram: Gram) -> Floats:
+    """Return v (s, p + 1) with y - X beta = [Xs r] v."""
+    chains, draws = read.sample_shape(idata)
+    direction = np.ones((chains * draws, len(gram.coef) + 1))
     if gram.coef:
         beta = read.flat_draws(idata, names.BETA)
         direction[:, :-1] = (gram.origin - beta) @ gram.scale.T
-    return sigma, direction
+    return direction
 
 
 def _density(
-    gram: Gram,
+    parts: list[tuple[Gram, Floats]],
     nodes: list[tuple[int, int]],
     roots: dict[int, Floats],
-    sigma: Floats,
     direction: Floats,
 ) -> Floats:
     """Compute one level's marginal log-density by the matrix determinant lemma, shape (s,)."""
     target, level = nodes[0]
-    factor = gram.factors[target]
-    assert factor.fixed is not None  # noqa: S101 - checked before
-    cross = np.einsum("si,ij,sj->s", direction, factor.fixed[level], direction)
-    square = INDEPENDENT.combine((cross,), sigma)
-    widths = [len(gram.factors[k].terms) for k, _ in nodes]
+    widths = [roots[k].shape[-1] for k, _ in nodes]
     ends = np.cumsum([0, *widths])
-    inner = np.zeros((len(sigma), ends[-1], ends[-1]))
-    right = np.empty((len(sigma), ends[-1]))
-    for a, (k, i) in enumerate(nodes):
-        mine = slice(ends[a], ends[a + 1])
-        sums = direction @ gram.factors[k].with_fixed[i].T
-        moment = np.einsum("spq,sp->sq", roots[k], sums)
-        right[:, mine] = INDEPENDENT.combine((moment,), sigma)
-        for b, (m, j) in enumerate(nodes[: a + 1]):
-            block = _block(gram, (k, i), (m, j))
-            if block is None:
-                continue
-            theirs = slice(ends[b], ends[b + 1])
-            product = np.einsum("spq,pt,str->sqr", roots[k], block, roots[m])
-            inner[:, mine, theirs] = INDEPENDENT.combine((product,), sigma)
-            inner[:, theirs, mine] = np.swapaxes(inner[:, mine, theirs], 1, 2)
-    inner += np.eye(ends[-1])
+    inner = np.tile(np.eye(ends[-1]), (len(direction), 1, 1))
+    right, constant = np.zeros((len(direction), ends[-1])), np.zeros(len(direction))
+    for gram, c in parts:
+        factor = gram.factors[target]
+        assert factor.fixed is not None  # noqa: S101 - checked before
+        n = int(factor.counts[level])
+        log_weights = 0.0 if factor.log_weights is None else float(factor.log_weights[level])
+        square = np.einsum("si,ij,sj->s", direction, factor.fixed[level], direction)
+        constant += c * square - n * np.log(c) - log_weights + n * LOG_2PI
+        for a, (k, i) in enumerate(nodes):
+            mine = slice(ends[a], ends[a + 1])
+            sums = direction @ gram.factors[k].with_fixed[i].T
+            right[:, mine] += c[:, None] * np.einsum("spq,sp->sq", roots[k], sums)
+            for b, (m, j) in enumerate(nodes[: a + 1]):
+                block = _block(gram, (k, i), (m, j))
+                if block is None:
+                    continue
+                theirs = slice(ends[b], ends[b + 1])
+                product = np.einsum("spq,pt,str->sqr", roots[k], block, roots[m])
+                product *= c[:, None, None]
+                inner[:, mine, theirs] += product
+                if a != b:
+                    inner[:, theirs, mine] += np.swapaxes(product, 1, 2)
     chol = np.linalg.cholesky(inner)
     half = np.linalg.solve(chol, right[..., None])[..., 0]
     log_det = 2 * np.log(np.diagonal(chol, axis1=1, axis2=2)).sum(axis=1)
-    n = int(factor.counts[level])
-    log_weights = 0.0 if factor.log_weights is None else float(factor.log_weights[level])
-    quadratic = square - np.sum(half**2, axis=1)
-    log_det_residual = INDEPENDENT.log_determinant(sigma, n, log_weights)
-    return np.asarray(-0.5 * (n * LOG_2PI + log_det_residual + log_det + quadratic))
+    return np.asarray(-0.5 * (constant + log_det - np.sum(half**2, axis=1)))
 
 
 def _block(gram: Gram, one: tuple[int, int], other: tuple[int, int]) -> Floats | None:

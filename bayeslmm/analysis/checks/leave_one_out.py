@@ -52,9 +52,10 @@ def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = 
     unit : {"observation", "group"}
         What is left out.
     factor : str, optional
-        With ``unit="group"``, the grouping factor; may be left out where there is one. Factors
-        nested in it are integrated out as well; a factor crossed with it, or above it, is given:
-        its levels also occur elsewhere. The result's attribute ``elpd_i`` says so in its attrs,
+        With ``unit="group"``, the grouping factor, or what residuals correlate within; may be left
+        out where there is one, and where there are no random effects. Factors nested in it are
+        integrated out as well; a factor crossed with it, or above it, is given: its levels also
+        occur elsewhere. The result's attribute ``elpd_i`` says so in its attrs,
         and with which ``nodes`` and ``node_error`` integrals were computed by quadrature.
 
     Returns
@@ -67,9 +68,9 @@ def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = 
     ArgumentError
         When `unit` is unknown, or `factor` is named without ``unit="group"``.
     TreeError
-        When the factor is unknown, or not named where there are several, or `idata` is no tree of
-        this package; by group of a response that is not Gaussian, when the factor has more than
-        two columns, or others nested in it.
+        When the factor is unknown, or not named where there are several, or there are no groups of
+        rows at all, or `idata` is no tree of this package; by group of a response that is not
+        Gaussian, when the factor has more than two columns, or others nested in it.
 
     Warns
     -----
@@ -108,7 +109,7 @@ def loo(idata: xr.DataTree, *, unit: Unit = "observation", factor: str | None = 
         **density.about,
     }
     labels = np.array(density.levels, dtype=object)
-    dim = names.level_dim(density.integrated[0])
+    dim = names.level_dim(density.name)
     return _estimate(idata, density.values, (dim, labels), unit, about)
 
 

@@ -27,12 +27,14 @@ from bayeslmm.families.gaussian import LOG_2PI
 from bayeslmm.gram.blocks import is_nested
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
+from bayeslmm.results.residual import residual_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
+    from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.model.residual.drawn import DrawnResiduals
 
@@ -112,6 +114,8 @@ class GroupDensity:
     ----------
     values : ndarray, shape (s, m)
         One column per level.
+    name : str
+        What the groups are the levels of: a grouping factor, or the residuals' groups.
     levels : tuple of str
         The levels.
     integrated : tuple of str
@@ -124,6 +128,7 @@ class GroupDensity:
     """
 
     values: NDArray[np.float64]
+    name: str
     levels: tuple[str, ...]
     integrated: tuple[str, ...]
     conditional: tuple[str, ...]
@@ -142,7 +147,8 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     ----------
     idata : DataTree
     factor : str, optional
-        The grouping factor; may be left out where there is one.
+        The grouping factor, or what residuals correlate within; may be left out where there is
+        one of either kind, and asks for the grouping factor where there is one of both.
 
     Returns
     -------
@@ -160,12 +166,15 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     if gram is not None:
         found, integrated = group_densities(idata, gram, factor)
         levels = read.require_levels(read.factor(idata, integrated[0]))
-        return GroupDensity(found, levels, integrated, ())
+        return GroupDensity(found, integrated[0], levels, integrated, ())
+    if (group := residual_group(idata, factor)) is not None:
+        return _of_residual_groups(idata, group)
     info = read.factor(idata, factor)
     design = training_design(idata)
     target = next(item for item in design.factors if item.name == info.name)
     inside = [item for item in design.factors if is_nested(item.index, target.index)]
     outside = tuple(item.name for item in design.factors if item not in inside)
+    require_independent(inside)
     predictor = linear_predictor(idata, random_effects=list(outside), residual=True)
     require_whole_groups(predictor.residual, target.index, info.name)
     y = read.response(idata)
@@ -184,23 +193,47 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
             predictor, y, target.index, target.columns, root
         )
         about = {"nodes": integrals.nodes, "node_error": integrals.error}
-        return GroupDensity(integrals.values, levels, (info.name,), outside, about)
+        return GroupDensity(integrals.values, info.name, levels, (info.name,), outside, about)
+    found = _closed_forms(idata, design, predictor, target.index, inside)
+    return GroupDensity(found, info.name, levels, (info.name, *nested), outside)
+
+
+def _of_residual_groups(idata: xr.DataTree, group: str) -> GroupDensity:
+    """Compute densities of the residuals' groups, effects nested in them integrated out."""
+    design = training_design(idata)
+    assert design.residual is not None  # noqa: S101 - the tree has such groups
+    rows = design.residual
+    inside = [item for item in design.factors if is_nested(item.index, rows.group)]
+    outside = tuple(item.name for item in design.factors if item not in inside)
+    predictor = linear_predictor(idata, random_effects=list(outside), residual=True)
+    found = _closed_forms(idata, design, predictor, rows.group, inside)
+    nested = tuple(item.name for item in inside)
+    return GroupDensity(found, group, tuple(rows.labels.tolist()), nested, outside)
+
+
+def _closed_forms(
+    idata: xr.DataTree,
+    design: Design,
+    predictor: LinearPredictor,
+    index: NDArray[np.int64],
+    inside: Sequence[GroupingFactor],
+) -> NDArray[np.float64]:
+    """Compute log-densities of groups of rows, given by `index`, on a Gaussian scale, (s, m)."""
     roots = [_root(idata, item) for item in inside]
-    scale = design.family.gaussian_scale
+    scale, y = design.family.gaussian_scale, read.response(idata)
+    assert scale is not None  # noqa: S101 - the caller looked
     jacobian = -np.log(scale.derivative(scale.link(y)))
     y = scale.link(y)
-    values = np.empty((predictor.size, len(target.levels)))
-    order = np.argsort(target.index, kind="stable")
-    ends = np.cumsum(np.bincount(target.index, minlength=len(target.levels)))
-    for level, end in enumerate(ends):
-        rows = order[(ends[level - 1] if level else 0) : end]
+    order, counts = np.argsort(index, kind="stable"), np.bincount(index)
+    values = np.empty((predictor.size, len(counts)))
+    for level, rows in enumerate(np.split(order, np.cumsum(counts)[:-1])):
         columns = [_block(item, rows) for item in inside]
         weights = None if design.weights is None else design.weights[rows]
         residual = y[rows, None] - predictor.rows(rows)
         whiten = _whitening(predictor, rows, weights)
         density = _density(residual, columns, roots, whiten)
         values[:, level] = density + jacobian[rows].sum()
-    return GroupDensity(values, levels, (info.name, *nested), outside)
+    return values
 
 
 def _require_few_columns(member: str, target: GroupingFactor, nested: Sequence[str]) -> None:
@@ -266,6 +299,22 @@ def _whitening(
         return white, INDEPENDENT.log_determinant(sigma, len(rows), sum_log_weights)
 
     return whiten
+
+
+def require_independent(factors: Sequence[GroupingFactor]) -> None:
+    """Raise unless levels of factors are independent of each other.
+
+    Raises
+    ------
+    TreeError
+        If they have a known covariance.
+    """
+    for factor in factors:
+        if factor.latent is not None:
+            raise TreeError(
+                f"The levels of {factor.name!r} are not independent of each other, and each would "
+                "be judged by itself: ask about single rows (unit='observation')."
+            )
 
 
 def require_whole_groups(

@@ -172,11 +172,12 @@ def _of_reml(fit: REMLFit, generator: np.random.Generator) -> tuple[DrawnResidua
     simulated = e.copy()
     for factor in design.factors:
         G = fit.covariance[factor.name].to_numpy()
-        same = factor.index[:, None] == factor.index
-        V += same * (factor.columns @ G @ factor.columns.T)
+        V += factor.shared() * (factor.columns @ G @ factor.columns.T)
         values, vectors = np.linalg.eigh(G)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
         b = generator.standard_normal((len(factor.levels), DRAWS, len(G))) @ root.T
+        if factor.latent is not None:
+            b = np.moveaxis(factor.latent.of_rows(np.moveaxis(b, 1, 0)), 0, 1)
         simulated += np.einsum("nq,nsq->ns", factor.columns, b[factor.index])
     y = design.y if design.offset is None else design.y - design.offset
     left = y[:, None] - simulated

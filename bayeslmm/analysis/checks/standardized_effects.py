@@ -11,7 +11,8 @@ from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.families.gaussian import GAUSSIAN
-from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.gram_design import GramDesign
 from bayeslmm.gram.likelihood import conditional
 from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.names import is_smooth
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from bayeslmm.analysis.prediction.fit_rows import Fit
     from bayeslmm.arrays import Floats
+    from bayeslmm.design.model_data import ModelData
+    from bayeslmm.gram.gram import Gram
     from bayeslmm.gram.likelihood import Conditional
 
 LEAST = 1e-3  # share of G that the data must have told about an effect, for it to say anything
@@ -148,11 +151,14 @@ def moments_at_the_means(idata: xr.DataTree) -> tuple[Gram, Conditional, list[Fl
 
 def _gram_at_the_means(idata: xr.DataTree) -> tuple[Gram, float]:
     """Return cross-products and sigma at the posterior means; of R sums of whitened rows and 1."""
-    gram = tree_gram(idata)
+    gram, structure = tree_gram(idata), residual_structure(idata)
+    design: ModelData
     if gram is None:
         design = replace(training_design(idata), y=read.response(idata))
-        if (structure := residual_structure(idata)) is not None:
-            phi = residual_draws(idata, structure).mean(axis=0)
-            return products_of(design, structure).at(phi), 1.0
-        gram = Gram.from_design(design)
+    else:
+        design = GramDesign.of(str(idata.attrs["formula"]), gram)
+    if structure is not None:
+        phi = residual_draws(idata, structure).mean(axis=0)
+        return products_of(design, structure).at(phi), 1.0
+    gram = gram_of(design)
     return gram, float(np.sqrt(np.mean(read.draws(idata, names.SIGMA) ** 2)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from bayeslmm.results.diagnostics import describe, interval
 from bayeslmm.results.shares import share_of_draws
@@ -93,7 +93,7 @@ class Estimated:
     def interval(self, ci_prob: float, ci_kind: str) -> tuple[Floats, Floats]:
         """Return Wald's limits, shape (k,) each; of a normal, both kinds of interval are one."""
         del ci_kind
-        half = float(norm.ppf(0.5 + 0.5 * ci_prob)) * self.errors
+        half = float(ndtri(0.5 + 0.5 * ci_prob)) * self.errors
         return self.value - half, self.value + half
 
     def table(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.analysis.prediction.new_levels import AVERAGE, NewLevels, covariance_roots
+from bayeslmm.analysis.prediction.new_levels import (
+    AVERAGE,
+    POPULATION,
+    NewLevels,
+    RelatedLevels,
+    covariance_roots,
+)
 from bayeslmm.errors import DataError, TreeError, nearest
 from bayeslmm.results import read
 
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.relationships.relationship import Relationship
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -32,7 +39,7 @@ class FactorPart:
         Each row's level.
     effects : ndarray, shape (m, q, s)
         Draws of the known levels' effects.
-    new : NewLevels or None
+    new : NewLevels, RelatedLevels or None
         How to draw unseen levels; with None they are at zero.
     average : ndarray, shape (s, q, q), or None
         Draws of the covariance G over which means of unseen levels are averaged.
@@ -42,7 +49,7 @@ class FactorPart:
     position: NDArray[np.intp]
     labels: NDArray[Any]
     effects: NDArray[np.float64]
-    new: NewLevels | None
+    new: NewLevels | RelatedLevels | None
     average: NDArray[np.float64] | None = None
 
     def add_to(self, eta: NDArray[np.float64], rows: slice | NDArray[np.intp]) -> None:
@@ -63,12 +70,20 @@ class FactorPart:
         for term in range(columns.shape[1]):
             eta[~known] += columns[~known, term, None] * effects[index, term]
 
+    def at_mean(self) -> FactorPart:
+        """Return the contribution of the effects' posterior means."""
+        new = self.new.at_mean() if isinstance(self.new, RelatedLevels) else None
+        return replace(self, effects=self.effects.mean(axis=-1, keepdims=True), new=new)
+
     def add_variance_to(self, variance: NDArray[np.float64], rows: slice) -> None:
         """Add z' G z of rows of unseen levels to a variance, shape (rows, s), in place."""
         if self.average is None:
             return
         unseen = self.position[rows] < 0
         columns = self.columns[rows][unseen]
+        if isinstance(self.new, RelatedLevels):
+            shares = self.new.shares(self.labels[rows][unseen].astype(str).tolist())
+            columns = columns * np.sqrt(shares)[:, None]
         variance[unseen] += np.einsum("rp,spq,rq->rs", columns, self.average, columns)
 
 
@@ -78,6 +93,8 @@ def factor_part(
     policy: str,
     kept: NDArray[np.intp],
     seed: int,
+    *,
+    relationship: Relationship | None = None,
 ) -> FactorPart:
     """Return a factor's contribution to rows.
 
@@ -93,6 +110,8 @@ def factor_part(
         Which draws of each chain are kept.
     seed : int
         Seed of new levels.
+    relationship : Relationship, optional
+        The known covariance of the factor's levels: those that it holds are foretold from it.
 
     Raises
     ------
@@ -109,27 +128,49 @@ def factor_part(
     if dropped := [level for level in without if level in known]:
         raise TreeError(read.missing_effects(info, dropped))
     unseen = [level for level in without if level not in known]
-    if unseen and policy == "error":
+    if unseen and policy != POPULATION and relationship is not None:
+        _require_related(relationship, info, unseen)
+    elif unseen and policy == "error":
         _refuse(info, unseen)
     effects = read.effect_draws(idata, info)[:, kept]
     chains, total = read.sample_shape(idata)
-    new, average = None, None
-    if unseen and policy in {"sample", AVERAGE}:
+    new: NewLevels | RelatedLevels | None = None
+    average, noise = None, None
+    if unseen and (policy in {"sample", AVERAGE} or (relationship and policy != POPULATION)):
         everywhere = (np.arange(chains)[:, None] * total + kept).reshape(-1)
         covariance = read.covariance_draws(idata, info)[everywhere]
         if policy == AVERAGE:
             average = covariance
         else:
             roots = covariance_roots(covariance)
-            new = NewLevels(info.name, roots, everywhere, chains * total, seed)
+            noise = NewLevels(info.name, roots, everywhere, chains * total, seed)
+            new = noise
+        if relationship is not None:
+            drawn = _by_draw(read.all_effect_draws(idata, info)[:, kept])
+            new = RelatedLevels(relationship, info.levels, drawn, noise)
     return FactorPart(
         columns=factor.columns,
         position=of_level[factor.index],
         labels=np.asarray(factor.levels, dtype=object)[factor.index],
-        effects=np.ascontiguousarray(effects.reshape(-1, *effects.shape[2:]).transpose(1, 2, 0)),
+        effects=_by_draw(effects),
         new=new,
         average=average,
     )
+
+
+def _by_draw(effects: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lay draws (chain, draw, m, q) out as (m, q, s)."""
+    return np.ascontiguousarray(effects.reshape(-1, *effects.shape[2:]).transpose(1, 2, 0))
+
+
+def _require_related(relationship: Relationship, info: read.FactorInfo, unseen: list[str]) -> None:
+    if lacking := [level for level in unseen if level not in relationship]:
+        raise DataError(
+            f"The factor {info.name!r} has levels that neither the fit saw nor its known "
+            f"covariance holds. {relationship.lacks(lacking)} `predict` and `compare_predictions` "
+            "take them with new_levels='population' (their effects at zero); or fit with a "
+            "covariance that holds them, too."
+        )
 
 
 def _refuse(info: read.FactorInfo, unseen: list[str]) -> None:

@@ -23,6 +23,7 @@ from bayeslmm.design.state import DesignState
 from bayeslmm.errors import ArgumentError, TreeError, nearest
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive
+from bayeslmm.results.known import known_covariances
 from bayeslmm.results.residual import drawn_residuals, has_structure
 from bayeslmm.results.rows import training_table
 from bayeslmm.results.units import column_units
@@ -186,8 +187,7 @@ class LinearPredictor:
         if self.design.offset is not None:
             eta += self.design.offset[:, None]
         for part in self.parts:
-            averaged = replace(part, effects=part.effects.mean(axis=-1, keepdims=True), new=None)
-            averaged.add_to(eta, slice(None))
+            part.at_mean().add_to(eta, slice(None))
         return eta[:, 0]
 
     def known(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float64] | None:
@@ -270,7 +270,14 @@ def linear_predictor(
     kept = _kept(total, draws)
     seed = check_seed(random_seed)
     parts = tuple(
-        factor_part(idata, factor, policies.get(factor.name, "error"), kept, seed)
+        factor_part(
+            idata,
+            factor,
+            policies.get(factor.name, "error"),
+            kept,
+            seed,
+            relationship=state.relationship(factor.name),
+        )
         for factor in design.factors
         if factor.name in included or names.is_smooth(factor.name)
     )
@@ -292,7 +299,8 @@ def design_state(idata: xr.DataTree) -> DesignState:
     read.require_tree(idata)
     # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
     levels = {info.name: info.all_levels for info in read.factors(idata)}
-    state = DesignState.from_json(str(idata.attrs["design"]), levels=levels)
+    known = known_covariances(idata)
+    state = DesignState.from_json(str(idata.attrs["design"]), levels=levels, known=known)
     drawn = read.coefficients(idata)
     if drawn != state.coef:
         raise TreeError(

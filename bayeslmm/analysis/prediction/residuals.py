@@ -158,7 +158,9 @@ def residuals(
         ``scaled = TRUE``). ``"normalized"``: without the correlation of a residual structure, too
         (nlme's): with a group's rows in the order of their times, each is the error when it is
         foretold from those before it, in standard deviations, so that what is left to see is what
-        the structure misses; Pearson's where residuals are independent, and on the scale of the
+        the structure misses (visits that are text come in the order of their sorted labels, "week
+        10" before "week 2": make the column an ordered categorical, or number the visits);
+        Pearson's where residuals are independent, and on the scale of the
         logarithm for lognormal responses. ``"quantile"``: randomised quantile residuals, what
         counts and binary responses are looked at by: standard normal whatever the family where
         groups have many rows, less spread where few rows have moved their own group's effect. F is

@@ -8,7 +8,7 @@ from bayeslmm.design.state import state_content
 from bayeslmm.errors import ArgumentError, DataWarning, warn
 from bayeslmm.results import read
 from bayeslmm.results.family import family
-from bayeslmm.results.residual import has_structure
+from bayeslmm.results.residual import has_errors, has_structure
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def row_errors(idata: xr.DataTree, data: Any, se: Any) -> Any:
     ArgumentError
         When they are given, and the fit had none.
     """
-    had = not read.from_cross_products(idata) and read.constant(idata, "se") is not None
+    had = has_errors(idata)
     if se is not None and not had:
         raise ArgumentError(
             "se= gives known standard errors, and the rows of the fit had none: leave it out."

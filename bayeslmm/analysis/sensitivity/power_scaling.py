@@ -231,7 +231,7 @@ def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
         structure = structured_residuals(design.residual)
         phi, p = residual_draws(idata, structure), beta.shape[1]
         packed = [root.reshape(len(phi), -1) for root in roots] or [np.zeros((len(phi), 0))]
-        products = products_of(design.coded_rows, structure)
+        products = products_of(design, structure)
         flat = np.zeros(p), np.zeros((p, p))
         values = products.log_densities(phi, np.concatenate(packed, axis=1), beta, flat)
     return values.reshape(shape)

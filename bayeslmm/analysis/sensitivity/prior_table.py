@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.scales import ColumnScale
     from bayeslmm.families.family import Family
     from bayeslmm.model.priors.resolve import PriorsLike
+    from bayeslmm.relationships.known import KnownLike
 
 
 @names_keywords
@@ -47,6 +48,7 @@ def describe_priors(
     residual: str | None = None,
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
+    known: KnownLike | None = None,
 ) -> pd.DataFrame:
     """Return a table of every prior of a model, also on the response's scale.
 
@@ -66,7 +68,7 @@ def describe_priors(
         As in `fit_bayes`.
     rank_deficient : {"raise", "drop"}
         As in `fit_bayes`.
-    family, link, trials, residual, sigma, se
+    family, link, trials, residual, sigma, se, known
         As in `fit_bayes`.
 
     Returns
@@ -104,7 +106,7 @@ def describe_priors(
         other = None if family == "gaussian" else family
         _refuse_twice(
             formula, data=data, weights=weights, family=other, link=link, trials=trials,
-            residual=residual, sigma=sigma, se=se,
+            residual=residual, sigma=sigma, se=se, known=known,
         )  # fmt: skip
     if isinstance(formula, Priors):
         _refuse_twice(formula, priors=priors)
@@ -126,6 +128,7 @@ def describe_priors(
         residual=residual,
         sigma=sigma,
         se=se,
+        known=known,
     )
     return _table(resolve_priors(design, priors), _changes(design), _response(design))
 

@@ -13,9 +13,9 @@ from bayeslmm.analysis.summaries.tables import correlated_pairs
 from bayeslmm.analysis.variance.parts import intraclass_correlations
 from bayeslmm.errors import ArgumentError
 from bayeslmm.results import read as tree
+from bayeslmm.results.diagnostics import said_covariance, standard_deviations
 from bayeslmm.results.family import own_parameters
 from bayeslmm.results.residual import has_structure, residual_blocks
-from bayeslmm.results.smooths import own_sds
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -60,13 +60,15 @@ def quantity_draws(
         coef = map(names.scalar, tree.coefficients(idata))
         result |= {name: beta[..., k] for k, name in enumerate(coef)}
     for info in tree.factors(idata):
-        sd, held = tree.draws(idata, names.sd(info.name)), names.sd(info.name)
-        own = zip(*own_sds(info), strict=True)
-        result |= {f"{held}[{term}]": sd[..., k] for term, k in own}
+        covariance = said_covariance(idata, info.name)
+        _, labels, sd = standard_deviations(idata, info, covariance)
+        result |= {label: sd[..., k] for k, label in enumerate(labels)}
         corr = tree.correlation_draws(idata, info)
         for i, j in correlated_pairs(idata, info):
             label = f"{names.corr(info.name)}[{info.terms[j]},{info.terms[i]}]"
             result[label] = corr[..., i, j]
+        own = () if covariance is None else covariance.parameter_names
+        result |= {name: tree.draws(idata, name) for name, _ in own}
     if has_structure(idata):
         for block in residual_blocks(idata):
             result |= {name: block.drawn[..., k] for k, name in enumerate(block.names)}

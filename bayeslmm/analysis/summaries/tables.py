@@ -11,10 +11,10 @@ from bayeslmm import names
 from bayeslmm.analysis.prediction.response_scale import exponential_words, exponentials
 from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
-from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe, said_covariance
 from bayeslmm.results.family import family, own_parameters
 from bayeslmm.results.residual import has_structure, residual_blocks
-from bayeslmm.results.smooths import grouping_factors, own_sds
+from bayeslmm.results.smooths import grouping_factors
 from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
@@ -117,9 +117,11 @@ def variance_components(
     DataFrame
         One row per quantity. ``factor`` is the grouping factor or ``"Residual"``; ``term`` (and
         ``term_bis`` for a correlation) the random-effect columns; ``quantity`` is ``"sd"``,
-        ``"variance"`` (the posterior of sd^2, whose mean is not the square of the sd's mean) or
-        ``"corr"``. The other columns are those of `fixed_effects`. Random effects are on the scale
-        of the link. ``"Residual"`` is of Gaussian responses, and of the logarithm of lognormal
+        ``"variance"`` (the posterior of sd^2, whose mean is not the square of the sd's mean),
+        ``"corr"``, or ``"rho"`` where one number stands for all correlations of a structure, whose
+        columns' common name is the ``term``. The other columns are those of `fixed_effects`. Random
+        effects are on the scale of the link. ``"Residual"`` is of Gaussian responses, and of the
+        logarithm of lognormal
         ones. Of a residual structure there are the ``"sd"`` and ``"variance"`` of each stratum or
         visit (``term``) apart from known standard errors, ``"slope of log sd"`` of each column of
         a formula of sigma (then the sd is that at the columns' means), ``"corr"`` of two visits
@@ -155,16 +157,9 @@ def variance_components(
     labels: list[tuple[str, str, str, str]] = []
     values: list[NDArray[np.float64]] = []
     for info in read.factors(idata):
-        terms, places = own_sds(info)
-        sd = read.draws(idata, names.sd(info.name))[..., places]
-        labels += [(info.name, term, "", "sd") for term in terms]
-        labels += [(info.name, term, "", "variance") for term in terms]
-        values += [sd, sd**2]
-        pairs = correlated_pairs(idata, info)
-        if pairs:
-            corr = read.correlation_draws(idata, info)
-            labels += [(info.name, info.terms[j], info.terms[i], "corr") for i, j in pairs]
-            values.append(np.stack([corr[..., i, j] for i, j in pairs], axis=-1))
+        own_labels, own_values = _of_factor(idata, info)
+        labels += own_labels
+        values += own_values
     member = family(idata)
     if has_structure(idata):
         for block in residual_blocks(idata):
@@ -184,6 +179,30 @@ def variance_components(
     draws, chains = np.concatenate([none, *values], axis=-1), draw_weights(idata) is None
     numbers = pd.DataFrame(describe(draws, ci_prob, ci_kind, mixing=chains))
     return pd.concat([columns, numbers], axis=1)
+
+
+def _of_factor(
+    idata: xr.DataTree, info: read.FactorInfo
+) -> tuple[list[tuple[str, str, str, str]], list[NDArray[np.float64]]]:
+    """Return the numbers that G of a factor is made of: labels, and draws (chain, draw, m)."""
+    covariance = said_covariance(idata, info.name)
+    sd, terms = read.draws(idata, names.sd(info.name)), info.terms
+    alone, own = range(len(terms)), {}
+    if covariance is not None:
+        sd, terms = sd[..., covariance.sd_leads], covariance.sd_labels
+        alone = [j for j in alone if j not in covariance.of_one_number]
+        own = dict(covariance.parameter_labels)
+    labels = [(info.name, term, "", kind) for kind in ("sd", "variance") for term in terms]
+    values = [sd, sd**2]
+    pairs = [(i, j) for i, j in correlated_pairs(idata, info) if i in alone]
+    if pairs:
+        corr = read.correlation_draws(idata, info)
+        labels += [(info.name, info.terms[j], info.terms[i], "corr") for i, j in pairs]
+        values.append(np.stack([corr[..., i, j] for i, j in pairs], axis=-1))
+    for name, label in own.items():
+        labels.append((info.name, label, "", names.RHO))
+        values.append(read.draws(idata, name)[..., None])
+    return labels, values
 
 
 _STANDARD_DEVIATIONS = (names.SIGMA, names.SIGMA_BY, names.SD_RESIDUAL)

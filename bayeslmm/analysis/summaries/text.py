@@ -24,7 +24,7 @@ from bayeslmm.results.convergence import (
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval_names
 from bayeslmm.results.family import family
 from bayeslmm.results.record import recorded
-from bayeslmm.results.residual import has_structure
+from bayeslmm.results.residual import has_errors, has_structure
 from bayeslmm.results.smooths import grouping_factors
 from bayeslmm.results.weights import DrawWeights, draw_weights
 
@@ -260,7 +260,7 @@ def _residuals(idata: xr.DataTree) -> list[str]:
     content = state_content(str(idata.attrs["design"]))
     parts = [content["residual"]] if content.get("residual") else []
     parts += [f"sigma {content['sigma']}"] if content.get("sigma") else []
-    if "constant_data" in idata.children and read.constant(idata, "se") is not None:
+    if has_errors(idata):
         column = content.get("se")
         parts.append(f"known standard errors{f' {column}' if column else ''}")
     return [f"Residuals: {', '.join(parts)}"]

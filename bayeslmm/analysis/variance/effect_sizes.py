@@ -8,6 +8,11 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.analysis.prediction.linear_predictor import training_design
+from bayeslmm.analysis.variance.level_moments import (
+    level_sums_of,
+    related_moments,
+    total_products,
+)
 from bayeslmm.analysis.variance.moments import level_sums, second_moments, tree_gram
 from bayeslmm.analysis.variance.parts import (
     LATENT,
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.analysis.variance.parts import VarianceParts
+    from bayeslmm.design.grouping import GroupingFactor
 
 SCALES = (LATENT, OBSERVATION)
 RESIDUAL = "Residual"
@@ -229,7 +235,7 @@ def _by_level(idata: xr.DataTree, factor: str) -> dict[str, NDArray[np.float64]]
     random_within = np.zeros_like(within)
     for item in design.factors:
         cov = read.covariance_draws(idata, read.factor(idata, item.name))
-        upper, lower = _random_moments(item.columns, item.index, index)
+        upper, lower = _random_moments(item, index)
         random_between += np.einsum("sij,ij->s", cov, upper)
         random_within += np.einsum("sij,ij->s", cov, lower)
     residual = latent_residual(idata, design)
@@ -248,7 +254,7 @@ def split_moments(
     """
     n = len(columns)
     counts = np.bincount(index)
-    means = _level_sums(columns, index) / counts[:, None]
+    means = level_sums_of(columns, index) / counts[:, None]
     inside = columns - means[index]
     centered = means - columns.mean(axis=0)
     divisor = max(n - 1, 1)
@@ -257,24 +263,22 @@ def split_moments(
 
 
 def _random_moments(
-    columns: NDArray[np.float64], own: NDArray[np.int64], index: NDArray[np.int64]
+    item: GroupingFactor, index: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute second moments M with E(variance of Z b) = tr(G M), of level means and within levels.
 
     The random part of a row's level mean is the mean of its rows' z, gathered by the effect that
     they share: for another factor, several effects meet in one level.
     """
+    columns, own = item.columns, item.index
+    if item.latent is not None:
+        return related_moments(item, index)
     counts = np.bincount(index)
     pairs, of_row = np.unique(np.stack([index, own]), axis=1, return_inverse=True)
-    sums = _level_sums(columns, of_row.ravel()) / counts[pairs[0]][:, None]
+    sums = level_sums_of(columns, of_row.ravel()) / counts[pairs[0]][:, None]
     upper = (sums * counts[pairs[0]][:, None]).T @ sums / len(columns)
     whole = columns.T @ columns / len(columns)
     return upper, whole - upper
-
-
-def _level_sums(columns: NDArray[np.float64], index: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Compute the sum of each level's rows, shape (m, q)."""
-    return np.stack([np.bincount(index, weights=column) for column in columns.T], axis=-1)
 
 
 @names_keywords
@@ -334,17 +338,18 @@ def design_effect(
         drawn = drawn_residuals(idata, design)
         if drawn is not None and drawn.correlated:
             extra[RESIDUAL] = drawn.sum_of_covariances() - trace
-        sums = {f.name: _level_sums(f.columns, f.index) for f in design.factors}
-        squares = {f.name: f.columns.T @ f.columns for f in design.factors}
+        totals = {f.name: total_products(f) for f in design.factors}
+        squares = {f.name: f.scaled_columns.T @ f.scaled_columns for f in design.factors}
     else:
         n = gram.n
         trace = n * residual_variance(idata)
-        sums = {f.name: level_sums(gram, k) for k, f in enumerate(gram.factors)}
+        totals = {f.name: level_sums(gram, k) for k, f in enumerate(gram.factors)}
+        totals = {name: sums.T @ sums for name, sums in totals.items()}
         squares = {f.name: n * second_moments(gram, k) for k, f in enumerate(gram.factors)}
     for name, own in squares.items():
         cov = read.covariance_draws(idata, read.factor(idata, name))
         trace = trace + np.einsum("sij,ij->s", cov, own)
-        extra[name] = np.einsum("sij,ij->s", cov, sums[name].T @ sums[name] - own)
+        extra[name] = np.einsum("sij,ij->s", cov, totals[name] - own)
     effects = {name: 1 + value / trace for name, value in extra.items()}
     effects[TOTAL] = 1 + sum(extra.values()) / trace
     table = table_of(idata, effects, ci_prob, ci_kind, "factor")

@@ -14,9 +14,11 @@ from bayeslmm.errors import DataError, TreeError, check_choice, names_keywords, 
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 from bayeslmm.results.family import require_additive
-from bayeslmm.results.residual import drawn_residuals
+from bayeslmm.results.residual import drawn_residuals, residual_group
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -45,8 +47,8 @@ def marginal_covariance(
     level : str
         The level whose rows form the block.
     factor : str, optional
-        Its grouping factor; may be left out where there is one. Other factors' effects count too
-        where two rows share a level.
+        Its grouping factor, or what residuals correlate within; may be left out where there is one,
+        and without random effects. Other factors' effects count too where two rows share a level.
     kind : {"covariance", "correlation"}
         In the response's squared unit, or each draw's block scaled to a unit diagonal.
 
@@ -62,8 +64,9 @@ def marginal_covariance(
     DataError
         When the level is unknown.
     TreeError
-        When the factor is unknown, `idata` is no tree of this package, or its response has a
-        variance that depends on its mean, or none in some draws (Student's t, nu at most 2).
+        When the factor is unknown, there are no groups of rows at all, `idata` is no tree of this
+        package, or its response has a variance that depends on its mean, or none in some draws
+        (Student's t, nu at most 2).
 
     References
     ----------
@@ -81,16 +84,15 @@ def marginal_covariance(
 
     check_choice("kind", kind, ("covariance", "correlation"))
     require_additive(idata, "marginal_covariance")
-    info = read.factor(idata, factor)
-    if str(level) not in read.require_levels(info):
+    design = with_smooths_fixed(training_design(idata))
+    name, levels, index = _groups(idata, design, factor)
+    if str(level) not in levels:
         msg = (
-            f"{level!r} is no level of {info.name!r}.{nearest(str(level), info.all_levels)} "
-            f"It has {len(info.all_levels)}, such as {info.all_levels[0]!r}."
+            f"{level!r} is no level of {name!r}.{nearest(str(level), levels)} "
+            f"It has {len(levels)}, such as {levels[0]!r}."
         )
         raise DataError(msg)
-    design = with_smooths_fixed(training_design(idata))
-    index = next(item.index for item in design.factors if item.name == info.name)
-    rows = np.flatnonzero(index == info.all_levels.index(str(level)))
+    rows = np.flatnonzero(index == levels.index(str(level)))
     block = _mean_block(idata, design, rows, correlation=kind == "correlation")
     bis = f"{names.OBS}_bis"
     return xr.DataArray(
@@ -98,8 +100,20 @@ def marginal_covariance(
         dims=(names.OBS, bis),
         coords={names.OBS: design.obs[rows], bis: design.obs[rows]},
         name=kind,
-        attrs={"factor": info.name, "level": str(level)},
+        attrs={"factor": name, "level": str(level)},
     )
+
+
+def _groups(
+    idata: xr.DataTree, design: Design, factor: str | None
+) -> tuple[str, Sequence[str], NDArray[np.int64]]:
+    """Return what rows are grouped by: its name, its levels, and each row's."""
+    if (group := residual_group(idata, factor)) is not None:
+        assert design.residual is not None  # noqa: S101 - the tree has such groups
+        return group, design.residual.labels.tolist(), design.residual.group
+    info = read.factor(idata, factor)
+    index = next(item.index for item in design.factors if item.name == info.name)
+    return info.name, read.require_levels(info), index
 
 
 def _mean_block(
@@ -121,7 +135,7 @@ def _mean_block(
     weights = None if design.weights is None else design.weights[rows]
     parts = []
     for item in design.factors:
-        shared = item.index[rows][:, None] == item.index[rows]
+        shared = item.shared(rows)
         cov = read.covariance_draws(idata, read.factor(idata, item.name))
         parts.append((item.columns[rows], cov, shared))
 

@@ -10,7 +10,9 @@ from bayeslmm import names
 from bayeslmm.errors import TreeError
 from bayeslmm.gram.file import gram_of_dataset
 from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.strata import laid_out_as
 from bayeslmm.results import read
+from bayeslmm.results.residual import residual_draws, residual_structure
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,6 +26,32 @@ def tree_gram(idata: xr.DataTree) -> Gram | None:
     if not read.from_cross_products(idata):
         return None
     return gram_of_dataset(Gram, read.group(idata, names.CROSS_PRODUCTS))
+
+
+def weighted_parts(idata: xr.DataTree, gram: Gram) -> list[tuple[Gram, Floats]]:
+    r"""Return the cross-products that add up to W'R^-1 W, and what each is multiplied by.
+
+    .. math:: W' R^{-1} W = \sum_k c_k \, W_k' W_k, \quad
+              \log |R| = -\sum_k (n_k \log c_k + \sum \log w)
+
+    Parameters
+    ----------
+    idata : DataTree
+        Draws.
+    gram : Gram
+        What they were fitted to.
+
+    Returns
+    -------
+    list of (Gram, ndarray of shape (s,))
+        All rows and 1 / sigma^2, or the rows of each stratum; levels and coordinates are alike.
+    """
+    structure = residual_structure(idata)
+    if structure is None or gram.strata is None:
+        return [(gram, 1.0 / read.flat_draws(idata, names.SIGMA) ** 2)]
+    weights, _ = structure.coefficients(residual_draws(idata, structure))
+    parts = [laid_out_as(gram, part) for part in gram.strata.grams]
+    return [(part, weights[:, k]) for part, k in zip(parts, structure.cell.tolist(), strict=True)]
 
 
 def require_unweighted(gram: Gram) -> None:

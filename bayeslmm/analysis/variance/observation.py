@@ -74,11 +74,11 @@ class _Rows:
     def of(cls, design: Design) -> Self:
         n = len(design.X)
         offset = np.zeros(n) if design.offset is None else design.offset
-        blocks = [design.X, offset[:, None], *(factor.columns for factor in design.factors)]
+        blocks = [design.X, offset[:, None], *(factor.scaled_columns for factor in design.factors)]
         _, first, count = np.unique(
             np.hstack(blocks), axis=0, return_index=True, return_counts=True
         )
-        columns = tuple(factor.columns[first] for factor in design.factors)
+        columns = tuple(factor.scaled_columns[first] for factor in design.factors)
         return cls(design.X[first], offset[first], columns, count / n)
 
 

@@ -17,7 +17,13 @@ from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import ArgumentError, TreeError, nearest
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive
-from bayeslmm.results.residual import drawn_residuals, has_structure, residual_rows
+from bayeslmm.results.residual import (
+    drawn_residuals,
+    has_structure,
+    residual_draws,
+    residual_rows,
+    residual_structure,
+)
 from bayeslmm.results.rows import training_table
 from bayeslmm.results.smooths import grouping_factors
 
@@ -112,7 +118,8 @@ def variance_parts(
     factors = {}
     for item in where.factors:
         info = read.factor(idata, item.name)
-        moments = item.columns.T @ item.columns / len(item.columns)
+        columns = item.scaled_columns
+        moments = columns.T @ columns / len(columns)
         # z' G z averaged over rows is the trace of G with the second moments of z.
         cov = read.covariance_draws(idata, info)
         factors[item.name] = np.einsum("sij,ij->s", cov, moments)
@@ -137,6 +144,8 @@ def _parts_of_gram(idata: xr.DataTree, gram: Gram) -> VarianceParts:
         cov = read.covariance_draws(idata, read.factor(idata, item.name))
         factors[item.name] = np.einsum("sij,ij->s", cov, second_moments(gram, place))
         slopes |= any(not column.constant for column in gram.scales.random[place])
+    # Rows may have a sigma of their own: the residual's variance is then a mean over them.
+    slopes |= gram.strata is not None
     residual = residual_variance(idata)
     return VarianceParts(
         fixed=np.einsum("si,ij,sj->s", beta, covariance, beta),
@@ -198,13 +207,16 @@ def fixed_variance(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
 def residual_variance(idata: xr.DataTree, design: Design | None = None) -> NDArray[np.float64]:
     """Compute the mean over rows of the variance of y - eta, shape (s,), of additive families.
 
-    Without a design it is that of a row of weight one.
+    Without a design it is that of a row of weight one, or, of strata of cross-products, that over
+    all rows.
     """
     drawn = None if design is None else drawn_residuals(idata, design)
     weights = None if design is None else design.weights
     phi = family_draws(idata)
     if drawn is not None:
         phi[names.SIGMA] = np.sqrt(drawn.mean_variance())
+    elif design is None and (structure := residual_structure(idata)) is not None:
+        phi[names.SIGMA] = np.sqrt(structure.mean_variance(residual_draws(idata, structure)))
     variance = family(idata).latent_variance(np.zeros_like(phi[names.SIGMA]), phi)
     return variance if weights is None else variance * float(np.mean(1 / weights))
 

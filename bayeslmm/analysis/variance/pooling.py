@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.checks.likelihood import require_whole_groups
+from bayeslmm.analysis.checks.likelihood import require_independent, require_whole_groups
 from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.variance.moments import level_products as products_of_gram
-from bayeslmm.analysis.variance.moments import tree_gram
+from bayeslmm.analysis.variance.moments import tree_gram, weighted_parts
 from bayeslmm.errors import names_keywords
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.results import read
@@ -126,31 +126,37 @@ def _level_draws(
     if gram is not None:
         for place, factor in enumerate(gram.factors):
             if factor.name in wanted:
-                products = products_of_gram(gram, place)
-                yield factor.name, factor.counts, _of_sigma(idata, factor.name, products)
+                parts = [(products_of_gram(g, place), c) for g, c in weighted_parts(idata, gram)]
+                yield factor.name, factor.counts, _of_products(idata, factor.name, parts)
         return
     design = training_design(idata)
     drawn = drawn_residuals(idata, design)
     for item in design.factors:
         if item.name in wanted:
+            require_independent([item])
             counts = np.bincount(item.index, minlength=len(item.levels))
             if drawn is None:
-                parts = _of_sigma(idata, item.name, level_products(item, design.weights))
+                weight = 1.0 / read.flat_draws(idata, names.SIGMA) ** 2
+                products = [(level_products(item, design.weights), weight)]
+                shares = _of_products(idata, item.name, products)
             else:
                 require_whole_groups(drawn, item.index, item.name)
-                parts = _of_structure(idata, item, drawn)
-            yield item.name, counts, parts
+                shares = _of_structure(idata, item, drawn)
+            yield item.name, counts, shares
 
 
-def _of_sigma(
-    idata: xr.DataTree, name: str, products: NDArray[np.float64]
+def _of_products(
+    idata: xr.DataTree,
+    name: str,
+    parts: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
 ) -> Iterator[NDArray[np.float64]]:
-    """Yield the draws for runs of levels with Z_i' W_i Z_i (m, q, q), shape (s, levels, q)."""
-    sigma = read.flat_draws(idata, names.SIGMA)
-    root = _roots(idata, name) / sigma[:, None, None]
+    """Yield the draws for runs of levels, of sums of c Z_i' W_i Z_i; shape (s, levels, q)."""
+    root = _roots(idata, name)
     size = max(1, CHUNK_BYTES // (8 * root.size))
-    for start in range(0, len(products), size):
-        yield _share_left(root, products[None, start : start + size])
+    for start in range(0, len(parts[0][0]), size):
+        some = slice(start, start + size)
+        added = [c[:, None, None, None] * own[some] for own, c in parts]
+        yield _share_left(root, np.sum(added, axis=0))
 
 
 def _of_structure(

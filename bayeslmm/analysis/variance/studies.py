@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import linear_predictor
@@ -14,6 +14,7 @@ from bayeslmm.errors import ArgumentError
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import interval
+from bayeslmm.results.residual import has_errors
 
 if TYPE_CHECKING:
     from bayeslmm.analysis.prediction.fit_rows import Fit
@@ -91,7 +92,7 @@ def study_estimates(fit: Fit, ci_prob: float, ci_kind: str, random_seed: int | N
     if isinstance(fit, REMLFit):
         return _of_reml(fit, ci_prob)
     read.require_tree(fit)
-    se = read.constant(fit, "se") if "constant_data" in fit.children else None
+    se = read.constant(fit, "se") if has_errors(fit) else None
     if se is None:
         raise _no_errors()
     predictor = linear_predictor(fit)
@@ -170,7 +171,7 @@ def _only_factor(factors: tuple[GroupingFactor, ...]) -> GroupingFactor:
 
 
 def _wald(centre: Floats, error: Floats, ci_prob: float) -> Interval:
-    half = float(norm.ppf(0.5 + ci_prob / 2)) * error
+    half = float(ndtri(0.5 + ci_prob / 2)) * error
     return Interval(centre, centre - half, centre + half)
 
 

@@ -253,18 +253,23 @@ def dependence_of(X: NDArray[np.float64], keep: list[int], n: int) -> Dependence
     left = [j for j in range(X.shape[1]) if j not in keep]
     if not left:
         return None
-    triangle = np.linalg.qr(X, mode="r")
-    length = np.sqrt(np.sum(triangle**2, axis=0))
-    scale = np.where(length > 0.0, length, 1.0)
-    unit = triangle / scale
+    # By the largest value first: a column that is dropped may be of any size, also one that cannot
+    # be squared.
+    largest = np.abs(X).max(axis=0, initial=0.0)
+    largest[largest == 0.0] = 1.0
+    triangle = np.linalg.qr(X / largest, mode="r")
+    length = np.linalg.norm(triangle, axis=0)
+    length[length == 0.0] = 1.0
+    unit = triangle / length
     parts = np.linalg.lstsq(unit[:, keep], unit[:, left], rcond=None)[0]
     parts[np.abs(parts) < _NO_PART] = 0.0
-    parts *= scale[left] / scale[keep][:, None]
+    with np.errstate(over="ignore"):  # by columns that stay and are too small for any fit
+        parts *= length[left] / length[keep][:, None] * (largest[left] / largest[keep][:, None])
     made = {
         place: {keep[k]: float(column[k]) for k in np.flatnonzero(column)}
         for place, column in zip(left, parts.T, strict=True)
     }
-    return Dependence(tuple((scale / np.sqrt(n)).tolist()), made)
+    return Dependence(tuple((length / np.sqrt(n) * largest).tolist()), made)
 
 
 def _way_out(names: Sequence[str], dependent: Mapping[str, Mapping[str, float]]) -> str:

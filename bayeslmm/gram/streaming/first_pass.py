@@ -20,12 +20,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from bayeslmm.design.residual_rows import check_arguments
 from bayeslmm.design.rows import read_rows
 from bayeslmm.design.scales import ColumnScale
 from bayeslmm.errors import ArgumentError, DataError, check_choice
+from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
-from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.formula.model_terms import model_terms, require_independent_levels
+from bayeslmm.formula.residual import residual_terms
 from bayeslmm.formula.tokens import quote
+from bayeslmm.gram.strata import require_strata
 from bayeslmm.gram.streaming.fix_coding import fix_coding
 from bayeslmm.gram.streaming.stateful_calls import stateful_calls
 from bayeslmm.tables.column import changed_kind
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from bayeslmm.tables.column import Column
 
 VERSION = 1
+_NUMBERS = {"weights": "weights", "se": "standard errors"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +62,10 @@ class Reading:
         The column of weights.
     missing : str
         ``"drop"`` or ``"raise"``.
+    sigma : str or None
+        Formula of log(sigma).
+    se : str or None
+        The column of known standard errors.
     n_rows, n : int
         Rows read, and rows that lack nothing.
     lacking : mapping of str to int
@@ -89,6 +98,13 @@ class Reading:
     levels: Mapping[str, LevelSet]
     combinations: Mapping[str, Combinations]
     statistics: Mapping[str, ColumnScale | LevelSet]
+    sigma: str | None = None
+    se: str | None = None
+
+    @property
+    def terms(self) -> ModelTerms:
+        """The formula's terms, and those of sigma's."""
+        return model_terms(self.formula, residual_terms(None, self.sigma))
 
     @classmethod
     def of(
@@ -98,6 +114,8 @@ class Reading:
         *,
         weights: str | None = None,
         missing: str = "drop",
+        sigma: str | None = None,
+        se: str | None = None,
     ) -> Self:
         """Return the reading of one batch.
 
@@ -111,6 +129,10 @@ class Reading:
             The column of weights.
         missing : {"drop", "raise"}
             What to do with rows that lack a value.
+        sigma : str, optional
+            Formula of log(sigma), e.g. ``"~ 0 + arm"``.
+        se : str, optional
+            The column of known standard errors.
 
         Returns
         -------
@@ -124,11 +146,12 @@ class Reading:
             If the formula needs what no merging of batches gives, or a column cannot be used.
         """
         mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
-        check_options(weights, missing)
-        terms = model_terms(mixed)
+        check_options(weights, missing, sigma, se)
+        terms = model_terms(mixed, residual_terms(None, sigma))
+        require_independent_levels(terms)
         calls = list(stateful_calls(terms))
         batch = read_table(table, may_be_empty=True)
-        rows = read_rows(terms, batch, weights, missing, need_response=True, whole=False)
+        rows = read_rows(terms, batch, weights, missing, need_response=True, whole=False, se=se)
         levels, combinations = _labels(terms, rows) if rows.n else ({}, {})
         inputs = {quote(name): _as_input(column) for name, column in rows.columns.items()}
         return cls(
@@ -142,6 +165,8 @@ class Reading:
             levels=levels,
             combinations=combinations,
             statistics={call.text: call.read(inputs) for call in calls} if rows.n else {},
+            sigma=sigma,
+            se=se,
         )
 
     def __add__(self, other: Reading) -> Self:
@@ -154,7 +179,7 @@ class Reading:
         """
         if not isinstance(other, Reading):
             return NotImplemented
-        for what in ("formula", "weights", "missing"):
+        for what in ("formula", "weights", "missing", "sigma", "se"):
             mine, theirs = getattr(self, what), getattr(other, what)
             if mine != theirs:
                 raise DataError(f"These readings do not add: {what} {mine} against {theirs}.")
@@ -181,6 +206,8 @@ class Reading:
             "formula": str(self.formula),
             "weights": self.weights,
             "missing": self.missing,
+            # Where they are said, so that readings of other models stay as they were.
+            **{k: v for k, v in {"sigma": self.sigma, "se": self.se}.items() if v is not None},
             "n_rows": self.n_rows,
             "n": self.n,
             "lacking": dict(self.lacking),
@@ -213,19 +240,23 @@ class Reading:
         return cls(**content)
 
 
-def check_options(weights: Any, missing: str) -> None:
+def check_options(weights: Any, missing: str, sigma: Any = None, se: Any = None) -> None:
     """Raise unless batches can answer what is asked.
 
     Raises
     ------
     ArgumentError
-        If weights are no column's name, or there is no such way with missing values.
+        If weights or standard errors are no column's name, what is said of the residuals leaves no
+        sums over rows, or there is no such way with missing values.
     """
-    if weights is not None and not isinstance(weights, str):
-        raise ArgumentError(
-            "Rows that come in batches carry their weights along: give weights as the name of a "
-            f"column, not as {type(weights).__name__}."
-        )
+    for name, given in (("weights", weights), ("se", se)):
+        if given is not None and not isinstance(given, str):
+            raise ArgumentError(
+                f"Rows that come in batches carry their {_NUMBERS[name]} along: give {name} as the "
+                f"name of a column, not as {type(given).__name__}."
+            )
+    check_arguments(GAUSSIAN, weights, None, sigma, se)
+    require_strata(None, sigma, se)
     check_choice("missing", missing, ("drop", "raise"))
 
 

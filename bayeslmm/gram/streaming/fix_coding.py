@@ -9,7 +9,6 @@ import numpy as np
 
 from bayeslmm.design.state import ColumnState, DesignState, restore, store
 from bayeslmm.errors import DataError, DataWarning, nearest, warn
-from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.tokens import quote
 from bayeslmm.gram.streaming.second_pass import BatchCoding, one_row
 from bayeslmm.gram.streaming.stateful_calls import stateful_calls, stateless_calls
@@ -40,8 +39,23 @@ class FirstPass(Protocol):
         ...
 
     @property
+    def terms(self) -> ModelTerms:
+        """The formula's terms, and those of sigma's."""
+        ...
+
+    @property
     def weights(self) -> str | None:
         """The column of weights."""
+        ...
+
+    @property
+    def sigma(self) -> str | None:
+        """Formula of log(sigma)."""
+        ...
+
+    @property
+    def se(self) -> str | None:
+        """The column of known standard errors."""
         ...
 
     @property
@@ -120,6 +134,8 @@ def order_levels(
                 found[factor] = reading.combinations[factor].ordered(ordered, factor)
     bare = {atom.text for atom in terms.fixed.atoms}
     bare |= {atom.text for _, columns in terms.random for atom in columns.atoms}
+    of_sigma = None if terms.residual is None else terms.residual.sigma
+    bare |= {atom.text for atom in (() if of_sigma is None else of_sigma.atoms)}
     for name in predictors:
         if len(found[name]) < 2 and quote(name) in bare:
             raise DataError(
@@ -214,7 +230,7 @@ def fix_coding(reading: FirstPass, levels: Mapping[str, Any] | None = None) -> B
             if reading.n_rows
             else "There are no rows in any batch."
         )
-    terms = model_terms(reading.formula)
+    terms = reading.terms
     found = order_levels(terms, reading, levels)
     memory = transform_parameters(terms, reading, levels)
     columns = {}
@@ -234,6 +250,7 @@ def fix_coding(reading: FirstPass, levels: Mapping[str, Any] | None = None) -> B
                     "has.",
                     DataWarning,
                 )
+    has_sigma = terms.residual is not None and terms.residual.sigma is not None
     coef, varying = _column_names(terms, columns, memory)
     check_coefficients(coef, list(varying))
     state = DesignState(
@@ -245,6 +262,8 @@ def fix_coding(reading: FirstPass, levels: Mapping[str, Any] | None = None) -> B
         terms=varying,
         levels={term.factor: tuple(found[term.factor].tolist()) for term, _ in terms.random},
         weights=reading.weights,
+        sigma=reading.sigma if has_sigma else None,
+        se=reading.se,
     )
     once = levels is not None
     return BatchCoding(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import ArgumentError, BayesLMMError, DataError, check_choice, names_keywords
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
-from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.formula.model_terms import model_terms, require_independent_levels
+from bayeslmm.formula.residual import residual_terms
 from bayeslmm.gram.streaming.checkpoint import Checkpoint, Progress
 from bayeslmm.gram.streaming.first_pass import Reading, check_options
-from bayeslmm.gram.streaming.progress import RowProgress
 from bayeslmm.gram.streaming.stateful_calls import stateful_calls
 from bayeslmm.resources import single_blas_thread, usable_cores
 from bayeslmm.tables.batches import count_rows, in_order
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.gram.gram import Gram
+    from bayeslmm.gram.streaming.progress import RowProgress
     from bayeslmm.gram.streaming.second_pass import BatchCoding
     from bayeslmm.tables.batches import Batches
 
@@ -38,6 +40,8 @@ def gram_from_batches(
     *,
     levels: Levels | None = None,
     weights: str | None = None,
+    sigma: str | None = None,
+    se: str | None = None,
     missing: str = "drop",
     rank_deficient: str = "raise",
     checkpoint: str | os.PathLike[str] | None = None,
@@ -66,6 +70,11 @@ def gram_from_batches(
         predictor that holds labels, to make do with one pass. Levels that no row has are dropped.
     weights : str, optional
         The column of weights w: Var(e) = sigma^2 / w.
+    sigma : str, optional
+        Formula of log(sigma), e.g. ``"~ 0 + arm"``: rows of each combination of its columns' values
+        have cross-products of their own, at most 100 of them.
+    se : str, optional
+        The column of known standard errors, beside which there is no sigma.
     missing : {"drop", "raise"}
         What to do with rows that lack a value in a column that is used.
     rank_deficient : {"raise", "drop"}
@@ -93,7 +102,8 @@ def gram_from_batches(
         or all rows together cannot identify the model. Nothing is returned, and a checkpoint
         holds whole batches only.
     ArgumentError
-        If the batches can be read once only, and two passes are needed.
+        If the batches can be read once only, and two passes are needed; or weights, sigma and se
+        contradict each other.
 
     Warns
     -----
@@ -118,18 +128,21 @@ def gram_from_batches(
     (5, ('Intercept', 'x'), ['a', 'b'])
     """
     mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
-    check_options(weights, missing)
+    check_options(weights, missing, sigma, se)
     if levels is not None and not isinstance(levels, Mapping):
         raise ArgumentError(
             "levels is a mapping from grouping factor to its labels, such as {'g': ['a', 'b']}, "
             f"not {type(levels).__name__}."
         )
     check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
-    job = _Job(mixed, weights, missing, levels)
+    job = _Job(mixed, weights, missing, levels, sigma, se)
     source = open_source(batches).batches(job.columns)
     job.require_passes(source)
     keeper = Checkpoint(checkpoint)
     done = keeper.resume(job.identity)
+    # With rich's bars, which a fit of a table in memory need not load.
+    from bayeslmm.gram.streaming.progress import RowProgress  # noqa: PLC0415
+
     with single_blas_thread(), RowProgress(shown=progressbar) as bar:
         run = _Run(job, source, keeper, _cores(cores), bar)
         if levels is None and done.coding is None:
@@ -146,6 +159,21 @@ def gram_from_batches(
     return gram
 
 
+def columns_to_read(terms: ModelTerms, *numbers: str | None) -> tuple[str, ...]:
+    """Return the columns that terms use, and those of weights or standard errors, each once.
+
+    Parameters
+    ----------
+    terms : ModelTerms
+        The formula.
+    *numbers : str or None
+        Further columns.
+    """
+    own = [name for name in numbers if name is not None]
+    names = (*terms.response.variables, *terms.predictors, *terms.grouping, *own)
+    return tuple(dict.fromkeys(names))
+
+
 @dataclass(frozen=True)
 class _Job:
     """What is to be summed."""
@@ -154,14 +182,19 @@ class _Job:
     weights: str | None
     missing: str
     levels: Levels | None
+    sigma: str | None
+    se: str | None
+
+    @property
+    def terms(self) -> ModelTerms:
+        """The formula's terms, and those of sigma's."""
+        return model_terms(self.formula, residual_terms(None, self.sigma))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns to read."""
-        terms = model_terms(self.formula)
-        own = () if self.weights is None else (self.weights,)
-        names = (*terms.response.variables, *terms.predictors, *terms.grouping, *own)
-        return tuple(dict.fromkeys(names))
+        require_independent_levels(self.terms)
+        return columns_to_read(self.terms, self.weights, self.se)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -174,17 +207,22 @@ class _Job:
         return {
             "formula": str(self.formula),
             "weights": str(self.weights),
+            "sigma": str(self.sigma),
+            "se": str(self.se),
             "missing": self.missing,
             "levels": given,
         }
 
     def read(self, table: Any) -> Reading:
         """Return a batch's reading, for the first pass."""
-        return Reading.of(self.formula, table, weights=self.weights, missing=self.missing)
+        return Reading.of(
+            self.formula, table,
+            weights=self.weights, missing=self.missing, sigma=self.sigma, se=self.se,
+        )  # fmt: skip
 
     def require_passes(self, source: Batches) -> None:
         """Raise unless the batches can be read as often as it takes; no row is read."""
-        calls = list(stateful_calls(model_terms(self.formula)))
+        calls = list(stateful_calls(self.terms))
         if source.repeatable or self.levels is not None:
             return
         learns = f" and what {calls[0].text} learns" if calls else ""

@@ -10,16 +10,13 @@ import numpy as np
 
 from bayeslmm.errors import check_choice, names_keywords
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
-from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.gram.streaming.first_pass import Reading
-from bayeslmm.gram.streaming.from_batches import gram_from_batches
+from bayeslmm.gram.streaming.from_batches import columns_to_read, gram_from_batches
 from bayeslmm.resources import single_blas_thread
-from bayeslmm.tables.engines.engine import Engine, StreamingEngine
+from bayeslmm.tables.engines.engine import StreamingEngine
 from bayeslmm.tables.sources import EngineTable, open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bayeslmm.gram.gram import Gram
 
 
@@ -29,6 +26,8 @@ def gram_from_table(
     data: Any,
     *,
     weights: str | None = None,
+    sigma: str | None = None,
+    se: str | None = None,
     missing: str = "drop",
     rank_deficient: str = "raise",
 ) -> Gram:
@@ -50,6 +49,11 @@ def gram_from_table(
         one run to the next (a random sample, say) has to be stored first.
     weights : str, optional
         The column of weights w: Var(e) = sigma^2 / w.
+    sigma : str, optional
+        Formula of log(sigma), e.g. ``"~ 0 + arm"``: rows of each combination of its columns' values
+        have cross-products of their own, at most 100 of them.
+    se : str, optional
+        The column of known standard errors, beside which there is no sigma.
     missing : {"drop", "raise"}
         What to do with rows that lack a value in a column that is used.
     rank_deficient : {"raise", "drop"}
@@ -67,6 +71,8 @@ def gram_from_table(
         If the formula is wrong or names a column that is not there; no row is read then.
     DataError
         If a column cannot be used, the engine fails, or the rows cannot identify the model.
+    ArgumentError
+        If weights, sigma and se contradict each other.
 
     Warns
     -----
@@ -92,10 +98,12 @@ def gram_from_table(
     source = open_source(data)
     if isinstance(source, EngineTable):
         engine = source.engine
-        columns = _columns(mixed, engine, weights, missing)
+        read = partial(Reading.of, mixed, weights=weights, missing=missing, sigma=sigma, se=se)
+        # A batch without rows: what is missing, misspelt or beyond batches is told now.
+        nothing = read(dict.fromkeys(engine.columns, np.empty(0)))
+        columns = columns_to_read(nothing.terms, weights, se)
         if not isinstance(engine, StreamingEngine):
             check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
-            read = partial(Reading.of, mixed, weights=weights, missing=missing)
             reading: Reading = engine.reduce(columns, read, add)
             coding = reading.settle()
             total: Gram = engine.reduce(columns, coding.gram, add)
@@ -105,20 +113,9 @@ def gram_from_table(
         mixed,
         source,
         weights=weights,
+        sigma=sigma,
+        se=se,
         missing=missing,
         rank_deficient=rank_deficient,
         progressbar=False,
     )
-
-
-def _columns(
-    formula: MixedFormula, engine: Engine, weights: str | None, missing: str
-) -> Sequence[str]:
-    """Return the columns that the formula uses; raise here what needs no row to be told."""
-    terms = model_terms(formula)
-    # A batch without rows: what is missing, misspelt or beyond batches is told now.
-    nothing = dict.fromkeys(engine.columns, np.empty(0))
-    Reading.of(formula, nothing, weights=weights, missing=missing)
-    own = () if weights is None else (weights,)
-    names = (*terms.response.variables, *terms.predictors, *terms.grouping, *own)
-    return tuple(dict.fromkeys(names))

@@ -24,6 +24,7 @@ from bayeslmm.errors import DataError, DataWarning, warn
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.nodes import Variable
+from bayeslmm.formula.residual import residual_terms
 from bayeslmm.gram.blocks import GramFactor, PairBlocks
 from bayeslmm.gram.coordinates import orthogonal, root_of, with_columns, with_levels
 from bayeslmm.gram.gram import Gram
@@ -87,7 +88,8 @@ class BatchCoding:
 
     @cached_property
     def _terms(self) -> ModelTerms:
-        return model_terms(parse_formula(self.state.formula))
+        said = residual_terms(None, self.state.sigma)
+        return model_terms(parse_formula(self.state.formula), said)
 
     @cached_property
     def _widths(self) -> dict[TermSet, int]:
@@ -105,8 +107,9 @@ class BatchCoding:
         """
         batch = read_table(table, may_be_empty=True)
         rows = read_rows(
-            self._terms, batch, self.weights, self.missing, need_response=True, whole=False
-        )
+            self._terms, batch, self.weights, self.missing,
+            need_response=True, whole=False, se=self.state.se,
+        )  # fmt: skip
         for name, column in rows.columns.items():
             if self.kinds.get(name, column.kind) != column.kind:
                 raise changed_kind(name, self.kinds[name], column.kind)

@@ -144,6 +144,8 @@ def stateless_calls(terms: ModelTerms) -> Iterator[str]:
 def _calls(terms: ModelTerms) -> Iterator[ast.Call]:
     atoms = [terms.response, *terms.fixed.atoms, *terms.offsets]
     atoms += [atom for _, columns in terms.random for atom in columns.atoms]
+    if terms.residual is not None and terms.residual.sigma is not None:
+        atoms += terms.residual.sigma.atoms
     for atom in atoms:
         for node in ast.walk(atom.tree) if isinstance(atom, Expression) else ():
             if isinstance(node, ast.Call):

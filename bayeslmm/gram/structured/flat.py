@@ -26,7 +26,8 @@ def blocks_of(gram: Gram) -> list[Floats]:
 def with_blocks(gram: Gram, blocks: Sequence[Floats], *, sum_log_weights: float) -> Gram:
     """Return the same Gram with other cross-products in the order of `blocks_of`.
 
-    What a Gram keeps of each level for leaving it out is left away: it is of the rows as they are.
+    What a Gram keeps of each level for leaving it out, and of strata, is left away: it is of the
+    rows as they are.
     """
     n = len(gram.factors)
     factors = tuple(
@@ -36,7 +37,12 @@ def with_blocks(gram: Gram, blocks: Sequence[Floats], *, sum_log_weights: float)
     of_pairs = zip(gram.pairs, blocks[2 * n : -1], strict=True)
     pairs = tuple(replace(pair, values=block) for pair, block in of_pairs)
     return replace(
-        gram, factors=factors, pairs=pairs, cross=blocks[-1], sum_log_weights=sum_log_weights
+        gram,
+        factors=factors,
+        pairs=pairs,
+        cross=blocks[-1],
+        sum_log_weights=sum_log_weights,
+        strata=None,
     )
 
 

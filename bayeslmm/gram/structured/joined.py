@@ -36,7 +36,7 @@ def with_joined_levels(gram: Gram, design: Design, records: Records) -> Gram:
     design : Design
         The rows.
     records : Records
-        Pairs of rows, each in both orders.
+        Pairs of rows, each in both orders; sums are of rows of one level each.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def with_joined_levels(gram: Gram, design: Design, records: Records) -> Gram:
     """
     apart = np.flatnonzero(records.first != records.second)
     a, b = records.first[apart], records.second[apart]
-    indices = [factor.index for factor in design.factors]
+    indices = [records.of_sums(factor.index) for factor in design.factors]
     differs = [index[a] != index[b] for index in indices]
     if not any(different.any() for different in differs):
         return gram
@@ -69,6 +69,17 @@ def with_joined_levels(gram: Gram, design: Design, records: Records) -> Gram:
     out = replace(gram, pairs=tuple(pairs))
     _require_small(out, joined)
     return out
+
+
+def by_level(records: Records, design: Design) -> Records:
+    """Return records whose sums are of rows of one level of each factor."""
+    if records.member is None:
+        return records
+    label = np.zeros(len(records.member), np.int64)
+    for factor in design.factors:
+        both = label * len(factor.levels) + factor.index
+        label = np.unique(both, return_inverse=True)[1].ravel()
+    return records.split(label)
 
 
 def place_of(pair: PairBlocks, first: Ints, second: Ints) -> Ints:

@@ -10,7 +10,7 @@ holds, the pass is made at every step instead (`RowGram`).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,10 @@ import numpy as np
 
 from bayeslmm.errors import DataError
 from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.latent import latent_of, require_latent, with_latent_levels
+from bayeslmm.gram.strata import laid_out_as
 from bayeslmm.gram.structured.flat import blocks_of, places_in_plan, split_flat, with_blocks
-from bayeslmm.gram.structured.joined import place_of, with_joined_levels
+from bayeslmm.gram.structured.joined import by_level, place_of, with_joined_levels
 from bayeslmm.gram.structured.records import Records
 from bayeslmm.gram.sums import _project, reference_columns, to_reference
 from bayeslmm.kernels.layout import N_WORKING, SUM_LOG_WEIGHTS
@@ -132,19 +134,44 @@ class StructuredGram(_Combined):
         ArgumentError
             If rows of too many levels of one factor hang together.
         """
-        reference = Gram.from_design(design)
+        reference = Gram.of_levels(design, strata=False)
         whole = records if isinstance(records, Records) else joining
         if whole is not None:
+            whole = by_level(whole, design)
             reference = with_joined_levels(reference, design, whole)
         columns = _Columns.of(design, reference)
-        several = (records,) if isinstance(records, Records) else records
+        several = (by_level(records, design),) if isinstance(records, Records) else records
         bodies: Floats | None = None
         for some in several:
             part = _bodies(columns, some)
             bodies = part if bodies is None else bodies + part
         if bodies is None:
             raise DataError("There are no rows.")
-        return cls(reference, bodies)
+        require_latent(design)
+        maps, labels = latent_of(design)
+        if not any(maps):
+            return cls(reference, bodies)
+        each = (with_blocks(reference, split_flat(reference, body), sum_log_weights=0.0)
+                for body in bodies)  # fmt: skip
+        turned = [_flat(with_latent_levels(gram, maps, labels)) for gram in each]
+        return cls(with_latent_levels(reference, maps, labels), np.stack(turned))
+
+    @classmethod
+    def of_strata(cls, gram: Gram, order: Ints) -> StructuredGram:
+        """Return the bases of residuals with a standard deviation for each stratum.
+
+        Parameters
+        ----------
+        gram : Gram
+            Cross-products with strata.
+        order : ndarray of int64
+            The stratum of each base.
+        """
+        if gram.strata is None:
+            raise DataError("These cross-products have no strata of the residuals' scale.")
+        parts = [laid_out_as(gram, gram.strata.grams[k]) for k in order.tolist()]
+        bodies = [np.concatenate([b.ravel() for b in blocks_of(part)]) for part in parts]
+        return cls(replace(gram, strata=None), np.stack(bodies))
 
     @cached_property
     def plan_bodies(self) -> Floats:
@@ -182,7 +209,8 @@ class RowGram(_Combined):
     @classmethod
     def from_design(cls, design: Design, records: Records) -> RowGram:
         """Lay out the rows of a design without weights; see `StructuredGram.from_design`."""
-        reference = with_joined_levels(Gram.from_design(design), design, records)
+        records = by_level(records, design)
+        reference = with_joined_levels(Gram.from_design(design, strata=False), design, records)
         columns = _Columns.of(design, reference)
         return cls(reference, records, tuple(columns.blocks(records)))
 
@@ -217,13 +245,20 @@ class RowGram(_Combined):
         return d_coefficients, -float(d_floats[SUM_LOG_WEIGHTS])
 
 
+def _flat(gram: Gram) -> Floats:
+    return np.concatenate([block.ravel() for block in blocks_of(gram)])
+
+
 def bases_size(design: Design) -> int:
     """Return how many numbers one base has, pairs of crossed factors left out."""
     fixed: int = design.X.shape[1] + 1
     size: int = 0
     for factor in design.factors:
         q: int = factor.columns.shape[1]
-        size += len(factor.levels) * q * (q + fixed)
+        m = len(factor.levels) if factor.latent is None else factor.latent.n_latent
+        size += m * q * (q + fixed)
+        if factor.latent is not None:
+            size += (m * q) ** 2 // 2
     return size + fixed**2
 
 
@@ -255,7 +290,10 @@ def sum_or_pass(design: Design, records: Records) -> StructuredGram | RowGram:
     -------
     StructuredGram or RowGram
     """
-    if records.n_bases * bases_size(design) <= step_size(design, records):
+    records = by_level(records, design)
+    # Latent levels meet in every row: a pass over the rows would turn them at every step.
+    latent = any(factor.latent is not None for factor in design.factors)
+    if latent or records.n_bases * bases_size(design) <= step_size(design, records):
         return StructuredGram.from_design(design, records)
     return RowGram.from_design(design, records)
 
@@ -294,19 +332,19 @@ class _Columns:
     def blocks(self, records: Records) -> list[_Block]:
         """Return where pairs of rows go, block by block in the order of `flat.blocks_of`."""
         a, b, out = records.first, records.second, []
-        for factor, Z in zip(self.design.factors, self.random, strict=True):
-            m, level = len(factor.levels), factor.index[a]
-            own = np.where(level == factor.index[b], level, NOWHERE)
-            out += [_Block(own, Z, Z, m), _Block(level, Z, self.fixed, m)]
+        fixed, random = records.added(self.fixed), [records.added(Z) for Z in self.random]
+        levels = [records.of_sums(factor.index) for factor in self.design.factors]
+        for factor, index, Z in zip(self.design.factors, levels, random, strict=True):
+            m, level = len(factor.levels), index[a]
+            own = np.where(level == index[b], level, NOWHERE)
+            out += [_Block(own, Z, Z, m), _Block(level, Z, fixed, m)]
         for pair in self.reference.pairs:
-            first = self.design.factors[pair.first].index[a]
-            second = self.design.factors[pair.second].index[b]
+            first, second = levels[pair.first][a], levels[pair.second][b]
             place = place_of(pair, first, second)
             if pair.first == pair.second:  # blocks of two levels stand once, the later one first
                 place = np.where(first > second, place, NOWHERE)
-            left, right = self.random[pair.first], self.random[pair.second]
-            out.append(_Block(place, left, right, len(pair.rows)))
-        out.append(_Block(np.zeros(len(a), np.int64), self.fixed, self.fixed, 1))
+            out.append(_Block(place, random[pair.first], random[pair.second], len(pair.rows)))
+        out.append(_Block(np.zeros(len(a), np.int64), fixed, fixed, 1))
         return out
 
 

@@ -3,6 +3,7 @@
 - ``build``: `build_model`
 - ``guarded_model``: a PyMC model that does not predict from priors where a posterior is meant
 - ``components``: coordinates, data, priors and linear predictor, shared by all
+- ``latent``: effects that rows have of several latent levels
 - ``likelihood``: the response given its linear predictor, by family
 - ``residual``: residuals with a structure: parameters, scales and the response
 - ``residual_correlation``: correlated residuals: their joint density, and draws

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.priors.resolve import PriorsLike
+    from bayeslmm.relationships.known import KnownLike
     from bayeslmm.results.kept_effects import EffectsStore
 
 
@@ -84,6 +85,7 @@ def build_model(
     residual: str | None = None,
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
+    known: KnownLike | None = None,
 ) -> pm.Model:
     r"""Build the PyMC model of a mixed model, for those who sample or extend it themselves.
 
@@ -113,7 +115,7 @@ def build_model(
         As in `fit_bayes`.
     family, link, trials
         As in `fit_bayes`.
-    residual, sigma, se
+    residual, sigma, se, known
         As in `fit_bayes`. Parameters of the residuals have the names of the result tree; one
         log-density is computed of all rows together where rows are correlated.
 
@@ -169,6 +171,7 @@ def build_model(
         residual=residual,
         sigma=sigma,
         se=se,
+        known=known,
     )
     model = Model.of(design, priors).at_means
     # A warning and no error: what is built may be given another likelihood, or another response.

@@ -16,6 +16,7 @@ import pytensor.tensor as pt
 from bayeslmm import names
 from bayeslmm.inference.graph.covariance import Scale, recover_scale, scale_of
 from bayeslmm.inference.graph.guarded_model import LinearMixedModel
+from bayeslmm.inference.graph.latent import effects_of_rows
 from bayeslmm.inference.graph.likelihood import add_response
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.inference.graph.residual import (
@@ -183,6 +184,9 @@ def linear_predictor(design: Design, fixed: Any, effects: Sequence[Any]) -> Any:
             f"Z_{factor.name}_data", factor.columns, dims=(names.OBS, names.term_dim(factor.name))
         )
         index = pm.Data(f"index_{factor.name}_data", factor.index, dims=names.OBS)
+        latent = factor.latent
+        if latent is not None and latent.tells_latent:
+            b = effects_of_rows(factor.name, latent, b)  # noqa: PLW2901 - of the rows
         part = (Z * b[index]).sum(axis=1)
         mean = part if mean is None else mean + part
     return pt.zeros(len(design.y)) if mean is None else mean

@@ -19,8 +19,8 @@ from bayeslmm.inference.graph.prior_vectors import (
     prior_vector,
     read_vector,
 )
+from bayeslmm.inference.graph.residual_correlation import autocorrelations
 from bayeslmm.model.covariance.of_matrix import OfMatrix
-from bayeslmm.model.covariance.partial_correlations import partials_of_factor
 from bayeslmm.model.covariance.stationary import Toeplitz
 from bayeslmm.model.covariance.unstructured import Unstructured
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Blocks
     from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.covariance.block_covariance import BlockCovariance
     from bayeslmm.model.covariance.structure import CovarianceStructure
@@ -171,9 +172,13 @@ def correlation_graph(partials: Any, covariance: BlockCovariance) -> Any:
 
 def correlation_factor_graph(partials: Any, covariance: BlockCovariance) -> Any:
     """Write `BlockCovariance.correlation_factor` of partials as a graph, shape (q, q)."""
-    q, at = covariance.n_columns, 0
+    return _canonical_factor(partials, covariance.independent)
+
+
+def _canonical_factor(partials: Any, independent: Blocks) -> Any:
+    q, at = sum(map(len, independent)), 0
     unit = pt.zeros((q, q))
-    for columns in covariance.independent:
+    for columns in independent:
         for row, i in enumerate(columns):
             left: Any = pt.ones(())
             for j in columns[:row]:
@@ -289,16 +294,17 @@ def _unit_factor(
 ) -> tuple[Any, list[Any]]:
     """Add the partials of a set of columns; return C, and the structure's own numbers."""
     name = _partials_name(priors.covariance, columns)
-    if not isinstance(structure, OfMatrix):
-        return pm.LKJCorr(name, n=len(columns), eta=pm.Data(f"{name}_eta", priors.eta)), []
     shapes = pm.Data(f"{name}_shapes", structure.partial_shapes(priors.eta))
     partials = pm.Beta(name, shapes[:, 0], shapes[:, 1], shape=structure.n_partials)
+    if not isinstance(structure, OfMatrix):
+        return _canonical_factor(2.0 * partials - 1.0, structure.independent), []
     values = structure.values(partials)
-    unit = (
-        pt.linalg.cholesky(structure.matrix(partials))
-        if isinstance(structure, Toeplitz)
-        else structure.unit_factor(partials)
-    )
+    if isinstance(structure, Toeplitz):
+        lags = pt.stack(autocorrelations(values, structure.n_partials, structure.n_partials))
+        at = np.arange(len(columns))
+        unit = pt.linalg.cholesky(lags[np.abs(at[:, None] - at)])
+    else:
+        unit = structure.unit_factor(partials)
     return unit, [values[k] for k in range(len(structure.parameters))]
 
 
@@ -312,7 +318,7 @@ def recover_structured(
     for structure, columns in covariance.members:
         if structure.n_partials:
             drawn = values[_partials_name(covariance, columns)]
-            partials.append(drawn if isinstance(structure, OfMatrix) else partials_of_factor(drawn))
+            partials.append(drawn if isinstance(structure, OfMatrix) else 2.0 * drawn - 1.0)
     return covariance.column_sds(own), covariance.factor(own, np.concatenate(partials, axis=-1))
 
 

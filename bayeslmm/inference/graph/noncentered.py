@@ -1,4 +1,4 @@
-"""Random effects as standard normal offsets times the square root of G: b = z L'.
+"""Random effects as standard normal offsets times the square root of G: b = z L', or T z L'.
 
 What NUTS sees has the same scale whether G is large or nearly zero, which is why this is the
 default: with few rows per level the offsets are nearly independent of G.
@@ -15,6 +15,7 @@ import pytensor.tensor as pt
 from bayeslmm import names
 from bayeslmm.inference.graph import components
 from bayeslmm.inference.graph.covariance import recover_scale
+from bayeslmm.inference.graph.latent import effects_of_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,10 +35,12 @@ def build(model: Model) -> pm.Model:
 def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, NDArray[np.float64]]:
     """Return the contract's variables from draws of the free ones."""
     result = components.recover_parameters(model, values)
-    effects = []
+    effects, maps = [], {factor.name: factor.latent for factor in model.design.factors}
     for factor in model.priors.factors:
         _, chol = recover_scale(factor, values)
         b = values[_offsets(factor.name)] @ np.swapaxes(chol, -1, -2)
+        latent = maps[factor.name]
+        b = b if latent is None else latent.told(b)
         effects.append(b.reshape(-1, *b.shape[2:]))
     store.add(effects)
     return result
@@ -63,6 +66,8 @@ def _effects(factor: FactorData, scale: Scale) -> Any:
         ]
         b = pt.concatenate(parts, axis=1)
     raw = scale.origin.raw_effects(b) if scale.origin else b
+    if factor.latent is not None and not factor.latent.tells_latent:
+        raw = effects_of_rows(factor.name, factor.latent, raw)
     return pm.Deterministic(names.effects(factor.name), raw, dims=dims)
 
 

@@ -200,7 +200,7 @@ def _toeplitz(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
     partials, arm = _by_arm(rows, named[names.PACF_RESIDUAL])
     position = _times(rows).astype(np.int64)
     of_arms = [
-        _autocorrelations(partials[k], len(rows.visits) - 1, len(rows.visits) - 1)
+        autocorrelations(partials[k], len(rows.visits) - 1, len(rows.visits) - 1)
         for k in range(max(len(rows.by_labels), 1))
     ]
     return _by_pattern(rows, _by_lag(of_arms, np.arange(float(len(rows.visits)))), position, arm)
@@ -220,7 +220,7 @@ def _arma(rows: ResidualRows, named: Mapping[str, Any]) -> Joint:
             parts[k], _ = _by_arm(rows, named[name])
     of_arms = []
     for k in range(n_arms):
-        r = _autocorrelations(parts[0][k], p, lags + q)
+        r = autocorrelations(parts[0][k], p, lags + q)
         theta = [1.0, *(-x for x in _coefficients(-parts[1][k], q))]
         whole = [
             sum(a * b * r[abs(h + i - j)] for i, a in enumerate(theta) for j, b in enumerate(theta))
@@ -238,7 +238,7 @@ def _coefficients(partials: Any, order: int) -> list[Any]:
     return a
 
 
-def _autocorrelations(partials: Any, order: int, lags: int) -> list[Any]:
+def autocorrelations(partials: Any, order: int, lags: int) -> list[Any]:
     """Return the autocorrelations from lag zero: each from the lags before it, by regression."""
     r: list[Any] = [pt.ones(())]
     left: Any = pt.ones(())

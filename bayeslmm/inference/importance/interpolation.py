@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.interpolate import RBFInterpolator
+import scipy
 from scipy.special import logsumexp
 
 from bayeslmm.gram.likelihood import unpack_factors
@@ -207,7 +207,7 @@ class SmoothReduction:
         values = to_smooth(exact)
         # The largest numbers (log|V| is thousands) would cost digits of what varies.
         self._level = values.mean(axis=0)
-        self._interpolate = RBFInterpolator(
+        self._interpolate = scipy.interpolate.RBFInterpolator(
             points, values - self._level, kernel=kernel, degree=TREND
         )
 

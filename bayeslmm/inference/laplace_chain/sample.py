@@ -106,16 +106,24 @@ def unsuited(model: Model) -> str:
         return "the model has no random effects"
     if model.design.residual is not None:
         return "sigma follows a formula, and the chain takes one sigma for all rows"
-    for factor in model.priors.factors:
-        if not factor.covariance.compiles:
-            return (
-                f"G by {factor.name!r} has a structure, and the chain takes unstructured and "
-                "diagonal ones"
-            )
+    if why := _unsuited_effects(model):
+        return why
     if not integrates_beta(model.priors):
         named = zip(model.priors.coef, model.priors.beta, strict=True)
         name, prior = next((n, p) for n, p in named if p.family != "Normal")
         return f"the prior of {name!r} is {prior}, and those of fixed effects must be normal"
+    return ""
+
+
+def _unsuited_effects(model: Model) -> str:
+    for factor, own in zip(model.design.factors, model.priors.factors, strict=True):
+        if not own.covariance.compiles:
+            return (
+                f"G by {factor.name!r} has a structure, and the chain takes unstructured and "
+                "diagonal ones"
+            )
+        if factor.latent is not None:
+            return f"rows have several latent levels of {factor.name!r}, and the chain takes one"
     return ""
 
 

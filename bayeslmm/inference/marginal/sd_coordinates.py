@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
+import scipy
 
 from bayeslmm.gram.likelihood import flat_prior
 from bayeslmm.kernels.linked_density import linked_density
@@ -239,7 +239,7 @@ class _Likelihood:
 
         # No bounds: with them, L-BFGS-B takes its first step as long as the gradient.
         with np.errstate(over="ignore", invalid="ignore"):
-            found = minimize(
+            found = scipy.optimize.minimize(
                 descent, start, jac=True, method="L-BFGS-B",
                 options={"maxfun": _MOST_EVALUATIONS, "ftol": 1e-9},
             )  # fmt: skip

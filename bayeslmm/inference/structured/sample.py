@@ -18,7 +18,7 @@ from bayeslmm.inference.importance.weigh import (
 )
 from bayeslmm.inference.nuts.sample import take_over
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
-from bayeslmm.inference.parametrization import MARGINAL
+from bayeslmm.inference.parametrization import LARGEST_FAST_BORDER, MARGINAL
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.reweighting import resample
 from bayeslmm.inference.structured.recovery import recover_posterior
@@ -54,9 +54,19 @@ def structured_suits(model: Model, settings: SamplerSettings) -> tuple[bool, str
         return False, f"the {settings.parametrization} form keeps the effects as parameters"
     if settings.target_accept is not None:
         return False, "target_accept was given, and only NUTS has an acceptance rate"
-    if why := _too_many(StructuredTarget(model)):
+    target = StructuredTarget(model)
+    if why := _too_many(target):
         return False, why
-    return True, "effects are integrated out exactly, whatever the residuals' covariance"
+    border = target.products.plan.n_border
+    if border <= LARGEST_FAST_BORDER:
+        return True, "effects are integrated out exactly, whatever the residuals' covariance"
+    dense = f"one density factors a dense matrix of {border} columns"
+    if settings.parametrization == AUTO_PARAMETRIZATION and model.design.has_rows:
+        return False, (
+            f"{dense}, more than {LARGEST_FAST_BORDER}, and beside a residual structure densities "
+            "are not interpolated"
+        )
+    return True, f"{dense}, and NUTS with the effects integrated out factors it more often"
 
 
 def _too_many(target: StructuredTarget) -> str:

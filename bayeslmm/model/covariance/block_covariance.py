@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import beta as beta_distribution
+from scipy.special import betaincinv
 
 from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.model.covariance.diagonal import Diagonal
@@ -141,6 +141,16 @@ class BlockCovariance(CovarianceNames):
     def sd_leads(self) -> Columns:
         """The first column of each standard deviation."""
         return tuple(self.sd_columns.index(k) for k in range(self.n_sds))
+
+    @property
+    def of_one_number(self) -> Columns:
+        """Columns whose correlations are one number, which has a name of its own."""
+        return tuple(
+            j
+            for structure, columns in self.members
+            if isinstance(structure, OfMatrix) and structure.parameters
+            for j in columns
+        )
 
     @property
     def compiles(self) -> bool:
@@ -349,7 +359,7 @@ class BlockCovariance(CovarianceNames):
         """
         structure, _ = max(self.correlated, key=lambda member: len(member[1]))
         a, b = structure.correlation_shapes(eta)
-        found = beta_distribution(a, b).ppf(levels)
+        found = betaincinv(a, b, levels)
         if isinstance(structure, OfMatrix):
             return np.asarray(structure.values(found[..., None])[..., 0])
         return np.asarray(2.0 * found - 1.0)

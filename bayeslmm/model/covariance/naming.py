@@ -47,6 +47,22 @@ class CovarianceNames:
         return names.corr(self.name)
 
     @property
+    def sd_labels(self) -> tuple[str, ...]:
+        """The term of each standard deviation, or what terms that share it begin with."""
+        return tuple(name[len(self.sd_name) + 1 : -1] for name in self.sd_names)
+
+    @property
+    def parameter_labels(self) -> tuple[tuple[str, str], ...]:
+        """Names of structures' own numbers, and what their columns' names begin with."""
+        labels = [
+            self._stem(columns)
+            for structure, columns in self.members
+            for _ in own_parameters(structure)
+        ]
+        return tuple((name, label) for (name, _), label in
+                     zip(self.parameter_names, labels, strict=True))  # fmt: skip
+
+    @property
     def sd_names(self) -> tuple[str, ...]:
         """Name of each standard deviation: ``"sd_<factor>[<term>]"``, or of what terms share."""
         shared = {columns[0]: self._stem(columns) for at, columns in self.said

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from scipy.stats import beta as beta_distribution
+import scipy
 
 from bayeslmm.model.covariance.autocorrelation import derivatives
 from bayeslmm.model.covariance.partial_correlations import (
@@ -116,7 +116,7 @@ class OfMatrix(ABC):
     def log_prior(self, corr: Floats, eta: float) -> Floats:
         """Evaluate the log-density of the partials of matrices, (..., q, q) -> (...)."""
         a, b = self.partial_shapes(eta).T
-        return np.asarray(beta_distribution.logpdf(_inside(self.near(corr)), a, b).sum(axis=-1))
+        return np.asarray(scipy.stats.beta.logpdf(_inside(self.near(corr)), a, b).sum(axis=-1))
 
     def draw_correlations(self, eta: float, size: int, rng: np.random.Generator) -> Floats:
         """Draw correlation matrices from their prior, shape (size, q, q)."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import special, stats
+import scipy
+from scipy import special
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,7 +63,7 @@ class _HalfStudentT(_Continuous):
     """|t| with `nu` degrees of freedom times `sigma`."""
 
     def __init__(self, nu: Any, sigma: Any) -> None:
-        self._t = stats.t(nu, scale=sigma)
+        self._t = scipy.stats.t(nu, scale=sigma)
 
     def logpdf(self, x: ArrayLike) -> Any:
         values = np.asarray(x, dtype=np.float64)
@@ -104,7 +105,7 @@ class _LogitNormal(_Unit):
     """log(x / (1 - x)) ~ Normal(mu, sigma)."""
 
     def __init__(self, mu: float, sigma: float) -> None:
-        self._normal = stats.norm(mu, sigma)
+        self._normal = scipy.stats.norm(mu, sigma)
 
     def inside(self, x: Any) -> Any:
         return self._normal.logpdf(np.log(x) - np.log1p(-x)) - np.log(x) - np.log1p(-x)
@@ -114,66 +115,80 @@ class _LogitNormal(_Unit):
 
 
 def _truncated_normal(mu: Any, sigma: Any, lower: Any, upper: Any) -> Any:
-    return stats.truncnorm((lower - mu) / sigma, (upper - mu) / sigma, loc=mu, scale=sigma)
+    return scipy.stats.truncnorm((lower - mu) / sigma, (upper - mu) / sigma, loc=mu, scale=sigma)
 
 
 def _triangular(lower: float, upper: float, c: float) -> Any:
-    return stats.triang((c - lower) / (upper - lower), loc=lower, scale=upper - lower)
+    return scipy.stats.triang((c - lower) / (upper - lower), loc=lower, scale=upper - lower)
+
+
+def _scipy(name: str) -> Callable[..., Any]:
+    """Return the distribution of SciPy that takes the parameters as they are."""
+
+    def frozen(*parameters: float) -> Any:
+        # SciPy loads `stats`, a third of a second, when it is first asked for.
+        return getattr(scipy.stats, name)(*parameters)
+
+    return frozen
 
 
 _MS = ("mu", "sigma")
 _AB = ("alpha", "beta")
 FAMILIES: Mapping[str, Family] = {
-    "Normal": Family(_MS, {}, ("sigma",), stats.norm),
-    "StudentT": Family(("nu", *_MS), {}, ("nu", "sigma"), stats.t),
-    "Cauchy": Family(_AB, {}, ("beta",), stats.cauchy),
-    "Laplace": Family(("mu", "b"), {}, ("b",), stats.laplace),
-    "Logistic": Family(("mu", "s"), {}, ("s",), stats.logistic),
-    "SkewNormal": Family(("alpha", *_MS), {}, ("sigma",), stats.skewnorm),
-    "SkewStudentT": Family(("a", "b", *_MS), {}, ("a", "b", "sigma"), stats.jf_skew_t),
+    "Normal": Family(_MS, {}, ("sigma",), _scipy("norm")),
+    "StudentT": Family(("nu", *_MS), {}, ("nu", "sigma"), _scipy("t")),
+    "Cauchy": Family(_AB, {}, ("beta",), _scipy("cauchy")),
+    "Laplace": Family(("mu", "b"), {}, ("b",), _scipy("laplace")),
+    "Logistic": Family(("mu", "s"), {}, ("s",), _scipy("logistic")),
+    "SkewNormal": Family(("alpha", *_MS), {}, ("sigma",), _scipy("skewnorm")),
+    "SkewStudentT": Family(("a", "b", *_MS), {}, ("a", "b", "sigma"), _scipy("jf_skew_t")),
     "AsymmetricLaplace": Family(
         ("kappa", "mu", "b"), {}, ("kappa", "b"),
-        lambda kappa, mu, b: stats.laplace_asymmetric(kappa, loc=mu, scale=1 / b),
+        lambda kappa, mu, b: scipy.stats.laplace_asymmetric(kappa, loc=mu, scale=1 / b),
     ),
     "ExGaussian": Family(
         (*_MS, "nu"), {}, ("sigma", "nu"),
-        lambda mu, sigma, nu: stats.exponnorm(nu / sigma, loc=mu, scale=sigma),
+        lambda mu, sigma, nu: scipy.stats.exponnorm(nu / sigma, loc=mu, scale=sigma),
     ),
-    "Gumbel": Family(("mu", "beta"), {}, ("beta",), stats.gumbel_r),
-    "Moyal": Family(_MS, {}, ("sigma",), stats.moyal),
+    "Gumbel": Family(("mu", "beta"), {}, ("beta",), _scipy("gumbel_r")),
+    "Moyal": Family(_MS, {}, ("sigma",), _scipy("moyal")),
     "TruncatedNormal": Family(
         (*_MS, "lower", "upper"), {"lower": -math.inf, "upper": math.inf}, ("sigma",),
         _truncated_normal,
     ),
     "Uniform": Family(
-        ("lower", "upper"), {}, (), lambda lower, upper: stats.uniform(lower, upper - lower)
+        ("lower", "upper"), {}, (), lambda lower, upper: scipy.stats.uniform(lower, upper - lower)
     ),
     "Triangular": Family(
         ("lower", "upper", "c"), {}, (), _triangular
     ),
-    "HalfNormal": Family(("sigma",), {}, ("sigma",), lambda sigma: stats.halfnorm(scale=sigma)),
-    "HalfCauchy": Family(("beta",), {}, ("beta",), lambda beta: stats.halfcauchy(scale=beta)),
-    "HalfStudentT": Family(("nu", "sigma"), {}, ("nu", "sigma"), _HalfStudentT),
-    "Exponential": Family(("lam",), {}, ("lam",), lambda lam: stats.expon(scale=1 / lam)),
-    "Gamma": Family(_AB, {}, _AB, lambda a, b: stats.gamma(a, scale=1 / b)),
-    "InverseGamma": Family(_AB, {}, _AB, lambda a, b: stats.invgamma(a, scale=b)),
-    "LogNormal": Family(
-        _MS, {}, ("sigma",), lambda mu, sigma: stats.lognorm(sigma, scale=np.exp(mu))
+    "HalfNormal": Family(
+        ("sigma",), {}, ("sigma",), lambda sigma: scipy.stats.halfnorm(scale=sigma)
     ),
-    "Weibull": Family(_AB, {}, _AB, lambda a, b: stats.weibull_min(a, scale=b)),
-    "ChiSquared": Family(("nu",), {}, ("nu",), stats.chi2),
+    "HalfCauchy": Family(
+        ("beta",), {}, ("beta",), lambda beta: scipy.stats.halfcauchy(scale=beta)
+    ),
+    "HalfStudentT": Family(("nu", "sigma"), {}, ("nu", "sigma"), _HalfStudentT),
+    "Exponential": Family(("lam",), {}, ("lam",), lambda lam: scipy.stats.expon(scale=1 / lam)),
+    "Gamma": Family(_AB, {}, _AB, lambda a, b: scipy.stats.gamma(a, scale=1 / b)),
+    "InverseGamma": Family(_AB, {}, _AB, lambda a, b: scipy.stats.invgamma(a, scale=b)),
+    "LogNormal": Family(
+        _MS, {}, ("sigma",), lambda mu, sigma: scipy.stats.lognorm(sigma, scale=np.exp(mu))
+    ),
+    "Weibull": Family(_AB, {}, _AB, lambda a, b: scipy.stats.weibull_min(a, scale=b)),
+    "ChiSquared": Family(("nu",), {}, ("nu",), _scipy("chi2")),
     "Pareto": Family(
-        ("alpha", "m"), {}, ("alpha", "m"), lambda alpha, m: stats.pareto(alpha, scale=m)
+        ("alpha", "m"), {}, ("alpha", "m"), lambda alpha, m: scipy.stats.pareto(alpha, scale=m)
     ),
     "Rice": Family(
         ("nu", "sigma"), {}, ("nu", "sigma"),
-        lambda nu, sigma: stats.rice(nu / sigma, scale=sigma),
+        lambda nu, sigma: scipy.stats.rice(nu / sigma, scale=sigma),
     ),
     "Wald": Family(
         ("mu", "lam", "alpha"), {"alpha": 0.0}, ("mu", "lam"),
-        lambda mu, lam, alpha: stats.invgauss(mu / lam, loc=alpha, scale=lam),
+        lambda mu, lam, alpha: scipy.stats.invgauss(mu / lam, loc=alpha, scale=lam),
     ),
-    "Beta": Family(_AB, {}, _AB, stats.beta),
+    "Beta": Family(_AB, {}, _AB, _scipy("beta")),
     "Kumaraswamy": Family(("a", "b"), {}, ("a", "b"), _Kumaraswamy),
     "LogitNormal": Family(_MS, {}, ("sigma",), _LogitNormal),
 }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import beta as beta_distribution
+from scipy.special import betaincinv
 
 from bayeslmm import names
 from bayeslmm.errors import PriorError
@@ -293,7 +293,7 @@ class Priors:
             factor = next(f for f in self.factors if f.covariance.corr_name == parameter)
             # Of several matrices the largest one's correlations: they are closest to zero.
             return factor.covariance.correlation_quantiles(factor.eta, levels)
-        return np.asarray(2 * beta_distribution(a, a).ppf(levels) - 1)
+        return np.asarray(2 * betaincinv(a, a, levels) - 1)
 
     def to_json(self) -> str:
         """Return the priors as JSON text that `from_json` reads back exactly."""

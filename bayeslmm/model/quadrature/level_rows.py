@@ -12,6 +12,7 @@ from bayeslmm.kernels.quadrature.rows import LevelRows
 
 if TYPE_CHECKING:
     from bayeslmm.design.design import Design
+    from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.families.family import Family
 
 MOST_COLUMNS = 2
@@ -35,14 +36,20 @@ def why_not(design: Design) -> str:
         return f"family {family.name!r} with link {family.link.name!r} has no compiled form"
     if design.residual is not None:
         return "sigma follows a formula, and quadrature takes one sigma for all rows"
-    if any(factor.structures for factor in factors):
-        return "G has a structure, and quadrature takes unstructured and diagonal ones"
     if len(factors) != 1:
         count = f"{len(factors)} grouping factors" if factors else "no grouping factor"
         return f"the model has {count}, and quadrature integrates the effects of exactly one"
-    if (q := len(factors[0].terms)) > MOST_COLUMNS:
+    return _why_not(factors[0])
+
+
+def _why_not(factor: GroupingFactor) -> str:
+    if factor.structures:
+        return "G has a structure, and quadrature takes unstructured and diagonal ones"
+    if factor.latent is not None:
+        return f"rows have several latent levels of {factor.name!r}, which no level integrates"
+    if (q := len(factor.terms)) > MOST_COLUMNS:
         return (
-            f"effects by {factors[0].name!r} have {q} columns, and the number of nodes grows with "
+            f"effects by {factor.name!r} have {q} columns, and the number of nodes grows with "
             f"the power of them: at most {MOST_COLUMNS} can be integrated out"
         )
     return ""

@@ -21,17 +21,22 @@ class Pairs:
 
     .. math:: [C^{-1}]_{ab} = \sum_{m : \{a_m, b_m\} = \{a, b\}} f_m \, \omega_{k_m}(\phi)
 
+    Where all rows of a group stand in the same way beside each other, their sum stands for them:
+    :math:`\omega \, 1 1'` is one pair.
+
     Attributes
     ----------
     first, second : ndarray of int64, shape (m,)
         The rows a and b in any order, a row with itself among them. What is said of a pair in
-        several places adds up.
+        several places adds up. A number from n on is a sum of rows.
     base : ndarray of int64, shape (m,)
         k, the number of omega.
     n_bases : int
         Number of those.
     factor : ndarray, shape (m,), or None
         f; one everywhere where None.
+    member : ndarray of int64, shape (n,), or None
+        The sum n + member that each row is in; None where there are no sums.
     """
 
     first: Ints
@@ -39,6 +44,7 @@ class Pairs:
     base: Ints
     n_bases: int
     factor: Floats | None = None
+    member: Ints | None = None
 
 
 class Correlation(Protocol):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.gram.gram_design import GramDesign
 from bayeslmm.gram.structured.records import Records
 from bayeslmm.gram.structured.structured_gram import (
     MOST_NUMBERS,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.model.residual.structured import StructuredResiduals
 
 # With 32 nodes weights are off by 3e-11 where sigma changes exp(2 * 4)-fold over the range.
@@ -264,13 +266,13 @@ def _at_nodes(
     return out if size < min(step_size(design, records), MOST_NUMBERS) else None
 
 
-def products_of(design: Design, structure: StructuredResiduals) -> ResidualProducts:
+def products_of(design: ModelData, structure: StructuredResiduals) -> ResidualProducts:
     """Return the quickest way from the parameters of R to W'R^-1 W.
 
     Parameters
     ----------
-    design : Design
-        Rows with a response.
+    design : Design or GramDesign
+        Rows with a response, or cross-products with strata.
     structure : StructuredResiduals
         Their residual covariance.
 
@@ -281,6 +283,14 @@ def products_of(design: Design, structure: StructuredResiduals) -> ResidualProdu
         changes less than exp(8)-fold, and exact elsewhere; or, with many real gaps of time, to
         1e-10.
     """
+    if isinstance(design, GramDesign):
+        # The structure's rows are the strata, each in a cell of its own.
+        bases = StructuredGram.of_strata(design.gram, np.argsort(structure.cell))
+        return ResidualProducts(structure, bases)
+    return _of_rows(design.coded_rows, structure)
+
+
+def _of_rows(design: Design, structure: StructuredResiduals) -> ResidualProducts:
     records = structure.records()
     if (at_nodes := _at_nodes(design, structure, records)) is not None:
         by_nodes = StructuredGram.from_design(design, at_nodes.record_parts(), records)

@@ -108,8 +108,9 @@ def _scale(rows: ResidualRows, cells: Floats, learnt: ResidualRows) -> Scale:
                 f"The column {name!r} of sigma's formula is the same in all rows, {column[0]:g}: "
                 "it tells no sigma from another one. Leave it out."
             )
-    means = learnt.columns[:, 1:].mean(axis=0)
-    spreads = learnt.columns[:, 1:].std(axis=0)
+    means = np.average(learnt.columns[:, 1:], axis=0, weights=learnt.counts)
+    squares = (learnt.columns[:, 1:] - means) ** 2
+    spreads = np.sqrt(np.average(squares, axis=0, weights=learnt.counts))
     return LogLinearSigma(rows.names[1:], columns[:, 1:] - means, tuple(map(float, spreads)))
 
 

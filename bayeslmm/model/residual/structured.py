@@ -8,14 +8,14 @@ Pairs of rows with the same omega and the same two cells share one coefficient: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayeslmm.arrays import distinct
-from bayeslmm.gram.structured.records import Records
+from bayeslmm.gram.structured.records import Records, split_sums, with_sums
 from bayeslmm.model.residual.series import Series
 
 if TYPE_CHECKING:
@@ -26,6 +26,24 @@ if TYPE_CHECKING:
     from bayeslmm.model.residual.correlation import Correlation, Pairs
     from bayeslmm.model.residual.entry import Entry
     from bayeslmm.model.residual.scale import Scale
+
+
+def _by_cell(pairs: Pairs, cell: Ints) -> Pairs:
+    """Return pairs whose sums are of rows of one cell each."""
+    if pairs.member is None:
+        return pairs
+    member, pair, first, second = split_sums(pairs.member, pairs.first, pairs.second, cell)
+    # A sum with itself gives pairs of its parts in both orders, of which one is said.
+    once = (pairs.first[pair] != pairs.second[pair]) | (first >= second)
+    pair = pair[once]
+    return replace(
+        pairs,
+        first=first[once],
+        second=second[once],
+        base=pairs.base[pair],
+        factor=None if pairs.factor is None else pairs.factor[pair],
+        member=member,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,17 +139,21 @@ class StructuredResiduals:
 
     def _parts(self) -> Iterable[Pairs]:
         correlation = self.correlation
-        return correlation.parts() if isinstance(correlation, Series) else (correlation.pairs,)
+        if isinstance(correlation, Series):
+            return correlation.parts()
+        return (_by_cell(correlation.pairs, self.cell),)
 
     def _key(self, pairs: Pairs) -> Ints:
         """Return one number for omega's number and the two cells of each pair."""
-        a, b, n = self.cell[pairs.first], self.cell[pairs.second], len(self._counts)
+        n, cell = len(self.counts), self.cell
+        cell = cell if pairs.member is None else with_sums(cell, pairs.member)
+        a, b = cell[pairs.first], cell[pairs.second]
         return (pairs.base * n + np.minimum(a, b)) * n + np.maximum(a, b)
 
     @cached_property
     def _keys(self) -> Ints:
         """Those of all bases, ascending."""
-        keys, n = np.zeros(0, np.int64), len(self._counts)
+        keys, n = np.zeros(0, np.int64), len(self.counts)
         for pairs in self._parts():
             keys = np.union1d(keys, distinct(self._key(pairs), pairs.n_bases * n * n)[0])
         return keys
@@ -139,16 +161,21 @@ class StructuredResiduals:
     @cached_property
     def _bases(self) -> Ints:
         """(omega's number, cell, cell) of each base, shape (3, n_bases)."""
-        keys, n = self._keys, len(self._counts)
+        keys, n = self._keys, len(self.counts)
         return np.stack([keys // (n * n), keys // n % n, keys % n])
 
     @cached_property
-    def _counts(self) -> Floats:
-        return np.bincount(self.cell).astype(np.float64)
+    def counts(self) -> Floats:
+        """Number of rows of each cell, shape (n_cells,)."""
+        # Nodes of interpolation are cells too, of which rows are none.
+        return np.bincount(self.cell, self.rows.counts).astype(np.float64)
 
     @cached_property
     def _known_logdet(self) -> float:
-        return 0.0 if self.relative is None else 2.0 * float(np.log(self.relative).sum())
+        if self.relative is None:
+            return 0.0
+        logs = np.log(self.relative) if self.rows.log_se is None else self.rows.log_se
+        return 2.0 * float(logs @ self.rows.multiplicity)
 
     @property
     def n_bases(self) -> int:
@@ -157,7 +184,7 @@ class StructuredResiduals:
 
     def records(self) -> Records:
         """Return the pairs of rows that R^-1 joins, each with its base."""
-        return self._records(self.correlation.pairs)
+        return self._records(_by_cell(self.correlation.pairs, self.cell))
 
     def record_parts(self) -> Iterator[Records]:
         """Return the same piece by piece."""
@@ -169,7 +196,9 @@ class StructuredResiduals:
         if self.relative is not None:
             known = 1.0 / (self.relative[pairs.first] * self.relative[pairs.second])
             factor = known if factor is None else known * factor
-        return Records.symmetric(pairs.first, pairs.second, base, self.n_bases, factor)
+        return Records.symmetric(
+            pairs.first, pairs.second, base, self.n_bases, factor, member=pairs.member
+        )
 
     def coefficients(self, phi: Floats) -> tuple[Floats, Floats]:
         """Compute each base's coefficient, and log|R|.
@@ -187,7 +216,7 @@ class StructuredResiduals:
         omega, logdet = self.correlation.precision(phi[:, self.n_scales :])
         k, a, b = self._bases
         sd = self.sd(phi)
-        log_determinants = logdet + 2.0 * np.log(sd) @ self._counts + self._known_logdet
+        log_determinants = logdet + 2.0 * np.log(sd) @ self.counts + self._known_logdet
         return omega[:, k] / (sd[:, a] * sd[:, b]), log_determinants
 
     def pull_back(self, phi: Floats, d_coefficients: Floats, d_logdet: float) -> Floats:
@@ -212,7 +241,7 @@ class StructuredResiduals:
         by_omega = d_coefficients / (sd[a] * sd[b])
         d_omega = np.bincount(k, by_omega, minlength=len(omega))
         turned = by_omega * omega[k]
-        d_sd = 2.0 * d_logdet * self._counts / sd
+        d_sd = 2.0 * d_logdet * self.counts / sd
         d_sd -= np.bincount(a, turned / sd[a], minlength=len(sd))
         d_sd -= np.bincount(b, turned / sd[b], minlength=len(sd))
         if self.se is not None:
@@ -246,5 +275,7 @@ class StructuredResiduals:
 
     def mean_variance(self, phi: Floats) -> Floats:
         """Compute the mean over rows of Var(e_i), shape (s,)."""
-        weight = None if self.relative is None else self.relative**2
-        return self.sd(phi) ** 2 @ np.bincount(self.cell, weight) / len(self.cell)
+        weight = np.ones(len(self.cell)) if self.rows.counts is None else self.rows.counts
+        n = weight.sum()
+        weight = weight if self.relative is None else weight * self.relative**2
+        return self.sd(phi) ** 2 @ np.bincount(self.cell, weight) / n

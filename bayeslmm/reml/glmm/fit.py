@@ -188,6 +188,12 @@ def fit_ml(
 
 
 def _require(design: Design, approximation: str) -> None:
+    for factor in design.factors:
+        if factor.latent is not None:
+            raise ArgumentError(
+                f"fit_ml has one level of {factor.name!r} in a row, and this design's levels share "
+                "latent ones: fit by fit_bayes, which samples them."
+            )
     if approximation == "quadrature" and design.factors and (why := why_not(design)):
         raise ArgumentError(
             f"approximation='quadrature' does not serve here: {why}. Leave it out: Laplace's "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
+import scipy
 
 from bayeslmm.arrays import for_kernels
 from bayeslmm.kernels.families.codes import CODES
@@ -130,6 +130,8 @@ def scored(coordinates: Coordinates, plain: Plain) -> tuple[Floats, Floats]:
         given = dict(zip(names, phi, strict=True))
         beta, _ = fit_without_effects(design, X, given, beta, _SLIGHT * np.ones(len(beta)))
         if names:
-            found = minimize(misfit, np.log(phi), method="Nelder-Mead", options={"xatol": 1e-2})
+            found = scipy.optimize.minimize(
+                misfit, np.log(phi), method="Nelder-Mead", options={"xatol": 1e-2}
+            )
             phi = np.exp(np.clip(found.x, low, high))
     return beta, phi

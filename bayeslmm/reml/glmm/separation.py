@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import linprog
+import scipy
 
 from bayeslmm.design.rank.estimable import is_estimable, span
 from bayeslmm.design.rank.identifiability import dependent_columns
@@ -127,7 +127,7 @@ def _direction(X: Floats, sides: Floats) -> tuple[Floats, Floats]:
     free, p = s != 0, X.shape[1]
     k = int(free.sum())
     # Maximise the sum of gains t, at most one each, with t <= s x'delta and x'delta = 0 elsewhere.
-    found = linprog(
+    found = scipy.optimize.linprog(
         np.concatenate([np.zeros(p), -np.ones(k)]),
         A_ub=np.hstack([-s[free, None] * A[free], np.eye(k)]),
         b_ub=np.zeros(k),

@@ -223,4 +223,4 @@ class ResidualCoordinates:
 def rows_of_strata(structure: StructuredResiduals) -> Floats:
     """Count the rows of each stratum of sigma, shape (number of the scale's parameters,)."""
     strata = np.eye(structure.n_scales)
-    return np.asarray(structure.scale.sigma(strata) @ np.bincount(structure.cell))
+    return np.asarray(structure.scale.sigma(strata) @ structure.counts)

@@ -41,11 +41,8 @@ def require_same_errors(small: REMLFit, large: REMLFit) -> None:
     ArgumentError
         With what can be compared.
     """
-    one, other = _se(small), _se(large)
-    same = (one is None and other is None) or (
-        one is not None and other is not None and np.array_equal(one, other)
-    )
-    if not same:
+    one, other = _structure(small), _structure(large)
+    if not _same_errors(one, other):
         raise ArgumentError(
             "The fits do not have the same known standard errors, so neither is nested in the "
             "other. Compare their `aic` or `bic`."
@@ -64,13 +61,18 @@ def lacking_residuals(small: REMLFit, large: REMLFit) -> list[str]:
     -------
     list of str
         Nothing where the smaller one's R is a special case of the larger one's.
+
+    Raises
+    ------
+    ArgumentError
+        If only rows would tell, and there are cross-products.
     """
     if small.residual is None:
         independent = large.residual is None or large.residual.structure.n_scales > 0
         return [] if independent else ["sigma"]
     one, other = small.residual.structure, _structure(large)
     out = []
-    if not _is_spanned(_log_sigma_columns(one), other):
+    if not _has_sigmas_of(one, other):
         out.append("the standard deviations of its residuals")
     own = one.rows.correlation
     theirs = None if other is None else other.rows.correlation
@@ -118,9 +120,22 @@ def _structure(fit: REMLFit) -> StructuredResiduals | None:
     return None if fit.residual is None else fit.residual.structure
 
 
-def _se(fit: REMLFit) -> Floats | None:
-    structure = _structure(fit)
-    return None if structure is None else structure.rows.se
+def _same_errors(one: StructuredResiduals | None, other: StructuredResiduals | None) -> bool:
+    known = [None if structure is None else structure.rows.se for structure in (one, other)]
+    if one is None or other is None or known[0] is None or known[1] is None:
+        return known[0] is known[1]
+    if one.rows.counts is None and other.rows.counts is None:
+        return np.array_equal(known[0], known[1])
+    # Sums of the same numbers in another order differ in their last digits.
+    return bool(np.allclose(_sums(one), _sums(other), rtol=1e-9))
+
+
+def _sums(structure: StructuredResiduals) -> tuple[float, float]:
+    """Return the sums of se^2 and of log(se) over all rows."""
+    rows = structure.rows
+    assert rows.se is not None  # noqa: S101 - the caller looked
+    logs = np.log(rows.se) if rows.log_se is None else rows.log_se
+    return float(rows.se**2 @ rows.multiplicity), float(logs @ rows.multiplicity)
 
 
 def _log_sigma_columns(structure: StructuredResiduals | None) -> Floats:
@@ -133,6 +148,20 @@ def _log_sigma_columns(structure: StructuredResiduals | None) -> Floats:
     if isinstance(scale, LogLinearSigma):
         return np.column_stack([np.ones(len(cell)), scale.columns[cell]])
     return np.asarray(scale.sigma(np.eye(structure.n_scales)).T[cell])
+
+
+def _has_sigmas_of(own: StructuredResiduals, other: StructuredResiduals | None) -> bool:
+    """Return whether the second structure's scale can be whatever the first one's can."""
+    summed = other is not None and not own.rows.counts is other.rows.counts is None
+    if other is None or not summed or own.rows.sigma is None or other.rows.sigma is None:
+        return _is_spanned(_log_sigma_columns(own), other)
+    if set(own.rows.names) <= set(other.rows.names):
+        return True
+    raise ArgumentError(
+        f"Whether sigma ~ {own.rows.sigma} is a special case of sigma ~ {other.rows.sigma} takes "
+        "their columns row by row, and cross-products hold none. Write the larger one as the "
+        "smaller one and more, as in '~ f' and '~ f + g', or compare their `aic`."
+    )
 
 
 def _is_spanned(own: Floats, other: StructuredResiduals | None) -> bool:

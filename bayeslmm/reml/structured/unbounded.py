@@ -7,25 +7,30 @@ Parameters that no data tell from each other are warned of.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayeslmm.errors import DataError, IdentificationWarning, warn
+from bayeslmm.gram.coordinates import orthogonal
+from bayeslmm.gram.gram import gram_of
 from bayeslmm.reml.structured.coordinates import rows_of_strata
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.design.design import Design
+    from bayeslmm.design.model_data import ModelData
     from bayeslmm.model.residual.structured import StructuredResiduals
     from bayeslmm.reml.structured.coordinates import ResidualCoordinates
 
 # Squares that are this share of the response's are rounding.
 _EXACT = 1e-20
+# The same of squares that were summed, and then taken from each other.
+_ROUNDED = 1e-14
 # A coordinate beyond this (a ratio of 150, a correlation of 0.99991) along which the criterion
 # still falls by this much a unit: it falls for ever.
 _FAR, _FALLS = 5.0, 0.05
@@ -35,13 +40,13 @@ _RUNAWAY, _STEEP = 9.0, 0.5
 _PROMISE = 1e-3
 
 
-def require_bounded(design: Design, structure: StructuredResiduals, *, restricted: bool) -> None:
+def require_bounded(design: ModelData, structure: StructuredResiduals, *, restricted: bool) -> None:
     """Raise where the fixed effects alone fit a stratum's rows exactly.
 
     Parameters
     ----------
-    design : Design
-        The rows.
+    design : Design or GramDesign
+        The rows, or cross-products with strata.
     structure : StructuredResiduals
         Their residuals.
     restricted : bool
@@ -55,17 +60,16 @@ def require_bounded(design: Design, structure: StructuredResiduals, *, restricte
     strata = structure.scale.entries
     if structure.se is not None or len(strata) < 2 or any(e.lower != 0.0 for e in strata):
         return
-    indicate = structure.scale.sigma(np.eye(len(strata)))[:, structure.cell] > 0.0
+    fits = _by_strata(design, structure) if design.has_rows else _by_grams(design, structure)
     counts = rows_of_strata(structure)
-    y = design.gaussian_response - (0.0 if design.offset is None else design.offset)
-    for entry, rows, count in zip(strata, indicate, counts, strict=True):
+    for entry, fit, count in zip(strata, fits, counts, strict=True):
         if not count:
             raise DataError(
                 f"No row has {entry.name}, so that there is nothing to estimate it from. Let its "
                 "stratum or visit share what others have, or fit with priors (fit_bayes)."
             )
-        rank, left = _fitted(design.X[rows], y[rows])
-        if left > _EXACT * float(y @ y):
+        rank, exact = fit()
+        if not exact:
             continue
         said = f"The fixed effects fit the {_rows(int(count))} of {entry.name} exactly"
         if not restricted or count > rank:
@@ -79,6 +83,39 @@ def require_bounded(design: Design, structure: StructuredResiduals, *, restricte
                 f"{said}, which leaves nothing from which to estimate it. Let the stratum share "
                 "the sigma of another one, or fit with priors (fit_bayes)."
             )
+
+
+def _by_strata(
+    design: ModelData, structure: StructuredResiduals
+) -> Iterator[Callable[[], tuple[int, bool]]]:
+    """Give for each stratum the rank of its columns, and whether they fit its rows exactly."""
+    rows = design.coded_rows
+    y = rows.gaussian_response - (0.0 if rows.offset is None else rows.offset)
+    indicate = structure.scale.sigma(np.eye(structure.n_scales))[:, structure.cell] > 0.0
+
+    def fit(some: NDArray[np.bool_]) -> tuple[int, bool]:
+        rank, left = _fitted(rows.X[some], y[some])
+        return rank, left <= _EXACT * float(y @ y)
+
+    return (partial(fit, some) for some in indicate)
+
+
+def _by_grams(
+    design: ModelData, structure: StructuredResiduals
+) -> Iterator[Callable[[], tuple[int, bool]]]:
+    """Give the same of cross-products, of whose squares the last digits are rounding."""
+    strata = gram_of(design).strata
+    assert strata is not None  # noqa: S101 - a structure of cross-products is of their strata
+    indicate = structure.scale.sigma(np.eye(structure.n_scales))[:, structure.cell] > 0.0
+
+    def fit(some: NDArray[np.bool_]) -> tuple[int, bool]:
+        part = strata.grams[int(np.argmax(some))]
+        best, p = orthogonal(part), len(part.coef)
+        held = np.diag(best.cross)[:p] > _ROUNDED * best.n
+        level = best.slope @ best.cross[:p, :p] @ best.slope
+        return int(held.sum()), bool(best.cross[p, p] <= _ROUNDED * (level + best.cross[p, p]))
+
+    return (partial(fit, some) for some in indicate)
 
 
 def _fitted(X: Floats, y: Floats) -> tuple[int, float]:

@@ -14,6 +14,7 @@ from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.families.registry import family_of
 from bayeslmm.formula.residual import residual_terms
 from bayeslmm.studies.model_files.data import DATA, read_data
+from bayeslmm.studies.model_files.known_files import read_known_files
 from bayeslmm.studies.model_files.study_plan import read_study
 from bayeslmm.studies.model_files.toml_file import NUMBER, SpecFile
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bayeslmm.families.family import Family
+    from bayeslmm.studies.model_files.known_files import KnownFile
     from bayeslmm.studies.model_files.study_plan import StudyPlan
     from bayeslmm.studies.sources import StudyData
 
@@ -37,6 +39,7 @@ _TOP = {
     "residual": (str,),
     "sigma": (str,),
     "se": (str,),
+    "known": (dict,),
     "data": (dict,),
     "priors": (dict,),
     "sampler": (dict,),
@@ -153,6 +156,8 @@ class ModelSpec:
         Structure of the residuals' covariance, and formula of log(sigma).
     se : str or None
         Column of known standard errors.
+    known : mapping from str to KnownFile
+        Known covariances of levels by the names that the formula has, and where they stand.
     """
 
     name: str
@@ -173,6 +178,7 @@ class ModelSpec:
     residual: str | None = None
     sigma: str | None = None
     se: str | None = None
+    known: Mapping[str, KnownFile] = field(default_factory=dict)
 
     @property
     def coding(self) -> dict[str, Any]:
@@ -185,6 +191,7 @@ class ModelSpec:
             "residual": self.residual,
             "sigma": self.sigma,
             "se": self.se,
+            "known": {name: file.load() for name, file in self.known.items()} or None,
         }
 
 
@@ -252,8 +259,21 @@ def read_spec(path: str | Path) -> ModelSpec:
         study=read_study(file, top["study"]) if "study" in top else None,
         family=family,
         trials=trials,
+        known=_known(file, top),
         **_of_residuals(file, top, data, family),
     )
+
+
+def _known(file: SpecFile, top: dict[str, Any]) -> Mapping[str, KnownFile]:
+    """Return the known covariances; simulated rows have none."""
+    given = top.get("known", {})
+    if given and "simulation" in top["data"]:
+        raise file.error(
+            "a simulated table has independent levels: simulate the rows elsewhere and give [data] "
+            "their path",
+            "known",
+        )
+    return MappingProxyType(read_known_files(file, given))
 
 
 def _family(file: SpecFile, top: dict[str, Any], data: dict[str, Any]) -> Family:

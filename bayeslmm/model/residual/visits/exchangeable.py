@@ -4,7 +4,8 @@ r"""`Exchangeable`: compound symmetry, one correlation between all rows of a gro
           C^{-1} = \frac{1}{1 - \rho} I - \frac{\rho}{(1 - \rho) (1 + (k - 1) \rho)} 1 1', \qquad
           |C| = (1 - \rho)^{k - 1} (1 + (k - 1) \rho)
 
-for a group of k rows: positive definite for :math:`-1 / (k - 1) < \rho < 1`.
+for a group of k rows: positive definite for :math:`-1 / (k - 1) < \rho < 1`. Of the second part the
+sum of a group's rows is all that counts, so that work grows with the rows and not their pairs.
 """
 
 from __future__ import annotations
@@ -16,15 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm import names
+from bayeslmm.model.residual.correlation import Pairs
 from bayeslmm.model.residual.entry import Entry
-from bayeslmm.model.residual.visits.patterns import pairs_of
 from bayeslmm.model.residual.visits.shape import ByArm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.model.residual.correlation import Pairs
     from bayeslmm.model.residual.visits.patterns import Block
 
 # A correlation that residuals of one group often have.
@@ -99,13 +99,24 @@ class Exchangeable(ByArm):
 
     @cached_property
     def pairs(self) -> Pairs:
-        """Return all pairs of rows within groups: a base for equal ones, one for different ones."""
-        base, offset = [], 0
+        """Return each row with itself, and the sum of each group's rows with itself.
+
+        A base for the rows of each arm, and one for groups of each size in each arm.
+        """
+        n_arms, offset, n_groups = len(self.shapes), len(self.shapes), 0
+        rows, own, member, of_groups = [], [], [], []
         for block in self.blocks:
-            i, j = block.pairs
-            base.append((offset + 2 * block.which[:, None] + (i != j)).ravel())
-            offset += 2 * len(block.at)
-        return pairs_of(self.blocks, base, offset)
+            count, k = block.rows.shape
+            rows.append(block.rows.ravel())
+            own.append(np.repeat(block.arms[block.which], k))
+            member.append(np.repeat(n_groups + np.arange(count), k))
+            of_groups.append(offset + block.which)
+            offset, n_groups = offset + len(block.at), n_groups + count
+        order, n = np.argsort(np.concatenate(rows)), sum(map(len, rows))
+        items = np.arange(n + n_groups)
+        base = np.concatenate([np.concatenate(own)[order], *of_groups])
+        n_bases = n_arms + sum(len(block.at) for block in self.blocks)
+        return Pairs(items, items, base, n_bases, member=np.concatenate(member)[order])
 
     @cached_property
     def _sizes(self) -> tuple[Floats, Floats, list[int]]:
@@ -120,8 +131,7 @@ class Exchangeable(ByArm):
         k, counts, arms = self._sizes
         rho = phi[:, arms]
         rest, whole = 1.0 - rho, 1.0 + (k - 1.0) * rho
-        between = -rho / (rest * whole)
-        omega = np.stack([1.0 / rest + between, between], axis=-1).reshape(len(phi), -1)
+        omega = np.concatenate([1.0 / (1.0 - phi), -rho / (rest * whole)], axis=1)
         return omega, ((k - 1.0) * np.log(rest) + np.log(whole)) @ counts
 
     def pull_back(self, phi: Floats, d_omega: Floats, d_logdet: float) -> Floats:
@@ -130,7 +140,7 @@ class Exchangeable(ByArm):
         rho = phi[arms]
         rest, whole = 1.0 - rho, 1.0 + (k - 1.0) * rho
         d_between = -(1.0 + (k - 1.0) * rho**2) / (rest * whole) ** 2
-        d_own = 1.0 / rest**2 + d_between
-        slopes = d_omega[0::2] * d_own + d_omega[1::2] * d_between
+        slopes = d_omega[len(phi) :] * d_between
         slopes += d_logdet * counts * (k - 1.0) * (1.0 / whole - 1.0 / rest)
-        return np.bincount(arms, slopes, minlength=len(phi))
+        of_rows = d_omega[: len(phi)] / (1.0 - phi) ** 2
+        return of_rows + np.bincount(arms, slopes, minlength=len(phi))

@@ -18,8 +18,6 @@ from bayeslmm.model.residual.correlation import Pairs
 from bayeslmm.model.residual.visits.shape import ByArm
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.model.residual.visits.shape import PositionShape
 
@@ -83,7 +81,9 @@ class PatternCorrelation(ByArm):
             n = len(block.pairs[0])
             base.append((offset + block.which[:, None] * n + np.arange(n)).ravel())
             offset += block.n_bases
-        return pairs_of(self.blocks, base, offset)
+        first = np.concatenate([block.rows[:, block.pairs[0]].ravel() for block in self.blocks])
+        second = np.concatenate([block.rows[:, block.pairs[1]].ravel() for block in self.blocks])
+        return Pairs(first, second, np.concatenate(base), offset)
 
     def precision(self, phi: Floats) -> tuple[Floats, Floats]:
         """Invert C of each pattern; log|C| is infinite where it is singular."""
@@ -118,13 +118,6 @@ class PatternCorrelation(ByArm):
         """C of all positions in each arm, shape (s, A, T, T)."""
         parts = zip(self.shapes, np.moveaxis(self.by_arm(phi), -2, 0), strict=True)
         return np.stack([shape.correlations(theta, shape.times) for shape, theta in parts], axis=1)
-
-
-def pairs_of(blocks: Sequence[Block], base: Sequence[Ints], n_bases: int) -> Pairs:
-    """Return all pairs of rows within groups, with the base of each, block by block."""
-    first = np.concatenate([block.rows[:, block.pairs[0]].ravel() for block in blocks])
-    second = np.concatenate([block.rows[:, block.pairs[1]].ravel() for block in blocks])
-    return Pairs(first, second, np.concatenate(base), n_bases)
 
 
 def _submatrices(matrices: Floats, block: Block) -> Floats:

@@ -1,0 +1,118 @@
+"""Covariances of the effects that results tell of latent levels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.kernels.draws import condition
+
+if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.gram.gram import Gram
+
+
+def told_moments(
+    gram: Gram, packed: Floats, place: int, modes: Floats, covariances: Floats
+) -> tuple[Floats, Floats]:
+    """Return modes and covariances of the effects that results tell, from those of latent ones.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    packed : ndarray, shape (n_lambda,)
+        Relative factors, from `likelihood.pack_factors`.
+    place : int
+        The factor's place; it has latent levels.
+    modes : ndarray, shape (M, q, p + 1)
+        Lambda U, level by level.
+    covariances : ndarray, shape (M, q, q)
+        Lambda [Q^-1]_ii Lambda'.
+
+    Returns
+    -------
+    modes, covariances : ndarray
+        Of as many levels as are told.
+    """
+    latent = gram.factors[place].latent
+    if latent is None or latent.tells_latent:
+        return modes, covariances
+    told = np.moveaxis(latent.told(np.moveaxis(modes, 2, 0)), 0, 2)
+    at = sum(len(factor.terms) ** 2 for factor in gram.factors[:place])
+    q = len(gram.factors[place].terms)
+    lam = packed[at : at + q * q].reshape(q, q)
+    return told, _told_covariance(gram, packed, lam, place)
+
+
+# Columns of an inverse that are computed at a time: 2,000 levels take 32 MB for each 2,000.
+_COLUMNS = 2000
+
+
+def _told_covariance(gram: Gram, packed: Floats, lam: Floats, place: int) -> Floats:
+    r"""Compute each told level's block of Cov(T v | y, beta) / sigma^2, where v are latent.
+
+    .. math:: (T \otimes I)\, \Lambda Q^{-1} \Lambda' (T \otimes I)'
+
+    whose blocks between latent levels count: they come as solutions for unit columns in the place
+    of fixed effects.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    packed : ndarray, shape (n_lambda,)
+        Relative factors of all grouping factors, from `likelihood.pack_factors`.
+    lam : ndarray, shape (q, q)
+        That of this one.
+    place : int
+        The factor's place; it has latent levels.
+
+    Returns
+    -------
+    ndarray, shape (m, q, q)
+    """
+    factor = gram.factors[place]
+    M, q = factor.within.shape[:2]
+    latent, at = factor.latent, gram.plan.columns[place]
+    assert latent is not None  # noqa: S101 - the caller has looked
+    # Lambda' M' E are the right-hand sides of unit columns E in place of Zs'[Xs r].
+    unit = np.linalg.inv(factor.scale).T
+    whole = np.empty((M, q, M, q))
+    for first in range(0, M, max(_COLUMNS // q, 1)):
+        levels = np.arange(first, min(first + max(_COLUMNS // q, 1), M))
+        plan = _with_columns(gram, place, levels, unit).plan
+        _, _, _, joint, _ = condition(plan.ints, plan.floats, packed)
+        own = joint[at : at + M * q, :-1].reshape(M, q, len(levels), q)
+        whole[:, :, levels] = np.einsum("ab,ibjc->iajc", lam, own)
+    # Both sides, level by level of what is told: its own row of T twice.
+    half = latent.of_rows(np.moveaxis(whole, (2, 3, 0, 1), (0, 1, 2, 3)))
+    rows = latent.matrix
+    out = np.empty((half.shape[2], q, q))
+    for level in range(len(out)):
+        row = rows[[level]] if isinstance(rows, np.ndarray) else rows[[level]].toarray()
+        out[level] = np.einsum("j,jba->ab", row[0], half[:, :, level])
+    return out
+
+
+def _with_columns(gram: Gram, place: int, levels: Ints, unit: Floats) -> Gram:
+    """Return a Gram whose fixed columns are unit ones of a factor's levels, nothing else."""
+    q = len(unit)
+    width = len(levels) * q
+    factors = []
+    for k, factor in enumerate(gram.factors):
+        fixed = np.zeros((*factor.within.shape[:2], width + 1))
+        if k == place:
+            columns = np.arange(width).reshape(-1, q)
+            fixed[levels[:, None], :, columns] = unit.T
+        factors.append(replace(factor, with_fixed=fixed))
+    return replace(
+        gram,
+        coef=tuple(map(str, range(width))),
+        factors=tuple(factors),
+        scale=np.eye(width),
+        slope=np.zeros(width),
+        cross=np.eye(width + 1),
+    )

@@ -1,0 +1,183 @@
+"""Levels with a known covariance: densities and moments against dense normals."""
+
+import dense
+import known
+import numpy as np
+import pytest
+
+from bayeslmm.design.build import build_design
+from bayeslmm.gram.gram import Gram
+from bayeslmm.gram.likelihood import (
+    conditional,
+    draw_effects,
+    log_density,
+    pack_factors,
+    profiled_criterion,
+)
+from bayeslmm.model.residual.interpolation import products_of
+from bayeslmm.model.residual.of_design import structured_residuals
+
+TABLE = known.related_table()
+ANIMALS = sorted(set(TABLE["animal"]))
+PENS = sorted(set(TABLE["pen"]))
+# More levels than the data have, in another order than theirs.
+A = known.random_covariance([*ANIMALS[::-1], "b0", "b1"], seed=2)
+B = known.random_covariance(PENS, seed=3)
+FORMULAS = {
+    "alone": "y ~ x + (1 | gr(animal, cov=A))",
+    "slopes": "y ~ x + (x | gr(animal, cov=A))",
+    "uncorrelated slopes": "y ~ x + (x || gr(animal, cov=A))",
+    "crossed with an independent factor": "y ~ x + (1 | gr(animal, cov=A)) + (x | pen)",
+    "crossed with a known one": "y ~ x + (x | gr(animal, cov=A)) + (1 | gr(pen, cov=B))",
+    "nested, independent, beside it": "y ~ x + (1 | gr(animal, cov=A)) + (1 | herd) + (1 | pen)",
+    "the same levels without it beside it": "y ~ x + (1 | gr(animal, cov=A)) + (1 | copy)",
+}
+WEIGHTS = np.random.default_rng(5).uniform(0.5, 2.0, len(TABLE))
+
+
+@pytest.fixture(params=FORMULAS.values(), ids=FORMULAS)
+def design(request):
+    table = TABLE.assign(copy=TABLE["animal"])
+    matrices = {
+        name: matrix for name, matrix in (("A", A), ("B", B)) if f"={name}" in request.param
+    }
+    return build_design(request.param, table, weights=WEIGHTS, known=matrices)
+
+
+def factors_of(design, seed=1):
+    rng = np.random.default_rng(seed)
+    out = []
+    for factor in design.factors:
+        lam = np.tril(rng.standard_normal((len(factor.terms),) * 2))
+        correlated = len(factor.blocks) == 1
+        out.append(lam if correlated else np.diag(np.diag(lam)))
+    return out
+
+
+def known_of(factor):
+    matrix = {"animal": A, "pen": B}.get(factor.name)
+    levels = factor.levels.tolist()
+    return np.eye(len(levels)) if matrix is None else matrix.loc[levels, levels].to_numpy()
+
+
+@pytest.fixture
+def related(monkeypatch, design):
+    """Make the dense twin's random effects those of related levels, where the formula says so."""
+
+    def covariance(design, lams, sigma):
+        named = zip(design.factors, lams, strict=True)
+        by = {term.factor: term.cov for term in design.formula.random}
+        return [
+            np.kron(known_of(f) if by[f.name] else np.eye(len(f.levels)), sigma**2 * lam @ lam.T)
+            for f, lam in named
+        ]
+
+    monkeypatch.setattr(dense, "effects_covariance", covariance)
+    return design
+
+
+# Sums over 48 rows and factors of at most 36 columns: rounding of conditioned matrices.
+EXACT = 1e-9
+
+
+def test_the_density_is_the_dense_normal(related):
+    lams = factors_of(related)
+    mean, precision = np.array([1.0, -0.5]), np.array([[0.3, 0.1], [0.1, 0.5]])
+    value, _, _ = log_density(Gram.from_design(related), lams, 0.8, mean, precision)
+    expected = dense.log_density(related, lams, 0.8, mean, np.linalg.inv(precision))
+    assert value == pytest.approx(expected, rel=EXACT)
+
+
+@pytest.mark.parametrize("restricted", [True, False], ids=["REML", "ML"])
+def test_the_criterion_is_the_dense_one(related, restricted):
+    gram, lams = Gram.from_design(related), factors_of(related)
+    packed = pack_factors(gram, lams)
+    value, _, sigma = profiled_criterion(gram, packed, restricted=restricted)
+    expected = dense.criterion(related, lams, sigma, restricted)
+    assert value == pytest.approx(expected, rel=EXACT)
+
+
+def test_the_gradient_is_that_of_differences(related):
+    gram, lams = Gram.from_design(related), factors_of(related)
+    _, slopes, d_sigma = log_density(gram, lams, 0.8)
+    step = 1e-6
+    for k, lam in enumerate(lams):
+        for i, j in zip(*np.tril_indices(len(lam)), strict=True):
+            if lam[i, j] == 0.0:
+                continue
+            ends = []
+            for sign in (1, -1):
+                moved = [other.copy() for other in lams]
+                moved[k][i, j] += sign * step
+                ends.append(log_density(gram, moved, 0.8, gradient=False)[0])
+            # Central differences: rounding of 1e-13 over a step of 1e-6.
+            assert slopes[k][i, j] == pytest.approx(np.diff(ends[::-1])[0] / (2 * step), abs=1e-5)
+    up, down = (log_density(gram, lams, 0.8 + sign * step, gradient=False)[0] for sign in (1, -1))
+    assert d_sigma == pytest.approx((up - down) / (2 * step), abs=1e-5)
+
+
+def test_modes_and_covariances_of_the_told_effects(related):
+    lams = factors_of(related)
+    for lam in lams:  # the dense twin inverts G
+        lam[np.diag_indices(len(lam))] = np.abs(np.diag(lam)) + 0.2
+    mean, precision = np.array([1.0, -0.5]), np.array([[0.3, 0.1], [0.1, 0.5]])
+    found = conditional(Gram.from_design(related), lams, 0.8, precision, mean)
+    modes, cov = dense.conditional(related, lams, 0.8, mean, precision)
+    p = at = len(related.coef)
+    np.testing.assert_allclose(found.beta, modes[:p], rtol=EXACT)
+    np.testing.assert_allclose(found.beta_cov, cov[:p, :p], rtol=EXACT)
+    inverse = np.linalg.inv(cov)
+    given_beta = np.linalg.inv(inverse[p:, p:])
+    for k, factor in enumerate(related.factors):
+        m, q = len(factor.levels), len(factor.terms)
+        np.testing.assert_allclose(found.modes[k].ravel(), modes[at : at + m * q], atol=EXACT)
+        for level in range(m):
+            own = slice(at + level * q, at + (level + 1) * q)
+            beside = slice(own.start - p, own.stop - p)
+            np.testing.assert_allclose(found.marginal_cov[k][level], cov[own, own], atol=EXACT)
+            np.testing.assert_allclose(found.cov[k][level], given_beta[beside, beside], atol=EXACT)
+        at += m * q
+
+
+def test_draws_of_effects_have_their_conditional(related):
+    lams = [np.abs(np.diag(np.diag(lam))) + 0.2 * np.eye(len(lam)) for lam in factors_of(related)]
+    gram = Gram.from_design(related)
+    mean, precision = np.array([1.0, -0.5]), np.array([[0.3, 0.1], [0.1, 0.5]])
+    n = 20_000
+    packed = np.repeat(pack_factors(gram, lams)[None], n, axis=0)
+    rng = np.random.default_rng(1)
+    beta, effects = draw_effects(gram, packed, np.full(n, 0.8), rng, precision, mean)
+    modes, cov = dense.conditional(related, lams, 0.8, mean, precision)
+    drawn = np.column_stack([beta, *(b.reshape(n, -1) for b in effects)])
+    sd = np.sqrt(np.diag(cov))
+    # Means of 20,000 draws are within 5 standard errors, covariances within 5 of theirs.
+    assert np.abs((drawn.mean(axis=0) - modes) / sd).max() < 5 / np.sqrt(n)
+    assert np.abs(np.cov(drawn.T) - cov).max() / np.max(sd) ** 2 < 5 * np.sqrt(2 / n)
+
+
+@pytest.mark.parametrize("residual", ["ar1(time | animal)", "cs(time | animal)"])
+@pytest.mark.parametrize("formula", list(FORMULAS.values())[:5], ids=list(FORMULAS)[:5])
+def test_residuals_with_a_structure_beside_it(formula, residual, monkeypatch):
+    matrices = {name: matrix for name, matrix in (("A", A), ("B", B)) if f"={name}" in formula}
+    design = build_design(formula, TABLE, residual=residual, known=matrices)
+    structure = structured_residuals(design.residual)
+    products = products_of(design, structure)
+    phi = np.array([0.7, 0.4])
+    gram = products.at(phi)
+    lams = factors_of(design)
+    same = design.residual.group[:, None] == design.residual.group
+    apart = np.abs(TABLE["time"].to_numpy()[:, None] - TABLE["time"].to_numpy())
+    R = 0.49 * same * (0.4**apart if residual.startswith("ar1") else np.where(apart, 0.4, 1.0))
+    V = R.copy()
+    for Z, f, lam in zip(dense.random_columns(design), design.factors, lams, strict=True):
+        by = {term.factor: term.cov for term in design.formula.random}
+        V += Z @ np.kron(known_of(f) if by[f.name] else np.eye(len(f.levels)), lam @ lam.T) @ Z.T
+    X, y = design.X, design.y
+    solved = np.linalg.solve(V, np.column_stack([X, y]))
+    beta = np.linalg.solve(X.T @ solved[:, :2], X.T @ solved[:, 2])
+    r = y - X @ beta
+    logdets = np.linalg.slogdet(V)[1] + np.linalg.slogdet(X.T @ solved[:, :2])[1]
+    n = len(y) - 2
+    expected = -0.5 * (n * np.log(2 * np.pi) + logdets + r @ np.linalg.solve(V, r))
+    value, _, _ = log_density(gram, lams, 1.0, gradient=False)
+    assert value == pytest.approx(expected, rel=EXACT)
