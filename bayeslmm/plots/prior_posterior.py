@@ -154,9 +154,9 @@ def _draws(idata: xr.DataTree, priors: Priors) -> dict[str, Floats]:
         centered = priors.centered_beta(read.flat_draws(idata, names.BETA))
         draws |= dict(zip(priors.coef, centered.T, strict=True))
     for factor in priors.factors:
-        sd = names.sd(factor.name)
         values, _ = _at_means(idata, factor)
-        draws |= {f"{sd}[{term}]": values[:, k] for k, term in enumerate(factor.terms)}
+        leads = values[:, factor.covariance.sd_leads]
+        draws |= dict(zip(factor.covariance.sd_names, leads.T, strict=True))
     if has_structure(idata):
         for block in residual_blocks(idata):
             flat = block.drawn.reshape(-1, len(block.labels))
