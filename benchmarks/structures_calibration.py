@@ -1,4 +1,4 @@
-"""Simulation-based calibration of models with a residual structure, and of a broken one.
+"""Simulation-based calibration of models with structures of R or G, and of a broken one.
 
     python benchmarks/structures_calibration.py                   # some fifteen CPU minutes
     python benchmarks/structures_calibration.py --datasets 50     # a look
@@ -35,8 +35,11 @@ class Study(NamedTuple):
     fitted: dict | None = None
 
 
-def visits(subjects, times, missing, seed=2026):
-    """A table of subjects and their visits, some of them missing, with a covariate and an arm."""
+def visits(subjects, times, missing, seed=2026, several=1):
+    """A table of subjects and their visits, some of them missing, with a covariate and an arm.
+
+    Of `several` rows that follow each other the visit is the same.
+    """
     rng = np.random.default_rng(seed)
     subject = np.repeat(np.arange(subjects), times)
     visit = np.tile(np.arange(times), subjects)
@@ -44,7 +47,7 @@ def visits(subjects, times, missing, seed=2026):
     arm = np.where(subject % 3 == 0, "a", np.where(subject % 3 == 1, "b", "c"))
     out = {
         "subject": np.char.add("s", subject.astype(str)),
-        "visit": visit.astype(float),
+        "visit": (visit // several).astype(float),
         "arm": arm,
         "x": rng.normal(0.5, 1.0, len(subject)),
         "y": rng.normal(size=len(subject)),
@@ -73,6 +76,9 @@ STUDIES = {
         COMMON | {"sd_residual": "Gamma(4, 4)", "corr_residual": "LKJ(2)"},
         lambda: visits(25, 4, 0.12),
     ),
+    "effects AR(1), three rows at a visit": Study(
+        "y ~ x + ar1(0 + visit | subject)", {}, SERIES, lambda: visits(10, 12, 0.1, several=3)
+    ),
     "AR(1) data taken for compound symmetry": Study(
         "y ~ x + (1 | subject)",
         {"residual": "ar1(visit | subject)"},
@@ -93,8 +99,14 @@ def quantities(design, values):
         out |= {f"sd_{name}[{t}]": sd[:, k] for k, t in enumerate(factor.terms)}
         out |= {f"b_{name}[0, {t}]": b[:, 0, k] for k, t in enumerate(factor.terms)}
         eta = eta + (b[:, factor.index] * factor.columns).sum(axis=2)
+        if f"rho_{name}" in values:
+            out[f"rho_{name}"] = values[f"rho_{name}"]
     if design.factors:
         out["sum of effects"] = sum_of_effects(design, values)
+    if design.residual is None:
+        squares = np.sum((design.y - eta) ** 2, axis=1) / values["sigma"] ** 2
+        height = -0.5 * squares - design.n * np.log(values["sigma"])
+        return out | {"sigma": values["sigma"], "log-likelihood": height}
     structure = structured_residuals(design.residual)
     variables = {name: values[name][None] for name in structure.dims if name in values}
     phi = structure.phi(variables)[0]
