@@ -347,10 +347,7 @@ def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) ->
 
 
 def chosen_factors(known: tuple[str, ...], random_effects: str | Sequence[str]) -> tuple[str, ...]:
-    """Return those of the known grouping factors that are asked for; see `included_factors`.
-
-    Smooths are none: they count whatever is asked for, as fixed effects do.
-    """
+    """Return those of the known factors, smooths left out, that are asked for."""
     smooths = [name for name in known if names.is_smooth(name)]
     known = tuple(name for name in known if name not in smooths)
     if isinstance(random_effects, str):
