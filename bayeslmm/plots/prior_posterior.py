@@ -159,9 +159,9 @@ def _draws(idata: xr.DataTree, priors: Priors) -> dict[str, Floats]:
             flat = block.drawn.reshape(-1, len(block.labels))
             draws |= dict(zip(block.names, flat.T, strict=True))
     for factor in priors.all_factors:
-        sd = names.sd(factor.name)
         values, _ = _at_means(idata, factor)
-        draws |= {f"{sd}[{term}]": values[:, k] for k, term in enumerate(factor.terms)}
+        leads = values[:, factor.covariance.sd_leads]
+        draws |= dict(zip(factor.covariance.sd_names, leads.T, strict=True))
     return draws | family_draws(idata)
 
 
