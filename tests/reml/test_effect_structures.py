@@ -260,7 +260,7 @@ def test_effects_of_subjects_alone_put_a_correlation_on_its_bound():
 
 
 def test_what_cannot_be_told_from_residuals_is_refused():
-    with pytest.raises(DataError, match=r"'sd_Subject\[Days\]', 'corr_Subject' from the residuals"):
+    with pytest.raises(DataError, match=r"'Days' by 'Subject', .* from the residuals"):
         bl.fit_reml("Reaction ~ Days + homtoep(0 + Days | Subject)", SLEEP)
 
 
@@ -354,10 +354,3 @@ def test_both_modes_are_found_and_told():
     np.testing.assert_allclose(differences(criterion, at), 0.0, atol=1e-3)
     H = differences(lambda x: differences(criterion, x), at)
     assert np.linalg.eigvalsh(0.5 * (H + H.T))[0] > 0.0
-
-
-def test_other_families_are_refused_by_name():
-    table = rows()
-    table["count"] = np.random.default_rng(1).poisson(2.0, size=len(table))
-    with pytest.raises(ArgumentError, match=r"no ar1\(... \| subject\) for the family poisson"):
-        bl.fit_ml("count ~ x + ar1(0 + time | subject)", table, family="poisson")

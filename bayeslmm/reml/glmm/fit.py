@@ -19,7 +19,6 @@ from bayeslmm.errors import (
 )
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.gram.gram_design import design_of
-from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE
 from bayeslmm.model.quadrature.level_rows import why_not
 from bayeslmm.reml.fit import fit_reml
@@ -194,12 +193,6 @@ def _require(design: Design, approximation: str) -> None:
             raise ArgumentError(
                 f"fit_ml has one level of {factor.name!r} in a row, and this design's levels share "
                 "latent ones: fit by fit_bayes, which samples them."
-            )
-        for said, _ in covariance_of(factor).said:
-            raise ArgumentError(
-                f"fit_ml has no {said.kind}(... | {factor.name}) for the family "
-                f"{design.family.name}: its random effects are correlated freely or not at all. "
-                "Leave the structure out, or fit with priors (fit_bayes)."
             )
     if approximation == "quadrature" and design.factors and (why := why_not(design)):
         raise ArgumentError(
