@@ -11,6 +11,7 @@ The fixed part is formulaic's language. What formulaic lacks, the bars, is read 
 ``(0 + f | g)``    one column for each category
 ``(1 | a/b)``      nested: ``(1 | a) + (1 | a:b)``
 ``(1 | a:b)``      the combinations of `a` and `b`
+``(1 |p| g)``      terms of one label and factor: their columns are those of one term
 =================  =============================================================================
 
 ``(f || g)`` with a categorical `f` has uncorrelated columns here. lme4 (Bates et al., 2015) splits
@@ -34,6 +35,7 @@ from bayeslmm.errors import FormulaError, names_keywords
 from bayeslmm.formula.calls import Expression
 from bayeslmm.formula.expand import TermSet, expand
 from bayeslmm.formula.grammar import parse_side
+from bayeslmm.formula.labels import Barred, merge_labelled
 from bayeslmm.formula.nodes import Bars, Node, Number, Offset, Sum, Variable, unwrap, walk
 from bayeslmm.formula.random_terms import RandomTerm, columns_of, flatten, random_terms
 from bayeslmm.formula.tokens import tokenize
@@ -132,18 +134,18 @@ def _parse(text: str) -> MixedFormula:
     left, right = _sides(tokenize(text), text)
     parts: list[tuple[str, Node]] = []
     offsets: list[Atom] = []
-    columns: list[TermSet] = []
-    random: list[RandomTerm] = []
+    barred: list[Barred] = []
     side, response = parse_side(right, text), _response(left, text)
     _refuse_response_as_predictor(response, side, text)
     for sign, part in flatten(side, text):
         if isinstance(part, Bars):
-            columns.append(columns_of(part, text))
-            random.extend(random_terms(part, str(columns[-1]), text))
+            barred.append(Barred(part, columns_of(part, text)))
         elif isinstance(part, Offset):
             offsets.append(part.inside)
         else:
             parts.append((sign, part))
+    barred = merge_labelled(barred, text)
+    random = [term for one in barred for term in random_terms(one.bars, str(one.columns), text)]
     span = (right[0].span[0], right[-1].span[1])
     fixed = expand(Sum(tuple(parts) or (("+", Number(1, span)),), span), text)
     return MixedFormula(
@@ -153,7 +155,7 @@ def _parse(text: str) -> MixedFormula:
         random=tuple(random),
         text=text,
         atoms={atom.text: atom for atom in (response, *offsets)},
-        sides={str(side): side for side in (fixed, *columns)},
+        sides={str(side): side for side in (fixed, *(one.columns for one in barred))},
     )
 
 
