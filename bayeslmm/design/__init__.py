@@ -14,6 +14,7 @@
 - ``model_matrix``: numeric columns and their names, by formulaic
 - ``grouping``: `GroupingFactor`: levels, each row's level, columns that vary
 - ``rank/``: which columns are determined, and what dropped ones follow from
+- ``factors/``: what a grouping factor's term says of its levels
 - ``scales``: location and spread of columns, mergeable over batches
 - ``state``: `DesignState`: what coding new rows takes, through JSON
 - ``text``: what large values print of themselves

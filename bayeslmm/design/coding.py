@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.design.evaluate import boolean_categorical, evaluate, recode
+from bayeslmm.design.factors.arms import UNTOLD, Arms, arms_of_levels
+from bayeslmm.design.factors.columns import FactorColumns, part_columns
 from bayeslmm.design.grouping import GroupingFactor, match_levels, read_levels
 from bayeslmm.design.model_matrix import check_finite, model_matrix
 from bayeslmm.design.response import require_same_kind, require_trials, two_levels
+from bayeslmm.design.rows import NO_LEVEL
 from bayeslmm.design.state import ColumnState
 from bayeslmm.design.structured_columns import structured_columns
 from bayeslmm.errors import DataError, FormulaError
@@ -19,10 +22,12 @@ from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.nodes import Variable
 from bayeslmm.formula.tokens import quote
 from bayeslmm.tables.column import categorical
+from bayeslmm.tables.levels import level_codes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bayeslmm.design.factors.columns import NamedTerm
     from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.design.rows import Rows
     from bayeslmm.families.family import Family
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from bayeslmm.tables.column import Column
 
 _TRAINING = "the training rows"
+_NOTHING: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
 _NO_NUMBERS = {
     False: (
         "Convert it to numbers in the table, or choose another response; of two categories, "
@@ -235,7 +241,7 @@ class TableCoder:
 def gather_factors(
     coder: TableCoder,
     known: Mapping[str, Sequence[str]] | None,
-    structures: Mapping[str, Sequence[BlockStructure]] | None = None,
+    learnt: tuple[Mapping[str, Sequence[BlockStructure]], Mapping[str, Arms]] = _NOTHING,
 ) -> tuple[GroupingFactor, ...]:
     """Return the grouping factors, each with the columns of all its terms.
 
@@ -245,8 +251,9 @@ def gather_factors(
         The table.
     known : mapping of str to sequence of str, or None
         The levels of the training rows; None on the training rows themselves.
-    structures : mapping of str to sequence of BlockStructure, optional
-        What is said of each block of factors that have structures, of the training rows.
+    learnt : tuple of mappings
+        Of the training rows: what is said of each block of factors that have structures, and the
+        arms of factors that have any.
 
     Returns
     -------
@@ -258,14 +265,19 @@ def gather_factors(
     FormulaError
         If two terms give one factor the same column.
     DataError
-        If a column cannot be a grouping factor.
+        If a column cannot be a grouping factor, or a level is in two arms.
     """
     by_factor: dict[str, list[tuple[RandomTerm, TermSet]]] = {}
     for term, wanted in coder.terms.random:
         by_factor.setdefault(term.factor, []).append((term, wanted))
     _refuse_two_spellings(coder, [pairs[0][0] for pairs in by_factor.values()])
     return tuple(
-        _factor(coder, pairs, None if known is None else known[name], (structures or {}).get(name))
+        _factor(
+            coder,
+            pairs,
+            None if known is None else known[name],
+            (learnt[0].get(name), learnt[1].get(name)),
+        )
         for name, pairs in by_factor.items()
     )
 
@@ -274,28 +286,33 @@ def _factor(
     coder: TableCoder,
     pairs: Sequence[tuple[RandomTerm, TermSet]],
     known: Sequence[str] | None,
-    said: Sequence[BlockStructure] | None,
+    learnt: tuple[Sequence[BlockStructure] | None, Arms | None],
 ) -> GroupingFactor:
-    first = pairs[0][0]
+    first, (said, arms) = pairs[0][0], learnt
     index, levels = read_levels(first.variables, coder.rows.columns)
     n_known = len(levels)
     if known is not None:
         index, levels = match_levels(index, levels, known)
         n_known = len(known)
+    by = next((term.by for term, _ in pairs if term.by is not None), None)
+    codes, labels = (index, ()) if by is None else _arms_of_rows(coder, by, arms)
     matrices: list[NDArray[np.float64]] = []
-    terms: list[str] = []
-    blocks: list[tuple[int, ...]] = []
-    structures: list[BlockStructure] = []
+    named: list[NamedTerm] = []
     for term, wanted in pairs:
-        positions = None if said is None else said[len(blocks)].positions
+        before = FactorColumns.of(named, labels)
+        positions = None if said is None else said[len(before.blocks)].positions
         matrix, names, structure = structured_columns(coder, term, wanted, positions)
-        _refuse_repeated(coder, term, names, terms)
-        places = range(len(terms), len(terms) + len(names))
-        own = [tuple(places)] if term.correlated else [(j,) for j in places]
-        blocks.extend(own)
-        structures.extend([structure] * len(own))
-        matrices.append(matrix)
-        terms.extend(names)
+        _refuse_repeated(coder, term, names, before.bases)
+        named.append((term, names, structure))
+        _refuse_repeated(coder, term, FactorColumns.of(named[-1:], labels).terms, before.terms)
+        matrices.append(matrix if term.by is None else part_columns(matrix, codes, len(labels)))
+    found = FactorColumns.of(named, labels)
+    told = None
+    if by is not None:
+        called, rows = (first.factor, by), (index, codes)
+        earlier = () if arms is None else arms.levels
+        of_levels = arms_of_levels(called, rows, levels.tolist(), labels, earlier)
+        told = Arms(by, tuple(labels), found.arms, found.bases, of_levels)
     return GroupingFactor(
         name=first.factor,
         variables=first.variables,
@@ -303,10 +320,28 @@ def _factor(
         n_known=n_known,
         index=index,
         columns=matrices[0] if len(matrices) == 1 else np.hstack(matrices),
-        terms=tuple(terms),
-        blocks=tuple(blocks),
-        structures=tuple(structures) if any(at.kind != "us" for at in structures) else (),
+        terms=found.terms,
+        blocks=found.blocks,
+        structures=found.structures,
+        arms=told,
     )
+
+
+def _arms_of_rows(
+    coder: TableCoder, by: str, arms: Arms | None
+) -> tuple[NDArray[np.int64], Sequence[str]]:
+    """Return each row's arm, and the labels of the training rows' arms."""
+    codes, labels = level_codes(coder.rows.columns[by])
+    if arms is None:
+        return codes, labels.tolist()
+    place = {label: arm for arm, label in enumerate(arms.labels)} | {NO_LEVEL: UNTOLD}
+    new = [label for label in labels.tolist() if label not in place]
+    if new:
+        raise DataError(
+            f"The column {by!r} has the value {new[0]!r}, which {_TRAINING} did not have, and "
+            f"gr(..., by={by}) has no G for it. There are {', '.join(arms.labels)}."
+        )
+    return np.array([place[label] for label in labels.tolist()], dtype=np.int64)[codes], arms.labels
 
 
 def _refuse_repeated(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.design.factors.arms import Arms
     from bayeslmm.tables.column import Column
 
 
@@ -83,6 +84,8 @@ class GroupingFactor(Described):
         and with no other.
     structures : tuple of BlockStructure
         What is said of each block's covariance; none where nothing is said of any.
+    arms : Arms or None
+        Which levels have which columns, where that differs by ``gr(g, by=arm)``.
     """
 
     name: str
@@ -94,6 +97,7 @@ class GroupingFactor(Described):
     terms: tuple[str, ...]
     blocks: tuple[tuple[int, ...], ...]
     structures: tuple[BlockStructure, ...] = ()
+    arms: Arms | None = None
 
     def _lines(self) -> list[str]:
         return [f"Grouping factor {factor_line(self)}", f"levels: {listed(self.levels.tolist())}"]

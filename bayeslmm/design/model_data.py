@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Blocks
     from bayeslmm.design.design import Design
+    from bayeslmm.design.factors.arms import Arms
     from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.design.scales import DataScales
@@ -46,6 +47,11 @@ class FactorData(Protocol):
     @property
     def structures(self) -> tuple[BlockStructure, ...]:
         """What is said of each block's covariance; none where nothing is said of any."""
+        ...
+
+    @property
+    def arms(self) -> Arms | None:
+        """Which levels have which columns, where that differs."""
         ...
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bayeslmm.arrays import Floats
+    from bayeslmm.design.factors.arms import Arms
 
 
 class Factor(Protocol):
@@ -22,6 +23,11 @@ class Factor(Protocol):
     @property
     def columns(self) -> Floats:
         """Its columns, shape (n, q)."""
+        ...
+
+    @property
+    def arms(self) -> Arms | None:
+        """Which levels have which columns, where that differs."""
         ...
 
 
@@ -203,7 +209,8 @@ class DataScales:
     fixed : tuple of ColumnScale, length p
         Of the fixed-effect columns.
     random : tuple of tuple of ColumnScale
-        Of each factor's columns.
+        Of each factor's columns; of those that differ by arm, of the column in all arms, so that
+        priors do not differ by arm.
     weights : ColumnScale or None
         Of the weights, where there are any.
     root : ndarray, shape (p + 1, p + 1), or None
@@ -238,7 +245,7 @@ class DataScales:
             response=observed if offset is None else ColumnScale.of(y - offset),
             observed=observed,
             fixed=tuple(map(ColumnScale.of, design.X.T)),
-            random=tuple(tuple(map(ColumnScale.of, f.columns.T)) for f in design.factors),
+            random=tuple(map(_varying, design.factors)),
             weights=None if design.weights is None else ColumnScale.of(design.weights),
             root=None if with_ones is None else triangle(with_ones),
         )
@@ -348,6 +355,18 @@ def triangle(columns: Floats) -> Floats:
     width = columns.shape[1]
     upper = np.linalg.qr(columns, mode="r")
     return np.vstack([upper, np.zeros((width - len(upper), width))])
+
+
+def _varying(factor: Factor) -> tuple[ColumnScale, ...]:
+    arms, columns = factor.arms, factor.columns
+    if arms is None:
+        return tuple(map(ColumnScale.of, columns.T))
+    # Elsewhere an arm's columns are zero: summed over arms they are the column that was parted.
+    of_base = {
+        base: ColumnScale.of(columns[:, [name == base for name in arms.bases]].sum(axis=1))
+        for base in dict.fromkeys(arms.bases)
+    }
+    return tuple(of_base[base] for base in arms.bases)
 
 
 def _pooled(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
+from bayeslmm.design.factors.arms import Arms
 from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.design.rank.dependence import Dependence
 from bayeslmm.errors import ArgumentError, DataError
@@ -76,6 +77,8 @@ class DesignState:
         Labels of the positions of a residual structure.
     strata : tuple of str, or None
         Labels of its strata that have parameters of their own.
+    arms : mapping of str to Arms
+        Of grouping factors with ``gr(g, by=arm)``.
     """
 
     formula: str
@@ -97,6 +100,7 @@ class DesignState:
     structures: Mapping[str, tuple[BlockStructure, ...]] | None = None
     visits: tuple[str, ...] | None = None
     strata: tuple[str, ...] | None = None
+    arms: Mapping[str, Arms] = field(default_factory=dict)
 
     def to_json(self, *, levels: bool = True) -> str:
         """Return the state as JSON; numbers survive to the last bit.
@@ -104,8 +108,8 @@ class DesignState:
         Parameters
         ----------
         levels : bool
-            Whether to write the levels of grouping factors. Result trees hold them as coordinates,
-            and attributes of netCDF files are limited in size.
+            Whether to write the levels of grouping factors, and their arms. Result trees hold them
+            as coordinates, and attributes of netCDF files are limited in size.
 
         Returns
         -------
@@ -133,6 +137,8 @@ class DesignState:
             "terms": dict(self.terms),
             "levels": dict(self.levels) if levels else None,
         }
+        if self.arms:
+            content["arms"] = {name: a.plain(levels=levels) for name, a in self.arms.items()}
         if self.weights is not None:
             content["weights"] = self.weights
         if self.family != GAUSSIAN.name:
@@ -150,7 +156,12 @@ class DesignState:
         return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
     @classmethod
-    def from_json(cls, text: str, levels: Mapping[str, Sequence[str]] | None = None) -> Self:
+    def from_json(
+        cls,
+        text: str,
+        levels: Mapping[str, Sequence[str]] | None = None,
+        arms: Mapping[str, Sequence[str]] | None = None,
+    ) -> Self:
         """Return the state that `to_json` wrote.
 
         Parameters
@@ -159,6 +170,8 @@ class DesignState:
             The JSON.
         levels : mapping of str to sequence of str, optional
             Levels of the grouping factors, where the JSON was written without them.
+        arms : mapping of str to sequence of str, optional
+            Label of each level's arm, by grouping factor, likewise.
 
         Returns
         -------
@@ -171,9 +184,9 @@ class DesignState:
         """
         content = state_content(text)
         try:
-            state = cls._of(content, content["levels"] if levels is None else levels)
+            state = cls._of(content, content["levels"] if levels is None else levels, arms or {})
         except (AttributeError, KeyError, TypeError) as error:
-            raise DataError(f"This is not the JSON of a design's state: {error!r}.") from None
+            raise _no_state(error) from None
         terms = model_terms(parse_formula(state.formula))
         factors = {term.factor for term, _ in terms.random}
         if lacking := (set(terms.predictors) - set(state.columns)) | (factors - set(state.terms)):
@@ -181,7 +194,12 @@ class DesignState:
         return state
 
     @classmethod
-    def _of(cls, content: Mapping[str, Any], found: Mapping[str, Sequence[str]] | None) -> Self:
+    def _of(
+        cls,
+        content: Mapping[str, Any],
+        found: Mapping[str, Sequence[str]] | None,
+        arms: Mapping[str, Sequence[str]],
+    ) -> Self:
         if found is None or set(found) < set(content["terms"]):
             raise DataError("The design's state lacks the levels of its grouping factors.")
         for learnt in content["transforms"].values():
@@ -209,6 +227,10 @@ class DesignState:
             structures=_structures_or_none(content.get("structures")),
             visits=_tuple_or_none(content.get("visits")),
             strata=_tuple_or_none(content.get("strata")),
+            arms={
+                name: Arms.of_plain(found, arms.get(name))
+                for name, found in content.get("arms", {}).items()
+            },
         )
 
 
@@ -260,10 +282,14 @@ def state_content(text: str) -> dict[str, Any]:
         version = content["version"]
         list(content["coef"]), dict(content["terms"])
     except (TypeError, ValueError, KeyError, RecursionError) as error:
-        raise DataError(f"This is not the JSON of a design's state: {error!r}.") from None
+        raise _no_state(error) from None
     if version != VERSION:
         raise DataError(f"A design's state of version {version!r}; this is version {VERSION}.")
     return content
+
+
+def _no_state(error: Exception) -> DataError:
+    return DataError(f"This is not the JSON of a design's state: {error!r}.")
 
 
 def store(memory: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any]:
