@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Blocks, Floats, Ints
+    from bayeslmm.design.factors.arms import Arms
     from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
@@ -49,6 +50,8 @@ class GramFactor(Described):
         take more than 16 MB.
     log_weights : ndarray, shape (m,), or None
         Sum of log w of each level's rows; None without weights.
+    arms : Arms or None
+        Which levels have which columns, where that differs.
     """
 
     name: str
@@ -62,6 +65,7 @@ class GramFactor(Described):
     fixed: Floats | None = None
     log_weights: Floats | None = None
     structures: tuple[BlockStructure, ...] = ()
+    arms: Arms | None = None
 
     def _lines(self) -> list[str]:
         return [f"Cross-products of {factor_line(self)}"]
