@@ -13,7 +13,6 @@ from bayeslmm.gram.gram_design import GramDesign
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bayeslmm.arrays import Floats
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.model.priors.shift import Shift
 
@@ -43,7 +42,7 @@ def shifted(design: ModelData, shifts: Sequence[Shift]) -> ModelData:
         return replace(design, gram=replace(design.gram, factors=grams))
     rows = design.coded_rows
     factors = tuple(
-        replace(f, columns=_less_means(f.columns, shift))
+        replace(f, columns=shift.less_means(f.columns))
         for f, shift in zip(rows.factors, shifts, strict=True)
     )
     return replace(rows, factors=factors)
@@ -80,9 +79,3 @@ def warn_of_far_columns(design: ModelData, shifts: Sequence[Shift]) -> None:
                     NumericalWarning,
                 )
                 return
-
-
-def _less_means(columns: Floats, shift: Shift) -> Floats:
-    out = columns.copy()
-    out[:, list(shift.columns)] -= shift.means
-    return out

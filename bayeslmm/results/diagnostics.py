@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from bayeslmm.results.factor_info import FactorInfo
+
 CI_PROB = 0.95
 CI_KIND = "eti"
 MIN_DRAWS = 4  # fewer draws per chain cannot be split into halves with a variance each
@@ -260,11 +262,13 @@ def blocks(
             continue
         values = read.effect_draws(idata, info)
         labels = [f"{name}[{level},{term}]" for level in info.levels for term in info.terms]
-        yield name, labels, values.reshape(*values.shape[:2], -1)
+        there = info.holds.ravel()
+        kept = [label for label, has in zip(labels, there, strict=True) if has]
+        yield name, kept, values.reshape(*values.shape[:2], -1)[..., there]
 
 
 def _correlations(
-    idata: xr.DataTree, info: read.FactorInfo
+    idata: xr.DataTree, info: FactorInfo
 ) -> tuple[str, list[str], NDArray[np.float64]]:
     name = names.corr(info.name)
     values = read.correlation_draws(idata, info)
