@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.results.factor_info import FactorInfo
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -132,7 +133,7 @@ def factor_part(
     )
 
 
-def _refuse(info: read.FactorInfo, unseen: list[str]) -> None:
+def _refuse(info: FactorInfo, unseen: list[str]) -> None:
     shown = ", ".join(repr(level) for level in unseen[:5])
     more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
     msg = (
