@@ -109,6 +109,11 @@ def is_smooth(factor: str) -> bool:
     return factor.startswith("s(")
 
 
+def arm(factor: str) -> str:
+    """Name the arms of a grouping factor's levels, in the group of all levels."""
+    return f"arm_of_{stored(factor)}"
+
+
 def is_of_residuals(variable: str) -> bool:
     """Return whether a variable is of the residuals' covariance, where it is more than one sigma.
 

@@ -1,43 +1,37 @@
-"""The parts of a design computed from its rows: response, offset, columns, grouping factors."""
+"""The parts of a design computed from its rows: response, offset, columns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from bayeslmm.design.evaluate import boolean_categorical, evaluate, recode
-from bayeslmm.design.grouping import GroupingFactor, match_levels, read_levels
 from bayeslmm.design.model_matrix import check_finite, model_matrix
 from bayeslmm.design.response import require_same_kind, require_trials, two_levels
 from bayeslmm.design.smooths.columns import code_smooth, labels_error
 from bayeslmm.design.state import ColumnState
-from bayeslmm.design.structured_columns import structured_columns
-from bayeslmm.errors import DataError, DataWarning, FormulaError, warn
+from bayeslmm.errors import DataError, DataWarning, warn
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.nodes import Variable
 from bayeslmm.formula.tokens import quote
-from bayeslmm.relationships.known import map_of
 from bayeslmm.tables.column import categorical
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.design.rows import Rows
     from bayeslmm.design.smooths.columns import SmoothColumns
     from bayeslmm.families.family import Family
     from bayeslmm.formula.expand import TermSet
     from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.formula.nodes import Atom
-    from bayeslmm.formula.random_terms import RandomTerm
     from bayeslmm.formula.smooth_terms import SmoothTerm
-    from bayeslmm.relationships.known import Known
     from bayeslmm.tables.column import Column
 
-_TRAINING = "the training rows"
+TRAINING = "the training rows"
 _NO_NUMBERS = {
     False: (
         "Convert it to numbers in the table, or choose another response; of two categories, "
@@ -52,7 +46,7 @@ _KINDS = {"number": "numbers", "boolean": "booleans", "text": "text", "category"
 
 
 class TableCoder:
-    """Compute response, offset, model matrices and grouping factors of one table.
+    """Compute response, offset and model matrices of one table.
 
     Parameters
     ----------
@@ -243,7 +237,7 @@ class TableCoder:
         if isinstance(value, np.ndarray) and value.dtype == bool:
             value = boolean_categorical(value)
             if self.known is not None:
-                value = recode(value, list(self.known[variable.name].levels or ()), _TRAINING)
+                value = recode(value, list(self.known[variable.name].levels or ()), TRAINING)
         if isinstance(value, pd.Categorical) and len(value.categories) < 2:
             raise DataError(
                 f"Column {variable.name!r} has one level only, {value.categories[0]!r}: there is "
@@ -270,145 +264,9 @@ class TableCoder:
         codes, labels = column.levels()
         given = categorical(codes, labels)
         try:
-            return recode(given, list(state.levels or ()), _TRAINING)
+            return recode(given, list(state.levels or ()), TRAINING)
         except DataError as error:
             raise DataError(f"Column {column.name!r}: {error}") from None
-
-
-def gather_factors(
-    coder: TableCoder,
-    known: Mapping[str, Sequence[str]] | None,
-    relationships: Known,
-    structures: Mapping[str, Sequence[BlockStructure]] | None = None,
-) -> tuple[GroupingFactor, ...]:
-    """Return the grouping factors, each with the columns of all its terms.
-
-    Parameters
-    ----------
-    coder : TableCoder
-        The table.
-    known : mapping of str to sequence of str, or None
-        The levels of the training rows; None on the training rows themselves.
-    relationships : mapping of str to Relationship
-        The known covariances of levels, by the names that the formula has.
-    structures : mapping of str to sequence of BlockStructure, optional
-        What is said of each block of factors that have structures, of the training rows.
-
-    Returns
-    -------
-    tuple of GroupingFactor
-        In the order in which the formula first names them; then the smooths.
-
-    Raises
-    ------
-    FormulaError
-        If two terms give one factor the same column.
-    DataError
-        If a column cannot be a grouping factor.
-    """
-    by_factor: dict[str, list[tuple[RandomTerm, TermSet]]] = {}
-    for term, wanted in coder.terms.random:
-        by_factor.setdefault(term.factor, []).append((term, wanted))
-    _refuse_two_spellings(coder, [pairs[0][0] for pairs in by_factor.values()])
-    return tuple(
-        _factor(
-            coder,
-            pairs,
-            None if known is None else known[name],
-            relationships,
-            said=(structures or {}).get(name),
-        )
-        for name, pairs in by_factor.items()
-    ) + tuple(smooth.factor() for smooth in coder.smooths())
-
-
-def _factor(
-    coder: TableCoder,
-    pairs: Sequence[tuple[RandomTerm, TermSet]],
-    known: Sequence[str] | None,
-    relationships: Known,
-    *,
-    said: Sequence[BlockStructure] | None,
-) -> GroupingFactor:
-    first = pairs[0][0]
-    _refuse_two_covariances(coder, [term for term, _ in pairs])
-    index, levels = read_levels(first.variables, coder.rows.columns)
-    n_known = len(levels)
-    if known is not None:
-        index, levels = match_levels(index, levels, known)
-        n_known = len(known)
-    matrices: list[NDArray[np.float64]] = []
-    terms: list[str] = []
-    blocks: list[tuple[int, ...]] = []
-    structures: list[BlockStructure] = []
-    for term, wanted in pairs:
-        positions = None if said is None else said[len(blocks)].positions
-        matrix, names, structure = structured_columns(coder, term, wanted, positions)
-        _refuse_repeated(coder, term, names, terms)
-        places = range(len(terms), len(terms) + len(names))
-        own = [tuple(places)] if term.correlated else [(j,) for j in places]
-        blocks.extend(own)
-        structures.extend([structure] * len(own))
-        matrices.append(matrix)
-        terms.extend(names)
-    latent = None
-    if first.cov is not None:
-        latent = map_of(relationships[first.cov], levels[:n_known].tolist(), first.factor)
-    return GroupingFactor(
-        name=first.factor,
-        variables=first.variables,
-        levels=levels,
-        n_known=n_known,
-        index=index,
-        columns=matrices[0] if len(matrices) == 1 else np.hstack(matrices),
-        terms=tuple(terms),
-        blocks=tuple(blocks),
-        structures=tuple(structures) if any(at.kind != "us" for at in structures) else (),
-        latent=latent,
-    )
-
-
-def _refuse_two_covariances(coder: TableCoder, terms: Sequence[RandomTerm]) -> None:
-    """Raise where terms of one factor have different covariances of its levels."""
-    first = terms[0]
-    for term in terms:
-        if term.cov == first.cov:
-            continue
-        name = first.variables[0]
-        raise FormulaError(
-            f"{first.factor!r} stands twice, with different covariances of its levels, and "
-            f"results would tell two effects by one name. Copy the column, as in table"
-            f"['{name}_2'] = table['{name}'], and write one of the terms of the copy.",
-            coder.terms.formula.text or str(term),
-            term.span if coder.terms.formula.text else None,
-        )
-
-
-def _refuse_repeated(
-    coder: TableCoder, term: RandomTerm, names: Sequence[str], earlier: Sequence[str]
-) -> None:
-    repeated = [name for name in names if name in earlier]
-    if repeated:
-        hint = " Write 0 + in one of them." if repeated == ["Intercept"] else ""
-        raise FormulaError(
-            f"The random-effects column {repeated[0]!r} stands twice on {term.factor!r}: the two "
-            f"variances cannot be told apart.{hint}",
-            coder.terms.formula.text or str(term),
-            term.span if coder.terms.formula.text else None,
-        )
-
-
-def _refuse_two_spellings(coder: TableCoder, terms: Sequence[RandomTerm]) -> None:
-    seen: dict[frozenset[str], RandomTerm] = {}
-    for term in terms:
-        other = seen.setdefault(frozenset(term.variables), term)
-        if other is not term:
-            raise FormulaError(
-                f"{other.factor!r} and {term.factor!r} are the same grouping factor: spell it one "
-                "way.",
-                coder.terms.formula.text or str(term),
-                term.span if coder.terms.formula.text else None,
-            )
 
 
 def _vector(value: Any, n: int, what: str) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from bayeslmm.design.factors.arms import Arms
 from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.design.rank.dependence import Dependence
 from bayeslmm.errors import ArgumentError, DataError
@@ -83,6 +84,8 @@ class DesignState:
         Labels of its strata that have parameters of their own.
     known : mapping of str to Relationship
         Known covariances of levels, by the names that the formula has.
+    arms : mapping of str to Arms
+        Of grouping factors with ``gr(g, by=arm)``.
     """
 
     formula: str
@@ -105,6 +108,7 @@ class DesignState:
     visits: tuple[str, ...] | None = None
     strata: tuple[str, ...] | None = None
     known: Known = field(default_factory=dict)
+    arms: Mapping[str, Arms] = field(default_factory=dict)
 
     def relationship(self, factor: str) -> Relationship | None:
         """Return the known covariance of a factor's levels, if it has one."""
@@ -118,9 +122,9 @@ class DesignState:
         Parameters
         ----------
         levels : bool
-            Whether to write the levels of grouping factors, and their known covariances. Result
-            trees hold them otherwise, and attributes of netCDF files are limited in size: of
-            covariances fingerprints are written then.
+            Whether to write the levels of grouping factors, their arms, and their known
+            covariances. Result trees hold them otherwise, and attributes of netCDF files are
+            limited in size: of covariances fingerprints are written then.
 
         Returns
         -------
@@ -148,6 +152,8 @@ class DesignState:
             "terms": dict(self.terms),
             "levels": dict(self.levels) if levels else None,
         }
+        if self.arms:
+            content["arms"] = {name: a.plain(levels=levels) for name, a in self.arms.items()}
         if self.weights is not None:
             content["weights"] = self.weights
         if self.family != GAUSSIAN.name:
@@ -174,6 +180,8 @@ class DesignState:
         cls,
         text: str,
         levels: Mapping[str, Sequence[str]] | None = None,
+        *,
+        arms: Mapping[str, Sequence[str]] | None = None,
         known: Known | None = None,
     ) -> Self:
         """Return the state that `to_json` wrote.
@@ -184,6 +192,8 @@ class DesignState:
             The JSON.
         levels : mapping of str to sequence of str, optional
             Levels of the grouping factors, where the JSON was written without them.
+        arms : mapping of str to sequence of str, optional
+            Label of each level's arm, by grouping factor, likewise.
         known : mapping of str to Relationship, optional
             Known covariances of levels, where the JSON was written without them.
 
@@ -198,9 +208,10 @@ class DesignState:
         """
         content = state_content(text)
         try:
-            state = cls._of(content, content["levels"] if levels is None else levels, known)
+            found = content["levels"] if levels is None else levels
+            state = cls._of(content, found, arms or {}, known)
         except (AttributeError, KeyError, TypeError) as error:
-            raise DataError(f"This is not the JSON of a design's state: {error!r}.") from None
+            raise _no_state(error) from None
         terms = model_terms(parse_formula(state.formula))
         factors = {term.factor for term, _ in terms.random}
         if lacking := (set(terms.predictors) - set(state.columns)) | (factors - set(state.terms)):
@@ -212,6 +223,7 @@ class DesignState:
         cls,
         content: Mapping[str, Any],
         found: Mapping[str, Sequence[str]] | None,
+        arms: Mapping[str, Sequence[str]],
         known: Known | None,
     ) -> Self:
         if found is None or set(found) < set(content["terms"]):
@@ -242,6 +254,10 @@ class DesignState:
             visits=_tuple_or_none(content.get("visits")),
             strata=_tuple_or_none(content.get("strata")),
             known=_known(content.get("known", {}), known),
+            arms={
+                name: Arms.of_plain(found, arms.get(name))
+                for name, found in content.get("arms", {}).items()
+            },
         )
 
 
@@ -308,10 +324,14 @@ def state_content(text: str) -> dict[str, Any]:
         version = content["version"]
         list(content["coef"]), dict(content["terms"])
     except (TypeError, ValueError, KeyError, RecursionError) as error:
-        raise DataError(f"This is not the JSON of a design's state: {error!r}.") from None
+        raise _no_state(error) from None
     if version != VERSION:
         raise DataError(f"A design's state of version {version!r}; this is version {VERSION}.")
     return content
+
+
+def _no_state(error: Exception) -> DataError:
+    return DataError(f"This is not the JSON of a design's state: {error!r}.")
 
 
 def store(memory: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any]:

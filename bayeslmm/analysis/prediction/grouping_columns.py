@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def without_level(idata: xr.DataTree, policies: Mapping[str, str]) -> tuple[str, ...]:
     """Return the grouping columns in which a missing value puts all effects at zero."""
     terms = parse_formula(str(idata.attrs["formula"])).random
-    read_by = {name: set[str]() for term in terms for name in term.variables}
+    read_by = {name: set[str]() for term in terms for name in term.grouping}
     for term in terms:
-        for name in term.variables:
+        for name in term.grouping:
             read_by[name] |= {policies[term.factor]} if term.factor in policies else set()
     return tuple(name for name, found in read_by.items() if found == {"population"})
 
@@ -34,9 +34,9 @@ def require_grouping_columns(idata: xr.DataTree, data: Any, included: tuple[str,
     """
     present = read_table(data).names
     terms = parse_formula(str(idata.attrs["formula"])).random
-    without = {t.factor for t in terms if not set(t.variables) <= set(present)}
+    without = {t.factor for t in terms if not set(t.grouping) <= set(present)}
     for term in terms:
-        lacking = [name for name in term.variables if name not in present]
+        lacking = [name for name in term.grouping if name not in present]
         if lacking and term.factor in included:
             others = [name for name in included if name not in without]
             left = [name for name in included if name in without]

@@ -298,9 +298,11 @@ def design_state(idata: xr.DataTree) -> DesignState:
     """Return how the fit coded its columns."""
     read.require_tree(idata)
     # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
-    levels = {info.name: info.all_levels for info in read.factors(idata)}
+    infos = read.factors(idata)
+    levels = {info.name: info.all_levels for info in infos}
+    arms = {info.name: info.arms.level_labels for info in infos if info.arms is not None}
     known = known_covariances(idata)
-    state = DesignState.from_json(str(idata.attrs["design"]), levels=levels, known=known)
+    state = DesignState.from_json(str(idata.attrs["design"]), levels=levels, arms=arms, known=known)
     drawn = read.coefficients(idata)
     if drawn != state.coef:
         raise TreeError(

@@ -12,6 +12,7 @@ from bayeslmm.analysis.prediction.response_scale import exponential_words, expon
 from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe, said_covariance
+from bayeslmm.results.factor_info import coefficients_of_terms
 from bayeslmm.results.family import family, own_parameters
 from bayeslmm.results.residual import has_structure, residual_blocks
 from bayeslmm.results.smooths import grouping_factors
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from bayeslmm.results.factor_info import FactorInfo
     from bayeslmm.results.residual import ResidualBlock
 
 RESIDUAL = "Residual"
@@ -182,7 +184,7 @@ def variance_components(
 
 
 def _of_factor(
-    idata: xr.DataTree, info: read.FactorInfo
+    idata: xr.DataTree, info: FactorInfo
 ) -> tuple[list[tuple[str, str, str, str]], list[NDArray[np.float64]]]:
     """Return the numbers that G of a factor is made of: labels, and draws (chain, draw, m)."""
     covariance = said_covariance(idata, info.name)
@@ -234,7 +236,7 @@ def _place(
     return factor, term, term_bis, quantity
 
 
-def correlated_pairs(idata: xr.DataTree, info: read.FactorInfo) -> list[tuple[int, int]]:
+def correlated_pairs(idata: xr.DataTree, info: FactorInfo) -> list[tuple[int, int]]:
     """Return the pairs (row, column) below the diagonal whose correlation was drawn.
 
     Columns of different blocks, as in ``(1 | g) + (0 + x | g)``, have none.
@@ -277,7 +279,8 @@ def random_effects(
     -------
     DataFrame
         One row per factor, level and term: ``factor``, ``level``, ``term``, then ``mean``, ``sd``,
-        ``median`` and the interval. Unit: the response's per unit of the column.
+        ``median`` and the interval. Unit: the response's per unit of the column. Of
+        ``gr(g, by=arm)`` each level has the terms of its own arm.
 
     Raises
     ------
@@ -301,12 +304,13 @@ def random_effects(
                 info,
                 ("term", info.terms),
                 describe(
-                    _columns(read.effect_draws(idata, info)),
+                    _columns(read.effect_draws(idata, info))[..., info.holds.ravel()],
                     ci_prob,
                     ci_kind,
                     diagnostics=diagnostics,
                     mixing=draw_weights(idata) is None,
                 ),
+                info.holds.ravel(),
             )
             for info in chosen
         ],
@@ -342,7 +346,8 @@ def coefficients(
     -------
     DataFrame
         One row per factor, level and coefficient. A coefficient without a random effect is the
-        same for all levels; a random effect without a fixed one varies around zero.
+        same for all levels; a random effect without a fixed one varies around zero. Of
+        ``gr(g, by=arm)`` each level's coefficients have the effects of its own arm.
 
     Raises
     ------
@@ -366,17 +371,17 @@ def coefficients(
         numbers = describe(
             _columns(values), ci_prob, ci_kind, diagnostics=diagnostics, mixing=chains
         )
-        tables.append(_level_table(info, (names.COEF, labels), numbers))
+        whole = np.ones(len(info.levels) * len(labels), dtype=bool)
+        tables.append(_level_table(info, (names.COEF, labels), numbers, whole))
     return _concat(tables, ["factor", "level", names.COEF, "mean", "sd", "median"])
 
 
 def coefficient_draws(
-    idata: xr.DataTree, info: read.FactorInfo
+    idata: xr.DataTree, info: FactorInfo
 ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return the names and draws, shape (chain, draw, level, coef), of each level's own line."""
     coef = read.coefficients(idata)
-    # Of an interaction that the two parts spell in different orders, the fixed part's spelling.
-    own = {term: names.matching(term, coef) or term for term in info.terms}
+    own = coefficients_of_terms(info, coef)
     labels = coef + tuple(label for label in own.values() if label not in coef)
     beta = read.draws(idata, names.BETA)
     effects = read.effect_draws(idata, info)
@@ -393,10 +398,12 @@ def _columns(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _level_table(
-    info: read.FactorInfo,
+    info: FactorInfo,
     columns: tuple[str, tuple[str, ...]],
     numbers: dict[str, NDArray[np.float64]],
+    there: NDArray[np.bool_],
 ) -> pd.DataFrame:
+    """Put numbers beside the levels and columns that are there, shape (levels * columns,)."""
     name, labels = columns
     frame = pd.DataFrame(
         {
@@ -405,7 +412,7 @@ def _level_table(
             name: np.tile(np.array(labels, dtype=object), len(info.levels)),
         }
     )
-    return pd.concat([frame, pd.DataFrame(numbers)], axis=1)
+    return pd.concat([frame[there].reset_index(drop=True), pd.DataFrame(numbers)], axis=1)
 
 
 def _concat(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

@@ -218,7 +218,8 @@ def _resolve(
         corr = None
         if covariance.has_correlations:
             corr = pick(covariance.corr_name, (covariance.corr_name, "corr"), MATRIX)
-        shift = _shift(covariance, columns, origins)
+        bases = factor.terms if factor.arms is None else factor.arms.bases
+        shift = _shift(covariance, bases, columns, origins)
         factors.append(FactorPriors(covariance, sd, corr, shift))
     entries = parameter_entries(design)
     parameters = {
@@ -230,21 +231,26 @@ def _resolve(
 
 
 def _shift(
-    covariance: BlockCovariance, columns: Sequence[ColumnScale], origins: Mapping[str, str]
+    covariance: BlockCovariance,
+    bases: Sequence[str],
+    columns: Sequence[ColumnScale],
+    origins: Mapping[str, str],
 ) -> Shift:
     """Return the means of columns off zero, where the random intercept's sd has its default prior.
 
     Where a column has values on both sides of zero, or zero itself, what the effects are at zero
     is within the data, and the prior is of that.
     """
+    sets = []
     for structure, block in covariance.correlated:
         for first in block if isinstance(structure, Unstructured) else ():
             default = origins[covariance.sd_names[covariance.sd_columns[first]]] == DEFAULT
-            if covariance.terms[first] == names.INTERCEPT and default:
+            if bases[first] == names.INTERCEPT and default:
                 others = [k for k in block if k != first]
                 means = [columns[k].mean if _off_zero(columns[k]) else 0.0 for k in others]
-                return Shift((first, *others), (0.0, *means)) if any(means) else Shift()
-    return Shift()
+                if any(means):
+                    sets.append(((first, *others), (0.0, *means)))
+    return Shift.of_sets(sets)
 
 
 def _off_zero(column: ColumnScale) -> bool:
