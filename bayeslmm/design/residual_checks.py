@@ -8,7 +8,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import DataError, IdentificationWarning, warn
-from bayeslmm.formula.residual import KINDS
+from bayeslmm.formula.residual import KINDS, parse_correlation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,6 +70,17 @@ def check_residuals(rows: ResidualRows | None, factors: Sequence[GroupingFactor]
             f"Part of what {correlation} says has its prior only: {shown}.",
             IdentificationWarning,
         )
+
+
+def correlated_within(residual: str) -> str:
+    """Return the column within whose values a structure correlates residuals.
+
+    Examples
+    --------
+    >>> correlated_within("ar1(week | arm/subject)")
+    'subject'
+    """
+    return parse_correlation(residual).group
 
 
 def common_variances(rows: ResidualRows, factors: Sequence[GroupingFactor]) -> Iterator[str]:

@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Blocks
-    from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
 
 WIDTH = 80
 _MOST_NAMES = 8
+
+
+class _Said(Protocol):
+    """What is said of a block's covariance."""
+
+    @property
+    def kind(self) -> str: ...
 
 
 class _Factor(Protocol):
@@ -36,7 +42,7 @@ class _Factor(Protocol):
     @property
     def blocks(self) -> Blocks: ...
     @property
-    def structures(self) -> tuple[BlockStructure, ...]: ...
+    def structures(self) -> Sequence[_Said]: ...
 
 
 class _Data(Protocol):

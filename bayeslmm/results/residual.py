@@ -10,9 +10,9 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.design.build import rebuild_design
+from bayeslmm.design.residual_checks import correlated_within
 from bayeslmm.design.state import DesignState, state_content
 from bayeslmm.errors import ArgumentError, TreeError
-from bayeslmm.formula.residual import parse_correlation
 from bayeslmm.gram.file import gram_of_dataset, has_known_errors
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.gram_design import GramDesign
@@ -73,7 +73,7 @@ def residual_group(idata: xr.DataTree, factor: str | None) -> str | None:
     if factor in known or (factor is None and known):
         return None
     said = state_content(str(idata.attrs["design"])).get("residual")
-    group = None if said is None else parse_correlation(said).group
+    group = None if said is None else correlated_within(said)
     if factor is None and group is None:
         raise TreeError(
             "This is about groups of rows, and the model has none: no random effects, and "

@@ -223,3 +223,15 @@ def test_a_column_that_is_dropped_may_be_of_any_size(size):
     assert design.coef == ("Intercept", "z")
     (parts,) = design._state.dependence.parts.values()
     assert [parts[k] / size for k in (0, 1)] == pytest.approx([1.0, 1.0], rel=1e-12)
+
+
+@pytest.mark.parametrize("lag", [("g", "h"), "3", np.array([1, 2]), np.nan, 0])
+def test_a_longest_lag_is_a_number(lag):
+    refused(bl.ArgumentError, "max_lag is the longest lag", bl.plot_residual_correlation,
+            posteriors()[0], max_lag=lag)  # fmt: skip
+
+
+@pytest.mark.parametrize("given", [0.5, [3], np.array(3), b"sigma"])
+def test_quantities_are_names_or_a_mapping(given):
+    refused(bl.ArgumentError, "quantities is a name", bl.tidy_draws, posteriors()[0],
+            quantities=given)  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm import names
+from bayeslmm.analysis.checks.closed_forms import closed_forms, effects_root
 from bayeslmm.analysis.checks.gram_groups import group_densities
 from bayeslmm.analysis.checks.group_quadrature import MOST_COLUMNS, group_integrals
 from bayeslmm.analysis.checks.level_integrals import level_integrals
@@ -18,23 +19,19 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     linear_predictor,
     training_design,
 )
-from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import TreeError, names_keywords
-from bayeslmm.families.gaussian import LOG_2PI
 from bayeslmm.gram.blocks import is_nested
-from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 from bayeslmm.results.residual import residual_group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.model.residual.drawn import DrawnResiduals
 
@@ -188,13 +185,13 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
                 f"computed for one sigma, and this {design.family.name} fit has a formula of it: "
                 "leave out single rows, unit='observation'."
             )
-        root = _root(idata, target)
+        root = effects_root(idata, target)
         integrals = level_integrals(design, predictor, root) or group_integrals(
             predictor, y, target.index, target.columns, root
         )
         about = {"nodes": integrals.nodes, "node_error": integrals.error}
         return GroupDensity(integrals.values, info.name, levels, (info.name,), outside, about)
-    found = _closed_forms(idata, design, predictor, target.index, inside)
+    found = closed_forms(idata, design, predictor, target.index, inside)
     return GroupDensity(found, info.name, levels, (info.name, *nested), outside)
 
 
@@ -205,35 +202,11 @@ def _of_residual_groups(idata: xr.DataTree, group: str) -> GroupDensity:
     rows = design.residual
     inside = [item for item in design.factors if is_nested(item.index, rows.group)]
     outside = tuple(item.name for item in design.factors if item not in inside)
+    require_independent(inside)
     predictor = linear_predictor(idata, random_effects=list(outside), residual=True)
-    found = _closed_forms(idata, design, predictor, rows.group, inside)
+    found = closed_forms(idata, design, predictor, rows.group, inside)
     nested = tuple(item.name for item in inside)
     return GroupDensity(found, group, tuple(rows.labels.tolist()), nested, outside)
-
-
-def _closed_forms(
-    idata: xr.DataTree,
-    design: Design,
-    predictor: LinearPredictor,
-    index: NDArray[np.int64],
-    inside: Sequence[GroupingFactor],
-) -> NDArray[np.float64]:
-    """Compute log-densities of groups of rows, given by `index`, on a Gaussian scale, (s, m)."""
-    roots = [_root(idata, item) for item in inside]
-    scale, y = design.family.gaussian_scale, read.response(idata)
-    assert scale is not None  # noqa: S101 - the caller looked
-    jacobian = -np.log(scale.derivative(scale.link(y)))
-    y = scale.link(y)
-    order, counts = np.argsort(index, kind="stable"), np.bincount(index)
-    values = np.empty((predictor.size, len(counts)))
-    for level, rows in enumerate(np.split(order, np.cumsum(counts)[:-1])):
-        columns = [_block(item, rows) for item in inside]
-        weights = None if design.weights is None else design.weights[rows]
-        residual = y[rows, None] - predictor.rows(rows)
-        whiten = _whitening(predictor, rows, weights)
-        density = _density(residual, columns, roots, whiten)
-        values[:, level] = density + jacobian[rows].sum()
-    return values
 
 
 def _require_few_columns(member: str, target: GroupingFactor, nested: Sequence[str]) -> None:
@@ -252,69 +225,6 @@ def _require_few_columns(member: str, target: GroupingFactor, nested: Sequence[s
             f"for family {member!r} there is quadrature over {MOST_COLUMNS} at most. Leave out "
             "single rows, unit='observation'."
         )
-
-
-def _density(
-    residual: NDArray[np.float64],
-    columns: list[NDArray[np.float64]],
-    roots: list[NDArray[np.float64]],
-    whiten: Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]],
-) -> NDArray[np.float64]:
-    r"""Compute the marginal log-density of one group's residuals (rows, s), shape (s,).
-
-    By the matrix determinant lemma, with A = R^(-1/2) Z L:
-
-    .. math:: \log |Z G Z' + R| = \log |R| + \log |I + A' A|
-
-    `columns` holds one array (inner levels, rows, q) per integrated factor, `roots` one (s, q, q);
-    `whiten` gives R^(-1/2) times columns (s, rows, k), and log|R|.
-    """
-    scaled = []
-    for block, root in zip(columns, roots, strict=True):
-        # Z L for every inner level, one below the other: (s, rows, inner * q).
-        product = np.einsum("arq,sqp->srap", block, root)
-        scaled.append(product.reshape(*product.shape[:2], -1))
-    both, log_det_residual = whiten(np.concatenate([*scaled, residual.T[:, :, None]], axis=2))
-    loaded, white = both[:, :, :-1], both[:, :, -1]
-    inner = np.swapaxes(loaded, 1, 2) @ loaded
-    inner += np.eye(inner.shape[-1])
-    chol = np.linalg.cholesky(inner)
-    half = np.linalg.solve(chol, np.einsum("srk,sr->sk", loaded, white)[..., None])[..., 0]
-    log_det = 2 * np.log(np.diagonal(chol, axis1=1, axis2=2)).sum(axis=1)
-    n = len(residual)
-    quadratic = np.sum(white**2, axis=1) - np.sum(half**2, axis=1)
-    return np.asarray(-0.5 * (n * LOG_2PI + log_det_residual + log_det + quadratic))
-
-
-def _whitening(
-    predictor: LinearPredictor, rows: NDArray[np.intp], weights: NDArray[np.float64] | None
-) -> Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    if (drawn := predictor.residual) is not None:
-        return lambda columns: drawn.whiten(rows, columns)
-    sigma = predictor.phi[names.SIGMA]
-    sum_log_weights = 0.0 if weights is None else float(np.log(weights).sum())
-
-    def whiten(columns: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        white = INDEPENDENT.whiten(columns, sigma, weights)
-        return white, INDEPENDENT.log_determinant(sigma, len(rows), sum_log_weights)
-
-    return whiten
-
-
-def require_independent(factors: Sequence[GroupingFactor]) -> None:
-    """Raise unless levels of factors are independent of each other.
-
-    Raises
-    ------
-    TreeError
-        If they have a known covariance.
-    """
-    for factor in factors:
-        if factor.latent is not None:
-            raise TreeError(
-                f"The levels of {factor.name!r} are not independent of each other, and each would "
-                "be judged by itself: ask about single rows (unit='observation')."
-            )
 
 
 def require_whole_groups(
@@ -337,15 +247,20 @@ def require_whole_groups(
     )
 
 
-def _block(item: GroupingFactor, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the columns of some rows, apart by the factor's levels: (inner levels, rows, q)."""
-    levels = np.unique(item.index[rows])
-    here = item.index[rows] == levels[:, None]
-    return np.asarray(here[:, :, None] * item.columns[rows])
+def require_independent(factors: Sequence[GroupingFactor]) -> None:
+    """Raise unless levels of factors are independent of each other.
 
-
-def _root(idata: xr.DataTree, item: GroupingFactor) -> NDArray[np.float64]:
-    return covariance_roots(read.covariance_draws(idata, read.factor(idata, item.name)))
+    Raises
+    ------
+    TreeError
+        If they have a known covariance.
+    """
+    for factor in factors:
+        if factor.latent is not None:
+            raise TreeError(
+                f"The levels of {factor.name!r} are not independent of each other, and each would "
+                "be judged by itself: ask about single rows (unit='observation')."
+            )
 
 
 @names_keywords

@@ -107,8 +107,11 @@ def residual_correlations(
     ArgumentError
         If residuals are independent, no pair is that near, or a REML fit has too many rows.
     """
-    if max_lag is not None and not max_lag > 0:
-        raise ArgumentError(f"max_lag is the longest lag that is shown, above 0; it is {max_lag}.")
+    number = isinstance(max_lag, int | float | np.number)
+    if max_lag is not None and not (number and max_lag > 0):
+        raise ArgumentError(
+            f"max_lag is the longest lag that is shown, above 0; it is {max_lag!r}."
+        )
     generator = np.random.default_rng(random_seed)
     if isinstance(fit, REMLFit):
         drawn, rest = _of_reml(fit, generator)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bayeslmm import names
 from bayeslmm.analysis.summaries.quantities import checked_quantities, quantity_draws
+from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, check_choice, names_keywords, nearest
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import blocks
@@ -100,8 +101,8 @@ def tidy_draws(
 
 def _named(idata: xr.DataTree, asked: str | Sequence[str] | None) -> dict[str, NDArray[np.float64]]:
     """Return the draws of names and of whole variables."""
-    wanted = [asked] if isinstance(asked, str) else None if asked is None else list(asked)
-    effects = wanted is not None and any(str(n).startswith(names.EFFECTS_PREFIX) for n in wanted)
+    wanted = None if asked is None else as_names("quantities", asked)
+    effects = wanted is not None and any(n.startswith(names.EFFECTS_PREFIX) for n in wanted)
     variables: dict[str, dict[str, NDArray[np.float64]]] = {}
     for name, labels, values in blocks(idata, effects=effects):
         scalars = map(names.scalar, read.coefficients(idata)) if name == names.BETA else labels

@@ -189,7 +189,7 @@ def _of_factor(
     """Return the numbers that G of a factor is made of: labels, and draws (chain, draw, m)."""
     covariance = said_covariance(idata, info.name)
     sd, terms = read.draws(idata, names.sd(info.name)), info.terms
-    alone, own = range(len(terms)), {}
+    alone, own = list(range(len(terms))), {}
     if covariance is not None:
         sd, terms = sd[..., covariance.sd_leads], covariance.sd_labels
         alone = [j for j in alone if j not in covariance.of_one_number]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ def own_parameters(structure: CovarianceStructure) -> tuple[str, ...]:
     return structure.parameters if isinstance(structure, OfMatrix) else ()
 
 
-class CovarianceNames:
+class CovarianceNames(ABC):
     """Names of a `BlockCovariance`'s parameters, by its factor, terms and members."""
 
     name: str
@@ -31,10 +32,20 @@ class CovarianceNames:
     members: tuple[tuple[CovarianceStructure, Columns], ...]
     said: tuple[tuple[BlockStructure, Columns], ...]
 
-    if TYPE_CHECKING:
-        independent: Blocks
-        pairs: tuple[tuple[int, int], ...]
-        sd_leads: Columns
+    @property
+    @abstractmethod
+    def sd_leads(self) -> Columns:
+        """The first column of each standard deviation."""
+
+    @cached_property
+    @abstractmethod
+    def independent(self) -> Blocks:
+        """The finest partition of the columns into independent sets."""
+
+    @property
+    @abstractmethod
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """Columns whose correlation is free."""
 
     @property
     def sd_name(self) -> str:
