@@ -139,7 +139,7 @@ def test_a_state_keeps_the_arms_and_goes_through_json():
     text = state.to_json(levels=False)
     assert json.loads(text)["arms"]["g"]["levels"] is None
     arms = {"g": state.arms["g"].level_labels}
-    assert DesignState.from_json(text, state.levels, arms) == state
+    assert DesignState.from_json(text, state.levels, arms=arms) == state
     plain = bl.build_design("y ~ x + (x | g)", TABLE).state
     assert "arms" not in json.loads(plain.to_json())
 

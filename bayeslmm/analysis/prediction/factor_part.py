@@ -1,4 +1,4 @@
-"""What the effects of one grouping factor add to the linear predictor of rows."""
+"""What the effects of one grouping factor add to the linear predictor of rows, and of which."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bayeslmm.analysis.prediction.new_levels import (
     RelatedLevels,
     covariance_roots,
 )
-from bayeslmm.errors import DataError, TreeError, nearest
+from bayeslmm.errors import ArgumentError, DataError, TreeError, nearest
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
@@ -184,3 +184,39 @@ def _refuse(info: FactorInfo, unseen: list[str]) -> None:
         "drawn from N(0, G)) or new_levels='average' (expected values averaged over N(0, G))."
     )
     raise DataError(msg)
+
+
+def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the grouping factors that ``"all"``, ``"none"`` or a list of them asks for.
+
+    Raises
+    ------
+    ArgumentError
+        When a factor is unknown.
+    """
+    return chosen_factors(read.factor_names(idata), random_effects)
+
+
+def chosen_factors(known: tuple[str, ...], random_effects: str | Sequence[str]) -> tuple[str, ...]:
+    """Return those of the known grouping factors that are asked for; see `included_factors`.
+
+    Smooths are none: they count whatever is asked for, as fixed effects do.
+    """
+    smooths = [name for name in known if names.is_smooth(name)]
+    known = tuple(name for name in known if name not in smooths)
+    if isinstance(random_effects, str):
+        if random_effects == "all":
+            return known
+        if random_effects == "none":
+            return ()
+    several = not isinstance(random_effects, str) and hasattr(random_effects, "__iter__")
+    asked = list(random_effects) if several else [random_effects]
+    for name in asked:
+        if not isinstance(name, str) or name not in (*known, *smooths):
+            msg = (
+                f"random_effects is 'all', 'none' or a list of grouping factors; {name!r} is none "
+                f"of {', '.join(known) or 'them, as the model has no factor'}."
+                f"{nearest(str(name), known)}"
+            )
+            raise ArgumentError(msg)
+    return tuple(name for name in known if name in asked)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.analysis.prediction.linear_predictor import chosen_factors, design_state
+from bayeslmm.analysis.prediction.factor_part import chosen_factors
+from bayeslmm.analysis.prediction.linear_predictor import design_state
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import parse_formula

@@ -10,7 +10,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.average_mean import averaged_mean
 from bayeslmm.analysis.prediction.determined import require_rows
-from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_part
+from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_part, included_factors
 from bayeslmm.analysis.prediction.grouping_columns import (
     require_grouping_columns,
     without_level,
@@ -20,7 +20,7 @@ from bayeslmm.analysis.prediction.row_numbers import row_errors
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.design.response import require_known
 from bayeslmm.design.state import DesignState
-from bayeslmm.errors import ArgumentError, TreeError, nearest
+from bayeslmm.errors import ArgumentError, TreeError
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive
 from bayeslmm.results.known import known_covariances
@@ -309,7 +309,7 @@ def design_state(idata: xr.DataTree) -> DesignState:
             f"The draws are of {', '.join(drawn)}, and the design state describes "
             f"{', '.join(state.coef)}: they belong to different fits."
         )
-    for info in read.factors(idata):
+    for info in infos:
         if info.terms != state.terms[info.name]:
             raise TreeError(
                 f"The draws of {info.name!r} are of {', '.join(info.terms)}, and the design state "
@@ -335,42 +335,6 @@ def training_design(idata: xr.DataTree) -> Design:
         se=read.constant(idata, "se"),
     )
     return replace(design, labels=read.row_labels(idata), units=column_units(idata))
-
-
-def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the grouping factors that ``"all"``, ``"none"`` or a list of them asks for.
-
-    Raises
-    ------
-    ArgumentError
-        When a factor is unknown.
-    """
-    return chosen_factors(read.factor_names(idata), random_effects)
-
-
-def chosen_factors(known: tuple[str, ...], random_effects: str | Sequence[str]) -> tuple[str, ...]:
-    """Return those of the known grouping factors that are asked for; see `included_factors`.
-
-    Smooths are none: they count whatever is asked for, as fixed effects do.
-    """
-    smooths = [name for name in known if names.is_smooth(name)]
-    known = tuple(name for name in known if name not in smooths)
-    if isinstance(random_effects, str):
-        if random_effects == "all":
-            return known
-        if random_effects == "none":
-            return ()
-    several = not isinstance(random_effects, str) and hasattr(random_effects, "__iter__")
-    asked = list(random_effects) if several else [random_effects]
-    for name in asked:
-        if not isinstance(name, str) or name not in (*known, *smooths):
-            msg = (
-                f"random_effects is 'all', 'none' or a list of grouping factors; {name!r} is none "
-                f"of {', '.join(known) or 'them, as the model has no factor'}."
-                f"{nearest(str(name), known)}"
-            )
-            raise ArgumentError(msg)
-    return tuple(name for name in known if name in asked)
 
 
 def check_seed(random_seed: int | None) -> int:
