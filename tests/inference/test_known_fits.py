@@ -206,7 +206,7 @@ def test_a_state_travels_with_it():
     assert bl.DesignState.from_json(state.to_json()) == state
     short = state.to_json(levels=False)
     levels = dict(state.levels)
-    assert bl.DesignState.from_json(short, levels, state.known) == state
+    assert bl.DesignState.from_json(short, levels, known=state.known) == state
     with pytest.raises(DataError, match="lacks the known covariance 'A'"):
         bl.DesignState.from_json(short, levels)
     other = {"A": bl.known_covariance(A * 2.0)}

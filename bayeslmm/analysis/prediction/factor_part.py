@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm import names
 from bayeslmm.analysis.prediction.new_levels import (
     AVERAGE,
     POPULATION,
@@ -18,6 +19,8 @@ from bayeslmm.errors import ArgumentError, DataError, TreeError, nearest
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import xarray as xr
     from numpy.typing import NDArray
 
