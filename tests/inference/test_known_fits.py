@@ -211,7 +211,7 @@ def test_a_state_travels_with_it():
         bl.DesignState.from_json(short, levels)
     other = {"A": bl.known_covariance(A * 2.0)}
     with pytest.raises(DataError, match="another matrix"):
-        bl.DesignState.from_json(short, levels, other)
+        bl.DesignState.from_json(short, levels, known=other)
 
 
 def test_models_with_other_covariances_are_not_nested():
