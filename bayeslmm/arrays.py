@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from numpy.typing import ArrayLike
 
 Floats = NDArray[np.float64]
@@ -89,3 +91,9 @@ def distinct(keys: Ints, bound: int) -> tuple[Ints, Ints]:
     seen = np.zeros(bound, dtype=bool)
     seen[keys] = True
     return np.flatnonzero(seen), (np.cumsum(seen) - 1)[keys]
+
+
+def positions(labels: Sequence[str], wanted: Iterable[str]) -> NDArray[np.intp]:
+    """Return where each of `wanted` stands among `labels`; -1 for those that are not there."""
+    where = {label: position for position, label in enumerate(labels)}
+    return np.array([where.get(str(label), -1) for label in wanted], dtype=np.intp)

@@ -57,6 +57,8 @@ RHO = "rho"
 SD_PREFIX = "sd_"
 CORR_PREFIX = "corr_"
 EFFECTS_PREFIX = "b_"
+# What makes a grouping factor's name that of its effects in log(sigma).
+SIGMA_PREFIX = "sigma_"
 
 # What a smooth's penalised columns are called where it has one curve only.
 CURVE = "curve"
@@ -112,6 +114,21 @@ def is_smooth(factor: str) -> bool:
 def arm(factor: str) -> str:
     """Name the arms of a grouping factor's levels, in the group of all levels."""
     return f"arm_of_{stored(factor)}"
+
+
+def in_sigma(factor: str) -> str:
+    """Name a grouping factor's random effects in log(sigma), as if they were a factor.
+
+    Examples
+    --------
+    >>> sd(in_sigma("Subject")), effects(in_sigma("Subject"))
+    ('sd_sigma_Subject', 'b_sigma_Subject')
+    """
+    return f"{SIGMA_PREFIX}{factor}"
+
+
+# Keys of the priors of all effects in log(sigma): of their sds, and of their correlations.
+SD_SIGMA, CORR_SIGMA = f"{SD_PREFIX}sigma", f"{CORR_PREFIX}sigma"
 
 
 def is_of_residuals(variable: str) -> bool:
@@ -292,6 +309,7 @@ def check_tree(
     factors: Sequence[str],
     parameters_of_family: Sequence[str] = (),
     smooths: Sequence[str] = (),
+    in_sigma: Sequence[str] = (),
 ) -> None:
     """Raise unless response and factors can stand beside each other in a result tree.
 
@@ -305,6 +323,8 @@ def check_tree(
         The response family's parameters.
     smooths : sequence of str
         Names of the smooths, which are among the factors.
+    in_sigma : sequence of str
+        Names of the effects in log(sigma), as if they were factors.
 
     Raises
     ------
@@ -315,8 +335,8 @@ def check_tree(
     --------
     >>> check_tree("y", ["g"])
     """
-    taken = _TAKEN | set(parameters_of_family)
-    for factor in factors:
+    taken = _TAKEN | set(parameters_of_family) | ({SD_SIGMA, CORR_SIGMA} if in_sigma else set())
+    for factor in (*factors, *in_sigma):
         if is_smooth(factor) and factor not in smooths:
             raise DataError(
                 f"The grouping factor {factor!r} is called as smooths are; rename that column of "
@@ -338,8 +358,12 @@ def check_tree(
             effects(factor),
         }
         if clash := sorted(taken & produced):
+            what = f"The grouping factor {factor!r}"
+            if factor in in_sigma:
+                grouping = factor.removeprefix(SIGMA_PREFIX)
+                what = f"The effects in sigma of the grouping factor {grouping!r}"
             raise DataError(
-                f"The grouping factor {factor!r} would give two meanings to {clash[0]!r} in "
+                f"{what} would give two meanings to {clash[0]!r} in "
                 "the result tree; rename that column of the table."
             )
         taken |= produced

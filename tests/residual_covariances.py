@@ -242,3 +242,50 @@ STRUCTURES |= {
         ),
     ),
 }
+
+
+def with_effects(sd, b, columns=None, by="g"):
+    """Standard deviations times exp(z'b), of each row's level of a factor."""
+    level = np.unique(TABLE[by].astype(str), return_inverse=True)[1]
+    z = np.ones((len(TABLE), 1)) if columns is None else np.column_stack(columns)
+    return sd * np.exp(np.sum(z * b[level], axis=1))
+
+
+ONE = np.ones(len(TABLE))
+# Random effects in log(sigma); of `se` no value is near zero, so that priors stand at its mean.
+IN_SIGMA = {
+    "intercepts": (
+        {"sigma": "~ 1 + (1 | g)"},
+        lambda v: diagonal(with_effects(v["sigma"], v["b_sigma_g"])),
+    ),
+    "slopes": (
+        {"sigma": "~ x + f + (x + se | g)"},
+        lambda v: diagonal(with_effects(by_columns(v), v["b_sigma_g"], [ONE, TABLE.x, TABLE.se])),
+    ),
+    "uncorrelated slopes": (
+        {"sigma": "~ (x || g)"},
+        lambda v: diagonal(with_effects(v["sigma"], v["b_sigma_g"], [ONE, TABLE.x])),
+    ),
+    "crossed in strata": (
+        {"sigma": "~ 0 + f + (1 | g) + (0 + x | t)"},
+        lambda v: diagonal(
+            with_effects(
+                with_effects(v["sigma_by"][LEVEL], v["b_sigma_g"]), v["b_sigma_t"], [TABLE.x], "t"
+            )
+        ),
+    ),
+    "beside known": (
+        {"se": "se", "sigma": "~ 1 + (1 | g)"},
+        lambda v: diagonal(np.hypot(TABLE.se, with_effects(v["sigma"], v["b_sigma_g"]))),
+    ),
+    "beside ar1": (
+        {"residual": "ar1(t | g)", "sigma": "~ (1 | h)"},
+        lambda v: correlated(
+            with_effects(v["sigma"], v["b_sigma_h"], by="h"), v["rho_residual"] ** between("t")
+        ),
+    ),
+}
+IN_SIGMA |= {
+    f"slopes, {family}": ({**IN_SIGMA["slopes"][0], "family": family}, IN_SIGMA["slopes"][1])
+    for family in ("student", "lognormal")
+}

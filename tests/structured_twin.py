@@ -3,7 +3,10 @@
 import numpy as np
 import trees
 
-GROUPS = {"ar1", "ou in strata", "cs", "us", "us by arm", "ar1h", "ar1 by arm", "ar1 in strata"}
+GROUPS = {
+    "ar1", "ou in strata", "cs", "us", "us by arm", "ar1h", "ar1 by arm", "ar1 in strata",
+    "effects in sigma and ar1",
+}  # fmt: skip
 
 
 def _draws(idata, name):
@@ -24,11 +27,12 @@ def sds(idata, name, table):
     if "sigma_by" in posterior:
         sigma = _draws(idata, "sigma_by")[:, _codes(idata, "sigma_by", "sigma_level", table["arm"])]
     elif "beta_sigma" in posterior:
-        # ~ x + arm, the columns centred at the means of the rows that were fitted.
-        own = np.column_stack([table["x"], np.asarray(table["arm"]) == "v"]).astype(float)
-        at = np.column_stack(
-            [trees.STRUCTURED["x"], np.asarray(trees.STRUCTURED["arm"]) == "v"]
-        ).astype(float)
+        # ~ x + arm, or ~ arm; the columns centred at the means of the rows that were fitted.
+        first = int(posterior.sizes["sigma_coef"] == 1)
+        own, at = (
+            np.column_stack([t["x"], np.asarray(t["arm"]) == "v"]).astype(float)[:, first:]
+            for t in (table, trees.STRUCTURED)
+        )
         slopes = _draws(idata, "beta_sigma") @ (own - at.mean(axis=0)).T
         sigma = _draws(idata, "sigma")[:, None] * np.exp(slopes)
     elif "sd_residual" in posterior:
@@ -40,8 +44,24 @@ def sds(idata, name, table):
             sigma = sd[:, visit]
     elif "sigma" in posterior:
         sigma = np.repeat(_draws(idata, "sigma")[:, None], n, axis=1)
-    known = table["sei"] if name.startswith("known") else np.zeros(n)
+    if name in trees.IN_SIGMA:
+        sigma = sigma * np.exp(in_sigma(idata, table))
+    known = table["sei"] if "known" in name else np.zeros(n)
     return np.sqrt(sigma**2 + known**2)
+
+
+def in_sigma(idata, table):
+    """Random effects in log(sigma) of rows, shape (s, n)."""
+    total = 0.0
+    for factor in ("g", "arm"):
+        if (variable := f"b_sigma_{factor}") in idata["posterior"]:
+            array = idata["posterior"][variable]
+            columns = {"Intercept": np.ones(len(table["x"])), "x": np.asarray(table["x"])}
+            code = _codes(idata, variable, f"sigma_{factor}", table[factor])
+            terms = array[f"sigma_{factor}_term"].to_numpy().tolist()
+            z = np.column_stack([columns[term] for term in terms])
+            total = total + np.einsum("nq,snq->sn", z, _draws(idata, variable)[:, code])
+    return total
 
 
 def correlations(idata, name, table):
@@ -51,7 +71,7 @@ def correlations(idata, name, table):
         return np.eye(n)
     same = g[:, None] == g
     gap = np.abs(np.subtract.outer(table["week"], table["week"]))
-    if name in ("ar1", "ar1 in strata"):
+    if name in ("ar1", "ar1 in strata", "effects in sigma and ar1"):
         C = _draws(idata, "rho_residual")[:, None, None] ** gap
     elif name == "ar1h":
         visit = np.array(_codes(idata, "sd_residual", "residual_time", table["visit"]))

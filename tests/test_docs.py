@@ -32,6 +32,7 @@ SHOWN = [
     "effects",
     "priors",
     "levels",
+    "effects",
     "for_lme4_users",
     "for_brms_and_bambi_users",
     "for_nlme_mmrm_and_glmmtmb_users",
@@ -161,6 +162,7 @@ def test_each_verb_for_brms_and_bambi_users_is_one(run):
     names = played(page, run)
     names["trace"] = names["idata"]  # of whatever program
     table = rows(page, "Verb by verb") + rows(page, "Other response families")
+    table += rows(page, "Smooths")
     assert len(table) >= 40
     for *_, ours in table:
         assert code_in(ours)

@@ -110,7 +110,8 @@ def random_draws(design_formula, data, *, seed=0, chains=4, draws=250, **respons
             values[parameter.name] = np.exp(0.1 * rng.normal(size=shape))
     if design.residual is not None:
         values |= residual_variables(structured_residuals(design.residual), shape, rng)
-    for factor in design.factors:
+    in_sigma = () if design.residual is None else design.residual.factors
+    for factor in (*design.factors, *in_sigma):
         q, m = len(factor.terms), len(factor.levels)
         values[names.sd(factor.name)] = np.exp(0.2 * rng.normal(size=(*shape, q)))
         values[names.effects(factor.name)] = rng.normal(size=(*shape, m, q))
@@ -253,12 +254,18 @@ STRUCTURES = {
     "ar1h": {"residual": "ar1h(visit | g)"},
     "ar1 by arm": {"residual": "ar1(week | arm/g)"},
 }
+# Random effects in sigma, over which no integral has a closed form.
+IN_SIGMA = {
+    "effects in sigma": {"sigma": "~ arm + (x | g)"},
+    "effects in sigma and ar1": {"sigma": "~ 1 + (1 | g)", "residual": "ar1(week | g)"},
+    "effects in sigma beside known": {"se": "sei", "sigma": "~ 1 + (1 | arm) + (0 + x | g)"},
+}
 
 
 @cache
 def structured_tree(name, formula=TINY_FORMULA, chains=2, draws=30, seed=0, **response):
-    """A tree of random draws for `STRUCTURED` with one of `STRUCTURES`: leave it as it is."""
-    said = {**STRUCTURES[name], **response}
+    """A tree of random draws for `STRUCTURED` with a structure by name: leave it as it is."""
+    said = {**(STRUCTURES | IN_SIGMA)[name], **response}
     with warnings.catch_warnings():
         # That random intercepts and a matrix say the same: these draws come from neither.
         warnings.simplefilter("ignore", IdentificationWarning)
@@ -277,4 +284,4 @@ def residual_variables(structure, shape, rng):
         else:
             numbers.append(rng.uniform(0.1, 0.6, size=shape))
     phi = np.stack(numbers, axis=-1) if numbers else np.zeros((*shape, 0))
-    return structure.variables(phi) if numbers else {}
+    return structure.without_effects.variables(phi) if numbers else {}

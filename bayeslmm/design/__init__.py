@@ -6,7 +6,7 @@
 - ``rows``: which rows and columns of a table a formula uses
 - ``row_numbers``: weights, trials and standard errors of the rows
 - ``response``: the response as numbers, as its family asks
-- ``residual_checks``: what rows must be for a residual structure, and what they do not tell
+- ``residual_checks``: what a fit must be for a residual structure, and what its rows tell
 - ``visit_order``: which structures of residuals go by the order of visits, and whether it is known
 - ``residual_rows``: scale, group and time of each row's residual
 - ``coding``: response, offset and columns from rows

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm import names
 from bayeslmm.design.coding import TableCoder
 from bayeslmm.design.design import Design
 from bayeslmm.design.factors.arms import check_arms
@@ -17,8 +18,8 @@ from bayeslmm.design.rank.identifiability import (
     dependence_of,
     full_rank,
 )
-from bayeslmm.design.residual_checks import check_residuals
-from bayeslmm.design.residual_rows import check_arguments, code_residuals
+from bayeslmm.design.residual_checks import check_arguments, check_residuals
+from bayeslmm.design.residual_rows import code_residuals, sigma_factors
 from bayeslmm.design.response import require_known, require_trials
 from bayeslmm.design.rows import NO_LEVEL, read_rows
 from bayeslmm.design.state import DesignState, require_state, restore, store
@@ -34,7 +35,6 @@ from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.residual import residual_terms
-from bayeslmm.names import check_coefficients
 from bayeslmm.relationships.known import read_known, require_used
 from bayeslmm.tables.table import read_table
 
@@ -101,7 +101,8 @@ def build_design(
         Structure of the residuals' covariance, e.g. ``"ar1(week | subject)"``; independent
         without.
     sigma : str, optional
-        Formula of log(sigma), e.g. ``"~ 0 + arm"``; one number without.
+        Formula of log(sigma), e.g. ``"~ 0 + arm"`` or ``"~ x + (1 | subject)"``; one number
+        without.
     se : str or array-like of shape (rows of the table,), optional
         Known standard errors, or the column that holds them. There is no sigma beside them unless
         ``sigma=`` asks for one.
@@ -165,7 +166,9 @@ def build_design(
     X = np.ascontiguousarray(X[:, keep]) if dropped else X
     factors = gather_factors(coder, None, relationships)
     of_family = [parameter.name for parameter in chosen.parameters]
-    check_coefficients(columns, [factor.name for factor in factors], of_family)
+    in_sigma = () if terms.residual is None else terms.residual.sigma_factors
+    all_factors = [*(factor.name for factor in factors), *map(names.in_sigma, in_sigma)]
+    names.check_coefficients(columns, all_factors, of_family)
     coder.response()  # before the factors' own troubles
     for factor in factors:
         check_arms(factor, factor.columns)
@@ -196,6 +199,8 @@ def build_design(
         visits=None if of_residuals is None else of_residuals.visits or None,
         strata=None if of_residuals is None else of_residuals.by_labels or None,
         known=relationships,
+        sigma_terms={f.name: f.terms for f in sigma_factors(of_residuals)},
+        sigma_levels={f.name: tuple(f.levels.tolist()) for f in sigma_factors(of_residuals)},
     )
     return _design(coder, X, factors, state, of_residuals)
 
@@ -231,6 +236,7 @@ def rebuild_design(
     trials: str | ArrayLike | None = None,
     residual: bool = False,
     se: str | ArrayLike | None = None,
+    in_sigma: Sequence[str] | None = None,
 ) -> Design:
     """Compute the matrices of new rows, coded exactly as the training rows were.
 
@@ -262,6 +268,9 @@ def rebuild_design(
         Whether to code what the structure of the residuals reads of the rows, too.
     se : str or array-like of shape (rows of the table,), optional
         Known standard errors of the new rows, or their column.
+    in_sigma : sequence of str, optional
+        The grouping factors whose effects in sigma the rows have, all by default; without those
+        their columns are not needed.
 
     Returns
     -------
@@ -291,6 +300,7 @@ def rebuild_design(
         known = ", ".join(state.terms) or "none"
         raise DataError(f"There is no grouping factor {unknown[0]!r}; there are: {known}.")
     terms = whole.only(None if factors is None else tuple(factors))
+    terms = terms if in_sigma is None else terms.only_in_sigma(tuple(in_sigma))
     needed = {"optional": None, "required": True, "ignored": False}[response]
     if no_level and any(NO_LEVEL in label for known in state.levels.values() for label in known):
         raise DataError(f"A level is called {NO_LEVEL!r}: missing values need another label.")
@@ -319,14 +329,14 @@ def code_rows(
     memory = restore(state.transforms)
     pair = state.response_levels
     coder = TableCoder(terms, rows, memory, state.columns, family=family, response_levels=pair)
-    X, names = coder.fixed()
-    keep = [j for j, name in enumerate(names) if name not in state.dropped]
-    X, coef = np.ascontiguousarray(X[:, keep]), tuple(names[j] for j in keep)
+    X, columns = coder.fixed()
+    keep = [j for j, name in enumerate(columns) if name not in state.dropped]
+    X, coef = np.ascontiguousarray(X[:, keep]), tuple(columns[j] for j in keep)
     built = gather_factors(coder, levels, state.known, (state.structures or {}, state.arms))
     rebuilt = {factor.name: factor.terms for factor in built}
     if coef != state.coef or any(state.terms[name] != rebuilt[name] for name in rebuilt):
         raise DataError("The state does not belong to this formula: its columns differ.")
-    residual = code_residuals(coder, state.visits, state.strata)
+    residual = code_residuals(coder, state)
     return _design(coder, X, built, state, residual)
 
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from bayeslmm.design.evaluate import boolean_categorical, evaluate, recode
-from bayeslmm.design.model_matrix import check_finite, model_matrix
+from bayeslmm.design.model_matrix import check_finite, model_matrix, vector
 from bayeslmm.design.response import require_same_kind, require_trials, two_levels
-from bayeslmm.design.smooths.columns import code_smooth, labels_error
+from bayeslmm.design.smooths.columns import code_smooth
 from bayeslmm.design.state import ColumnState
-from bayeslmm.errors import DataError, DataWarning, warn
+from bayeslmm.errors import DataError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.nodes import Variable
 from bayeslmm.formula.tokens import quote
 from bayeslmm.tables.column import categorical
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from bayeslmm.design.rows import Rows
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from bayeslmm.formula.expand import TermSet
     from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.formula.nodes import Atom
-    from bayeslmm.formula.smooth_terms import SmoothTerm
     from bayeslmm.tables.column import Column
 
 TRAINING = "the training rows"
@@ -113,21 +113,17 @@ class TableCoder:
     def smooths(self) -> tuple[SmoothColumns, ...]:
         """Return the columns of the smooths."""
         if self._smooths is None:
-            self._smooths = tuple(self._smooth(term, x) for term, x in self.terms.smooths)
+            self._smooths = tuple(
+                code_smooth(
+                    term,
+                    self._value(x),
+                    None if term.by is None else self._value(Variable(term.by, term.span)),
+                    self.memory,
+                    (self.terms, self.rows),
+                )
+                for term, x in self.terms.smooths
+            )
         return self._smooths
-
-    def _smooth(self, term: SmoothTerm, atom: Atom) -> SmoothColumns:
-        value = self._value(atom)
-        if isinstance(value, pd.Categorical):
-            raise labels_error(term, self.terms.formula)
-        x = _vector(value, self.rows.n, term.name)
-        by = None if term.by is None else self._value(Variable(term.by, term.span))
-        if self.known is None and isinstance(by, pd.Categorical):
-            self._warn_without_means(term)
-        numbers = [x] if by is None or isinstance(by, pd.Categorical) else [x, by]
-        names = [term.variable, str(term.by)][: len(numbers)]
-        check_finite(np.column_stack(numbers), names, self.rows.positions, "smooth's column")
-        return code_smooth(term, x, by, self.memory, self.terms.formula)
 
     def random(self, wanted: TermSet) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         """Return the columns of a random-effects term and their names."""
@@ -136,17 +132,6 @@ class TableCoder:
     def columns_of_sigma(self, wanted: TermSet) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         """Return the columns of log(sigma) and their names."""
         return self._matrix(wanted, "column of sigma")
-
-    def _warn_without_means(self, term: SmoothTerm) -> None:
-        """Warn where the levels of ``by=`` have curves about zero, and no means of their own."""
-        alone = {atoms[0].text for atoms in self.terms.fixed.terms if len(atoms) == 1}
-        own = {quote(str(term.by)), f"C({quote(str(term.by))})"}
-        if not alone & own and term.by not in self.terms.grouping:
-            warn(
-                f"The curves of {term.name} are zero on average, and {term.by} has no effect of "
-                f"its own: its levels would have the same mean. Write {term.by} + {term}.",
-                DataWarning,
-            )
 
     def response(self) -> NDArray[np.float64]:
         """Return y, NaN where a row has no response."""
@@ -163,7 +148,7 @@ class TableCoder:
         if present.any():
             require_trials(self.family, rows.trials)
         value = self._response_value()
-        y[present] = _vector(value, int(present.sum()), f"The response {atom.text!r}")
+        y[present] = vector(value, int(present.sum()), f"The response {atom.text!r}")
         check_finite(y[present, None], [atom.text], rows.positions[present], "response")
         known = rows.trials if self.family.response.known == "trials" else rows.weights
         self.family.response.check(y, known, atom.text, rows.labels, self.family.name)
@@ -205,16 +190,16 @@ class TableCoder:
             if isinstance(value, pd.Categorical) and isinstance(atom, Variable):
                 held = self.rows.columns[atom.name].instead_of_numbers(self.rows.labels)
                 raise DataError(f"offset({atom.text}) is not numeric: the column holds {held}.")
-            part = _vector(value, self.rows.n, f"offset({atom.text})")
+            part = vector(value, self.rows.n, f"offset({atom.text})")
             check_finite(part[:, None], [f"offset({atom.text})"], self.rows.positions, "offset")
             total += part
         return total
 
     def _matrix(self, wanted: TermSet, what: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         values = {atom.text: self._value(atom) for atom in wanted.atoms}
-        matrix, names = model_matrix(wanted, values, self.rows.n)
-        check_finite(matrix, names, self.rows.positions, what)
-        return matrix, names
+        matrix, columns = model_matrix(wanted, values, self.rows.n)
+        check_finite(matrix, columns, self.rows.positions, what)
+        return matrix, columns
 
     def column_names(self, wanted: TermSet) -> tuple[str, ...]:
         """Return the names of a right-hand side's columns, whatever values they take."""
@@ -267,18 +252,3 @@ class TableCoder:
             return recode(given, list(state.levels or ()), TRAINING)
         except DataError as error:
             raise DataError(f"Column {column.name!r}: {error}") from None
-
-
-def _vector(value: Any, n: int, what: str) -> NDArray[np.float64]:
-    if isinstance(value, (pd.Categorical, Mapping)) or hasattr(value, "cat"):
-        raise DataError(f"{what} is not numeric.")
-    values = np.asarray(value)
-    if values.dtype.kind not in "fiu":
-        raise DataError(f"{what} is not numeric.")
-    if values.ndim == 0:
-        values = np.full(n, values)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.shape != (n,):
-        raise DataError(f"{what} has more than one column.")
-    return values.astype(np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.design.text import Described, factor_line, listed
-from bayeslmm.errors import DataError
+from bayeslmm.errors import DataError, FormulaError
 from bayeslmm.formula.calls import STRUCTURES
 from bayeslmm.tables.levels import level_codes
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.factors.arms import Arms
+    from bayeslmm.formula.random_terms import RandomTerm
     from bayeslmm.relationships.level_map import LevelMap
     from bayeslmm.tables.column import Column
 
@@ -187,3 +188,48 @@ def match_levels(
     position[new] = len(known) + np.arange(len(new))
     together = np.concatenate([np.asarray(known, dtype=str), levels[new]])
     return position.astype(np.int64)[index], together
+
+
+def refuse_two_covariances(text: str, terms: Sequence[RandomTerm]) -> None:
+    """Raise where terms of one factor have different covariances of its levels."""
+    first = terms[0]
+    for term in terms:
+        if term.cov == first.cov:
+            continue
+        name = first.variables[0]
+        raise FormulaError(
+            f"{first.factor!r} stands twice, with different covariances of its levels, and "
+            f"results would tell two effects by one name. Copy the column, as in table"
+            f"['{name}_2'] = table['{name}'], and write one of the terms of the copy.",
+            text or str(term),
+            term.span if text else None,
+        )
+
+
+def refuse_repeated(
+    text: str, term: RandomTerm, names: Sequence[str], earlier: Sequence[str]
+) -> None:
+    """Raise where two terms give one factor the same column."""
+    repeated = [name for name in names if name in earlier]
+    if repeated:
+        hint = " Write 0 + in one of them." if repeated == ["Intercept"] else ""
+        raise FormulaError(
+            f"The random-effects column {repeated[0]!r} stands twice on {term.factor!r}: the two "
+            f"variances cannot be told apart.{hint}",
+            text or str(term),
+            term.span if text else None,
+        )
+
+
+def refuse_two_spellings(text: str, terms: Sequence[RandomTerm]) -> None:
+    """Raise where two factors have the same variables in another order."""
+    seen: dict[frozenset[str], RandomTerm] = {}
+    for term in terms:
+        other = seen.setdefault(frozenset(term.variables), term)
+        if other is not term:
+            raise FormulaError(
+                f"{other.factor!r} and {term.factor!r} are the same grouping factor: spell it one "
+                "way.",
+                text or str(term),
+                term.span if text else None,
+            )

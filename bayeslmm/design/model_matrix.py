@@ -161,3 +161,25 @@ def check_finite(
                 f"The {what} {name!r} is not finite in {bad.size} of {len(column)} rows; the first "
                 f"is row {rows[bad[0]]} (counted from 0), with {column[bad[0]]}."
             )
+
+
+def vector(value: Any, n: int, what: str) -> NDArray[np.float64]:
+    """Return a value as one column of numbers, shape (n,).
+
+    Raises
+    ------
+    DataError
+        If it is none; `what` begins the message.
+    """
+    if isinstance(value, (pd.Categorical, Mapping)) or hasattr(value, "cat"):
+        raise DataError(f"{what} is not numeric.")
+    values = np.asarray(value)
+    if values.dtype.kind not in "fiu":
+        raise DataError(f"{what} is not numeric.")
+    if values.ndim == 0:
+        values = np.full(n, values)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.shape != (n,):
+        raise DataError(f"{what} has more than one column.")
+    return values.astype(np.float64)

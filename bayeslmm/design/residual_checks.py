@@ -1,13 +1,16 @@
-"""What the rows of a fit must be for a residual structure, and what they do not tell of it."""
+"""What a fit must be for a residual structure: its arguments, its rows, what they tell of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.errors import DataError, IdentificationWarning, warn
+from bayeslmm.design.rank.identifiability import check_columns, check_levels
+from bayeslmm.errors import ArgumentError, DataError, IdentificationWarning, warn
+from bayeslmm.families.student import StudentT
 from bayeslmm.formula.residual import KINDS, parse_correlation
 
 if TYPE_CHECKING:
@@ -16,10 +19,58 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Ints
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.design.residual_rows import ResidualRows
+    from bayeslmm.families.family import Family
     from bayeslmm.formula.residual import Correlation
 
 # Structures of which a variance that is common to a group's rows is a part.
 _WITH_COMMON_VARIANCE = frozenset({"us", "cs", "toep"})
+
+
+def check_arguments(
+    family: Family, weights: Any, residual: str | None, sigma: str | None, se: Any
+) -> None:
+    """Raise unless a family's residuals can have what is said of them.
+
+    Raises
+    ------
+    ArgumentError
+        With what to do instead.
+    """
+    given = {"residual": residual, "sigma": sigma, "se": se}
+    said = [name for name, value in given.items() if value is not None]
+    if not said:
+        return
+    if family.name == StudentT.name:
+        _require_scales(said)
+    elif family.gaussian_scale is None:
+        raise ArgumentError(
+            f"{said[0]}= is about the residuals of a Gaussian response, and the family is "
+            f"{family.name!r}, whose spread follows from its mean: leave it out."
+        )
+    if weights is not None:
+        raise ArgumentError(
+            f"weights= and {said[0]}= both say how residuals spread: give one of them. A weight w "
+            "means Var(e) = sigma^2 / w; known standard errors are se=."
+        )
+    if se is not None and residual is not None:
+        raise ArgumentError(
+            "se= gives each row a known standard error of its own, and residual= correlates rows: "
+            "give one of them."
+        )
+
+
+def _require_scales(said: Sequence[str]) -> None:
+    """Raise unless nothing but a formula of sigma is said of Student's residuals."""
+    why = {
+        "residual": "correlates residuals, and Student's t has one variable of outlying for each "
+        "row: leave residual= out, or take the Gaussian family",
+        "se": "are standard errors of a Gaussian response, and the sum of an error of known "
+        "size and a Student's t has no density in closed form: leave se= out, or take the "
+        "Gaussian family",
+    }
+    for name in said:
+        if name in why:
+            raise ArgumentError(f"{name}= {why[name]}. A formula of sigma goes with both.")
 
 
 def check_residuals(rows: ResidualRows | None, factors: Sequence[GroupingFactor]) -> None:
@@ -35,14 +86,19 @@ def check_residuals(rows: ResidualRows | None, factors: Sequence[GroupingFactor]
     Raises
     ------
     DataError
-        If no group has two rows, or orders of ``arma`` ask for more than the times have lags.
+        If no group has two rows, or orders of ``arma`` ask for more than the times have lags; or
+        if effects in sigma have no levels to compare.
 
     Warns
     -----
     IdentificationWarning
         Naming the parameters.
     """
-    if rows is None or rows.correlation is None:
+    if rows is None:
+        return
+    for in_sigma in rows.factors:
+        _check_in_sigma(in_sigma)
+    if rows.correlation is None:
         return
     correlation = rows.correlation
     if np.bincount(rows.group).max() == 1:
@@ -81,6 +137,22 @@ def correlated_within(residual: str) -> str:
     'subject'
     """
     return parse_correlation(residual).group
+
+
+def _check_in_sigma(factor: GroupingFactor) -> None:
+    """Raise unless effects in sigma can be told apart; warn where one row has to tell each."""
+    grouping = ":".join(factor.variables)
+    # By the name that the column has in the table.
+    own = replace(factor, name=grouping)
+    check_columns(own)
+    check_levels(own)
+    if np.bincount(factor.index).max() == 1:
+        warn(
+            f"Each level of {grouping!r} has one row: its sigma is told from the size of one "
+            "residual, so that effects in sigma are no more than a longer tail of all residuals. "
+            "family='student' has such a tail with one parameter.",
+            IdentificationWarning,
+        )
 
 
 def common_variances(rows: ResidualRows, factors: Sequence[GroupingFactor]) -> Iterator[str]:

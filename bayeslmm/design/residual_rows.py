@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.design.factors.gather import gather_sigma_factors
+from bayeslmm.design.grouping import GroupingFactor
 from bayeslmm.design.model_matrix import check_finite
+from bayeslmm.design.scales import ColumnScale
 from bayeslmm.design.visit_order import require_order, warn_of_gaps
-from bayeslmm.errors import ArgumentError, DataError
-from bayeslmm.families.student import StudentT
+from bayeslmm.errors import DataError
 from bayeslmm.formula.residual import BY_VISIT, KINDS, Correlation
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.coding import TableCoder
     from bayeslmm.design.rows import Rows
-    from bayeslmm.families.family import Family
+    from bayeslmm.design.state import DesignState
     from bayeslmm.tables.column import Column
 
 
@@ -64,6 +67,8 @@ class ResidualRows:
         themselves.
     log_se : ndarray, shape (n,), or None
         The mean of log(se) of those rows, where there are such.
+    factors : tuple of GroupingFactor
+        Of effects in log(sigma), named by `names.in_sigma`.
     """
 
     correlation: Correlation | None
@@ -81,6 +86,7 @@ class ResidualRows:
     labels: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=np.str_))
     counts: Floats | None = None
     log_se: Floats | None = None
+    factors: tuple[GroupingFactor, ...] = ()
 
     @property
     def n(self) -> int:
@@ -97,9 +103,16 @@ class ResidualRows:
         """How many rows each of these stands for, shape (n,)."""
         return np.ones(self.n) if self.counts is None else self.counts
 
+    @cached_property
+    def scales(self) -> tuple[tuple[ColumnScale, ...], ...]:
+        """Means and spreads of the columns of effects in log(sigma), factor by factor."""
+        return tuple(tuple(map(ColumnScale.of, f.columns.T)) for f in self.factors)
+
     def arrays(self) -> list[NDArray[Any]]:
         """Return all that a fit sees of it, in one order."""
-        given = (self.columns, self.se, self.group, self.by, self.time)
+        given = [self.columns, self.se, self.group, self.by, self.time]
+        for factor in self.factors:
+            given += [factor.index, factor.columns]
         return [array for array in given if array is not None]
 
     def take(self, some: Ints | slice) -> ResidualRows:
@@ -111,6 +124,9 @@ class ResidualRows:
             group=self.group[some],
             by=None if self.by is None else self.by[some],
             time=None if self.time is None else self.time[some],
+            factors=tuple(
+                replace(f, index=f.index[some], columns=f.columns[some]) for f in self.factors
+            ),
         )
 
     def before(self, others: ResidualRows) -> ResidualRows:
@@ -142,70 +158,32 @@ class ResidualRows:
             by=both(self.by, others.by),
             time=both(self.time, others.time),
             labels=labels,
+            # Levels of the others begin with those that these rows have.
+            factors=tuple(
+                replace(
+                    theirs,
+                    index=np.concatenate([ours.index, theirs.index]),
+                    columns=np.concatenate([ours.columns, theirs.columns]),
+                )
+                for ours, theirs in zip(self.factors, others.factors, strict=True)
+            ),
         )
 
 
-def check_arguments(
-    family: Family, weights: Any, residual: str | None, sigma: str | None, se: Any
-) -> None:
-    """Raise unless a family's residuals can have what is said of them.
-
-    Raises
-    ------
-    ArgumentError
-        With what to do instead.
-    """
-    given = {"residual": residual, "sigma": sigma, "se": se}
-    said = [name for name, value in given.items() if value is not None]
-    if not said:
-        return
-    if family.name == StudentT.name:
-        _require_scales(said)
-    elif family.gaussian_scale is None:
-        raise ArgumentError(
-            f"{said[0]}= is about the residuals of a Gaussian response, and the family is "
-            f"{family.name!r}, whose spread follows from its mean: leave it out."
-        )
-    if weights is not None:
-        raise ArgumentError(
-            f"weights= and {said[0]}= both say how residuals spread: give one of them. A weight w "
-            "means Var(e) = sigma^2 / w; known standard errors are se=."
-        )
-    if se is not None and residual is not None:
-        raise ArgumentError(
-            "se= gives each row a known standard error of its own, and residual= correlates rows: "
-            "give one of them."
-        )
+def sigma_factors(rows: ResidualRows | None) -> tuple[GroupingFactor, ...]:
+    """Return the grouping factors of random effects in log(sigma); none without a structure."""
+    return () if rows is None else rows.factors
 
 
-def _require_scales(said: Sequence[str]) -> None:
-    """Raise unless nothing but a formula of sigma is said of Student's residuals."""
-    why = {
-        "residual": "correlates residuals, and Student's t has one variable of outlying for each "
-        "row: leave residual= out, or take the Gaussian family",
-        "se": "are standard errors of a Gaussian response, and the sum of an error of known "
-        "size and a Student's t has no density in closed form: leave se= out, or take the "
-        "Gaussian family",
-    }
-    for name in said:
-        if name in why:
-            raise ArgumentError(f"{name}= {why[name]}. A formula of sigma goes with both.")
-
-
-def code_residuals(
-    coder: TableCoder,
-    visits: Sequence[str] | None = None,
-    strata: Sequence[str] | None = None,
-) -> ResidualRows | None:
+def code_residuals(coder: TableCoder, learnt: DesignState | None = None) -> ResidualRows | None:
     """Return what a residual structure reads of a table's rows; None where there is none.
 
     Parameters
     ----------
     coder : TableCoder
         Of the rows.
-    visits, strata : sequence of str, optional
-        Labels of the training rows' visits, and of the strata of their groups; of training rows
-        themselves not given.
+    learnt : DesignState, optional
+        Of the training rows; of training rows themselves not given.
 
     Raises
     ------
@@ -213,7 +191,9 @@ def code_residuals(
         If columns are not what the structure reads; the message names the column.
     """
     terms, rows = coder.terms.residual, coder.rows
-    silent = terms is None or (terms.correlation is None and terms.sigma is None)
+    silent = terms is None or (terms.correlation is None and terms.sigma_text is None)
+    # Effects in sigma that are left out of new rows are columns of zeros.
+    silent = silent and (terms is None or learnt is None or not learnt.sigma_terms)
     if silent and rows.se is None:
         return None
     columns = np.zeros((rows.n, 0))
@@ -224,15 +204,39 @@ def code_residuals(
     correlation = None if terms is None else terms.correlation
     has_sigma = rows.se is None or (terms is not None and terms.asked)
     plain = ResidualRows(
-        correlation, None if sigma is None else str(sigma), has_sigma, columns, names, rows.se,
-        np.arange(rows.n),
+        correlation, None if terms is None else terms.sigma_text, has_sigma, columns, names,
+        rows.se, np.arange(rows.n), factors=_sigma_factors(coder, learnt),
     )  # fmt: skip
     if correlation is None:
         return plain
-    new = coder.known is not None
-    if new and correlation.time is not None and KINDS[correlation.kind] == "steps":
+    visits = None if learnt is None else learnt.visits
+    if learnt is not None and correlation.time is not None and KINDS[correlation.kind] == "steps":
         _require_same_steps(rows.columns[correlation.time], labelled=visits is not None)
+    strata = None if learnt is None else learnt.strata
     return _correlated(plain, correlation, rows, (visits, strata))
+
+
+def _sigma_factors(coder: TableCoder, learnt: DesignState | None) -> tuple[GroupingFactor, ...]:
+    """Return the factors of effects in log(sigma): of new rows all that the fit had."""
+    if learnt is None:
+        return gather_sigma_factors(coder, None)
+    found = {f.name: f for f in gather_sigma_factors(coder, learnt.sigma_levels)}
+    if any(learnt.sigma_terms[name] != factor.terms for name, factor in found.items()):
+        raise DataError("The state does not belong to this formula of sigma: its columns differ.")
+    return tuple(
+        found[name] if name in found else _left_out(name, learnt, coder.rows.n)
+        for name in learnt.sigma_terms
+    )
+
+
+def _left_out(name: str, learnt: DesignState, n: int) -> GroupingFactor:
+    """Return a factor whose effects have no part in any of n rows."""
+    terms, levels = learnt.sigma_terms[name], np.array(learnt.sigma_levels[name], dtype=str)
+    return GroupingFactor(
+        name=name, variables=(), levels=levels, n_known=len(levels),
+        index=np.zeros(n, np.int64), columns=np.zeros((n, len(terms))), terms=terms,
+        blocks=(tuple(range(len(terms))),),
+    )  # fmt: skip
 
 
 def _correlated(
@@ -265,9 +269,9 @@ def _correlated(
             f"{correlation.kind}() needs the column of times before the bar, as in "
             f"{correlation.kind}(week | {correlation.group})."
         )
-    return ResidualRows(
-        correlation, plain.sigma, plain.has_sigma, plain.columns, plain.names, plain.se, group,
-        by, by_labels, time, order, places=places, labels=labels,
+    return replace(
+        plain, group=group, by=by, by_labels=by_labels, time=time, visits=order, places=places,
+        labels=labels,
     )  # fmt: skip
 
 

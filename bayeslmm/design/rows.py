@@ -139,6 +139,7 @@ def read_rows(
             *terms.predictors,
             *terms.grouping,
             *terms.correlation_columns,
+            *terms.sigma_grouping,
         ]
     )
     for name in needed:
@@ -147,7 +148,8 @@ def read_rows(
     given = read_numbers("weights", weights, table)
     tried = read_numbers("trials", trials, table)
     errors = read_numbers("se", se, table)
-    unlabelled = set(no_level) & set(terms.grouping) - set(terms.predictors)
+    grouping = {*terms.grouping, *terms.sigma_grouping}
+    unlabelled = set(no_level) & grouping - set(terms.predictors)
     lacks = {name: table.missing(name) for name in needed if name not in unlabelled}
     for role, values in (("weights", given), ("trials", tried), ("se", errors)):
         if values is not None:

@@ -16,7 +16,7 @@ from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import model_terms
-from bayeslmm.relationships.plain import of_plain, to_plain
+from bayeslmm.relationships.plain import all_of_plain, to_plain
 
 if TYPE_CHECKING:
     from bayeslmm.relationships.known import Known
@@ -86,6 +86,9 @@ class DesignState:
         Known covariances of levels, by the names that the formula has.
     arms : mapping of str to Arms
         Of grouping factors with ``gr(g, by=arm)``.
+    sigma_terms, sigma_levels : mapping of str to tuple of str
+        Columns and levels of each grouping factor that has effects in log(sigma), by
+        `names.in_sigma`.
     """
 
     formula: str
@@ -109,6 +112,8 @@ class DesignState:
     strata: tuple[str, ...] | None = None
     known: Known = field(default_factory=dict)
     arms: Mapping[str, Arms] = field(default_factory=dict)
+    sigma_terms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sigma_levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def relationship(self, factor: str) -> Relationship | None:
         """Return the known covariance of a factor's levels, if it has one."""
@@ -150,10 +155,12 @@ class DesignState:
             "coef": self.coef,
             "dropped": self.dropped,
             "terms": dict(self.terms),
-            "levels": dict(self.levels) if levels else None,
+            "levels": {**self.levels, **self.sigma_levels} if levels else None,
         }
         if self.arms:
             content["arms"] = {name: a.plain(levels=levels) for name, a in self.arms.items()}
+        if self.sigma_terms:
+            content["sigma_terms"] = dict(self.sigma_terms)
         if self.weights is not None:
             content["weights"] = self.weights
         if self.family != GAUSSIAN.name:
@@ -226,7 +233,8 @@ class DesignState:
         arms: Mapping[str, Sequence[str]],
         known: Known | None,
     ) -> Self:
-        if found is None or set(found) < set(content["terms"]):
+        in_sigma = content.get("sigma_terms", {})
+        if found is None or not {*content["terms"], *in_sigma} <= set(found):
             raise DataError("The design's state lacks the levels of its grouping factors.")
         for learnt in content["transforms"].values():
             _from_plain(learnt).items()
@@ -253,11 +261,13 @@ class DesignState:
             structures=_structures_or_none(content.get("structures")),
             visits=_tuple_or_none(content.get("visits")),
             strata=_tuple_or_none(content.get("strata")),
-            known=_known(content.get("known", {}), known),
+            known=all_of_plain(content.get("known", {}), known or {}),
             arms={
                 name: Arms.of_plain(found, arms.get(name))
                 for name, found in content.get("arms", {}).items()
             },
+            sigma_terms={name: tuple(terms) for name, terms in in_sigma.items()},
+            sigma_levels={name: tuple(map(str, found[name])) for name in in_sigma},
         )
 
 
@@ -270,21 +280,6 @@ def _structures_or_none(
         str(name): tuple(BlockStructure.of_plain(kind, positions) for kind, positions in said)
         for name, said in content.items()
     }
-
-
-def _known(content: Mapping[str, Any], given: Known | None) -> Known:
-    """Return known covariances: those given, if they are those of the content, or those in it."""
-    out = {}
-    for name, written in content.items():
-        if not isinstance(written, str):
-            out[name] = of_plain(written)
-            continue
-        found = (given or {}).get(name)
-        if found is None or found.fingerprint != written:
-            what = "lacks" if found is None else "was written with another matrix as"
-            raise DataError(f"The design's state {what} the known covariance {name!r}.")
-        out[name] = found
-    return out
 
 
 def _dependence_or_none(content: Mapping[str, Any]) -> Dependence | None:

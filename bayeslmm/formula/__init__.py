@@ -7,7 +7,7 @@
 - ``calls``: calls such as ``poly(x, 2)``, checked against a closed list
 - ``expand``: a sum multiplied out into a `TermSet`
 - ``smooth_terms``: `SmoothTerm`: `s(x)`
-- ``random_terms``: `RandomTerm`: what stands in bars
+- ``random_terms``: `RandomTerm`: terms in bars, of the mean's formula and of sigma's
 - ``labels``: terms that share correlations, made one
 - ``mixed_formula``: `parse_formula`, `MixedFormula`
 - ``update``: a formula from another one, ``. ~ . + x``

@@ -61,6 +61,11 @@ class ModelTerms:
         return () if self.residual is None else self.residual.correlation_variables
 
     @property
+    def sigma_grouping(self) -> tuple[str, ...]:
+        """Names of the columns that stand right of the bars of sigma's formula."""
+        return () if self.residual is None else self.residual.sigma_grouping
+
+    @property
     def fixed_variables(self) -> tuple[str, ...]:
         """Names of the columns that the fixed part, the offsets and the smooths read."""
         atoms = (*self.fixed.atoms, *self.offsets)
@@ -92,6 +97,13 @@ class ModelTerms:
             return self
         kept = tuple(pair for pair in self.random if pair[0].factor in factors)
         return replace(self, random=kept)
+
+    def only_in_sigma(self, factors: tuple[str, ...]) -> ModelTerms:
+        """Return the terms without effects in sigma of other grouping factors."""
+        if self.residual is None:
+            return self
+        kept = tuple(pair for pair in self.residual.effects if pair[0].factor in factors)
+        return replace(self, residual=replace(self.residual, effects=kept))
 
     def error(self, message: str, name: str) -> FormulaError:
         """Return an error with the caret under a column's name."""
@@ -138,7 +150,9 @@ def model_terms(formula: MixedFormula, residual: ResidualTerms | None = None) ->
 
 
 def require_independent_levels(terms: ModelTerms) -> None:
-    """Raise where levels of a factor are related, and rows are to be summed batch by batch.
+    """Raise where rows are to be summed batch by batch, and effects ask for the rows themselves.
+
+    Those are of levels that are related, and effects in sigma.
 
     Parameters
     ----------
@@ -158,6 +172,13 @@ def require_independent_levels(terms: ModelTerms) -> None:
                 terms.formula.text or str(terms.formula),
                 term.span if terms.formula.text else None,
             )
+    if (said := terms.residual) is not None and said.effects:
+        raise FormulaError(
+            "Random effects in sigma are fitted to rows, and sums over batches, or in an engine, "
+            "hold none: read the rows into a table.",
+            said.text,
+            said.effects[0][0].span,
+        )
 
 
 def _require_built(formula: MixedFormula) -> None:

@@ -2,25 +2,25 @@
 
 ``residual="ar1(week | subject)"`` is R in the language of mmrm and SAS; a wrapper inside the
 formula itself always means G, as in lme4 and glmmTMB. ``sigma="~ 0 + arm"`` is the logarithm of
-the residual standard deviation.
+the residual standard deviation, of which ``sigma="~ x + (1 | subject)"`` has random effects, too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import FormulaError, nearest
-from bayeslmm.formula.expand import expand
+from bayeslmm.formula.expand import TermSet, expand
 from bayeslmm.formula.grammar import parse_side
-from bayeslmm.formula.nodes import Bars, Offset, Smooth
+from bayeslmm.formula.nodes import Bars, Number, Offset, Smooth, Sum
+from bayeslmm.formula.random_terms import RandomTerm, columns_of, flatten, random_terms
 from bayeslmm.formula.tokens import Token, quote, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bayeslmm.formula.expand import TermSet
-    from bayeslmm.formula.nodes import Atom
+    from bayeslmm.formula.nodes import Atom, Node
 
 # Structures by name, and what each of them reads as time: labels of visits, whole numbers, reals.
 KINDS: Mapping[str, str] = {
@@ -95,27 +95,57 @@ class ResidualTerms:
     correlation : Correlation or None
         None where residuals are independent.
     sigma : TermSet or None
-        Columns of the logarithm of their standard deviation; None where it is one number.
+        Columns of the logarithm of their standard deviation; None where it is one number, random
+        effects left aside.
     asked : bool
         Whether sigma was spoken of: beside known standard errors there is none otherwise.
+    effects : tuple of (RandomTerm, TermSet)
+        Terms in bars of the formula of sigma: random effects in its logarithm.
+    text : str
+        The formula of sigma as the user wrote it; not part of the value.
     """
 
     correlation: Correlation | None
     sigma: TermSet | None
     asked: bool = False
+    effects: tuple[tuple[RandomTerm, TermSet], ...] = ()
+    text: str = field(default="", compare=False, repr=False)
+
+    @property
+    def sigma_text(self) -> str | None:
+        """Right-hand side of sigma's formula, canonically spelt; None where it is one number."""
+        if self.sigma is None and not self.effects:
+            return None
+        fixed = "1" if self.sigma is None else str(self.sigma)
+        return " + ".join([fixed, *(str(term) for term, _ in self.effects)])
 
     @property
     def texts(self) -> tuple[str, ...]:
         """What is said, each canonically spelt."""
         said = () if self.correlation is None else (str(self.correlation),)
-        return said if self.sigma is None else (*said, f"~ {self.sigma}")
+        return said if self.sigma_text is None else (*said, f"~ {self.sigma_text}")
 
     @property
     def sigma_variables(self) -> tuple[str, ...]:
-        """Columns that the formula of sigma reads."""
-        if self.sigma is None:
-            return ()
-        return tuple(dict.fromkeys(v for atom in self.sigma.atoms for v in atom.variables))
+        """Columns that the formula of sigma reads as numbers or categories."""
+        return tuple(dict.fromkeys(v for atom in self.sigma_atoms for v in atom.variables))
+
+    @property
+    def sigma_atoms(self) -> tuple[Atom, ...]:
+        """Columns and calls of the formula of sigma, also those left of its bars."""
+        sides = [] if self.sigma is None else [self.sigma]
+        sides += [columns for _, columns in self.effects]
+        return tuple(atom for side in sides for atom in side.atoms)
+
+    @property
+    def sigma_factors(self) -> tuple[str, ...]:
+        """Grouping factors of the random effects in log(sigma), each once."""
+        return tuple(dict.fromkeys(term.factor for term, _ in self.effects))
+
+    @property
+    def sigma_grouping(self) -> tuple[str, ...]:
+        """Columns right of the bars of the formula of sigma."""
+        return tuple(dict.fromkeys(v for term, _ in self.effects for v in term.variables))
 
     @property
     def correlation_variables(self) -> tuple[str, ...]:
@@ -151,10 +181,11 @@ def residual_terms(
     True
     """
     correlation = None if residual is None else parse_correlation(residual)
-    columns = None if sigma is None else parse_sigma(sigma)
+    columns, effects = (None, ()) if sigma is None else parse_sigma(sigma)
     if columns is not None and str(columns) == "1":
         columns = None
-    if columns is not None and correlation is not None and correlation.kind in BY_VISIT:
+    of_sigma = columns is not None or bool(effects)
+    if of_sigma and correlation is not None and correlation.kind in BY_VISIT:
         raise FormulaError(
             f"{correlation.kind}() has a standard deviation for each visit: leave sigma= out. A "
             "structure without the h, such as cs(), takes a formula of sigma; by arm, write "
@@ -164,7 +195,7 @@ def residual_terms(
         )
     if correlation is None and sigma is None:
         return None
-    terms = ResidualTerms(correlation, columns, sigma is not None)
+    terms = ResidualTerms(correlation, columns, sigma is not None, effects, sigma or "")
     if response is not None:
         _refuse_response(terms, response, residual, sigma)
     return terms
@@ -180,21 +211,34 @@ def _refuse_response(
     if residual is not None and name in terms.correlation_variables:
         named = [token.span for token in tokenize(residual)[2:] if token.value == name]
         raise FormulaError(_EXPLAINS_ITSELF.format(name, "residual"), residual, named[0])
-    if terms.sigma is not None and name in terms.sigma_variables:
-        spans = [atom.span for atom in terms.sigma.atoms if name in atom.variables]
+    if sigma is not None and name in terms.sigma_variables:
+        spans = [atom.span for atom in terms.sigma_atoms if name in atom.variables]
         raise FormulaError(_EXPLAINS_ITSELF.format(name, "sigma"), sigma, spans[0])
 
 
 _EXPLAINS_ITSELF = "The response's column {0!r} stands in {1}= too: it would explain itself."
 
 
-def parse_sigma(text: str) -> TermSet:
-    """Return the columns of log(sigma) in ``"~ 0 + group"`` or ``"sigma ~ 0 + group"``.
+def parse_sigma(text: str) -> tuple[TermSet, tuple[tuple[RandomTerm, TermSet], ...]]:
+    """Return what stands in ``"~ 0 + group"``, ``"sigma ~ x"`` or ``"~ x + (1 | subject)"``.
+
+    Returns
+    -------
+    columns : TermSet
+        Of log(sigma).
+    effects : tuple of (RandomTerm, TermSet)
+        Terms in bars, nesting expanded.
 
     Raises
     ------
     FormulaError
         If it is no such formula.
+
+    Examples
+    --------
+    >>> columns, ((term, varying),) = parse_sigma("~ x + (1 | subject)")
+    >>> str(columns), term.factor, str(varying)
+    ('1 + x', 'subject', '1')
     """
     if not isinstance(text, str) or not text.strip():
         raise FormulaError("sigma is a formula such as '~ 0 + group': its logarithm's columns.")
@@ -206,36 +250,65 @@ def parse_sigma(text: str) -> TermSet:
             "The formula of sigma begins with a tilde, as in '~ 0 + group'.", text, tokens[0].span
         )
     side = parse_side(tokens[1:], text)
-    for _, part in side.parts:
+    parts: list[tuple[str, Node]] = []
+    effects: list[tuple[RandomTerm, TermSet]] = []
+    for sign, part in flatten(side, text):
         if isinstance(part, Bars):
-            raise FormulaError(
-                "Random effects in sigma are not fitted. A column, as in '~ 0 + subject', gives "
-                "each of its values a sigma with the same prior, without pooling.",
-                text,
-                part.span,
-            )
-        if isinstance(part, Smooth):
+            varying = columns_of(part, text)
+            terms = random_terms(part, str(varying), text)
+            _require_plain(terms[0], part, text)
+            effects += [(term, varying) for term in terms]
+        elif isinstance(part, Smooth):
             raise FormulaError(
                 "There is no smooth in sigma: a curve of few columns is poly(x, 2).",
                 text,
                 part.span,
             )
-        if isinstance(part, Offset):
+        elif isinstance(part, Offset):
             raise FormulaError(
                 "An offset of log(sigma) is not fitted: give the column a slope, as in '~ x'; of "
                 "known standard errors se= is the argument.",
                 text,
                 part.span,
             )
-    columns = expand(side, text)
+        else:
+            parts.append((sign, part))
+    columns = expand(Sum(tuple(parts) or (("+", Number(1, side.span)),), side.span), text)
     if not (columns.intercept or columns.terms):
+        raise FormulaError(_without_columns(effects), text, (0, len(text)))
+    return columns, tuple(effects)
+
+
+def _require_plain(term: RandomTerm, bars: Bars, text: str) -> None:
+    """Raise unless effects in sigma have a G of their own, unstructured or diagonal."""
+    plain = replace(term, structure="us", by=None, cov=None, several=False, weights=())
+    if bars.label:
         raise FormulaError(
-            "The formula of sigma has no column: '~ 1' is one sigma for all rows. Beside se= leave "
-            "sigma= out, and known standard errors are all there is.",
+            f"The label {bars.label} would correlate these effects with those of other terms, as "
+            "of the mean; effects in sigma are independent of them: write one bar, (1 | g).",
             text,
-            (0, len(text)),
+            bars.span,
         )
-    return columns
+    if plain != term:
+        raise FormulaError(
+            "Effects in sigma have a G that is unstructured, (x | g), or diagonal, (x || g): "
+            "structures, gr() and mm() are of effects in the mean.",
+            text,
+            bars.span,
+        )
+
+
+def _without_columns(effects: Sequence[tuple[RandomTerm, TermSet]]) -> str:
+    """Say what a formula of sigma without an intercept and columns lacks."""
+    if effects:
+        return (
+            "Without an intercept the levels' sigmas would scatter around one unit of the "
+            f"response: leave the 0 out, '~ {effects[0][0]}'."
+        )
+    return (
+        "The formula of sigma has no column: '~ 1' is one sigma for all rows. Beside se= leave "
+        "sigma= out, and known standard errors are all there is."
+    )
 
 
 def parse_correlation(text: str) -> Correlation:

@@ -11,6 +11,7 @@
 - ``disclosure``: what cross-products reveal of single rows
 - ``elimination_plan``: the order of elimination, and arrays for the kernels
 - ``likelihood``: marginal Gaussian likelihood, conditional moments, exact draws
+- ``parts``: factors of latent levels taken apart, those that share no rows from the others
 - ``told``: covariances of what results tell of latent levels
 - ``reduction``: log|V| and T at many relative factors, and log-densities from them
 - ``likelihood_of_draws``: marginal likelihood given fixed effects, draw by draw

@@ -233,7 +233,7 @@ class CrossProducts(Described):
             Levels: each with itself, then joined ones, in both orders.
         values : ndarray, shape (n_blocks, q, q)
         """
-        levels, found = np.arange(len(self.factors[k].levels)), self.joined(k)
+        levels, found = np.arange(len(self.factors[k].within)), self.joined(k)
         if found is None:
             return levels, levels, self.factors[k].within
         return (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import DataError
+from bayeslmm.gram.parts import in_parts
 from bayeslmm.kernels.layout import (
     ABOVE,
     BLOCK,
@@ -61,6 +62,11 @@ class EliminationPlan:
         Columns of the dense border: memory is 8 n_border^2 bytes, time goes with its cube.
     columns : tuple of int
         For each factor of the Gram, the first of its m * q columns in a joint solution.
+    part_levels : tuple of int
+        Numbers of levels, in the order of `order`: a factor whose levels are in two parts (see
+        `bayeslmm.gram.parts`) stands there twice.
+    runs : tuple
+        For each factor of the Gram, (first column, end) of each of its parts, in level order.
     n_columns : int
         Number of random-effect columns, the sum of m * q.
     n_lambda : int
@@ -75,6 +81,15 @@ class EliminationPlan:
     columns: tuple[int, ...]
     n_columns: int
     n_lambda: int
+    part_levels: tuple[int, ...]
+    runs: tuple[tuple[tuple[int, int], ...], ...]
+
+    def places(self, k: int) -> slice | Ints:
+        """Return where a factor's columns stand in a joint solution, level by level."""
+        runs = self.runs[k]
+        if len(runs) == 1:
+            return slice(*runs[0])
+        return np.concatenate([np.arange(*run) for run in runs])
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,12 +121,15 @@ def build_plan(gram: CrossProducts) -> EliminationPlan:
     DataError
         If pairs of factors contradict each other, as no sum over rows does.
     """
+    whole = gram
+    gram, home = in_parts(whole)
     sizes = [f.within.shape[:2] for f in gram.factors]
     chain = _best_chain(gram)
     border = [k for k in _by_size(gram) if k not in chain]
     order = (*chain, *border)
     start = np.cumsum([0, *(sizes[k][0] * sizes[k][1] for k in order)])
     table = _factor_table(gram, order, len(chain), start)
+    table[:, LAMBDA] = _lambda_places(whole)[[home[k] for k in order]]
     first_border = int(start[len(chain)])
     border_start = {k: int(start[i]) - first_border for i, k in enumerate(order) if k in border}
     nodes, touched, place, panels = _chain_panels(gram, chain, border_start)
@@ -133,21 +151,39 @@ def build_plan(gram: CrossProducts) -> EliminationPlan:
         blocks=blocks,
         cross=gram.cross,
     )
-    ints, floats = pack(layout, _working(gram, table))
+    ints, floats = pack(layout, _working(whole, home, table))
+    first = {k: int(at) for k, at in zip(order, start[:-1], strict=True)}
+    runs = tuple(
+        tuple(
+            (first[i], first[i] + sizes[i][0] * sizes[i][1]) for i, k in enumerate(home) if k == own
+        )
+        for own in range(len(whole.factors))
+    )
     return EliminationPlan(
         ints=ints,
         floats=floats,
-        order=order,
+        order=tuple(home[k] for k in order),
         n_chain=len(chain),
         n_border=n_border,
-        columns=tuple(int(start[order.index(k)]) for k in range(len(order))),
+        columns=tuple(of[0][0] for of in runs),
         n_columns=int(start[-1]),
-        n_lambda=int(sum(q * q for _, q in sizes)),
+        n_lambda=int(sum(f.within.shape[1] ** 2 for f in whole.factors)),
+        part_levels=tuple(sizes[k][0] for k in order),
+        runs=runs,
     )
 
 
-def _working(gram: CrossProducts, factors: Ints) -> Working:
-    scales = [np.zeros(0), *(f.scale.ravel() for f in gram.factors)]
+def _lambda_places(gram: CrossProducts) -> Ints:
+    """Return where each factor's Lambda begins in packed ones."""
+    sizes = [f.within.shape[1] ** 2 for f in gram.factors]
+    return np.cumsum([0, *sizes])[:-1].astype(np.int64)
+
+
+def _working(gram: CrossProducts, home: tuple[int, ...], factors: Ints) -> Working:
+    # Compiled code adds M Lambda up over a factor's parts, which have one Lambda.
+    parts = [home.count(k) for k in range(len(gram.factors))]
+    scales = [f.scale.ravel() / n for f, n in zip(gram.factors, parts, strict=True)]
+    scales.append(np.zeros(0))
     return Working(
         n=gram.n,
         sum_log_weights=gram.sum_log_weights,
@@ -183,7 +219,7 @@ def _best_chain(gram: CrossProducts) -> list[int]:
         chain = [leaf]
         while above := [m for m in alone if m not in chain and nested[chain[-1], m]]:
             # The finest comes first, so that coarser ones can still follow it.
-            chain.append(max(above, key=lambda m: len(gram.factors[m].levels)))
+            chain.append(max(above, key=lambda m: len(gram.factors[m].within)))
         if sum(n_columns[k] for k in chain) > sum(n_columns[k] for k in best):
             best = chain
     return best
@@ -191,14 +227,13 @@ def _best_chain(gram: CrossProducts) -> list[int]:
 
 def _factor_table(gram: CrossProducts, order: tuple[int, ...], n_chain: int, start: Ints) -> Ints:
     widths = [f.within.shape[1] for f in gram.factors]
-    packed = np.cumsum([0, *(q * q for q in widths)])
     table = np.zeros((len(order), FACTOR_ENTRIES), np.int64)
     node = 0
     for i, k in enumerate(order):
-        m = len(gram.factors[k].levels)
+        m = len(gram.factors[k].within)
         above = sum(widths[j] for j in order[i + 1 : n_chain]) if i < n_chain else 0
         row = table[i]
-        row[LEVELS], row[WIDTH], row[LAMBDA] = m, widths[k], packed[k]
+        row[LEVELS], row[WIDTH] = m, widths[k]
         row[NODE], row[COLUMN], row[ABOVE] = node, start[i], above
         node += m if i < n_chain else 0
     return table
@@ -315,7 +350,8 @@ def _panel_values(
 
 def _own_blocks(gram: CrossProducts, k: int) -> tuple[Ints, Ints, Floats]:
     """Return blocks of a factor's levels with themselves, then of levels that are joined."""
-    levels, within = np.arange(len(gram.factors[k].levels)), gram.factors[k].within
+    within = gram.factors[k].within
+    levels = np.arange(len(within))
     joined = gram.joined(k)
     if joined is None:
         return levels, levels, within

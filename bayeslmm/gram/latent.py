@@ -72,7 +72,8 @@ def with_latent_levels[G: CrossProducts](
             factors.append(factor)
             continue
         m = len(factor.within)
-        i, j, values = _turned((*gram.own_blocks(k), (m, m)), T, T)
+        own = (*gram.own_blocks(k), (m, m))
+        i, j, values = _turned(own, _columns(of), _columns(of))
         at, apart = i == j, i > j
         factors.append(_latent_factor(factor, of, T, labels[k], values[at]))
         joined.append(PairBlocks(k, k, i[apart], j[apart], values[apart]))
@@ -81,7 +82,8 @@ def with_latent_levels[G: CrossProducts](
         pair = gram.pair_of(k, m)
         if turns[k] is not None or turns[m] is not None:
             shape = len(gram.factors[k].within), len(gram.factors[m].within)
-            found = _turned((pair.rows, pair.cols, pair.values, shape), turns[k], turns[m])
+            both = _columns(maps[k]), _columns(maps[m])
+            found = _turned((pair.rows, pair.cols, pair.values, shape), *both)
             pair = PairBlocks(k, m, *found)
         pairs.append(pair)
     # Levels that correlated residuals join, of factors that stay as they are.
@@ -100,7 +102,37 @@ def latent_of(
 type _Blocks = tuple[Ints, Ints, Floats, tuple[int, int]]
 
 
+def _columns(of: LevelMap | None) -> list[tuple[int, Matrix | None]]:
+    """Return T's columns in runs, each with its first: those of levels alone, and the rest dense.
+
+    Where half of the rest is there, dense products are the quicker ones.
+    """
+    if of is None:
+        return [(0, None)]
+    T = of.matrix
+    if isinstance(T, np.ndarray):
+        return [(0, T)]
+    rest = csr_array(T[:, of.n_alone :])
+    dense = rest.nnz > 0.05 * rest.shape[0] * max(rest.shape[1], 1)
+    runs: list[tuple[int, Matrix | None]] = [(of.n_alone, rest.toarray() if dense else rest)]
+    return [(0, csr_array(T[:, : of.n_alone])), *runs] if of.n_alone else runs
+
+
 def _turned(
+    blocks: _Blocks, left: list[tuple[int, Matrix | None]], right: list[tuple[int, Matrix | None]]
+) -> tuple[Ints, Ints, Floats]:
+    """Return the blocks of L' S R that are there, in lexicographic order; None is the identity."""
+    parts = []
+    for first, L in left:
+        for second, R in right:
+            i, j, values = _turned_runs(blocks, L, R)
+            parts.append((i + first, j + second, values))
+    i, j, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.lexsort((j, i))
+    return i[order], j[order], np.ascontiguousarray(values[order])
+
+
+def _turned_runs(
     blocks: _Blocks, left: Matrix | None, right: Matrix | None
 ) -> tuple[Ints, Ints, Floats]:
     """Return the blocks of L' S R that are there, in lexicographic order; None is the identity.
@@ -150,7 +182,7 @@ def _latent_factor(
     with_fixed = np.asarray(T.T @ factor.with_fixed.reshape(m, q * w)).reshape(-1, q, w)
     return replace(
         factor,
-        levels=labels,
+        levels=labels if of.tells_latent else factor.levels,
         within=np.ascontiguousarray(within),
         with_fixed=np.ascontiguousarray(with_fixed),
         counts=_counts(T, factor.counts) if of.tells_latent else factor.counts,
@@ -186,12 +218,13 @@ def require_latent(design: Design) -> None:
         If there are too many, with what to do.
     """
     sizes = {
-        factor.name: factor.latent.n_latent * len(factor.terms)
+        factor.name: (factor.latent.n_latent - factor.latent.n_alone) * len(factor.terms)
         for factor in design.factors
         if factor.latent is not None
     }
     columns, available = sum(sizes.values()), memory()
-    needed = _BYTES_A_PAIR * columns**2
+    alone = sum(f.latent.n_alone * len(f.terms) for f in design.factors if f.latent is not None)
+    needed = _BYTES_A_PAIR * columns * (columns + alone)
     if columns <= MOST_LATENT and (available is None or needed <= available):
         return
     largest = max(sizes, key=sizes.__getitem__)

@@ -19,7 +19,7 @@ import numpy as np
 
 from bayeslmm.arrays import for_kernels
 from bayeslmm.errors import NumericalError
-from bayeslmm.gram.told import told_moments
+from bayeslmm.gram.told import by_factor, told_moments
 from bayeslmm.kernels.densities import DENSITY, ML, REML, evaluate
 from bayeslmm.kernels.draws import condition, draw_joint
 from bayeslmm.resources import single_blas_thread
@@ -294,16 +294,11 @@ def conditional(
     covariance = np.linalg.inv(precision)
     beta = covariance @ right
     modes, cov, marginal_cov = [], [], []
-    at = 0
-    of_factor = {}
-    for k in plan.order:
-        m, q = gram.factors[k].within.shape[:2]
-        of_factor[k] = blocks[at : at + m * q * q].reshape(m, q, q)
-        at += m * q * q
+    own_blocks = by_factor(gram, blocks)
     for k, lam in enumerate(lams):
         m, q = gram.factors[k].within.shape[:2]
-        U = lam @ joint[plan.columns[k] : plan.columns[k] + m * q].reshape(m, q, p + 1)
-        own = lam @ of_factor[k] @ lam.T
+        U = lam @ joint[plan.places(k)].reshape(m, q, p + 1)
+        own = lam @ own_blocks[k] @ lam.T
         if gram.factors[k].latent is not None:
             U, own = told_moments(gram, pack_factors(gram, lams), k, U, own)
         modes.append(U[:, :, p] - U[:, :, :p] @ beta)
@@ -393,8 +388,8 @@ def split_columns(gram: Gram, joint: Floats) -> list[Floats]:
         In the Gram's order; of factors with latent levels what results tell of these.
     """
     out = []
-    for factor, at in zip(gram.factors, gram.plan.columns, strict=True):
+    for k, factor in enumerate(gram.factors):
         m, q = factor.within.shape[:2]
-        drawn = joint[..., at : at + m * q].reshape(*joint.shape[:-1], m, q)
+        drawn = joint[..., gram.plan.places(k)].reshape(*joint.shape[:-1], m, q)
         out.append(drawn if factor.latent is None else factor.latent.told(drawn))
     return out

@@ -94,7 +94,8 @@ def strata_of(
     Raises
     ------
     ArgumentError
-        If residuals are correlated, or have known standard errors beside a sigma.
+        If residuals are correlated, have known standard errors beside a sigma, or a sigma with
+        random effects.
     DataError
         If there are too many strata.
     """
@@ -102,6 +103,11 @@ def strata_of(
     if rows is None:
         return None
     beside = rows.has_sigma and rows.se is not None
+    if rows.factors:
+        raise ArgumentError(
+            "Random effects in sigma are fitted to rows, which cross-products do not hold: fit the "
+            "table itself."
+        )
     require_strata(
         None if rows.correlation is None else str(rows.correlation),
         f"~ {rows.sigma or 1}" if beside else None,

@@ -10,8 +10,46 @@ import numpy as np
 from bayeslmm.kernels.draws import condition
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.gram.gram import Gram
+
+
+def by_factor(gram: Gram, blocks: Floats) -> list[Floats]:
+    """Return each factor's own blocks of Q^-1, shapes (m, q, q), from those in the plan's order.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    blocks : ndarray
+        From `draws.condition`.
+    """
+    found: list[list[tuple[int, Floats]]] = [[] for _ in gram.factors]
+    at, first = 0, np.cumsum([0, *_sizes(gram)])
+    for part, k in enumerate(gram.plan.order):
+        m, q = gram.plan.part_levels[part], gram.factors[k].within.shape[1]
+        own = blocks[at : at + m * q * q].reshape(m, q, q)
+        found[k].append((int(first[part]), own))
+        at += m * q * q
+    # The levels of a factor's parts follow each other as its runs of columns do.
+    out = []
+    for k, parts in enumerate(found):
+        starts = [run[0] for run in gram.plan.runs[k]]
+        out.append(np.concatenate([own for _, own in sorted(parts, key=_by_run(starts))]))
+    return out
+
+
+def _sizes(gram: Gram) -> list[int]:
+    """Return the numbers of columns, in the plan's order."""
+    plan = gram.plan
+    widths = (gram.factors[k].within.shape[1] for k in plan.order)
+    return [m * q for m, q in zip(plan.part_levels, widths, strict=True)]
+
+
+def _by_run(starts: list[int]) -> Callable[[tuple[int, Floats]], int]:
+    return lambda part: starts.index(part[0])
 
 
 def told_moments(
@@ -76,7 +114,7 @@ def _told_covariance(gram: Gram, packed: Floats, lam: Floats, place: int) -> Flo
     """
     factor = gram.factors[place]
     M, q = factor.within.shape[:2]
-    latent, at = factor.latent, gram.plan.columns[place]
+    latent, at = factor.latent, gram.plan.places(place)
     assert latent is not None  # noqa: S101 - the caller has looked
     # Lambda' M' E are the right-hand sides of unit columns E in place of Zs'[Xs r].
     unit = np.linalg.inv(factor.scale).T
@@ -85,7 +123,7 @@ def _told_covariance(gram: Gram, packed: Floats, lam: Floats, place: int) -> Flo
         levels = np.arange(first, min(first + max(_COLUMNS // q, 1), M))
         plan = _with_columns(gram, place, levels, unit).plan
         _, _, _, joint, _ = condition(plan.ints, plan.floats, packed)
-        own = joint[at : at + M * q, :-1].reshape(M, q, len(levels), q)
+        own = joint[at, :-1].reshape(M, q, len(levels), q)
         whole[:, :, levels] = np.einsum("ab,ibjc->iajc", lam, own)
     # Both sides, level by level of what is told: its own row of T twice.
     half = latent.of_rows(np.moveaxis(whole, (2, 3, 0, 1), (0, 1, 2, 3)))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.design.model_data import ModelData
+    from bayeslmm.design.model_data import FactorData, ModelData
     from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.model.priors.resolve import PriorsLike
@@ -155,7 +155,7 @@ def _parameters(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
         variables = _of_residuals(model.structured_residual, foreign)
         besides = [name for name in model.priors.parameters if name == NU.name]
         variables |= {name: foreign.variable(name) for name in besides}
-    for factor in model.priors.factors:
+    for factor in model.priors.all_factors:
         dims = (names.term_dim(factor.name), names.term_dim_bis(factor.name))
         labels = dict.fromkeys(dims, factor.terms)
         covariance = factor.covariance
@@ -163,6 +163,8 @@ def _parameters(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
         variables[covariance.sd_name] = foreign.variable(covariance.sd_name, sd)
         if covariance.has_correlations:
             variables[covariance.corr_name] = foreign.variable(covariance.corr_name, labels)
+    for item in model.sigma_factors:
+        variables[names.effects(item.name)] = _effects(item, foreign)
     effects = [names.effects(factor.name) for factor in design.factors]
     drawn_back = not any(name in foreign.names for name in effects)
     if design.coef and (names.BETA in foreign.names or not _integrated(model, drawn_back)):
@@ -186,12 +188,13 @@ def _of_residuals(structure: StructuredResiduals, foreign: ForeignDraws) -> dict
                 f"the model's lies between {lower:g} and {upper:g}: give it itself, on the scale "
                 "of a result tree."
             )
-    return structure.variables(structure.phi(found)) | found if found else {}
+    alone = structure.without_effects
+    return alone.variables(alone.phi(found)) | found if found else {}
 
 
 def _integrated(model: Model, drawn_back: bool) -> bool:
     """Whether fixed effects that are not there can be drawn, together with all random ones."""
-    gaussian = model.family.gaussian_scale is not None
+    gaussian = model.family.gaussian_scale is not None and not model.sigma_factors
     return drawn_back and gaussian and integrates_beta(model.priors)
 
 
@@ -202,19 +205,14 @@ def _add_effects(
     factors = model.design.factors
     needed = {names.effects(factor.name): factor for factor in factors}
     if needed.keys() & foreign.names or (not factors and names.BETA in variables):
-        taken = []
-        for name, factor in needed.items():
-            dims = (names.level_dim(factor.name), names.term_dim(factor.name))
-            labels = dict(zip(dims, (tuple(map(str, factor.levels)), factor.terms), strict=True))
-            values = foreign.variable(name, labels)
-            _require_finite(name, values)
-            taken.append(values.reshape(-1, *values.shape[2:]))
-        store.add(taken)
+        taken = [_effects(factor, foreign) for factor in needed.values()]
+        store.add([values.reshape(-1, *values.shape[2:]) for values in taken])
         return
-    if model.family.gaussian_scale is None:
+    if model.family.gaussian_scale is None or model.sigma_factors:
         lacking = next(iter(needed), names.BETA)
+        what = "effects in sigma" if model.sigma_factors else f"a {model.family.name} response"
         raise TreeError(
-            f"The trace has no variable {lacking!r}, and given a {model.family.name} response "
+            f"The trace has no variable {lacking!r}, and given {what} "
             "effects cannot be drawn back: take the draws of all effects from the sampler."
         )
     _check(model, variables)
@@ -225,6 +223,15 @@ def _add_effects(
         beta = _recover_structured(model, variables, store, given)
     if model.design.coef:
         variables[names.BETA] = beta
+
+
+def _effects(factor: FactorData, foreign: ForeignDraws) -> Floats:
+    """Take a factor's effects, shape (chain, draw, m, q)."""
+    dims = (names.level_dim(factor.name), names.term_dim(factor.name))
+    labels = dict(zip(dims, (tuple(map(str, factor.levels)), factor.terms), strict=True))
+    values = foreign.variable(names.effects(factor.name), labels)
+    _require_finite(names.effects(factor.name), values)
+    return values
 
 
 def _recover_structured(
@@ -254,7 +261,7 @@ def _check(model: Model, variables: dict[str, Floats]) -> None:
                 raise TreeError(
                     f"The trace's {name!r} goes down to {low:.4g}, and {what}, not its logarithm."
                 )
-    for factor in model.priors.factors:
+    for factor in model.priors.all_factors:
         if factor.covariance.has_correlations:
             _require_correlations(factor.covariance.corr_name, variables)
 

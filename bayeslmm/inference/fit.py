@@ -132,7 +132,8 @@ def fit_bayes(
         Structure of the residuals' covariance in mmrm's language, e.g.
         ``"ar1(week | subject)"``; independent without.
     sigma : str, optional
-        Formula of log(sigma), e.g. ``"~ 0 + arm"`` for a sigma of each arm, ``"~ x"``.
+        Formula of log(sigma), e.g. ``"~ 0 + arm"`` for a sigma of each arm, ``"~ x"``, or
+        ``"~ 1 + (1 | subject)"`` with random effects of its own, which are drawn by NUTS.
     se : str or array-like, optional
         Known standard errors, as in a meta-analysis, or the column that holds them. There is no
         sigma beside them unless ``sigma="~ 1"`` asks for one.
@@ -151,7 +152,8 @@ def fit_bayes(
         ``corr_<factor>`` (..., <factor>_term, <factor>_term_bis) where columns are correlated,
         and ``b_<factor>`` (..., <factor>, <factor>_term), all in the response's unit per unit of
         the column. A factor that is called ``chain``, ``draw``, ``obs``, ``coef``, ``beta`` or
-        ``sigma`` has its levels along ``<factor>_level``. ``log_prior`` has one
+        ``sigma`` has its levels along ``<factor>_level``. Random effects in log(sigma) are those of
+        a factor ``sigma_<factor>``, without a unit. ``log_prior`` has one
         variable per prior that can be set. Interrupting with Ctrl-C returns what was drawn so
         far, with a warning.
 

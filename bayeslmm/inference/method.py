@@ -26,6 +26,7 @@ from bayeslmm.inference.settings import (
     PYMC,
     QUADRATURE,
 )
+from bayeslmm.model.residual.sigma_effects import require_closed_form
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,6 +163,10 @@ def choose_method(
         sampler, why = _choose_sampler(model, settings)
     if sampler == IMPORTANCE:
         require_gaussian(model.family, f"sampler={IMPORTANCE!r}", "sampler='nutpie'")
+        require_closed_form(
+            model.design.residual, f"sampler={IMPORTANCE!r}", "give sampler='nutpie', or leave the "
+            "choice to 'auto'.",
+        )  # fmt: skip
     known = METHODS[sampler].parametrizations
     if settings.parametrization == AUTO_PARAMETRIZATION and known == (NONCENTERED,):
         parametrization, form = NONCENTERED, "the sampler draws standardised effects"

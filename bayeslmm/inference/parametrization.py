@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.gram.gram import Gram
+from bayeslmm.model.residual.sigma_effects import require_closed_form
 
 if TYPE_CHECKING:
     from bayeslmm.families.family import Family
@@ -138,6 +139,11 @@ def choose_parametrization(
         check_parametrization(name)
         if name == MARGINAL and not integrated:
             require_gaussian(model.family, f"parametrization={MARGINAL!r}", "'noncentered'")
+        if name == MARGINAL:
+            require_closed_form(
+                model.design.residual, f"parametrization={MARGINAL!r}", "give 'noncentered', or "
+                "leave the choice to 'auto'.",
+            )  # fmt: skip
         if name == MARGINAL and graph and structured:
             raise ArgumentError(
                 f"There is no PyMC model of {structured} with the effects integrated out: give "
@@ -184,6 +190,11 @@ def _keeps_effects(model: Model, *, graph: bool) -> str:
     if model.family.gaussian_scale is None:
         return (
             f"given a {model.family.name} response, effects cannot be integrated out in closed form"
+        )
+    if listed := [":".join(factor.variables) for factor in model.sigma_factors]:
+        return (
+            f"sigma has random effects of its own, by {' and '.join(listed)}, over which no "
+            "integral has a closed form"
         )
     structured = graph and structure_of(model)
     return f"PyMC models of {structured} keep the effects" if structured else ""

@@ -142,16 +142,20 @@ def sample_prior(
     if design.residual is None:
         values |= {k: prior.draw(int(draws), rng) for k, prior in model.priors.parameters.items()}
     else:
-        structure = model.structured_residual
+        structure = model.structured_residual.without_effects
         own = [model.priors.parameters[entry.name] for entry in structure.entries]
         phi = draw_entries(structure.entries, own, int(draws), rng)
         values |= structure.variables(phi)
         besides = [name for name in model.priors.parameters if name == NU.name]
         values |= {name: model.priors.parameters[name].draw(int(draws), rng) for name in besides}
-    for factor, stated in zip(design.factors, model.priors.factors, strict=True):
+    factors = (*design.factors, *model.sigma_factors)
+    for factor, stated in zip(factors, model.priors.all_factors, strict=True):
         effects = stated.shift.raw_effects(_effects(factor, values, rng))
         values[names.effects(factor.name)] = own_effects(factor, effects)
     values = model.priors.raw_scales(values)
+    if phi is not None:
+        in_sigma = [values[names.effects(f.name)] for f in model.sigma_factors]
+        phi = np.concatenate([phi, *(b.reshape(len(b), -1) for b in in_sigma)], axis=1)
     prior = draws_dataset(design, {name: value[None] for name, value in values.items()})
     predictive = (
         {"prior_predictive": _predictive(model, values, phi, rng)} if design.has_rows else {}
@@ -216,7 +220,7 @@ def draw_parameters(priors: Priors, size: int, rng: np.random.Generator) -> dict
     values: dict[str, Floats] = {}
     if priors.coef:
         values[names.BETA] = priors.raw_beta(_columns(priors.beta, size, rng))
-    for factor in priors.factors:
+    for factor in priors.all_factors:
         covariance = factor.covariance
         values[covariance.sd_name] = covariance.column_sds(_columns(factor.sd, size, rng))
         if covariance.has_correlations:
@@ -232,7 +236,8 @@ def _columns(priors: Any, size: int, rng: np.random.Generator) -> Floats:
 
 def _effects(factor: FactorData, values: dict[str, Floats], rng: np.random.Generator) -> Floats:
     sd = values[names.sd(factor.name)]
-    z = rng.standard_normal((len(sd), len(factor.levels), len(factor.terms)))
+    m = len(factor.levels) if factor.latent is None else factor.latent.n_latent
+    z = rng.standard_normal((len(sd), m, len(factor.terms)))
     corr = values.get(names.corr(factor.name))
     if corr is not None:
         # LKJ with a small eta draws correlations that rounding makes singular.

@@ -281,7 +281,9 @@ def _require_columns(
     table: pd.DataFrame, new: MixedFormula, old: str, said: ResidualTerms | None = None
 ) -> None:
     terms = model_terms(new)
-    of_residuals = () if said is None else (*said.sigma_variables, *said.correlation_variables)
+    of_residuals = () if said is None else (
+        *said.sigma_variables, *said.sigma_grouping, *said.correlation_variables
+    )  # fmt: skip
     for name in (*terms.response.variables, *terms.predictors, *terms.grouping, *of_residuals):
         if name not in table:
             raise DataError(

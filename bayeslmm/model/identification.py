@@ -275,7 +275,7 @@ def _own_names(factor: GramFactor) -> list[str]:
 
 def _orthogonal(factor: GramFactor, unit: Floats) -> _Columns:
     """Turn a factor's columns; Xs @ unit are orthonormal."""
-    m, q, p = len(factor.levels), len(factor.terms), len(unit)
+    m, q, p = len(factor.within), len(factor.terms), len(unit)
     turn, root = np.eye(q), factor.scale
     rows, cols = lower_entries(q)
     within, along = factor.within, factor.with_fixed[:, :, :p] @ unit

@@ -66,7 +66,7 @@ def dense_columns(gram: Gram, parts: tuple[Part, ...]) -> int:
 
 def _eliminable(gram: Gram, parts: tuple[Part, ...]) -> tuple[int | None, list[int]]:
     """Return which part has most effects of those whose levels share no rows, and all sizes."""
-    sizes = [len(gram.factors[part.factor].levels) * len(part.terms) for part in parts]
+    sizes = [len(gram.factors[part.factor].within) * len(part.terms) for part in parts]
     apart = [k for k, part in enumerate(parts) if gram.joined(part.factor) is None]
     return max(apart, key=lambda k: sizes[k], default=None), sizes
 
@@ -212,7 +212,7 @@ class _Pairs:
     def of(cls, gram: Gram, big: Part, other: Part, whiten: Floats) -> _Pairs:
         own, theirs, values = gram.pair_of(big.factor, other.factor).seen_from(big.factor)
         blocks = whiten[own] @ (big.columns.T @ values @ other.columns)
-        m, m_other = (len(gram.factors[part.factor].levels) for part in (big, other))
+        m, m_other = (len(gram.factors[part.factor].within) for part in (big, other))
         return cls(own, theirs, blocks, (m, m_other))
 
     def dense(self) -> Floats:
@@ -247,7 +247,7 @@ def _subtract_products(left: Floats, pairs: list[_Pairs], fixed: Floats) -> None
 def _dense(gram: Gram, parts: list[Part]) -> Floats:
     """Compute the cross-products of some parts, X and the response as one matrix."""
     p = len(gram.coef)
-    counts = [len(gram.factors[part.factor].levels) * len(part.terms) for part in parts]
+    counts = [len(gram.factors[part.factor].within) * len(part.terms) for part in parts]
     starts = np.cumsum([0, *counts])
     out = np.zeros((starts[-1] + p + 1,) * 2)
     out[starts[-1] :, starts[-1] :] = gram.cross

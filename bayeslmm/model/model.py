@@ -7,15 +7,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bayeslmm import names
+from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.model.at_means import shifted
 from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.model.residual.of_design import structured_residuals
+from bayeslmm.model.residual.sigma_effects import require_closed_form
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.families.family import Family
     from bayeslmm.gram.gram import Gram
@@ -66,10 +69,11 @@ class Model:
         factors = [factor.name for factor in self.design.factors]
         parameters = [parameter.name for parameter in self.design.family.parameters]
         if self.design.residual is not None:
-            structure = self.structured_residual
+            structure = self.structured_residual.without_effects
             parameters += [*structure.dims, *structure.coords]
         smooths = [term.name for term in self.design.formula.smooths]
-        names.check_tree(self.design.response, factors, parameters, smooths)
+        in_sigma = [factor.name for factor in self.sigma_factors]
+        names.check_tree(self.design.response, factors, parameters, smooths, in_sigma)
 
     @classmethod
     def of(cls, design: ModelData, priors: PriorsLike | None = None) -> Self:
@@ -93,6 +97,11 @@ class Model:
     def family(self) -> Family:
         """How a response is distributed given its linear predictor."""
         return self.design.family
+
+    @property
+    def sigma_factors(self) -> tuple[GroupingFactor, ...]:
+        """Grouping factors of random effects in log(sigma), named by `names.in_sigma`."""
+        return sigma_factors(self.design.residual)
 
     @cached_property
     def at_means(self) -> Model:
@@ -122,5 +131,14 @@ class Model:
 
     @cached_property
     def products(self) -> ResidualProducts:
-        """From R's parameters to the cross-products, where R is more than one sigma."""
+        """From R's parameters to the cross-products, where R is more than one sigma.
+
+        Raises
+        ------
+        ArgumentError
+            If sigma has random effects.
+        """
+        require_closed_form(
+            self.design.residual, "This", "fit_bayes draws them beside all others, by NUTS."
+        )
         return products_of(self.design, self.structured_residual)

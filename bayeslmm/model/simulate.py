@@ -12,6 +12,7 @@ from bayeslmm import names
 from bayeslmm.arguments import as_numbers
 from bayeslmm.design.design import Design
 from bayeslmm.design.factors.arms import EVERYWHERE, own_effects
+from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.errors import ArgumentError, NumericalError, names_keywords, nearest
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.entry import by_variable
@@ -54,7 +55,8 @@ def simulate_response(
     beta : mapping or array-like, shape (p,)
         Fixed effects, by name or in the order of ``design.coef``.
     sd : mapping from factor to array-like, shape (q,)
-        Standard deviations of its random effects; one number stands for all its columns.
+        Standard deviations of its random effects; one number stands for all its columns. Random
+        effects in log(sigma) are those of ``sigma_<factor>``, here and in `corr`.
     corr : mapping from factor to array-like, shape (q, q) or a number
         Their correlations; a number stands for every pair. Uncorrelated without it.
     sigma : float, optional
@@ -72,7 +74,7 @@ def simulate_response(
     -------
     y : ndarray, shape (n,)
     effects : dict of ndarray, each of shape (m, q)
-        The true random effects of each factor.
+        The true random effects of each factor, in log(sigma) of ``sigma_<factor>``.
 
     Raises
     ------
@@ -107,9 +109,11 @@ def simulate_response(
             f"random_seed is a whole number from 0 on, or a NumPy generator; it was "
             f"{random_seed!r}."
         ) from None
-    drawn = None if design.residual is None else _residuals(design.residual, sigma, parameters)
-    phi = _parameters(design.family, sigma, parameters) if drawn is None else {}
-    known = [factor.name for factor in design.factors]
+    rows = design.residual
+    of_residuals = None if rows is None else _residual_parameters(rows, sigma, parameters)
+    phi = _parameters(design.family, sigma, parameters) if of_residuals is None else {}
+    in_sigma = sigma_factors(rows)
+    known = [factor.name for factor in (*design.factors, *in_sigma)]
     sds = _by_factor("sd", sd, known)
     corrs = _by_factor("corr", corr, known)
     fixed = _coefficients(design.coef, beta)
@@ -118,18 +122,23 @@ def simulate_response(
     if design.offset is not None:
         eta = eta + design.offset
     effects = {}
-    for factor in design.factors:
+    for factor in (*design.factors, *in_sigma):
         root = _root(factor, sds.get(factor.name), corrs.get(factor.name))
-        normal = generator.standard_normal((len(factor.levels), len(factor.terms)))
-        told = of_rows = own_effects(factor, normal @ root.T)
+        m = len(factor.levels) if factor.latent is None else factor.latent.n_latent
+        normal = generator.standard_normal((m, len(factor.terms)))
+        effects[factor.name] = own_effects(factor, normal @ root.T)
+    for factor in design.factors:
+        of_rows = effects[factor.name]
         if factor.latent is not None:
-            told, of_rows = factor.latent.told(told), factor.latent.of_rows(told)
-        effects[factor.name] = told
+            effects[factor.name] = factor.latent.told(of_rows)
+            of_rows = factor.latent.of_rows(of_rows)
         eta = eta + np.sum(factor.columns * of_rows[factor.index], axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
-        if drawn is None:
+        if rows is None or of_residuals is None:
             y = design.family.draw(eta, phi, design.known, generator)
         else:
+            whole = np.concatenate([of_residuals, *(effects[f.name].ravel() for f in in_sigma)])
+            drawn = DrawnResiduals(structured_residuals(rows), rows, whole[None])
             eta = eta + drawn.draw(np.arange(design.n), generator)[:, 0]
             scale = design.family.gaussian_scale
             y = eta if scale is None else scale.inverse(eta)
@@ -138,11 +147,11 @@ def simulate_response(
     return y, effects
 
 
-def _residuals(
+def _residual_parameters(
     rows: ResidualRows, sigma: float | None, given: Mapping[str, ArrayLike] | None
-) -> DrawnResiduals:
-    """Return R of the rows at given parameters."""
-    structure = structured_residuals(rows)
+) -> NDArray[np.float64]:
+    """Return R's parameters, effects in sigma left aside."""
+    structure = structured_residuals(rows).without_effects
     if given is not None and not isinstance(given, Mapping):
         raise ArgumentError(f"parameters maps names to numbers; it was {given!r}.")
     values = {str(name): value for name, value in (given or {}).items()}
@@ -175,7 +184,7 @@ def _residuals(
         shaped[variable] = value.reshape(1, 1, *shape)
     phi = structure.phi(shaped).reshape(1, -1) if shaped else np.zeros((1, 0))
     _check_bounds(structure, phi[0])
-    return DrawnResiduals(structure, rows, phi)
+    return np.asarray(phi[0], dtype=np.float64)
 
 
 def _check_bounds(structure: StructuredResiduals, phi: NDArray[np.float64]) -> None:

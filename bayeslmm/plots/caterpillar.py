@@ -13,6 +13,7 @@ from bayeslmm.plots.style import DATA, INK, LEVEL, interval_words, style
 from bayeslmm.results import read as tree
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval
 from bayeslmm.results.family import family
+from bayeslmm.results.residual import all_factors
 from bayeslmm.results.units import column_units
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def plot_caterpillar(
     idata : DataTree
         Result of `fit_bayes`.
     factor : str, optional
-        The grouping factor; may be left out where there is one.
+        The grouping factor; may be left out where there is one. Effects in log(sigma) are those
+        of ``sigma_<factor>``.
     terms : sequence of str, optional
         Which random-effect columns to draw; all without it. One panel each.
     ci_prob : float
@@ -74,7 +76,8 @@ def plot_caterpillar(
     >>> [axes.get_title() for axes in bl.plot_caterpillar(idata).axes]
     ['Intercept', 'x']
     """
-    info = tree.factor(idata, factor)
+    in_sigma = factor in tree.in_sigma(idata)
+    info = all_factors(idata, factor)[0] if in_sigma else tree.factor(idata, factor)
     chosen = _chosen_terms(info, terms)
     values = tree.effect_draws(idata, info)
     flat = values.reshape(-1, *values.shape[2:])
@@ -90,7 +93,8 @@ def plot_caterpillar(
         between = " " if upright else "\n"
         inner = "50 and " if upright else ""
         words = f"{inner}{interval_words(ci_prob, ci_kind)}{'s' * (ci_kind == 'eti')}"
-        label = f"random effect of {info.name}{_unit(idata, chosen)}{between}({words})"
+        unit = ", on the scale of log(sigma)" if in_sigma else _unit(idata, chosen)
+        label = f"random effect of {info.name}{unit}{between}({words})"
         if axes is None:
             (figure.supxlabel if upright else figure.supylabel)(label, fontsize=10, color=INK)
     return figure

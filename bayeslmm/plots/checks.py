@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.analysis.checks.predictive import Statistic, check_groups, statistic_name
-from bayeslmm.analysis.prediction.factor_part import included_factors
+from bayeslmm.analysis.prediction.grouping_columns import included_factors
 from bayeslmm.errors import names_keywords
 from bayeslmm.plots.style import (
     DATA,

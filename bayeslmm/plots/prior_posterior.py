@@ -12,12 +12,12 @@ from bayeslmm import names
 from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
 from bayeslmm.model.covariance.of_matrix import OfMatrix
-from bayeslmm.model.priors.priors import FactorPriors, Priors
+from bayeslmm.model.priors.priors import Priors
 from bayeslmm.plots.style import DATA, GRID, LEVEL, panel_grid, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import density
 from bayeslmm.results.family import family_draws
-from bayeslmm.results.residual import has_structure, residual_blocks
+from bayeslmm.results.residual import all_factors, has_structure, residual_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayeslmm.arrays import Floats
+    from bayeslmm.model.priors.factor_priors import FactorPriors
     from bayeslmm.model.priors.prior import Prior
     from bayeslmm.results.factor_info import FactorInfo
 
@@ -134,7 +135,7 @@ def _pairs(idata: xr.DataTree, priors: Priors, chosen: list[str]) -> list[_Pair]
         elif name.partition("[")[0] == names.CORR_RESIDUAL:
             pairs += _residual_correlations(idata, name, listed[name].numbers[0])
         else:
-            info = next(i for i in read.factors(idata) if names.corr(i.name) == name)
+            info = next(i for i in all_factors(idata) if names.corr(i.name) == name)
             pairs += _correlations(idata, priors, info, listed[name].numbers[0])
     return pairs
 
@@ -144,7 +145,7 @@ def _moved(priors: Priors) -> set[str]:
     found = {names.INTERCEPT} if any(priors.centers) else set()
     return found | {
         factor.covariance.sd_names[factor.covariance.sd_columns[columns[0]]]
-        for factor in priors.factors
+        for factor in priors.all_factors
         for columns, _ in factor.shift.sets
     }
 
@@ -154,14 +155,14 @@ def _draws(idata: xr.DataTree, priors: Priors) -> dict[str, Floats]:
     if priors.coef:
         centered = priors.centered_beta(read.flat_draws(idata, names.BETA))
         draws |= dict(zip(priors.coef, centered.T, strict=True))
-    for factor in priors.factors:
-        sd = names.sd(factor.name)
-        values, _ = _at_means(idata, factor)
-        draws |= {f"{sd}[{term}]": values[:, k] for k, term in enumerate(factor.terms)}
     if has_structure(idata):
         for block in residual_blocks(idata):
             flat = block.drawn.reshape(-1, len(block.labels))
             draws |= dict(zip(block.names, flat.T, strict=True))
+    for factor in priors.all_factors:
+        values, _ = _at_means(idata, factor)
+        leads = values[:, factor.covariance.sd_leads]
+        draws |= dict(zip(factor.covariance.sd_names, leads.T, strict=True))
     return draws | family_draws(idata)
 
 

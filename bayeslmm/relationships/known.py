@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from scipy.linalg import cholesky
-
 from bayeslmm.errors import ArgumentError, DataError, nearest
-from bayeslmm.relationships.level_map import LevelMap
 from bayeslmm.relationships.matrix import known_covariance
 from bayeslmm.relationships.relationship import Relationship
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bayeslmm.arrays import Floats
+    from bayeslmm.relationships.level_map import LevelMap
 
 type Known = Mapping[str, Relationship]
 # What users give: a relationship, a labelled DataFrame, or a pair of matrix and levels.
@@ -97,7 +92,7 @@ def map_of(relationship: Relationship, levels: Sequence[str], factor: str) -> Le
     Returns
     -------
     LevelMap
-        T, lower triangular, with T T' = A of the levels.
+        T with T T' = A of the levels.
 
     Raises
     ------
@@ -110,9 +105,4 @@ def map_of(relationship: Relationship, levels: Sequence[str], factor: str) -> Le
             f"{relationship.lacks(lacking)} They are levels of {factor!r}: leave their rows out, "
             "or give a covariance of all levels."
         )
-    own = tuple(levels)
-    return LevelMap(partial(_root, relationship, own), len(own))
-
-
-def _root(relationship: Relationship, levels: tuple[str, ...]) -> Floats:
-    return np.ascontiguousarray(cholesky(relationship.covariance_of(levels), lower=True))
+    return relationship.level_map(levels)

@@ -35,6 +35,8 @@ class LevelMap:
         M.
     tells_latent : bool
         Whether results tell v, by the factor's levels; else u.
+    n_alone : int
+        How many of the first latent levels are each in one u alone, no two of them in the same.
 
     Examples
     --------
@@ -44,11 +46,17 @@ class LevelMap:
     """
 
     def __init__(
-        self, compute: Callable[[], Matrix], n_latent: int, *, tells_latent: bool = False
+        self,
+        compute: Callable[[], Matrix],
+        n_latent: int,
+        *,
+        tells_latent: bool = False,
+        n_alone: int = 0,
     ) -> None:
         self._compute = compute
         self.n_latent = n_latent
         self.tells_latent = tells_latent
+        self.n_alone = n_alone
 
     @cached_property
     def matrix(self) -> Matrix:

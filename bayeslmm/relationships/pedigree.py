@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.linalg import cholesky
+from scipy.sparse import csr_array, hstack
 
 from bayeslmm.errors import DataError, names_keywords, nearest
+from bayeslmm.relationships.level_map import LevelMap
 from bayeslmm.relationships.matrix import check_labels
 from bayeslmm.relationships.relationship import Relationship
 
@@ -48,6 +52,47 @@ class Pedigree(Relationship):
     def covariance_of(self, levels: Sequence[str]) -> Floats:
         """Return A of some animals, from these and their ancestors alone."""
         places = self.places(levels)
+        wanted = self._with_ancestors(places)
+        moved = np.append(np.cumsum(wanted) - 1, -1)
+        A = self._tabular(moved[self.sire[wanted]], moved[self.dam[wanted]])
+        return np.ascontiguousarray(A[np.ix_(moved[places], moved[places])])
+
+    def level_map(self, levels: Sequence[str]) -> LevelMap:
+        """Return T of some animals, from their own and their parents' latent effects.
+
+        An animal's effect is the mean of its parents' and what is sampled anew, so that of animals
+        without progeny (among these and their ancestors) the latent one is theirs alone.
+        """
+        places = self.places(levels)
+        wanted = self._with_ancestors(places)
+        parents = np.zeros(len(self.labels) + 1, bool)
+        parents[self.sire[wanted]] = parents[self.dam[wanted]] = True
+        core = np.flatnonzero(parents[:-1] & wanted)
+        leaves = np.flatnonzero(~parents[places])
+        if not len(leaves) or len(core) >= len(places):
+            return super().level_map(levels)
+        compute = partial(self._root_by_parents, places, core, leaves)
+        return LevelMap(compute, len(leaves) + len(core), n_alone=len(leaves))
+
+    def _root_by_parents(self, places: Ints, core: Ints, leaves: Ints) -> csr_array:
+        """Compute T: leaves' own latent effects first, then those of parents."""
+        moved = np.full(len(self.labels) + 1, -1, np.int64)
+        moved[core] = np.arange(len(core))
+        A = np.zeros((len(core) + 1, len(core) + 1))
+        A[:-1, :-1] = self._tabular(moved[self.sire[core]], moved[self.dam[core]])
+        root = np.zeros((len(core) + 1, len(core)))
+        root[:-1] = cholesky(A[:-1, :-1], lower=True)
+        out = np.empty((len(places), len(core)))
+        is_core = moved[places] >= 0
+        out[is_core] = root[moved[places[is_core]]]
+        sires, dams = moved[self.sire[places[leaves]]], moved[self.dam[places[leaves]]]
+        out[leaves] = 0.5 * (root[sires] + root[dams])
+        # What is left of 1 + F once the parents' mean is taken out.
+        own = np.sqrt(1.0 - 0.25 * (A[sires, sires] + A[dams, dams]))
+        alone = csr_array((own, (leaves, np.arange(len(leaves)))), (len(places), len(leaves)))
+        return csr_array(hstack([alone, csr_array(out)]))
+
+    def _with_ancestors(self, places: NDArray[np.intp]) -> NDArray[np.bool_]:
         wanted = np.zeros(len(self.labels), bool)
         wanted[places] = True
         for place in range(len(wanted) - 1, -1, -1):
@@ -55,9 +100,7 @@ class Pedigree(Relationship):
                 for parent in (self.sire[place], self.dam[place]):
                     if parent >= 0:
                         wanted[parent] = True
-        moved = np.append(np.cumsum(wanted) - 1, -1)
-        A = self._tabular(moved[self.sire[wanted]], moved[self.dam[wanted]])
-        return np.ascontiguousarray(A[np.ix_(moved[places], moved[places])])
+        return wanted
 
     @staticmethod
     def _tabular(sire: Ints, dam: Ints) -> Floats:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import csr_array, hstack
 
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, names_keywords, warn
+from bayeslmm.relationships.level_map import LevelMap
 from bayeslmm.relationships.matrix import check_labels
 from bayeslmm.relationships.newick import NewickTree, read_newick
 from bayeslmm.relationships.relationship import Relationship
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 # Heights of tips that are the same but for the digits that files keep.
 _ULTRAMETRIC = 1e-4
+# Branches above tips, for each tip, up to which tips are eliminated one by one.
+_FEWER_BRANCHES = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +86,39 @@ class Phylogeny(Relationship):
         A = np.empty_like(sorted_A)
         A[np.ix_(order, order)] = sorted_A
         return A
+
+    def level_map(self, levels: Sequence[str]) -> LevelMap:
+        """Return T of some tips, from the branches that end in them and those above.
+
+        Trees of many tips to a node have fewer branches above than tips, and what is new in a
+        tip's own branch is its alone.
+        """
+        tips = self.tip[self.places(levels)]
+        above = np.zeros(len(self.parent), bool)
+        for node in self.parent[tips].tolist():
+            at = node
+            while at > 0 and not above[at]:
+                above[at] = True
+                at = int(self.parent[at])
+        inner = np.flatnonzero(above & (self.length > 0.0))
+        if len(inner) > _FEWER_BRANCHES * len(tips):
+            return super().level_map(levels)
+        compute = partial(self._root_by_branches, tips, inner)
+        return LevelMap(compute, len(tips) + len(inner), n_alone=len(tips))
+
+    def _root_by_branches(self, tips: Ints, inner: Ints) -> csr_array:
+        column = np.full(len(self.parent), -1, np.int64)
+        column[inner] = np.arange(len(inner))
+        paths = np.zeros((len(tips), len(inner)))
+        for k, node in enumerate(self.parent[tips].tolist()):
+            at = node
+            while at > 0:
+                if column[at] >= 0:
+                    paths[k, column[at]] = np.sqrt(self.length[at])
+                at = int(self.parent[at])
+        own = np.arange(len(tips))
+        alone = csr_array((np.sqrt(self.length[tips]), (own, own)), (len(tips), len(tips)))
+        return csr_array(hstack([alone, csr_array(paths)]))
 
     def _runs(self, tips: Ints) -> tuple[Ints, Ints]:
         """Return, for each node, the run of these tips below it in an order that keeps clades."""

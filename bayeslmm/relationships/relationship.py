@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg import cholesky
 
 from bayeslmm.errors import DataError, nearest
+from bayeslmm.relationships.level_map import LevelMap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +58,11 @@ class Relationship:
     def mean_diagonal(self) -> float:
         """The mean of A's diagonal: where it is 1, the sd of G is that of a level's effect."""
         return float(np.mean(np.diag(self.covariance())))
+
+    def level_map(self, levels: Sequence[str]) -> LevelMap:
+        """Return T of some levels, a root of A: lower triangular if nothing else is known of A."""
+        own = tuple(levels)
+        return LevelMap(partial(_root, self, own), len(own))
 
     def arrays(self) -> Arrays:
         """Return everything that A follows from, beside the labels."""
@@ -109,3 +116,7 @@ class Relationship:
             digest.update(f"{name}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+
+def _root(relationship: Relationship, levels: tuple[str, ...]) -> Floats:
+    return np.ascontiguousarray(cholesky(relationship.covariance_of(levels), lower=True))

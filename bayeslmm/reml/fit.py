@@ -24,6 +24,7 @@ from bayeslmm.model.exact_fit import require_residuals, require_sigma
 from bayeslmm.model.identification import require_residual_variance
 from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.model.residual.of_design import structured_residuals
+from bayeslmm.model.residual.sigma_effects import require_closed_form
 from bayeslmm.reml.result import Method, REMLFit
 from bayeslmm.reml.search import LARGEST, Search, lambda_factors, search_criterion
 from bayeslmm.reml.structured.fitted import FittedResiduals
@@ -152,6 +153,7 @@ def fit_reml(
         formula, data, weights=weights, missing=missing, rank_deficient=rank_deficient,
         residual=residual, sigma=sigma, se=se, known=known,
     )  # fmt: skip
+    require_closed_form(design.residual, "fit_reml", "fit_bayes draws them beside all others.")
     if design.residual is not None:
         return _fit_structured(design, design.residual, method)
     with single_blas_thread():

@@ -280,7 +280,7 @@ def _other_form(idata: xr.DataTree) -> str:
     terms = max((len(info.terms) for info in read.factors(idata)), default=1)
     closed = idata.attrs.get("family", _CLOSED[0]) in _CLOSED
     few = bool(levels) and terms * sum(levels[:-1]) <= _FEW_LEVELS
-    if used in ("noncentered", "centered") and closed and few:
+    if used in ("noncentered", "centered") and closed and few and not read.in_sigma(idata):
         return "marginal"
     return "noncentered" if used == "centered" else ""
 

@@ -18,7 +18,7 @@ from bayeslmm.errors import ArgumentError
 from bayeslmm.model.priors.priors import Priors
 from bayeslmm.results import read
 from bayeslmm.results.family import own_parameters
-from bayeslmm.results.residual import has_structure, residual_blocks
+from bayeslmm.results.residual import all_factors, has_structure, residual_blocks
 from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def blocks(
         yield name, [name], read.draws(idata, name)[..., None]
     if not effects:
         return
-    for info in read.factors(idata):
+    for info in all_factors(idata):
         name = names.effects(info.name)
         if read.has_moments(idata, info.name):
             continue

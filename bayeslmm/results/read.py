@@ -14,7 +14,7 @@ from bayeslmm.errors import TreeError, nearest
 from bayeslmm.results.factor_info import FactorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -106,13 +106,6 @@ def from_cross_products(idata: xr.DataTree) -> bool:
     return names.CROSS_PRODUCTS in idata.children
 
 
-def n_rows(idata: xr.DataTree) -> int:
-    """Return how many rows the model was fitted to."""
-    if from_cross_products(idata):
-        return int(idata.attrs["n_obs"])
-    return int(group(idata, "observed_data").sizes[names.OBS])
-
-
 def variable(idata: xr.DataTree, name: str, group_name: str = "posterior") -> xr.DataArray:
     """Return one variable with its sample dimensions first.
 
@@ -159,14 +152,20 @@ def factor_names(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str
     variables = list(map(str, group(idata, group_name).data_vars))
     order = list(state_content(str(idata.attrs["design"]))["terms"])
     present = [v[len(names.SD_PREFIX) :] for v in variables if v.startswith(names.SD_PREFIX)]
-    # Standard deviations of visits are a residual structure's.
-    present = [name for name in present if names.sd(name) != names.SD_RESIDUAL or name in order]
+    # Standard deviations of visits, and of effects in sigma, are a residual structure's.
+    others = {names.SD_RESIDUAL, *map(names.sd, in_sigma(idata))}
+    present = [name for name in present if names.sd(name) not in others or name in order]
     for lacking in set(order) - set(present):
         variable(idata, names.sd(lacking), group_name)
     # Files may come back with their variables sorted, so the fit decides and the rest follows.
     return tuple(
         sorted(present, key=lambda name: order.index(name) if name in order else len(order))
     )
+
+
+def in_sigma(idata: xr.DataTree) -> tuple[str, ...]:
+    """Return the grouping factors of random effects in log(sigma), by `names.in_sigma`."""
+    return tuple(state_content(str(idata.attrs["design"])).get("sigma_terms", ()))
 
 
 def factors(idata: xr.DataTree, group_name: str = "posterior") -> tuple[FactorInfo, ...]:
@@ -191,7 +190,14 @@ def factor(
             f"{chosen!r} is no grouping factor of {idata.attrs['formula']!r}."
             f"{nearest(str(chosen), known)} Its factors: {', '.join(known) or 'none'}."
         )
+        if chosen in in_sigma(idata):
+            msg += " Of effects in sigma there are variance_components and random_effects."
         raise TreeError(msg)
+    return describe_factor(idata, chosen, group_name)
+
+
+def describe_factor(idata: xr.DataTree, chosen: str, group_name: str = "posterior") -> FactorInfo:
+    """Describe a grouping factor that the tree has, of the mean's effects or of sigma's."""
     sds = variable(idata, names.sd(chosen), group_name)
     data = group(idata, group_name)
     effects = names.effects(chosen)
@@ -320,11 +326,6 @@ def constant(idata: xr.DataTree, role: str) -> NDArray[np.float64] | None:
     return None
 
 
-def has_weights(idata: xr.DataTree) -> bool:
-    """Return whether a tree holds weights of its training rows."""
-    return not from_cross_products(idata) and constant(idata, "weights") is not None
-
-
 def columns(idata: xr.DataTree) -> dict[str, NDArray[Any]]:
     """Return the training rows' columns that the formula uses, by their names in the table."""
     data = group(idata, "constant_data")
@@ -339,12 +340,6 @@ def sample_shape(idata: xr.DataTree, group_name: str = "posterior") -> tuple[int
     """Return the numbers of chains and of draws per chain."""
     sizes = group(idata, group_name).sizes
     return sizes["chain"], sizes["draw"]
-
-
-def positions(labels: Sequence[str], wanted: Mapping[str, int] | Sequence[str]) -> NDArray[np.intp]:
-    """Return where each of `wanted` stands among `labels`; -1 for those that are not there."""
-    where = {label: position for position, label in enumerate(labels)}
-    return np.array([where.get(str(label), -1) for label in wanted], dtype=np.intp)
 
 
 def _has_no_coefficients(idata: xr.DataTree) -> bool:

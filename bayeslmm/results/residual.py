@@ -18,18 +18,23 @@ from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.gram_design import GramDesign
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.of_design import structured_residuals
+from bayeslmm.model.residual.sigma_effects import cut
 from bayeslmm.results import read
 from bayeslmm.results.known import known_covariances
 from bayeslmm.results.rows import training_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import xarray as xr
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
+    from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.model.residual.structured import StructuredResiduals
+    from bayeslmm.results.factor_info import FactorInfo
 
 
 def has_structure(idata: xr.DataTree) -> bool:
@@ -46,6 +51,25 @@ def has_errors(idata: xr.DataTree) -> bool:
     if read.from_cross_products(idata):
         return has_known_errors(read.group(idata, names.CROSS_PRODUCTS))
     return "constant_data" in idata.children and read.constant(idata, "se") is not None
+
+
+def sigma_factors(idata: xr.DataTree, group_name: str = "posterior") -> tuple[FactorInfo, ...]:
+    """Describe every grouping factor of random effects in log(sigma)."""
+    return tuple(read.describe_factor(idata, name, group_name) for name in read.in_sigma(idata))
+
+
+def all_factors(idata: xr.DataTree, factor: str | None = None) -> tuple[FactorInfo, ...]:
+    """Describe every grouping factor of effects in the mean and in log(sigma), or the one named.
+
+    Raises
+    ------
+    TreeError
+        When the factor is unknown.
+    """
+    in_sigma = {info.name: info for info in sigma_factors(idata)}
+    if factor is None:
+        return (*read.factors(idata), *in_sigma.values())
+    return (in_sigma[factor] if factor in in_sigma else read.factor(idata, factor),)
 
 
 def residual_group(idata: xr.DataTree, factor: str | None) -> str | None:
@@ -82,7 +106,7 @@ def residual_group(idata: xr.DataTree, factor: str | None) -> str | None:
     return group if factor in (None, group) else None
 
 
-def residual_rows(idata: xr.DataTree) -> ResidualRows | None:
+def residual_rows(idata: xr.DataTree, group_name: str = "posterior") -> ResidualRows | None:
     """Return what the residual structure reads of the training rows; None where there is none.
 
     Where there are cross-products only, one of the rows stands for a stratum.
@@ -93,12 +117,10 @@ def residual_rows(idata: xr.DataTree) -> ResidualRows | None:
         gram = gram_of_dataset(Gram, read.group(idata, names.CROSS_PRODUCTS))
         return GramDesign.of(str(idata.attrs["formula"]), gram).residual
     text = str(idata.attrs["design"])
-    # Levels of grouping factors are not what residuals read.
-    state = DesignState.from_json(
-        text,
-        levels=dict.fromkeys(state_content(text)["terms"], ()),
-        known=known_covariances(idata),
-    )
+    # Levels of the mean's grouping factors are not what residuals read.
+    levels: dict[str, tuple[str, ...]] = dict.fromkeys(state_content(text)["terms"], ())
+    levels |= {info.name: info.levels for info in sigma_factors(idata, group_name)}
+    state = DesignState.from_json(text, levels=levels, known=known_covariances(idata))
     design = rebuild_design(
         state,
         training_table(idata),
@@ -110,20 +132,24 @@ def residual_rows(idata: xr.DataTree) -> ResidualRows | None:
     return design.residual
 
 
-def residual_structure(idata: xr.DataTree) -> StructuredResiduals | None:
+def residual_structure(
+    idata: xr.DataTree, group_name: str = "posterior"
+) -> StructuredResiduals | None:
     """Return the residual covariance of the training rows; None of one sigma, independent.
 
     Parameters
     ----------
     idata : xarray.DataTree
         A result.
+    group_name : str
+        The group that tells the levels of effects in sigma.
 
     Returns
     -------
     StructuredResiduals or None
         Rebuilt from the tree alone.
     """
-    rows = residual_rows(idata)
+    rows = residual_rows(idata, group_name)
     return None if rows is None else structured_residuals(rows)
 
 
@@ -163,9 +189,24 @@ def residual_draws(
 
 
 def drawn_residuals(
-    idata: xr.DataTree, design: Design, kept: NDArray[np.intp] | None = None
+    idata: xr.DataTree,
+    design: Design,
+    kept: NDArray[np.intp] | None = None,
+    new: Callable[[GroupingFactor], Floats] | None = None,
 ) -> DrawnResiduals | None:
     """Return the covariance of the residuals of a design's rows; None of one sigma, independent.
+
+    Parameters
+    ----------
+    idata : xarray.DataTree
+        A result.
+    design : Design
+        The rows.
+    kept : ndarray of int, optional
+        Which draws of each chain; all if not given.
+    new : callable, optional
+        Draws of a factor's effects in log(sigma), shape (s, levels, q), of the levels that the fit
+        did not see; they are at zero if not given.
 
     Raises
     ------
@@ -182,7 +223,52 @@ def drawn_residuals(
         )
     if design.residual is None:
         return None
-    return DrawnResiduals(fit, design.residual, residual_draws(idata, fit, kept))
+    phi = residual_draws(idata, fit, kept)
+    return DrawnResiduals(fit, design.residual, _with_new_levels(phi, fit, design.residual, new))
+
+
+def _with_new_levels(
+    phi: Floats,
+    fit: StructuredResiduals,
+    rows: ResidualRows,
+    new: Callable[[GroupingFactor], Floats] | None,
+) -> Floats:
+    """Return phi with the effects in log(sigma) of levels that the fit did not see."""
+    parts = [phi[:, : fit.n_parameters]]
+    known = cut(fit.effects, phi[:, fit.n_parameters :])
+    for factor, own in zip(rows.factors, known, strict=True):
+        parts.append(own)
+        if unseen := len(factor.levels) - factor.n_known:
+            effects = np.zeros((len(phi), unseen, len(factor.terms)))
+            if new is not None:
+                effects = new(factor)
+            parts.append(effects.reshape(len(phi), -1))
+    return np.concatenate(parts, axis=1)
+
+
+def refuse_in_sigma(idata: xr.DataTree, what: str, instead: str) -> None:
+    """Raise unless what is asked of a fit can be had with its sigma: not one with random effects.
+
+    Parameters
+    ----------
+    idata : xarray.DataTree
+        A result.
+    what : str
+        What needs a residual variance that is the same in new groups, as the subject.
+    instead : str
+        What can be had, as a sentence.
+
+    Raises
+    ------
+    TreeError
+        Naming the grouping factors.
+    """
+    if found := read.in_sigma(idata):
+        listed = " and ".join(repr(name.removeprefix(names.SIGMA_PREFIX)) for name in found)
+        raise TreeError(
+            f"{what} is of groups with one residual variance, and in this fit sigma has random "
+            f"effects by {listed}: each level has its own, and new levels have any. {instead}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,12 +285,16 @@ class ResidualBlock:
         Their draws; of correlations those below the diagonal.
     by_stratum : bool
         Whether the first coordinate is that of a stratum of groups.
+    factor : str
+        Of standard deviations and correlations of effects in log(sigma) their factor, by
+        `names.in_sigma`; otherwise empty.
     """
 
     variable: str
     labels: tuple[tuple[str, ...], ...]
     drawn: Floats
     by_stratum: bool
+    factor: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -224,20 +314,24 @@ def residual_blocks(idata: xr.DataTree, group_name: str = "posterior") -> list[R
     """
     data = read.group(idata, group_name)
     present = [name for name in names.OF_RESIDUALS if name in data]
-    return [_block(read.variable(idata, name, group_name)) for name in present]
+    blocks = [_block(read.variable(idata, name, group_name)) for name in present]
+    for name in read.in_sigma(idata):
+        of_factor = [key for key in (names.sd(name), names.corr(name)) if key in data]
+        blocks += [_block(read.variable(idata, key, group_name), name) for key in of_factor]
+    return blocks
 
 
-def _block(array: xr.DataArray) -> ResidualBlock:
+def _block(array: xr.DataArray, factor: str = "") -> ResidualBlock:
     dims = [str(dim) for dim in array.dims[2:]]
     labels = list(product(*(array[dim].values.astype(str).tolist() for dim in dims)))
     values = np.asarray(array.values, dtype=np.float64).reshape(*array.shape[:2], -1)
-    if names.RESIDUAL_TIME_BIS in dims:
-        times = array[names.RESIDUAL_TIME].values.astype(str).tolist()
+    if dims and dims[-1].endswith("_bis"):
+        times = array[dims[-2]].values.astype(str).tolist()
         place = {time: k for k, time in enumerate(times)}
         kept = [k for k, one in enumerate(labels) if place[one[-2]] < place[one[-1]]]
         labels, values = [labels[k] for k in kept], values[..., kept]
     by_stratum = dims[:1] == [names.RESIDUAL_BY]
-    return ResidualBlock(str(array.name), tuple(labels), values, by_stratum)
+    return ResidualBlock(str(array.name), tuple(labels), values, by_stratum, factor)
 
 
 def _variables(

@@ -1,4 +1,4 @@
-"""The training rows that a tree holds, as the table that they were."""
+"""The training rows that a tree holds, as the table that they were; how many there are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayeslmm import names
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
@@ -33,3 +34,10 @@ def training_table(idata: xr.DataTree) -> pd.DataFrame:
             order = np.atleast_1d(array.attrs["categories"]).tolist()
             table[name] = pd.Categorical(values.astype(str), categories=order)
     return pd.DataFrame(table, index=read.row_labels(idata))
+
+
+def n_rows(idata: xr.DataTree) -> int:
+    """Return how many rows the model was fitted to."""
+    if read.from_cross_products(idata):
+        return int(idata.attrs["n_obs"])
+    return int(read.group(idata, "observed_data").sizes[names.OBS])

@@ -17,9 +17,3 @@ def grouping_factors(idata: xr.DataTree, group_name: str = "posterior") -> tuple
     """Describe every factor whose levels differ: all but smooths, whose curve holds for all."""
     found = read.factors(idata, group_name)
     return tuple(info for info in found if not names.is_smooth(info.name))
-
-
-def smooth_factors(idata: xr.DataTree, group_name: str = "posterior") -> tuple[FactorInfo, ...]:
-    """Describe the smooths."""
-    found = read.factors(idata, group_name)
-    return tuple(info for info in found if names.is_smooth(info.name))

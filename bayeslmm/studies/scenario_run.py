@@ -103,7 +103,8 @@ def refit_scenario(
         # The sampler was interrupted and returned what it had: a study keeps whole fits only.
         raise KeyboardInterrupt
     values = quantity_draws(idata, job.quantities)
-    effects = [names.effects(factor.name) for factor in read.factors(idata)]
+    factors = (*read.factor_names(idata), *read.in_sigma(idata))
+    effects = [names.effects(name) for name in factors]
     result = xr.DataTree.from_dict(
         {
             "posterior": xr.Dataset(

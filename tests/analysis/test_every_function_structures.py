@@ -17,7 +17,10 @@ T = trees.STRUCTURED
 EXACT = {"rtol": 1e-9, "atol": 1e-11}
 
 
-@pytest.fixture(scope="module", params=("known", "known and strata", "ar1", "us by arm"))
+NAMES = ("known", "known and strata", "ar1", "us by arm", "effects in sigma")
+
+
+@pytest.fixture(scope="module", params=NAMES)
 def name(request):
     return request.param
 
@@ -30,6 +33,10 @@ def idata(name):
 def loo(idata, name):
     with pytest.warns(NumericalWarning):
         by_row = bl.loo(idata)
+    if name == "effects in sigma":
+        with pytest.raises(bl.TreeError, match="over those in sigma, by 'g', there is none"):
+            bl.loo(idata, unit="group")
+        return
     with pytest.warns(NumericalWarning):
         by_group = bl.loo(idata, unit="group")
     assert np.isfinite([by_row.elpd, by_group.elpd]).all()
@@ -47,8 +54,14 @@ def fixed_effects(idata, name):
 
 
 def random_effects(idata, name):
-    effects = idata["posterior"]["b_g"].mean(("chain", "draw")).to_numpy().ravel()
-    np.testing.assert_allclose(bl.random_effects(idata)["mean"], effects)
+    posterior = idata["posterior"].mean(("chain", "draw"))
+    held = [name for name in ("b_g", "b_sigma_g") if name in posterior]
+    effects = np.concatenate([posterior[name].to_numpy().ravel() for name in held])
+    table = bl.random_effects(idata)
+    np.testing.assert_allclose(table["mean"], effects)
+    if "b_sigma_g" in held:
+        own = bl.random_effects(idata, "sigma_g")
+        np.testing.assert_array_equal(own["mean"], table["mean"][table["factor"] == "sigma_g"])
 
 
 def coefficients(idata, name):
@@ -77,6 +90,13 @@ def variance_components(idata, name):
     elif name == "ar1":
         assert own["quantity"].tolist() == ["sd", "variance", "rho"]
         np.testing.assert_allclose(own["mean"].iloc[2], posterior["rho_residual"].mean())
+    elif name == "effects in sigma":
+        assert own["quantity"].tolist() == ["sd", "variance", "slope of log sd"]
+        effects = table[table["factor"] == "sigma_g"]
+        assert effects["quantity"].tolist() == ["sd of log sigma"] * 2 + ["corr"]
+        sd = posterior["sd_sigma_g"].mean(("chain", "draw"))
+        np.testing.assert_allclose(effects["mean"].iloc[:2], sd)
+        assert effects[["term", "term_bis"]].iloc[2].tolist() == ["Intercept", "x"]
     else:
         np.testing.assert_allclose(
             own[own["quantity"] == "sd"]["mean"], posterior["sigma_by"].mean(("chain", "draw"))
@@ -90,6 +110,7 @@ def summary(idata, name):
         "known and strata": "Residuals: sigma ~ 0 + arm, known standard errors sei",
         "ar1": "Residuals: ar1(week | g)",
         "us by arm": "Residuals: us(visit | arm/g)",
+        "effects in sigma": "Residuals: sigma ~ arm + (x | g)",
     }
     assert heading[name] in text
     assert ("Residual w: sd and correlations (posterior means)" in text) == (name == "us by arm")
@@ -102,6 +123,12 @@ def diagnose(idata, name):
         "known and strata": {"sigma_by[w]", "sigma_by[v]"},
         "ar1": {"sigma", "rho_residual"},
         "us by arm": {"sd_residual[v,one]", "corr_residual[w,one,four]"},
+        "effects in sigma": {
+            "beta_sigma[arm[T.v]]",
+            "sd_sigma_g[x]",
+            "corr_sigma_g[Intercept,x]",
+            "b_sigma_g[b,x]",
+        },
     }
     assert held[name] <= set(bl.diagnose(idata).table.index)
 
@@ -109,7 +136,7 @@ def diagnose(idata, name):
 def tidy_draws(idata, name):
     table = bl.tidy_draws(idata)
     for variable in idata["posterior"].data_vars:
-        if str(variable).startswith(("sigma", "rho", "sd_residual")):
+        if str(variable).startswith(("sigma", "rho", "sd_residual", "sd_sigma")):
             values = idata["posterior"][variable].to_numpy().reshape(100, -1)
             chosen = [c for c in table if c == variable or c.startswith(f"{variable}[")]
             np.testing.assert_array_equal(table[chosen], values)
@@ -121,6 +148,7 @@ def hypothesis(idata, name):
         "known and strata": "sigma_by[v] > sigma_by[w]",
         "ar1": "rho_residual > 0.3",
         "us by arm": "corr_residual[v,one,two] > 0",
+        "effects in sigma": "sd_sigma_g[x] > sd_sigma_g[Intercept]",
     }[name]
     table = bl.hypothesis(idata, statement)
     if name == "ar1":
@@ -148,6 +176,9 @@ def plot_fixed_effects(idata, name):
 
 def plot_caterpillar(idata, name):
     bl.plot_caterpillar(idata)
+    if name == "effects in sigma":
+        figure = bl.plot_caterpillar(idata, "sigma_g")
+        assert "on the scale of log(sigma)" in figure.get_supxlabel()
 
 
 def plot_covariance(idata, name):
@@ -183,7 +214,7 @@ def plot_check(idata, name):
 
 
 def plot_residual_correlation(idata, name):
-    if name.startswith("known"):
+    if name in ("known", "known and strata", "effects in sigma"):
         with pytest.raises(bl.ArgumentError, match="no correlation to show"):
             bl.plot_residual_correlation(idata)
     else:

@@ -368,3 +368,31 @@ def test_the_rug_marks_each_row_on_its_levels_line():
     assert not [c for c in bare.axes[0].collections if len(c.get_paths()) == N]
     plt.close(bare)
     assert design.n == N
+
+
+def test_priors_of_curves_are_drawn_beside_their_posteriors():
+    tree, _ = tree_of(FORMULAS["by"])
+    figure = bl.plot_prior_posterior(tree)
+    titles = " ".join(axes.get_title() + axes.get_xlabel() for axes in figure.axes)
+    for level in "uvw":
+        assert f"sd_s(x, by=f)[{level}]" in titles
+    plt.close(figure)
+
+
+def test_the_default_prior_of_a_curves_sd_is_that_of_an_intercepts():
+    listed = bl.describe_priors("y ~ f + s(x, k=6, by=f) + (1 | g)", DATA)["distribution"]
+    for level in "uvw":
+        assert listed[f"sd_s(x, by=f)[{level}]"] == listed["sd_g[Intercept]"]
+    # Of a coefficient that varies with x it is per unit of its column, as of slopes.
+    listed = bl.describe_priors("y ~ s(x, k=6, by=z) + (z | g)", DATA)["distribution"]
+    widths = [float(listed[key].rpartition("=")[2][:-1]) for key in
+              ("sd_s(x, by=z)[curve]", "sd_g[z]")]  # fmt: skip
+    assert widths[0] == pytest.approx(widths[1], rel=0.35)
+
+
+def test_priors_of_curves_go_by_the_smooths_name():
+    for key in ("sd_s(x, by=f)", "sd_s(x, by=f)[u]"):
+        design = bl.build_design("y ~ f + s(x, k=6, by=f)", DATA)
+        (factor,) = bl.resolve_priors(design, {key: "HalfNormal(2)"}).factors
+        assert str(factor.sd[0]) == "HalfNormal(sigma=2)"
+        assert (str(factor.sd[1]) == str(factor.sd[0])) == ("[" not in key)

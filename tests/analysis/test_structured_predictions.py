@@ -23,7 +23,7 @@ NEW = {
 }
 
 
-@pytest.fixture(scope="module", params=trees.STRUCTURES)
+@pytest.fixture(scope="module", params=trees.STRUCTURES | trees.IN_SIGMA)
 def name(request):
     return request.param
 

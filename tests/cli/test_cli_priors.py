@@ -55,3 +55,12 @@ def test_sensitivity_fits_once_and_then_reads(tmp_path):
     again = run("sensitivity", file, "--out", out)
     assert "Wrote" not in again.output
     assert "sd_Batch[Intercept]" in again.output
+
+
+def test_random_effects_in_sigma_stand_in_a_model_file():
+    output = run("priors", MODELS / "sleepstudy_sigma.toml").output
+    assert "sd_sigma_Subject[Intercept]" in output
+    assert "HalfNormal(sigma=1)" in output
+    refused = run("reml", MODELS / "sleepstudy_sigma.toml")
+    assert refused.exit_code == 2
+    assert "no integral has one" in " ".join(refused.output.split())

@@ -5,6 +5,7 @@ import known
 import numpy as np
 import pytest
 
+import bayeslmm as bl
 from bayeslmm.design.build import build_design
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import (
@@ -23,6 +24,22 @@ PENS = sorted(set(TABLE["pen"]))
 # More levels than the data have, in another order than theirs.
 A = known.random_covariance([*ANIMALS[::-1], "b0", "b1"], seed=2)
 B = known.random_covariance(PENS, seed=3)
+# Parents with rows and without, an inbred one among them; the others have no progeny.
+PARENTS = bl.pedigree(
+    {
+        "id": ["s", "d", "e", *ANIMALS],
+        "sire": [None, None, None, "s", "s", "a0", *["a0", "s", "a10"] * 3],
+        "dam": [None, None, None, "d", "d", "a1", *["e", None, "d"] * 3],
+    }
+)
+# Clades of four tips, of which some have no rows.
+CLADES = [ANIMALS[k : k + 4] for k in range(0, 12, 4)]
+TREE = bl.phylogeny(
+    "("
+    + ",".join(f"({','.join(f'{label}:1' for label in [*clade, f'z{k}'])}):2"
+                   for k, clade in enumerate(CLADES)) + ",out:3);",
+    scale=False,
+)  # fmt: skip
 FORMULAS = {
     "alone": "y ~ x + (1 | gr(animal, cov=A))",
     "slopes": "y ~ x + (x | gr(animal, cov=A))",
@@ -30,6 +47,11 @@ FORMULAS = {
     "crossed with an independent factor": "y ~ x + (1 | gr(animal, cov=A)) + (x | pen)",
     "crossed with a known one": "y ~ x + (x | gr(animal, cov=A)) + (1 | gr(pen, cov=B))",
     "nested, independent, beside it": "y ~ x + (1 | gr(animal, cov=A)) + (1 | herd) + (1 | pen)",
+    "of a phylogeny": "y ~ x + (x | gr(animal, cov=T)) + (1 | pen)",
+    "of a pedigree": "y ~ x + (1 | gr(animal, cov=P))",
+    "slopes, of a pedigree": "y ~ x + (x | gr(animal, cov=P)) + (1 | pen)",
+    "crossed, of a pedigree": "y ~ x + (1 | gr(animal, cov=P)) + (x | gr(pen, cov=B))",
+    "nested, of a pedigree": "y ~ x + (1 | gr(animal, cov=P)) + (1 | herd) + (1 | pen)",
     "the same levels without it beside it": "y ~ x + (1 | gr(animal, cov=A)) + (1 | copy)",
 }
 WEIGHTS = np.random.default_rng(5).uniform(0.5, 2.0, len(TABLE))
@@ -38,10 +60,12 @@ WEIGHTS = np.random.default_rng(5).uniform(0.5, 2.0, len(TABLE))
 @pytest.fixture(params=FORMULAS.values(), ids=FORMULAS)
 def design(request):
     table = TABLE.assign(copy=TABLE["animal"])
-    matrices = {
-        name: matrix for name, matrix in (("A", A), ("B", B)) if f"={name}" in request.param
-    }
-    return build_design(request.param, table, weights=WEIGHTS, known=matrices)
+    return build_design(request.param, table, weights=WEIGHTS, known=named_in(request.param))
+
+
+def named_in(formula):
+    matrices = {"A": A, "B": B, "P": PARENTS, "T": TREE}
+    return {name: matrix for name, matrix in matrices.items() if f"={name}" in formula}
 
 
 def factors_of(design, seed=1):
@@ -54,9 +78,12 @@ def factors_of(design, seed=1):
     return out
 
 
-def known_of(factor):
-    matrix = {"animal": A, "pen": B}.get(factor.name)
+def known_of(design, factor):
+    cov = {term.factor: term.cov for term in design.formula.random}[factor.name]
     levels = factor.levels.tolist()
+    if cov in {"P", "T"}:
+        return {"P": PARENTS, "T": TREE}[cov].covariance_of(levels)
+    matrix = {"A": A, "B": B}.get(cov)
     return np.eye(len(levels)) if matrix is None else matrix.loc[levels, levels].to_numpy()
 
 
@@ -66,11 +93,7 @@ def related(monkeypatch, design):
 
     def covariance(design, lams, sigma):
         named = zip(design.factors, lams, strict=True)
-        by = {term.factor: term.cov for term in design.formula.random}
-        return [
-            np.kron(known_of(f) if by[f.name] else np.eye(len(f.levels)), sigma**2 * lam @ lam.T)
-            for f, lam in named
-        ]
+        return [np.kron(known_of(design, f), sigma**2 * lam @ lam.T) for f, lam in named]
 
     monkeypatch.setattr(dense, "effects_covariance", covariance)
     return design
@@ -156,10 +179,9 @@ def test_draws_of_effects_have_their_conditional(related):
 
 
 @pytest.mark.parametrize("residual", ["ar1(time | animal)", "cs(time | animal)"])
-@pytest.mark.parametrize("formula", list(FORMULAS.values())[:5], ids=list(FORMULAS)[:5])
+@pytest.mark.parametrize("formula", list(FORMULAS.values())[:9], ids=list(FORMULAS)[:9])
 def test_residuals_with_a_structure_beside_it(formula, residual, monkeypatch):
-    matrices = {name: matrix for name, matrix in (("A", A), ("B", B)) if f"={name}" in formula}
-    design = build_design(formula, TABLE, residual=residual, known=matrices)
+    design = build_design(formula, TABLE, residual=residual, known=named_in(formula))
     structure = structured_residuals(design.residual)
     products = products_of(design, structure)
     phi = np.array([0.7, 0.4])
@@ -170,8 +192,7 @@ def test_residuals_with_a_structure_beside_it(formula, residual, monkeypatch):
     R = 0.49 * same * (0.4**apart if residual.startswith("ar1") else np.where(apart, 0.4, 1.0))
     V = R.copy()
     for Z, f, lam in zip(dense.random_columns(design), design.factors, lams, strict=True):
-        by = {term.factor: term.cov for term in design.formula.random}
-        V += Z @ np.kron(known_of(f) if by[f.name] else np.eye(len(f.levels)), lam @ lam.T) @ Z.T
+        V += Z @ np.kron(known_of(design, f), lam @ lam.T) @ Z.T
     X, y = design.X, design.y
     solved = np.linalg.solve(V, np.column_stack([X, y]))
     beta = np.linalg.solve(X.T @ solved[:, :2], X.T @ solved[:, 2])
@@ -181,3 +202,25 @@ def test_residuals_with_a_structure_beside_it(formula, residual, monkeypatch):
     expected = -0.5 * (n * np.log(2 * np.pi) + logdets + r @ np.linalg.solve(V, r))
     value, _, _ = log_density(gram, lams, 1.0, gradient=False)
     assert value == pytest.approx(expected, rel=EXACT)
+
+
+def test_animals_without_progeny_are_eliminated_one_by_one():
+    design = build_design(FORMULAS["of a pedigree"], TABLE, known={"P": PARENTS})
+    # Parents of animals with rows, with rows themselves or not.
+    parents = {"s", "d", "e", "a0", "a1", "a10"}
+    assert Gram.from_design(design).plan.n_border == len(parents)
+    assert design.factors[0].latent.n_alone == len(ANIMALS) - 3
+    T = design.factors[0].latent.matrix.toarray()
+    np.testing.assert_allclose(T @ T.T, PARENTS.covariance_of(design.factors[0].levels), atol=1e-12)
+
+
+def test_tips_of_few_branches_are_eliminated_one_by_one():
+    formula = "y ~ x + (1 | gr(animal, cov=T))"
+    design = build_design(formula, TABLE, known={"T": TREE})
+    assert Gram.from_design(design).plan.n_border == len(CLADES)
+    T = design.factors[0].latent.matrix.toarray()
+    np.testing.assert_allclose(T @ T.T, TREE.covariance_of(design.factors[0].levels), atol=1e-12)
+    binary = bl.phylogeny(known.random_tree(12))
+    other = build_design(formula, TABLE.assign(animal=[f"s{a[1:]}" for a in TABLE["animal"]]),
+                         known={"T": binary})  # fmt: skip
+    assert other.factors[0].latent.n_alone == 0

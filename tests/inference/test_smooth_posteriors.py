@@ -208,7 +208,7 @@ def test_bands_cover_a_fixed_curve_on_average():
     for truth in truths.values():
         f = truth(x)
         covered = []
-        for k in range(60):
+        for k in range(40):
             data = {"y": f + rng.normal(0.0, 0.4, len(x)), "x": x}
             tree = bl.fit_bayes(
                 "y ~ s(x, k=15)", data, random_seed=k, draws=250, progressbar=False,
@@ -217,5 +217,5 @@ def test_bands_cover_a_fixed_curve_on_average():
             eta = bl.predict(tree).to_numpy().reshape(1000, -1)
             low, high = np.quantile(eta, [0.05, 0.95], axis=0)
             covered.append(np.mean((low <= f) & (f <= high)))
-        # Points of a curve go together: the mean of 60 data sets has a standard error near 0.01.
+        # Points of a curve go together: the mean of 40 data sets has a standard error near 0.01.
         assert np.mean(covered) == pytest.approx(0.9, abs=0.035)

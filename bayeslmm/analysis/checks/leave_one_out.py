@@ -281,7 +281,8 @@ def _estimate(
         result = az.loo(data, pointwise=True, var_name=name, reff=_efficiency(idata))
     bad = int(np.sum(result.pareto_k.to_numpy() > result.good_k))
     if bad:
-        _warn_pareto(bad, len(labels), float(result.good_k), unit)
+        alone = bool(read.in_sigma(idata))
+        _warn_pareto(bad, len(labels), float(result.good_k), unit, alone=alone)
     result.elpd_i.attrs.update(about)
     return result
 
@@ -301,10 +302,11 @@ def _efficiency(idata: xr.DataTree) -> float:
     return float(min(np.nanmean(bulk) / (shape[0] * shape[1]), 1.0))
 
 
-def _warn_pareto(bad: int, count: int, limit: float, unit: str) -> None:
+def _warn_pareto(bad: int, count: int, limit: float, unit: str, *, alone: bool) -> None:
+    """Warn of units whose weights are bad; `alone` says that whole groups cannot be left out."""
+    groups = "unit='group' asks a question that these draws can answer, or " * (not alone)
     advice = (
-        "Rows that few others inform: unit='group' asks a question that these draws can answer, or "
-        "refit without those rows."
+        f"Rows that few others inform: {groups}refit without those rows."
         if unit == "observation"
         else "Refit without those groups to be sure of their contribution, or take more draws."
     )

@@ -172,9 +172,12 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     inside = [item for item in design.factors if is_nested(item.index, target.index)]
     outside = tuple(item.name for item in design.factors if item not in inside)
     require_independent(inside)
-    predictor = linear_predictor(idata, random_effects=list(outside), residual=True)
+    given = [*outside, *read.in_sigma(idata)]
+    predictor = linear_predictor(idata, random_effects=given, residual=True)
     require_whole_groups(predictor.residual, target.index, info.name)
+    _require_own_sigma(predictor.residual, target.index, info.name)
     y = read.response(idata)
+    outside = tuple(given)
     nested = tuple(item.name for item in inside if item is not target)
     levels = read.require_levels(info)
     if design.family.gaussian_scale is None:
@@ -203,10 +206,23 @@ def _of_residual_groups(idata: xr.DataTree, group: str) -> GroupDensity:
     inside = [item for item in design.factors if is_nested(item.index, rows.group)]
     outside = tuple(item.name for item in design.factors if item not in inside)
     require_independent(inside)
+    outside = (*outside, *read.in_sigma(idata))
     predictor = linear_predictor(idata, random_effects=list(outside), residual=True)
+    _require_own_sigma(predictor.residual, rows.group, group)
     found = closed_forms(idata, design, predictor, rows.group, inside)
     nested = tuple(item.name for item in inside)
     return GroupDensity(found, group, tuple(rows.labels.tolist()), nested, outside)
+
+
+def _require_own_sigma(drawn: DrawnResiduals | None, index: NDArray[np.int64], name: str) -> None:
+    """Raise unless a level's effects are in its mean alone: those in sigma have no closed form."""
+    for factor in () if drawn is None else drawn.rows.factors:
+        if is_nested(factor.index, index):
+            raise TreeError(
+                f"Leaving out levels of {name!r} takes an integral over their effects, and "
+                f"over those in sigma, by {':'.join(factor.variables)!r}, there is none in closed "
+                "form: leave out single rows, unit='observation'."
+            )
 
 
 def _require_few_columns(member: str, target: GroupingFactor, nested: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from bayeslmm.analysis.prediction.predictions import predict
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.resources import memory
 from bayeslmm.results import read
+from bayeslmm.results.rows import n_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +88,7 @@ def _require_room(idata: xr.DataTree, draws: int | None) -> None:
     chains, total = read.sample_shape(idata)
     # What is no number of draws at all is refused by `predict`.
     kept = draws if isinstance(draws, int) else total
-    rows, available = read.n_rows(idata), memory()
+    rows, available = n_rows(idata), memory()
     needed = 8 * chains * kept * rows
     if available is not None and needed > available:
         raise ArgumentError(

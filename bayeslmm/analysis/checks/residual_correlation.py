@@ -178,7 +178,8 @@ def _of_reml(fit: REMLFit, generator: np.random.Generator) -> tuple[DrawnResidua
         V += factor.shared() * (factor.columns @ G @ factor.columns.T)
         values, vectors = np.linalg.eigh(G)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
-        b = generator.standard_normal((len(factor.levels), DRAWS, len(G))) @ root.T
+        m = len(factor.levels) if factor.latent is None else factor.latent.n_latent
+        b = generator.standard_normal((m, DRAWS, len(G))) @ root.T
         if factor.latent is not None:
             b = np.moveaxis(factor.latent.of_rows(np.moveaxis(b, 1, 0)), 0, 1)
         simulated += np.einsum("nq,nsq->ns", factor.columns, b[factor.index])

@@ -120,7 +120,7 @@ def _moments(fit: Fit) -> Iterator[tuple[str, Sequence[str], Floats, Floats, Flo
     if isinstance(fit, REMLFit):
         gram, moments = fit.gram, fit.conditional
         covariances = [fit.covariance[factor.name].to_numpy() for factor in gram.factors]
-    elif family(fit).name == GAUSSIAN.name:
+    elif family(fit).name == GAUSSIAN.name and not read.in_sigma(fit):
         gram, moments, covariances = moments_at_the_means(fit)
     else:
         yield from _of_draws(fit)

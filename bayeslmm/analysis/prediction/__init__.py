@@ -3,7 +3,7 @@
 - ``fit_rows``: how a fit, posterior or REML, codes rows, and its own rows
 - ``row_numbers``: weights and trials of new rows
 - ``linear_predictor``: eta = X beta + Z b + offset, chunk by chunk
-- ``factor_part``: what one factor's effects add to eta, and which factors are asked for
+- ``factor_part``: what one factor's effects add to eta
 - ``average_mean``: means averaged over groups that were not seen
 - ``determined``: which predictions a fit that dropped columns determines
 - ``grouping_columns``: the columns that say the levels of new rows

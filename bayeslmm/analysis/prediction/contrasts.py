@@ -13,8 +13,8 @@ import pandas as pd
 from bayeslmm import names
 from bayeslmm.analysis.prediction.determined import Determined, determined
 from bayeslmm.analysis.prediction.estimates import Drawn
-from bayeslmm.analysis.prediction.factor_part import included_factors
 from bayeslmm.analysis.prediction.fit_rows import fit_rows
+from bayeslmm.analysis.prediction.grouping_columns import included_factors
 from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
     Policy,

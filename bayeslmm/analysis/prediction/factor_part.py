@@ -1,4 +1,4 @@
-"""What the effects of one grouping factor add to the linear predictor of rows, and of which."""
+"""What the effects of one grouping factor add to the linear predictor of rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm import names
 from bayeslmm.analysis.prediction.new_levels import (
     AVERAGE,
     POPULATION,
@@ -15,12 +14,11 @@ from bayeslmm.analysis.prediction.new_levels import (
     RelatedLevels,
     covariance_roots,
 )
+from bayeslmm.arrays import positions
 from bayeslmm.errors import ArgumentError, DataError, TreeError, nearest
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -125,7 +123,7 @@ def factor_part(
         If the tree does not hold a level's draws.
     """
     info = read.factor(idata, factor.name)
-    of_level = read.positions(info.levels, [str(level) for level in factor.levels])
+    of_level = positions(info.levels, [str(level) for level in factor.levels])
     known = set(read.require_levels(info))
     occurring = set(np.unique(factor.index).tolist())
     without = [str(factor.levels[k]) for k in np.flatnonzero(of_level < 0) if k in occurring]
@@ -137,21 +135,15 @@ def factor_part(
     elif unseen and policy == "error":
         _refuse(info, unseen)
     effects = read.effect_draws(idata, info)[:, kept]
-    chains, total = read.sample_shape(idata)
     new: NewLevels | RelatedLevels | None = None
     average, noise = None, None
-    if unseen and (policy in {"sample", AVERAGE} or (relationship and policy != POPULATION)):
-        everywhere = (np.arange(chains)[:, None] * total + kept).reshape(-1)
-        covariance = read.covariance_draws(idata, info)[everywhere]
-        if policy == AVERAGE:
-            average = covariance
-        else:
-            roots = covariance_roots(covariance)
-            noise = NewLevels(info.name, roots, everywhere, chains * total, seed)
-            new = noise
-        if relationship is not None:
-            drawn = _by_draw(read.all_effect_draws(idata, info)[:, kept])
-            new = RelatedLevels(relationship, info.levels, drawn, noise)
+    if unseen and policy == AVERAGE:
+        average = read.covariance_draws(idata, info)[_everywhere(idata, kept)]
+    elif unseen and (policy == "sample" or (relationship and policy != POPULATION)):
+        new = noise = _new_levels(idata, info, kept, seed)
+    if unseen and relationship is not None and policy != POPULATION:
+        drawn = _by_draw(read.all_effect_draws(idata, info)[:, kept])
+        new = RelatedLevels(relationship, info.levels, drawn, noise)
     return FactorPart(
         columns=factor.columns,
         position=of_level[factor.index],
@@ -177,6 +169,53 @@ def _require_related(relationship: Relationship, info: FactorInfo, unseen: list[
         )
 
 
+def new_in_sigma(
+    idata: xr.DataTree,
+    factor: GroupingFactor,
+    policy: str,
+    kept: NDArray[np.intp],
+    seed: int,
+) -> NDArray[np.float64]:
+    """Return the effects in log(sigma) of levels that the fit did not see, (s, levels, q).
+
+    Parameters and errors are those of `factor_part`.
+
+    Raises
+    ------
+    ArgumentError
+        If responses would be averaged over them.
+    """
+    info = read.describe_factor(idata, factor.name)
+    unseen = [str(level) for level in factor.levels[factor.n_known :]]
+    if policy == "error":
+        _refuse(info, unseen)
+    if policy == AVERAGE:
+        raise ArgumentError(
+            f"new_levels={AVERAGE!r} averages expected responses over groups, which of "
+            f"{unseen[0]!r} depend on its sigma, and over sigmas of groups they have no finite "
+            "mean: take new_levels='population' or 'sample'."
+        )
+    size = read.sample_shape(idata)[0] * len(kept)
+    if policy == "population":
+        return np.zeros((size, len(unseen), len(factor.terms)))
+    return _new_levels(idata, info, kept, seed).effects(unseen).transpose(2, 0, 1)
+
+
+def _everywhere(idata: xr.DataTree, kept: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the kept draws' places among all draws, chains laid end to end."""
+    chains, total = read.sample_shape(idata)
+    return (np.arange(chains)[:, None] * total + kept).reshape(-1)
+
+
+def _new_levels(
+    idata: xr.DataTree, info: FactorInfo, kept: NDArray[np.intp], seed: int
+) -> NewLevels:
+    chains, total = read.sample_shape(idata)
+    everywhere = _everywhere(idata, kept)
+    roots = covariance_roots(read.covariance_draws(idata, info)[everywhere])
+    return NewLevels(info.name, roots, everywhere, chains * total, seed)
+
+
 def _refuse(info: FactorInfo, unseen: list[str]) -> None:
     shown = ", ".join(repr(level) for level in unseen[:5])
     more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
@@ -187,39 +226,3 @@ def _refuse(info: FactorInfo, unseen: list[str]) -> None:
         "drawn from N(0, G)) or new_levels='average' (expected values averaged over N(0, G))."
     )
     raise DataError(msg)
-
-
-def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the grouping factors that ``"all"``, ``"none"`` or a list of them asks for.
-
-    Raises
-    ------
-    ArgumentError
-        When a factor is unknown.
-    """
-    return chosen_factors(read.factor_names(idata), random_effects)
-
-
-def chosen_factors(known: tuple[str, ...], random_effects: str | Sequence[str]) -> tuple[str, ...]:
-    """Return those of the known grouping factors that are asked for; see `included_factors`.
-
-    Smooths are none: they count whatever is asked for, as fixed effects do.
-    """
-    smooths = [name for name in known if names.is_smooth(name)]
-    known = tuple(name for name in known if name not in smooths)
-    if isinstance(random_effects, str):
-        if random_effects == "all":
-            return known
-        if random_effects == "none":
-            return ()
-    several = not isinstance(random_effects, str) and hasattr(random_effects, "__iter__")
-    asked = list(random_effects) if several else [random_effects]
-    for name in asked:
-        if not isinstance(name, str) or name not in (*known, *smooths):
-            msg = (
-                f"random_effects is 'all', 'none' or a list of grouping factors; {name!r} is none "
-                f"of {', '.join(known) or 'them, as the model has no factor'}."
-                f"{nearest(str(name), known)}"
-            )
-            raise ArgumentError(msg)
-    return tuple(name for name in known if name in asked)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.analysis.prediction.factor_part import chosen_factors
+from bayeslmm.analysis.prediction.grouping_columns import chosen_factors, included_factors
 from bayeslmm.analysis.prediction.linear_predictor import design_state
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.families.registry import family_of
@@ -174,8 +174,9 @@ def included(fit: Fit, random_effects: str | Sequence[str]) -> tuple[str, ...]:
     ArgumentError
         If a factor is unknown.
     """
-    known = tuple(fit.n_levels) if isinstance(fit, REMLFit) else read.factor_names(fit)
-    return chosen_factors(known, random_effects)
+    if isinstance(fit, REMLFit):
+        return chosen_factors(tuple(fit.n_levels), random_effects)
+    return included_factors(fit, random_effects)
 
 
 def plain(column: Any) -> NDArray[Any]:

@@ -1,30 +1,84 @@
-"""The columns that say which levels of the grouping factors new rows belong to."""
+"""Which grouping factors' effects are asked for, and the columns that say new rows' levels."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.errors import DataError, nearest
+from bayeslmm import names
+from bayeslmm.design.state import state_content
+from bayeslmm.errors import ArgumentError, DataError, nearest
 from bayeslmm.formula.mixed_formula import parse_formula
+from bayeslmm.formula.residual import residual_terms
+from bayeslmm.results import read
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import xarray as xr
 
 
+def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the grouping factors that ``"all"``, ``"none"`` or a list of them asks for.
+
+    Raises
+    ------
+    ArgumentError
+        When a factor is unknown.
+    """
+    return chosen_effects(idata, random_effects)[0]
+
+
+def chosen_effects(
+    idata: xr.DataTree, random_effects: str | Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the factors that are asked for, of effects in the mean and of effects in sigma."""
+    mean, in_sigma = read.factor_names(idata), read.in_sigma(idata)
+    chosen = chosen_factors((*mean, *in_sigma), random_effects)
+    return (
+        tuple(name for name in mean if name in chosen),
+        tuple(name for name in in_sigma if name in chosen),
+    )
+
+
+def chosen_factors(known: tuple[str, ...], random_effects: str | Sequence[str]) -> tuple[str, ...]:
+    """Return those of the known grouping factors that are asked for; see `included_factors`.
+
+    Smooths are none: they count whatever is asked for, as fixed effects do.
+    """
+    smooths = [name for name in known if names.is_smooth(name)]
+    known = tuple(name for name in known if name not in smooths)
+    if isinstance(random_effects, str):
+        if random_effects == "all":
+            return known
+        if random_effects == "none":
+            return ()
+    several = not isinstance(random_effects, str) and hasattr(random_effects, "__iter__")
+    asked = list(random_effects) if several else [random_effects]
+    for name in asked:
+        if not isinstance(name, str) or name not in (*known, *smooths):
+            msg = (
+                f"random_effects is 'all', 'none' or a list of grouping factors; {name!r} is none "
+                f"of {', '.join(known) or 'them, as the model has no factor'}."
+                f"{nearest(str(name), known)}"
+            )
+            raise ArgumentError(msg)
+    return tuple(name for name in known if name in asked)
+
+
 def without_level(idata: xr.DataTree, policies: Mapping[str, str]) -> tuple[str, ...]:
     """Return the grouping columns in which a missing value puts all effects at zero."""
-    terms = parse_formula(str(idata.attrs["formula"])).random
-    read_by = {name: set[str]() for term in terms for name in term.grouping}
-    for term in terms:
-        for name in term.grouping:
-            read_by[name] |= {policies[term.factor]} if term.factor in policies else set()
+    terms = _terms(idata)
+    read_by = {name: set[str]() for _, _, columns in terms for name in columns}
+    for factor, _, columns in terms:
+        for name in columns:
+            read_by[name] |= {policies[factor]} if factor in policies else set()
     return tuple(name for name, found in read_by.items() if found == {"population"})
 
 
-def require_grouping_columns(idata: xr.DataTree, data: Any, included: tuple[str, ...]) -> None:
+def require_grouping_columns(
+    idata: xr.DataTree, data: Any, included: tuple[str, ...], in_sigma: tuple[str, ...] = ()
+) -> None:
     """Raise unless rows have the columns that say their levels of these grouping factors.
 
     Raises
@@ -32,18 +86,31 @@ def require_grouping_columns(idata: xr.DataTree, data: Any, included: tuple[str,
     DataError
         Naming the column, and the factors whose effects the rows can have.
     """
-    present = read_table(data).names
-    terms = parse_formula(str(idata.attrs["formula"])).random
-    without = {t.factor for t in terms if not set(t.grouping) <= set(present)}
-    for term in terms:
-        lacking = [name for name in term.grouping if name not in present]
-        if lacking and term.factor in included:
-            others = [name for name in included if name not in without]
-            left = [name for name in included if name in without]
+    present, wanted = read_table(data).names, (*included, *in_sigma)
+    terms = _terms(idata)
+    without = {factor for factor, _, columns in terms if not set(columns) <= set(present)}
+    for factor, grouping, columns in terms:
+        lacking = [name for name in columns if name not in present]
+        if lacking and factor in wanted:
+            others = [name for name in wanted if name not in without]
+            left = [name for name in wanted if name in without]
             effects = f"the effects of {' and '.join(map(repr, left))}"
             msg = (
                 f"The new rows have no column {lacking[0]!r}, which says the level of the grouping "
-                f"factor {term.factor!r}.{nearest(lacking[0], present)} Without it, leave "
+                f"factor {grouping!r}.{nearest(lacking[0], present)} Without it, leave "
                 f"{effects} out: random_effects={others or 'none'!r}."
             )
             raise DataError(msg)
+
+
+def _terms(idata: xr.DataTree) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Return each term's factor, as the tree and as the table call it, and the columns it reads.
+
+    Sigma's come last.
+    """
+    mean = parse_formula(str(idata.attrs["formula"])).random
+    said = residual_terms(None, state_content(str(idata.attrs["design"])).get("sigma"))
+    effects = () if said is None else said.effects
+    return [(term.factor, term.factor, term.grouping) for term in mean] + [
+        (names.in_sigma(term.factor), term.factor, term.grouping) for term, _ in effects
+    ]

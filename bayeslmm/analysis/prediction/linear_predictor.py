@@ -10,8 +10,9 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.average_mean import averaged_mean
 from bayeslmm.analysis.prediction.determined import require_rows
-from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_part, included_factors
+from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_part, new_in_sigma
 from bayeslmm.analysis.prediction.grouping_columns import (
+    chosen_effects,
     require_grouping_columns,
     without_level,
 )
@@ -24,7 +25,7 @@ from bayeslmm.errors import ArgumentError, TreeError
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive
 from bayeslmm.results.known import known_covariances
-from bayeslmm.results.residual import drawn_residuals, has_structure
+from bayeslmm.results.residual import drawn_residuals, has_structure, sigma_factors
 from bayeslmm.results.rows import training_table
 from bayeslmm.results.units import column_units
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.design import Design
+    from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.families.family import Family
     from bayeslmm.model.residual.drawn import DrawnResiduals
 
@@ -237,8 +239,8 @@ def linear_predictor(
         When `idata` is no tree of this package.
     """
     read.require_tree(idata)
-    included = included_factors(idata, random_effects)
-    policies = level_policies(new_levels, included)
+    included, in_sigma = chosen_effects(idata, random_effects)
+    policies = level_policies(new_levels, included, in_sigma)
     require_known(family(idata), weights, trials)
     structured = residual and has_structure(idata)
     if data is None:
@@ -249,7 +251,7 @@ def linear_predictor(
     else:
         rows = data
         se = row_errors(idata, data, se)
-        require_grouping_columns(idata, data, included)
+        require_grouping_columns(idata, data, included, in_sigma if structured else ())
     state = design_state(idata)
     design = rebuild_design(
         state,
@@ -261,6 +263,7 @@ def linear_predictor(
         trials=trials,
         residual=structured,
         se=se,
+        in_sigma=[name.removeprefix(names.SIGMA_PREFIX) for name in in_sigma],
     )
     if data is None:
         design = replace(design, labels=read.row_labels(idata))
@@ -269,19 +272,17 @@ def linear_predictor(
     chains, total = read.sample_shape(idata)
     kept = _kept(total, draws)
     seed = check_seed(random_seed)
+    policy, related = policies.get, state.relationship
     parts = tuple(
-        factor_part(
-            idata,
-            factor,
-            policies.get(factor.name, "error"),
-            kept,
-            seed,
-            relationship=state.relationship(factor.name),
-        )
-        for factor in design.factors
-        if factor.name in included or names.is_smooth(factor.name)
+        factor_part(idata, f, policy(f.name, "error"), kept, seed, relationship=related(f.name))
+        for f in design.factors
+        if f.name in included or names.is_smooth(f.name)
     )
     beta = read.draws(idata, names.BETA)[:, kept]
+
+    def new(factor: GroupingFactor) -> NDArray[np.float64]:
+        return new_in_sigma(idata, factor, policies[factor.name], kept, seed)
+
     return LinearPredictor(
         design=design,
         beta=np.ascontiguousarray(beta.reshape(chains * len(kept), beta.shape[-1]).T),
@@ -290,7 +291,7 @@ def linear_predictor(
         parts=parts,
         shape=(chains, len(kept)),
         kept=kept,
-        residual=drawn_residuals(idata, design, kept) if structured else None,
+        residual=drawn_residuals(idata, design, kept, new) if structured else None,
     )
 
 
@@ -299,10 +300,10 @@ def design_state(idata: xr.DataTree) -> DesignState:
     read.require_tree(idata)
     # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
     infos = read.factors(idata)
-    levels = {info.name: info.all_levels for info in infos}
+    levels = {info.name: info.all_levels for info in (*infos, *sigma_factors(idata))}
     arms = {info.name: info.arms.level_labels for info in infos if info.arms is not None}
     known = known_covariances(idata)
-    state = DesignState.from_json(str(idata.attrs["design"]), levels=levels, arms=arms, known=known)
+    state = DesignState.from_json(str(idata.attrs["design"]), levels, arms=arms, known=known)
     drawn = read.coefficients(idata)
     if drawn != state.coef:
         raise TreeError(

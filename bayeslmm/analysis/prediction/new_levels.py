@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky
 
+from bayeslmm import names
 from bayeslmm.errors import ArgumentError, nearest
 
 if TYPE_CHECKING:
@@ -180,8 +181,13 @@ def covariance_roots(cov: NDArray[np.float64]) -> NDArray[np.float64]:
     return root
 
 
-def level_policies(new_levels: object, included: tuple[str, ...]) -> dict[str, str]:
+def level_policies(
+    new_levels: object, included: tuple[str, ...], in_sigma: tuple[str, ...] = ()
+) -> dict[str, str]:
     """Return what to do with unseen levels of each included factor.
+
+    Effects in sigma, `in_sigma`, follow what is said of their grouping factor, unless they are
+    named themselves.
 
     Raises
     ------
@@ -193,18 +199,23 @@ def level_policies(new_levels: object, included: tuple[str, ...]) -> dict[str, s
     >>> level_policies({"g": "sample"}, ("g", "h"))
     {'g': 'sample', 'h': 'error'}
     """
+    known = (*included, *in_sigma)
     if not isinstance(new_levels, Mapping):
         _check_policy(new_levels)
-        return dict.fromkeys(included, str(new_levels))
+        return dict.fromkeys(known, str(new_levels))
     for name, policy in new_levels.items():
         _check_policy(policy)
-        if name not in included:
+        if name not in {*known, *(one.removeprefix(names.SIGMA_PREFIX) for one in in_sigma)}:
             msg = (
                 f"new_levels names {name!r}, which is not among the included grouping factors "
-                f"({', '.join(included) or 'none'}).{nearest(str(name), included)}"
+                f"({', '.join(known) or 'none'}).{nearest(str(name), known)}"
             )
             raise ArgumentError(msg)
-    return {name: str(new_levels.get(name, "error")) for name in included}
+    policies = {name: str(new_levels.get(name, "error")) for name in included}
+    for name in in_sigma:
+        same = new_levels.get(name.removeprefix(names.SIGMA_PREFIX), "error")
+        policies[name] = str(new_levels.get(name, same))
+    return policies
 
 
 def refuse_average(new_levels: object, what: str, way: str) -> None:

@@ -70,8 +70,9 @@ def predict(
     new_levels : {"error", "population", "sample", "average"} or mapping from factor to these
         What to do with levels that the fit did not see: refuse, put their effects at zero, draw
         them from N(0, G), or average E(y | eta) over N(0, G). A drawn level has the same effects
-        in all its rows and in every order of the rows. With ``"population"`` a missing label is a
-        level that the fit did not see.
+        in all its rows and in every order of the rows. Effects in sigma follow what is said of
+        their factor, or of ``sigma_<factor>``; they matter for new observations only. With
+        ``"population"`` a missing label is a level that the fit did not see.
     draws : int, optional
         How many draws of each chain to keep, evenly spaced; all of them without it.
     weights : column name or array, optional

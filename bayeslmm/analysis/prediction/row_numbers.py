@@ -36,7 +36,8 @@ def row_weights(idata: xr.DataTree, data: Any, weights: Any) -> Any:
     if data is None or weights is not None:
         return weights
     column = state_content(str(idata.attrs["design"])).get("weights")
-    return weights_of(data, column, weighted=read.has_weights(idata))
+    weighted = not read.from_cross_products(idata) and read.constant(idata, "weights") is not None
+    return weights_of(data, column, weighted=weighted)
 
 
 def row_trials(

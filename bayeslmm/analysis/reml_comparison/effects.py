@@ -9,6 +9,7 @@ import pandas as pd
 
 from bayeslmm.analysis.reml_comparison.refit import given_or_refit
 from bayeslmm.analysis.reml_comparison.verdicts import NOISE, NOISY
+from bayeslmm.arrays import positions
 from bayeslmm.errors import TreeError, names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
@@ -110,7 +111,7 @@ def _factor_table(
     there = info.holds.ravel()
     draws = effects.reshape(*effects.shape[:2], -1)[..., there]
     # REML has every level, the tree perhaps a choice of them.
-    at = read.positions(fit.random_effects[info.name].index.tolist(), info.levels)
+    at = positions(fit.random_effects[info.name].index.tolist(), info.levels)
     errors = fit.prediction_error_covariance[info.name][at]
     spread = np.sqrt(np.maximum(np.einsum("iqq->iq", errors), 0.0))
     total = np.diag(fit.covariance[info.name].to_numpy())

@@ -21,7 +21,7 @@ from bayeslmm.reml.glmm.fit import fit_ml
 from bayeslmm.reml.glmm.result import MLFit
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
-from bayeslmm.results.residual import has_structure
+from bayeslmm.results.residual import has_structure, refuse_in_sigma
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,6 +103,7 @@ def compare_ml(
     sd_herd[Intercept]  0.65   0.18  0.70  0.21
     """
     read.require_tree(idata)
+    refuse_in_sigma(idata, "compare_ml", "fit_reml takes formulas of sigma without terms in bars.")
     if has_structure(idata):
         raise TreeError(
             "compare_ml is of fit_ml, and a fit with a residual structure is maximised by "

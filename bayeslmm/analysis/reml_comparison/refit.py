@@ -19,7 +19,7 @@ from bayeslmm.reml.result import require_fit
 from bayeslmm.results import read
 from bayeslmm.results.family import require_closed_form
 from bayeslmm.results.read import require_tree
-from bayeslmm.results.residual import has_structure
+from bayeslmm.results.residual import has_structure, refuse_in_sigma
 from bayeslmm.results.rows import training_table
 from bayeslmm.results.units import column_units
 
@@ -75,11 +75,18 @@ def refit_reml(idata: xr.DataTree, *, method: Method = "REML", check_data: bool 
     {'g': 3}
     """
     design = tree_design(idata, check_data=check_data)
-    require_closed_form(idata, "Comparison with REML", _INSTEAD)
+    _require_maximum(idata)
     with warnings.catch_warnings():
         # Who compares is told in the table, component by component.
         warnings.simplefilter("ignore", SingularFitWarning)
         return fit_reml(design, method=method)
+
+
+def _require_maximum(idata: xr.DataTree) -> None:
+    """Raise unless the likelihood of a fit's model is one that REML maximises."""
+    what = "Comparison with REML"
+    require_closed_form(idata, what, _INSTEAD)
+    refuse_in_sigma(idata, what, "fit_reml takes formulas of sigma without terms in bars.")
 
 
 def given_or_refit(idata: xr.DataTree, fit: REMLFit | None, *, check_data: bool) -> REMLFit:
@@ -95,7 +102,7 @@ def given_or_refit(idata: xr.DataTree, fit: REMLFit | None, *, check_data: bool)
     require_tree(idata)
     if fit is None:
         return refit_reml(idata, check_data=check_data)
-    require_closed_form(idata, "Comparison with REML", _INSTEAD)
+    _require_maximum(idata)
     require_fit(fit, "Posteriors come first, and their REML fits as fit=.")
     return fit
 

@@ -33,6 +33,7 @@ from bayeslmm.analysis.reml_comparison.refit import tree_design
 from bayeslmm.analysis.summaries.quantities import quantity_draws
 from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
+from bayeslmm.families.gaussian import LOG_2PI
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.likelihood_of_draws import marginal_log_likelihood
 from bayeslmm.model.residual.interpolation import products_of
@@ -212,7 +213,7 @@ def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
         When the tree lacks its data, or they are not those of the fit; or it lacks draws of random
         effects, and the response is not Gaussian.
     """
-    if family(idata).gaussian_scale is None:
+    if family(idata).gaussian_scale is None or read.in_sigma(idata):
         return _without_closed_form(idata)
     design, shape = tree_design(idata), read.sample_shape(idata)
     beta = (
@@ -238,7 +239,10 @@ def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
 
 
 def _without_closed_form(idata: xr.DataTree) -> NDArray[np.float64]:
-    """Evaluate log p(y | beta, G, phi) of one grouping factor, log p(y | beta, b, phi) of more."""
+    """Evaluate log p(y | beta, G, phi) of one grouping factor, log p(y | beta, b, phi) of more.
+
+    The latter, too, where sigma has random effects.
+    """
     response = tree_design(idata).response_rows
     infos = read.factors(idata)
     if len(infos) == 1 and len(infos[0].terms) <= MOST_COLUMNS and not has_structure(idata):
@@ -246,9 +250,16 @@ def _without_closed_form(idata: xr.DataTree) -> NDArray[np.float64]:
         return total.reshape(read.sample_shape(idata))
     rows = linear_predictor(idata, residual=True)
     total = np.zeros(rows.size)
-    for place, eta in rows.chunks():
+    for place, eta in rows.joint_chunks():
         y, known = response[place, None], rows.known(place)
-        total += rows.family.log_density(y, eta, rows.parameters(place), known).sum(axis=0)
+        scale, drawn = rows.family.gaussian_scale, rows.residual
+        if scale is None or drawn is None or not drawn.correlated:
+            total += rows.family.log_density(y, eta, rows.parameters(place), known).sum(axis=0)
+            continue
+        rest = scale.link(y) - eta
+        white, log_det = drawn.whiten(np.arange(rows.n)[place], rest.T)
+        total -= 0.5 * (np.sum(white**2 + LOG_2PI, axis=1) + log_det)
+        total -= np.log(scale.derivative(scale.link(y))).sum()
     return total.reshape(read.sample_shape(idata))
 
 

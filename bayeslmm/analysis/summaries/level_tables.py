@@ -12,6 +12,7 @@ from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.results.factor_info import coefficients_of_terms
+from bayeslmm.results.residual import all_factors, sigma_factors
 from bayeslmm.results.smooths import grouping_factors
 from bayeslmm.results.weights import draw_weights
 
@@ -38,7 +39,8 @@ def random_effects(
     idata : DataTree
         Result of `fit_bayes`.
     factor : str, optional
-        One grouping factor; all of them without it.
+        One grouping factor; all of them without it. Effects in log(sigma) are those of
+        ``sigma_<factor>``.
     ci_prob : float
         Probability of the credible interval.
     ci_kind : {"eti", "hdi"}
@@ -51,8 +53,8 @@ def random_effects(
     -------
     DataFrame
         One row per factor, level and term: ``factor``, ``level``, ``term``, then ``mean``, ``sd``,
-        ``median`` and the interval. Unit: the response's per unit of the column. Of
-        ``gr(g, by=arm)`` each level has the terms of its own arm.
+        ``median`` and the interval. Unit: the response's per unit of the column; in log(sigma)
+        none. Of ``gr(g, by=arm)`` each level has the terms of its own arm.
 
     Raises
     ------
@@ -69,7 +71,8 @@ def random_effects(
     1      g     a          x   0.5
     2      g     b  Intercept   0.0
     """
-    chosen = grouping_factors(idata) if factor is None else (read.factor(idata, factor),)
+    everything = (*grouping_factors(idata), *sigma_factors(idata))
+    chosen = everything if factor is None else all_factors(idata, factor)
     return _concat(
         [
             _level_table(

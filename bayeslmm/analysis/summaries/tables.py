@@ -13,7 +13,10 @@ from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe, said_covariance
 from bayeslmm.results.family import family, own_parameters
-from bayeslmm.results.residual import has_structure, residual_blocks
+from bayeslmm.results.residual import (
+    has_structure,
+    residual_blocks,
+)
 from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
@@ -126,9 +129,10 @@ def variance_components(
         visit (``term``) apart from known standard errors, ``"slope of log sd"`` of each column of
         a formula of sigma (then the sd is that at the columns' means), ``"corr"`` of two visits
         and ``"rho"``, ``"range"`` or ``"pacf"``; a stratum of groups with parameters of its own
-        stands behind ``"Residual"``. Parameters of other families stand under the family's name in
-        ``factor``, with their own in ``quantity``: ``shape``, ``phi``, and Student's ``sigma``, a
-        scale and no sd, and ``nu``.
+        stands behind ``"Residual"``. Random effects in log(sigma) stand under ``sigma_<factor>``,
+        with ``"sd of log sigma"`` and ``"corr"``. Parameters of other families stand under the
+        family's name in ``factor``, with their own in ``quantity``: ``shape``, ``phi``, and
+        Student's ``sigma``, a scale and no sd, and ``nu``.
 
     Raises
     ------
@@ -207,6 +211,7 @@ def _of_factor(
 
 _STANDARD_DEVIATIONS = (names.SIGMA, names.SIGMA_BY, names.SD_RESIDUAL)
 LOG_SD = "slope of log sd"
+SD_OF_LOG = "sd of log sigma"
 
 
 def _told(block: ResidualBlock, *, scale: bool) -> list[tuple[str, NDArray[np.float64]]]:
@@ -214,6 +219,8 @@ def _told(block: ResidualBlock, *, scale: bool) -> list[tuple[str, NDArray[np.fl
 
     Of Student's t sigma is a `scale`, and no standard deviation.
     """
+    if block.factor:
+        return [("corr" if block.variable == names.corr(block.factor) else SD_OF_LOG, block.drawn)]
     if block.variable in _STANDARD_DEVIATIONS and scale:
         return [(names.SIGMA, block.drawn)]
     if block.variable in _STANDARD_DEVIATIONS:
@@ -227,7 +234,7 @@ def _place(
     block: ResidualBlock, label: tuple[str, ...], quantity: str
 ) -> tuple[str, str, str, str]:
     """Return factor, term, term_bis and quantity of one number."""
-    factor, rest = RESIDUAL, label
+    factor, rest = block.factor or RESIDUAL, label
     if block.by_stratum:
         factor, rest = f"{RESIDUAL} {label[0]}", label[1:]
     term, term_bis = (*rest, "", "")[:2]

@@ -25,6 +25,7 @@ from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval_names
 from bayeslmm.results.family import family
 from bayeslmm.results.record import recorded
 from bayeslmm.results.residual import has_errors, has_structure
+from bayeslmm.results.rows import n_rows
 from bayeslmm.results.smooths import grouping_factors
 from bayeslmm.results.weights import DrawWeights, draw_weights
 
@@ -227,7 +228,7 @@ def _heading(idata: xr.DataTree) -> list[str]:
     attrs = idata.attrs
     how = " by ".join(str(attrs[key]) for key in ("parametrization", "sampler") if key in attrs)
     seed = f", seed {attrs['random_seed']}" if attrs.get("random_seed") not in (None, "") else ""
-    sizes = [f"{read.n_rows(idata)} rows"]
+    sizes = [f"{n_rows(idata)} rows"]
     # A tree may keep the effects of some levels only; the model had all of them.
     counts = recorded(idata, "n_levels")
     sizes += [

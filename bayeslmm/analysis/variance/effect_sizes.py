@@ -27,7 +27,7 @@ from bayeslmm.errors import ArgumentError, TreeError, check_choice, names_keywor
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.results.family import require_additive
-from bayeslmm.results.residual import drawn_residuals
+from bayeslmm.results.residual import drawn_residuals, refuse_in_sigma
 from bayeslmm.results.smooths import grouping_factors
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ def icc(
     check_choice("kind", kind, ("adjusted", "unadjusted"))
     check_choice("scale", scale, SCALES)
     require_factors(idata)
+    refuse_in_sigma(idata, "icc", "r_squared takes the mean over the rows of the fit.")
     parts = variance_parts(idata, at, scale)
     whole = parts.random + parts.residual
     if kind == "unadjusted":
@@ -329,6 +330,7 @@ def design_effect(
     """
     require_factors(idata)
     require_additive(idata, "design_effect")
+    refuse_in_sigma(idata, "design_effect", "r_squared takes the mean over the rows of the fit.")
     gram = tree_gram(idata)
     extra: dict[str, NDArray[np.float64]] = {}
     if gram is None:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.relationships.relationship import Relationship
 
-HERITABILITY, LAMBDA = "heritability", "lambda"
+HERITABILITY = "heritability"
+LAMBDA = "lambda"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from bayeslmm.errors import DataError, TreeError, check_choice, names_keywords, 
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 from bayeslmm.results.family import require_additive
-from bayeslmm.results.residual import drawn_residuals, residual_group
+from bayeslmm.results.residual import drawn_residuals, refuse_in_sigma, residual_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +84,11 @@ def marginal_covariance(
 
     check_choice("kind", kind, ("covariance", "correlation"))
     require_additive(idata, "marginal_covariance")
+    refuse_in_sigma(
+        idata,
+        "marginal_covariance",
+        "predict(kind='response') draws rows of known and of new levels.",
+    )
     design = with_smooths_fixed(training_design(idata))
     name, levels, index = _groups(idata, design, factor)
     if str(level) not in levels:

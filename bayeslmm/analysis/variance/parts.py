@@ -249,8 +249,11 @@ def _words(design: Design, at: Mapping[str, Any] | None) -> str:
 
 
 def intraclass_correlations(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
-    """Compute draws of each factor's (adjusted) ICC and, of several, of all together."""
-    if not grouping_factors(idata):
+    """Compute draws of each factor's (adjusted) ICC and, of several, of all together.
+
+    There are none where sigma has random effects: see `icc`.
+    """
+    if not grouping_factors(idata) or read.in_sigma(idata):
         return {}
     parts = variance_parts(idata)
     whole = parts.random + parts.residual

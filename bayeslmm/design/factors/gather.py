@@ -6,18 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm import names
 from bayeslmm.design.coding import TRAINING
 from bayeslmm.design.factors.arms import UNTOLD, Arms, arms_of_levels
 from bayeslmm.design.factors.columns import FactorColumns, part_columns
 from bayeslmm.design.factors.structured_columns import structured_columns
-from bayeslmm.design.grouping import GroupingFactor, match_levels, read_levels
+from bayeslmm.design.grouping import (
+    GroupingFactor,
+    match_levels,
+    read_levels,
+    refuse_repeated,
+    refuse_two_covariances,
+    refuse_two_spellings,
+)
 from bayeslmm.design.rows import NO_LEVEL
-from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.errors import DataError
 from bayeslmm.relationships.known import map_of
 from bayeslmm.tables.levels import level_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -63,31 +71,64 @@ def gather_factors(
     DataError
         If a column cannot be a grouping factor, or a level is in two arms.
     """
+    told = (coder.terms.formula.text, str)
+    found = _gather(coder, coder.terms.random, told, known, relationships, learnt=learnt)
+    return found + tuple(smooth.factor() for smooth in coder.smooths())
+
+
+def gather_sigma_factors(
+    coder: TableCoder, known: Mapping[str, Sequence[str]] | None
+) -> tuple[GroupingFactor, ...]:
+    """Return the grouping factors of effects in log(sigma), named by `names.in_sigma`.
+
+    Parameters and errors are those of `gather_factors`.
+    """
+    said = coder.terms.residual
+    if said is None:
+        return ()
+    return _gather(coder, said.effects, (said.text, names.in_sigma), known, {}, learnt=_NOTHING)
+
+
+def _gather(
+    coder: TableCoder,
+    terms: Sequence[tuple[RandomTerm, TermSet]],
+    told: tuple[str, Callable[[str], str]],
+    known: Mapping[str, Sequence[str]] | None,
+    relationships: Known,
+    *,
+    learnt: tuple[Mapping[str, Sequence[BlockStructure]], Mapping[str, Arms]],
+) -> tuple[GroupingFactor, ...]:
+    """Return the factors of some terms; `told` is their formula, and what names its factors."""
+    text, name = told
     by_factor: dict[str, list[tuple[RandomTerm, TermSet]]] = {}
-    for term, wanted in coder.terms.random:
+    for term, wanted in terms:
         by_factor.setdefault(term.factor, []).append((term, wanted))
-    _refuse_two_spellings(coder, [pairs[0][0] for pairs in by_factor.values()])
+    refuse_two_spellings(text, [pairs[0][0] for pairs in by_factor.values()])
     return tuple(
         _factor(
             coder,
             pairs,
-            None if known is None else known[name],
+            (text, name(factor)),
+            None if known is None else known[name(factor)],
             relationships,
-            (learnt[0].get(name), learnt[1].get(name)),
+            learnt=(learnt[0].get(name(factor)), learnt[1].get(name(factor))),
         )
-        for name, pairs in by_factor.items()
-    ) + tuple(smooth.factor() for smooth in coder.smooths())
+        for factor, pairs in by_factor.items()
+    )
 
 
 def _factor(
     coder: TableCoder,
     pairs: Sequence[tuple[RandomTerm, TermSet]],
+    told: tuple[str, str],
     known: Sequence[str] | None,
     relationships: Known,
+    *,
     learnt: tuple[Sequence[BlockStructure] | None, Arms | None],
 ) -> GroupingFactor:
-    first, (said, arms) = pairs[0][0], learnt
-    _refuse_two_covariances(coder, [term for term, _ in pairs])
+    """Return one factor; `told` is the formula as it was written, and the factor's name."""
+    (text, name), (said, arms), first = told, learnt, pairs[0][0]
+    refuse_two_covariances(text, [term for term, _ in pairs])
     index, levels = read_levels(first.variables, coder.rows.columns)
     n_known = len(levels)
     if known is not None:
@@ -100,23 +141,23 @@ def _factor(
     for term, wanted in pairs:
         before = FactorColumns.of(named, labels)
         positions = None if said is None else said[len(before.blocks)].positions
-        matrix, names, structure = structured_columns(coder, term, wanted, positions)
-        _refuse_repeated(coder, term, names, before.bases)
-        named.append((term, names, structure))
-        _refuse_repeated(coder, term, FactorColumns.of(named[-1:], labels).terms, before.terms)
+        matrix, columns, structure = structured_columns(coder, term, wanted, positions)
+        refuse_repeated(text, term, columns, before.bases)
+        named.append((term, columns, structure))
+        refuse_repeated(text, term, FactorColumns.of(named[-1:], labels).terms, before.terms)
         matrices.append(matrix if term.by is None else part_columns(matrix, codes, len(labels)))
     found = FactorColumns.of(named, labels)
-    told = None
+    own_arms = None
     if by is not None:
         called, rows = (first.factor, by), (index, codes)
         earlier = () if arms is None else arms.levels
         of_levels = arms_of_levels(called, rows, levels.tolist(), labels, earlier)
-        told = Arms(by, tuple(labels), found.arms, found.bases, of_levels)
+        own_arms = Arms(by, tuple(labels), found.arms, found.bases, of_levels)
     latent = None
     if first.cov is not None:
         latent = map_of(relationships[first.cov], levels[:n_known].tolist(), first.factor)
     return GroupingFactor(
-        name=first.factor,
+        name=name,
         variables=first.variables,
         levels=levels,
         n_known=n_known,
@@ -126,24 +167,8 @@ def _factor(
         blocks=found.blocks,
         structures=found.structures,
         latent=latent,
-        arms=told,
+        arms=own_arms,
     )
-
-
-def _refuse_two_covariances(coder: TableCoder, terms: Sequence[RandomTerm]) -> None:
-    """Raise where terms of one factor have different covariances of its levels."""
-    first = terms[0]
-    for term in terms:
-        if term.cov == first.cov:
-            continue
-        name = first.variables[0]
-        raise FormulaError(
-            f"{first.factor!r} stands twice, with different covariances of its levels, and "
-            f"results would tell two effects by one name. Copy the column, as in table"
-            f"['{name}_2'] = table['{name}'], and write one of the terms of the copy.",
-            coder.terms.formula.text or str(term),
-            term.span if coder.terms.formula.text else None,
-        )
 
 
 def _arms_of_rows(
@@ -161,30 +186,3 @@ def _arms_of_rows(
             f"gr(..., by={by}) has no G for it. There are {', '.join(arms.labels)}."
         )
     return np.array([place[label] for label in labels.tolist()], dtype=np.int64)[codes], arms.labels
-
-
-def _refuse_repeated(
-    coder: TableCoder, term: RandomTerm, names: Sequence[str], earlier: Sequence[str]
-) -> None:
-    repeated = [name for name in names if name in earlier]
-    if repeated:
-        hint = " Write 0 + in one of them." if repeated == ["Intercept"] else ""
-        raise FormulaError(
-            f"The random-effects column {repeated[0]!r} stands twice on {term.factor!r}: the two "
-            f"variances cannot be told apart.{hint}",
-            coder.terms.formula.text or str(term),
-            term.span if coder.terms.formula.text else None,
-        )
-
-
-def _refuse_two_spellings(coder: TableCoder, terms: Sequence[RandomTerm]) -> None:
-    seen: dict[frozenset[str], RandomTerm] = {}
-    for term in terms:
-        other = seen.setdefault(frozenset(term.variables), term)
-        if other is not term:
-            raise FormulaError(
-                f"{other.factor!r} and {term.factor!r} are the same grouping factor: spell it one "
-                "way.",
-                coder.terms.formula.text or str(term),
-                term.span if coder.terms.formula.text else None,
-            )

@@ -9,17 +9,21 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.design.grouping import BlockStructure, GroupingFactor
+from bayeslmm.design.model_matrix import check_finite, vector
 from bayeslmm.design.smooths.basis import SplineBasis, place_knots
 from bayeslmm.design.smooths.transformation import SmoothTransformation
 from bayeslmm.errors import DataWarning, FormulaError, warn
 from bayeslmm.formula.smooth_terms import SMALLEST
+from bayeslmm.formula.tokens import quote
 from bayeslmm.names import CURVE, smooth_column
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     from bayeslmm.arrays import Floats
+    from bayeslmm.design.rows import Rows
     from bayeslmm.formula.mixed_formula import MixedFormula
+    from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.formula.smooth_terms import SmoothTerm
 
 
@@ -80,10 +84,10 @@ class SmoothColumns:
 
 def code_smooth(
     term: SmoothTerm,
-    x: Floats,
+    value: Any,
     by: Any,
     memory: MutableMapping[str, dict[Any, Any]],
-    formula: MixedFormula,
+    where: tuple[ModelTerms, Rows],
 ) -> SmoothColumns:
     """Compute a smooth's columns.
 
@@ -91,14 +95,14 @@ def code_smooth(
     ----------
     term : SmoothTerm
         What is asked for.
-    x : ndarray, shape (n,)
-        What it is a function of; finite.
+    value : ndarray, shape (n,), or Categorical
+        What it is a function of.
     by : Categorical, ndarray of shape (n,), or None
         The values of ``by=``.
     memory : dict
         What the training rows taught under the term's text; filled by them, used on new ones.
-    formula : MixedFormula
-        Where the term stands, for messages.
+    where : tuple of ModelTerms and Rows
+        The other terms and the rows, for messages.
 
     Returns
     -------
@@ -107,15 +111,26 @@ def code_smooth(
     Raises
     ------
     FormulaError
-        If the rows have too few distinct values for the basis, or lie beyond knots that are given.
+        If the variable holds labels, the rows have too few distinct values for the basis, or lie
+        beyond knots that are given.
+    DataError
+        If a value is not finite.
 
     Warns
     -----
     DataWarning
-        If new rows lie beyond the training rows, where curves are straight lines.
+        If new rows lie beyond the training rows, where curves are straight lines, or levels have
+        curves and no means of their own.
     """
-    key = str(term)
+    terms, rows = where
+    formula, key = terms.formula, str(term)
+    x = _numbers(term, value, rows.n, formula)
+    numbers = [x] if by is None or isinstance(by, pd.Categorical) else [x, by]
+    names = [term.variable, str(term.by)][: len(numbers)]
+    check_finite(np.column_stack(numbers), names, rows.positions, "smooth's column")
     if key not in memory:
+        if isinstance(by, pd.Categorical):
+            _warn_without_means(term, terms)
         memory[key] = _learn(term, x, formula).plain()
         smooth = SmoothTransformation.of_plain(memory[key])
     else:
@@ -184,11 +199,24 @@ def _warn_beyond(term: SmoothTerm, smooth: SmoothTransformation, x: Floats) -> N
         )
 
 
-def labels_error(term: SmoothTerm, formula: MixedFormula) -> FormulaError:
-    """Return the error of a smooth of labels."""
-    return _error(
-        f"{term} takes numbers, and {term.variable} holds labels: write C({term.variable}) for an "
-        f"effect of each, or (1 | {term.variable}).",
-        term,
-        formula,
-    )
+def _numbers(term: SmoothTerm, value: Any, n: int, formula: MixedFormula) -> Floats:
+    if isinstance(value, pd.Categorical):
+        raise _error(
+            f"{term} takes numbers, and {term.variable} holds labels: write C({term.variable}) for "
+            f"an effect of each, or (1 | {term.variable}).",
+            term,
+            formula,
+        )
+    return vector(value, n, term.name)
+
+
+def _warn_without_means(term: SmoothTerm, terms: ModelTerms) -> None:
+    """Warn where the levels of ``by=`` have curves about zero, and no means of their own."""
+    alone = {atoms[0].text for atoms in terms.fixed.terms if len(atoms) == 1}
+    own = {quote(str(term.by)), f"C({quote(str(term.by))})"}
+    if not alone & own and term.by not in terms.grouping:
+        warn(
+            f"The curves of {term.name} are zero on average, and {term.by} has no effect of its "
+            f"own: its levels would have the same mean. Write {term.by} + {term}.",
+            DataWarning,
+        )

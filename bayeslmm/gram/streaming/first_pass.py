@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from bayeslmm.design.residual_rows import check_arguments
+from bayeslmm.design.residual_checks import check_arguments
 from bayeslmm.design.rows import read_rows
 from bayeslmm.design.scales import ColumnScale
 from bayeslmm.errors import ArgumentError, DataError, check_choice

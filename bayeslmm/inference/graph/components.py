@@ -14,6 +14,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from bayeslmm import names
+from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.inference.graph.covariance import Scale, recover_scale, scale_of
 from bayeslmm.inference.graph.guarded_model import LinearMixedModel
 from bayeslmm.inference.graph.latent import effects_of_rows
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from bayeslmm.inference.graph.covariance import Origin
     from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.model import Model
+    from bayeslmm.model.priors.factor_priors import FactorPriors
     from bayeslmm.model.priors.priors import Priors
 
 CENTERED_BETA = "beta_centered"
@@ -60,7 +62,11 @@ def open_model(design: ModelData) -> LinearMixedModel:
     graph.response = names.stored(design.response)
     graph.in_tree = tuple(
         [names.BETA] * bool(design.coef)
-        + [name(factor.name) for factor in design.factors for name in (names.sd, names.effects)]
+        + [
+            name(factor.name)
+            for factor in (*design.factors, *sigma_factors(design.residual))
+            for name in (names.sd, names.effects)
+        ]
         + list(by_variable(parameter_entries(design)))
     )
     return graph
@@ -69,18 +75,29 @@ def open_model(design: ModelData) -> LinearMixedModel:
 def with_explicit_effects(
     model: Model, add_effects: Callable[[FactorData, Scale], Any]
 ) -> pm.Model:
-    """Build a model whose random effects are variables; `add_effects` says how one factor's are."""
+    """Build a model whose random effects are variables; `add_effects` says how one factor's are.
+
+    Those in log(sigma) are written by the same hand.
+    """
     # Rows stay as they were stated: where G is of effects at columns' means, `Origin` leads back.
     design, priors = model.stated.design, model.priors
     with open_model(design) as graph:
         fixed = fixed_part(model)
         effects = []
-        for factor, factor_priors in zip(design.factors, priors.factors, strict=True):
+        if model.sigma_factors:
+            # Levels of many rows tell the sum of an intercept and the mean of its effects far
+            # better than either: with 20 levels of 30 rows 2,000 draws were worth 48 for the
+            # intercept with a diagonal mass matrix, and 1,178 with this one.
+            graph.adaptation = "low_rank"
+        factors = (*design.factors, *model.sigma_factors)
+        for factor, factor_priors in zip(factors, priors.all_factors, strict=True):
             scale = scale_of(factor_priors)
             parameters = len(graph.free_RVs)
             effects.append(add_effects(factor, scale))
             graph.effects += [variable.name for variable in graph.free_RVs[parameters:]]
-        likelihood(model, linear_predictor(design.coded_rows, fixed, effects))
+        of_mean, in_sigma = effects[: len(design.factors)], effects[len(design.factors) :]
+        eta = linear_predictor(design.coded_rows, fixed, of_mean)
+        likelihood(model, eta, in_sigma)
     return graph
 
 
@@ -137,7 +154,7 @@ def recover_parameters(model: Model, values: Values) -> dict[str, NDArray[np.flo
         result = read_parameters(model, values)
     if model.design.coef:
         result[names.BETA] = recover_beta(model.priors, values)
-    for factor in model.priors.factors:
+    for factor in model.priors.all_factors:
         sd, chol = recover_scale(factor, values)
         covariance = factor.covariance
         result[covariance.sd_name] = sd
@@ -147,11 +164,29 @@ def recover_parameters(model: Model, values: Values) -> dict[str, NDArray[np.flo
     return result
 
 
-def likelihood(model: Model, mean: Any) -> None:
-    """Add the parameters beside G, mean + offset under its name, and the observed response."""
+def recover_in_sigma(
+    model: Model,
+    values: Values,
+    read: Callable[[FactorData, FactorPriors, Values], NDArray[np.float64]],
+) -> dict[str, NDArray[np.float64]]:
+    """Return the draws of random effects in log(sigma); `read` gives one factor's as sampled."""
+    pairs = zip(model.sigma_factors, model.priors.sigma_factors, strict=True)
+    return {
+        names.effects(priors.name): priors.shift.raw_effects(read(factor, priors, values))
+        for factor, priors in pairs
+    }
+
+
+def likelihood(model: Model, mean: Any, in_sigma: Sequence[Any] = ()) -> None:
+    """Add the parameters beside G, mean + offset under its name, and the observed response.
+
+    `in_sigma` are the random effects in log(sigma), factor by factor.
+    """
     design = model.design.coded_rows
     if design.residual is not None:
         parameters = add_parameters(model)
+        for factor, b in zip(model.sigma_factors, in_sigma, strict=True):
+            parameters[names.effects(factor.name)] = b
     else:
         parameters = {
             name: prior_vector(name, (prior,), None, scalar=True)

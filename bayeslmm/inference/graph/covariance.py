@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.covariance.block_covariance import BlockCovariance
     from bayeslmm.model.covariance.structure import CovarianceStructure
+    from bayeslmm.model.priors.factor_priors import FactorPriors
     from bayeslmm.model.priors.prior import Prior
-    from bayeslmm.model.priors.priors import FactorPriors
 
 
 @dataclass(frozen=True)

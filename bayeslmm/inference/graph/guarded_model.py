@@ -33,6 +33,9 @@ class LinearMixedModel(pm.Model):  # type: ignore[misc]
     integrates_effects : bool
         Whether the response's distribution has the effects integrated out, so that no draw of
         them enters it.
+    adaptation : str
+        Which mass matrices nutpie learns: ``"diag"``, or ``"low_rank"`` of models whose effects
+        trade with intercepts and stay parameters even of a Gaussian response.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -41,6 +44,7 @@ class LinearMixedModel(pm.Model):  # type: ignore[misc]
         self.in_tree: tuple[str, ...] = ()
         self.effects: list[str] = []
         self.integrates_effects = False
+        self.adaptation = "diag"
 
     def compile_fn(self, outs: Any, *, inputs: Sequence[Any] | None = None, **kwargs: Any) -> Any:
         """Compile a function of the model's variables, as PyMC does.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.model import Model
-    from bayeslmm.model.priors.priors import FactorPriors
+    from bayeslmm.model.priors.factor_priors import FactorPriors
     from bayeslmm.results.kept_effects import EffectsStore
 
 

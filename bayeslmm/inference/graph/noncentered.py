@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.covariance.block_covariance import BlockCovariance
     from bayeslmm.model.model import Model
+    from bayeslmm.model.priors.factor_priors import FactorPriors
     from bayeslmm.results.kept_effects import EffectsStore
 
 
@@ -38,12 +39,20 @@ def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, NDAr
     result = components.recover_parameters(model, values)
     effects = []
     for factor, priors in zip(model.design.factors, model.priors.factors, strict=True):
-        _, chol = recover_scale(priors, values)
-        b = _read_offsets(factor, priors.covariance, values) @ np.swapaxes(chol, -1, -2)
+        b = _read_effects(factor, priors, values)
         b = b if factor.latent is None else factor.latent.told(b)
         effects.append(b.reshape(-1, *b.shape[2:]))
     store.add(effects)
-    return result
+    return result | components.recover_in_sigma(model, values, _read_effects)
+
+
+def _read_effects(factor: FactorData, priors: FactorPriors, values: Values) -> NDArray[np.float64]:
+    _, chol = recover_scale(priors, values)
+    if factor.arms is None:
+        z = values[_offsets(factor.name)]
+    else:
+        z = _read_offsets(factor, priors.covariance, values)
+    return np.asarray(z @ np.swapaxes(chol, -1, -2))
 
 
 def _offsets(factor: str) -> str:
@@ -58,9 +67,7 @@ def _part_offsets(factor: str, columns: tuple[int, ...]) -> str:
 def _read_offsets(
     factor: FactorData, covariance: BlockCovariance, values: Values
 ) -> NDArray[np.float64]:
-    """Return draws of the offsets, shape (chain, draw, m, q), zero where there are none."""
-    if factor.arms is None:
-        return values[_offsets(factor.name)]
+    """Return draws of the offsets by arm, shape (chain, draw, m, q), zero where there are none."""
     sets = covariance.independent
     return components.read_together(
         factor, [(columns, values[_part_offsets(factor.name, columns)]) for columns in sets]
@@ -69,11 +76,16 @@ def _read_offsets(
 
 def _effects(factor: FactorData, scale: Scale) -> Any:
     dims = (names.level_dim(factor.name), names.term_dim(factor.name))
+    latent = factor.latent
     if factor.arms is not None:
         parts = [(columns, _part(factor, scale, columns, chol)) for columns, chol in scale.roots]
         raw = components.put_together(factor, parts, scale.origin)
         return pm.Deterministic(names.effects(factor.name), raw, dims=dims)
-    z = pm.Normal(_offsets(factor.name), 0.0, 1.0, dims=dims)
+    if latent is None or latent.tells_latent:
+        z = pm.Normal(_offsets(factor.name), 0.0, 1.0, dims=dims)
+    else:
+        shape = (latent.n_latent, len(factor.terms))
+        z = pm.Normal(_offsets(factor.name), 0.0, 1.0, shape=shape)
     if scale.is_diagonal:
         b = z * scale.sd[None, :]
     elif len(scale.roots) == 1:
@@ -87,8 +99,8 @@ def _effects(factor: FactorData, scale: Scale) -> Any:
         ]
         b = pt.concatenate(parts, axis=1)
     raw = scale.origin.raw_effects(b) if scale.origin else b
-    if factor.latent is not None and not factor.latent.tells_latent:
-        raw = effects_of_rows(factor.name, factor.latent, raw)
+    if latent is not None and not latent.tells_latent:
+        raw = effects_of_rows(factor.name, latent, raw)
     return pm.Deterministic(names.effects(factor.name), raw, dims=dims)
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bayeslmm.model.model import Model
     from bayeslmm.model.priors.prior import Prior
     from bayeslmm.model.residual.entry import Entry
+    from bayeslmm.model.residual.sigma_effects import EffectsInSigma
     from bayeslmm.model.residual.structured import StructuredResiduals
 
 Named = dict[str, Any]
@@ -81,7 +82,8 @@ def read_parameters(model: Model, values: Values) -> dict[str, Floats]:
             found[variable] = read_vector(name, priors, values).reshape(*shape, *sizes)
     if found:
         # With what is told beside the parameters, such as a correlation at one unit of time.
-        found = structure.variables(structure.phi(found)) | found
+        alone = structure.without_effects
+        found = alone.variables(alone.phi(found)) | found
     return found | {name: values[name] for name in _besides(model)}
 
 
@@ -124,12 +126,21 @@ INDEPENDENT: Mapping[str, Callable[..., Any]] = {
 def row_scales(structure: StructuredResiduals, named: Named) -> Any:
     """Return each row's standard deviation, shape (n,); named for those who look for it."""
     sd = SIGMAS[type(structure.scale)](structure.scale, named)
+    for one in structure.effects:
+        sd = sd * pt.exp(_log_factor(one, named))
     if structure.se is not None:
         sd = pt.sqrt(sd**2 + pm.Data("se_data", structure.se) ** 2)
     rows = sd[pm.Data("residual_cell_data", structure.cell, dims=names.OBS)]
     if structure.relative is None:
         return rows
     return rows * pm.Data("se_data", structure.relative, dims=names.OBS)
+
+
+def _log_factor(effects: EffectsInSigma, named: Named) -> Any:
+    """Return what a factor's effects add to each cell's log(sigma), shape (n_cells,)."""
+    Z = pm.Data(f"Z_{effects.name}_data", effects.columns)
+    index = pm.Data(f"index_{effects.name}_data", effects.index)
+    return (Z * named[names.effects(effects.name)][index]).sum(axis=1)
 
 
 def _no_sigma(scale: NoSigma, _named: Named) -> Any:

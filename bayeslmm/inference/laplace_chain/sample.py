@@ -100,12 +100,14 @@ def _too_much(model: Model) -> str:
 
 def unsuited(model: Model) -> str:
     """Say why the chain cannot sample a model; empty where it can."""
-    if model.family.gaussian_scale is not None:
+    closed = model.family.gaussian_scale is not None
+    if model.sigma_factors or (model.design.residual is not None and not closed):
+        what = "has random effects of its own" if model.sigma_factors else "follows a formula"
+        return f"sigma {what}, and the chain takes one sigma for all rows"
+    if closed:
         return f"effects of a {model.family.name} response are integrated out in closed form"
     if not model.design.factors:
         return "the model has no random effects"
-    if model.design.residual is not None:
-        return "sigma follows a formula, and the chain takes one sigma for all rows"
     if why := _unsuited_effects(model):
         return why
     if not integrates_beta(model.priors):

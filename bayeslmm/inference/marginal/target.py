@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.model.priors.priors import FactorPriors, Priors
+    from bayeslmm.model.priors.factor_priors import FactorPriors
+    from bayeslmm.model.priors.priors import Priors
 
 
 class MarginalTarget(CoordinatePriors):

@@ -117,7 +117,9 @@ def structure_key(model: Model, parametrization: str) -> Hashable:
             factor.arms,
             tuple((prior.family, has_positive_support(prior)) for prior in factor_priors.sd),
         )
-        for factor, factor_priors in zip(design.factors, priors.factors, strict=True)
+        for factor, factor_priors in zip(
+            (*design.factors, *model.sigma_factors), priors.all_factors, strict=True
+        )
     )
     return (
         parametrization,

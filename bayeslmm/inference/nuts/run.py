@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from bayeslmm.inference.nuts.compile import CompiledModel
 
 _COMPILED_MODELS_KEPT = 8
+# nutpie's word for mass matrices without correlations.
+DIAGONAL = "diag"
 _compiled: OrderedDict[Hashable, CompiledModel] = OrderedDict()
 
 
 def run_compiled(
-    model: CompiledPyMCModel, settings: SamplerSettings
+    model: CompiledPyMCModel, settings: SamplerSettings, adaptation: str = DIAGONAL
 ) -> tuple[NDArray[np.float64], xr.Dataset, float]:
     """Sample what nutpie can call.
 
@@ -41,6 +43,8 @@ def run_compiled(
         From `callback.nutpie_model`.
     settings : SamplerSettings
         Settled.
+    adaptation : str
+        Which mass matrices nutpie learns while it tunes: ``"diag"`` or ``"low_rank"``.
 
     Returns
     -------
@@ -67,6 +71,8 @@ def run_compiled(
             save_warmup=False,
             progress_bar=settings.progressbar,
             target_accept=settings.target_accept,
+            # Of the other one nutpie says that it is experimental: only where it is needed.
+            **({} if adaptation == DIAGONAL else {"adaptation": adaptation}),
         )
     sampling_time = time.perf_counter() - started
     points = trace["posterior"]["unconstrained"].to_numpy()
@@ -120,7 +126,8 @@ def run_nutpie(
     started = time.perf_counter()
     compiled = _compiled_for(model, structure)
     compile_time = time.perf_counter() - started
-    points, stats, sampling_time = run_compiled(compiled.nutpie, settings)
+    adaptation = getattr(model, "adaptation", DIAGONAL)
+    points, stats, sampling_time = run_compiled(compiled.nutpie, settings, adaptation)
     values = constrain(compiled.variables, points)
     return UnconstrainedDraws(values, stats, compile_time, sampling_time)
 

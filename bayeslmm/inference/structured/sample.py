@@ -50,10 +50,8 @@ EXACT = "independent draws, weighted by the exact density of what the effects le
 
 def structured_suits(model: Model, settings: SamplerSettings) -> tuple[bool, str]:
     """Return whether ``sampler="auto"`` should weigh draws of a model with a residual structure."""
-    if settings.parametrization not in (MARGINAL, AUTO_PARAMETRIZATION):
-        return False, f"the {settings.parametrization} form keeps the effects as parameters"
-    if settings.target_accept is not None:
-        return False, "target_accept was given, and only NUTS has an acceptance rate"
+    if why := _only_nuts(model, settings):
+        return False, why
     target = StructuredTarget(model)
     if why := _too_many(target):
         return False, why
@@ -67,6 +65,17 @@ def structured_suits(model: Model, settings: SamplerSettings) -> tuple[bool, str
             "are not interpolated"
         )
     return True, f"{dense}, and NUTS with the effects integrated out factors it more often"
+
+
+def _only_nuts(model: Model, settings: SamplerSettings) -> str:
+    """Say why nothing but NUTS does what is asked for; nothing where weighted draws could."""
+    if model.sigma_factors:
+        return "sigma has random effects of its own, which only NUTS draws"
+    if settings.parametrization not in (MARGINAL, AUTO_PARAMETRIZATION):
+        return f"the {settings.parametrization} form keeps the effects as parameters"
+    if settings.target_accept is not None:
+        return "target_accept was given, and only NUTS has an acceptance rate"
+    return ""
 
 
 def _too_many(target: StructuredTarget) -> str:

@@ -5,6 +5,7 @@
 - ``distributions``: PyMC's names and parameters, SciPy's numbers
 - ``lkj``: the LKJ distribution of correlation matrices
 - ``closed_forms``: log-density and slope of a prior at one number
+- ``factor_priors``: `FactorPriors`: those of one grouping factor
 - ``priors``: `Priors`: every prior of one model
 - ``supports``: which priors suit a parameter
 - ``resolve``: `resolve_priors`: the user's over a scheme's over the defaults

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm import names
+from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.errors import DataError
 from bayeslmm.model.priors.prior import LKJ, Prior
 from bayeslmm.model.residual.of_design import parameter_entries
@@ -30,13 +31,14 @@ _LKJ_CONCENTRATION = 2.0
 
 @dataclass(frozen=True)
 class DefaultPriors:
-    """Default priors of a design, in its order; `sd` holds one tuple per factor."""
+    """Default priors of a design, in its order; `sd` and `sigma_sd` hold one tuple per factor."""
 
     beta: tuple[Prior, ...]
     centers: tuple[float, ...]
     sd: tuple[tuple[Prior, ...], ...]
     corr: Prior
     parameters: Mapping[str, Prior]
+    sigma_sd: tuple[tuple[Prior, ...], ...] = ()
 
 
 def default_priors(design: ModelData) -> DefaultPriors:
@@ -52,6 +54,8 @@ def default_priors(design: ModelData) -> DefaultPriors:
       those of the effects at the means of columns that do not reach zero (`Shift`)
     - residual sd: HalfStudentT(3, s_y sqrt(w)), w the mean of the weights, 1 without any: sigma
       is the residual sd of a row of weight 1, and a row of mean weight has sigma / sqrt(w)
+    - sd of random effects in log(sigma): HalfNormal(1 / s_x), an intercept's HalfNormal(1): a level
+      one sd away has a sigma up to some three, rarely seven times the typical one
 
     Without an intercept the coefficients carry the response's level: where the columns span a
     constant (one column per category) each prior is centered at the value that gives mean(y);
@@ -81,7 +85,9 @@ def default_priors(design: ModelData) -> DefaultPriors:
     scales = design.scales
     level = link_scale(design)
     beta, centers = _fixed(design, scales, level)
-    for factor, columns in zip(design.factors, scales.random, strict=True):
+    of_sigma = () if design.residual is None else design.residual.scales
+    in_sigma = list(zip(sigma_factors(design.residual), of_sigma, strict=True))
+    for factor, columns in (*zip(design.factors, scales.random, strict=True), *in_sigma):
         for column, term in zip(columns, factor.terms, strict=True):
             if unit(column, term) == 0.0:
                 raise DataError(
@@ -102,7 +108,14 @@ def default_priors(design: ModelData) -> DefaultPriors:
         entry.name: sigma if entry.default is None else Prior.parse(entry.default)
         for entry in parameter_entries(design)
     }
-    return DefaultPriors(beta, centers, sd, lkj, parameters)
+    sigma_sd = tuple(
+        tuple(
+            Prior.of("HalfNormal", sigma=1.0 / unit(column, term))
+            for column, term in zip(columns, factor.terms, strict=True)
+        )
+        for factor, columns in in_sigma
+    )
+    return DefaultPriors(beta, centers, sd, lkj, parameters, sigma_sd)
 
 
 def _fixed(

@@ -12,12 +12,16 @@ from scipy.special import betaincinv
 
 from bayeslmm import names
 from bayeslmm.errors import PriorError
-from bayeslmm.model.covariance.block_covariance import BlockCovariance
-from bayeslmm.model.covariance.kinds import blocks_of_plain, said_to_plain
+from bayeslmm.model.priors.factor_priors import (
+    FactorPriors,
+    factor_as_json,
+    factor_from_json,
+    prior_as_json,
+    prior_from_json,
+)
 from bayeslmm.model.priors.lkj import lkj_marginal_shape
 from bayeslmm.model.priors.of_variables import by_variable, log_density_of, sum_log_density
 from bayeslmm.model.priors.prior import LKJ, Prior
-from bayeslmm.model.priors.shift import NO_SHIFT, Shift
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,54 +33,6 @@ if TYPE_CHECKING:
 
 # That a text shows; `describe` has all.
 _MOST_COEFFICIENTS = 20
-
-
-@dataclass(frozen=True)
-class FactorPriors:
-    """Priors of one grouping factor.
-
-    Attributes
-    ----------
-    covariance : BlockCovariance
-        The structure of its G.
-    sd : tuple of Prior, length n_sds
-        One per column, or per set of columns that share a standard deviation.
-    corr : Prior or None
-        LKJ prior of the structure's correlations; None where it has none.
-    shift : Shift
-        Where the priors stand: of the effects as they are, or at the columns' means.
-    """
-
-    covariance: BlockCovariance
-    sd: tuple[Prior, ...]
-    corr: Prior | None
-    shift: Shift = NO_SHIFT
-
-    @property
-    def name(self) -> str:
-        """The factor."""
-        return self.covariance.name
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """Names of its random-effect columns."""
-        return self.covariance.terms
-
-    @property
-    def eta(self) -> float:
-        """Concentration of the LKJ prior; only where the structure has correlations."""
-        if self.corr is None:
-            raise ValueError(f"The random effects by {self.name!r} have no correlations.")
-        return self.corr.numbers[0]
-
-    @property
-    def partial_priors(self) -> tuple[Prior | float, ...]:
-        """Priors of the partials; a number a stands for 2 Beta(a, a) - 1."""
-        shapes = self.covariance.partial_shapes(self.eta if self.corr else 1.0).tolist()
-        return tuple(
-            Prior.of("Beta", alpha=a, beta=b) if unit else a
-            for (a, b), unit in zip(shapes, self.covariance.in_unit_interval, strict=True)
-        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -101,6 +57,8 @@ class Priors:
         Parameter -> ``"default"`` or ``"user"``.
     matrices : mapping of str to int
         Of those parameters that are correlation matrices, the number of columns.
+    sigma_factors : tuple of FactorPriors
+        Of random effects in log(sigma), in the order of sigma's formula.
     """
 
     coef: tuple[str, ...]
@@ -110,6 +68,12 @@ class Priors:
     parameters: Mapping[str, Prior]
     origins: Mapping[str, str]
     matrices: Mapping[str, int] = field(default_factory=dict)
+    sigma_factors: tuple[FactorPriors, ...] = ()
+
+    @property
+    def all_factors(self) -> tuple[FactorPriors, ...]:
+        """Those of the random effects in the mean, then of those in log(sigma)."""
+        return (*self.factors, *self.sigma_factors)
 
     @property
     def sigma(self) -> Prior:
@@ -130,7 +94,7 @@ class Priors:
             lines.insert(_MOST_COEFFICIENTS, f"  (and {left_out} fixed effects more)")
         if any(self.centers):
             lines.append("The intercept's is for predictors at their means.")
-        for factor in self.factors:
+        for factor in self.all_factors:
             if moved := factor.shift.columns:
                 terms = ", ".join(factor.covariance.terms[k] for k in moved)
                 lines.append(f"Those of {factor.name} ({terms}) are for columns at their means.")
@@ -197,7 +161,7 @@ class Priors:
         if self.coef:
             centered = self.centered_beta(posterior[names.BETA])
             result[names.BETA] = sum_log_density(self.beta, centered)
-        for factor in self.factors:
+        for factor in self.all_factors:
             covariance = factor.covariance
             sd, corr = factor.shift.to_means(
                 posterior[covariance.sd_name], posterior.get(covariance.corr_name)
@@ -229,7 +193,7 @@ class Priors:
             Zero where all priors are of the effects as they are.
         """
         total = np.zeros(())
-        for factor in self.factors:
+        for factor in self.all_factors:
             if not factor.shift.columns:
                 continue
             sd = posterior[factor.covariance.sd_name]
@@ -253,7 +217,7 @@ class Priors:
         dict of str to ndarray
         """
         out = dict(values)
-        for factor in self.factors:
+        for factor in self.all_factors:
             sd, corr = factor.covariance.sd_name, factor.covariance.corr_name
             if factor.shift.columns:
                 out[sd], out[corr] = factor.shift.to_origin(values[sd], values[corr])
@@ -262,7 +226,7 @@ class Priors:
     def entries(self) -> list[tuple[str, Prior]]:
         """Return (parameter, prior) in the order of a summary."""
         listed = list(zip(self.coef, self.beta, strict=True))
-        for factor in self.factors:
+        for factor in self.all_factors:
             listed += zip(factor.covariance.sd_names, factor.sd, strict=True)
             if factor.corr is not None:
                 listed.append((factor.covariance.corr_name, factor.corr))
@@ -291,35 +255,25 @@ class Priors:
         if parameter in self.matrices:
             a = lkj_marginal_shape(self.matrices[parameter], prior.numbers[0])
         else:
-            factor = next(f for f in self.factors if f.covariance.corr_name == parameter)
+            factor = next(f for f in self.all_factors if f.covariance.corr_name == parameter)
             # Of several matrices the largest one's correlations: they are closest to zero.
             return factor.covariance.correlation_quantiles(factor.eta, levels)
         return np.asarray(2 * betaincinv(a, a, levels) - 1)
 
     def to_json(self) -> str:
         """Return the priors as JSON text that `from_json` reads back exactly."""
-        factors = [
-            {
-                "name": f.name,
-                "terms": f.terms,
-                "blocks": f.covariance.independent,
-                "sd": [_as_json(prior) for prior in f.sd],
-                "corr": None if f.corr is None else _as_json(f.corr),
-                "shift": f.shift.to_json(),
-                **({"structures": said_to_plain(f.covariance.said)} if f.covariance.said else {}),
-            }
-            for f in self.factors
-        ]
-        content = {
+        content: dict[str, Any] = {
             "coef": self.coef,
-            "beta": [_as_json(prior) for prior in self.beta],
+            "beta": [prior_as_json(prior) for prior in self.beta],
             "centers": self.centers,
-            "factors": factors,
-            "parameters": {name: _as_json(prior) for name, prior in self.parameters.items()},
+            "factors": [factor_as_json(factor) for factor in self.factors],
+            "parameters": {name: prior_as_json(prior) for name, prior in self.parameters.items()},
             "origins": dict(self.origins),
             # These only where there are any: the JSON of other models stays as it was.
             **({"matrices": dict(self.matrices)} if self.matrices else {}),
         }
+        if self.sigma_factors:
+            content["sigma_factors"] = [factor_as_json(factor) for factor in self.sigma_factors]
         return json.dumps(content)
 
     @classmethod
@@ -341,24 +295,18 @@ class Priors:
 
     @classmethod
     def _of(cls, content: Mapping[str, Any]) -> Priors:
-        factors = tuple(
-            FactorPriors(
-                BlockCovariance.of_blocks(f["name"], tuple(f["terms"]), *blocks_of_plain(f)),
-                tuple(_from_json(prior) for prior in f["sd"]),
-                None if f["corr"] is None else _from_json(f["corr"]),
-                Shift.from_json(f.get("shift")),
-            )
-            for f in content["factors"]
-        )
-        _check_parts(content, factors)
+        factors = tuple(map(factor_from_json, content["factors"]))
+        in_sigma = tuple(map(factor_from_json, content.get("sigma_factors", ())))
+        _check_parts(content, (*factors, *in_sigma))
         return cls(
             tuple(content["coef"]),
-            tuple(_from_json(prior) for prior in content["beta"]),
+            tuple(prior_from_json(prior) for prior in content["beta"]),
             tuple(map(float, content["centers"])),
             factors,
-            {name: _from_json(prior) for name, prior in _parameters(content).items()},
+            {name: prior_from_json(prior) for name, prior in _parameters(content).items()},
             dict(content["origins"]),
             {str(name): int(q) for name, q in content.get("matrices", {}).items()},
+            in_sigma,
         )
 
 
@@ -388,13 +336,3 @@ def _check_parts(content: Mapping[str, Any], factors: tuple[FactorPriors, ...]) 
 def _parameters(content: Mapping[str, Any]) -> Mapping[str, Any]:
     # Before there were families of responses, files had the residual sd only.
     return content["parameters"] if "parameters" in content else {names.SIGMA: content["sigma"]}
-
-
-def _as_json(prior: Prior) -> dict[str, Any]:
-    # JSON has no infinity; text keeps it (and every digit) exactly.
-    return {"family": prior.family, "parameters": {k: repr(v) for k, v in prior.parameters}}
-
-
-def _from_json(content: Mapping[str, Any]) -> Prior:
-    parameters = {name: float(value) for name, value in content["parameters"].items()}
-    return Prior(content["family"], tuple(parameters.items()))

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm import names
+from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.design.scales import check_magnitudes
 from bayeslmm.errors import ArgumentError, PriorError, names_keywords, nearest
 from bayeslmm.model.covariance.block_covariance import covariance_of
-from bayeslmm.model.covariance.unstructured import Unstructured
 from bayeslmm.model.priors.defaults import DefaultPriors, default_priors
+from bayeslmm.model.priors.factor_priors import FactorPriors
 from bayeslmm.model.priors.prior import Prior, PriorLike
-from bayeslmm.model.priors.priors import FactorPriors, Priors
+from bayeslmm.model.priors.priors import Priors
 from bayeslmm.model.priors.schemes import PriorScheme, scheme_named
-from bayeslmm.model.priors.shift import Shift
+from bayeslmm.model.priors.shift import shift_of
 from bayeslmm.model.priors.supports import (
     ANY,
     MATRIX,
@@ -35,9 +36,8 @@ from bayeslmm.model.residual.of_design import parameter_entries
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bayeslmm.design.model_data import ModelData
+    from bayeslmm.design.model_data import FactorData, ModelData
     from bayeslmm.design.scales import ColumnScale
-    from bayeslmm.model.covariance.block_covariance import BlockCovariance
 
 
 # What a user may give: nothing, a scheme, single priors over a scheme or the defaults, or the
@@ -73,6 +73,9 @@ def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Prior
     ``"sd_Subject[Days]"``          one of them
     ``"corr"``                      every correlation matrix
     ``"corr_Subject"``              those of one factor
+    ``"sd_sigma"``,                 standard deviations and correlations of random effects in
+    ``"corr_sigma"``                log(sigma), of which ``"sd_sigma_Subject"`` are those of one
+                                    factor; ``"corr"`` is of these, too, and ``"sd"`` is not
     ``"sigma"``                     the residual standard deviation; so ``"shape"``, ``"nu"`` and
                                     ``"phi"``, the parameters of families that have them
     ``"rho_residual"``,             parameters of a residual structure, all of that name; one is
@@ -185,6 +188,10 @@ def _listed(design: ModelData, defaults: DefaultPriors) -> dict[str, Prior]:
         leads = [sds[k] for k in covariance.sd_leads]
         listed |= dict(zip(covariance.sd_names, leads, strict=True))
         listed[covariance.corr_name] = defaults.corr
+    for factor, sds in zip(sigma_factors(design.residual), defaults.sigma_sd, strict=True):
+        covariance = covariance_of(factor)
+        listed |= dict(zip(covariance.sd_names, sds, strict=True))
+        listed[covariance.corr_name] = defaults.corr
     return listed | dict(defaults.parameters)
 
 
@@ -208,53 +215,36 @@ def _resolve(
         return prior
 
     beta = tuple(pick(coef, _beta_keys(design, coef), ANY) for coef in design.coef)
-    factors = []
-    for factor, columns in zip(design.factors, design.scales.random, strict=True):
+
+    def of_factor(
+        factor: FactorData, columns: Sequence[ColumnScale], of_sds: str, of_matrix: tuple[str, ...]
+    ) -> FactorPriors:
         covariance = covariance_of(factor)
         sd = tuple(
-            pick(sd_name, (sd_name, covariance.sd_name, "sd"), POSITIVE)
+            pick(sd_name, (sd_name, covariance.sd_name, of_sds), POSITIVE)
             for sd_name in covariance.sd_names
         )
         corr = None
         if covariance.has_correlations:
-            corr = pick(covariance.corr_name, (covariance.corr_name, "corr"), MATRIX)
+            corr = pick(covariance.corr_name, (covariance.corr_name, *of_matrix), MATRIX)
+        at_default = {name for name in covariance.sd_names if origins[name] == DEFAULT}
         bases = factor.terms if factor.arms is None else factor.arms.bases
-        shift = _shift(covariance, bases, columns, origins)
-        factors.append(FactorPriors(covariance, sd, corr, shift))
+        return FactorPriors(covariance, sd, corr, shift_of(covariance, bases, columns, at_default))
+
+    pairs = zip(design.factors, design.scales.random, strict=True)
+    factors = tuple(of_factor(*pair, "sd", ("corr",)) for pair in pairs)
+    scales = () if design.residual is None else design.residual.scales
+    keys = names.SD_SIGMA, (names.CORR_SIGMA, "corr")
+    in_sigma = tuple(
+        of_factor(*pair, *keys) for pair in zip(sigma_factors(design.residual), scales, strict=True)
+    )
     entries = parameter_entries(design)
     parameters = {
         entry.name: pick(entry.name, entry.all_keys, allowed_of(entry)) for entry in entries
     }
     matrices = {entry.name: entry.n_columns for entry in entries if entry.is_matrix}
-    resolved = Priors(design.coef, beta, centers, tuple(factors), parameters, origins, matrices)
+    resolved = Priors(design.coef, beta, centers, factors, parameters, origins, matrices, in_sigma)
     return resolved, deciding
-
-
-def _shift(
-    covariance: BlockCovariance,
-    bases: Sequence[str],
-    columns: Sequence[ColumnScale],
-    origins: Mapping[str, str],
-) -> Shift:
-    """Return the means of columns off zero, where the random intercept's sd has its default prior.
-
-    Where a column has values on both sides of zero, or zero itself, what the effects are at zero
-    is within the data, and the prior is of that.
-    """
-    sets = []
-    for structure, block in covariance.correlated:
-        for first in block if isinstance(structure, Unstructured) else ():
-            default = origins[covariance.sd_names[covariance.sd_columns[first]]] == DEFAULT
-            if bases[first] == names.INTERCEPT and default:
-                others = [k for k in block if k != first]
-                means = [columns[k].mean if _off_zero(columns[k]) else 0.0 for k in others]
-                if any(means):
-                    sets.append(((first, *others), (0.0, *means)))
-    return Shift.of_sets(sets)
-
-
-def _off_zero(column: ColumnScale) -> bool:
-    return column.low > 0.0 or column.high < 0.0
 
 
 def _layers(design: ModelData, priors: Any) -> list[_Layer]:
@@ -304,7 +294,9 @@ def _beta_keys(design: ModelData, coef: str) -> tuple[str, ...]:
 
 
 def _reserved_keys(design: ModelData) -> set[str]:
-    of_factors = {key(f.name) for f in design.factors for key in (names.sd, names.corr)}
+    factors = (*design.factors, *sigma_factors(design.residual))
+    of_factors = {key(f.name) for f in factors for key in (names.sd, names.corr)}
+    of_factors |= {names.SD_SIGMA, names.CORR_SIGMA} if sigma_factors(design.residual) else set()
     return {names.BETA, "sd", "corr", SCHEME, *_family_keys(design)} | of_factors
 
 
@@ -326,6 +318,11 @@ def _valid_keys(design: ModelData) -> list[str]:
         keys += [covariance.sd_name, *covariance.sd_names]
         if covariance.has_correlations:
             keys += [covariance.corr_name, "corr"]
+    for factor in sigma_factors(design.residual):
+        covariance = covariance_of(factor)
+        keys += [names.SD_SIGMA, covariance.sd_name, *covariance.sd_names]
+        if covariance.has_correlations:
+            keys += [covariance.corr_name, names.CORR_SIGMA, "corr"]
     return list(dict.fromkeys([*keys, *_family_keys(design)]))
 
 
@@ -375,8 +372,8 @@ def _read(key: str, value: Any) -> Prior:
 
 
 def _check_same_model(design: ModelData, priors: Priors) -> Priors:
-    ours = [covariance_of(factor) for factor in design.factors]
-    theirs = [factor.covariance for factor in priors.factors]
+    ours = [covariance_of(factor) for factor in (*design.factors, *sigma_factors(design.residual))]
+    theirs = [factor.covariance for factor in priors.all_factors]
     same_family = list(priors.parameters) == [e.name for e in parameter_entries(design)]
     if priors.coef != design.coef or ours != theirs or not same_family:
         raise PriorError("These priors were resolved for another model; resolve them again.")

@@ -18,10 +18,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from bayeslmm import names
+from bayeslmm.model.covariance.unstructured import Unstructured
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from bayeslmm.arrays import Floats
+    from bayeslmm.design.scales import ColumnScale
+    from bayeslmm.model.covariance.block_covariance import BlockCovariance
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,44 @@ class Shift:
 
 
 NO_SHIFT = Shift()
+
+
+def shift_of(
+    covariance: BlockCovariance,
+    bases: Sequence[str],
+    columns: Sequence[ColumnScale],
+    at_default: Collection[str],
+) -> Shift:
+    """Return the means of columns off zero, where the random intercept's sd has its default prior.
+
+    Where a column has values on both sides of zero, or zero itself, what the effects are at zero
+    is within the data, and the prior is of that.
+
+    Parameters
+    ----------
+    covariance : BlockCovariance
+        The structure of a factor's G.
+    bases : sequence of str
+        Names of its columns, without arms.
+    columns : sequence of ColumnScale
+        Means and spreads of its columns.
+    at_default : collection of str
+        Names of the standard deviations that have their default priors.
+    """
+    sets = []
+    for structure, block in covariance.correlated:
+        for first in block if isinstance(structure, Unstructured) else ():
+            default = covariance.sd_names[covariance.sd_columns[first]] in at_default
+            if bases[first] == names.INTERCEPT and default:
+                others = [k for k in block if k != first]
+                means = [columns[k].mean if _off_zero(columns[k]) else 0.0 for k in others]
+                if any(means):
+                    sets.append(((first, *others), (0.0, *means)))
+    return Shift.of_sets(sets)
+
+
+def _off_zero(column: ColumnScale) -> bool:
+    return column.low > 0.0 or column.high < 0.0
 
 
 def _turned(turn: Floats, sd: Floats, corr: Floats) -> tuple[Floats, Floats]:

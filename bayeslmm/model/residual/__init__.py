@@ -10,6 +10,7 @@ algebra of their own.
 - ``independent``: independent residuals, Var(e_i) = sigma^2 / w_i
 - ``entry``: one parameter, as priors and result trees name it
 - ``scale``: one sigma, strata, and formulas of log(sigma)
+- ``sigma_effects``: random effects in log(sigma)
 - ``correlation``: the protocol of correlations; independent residuals
 - ``series``: AR(1) and Ornstein-Uhlenbeck residuals, by gaps
 - ``series_at_nodes``: the same by nodes, where gaps are real numbers without end

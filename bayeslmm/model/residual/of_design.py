@@ -13,6 +13,7 @@ from bayeslmm.model.residual.correlation import Uncorrelated
 from bayeslmm.model.residual.entry import Entry
 from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
 from bayeslmm.model.residual.series import series
+from bayeslmm.model.residual.sigma_effects import EffectsInSigma
 from bayeslmm.model.residual.structured import StructuredResiduals
 from bayeslmm.model.residual.visits.of_rows import correlation_of_visits
 
@@ -66,6 +67,9 @@ def _of_rows(
 ) -> StructuredResiduals:
     beside = rows.se is not None and rows.has_sigma
     parts = [rows.columns] if rows.columns.shape[1] else _strata(rows)
+    first = sum(part.shape[1] for part in parts)
+    for factor in rows.factors:
+        parts += [factor.index[:, None].astype(np.float64), factor.columns]
     if beside and rows.se is not None:
         parts.append(rows.se[:, None])
     cells, cell = np.zeros((min(rows.n, 1), 1)), np.zeros(rows.n, np.int64)
@@ -74,7 +78,19 @@ def _of_rows(
     se = cells[:, -1] if beside else None
     relative = None if beside else rows.se
     scale = _scale(rows, cells, learnt)
-    return StructuredResiduals(rows, scale, correlation, cell.ravel(), se, relative)
+    effects = _effects(rows, cells[:, first:])
+    return StructuredResiduals(rows, scale, correlation, cell.ravel(), se, relative, effects)
+
+
+def _effects(rows: ResidualRows, cells: Floats) -> tuple[EffectsInSigma, ...]:
+    """Return effects in sigma of cells whose columns are each factor's level and columns."""
+    found, at = [], 0
+    for factor in rows.factors:
+        end = at + 1 + len(factor.terms)
+        index = cells[:, at].astype(np.int64)
+        found.append(EffectsInSigma.of(factor, index, cells[:, at + 1 : end]))
+        at = end
+    return tuple(found)
 
 
 def _strata(rows: ResidualRows) -> list[Floats]:

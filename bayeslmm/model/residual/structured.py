@@ -1,5 +1,8 @@
 r"""`StructuredResiduals`: R = D C D of a design's rows, with scales D and correlations C.
 
+Random effects in log(sigma) are numbers of phi, which R is given; their own standard deviations and
+correlations are not.
+
 .. math:: [R^{-1}]_{ab} = \frac{[C^{-1}]_{ab}}{sd_a(\phi) \, sd_b(\phi)}, \qquad
           \log |R| = \log |C| + 2 \sum_i \log sd_i
 
@@ -14,9 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm import names
 from bayeslmm.arrays import distinct
 from bayeslmm.gram.structured.records import Records, split_sums, with_sums
 from bayeslmm.model.residual.series import Series
+from bayeslmm.model.residual.sigma_effects import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
     from bayeslmm.model.residual.correlation import Correlation, Pairs
     from bayeslmm.model.residual.entry import Entry
     from bayeslmm.model.residual.scale import Scale
+    from bayeslmm.model.residual.sigma_effects import EffectsInSigma
 
 
 def _by_cell(pairs: Pairs, cell: Ints) -> Pairs:
@@ -65,6 +71,8 @@ class StructuredResiduals:
     relative : ndarray, shape (n,), or None
         What multiplies each row's standard deviation, known: its standard error where there is no
         sigma.
+    effects : tuple of EffectsInSigma
+        Random effects in the logarithm of each cell's sigma.
     """
 
     rows: ResidualRows
@@ -73,6 +81,7 @@ class StructuredResiduals:
     cell: Ints
     se: Floats | None
     relative: Floats | None = None
+    effects: tuple[EffectsInSigma, ...] = ()
 
     @property
     def name(self) -> str:
@@ -95,28 +104,52 @@ class StructuredResiduals:
         return len(self.scale.entries)
 
     @cached_property
-    def size(self) -> int:
-        """How many numbers phi are."""
+    def n_parameters(self) -> int:
+        """How many numbers of phi are parameters: the scale's, then the correlation's."""
         return self.n_scales + sum(len(e.partials) or 1 for e in self.correlation.entries)
+
+    @cached_property
+    def size(self) -> int:
+        """How many numbers phi are: parameters, then effects in sigma."""
+        return self.n_parameters + sum(one.size for one in self.effects)
 
     @property
     def dims(self) -> dict[str, tuple[str, ...]]:
         """Dimensions of its variables in the result tree, after chain and draw."""
-        return {**self.scale.dims, **self.correlation.dims}
+        dims = {**self.scale.dims, **self.correlation.dims}
+        for one in self.effects:
+            dims |= one.dims
+        return dims
 
     @property
     def coords(self) -> dict[str, tuple[str, ...]]:
         """Coordinates of those dimensions."""
-        return {**self.scale.coords, **self.correlation.coords}
+        coords = {**self.scale.coords, **self.correlation.coords}
+        for one in self.effects:
+            coords |= one.coords
+        return coords
+
+    @property
+    def without_effects(self) -> StructuredResiduals:
+        """The same of typical levels: phi are parameters alone."""
+        return replace(self, effects=())
 
     def variables(self, phi: Floats) -> dict[str, Floats]:
-        """Name the parameters phi, shape (..., size)."""
-        a = self.n_scales
-        return self.scale.variables(phi[..., :a]) | self.correlation.variables(phi[..., a:])
+        """Name the numbers phi, shape (..., size)."""
+        a, b = self.n_scales, self.n_parameters
+        named = self.scale.variables(phi[..., :a]) | self.correlation.variables(phi[..., a:b])
+        for one, own in zip(self.effects, cut(self.effects, phi[..., b:]), strict=True):
+            shape = (*phi.shape[:-1], len(one.levels), len(one.terms))
+            named[names.effects(one.name)] = own.reshape(shape)
+        return named
 
     def phi(self, variables: Mapping[str, Floats]) -> Floats:
         """Undo `variables`; shape (chain, draw, size) of variables of a result tree."""
-        return np.concatenate([self.scale.phi(variables), self.correlation.phi(variables)], axis=-1)
+        parts = [self.scale.phi(variables), self.correlation.phi(variables)]
+        for one in self.effects:
+            own = variables[names.effects(one.name)]
+            parts.append(own.reshape(*own.shape[:-2], one.size))
+        return np.concatenate(parts, axis=-1)
 
     def near(self, sigma: float, phi: Floats) -> Floats:
         """Return parameters with about this sigma everywhere, others as in `phi`, shape (size,)."""
@@ -135,6 +168,9 @@ class StructuredResiduals:
     def sd(self, phi: Floats) -> Floats:
         """Compute each cell's standard deviation, shape (s, n_cells)."""
         sigma = self.scale.sigma(phi[:, : self.n_scales])
+        of_effects = cut(self.effects, phi[:, self.n_parameters :])
+        for one, own in zip(self.effects, of_effects, strict=True):
+            sigma = sigma * np.exp(one.log_factor(own))
         return sigma if self.se is None else np.hypot(sigma, self.se)
 
     def _parts(self) -> Iterable[Pairs]:
@@ -213,7 +249,7 @@ class StructuredResiduals:
         coefficients : ndarray, shape (s, n_bases)
         log_determinants : ndarray, shape (s,)
         """
-        omega, logdet = self.correlation.precision(phi[:, self.n_scales :])
+        omega, logdet = self.correlation.precision(phi[:, self.n_scales : self.n_parameters])
         k, a, b = self._bases
         sd = self.sd(phi)
         log_determinants = logdet + 2.0 * np.log(sd) @ self.counts + self._known_logdet
@@ -270,7 +306,8 @@ class StructuredResiduals:
         sd = self.sd(phi)[:, self.cell[some]]
         if self.relative is not None:
             sd = sd * self.relative[some]
-        C = self.correlation.matrix(phi[:, self.n_scales :], self.rows, some)
+        own = phi[:, self.n_scales : self.n_parameters]
+        C = self.correlation.matrix(own, self.rows, some)
         return sd[:, :, None] * C * sd[:, None, :]
 
     def mean_variance(self, phi: Floats) -> Floats:

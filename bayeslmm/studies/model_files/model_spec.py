@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.arguments import as_path
-from bayeslmm.design.residual_rows import check_arguments
+from bayeslmm.design.residual_checks import check_arguments
 from bayeslmm.design.response import require_known, require_trials
 from bayeslmm.errors import ArgumentError, FormulaError, names_keywords
 from bayeslmm.families.gaussian import GAUSSIAN
