@@ -26,10 +26,12 @@ from .analysis.smooths.freedom import smooths as smooths
 from .analysis.summaries.draws import tidy_draws as tidy_draws
 from .analysis.summaries.export import to_latex as to_latex, to_markdown as to_markdown
 from .analysis.summaries.hypotheses import hypothesis as hypothesis
-from .analysis.summaries.tables import (
+from .analysis.summaries.level_tables import (
     coefficients as coefficients,
-    fixed_effects as fixed_effects,
     random_effects as random_effects,
+)
+from .analysis.summaries.tables import (
+    fixed_effects as fixed_effects,
     variance_components as variance_components,
 )
 from .analysis.summaries.text import summary as summary

@@ -111,6 +111,11 @@ def is_smooth(factor: str) -> bool:
     return factor.startswith("s(")
 
 
+def arm(factor: str) -> str:
+    """Name the arms of a grouping factor's levels, in the group of all levels."""
+    return f"arm_of_{stored(factor)}"
+
+
 def in_sigma(factor: str) -> str:
     """Name a grouping factor's random effects in log(sigma), as if they were a factor.
 

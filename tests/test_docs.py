@@ -29,6 +29,7 @@ SHOWN = [
     "formulas",
     "families",
     "residuals",
+    "effects",
     "priors",
     "levels",
     "effects",
@@ -194,9 +195,16 @@ def test_each_verb_for_nlme_and_mmrm_users_is_one(run):
                 assert evaluate(code, names) is not None or code.startswith("print"), code
 
 
-@pytest.mark.parametrize("heading", ["Random-effects terms", "The fixed part"])
-def test_each_formula_of_the_grammar_is_read(heading):
-    for first, *_ in rows(DOCS / "formulas.md", heading):
+@pytest.mark.parametrize(
+    ("page", "heading"),
+    [
+        ("formulas", "Random-effects terms"),
+        ("formulas", "The fixed part"),
+        ("effects", "How others spell it"),
+    ],
+)
+def test_each_formula_of_the_grammar_is_read(page, heading):
+    for first, *_ in rows(DOCS / f"{page}.md", heading):
         codes = code_in(first)
         assert codes
         designs = []

@@ -104,6 +104,8 @@ def print_spec(console: Console, spec: ModelSpec, design: Design) -> None:
     for factor in design.factors:
         blocks = (" + ".join(factor.terms[i] for i in block) for block in factor.blocks)
         effects = "; ".join(blocks)
+        if factor.arms is not None:
+            effects = f"those of its {factor.arms.by}: {effects}"
         facts.add_row(
             "Random effects",
             Text(f"{factor.name}: {len(factor.levels)} levels, each with {effects}"),

@@ -98,7 +98,7 @@ def _labels(idata: Any) -> list[str]:
     columns = state_content(str(idata.attrs["design"]))["columns"]
     labels = [name for name, column in columns.items() if column["kind"] == "label"]
     terms = bayeslmm.parse_formula(str(idata.attrs["formula"])).random
-    grouping = [name for term in terms for name in term.variables if name not in columns]
+    grouping = [name for term in terms for name in term.grouping if name not in columns]
     return [*labels, *grouping]
 
 

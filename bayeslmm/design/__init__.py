@@ -9,12 +9,12 @@
 - ``residual_checks``: what a fit must be for a residual structure, and what its rows tell
 - ``visit_order``: which structures of residuals go by the order of visits, and whether it is known
 - ``residual_rows``: scale, group and time of each row's residual
-- ``coding``: response, offset, columns and grouping factors from rows
-- ``structured_columns``: columns of terms whose covariance has a structure
+- ``coding``: response, offset and columns from rows
 - ``evaluate``: calls evaluated on columns, without `eval`
 - ``model_matrix``: numeric columns and their names, by formulaic
 - ``grouping``: `GroupingFactor`: levels, each row's level, columns that vary
 - ``rank/``: which columns are determined, and what dropped ones follow from
+- ``factors/``: grouping factors from rows, with what their terms say of levels and columns
 - ``scales``: location and spread of columns, mergeable over batches
 - ``state``: `DesignState`: what coding new rows takes, through JSON
 - ``smooths/``: penalised smooths in the form of a mixed model

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.design.coding import TableCoder, gather_factors
+from bayeslmm.design.coding import TableCoder
 from bayeslmm.design.design import Design
+from bayeslmm.design.factors.arms import check_arms
+from bayeslmm.design.factors.gather import gather_factors
 from bayeslmm.design.rank.identifiability import (
     check_columns,
     check_levels,
@@ -169,6 +171,7 @@ def build_design(
     names.check_coefficients(columns, all_factors, of_family)
     coder.response()  # before the factors' own troubles
     for factor in factors:
+        check_arms(factor, factor.columns)
         check_columns(factor)
         check_levels(factor)
     of_residuals = code_residuals(coder)
@@ -182,6 +185,7 @@ def build_design(
         dependence=dependence,
         terms={factor.name: factor.terms for factor in factors},
         levels={factor.name: tuple(factor.levels.tolist()) for factor in factors},
+        arms={factor.name: factor.arms for factor in factors if factor.arms is not None},
         weights=weights if isinstance(weights, str) else None,
         family=chosen.name,
         link=chosen.link.name,
@@ -328,7 +332,7 @@ def code_rows(
     X, columns = coder.fixed()
     keep = [j for j, name in enumerate(columns) if name not in state.dropped]
     X, coef = np.ascontiguousarray(X[:, keep]), tuple(columns[j] for j in keep)
-    built = gather_factors(coder, levels, state.known, structures=state.structures)
+    built = gather_factors(coder, levels, state.known, (state.structures or {}, state.arms))
     rebuilt = {factor.name: factor.terms for factor in built}
     if coef != state.coef or any(state.terms[name] != rebuilt[name] for name in rebuilt):
         raise DataError("The state does not belong to this formula: its columns differ.")

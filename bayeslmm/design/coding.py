@@ -1,4 +1,4 @@
-"""The parts of a design computed from its rows: response, offset, columns, grouping factors."""
+"""The parts of a design computed from its rows: response, offset, columns."""
 
 from __future__ import annotations
 
@@ -7,45 +7,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm import names
 from bayeslmm.design.evaluate import boolean_categorical, evaluate, recode
-from bayeslmm.design.grouping import (
-    GroupingFactor,
-    match_levels,
-    read_levels,
-    refuse_repeated,
-    refuse_two_covariances,
-    refuse_two_spellings,
-)
 from bayeslmm.design.model_matrix import check_finite, model_matrix, vector
 from bayeslmm.design.response import require_same_kind, require_trials, two_levels
 from bayeslmm.design.smooths.columns import code_smooth
 from bayeslmm.design.state import ColumnState
-from bayeslmm.design.structured_columns import structured_columns
 from bayeslmm.errors import DataError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.nodes import Variable
 from bayeslmm.formula.tokens import quote
-from bayeslmm.relationships.known import map_of
 from bayeslmm.tables.column import categorical
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.design.rows import Rows
     from bayeslmm.design.smooths.columns import SmoothColumns
     from bayeslmm.families.family import Family
     from bayeslmm.formula.expand import TermSet
     from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.formula.nodes import Atom
-    from bayeslmm.formula.random_terms import RandomTerm
-    from bayeslmm.relationships.known import Known
     from bayeslmm.tables.column import Column
 
-_TRAINING = "the training rows"
+TRAINING = "the training rows"
 _NO_NUMBERS = {
     False: (
         "Convert it to numbers in the table, or choose another response; of two categories, "
@@ -60,7 +46,7 @@ _KINDS = {"number": "numbers", "boolean": "booleans", "text": "text", "category"
 
 
 class TableCoder:
-    """Compute response, offset, model matrices and grouping factors of one table.
+    """Compute response, offset and model matrices of one table.
 
     Parameters
     ----------
@@ -236,7 +222,7 @@ class TableCoder:
         if isinstance(value, np.ndarray) and value.dtype == bool:
             value = boolean_categorical(value)
             if self.known is not None:
-                value = recode(value, list(self.known[variable.name].levels or ()), _TRAINING)
+                value = recode(value, list(self.known[variable.name].levels or ()), TRAINING)
         if isinstance(value, pd.Categorical) and len(value.categories) < 2:
             raise DataError(
                 f"Column {variable.name!r} has one level only, {value.categories[0]!r}: there is "
@@ -263,132 +249,6 @@ class TableCoder:
         codes, labels = column.levels()
         given = categorical(codes, labels)
         try:
-            return recode(given, list(state.levels or ()), _TRAINING)
+            return recode(given, list(state.levels or ()), TRAINING)
         except DataError as error:
             raise DataError(f"Column {column.name!r}: {error}") from None
-
-
-def gather_factors(
-    coder: TableCoder,
-    known: Mapping[str, Sequence[str]] | None,
-    relationships: Known,
-    structures: Mapping[str, Sequence[BlockStructure]] | None = None,
-) -> tuple[GroupingFactor, ...]:
-    """Return the grouping factors, each with the columns of all its terms.
-
-    Parameters
-    ----------
-    coder : TableCoder
-        The table.
-    known : mapping of str to sequence of str, or None
-        The levels of the training rows; None on the training rows themselves.
-    relationships : mapping of str to Relationship
-        The known covariances of levels, by the names that the formula has.
-    structures : mapping of str to sequence of BlockStructure, optional
-        What is said of each block of factors that have structures, of the training rows.
-
-    Returns
-    -------
-    tuple of GroupingFactor
-        In the order in which the formula first names them; then the smooths.
-
-    Raises
-    ------
-    FormulaError
-        If two terms give one factor the same column.
-    DataError
-        If a column cannot be a grouping factor.
-    """
-    text = coder.terms.formula.text
-    told, said = (text, lambda factor: factor), structures or {}
-    found = _gather(coder, coder.terms.random, told, known, relationships, structures=said)
-    return found + tuple(smooth.factor() for smooth in coder.smooths())
-
-
-def gather_sigma_factors(
-    coder: TableCoder, known: Mapping[str, Sequence[str]] | None
-) -> tuple[GroupingFactor, ...]:
-    """Return the grouping factors of effects in log(sigma), named by `names.in_sigma`.
-
-    Parameters and errors are those of `gather_factors`.
-    """
-    said = coder.terms.residual
-    if said is None:
-        return ()
-    return _gather(coder, said.effects, (said.text, names.in_sigma), known, {}, structures={})
-
-
-def _gather(
-    coder: TableCoder,
-    terms: Sequence[tuple[RandomTerm, TermSet]],
-    told: tuple[str, Callable[[str], str]],
-    known: Mapping[str, Sequence[str]] | None,
-    relationships: Known,
-    *,
-    structures: Mapping[str, Sequence[BlockStructure]],
-) -> tuple[GroupingFactor, ...]:
-    """Return the factors of some terms; `told` is their formula, and what names its factors."""
-    text, name = told
-    by_factor: dict[str, list[tuple[RandomTerm, TermSet]]] = {}
-    for term, wanted in terms:
-        by_factor.setdefault(term.factor, []).append((term, wanted))
-    refuse_two_spellings(text, [pairs[0][0] for pairs in by_factor.values()])
-    return tuple(
-        _factor(
-            coder,
-            pairs,
-            (text, name(factor)),
-            None if known is None else known[name(factor)],
-            relationships,
-            said=structures.get(name(factor)),
-        )
-        for factor, pairs in by_factor.items()
-    )
-
-
-def _factor(
-    coder: TableCoder,
-    pairs: Sequence[tuple[RandomTerm, TermSet]],
-    told: tuple[str, str],
-    known: Sequence[str] | None,
-    relationships: Known,
-    *,
-    said: Sequence[BlockStructure] | None,
-) -> GroupingFactor:
-    """Return one factor; `told` is the formula as it was written, and the factor's name."""
-    (text, name), first = told, pairs[0][0]
-    refuse_two_covariances(text, [term for term, _ in pairs])
-    index, levels = read_levels(first.variables, coder.rows.columns)
-    n_known = len(levels)
-    if known is not None:
-        index, levels = match_levels(index, levels, known)
-        n_known = len(known)
-    matrices: list[NDArray[np.float64]] = []
-    terms: list[str] = []
-    blocks: list[tuple[int, ...]] = []
-    structures: list[BlockStructure] = []
-    for term, wanted in pairs:
-        positions = None if said is None else said[len(blocks)].positions
-        matrix, columns, structure = structured_columns(coder, term, wanted, positions)
-        refuse_repeated(text, term, columns, terms)
-        places = range(len(terms), len(terms) + len(columns))
-        own = [tuple(places)] if term.correlated else [(j,) for j in places]
-        blocks.extend(own)
-        structures.extend([structure] * len(own))
-        matrices.append(matrix)
-        terms.extend(columns)
-    latent = None
-    if first.cov is not None:
-        latent = map_of(relationships[first.cov], levels[:n_known].tolist(), first.factor)
-    return GroupingFactor(
-        name=name,
-        variables=first.variables,
-        levels=levels,
-        n_known=n_known,
-        index=index,
-        columns=matrices[0] if len(matrices) == 1 else np.hstack(matrices),
-        terms=tuple(terms),
-        blocks=tuple(blocks),
-        structures=tuple(structures) if any(at.kind != "us" for at in structures) else (),
-        latent=latent,
-    )

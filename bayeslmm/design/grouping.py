@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.design.factors.arms import Arms
     from bayeslmm.formula.random_terms import RandomTerm
     from bayeslmm.relationships.level_map import LevelMap
     from bayeslmm.tables.column import Column
@@ -88,6 +89,8 @@ class GroupingFactor(Described):
     latent : LevelMap or None
         T, where the effects of the levels are T v of independent latent ones; None where they are
         independent themselves.
+    arms : Arms or None
+        Which levels have which columns, where that differs by ``gr(g, by=arm)``.
     """
 
     name: str
@@ -100,6 +103,7 @@ class GroupingFactor(Described):
     blocks: tuple[tuple[int, ...], ...]
     structures: tuple[BlockStructure, ...] = ()
     latent: LevelMap | None = None
+    arms: Arms | None = None
 
     @property
     def scaled_columns(self) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Blocks
     from bayeslmm.design.design import Design
+    from bayeslmm.design.factors.arms import Arms
     from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.design.scales import DataScales
@@ -52,6 +53,11 @@ class FactorData(Protocol):
     @property
     def latent(self) -> LevelMap | None:
         """T, where effects are T v of latent levels' v; None where levels are independent."""
+        ...
+
+    @property
+    def arms(self) -> Arms | None:
+        """Which levels have which columns, where that differs."""
         ...
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.design.coding import gather_sigma_factors
+from bayeslmm.design.factors.gather import gather_sigma_factors
 from bayeslmm.design.grouping import GroupingFactor
 from bayeslmm.design.model_matrix import check_finite
 from bayeslmm.design.scales import ColumnScale

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bayeslmm.arrays import Blocks, Floats
+    from bayeslmm.design.factors.arms import Arms
 
 
 class Factor(Protocol):
@@ -32,6 +33,11 @@ class Factor(Protocol):
     @property
     def blocks(self) -> Blocks:
         """Sets of columns; of a smooth those of each curve."""
+        ...
+
+    @property
+    def arms(self) -> Arms | None:
+        """Which levels have which columns, where that differs."""
         ...
 
 
@@ -213,7 +219,8 @@ class DataScales:
     fixed : tuple of ColumnScale, length p
         Of the fixed-effect columns.
     random : tuple of tuple of ColumnScale
-        Of each factor's columns.
+        Of each factor's columns; of those that differ by arm, of the column in all arms, so that
+        priors do not differ by arm.
     weights : ColumnScale or None
         Of the weights, where there are any.
     root : ndarray, shape (p + 1, p + 1), or None
@@ -248,7 +255,7 @@ class DataScales:
             response=observed if offset is None else ColumnScale.of(y - offset),
             observed=observed,
             fixed=tuple(map(ColumnScale.of, design.X.T)),
-            random=tuple(map(_of_factor, design.factors)),
+            random=tuple(map(_varying, design.factors)),
             weights=None if design.weights is None else ColumnScale.of(design.weights),
             root=None if with_ones is None else triangle(with_ones),
         )
@@ -312,18 +319,6 @@ class DataScales:
         )
 
 
-def _of_factor(factor: Factor) -> tuple[ColumnScale, ...]:
-    scales = tuple(map(ColumnScale.of, factor.columns.T))
-    if not names.is_smooth(factor.name):
-        return scales
-    # One sd is of all columns of a curve together: of size 1, by a number times that. Curves of
-    # levels have the size that the curve has over all rows.
-    n = len(factor.columns)
-    own = float(np.sum(factor.columns**2)) / max(n, 1) if len(factor.blocks) == 1 else 1.0
-    size = 1.0 if abs(own - 1.0) < 1e-9 else own
-    return tuple(ColumnScale(n, 0.0, size * (n - 1), x.low, x.high) for x in scales)
-
-
 # Beyond these, products of squares of two columns' quotients leave the range of numbers.
 _LARGEST, _SMALLEST = 1e50, 1e-50
 
@@ -370,6 +365,30 @@ def triangle(columns: Floats) -> Floats:
     width = columns.shape[1]
     upper = np.linalg.qr(columns, mode="r")
     return np.vstack([upper, np.zeros((width - len(upper), width))])
+
+
+def _varying(factor: Factor) -> tuple[ColumnScale, ...]:
+    if names.is_smooth(factor.name):
+        return _of_smooth(factor)
+    arms, columns = factor.arms, factor.columns
+    if arms is None:
+        return tuple(map(ColumnScale.of, columns.T))
+    # Elsewhere an arm's columns are zero: summed over arms they are the column that was parted.
+    of_base = {
+        base: ColumnScale.of(columns[:, [name == base for name in arms.bases]].sum(axis=1))
+        for base in dict.fromkeys(arms.bases)
+    }
+    return tuple(of_base[base] for base in arms.bases)
+
+
+def _of_smooth(factor: Factor) -> tuple[ColumnScale, ...]:
+    # One sd is of all columns of a curve together: of size 1, by a number times that. Curves of
+    # levels have the size that the curve has over all rows.
+    n = len(factor.columns)
+    own = float(np.sum(factor.columns**2)) / max(n, 1) if len(factor.blocks) == 1 else 1.0
+    size = 1.0 if abs(own - 1.0) < 1e-9 else own
+    scales = map(ColumnScale.of, factor.columns.T)
+    return tuple(ColumnScale(n, 0.0, size * (n - 1), x.low, x.high) for x in scales)
 
 
 def _pooled(

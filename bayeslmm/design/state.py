@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from bayeslmm.design.factors.arms import Arms
 from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.design.rank.dependence import Dependence
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import model_terms
-from bayeslmm.relationships.plain import of_plain, to_plain
+from bayeslmm.relationships.plain import all_of_plain, to_plain
 
 if TYPE_CHECKING:
     from bayeslmm.relationships.known import Known
@@ -83,6 +84,8 @@ class DesignState:
         Labels of its strata that have parameters of their own.
     known : mapping of str to Relationship
         Known covariances of levels, by the names that the formula has.
+    arms : mapping of str to Arms
+        Of grouping factors with ``gr(g, by=arm)``.
     sigma_terms, sigma_levels : mapping of str to tuple of str
         Columns and levels of each grouping factor that has effects in log(sigma), by
         `names.in_sigma`.
@@ -108,6 +111,7 @@ class DesignState:
     visits: tuple[str, ...] | None = None
     strata: tuple[str, ...] | None = None
     known: Known = field(default_factory=dict)
+    arms: Mapping[str, Arms] = field(default_factory=dict)
     sigma_terms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sigma_levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -123,9 +127,9 @@ class DesignState:
         Parameters
         ----------
         levels : bool
-            Whether to write the levels of grouping factors, and their known covariances. Result
-            trees hold them otherwise, and attributes of netCDF files are limited in size: of
-            covariances fingerprints are written then.
+            Whether to write the levels of grouping factors, their arms, and their known
+            covariances. Result trees hold them otherwise, and attributes of netCDF files are
+            limited in size: of covariances fingerprints are written then.
 
         Returns
         -------
@@ -153,6 +157,8 @@ class DesignState:
             "terms": dict(self.terms),
             "levels": {**self.levels, **self.sigma_levels} if levels else None,
         }
+        if self.arms:
+            content["arms"] = {name: a.plain(levels=levels) for name, a in self.arms.items()}
         if self.sigma_terms:
             content["sigma_terms"] = dict(self.sigma_terms)
         if self.weights is not None:
@@ -181,6 +187,8 @@ class DesignState:
         cls,
         text: str,
         levels: Mapping[str, Sequence[str]] | None = None,
+        *,
+        arms: Mapping[str, Sequence[str]] | None = None,
         known: Known | None = None,
     ) -> Self:
         """Return the state that `to_json` wrote.
@@ -191,6 +199,8 @@ class DesignState:
             The JSON.
         levels : mapping of str to sequence of str, optional
             Levels of the grouping factors, where the JSON was written without them.
+        arms : mapping of str to sequence of str, optional
+            Label of each level's arm, by grouping factor, likewise.
         known : mapping of str to Relationship, optional
             Known covariances of levels, where the JSON was written without them.
 
@@ -205,9 +215,10 @@ class DesignState:
         """
         content = state_content(text)
         try:
-            state = cls._of(content, content["levels"] if levels is None else levels, known)
+            found = content["levels"] if levels is None else levels
+            state = cls._of(content, found, arms or {}, known)
         except (AttributeError, KeyError, TypeError) as error:
-            raise DataError(f"This is not the JSON of a design's state: {error!r}.") from None
+            raise _no_state(error) from None
         terms = model_terms(parse_formula(state.formula))
         factors = {term.factor for term, _ in terms.random}
         if lacking := (set(terms.predictors) - set(state.columns)) | (factors - set(state.terms)):
@@ -219,6 +230,7 @@ class DesignState:
         cls,
         content: Mapping[str, Any],
         found: Mapping[str, Sequence[str]] | None,
+        arms: Mapping[str, Sequence[str]],
         known: Known | None,
     ) -> Self:
         in_sigma = content.get("sigma_terms", {})
@@ -249,7 +261,11 @@ class DesignState:
             structures=_structures_or_none(content.get("structures")),
             visits=_tuple_or_none(content.get("visits")),
             strata=_tuple_or_none(content.get("strata")),
-            known=_known(content.get("known", {}), known),
+            known=all_of_plain(content.get("known", {}), known or {}),
+            arms={
+                name: Arms.of_plain(found, arms.get(name))
+                for name, found in content.get("arms", {}).items()
+            },
             sigma_terms={name: tuple(terms) for name, terms in in_sigma.items()},
             sigma_levels={name: tuple(map(str, found[name])) for name in in_sigma},
         )
@@ -264,21 +280,6 @@ def _structures_or_none(
         str(name): tuple(BlockStructure.of_plain(kind, positions) for kind, positions in said)
         for name, said in content.items()
     }
-
-
-def _known(content: Mapping[str, Any], given: Known | None) -> Known:
-    """Return known covariances: those given, if they are those of the content, or those in it."""
-    out = {}
-    for name, written in content.items():
-        if not isinstance(written, str):
-            out[name] = of_plain(written)
-            continue
-        found = (given or {}).get(name)
-        if found is None or found.fingerprint != written:
-            what = "lacks" if found is None else "was written with another matrix as"
-            raise DataError(f"The design's state {what} the known covariance {name!r}.")
-        out[name] = found
-    return out
 
 
 def _dependence_or_none(content: Mapping[str, Any]) -> Dependence | None:
@@ -318,10 +319,14 @@ def state_content(text: str) -> dict[str, Any]:
         version = content["version"]
         list(content["coef"]), dict(content["terms"])
     except (TypeError, ValueError, KeyError, RecursionError) as error:
-        raise DataError(f"This is not the JSON of a design's state: {error!r}.") from None
+        raise _no_state(error) from None
     if version != VERSION:
         raise DataError(f"A design's state of version {version!r}; this is version {VERSION}.")
     return content
+
+
+def _no_state(error: Exception) -> DataError:
+    return DataError(f"This is not the JSON of a design's state: {error!r}.")
 
 
 def store(memory: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ The fixed part is formulaic's language. What formulaic lacks, the bars, is read 
 ``(1 | a/b)``      nested: ``(1 | a) + (1 | a:b)``
 ``(1 | a:b)``      the combinations of `a` and `b`
 ``s(x)``           a smooth curve, ``s(x, by=f)`` one for each level of `f`
+``(1 |p| g)``      terms of one label and factor: their columns are those of one term
 =================  =============================================================================
 
 ``(f || g)`` with a categorical `f` has uncorrelated columns here. lme4 (Bates et al., 2015) splits
@@ -35,6 +36,7 @@ from bayeslmm.errors import FormulaError, names_keywords
 from bayeslmm.formula.calls import Expression
 from bayeslmm.formula.expand import TermSet, expand
 from bayeslmm.formula.grammar import parse_side
+from bayeslmm.formula.labels import Barred, merge_labelled
 from bayeslmm.formula.nodes import Bars, Node, Number, Offset, Smooth, Sum, Variable, unwrap, walk
 from bayeslmm.formula.random_terms import RandomTerm, columns_of, flatten, random_terms
 from bayeslmm.formula.smooth_terms import SmoothTerm, smooth_term
@@ -139,15 +141,13 @@ def _parse(text: str) -> MixedFormula:
     left, right = _sides(tokenize(text), text)
     parts: list[tuple[str, Node]] = []
     offsets: list[Atom] = []
-    columns: list[TermSet] = []
-    random: list[RandomTerm] = []
+    barred: list[Barred] = []
     smooths: list[tuple[SmoothTerm, Atom]] = []
     side, response = parse_side(right, text), _response(left, text)
     _refuse_response_as_predictor(response, side, text)
     for sign, part in flatten(side, text):
         if isinstance(part, Bars):
-            columns.append(columns_of(part, text))
-            random.extend(random_terms(part, str(columns[-1]), text))
+            barred.append(Barred(part, columns_of(part, text)))
         elif isinstance(part, Offset):
             offsets.append(part.inside)
         elif isinstance(part, Smooth):
@@ -155,6 +155,8 @@ def _parse(text: str) -> MixedFormula:
         else:
             parts.append((sign, part))
     _refuse_twice([term for term, _ in smooths], text)
+    barred = merge_labelled(barred, text)
+    random = [term for one in barred for term in random_terms(one.bars, str(one.columns), text)]
     span = (right[0].span[0], right[-1].span[1])
     fixed = expand(Sum(tuple(parts) or (("+", Number(1, span)),), span), text)
     return MixedFormula(
@@ -165,7 +167,7 @@ def _parse(text: str) -> MixedFormula:
         smooths=tuple(term for term, _ in smooths),
         text=text,
         atoms={atom.text: atom for atom in (response, *offsets, *(x for _, x in smooths))},
-        sides={str(side): side for side in (fixed, *columns)},
+        sides={str(side): side for side in (fixed, *(one.columns for one in barred))},
     )
 
 

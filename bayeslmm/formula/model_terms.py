@@ -89,7 +89,7 @@ class ModelTerms:
     @property
     def grouping(self) -> tuple[str, ...]:
         """Names of the columns that stand right of the bars."""
-        return _unique([v for term, _ in self.random for v in term.variables])
+        return _unique([v for term, _ in self.random for v in term.grouping])
 
     def only(self, factors: tuple[str, ...] | None) -> ModelTerms:
         """Return the terms without random effects of other factors."""
@@ -137,6 +137,7 @@ def model_terms(formula: MixedFormula, residual: ResidualTerms | None = None) ->
     (('x', 'z', 't'), ('g',))
     """
     _require_built(formula)
+    _require_one_by(formula)
     return ModelTerms(
         formula=formula,
         response=_atom(formula, formula.response),
@@ -184,9 +185,9 @@ def _require_built(formula: MixedFormula) -> None:
     """Raise for what is read, and not fitted yet."""
     for term in formula.random:
         unbuilt = {
-            "gr(by=)": term.by is not None,
+            "cov= beside by=": term.cov is not None and term.by is not None,
+            f"{term.structure}() of gr(by=)": term.structure != "us" and term.by is not None,
             "mm()": term.several,
-            "A label between bars": bool(term.label),
         }
         for what, there in unbuilt.items():
             if there:
@@ -195,6 +196,20 @@ def _require_built(formula: MixedFormula) -> None:
                     formula.text or str(formula),
                     term.span if formula.text else None,
                 )
+
+
+def _require_one_by(formula: MixedFormula) -> None:
+    """Raise where two terms part the levels of one factor in two ways."""
+    found: dict[str, str] = {}
+    for term in formula.random:
+        if term.by is not None and found.setdefault(term.factor, term.by) != term.by:
+            raise FormulaError(
+                f"The levels of {term.factor!r} are parted by {found[term.factor]!r} in one term "
+                f"and by {term.by!r} in another: make a column of their combinations, and give "
+                "that as by= in both.",
+                formula.text or str(formula),
+                term.span if formula.text else None,
+            )
 
 
 def _atom(formula: MixedFormula, text: str) -> Atom:

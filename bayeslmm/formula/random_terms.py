@@ -63,8 +63,6 @@ class RandomTerm:
         Whether a row has a level of each variable, as in ``mm(a, b)``.
     weights : tuple of str
         Of ``mm(a, b, weights=[u, v])``: the columns of the levels' shares in a row.
-    label : str
-        Of ``(1 |p| g)``: p; terms of one factor and label have one G.
     """
 
     columns: str
@@ -76,15 +74,19 @@ class RandomTerm:
     cov: str | None = None
     several: bool = False
     weights: tuple[str, ...] = ()
-    label: str = ""
 
     @property
     def factor(self) -> str:
         """Name of the grouping factor, e.g. ``"Subject"``, ``"a:b"`` or ``"mm(a,b)"``."""
         return f"mm({','.join(self.variables)})" if self.several else ":".join(self.variables)
 
+    @property
+    def grouping(self) -> tuple[str, ...]:
+        """The columns of the table that are read right of the bar."""
+        return self.variables if self.by is None else (*self.variables, self.by)
+
     def __str__(self) -> str:
-        bars = f"|{self.label}|" if self.label else "|" if self.correlated else "||"
+        bars = "|" if self.correlated else "||"
         name = "" if self.structure == "us" else self.structure
         return f"{name}({self.columns} {bars} {self._group()})"
 
@@ -169,7 +171,6 @@ def random_terms(bars: Bars, columns: str, text: str) -> list[RandomTerm]:
         bars.correlated and structure != "diag",
         bars.span,
         structure="us" if structure == "diag" else structure,
-        label=bars.label,
     )
     if isinstance(bars.group, GroupCall):
         terms = [_of_call(whole, bars.group, text)]

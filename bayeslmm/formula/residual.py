@@ -282,9 +282,9 @@ def parse_sigma(text: str) -> tuple[TermSet, tuple[tuple[RandomTerm, TermSet], .
 def _require_plain(term: RandomTerm, bars: Bars, text: str) -> None:
     """Raise unless effects in sigma have a G of their own, unstructured or diagonal."""
     plain = replace(term, structure="us", by=None, cov=None, several=False, weights=())
-    if term.label:
+    if bars.label:
         raise FormulaError(
-            f"The label {term.label} would correlate these effects with those of other terms, as "
+            f"The label {bars.label} would correlate these effects with those of other terms, as "
             "of the mean; effects in sigma are independent of them: write one bar, (1 | g).",
             text,
             bars.span,

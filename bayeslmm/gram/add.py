@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm.design.factors.arms import arms_of_levels
 from bayeslmm.errors import DataError
 from bayeslmm.gram.coordinates import change_coordinates, common_coordinates
 from bayeslmm.gram.strata import require_few
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.design.factors.arms import Arms
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
     from bayeslmm.gram.blocks import CrossProducts, GramFactor, PairBlocks, Strata
@@ -125,9 +127,10 @@ def _add_states(
             )
             raise DataError(msg)
     levels = {f.name: tuple(f.levels.tolist()) for f in factors}
+    arms = {f.name: f.arms for f in factors if f.arms is not None}
     one, other = a.state.dependence, b.state.dependence
     alike = one is not None and other is not None and one.agrees(other)
-    return replace(a.state, levels=levels, dependence=one if alike else None)
+    return replace(a.state, levels=levels, arms=arms, dependence=one if alike else None)
 
 
 def merge_levels(first: Labels, second: Labels) -> tuple[Labels, Ints, Ints]:
@@ -188,6 +191,9 @@ def _require_same_model(a: CrossProducts, b: CrossProducts) -> None:
             "random effects": tuple(
                 (f.name, f.terms, f.blocks, f.structures) for f in gram.factors
             ),
+            "arms": tuple(
+                None if f.arms is None else replace(f.arms, levels=()) for f in gram.factors
+            ),
         }
 
     for (what, first), second in zip(shape(a).items(), shape(b).values(), strict=True):
@@ -217,7 +223,20 @@ def _add_factor(f: GramFactor, g: GramFactor, levels: Labels, at_f: Ints, at_g: 
         counts=both(f.counts, g.counts),
         fixed=both_or_none(f.fixed, g.fixed),
         log_weights=both_or_none(f.log_weights, g.log_weights),
+        arms=_add_arms(f, g, levels, (at_f, at_g)),
     )
+
+
+def _add_arms(
+    f: GramFactor, g: GramFactor, levels: Labels, places: tuple[Ints, Ints]
+) -> Arms | None:
+    """Return the arms of the levels of both; raise where a level is in two."""
+    if f.arms is None or g.arms is None:
+        return None
+    codes = np.array([*f.arms.levels, *g.arms.levels], dtype=np.int64)
+    both, names = (np.concatenate(places), codes), (f.name, f.arms.by)
+    told = arms_of_levels(names, both, levels.tolist(), f.arms.labels)
+    return replace(f.arms, levels=told)
 
 
 def _add_pairs(c: PairBlocks, d: PairBlocks, merged: list[tuple[Labels, Ints, Ints]]) -> PairBlocks:

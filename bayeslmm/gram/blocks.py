@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Blocks, Floats, Ints
+    from bayeslmm.design.factors.arms import Arms
     from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
@@ -54,6 +55,8 @@ class GramFactor(Described):
     latent : LevelMap or None
         T, where the blocks are of latent levels v and results tell T v (see
         `bayeslmm.gram.latent`).
+    arms : Arms or None
+        Which levels have which columns, where that differs.
     """
 
     name: str
@@ -68,6 +71,7 @@ class GramFactor(Described):
     log_weights: Floats | None = None
     structures: tuple[BlockStructure, ...] = ()
     latent: LevelMap | None = None
+    arms: Arms | None = None
 
     def _lines(self) -> list[str]:
         return [f"Cross-products of {factor_line(self)}"]

@@ -115,6 +115,9 @@ def _check_names(gram: CrossProducts) -> None:
             ),
             f"factor_{k}'s structures are not those of its blocks",
         )
+        if f.arms is not None:
+            fits = (len(f.arms.columns), len(f.arms.levels)) == (len(f.terms), len(f.levels))
+            _require(fits, f"factor_{k}'s arms are of other columns or levels")
 
 
 def _expect(
@@ -185,6 +188,11 @@ def _check_factor(name: str, f: GramFactor, gram: CrossProducts, lengths: Floats
         _expect(f"{name}_fixed", f.fixed, (m, p + 1, p + 1))
         _check_moments(f"{name}_fixed", f.fixed, np.broadcast_to(lengths, (m, p + 1)))
     _check_rest(f"{name}_with_fixed", f, gram.cross, lengths)
+    if f.arms is not None:
+        squares = np.einsum("rj,mrs,sj->mj", f.scale, f.within, f.scale)
+        outside = np.where(f.arms.holds, 0.0, np.abs(squares)).max(axis=0, initial=0.0)
+        none = bool((outside <= _ROUNDING * squares.max(axis=0, initial=0.0)).all())
+        _require(none, f"{name} has levels with columns of other arms")
 
 
 def _check_rest(name: str, f: GramFactor, cross: Floats, lengths: Floats) -> None:
@@ -262,6 +270,8 @@ def _check_state(gram: CrossProducts) -> None:
     _texts("the state's formula", (state.formula,))
     if state.coef != gram.coef or dict(state.terms) != {f.name: f.terms for f in gram.factors}:
         raise ValueError("state names other columns than the cross-products")
+    if state.arms != {f.name: f.arms for f in gram.factors if f.arms is not None}:
+        raise ValueError("state has other arms than the cross-products")
     _texts("the state's dropped columns", state.dropped)
     for name, column in state.columns.items():
         _require(column.kind in {"number", "boolean", "label"}, f"column {name!r} has no kind")

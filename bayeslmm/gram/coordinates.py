@@ -161,6 +161,7 @@ def with_levels[G: CrossProducts](gram: G, place: int, keep: NDArray[np.int64]) 
         counts=factor.counts[keep],
         fixed=None if factor.fixed is None else factor.fixed[keep],
         log_weights=None if factor.log_weights is None else factor.log_weights[keep],
+        arms=None if factor.arms is None else factor.arms.chosen(keep.tolist()),
     )
     pairs = []
     for pair in gram.pairs:

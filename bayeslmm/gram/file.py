@@ -3,9 +3,10 @@
 Layout of version 1, a zip of npy arrays (little-endian, C order):
 
 - ``header``: UTF-8 bytes of a JSON object with ``format`` ("bayeslmm.gram"), ``version``,
-  ``response``, ``coef``, ``factors`` (``name``, ``terms``, ``blocks``), ``pairs`` (``first``,
-  ``second``: places of factors), ``n``, ``sum_log_weights``, ``state`` (`DesignState.to_json`
-  without levels, or null) and ``scales`` (`DataScales.to_dict`, or null)
+  ``response``, ``coef``, ``factors`` (``name``, ``terms``, ``blocks``, and ``arms``, those of
+  ``gr(g, by=arm)``, where there are any), ``pairs`` (``first``, ``second``: places of factors),
+  ``n``, ``sum_log_weights``, ``state`` (`DesignState.to_json` without levels, or null) and
+  ``scales`` (`DataScales.to_dict`, or null)
 - ``scale`` (p, p), ``slope`` (p,), ``cross`` (p + 1, p + 1): as in `Gram`
 - for factor k: ``factor_k_levels`` (m,) of text, ``factor_k_scale`` (q, q), ``factor_k_within``
   (m, q, q), ``factor_k_with_fixed`` (m, q, p + 1), ``factor_k_counts`` (m,), and where there are
@@ -37,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.arguments import as_path
+from bayeslmm.design.factors.arms import Arms
 from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.design.scales import DataScales
 from bayeslmm.design.state import DesignState
@@ -89,7 +91,7 @@ def to_arrays(gram: CrossProducts) -> dict[str, NDArray[Any]]:
         "version": VERSION,
         "response": gram.response,
         "coef": gram.coef,
-        "factors": [_named(f) for f in gram.factors],
+        "factors": list(map(_described, gram.factors)),
         "pairs": [{"first": pair.first, "second": pair.second} for pair in gram.pairs],
         "n": gram.n,
         "sum_log_weights": gram.sum_log_weights,
@@ -117,10 +119,13 @@ def to_arrays(gram: CrossProducts) -> dict[str, NDArray[Any]]:
     return {"header": encode_header(header), **filled}
 
 
-def _named(factor: GramFactor) -> dict[str, Any]:
-    content = {"name": factor.name, "terms": factor.terms, "blocks": factor.blocks}
-    if factor.structures:  # files of other models stay as they were
+def _described(factor: GramFactor) -> dict[str, Any]:
+    """Return what a header says of a factor; files of other models stay as they were."""
+    content: dict[str, Any] = {"name": factor.name, "terms": factor.terms, "blocks": factor.blocks}
+    if factor.structures:
         content["structures"] = [(at.kind, at.positions) for at in factor.structures]
+    if factor.arms is not None:
+        content["arms"] = factor.arms.plain()
     return content
 
 
@@ -219,13 +224,15 @@ def _from_arrays[G: CrossProducts](cls: type[G], header: dict[str, Any], arrays:
             counts=arrays[f"factor_{k}_counts"],
             fixed=arrays.get(f"factor_{k}_fixed"),
             log_weights=arrays.get(f"factor_{k}_log_weights"),
+            arms=Arms.of_plain(f["arms"]) if "arms" in f else None,
         )
         for k, f in enumerate(header["factors"])
     )
     state = header["state"]
     if state is not None:
         levels = {f.name: f.levels.tolist() for f in factors}
-        state = DesignState.from_json(json.dumps(state, ensure_ascii=False), levels)
+        arms = {f.name: f.arms.level_labels for f in factors if f.arms is not None}
+        state = DesignState.from_json(json.dumps(state, ensure_ascii=False), levels, arms=arms)
     return cls(
         response=header["response"],
         coef=tuple(header["coef"]),

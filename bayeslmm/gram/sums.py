@@ -224,4 +224,5 @@ def _factor_sums(
         log_weights=None
         if root is None
         else 2.0 * np.bincount(factor.index, np.log(root), minlength=m),
+        arms=factor.arms,
     )

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm import names
+from bayeslmm.design.factors.arms import own_effects
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.families.student import NU
 from bayeslmm.gram.gram_design import design_of
@@ -20,6 +21,7 @@ from bayeslmm.results.write import (
     data_groups,
     draws_dataset,
     known_groups,
+    levels_group,
     root_attributes,
     sample_coordinates,
 )
@@ -149,7 +151,7 @@ def sample_prior(
     factors = (*design.factors, *model.sigma_factors)
     for factor, stated in zip(factors, model.priors.all_factors, strict=True):
         effects = stated.shift.raw_effects(_effects(factor, values, rng))
-        values[names.effects(factor.name)] = effects
+        values[names.effects(factor.name)] = own_effects(factor, effects)
     values = model.priors.raw_scales(values)
     if phi is not None:
         in_sigma = [values[names.effects(f.name)] for f in model.sigma_factors]
@@ -158,9 +160,8 @@ def sample_prior(
     predictive = (
         {"prior_predictive": _predictive(model, values, phi, rng)} if design.has_rows else {}
     )
-    tree = xr.DataTree.from_dict(
-        {"prior": prior, **predictive, **data_groups(design), **known_groups(design)}
-    )
+    groups = {"prior": prior, **predictive, **data_groups(design), **levels_group(design)}
+    tree = xr.DataTree.from_dict(groups | known_groups(design))
     tree.attrs = root_attributes(model)
     return tree
 

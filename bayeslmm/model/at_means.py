@@ -13,7 +13,6 @@ from bayeslmm.gram.gram_design import GramDesign
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bayeslmm.arrays import Floats
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.gram.blocks import CrossProducts
     from bayeslmm.model.priors.shift import Shift
@@ -40,7 +39,7 @@ def shifted(design: ModelData, shifts: Sequence[Shift]) -> ModelData:
         return replace(design, gram=_gram_less_means(design.gram, shifts))
     rows = design.coded_rows
     factors = tuple(
-        replace(f, columns=_less_means(f.columns, shift))
+        replace(f, columns=shift.less_means(f.columns))
         for f, shift in zip(rows.factors, shifts, strict=True)
     )
     return replace(rows, factors=factors)
@@ -89,9 +88,3 @@ def _gram_less_means[G: CrossProducts](gram: G, shifts: Sequence[Shift]) -> G:
         parts = tuple(_gram_less_means(part, shifts) for part in strata.grams)
         strata = replace(strata, grams=parts)
     return replace(gram, factors=factors, strata=strata)
-
-
-def _less_means(columns: Floats, shift: Shift) -> Floats:
-    out = columns.copy()
-    out[:, list(shift.columns)] -= shift.means
-    return out

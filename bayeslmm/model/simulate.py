@@ -11,6 +11,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.arguments import as_numbers
 from bayeslmm.design.design import Design
+from bayeslmm.design.factors.arms import EVERYWHERE, own_effects
 from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.errors import ArgumentError, NumericalError, names_keywords, nearest
 from bayeslmm.model.residual.drawn import DrawnResiduals
@@ -125,7 +126,7 @@ def simulate_response(
         root = _root(factor, sds.get(factor.name), corrs.get(factor.name))
         m = len(factor.levels) if factor.latent is None else factor.latent.n_latent
         normal = generator.standard_normal((m, len(factor.terms)))
-        effects[factor.name] = normal @ root.T
+        effects[factor.name] = own_effects(factor, normal @ root.T)
     for factor in design.factors:
         of_rows = effects[factor.name]
         if factor.latent is not None:
@@ -312,6 +313,11 @@ def _correlation_root(factor: GroupingFactor, corr: ArrayLike | None) -> NDArray
     matrix = as_numbers(f"corr of {factor.name!r}", corr)
     if matrix.ndim == 0:
         matrix = np.full((q, q), float(matrix))
+        if factor.arms is not None:
+            # No level has columns of two arms: no number is asked of their correlations.
+            arms = np.array(factor.arms.columns)
+            apart = (arms != arms[:, None]) & (arms != EVERYWHERE) & (arms[:, None] != EVERYWHERE)
+            matrix[apart] = 0.0
         np.fill_diagonal(matrix, 1.0)
     if matrix.shape != (q, q) or not np.allclose(matrix, matrix.T):
         msg = f"corr of {factor.name!r} is a symmetric {q} by {q} matrix or a number."

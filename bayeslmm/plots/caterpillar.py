@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from bayeslmm.results.factor_info import FactorInfo
+
 MOST_LABELS = 80  # more labels than this cannot be read, so the picture lies down without them
 INNER_PROB = 0.5
 
@@ -57,7 +59,8 @@ def plot_caterpillar(
     Returns
     -------
     matplotlib Figure
-        Levels whose interval excludes zero are blue, the others grey.
+        Levels whose interval excludes zero are blue, the others grey. An arm's column, of
+        ``gr(g, by=arm)``, has the levels of the arm.
 
     Raises
     ------
@@ -82,8 +85,10 @@ def plot_caterpillar(
     with style() as plt:
         figure, panels = _panels(plt, axes, len(chosen), len(info.levels), upright=upright)
         for panel, term in zip(panels, chosen, strict=True):
-            draws = flat[..., info.terms.index(term)]
-            _draw(panel, draws, info.levels, (ci_prob, ci_kind), upright=upright)
+            place = info.terms.index(term)
+            there = np.flatnonzero(info.holds[:, place])
+            levels = [info.levels[level] for level in there]
+            _draw(panel, flat[:, there, place], levels, (ci_prob, ci_kind), upright=upright)
             panel.set_title(term)
         between = " " if upright else "\n"
         inner = "50 and " if upright else ""
@@ -105,7 +110,7 @@ def _unit(idata: xr.DataTree, terms: Sequence[str]) -> str:
     return f", {unit}" if list(terms) == [INTERCEPT] else f", {unit} per unit of the column"
 
 
-def _chosen_terms(info: tree.FactorInfo, terms: Sequence[str] | None) -> list[str]:
+def _chosen_terms(info: FactorInfo, terms: Sequence[str] | None) -> list[str]:
     chosen = list(info.terms) if terms is None else as_names("terms", terms)
     for term in chosen:
         if term not in info.terms:

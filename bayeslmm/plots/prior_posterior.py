@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.model.priors.factor_priors import FactorPriors
     from bayeslmm.model.priors.prior import Prior
+    from bayeslmm.results.factor_info import FactorInfo
 
 
 POINTS = 400
@@ -143,9 +144,9 @@ def _moved(priors: Priors) -> set[str]:
     """Return the parameters whose priors stand at the columns' means."""
     found = {names.INTERCEPT} if any(priors.centers) else set()
     return found | {
-        factor.covariance.sd_names[factor.covariance.sd_columns[factor.shift.columns[0]]]
+        factor.covariance.sd_names[factor.covariance.sd_columns[columns[0]]]
         for factor in priors.all_factors
-        if any(factor.shift.means)
+        for columns, _ in factor.shift.sets
     }
 
 
@@ -180,9 +181,7 @@ def _scalar(name: str, draws: Floats, prior: Prior) -> _Pair:
     return _Pair(name, draws, lambda x: np.exp(prior.log_density(x)), (low, high), prior.support)
 
 
-def _correlations(
-    idata: xr.DataTree, priors: Priors, info: read.FactorInfo, eta: float
-) -> list[_Pair]:
+def _correlations(idata: xr.DataTree, priors: Priors, info: FactorInfo, eta: float) -> list[_Pair]:
     factor = next(f for f in priors.factors if f.name == info.name)
     covariance = factor.covariance
     _, corr = _at_means(idata, factor)

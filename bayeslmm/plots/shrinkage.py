@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from bayeslmm.results.factor_info import FactorInfo
+
 MOST_LABELS = 40
 CONTOURS = (0.5, 0.95)
 
@@ -39,7 +41,8 @@ def plot_shrinkage(
     factor : str, optional
         The grouping factor; may be left out where there is one.
     terms : sequence of two str, optional
-        The random-effect columns of the axes; the first two without it.
+        The random-effect columns of the axes; the first two without it, of ``gr(g, by=arm)`` those
+        of the first arm.
     ax : matplotlib Axes, optional
         Where to draw; a new figure without it.
 
@@ -80,8 +83,8 @@ def plot_shrinkage(
     return ax.figure
 
 
-def _positions(info: read.FactorInfo, terms: Sequence[str] | None) -> list[int]:
-    names = list(info.terms[:2]) if terms is None else as_names("terms", terms)
+def _positions(info: FactorInfo, terms: Sequence[str] | None) -> list[int]:
+    names = _first_terms(info) if terms is None else as_names("terms", terms)
     for name in names:
         if name not in info.terms:
             msg = f"{info.name!r} has no random effect {name!r}.{nearest(name, info.terms)}"
@@ -89,19 +92,37 @@ def _positions(info: read.FactorInfo, terms: Sequence[str] | None) -> list[int]:
     if not 1 <= len(names) <= 2:
         msg = f"terms names one or two random effects of {info.name!r}; it names {len(names)}."
         raise ArgumentError(msg)
-    return [info.terms.index(name) for name in names]
+    places = [info.terms.index(name) for name in names]
+    if not info.holds[:, places].all(axis=1).any():
+        raise ArgumentError(
+            f"No level of {info.name!r} has both {names[0]!r} and {names[1]!r}: name two columns "
+            "of one arm."
+        )
+    return places
+
+
+def _first_terms(info: FactorInfo) -> list[str]:
+    """Return the first two columns that the first level's arm has."""
+    there = info.holds[0] if info.levels else np.ones(len(info.terms), dtype=bool)
+    return [term for term, has in zip(info.terms, there, strict=True) if has][:2]
+
+
+def _of_levels(info: FactorInfo, chosen: list[int]) -> NDArray[np.intp]:
+    """Return the levels that have the chosen columns."""
+    return np.flatnonzero(info.holds[:, chosen].all(axis=1))
 
 
 def _plane(
     ax: Any,
-    info: read.FactorInfo,
+    info: FactorInfo,
     estimates: PoolingEstimates,
     chosen: list[int],
     cov: NDArray[np.float64],
 ) -> None:
     from matplotlib.collections import LineCollection  # noqa: PLC0415 - slow to import
 
-    none, partial = estimates.none[:, chosen], estimates.partial[:, chosen]
+    levels = _of_levels(info, chosen)
+    none, partial = (e[np.ix_(levels, chosen)] for e in (estimates.none, estimates.partial))
     center = estimates.complete[chosen]
     alpha = float(np.clip(60 / len(none), 0.12, 1))
     ax.grid(color=GRID, linewidth=0.6)
@@ -116,9 +137,14 @@ def _plane(
     ax.scatter(*partial.T, s=22, color=LEVEL, alpha=alpha, zorder=3, label="partial pooling")
     ax.scatter(*center, s=90, marker="X", color=POPULATION, zorder=4, label="population")
     if len(partial) <= MOST_LABELS:
-        for label, (x, y) in zip(info.levels, partial, strict=True):
+        for level, (x, y) in zip(levels, partial, strict=True):
             ax.annotate(
-                label, (x, y), (4, 3), textcoords="offset points", fontsize=7, color="#57606A"
+                info.levels[level],
+                (x, y),
+                (4, 3),
+                textcoords="offset points",
+                fontsize=7,
+                color="#57606A",
             )
     ax.set_xlabel(f"{info.terms[chosen[0]]} of each {info.name}")
     ax.set_ylabel(f"{info.terms[chosen[1]]} of each {info.name}")
@@ -161,10 +187,11 @@ def _ellipse(
     return x, y
 
 
-def _lines(ax: Any, info: read.FactorInfo, estimates: PoolingEstimates, term: int) -> None:
+def _lines(ax: Any, info: FactorInfo, estimates: PoolingEstimates, term: int) -> None:
     from matplotlib.collections import LineCollection  # noqa: PLC0415 - slow to import
 
-    none, partial = estimates.none[:, term], estimates.partial[:, term]
+    levels = _of_levels(info, [term])
+    none, partial = estimates.none[levels, term], estimates.partial[levels, term]
     alpha = float(np.clip(60 / len(none), 0.12, 1))
     known = np.isfinite(none)
     tops = np.stack([none[known], np.ones(known.sum())], axis=1)

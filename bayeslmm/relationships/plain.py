@@ -56,6 +56,29 @@ def of_plain(content: Mapping[str, Any]) -> Relationship:
         raise DataError(f"This is no known covariance: {error!r}.") from None
 
 
+def all_of_plain(
+    content: Mapping[str, Any], given: Mapping[str, Relationship]
+) -> dict[str, Relationship]:
+    """Return what `to_plain` was given, by name; of those written by fingerprint the given ones.
+
+    Raises
+    ------
+    DataError
+        If one that is written by its fingerprint is not among the given ones, or is another.
+    """
+    out = {}
+    for name, written in content.items():
+        if not isinstance(written, str):
+            out[name] = of_plain(written)
+            continue
+        found = given.get(name)
+        if found is None or found.fingerprint != written:
+            what = "lacks" if found is None else "was written with another matrix as"
+            raise DataError(f"The design's state {what} the known covariance {name!r}.")
+        out[name] = found
+    return out
+
+
 def of_arrays(kind: str, labels: Any, arrays: Mapping[str, NDArray[Any]]) -> Relationship:
     """Return the relationship that has these `Relationship.arrays`."""
     return _KINDS[kind](tuple(map(str, labels)), **arrays)

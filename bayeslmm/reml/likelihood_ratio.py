@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.special import chdtrc
 
 from bayeslmm.design.design import Design
+from bayeslmm.design.factors.arms import EVERYWHERE
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.gram.gram import Gram, gram_of
@@ -313,10 +314,10 @@ def _lacking_effects(small: Gram, large: Gram) -> list[str]:
         if not _related_alike(factor, other):
             found.append(f"the covariance that the levels of {factor.name!r} have")
             continue
-        homes: dict[str, int | None] = {}
+        homes: dict[str, tuple[int, ...] | None] = {}
         for columns in covariance_of(factor).independent:
             names = [factor.terms[j] for j in columns]
-            homes |= {name: _home(name, factor, large, other) for name in names}
+            homes |= {name: _homes(name, factor, large, other) for name in names}
             found += [
                 f"the random effect {name!r} by {factor.name!r}"
                 for name in names
@@ -335,6 +336,23 @@ def _related_alike(one: GramFactor, other: GramFactor) -> bool:
     if one.latent is None or other.latent is None:
         return one.latent is other.latent
     return one.latent.agrees(other.latent)
+
+
+def _homes(name: str, own: GramFactor, gram: Gram, factor: GramFactor) -> tuple[int, ...] | None:
+    """Find the set that has a column, one for each arm where only the other model has arms."""
+    if factor.arms is None or own.arms is not None:
+        home = _home(name, own, gram, factor)
+        return None if home is None else (home,)
+    sets, arms = covariance_of(factor).independent, factor.arms
+    homes = []
+    for arm in range(len(arms.labels)):
+        here = [[arms.bases[j] for j in s if arms.columns[j] in {arm, EVERYWHERE}] for s in sets]
+        homes += [
+            place
+            for place, names in enumerate(here)
+            if matching(name, names) is not None or _is_recoded(name, own, names)
+        ][:1]
+    return tuple(homes) if len(homes) == len(arms.labels) else None
 
 
 def _home(name: str, own: GramFactor, gram: Gram, factor: GramFactor) -> int | None:

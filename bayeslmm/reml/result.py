@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
+from bayeslmm.design.factors.arms import own_covariances, own_effects
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.gram.likelihood import Conditional, conditional
 from bayeslmm.model.covariance.block_covariance import covariance_of
@@ -213,9 +214,19 @@ class REMLFit:
 
     @cached_property
     def conditional(self) -> Conditional:
-        """Moments of all effects given y at the estimates, as arrays."""
+        """Moments of all effects given y at the estimates, as arrays.
+
+        Zero of effects that a level does not have, as of other arms' columns in ``gr(g, by=arm)``.
+        """
         with single_blas_thread():
-            return conditional(self.gram, self.factors, self.scale)
+            found = conditional(self.gram, self.factors, self.scale)
+        factors = self.gram.factors
+        return replace(
+            found,
+            modes=tuple(map(own_effects, factors, found.modes)),
+            cov=tuple(map(own_covariances, factors, found.cov)),
+            marginal_cov=tuple(map(own_covariances, factors, found.marginal_cov)),
+        )
 
     @cached_property
     def fixed_effects(self) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 - ``write``: numbers laid out as groups, variables and attributes
 - ``rows``: the training rows as a table
 - ``read``: what was asked, which factors there are, draws as arrays
+- ``factor_info``: `FactorInfo`: a grouping factor as a tree describes it
 - ``family``: the response family of a tree, and draws of its parameters
 - ``residual``: the residual structure of a tree, and draws of its parameters
 - ``smooths``: which of its factors are smooths

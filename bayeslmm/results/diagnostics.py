@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.model.covariance.block_covariance import BlockCovariance
+    from bayeslmm.results.factor_info import FactorInfo
 
 CI_PROB = 0.95
 CI_KIND = "eti"
@@ -264,7 +265,9 @@ def blocks(
             continue
         values = read.effect_draws(idata, info)
         labels = [f"{name}[{level},{term}]" for level in info.levels for term in info.terms]
-        yield name, labels, values.reshape(*values.shape[:2], -1)
+        there = info.holds.ravel()
+        kept = [label for label, has in zip(labels, there, strict=True) if has]
+        yield name, kept, values.reshape(*values.shape[:2], -1)[..., there]
 
 
 def said_covariance(idata: xr.DataTree, factor: str) -> BlockCovariance | None:
@@ -289,7 +292,7 @@ def said_covariance(idata: xr.DataTree, factor: str) -> BlockCovariance | None:
 
 
 def standard_deviations(
-    idata: xr.DataTree, info: read.FactorInfo, covariance: BlockCovariance | None
+    idata: xr.DataTree, info: FactorInfo, covariance: BlockCovariance | None
 ) -> tuple[str, list[str], NDArray[np.float64]]:
     """Return the variable of a factor's sds, their labels and draws, one where columns share it."""
     name = names.sd(info.name)
@@ -300,7 +303,7 @@ def standard_deviations(
 
 
 def _correlations(
-    idata: xr.DataTree, info: read.FactorInfo, covariance: BlockCovariance | None
+    idata: xr.DataTree, info: FactorInfo, covariance: BlockCovariance | None
 ) -> tuple[str, list[str], NDArray[np.float64]]:
     name = names.corr(info.name)
     values = read.correlation_draws(idata, info)

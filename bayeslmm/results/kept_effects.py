@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm import names
+from bayeslmm.design.factors.arms import own_effects
 from bayeslmm.errors import ArgumentError, nearest
 
 if TYPE_CHECKING:
@@ -138,14 +139,16 @@ class EffectsStore:
     def add(self, effects: list[Floats], places: NDArray[np.intp] | None = None) -> None:
         """Take the next draws of every factor's effects, shapes (count, m, q).
 
-        `places` says which draws they are, where they do not come in order.
+        `places` says which draws they are, where they do not come in order. Effects that a level
+        does not have (`Arms`) become zero, whatever comes.
         """
         count = len(effects[0]) if effects else 0
         before, after = self._count, self._count + count
         where = slice(before, after) if places is None else places
         if self._back is not None:
             effects = [back(given) for back, given in zip(self._back, effects, strict=True)]
-        for factor, batch in zip(self._factors, effects, strict=True):
+        for factor, drawn in zip(self._factors, effects, strict=True):
+            batch = own_effects(factor, drawn)
             policy = self._kept.policies[factor.name]
             if policy == MOMENTS:
                 self._add_moments(factor.name, batch, before, after)
@@ -166,13 +169,13 @@ class EffectsStore:
         """Return the labels of the levels whose draws are kept, by factor."""
         return {factor.name: self._kept.levels(factor) for factor in self._factors}
 
-    def kept_in_part(self) -> dict[str, NDArray[np.str_]]:
-        """Return all levels of factors of which only some levels are kept, by dimension."""
-        return {
-            names.level_dim(factor.name): factor.levels
+    def kept_in_part(self) -> tuple[str, ...]:
+        """Return the factors of which only some levels are kept."""
+        return tuple(
+            factor.name
             for factor in self._factors
             if len(self._kept.levels(factor)) < len(factor.levels)
-        }
+        )
 
     def posterior(self) -> dict[str, Floats]:
         """Return the kept draws as variables of the posterior."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from bayeslmm import names
+from bayeslmm.design.factors.arms import Arms
 from bayeslmm.design.state import state_content
 from bayeslmm.errors import TreeError, nearest
+from bayeslmm.results.factor_info import FactorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,31 +36,6 @@ _DRAWN = {
     "log_prior",
     "log_likelihood",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class FactorInfo:
-    """A grouping factor as a tree describes it.
-
-    Attributes
-    ----------
-    name : str
-        Such as ``"Subject"`` or ``"a:b"``.
-    terms : tuple of str, length q
-        Names of its random-effect columns.
-    levels : tuple of str, length m
-        Labels of the levels whose effects the tree holds, in the order of the draws.
-    correlated : bool
-        Whether the tree holds correlations of its columns.
-    all_levels : tuple of str
-        Labels of all levels that the fit had; more than `levels` where effects were kept in part.
-    """
-
-    name: str
-    terms: tuple[str, ...]
-    levels: tuple[str, ...]
-    correlated: bool
-    all_levels: tuple[str, ...]
 
 
 def require_tree(idata: Any) -> None:
@@ -237,6 +213,7 @@ def describe_factor(idata: xr.DataTree, chosen: str, group_name: str = "posterio
         levels=levels,
         correlated=names.corr(chosen) in data,
         all_levels=_fitted_levels(idata, chosen) or levels,
+        arms=_arms(idata, chosen),
     )
 
 
@@ -374,6 +351,19 @@ def _fitted_levels(idata: xr.DataTree, name: str) -> tuple[str, ...]:
     if dim not in idata.children.get(names.FITTED_LEVELS, ()):
         return ()
     return _labels(group(idata, names.FITTED_LEVELS)[dim], dim)
+
+
+def _arms(idata: xr.DataTree, name: str) -> Arms | None:
+    stated = state_content(str(idata.attrs["design"])).get("arms", {}).get(name)
+    if stated is None:
+        return None
+    if names.arm(name) not in idata.children.get(names.FITTED_LEVELS, ()):
+        raise TreeError(
+            f"This tree does not say which levels of {name!r} are in which arm: it lacks "
+            f"{names.arm(name)!r} of the group {names.FITTED_LEVELS!r}. Take the fit's own tree."
+        )
+    labels = group(idata, names.FITTED_LEVELS)[names.arm(name)].values
+    return Arms.of_plain(stated, [str(label) for label in labels])
 
 
 def _only(known: tuple[str, ...]) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.model.residual.structured import StructuredResiduals
+    from bayeslmm.results.factor_info import FactorInfo
 
 
 def has_structure(idata: xr.DataTree) -> bool:
@@ -52,12 +53,12 @@ def has_errors(idata: xr.DataTree) -> bool:
     return "constant_data" in idata.children and read.constant(idata, "se") is not None
 
 
-def sigma_factors(idata: xr.DataTree, group_name: str = "posterior") -> tuple[read.FactorInfo, ...]:
+def sigma_factors(idata: xr.DataTree, group_name: str = "posterior") -> tuple[FactorInfo, ...]:
     """Describe every grouping factor of random effects in log(sigma)."""
     return tuple(read.describe_factor(idata, name, group_name) for name in read.in_sigma(idata))
 
 
-def all_factors(idata: xr.DataTree, factor: str | None = None) -> tuple[read.FactorInfo, ...]:
+def all_factors(idata: xr.DataTree, factor: str | None = None) -> tuple[FactorInfo, ...]:
     """Describe every grouping factor of effects in the mean and in log(sigma), or the one named.
 
     Raises

@@ -21,7 +21,7 @@ from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -79,6 +79,33 @@ def draws_dataset(
     order = [name for name in dims if name in draws]
     variables = {name: (("chain", "draw", *dims[name]), draws[name]) for name in order}
     return xr.Dataset(variables, coords=coords)
+
+
+def levels_group(design: ModelData, kept_in_part: Sequence[str] = ()) -> dict[str, xr.Dataset]:
+    """Return the group of all levels, of factors that a tree's draws do not tell enough about.
+
+    Parameters
+    ----------
+    design : ModelData
+        The model.
+    kept_in_part : sequence of str
+        Factors of which the draws of some levels only are kept.
+
+    Returns
+    -------
+    dict of str to Dataset
+        With the arm of each level, where levels have any; empty where there is nothing to tell.
+    """
+    coords: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
+    for factor in design.factors:
+        dim = names.level_dim(factor.name)
+        if factor.name in kept_in_part or factor.arms is not None:
+            coords[dim] = factor.levels
+        if factor.arms is not None:
+            labels = np.array(factor.arms.level_labels, dtype=str)
+            variables[names.arm(factor.name)] = (dim, labels, {"column": factor.arms.by})
+    return {names.FITTED_LEVELS: xr.Dataset(variables, coords=coords)} if coords else {}
 
 
 def moments_dataset(
@@ -272,8 +299,7 @@ def build_tree(
     }
     if moments := store.moments():
         groups["effects_moments"] = moments_dataset(design, moments)
-    if kept_in_part := store.kept_in_part():
-        groups[names.FITTED_LEVELS] = xr.Dataset(coords=kept_in_part)
+    groups |= levels_group(design, store.kept_in_part())
     groups |= known_groups(design)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = root_attributes(model)

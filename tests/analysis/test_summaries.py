@@ -9,7 +9,7 @@ import xarray as xr
 
 import bayeslmm as bl
 from bayeslmm import names
-from bayeslmm.analysis.summaries import tables
+from bayeslmm.analysis.summaries import level_tables, tables
 from bayeslmm.analysis.summaries import text as summary_text
 from bayeslmm.errors import ArgumentError, TreeError
 from bayeslmm.results import read as tree
@@ -54,7 +54,7 @@ def test_diagnostics_are_arviz_s_own(idata):
 
 
 def test_interval_columns_name_kind_and_probability(idata):
-    table = tables.random_effects(idata, ci_prob=0.9, ci_kind="hdi")
+    table = level_tables.random_effects(idata, ci_prob=0.9, ci_kind="hdi")
     assert {"hdi90_lb", "hdi90_ub"} <= set(table.columns)
 
 
@@ -93,7 +93,7 @@ def test_uncorrelated_columns_have_no_correlation_row():
 
 
 def test_random_effects_come_level_by_level(idata):
-    table = tables.random_effects(idata)
+    table = level_tables.random_effects(idata)
     assert table[["factor", "level", "term"]].to_numpy().tolist()[:3] == [
         ["g", "a", "Intercept"],
         ["g", "a", "x"],
@@ -102,7 +102,7 @@ def test_random_effects_come_level_by_level(idata):
     draws = idata["posterior"]["b_g"].to_numpy()
     assert table.loc[5, "mean"] == pytest.approx(draws[..., 2, 1].mean())
     assert "r_hat" not in table
-    assert "r_hat" in tables.random_effects(idata, "g", diagnostics=True)
+    assert "r_hat" in level_tables.random_effects(idata, "g", diagnostics=True)
 
 
 def test_coefficients_are_fixed_plus_random_effects():
@@ -110,7 +110,7 @@ def test_coefficients_are_fixed_plus_random_effects():
         beta=[10.0, 2.0], sigma=1.0, sd_g=[1.0], b_g=[[1.0], [-1.0], [0.5]]
     )
     idata = trees.make_tree("y ~ x + (1 | g)", trees.TINY, shared)
-    means = tables.coefficients(idata).set_index(["level", "coef"])["mean"]
+    means = level_tables.coefficients(idata).set_index(["level", "coef"])["mean"]
     assert means["a", "Intercept"] == 11
     assert means["c", "Intercept"] == 10.5
     # No random slope: every level has the population's.
@@ -120,7 +120,7 @@ def test_coefficients_are_fixed_plus_random_effects():
 def test_a_random_effect_without_a_fixed_one_varies_around_zero():
     draws = trees.constant_draws(beta=[10.0], sigma=1.0, sd_g=[1.0], b_g=[[1.0], [-1.0], [0.5]])
     idata = trees.make_tree("y ~ 1 + (0 + x | g)", trees.TINY, draws)
-    means = tables.coefficients(idata).set_index(["level", "coef"])["mean"]
+    means = level_tables.coefficients(idata).set_index(["level", "coef"])["mean"]
     assert means["b", "x"] == -1
     assert means["b", "Intercept"] == 10
 
@@ -152,7 +152,7 @@ def test_summary_prints_model_sizes_effects_components_and_verdict(idata):
 def test_summary_of_a_model_without_random_effects():
     idata = trees.random_tree("y ~ x", trees.TINY)
     assert "Residual" in str(bl.summary(idata))
-    assert tables.random_effects(idata).empty
+    assert level_tables.random_effects(idata).empty
 
 
 def test_summary_in_a_notebook_is_a_table_and_escapes_names(idata):
@@ -235,7 +235,7 @@ def test_a_missing_group_or_variable_is_named(idata):
 def test_an_unknown_factor_gets_a_hint():
     idata = trees.random_tree("y ~ x + (1 | g)", trees.TINY)
     with pytest.raises(TreeError, match="Did you mean 'g'"):
-        tables.random_effects(idata, "G")
+        level_tables.random_effects(idata, "G")
 
 
 @pytest.mark.parametrize("bad", [{"ci_prob": 95}, {"ci_prob": 0}, {"ci_kind": "wald"}])
@@ -254,7 +254,7 @@ def test_trees_with_nested_factors_survive_a_file(tmp_path):
     idata.to_netcdf(tmp_path / "fit.nc")
     read = xr.open_datatree(tmp_path / "fit.nc")
     assert tree.factor_names(read) == ("g", "g:room")
-    for ask in (tables.random_effects, tables.coefficients, tables.variance_components):
+    for ask in (level_tables.random_effects, level_tables.coefficients, tables.variance_components):
         pd.testing.assert_frame_equal(ask(read), ask(idata))
     np.testing.assert_array_equal(bl.predict(read), bl.predict(idata))
 

@@ -206,12 +206,12 @@ def test_a_state_travels_with_it():
     assert bl.DesignState.from_json(state.to_json()) == state
     short = state.to_json(levels=False)
     levels = dict(state.levels)
-    assert bl.DesignState.from_json(short, levels, state.known) == state
+    assert bl.DesignState.from_json(short, levels, known=state.known) == state
     with pytest.raises(DataError, match="lacks the known covariance 'A'"):
         bl.DesignState.from_json(short, levels)
     other = {"A": bl.known_covariance(A * 2.0)}
     with pytest.raises(DataError, match="another matrix"):
-        bl.DesignState.from_json(short, levels, other)
+        bl.DesignState.from_json(short, levels, known=other)
 
 
 def test_models_with_other_covariances_are_not_nested():

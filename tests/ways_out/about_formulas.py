@@ -188,3 +188,16 @@ def _():
     how = {"sampler": "importance", "draws": 50, "random_seed": 1, "progressbar": False}
     told("Write center(x) in the formula", bl.fit_bayes, "y ~ x + (x | g)", far, **how)
     works(bl.fit_bayes, "y ~ x + (center(x) | g)", far, **how)
+
+
+@follows("by=arm")
+def _():
+    arms = table(arm=["a"] * 30 + ["b"] * 30)
+    told("gr(g, by=arm) names a column", design, "y ~ (1 | gr(g, by=2))", arms)
+    assert works(design, "y ~ (1 | gr(g, by=arm))", arms).factors[0].arms.labels == ("a", "b")
+
+
+@follows("hom=")
+def _():
+    told("it has hom=, True or False", design, "y ~ cs(0 + f | g, homo=True)")
+    works(design, "y ~ cs(0 + f | g, hom=True)")

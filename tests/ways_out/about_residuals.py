@@ -124,9 +124,9 @@ def _():
     works(bl.plot_residual_correlation, series(), max_lag=2)
 
 
-@follows("residual='{}(week | subject)'")
+@follows("residual='{}({} | {})'")
 def _():
-    told("residual='ar1(week | subject)'", bl.build_design, "y ~ x + ar1(step | g)", rows())
+    told("residual='ar1(step | g)'", bl.build_design, "y ~ x + ar1(step | g)", rows())
     works(bl.build_design, "y ~ x", rows(), residual="ar1(step | g)")
 
 

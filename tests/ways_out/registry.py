@@ -34,6 +34,7 @@ NO_ADVICE = {
         "source text of machine code that is built ahead",
     ),
     **dict.fromkeys(("N()", "Var()", "exp()", "Gamma()", "LogNormal()", "Uniform()"), NOTATION),
+    **dict.fromkeys(("mm()", "weights=[w1, w2]"), "read in formulas, and not fitted yet"),
     "cbind()": "R's, which the message says is none here",
     **dict.fromkeys(("by=", "cov="), "brms's arguments of gr(), which the message says are none"),
     **dict.fromkeys(("mcmc.get_samples()", "group_by_chain=True"), "numpyro's, which is not here"),

@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import xarray as xr
+    from numpy.typing import NDArray
 
     from bayeslmm.analysis.prediction.fit_rows import Fit
     from bayeslmm.arrays import Floats
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.gram.gram import Gram
     from bayeslmm.gram.likelihood import Conditional
+    from bayeslmm.results.factor_info import FactorInfo
 
 LEAST = 1e-3  # share of G that the data must have told about an effect, for it to say anything
 
@@ -77,28 +79,40 @@ def standardized_effects(fit: Fit) -> dict[tuple[str, str], Floats]:
         if not any(read.has_moments(fit, info.name) for info in infos):
             return _of_one_draw(fit, infos)
     found = {}
+    holds = _holds(fit)
     for name, terms, variances, modes, spread in _moments(fit):
         if is_smooth(name):  # its coefficients are one curve's
             continue
         for j, term in enumerate(terms):
             told = variances[j] - spread[:, j]
-            said = told > LEAST * variances[j]
+            said = (told > LEAST * variances[j]) & holds[name][:, j]
             if variances[j] > 0 and said.any():
                 found[name, term] = modes[said, j] / np.sqrt(told[said])
     return found
 
 
-def _of_one_draw(
-    idata: xr.DataTree, infos: Sequence[read.FactorInfo]
-) -> dict[tuple[str, str], Floats]:
+def _of_one_draw(idata: xr.DataTree, infos: Sequence[FactorInfo]) -> dict[tuple[str, str], Floats]:
     found = {}
     for info in infos:
         drawn = read.all_effect_draws(idata, info)[0, -1]
         sd = read.draws(idata, names.sd(info.name))[0, -1]
         for j, term in enumerate(info.terms):
             if sd[j] > 0:
-                found[info.name, term] = drawn[:, j] / sd[j]
+                found[info.name, term] = drawn[info.holds[:, j], j] / sd[j]
     return found
+
+
+def _holds(fit: Fit) -> dict[str, NDArray[np.bool_]]:
+    """Return which levels have which columns, shape (m, q), by factor."""
+    if not isinstance(fit, REMLFit):
+        infos = read.factors(fit)
+        return {info.name: replace(info, levels=info.all_levels).holds for info in infos}
+    return {
+        factor.name: np.ones((len(factor.levels), len(factor.terms)), dtype=bool)
+        if factor.arms is None
+        else factor.arms.holds
+        for factor in fit.gram.factors
+    }
 
 
 def _moments(fit: Fit) -> Iterator[tuple[str, Sequence[str], Floats, Floats, Floats]]:

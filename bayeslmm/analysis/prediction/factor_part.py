@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.relationships.relationship import Relationship
+    from bayeslmm.results.factor_info import FactorInfo
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -158,7 +159,7 @@ def _by_draw(effects: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.ascontiguousarray(effects.reshape(-1, *effects.shape[2:]).transpose(1, 2, 0))
 
 
-def _require_related(relationship: Relationship, info: read.FactorInfo, unseen: list[str]) -> None:
+def _require_related(relationship: Relationship, info: FactorInfo, unseen: list[str]) -> None:
     if lacking := [level for level in unseen if level not in relationship]:
         raise DataError(
             f"The factor {info.name!r} has levels that neither the fit saw nor its known "
@@ -207,7 +208,7 @@ def _everywhere(idata: xr.DataTree, kept: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _new_levels(
-    idata: xr.DataTree, info: read.FactorInfo, kept: NDArray[np.intp], seed: int
+    idata: xr.DataTree, info: FactorInfo, kept: NDArray[np.intp], seed: int
 ) -> NewLevels:
     chains, total = read.sample_shape(idata)
     everywhere = _everywhere(idata, kept)
@@ -215,7 +216,7 @@ def _new_levels(
     return NewLevels(info.name, roots, everywhere, chains * total, seed)
 
 
-def _refuse(info: read.FactorInfo, unseen: list[str]) -> None:
+def _refuse(info: FactorInfo, unseen: list[str]) -> None:
     shown = ", ".join(repr(level) for level in unseen[:5])
     more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
     msg = (

@@ -69,9 +69,9 @@ def chosen_factors(known: tuple[str, ...], random_effects: str | Sequence[str]) 
 def without_level(idata: xr.DataTree, policies: Mapping[str, str]) -> tuple[str, ...]:
     """Return the grouping columns in which a missing value puts all effects at zero."""
     terms = _terms(idata)
-    read_by = {name: set[str]() for _, variables in terms for name in variables}
-    for factor, variables in terms:
-        for name in variables:
+    read_by = {name: set[str]() for _, _, columns in terms for name in columns}
+    for factor, _, columns in terms:
+        for name in columns:
             read_by[name] |= {policies[factor]} if factor in policies else set()
     return tuple(name for name, found in read_by.items() if found == {"population"})
 
@@ -88,14 +88,13 @@ def require_grouping_columns(
     """
     present, wanted = read_table(data).names, (*included, *in_sigma)
     terms = _terms(idata)
-    without = {factor for factor, variables in terms if not set(variables) <= set(present)}
-    for factor, variables in terms:
-        lacking = [name for name in variables if name not in present]
+    without = {factor for factor, _, columns in terms if not set(columns) <= set(present)}
+    for factor, grouping, columns in terms:
+        lacking = [name for name in columns if name not in present]
         if lacking and factor in wanted:
             others = [name for name in wanted if name not in without]
             left = [name for name in wanted if name in without]
             effects = f"the effects of {' and '.join(map(repr, left))}"
-            grouping = ":".join(variables)
             msg = (
                 f"The new rows have no column {lacking[0]!r}, which says the level of the grouping "
                 f"factor {grouping!r}.{nearest(lacking[0], present)} Without it, leave "
@@ -104,9 +103,14 @@ def require_grouping_columns(
             raise DataError(msg)
 
 
-def _terms(idata: xr.DataTree) -> list[tuple[str, tuple[str, ...]]]:
-    """Return each term's factor, as the tree calls it, and its columns; sigma's come last."""
-    found = [(t.factor, t.variables) for t in parse_formula(str(idata.attrs["formula"])).random]
+def _terms(idata: xr.DataTree) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Return each term's factor, as the tree and as the table call it, and the columns it reads.
+
+    Sigma's come last.
+    """
+    mean = parse_formula(str(idata.attrs["formula"])).random
     said = residual_terms(None, state_content(str(idata.attrs["design"])).get("sigma"))
     effects = () if said is None else said.effects
-    return found + [(names.in_sigma(term.factor), term.variables) for term, _ in effects]
+    return [(term.factor, term.factor, term.grouping) for term in mean] + [
+        (names.in_sigma(term.factor), term.factor, term.grouping) for term, _ in effects
+    ]

@@ -44,8 +44,9 @@ class LevelGrid:
 
 
 def predictors(idata: xr.DataTree, design: Design) -> dict[str, NDArray[Any]]:
-    """Return the training rows' columns other than response, weights and grouping variables."""
+    """Return the training rows' columns other than response, weights, groups and their arms."""
     grouping = {name for factor in design.factors for name in factor.variables}
+    grouping |= {factor.arms.by for factor in design.factors if factor.arms is not None}
     reserved = grouping | {"weights", "offset", str(idata.attrs["response"])}
     return {name: values for name, values in read.columns(idata).items() if name not in reserved}
 

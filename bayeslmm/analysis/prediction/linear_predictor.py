@@ -299,16 +299,18 @@ def design_state(idata: xr.DataTree) -> DesignState:
     """Return how the fit coded its columns."""
     read.require_tree(idata)
     # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
-    levels = {info.name: info.all_levels for info in read.factors(idata)}
-    levels |= {info.name: info.all_levels for info in sigma_factors(idata)}
-    state = DesignState.from_json(str(idata.attrs["design"]), levels, known_covariances(idata))
+    infos = read.factors(idata)
+    levels = {info.name: info.all_levels for info in (*infos, *sigma_factors(idata))}
+    arms = {info.name: info.arms.level_labels for info in infos if info.arms is not None}
+    known = known_covariances(idata)
+    state = DesignState.from_json(str(idata.attrs["design"]), levels, arms=arms, known=known)
     drawn = read.coefficients(idata)
     if drawn != state.coef:
         raise TreeError(
             f"The draws are of {', '.join(drawn)}, and the design state describes "
             f"{', '.join(state.coef)}: they belong to different fits."
         )
-    for info in read.factors(idata):
+    for info in infos:
         if info.terms != state.terms[info.name]:
             raise TreeError(
                 f"The draws of {info.name!r} are of {', '.join(info.terms)}, and the design state "

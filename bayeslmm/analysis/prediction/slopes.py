@@ -65,7 +65,8 @@ def slope_predictor(
     training = np.asarray(fitted[name], dtype=np.float64)
     state = design_state(idata)
     factors = tuple(factor.name for factor in base.design.factors)
-    variables = tuple(v for factor in base.design.factors for v in factor.variables)
+    variables = [v for factor in base.design.factors for v in factor.variables]
+    variables += [f.arms.by for f in base.design.factors if f.arms is not None]
 
     def coded(table: Mapping[str, Any]) -> Floats:
         design = rebuild_design(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.reml.result import REMLFit
-    from bayeslmm.results.read import FactorInfo
+    from bayeslmm.results.factor_info import FactorInfo
 
 
 AGREE_EFFECT = 0.25
@@ -108,7 +108,8 @@ def _factor_table(
     idata: xr.DataTree, info: FactorInfo, fit: REMLFit, ci: tuple[float, str]
 ) -> pd.DataFrame:
     effects = read.effect_draws(idata, info)
-    draws = effects.reshape(*effects.shape[:2], -1)
+    there = info.holds.ravel()
+    draws = effects.reshape(*effects.shape[:2], -1)[..., there]
     # REML has every level, the tree perhaps a choice of them.
     at = positions(fit.random_effects[info.name].index.tolist(), info.levels)
     errors = fit.prediction_error_covariance[info.name][at]
@@ -126,7 +127,7 @@ def _factor_table(
             "reml_se": spread.ravel(),
             "reliability": reliability.ravel(),
         }
-    )
+    )[there].reset_index(drop=True)
     numbers = describe(draws, *ci, diagnostics=False)
     for name in numbers:
         table[name] = numbers[name]

@@ -14,6 +14,7 @@ from bayeslmm.analysis.summaries.tables import correlated_pairs
 from bayeslmm.analysis.variance.parts import intraclass_correlations
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.results import read
+from bayeslmm.results.factor_info import coefficients_of_terms
 from bayeslmm.results.family import family, is_additive
 
 if TYPE_CHECKING:
@@ -112,10 +113,12 @@ def _slope_ratios(idata: xr.DataTree) -> dict[str, NDArray[np.float64]]:
     beta = np.abs(read.flat_draws(idata, names.BETA))
     for info in read.factors(idata):
         sd = read.flat_draws(idata, names.sd(info.name))
+        of_terms = coefficients_of_terms(info, coef)
         for k, term in enumerate(info.terms):
-            own = names.matching(term, coef)
-            if own is not None and own != names.INTERCEPT:
-                label = f"{names.sd(info.name)}[{term}] / |{term}|"
+            own = of_terms[term]
+            if own in coef and own != names.INTERCEPT:
+                shown = term if info.arms is None else own
+                label = f"{names.sd(info.name)}[{term}] / |{shown}|"
                 ratios[label] = sd[:, k] / beta[:, coef.index(own)]
     return ratios
 

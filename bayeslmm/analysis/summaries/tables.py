@@ -1,4 +1,4 @@
-"""Tables of a fit: fixed effects, random effects, each level's own line, variance components."""
+"""Tables of a fit: fixed effects and variance components."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe, said_covariance
 from bayeslmm.results.family import family, own_parameters
 from bayeslmm.results.residual import (
-    all_factors,
     has_structure,
     residual_blocks,
-    sigma_factors,
 )
-from bayeslmm.results.smooths import grouping_factors
 from bayeslmm.results.weights import draw_weights
 
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from bayeslmm.results.factor_info import FactorInfo
     from bayeslmm.results.residual import ResidualBlock
 
 RESIDUAL = "Residual"
@@ -188,7 +186,7 @@ def variance_components(
 
 
 def _of_factor(
-    idata: xr.DataTree, info: read.FactorInfo
+    idata: xr.DataTree, info: FactorInfo
 ) -> tuple[list[tuple[str, str, str, str]], list[NDArray[np.float64]]]:
     """Return the numbers that G of a factor is made of: labels, and draws (chain, draw, m)."""
     covariance = said_covariance(idata, info.name)
@@ -243,7 +241,7 @@ def _place(
     return factor, term, term_bis, quantity
 
 
-def correlated_pairs(idata: xr.DataTree, info: read.FactorInfo) -> list[tuple[int, int]]:
+def correlated_pairs(idata: xr.DataTree, info: FactorInfo) -> list[tuple[int, int]]:
     """Return the pairs (row, column) below the diagonal whose correlation was drawn.
 
     Columns of different blocks, as in ``(1 | g) + (0 + x | g)``, have none.
@@ -255,172 +253,3 @@ def correlated_pairs(idata: xr.DataTree, info: read.FactorInfo) -> list[tuple[in
     rows, columns = np.tril_indices(len(info.terms), k=-1)
     drawn = np.any(flat[:, rows, columns] != 0, axis=0)
     return [(int(i), int(j)) for i, j, keep in zip(rows, columns, drawn, strict=True) if keep]
-
-
-@names_keywords
-def random_effects(
-    idata: xr.DataTree,
-    factor: str | None = None,
-    *,
-    ci_prob: float = CI_PROB,
-    ci_kind: str = CI_KIND,
-    diagnostics: bool = False,
-) -> pd.DataFrame:
-    """Describe the posterior of the random effects b ~ N(0, G), level by level.
-
-    Parameters
-    ----------
-    idata : DataTree
-        Result of `fit_bayes`.
-    factor : str, optional
-        One grouping factor; all of them without it. Effects in log(sigma) are those of
-        ``sigma_<factor>``.
-    ci_prob : float
-        Probability of the credible interval.
-    ci_kind : {"eti", "hdi"}
-        Equal-tailed or highest-density interval.
-    diagnostics : bool
-        Whether to add ``mcse_mean``, ``ess_bulk``, ``ess_tail`` and ``r_hat``. It costs some 5 ms
-        an effect, which is seconds where there are thousands.
-
-    Returns
-    -------
-    DataFrame
-        One row per factor, level and term: ``factor``, ``level``, ``term``, then ``mean``, ``sd``,
-        ``median`` and the interval. Unit: the response's per unit of the column; in log(sigma)
-        none.
-
-    Raises
-    ------
-    TreeError
-        When the factor is unknown or `idata` is no tree of this package.
-
-    Examples
-    --------
-    >>> import bayeslmm as bl
-    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
-    >>> bl.random_effects(idata)[["factor", "level", "term", "mean"]].head(3)
-      factor level       term  mean
-    0      g     a  Intercept   1.0
-    1      g     a          x   0.5
-    2      g     b  Intercept   0.0
-    """
-    everything = (*grouping_factors(idata), *sigma_factors(idata))
-    chosen = everything if factor is None else all_factors(idata, factor)
-    return _concat(
-        [
-            _level_table(
-                info,
-                ("term", info.terms),
-                describe(
-                    _columns(read.effect_draws(idata, info)),
-                    ci_prob,
-                    ci_kind,
-                    diagnostics=diagnostics,
-                    mixing=draw_weights(idata) is None,
-                ),
-            )
-            for info in chosen
-        ],
-        ["factor", "level", "term", "mean", "sd", "median"],
-    )
-
-
-@names_keywords
-def coefficients(
-    idata: xr.DataTree,
-    factor: str | None = None,
-    *,
-    ci_prob: float = CI_PROB,
-    ci_kind: str = CI_KIND,
-    diagnostics: bool = False,
-) -> pd.DataFrame:
-    """Describe each level's own line: its fixed plus its random effects, beta + b_i.
-
-    Parameters
-    ----------
-    idata : DataTree
-        Result of `fit_bayes`.
-    factor : str, optional
-        One grouping factor; all of them without it. The other factors' effects are at zero.
-    ci_prob : float
-        Probability of the credible interval.
-    ci_kind : {"eti", "hdi"}
-        Equal-tailed or highest-density interval.
-    diagnostics : bool
-        Whether to add Monte Carlo errors, effective sample sizes and R-hat (slow for many levels).
-
-    Returns
-    -------
-    DataFrame
-        One row per factor, level and coefficient. A coefficient without a random effect is the
-        same for all levels; a random effect without a fixed one varies around zero.
-
-    Raises
-    ------
-    TreeError
-        When the factor is unknown or `idata` is no tree of this package.
-
-    Examples
-    --------
-    >>> import bayeslmm as bl
-    >>> idata = bl.fit_bayes("y ~ x + (x | g)", table)  # doctest: +SKIP
-    >>> bl.coefficients(idata)[["factor", "level", "coef", "mean"]].head(3)
-      factor level       coef  mean
-    0      g     a  Intercept   2.0
-    1      g     a          x   2.5
-    2      g     b  Intercept   1.0
-    """
-    chosen = grouping_factors(idata) if factor is None else (read.factor(idata, factor),)
-    tables, chains = [], draw_weights(idata) is None
-    for info in chosen:
-        labels, values = coefficient_draws(idata, info)
-        numbers = describe(
-            _columns(values), ci_prob, ci_kind, diagnostics=diagnostics, mixing=chains
-        )
-        tables.append(_level_table(info, (names.COEF, labels), numbers))
-    return _concat(tables, ["factor", "level", names.COEF, "mean", "sd", "median"])
-
-
-def coefficient_draws(
-    idata: xr.DataTree, info: read.FactorInfo
-) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Return the names and draws, shape (chain, draw, level, coef), of each level's own line."""
-    coef = read.coefficients(idata)
-    # Of an interaction that the two parts spell in different orders, the fixed part's spelling.
-    own = {term: names.matching(term, coef) or term for term in info.terms}
-    labels = coef + tuple(label for label in own.values() if label not in coef)
-    beta = read.draws(idata, names.BETA)
-    effects = read.effect_draws(idata, info)
-    lines = np.zeros((*effects.shape[:3], len(labels)))
-    lines[..., : len(coef)] = beta[:, :, None, :]
-    for position, term in enumerate(info.terms):
-        lines[..., labels.index(own[term])] += effects[..., position]
-    return labels, lines
-
-
-def _columns(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Flatten the dimensions after chain and draw."""
-    return values.reshape(*values.shape[:2], -1)
-
-
-def _level_table(
-    info: read.FactorInfo,
-    columns: tuple[str, tuple[str, ...]],
-    numbers: dict[str, NDArray[np.float64]],
-) -> pd.DataFrame:
-    name, labels = columns
-    frame = pd.DataFrame(
-        {
-            "factor": info.name,
-            "level": np.repeat(np.array(info.levels, dtype=object), len(labels)),
-            name: np.tile(np.array(labels, dtype=object), len(info.levels)),
-        }
-    )
-    return pd.concat([frame, pd.DataFrame(numbers)], axis=1)
-
-
-def _concat(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    if not tables:
-        return pd.DataFrame(columns=columns)
-    return pd.concat(tables, ignore_index=True)

@@ -18,6 +18,7 @@ from bayeslmm.errors import names_keywords
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
+from bayeslmm.results.factor_info import coefficients_of_terms
 from bayeslmm.results.family import require_closed_form
 from bayeslmm.results.residual import drawn_residuals
 from bayeslmm.results.smooths import grouping_factors
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.results.factor_info import FactorInfo
 
 CHUNK_BYTES = 32 * 2**20  # of one array of levels by draws by columns squared
 
@@ -103,6 +105,7 @@ def shrinkage(
                 "rows": np.repeat(counts, len(info.terms)),
             }
         )
+        there = replace(info, levels=info.all_levels).holds.ravel()
         numbers = pd.concat(
             [
                 pd.DataFrame(
@@ -112,7 +115,7 @@ def shrinkage(
             ],
             ignore_index=True,
         )
-        tables.append(pd.concat([labels, numbers], axis=1))
+        tables.append(pd.concat([labels, numbers], axis=1)[there])
     if not tables:
         return pd.DataFrame(columns=["factor", "level", "term", "rows", "mean", "sd", "median"])
     return pd.concat(tables, ignore_index=True)
@@ -247,17 +250,18 @@ def pooling_estimates(idata: xr.DataTree, factor: str | None = None) -> PoolingE
             strict=True,
         )
     )
-    complete = np.array([beta.get(term, 0.0) for term in info.terms])
+    of_terms = coefficients_of_terms(info, design.coef)
+    complete = np.array([beta.get(of_terms[term], 0.0) for term in info.terms])
     effects = read.all_effect_draws(idata, info).mean(axis=(0, 1))
     rest = _rest(idata, design, info, beta)
     whiten = _whitening(idata, design)
     none = np.full((len(info.levels), len(info.terms)), np.nan)
     for level in range(len(info.levels)):
-        rows = np.flatnonzero(item.index == level)
-        both = whiten(rows, np.column_stack([item.columns[rows], rest[rows]]))
+        rows, there = np.flatnonzero(item.index == level), info.holds[level]
+        both = whiten(rows, np.column_stack([item.columns[rows][:, there], rest[rows]]))
         columns = both[:, :-1]
         if np.linalg.matrix_rank(columns) == columns.shape[1]:
-            none[level] = np.linalg.lstsq(columns, both[:, -1], rcond=None)[0]
+            none[level, there] = np.linalg.lstsq(columns, both[:, -1], rcond=None)[0]
     return PoolingEstimates(none, complete + effects, complete)
 
 
@@ -274,12 +278,13 @@ def _whitening(
 
 
 def _rest(
-    idata: xr.DataTree, design: Design, info: read.FactorInfo, beta: dict[str, float]
+    idata: xr.DataTree, design: Design, info: FactorInfo, beta: dict[str, float]
 ) -> NDArray[np.float64]:
     """Return the response less all that the factor's own columns do not carry."""
     rest = replace(design, y=read.response(idata)).gaussian_response.copy()
+    carried = set(coefficients_of_terms(info, design.coef).values())
     for position, coef in enumerate(design.coef):
-        if coef not in info.terms:
+        if coef not in carried:
             rest -= beta[coef] * design.X[:, position]
     if design.offset is not None:
         rest -= design.offset

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from bayeslmm.design.factors.arms import UNTOLD, Arms
 from bayeslmm.design.state import ColumnState, DesignState, restore, store
 from bayeslmm.errors import DataError, DataWarning, nearest, warn
 from bayeslmm.formula.tokens import quote
-from bayeslmm.gram.streaming.second_pass import BatchCoding, one_row
+from bayeslmm.gram.streaming.second_pass import BatchCoding, columns_by_factor, one_row
 from bayeslmm.gram.streaming.stateful_calls import stateful_calls, stateless_calls
 from bayeslmm.names import check_coefficients
 from bayeslmm.tables.column import label
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.design.factors.columns import FactorColumns
     from bayeslmm.design.scales import ColumnScale
     from bayeslmm.formula.mixed_formula import MixedFormula
     from bayeslmm.formula.model_terms import ModelTerms
@@ -125,7 +127,8 @@ def order_levels(
     factors = {term.factor: term.variables for term, _ in terms.random}
     predictors = [name for name in terms.predictors if reading.kinds[name] != "number"]
     if given is not None:
-        found = _given_levels(given, [*factors, *predictors])
+        arms = [term.by for term, _ in terms.random if term.by is not None]
+        found = _given_levels(given, [*factors, *predictors, *arms])
     else:
         found = {name: levels.labels() for name, levels in reading.levels.items()}
         for factor, variables in factors.items():
@@ -251,7 +254,10 @@ def fix_coding(reading: FirstPass, levels: Mapping[str, Any] | None = None) -> B
                     DataWarning,
                 )
     has_sigma = terms.residual is not None and terms.residual.sigma is not None
-    coef, varying = _column_names(terms, columns, memory)
+    coder = one_row(terms, columns, restore(store(memory)))
+    coef = coder.column_names(terms.fixed)
+    labels = {name: labels.tolist() for name, labels in found.items()}
+    varying = columns_by_factor(terms, coder, labels)
     check_coefficients(coef, list(varying))
     state = DesignState(
         formula=str(reading.formula),
@@ -259,11 +265,12 @@ def fix_coding(reading: FirstPass, levels: Mapping[str, Any] | None = None) -> B
         transforms=store(memory),
         coef=coef,
         dropped=(),
-        terms=varying,
+        terms={name: columns.terms for name, columns in varying.items()},
         levels={term.factor: tuple(found[term.factor].tolist()) for term, _ in terms.random},
         weights=reading.weights,
         sigma=reading.sigma if has_sigma else None,
         se=reading.se,
+        arms=_arms(terms, varying, found),
     )
     once = levels is not None
     return BatchCoding(
@@ -277,13 +284,14 @@ def fix_coding(reading: FirstPass, levels: Mapping[str, Any] | None = None) -> B
     )
 
 
-def _column_names(
-    terms: ModelTerms, columns: Mapping[str, ColumnState], memory: dict[str, dict[Any, Any]]
-) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-    """Return the columns' names, from one coded row of ones and first levels."""
-    coder = one_row(terms, columns, restore(store(memory)))
-    varying: dict[str, tuple[str, ...]] = {}
-    for term, wanted in terms.random:
-        names = coder.column_names(wanted)
-        varying[term.factor] = (*varying.get(term.factor, ()), *names)
-    return coder.column_names(terms.fixed), varying
+def _arms(
+    terms: ModelTerms, varying: Mapping[str, FactorColumns], found: Mapping[str, Labels]
+) -> dict[str, Arms]:
+    """Return the arms of factors that have any; which arm a level is in, its rows will tell."""
+    arms = {}
+    for term, _ in terms.random:
+        if term.by is not None:
+            columns, labels = varying[term.factor], tuple(found[term.by].tolist())
+            nowhere = (UNTOLD,) * len(found[term.factor])
+            arms[term.factor] = Arms(term.by, labels, columns.arms, columns.bases, nowhere)
+    return arms

@@ -12,6 +12,9 @@ import numpy as np
 from bayeslmm.design.build import code_rows
 from bayeslmm.design.coding import TableCoder
 from bayeslmm.design.evaluate import first_level
+from bayeslmm.design.factors.arms import require_several
+from bayeslmm.design.factors.columns import FactorColumns
+from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.design.rank.identifiability import (
     check_levels,
     dependence_of,
@@ -32,11 +35,11 @@ from bayeslmm.tables.column import Column, changed_kind
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from bayeslmm.formula.expand import TermSet
+    from bayeslmm.design.factors.columns import NamedTerm
     from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.formula.nodes import Atom
 
@@ -92,10 +95,11 @@ class BatchCoding:
         return model_terms(parse_formula(self.state.formula), said)
 
     @cached_property
-    def _widths(self) -> dict[TermSet, int]:
-        """Number of columns of each random-effects term."""
+    def _columns(self) -> dict[str, FactorColumns]:
+        """Names and blocks of each grouping factor's columns."""
         coder = one_row(self._terms, self.state.columns, restore(self.state.transforms))
-        return {wanted: len(coder.column_names(wanted)) for _, wanted in self._terms.random}
+        labels = {arms.by: arms.labels for arms in self.state.arms.values()}
+        return columns_by_factor(self._terms, coder, labels)
 
     def read(self, table: Any) -> Rows:
         """Return a batch's complete rows.
@@ -153,23 +157,19 @@ class BatchCoding:
     def empty(self) -> Gram:
         """Return the Gram of no rows."""
         p = len(self.state.coef)
-        blocks: dict[str, list[tuple[int, ...]]] = {name: [] for name in self.state.terms}
-        for term, wanted in self._terms.random:
-            before = sum(map(len, blocks[term.factor]))
-            places = range(before, before + self._widths[wanted])
-            blocks[term.factor] += [tuple(places)] if term.correlated else [(j,) for j in places]
         factors = [
             GramFactor(
                 name,
                 np.empty(0, dtype=str),
                 terms,
-                tuple(blocks[name]),
+                self._columns[name].blocks,
                 np.eye(len(terms)),
                 np.zeros((0, len(terms), len(terms))),
                 np.zeros((0, len(terms), p + 1)),
                 np.zeros(0, dtype=np.int64),
                 np.zeros((0, p + 1, p + 1)),
                 None if self.weights is None else np.zeros(0),
+                arms=replace(self.state.arms[name], levels=()) if name in self.state.arms else None,
             )
             for name, terms in self.state.terms.items()
         ]
@@ -242,6 +242,8 @@ class BatchCoding:
                 root_of(factor.scale, factor.within.sum(axis=0)), factor.terms, factor.name
             )
             check_levels(factor)
+            if factor.arms is not None:
+                require_several(factor.name, factor.arms)
         observed = gram.scales.observed
         if observed.constant:
             warn(f"The response {gram.response!r} is {observed.low:g} in every row.", DataWarning)
@@ -251,6 +253,7 @@ class BatchCoding:
             dropped=dropped,
             dependence=dependence_of(root, keep, gram.n),
             levels={f.name: tuple(f.levels.tolist()) for f in gram.factors},
+            arms={f.name: f.arms for f in gram.factors if f.arms is not None},
         )
         return replace(gram, state=state)
 
@@ -313,6 +316,32 @@ def one_row(
     nowhere = np.zeros(1, dtype=np.int64)
     rows = Rows(nowhere, row, {}, nowhere.astype(bool), None, (), {}, nowhere)
     return _OneRow(terms, rows, memory, columns)
+
+
+def columns_by_factor(
+    terms: ModelTerms, coder: TableCoder, labels: Mapping[str, Sequence[str]]
+) -> dict[str, FactorColumns]:
+    """Return the columns of each grouping factor, in the order in which the formula names them.
+
+    Parameters
+    ----------
+    terms : ModelTerms
+        The formula.
+    coder : TableCoder
+        Of any row.
+    labels : mapping of str to sequence of str
+        Labels of the columns that ``gr(g, by=arm)`` names, among others.
+    """
+    named: dict[str, list[NamedTerm]] = {}
+    by: dict[str, str] = {}
+    for term, wanted in terms.random:
+        own = (term, coder.column_names(wanted), BlockStructure(term.structure))
+        named.setdefault(term.factor, []).append(own)
+        by |= {} if term.by is None else {term.factor: term.by}
+    return {
+        name: FactorColumns.of(those, labels[by[name]] if name in by else ())
+        for name, those in named.items()
+    }
 
 
 class _OneRow(TableCoder):

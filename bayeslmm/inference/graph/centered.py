@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
@@ -16,6 +15,7 @@ from bayeslmm import names
 from bayeslmm.inference.graph import components
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from bayeslmm.design.model_data import FactorData
@@ -34,7 +34,8 @@ def build(model: Model) -> pm.Model:
 def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, NDArray[np.float64]]:
     """Return the contract's variables from draws of the free ones."""
     result = components.recover_parameters(model, values)
-    effects = [_read_effects(factor, values) for factor in model.priors.factors]
+    both = zip(model.design.factors, model.priors.factors, strict=True)
+    effects = [_read_effects(factor, priors, values) for factor, priors in both]
     store.add([b.reshape(-1, *b.shape[2:]) for b in effects])
     return result | components.recover_in_sigma(model, values, _read_effects)
 
@@ -52,29 +53,31 @@ def _part_name(factor: str, columns: tuple[int, ...]) -> str:
 def _effects(factor: FactorData, scale: Scale) -> Any:
     name = names.effects(factor.name)
     dims = (names.level_dim(factor.name), names.term_dim(factor.name))
-    if scale.is_diagonal:
+    if scale.is_diagonal and factor.arms is None:
         return pm.Normal(name, 0.0, scale.sd[None, :], dims=dims)
-    if len(scale.roots) == 1:
+    if len(scale.roots) == 1 and factor.arms is None:
         own = _whole_name(factor.name, at_means=scale.origin is not None)
         b = pm.MvNormal(own, pt.zeros(len(factor.terms)), chol=scale.roots[0][1], dims=dims)
         return pm.Deterministic(name, scale.origin.raw_effects(b), dims=dims) if scale.origin else b
-    levels = len(factor.levels)
     parts = []
     for columns, chol in scale.roots:
-        label, shape = _part_name(factor.name, columns), (levels, len(columns))
-        parts.append(
+        label = _part_name(factor.name, columns)
+        shape = (len(components.levels_with(factor, columns)), len(columns))
+        part = (
             pm.Normal(label, 0.0, scale.sd[columns[0]], shape=shape)
             if chol is None
             else pm.MvNormal(label, pt.zeros(len(columns)), chol=chol, shape=shape)
         )
-    whole = pt.concatenate(parts, axis=1)
-    raw = scale.origin.raw_effects(whole) if scale.origin else whole
+        parts.append((columns, part))
+    raw = components.put_together(factor, parts, scale.origin)
     return pm.Deterministic(name, raw, dims=dims)
 
 
-def _read_effects(factor: FactorPriors, values: Values) -> NDArray[np.float64]:
-    covariance = factor.covariance
-    if len(covariance.members) == 1:
-        return values[_whole_name(factor.name, at_means=bool(factor.shift.columns))]
-    parts = [values[_part_name(factor.name, columns)] for columns in covariance.independent]
-    return np.concatenate(parts, axis=-1)
+def _read_effects(factor: FactorData, priors: FactorPriors, values: Values) -> NDArray[np.float64]:
+    covariance = priors.covariance
+    if len(covariance.members) == 1 and factor.arms is None:
+        return values[_whole_name(factor.name, at_means=bool(priors.shift.columns))]
+    sets = covariance.independent
+    return components.read_together(
+        factor, [(columns, values[_part_name(factor.name, columns)]) for columns in sets]
+    )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import Design
     from bayeslmm.design.model_data import FactorData, ModelData
+    from bayeslmm.inference.graph.covariance import Origin
     from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.model import Model
     from bayeslmm.model.priors.factor_priors import FactorPriors
@@ -164,12 +165,15 @@ def recover_parameters(model: Model, values: Values) -> dict[str, NDArray[np.flo
 
 
 def recover_in_sigma(
-    model: Model, values: Values, read: Callable[[FactorPriors, Values], NDArray[np.float64]]
+    model: Model,
+    values: Values,
+    read: Callable[[FactorData, FactorPriors, Values], NDArray[np.float64]],
 ) -> dict[str, NDArray[np.float64]]:
     """Return the draws of random effects in log(sigma); `read` gives one factor's as sampled."""
+    pairs = zip(model.sigma_factors, model.priors.sigma_factors, strict=True)
     return {
-        names.effects(factor.name): factor.shift.raw_effects(read(factor, values))
-        for factor in model.priors.sigma_factors
+        names.effects(priors.name): priors.shift.raw_effects(read(factor, priors, values))
+        for factor, priors in pairs
     }
 
 
@@ -206,6 +210,47 @@ def _name_linear_predictor(design: Design, mean: Any) -> None:
     if names.LINEAR_PREDICTOR not in taken:
         mean.name = names.LINEAR_PREDICTOR
         pm.modelcontext(None).add_named_variable(mean, dims=names.OBS)
+
+
+def levels_with(factor: FactorData, columns: Sequence[int]) -> NDArray[np.intp]:
+    """Return which levels have effects of columns of one set (`Arms`)."""
+    if factor.arms is None:
+        return np.arange(len(factor.levels))
+    return np.flatnonzero(factor.arms.holds[:, columns[0]])
+
+
+def put_together(
+    factor: FactorData, parts: Sequence[tuple[tuple[int, ...], Any]], back: Origin | None
+) -> Any:
+    """Return effects, shape (m, q), from those of each set of columns, of the levels with them.
+
+    Parameters
+    ----------
+    factor : FactorData
+        The factor.
+    parts : sequence of (tuple of int, tensor)
+        Columns, and their effects, shape (levels with them, columns).
+    back : Origin or None
+        What leads from effects at columns' means to effects as they are.
+    """
+    if factor.arms is None:
+        whole = pt.concatenate([part for _, part in parts], axis=1)
+    else:
+        whole = pt.zeros((len(factor.levels), len(factor.terms)))
+        for columns, part in parts:
+            whole = whole[np.ix_(levels_with(factor, columns), columns)].set(part)
+    return back.raw_effects(whole) if back else whole
+
+
+def read_together(
+    factor: FactorData, parts: Sequence[tuple[tuple[int, ...], NDArray[np.float64]]]
+) -> NDArray[np.float64]:
+    """Return draws of effects, shape (chain, draw, m, q), as `put_together` lays them out."""
+    first = parts[0][1]
+    whole = np.zeros((*first.shape[:2], len(factor.levels), len(factor.terms)))
+    for columns, part in parts:
+        whole[..., levels_with(factor, columns)[:, None], list(columns)] = part
+    return whole
 
 
 def linear_predictor(design: Design, fixed: Any, effects: Sequence[Any]) -> Any:

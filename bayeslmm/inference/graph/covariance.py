@@ -68,24 +68,26 @@ class Origin:
 
     Attributes
     ----------
-    columns : tuple of int
-        The correlated set, its intercept first.
-    means : tensor, shape (len(columns),)
-        Zero for the intercept.
+    sets : tuple of (tuple of int, tensor)
+        Correlated sets of columns, the intercept first, each with the columns' means, zero for the
+        intercept.
     """
 
-    columns: tuple[int, ...]
-    means: Any
+    sets: tuple[tuple[tuple[int, ...], Any], ...]
 
     def raw_effects(self, effects: Any) -> Any:
         """Write `Shift.raw_effects` as a graph, shape (m, q)."""
-        shares = (effects[:, list(self.columns)] * self.means[None, :]).sum(axis=1)
-        return pt.inc_subtensor(effects[:, self.columns[0]], -shares)
+        for columns, means in self.sets:
+            shares = (effects[:, list(columns)] * means[None, :]).sum(axis=1)
+            effects = pt.inc_subtensor(effects[:, columns[0]], -shares)
+        return effects
 
     def raw_root(self, root: Any) -> Any:
         """Return a square root of G at zero, shape (q, q), from one at the means."""
-        shares = (root[list(self.columns)] * self.means[:, None]).sum(axis=0)
-        return pt.inc_subtensor(root[self.columns[0]], -shares)
+        for columns, means in self.sets:
+            shares = (root[list(columns)] * means[:, None]).sum(axis=0)
+            root = pt.inc_subtensor(root[columns[0]], -shares)
+        return root
 
 
 def origin_of(priors: FactorPriors) -> Origin | None:
@@ -93,7 +95,14 @@ def origin_of(priors: FactorPriors) -> Origin | None:
     shift = priors.shift
     if not shift.columns:
         return None
-    return Origin(shift.columns, pm.Data(f"means_{priors.name}", np.asarray(shift.means)))
+    means = pm.Data(f"means_{priors.name}", np.asarray(shift.means))
+    ends = np.cumsum([len(columns) for columns, _ in shift.sets]).tolist()
+    return Origin(
+        tuple(
+            (columns, means[end - len(columns) : end])
+            for (columns, _), end in zip(shift.sets, ends, strict=True)
+        )
+    )
 
 
 def name_scales(covariance: BlockCovariance, root: Any) -> None:

@@ -113,7 +113,8 @@ def structure_key(model: Model, parametrization: str) -> Hashable:
             factor.name,
             len(factor.levels),
             factor_priors.covariance.members,
-            factor_priors.shift.columns,
+            (factor_priors.shift.columns, factor_priors.shift.sizes),
+            factor.arms,
             tuple((prior.family, has_positive_support(prior)) for prior in factor_priors.sd),
         )
         for factor, factor_priors in zip(

@@ -11,6 +11,7 @@ from bayeslmm.model.covariance.block_covariance import covariance_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bayeslmm.formula.random_terms import RandomTerm
     from bayeslmm.gram.blocks import GramFactor
 
 
@@ -39,11 +40,17 @@ def theta_order(formula: str, factors: Sequence[GramFactor]) -> list[tuple[int, 
     order = []
     for at, term in enumerate(terms):
         k = places[term.factor]
-        later = sum(other.factor == term.factor for other in terms[at + 1 :])
-        count = 1 if term.correlated else max(len(left[k]) - later, 1)
+        later = sum(_n_sets(o, factors[k]) for o in terms[at + 1 :] if o.factor == term.factor)
+        own = _n_sets(term, factors[k])
+        count = own if term.correlated else max(len(left[k]) - later, own)
         order += [(k, columns) for columns in left[k][:count]]
         del left[k][:count]
     levels = [len(factors[k].levels) for k, _ in order]
     if any(after > before for before, after in pairwise(levels)):
         order = sorted(order, key=lambda item: len(factors[item[0]].levels))[::-1]
     return order
+
+
+def _n_sets(term: RandomTerm, factor: GramFactor) -> int:
+    """Return how many sets of columns a term has: one, or one for each arm."""
+    return 1 if term.by is None or factor.arms is None else len(factor.arms.labels)

@@ -194,12 +194,13 @@ class Priors:
         """
         total = np.zeros(())
         for factor in self.all_factors:
-            covariance, block = factor.covariance, list(factor.shift.columns)
-            if not block:
+            if not factor.shift.columns:
                 continue
-            sd = posterior[covariance.sd_name]
-            there, _ = factor.shift.to_means(sd, posterior[covariance.corr_name])
-            total = total + len(block) * np.log(sd[..., block] / there[..., block]).sum(axis=-1)
+            sd = posterior[factor.covariance.sd_name]
+            there, _ = factor.shift.to_means(sd, posterior[factor.covariance.corr_name])
+            ratio = np.log(sd / there)
+            for block, _ in factor.shift.sets:
+                total = total + len(block) * ratio[..., list(block)].sum(axis=-1)
         return total
 
     def raw_scales(self, values: Mapping[str, Floats]) -> dict[str, Floats]:

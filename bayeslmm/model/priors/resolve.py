@@ -228,7 +228,8 @@ def _resolve(
         if covariance.has_correlations:
             corr = pick(covariance.corr_name, (covariance.corr_name, *of_matrix), MATRIX)
         at_default = {name for name in covariance.sd_names if origins[name] == DEFAULT}
-        return FactorPriors(covariance, sd, corr, shift_of(covariance, columns, at_default))
+        bases = factor.terms if factor.arms is None else factor.arms.bases
+        return FactorPriors(covariance, sd, corr, shift_of(covariance, bases, columns, at_default))
 
     pairs = zip(design.factors, design.scales.random, strict=True)
     factors = tuple(of_factor(*pair, "sd", ("corr",)) for pair in pairs)

@@ -14,7 +14,7 @@ is far from zero.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -37,8 +37,11 @@ class Shift:
     ----------
     columns : tuple of int
         The correlated set, its intercept first; empty where priors are of the effects as they are.
+        Of several sets, as ``gr(g, by=arm)`` has one for each arm, one after another.
     means : tuple of float
         The columns' means; zero for the intercept and for columns that are taken as they are.
+    sizes : tuple of int
+        How many columns each set has; empty where there is one set.
 
     Examples
     --------
@@ -49,12 +52,32 @@ class Shift:
 
     columns: tuple[int, ...] = ()
     means: tuple[float, ...] = ()
+    sizes: tuple[int, ...] = ()
+
+    @classmethod
+    def of_sets(cls, sets: Sequence[tuple[tuple[int, ...], tuple[float, ...]]]) -> Self:
+        """Return the shift of sets of columns, of which each has columns and their means."""
+        columns = tuple(k for own, _ in sets for k in own)
+        means = tuple(mean for _, own in sets for mean in own)
+        sizes = tuple(len(own) for own, _ in sets)
+        return cls(columns, means, sizes if len(sets) > 1 else ())
+
+    @property
+    def sets(self) -> tuple[tuple[tuple[int, ...], tuple[float, ...]], ...]:
+        """The sets, each with its columns, the intercept first, and their means."""
+        ends = np.cumsum(self.sizes or [len(self.columns)]).tolist()
+        starts = [0, *ends[:-1]]
+        return tuple(
+            (self.columns[start:end], self.means[start:end])
+            for start, end in zip(starts, ends, strict=True)
+            if end > start
+        )
 
     def turn(self, q: int) -> Floats:
         """Return T, shape (q, q); its inverse has the means with the other sign."""
         T = np.eye(q)
-        if self.columns:
-            T[self.columns[0], list(self.columns)] += self.means
+        for columns, means in self.sets:
+            T[columns[0], list(columns)] += means
         return T
 
     def to_means(self, sd: Floats, corr: Floats | None) -> tuple[Floats, Floats | None]:
@@ -71,14 +94,25 @@ class Shift:
         """Return b, shape (..., q), of the effects at the means."""
         if not self.columns:
             return effects
-        first, *others = self.columns
         raw = effects.copy()
-        raw[..., first] -= effects[..., others] @ np.asarray(self.means[1:])
+        for (first, *others), means in self.sets:
+            raw[..., first] -= effects[..., others] @ np.asarray(means[1:])
         return raw
+
+    def less_means(self, matrix: Floats) -> Floats:
+        """Return columns less their means in the rows of their intercepts, shape (n, q).
+
+        An arm's intercept is one in its own rows, and zero in others.
+        """
+        out = matrix.copy()
+        for columns, means in self.sets:
+            out[:, list(columns)] -= matrix[:, columns[:1]] * means
+        return out
 
     def to_json(self) -> dict[str, Any]:
         """Return columns and means in JSON's types."""
-        return {"columns": self.columns, "means": self.means}
+        content: dict[str, Any] = {"columns": self.columns, "means": self.means}
+        return content | ({"sizes": self.sizes} if self.sizes else {})
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any] | None) -> Shift:
@@ -90,14 +124,20 @@ class Shift:
             raise TypeError(f"columns are numbered from 0: {columns!r}")
         if len(means) != len(columns):
             raise ValueError(f"{len(means)} means of {len(columns)} columns")
-        return cls(tuple(columns), tuple(map(float, means)))
+        sizes = tuple(content.get("sizes", ()))
+        if sizes and (sum(sizes) != len(columns) or min(sizes) < 1):
+            raise ValueError(f"{len(columns)} columns in sets of {sizes}")
+        return cls(tuple(columns), tuple(map(float, means)), sizes)
 
 
 NO_SHIFT = Shift()
 
 
 def shift_of(
-    covariance: BlockCovariance, columns: Sequence[ColumnScale], at_default: Collection[str]
+    covariance: BlockCovariance,
+    bases: Sequence[str],
+    columns: Sequence[ColumnScale],
+    at_default: Collection[str],
 ) -> Shift:
     """Return the means of columns off zero, where the random intercept's sd has its default prior.
 
@@ -108,19 +148,23 @@ def shift_of(
     ----------
     covariance : BlockCovariance
         The structure of a factor's G.
+    bases : sequence of str
+        Names of its columns, without arms.
     columns : sequence of ColumnScale
         Means and spreads of its columns.
     at_default : collection of str
         Names of the standard deviations that have their default priors.
     """
+    sets = []
     for structure, block in covariance.correlated:
         for first in block if isinstance(structure, Unstructured) else ():
             default = covariance.sd_names[covariance.sd_columns[first]] in at_default
-            if covariance.terms[first] == names.INTERCEPT and default:
+            if bases[first] == names.INTERCEPT and default:
                 others = [k for k in block if k != first]
                 means = [columns[k].mean if _off_zero(columns[k]) else 0.0 for k in others]
-                return Shift((first, *others), (0.0, *means)) if any(means) else Shift()
-    return Shift()
+                if any(means):
+                    sets.append(((first, *others), (0.0, *means)))
+    return Shift.of_sets(sets)
 
 
 def _off_zero(column: ColumnScale) -> bool:

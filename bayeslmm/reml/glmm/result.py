@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bayeslmm.design.factors.arms import own_effects
 from bayeslmm.reml.components import component_rows
 from bayeslmm.reml.result import ByFactor
 from bayeslmm.reml.text import fit_html, fit_text, likelihood_line
@@ -162,7 +163,7 @@ class MLFit:
         return ByFactor(
             {
                 factor.name: pd.DataFrame(
-                    modes,
+                    own_effects(factor, modes),
                     index=pd.Index(factor.levels, name=factor.name),
                     columns=pd.Index(factor.terms, name="term"),
                 )

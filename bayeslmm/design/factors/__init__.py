@@ -1,0 +1,7 @@
+"""Grouping factors from rows, with what their terms say of levels and columns.
+
+- ``arms``: `Arms`: ``gr(g, by=arm)``, columns and a covariance for the levels of each arm
+- ``columns``: `FactorColumns`: the columns of all terms of one factor
+- ``structured_columns``: columns of terms whose covariance has a structure
+- ``gather``: `GroupingFactor` of all terms of each factor
+"""
