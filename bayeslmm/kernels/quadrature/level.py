@@ -103,7 +103,7 @@ def level_c(
     count, found = 1, solved[MODES:].reshape((MOST_MODES, MODE_WIDTH))
     if code == STUDENT:
         scan = carray(as_pointer(words[GRID_AT]), (GRID, POINTS), np.float64)
-        count = find_modes(phi, q, table, scan, lo, hi, u, v, tolerance, found)
+        count = find_modes(phi, q, table, scan, lo, hi, tolerance, found)
         u, v, root = found[0, FOUND_U], found[0, FOUND_V], root_in(found[0])
     else:
         u, v, root = find_mode(code, phi, q, table, lo, hi, u, v, tolerance)

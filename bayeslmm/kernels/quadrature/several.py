@@ -25,6 +25,7 @@ from bayeslmm.kernels.quadrature.rows import (
     FIRST,
     KNOWN,
     LOG_DENSITY,
+    SECOND,
     U_2,
     U,
     Y,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 # What is kept of each mode that was found.
 FOUND_U, FOUND_V, FOUND_ROOT, FOUND_BELOW, FOUND_ROOT_2, FOUND_HEIGHT, MODE_WIDTH = range(7)
 MOST_MODES = 6
-# Points at which a density of one column is looked at. A cluster of rows draws from afar: a t falls
+# Points at which a density is looked at along an axis. A cluster of rows draws from afar: a t falls
 # like a power of the distance, and between such points no cluster that counts goes unseen.
 POINTS = 32
 # Modes are told apart, and the highest is seen, before they are known to the last digit.
@@ -62,35 +63,33 @@ def _volume_of(q: int, mode: Floats) -> float:
 
 
 @inner_ieee
-def _scan(phi: Floats, table: Floats, scan: Floats, lo: int, hi: int) -> None:
-    """Fill the density of one column's effect between zero and where the rows draw it to.
+def _scan(phi: Floats, q: int, axis: int, table: Floats, scan: Floats, lo: int, hi: int) -> None:
+    """Fill the density along one axis of the effects, between zero and where rows draw them to.
 
-    All modes lie there, and none that counts further out than the prior of the effects allows for
-    what the rows can gain.
+    Of one column all modes lie there, and none that counts further out than the effects' prior
+    allows for what the rows can gain.
     """
-    low, high, gain = 0.0, 0.0, _NEGLIGIBLE
+    low, high, gain, column = 0.0, 0.0, _NEGLIGIBLE, FIRST if axis == 0 else SECOND
     for r in range(lo, hi):
         away = table[Y, r] - table[ETA, r]
         ratio = away / phi[0]
         gain += 0.5 * (phi[1] + 1.0) * math.log1p(ratio * ratio * table[KNOWN, r] / phi[1])
-        if table[FIRST, r] != 0.0:
-            u = away / table[FIRST, r]
+        if table[column, r] != 0.0:
+            u = away / table[column, r]
             low, high = min(low, u), max(high, u)
     reach = math.sqrt(2.0 * gain)
     low, high = max(low, -reach), min(high, reach)
     for i in range(POINTS):
         u = low + i * (high - low) / (POINTS - 1)
-        scan[AWAY, i], scan[COMMON, i], scan[LOG_DENSITY, i] = u, 1.0, -0.5 * u * u
-    set_eta(1, table, lo, hi, 0.0, 0.0)
-    add_students(phi, 1, table, scan, lo, hi)
+        scan[AWAY, i], scan[AWAY_2, i] = (u, 0.0) if axis == 0 else (0.0, u)
+        scan[COMMON, i], scan[LOG_DENSITY, i], scan[DENSITY, i] = 1.0, -0.5 * u * u, 1.0
+    set_eta(q, table, lo, hi, 0.0, 0.0)
+    add_students(phi, q, table, scan, lo, hi)
 
 
 @inner_ieee
 def _next_summit(scan: Floats) -> int:
-    """Return the place of the highest point between lower ones, and mark it; -1 if there is none.
-
-    Marks stand in the line of densities, which is to begin with ones.
-    """
+    """Return the place of the highest point between lower ones, each once; -1 if there is none."""
     best = -1
     for i in range(POINTS):
         here = scan[LOG_DENSITY, i]
@@ -115,19 +114,16 @@ def find_modes(
     scan: Floats,
     lo: int,
     hi: int,
-    u: float,
-    v: float,
     tolerance: float,
     found: Floats,
 ) -> int:
     """Find the modes of a level of t responses, the highest first.
 
-    Of one column the searches begin at the summits of a scan; of two at (u, v), zero and either
-    side along each axis.
+    Searches begin at the summits along each axis, and so do not depend on any search before.
 
     Parameters
     ----------
-    phi, q, table, lo, hi, u, v, tolerance
+    phi, q, table, lo, hi, tolerance
         As of `mode.climb`; only the highest mode is found to less than is needed to tell modes
         apart.
     scan : ndarray, shape (GRID, POINTS)
@@ -141,29 +137,22 @@ def find_modes(
         How many there are.
     """
     count, rough = 0, max(tolerance, _ROUGH)
-    if q == 1:
-        _scan(phi, table, scan, lo, hi)
-        for i in range(POINTS):
-            scan[DENSITY, i] = 1.0
-    for start in range(MOST_MODES):
-        one, two = u, v
-        if q == 1:
-            place = _next_summit(scan)
-            if place < 0 and start > 0:
+    for axis in range(q):
+        _scan(phi, q, axis, table, scan, lo, hi)
+        for _ in range(MOST_MODES // q):
+            place, u, v = _next_summit(scan), 0.0, 0.0
+            if place >= 0:
+                u, v = scan[AWAY, place], scan[AWAY_2, place]
+            elif count > 0:
                 break
-            one, two = scan[AWAY, place] if place >= 0 else 0.0, 0.0
-        elif start > 0:
-            side = 1.5 if start % 2 == 0 else -1.5
-            one = side if start in (2, 3) else 0.0
-            two = side if start > 3 else 0.0
-        one, two, _ = climb(STUDENT, phi, q, table, lo, hi, one, two, rough)
-        count = _keep_mode(phi, q, table, lo, hi, one, two, found, count)
+            u, v, _ = climb(STUDENT, phi, q, table, lo, hi, u, v, rough)
+            count = _keep_mode(phi, q, table, lo, hi, u, v, found, count)
     count = _sorted_modes(q, found, count)
     if tolerance < _ROUGH:
-        one, two, _ = climb(
+        u, v, _ = climb(
             STUDENT, phi, q, table, lo, hi, found[0, FOUND_U], found[0, FOUND_V], tolerance
         )
-        _keep_mode(phi, q, table, lo, hi, one, two, found, 0)
+        _keep_mode(phi, q, table, lo, hi, u, v, found, 0)
     return count
 
 
