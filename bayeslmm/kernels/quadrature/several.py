@@ -211,7 +211,8 @@ def _hill(mode: Floats, top: float, u: float, v: float) -> float:
     two = mode[FOUND_ROOT_2] * away
     near = 1.0 / (1.0 + (one * one + two * two) / _FREEDOM)
     square = near * near
-    return math.exp(mode[FOUND_HEIGHT] - top) * square * square
+    height: float = math.exp(mode[FOUND_HEIGHT] - top) * square * square
+    return height
 
 
 @inner_ieee
