@@ -58,7 +58,7 @@ def test_the_density_is_prior_times_likelihood(family):
     at = a + target.n_partials
     expected += sum(p.log_density(v) for p, v in zip(rest, values[at:], strict=True))
     if target.n_partials:
-        shape = priors.factors[0].partial_shapes[0]
+        shape = priors.factors[0].partial_priors[0]
         expected += stats.beta(shape, shape).logpdf((values[a] + 1) / 2) - np.log(2)
     expected += target.likelihood.values(target.given(x[None]))[0]
     assert target.log_density(x[None])[0] == pytest.approx(expected, abs=1e-9)
