@@ -61,7 +61,8 @@ Four chains of 1,000 + 1,000 draws, or as many draws, with each program's defaul
 CPU* is what the second fit in a process took of all cores; Bambi compiles in each. *ESS* as above.
 Ratios are of effective draws of the worst population parameter per CPU second: a *x* of 20 means
 that the plain call gives twenty times as many. Bambi has no correlated random effects, and gets the
-age of contraception in decades: with the square of age in years it does not come to an end.
+age of contraception in decades: with the square of age in years it does not come to an end. An
+*ESS* below ten says that chains did not meet; a ratio to it means nothing.
 """
 REML = """
 *call* is the whole call from formula and table, *search* the optimisation alone. Ratios are to

@@ -58,7 +58,7 @@ def test_the_density_is_prior_times_likelihood(family):
     at = a + target.n_partials
     expected += sum(p.log_density(v) for p, v in zip(rest, values[at:], strict=True))
     if target.n_partials:
-        shape = priors.factors[0].partial_shapes[0]
+        shape = priors.factors[0].partial_priors[0]
         expected += stats.beta(shape, shape).logpdf((values[a] + 1) / 2) - np.log(2)
     expected += target.likelihood.values(target.given(x[None]))[0]
     assert target.log_density(x[None])[0] == pytest.approx(expected, abs=1e-9)
@@ -312,6 +312,35 @@ def test_laplace_is_told_to_be_right_where_it_is():
     assert known.log_integral_variance == pytest.approx(found.log_integral_variance, abs=1e-9)
     none = laplace_error(target.with_nodes(1), points)
     assert dataclasses.astuple(none) == (0.0, pytest.approx(0.0, abs=1e-12))
+
+
+def test_a_level_whose_rows_lie_at_two_far_ends_may_be_at_either():
+    """Its effect has a mode at each end, and one between them that comes and goes with the sds."""
+    rng = np.random.default_rng(7)
+    g = np.repeat(np.arange(12), 10)
+    y = 8.0 * rng.normal(size=12)[g] + rng.normal(size=len(g))
+    y[:10] = np.where(np.arange(10) < 5, -30.0, 30.0) + rng.normal(size=10)
+    table = pd.DataFrame({"g": g, "y": y})
+    tree = bl.fit_bayes(
+        "y ~ 1 + (1 | g)", table, family="student", draws=250, random_seed=1, progressbar=False
+    )
+    assert tree.attrs["engine"] == "quadrature"
+    # A density that loses a mode jumps: k-hat was 2 and more, and NUTS on it took minutes.
+    assert tree["sample_stats"].attrs["pareto_k"] < 0.7
+    assert tree["sample_stats"].attrs["node_error"] < 0.01
+    posterior = {k: v.to_numpy().reshape(1000, -1) for k, v in tree["posterior"].items()}
+    ends, expected = posterior["b_g"][:, 0], 0.0
+    u = np.linspace(-45.0, 45.0, 9001)
+    for k in range(1000):
+        alpha, sd, sigma, nu = (posterior[n][k, 0] for n in ("beta", "sd_g", "sigma", "nu"))
+        eta = alpha + u
+        log_density = stats.norm.logpdf(u, 0.0, sd)
+        log_density += stats.t.logpdf(y[:10, None], nu, eta, sigma).sum(axis=0)
+        density = np.exp(log_density - log_density.max())
+        expected += density[u > 0.0].sum() / density.sum() / 1000
+    assert 0.6 < expected < 0.9
+    # Four standard errors of a share of a thousand draws at most.
+    assert np.mean(ends > 0.0) == pytest.approx(expected, abs=4 * np.sqrt(0.25 / 1000))
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@
 - ``axes``: nodes around the mode, and what of a row's exponential belongs to them
 - ``products``: products over rows at all nodes
 - ``nodes``: a level's density at its nodes
-- ``level``: both as one C function
+- ``several``: levels of t responses: all their modes, and nodes around each
+- ``level``: mode and integral as one C function
 - ``together``: all levels of one point together, where they are alike
 - ``slopes``: derivatives from the same nodes
 - ``marginal``: log marginal likelihoods, and their gradient

@@ -42,16 +42,18 @@ LARGEST_SHAPE = 1e5
 
 @inner_ieee
 def set_nodes(
-    q: int, z: Floats, log_weight: Floats, u: float, v: float, root: Root, grid: Floats
+    q: int, z: Floats, log_weight: Floats, u: float, v: float, root: Root, grid: Floats, i: int
 ) -> None:
-    """Fill nodes around a mode, and the log weights times the effects' prior there."""
-    K, i = len(z), 0
+    """Fill nodes around a mode from column i on, and the log weights times the prior there."""
+    K = len(z)
     if q == 1:
         for k in range(K):
             away = z[k] / root[0]
             at = u + away
-            grid[AWAY, k], grid[U, k] = away, at
-            grid[LOG_DENSITY, k] = log_weight[k] - 0.5 * at * at
+            # The memory may have been another grid's.
+            grid[AWAY_2, i + k], grid[U_2, i + k] = 0.0, 0.0
+            grid[AWAY, i + k], grid[U, i + k] = away, at
+            grid[LOG_DENSITY, i + k] = log_weight[k] - 0.5 * at * at
         return
     for k in range(K):
         for m in range(K):

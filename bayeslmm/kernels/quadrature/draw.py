@@ -28,7 +28,6 @@ from bayeslmm.kernels.quadrature.level import (
     set_phi_words,
     solve_level,
 )
-from bayeslmm.kernels.quadrature.mode import FOUND_HEIGHT, MODE_WIDTH, MOST_MODES
 from bayeslmm.kernels.quadrature.proposals import (
     choose,
     draw_interpolated,
@@ -46,6 +45,7 @@ from bayeslmm.kernels.quadrature.rows import (
     set_constants,
     set_predictors,
 )
+from bayeslmm.kernels.quadrature.several import FOUND_HEIGHT, MODE_WIDTH, MOST_MODES
 from bayeslmm.kernels.quadrature.together import (
     EFFECT,
     LATE,

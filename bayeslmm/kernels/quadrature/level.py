@@ -18,10 +18,21 @@ from bayeslmm.kernels.compiler.jit import (
     inner_ieee,
 )
 from bayeslmm.kernels.compiler.sources import WHOLE
+from bayeslmm.kernels.families.codes import STUDENT
 from bayeslmm.kernels.quadrature.axes import factorises, farthest_of, set_nodes
-from bayeslmm.kernels.quadrature.mode import MODE_WIDTH, MOST_MODES, find_mode
+from bayeslmm.kernels.quadrature.mode import find_mode
 from bayeslmm.kernels.quadrature.nodes import density_at_nodes, integrate_level
 from bayeslmm.kernels.quadrature.rows import GRID, TABLE, set_table
+from bayeslmm.kernels.quadrature.several import (
+    FOUND_U,
+    FOUND_V,
+    MODE_WIDTH,
+    MOST_MODES,
+    POINTS,
+    find_modes,
+    integrate_modes,
+    root_in,
+)
 from bayeslmm.kernels.quadrature.sums import level_density
 
 if TYPE_CHECKING:
@@ -33,8 +44,8 @@ if TYPE_CHECKING:
 # What `solve_level` is to do.
 ROW_BY_ROW, QUICKLY, DENSITY_ONLY, MORE_NODES = range(4)
 # What it fills: the mode, the root's entries, the sum of the nodes' densities, whether exponentials
-# were split over them and how far out they stand, and all modes of t responses.
-MODE, MODE_2, ROOT, ROOT_BELOW, ROOT_2, TOTAL, SPLIT, FARTHEST, MODES = range(9)
+# were split over them, how far out they stand and how many they are, and all modes of t responses.
+MODE, MODE_2, ROOT, ROOT_BELOW, ROOT_2, TOTAL, SPLIT, FARTHEST, COUNT, MODES = range(10)
 SOLVED = MODES + MOST_MODES * MODE_WIDTH
 # Addresses and sizes of what it works on.
 PHI, TABLE_AT, GRID_AT, NODES, WEIGHTS, SOLVED_AT, N_PHI, N_ROWS, N_GRID, N_NODES, WORDS = range(11)
@@ -56,7 +67,7 @@ def _at_more_nodes(
     """Fill the density at other nodes around the mode that was solved for."""
     u, v, farthest = solved[MODE], solved[MODE_2], farthest_of(z)
     root = (solved[ROOT], solved[ROOT_BELOW], solved[ROOT_2])
-    set_nodes(q, z, log_weight, u, v, root, grid)
+    set_nodes(q, z, log_weight, u, v, root, grid, 0)
     split = solved[SPLIT] > 0.0
     if split and farthest > solved[FARTHEST]:
         # What was safe for the nodes before may not be so further out.
@@ -89,13 +100,26 @@ def level_c(
         return level_density(code, phi, q, table, lo, hi, u, v)
     if task == MORE_NODES:
         return _at_more_nodes(code, phi, q, table, grid, z, log_weight, lo, hi, solved)
-    found = solved[MODES:].reshape((MOST_MODES, MODE_WIDTH))
-    u, v, root = find_mode(code, phi, q, table, lo, hi, u, v, tolerance, found)
-    value, total, split = integrate_level(
-        code, phi, q, table, grid, z, log_weight, lo, hi, u, v, root, task == QUICKLY
-    )
+    count, found = 1, solved[MODES:].reshape((MOST_MODES, MODE_WIDTH))
+    if code == STUDENT:
+        scan = carray(as_pointer(words[GRID_AT]), (GRID, POINTS), np.float64)
+        count = find_modes(phi, q, table, scan, lo, hi, tolerance, found)
+        u, v, root = found[0, FOUND_U], found[0, FOUND_V], root_in(found[0])
+    else:
+        u, v, root = find_mode(code, phi, q, table, lo, hi, u, v, tolerance)
+    # Laplace's approximation is that at the highest mode.
+    if count > 1 and len(z) > 1:
+        grid = carray(as_pointer(words[GRID_AT]), (GRID, count * words[N_GRID]), np.float64)
+        value, total, split = integrate_modes(
+            phi, q, table, grid, z, log_weight, lo, hi, found, task == QUICKLY
+        )
+    else:
+        value, total, split = integrate_level(
+            code, phi, q, table, grid, z, log_weight, lo, hi, u, v, root, task == QUICKLY
+        )
     solved[MODE], solved[MODE_2], solved[TOTAL] = u, v, total
     solved[SPLIT], solved[FARTHEST] = 1.0 if split else 0.0, farthest_of(z)
+    solved[COUNT] = grid.shape[1]
     solved[ROOT], solved[ROOT_BELOW], solved[ROOT_2] = root
     return value
 
@@ -120,16 +144,26 @@ def open_work(rows: LevelRows, rule: Rule) -> tuple[Floats, Floats, Floats, Ints
     """
     n, K = len(rows.y), len(rule.z)
     N = K if rows.Z.shape[1] == 1 else K * K
-    own = np.zeros(TABLE * n + GRID * N + SOLVED)
+    # Levels of t responses may have nodes around each of several modes, and are scanned for them.
+    most = max(MOST_MODES * N, POINTS) if rows.code == STUDENT else N
+    own = np.zeros(TABLE * n + GRID * most + SOLVED)
     table = own[: TABLE * n].reshape((TABLE, n))
     grid = own[TABLE * n : TABLE * n + GRID * N].reshape((GRID, N))
-    solved = own[TABLE * n + GRID * N :]
+    solved = own[TABLE * n + GRID * most :]
     set_table(rows, table)
     words = np.zeros(WORDS, np.int64)
     words[TABLE_AT], words[N_ROWS] = table.ctypes.data, n
     words[SOLVED_AT] = solved.ctypes.data
     set_grid_words(words, grid, rule.z, rule.log_weight)
     return table, grid, solved, words
+
+
+@inner_ieee
+def solved_grid(words: Ints, solved: Floats) -> Floats:
+    """Return the grid of all nodes that the last integral was computed from."""
+    shape = (GRID, int(solved[COUNT]))
+    grid: Floats = carray(as_pointer(words[GRID_AT]), shape, np.float64)
+    return grid
 
 
 @inner_ieee

@@ -18,6 +18,7 @@ from bayeslmm.kernels.quadrature.level import (
     open_work,
     set_phi_words,
     solve_level,
+    solved_grid,
 )
 from bayeslmm.kernels.quadrature.rows import columns_of, set_constants, set_predictors
 from bayeslmm.kernels.quadrature.slopes import add_slopes, set_fixed_slopes
@@ -139,7 +140,7 @@ def marginal_with_slopes(
     d_phi: Floats,
 ) -> float:
     """Compute log p(y | L, beta, phi), and fill its derivatives; `modes` become the modes."""
-    table, grid, solved, words = open_work(rows, rule)
+    table, _, solved, words = open_work(rows, rule)
     code, starts, Z, q = rows.code, rows.starts, rows.Z, rows.Z.shape[1]
     columns, constant = columns_of(rows.X), np.empty(len(starts) - 1)
     set_phi_words(words, phi)
@@ -154,7 +155,7 @@ def marginal_with_slopes(
         modes[j, 0] = solved[MODE]
         if q == 2:
             modes[j, 1] = solved[MODE_2]
-        split = solved[SPLIT] > 0.0
+        split, grid = solved[SPLIT] > 0.0, solved_grid(words, solved)
         add_slopes(code, phi, table, grid, rule.z, lo, hi, split, solved[TOTAL], Z, d_L, d_phi)
     set_fixed_slopes(columns, table, d_beta)
     return value

@@ -9,16 +9,10 @@ import math
 from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.compiler.jit import inner_ieee
-from bayeslmm.kernels.families.codes import NOT_CONCAVE, STUDENT
+from bayeslmm.kernels.families.codes import NOT_CONCAVE
 from bayeslmm.kernels.families.rows import row_at
-from bayeslmm.kernels.quadrature.rows import AT, CURVATURE, KNOWN, Y
-from bayeslmm.kernels.quadrature.sums import (
-    level_density,
-    set_eta,
-    set_slopes,
-    sum_slopes,
-    sums_at,
-)
+from bayeslmm.kernels.quadrature.rows import AT, CURVATURE, KNOWN, SLOPE, Y
+from bayeslmm.kernels.quadrature.sums import set_eta, sum_slopes, sums_at
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
@@ -26,21 +20,16 @@ if TYPE_CHECKING:
     # A curvature's Cholesky factor by its entries: the first, the one below, the last.
     Root = tuple[float, float, float]
 
-# What is kept of each mode that was found.
-FOUND_U, FOUND_V, FOUND_ROOT, FOUND_BELOW, FOUND_ROOT_2, FOUND_HEIGHT, MODE_WIDTH = range(7)
-MOST_MODES = 6
 _MOST_STEPS = 100
 # In prior standard deviations of the effects, and longer from afar.
 _LONGEST_STEP = 4.0
 # A step that overshoots must at least have made the slope this much flatter.
 _KEPT_SLOPE = 0.9
-# Nodes are spread by the observed curvature where its determinant is at least this share of the
-# expected one's.
-_USABLE = 0.1
+# Nodes are spread by the observed curvature, or where rows between which a mode lies take more from
+# it than this leaves of the prior's, which is 1, a little less far.
+_LEAST_CURVATURE = 0.2
 # Roots of modes found to less than this are those at the mode itself.
 _EXACT = 1e-6
-# Which of several modes is the highest is seen before they are known to the last digit.
-_ROUGH = 0.03
 
 
 @inner_ieee
@@ -137,94 +126,33 @@ def find_mode(
     u: float,
     v: float,
     tolerance: float,
-    found: Floats,
 ) -> tuple[float, float, Root]:
-    """Find a level's mode, the highest of several climbs where there may be several modes.
+    """Find a level's mode where there is one only; the nodes are to be spread by the root.
 
-    Arguments and results as of `climb`; the nodes are to be spread by the root.
-
-    Parameters
-    ----------
-    found : ndarray, shape (MOST_MODES, MODE_WIDTH)
-        Of t responses, filled with the modes that were found (`FOUND_U`, ...), the heights of all
-        others -inf.
+    Arguments and results as of `climb`.
     """
-    # Each beta row has one mode in eta, and falls to both sides; a t row is flat far out.
-    if code != STUDENT:
-        u, v, root = climb(code, phi, q, table, lo, hi, u, v, tolerance)
-        if tolerance < _EXACT and code in NOT_CONCAVE:
-            # Laplace's approximation takes the observed curvature.
-            root = _root_at(code, phi, q, table, lo, hi, u, v)
-        return u, v, root
-    best = _find_modes(code, phi, q, table, lo, hi, u, v, max(tolerance, _ROUGH), found)
-    u, v = found[best, FOUND_U], found[best, FOUND_V]
-    if tolerance < _ROUGH:
-        u, v, _ = climb(code, phi, q, table, lo, hi, u, v, tolerance)
-    return u, v, _root_at(code, phi, q, table, lo, hi, u, v)
+    u, v, root = climb(code, phi, q, table, lo, hi, u, v, tolerance)
+    if tolerance < _EXACT and code in NOT_CONCAVE:
+        # Laplace's approximation takes the observed curvature.
+        root = root_at(code, phi, q, table, lo, hi, u, v)
+    return u, v, root
 
 
 @inner_ieee
-def _find_modes(
-    code: int,
-    phi: Floats,
-    q: int,
-    table: Floats,
-    lo: int,
-    hi: int,
-    u: float,
-    v: float,
-    tolerance: float,
-    found: Floats,
-) -> int:
-    """Climb from (u, v), zero and either side along each axis; return the place of the highest."""
-    count, best = 0, 0
-    for start in range(2 + 2 * q):
-        one, two = u, v
-        if start > 0:
-            side = 1.5 if start % 2 == 0 else -1.5
-            one = side if start in (2, 3) else 0.0
-            two = side if start > 3 else 0.0
-        one, two, _ = climb(code, phi, q, table, lo, hi, one, two, tolerance)
-        root = _root_at(code, phi, q, table, lo, hi, one, two)
-        new = True
-        for k in range(count):
-            across = root[0] * (one - found[k, FOUND_U]) + root[1] * (two - found[k, FOUND_V])
-            along = root[2] * (two - found[k, FOUND_V])
-            new = new and across * across + along * along > 1.0
-        if not new:
-            continue
-        found[count, FOUND_U], found[count, FOUND_V] = one, two
-        found[count, FOUND_ROOT], found[count, FOUND_BELOW] = root[0], root[1]
-        found[count, FOUND_ROOT_2] = root[2]
-        found[count, FOUND_HEIGHT] = level_density(code, phi, q, table, lo, hi, one, two)
-        if found[count, FOUND_HEIGHT] > found[best, FOUND_HEIGHT]:
-            best = count
-        count += 1
-    for k in range(count, MOST_MODES):
-        found[k, FOUND_HEIGHT] = -math.inf
-    return best
-
-
-@inner_ieee
-def _root_at(
+def root_at(
     code: int, phi: Floats, q: int, table: Floats, lo: int, hi: int, u: float, v: float
 ) -> Root:
-    """Return the root of the observed information, or of the expected one."""
+    """Return the root of the observed information, of which no direction has next to none."""
     set_eta(q, table, lo, hi, u, v)
-    set_slopes(code, phi, table, lo, hi)
-    _, _, i, j, k = sum_slopes(q, table, lo, hi)
-    expected = root_of(i + 1.0, j, k + 1.0)
     step = 1e-4
     for r in range(lo, hi):
         # The slopes are exact; their differences are good to 1e-8.
         y, known = table[Y, r], table[KNOWN, r]
         up = row_at(code, table[AT, r] + step, y, known, phi)[1]
         down = row_at(code, table[AT, r] - step, y, known, phi)[1]
-        table[CURVATURE, r] = (down - up) / (2.0 * step)
+        table[SLOPE, r], table[CURVATURE, r] = 0.0, (down - up) / (2.0 * step)
     _, _, i, j, k = sum_slopes(q, table, lo, hi)
     i, k = i + 1.0, k + 1.0
-    if not (i > 0.0 and i * k > j * j):
-        return expected
-    observed = root_of(i, j, k)
-    least = _USABLE * expected[0] * expected[2]
-    return observed if observed[0] * observed[2] > least else expected
+    least = 0.5 * (i + k) - math.sqrt(0.25 * (i - k) * (i - k) + j * j)
+    more = max(_LEAST_CURVATURE - least, 0.0)
+    return root_of(i + more, j, k + more)

@@ -16,7 +16,6 @@ from bayeslmm.kernels.families.rows import value_at
 from bayeslmm.kernels.quadrature.axes import (
     factorises,
     farthest_of,
-    set_axes,
     set_factor,
     set_nodes,
 )
@@ -182,18 +181,16 @@ def _times_square(q: int, grid: Floats, start: float, first: float, second: floa
 
 
 @inner_ieee
-def _add_students(
-    phi: Floats, q: int, table: Floats, grid: Floats, z: Floats, lo: int, hi: int
-) -> None:
-    """Add -(nu + 1) log(1 + r^2 / nu) / 2 of every row."""
-    power, full, farthest = 0.5 * (phi[1] + 1.0), 0.0, farthest_of(z)
-    common, density = (
-        part_of(grid, COMMON, 0, grid.shape[1]), part_of(grid, LOG_DENSITY, 0, grid.shape[1])
-    )  # fmt: skip
+def add_students(phi: Floats, q: int, table: Floats, grid: Floats, lo: int, hi: int) -> None:
+    """Add -(nu + 1) log(1 + r^2 / nu) / 2 of every row; the common products are to be one."""
+    power, full, N = 0.5 * (phi[1] + 1.0), 0.0, grid.shape[1]
+    common, density = part_of(grid, COMMON, 0, N), part_of(grid, LOG_DENSITY, 0, N)
+    most = farthest_of(part_of(grid, AWAY, 0, N))
+    most_2 = farthest_of(part_of(grid, AWAY_2, 0, N)) if q == 2 else 0.0
     for r in range(lo, hi):
         unit = math.sqrt(table[KNOWN, r] / phi[1]) / phi[0]
         start = (table[Y, r] - table[AT, r]) * unit
-        far = abs(start) + (abs(table[AXIS, r]) + abs(table[AXIS_2, r])) * farthest * unit
+        far = abs(start) + (abs(table[FIRST, r]) * most + abs(table[SECOND, r]) * most_2) * unit
         top = math.log1p(far * far)
         full += top
         if full > FULL:
@@ -215,10 +212,9 @@ def _add_rows(code: int, phi: Floats, table: Floats, grid: Floats, lo: int, hi: 
 
 
 @inner_ieee_fast
-def _relative_densities(grid: Floats) -> float:
+def _relative_densities(grid: Floats, middle: int) -> float:
     """Fill densities relative to the middle node; return their sum."""
-    N = grid.shape[1]
-    middle, total = N // 2, 0.0
+    N, total = grid.shape[1], 0.0
     top, first = grid[LOG_DENSITY, middle], grid[PRODUCT, middle]
     density, log_density = part_of(grid, DENSITY, 0, N), part_of(grid, LOG_DENSITY, 0, N)
     product = part_of(grid, PRODUCT, 0, N)
@@ -226,6 +222,12 @@ def _relative_densities(grid: Floats) -> float:
         density[i] = quick_exp(log_density[i] - top) * (first / product[i])
         total += density[i]
     return total
+
+
+@inner_ieee
+def middle_of(q: int, z: Floats) -> int:
+    """Return the place of the node at the first mode."""
+    return (len(z) if q == 1 else len(z) * len(z)) // 2
 
 
 @inner_ieee
@@ -240,7 +242,7 @@ def density_at_nodes(
     hi: int,
     quick: bool,
 ) -> float:
-    """Fill the density at nodes that are set, relative to the middle one; return its sum.
+    """Fill the density at nodes that are set, relative to the first mode's; return its sum.
 
     Parameters
     ----------
@@ -258,12 +260,12 @@ def density_at_nodes(
     if not quick:
         _add_rows(code, phi, table, grid, lo, hi)
     elif code == STUDENT:
-        _add_students(phi, q, table, grid, z, lo, hi)
+        add_students(phi, q, table, grid, lo, hi)
     elif code in (POISSON, GAMMA):
         _add_exponentials(code, phi, q, table, grid, z, lo, hi)
     else:
         _add_logits(code, phi, q, table, grid, z, lo, hi)
-    return _relative_densities(grid)
+    return _relative_densities(grid, middle_of(q, z))
 
 
 @inner_ieee
@@ -309,13 +311,18 @@ def integrate_level(
         Whether exponentials, or squares, were split.
     """
     set_eta(q, table, lo, hi, u, v)
-    set_nodes(q, z, log_weight, u, v, root, grid)
-    if quick and code == STUDENT:
-        set_axes(q, table, root, lo, hi, 1.0, 0.0)
-        split = True
+    set_nodes(q, z, log_weight, u, v, root, grid, 0)
+    if code == STUDENT:
+        split = quick
     else:
         split = quick and factorises(code, phi, q, table, farthest_of(z), lo, hi, root)
     total = density_at_nodes(code, phi, q, table, grid, z, lo, hi, split)
-    middle, volume = grid.shape[1] // 2, root[0] * (root[2] if q == 2 else 1.0)
-    value = grid[LOG_DENSITY, middle] + math.log(total / (grid[PRODUCT, middle] * volume))
-    return value, total, split
+    return log_integral(q, z, grid, root, total), total, split
+
+
+@inner_ieee
+def log_integral(q: int, z: Floats, grid: Floats, root: Root, total: float) -> float:
+    """Return the log of an integral from the densities that have this sum."""
+    middle, volume = middle_of(q, z), root[0] * (root[2] if q == 2 else 1.0)
+    value: float = grid[LOG_DENSITY, middle] + math.log(total / (grid[PRODUCT, middle] * volume))
+    return value

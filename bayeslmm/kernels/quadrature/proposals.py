@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import inner_ieee
-from bayeslmm.kernels.quadrature.mode import (
+from bayeslmm.kernels.quadrature.several import (
     FOUND_BELOW,
     FOUND_HEIGHT,
     FOUND_ROOT,
