@@ -93,7 +93,7 @@ def _positions(info: FactorInfo, terms: Sequence[str] | None) -> list[int]:
         msg = f"terms names one or two random effects of {info.name!r}; it names {len(names)}."
         raise ArgumentError(msg)
     places = [info.terms.index(name) for name in names]
-    if not info.holds[:, places].all(axis=1).any():
+    if info.levels and not info.holds[:, places].all(axis=1).any():
         raise ArgumentError(
             f"No level of {info.name!r} has both {names[0]!r} and {names[1]!r}: name two columns "
             "of one arm."

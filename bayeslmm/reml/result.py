@@ -356,20 +356,16 @@ class REMLFit:
 
 def _head(fit: REMLFit) -> list[str]:
     title = {"REML": "REML", "ML": "maximum likelihood"}[fit.method]
-    lines = [f"Linear mixed model fit by {title}", f"Formula: {fit.formula}"]
-    if fit.residual is not None:
-        lines.append(f"Residuals: {fit.residual.name}")
-    if fit.method == "REML":
-        return [*lines, f"REML criterion: {fit.criterion:.4f}"]
-    return [*lines, likelihood_line(fit)]
+    said = [] if fit.residual is None else [f"Residuals: {fit.residual.name}"]
+    lines = [f"Linear mixed model fit by {title}", f"Formula: {fit.formula}", *said]
+    reml = fit.method == "REML"
+    return [*lines, f"REML criterion: {fit.criterion:.4f}" if reml else likelihood_line(fit)]
 
 
 def _remarks(fit: REMLFit) -> list[str]:
-    remarks = []
-    if fit.is_singular:
-        remarks.append("Singular fit: a variance component is estimated on its boundary.")
-    if not fit.converged:
-        remarks.append("Not converged: the criterion can still be lowered.")
+    singular = "Singular fit: a variance component is estimated on its boundary."
+    remarks = [singular] if fit.is_singular else []
+    remarks += [] if fit.converged else ["Not converged: the criterion can still be lowered."]
     for _, row in fit.other_modes.iterrows():
         where = ", ".join(f"{name} {value:.3g}" for name, value in row.iloc[1:].items())
         remarks.append(

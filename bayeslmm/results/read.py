@@ -165,6 +165,7 @@ def factor_names(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str
 
 def in_sigma(idata: xr.DataTree) -> tuple[str, ...]:
     """Return the grouping factors of random effects in log(sigma), by `names.in_sigma`."""
+    require_tree(idata)
     return tuple(state_content(str(idata.attrs["design"])).get("sigma_terms", ()))
 
 

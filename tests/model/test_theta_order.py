@@ -17,6 +17,7 @@ def names(formula, terms):
             levels=LEVELS[name],
             terms=columns,
             blocks=[(j,) for j in range(len(columns))],
+            structures=(),
         )
         for name, columns in terms.items()
     ]

@@ -70,7 +70,7 @@ def test_every_remedy_of_a_message_is_followed_or_none():
 def test_an_advised_argument_exists(remedy):
     argument = remedy.partition("=")[0]
     in_formulas = {name for _, names in FUNCTIONS.values() for name in names}
-    in_formulas |= {"raw", "p", "q", "k", "bs", "by", "knots", "cov"}
+    in_formulas |= {"raw", "p", "q", "k", "bs", "by", "knots", "cov", "hom"}
     foreign = FOREIGN.get(argument)
     assert (
         argument in parameters_of_the_package()
