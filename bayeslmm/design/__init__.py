@@ -10,7 +10,7 @@
 - ``visit_order``: which structures of residuals go by the order of visits, and whether it is known
 - ``residual_rows``: scale, group and time of each row's residual
 - ``coding``: response, offset, columns and grouping factors from rows
-- ``structured_columns``: columns of terms whose covariance has a structure
+- ``factors/``: grouping factors from rows, with what their terms say
 - ``evaluate``: calls evaluated on columns, without `eval`
 - ``model_matrix``: numeric columns and their names, by formulaic
 - ``grouping``: `GroupingFactor`: levels, each row's level, columns that vary

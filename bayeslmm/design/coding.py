@@ -9,6 +9,8 @@ import pandas as pd
 
 from bayeslmm import names
 from bayeslmm.design.evaluate import boolean_categorical, evaluate, recode
+from bayeslmm.design.factors.memberships import read_members
+from bayeslmm.design.factors.structured_columns import structured_columns
 from bayeslmm.design.grouping import (
     GroupingFactor,
     match_levels,
@@ -21,7 +23,6 @@ from bayeslmm.design.model_matrix import check_finite, model_matrix, vector
 from bayeslmm.design.response import require_same_kind, require_trials, two_levels
 from bayeslmm.design.smooths.columns import code_smooth
 from bayeslmm.design.state import ColumnState
-from bayeslmm.design.structured_columns import structured_columns
 from bayeslmm.errors import DataError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.nodes import Variable
@@ -358,11 +359,14 @@ def _factor(
     """Return one factor; `told` is the formula as it was written, and the factor's name."""
     (text, name), first = told, pairs[0][0]
     refuse_two_covariances(text, [term for term, _ in pairs])
-    index, levels = read_levels(first.variables, coder.rows.columns)
-    n_known = len(levels)
-    if known is not None:
-        index, levels = match_levels(index, levels, known)
-        n_known = len(known)
+    latent = None
+    if first.several:
+        index, levels, latent = read_members(coder.rows, text, [term for term, _ in pairs], known)
+    else:
+        index, levels = read_levels(first.variables, coder.rows.columns)
+        if known is not None:
+            index, levels = match_levels(index, levels, known)
+    n_known = len(levels if known is None else known)
     matrices: list[NDArray[np.float64]] = []
     terms: list[str] = []
     blocks: list[tuple[int, ...]] = []
@@ -377,7 +381,6 @@ def _factor(
         structures.extend([structure] * len(own))
         matrices.append(matrix)
         terms.extend(columns)
-    latent = None
     if first.cov is not None:
         latent = map_of(relationships[first.cov], levels[:n_known].tolist(), first.factor)
     return GroupingFactor(
