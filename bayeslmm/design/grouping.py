@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csc_array
 
 from bayeslmm.design.text import Described, factor_line, listed
-from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.errors import ArgumentError, DataError, FormulaError
 from bayeslmm.formula.calls import STRUCTURES
 from bayeslmm.tables.levels import level_codes
 
@@ -76,7 +77,8 @@ class GroupingFactor(Described):
     n_known : int
         How many of `levels` the training rows had; ``m`` on the training rows themselves.
     index : ndarray of int64, shape (n,)
-        Each row's level.
+        Each row's level; where rows have several, each row's combination of levels and weights,
+        the effects of which are those of `latent`.
     columns : ndarray of float64, shape (n, q)
         The random-effect columns.
     terms : tuple of str, length q
@@ -87,8 +89,9 @@ class GroupingFactor(Described):
     structures : tuple of BlockStructure
         What is said of each block's covariance; none where nothing is said of any.
     latent : LevelMap or None
-        T, where the effects of the levels are T v of independent latent ones; None where they are
-        independent themselves.
+        T, where the effects of the levels are T v of independent latent ones, or, of
+        ``mm(g1, g2)``, those of rows are T b of independent levels' b; None where rows have one
+        level each, and levels are independent.
     arms : Arms or None
         Which levels have which columns, where that differs by ``gr(g, by=arm)``.
     """
@@ -128,7 +131,71 @@ class GroupingFactor(Described):
         level = self.index[rows]
         if self.latent is None:
             return np.asarray(level[:, None] == level, dtype=np.float64)
-        return np.asarray(self.latent.covariance[np.ix_(level, level)])
+        return self.latent.shared(level)
+
+    @property
+    def has_members(self) -> bool:
+        """Whether `levels` are members, several of which a row may have, as in ``mm(g1, g2)``."""
+        return self.latent is not None and self.latent.tells_latent
+
+    @property
+    def n_indexed(self) -> int:
+        """How many different effects rows may have: those that `index` numbers."""
+        if self.latent is None or not self.latent.tells_latent:
+            return len(self.levels)
+        return int(self.latent.matrix.shape[0])
+
+    def indexed(self, effects: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the effects that `index` numbers, of those of `levels`.
+
+        Parameters
+        ----------
+        effects : ndarray, shape (..., m, q)
+            Of the levels, as results tell them.
+
+        Returns
+        -------
+        ndarray, shape (..., n_indexed, q)
+            The same but where rows have several levels.
+        """
+        if self.latent is None or not self.latent.tells_latent:
+            return effects
+        return self.latent.of_rows(effects)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How many rows have each level, or a share in it, shape (m,)."""
+        if not self.has_members:
+            return np.bincount(self.index, minlength=len(self.levels))
+        return np.array([len(rows) for rows in self.rows_by_level()], dtype=np.int64)
+
+    def require_one_level(self, what: str) -> None:
+        """Raise where rows have several levels.
+
+        Parameters
+        ----------
+        what : str
+            What parts rows by their levels, for the message.
+
+        Raises
+        ------
+        ArgumentError
+            Naming the factor.
+        """
+        if self.has_members:
+            raise ArgumentError(
+                f"{what} parts rows by their levels, and a row has several of {self.name!r}: ask "
+                "about a factor of which it has one, or about single rows."
+            )
+
+    def rows_by_level(self) -> list[NDArray[np.intp]]:
+        """Return the rows that have each level, or a share in it."""
+        if self.latent is None or not self.latent.tells_latent:
+            order = np.argsort(self.index, kind="stable")
+            counts = np.bincount(self.index, minlength=len(self.levels))
+            return np.split(order, np.cumsum(counts)[:-1])
+        of_rows = csc_array(self.latent.matrix[self.index])
+        return np.split(of_rows.indices.astype(np.intp), of_rows.indptr[1:-1])
 
     def _lines(self) -> list[str]:
         return [f"Grouping factor {factor_line(self)}", f"levels: {listed(self.levels.tolist())}"]
@@ -223,9 +290,9 @@ def refuse_repeated(
 
 def refuse_two_spellings(text: str, terms: Sequence[RandomTerm]) -> None:
     """Raise where two factors have the same variables in another order."""
-    seen: dict[frozenset[str], RandomTerm] = {}
+    seen: dict[tuple[bool, frozenset[str]], RandomTerm] = {}
     for term in terms:
-        other = seen.setdefault(frozenset(term.variables), term)
+        other = seen.setdefault((term.several, frozenset(term.variables)), term)
         if other is not term:
             raise FormulaError(
                 f"{other.factor!r} and {term.factor!r} are the same grouping factor: spell it one "

@@ -138,6 +138,7 @@ def read_rows(
             *(response if need_response else ()),
             *terms.predictors,
             *terms.grouping,
+            *terms.shares,
             *terms.correlation_columns,
             *terms.sigma_grouping,
         ]

@@ -91,6 +91,11 @@ class ModelTerms:
         """Names of the columns that stand right of the bars."""
         return _unique([v for term, _ in self.random for v in term.grouping])
 
+    @property
+    def shares(self) -> tuple[str, ...]:
+        """Names of the columns that weigh a row's several levels."""
+        return _unique([v for term, _ in self.random for v in term.weights])
+
     def only(self, factors: tuple[str, ...] | None) -> ModelTerms:
         """Return the terms without random effects of other factors."""
         if factors is None:
@@ -152,7 +157,7 @@ def model_terms(formula: MixedFormula, residual: ResidualTerms | None = None) ->
 def require_independent_levels(terms: ModelTerms) -> None:
     """Raise where rows are to be summed batch by batch, and effects ask for the rows themselves.
 
-    Those are of levels that are related, and effects in sigma.
+    Those are of levels that are related or meet in rows, and effects in sigma.
 
     Parameters
     ----------
@@ -165,10 +170,11 @@ def require_independent_levels(terms: ModelTerms) -> None:
         With the caret under the term.
     """
     for term, _ in terms.random:
-        if term.cov is not None:
+        if term.cov is not None or term.several:
+            which = "several of which a row has" if term.several else "with a known covariance"
             raise FormulaError(
                 f"Sums over batches, or in an engine, are by levels of {term.factor!r}, and those "
-                "with a known covariance need all rows in memory: read them into a table.",
+                f"{which} need all rows in memory: read them into a table.",
                 terms.formula.text or str(terms.formula),
                 term.span if terms.formula.text else None,
             )
@@ -187,7 +193,6 @@ def _require_built(formula: MixedFormula) -> None:
         unbuilt = {
             "cov= beside by=": term.cov is not None and term.by is not None,
             f"{term.structure}() of gr(by=)": term.structure != "us" and term.by is not None,
-            "mm()": term.several,
         }
         for what, there in unbuilt.items():
             if there:

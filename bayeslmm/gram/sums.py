@@ -205,14 +205,14 @@ def _require_finite_columns(columns: Floats, names: tuple[str, ...], kind: str) 
 def _factor_sums(
     factor: GroupingFactor, Zs: Floats, fixed: Floats, M: Floats, root: Floats | None
 ) -> GramFactor:
-    m, width = len(factor.levels), fixed.shape[1]
+    m, width = factor.n_indexed, fixed.shape[1]
     within, with_fixed = sum_by_level(factor.index, Zs, fixed, m)
     own = None
     if m * width**2 <= _MOST_OWN:
         own, _ = sum_by_level(factor.index, fixed, fixed[:, :0], m)
     return GramFactor(
         name=factor.name,
-        levels=factor.levels,
+        levels=np.arange(m).astype(str) if factor.has_members else factor.levels,
         terms=factor.terms,
         blocks=factor.blocks,
         structures=factor.structures,

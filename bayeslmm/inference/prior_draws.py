@@ -254,7 +254,7 @@ def _linear_predictor(design: Design, values: dict[str, Floats]) -> Floats:
     if design.coef:
         eta += values[names.BETA] @ design.X.T
     for factor in design.factors:
-        effects = values[names.effects(factor.name)]
+        effects = factor.indexed(values[names.effects(factor.name)])
         for k, column in enumerate(factor.columns.T):
             eta += effects[:, factor.index, k] * column
     return eta

@@ -284,7 +284,8 @@ def _require_columns(
     of_residuals = () if said is None else (
         *said.sigma_variables, *said.sigma_grouping, *said.correlation_variables
     )  # fmt: skip
-    for name in (*terms.response.variables, *terms.predictors, *terms.grouping, *of_residuals):
+    of_rows = (*terms.predictors, *terms.grouping, *terms.shares)
+    for name in (*terms.response.variables, *of_rows, *of_residuals):
         if name not in table:
             raise DataError(
                 f"The fit holds the columns that {old!r} reads ({', '.join(map(str, table))}), "

@@ -143,7 +143,7 @@ def warn_of_single_trials(design: Design) -> None:
     if not design.family.response.binary:
         return
     for factor in design.factors:
-        if np.bincount(factor.index).max() == 1:
+        if factor.counts.max() == 1:
             warn(
                 f"Each level of {factor.name!r} has one row of a yes-or-no response, which holds "
                 f"next to nothing on how much the levels differ: sd_{factor.name} is nearly what "

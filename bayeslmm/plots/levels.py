@@ -123,6 +123,7 @@ def plot_levels(
     info = read.factor(idata, factor)
     design = training_design(idata)
     chosen = next(item for item in design.factors if item.name == info.name)
+    chosen.require_one_level("plot_levels")
     running = running_covariate(idata, design, chosen, x)
     if running is None:
         return draw_level_means(idata, chosen, (ci_prob, ci_kind), ax)

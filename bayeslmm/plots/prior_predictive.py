@@ -144,7 +144,7 @@ def _lines(
     design = training_design(view)
     chosen = next(item for item in design.factors if item.name == info.name)
     running = running_covariate(view, design, chosen, x)
-    if running is None:
+    if running is None or (factor is None and chosen.has_members):
         return None
     grid = level_grid(view, chosen, running)
     # Prior draws say what priors do, not what data determine.

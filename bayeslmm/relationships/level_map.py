@@ -6,16 +6,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
-    from scipy import sparse
 
-    from bayeslmm.arrays import Floats
+    from bayeslmm.arrays import Floats, Ints
 
-    Matrix = Floats | sparse.csr_array
+    Matrix = Floats | csr_array
+
+# Rounding of shares that were scaled to sum one.
+_SAME_SHARE = 1e-12
 
 
 class LevelMap:
@@ -66,14 +69,30 @@ class LevelMap:
     def numbers(self) -> Iterator[NDArray[Any]]:
         """Iterate over the arrays that tell T from others, in one order."""
         found = self.matrix
-        yield from (found,) if isinstance(found, np.ndarray) else (found.data, found.indices)
+        if isinstance(found, np.ndarray):
+            yield found
+        else:
+            yield from (np.asarray(part) for part in (found.data, found.indices, found.indptr))
 
     def agrees(self, other: LevelMap | None) -> bool:
         """Return whether another map says the same of levels in the same order."""
         if other is None or other.n_latent != self.n_latent:
             return False
+        if self.tells_latent or other.tells_latent:  # rows' own shares, of labelled latent levels
+            alike = self.tells_latent == other.tells_latent
+            mine, theirs = csr_array(self.matrix), csr_array(other.matrix)
+            same = alike and mine.shape == theirs.shape
+            return same and bool(np.abs((mine - theirs).data).max(initial=0.0) <= _SAME_SHARE)
         one, two = self.covariance, other.covariance
         return one.shape == two.shape and bool(np.allclose(one, two, rtol=1e-10, atol=0.0))
+
+    def shared(self, index: NDArray[np.int64]) -> Floats:
+        """Return the covariance, in units of G, of the effects u with some numbers."""
+        found = self.matrix
+        if isinstance(found, np.ndarray):
+            return np.asarray(self.covariance[np.ix_(index, index)])
+        own = found[index]
+        return np.asarray((own @ own.T).toarray())
 
     @cached_property
     def covariance(self) -> Floats:
@@ -96,3 +115,29 @@ class LevelMap:
     def told(self, latent: Floats) -> Floats:
         """Return what results tell of draws of v: v itself, or u."""
         return latent if self.tells_latent else self.of_rows(latent)
+
+
+def padded_rows(latent: LevelMap) -> tuple[Ints, Floats]:
+    """Return the places and values of T's entries, each row filled up with zeros, shape (m, k).
+
+    Where a row has all M entries, or nearly, all have: places are 0, 1, ..., M - 1.
+
+    Examples
+    --------
+    >>> T = csr_array(np.array([[0.5, 0.0, 0.5, 0.0], [0.0, 1.0, 0.0, 0.0]]))
+    >>> places, weights = padded_rows(LevelMap(lambda: T, 4))
+    >>> places.tolist(), weights.tolist()
+    ([[0, 2], [1, 0]], [[0.5, 0.5], [1.0, 0.0]])
+    """
+    found = latent.matrix
+    if isinstance(found, np.ndarray):
+        return np.tile(np.arange(latent.n_latent), (len(found), 1)), found
+    counts = np.diff(found.indptr)
+    k, m = int(counts.max(initial=1)), found.shape[0]
+    if 2 * k > latent.n_latent:
+        return np.tile(np.arange(latent.n_latent), (m, 1)), found.toarray()
+    row = np.repeat(np.arange(m), counts)
+    place = np.arange(len(row)) - np.repeat(found.indptr[:-1], counts)
+    places, weights = np.zeros((m, k), np.int64), np.zeros((m, k))
+    places[row, place], weights[row, place] = found.indices, found.data
+    return places, weights

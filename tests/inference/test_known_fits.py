@@ -10,8 +10,8 @@ from pytensor.compile.mode import Mode
 import bayeslmm as bl
 from bayeslmm.errors import ArgumentError, DataError, FormulaError, TreeError
 from bayeslmm.inference.graph.build import parametrization_named
-from bayeslmm.inference.graph.latent import padded_rows
 from bayeslmm.model.model import Model
+from bayeslmm.relationships.level_map import padded_rows
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 
 # The Python linker compiles nothing: a handful of points is evaluated.

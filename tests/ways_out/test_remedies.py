@@ -5,6 +5,7 @@ import inspect
 
 import about_families  # noqa: F401 - registers
 import about_formulas  # noqa: F401 - registers
+import about_memberships  # noqa: F401 - registers
 import about_relationships  # noqa: F401 - registers
 import about_residuals  # noqa: F401 - registers
 import about_results  # noqa: F401 - registers
@@ -82,7 +83,7 @@ def test_an_advised_argument_exists(remedy):
 @pytest.mark.parametrize("remedy", sorted(remedy for remedy in FOLLOWED if remedy.endswith("()")))
 def test_an_advised_function_exists(remedy):
     name = remedy.removesuffix("()")
-    plain = {"s", "log", "I", "offset", "weights", "Treatment", "f", "print"}
+    plain = {"s", "mm", "log", "I", "offset", "weights", "Treatment", "f", "print"}
     if name in {*FUNCTIONS, *FAMILIES, *KINDS} | plain:
         return  # the formula's, a prior's, a residual structure's, or Python's
     owner, _, rest = name.partition(".")

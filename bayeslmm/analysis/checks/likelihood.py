@@ -169,6 +169,7 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     info = read.factor(idata, factor)
     design = training_design(idata)
     target = next(item for item in design.factors if item.name == info.name)
+    target.require_one_level("Leaving out levels")
     inside = [item for item in design.factors if is_nested(item.index, target.index)]
     outside = tuple(item.name for item in design.factors if item not in inside)
     require_independent(inside)

@@ -98,7 +98,7 @@ def check_groups(
     """
     compute = _function(statistic)
     info = read.factor(idata, factor)
-    index = next(one.index for one in training_design(idata).factors if one.name == info.name)
+    chosen = next(one for one in training_design(idata).factors if one.name == info.name)
     _, total = read.sample_shape(idata)
     predictor = linear_predictor(
         idata,
@@ -108,8 +108,7 @@ def check_groups(
     )
     generator = np.random.default_rng([check_seed(random_seed), 2])
     y = read.response(idata)
-    order = np.argsort(index, kind="stable")
-    parts = np.split(order, np.cumsum(np.bincount(index))[:-1])
+    parts = chosen.rows_by_level()
     replicated = np.empty((predictor.size, len(parts)))
     for level, rows in enumerate(parts):
         drawn = predictor.draw(rows, predictor.rows(rows), generator)

@@ -16,9 +16,12 @@ from bayeslmm.analysis.prediction.new_levels import (
 )
 from bayeslmm.arrays import positions
 from bayeslmm.errors import ArgumentError, DataError, TreeError, nearest
+from bayeslmm.relationships.level_map import padded_rows
 from bayeslmm.results import read
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -33,8 +36,10 @@ class FactorPart:
 
     Attributes
     ----------
+    name : str
+        The factor.
     columns : ndarray, shape (n, q)
-        Random-effect columns of the rows.
+        Random-effect columns of the rows, times their share.
     position : ndarray of int, shape (n,)
         Each row's level among the tree's levels; -1 for a level that the fit did not see.
     labels : ndarray of str, shape (n,)
@@ -45,14 +50,23 @@ class FactorPart:
         How to draw unseen levels; with None they are at zero.
     average : ndarray, shape (s, q, q), or None
         Draws of the covariance G over which means of unseen levels are averaged.
+    share : ndarray, shape (n,), or None
+        What the columns are multiplied by, of one of several levels that rows have.
     """
 
+    name: str
     columns: NDArray[np.float64]
     position: NDArray[np.intp]
     labels: NDArray[Any]
     effects: NDArray[np.float64]
     new: NewLevels | RelatedLevels | None
     average: NDArray[np.float64] | None = None
+    share: NDArray[np.float64] | None = None
+
+    def with_columns(self, columns: NDArray[np.float64]) -> FactorPart:
+        """Return what other columns add, of the same levels."""
+        shared = columns if self.share is None else columns * self.share[:, None]
+        return replace(self, columns=shared)
 
     def add_to(self, eta: NDArray[np.float64], rows: slice | NDArray[np.intp]) -> None:
         """Add Z b of some rows to eta, shape (rows, s), in place."""
@@ -89,7 +103,7 @@ class FactorPart:
         variance[unseen] += np.einsum("rp,spq,rq->rs", columns, self.average, columns)
 
 
-def factor_part(
+def factor_parts(
     idata: xr.DataTree,
     factor: GroupingFactor,
     policy: str,
@@ -97,8 +111,8 @@ def factor_part(
     seed: int,
     *,
     relationship: Relationship | None = None,
-) -> FactorPart:
-    """Return a factor's contribution to rows.
+) -> list[FactorPart]:
+    """Return a factor's contributions to rows: one for each of the levels that a row has.
 
     Parameters
     ----------
@@ -125,7 +139,8 @@ def factor_part(
     info = read.factor(idata, factor.name)
     of_level = positions(info.levels, [str(level) for level in factor.levels])
     known = set(read.require_levels(info))
-    occurring = set(np.unique(factor.index).tolist())
+    slots = list(_levels_of_rows(factor))
+    occurring = {int(k) for level, _ in slots for k in np.unique(level)}
     without = [str(factor.levels[k]) for k in np.flatnonzero(of_level < 0) if k in occurring]
     if dropped := [level for level in without if level in known]:
         raise TreeError(read.missing_effects(info, dropped))
@@ -144,14 +159,36 @@ def factor_part(
     if unseen and relationship is not None and policy != POPULATION:
         drawn = _by_draw(read.all_effect_draws(idata, info)[:, kept])
         new = RelatedLevels(relationship, info.levels, drawn, noise)
-    return FactorPart(
-        columns=factor.columns,
-        position=of_level[factor.index],
-        labels=np.asarray(factor.levels, dtype=object)[factor.index],
-        effects=_by_draw(effects),
-        new=new,
-        average=average,
-    )
+    by_draw, labels = _by_draw(effects), np.asarray(factor.levels, dtype=object)
+    return [
+        FactorPart(
+            name=factor.name,
+            columns=factor.columns if share is None else factor.columns * share[:, None],
+            position=of_level[level],
+            labels=labels[level],
+            effects=by_draw,
+            new=new,
+            average=average,
+            share=share,
+        )
+        for level, share in slots
+    ]
+
+
+def _levels_of_rows(
+    factor: GroupingFactor,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64] | None]]:
+    """Yield the first level of each row, the second, and so on, and the shares of several."""
+    if factor.latent is None or not factor.has_members:
+        yield factor.index, None
+        return
+    places, shares = padded_rows(factor.latent)
+    none = shares == 0.0
+    # Where a row has fewer levels than others its first one, which it has, stands with no share.
+    some = np.take_along_axis(places, np.argmin(none, axis=1)[:, None], axis=1)
+    places = np.where(none, some, places)
+    for slot in range(places.shape[1]):
+        yield places[factor.index, slot], shares[factor.index, slot]
 
 
 def _by_draw(effects: NDArray[np.float64]) -> NDArray[np.float64]:

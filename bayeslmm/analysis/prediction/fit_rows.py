@@ -86,7 +86,7 @@ class FitRows:
         if data is None:
             return self
         table, terms = read_table(data), self.terms
-        used = {*terms.predictors, *terms.grouping}
+        used = {*terms.predictors, *terms.grouping, *terms.shares}
         given = {name: table.values(name) for name in table.names if name in used}
         if not given:
             raise ArgumentError(f"data has none of the columns that {self.formula!r} uses.")
@@ -125,6 +125,11 @@ class FitRows:
         if name in terms.response.variables:
             msg = (
                 f"{argument} names the response {name!r}, which is what {self.formula!r} predicts."
+            )
+        elif name in terms.shares:
+            msg = (
+                f"{argument} names {name!r}, which weighs the levels that a row has: predict rows "
+                "with weights of their own."
             )
         elif name in {*terms.predictors, *terms.grouping}:
             msg = (

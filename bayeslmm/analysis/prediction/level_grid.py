@@ -86,6 +86,7 @@ def running_covariate(
 
 def level_grid(idata: xr.DataTree, factor: GroupingFactor, x: str) -> LevelGrid:
     """Return the rows at which each level's line is drawn."""
+    factor.require_one_level("A line for each level")
     columns = read.columns(idata)
     m = len(factor.levels)
     order = np.argsort(factor.index, kind="stable")

@@ -10,7 +10,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.average_mean import averaged_mean
 from bayeslmm.analysis.prediction.determined import require_rows
-from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_part, new_in_sigma
+from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_parts, new_in_sigma
 from bayeslmm.analysis.prediction.grouping_columns import (
     chosen_effects,
     require_grouping_columns,
@@ -274,9 +274,12 @@ def linear_predictor(
     seed = check_seed(random_seed)
     policy, related = policies.get, state.relationship
     parts = tuple(
-        factor_part(idata, f, policy(f.name, "error"), kept, seed, relationship=related(f.name))
+        part
         for f in design.factors
         if f.name in included or names.is_smooth(f.name)
+        for part in factor_parts(
+            idata, f, policy(f.name, "error"), kept, seed, relationship=related(f.name)
+        )
     )
     beta = read.draws(idata, names.BETA)[:, kept]
 

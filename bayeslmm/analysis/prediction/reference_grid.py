@@ -126,7 +126,9 @@ def reference_grid(
     kept = rows.terms.only(included)
     others = [
         name
-        for name in dict.fromkeys((*kept.predictors, *(kept.grouping if included else ())))
+        for name in dict.fromkeys(
+            (*kept.predictors, *((*kept.grouping, *kept.shares) if included else ()))
+        )
         if name not in values
     ]
     find = _balanced if average == "balanced" else _rows

@@ -320,7 +320,7 @@ def _reml_eta(fit: REMLFit, design: Design) -> Floats:
                 f"The factor {factor.name!r} has levels that the fit did not see: "
                 f"{', '.join(map(repr, unseen[:5]))}.{nearest(str(unseen[0]), known)}"
             )
-        modes = fit.random_effects[factor.name].to_numpy()
+        modes = factor.indexed(fit.random_effects[factor.name].to_numpy())
         eta += np.einsum("nq,nq->n", factor.columns, modes[factor.index])
     return eta
 

@@ -153,12 +153,11 @@ def _quotient(
 
 
 def _with_columns(base: LinearPredictor, slopes: Floats) -> LinearPredictor:
-    design, ends = base.design, [base.design.X.shape[1]]
+    design, end = base.design, base.design.X.shape[1]
+    X, of_factor = slopes[:, :end], {}
     for factor in design.factors:
-        ends.append(ends[-1] + factor.columns.shape[1])
-    parts = tuple(
-        replace(part, columns=slopes[:, first:last])
-        for part, first, last in zip(base.parts, ends[:-1], ends[1:], strict=True)
-    )
+        start, end = end, end + factor.columns.shape[1]
+        of_factor[factor.name] = slopes[:, start:end]
+    parts = tuple(part.with_columns(of_factor[part.name]) for part in base.parts)
     offset = None if design.offset is None else slopes[:, -1]
-    return replace(base, design=replace(design, X=slopes[:, : ends[0]], offset=offset), parts=parts)
+    return replace(base, design=replace(design, X=X, offset=offset), parts=parts)

@@ -228,7 +228,9 @@ def r_squared(
 
 def _by_level(idata: xr.DataTree, factor: str) -> dict[str, NDArray[np.float64]]:
     design = with_smooths_fixed(training_design(idata))
-    index = next(item.index for item in design.factors if item.name == factor)
+    target = next(item for item in design.factors if item.name == factor)
+    target.require_one_level("by_level=")
+    index = target.index
     fixed = split_moments(design.X, index)
     beta = population_draws(idata)
     between, within = (np.einsum("si,ij,sj->s", beta, part, beta) for part in fixed)

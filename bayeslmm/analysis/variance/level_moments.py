@@ -31,7 +31,8 @@ def total_products(item: GroupingFactor) -> NDArray[np.float64]:
     """Compute M with Var(1'Z b) = tr(G M)."""
     m = len(item.levels) if item.latent is None else len(item.latent.variances)
     sums = level_sums_of(item.columns, item.index, m)
-    return sums.T @ (sums if item.latent is None else item.latent.covariance @ sums)
+    own = sums if item.latent is None else np.asarray(item.latent.matrix.T @ sums)
+    return own.T @ own
 
 
 def level_sums_of(

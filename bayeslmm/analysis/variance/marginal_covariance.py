@@ -90,14 +90,14 @@ def marginal_covariance(
         "predict(kind='response') draws rows of known and of new levels.",
     )
     design = with_smooths_fixed(training_design(idata))
-    name, levels, index = _groups(idata, design, factor)
+    name, levels, rows_of = _groups(idata, design, factor)
     if str(level) not in levels:
         msg = (
             f"{level!r} is no level of {name!r}.{nearest(str(level), levels)} "
             f"It has {len(levels)}, such as {levels[0]!r}."
         )
         raise DataError(msg)
-    rows = np.flatnonzero(index == levels.index(str(level)))
+    rows = rows_of[levels.index(str(level))]
     block = _mean_block(idata, design, rows, correlation=kind == "correlation")
     bis = f"{names.OBS}_bis"
     return xr.DataArray(
@@ -111,14 +111,16 @@ def marginal_covariance(
 
 def _groups(
     idata: xr.DataTree, design: Design, factor: str | None
-) -> tuple[str, Sequence[str], NDArray[np.int64]]:
-    """Return what rows are grouped by: its name, its levels, and each row's."""
+) -> tuple[str, Sequence[str], list[NDArray[np.intp]]]:
+    """Return what rows are grouped by: its name, its levels, and the rows of each."""
     if (group := residual_group(idata, factor)) is not None:
         assert design.residual is not None  # noqa: S101 - the tree has such groups
-        return group, design.residual.labels.tolist(), design.residual.group
+        labels, of_row = design.residual.labels.tolist(), design.residual.group
+        ends = np.cumsum(np.bincount(of_row, minlength=len(labels)))
+        return group, labels, np.split(np.argsort(of_row, kind="stable"), ends[:-1])
     info = read.factor(idata, factor)
-    index = next(item.index for item in design.factors if item.name == info.name)
-    return info.name, read.require_levels(info), index
+    item = next(item for item in design.factors if item.name == info.name)
+    return info.name, read.require_levels(info), item.rows_by_level()
 
 
 def _mean_block(

@@ -103,7 +103,7 @@ def variance_parts(
             "has a residual structure: take scale='latent', that of their logarithms."
         )
     # A level for every row is overdispersion, as Nakagawa et al. have it: no likeness of rows.
-    of_rows = [] if additive else [f.name for f in design.factors if np.bincount(f.index).max() < 2]
+    of_rows = [] if additive else [f.name for f in design.factors if f.counts.max() < 2]
     if scale == OBSERVATION and not additive:
         parts = observation_parts(idata, design, where)
         own = sum((parts.factors[name] for name in of_rows), np.zeros_like(parts.residual))

@@ -136,6 +136,7 @@ def _level_draws(
     drawn = drawn_residuals(idata, design)
     for item in design.factors:
         if item.name in wanted:
+            item.require_one_level("Shrinkage")
             require_independent([item])
             counts = np.bincount(item.index, minlength=len(item.levels))
             if drawn is None:
@@ -243,6 +244,7 @@ def pooling_estimates(idata: xr.DataTree, factor: str | None = None) -> PoolingE
     info = read.factor(idata, factor)
     design = training_design(idata)
     item = next(one for one in design.factors if one.name == info.name)
+    item.require_one_level("Least squares by level")
     beta = dict(
         zip(
             read.coefficients(idata),
@@ -291,5 +293,5 @@ def _rest(
     for other in design.factors:
         if other.name != info.name:
             means = read.all_effect_draws(idata, read.factor(idata, other.name)).mean(axis=(0, 1))
-            rest -= np.sum(other.columns * means[other.index], axis=1)
+            rest -= np.sum(other.columns * other.indexed(means)[other.index], axis=1)
     return rest

@@ -130,7 +130,7 @@ def _of_reml(fit: REMLFit, ci_prob: float) -> Studies:
     sums = _Rows.of(factor, rows.se)
     S, X = fit.residual.sd**2, design.X
     tau2 = float(fit.covariance[factor.name].to_numpy()[0, 0])
-    V = np.diag(S) + tau2 * (factor.index[:, None] == factor.index)
+    V = np.diag(S) + tau2 * factor.shared()
     VX = np.linalg.solve(V, X)
     information = X.T @ VX
     P = np.linalg.inv(V) - VX @ np.linalg.solve(information, VX.T)
@@ -167,6 +167,7 @@ def _only_factor(factors: tuple[GroupingFactor, ...]) -> GroupingFactor:
             "A forest is drawn of one grouping factor with an intercept, (1 | study); this fit "
             f"has {found}."
         )
+    factors[0].require_one_level("A forest")
     return factors[0]
 
 

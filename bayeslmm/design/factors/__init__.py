@@ -3,5 +3,6 @@
 - ``arms``: `Arms`: ``gr(g, by=arm)``, columns and a covariance for the levels of each arm
 - ``columns``: `FactorColumns`: the columns of all terms of one factor
 - ``structured_columns``: columns of terms whose covariance has a structure
+- ``memberships``: rows that have several levels of one factor
 - ``gather``: `GroupingFactor` of all terms of each factor
 """

@@ -10,6 +10,7 @@ from bayeslmm import names
 from bayeslmm.design.coding import TRAINING
 from bayeslmm.design.factors.arms import UNTOLD, Arms, arms_of_levels
 from bayeslmm.design.factors.columns import FactorColumns, part_columns
+from bayeslmm.design.factors.memberships import read_members
 from bayeslmm.design.factors.structured_columns import structured_columns
 from bayeslmm.design.grouping import (
     GroupingFactor,
@@ -129,11 +130,14 @@ def _factor(
     """Return one factor; `told` is the formula as it was written, and the factor's name."""
     (text, name), (said, arms), first = told, learnt, pairs[0][0]
     refuse_two_covariances(text, [term for term, _ in pairs])
-    index, levels = read_levels(first.variables, coder.rows.columns)
-    n_known = len(levels)
-    if known is not None:
-        index, levels = match_levels(index, levels, known)
-        n_known = len(known)
+    latent = None
+    if first.several:
+        index, levels, latent = read_members(coder.rows, text, [term for term, _ in pairs], known)
+    else:
+        index, levels = read_levels(first.variables, coder.rows.columns)
+        if known is not None:
+            index, levels = match_levels(index, levels, known)
+    n_known = len(levels if known is None else known)
     by = next((term.by for term, _ in pairs if term.by is not None), None)
     codes, labels = (index, ()) if by is None else _arms_of_rows(coder, by, arms)
     matrices: list[NDArray[np.float64]] = []
@@ -153,7 +157,6 @@ def _factor(
         earlier = () if arms is None else arms.levels
         of_levels = arms_of_levels(called, rows, levels.tolist(), labels, earlier)
         own_arms = Arms(by, tuple(labels), found.arms, found.bases, of_levels)
-    latent = None
     if first.cov is not None:
         latent = map_of(relationships[first.cov], levels[:n_known].tolist(), first.factor)
     return GroupingFactor(

@@ -77,7 +77,7 @@ def by_level(records: Records, design: Design) -> Records:
         return records
     label = np.zeros(len(records.member), np.int64)
     for factor in design.factors:
-        both = label * len(factor.levels) + factor.index
+        both = label * factor.n_indexed + factor.index
         label = np.unique(both, return_inverse=True)[1].ravel()
     return records.split(label)
 

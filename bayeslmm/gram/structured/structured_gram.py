@@ -335,7 +335,7 @@ class _Columns:
         fixed, random = records.added(self.fixed), [records.added(Z) for Z in self.random]
         levels = [records.of_sums(factor.index) for factor in self.design.factors]
         for factor, index, Z in zip(self.design.factors, levels, random, strict=True):
-            m, level = len(factor.levels), index[a]
+            m, level = factor.n_indexed, index[a]
             own = np.where(level == index[b], level, NOWHERE)
             out += [_Block(own, Z, Z, m), _Block(level, Z, fixed, m)]
         for pair in self.reference.pairs:
