@@ -13,7 +13,7 @@ from bayeslmm.analysis.reml_comparison.numbers import parameter_draws
 from bayeslmm.analysis.reml_comparison.refit import given_or_refit
 from bayeslmm.errors import names_keywords
 from bayeslmm.plots.style import DATA, GRID, LEVEL, POPULATION, interval_words, panel_grid, style
-from bayeslmm.reml.intervals import confidence_intervals
+from bayeslmm.reml.intervals import confidence_intervals, has_profile
 from bayeslmm.reml.parameters import list_targets
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, interval
@@ -117,7 +117,7 @@ def _reml_limits(fit: REMLFit, targets: dict[str, Target], ci_prob: float) -> pd
         table = confidence_intervals(fit, "wald", ci_prob=ci_prob)
     border = fit.gram.plan.n_border
     others = [name for name, target in targets.items() if target.kind != names.BETA]
-    if border <= _PROFILE_BORDER and fit.residual is None:
+    if border <= _PROFILE_BORDER and has_profile(fit):
         profile = confidence_intervals(fit, ci_prob=ci_prob, parameters=others)
         table.loc[others, ["lower", "upper"]] = profile[["lower", "upper"]]
     return table

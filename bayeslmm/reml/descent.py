@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 ACCEPTABLE = 1e-6
 # Of differences of the gradient; the variables are scaled, so one step fits all.
 _STEP = 1e-4
+# Of a first difference of the gradient that tells how far a variable may be moved at once.
+_MOVE = 0.05
+# Variables that are all but flat at the start are moved by no more than this at once.
+_LONGEST = 0.5
 
 
 class EvenCriterion(Criterion, Protocol):
@@ -130,6 +134,35 @@ def slope_differences(objective: Criterion, x: Floats) -> Floats:
     ]
     H = np.array(rows)
     return 0.5 * (H + H.T)
+
+
+def steps_at(objective: EvenCriterion, at: Floats, places: NDArray[np.intp]) -> Floats:
+    """Compute one over the root of some variables' own curvature.
+
+    Parameters
+    ----------
+    objective : EvenCriterion
+        Whose gradient is exact.
+    at : ndarray, shape (k,)
+        Where, in variables that are not scaled.
+    places : ndarray of int
+        Of which variables.
+
+    Returns
+    -------
+    ndarray, shape (len(places),)
+    """
+    first = objective(at / objective.step)[1] / objective.step
+    out = np.empty(len(places))
+    for j, k in enumerate(places):
+        # What is a standard deviation is moved in proportion where it is large.
+        unit = max(1.0, abs(at[k])) if objective.diagonal[k] else 1.0
+        moved = at.copy()
+        moved[k] += _MOVE * unit
+        slope = objective(moved / objective.step)[1][k] / objective.step[k]
+        bend = abs(slope - first[k]) / (_MOVE * unit)
+        out[j] = 1.0 / np.sqrt(max(bend, 1.0 / (_LONGEST * unit) ** 2))
+    return out
 
 
 def snap_to_zero(objective: EvenCriterion, x: Floats, value: float) -> tuple[Floats, float]:

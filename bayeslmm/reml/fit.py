@@ -25,6 +25,8 @@ from bayeslmm.model.identification import require_residual_variance
 from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.model.residual.sigma_effects import require_closed_form
+from bayeslmm.reml.components import sd_labels
+from bayeslmm.reml.relative import free_columns
 from bayeslmm.reml.result import Method, REMLFit
 from bayeslmm.reml.search import LARGEST, Search, lambda_factors, search_criterion
 from bayeslmm.reml.structured.fitted import FittedResiduals
@@ -227,6 +229,8 @@ def _fit(
         n_evaluations=search.n_evaluations,
         data=design,
         residual=residual,
+        at_bound=search.at_bound,
+        modes=search.modes,
     )
 
 
@@ -280,16 +284,18 @@ def _warn(fit: REMLFit, search: Search) -> None:
 
 def _boundary(fit: REMLFit) -> list[str]:
     """Return which standard deviations are zero, or which correlations are degenerate."""
-    found = []
+    found = list(fit.at_bound)
     for factor, lam in zip(fit.gram.factors, fit.factors, strict=True):
         relative = np.sqrt(np.sum((lam @ lam.T) * np.eye(len(lam)), axis=1))
         length = np.sqrt(np.sum(factor.scale**2, axis=0))
         zero = relative * length < 1e-4
+        covariance = covariance_of(factor)
+        labels = sd_labels(covariance)
+        places = dict.fromkeys(covariance.sd_columns[j] for j in np.flatnonzero(zero))
         found += [
-            f"the standard deviation of {factor.terms[j]!r} by {factor.name!r} is zero"
-            for j in np.flatnonzero(zero)
+            f"the standard deviation of {labels[k]!r} by {factor.name!r} is zero" for k in places
         ]
-        for columns in covariance_of(factor).independent:
+        for columns in free_columns(covariance):
             names = [factor.terms[j] for j in columns if not zero[j]]
             rank = np.linalg.matrix_rank((factor.scale @ lam)[:, list(columns)], tol=1e-4)
             if rank < len(names):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,18 +11,12 @@ from scipy.special import ndtri
 from bayeslmm import names
 from bayeslmm.arguments import as_names, check_probability
 from bayeslmm.errors import ArgumentError, check_choice, names_keywords, nearest
-from bayeslmm.gram.likelihood import criterion, log_density, pack_factors
-from bayeslmm.kernels.densities import ML_AT_SIGMA
-from bayeslmm.model.covariance.factors import sd_corr_from_factor
-from bayeslmm.reml.parameters import Target, list_targets
+from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.reml.parameters import Target, list_targets, values_of
 from bayeslmm.reml.profile import profile_interval
 from bayeslmm.reml.result import REMLFit, require_fit
 from bayeslmm.reml.search import lambda_factors, search_criterion
-from bayeslmm.reml.structured.curvature import (
-    factors_at,
-    inverse_information,
-    line_variances,
-)
+from bayeslmm.reml.structured.curvature import line_variances
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
@@ -68,14 +61,14 @@ def confidence_intervals(
     -------
     DataFrame
         Columns ``estimate``, ``lower``, ``upper``; indexed by coefficient, ``sd_<factor>[term]``,
-        ``corr_<factor>[term, term]`` and ``sigma``, or the names in ``fit.residual_parameters``.
-        Estimates are the fit's own.
+        ``corr_<factor>[term, term]``, ``rho_<factor>`` and ``sigma``, or the names in
+        ``fit.residual_parameters``. Estimates are the fit's own.
 
     Raises
     ------
     ArgumentError
         If an argument is not one of its choices, or `fit` is no result of `fit_reml`; or if
-        profile limits are asked of a fit with a residual structure.
+        profile limits are asked of a fit with a structure of residuals or random effects.
 
     References
     ----------
@@ -100,11 +93,8 @@ def confidence_intervals(
     )
     check_choice("method", method, ("profile", "wald"))
     check_probability("ci_prob", ci_prob)
-    if method == "profile" and fit.residual is not None:
-        raise ArgumentError(
-            "Profile limits are those of models with independent residuals and one sigma: with a "
-            f"residual structure ({fit.residual.name}) give method='wald'."
-        )
+    if method == "profile":
+        _require_profile(fit)
     targets = list_targets(fit.gram, fit.residual)
     wanted = list(targets) if parameters is None else as_names("parameters", parameters)
     for name in wanted:
@@ -126,6 +116,27 @@ def confidence_intervals(
         },
         index=pd.Index(wanted, name="parameter"),
     )
+
+
+def has_profile(fit: REMLFit) -> bool:
+    """Return whether `confidence_intervals` gives profile limits of a fit."""
+    plain = all(covariance_of(factor).compiles for factor in fit.gram.factors)
+    return plain and fit.residual is None
+
+
+def _require_profile(fit: REMLFit) -> None:
+    """Raise where a fit has no profile limits, naming what keeps it from having them."""
+    if fit.residual is not None:
+        raise ArgumentError(
+            "Profile limits are those of models with independent residuals and one sigma: with a "
+            f"residual structure ({fit.residual.name}) give method='wald'."
+        )
+    for factor in fit.gram.factors:
+        for said, _ in covariance_of(factor).said:
+            raise ArgumentError(
+                "Profile limits are those of models whose random effects are correlated freely or "
+                f"not at all: with {said.kind}(... | {factor.name}) give method='wald'."
+            )
 
 
 def wald_errors(fit: REMLFit, targets: dict[str, Target]) -> tuple[Floats, Floats, Floats]:
@@ -154,27 +165,16 @@ def wald_errors(fit: REMLFit, targets: dict[str, Target]) -> tuple[Floats, Float
             error[j] = upper - estimate
             continue
         line = target.to_line(upper) - target.to_line(estimate)
-        slope = 1.0 - estimate**2 if target.kind == "corr" else estimate
-        error[j] = slope * line
+        error[j] = target.slope(estimate) * line
         if line > 0.0:
             freedom[j] = 1.0 / line**2 * (1.0 if target.kind == "corr" else 0.5)
     return table["estimate"].to_numpy(), error, freedom
 
 
 def _estimates(fit: REMLFit, targets: dict[str, Target]) -> dict[str, float]:
-    scales = [sd_corr_from_factor(fit.scale * lam) for lam in fit.factors]
+    roots = [fit.scale * lam for lam in fit.factors]
     numbers = fit.residual_parameters["estimate"].to_numpy()
-    out = {}
-    for name, target in targets.items():
-        if target.kind == names.BETA:
-            out[name] = float(fit.conditional.beta[target.row])
-        elif target.factor < 0:
-            out[name] = float(numbers[target.number])
-        elif target.kind == "sd":
-            out[name] = float(scales[target.factor][0][target.row])
-        else:
-            out[name] = float(scales[target.factor][1][target.row, target.col])
-    return out
+    return values_of(fit.gram, targets, fit.conditional.beta, roots, numbers)
 
 
 def _profile(
@@ -208,7 +208,7 @@ def _wald(
 ) -> dict[str, tuple[float, float]]:
     estimate = _estimates(fit, targets)
     errors = np.sqrt(np.diag(fit.conditional.beta_cov))
-    free = [t for t in targets.values() if t.kind != names.BETA]
+    free = {n: t for n, t in targets.items() if t.kind != names.BETA}
     point = np.array([t.to_line(estimate[n]) for n, t in targets.items() if t.kind != names.BETA])
     spread = _line_errors(fit, free, point)
     out, k = {}, 0
@@ -225,22 +225,10 @@ def _wald(
     return out
 
 
-def _line_errors(fit: REMLFit, targets: list[Target], point: Floats) -> Floats:
+def _line_errors(fit: REMLFit, targets: dict[str, Target], point: Floats) -> Floats:
     """Compute standard errors of log sd, Fisher's z and log sigma from curvature by differences."""
     nothing = np.full(len(point), np.nan)
     if not np.all(np.isfinite(point)) or fit.is_singular:
         return nothing
-    if fit.residual is not None:
-        variance = line_variances(fit, fit.residual, targets, point)
-    else:
-        variance = np.diag(inverse_information(partial(_full_criterion, fit, targets), point))
+    variance = line_variances(fit, targets)
     return np.sqrt(variance, out=nothing, where=variance > 0.0)
-
-
-def _full_criterion(fit: REMLFit, targets: list[Target], point: Floats) -> float:
-    """-2 log (restricted) likelihood at given sds, correlations and sigma, which comes last."""
-    gram, sigma = fit.gram, targets[-1].from_line(float(point[-1]))
-    factors = [L / sigma for L in factors_at(fit, targets[:-1], point[:-1])]
-    if fit.method == "REML":
-        return -2.0 * log_density(gram, factors, sigma, gradient=False)[0]
-    return criterion(gram, pack_factors(gram, factors), ML_AT_SIGMA, sigma, gradient=False)[0]

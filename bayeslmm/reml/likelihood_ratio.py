@@ -18,6 +18,8 @@ from bayeslmm.gram.gram import Gram, gram_of
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.names import matching, product
 from bayeslmm.reml.glmm.result import MLFit
+from bayeslmm.reml.nested_effects import lacking_structures, same_column
+from bayeslmm.reml.relative import free_columns
 from bayeslmm.reml.result import REMLFit, require_fit
 from bayeslmm.reml.structured.nesting import (
     bound_in_words,
@@ -54,7 +56,9 @@ def likelihood_ratio_test(fit_a: REMLFit | MLFit, fit_b: REMLFit | MLFit) -> pd.
     and a Gaussian one within a Student-t one. Residual structures are compared likewise, by REML
     too: independent residuals lie within every structure, equal sigmas within strata, ``cs`` within
     ``csh`` and ``toep``, ``ar1`` within ``ar1h`` and, at equal distances, ``toep``, and all of them
-    within ``us``.
+    within ``us``. Of random effects ``homcs`` lies within ``cs``, ``ar1`` within ``hetar1``, ``cs``
+    and ``ar1`` within ``toep``, all of them within the free covariance of the
+    same columns, and independent effects within those with standard deviations of their own.
 
     Parameters
     ----------
@@ -310,17 +314,20 @@ def _lacking_effects(small: Gram, large: Gram) -> list[str]:
         if not _related_alike(factor, other):
             found.append(f"the covariance that the levels of {factor.name!r} have")
             continue
+        homes: dict[str, tuple[int, ...] | None] = {}
         for columns in covariance_of(factor).independent:
             names = [factor.terms[j] for j in columns]
-            homes = {name: _homes(name, factor, large, other) for name in names}
+            homes |= {name: _homes(name, factor, large, other) for name in names}
             found += [
                 f"the random effect {name!r} by {factor.name!r}"
                 for name in names
                 if homes[name] is None
             ]
-            if None not in homes.values() and len(set(homes.values())) > 1:
+            places = {homes[name] for name in names}
+            if None not in places and len(places) > 1:
                 shown = ", ".join(map(repr, names))
                 found.append(f"the correlation between {shown} by {factor.name!r}")
+        found += lacking_structures(factor, other)
     return found
 
 
@@ -350,10 +357,16 @@ def _homes(name: str, own: GramFactor, gram: Gram, factor: GramFactor) -> tuple[
 
 def _home(name: str, own: GramFactor, gram: Gram, factor: GramFactor) -> int | None:
     """Find the set of correlated columns that has a column, or spans it; None if none does."""
-    for place, columns in enumerate(covariance_of(factor).independent):
+    covariance = covariance_of(factor)
+    free = free_columns(covariance)
+    for place, columns in enumerate(covariance.independent):
         names = [factor.terms[j] for j in columns]
-        there = matching(name, names) is not None or _is_recoded(name, own, names)
-        if there or _spans(gram, factor, columns, name):
+        if same_column(name, names) is not None:
+            return place
+        # Few numbers leave no room for other columns than a structure's own.
+        if columns in free and (
+            _is_recoded(name, own, names) or _spans(gram, factor, columns, name)
+        ):
             return place
     return None
 

@@ -11,7 +11,6 @@ import pandas as pd
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.kernels.densities import DENSITY
-from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.reml.search import Objective
@@ -63,7 +62,8 @@ def check_mode(fit: REMLFit) -> pd.DataFrame:
     -------
     DataFrame
         One row per entry of theta (of orthogonal columns with mean square one, as the search has
-        them) and for log sigma, or each parameter of the residual structure: ``value``; ``slope``
+        them; of random effects whose covariance has few numbers, these, on the search's scales)
+        and for log sigma, or each parameter of the residual structure: ``value``; ``slope``
         and ``curvature``, first and second derivative of the log-density; ``distance``, the Newton
         step to the mode, in standard deviations of that parameter given the others; ``boundary``,
         whether the entry is zero on the diagonal; ``is_mode``: a distance of at most 0.002, or on
@@ -142,8 +142,7 @@ class _Density:
         self.diagonal = np.append(self._objective.diagonal, False)
         self.point = np.append(x, np.log(fit.scale))
         self.value = self.step * self.point
-        of_theta = [name for f in fit.gram.factors for name in covariance_of(f).theta_names]
-        self.labels = [*of_theta, f"log {names.SIGMA}"]
+        self.labels = [*self._objective.relative.line_labels, f"log {names.SIGMA}"]
         # One posterior standard deviation of log sigma, so that a step means the same everywhere.
         self._unit = np.append(
             np.ones(len(x)), 1.0 / np.sqrt(2.0 * max(fit.gram.n - len(fit.gram.coef), 1))
@@ -180,8 +179,7 @@ class _StructuredDensity:
         self.step, self.diagonal = self._objective.step, self._objective.diagonal
         self.point = self._objective.locate(factors, residual.phi)
         self.value = self.step * self.point
-        n_theta = self._objective.n_theta
-        self.labels = self._objective.labels[:n_theta] + coordinates.line_labels
+        self.labels = self._objective.relative.line_labels + coordinates.line_labels
 
     def slope(self, point: Floats) -> Floats:
         """Gradient of the log-density."""

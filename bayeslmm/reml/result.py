@@ -17,6 +17,7 @@ from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import theta_from_factor, theta_names
 from bayeslmm.model.covariance.theta import theta_order
 from bayeslmm.reml.components import component_rows
+from bayeslmm.reml.parameters import list_targets, values_of
 from bayeslmm.reml.text import fit_html, fit_text, likelihood_line
 from bayeslmm.resources import single_blas_thread
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.gram.gram import Gram
+    from bayeslmm.reml.starts import Mode
     from bayeslmm.reml.structured.fitted import FittedResiduals
 
 
@@ -81,6 +83,11 @@ class REMLFit:
     residual : FittedResiduals or None
         The residual structure at its estimates; None where residuals are independent with one
         sigma.
+    at_bound : tuple of str
+        In words, numbers of structured random effects' correlations that are on their bounds, and
+        a sigma that is zero beside them.
+    modes : tuple of Mode
+        Other minima of the criterion that the search has come upon; see `other_modes`.
 
     Examples
     --------
@@ -107,6 +114,8 @@ class REMLFit:
     n_evaluations: int
     data: ModelData
     residual: FittedResiduals | None = None
+    at_bound: tuple[str, ...] = ()
+    modes: tuple[Mode, ...] = ()
 
     def __repr__(self) -> str:
         return fit_text(self, _head(self), _remarks(self), "t value", self._residual_tables)
@@ -187,8 +196,9 @@ class REMLFit:
 
     @property
     def n_parameters(self) -> int:
-        """Fixed effects, entries of theta, and sigma or the residual structure's parameters."""
-        free = sum(covariance_of(factor).n_theta for factor in self.gram.factors)
+        """Fixed effects, parameters of G, and sigma or the residual structure's parameters."""
+        covariances = [covariance_of(factor) for factor in self.gram.factors]
+        free = sum(covariance.n_sds + covariance.n_partials for covariance in covariances)
         of_residuals = 1 if self.residual is None else self.residual.structure.size
         return len(self.gram.coef) + free + of_residuals
 
@@ -238,8 +248,10 @@ class REMLFit:
         """Standard deviations, variances and correlations, by factor and term.
 
         Columns ``sd`` (the response's unit per unit of the column), ``variance``, and
-        ``corr_<term>`` with each earlier term that it is correlated with (NaN elsewhere). The last
-        row, ``("Residual", "")``, is sigma; of strata and visits there is a row each, of known
+        ``corr_<term>`` with each earlier term that it is correlated with (NaN elsewhere); of
+        structures with a correlation of their own ``rho`` instead, in the row of their first term,
+        and one row for terms that share their standard deviation. The last row,
+        ``("Residual", "")``, is sigma; of strata and visits there is a row each, of known
         standard errors none.
         """
         rows = component_rows(self.gram.factors, self._scaled)
@@ -253,6 +265,24 @@ class REMLFit:
         return table.set_index(["factor", "term"])
 
     @cached_property
+    def other_modes(self) -> pd.DataFrame:
+        """Other minima of the criterion, a row each: ``criterion``, then parameters by name.
+
+        Searches of models in which random effects have few numbers for their covariance begin in
+        several places, and the lowest end is the fit. Minima more than 20 above it are not told.
+        """
+        targets = list_targets(self.gram, self.residual)
+        free = {name: target for name, target in targets.items() if target.kind != names.BETA}
+        rows = []
+        for mode in self.modes:
+            rest = np.array([mode.scale])
+            if self.residual is not None:
+                rest = self.residual.values(mode.phi)
+            values = values_of(self.gram, free, np.zeros(0), mode.roots, rest)
+            rows.append({"criterion": mode.criterion} | values)
+        return pd.DataFrame(rows, columns=["criterion", *free])
+
+    @cached_property
     def covariance(self) -> dict[str, pd.DataFrame]:
         """G_k = scale^2 Lambda_k Lambda_k' of each grouping factor."""
         out: dict[str, pd.DataFrame] = ByFactor()
@@ -263,7 +293,10 @@ class REMLFit:
 
     @property
     def theta(self) -> Floats:
-        """Free entries of Lambda in lme4's order; see `theta_names`."""
+        """Entries of Lambda in lme4's order; see `theta_names`.
+
+        They are free where the random effects are correlated freely or not at all.
+        """
         parts = [
             theta_from_factor(self.factors[k][np.ix_(columns, columns)])
             for k, columns in theta_order(self.formula, self.gram.factors)
@@ -337,6 +370,12 @@ def _remarks(fit: REMLFit) -> list[str]:
         remarks.append("Singular fit: a variance component is estimated on its boundary.")
     if not fit.converged:
         remarks.append("Not converged: the criterion can still be lowered.")
+    for _, row in fit.other_modes.iterrows():
+        where = ", ".join(f"{name} {value:.3g}" for name, value in row.iloc[1:].items())
+        remarks.append(
+            f"The likelihood has another mode, {row['criterion'] - fit.criterion:.3g} above in "
+            f"{fit.method} criterion: {where}."
+        )
     return remarks
 
 

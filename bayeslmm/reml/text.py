@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pandas as pd
 
+from bayeslmm import names
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -139,6 +141,8 @@ def _random(fit: Fit) -> pd.DataFrame:
             "SD": [f"{value:.5g}" for value in table["sd"]],
         }
     )
+    if names.RHO in table:
+        shown["Rho"] = [_number(value, ".2f") for value in table[names.RHO]]
     correlations = [name for name in table if str(name).startswith("corr_")]
     if correlations:
         shown["Corr"] = [

@@ -80,6 +80,9 @@ def _():
     fit = bl.fit_reml(FORMULA, rows(), residual="ar1(step | g)")
     told("give method='wald'", bl.confidence_intervals, fit)
     works(bl.confidence_intervals, fit, method="wald")
+    fit = bl.fit_reml("Reaction ~ Days + homdiag(Days | Subject)", bl.load_dataset("sleepstudy"))
+    told("give method='wald'", bl.confidence_intervals, fit)
+    works(bl.confidence_intervals, fit, method="wald")
 
 
 @follows("compare_reml()", "fit_reml()", "fit=fit_reml")

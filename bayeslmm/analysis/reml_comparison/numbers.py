@@ -10,6 +10,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.errors import NumericalError
 from bayeslmm.gram.likelihood import log_density
+from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import factor_from_covariance
 from bayeslmm.model.priors.priors import Priors
 from bayeslmm.reml.structured.curvature import criterion_at
@@ -45,6 +46,9 @@ def parameter_draws(idata: xr.DataTree, targets: dict[str, Target], fit: REMLFit
             columns.append(beta[..., target.row])
         elif target.factor < 0:
             columns.append(_of_residuals(idata, target, fit))
+        elif target.variable:
+            covariance = covariance_of(fit.gram.factors[target.factor])
+            columns.append(covariance.parameters_of(corr[target.factor])[target.variable])
         elif target.kind == "sd":
             columns.append(sd[target.factor][..., target.row])
         else:

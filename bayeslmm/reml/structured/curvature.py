@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import NumericalError
-from bayeslmm.gram.likelihood import flat_prior, pack_factors
+from bayeslmm.gram.likelihood import criterion, flat_prior, log_density, pack_factors
 from bayeslmm.kernels.densities import DENSITY, ML_AT_SIGMA, evaluate
-from bayeslmm.model.covariance.factors import factor_from_sd_corr
+from bayeslmm.reml.lines import line_point, line_roots
+from bayeslmm.reml.parameters import values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from bayeslmm.arrays import Floats
     from bayeslmm.reml.parameters import Target
@@ -60,64 +61,78 @@ def inverse_information(criterion: Callable[[Floats], float], point: Floats) -> 
         return np.full((k, k), np.nan)
 
 
-def line_variances(
-    fit: REMLFit, residual: FittedResiduals, targets: Sequence[Target], point: Floats
-) -> Floats:
-    """Compute the variances of a structured fit's parameters on their lines.
+def line_variances(fit: REMLFit, targets: Mapping[str, Target]) -> Floats:
+    """Compute the variances of a fit's parameters on their lines.
 
     Parameters
     ----------
     fit : REMLFit
         The fit.
-    residual : FittedResiduals
-        Its residual structure.
-    targets : sequence of Target
-        Its parameters but for the fixed effects: those of G, then the residuals' numbers.
-    point : ndarray, shape (len(targets),)
-        Where they are on their lines.
+    targets : mapping of str to Target
+        Its parameters but for the fixed effects: those of G, then sigma or the residuals' numbers.
 
     Returns
     -------
     ndarray, shape (len(targets),)
     """
-    own = [target for target in targets if target.number < 0]
-    numbers = [target for target in targets if target.number >= 0]
-    coordinates = replace(residual.coordinates, whole=True)
-    x = coordinates.of(residual.phi)
-    k = len(own)
+    factors = fit.gram.factors
+    of_effects = line_point(factors, [fit.scale * lam for lam in fit.factors])
+    of_rest = _Rest(fit)
+    k, restricted = len(of_effects), fit.method == "REML"
 
-    def criterion(at: Floats) -> float:
-        factors = factors_at(fit, own, at[:k])
-        phi = coordinates.phi(at[k:])
-        return criterion_at(residual, factors, phi, restricted=fit.method == "REML")
+    def height(at: Floats) -> float:
+        return of_rest.criterion(line_roots(factors, at[:k]), at[k:], restricted=restricted)
 
     def on_lines(at: Floats) -> Floats:
-        values = residual.values(coordinates.phi(at))
-        return np.array([t.to_line(float(values[t.number])) for t in numbers])
+        roots, numbers = line_roots(factors, at[:k]), of_rest.numbers(at[k:])
+        values = values_of(fit.gram, targets, np.zeros(0), roots, numbers)
+        return np.array([target.to_line(values[name]) for name, target in targets.items()])
 
-    covariance = inverse_information(criterion, np.concatenate([point[:k], x]))
+    point = np.concatenate([of_effects, of_rest.point])
+    covariance = inverse_information(height, point)
     J = np.array(
         [
-            (on_lines(x + step) - on_lines(x - step)) / (2.0 * _STEP)
-            for step in _STEP * np.eye(len(x))
+            (on_lines(point + step) - on_lines(point - step)) / (2.0 * _STEP)
+            for step in _STEP * np.eye(len(point))
         ]
-    ).reshape(len(x), len(numbers))
-    of_numbers = np.einsum("in,ij,jn->n", J, covariance[k:, k:], J)
-    return np.concatenate([np.diag(covariance)[:k], of_numbers])
+    ).reshape(len(point), len(targets))
+    return np.asarray(np.einsum("in,ij,jn->n", J, covariance, J))
 
 
-def factors_at(fit: REMLFit, targets: Sequence[Target], point: Floats) -> list[Floats]:
-    """Return the roots L_k of G_k at sds and correlations given on their lines."""
-    sds = [np.zeros(len(f.terms)) for f in fit.gram.factors]
-    corrs = [np.eye(len(f.terms)) for f in fit.gram.factors]
-    for target, at in zip(targets, point, strict=True):
-        value = target.from_line(float(at))
-        if target.kind == "sd":
-            sds[target.factor][target.row] = value
-        else:
-            corrs[target.factor][target.row, target.col] = value
-            corrs[target.factor][target.col, target.row] = value
-    return [factor_from_sd_corr(sd, corr) for sd, corr in zip(sds, corrs, strict=True)]
+class _Rest:
+    """Sigma or a residual structure on its lines.
+
+    Attributes
+    ----------
+    point : ndarray
+        Where it is.
+    """
+
+    def __init__(self, fit: REMLFit) -> None:
+        self._fit, self._residual = fit, fit.residual
+        if fit.residual is None:
+            self.point = np.log([fit.scale])
+            return
+        self._coordinates = replace(fit.residual.coordinates, whole=True)
+        self.point = self._coordinates.of(fit.residual.phi)
+
+    def numbers(self, at: Floats) -> Floats:
+        """Return sigma, or the structure's numbers."""
+        if self._residual is None:
+            return np.exp(at)
+        return self._residual.values(self._coordinates.phi(at))
+
+    def criterion(self, roots: Sequence[Floats], at: Floats, *, restricted: bool) -> float:
+        """Compute -2 log (restricted) likelihood at roots of G."""
+        if self._residual is not None:
+            phi = self._coordinates.phi(at)
+            return criterion_at(self._residual, roots, phi, restricted=restricted)
+        gram, sigma = self._fit.gram, float(np.exp(at[0]))
+        relative = [L / sigma for L in roots]
+        if restricted:
+            return -2.0 * log_density(gram, relative, sigma, gradient=False)[0]
+        packed = pack_factors(gram, relative)
+        return float(criterion(gram, packed, ML_AT_SIGMA, sigma, gradient=False)[0])
 
 
 def criterion_at(

@@ -9,6 +9,7 @@ import numpy as np
 from bayeslmm.errors import ArgumentError
 from bayeslmm.formula.residual import KINDS
 from bayeslmm.model.residual.scale import LogLinearSigma
+from bayeslmm.reml.nested_effects import is_on_bound_of_ou
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,9 +97,16 @@ def on_bound(small: REMLFit, large: REMLFit) -> str:
 
 
 def effects_on_bound(small: Sequence[FactorData], large: Sequence[FactorData]) -> list[str]:
-    """Name the standard deviations that the smaller of two models puts at zero, if it does."""
+    """Name the standard deviations and correlations that the smaller of two models puts at zero.
+
+    No correlation is the bound of an Ornstein-Uhlenbeck process only.
+    """
     one, other = (sum(len(factor.terms) for factor in factors) for factors in (small, large))
-    return ["standard deviations of random effects"] if one < other else []
+    found = ["standard deviations of random effects"] if one < other else []
+    own = {factor.name: factor for factor in small}
+    if any(is_on_bound_of_ou(own[f.name], f) for f in large if f.name in own):
+        found.append("correlations of random effects")
+    return found
 
 
 def bound_in_words(found: Sequence[str]) -> str:

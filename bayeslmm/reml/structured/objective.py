@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from bayeslmm.gram.likelihood import flat_prior
 from bayeslmm.kernels.densities import DENSITY, ML, ML_AT_SIGMA, REML, evaluate
 from bayeslmm.kernels.structured.density import structured_density
-from bayeslmm.model.covariance.block_covariance import covariance_of
-from bayeslmm.reml.descent import slope_differences
+from bayeslmm.reml.descent import slope_differences, steps_at
 from bayeslmm.reml.search import CHEAP, LARGEST, Objective
 from bayeslmm.reml.structured.unbounded import stop_running_away
 
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.model.residual.products import ResidualProducts
     from bayeslmm.reml.structured.coordinates import ResidualCoordinates
-
-# Of a first difference of the gradient that tells how far a coordinate may be moved at once.
-_STEP = 0.05
-# Coordinates that are all but flat at the start are moved by no more than this at once.
-_LONGEST = 0.5
 
 
 class StructuredObjective:
@@ -50,6 +45,8 @@ class StructuredObjective:
 
     Attributes
     ----------
+    relative : RelativeFactors
+        The factors as a function of the first variables.
     diagonal : ndarray of bool
         In which variables the criterion is even.
     step : ndarray
@@ -85,20 +82,20 @@ class StructuredObjective:
         # Theta is relative to the geometric mean of R's eigenvalues, whatever its scale.
         self._unit = math.exp(0.5 * bases.log_determinant(begun) / n)
         gram = bases.at(begun, self._unit)
-        of_theta = self._of_theta = Objective(gram, REML)
-        self._basis = self._unit * of_theta.basis
+        of_theta = Objective(gram, REML)
+        self.relative = of_theta.relative
         self.n_theta = len(of_theta.start)
         self.diagonal = np.concatenate([of_theta.diagonal, coordinates.even])
         self.start = np.concatenate([of_theta.start, first])
-        self.n_evaluations, self.last, self.scale = 0, np.zeros(0), math.nan
+        self._count, self.last, self.scale = [0], np.zeros(0), math.nan
         once = bases.plan.n_border**3 + 20.0 * len(bases.plan.floats)
         self.expensive = 2.0 * len(self.start) * once > CHEAP
         self.step = np.concatenate([of_theta.step, np.ones(len(first))])
-        self.step[self.n_theta :] = self._steps()
+        self._scale_at(self.start)
 
     def __call__(self, x: Floats, gradient: bool = True) -> tuple[float, Floats]:
         """Evaluate at scaled variables; infinite values become a large number."""
-        self.n_evaluations += 1
+        self._count[0] += 1
         self.last = x
         with np.errstate(all="ignore"):
             value, slope = self._evaluate(self.step * x, gradient)
@@ -106,18 +103,34 @@ class StructuredObjective:
             stop_running_away(self.coordinates, self.free(x), slope[self.n_theta :], self._method)
         return (value if value < LARGEST else LARGEST), self.step * slope
 
+    @property
+    def n_evaluations(self) -> int:
+        """Evaluations so far, at whatever scales."""
+        return self._count[0]
+
     def curvature(self, x: Floats) -> Floats:
         """Compute second derivatives in the scaled variables."""
         return slope_differences(self, x)
 
+    def begun(self, start: Floats) -> Self:
+        """Return the same criterion with variables other than Theta's scaled at a point."""
+        other = copy.copy(self)
+        other.step, other.start = self.step.copy(), start
+        other._scale_at(start)
+        return other
+
+    def _scale_at(self, start: Floats) -> None:
+        own = np.arange(self.relative.n_free, len(start))
+        self.step[own] = steps_at(self, start, own)
+
     def locate(self, factors: Sequence[Floats], phi: Floats) -> Floats:
         """Find the scaled variables of factors, relative where `packed` is, and of parameters."""
-        theta = self._of_theta.locate(factors) * self._of_theta.step / self._unit
+        theta = self.relative.locate([L / self._unit for L in factors])
         return np.asarray(np.concatenate([theta, self.coordinates.of(phi)]) / self.step)
 
     def packed(self, x: Floats) -> Floats:
         """Return packed factors, of G where nothing is profiled, else of G / s^2."""
-        return np.asarray(self._basis @ (self.step * x)[: self.n_theta])
+        return self._unit * self.relative.packed((self.step * x)[: self.n_theta])
 
     def phi(self, x: Floats) -> Floats:
         """Return the structure's parameters, a scale left out."""
@@ -130,20 +143,18 @@ class StructuredObjective:
     @property
     def labels(self) -> list[str]:
         """What each variable is called: entries of theta, and the structure's parameters."""
-        of_theta = [
-            name for f in self.bases.reference.factors for name in covariance_of(f).theta_names
-        ]
-        return [*of_theta, *(self.coordinates.labels[k] for k in self.coordinates.free)]
+        return [*self.relative.labels, *(self.coordinates.labels[k] for k in self.coordinates.free)]
 
     def _evaluate(self, at: Floats, gradient: bool) -> tuple[float, Floats]:
         nothing, free = np.zeros(len(at)), at[self.n_theta :]
-        if self.coordinates.beyond(free):
+        if self.coordinates.beyond(free) or self.relative.beyond(at[: self.n_theta]):
             return math.inf, nothing
         phi = self.coordinates.phi(free)
         floats = self.bases.floats(phi)
         if not np.isfinite(floats).all():
             return math.inf, nothing
-        plan, packed = self.bases.plan, self._basis @ at[: self.n_theta]
+        theta = at[: self.n_theta]
+        plan, packed = self.bases.plan, self._unit * self.relative.packed(theta)
         if not gradient:
             value, _, extra = evaluate(
                 plan.ints, floats, packed, 1.0, *self._flat, self.kind, False
@@ -155,18 +166,6 @@ class StructuredObjective:
         )
         self.scale = extra if self.coordinates.profiled else 1.0
         d_phi = self.bases.pull_back(phi, d_floats)
-        slope = [self._basis.T @ d_packed, self.coordinates.pull_back(free, d_phi)]
-        slopes = self._weight * np.concatenate(slope)
+        d_theta = self._unit * self.relative.pull_back(theta, d_packed)
+        slopes = self._weight * np.append(d_theta, self.coordinates.pull_back(free, d_phi))
         return self._weight * value, slopes if np.isfinite(slopes).all() else nothing
-
-    def _steps(self) -> Floats:
-        """Return one over the root of each coordinate's own curvature at the start."""
-        first = self(self.start / self.step)[1]
-        out = np.empty(len(self.start) - self.n_theta)
-        for k in range(len(out)):
-            moved = self.start.copy()
-            moved[self.n_theta + k] += _STEP
-            slope = self(moved / self.step)[1]
-            bend = abs(slope[self.n_theta + k] - first[self.n_theta + k]) / _STEP
-            out[k] = 1.0 / math.sqrt(max(bend, 1.0 / _LONGEST**2))
-        return out

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE
 from bayeslmm.reml.descent import ACCEPTABLE, descend, snap_to_zero
 from bayeslmm.reml.quasi_newton import GOAL
-from bayeslmm.reml.search import Search
+from bayeslmm.reml.search import Search, lambda_factors
+from bayeslmm.reml.starts import NO_MATTER, End, Mode, begin, follow, other_modes, sigma_is_zero
 from bayeslmm.reml.structured.coordinates import ResidualCoordinates
 from bayeslmm.reml.structured.objective import StructuredObjective
 from bayeslmm.resources import single_blas_thread
@@ -92,15 +92,23 @@ def search_structured(
     coordinates = ResidualCoordinates(structure, unit)
     with single_blas_thread():
         begun = _starts(bases, coordinates, restricted=restricted)
-        ends = [(objective, *_descend(objective, x)) for objective, x in begun]
-        objective, x, value, promise = min(ends, key=lambda end: end[2])
-        near_zero = np.abs(x * objective.step)[objective.diagonal] < 0.01
-        if promise > ACCEPTABLE or np.any(near_zero):
+        if begun[0][0].relative.is_partial.any():
+            ends = follow(begun)
+        else:
+            found_ends = [End(objective, *_descend(objective, x)) for objective, x in begun]
+            ends = sorted(found_ends, key=lambda end: end.value)
+        end = ends[0]
+        objective = end.objective
+        near_zero = np.abs(end.x * objective.step)[objective.diagonal] < 0.01
+        if end.promise > ACCEPTABLE or np.any(near_zero):
             # A doubtful end gets a second opinion from lme4's starting point.
             other = _descend(objective, _with_unit_factors(objective))
-            if other[1] < value - GOAL:
-                x, value, promise = other
-        x, value = snap_to_zero(objective, x, value)
+            if other[1] < end.value - GOAL:
+                end = End(objective, *other)
+        x, value = snap_to_zero(objective, end.x, end.value)
+        end = ends[0] = End(objective, x, value, end.promise)
+        words = _words_of_bounds(end) if objective.relative.structured else ()
+        modes = other_modes(ends, _mode) if objective.relative.is_partial.any() else ()
         at_bound = _at_bound(objective, x, value)
         flat = _flat(objective, x, set(at_bound))
         value, slope = objective(x)  # the scale belongs to the last evaluation
@@ -110,15 +118,36 @@ def search_structured(
         packed=objective.packed(x),
         criterion=value,
         sigma=objective.scale,
-        singular=bool(zero.any() or at_bound),
-        converged=promise <= ACCEPTABLE,
-        promise=promise,
-        n_evaluations=sum(o.n_evaluations for o in {id(o): o for o, _ in begun}.values()),
+        singular=bool(zero.any() or at_bound or words),
+        converged=end.promise <= (NO_MATTER if words else ACCEPTABLE),
+        promise=end.promise,
+        n_evaluations=sum({id(own.relative): own.n_evaluations for own, _ in begun}.values()),
+        at_bound=words,
+        modes=modes,
     )
     of_coordinates = (slope / objective.step)[objective.n_theta :]
     return StructuredSearch(
         found, coordinates, objective.phi(x), tuple(at_bound), of_coordinates, flat
     )
+
+
+def _words_of_bounds(end: End[StructuredObjective]) -> tuple[str, ...]:
+    """Return in words what is on its bound of G's correlations, and of R's scale beside G."""
+    objective = end.objective
+    theta = objective.step * end.x
+    found = objective.relative.on_bound(theta[: objective.n_theta])
+    if objective.coordinates.profiled and sigma_is_zero(end):
+        found.append("the residuals' scale is all but zero")
+    return tuple(found)
+
+
+def _mode(end: End[StructuredObjective]) -> Mode:
+    objective = end.objective
+    objective(end.x, gradient=False)
+    s = objective.scale
+    lams = lambda_factors(objective.bases.reference, objective.packed(end.x))
+    phi = objective.coordinates.scaled(objective.phi(end.x), s)
+    return Mode(end.value, tuple(s * lam for lam in lams), s, phi)
 
 
 def _descend(objective: StructuredObjective, x: Floats) -> tuple[Floats, float, float]:
@@ -137,11 +166,16 @@ def _starts(
     for phi in structure.starts(coordinates.default):
         objective = StructuredObjective(bases, coordinates, phi, restricted=restricted)
         of_factors = (1.0, _SMALL) if with_shares and objective.n_theta else (1.0,)
-        for share, of_sigma in itertools.product(of_factors, (1.0, _SMALL) if beside else (1.0,)):
-            x = objective.start.copy()
-            x[: objective.n_theta] *= share
-            x[objective.n_theta :][coordinates.even] *= of_sigma
-            out.append((objective, x / objective.step))
+        of_sigmas = (1.0, _SMALL) if beside else (1.0,)
+        sds = ~objective.relative.is_partial
+        for theta in begin(objective.relative, objective.start[: objective.n_theta]):
+            start = np.append(theta, objective.start[objective.n_theta :])
+            own = objective.begun(start) if len(sds) > sds.sum() else objective
+            for share, of_sigma in itertools.product(of_factors, of_sigmas):
+                x = start.copy()
+                x[: own.n_theta][sds] *= share
+                x[own.n_theta :][coordinates.even] *= of_sigma
+                out.append((own, x / own.step))
     if out[0][0].expensive and len(out) > _FEW:
         out.sort(key=lambda start: start[0](start[1], gradient=False)[0])
         out = out[:_FEW]
@@ -180,11 +214,8 @@ def _flat(objective: StructuredObjective, x: Floats, of_bounds: set[int]) -> tup
         return ()
     moved = np.zeros(len(x), dtype=bool)
     moved[inside] = np.abs(axes[:, 0]) > _TAKES_PART
-    of_theta = [
-        names.sd(factor.name)
-        for factor in objective.bases.reference.factors
-        for _ in range(covariance_of(factor).n_theta)
-    ]
+    factors = objective.bases.reference.factors
+    of_theta = [names.sd(factors[k].name) for k in objective.relative.factor_places]
     labels = [*of_theta, *objective.labels[objective.n_theta :]]
     return tuple(dict.fromkeys(label for label, part in zip(labels, moved, strict=True) if part))
 
