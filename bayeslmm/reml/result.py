@@ -214,18 +214,14 @@ class REMLFit:
 
     @cached_property
     def conditional(self) -> Conditional:
-        """Moments of all effects given y at the estimates, as arrays.
-
-        Zero of effects that a level does not have, as of other arms' columns in ``gr(g, by=arm)``.
-        """
+        """Moments of all effects given y at the estimates; zero of those that a level has not."""
         with single_blas_thread():
             found = conditional(self.gram, self.factors, self.scale)
-        factors = self.gram.factors
         return replace(
             found,
-            modes=tuple(map(own_effects, factors, found.modes)),
-            cov=tuple(map(own_covariances, factors, found.cov)),
-            marginal_cov=tuple(map(own_covariances, factors, found.marginal_cov)),
+            modes=tuple(map(own_effects, self.gram.factors, found.modes)),
+            cov=tuple(map(own_covariances, self.gram.factors, found.cov)),
+            marginal_cov=tuple(map(own_covariances, self.gram.factors, found.marginal_cov)),
         )
 
     @cached_property

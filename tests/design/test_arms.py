@@ -184,3 +184,23 @@ def test_default_priors_are_those_of_the_term_without_arms():
     ]
     again = bl.Priors.from_json(priors.to_json())
     assert again == priors
+
+
+@pytest.mark.parametrize(
+    ("term", "what"),
+    [
+        ("(1 | gr(g, by=arm, cov=A))", r"cov= beside by="),
+        ("cs(0 + sex | gr(g, by=arm))", r"cs\(\) of gr\(by=\)"),
+    ],
+)
+def test_what_stands_in_no_arm_is_refused_with_the_caret(term, what):
+    with pytest.raises(FormulaError, match=what + " is not supported yet") as caught:
+        bl.build_design(f"y ~ x + {term}", TABLE)
+    assert "^" in str(caught.value)
+
+
+def test_a_factor_has_arms_or_known_relations():
+    both = "y ~ x + (1 | gr(g, by=arm)) + (0 + x | gr(g, cov=A))"
+    A = (np.eye(5), list("abcde"))
+    with pytest.raises(FormulaError, match="different covariances of its levels"):
+        bl.build_design(both, TABLE, known={"A": A})

@@ -195,9 +195,3 @@ def _():
     arms = table(arm=["a"] * 30 + ["b"] * 30)
     told("gr(g, by=arm) names a column", design, "y ~ (1 | gr(g, by=2))", arms)
     assert works(design, "y ~ (1 | gr(g, by=arm))", arms).factors[0].arms.labels == ("a", "b")
-
-
-@follows("hom=")
-def _():
-    told("it has hom=, True or False", design, "y ~ cs(0 + f | g, homo=True)")
-    works(design, "y ~ cs(0 + f | g, hom=True)")

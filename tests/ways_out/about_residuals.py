@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-from registry import HOW, follows, told, works
+from registry import HOW, follows, table, told, works
 
 import bayeslmm as bl
 
@@ -166,3 +166,10 @@ def _():
     told("se=, their column; with sigma='~ 1'", bl.fit_reml, "y | se(e) ~ x", rows())
     works(bl.fit_reml, "y ~ x", rows(), se="e")
     works(bl.fit_reml, "y ~ x", rows(), se="e", sigma="~ 1")
+
+
+@follows("family='student'")
+def _():
+    alone = table(row=range(60))
+    told("family='student'", bl.build_design, "y ~ x", alone, sigma="~ 1 + (1 | row)")
+    works(bl.build_design, "y ~ x", alone, family="student")

@@ -35,6 +35,8 @@ NO_ADVICE = {
     ),
     **dict.fromkeys(("N()", "Var()", "exp()", "Gamma()", "LogNormal()", "Uniform()"), NOTATION),
     **dict.fromkeys(("mm()", "weights=[w1, w2]"), "read in formulas, and not fitted yet"),
+    "predict()": "kind='response' is followed",
+    "hom=": "an option of structures in formulas",
     "cbind()": "R's, which the message says is none here",
     **dict.fromkeys(("by=", "cov="), "brms's arguments of gr(), which the message says are none"),
     **dict.fromkeys(("mcmc.get_samples()", "group_by_chain=True"), "numpyro's, which is not here"),
