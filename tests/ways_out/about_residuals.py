@@ -118,24 +118,6 @@ def _():
           random_seed=1, progressbar=False)  # fmt: skip
 
 
-@follows("predict()")
-def _():
-    fit = bl.fit_bayes(
-        "y ~ x", rows(), sigma="~ 1 + (1 | g)", draws=20, tune=50, chains=2, random_seed=1,
-        progressbar=False,
-    )  # fmt: skip
-    told("predict(kind='response') draws rows", bl.marginal_covariance, fit, "g", level="0")
-    works(bl.predict, fit, rows().head(3), kind="response")
-
-
-@follows("family='student'")
-def _():
-    alone = rows().assign(own=[f"r{k}" for k in range(len(rows()))])
-    told("family='student' has such a tail", bl.build_design, "y ~ x", alone,
-         sigma="~ 1 + (1 | own)")  # fmt: skip
-    works(bl.build_design, "y ~ x", alone, family="student")
-
-
 @follows("max_lag={}")
 def _():
     told("give a larger one", bl.plot_residual_correlation, series(), max_lag=0.5)

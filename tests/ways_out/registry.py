@@ -34,7 +34,6 @@ NO_ADVICE = {
         "source text of machine code that is built ahead",
     ),
     **dict.fromkeys(("N()", "Var()", "exp()", "Gamma()", "LogNormal()", "Uniform()"), NOTATION),
-    **dict.fromkeys(("mm()", "weights=[w1, w2]"), "read in formulas, and not fitted yet"),
     "predict()": "kind='response' is followed",
     "hom=": "an option of structures in formulas",
     "cbind()": "R's, which the message says is none here",
