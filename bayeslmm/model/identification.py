@@ -239,7 +239,7 @@ def _of_structures(
         return None
     names = [name for factor in gram.factors for name in _own_names(factor)]
     concerned = np.abs(null).max(axis=1) > _PART
-    found = [name for name, part in zip(names, concerned[:-1], strict=True) if part]
+    found = dict.fromkeys(name for name, part in zip(names, concerned[:-1], strict=True) if part)
     return Unidentified(tuple(found), bool(concerned[-1])) if found else None
 
 

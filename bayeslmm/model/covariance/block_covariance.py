@@ -153,6 +153,11 @@ class BlockCovariance(CovarianceNames):
         )
 
     @property
+    def of_few_numbers(self) -> bool:
+        """Whether some correlations follow from fewer numbers than there are pairs."""
+        return any(isinstance(structure, OfMatrix) for structure, _ in self.members)
+
+    @property
     def compiles(self) -> bool:
         """Whether compiled code has a form of it: nothing is said of any block."""
         return not self.said

@@ -29,6 +29,11 @@ _DEGREES_OF_FREEDOM = 3.0
 _LKJ_CONCENTRATION = 2.0
 
 
+# Of a structure of few numbers: with q columns LKJ(2) would hold one correlation at zero like
+# (1 - rho^2)^(q - 1) does.
+FLAT_LKJ = Prior.of(LKJ, eta=1.0)
+
+
 @dataclass(frozen=True)
 class DefaultPriors:
     """Default priors of a design, in its order; `sd` and `sigma_sd` hold one tuple per factor."""
@@ -50,8 +55,9 @@ def default_priors(design: ModelData) -> DefaultPriors:
     - intercept, at the predictors' means: Normal(mean(y), 2.5 s_y)
     - coefficient: Normal(0, 2.5 s_y / s_x)
     - random-intercept sd: HalfStudentT(3, s_y); random-slope sd: HalfStudentT(3, s_y / s_x)
-    - correlation matrix: LKJ(2); in a correlated set with an intercept, sds and correlations are
-      those of the effects at the means of columns that do not reach zero (`Shift`)
+    - correlation matrix: LKJ(2), of a structure such as ``ar1()`` LKJ(1), which is flat in rho; in
+      a correlated set with an intercept, sds and correlations are those of the effects at the
+      means of columns that do not reach zero (`Shift`)
     - residual sd: HalfStudentT(3, s_y sqrt(w)), w the mean of the weights, 1 without any: sigma
       is the residual sd of a row of weight 1, and a row of mean weight has sigma / sqrt(w)
     - sd of random effects in log(sigma): HalfNormal(1 / s_x), an intercept's HalfNormal(1): a level

@@ -17,7 +17,7 @@ from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.design.scales import check_magnitudes
 from bayeslmm.errors import ArgumentError, PriorError, names_keywords, nearest
 from bayeslmm.model.covariance.block_covariance import covariance_of
-from bayeslmm.model.priors.defaults import DefaultPriors, default_priors
+from bayeslmm.model.priors.defaults import FLAT_LKJ, DefaultPriors, default_priors
 from bayeslmm.model.priors.factor_priors import FactorPriors
 from bayeslmm.model.priors.prior import Prior, PriorLike
 from bayeslmm.model.priors.priors import Priors
@@ -187,11 +187,11 @@ def _listed(design: ModelData, defaults: DefaultPriors) -> dict[str, Prior]:
         covariance = covariance_of(factor)
         leads = [sds[k] for k in covariance.sd_leads]
         listed |= dict(zip(covariance.sd_names, leads, strict=True))
-        listed[covariance.corr_name] = defaults.corr
+        listed[covariance.corr_name] = FLAT_LKJ if covariance.of_few_numbers else defaults.corr
     for factor, sds in zip(sigma_factors(design.residual), defaults.sigma_sd, strict=True):
         covariance = covariance_of(factor)
         listed |= dict(zip(covariance.sd_names, sds, strict=True))
-        listed[covariance.corr_name] = defaults.corr
+        listed[covariance.corr_name] = FLAT_LKJ if covariance.of_few_numbers else defaults.corr
     return listed | dict(defaults.parameters)
 
 
