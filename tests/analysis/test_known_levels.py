@@ -8,6 +8,7 @@ import trees
 
 import bayeslmm as bl
 from bayeslmm.analysis.prediction.new_levels import NewLevels, RelatedLevels
+from bayeslmm.analysis.variance.studies import study_estimates
 from bayeslmm.errors import DataError, TreeError
 
 TABLE = known.related_table()
@@ -230,3 +231,18 @@ def test_shares_and_foretold_levels_of_every_family(family):
     for policy in ("error", "average"):
         found = bl.predict(tree, new, new_levels=policy, random_seed=1)
         assert np.isfinite(found).all()
+
+
+def test_related_studies_are_shrunken_towards_their_relatives():
+    labels = [f"s{k:02d}" for k in range(12)]
+    place = np.arange(12)
+    near = np.exp(-np.abs(place[:, None] - place) / 4)
+    rng = np.random.default_rng(1)
+    y = np.linalg.cholesky(near) @ rng.standard_normal(12) + 0.3 * rng.standard_normal(12)
+    table = pd.DataFrame({"y": y, "se": 0.3, "study": labels})
+    A_ = pd.DataFrame(near, labels, labels)
+    fit = bl.fit_reml("y ~ 1 + (1 | gr(study, cov=A))", table, se="se", known={"A": A_})
+    found = study_estimates(fit, 0.95, "eti", 1)
+    assert list(found.levels) == labels
+    # A study of one row has its own conditional mean.
+    np.testing.assert_allclose(found.shrunken.centre, bl.fitted(fit), atol=1e-9)
