@@ -50,7 +50,10 @@ def calls(monkeypatch):
         seen.append((formula, data, settings))
         return drawn(settings, settings["draws"])
 
-    factor = SimpleNamespace(name="Rail", levels=["1", "2"], terms=("Intercept",), blocks=((0,),))
+    factor = SimpleNamespace(
+        name="Rail", levels=["1", "2"], terms=("Intercept",), blocks=((0,),), structures=(),
+        arms=None,
+    )  # fmt: skip
     design = SimpleNamespace(y=[1.0] * 18, coef=("Intercept", "x[T.b]"), factors=(factor,))
     priors = SimpleNamespace(describe=lambda: table("parameter"))
     stand_ins = {
