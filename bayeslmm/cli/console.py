@@ -102,7 +102,10 @@ def print_spec(console: Console, spec: ModelSpec, design: Design) -> None:
     facts.add_row("Data", Text(f"{spec.data.describe()}, {len(design.y)} rows used"))
     facts.add_row("Fixed effects", Text(", ".join(design.coef) or "none"))
     for factor in design.factors:
-        blocks = (" + ".join(factor.terms[i] for i in block) for block in factor.blocks)
+        blocks = [" + ".join(factor.terms[i] for i in block) for block in factor.blocks]
+        if factor.structures:
+            said = zip(factor.structures, blocks, strict=True)
+            blocks = [text if at.kind == "us" else f"{at.kind}({text})" for at, text in said]
         effects = "; ".join(blocks)
         if factor.arms is not None:
             effects = f"those of its {factor.arms.by}: {effects}"
