@@ -263,10 +263,15 @@ class CrossProducts(Described):
                 )
 
     def is_nested(self, inner: int, outer: int) -> bool:
-        """Return whether every level of one factor occurs with one level of another only."""
-        pair = self.pair_of(inner, outer)
-        levels = (pair.rows, pair.cols)
-        return is_nested(*(levels if pair.first == inner else levels[::-1]))
+        """Return whether every level of one factor occurs with one level of another, and only one.
+
+        Of a factor whose latent levels are in parts, rows may have no level of a part.
+        """
+        pair, factor = self.pair_of(inner, outer), self.factors[inner]
+        own, other = (pair.rows, pair.cols) if pair.first == inner else (pair.cols, pair.rows)
+        without = factor.within.any(axis=(1, 2)) | factor.with_fixed.any(axis=(1, 2))
+        without[own] = False
+        return is_nested(own, other) and not without.any()
 
 
 def is_nested(inner: NDArray[np.int64], outer: NDArray[np.int64]) -> bool:

@@ -14,6 +14,8 @@ from bayeslmm.design.design import Design
 from bayeslmm.design.factors.arms import EVERYWHERE, own_effects
 from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.errors import ArgumentError, NumericalError, names_keywords, nearest
+from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.model.covariance.given import require_structure, with_one_correlation
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.entry import by_variable
 from bayeslmm.model.residual.of_design import structured_residuals
@@ -303,6 +305,13 @@ def _root(
             f"{', '.join(factor.terms)}; it was {np.asarray(sd).tolist()}."
         )
         raise ArgumentError(msg)
+    shared = np.array(covariance_of(factor).sd_columns)
+    leads = np.array(covariance_of(factor).sd_leads)
+    if not np.array_equal(sds, sds[leads][shared]):
+        raise ArgumentError(
+            f"The structure of G by {factor.name!r} has one standard deviation for several columns "
+            f"of {', '.join(factor.terms)}; sd was {sds.tolist()}. Give one number for all."
+        )
     return sds[:, None] * _correlation_root(factor, corr)
 
 
@@ -319,9 +328,11 @@ def _correlation_root(factor: GroupingFactor, corr: ArrayLike | None) -> NDArray
             apart = (arms != arms[:, None]) & (arms != EVERYWHERE) & (arms[:, None] != EVERYWHERE)
             matrix[apart] = 0.0
         np.fill_diagonal(matrix, 1.0)
+        matrix = with_one_correlation(covariance_of(factor), matrix)
     if matrix.shape != (q, q) or not np.allclose(matrix, matrix.T):
         msg = f"corr of {factor.name!r} is a symmetric {q} by {q} matrix or a number."
         raise ArgumentError(msg)
+    require_structure(covariance_of(factor), matrix)
     values, vectors = np.linalg.eigh(matrix)
     # Rounding leaves a singular correlation matrix with eigenvalues a few ulps below zero.
     if not np.allclose(np.diag(matrix), 1) or values.min() < -1e-10:

@@ -161,7 +161,7 @@ def test_what_the_density_raises_comes_out(table, monkeypatch):
 
     model = Model.of(bl.build_design(FORMULA, table, sigma=SIGMA))
     density = whitened_target(model)
-    monkeypatch.setattr("bayeslmm.inference.structured.nuts.whitened", lambda _: density)
+    monkeypatch.setattr("bayeslmm.inference.structured.nuts.whitened", lambda *_: density)
     monkeypatch.setattr(StructuredTarget, "log_density_and_gradient", broken)
     with pytest.raises(ZeroDivisionError, match="a culprit"):
         bl.fit_bayes(FORMULA, table, sigma=SIGMA, sampler="nutpie", **NUTS)

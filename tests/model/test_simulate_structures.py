@@ -1,6 +1,7 @@
 """Responses that are simulated with a residual covariance have it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayeslmm as bl
@@ -88,3 +89,26 @@ def test_log_normal_responses_are_exponentials():
     plain = bl.simulate_response(bl.build_design("y ~ x", table, **said), **options)[0]
     design = bl.build_design("y ~ x", table, family="lognormal", **said)
     np.testing.assert_allclose(bl.simulate_response(design, **options)[0], np.exp(plain))
+
+
+def test_effects_are_drawn_from_the_structure_of_the_formula():
+    rng = np.random.default_rng(2)
+    n = 40
+    table = pd.DataFrame({"y": rng.normal(size=n), "g": np.repeat(list("abcdefghij"), 4),
+                          "week": np.tile([0, 1, 2, 4], 10)})  # fmt: skip
+    design = bl.build_design("y ~ 1 + ar1(0 + week | g)", table)
+    given = {"beta": [0.0], "sigma": 0.1}
+    weeks = np.array([0, 1, 2, 4])
+    R = 0.5 ** np.abs(np.subtract.outer(weeks, weeks))
+    drawn = [
+        bl.simulate_response(design, sd={"g": 2.0}, corr={"g": corr}, random_seed=3, **given)[0]
+        for corr in (0.5, R)
+    ]
+    # A number is the correlation of neighbours; the roots of one matrix are rounding apart.
+    assert np.allclose(drawn[0], drawn[1], rtol=0.0, atol=1e-6)
+    with pytest.raises(ArgumentError, match="none that the structure of the formula has"):
+        bl.simulate_response(design, sd={"g": 2.0}, corr={"g": np.where(R < 1, 0.5, 1)}, **given)
+    with pytest.raises(ArgumentError, match="one standard deviation for several columns"):
+        bl.simulate_response(design, sd={"g": [1.0, 2, 2, 2]}, corr={"g": 0.5}, **given)
+    with pytest.raises(ArgumentError, match=r"is from -1 to 1; it was 1\.5"):
+        bl.simulate_response(design, sd={"g": 2.0}, corr={"g": 1.5}, **given)

@@ -212,3 +212,22 @@ def test_labels_that_are_not_those_of_a_matrix(given, said):
 def test_known_is_a_mapping():
     with pytest.raises(ArgumentError, match="known maps the names"):
         read_known(GOOD)
+
+
+@pytest.mark.filterwarnings("ignore::bayeslmm.errors.SingularFitWarning")
+def test_an_effect_of_an_animals_own_stands_beside_its_pedigree():
+    pedigree = {
+        "animal": list("abcdefgh"),
+        "sire": [None, None, *"aaaacc"],
+        "dam": [None, None, *"bbbbdd"],
+    }
+    A = bl.pedigree(pd.DataFrame(pedigree), id="animal", sire="sire", dam="dam")
+    labels = list("abcdefgh")
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"animal": np.repeat(labels, 4), "y": rng.normal(size=32)})
+    table["own"] = table["animal"]
+    dense = pd.DataFrame(A.covariance_of(labels), index=labels, columns=labels)
+    formula = "y ~ 1 + (1 | gr(animal, cov=A)) + (1 | own)"
+    # Of the dense matrix no level is eliminated by itself: another order, the same numbers.
+    found = [bl.fit_reml(formula, table, known={"A": one}).criterion for one in (A, dense)]
+    assert found[0] == pytest.approx(found[1], rel=1e-9)

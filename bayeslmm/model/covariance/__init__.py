@@ -13,5 +13,6 @@
 - ``factors``: theta, factor, (sd, corr) and G, one from the other
 - ``partial_correlations``: canonical partial correlations and correlation matrices
 - ``autocorrelation``: autocorrelations by lag from partial ones, and derivatives
+- ``given``: correlations that a user gives for a structure
 - ``theta``: the order in which lme4 lists theta
 """

@@ -96,7 +96,7 @@ class CovarianceNames(ABC):
     def _stem(self, columns: Columns) -> str:
         """Return what the names of columns such as ``week[2]`` begin with."""
         heads = {self.terms[j].rpartition("[")[0] or self.terms[j] for j in columns}
-        return heads.pop() if len(heads) == 1 else self.terms[columns[0]]
+        return heads.pop() if len(heads) == 1 else ", ".join(self.terms[j] for j in columns)
 
     @property
     def correlation_names(self) -> tuple[str, ...]:
