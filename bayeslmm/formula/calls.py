@@ -49,10 +49,8 @@ FUNCTIONS: dict[str, tuple[int, tuple[str, ...]]] = {
 _REQUIRED = dict.fromkeys(BINARY_NUMPY, 2)
 
 # Names before bars, as lme4 2 and glmmTMB spell structures of G; the last have no meaning here.
-STRUCTURES = (
-    *("us", "diag", "homdiag", "cs", "homcs", "ar1", "hetar1", "ou", "toep", "homtoep"),
-    *("rr", "propto", "equalto"),
-)
+STRUCTURES = ("us", "diag", "homdiag", "cs", "homcs", "ar1", "hetar1", "ou", "toep", "homtoep",
+              "rr", "propto", "equalto")  # fmt: skip
 # Calls right of a bar.
 GROUP_CALLS = ("gr", "mm")
 REFUSED = {
@@ -71,6 +69,7 @@ REFUSED = {
     **dict.fromkeys(("Error", "re"), "write (1 | g) for an effect of each level of g"),
     **dict.fromkeys(("car", "sar"), "residuals are independent here; let (1 | area) stand for it"),
     **dict.fromkeys(STRUCTURES, "a covariance structure stands before bars, as in cs(0 + f | g)"),
+    "numFactor": "write the column of numbers itself, as in ou(0 + time | g)",
     "gr": "gr() stands right of a bar, as in (1 | gr(g, by=arm))",
     "mm": "mm() stands right of a bar, as in (1 | mm(g1, g2))",
     "mo": "write C(x) for an effect of each step, poly(x, 2) for a curve, or x for a line",

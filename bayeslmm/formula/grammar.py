@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bayeslmm.errors import FormulaError
+from bayeslmm.errors import FormulaError, nearest
 from bayeslmm.formula.calls import GROUP_CALLS, STRUCTURES, Expression, read_expression
 from bayeslmm.formula.nodes import (
     SMOOTH,
@@ -287,7 +287,7 @@ class _Parser:
         if name.value not in STRUCTURES or name.quoted:
             raise FormulaError(
                 f"A bar inside {name.value}(): random-effects terms stand on their own, as in "
-                "(1 + x | g).",
+                f"(1 + x | g).{nearest(name.value, STRUCTURES)}",
                 self.text,
                 span,
             )

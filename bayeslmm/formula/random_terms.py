@@ -234,7 +234,10 @@ def _of_call(whole: RandomTerm, call: GroupCall, text: str) -> RandomTerm:
     factors = [names for group in call.groups for names in _factors(group, text)]
     if call.name == "gr":
         if len(factors) != 1:
-            message = "gr() has one grouping factor, a column or a:b: write a term for each."
+            message = (
+                "gr() has one grouping factor, a column or a:b: write a term for each. A G for the "
+                "levels of each arm is gr(g, by=arm)."
+            )
             raise FormulaError(message, text, call.span)
         return replace(
             whole,

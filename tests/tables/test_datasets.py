@@ -29,6 +29,7 @@ ROWS = {
     "dialyzer": 140,
     "bcg": 13,
     "mcycle": 133,
+    "carnivora": 112,
 }
 
 

@@ -100,9 +100,10 @@ def structured_columns(
 def _one_variable(coder: Coder, term: RandomTerm, wanted: TermSet) -> Variable:
     atoms = list(wanted.atoms)
     if len(wanted.terms) != 1 or len(atoms) != 1 or not isinstance(atoms[0], Variable):
+        read = [name for atom in atoms for name in atom.variables]
         raise FormulaError(
-            f"{term.structure}() goes by the values of one column, as in "
-            f"{term.structure}(0 + week | {term.factor}).",
+            f"{term.structure}() goes by the values of one column, without a call around it: "
+            f"{term.structure}(0 + {read[0]} | {term.factor}).",
             coder.terms.formula.text or str(term),
             term.span if coder.terms.formula.text else None,
         )

@@ -51,7 +51,7 @@ class Dependence:
             raise TypeError(str(error)) from None
         numbers = [*scale, *(part for made in parts.values() for part in made.values())]
         kept = set(range(n_columns)) - set(parts)
-        whole = len(scale) == n_columns and set(parts) < set(range(n_columns))
+        whole = len(scale) == n_columns and set(parts) <= set(range(n_columns))
         if not (whole and all(set(made) <= kept for made in parts.values())):
             raise TypeError("dropped columns are made of others than there are")
         if not (np.isfinite(numbers).all() and min(scale) > 0.0):
