@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.interpolate import BSpline, CubicSpline
+import scipy
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
@@ -108,13 +108,17 @@ class SplineBasis:
         return float(self.knots[-_DEGREE - 1 if self.kind == "ps" else -1])
 
     @cached_property
-    def _spline(self) -> BSpline | CubicSpline:
+    def _spline(self) -> scipy.interpolate.BSpline | scipy.interpolate.CubicSpline:
         if self.kind == "ps":
-            return BSpline(self.knots, np.eye(len(self.knots) - _DEGREE - 1), _DEGREE)
+            return scipy.interpolate.BSpline(
+                self.knots, np.eye(len(self.knots) - _DEGREE - 1), _DEGREE
+            )
         if self.cyclic:
             values = np.eye(len(self.knots) - 1)
-            return CubicSpline(self.knots, np.vstack([values, values[:1]]), bc_type="periodic")
-        return CubicSpline(self.knots, np.eye(len(self.knots)), bc_type="natural")
+            return scipy.interpolate.CubicSpline(
+                self.knots, np.vstack([values, values[:1]]), bc_type="periodic"
+            )
+        return scipy.interpolate.CubicSpline(self.knots, np.eye(len(self.knots)), bc_type="natural")
 
     def columns(self, x: Floats, derivative: int = 0) -> Floats:
         """Compute B_j(x), or a derivative of it.
