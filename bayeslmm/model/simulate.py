@@ -305,9 +305,8 @@ def _root(
             f"{', '.join(factor.terms)}; it was {np.asarray(sd).tolist()}."
         )
         raise ArgumentError(msg)
-    shared = np.array(covariance_of(factor).sd_columns)
-    leads = np.array(covariance_of(factor).sd_leads)
-    if not np.array_equal(sds, sds[leads][shared]):
+    covariance = covariance_of(factor)
+    if not np.array_equal(sds, covariance.column_sds(sds[list(covariance.sd_leads)])):
         raise ArgumentError(
             f"The structure of G by {factor.name!r} has one standard deviation for several columns "
             f"of {', '.join(factor.terms)}; sd was {sds.tolist()}. Give one number for all."

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm import names
-from bayeslmm.model.covariance.of_matrix import OfMatrix
+from bayeslmm.model.covariance.of_matrix import OfSize
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
 
 
 @dataclass(frozen=True)
-class CompoundSymmetry(OfMatrix):
+class CompoundSymmetry(OfSize):
     r"""One correlation: the term ``cs(0 + f | g)``.
 
     .. math:: R_{ij} = \rho, \; i \ne j, \qquad -\frac{1}{q - 1} < \rho < 1, \qquad
@@ -38,23 +37,6 @@ class CompoundSymmetry(OfMatrix):
            [0.25, 1.  , 0.25],
            [0.25, 0.25, 1.  ]])
     """
-
-    size: int
-
-    @property
-    def n_columns(self) -> int:
-        """Q."""
-        return self.size
-
-    @property
-    def n_partials(self) -> int:
-        """One."""
-        return 1
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The correlation."""
-        return (names.RHO,)
 
     @property
     def _lowest(self) -> float:

@@ -8,11 +8,13 @@ Derivatives are taken by a step along the imaginary axis, so that one hand write
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import scipy
 
+from bayeslmm import names
 from bayeslmm.model.covariance.autocorrelation import derivatives
 from bayeslmm.model.covariance.partial_correlations import (
     correlation_of,
@@ -30,8 +32,8 @@ _CLOSEST = 1e-9
 class OfMatrix(ABC):
     """A `CovarianceStructure` of few numbers u between 0 and 1: its partials.
 
-    Members are frozen dataclasses that say `n_columns`, `n_partials`, `unit_factor`, `values`,
-    `near` and `partial_shapes`.
+    Members are frozen dataclasses that say `n_columns`, `unit_factor`, `values`, `near` and
+    `partial_shapes`, and `n_partials` and `parameters` where these are not one correlation.
     """
 
     in_unit_interval: ClassVar[bool] = True
@@ -39,17 +41,17 @@ class OfMatrix(ABC):
     @property
     @abstractmethod
     def n_columns(self) -> int:
-        """Q."""
+        """Number of columns, q."""
 
     @property
-    @abstractmethod
     def n_partials(self) -> int:
-        """K."""
+        """Number of partials, k: one, unless a member says otherwise."""
+        return 1
 
     @property
-    @abstractmethod
     def parameters(self) -> tuple[str, ...]:
-        """What the numbers are called: ``"rho"``, or ``"pacf"`` for several; none has no name."""
+        """What the numbers are called, where they have names: one correlation, ``"rho"``."""
+        return (names.RHO,)
 
     @abstractmethod
     def unit_factor(self, partials: Any) -> Any:
@@ -122,6 +124,24 @@ class OfMatrix(ABC):
         """Draw correlation matrices from their prior, shape (size, q, q)."""
         a, b = self.partial_shapes(eta).T
         return correlation_of(self.correlation_factor(rng.beta(a, b, (size, self.n_partials))))
+
+
+@dataclass(frozen=True)
+class OfSize(OfMatrix):
+    """A structure of any two or more columns.
+
+    Attributes
+    ----------
+    size : int
+        q.
+    """
+
+    size: int
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns, q."""
+        return self.size
 
 
 def _inside(partials: Floats) -> Floats:

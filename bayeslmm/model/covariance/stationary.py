@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm import names
 from bayeslmm.model.covariance.autocorrelation import autocorrelations
-from bayeslmm.model.covariance.of_matrix import OfMatrix
+from bayeslmm.model.covariance.of_matrix import OfMatrix, OfSize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +43,19 @@ def _markov(rho: Any, positions: NDArray[Any]) -> Any:
 
 
 @dataclass(frozen=True)
-class Autoregressive(OfMatrix):
+class _AlongAnAxis(OfMatrix):
+    """Columns at positions, ascending."""
+
+    positions: tuple[float, ...]
+
+    @property
+    def n_columns(self) -> int:
+        """q, the number of positions."""
+        return len(self.positions)
+
+
+@dataclass(frozen=True)
+class Autoregressive(_AlongAnAxis):
     r"""Correlations that fall by one factor a step: the term ``ar1(0 + week | g)``.
 
     .. math:: R_{ij} = \rho^{|t_i - t_j|}, \qquad -1 < \rho < 1
@@ -67,23 +78,6 @@ class Autoregressive(OfMatrix):
            [0.5  , 1.   , 0.25 ],
            [0.125, 0.25 , 1.   ]])
     """
-
-    positions: tuple[float, ...]
-
-    @property
-    def n_columns(self) -> int:
-        """q, the number of positions."""
-        return len(self.positions)
-
-    @property
-    def n_partials(self) -> int:
-        """One."""
-        return 1
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The correlation of neighbours."""
-        return (names.RHO,)
 
     def unit_factor(self, partials: Any) -> Any:
         """Compute C, (..., 1) -> (..., q, q)."""
@@ -109,7 +103,7 @@ class Autoregressive(OfMatrix):
 
 
 @dataclass(frozen=True)
-class OrnsteinUhlenbeck(OfMatrix):
+class OrnsteinUhlenbeck(_AlongAnAxis):
     r"""Correlations that decay with time: the term ``ou(0 + time | g)``.
 
     .. math:: R_{ij} = \rho^{|t_i - t_j| / d}, \qquad 0 < \rho < 1
@@ -131,23 +125,6 @@ class OrnsteinUhlenbeck(OfMatrix):
            [0.63 , 1.   , 0.397],
            [0.25 , 0.397, 1.   ]])
     """
-
-    positions: tuple[float, ...]
-
-    @property
-    def n_columns(self) -> int:
-        """q, the number of positions."""
-        return len(self.positions)
-
-    @property
-    def n_partials(self) -> int:
-        """One."""
-        return 1
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The correlation over the median gap."""
-        return (names.RHO,)
 
     @property
     def gap(self) -> float:
@@ -173,7 +150,7 @@ class OrnsteinUhlenbeck(OfMatrix):
 
 
 @dataclass(frozen=True)
-class Toeplitz(OfMatrix):
+class Toeplitz(OfSize):
     r"""Any correlations by lag: the term ``toep(0 + f | g)``.
 
     .. math:: R_{ij} = r_{|i - j|}
@@ -197,13 +174,6 @@ class Toeplitz(OfMatrix):
            [0.5 , 1.  , 0.5 ],
            [0.25, 0.5 , 1.  ]])
     """
-
-    size: int
-
-    @property
-    def n_columns(self) -> int:
-        """Q."""
-        return self.size
 
     @property
     def n_partials(self) -> int:
