@@ -6,6 +6,7 @@ to the first.
 
 - ``family``: the protocol, with the equation that each verb of a family satisfies
 - ``response``: what a response must be
+- ``parameters``: a family's parameters by name and as columns
 - ``links``: link functions, their inverses and derivatives
 - ``registry``: families by name
 - ``member``: what all members have in common

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -13,13 +14,14 @@ if TYPE_CHECKING:
     from bayeslmm.families.links import Link
     from bayeslmm.families.response import ResponseRule
 
-# Draws of a family's parameters by name, or one value of each.
+# Draws of a family's parameters by name, or one value of each; of a parameter with labels these
+# are the first axis, before what is broadcast.
 type Parameters = Mapping[str, Floats | float]
 
 
 @dataclass(frozen=True)
 class FamilyParameter:
-    """A parameter phi of a family beside the mean, a positive number.
+    """A parameter phi of a family beside the mean: a number, or one for each of some labels.
 
     Attributes
     ----------
@@ -30,11 +32,26 @@ class FamilyParameter:
     prior : str or None
         Its default prior as text; None for a scale in the response's unit, whose prior is derived
         from the data.
+    lower, upper : float
+        Between which it lies.
+    labels : tuple of str
+        Of several numbers, what each is called; none of a single one.
+    dim : str
+        Of several numbers, their dimension in a result tree.
     """
 
     name: str
     meaning: str
     prior: str | None = None
+    lower: float = 0.0
+    upper: float = math.inf
+    labels: tuple[str, ...] = ()
+    dim: str = ""
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """Names of its numbers, such as ``("shape",)`` or ``("threshold[1|2]", ...)``."""
+        return tuple(f"{self.name}[{label}]" for label in self.labels) or (self.name,)
 
 
 class Family(Protocol):

@@ -59,7 +59,9 @@ def draws_dataset(
         **sample_coordinates(next(iter(draws.values())).shape[:2]),
         names.COEF: list(design.coef),
     }
-    dims |= {parameter.name: () for parameter in design.family.parameters}
+    for parameter in design.family.parameters:
+        dims[parameter.name] = (parameter.dim,) if parameter.labels else ()
+        coords |= {parameter.dim: list(parameter.labels)} if parameter.labels else {}
     if design.residual is not None:
         structure = structured_residuals(design.residual)
         dims |= structure.dims

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayeslmm.analysis.checks import group_quadrature
 from bayeslmm.analysis.checks.group_quadrature import NODES, TRIED, GroupIntegrals
+from bayeslmm.families.parameters import columns_of
 from bayeslmm.model.quadrature.level_rows import level_rows, why_not
 from bayeslmm.model.quadrature.likelihood import LevelLikelihood, Points
 from bayeslmm.resources import usable_cores
@@ -42,8 +43,7 @@ def level_integrals(
     if why_not(design) or not design.family.log_concave:
         return None
     rows = level_rows(design, (0.0,) * len(design.coef))
-    phi = [np.asarray(predictor.phi[one.name]) for one in design.family.parameters]
-    columns = np.stack(phi, axis=-1) if phi else np.empty((predictor.size, 0))
+    columns = columns_of(design.family, predictor.phi, predictor.size)
     points = Points(roots, np.ascontiguousarray(predictor.beta.T), columns)
     tried = np.unique(np.linspace(0, len(points) - 1, TRIED).round().astype(np.intp))
     some = Points(points.L[tried], points.beta[tried], points.phi[tried])

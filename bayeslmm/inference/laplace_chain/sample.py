@@ -11,6 +11,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
+from bayeslmm.families.parameters import named_parameters
 from bayeslmm.inference.laplace_chain.chains import ChainDraws, run_chains
 from bayeslmm.inference.laplace_chain.latent import LatentModel, elimination_plan
 from bayeslmm.inference.laplace_chain.proposal import LaplaceStage, laplace_stage
@@ -131,7 +132,7 @@ def _unsuited_effects(model: Model) -> str:
 
 def _size(model: Model) -> int:
     parts = [len(f.terms) + f.covariance.n_partials for f in model.priors.factors]
-    return sum(parts) + len(model.family.parameters)
+    return sum(parts) + sum(len(p.entries) for p in model.family.parameters)
 
 
 def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
@@ -196,15 +197,17 @@ def latent_model(model: Model) -> LatentModel:
 
 
 def _parameters(model: Model) -> list[tuple[str, Any]]:
-    return [(p.name, model.priors.parameters[p.name]) for p in model.family.parameters]
+    return model.priors.of_family(model.family)
 
 
 def _variables(model: Model, target: LaplaceTarget, points: Floats) -> dict[str, Floats]:
     """Name the parameters at points, shape (chain, draw, k)."""
     values, sd, partial = target.parameters(points), 0, target.n_sds
     out: dict[str, Floats] = {}
-    for at, (name, _) in enumerate(_parameters(model), target.n_sds + target.n_partials):
-        out[name] = values[..., at]
+    first = target.n_sds + target.n_partials
+    columns = values[..., first : first + len(_parameters(model))]
+    for name, drawn in named_parameters(model.family, columns).items():
+        out[name] = np.moveaxis(drawn, 0, -1) if drawn.ndim > 2 else drawn
     for factor in model.priors.factors:
         covariance, q = factor.covariance, len(factor.terms)
         out[covariance.sd_name] = values[..., sd : sd + q]

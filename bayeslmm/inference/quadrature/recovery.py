@@ -8,6 +8,7 @@ import numpy as np
 from rich.progress import track
 
 from bayeslmm import names
+from bayeslmm.families.parameters import named_parameters
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
@@ -52,8 +53,8 @@ def recover_posterior(
     if covariance.has_correlations:
         corr = covariance.correlation(values[:, a:b])
         out[covariance.corr_name] = corr.reshape(*shape, a, a)
-    for k, parameter in enumerate(model.family.parameters):
-        out[parameter.name] = values[:, b + k].reshape(shape)
+    for name, own in named_parameters(model.family, values[:, b:c]).items():
+        out[name] = own.T.reshape(*shape, *own.shape[:-1])
     if model.priors.coef:
         out[names.BETA] = model.priors.raw_beta(values[:, c:]).reshape(*shape, -1)
     given = target.given(flat)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.families.parameters import named_parameters
 from bayeslmm.inference.laplace import Start, find_mode
 from bayeslmm.model.quadrature.enough_nodes import LADDERS, NodeError, node_error
 from bayeslmm.model.quadrature.start import fit_without_effects
@@ -46,7 +47,7 @@ def starting_points(target: QuadratureTarget, model: Model) -> Start:
     c = b + target.n_phi
     first = medians.copy()
     first[b:c] = np.clip(medians[b:c], 1.0 / _LARGEST, None)
-    known = {p.name: float(v) for p, v in zip(model.family.parameters, first[b:c], strict=True)}
+    known = named_parameters(model.family, first[b:c])
     X = design.X.copy()
     if priors.has_intercept:
         X[:, 1:] -= np.asarray(priors.centers)[1:]

@@ -50,7 +50,7 @@ class QuadratureTarget(CoordinatePriors):
         self, model: Model, n_nodes: int, threads: int = 1, folded: Sequence[int] = ()
     ) -> None:
         priors, self.threads = model.priors, threads
-        parameters = [(p.name, priors.parameters[p.name]) for p in model.family.parameters]
+        parameters = priors.of_family(model.family)
         fixed = list(zip(priors.coef, priors.beta, strict=True))
         super().__init__(priors, parameters, fixed, folded)
         self.n_phi, self.covariance = len(parameters), priors.factors[0].covariance

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
+    from bayeslmm.families.family import Family
 
 
 # That a text shows; `describe` has all.
@@ -74,6 +75,11 @@ class Priors:
     def all_factors(self) -> tuple[FactorPriors, ...]:
         """Those of the random effects in the mean, then of those in log(sigma)."""
         return (*self.factors, *self.sigma_factors)
+
+    def of_family(self, family: Family) -> list[tuple[str, Prior]]:
+        """Return the name and prior of each number among a family's parameters, in its order."""
+        entries = [name for parameter in family.parameters for name in parameter.entries]
+        return [(name, self.parameters[name]) for name in entries]
 
     @property
     def sigma(self) -> Prior:

@@ -178,9 +178,11 @@ def parameter_entries(design: ModelData) -> tuple[Entry, ...]:
         The response family's, a residual structure's in the place of its sigma.
     """
     of_family = tuple(
-        Entry(parameter.name, default=parameter.prior) for parameter in design.family.parameters
+        Entry(parameter.name, label, parameter.lower, parameter.upper, parameter.prior)
+        for parameter in design.family.parameters
+        for label in parameter.labels or (None,)
     )
     if design.residual is None:
         return of_family
-    others = tuple(entry for entry in of_family if entry.name != names.SIGMA)
+    others = tuple(entry for entry in of_family if entry.variable != names.SIGMA)
     return (*structured_residuals(design.residual).entries, *others)

@@ -97,7 +97,7 @@ class Coordinates:
         self.Z = tuple(columns)
         self.n_theta = len(self._places)
         family = design.family
-        self.n_phi = len(family.parameters)
+        self.n_phi = sum(len(parameter.entries) for parameter in family.parameters)
         self.ceiling = np.array(
             [
                 _CEILING if (family.name, parameter.name) in _RUNNING else np.inf
