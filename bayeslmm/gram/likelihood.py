@@ -21,7 +21,7 @@ from bayeslmm.arrays import for_kernels
 from bayeslmm.errors import NumericalError
 from bayeslmm.gram.told import by_factor, told_moments
 from bayeslmm.kernels.densities import DENSITY, ML, REML, evaluate
-from bayeslmm.kernels.draws import condition, draw_joint
+from bayeslmm.kernels.elimination.draws import condition, draw_joint
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.kernels.draws import condition
+from bayeslmm.kernels.elimination.draws import condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,17 +5,13 @@
 - ``quadrature/``: effects of one grouping factor integrated out by adaptive nodes
 - ``laplace_chain/``: effects that cannot be integrated out in closed form, by an exact chain
 - ``structured/``: densities where the cross-products depend on the residuals' parameters
+- ``elimination/``: block elimination of I + Lambda' Z'Z Lambda, solutions, gradients, draws
 - ``lapack``: LAPACK callable from compiled code
 - ``layout``: names for the stretches of a plan's two arrays
-- ``eliminate``: block elimination of I + Lambda' Z'Z Lambda
-- ``solve``: back-substitution and selected inverse
-- ``gradient``: gradient in every entry of Lambda
-- ``factorization``: factorization and gradient as two C functions
 - ``small_matrices``: products, Cholesky factors and quadratic forms of the fixed effects' size
 - ``densities``: densities and profiled criteria from T and log|V|
 - ``marginal_density``: marginal log-likelihood in sds, correlations and sigma
 - ``linked_density``: its C entry point
-- ``draws``: conditional moments and exact joint draws of the effects
 - ``sums``: group-by sums of cross-products
 - ``reduce``: loops over points: T and log|V|, and log-densities from them
 - ``prior_forms``: closed forms of log priors as numbers

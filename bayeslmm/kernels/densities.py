@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import inner
-from bayeslmm.kernels.factorization import factorize, linked_entry, pull_back
+from bayeslmm.kernels.elimination.factorization import factorize, linked_entry, pull_back
 from bayeslmm.kernels.layout import LAMBDA, WIDTH, Working, open_working
 from bayeslmm.kernels.small_matrices import (
     add_outer,

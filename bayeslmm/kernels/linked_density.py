@@ -14,8 +14,8 @@ import numpy as np
 
 from bayeslmm.kernels.compiler.helper import await_helper, helper_at_work, stop_helper
 from bayeslmm.kernels.compiler.jit import c_function, carray, entry_after
-from bayeslmm.kernels.draws import compile_draws
-from bayeslmm.kernels.factorization import LINKING, link_kernels
+from bayeslmm.kernels.elimination.draws import compile_draws
+from bayeslmm.kernels.elimination.factorization import LINKING, link_kernels
 from bayeslmm.kernels.marginal_density import collapsed_density
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 
 from bayeslmm.kernels.compiler.jit import inner
 from bayeslmm.kernels.densities import density_given_fixed, density_of_reduced, to_working
-from bayeslmm.kernels.factorization import factorize, pull_back
+from bayeslmm.kernels.elimination.factorization import factorize, pull_back
 from bayeslmm.kernels.layout import open_working
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import numpy as np
 
 from bayeslmm.kernels.compiler.jit import entry
 from bayeslmm.kernels.densities import density_given_fixed, density_of_reduced, to_working
-from bayeslmm.kernels.eliminate import copy_square
-from bayeslmm.kernels.factorization import factorize, linked_entry
+from bayeslmm.kernels.elimination.eliminate import copy_square
+from bayeslmm.kernels.elimination.factorization import factorize, linked_entry
 from bayeslmm.kernels.layout import open_working
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from bayeslmm.gram import likelihood
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.reduction import reduce_exactly
 from bayeslmm.inference.importance.shared_effects import cut_cells, draw_shared_effects
-from bayeslmm.kernels.draws import draw_joint
+from bayeslmm.kernels.elimination.draws import draw_joint
 from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
 
 KINDS = ("crossed", "three_crossed", "nested_and_crossed", "slope")

@@ -29,7 +29,7 @@ from bayeslmm.inference.importance.interpolation import FactorCoordinates, White
 from bayeslmm.inference.importance.surrogate import TOLERANCE
 from bayeslmm.inference.marginal.recovery import variance_variables
 from bayeslmm.inference.reweighting import smoothed_weights
-from bayeslmm.kernels.draws import draw_joint
+from bayeslmm.kernels.elimination.draws import draw_joint
 from bayeslmm.model.priors.fixed_effects import normal_prior
 from bayeslmm.resources import single_blas_thread
 

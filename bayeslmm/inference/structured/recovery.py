@@ -9,7 +9,7 @@ from rich.progress import track
 
 from bayeslmm import names
 from bayeslmm.gram.likelihood import split_columns
-from bayeslmm.kernels.draws import draw_joint
+from bayeslmm.kernels.elimination.draws import draw_joint
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ import sys
 
 import llvmlite.binding as llvm
 
-from bayeslmm.kernels import factorization, linked_density, target
+from bayeslmm.kernels import linked_density, target
 from bayeslmm.kernels.compiler.helper import FIRST_DONE
+from bayeslmm.kernels.elimination import factorization
 
 
 def main(*, density: bool) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # Where compiled functions stand: the core, and families of kernels in folders of their own.
 _KERNELS = Path(__file__).parent.parent
-_COMPILER = Path(__file__).parent.name
+CORE_FOLDERS = (Path(__file__).parent.name, "elimination")
 
 
 def fingerprint(kernels: Path, *, whole: bool = False) -> str:
@@ -23,8 +23,9 @@ def fingerprint(kernels: Path, *, whole: bool = False) -> str:
     kernels : Path
         The folder of all kernels.
     whole : bool
-        Whether its sub-folders belong to it. The core (the files of the folder itself) takes in
-        only how it is compiled, so that nobody compiles it again for a change elsewhere.
+        Whether its sub-folders belong to it. The core (the files of the folder itself and of
+        `CORE_FOLDERS`) takes in nothing else, so that nobody compiles it again for a change
+        elsewhere.
 
     Returns
     -------
@@ -32,7 +33,9 @@ def fingerprint(kernels: Path, *, whole: bool = False) -> str:
         Eight hexadecimal digits.
     """
     digest = blake2b(digest_size=4)
-    core = [*kernels.glob("*.py"), *(kernels / _COMPILER).glob("*.py")]
+    core = [*kernels.glob("*.py")]
+    for name in CORE_FOLDERS:
+        core += (kernels / name).glob("*.py")
     for path in sorted(kernels.rglob("*.py") if whole else core):
         digest.update(str(path.relative_to(kernels)).encode())
         digest.update(path.read_bytes())
@@ -50,6 +53,6 @@ def stamp[F: Callable[..., Any]](function: F) -> F:
     another file, the old machine code would be loaded.
     """
     folder = Path(function.__code__.co_filename).parent
-    above = _KERNELS in folder.parents and folder.name != _COMPILER
+    above = _KERNELS in folder.parents and folder.name not in CORE_FOLDERS
     function.__qualname__ = f"{function.__qualname__}-{WHOLE if above else FINGERPRINT}"
     return function

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import inner, inner_fast
-from bayeslmm.kernels.factorization import factorize
+from bayeslmm.kernels.elimination.factorization import factorize
 from bayeslmm.kernels.lapack import dense_half_solve
 from bayeslmm.kernels.layout import (
     COLUMN,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import inner
-from bayeslmm.kernels.factorization import linked_entry
+from bayeslmm.kernels.elimination.factorization import linked_entry
 from bayeslmm.kernels.laplace_chain.mode import (
     Prior,
     Scratch,

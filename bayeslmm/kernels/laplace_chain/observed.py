@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import inner
-from bayeslmm.kernels.factorization import linked_entry
+from bayeslmm.kernels.elimination.factorization import linked_entry
 from bayeslmm.kernels.families.rows import row_at
 from bayeslmm.kernels.laplace_chain.curvature import Curvature, curvature_of, spread
 from bayeslmm.kernels.laplace_chain.mode import Prior, Scratch, log_joint_at, scratch_of

@@ -23,15 +23,15 @@ from bayeslmm.kernels.densities import (
     deviance_of_reduced,
     to_working,
 )
-from bayeslmm.kernels.factorization import factorize, linked_entry
-from bayeslmm.kernels.gradient import (
+from bayeslmm.kernels.elimination.factorization import factorize, linked_entry
+from bayeslmm.kernels.elimination.gradient import (
     add_logdet_gradient,
     add_reduced_gradient,
     residual_products,
     scale_rows,
 )
+from bayeslmm.kernels.elimination.solve import joint_modes, selected_inverse
 from bayeslmm.kernels.layout import SUM_LOG_WEIGHTS, Working, open_layout, open_working
-from bayeslmm.kernels.solve import joint_modes, selected_inverse
 from bayeslmm.kernels.structured.products import fill_products
 
 if TYPE_CHECKING:

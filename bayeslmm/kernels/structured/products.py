@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import inner_fast
+from bayeslmm.kernels.elimination.solve import node_column
 from bayeslmm.kernels.layout import (
     BLOCK,
     FACTOR,
@@ -31,7 +32,6 @@ from bayeslmm.kernels.layout import (
     WIDTH,
     Layout,
 )
-from bayeslmm.kernels.solve import node_column
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.kernels import (
     densities,
-    draws,
-    factorization,
     linked_density,
     reduce,
     sums,
     target,
 )
+from bayeslmm.kernels.elimination import draws, factorization
 from bayeslmm.kernels.structured import density, rows
 
 if TYPE_CHECKING:

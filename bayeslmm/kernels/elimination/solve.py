@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import inner, inner_fast
-from bayeslmm.kernels.eliminate import border_part, worth_filling
+from bayeslmm.kernels.elimination.eliminate import border_part, worth_filling
 from bayeslmm.kernels.lapack import dense_half_solve, dense_inverse, symmetric_product
 from bayeslmm.kernels.layout import (
     ABOVE,

@@ -22,7 +22,7 @@ from bayeslmm.kernels.compiler.helper import (
 )
 from bayeslmm.kernels.compiler.jit import c_function, carray, entry_after, inner
 from bayeslmm.kernels.compiler.sources import FINGERPRINT
-from bayeslmm.kernels.eliminate import (
+from bayeslmm.kernels.elimination.eliminate import (
     border_part,
     copy_square,
     factor_node,
@@ -34,15 +34,15 @@ from bayeslmm.kernels.eliminate import (
     update_right,
     worth_filling,
 )
-from bayeslmm.kernels.gradient import (
+from bayeslmm.kernels.elimination.gradient import (
     add_logdet_gradient,
     add_reduced_gradient,
     residual_products,
     scale_rows,
 )
+from bayeslmm.kernels.elimination.solve import joint_modes, selected_inverse
 from bayeslmm.kernels.lapack import dense_cholesky, dense_half_solve, subtract_gram
 from bayeslmm.kernels.layout import FACTOR, PANEL, START, WIDTH, open_layout
-from bayeslmm.kernels.solve import joint_modes, selected_inverse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,14 @@ from bayeslmm.kernels.densities import (
     prior_in_working,
     to_working,
 )
-from bayeslmm.kernels.eliminate import copy_square
-from bayeslmm.kernels.factorization import factorize, linked_entry
+from bayeslmm.kernels.elimination.eliminate import copy_square
+from bayeslmm.kernels.elimination.factorization import factorize, linked_entry
+from bayeslmm.kernels.elimination.solve import (
+    back_substitute,
+    joint_modes,
+    node_column,
+    selected_inverse,
+)
 from bayeslmm.kernels.lapack import dense_half_solve
 from bayeslmm.kernels.layout import (
     COLUMN,
@@ -31,7 +37,6 @@ from bayeslmm.kernels.layout import (
     open_layout,
     open_working,
 )
-from bayeslmm.kernels.solve import back_substitute, joint_modes, node_column, selected_inverse
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
