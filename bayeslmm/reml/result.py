@@ -363,7 +363,8 @@ def _remarks(fit: REMLFit) -> list[str]:
     remarks = [singular] if fit.is_singular else []
     remarks += [] if fit.converged else ["Not converged: the criterion can still be lowered."]
     for _, row in fit.other_modes.iterrows():
-        where = ", ".join(f"{name} {value:.3g}" for name, value in row.iloc[1:].items())
+        # A correlation with an effect whose sd is zero is no number.
+        where = ", ".join(f"{name} {value:.3g}" for name, value in row.iloc[1:].dropna().items())
         remarks.append(
             f"The likelihood has another mode, {row['criterion'] - fit.criterion:.3g} above in "
             f"{fit.method} criterion: {where}."
