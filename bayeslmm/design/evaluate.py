@@ -24,7 +24,8 @@ from bayeslmm.formula.calls import (
     contrast_name,
     function_name,
 )
-from bayeslmm.tables.column import categorical, encode, label, what_text
+from bayeslmm.names import label
+from bayeslmm.tables.column import categorical, encode, what_text
 
 type Value = NDArray[Any] | pd.Categorical | float
 type State = MutableMapping[str, dict[Any, Any]]

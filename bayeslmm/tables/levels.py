@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.errors import DataError
-from bayeslmm.tables.column import label
+from bayeslmm.names import label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.errors import ArgumentError, check_choice, nearest
-from bayeslmm.tables.column import label
+from bayeslmm.names import label
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats

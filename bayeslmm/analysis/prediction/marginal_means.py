@@ -17,10 +17,10 @@ from bayeslmm.analysis.prediction.reference_grid import ReferenceGrid, reference
 from bayeslmm.analysis.prediction.response_scale import ScaleName, chosen_scale
 from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, names_keywords
+from bayeslmm.names import label
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, interval_names
-from bayeslmm.tables.column import label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

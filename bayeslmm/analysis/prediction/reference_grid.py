@@ -15,7 +15,7 @@ import pandas as pd
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula.calls import Expression, function_name
-from bayeslmm.tables.column import label
+from bayeslmm.names import label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,7 @@ from bayeslmm.errors import DataError, DataWarning, nearest, warn
 from bayeslmm.formula.tokens import quote
 from bayeslmm.gram.streaming.second_pass import BatchCoding, columns_by_factor, one_row
 from bayeslmm.gram.streaming.stateful_calls import stateful_calls, stateless_calls
-from bayeslmm.names import check_coefficients
-from bayeslmm.tables.column import label
+from bayeslmm.names import check_coefficients, label
 from bayeslmm.tables.levels import LevelSet
 
 if TYPE_CHECKING:

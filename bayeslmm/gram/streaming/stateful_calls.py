@@ -12,7 +12,7 @@ from bayeslmm.design.evaluate import call_settings, evaluate
 from bayeslmm.design.scales import ColumnScale
 from bayeslmm.errors import DataError
 from bayeslmm.formula.calls import Expression, function_name
-from bayeslmm.tables.column import label
+from bayeslmm.names import label
 from bayeslmm.tables.levels import LevelSet
 
 if TYPE_CHECKING:
