@@ -2,17 +2,82 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 
 from bayeslmm.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
+
+
+class ParameterFormulas(TypedDict, total=False):
+    """Formulas of family parameters that public functions take as keywords, such as ``zi=``.
+
+    Inside the package they travel as one mapping. `sigma` has an argument of its own, since the
+    residuals of Gaussian responses have more to be said of.
+    """
+
+    phi: str | None
+    shape: str | None
+    nu: str | None
+    zi: str | None
+    hu: str | None
+    zoi: str | None
+    coi: str | None
+    disc: str | None
+    alpha: str | None
+
+
+def takes_formulas[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """Show formulas that a function gathers as ``**formulas`` one by one in its signature.
+
+    Parameters
+    ----------
+    function : callable
+        With the last parameter ``**formulas: Unpack[ParameterFormulas]``.
+
+    Returns
+    -------
+    callable
+        The same, of which help and `inspect.signature` name each formula.
+
+    Examples
+    --------
+    >>> @takes_formulas
+    ... def fit(formula, **formulas):
+    ...     return formulas
+    >>> list(inspect.signature(fit).parameters)[:3], fit("y ~ x", phi="~ x")
+    (['formula', 'phi', 'shape'], {'phi': '~ x'})
+    """
+    signature = inspect.signature(function)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    formulas = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation="str | None"
+        )
+        for name in ParameterFormulas.__annotations__
+    ]
+    cast("Any", function).__signature__ = signature.replace(parameters=[*own, *formulas])
+    return function
+
+
+def given_formulas(formulas: Mapping[str, Any]) -> dict[str, str]:
+    """Return the formulas that are there: those of family parameters that are not None.
+
+    Examples
+    --------
+    >>> given_formulas({"phi": "~ x", "shape": None})
+    {'phi': '~ x'}
+    """
+    return {name: text for name, text in formulas.items() if text is not None}
 
 
 def as_names(argument: str, given: Any) -> list[str]:

@@ -9,9 +9,9 @@
 - ``residual_checks``: what a fit must be for a residual structure, and what its rows tell
 - ``visit_order``: which structures of residuals go by the order of visits, and whether it is known
 - ``residual_rows``: scale, group and time of each row's residual
+- ``predictors``: `ParameterRows`: predictors of the family's parameters
 - ``coding``: response, offset and columns from rows
-- ``evaluate``: calls evaluated on columns, without `eval`
-- ``model_matrix``: numeric columns and their names, by formulaic
+- ``columns/``: calls, model matrices, and what transforms learnt
 - ``grouping``: `GroupingFactor`: levels, each row's level, columns that vary
 - ``rank/``: which columns are determined, and what dropped ones follow from
 - ``factors/``: grouping factors from rows, with what their terms say of levels and columns

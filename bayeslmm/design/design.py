@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.design.predictors import ParameterRows
     from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
@@ -57,6 +58,8 @@ class Design(Described):
     residual : ResidualRows or None
         What is known of the residuals' scales, groups and times; None where they are independent
         with one sigma.
+    predictors : tuple of ParameterRows
+        Predictors of the family's parameters that have formulas.
     data : mapping of str to ndarray or Categorical, each of length n
         The table's columns that the formula uses: numbers and booleans as arrays, text and
         categories as pandas categoricals of text.
@@ -83,6 +86,7 @@ class Design(Described):
     family: Family = GAUSSIAN
     trials: NDArray[np.float64] | None = None
     residual: ResidualRows | None = None
+    predictors: tuple[ParameterRows, ...] = ()
     _state: DesignState | None = None
 
     def _lines(self) -> list[str]:
@@ -148,3 +152,5 @@ class Design(Described):
                 yield from factor.latent.numbers()
         if self.residual is not None:
             yield from self.residual.arrays()
+        for rows in self.predictors:
+            yield from rows.arrays()

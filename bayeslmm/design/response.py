@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.design.evaluate import boolean_categorical
+from bayeslmm.design.columns.evaluate import boolean_categorical
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, warn
 from bayeslmm.tables.column import categorical
 

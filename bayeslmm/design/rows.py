@@ -140,7 +140,7 @@ def read_rows(
             *terms.grouping,
             *terms.shares,
             *terms.correlation_columns,
-            *terms.sigma_grouping,
+            *terms.parameter_grouping,
         ]
     )
     for name in needed:
@@ -149,7 +149,7 @@ def read_rows(
     given = read_numbers("weights", weights, table)
     tried = read_numbers("trials", trials, table)
     errors = read_numbers("se", se, table)
-    grouping = {*terms.grouping, *terms.sigma_grouping}
+    grouping = {*terms.grouping, *terms.parameter_grouping}
     unlabelled = set(no_level) & grouping - set(terms.predictors)
     lacks = {name: table.missing(name) for name in needed if name not in unlabelled}
     for role, values in (("weights", given), ("trials", tried), ("se", errors)):

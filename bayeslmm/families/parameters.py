@@ -1,14 +1,21 @@
-"""A family's parameters by name, as NumPy's verbs take them, and as columns, as kernels do."""
+"""A family's parameters by name, as columns for kernels, and what formulas of them are of."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.errors import ArgumentError
+from bayeslmm.families.links import IDENTITY, LOG, LOGIT
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bayeslmm.arrays import Floats
-    from bayeslmm.families.family import Family, Parameters
+    from bayeslmm.families.family import Family, FamilyParameter, Parameters
+    from bayeslmm.families.links import Link
 
 
 def named_parameters(family: Family, columns: Floats) -> dict[str, Floats]:
@@ -58,3 +65,52 @@ def columns_of(family: Family, phi: Parameters, size: int) -> Floats:
     """
     rows = [np.atleast_2d(phi[parameter.name]) for parameter in family.parameters]
     return np.ascontiguousarray(np.concatenate(rows).T) if rows else np.empty((size, 0))
+
+
+def parameter_link(parameter: FamilyParameter) -> Link:
+    """Return the link from a parameter to its predictor, by the parameter's bounds.
+
+    The logarithm of positive numbers, the logit of those between 0 and 1, and the identity.
+
+    Examples
+    --------
+    >>> from bayeslmm.families.negbinomial import NegativeBinomial
+    >>> parameter_link(NegativeBinomial().parameters[0]).name
+    'log'
+    """
+    bounds = parameter.lower, parameter.upper
+    return {(0.0, math.inf): LOG, (0.0, 1.0): LOGIT}.get(bounds, IDENTITY)
+
+
+def check_formulas(family: Family, formulas: Mapping[str, str]) -> None:
+    """Raise unless a family has the parameters that formulas are given of, each one number.
+
+    Parameters
+    ----------
+    family : Family
+        Whose.
+    formulas : mapping of str to str
+        By the parameters' names.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the parameters that the family has.
+    """
+    known = {parameter.name: parameter for parameter in family.parameters}
+    for name in formulas:
+        if name not in known:
+            there = f"it has {', '.join(known)}" if known else "it has none beside the mean"
+            raise ArgumentError(
+                f"{name}= is the formula of a parameter that the family {family.name!r} does not "
+                f"have: {there}. Leave {name}= out, or give the family that has it."
+            )
+        parameter = known[name]
+        linked = parameter_link(parameter) is not IDENTITY
+        open_ended = math.isinf(parameter.lower) and math.isinf(parameter.upper)
+        if parameter.labels or not (linked or open_ended):
+            raise ArgumentError(
+                f"{name} of the family {family.name!r} has no formula: it is not one number that "
+                "is positive, between 0 and 1, or any. "
+                f"Leave {name}= out."
+            )

@@ -8,6 +8,7 @@
 - ``expand``: a sum multiplied out into a `TermSet`
 - ``smooth_terms``: `SmoothTerm`: `s(x)`
 - ``random_terms``: `RandomTerm`: terms in bars, of the mean's formula and of sigma's
+- ``predictor``: `PredictorTerms`: the formula of one of a family's parameters
 - ``labels``: terms that share correlations, made one
 - ``mixed_formula``: `parse_formula`, `MixedFormula`
 - ``update``: a formula from another one, ``. ~ . + x``

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from bayeslmm.arguments import given_formulas
 from bayeslmm.design.build import build_design
 from bayeslmm.design.model_data import ModelData
 from bayeslmm.design.residual_rows import ResidualRows
 from bayeslmm.design.text import Described, data_lines
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.parameters import check_formulas
 from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.residual import residual_terms
@@ -24,15 +26,17 @@ from bayeslmm.tables.sources import Source, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Unpack
 
+    from bayeslmm.arguments import ParameterFormulas
     from bayeslmm.arrays import Floats
+    from bayeslmm.design.predictors import ParameterRows
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
     from bayeslmm.gram.blocks import GramFactor
     from bayeslmm.relationships.known import KnownLike
 
-# What data can be: cross-products, or a source of rows.
 type DataSource = Gram | Source
 
 
@@ -158,6 +162,11 @@ class GramDesign(Described):
     def family(self) -> Family:
         """The Gaussian, whose likelihood needs no more than cross-products."""
         return GAUSSIAN
+
+    @property
+    def predictors(self) -> tuple[ParameterRows, ...]:
+        """None: the Gaussian has no parameter beside its residuals'."""
+        return ()
 
     @cached_property
     def residual(self) -> ResidualRows | None:
@@ -313,6 +322,7 @@ def design_of(
     sigma: str | None = None,
     se: Any = None,
     known: KnownLike | None = None,
+    **formulas: Unpack[ParameterFormulas],
 ) -> ModelData:
     """Return the data of a fit: a coded table, or a Gram in its place.
 
@@ -323,7 +333,7 @@ def design_of(
     data : table, path, Gram or Source
         The rows, or their cross-products. Rows that an engine holds are not fetched: their
         cross-products are summed there (`gram_from_table`).
-    weights, missing, rank_deficient, family, link, trials, residual, sigma, se, known
+    weights, missing, rank_deficient, family, link, trials, residual, sigma, se, known, **formulas
         As in `build_design`; in a Gram they are fixed, and the family is the Gaussian.
 
     Returns
@@ -337,10 +347,12 @@ def design_of(
     """
     if isinstance(formula, ModelData):
         require_own_family(formula, family, link, trials)
-        _refuse_beside_design({"residual": residual, "sigma": sigma, "se": se, "known": known})
+        beside = {"residual": residual, "sigma": sigma, "se": se, "known": known}
+        _refuse_beside_design(beside | given_formulas(formulas))
         return formula
-    source = open_data(data)
-    _require_rows(family_of(family, link), source)
+    source, chosen = open_data(data), family_of(family, link)
+    _require_rows(chosen, source)
+    check_formulas(chosen, given_formulas(formulas))
     if isinstance(source, Gram) or not source.has_rows:
         require_strata(residual, sigma, se)
         _require_no_relationships(known)
@@ -360,11 +372,12 @@ def design_of(
             sigma=sigma,
             se=se,
             known=known,
+            **formulas,
         )
     else:
         gram = gram_from_table(
-            formula, source, weights=weights, sigma=sigma, se=se,
-            missing=missing, rank_deficient=rank_deficient,
+            formula, source, weights=weights, sigma=sigma, se=se, missing=missing,
+            rank_deficient=rank_deficient,
         )  # fmt: skip
         weights = sigma = se = None
     check_choice("missing", missing, ("drop", "raise"))

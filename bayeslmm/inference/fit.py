@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.arguments import takes_formulas
 from bayeslmm.design.response import warn_of_whole_numbers
 from bayeslmm.errors import names_keywords
 from bayeslmm.families.gaussian import GAUSSIAN
@@ -23,9 +24,12 @@ from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.kept_effects import KeptEffects
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     import xarray as xr
     from numpy.typing import ArrayLike
 
+    from bayeslmm.arguments import ParameterFormulas
     from bayeslmm.families.family import Family
     from bayeslmm.model.priors.resolve import PriorsLike
     from bayeslmm.relationships.known import KnownLike
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
 
 @names_keywords
+@takes_formulas
 def fit_bayes(
     formula: str | MixedFormula,
     data: Any,
@@ -58,6 +63,7 @@ def fit_bayes(
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
     known: KnownLike | None = None,
+    **formulas: Unpack[ParameterFormulas],
 ) -> xr.DataTree:
     r"""Fit a Bayesian mixed model.
 
@@ -142,6 +148,9 @@ def fit_bayes(
         ``known={"A": A}``: effects of levels i and j then have the covariance :math:`A_{ij} G`. A
         pandas DataFrame labelled by levels, a pair of matrix and levels, or what `phylogeny`,
         `pedigree`, `precision` and `known_covariance` return. The tree keeps it.
+    phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
+        Formulas of the family's parameters of these names, e.g. ``phi="~ x + (1 | g)"``: predictors
+        of their logarithms, of the logit of those between 0 and 1. One number without.
 
     Returns
     -------
@@ -211,6 +220,7 @@ def fit_bayes(
         sigma=sigma,
         se=se,
         known=known,
+        **formulas,
     )
     require_effects(design, KeptEffects.of(design, effects), settings.chains * settings.draws)
     require_steps(settings)

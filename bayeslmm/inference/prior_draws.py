@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm import names
+from bayeslmm.arguments import takes_formulas
 from bayeslmm.design.factors.arms import own_effects
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.families.student import NU
@@ -27,8 +28,11 @@ from bayeslmm.results.write import (
 )
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from numpy.typing import ArrayLike
 
+    from bayeslmm.arguments import ParameterFormulas
     from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
     from bayeslmm.design.model_data import FactorData, ModelData
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
 
 @names_keywords
+@takes_formulas
 def sample_prior(
     formula: str | MixedFormula | ModelData,
     data: Any = None,
@@ -57,6 +62,7 @@ def sample_prior(
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
     known: KnownLike | None = None,
+    **formulas: Unpack[ParameterFormulas],
 ) -> xr.DataTree:
     r"""Draw parameters and responses from the priors; nothing is compiled.
 
@@ -88,6 +94,8 @@ def sample_prior(
         As in `fit_bayes`.
     family, link, trials, residual, sigma, se, known
         As in `fit_bayes`.
+    phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
+        Formulas of the family's parameters, as in `fit_bayes`.
 
     Returns
     -------
@@ -133,6 +141,7 @@ def sample_prior(
         sigma=sigma,
         se=se,
         known=known,
+        **formulas,
     )
     require_effects(design, KeptEffects.of(design, DRAWS), int(draws))
     model = Model.of(design, priors)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 import pandas as pd
 
 from bayeslmm import names
+from bayeslmm.arguments import ParameterFormulas
+from bayeslmm.design.predictors import parameter_terms
 from bayeslmm.design.state import state_content
 from bayeslmm.errors import (
     ArgumentError,
@@ -41,9 +44,12 @@ from bayeslmm.results.residual import has_structure
 from bayeslmm.results.rows import training_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import xarray as xr
 
     from bayeslmm.design.model_data import ModelData
+    from bayeslmm.formula.predictor import PredictorTerms
     from bayeslmm.formula.residual import ResidualTerms
     from bayeslmm.model.priors.resolve import PriorsLike
     from bayeslmm.relationships.known import Known
@@ -132,6 +138,7 @@ def update(
     new = _new_formula(old, formula)
     settings = {**_likelihood(fit, settings), **settings}
     settings = {**_residuals_of_tree(fit, settings, same_rows=data is None), **settings}
+    settings = {**_formulas(fit, settings), **settings}
     settings = _with_known(new, known_covariances(fit), settings)
     rows, known = _rows(fit, new, data, settings)
     with warnings.catch_warnings():
@@ -153,7 +160,14 @@ def update(
 # Arguments that decide how the rows are read, of `design_of` and `fit_bayes` alike.
 _OF_RESIDUALS = ("residual", "sigma", "se")
 _CODING = ("weights", "missing", "rank_deficient", "family", "link", "trials", *_OF_RESIDUALS,
-           "known")  # fmt: skip
+           "known", *ParameterFormulas.__annotations__)  # fmt: skip
+
+
+def _formulas(fit: xr.DataTree, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the formulas of parameters that the fit has, and the new family, too."""
+    own = state_content(str(fit.attrs["design"])).get("formulas", {})
+    there = {parameter.name for parameter in family_of(settings["family"]).parameters}
+    return {name: text for name, text in own.items() if name in there}
 
 
 def _with_known(new: MixedFormula, own: Known, settings: dict[str, Any]) -> dict[str, Any]:
@@ -273,18 +287,26 @@ def _rows(
         return gram_of_dataset(Gram, read.group(fit, names.CROSS_PRODUCTS)), known
     table = training_table(fit)
     terms = residual_terms(settings.get("residual"), settings.get("sigma"))
-    _require_columns(table, new, str(fit.attrs["formula"]), terms)
+    formulas = {name: settings.get(name) for name in ParameterFormulas.__annotations__}
+    others = parameter_terms(family_of(settings["family"], settings.get("link")), formulas)
+    _require_columns(table, new, str(fit.attrs["formula"]), terms, others)
     return table, {**{role: read.constant(fit, role) for role in roles}, **known}
 
 
 def _require_columns(
-    table: pd.DataFrame, new: MixedFormula, old: str, said: ResidualTerms | None = None
+    table: pd.DataFrame,
+    new: MixedFormula,
+    old: str,
+    said: ResidualTerms | None = None,
+    others: Sequence[PredictorTerms] = (),
 ) -> None:
-    terms = model_terms(new)
+    terms = replace(model_terms(new), parameters=tuple(others))
     of_residuals = () if said is None else (
         *said.sigma_variables, *said.sigma_grouping, *said.correlation_variables
     )  # fmt: skip
-    of_rows = (*terms.predictors, *terms.grouping, *terms.shares)
+    of_rows = (
+        *terms.predictors, *terms.grouping, *terms.shares, *terms.parameter_grouping
+    )  # fmt: skip
     for name in (*terms.response.variables, *of_rows, *of_residuals):
         if name not in table:
             raise DataError(

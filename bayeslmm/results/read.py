@@ -164,9 +164,15 @@ def factor_names(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str
 
 
 def in_sigma(idata: xr.DataTree) -> tuple[str, ...]:
-    """Return the grouping factors of random effects in log(sigma), by `names.in_sigma`."""
+    """Return the grouping factors of random effects in log(sigma), by `names.in_parameter`."""
     require_tree(idata)
-    return tuple(state_content(str(idata.attrs["design"])).get("sigma_terms", ()))
+    return tuple(n for n in in_parameters(idata) if names.apart(n)[0] == names.SIGMA)
+
+
+def in_parameters(idata: xr.DataTree) -> tuple[str, ...]:
+    """Return the grouping factors of effects in parameters, sigma's first."""
+    require_tree(idata)
+    return tuple(state_content(str(idata.attrs["design"])).get("parameter_terms", ()))
 
 
 def factors(idata: xr.DataTree, group_name: str = "posterior") -> tuple[FactorInfo, ...]:

@@ -239,8 +239,8 @@ def linear_predictor(
         When `idata` is no tree of this package.
     """
     read.require_tree(idata)
-    included, in_sigma = chosen_effects(idata, random_effects)
-    policies = level_policies(new_levels, included, in_sigma)
+    included, in_parameters = chosen_effects(idata, random_effects)
+    policies = level_policies(new_levels, included, in_parameters)
     require_known(family(idata), weights, trials)
     structured = residual and has_structure(idata)
     if data is None:
@@ -251,7 +251,8 @@ def linear_predictor(
     else:
         rows = data
         se = row_errors(idata, data, se)
-        require_grouping_columns(idata, data, included, in_sigma if structured else ())
+        read_here = [n for n in in_parameters if structured or names.apart(n)[0] != names.SIGMA]
+        require_grouping_columns(idata, data, included, tuple(read_here))
     state = design_state(idata)
     design = rebuild_design(
         state,
@@ -263,7 +264,7 @@ def linear_predictor(
         trials=trials,
         residual=structured,
         se=se,
-        in_sigma=[name.removeprefix(names.SIGMA_PREFIX) for name in in_sigma],
+        in_parameters=in_parameters,
     )
     if data is None:
         design = replace(design, labels=read.row_labels(idata))

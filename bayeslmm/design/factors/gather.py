@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from bayeslmm.formula.random_terms import RandomTerm
     from bayeslmm.relationships.known import Known
 
+type Told = tuple[str, Sequence[tuple[RandomTerm, TermSet]], str]
 _NOTHING: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
 
 
@@ -77,17 +79,17 @@ def gather_factors(
     return found + tuple(smooth.factor() for smooth in coder.smooths())
 
 
-def gather_sigma_factors(
-    coder: TableCoder, known: Mapping[str, Sequence[str]] | None
+def gather_parameter_factors(
+    coder: TableCoder, said: Told, known: Mapping[str, Sequence[str]] | None
 ) -> tuple[GroupingFactor, ...]:
-    """Return the grouping factors of effects in log(sigma), named by `names.in_sigma`.
+    """Return the grouping factors of effects in a parameter, named by `names.in_parameter`.
 
-    Parameters and errors are those of `gather_factors`.
+    Parameters and errors are those of `gather_factors`, and `said` is the parameter, the terms in
+    bars of its formula, and its text.
     """
-    said = coder.terms.residual
-    if said is None:
-        return ()
-    return _gather(coder, said.effects, (said.text, names.in_sigma), known, {}, learnt=_NOTHING)
+    parameter, effects, text = said
+    told = (text, partial(names.in_parameter, parameter))
+    return _gather(coder, effects, told, known, {}, learnt=_NOTHING)
 
 
 def _gather(

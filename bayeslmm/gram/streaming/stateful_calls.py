@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.design.evaluate import call_settings, evaluate
+from bayeslmm.design.columns.evaluate import call_settings, evaluate
 from bayeslmm.design.scales import ColumnScale
 from bayeslmm.errors import DataError
 from bayeslmm.formula.calls import Expression, function_name
