@@ -75,10 +75,14 @@ from .families.beta import Beta as Beta
 from .families.binomial import Bernoulli as Bernoulli, Binomial as Binomial
 from .families.gamma import Gamma as Gamma
 from .families.gaussian import Gaussian as Gaussian
+from .families.inverse_gaussian import InverseGaussian as InverseGaussian
 from .families.lognormal import LogNormal as LogNormal
 from .families.negbinomial import NegativeBinomial as NegativeBinomial
 from .families.poisson import Poisson as Poisson
+from .families.shifted_lognormal import ShiftedLogNormal as ShiftedLogNormal
+from .families.skew_normal import SkewNormal as SkewNormal
 from .families.student import StudentT as StudentT
+from .families.weibull import Exponential as Exponential, Weibull as Weibull
 from .formula.mixed_formula import (
     MixedFormula as MixedFormula,
     parse_formula as parse_formula,

@@ -17,6 +17,10 @@ to the first.
 - ``negbinomial``: counts that scatter more than Poisson's
 - ``gamma``: positive numbers with a constant coefficient of variation
 - ``lognormal``: positive numbers with a normal logarithm
+- ``weibull``: positive times whose hazard rises or falls, or stays as it is
+- ``inverse_gaussian``: positive numbers with a long right tail
+- ``shifted_lognormal``: times after a delay that none can fall below
 - ``beta``: proportions strictly between 0 and 1
 - ``student``: numbers with outlying rows
+- ``skew_normal``: numbers with one tail longer than the other
 """

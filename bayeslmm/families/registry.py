@@ -10,11 +10,15 @@ from bayeslmm.families.beta import Beta
 from bayeslmm.families.binomial import Bernoulli, Binomial
 from bayeslmm.families.gamma import Gamma
 from bayeslmm.families.gaussian import Gaussian
+from bayeslmm.families.inverse_gaussian import InverseGaussian
 from bayeslmm.families.lognormal import LogNormal
 from bayeslmm.families.member import Member
 from bayeslmm.families.negbinomial import NegativeBinomial
 from bayeslmm.families.poisson import Poisson
+from bayeslmm.families.shifted_lognormal import ShiftedLogNormal
+from bayeslmm.families.skew_normal import SkewNormal
 from bayeslmm.families.student import StudentT
+from bayeslmm.families.weibull import Exponential, Weibull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,8 +35,13 @@ FAMILIES: Mapping[str, Callable[[str | None], Family]] = {
         NegativeBinomial,
         Gamma,
         LogNormal,
+        Weibull,
+        Exponential,
+        InverseGaussian,
+        ShiftedLogNormal,
         Beta,
         StudentT,
+        SkewNormal,
     )
 }
 
@@ -47,6 +56,12 @@ _OTHER_NAMES = {
         "negativebinomial", "neg_binomial", "neg_binomial_2", "neg_binomial_2_log",
     ),
     "lognormal": ("lognorm", "log_normal"),
+    "inverse_gaussian": (
+        "inverse.gaussian", "inversegaussian", "inverse-gaussian", "wald", "inv_gaussian",
+    ),
+    "exponential": ("exp", "expon"),
+    "shifted_lognormal": ("shiftedlognormal", "shifted_log_normal"),
+    "skew_normal": ("skewnormal", "skewnorm", "skew-normal"),
     "beta": ("beta_family", "betar", "beta_regression", "beta_proportion"),
     "student": ("t", "student_t", "studentt", "t_family", "scat", "robust"),
 }  # fmt: skip
@@ -63,7 +78,7 @@ _NOT_HERE = {
         "hurdle_negbinomial", "truncated_poisson",
     ),
     "family='gamma' or 'lognormal' for positive responses": (
-        "weibull", "exponential", "inverse.gaussian", "wald", "tweedie", "hurdle_gamma",
+        "tweedie", "hurdle_gamma",
     ),
     "family='bernoulli' for two categories, or for one against the others": (
         "categorical", "multinomial", "cumulative", "ordinal", "sratio", "acat", "softmax",

@@ -19,11 +19,17 @@ from bayeslmm.families.binomial import Bernoulli, Binomial
 from bayeslmm.families.gamma import SHAPE as GAMMA_SHAPE
 from bayeslmm.families.gamma import Gamma
 from bayeslmm.families.gaussian import Gaussian
+from bayeslmm.families.inverse_gaussian import SHAPE as PASSAGE_SHAPE
+from bayeslmm.families.inverse_gaussian import InverseGaussian
 from bayeslmm.families.lognormal import LogNormal
 from bayeslmm.families.negbinomial import SHAPE as COUNT_SHAPE
 from bayeslmm.families.negbinomial import NegativeBinomial
 from bayeslmm.families.poisson import Poisson
+from bayeslmm.families.shifted_lognormal import NDT, ShiftedLogNormal
+from bayeslmm.families.skew_normal import ALPHA, ROOT_2_OVER_PI, SkewNormal
 from bayeslmm.families.student import NU, StudentT
+from bayeslmm.families.weibull import SHAPE as TIME_SHAPE
+from bayeslmm.families.weibull import Exponential, Weibull
 from bayeslmm.inference.graph import log_densities
 
 if TYPE_CHECKING:
@@ -118,6 +124,45 @@ def _gamma(rows: Rows) -> None:
     pm.Gamma(rows.name, alpha=shape, beta=shape * pt.exp(-rows.eta), **rows.observed)
 
 
+def _exponential(rows: Rows) -> None:
+    pm.Exponential(rows.name, scale=pt.exp(rows.eta), **rows.observed)
+
+
+def _weibull(rows: Rows) -> None:
+    def drawn(eta: Any, shape: Any, size: Any) -> Any:
+        scale = pt.exp(eta - pt.gammaln(1.0 + 1.0 / shape))
+        return pm.Weibull.dist(alpha=shape, beta=scale, size=size)
+
+    parameters = (rows.eta, rows.parameters[TIME_SHAPE.name])
+    _custom(rows, parameters, log_densities.weibull, drawn)
+
+
+def _inverse_gaussian(rows: Rows) -> None:
+    def drawn(eta: Any, shape: Any, size: Any) -> Any:
+        return pm.Wald.dist(mu=pt.exp(eta), lam=shape, size=size)
+
+    parameters = (rows.eta, rows.parameters[PASSAGE_SHAPE.name])
+    _custom(rows, parameters, log_densities.inverse_gaussian, drawn)
+
+
+def _shifted_lognormal(rows: Rows) -> None:
+    def drawn(eta: Any, sigma: Any, shift: Any, size: Any) -> Any:
+        return shift + pm.LogNormal.dist(mu=eta, sigma=sigma, size=size)
+
+    own = (rows.parameters[names.SIGMA], rows.parameters[NDT.name])
+    _custom(rows, (rows.eta, *own), log_densities.shifted_lognormal, drawn)
+
+
+def _skew_normal(rows: Rows) -> None:
+    def drawn(location: Any, scale: Any, alpha: Any, size: Any) -> Any:
+        return pm.SkewNormal.dist(mu=location, sigma=scale, alpha=alpha, size=size)
+
+    alpha = rows.parameters[ALPHA.name]
+    shift = ROOT_2_OVER_PI * alpha / pt.sqrt(1.0 + alpha**2)
+    scale = rows.scale() / pt.sqrt(1.0 - shift**2)
+    _custom(rows, (rows.eta - scale * shift, scale, alpha), log_densities.skew_normal, drawn)
+
+
 def _poisson(rows: Rows) -> None:
     pm.Poisson(rows.name, mu=pt.exp(rows.eta), **rows.observed)
 
@@ -173,6 +218,11 @@ LIKELIHOODS: Mapping[str, Callable[[Rows], None]] = {
     NegativeBinomial.name: _negbinomial,
     Gamma.name: _gamma,
     LogNormal.name: _lognormal,
+    Weibull.name: _weibull,
+    Exponential.name: _exponential,
+    InverseGaussian.name: _inverse_gaussian,
+    ShiftedLogNormal.name: _shifted_lognormal,
     Beta.name: _beta,
     StudentT.name: _student,
+    SkewNormal.name: _skew_normal,
 }
