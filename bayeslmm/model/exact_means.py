@@ -14,8 +14,9 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import DataError
+from bayeslmm.families.custom import CustomFamily
 from bayeslmm.families.gaussian import GAUSSIAN
-from bayeslmm.families.weibull import Weibull
+from bayeslmm.families.times.weibull import Weibull
 from bayeslmm.gram.gram import Gram
 from bayeslmm.model.exact_fit import exactly_fitted, no_residuals
 
@@ -57,6 +58,9 @@ def require_dispersion(design: Design, priors: Mapping[str, Prior]) -> None:
     """
     family = design.family
     if family.discrete or family.gaussian_scale is not None or not family.parameters:
+        return
+    # Of a family of the user's own nothing says which parameter is a precision.
+    if isinstance(family, CustomFamily):
         return
     response = family.link.link(design.y)
     rows = dataclasses.replace(design, y=response, family=GAUSSIAN)

@@ -16,20 +16,22 @@ import pytensor.tensor as pt
 from bayeslmm import names
 from bayeslmm.families.beta import PHI, Beta
 from bayeslmm.families.binomial import Bernoulli, Binomial
+from bayeslmm.families.custom import CustomFamily
 from bayeslmm.families.gamma import SHAPE as GAMMA_SHAPE
 from bayeslmm.families.gamma import Gamma
 from bayeslmm.families.gaussian import Gaussian
-from bayeslmm.families.inverse_gaussian import SHAPE as PASSAGE_SHAPE
-from bayeslmm.families.inverse_gaussian import InverseGaussian
 from bayeslmm.families.lognormal import LogNormal
 from bayeslmm.families.negbinomial import SHAPE as COUNT_SHAPE
 from bayeslmm.families.negbinomial import NegativeBinomial
 from bayeslmm.families.poisson import Poisson
-from bayeslmm.families.shifted_lognormal import NDT, ShiftedLogNormal
 from bayeslmm.families.skew_normal import ALPHA, ROOT_2_OVER_PI, SkewNormal
 from bayeslmm.families.student import NU, StudentT
-from bayeslmm.families.weibull import SHAPE as TIME_SHAPE
-from bayeslmm.families.weibull import Exponential, Weibull
+from bayeslmm.families.times.inverse_gaussian import SHAPE as PASSAGE_SHAPE
+from bayeslmm.families.times.inverse_gaussian import InverseGaussian
+from bayeslmm.families.times.shifted_lognormal import NDT, ShiftedLogNormal
+from bayeslmm.families.times.weibull import SHAPE as TIME_SHAPE
+from bayeslmm.families.times.weibull import Exponential, Weibull
+from bayeslmm.inference.custom_family import log_density_of
 from bayeslmm.inference.graph import log_densities
 
 if TYPE_CHECKING:
@@ -38,9 +40,6 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
     from bayeslmm.families.family import Family
-
-# PyMC's variables of these are whole numbers, and so are their data.
-WHOLE_NUMBERS = {Bernoulli.name, Binomial.name, Poisson.name, NegativeBinomial.name}
 
 
 @dataclass(frozen=True)
@@ -96,13 +95,17 @@ def add_response(family: Family, design: Design, eta: Any, parameters: Mapping[s
     parameters : mapping of str to tensor, shape ()
         The family's parameters phi by name.
     """
-    y = design.y.astype(np.int64) if family.name in WHOLE_NUMBERS else design.y
+    y = design.y.astype(np.int64) if family.discrete else design.y
     observed = {
         "observed": pm.Data("response_data", y, dims=names.OBS),
         "dims": names.OBS,
     }
     name = names.stored(design.response)
-    LIKELIHOODS[family.name](Rows(name, family.link.name, eta, parameters, design.known, observed))
+    rows = Rows(name, family.link.name, eta, parameters, design.known, observed)
+    if isinstance(family, CustomFamily):
+        _of_the_users(family, rows)
+    else:
+        LIKELIHOODS[family.name](rows)
 
 
 def _gaussian(rows: Rows) -> None:
@@ -198,6 +201,17 @@ def _beta(rows: Rows) -> None:
 
     parameters = (*rows.log_means(), rows.parameters[PHI.name])
     _custom(rows, parameters, log_densities.beta, drawn)
+
+
+def _of_the_users(family: CustomFamily, rows: Rows) -> None:
+    others = {parameter.name: rows.parameters[parameter.name] for parameter in family.parameters}
+    if rows.known is not None:
+        others["trials"] = pm.Data("trials_data", rows.known.astype(np.int64), dims=names.OBS)
+
+    def logp(y: Any, *tensors: Any) -> Any:
+        return log_density_of(family.name, family.logp, y, *tensors, names=tuple(others))
+
+    pm.CustomDist(rows.name, rows.eta, *others.values(), logp=logp, **rows.observed)
 
 
 def _custom(

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytensor.tensor as pt
 
-from bayeslmm.families import inverse_gaussian as passages
-from bayeslmm.families import weibull as times
 from bayeslmm.families.links import CLOGLOG, LOGIT, PROBIT, ROOT_2PI
+from bayeslmm.families.times import inverse_gaussian as passages
+from bayeslmm.families.times import weibull as times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
