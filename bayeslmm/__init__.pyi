@@ -73,12 +73,18 @@ from .errors import (
 )
 from .families.beta import Beta as Beta
 from .families.binomial import Bernoulli as Bernoulli, Binomial as Binomial
+from .families.custom import CustomFamily as CustomFamily
+from .families.family import FamilyParameter as FamilyParameter
 from .families.gamma import Gamma as Gamma
 from .families.gaussian import Gaussian as Gaussian
+from .families.times.inverse_gaussian import InverseGaussian as InverseGaussian
 from .families.lognormal import LogNormal as LogNormal
 from .families.negbinomial import NegativeBinomial as NegativeBinomial
 from .families.poisson import Poisson as Poisson
+from .families.times.shifted_lognormal import ShiftedLogNormal as ShiftedLogNormal
+from .families.skew_normal import SkewNormal as SkewNormal
 from .families.student import StudentT as StudentT
+from .families.times.weibull import Exponential as Exponential, Weibull as Weibull
 from .formula.mixed_formula import (
     MixedFormula as MixedFormula,
     parse_formula as parse_formula,
@@ -89,6 +95,7 @@ from .gram.streaming.first_pass import Reading as Reading
 from .gram.streaming.from_batches import gram_from_batches as gram_from_batches
 from .gram.streaming.from_table import gram_from_table as gram_from_table
 from .inference.adopt import adopt as adopt
+from .inference.custom_family import custom_family as custom_family
 from .inference.fit import fit_bayes as fit_bayes
 from .inference.graph.build import build_model as build_model
 from .inference.prior_draws import sample_prior as sample_prior

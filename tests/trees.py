@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import xarray as xr
+from family_members import POSITIVE
 
 from bayeslmm import names
 from bayeslmm.design.build import build_design
@@ -139,10 +140,10 @@ RESPONSES = {
     "binomial": np.array([0.0, 1.0, 3.0, 2.0, 1.0, 3.0, 0.0, 2.0, 2.0]),
     "poisson": np.array([0.0, 3.0, 1.0, 4.0, 2.0, 7.0, 0.0, 1.0, 5.0]),
     "negbinomial": np.array([0.0, 3.0, 1.0, 4.0, 2.0, 7.0, 0.0, 1.0, 5.0]),
-    "gamma": TINY["y"],
-    "lognormal": TINY["y"],
+    **dict.fromkeys(POSITIVE, TINY["y"]),
     "beta": TINY["y"] / 8,
     "student": TINY["y"],
+    "skew_normal": TINY["y"],
 }
 TRIALS = np.array([3.0, 4.0, 3.0, 5.0, 3.0, 6.0, 3.0, 4.0, 3.0])
 TINY_FORMULA = "y ~ x + (x | g)"
@@ -162,6 +163,8 @@ def family_tree(family, link=None, formula=TINY_FORMULA, chains=2, draws=30):
     values = random_draws(formula, data, chains=chains, draws=draws, **response)
     # Of a Student-t response a variance takes more than two degrees of freedom.
     values |= {"nu": 4 * values["nu"]} if "nu" in values else {}
+    # A shift lies below every response.
+    values |= {"ndt": 0.1 * values["ndt"]} if "ndt" in values else {}
     return make_tree(formula, data, values, **response)
 
 

@@ -9,6 +9,7 @@ to the first.
 - ``parameters``: a family's parameters by name and as columns
 - ``links``: link functions, their inverses and derivatives
 - ``registry``: families by name
+- ``custom``: a family of the user's own
 - ``member``: what all members have in common
 - ``peaks``: densities without the differences of large logarithms
 - ``gaussian``: y ~ N(eta, sigma^2 / w)
@@ -17,6 +18,8 @@ to the first.
 - ``negbinomial``: counts that scatter more than Poisson's
 - ``gamma``: positive numbers with a constant coefficient of variation
 - ``lognormal``: positive numbers with a normal logarithm
+- ``times/``: waiting times
 - ``beta``: proportions strictly between 0 and 1
 - ``student``: numbers with outlying rows
+- ``skew_normal``: numbers with one tail longer than the other
 """

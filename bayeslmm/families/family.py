@@ -38,6 +38,9 @@ class FamilyParameter:
         Of several numbers, what each is called; none of a single one.
     dim : str
         Of several numbers, their dimension in a result tree.
+    below_response : bool
+        Whether it lies below every response: its upper bound is the least of them, and its
+        default prior uniform.
     """
 
     name: str
@@ -47,6 +50,7 @@ class FamilyParameter:
     upper: float = math.inf
     labels: tuple[str, ...] = ()
     dim: str = ""
+    below_response: bool = False
 
     @property
     def entries(self) -> tuple[str, ...]:
@@ -103,7 +107,10 @@ class Family(Protocol):
 
     @property
     def mean_scale(self) -> Link:
-        """The h for which h(E(y | eta, phi)) - eta is the same for every eta: mostly `link`."""
+        """The h for which h(E(y | eta, phi)) - eta is the same for every eta: mostly `link`.
+
+        Of a family with a shift below all responses, of what the mean exceeds it by.
+        """
         ...
 
     @property
@@ -136,6 +143,10 @@ class Family(Protocol):
         ndarray
             Of the arguments' common shape.
         """
+        ...
+
+    def mean_slope(self, eta: Floats, phi: Parameters, /) -> Floats:
+        """Compute the derivative of `mean` in eta; arguments and shape as there."""
         ...
 
     def variance(self, eta: Floats, phi: Parameters, known: Floats | None, /) -> Floats:

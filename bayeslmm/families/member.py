@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.families.links import LINKS, Link
+
+if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats
+    from bayeslmm.families.family import Family, Parameters
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -44,6 +48,13 @@ class Member:
     def mean_scale(self) -> Link:
         """The h for which h(E(y | eta, phi)) - eta is the same for every eta."""
         return self.link
+
+    def mean_slope(self: Family, eta: Floats, phi: Parameters, /) -> Floats:
+        """Compute d E(y | eta, phi) / d eta, by the scale on which means move as eta does."""
+        scale = self.mean_scale
+        if scale.name == self.link.name:
+            return scale.derivative(eta)
+        return scale.derivative(scale.link(self.mean(eta, phi)))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(link={self.link.name!r})"

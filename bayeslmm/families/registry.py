@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.families.beta import Beta
 from bayeslmm.families.binomial import Bernoulli, Binomial
+from bayeslmm.families.custom import CustomFamily, remembered
 from bayeslmm.families.gamma import Gamma
 from bayeslmm.families.gaussian import Gaussian
 from bayeslmm.families.lognormal import LogNormal
 from bayeslmm.families.member import Member
 from bayeslmm.families.negbinomial import NegativeBinomial
 from bayeslmm.families.poisson import Poisson
+from bayeslmm.families.skew_normal import SkewNormal
 from bayeslmm.families.student import StudentT
+from bayeslmm.families.times.inverse_gaussian import InverseGaussian
+from bayeslmm.families.times.shifted_lognormal import ShiftedLogNormal
+from bayeslmm.families.times.weibull import Exponential, Weibull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,8 +36,13 @@ FAMILIES: Mapping[str, Callable[[str | None], Family]] = {
         NegativeBinomial,
         Gamma,
         LogNormal,
+        Weibull,
+        Exponential,
+        InverseGaussian,
+        ShiftedLogNormal,
         Beta,
         StudentT,
+        SkewNormal,
     )
 }
 
@@ -47,6 +57,12 @@ _OTHER_NAMES = {
         "negativebinomial", "neg_binomial", "neg_binomial_2", "neg_binomial_2_log",
     ),
     "lognormal": ("lognorm", "log_normal"),
+    "inverse_gaussian": (
+        "inverse.gaussian", "inversegaussian", "inverse-gaussian", "wald", "inv_gaussian",
+    ),
+    "exponential": ("exp", "expon"),
+    "shifted_lognormal": ("shiftedlognormal", "shifted_log_normal"),
+    "skew_normal": ("skewnormal", "skewnorm", "skew-normal"),
     "beta": ("beta_family", "betar", "beta_regression", "beta_proportion"),
     "student": ("t", "student_t", "studentt", "t_family", "scat", "robust"),
 }  # fmt: skip
@@ -63,7 +79,7 @@ _NOT_HERE = {
         "hurdle_negbinomial", "truncated_poisson",
     ),
     "family='gamma' or 'lognormal' for positive responses": (
-        "weibull", "exponential", "inverse.gaussian", "wald", "tweedie", "hurdle_gamma",
+        "tweedie", "hurdle_gamma",
     ),
     "family='bernoulli' for two categories, or for one against the others": (
         "categorical", "multinomial", "cumulative", "ordinal", "sratio", "acat", "softmax",
@@ -104,10 +120,13 @@ def family_of(family: str | Family, link: str | None = None) -> Family:
     bayeslmm.errors.ArgumentError: There is no family 'nbinom2': it is called 'negbinomial' here.
     """
     if isinstance(family, str):
-        if family not in FAMILIES:
+        if family in FAMILIES:
+            return FAMILIES[family](link)
+        own = remembered(family)
+        if own is None:
             raise ArgumentError(_no_such_family(family))
-        return FAMILIES[family](link)
-    if not isinstance(family, Member):
+        family = own
+    if not isinstance(family, Member | CustomFamily):
         raise ArgumentError(_no_family(family))
     if link not in {None, family.link.name}:
         raise ArgumentError(
@@ -129,7 +148,10 @@ def _no_such_family(name: str) -> str:
         return f"There is no family {name!r}: it is called {known!r} here."
     if near := _NEAREST.get(name.casefold()):
         return f"There is no family {name!r} here; nearest is {near}."
-    return f"There is no family {name!r}.{nearest(name, FAMILIES)} There are {_listed()}."
+    return (
+        f"There is no family {name!r}.{nearest(name, FAMILIES)} There are {_listed()}; one of "
+        "your own is known by its name once custom_family(...) has made it in this process."
+    )
 
 
 def _no_family(value: object) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.arrays import for_kernels
-from bayeslmm.kernels.families.codes import CODES
 from bayeslmm.kernels.laplace_chain.rows import Rows, constant_of, locate
+from bayeslmm.model.compiled_rows import family_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def plan_rows(
         return for_kernels(name, given, np.float64, (n,))
 
     rows = Rows(
-        family=CODES[family.name, family.link.name],
+        family=family_code(family),
         single=known is None or bool((known == 1.0).all()),
         constant=0.0,
         y=of_rows("y", design.gaussian_response, 0.0),

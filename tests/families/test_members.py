@@ -6,7 +6,7 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
-from family_members import ALL, DISCRETE, known_of, phi_of, scipys, some_responses
+from family_members import ALL, DISCRETE, POSITIVE, known_of, phi_of, scipys, some_responses
 from scipy import stats
 from scipy.integrate import quad
 
@@ -40,6 +40,13 @@ def test_mean_and_variance_are_scipys(family):
     np.testing.assert_allclose(variance, distribution.var(), rtol=1e-12)
 
 
+def test_the_means_slope_is_its_derivative(family):
+    phi, step = phi_of(family), 1e-6
+    up, down = (family.mean(ETA + s, phi) for s in (step, -step))
+    # The difference's own error: rounding of means over the step, 1e-16 / 1e-6.
+    np.testing.assert_allclose(family.mean_slope(ETA, phi), (up - down) / (2 * step), rtol=1e-8)
+
+
 def test_the_cdf_is_scipys_also_between_and_beyond_what_is_possible(family):
     phi, known = phi_of(family), known_of(family)
     y = np.concatenate(
@@ -61,9 +68,8 @@ def test_the_density_has_mass_one(family):
             # 400 negative binomial counts at shape 2.3 and mean 3.7 leave 1e-80.
             assert mass == pytest.approx(1.0, abs=1e-12)
         else:
-            low, high = {"beta": (0, 1), "gamma": (0, np.inf), "lognormal": (0, np.inf)}.get(
-                family.name, (-np.inf, np.inf)
-            )
+            ends = {"beta": (0, 1), **dict.fromkeys(POSITIVE, (0, np.inf))}
+            low, high = ends.get(family.name, (-np.inf, np.inf))
             density = lambda y, at=eta: np.exp(  # noqa: E731
                 family.log_density(np.array(y), np.array(at), phi, known)
             )
@@ -228,3 +234,25 @@ def test_equal_families_are_the_same_class_with_the_same_link():
     assert family_of("bernoulli", "probit") != family_of("bernoulli")
     assert family_of("bernoulli") != family_of("binomial")
     assert len({family_of("bernoulli"), family_of("bernoulli", "logit")}) == 1
+
+
+def test_a_weibull_of_shape_one_is_exponential():
+    y, one = some_responses(family_of("weibull")), {"shape": 1.0}
+    for verb in ("log_density", "cdf"):
+        found = getattr(family_of("weibull"), verb)(y, ETA, one, None)
+        exponential = getattr(family_of("exponential"), verb)(y, ETA, {}, None)
+        np.testing.assert_array_equal(found, exponential)
+
+
+def test_a_skew_normal_without_skew_is_gaussian():
+    y, phi = some_responses(family_of("gaussian")), {"sigma": 0.7, "alpha": 0.0}
+    found = family_of("skew_normal").log_density(y, ETA, phi, np.array(2.0))
+    np.testing.assert_allclose(
+        found, family_of("gaussian").log_density(y, ETA, phi, np.array(2.0)), rtol=1e-14
+    )
+
+
+def test_a_response_at_most_the_shift_is_impossible():
+    phi = {"sigma": 0.7, "ndt": 1.0}
+    found = family_of("shifted_lognormal").log_density(np.array([0.5, 1.0]), ETA[:2], phi, None)
+    assert (found == -np.inf).all()

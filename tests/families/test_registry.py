@@ -37,6 +37,8 @@ def test_families_themselves_are_taken_as_they_are():
         ("Poisson", "poisson"),
         ("Beta", "beta"),
         ("StudentT", "student"),
+        ("wald", "inverse_gaussian"),
+        ("inverse.gaussian", "inverse_gaussian"),
     ],
 )
 def test_other_packages_names_are_answered_with_ours(name, known_as):
@@ -117,6 +119,7 @@ def test_a_family_shows_how_it_is_written():
         ("poisson", [0, 3, 1.5], 1.5, "offset\\(log\\(exposure\\)\\)"),
         ("negbinomial", [0, 3, -1], -1, "offset"),
         ("gamma", [0.1, 3, 0], 0, "family='bernoulli'"),
+        ("weibull", [0.1, 3, 0], 0, "family='bernoulli'"),
         ("lognormal", [0.1, 3, -2], -2, "family='gaussian'"),
         ("beta", [0.1, 0.3, 1], 1, "\\(y \\* \\(n - 1\\) \\+ 0.5\\) / n"),
         ("beta", [0.1, 0.3, 0], 0, "family='binomial'"),
@@ -135,7 +138,7 @@ def test_impossible_responses_are_named_with_the_way_out(name, y, bad, way_out):
 @pytest.mark.parametrize(
     ("name", "nearest"),
     [("quasipoisson", "negbinomial"), ("betabinomial", r"\(1 \| row\)"), ("ZIP", "negbinomial"),
-     ("weibull", "gamma"), ("ordinal", "bernoulli")],
+     ("tweedie", "gamma"), ("ordinal", "bernoulli")],
 )  # fmt: skip
 def test_families_that_are_not_here_name_what_stands_nearest(name, nearest):
     with pytest.raises(ArgumentError, match=f"here; nearest is .*{nearest}"):

@@ -16,7 +16,7 @@ from bayeslmm.inference.graph.likelihood import LIKELIHOODS, add_response
 SLOW_BUT_INSTANT = Mode(linker="py", optimizer="fast_compile")
 N = 24
 ALL = [(name, link) for name in FAMILIES for link in family_of(name).links]
-VALUES = {"sigma": 0.7, "shape": 2.3, "phi": 5.1, "nu": 3.4}
+VALUES = {"sigma": 0.7, "shape": 2.3, "phi": 5.1, "nu": 3.4, "alpha": 2.0, "ndt": 0.01}
 
 
 def values_of(family):

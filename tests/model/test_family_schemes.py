@@ -158,6 +158,12 @@ def test_schemes_refuse_what_they_have_no_priors_for(scheme, family, message):
 REFUSED = {
     ("rstanarm", "student"),
     ("rstanarm", "lognormal"),
+    ("rstanarm", "weibull"),
+    ("rstanarm", "exponential"),
+    ("rstanarm", "shifted_lognormal"),
+    ("rstanarm", "skew_normal"),
+    ("bambi", "shifted_lognormal"),
+    ("bambi", "skew_normal"),
     ("bambi", "lognormal"),
     *(
         ("probability", family)

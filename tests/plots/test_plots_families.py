@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import trees
 import xarray as xr
+from family_members import POSITIVE
 from matplotlib.collections import PathCollection
 from scipy.stats import norm
 
@@ -40,13 +41,14 @@ def test_effects_are_drawn_on_the_responses_scale_or_on_the_links(name):
     (link,) = bl.plot_effect(idata, "x", at=NEW, scale="link").axes
     table = bl.marginal_means(idata, "x", at=NEW, scale="link")
     np.testing.assert_allclose(link.lines[0].get_ydata(), table["mean"])
-    assert bool(len(points_of(link))) == (name == "student")
+    assert bool(len(points_of(link))) == (name in {"student", "skew_normal"})
     words = {"bernoulli": "probability of y", "binomial": "probability of y"}
     assert axes.get_ylabel() == words.get(name, "expected y")
-    on_link = {"student": "expected y", "lognormal": "expected log y"}
-    logs = {"poisson", "negbinomial", "gamma"}
+    on_link = {"student": "expected y", "skew_normal": "expected y", "lognormal": "expected log y"}
+    logs = {"poisson", "negbinomial", *POSITIVE}
     default = "log of expected y" if name in logs else "logit of the probability of y"
     default = "logit of expected y" if name == "beta" else default
+    default += " less ndt" if name == "shifted_lognormal" else ""
     assert link.get_ylabel() == on_link.get(name, default)
 
 
@@ -216,7 +218,8 @@ def test_priors_are_drawn_as_expected_responses_and_frequencies(name):
     (segments,) = [one for one in lines.collections if hasattr(one, "get_segments")]
     heights = np.concatenate([one[:, 1] for one in segments.get_segments()])
     y = trees.RESPONSES[name]
-    bounds = {"bernoulli": (0, 1), "binomial": (0, 1), "beta": (0, 1), "student": (-np.inf, np.inf)}
+    bounds = dict.fromkeys(("bernoulli", "binomial", "beta"), (0, 1))
+    bounds |= dict.fromkeys(("student", "skew_normal"), (-np.inf, np.inf))
     low, high = bounds.get(name, (0, np.inf))
     assert low <= heights.min() <= heights.max() <= high
     shares = y / trees.TRIALS if name == "binomial" else y
@@ -238,7 +241,8 @@ def test_a_familys_parameters_stand_beside_their_priors(name):
     titles = [axes.get_title() for axes in bl.plot_prior_posterior(idata).axes]
     for parameter in FAMILIES[name](None).parameters:
         assert parameter.name in titles
-    assert ("sigma" in titles) == (name in {"lognormal", "student"})
+    scaled = {"lognormal", "shifted_lognormal", "student", "skew_normal"}
+    assert ("sigma" in titles) == (name in scaled)
 
 
 def test_shares_have_no_unit_of_the_counts():

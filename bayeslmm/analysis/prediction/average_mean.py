@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 REACH = 8.5  # standard deviations: the normal mass beyond is 2e-17
 # A mean of this link has its nearest pole, or grows without bound, so far from the real line.
 _STRIP = {"logit": np.pi, "cloglog": np.pi / 2}
+# Of a mean that is a function of the user's own.
+_NARROWEST = np.pi / 2
 DIGITS = 24.0  # the trapezoid rule's error is exp(-DIGITS) = 4e-11
 
 
@@ -59,23 +61,24 @@ def averaged_mean(family: Family, eta: Floats, variance: Floats, phi: Parameters
         return family.mean(eta + 0.5 * variance, phi)
     if scale == "probit":
         return family.mean(eta / np.sqrt(1.0 + variance), phi)
-    return _trapezoid(family, eta, np.sqrt(variance))
+    return _trapezoid(family, eta, np.sqrt(variance), phi)
 
 
-def _trapezoid(family: Family, eta: Floats, sd: Floats) -> Floats:
+def _trapezoid(family: Family, eta: Floats, sd: Floats, phi: Parameters) -> Floats:
     """Sum over equally spaced points, more of them where the effect's sd is large."""
-    mean, strip = family.mean_scale.inverse, _STRIP[family.mean_scale.name]
-    found = mean(eta)
+    strip = _STRIP.get(family.mean_scale.name, _NARROWEST)
+    found = family.mean(eta, phi)
     # Of sds up to 1, 2, 4, ...: one wild draw does not make all others dear.
     sizes = np.ceil(np.log2(np.maximum(sd, 1.0)))
     for size in np.unique(sizes[sd > 0]):
         here = (sizes == size) & (sd > 0)
         centre, width = eta[here], sd[here]
+        own = {name: np.broadcast_to(values, eta.shape)[here] for name, values in phi.items()}
         step = min(0.5, 2 * np.pi * strip / (DIGITS * 2.0**size))
         points = step * np.arange(-np.ceil(REACH / step), np.ceil(REACH / step) + 1)
         weights = np.exp(-0.5 * points**2)
         total = np.zeros_like(centre)
         for point, weight in zip(points, weights / weights.sum(), strict=True):
-            total += weight * mean(centre + width * point)
+            total += weight * family.mean(centre + width * point, own)
         found[here] = total
     return found

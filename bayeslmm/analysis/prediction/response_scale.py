@@ -129,6 +129,8 @@ def link_words(member: Family) -> tuple[str, str] | None:
         return "odds ratio", "odds"
     if member.link.name == "cloglog":
         return "hazard ratio", "hazard"
+    if shift := next((p.name for p in member.parameters if p.below_response), ""):
+        return f"ratio of means less {shift}", f"mean less {shift}"
     if member.link.name == "log":
         return ("rate ratio", "rate") if member.discrete else ("ratio of means", "mean")
     if member.mean_scale.name == "log":  # lognormal: exp(eta) is the median
@@ -230,11 +232,8 @@ def slopes(
 
 def mean_slope(predictor: LinearPredictor, eta: Floats) -> Floats:
     """Return d E(y | eta) / d eta, shape (rows, s)."""
-    member, scale = predictor.family, predictor.family.mean_scale
-    if scale.name == member.link.name:
-        return scale.derivative(eta)
     predictor.require_parameters()
-    return scale.derivative(scale.link(member.mean(eta, predictor.phi)))
+    return predictor.family.mean_slope(eta, predictor.phi)
 
 
 def _rest(predictor: LinearPredictor, mean: Floats, eta: Floats) -> Floats:

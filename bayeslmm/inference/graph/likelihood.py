@@ -16,6 +16,7 @@ import pytensor.tensor as pt
 from bayeslmm import names
 from bayeslmm.families.beta import PHI, Beta
 from bayeslmm.families.binomial import Bernoulli, Binomial
+from bayeslmm.families.custom import CustomFamily
 from bayeslmm.families.gamma import SHAPE as GAMMA_SHAPE
 from bayeslmm.families.gamma import Gamma
 from bayeslmm.families.gaussian import Gaussian
@@ -23,7 +24,14 @@ from bayeslmm.families.lognormal import LogNormal
 from bayeslmm.families.negbinomial import SHAPE as COUNT_SHAPE
 from bayeslmm.families.negbinomial import NegativeBinomial
 from bayeslmm.families.poisson import Poisson
+from bayeslmm.families.skew_normal import ALPHA, ROOT_2_OVER_PI, SkewNormal
 from bayeslmm.families.student import NU, StudentT
+from bayeslmm.families.times.inverse_gaussian import SHAPE as PASSAGE_SHAPE
+from bayeslmm.families.times.inverse_gaussian import InverseGaussian
+from bayeslmm.families.times.shifted_lognormal import NDT, ShiftedLogNormal
+from bayeslmm.families.times.weibull import SHAPE as TIME_SHAPE
+from bayeslmm.families.times.weibull import Exponential, Weibull
+from bayeslmm.inference.custom_family import log_density_of
 from bayeslmm.inference.graph import log_densities
 
 if TYPE_CHECKING:
@@ -32,9 +40,6 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
     from bayeslmm.families.family import Family
-
-# PyMC's variables of these are whole numbers, and so are their data.
-WHOLE_NUMBERS = {Bernoulli.name, Binomial.name, Poisson.name, NegativeBinomial.name}
 
 
 @dataclass(frozen=True)
@@ -90,13 +95,17 @@ def add_response(family: Family, design: Design, eta: Any, parameters: Mapping[s
     parameters : mapping of str to tensor, shape ()
         The family's parameters phi by name.
     """
-    y = design.y.astype(np.int64) if family.name in WHOLE_NUMBERS else design.y
+    y = design.y.astype(np.int64) if family.discrete else design.y
     observed = {
         "observed": pm.Data("response_data", y, dims=names.OBS),
         "dims": names.OBS,
     }
     name = names.stored(design.response)
-    LIKELIHOODS[family.name](Rows(name, family.link.name, eta, parameters, design.known, observed))
+    rows = Rows(name, family.link.name, eta, parameters, design.known, observed)
+    if isinstance(family, CustomFamily):
+        _of_the_users(family, rows)
+    else:
+        LIKELIHOODS[family.name](rows)
 
 
 def _gaussian(rows: Rows) -> None:
@@ -116,6 +125,45 @@ def _lognormal(rows: Rows) -> None:
 def _gamma(rows: Rows) -> None:
     shape = rows.parameters[GAMMA_SHAPE.name]
     pm.Gamma(rows.name, alpha=shape, beta=shape * pt.exp(-rows.eta), **rows.observed)
+
+
+def _exponential(rows: Rows) -> None:
+    pm.Exponential(rows.name, scale=pt.exp(rows.eta), **rows.observed)
+
+
+def _weibull(rows: Rows) -> None:
+    def drawn(eta: Any, shape: Any, size: Any) -> Any:
+        scale = pt.exp(eta - pt.gammaln(1.0 + 1.0 / shape))
+        return pm.Weibull.dist(alpha=shape, beta=scale, size=size)
+
+    parameters = (rows.eta, rows.parameters[TIME_SHAPE.name])
+    _custom(rows, parameters, log_densities.weibull, drawn)
+
+
+def _inverse_gaussian(rows: Rows) -> None:
+    def drawn(eta: Any, shape: Any, size: Any) -> Any:
+        return pm.Wald.dist(mu=pt.exp(eta), lam=shape, size=size)
+
+    parameters = (rows.eta, rows.parameters[PASSAGE_SHAPE.name])
+    _custom(rows, parameters, log_densities.inverse_gaussian, drawn)
+
+
+def _shifted_lognormal(rows: Rows) -> None:
+    def drawn(eta: Any, sigma: Any, shift: Any, size: Any) -> Any:
+        return shift + pm.LogNormal.dist(mu=eta, sigma=sigma, size=size)
+
+    own = (rows.parameters[names.SIGMA], rows.parameters[NDT.name])
+    _custom(rows, (rows.eta, *own), log_densities.shifted_lognormal, drawn)
+
+
+def _skew_normal(rows: Rows) -> None:
+    def drawn(location: Any, scale: Any, alpha: Any, size: Any) -> Any:
+        return pm.SkewNormal.dist(mu=location, sigma=scale, alpha=alpha, size=size)
+
+    alpha = rows.parameters[ALPHA.name]
+    shift = ROOT_2_OVER_PI * alpha / pt.sqrt(1.0 + alpha**2)
+    scale = rows.scale() / pt.sqrt(1.0 - shift**2)
+    _custom(rows, (rows.eta - scale * shift, scale, alpha), log_densities.skew_normal, drawn)
 
 
 def _poisson(rows: Rows) -> None:
@@ -155,6 +203,17 @@ def _beta(rows: Rows) -> None:
     _custom(rows, parameters, log_densities.beta, drawn)
 
 
+def _of_the_users(family: CustomFamily, rows: Rows) -> None:
+    others = {parameter.name: rows.parameters[parameter.name] for parameter in family.parameters}
+    if rows.known is not None:
+        others["trials"] = pm.Data("trials_data", rows.known.astype(np.int64), dims=names.OBS)
+
+    def logp(y: Any, *tensors: Any) -> Any:
+        return log_density_of(family.name, family.logp, y, *tensors, names=tuple(others))
+
+    pm.CustomDist(rows.name, rows.eta, *others.values(), logp=logp, **rows.observed)
+
+
 def _custom(
     rows: Rows,
     parameters: tuple[Any, ...],
@@ -173,6 +232,11 @@ LIKELIHOODS: Mapping[str, Callable[[Rows], None]] = {
     NegativeBinomial.name: _negbinomial,
     Gamma.name: _gamma,
     LogNormal.name: _lognormal,
+    Weibull.name: _weibull,
+    Exponential.name: _exponential,
+    InverseGaussian.name: _inverse_gaussian,
+    ShiftedLogNormal.name: _shifted_lognormal,
     Beta.name: _beta,
     StudentT.name: _student,
+    SkewNormal.name: _skew_normal,
 }

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytensor.tensor as pt
 
-from bayeslmm.families.links import CLOGLOG, LOGIT, PROBIT
+from bayeslmm.families.links import CLOGLOG, LOGIT, PROBIT, ROOT_2PI
+from bayeslmm.families.times import inverse_gaussian as passages
+from bayeslmm.families.times import weibull as times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -91,3 +93,32 @@ def beta(y: Any, log_mean: Any, log_rest: Any, phi: Any) -> Any:
         + (a - 1.0) * pt.log(y)
         + (b - 1.0) * pt.log1p(-y)
     )
+
+
+def weibull(y: Any, eta: Any, shape: Any) -> Any:
+    """Compute the Weibull log-density at the mean exp(eta)."""
+    log_y = pt.log(y)
+    a = shape * (log_y - eta + pt.gammaln(1.0 + 1.0 / shape))
+    return pt.log(shape) - log_y + a - pt.exp(pt.minimum(a, times.FARTHEST))
+
+
+def inverse_gaussian(y: Any, eta: Any, shape: Any) -> Any:
+    """Compute the inverse Gaussian's log-density at the mean exp(eta)."""
+    log_y = pt.log(y)
+    off = pt.expm1(pt.minimum(log_y - eta, passages.FARTHEST))
+    return 0.5 * pt.log(shape) - np.log(ROOT_2PI) - 1.5 * log_y - 0.5 * shape * off**2 / y
+
+
+def shifted_lognormal(y: Any, eta: Any, sigma: Any, shift: Any) -> Any:
+    """Compute the lognormal's log-density of what exceeds the shift, if anything does."""
+    above = pt.gt(y, shift)
+    log_rest = pt.log(pt.switch(above, y - shift, 1.0))
+    z = (log_rest - eta) / sigma
+    return pt.switch(above, -0.5 * z**2 - np.log(ROOT_2PI) - pt.log(sigma) - log_rest, -np.inf)
+
+
+def skew_normal(y: Any, location: Any, scale: Any, alpha: Any) -> Any:
+    """Compute the skew normal's log-density, also where its thin tail is no number."""
+    z = (y - location) / scale
+    normal = np.log(2.0 / ROOT_2PI) - pt.log(scale) - 0.5 * z**2
+    return normal + log_normal_cdf(alpha * z)

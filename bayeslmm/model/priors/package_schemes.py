@@ -21,11 +21,17 @@ if TYPE_CHECKING:
 
 # The normal density at zero over the logistic one: how much wider rstanarm makes probit priors.
 _PROBIT = 1.5957691216057308
+_NOT_IN_RSTANARM = (
+    "student", "skew_normal", "lognormal", "shifted_lognormal", "weibull", "exponential",
+)  # fmt: skip
 _BRMS_PARAMETERS: Mapping[str, Mapping[str, PriorLike]] = {
     "negbinomial": {"shape": "InverseGamma(0.4, 0.3)"},
     "gamma": {"shape": "Gamma(0.01, 0.01)"},
+    "weibull": {"shape": "Gamma(0.01, 0.01)"},
+    "inverse_gaussian": {"shape": "Gamma(0.01, 0.01)"},
     "beta": {"phi": "Gamma(0.01, 0.01)"},
     "student": {"nu": "Gamma(2, 0.1)"},
+    "skew_normal": {"alpha": "Normal(0, 4)"},
 }
 
 
@@ -34,8 +40,8 @@ def brms(design: ModelData) -> dict[str, PriorLike]:
 
     Under the log link y is log(y) (of 0.1 for zeros), less the mean of the offset; under logit,
     probit and cloglog the intercept is StudentT(3, 0, 2.5) and s = 2.5. Shape of the negative
-    binomial InverseGamma(0.4, 0.3), of the gamma, and phi of the beta, Gamma(0.01, 0.01), nu
-    Gamma(2, 0.1).
+    binomial InverseGamma(0.4, 0.3), of other positive families, and phi of the beta, Gamma(0.01,
+    0.01), nu Gamma(2, 0.1), alpha Normal(0, 4).
 
     With s = max(2.5, round(mad(y), 1)), mad including the factor 1.4826: intercept
     StudentT(3, round(median(y), 1), s); sigma and every random-effect sd, of slopes too and
@@ -71,7 +77,8 @@ def rstanarm(design: ModelData) -> dict[str, PriorLike]:
 
     For families other than the Gaussian with mean(y) = 0 and :math:`s_y = 1` (probit 1.596, the
     quotient of the two densities at zero): intercept Normal(0, 2.5); shape and phi Exponential(1).
-    It has no Student-t and no lognormal family.
+    It has no family of Student-t or skew normal responses, and of positive ones the gamma and the
+    inverse Gaussian alone.
 
     Intercept Normal(mean(y), 2.5 :math:`s_y`), coefficients Normal(0, 2.5 :math:`s_y / s_k`), sigma
     Exponential(1 / :math:`s_y`), correlations LKJ(1) (decov's regularization 1).
@@ -94,7 +101,7 @@ def rstanarm(design: ModelData) -> dict[str, PriorLike]:
     >>> rstanarm(design)["beta[Days]"]
     Prior('Normal(mu=0, sigma=48.8915)')
     """
-    _require_family(design, "rstanarm", lacks=("student", "lognormal"))
+    _require_family(design, "rstanarm", lacks=_NOT_IN_RSTANARM)
     y = design.scales.response
     mean, sd_y, width = y.mean, y.scale(), 1.0
     if design.family.name != GAUSSIAN.name:
@@ -116,7 +123,7 @@ def bambi(design: ModelData) -> dict[str, PriorLike]:
     intercepts HalfNormal(t), of random slopes HalfNormal(2.5 :math:`s_y / s_k`); sigma
     HalfStudentT(4, :math:`s_y`), nu Gamma(2, 0.1). For families other than these with mean(y) = 0
     and :math:`s_y = 1`, whatever the link; shape and phi (alpha and kappa there) HalfCauchy(1). It
-    has no lognormal family.
+    has no lognormal family, shifted or not, and no skew normal.
 
     Not reproduced: independent random effects. Bambi has no correlations; those of a correlated
     term keep this package's LKJ(2). Write ``||`` for Bambi's model.
@@ -133,7 +140,7 @@ def bambi(design: ModelData) -> dict[str, PriorLike]:
     >>> bambi(design)["beta[Intercept]"]
     Prior('Normal(mu=298.508, sigma=261.009)')
     """
-    _require_family(design, "Bambi", lacks=("lognormal",))
+    _require_family(design, "Bambi", lacks=("lognormal", "shifted_lognormal", "skew_normal"))
     scales = design.scales
     scaled = design.family.name in {GAUSSIAN.name, "student"}
     sd_y = scales.response.scale(ddof=0) if scaled else 1.0

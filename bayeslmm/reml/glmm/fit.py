@@ -19,6 +19,7 @@ from bayeslmm.errors import (
 )
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.gram.gram_design import design_of
+from bayeslmm.model.compiled_rows import why_not_compiled
 from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE
 from bayeslmm.model.quadrature.level_rows import why_not
 from bayeslmm.reml.fit import fit_reml
@@ -188,6 +189,10 @@ def fit_ml(
 
 
 def _require(design: Design, approximation: str) -> None:
+    if why := why_not_compiled(design):
+        raise ArgumentError(
+            f"fit_ml does not serve here: {why}. fit_bayes, which samples by NUTS, takes it."
+        )
     for factor in design.factors:
         if factor.latent is not None:
             raise ArgumentError(
