@@ -175,3 +175,16 @@ def check_probability(argument: str, value: object) -> None:
         raise ArgumentError(
             f"{argument} is a probability between 0 and 1, as is 0.95; it was {value!r}."
         )
+
+
+def label(value: object) -> str:
+    """Return a value as a level's label: whole numbers without a decimal point.
+
+    Examples
+    --------
+    >>> label(3.0), label("3"), label(True)
+    ('3', '3', 'True')
+    """
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:
@@ -394,16 +392,3 @@ def check_tree(
             f"The response {response_name!r} has the name of a part of the result tree; "
             "rename that column of the table."
         )
-
-
-def label(value: object) -> str:
-    """Return a value as a level's label: whole numbers without a decimal point.
-
-    Examples
-    --------
-    >>> label(3.0), label("3"), label(True)
-    ('3', '3', 'True')
-    """
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value)

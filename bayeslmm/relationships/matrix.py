@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm.arguments import label
 from bayeslmm.errors import DataError, names_keywords
-from bayeslmm.names import label
 from bayeslmm.relationships.relationship import Relationship
 
 if TYPE_CHECKING:

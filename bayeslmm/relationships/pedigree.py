@@ -10,8 +10,8 @@ import numpy as np
 from scipy.linalg import cholesky
 from scipy.sparse import csr_array, hstack
 
+from bayeslmm.arguments import label
 from bayeslmm.errors import DataError, names_keywords, nearest
-from bayeslmm.names import label
 from bayeslmm.relationships.level_map import LevelMap
 from bayeslmm.relationships.matrix import check_labels
 from bayeslmm.relationships.relationship import Relationship

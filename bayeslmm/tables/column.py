@@ -9,8 +9,8 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from bayeslmm.arguments import label
 from bayeslmm.errors import DataError
-from bayeslmm.names import label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
