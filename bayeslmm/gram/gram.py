@@ -19,6 +19,7 @@ from bayeslmm.design.scales import check_magnitudes
 from bayeslmm.errors import ArgumentError
 from bayeslmm.gram.add import add_grams
 from bayeslmm.gram.blocks import CrossProducts, PairBlocks
+from bayeslmm.gram.border.chain import count_border
 from bayeslmm.gram.disclosure import disclosure
 from bayeslmm.gram.elimination_plan import EliminationPlan, build_plan
 from bayeslmm.gram.file import load_gram, save_gram
@@ -221,6 +222,11 @@ class Gram(CrossProducts):
     def plan(self) -> EliminationPlan:
         """The order of elimination, and the cross-products laid out for compiled code."""
         return build_plan(self)
+
+    @cached_property
+    def n_border(self) -> int:
+        """Columns that crossed factors leave, counted without laying anything out."""
+        return count_border(self)
 
 
 def _require_gaussian(design: Design) -> None:

@@ -12,7 +12,9 @@ import pandas as pd
 from bayeslmm import names
 from bayeslmm.design.factors.arms import own_covariances, own_effects
 from bayeslmm.errors import ArgumentError, nearest
-from bayeslmm.gram.likelihood import Conditional, conditional
+from bayeslmm.gram.border.choice import DENSE, Border
+from bayeslmm.gram.border.moments import conditional_by_probes
+from bayeslmm.gram.likelihood import conditional
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import theta_from_factor, theta_names
 from bayeslmm.model.covariance.theta import theta_order
@@ -25,11 +27,14 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.gram.gram import Gram
+    from bayeslmm.gram.told import Conditional
+    from bayeslmm.reml.krylov.record import ProbeRecord
     from bayeslmm.reml.starts import Mode
     from bayeslmm.reml.structured.fitted import FittedResiduals
 
 
 type Method = Literal["REML", "ML"]
+_DENSE = Border(DENSE, "the model has no other way")
 
 
 class ByFactor[T](dict[str, T]):
@@ -88,6 +93,10 @@ class REMLFit:
         a sigma that is zero beside them.
     modes : tuple of Mode
         Other minima of the criterion that the search has come upon; see `other_modes`.
+    border : Border
+        How crossed effects were solved for, and why: ``"dense"`` or ``"krylov"``.
+    by_probes : ProbeRecord or None
+        What chance there is in a fit with ``"krylov"``; None where there is none.
 
     Examples
     --------
@@ -116,6 +125,8 @@ class REMLFit:
     residual: FittedResiduals | None = None
     at_bound: tuple[str, ...] = ()
     modes: tuple[Mode, ...] = ()
+    border: Border = _DENSE
+    by_probes: ProbeRecord | None = None
 
     def __repr__(self) -> str:
         return fit_text(self, _head(self), _remarks(self), "t value", self._residual_tables)
@@ -185,6 +196,17 @@ class REMLFit:
         return -0.5 * self.criterion
 
     @property
+    def loglik_se(self) -> float:
+        """Standard error of `log_likelihood` by the chance of probes; zero where there are none."""
+        return 0.0 if self.by_probes is None else self.by_probes.loglik_se
+
+    @property
+    def probe_error(self) -> pd.Series:
+        """Chance of probes in each variance parameter's estimate, in its standard errors."""
+        known = {} if self.by_probes is None else self.by_probes.error
+        return pd.Series(known, name="probe_error", dtype=float).rename_axis("parameter")
+
+    @property
     def n_obs(self) -> int:
         """Number of rows."""
         return self.gram.n
@@ -216,13 +238,19 @@ class REMLFit:
     def conditional(self) -> Conditional:
         """Moments of all effects given y at the estimates; zero of those that a level has not."""
         with single_blas_thread():
-            found = conditional(self.gram, self.factors, self.scale)
+            found = self._conditional()
         return replace(
             found,
             modes=tuple(map(own_effects, self.gram.factors, found.modes)),
             cov=tuple(map(own_covariances, self.gram.factors, found.cov)),
             marginal_cov=tuple(map(own_covariances, self.gram.factors, found.marginal_cov)),
         )
+
+    def _conditional(self) -> Conditional:
+        if self.by_probes is None:
+            return conditional(self.gram, self.factors, self.scale)
+        count, seed = self.by_probes.probes, self.by_probes.seed
+        return conditional_by_probes(self.gram, self.factors, self.scale, count=count, seed=seed)
 
     @cached_property
     def fixed_effects(self) -> pd.DataFrame:
@@ -361,6 +389,13 @@ def _head(fit: REMLFit) -> list[str]:
 def _remarks(fit: REMLFit) -> list[str]:
     singular = "Singular fit: a variance component is estimated on its boundary."
     remarks = [singular] if fit.is_singular else []
+    if fit.by_probes is not None:
+        largest = float(fit.probe_error.max())
+        remarks.append(
+            f"Crossed effects by iterations ({fit.border.reason}): {fit.by_probes.probes} probes "
+            f"leave a chance of {largest:.1g} standard errors in variance parameters, and of "
+            f"{fit.loglik_se:.1g} in the log-likelihood."
+        )
     remarks += [] if fit.converged else ["Not converged: the criterion can still be lowered."]
     for _, row in fit.other_modes.iterrows():
         where = ", ".join(f"{name} {value:.3g}" for name, value in row.iloc[1:].items())

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.gram.likelihood import Conditional
+    from bayeslmm.gram.told import Conditional
     from bayeslmm.results.factor_info import FactorInfo
 
 LEAST = 1e-3  # share of G that the data must have told about an effect, for it to say anything

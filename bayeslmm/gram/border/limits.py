@@ -28,7 +28,7 @@ def require_border(gram: Gram, what: str, instead: str) -> None:
     ArgumentError
         If two such matrices do not fit: the least that is useful.
     """
-    border, available = gram.plan.n_border, memory()
+    border, available = gram.n_border, memory()
     needed = 8 * border**2
     if available is not None and 2 * needed > available:
         raise ArgumentError(
