@@ -224,6 +224,20 @@ class Gram(CrossProducts):
         return build_plan(self)
 
     @cached_property
+    def scales_plan(self) -> EliminationPlan:
+        """A plan of the same working coordinates without any levels, where none is laid out yet."""
+        if "plan" in vars(self) or any(factor.latent is not None for factor in self.factors):
+            return self.plan
+        factors = tuple(
+            replace(f, within=f.within[:0], with_fixed=f.with_fixed[:0]) for f in self.factors
+        )
+        pairs = tuple(
+            replace(pair, rows=pair.rows[:0], cols=pair.cols[:0], values=pair.values[:0])
+            for pair in self.pairs
+        )
+        return build_plan(replace(self, factors=factors, pairs=pairs))
+
+    @cached_property
     def n_border(self) -> int:
         """Columns that crossed factors leave, counted without laying anything out."""
         return count_border(self)

@@ -62,7 +62,7 @@ class ProbeRecord:
         return 0.5 * float(apart.std(ddof=1) / np.sqrt(self.probes))
 
 
-def errors_of(score: ScoreFunction, root: Root, dof: int) -> tuple[dict[str, float], ...]:
+def errors_of(score: ScoreFunction, root: Root) -> tuple[dict[str, float], ...]:
     r"""Compute chance by probes, in standard errors, and sampling variances on the line.
 
     With H the criterion's curvature and C the covariance of the score's chance, estimates have the
@@ -75,8 +75,6 @@ def errors_of(score: ScoreFunction, root: Root, dof: int) -> tuple[dict[str, flo
         The criterion's gradient.
     root : Root
         Where it is zero.
-    dof : int
-        Degrees of freedom of sigma.
 
     Returns
     -------
@@ -96,7 +94,7 @@ def errors_of(score: ScoreFunction, root: Root, dof: int) -> tuple[dict[str, flo
     sampling = np.einsum("pi,ij,pj->p", J, 2.0 * inverse, J)
     # log sd and log sigma move together with sigma at relative factors that are held.
     moved = np.array([target.kind in ("sd", "sigma") for target in targets.values()])
-    sampling = sampling + np.where(moved, 0.5 / dof, 0.0)
+    sampling = sampling + np.where(moved, 0.5 / score.dof, 0.0)
     known = np.isfinite(sampling) & (sampling > 0.0)
     error = np.sqrt(np.divide(chance, sampling, out=np.full(len(J), np.nan), where=known))
     return (

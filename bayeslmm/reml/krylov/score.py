@@ -83,6 +83,9 @@ class ScoreFunction:
         One over the root of the expected curvature at the start.
     start : ndarray, shape (size,)
         Where to begin, scaled.
+    dof : int
+        Degrees of freedom of sigma.
+    products : SparseProducts
     probes : Probes
     n_evaluations : int
         Scores so far.
@@ -96,7 +99,8 @@ class ScoreFunction:
         theta, curvature = start_by_moments(self.relative)
         self.step = 1.0 / np.sqrt(curvature)
         self.start = theta / self.step
-        self._products = sparse_products(gram)
+        self.dof = gram.n - (len(gram.coef) if restricted else 0)
+        self.products = sparse_products(gram)
         self._rng = np.random.default_rng([seed, 7])
         self.probes = Probes(self.operator(self.start), count, self._rng)
         self.n_evaluations, self.steps = 0, 0
@@ -110,7 +114,7 @@ class ScoreFunction:
     def operator(self, x: Floats) -> Operator:
         """Return A at scaled variables."""
         packed = self.relative.packed(self.step * x)
-        return Operator(self._products, self.gram, unpack_factors(self.gram, packed))
+        return Operator(self.products, self.gram, unpack_factors(self.gram, packed))
 
     def __call__(self, x: Floats) -> Score:
         """Compute the score at scaled variables."""
@@ -148,8 +152,7 @@ class ScoreFunction:
         p = len(T) - 1
         covariance = np.linalg.inv(T[:p, :p]) if p else np.zeros((0, 0))
         direction = np.append(-covariance @ T[:p, p], 1.0)
-        dof = self.gram.n - (p if self._restricted else 0)
-        return direction, covariance, float(direction @ T @ direction), dof
+        return direction, covariance, float(direction @ T @ direction), self.dof
 
     def criterion(self, x: Floats) -> tuple[float, float, LogDeterminant]:
         """Compute the criterion, sigma, and log|V| by each probe at scaled variables."""

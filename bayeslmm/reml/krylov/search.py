@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,10 @@ from bayeslmm.reml.search import Search
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bayeslmm.gram.gram import Gram
+    from bayeslmm.reml.krylov.root import Root
 
 
 def search_by_probes(
@@ -56,15 +60,8 @@ def search_by_probes(
     processes. Annals of Applied Statistics 7:1162-1191. doi:10.1214/13-AOAS627
     """
     with single_blas_thread():
-        score = ScoreFunction(gram, restricted=restricted, count=count, seed=seed)
-        _require_free(score)
-        dof = gram.n - (len(gram.coef) if restricted else 0)
-        root = find_root(score, score.start)
-        error, variances = errors_of(score, root, dof)
-        while _largest(error) > TOLERANCE and score.probes.count < MOST_PROBES:
-            score.more_probes()
-            root = find_root(score, root.x)
-            error, variances = errors_of(score, root, dof)
+        found = find_by_probes(gram, restricted=restricted, count=count, seed=seed)
+        score, root = found.score, found.root
         criterion, sigma, logdet = score.criterion(root.x)
     theta = score.step * root.x
     singular = bool(np.any(np.abs(theta[score.relative.even]) < SINGULAR_TOLERANCE))
@@ -78,11 +75,49 @@ def search_by_probes(
         n_evaluations=score.n_evaluations,
     )
     return search, ProbeRecord(
-        score.probes.count, seed, error, variances, logdet.values, score.steps, logdet.steps
+        score.probes.count,
+        seed,
+        found.error,
+        found.variances,
+        logdet.values,
+        score.steps,
+        logdet.steps,
     )
 
 
-def _largest(error: dict[str, float]) -> float:
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Where the score is zero, with enough probes.
+
+    Attributes
+    ----------
+    score : ScoreFunction
+    root : Root
+    error, variances : mapping of str to float
+        As in `ProbeRecord`.
+    """
+
+    score: ScoreFunction
+    root: Root
+    error: Mapping[str, float]
+    variances: Mapping[str, float]
+
+
+def find_by_probes(gram: Gram, *, restricted: bool, count: int, seed: int) -> Found:
+    """Find where the score is zero; see `search_by_probes`, which computes the criterion there."""
+    with single_blas_thread():
+        score = ScoreFunction(gram, restricted=restricted, count=count, seed=seed)
+        _require_free(score)
+        root = find_root(score, score.start)
+        error, variances = errors_of(score, root)
+        while _largest(error) > TOLERANCE and score.probes.count < MOST_PROBES:
+            score.more_probes()
+            root = find_root(score, root.x)
+            error, variances = errors_of(score, root)
+    return Found(score, root, error, variances)
+
+
+def _largest(error: Mapping[str, float]) -> float:
     known = [value for value in error.values() if np.isfinite(value)]
     return max(known, default=0.0)
 
