@@ -79,8 +79,9 @@ def test_moments_are_those_of_draws():
         draws = drawn.posterior[name].values.reshape(4000, -1)
         mean = told["effects_moments"][f"{name}_mean"].values.ravel()
         sd = told["effects_moments"][f"{name}_sd"].values.ravel()
-        z = (draws.mean(axis=0) - mean) / sd * np.sqrt(4000.0)
-        assert 0.85 < np.sqrt(np.mean(z**2)) < 1.3
+        # Chance of 4,000 draws is 0.016, and sixteen relative factors add as much with few levels.
+        off = (draws.mean(axis=0) - mean) / sd
+        assert np.sqrt(np.mean(off**2)) < 0.04
         ratio = draws.std(axis=0) / sd
         assert abs(ratio.mean() - 1.0) < 0.01
         assert ratio.std() < 0.02  # draws: 1.1 per cent

@@ -2,6 +2,7 @@
 
 import crossed
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayeslmm as bl
@@ -179,3 +180,34 @@ def test_what_iterations_do_not_fit_is_refused_by_name(formula, given, match):
     table = {**crossed.crossed_table(n_levels=20, n=200), "week": np.arange(200) % 4}
     with pytest.raises(ArgumentError, match=match):
         bl.fit_reml(formula, table, border="krylov", **given)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["random", "communities", "chain", "movers"])
+def test_reported_errors_are_honest_at_three_thousand_levels(kind):
+    gram = gram_of(bl.build_design(INTERCEPTS, crossed.crossed_table(kind, 3000, 30_000)))
+    exact = search_criterion(gram, restricted=True)
+    off, heights = [], []
+    for seed in range(20):
+        found, record = search_by_probes(gram, restricted=True, count=32, seed=seed)
+        logs = np.log(np.abs(found.packed) * found.sigma / (np.abs(exact.packed) * exact.sigma))
+        names = ["sd_g[Intercept]", "sd_h[Intercept]"]
+        error = [record.error[name] * np.sqrt(record.variances[name]) for name in names]
+        ends = [0.001 * np.sqrt(record.variances[name]) for name in names]
+        off.append(logs / np.hypot(error, ends))
+        heights.append((found.criterion - exact.criterion) / (2.0 * record.loglik_se))
+        assert np.abs(off[-1]).max() < 4.0
+    for z in (*np.array(off).T, np.array(heights)):
+        assert 0.5 < np.sqrt(np.mean(z**2)) < 1.6
+
+
+def test_cross_products_of_batches_are_enough(tmp_path):
+    table = crossed.crossed_table(n_levels=200, n=2000)
+    frame = pd.DataFrame(table)
+    frame.to_parquet(tmp_path / "rows.parquet")
+    gram = bl.gram_from_table(INTERCEPTS, str(tmp_path / "rows.parquet"))
+    whole = bl.fit_reml(INTERCEPTS, table, border="krylov")
+    summed = bl.fit_reml(INTERCEPTS, gram, border="krylov")
+    # The same levels in the same order have the same probes.
+    np.testing.assert_allclose(summed.theta, whole.theta, rtol=1e-6)
+    assert "plan" not in vars(summed.gram)

@@ -1,10 +1,11 @@
-"""Borders of crossed effects that this machine's memory cannot hold are refused."""
+"""Borders of crossed effects that memory, or patience, cannot hold as a matrix are refused."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import ArgumentError
+from bayeslmm.gram.border.choice import LARGEST_DENSE
 from bayeslmm.resources import memory
 
 if TYPE_CHECKING:
@@ -28,7 +29,35 @@ def require_border(gram: Gram, what: str, instead: str) -> None:
     ArgumentError
         If two such matrices do not fit: the least that is useful.
     """
-    border, available = gram.n_border, memory()
+    require_columns(gram.n_border, what, instead)
+
+
+def require_dense(gram: Gram, what: str) -> None:
+    """Raise where thousands of values would each factor a matrix that fits do without.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    what : str
+        What takes them, for the message.
+
+    Raises
+    ------
+    ArgumentError
+        Beyond the columns up to which ``border="auto"`` is dense.
+    """
+    if gram.n_border > LARGEST_DENSE:
+        raise ArgumentError(
+            f"{what} takes a dense matrix of {gram.n_border:,} x {gram.n_border:,} crossed effects "
+            f"each, and is kept to {LARGEST_DENSE:,} columns: fit the model under other priors "
+            "with bl.update(fit, priors=...), and compare."
+        )
+
+
+def require_columns(border: int, what: str, instead: str) -> None:
+    """Raise unless memory holds a dense matrix of so many columns; see `require_border`."""
+    available = memory()
     needed = 8 * border**2
     if available is not None and 2 * needed > available:
         raise ArgumentError(

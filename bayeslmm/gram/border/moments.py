@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.gram.border.choice import KRYLOV, PROBES, choose_border
 from bayeslmm.gram.border.conjugate_gradients import solve
 from bayeslmm.gram.border.operator import Operator, times
 from bayeslmm.gram.border.probes import Probes
 from bayeslmm.gram.border.solution import solve_fixed
 from bayeslmm.gram.border.sparse_products import sparse_products
+from bayeslmm.gram.likelihood import conditional
 from bayeslmm.gram.told import Conditional, Solved, conditional_from
 
 if TYPE_CHECKING:
@@ -63,6 +65,27 @@ def conditional_by_probes(
     probes = Probes(operator, count, np.random.default_rng([seed, 8]))
     solved = Solved(solution.T, solution.effects, own_blocks(operator, probes))
     return conditional_from(gram, list(factors), sigma, solved)
+
+
+def conditional_moments(gram: Gram, factors: Sequence[Floats], sigma: float) -> Conditional:
+    """Compute moments of all effects: as `likelihood.conditional`, or by probes where it is large.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    factors : sequence of ndarray, shapes (q, q)
+        Relative factors Lambda.
+    sigma : float
+        Residual standard deviation.
+
+    Returns
+    -------
+    Conditional
+    """
+    if choose_border(gram).method == KRYLOV:
+        return conditional_by_probes(gram, factors, sigma, count=PROBES, seed=1)
+    return conditional(gram, factors, sigma)
 
 
 def own_blocks(operator: Operator, probes: Probes) -> list[Floats]:
