@@ -20,7 +20,7 @@ from bayeslmm.model.covariance.factors import theta_from_factor, theta_names
 from bayeslmm.model.covariance.theta import theta_order
 from bayeslmm.reml.components import component_rows
 from bayeslmm.reml.parameters import list_targets, values_of
-from bayeslmm.reml.text import fit_html, fit_text, likelihood_line
+from bayeslmm.reml.text import fit_head, fit_html, fit_remarks, fit_text
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from bayeslmm.reml.starts import Mode
     from bayeslmm.reml.structured.fitted import FittedResiduals
 
-
 type Method = Literal["REML", "ML"]
-_DENSE = Border(DENSE, "the model has no other way")
+_DENSE = Border(DENSE, "nothing was chosen")
 
 
 class ByFactor[T](dict[str, T]):
@@ -94,9 +93,9 @@ class REMLFit:
     modes : tuple of Mode
         Other minima of the criterion that the search has come upon; see `other_modes`.
     border : Border
-        How crossed effects were solved for, and why: ``"dense"`` or ``"krylov"``.
+        How crossed effects were solved for, and why.
     by_probes : ProbeRecord or None
-        What chance there is in a fit with ``"krylov"``; None where there is none.
+        What chance there is in it where that was by iterations.
 
     Examples
     --------
@@ -129,10 +128,10 @@ class REMLFit:
     by_probes: ProbeRecord | None = None
 
     def __repr__(self) -> str:
-        return fit_text(self, _head(self), _remarks(self), "t value", self._residual_tables)
+        return fit_text(self, fit_head(self), fit_remarks(self), "t value", self._residual_tables)
 
     def _repr_html_(self) -> str:
-        return fit_html(self, _head(self), _remarks(self), "t value", self._residual_tables)
+        return fit_html(self, fit_head(self), fit_remarks(self), "t value", self._residual_tables)
 
     @property
     def sigma(self) -> float:
@@ -204,7 +203,7 @@ class REMLFit:
     def probe_error(self) -> pd.Series:
         """Chance of probes in each variance parameter's estimate, in its standard errors."""
         known = {} if self.by_probes is None else self.by_probes.error
-        return pd.Series(known, name="probe_error", dtype=float).rename_axis("parameter")
+        return pd.Series(known, pd.Index(known, name="parameter"), float, "probe_error")
 
     @property
     def n_obs(self) -> int:
@@ -237,20 +236,18 @@ class REMLFit:
     @cached_property
     def conditional(self) -> Conditional:
         """Moments of all effects given y at the estimates; zero of those that a level has not."""
+        at, own = (self.gram, self.factors, self.scale), self.by_probes
         with single_blas_thread():
-            found = self._conditional()
+            if own is None:
+                found = conditional(*at)
+            else:
+                found = conditional_by_probes(*at, count=own.probes, seed=own.seed)
         return replace(
             found,
             modes=tuple(map(own_effects, self.gram.factors, found.modes)),
             cov=tuple(map(own_covariances, self.gram.factors, found.cov)),
             marginal_cov=tuple(map(own_covariances, self.gram.factors, found.marginal_cov)),
         )
-
-    def _conditional(self) -> Conditional:
-        if self.by_probes is None:
-            return conditional(self.gram, self.factors, self.scale)
-        count, seed = self.by_probes.probes, self.by_probes.seed
-        return conditional_by_probes(self.gram, self.factors, self.scale, count=count, seed=seed)
 
     @cached_property
     def fixed_effects(self) -> pd.DataFrame:
@@ -376,34 +373,6 @@ class REMLFit:
     @property
     def _residual_tables(self) -> dict[str, pd.DataFrame]:
         return {} if self.residual is None else self.residual.tables()
-
-
-def _head(fit: REMLFit) -> list[str]:
-    title = {"REML": "REML", "ML": "maximum likelihood"}[fit.method]
-    said = [] if fit.residual is None else [f"Residuals: {fit.residual.name}"]
-    lines = [f"Linear mixed model fit by {title}", f"Formula: {fit.formula}", *said]
-    reml = fit.method == "REML"
-    return [*lines, f"REML criterion: {fit.criterion:.4f}" if reml else likelihood_line(fit)]
-
-
-def _remarks(fit: REMLFit) -> list[str]:
-    singular = "Singular fit: a variance component is estimated on its boundary."
-    remarks = [singular] if fit.is_singular else []
-    if fit.by_probes is not None:
-        largest = float(fit.probe_error.max())
-        remarks.append(
-            f"Crossed effects by iterations ({fit.border.reason}): {fit.by_probes.probes} probes "
-            f"leave a chance of {largest:.1g} standard errors in variance parameters, and of "
-            f"{fit.loglik_se:.1g} in the log-likelihood."
-        )
-    remarks += [] if fit.converged else ["Not converged: the criterion can still be lowered."]
-    for _, row in fit.other_modes.iterrows():
-        where = ", ".join(f"{name} {value:.3g}" for name, value in row.iloc[1:].items())
-        remarks.append(
-            f"The likelihood has another mode, {row['criterion'] - fit.criterion:.3g} above in "
-            f"{fit.method} criterion: {where}."
-        )
-    return remarks
 
 
 def require_fit(fit: Any, instead: str) -> None:
