@@ -19,6 +19,7 @@ from bayeslmm.design.scales import check_magnitudes
 from bayeslmm.errors import ArgumentError
 from bayeslmm.gram.add import add_grams
 from bayeslmm.gram.blocks import CrossProducts, PairBlocks
+from bayeslmm.gram.border.chain import count_border
 from bayeslmm.gram.disclosure import disclosure
 from bayeslmm.gram.elimination_plan import EliminationPlan, build_plan
 from bayeslmm.gram.file import load_gram, save_gram
@@ -221,6 +222,25 @@ class Gram(CrossProducts):
     def plan(self) -> EliminationPlan:
         """The order of elimination, and the cross-products laid out for compiled code."""
         return build_plan(self)
+
+    @cached_property
+    def scales_plan(self) -> EliminationPlan:
+        """A plan of the same working coordinates without any levels, where none is laid out yet."""
+        if "plan" in vars(self) or any(factor.latent is not None for factor in self.factors):
+            return self.plan
+        factors = tuple(
+            replace(f, within=f.within[:0], with_fixed=f.with_fixed[:0]) for f in self.factors
+        )
+        pairs = tuple(
+            replace(pair, rows=pair.rows[:0], cols=pair.cols[:0], values=pair.values[:0])
+            for pair in self.pairs
+        )
+        return build_plan(replace(self, factors=factors, pairs=pairs))
+
+    @cached_property
+    def n_border(self) -> int:
+        """Columns that crossed factors leave, counted without laying anything out."""
+        return count_border(self)
 
 
 def _require_gaussian(design: Design) -> None:

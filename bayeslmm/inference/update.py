@@ -227,7 +227,15 @@ def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]
         column = None if fit.gram.state is None else fit.gram.state.weights
         settings = {**settings, "weights": _column(column, "weights", had=weighted)}
     settings = _with_known(new, state.known, settings)
-    return fit_reml(new, data, **{"method": fit.method, **settings})
+    return fit_reml(new, data, **{"method": fit.method, **_probes_of(fit), **settings})
+
+
+def _probes_of(fit: REMLFit) -> dict[str, Any]:
+    """Return how a fit solved for crossed effects, with the same probes where it took any."""
+    if fit.by_probes is None:
+        return {}
+    border = {"border": fit.border.method} if fit.border.reason == ASKED else {}
+    return {**border, "probes": fit.by_probes.probes, "random_seed": fit.by_probes.seed}
 
 
 def _residuals_of(

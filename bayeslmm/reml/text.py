@@ -13,6 +13,8 @@ from bayeslmm import names
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bayeslmm.reml.result import REMLFit
+
 
 class Fit(Protocol):
     """What a fit shows of itself."""
@@ -178,3 +180,33 @@ def _fixed(fit: Fit, statistic: str) -> pd.DataFrame:
 def _number(value: float, form: str) -> str:
     """Write a number; nothing where there is none."""
     return "" if np.isnan(value) else f"{value:{form}}"
+
+
+def fit_head(fit: REMLFit) -> list[str]:
+    """Return the first lines of a fit by `fit_reml`."""
+    title = {"REML": "REML", "ML": "maximum likelihood"}[fit.method]
+    said = [] if fit.residual is None else [f"Residuals: {fit.residual.name}"]
+    lines = [f"Linear mixed model fit by {title}", f"Formula: {fit.formula}", *said]
+    reml = fit.method == "REML"
+    return [*lines, f"REML criterion: {fit.criterion:.4f}" if reml else likelihood_line(fit)]
+
+
+def fit_remarks(fit: REMLFit) -> list[str]:
+    """Return its last lines: what to know before its numbers are used."""
+    singular = "Singular fit: a variance component is estimated on its boundary."
+    remarks = [singular] if fit.is_singular else []
+    if fit.by_probes is not None:
+        largest = float(fit.probe_error.max())
+        remarks.append(
+            f"Crossed effects by iterations ({fit.border.reason}): {fit.by_probes.probes} probes "
+            f"leave a chance of {largest:.1g} standard errors in variance parameters, and of "
+            f"{fit.loglik_se:.1g} in the log-likelihood."
+        )
+    remarks += [] if fit.converged else ["Not converged: the criterion can still be lowered."]
+    for _, row in fit.other_modes.iterrows():
+        where = ", ".join(f"{name} {value:.3g}" for name, value in row.iloc[1:].dropna().items())
+        remarks.append(
+            f"The likelihood has another mode, {row['criterion'] - fit.criterion:.3g} above in "
+            f"{fit.method} criterion: {where}."
+        )
+    return remarks
