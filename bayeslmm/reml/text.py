@@ -13,7 +13,9 @@ from bayeslmm import names
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bayeslmm.reml.result import REMLFit
+    from bayeslmm.gram.border.choice import Border
+    from bayeslmm.reml.krylov.record import ProbeRecord
+    from bayeslmm.reml.structured.fitted import FittedResiduals
 
 
 class Fit(Protocol):
@@ -57,6 +59,65 @@ class Fit(Protocol):
     @property
     def variance_components(self) -> pd.DataFrame:
         """Standard deviations, variances and correlations."""
+        ...
+
+
+class LinearFit(Fit, Protocol):
+    """What a fit of a linear model shows beside that."""
+
+    @property
+    def method(self) -> str:
+        """How it was fitted, ``"REML"`` or ``"ML"``."""
+        ...
+
+    @property
+    def formula(self) -> str:
+        """The model."""
+        ...
+
+    @property
+    def criterion(self) -> float:
+        """Minus twice the log-likelihood."""
+        ...
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether a variance component is on its boundary."""
+        ...
+
+    @property
+    def converged(self) -> bool:
+        """Whether the criterion cannot be lowered."""
+        ...
+
+    @property
+    def other_modes(self) -> pd.DataFrame:
+        """Other minima of the criterion, a row each."""
+        ...
+
+    @property
+    def residual(self) -> FittedResiduals | None:
+        """The residuals' structure, if any."""
+        ...
+
+    @property
+    def border(self) -> Border:
+        """How crossed effects were solved for."""
+        ...
+
+    @property
+    def by_probes(self) -> ProbeRecord | None:
+        """What random probes told, if there were any."""
+        ...
+
+    @property
+    def probe_error(self) -> pd.Series:
+        """Their chance in each variance parameter, in standard errors."""
+        ...
+
+    @property
+    def loglik_se(self) -> float:
+        """Their chance in the log-likelihood."""
         ...
 
 
@@ -182,7 +243,7 @@ def _number(value: float, form: str) -> str:
     return "" if np.isnan(value) else f"{value:{form}}"
 
 
-def fit_head(fit: REMLFit) -> list[str]:
+def fit_head(fit: LinearFit) -> list[str]:
     """Return the first lines of a fit by `fit_reml`."""
     title = {"REML": "REML", "ML": "maximum likelihood"}[fit.method]
     said = [] if fit.residual is None else [f"Residuals: {fit.residual.name}"]
@@ -191,7 +252,7 @@ def fit_head(fit: REMLFit) -> list[str]:
     return [*lines, f"REML criterion: {fit.criterion:.4f}" if reml else likelihood_line(fit)]
 
 
-def fit_remarks(fit: REMLFit) -> list[str]:
+def fit_remarks(fit: LinearFit) -> list[str]:
     """Return its last lines: what to know before its numbers are used."""
     singular = "Singular fit: a variance component is estimated on its boundary."
     remarks = [singular] if fit.is_singular else []
