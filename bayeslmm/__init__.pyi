@@ -72,6 +72,7 @@ from .errors import (
     TreeError as TreeError,
 )
 from .families.beta import Beta as Beta
+from .families.mixtures.beta_binomial import BetaBinomial as BetaBinomial
 from .families.binomial import Bernoulli as Bernoulli, Binomial as Binomial
 from .families.custom import CustomFamily as CustomFamily
 from .families.family import FamilyParameter as FamilyParameter
@@ -85,6 +86,23 @@ from .families.times.shifted_lognormal import ShiftedLogNormal as ShiftedLogNorm
 from .families.skew_normal import SkewNormal as SkewNormal
 from .families.student import StudentT as StudentT
 from .families.times.weibull import Exponential as Exponential, Weibull as Weibull
+from .families.mixtures.hurdle import (
+    HurdleGamma as HurdleGamma,
+    HurdleLogNormal as HurdleLogNormal,
+    HurdleNegativeBinomial as HurdleNegativeBinomial,
+    HurdlePoisson as HurdlePoisson,
+)
+from .families.mixtures.truncated import (
+    TruncatedNegativeBinomial as TruncatedNegativeBinomial,
+    TruncatedPoisson as TruncatedPoisson,
+)
+from .families.mixtures.zero_inflated import (
+    ZeroInflatedBeta as ZeroInflatedBeta,
+    ZeroInflatedBinomial as ZeroInflatedBinomial,
+    ZeroInflatedNegativeBinomial as ZeroInflatedNegativeBinomial,
+    ZeroInflatedPoisson as ZeroInflatedPoisson,
+)
+from .families.mixtures.zero_one import ZeroOneInflatedBeta as ZeroOneInflatedBeta
 from .formula.mixed_formula import (
     MixedFormula as MixedFormula,
     parse_formula as parse_formula,

@@ -121,6 +121,14 @@ class Design(Described):
         return self.y if scale is None else scale.link(self.y)
 
     @property
+    def responses_of_eta(self) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Responses that tell of eta, on the scale of `Family.level_scale`, and their offsets."""
+        kept, scale = self.family.tells_level(self.y), self.family.level_scale
+        y = self.y[kept]
+        offset = None if self.offset is None else self.offset[kept]
+        return (y if scale is None else scale.link(y)), offset
+
+    @property
     def n(self) -> int:
         """Number of rows."""
         return len(self.y)

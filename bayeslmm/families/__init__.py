@@ -22,4 +22,5 @@ to the first.
 - ``beta``: proportions strictly between 0 and 1
 - ``student``: numbers with outlying rows
 - ``skew_normal``: numbers with one tail longer than the other
+- ``mixtures/``: responses with zeros or ones of their own, and what they are made of
 """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.families.family import FamilyParameter, Parameters
+    from bayeslmm.families.family import FamilyParameter, MeanForm, Parameters
 
 # Kinds of responses, and whether they are whole numbers.
 RESPONSES: Mapping[str, tuple[ResponseRule, bool]] = {
@@ -110,6 +110,29 @@ class CustomFamily:
         if self.expected is None:
             return self.link
         return Link("none", self.link.link, self.link.inverse, self.link.derivative)
+
+    @property
+    def mean_form(self) -> MeanForm:
+        """That of a mean which is the link's inverse, or else averaged without knowing."""
+        return "link" if self.expected is None else "linear"
+
+    @property
+    def level_scale(self) -> Link | None:
+        """None: responses are compared with eta as they are."""
+        return None
+
+    @property
+    def atoms(self) -> tuple[float, ...]:
+        """None are known."""
+        return ()
+
+    def tells_level(self, y: Floats, /) -> Floats:
+        """Return that each response depends on eta, as far as is known."""
+        return np.full(np.shape(y), fill_value=True)
+
+    def cdf_below(self, y: Floats, eta: Floats, phi: Parameters, known: Floats | None, /) -> Floats:
+        """Compute `cdf` of the number before a whole one, and of others `cdf` itself."""
+        return self.cdf(y - 1.0 if self.discrete else y, eta, phi, known)
 
     def mean(self, eta: Floats, phi: Parameters, /) -> Floats:
         """Compute what `expected` says, or the link's inverse."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # Draws of a family's parameters by name, or one value of each; of a parameter with labels these
 # are the first axis, before what is broadcast.
 type Parameters = Mapping[str, Floats | float]
+# How E(y | eta, phi) follows from eta, h being `Family.mean_scale`: it is h^-1(eta); a(phi) +
+# c(phi) h^-1(eta); or h^-1(eta) for large eta alone, and smooth within pi / 2 of the real line.
+type MeanForm = Literal["link", "linear", "curved"]
 
 
 @dataclass(frozen=True)
@@ -107,15 +110,27 @@ class Family(Protocol):
 
     @property
     def mean_scale(self) -> Link:
-        """The h for which h(E(y | eta, phi)) - eta is the same for every eta: mostly `link`.
+        """The h whose inverse the mean follows, see `mean_form`: mostly `link`."""
+        ...
 
-        Of a family with a shift below all responses, of what the mean exceeds it by.
-        """
+    @property
+    def mean_form(self) -> MeanForm:
+        """How the mean follows from `mean_scale`."""
+        ...
+
+    @property
+    def level_scale(self) -> Link | None:
+        """The h for which h(y) has eta as its mean, or median, under an identity link; or None."""
         ...
 
     @property
     def discrete(self) -> bool:
         """Whether responses are whole numbers, each of them with a probability of its own."""
+        ...
+
+    @property
+    def atoms(self) -> tuple[float, ...]:
+        """Of responses that are otherwise continuous, values with probabilities of their own."""
         ...
 
     @property
@@ -146,7 +161,14 @@ class Family(Protocol):
         ...
 
     def mean_slope(self, eta: Floats, phi: Parameters, /) -> Floats:
-        """Compute the derivative of `mean` in eta; arguments and shape as there."""
+        """Compute d E(y | eta, phi) / d eta; arguments and shape as in `mean`."""
+        ...
+
+    def tells_level(self, y: Floats, /) -> Floats:
+        """Return whether the density of each response depends on eta, as booleans of y's shape.
+
+        That of a zero beyond a hurdle does not: default priors look at the other rows.
+        """
         ...
 
     def variance(self, eta: Floats, phi: Parameters, known: Floats | None, /) -> Floats:
@@ -191,6 +213,10 @@ class Family(Protocol):
 
     def cdf(self, y: Floats, eta: Floats, phi: Parameters, known: Floats | None, /) -> Floats:
         """Compute P(Y <= y | eta, phi); arguments and shape as in `log_density`."""
+        ...
+
+    def cdf_below(self, y: Floats, eta: Floats, phi: Parameters, known: Floats | None, /) -> Floats:
+        """Compute P(Y < y | eta, phi); arguments and shape as in `log_density`."""
         ...
 
     def draw(

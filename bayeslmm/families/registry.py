@@ -13,6 +13,21 @@ from bayeslmm.families.gamma import Gamma
 from bayeslmm.families.gaussian import Gaussian
 from bayeslmm.families.lognormal import LogNormal
 from bayeslmm.families.member import Member
+from bayeslmm.families.mixtures.beta_binomial import BetaBinomial
+from bayeslmm.families.mixtures.hurdle import (
+    HurdleGamma,
+    HurdleLogNormal,
+    HurdleNegativeBinomial,
+    HurdlePoisson,
+)
+from bayeslmm.families.mixtures.truncated import TruncatedNegativeBinomial, TruncatedPoisson
+from bayeslmm.families.mixtures.zero_inflated import (
+    ZeroInflatedBeta,
+    ZeroInflatedBinomial,
+    ZeroInflatedNegativeBinomial,
+    ZeroInflatedPoisson,
+)
+from bayeslmm.families.mixtures.zero_one import ZeroOneInflatedBeta
 from bayeslmm.families.negbinomial import NegativeBinomial
 from bayeslmm.families.poisson import Poisson
 from bayeslmm.families.skew_normal import SkewNormal
@@ -43,6 +58,18 @@ FAMILIES: Mapping[str, Callable[[str | None], Family]] = {
         Beta,
         StudentT,
         SkewNormal,
+        BetaBinomial,
+        ZeroInflatedPoisson,
+        ZeroInflatedNegativeBinomial,
+        ZeroInflatedBinomial,
+        ZeroInflatedBeta,
+        ZeroOneInflatedBeta,
+        HurdlePoisson,
+        HurdleNegativeBinomial,
+        HurdleGamma,
+        HurdleLogNormal,
+        TruncatedPoisson,
+        TruncatedNegativeBinomial,
     )
 }
 
@@ -65,21 +92,30 @@ _OTHER_NAMES = {
     "skew_normal": ("skewnormal", "skewnorm", "skew-normal"),
     "beta": ("beta_family", "betar", "beta_regression", "beta_proportion"),
     "student": ("t", "student_t", "studentt", "t_family", "scat", "robust"),
+    "beta_binomial": ("betabinomial", "beta-binomial", "betabinom"),
+    "zero_inflated_poisson": ("zip", "zero-inflated poisson", "zeroinflatedpoisson"),
+    "zero_inflated_negbinomial": (
+        "zinb", "zero_inflated_negativebinomial", "zero-inflated negative binomial",
+        "zero_inflated_nbinom2",
+    ),
+    "zero_inflated_binomial": ("zib", "zero-inflated binomial"),
+    "zero_inflated_beta": ("beinf0", "zero-inflated beta"),
+    "zero_one_inflated_beta": ("zoib", "beinf", "zero-one-inflated beta"),
+    "hurdle_poisson": ("hurdlepoisson",),
+    "hurdle_negbinomial": ("hurdle_negativebinomial", "hurdle_nbinom2"),
+    "hurdle_gamma": ("zigamma", "zero_inflated_gamma"),
+    "hurdle_lognormal": ("zero_inflated_lognormal", "hurdle_lognorm"),
+    "truncated_poisson": ("ztpoisson", "zero_truncated_poisson"),
+    "truncated_negbinomial": ("truncated_nbinom2", "zero_truncated_negbinomial"),
 }  # fmt: skip
 _PEERS = {other: name for name, others in _OTHER_NAMES.items() for other in others}
 # What is not here, and what stands nearest.
 _LEVEL_A_ROW = "a Poisson or binomial model with a level for every row, (1 | row)"
 _NOT_HERE = {
     "family='negbinomial', or " + _LEVEL_A_ROW: ("quasipoisson", "quasi", "genpoisson", "compois"),
-    _LEVEL_A_ROW: (
-        "quasibinomial", "betabinomial", "beta_binomial", "beta-binomial",
-    ),
-    "family='negbinomial', which knows more zeros than a Poisson does": (
-        "zip", "zinb", "zero_inflated_poisson", "zero_inflated_negbinomial", "hurdle_poisson",
-        "hurdle_negbinomial", "truncated_poisson",
-    ),
+    "family='beta_binomial', or " + _LEVEL_A_ROW: ("quasibinomial",),
     "family='gamma' or 'lognormal' for positive responses": (
-        "tweedie", "hurdle_gamma",
+        "tweedie",
     ),
     "family='bernoulli' for two categories, or for one against the others": (
         "categorical", "multinomial", "cumulative", "ordinal", "sratio", "acat", "softmax",

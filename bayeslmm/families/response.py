@@ -93,6 +93,6 @@ COUNTS = ResponseRule(
 POSITIVE = ResponseRule(
     "positive numbers",
     _positive,
-    "Leave rows of zero out and model whether there is something at all by family='bernoulli'; "
-    "for numbers of either sign take family='gaussian' or 'student'.",
+    "Where some are exactly zero take family='hurdle_gamma' or 'hurdle_lognormal'; for numbers of "
+    "either sign 'gaussian' or 'student'.",
 )

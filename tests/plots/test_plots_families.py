@@ -36,7 +36,7 @@ def test_effects_are_drawn_on_the_responses_scale_or_on_the_links(name):
     table = bl.marginal_means(idata, "x", at=NEW)
     np.testing.assert_allclose(axes.lines[0].get_ydata(), table["mean"])
     y = trees.RESPONSES[name]
-    shares = y / trees.TRIALS if name == "binomial" else y
+    shares = y / trees.TRIALS if name in trees.OF_TRIALS else y
     np.testing.assert_allclose(axes.collections[0].get_offsets()[:, 1], shares)
     (link,) = bl.plot_effect(idata, "x", at=NEW, scale="link").axes
     table = bl.marginal_means(idata, "x", at=NEW, scale="link")
@@ -67,7 +67,7 @@ def test_levels_lines_are_expected_responses(name, layout):
         (lines,) = [one for one in axes.collections if hasattr(one, "get_segments")]
         line, word = lines.get_segments()[0][:, 1], axes.get_ylabel()
     np.testing.assert_allclose(line, expected, rtol=1e-9)
-    assert word == ("share of y" if name == "binomial" else "y")
+    assert word == ("share of y" if name in trees.OF_TRIALS else "y")
 
 
 def test_levels_without_a_covariate_stand_at_their_expected_responses():
@@ -209,7 +209,7 @@ def test_pictures_of_least_squares_in_levels_are_refused_by_name():
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_priors_are_drawn_as_expected_responses_and_frequencies(name):
-    trials = "size" if name == "binomial" else None
+    trials = "size" if name in trees.OF_TRIALS else None
     data = trees.family_data(name)
     prior = bl.sample_prior(
         trees.TINY_FORMULA, data, family=name, trials=trials, draws=40, random_seed=1
@@ -222,7 +222,7 @@ def test_priors_are_drawn_as_expected_responses_and_frequencies(name):
     bounds |= dict.fromkeys(("student", "skew_normal"), (-np.inf, np.inf))
     low, high = bounds.get(name, (0, np.inf))
     assert low <= heights.min() <= heights.max() <= high
-    shares = y / trees.TRIALS if name == "binomial" else y
+    shares = y / trees.TRIALS if name in trees.OF_TRIALS else y
     np.testing.assert_allclose(points_of(lines)[-9:, 1], shares)
     if FAMILIES[name](None).discrete:
         counted = frequencies.patches[-1].get_data()
@@ -234,7 +234,7 @@ def test_priors_are_drawn_as_expected_responses_and_frequencies(name):
 def test_a_familys_parameters_stand_beside_their_priors(name):
     design = bl.build_design(
         trees.TINY_FORMULA, trees.family_data(name), family=name,
-        trials="size" if name == "binomial" else None,
+        trials="size" if name in trees.OF_TRIALS else None,
     )  # fmt: skip
     idata = trees.family_tree(name).copy()
     idata.attrs["priors"] = bl.resolve_priors(design).to_json()

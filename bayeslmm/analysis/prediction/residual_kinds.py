@@ -150,8 +150,8 @@ def _probabilities(
     for rows, eta in predictor.chunks():
         known, phi = predictor.known(rows), predictor.parameters(rows)
         found = member.cdf(y[rows, None], eta, phi, known)
-        if member.discrete:
-            below = member.cdf(y[rows, None] - 1.0, eta, phi, known)
+        if member.discrete or member.atoms:
+            below = member.cdf_below(y[rows, None], eta, phi, known)
             place = generator.random((len(found), 1))
             found = below + place * (found - below)
         yield rows, found

@@ -238,7 +238,8 @@ def mean_slope(predictor: LinearPredictor, eta: Floats) -> Floats:
 
 def _rest(predictor: LinearPredictor, mean: Floats, eta: Floats) -> Floats:
     scale = predictor.family.mean_scale
-    if isinstance(scale, UnitLink) and all(part.average is None for part in predictor.parts):
+    exact = predictor.family.mean_form == "link"
+    if exact and isinstance(scale, UnitLink) and all(p.average is None for p in predictor.parts):
         return np.exp(scale.log_rest(eta))
     return 1.0 - mean
 

@@ -6,7 +6,6 @@ What a family is stands in `bayeslmm.families`; a test holds the densities here 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,52 +32,14 @@ from bayeslmm.families.times.weibull import SHAPE as TIME_SHAPE
 from bayeslmm.families.times.weibull import Exponential, Weibull
 from bayeslmm.inference.custom_family import log_density_of
 from bayeslmm.inference.graph import log_densities
+from bayeslmm.inference.graph.rows import Rows
+from bayeslmm.inference.graph.zeros import WITH_ZEROS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
     from bayeslmm.families.family import Family
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What the likelihood of the rows is made of.
-
-    Attributes
-    ----------
-    name : str
-        Name of the response.
-    link : str
-        Name of the link.
-    eta : tensor, shape (n,)
-        Linear predictors.
-    parameters : mapping of str to tensor
-        The family's parameters.
-    known : ndarray, shape (n,), or None
-        Weights or trials.
-    observed : mapping of str to Any
-        The response's data and dimension, as any PyMC distribution takes them.
-    """
-
-    name: str
-    link: str
-    eta: Any
-    parameters: Mapping[str, Any]
-    known: Floats | None
-    observed: Mapping[str, Any]
-
-    def log_means(self) -> tuple[Any, Any]:
-        """Return log mu and log(1 - mu)."""
-        return log_densities.LOG_MEANS[self.link](self.eta)
-
-    def scale(self) -> Any:
-        """Return sigma / sqrt(w)."""
-        sigma = self.parameters[names.SIGMA]
-        if self.known is None:
-            return sigma
-        return sigma * pm.Data("row_scale_data", 1 / np.sqrt(self.known), dims=names.OBS)
 
 
 def add_response(family: Family, design: Design, eta: Any, parameters: Mapping[str, Any]) -> None:
@@ -95,6 +56,7 @@ def add_response(family: Family, design: Design, eta: Any, parameters: Mapping[s
     parameters : mapping of str to tensor, shape ()
         The family's parameters phi by name.
     """
+    # PyMC's discrete variables are whole numbers, and so are their data.
     y = design.y.astype(np.int64) if family.discrete else design.y
     observed = {
         "observed": pm.Data("response_data", y, dims=names.OBS),
@@ -137,7 +99,7 @@ def _weibull(rows: Rows) -> None:
         return pm.Weibull.dist(alpha=shape, beta=scale, size=size)
 
     parameters = (rows.eta, rows.parameters[TIME_SHAPE.name])
-    _custom(rows, parameters, log_densities.weibull, drawn)
+    rows.observe(parameters, log_densities.weibull, drawn)
 
 
 def _inverse_gaussian(rows: Rows) -> None:
@@ -145,7 +107,7 @@ def _inverse_gaussian(rows: Rows) -> None:
         return pm.Wald.dist(mu=pt.exp(eta), lam=shape, size=size)
 
     parameters = (rows.eta, rows.parameters[PASSAGE_SHAPE.name])
-    _custom(rows, parameters, log_densities.inverse_gaussian, drawn)
+    rows.observe(parameters, log_densities.inverse_gaussian, drawn)
 
 
 def _shifted_lognormal(rows: Rows) -> None:
@@ -153,7 +115,7 @@ def _shifted_lognormal(rows: Rows) -> None:
         return shift + pm.LogNormal.dist(mu=eta, sigma=sigma, size=size)
 
     own = (rows.parameters[names.SIGMA], rows.parameters[NDT.name])
-    _custom(rows, (rows.eta, *own), log_densities.shifted_lognormal, drawn)
+    rows.observe((rows.eta, *own), log_densities.shifted_lognormal, drawn)
 
 
 def _skew_normal(rows: Rows) -> None:
@@ -163,7 +125,7 @@ def _skew_normal(rows: Rows) -> None:
     alpha = rows.parameters[ALPHA.name]
     shift = ROOT_2_OVER_PI * alpha / pt.sqrt(1.0 + alpha**2)
     scale = rows.scale() / pt.sqrt(1.0 - shift**2)
-    _custom(rows, (rows.eta - scale * shift, scale, alpha), log_densities.skew_normal, drawn)
+    rows.observe((rows.eta - scale * shift, scale, alpha), log_densities.skew_normal, drawn)
 
 
 def _poisson(rows: Rows) -> None:
@@ -174,17 +136,14 @@ def _bernoulli(rows: Rows) -> None:
     def drawn(log_mean: Any, log_rest: Any, size: Any) -> Any:  # noqa: ARG001
         return pm.Bernoulli.dist(p=pt.exp(log_mean), size=size)
 
-    _custom(rows, rows.log_means(), log_densities.bernoulli, drawn)
+    rows.observe(rows.log_means(), log_densities.bernoulli, drawn)
 
 
 def _binomial(rows: Rows) -> None:
     def drawn(trials: Any, log_mean: Any, log_rest: Any, size: Any) -> Any:  # noqa: ARG001
         return pm.Binomial.dist(n=trials, p=pt.exp(log_mean), size=size)
 
-    trials: Any = pt.ones_like(rows.observed["observed"])
-    if rows.known is not None:
-        trials = pm.Data("trials_data", rows.known.astype(np.int64), dims=names.OBS)
-    _custom(rows, (trials, *rows.log_means()), log_densities.binomial, drawn)
+    rows.observe((rows.trials(), *rows.log_means()), log_densities.binomial, drawn)
 
 
 def _negbinomial(rows: Rows) -> None:
@@ -192,7 +151,7 @@ def _negbinomial(rows: Rows) -> None:
         return pm.NegativeBinomial.dist(mu=pt.exp(eta), alpha=shape, size=size)
 
     parameters = (rows.eta, rows.parameters[COUNT_SHAPE.name])
-    _custom(rows, parameters, log_densities.negbinomial, drawn)
+    rows.observe(parameters, log_densities.negbinomial, drawn)
 
 
 def _beta(rows: Rows) -> None:
@@ -200,7 +159,7 @@ def _beta(rows: Rows) -> None:
         return pm.Beta.dist(alpha=phi * pt.exp(log_mean), beta=phi * pt.exp(log_rest), size=size)
 
     parameters = (*rows.log_means(), rows.parameters[PHI.name])
-    _custom(rows, parameters, log_densities.beta, drawn)
+    rows.observe(parameters, log_densities.beta, drawn)
 
 
 def _of_the_users(family: CustomFamily, rows: Rows) -> None:
@@ -212,16 +171,6 @@ def _of_the_users(family: CustomFamily, rows: Rows) -> None:
         return log_density_of(family.name, family.logp, y, *tensors, names=tuple(others))
 
     pm.CustomDist(rows.name, rows.eta, *others.values(), logp=logp, **rows.observed)
-
-
-def _custom(
-    rows: Rows,
-    parameters: tuple[Any, ...],
-    logp: Callable[..., Any],
-    drawn: Callable[..., Any],
-) -> None:
-    """Observe a response with this log-density, which PyMC draws as one of its distributions."""
-    pm.CustomDist(rows.name, *parameters, dist=drawn, logp=logp, **rows.observed)
 
 
 LIKELIHOODS: Mapping[str, Callable[[Rows], None]] = {
@@ -239,4 +188,5 @@ LIKELIHOODS: Mapping[str, Callable[[Rows], None]] = {
     Beta.name: _beta,
     StudentT.name: _student,
     SkewNormal.name: _skew_normal,
+    **WITH_ZEROS,
 }

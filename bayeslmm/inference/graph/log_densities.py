@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ROOT_HALF = float(np.sqrt(0.5))
+HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 
 
 def _logit(eta: Any) -> tuple[Any, Any]:
@@ -71,6 +72,40 @@ def binomial(y: Any, trials: Any, log_mean: Any, log_rest: Any) -> Any:
     rest = trials - y
     ways = pt.gammaln(trials + 1.0) - pt.gammaln(y + 1.0) - pt.gammaln(rest + 1.0)
     return ways + y * log_mean + rest * log_rest
+
+
+def poisson(y: Any, eta: Any) -> Any:
+    """Compute y eta - exp(eta) - log y!."""
+    return y * eta - pt.exp(eta) - pt.gammaln(y + 1.0)
+
+
+def beta_binomial(y: Any, trials: Any, log_mean: Any, log_rest: Any, phi: Any) -> Any:
+    """Compute the beta-binomial log-probability, also where mu is 0 or 1 to rounding.
+
+    As of the beta, with Gamma(a + k) / Gamma(a) = a Gamma(a + k) / Gamma(a + 1) for k > 0.
+    """
+
+    def rising(k: Any, log_a: Any) -> Any:
+        a = pt.exp(log_a)
+        risen = log_a + pt.gammaln(a + pt.maximum(k, 1)) - pt.gammaln(a + 1.0)
+        return pt.switch(pt.gt(k, 0), risen, 0.0)
+
+    ways = pt.gammaln(trials + 1.0) - pt.gammaln(y + 1.0) - pt.gammaln(trials - y + 1.0)
+    log_phi = pt.log(phi)
+    of_both = rising(y, log_phi + log_mean) + rising(trials - y, log_phi + log_rest)
+    return ways + of_both - rising(trials, log_phi)
+
+
+def gamma(y: Any, eta: Any, shape: Any) -> Any:
+    """Compute the gamma log-density at the mean exp(eta)."""
+    constant = shape * pt.log(shape) - pt.gammaln(shape) + (shape - 1.0) * pt.log(y)
+    return constant - shape * (eta + y * pt.exp(-eta))
+
+
+def lognormal(y: Any, eta: Any, sigma: Any) -> Any:
+    """Compute the normal log-density of log y, less log y."""
+    log_y = pt.log(y)
+    return -0.5 * ((log_y - eta) / sigma) ** 2 - pt.log(sigma) - log_y - HALF_LOG_2PI
 
 
 def negbinomial(y: Any, eta: Any, shape: Any) -> Any:

@@ -10,4 +10,5 @@ The NumPy forms in `bayeslmm.families` are the statement; tests hold these to th
 - ``continuous``: Gaussian, Student t, gamma
 - ``proportions``: beta with logit, probit, cloglog
 - ``rows``: all of them by code
+- ``by_row``: their parameters where these vary from row to row
 """

@@ -177,7 +177,8 @@ def link_scale(design: ModelData) -> LinkScale:
 
     with the trials n, kept off the bounds by half a success or count (so that a response of zeros
     has a finite level), and for the log link with the offset's mean exp(o) in the place of exp of
-    its mean; the width is 2.5, and 1.5 for probit, whose unit is 1.7 times as wide.
+    its mean; the width is 2.5, and 1.5 for probit, whose unit is 1.7 times as wide. Rows that do
+    not tell of eta, such as zeros beyond a hurdle, are left out.
 
     Raises
     ------
@@ -200,17 +201,20 @@ def link_scale(design: ModelData) -> LinkScale:
 def _of_link(design: Design) -> LinkScale:
     link = design.family.link
     width = _PROBIT_WIDTH if link.name == "probit" else _COEFFICIENT_WIDTH
-    total = design.n if design.trials is None else float(design.trials.sum())
+    kept = design.family.tells_level(design.y)
+    y = design.y[kept]
+    total = float(max(len(y), 1) if design.trials is None else design.trials[kept].sum())
+    own = None if design.offset is None or not len(y) else design.offset[kept]
     offset = 0.0
     if link.name == "log":
-        mean = (float(design.y.sum()) + 0.5 * (design.y.sum() == 0.0)) / total
-        if design.offset is not None:
-            top = float(design.offset.max())
-            offset = top + math.log(float(np.exp(design.offset - top).mean()))
+        mean = (float(y.sum()) + 0.5 * (y.sum() == 0.0)) / total
+        if own is not None:
+            top = float(own.max())
+            offset = top + math.log(float(np.exp(own - top).mean()))
     else:
-        mean = (float(design.y.sum()) + 0.5) / (total + 1.0)
-        if design.offset is not None:
-            offset = float(design.offset.mean())
+        mean = (float(y.sum()) + 0.5) / (total + 1.0)
+        if own is not None:
+            offset = float(own.mean())
     level = float(link.link(np.array(mean))) - offset
     return LinkScale(level, width, width, width)
 

@@ -21,18 +21,26 @@ if TYPE_CHECKING:
 
 # The normal density at zero over the logistic one: how much wider rstanarm makes probit priors.
 _PROBIT = 1.5957691216057308
-_NOT_IN_RSTANARM = (
-    "student", "skew_normal", "lognormal", "shifted_lognormal", "weibull", "exponential",
-)  # fmt: skip
+_SHAPE: Mapping[str, PriorLike] = {"shape": "InverseGamma(0.4, 0.3)"}
+_VAGUE: Mapping[str, PriorLike] = {"shape": "Gamma(0.01, 0.01)", "phi": "Gamma(0.01, 0.01)"}
 _BRMS_PARAMETERS: Mapping[str, Mapping[str, PriorLike]] = {
-    "negbinomial": {"shape": "InverseGamma(0.4, 0.3)"},
-    "gamma": {"shape": "Gamma(0.01, 0.01)"},
-    "weibull": {"shape": "Gamma(0.01, 0.01)"},
-    "inverse_gaussian": {"shape": "Gamma(0.01, 0.01)"},
-    "beta": {"phi": "Gamma(0.01, 0.01)"},
+    **dict.fromkeys(("gamma", "weibull", "inverse_gaussian", "hurdle_gamma"), _VAGUE),
     "student": {"nu": "Gamma(2, 0.1)"},
     "skew_normal": {"alpha": "Normal(0, 4)"},
 }
+_INFLATED_BETA = ("zero_inflated_beta", "zero_one_inflated_beta")
+_TRUNCATED = ("truncated_poisson", "truncated_negbinomial")
+_NOT_IN_BAMBI = (
+    "lognormal", "shifted_lognormal", "skew_normal", *_INFLATED_BETA, *_TRUNCATED,
+)  # fmt: skip
+_NOT_IN_RSTANARM = (
+    "student", "skew_normal", "lognormal", "shifted_lognormal", "weibull", "exponential",
+    "beta_binomial", "zero_inflated_poisson", "zero_inflated_negbinomial",
+    "zero_inflated_binomial", "hurdle_poisson", "hurdle_negbinomial", "hurdle_gamma",
+    "hurdle_lognormal", *_INFLATED_BETA, *_TRUNCATED,
+)  # fmt: skip
+# Whatever the family; shares have Beta(1, 1), as here.
+_BRMS_OTHERS = {**_VAGUE, **_SHAPE}
 
 
 def brms(design: ModelData) -> dict[str, PriorLike]:
@@ -68,7 +76,9 @@ def brms(design: ModelData) -> dict[str, PriorLike]:
     if names.INTERCEPT in design.coef:
         intercept = Prior.of("StudentT", nu=3.0, mu=median, sigma=scale)
         chosen[coef_key(names.INTERCEPT)] = intercept
-    of_family = dict(_BRMS_PARAMETERS.get(design.family.name, {}))
+    own = {**_BRMS_OTHERS, **_BRMS_PARAMETERS.get(design.family.name, {})}
+    known = [parameter.name for parameter in design.family.parameters]
+    of_family = {name: prior for name, prior in own.items() if name in known}
     return chosen | {"sd": half_t, "corr": "LKJ(1)", names.SIGMA: half_t} | of_family
 
 
@@ -77,8 +87,8 @@ def rstanarm(design: ModelData) -> dict[str, PriorLike]:
 
     For families other than the Gaussian with mean(y) = 0 and :math:`s_y = 1` (probit 1.596, the
     quotient of the two densities at zero): intercept Normal(0, 2.5); shape and phi Exponential(1).
-    It has no family of Student-t or skew normal responses, and of positive ones the gamma and the
-    inverse Gaussian alone.
+    It has no family of Student-t or skew normal responses, of positive ones the gamma and the
+    inverse Gaussian alone, and none with zeros of their own.
 
     Intercept Normal(mean(y), 2.5 :math:`s_y`), coefficients Normal(0, 2.5 :math:`s_y / s_k`), sigma
     Exponential(1 / :math:`s_y`), correlations LKJ(1) (decov's regularization 1).
@@ -122,8 +132,9 @@ def bambi(design: ModelData) -> dict[str, PriorLike]:
     Normal(mean(y), t) with :math:`t^2 = (2.5 s_y)^2 + \sum_k t_k^2 \bar{x}_k^2`; sds of random
     intercepts HalfNormal(t), of random slopes HalfNormal(2.5 :math:`s_y / s_k`); sigma
     HalfStudentT(4, :math:`s_y`), nu Gamma(2, 0.1). For families other than these with mean(y) = 0
-    and :math:`s_y = 1`, whatever the link; shape and phi (alpha and kappa there) HalfCauchy(1). It
-    has no lognormal family, shifted or not, and no skew normal.
+    and :math:`s_y = 1`, whatever the link; shape and phi (alpha and kappa there) HalfCauchy(1),
+    probabilities of zeros (one less psi there) Beta(2, 2). It has no lognormal family, shifted or
+    not, no skew normal, and no beta with zeros.
 
     Not reproduced: independent random effects. Bambi has no correlations; those of a correlated
     term keep this package's LKJ(2). Write ``||`` for Bambi's model.
@@ -140,7 +151,7 @@ def bambi(design: ModelData) -> dict[str, PriorLike]:
     >>> bambi(design)["beta[Intercept]"]
     Prior('Normal(mu=298.508, sigma=261.009)')
     """
-    _require_family(design, "Bambi", lacks=("lognormal", "shifted_lognormal", "skew_normal"))
+    _require_family(design, "Bambi", lacks=_NOT_IN_BAMBI)
     scales = design.scales
     scaled = design.family.name in {GAUSSIAN.name, "student"}
     sd_y = scales.response.scale(ddof=0) if scaled else 1.0
@@ -163,7 +174,11 @@ def bambi(design: ModelData) -> dict[str, PriorLike]:
         ),
     )
     half_t = Prior.of("HalfStudentT", nu=4.0, sigma=sd_y)
-    own: dict[str, PriorLike] = {names.SIGMA: half_t, "nu": "Gamma(2, 0.1)"}
+    own: dict[str, PriorLike] = {
+        names.SIGMA: half_t, "nu": "Gamma(2, 0.1)", "zi": "Beta(2, 2)", "hu": "Beta(2, 2)"
+    }  # fmt: skip
+    if design.family.name == "hurdle_lognormal":
+        own[names.SIGMA] = "HalfNormal(1)"
     for parameter in design.family.parameters:
         chosen[parameter.name] = own.get(parameter.name, "HalfCauchy(1)")
     return chosen
@@ -208,5 +223,5 @@ def _response_rows(design: ModelData) -> NDArray[np.float64]:
             "tell. Choose another scheme, or write its priors out: StudentT(3, median, s) for the "
             "intercept and HalfStudentT(3, s) for sigma and every sd."
         )
-    y = design.coded_rows.gaussian_response
-    return y if design.offset is None else y - design.offset
+    y, offset = design.coded_rows.responses_of_eta
+    return y if offset is None else y - offset
