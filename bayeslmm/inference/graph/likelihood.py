@@ -60,6 +60,8 @@ class Rows:
         Weights or trials.
     observed : mapping of str to Any
         The response's data and dimension, as any PyMC distribution takes them.
+    suffix : str
+        What tells data of these rows from those of other responses.
     """
 
     name: str
@@ -68,6 +70,11 @@ class Rows:
     parameters: Mapping[str, Any]
     known: Floats | None
     observed: Mapping[str, Any]
+    suffix: str = ""
+
+    def data(self, name: str, values: Any) -> Any:
+        """Add what is known of the rows to the open model."""
+        return pm.Data(f"{name}{self.suffix}_data", values, dims=self.observed["dims"])
 
     def log_means(self) -> tuple[Any, Any]:
         """Return log mu and log(1 - mu)."""
@@ -78,7 +85,7 @@ class Rows:
         sigma = self.parameters[names.SIGMA]
         if self.known is None:
             return sigma
-        return sigma * pm.Data("row_scale_data", 1 / np.sqrt(self.known), dims=names.OBS)
+        return sigma * self.data("row_scale", 1 / np.sqrt(self.known))
 
 
 def add_response(family: Family, design: Design, eta: Any, parameters: Mapping[str, Any]) -> None:
@@ -101,7 +108,11 @@ def add_response(family: Family, design: Design, eta: Any, parameters: Mapping[s
         "dims": names.OBS,
     }
     name = names.stored(design.response)
-    rows = Rows(name, family.link.name, eta, parameters, design.known, observed)
+    add_rows(family, Rows(name, family.link.name, eta, parameters, design.known, observed))
+
+
+def add_rows(family: Family, rows: Rows) -> None:
+    """Add observed rows to the open PyMC model; see `add_response`."""
     if isinstance(family, CustomFamily):
         _of_the_users(family, rows)
     else:
@@ -183,7 +194,7 @@ def _binomial(rows: Rows) -> None:
 
     trials: Any = pt.ones_like(rows.observed["observed"])
     if rows.known is not None:
-        trials = pm.Data("trials_data", rows.known.astype(np.int64), dims=names.OBS)
+        trials = rows.data("trials", rows.known.astype(np.int64))
     _custom(rows, (trials, *rows.log_means()), log_densities.binomial, drawn)
 
 
@@ -206,7 +217,7 @@ def _beta(rows: Rows) -> None:
 def _of_the_users(family: CustomFamily, rows: Rows) -> None:
     others = {parameter.name: rows.parameters[parameter.name] for parameter in family.parameters}
     if rows.known is not None:
-        others["trials"] = pm.Data("trials_data", rows.known.astype(np.int64), dims=names.OBS)
+        others["trials"] = rows.data("trials", rows.known.astype(np.int64))
 
     def logp(y: Any, *tensors: Any) -> Any:
         return log_density_of(family.name, family.logp, y, *tensors, names=tuple(others))
