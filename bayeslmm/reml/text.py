@@ -13,7 +13,9 @@ from bayeslmm import names
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bayeslmm.reml.result import REMLFit
+    from bayeslmm.gram.border.choice import Border
+    from bayeslmm.reml.krylov.record import ProbeRecord
+    from bayeslmm.reml.structured.fitted import FittedResiduals
 
 
 class Fit(Protocol):
@@ -182,7 +184,61 @@ def _number(value: float, form: str) -> str:
     return "" if np.isnan(value) else f"{value:{form}}"
 
 
-def fit_head(fit: REMLFit) -> list[str]:
+class LinearFit(Fit, Protocol):
+    """What a fit of a linear mixed model shows besides."""
+
+    @property
+    def method(self) -> str:
+        """``"REML"`` or ``"ML"``."""
+        ...
+
+    @property
+    def formula(self) -> str:
+        """The model."""
+        ...
+
+    @property
+    def criterion(self) -> float:
+        """-2 log-likelihood."""
+        ...
+
+    @property
+    def residual(self) -> FittedResiduals | None:
+        """The residual structure."""
+        ...
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether a variance component is on its boundary."""
+        ...
+
+    @property
+    def converged(self) -> bool:
+        """Whether the search ended at a minimum."""
+        ...
+
+    @property
+    def border(self) -> Border:
+        """How crossed effects were solved for."""
+        ...
+
+    @property
+    def by_probes(self) -> ProbeRecord | None:
+        """What chance there is in it."""
+        ...
+
+    @property
+    def probe_error(self) -> pd.Series:
+        """Chance in each variance parameter."""
+        ...
+
+    @property
+    def other_modes(self) -> pd.DataFrame:
+        """Other minima."""
+        ...
+
+
+def fit_head(fit: LinearFit) -> list[str]:
     """Return the first lines of a fit by `fit_reml`."""
     title = {"REML": "REML", "ML": "maximum likelihood"}[fit.method]
     said = [] if fit.residual is None else [f"Residuals: {fit.residual.name}"]
@@ -191,7 +247,7 @@ def fit_head(fit: REMLFit) -> list[str]:
     return [*lines, f"REML criterion: {fit.criterion:.4f}" if reml else likelihood_line(fit)]
 
 
-def fit_remarks(fit: REMLFit) -> list[str]:
+def fit_remarks(fit: LinearFit) -> list[str]:
     """Return its last lines: what to know before its numbers are used."""
     singular = "Singular fit: a variance component is estimated on its boundary."
     remarks = [singular] if fit.is_singular else []
@@ -200,7 +256,7 @@ def fit_remarks(fit: REMLFit) -> list[str]:
         remarks.append(
             f"Crossed effects by iterations ({fit.border.reason}): {fit.by_probes.probes} probes "
             f"leave a chance of {largest:.1g} standard errors in variance parameters, and of "
-            f"{fit.loglik_se:.1g} in the log-likelihood."
+            f"{fit.by_probes.loglik_se:.1g} in the log-likelihood."
         )
     remarks += [] if fit.converged else ["Not converged: the criterion can still be lowered."]
     for _, row in fit.other_modes.iterrows():
