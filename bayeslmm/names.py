@@ -147,6 +147,11 @@ def coef_dim(parameter: str) -> str:
     return f"{parameter}_coef"
 
 
+def of_response(response: str, name: str) -> str:
+    """Name a column of one of several responses, or of a category, as ``tarsus_sex[Male]``."""
+    return f"{response}_{name}"
+
+
 # Keys of the priors of all effects in log(sigma): of their sds, and of their correlations.
 SD_SIGMA, CORR_SIGMA = f"{SD_PREFIX}sigma", f"{CORR_PREFIX}sigma"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from bayeslmm.design.coding import TableCoder
 from bayeslmm.design.columns.memory import restore, store
 from bayeslmm.design.design import Design
 from bayeslmm.design.factors.arms import check_arms
-from bayeslmm.design.factors.gather import gather_factors
+from bayeslmm.design.factors.gather import gather_factors, named_covariances
 from bayeslmm.design.predictors import (
     code_predictors,
     kept_of,
@@ -31,20 +32,19 @@ from bayeslmm.design.residual_checks import check_arguments, check_residuals
 from bayeslmm.design.residual_rows import code_residuals, sigma_factors
 from bayeslmm.design.response import require_known, require_trials
 from bayeslmm.design.rows import NO_LEVEL, read_rows
+from bayeslmm.design.stacked.build import Asked, build_stack, refuse_of_rows, restack
 from bayeslmm.design.state import DesignState, require_state
 from bayeslmm.errors import (
     DataError,
     DataWarning,
-    FormulaError,
     check_choice,
     names_keywords,
     warn,
 )
 from bayeslmm.families.registry import family_of
-from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
+from bayeslmm.formula.mixed_formula import MixedFormula, StackedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.residual import residual_terms
-from bayeslmm.relationships.known import read_known, require_used
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.rows import Rows
     from bayeslmm.families.family import Family
     from bayeslmm.formula.model_terms import ModelTerms
-    from bayeslmm.relationships.known import Known, KnownLike
+    from bayeslmm.relationships.known import KnownLike
 
 
 @names_keywords
@@ -157,30 +157,30 @@ def build_design(
     >>> design.coef, design.factors[0].levels, design.factors[0].index
     (('Intercept', 'x'), array(['a', 'b'], dtype='<U1'), array([0, 0, 1, 1, 1]))
     """
-    check_choice("missing", missing, ("drop", "raise"))
-    check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
-    check_choice("response", response, ("required", "optional"))
+    _check_choices(missing, rank_deficient, response)
+    mixed = parse_formula(formula) if not isinstance(formula, MixedFormula) else formula
+    if isinstance(mixed, StackedFormula):
+        refuse_of_rows({"weights": weights, "sigma": sigma, "se": se, **formulas})
+        asked = Asked(family, link, trials, residual, known, missing, rank_deficient, response)
+        return build_stack(mixed, read_table(data), asked, build_design)
     chosen = family_of(family, link)
     require_known(chosen, weights, trials)
     sigma, others = split_sigma(chosen, sigma, formulas)
     check_arguments(chosen, weights, residual, sigma, se)
-    mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
     terms = model_terms(mixed)
     beside = residual_terms(residual, sigma, terms.response)
     in_others = parameter_terms(chosen, others, terms.response)
     terms = replace(terms, residual=beside, parameters=in_others)
     require_trials(chosen, trials)
-    relationships = read_known(known)
-    _require_known(terms, relationships)
-    needed = response == "required" or None
+    relationships = named_covariances(terms, known)
     rows = read_rows(
-        terms, read_table(data), weights, missing, need_response=needed, trials=trials, se=se
-    )
+        terms, read_table(data), weights, missing, trials=trials, se=se,
+        need_response=response == "required" or None,
+    )  # fmt: skip
     _warn(rows)
     coder = TableCoder(terms, rows, {}, family=chosen)
     X, columns = coder.fixed()
     keep, dropped = full_rank(X, columns, rows.n, rank_deficient)
-    coef = tuple(columns[j] for j in keep)
     dependence = dependence_of(X, keep, rows.n)
     X = np.ascontiguousarray(X[:, keep]) if dropped else X
     factors = gather_factors(coder, None, relationships)
@@ -197,7 +197,7 @@ def build_design(
         formula=str(mixed),
         columns=coder.column_states(),
         transforms=store(coder.memory),
-        coef=coef,
+        coef=tuple(columns[j] for j in keep),
         dropped=dropped,
         dependence=dependence,
         terms={factor.name: factor.terms for factor in factors},
@@ -222,6 +222,12 @@ def build_design(
     return _design(coder, X, factors, state, (of_residuals, predictors))
 
 
+def _check_choices(missing: str, rank_deficient: str, response: str) -> None:
+    check_choice("missing", missing, ("drop", "raise"))
+    check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
+    check_choice("response", response, ("required", "optional"))
+
+
 def _warn(rows: Rows) -> None:
     for note in rows.notes:
         warn(note, DataWarning)
@@ -233,24 +239,6 @@ def _check(coder: TableCoder, factors: Sequence[GroupingFactor]) -> None:
         check_arms(factor, factor.columns)
         check_columns(factor)
         check_levels(factor)
-
-
-def _require_known(terms: ModelTerms, known: Known) -> None:
-    """Raise unless the formula names just the covariances that are given."""
-    used = []
-    for term, _ in terms.random:
-        if term.cov is None:
-            continue
-        if term.cov not in known:
-            there = f"known= has: {', '.join(known)}" if known else "there is no known="
-            raise FormulaError(
-                f"{term.factor!r} has the covariance {term.cov}, and {there}: give "
-                f"known={{{term.cov!r}: ...}}, a covariance of its levels.",
-                terms.formula.text or str(terms.formula),
-                term.span if terms.formula.text else None,
-            )
-        used.append(term.cov)
-    require_used(known, used)
 
 
 @names_keywords
@@ -326,6 +314,10 @@ def rebuild_design(
     check_choice("missing", missing, ("drop", "raise"))
     check_choice("response", response, ("optional", "required", "ignored"))
     said = require_state(state)
+    if said.layout is not None:
+        refuse_of_rows({"weights": weights, "se": se})
+        asked = {"response": response, "missing": missing, "no_level": no_level, "trials": trials}
+        return restack(said, factors, partial(_rebuilt, data, asked))
     of_residuals = residual_terms(said.residual, said.sigma) if residual else None
     others = parameter_terms(family_of(said.family, said.link), said.formulas)
     whole = model_terms(parse_formula(said.formula), of_residuals)
@@ -347,6 +339,13 @@ def rebuild_design(
     )  # fmt: skip
     _warn(rows)
     return code_rows(state, terms, rows, state.levels)
+
+
+def _rebuilt(
+    data: Any, asked: Mapping[str, Any], state: DesignState, *, factors: Sequence[str] | None
+) -> Design:
+    """Return the design of one of several responses."""
+    return rebuild_design(state, data, factors=factors, **asked)
 
 
 def code_rows(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.design.predictors import ParameterRows
     from bayeslmm.design.residual_rows import ResidualRows
+    from bayeslmm.design.stacked.stack import Stack
     from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
@@ -60,6 +61,8 @@ class Design(Described):
         with one sigma.
     predictors : tuple of ParameterRows
         Predictors of the family's parameters that have formulas.
+    stack : Stack or None
+        Of several responses, or categories of one: which of them each row is of.
     data : mapping of str to ndarray or Categorical, each of length n
         The table's columns that the formula uses: numbers and booleans as arrays, text and
         categories as pandas categoricals of text.
@@ -87,6 +90,7 @@ class Design(Described):
     trials: NDArray[np.float64] | None = None
     residual: ResidualRows | None = None
     predictors: tuple[ParameterRows, ...] = ()
+    stack: Stack[Design] | None = None
     _state: DesignState | None = None
 
     def _lines(self) -> list[str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.predictors import ParameterRows
     from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.design.scales import DataScales
+    from bayeslmm.design.stacked.stack import Stack
     from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
@@ -110,6 +111,11 @@ class ModelData(Protocol):
     @property
     def predictors(self) -> tuple[ParameterRows, ...]:
         """Predictors of the family's parameters that have formulas."""
+        ...
+
+    @property
+    def stack(self) -> Stack[Design] | None:
+        """Of several responses, which of them each row is of."""
         ...
 
     @property

@@ -156,7 +156,7 @@ def read_rows(
         if values is not None:
             lacks[role] = np.isnan(values)
     advice = "" if training else _new_rows_advice(terms, lacks)
-    keep, notes = _complete(lacks, table.n_rows, missing, advice, whole=whole)
+    keep, notes = complete_rows(lacks, table.n_rows, missing, advice, whole=whole)
     lacking = {name: int(mask.sum()) for name, mask in lacks.items()}
     if not keep.any():
         nowhere = np.empty(0, dtype=np.int64)
@@ -241,7 +241,7 @@ def _new_rows_advice(terms: ModelTerms, lacks: Mapping[str, NDArray[np.bool_]]) 
     return advice
 
 
-def _complete(
+def complete_rows(
     lacks: Mapping[str, NDArray[np.bool_]],
     n_rows: int,
     missing: str,
@@ -249,7 +249,26 @@ def _complete(
     *,
     whole: bool,
 ) -> tuple[NDArray[np.bool_], list[str]]:
-    """Return which rows lack nothing, and a note on those that are dropped."""
+    """Return which rows lack nothing, and a note on those that are dropped.
+
+    Parameters
+    ----------
+    lacks : mapping of str to ndarray of bool
+        Of each column, which rows lack it.
+    n_rows : int
+        How many rows there are.
+    missing : {"drop", "raise"}
+        What to do with rows that lack a value.
+    advice : str
+        What can be done instead of dropping them.
+    whole : bool
+        Whether these are all rows, and not a batch of them.
+
+    Raises
+    ------
+    DataError
+        If rows lack values and are not to be dropped, or all rows do.
+    """
     counts = {name: int(mask.sum()) for name, mask in lacks.items()}
     for name, count in counts.items():
         if count == n_rows and whole:

@@ -11,6 +11,7 @@ from bayeslmm.design.columns.memory import from_plain
 from bayeslmm.design.factors.arms import Arms
 from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.design.rank.dependence import Dependence
+from bayeslmm.design.stacked.layout import Layout, layout_of_plain
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.mixed_formula import parse_formula
@@ -96,6 +97,9 @@ class DesignState:
     parameter_terms, parameter_levels : mapping of str to tuple of str
         Columns and levels of each grouping factor that has effects in a parameter, also in
         sigma, by `names.in_parameter`.
+    layout : Layout or None
+        Of several responses: each one's own state, and where its columns stand. The numbers of
+        rows are coded by those states.
     """
 
     formula: str
@@ -123,6 +127,7 @@ class DesignState:
     parameter_coef: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parameter_terms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parameter_levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    layout: Layout[DesignState] | None = None
 
     def effects_in(self, parameter: str) -> tuple[str, ...]:
         """Return the names of the grouping factors of effects in a parameter."""
@@ -170,6 +175,8 @@ class DesignState:
             "terms": dict(self.terms),
             "levels": {**self.levels, **self.parameter_levels} if levels else None,
         }
+        if self.layout is not None:
+            content["layout"] = self.layout.plain(levels=levels)
         if self.arms:
             content["arms"] = {name: a.plain(levels=levels) for name, a in self.arms.items()}
         content |= {name: dict(getattr(self, name)) for name in _WHERE_ANY if getattr(self, name)}
@@ -228,6 +235,8 @@ class DesignState:
             state = cls._of(content, found, arms or {}, known)
         except (AttributeError, KeyError, TypeError) as error:
             raise _no_state(error) from None
+        if state.layout is not None:
+            return state
         terms = model_terms(parse_formula(state.formula))
         factors = {term.factor for term, _ in terms.random}
         if lacking := (set(terms.predictors) - set(state.columns)) | (factors - set(state.terms)):
@@ -281,6 +290,9 @@ class DesignState:
             },
             parameter_terms={name: tuple(terms) for name, terms in others.items()},
             parameter_levels={name: tuple(map(str, found[name])) for name in others},
+            layout=layout_of_plain(
+                content.get("layout"), lambda part: cls.from_json(part, found, known=known)
+            ),
         )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.registry import family_of
+from bayeslmm.formula.mixed_formula import MixedFormula, StackedFormula, parse_formula
 from bayeslmm.gram.blocks import CrossProducts, GramFactor, PairBlocks, Strata
 from bayeslmm.gram.coordinates import change_coordinates
 from bayeslmm.gram.sums import _factor_sums, pair_sums
@@ -24,6 +28,25 @@ if TYPE_CHECKING:
 
 # Each has cross-products of its own, and a step combines them all.
 MOST_STRATA = 100
+
+
+def require_sums(formula: Any, family: Any, link: str | None) -> None:
+    """Raise unless cross-products are all that a likelihood needs: one Gaussian response's.
+
+    Raises
+    ------
+    ArgumentError
+        With what to do.
+    """
+    mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
+    several = isinstance(mixed, StackedFormula) or isinstance(family, Mapping)
+    if not several and family_of(family, link).name == GAUSSIAN.name:
+        return
+    named = "Several responses need" if several else f"family={family_of(family).name!r} needs"
+    raise ArgumentError(
+        f"{named} the rows in memory: only the likelihood of one Gaussian response is a function "
+        "of cross-products. Fetch them from the engine, and give an eager table."
+    )
 
 
 def require_strata(residual: object, sigma: object, se: object) -> None:

@@ -236,7 +236,8 @@ def fit_bayes(
     require_steps(settings)
     model = Model.of(design, priors).at_means
     if model.family.name == GAUSSIAN.name and design.has_rows:
-        warn_of_whole_numbers(design.response, design.coded_rows.y)
+        for part in (design,) if design.stack is None else design.stack.parts:
+            warn_of_whole_numbers(part.response, part.response_rows)
     if model.design.residual is not None:
         pass
     elif model.family.gaussian_scale is not None:

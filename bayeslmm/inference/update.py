@@ -31,8 +31,9 @@ from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.fit import fit_bayes
 from bayeslmm.inference.parametrization import ASKED
 from bayeslmm.inference.settings import DEFAULT_TARGET_ACCEPT
+from bayeslmm.model.priors.given import SCHEME
 from bayeslmm.model.priors.priors import Priors
-from bayeslmm.model.priors.resolve import DEFAULT, SCHEME, USER, resolve_priors, vary_priors
+from bayeslmm.model.priors.resolve import DEFAULT, USER, resolve_priors, vary_priors
 from bayeslmm.model.priors.schemes import SCHEMES
 from bayeslmm.reml.fit import fit_reml
 from bayeslmm.reml.result import REMLFit

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.design import Design
     from bayeslmm.design.model_data import ModelData
+    from bayeslmm.design.stacked.stack import Stack
     from bayeslmm.model.model import Model
     from bayeslmm.results.kept_effects import EffectsStore
 
@@ -157,11 +158,30 @@ def data_groups(design: ModelData) -> dict[str, xr.Dataset]:
     if not design.has_rows:
         return {names.CROSS_PRODUCTS: gram_dataset(gram_of(design))}
     coded = design.coded_rows
+    if coded.stack is not None:
+        return _of_observations(coded, coded.stack)
     rows = {names.OBS: coded.obs}
     observed = {names.stored(coded.response): (names.OBS, coded.y, _unit(coded, coded.response))}
     return {
         "observed_data": xr.Dataset(observed, coords=rows),
         "constant_data": xr.Dataset(_constant_data(coded), coords=rows),
+    }
+
+
+def _of_observations(design: Design, stack: Stack[Design]) -> dict[str, xr.Dataset]:
+    """Return the groups of several responses: a variable for each, NaN where it is lacking."""
+    rows = {names.OBS: stack.labels}
+    observed, constant = {}, _columns(design, stack.data)
+    for k, (name, part) in enumerate(zip(stack.names, stack.parts, strict=True)):
+        y = stack.spread(k, part.y)
+        observed[names.stored(name)] = (names.OBS, y, _unit(part, part.response))
+        if part.trials is not None:
+            attrs = {"role": "trials", "response": name}
+            label = names.of_response("trials", names.stored(name))
+            constant[label] = (names.OBS, stack.spread(k, part.trials), attrs)
+    return {
+        "observed_data": xr.Dataset(observed, coords=rows),
+        "constant_data": xr.Dataset(constant, coords=rows),
     }
 
 
@@ -181,7 +201,7 @@ def root_attributes(model: Model) -> dict[str, Any]:
         "design": design.state.to_json(levels=False),
         "versions": _versions(),
         "n_levels": json.dumps({factor.name: len(factor.levels) for factor in design.factors}),
-        "n_obs": design.n,
+        "n_obs": design.n if design.stack is None else len(design.stack.labels),
         "data_fingerprint": fingerprint(design),
         **extra,
     }
@@ -194,9 +214,10 @@ def _versions() -> str:
     return json.dumps({"python": platform.python_version(), **packages})
 
 
-def _constant_data(design: Design) -> dict[str, Any]:
+def _columns(design: Design, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table's columns as variables of a tree."""
     constant: dict[str, Any] = {}
-    for name, column in design.data.items():
+    for name, column in columns.items():
         categories = getattr(column, "categories", None)
         values = np.asarray(column)
         if values.dtype == object:
@@ -205,6 +226,11 @@ def _constant_data(design: Design) -> dict[str, Any]:
         # The rows' own numbers stand under this name; what counts is the attribute.
         label = f"{name} of the table" if name == names.OBS else names.stored(name)
         constant[label] = (names.OBS, values, {**attrs, "column": name, **_unit(design, name)})
+    return constant
+
+
+def _constant_data(design: Design) -> dict[str, Any]:
+    constant = _columns(design, design.data)
     known = {"weights": design.weights, "offset": design.offset, "trials": design.trials}
     if design.residual is not None:
         known["se"] = design.residual.se

@@ -110,8 +110,7 @@ def fixed_part(model: Model) -> Any:
     design, priors = model.design, model.priors
     if not design.coef:
         return None
-    centers = np.asarray(priors.centers)
-    X = pm.Data("X_data", design.coded_rows.X - centers, dims=(names.OBS, names.COEF))
+    X = pm.Data("X_data", priors.center_columns(design.coded_rows.X), dims=(names.OBS, names.COEF))
     return (X * _centered_again(fixed_coefficients(priors), priors)[None, :]).sum(axis=1)
 
 
@@ -120,8 +119,8 @@ def fixed_coefficients(priors: Priors) -> Any:
     centered = prior_vector(CENTERED_BETA, priors.beta, names.COEF)
     beta = centered
     if _moves_intercept(priors):
-        centers = pm.Data("X_centers", np.asarray(priors.centers), dims=names.COEF)
-        beta = pt.set_subtensor(centered[0], centered[0] - (centers * centered).sum())
+        pm.Data("X_centers", np.asarray(priors.centers), dims=names.COEF)
+        beta = centered - _moved(centered, priors)
     return pm.Deterministic(names.BETA, beta, dims=names.COEF)
 
 
@@ -133,8 +132,16 @@ def _centered_again(beta: Any, priors: Priors) -> Any:
     """
     if not _moves_intercept(priors):
         return beta
+    return beta + _moved(beta, priors)
+
+
+def _moved(beta: Any, priors: Priors) -> Any:
+    """Return what the columns' means add to each intercept, shape (p,)."""
     centers = pm.modelcontext(None)["X_centers"]
-    return pt.inc_subtensor(beta[0], (centers * beta).sum())
+    if not priors.intercepts:
+        return pt.set_subtensor(pt.zeros_like(beta)[0], (centers * beta).sum())
+    places = np.arange(len(priors.coef))[:, None] == priors.own_intercept[None, :]
+    return pt.switch(places, (centers * beta)[None, :], 0.0).sum(axis=1)
 
 
 def _moves_intercept(priors: Priors) -> bool:

@@ -157,7 +157,7 @@ class MarginalTarget(CoordinatePriors):
             )
             d_sds, d_partials = self._pull_back_compiled(partials, d_sds, d_partials)
             if not self.integrated:
-                d_beta = self._centered_slope(d_beta)
+                d_beta = self.priors.centered_slope(d_beta)
             slopes = np.concatenate([d_sds, d_partials, [d_sigma], d_beta])
             return self.with_priors(point, value, slopes)
 
@@ -211,12 +211,6 @@ class MarginalTarget(CoordinatePriors):
             values[..., b],
             beta if self.integrated else self.priors.raw_beta(beta),
         )
-
-    def _centered_slope(self, d_beta: Floats) -> Floats:
-        """Carry a gradient in beta to the coefficients of centered columns."""
-        if not self.priors.has_intercept:
-            return d_beta
-        return np.asarray(d_beta - d_beta[0] * np.asarray(self.priors.centers))
 
 
 def _beta_prior(priors: Priors, integrated: bool) -> tuple[Floats, Floats]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.design import Design
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.design.scales import ColumnScale, DataScales
+    from bayeslmm.model.covariance.block_covariance import BlockCovariance
 
 # A 2.5-sd coefficient moves the response by 2.5 of its sds per sd of the predictor.
 _COEFFICIENT_WIDTH = 2.5
@@ -34,6 +35,13 @@ _LKJ_CONCENTRATION = 2.0
 FLAT_LKJ = Prior.of(LKJ, eta=1.0)
 
 
+def default_corr(covariance: BlockCovariance) -> Prior:
+    """Return the default prior of a factor's correlations."""
+    if covariance.of_few_numbers:
+        return FLAT_LKJ
+    return Prior.of(LKJ, eta=_LKJ_CONCENTRATION)
+
+
 @dataclass(frozen=True)
 class DefaultPriors:
     """Default priors of a design, in its order; `sd` and `sigma_sd` hold one tuple per factor."""
@@ -41,7 +49,6 @@ class DefaultPriors:
     beta: tuple[Prior, ...]
     centers: tuple[float, ...]
     sd: tuple[tuple[Prior, ...], ...]
-    corr: Prior
     parameters: Mapping[str, Prior]
     sigma_sd: tuple[tuple[Prior, ...], ...] = ()
 
@@ -108,7 +115,6 @@ def default_priors(design: ModelData) -> DefaultPriors:
         )
         for factor, columns in zip(design.factors, scales.random, strict=True)
     )
-    lkj = Prior.of(LKJ, eta=_LKJ_CONCENTRATION)
     sigma = _half_t(level.sd * root_mean_weight(scales))
     parameters = {
         entry.name: sigma if entry.default is None else Prior.parse(entry.default)
@@ -121,7 +127,7 @@ def default_priors(design: ModelData) -> DefaultPriors:
         )
         for factor, columns in in_sigma
     )
-    return DefaultPriors(beta, centers, sd, lkj, parameters, sigma_sd)
+    return DefaultPriors(beta, centers, sd, parameters, sigma_sd)
 
 
 def _fixed(

@@ -1,0 +1,220 @@
+"""Formulas of several responses and a wide table in, a stacked `Design` out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm import names
+from bayeslmm.design.rows import complete_rows
+from bayeslmm.design.stacked.assemble import assemble, stack_of
+from bayeslmm.design.stacked.factors import check_terms, part_blocks
+from bayeslmm.design.stacked.families import families_of, for_each
+from bayeslmm.design.stacked.layout import Layout
+from bayeslmm.design.stacked.residuals import CORRELATED, check_structure
+from bayeslmm.design.state import DesignState
+from bayeslmm.errors import ArgumentError, DataError, DataWarning, warn
+from bayeslmm.formula.mixed_formula import StackedFormula, parse_formula
+from bayeslmm.formula.model_terms import model_terms
+from bayeslmm.relationships.known import read_known, require_used
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.arrays import Ints
+    from bayeslmm.design.design import Design
+    from bayeslmm.tables.table import Table
+
+    type Builder = Callable[..., Design]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a stacked design beside its formulas; see `build_design`.
+
+    Attributes
+    ----------
+    family, link, trials
+        One for all responses, or a mapping from responses.
+    residual : str or None
+        Structure of the residuals of an observation's responses.
+    known : mapping or None
+        Covariances of levels.
+    missing, rank_deficient, response : str
+        As in `build_design`.
+    """
+
+    family: Any
+    link: Any
+    trials: Any
+    residual: str | None
+    known: Any
+    missing: str
+    rank_deficient: str
+    response: str
+
+
+def refuse_of_rows(given: Mapping[str, Any]) -> None:
+    """Raise where something is given of rows of one response.
+
+    Raises
+    ------
+    ArgumentError
+        Naming it.
+    """
+    for name, value in given.items():
+        if value is not None:
+            raise ArgumentError(
+                f"{name}= is about the rows of one response, and the formula has several: leave "
+                "it out, or fit the response by itself."
+            )
+
+
+def build_stack(formula: StackedFormula, table: Table, asked: Asked, build: Builder) -> Design:
+    """Return the design of several responses' rows.
+
+    Rows of the table that lack what any formula reads right of the tilde are left out; a row that
+    lacks a response is an observation of the others.
+
+    Parameters
+    ----------
+    formula : StackedFormula
+        Of all responses.
+    table : Table
+        One row per observation.
+    asked : Asked
+        What is said beside it.
+    build : callable
+        `build_design`, which codes each response by itself.
+
+    Returns
+    -------
+    Design
+    """
+    check_terms(formula)
+    called = tuple(part.response.strip("`") for part in formula.parts)
+    families = families_of(called, asked.family, asked.link)
+    structure = check_structure(asked.residual)
+    relationships = read_known(asked.known)
+    kept = _rows(formula, table, asked)
+    trials = for_each("trials", asked.trials, called)
+    parts = []
+    for k, part in enumerate(formula.parts):
+        used = [term.cov for term in part.random if term.cov is not None]
+        own = build(
+            part,
+            table.take(kept[k]),
+            family=families[k],
+            trials=_some(trials[called[k]], kept[k]),
+            known={name: relationships[name] for name in used if name in relationships} or None,
+            missing=asked.missing,
+            rank_deficient=asked.rank_deficient,
+            response=asked.response,
+        )
+        parts.append(replace(own, rows=np.flatnonzero(kept[k])[own.rows]))
+    require_used(relationships, [t.cov for t in formula.random if t.cov is not None])
+    layout = Layout(called, tuple(part.state for part in parts), part_blocks(parts))
+    return _stacked(formula, parts, layout, structure)
+
+
+def restack(
+    state: DesignState,
+    factors: Sequence[str] | None,
+    rebuild: Callable[..., Design],
+) -> Design:
+    """Return the design of new rows, of which each response is coded by its own state.
+
+    Parameters
+    ----------
+    state : DesignState
+        Of a stacked design.
+    factors : sequence of str, or None
+        The grouping factors to rebuild; all if None.
+    rebuild : callable
+        (state of a response, factors=its grouping factors) -> its design of the new rows.
+    """
+    layout, formula = state.layout, parse_formula(state.formula)
+    assert layout is not None  # noqa: S101 - of a stacked design
+    parts = [rebuild(part, factors=_own(factors, part)) for part in layout.parts]
+    if not isinstance(formula, StackedFormula):
+        formula = StackedFormula.of([formula], formula.text)
+    return assemble(formula, stack_of(layout.names, parts), state, layout, state.levels)
+
+
+def _own(factors: Sequence[str] | None, part: DesignState) -> list[str] | None:
+    return None if factors is None else [name for name in factors if name in part.terms]
+
+
+def _stacked(
+    formula: StackedFormula, parts: Sequence[Design], layout: Layout[DesignState], structure: str
+) -> Design:
+    stack = stack_of(layout.names, parts)
+    state = DesignState(
+        formula=str(formula),
+        columns={},
+        transforms={},
+        coef=layout.all_coef,
+        dropped=tuple(
+            names.of_response(layout.names[k], name)
+            for k, part in enumerate(layout.parts)
+            for name in part.dropped
+        ),
+        terms={factor: layout.terms(factor) for factor in layout.blocks},
+        levels={},
+        residual=structure,
+        known={name: known for part in layout.parts for name, known in part.known.items()},
+        layout=layout,
+    )
+    design = assemble(formula, stack, state, layout, {})
+    levels = {factor.name: tuple(factor.levels.tolist()) for factor in design.factors}
+    of_families = dict.fromkeys(p.name for part in parts for p in part.family.parameters)
+    names.check_coefficients(design.coef, list(layout.blocks), list(of_families))
+    _require_pairs(stack.observation, structure)
+    return replace(design, _state=replace(state, levels=levels))
+
+
+def _require_pairs(observation: Ints, structure: str) -> None:
+    """Raise unless some observation has two responses, where their residuals are correlated."""
+    if structure == CORRELATED and np.bincount(observation).max(initial=0) < 2:
+        raise DataError(
+            "No row has two of the responses, so that nothing tells how their residuals are "
+            "correlated: give residual='diag'."
+        )
+
+
+def _rows(formula: StackedFormula, table: Table, asked: Asked) -> list[NDArray[np.bool_]]:
+    """Return which rows of the table each response has."""
+    whole = np.ones(table.n_rows, dtype=bool)
+    if asked.missing == "raise":
+        return [whole for _ in formula.parts]
+    terms = [model_terms(part) for part in formula.parts]
+    read = dict.fromkeys(
+        name for one in terms for name in (*one.predictors, *one.grouping) if name in table.names
+    )
+    complete, notes = complete_rows(
+        {name: table.missing(name) for name in read}, table.n_rows, "drop", "", whole=True
+    )
+    for note in notes:
+        warn(note, DataWarning)
+    found = []
+    for one in terms:
+        present = complete.copy()
+        for name in one.response.variables:
+            if name in table.names:
+                present &= ~table.missing(name)
+        if not present.any():
+            raise DataError(f"No row has the response {one.formula.response!r}.")
+        found.append(present)
+    return found
+
+
+def _some(given: Any, keep: NDArray[np.bool_]) -> Any:
+    """Return what is given of the kept rows, where it is one number of each row."""
+    if given is None or isinstance(given, str) or np.ndim(given) == 0:
+        return given
+    values = np.asarray(given)
+    return values[keep] if len(values) == len(keep) else values
