@@ -41,3 +41,20 @@ def dense_log_density(design, G, R, beta):
     if isinstance(beta, tuple):
         V = V + design.X @ beta[1] @ design.X.T
     return stats.multivariate_normal(mean, V).logpdf(design.y)
+
+
+def journeys(seed=2, n=60, levels=12):
+    """How people travel, as one category and as counts of three."""
+    rng = np.random.default_rng(seed)
+    person = np.repeat(np.arange(levels), n // levels)
+    x = rng.normal(2, 1, n)
+    b = rng.normal(0, 0.7, (levels, 2))[person]
+    eta = np.column_stack([np.zeros(n), 0.3 + x + b[:, 0], -0.5 - x + b[:, 1]])
+    p = np.exp(eta) / np.exp(eta).sum(axis=1, keepdims=True)
+    counts = rng.multinomial(rng.integers(1, 9, n), p)
+    kinds = ["bus", "car", "walk"]
+    choice = [kinds[int(rng.choice(3, p=row))] for row in p]
+    table = pd.DataFrame(dict(zip(kinds, counts.T, strict=True)))
+    person = [f"p{k:02}" for k in person]
+    choice = pd.Categorical(choice, kinds)
+    return table.assign(x=x, person=person, choice=choice, cost=rng.gamma(2, 3, n))

@@ -32,7 +32,8 @@ from bayeslmm.design.residual_checks import check_arguments, check_residuals
 from bayeslmm.design.residual_rows import code_residuals, sigma_factors
 from bayeslmm.design.response import require_known, require_trials
 from bayeslmm.design.rows import NO_LEVEL, read_rows
-from bayeslmm.design.stacked.build import Asked, build_stack, refuse_of_rows, restack
+from bayeslmm.design.stacked.any_kind import is_stacked, stack_up
+from bayeslmm.design.stacked.build import Asked, refuse_of_rows, restack
 from bayeslmm.design.state import DesignState, require_state
 from bayeslmm.errors import (
     DataError,
@@ -42,7 +43,7 @@ from bayeslmm.errors import (
     warn,
 )
 from bayeslmm.families.registry import family_of
-from bayeslmm.formula.mixed_formula import MixedFormula, StackedFormula, parse_formula
+from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.residual import residual_terms
 from bayeslmm.tables.table import read_table
@@ -159,10 +160,10 @@ def build_design(
     """
     _check_choices(missing, rank_deficient, response)
     mixed = parse_formula(formula) if not isinstance(formula, MixedFormula) else formula
-    if isinstance(mixed, StackedFormula):
+    if is_stacked(mixed, family):
         refuse_of_rows({"weights": weights, "sigma": sigma, "se": se, **formulas})
         asked = Asked(family, link, trials, residual, known, missing, rank_deficient, response)
-        return build_stack(mixed, read_table(data), asked, build_design)
+        return stack_up(mixed, read_table(data), asked, build_design)
     chosen = family_of(family, link)
     require_known(chosen, weights, trials)
     sigma, others = split_sigma(chosen, sigma, formulas)

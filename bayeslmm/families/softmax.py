@@ -1,4 +1,4 @@
-r"""Categories without an order: one of them, or counts of each, by predictors beside a reference."""
+"""Categories without an order: one of them, or counts of each, by odds against a reference."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from bayeslmm.families.family import FamilyParameter, Parameters
 
 _OF_CATEGORIES = "Categories are compared with a reference by the logarithm of odds, the logit."
+
+_NO_ORDER = (
+    "Categories have no order, so that there is no cumulative probability: ask for the probability "
+    "of each, category_probabilities(fit)."
+)
 
 
 def log_probabilities(eta: Floats) -> Floats:
@@ -103,17 +108,14 @@ class Multinomial(Member):
         ways = gammaln(n + 1) - gammaln(counts + 1).sum(axis=-1)
         return np.asarray(ways + (counts * log_probabilities(eta)).sum(axis=-1))
 
-    def cdf(self, y: Floats, eta: Floats, phi: Parameters, trials: Floats | None, /) -> Floats:
+    def cdf(self, _y: Floats, _eta: Floats, _phi: Parameters, _known: Floats | None, /) -> Floats:
         """Raise: categories have no order."""
-        raise ArgumentError(
-            f"The categories of family={self.name!r} have no order, so that there is no cumulative "
-            "probability: ask for the probability of each."
-        )
+        raise ArgumentError(_NO_ORDER)
 
     def draw(
         self,
         eta: Floats,
-        phi: Parameters,
+        _phi: Parameters,
         trials: Floats | None,
         rng: np.random.Generator,
         /,

@@ -67,6 +67,11 @@ class Table:
         series = {name: _filtered(column, keep) for name, column in self._series.items()}
         return Table(self.names, int(keep.sum()), series, index, self.units)
 
+    def with_numbers(self, name: str, values: NDArray[Any]) -> Table:
+        """Return the table with a column of numbers, in the place of one that has this name."""
+        series = {**self._series, name: _series(name, values)}
+        return Table(tuple(series), self.n_rows, series, self.index, self.units)
+
     def column(self, name: str, keep: NDArray[np.bool_]) -> Column:
         """Return the kept rows of a column, none of which is missing.
 

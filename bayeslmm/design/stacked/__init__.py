@@ -7,6 +7,8 @@ whose columns are those of that response's own design, and zeros elsewhere.
 - ``stack``: `Stack`: which response and which observation each row is of
 - ``families``: a family, a link and trials for each response
 - ``build``: `build_stack`: formulas and a wide table in, a `Design` out
+- ``categories``: `build_categories`: one response of several categories, or counts of each
+- ``any_kind``: which designs are stacked, and which of these two builds them
 - ``assemble``: designs of single responses put together, row by row and block by block
 - ``factors``: grouping factors put together, effects of one label correlated
 - ``residuals``: residuals of an observation's responses, correlated or not

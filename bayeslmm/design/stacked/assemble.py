@@ -11,14 +11,19 @@ from bayeslmm.design.stacked.factors import stacked_factors
 from bayeslmm.design.stacked.residuals import stacked_residuals
 from bayeslmm.design.stacked.stack import Stack
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.registry import OF_CATEGORIES
+from bayeslmm.families.softmax import Multinomial
+from bayeslmm.families.stacked import OfCategories, OfResponses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.design.stacked.layout import Layout
     from bayeslmm.design.state import DesignState
+    from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import StackedFormula
 
 
@@ -65,6 +70,12 @@ def assemble(
         Where columns stand.
     known : mapping of str to sequence of str
         Levels of training rows; empty of these themselves.
+
+    Returns
+    -------
+    Design
+        Of several responses, trials are those of the binomial ones; of categories, the totals of
+        their observations.
     """
     parts = stack.parts
     n, p = len(stack.part), len(layout.all_coef)
@@ -90,8 +101,34 @@ def assemble(
         rows=stack.positions[stack.observation],
         labels=stack.labels[stack.observation],
         units={name: unit for part in parts for name, unit in part.units.items()},
-        family=GAUSSIAN,
+        family=_family(stack, state),
+        trials=_trials(stack),
         residual=None if state.residual is None else stacked_residuals(stack, state.residual),
         stack=stack,
         _state=state,
     )
+
+
+def _family(stack: Stack[Design], state: DesignState) -> Family:
+    """Return the family of all rows; the Gaussian's own where it is that of all responses."""
+    members = [part.family for part in stack.parts]
+    if state.layout is not None and state.layout.categories:
+        chosen = OF_CATEGORIES[state.family](state.link)
+        assert isinstance(chosen, Multinomial)  # noqa: S101 - as all of categories are
+        return OfCategories(chosen, len(members))
+    if state.residual is not None:
+        return GAUSSIAN
+    return OfResponses(stack.names, tuple(members), stack.part)
+
+
+def _trials(stack: Stack[Design]) -> Floats | None:
+    """Return each row's trials, NaN where its response has none; None where no response has."""
+    if stack.totals is not None:
+        return stack.totals[stack.observation]
+    if all(part.trials is None for part in stack.parts):
+        return None
+    out = np.full(len(stack.part), np.nan)
+    for k, part in enumerate(stack.parts):
+        if part.trials is not None:
+            out[stack.rows_of(k)] = part.trials
+    return out

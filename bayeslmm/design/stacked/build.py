@@ -16,6 +16,7 @@ from bayeslmm.design.stacked.layout import Layout
 from bayeslmm.design.stacked.residuals import CORRELATED, check_structure
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, warn
+from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.mixed_formula import StackedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.relationships.known import read_known, require_used
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Ints
     from bayeslmm.design.design import Design
+    from bayeslmm.design.stacked.stack import Stack
+    from bayeslmm.families.family import Family
+    from bayeslmm.formula.mixed_formula import MixedFormula
+    from bayeslmm.relationships.known import Known
     from bayeslmm.tables.table import Table
 
     type Builder = Callable[..., Design]
@@ -56,6 +61,39 @@ class Asked:
     missing: str
     rank_deficient: str
     response: str
+
+
+@dataclass(frozen=True)
+class One:
+    """How the design of one response, or of one category, is built.
+
+    Attributes
+    ----------
+    asked : Asked
+        What is asked.
+    build : callable
+        `build_design`.
+    known : mapping of str to Relationship
+        Covariances of levels, of all responses.
+    """
+
+    asked: Asked
+    build: Builder
+    known: Known
+
+    def design(self, part: MixedFormula, table: Table, family: Any, trials: Any) -> Design:
+        """Return the design of one formula."""
+        used = [term.cov for term in part.random if term.cov is not None]
+        return self.build(
+            part,
+            table,
+            family=family,
+            trials=trials,
+            known={name: self.known[name] for name in used if name in self.known} or None,
+            missing=self.asked.missing,
+            rank_deficient=self.asked.rank_deficient,
+            response=self.asked.response,
+        )
 
 
 def refuse_of_rows(given: Mapping[str, Any]) -> None:
@@ -98,27 +136,17 @@ def build_stack(formula: StackedFormula, table: Table, asked: Asked, build: Buil
     check_terms(formula)
     called = tuple(part.response.strip("`") for part in formula.parts)
     families = families_of(called, asked.family, asked.link)
-    structure = check_structure(asked.residual)
-    relationships = read_known(asked.known)
+    structure = check_structure(asked.residual, families)
     kept = _rows(formula, table, asked)
     trials = for_each("trials", asked.trials, called)
+    one = One(asked, build, read_known(asked.known))
     parts = []
     for k, part in enumerate(formula.parts):
-        used = [term.cov for term in part.random if term.cov is not None]
-        own = build(
-            part,
-            table.take(kept[k]),
-            family=families[k],
-            trials=_some(trials[called[k]], kept[k]),
-            known={name: relationships[name] for name in used if name in relationships} or None,
-            missing=asked.missing,
-            rank_deficient=asked.rank_deficient,
-            response=asked.response,
-        )
+        own = one.design(part, table.take(kept[k]), families[k], _some(trials[called[k]], kept[k]))
         parts.append(replace(own, rows=np.flatnonzero(kept[k])[own.rows]))
-    require_used(relationships, [t.cov for t in formula.random if t.cov is not None])
+    require_used(one.known, [t.cov for t in formula.random if t.cov is not None])
     layout = Layout(called, tuple(part.state for part in parts), part_blocks(parts))
-    return _stacked(formula, parts, layout, structure)
+    return finish(formula, stack_of(called, parts), layout, residual=structure)
 
 
 def restack(
@@ -149,10 +177,29 @@ def _own(factors: Sequence[str] | None, part: DesignState) -> list[str] | None:
     return None if factors is None else [name for name in factors if name in part.terms]
 
 
-def _stacked(
-    formula: StackedFormula, parts: Sequence[Design], layout: Layout[DesignState], structure: str
+def finish(
+    formula: StackedFormula,
+    stack: Stack[Design],
+    layout: Layout[DesignState],
+    *,
+    residual: str | None = None,
+    family: Family = GAUSSIAN,
 ) -> Design:
-    stack = stack_of(layout.names, parts)
+    """Return the design of rows that are stacked, with its state.
+
+    Parameters
+    ----------
+    formula : StackedFormula
+        Of all responses.
+    stack : Stack
+        Training rows.
+    layout : Layout
+        Where columns stand.
+    residual : str, optional
+        Structure of the residuals of Gaussian responses.
+    family : Family
+        Of categories; that of responses is each one's own.
+    """
     state = DesignState(
         formula=str(formula),
         columns={},
@@ -165,19 +212,21 @@ def _stacked(
         ),
         terms={factor: layout.terms(factor) for factor in layout.blocks},
         levels={},
-        residual=structure,
+        family=family.name,
+        link=family.link.name,
+        residual=residual,
         known={name: known for part in layout.parts for name, known in part.known.items()},
         layout=layout,
     )
     design = assemble(formula, stack, state, layout, {})
     levels = {factor.name: tuple(factor.levels.tolist()) for factor in design.factors}
-    of_families = dict.fromkeys(p.name for part in parts for p in part.family.parameters)
-    names.check_coefficients(design.coef, list(layout.blocks), list(of_families))
-    _require_pairs(stack.observation, structure)
+    of_family = [parameter.name for parameter in design.family.parameters]
+    names.check_coefficients(design.coef, list(layout.blocks), of_family)
+    _require_pairs(stack.observation, residual)
     return replace(design, _state=replace(state, levels=levels))
 
 
-def _require_pairs(observation: Ints, structure: str) -> None:
+def _require_pairs(observation: Ints, structure: str | None) -> None:
     """Raise unless some observation has two responses, where their residuals are correlated."""
     if structure == CORRELATED and np.bincount(observation).max(initial=0) < 2:
         raise DataError(

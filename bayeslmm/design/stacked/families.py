@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import ArgumentError, nearest
-from bayeslmm.families.registry import family_of
+from bayeslmm.families.registry import OF_CATEGORIES, family_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,13 @@ def families_of(responses: Sequence[str], family: Any, link: Any) -> tuple[Famil
             f"{', '.join(responses)}."
         )
     links = for_each("link", link, responses)
-    return tuple(family_of(chosen[name], links[name]) for name in responses)
+    found = tuple(family_of(chosen[name], links[name]) for name in responses)
+    if categories := [one.name for one in found if one.name in OF_CATEGORIES]:
+        raise ArgumentError(
+            f"family={categories[0]!r} has a predictor for each category, and stands by itself: "
+            "fit that response alone."
+        )
+    return found
 
 
 def for_each(argument: str, given: Any, responses: Sequence[str]) -> dict[str, Any]:

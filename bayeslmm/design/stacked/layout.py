@@ -44,11 +44,14 @@ class Layout[State: PartState]:
         The state of each one's own design.
     blocks : mapping of str to tuple
         Of each grouping factor the blocks of correlated columns, in order.
+    categories : tuple of str
+        All categories, the reference first; none of several responses.
     """
 
     names: tuple[str, ...]
     parts: tuple[State, ...]
     blocks: Mapping[str, PartBlocks]
+    categories: tuple[str, ...] = ()
 
     def coef(self, part: int) -> tuple[str, ...]:
         """Return the names that a response's fixed effects have beside the others'."""
@@ -77,6 +80,7 @@ class Layout[State: PartState]:
         """Return what stands in JSON beside the parts' states."""
         return {
             "names": self.names,
+            "categories": self.categories,
             "parts": [part.to_json(levels=levels) for part in self.parts],
             "blocks": {
                 name: [list(block) for block in found] for name, found in self.blocks.items()
@@ -95,4 +99,5 @@ def layout_of_plain[State: PartState](
         for name, found in content["blocks"].items()
     }
     parts = tuple(read(part) for part in content["parts"])
-    return Layout(tuple(map(str, content["names"])), parts, blocks)
+    categories = tuple(map(str, content["categories"]))
+    return Layout(tuple(map(str, content["names"])), parts, blocks, categories)

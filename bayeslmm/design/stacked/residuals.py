@@ -8,11 +8,15 @@ import numpy as np
 
 from bayeslmm.design.residual_rows import ResidualRows
 from bayeslmm.errors import ArgumentError
+from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.residual import Correlation
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bayeslmm.design.design import Design
     from bayeslmm.design.stacked.stack import Stack
+    from bayeslmm.families.family import Family
 
 # Residual structures of several responses: any correlations of an observation's, or none.
 CORRELATED, INDEPENDENT = "us", "diag"
@@ -20,14 +24,29 @@ CORRELATED, INDEPENDENT = "us", "diag"
 _RESPONSE, _OBSERVATION = "response", "observation"
 
 
-def check_structure(residual: str | None) -> str:
-    """Return which structure the residuals of several responses have.
+def check_structure(residual: str | None, families: Sequence[Family]) -> str | None:
+    """Return which structure the residuals of several responses have; None of no residuals.
+
+    Parameters
+    ----------
+    residual : str or None
+        As it was given.
+    families : sequence of Family
+        Of the responses: only where all are Gaussian there are residuals beside each other.
 
     Raises
     ------
     ArgumentError
         If it is none.
     """
+    others = [family.name for family in families if family.name != GAUSSIAN.name]
+    if others and residual is not None:
+        raise ArgumentError(
+            f"residual= is about responses that are all Gaussian, and one is of family "
+            f"{others[0]!r}: leave it out; effects of one label correlate such responses."
+        )
+    if others:
+        return None
     if residual is None:
         return CORRELATED
     if residual not in (CORRELATED, INDEPENDENT):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.arrays import Ints
+    from bayeslmm.arrays import Floats, Ints
 
 
 class Part(Protocol):
@@ -46,6 +46,8 @@ class Stack[Own: Part]:
         Where the observations stand in the table.
     labels : ndarray, shape (m,)
         Their labels.
+    totals : ndarray, shape (m,), or None
+        Of categories, how many counts each observation has.
     """
 
     names: tuple[str, ...]
@@ -55,6 +57,7 @@ class Stack[Own: Part]:
     observation: Ints
     positions: Ints
     labels: NDArray[Any]
+    totals: Floats | None = None
 
     def rows_of(self, part: int) -> Ints:
         """Return the rows of a response, in the order of its own design."""

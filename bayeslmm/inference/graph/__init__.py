@@ -9,6 +9,7 @@
 - ``zeros``: the same of responses with zeros or ones that a family does not explain
 - ``residual``: residuals with a structure: parameters, scales and the response
 - ``residual_correlation``: correlated residuals: their joint density, and draws
+- ``stacked``: several responses, or all categories of one
 - ``log_densities``: log-densities of families where PyMC's own lose digits
 - ``prior_vectors``: random variables with their priors
 - ``covariance``: G, its priors and its square root

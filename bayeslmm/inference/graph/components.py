@@ -18,13 +18,13 @@ from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.inference.graph.covariance import Scale, recover_scale, scale_of
 from bayeslmm.inference.graph.guarded_model import LinearMixedModel
 from bayeslmm.inference.graph.latent import effects_of_rows
-from bayeslmm.inference.graph.likelihood import add_response
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.inference.graph.residual import (
     add_parameters,
     add_structured_response,
     read_parameters,
 )
+from bayeslmm.inference.graph.stacked import add_likelihood
 from bayeslmm.model.covariance.partial_correlations import correlation_of
 from bayeslmm.model.residual.entry import by_variable
 from bayeslmm.model.residual.of_design import parameter_entries, structured_residuals
@@ -205,7 +205,7 @@ def likelihood(model: Model, mean: Any, in_sigma: Sequence[Any] = ()) -> None:
     if design.residual is not None:
         add_structured_response(model, mean, parameters)
     else:
-        add_response(model.family, design, mean, parameters)
+        add_likelihood(design, mean, parameters)
 
 
 def _name_linear_predictor(design: Design, mean: Any) -> None:

@@ -63,7 +63,11 @@ def add_response(family: Family, design: Design, eta: Any, parameters: Mapping[s
         "dims": names.OBS,
     }
     name = names.stored(design.response)
-    rows = Rows(name, family.link.name, eta, parameters, design.known, observed)
+    add_rows(family, Rows(name, family.link.name, eta, parameters, design.known, observed))
+
+
+def add_rows(family: Family, rows: Rows) -> None:
+    """Add observed rows to the open PyMC model; see `add_response`."""
     if isinstance(family, CustomFamily):
         _of_the_users(family, rows)
     else:
@@ -165,7 +169,7 @@ def _beta(rows: Rows) -> None:
 def _of_the_users(family: CustomFamily, rows: Rows) -> None:
     others = {parameter.name: rows.parameters[parameter.name] for parameter in family.parameters}
     if rows.known is not None:
-        others["trials"] = pm.Data("trials_data", rows.known.astype(np.int64), dims=names.OBS)
+        others["trials"] = rows.data("trials", rows.known.astype(np.int64))
 
     def logp(y: Any, *tensors: Any) -> Any:
         return log_density_of(family.name, family.logp, y, *tensors, names=tuple(others))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bayeslmm import names
+from bayeslmm.families.stacked import OfResponses, of_response
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.priors.defaults import default_corr
 from bayeslmm.model.priors.prior import Prior
@@ -13,7 +15,9 @@ from bayeslmm.model.residual.of_design import parameter_entries
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bayeslmm.design.model_data import ModelData
+    from bayeslmm.design.model_data import FactorData, ModelData
+    from bayeslmm.design.stacked.layout import Layout
+    from bayeslmm.design.state import DesignState
     from bayeslmm.model.priors.priors import Priors
 
     # Prior and origin by parameter.
@@ -42,18 +46,42 @@ def base_of_parts(design: ModelData, parts: Sequence[Priors], origin: str) -> Ba
         pairs = zip(layout.coef(k), layout.parts[k].coef, strict=True)
         base |= {name: known[own] for name, own in pairs}
     for factor in design.factors:
+        base |= _of_factor(factor, layout, parts, listed)
         covariance = covariance_of(factor)
-        for k, part in enumerate(parts):
-            for own in part.factors:
-                if own.name == factor.name:
-                    places = layout.places(factor.name, k)
-                    base |= {
-                        covariance.sd_names[covariance.sd_columns[at]]: listed[k][
-                            own.covariance.sd_names[own.covariance.sd_columns[column]]
-                        ]
-                        for column, at in enumerate(places)
-                    }
         base[covariance.corr_name] = (default_corr(covariance), origin)
+    return base | _of_parameters(design, layout, listed, origin)
+
+
+def _of_factor(
+    factor: FactorData,
+    layout: Layout[DesignState],
+    parts: Sequence[Priors],
+    listed: Sequence[Base],
+) -> Base:
+    """Return the priors of the standard deviations of one grouping factor."""
+    covariance, base = covariance_of(factor), {}
+    for k, part in enumerate(parts):
+        for own in part.factors:
+            if own.name == factor.name:
+                for column, at in enumerate(layout.places(factor.name, k)):
+                    there = own.covariance.sd_names[own.covariance.sd_columns[column]]
+                    name = covariance.sd_names[covariance.sd_columns[at]]
+                    base[name] = listed[k][there]
+    return base
+
+
+def _of_parameters(
+    design: ModelData, layout: Layout[DesignState], listed: Sequence[Base], origin: str
+) -> Base:
+    """Return the priors of family parameters, or of the residuals' covariance."""
+    base: Base = {}
+    if isinstance(family := design.family, OfResponses):
+        for k, response in enumerate(family.responses):
+            for parameter in family.members[k].parameters:
+                there = replace(parameter, name=of_response(parameter.name, response))
+                pairs = zip(there.entries, parameter.entries, strict=True)
+                base |= {name: listed[k][own] for name, own in pairs}
+        return base
     for entry in parameter_entries(design):
         if entry.default is None and entry.label in layout.names:
             base[entry.name] = listed[layout.names.index(entry.label)][names.SIGMA]
