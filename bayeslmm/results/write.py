@@ -14,6 +14,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.design.fingerprint import fingerprint
+from bayeslmm.families.softmax import Categorical
 from bayeslmm.gram.file import gram_dataset
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.model.covariance.block_covariance import covariance_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.design.stacked.stack import Stack
@@ -172,6 +174,12 @@ def _of_observations(design: Design, stack: Stack[Design]) -> dict[str, xr.Datas
     """Return the groups of several responses: a variable for each, NaN where it is lacking."""
     rows = {names.OBS: stack.labels}
     observed, constant = {}, _columns(design, stack.data)
+    if stack.totals is not None:
+        observed = _of_categories(design, stack.totals)
+        return {
+            "observed_data": xr.Dataset(observed, coords=rows),
+            "constant_data": xr.Dataset(constant, coords=rows),
+        }
     for k, (name, part) in enumerate(zip(stack.names, stack.parts, strict=True)):
         y = stack.spread(k, part.y)
         observed[names.stored(name)] = (names.OBS, y, _unit(part, part.response))
@@ -183,6 +191,20 @@ def _of_observations(design: Design, stack: Stack[Design]) -> dict[str, xr.Datas
         "observed_data": xr.Dataset(observed, coords=rows),
         "constant_data": xr.Dataset(constant, coords=rows),
     }
+
+
+def _of_categories(design: Design, totals: Floats) -> dict[str, Any]:
+    """Return which category each observation is of, or how many it has of each."""
+    layout = design.state.layout
+    assert layout is not None  # noqa: S101 - of categories
+    counts = design.y.reshape(-1, len(layout.names))
+    if design.family.name == Categorical.name:
+        code = counts @ np.arange(1, len(layout.names) + 1)
+        attrs = {"categories": list(layout.categories)}
+        return {names.stored(design.response): (names.OBS, code.astype(np.int64), attrs)}
+    whole = np.column_stack([totals - counts.sum(axis=1), counts])
+    named = zip(layout.categories, whole.T, strict=True)
+    return {names.stored(name): (names.OBS, column) for name, column in named}
 
 
 def root_attributes(model: Model) -> dict[str, Any]:
