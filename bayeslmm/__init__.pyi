@@ -21,6 +21,8 @@ from .analysis.sensitivity.power_scaling import (
 )
 from .analysis.sensitivity.prior_implications import implied_priors as implied_priors
 from .analysis.sensitivity.prior_table import describe_priors as describe_priors
+from .analysis.several.probabilities import category_probabilities as category_probabilities
+from .analysis.several.response_of import response_of as response_of
 from .analysis.smooths.curves import smooth_curves as smooth_curves
 from .analysis.smooths.freedom import smooths as smooths
 from .analysis.summaries.draws import tidy_draws as tidy_draws

@@ -94,6 +94,10 @@ class Multinomial(Member):
         """Compute the probabilities of the categories beside the reference, shape (..., K - 1)."""
         return np.asarray(np.exp(log_probabilities(eta)[..., 1:]))
 
+    def mean_slope(self, eta: Floats, phi: Parameters, /) -> Floats:
+        """Compute p (1 - p), the derivative in the category's own predictor."""
+        return self.variance(eta, phi, None)
+
     def variance(self, eta: Floats, phi: Parameters, trials: Floats | None, /) -> Floats:
         """Compute n p (1 - p) of each category beside the reference."""
         p = self.mean(eta, phi)

@@ -99,6 +99,13 @@ class OfResponses:
             out[self.part == k] = member.mean(eta[self.part == k], self.own(k, phi))
         return out
 
+    def mean_slope(self, eta: Floats, phi: Parameters, /) -> Floats:
+        """Compute d E(y | eta, phi) / d eta of each row."""
+        out = np.empty_like(eta, dtype=np.float64)
+        for k, member in enumerate(self.members):
+            out[self.part == k] = member.mean_slope(eta[self.part == k], self.own(k, phi))
+        return out
+
     def variance(self, eta: Floats, phi: Parameters, known: Floats | None, /) -> Floats:
         """Compute Var(y | eta, phi) of each row."""
         out = np.empty_like(eta, dtype=np.float64)
@@ -221,6 +228,10 @@ class OfCategories:
     def mean(self, eta: Floats, phi: Parameters, /) -> Floats:
         """Compute the probability of each row's category."""
         return self.together(self.member.mean(self.apart(eta), phi))
+
+    def mean_slope(self, eta: Floats, phi: Parameters, /) -> Floats:
+        """Compute p (1 - p), the derivative in the category's own predictor."""
+        return self.variance(eta, phi, None)
 
     def variance(self, eta: Floats, phi: Parameters, known: Floats | None, /) -> Floats:
         """Compute n p (1 - p) of each row's category."""

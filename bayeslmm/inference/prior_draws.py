@@ -19,6 +19,7 @@ from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.entry import draw_entries
 from bayeslmm.results.kept_effects import DRAWS, KeptEffects
 from bayeslmm.results.write import (
+    by_response,
     data_groups,
     draws_dataset,
     known_groups,
@@ -182,14 +183,30 @@ def _predictive(
     design = model.design.coded_rows
     eta = _linear_predictor(design, values)
     if phi is None or design.residual is None:
-        own = {name: values[name][:, None] for name in model.priors.parameters}
-        response = model.family.draw(eta, own, design.known, rng)
+        response = _drawn(model, eta, values, rng)
     else:
         residuals = DrawnResiduals(model.structured_residual, design.residual, phi)
         response = _with_residuals(model, eta, residuals, values, rng)
-    variables = {names.stored(design.response): (("chain", "draw", names.OBS), response[None])}
-    coords = {**sample_coordinates((1, len(response))), names.OBS: design.obs}
+    told, labels = {names.stored(design.response): response}, design.obs
+    if design.stack is not None:
+        told, labels = by_response(design, response), design.stack.labels
+    variables = {name: (("chain", "draw", names.OBS), drawn[None]) for name, drawn in told.items()}
+    coords = {**sample_coordinates((1, len(response))), names.OBS: labels}
     return xr.Dataset(variables, coords=coords)
+
+
+def _drawn(
+    model: Model, eta: Floats, values: dict[str, Floats], rng: np.random.Generator
+) -> Floats:
+    """Draw responses, shape (s, n), of rows that are independent given eta."""
+    design = model.design.coded_rows
+    if design.stack is None:
+        own = {name: values[name][:, None] for name in model.priors.parameters}
+        return model.family.draw(eta, own, design.known, rng)
+    # Families of stacked rows have these first.
+    known = None if design.known is None else design.known[:, None]
+    own = {name: values[name][None] for name in model.priors.parameters}
+    return model.family.draw(eta.T, own, known, rng).T
 
 
 def _with_residuals(

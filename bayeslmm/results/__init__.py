@@ -8,8 +8,7 @@
 - ``residual``: the residual structure of a tree, and draws of its parameters
 - ``smooths``: which of its factors are smooths
 - ``units``: the units of columns and response
-- ``response_of``: `response_of`: one of several responses, as a result of its own
-- ``record``: what a fit recorded of itself: settings, numbers of levels
+- ``record``: what a fit recorded of itself: settings, numbers of levels, several responses
 - ``known``: the known covariances of levels that a tree keeps
 - ``kept_effects``: which random effects a result keeps
 - ``diagnostics``: location, intervals, Monte Carlo error, R-hat, effective sample sizes

@@ -12,6 +12,7 @@ from bayeslmm.design.factors.arms import Arms
 from bayeslmm.design.state import state_content
 from bayeslmm.errors import TreeError, nearest
 from bayeslmm.results.factor_info import FactorInfo
+from bayeslmm.results.record import require_one_response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -314,6 +315,7 @@ def covariance_draws(
 
 def response(idata: xr.DataTree) -> NDArray[np.float64]:
     """Return the observed response, shape (n,)."""
+    require_one_response(idata)
     name = str(idata.attrs["response"])
     return np.asarray(variable(idata, name, "observed_data").values, dtype=np.float64)
 

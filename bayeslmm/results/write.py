@@ -170,12 +170,38 @@ def data_groups(design: ModelData) -> dict[str, xr.Dataset]:
     }
 
 
+def by_response(design: Design, rows: Floats) -> dict[str, Floats]:
+    """Return responses of stacked rows by observation, as a tree names them.
+
+    Parameters
+    ----------
+    design : Design
+        Of several responses, or categories.
+    rows : ndarray, shape (s, n)
+        Draws of its rows.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (s, m)
+        NaN where an observation lacks a response.
+    """
+    stack = design.stack
+    assert stack is not None  # noqa: S101 - of several
+    if stack.totals is not None:
+        drawn = [_of_categories(design, y, stack.totals) for y in rows]
+        return {name: np.stack([one[name][1] for one in drawn]) for name in drawn[0]}
+    return {
+        names.stored(name): np.stack([stack.spread(k, y[stack.rows_of(k)]) for y in rows])
+        for k, name in enumerate(stack.names)
+    }
+
+
 def _of_observations(design: Design, stack: Stack[Design]) -> dict[str, xr.Dataset]:
     """Return the groups of several responses: a variable for each, NaN where it is lacking."""
     rows = {names.OBS: stack.labels}
     observed, constant = {}, _columns(design, stack.data)
     if stack.totals is not None:
-        observed = _of_categories(design, stack.totals)
+        observed = _of_categories(design, design.y, stack.totals)
         return {
             "observed_data": xr.Dataset(observed, coords=rows),
             "constant_data": xr.Dataset(constant, coords=rows),
@@ -193,11 +219,11 @@ def _of_observations(design: Design, stack: Stack[Design]) -> dict[str, xr.Datas
     }
 
 
-def _of_categories(design: Design, totals: Floats) -> dict[str, Any]:
+def _of_categories(design: Design, y: Floats, totals: Floats) -> dict[str, Any]:
     """Return which category each observation is of, or how many it has of each."""
     layout = design.state.layout
     assert layout is not None  # noqa: S101 - of categories
-    counts = design.y.reshape(-1, len(layout.names))
+    counts = y.reshape(-1, len(layout.names))
     if design.family.name == Categorical.name:
         code = counts @ np.arange(1, len(layout.names) + 1)
         attrs = {"categories": list(layout.categories)}

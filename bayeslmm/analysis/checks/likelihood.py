@@ -20,11 +20,13 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     training_design,
 )
 from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights
+from bayeslmm.analysis.several.densities import observation_log_likelihood
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import TreeError, names_keywords
 from bayeslmm.gram.blocks import is_nested
 from bayeslmm.results import read
+from bayeslmm.results.record import has_several
 from bayeslmm.results.residual import residual_group
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
 def row_log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
     """Compute log p(y_i | eta_i) given all effects, shape (s, n); see `add_log_likelihood`."""
+    read.require_tree(idata)
+    if has_several(idata):
+        return observation_log_likelihood(idata)
     return _row_densities(linear_predictor(idata, residual=True), read.response(idata))
 
 
@@ -64,6 +69,7 @@ def add_log_likelihood(idata: xr.DataTree) -> xr.DataTree:
     which is :math:`\log N(y_i \mid x_i'\beta + z_i'b, \; \sigma^2 / w_i)` for the Gaussian. Where
     residuals correlate within groups it is the density of the row given its group's other rows,
     too, which is what leaving it out takes [1]_; these do not add up to the joint log-likelihood.
+    Of several responses it is the density of all that a row has of them, together.
 
     Parameters
     ----------

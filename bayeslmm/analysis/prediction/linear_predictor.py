@@ -25,6 +25,7 @@ from bayeslmm.errors import ArgumentError, TreeError
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive
 from bayeslmm.results.known import known_covariances
+from bayeslmm.results.record import require_one_response
 from bayeslmm.results.residual import drawn_residuals, has_structure, sigma_factors
 from bayeslmm.results.rows import training_table
 from bayeslmm.results.units import column_units
@@ -239,6 +240,7 @@ def linear_predictor(
         When `idata` is no tree of this package.
     """
     read.require_tree(idata)
+    require_one_response(idata)
     included, in_parameters = chosen_effects(idata, random_effects)
     policies = level_policies(new_levels, included, in_parameters)
     require_known(family(idata), weights, trials)
@@ -302,6 +304,7 @@ def linear_predictor(
 def design_state(idata: xr.DataTree) -> DesignState:
     """Return how the fit coded its columns."""
     read.require_tree(idata)
+    require_one_response(idata)
     # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
     infos = read.factors(idata)
     levels = {info.name: info.all_levels for info in (*infos, *sigma_factors(idata))}

@@ -146,7 +146,8 @@ def build_stack(formula: StackedFormula, table: Table, asked: Asked, build: Buil
         parts.append(replace(own, rows=np.flatnonzero(kept[k])[own.rows]))
     require_used(one.known, [t.cov for t in formula.random if t.cov is not None])
     layout = Layout(called, tuple(part.state for part in parts), part_blocks(parts))
-    return finish(formula, stack_of(called, parts), layout, residual=structure)
+    stack = replace(stack_of(called, parts), predictors=_predictors(formula, table, kept))
+    return finish(formula, stack, layout, residual=structure)
 
 
 def restack(
@@ -259,6 +260,16 @@ def _rows(formula: StackedFormula, table: Table, asked: Asked) -> list[NDArray[n
             raise DataError(f"No row has the response {one.formula.response!r}.")
         found.append(present)
     return found
+
+
+def _predictors(
+    formula: StackedFormula, table: Table, kept: Sequence[NDArray[np.bool_]]
+) -> dict[str, Any]:
+    """Return the columns right of the tildes, of all observations."""
+    some = np.any(kept, axis=0)
+    terms = [model_terms(part) for part in formula.parts]
+    read = dict.fromkeys(name for one in terms for name in (*one.predictors, *one.grouping))
+    return {name: table.column(name, some).native() for name in read}
 
 
 def _some(given: Any, keep: NDArray[np.bool_]) -> Any:

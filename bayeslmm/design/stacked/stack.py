@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -48,6 +48,8 @@ class Stack[Own: Part]:
         Their labels.
     totals : ndarray, shape (m,), or None
         Of categories, how many counts each observation has.
+    predictors : mapping of str to ndarray or Categorical, each of length m
+        Columns that some response's formula uses, also of observations that lack this response.
     """
 
     names: tuple[str, ...]
@@ -58,6 +60,7 @@ class Stack[Own: Part]:
     positions: Ints
     labels: NDArray[Any]
     totals: Floats | None = None
+    predictors: Mapping[str, NDArray[Any] | pd.Categorical] = field(default_factory=dict)
 
     def rows_of(self, part: int) -> Ints:
         """Return the rows of a response, in the order of its own design."""
@@ -74,13 +77,16 @@ class Stack[Own: Part]:
     def data(self) -> dict[str, NDArray[Any] | pd.Categorical]:
         """The table's columns that any response uses, by observation.
 
-        What no response of an observation uses is NaN, or of whole numbers and booleans zero.
+        A response that an observation lacks is NaN, or of whole numbers and booleans zero.
         """
         used: dict[str, list[int]] = {}
         for k, part in enumerate(self.parts):
             for name in part.data:
                 used.setdefault(name, []).append(k)
-        return {name: self._together(name, of) for name, of in used.items()}
+        return {
+            name: self.predictors[name] if name in self.predictors else self._together(name, of)
+            for name, of in used.items()
+        }
 
     def _together(self, name: str, parts: list[int]) -> NDArray[Any] | pd.Categorical:
         m, columns = len(self.labels), [self.parts[k].data[name] for k in parts]

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm import names
-from bayeslmm.design.state import DesignState, state_content
+from bayeslmm.design.state import DesignState
 from bayeslmm.errors import TreeError, names_keywords, nearest
 from bayeslmm.families.registry import family_of
 from bayeslmm.families.stacked import of_response
@@ -20,15 +20,10 @@ from bayeslmm.model.priors.of_parts import priors_of_part
 from bayeslmm.model.priors.priors import Priors
 from bayeslmm.results import read
 from bayeslmm.results.known import known_covariances
+from bayeslmm.results.record import has_several
 
 if TYPE_CHECKING:
     from bayeslmm.design.stacked.layout import Layout
-
-
-def has_several(idata: xr.DataTree) -> bool:
-    """Return whether a fit has several responses, or categories of one."""
-    read.require_tree(idata)
-    return state_content(str(idata.attrs["design"])).get("layout") is not None
 
 
 def layout_of(idata: xr.DataTree) -> Layout[DesignState]:
@@ -39,6 +34,7 @@ def layout_of(idata: xr.DataTree) -> Layout[DesignState]:
     TreeError
         If there is one only.
     """
+    read.require_tree(idata)
     if not has_several(idata):
         raise TreeError(
             f"This fit has one response, {idata.attrs['response']!r}, and is its own result."
@@ -46,7 +42,7 @@ def layout_of(idata: xr.DataTree) -> Layout[DesignState]:
     levels = {info.name: info.all_levels for info in read.factors(idata)}
     known = known_covariances(idata)
     layout = DesignState.from_json(str(idata.attrs["design"]), levels, known=known).layout
-    assert layout is not None  # noqa: S101 - has_several
+    assert layout is not None  # noqa: S101 - of several
     return layout
 
 
@@ -84,8 +80,13 @@ def response_of(idata: xr.DataTree, response: str) -> xr.DataTree:
     Examples
     --------
     >>> import bayeslmm as bl
-    >>> fit = bl.fit_bayes("mvbind(tarsus, back) ~ sex + (1 |p| dam)", chicks)  # doctest: +SKIP
-    >>> bl.predict(bl.response_of(fit, "back"), chicks.head())  # doctest: +SKIP
+    >>> rng = np.random.default_rng(1)
+    >>> table = {"y": rng.normal(size=40), "z": rng.normal(5, 2, size=40), "g": list("abcde") * 8}
+    >>> fit = bl.fit_bayes("mvbind(y, z) ~ 1 + (1 |p| g)", table, draws=50, chains=2,
+    ...                    random_seed=1, progressbar=False)
+    >>> one = bl.response_of(fit, "z")
+    >>> one.attrs["formula"], bl.predict(one, {"g": ["a"]}).shape
+    ('z ~ 1 + (1 | g)', (2, 50, 1))
     """
     layout = layout_of(idata)
     if response not in layout.names:
