@@ -10,6 +10,7 @@ from bayeslmm.errors import FormulaError
 from bayeslmm.formula.calls import Expression
 from bayeslmm.formula.expand import TermSet, expand
 from bayeslmm.formula.grammar import parse_side
+from bayeslmm.formula.mixed_formula import StackedFormula
 from bayeslmm.formula.nodes import Atom, Variable
 from bayeslmm.formula.tokens import find_variable, tokenize
 
@@ -156,6 +157,11 @@ def model_terms(formula: MixedFormula, residual: ResidualTerms | None = None) ->
     >>> terms.predictors, terms.grouping
     (('x', 'z', 't'), ('g',))
     """
+    if isinstance(formula, StackedFormula):
+        raise FormulaError(
+            f"This reads a formula of one response, and {formula.response} has several.",
+            formula.text or str(formula),
+        )
     _require_built(formula)
     _require_one_by(formula)
     return ModelTerms(

@@ -40,7 +40,7 @@ from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.family import family
 from bayeslmm.results.known import known_covariances
-from bayeslmm.results.record import recorded
+from bayeslmm.results.record import recorded, require_one_response
 from bayeslmm.results.residual import has_structure
 from bayeslmm.results.rows import training_table
 
@@ -133,6 +133,7 @@ def update(
             raise ArgumentError("A REML fit has no priors: leave priors out.")
         return _update_reml(fit, formula, data, settings)
     read.require_tree(fit)
+    require_one_response(fit)
     read.group(fit, "posterior")
     asked = settings.keys()
     old = parse_formula(str(fit.attrs["formula"]))
@@ -205,8 +206,9 @@ def _new_formula(old: MixedFormula, formula: str | MixedFormula | None) -> Mixed
 
 def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]) -> REMLFit:
     new = _new_formula(parse_formula(fit.formula), formula)
-    own = fit.data.residual
-    state = fit.data.state
+    own, state = fit.data.residual, fit.data.state
+    if state.layout is not None:
+        raise ArgumentError("update changes fits of one response: give several to fit_reml again.")
     se = None if own is None else own.se if fit.data.has_rows else state.se
     said = {"residual": state.residual, "sigma": state.sigma, "se": state.se}
     settings = {**_residuals_of(said, se, settings, same_rows=data is None), **settings}

@@ -26,7 +26,7 @@ from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import TreeError, names_keywords
 from bayeslmm.gram.blocks import is_nested
 from bayeslmm.results import read
-from bayeslmm.results.record import has_several
+from bayeslmm.results.record import has_several, require_one_response
 from bayeslmm.results.residual import residual_group
 
 if TYPE_CHECKING:
@@ -165,6 +165,8 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
         If the factor is unknown, or not named where there are several; or if the response is not
         Gaussian and the factor has more than two columns, or others nested in it.
     """
+    read.require_tree(idata)
+    require_one_response(idata)
     gram = tree_gram(idata)
     if gram is not None:
         found, integrated = group_densities(idata, gram, factor)

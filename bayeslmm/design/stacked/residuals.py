@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # Residual structures of several responses: any correlations of an observation's, or none.
 CORRELATED, INDEPENDENT = "us", "diag"
+STRUCTURES = (CORRELATED, INDEPENDENT)
 # What is correlated, and within what, as it is told.
 _RESPONSE, _OBSERVATION = "response", "observation"
 
@@ -49,7 +50,7 @@ def check_structure(residual: str | None, families: Sequence[Family]) -> str | N
         return None
     if residual is None:
         return CORRELATED
-    if residual not in (CORRELATED, INDEPENDENT):
+    if residual not in STRUCTURES:
         raise ArgumentError(
             f"residual={residual!r} is not for several responses, whose residuals are correlated "
             f"within an observation, {CORRELATED!r}, or independent, {INDEPENDENT!r}: of rows "
