@@ -116,7 +116,7 @@ from .gram.streaming.first_pass import Reading as Reading
 from .gram.streaming.from_batches import gram_from_batches as gram_from_batches
 from .gram.streaming.from_table import gram_from_table as gram_from_table
 from .inference.adopt import adopt as adopt
-from .inference.custom_family import custom_family as custom_family
+from .inference.graph.custom_family import custom_family as custom_family
 from .inference.fit import fit_bayes as fit_bayes
 from .inference.graph.build import build_model as build_model
 from .inference.prior_draws import sample_prior as sample_prior

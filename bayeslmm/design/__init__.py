@@ -4,7 +4,7 @@
 - ``build``: `build_design`, `rebuild_design`: a formula and a table in, a `Design` out
 - ``model_data``: `ModelData`: what a fit needs of its data, with rows or without
 - ``rows``: which rows and columns of a table a formula uses
-- ``row_numbers``: weights, trials and standard errors of the rows
+- ``beside/``: what is said of rows beside the columns of the formula
 - ``response``: the response as numbers, as its family asks
 - ``residual_checks``: what a fit must be for a residual structure, and what its rows tell
 - ``stacked/``: several responses, or categories of one, as rows of one design

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.arguments import takes_formulas
+from bayeslmm.arguments import given_formulas, row_statements, takes_formulas
 from bayeslmm.design.coding import TableCoder
 from bayeslmm.design.columns.memory import restore, store
 from bayeslmm.design.design import Design
@@ -30,7 +30,7 @@ from bayeslmm.design.rank.identifiability import (
 )
 from bayeslmm.design.residual_checks import check_arguments, check_residuals
 from bayeslmm.design.residual_rows import code_residuals, sigma_factors
-from bayeslmm.design.response import require_known, require_trials
+from bayeslmm.design.response import require_known, require_trials, told_family
 from bayeslmm.design.rows import NO_LEVEL, read_rows
 from bayeslmm.design.stacked.any_kind import is_stacked, stack_up
 from bayeslmm.design.stacked.build import Asked, refuse_of_rows, restack
@@ -126,8 +126,9 @@ def build_design(
         pandas DataFrame labelled by levels, a pair of matrix and levels, or what `phylogeny`,
         `pedigree`, `precision` and `known_covariance` return.
     phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
-        Formulas of the family's parameters of these names, e.g. ``phi="~ x + (1 | g)"``: predictors
-        of their logarithms, of the logit of those between 0 and 1. One number without.
+        Formulas of the family's parameters, as in `fit_bayes`; one number without.
+    likweights, cens, y2 : str or array-like, optional
+        How often rows count, and how they are censored, as in `fit_bayes`.
 
     Returns
     -------
@@ -164,9 +165,10 @@ def build_design(
         refuse_of_rows({"weights": weights, "sigma": sigma, "se": se, **formulas})
         asked = Asked(family, link, trials, residual, known, missing, rank_deficient, response)
         return stack_up(mixed, read_table(data), asked, build_design)
-    chosen = family_of(family, link)
+    of_rows = row_statements(formulas)
+    chosen = told_family(family_of(family, link), of_rows, weights, (residual, sigma, se))
     require_known(chosen, weights, trials)
-    sigma, others = split_sigma(chosen, sigma, formulas)
+    sigma, others = split_sigma(chosen, sigma, given_formulas(formulas))
     check_arguments(chosen, weights, residual, sigma, se)
     terms = model_terms(mixed)
     beside = residual_terms(residual, sigma, terms.response)
@@ -176,7 +178,7 @@ def build_design(
     relationships = named_covariances(terms, known)
     rows = read_rows(
         terms, read_table(data), weights, missing, trials=trials, se=se,
-        need_response=response == "required" or None,
+        need_response=response == "required" or None, beside=of_rows,
     )  # fmt: skip
     _warn(rows)
     coder = TableCoder(terms, rows, {}, family=chosen)
@@ -218,6 +220,7 @@ def build_design(
         known=relationships,
         parameter_terms={f.name: f.terms for f in in_parameters},
         parameter_levels={f.name: tuple(f.levels.tolist()) for f in in_parameters},
+        beside={name: said for name, said in of_rows.items() if isinstance(said, str)},
         **kept_of(predictors, others),
     )
     return _design(coder, X, factors, state, (of_residuals, predictors))
@@ -391,6 +394,8 @@ def _design(
         units=rows.units,
         family=coder.family,
         trials=rows.trials,
+        likweights=rows.likweights,
+        ends=coder.ends(),
         residual=beside[0],
         predictors=beside[1],
         _state=state,

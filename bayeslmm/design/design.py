@@ -13,6 +13,7 @@ from bayeslmm.design.text import Described, design_lines
 from bayeslmm.errors import (
     DataError,
 )
+from bayeslmm.families.censored import uncensored
 from bayeslmm.families.gaussian import GAUSSIAN
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ class Design(Described):
         How the response is distributed given the linear predictor.
     trials : ndarray of float64, shape (n,), or None
         Numbers of trials of a binomial response.
+    likweights : ndarray of float64, shape (n,), or None
+        How often the likelihood of each row counts.
+    ends : ndarray of float64, shape (n,), or None
+        Of censored responses the other end of where each lies, see `families.censored`.
     residual : ResidualRows or None
         What is known of the residuals' scales, groups and times; None where they are independent
         with one sigma.
@@ -88,6 +93,8 @@ class Design(Described):
     units: Mapping[str, str] = field(default_factory=dict)
     family: Family = GAUSSIAN
     trials: NDArray[np.float64] | None = None
+    likweights: NDArray[np.float64] | None = None
+    ends: NDArray[np.float64] | None = None
     residual: ResidualRows | None = None
     predictors: tuple[ParameterRows, ...] = ()
     stack: Stack[Design] | None = None
@@ -115,13 +122,14 @@ class Design(Described):
 
     @property
     def known(self) -> NDArray[np.float64] | None:
-        """What the family knows of the rows beside eta: trials or weights, shape (n,), or None."""
-        return self.trials if self.family.response.known == "trials" else self.weights
+        """What the family knows of the rows beside eta: trials, weights, ends; (n,) or None."""
+        takes = self.family.response.known
+        return {"trials": self.trials, "ends": self.ends}.get(takes or "", self.weights)
 
     @property
     def gaussian_response(self) -> NDArray[np.float64]:
         """The response on the scale on which it is Gaussian, log(y) for log-normal ones."""
-        scale = self.family.gaussian_scale
+        scale = uncensored(self.family).gaussian_scale
         return self.y if scale is None else scale.link(self.y)
 
     @property
@@ -155,9 +163,8 @@ class Design(Described):
     def numbers(self) -> Iterator[NDArray[Any]]:
         """Iterate over all arrays that a fit sees, in one order."""
         yield from (self.y, self.X)
-        yield from (
-            given for given in (self.weights, self.offset, self.trials) if given is not None
-        )
+        told = (self.weights, self.offset, self.trials, self.likweights, self.ends)
+        yield from (given for given in told if given is not None)
         for factor in self.factors:
             yield from (factor.index, factor.columns)
             if factor.latent is not None:

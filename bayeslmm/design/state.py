@@ -28,7 +28,7 @@ VERSION = 1
 # Parts that are written where there are any, so that states of other models stay as they were.
 _WHERE_GIVEN = ("trials", "response_levels", "residual", "sigma", "se", "visits", "strata")
 # Those that are mappings.
-_WHERE_ANY = ("formulas", "parameter_coef", "parameter_terms")
+_WHERE_ANY = ("beside", "formulas", "parameter_coef", "parameter_terms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,8 @@ class DesignState:
         Known covariances of levels, by the names that the formula has.
     arms : mapping of str to Arms
         Of grouping factors with ``gr(g, by=arm)``.
+    beside : mapping of str to str
+        Columns of what was said of the rows, see `arguments.RowStatements`.
     formulas : mapping of str to str
         Formulas of the family's parameters, as they are spelt.
     parameter_coef : mapping of str to tuple of str
@@ -123,6 +125,7 @@ class DesignState:
     strata: tuple[str, ...] | None = None
     known: Known = field(default_factory=dict)
     arms: Mapping[str, Arms] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
     formulas: Mapping[str, str] = field(default_factory=dict)
     parameter_coef: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parameter_terms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -284,6 +287,7 @@ class DesignState:
                 name: Arms.of_plain(found, arms.get(name))
                 for name, found in content.get("arms", {}).items()
             },
+            beside=dict(content.get("beside", {})),
             formulas=dict(content.get("formulas", {})),
             parameter_coef={
                 name: tuple(coef) for name, coef in content.get("parameter_coef", {}).items()

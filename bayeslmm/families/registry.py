@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.families.beta import Beta
 from bayeslmm.families.binomial import Bernoulli, Binomial
+from bayeslmm.families.censored import PREFIX, Censored, censored
 from bayeslmm.families.custom import CustomFamily, remembered
 from bayeslmm.families.gamma import Gamma
 from bayeslmm.families.gaussian import Gaussian
@@ -164,6 +165,8 @@ def family_of(family: str | Family, link: str | None = None) -> Family:
     Traceback (most recent call last):
     bayeslmm.errors.ArgumentError: There is no family 'nbinom2': it is called 'negbinomial' here.
     """
+    if isinstance(family, str) and family.startswith(PREFIX):
+        return censored(family_of(family.removeprefix(PREFIX), link))
     if isinstance(family, str):
         if family in _ALL:
             return _ALL[family](link)
@@ -171,7 +174,7 @@ def family_of(family: str | Family, link: str | None = None) -> Family:
         if own is None:
             raise ArgumentError(_no_such_family(family))
         family = own
-    if not isinstance(family, Member | CustomFamily):
+    if not isinstance(family, Member | CustomFamily | Censored):
         raise ArgumentError(_no_family(family))
     if link not in {None, family.link.name}:
         raise ArgumentError(

@@ -186,7 +186,7 @@ def _working(gram: CrossProducts, home: tuple[int, ...], factors: Ints) -> Worki
     scales = [f.scale.ravel() / n for f, n in zip(gram.factors, parts, strict=True)]
     scales.append(np.zeros(0))
     return Working(
-        n=gram.n,
+        n=gram.power,
         sum_log_weights=gram.sum_log_weights,
         R=gram.scale,
         R_inverse=np.linalg.inv(gram.scale) if len(gram.coef) else gram.scale,

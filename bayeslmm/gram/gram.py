@@ -29,6 +29,7 @@ from bayeslmm.gram.sums import (
     _factor_sums,
     _project,
     _weighted_response,
+    log_weights,
     pair_sums,
     reference_columns,
 )
@@ -107,7 +108,7 @@ class Gram(CrossProducts):
             That of `from_design` where no factor has latent levels.
         """
         _require_gaussian(design)
-        root, y = _weighted_response(design)
+        (root, y), logs = _weighted_response(design), log_weights(design)
         check_magnitudes(design)
         X = design.X
         Xs, scale = reference_columns(X, root)
@@ -119,7 +120,7 @@ class Gram(CrossProducts):
             same = Z.shape == X.shape and np.array_equal(Z, X)
             Zs, M = (Xs, scale) if same else reference_columns(Z, root)
             columns.append(Zs)
-            factors.append(_factor_sums(factor, Zs, fixed, M, root))
+            factors.append(_factor_sums(factor, Zs, fixed, M, logs))
         total = cls(
             response=design.response,
             coef=tuple(design.coef),
@@ -131,7 +132,8 @@ class Gram(CrossProducts):
                 if k < m
             ),
             n=len(y),
-            sum_log_weights=0.0 if root is None else float(2.0 * np.log(root).sum()),
+            sum_log_weights=0.0 if logs is None else float(logs.sum()),
+            likweight=None if design.likweights is None else float(design.likweights.sum()),
             scale=scale,
             slope=slope,
             cross=fixed.T @ fixed,

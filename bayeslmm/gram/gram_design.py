@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from bayeslmm.arguments import given_formulas
+from bayeslmm.arguments import given_formulas, row_statements
 from bayeslmm.design.build import build_design
 from bayeslmm.design.model_data import ModelData
 from bayeslmm.design.residual_rows import ResidualRows
@@ -340,14 +340,14 @@ def design_of(
     if isinstance(formula, ModelData):
         require_own_family(formula, family, link, trials)
         beside = {"residual": residual, "sigma": sigma, "se": se, "known": known}
-        _refuse_beside_design(beside | given_formulas(formulas))
+        _refuse_beside_design(beside | given_formulas(formulas) | row_statements(formulas))
         return formula
     source = open_data(data)
     if isinstance(source, Gram) or not source.has_rows:
         require_sums(formula, family, link)
         check_formulas(GAUSSIAN, given_formulas(formulas))
         require_strata(residual, sigma, se)
-        _require_no_relationships(known)
+        _refuse_without_rows(known=known, **row_statements(formulas))
     if isinstance(source, Gram):
         gram = source
     elif source.has_rows:
@@ -384,9 +384,10 @@ def _refuse_beside_design(given: Mapping[str, Any]) -> None:
             )
 
 
-def _require_no_relationships(known: Mapping[str, Any] | None) -> None:
-    if known is not None:
-        raise ArgumentError(
-            "known= needs the rows in memory, and what is given holds none there: read them into a "
-            "table."
-        )
+def _refuse_without_rows(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ArgumentError(
+                f"{name}= needs the rows in memory, and what is given holds none there: read them "
+                "into a table."
+            )

@@ -158,6 +158,7 @@ def _sums(
     fixed, columns = coded
     se = None if design.residual is None else design.residual.se
     root = None if se is None else 1.0 / se[some]
+    logs = None if root is None else 2.0 * np.log(root)
     weight = 1.0 if root is None else root[:, None]
     own = fixed[some] * weight
     parts = [Z[some] * weight for Z in columns]
@@ -166,7 +167,7 @@ def _sums(
         response=total.response,
         coef=total.coef,
         factors=tuple(
-            _factor_sums(factor, Z, own, known.scale, root)
+            _factor_sums(factor, Z, own, known.scale, logs)
             for factor, Z, known in zip(factors, parts, total.factors, strict=True)
         ),
         pairs=tuple(
@@ -176,7 +177,7 @@ def _sums(
             if k < m
         ),
         n=len(some),
-        sum_log_weights=0.0 if root is None else float(2.0 * np.log(root).sum()),
+        sum_log_weights=0.0 if logs is None else float(logs.sum()),
         scale=total.scale,
         slope=total.slope,
         cross=own.T @ own,

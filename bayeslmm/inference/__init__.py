@@ -2,7 +2,6 @@
 
 - ``fit``: `fit_bayes`
 - ``method``: the protocol of methods, their registry, and the choice among them
-- ``custom_family``: `custom_family`: a response family from a log-density of the user's
 - ``settings``: how to sample, checked once
 - ``parametrization``: how a model is written for a sampler, and why
 - ``memory``: fits whose arrays would exceed memory are refused

@@ -154,7 +154,16 @@ def fit_bayes(
     phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
         Formulas of the family's parameters of these names, e.g. ``phi="~ x + (1 | g)"``: predictors
         of their logarithms, of the logit of those between 0 and 1. One number without.
-    border : {"auto", "dense", "krylov"}
+        likweights : str or array-like, optional
+        How often the likelihood of each row counts: log p(y_i) enters w_i times, as of w_i equal
+        rows; brms's ``weights()``. A column or one positive number per row.
+    cens : str or array-like, optional
+        How rows are censored: ``"none"``, ``"left"`` (the value is at most the response),
+        ``"right"`` (above it) or ``"interval"`` (above it, at most `y2`); or 0, -1, 1 and 2.
+        Gaussian, lognormal, Student-t, gamma, Weibull, exponential and Poisson responses.
+    y2 : str or array-like, optional
+        Upper ends of intervals, in the response's own unit.
+        border : {"auto", "dense", "krylov"}
         How crossed effects are solved for where they are integrated out: by a dense matrix of all
         but the largest factor's; or, for ``sampler="importance"``, by iterations that form none,
         with log determinants by random probes. ``"auto"`` takes the second beyond 4,000 columns.

@@ -42,6 +42,7 @@ from bayeslmm.results.family import family
 from bayeslmm.results.known import known_covariances
 from bayeslmm.results.record import recorded, require_one_response
 from bayeslmm.results.residual import has_structure
+from bayeslmm.results.row_statements import held_column, row_statements_of
 from bayeslmm.results.rows import training_table
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def update(
     new = _new_formula(old, formula)
     settings = {**_likelihood(fit, settings), **settings}
     settings = {**_residuals_of_tree(fit, settings, same_rows=data is None), **settings}
-    settings = {**_formulas(fit, settings), **settings}
+    settings = {**_formulas(fit, settings), **row_statements_of(fit, data), **settings}
     settings = _with_known(new, known_covariances(fit), settings)
     rows, known = _rows(fit, new, data, settings)
     with warnings.catch_warnings():
@@ -228,7 +229,7 @@ def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]
     elif "weights" not in settings and not isinstance(data, Gram):
         weighted = fit.residual is None and fit.gram.sum_log_weights != 0
         column = None if fit.gram.state is None else fit.gram.state.weights
-        settings = {**settings, "weights": _column(column, "weights", had=weighted)}
+        settings = {**settings, "weights": held_column(column, "weights", had=weighted)}
     settings = _with_known(new, state.known, settings)
     return fit_reml(new, data, **{"method": fit.method, **_probes_of(fit), **settings})
 
@@ -252,7 +253,7 @@ def _residuals_of(
         return {}
     found: dict[str, Any] = {"residual": said.get("residual"), "sigma": said.get("sigma")}
     if se is not None and "se" not in settings:
-        found["se"] = se if same_rows else _column(said.get("se"), "se", had=True)
+        found["se"] = se if same_rows else held_column(said.get("se"), "se", had=True)
     if found.get("se") is not None and settings.get("residual") is not None:
         found.pop("se")
     return found
@@ -287,7 +288,7 @@ def _rows(
         for role in () if isinstance(data, Gram) else roles:
             if role not in known:
                 column = state_content(str(fit.attrs["design"])).get(role)
-                known[role] = _column(column, role, had=_had(fit, role))
+                known[role] = held_column(column, role, had=_had(fit, role))
         return data, known
     if read.from_cross_products(fit):
         if str(new) != fit.attrs["formula"]:
@@ -333,17 +334,6 @@ def _had(fit: xr.DataTree, role: str) -> bool:
     return role == "weights" and bool(
         gram_of_dataset(Gram, read.group(fit, names.CROSS_PRODUCTS)).sum_log_weights
     )
-
-
-def _column(column: Any, role: str, *, had: bool) -> str | None:
-    """Return the column that a fit's weights or trials are in, where it had any."""
-    if column is None and had:
-        none = " (weights=None for none)" if role == "weights" else ""
-        raise DataError(
-            f"The fit had {role} that were given by themselves, not as a column: give {role}= "
-            f"along with the new data{none}."
-        )
-    return None if column is None else str(column)
 
 
 def _priors(fit: xr.DataTree, design: ModelData, given: PriorsLike | None, *, same: bool) -> Any:

@@ -28,6 +28,7 @@ from bayeslmm.gram.border.choice import (
 from bayeslmm.gram.border.limits import require_border
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import design_of
+from bayeslmm.model.compiled_rows import refuse_counted
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.exact_fit import require_residuals, require_sigma
 from bayeslmm.model.identification import require_residual_variance
@@ -177,6 +178,7 @@ def fit_reml(
         formula, data, weights=weights, missing=missing, rank_deficient=rank_deficient,
         residual=residual, sigma=sigma, se=se, known=known,
     )  # fmt: skip
+    refuse_counted(design, "fit_reml")
     require_closed_form(design.residual, "fit_reml", "fit_bayes draws them beside all others.")
     if design.residual is not None:
         require_plain(border, "a residual structure")

@@ -14,5 +14,6 @@
 - ``diagnostics``: location, intervals, Monte Carlo error, R-hat, effective sample sizes
 - ``shares``: probabilities as shares of draws
 - ``convergence``: whether draws may be trusted, and what to try
+- ``row_statements``: how often rows count, and which are censored
 - ``weights``: how good importance weights were
 """

@@ -328,7 +328,11 @@ def row_labels(idata: xr.DataTree) -> NDArray[Any]:
 
 
 def constant(idata: xr.DataTree, role: str) -> NDArray[np.float64] | None:
-    """Return the training rows' ``"weights"``, ``"offset"`` or ``"trials"``; None without any."""
+    """Return what is known of the training rows; None without any.
+
+    It is their ``"weights"``, ``"offset"``, ``"trials"``, ``"likweights"`` or, of censored
+    responses, ``"ends"``.
+    """
     for array in group(idata, "constant_data").data_vars.values():
         if array.attrs.get("role") == role:
             return np.asarray(array.values, dtype=np.float64)

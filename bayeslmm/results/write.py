@@ -279,7 +279,10 @@ def _columns(design: Design, columns: Mapping[str, Any]) -> dict[str, Any]:
 
 def _constant_data(design: Design) -> dict[str, Any]:
     constant = _columns(design, design.data)
-    known = {"weights": design.weights, "offset": design.offset, "trials": design.trials}
+    known = {
+        "weights": design.weights, "offset": design.offset, "trials": design.trials,
+        "likweights": design.likweights, "ends": design.ends,
+    }  # fmt: skip
     if design.residual is not None:
         known["se"] = design.residual.se
     for role, given in known.items():

@@ -25,6 +25,7 @@ from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import TreeError, names_keywords
 from bayeslmm.gram.blocks import is_nested
+from bayeslmm.model.compiled_rows import whole_constants
 from bayeslmm.results import read
 from bayeslmm.results.record import has_several, require_one_response
 from bayeslmm.results.residual import residual_group
@@ -51,12 +52,12 @@ def _row_densities(predictor: LinearPredictor, y: NDArray[np.float64]) -> NDArra
     density = np.empty((predictor.size, len(y)))
     member, drawn = predictor.family, predictor.residual
     for rows, eta in predictor.joint_chunks():
-        known, phi = predictor.known(rows), predictor.parameters(rows)
+        phi = predictor.parameters(rows)
         if drawn is not None and drawn.correlated and member.gaussian_scale is not None:
             rest = member.gaussian_scale.link(y[rows, None]) - eta
             mean, phi[names.SIGMA] = drawn.given_others(np.arange(len(y))[rows], rest)
             eta = eta + mean  # noqa: PLW2901 - of the row, given the others
-        density[:, rows] = member.log_density(y[rows, None], eta, phi, known).T
+        density[:, rows] = predictor.log_density(rows, y, eta, phi).T
     return density
 
 
@@ -198,11 +199,15 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
                 "leave out single rows, unit='observation'."
             )
         root = effects_root(idata, target)
-        integrals = level_integrals(design, predictor, root) or group_integrals(
-            predictor, y, target.index, target.columns, root
-        )
+        compiled = level_integrals(design, predictor, root) if whole_constants(design) else None
+        integrals = compiled or group_integrals(predictor, y, target.index, target.columns, root)
         about = {"nodes": integrals.nodes, "node_error": integrals.error}
         return GroupDensity(integrals.values, info.name, levels, (info.name,), outside, about)
+    if design.likweights is not None:
+        raise TreeError(
+            "Rows of this fit have likelihood weights, and a group whose rows count several times "
+            "has no density of its own: leave out single rows, unit='observation'."
+        )
     found = closed_forms(idata, design, predictor, target.index, inside)
     return GroupDensity(found, info.name, levels, (info.name, *nested), outside)
 

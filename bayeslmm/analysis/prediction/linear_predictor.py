@@ -27,6 +27,7 @@ from bayeslmm.results.family import family, family_draws, is_additive
 from bayeslmm.results.known import known_covariances
 from bayeslmm.results.record import require_one_response
 from bayeslmm.results.residual import drawn_residuals, has_structure, sigma_factors
+from bayeslmm.results.row_statements import with_row_statements
 from bayeslmm.results.rows import training_table
 from bayeslmm.results.units import column_units
 
@@ -198,6 +199,21 @@ class LinearPredictor:
         known = self.design.known
         return None if known is None else known[rows, None]
 
+    def log_density(
+        self,
+        rows: slice | NDArray[np.intp],
+        y: NDArray[np.float64],
+        eta: NDArray[np.float64],
+        phi: Mapping[str, NDArray[np.float64]],
+    ) -> NDArray[np.float64]:
+        """Return log p(y_i | eta_i), each as often as its row counts, shape (rows, s).
+
+        Of all responses y, shape (n,), and of the rows' predictors and parameters.
+        """
+        found = self.family.log_density(y[rows, None], eta, phi, self.known(rows))
+        counted = self.design.likweights
+        return found if counted is None else np.asarray(counted[rows, None] * found)
+
     def rows(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float64]:
         """Return the draws of eta of some rows, shape (rows, s)."""
         eta = self.design.X[rows] @ self.beta
@@ -269,7 +285,7 @@ def linear_predictor(
         in_parameters=in_parameters,
     )
     if data is None:
-        design = replace(design, labels=read.row_labels(idata))
+        design = replace(with_row_statements(design, idata), labels=read.row_labels(idata))
     elif state.dropped and not any_rows:
         require_rows(state, training_columns(idata), data, design.obs)
     chains, total = read.sample_shape(idata)
@@ -342,6 +358,7 @@ def training_design(idata: xr.DataTree) -> Design:
         residual=structured,
         se=read.constant(idata, "se"),
     )
+    design = with_row_statements(design, idata)
     return replace(design, labels=read.row_labels(idata), units=column_units(idata))
 
 

@@ -254,11 +254,11 @@ def _without_closed_form(idata: xr.DataTree) -> NDArray[np.float64]:
     rows = linear_predictor(idata, residual=True)
     total = np.zeros(rows.size)
     for place, eta in rows.joint_chunks():
-        y, known = response[place, None], rows.known(place)
         scale, drawn = rows.family.gaussian_scale, rows.residual
         if scale is None or drawn is None or not drawn.correlated:
-            total += rows.family.log_density(y, eta, rows.parameters(place), known).sum(axis=0)
+            total += rows.log_density(place, response, eta, rows.parameters(place)).sum(axis=0)
             continue
+        y = response[place, None]
         rest = scale.link(y) - eta
         white, log_det = drawn.whiten(np.arange(rows.n)[place], rest.T)
         total -= 0.5 * (np.sum(white**2 + LOG_2PI, axis=1) + log_det)

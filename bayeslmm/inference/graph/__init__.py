@@ -10,6 +10,8 @@
 - ``residual``: residuals with a structure: parameters, scales and the response
 - ``residual_correlation``: correlated residuals: their joint density, and draws
 - ``stacked``: several responses, or all categories of one
+- ``custom_family``: `custom_family`: a response family from a log-density of the user's
+- ``censored``: responses of which some lie in an interval alone
 - ``log_densities``: log-densities of families where PyMC's own lose digits
 - ``prior_vectors``: random variables with their priors
 - ``covariance``: G, its priors and its square root

@@ -15,7 +15,12 @@ from __future__ import annotations
     BETA_CLOGLOG,
     STUDENT,
     GAUSSIAN,
-) = range(11)
+    WEIBULL,
+    EXPONENTIAL,
+    CENSORED_GAUSSIAN,
+    CENSORED_WEIBULL,
+    CENSORED_EXPONENTIAL,
+) = range(16)
 
 CODES = {
     ("bernoulli", "logit"): BINOMIAL_LOGIT,
@@ -33,10 +38,21 @@ CODES = {
     ("student", "identity"): STUDENT,
     ("gaussian", "identity"): GAUSSIAN,
     ("lognormal", "identity"): GAUSSIAN,
+    ("weibull", "log"): WEIBULL,
+    ("exponential", "log"): EXPONENTIAL,
+    ("censored_gaussian", "identity"): CENSORED_GAUSSIAN,
+    ("censored_lognormal", "identity"): CENSORED_GAUSSIAN,
+    ("censored_weibull", "log"): CENSORED_WEIBULL,
+    ("censored_exponential", "log"): CENSORED_EXPONENTIAL,
 }
 """From (family, link) to its number. The lognormal's response is handed over as log y."""
+
+BETAS = (BETA_LOGIT, BETA_PROBIT, BETA_CLOGLOG)
+# Codes of waiting times, and of responses of which some are known to lie in an interval alone.
+TIMES = (WEIBULL, EXPONENTIAL)
+CENSORED = (CENSORED_GAUSSIAN, CENSORED_WEIBULL, CENSORED_EXPONENTIAL)
 
 # Codes whose exponentials, or squares, can be split over the nodes of a quadrature.
 QUICK = (BINOMIAL_LOGIT, POISSON, NEGBINOMIAL, GAMMA, STUDENT)
 # Codes whose log-density need not be concave in eta: a level may have several modes.
-NOT_CONCAVE = (BETA_LOGIT, BETA_PROBIT, BETA_CLOGLOG, STUDENT)
+NOT_CONCAVE = (*BETAS, STUDENT)

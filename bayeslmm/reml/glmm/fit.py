@@ -19,7 +19,7 @@ from bayeslmm.errors import (
 )
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.gram.gram_design import design_of
-from bayeslmm.model.compiled_rows import why_not_compiled
+from bayeslmm.model.compiled_rows import refuse_counted, why_not_compiled
 from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE
 from bayeslmm.model.quadrature.level_rows import why_not
 from bayeslmm.reml.fit import fit_reml
@@ -162,6 +162,7 @@ def fit_ml(
             "fit_ml has one sigma, and this design has a residual structure: take fit_reml, with "
             "method='ML'."
         )
+    refuse_counted(design, "fit_ml")
     if design.family.gaussian_scale is not None:
         return _gaussian(design)
     for factor in design.factors:
