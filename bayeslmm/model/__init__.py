@@ -8,6 +8,7 @@
 - ``identification``: which variances the data can tell apart
 - ``compiled_rows``: what compiled code knows of a family
 - ``plan_rows``: rows as the compiled Laplace kernels read them
+- ``predictors``: `Predictor`: a family's parameters by formulas of their own
 - ``simulate``: a response drawn from given parameters
 - ``residual/``: R, the covariance of residuals
 - ``covariance/``: G, the covariance of random effects

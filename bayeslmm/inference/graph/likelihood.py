@@ -53,8 +53,8 @@ def add_response(family: Family, design: Design, eta: Any, parameters: Mapping[s
         Their rows.
     eta : tensor, shape (n,)
         The linear predictor.
-    parameters : mapping of str to tensor, shape ()
-        The family's parameters phi by name.
+    parameters : mapping of str to tensor, shape () or (n,)
+        The family's parameters phi by name, of each row where they have predictors.
     """
     # PyMC's discrete variables are whole numbers, and so are their data.
     y = design.y.astype(np.int64) if family.discrete else design.y

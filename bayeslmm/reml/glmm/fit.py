@@ -162,6 +162,12 @@ def fit_ml(
             "fit_ml has one sigma, and this design has a residual structure: take fit_reml, with "
             "method='ML'."
         )
+    if design.predictors:
+        name = design.predictors[0].parameter
+        raise ArgumentError(
+            f"fit_ml has one {name} for all rows, and this design has a formula of it: take "
+            "fit_bayes."
+        )
     if design.family.gaussian_scale is not None:
         return _gaussian(design)
     for factor in design.factors:
