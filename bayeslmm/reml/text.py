@@ -261,7 +261,7 @@ def fit_remarks(fit: LinearFit) -> list[str]:
         remarks.append(
             f"Crossed effects by iterations ({fit.border.reason}): {fit.by_probes.probes} probes "
             f"leave a chance of {largest:.1g} standard errors in variance parameters, and of "
-            f"{fit.loglik_se:.1g} in the log-likelihood."
+            f"{fit.by_probes.loglik_se:.1g} in the log-likelihood."
         )
     remarks += [] if fit.converged else ["Not converged: the criterion can still be lowered."]
     for _, row in fit.other_modes.iterrows():
