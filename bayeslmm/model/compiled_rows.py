@@ -27,9 +27,12 @@ def why_not_compiled(design: Design) -> str:
     family = design.family
     if (family.name, family.link.name) not in CODES:
         return f"family {family.name!r} with link {family.link.name!r} has no compiled form"
-    if design.predictors:
-        name = design.predictors[0].parameter
-        return f"{name} follows a formula, and compiled likelihoods take one {name} for all rows"
+    for rows in design.predictors:
+        if rows.factors or rows.shared:
+            return (
+                f"{rows.parameter} has random effects, and compiled likelihoods take formulas of "
+                "fixed effects"
+            )
     return ""
 
 

@@ -297,7 +297,7 @@ def test_a_fit_keeps_its_formulas_and_says_why_it_is_nuts(tree):
     asked = SamplerSettings(sampler="auto", parametrization="auto")
     chosen, reasons = choose_method(Model.of(design()), asked)
     assert (chosen.sampler, chosen.parametrization) == ("nutpie", "noncentered")
-    assert "shape follows a formula" in reasons["sampler_reason"]
+    assert "shape has random effects" in reasons["sampler_reason"]
     assert json.loads(tree.attrs["design"])["formulas"] == {"shape": SHAPE}
     with pytest.raises(KeywordError, match="predictors of their own in fit_bayes"):
         bl.fit_ml(FORMULA, ROWS, family="negbinomial", shape="~ x")

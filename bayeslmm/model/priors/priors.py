@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.families.family import Family
 
 
 # That a text shows; `describe` has all.
@@ -85,11 +84,6 @@ class Priors:
     def all_factors(self) -> tuple[FactorPriors, ...]:
         """Those of the random effects in the mean, then of those in parameters."""
         return (*self.factors, *self.parameter_factors)
-
-    def of_family(self, family: Family) -> list[tuple[str, Prior]]:
-        """Return the name and prior of each number among a family's parameters, in its order."""
-        entries = [name for parameter in family.parameters for name in parameter.entries]
-        return [(name, self.parameters[name]) for name in entries]
 
     @property
     def sigma(self) -> Prior:
