@@ -16,10 +16,12 @@ from bayeslmm.design.design import Design
 from bayeslmm.design.factors.arms import check_arms
 from bayeslmm.design.factors.gather import gather_factors, named_covariances
 from bayeslmm.design.predictors import (
+    all_terms,
     code_predictors,
     kept_of,
     parameter_terms,
     predictor_factors,
+    share_effects,
     split_sigma,
 )
 from bayeslmm.design.rank.identifiability import (
@@ -46,6 +48,7 @@ from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.residual import residual_terms
+from bayeslmm.formula.sharing import share
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -170,10 +173,7 @@ def build_design(
     require_known(chosen, weights, trials)
     sigma, others = split_sigma(chosen, sigma, given_formulas(formulas))
     check_arguments(chosen, weights, residual, sigma, se)
-    terms = model_terms(mixed)
-    beside = residual_terms(residual, sigma, terms.response)
-    in_others = parameter_terms(chosen, others, terms.response)
-    terms = replace(terms, residual=beside, parameters=in_others)
+    terms = all_terms(mixed, chosen, (residual, sigma), others)
     require_trials(chosen, trials)
     relationships = named_covariances(terms, known)
     rows = read_rows(
@@ -188,7 +188,8 @@ def build_design(
     X = np.ascontiguousarray(X[:, keep]) if dropped else X
     factors = gather_factors(coder, None, relationships)
     _check(coder, factors)
-    of_residuals, predictors = code_residuals(coder), code_predictors(coder)
+    of_residuals = code_residuals(coder)
+    factors, predictors = share_effects(coder, factors, code_predictors(coder))
     in_parameters = (*sigma_factors(of_residuals), *predictor_factors(predictors))
     names.check_coefficients(
         columns,
@@ -197,7 +198,7 @@ def build_design(
     )
     check_residuals(of_residuals, factors)
     state = DesignState(
-        formula=str(mixed),
+        formula=str(terms.formula),
         columns=coder.column_states(),
         transforms=store(coder.memory),
         coef=tuple(columns[j] for j in keep),
@@ -257,7 +258,6 @@ def rebuild_design(
     no_level: Sequence[str] = (),
     trials: str | ArrayLike | None = None,
     residual: bool = False,
-    parameters: bool = True,
     se: str | ArrayLike | None = None,
     in_parameters: Sequence[str] | None = None,
 ) -> Design:
@@ -289,8 +289,6 @@ def rebuild_design(
         Numbers of trials of a binomial response, or their column.
     residual : bool
         Whether to code what the structure of the residuals reads of the rows, too.
-    parameters : bool
-        Whether to code the predictors of the family's parameters.
     se : str or array-like of shape (rows of the table,), optional
         Known standard errors of the new rows, or their column.
     in_parameters : sequence of str, optional
@@ -329,7 +327,7 @@ def rebuild_design(
     if unknown:
         known = ", ".join(state.terms) or "none"
         raise DataError(f"There is no grouping factor {unknown[0]!r}; there are: {known}.")
-    whole = replace(whole, parameters=others if parameters else ())
+    whole = share(replace(whole, parameters=others))
     terms = whole.only(None if factors is None else tuple(factors))
     if in_parameters is not None:
         terms = terms.only_in_parameters(tuple(in_parameters))
@@ -364,11 +362,11 @@ def code_rows(
     keep = [j for j, name in enumerate(columns) if name not in state.dropped]
     X, coef = np.ascontiguousarray(X[:, keep]), tuple(columns[j] for j in keep)
     built = gather_factors(coder, levels, state.known, (state.structures or {}, state.arms))
+    built, predictors = share_effects(coder, built, code_predictors(coder, state))
     rebuilt = {factor.name: factor.terms for factor in built}
     if coef != state.coef or any(state.terms[name] != rebuilt[name] for name in rebuilt):
         raise DataError("The state does not belong to this formula: its columns differ.")
-    beside = code_residuals(coder, state), code_predictors(coder, state)
-    return _design(coder, X, built, state, beside)
+    return _design(coder, X, built, state, (code_residuals(coder, state), predictors))
 
 
 def _design(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +118,13 @@ class Design(Described):
     @cached_property
     def scales(self) -> DataScales:
         """Means and spreads of the columns, from which default priors are derived."""
-        return DataScales.of(self)
+        scales = DataScales.of(self)
+        pairs = zip(self.factors, scales.random, strict=True)
+        random = tuple(
+            tuple(factor.elsewhere.get(k, own) for k, own in enumerate(columns))
+            for factor, columns in pairs
+        )
+        return replace(scales, random=random)
 
     @property
     def known(self) -> NDArray[np.float64] | None:

@@ -109,7 +109,8 @@ class ModelTerms:
         if factors is None:
             return self
         kept = tuple(pair for pair in self.random if pair[0].factor in factors)
-        return replace(self, random=kept)
+        others = tuple(one.only(shared=factors) for one in self.parameters)
+        return replace(self, random=kept, parameters=others)
 
     def only_in_parameters(self, factors: tuple[str, ...]) -> ModelTerms:
         """Return the terms without other effects in parameters than these, by their names."""

@@ -66,6 +66,8 @@ class RandomTerm:
     label : str
         The label between two bars, as in ``(1 |p| g)``; not part of the value, since terms of one
         formula that share it are one term.
+    shared : str
+        The label, where terms of other predictors have it, too.
     """
 
     columns: str
@@ -78,6 +80,7 @@ class RandomTerm:
     several: bool = False
     weights: tuple[str, ...] = ()
     label: str = field(default="", compare=False, repr=False)
+    shared: str = ""
 
     @property
     def factor(self) -> str:
@@ -95,7 +98,8 @@ class RandomTerm:
         return self._spelt(f"|{quote(self.label)}|") if self.label else str(self)
 
     def __str__(self) -> str:
-        return self._spelt("|" if self.correlated else "||")
+        label = f"|{quote(self.shared)}|" if self.shared else ""
+        return self._spelt(label or ("|" if self.correlated else "||"))
 
     def _spelt(self, bars: str) -> str:
         name = "" if self.structure == "us" else self.structure

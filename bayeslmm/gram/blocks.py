@@ -13,12 +13,14 @@ from bayeslmm.design.text import Described, data_lines, factor_line
 from bayeslmm.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Blocks, Floats, Ints
     from bayeslmm.design.factors.arms import Arms
     from bayeslmm.design.grouping import BlockStructure
-    from bayeslmm.design.scales import DataScales
+    from bayeslmm.design.scales import ColumnScale, DataScales
     from bayeslmm.design.state import DesignState
     from bayeslmm.relationships.level_map import LevelMap
 
@@ -72,6 +74,11 @@ class GramFactor(Described):
     structures: tuple[BlockStructure, ...] = ()
     latent: LevelMap | None = None
     arms: Arms | None = None
+
+    @property
+    def elsewhere(self) -> Mapping[int, ColumnScale]:
+        """None: cross-products are of the mean alone."""
+        return {}
 
     def _lines(self) -> list[str]:
         return [f"Cross-products of {factor_line(self)}"]

@@ -312,14 +312,9 @@ def _require_columns(
     said: ResidualTerms | None = None,
     others: Sequence[PredictorTerms] = (),
 ) -> None:
-    terms = replace(model_terms(new), parameters=tuple(others))
-    of_residuals = () if said is None else (
-        *said.sigma_variables, *said.sigma_grouping, *said.correlation_variables
-    )  # fmt: skip
-    of_rows = (
-        *terms.predictors, *terms.grouping, *terms.shares, *terms.parameter_grouping
-    )  # fmt: skip
-    for name in (*terms.response.variables, *of_rows, *of_residuals):
+    terms = replace(model_terms(new, said), parameters=tuple(others))
+    beside = (*terms.shares, *terms.correlation_columns, *terms.parameter_grouping)
+    for name in (*terms.response.variables, *terms.predictors, *terms.grouping, *beside):
         if name not in table:
             raise DataError(
                 f"The fit holds the columns that {old!r} reads ({', '.join(map(str, table))}), "

@@ -46,6 +46,12 @@ def why_not_compiled(design: Design) -> str:
         return f"family {family.name!r} with link {family.link.name!r} has no compiled form"
     if design.likweights is not None and family.name not in (*_OF_TRIALS, *_OF_EXPOSURE):
         return f"rows count several times (likweights), and {family.name} ones are compiled as one"
+    for rows in design.predictors:
+        if rows.factors or rows.shared:
+            return (
+                f"{rows.parameter} has random effects, and compiled likelihoods take formulas of "
+                "fixed effects"
+            )
     return ""
 
 

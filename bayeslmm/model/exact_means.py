@@ -68,6 +68,9 @@ def require_dispersion(design: Design, priors: Mapping[str, Prior]) -> None:
     rows = dataclasses.replace(design, y=response, family=GAUSSIAN)
     gram = Gram.from_design(rows, strata=False)
     name = family.parameters[0].name
+    if name not in priors:
+        # It follows a formula, with normal priors of its logarithm: no power outgrows them.
+        return
     prior = priors[name]
     if name == names.SIGMA:
         if problem := no_residuals(gram, prior):

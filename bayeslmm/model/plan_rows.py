@@ -9,6 +9,7 @@ import numpy as np
 from bayeslmm.arrays import for_kernels
 from bayeslmm.kernels.laplace_chain.rows import Rows, constant_of, locate
 from bayeslmm.model.compiled_rows import compiled_rows, family_code
+from bayeslmm.model.family_numbers import phi_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +70,7 @@ def plan_rows(
         block=block,
         ints=plan.ints,
         floats=floats,
+        phi=phi_rows(design, order),
     )  # fmt: skip
     if not family.parameters:
         rows = rows._replace(constant=constant_of(rows))

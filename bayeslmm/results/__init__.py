@@ -5,6 +5,7 @@
 - ``read``: what was asked, which factors there are, draws as arrays
 - ``factor_info``: `FactorInfo`: a grouping factor as a tree describes it
 - ``family``: the response family of a tree, and draws of its parameters
+- ``parameters``: parameters that have predictors of their own
 - ``residual``: the residual structure of a tree, and draws of its parameters
 - ``smooths``: which of its factors are smooths
 - ``units``: the units of columns and response

@@ -18,6 +18,7 @@ from bayeslmm.errors import ArgumentError
 from bayeslmm.model.priors.priors import Priors
 from bayeslmm.results import read
 from bayeslmm.results.family import own_parameters
+from bayeslmm.results.parameters import parameter_blocks
 from bayeslmm.results.residual import all_factors, has_structure, residual_blocks
 from bayeslmm.results.weights import draw_weights, probe_chance
 
@@ -252,9 +253,9 @@ def blocks(
             yield _correlations(idata, info, covariance)
         for name, _ in () if covariance is None else covariance.parameter_names:
             yield name, [name], read.draws(idata, name)[..., None]
-    if has_structure(idata):
-        for block in residual_blocks(idata):
-            yield block.variable, block.names, block.drawn
+    residuals = residual_blocks(idata) if has_structure(idata) else []
+    for block in (*residuals, *parameter_blocks(idata)):
+        yield block.variable, block.names, block.drawn
     for name in own_parameters(idata):
         yield name, [name], read.draws(idata, name)[..., None]
     if not effects:

@@ -76,9 +76,15 @@ def family_draws(
 
 
 def own_parameters(idata: xr.DataTree) -> list[str]:
-    """Return the family's parameters, without the sigma that a residual structure replaces."""
+    """Return the family's parameters that are one number, of which trees hold the draws.
+
+    Without the sigma that a residual structure replaces, and those that have predictors.
+    """
+    content = state_content(str(idata.attrs["design"]))
+    elsewhere = set(content.get("formulas", ()))
+    elsewhere |= {names.SIGMA} if has_structure(idata) else set()
     known = [parameter.name for parameter in family(idata).parameters]
-    return [name for name in known if name != names.SIGMA or not has_structure(idata)]
+    return [name for name in known if name not in elsewhere]
 
 
 def is_additive(member: Family) -> bool:

@@ -153,8 +153,8 @@ def factor_names(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str
     variables = list(map(str, group(idata, group_name).data_vars))
     order = list(state_content(str(idata.attrs["design"]))["terms"])
     present = [v[len(names.SD_PREFIX) :] for v in variables if v.startswith(names.SD_PREFIX)]
-    # Standard deviations of visits, and of effects in sigma, are a residual structure's.
-    others = {names.SD_RESIDUAL, *map(names.sd, in_sigma(idata))}
+    # Standard deviations of visits are a residual structure's; others of effects in parameters.
+    others = {names.SD_RESIDUAL, *map(names.sd, in_parameters(idata))}
     present = [name for name in present if names.sd(name) not in others or name in order]
     for lacking in set(order) - set(present):
         variable(idata, names.sd(lacking), group_name)
@@ -198,14 +198,15 @@ def factor(
             f"{chosen!r} is no grouping factor of {idata.attrs['formula']!r}."
             f"{nearest(str(chosen), known)} Its factors: {', '.join(known) or 'none'}."
         )
-        if chosen in in_sigma(idata):
-            msg += " Of effects in sigma there are variance_components and random_effects."
+        if chosen in in_parameters(idata):
+            parameter = names.apart(chosen)[0]
+            msg += f" Of effects in {parameter} there are variance_components and random_effects."
         raise TreeError(msg)
     return describe_factor(idata, chosen, group_name)
 
 
 def describe_factor(idata: xr.DataTree, chosen: str, group_name: str = "posterior") -> FactorInfo:
-    """Describe a grouping factor that the tree has, of the mean's effects or of sigma's."""
+    """Describe a grouping factor that the tree has, of the mean's effects or of a parameter's."""
     sds = variable(idata, names.sd(chosen), group_name)
     data = group(idata, group_name)
     effects = names.effects(chosen)

@@ -18,6 +18,7 @@ from bayeslmm.families.softmax import Categorical
 from bayeslmm.gram.file import gram_dataset
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.model.predictors import predictors_of
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.version import __version__
 
@@ -69,6 +70,9 @@ def draws_dataset(
         structure = structured_residuals(design.residual)
         dims |= structure.dims
         coords |= {dim: list(labels) for dim, labels in structure.coords.items()}
+    for predictor in predictors_of(design):
+        dims |= predictor.dims
+        coords |= {dim: list(labels) for dim, labels in predictor.coords.items()}
     for factor in design.factors:
         level, term = names.level_dim(factor.name), names.term_dim(factor.name)
         bis = names.term_dim_bis(factor.name)

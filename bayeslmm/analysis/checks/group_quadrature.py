@@ -70,7 +70,7 @@ class _Groups:
 
     def only(self, draws: NDArray[np.intp]) -> _Groups:
         """Return the same groups under some of the draws."""
-        phi = {name: np.asarray(values)[draws] for name, values in self.phi.items()}
+        phi = {name: np.asarray(values)[..., draws] for name, values in self.phi.items()}
         return _Groups(
             self.member, phi, self.known, self.counted, self.y, self.eta[:, draws],
             self.loadings[..., draws], self.starts,
@@ -189,7 +189,7 @@ def _batches(
         yield (
             slice(first, last),
             _Groups(
-                predictor.family, predictor.phi, predictor.known(rows),
+                predictor.family, predictor.parameters(rows), predictor.known(rows),
                 None if counted is None else counted[rows, None], y[rows], predictor.rows(rows),
                 loadings, starts,
             ),

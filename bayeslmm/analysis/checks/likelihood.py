@@ -23,6 +23,7 @@ from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights
 from bayeslmm.analysis.several.densities import observation_log_likelihood
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.design.build import rebuild_design
+from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.errors import TreeError, names_keywords
 from bayeslmm.gram.blocks import is_nested
 from bayeslmm.model.compiled_rows import whole_constants
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.model.residual.drawn import DrawnResiduals
 
@@ -182,10 +184,10 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     inside = [item for item in design.factors if is_nested(item.index, target.index)]
     outside = tuple(item.name for item in design.factors if item not in inside)
     require_independent(inside)
-    given = [*outside, *read.in_sigma(idata)]
+    given = [*outside, *read.in_parameters(idata)]
     predictor = linear_predictor(idata, random_effects=given, residual=True)
     require_whole_groups(predictor.residual, target.index, info.name)
-    _require_own_sigma(predictor.residual, target.index, info.name)
+    _require_own(design, target.index, info.name)
     y = read.response(idata)
     outside = tuple(given)
     nested = tuple(item.name for item in inside if item is not target)
@@ -220,22 +222,31 @@ def _of_residual_groups(idata: xr.DataTree, group: str) -> GroupDensity:
     inside = [item for item in design.factors if is_nested(item.index, rows.group)]
     outside = tuple(item.name for item in design.factors if item not in inside)
     require_independent(inside)
-    outside = (*outside, *read.in_sigma(idata))
+    outside = (*outside, *read.in_parameters(idata))
     predictor = linear_predictor(idata, random_effects=list(outside), residual=True)
-    _require_own_sigma(predictor.residual, rows.group, group)
+    _require_own(design, rows.group, group)
     found = closed_forms(idata, design, predictor, rows.group, inside)
     nested = tuple(item.name for item in inside)
     return GroupDensity(found, group, tuple(rows.labels.tolist()), nested, outside)
 
 
-def _require_own_sigma(drawn: DrawnResiduals | None, index: NDArray[np.int64], name: str) -> None:
-    """Raise unless a level's effects are in its mean alone: those in sigma have no closed form."""
-    for factor in () if drawn is None else drawn.rows.factors:
+def _require_own(design: Design, index: NDArray[np.int64], name: str) -> None:
+    """Raise unless a level's effects are in its mean alone: those in parameters have no integral.
+
+    Of sigma there is none in closed form, and of others none is computed.
+    """
+    in_sigma = sigma_factors(design.residual)
+    others = [
+        (rows.parameter, factor)
+        for rows in design.predictors
+        for factor in (*rows.factors, *rows.shared)
+    ]
+    for parameter, factor in [(names.SIGMA, factor) for factor in in_sigma] + others:
         if is_nested(factor.index, index):
             raise TreeError(
                 f"Leaving out levels of {name!r} takes an integral over their effects, and "
-                f"over those in sigma, by {':'.join(factor.variables)!r}, there is none in closed "
-                "form: leave out single rows, unit='observation'."
+                f"over those in {parameter}, by {':'.join(factor.variables)!r}, there is none in "
+                "closed form: leave out single rows, unit='observation'."
             )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.average_mean import averaged_mean
 from bayeslmm.analysis.prediction.determined import require_rows
-from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_parts, new_in_sigma
+from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_parts, new_in_parameter
 from bayeslmm.analysis.prediction.grouping_columns import (
     chosen_effects,
     require_grouping_columns,
@@ -25,8 +25,9 @@ from bayeslmm.errors import ArgumentError, TreeError
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive
 from bayeslmm.results.known import known_covariances
+from bayeslmm.results.parameters import drawn_parameters
 from bayeslmm.results.record import require_one_response
-from bayeslmm.results.residual import drawn_residuals, has_structure, sigma_factors
+from bayeslmm.results.residual import drawn_residuals, has_structure, parameter_factors
 from bayeslmm.results.row_statements import with_row_statements
 from bayeslmm.results.rows import training_table
 from bayeslmm.results.units import column_units
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.families.family import Family
     from bayeslmm.model.residual.drawn import DrawnResiduals
+    from bayeslmm.results.parameters import DrawnParameters
 
 Policy = Literal["error", "population", "sample", "average"]
 CHUNK_BYTES = 32 * 2**20  # of one array of rows by draws; a handful of them live at once
@@ -68,6 +70,8 @@ class LinearPredictor:
         Which draws of each chain are kept.
     residual : DrawnResiduals or None
         Covariance of the rows' residuals, where they have a structure and the caller reads it.
+    modelled : DrawnParameters or None
+        Of parameters with predictors of their own, where there are any.
     """
 
     design: Design
@@ -78,6 +82,7 @@ class LinearPredictor:
     shape: tuple[int, int]
     kept: NDArray[np.intp]
     residual: DrawnResiduals | None = None
+    modelled: DrawnParameters | None = None
 
     @property
     def n(self) -> int:
@@ -109,7 +114,7 @@ class LinearPredictor:
             yield rows, self.rows(rows)
 
     def parameters(self, rows: slice | NDArray[np.intp]) -> dict[str, NDArray[np.float64]]:
-        """Return draws of the family's parameters, of each row where it has a sigma of its own.
+        """Return draws of the family's parameters, of each row where they differ by rows.
 
         Parameters
         ----------
@@ -120,10 +125,11 @@ class LinearPredictor:
         -------
         dict of str to ndarray, shape (s,) or (rows, s)
         """
+        by_rows = {} if self.modelled is None else self.modelled.values(rows)
         if self.residual is None:
             self.require_parameters()
-            return dict(self.phi)
-        return {**self.phi, names.SIGMA: self.residual.sd(rows)}
+            return {**self.phi, **by_rows}
+        return {**self.phi, **by_rows, names.SIGMA: self.residual.sd(rows)}
 
     def require_parameters(self) -> None:
         """Raise where the family's parameters are those of a residual structure, not read here.
@@ -134,7 +140,8 @@ class LinearPredictor:
             Saying what can be asked.
         """
         known = {parameter.name for parameter in self.family.parameters}
-        if self.residual is None and not known <= set(self.phi):
+        told = {*self.phi, *(one.parameter for one in self.design.predictors)}
+        if self.residual is None and not known <= told:
             raise TreeError(
                 f"Expected {self.family.name} responses follow from each row's own sigma, and the "
                 "residuals of this fit have a structure: ask for scale='link' where there is one, "
@@ -303,7 +310,7 @@ def linear_predictor(
     beta = read.draws(idata, names.BETA)[:, kept]
 
     def new(factor: GroupingFactor) -> NDArray[np.float64]:
-        return new_in_sigma(idata, factor, policies[factor.name], kept, seed)
+        return new_in_parameter(idata, factor, policies[factor.name], kept, seed)
 
     return LinearPredictor(
         design=design,
@@ -314,6 +321,7 @@ def linear_predictor(
         shape=(chains, len(kept)),
         kept=kept,
         residual=drawn_residuals(idata, design, kept, new) if structured else None,
+        modelled=drawn_parameters(idata, design, kept, new) if design.predictors else None,
     )
 
 
@@ -323,7 +331,7 @@ def design_state(idata: xr.DataTree) -> DesignState:
     require_one_response(idata)
     # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
     infos = read.factors(idata)
-    levels = {info.name: info.all_levels for info in (*infos, *sigma_factors(idata))}
+    levels = {info.name: info.all_levels for info in (*infos, *parameter_factors(idata))}
     arms = {info.name: info.arms.level_labels for info in infos if info.arms is not None}
     known = known_covariances(idata)
     state = DesignState.from_json(str(idata.attrs["design"]), levels, arms=arms, known=known)

@@ -7,6 +7,7 @@
 - ``rows``: what the likelihood of the rows is made of
 - ``likelihood``: the response given its linear predictor, by family
 - ``zeros``: the same of responses with zeros or ones that a family does not explain
+- ``parameters``: the family's parameters, as numbers or by rows
 - ``residual``: residuals with a structure: parameters, scales and the response
 - ``residual_correlation``: correlated residuals: their joint density, and draws
 - ``stacked``: several responses, or all categories of one

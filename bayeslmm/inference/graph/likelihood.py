@@ -56,8 +56,8 @@ def add_response(family: Family, design: Design, eta: Any, parameters: Mapping[s
         Their rows.
     eta : tensor, shape (n,)
         The linear predictor.
-    parameters : mapping of str to tensor, shape ()
-        The family's parameters phi by name.
+    parameters : mapping of str to tensor, shape () or (n,)
+        The family's parameters phi by name, of each row where they have predictors.
     """
     name, likweights = names.stored(design.response), design.likweights
     if isinstance(family, Censored):

@@ -7,6 +7,7 @@
 - ``closed_forms``: log-density and slope of a prior at one number
 - ``factor_priors``: `FactorPriors`: those of one grouping factor
 - ``priors``: `Priors`: every prior of one model
+- ``content``: the JSON of priors, checked
 - ``supports``: which priors suit a parameter
 - ``resolve``: `resolve_priors`: the user's over a scheme's over the defaults
 - ``of_parts``: priors of several responses, from those of each by itself

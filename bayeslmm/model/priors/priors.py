@@ -12,6 +12,7 @@ from scipy.special import betaincinv
 
 from bayeslmm import names
 from bayeslmm.errors import PriorError
+from bayeslmm.model.priors.content import check_parts, parameters_in
 from bayeslmm.model.priors.factor_priors import (
     FactorPriors,
     factor_as_json,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.families.family import Family
 
 
 # That a text shows; `describe` has all.
@@ -58,8 +58,11 @@ class Priors:
         Parameter -> ``"default"`` or ``"user"``.
     matrices : mapping of str to int
         Of those parameters that are correlation matrices, the number of columns.
-    sigma_factors : tuple of FactorPriors
-        Of random effects in log(sigma), in the order of sigma's formula.
+    parameter_factors : tuple of FactorPriors
+        Of random effects in parameters, sigma's first, in the order of their formulas.
+    predictor_centers : mapping of str to tuple of float
+        Of parameters with formulas, by their variables, what `centers` are of `beta`: the
+        intercept's prior is at the columns' means.
     intercepts : tuple of int
         Of several responses: where the intercept of each coefficient's own response stands, at
         whose columns' means its prior is set, or the coefficient itself where there is none.
@@ -73,18 +76,14 @@ class Priors:
     parameters: Mapping[str, Prior]
     origins: Mapping[str, str]
     matrices: Mapping[str, int] = field(default_factory=dict)
-    sigma_factors: tuple[FactorPriors, ...] = ()
+    parameter_factors: tuple[FactorPriors, ...] = ()
+    predictor_centers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     intercepts: tuple[int, ...] = ()
 
     @property
     def all_factors(self) -> tuple[FactorPriors, ...]:
-        """Those of the random effects in the mean, then of those in log(sigma)."""
-        return (*self.factors, *self.sigma_factors)
-
-    def of_family(self, family: Family) -> list[tuple[str, Prior]]:
-        """Return the name and prior of each number among a family's parameters, in its order."""
-        entries = [name for parameter in family.parameters for name in parameter.entries]
-        return [(name, self.parameters[name]) for name in entries]
+        """Those of the random effects in the mean, then of those in parameters."""
+        return (*self.factors, *self.parameter_factors)
 
     @property
     def sigma(self) -> Prior:
@@ -175,6 +174,28 @@ class Priors:
             return centered
         return centered - self._moved(centered)
 
+    def centered_predictor(self, variable: str, values: Floats) -> Floats:
+        """Compute what priors of a parameter's coefficients are on, as `centered_beta` does.
+
+        Parameters
+        ----------
+        variable : str
+            Such as ``"beta_zi"``.
+        values : ndarray, shape (..., r)
+            Coefficients as result trees have them.
+        """
+        centered = values.copy()
+        if variable in self.predictor_centers:
+            centered[..., 0] += values @ np.asarray(self.predictor_centers[variable])
+        return centered
+
+    def raw_predictor(self, variable: str, centered: Floats) -> Floats:
+        """Compute a parameter's coefficients themselves, the inverse of `centered_predictor`."""
+        values = centered.copy()
+        if variable in self.predictor_centers:
+            values[..., 0] -= centered @ np.asarray(self.predictor_centers[variable])
+        return values
+
     def log_densities(
         self, posterior: Mapping[str, NDArray[np.float64]]
     ) -> dict[str, NDArray[np.float64]]:
@@ -210,8 +231,10 @@ class Priors:
             if corr is not None:
                 result[covariance.corr_name] = covariance.log_prior(corr, factor.eta)
         for variable, priors in by_variable(self.parameters).items():
-            single = variable in self.parameters
-            result[variable] = log_density_of(priors, posterior[variable], single=single)
+            single, values = variable in self.parameters, posterior[variable]
+            if variable in self.predictor_centers:
+                values = self.centered_predictor(variable, values)
+            result[variable] = log_density_of(priors, values, single=single)
         return result
 
     def log_volume(self, posterior: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -313,8 +336,11 @@ class Priors:
         }
         if self.intercepts:
             content["intercepts"] = self.intercepts
-        if self.sigma_factors:
-            content["sigma_factors"] = [factor_as_json(factor) for factor in self.sigma_factors]
+        if self.parameter_factors:
+            others = [factor_as_json(factor) for factor in self.parameter_factors]
+            content["parameter_factors"] = others
+        if self.predictor_centers:
+            content["predictor_centers"] = dict(self.predictor_centers)
         return json.dumps(content)
 
     @classmethod
@@ -337,47 +363,20 @@ class Priors:
     @classmethod
     def _of(cls, content: Mapping[str, Any]) -> Priors:
         factors = tuple(map(factor_from_json, content["factors"]))
-        in_sigma = tuple(map(factor_from_json, content.get("sigma_factors", ())))
-        _check_parts(content, (*factors, *in_sigma))
+        others = tuple(map(factor_from_json, content.get("parameter_factors", ())))
+        check_parts(content, (*factors, *others))
         return cls(
             tuple(content["coef"]),
             tuple(prior_from_json(prior) for prior in content["beta"]),
             tuple(map(float, content["centers"])),
             factors,
-            {name: prior_from_json(prior) for name, prior in _parameters(content).items()},
+            {name: prior_from_json(prior) for name, prior in parameters_in(content).items()},
             dict(content["origins"]),
             {str(name): int(q) for name, q in content.get("matrices", {}).items()},
-            in_sigma,
+            others,
+            {
+                str(name): tuple(map(float, centers))
+                for name, centers in content.get("predictor_centers", {}).items()
+            },
             tuple(map(int, content.get("intercepts", ()))),
         )
-
-
-def _check_parts(content: Mapping[str, Any], factors: tuple[FactorPriors, ...]) -> None:
-    """Raise unless every name is text and every list has the length that its names ask for."""
-    origins = dict(content["origins"])
-    called = [*content["coef"], *_parameters(content), *origins, *origins.values()]
-    called += [name for factor in factors for name in (factor.name, *factor.terms)]
-    if not all(isinstance(name, str) for name in called):
-        raise PriorError("This is not the JSON of a model's priors: a name in it is no text.")
-    lengths = [(content["coef"], content["beta"]), (content["coef"], content["centers"])]
-    lengths += [(factor.covariance.sd_names, factor.sd) for factor in factors]
-    places = content.get("intercepts", ())
-    if not all(0 <= k < len(places) == len(content["coef"]) for k in places):
-        raise PriorError("This is not the JSON of a model's priors: its lists do not match.")
-    has_corr = [(factor.covariance.has_correlations, factor.corr is not None) for factor in factors]
-    beyond = any(k >= len(factor.terms) for factor in factors for k in factor.shift.columns)
-    if beyond or any(len(a) != len(b) for a, b in lengths) or any(a != b for a, b in has_corr):
-        raise PriorError("This is not the JSON of a model's priors: its lists do not match.")
-    matrices = content.get("matrices", {})
-    parameters = _parameters(content)
-    is_matrix = {name for name, prior in parameters.items() if prior["family"] == LKJ}
-    if set(matrices) != is_matrix or not all(q >= 2 for q in matrices.values()):
-        raise PriorError(
-            "This is not the JSON of a model's priors: a correlation matrix has no number of "
-            "columns."
-        )
-
-
-def _parameters(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    # Before there were families of responses, files had the residual sd only.
-    return content["parameters"] if "parameters" in content else {names.SIGMA: content["sigma"]}

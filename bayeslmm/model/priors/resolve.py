@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm import names
-from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.design.scales import check_magnitudes
 from bayeslmm.errors import PriorError, names_keywords, nearest
 from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.model.predictors import effect_scales, parameter_factors, predictors_of
 from bayeslmm.model.priors.defaults import DefaultPriors, default_corr, default_priors
 from bayeslmm.model.priors.factor_priors import FactorPriors
 from bayeslmm.model.priors.given import SCHEME, read_prior, require_design, split_scheme
@@ -83,7 +83,10 @@ def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Prior
     ``"corr_Subject"``              those of one factor
     ``"sd_sigma"``,                 standard deviations and correlations of random effects in
     ``"corr_sigma"``                log(sigma), of which ``"sd_sigma_Subject"`` are those of one
-                                    factor; ``"corr"`` is of these, too, and ``"sd"`` is not
+                                    factor; ``"corr"`` is of these, too, and ``"sd"`` is not; so of
+                                    other parameters with formulas, as ``"sd_zi"``
+    ``"beta_zi"``,                  coefficients of a formula of ``zi`` but the intercept, which is
+    ``"beta_zi[Intercept]"``        at the columns' means; one is ``"beta_zi[x]"``
     ``"sigma"``                     the residual standard deviation; so ``"shape"``, ``"nu"`` and
                                     ``"phi"``, the parameters of families that have them
     ``"rho_residual"``,             parameters of a residual structure, all of that name; one is
@@ -199,7 +202,7 @@ def _listed(design: ModelData, defaults: DefaultPriors) -> dict[str, Prior]:
         leads = [sds[k] for k in covariance.sd_leads]
         listed |= dict(zip(covariance.sd_names, leads, strict=True))
         listed[covariance.corr_name] = default_corr(covariance)
-    for factor, sds in zip(sigma_factors(design.residual), defaults.sigma_sd, strict=True):
+    for factor, sds in zip(parameter_factors(design), defaults.parameter_sd, strict=True):
         covariance = covariance_of(factor)
         listed |= dict(zip(covariance.sd_names, sds, strict=True))
         listed[covariance.corr_name] = default_corr(covariance)
@@ -244,17 +247,20 @@ def _resolve(
 
     pairs = zip(design.factors, design.scales.random, strict=True)
     factors = tuple(of_factor(*pair, "sd", ("corr",)) for pair in pairs)
-    scales = () if design.residual is None else design.residual.scales
-    keys = names.SD_SIGMA, (names.CORR_SIGMA, "corr")
-    in_sigma = tuple(
-        of_factor(*pair, *keys) for pair in zip(sigma_factors(design.residual), scales, strict=True)
+    others = tuple(
+        of_factor(factor, columns, sd, (corr, "corr"))
+        for factor, columns in zip(parameter_factors(design), effect_scales(design), strict=True)
+        for sd, corr in (_keys_of_parameter(factor.name),)
     )
     entries = parameter_entries(design)
     parameters = {
         entry.name: pick(entry.name, entry.all_keys, allowed_of(entry)) for entry in entries
     }
     matrices = {entry.name: entry.n_columns for entry in entries if entry.is_matrix}
-    resolved = Priors(design.coef, beta, centers, factors, parameters, origins, matrices, in_sigma)
+    predictors = {p.variable: p.centers for p in predictors_of(design) if any(p.centers)}
+    resolved = Priors(
+        design.coef, beta, centers, factors, parameters, origins, matrices, others, predictors
+    )
     return resolved, deciding
 
 
@@ -291,10 +297,17 @@ def _intercepts(design: ModelData) -> list[str]:
     return [names.of_response(response, names.INTERCEPT) for response in called]
 
 
+def _keys_of_parameter(factor: str) -> tuple[str, str]:
+    """Return the keys of all sds, and all correlations, of effects in a factor's parameter."""
+    parameter = names.apart(factor)[0]
+    return names.sd(parameter), names.corr(parameter)
+
+
 def _reserved_keys(design: ModelData) -> set[str]:
-    factors = (*design.factors, *sigma_factors(design.residual))
+    others = parameter_factors(design)
+    factors = (*design.factors, *others)
     of_factors = {key(f.name) for f in factors for key in (names.sd, names.corr)}
-    of_factors |= {names.SD_SIGMA, names.CORR_SIGMA} if sigma_factors(design.residual) else set()
+    of_factors |= {key for factor in others for key in _keys_of_parameter(factor.name)}
     return {names.BETA, "sd", "corr", SCHEME, *_family_keys(design)} | of_factors
 
 
@@ -317,11 +330,12 @@ def _valid_keys(design: ModelData) -> list[str]:
         keys += [covariance.sd_name, *covariance.sd_names]
         if covariance.has_correlations:
             keys += [covariance.corr_name, "corr"]
-    for factor in sigma_factors(design.residual):
+    for factor in parameter_factors(design):
         covariance = covariance_of(factor)
-        keys += [names.SD_SIGMA, covariance.sd_name, *covariance.sd_names]
+        all_sds, all_matrices = _keys_of_parameter(factor.name)
+        keys += [all_sds, covariance.sd_name, *covariance.sd_names]
         if covariance.has_correlations:
-            keys += [covariance.corr_name, names.CORR_SIGMA, "corr"]
+            keys += [covariance.corr_name, all_matrices, "corr"]
     return list(dict.fromkeys([*keys, *_family_keys(design)]))
 
 
@@ -354,7 +368,7 @@ def _check_keys(design: ModelData, chosen: Mapping[Any, Any], also: Collection[s
 
 
 def _check_same_model(design: ModelData, priors: Priors) -> Priors:
-    ours = [covariance_of(factor) for factor in (*design.factors, *sigma_factors(design.residual))]
+    ours = [covariance_of(factor) for factor in (*design.factors, *parameter_factors(design))]
     theirs = [factor.covariance for factor in priors.all_factors]
     same_family = list(priors.parameters) == [e.name for e in parameter_entries(design)]
     if priors.coef != design.coef or ours != theirs or not same_family:

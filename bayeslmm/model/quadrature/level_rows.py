@@ -9,6 +9,7 @@ import numpy as np
 from bayeslmm.arrays import for_kernels
 from bayeslmm.kernels.quadrature.rows import LevelRows
 from bayeslmm.model.compiled_rows import compiled_rows, family_code, why_not_compiled
+from bayeslmm.model.family_numbers import phi_rows
 
 if TYPE_CHECKING:
     from bayeslmm.design.design import Design
@@ -89,4 +90,5 @@ def level_rows(design: Design, centers: tuple[float, ...]) -> LevelRows:
         for_kernels("offset", offset[order], np.float64, (n,)),
         for_kernels("starts", starts, np.int64, (None,)),
         for_kernels("fresh", fresh, np.float64, (n,)),
+        phi_rows(design, order),
     )

@@ -163,6 +163,12 @@ def fit_ml(
             "method='ML'."
         )
     refuse_counted(design, "fit_ml")
+    if design.predictors:
+        name = design.predictors[0].parameter
+        raise ArgumentError(
+            f"fit_ml has one {name} for all rows, and this design has a formula of it: take "
+            "fit_bayes."
+        )
     if design.family.gaussian_scale is not None:
         return _gaussian(design)
     for factor in design.factors:
