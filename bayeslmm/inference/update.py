@@ -158,7 +158,7 @@ def update(
     return fit_bayes(new, rows, priors=chosen, **given)
 
 
-# Arguments that decide how the rows are read, of `design_of` and `fit_bayes` alike.
+# Arguments that decide how rows are read, of `design_of` and `fit_bayes`.
 _OF_RESIDUALS = ("residual", "sigma", "se")
 _CODING = ("weights", "missing", "rank_deficient", "family", "link", "trials", *_OF_RESIDUALS,
            "known", *ParameterFormulas.__annotations__)  # fmt: skip
@@ -273,14 +273,14 @@ def _rows(
     fit: xr.DataTree, new: MixedFormula, data: Any, settings: dict[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
     """Return the rows to fit, and what is known of them: weights and trials, if any."""
-    taken = family_of(settings["family"], settings.get("link")).response.known
+    member = family_of(settings["family"], settings.get("link"))
     # Trials of the binomial are nothing that another family could take.
-    roles: tuple[str, ...] = ("weights", "trials") if taken == "trials" else ("weights",)
+    tried = member.response.known == "trials"
+    roles: tuple[str, ...] = ("weights", "trials") if tried else ("weights",)
     if any(settings.get(name) is not None for name in _OF_RESIDUALS):
         roles = tuple(role for role in roles if role != "weights")
-    known: dict[str, Any] = {
-        role: settings[role] for role in ("weights", "trials") if role in settings
-    }
+    given = [role for role in ("weights", "trials") if role in settings]
+    known: dict[str, Any] = {role: settings[role] for role in given}
     if data is not None:
         for role in () if isinstance(data, Gram) else roles:
             if role not in known:
@@ -297,7 +297,7 @@ def _rows(
     table = training_table(fit)
     terms = residual_terms(settings.get("residual"), settings.get("sigma"))
     formulas = {name: settings.get(name) for name in ParameterFormulas.__annotations__}
-    others = parameter_terms(family_of(settings["family"], settings.get("link")), formulas)
+    others = parameter_terms(member, formulas)
     _require_columns(table, new, str(fit.attrs["formula"]), terms, others)
     return table, {**{role: read.constant(fit, role) for role in roles}, **known}
 
