@@ -167,7 +167,7 @@ _CODING = ("weights", "missing", "rank_deficient", "family", "link", "trials", *
 def _formulas(fit: xr.DataTree, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the formulas of parameters that the fit has, and the new family, too."""
     own = state_content(str(fit.attrs["design"])).get("formulas", {})
-    there = {parameter.name for parameter in family_of(settings["family"]).parameters}
+    there = [p.name for p in family_of(settings["family"]).parameters] if own else []
     return {name: text for name, text in own.items() if name in there}
 
 
@@ -275,8 +275,7 @@ def _rows(
     """Return the rows to fit, and what is known of them: weights and trials, if any."""
     member = family_of(settings["family"], settings.get("link"))
     # Trials of the binomial are nothing that another family could take.
-    tried = member.response.known == "trials"
-    roles: tuple[str, ...] = ("weights", "trials") if tried else ("weights",)
+    roles = ("weights", "trials")[: 2 if member.response.known == "trials" else 1]
     if any(settings.get(name) is not None for name in _OF_RESIDUALS):
         roles = tuple(role for role in roles if role != "weights")
     given = [role for role in ("weights", "trials") if role in settings]
@@ -288,10 +287,10 @@ def _rows(
                 known[role] = _column(column, role, had=_had(fit, role))
         return data, known
     if read.from_cross_products(fit):
-        if str(new) != fit.attrs["formula"]:
+        if (old := str(fit.attrs["formula"])) != str(new):
             raise DataError(
-                f"The tree holds the cross-products of {fit.attrs['formula']!r}, which serve no "
-                "other formula: give data=."
+                f"The tree holds the cross-products of {old!r}, which serve no other formula: give "
+                "data=."
             )
         return gram_of_dataset(Gram, read.group(fit, names.CROSS_PRODUCTS)), known
     table = training_table(fit)
