@@ -160,7 +160,7 @@ def update(
     return fit_bayes(new, rows, priors=chosen, **given)
 
 
-# Arguments that decide how the rows are read, of `design_of` and `fit_bayes` alike.
+# Arguments that decide how rows are read, of `design_of` and `fit_bayes`.
 _OF_RESIDUALS = ("residual", "sigma", "se")
 _CODING = ("weights", "missing", "rank_deficient", "family", "link", "trials", *_OF_RESIDUALS,
            "known", *ParameterFormulas.__annotations__)  # fmt: skip
@@ -169,7 +169,7 @@ _CODING = ("weights", "missing", "rank_deficient", "family", "link", "trials", *
 def _formulas(fit: xr.DataTree, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the formulas of parameters that the fit has, and the new family, too."""
     own = state_content(str(fit.attrs["design"])).get("formulas", {})
-    there = {parameter.name for parameter in family_of(settings["family"]).parameters}
+    there = [p.name for p in family_of(settings["family"]).parameters] if own else []
     return {name: text for name, text in own.items() if name in there}
 
 
@@ -276,14 +276,13 @@ def _rows(
     fit: xr.DataTree, new: MixedFormula, data: Any, settings: dict[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
     """Return the rows to fit, and what is known of them: weights and trials, if any."""
-    taken = family_of(settings["family"], settings.get("link")).response.known
+    member = family_of(settings["family"], settings.get("link"))
     # Trials of the binomial are nothing that another family could take.
-    roles: tuple[str, ...] = ("weights", "trials") if taken == "trials" else ("weights",)
+    roles = ("weights", "trials")[: 2 if member.response.known == "trials" else 1]
     if any(settings.get(name) is not None for name in _OF_RESIDUALS):
         roles = tuple(role for role in roles if role != "weights")
-    known: dict[str, Any] = {
-        role: settings[role] for role in ("weights", "trials") if role in settings
-    }
+    given = [role for role in ("weights", "trials") if role in settings]
+    known: dict[str, Any] = {role: settings[role] for role in given}
     if data is not None:
         for role in () if isinstance(data, Gram) else roles:
             if role not in known:
@@ -291,16 +290,16 @@ def _rows(
                 known[role] = held_column(column, role, had=_had(fit, role))
         return data, known
     if read.from_cross_products(fit):
-        if str(new) != fit.attrs["formula"]:
+        if (old := str(fit.attrs["formula"])) != str(new):
             raise DataError(
-                f"The tree holds the cross-products of {fit.attrs['formula']!r}, which serve no "
-                "other formula: give data=."
+                f"The tree holds the cross-products of {old!r}, which serve no other formula: give "
+                "data=."
             )
         return gram_of_dataset(Gram, read.group(fit, names.CROSS_PRODUCTS)), known
     table = training_table(fit)
     terms = residual_terms(settings.get("residual"), settings.get("sigma"))
     formulas = {name: settings.get(name) for name in ParameterFormulas.__annotations__}
-    others = parameter_terms(family_of(settings["family"], settings.get("link")), formulas)
+    others = parameter_terms(member, formulas)
     _require_columns(table, new, str(fit.attrs["formula"]), terms, others)
     return table, {**{role: read.constant(fit, role) for role in roles}, **known}
 
