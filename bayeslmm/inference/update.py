@@ -40,7 +40,7 @@ from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.family import family
 from bayeslmm.results.known import known_covariances
-from bayeslmm.results.record import require_one_response, recorded
+from bayeslmm.results.record import recorded, require_one_response
 from bayeslmm.results.residual import has_structure
 from bayeslmm.results.rows import training_table
 
