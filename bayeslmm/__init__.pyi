@@ -86,7 +86,7 @@ from .families.negbinomial import NegativeBinomial as NegativeBinomial
 from .families.poisson import Poisson as Poisson
 from .families.times.shifted_lognormal import ShiftedLogNormal as ShiftedLogNormal
 from .families.skew_normal import SkewNormal as SkewNormal
-from .families.softmax import Categorical as Categorical, Multinomial as Multinomial
+from .families.several.softmax import Categorical as Categorical, Multinomial as Multinomial
 from .families.student import StudentT as StudentT
 from .families.times.weibull import Exponential as Exponential, Weibull as Weibull
 from .families.mixtures.hurdle import (

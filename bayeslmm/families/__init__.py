@@ -21,8 +21,7 @@ to the first.
 - ``lognormal``: positive numbers with a normal logarithm
 - ``times/``: waiting times
 - ``beta``: proportions strictly between 0 and 1
-- ``softmax``: categories without an order, and counts of them
-- ``stacked``: families of stacked rows, of several responses or categories
+- ``several/``: several responses, or several categories of one
 - ``student``: numbers with outlying rows
 - ``skew_normal``: numbers with one tail longer than the other
 - ``mixtures/``: responses with zeros or ones of their own, and what they are made of

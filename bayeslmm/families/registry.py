@@ -31,8 +31,8 @@ from bayeslmm.families.mixtures.zero_inflated import (
 from bayeslmm.families.mixtures.zero_one import ZeroOneInflatedBeta
 from bayeslmm.families.negbinomial import NegativeBinomial
 from bayeslmm.families.poisson import Poisson
+from bayeslmm.families.several.softmax import Categorical, Multinomial
 from bayeslmm.families.skew_normal import SkewNormal
-from bayeslmm.families.softmax import Categorical, Multinomial
 from bayeslmm.families.student import StudentT
 from bayeslmm.families.times.inverse_gaussian import InverseGaussian
 from bayeslmm.families.times.shifted_lognormal import ShiftedLogNormal

@@ -11,7 +11,7 @@ from bayeslmm.design.state import state_content
 from bayeslmm.errors import TreeError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.families.registry import family_of
-from bayeslmm.families.stacked import OfResponses
+from bayeslmm.families.several.stacked import OfResponses
 from bayeslmm.results import read
 from bayeslmm.results.residual import has_structure
 

@@ -14,7 +14,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.design.fingerprint import fingerprint
-from bayeslmm.families.softmax import Categorical
+from bayeslmm.families.several.softmax import Categorical
 from bayeslmm.gram.file import gram_dataset
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.model.covariance.block_covariance import covariance_of

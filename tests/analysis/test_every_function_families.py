@@ -246,6 +246,8 @@ ELSEWHERE = {
     "plot_residual_correlation": "../plots/test_plots_residual.py",
     "plot_forest": "../plots/test_plots_residual.py",
     "smooth_curves": "test_smooths.py",
+    "response_of": "test_several_responses.py",
+    "category_probabilities": "test_several_responses.py",
     "smooths": "test_smooths.py",
     "plot_smooth": "test_smooths.py",
 }

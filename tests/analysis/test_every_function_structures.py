@@ -267,6 +267,8 @@ ELSEWHERE = {
     "refit_reml": "test_structured_fits.py",
     "plot_comparison": "test_structured_fits.py",
     "smooth_curves": "test_smooths.py",
+    "response_of": "test_several_responses.py",
+    "category_probabilities": "test_several_responses.py",
     "smooths": "test_smooths.py",
     "plot_smooth": "test_smooths.py",
 }

@@ -6,8 +6,8 @@ from pytensor.compile.mode import Mode
 from stacked import growth, journeys
 
 import bayeslmm as bl
-from bayeslmm.families.softmax import log_probabilities
-from bayeslmm.families.stacked import OfCategories, OfResponses
+from bayeslmm.families.several.softmax import log_probabilities
+from bayeslmm.families.several.stacked import OfCategories, OfResponses
 from bayeslmm.inference.graph.build import build_model
 
 SLOW_BUT_INSTANT = Mode(linker="py", optimizer="fast_compile")

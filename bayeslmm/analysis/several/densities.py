@@ -8,7 +8,7 @@ import numpy as np
 
 from bayeslmm.analysis.several.observations import observations, observed_responses
 from bayeslmm.families.gaussian import LOG_2PI
-from bayeslmm.families.softmax import Multinomial
+from bayeslmm.families.several.softmax import Multinomial
 
 if TYPE_CHECKING:
     import xarray as xr

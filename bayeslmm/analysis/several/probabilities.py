@@ -11,7 +11,7 @@ from bayeslmm import names
 from bayeslmm.analysis.several.observations import observations
 from bayeslmm.analysis.several.response_of import layout_of
 from bayeslmm.errors import TreeError, names_keywords
-from bayeslmm.families.softmax import log_probabilities
+from bayeslmm.families.several.softmax import log_probabilities
 from bayeslmm.results.write import sample_coordinates
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import xarray as xr
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import check_seed
 from bayeslmm.analysis.several.observations import observations, observed_responses
-from bayeslmm.families.softmax import Categorical, Multinomial
+from bayeslmm.families.several.softmax import Categorical, Multinomial
 from bayeslmm.results.write import sample_coordinates
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from bayeslmm import names
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import TreeError, names_keywords, nearest
 from bayeslmm.families.registry import family_of
-from bayeslmm.families.stacked import of_response
+from bayeslmm.families.several.stacked import of_response
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.model.priors.of_parts import priors_of_part
 from bayeslmm.model.priors.priors import Priors

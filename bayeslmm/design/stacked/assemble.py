@@ -12,8 +12,8 @@ from bayeslmm.design.stacked.residuals import stacked_residuals
 from bayeslmm.design.stacked.stack import Stack
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.families.registry import OF_CATEGORIES
-from bayeslmm.families.softmax import Multinomial
-from bayeslmm.families.stacked import OfCategories, OfResponses
+from bayeslmm.families.several.softmax import Multinomial
+from bayeslmm.families.several.stacked import OfCategories, OfResponses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,7 +15,7 @@ from bayeslmm.design.stacked.layout import Layout
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, FormulaError, warn
 from bayeslmm.families.binomial import Binomial
 from bayeslmm.families.response import COUNTS
-from bayeslmm.families.softmax import Categorical
+from bayeslmm.families.several.softmax import Categorical
 from bayeslmm.formula.mixed_formula import StackedFormula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.nodes import Variable

@@ -9,8 +9,8 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from bayeslmm import names
-from bayeslmm.families.softmax import Categorical
-from bayeslmm.families.stacked import OfCategories, OfResponses, of_response
+from bayeslmm.families.several.softmax import Categorical
+from bayeslmm.families.several.stacked import OfCategories, OfResponses, of_response
 from bayeslmm.inference.graph.likelihood import add_response, add_rows
 from bayeslmm.inference.graph.rows import Rows
 

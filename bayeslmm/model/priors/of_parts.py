@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bayeslmm import names
 from bayeslmm.families.registry import family_of
-from bayeslmm.families.stacked import OfResponses, of_response
+from bayeslmm.families.several.stacked import OfResponses, of_response
 from bayeslmm.model.covariance.block_covariance import BlockCovariance, covariance_of
 from bayeslmm.model.priors.defaults import default_corr
 from bayeslmm.model.priors.factor_priors import FactorPriors

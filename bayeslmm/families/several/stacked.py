@@ -14,7 +14,7 @@ from bayeslmm.families.response import ResponseRule
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.families.family import Family, FamilyParameter, MeanForm, Parameters
-    from bayeslmm.families.softmax import Multinomial
+    from bayeslmm.families.several.softmax import Multinomial
 
 # Each response has been checked by its own family.
 _ANY = ResponseRule("responses of their own families", lambda y, _: np.isfinite(y), "", "trials")
@@ -25,8 +25,21 @@ def of_response(parameter: str, response: str) -> str:
     return f"{parameter}_{response}"
 
 
+class _OfRows:
+    """What families of stacked rows have in common."""
+
+    gaussian_scale: Link | None = None
+    level_scale: Link | None = None
+    mean_form: MeanForm = "link"
+    atoms: tuple[float, ...] = ()
+
+    def tells_level(self, y: Floats, /) -> Floats:
+        """Return whether each response depends on eta: all of them."""
+        return np.full(np.shape(y), fill_value=True)
+
+
 @dataclass(frozen=True, eq=False)
-class OfResponses:
+class OfResponses(_OfRows):
     """Families of several responses, each of its own rows; rows are the first axis of all verbs.
 
     Attributes
@@ -50,14 +63,10 @@ class OfResponses:
     members: tuple[Family, ...]
     part: Ints = field(repr=False)
     response: ResponseRule = _ANY
-    gaussian_scale: Link | None = None
     discrete: bool = False
     latent_at_mean: bool = True
     # Of rows whose families differ no compiled code makes use.
     log_concave: bool = False
-    mean_form: MeanForm = "curved"
-    level_scale: Link | None = None
-    atoms: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:
@@ -143,13 +152,6 @@ class OfResponses:
             out[rows] = member.cdf_below(y[rows], eta[rows], own, self._known(k, known))
         return out
 
-    def tells_level(self, y: Floats, /) -> Floats:
-        """Return whether each response depends on eta."""
-        out = np.empty(np.shape(y), dtype=bool)
-        for k, member in enumerate(self.members):
-            out[self.part == k] = member.tells_level(y[self.part == k])
-        return out
-
     def draw(
         self,
         eta: Floats,
@@ -178,7 +180,7 @@ class OfResponses:
 
 
 @dataclass(frozen=True, eq=False)
-class OfCategories:
+class OfCategories(_OfRows):
     """A categorical or multinomial family, one row for each category but the reference.
 
     Rows are the first axis of all verbs, those of an observation together.
@@ -201,14 +203,10 @@ class OfCategories:
     member: Multinomial
     count: int
     link: Link = LOGIT
-    gaussian_scale: Link | None = None
     discrete: bool = True
     latent_at_mean: bool = False
     # Concave in all predictors of an observation, of which no compiled code makes use.
     log_concave: bool = False
-    mean_form: MeanForm = "curved"
-    level_scale: Link | None = None
-    atoms: tuple[float, ...] = ()
     parameters: tuple[FamilyParameter, ...] = ()
 
     @property
@@ -275,11 +273,7 @@ class OfCategories:
 
     def cdf_below(self, y: Floats, eta: Floats, phi: Parameters, known: Floats | None, /) -> Floats:
         """Raise: categories have no order."""
-        return self.member.cdf_below(y, eta, phi, known)
-
-    def tells_level(self, y: Floats, /) -> Floats:
-        """Return whether each count depends on eta: all of them."""
-        return self.member.tells_level(y)
+        return self.member.cdf(y, eta, phi, known)
 
     def draw(
         self,
