@@ -76,7 +76,7 @@ from .errors import (
 from .families.beta import Beta as Beta
 from .families.mixtures.beta_binomial import BetaBinomial as BetaBinomial
 from .families.binomial import Bernoulli as Bernoulli, Binomial as Binomial
-from .families.custom import CustomFamily as CustomFamily
+from .families.derived.custom import CustomFamily as CustomFamily
 from .families.family import FamilyParameter as FamilyParameter
 from .families.gamma import Gamma as Gamma
 from .families.gaussian import Gaussian as Gaussian

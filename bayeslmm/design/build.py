@@ -125,9 +125,7 @@ def build_design(
         Known standard errors, or the column that holds them. There is no sigma beside them unless
         ``sigma=`` asks for one.
     known : mapping, optional
-        Covariances of levels by the names that ``gr(g, cov=A)`` gives them, e.g. ``{"A": A}``: a
-        pandas DataFrame labelled by levels, a pair of matrix and levels, or what `phylogeny`,
-        `pedigree`, `precision` and `known_covariance` return.
+        Covariances of levels by the names that ``gr(g, cov=A)`` gives them, as in `fit_bayes`.
     phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
         Formulas of the family's parameters, as in `fit_bayes`; one number without.
     likweights, cens, y2 : str or array-like, optional

@@ -13,7 +13,7 @@ from bayeslmm.design.text import Described, design_lines
 from bayeslmm.errors import (
     DataError,
 )
-from bayeslmm.families.censored import uncensored
+from bayeslmm.families.derived.censored import uncensored
 from bayeslmm.families.gaussian import GAUSSIAN
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Design(Described):
     likweights : ndarray of float64, shape (n,), or None
         How often the likelihood of each row counts.
     ends : ndarray of float64, shape (n,), or None
-        Of censored responses the other end of where each lies, see `families.censored`.
+        Of censored responses the other end of where each lies, see `families.derived.censored`.
     residual : ResidualRows or None
         What is known of the residuals' scales, groups and times; None where they are independent
         with one sigma.

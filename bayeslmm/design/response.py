@@ -8,7 +8,7 @@ import numpy as np
 
 from bayeslmm.design.columns.evaluate import boolean_categorical
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, warn
-from bayeslmm.families.censored import Censored, censored, uncensored
+from bayeslmm.families.derived.censored import Censored, censored, uncensored
 from bayeslmm.tables.column import categorical
 
 if TYPE_CHECKING:

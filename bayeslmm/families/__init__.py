@@ -9,8 +9,7 @@ to the first.
 - ``parameters``: a family's parameters by name and as columns
 - ``links``: link functions, their inverses and derivatives
 - ``registry``: families by name
-- ``censored``: families of which some responses are known to lie in an interval alone
-- ``custom``: a family of the user's own
+- ``derived/``: families made of another one, or of functions
 - ``member``: what all members have in common
 - ``peaks``: densities without the differences of large logarithms
 - ``gaussian``: y ~ N(eta, sigma^2 / w)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.families.beta import Beta
 from bayeslmm.families.binomial import Bernoulli, Binomial
-from bayeslmm.families.censored import PREFIX, Censored, censored
-from bayeslmm.families.custom import CustomFamily, remembered
+from bayeslmm.families.derived.censored import PREFIX, Censored, censored
+from bayeslmm.families.derived.custom import CustomFamily, remembered
 from bayeslmm.families.gamma import Gamma
 from bayeslmm.families.gaussian import Gaussian
 from bayeslmm.families.lognormal import LogNormal

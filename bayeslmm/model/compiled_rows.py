@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bayeslmm.errors import ArgumentError
-from bayeslmm.families.censored import uncensored
+from bayeslmm.families.derived.censored import uncensored
 from bayeslmm.kernels.families.codes import CODES
 
 if TYPE_CHECKING:

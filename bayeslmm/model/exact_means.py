@@ -14,8 +14,8 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import DataError
-from bayeslmm.families.censored import Censored
-from bayeslmm.families.custom import CustomFamily
+from bayeslmm.families.derived.censored import Censored
+from bayeslmm.families.derived.custom import CustomFamily
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.families.times.weibull import Weibull
 from bayeslmm.gram.gram import Gram

@@ -8,7 +8,7 @@ from family_members import phi_of, scipys
 from scipy.integrate import quad
 
 from bayeslmm.errors import ArgumentError
-from bayeslmm.families.censored import TAILS, censored, uncensored
+from bayeslmm.families.derived.censored import TAILS, censored, uncensored
 from bayeslmm.families.registry import FAMILIES, family_of
 
 ETA = np.array([-2.5, -0.4, 0.0, 0.7, 1.3])

@@ -120,7 +120,7 @@ def test_results_answer_what_its_functions_say(psychometric):
 def test_a_family_is_known_by_its_name_also_in_another_process(psychometric, monkeypatch):
     assert family_of("psychometric") is psychometric
     sent = pickle.dumps(psychometric)
-    monkeypatch.setattr("bayeslmm.families.custom._REMEMBERED", {})
+    monkeypatch.setattr("bayeslmm.families.derived.custom._REMEMBERED", {})
     with pytest.raises(ArgumentError, match=r"once custom_family\(\.\.\.\) has made it"):
         family_of("psychometric")
     again = pickle.loads(sent)  # noqa: S301

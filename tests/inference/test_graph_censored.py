@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 import pytest
 from test_graph_families import SLOW_BUT_INSTANT, values_of
 
-from bayeslmm.families.censored import TAILS, censored
+from bayeslmm.families.derived.censored import TAILS, censored
 from bayeslmm.families.registry import family_of
 from bayeslmm.inference.graph.likelihood import add_response
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import logsumexp
 
 import bayeslmm as bl
-from bayeslmm.families.censored import Censored
+from bayeslmm.families.derived.censored import Censored
 from bayeslmm.families.registry import family_of
 from bayeslmm.model.compiled_rows import whole_constants, why_not_compiled
 from bayeslmm.model.quadrature.level_rows import level_rows, why_not

@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
-from bayeslmm.families.censored import Censored
+from bayeslmm.families.derived.censored import Censored
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 from bayeslmm.results.family import family, is_additive

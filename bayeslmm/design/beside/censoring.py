@@ -96,7 +96,7 @@ def read_upper(given: Any, kinds: Floats | None, table: Table) -> Floats | None:
 
 
 def ends_of(kinds: Floats, y: Floats, upper: Floats | None, labels: NDArray[Any]) -> Floats:
-    """Return the other end of where each row's response lies; see `families.censored.Censored`.
+    """Return the other end of where each response lies; see `families.derived.censored`.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Censored responses in PyMC: densities of what was seen, tails of what was not.
 
-They are held to `families.censored` by a test.
+They are held to `families.derived.censored` by a test.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Ints
     from bayeslmm.design.design import Design
-    from bayeslmm.families.censored import Censored
+    from bayeslmm.families.derived.censored import Censored
 
 type Parameters = Mapping[str, Any]
 # Probabilities are taken for no smaller: gradients of the branch that is not taken stay numbers.

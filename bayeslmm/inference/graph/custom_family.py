@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bayeslmm.errors import ArgumentError, check_choice, names_keywords
-from bayeslmm.families.custom import RESPONSES, CustomFamily, remember
+from bayeslmm.families.derived.custom import RESPONSES, CustomFamily, remember
 from bayeslmm.families.family import FamilyParameter
 from bayeslmm.families.links import LINKS
 from bayeslmm.families.registry import FAMILIES

@@ -15,8 +15,8 @@ import pytensor.tensor as pt
 from bayeslmm import names
 from bayeslmm.families.beta import PHI, Beta
 from bayeslmm.families.binomial import Bernoulli, Binomial
-from bayeslmm.families.censored import Censored
-from bayeslmm.families.custom import CustomFamily
+from bayeslmm.families.derived.censored import Censored
+from bayeslmm.families.derived.custom import CustomFamily
 from bayeslmm.families.gamma import SHAPE as GAMMA_SHAPE
 from bayeslmm.families.gamma import Gamma
 from bayeslmm.families.gaussian import Gaussian

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import PriorError
-from bayeslmm.families.censored import uncensored
+from bayeslmm.families.derived.censored import uncensored
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.model.priors.prior import Prior, PriorLike
 from bayeslmm.model.priors.scheme_parts import coef_key, sds_of, wide_coefficients

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.families.censored import uncensored
+from bayeslmm.families.derived.censored import uncensored
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
