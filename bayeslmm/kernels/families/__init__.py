@@ -9,6 +9,7 @@ The NumPy forms in `bayeslmm.families` are the statement; tests hold these to th
 - ``counts``: Poisson and negative binomial with log
 - ``continuous``: Gaussian, Student t, gamma
 - ``proportions``: beta with logit, probit, cloglog
+- ``mixtures``: with zeros of their own, truncated, beta-binomial
 - ``rows``: all of them by code
 - ``by_row``: their parameters where these vary from row to row
 """

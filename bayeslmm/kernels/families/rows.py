@@ -44,6 +44,12 @@ from bayeslmm.kernels.families.counts import (
     negbinomial_shape_slope,
     poisson_row,
 )
+from bayeslmm.kernels.families.mixtures import (
+    add_mixture_constant_slopes,
+    add_mixture_phi_slopes,
+    mixture_constant,
+    mixture_row,
+)
 from bayeslmm.kernels.families.proportions import beta_phi_slope, beta_row, beta_value
 from bayeslmm.kernels.families.special import digamma
 
@@ -75,8 +81,8 @@ def row_at(  # noqa: PLR0911 - one family each
     value, slope : float
         And its derivative in eta.
     curvature : float
-        Minus the second derivative where the family is log-concave, else (beta, Student) the
-        expected information; never negative.
+        Minus the second derivative where the family is log-concave, else the expected information,
+        of some what stands for it; never negative.
     """
     if code == BINOMIAL_LOGIT:
         return logit_row(eta, y, known)
@@ -94,6 +100,8 @@ def row_at(  # noqa: PLR0911 - one family each
         return student_row(eta, y, phi[0] / math.sqrt(known), phi[1])
     if code == GAUSSIAN:
         return gaussian_row(eta, y, phi[0] / math.sqrt(known))
+    if code > GAUSSIAN:
+        return mixture_row(code, eta, y, known, phi)
     return beta_row(code, eta, y, phi[0])
 
 
@@ -122,6 +130,8 @@ def constant_at(  # noqa: PLR0911 - one family each
         return student_constant(phi[0] / math.sqrt(known), phi[1])
     if code == GAUSSIAN:
         return gaussian_constant(phi[0] / math.sqrt(known))
+    if code > GAUSSIAN:
+        return mixture_constant(code, y, known, phi)
     return math.lgamma(phi[0]) - math.log(y) - math.log1p(-y)
 
 
@@ -141,6 +151,8 @@ def add_phi_slopes(
     elif code == GAUSSIAN:
         value, _, _ = gaussian_row(eta, y, phi[0] / math.sqrt(known))
         out[0] -= weight * 2.0 * value / phi[0]
+    elif code > GAUSSIAN:
+        add_mixture_phi_slopes(code, eta, y, known, phi, weight, out)
     elif code > GAMMA:
         out[0] += weight * beta_phi_slope(code, eta, y, phi[0])
 
@@ -157,6 +169,8 @@ def add_constant_slopes(code: int, y: float, phi: Floats, out: Floats) -> None:
         out[1] += student_constant_slope(phi[1])
     elif code == GAUSSIAN:
         out[0] -= 1.0 / phi[0]
+    elif code > GAUSSIAN:
+        add_mixture_constant_slopes(code, y, phi, out)
     elif code > GAMMA:
         out[0] += digamma(phi[0])
 
