@@ -97,12 +97,19 @@ COUNTS = {
     "sd": "HalfNormal(0.7)",
     "shape": "Gamma(4, 2)",
 }
+# Few rows a level and large effects: some levels hold zeros alone, which have two explanations.
+ZEROS = {
+    "Intercept": "Normal(1, 1)", "x": "Normal(0, 0.5)", "sd": "Gamma(8, 6)", "zi": "Beta(3, 3)"
+}  # fmt: skip
 STUDIES = {
     "four rows a level": Study(
         "y ~ x + (1 | g)", "bernoulli", "quadrature", SPARSE, lambda: by_level(100, 4)
     ),
     "counts": Study(
         "y ~ x + (x | g)", "negbinomial", "quadrature", COUNTS, lambda: by_level(15, 6)
+    ),
+    "zeros of two kinds": Study(
+        "y ~ x + (1 | g)", "zero_inflated_poisson", "quadrature", ZEROS, lambda: by_level(40, 4)
     ),
     "crossed": Study(
         "y ~ x + (1 | person) + (1 | item)", "bernoulli", "laplace_chain", BINARY, crossed

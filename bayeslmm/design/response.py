@@ -145,7 +145,10 @@ def require_known(family: Family, weights: Any, trials: Any) -> None:
     """
     takes = family.response.known
     if trials is not None and takes != "trials":
-        raise ArgumentError(f"trials= is for family='binomial', and the family is {family.name!r}.")
+        raise ArgumentError(
+            "trials= is for family='binomial', 'beta_binomial' and 'zero_inflated_binomial', and "
+            f"the family is {family.name!r}."
+        )
     if weights is not None and takes != "weights":
         raise ArgumentError(f"family={family.name!r} takes no weights: {_why_no_weights(family)}")
 

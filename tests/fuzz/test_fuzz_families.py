@@ -14,7 +14,8 @@ import bayeslmm as bl
 
 SEEDS = st.integers(0, 2**64 - 1)
 FAMILIES = ("bernoulli", "binomial", "poisson", "negbinomial", "gamma", "lognormal", "beta",
-            "student")  # fmt: skip
+            "student", "zero_inflated_poisson", "hurdle_gamma", "beta_binomial",
+            "truncated_negbinomial")  # fmt: skip
 LINKS = (*(None,) * 8, "logit", "probit", "cloglog", "log", "identity", "sqrt", 3)
 TRIALS = (7, 7, 7, 1, "z", "x", "nowhere", 0, -1, 2.5, "a", np.inf, 10**12, [7], True, None)
 # How n responses of a family, or of none, are made.
@@ -41,6 +42,9 @@ SUITED = {
     "negbinomial": ("counts", "large_counts", "whole_floats", "gaps", "zeros"),
     "gamma": ("positive", "wide", "ones"), "lognormal": ("positive", "wide"),
     "beta": ("shares",), "student": ("heavy", "positive"),
+    "zero_inflated_poisson": ("counts", "zeros", "large_counts"),
+    "hurdle_gamma": ("positive", "wide", "counts"), "beta_binomial": ("few_counts", "binary"),
+    "truncated_negbinomial": ("ones",),
 }  # fmt: skip
 
 
@@ -102,7 +106,7 @@ def posterior(family):
     rng = np.random.default_rng(4)
     kind = SUITED[family][0]
     data = table().assign(y=RESPONSES[kind](rng, 24))
-    trials = {"trials": 7} if family == "binomial" else {}
+    trials = {"trials": 7} if "binomial" in family else {}
     how = HOW | {"parametrization": "auto", "sampler": "auto"} | trials
     return outcome(bl.fit_bayes, "y ~ x + f + (1 | g)", data, family=family, **how)
 

@@ -37,6 +37,11 @@ CASES = {
     "lognormal": ("positive", {}),
     "beta": ("share", {}),
     "student": ("number", {}),
+    "beta_binomial": ("successes", {"trials": "n"}),
+    "zero_inflated_poisson": ("count", {}),
+    "zero_one_inflated_beta": ("share", {}),
+    "hurdle_gamma": ("positive", {}),
+    "truncated_negbinomial": ("n", {}),
 }
 
 
@@ -163,7 +168,7 @@ def test_an_update_keeps_family_link_trials_and_priors(case, asked):
     again = bl.build_design(formula, data, family=how["family"], link=how["link"], **known)
     response, _ = CASES[case]
     np.testing.assert_array_equal(again.y, TABLE[response])
-    np.testing.assert_array_equal(again.trials, TABLE["n"] if case == "binomial" else None)
+    np.testing.assert_array_equal(again.trials, TABLE["n"] if "trials" in CASES[case][1] else None)
     assert str(asked(fit, ". ~ . - x")[0]) == f"{response} ~ 1 + (1 + x | g)"
 
 

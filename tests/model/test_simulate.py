@@ -120,6 +120,9 @@ def test_a_family_without_sigma_takes_none():
         ("lognormal", {}, {"sigma": 0.5}),
         ("beta", {}, {"phi": 4.0}),
         ("student", {}, {"sigma": 0.5, "nu": 8.0}),
+        ("zero_inflated_poisson", {}, {"zi": 0.3}),
+        ("hurdle_negbinomial", {}, {"shape": 2.0, "hu": 0.3}),
+        ("beta_binomial", {"trials": 5}, {"phi": 4.0}),
     ],
 )
 def test_responses_have_the_familys_mean_and_variance(family, how, parameters):
@@ -129,7 +132,7 @@ def test_responses_have_the_familys_mean_and_variance(family, how, parameters):
     y, _ = simulate_response(design, beta=[0.3], parameters=parameters, random_seed=2)
     eta, member = np.full(1, 0.3), design.family
     known = None if design.known is None else design.known[:1]
-    mean = float(member.mean(eta, parameters)[0]) * (5 if family == "binomial" else 1)
+    mean = float(member.mean(eta, parameters)[0]) * (5 if "trials" in how else 1)
     variance = float(member.variance(eta, parameters, known)[0])
     # Five standard errors of a mean; of a variance ten per cent, also of heavy tails.
     assert y.mean() == pytest.approx(mean, abs=5 * np.sqrt(variance / n))

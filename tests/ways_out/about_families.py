@@ -57,15 +57,23 @@ def _():
     told("family='bernoulli' models the probability of the second", design, "f ~ x")
     told("family='bernoulli'", design, "count ~ x", family="binomial")
     works(design, "yes ~ x", family="bernoulli")
-    told("model whether there is something at all by family='bernoulli'", design, "count ~ x",
-         family="gamma")  # fmt: skip
-    works(design, "there ~ x", rows(there=rows()["count"] > 0), family="bernoulli")
+
+
+@follows(
+    "family='hurdle_gamma'", "family='zero_inflated_beta'", "family='zero_one_inflated_beta'",
+)  # fmt: skip
+def _():
+    told("take family='hurdle_gamma' or 'hurdle_lognormal'", design, "count ~ x", family="gamma")
+    for family in ("hurdle_gamma", "hurdle_lognormal"):
+        works(design, "count ~ x", family=family)
     ends = rows(share=rows().share.where(rows().x > 0.1, 0.0))
-    told("model by family='bernoulli' whether it is 0", design, "share ~ x", ends, family="beta")
-    works(design, "none ~ x", ends.assign(none=ends.share == 0), family="bernoulli")
-    works(design, "share ~ x", ends[ends.share > 0], family="beta")
-    n = len(ends)
-    works(design, "share ~ x", ends.assign(share=(ends.share * (n - 1) + 0.5) / n), family="beta")
+    told("take family='zero_inflated_beta'", design, "share ~ x", ends, family="beta")
+    works(design, "share ~ x", ends, family="zero_inflated_beta")
+    both = ends.assign(share=ends.share.where(ends.x < 0.5, 1.0))
+    told("some are 0 or 1 'zero_one_inflated_beta'", design, "share ~ x", both, family="beta")
+    told("take family='zero_one_inflated_beta'", design, "share ~ x", both,
+         family="zero_inflated_beta")  # fmt: skip
+    works(design, "share ~ x", both, family="zero_one_inflated_beta")
 
 
 @follows("family='binomial'", "trials='size'", "trials=20", "trials=")

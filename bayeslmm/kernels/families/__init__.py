@@ -11,6 +11,7 @@ The NumPy forms in `bayeslmm.families` are the statement; tests hold these to th
 - ``times``: Weibull and exponential
 - ``censored``: Gaussian and Weibull responses of which some are known to lie in an interval
 - ``proportions``: beta with logit, probit, cloglog
+- ``mixtures``: with zeros of their own, truncated, beta-binomial
 - ``rows``: all of them by code
 - ``by_row``: their parameters where these vary from row to row
 """

@@ -21,6 +21,23 @@ from __future__ import annotations
     CENSORED_WEIBULL,
     CENSORED_EXPONENTIAL,
 ) = range(16)
+# Of `mixtures`: with zeros of their own, beyond a hurdle, without zeros, and beta-binomial.
+(
+    ZERO_INFLATED_POISSON,
+    ZERO_INFLATED_NEGBINOMIAL,
+    ZERO_INFLATED_BINOMIAL_LOGIT,
+    ZERO_INFLATED_BINOMIAL_PROBIT,
+    ZERO_INFLATED_BINOMIAL_CLOGLOG,
+    HURDLE_POISSON,
+    HURDLE_NEGBINOMIAL,
+    HURDLE_GAMMA,
+    HURDLE_LOGNORMAL,
+    TRUNCATED_POISSON,
+    TRUNCATED_NEGBINOMIAL,
+    BETA_BINOMIAL_LOGIT,
+    BETA_BINOMIAL_PROBIT,
+    BETA_BINOMIAL_CLOGLOG,
+) = range(CENSORED_EXPONENTIAL + 1, CENSORED_EXPONENTIAL + 15)
 
 CODES = {
     ("bernoulli", "logit"): BINOMIAL_LOGIT,
@@ -44,6 +61,20 @@ CODES = {
     ("censored_lognormal", "identity"): CENSORED_GAUSSIAN,
     ("censored_weibull", "log"): CENSORED_WEIBULL,
     ("censored_exponential", "log"): CENSORED_EXPONENTIAL,
+    ("zero_inflated_poisson", "log"): ZERO_INFLATED_POISSON,
+    ("zero_inflated_negbinomial", "log"): ZERO_INFLATED_NEGBINOMIAL,
+    ("zero_inflated_binomial", "logit"): ZERO_INFLATED_BINOMIAL_LOGIT,
+    ("zero_inflated_binomial", "probit"): ZERO_INFLATED_BINOMIAL_PROBIT,
+    ("zero_inflated_binomial", "cloglog"): ZERO_INFLATED_BINOMIAL_CLOGLOG,
+    ("hurdle_poisson", "log"): HURDLE_POISSON,
+    ("hurdle_negbinomial", "log"): HURDLE_NEGBINOMIAL,
+    ("hurdle_gamma", "log"): HURDLE_GAMMA,
+    ("hurdle_lognormal", "identity"): HURDLE_LOGNORMAL,
+    ("truncated_poisson", "log"): TRUNCATED_POISSON,
+    ("truncated_negbinomial", "log"): TRUNCATED_NEGBINOMIAL,
+    ("beta_binomial", "logit"): BETA_BINOMIAL_LOGIT,
+    ("beta_binomial", "probit"): BETA_BINOMIAL_PROBIT,
+    ("beta_binomial", "cloglog"): BETA_BINOMIAL_CLOGLOG,
 }
 """From (family, link) to its number. The lognormal's response is handed over as log y."""
 
@@ -54,5 +85,22 @@ CENSORED = (CENSORED_GAUSSIAN, CENSORED_WEIBULL, CENSORED_EXPONENTIAL)
 
 # Codes whose exponentials, or squares, can be split over the nodes of a quadrature.
 QUICK = (BINOMIAL_LOGIT, POISSON, NEGBINOMIAL, GAMMA, STUDENT)
+# Codes whose zeros are of two kinds: a level of zeros alone has a mode for each.
+INFLATED = (
+    ZERO_INFLATED_POISSON,
+    ZERO_INFLATED_NEGBINOMIAL,
+    ZERO_INFLATED_BINOMIAL_LOGIT,
+    ZERO_INFLATED_BINOMIAL_PROBIT,
+    ZERO_INFLATED_BINOMIAL_CLOGLOG,
+)
 # Codes whose log-density need not be concave in eta: a level may have several modes.
-NOT_CONCAVE = (*BETAS, STUDENT)
+NOT_CONCAVE = (
+    *BETAS,
+    STUDENT,
+    *INFLATED,
+    HURDLE_NEGBINOMIAL,
+    TRUNCATED_NEGBINOMIAL,
+    BETA_BINOMIAL_LOGIT,
+    BETA_BINOMIAL_PROBIT,
+    BETA_BINOMIAL_CLOGLOG,
+)

@@ -29,6 +29,7 @@ from bayeslmm.kernels.families.codes import (
     STUDENT,
     TIMES,
     WEIBULL,
+    ZERO_INFLATED_POISSON,
 )
 from bayeslmm.kernels.families.continuous import (
     gamma_constant,
@@ -47,6 +48,12 @@ from bayeslmm.kernels.families.counts import (
     negbinomial_row,
     negbinomial_shape_slope,
     poisson_row,
+)
+from bayeslmm.kernels.families.mixtures import (
+    add_mixture_constant_slopes,
+    add_mixture_phi_slopes,
+    mixture_constant,
+    mixture_row,
 )
 from bayeslmm.kernels.families.proportions import beta_phi_slope, beta_row, beta_value
 from bayeslmm.kernels.families.special import digamma
@@ -100,8 +107,8 @@ def row_at(  # noqa: PLR0911 - one family each
     value, slope : float
         And its derivative in eta.
     curvature : float
-        Minus the second derivative where the family is log-concave, else (beta, Student) the
-        expected information; never negative.
+        Minus the second derivative where the family is log-concave, else the expected information,
+        of some what stands for it; never negative.
     """
     if code == BINOMIAL_LOGIT:
         return logit_row(eta, y, known)
@@ -124,6 +131,8 @@ def row_at(  # noqa: PLR0911 - one family each
     if code in CENSORED:
         value, slope, curvature, _ = _censored_row(code, eta, y, known, phi)
         return value, slope, curvature
+    if code >= ZERO_INFLATED_POISSON:
+        return mixture_row(code, eta, y, known, phi)
     return beta_row(code, eta, y, phi[0])
 
 
@@ -156,6 +165,8 @@ def constant_at(  # noqa: PLR0911 - one family each
         return math.log(_shape_of(code, phi)) - math.log(y)
     if code in CENSORED:
         return 0.0
+    if code >= ZERO_INFLATED_POISSON:
+        return mixture_constant(code, y, known, phi)
     return math.lgamma(phi[0]) - math.log(y) - math.log1p(-y)
 
 
@@ -175,6 +186,8 @@ def add_phi_slopes(
     elif code == GAUSSIAN:
         value, _, _ = gaussian_row(eta, y, phi[0] / math.sqrt(known))
         out[0] -= weight * 2.0 * value / phi[0]
+    elif code >= ZERO_INFLATED_POISSON:
+        add_mixture_phi_slopes(code, eta, y, known, phi, weight, out)
     elif code == WEIBULL:
         out[0] += weight * weibull_shape_slope(eta, y, phi[0])
     elif code in CENSORED:
@@ -196,6 +209,8 @@ def add_constant_slopes(code: int, y: float, phi: Floats, out: Floats) -> None:
         out[1] += student_constant_slope(phi[1])
     elif code == GAUSSIAN:
         out[0] -= 1.0 / phi[0]
+    elif code >= ZERO_INFLATED_POISSON:
+        add_mixture_constant_slopes(code, y, phi, out)
     elif code == WEIBULL:
         out[0] += 1.0 / phi[0]
     elif code in BETAS:

@@ -7,6 +7,7 @@
 - ``products``: products over rows at all nodes
 - ``nodes``: a level's density at its nodes
 - ``several``: levels of t responses: all their modes, and nodes around each
+- ``of_zeros``: levels of zeros alone, where zeros are of two kinds
 - ``level``: mode and integral as one C function
 - ``together``: all levels of one point together, where they are alike
 - ``slopes``: derivatives from the same nodes

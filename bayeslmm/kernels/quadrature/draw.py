@@ -28,7 +28,9 @@ from bayeslmm.kernels.quadrature.level import (
     set_grid_words,
     set_phi_words,
     solve_level,
+    solved_grid,
 )
+from bayeslmm.kernels.quadrature.of_zeros import ZERO_POINTS
 from bayeslmm.kernels.quadrature.proposals import (
     choose,
     draw_interpolated,
@@ -215,7 +217,8 @@ def draw_effects(
     code = level_code(family, phi)
     set_phi_words(words, phi)
     J, columns = len(starts) - 1, columns_of(rows.X)
-    constant, shares, masses = np.empty(J), np.empty(MOST_MODES), np.zeros(grid.shape[1] + 1)
+    longest = max(grid.shape[1], ZERO_POINTS)
+    constant, shares, masses = np.empty(J), np.empty(MOST_MODES), np.zeros(longest + 1)
     own = np.zeros((GRID + 3) * (np.max(steps) + 1))
     together, levels = suits_together(rows), open_levels(rows)
     nodes, places = open_nodes(rule.z, rule.log_weight, J if together else 0)
@@ -240,7 +243,8 @@ def draw_effects(
             u, v = modes[j, 0], modes[j, q - 1] if q == 2 else 0.0
             solve_level(code, q, words, lo, hi, u, v, _TOLERANCE, QUICKLY)
             if q == 1 and code != STUDENT:
-                u, count = _draw_one(code, grid, masses, own, words, lo, hi, steps[j], solved)
+                here = solved_grid(words, solved)
+                u, count = _draw_one(code, here, masses, own, words, lo, hi, steps[j], solved)
                 set_grid_words(words, grid, rule.z, rule.log_weight)
             else:
                 u, v, count = _draw_by_steps(code, q, words, lo, hi, steps[j], solved, shares)

@@ -18,10 +18,11 @@ from bayeslmm.kernels.compiler.jit import (
     inner_ieee,
 )
 from bayeslmm.kernels.compiler.sources import WHOLE
-from bayeslmm.kernels.families.codes import STUDENT
+from bayeslmm.kernels.families.codes import INFLATED, STUDENT
 from bayeslmm.kernels.quadrature.axes import factorises, farthest_of, set_nodes
 from bayeslmm.kernels.quadrature.mode import find_mode
 from bayeslmm.kernels.quadrature.nodes import density_at_nodes, integrate_level
+from bayeslmm.kernels.quadrature.of_zeros import ZERO_POINTS, integrate_zeros, zeros_alone
 from bayeslmm.kernels.quadrature.rows import GRID, TABLE, set_table
 from bayeslmm.kernels.quadrature.several import (
     FOUND_U,
@@ -103,6 +104,13 @@ def level_c(
         return level_density(code, phi, q, table, lo, hi, u, v)
     if task == MORE_NODES:
         return _at_more_nodes(code, phi, q, table, grid, z, log_weight, lo, hi, solved)
+    if code in INFLATED and q == 1 and len(z) > 1 and zeros_alone(table, lo, hi):
+        grid = carray(as_pointer(words[GRID_AT]), (GRID, ZERO_POINTS), np.float64)
+        value, total = integrate_zeros(code, phi, table, grid, z, lo, hi)
+        solved[MODE], solved[MODE_2], solved[TOTAL] = 0.0, 0.0, total
+        solved[SPLIT], solved[FARTHEST], solved[COUNT] = 0.0, 0.0, ZERO_POINTS
+        solved[ROOT], solved[ROOT_BELOW], solved[ROOT_2] = 1.0, 0.0, 1.0
+        return value
     count, found = 1, solved[MODES:].reshape((MOST_MODES, MODE_WIDTH))
     if code == STUDENT:
         scan = carray(as_pointer(words[GRID_AT]), (GRID, POINTS), np.float64)
@@ -147,8 +155,12 @@ def open_work(rows: LevelRows, rule: Rule) -> tuple[Floats, Floats, Floats, Ints
     """
     n, K = len(rows.y), len(rule.z)
     N = K if rows.Z.shape[1] == 1 else K * K
+    most = N
     # Levels of t responses may have nodes around each of several modes, and are scanned for them.
-    most = max(MOST_MODES * N, POINTS) if rows.code == STUDENT else N
+    if rows.code == STUDENT:
+        most = max(MOST_MODES * N, POINTS)
+    elif rows.code in INFLATED:
+        most = max(N, ZERO_POINTS)
     own = np.zeros(TABLE * n + GRID * most + SOLVED)
     table = own[: TABLE * n].reshape((TABLE, n))
     grid = own[TABLE * n : TABLE * n + GRID * N].reshape((GRID, N))

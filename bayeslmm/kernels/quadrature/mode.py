@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.compiler.jit import inner_ieee
 from bayeslmm.kernels.families.by_row import phi_at
-from bayeslmm.kernels.families.codes import NOT_CONCAVE
+from bayeslmm.kernels.families.codes import INFLATED, NOT_CONCAVE
 from bayeslmm.kernels.families.rows import row_at
 from bayeslmm.kernels.quadrature.rows import AT, CURVATURE, KNOWN, SLOPE, Y
 from bayeslmm.kernels.quadrature.sums import set_eta, sum_slopes, sums_at
@@ -133,8 +133,9 @@ def find_mode(
     Arguments and results as of `climb`.
     """
     u, v, root = climb(code, phi, q, table, lo, hi, u, v, tolerance)
-    if tolerance < _EXACT and code in NOT_CONCAVE:
-        # Laplace's approximation takes the observed curvature.
+    if code in INFLATED or (tolerance < _EXACT and code in NOT_CONCAVE):
+        # Laplace's approximation takes the observed curvature; where zeros are of two kinds nodes
+        # spread by what either kind would tell stand too close together.
         root = root_at(code, phi, q, table, lo, hi, u, v)
     return u, v, root
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.arrays import for_kernels
+from bayeslmm.kernels.families.codes import INFLATED
 from bayeslmm.kernels.quadrature.rows import LevelRows
 from bayeslmm.model.compiled_rows import compiled_rows, family_code, why_not_compiled
 from bayeslmm.model.family_numbers import phi_rows
@@ -39,6 +40,11 @@ def why_not(design: Design) -> str:
     if len(factors) != 1:
         count = f"{len(factors)} grouping factors" if factors else "no grouping factor"
         return f"the model has {count}, and quadrature integrates the effects of exactly one"
+    if len(factors[0].terms) > 1 and family_code(design.family) in INFLATED:
+        return (
+            "levels of zeros alone may have several modes, which quadrature finds along one column "
+            "of effects only"
+        )
     return _why_not(factors[0])
 
 

@@ -56,7 +56,7 @@ def fit_without_effects(
         for _ in range(_STEPS):
             eta = X @ beta + offset
             if scale is None:
-                slope = trials * family.link.derivative(eta)
+                slope = trials * family.mean_slope(eta, phi)
                 variance = family.variance(eta, phi, design.known)
                 residual = y - trials * family.mean(eta, phi)
             else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from scipy.special import expit, logit
 
 from bayeslmm.gram.sums import reference_scale, to_reference
 from bayeslmm.model.covariance.block_covariance import covariance_of
@@ -50,6 +51,8 @@ class Coordinates:
 
     .. math:: x = (R \beta, \; \theta, \; \log \phi), \quad X = X_s R, \quad
               Z_k = Z_{sk} M_k, \quad M_k G_k M_k' = \Theta_k \Theta_k'
+
+    where a phi that is a probability has its logit in the place of the logarithm,
 
     with the columns of Xs and Zs orthogonal and of mean square one, and theta the free entries of
     the lower triangular Theta, set by set of correlated columns. The likelihood is even in the
@@ -104,6 +107,10 @@ class Coordinates:
                 for parameter in family.parameters
             ]
         )
+        self.is_share = np.array(
+            [parameter.upper == 1.0 for parameter in family.parameters for _ in parameter.entries],
+            dtype=bool,
+        )
         self.diagonal = self._on_diagonal()
         spread = float(np.std(design.y)) if "sigma" in {p.name for p in family.parameters} else 1.0
         self.units = np.where(np.arange(self.size) < self.theta.stop, spread or 1.0, 1.0)
@@ -128,18 +135,19 @@ class Coordinates:
         factors = [np.zeros((Z.shape[1], Z.shape[1])) for Z in self.Z]
         for (k, i, j), value in zip(self._places, x[self.theta], strict=True):
             factors[k][i, j] = value
-        return Point(x[: self.n_beta].copy(), tuple(factors), self._phi(x))
+        return Point(x[: self.n_beta].copy(), tuple(factors), self.phi(x[self.theta.stop :]))
 
     def place(self, point: Point) -> Floats:
         """Undo `point`."""
         theta = [point.factors[k][i, j] for k, i, j in self._places]
-        return np.concatenate([point.beta, np.array(theta), np.log(point.phi)])
+        return np.concatenate([point.beta, np.array(theta), self.placed_phi(point.phi)])
 
     def pull_back(self, point: Point, slopes: Point) -> Floats:
         """Return derivatives in x, shape (size,), from those in the parameters."""
         d_theta = [slopes.factors[k][i, j] for k, i, j in self._places]
         inside = point.phi < self.ceiling
-        return np.concatenate([slopes.beta, np.array(d_theta), slopes.phi * point.phi * inside])
+        change = point.phi * np.where(self.is_share, 1.0 - point.phi, inside)
+        return np.concatenate([slopes.beta, np.array(d_theta), slopes.phi * change])
 
     def fixed_effects(self, x: Floats) -> Floats:
         """Return beta of the design's own columns, shape (p,)."""
@@ -174,7 +182,7 @@ class Coordinates:
             sd, corr = sd_corr_from_factor(L)
             pairs = [corr[i, j] for i, j in covariance_of(factor).pairs]
             parts += [sd, np.array(pairs)]
-        return np.concatenate([*parts, self._phi(x)])
+        return np.concatenate([*parts, self.phi(x[self.theta.stop :])])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -188,9 +196,15 @@ class Coordinates:
         of_family = [parameter.name for parameter in self.design.family.parameters]
         return (*self.design.coef, *of_factors, *of_family)
 
-    def _phi(self, x: Floats) -> Floats:
-        phi = np.exp(np.minimum(x[self.theta.stop :], 700.0))
-        return np.asarray(np.minimum(phi, self.ceiling))
+    def phi(self, numbers: Floats) -> Floats:
+        """Return the family's parameters from their own part of x."""
+        positive = np.minimum(np.exp(np.minimum(numbers, 700.0)), self.ceiling)
+        return np.asarray(np.where(self.is_share, expit(numbers), positive))
+
+    def placed_phi(self, phi: Floats) -> Floats:
+        """Undo `phi`."""
+        inside = np.where(self.is_share, phi, 0.5)
+        return np.asarray(np.where(self.is_share, logit(inside), np.log(phi)))
 
     def _on_diagonal(self) -> NDArray[np.bool_]:
         inside = [i == j for _, i, j in self._places]

@@ -26,6 +26,7 @@ _LEAST, _MOST, _LARGE = 0.1, 100.0, 4.0
 _WIDE = 6.0
 # Degrees of freedom to begin with.
 _NU = 10.0
+_SHARE = 0.3
 
 
 class Plain:
@@ -111,16 +112,17 @@ def scored(coordinates: Coordinates, plain: Plain) -> tuple[Floats, Floats]:
     # or count keeps the mean itself off it.
     discrete = family.response.known == "trials" or np.all(y == np.floor(y))
     middle = (y.sum() + 0.5) / (len(y) + 1.0) if discrete else y.mean()
-    eta = family.link.link(0.5 * (y + middle))
+    eta = (family.level_scale or family.link).link(0.5 * (y + middle))
     beta = np.linalg.lstsq(X, eta - plain.offset, rcond=None)[0]
     names = [parameter.name for parameter in family.parameters]
     first = {"sigma": float(np.std(y)), "nu": _NU}
-    phi = np.array([first.get(name, 1.0) for name in names])
+    plainly = np.where(coordinates.is_share, _SHARE, 1.0)
+    phi = np.array([first.get(name, value) for name, value in zip(names, plainly, strict=True)])
+    start = coordinates.placed_phi(phi)
+    low, high = start - _WIDE, start + _WIDE
 
-    low, high = np.log(phi) - _WIDE, np.log(phi) + _WIDE
-
-    def misfit(log_phi: Floats) -> float:
-        values = dict(zip(names, np.exp(np.clip(log_phi, low, high)), strict=True))
+    def misfit(numbers: Floats) -> float:
+        values = dict(zip(names, coordinates.phi(np.clip(numbers, low, high)), strict=True))
         mean = plain.offset + X @ beta
         with np.errstate(all="ignore"):
             total = -float(np.sum(family.log_density(design.y, mean, values, known)))
@@ -131,7 +133,10 @@ def scored(coordinates: Coordinates, plain: Plain) -> tuple[Floats, Floats]:
         beta, _ = fit_without_effects(design, X, given, beta, _SLIGHT * np.ones(len(beta)))
         if names:
             found = scipy.optimize.minimize(
-                misfit, np.log(phi), method="Nelder-Mead", options={"xatol": 1e-2}
+                misfit,
+                coordinates.placed_phi(phi),
+                method="Nelder-Mead",
+                options={"xatol": 1e-2},
             )
-            phi = np.exp(np.clip(found.x, low, high))
+            phi = coordinates.phi(np.clip(found.x, low, high))
     return beta, phi
