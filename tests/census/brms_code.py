@@ -13,7 +13,7 @@ ROWS = (
     row(2, "rt ~ congruent * block + (congruent | subject)", 800,
         {"subject": blocks(20), "congruent": category("no", "yes"),
          "block": category("first", "second")},
-        "wiener", refused="no family 'wiener' here; nearest is family='lognormal'"),
+        "wiener", refused="no family 'wiener' here; nearest is family='shifted_lognormal'"),
     row(3, "diffusion ~ richness + depth + slope + (1 | segment) + (1 | region)", 600,
         {"region": levels(12), "segment": levels(40), "richness": number(), "depth": number(),
          "slope": number(), "season": category("dry", "wet")},

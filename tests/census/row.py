@@ -23,6 +23,8 @@ class Row:
         The table but for the response.
     family, software, source : str
         Family as `fit_bayes` takes it; where the model was found.
+    own_family : callable or None
+        What makes the family, where it is not one of the package.
     known : callable or None
         Of the table, what ``known=`` takes.
     coding : mapping
@@ -42,6 +44,7 @@ class Row:
     family: str = "gaussian"
     software: str = ""
     source: str = "public code"
+    own_family: object = None
     known: object = None
     coding: Mapping[str, object] = field(default_factory=dict)
     intercept: float | None = None
@@ -50,9 +53,10 @@ class Row:
 
 
 def _row(number, formula, n, columns, family="gaussian", *, software, source="public code",
-         known=None, intercept=None, changed="", refused="", **coding):  # fmt: skip
-    return Row(number, formula, n, columns, family, software, source, known, coding, intercept,
-               changed, refused)  # fmt: skip
+         own_family=None, known=None, intercept=None, changed="", refused="",
+         **coding):  # fmt: skip
+    return Row(number, formula, n, columns, family, software, source, own_family, known, coding,
+               intercept, changed, refused)  # fmt: skip
 
 
 def found_in(software):

@@ -14,17 +14,27 @@ from bayeslmm.model.residual.of_design import structured_residuals
 # Some response that each family takes, for a design before there is one.
 PLACEHOLDERS = {
     "bernoulli": lambda n: np.arange(n) % 2,
+    "psychometric": lambda n: np.arange(n) % 2,
     "binomial": lambda n: np.arange(n) % 2,
     "poisson": lambda n: np.arange(n) % 4,
     "negbinomial": lambda n: np.arange(n) % 4,
-    "gamma": lambda n: 1.0 + np.arange(n) % 3,
-    "lognormal": lambda n: 1.0 + np.arange(n) % 3,
+    **dict.fromkeys(
+        ("gamma", "lognormal", "shifted_lognormal", "weibull"), lambda n: 1.0 + np.arange(n) % 3
+    ),
     "beta": lambda n: (1.0 + np.arange(n) % 3) / 5,
 }
-INTERCEPTS = {"gaussian": 2.0, "student": 2.0, "poisson": 1.0, "negbinomial": 1.5, "gamma": 1.0,
-              "lognormal": 0.5, "beta": -0.3}  # fmt: skip
+INTERCEPTS = {
+    **dict.fromkeys(("gaussian", "student", "skew_normal"), 2.0),
+    **dict.fromkeys(("poisson", "gamma", "weibull"), 1.0),
+    **dict.fromkeys(("beta", "shifted_lognormal"), -0.3),
+    "negbinomial": 1.5,
+    "lognormal": 0.5,
+}
+# Where the predictor is in the response's own unit.
+UNIT = {"gaussian", "student", "skew_normal"}
 # Of families' parameters, between which ends they are drawn.
-PARAMETERS = {"sigma": (0.6, 1.2), "shape": (1.5, 5.0), "phi": (6.0, 20.0), "nu": (4.0, 9.0)}
+PARAMETERS = {"sigma": (0.6, 1.2), "shape": (1.5, 5.0), "phi": (6.0, 20.0), "nu": (4.0, 9.0),
+              "ndt": (0.1, 0.3), "alpha": (1.0, 3.0), "lapse": (0.05, 0.12)}  # fmt: skip
 SEED = 18
 
 
@@ -53,7 +63,8 @@ def design_of(row):
     """Return a row's table with a response that stands in, the fit's arguments, and its design."""
     rng = np.random.default_rng([SEED, row.number])
     table = draw_table(row.n, row.columns, rng)
-    arguments = {"family": row.family, **row.coding}
+    family = row.family if row.own_family is None else row.own_family()
+    arguments = {"family": family, **row.coding}
     if row.known is not None:
         arguments["known"] = row.known(table, rng)
     response = row.formula.split("~")[0].strip()
@@ -68,7 +79,7 @@ def design_of(row):
 def simulate(row):
     """Return a row's table, drawn from parameters at moderate values: always the same one."""
     table, arguments, design, rng = design_of(row)
-    scale = 1.0 if row.family in {"gaussian", "student"} else 0.6
+    scale = 1.0 if row.family in UNIT else 0.6
     beta = _coefficients(row, design, scale, rng)
     truth = dict(zip(design.coef, beta, strict=True))
     sd, corr = {}, {}
