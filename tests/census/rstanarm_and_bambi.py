@@ -141,7 +141,7 @@ PYMC = (
         {"gene": blocks(40), "cell": levels(60), "treated": category(*TWICE)}, "negbinomial"),
     pymc(147, "answer ~ 1 + (1 | item) + (0 + trait | person)", 1200,
         {"person": blocks(100), "item": levels(12), "trait": category("calm", "open", of="item")},
-        "cumulative", changed="four answers"),
+        "cumulative", changed="five answers"),
 )  # fmt: skip
 
 ROWS = RSTANARM + BAMBI + GLMMTMB + PYMC

@@ -8,6 +8,7 @@ import pandas as pd
 from census.tables import draw_table
 
 import bayeslmm as bl
+from bayeslmm.design.predictors import predictor_factors
 from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.model.residual.of_design import structured_residuals
 
@@ -15,6 +16,7 @@ from bayeslmm.model.residual.of_design import structured_residuals
 PLACEHOLDERS = {
     "bernoulli": lambda n: np.arange(n) % 2,
     "psychometric": lambda n: np.arange(n) % 2,
+    "cumulative": lambda n: 1 + np.arange(n) % 5,
     "binomial": lambda n: np.arange(n) % 2,
     "poisson": lambda n: np.arange(n) % 4,
     "negbinomial": lambda n: np.arange(n) % 4,
@@ -33,8 +35,19 @@ INTERCEPTS = {
 # Where the predictor is in the response's own unit.
 UNIT = {"gaussian", "student", "skew_normal"}
 # Of families' parameters, between which ends they are drawn.
-PARAMETERS = {"sigma": (0.6, 1.2), "shape": (1.5, 5.0), "phi": (6.0, 20.0), "nu": (4.0, 9.0),
-              "ndt": (0.1, 0.3), "alpha": (1.0, 3.0), "lapse": (0.05, 0.12)}  # fmt: skip
+PARAMETERS = {
+    "sigma": (0.6, 1.2),
+    "shape": (1.5, 5.0),
+    "phi": (6.0, 20.0),
+    "nu": (4.0, 9.0),
+    "disc": (0.8, 1.2),
+    "ndt": (0.1, 0.3),
+    "alpha": (1.0, 3.0),
+    "lapse": (0.05, 0.12),
+    **dict.fromkeys(("zi", "hu", "zoi", "coi"), (0.15, 0.35)),
+}
+# Of five ordered categories.
+CUTS = (-1.4, -0.4, 0.5, 1.5)
 SEED = 18
 
 
@@ -67,13 +80,19 @@ def design_of(row):
     arguments = {"family": family, **row.coding}
     if row.known is not None:
         arguments["known"] = row.known(table, rng)
-    response = row.formula.split("~")[0].strip()
     noise = np.random.default_rng(row.number).standard_normal
-    table[response] = PLACEHOLDERS.get(row.family, noise)(row.n)
+    for response in responses_of(row):
+        table[response] = PLACEHOLDERS.get(row.family, noise)(row.n)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bl.BayesLMMWarning)
         design = bl.build_design(row.formula, table, **arguments)
     return table, arguments, design, rng
+
+
+def responses_of(row):
+    """Return the columns left of the tilde: one, or those that mvbind() joins."""
+    left = row.formula.split("~")[0].strip()
+    return left.removeprefix("mvbind(").removesuffix(")").split(", ")
 
 
 def simulate(row):
@@ -85,21 +104,27 @@ def simulate(row):
     sd, corr = {}, {}
     for factor in design.factors:
         name, q = factor.name, len(factor.terms)
-        lengths = np.array([_length(column) for column in np.asarray(factor.columns).T])
-        sd[name] = scale * rng.uniform(0.3, 0.9, q) / lengths
+        sd[name] = scale * rng.uniform(0.3, 0.9, q) / _lengths(factor)
         corr[name] = _correlations(factor, rng)
-    for factor in sigma_factors(design.residual):
-        lengths = np.array([_length(column) for column in np.asarray(factor.columns).T])
+    in_parameters = (*sigma_factors(design.residual), *predictor_factors(design.predictors))
+    for factor in in_parameters:
+        lengths = _lengths(factor)
         sd[factor.name] = rng.uniform(0.2, 0.4, len(lengths)) / lengths
-    for factor in (*design.factors, *sigma_factors(design.residual)):
+    for factor in (*design.factors, *in_parameters):
         names = (f"sd_{factor.name}[{term}]" for term in factor.terms)
         truth |= dict(zip(names, sd[factor.name], strict=True))
     parameters = _parameters(design, rng)
-    truth |= {name: value for name, value in parameters.items() if np.ndim(value) == 0}
+    for name, value in parameters.items():
+        if name == "threshold":
+            truth |= {f"threshold[{k}|{k + 1}]": cut for k, cut in enumerate(value, 1)}
+        elif np.ndim(value) == 0:
+            truth[name] = value
     y, _ = bl.simulate_response(
         design, beta=beta, sd=sd, corr=corr, parameters=parameters, random_seed=rng
     )
-    table[design.response] = y
+    names = responses_of(row)
+    # Of several responses those of one row of the table follow each other.
+    table[names] = np.reshape(y, (row.n, len(names)))
     return Simulated(table, arguments, design, truth)
 
 
@@ -108,12 +133,13 @@ def _coefficients(row, design, scale, rng):
     width = 0.5 * scale / np.sqrt(max(1.0, len(design.coef) / 4))
     spread = np.array([_spread(column) for column in design.X.T])
     beta = width * rng.standard_normal(len(spread)) / spread
-    if "Intercept" in design.coef:
-        at = design.coef.index("Intercept")
-        usual = INTERCEPTS.get(row.family, -0.2)
-        # At the columns' means, so that products of columns do not lead far away.
-        others = np.delete(design.X, at, axis=1).mean(axis=0) @ np.delete(beta, at)
-        beta[at] = (usual if row.intercept is None else row.intercept) - others
+    usual = INTERCEPTS.get(row.family, -0.2) if row.intercept is None else row.intercept
+    intercepts = [at for at, name in enumerate(design.coef) if _is_intercept(name)]
+    slopes = beta.copy()
+    slopes[intercepts] = 0.0
+    for at in intercepts:
+        # At the means of its rows, so that products of columns do not lead far away.
+        beta[at] = usual - np.mean((design.X @ slopes)[design.X[:, at] == 1.0])
     return beta
 
 
@@ -122,10 +148,17 @@ def _spread(column):
     return np.std(column) if np.ptp(column) > 0 else 1.0
 
 
-def _length(column):
-    """The root of a column's mean square about its mean, over the rows that have it."""
-    nonzero = np.asarray(column)[np.asarray(column) != 0]
-    return max(np.std(column), 0.2) if np.ptp(column) > 0 and len(nonzero) else 1.0
+def _lengths(factor):
+    """By how much the columns of a factor's effects vary; one, of intercepts."""
+    return np.array([
+        1.0 if _is_intercept(term) or np.ptp(column) == 0 else max(np.std(column), 0.2)
+        for term, column in zip(factor.terms, np.asarray(factor.columns).T, strict=True)
+    ])  # fmt: skip
+
+
+def _is_intercept(name):
+    """Whether a column is an intercept, perhaps of one of several responses."""
+    return name == "Intercept" or name.endswith("_Intercept")
 
 
 def _correlations(factor, rng):
@@ -146,11 +179,30 @@ def _apart(factor, i, j):
     return factor.arms is not None and factor.arms.columns[i] != factor.arms.columns[j]
 
 
+def _predictor(rows, rng):
+    """Draw coefficients of a parameter's formula, on the scale of its link."""
+    low, high = PARAMETERS[rows.parameter]
+    middle = (low + high) / 2
+    level = np.log(middle / (1 - middle)) if high < 1 else np.log(middle)
+    constant = rows.coef[:1] == ("Intercept",)
+    found = {}
+    for name, column in zip(rows.coef, rows.columns.T, strict=True):
+        slope = rng.uniform(-0.4, 0.4) / _spread(column)
+        alone = name == "Intercept"
+        found[f"beta_{rows.parameter}[{name}]"] = level if alone else slope + level * (not constant)
+    return found
+
+
 def _parameters(design, rng):
     """Draw parameters of family and residuals: numbers by name, correlations as a matrix."""
     if design.residual is None:
-        names = [parameter.name for parameter in design.family.parameters]
-        return {name: rng.uniform(*PARAMETERS[name]) for name in names}
+        modelled = {rows.parameter: rows for rows in design.predictors}
+        names = [p.name for p in design.family.parameters if p.name not in modelled]
+        of_formulas = {}
+        for rows in modelled.values():
+            of_formulas |= _predictor(rows, rng)
+        drawn = {name: rng.uniform(*PARAMETERS[name]) for name in names if name != "threshold"}
+        return drawn | of_formulas | ({"threshold": np.array(CUTS)} if "threshold" in names else {})
     drawn = {}
     for entry in structured_residuals(design.residual).without_effects.entries:
         if entry.is_matrix:
