@@ -18,8 +18,19 @@ PLACEHOLDERS = {
     "psychometric": lambda n: np.arange(n) % 2,
     "cumulative": lambda n: 1 + np.arange(n) % 5,
     "binomial": lambda n: np.arange(n) % 2,
-    "poisson": lambda n: np.arange(n) % 4,
-    "negbinomial": lambda n: np.arange(n) % 4,
+    "beta_binomial": lambda n: np.arange(n) % 2,
+    "categorical": lambda n: np.array(["a", "b", "c"])[np.arange(n) % 3],
+    **dict.fromkeys(
+        (
+            "poisson",
+            "negbinomial",
+            "zero_inflated_poisson",
+            "zero_inflated_negbinomial",
+            "hurdle_lognormal",
+        ),
+        lambda n: np.arange(n) % 4,
+    ),
+    "zero_one_inflated_beta": lambda n: np.arange(n) % 4 / 3,
     **dict.fromkeys(
         ("gamma", "lognormal", "shifted_lognormal", "weibull"), lambda n: 1.0 + np.arange(n) % 3
     ),
@@ -28,9 +39,9 @@ PLACEHOLDERS = {
 INTERCEPTS = {
     **dict.fromkeys(("gaussian", "student", "skew_normal"), 2.0),
     **dict.fromkeys(("poisson", "gamma", "weibull"), 1.0),
-    **dict.fromkeys(("beta", "shifted_lognormal"), -0.3),
-    "negbinomial": 1.5,
-    "lognormal": 0.5,
+    **dict.fromkeys(("beta", "shifted_lognormal", "zero_one_inflated_beta"), -0.3),
+    **dict.fromkeys(("negbinomial", "zero_inflated_poisson", "zero_inflated_negbinomial"), 1.5),
+    **dict.fromkeys(("lognormal", "hurdle_lognormal"), 0.5),
 }
 # Where the predictor is in the response's own unit.
 UNIT = {"gaussian", "student", "skew_normal"}
@@ -119,13 +130,32 @@ def simulate(row):
             truth |= {f"threshold[{k}|{k + 1}]": cut for k, cut in enumerate(value, 1)}
         elif np.ndim(value) == 0:
             truth[name] = value
-    y, _ = bl.simulate_response(
+    y, effects = bl.simulate_response(
         design, beta=beta, sd=sd, corr=corr, parameters=parameters, random_seed=rng
     )
+    if row.family == "categorical":
+        y = _categories(design, beta, effects, rng)
     names = responses_of(row)
     # Of several responses those of one row of the table follow each other.
     table[names] = np.reshape(y, (row.n, len(names)))
     return Simulated(table, arguments, design, truth)
+
+
+def _categories(design, beta, effects, rng):
+    """Draw categories from their predictors, of which the first one's is zero."""
+    eta = design.X @ beta
+    for factor in design.factors:
+        eta += np.sum(factor.columns * effects[factor.name][factor.index], axis=1)
+    eta = np.column_stack([_by_observation(design, eta, k) for k in range(len(design.stack.names))])
+    weights = np.exp(np.column_stack([np.zeros(len(eta)), eta]))
+    shares = np.cumsum(weights / weights.sum(axis=1, keepdims=True), axis=1)
+    which = np.sum(rng.uniform(size=(len(eta), 1)) > shares[:, :-1], axis=1)
+    return np.array(["a", *design.stack.names], dtype=object)[which]
+
+
+def _by_observation(design, values, part):
+    """Values of one response's rows, by observation."""
+    return design.stack.spread(part, values[design.stack.rows_of(part)])
 
 
 def _coefficients(row, design, scale, rng):

@@ -68,7 +68,7 @@ def test_rs_calls_are_answered_with_the_link_beside(text, answer):
 
 
 def test_a_diffusion_model_is_answered_with_a_model_of_times_and_one_of_choices():
-    with pytest.raises(ArgumentError, match="'shifted_lognormal' for times.*'bernoulli' for choi"):
+    with pytest.raises(ArgumentError, match=r"'shifted_lognormal' for times.*'bernoulli' for choi"):
         family_of("wiener")
 
 
