@@ -135,10 +135,18 @@ def simulate(row):
     )
     if row.family == "categorical":
         y = _categories(design, beta, effects, rng)
+    if "cens" in row.coding:
+        y, table[row.coding["cens"]] = _censored(y, rng)
     names = responses_of(row)
     # Of several responses those of one row of the table follow each other.
     table[names] = np.reshape(y, (row.n, len(names)))
     return Simulated(table, arguments, design, truth)
+
+
+def _censored(y, rng):
+    """Watch each row until a time that does not depend on its own."""
+    until = np.median(y) * rng.uniform(0.7, 3.0, len(y))
+    return np.minimum(y, until), np.where(y > until, "right", "none")
 
 
 def _categories(design, beta, effects, rng):
