@@ -127,6 +127,9 @@ _NOT_HERE = {
     "family='gamma' or 'lognormal' for positive responses": (
         "tweedie",
     ),
+    "family='shifted_lognormal' for times, and family='bernoulli' for choices, a model each": (
+        "wiener", "ddm", "drift_diffusion", "hddm",
+    ),
     "family='bernoulli' for two categories, or for one against the others": (
         "cumulative", "ordinal", "sratio", "acat",
     ),

@@ -257,6 +257,15 @@ def _sides(tokens: list[Token], text: str) -> tuple[list[Token], list[Token]]:
     wrapped = tokens[0].value in _WRAPPERS and tokens[1:2] and tokens[1].is_operator("(")
     if wrapped:
         name = tokens[0].value
+        # brms's, of formulas whose coefficients stand inside functions.
+        if curved := next((token.span for token in tokens if token.value == "nl"), None):
+            raise FormulaError(
+                "Formulas are linear in their coefficients. A curve of a column is s(x), or "
+                "poly(x, 2), or a function without coefficients inside, as log(x); for asymptotes, "
+                "rates and the like as parameters use brms, or nlme in R.",
+                text,
+                curved,
+            )
         raise FormulaError(
             f"The formula stands here by itself, without {name}() around it.", text, tokens[0].span
         )

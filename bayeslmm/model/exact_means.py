@@ -24,6 +24,9 @@ from bayeslmm.model.exact_fit import exactly_fitted, no_residuals
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
+    from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
     from bayeslmm.model.priors.prior import Prior
 
@@ -64,9 +67,10 @@ def require_dispersion(design: Design, priors: Mapping[str, Prior]) -> None:
     # fitted exactly at any.
     if isinstance(family, CustomFamily | Censored):
         return
-    response = family.link.link(design.y)
-    rows = dataclasses.replace(design, y=response, family=GAUSSIAN)
-    gram = Gram.from_design(rows, strata=False)
+    told = family.tells_level(design.y)
+    if not told.any():
+        return
+    gram = Gram.from_design(_told_rows(design, told), strata=False)
     name = family.parameters[0].name
     if name not in priors:
         # It follows a formula, with normal priors of its logarithm: no power outgrows them.
@@ -89,4 +93,26 @@ def require_dispersion(design: Design, priors: Mapping[str, Prior]) -> None:
         "bound with it. Where the response was merged from a table of groups, fit that table. Only "
         f"a prior of {name} that falls faster than {name}^-{power:g} makes a posterior, "
         f"such as priors={{{name!r}: {_OFFERED!r}}}."
+    )
+
+
+def _told_rows(design: Design, told: NDArray[np.bool_]) -> Design:
+    """Return the rows whose responses tell of their predictors, on the scale of these."""
+    scale = design.family.level_scale or design.family.link
+
+    def some(values: Floats | None) -> Floats | None:
+        return None if values is None else values[told]
+
+    return dataclasses.replace(
+        design,
+        y=scale.link(design.y[told]),
+        X=design.X[told],
+        factors=tuple(
+            dataclasses.replace(f, index=f.index[told], columns=f.columns[told])
+            for f in design.factors
+        ),
+        weights=some(design.weights),
+        offset=some(design.offset),
+        likweights=some(design.likweights),
+        family=GAUSSIAN,
     )

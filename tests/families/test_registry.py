@@ -67,6 +67,11 @@ def test_rs_calls_are_answered_with_the_link_beside(text, answer):
     assert answer in str(raised.value)
 
 
+def test_a_diffusion_model_is_answered_with_a_model_of_times_and_one_of_choices():
+    with pytest.raises(ArgumentError, match=r"'shifted_lognormal' for times.*'bernoulli' for choi"):
+        family_of("wiener")
+
+
 def test_unknown_names_are_answered_with_the_nearest_and_the_list():
     with pytest.raises(
         ArgumentError, match=r"Did you mean 'poisson'\? There are gaussian, ber.* st"

@@ -30,6 +30,7 @@ from bayeslmm.formula.mixed_formula import parse_formula
         ("y ~ me(x, e) + (1 | g)", "me", "write x itself"),
         ("y ~ gp(x)", "gp", r"s\(x\)"),
         ("bf(y ~ x + (1 | g))", "bf", "without bf"),
+        ("bf(y ~ a * exp(-k * x), a + k ~ (1 | g), nl = TRUE)", "nl", "linear in their coeffi"),
         ("y | weights(w) ~ x + (1 | g)", "|", "weights='w'"),
         # slips
         ("y = x + (1 | g)", "=", "'~' between response and predictors"),

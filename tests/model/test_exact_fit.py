@@ -13,6 +13,7 @@ from designs import KINDS, random_design
 import bayeslmm as bl
 from bayeslmm.gram.gram import Gram
 from bayeslmm.model.exact_fit import require_residuals
+from bayeslmm.model.exact_means import require_dispersion
 from bayeslmm.model.least_squares import all_parts, least_squares_left, residual_squares
 
 HOW = {"progressbar": False, "random_seed": 1, "draws": 100, "tune": 100, "chains": 2}
@@ -308,3 +309,25 @@ def test_crossed_factors_of_many_levels_are_judged_by_sparse_products():
     # A ridge of a hundredth of what counts, of what is fitted.
     total = float(gram.cross[-1, -1])
     assert squares - 0.01 * total < least_squares_left(gram, all_parts(gram)) <= squares
+
+
+@pytest.mark.parametrize("family", ["zero_one_inflated_beta", "zero_inflated_beta", "hurdle_gamma",
+                                    "hurdle_lognormal"])  # fmt: skip
+def test_responses_beyond_a_hurdle_are_judged_by_themselves(family):
+    # A zero says nothing of the predictor; what is not zero may still be fitted exactly.
+    exact = np.where(np.arange(len(G)) % 3 == 0, 0.0, (1 + np.abs(VALUE[G])) / 9)
+    noisy = np.where(exact > 0, exact * np.exp(NOISE / 10), 0.0)
+    design, priors = judged(exact, family)
+    with pytest.raises(bl.DataError, match="does not vary within the levels of 'g'"):
+        require_dispersion(design, priors)
+    require_dispersion(*judged(noisy, family))
+    none, priors = judged(np.zeros(len(G)), family)
+    require_dispersion(none, priors)
+
+
+def judged(y, family):
+    design = bl.build_design("y ~ x + (1 | g)", BASE.assign(y=y), family=family)
+    scales = {"phi": "HalfCauchy(1)", "shape": "HalfCauchy(1)", "sigma": "HalfNormal(1)"}
+    known = {parameter.name for parameter in design.family.parameters}
+    stated = {name: bl.Prior.parse(text) for name, text in scales.items() if name in known}
+    return design, stated

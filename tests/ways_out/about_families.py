@@ -122,8 +122,10 @@ def _():
     works(design, "yes ~ x", family="bernoulli", link="probit")
 
 
-@follows("family='gamma'", "family='gaussian'")
+@follows("family='gamma'", "family='gaussian'", "family='shifted_lognormal'")
 def _():
+    told("nearest is family='shifted_lognormal'", design, "positive ~ x", family="ddm")
+    works(design, "positive ~ x", family="shifted_lognormal")
     told("take family='gamma'", design, "positive ~ x", family="gaussian", link="log")
     told("take family='gamma'", design, "positive ~ x", family="lognormal", link="log")
     works(design, "positive ~ x", family="gamma")
