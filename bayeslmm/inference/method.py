@@ -6,7 +6,14 @@ import dataclasses
 from typing import TYPE_CHECKING, Protocol
 
 from bayeslmm.errors import ArgumentError
-from bayeslmm.gram.border.choice import DENSE, KRYLOV, Border, choose_border, require_plain
+from bayeslmm.gram.border.choice import (
+    DENSE,
+    KRYLOV,
+    SPARSE,
+    Border,
+    choose_border,
+    require_plain,
+)
 from bayeslmm.inference.importance.sample import ImportanceSampling
 from bayeslmm.inference.laplace_chain.sample import LaplaceChain
 from bayeslmm.inference.nuts.sample import NUTS
@@ -191,6 +198,11 @@ def _choose_border(model: Model, asked: str, sampler: str, parametrization: str)
         what = "a residual structure" if residual is not None else f"family={model.family.name!r}"
         require_plain(asked, what)
         return {}
+    if asked == SPARSE:
+        raise ArgumentError(
+            "border='sparse' is fit_reml's: leave it out, or give border='krylov', whose "
+            "posteriors have the same values up to a chance that is told."
+        )
     if parametrization != MARGINAL:
         if asked == KRYLOV:
             raise ArgumentError(

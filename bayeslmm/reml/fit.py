@@ -21,6 +21,7 @@ from bayeslmm.gram.border.choice import (
     AUTO,
     DENSE,
     PROBES,
+    SPARSE,
     check_probes,
     choose_border,
     require_plain,
@@ -37,6 +38,7 @@ from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.model.residual.sigma_effects import require_closed_form
 from bayeslmm.reml.components import sd_labels
 from bayeslmm.reml.krylov.search import search_by_probes
+from bayeslmm.reml.krylov.sparse import search_sparsely
 from bayeslmm.reml.relative import free_columns
 from bayeslmm.reml.result import Method, REMLFit
 from bayeslmm.reml.search import LARGEST, Search, lambda_factors, search_criterion
@@ -115,10 +117,11 @@ def fit_reml(
         ``sigma=`` asks for one.
     known : mapping, optional
         Covariances of levels by the names that ``gr(g, cov=A)`` gives them; see `build_design`.
-    border : {"auto", "dense", "krylov"}
-        How crossed effects are solved for: by a dense matrix of all but the largest factor's; or by
-        conjugate gradients, which form no matrix, with the trace in the criterion's gradient by
-        random probes. ``"auto"`` takes the second beyond 4,000 columns.
+    border : {"auto", "dense", "sparse", "krylov"}
+        How crossed effects are solved for: by a dense matrix of all but the largest factor's; by a
+        sparse Cholesky factor of all effects; or by conjugate gradients, which form no matrix, with
+        the trace in the criterion's gradient by random probes. Beyond 4,000 columns ``"auto"``
+        takes the second where the factor is small, as in chains, and else the third.
     probes : int
         Probes to begin with. They are doubled until their chance in every variance parameter is
         below 0.02 of its standard error (``fit.probe_error``).
@@ -186,12 +189,14 @@ def fit_reml(
     check_probes(probes, random_seed)
     with single_blas_thread():
         gram = gram_of(design)
-        chosen, record = choose_border(gram, border), None
+        chosen, record = choose_border(gram, border, sparse=True), None
         if chosen.method == DENSE:
             require_border(gram, "REML", _FEWER)
         _require_residuals(design, gram)
         if chosen.method == DENSE:
             search = search_criterion(gram, restricted=method == "REML")
+        elif chosen.method == SPARSE:
+            search = search_sparsely(gram, restricted=method == "REML")
         else:
             search, record = search_by_probes(
                 gram, restricted=method == "REML", count=probes, seed=random_seed

@@ -11,8 +11,10 @@ from scipy.special import ndtri
 from bayeslmm import names
 from bayeslmm.arguments import as_names, check_probability
 from bayeslmm.errors import ArgumentError, check_choice, names_keywords, nearest
+from bayeslmm.gram.border.choice import DENSE, SPARSE
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.reml.krylov.comparison import require_exact
+from bayeslmm.reml.krylov.sparse import variances_sparsely
 from bayeslmm.reml.parameters import Target, list_targets, values_of
 from bayeslmm.reml.profile import profile_interval
 from bayeslmm.reml.result import REMLFit, require_fit
@@ -122,7 +124,7 @@ def confidence_intervals(
 def has_profile(fit: REMLFit) -> bool:
     """Return whether `confidence_intervals` gives profile limits of a fit."""
     plain = all(covariance_of(factor).compiles for factor in fit.gram.factors)
-    return plain and fit.residual is None and fit.by_probes is None
+    return plain and fit.residual is None and fit.border.method == DENSE
 
 
 def _require_profile(fit: REMLFit) -> None:
@@ -234,6 +236,9 @@ def _line_errors(fit: REMLFit, targets: dict[str, Target], point: Floats) -> Flo
         return nothing
     if fit.by_probes is not None:
         variance = np.array([fit.by_probes.variances[name] for name in targets])
+    elif fit.border.method == SPARSE:
+        own = variances_sparsely(fit.gram, fit.factors, restricted=fit.method == "REML")
+        variance = np.array([own[name] for name in targets])
     else:
         variance = line_variances(fit, targets)
     return np.sqrt(variance, out=nothing, where=variance > 0.0)

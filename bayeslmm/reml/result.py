@@ -13,8 +13,7 @@ from bayeslmm import names
 from bayeslmm.design.factors.arms import own_covariances, own_effects
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.gram.border.choice import DENSE, Border
-from bayeslmm.gram.border.moments import conditional_by_probes
-from bayeslmm.gram.likelihood import conditional
+from bayeslmm.gram.border.moments import conditional_as
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import theta_from_factor, theta_names
 from bayeslmm.model.covariance.theta import theta_order
@@ -236,12 +235,10 @@ class REMLFit:
     @cached_property
     def conditional(self) -> Conditional:
         """Moments of all effects given y at the estimates; zero of those that a level has not."""
-        at, own = (self.gram, self.factors, self.scale), self.by_probes
+        own, at = self.by_probes, (self.gram, self.factors, self.scale)
+        probes = None if own is None else (own.probes, own.seed)
         with single_blas_thread():
-            if own is None:
-                found = conditional(*at)
-            else:
-                found = conditional_by_probes(*at, count=own.probes, seed=own.seed)
+            found = conditional_as(self.border.method, *at, probes)
         return replace(
             found,
             modes=tuple(map(own_effects, self.gram.factors, found.modes)),

@@ -111,21 +111,19 @@ class Objective:
         self.diagonal = self.relative.even
         self.start, curvature = start_by_moments(self.relative)
         self.step = 1.0 / np.sqrt(curvature)
-        plan = gram.plan
-        once = plan.n_border**3 + 20.0 * len(plan.floats)
-        self.expensive = 2.0 * len(self.start) * once > CHEAP
         self._count = [0]  # of all that are begun from it, too
         self.sigma, self.last = np.nan, np.zeros(0)
+        self.expensive = 2.0 * len(self.start) * self.work() > CHEAP
 
-    def __call__(self, x: Floats, gradient: bool = True) -> tuple[float, Floats]:
-        """Evaluate at scaled variables; infinite values become a large number for SciPy."""
-        self._count[0] += 1
-        self.last = x
-        theta, plan = self.step * x, self.gram.plan
-        if self.relative.structured and self.relative.beyond(theta):
-            return LARGEST, np.zeros(len(x))
-        packed = self.relative.packed(theta)
-        value, d_packed, self.sigma = evaluate(
+    def work(self) -> float:
+        """Count the multiplications of an evaluation."""
+        plan = self.gram.plan
+        return float(plan.n_border**3 + 20.0 * len(plan.floats))
+
+    def evaluate(self, packed: Floats, gradient: bool) -> tuple[float, Floats, float]:
+        """Compute the criterion at packed relative factors, its gradient, and sigma."""
+        plan = self.gram.plan
+        found: tuple[float, Floats, float] = evaluate(
             plan.ints,
             plan.floats,
             packed,
@@ -135,6 +133,17 @@ class Objective:
             self.kind,
             gradient,
         )
+        return found
+
+    def __call__(self, x: Floats, gradient: bool = True) -> tuple[float, Floats]:
+        """Evaluate at scaled variables; infinite values become a large number for SciPy."""
+        self._count[0] += 1
+        self.last = x
+        theta = self.step * x
+        if self.relative.structured and self.relative.beyond(theta):
+            return LARGEST, np.zeros(len(x))
+        packed = self.relative.packed(theta)
+        value, d_packed, self.sigma = self.evaluate(packed, gradient)
         if not gradient:
             return min(value, LARGEST), np.zeros(len(x))
         return min(value, LARGEST), self.step * self.relative.pull_back(theta, d_packed)
@@ -176,8 +185,12 @@ def search_criterion(gram: Gram, *, restricted: bool) -> Search:
     Search
         The minimum found, and how far it can be trusted.
     """
+    return search_objective(Objective(gram, REML if restricted else ML))
+
+
+def search_objective(objective: Objective) -> Search:
+    """Minimise a criterion; see `search_criterion`."""
     with single_blas_thread():
-        objective = Objective(gram, REML if restricted else ML)
         if not len(objective.start):
             value, _ = objective(objective.start)
             return Search(np.zeros(0), value, objective.sigma, False, True, 0.0, 1)

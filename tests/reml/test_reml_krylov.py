@@ -76,6 +76,37 @@ def test_effects_are_within_a_hundredth_of_their_standard_errors(both):
         assert np.sqrt(np.mean((np.sqrt(own / variance) - 1.0) ** 2)) < 0.02
 
 
+def test_a_sparse_factor_gives_the_dense_numbers(both):
+    exact, found = both
+    rows = found.data.coded_rows
+    own = bl.fit_reml(exact.formula, dict(rows.data), border="sparse", weights=rows.weights)
+    assert (own.border.method, own.loglik_se, len(own.probe_error)) == ("sparse", 0.0, 0)
+    # Both searches stop where a step promises 1e-6.
+    assert abs(own.criterion - exact.criterion) < 1e-5
+    np.testing.assert_allclose(own.theta, exact.theta, rtol=2e-4, atol=1e-5)
+    known, limits = values(exact), values(own)
+    width = known["upper"] - known["lower"]
+    for side in ("estimate", "lower", "upper"):
+        assert ((limits[side] - known[side]).abs() < 0.01 * width).all()
+    for name, table in exact.random_effects.items():
+        np.testing.assert_allclose(own.random_effects[name], table, atol=2e-3)
+        np.testing.assert_allclose(
+            own.prediction_error_covariance[name], exact.prediction_error_covariance[name],
+            rtol=2e-3, atol=1e-5,
+        )  # fmt: skip
+    with pytest.raises(ArgumentError, match="method='wald'"):
+        bl.confidence_intervals(own)
+
+
+def test_long_chains_take_a_sparse_factor_by_themselves():
+    table = crossed.crossed_table("chain", 5000, 15_000)
+    fit = bl.fit_reml(INTERCEPTS, table)
+    assert fit.border.method == "sparse"
+    assert "a sparse factor is small" in fit.border.reason
+    assert fit.converged
+    assert "plan" not in vars(fit.gram)
+
+
 def test_reported_errors_are_honest():
     gram = gram_of(bl.build_design(INTERCEPTS, crossed.crossed_table("communities", 300, 3000)))
     exact = search_criterion(gram, restricted=True)

@@ -10,7 +10,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.errors import NumericalError
-from bayeslmm.gram.border.choice import PROBES
+from bayeslmm.gram.border.choice import DENSE, PROBES
 from bayeslmm.gram.border.operator import Operator
 from bayeslmm.gram.border.probes import Probes
 from bayeslmm.gram.border.reduce import ProbedReduction
@@ -210,7 +210,7 @@ def draw_deviances(idata: xr.DataTree, fit: REMLFit, at_most: int = 500) -> Floa
     kept = np.unique(np.linspace(0, total - 1, count).round().astype(int))
     infos = [read.factor(idata, factor.name) for factor in fit.gram.factors]
     covariances = [read.covariance_draws(idata, info)[kept] for info in infos]
-    if fit.by_probes is not None:
+    if fit.border.method != DENSE:
         return _deviances_by_probes(idata, fit, kept, covariances)
     criterion = _criterion(idata, fit, kept)
     out = np.full(len(kept), np.inf)
@@ -226,7 +226,7 @@ def draw_deviances(idata: xr.DataTree, fit: REMLFit, at_most: int = 500) -> Floa
 
 def _affordable(fit: REMLFit, at_most: int) -> int:
     """Return how many evaluations take some seconds."""
-    if fit.by_probes is not None:
+    if fit.border.method != DENSE:
         return _FEWEST
     plan = fit.gram.plan
     work = plan.n_border**3 / 3.0 + 10.0 * len(plan.floats)

@@ -1,9 +1,10 @@
 """What crossed factors leave once one is eliminated: chosen by counting how it is solved.
 
 - ``chain``: which factors are eliminated level by level
-- ``choice``: a dense matrix, or iterations that form none, and why
+- ``choice``: a dense matrix, a sparse factor, or iterations that form none, and why
 - ``limits``: dense matrices that memory cannot hold are refused
 - ``sparse_products``: cross-products as sparse matrices
+- ``sparse_factor``: a sparse Cholesky factor of all effects, where fill is small
 - ``operator``: the coupling of crossed effects as a matrix that is never formed
 - ``conjugate_gradients``: solutions, many at once
 - ``lanczos``: functions of that matrix

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import ArgumentError, check_choice
+from bayeslmm.gram.border.sparse_factor import fill_is_small
 
 if TYPE_CHECKING:
     from bayeslmm.gram.gram import Gram
 
-AUTO, DENSE, KRYLOV = "auto", "dense", "krylov"
-BORDERS = (AUTO, DENSE, KRYLOV)
+AUTO, DENSE, SPARSE, KRYLOV = "auto", "dense", "sparse", "krylov"
+BORDERS = (AUTO, DENSE, SPARSE, KRYLOV)
 # The reason of a choice that the user made.
 ASKED = "asked for"
 # Columns up to which a dense factorization takes less than a second.
@@ -32,9 +33,9 @@ class Border:
 
     Attributes
     ----------
-    method : {"dense", "krylov"}
-        A Cholesky factorization of the dense matrix; or conjugate gradients, and probes for
-        log|V|.
+    method : {"dense", "sparse", "krylov"}
+        A Cholesky factorization of the dense matrix; one of a sparse matrix of all effects; or
+        conjugate gradients, and probes for log|V|.
     reason : str
         Why.
     """
@@ -43,15 +44,17 @@ class Border:
     reason: str
 
 
-def choose_border(gram: Gram, asked: str = AUTO) -> Border:
-    """Choose how the crossed factors' border is solved; nothing is laid out or computed yet.
+def choose_border(gram: Gram, asked: str = AUTO, *, sparse: bool = False) -> Border:
+    """Choose how the crossed factors' border is solved, by counting; nothing is computed yet.
 
     Parameters
     ----------
     gram : Gram
         The cross-products.
-    asked : {"auto", "dense", "krylov"}
+    asked : {"auto", "dense", "sparse", "krylov"}
         What a user asked for.
+    sparse : bool
+        Whether a sparse factor would do: one is considered where it has few entries.
 
     Returns
     -------
@@ -74,18 +77,22 @@ def choose_border(gram: Gram, asked: str = AUTO) -> Border:
     if asked == DENSE:
         return Border(DENSE, ASKED)
     unsuited = why_not_krylov(gram)
-    if asked == KRYLOV:
+    if asked in (KRYLOV, SPARSE):
         if unsuited:
             raise ArgumentError(
-                f"border='krylov' iterates on two or more crossed factors, and {unsuited}: give "
+                f"border={asked!r} is for two or more crossed factors, and {unsuited}: give "
                 "border='dense', or leave the choice to 'auto'."
             )
-        return Border(KRYLOV, ASKED)
+        return Border(asked, ASKED)
     count = gram.n_border
     if count <= LARGEST_DENSE:
         return Border(DENSE, f"crossed factors leave {count:,} columns, at most {LARGEST_DENSE:,}")
     if unsuited:
         return Border(DENSE, f"crossed factors leave {count:,} columns, and {unsuited}")
+    if sparse and fill_is_small(gram):
+        return Border(
+            SPARSE, f"crossed factors leave {count:,} columns, and a sparse factor is small"
+        )
     return Border(KRYLOV, f"crossed factors leave {count:,} columns, more than {LARGEST_DENSE:,}")
 
 
@@ -119,10 +126,10 @@ def require_plain(border: str, what: str) -> None:
         With what to give instead.
     """
     check_choice("border", border, BORDERS)
-    if border == KRYLOV:
+    if border in (KRYLOV, SPARSE):
         raise ArgumentError(
-            "border='krylov' is for Gaussian responses with independent residuals and one sigma, "
-            f"and this model has {what}: give border='dense', or leave the choice to 'auto'."
+            f"border={border!r} is for Gaussian responses with independent residuals and one "
+            f"sigma, and this model has {what}: give border='dense', or leave the choice to 'auto'."
         )
 
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.gram.border.choice import KRYLOV, PROBES, choose_border
+from bayeslmm.gram.border.choice import KRYLOV, PROBES, SPARSE, choose_border
 from bayeslmm.gram.border.conjugate_gradients import solve
 from bayeslmm.gram.border.operator import Operator, times
 from bayeslmm.gram.border.probes import Probes
 from bayeslmm.gram.border.solution import solve_fixed
+from bayeslmm.gram.border.sparse_factor import conditional_sparsely
 from bayeslmm.gram.border.sparse_products import sparse_products
 from bayeslmm.gram.likelihood import conditional
 from bayeslmm.gram.told import Conditional, Solved, conditional_from
@@ -67,6 +68,40 @@ def conditional_by_probes(
     return conditional_from(gram, list(factors), sigma, solved)
 
 
+def conditional_as(
+    method: str,
+    gram: Gram,
+    factors: Sequence[Floats],
+    sigma: float,
+    probes: tuple[int, int] | None = None,
+) -> Conditional:
+    """Compute moments of all effects as a border is solved.
+
+    Parameters
+    ----------
+    method : {"dense", "sparse", "krylov"}
+        See `choice.Border`.
+    gram : Gram
+        The cross-products.
+    factors : sequence of ndarray, shapes (q, q)
+        Relative factors Lambda.
+    sigma : float
+        Residual standard deviation.
+    probes : tuple of int, optional
+        Number of probes, and their seed.
+
+    Returns
+    -------
+    Conditional
+    """
+    if method == SPARSE:
+        return conditional_sparsely(gram, factors, sigma)
+    if method == KRYLOV:
+        count, seed = probes or (PROBES, 1)
+        return conditional_by_probes(gram, factors, sigma, count=count, seed=seed)
+    return conditional(gram, factors, sigma)
+
+
 def conditional_moments(gram: Gram, factors: Sequence[Floats], sigma: float) -> Conditional:
     """Compute moments of all effects: as `likelihood.conditional`, or by probes where it is large.
 
@@ -83,9 +118,7 @@ def conditional_moments(gram: Gram, factors: Sequence[Floats], sigma: float) -> 
     -------
     Conditional
     """
-    if choose_border(gram).method == KRYLOV:
-        return conditional_by_probes(gram, factors, sigma, count=PROBES, seed=1)
-    return conditional(gram, factors, sigma)
+    return conditional_as(choose_border(gram).method, gram, factors, sigma)
 
 
 def own_blocks(operator: Operator, probes: Probes) -> list[Floats]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import ArgumentError
+from bayeslmm.gram.border.choice import DENSE
 
 if TYPE_CHECKING:
     from bayeslmm.reml.result import REMLFit
@@ -57,8 +58,8 @@ def require_exact(fit: REMLFit, what: str, instead: str) -> None:
     ArgumentError
         Naming both.
     """
-    if fit.by_probes is not None:
+    if fit.border.method != DENSE:
         raise ArgumentError(
-            f"{what} takes exact values of the likelihood, and this fit has them by probes "
-            f"(border='krylov': {fit.border.reason}): {instead}"
+            f"{what} takes many exact values of the likelihood, and this fit forms no dense "
+            f"matrix (border={fit.border.method!r}: {fit.border.reason}): {instead}"
         )

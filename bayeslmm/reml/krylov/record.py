@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -11,12 +11,13 @@ from bayeslmm.reml.parameters import Target, list_targets, values_of
 from bayeslmm.reml.search import lambda_factors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from bayeslmm.arrays import Floats
     from bayeslmm.gram.gram import Gram
     from bayeslmm.reml.krylov.root import Root
     from bayeslmm.reml.krylov.score import ScoreFunction
+    from bayeslmm.reml.relative import RelativeFactors
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,30 +82,74 @@ def errors_of(score: ScoreFunction, root: Root) -> tuple[dict[str, float], ...]:
     error, variances : dict of str to float
         By parameter.
     """
-    targets = {n: t for n, t in list_targets(score.gram).items() if t.kind != "beta"}
-    lines = _lines(score, targets)
-    with np.errstate(invalid="ignore"):
-        rows = [
-            (lines(root.x + h * unit, high.sigma) - lines(root.x - h * unit, low.sigma)) / (2.0 * h)
-            for unit, (low, high, h) in zip(np.eye(len(root.x)), root.beside, strict=True)
-        ]
-    J = np.array(rows).T
+    names, J, sampling = sampling_variances(
+        score, root.x, root.curvature, [(low.sigma, high.sigma, h) for low, high, h in root.beside]
+    )
     inverse = np.linalg.pinv(root.curvature, hermitian=True)
     chance = np.einsum("pi,ij,pj->p", J, inverse @ root.score.covariance @ inverse, J)
-    sampling = np.einsum("pi,ij,pj->p", J, 2.0 * inverse, J)
-    # log sd and log sigma move together with sigma at relative factors that are held.
-    moved = np.array([target.kind in ("sd", "sigma") for target in targets.values()])
-    sampling = sampling + np.where(moved, 0.5 / score.dof, 0.0)
-    known = np.isfinite(sampling) & (sampling > 0.0)
-    error = np.sqrt(np.divide(chance, sampling, out=np.full(len(J), np.nan), where=known))
+    error = np.sqrt(chance / sampling)
     return (
-        dict(zip(targets, error.tolist(), strict=True)),
-        dict(zip(targets, np.where(known, sampling, np.nan).tolist(), strict=True)),
+        dict(zip(names, error.tolist(), strict=True)),
+        dict(zip(names, sampling.tolist(), strict=True)),
     )
 
 
-def _lines(score: ScoreFunction, targets: Mapping[str, Target]) -> Callable[..., Floats]:
-    gram: Gram = score.gram
+class Scaled(Protocol):
+    """A criterion in scaled variables."""
+
+    gram: Gram
+    relative: RelativeFactors
+    step: Floats
+
+    @property
+    def dof(self) -> int:
+        """Degrees of freedom of sigma."""
+        ...
+
+
+def sampling_variances(
+    criterion: Scaled, x: Floats, curvature: Floats, beside: Sequence[tuple[float, float, float]]
+) -> tuple[list[str], Floats, Floats]:
+    """Compute each parameter's sampling variance on its line, and how it moves with the variables.
+
+    Parameters
+    ----------
+    criterion : Scaled
+        Whose variables.
+    x : ndarray, shape (k,)
+        Where it is least.
+    curvature : ndarray, shape (k, k)
+        There.
+    beside : sequence of tuple of float
+        For each variable the best sigma at x less and x plus a difference, and that difference.
+
+    Returns
+    -------
+    names : list of str
+    J : ndarray, shape (number of parameters, k)
+        Slopes of the parameters on their lines.
+    variances : ndarray, shape (number of parameters,)
+        NaN on the boundary.
+    """
+    targets = {n: t for n, t in list_targets(criterion.gram).items() if t.kind != "beta"}
+    lines = _lines(criterion, targets)
+    with np.errstate(invalid="ignore"):
+        rows = [
+            (lines(x + h * unit, high) - lines(x - h * unit, low)) / (2.0 * h)
+            for unit, (low, high, h) in zip(np.eye(len(x)), beside, strict=True)
+        ]
+    J = np.array(rows).T
+    inverse = np.linalg.pinv(curvature, hermitian=True)
+    sampling = np.einsum("pi,ij,pj->p", J, 2.0 * inverse, J)
+    # log sd and log sigma move together with sigma at relative factors that are held.
+    moved = np.array([target.kind in ("sd", "sigma") for target in targets.values()])
+    sampling = sampling + np.where(moved, 0.5 / criterion.dof, 0.0)
+    known = np.isfinite(sampling) & (sampling > 0.0)
+    return list(targets), J, np.where(known, sampling, np.nan)
+
+
+def _lines(score: Scaled, targets: Mapping[str, Target]) -> Callable[..., Floats]:
+    gram = score.gram
 
     def lines(x: Floats, sigma: float) -> Floats:
         factors = lambda_factors(gram, score.relative.packed(score.step * x))

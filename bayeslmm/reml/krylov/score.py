@@ -23,6 +23,7 @@ from bayeslmm.gram.border.probes import (
 from bayeslmm.gram.border.solution import Solution, solve_fixed, unexplained
 from bayeslmm.gram.border.sparse_products import sparse_products
 from bayeslmm.gram.likelihood import unpack_factors
+from bayeslmm.reml.krylov.criterion import finish, slopes_of_T
 from bayeslmm.reml.moments import start_by_moments
 from bayeslmm.reml.relative import RelativeFactors
 
@@ -135,34 +136,16 @@ class ScoreFunction:
 
     def _of_response(self, operator: Operator, solution: Solution) -> tuple[list[Floats], float]:
         """Compute the gradient of what depends on T with respect to each F, and sigma."""
-        direction, covariance, square, dof = self._finished(solution.T)
-        Tbar = np.outer(direction, direction) * (dof / square)
-        if self._restricted:
-            Tbar[:-1, :-1] += covariance
-        out = []
+        finished = finish(self.gram, solution.T, 0.0, restricted=self._restricted)
         residuals = unexplained(operator, solution)
-        for own, left, effects in zip(operator.blocks, residuals, solution.effects, strict=True):
-            m, q, _ = own.within.shape
-            turned = (effects @ Tbar).reshape(m, q, -1)
-            out.append(-2.0 * np.einsum("mrc,msc->rs", left.reshape(m, q, -1), turned))
-        return out, float(np.sqrt(square / dof))
-
-    def _finished(self, T: Floats) -> tuple[Floats, Floats, float, int]:
-        """Return (-beta, 1), (X'V^-1 X)^-1, the residual sum of squares, degrees of freedom."""
-        p = len(T) - 1
-        covariance = np.linalg.inv(T[:p, :p]) if p else np.zeros((0, 0))
-        direction = np.append(-covariance @ T[:p, p], 1.0)
-        return direction, covariance, float(direction @ T @ direction), self.dof
+        widths = [len(own.F) for own in operator.blocks]
+        slopes = slopes_of_T(finished.Tbar, residuals, solution.effects, widths)
+        return slopes, finished.sigma
 
     def criterion(self, x: Floats) -> tuple[float, float, LogDeterminant]:
         """Compute the criterion, sigma, and log|V| by each probe at scaled variables."""
         operator = self.operator(x)
         solution = solve_fixed(operator, start=self._near[1])
         found = log_determinant(operator, self.probes, second=second_moment_is_cheap(operator))
-        _, covariance, square, dof = self._finished(solution.T)
-        value = dof * (1.0 + np.log(2.0 * np.pi * square / dof)) + found.mean
-        value -= self.gram.sum_log_weights
-        if self._restricted and len(covariance):
-            value -= float(np.linalg.slogdet(covariance)[1])
-            value += 2.0 * float(np.log(np.abs(np.diag(self.gram.scale))).sum())
-        return float(value), float(np.sqrt(square / dof)), found
+        finished = finish(self.gram, solution.T, found.mean, restricted=self._restricted)
+        return finished.value, finished.sigma, found
