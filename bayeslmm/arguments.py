@@ -79,7 +79,10 @@ def takes_formulas[**P, R](function: Callable[P, R]) -> Callable[P, R]:
         )
         for name in ParameterFormulas.__annotations__
     ]
-    cast("Any", function).__signature__ = signature.replace(parameters=[*own, *formulas])
+    shown = cast("Any", function)
+    shown.__signature__ = signature.replace(parameters=[*own, *formulas])
+    # Families of the user's own have parameters of other names (`errors.names_keywords`).
+    shown.takes_formulas = True
     return function
 
 

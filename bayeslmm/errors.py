@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
 # The whole package, whatever the depth of the file that warns.
@@ -339,8 +339,8 @@ def _answering[**P, R](function: Callable[P, R], known: Sequence[str]) -> Callab
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if not kwargs.keys() <= set(known):
-            name = next(name for name in kwargs if name not in known)
+        if unknown := kwargs.keys() - known - _parameters_of_own(function, kwargs):
+            name = next(name for name in kwargs if name in unknown)
             advice = _ELSEWHERE.get((function.__name__, name)) or _advice(name, kwargs[name], known)
             raise KeywordError(f"{function.__name__}() has no argument {name!r}. {advice}.")
         if lacking := [name for place, name in needed if place >= len(args) and name not in kwargs]:
@@ -354,6 +354,13 @@ def _answering[**P, R](function: Callable[P, R], known: Sequence[str]) -> Callab
         return function(*args, **kwargs)
 
     return call
+
+
+def _parameters_of_own(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> set[str]:
+    """Return the parameters of a family of the user's own, of which formulas may be given."""
+    if not hasattr(function, "takes_formulas"):
+        return set()
+    return {parameter.name for parameter in getattr(kwargs.get("family"), "parameters", ())}
 
 
 def _advice(name: str, value: Any, known: Sequence[str]) -> str:

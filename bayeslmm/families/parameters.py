@@ -126,6 +126,11 @@ def check_formulas(family: Family, formulas: Mapping[str, str]) -> None:
                 f"{name}= is the formula of a parameter that the family {family.name!r} does not "
                 f"have: {there}. Leave {name}= out, or give the family that has it."
             )
+        if "_" in name:
+            raise ArgumentError(
+                f"{name} has no formula, for its name has a '_', which tells parameters from "
+                "grouping factors in result trees: call it by one word in custom_family(...)."
+            )
         parameter = known[name]
         linked = parameter_link(parameter) is not IDENTITY
         open_ended = math.isinf(parameter.lower) and math.isinf(parameter.upper)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytensor.tensor as pt
 import pytest
 from pytensor.compile.mode import Mode
 from scipy import stats
@@ -328,3 +329,32 @@ def test_coefficients_are_found_again(fit):
     assert np.corrcoef(drawn.T)[0, 1] < -0.9
     again = bl.update(fit, priors={"beta_phi": "Normal(0, 2)"}, draws=20, tune=50, chains=1)
     assert json.loads(again.attrs["design"])["formulas"] == {"phi": "~ x"}
+
+
+def _logp(y, eta, lapse):
+    p = 0.5 * lapse + (1 - lapse) * pt.sigmoid(eta)
+    return pt.log(pt.switch(pt.eq(y, 1), p, 1 - p))
+
+
+def test_parameters_of_a_family_of_the_users_own_take_formulas_too():
+    parameter = bl.FamilyParameter("lapse", "share of lapses", "Beta(1, 19)", upper=1.0)
+    family = bl.custom_family(
+        "lapsing", _logp, parameters=[parameter], response="binary", link="logit"
+    )
+    rows = ROWS.assign(right=(ROWS["x"] > 5).astype(int))
+    built = bl.build_design("right ~ x", rows, family=family, lapse="~ f")
+    drawn = bl.sample_prior(built, draws=2, random_seed=3)["prior"]
+    values = {str(k): np.repeat(v.to_numpy(), 4, axis=1) for k, v in drawn.data_vars.items()}
+    found = bl.add_log_likelihood(bl.adopt(values, built))["log_likelihood"]["right"].to_numpy()
+    beta, gamma = drawn["beta"].to_numpy()[0], drawn["beta_lapse"].to_numpy()[0]
+    lapse = expit(gamma[:, :1] + gamma[:, 1:] * (rows["f"] == "v").to_numpy())
+    p = 0.5 * lapse + (1 - lapse) * expit(beta[:, :1] + beta[:, 1:] * rows["x"].to_numpy())
+    expected = stats.bernoulli.logpmf(rows["right"].to_numpy(), p)
+    # Where p is within rounding of one, log(1 - p) has few digits.
+    np.testing.assert_allclose(found[0, ::4], expected, rtol=1e-6)
+    with pytest.raises(KeywordError, match="no argument 'lapse'"):
+        bl.build_design("right ~ x", rows, family="bernoulli", lapse="~ f")
+    other = bl.FamilyParameter("lapse_rate", "share of lapses", "Beta(1, 19)", upper=1.0)
+    clumsy = bl.custom_family("clumsy", _logp, parameters=[other], response="binary", link="logit")
+    with pytest.raises(ArgumentError, match="call it by one word"):
+        bl.build_design("right ~ x", rows, family=clumsy, lapse_rate="~ f")
