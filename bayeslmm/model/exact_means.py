@@ -67,15 +67,11 @@ def require_dispersion(design: Design, priors: Mapping[str, Prior]) -> None:
     # fitted exactly at any.
     if isinstance(family, CustomFamily | Censored):
         return
-    told = family.tells_level(design.y)
-    if not told.any():
+    told, name = np.asarray(family.tells_level(design.y), dtype=bool), family.parameters[0].name
+    # Where it follows a formula, with normal priors of its logarithm, no power outgrows them.
+    if not told.any() or name not in priors:
         return
-    gram = Gram.from_design(_told_rows(design, told), strata=False)
-    name = family.parameters[0].name
-    if name not in priors:
-        # It follows a formula, with normal priors of its logarithm: no power outgrows them.
-        return
-    prior = priors[name]
+    gram, prior = Gram.from_design(_told_rows(design, told), strata=False), priors[name]
     if name == names.SIGMA:
         if problem := no_residuals(gram, prior):
             raise DataError(problem)
