@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.families.codes import CODES
+from bayeslmm.names import SIGMA
 
 if TYPE_CHECKING:
     from bayeslmm.design.design import Design
@@ -27,12 +28,14 @@ def why_not_compiled(design: Design) -> str:
     family = design.family
     if (family.name, family.link.name) not in CODES:
         return f"family {family.name!r} with link {family.link.name!r} has no compiled form"
-    for rows in design.predictors:
-        if rows.factors or rows.shared:
-            return (
-                f"{rows.parameter} has random effects, and compiled likelihoods take formulas of "
-                "fixed effects"
-            )
+    scattered = [rows.parameter for rows in design.predictors if rows.factors or rows.shared]
+    if design.residual is not None and design.residual.factors:
+        scattered = [SIGMA, *scattered]
+    if scattered:
+        return (
+            f"{scattered[0]} has random effects, and compiled likelihoods take formulas of fixed "
+            "effects"
+        )
     return ""
 
 
