@@ -44,6 +44,7 @@ def make_tree(formula, data, draws, *, weights=None, sample_stats=None, **respon
         attrs = {} if categories is None else {"categories": [str(c) for c in categories]}
         constant[key] = (names.OBS, np.asarray(column), attrs)
     known = {"weights": design.weights, "offset": design.offset, "trials": design.trials}
+    known |= {"likweights": design.likweights, "ends": design.ends}
     known["se"] = None if design.residual is None else design.residual.se
     for name, values in known.items():
         if values is not None:

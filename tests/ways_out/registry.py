@@ -18,7 +18,8 @@ NOTATION = "a distribution or a variance in words"
 # What looks like advice and is none.
 NO_ADVICE = {
     **dict.fromkeys(
-        ("by={}", "c={}", "df={}", "draws={}", "effects={}", "eta={}", "folder={}", "lower={}",
+        ("by={}", "c={}", "kind={}", "name={}",
+         "df={}", "draws={}", "effects={}", "eta={}", "folder={}", "lower={}",
          "q={}", "sampler={}", "upper={}", "x={}", "statistic()", "axis=0"),
         ECHO,
     ),
@@ -38,6 +39,10 @@ NO_ADVICE = {
     "hom=": "an option of structures in formulas",
     "cbind()": "R's, which the message says is none here",
     **dict.fromkeys(("by=", "cov="), "brms's arguments of gr(), which the message says are none"),
+    **dict.fromkeys(
+        ("FamilyParameter()", "upper=1.0", "pt.log()", "pt.sigmoid()"),
+        "part of an expression that is followed",
+    ),
     **dict.fromkeys(("mcmc.get_samples()", "group_by_chain=True"), "numpyro's, which is not here"),
     **dict.fromkeys(("write.tree()", "chronos()", "compute.brlen()"), "ape's, which is R's"),
     **dict.fromkeys(("np.eye()", "np.diag()", "len()"), "part of an expression that is followed"),

@@ -10,6 +10,7 @@ import about_memberships  # noqa: F401 - registers
 import about_relationships  # noqa: F401 - registers
 import about_residuals  # noqa: F401 - registers
 import about_results  # noqa: F401 - registers
+import about_rows  # noqa: F401 - registers
 import about_series  # noqa: F401 - registers
 import about_smooths  # noqa: F401 - registers
 import about_visits  # noqa: F401 - registers

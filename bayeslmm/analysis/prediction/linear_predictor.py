@@ -213,10 +213,7 @@ class LinearPredictor:
         eta: NDArray[np.float64],
         phi: Mapping[str, NDArray[np.float64]],
     ) -> NDArray[np.float64]:
-        """Return log p(y_i | eta_i), each as often as its row counts, shape (rows, s).
-
-        Of all responses y, shape (n,), and of the rows' predictors and parameters.
-        """
+        """Return log p(y_i | eta_i), each as often as its row counts, (rows, s); y is of all."""
         found = self.family.log_density(y[rows, None], eta, phi, self.known(rows))
         counted = self.design.likweights
         return found if counted is None else np.asarray(counted[rows, None] * found)
