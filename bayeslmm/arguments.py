@@ -15,10 +15,21 @@ from bayeslmm.errors import ArgumentError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 
-class ParameterFormulas(TypedDict, total=False):
+class RowStatements(TypedDict, total=False):
+    """What public functions take of the rows beside the response: columns, or a value for each.
+
+    They travel beside the formulas of family parameters.
+    """
+
+    likweights: str | ArrayLike | None
+    cens: str | ArrayLike | None
+    y2: str | ArrayLike | None
+
+
+class ParameterFormulas(RowStatements, total=False):
     """Formulas of family parameters that public functions take as keywords, such as ``zi=``.
 
     Inside the package they travel as one mapping. `sigma` has an argument of its own, since the
@@ -37,7 +48,7 @@ class ParameterFormulas(TypedDict, total=False):
 
 
 def takes_formulas[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """Show formulas that a function gathers as ``**formulas`` one by one in its signature.
+    """Show what a function gathers as ``**formulas`` in its signature, one by one.
 
     Parameters
     ----------
@@ -47,7 +58,7 @@ def takes_formulas[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     Returns
     -------
     callable
-        The same, of which help and `inspect.signature` name each formula.
+        The same, of which help and `inspect.signature` name each.
 
     Examples
     --------
@@ -55,13 +66,16 @@ def takes_formulas[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     ... def fit(formula, **formulas):
     ...     return formulas
     >>> list(inspect.signature(fit).parameters)[:3], fit("y ~ x", phi="~ x")
-    (['formula', 'phi', 'shape'], {'phi': '~ x'})
+    (['formula', 'likweights', 'cens'], {'phi': '~ x'})
     """
-    signature = inspect.signature(function)
+    signature, of_rows = inspect.signature(function), RowStatements.__annotations__
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     formulas = [
         inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation="str | None"
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation="str | ArrayLike | None" if name in of_rows else "str | None",
         )
         for name in ParameterFormulas.__annotations__
     ]
@@ -77,7 +91,22 @@ def given_formulas(formulas: Mapping[str, Any]) -> dict[str, str]:
     >>> given_formulas({"phi": "~ x", "shape": None})
     {'phi': '~ x'}
     """
-    return {name: text for name, text in formulas.items() if text is not None}
+    of_rows = RowStatements.__annotations__
+    return {
+        name: text for name, text in formulas.items() if text is not None and name not in of_rows
+    }
+
+
+def row_statements(formulas: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of the rows beside formulas of family parameters, as far as it is.
+
+    Examples
+    --------
+    >>> row_statements({"phi": "~ x", "cens": "status", "y2": None})
+    {'cens': 'status'}
+    """
+    of_rows = RowStatements.__annotations__
+    return {name: said for name, said in formulas.items() if said is not None and name in of_rows}
 
 
 def as_names(argument: str, given: Any) -> list[str]:

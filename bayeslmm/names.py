@@ -119,20 +119,14 @@ def in_parameter(parameter: str, factor: str) -> str:
 
     Examples
     --------
-    >>> sd(in_parameter("sigma", "Subject")), effects(in_parameter("zi", "Subject"))
-    ('sd_sigma_Subject', 'b_zi_Subject')
+    >>> effects(in_parameter("zi", "Subject")), apart("zi_Subject")
+    ('b_zi_Subject', ('zi', 'Subject'))
     """
     return f"{parameter}_{factor}"
 
 
 def apart(effects_in_parameter: str) -> tuple[str, str]:
-    """Return the parameter and the grouping factor that `in_parameter` named together.
-
-    Examples
-    --------
-    >>> apart("zi_Subject")
-    ('zi', 'Subject')
-    """
+    """Return the parameter and the grouping factor that `in_parameter` named together."""
     parameter, _, factor = effects_in_parameter.partition("_")
     return parameter, factor
 
@@ -147,8 +141,9 @@ def coef_dim(parameter: str) -> str:
     return f"{parameter}_coef"
 
 
-# Keys of the priors of all effects in log(sigma): of their sds, and of their correlations.
-SD_SIGMA, CORR_SIGMA = f"{SD_PREFIX}sigma", f"{CORR_PREFIX}sigma"
+def of_response(response: str, name: str) -> str:
+    """Name a column of one of several responses, or of a category, as ``tarsus_sex[Male]``."""
+    return f"{response}_{name}"
 
 
 def is_of_residuals(variable: str) -> bool:
@@ -329,7 +324,7 @@ def check_tree(
     factors: Sequence[str],
     parameters_of_family: Sequence[str] = (),
     smooths: Sequence[str] = (),
-    in_sigma: Sequence[str] = (),
+    in_parameters: Sequence[str] = (),
 ) -> None:
     """Raise unless response and factors can stand beside each other in a result tree.
 
@@ -341,10 +336,8 @@ def check_tree(
         The grouping factors.
     parameters_of_family : sequence of str
         The response family's parameters.
-    smooths : sequence of str
-        Names of the smooths, which are among the factors.
-    in_sigma : sequence of str
-        Names of the effects in log(sigma), as if they were factors.
+    smooths, in_parameters : sequence of str
+        Names of the smooths, among the factors; of effects in parameters, as if they were factors.
 
     Raises
     ------
@@ -355,8 +348,10 @@ def check_tree(
     --------
     >>> check_tree("y", ["g"])
     """
-    taken = _TAKEN | set(parameters_of_family) | ({SD_SIGMA, CORR_SIGMA} if in_sigma else set())
-    for factor in (*factors, *in_sigma):
+    taken = _TAKEN | set(parameters_of_family)
+    # Keys of the priors of all effects in a parameter.
+    taken |= {name(apart(f)[0]) for f in in_parameters for name in (sd, corr)}
+    for factor in (*factors, *in_parameters):
         if is_smooth(factor) and factor not in smooths:
             raise DataError(
                 f"The grouping factor {factor!r} is called as smooths are; rename that column of "
@@ -379,7 +374,7 @@ def check_tree(
         }
         if clash := sorted(taken & produced):
             what = f"The grouping factor {factor!r}"
-            if factor in in_sigma:
+            if factor in in_parameters:
                 parameter, grouping = apart(factor)
                 what = f"The effects in {parameter} of the grouping factor {grouping!r}"
             raise DataError(

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.arguments import takes_formulas
+from bayeslmm.arguments import given_formulas, row_statements, takes_formulas
 from bayeslmm.design.coding import TableCoder
 from bayeslmm.design.columns.memory import restore, store
 from bayeslmm.design.design import Design
 from bayeslmm.design.factors.arms import check_arms
-from bayeslmm.design.factors.gather import gather_factors
+from bayeslmm.design.factors.gather import gather_factors, named_covariances
 from bayeslmm.design.predictors import (
+    all_terms,
     code_predictors,
     kept_of,
     parameter_terms,
     predictor_factors,
+    share_effects,
     split_sigma,
 )
 from bayeslmm.design.rank.identifiability import (
@@ -29,13 +32,14 @@ from bayeslmm.design.rank.identifiability import (
 )
 from bayeslmm.design.residual_checks import check_arguments, check_residuals
 from bayeslmm.design.residual_rows import code_residuals, sigma_factors
-from bayeslmm.design.response import require_known, require_trials
+from bayeslmm.design.response import require_known, require_trials, told_family
 from bayeslmm.design.rows import NO_LEVEL, read_rows
+from bayeslmm.design.stacked.any_kind import is_stacked, stack_up
+from bayeslmm.design.stacked.build import Asked, refuse_of_rows, restack
 from bayeslmm.design.state import DesignState, require_state
 from bayeslmm.errors import (
     DataError,
     DataWarning,
-    FormulaError,
     check_choice,
     names_keywords,
     warn,
@@ -44,7 +48,7 @@ from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.residual import residual_terms
-from bayeslmm.relationships.known import read_known, require_used
+from bayeslmm.formula.sharing import share
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -60,7 +64,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.rows import Rows
     from bayeslmm.families.family import Family
     from bayeslmm.formula.model_terms import ModelTerms
-    from bayeslmm.relationships.known import Known, KnownLike
+    from bayeslmm.relationships.known import KnownLike
 
 
 @names_keywords
@@ -125,8 +129,9 @@ def build_design(
         pandas DataFrame labelled by levels, a pair of matrix and levels, or what `phylogeny`,
         `pedigree`, `precision` and `known_covariance` return.
     phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
-        Formulas of the family's parameters of these names, e.g. ``phi="~ x + (1 | g)"``: predictors
-        of their logarithms, of the logit of those between 0 and 1. One number without.
+        Formulas of the family's parameters, as in `fit_bayes`; one number without.
+    likweights, cens, y2 : str or array-like, optional
+        How often rows count, and how they are censored, as in `fit_bayes`.
 
     Returns
     -------
@@ -157,35 +162,34 @@ def build_design(
     >>> design.coef, design.factors[0].levels, design.factors[0].index
     (('Intercept', 'x'), array(['a', 'b'], dtype='<U1'), array([0, 0, 1, 1, 1]))
     """
-    check_choice("missing", missing, ("drop", "raise"))
-    check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
-    check_choice("response", response, ("required", "optional"))
-    chosen = family_of(family, link)
+    _check_choices(missing, rank_deficient, response)
+    mixed = parse_formula(formula) if not isinstance(formula, MixedFormula) else formula
+    if is_stacked(mixed, family):
+        refuse_of_rows({"weights": weights, "sigma": sigma, "se": se, **formulas})
+        asked = Asked(family, link, trials, residual, known, missing, rank_deficient, response)
+        return stack_up(mixed, read_table(data), asked, build_design)
+    of_rows = row_statements(formulas)
+    chosen = told_family(family_of(family, link), of_rows, weights, (residual, sigma, se))
     require_known(chosen, weights, trials)
-    sigma, others = split_sigma(chosen, sigma, formulas)
+    sigma, others = split_sigma(chosen, sigma, given_formulas(formulas))
     check_arguments(chosen, weights, residual, sigma, se)
-    mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
-    terms = model_terms(mixed)
-    beside = residual_terms(residual, sigma, terms.response)
-    in_others = parameter_terms(chosen, others, terms.response)
-    terms = replace(terms, residual=beside, parameters=in_others)
+    terms = all_terms(mixed, chosen, (residual, sigma), others)
     require_trials(chosen, trials)
-    relationships = read_known(known)
-    _require_known(terms, relationships)
-    needed = response == "required" or None
+    relationships = named_covariances(terms, known)
     rows = read_rows(
-        terms, read_table(data), weights, missing, need_response=needed, trials=trials, se=se
-    )
+        terms, read_table(data), weights, missing, trials=trials, se=se,
+        need_response=response == "required" or None, beside=of_rows,
+    )  # fmt: skip
     _warn(rows)
     coder = TableCoder(terms, rows, {}, family=chosen)
     X, columns = coder.fixed()
     keep, dropped = full_rank(X, columns, rows.n, rank_deficient)
-    coef = tuple(columns[j] for j in keep)
     dependence = dependence_of(X, keep, rows.n)
     X = np.ascontiguousarray(X[:, keep]) if dropped else X
     factors = gather_factors(coder, None, relationships)
     _check(coder, factors)
-    of_residuals, predictors = code_residuals(coder), code_predictors(coder)
+    of_residuals = code_residuals(coder)
+    factors, predictors = share_effects(coder, factors, code_predictors(coder))
     in_parameters = (*sigma_factors(of_residuals), *predictor_factors(predictors))
     names.check_coefficients(
         columns,
@@ -194,10 +198,10 @@ def build_design(
     )
     check_residuals(of_residuals, factors)
     state = DesignState(
-        formula=str(mixed),
+        formula=str(terms.formula),
         columns=coder.column_states(),
         transforms=store(coder.memory),
-        coef=coef,
+        coef=tuple(columns[j] for j in keep),
         dropped=dropped,
         dependence=dependence,
         terms={factor.name: factor.terms for factor in factors},
@@ -217,9 +221,16 @@ def build_design(
         known=relationships,
         parameter_terms={f.name: f.terms for f in in_parameters},
         parameter_levels={f.name: tuple(f.levels.tolist()) for f in in_parameters},
+        beside={name: said for name, said in of_rows.items() if isinstance(said, str)},
         **kept_of(predictors, others),
     )
     return _design(coder, X, factors, state, (of_residuals, predictors))
+
+
+def _check_choices(missing: str, rank_deficient: str, response: str) -> None:
+    check_choice("missing", missing, ("drop", "raise"))
+    check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
+    check_choice("response", response, ("required", "optional"))
 
 
 def _warn(rows: Rows) -> None:
@@ -235,24 +246,6 @@ def _check(coder: TableCoder, factors: Sequence[GroupingFactor]) -> None:
         check_levels(factor)
 
 
-def _require_known(terms: ModelTerms, known: Known) -> None:
-    """Raise unless the formula names just the covariances that are given."""
-    used = []
-    for term, _ in terms.random:
-        if term.cov is None:
-            continue
-        if term.cov not in known:
-            there = f"known= has: {', '.join(known)}" if known else "there is no known="
-            raise FormulaError(
-                f"{term.factor!r} has the covariance {term.cov}, and {there}: give "
-                f"known={{{term.cov!r}: ...}}, a covariance of its levels.",
-                terms.formula.text or str(terms.formula),
-                term.span if terms.formula.text else None,
-            )
-        used.append(term.cov)
-    require_used(known, used)
-
-
 @names_keywords
 def rebuild_design(
     state: DesignState,
@@ -265,7 +258,6 @@ def rebuild_design(
     no_level: Sequence[str] = (),
     trials: str | ArrayLike | None = None,
     residual: bool = False,
-    parameters: bool = True,
     se: str | ArrayLike | None = None,
     in_parameters: Sequence[str] | None = None,
 ) -> Design:
@@ -297,8 +289,6 @@ def rebuild_design(
         Numbers of trials of a binomial response, or their column.
     residual : bool
         Whether to code what the structure of the residuals reads of the rows, too.
-    parameters : bool
-        Whether to code the predictors of the family's parameters.
     se : str or array-like of shape (rows of the table,), optional
         Known standard errors of the new rows, or their column.
     in_parameters : sequence of str, optional
@@ -326,6 +316,10 @@ def rebuild_design(
     check_choice("missing", missing, ("drop", "raise"))
     check_choice("response", response, ("optional", "required", "ignored"))
     said = require_state(state)
+    if said.layout is not None:
+        refuse_of_rows({"weights": weights, "se": se})
+        asked = {"response": response, "missing": missing, "no_level": no_level, "trials": trials}
+        return restack(said, factors, partial(_rebuilt, data, asked))
     of_residuals = residual_terms(said.residual, said.sigma) if residual else None
     others = parameter_terms(family_of(said.family, said.link), said.formulas)
     whole = model_terms(parse_formula(said.formula), of_residuals)
@@ -333,7 +327,7 @@ def rebuild_design(
     if unknown:
         known = ", ".join(state.terms) or "none"
         raise DataError(f"There is no grouping factor {unknown[0]!r}; there are: {known}.")
-    whole = replace(whole, parameters=others if parameters else ())
+    whole = share(replace(whole, parameters=others))
     terms = whole.only(None if factors is None else tuple(factors))
     if in_parameters is not None:
         terms = terms.only_in_parameters(tuple(in_parameters))
@@ -349,6 +343,13 @@ def rebuild_design(
     return code_rows(state, terms, rows, state.levels)
 
 
+def _rebuilt(
+    data: Any, asked: Mapping[str, Any], state: DesignState, *, factors: Sequence[str] | None
+) -> Design:
+    """Return the design of one of several responses."""
+    return rebuild_design(state, data, factors=factors, **asked)
+
+
 def code_rows(
     state: DesignState, terms: ModelTerms, rows: Rows, levels: Mapping[str, Any]
 ) -> Design:
@@ -361,11 +362,11 @@ def code_rows(
     keep = [j for j, name in enumerate(columns) if name not in state.dropped]
     X, coef = np.ascontiguousarray(X[:, keep]), tuple(columns[j] for j in keep)
     built = gather_factors(coder, levels, state.known, (state.structures or {}, state.arms))
+    built, predictors = share_effects(coder, built, code_predictors(coder, state))
     rebuilt = {factor.name: factor.terms for factor in built}
     if coef != state.coef or any(state.terms[name] != rebuilt[name] for name in rebuilt):
         raise DataError("The state does not belong to this formula: its columns differ.")
-    beside = code_residuals(coder, state), code_predictors(coder, state)
-    return _design(coder, X, built, state, beside)
+    return _design(coder, X, built, state, (code_residuals(coder, state), predictors))
 
 
 def _design(
@@ -391,6 +392,8 @@ def _design(
         units=rows.units,
         family=coder.family,
         trials=rows.trials,
+        likweights=rows.likweights,
+        ends=coder.ends(),
         residual=beside[0],
         predictors=beside[1],
         _state=state,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayeslmm.design.beside.censoring import ends_of
 from bayeslmm.design.columns.evaluate import boolean_categorical, evaluate, recode
 from bayeslmm.design.columns.model_matrix import check_finite, model_matrix, vector
 from bayeslmm.design.response import require_same_kind, require_trials, two_levels
@@ -140,6 +141,13 @@ class TableCoder:
         if self._y is None:
             self._y = self._compute_response()
         return self._y
+
+    def ends(self) -> NDArray[np.float64] | None:
+        """Return the other ends of censored responses, or None where none is."""
+        rows = self.rows
+        if rows.cens is None:
+            return None
+        return ends_of(rows.cens, self.response(), rows.y2, rows.labels)
 
     def _compute_response(self) -> NDArray[np.float64]:
         rows, atom = self.rows, self.terms.response

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.factors.arms import Arms
+    from bayeslmm.design.scales import ColumnScale
     from bayeslmm.formula.random_terms import RandomTerm
     from bayeslmm.relationships.level_map import LevelMap
     from bayeslmm.tables.column import Column
@@ -94,6 +95,12 @@ class GroupingFactor(Described):
         level each, and levels are independent.
     arms : Arms or None
         Which levels have which columns, where that differs by ``gr(g, by=arm)``.
+    labels : tuple of str
+        Each block's label, as of ``(1 |p| g)``: blocks of several responses that share one are
+        correlated. Empty where a block has none.
+    elsewhere : mapping of int to ColumnScale
+        Places of columns that are zero here and have their effects in the predictor of a parameter
+        (`formula.sharing`), and how large they are there.
     """
 
     name: str
@@ -107,6 +114,8 @@ class GroupingFactor(Described):
     structures: tuple[BlockStructure, ...] = ()
     latent: LevelMap | None = None
     arms: Arms | None = None
+    labels: tuple[str, ...] = ()
+    elsewhere: Mapping[int, ColumnScale] = field(default_factory=dict)
 
     @property
     def scaled_columns(self) -> NDArray[np.float64]:

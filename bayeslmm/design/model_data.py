@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.design.predictors import ParameterRows
     from bayeslmm.design.residual_rows import ResidualRows
-    from bayeslmm.design.scales import DataScales
+    from bayeslmm.design.scales import ColumnScale, DataScales
+    from bayeslmm.design.stacked.stack import Stack
     from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
@@ -59,6 +60,11 @@ class FactorData(Protocol):
     @property
     def arms(self) -> Arms | None:
         """Which levels have which columns, where that differs."""
+        ...
+
+    @property
+    def elsewhere(self) -> Mapping[int, ColumnScale]:
+        """Places of columns whose effects are in a parameter's predictor, and their scales."""
         ...
 
 
@@ -110,6 +116,11 @@ class ModelData(Protocol):
     @property
     def predictors(self) -> tuple[ParameterRows, ...]:
         """Predictors of the family's parameters that have formulas."""
+        ...
+
+    @property
+    def stack(self) -> Stack[Design] | None:
+        """Of several responses, which of them each row is of."""
         ...
 
     @property

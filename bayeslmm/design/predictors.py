@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm import names
 from bayeslmm.arguments import given_formulas
 from bayeslmm.design.factors.gather import gather_parameter_factors
 from bayeslmm.design.grouping import GroupingFactor
@@ -16,7 +17,10 @@ from bayeslmm.design.scales import ColumnScale
 from bayeslmm.errors import DataError
 from bayeslmm.families.parameters import check_formulas
 from bayeslmm.families.student import StudentT
+from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.predictor import parse_predictor
+from bayeslmm.formula.residual import residual_terms
+from bayeslmm.formula.sharing import share
 from bayeslmm.names import SIGMA
 
 if TYPE_CHECKING:
@@ -25,11 +29,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.arrays import Floats
+    from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.coding import TableCoder
     from bayeslmm.design.factors.gather import Told
     from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
+    from bayeslmm.formula.mixed_formula import MixedFormula
+    from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.formula.nodes import Atom
     from bayeslmm.formula.predictor import PredictorTerms
 
@@ -55,7 +61,9 @@ class ParameterRows:
     offset : ndarray, shape (n,), or None
         Known part.
     factors : tuple of GroupingFactor
-        Of its random effects, named by `names.in_parameter`.
+        Of its own random effects, named by `names.in_parameter`.
+    shared : tuple of GroupingFactor
+        Factors of the mean's formula some of whose effects are here, with their columns here.
     """
 
     parameter: str
@@ -64,6 +72,7 @@ class ParameterRows:
     coef: tuple[str, ...]
     offset: Floats | None = None
     factors: tuple[GroupingFactor, ...] = ()
+    shared: tuple[GroupingFactor, ...] = ()
 
     @cached_property
     def fixed_scales(self) -> tuple[ColumnScale, ...]:
@@ -75,10 +84,24 @@ class ParameterRows:
         """Means and spreads of the columns of its effects, factor by factor."""
         return tuple(tuple(map(ColumnScale.of, f.columns.T)) for f in self.factors)
 
+    def take(self, some: Ints | slice) -> ParameterRows:
+        """Return some of the rows."""
+
+        def of(factors: tuple[GroupingFactor, ...]) -> tuple[GroupingFactor, ...]:
+            return tuple(replace(f, index=f.index[some], columns=f.columns[some]) for f in factors)
+
+        return replace(
+            self,
+            columns=self.columns[some],
+            offset=None if self.offset is None else self.offset[some],
+            factors=of(self.factors),
+            shared=of(self.shared),
+        )
+
     def arrays(self) -> list[NDArray[Any]]:
         """Return all that a fit sees of it, in one order."""
         given: list[NDArray[Any] | None] = [self.columns, self.offset]
-        for factor in self.factors:
+        for factor in (*self.factors, *self.shared):
             given += [factor.index, factor.columns]
         return [array for array in given if array is not None]
 
@@ -117,12 +140,110 @@ def parameter_terms(
     return tuple(terms for terms in found if not terms.is_constant)
 
 
+def share_effects(
+    coder: TableCoder, factors: tuple[GroupingFactor, ...], predictors: tuple[ParameterRows, ...]
+) -> tuple[tuple[GroupingFactor, ...], tuple[ParameterRows, ...]]:
+    """Return factors with the columns that parameters' predictors share, and those predictors.
+
+    Parameters
+    ----------
+    coder : TableCoder
+        Of the rows.
+    factors : tuple of GroupingFactor
+        Of the mean's formula.
+    predictors : tuple of ParameterRows
+        Of the parameters.
+    """
+    by_name = {factor.name: factor for factor in factors}
+    placed: list[tuple[str, str, tuple[str, ...], Floats]] = []
+    for terms in coder.terms.parameters:
+        for term, wanted in terms.shared:
+            (whole,) = [w for t, w in coder.terms.random
+                        if (t.shared, t.factor) == (term.shared, term.factor)]  # fmt: skip
+            columns, called = coder.random(wanted)
+            named = tuple(names.in_parameter(terms.parameter, name) for name in called)
+            first = coder.column_names(whole)[0]
+            by_name[term.factor] = _extended(by_name[term.factor], first, named, columns)
+            placed.append((terms.parameter, term.factor, named, columns))
+    found = []
+    for rows in predictors:
+        of_rows: dict[str, Floats] = {}
+        for parameter, name, named, columns in placed:
+            if parameter == rows.parameter:
+                factor = by_name[name]
+                here = of_rows.setdefault(name, np.zeros((len(columns), len(factor.terms))))
+                here[:, [factor.terms.index(term) for term in named]] = columns
+        shared = tuple(replace(by_name[n], columns=here) for n, here in of_rows.items())
+        found.append(replace(rows, shared=shared))
+    return tuple(by_name.values()), tuple(found)
+
+
+def _extended(
+    factor: GroupingFactor, first: str, named: tuple[str, ...], columns: Floats
+) -> GroupingFactor:
+    """Return a factor with columns that are zero here, in the block that has a term of this name.
+
+    Raises
+    ------
+    DataError
+        If a column of that name is there.
+    """
+    if twice := [name for name in named if name in factor.terms]:
+        raise DataError(
+            f"Two random-effect columns of {factor.name!r} are called {twice[0]!r}: rename that "
+            "column of the table."
+        )
+    q, k, block = len(factor.terms), len(named), _block_with(factor, first)
+    end = factor.blocks[block][-1] + 1
+    moved = [place if place < end else place + k for place in range(q)]
+    blocks = [tuple(moved[place] for place in own) for own in factor.blocks]
+    blocks[block] = (*blocks[block], *range(end, end + k))
+    scales = {moved[place]: scale for place, scale in factor.elsewhere.items()}
+    for at, column in enumerate(columns.T):
+        own = ColumnScale.of(column)
+        size = own.scale()
+        # No shift of an intercept by the mean of a column that is not beside it.
+        scales[end + at] = replace(own, mean=0.0, squares=size**2 * max(own.n - 1, 1), low=-size,
+                                   high=size)  # fmt: skip
+    return replace(
+        factor,
+        columns=np.insert(factor.columns, [end] * k, 0.0, axis=1),
+        terms=(*factor.terms[:end], *named, *factor.terms[end:]),
+        blocks=tuple(blocks),
+        elsewhere=scales,
+    )
+
+
+def _block_with(factor: GroupingFactor, term: str) -> int:
+    place = factor.terms.index(term)
+    return next(k for k, block in enumerate(factor.blocks) if place in block)
+
+
 def kept_of(predictors: Iterable[ParameterRows], texts: Mapping[str, str]) -> dict[str, Any]:
     """Return what a state keeps of predictors whose formulas are these, effects apart."""
     return {
         "formulas": {rows.parameter: texts[rows.parameter] for rows in predictors},
         "parameter_coef": {rows.parameter: rows.coef for rows in predictors},
     }
+
+
+def all_terms(
+    mixed: MixedFormula,
+    family: Family,
+    said: tuple[str | None, str | None],
+    formulas: Mapping[str, str],
+) -> ModelTerms:
+    """Return the terms of all formulas; those of residuals are of their correlation and sigma.
+
+    Raises
+    ------
+    ArgumentError, FormulaError
+        As `parameter_terms`, `residual_terms` and `share` do.
+    """
+    terms = model_terms(mixed)
+    beside = residual_terms(*said, terms.response)
+    others = parameter_terms(family, formulas, terms.response)
+    return share(replace(terms, residual=beside, parameters=others))
 
 
 def of_residuals(family: Family) -> bool:
@@ -172,7 +293,7 @@ def _code(coder: TableCoder, terms: PredictorTerms, learnt: DesignState | None) 
         raise DataError(
             f"The state does not belong to this formula of {terms.parameter}: its columns differ."
         )
-    told = (terms.parameter, terms.effects, terms.text)
+    told = (terms.parameter, terms.own, terms.text)
     factors = code_effects(coder, told, learnt)
     for factor in () if learnt is not None else factors:
         # By the name that the column has in the table.

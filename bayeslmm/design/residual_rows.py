@@ -10,9 +10,9 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.design.columns.model_matrix import check_finite
+from bayeslmm.design.factors.visit_order import require_order, warn_of_gaps
 from bayeslmm.design.predictors import code_effects
 from bayeslmm.design.scales import ColumnScale
-from bayeslmm.design.visit_order import require_order, warn_of_gaps
 from bayeslmm.errors import DataError
 from bayeslmm.formula.residual import BY_VISIT, KINDS, Correlation
 

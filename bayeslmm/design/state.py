@@ -11,6 +11,7 @@ from bayeslmm.design.columns.memory import from_plain
 from bayeslmm.design.factors.arms import Arms
 from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.design.rank.dependence import Dependence
+from bayeslmm.design.stacked.layout import Layout, layout_of_plain
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.mixed_formula import parse_formula
@@ -27,7 +28,7 @@ VERSION = 1
 # Parts that are written where there are any, so that states of other models stay as they were.
 _WHERE_GIVEN = ("trials", "response_levels", "residual", "sigma", "se", "visits", "strata")
 # Those that are mappings.
-_WHERE_ANY = ("formulas", "parameter_coef", "parameter_terms")
+_WHERE_ANY = ("beside", "formulas", "parameter_coef", "parameter_terms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class DesignState:
         Known covariances of levels, by the names that the formula has.
     arms : mapping of str to Arms
         Of grouping factors with ``gr(g, by=arm)``.
+    beside : mapping of str to str
+        Columns of what was said of the rows, see `arguments.RowStatements`.
     formulas : mapping of str to str
         Formulas of the family's parameters, as they are spelt.
     parameter_coef : mapping of str to tuple of str
@@ -96,6 +99,9 @@ class DesignState:
     parameter_terms, parameter_levels : mapping of str to tuple of str
         Columns and levels of each grouping factor that has effects in a parameter, also in
         sigma, by `names.in_parameter`.
+    layout : Layout or None
+        Of several responses: each one's own state, and where its columns stand. The numbers of
+        rows are coded by those states.
     """
 
     formula: str
@@ -119,10 +125,12 @@ class DesignState:
     strata: tuple[str, ...] | None = None
     known: Known = field(default_factory=dict)
     arms: Mapping[str, Arms] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
     formulas: Mapping[str, str] = field(default_factory=dict)
     parameter_coef: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parameter_terms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parameter_levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    layout: Layout[DesignState] | None = None
 
     def effects_in(self, parameter: str) -> tuple[str, ...]:
         """Return the names of the grouping factors of effects in a parameter."""
@@ -170,6 +178,8 @@ class DesignState:
             "terms": dict(self.terms),
             "levels": {**self.levels, **self.parameter_levels} if levels else None,
         }
+        if self.layout is not None:
+            content["layout"] = self.layout.plain(levels=levels)
         if self.arms:
             content["arms"] = {name: a.plain(levels=levels) for name, a in self.arms.items()}
         content |= {name: dict(getattr(self, name)) for name in _WHERE_ANY if getattr(self, name)}
@@ -228,6 +238,8 @@ class DesignState:
             state = cls._of(content, found, arms or {}, known)
         except (AttributeError, KeyError, TypeError) as error:
             raise _no_state(error) from None
+        if state.layout is not None:
+            return state
         terms = model_terms(parse_formula(state.formula))
         factors = {term.factor for term, _ in terms.random}
         if lacking := (set(terms.predictors) - set(state.columns)) | (factors - set(state.terms)):
@@ -275,12 +287,16 @@ class DesignState:
                 name: Arms.of_plain(found, arms.get(name))
                 for name, found in content.get("arms", {}).items()
             },
+            beside=dict(content.get("beside", {})),
             formulas=dict(content.get("formulas", {})),
             parameter_coef={
                 name: tuple(coef) for name, coef in content.get("parameter_coef", {}).items()
             },
             parameter_terms={name: tuple(terms) for name, terms in others.items()},
             parameter_levels={name: tuple(map(str, found[name])) for name in others},
+            layout=layout_of_plain(
+                content.get("layout"), lambda part: cls.from_json(part, found, known=known)
+            ),
         )
 
 

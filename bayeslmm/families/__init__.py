@@ -9,6 +9,7 @@ to the first.
 - ``parameters``: a family's parameters by name and as columns
 - ``links``: link functions, their inverses and derivatives
 - ``registry``: families by name
+- ``censored``: families of which some responses are known to lie in an interval alone
 - ``custom``: a family of the user's own
 - ``member``: what all members have in common
 - ``peaks``: densities without the differences of large logarithms
@@ -20,6 +21,8 @@ to the first.
 - ``lognormal``: positive numbers with a normal logarithm
 - ``times/``: waiting times
 - ``beta``: proportions strictly between 0 and 1
+- ``softmax``: categories without an order, and counts of them
+- ``stacked``: families of stacked rows, of several responses or categories
 - ``student``: numbers with outlying rows
 - ``skew_normal``: numbers with one tail longer than the other
 - ``mixtures/``: responses with zeros or ones of their own, and what they are made of

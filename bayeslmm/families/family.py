@@ -72,7 +72,8 @@ class Family(Protocol):
     (n, s) goes with parameters (s,) and known (n, 1).
 
     `known` is what is known of the rows beside the predictor, see `ResponseRule.known`: weights w
-    of the Gaussian, numbers of trials of the binomial; None stands for ones.
+    of the Gaussian, numbers of trials of the binomial; None stands for ones. Of censored responses
+    it is the other end, see `bayeslmm.families.censored`; None stands for none censored.
 
     The PyMC form of a member stands in `bayeslmm.inference.graph.likelihood` and its compiled form
     in `bayeslmm.kernels`, because this room knows neither. Tests hold both to `log_density`.

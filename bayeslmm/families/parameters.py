@@ -82,6 +82,27 @@ def parameter_link(parameter: FamilyParameter) -> Link:
     return {(0.0, math.inf): LOG, (0.0, 1.0): LOGIT}.get(bounds, IDENTITY)
 
 
+# Two values of a parameter, in its bounds.
+_TWO_VALUES = {"log": (3.0, 5.0), "logit": (0.3, 0.6), "identity": (0.5, 1.5)}
+
+
+def mean_depends_on(family: Family, name: str) -> bool:
+    """Return whether E(y | eta, phi) depends on a parameter, of those that formulas can be of.
+
+    Examples
+    --------
+    >>> from bayeslmm.families.lognormal import LogNormal
+    >>> from bayeslmm.families.negbinomial import NegativeBinomial
+    >>> mean_depends_on(NegativeBinomial(), "shape"), mean_depends_on(LogNormal(), "sigma")
+    (False, True)
+    """
+    values = {p.name: _TWO_VALUES[parameter_link(p).name] for p in family.parameters}
+    first = {other: np.array(pair[0]) for other, pair in values.items()}
+    eta = np.array(0.25)
+    before = family.mean(eta, first)
+    return not np.array_equal(before, family.mean(eta, {**first, name: np.array(values[name][1])}))
+
+
 def check_formulas(family: Family, formulas: Mapping[str, str]) -> None:
     """Raise unless a family has the parameters that formulas are given of, each one number.
 
@@ -108,7 +129,7 @@ def check_formulas(family: Family, formulas: Mapping[str, str]) -> None:
         parameter = known[name]
         linked = parameter_link(parameter) is not IDENTITY
         open_ended = math.isinf(parameter.lower) and math.isinf(parameter.upper)
-        if parameter.labels or not (linked or open_ended):
+        if parameter.labels or parameter.below_response or not (linked or open_ended):
             raise ArgumentError(
                 f"{name} of the family {family.name!r} has no formula: it is not one number that "
                 "is positive, between 0 and 1, or any. "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.families.beta import Beta
 from bayeslmm.families.binomial import Bernoulli, Binomial
+from bayeslmm.families.censored import PREFIX, Censored, censored
 from bayeslmm.families.custom import CustomFamily, remembered
 from bayeslmm.families.gamma import Gamma
 from bayeslmm.families.gaussian import Gaussian
@@ -31,6 +32,7 @@ from bayeslmm.families.mixtures.zero_one import ZeroOneInflatedBeta
 from bayeslmm.families.negbinomial import NegativeBinomial
 from bayeslmm.families.poisson import Poisson
 from bayeslmm.families.skew_normal import SkewNormal
+from bayeslmm.families.softmax import Categorical, Multinomial
 from bayeslmm.families.student import StudentT
 from bayeslmm.families.times.inverse_gaussian import InverseGaussian
 from bayeslmm.families.times.shifted_lognormal import ShiftedLogNormal
@@ -73,6 +75,13 @@ FAMILIES: Mapping[str, Callable[[str | None], Family]] = {
     )
 }
 
+# Of a response whose rows have several predictors, one for each category but the reference.
+OF_CATEGORIES: Mapping[str, Callable[[str | None], Family]] = {
+    member.name: member for member in (Categorical, Multinomial)
+}
+
+_ALL = {**FAMILIES, **OF_CATEGORIES}
+
 # What brms, Bambi, glmmTMB, Stan and statsmodels call the same thing.
 _OTHER_NAMES = {
     "gaussian": ("normal", "norm", "linear"),
@@ -91,6 +100,7 @@ _OTHER_NAMES = {
     "shifted_lognormal": ("shiftedlognormal", "shifted_log_normal"),
     "skew_normal": ("skewnormal", "skewnorm", "skew-normal"),
     "beta": ("beta_family", "betar", "beta_regression", "beta_proportion"),
+    "categorical": ("softmax", "categorical_logit", "multinom"),
     "student": ("t", "student_t", "studentt", "t_family", "scat", "robust"),
     "beta_binomial": ("betabinomial", "beta-binomial", "betabinom"),
     "zero_inflated_poisson": ("zip", "zero-inflated poisson", "zeroinflatedpoisson"),
@@ -118,7 +128,7 @@ _NOT_HERE = {
         "tweedie",
     ),
     "family='bernoulli' for two categories, or for one against the others": (
-        "categorical", "multinomial", "cumulative", "ordinal", "sratio", "acat", "softmax",
+        "cumulative", "ordinal", "sratio", "acat",
     ),
 }  # fmt: skip
 _NEAREST = {other: near for near, others in _NOT_HERE.items() for other in others}
@@ -155,14 +165,16 @@ def family_of(family: str | Family, link: str | None = None) -> Family:
     Traceback (most recent call last):
     bayeslmm.errors.ArgumentError: There is no family 'nbinom2': it is called 'negbinomial' here.
     """
+    if isinstance(family, str) and family.startswith(PREFIX):
+        return censored(family_of(family.removeprefix(PREFIX), link))
     if isinstance(family, str):
-        if family in FAMILIES:
-            return FAMILIES[family](link)
+        if family in _ALL:
+            return _ALL[family](link)
         own = remembered(family)
         if own is None:
             raise ArgumentError(_no_such_family(family))
         family = own
-    if not isinstance(family, Member | CustomFamily):
+    if not isinstance(family, Member | CustomFamily | Censored):
         raise ArgumentError(_no_family(family))
     if link not in {None, family.link.name}:
         raise ArgumentError(
@@ -185,7 +197,7 @@ def _no_such_family(name: str) -> str:
     if near := _NEAREST.get(name.casefold()):
         return f"There is no family {name!r} here; nearest is {near}."
     return (
-        f"There is no family {name!r}.{nearest(name, FAMILIES)} There are {_listed()}; one of "
+        f"There is no family {name!r}.{nearest(name, _ALL)} There are {_listed()}; one of "
         "your own is known by its name once custom_family(...) has made it in this process."
     )
 
@@ -202,9 +214,9 @@ def _no_family(value: object) -> str:
 def _known_as(name: str) -> str | None:
     """Return what a family of another package is called here, or None."""
     folded = name.casefold()
-    return folded if folded in FAMILIES else _PEERS.get(folded)
+    return folded if folded in _ALL else _PEERS.get(folded)
 
 
 def _listed() -> str:
-    *others, last = FAMILIES
+    *others, last = _ALL
     return f"{', '.join(others)} and {last}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
 
-type Known = Literal["weights", "trials"]
+type Known = Literal["weights", "trials", "ends"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class ResponseRule:
     advice : str
         What to do where one is not.
     known : str or None
-        What may be known of the rows: ``"weights"``, ``"trials"``, or nothing.
+        What may be known of the rows: ``"weights"``, ``"trials"``, the other ``"ends"`` of
+        censored responses, or nothing.
     binary : bool
         Whether two categories, or booleans, may stand for 0 and 1.
     """

@@ -10,6 +10,7 @@ from bayeslmm.errors import FormulaError
 from bayeslmm.formula.calls import Expression
 from bayeslmm.formula.expand import TermSet, expand
 from bayeslmm.formula.grammar import parse_side
+from bayeslmm.formula.mixed_formula import StackedFormula
 from bayeslmm.formula.nodes import Atom, Variable
 from bayeslmm.formula.tokens import find_variable, tokenize
 
@@ -108,7 +109,8 @@ class ModelTerms:
         if factors is None:
             return self
         kept = tuple(pair for pair in self.random if pair[0].factor in factors)
-        return replace(self, random=kept)
+        others = tuple(one.only(shared=factors) for one in self.parameters)
+        return replace(self, random=kept, parameters=others)
 
     def only_in_parameters(self, factors: tuple[str, ...]) -> ModelTerms:
         """Return the terms without other effects in parameters than these, by their names."""
@@ -156,6 +158,11 @@ def model_terms(formula: MixedFormula, residual: ResidualTerms | None = None) ->
     >>> terms.predictors, terms.grouping
     (('x', 'z', 't'), ('g',))
     """
+    if isinstance(formula, StackedFormula):
+        raise FormulaError(
+            f"This reads a formula of one response, and {formula.response} has several.",
+            formula.text or str(formula),
+        )
     _require_built(formula)
     _require_one_by(formula)
     return ModelTerms(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bayeslmm.errors import FormulaError
 from bayeslmm.formula.expand import TermSet, expand
 from bayeslmm.formula.grammar import parse_side
+from bayeslmm.formula.labels import Barred, merge_labelled
 from bayeslmm.formula.nodes import Bars, Number, Offset, Smooth, Sum
 from bayeslmm.formula.random_terms import RandomTerm, columns_of, flatten, random_terms
 from bayeslmm.formula.tokens import tokenize
@@ -53,6 +54,16 @@ class PredictorTerms:
         return str(self) == "1"
 
     @property
+    def own(self) -> tuple[tuple[RandomTerm, TermSet], ...]:
+        """Its effects that have a G of their own."""
+        return tuple(pair for pair in self.effects if not pair[0].shared)
+
+    @property
+    def shared(self) -> tuple[tuple[RandomTerm, TermSet], ...]:
+        """Its effects that are those of a factor of the mean's formula (`share`)."""
+        return tuple(pair for pair in self.effects if pair[0].shared)
+
+    @property
     def atoms(self) -> tuple[Atom, ...]:
         """Columns and calls that are read as numbers or categories, also left of bars."""
         sides = [self.fixed, *(columns for _, columns in self.effects)]
@@ -70,12 +81,19 @@ class PredictorTerms:
 
     @property
     def factors(self) -> tuple[str, ...]:
-        """Grouping factors of its random effects, each once."""
-        return tuple(dict.fromkeys(term.factor for term, _ in self.effects))
+        """Grouping factors of its own random effects, each once."""
+        return tuple(dict.fromkeys(term.factor for term, _ in self.own))
 
-    def only(self, factors: tuple[str, ...]) -> PredictorTerms:
-        """Return the terms without effects of other grouping factors."""
-        return replace(self, effects=tuple(p for p in self.effects if p[0].factor in factors))
+    def only(
+        self, own: tuple[str, ...] | None = None, shared: tuple[str, ...] | None = None
+    ) -> PredictorTerms:
+        """Return the terms without effects of other grouping factors, its own or shared ones."""
+
+        def kept(term: RandomTerm) -> bool:
+            known = shared if term.shared else own
+            return known is None or term.factor in known
+
+        return replace(self, effects=tuple(pair for pair in self.effects if kept(pair[0])))
 
 
 def parse_predictor(parameter: str, text: str, response: Atom | None = None) -> PredictorTerms:
@@ -120,13 +138,10 @@ def parse_predictor(parameter: str, text: str, response: Atom | None = None) -> 
     side = parse_side(tokens[1:], text)
     parts: list[tuple[str, Node]] = []
     offsets: list[Atom] = []
-    effects: list[tuple[RandomTerm, TermSet]] = []
+    barred: list[Barred] = []
     for sign, part in flatten(side, text):
         if isinstance(part, Bars):
-            varying = columns_of(part, text)
-            terms = random_terms(part, str(varying), text)
-            _require_plain(terms[0], part, text, parameter)
-            effects += [(term, varying) for term in terms]
+            barred.append(Barred(part, columns_of(part, text)))
         elif isinstance(part, Smooth):
             raise FormulaError(
                 f"There is no smooth in {parameter}: a curve of few columns is poly(x, 2).",
@@ -137,6 +152,11 @@ def parse_predictor(parameter: str, text: str, response: Atom | None = None) -> 
             offsets.append(part.inside)
         else:
             parts.append((sign, part))
+    effects: list[tuple[RandomTerm, TermSet]] = []
+    for one in merge_labelled(barred, text):
+        terms = random_terms(one.bars, str(one.columns), text)
+        _require_plain(terms[0], one.bars, text, parameter)
+        effects += [(term, one.columns) for term in terms]
     fixed = expand(Sum(tuple(parts) or (("+", Number(1, side.span)),), side.span), text)
     found = PredictorTerms(parameter, fixed, tuple(offsets), tuple(effects), text)
     if response is not None:
@@ -158,13 +178,6 @@ def _refuse_response(terms: PredictorTerms, response: Atom) -> None:
 def _require_plain(term: RandomTerm, bars: Bars, text: str, parameter: str) -> None:
     """Raise unless effects have a G of their own, unstructured or diagonal."""
     plain = replace(term, structure="us", by=None, cov=None, several=False, weights=())
-    if bars.label:
-        raise FormulaError(
-            f"The label {bars.label} would correlate these effects with those of other terms, as "
-            f"of the mean; effects in {parameter} are independent of them: write one bar, (1 | g).",
-            text,
-            bars.span,
-        )
     if plain != term:
         raise FormulaError(
             f"Effects in {parameter} have a G that is unstructured, (x | g), or diagonal, "

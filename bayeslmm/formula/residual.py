@@ -227,6 +227,15 @@ def parse_sigma(text: str, response: Atom | None = None) -> PredictorTerms:
     ('1 + x', ('subject',))
     """
     terms = parse_predictor(names.SIGMA, text, response)
+    for term, _ in terms.effects:
+        if term.label:
+            raise FormulaError(
+                f"The label {term.label} would correlate these effects with those of other terms, "
+                "as of the mean; effects in the sigma of residuals are independent of them: write "
+                "one bar, (1 | g).",
+                text,
+                term.span,
+            )
     if terms.offsets:
         raise FormulaError(
             "An offset of log(sigma) is not fitted: give the column a slope, as in '~ x'; of "

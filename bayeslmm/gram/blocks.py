@@ -13,12 +13,14 @@ from bayeslmm.design.text import Described, data_lines, factor_line
 from bayeslmm.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Blocks, Floats, Ints
     from bayeslmm.design.factors.arms import Arms
     from bayeslmm.design.grouping import BlockStructure
-    from bayeslmm.design.scales import DataScales
+    from bayeslmm.design.scales import ColumnScale, DataScales
     from bayeslmm.design.state import DesignState
     from bayeslmm.relationships.level_map import LevelMap
 
@@ -72,6 +74,11 @@ class GramFactor(Described):
     structures: tuple[BlockStructure, ...] = ()
     latent: LevelMap | None = None
     arms: Arms | None = None
+
+    @property
+    def elsewhere(self) -> Mapping[int, ColumnScale]:
+        """None: cross-products are of the mean alone."""
+        return {}
 
     def _lines(self) -> list[str]:
         return [f"Cross-products of {factor_line(self)}"]
@@ -186,6 +193,8 @@ class CrossProducts(Described):
     strata : Strata or None
         The same of the strata of the residuals' scale; None of independent residuals with one
         sigma.
+    likweight : float or None
+        What likelihood weights sum to, which stand in the products as weights do; None without.
     """
 
     response: str
@@ -200,6 +209,12 @@ class CrossProducts(Described):
     state: DesignState | None = None
     scales: DataScales | None = None
     strata: Strata | None = None
+    likweight: float | None = None
+
+    @property
+    def power(self) -> float:
+        """How many rows the likelihood counts, the power of 1 / sigma: n without likweights."""
+        return self.n if self.likweight is None else self.likweight
 
     def _lines(self) -> list[str]:
         # A part of a sum has no formula yet.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from bayeslmm.arguments import given_formulas
+from bayeslmm.arguments import given_formulas, row_statements
 from bayeslmm.design.build import build_design
 from bayeslmm.design.model_data import ModelData
 from bayeslmm.design.residual_rows import ResidualRows
@@ -20,7 +20,7 @@ from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.residual import residual_terms
 from bayeslmm.gram.gram import Gram
-from bayeslmm.gram.strata import require_strata
+from bayeslmm.gram.strata import require_strata, require_sums
 from bayeslmm.gram.streaming.from_table import gram_from_table
 from bayeslmm.tables.sources import Source, open_source
 
@@ -51,7 +51,7 @@ class GramDesign(Described):
     ----------
     gram : Gram
         The cross-products, with their design's state and scales.
-    weights, offset : None
+    weights, offset, stack : None
         They are in the cross-products already, or there are none.
 
     Examples
@@ -67,6 +67,7 @@ class GramDesign(Described):
     gram: Gram
     weights: None = None
     offset: None = None
+    stack: None = None
 
     def _lines(self) -> list[str]:
         return [f"Design of {self.formula}, of cross-products", *data_lines(self)]
@@ -276,15 +277,6 @@ def open_data(data: Any) -> DataSource:
     return data if isinstance(data, Gram) else open_source(data)
 
 
-def _require_rows(family: Family, source: DataSource) -> None:
-    if family.name == GAUSSIAN.name or (not isinstance(source, Gram) and source.has_rows):
-        return
-    raise ArgumentError(
-        f"family={family.name!r} needs the rows in memory: only a Gaussian likelihood is a "
-        "function of cross-products. Fetch them from the engine, and give an eager table."
-    )
-
-
 def require_own_family(
     design: ModelData, family: str | Family, link: str | None, trials: Any
 ) -> None:
@@ -348,14 +340,14 @@ def design_of(
     if isinstance(formula, ModelData):
         require_own_family(formula, family, link, trials)
         beside = {"residual": residual, "sigma": sigma, "se": se, "known": known}
-        _refuse_beside_design(beside | given_formulas(formulas))
+        _refuse_beside_design(beside | given_formulas(formulas) | row_statements(formulas))
         return formula
-    source, chosen = open_data(data), family_of(family, link)
-    _require_rows(chosen, source)
-    check_formulas(chosen, given_formulas(formulas))
+    source = open_data(data)
     if isinstance(source, Gram) or not source.has_rows:
+        require_sums(formula, family, link)
+        check_formulas(GAUSSIAN, given_formulas(formulas))
         require_strata(residual, sigma, se)
-        _require_no_relationships(known)
+        _refuse_without_rows(known=known, **row_statements(formulas))
     if isinstance(source, Gram):
         gram = source
     elif source.has_rows:
@@ -392,9 +384,10 @@ def _refuse_beside_design(given: Mapping[str, Any]) -> None:
             )
 
 
-def _require_no_relationships(known: Mapping[str, Any] | None) -> None:
-    if known is not None:
-        raise ArgumentError(
-            "known= needs the rows in memory, and what is given holds none there: read them into a "
-            "table."
-        )
+def _refuse_without_rows(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ArgumentError(
+                f"{name}= needs the rows in memory, and what is given holds none there: read them "
+                "into a table."
+            )

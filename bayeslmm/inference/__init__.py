@@ -2,7 +2,6 @@
 
 - ``fit``: `fit_bayes`
 - ``method``: the protocol of methods, their registry, and the choice among them
-- ``custom_family``: `custom_family`: a response family from a log-density of the user's
 - ``settings``: how to sample, checked once
 - ``parametrization``: how a model is written for a sampler, and why
 - ``memory``: fits whose arrays would exceed memory are refused
@@ -17,6 +16,7 @@
 - ``graph/``: PyMC models, one file per parametrization
 - ``nuts/``: NUTS on a PyMC model or on the marginal posterior
 - ``importance/``: independent weighted draws of the variance parameters
+- ``crossed/``: the same of models whose crossed factors are too large for a dense matrix
 - ``quadrature/``: one grouping factor of other families, its effects integrated out by nodes
 - ``structured/``: models with a residual structure: weighted draws of the variance parameters
 - ``laplace_chain/``: an exact chain for effects of several factors or columns, of any response

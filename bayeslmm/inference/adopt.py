@@ -10,7 +10,6 @@ import xarray as xr
 from bayeslmm import names
 from bayeslmm.arguments import takes_formulas
 from bayeslmm.errors import NumericalError, TreeError, names_keywords
-from bayeslmm.families.student import NU
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.foreign_draws import ForeignDraws
 from bayeslmm.inference.marginal.recovery import packed_factors, recover_effects
@@ -19,6 +18,7 @@ from bayeslmm.inference.result import warn_of_sampling_problems
 from bayeslmm.inference.structured.recovery import draw_effects
 from bayeslmm.inference.structured.target import StructuredTarget
 from bayeslmm.model.model import Model
+from bayeslmm.model.predictors import predictors_of
 from bayeslmm.model.priors.fixed_effects import integrates_beta
 from bayeslmm.model.residual.entry import by_variable
 from bayeslmm.results.kept_effects import DRAWS, EffectsStore, KeptEffects
@@ -95,6 +95,8 @@ def adopt(
         As in `fit_bayes`.
     phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
         Formulas of the family's parameters, as in `fit_bayes`.
+    likweights, cens, y2 : str or array-like, optional
+        How often rows count, and how they are censored, as in `fit_bayes`.
 
     Returns
     -------
@@ -157,12 +159,17 @@ def adopt(
 def _parameters(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
     """Take the family's parameters, sds, correlations and, if they are there, fixed effects."""
     design = model.design
-    if design.residual is None:
-        variables = {name: foreign.variable(name) for name in model.priors.parameters}
-    else:
+    variables: dict[str, Floats] = {}
+    if design.residual is not None:
         variables = _of_residuals(model.structured_residual, foreign)
-        besides = [name for name in model.priors.parameters if name == NU.name]
-        variables |= {name: foreign.variable(name) for name in besides}
+    modelled = {one.parameter.name: one for one in predictors_of(design)}
+    for parameter in model.family_parameters:
+        if (one := modelled.get(parameter.name)) is not None:
+            labels = {names.coef_dim(parameter.name): one.rows.coef}
+            variables[one.variable] = foreign.variable(one.variable, labels)
+        else:
+            labels = {parameter.dim: parameter.labels} if parameter.labels else {}
+            variables[parameter.name] = foreign.variable(parameter.name, labels)
     for factor in model.priors.all_factors:
         dims = (names.term_dim(factor.name), names.term_dim_bis(factor.name))
         labels = dict.fromkeys(dims, factor.terms)
@@ -171,7 +178,7 @@ def _parameters(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
         variables[covariance.sd_name] = foreign.variable(covariance.sd_name, sd)
         if covariance.has_correlations:
             variables[covariance.corr_name] = foreign.variable(covariance.corr_name, labels)
-    for item in model.sigma_factors:
+    for item in model.parameter_factors:
         variables[names.effects(item.name)] = _effects(item, foreign)
     effects = [names.effects(factor.name) for factor in design.factors]
     drawn_back = not any(name in foreign.names for name in effects)
@@ -202,7 +209,7 @@ def _of_residuals(structure: StructuredResiduals, foreign: ForeignDraws) -> dict
 
 def _integrated(model: Model, drawn_back: bool) -> bool:
     """Whether fixed effects that are not there can be drawn, together with all random ones."""
-    gaussian = model.family.gaussian_scale is not None and not model.sigma_factors
+    gaussian = model.family.gaussian_scale is not None and not model.parameter_factors
     return drawn_back and gaussian and integrates_beta(model.priors)
 
 
@@ -216,7 +223,7 @@ def _add_effects(
         taken = [_effects(factor, foreign) for factor in needed.values()]
         store.add([values.reshape(-1, *values.shape[2:]) for values in taken])
         return
-    if model.family.gaussian_scale is None or model.sigma_factors:
+    if model.family.gaussian_scale is None or model.parameter_factors:
         lacking = next(iter(needed), names.BETA)
         what = "effects in sigma" if model.sigma_factors else f"a {model.family.name} response"
         raise TreeError(
@@ -257,9 +264,10 @@ def _recover_structured(
 
 def _check(model: Model, variables: dict[str, Floats]) -> None:
     """Raise where draws are not on the scales of a result tree."""
+    own = {parameter.name for parameter in model.family_parameters if parameter.lower == 0.0}
     for name, values in variables.items():
         _require_finite(name, values)
-        of_family = model.design.residual is None and name in model.priors.parameters
+        of_family = model.design.residual is None and name in own
         if of_family or name.startswith(names.SD_PREFIX):
             low = float(values.min())
             if low < 0 or (of_family and low == 0):

@@ -11,14 +11,16 @@ from bayeslmm import names
 from bayeslmm.arguments import takes_formulas
 from bayeslmm.design.factors.arms import own_effects
 from bayeslmm.errors import ArgumentError, names_keywords
-from bayeslmm.families.student import NU
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.memory import require_effects
 from bayeslmm.model.model import Model
+from bayeslmm.model.predictors import parameters_of_rows
+from bayeslmm.model.priors.of_variables import by_variable
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.entry import draw_entries
 from bayeslmm.results.kept_effects import DRAWS, KeptEffects
 from bayeslmm.results.write import (
+    by_response,
     data_groups,
     draws_dataset,
     known_groups,
@@ -96,6 +98,8 @@ def sample_prior(
         As in `fit_bayes`.
     phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
         Formulas of the family's parameters, as in `fit_bayes`.
+    likweights, cens, y2 : str or array-like, optional
+        How often rows count, and how they are censored, as in `fit_bayes`.
 
     Returns
     -------
@@ -147,17 +151,19 @@ def sample_prior(
     model = Model.of(design, priors)
     rng = np.random.default_rng(random_seed)
     values = draw_parameters(model.priors, int(draws), rng)
-    phi = None
-    if design.residual is None:
-        values |= {k: prior.draw(int(draws), rng) for k, prior in model.priors.parameters.items()}
-    else:
+    phi, known = None, dict(model.priors.parameters)
+    if design.residual is not None:
         structure = model.structured_residual.without_effects
-        own = [model.priors.parameters[entry.name] for entry in structure.entries]
+        own = [known.pop(entry.name) for entry in structure.entries]
         phi = draw_entries(structure.entries, own, int(draws), rng)
         values |= structure.variables(phi)
-        besides = [name for name in model.priors.parameters if name == NU.name]
-        values |= {name: model.priors.parameters[name].draw(int(draws), rng) for name in besides}
-    factors = (*design.factors, *model.sigma_factors)
+    for variable, priors_of_it in by_variable(known).items():
+        if variable in known:
+            values[variable] = known[variable].draw(int(draws), rng)
+        else:
+            drawn = _columns(priors_of_it, int(draws), rng)
+            values[variable] = model.priors.raw_predictor(variable, drawn)
+    factors = (*design.factors, *model.parameter_factors)
     for factor, stated in zip(factors, model.priors.all_factors, strict=True):
         effects = stated.shift.raw_effects(_effects(factor, values, rng))
         values[names.effects(factor.name)] = own_effects(factor, effects)
@@ -182,14 +188,29 @@ def _predictive(
     design = model.design.coded_rows
     eta = _linear_predictor(design, values)
     if phi is None or design.residual is None:
-        own = {name: values[name][:, None] for name in model.priors.parameters}
-        response = model.family.draw(eta, own, design.known, rng)
+        response = _drawn(model, eta, values, rng)
     else:
         residuals = DrawnResiduals(model.structured_residual, design.residual, phi)
         response = _with_residuals(model, eta, residuals, values, rng)
-    variables = {names.stored(design.response): (("chain", "draw", names.OBS), response[None])}
-    coords = {**sample_coordinates((1, len(response))), names.OBS: design.obs}
+    told, labels = {names.stored(design.response): response}, design.obs
+    if design.stack is not None:
+        told, labels = by_response(design, response), design.stack.labels
+    variables = {name: (("chain", "draw", names.OBS), drawn[None]) for name, drawn in told.items()}
+    coords = {**sample_coordinates((1, len(response))), names.OBS: labels}
     return xr.Dataset(variables, coords=coords)
+
+
+def _drawn(
+    model: Model, eta: Floats, values: dict[str, Floats], rng: np.random.Generator
+) -> Floats:
+    """Draw responses, shape (s, n), of rows that are independent given eta."""
+    design = model.design.coded_rows
+    if design.stack is None:
+        return model.family.draw(eta, parameters_of_rows(design, values), design.known, rng)
+    # Families of stacked rows have these first.
+    known = None if design.known is None else design.known[:, None]
+    own = {name: values[name][None] for name in model.priors.parameters}
+    return model.family.draw(eta.T, own, known, rng).T
 
 
 def _with_residuals(
@@ -204,7 +225,8 @@ def _with_residuals(
     scale = model.family.gaussian_scale
     if scale is not None:
         return scale.inverse(eta + residuals.draw(rows, rng).T)
-    own = {names.SIGMA: residuals.sd(rows).T, NU.name: values[NU.name][:, None]}
+    besides = parameters_of_rows(model.design, values)
+    own = {**besides, names.SIGMA: residuals.sd(rows).T}
     return model.family.draw(eta, own, None, rng)
 
 

@@ -6,8 +6,10 @@
 - ``exact_fit``: responses that the effects fit exactly, which have no likelihood
 - ``exact_means``: the same of positive and bounded responses
 - ``identification``: which variances the data can tell apart
+- ``family_numbers``: numbers that stand for a family's parameters in compiled code
 - ``compiled_rows``: what compiled code knows of a family
 - ``plan_rows``: rows as the compiled Laplace kernels read them
+- ``predictors``: `Predictor`: a family's parameters by formulas of their own
 - ``simulate``: a response drawn from given parameters
 - ``residual/``: R, the covariance of residuals
 - ``covariance/``: G, the covariance of random effects

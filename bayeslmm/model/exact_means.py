@@ -14,6 +14,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import DataError
+from bayeslmm.families.censored import Censored
 from bayeslmm.families.custom import CustomFamily
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.families.times.weibull import Weibull
@@ -59,13 +60,17 @@ def require_dispersion(design: Design, priors: Mapping[str, Prior]) -> None:
     family = design.family
     if family.discrete or family.gaussian_scale is not None or not family.parameters:
         return
-    # Of a family of the user's own nothing says which parameter is a precision.
-    if isinstance(family, CustomFamily):
+    # Of a family of the user's own nothing says which parameter is a precision, and intervals are
+    # fitted exactly at any.
+    if isinstance(family, CustomFamily | Censored):
         return
     response = family.link.link(design.y)
     rows = dataclasses.replace(design, y=response, family=GAUSSIAN)
     gram = Gram.from_design(rows, strata=False)
     name = family.parameters[0].name
+    if name not in priors:
+        # It follows a formula, with normal priors of its logarithm: no power outgrows them.
+        return
     prior = priors[name]
     if name == names.SIGMA:
         if problem := no_residuals(gram, prior):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from bayeslmm import names
 from bayeslmm.design.residual_rows import sigma_factors
-from bayeslmm.errors import ArgumentError
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.model.at_means import shifted
+from bayeslmm.model.predictors import parameter_factors, predictors_of
 from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.model.residual.of_design import structured_residuals
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.design.model_data import ModelData
-    from bayeslmm.families.family import Family
+    from bayeslmm.families.family import Family, FamilyParameter
     from bayeslmm.gram.gram import Gram
     from bayeslmm.model.priors.priors import Priors
     from bayeslmm.model.priors.resolve import PriorsLike
@@ -66,20 +66,18 @@ class Model:
     told: Model | None = None
 
     def __post_init__(self) -> None:
-        if self.design.predictors:
-            raise ArgumentError(
-                f"A formula of {self.design.predictors[0].parameter} is read, and not fitted yet: "
-                "leave it out."
-            )
         # Here and not where a tree is written, which is after sampling.
         factors = [factor.name for factor in self.design.factors]
         parameters = [parameter.name for parameter in self.design.family.parameters]
         if self.design.residual is not None:
             structure = self.structured_residual.without_effects
             parameters += [*structure.dims, *structure.coords]
+        for predictor in predictors_of(self.design):
+            in_tree = (predictor.variable, names.coef_dim(predictor.parameter.name))
+            parameters += in_tree
         smooths = [term.name for term in self.design.formula.smooths]
-        in_sigma = [factor.name for factor in self.sigma_factors]
-        names.check_tree(self.design.response, factors, parameters, smooths, in_sigma)
+        others = [factor.name for factor in self.parameter_factors]
+        names.check_tree(self.design.response, factors, parameters, smooths, others)
 
     @classmethod
     def of(cls, design: ModelData, priors: PriorsLike | None = None) -> Self:
@@ -105,8 +103,19 @@ class Model:
         return self.design.family
 
     @property
+    def family_parameters(self) -> list[FamilyParameter]:
+        """The family's parameters but the sigma that a residual structure has instead."""
+        structured = self.design.residual is not None
+        return [p for p in self.family.parameters if not (structured and p.name == names.SIGMA)]
+
+    @property
+    def parameter_factors(self) -> tuple[GroupingFactor, ...]:
+        """Grouping factors of random effects in parameters, sigma's first; `names.in_parameter`."""
+        return parameter_factors(self.design)
+
+    @property
     def sigma_factors(self) -> tuple[GroupingFactor, ...]:
-        """Grouping factors of random effects in log(sigma), named by `names.in_parameter`."""
+        """Those of effects in the log(sigma) of a residual structure."""
         return sigma_factors(self.design.residual)
 
     @cached_property

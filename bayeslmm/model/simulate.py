@@ -16,6 +16,12 @@ from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.errors import ArgumentError, NumericalError, names_keywords, nearest
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.given import require_structure, with_one_correlation
+from bayeslmm.model.predictors import (
+    parameter_factors,
+    parameters_of_rows,
+    predictors_of,
+    split_coefficients,
+)
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.entry import by_variable
 from bayeslmm.model.residual.of_design import structured_residuals
@@ -27,7 +33,6 @@ if TYPE_CHECKING:
 
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.design.residual_rows import ResidualRows
-    from bayeslmm.families.family import Family
     from bayeslmm.model.residual.structured import StructuredResiduals
 
 
@@ -58,7 +63,8 @@ def simulate_response(
         Fixed effects, by name or in the order of ``design.coef``.
     sd : mapping from factor to array-like, shape (q,)
         Standard deviations of its random effects; one number stands for all its columns. Random
-        effects in log(sigma) are those of ``sigma_<factor>``, here and in `corr`.
+        effects in log(sigma) are those of ``sigma_<factor>``, here and in `corr`; so those in other
+        parameters with formulas.
     corr : mapping from factor to array-like, shape (q, q) or a number
         Their correlations; a number stands for every pair. Uncorrelated without it.
     sigma : float, optional
@@ -66,6 +72,8 @@ def simulate_response(
         one.
     parameters : mapping from str to float or array-like, optional
         The family's parameters phi by name, e.g. ``{"shape": 2.0}``; ``sigma`` may stand here, too.
+        Of a parameter with a formula its coefficients, e.g. ``{"beta_zi": [-1.0, 0.5]}``, or one
+        by one, ``{"beta_zi[Intercept]": -1.0, "beta_zi[x]": 0.5}``.
         Of a residual structure its own, as result trees have them, all of them: numbers by name,
         e.g. ``{"sigma_by[Male]": 2.0, "sigma_by[Female]": 1.0}``, or whole variables as arrays,
         e.g. ``{"sd_residual": [1.0, 2.0], "corr_residual": [[1.0, 0.5], [0.5, 1.0]]}``.
@@ -112,10 +120,11 @@ def simulate_response(
             f"{random_seed!r}."
         ) from None
     rows = design.residual
-    of_residuals = None if rows is None else _residual_parameters(rows, sigma, parameters)
-    phi = _parameters(design.family, sigma, parameters) if of_residuals is None else {}
-    in_sigma = sigma_factors(rows)
-    known = [factor.name for factor in (*design.factors, *in_sigma)]
+    coefficients, besides = split_coefficients(predictors_of(design), parameters)
+    of_residuals = None if rows is None else _residual_parameters(rows, sigma, besides)
+    phi = {} if rows is not None else _parameters(design, sigma, besides)
+    in_parameters = parameter_factors(design)
+    known = [factor.name for factor in (*design.factors, *in_parameters)]
     sds = _by_factor("sd", sd, known)
     corrs = _by_factor("corr", corr, known)
     fixed = _coefficients(design.coef, beta)
@@ -124,7 +133,7 @@ def simulate_response(
     if design.offset is not None:
         eta = eta + design.offset
     effects = {}
-    for factor in (*design.factors, *in_sigma):
+    for factor in (*design.factors, *in_parameters):
         root = _root(factor, sds.get(factor.name), corrs.get(factor.name))
         m = len(factor.levels) if factor.latent is None else factor.latent.n_latent
         normal = generator.standard_normal((m, len(factor.terms)))
@@ -137,9 +146,13 @@ def simulate_response(
         eta = eta + np.sum(factor.columns * of_rows[factor.index], axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
         if rows is None or of_residuals is None:
+            drawn_effects = {names.effects(name): b[None] for name, b in effects.items()}
+            by_rows = parameters_of_rows(design, coefficients | drawn_effects)
+            phi |= {name: values[0] for name, values in by_rows.items()}
             y = design.family.draw(eta, phi, design.known, generator)
         else:
-            whole = np.concatenate([of_residuals, *(effects[f.name].ravel() for f in in_sigma)])
+            in_sigma = [effects[factor.name].ravel() for factor in sigma_factors(rows)]
+            whole = np.concatenate([of_residuals, *in_sigma])
             drawn = DrawnResiduals(structured_residuals(rows), rows, whole[None])
             eta = eta + drawn.draw(np.arange(design.n), generator)[:, 0]
             scale = design.family.gaussian_scale
@@ -204,13 +217,14 @@ def _check_bounds(structure: StructuredResiduals, phi: NDArray[np.float64]) -> N
 
 
 def _parameters(
-    family: Family, sigma: float | None, given: Mapping[str, ArrayLike] | None
-) -> dict[str, float]:
-    """Return the family's parameters by name, each of them once."""
+    design: Design, sigma: float | None, given: Mapping[str, ArrayLike] | None
+) -> dict[str, Any]:
+    """Return the family's parameters that are one number by name, each of them once."""
+    family, modelled = design.family, {rows.parameter for rows in design.predictors}
     if given is not None and not isinstance(given, Mapping):
         raise ArgumentError(f"parameters maps names to numbers; it was {given!r}.")
     values = {str(name): value for name, value in (given or {}).items()}
-    known = [parameter.name for parameter in family.parameters]
+    known = [p.name for p in family.parameters if p.name not in modelled]
     if sigma is not None and names.SIGMA in values:
         raise ArgumentError("sigma is given twice: leave it out of parameters.")
     if sigma is not None:

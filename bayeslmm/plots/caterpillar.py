@@ -13,6 +13,7 @@ from bayeslmm.plots.style import DATA, INK, LEVEL, interval_words, style
 from bayeslmm.results import read as tree
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval
 from bayeslmm.results.family import family
+from bayeslmm.results.parameters import scale_of_effects
 from bayeslmm.results.residual import all_factors
 from bayeslmm.results.units import column_units
 
@@ -76,8 +77,8 @@ def plot_caterpillar(
     >>> [axes.get_title() for axes in bl.plot_caterpillar(idata).axes]
     ['Intercept', 'x']
     """
-    in_sigma = factor in tree.in_sigma(idata)
-    info = all_factors(idata, factor)[0] if in_sigma else tree.factor(idata, factor)
+    beside = factor in tree.in_parameters(idata)
+    info = all_factors(idata, factor)[0] if beside else tree.factor(idata, factor)
     chosen = _chosen_terms(info, terms)
     values = tree.effect_draws(idata, info)
     flat = values.reshape(-1, *values.shape[2:])
@@ -93,7 +94,8 @@ def plot_caterpillar(
         between = " " if upright else "\n"
         inner = "50 and " if upright else ""
         words = f"{inner}{interval_words(ci_prob, ci_kind)}{'s' * (ci_kind == 'eti')}"
-        unit = ", on the scale of log(sigma)" if in_sigma else _unit(idata, chosen)
+        scale = scale_of_effects(idata, info.name) if beside else ""
+        unit = f", on the scale of {scale}" if scale else _unit(idata, chosen)
         label = f"random effect of {info.name}{unit}{between}({words})"
         if axes is None:
             (figure.supxlabel if upright else figure.supylabel)(label, fontsize=10, color=INK)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.analysis.checks.predictive import Statistic, check_groups, statistic_name
-from bayeslmm.analysis.prediction.grouping_columns import included_factors
+from bayeslmm.analysis.prediction.fit_rows import included
 from bayeslmm.errors import names_keywords
 from bayeslmm.plots.style import (
     DATA,
@@ -131,7 +131,7 @@ def plot_ppc_groups(
 
 
 def _has_own(idata: xr.DataTree, group: str, random_effects: str | Sequence[str]) -> bool:
-    return group in included_factors(idata, random_effects)
+    return group in included(idata, random_effects)
 
 
 def _findings(outside: Sequence[str], statistic: str, *, own: bool) -> list[str]:

@@ -17,6 +17,7 @@ from bayeslmm.plots.style import DATA, GRID, LEVEL, panel_grid, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import density
 from bayeslmm.results.family import family_draws
+from bayeslmm.results.parameters import parameter_blocks
 from bayeslmm.results.residual import all_factors, has_structure, residual_blocks
 
 if TYPE_CHECKING:
@@ -159,6 +160,11 @@ def _draws(idata: xr.DataTree, priors: Priors) -> dict[str, Floats]:
         for block in residual_blocks(idata):
             flat = block.drawn.reshape(-1, len(block.labels))
             draws |= dict(zip(block.names, flat.T, strict=True))
+    for block in parameter_blocks(idata):
+        if block.variable == names.beta_of(block.factor):
+            flat = block.drawn.reshape(-1, len(block.labels))
+            centered = priors.centered_predictor(block.variable, flat)
+            draws |= dict(zip(block.names, centered.T, strict=True))
     for factor in priors.all_factors:
         values, _ = _at_means(idata, factor)
         leads = values[:, factor.covariance.sd_leads]

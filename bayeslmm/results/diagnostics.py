@@ -18,8 +18,9 @@ from bayeslmm.errors import ArgumentError
 from bayeslmm.model.priors.priors import Priors
 from bayeslmm.results import read
 from bayeslmm.results.family import own_parameters
+from bayeslmm.results.parameters import parameter_blocks
 from bayeslmm.results.residual import all_factors, has_structure, residual_blocks
-from bayeslmm.results.weights import draw_weights
+from bayeslmm.results.weights import draw_weights, probe_chance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -252,9 +253,9 @@ def blocks(
             yield _correlations(idata, info, covariance)
         for name, _ in () if covariance is None else covariance.parameter_names:
             yield name, [name], read.draws(idata, name)[..., None]
-    if has_structure(idata):
-        for block in residual_blocks(idata):
-            yield block.variable, block.names, block.drawn
+    residuals = residual_blocks(idata) if has_structure(idata) else []
+    for block in (*residuals, *parameter_blocks(idata)):
+        yield block.variable, block.names, block.drawn
     for name in own_parameters(idata):
         yield name, [name], read.draws(idata, name)[..., None]
     if not effects:
@@ -334,15 +335,21 @@ def diagnostics_table(idata: xr.DataTree, *, max_effects: int | None = None) -> 
     Returns
     -------
     DataFrame
-        Indexed by the scalar's name, with ``ess_bulk``, ``ess_tail``, ``r_hat``, ``mcse_mean``.
+        Indexed by the scalar's name, with ``ess_bulk``, ``ess_tail``, ``r_hat``, ``mcse_mean``,
+        which the chance of random probes is a part of.
     """
-    tables = []
+    tables, chance = [], probe_chance(idata)
     for name, labels, values in blocks(idata):
         kept = np.arange(len(labels))
         if name.startswith(names.EFFECTS_PREFIX) and max_effects is not None:
             kept = _evenly_spaced(len(labels), max_effects)
         chosen = [labels[position] for position in kept]
-        tables.append(pd.DataFrame(_diagnostics(values[..., kept]), index=chosen))
+        found = _diagnostics(values[..., kept])
+        by_probes = np.array([chance.get(label, 0.0) for label in chosen])
+        if by_probes.any():
+            spread = values[..., kept].std(axis=(0, 1))
+            found["mcse_mean"] = np.hypot(found["mcse_mean"], by_probes * spread)
+        tables.append(pd.DataFrame(found, index=chosen))
     table = pd.concat(tables)
     if draw_weights(idata) is not None:
         table["r_hat"] = np.nan

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bayeslmm import names
 from bayeslmm.design.state import state_content
 from bayeslmm.errors import TreeError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.families.registry import family_of
+from bayeslmm.families.stacked import OfResponses
 from bayeslmm.results import read
 from bayeslmm.results.residual import has_structure
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Mapping
+
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -28,7 +32,24 @@ def family(idata: xr.DataTree) -> Family:
     """
     read.require_tree(idata)
     content = state_content(str(idata.attrs["design"]))
+    if content.get("layout") is not None:
+        return _of_several(content)
     return family_of(content.get("family", GAUSSIAN.name), content.get("link", GAUSSIAN.link.name))
+
+
+def _of_several(content: Mapping[str, Any]) -> Family:
+    """Return the family of several responses, whose rows it does not know, or of categories."""
+    layout = content["layout"]
+    if layout["categories"]:
+        return family_of(content["family"], content["link"])
+    if content.get("residual") is not None:
+        return GAUSSIAN
+    parts = [state_content(part) for part in layout["parts"]]
+    members = tuple(
+        family_of(part.get("family", GAUSSIAN.name), part.get("link", GAUSSIAN.link.name))
+        for part in parts
+    )
+    return OfResponses(tuple(layout["names"]), members, np.zeros(0, np.int64))
 
 
 def family_draws(
@@ -55,9 +76,15 @@ def family_draws(
 
 
 def own_parameters(idata: xr.DataTree) -> list[str]:
-    """Return the family's parameters, without the sigma that a residual structure replaces."""
+    """Return the family's parameters that are one number, of which trees hold the draws.
+
+    Without the sigma that a residual structure replaces, and those that have predictors.
+    """
+    content = state_content(str(idata.attrs["design"]))
+    elsewhere = set(content.get("formulas", ()))
+    elsewhere |= {names.SIGMA} if has_structure(idata) else set()
     known = [parameter.name for parameter in family(idata).parameters]
-    return [name for name in known if name != names.SIGMA or not has_structure(idata)]
+    return [name for name in known if name not in elsewhere]
 
 
 def is_additive(member: Family) -> bool:

@@ -12,6 +12,7 @@ from bayeslmm.design.factors.arms import Arms
 from bayeslmm.design.state import state_content
 from bayeslmm.errors import TreeError, nearest
 from bayeslmm.results.factor_info import FactorInfo
+from bayeslmm.results.record import require_one_response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,8 +153,8 @@ def factor_names(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str
     variables = list(map(str, group(idata, group_name).data_vars))
     order = list(state_content(str(idata.attrs["design"]))["terms"])
     present = [v[len(names.SD_PREFIX) :] for v in variables if v.startswith(names.SD_PREFIX)]
-    # Standard deviations of visits, and of effects in sigma, are a residual structure's.
-    others = {names.SD_RESIDUAL, *map(names.sd, in_sigma(idata))}
+    # Standard deviations of visits are a residual structure's; others of effects in parameters.
+    others = {names.SD_RESIDUAL, *map(names.sd, in_parameters(idata))}
     present = [name for name in present if names.sd(name) not in others or name in order]
     for lacking in set(order) - set(present):
         variable(idata, names.sd(lacking), group_name)
@@ -197,14 +198,15 @@ def factor(
             f"{chosen!r} is no grouping factor of {idata.attrs['formula']!r}."
             f"{nearest(str(chosen), known)} Its factors: {', '.join(known) or 'none'}."
         )
-        if chosen in in_sigma(idata):
-            msg += " Of effects in sigma there are variance_components and random_effects."
+        if chosen in in_parameters(idata):
+            parameter = names.apart(chosen)[0]
+            msg += f" Of effects in {parameter} there are variance_components and random_effects."
         raise TreeError(msg)
     return describe_factor(idata, chosen, group_name)
 
 
 def describe_factor(idata: xr.DataTree, chosen: str, group_name: str = "posterior") -> FactorInfo:
-    """Describe a grouping factor that the tree has, of the mean's effects or of sigma's."""
+    """Describe a grouping factor that the tree has, of the mean's effects or of a parameter's."""
     sds = variable(idata, names.sd(chosen), group_name)
     data = group(idata, group_name)
     effects = names.effects(chosen)
@@ -314,6 +316,7 @@ def covariance_draws(
 
 def response(idata: xr.DataTree) -> NDArray[np.float64]:
     """Return the observed response, shape (n,)."""
+    require_one_response(idata)
     name = str(idata.attrs["response"])
     return np.asarray(variable(idata, name, "observed_data").values, dtype=np.float64)
 
@@ -326,7 +329,11 @@ def row_labels(idata: xr.DataTree) -> NDArray[Any]:
 
 
 def constant(idata: xr.DataTree, role: str) -> NDArray[np.float64] | None:
-    """Return the training rows' ``"weights"``, ``"offset"`` or ``"trials"``; None without any."""
+    """Return what is known of the training rows; None without any.
+
+    It is their ``"weights"``, ``"offset"``, ``"trials"``, ``"likweights"`` or, of censored
+    responses, ``"ends"``.
+    """
     for array in group(idata, "constant_data").data_vars.values():
         if array.attrs.get("role") == role:
             return np.asarray(array.values, dtype=np.float64)

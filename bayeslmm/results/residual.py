@@ -53,23 +53,23 @@ def has_errors(idata: xr.DataTree) -> bool:
     return "constant_data" in idata.children and read.constant(idata, "se") is not None
 
 
-def sigma_factors(idata: xr.DataTree, group_name: str = "posterior") -> tuple[FactorInfo, ...]:
-    """Describe every grouping factor of random effects in log(sigma)."""
-    return tuple(read.describe_factor(idata, name, group_name) for name in read.in_sigma(idata))
+def parameter_factors(idata: xr.DataTree, group_name: str = "posterior") -> tuple[FactorInfo, ...]:
+    """Describe every grouping factor of random effects in parameters, sigma's first."""
+    return tuple(read.describe_factor(idata, n, group_name) for n in read.in_parameters(idata))
 
 
 def all_factors(idata: xr.DataTree, factor: str | None = None) -> tuple[FactorInfo, ...]:
-    """Describe every grouping factor of effects in the mean and in log(sigma), or the one named.
+    """Describe every grouping factor of effects in the mean and in parameters, or the one named.
 
     Raises
     ------
     TreeError
         When the factor is unknown.
     """
-    in_sigma = {info.name: info for info in sigma_factors(idata)}
+    others = {info.name: info for info in parameter_factors(idata)}
     if factor is None:
-        return (*read.factors(idata), *in_sigma.values())
-    return (in_sigma[factor] if factor in in_sigma else read.factor(idata, factor),)
+        return (*read.factors(idata), *others.values())
+    return (others[factor] if factor in others else read.factor(idata, factor),)
 
 
 def residual_group(idata: xr.DataTree, factor: str | None) -> str | None:
@@ -119,7 +119,7 @@ def residual_rows(idata: xr.DataTree, group_name: str = "posterior") -> Residual
     text = str(idata.attrs["design"])
     # Levels of the mean's grouping factors are not what residuals read.
     levels: dict[str, tuple[str, ...]] = dict.fromkeys(state_content(text)["terms"], ())
-    levels |= {info.name: info.levels for info in sigma_factors(idata, group_name)}
+    levels |= {info.name: info.levels for info in parameter_factors(idata, group_name)}
     state = DesignState.from_json(text, levels=levels, known=known_covariances(idata))
     design = rebuild_design(
         state,
@@ -314,14 +314,15 @@ def residual_blocks(idata: xr.DataTree, group_name: str = "posterior") -> list[R
     """
     data = read.group(idata, group_name)
     present = [name for name in names.OF_RESIDUALS if name in data]
-    blocks = [_block(read.variable(idata, name, group_name)) for name in present]
+    blocks = [block_of(read.variable(idata, name, group_name)) for name in present]
     for name in read.in_sigma(idata):
         of_factor = [key for key in (names.sd(name), names.corr(name)) if key in data]
-        blocks += [_block(read.variable(idata, key, group_name), name) for key in of_factor]
+        blocks += [block_of(read.variable(idata, key, group_name), name) for key in of_factor]
     return blocks
 
 
-def _block(array: xr.DataArray, factor: str = "") -> ResidualBlock:
+def block_of(array: xr.DataArray, factor: str = "") -> ResidualBlock:
+    """Return the draws of a variable, number by number; of matrices what is below the diagonal."""
     dims = [str(dim) for dim in array.dims[2:]]
     labels = list(product(*(array[dim].values.astype(str).tolist() for dim in dims)))
     values = np.asarray(array.values, dtype=np.float64).reshape(*array.shape[:2], -1)

@@ -103,7 +103,7 @@ def refit_scenario(
         # The sampler was interrupted and returned what it had: a study keeps whole fits only.
         raise KeyboardInterrupt
     values = quantity_draws(idata, job.quantities)
-    factors = (*read.factor_names(idata), *read.in_sigma(idata))
+    factors = (*read.factor_names(idata), *read.in_parameters(idata))
     effects = [names.effects(name) for name in factors]
     result = xr.DataTree.from_dict(
         {

@@ -98,6 +98,8 @@ def prior_study(
         As in `fit_bayes`.
     phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
         Formulas of the family's parameters, as in `fit_bayes`.
+    likweights, cens, y2 : str or array-like, optional
+        How often rows count, and how they are censored, as in `fit_bayes`.
     scenarios : mapping or sequence
         Names -> priors (``{"tight": {"sd": "HalfNormal(5)"}, "brms": "brms"}``), a list of schemes
         (``["brms", "flat"]``), or a grid (``{"sd": ["HalfNormal(5)", "HalfNormal(50)"], "corr":

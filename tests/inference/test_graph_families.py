@@ -37,7 +37,9 @@ def observed_model(family, y, known):
     with pm.Model(coords={"obs": np.arange(len(y))}) as model:
         eta = pm.Data("eta", np.zeros(len(y)), dims="obs")
         phi = {name: pm.Data(name, value) for name, value in values_of(family).items()}
-        add_response(family, SimpleNamespace(y=y, response="y", known=known), eta, phi)
+        add_response(
+            family, SimpleNamespace(y=y, response="y", known=known, likweights=None), eta, phi
+        )
     return model
 
 

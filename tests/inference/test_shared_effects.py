@@ -1,150 +1,153 @@
-"""Effects of many draws from few factorizations."""
+"""Effects that predictors share by ``|p|``: one G, in the mean and in a parameter."""
 
-import designs
 import numpy as np
+import pandas as pd
+import pymc as pm
+import pytensor
 import pytest
+from pytensor.compile.mode import Mode
+from pytensor.graph.replace import clone_replace
+from scipy import stats
 
-from bayeslmm.gram import likelihood
-from bayeslmm.gram.gram import Gram
-from bayeslmm.gram.reduction import reduce_exactly
-from bayeslmm.inference.importance.shared_effects import cut_cells, draw_shared_effects
-from bayeslmm.kernels.elimination.draws import draw_joint
-from bayeslmm.results.kept_effects import EffectsStore, KeptEffects
+import bayeslmm as bl
+from bayeslmm.analysis.prediction.linear_predictor import training_design
+from bayeslmm.design.build import rebuild_design
+from bayeslmm.design.state import DesignState
+from bayeslmm.errors import FormulaError, TreeError
 
-KINDS = ("crossed", "three_crossed", "nested_and_crossed", "slope")
-
-
-def store_for(design, count, effects="draws", seed=0):
-    kept = KeptEffects.of(design, effects)
-    return EffectsStore(design, kept, (1, count), rng=np.random.default_rng(seed))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("given", [False, True])
-def test_a_cell_draws_what_single_draws_would(kind, given):
-    """The same standard normals give the same beta and b as one factorization per draw."""
-    design = designs.random_design(kind, seed=4, weighted=True)
-    gram = Gram.from_design(design)
-    plan, rng = gram.plan, np.random.default_rng(1)
-    lams = np.array([designs.pack(designs.random_factors(design, seed=k)) for k in range(3)])
-    starts = np.array([0, 2, 3, 6])
-    sigma = rng.uniform(0.5, 2.0, 6)
-    mean, precision = np.array([1.0, 0.0, 2.0]), np.diag([1.0, 0.0, 0.5])
-    fixed = rng.standard_normal((6, 3))
-    random = rng.standard_normal((6, plan.n_columns))
-    one, other = (fixed.copy(), random.copy()), (fixed.copy(), random.copy())
-    logdet, cross = draw_joint(
-        plan.ints, plan.floats, lams, starts, sigma, mean, precision, *one, given, True
-    )
-    single = lams[np.repeat(np.arange(3), np.diff(starts))]
-    nothing = draw_joint(
-        plan.ints, plan.floats, single, np.arange(7), sigma, mean, precision, *other, given, False
-    )
-    assert [len(part) for part in nothing] == [0, 0]
-    # Several draws at a time add up in another order than one.
-    np.testing.assert_allclose(one[0], other[0], rtol=1e-9)
-    np.testing.assert_allclose(one[1], other[1], rtol=1e-8, atol=1e-10)
-    exact = reduce_exactly(gram, lams)
-    np.testing.assert_allclose(logdet, exact.logdet, rtol=1e-12)
-    np.testing.assert_allclose(cross, exact.cross, rtol=1e-12, atol=1e-12)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::bayeslmm.errors.SamplingWarning"),
+    pytest.mark.filterwarnings("ignore::bayeslmm.errors.NumericalWarning"),
+]
+SLOW_BUT_INSTANT = Mode(linker="py", optimizer="fast_compile")
+N = 60
+RNG = np.random.default_rng(5)
+ROWS = pd.DataFrame(
+    {
+        "y": RNG.poisson(3, N),
+        "x": RNG.normal(2, 1, N),
+        "g": np.repeat(list("abcdefghij"), 6),
+        "h": np.tile(list("pqr"), N // 3),
+    }
+)
+FORMULA, SHAPE = "y ~ x + (1 |p| g) + (0 + x | g) + (1 | h)", "~ (x |p| g) + (1 | h)"
+TERMS = ("Intercept", "shape_Intercept", "shape_x", "x")
+TIGHT = {
+    "Intercept": "Normal(1, 0.2)", "beta": "Normal(0, 0.2)", "sd": "HalfNormal(0.3)",
+    "beta_shape[Intercept]": "Normal(1, 0.3)",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("given", [False, True])
-def test_a_cell_that_cannot_be_factored_leaves_the_others_alone(given):
-    design = designs.random_design("crossed", seed=4)
-    plan = Gram.from_design(design).plan
-    lams = designs.pack(designs.random_factors(design)) * np.array([[1.0], [1e200], [1.0]])
-    fixed, random = np.ones((3, 3)), np.ones((3, plan.n_columns))
-    logdet, _ = draw_joint(
-        plan.ints, plan.floats, lams, np.arange(4), np.ones(3), np.zeros(3), np.eye(3),
-        fixed, random, given, True,
+@pytest.fixture(scope="module")
+def design():
+    return bl.build_design(FORMULA, ROWS, family="negbinomial", shape=SHAPE)
+
+
+@pytest.fixture(scope="module")
+def tree(design):
+    drawn = bl.sample_prior(design, draws=150, random_seed=1, priors=TIGHT)["prior"]
+    values = {str(k): np.repeat(v.to_numpy(), 2, axis=0) for k, v in drawn.data_vars.items()}
+    return bl.adopt(values, design, priors=TIGHT)
+
+
+def test_columns_stand_in_one_factor_and_count_in_one_predictor(design):
+    factor = design.factors[0]
+    assert factor.terms == TERMS
+    assert factor.blocks == ((0, 1, 2), (3,))
+    np.testing.assert_array_equal(factor.columns[:, [1, 2]], 0.0)
+    np.testing.assert_array_equal(factor.columns[:, 3], ROWS["x"])
+    (rows,) = design.predictors
+    (shared,) = rows.shared
+    expected = np.column_stack([np.zeros(N), np.ones(N), ROWS["x"], np.zeros(N)])
+    np.testing.assert_array_equal(shared.columns, expected)
+    assert [own.name for own in rows.factors] == ["shape_h"]
+
+
+def test_new_rows_are_coded_alike(design):
+    state = DesignState.from_json(design.state.to_json())
+    assert state.formula == "y ~ 1 + x + (1 |p| g) + (0 + x | g) + (1 | h)"
+    new = rebuild_design(state, {"x": [3.0], "g": ["z"], "h": ["p"]})
+    assert new.factors[0].blocks == design.factors[0].blocks
+    np.testing.assert_array_equal(new.predictors[0].shared[0].columns, [[0.0, 1.0, 3.0, 0.0]])
+    without = rebuild_design(state, {"x": [3.0], "h": ["p"]}, factors=("h",))
+    assert without.predictors[0].shared == ()
+
+
+def test_a_label_that_stands_alone_says_nothing():
+    alone = bl.build_design("y ~ (1 | g)", ROWS, family="negbinomial", shape="~ (1 |p| g)")
+    assert [own.name for own in alone.predictors[0].factors] == ["shape_g"]
+    assert alone.state.formula == "y ~ 1 + (1 | g)"
+
+
+@pytest.mark.parametrize(
+    ("formula", "shape", "words"),
+    [
+        ("y ~ (1 |p| h)", "~ (1 |p| g)", "on another grouping factor"),
+        ("y ~ diag(0 + x |p| g)", "~ (1 |p| g)", "is unstructured"),
+        ("y ~ (1 |p| gr(g, by=h))", "~ (1 |p| g)", "unstructured"),
+    ],
+)
+def test_what_cannot_share_is_refused(formula, shape, words):
+    with pytest.raises(FormulaError, match=words):
+        bl.build_design(formula, ROWS, family="negbinomial", shape=shape)
+
+
+def test_residuals_sigma_shares_no_effects():
+    with pytest.raises(FormulaError, match="independent of them"):
+        bl.build_design("x ~ (1 |p| g)", ROWS, sigma="~ (1 |p| g)")
+
+
+def test_priors_of_each_column_are_those_of_its_predictor(design):
+    priors = bl.resolve_priors(design).factors[0]
+    spread = ROWS["x"].std()
+    assert [str(prior) for prior in priors.sd[:2]] == [
+        "HalfStudentT(nu=3, sigma=2.5)", "HalfNormal(sigma=1)",
+    ]  # fmt: skip
+    assert priors.sd[2].numbers == pytest.approx((1.0 / spread,))
+    # An intercept is not moved to the mean of a column that is not beside it.
+    assert priors.shift.columns == ()
+    assert priors.corr is not None
+
+
+def test_the_likelihood_of_the_graph_is_that_of_both_predictors(design):
+    graph = bl.build_model(design)
+    named = [graph[name] for name in ("beta", "beta_shape", "b_g", "b_h", "b_shape_h")]
+    given = [variable.type() for variable in named]
+    y = ROWS["y"].to_numpy()
+    density = pm.logp(graph["y"], y).sum()
+    replaced = clone_replace(density, dict(zip(named, given, strict=True)))
+    rng = np.random.default_rng(8)
+    values = [0.4 * rng.normal(size=shape) for shape in ((2,), (1,), (10, 4), (3, 1), (3, 1))]
+    total = float(pytensor.function(given, replaced, mode=SLOW_BUT_INSTANT)(*values))
+    beta, gamma, b, b_h, b_shape = values
+    g = np.searchsorted(list("abcdefghij"), ROWS["g"])
+    h, x = np.searchsorted(list("pqr"), ROWS["h"]), ROWS["x"].to_numpy()
+    mu = np.exp(beta[0] + beta[1] * x + b[g, 0] + b[g, 3] * x + b_h[h, 0])
+    shape = np.exp(gamma[0] + b[g, 1] + b[g, 2] * x + b_shape[h, 0])
+    expected = stats.nbinom.logpmf(y, shape, shape / (mu + shape)).sum()
+    np.testing.assert_allclose(total, expected, rtol=1e-9)
+
+
+def test_effects_are_drawn_together_in_new_groups(tree):
+    same = training_design(tree)
+    assert same.factors[0].blocks == ((0, 1, 2), (3,))
+    new = pd.DataFrame({"x": [2.0, 2.0], "g": ["a", "zz"], "h": ["p", "p"]})
+    drawn = bl.predict(tree, new, kind="response", new_levels="sample", random_seed=3)
+    assert drawn.shape == (2, 150, 2)
+    none = bl.predict(tree, new.drop(columns=["g", "h"]), random_effects="none")
+    beta = tree["posterior"]["beta"].to_numpy()
+    np.testing.assert_allclose(none[..., 0], np.exp(beta @ [1.0, 2.0]), rtol=1e-12)
+    with pytest.raises(TreeError, match="over those in shape"):
+        bl.loo(tree, unit="group", factor="g")
+
+
+def test_simulated_effects_have_the_given_correlation():
+    rows = pd.DataFrame({"y": 1, "g": np.arange(4000).astype(str)})
+    rows = pd.concat([rows, rows], ignore_index=True)
+    built = bl.build_design("y ~ (1 |p| g)", rows, family="negbinomial", shape="~ (1 |p| g)")
+    _, effects = bl.simulate_response(
+        built, beta=[1.0], sd={"g": [0.5, 1.0]}, corr={"g": 0.6}, random_seed=4,
+        parameters={"beta_shape": [0.5]},
     )  # fmt: skip
-    assert logdet[1] == -np.inf
-    assert np.isnan(random[1]).all()
-    assert logdet[0] == logdet[2]
-    np.testing.assert_array_equal(random[0], random[2])
-    np.testing.assert_array_equal(fixed[0], fixed[2])
-    assert np.isfinite(random[0]).all()
-    if given:
-        np.testing.assert_array_equal(fixed, 1.0)
-    else:
-        assert np.isnan(fixed[1]).all()
-
-
-def test_draws_have_the_moments_of_the_conditional():
-    design = designs.random_design("crossed", seed=5)
-    gram = Gram.from_design(design)
-    packed = designs.pack(designs.random_factors(design, seed=1))
-    count = 20_000
-    store = store_for(design, count)
-    shared = draw_shared_effects(
-        gram, np.tile(packed, (count, 1)), np.full(count, 1.3), store, n_cells=5, threads=2
-    )
-    assert len(shared.anchors) == 1  # there is one distinct relative factor only
-    moments = likelihood.conditional(gram, likelihood.unpack_factors(gram, packed), 1.3)
-    pairs = [(shared.beta, moments.beta, np.diag(moments.beta_cov))]
-    for factor, modes, cov in zip(design.factors, moments.modes, moments.marginal_cov, strict=True):
-        drawn = store.posterior()[f"b_{factor.name}"][0]
-        pairs.append((drawn, modes, np.diagonal(cov, axis1=1, axis2=2)))
-    for drawn, mean, variance in pairs:
-        # Some 30 means and variances in Monte Carlo standard errors: beyond 4.5 once in 5,000.
-        error = np.sqrt(variance / count)
-        assert np.abs((drawn.mean(axis=0) - mean) / error).max() < 4.5
-        ratio = drawn.var(axis=0) / variance
-        assert np.abs(ratio - 1.0).max() < 4.5 * np.sqrt(2.0 / count)
-
-
-def test_draws_stand_in_their_own_places():
-    """Each draw's effects follow its own relative factor: here two that differ a thousandfold."""
-    design = designs.random_design("crossed", seed=5)
-    gram = Gram.from_design(design)
-    packed = designs.pack(designs.random_factors(design, seed=1))
-    large = np.arange(40) % 3 == 0
-    lams = packed * np.where(large, 1.0, 1e-3)[:, None]
-    store = store_for(design, 40)
-    shared = draw_shared_effects(gram, lams, np.ones(40), store, n_cells=2)
-    sizes = np.abs(store.posterior()["b_h"][0]).max(axis=(1, 2))
-    assert sizes[large].min() > 10 * sizes[~large].max()
-    assert set(large[shared.anchors]) == {True, False}
-
-
-def test_moments_and_chosen_levels_are_those_of_all_draws(monkeypatch):
-    design = designs.random_design("crossed", seed=6)
-    gram = Gram.from_design(design)
-    base = designs.pack(designs.random_factors(design, seed=1))
-    lams = base * np.random.default_rng(0).uniform(0.9, 1.1, (50, 1))
-    # Many small batches, so that their order and their moments are put together again.
-    monkeypatch.setattr("bayeslmm.inference.importance.shared_effects._BATCH_VALUES", 1)
-    stores = {
-        kind: store_for(design, 50, effects)
-        for kind, effects in {
-            "draws": "draws", "moments": "moments", "some": {"h": ["h001", "h003"]},
-        }.items()
-    }  # fmt: skip
-    for store in stores.values():
-        draw_shared_effects(gram, lams, np.ones(50), store, n_cells=7)
-    drawn = stores["draws"].posterior()["b_h"][0]
-    mean, sd = stores["moments"].moments()["h"]
-    np.testing.assert_allclose(mean, drawn.mean(axis=0), rtol=1e-9)
-    np.testing.assert_allclose(sd, drawn.std(axis=0, ddof=1), rtol=1e-9)
-    np.testing.assert_array_equal(stores["some"].posterior()["b_h"][0], drawn[:, [1, 3]])
-
-
-def test_cells_are_neighbours_of_equal_size_with_a_member_each():
-    rng = np.random.default_rng(2)
-    points = rng.normal(size=(1003, 2))
-    cells = cut_cells(points, 60, rng)
-    assert sorted(np.concatenate(cells.members).tolist()) == list(range(1003))
-    sizes = [len(member) for member in cells.members]
-    assert len(sizes) == 60
-    assert max(sizes) - min(sizes) <= 3
-    assert all(a in m for a, m in zip(cells.anchors, cells.members, strict=True))
-    within = np.concatenate([points[m] - points[m].mean(axis=0) for m in cells.members])
-    # 60 square cells over the bulk of a normal cloud would have a side of some 0.5, so 0.15.
-    assert within.std() < 0.3
-    # A stratified sample: the anchors' mean varies a third as much as that of 60 random draws.
-    means = np.array(
-        [points[cut_cells(points, 60, np.random.default_rng(k)).anchors].mean(axis=0)
-         for k in range(60)]
-    )  # fmt: skip
-    assert np.std(means - points.mean(axis=0)) < 0.5 / np.sqrt(60)
+    # 4,000 levels: an error of 0.01.
+    assert np.corrcoef(effects["g"].T)[0, 1] == pytest.approx(0.6, abs=0.04)

@@ -19,10 +19,29 @@ LINK_OF = {code: link for (_, link), code in codes.CODES.items()}
 MIXTURES = {
     code: family_of(name, link)
     for (name, link), code in codes.CODES.items()
-    if code > codes.GAUSSIAN
+    if code >= codes.ZERO_INFLATED_POISSON
 }
 PHI = {"shape": 1.7, "sigma": 0.8, "phi": 6.5, "zi": 0.3, "hu": 0.4}
 NONE = np.zeros(0)
+CENSORED_TIMES = (codes.CENSORED_WEIBULL, codes.CENSORED_EXPONENTIAL)
+TIMES = (*codes.TIMES, *CENSORED_TIMES)
+
+
+def between(distribution, y, end):
+    """Densities where y was seen, else logarithms of probabilities, by the tail where they are."""
+    low, high = np.where(end == -np.inf, -np.inf, y), np.where(end == -np.inf, y, end)
+    upper = distribution.sf(low) - distribution.sf(high)
+    lower = distribution.cdf(high) - distribution.cdf(low)
+    inside = np.log(np.where(end == y, 1.0, np.where(distribution.cdf(high) < 0.5, lower, upper)))
+    inside = np.where(end == np.inf, distribution.logsf(y), inside)
+    inside = np.where(end == -np.inf, distribution.logcdf(y), inside)
+    return np.where(end == y, distribution.logpdf(y), inside)
+
+
+def ends_of(y, widths):
+    """Every fourth seen, above, below, and between."""
+    kinds = np.arange(len(y)) % 4
+    return np.select([kinds == 0, kinds == 1, kinds == 2], [y, np.inf, -np.inf], y + widths)
 
 
 def reference(code, eta, y, known, phi):  # noqa: PLR0911 - one family each
@@ -42,6 +61,12 @@ def reference(code, eta, y, known, phi):  # noqa: PLR0911 - one family each
         return stats.t.logpdf(y, phi[1], eta, phi[0] / np.sqrt(known))
     if code == codes.GAUSSIAN:
         return stats.norm.logpdf(y, eta, phi[0] / np.sqrt(known))
+    if code in TIMES:
+        shape = phi[0] if len(phi) else 1.0
+        times = stats.weibull_min(shape, scale=np.exp(eta) / special.gamma(1 + 1 / shape))
+        return times.logpdf(y) if code in codes.TIMES else between(times, y, known)
+    if code == codes.CENSORED_GAUSSIAN:
+        return between(stats.norm(eta, phi[0]), y, known)
     mu = INVERSE[LINK_OF[code]](eta)
     return stats.beta.logpdf(y, mu * phi[0], (1 - mu) * phi[0])
 
@@ -69,6 +94,14 @@ def case(code):
     elif code in (codes.STUDENT, codes.GAUSSIAN):
         y, known = eta + 3 * rng.standard_t(2, 61), rng.uniform(0.3, 4.0, 61)
         phi = np.array([1.3, 3.7] if code == codes.STUDENT else [1.3])
+    elif code in TIMES:
+        y, width = rng.weibull(1.4, 61) * np.exp(eta), rng.uniform(0.3, 3.0, 61)
+        known = ends_of(y, width * y) if code in CENSORED_TIMES else known
+        exponential = code in (codes.EXPONENTIAL, codes.CENSORED_EXPONENTIAL)
+        phi = NONE if exponential else np.array([1.7])
+    elif code == codes.CENSORED_GAUSSIAN:
+        y, phi = eta + rng.normal(0, 2.0, 61), np.array([1.3])
+        known = ends_of(y, rng.uniform(0.3, 4.0, 61))
     else:
         y, phi = rng.beta(2.0, 3.0, 61), np.array([6.5])
     return eta, y, known, phi

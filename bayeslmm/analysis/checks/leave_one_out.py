@@ -21,7 +21,8 @@ from bayeslmm.errors import (
 )
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import describe
-from bayeslmm.results.family import family
+from bayeslmm.results.family import family, own_parameters
+from bayeslmm.results.parameters import parameter_blocks
 from bayeslmm.results.residual import has_structure, residual_blocks
 
 if TYPE_CHECKING:
@@ -287,7 +288,7 @@ def _estimate(
         result = az.loo(data, pointwise=True, var_name=name, reff=_efficiency(idata))
     bad = int(np.sum(result.pareto_k.to_numpy() > result.good_k))
     if bad:
-        alone = bool(read.in_sigma(idata))
+        alone = bool(read.in_parameters(idata))
         _warn_pareto(bad, len(labels), float(result.good_k), unit, alone=alone)
     result.elpd_i.attrs.update(about)
     return result
@@ -299,8 +300,8 @@ def _efficiency(idata: xr.DataTree) -> float:
     blocks = [read.draws(idata, names.BETA)]
     if has_structure(idata):
         blocks += [block.drawn for block in residual_blocks(idata)]
-    else:
-        blocks += [read.draws(idata, p.name)[..., None] for p in family(idata).parameters]
+    blocks += [block.drawn for block in parameter_blocks(idata)]
+    blocks += [read.draws(idata, name)[..., None] for name in own_parameters(idata)]
     blocks += [read.draws(idata, names.sd(name)) for name in read.factor_names(idata)]
     bulk = describe(np.concatenate(blocks, axis=-1))["ess_bulk"]
     if not np.any(np.isfinite(bulk)):

@@ -36,11 +36,11 @@ def level_integrals(
     Returns
     -------
     GroupIntegrals or None
-        None where the compiled likelihood does not know the model, its nodes do not settle, or
-        levels may have several modes.
+        None where the compiled likelihood does not know the model, its nodes do not settle, levels
+        may have several modes, or a parameter follows a formula.
     """
     # With densities of several modes the compiled nodes stand around the highest alone.
-    if why_not(design) or not design.family.log_concave:
+    if why_not(design) or design.predictors or not design.family.log_concave:
         return None
     rows = level_rows(design, (0.0,) * len(design.coef))
     columns = columns_of(design.family, predictor.phi, predictor.size)

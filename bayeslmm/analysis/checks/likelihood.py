@@ -20,11 +20,15 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     training_design,
 )
 from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights
+from bayeslmm.analysis.several.densities import observation_log_likelihood
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.design.build import rebuild_design
+from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.errors import TreeError, names_keywords
 from bayeslmm.gram.blocks import is_nested
+from bayeslmm.model.compiled_rows import whole_constants
 from bayeslmm.results import read
+from bayeslmm.results.record import has_several, require_one_response
 from bayeslmm.results.residual import residual_group
 
 if TYPE_CHECKING:
@@ -32,12 +36,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.model.residual.drawn import DrawnResiduals
 
 
 def row_log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
     """Compute log p(y_i | eta_i) given all effects, shape (s, n); see `add_log_likelihood`."""
+    read.require_tree(idata)
+    if has_several(idata):
+        return observation_log_likelihood(idata)
     return _row_densities(linear_predictor(idata, residual=True), read.response(idata))
 
 
@@ -46,12 +54,12 @@ def _row_densities(predictor: LinearPredictor, y: NDArray[np.float64]) -> NDArra
     density = np.empty((predictor.size, len(y)))
     member, drawn = predictor.family, predictor.residual
     for rows, eta in predictor.joint_chunks():
-        known, phi = predictor.known(rows), predictor.parameters(rows)
+        phi = predictor.parameters(rows)
         if drawn is not None and drawn.correlated and member.gaussian_scale is not None:
             rest = member.gaussian_scale.link(y[rows, None]) - eta
             mean, phi[names.SIGMA] = drawn.given_others(np.arange(len(y))[rows], rest)
             eta = eta + mean  # noqa: PLW2901 - of the row, given the others
-        density[:, rows] = member.log_density(y[rows, None], eta, phi, known).T
+        density[:, rows] = predictor.log_density(rows, y, eta, phi).T
     return density
 
 
@@ -64,6 +72,7 @@ def add_log_likelihood(idata: xr.DataTree) -> xr.DataTree:
     which is :math:`\log N(y_i \mid x_i'\beta + z_i'b, \; \sigma^2 / w_i)` for the Gaussian. Where
     residuals correlate within groups it is the density of the row given its group's other rows,
     too, which is what leaving it out takes [1]_; these do not add up to the joint log-likelihood.
+    Of several responses it is the density of all that a row has of them, together.
 
     Parameters
     ----------
@@ -159,6 +168,8 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
         If the factor is unknown, or not named where there are several; or if the response is not
         Gaussian and the factor has more than two columns, or others nested in it.
     """
+    read.require_tree(idata)
+    require_one_response(idata)
     gram = tree_gram(idata)
     if gram is not None:
         found, integrated = group_densities(idata, gram, factor)
@@ -173,10 +184,10 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
     inside = [item for item in design.factors if is_nested(item.index, target.index)]
     outside = tuple(item.name for item in design.factors if item not in inside)
     require_independent(inside)
-    given = [*outside, *read.in_sigma(idata)]
+    given = [*outside, *read.in_parameters(idata)]
     predictor = linear_predictor(idata, random_effects=given, residual=True)
     require_whole_groups(predictor.residual, target.index, info.name)
-    _require_own_sigma(predictor.residual, target.index, info.name)
+    _require_own(design, target.index, info.name)
     y = read.response(idata)
     outside = tuple(given)
     nested = tuple(item.name for item in inside if item is not target)
@@ -190,11 +201,15 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
                 "leave out single rows, unit='observation'."
             )
         root = effects_root(idata, target)
-        integrals = level_integrals(design, predictor, root) or group_integrals(
-            predictor, y, target.index, target.columns, root
-        )
+        compiled = level_integrals(design, predictor, root) if whole_constants(design) else None
+        integrals = compiled or group_integrals(predictor, y, target.index, target.columns, root)
         about = {"nodes": integrals.nodes, "node_error": integrals.error}
         return GroupDensity(integrals.values, info.name, levels, (info.name,), outside, about)
+    if design.likweights is not None:
+        raise TreeError(
+            "Rows of this fit have likelihood weights, and a group whose rows count several times "
+            "has no density of its own: leave out single rows, unit='observation'."
+        )
     found = closed_forms(idata, design, predictor, target.index, inside)
     return GroupDensity(found, info.name, levels, (info.name, *nested), outside)
 
@@ -207,22 +222,31 @@ def _of_residual_groups(idata: xr.DataTree, group: str) -> GroupDensity:
     inside = [item for item in design.factors if is_nested(item.index, rows.group)]
     outside = tuple(item.name for item in design.factors if item not in inside)
     require_independent(inside)
-    outside = (*outside, *read.in_sigma(idata))
+    outside = (*outside, *read.in_parameters(idata))
     predictor = linear_predictor(idata, random_effects=list(outside), residual=True)
-    _require_own_sigma(predictor.residual, rows.group, group)
+    _require_own(design, rows.group, group)
     found = closed_forms(idata, design, predictor, rows.group, inside)
     nested = tuple(item.name for item in inside)
     return GroupDensity(found, group, tuple(rows.labels.tolist()), nested, outside)
 
 
-def _require_own_sigma(drawn: DrawnResiduals | None, index: NDArray[np.int64], name: str) -> None:
-    """Raise unless a level's effects are in its mean alone: those in sigma have no closed form."""
-    for factor in () if drawn is None else drawn.rows.factors:
+def _require_own(design: Design, index: NDArray[np.int64], name: str) -> None:
+    """Raise unless a level's effects are in its mean alone: those in parameters have no integral.
+
+    Of sigma there is none in closed form, and of others none is computed.
+    """
+    in_sigma = sigma_factors(design.residual)
+    others = [
+        (rows.parameter, factor)
+        for rows in design.predictors
+        for factor in (*rows.factors, *rows.shared)
+    ]
+    for parameter, factor in [(names.SIGMA, factor) for factor in in_sigma] + others:
         if is_nested(factor.index, index):
             raise TreeError(
                 f"Leaving out levels of {name!r} takes an integral over their effects, and "
-                f"over those in sigma, by {':'.join(factor.variables)!r}, there is none in closed "
-                "form: leave out single rows, unit='observation'."
+                f"over those in {parameter}, by {':'.join(factor.variables)!r}, there is none in "
+                "closed form: leave out single rows, unit='observation'."
             )
 
 

@@ -13,8 +13,7 @@ import pandas as pd
 from bayeslmm import names
 from bayeslmm.analysis.prediction.determined import Determined, determined
 from bayeslmm.analysis.prediction.estimates import Drawn
-from bayeslmm.analysis.prediction.fit_rows import fit_rows
-from bayeslmm.analysis.prediction.grouping_columns import included_factors
+from bayeslmm.analysis.prediction.fit_rows import fit_rows, included
 from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
     Policy,
@@ -33,6 +32,7 @@ from bayeslmm.analysis.prediction.response_scale import (
 )
 from bayeslmm.analysis.prediction.slopes import slope_predictor
 from bayeslmm.errors import ArgumentError, names_keywords
+from bayeslmm.families.parameters import mean_depends_on
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval
 from bayeslmm.results.family import family
@@ -149,10 +149,12 @@ def compare_predictions(
     check_interval(ci_prob, ci_kind)
     rows, obs = _columns(idata, data)
     way = chosen_scale(family(idata), scale, ratio=ratio)
-    included = included_factors(idata, random_effects)
-    name, contrasts = _contrasts(idata, contrast, rows, included, ratio=ratio)
+    counted = included(idata, random_effects)
+    name, contrasts = _contrasts(idata, contrast, rows, counted, ratio=ratio)
     _check_ways(way, scale, contrasts, new_levels)
-    points = _grid(idata, at, name, included)
+    if not way.on_link and any(item.slope for item in contrasts):
+        _require_own_slope(idata, name)
+    points = _grid(idata, at, name, counted)
     seed = check_seed(random_seed)  # one for both sides: a new level is the same on both
     known = determined(design_state(idata), training_columns(idata))
     tables = []
@@ -163,7 +165,7 @@ def compare_predictions(
             return linear_predictor(
                 idata,
                 values,
-                random_effects=included,
+                random_effects=counted,
                 new_levels=new_levels,
                 random_seed=seed,
                 any_rows=True,
@@ -190,6 +192,16 @@ def compare_predictions(
                 labels["quantity"] = way.quantity
             tables.append(pd.concat([pd.DataFrame(labels, index=frame.index), frame], axis=1))
     return pd.concat(tables, ignore_index=True)
+
+
+def _require_own_slope(idata: xr.DataTree, name: str) -> None:
+    """Raise where a mean changes with a covariate in another way than through eta, too."""
+    for one in fit_rows(idata).terms.parameters:
+        if name in one.variables and mean_depends_on(family(idata), one.parameter):
+            raise ArgumentError(
+                f"Means change with {name!r} through {one.parameter}, too, and a slope is that of "
+                f"the linear predictor: name two values to compare, as in {{{name!r}: [0, 1]}}."
+            )
 
 
 def _check_ways(way: Scale, scale: str, contrasts: Sequence[_Contrast], new_levels: object) -> None:

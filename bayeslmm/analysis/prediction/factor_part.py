@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm import names
 from bayeslmm.analysis.prediction.new_levels import (
     AVERAGE,
     POPULATION,
@@ -206,14 +207,14 @@ def _require_related(relationship: Relationship, info: FactorInfo, unseen: list[
         )
 
 
-def new_in_sigma(
+def new_in_parameter(
     idata: xr.DataTree,
     factor: GroupingFactor,
     policy: str,
     kept: NDArray[np.intp],
     seed: int,
 ) -> NDArray[np.float64]:
-    """Return the effects in log(sigma) of levels that the fit did not see, (s, levels, q).
+    """Return the effects in a parameter of levels that the fit did not see, (s, levels, q).
 
     Parameters and errors are those of `factor_part`.
 
@@ -227,10 +228,12 @@ def new_in_sigma(
     if policy == "error":
         _refuse(info, unseen)
     if policy == AVERAGE:
+        parameter = names.apart(info.name)[0]
         raise ArgumentError(
             f"new_levels={AVERAGE!r} averages expected responses over groups, which of "
-            f"{unseen[0]!r} depend on its sigma, and over sigmas of groups they have no finite "
-            "mean: take new_levels='population' or 'sample'."
+            f"{unseen[0]!r} depend on its {parameter}, and over that of groups they have no mean "
+            "in closed form, and none that is finite over sigmas: take new_levels='population' or "
+            "'sample'."
         )
     size = read.sample_shape(idata)[0] * len(kept)
     if policy == "population":

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.analysis.prediction.grouping_columns import chosen_factors, included_factors
+from bayeslmm import names
+from bayeslmm.analysis.prediction.grouping_columns import chosen_effects, chosen_factors
 from bayeslmm.analysis.prediction.linear_predictor import design_state
+from bayeslmm.design.predictors import parameter_terms
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import ModelTerms, model_terms
+from bayeslmm.formula.sharing import share
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
+from bayeslmm.results.parameters import modelled
 from bayeslmm.results.units import column_units
 from bayeslmm.tables.table import read_table
 
@@ -67,8 +71,9 @@ class FitRows:
 
     @cached_property
     def terms(self) -> ModelTerms:
-        """The formula's terms."""
-        return model_terms(parse_formula(self.formula))
+        """The terms of the formula, and of formulas of the family's parameters."""
+        others = parameter_terms(self.family, self.state.formulas)
+        return share(replace(model_terms(parse_formula(self.formula)), parameters=others))
 
     @cached_property
     def family(self) -> Family:
@@ -86,7 +91,7 @@ class FitRows:
         if data is None:
             return self
         table, terms = read_table(data), self.terms
-        used = {*terms.predictors, *terms.grouping, *terms.shares}
+        used = {*terms.predictors, *terms.grouping, *terms.shares, *terms.parameter_grouping}
         given = {name: table.values(name) for name in table.names if name in used}
         if not given:
             raise ArgumentError(f"data has none of the columns that {self.formula!r} uses.")
@@ -118,8 +123,9 @@ class FitRows:
             Naming the column, and what can be done.
         """
         terms = self.terms
-        kept = terms.only(tuple(included))
-        reads = (*kept.predictors, *(v for v in kept.grouping if v not in kept.predictors))
+        kept = terms.only(tuple(included)).only_in_parameters(tuple(included))
+        grouping = (*kept.grouping, *kept.parameter_grouping)
+        reads = (*kept.predictors, *(v for v in grouping if v not in kept.predictors))
         if name in reads:
             return
         if name in terms.response.variables:
@@ -131,7 +137,7 @@ class FitRows:
                 f"{argument} names {name!r}, which weighs the levels that a row has: predict rows "
                 "with weights of their own."
             )
-        elif name in {*terms.predictors, *terms.grouping}:
+        elif name in {*terms.predictors, *terms.grouping, *terms.parameter_grouping}:
             msg = (
                 f"{argument} names {name!r}, on which predictions depend through random effects "
                 f"only, and those of {self._left_out(included)} are left out: every difference "
@@ -146,6 +152,8 @@ class FitRows:
 
     def _left_out(self, included: Sequence[str]) -> str:
         factors = dict.fromkeys(term.factor for term, _ in self.terms.random)
+        for one in self.terms.parameters:
+            factors |= {names.in_parameter(one.parameter, f): None for f in one.factors}
         return ", ".join(repr(name) for name in factors if name not in included)
 
 
@@ -181,7 +189,9 @@ def included(fit: Fit, random_effects: str | Sequence[str]) -> tuple[str, ...]:
     """
     if isinstance(fit, REMLFit):
         return chosen_factors(tuple(fit.n_levels), random_effects)
-    return included_factors(fit, random_effects)
+    mean, others = chosen_effects(fit, random_effects)
+    # Means depend on those in parameters, residuals' sigma apart.
+    return (*mean, *(name for name in others if names.apart(name)[0] in modelled(fit)))
 
 
 def plain(column: Any) -> NDArray[Any]:

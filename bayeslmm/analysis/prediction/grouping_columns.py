@@ -20,21 +20,18 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the grouping factors that ``"all"``, ``"none"`` or a list of them asks for.
+def chosen_effects(
+    idata: xr.DataTree, random_effects: str | Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the factors that are asked for, of effects in the mean and in parameters.
+
+    That is ``"all"``, ``"none"`` or a list of them.
 
     Raises
     ------
     ArgumentError
         When a factor is unknown.
     """
-    return chosen_effects(idata, random_effects)[0]
-
-
-def chosen_effects(
-    idata: xr.DataTree, random_effects: str | Sequence[str]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the factors that are asked for, of effects in the mean and in parameters."""
     mean, others = read.factor_names(idata), read.in_parameters(idata)
     chosen = chosen_factors((*mean, *others), random_effects)
     return (
@@ -44,7 +41,7 @@ def chosen_effects(
 
 
 def chosen_factors(known: tuple[str, ...], random_effects: str | Sequence[str]) -> tuple[str, ...]:
-    """Return those of the known grouping factors that are asked for; see `included_factors`.
+    """Return those of the known grouping factors that are asked for; see `chosen_effects`.
 
     Smooths are none: they count whatever is asked for, as fixed effects do.
     """

@@ -10,7 +10,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.analysis.prediction.average_mean import averaged_mean
 from bayeslmm.analysis.prediction.determined import require_rows
-from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_parts, new_in_sigma
+from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_parts, new_in_parameter
 from bayeslmm.analysis.prediction.grouping_columns import (
     chosen_effects,
     require_grouping_columns,
@@ -25,7 +25,10 @@ from bayeslmm.errors import ArgumentError, TreeError
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive
 from bayeslmm.results.known import known_covariances
-from bayeslmm.results.residual import drawn_residuals, has_structure, sigma_factors
+from bayeslmm.results.parameters import drawn_parameters
+from bayeslmm.results.record import require_one_response
+from bayeslmm.results.residual import drawn_residuals, has_structure, parameter_factors
+from bayeslmm.results.row_statements import with_row_statements
 from bayeslmm.results.rows import training_table
 from bayeslmm.results.units import column_units
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.families.family import Family
     from bayeslmm.model.residual.drawn import DrawnResiduals
+    from bayeslmm.results.parameters import DrawnParameters
 
 Policy = Literal["error", "population", "sample", "average"]
 CHUNK_BYTES = 32 * 2**20  # of one array of rows by draws; a handful of them live at once
@@ -66,6 +70,8 @@ class LinearPredictor:
         Which draws of each chain are kept.
     residual : DrawnResiduals or None
         Covariance of the rows' residuals, where they have a structure and the caller reads it.
+    modelled : DrawnParameters or None
+        Of parameters with predictors of their own, where there are any.
     """
 
     design: Design
@@ -76,6 +82,7 @@ class LinearPredictor:
     shape: tuple[int, int]
     kept: NDArray[np.intp]
     residual: DrawnResiduals | None = None
+    modelled: DrawnParameters | None = None
 
     @property
     def n(self) -> int:
@@ -107,7 +114,7 @@ class LinearPredictor:
             yield rows, self.rows(rows)
 
     def parameters(self, rows: slice | NDArray[np.intp]) -> dict[str, NDArray[np.float64]]:
-        """Return draws of the family's parameters, of each row where it has a sigma of its own.
+        """Return draws of the family's parameters, of each row where they differ by rows.
 
         Parameters
         ----------
@@ -118,10 +125,11 @@ class LinearPredictor:
         -------
         dict of str to ndarray, shape (s,) or (rows, s)
         """
+        by_rows = {} if self.modelled is None else self.modelled.values(rows)
         if self.residual is None:
             self.require_parameters()
-            return dict(self.phi)
-        return {**self.phi, names.SIGMA: self.residual.sd(rows)}
+            return {**self.phi, **by_rows}
+        return {**self.phi, **by_rows, names.SIGMA: self.residual.sd(rows)}
 
     def require_parameters(self) -> None:
         """Raise where the family's parameters are those of a residual structure, not read here.
@@ -132,7 +140,8 @@ class LinearPredictor:
             Saying what can be asked.
         """
         known = {parameter.name for parameter in self.family.parameters}
-        if self.residual is None and not known <= set(self.phi):
+        told = {*self.phi, *(one.parameter for one in self.design.predictors)}
+        if self.residual is None and not known <= told:
             raise TreeError(
                 f"Expected {self.family.name} responses follow from each row's own sigma, and the "
                 "residuals of this fit have a structure: ask for scale='link' where there is one, "
@@ -197,6 +206,21 @@ class LinearPredictor:
         known = self.design.known
         return None if known is None else known[rows, None]
 
+    def log_density(
+        self,
+        rows: slice | NDArray[np.intp],
+        y: NDArray[np.float64],
+        eta: NDArray[np.float64],
+        phi: Mapping[str, NDArray[np.float64]],
+    ) -> NDArray[np.float64]:
+        """Return log p(y_i | eta_i), each as often as its row counts, shape (rows, s).
+
+        Of all responses y, shape (n,), and of the rows' predictors and parameters.
+        """
+        found = self.family.log_density(y[rows, None], eta, phi, self.known(rows))
+        counted = self.design.likweights
+        return found if counted is None else np.asarray(counted[rows, None] * found)
+
     def rows(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float64]:
         """Return the draws of eta of some rows, shape (rows, s)."""
         eta = self.design.X[rows] @ self.beta
@@ -239,6 +263,7 @@ def linear_predictor(
         When `idata` is no tree of this package.
     """
     read.require_tree(idata)
+    require_one_response(idata)
     included, in_parameters = chosen_effects(idata, random_effects)
     policies = level_policies(new_levels, included, in_parameters)
     require_known(family(idata), weights, trials)
@@ -267,7 +292,7 @@ def linear_predictor(
         in_parameters=in_parameters,
     )
     if data is None:
-        design = replace(design, labels=read.row_labels(idata))
+        design = replace(with_row_statements(design, idata), labels=read.row_labels(idata))
     elif state.dropped and not any_rows:
         require_rows(state, training_columns(idata), data, design.obs)
     chains, total = read.sample_shape(idata)
@@ -285,7 +310,7 @@ def linear_predictor(
     beta = read.draws(idata, names.BETA)[:, kept]
 
     def new(factor: GroupingFactor) -> NDArray[np.float64]:
-        return new_in_sigma(idata, factor, policies[factor.name], kept, seed)
+        return new_in_parameter(idata, factor, policies[factor.name], kept, seed)
 
     return LinearPredictor(
         design=design,
@@ -296,15 +321,17 @@ def linear_predictor(
         shape=(chains, len(kept)),
         kept=kept,
         residual=drawn_residuals(idata, design, kept, new) if structured else None,
+        modelled=drawn_parameters(idata, design, kept, new) if design.predictors else None,
     )
 
 
 def design_state(idata: xr.DataTree) -> DesignState:
     """Return how the fit coded its columns."""
     read.require_tree(idata)
+    require_one_response(idata)
     # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
     infos = read.factors(idata)
-    levels = {info.name: info.all_levels for info in (*infos, *sigma_factors(idata))}
+    levels = {info.name: info.all_levels for info in (*infos, *parameter_factors(idata))}
     arms = {info.name: info.arms.level_labels for info in infos if info.arms is not None}
     known = known_covariances(idata)
     state = DesignState.from_json(str(idata.attrs["design"]), levels, arms=arms, known=known)
@@ -339,6 +366,7 @@ def training_design(idata: xr.DataTree) -> Design:
         residual=structured,
         se=read.constant(idata, "se"),
     )
+    design = with_row_statements(design, idata)
     return replace(design, labels=read.row_labels(idata), units=column_units(idata))
 
 

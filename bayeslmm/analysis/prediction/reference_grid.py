@@ -123,14 +123,10 @@ def reference_grid(
     values: dict[str, list[Any]] = {
         name: fixed[name] if name in fixed else _values(rows, name) for name in focal
     }
-    kept = rows.terms.only(included)
-    others = [
-        name
-        for name in dict.fromkeys(
-            (*kept.predictors, *((*kept.grouping, *kept.shares) if included else ()))
-        )
-        if name not in values
-    ]
+    kept = rows.terms.only(included).only_in_parameters(included)
+    of_effects = (*kept.grouping, *kept.shares, *kept.parameter_grouping) if included else ()
+    reads = dict.fromkeys((*kept.predictors, *of_effects))
+    others = [name for name in reads if name not in values]
     find = _balanced if average == "balanced" else _rows
     columns, weights = find(rows, others, fixed)
     return ReferenceGrid(values, columns, weights)

@@ -221,7 +221,7 @@ def slopes(
     """
     total = np.zeros(base.size)
     for (rows, values), (_, eta) in zip(slope.chunks(), base.chunks(), strict=True):
-        found = values if way.on_link else values * mean_slope(base, eta)
+        found = values if way.on_link else values * mean_slope(base, rows, eta)
         if average:
             total += found.sum(axis=0)
         else:
@@ -230,10 +230,9 @@ def slopes(
         yield slice(0, 1), way.finished(total / base.n)[:, None]
 
 
-def mean_slope(predictor: LinearPredictor, eta: Floats) -> Floats:
-    """Return d E(y | eta) / d eta, shape (rows, s)."""
-    predictor.require_parameters()
-    return predictor.family.mean_slope(eta, predictor.phi)
+def mean_slope(predictor: LinearPredictor, rows: slice, eta: Floats) -> Floats:
+    """Return d E(y | eta) / d eta of some rows, shape (rows, s)."""
+    return predictor.family.mean_slope(eta, predictor.parameters(rows))
 
 
 def _rest(predictor: LinearPredictor, mean: Floats, eta: Floats) -> Floats:

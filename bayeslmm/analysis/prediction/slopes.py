@@ -9,6 +9,7 @@ import numpy as np
 
 from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor, design_state
 from bayeslmm.design.build import rebuild_design
+from bayeslmm.design.predictors import predictor_factors
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.results import read
 
@@ -68,10 +69,14 @@ def slope_predictor(
     variables = [v for factor in base.design.factors for v in factor.variables]
     variables += [f.arms.by for f in base.design.factors if f.arms is not None]
 
+    beside = predictor_factors(base.design.predictors)
+    in_parameters = [factor.name for factor in beside if factor.variables]
+
     def coded(table: Mapping[str, Any]) -> Floats:
         design = rebuild_design(
-            state, table, response="ignored", factors=factors, no_level=variables
-        )
+            state, table, response="ignored", factors=factors, no_level=variables,
+            in_parameters=in_parameters,
+        )  # fmt: skip
         return _stacked(design)
 
     def columns(values: Floats) -> Floats:

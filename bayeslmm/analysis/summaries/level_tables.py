@@ -12,7 +12,7 @@ from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 from bayeslmm.results.factor_info import coefficients_of_terms
-from bayeslmm.results.residual import all_factors, sigma_factors
+from bayeslmm.results.residual import all_factors, parameter_factors
 from bayeslmm.results.smooths import grouping_factors
 from bayeslmm.results.weights import draw_weights
 
@@ -75,7 +75,7 @@ def random_effects(
     1      g     a          x   0.5
     2      g     b  Intercept   0.0
     """
-    everything = (*grouping_factors(idata), *sigma_factors(idata))
+    everything = (*grouping_factors(idata), *parameter_factors(idata))
     chosen = everything if factor is None else all_factors(idata, factor)
     chains = draw_weights(idata) is None
 

@@ -15,6 +15,7 @@ from bayeslmm.errors import ArgumentError
 from bayeslmm.results import read as tree
 from bayeslmm.results.diagnostics import said_covariance, standard_deviations
 from bayeslmm.results.family import own_parameters
+from bayeslmm.results.parameters import parameter_blocks
 from bayeslmm.results.residual import has_structure, residual_blocks
 
 if TYPE_CHECKING:
@@ -69,9 +70,9 @@ def quantity_draws(
             result[label] = corr[..., i, j]
         own = () if covariance is None else covariance.parameter_names
         result |= {name: tree.draws(idata, name) for name, _ in own}
-    if has_structure(idata):
-        for block in residual_blocks(idata):
-            result |= {name: block.drawn[..., k] for k, name in enumerate(block.names)}
+    residuals = residual_blocks(idata) if has_structure(idata) else []
+    for block in (*residuals, *parameter_blocks(idata)):
+        result |= {name: block.drawn[..., k] for k, name in enumerate(block.names)}
     result |= {name: tree.draws(idata, name) for name in own_parameters(idata)}
     result |= {
         name: values.reshape(shape) for name, values in intraclass_correlations(idata).items()

@@ -13,6 +13,7 @@ from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe, said_covariance
 from bayeslmm.results.family import family, own_parameters
+from bayeslmm.results.parameters import parameter_blocks, scale_of, scale_of_effects
 from bayeslmm.results.residual import (
     has_structure,
     residual_blocks,
@@ -132,7 +133,9 @@ def variance_components(
         stands behind ``"Residual"``. Random effects in log(sigma) stand under ``sigma_<factor>``,
         with ``"sd of log sigma"`` and ``"corr"``. Parameters of other families stand under the
         family's name in ``factor``, with their own in ``quantity``: ``shape``, ``phi``, and
-        Student's ``sigma``, a scale and no sd, and ``nu``.
+        Student's ``sigma``, a scale and no sd, and ``nu``. Of a parameter with a formula its
+        coefficients stand under its name, e.g. ``"coefficient of logit(zi)"`` of a ``term``, and
+        its random effects under ``zi_<factor>``.
 
     Raises
     ------
@@ -170,6 +173,9 @@ def variance_components(
             for quantity, drawn in _told(block, scale=member.gaussian_scale is None):
                 labels += [_place(block, label, quantity) for label in block.labels]
                 values.append(drawn)
+    for block in parameter_blocks(idata):
+        labels += [_of_parameter(idata, block, label) for label in block.labels]
+        values.append(block.drawn)
     for name in own_parameters(idata):
         drawn = read.draws(idata, name)[..., None]
         if member.gaussian_scale is not None:
@@ -183,6 +189,17 @@ def variance_components(
     draws, chains = np.concatenate([none, *values], axis=-1), draw_weights(idata) is None
     numbers = pd.DataFrame(describe(draws, ci_prob, ci_kind, mixing=chains))
     return pd.concat([columns, numbers], axis=1)
+
+
+def _of_parameter(
+    idata: xr.DataTree, block: ResidualBlock, label: tuple[str, ...]
+) -> tuple[str, str, str, str]:
+    """Return factor, term, term_bis and quantity of a number in a parameter's predictor."""
+    if block.variable == names.beta_of(block.factor):
+        return block.factor, label[0], "", f"coefficient of {scale_of(idata, block.factor)}"
+    if block.variable == names.corr(block.factor):
+        return block.factor, label[0], label[1], "corr"
+    return block.factor, label[0], "", f"sd of {scale_of_effects(idata, block.factor)}"
 
 
 def _of_factor(

@@ -23,6 +23,7 @@ from bayeslmm.analysis.variance.population import population_draws
 from bayeslmm.errors import NumericalError
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws
+from bayeslmm.results.parameters import refuse_modelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,6 +94,7 @@ class _Draws:
 
     @classmethod
     def of(cls, idata: xr.DataTree, design: Design) -> Self:
+        refuse_modelled(idata, "A mean over the rows and random effects")
         covariances = tuple(
             read.covariance_draws(idata, read.factor(idata, item.name)) for item in design.factors
         )

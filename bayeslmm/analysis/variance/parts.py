@@ -17,6 +17,7 @@ from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import ArgumentError, TreeError, nearest
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive
+from bayeslmm.results.parameters import modelled, refuse_modelled
 from bayeslmm.results.residual import (
     drawn_residuals,
     has_structure,
@@ -212,6 +213,7 @@ def residual_variance(idata: xr.DataTree, design: Design | None = None) -> NDArr
     """
     drawn = None if design is None else drawn_residuals(idata, design)
     weights = None if design is None else design.weights
+    refuse_modelled(idata, "The variance of residuals")
     phi = family_draws(idata)
     if drawn is not None:
         phi[names.SIGMA] = np.sqrt(drawn.mean_variance())
@@ -230,6 +232,7 @@ def latent_residual(idata: xr.DataTree, design: Design) -> NDArray[np.float64]:
     member = family(idata)
     if design.residual is not None or names.SIGMA in {p.name for p in member.parameters}:
         return residual_variance(idata, design)
+    refuse_modelled(idata, "The variance of a row on the scale of the link")
     mu = mean_response(idata, design) if member.latent_at_mean else np.ones(_size(idata))
     return member.latent_variance(mu, family_draws(idata))
 
@@ -253,7 +256,7 @@ def intraclass_correlations(idata: xr.DataTree) -> dict[str, NDArray[np.float64]
 
     There are none where sigma has random effects: see `icc`.
     """
-    if not grouping_factors(idata) or read.in_sigma(idata):
+    if not grouping_factors(idata) or read.in_sigma(idata) or modelled(idata):
         return {}
     parts = variance_parts(idata)
     whole = parts.random + parts.residual

@@ -22,8 +22,8 @@ from bayeslmm.design.grouping import (
     refuse_two_spellings,
 )
 from bayeslmm.design.rows import NO_LEVEL
-from bayeslmm.errors import DataError
-from bayeslmm.relationships.known import map_of
+from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.relationships.known import map_of, read_known, require_used
 from bayeslmm.tables.levels import level_codes
 
 if TYPE_CHECKING:
@@ -35,11 +35,40 @@ if TYPE_CHECKING:
     from bayeslmm.design.factors.columns import NamedTerm
     from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.formula.expand import TermSet
+    from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.formula.random_terms import RandomTerm
-    from bayeslmm.relationships.known import Known
+    from bayeslmm.relationships.known import Known, KnownLike
+    from bayeslmm.relationships.relationship import Relationship
 
 type Told = tuple[str, Sequence[tuple[RandomTerm, TermSet]], str]
 _NOTHING: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+
+
+def named_covariances(terms: ModelTerms, given: KnownLike | None) -> dict[str, Relationship]:
+    """Return the covariances of levels that are given, which are just those that a formula names.
+
+    Raises
+    ------
+    FormulaError
+        If it names another one.
+    ArgumentError
+        If it does not name one that is given.
+    """
+    known, used = read_known(given), []
+    for term, _ in terms.random:
+        if term.cov is None:
+            continue
+        if term.cov not in known:
+            there = f"known= has: {', '.join(known)}" if known else "there is no known="
+            raise FormulaError(
+                f"{term.factor!r} has the covariance {term.cov}, and {there}: give "
+                f"known={{{term.cov!r}: ...}}, a covariance of its levels.",
+                terms.formula.text or str(terms.formula),
+                term.span if terms.formula.text else None,
+            )
+        used.append(term.cov)
+    require_used(known, used)
+    return known
 
 
 def gather_factors(
@@ -173,6 +202,7 @@ def _factor(
         structures=found.structures,
         latent=latent,
         arms=own_arms,
+        labels=found.labels,
     )
 
 

@@ -18,7 +18,7 @@ from bayeslmm.families.response import POSITIVE, ResponseRule
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
-    from bayeslmm.families.family import Parameters
+    from bayeslmm.families.family import MeanForm, Parameters
 
 SIGMA = FamilyParameter(names.SIGMA, "standard deviation of the logarithm of what exceeds ndt")
 NDT = FamilyParameter(
@@ -73,6 +73,7 @@ class ShiftedLogNormal(Member):
     parameters: ClassVar[tuple[FamilyParameter, ...]] = (SIGMA, NDT)
     response: ClassVar[ResponseRule] = POSITIVE
     log_concave: ClassVar[bool] = True
+    mean_form: ClassVar[MeanForm] = "linear"
 
     def mean(self, eta: Floats, phi: Parameters, /) -> Floats:
         """Compute t + exp(eta + sigma^2 / 2)."""

@@ -7,8 +7,12 @@
 - ``rows``: what the likelihood of the rows is made of
 - ``likelihood``: the response given its linear predictor, by family
 - ``zeros``: the same of responses with zeros or ones that a family does not explain
+- ``parameters``: the family's parameters, as numbers or by rows
 - ``residual``: residuals with a structure: parameters, scales and the response
 - ``residual_correlation``: correlated residuals: their joint density, and draws
+- ``stacked``: several responses, or all categories of one
+- ``custom_family``: `custom_family`: a response family from a log-density of the user's
+- ``censored``: responses of which some lie in an interval alone
 - ``log_densities``: log-densities of families where PyMC's own lose digits
 - ``prior_vectors``: random variables with their priors
 - ``covariance``: G, its priors and its square root

@@ -125,6 +125,8 @@ def build_model(
         log-density is computed of all rows together where rows are correlated.
     phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
         Formulas of the family's parameters, as in `fit_bayes`.
+    likweights, cens, y2 : str or array-like, optional
+        How often rows count, and how they are censored, as in `fit_bayes`.
 
     Returns
     -------

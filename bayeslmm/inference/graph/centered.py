@@ -37,7 +37,7 @@ def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, NDAr
     both = zip(model.design.factors, model.priors.factors, strict=True)
     effects = [_read_effects(factor, priors, values) for factor, priors in both]
     store.add([b.reshape(-1, *b.shape[2:]) for b in effects])
-    return result | components.recover_in_sigma(model, values, _read_effects)
+    return result | components.recover_in_parameters(model, values, _read_effects)
 
 
 def _whole_name(factor: str, *, at_means: bool) -> str:

@@ -14,18 +14,23 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from bayeslmm import names
-from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.inference.graph.covariance import Scale, recover_scale, scale_of
 from bayeslmm.inference.graph.guarded_model import LinearMixedModel
 from bayeslmm.inference.graph.latent import effects_of_rows
-from bayeslmm.inference.graph.likelihood import add_response
+from bayeslmm.inference.graph.parameters import (
+    add_family_parameters,
+    read_family_parameters,
+    rows_of_predictors,
+)
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.inference.graph.residual import (
     add_parameters,
     add_structured_response,
     read_parameters,
 )
+from bayeslmm.inference.graph.stacked import add_likelihood
 from bayeslmm.model.covariance.partial_correlations import correlation_of
+from bayeslmm.model.predictors import parameter_factors, predictors_of
 from bayeslmm.model.residual.entry import by_variable
 from bayeslmm.model.residual.of_design import parameter_entries, structured_residuals
 
@@ -58,13 +63,16 @@ def open_model(design: ModelData) -> LinearMixedModel:
     if design.residual is not None:
         of_residuals = structured_residuals(design.residual).coords
         coords |= {dim: list(labels) for dim, labels in of_residuals.items()}
+    for predictor in predictors_of(design):
+        coords |= {dim: list(labels) for dim, labels in predictor.coords.items()}
+    coords |= {p.dim: list(p.labels) for p in design.family.parameters if p.labels}
     graph = LinearMixedModel(coords=coords)
     graph.response = names.stored(design.response)
     graph.in_tree = tuple(
         [names.BETA] * bool(design.coef)
         + [
             name(factor.name)
-            for factor in (*design.factors, *sigma_factors(design.residual))
+            for factor in (*design.factors, *parameter_factors(design))
             for name in (names.sd, names.effects)
         ]
         + list(by_variable(parameter_entries(design)))
@@ -77,27 +85,27 @@ def with_explicit_effects(
 ) -> pm.Model:
     """Build a model whose random effects are variables; `add_effects` says how one factor's are.
 
-    Those in log(sigma) are written by the same hand.
+    Those in parameters are written by the same hand.
     """
     # Rows stay as they were stated: where G is of effects at columns' means, `Origin` leads back.
     design, priors = model.stated.design, model.priors
     with open_model(design) as graph:
         fixed = fixed_part(model)
         effects = []
-        if model.sigma_factors:
+        if model.parameter_factors:
             # Levels of many rows tell the sum of an intercept and the mean of its effects far
             # better than either: with 20 levels of 30 rows 2,000 draws were worth 48 for the
             # intercept with a diagonal mass matrix, and 1,178 with this one.
             graph.adaptation = "low_rank"
-        factors = (*design.factors, *model.sigma_factors)
+        factors = (*design.factors, *model.parameter_factors)
         for factor, factor_priors in zip(factors, priors.all_factors, strict=True):
             scale = scale_of(factor_priors)
             parameters = len(graph.free_RVs)
             effects.append(add_effects(factor, scale))
             graph.effects += [variable.name for variable in graph.free_RVs[parameters:]]
-        of_mean, in_sigma = effects[: len(design.factors)], effects[len(design.factors) :]
+        of_mean, others = effects[: len(design.factors)], effects[len(design.factors) :]
         eta = linear_predictor(design.coded_rows, fixed, of_mean)
-        likelihood(model, eta, in_sigma)
+        likelihood(model, eta, (of_mean, others))
     return graph
 
 
@@ -110,8 +118,7 @@ def fixed_part(model: Model) -> Any:
     design, priors = model.design, model.priors
     if not design.coef:
         return None
-    centers = np.asarray(priors.centers)
-    X = pm.Data("X_data", design.coded_rows.X - centers, dims=(names.OBS, names.COEF))
+    X = pm.Data("X_data", priors.center_columns(design.coded_rows.X), dims=(names.OBS, names.COEF))
     return (X * _centered_again(fixed_coefficients(priors), priors)[None, :]).sum(axis=1)
 
 
@@ -120,8 +127,8 @@ def fixed_coefficients(priors: Priors) -> Any:
     centered = prior_vector(CENTERED_BETA, priors.beta, names.COEF)
     beta = centered
     if _moves_intercept(priors):
-        centers = pm.Data("X_centers", np.asarray(priors.centers), dims=names.COEF)
-        beta = pt.set_subtensor(centered[0], centered[0] - (centers * centered).sum())
+        pm.Data("X_centers", np.asarray(priors.centers), dims=names.COEF)
+        beta = centered - _moved(centered, priors)
     return pm.Deterministic(names.BETA, beta, dims=names.COEF)
 
 
@@ -133,8 +140,16 @@ def _centered_again(beta: Any, priors: Priors) -> Any:
     """
     if not _moves_intercept(priors):
         return beta
+    return beta + _moved(beta, priors)
+
+
+def _moved(beta: Any, priors: Priors) -> Any:
+    """Return what the columns' means add to each intercept, shape (p,)."""
     centers = pm.modelcontext(None)["X_centers"]
-    return pt.inc_subtensor(beta[0], (centers * beta).sum())
+    if not priors.intercepts:
+        return pt.set_subtensor(pt.zeros_like(beta)[0], (centers * beta).sum())
+    places = np.arange(len(priors.coef))[:, None] == priors.own_intercept[None, :]
+    return pt.switch(places, (centers * beta)[None, :], 0.0).sum(axis=1)
 
 
 def _moves_intercept(priors: Priors) -> bool:
@@ -148,10 +163,8 @@ def recover_beta(priors: Priors, values: Values) -> NDArray[np.float64]:
 
 def recover_parameters(model: Model, values: Values) -> dict[str, NDArray[np.float64]]:
     """Return beta, family parameters, sds and correlations from draws of the free variables."""
-    if model.design.residual is None:
-        result = {name: values[name] for name in model.priors.parameters}
-    else:
-        result = read_parameters(model, values)
+    result = {} if model.design.residual is None else read_parameters(model, values)
+    result |= read_family_parameters(model, values)
     if model.design.coef:
         result[names.BETA] = recover_beta(model.priors, values)
     for factor in model.priors.all_factors:
@@ -164,41 +177,42 @@ def recover_parameters(model: Model, values: Values) -> dict[str, NDArray[np.flo
     return result
 
 
-def recover_in_sigma(
+def recover_in_parameters(
     model: Model,
     values: Values,
     read: Callable[[FactorData, FactorPriors, Values], NDArray[np.float64]],
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the draws of random effects in log(sigma); `read` gives one factor's as sampled."""
-    pairs = zip(model.sigma_factors, model.priors.sigma_factors, strict=True)
+    """Return the draws of random effects in parameters; `read` gives one factor's as sampled."""
+    pairs = zip(model.parameter_factors, model.priors.parameter_factors, strict=True)
     return {
         names.effects(priors.name): priors.shift.raw_effects(read(factor, priors, values))
         for factor, priors in pairs
     }
 
 
-def likelihood(model: Model, mean: Any, in_sigma: Sequence[Any] = ()) -> None:
+def likelihood(
+    model: Model, mean: Any, effects: tuple[Sequence[Any], Sequence[Any]] = ((), ())
+) -> None:
     """Add the parameters beside G, mean + offset under its name, and the observed response.
 
-    `in_sigma` are the random effects in log(sigma), factor by factor.
+    `effects` are the random effects of the mean's formula, factor by factor, and those in
+    parameters, where they are variables.
     """
     design = model.design.coded_rows
-    if design.residual is not None:
-        parameters = add_parameters(model)
-        for factor, b in zip(model.sigma_factors, in_sigma, strict=True):
-            parameters[names.effects(factor.name)] = b
-    else:
-        parameters = {
-            name: prior_vector(name, (prior,), None, scalar=True)
-            for name, prior in model.priors.parameters.items()
-        }
+    parameters = {} if design.residual is None else add_parameters(model)
+    parameters |= add_family_parameters(model)
+    named: dict[str, Any] = {}
+    for factors, values in zip((design.factors, model.parameter_factors), effects, strict=True):
+        named |= {names.effects(f.name): b for f, b in zip(factors, values, strict=False)}
+    parameters |= named
+    parameters |= rows_of_predictors(model, parameters)
     if design.offset is not None:
         mean = mean + pm.Data("offset_data", design.offset, dims=names.OBS)
     _name_linear_predictor(design, mean)
     if design.residual is not None:
         add_structured_response(model, mean, parameters)
     else:
-        add_response(model.family, design, mean, parameters)
+        add_likelihood(design, mean, parameters)
 
 
 def _name_linear_predictor(design: Design, mean: Any) -> None:

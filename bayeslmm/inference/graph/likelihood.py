@@ -15,6 +15,7 @@ import pytensor.tensor as pt
 from bayeslmm import names
 from bayeslmm.families.beta import PHI, Beta
 from bayeslmm.families.binomial import Bernoulli, Binomial
+from bayeslmm.families.censored import Censored
 from bayeslmm.families.custom import CustomFamily
 from bayeslmm.families.gamma import SHAPE as GAMMA_SHAPE
 from bayeslmm.families.gamma import Gamma
@@ -30,14 +31,16 @@ from bayeslmm.families.times.inverse_gaussian import InverseGaussian
 from bayeslmm.families.times.shifted_lognormal import NDT, ShiftedLogNormal
 from bayeslmm.families.times.weibull import SHAPE as TIME_SHAPE
 from bayeslmm.families.times.weibull import Exponential, Weibull
-from bayeslmm.inference.custom_family import log_density_of
 from bayeslmm.inference.graph import log_densities
+from bayeslmm.inference.graph.censored import add_censored
+from bayeslmm.inference.graph.custom_family import log_density_of
 from bayeslmm.inference.graph.rows import Rows
 from bayeslmm.inference.graph.zeros import WITH_ZEROS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
     from bayeslmm.families.family import Family
 
@@ -53,17 +56,41 @@ def add_response(family: Family, design: Design, eta: Any, parameters: Mapping[s
         Their rows.
     eta : tensor, shape (n,)
         The linear predictor.
-    parameters : mapping of str to tensor, shape ()
-        The family's parameters phi by name.
+    parameters : mapping of str to tensor, shape () or (n,)
+        The family's parameters phi by name, of each row where they have predictors.
     """
+    name, likweights = names.stored(design.response), design.likweights
+    if isinstance(family, Censored):
+        add_censored(family, design, eta, parameters)
+    else:
+        _add_whole(family, design, name, eta, parameters)
+    if likweights is not None:
+        _count(name, likweights)
+
+
+def _count(name: str, weights: Floats) -> None:
+    """Let the log-density of each row of the observed response count so many times."""
+    model = pm.modelcontext(None)
+    response = model[name]
+    density = pm.logp(response, model.rvs_to_values[response])
+    less_one = pm.Data("likweights_less_one_data", weights - 1.0, dims=names.OBS)
+    pm.Potential(f"{name}_counted", pt.sum(less_one * density))
+
+
+def _add_whole(
+    family: Family, design: Design, name: str, eta: Any, parameters: Mapping[str, Any]
+) -> None:
     # PyMC's discrete variables are whole numbers, and so are their data.
     y = design.y.astype(np.int64) if family.discrete else design.y
     observed = {
         "observed": pm.Data("response_data", y, dims=names.OBS),
         "dims": names.OBS,
     }
-    name = names.stored(design.response)
-    rows = Rows(name, family.link.name, eta, parameters, design.known, observed)
+    add_rows(family, Rows(name, family.link.name, eta, parameters, design.known, observed))
+
+
+def add_rows(family: Family, rows: Rows) -> None:
+    """Add observed rows to the open PyMC model; see `add_response`."""
     if isinstance(family, CustomFamily):
         _of_the_users(family, rows)
     else:
@@ -165,7 +192,7 @@ def _beta(rows: Rows) -> None:
 def _of_the_users(family: CustomFamily, rows: Rows) -> None:
     others = {parameter.name: rows.parameters[parameter.name] for parameter in family.parameters}
     if rows.known is not None:
-        others["trials"] = pm.Data("trials_data", rows.known.astype(np.int64), dims=names.OBS)
+        others["trials"] = rows.data("trials", rows.known.astype(np.int64))
 
     def logp(y: Any, *tensors: Any) -> Any:
         return log_density_of(family.name, family.logp, y, *tensors, names=tuple(others))

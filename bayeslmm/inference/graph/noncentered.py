@@ -43,7 +43,7 @@ def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, NDAr
         b = b if factor.latent is None else factor.latent.told(b)
         effects.append(b.reshape(-1, *b.shape[2:]))
     store.add(effects)
-    return result | components.recover_in_sigma(model, values, _read_effects)
+    return result | components.recover_in_parameters(model, values, _read_effects)
 
 
 def _read_effects(factor: FactorData, priors: FactorPriors, values: Values) -> NDArray[np.float64]:

@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.model import Model
+    from bayeslmm.model.predictors import EffectsInParameter
     from bayeslmm.model.priors.prior import Prior
     from bayeslmm.model.residual.entry import Entry
-    from bayeslmm.model.residual.sigma_effects import EffectsInSigma
     from bayeslmm.model.residual.structured import StructuredResiduals
 
 Named = dict[str, Any]
 
 
 def add_parameters(model: Model) -> Named:
-    """Add the parameters beside beta and G, named and laid out as in a result tree.
+    """Add the parameters of the residuals' covariance, named and laid out as in a result tree.
 
     Returns
     -------
@@ -58,13 +58,11 @@ def add_parameters(model: Model) -> Named:
             flat = prior_vector(_flat_name(variable), priors, None)
             shape = [len(structure.coords[dim]) for dim in dims]
             named[variable] = pm.Deterministic(variable, flat.reshape(shape), dims=dims)
-    for name in _besides(model):
-        named[name] = prior_vector(name, (model.priors.parameters[name],), None, scalar=True)
     return named
 
 
 def read_parameters(model: Model, values: Values) -> dict[str, Floats]:
-    """Return draws of the variables beside beta and G from those of the free ones."""
+    """Return draws of the residuals' covariance parameters from those of the free variables."""
     structure, found = model.structured_residual, {}
     shape = next(iter(values.values())).shape[:2]
     for variable, entries in by_variable(structure.entries).items():
@@ -84,7 +82,7 @@ def read_parameters(model: Model, values: Values) -> dict[str, Floats]:
         # With what is told beside the parameters, such as a correlation at one unit of time.
         alone = structure.without_effects
         found = alone.variables(alone.phi(found)) | found
-    return found | {name: values[name] for name in _besides(model)}
+    return found
 
 
 def add_structured_response(model: Model, eta: Any, named: Named) -> None:
@@ -97,7 +95,7 @@ def add_structured_response(model: Model, eta: Any, named: Named) -> None:
     }
     name, sd = names.stored(design.response), row_scales(structure, named)
     if structure.rows.correlation is None:
-        more = {key: named[key] for key in _besides(model)}
+        more = {parameter.name: named[parameter.name] for parameter in model.family_parameters}
         INDEPENDENT[family.name](name, mu=eta, sigma=sd, **more, **observed)
         return
     joint = joint_of(structure.rows, named)
@@ -107,12 +105,6 @@ def add_structured_response(model: Model, eta: Any, named: Named) -> None:
         name, eta, sd, joint.parameter, logp=joint.log_density, random=joint.draw,
         signature=f"(n),(n),{joint.signature}->(n)", dtype="float64", **observed,
     )  # fmt: skip
-
-
-def _besides(model: Model) -> list[str]:
-    """Return the family's parameters that are not of the residuals' covariance."""
-    own = {entry.name for entry in model.structured_residual.entries}
-    return [name for name in model.priors.parameters if name not in own]
 
 
 # Independent residuals with scales of their own, as the family's likelihood is.
@@ -136,7 +128,7 @@ def row_scales(structure: StructuredResiduals, named: Named) -> Any:
     return rows * pm.Data("se_data", structure.relative, dims=names.OBS)
 
 
-def _log_factor(effects: EffectsInSigma, named: Named) -> Any:
+def _log_factor(effects: EffectsInParameter, named: Named) -> Any:
     """Return what a factor's effects add to each cell's log(sigma), shape (n_cells,)."""
     Z = pm.Data(f"Z_{effects.name}_data", effects.columns)
     index = pm.Data(f"index_{effects.name}_data", effects.index)

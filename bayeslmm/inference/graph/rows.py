@@ -36,6 +36,8 @@ class Rows:
         Weights or trials.
     observed : mapping of str to Any
         The response's data and dimension, as any PyMC distribution takes them.
+    suffix : str
+        What tells data of these rows from those of other responses.
     """
 
     name: str
@@ -44,6 +46,11 @@ class Rows:
     parameters: Mapping[str, Any]
     known: Floats | None
     observed: Mapping[str, Any]
+    suffix: str = ""
+
+    def data(self, name: str, values: Any) -> Any:
+        """Add what is known of the rows to the open model."""
+        return pm.Data(f"{name}{self.suffix}_data", values, dims=self.observed["dims"])
 
     def log_means(self) -> tuple[Any, Any]:
         """Return log mu and log(1 - mu)."""
@@ -54,13 +61,13 @@ class Rows:
         sigma = self.parameters[names.SIGMA]
         if self.known is None:
             return sigma
-        return sigma * pm.Data("row_scale_data", 1 / np.sqrt(self.known), dims=names.OBS)
+        return sigma * self.data("row_scale", 1 / np.sqrt(self.known))
 
     def trials(self) -> Any:
         """Return numbers of trials, ones where there are none."""
         if self.known is None:
             return pt.ones_like(self.observed["observed"])
-        return pm.Data("trials_data", self.known.astype(np.int64), dims=names.OBS)
+        return self.data("trials", self.known.astype(np.int64))
 
     def observe(
         self, parameters: tuple[Any, ...], logp: Callable[..., Any], drawn: Callable[..., Any]

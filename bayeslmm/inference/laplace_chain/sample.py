@@ -11,9 +11,9 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
-from bayeslmm.families.parameters import named_parameters
+from bayeslmm.gram.border.limits import require_columns
 from bayeslmm.inference.laplace_chain.chains import ChainDraws, run_chains
-from bayeslmm.inference.laplace_chain.latent import LatentModel, elimination_plan
+from bayeslmm.inference.laplace_chain.latent import LatentModel, count_border_of, elimination_plan
 from bayeslmm.inference.laplace_chain.proposal import LaplaceStage, laplace_stage
 from bayeslmm.inference.laplace_chain.target import LaplaceTarget
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
@@ -21,6 +21,7 @@ from bayeslmm.inference.parametrization import NONCENTERED
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.settings import EXACT, LAPLACE_CHAIN
 from bayeslmm.model.compiled_rows import why_not_compiled
+from bayeslmm.model.family_numbers import family_variables, number_priors
 from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.kept_effects import KeptEffects
@@ -92,7 +93,7 @@ def _too_much(model: Model) -> str:
     """Say why a chain would be slow to move or to mix; empty where it is not."""
     if not model.family.log_concave:
         return f"the {model.family.name} log-density has curvature of both signs"
-    border = elimination_plan(model.design.coded_rows).n_border
+    border = count_border_of(model.design.coded_rows)
     if border > LARGEST_BORDER:
         return f"every step would factor a dense matrix of {border} columns"
     if (size := _size(model)) > MOST_COORDINATES:
@@ -133,7 +134,7 @@ def _unsuited_effects(model: Model) -> str:
 
 def _size(model: Model) -> int:
     parts = [len(f.terms) + f.covariance.n_partials for f in model.priors.factors]
-    return sum(parts) + sum(len(p.entries) for p in model.family.parameters)
+    return sum(parts) + len(number_priors(model))
 
 
 def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
@@ -168,11 +169,16 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
             f"sampler={LAPLACE_CHAIN!r} cannot sample this model: {why}. Leave the choice to "
             "sampler='auto', or give sampler='nutpie'."
         )
+    require_columns(
+        count_border_of(model.design.coded_rows),
+        f"sampler={LAPLACE_CHAIN!r}",
+        "Give sampler='nutpie', which forms no such matrix.",
+    )
     settings = settings.resolved()
     seed, threads = settings.random_seed or 0, settings.cores or 1
     kept = KeptEffects.of(model.design, settings.effects)
     started = time.perf_counter()
-    target = LaplaceTarget(latent_model(model), model.priors, _parameters(model), threads)
+    target = LaplaceTarget(latent_model(model), model.priors, number_priors(model), threads)
     with single_blas_thread():
         stage = laplace_stage(target, np.random.default_rng([seed, 2]))
     found = run_chains(stage, settings.chains, settings.draws, threads=threads, seed=seed)
@@ -197,18 +203,12 @@ def latent_model(model: Model) -> LatentModel:
     return LatentModel.of(rows, elimination_plan(rows), normal_prior(model.priors))
 
 
-def _parameters(model: Model) -> list[tuple[str, Any]]:
-    return model.priors.of_family(model.family)
-
-
 def _variables(model: Model, target: LaplaceTarget, points: Floats) -> dict[str, Floats]:
     """Name the parameters at points, shape (chain, draw, k)."""
     values, sd, partial = target.parameters(points), 0, target.n_sds
     out: dict[str, Floats] = {}
     first = target.n_sds + target.n_partials
-    columns = values[..., first : first + len(_parameters(model))]
-    for name, drawn in named_parameters(model.family, columns).items():
-        out[name] = np.moveaxis(drawn, 0, -1) if drawn.ndim > 2 else drawn
+    out |= family_variables(model, values[..., first:])
     for factor in model.priors.factors:
         covariance, q = factor.covariance, len(factor.terms)
         out[covariance.sd_name] = values[..., sd : sd + q]

@@ -118,7 +118,7 @@ def structure_key(model: Model, parametrization: str) -> Hashable:
             tuple((prior.family, has_positive_support(prior)) for prior in factor_priors.sd),
         )
         for factor, factor_priors in zip(
-            (*design.factors, *model.sigma_factors), priors.all_factors, strict=True
+            (*design.factors, *model.parameter_factors), priors.all_factors, strict=True
         )
     )
     return (
@@ -127,12 +127,26 @@ def structure_key(model: Model, parametrization: str) -> Hashable:
         model.family.link.name,
         residual_key(model),
         priors.has_intercept,
+        (priors.intercepts, _stack_key(model)),
         tuple(prior.family for prior in priors.beta),
         factors,
         tuple((name, prior.family) for name, prior in priors.parameters.items()),
         design.coded_rows.known is None if design.has_rows else True,
         design.offset is None,
+        tuple(
+            (rows.parameter, rows.columns.shape[1], rows.coef[:1], rows.offset is None)
+            for rows in design.predictors
+        ),
+        tuple(centers for centers in priors.predictor_centers.items()),
     )
+
+
+def _stack_key(model: Model) -> Hashable:
+    """Name what of several responses, or categories, is compiled in: how many rows each has."""
+    stack = model.design.stack
+    if stack is None:
+        return None
+    return tuple((name, part.n) for name, part in zip(stack.names, stack.parts, strict=True))
 
 
 def residual_key(model: Model) -> Hashable:

@@ -8,7 +8,7 @@ import numpy as np
 from rich.progress import track
 
 from bayeslmm import names
-from bayeslmm.families.parameters import named_parameters
+from bayeslmm.model.family_numbers import family_variables
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
@@ -39,7 +39,8 @@ def recover_posterior(
     Returns
     -------
     variables : dict of str to ndarray, shapes (chain, draw, ...)
-        ``beta``, the family's parameters, ``sd_<factor>`` and ``corr_<factor>``.
+        ``beta``, the family's parameters or the coefficients of their predictors,
+        ``sd_<factor>`` and ``corr_<factor>``.
     about : dict
         ``effects_acceptance`` and ``effects_steps``: smallest share of accepted Metropolis steps
         of any level, and the most steps that a level's draws took.
@@ -53,8 +54,7 @@ def recover_posterior(
     if covariance.has_correlations:
         corr = covariance.correlation(values[:, a:b])
         out[covariance.corr_name] = corr.reshape(*shape, a, a)
-    for name, own in named_parameters(model.family, values[:, b:c]).items():
-        out[name] = own.T.reshape(*shape, *own.shape[:-1])
+    out |= family_variables(model, values[:, b:c].reshape(*shape, -1))
     if model.priors.coef:
         out[names.BETA] = model.priors.raw_beta(values[:, c:]).reshape(*shape, -1)
     given = target.given(flat)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.families.parameters import named_parameters
 from bayeslmm.inference.laplace import Start, find_mode
+from bayeslmm.model.family_numbers import number_units, parameters_at
 from bayeslmm.model.quadrature.enough_nodes import LADDERS, NodeError, node_error
 from bayeslmm.model.quadrature.start import fit_without_effects
 
@@ -46,8 +46,10 @@ def starting_points(target: QuadratureTarget, model: Model) -> Start:
     a, b = target.n_sds, target.n_sds + target.n_partials
     c = b + target.n_phi
     first = medians.copy()
-    first[b:c] = np.clip(medians[b:c], 1.0 / _LARGEST, None)
-    known = named_parameters(model.family, first[b:c])
+    of_predictor, steps = number_units(model)
+    least = np.where(of_predictor, -np.inf, 1.0 / _LARGEST)
+    first[b:c] = np.maximum(medians[b:c], least)
+    known = parameters_at(model, first[b:c])
     X = design.X.copy()
     if priors.has_intercept:
         X[:, 1:] -= np.asarray(priors.centers)[1:]
@@ -60,6 +62,7 @@ def starting_points(target: QuadratureTarget, model: Model) -> Start:
     units[c:] = np.where(
         [coordinate.bounded for coordinate in target.coordinates[c:]], _LOG_UNIT, units[c:]
     )
+    units[b:c] = steps
     for k in target.folded:
         units[k] = _LOG_UNIT * max(medians[k], 1e-12)
     points = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.inference.marginal.coordinate_priors import CoordinatePriors
+from bayeslmm.model.family_numbers import number_priors
 from bayeslmm.model.quadrature.level_rows import level_rows
 from bayeslmm.model.quadrature.likelihood import LevelLikelihood, Points
 
@@ -26,7 +27,8 @@ class QuadratureTarget(CoordinatePriors):
 
     with the effects of the model's one grouping factor integrated out (`LevelLikelihood`).
     Coordinates come in this order: standard deviations; the partial correlation (by atanh), if
-    there is one; the family's parameters; the fixed effects of centered columns.
+    there is one; the family's parameters, or coefficients of their predictors; the fixed effects,
+    all coefficients those of centered columns.
 
     Parameters
     ----------
@@ -43,14 +45,14 @@ class QuadratureTarget(CoordinatePriors):
     ----------
     likelihood : LevelLikelihood
     n_phi : int
-        How many coordinates are the family's parameters.
+        How many coordinates are the family's parameters, or coefficients of their predictors.
     """
 
     def __init__(
         self, model: Model, n_nodes: int, threads: int = 1, folded: Sequence[int] = ()
     ) -> None:
         priors, self.threads = model.priors, threads
-        parameters = priors.of_family(model.family)
+        parameters = number_priors(model)
         fixed = list(zip(priors.coef, priors.beta, strict=True))
         super().__init__(priors, parameters, fixed, folded)
         self.n_phi, self.covariance = len(parameters), priors.factors[0].covariance

@@ -8,6 +8,8 @@ The NumPy forms in `bayeslmm.families` are the statement; tests hold these to th
 - ``binary``: binomial with logit, probit, cloglog
 - ``counts``: Poisson and negative binomial with log
 - ``continuous``: Gaussian, Student t, gamma
+- ``times``: Weibull and exponential
+- ``censored``: Gaussian and Weibull responses of which some are known to lie in an interval
 - ``proportions``: beta with logit, probit, cloglog
 - ``mixtures``: with zeros of their own, truncated, beta-binomial
 - ``rows``: all of them by code

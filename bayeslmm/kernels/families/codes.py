@@ -15,7 +15,12 @@ from __future__ import annotations
     BETA_CLOGLOG,
     STUDENT,
     GAUSSIAN,
-) = range(11)
+    WEIBULL,
+    EXPONENTIAL,
+    CENSORED_GAUSSIAN,
+    CENSORED_WEIBULL,
+    CENSORED_EXPONENTIAL,
+) = range(16)
 # Of `mixtures`: with zeros of their own, beyond a hurdle, without zeros, and beta-binomial.
 (
     ZERO_INFLATED_POISSON,
@@ -32,7 +37,7 @@ from __future__ import annotations
     BETA_BINOMIAL_LOGIT,
     BETA_BINOMIAL_PROBIT,
     BETA_BINOMIAL_CLOGLOG,
-) = range(GAUSSIAN + 1, GAUSSIAN + 15)
+) = range(16, 30)
 
 CODES = {
     ("bernoulli", "logit"): BINOMIAL_LOGIT,
@@ -50,6 +55,12 @@ CODES = {
     ("student", "identity"): STUDENT,
     ("gaussian", "identity"): GAUSSIAN,
     ("lognormal", "identity"): GAUSSIAN,
+    ("weibull", "log"): WEIBULL,
+    ("exponential", "log"): EXPONENTIAL,
+    ("censored_gaussian", "identity"): CENSORED_GAUSSIAN,
+    ("censored_lognormal", "identity"): CENSORED_GAUSSIAN,
+    ("censored_weibull", "log"): CENSORED_WEIBULL,
+    ("censored_exponential", "log"): CENSORED_EXPONENTIAL,
     ("zero_inflated_poisson", "log"): ZERO_INFLATED_POISSON,
     ("zero_inflated_negbinomial", "log"): ZERO_INFLATED_NEGBINOMIAL,
     ("zero_inflated_binomial", "logit"): ZERO_INFLATED_BINOMIAL_LOGIT,
@@ -67,6 +78,11 @@ CODES = {
 }
 """From (family, link) to its number. The lognormal's response is handed over as log y."""
 
+BETAS = (BETA_LOGIT, BETA_PROBIT, BETA_CLOGLOG)
+# Codes of waiting times, and of responses of which some are known to lie in an interval alone.
+TIMES = (WEIBULL, EXPONENTIAL)
+CENSORED = (CENSORED_GAUSSIAN, CENSORED_WEIBULL, CENSORED_EXPONENTIAL)
+
 # Codes whose exponentials, or squares, can be split over the nodes of a quadrature.
 QUICK = (BINOMIAL_LOGIT, POISSON, NEGBINOMIAL, GAMMA, STUDENT)
 # Codes whose zeros are of two kinds: a level of zeros alone has a mode for each.
@@ -79,9 +95,7 @@ INFLATED = (
 )
 # Codes whose log-density need not be concave in eta: a level may have several modes.
 NOT_CONCAVE = (
-    BETA_LOGIT,
-    BETA_PROBIT,
-    BETA_CLOGLOG,
+    *BETAS,
     STUDENT,
     *INFLATED,
     HURDLE_NEGBINOMIAL,

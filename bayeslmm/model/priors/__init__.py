@@ -7,8 +7,11 @@
 - ``closed_forms``: log-density and slope of a prior at one number
 - ``factor_priors``: `FactorPriors`: those of one grouping factor
 - ``priors``: `Priors`: every prior of one model
+- ``content``: the JSON of priors, checked
 - ``supports``: which priors suit a parameter
 - ``resolve``: `resolve_priors`: the user's over a scheme's over the defaults
+- ``of_parts``: priors of several responses, from those of each by itself
+- ``given``: what a user gives as priors: a scheme, and single ones
 - ``defaults``: weakly informative, on the scales of the data
 - ``shift``: where the priors of random effects stand: the columns' means
 - ``schemes``: `PriorScheme`: priors by rule, and those that have a name

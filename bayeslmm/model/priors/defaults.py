@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.errors import DataError
+from bayeslmm.model.predictors import effect_scales, parameter_factors, predictors_of
 from bayeslmm.model.priors.prior import LKJ, Prior
 from bayeslmm.model.residual.of_design import parameter_entries
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.design import Design
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.design.scales import ColumnScale, DataScales
+    from bayeslmm.model.covariance.block_covariance import BlockCovariance
 
 # A 2.5-sd coefficient moves the response by 2.5 of its sds per sd of the predictor.
 _COEFFICIENT_WIDTH = 2.5
@@ -34,16 +35,22 @@ _LKJ_CONCENTRATION = 2.0
 FLAT_LKJ = Prior.of(LKJ, eta=1.0)
 
 
+def default_corr(covariance: BlockCovariance) -> Prior:
+    """Return the default prior of a factor's correlations."""
+    if covariance.of_few_numbers:
+        return FLAT_LKJ
+    return Prior.of(LKJ, eta=_LKJ_CONCENTRATION)
+
+
 @dataclass(frozen=True)
 class DefaultPriors:
-    """Default priors of a design, in its order; `sd` and `sigma_sd` hold one tuple per factor."""
+    """Default priors of a design, in its order; `sd`, `parameter_sd` hold one tuple per factor."""
 
     beta: tuple[Prior, ...]
     centers: tuple[float, ...]
     sd: tuple[tuple[Prior, ...], ...]
-    corr: Prior
     parameters: Mapping[str, Prior]
-    sigma_sd: tuple[tuple[Prior, ...], ...] = ()
+    parameter_sd: tuple[tuple[Prior, ...], ...] = ()
 
 
 def default_priors(design: ModelData) -> DefaultPriors:
@@ -60,8 +67,10 @@ def default_priors(design: ModelData) -> DefaultPriors:
       means of columns that do not reach zero (`Shift`)
     - residual sd: HalfStudentT(3, s_y sqrt(w)), w the mean of the weights, 1 without any: sigma
       is the residual sd of a row of weight 1, and a row of mean weight has sigma / sqrt(w)
-    - sd of random effects in log(sigma): HalfNormal(1 / s_x), an intercept's HalfNormal(1): a level
-      one sd away has a sigma up to some three, rarely seven times the typical one
+    - sd of random effects in log(sigma), and in other parameters' predictors: HalfNormal(1 / s_x),
+      an intercept's HalfNormal(1): a level one sd away has a sigma up to some three, rarely seven
+      times the typical one
+    - coefficients of a parameter's formula: see `Predictor.default_priors`
 
     Without an intercept the coefficients carry the response's level: where the columns span a
     constant (one column per category) each prior is centered at the value that gives mean(y);
@@ -91,9 +100,8 @@ def default_priors(design: ModelData) -> DefaultPriors:
     scales = design.scales
     level = link_scale(design)
     beta, centers = _fixed(design, scales, level)
-    of_sigma = () if design.residual is None else design.residual.scales
-    in_sigma = list(zip(sigma_factors(design.residual), of_sigma, strict=True))
-    for factor, columns in (*zip(design.factors, scales.random, strict=True), *in_sigma):
+    others = list(zip(parameter_factors(design), effect_scales(design), strict=True))
+    for factor, columns in (*zip(design.factors, scales.random, strict=True), *others):
         for column, term in zip(columns, factor.terms, strict=True):
             if unit(column, term) == 0.0:
                 raise DataError(
@@ -103,25 +111,31 @@ def default_priors(design: ModelData) -> DefaultPriors:
                 )
     sd = tuple(
         tuple(
-            _half_t(level.sd / unit(column, term))
-            for column, term in zip(columns, factor.terms, strict=True)
+            _in_parameter(unit(column, term))
+            if k in factor.elsewhere
+            else _half_t(level.sd / unit(column, term))
+            for k, (column, term) in enumerate(zip(columns, factor.terms, strict=True))
         )
         for factor, columns in zip(design.factors, scales.random, strict=True)
     )
-    lkj = Prior.of(LKJ, eta=_LKJ_CONCENTRATION)
     sigma = _half_t(level.sd * root_mean_weight(scales))
+    modelled: dict[str, Prior] = {}
+    for one in predictors_of(design):
+        stated = one.parameter.prior
+        modelled |= one.default_priors(sigma if stated is None else Prior.parse(stated))
     parameters = {
-        entry.name: sigma if entry.default is None else Prior.parse(entry.default)
+        entry.name: modelled.get(entry.name)
+        or (sigma if entry.default is None else Prior.parse(entry.default))
         for entry in parameter_entries(design)
     }
-    sigma_sd = tuple(
+    parameter_sd = tuple(
         tuple(
-            Prior.of("HalfNormal", sigma=1.0 / unit(column, term))
+            _in_parameter(unit(column, term))
             for column, term in zip(columns, factor.terms, strict=True)
         )
-        for factor, columns in in_sigma
+        for factor, columns in others
     )
-    return DefaultPriors(beta, centers, sd, lkj, parameters, sigma_sd)
+    return DefaultPriors(beta, centers, sd, parameters, parameter_sd)
 
 
 def _fixed(
@@ -230,6 +244,11 @@ def root_mean_weight(scales: DataScales) -> float:
 
 def _normal(mu: float, sigma: float) -> Prior:
     return Prior.of("Normal", mu=mu, sigma=sigma)
+
+
+def _in_parameter(size: float) -> Prior:
+    """Return the prior of an effect's sd in a parameter, of a column of this size."""
+    return Prior.of("HalfNormal", sigma=1.0 / size)
 
 
 def _half_t(scale: float) -> Prior:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import PriorError
+from bayeslmm.families.censored import uncensored
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.model.priors.prior import Prior, PriorLike
 from bayeslmm.model.priors.scheme_parts import coef_key, sds_of, wide_coefficients
@@ -76,7 +77,7 @@ def brms(design: ModelData) -> dict[str, PriorLike]:
     if names.INTERCEPT in design.coef:
         intercept = Prior.of("StudentT", nu=3.0, mu=median, sigma=scale)
         chosen[coef_key(names.INTERCEPT)] = intercept
-    own = {**_BRMS_OTHERS, **_BRMS_PARAMETERS.get(design.family.name, {})}
+    own = {**_BRMS_OTHERS, **_BRMS_PARAMETERS.get(uncensored(design.family).name, {})}
     known = [parameter.name for parameter in design.family.parameters]
     of_family = {name: prior for name, prior in own.items() if name in known}
     return chosen | {"sd": half_t, "corr": "LKJ(1)", names.SIGMA: half_t} | of_family
@@ -114,7 +115,7 @@ def rstanarm(design: ModelData) -> dict[str, PriorLike]:
     _require_family(design, "rstanarm", lacks=_NOT_IN_RSTANARM)
     y = design.scales.response
     mean, sd_y, width = y.mean, y.scale(), 1.0
-    if design.family.name != GAUSSIAN.name:
+    if uncensored(design.family).name != GAUSSIAN.name:
         mean, sd_y, width = 0.0, 1.0, _PROBIT if design.family.link.name == "probit" else 1.0
     exponential = Prior.of("Exponential", lam=1 / sd_y)
     chosen = _normal_coefficients(design, 2.5 * sd_y * width, ddof=1)
@@ -153,7 +154,7 @@ def bambi(design: ModelData) -> dict[str, PriorLike]:
     """
     _require_family(design, "Bambi", lacks=_NOT_IN_BAMBI)
     scales = design.scales
-    scaled = design.family.name in {GAUSSIAN.name, "student"}
+    scaled = uncensored(design.family).name in {GAUSSIAN.name, "student"}
     sd_y = scales.response.scale(ddof=0) if scaled else 1.0
     width = 2.5 * sd_y
     chosen = _normal_coefficients(design, width, ddof=0)
@@ -194,7 +195,7 @@ def _normal_coefficients(design: ModelData, width: float, ddof: int) -> dict[str
 
 def _require_family(design: ModelData, package: str, *, lacks: tuple[str, ...]) -> None:
     """Raise where a package has no such family, and so no priors for it."""
-    if (name := design.family.name) in lacks:
+    if (name := uncensored(design.family).name) in lacks:
         raise PriorError(
             f"{package} has no family like {name!r}. Take another scheme, or give single priors."
         )

@@ -12,6 +12,7 @@ from scipy.special import betaincinv
 
 from bayeslmm import names
 from bayeslmm.errors import PriorError
+from bayeslmm.model.priors.content import check_parts, parameters_in
 from bayeslmm.model.priors.factor_priors import (
     FactorPriors,
     factor_as_json,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.families.family import Family
 
 
 # That a text shows; `describe` has all.
@@ -58,8 +58,15 @@ class Priors:
         Parameter -> ``"default"`` or ``"user"``.
     matrices : mapping of str to int
         Of those parameters that are correlation matrices, the number of columns.
-    sigma_factors : tuple of FactorPriors
-        Of random effects in log(sigma), in the order of sigma's formula.
+    parameter_factors : tuple of FactorPriors
+        Of random effects in parameters, sigma's first, in the order of their formulas.
+    predictor_centers : mapping of str to tuple of float
+        Of parameters with formulas, by their variables, what `centers` are of `beta`: the
+        intercept's prior is at the columns' means.
+    intercepts : tuple of int
+        Of several responses: where the intercept of each coefficient's own response stands, at
+        whose columns' means its prior is set, or the coefficient itself where there is none.
+        Empty of one response, whose intercept is the first coefficient.
     """
 
     coef: tuple[str, ...]
@@ -69,17 +76,14 @@ class Priors:
     parameters: Mapping[str, Prior]
     origins: Mapping[str, str]
     matrices: Mapping[str, int] = field(default_factory=dict)
-    sigma_factors: tuple[FactorPriors, ...] = ()
+    parameter_factors: tuple[FactorPriors, ...] = ()
+    predictor_centers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    intercepts: tuple[int, ...] = ()
 
     @property
     def all_factors(self) -> tuple[FactorPriors, ...]:
-        """Those of the random effects in the mean, then of those in log(sigma)."""
-        return (*self.factors, *self.sigma_factors)
-
-    def of_family(self, family: Family) -> list[tuple[str, Prior]]:
-        """Return the name and prior of each number among a family's parameters, in its order."""
-        entries = [name for parameter in family.parameters for name in parameter.entries]
-        return [(name, self.parameters[name]) for name in entries]
+        """Those of the random effects in the mean, then of those in parameters."""
+        return (*self.factors, *self.parameter_factors)
 
     @property
     def sigma(self) -> Prior:
@@ -112,8 +116,39 @@ class Priors:
 
     @property
     def has_intercept(self) -> bool:
-        """Whether the first fixed effect is an intercept."""
-        return self.coef[:1] == (names.INTERCEPT,)
+        """Whether the first fixed effect is an intercept, or that of some response is."""
+        return bool(self.intercepts) or self.coef[:1] == (names.INTERCEPT,)
+
+    @property
+    def own_intercept(self) -> NDArray[np.intp]:
+        """Which coefficient is the intercept that each one's center belongs to, shape (p,)."""
+        return np.array(self.intercepts or (0,) * len(self.coef), dtype=np.intp)
+
+    def center_columns(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return columns X of fixed effects less their means, where their rows have them.
+
+        Parameters
+        ----------
+        columns : ndarray, shape (n, p)
+            Those of the design.
+        """
+        if not self.intercepts:
+            return np.asarray(columns - np.asarray(self.centers))
+        return np.asarray(columns - columns[:, self.own_intercept] * np.asarray(self.centers))
+
+    def centered_slope(self, d_beta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Carry a gradient in the fixed effects to those of centered columns, shape (p,)."""
+        if not self.has_intercept:
+            return d_beta
+        return np.asarray(d_beta - d_beta[self.own_intercept] * np.asarray(self.centers))
+
+    def _moved(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what the columns' means add to each intercept, shape (..., p)."""
+        moved = np.zeros_like(beta)
+        for place in dict.fromkeys(self.intercepts or (0,)):
+            own = self.own_intercept == place
+            moved[..., place] = beta[..., own] @ np.asarray(self.centers)[own]
+        return moved
 
     def centered_beta(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute what priors are on: fixed effects with the intercept at the predictors' means.
@@ -126,21 +161,40 @@ class Priors:
         Returns
         -------
         ndarray, shape (..., p)
-            The same with ``beta[0] + sum(centers * beta)`` in the intercept's place.
+            The same with ``beta[0] + sum(centers * beta)`` in the intercept's place; of several
+            responses, in each intercept's place the sum over its own coefficients.
         """
         if not self.has_intercept:
             return beta
-        centered = beta.copy()
-        centered[..., 0] += beta @ np.asarray(self.centers)
-        return centered
+        return beta + self._moved(beta)
 
     def raw_beta(self, centered: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute the fixed effects on the original scale, the inverse of `centered_beta`."""
         if not self.has_intercept:
             return centered
-        beta = centered.copy()
-        beta[..., 0] -= centered @ np.asarray(self.centers)
-        return beta
+        return centered - self._moved(centered)
+
+    def centered_predictor(self, variable: str, values: Floats) -> Floats:
+        """Compute what priors of a parameter's coefficients are on, as `centered_beta` does.
+
+        Parameters
+        ----------
+        variable : str
+            Such as ``"beta_zi"``.
+        values : ndarray, shape (..., r)
+            Coefficients as result trees have them.
+        """
+        centered = values.copy()
+        if variable in self.predictor_centers:
+            centered[..., 0] += values @ np.asarray(self.predictor_centers[variable])
+        return centered
+
+    def raw_predictor(self, variable: str, centered: Floats) -> Floats:
+        """Compute a parameter's coefficients themselves, the inverse of `centered_predictor`."""
+        values = centered.copy()
+        if variable in self.predictor_centers:
+            values[..., 0] -= centered @ np.asarray(self.predictor_centers[variable])
+        return values
 
     def log_densities(
         self, posterior: Mapping[str, NDArray[np.float64]]
@@ -177,8 +231,10 @@ class Priors:
             if corr is not None:
                 result[covariance.corr_name] = covariance.log_prior(corr, factor.eta)
         for variable, priors in by_variable(self.parameters).items():
-            single = variable in self.parameters
-            result[variable] = log_density_of(priors, posterior[variable], single=single)
+            single, values = variable in self.parameters, posterior[variable]
+            if variable in self.predictor_centers:
+                values = self.centered_predictor(variable, values)
+            result[variable] = log_density_of(priors, values, single=single)
         return result
 
     def log_volume(self, posterior: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -278,8 +334,13 @@ class Priors:
             # These only where there are any: the JSON of other models stays as it was.
             **({"matrices": dict(self.matrices)} if self.matrices else {}),
         }
-        if self.sigma_factors:
-            content["sigma_factors"] = [factor_as_json(factor) for factor in self.sigma_factors]
+        if self.intercepts:
+            content["intercepts"] = self.intercepts
+        if self.parameter_factors:
+            others = [factor_as_json(factor) for factor in self.parameter_factors]
+            content["parameter_factors"] = others
+        if self.predictor_centers:
+            content["predictor_centers"] = dict(self.predictor_centers)
         return json.dumps(content)
 
     @classmethod
@@ -302,43 +363,20 @@ class Priors:
     @classmethod
     def _of(cls, content: Mapping[str, Any]) -> Priors:
         factors = tuple(map(factor_from_json, content["factors"]))
-        in_sigma = tuple(map(factor_from_json, content.get("sigma_factors", ())))
-        _check_parts(content, (*factors, *in_sigma))
+        others = tuple(map(factor_from_json, content.get("parameter_factors", ())))
+        check_parts(content, (*factors, *others))
         return cls(
             tuple(content["coef"]),
             tuple(prior_from_json(prior) for prior in content["beta"]),
             tuple(map(float, content["centers"])),
             factors,
-            {name: prior_from_json(prior) for name, prior in _parameters(content).items()},
+            {name: prior_from_json(prior) for name, prior in parameters_in(content).items()},
             dict(content["origins"]),
             {str(name): int(q) for name, q in content.get("matrices", {}).items()},
-            in_sigma,
+            others,
+            {
+                str(name): tuple(map(float, centers))
+                for name, centers in content.get("predictor_centers", {}).items()
+            },
+            tuple(map(int, content.get("intercepts", ()))),
         )
-
-
-def _check_parts(content: Mapping[str, Any], factors: tuple[FactorPriors, ...]) -> None:
-    """Raise unless every name is text and every list has the length that its names ask for."""
-    origins = dict(content["origins"])
-    called = [*content["coef"], *_parameters(content), *origins, *origins.values()]
-    called += [name for factor in factors for name in (factor.name, *factor.terms)]
-    if not all(isinstance(name, str) for name in called):
-        raise PriorError("This is not the JSON of a model's priors: a name in it is no text.")
-    lengths = [(content["coef"], content["beta"]), (content["coef"], content["centers"])]
-    lengths += [(factor.covariance.sd_names, factor.sd) for factor in factors]
-    has_corr = [(factor.covariance.has_correlations, factor.corr is not None) for factor in factors]
-    beyond = any(k >= len(factor.terms) for factor in factors for k in factor.shift.columns)
-    if beyond or any(len(a) != len(b) for a, b in lengths) or any(a != b for a, b in has_corr):
-        raise PriorError("This is not the JSON of a model's priors: its lists do not match.")
-    matrices = content.get("matrices", {})
-    parameters = _parameters(content)
-    is_matrix = {name for name, prior in parameters.items() if prior["family"] == LKJ}
-    if set(matrices) != is_matrix or not all(q >= 2 for q in matrices.values()):
-        raise PriorError(
-            "This is not the JSON of a model's priors: a correlation matrix has no number of "
-            "columns."
-        )
-
-
-def _parameters(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    # Before there were families of responses, files had the residual sd only.
-    return content["parameters"] if "parameters" in content else {names.SIGMA: content["sigma"]}

@@ -9,7 +9,8 @@ import numpy as np
 from bayeslmm.arrays import for_kernels
 from bayeslmm.kernels.families.codes import INFLATED
 from bayeslmm.kernels.quadrature.rows import LevelRows
-from bayeslmm.model.compiled_rows import family_code, why_not_compiled
+from bayeslmm.model.compiled_rows import compiled_rows, family_code, why_not_compiled
+from bayeslmm.model.family_numbers import phi_rows
 
 if TYPE_CHECKING:
     from bayeslmm.design.design import Design
@@ -83,11 +84,9 @@ def level_rows(design: Design, centers: tuple[float, ...]) -> LevelRows:
     Z, level = factor.columns[order], factor.index[order]
     fresh = np.ones(n)
     fresh[1:] = (Z[1:] != Z[:-1]).any(axis=1) | (level[1:] != level[:-1])
-    known = np.ones(n) if design.known is None else design.known
-    offset = np.zeros(n) if design.offset is None else design.offset
+    y, known, offset = compiled_rows(design)
     counts = np.bincount(level, minlength=len(factor.levels))
     starts = np.concatenate([[0], np.cumsum(counts)])
-    y = design.gaussian_response
     return LevelRows(
         family_code(design.family),
         for_kernels("X", X[order], np.float64, (n, None)),
@@ -97,4 +96,5 @@ def level_rows(design: Design, centers: tuple[float, ...]) -> LevelRows:
         for_kernels("offset", offset[order], np.float64, (n,)),
         for_kernels("starts", starts, np.int64, (None,)),
         for_kernels("fresh", fresh, np.float64, (n,)),
+        phi_rows(design, order),
     )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.families.censored import uncensored
+
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
@@ -47,7 +49,7 @@ def fit_without_effects(
     family = design.family
     trials = design.trials if design.trials is not None else 1.0
     offset = 0.0 if design.offset is None else design.offset
-    scale = family.gaussian_scale
+    scale = uncensored(family).gaussian_scale
     y = design.gaussian_response if scale is not None else design.y
     beta, information = first.copy(), np.diag(precision)
     with np.errstate(all="ignore"):

@@ -34,6 +34,8 @@ class Entry:
     partials : tuple of float
         Of a correlation matrix under an LKJ prior with concentration eta: what the Beta priors of
         its partial correlations add to eta, one for each; see `CovarianceStructure.shape_offsets`.
+    alone : bool
+        Whether the variable's name is not a key of its prior, as of an intercept.
     """
 
     variable: str
@@ -43,6 +45,7 @@ class Entry:
     default: str | None = None
     keys: tuple[str, ...] = ()
     partials: tuple[float, ...] = ()
+    alone: bool = False
 
     @property
     def name(self) -> str:
@@ -52,7 +55,7 @@ class Entry:
     @property
     def all_keys(self) -> tuple[str, ...]:
         """Every key of its prior, the most specific first."""
-        own = () if self.label is None else (self.variable,)
+        own = () if self.label is None or self.alone else (self.variable,)
         return tuple(dict.fromkeys((self.name, *own, *self.keys)))
 
     @property

@@ -9,11 +9,11 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.model.predictors import EffectsInParameter, predictors_of
 from bayeslmm.model.residual.correlation import Uncorrelated
 from bayeslmm.model.residual.entry import Entry
 from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
 from bayeslmm.model.residual.series import series
-from bayeslmm.model.residual.sigma_effects import EffectsInSigma
 from bayeslmm.model.residual.structured import StructuredResiduals
 from bayeslmm.model.residual.visits.of_rows import correlation_of_visits
 
@@ -83,13 +83,13 @@ def _of_rows(
     return StructuredResiduals(rows, scale, correlation, cell.ravel(), se, relative, effects)
 
 
-def _effects(rows: ResidualRows, cells: Floats) -> tuple[EffectsInSigma, ...]:
+def _effects(rows: ResidualRows, cells: Floats) -> tuple[EffectsInParameter, ...]:
     """Return effects in sigma of cells whose columns are each factor's level and columns."""
     found, at = [], 0
     for factor in rows.factors:
         end = at + 1 + len(factor.terms)
         index = cells[:, at].astype(np.int64)
-        found.append(EffectsInSigma.of(factor, index, cells[:, at + 1 : end]))
+        found.append(EffectsInParameter.of(factor, index, cells[:, at + 1 : end]))
         at = end
     return tuple(found)
 
@@ -165,6 +165,15 @@ def _correlation(rows: ResidualRows) -> Correlation:
     return correlation_of_visits(rows, rows.correlation)
 
 
+def _own_entries(design: ModelData, parameter: FamilyParameter) -> tuple[Entry, ...]:
+    if parameter.below_response:
+        return (_below_response(design, parameter),)
+    return tuple(
+        Entry(parameter.name, label, parameter.lower, parameter.upper, parameter.prior)
+        for label in parameter.labels or (None,)
+    )
+
+
 def parameter_entries(design: ModelData) -> tuple[Entry, ...]:
     """Return the parameters beside beta and the random effects that priors are on.
 
@@ -178,12 +187,11 @@ def parameter_entries(design: ModelData) -> tuple[Entry, ...]:
     tuple of Entry
         The response family's, a residual structure's in the place of its sigma.
     """
+    modelled = {one.parameter.name: one.entries for one in predictors_of(design)}
     of_family = tuple(
-        _below_response(design, parameter)
-        if parameter.below_response
-        else Entry(parameter.name, label, parameter.lower, parameter.upper, parameter.prior)
+        entry
         for parameter in design.family.parameters
-        for label in parameter.labels or (None,)
+        for entry in modelled.get(parameter.name) or _own_entries(design, parameter)
     )
     if design.residual is None:
         return of_family

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.residual_rows import ResidualRows
+    from bayeslmm.model.predictors import EffectsInParameter
     from bayeslmm.model.residual.correlation import Correlation, Pairs
     from bayeslmm.model.residual.entry import Entry
     from bayeslmm.model.residual.scale import Scale
-    from bayeslmm.model.residual.sigma_effects import EffectsInSigma
 
 
 def _by_cell(pairs: Pairs, cell: Ints) -> Pairs:
@@ -71,7 +71,7 @@ class StructuredResiduals:
     relative : ndarray, shape (n,), or None
         What multiplies each row's standard deviation, known: its standard error where there is no
         sigma.
-    effects : tuple of EffectsInSigma
+    effects : tuple of EffectsInParameter
         Random effects in the logarithm of each cell's sigma.
     """
 
@@ -81,7 +81,7 @@ class StructuredResiduals:
     cell: Ints
     se: Floats | None
     relative: Floats | None = None
-    effects: tuple[EffectsInSigma, ...] = ()
+    effects: tuple[EffectsInParameter, ...] = ()
 
     @property
     def name(self) -> str:
@@ -170,7 +170,7 @@ class StructuredResiduals:
         sigma = self.scale.sigma(phi[:, : self.n_scales])
         of_effects = cut(self.effects, phi[:, self.n_parameters :])
         for one, own in zip(self.effects, of_effects, strict=True):
-            sigma = sigma * np.exp(one.log_factor(own))
+            sigma = sigma * np.exp(one.added(own))
         return sigma if self.se is None else np.hypot(sigma, self.se)
 
     def _parts(self) -> Iterable[Pairs]:

@@ -19,7 +19,7 @@ from bayeslmm.errors import (
 )
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.gram.gram_design import design_of
-from bayeslmm.model.compiled_rows import why_not_compiled
+from bayeslmm.model.compiled_rows import refuse_counted, why_not_compiled
 from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE
 from bayeslmm.model.quadrature.level_rows import why_not
 from bayeslmm.reml.fit import fit_reml
@@ -161,6 +161,13 @@ def fit_ml(
         raise ArgumentError(
             "fit_ml has one sigma, and this design has a residual structure: take fit_reml, with "
             "method='ML'."
+        )
+    refuse_counted(design, "fit_ml")
+    if design.predictors:
+        name = design.predictors[0].parameter
+        raise ArgumentError(
+            f"fit_ml has one {name} for all rows, and this design has a formula of it: take "
+            "fit_bayes."
         )
     if design.family.gaussian_scale is not None:
         return _gaussian(design)

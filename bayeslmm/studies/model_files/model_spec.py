@@ -10,6 +10,7 @@ from bayeslmm.arguments import ParameterFormulas, as_path
 from bayeslmm.design.predictors import parameter_terms
 from bayeslmm.design.residual_checks import check_arguments
 from bayeslmm.design.response import require_known, require_trials
+from bayeslmm.design.stacked.residuals import STRUCTURES
 from bayeslmm.errors import ArgumentError, FormulaError, names_keywords
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.families.registry import family_of
@@ -320,7 +321,8 @@ def _of_residuals(
                 given.get("sigma"),
                 given.get("se"),
             )
-            residual_terms(given.get("residual"), given.get("sigma"))
+            if given.get("residual") not in STRUCTURES:
+                residual_terms(given.get("residual"), given.get("sigma"))
         except (ArgumentError, FormulaError) as error:
             raise file.error(str(error), "", name) from None
     return given
