@@ -19,7 +19,7 @@ LINK_OF = {code: link for (_, link), code in codes.CODES.items()}
 MIXTURES = {
     code: family_of(name, link)
     for (name, link), code in codes.CODES.items()
-    if code > codes.GAUSSIAN
+    if code >= codes.ZERO_INFLATED_POISSON
 }
 PHI = {"shape": 1.7, "sigma": 0.8, "phi": 6.5, "zi": 0.3, "hu": 0.4}
 NONE = np.zeros(0)

@@ -1,6 +1,7 @@
 """Levels with zeros of two kinds: integrals, slopes and draws against sums over a fine grid."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayeslmm as bl
@@ -112,3 +113,23 @@ def test_drawn_effects_have_the_moments_of_the_density(design):
     # Five standard errors of 4000 independent draws; two per cent of a thousandth's left steps.
     assert np.all(np.abs(drawn.mean(axis=0) - mean) < 5 * sd / np.sqrt(count) + 0.01 * sd)
     np.testing.assert_allclose(drawn.std(axis=0), sd, rtol=0.08)
+
+
+def test_laplaces_approximation_with_a_formula_for_zeros_is_glmmtmbs():
+    table = bl.load_dataset("salamanders")
+    table["mined"] = pd.Categorical(table["mined"], ["yes", "no"])
+    kinds = ["GP", "PR", "DM", "EC-A", "EC-L", "DES-L", "DF"]
+    table["spp"] = pd.Categorical(table["spp"], kinds)
+    design = bl.build_design(
+        "count ~ mined + spp + (1 | site)", table, family="zero_inflated_poisson", zi="~ mined"
+    )
+    # glmmTMB 1.1.5 (R 4.2.2), ML by Laplace's approximation.
+    beta = np.array([
+        -0.360697687716546, 1.27142752055264, -1.26974543005527, 0.268999376535705,
+        -0.565190468863087, 0.665712280186554, 0.625352720026535, 0.11503264848997,
+    ])  # fmt: skip
+    zi, sd = np.array([0.789999536845585, -1.84490897061032]), 0.333672427534953
+    level = LevelLikelihood(level_rows(design, (0.0,) * 8), 1)
+    value = level.values(Points(np.array([[[sd]]]), beta[None], zi[None]))[0]
+    # At its maximum a likelihood hardly knows of what its program left of a tolerance.
+    assert value == pytest.approx(-886.764266247876, abs=1e-5)

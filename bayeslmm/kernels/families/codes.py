@@ -37,7 +37,7 @@ from __future__ import annotations
     BETA_BINOMIAL_LOGIT,
     BETA_BINOMIAL_PROBIT,
     BETA_BINOMIAL_CLOGLOG,
-) = range(CENSORED_EXPONENTIAL + 1, CENSORED_EXPONENTIAL + 15)
+) = range(16, 30)
 
 CODES = {
     ("bernoulli", "logit"): BINOMIAL_LOGIT,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.compiler.jit import inner_ieee
 from bayeslmm.kernels.families.binary import (
+    FARTHEST,
     cloglog_parts,
     cloglog_row,
     log_choose,
@@ -80,10 +81,9 @@ def _inflated_inner(code: int, eta: float, y: float, known: float, phi: Floats) 
 @inner_ieee
 def _of_its_own(log_zero: float, share: float) -> tuple[float, float]:
     """Return log(odds + p_0), odds = pi / (1 - pi), and the probability that a zero is p_0's."""
-    log_odds = math.log(share) - math.log1p(-share)
-    top, low = max(log_odds, log_zero), min(log_odds, log_zero)
-    value = top + math.log1p(math.exp(low - top))
-    return value, math.exp(log_zero - value)
+    other = math.exp(log_zero)
+    total = share / (1.0 - share) + other
+    return math.log(total), other / total
 
 
 @inner_ieee
@@ -160,6 +160,22 @@ def mixture_row(  # noqa: PLR0911 - one family each
     if code == HURDLE_GAMMA:
         return gamma_row(eta, y, phi[0])
     return gaussian_row(eta, math.log(y), phi[0])
+
+
+@inner_ieee
+def mixture_value(code: int, eta: float, y: float, known: float, phi: Floats) -> float:
+    """Evaluate the value of `mixture_row` alone, at half its cost where zeros are of two kinds."""
+    if code == ZERO_INFLATED_POISSON:
+        log_zero = -math.exp(min(eta, FARTHEST))
+        return y * eta + log_zero if y > 0.0 else _of_its_own(log_zero, _share(phi[0]))[0]
+    if code == ZERO_INFLATED_NEGBINOMIAL:
+        d = eta - math.log(phi[0])
+        above = softplus(d)
+        if y > 0.0:
+            value: float = y * d - (y + phi[0]) * above
+            return value
+        return _of_its_own(-phi[0] * above, _share(phi[1]))[0]
+    return mixture_row(code, eta, y, known, phi)[0]
 
 
 @inner_ieee

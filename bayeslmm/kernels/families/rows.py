@@ -54,6 +54,7 @@ from bayeslmm.kernels.families.mixtures import (
     add_mixture_phi_slopes,
     mixture_constant,
     mixture_row,
+    mixture_value,
 )
 from bayeslmm.kernels.families.proportions import beta_phi_slope, beta_row, beta_value
 from bayeslmm.kernels.families.special import digamma
@@ -141,6 +142,8 @@ def value_at(code: int, eta: float, y: float, known: float, phi: Floats) -> floa
     """Evaluate the value of `row_at` alone."""
     if code in BETAS:
         return beta_value(code, eta, y, phi[0])
+    if code >= ZERO_INFLATED_POISSON:
+        return mixture_value(code, eta, y, known, phi)
     return row_at(code, eta, y, known, phi)[0]
 
 
@@ -186,13 +189,13 @@ def add_phi_slopes(
     elif code == GAUSSIAN:
         value, _, _ = gaussian_row(eta, y, phi[0] / math.sqrt(known))
         out[0] -= weight * 2.0 * value / phi[0]
-    elif code >= ZERO_INFLATED_POISSON:
-        add_mixture_phi_slopes(code, eta, y, known, phi, weight, out)
     elif code == WEIBULL:
         out[0] += weight * weibull_shape_slope(eta, y, phi[0])
     elif code in CENSORED:
         if len(phi) > 0:
             out[0] += weight * _censored_row(code, eta, y, known, phi)[3]
+    elif code >= ZERO_INFLATED_POISSON:
+        add_mixture_phi_slopes(code, eta, y, known, phi, weight, out)
     elif code in BETAS:
         out[0] += weight * beta_phi_slope(code, eta, y, phi[0])
 
@@ -209,10 +212,10 @@ def add_constant_slopes(code: int, y: float, phi: Floats, out: Floats) -> None:
         out[1] += student_constant_slope(phi[1])
     elif code == GAUSSIAN:
         out[0] -= 1.0 / phi[0]
-    elif code >= ZERO_INFLATED_POISSON:
-        add_mixture_constant_slopes(code, y, phi, out)
     elif code == WEIBULL:
         out[0] += 1.0 / phi[0]
+    elif code >= ZERO_INFLATED_POISSON:
+        add_mixture_constant_slopes(code, y, phi, out)
     elif code in BETAS:
         out[0] += digamma(phi[0])
 
