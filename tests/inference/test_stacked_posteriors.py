@@ -1,6 +1,7 @@
 """Several Gaussian responses, collapsed, against the multivariate normal written out."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from stacked import dense_log_density, growth
 
@@ -82,3 +83,18 @@ def test_the_gradient_reaches_intercepts_at_their_own_means():
     ]
     # Rounding over the step: 1e-12 of a value of a few thousand.
     assert np.allclose(gradient, rise, rtol=1e-5, atol=1e-5)
+
+
+def test_reml_is_that_of_the_same_rows_in_one_column():
+    table, names = growth(), ["tarsus", "back"]
+    parts = [table.assign(v=table[name], trait=name, row=table.index) for name in names]
+    long = pd.concat(parts, ignore_index=True).dropna(subset=["v"])
+    long["trait"] = pd.Categorical(long["trait"], names)
+    wide = bl.fit_reml("mvbind(tarsus, back) ~ x + (1 |p| family)", table)
+    one = bl.fit_reml(
+        "v ~ 0 + trait + trait:x + (0 + trait | family)", long, residual="us(trait | row)"
+    )
+    # Two searches for the same minimum, which is flat to the square of the steps left.
+    assert wide.criterion == pytest.approx(one.criterion, rel=1e-8)
+    found = np.asarray(wide.fixed_effects["estimate"])[[0, 2, 1, 3]]
+    assert np.allclose(found, one.fixed_effects["estimate"], rtol=1e-4)
