@@ -40,6 +40,7 @@ def test_every_model_of_the_census_is_spelt_once():
     assert len(REFUSED) <= 12
 
 
+@pytest.mark.filterwarnings("ignore:The categories of:bayeslmm.DataWarning")
 @pytest.mark.parametrize("row", FITTED, ids=by_number)
 def test_a_model_builds_and_its_response_can_be_drawn(row):
     simulated = simulate(row)

@@ -66,7 +66,7 @@ def _sums(rows, fitted):
     yield (
         f"{len(fitted)} of {len(rows)} are fitted, {good.sum()} of these with k-hat below "
         f"{MAX_K_HAT} or R-hat at most {MAX_R_HAT}; {refused} are refused by name. The others, "
-        "without numbers below, are spelt and not fitted yet."
+        "without numbers below, are spelt, and were not fitted yet."
     )
     yield (
         f"Half of them take {np.median(seconds):.1f} seconds or less, nine of ten at most "
