@@ -18,8 +18,8 @@ NOTATION = "a distribution or a variance in words"
 # What looks like advice and is none.
 NO_ADVICE = {
     **dict.fromkeys(
-        ("by={}", "c={}", "df={}", "draws={}", "effects={}", "eta={}", "folder={}", "lower={}",
-         "q={}", "sampler={}", "upper={}", "x={}", "statistic()", "axis=0"),
+        ("border={}", "by={}", "c={}", "df={}", "draws={}", "effects={}", "eta={}", "folder={}",
+         "lower={}", "q={}", "sampler={}", "upper={}", "x={}", "statistic()", "axis=0"),
         ECHO,
     ),
     **dict.fromkeys(
