@@ -5,7 +5,7 @@ from unittest import mock
 from registry import HOW, follows, posterior, table, told, works
 
 import bayeslmm as bl
-from bayeslmm.gram.border import limits
+from bayeslmm.gram.border import limits, sparse_factor
 
 CROSSED = "y ~ x + (1 | g) + (1 | h)"
 
@@ -39,3 +39,11 @@ def _():
     with mock.patch.object(limits, "LARGEST_DENSE", 2):
         told("bl.update(fit, priors=...)", bl.prior_sensitivity, tree)
     works(bl.update, tree, priors={"sigma": "HalfNormal(2)"}, progressbar=False)
+
+
+@follows("border='sparse'")
+def _():
+    told("border='sparse' is fit_reml's", bl.fit_bayes, CROSSED, table(), **HOW, border="sparse")
+    works(bl.fit_reml, CROSSED, table(), border="sparse")
+    with mock.patch.object(sparse_factor, "_MOST", 1):
+        told("give border='krylov'", bl.fit_reml, CROSSED, table(), border="sparse")

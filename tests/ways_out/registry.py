@@ -18,7 +18,7 @@ NOTATION = "a distribution or a variance in words"
 # What looks like advice and is none.
 NO_ADVICE = {
     **dict.fromkeys(
-        ("by={}", "c={}", "kind={}", "name={}",
+        ("border={}", "by={}", "c={}", "kind={}", "name={}",
          "df={}", "draws={}", "effects={}", "eta={}", "folder={}", "lower={}",
          "q={}", "sampler={}", "upper={}", "x={}", "statistic()", "axis=0"),
         ECHO,
