@@ -9,6 +9,7 @@ import numpy as np
 from bayeslmm.errors import ArgumentError
 from bayeslmm.families.derived.censored import uncensored
 from bayeslmm.kernels.families.codes import CODES
+from bayeslmm.names import SIGMA
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
@@ -46,12 +47,14 @@ def why_not_compiled(design: Design) -> str:
         return f"family {family.name!r} with link {family.link.name!r} has no compiled form"
     if design.likweights is not None and family.name not in (*_OF_TRIALS, *_OF_EXPOSURE):
         return f"rows count several times (likweights), and {family.name} ones are compiled as one"
-    for rows in design.predictors:
-        if rows.factors or rows.shared:
-            return (
-                f"{rows.parameter} has random effects, and compiled likelihoods take formulas of "
-                "fixed effects"
-            )
+    scattered = [rows.parameter for rows in design.predictors if rows.factors or rows.shared]
+    if design.residual is not None and design.residual.factors:
+        scattered = [SIGMA, *scattered]
+    if scattered:
+        return (
+            f"{scattered[0]} has random effects, and compiled likelihoods take formulas of fixed "
+            "effects"
+        )
     return ""
 
 

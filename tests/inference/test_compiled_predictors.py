@@ -40,12 +40,15 @@ CASES = {
     "gamma": ("size", {"shape": "~ x"}),
     "beta": ("share", {"phi": "~ 0 + h"}),
     "student": ("value", {"nu": "~ x"}),
+    "student, sigma": ("value", {"sigma": "~ x"}),
+    "student, strata": ("value", {"sigma": "~ 0 + h", "nu": "~ x"}),
 }
 
 
 def model_of(family, effects="(1 | g)"):
     response, formulas = CASES[family]
-    design = bl.build_design(f"{response} ~ w + {effects}", ROWS, family=family, **formulas)
+    name = family.split(",")[0]
+    design = bl.build_design(f"{response} ~ w + {effects}", ROWS, family=name, **formulas)
     return Model.of(design).at_means
 
 
@@ -58,7 +61,7 @@ def point_of(target, model, seed=1):
 @pytest.mark.parametrize("family", CASES)
 def test_levels_are_integrals_of_the_familys_densities(family):
     model = model_of(family)
-    target = QuadratureTarget(model, 151 if family == "student" else 41)
+    target = QuadratureTarget(model, 151 if "student" in family else 41)
     x = point_of(target, model)
     values, design = target.parameters(x), model.design
     given = target.given(x[None])
@@ -79,7 +82,7 @@ def test_levels_are_integrals_of_the_familys_densities(family):
         expected, _ = integrate.quad(density, -9, 9, epsabs=0, epsrel=1e-10, limit=200)
         # t levels are not analytic within reach: their error falls slowly with the nodes.
         assert levels[j] == pytest.approx(
-            np.log(expected), abs=1e-6 if family == "student" else 1e-8
+            np.log(expected), abs=1e-6 if "student" in family else 1e-8
         )
 
 
@@ -93,11 +96,11 @@ def test_the_gradient_is_that_of_the_density(family):
     moved = x + np.concatenate([np.diag(step), -np.diag(step)])
     ends = np.reshape([target.log_density_and_gradient(y)[0] for y in moved], (2, -1))
     # Fisher's identity holds for the integral; t levels are integrated to some 1e-5.
-    error = 1e-3 if family == "student" else 1e-4
+    error = 1e-3 if "student" in family else 1e-4
     assert gradient * step == pytest.approx((ends[0] - ends[1]) / 2, rel=error, abs=1e-8)
 
 
-@pytest.mark.parametrize("family", ["negbinomial", "beta"])
+@pytest.mark.parametrize("family", ["negbinomial", "beta", "student, sigma"])
 def test_the_compiled_density_is_the_one_in_python(family):
     model = model_of(family)
     target = QuadratureTarget(model, 9)
@@ -113,7 +116,7 @@ def test_the_compiled_density_is_the_one_in_python(family):
     assert out == pytest.approx(gradient, rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize("family", ["negbinomial", "beta", "student"])
+@pytest.mark.parametrize("family", ["negbinomial", "beta", "student, strata"])
 def test_the_chain_has_the_density_of_all_effects(family):
     model = model_of(family, "(1 | g) + (1 | h)")
     latent = latent_model(model)

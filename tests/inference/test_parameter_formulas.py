@@ -315,7 +315,7 @@ def fit():
     )
     return bl.fit_bayes(
         "p ~ f + (1 | g)", rows.assign(p=y), family="beta", phi="~ x", draws=100, tune=200,
-        chains=2, random_seed=1, progressbar=False,
+        chains=2, random_seed=1, progressbar=False, sampler="nutpie",
     )  # fmt: skip
 
 

@@ -193,6 +193,6 @@ def filler():
     @numba.njit
     def both(predictors, numbers, phi, d_phi, d_numbers):
         by_row.set_phi(predictors, numbers, phi)
-        by_row.set_number_slopes(predictors, phi, d_phi, d_numbers)
+        by_row.set_number_slopes(predictors, numbers, phi, d_phi, d_numbers)
 
     return both

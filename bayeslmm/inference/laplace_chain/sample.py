@@ -104,9 +104,8 @@ def _too_much(model: Model) -> str:
 def unsuited(model: Model) -> str:
     """Say why the chain cannot sample a model; empty where it can."""
     closed = model.family.gaussian_scale is not None
-    if model.sigma_factors or (model.design.residual is not None and not closed):
-        what = "has random effects of its own" if model.sigma_factors else "follows a formula"
-        return f"sigma {what}, and the chain takes one sigma for all rows"
+    if model.sigma_factors:
+        return "sigma has random effects of its own, and the chain takes formulas of fixed effects"
     if closed:
         return f"effects of a {model.family.name} response are integrated out in closed form"
     if not model.design.factors:

@@ -15,8 +15,9 @@ from bayeslmm.kernels.families.elementary import quick_exp
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
 
-# The h of a parameter: by its link.
-IDENTITY, LOG, LOGIT = range(3)
+# The h of a parameter: by its link. Of SCALED the first number is a factor and not a coefficient,
+# phi = number exp(x' gamma + o), and its column is not looked at.
+IDENTITY, LOG, LOGIT, SCALED = range(4)
 
 
 class PhiRows(NamedTuple):
@@ -67,7 +68,7 @@ def open_phi(by_row: PhiRows, n_numbers: int) -> Floats:
 @inner_ieee_fast
 def _inverse(link: int, line: Floats) -> None:
     """Turn predictors into parameters."""
-    if link == LOG:
+    if link in (LOG, SCALED):
         for r in range(len(line)):
             line[r] = quick_exp(line[r])
     elif link == LOGIT:
@@ -85,17 +86,21 @@ def set_phi(by_row: PhiRows, numbers: Floats, phi: Floats) -> None:
     n, line = phi.shape[0], np.empty(phi.shape[0])
     for j in range(phi.shape[1]):
         line[:] = by_row.offset[j]
-        for c in range(by_row.first[j], by_row.first[j + 1]):
+        link, begin = by_row.links[j], by_row.first[j]
+        factor = numbers[begin] if link == SCALED else 1.0
+        for c in range(begin + (1 if link == SCALED else 0), by_row.first[j + 1]):
             number, column = numbers[c], by_row.columns[c]
             for r in range(n):
                 line[r] += number * column[r]
-        _inverse(by_row.links[j], line)
+        _inverse(link, line)
         for r in range(n):
-            phi[r, j] = line[r]
+            phi[r, j] = factor * line[r]
 
 
 @inner_ieee_fast
-def set_number_slopes(by_row: PhiRows, phi: Floats, d_phi: Floats, d_numbers: Floats) -> None:
+def set_number_slopes(
+    by_row: PhiRows, numbers: Floats, phi: Floats, d_phi: Floats, d_numbers: Floats
+) -> None:
     """Fill derivatives in the numbers from those in each row's parameters."""
     if by_row.columns.shape[0] == 0:
         for j in range(len(d_numbers)):
@@ -106,9 +111,16 @@ def set_number_slopes(by_row: PhiRows, phi: Floats, d_phi: Floats, d_numbers: Fl
         link = by_row.links[j]
         for r in range(n):
             value = phi[r, j]
-            slope = value if link == LOG else value * (1.0 - value)
+            slope = value * (1.0 - value) if link == LOGIT else value
             line[r] = d_phi[r, j] * (1.0 if link == IDENTITY else slope)
-        for c in range(by_row.first[j], by_row.first[j + 1]):
+        begin = by_row.first[j]
+        if link == SCALED:
+            total = 0.0
+            for r in range(n):
+                total += line[r]
+            d_numbers[begin] = total / numbers[begin]
+            begin += 1
+        for c in range(begin, by_row.first[j + 1]):
             total, column = 0.0, by_row.columns[c]
             for r in range(n):
                 total += line[r] * column[r]

@@ -174,7 +174,7 @@ def marginal_with_slopes(
         if len(numbers) > 0:
             add_level_phi_slopes(family, phi, table, grid, lo, hi, d_phi)
     set_fixed_slopes(columns, table, d_beta)
-    set_number_slopes(rows.phi, own_phi, own_slopes, d_numbers)
+    set_number_slopes(rows.phi, numbers, own_phi, own_slopes, d_numbers)
     return value
 
 

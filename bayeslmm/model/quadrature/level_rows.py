@@ -35,8 +35,6 @@ def why_not(design: Design) -> str:
     factors = design.factors
     if why := why_not_compiled(design):
         return why
-    if design.residual is not None:
-        return "sigma follows a formula, and quadrature takes one sigma for all rows"
     if len(factors) != 1:
         count = f"{len(factors)} grouping factors" if factors else "no grouping factor"
         return f"the model has {count}, and quadrature integrates the effects of exactly one"
