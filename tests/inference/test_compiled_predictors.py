@@ -165,6 +165,30 @@ def test_a_fit_has_the_coefficients_of_the_columns_as_they_are():
     assert target.log_density(target.point(values)) == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.parametrize("sigma", ["~ x", "~ 0 + h"])
+def test_student_fits_hold_what_a_formula_of_sigma_says(sigma):
+    tree = bl.fit_bayes(
+        "value ~ w + (1 | g)", ROWS, family="student", sigma=sigma, draws=300, chains=2,
+        random_seed=1, progressbar=False,
+    )  # fmt: skip
+    assert tree.attrs["engine"] == "quadrature"
+    posterior = tree["posterior"]
+    found = {name: posterior[name].dims[2:] for name in posterior.data_vars if "sigma" in name}
+    slopes = {"sigma": (), "beta_sigma": ("sigma_coef",)}
+    assert found == (slopes if sigma == "~ x" else {"sigma_by": ("sigma_level",)})
+    # The density of each draw, from the variables of the tree.
+    design = bl.build_design("value ~ w + (1 | g)", ROWS, family="student", sigma=sigma)
+    model = Model.of(design)
+    target = QuadratureTarget(model.at_means, int(tree["sample_stats"].attrs["nodes"]))
+    few = posterior.isel(chain=[0], draw=slice(0, 5))
+    scale = model.structured_residual.scale.phi({n: few[n].to_numpy() for n in found})[0]
+    nu, sd, beta = (few[name].to_numpy()[0] for name in ("nu", "sd_g", "beta"))
+    values = np.concatenate([sd, scale, nu[:, None], model.priors.centered_beta(beta)], axis=1)
+    expected = tree["sample_stats"]["lp"].to_numpy()[0, :5]
+    # What nodes leave.
+    assert target.log_density(target.point(values)) == pytest.approx(expected, abs=0.02)
+
+
 def test_effects_in_a_parameter_are_for_nuts():
     design = bl.build_design("count ~ (1 | g)", ROWS, family="negbinomial", shape="~ (1 | h)")
     chosen, reasons = choose_method(Model.of(design), SamplerSettings(sampler="auto"))

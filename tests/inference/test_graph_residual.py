@@ -228,10 +228,6 @@ def test_student_fits_are_summarised_and_drawn_from():
     ranks = stats.t.cdf((found - eta) / own, nu)
     assert ranks.mean() == pytest.approx(0.5, abs=0.01)
     assert ranks.std() == pytest.approx(12**-0.5, abs=0.01)
-    with pytest.raises(ArgumentError, match="sigma follows a formula, and quadrature"):
-        bl.fit_bayes(FORMULA, TABLE, sampler="quadrature", **given)
-    with pytest.raises(ArgumentError, match="sigma follows a formula, and the chain"):
-        bl.fit_bayes(FORMULA, TABLE, sampler="laplace_chain", **given)
 
 
 FIXED = {"Intercept": "Normal(0, 1e-9)", "sigma": "Uniform(2, 2.0001)"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.arrays import for_kernels
-from bayeslmm.kernels.families.codes import QUICK
+from bayeslmm.kernels.families.codes import QUICK, STUDENT
 from bayeslmm.kernels.quadrature.draw import draw_effects
 from bayeslmm.kernels.quadrature.level import QUICKLY
 from bayeslmm.kernels.quadrature.marginal import log_marginal_and_slopes, log_marginals
@@ -33,6 +33,7 @@ _FEW = 32
 # Metropolis steps go on until what is left of the first draw has this probability.
 _LEFT = 1e-3
 _PILOT, _PILOT_STEPS, _FEWEST_STEPS, _MOST_STEPS = 100, 5, 2, 400
+_MORE_STEPS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +209,9 @@ class LevelLikelihood:
         rejected = 1.0 - accepted / (len(pilot) * _PILOT_STEPS + 1.0)
         with np.errstate(divide="ignore"):
             wanted = np.ceil(math.log(_LEFT) / np.log(np.minimum(rejected, 1.0 - 1e-12)))
+        if self.rows.code == STUDENT and len(self.rows.phi.links):
+            # Rows of different scales put narrow peaks on wide hills: acceptance tells of the peak.
+            wanted *= _MORE_STEPS
         steps = np.clip(wanted, _FEWEST_STEPS, _MOST_STEPS).astype(np.int64)
         effects, accepted = self._draw(points, steps, rng, threads)
         return DrawnEffects(effects, accepted / (len(points) * steps), steps)
