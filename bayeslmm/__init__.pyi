@@ -77,6 +77,11 @@ from .families.gamma import Gamma as Gamma
 from .families.gaussian import Gaussian as Gaussian
 from .families.lognormal import LogNormal as LogNormal
 from .families.negbinomial import NegativeBinomial as NegativeBinomial
+from .families.ordered import (
+    AdjacentCategory as AdjacentCategory,
+    Cumulative as Cumulative,
+    StoppingRatio as StoppingRatio,
+)
 from .families.poisson import Poisson as Poisson
 from .families.student import StudentT as StudentT
 from .formula.mixed_formula import (

@@ -20,7 +20,7 @@ from bayeslmm.design.rank.identifiability import (
 )
 from bayeslmm.design.residual_checks import check_arguments, check_residuals
 from bayeslmm.design.residual_rows import code_residuals, sigma_factors
-from bayeslmm.design.response import require_known, require_trials
+from bayeslmm.design.response import require_intercept, require_known, require_trials
 from bayeslmm.design.rows import NO_LEVEL, read_rows
 from bayeslmm.design.state import DesignState, require_state, restore, store
 from bayeslmm.errors import (
@@ -31,6 +31,7 @@ from bayeslmm.errors import (
     names_keywords,
     warn,
 )
+from bayeslmm.families.parameters import variables_of
 from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
@@ -153,6 +154,7 @@ def build_design(
     needed = True if response == "required" else None
     relationships = read_known(known)
     _require_known(terms, relationships)
+    require_intercept(chosen, terms)
     rows = read_rows(
         terms, read_table(data), weights, missing, need_response=needed, trials=trials, se=se
     )
@@ -161,14 +163,14 @@ def build_design(
     coder = TableCoder(terms, rows, {}, family=chosen)
     X, columns = coder.fixed()
     keep, dropped = full_rank(X, columns, rows.n, rank_deficient)
-    coef = tuple(columns[j] for j in keep)
     dependence = dependence_of(X, keep, rows.n)
-    X = np.ascontiguousarray(X[:, keep]) if dropped else X
+    keep = [j for j in keep if not coder.stands_for(columns[j])]
+    coef = tuple(columns[j] for j in keep)
+    X = X if len(keep) == len(columns) else np.ascontiguousarray(X[:, keep])
     factors = gather_factors(coder, None, relationships)
-    of_family = [parameter.name for parameter in chosen.parameters]
     in_sigma = () if terms.residual is None else terms.residual.sigma_factors
     all_factors = [*(factor.name for factor in factors), *map(names.in_sigma, in_sigma)]
-    names.check_coefficients(columns, all_factors, of_family)
+    names.check_coefficients(columns, all_factors, list(variables_of(chosen)))
     coder.response()  # before the factors' own troubles
     for factor in factors:
         check_arms(factor, factor.columns)
@@ -327,10 +329,11 @@ def code_rows(
     """Compute the design of rows that were read; `levels` are the state's, in any sequence."""
     family = family_of(state.family, state.link)
     memory = restore(state.transforms)
-    pair = state.response_levels
-    coder = TableCoder(terms, rows, memory, state.columns, family=family, response_levels=pair)
+    said = state.response_levels
+    coder = TableCoder(terms, rows, memory, state.columns, family=family, response_levels=said)
     X, columns = coder.fixed()
-    keep = [j for j, name in enumerate(columns) if name not in state.dropped]
+    left = {*state.dropped, *filter(coder.stands_for, columns)}
+    keep = [j for j, name in enumerate(columns) if name not in left]
     X, coef = np.ascontiguousarray(X[:, keep]), tuple(columns[j] for j in keep)
     built = gather_factors(coder, levels, state.known, (state.structures or {}, state.arms))
     rebuilt = {factor.name: factor.terms for factor in built}

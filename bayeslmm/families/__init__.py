@@ -19,4 +19,6 @@ to the first.
 - ``lognormal``: positive numbers with a normal logarithm
 - ``beta``: proportions strictly between 0 and 1
 - ``student``: numbers with outlying rows
+- ``ordered``: ordered categories: cumulative, stopping ratio, adjacent categories
+- ``sticks``: the fractions from which their thresholds follow, and on which priors are
 """

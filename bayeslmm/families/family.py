@@ -92,6 +92,14 @@ class Family(Protocol):
         ...
 
     @property
+    def free(self) -> tuple[FamilyParameter, ...]:
+        """What priors are on, and from which `parameters` follow: mostly they themselves.
+
+        Result trees hold both; `bayeslmm.families.parameters` leads from one to the other.
+        """
+        ...
+
+    @property
     def response(self) -> ResponseRule:
         """What a response must be."""
         ...

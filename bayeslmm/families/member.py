@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.families.links import LINKS, Link
+
+if TYPE_CHECKING:
+    from bayeslmm.families.family import Family, FamilyParameter
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -39,6 +42,11 @@ class Member:
         if chosen not in self.links:
             raise ArgumentError(self._no_such_link(chosen))
         object.__setattr__(self, "link", LINKS[chosen])
+
+    @property
+    def free(self) -> tuple[FamilyParameter, ...]:
+        """What priors are on, and from which the parameters follow: the parameters themselves."""
+        return cast("Family", self).parameters
 
     @property
     def mean_scale(self) -> Link:

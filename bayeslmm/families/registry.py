@@ -13,11 +13,12 @@ from bayeslmm.families.gaussian import Gaussian
 from bayeslmm.families.lognormal import LogNormal
 from bayeslmm.families.member import Member
 from bayeslmm.families.negbinomial import NegativeBinomial
+from bayeslmm.families.ordered import AdjacentCategory, Cumulative, Ordered, StoppingRatio
 from bayeslmm.families.poisson import Poisson
 from bayeslmm.families.student import StudentT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from bayeslmm.families.family import Family
 
@@ -33,6 +34,9 @@ FAMILIES: Mapping[str, Callable[[str | None], Family]] = {
         LogNormal,
         Beta,
         StudentT,
+        Cumulative,
+        StoppingRatio,
+        AdjacentCategory,
     )
 }
 
@@ -48,6 +52,12 @@ _OTHER_NAMES = {
     ),
     "lognormal": ("lognorm", "log_normal"),
     "beta": ("beta_family", "betar", "beta_regression", "beta_proportion"),
+    "cumulative": (
+        "ordinal", "ordered", "clm", "clmm", "polr", "ordered_logistic", "ordered_probit",
+        "proportional_odds",
+    ),
+    "sratio": ("stopping_ratio", "sequential", "continuation_ratio", "cratio"),
+    "acat": ("adjacent", "adjacent_category", "partial_credit"),
     "student": ("t", "student_t", "studentt", "t_family", "scat", "robust"),
 }  # fmt: skip
 _PEERS = {other: name for name, others in _OTHER_NAMES.items() for other in others}
@@ -66,7 +76,7 @@ _NOT_HERE = {
         "weibull", "exponential", "inverse.gaussian", "wald", "tweedie", "hurdle_gamma",
     ),
     "family='bernoulli' for two categories, or for one against the others": (
-        "categorical", "multinomial", "cumulative", "ordinal", "sratio", "acat", "softmax",
+        "categorical", "multinomial", "softmax",
     ),
 }  # fmt: skip
 _NEAREST = {other: near for near, others in _NOT_HERE.items() for other in others}
@@ -114,6 +124,26 @@ def family_of(family: str | Family, link: str | None = None) -> Family:
             f"link={link!r} stands beside family={family!r}, which has a link already: give one "
             "of the two."
         )
+    return family
+
+
+def bound_family(family: Family, categories: Sequence[str] | None) -> Family:
+    """Return a family that knows the categories of its response, where it is of ordered ones.
+
+    Parameters
+    ----------
+    family : Family
+        Any.
+    categories : sequence of str, or None
+        Labels of the response's categories, the lowest first.
+
+    Examples
+    --------
+    >>> bound_family(family_of("acat"), ("no", "some", "all")).parameters[0].labels
+    ('no|some', 'some|all')
+    """
+    if isinstance(family, Ordered) and categories is not None:
+        return family.with_categories(categories)
     return family
 
 

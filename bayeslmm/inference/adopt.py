@@ -9,6 +9,8 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.errors import NumericalError, TreeError, names_keywords
+from bayeslmm.families.ordered import Ordered
+from bayeslmm.families.sticks import STICK, THRESHOLD
 from bayeslmm.families.student import NU
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.foreign_draws import ForeignDraws
@@ -150,7 +152,7 @@ def _parameters(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
     """Take the family's parameters, sds, correlations and, if they are there, fixed effects."""
     design = model.design
     if design.residual is None:
-        variables = {name: foreign.variable(name) for name in model.priors.parameters}
+        variables = _of_family(model, foreign)
     else:
         variables = _of_residuals(model.structured_residual, foreign)
         besides = [name for name in model.priors.parameters if name == NU.name]
@@ -169,7 +171,22 @@ def _parameters(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
     drawn_back = not any(name in foreign.names for name in effects)
     if design.coef and (names.BETA in foreign.names or not _integrated(model, drawn_back)):
         variables[names.BETA] = foreign.variable(names.BETA, {names.COEF: design.coef})
+    if isinstance(model.family, Ordered):
+        beta = variables.get(names.BETA)
+        level = np.zeros(()) if beta is None else np.asarray(model.priors.level(beta))
+        cuts = np.moveaxis(variables[THRESHOLD] - level[..., None], -1, 0)
+        variables[STICK] = np.moveaxis(model.family.sticks(cuts), 0, -1)
     return variables
+
+
+def _of_family(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
+    """Take the response family's parameters, of several numbers in the model's order."""
+    return {
+        parameter.name: foreign.variable(
+            parameter.name, {parameter.dim: parameter.labels} if parameter.labels else None
+        )
+        for parameter in model.family.parameters
+    }
 
 
 def _of_residuals(structure: StructuredResiduals, foreign: ForeignDraws) -> dict[str, Floats]:

@@ -10,10 +10,12 @@ import xarray as xr
 from bayeslmm import names
 from bayeslmm.design.factors.arms import own_effects
 from bayeslmm.errors import ArgumentError, names_keywords
+from bayeslmm.families.parameters import with_parameters
 from bayeslmm.families.student import NU
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.memory import require_effects
 from bayeslmm.model.model import Model
+from bayeslmm.model.priors.of_variables import by_variable
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.entry import draw_entries
 from bayeslmm.results.kept_effects import DRAWS, KeptEffects
@@ -140,7 +142,7 @@ def sample_prior(
     values = draw_parameters(model.priors, int(draws), rng)
     phi = None
     if design.residual is None:
-        values |= {k: prior.draw(int(draws), rng) for k, prior in model.priors.parameters.items()}
+        values |= _family_parameters(model, values, int(draws), rng)
     else:
         structure = model.structured_residual.without_effects
         own = [model.priors.parameters[entry.name] for entry in structure.entries]
@@ -166,6 +168,19 @@ def sample_prior(
     return tree
 
 
+def _family_parameters(
+    model: Model, values: dict[str, Floats], size: int, rng: np.random.Generator
+) -> dict[str, Floats]:
+    """Draw the family's parameters, given fixed effects, shapes (size,) or (size, labels)."""
+    drawn = {}
+    for name, priors in by_variable(model.priors.parameters).items():
+        columns = _columns(priors, size, rng)
+        drawn[name] = columns[:, 0] if name in model.priors.parameters else columns
+    beta = values.get(names.BETA)
+    level = 0.0 if beta is None else model.priors.level(beta)
+    return with_parameters(model.family, drawn, level)
+
+
 def _predictive(
     model: Model, values: dict[str, Floats], phi: Floats | None, rng: np.random.Generator
 ) -> xr.Dataset:
@@ -173,7 +188,10 @@ def _predictive(
     design = model.design.coded_rows
     eta = _linear_predictor(design, values)
     if phi is None or design.residual is None:
-        own = {name: values[name][:, None] for name in model.priors.parameters}
+        own = {
+            parameter.name: np.moveaxis(values[parameter.name], 0, -1)[..., None]
+            for parameter in model.family.parameters
+        }
         response = model.family.draw(eta, own, design.known, rng)
     else:
         residuals = DrawnResiduals(model.structured_residual, design.residual, phi)

@@ -69,7 +69,7 @@ class _Groups:
 
     def only(self, draws: NDArray[np.intp]) -> _Groups:
         """Return the same groups under some of the draws."""
-        phi = {name: np.asarray(values)[draws] for name, values in self.phi.items()}
+        phi = {name: np.asarray(values)[..., draws] for name, values in self.phi.items()}
         return _Groups(
             self.member, phi, self.known, self.y, self.eta[:, draws],
             self.loadings[..., draws], self.starts,

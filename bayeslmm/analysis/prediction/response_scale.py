@@ -9,6 +9,7 @@ import numpy as np
 
 from bayeslmm.errors import ArgumentError, NumericalError, check_choice
 from bayeslmm.families.links import UnitLink
+from bayeslmm.families.ordered import Ordered
 from bayeslmm.results.family import is_additive
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def chosen_scale(member: Family, scale: str, *, ratio: bool) -> Scale:
     on_link = scale == "link" or is_additive(member)
     if not ratio:
         return Scale(on_link)
+    if member.response.ordered and scale != "link":
+        raise ArgumentError(_no_ratio(member, on_link=False))
     if scale == "link":
         words = link_words(member)
         if words is None:
@@ -127,7 +130,7 @@ def link_words(member: Family) -> tuple[str, str] | None:
     """
     if member.link.name == "logit":
         return "odds ratio", "odds"
-    if member.link.name == "cloglog":
+    if member.link.name == "cloglog" and not member.response.ordered:
         return "hazard ratio", "hazard"
     if member.link.name == "log":
         return ("rate ratio", "rate") if member.discrete else ("ratio of means", "mean")
@@ -234,6 +237,8 @@ def mean_slope(predictor: LinearPredictor, eta: Floats) -> Floats:
     if scale.name == member.link.name:
         return scale.derivative(eta)
     predictor.require_parameters()
+    if isinstance(member, Ordered):
+        return member.mean_slope(eta, predictor.phi)
     return scale.derivative(scale.link(member.mean(eta, predictor.phi)))
 
 

@@ -165,9 +165,12 @@ type _Response = Callable[[str, NDArray[np.float64]], NDArray[np.float64]]
 
 
 def _response(design: ModelData) -> _Response | None:
-    """Return what a parameter and changes of eta make of the mean; None where it is eta."""
+    """Return what a parameter and changes of eta make of the mean; None where it is eta.
+
+    So it is for ordered categories, too, whose mean depends on the thresholds.
+    """
     scale = design.family.mean_scale
-    if scale.name == "identity":
+    if scale.name == "identity" or design.family.response.ordered:
         return None
     level = link_scale(design).mean
     # Coefficients carry the level themselves where there is no intercept.

@@ -12,7 +12,7 @@ from bayeslmm.analysis.prediction.response_scale import exponential_words, expon
 from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe, said_covariance
-from bayeslmm.results.family import family, own_parameters
+from bayeslmm.results.family import family, family_blocks
 from bayeslmm.results.residual import (
     has_structure,
     residual_blocks,
@@ -132,7 +132,8 @@ def variance_components(
         stands behind ``"Residual"``. Random effects in log(sigma) stand under ``sigma_<factor>``,
         with ``"sd of log sigma"`` and ``"corr"``. Parameters of other families stand under the
         family's name in ``factor``, with their own in ``quantity``: ``shape``, ``phi``, and
-        Student's ``sigma``, a scale and no sd, and ``nu``.
+        Student's ``sigma``, a scale and no sd, and ``nu``; of ordered categories each
+        ``threshold``, by the categories that it parts (``term``).
 
     Raises
     ------
@@ -170,13 +171,12 @@ def variance_components(
             for quantity, drawn in _told(block, scale=member.gaussian_scale is None):
                 labels += [_place(block, label, quantity) for label in block.labels]
                 values.append(drawn)
-    for name in own_parameters(idata):
-        drawn = read.draws(idata, name)[..., None]
+    for name, of_name, drawn in family_blocks(idata):
         if member.gaussian_scale is not None:
             labels += [(RESIDUAL, "", "", "sd"), (RESIDUAL, "", "", "variance")]
             values += [drawn, drawn**2]
         else:
-            labels.append((member.name, "", "", name))
+            labels += [(member.name, label, "", name) for label in of_name]
             values.append(drawn)
     columns = pd.DataFrame(labels, columns=["factor", "term", "term_bis", "quantity"])
     none = np.empty((*read.sample_shape(idata), 0))

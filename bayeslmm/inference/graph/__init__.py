@@ -4,6 +4,8 @@
 - ``guarded_model``: a PyMC model that does not predict from priors where a posterior is meant
 - ``components``: coordinates, data, priors and linear predictor, shared by all
 - ``latent``: effects that rows have of several latent levels
+- ``family_parameters``: a response family's parameters
+- ``ordered``: ordered categories: thresholds, log-densities
 - ``likelihood``: the response given its linear predictor, by family
 - ``residual``: residuals with a structure: parameters, scales and the response
 - ``residual_correlation``: correlated residuals: their joint density, and draws

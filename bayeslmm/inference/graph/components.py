@@ -15,7 +15,13 @@ import pytensor.tensor as pt
 
 from bayeslmm import names
 from bayeslmm.design.residual_rows import sigma_factors
+from bayeslmm.families.parameters import variables_of
 from bayeslmm.inference.graph.covariance import Scale, recover_scale, scale_of
+from bayeslmm.inference.graph.family_parameters import (
+    add_family_parameters,
+    level,
+    read_family_parameters,
+)
 from bayeslmm.inference.graph.guarded_model import LinearMixedModel
 from bayeslmm.inference.graph.latent import effects_of_rows
 from bayeslmm.inference.graph.likelihood import add_response
@@ -51,6 +57,7 @@ def open_model(design: ModelData) -> LinearMixedModel:
         names.COEF: list(design.coef),
         names.OBS: np.arange(len(design.response_rows)),
     }
+    coords |= {dim: list(labels) for dim, labels in variables_of(design.family).values() if dim}
     for factor in design.factors:
         coords[names.level_dim(factor.name)] = factor.levels
         coords[names.term_dim(factor.name)] = list(factor.terms)
@@ -67,9 +74,16 @@ def open_model(design: ModelData) -> LinearMixedModel:
             for factor in (*design.factors, *sigma_factors(design.residual))
             for name in (names.sd, names.effects)
         ]
-        + list(by_variable(parameter_entries(design)))
+        + _of_family(design)
     )
     return graph
+
+
+def _of_family(design: ModelData) -> list[str]:
+    """Return the variables of a tree that the response's distribution depends on beside eta."""
+    if design.family.response.ordered:
+        return [parameter.name for parameter in design.family.parameters]
+    return list(by_variable(parameter_entries(design)))
 
 
 def with_explicit_effects(
@@ -112,7 +126,9 @@ def fixed_part(model: Model) -> Any:
         return None
     centers = np.asarray(priors.centers)
     X = pm.Data("X_data", design.coded_rows.X - centers, dims=(names.OBS, names.COEF))
-    return (X * _centered_again(fixed_coefficients(priors), priors)[None, :]).sum(axis=1)
+    beta = fixed_coefficients(priors)
+    centered = (X * _centered_again(beta, priors)[None, :]).sum(axis=1)
+    return centered + level(model) if model.family.response.ordered else centered
 
 
 def fixed_coefficients(priors: Priors) -> Any:
@@ -148,12 +164,11 @@ def recover_beta(priors: Priors, values: Values) -> NDArray[np.float64]:
 
 def recover_parameters(model: Model, values: Values) -> dict[str, NDArray[np.float64]]:
     """Return beta, family parameters, sds and correlations from draws of the free variables."""
-    if model.design.residual is None:
-        result = {name: values[name] for name in model.priors.parameters}
-    else:
-        result = read_parameters(model, values)
+    result = {} if model.design.residual is None else read_parameters(model, values)
     if model.design.coef:
         result[names.BETA] = recover_beta(model.priors, values)
+    if model.design.residual is None:
+        result |= read_family_parameters(model, values, result.get(names.BETA))
     for factor in model.priors.all_factors:
         sd, chol = recover_scale(factor, values)
         covariance = factor.covariance
@@ -188,10 +203,7 @@ def likelihood(model: Model, mean: Any, in_sigma: Sequence[Any] = ()) -> None:
         for factor, b in zip(model.sigma_factors, in_sigma, strict=True):
             parameters[names.effects(factor.name)] = b
     else:
-        parameters = {
-            name: prior_vector(name, (prior,), None, scalar=True)
-            for name, prior in model.priors.parameters.items()
-        }
+        parameters = add_family_parameters(model)
     if design.offset is not None:
         mean = mean + pm.Data("offset_data", design.offset, dims=names.OBS)
     _name_linear_predictor(design, mean)

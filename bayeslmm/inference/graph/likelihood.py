@@ -22,9 +22,12 @@ from bayeslmm.families.gaussian import Gaussian
 from bayeslmm.families.lognormal import LogNormal
 from bayeslmm.families.negbinomial import SHAPE as COUNT_SHAPE
 from bayeslmm.families.negbinomial import NegativeBinomial
+from bayeslmm.families.ordered import AdjacentCategory, Cumulative, StoppingRatio
 from bayeslmm.families.poisson import Poisson
+from bayeslmm.families.registry import family_of
+from bayeslmm.families.sticks import THRESHOLD
 from bayeslmm.families.student import NU, StudentT
-from bayeslmm.inference.graph import log_densities
+from bayeslmm.inference.graph import log_densities, ordered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +37,10 @@ if TYPE_CHECKING:
     from bayeslmm.families.family import Family
 
 # PyMC's variables of these are whole numbers, and so are their data.
-WHOLE_NUMBERS = {Bernoulli.name, Binomial.name, Poisson.name, NegativeBinomial.name}
+WHOLE_NUMBERS = {
+    Bernoulli.name, Binomial.name, Poisson.name, NegativeBinomial.name, Cumulative.name,
+    StoppingRatio.name, AdjacentCategory.name,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -155,6 +161,23 @@ def _beta(rows: Rows) -> None:
     _custom(rows, parameters, log_densities.beta, drawn)
 
 
+def _ordered(family: str) -> Callable[[Rows], None]:
+    """Return what observes a response of ordered categories."""
+
+    def add(rows: Rows) -> None:
+        member = family_of(family, rows.link)
+
+        def drawn(eta: Any, cuts: Any, rng: Any = None, size: Any = None) -> Any:  # noqa: ARG001
+            return member.draw(eta, {THRESHOLD: cuts}, None, rng).astype(np.int64)
+
+        pm.CustomDist(
+            rows.name, rows.eta, rows.parameters[THRESHOLD], random=drawn, dtype="int64",
+            logp=ordered.log_density(family, rows.link), signature="(n),(c)->(n)", **rows.observed,
+        )  # fmt: skip
+
+    return add
+
+
 def _custom(
     rows: Rows,
     parameters: tuple[Any, ...],
@@ -175,4 +198,5 @@ LIKELIHOODS: Mapping[str, Callable[[Rows], None]] = {
     LogNormal.name: _lognormal,
     Beta.name: _beta,
     StudentT.name: _student,
+    **{name: _ordered(name) for name in ordered.DENSITIES},
 }

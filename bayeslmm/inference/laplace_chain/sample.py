@@ -20,6 +20,7 @@ from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.parametrization import NONCENTERED
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.settings import EXACT, LAPLACE_CHAIN
+from bayeslmm.kernels.families.codes import CODES
 from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.kept_effects import KeptEffects
@@ -109,6 +110,8 @@ def unsuited(model: Model) -> str:
         return f"effects of a {model.family.name} response are integrated out in closed form"
     if not model.design.factors:
         return "the model has no random effects"
+    if (model.family.name, model.family.link.name) not in CODES:
+        return f"family {model.family.name!r} has no compiled form"
     if why := _unsuited_effects(model):
         return why
     if not integrates_beta(model.priors):

@@ -179,7 +179,7 @@ def parameter_entries(design: ModelData) -> tuple[Entry, ...]:
     """
     of_family = tuple(
         Entry(parameter.name, label, parameter.lower, parameter.upper, parameter.prior)
-        for parameter in design.family.parameters
+        for parameter in design.family.free
         for label in parameter.labels or (None,)
     )
     if design.residual is None:

@@ -1,0 +1,68 @@
+"""A family's parameters in a graph: what is drawn, and what follows from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pymc as pm
+
+from bayeslmm import names
+from bayeslmm.families.ordered import Ordered
+from bayeslmm.families.parameters import with_parameters
+from bayeslmm.families.sticks import CUT, STICK, THRESHOLD
+from bayeslmm.inference.graph.ordered import thresholds
+from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
+from bayeslmm.model.priors.of_variables import by_variable
+
+if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats
+    from bayeslmm.inference.graph.prior_vectors import Values
+    from bayeslmm.model.model import Model
+
+
+def add_family_parameters(model: Model) -> dict[str, Any]:
+    """Add the response family's parameters to the open model, with their priors.
+
+    Returns
+    -------
+    dict of str to tensor, shape () or (labels,)
+    """
+    single, found = model.priors.parameters, {}
+    for name, priors in by_variable(single).items():
+        dim = None if name in single else CUT
+        found[name] = prior_vector(name, priors, dim, scalar=name in single)
+    if isinstance(model.family, Ordered):
+        cuts = thresholds(model.family, found[STICK]) + level(model)
+        found[THRESHOLD] = pm.Deterministic(THRESHOLD, cuts, dims=CUT)
+    return found
+
+
+def read_family_parameters(model: Model, values: Values, beta: Floats | None) -> dict[str, Floats]:
+    """Return draws of the family's variables from those of the free ones.
+
+    Parameters
+    ----------
+    model : Model
+        What is assumed.
+    values : mapping of str to ndarray, shape (chain, draw, ...)
+        Draws of the free variables.
+    beta : ndarray, shape (chain, draw, p), or None
+        Draws of the fixed effects.
+    """
+    single = model.priors.parameters
+    drawn = {
+        name: values[name] if name in single else read_vector(name, priors, values)
+        for name, priors in by_variable(single).items()
+    }
+    return with_parameters(model.family, drawn, 0.0 if beta is None else model.priors.level(beta))
+
+
+def level(model: Model) -> Any:
+    """Return X beta at the columns' centers, of which sticks speak; 0 where there are none."""
+    if not model.family.response.ordered or not model.design.coef:
+        return 0.0
+    graph = pm.modelcontext(None)
+    if "X_centers" not in graph.named_vars:
+        pm.Data("X_centers", np.asarray(model.priors.centers), dims=names.COEF)
+    return (graph["X_centers"] * graph[names.BETA]).sum()
