@@ -82,6 +82,25 @@ def log_probabilities(sticks: Floats) -> Floats:
     return before
 
 
+def observed_sticks(y: Floats, count: int) -> Floats:
+    """Return the sticks of a response's shares, shape (count,), half a row added to each category.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n,)
+        Numbers of categories, from 1.
+    count : int
+        K - 1.
+
+    Examples
+    --------
+    >>> observed_sticks(np.array([1.0, 3.0, 3.0]), 2)
+    array([0.33333333, 0.16666667])
+    """
+    rows = np.bincount(y.astype(np.int64), minlength=count + 2)[1:] + 0.5
+    return np.asarray(rows[:-1] / np.cumsum(rows[::-1])[::-1][:-1])
+
+
 def threshold_at(link: str, log_rest: Floats) -> Floats:
     """Compute the c with log(1 - F(c)) = `log_rest`, F the inverse of a link by its name."""
     if link == LOGIT.name:

@@ -49,13 +49,13 @@ def test_categories_are_numbered_from_one_in_their_order(given):
 def test_thresholds_stand_in_the_place_of_an_intercept(ordered):
     assert design_of(ordered, "y ~ x + f").coef == ("x", "f[T.b]", "f[T.c]")
     assert design_of(ordered, "y ~ 1").coef == ()
-    with pytest.raises(FormulaError, match="thresholds in the place of an intercept.*leave the 0"):
+    with pytest.raises(FormulaError, match=r"thresholds in the place of an intercept.*leave the 0"):
         design_of(ordered, "y ~ 0 + f")
 
 
 def test_a_constant_column_is_one_of_the_thresholds(ordered):
     ordered["one"] = 2.0
-    with pytest.raises(DataError, match="one = 2 \\* Intercept"):
+    with pytest.raises(DataError, match=r"one = 2 \* Intercept"):
         design_of(ordered, "y ~ x + one")
 
 

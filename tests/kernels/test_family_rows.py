@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
+from bayeslmm.families.registry import family_of
 from bayeslmm.kernels.families import codes
 from bayeslmm.kernels.families.rows import rows
 
@@ -12,6 +13,8 @@ INVERSE = {
     "probit": special.ndtr,
     "cloglog": lambda eta: -np.expm1(-np.exp(eta)),
 }
+FAMILY_OF = {code: name for (name, _), code in codes.CODES.items()}
+ORDERED = ("cumulative", "sratio", "acat")
 LINK_OF = {code: link for (_, link), code in codes.CODES.items()}
 NONE = np.zeros(0)
 
@@ -30,6 +33,9 @@ def reference(code, eta, y, known, phi):  # noqa: PLR0911 - one family each
         return stats.t.logpdf(y, phi[1], eta, phi[0] / np.sqrt(known))
     if code == codes.GAUSSIAN:
         return stats.norm.logpdf(y, eta, phi[0] / np.sqrt(known))
+    if FAMILY_OF[code] in ORDERED:
+        family = family_of(FAMILY_OF[code], LINK_OF[code])
+        return family.log_density(y, eta, {"threshold": phi[:, None]}, None)
     mu = INVERSE[LINK_OF[code]](eta)
     return stats.beta.logpdf(y, mu * phi[0], (1 - mu) * phi[0])
 
@@ -51,6 +57,8 @@ def case(code):
     elif code in (codes.STUDENT, codes.GAUSSIAN):
         y, known = eta + 3 * rng.standard_t(2, 61), rng.uniform(0.3, 4.0, 61)
         phi = np.array([1.3, 3.7] if code == codes.STUDENT else [1.3])
+    elif FAMILY_OF[code] in ORDERED:
+        y, phi = rng.integers(1, 5, 61).astype(float), np.array([-1.2, 0.3, 1.1])
     else:
         y, phi = rng.beta(2.0, 3.0, 61), np.array([6.5])
     return eta, y, known, phi

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,16 +11,15 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
-from bayeslmm.families.parameters import named_parameters
 from bayeslmm.inference.laplace_chain.chains import ChainDraws, run_chains
 from bayeslmm.inference.laplace_chain.latent import LatentModel, elimination_plan
 from bayeslmm.inference.laplace_chain.proposal import LaplaceStage, laplace_stage
 from bayeslmm.inference.laplace_chain.target import LaplaceTarget
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.parametrization import NONCENTERED
+from bayeslmm.inference.quadrature.recovery import family_variables
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.settings import EXACT, LAPLACE_CHAIN
-from bayeslmm.kernels.families.codes import CODES
 from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.kept_effects import KeptEffects
@@ -110,8 +109,6 @@ def unsuited(model: Model) -> str:
         return f"effects of a {model.family.name} response are integrated out in closed form"
     if not model.design.factors:
         return "the model has no random effects"
-    if (model.family.name, model.family.link.name) not in CODES:
-        return f"family {model.family.name!r} has no compiled form"
     if why := _unsuited_effects(model):
         return why
     if not integrates_beta(model.priors):
@@ -174,7 +171,9 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
     seed, threads = settings.random_seed or 0, settings.cores or 1
     kept = KeptEffects.of(model.design, settings.effects)
     started = time.perf_counter()
-    target = LaplaceTarget(latent_model(model), model.priors, _parameters(model), threads)
+    target = LaplaceTarget(
+        latent_model(model), model.priors, _parameters(model), threads, model.family
+    )
     with single_blas_thread():
         stage = laplace_stage(target, np.random.default_rng([seed, 2]))
     found = run_chains(stage, settings.chains, settings.draws, threads=threads, seed=seed)
@@ -184,8 +183,8 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
 
     def recover(store: EffectsStore) -> Mapping[str, Floats]:
         _add_effects(store, stage.target, found)
-        variables = _variables(model, stage.target, found.points)
-        return variables | ({names.BETA: beta} if model.priors.coef else {})
+        fixed = {names.BETA: beta} if model.priors.coef else {}
+        return _variables(model, stage.target, found.points, fixed.get(names.BETA)) | fixed
 
     shape = (settings.chains, settings.draws)
     tree = finish_tree(model, free, recover, shape=shape, settings=settings, kept=kept)
@@ -195,7 +194,9 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
 
 def latent_model(model: Model) -> LatentModel:
     """Lay out a model's rows and the prior of its fixed effects."""
-    rows = model.design.coded_rows
+    rows, centers = model.design.coded_rows, model.priors.centers
+    if model.family.response.ordered and any(centers):  # of which thresholds' priors speak
+        rows = replace(rows, X=rows.X - np.asarray(centers))
     return LatentModel.of(rows, elimination_plan(rows), normal_prior(model.priors))
 
 
@@ -203,14 +204,14 @@ def _parameters(model: Model) -> list[tuple[str, Any]]:
     return model.priors.of_family(model.family)
 
 
-def _variables(model: Model, target: LaplaceTarget, points: Floats) -> dict[str, Floats]:
+def _variables(
+    model: Model, target: LaplaceTarget, points: Floats, beta: Floats | None
+) -> dict[str, Floats]:
     """Name the parameters at points, shape (chain, draw, k)."""
     values, sd, partial = target.parameters(points), 0, target.n_sds
-    out: dict[str, Floats] = {}
     first = target.n_sds + target.n_partials
     columns = values[..., first : first + len(_parameters(model))]
-    for name, drawn in named_parameters(model.family, columns).items():
-        out[name] = np.moveaxis(drawn, 0, -1) if drawn.ndim > 2 else drawn
+    out = family_variables(model, columns, beta)
     for factor in model.priors.factors:
         covariance, q = factor.covariance, len(factor.terms)
         out[covariance.sd_name] = values[..., sd : sd + q]

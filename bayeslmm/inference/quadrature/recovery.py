@@ -8,7 +8,7 @@ import numpy as np
 from rich.progress import track
 
 from bayeslmm import names
-from bayeslmm.families.parameters import named_parameters
+from bayeslmm.families.parameters import variables_of, with_parameters
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
@@ -18,6 +18,31 @@ if TYPE_CHECKING:
 
 # Random effects drawn at a time: 16 million numbers are 128 MB.
 _BATCH_VALUES = 16_000_000
+
+
+def family_variables(model: Model, columns: Floats, beta: Floats | None) -> dict[str, Floats]:
+    """Return a family's variables of a result tree from the columns that are drawn.
+
+    Parameters
+    ----------
+    model : Model
+        What is assumed.
+    columns : ndarray, shape (chain, draw, number of free numbers)
+    beta : ndarray, shape (chain, draw, p), or None
+        Fixed effects.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (chain, draw) or (chain, draw, labels)
+    """
+    found: dict[str, Floats] = {}
+    at = 0
+    for name, (_, labels) in variables_of(model.family).items():
+        count = sum(len(one.entries) for one in model.family.free if one.name == name)
+        if count:
+            found[name] = columns[..., at : at + count] if labels else columns[..., at]
+            at += count
+    return with_parameters(model.family, found, 0.0 if beta is None else model.priors.level(beta))
 
 
 def recover_posterior(
@@ -53,10 +78,9 @@ def recover_posterior(
     if covariance.has_correlations:
         corr = covariance.correlation(values[:, a:b])
         out[covariance.corr_name] = corr.reshape(*shape, a, a)
-    for name, own in named_parameters(model.family, values[:, b:c]).items():
-        out[name] = own.T.reshape(*shape, *own.shape[:-1])
     if model.priors.coef:
         out[names.BETA] = model.priors.raw_beta(values[:, c:]).reshape(*shape, -1)
+    out |= family_variables(model, values[:, b:c].reshape(*shape, c - b), out.get(names.BETA))
     given = target.given(flat)
     size = max(1, min(len(flat), _BATCH_VALUES // (target.likelihood.n_levels * a)))
     batches = range(0, len(flat), size)

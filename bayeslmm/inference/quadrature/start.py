@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.families.parameters import named_parameters
+from bayeslmm.families.parameters import free_columns_to_kernels, named_parameters
+from bayeslmm.families.sticks import observed_sticks
 from bayeslmm.inference.laplace import Start, find_mode
 from bayeslmm.model.quadrature.enough_nodes import LADDERS, NodeError, node_error
 from bayeslmm.model.quadrature.start import fit_without_effects
@@ -47,10 +48,11 @@ def starting_points(target: QuadratureTarget, model: Model) -> Start:
     c = b + target.n_phi
     first = medians.copy()
     first[b:c] = np.clip(medians[b:c], 1.0 / _LARGEST, None)
-    known = named_parameters(model.family, first[b:c])
-    X = design.X.copy()
-    if priors.has_intercept:
-        X[:, 1:] -= np.asarray(priors.centers)[1:]
+    if model.family.response.ordered:
+        first[b:c] = observed_sticks(design.y, target.n_phi)
+    of_kernels = free_columns_to_kernels(model.family, first[None, b:c])[0]
+    known = named_parameters(model.family, of_kernels)
+    X = design.X - np.asarray(priors.centers) if any(priors.centers) else design.X
     beta, errors = fit_without_effects(design, X, known, medians[c:], (1.35 / widths[c:]) ** 2)
     supports = np.array([prior.support for prior in priors.beta]).reshape(-1, 2)
     inside = (beta > supports[:, 0]) & (beta < supports[:, 1])

@@ -9,5 +9,6 @@ The NumPy forms in `bayeslmm.families` are the statement; tests hold these to th
 - ``counts``: Poisson and negative binomial with log
 - ``continuous``: Gaussian, Student t, gamma
 - ``proportions``: beta with logit, probit, cloglog
+- ``ordered``: ordered categories with thresholds
 - ``rows``: all of them by code
 """

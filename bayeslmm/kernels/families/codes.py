@@ -15,7 +15,14 @@ from __future__ import annotations
     BETA_CLOGLOG,
     STUDENT,
     GAUSSIAN,
-) = range(11)
+    CUMULATIVE_LOGIT,
+    CUMULATIVE_PROBIT,
+    CUMULATIVE_CLOGLOG,
+    SRATIO_LOGIT,
+    SRATIO_PROBIT,
+    SRATIO_CLOGLOG,
+    ACAT,
+) = range(18)
 
 CODES = {
     ("bernoulli", "logit"): BINOMIAL_LOGIT,
@@ -33,6 +40,13 @@ CODES = {
     ("student", "identity"): STUDENT,
     ("gaussian", "identity"): GAUSSIAN,
     ("lognormal", "identity"): GAUSSIAN,
+    ("cumulative", "logit"): CUMULATIVE_LOGIT,
+    ("cumulative", "probit"): CUMULATIVE_PROBIT,
+    ("cumulative", "cloglog"): CUMULATIVE_CLOGLOG,
+    ("sratio", "logit"): SRATIO_LOGIT,
+    ("sratio", "probit"): SRATIO_PROBIT,
+    ("sratio", "cloglog"): SRATIO_CLOGLOG,
+    ("acat", "logit"): ACAT,
 }
 """From (family, link) to its number. The lognormal's response is handed over as log y."""
 

@@ -20,6 +20,7 @@ from bayeslmm.kernels.families.codes import (
     BINOMIAL_CLOGLOG,
     BINOMIAL_LOGIT,
     BINOMIAL_PROBIT,
+    CUMULATIVE_LOGIT,
     GAMMA,
     GAUSSIAN,
     NEGBINOMIAL,
@@ -44,6 +45,7 @@ from bayeslmm.kernels.families.counts import (
     negbinomial_shape_slope,
     poisson_row,
 )
+from bayeslmm.kernels.families.ordered import add_threshold_slopes, ordered_row
 from bayeslmm.kernels.families.proportions import beta_phi_slope, beta_row, beta_value
 from bayeslmm.kernels.families.special import digamma
 
@@ -94,6 +96,8 @@ def row_at(  # noqa: PLR0911 - one family each
         return student_row(eta, y, phi[0] / math.sqrt(known), phi[1])
     if code == GAUSSIAN:
         return gaussian_row(eta, y, phi[0] / math.sqrt(known))
+    if code >= CUMULATIVE_LOGIT:
+        return ordered_row(code, eta, y, phi)
     return beta_row(code, eta, y, phi[0])
 
 
@@ -122,6 +126,8 @@ def constant_at(  # noqa: PLR0911 - one family each
         return student_constant(phi[0] / math.sqrt(known), phi[1])
     if code == GAUSSIAN:
         return gaussian_constant(phi[0] / math.sqrt(known))
+    if code >= CUMULATIVE_LOGIT:
+        return 0.0
     return math.lgamma(phi[0]) - math.log(y) - math.log1p(-y)
 
 
@@ -141,6 +147,8 @@ def add_phi_slopes(
     elif code == GAUSSIAN:
         value, _, _ = gaussian_row(eta, y, phi[0] / math.sqrt(known))
         out[0] -= weight * 2.0 * value / phi[0]
+    elif code >= CUMULATIVE_LOGIT:
+        add_threshold_slopes(code, eta, y, phi, weight, out)
     elif code > GAMMA:
         out[0] += weight * beta_phi_slope(code, eta, y, phi[0])
 
@@ -157,7 +165,7 @@ def add_constant_slopes(code: int, y: float, phi: Floats, out: Floats) -> None:
         out[1] += student_constant_slope(phi[1])
     elif code == GAUSSIAN:
         out[0] -= 1.0 / phi[0]
-    elif code > GAMMA:
+    elif GAMMA < code < CUMULATIVE_LOGIT:
         out[0] += digamma(phi[0])
 
 

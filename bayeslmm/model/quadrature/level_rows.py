@@ -11,6 +11,7 @@ from bayeslmm.kernels.families.codes import CODES
 from bayeslmm.kernels.quadrature.rows import LevelRows
 
 if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.families.family import Family
@@ -68,7 +69,7 @@ def level_rows(design: Design, centers: tuple[float, ...]) -> LevelRows:
     design : Design
         With one grouping factor of one or two columns; see `why_not`.
     centers : tuple of float, length p
-        What is subtracted from the columns of X that are not the intercept.
+        What is subtracted from the columns of X: zero from the intercept.
 
     Returns
     -------
@@ -76,20 +77,52 @@ def level_rows(design: Design, centers: tuple[float, ...]) -> LevelRows:
         Levels in the design's order.
     """
     factor, n = design.factors[0], design.n
-    order = np.lexsort((*factor.columns.T[::-1], factor.index))
-    X = design.X.copy()
-    if any(centers):
-        X[:, 1:] -= np.asarray(centers)[1:]
-    Z, level = factor.columns[order], factor.index[order]
+    return lay_out(
+        family_code(design.family),
+        X=design.X - np.asarray(centers) if any(centers) else design.X,
+        Z=factor.columns,
+        y=design.gaussian_response,
+        known=np.ones(n) if design.known is None else design.known,
+        offset=np.zeros(n) if design.offset is None else design.offset,
+        level=factor.index,
+        n_levels=len(factor.levels),
+    )
+
+
+def lay_out(
+    code: int,
+    *,
+    X: Floats,
+    Z: Floats,
+    y: Floats,
+    known: Floats,
+    offset: Floats,
+    level: Ints,
+    n_levels: int,
+) -> LevelRows:
+    """Return rows in any order as the kernels read them.
+
+    Parameters
+    ----------
+    code : int
+        Of family and link.
+    X, Z : ndarray, shapes (n, p) and (n, q)
+        Columns of fixed and random effects.
+    y, known, offset : ndarray, shape (n,)
+        Responses, trials or weights, known parts of eta.
+    level : ndarray of int, shape (n,)
+        Each row's level.
+    n_levels : int
+        How many there are.
+    """
+    n = len(y)
+    order = np.lexsort((*Z.T[::-1], level))
+    Z, level = Z[order], level[order]
     fresh = np.ones(n)
     fresh[1:] = (Z[1:] != Z[:-1]).any(axis=1) | (level[1:] != level[:-1])
-    known = np.ones(n) if design.known is None else design.known
-    offset = np.zeros(n) if design.offset is None else design.offset
-    counts = np.bincount(level, minlength=len(factor.levels))
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    y = design.gaussian_response
+    starts = np.concatenate([[0], np.cumsum(np.bincount(level, minlength=n_levels))])
     return LevelRows(
-        family_code(design.family),
+        code,
         for_kernels("X", X[order], np.float64, (n, None)),
         for_kernels("Z", Z, np.float64, (n, None)),
         for_kernels("y", y[order], np.float64, (n,)),
