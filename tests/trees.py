@@ -13,6 +13,7 @@ import xarray as xr
 from bayeslmm import names
 from bayeslmm.design.build import build_design
 from bayeslmm.errors import IdentificationWarning
+from bayeslmm.families.parameters import variables_of
 from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.results.write import known_groups
@@ -105,7 +106,11 @@ def random_draws(design_formula, data, *, seed=0, chains=4, draws=250, **respons
     design = build_design(design_formula, data, **response)
     shape = (chains, draws)
     values = {names.BETA: rng.normal(size=(*shape, len(design.coef)))}
-    for parameter in design.family.parameters:
+    if design.family.response.ordered:
+        sticks = rng.beta(2.0, 3.0, size=(len(design.family.free), *shape))
+        cuts = design.family.thresholds(sticks)
+        values |= {"stick": np.moveaxis(sticks, 0, -1), "threshold": np.moveaxis(cuts, 0, -1)}
+    for parameter in () if design.family.response.ordered else design.family.parameters:
         if design.residual is None or parameter.name != names.SIGMA:
             values[parameter.name] = np.exp(0.1 * rng.normal(size=shape))
     if design.residual is not None:
@@ -143,6 +148,10 @@ RESPONSES = {
     "lognormal": TINY["y"],
     "beta": TINY["y"] / 8,
     "student": TINY["y"],
+    **{
+        name: np.array([1.0, 2.0, 1.0, 3.0, 2.0, 3.0, 1.0, 2.0, 3.0])
+        for name in ("cumulative", "sratio", "acat")
+    },
 }
 TRIALS = np.array([3.0, 4.0, 3.0, 5.0, 3.0, 6.0, 3.0, 4.0, 3.0])
 TINY_FORMULA = "y ~ x + (x | g)"
@@ -186,8 +195,11 @@ def _variable(name, values, design):
         dims = structure.dims[name]
         coords = {**counts, **{dim: list(structure.coords[dim]) for dim in dims}}
         return xr.DataArray(values, dims=(*lead, *dims), coords=coords)
-    if name in [parameter.name for parameter in design.family.parameters]:
-        return xr.DataArray(values, dims=lead, coords=counts)
+    of_family = variables_of(design.family)
+    if name in of_family:
+        dim, labels = of_family[name]
+        own = {dim: list(labels)} if labels else {}
+        return xr.DataArray(values, dims=(*lead, *own), coords={**counts, **own})
     if name == names.BETA:
         return xr.DataArray(
             values, dims=(*lead, names.COEF), coords={**counts, names.COEF: list(design.coef)}
