@@ -137,6 +137,7 @@ def random_tree(formula, data, *, seed=0, chains=4, draws=250, weights=None, **r
     return make_tree(formula, data, values, weights=weights, sample_stats=quiet, **response)
 
 
+ORDERED = ("cumulative", "sratio", "acat")
 # A response of each family for the rows of `TINY`, with trials of the binomial.
 RESPONSES = {
     "gaussian": TINY["y"],
@@ -148,10 +149,7 @@ RESPONSES = {
     "lognormal": TINY["y"],
     "beta": TINY["y"] / 8,
     "student": TINY["y"],
-    **{
-        name: np.array([1.0, 2.0, 1.0, 3.0, 2.0, 3.0, 1.0, 2.0, 3.0])
-        for name in ("cumulative", "sratio", "acat")
-    },
+    **{name: np.array([1.0, 2.0, 1.0, 3.0, 2.0, 3.0, 1.0, 2.0, 3.0]) for name in ORDERED},
 }
 TRIALS = np.array([3.0, 4.0, 3.0, 5.0, 3.0, 6.0, 3.0, 4.0, 3.0])
 TINY_FORMULA = "y ~ x + (x | g)"
