@@ -103,6 +103,7 @@ from .model.priors.priors import Priors as Priors
 from .model.priors.resolve import resolve_priors as resolve_priors
 from .model.priors.schemes import PriorScheme as PriorScheme
 from .model.simulate import simulate_response as simulate_response
+from .plots.categories import plot_categories as plot_categories
 from .plots.caterpillar import plot_caterpillar as plot_caterpillar
 from .plots.checks import (
     plot_ppc_groups as plot_ppc_groups,

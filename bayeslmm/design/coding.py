@@ -20,6 +20,7 @@ from bayeslmm.design.smooths.columns import code_smooth
 from bayeslmm.design.state import ColumnState
 from bayeslmm.errors import DataError
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.ordered import Ordered
 from bayeslmm.families.registry import bound_family
 from bayeslmm.formula.nodes import Variable
 from bayeslmm.formula.tokens import quote
@@ -88,6 +89,8 @@ class TableCoder:
         self.memory = memory
         self.known = known
         self.family = bound_family(family, response_levels)
+        if isinstance(family, Ordered) and family.categories and response_levels is None:
+            response_levels = family.categories
         self.response_levels = response_levels
         self._inputs = {quote(name): self._input(name) for name in terms.predictors}
         self._values: dict[str, Any] = {}

@@ -89,8 +89,8 @@ def ordered_levels(column: Column, known: Sequence[str] | None) -> tuple[Floats,
     column : Column
         Categories in an order.
     known : sequence of str, or None
-        Labels of the training rows' categories, the lowest first; None on those rows themselves,
-        whose categories that occur are counted.
+        Labels of the model's categories, the lowest first; None on training rows of a family that
+        was not given any, of which the categories that occur count.
 
     Returns
     -------
@@ -122,8 +122,8 @@ def ordered_levels(column: Column, known: Sequence[str] | None) -> tuple[Floats,
         known = texts
     if strange := [label for label in texts if label not in known]:
         raise DataError(
-            f"The response {name!r} is {strange[0]!r} in some rows; in the training rows it was "
-            f"one of {_listed(known)}."
+            f"The response {name!r} is {strange[0]!r} in some rows, and the model's categories are "
+            f"{_listed(known)}."
         )
     numbers = np.array([known.index(label) + 1.0 for label in texts])
     return numbers[np.asarray(codes)], tuple(known)
@@ -151,8 +151,8 @@ def categories_of_numbers(y: Floats, known: Sequence[str] | None, response: str)
         known = tuple(str(k) for k in range(1, largest + 1))
     if largest > len(known):
         raise DataError(
-            f"The response {response!r} is {largest} in some rows; in the training rows its "
-            f"categories were 1 to {len(known)}."
+            f"The response {response!r} is {largest} in some rows, and the model's categories are "
+            f"1 to {len(known)}."
         )
     if len(known) < 2:
         raise DataError(

@@ -188,7 +188,8 @@ class Cumulative(Ordered):
     link : str, default ``"logit"``
         ``"logit"``, ``"probit"`` or ``"cloglog"``, as of `Bernoulli`.
     categories : sequence of str, optional
-        Labels, the lowest first; a design takes them from its response.
+        Labels, the lowest first; without them a design takes those that its response has. Given,
+        they may be more: ``family=bl.Cumulative(categories=["1", "2", "3", "4"])``.
 
     Raises
     ------

@@ -248,6 +248,7 @@ ELSEWHERE = {
     "smooth_curves": "test_smooths.py",
     "smooths": "test_smooths.py",
     "plot_smooth": "test_smooths.py",
+    "plot_categories": "test_ordered_fits.py",
 }
 # Of draws as they are, whatever the response, or of fits by REML.
 DRAWS_ALONE = {

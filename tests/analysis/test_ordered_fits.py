@@ -1,5 +1,6 @@
 """Ordered categories from the fit to its predictions: the bitterness of wine."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ import bayeslmm as bl
 from bayeslmm.errors import ArgumentError, PriorError
 from bayeslmm.results.family import family, family_draws
 
+DRAWS = ("chain", "draw")
 FORMULA = "rating ~ temp + contact + (1 | judge)"
 WINE = bl.load_dataset("wine")
 
@@ -29,7 +31,7 @@ def flat(array):
 def test_a_tree_holds_thresholds_and_what_priors_are_on(fit):
     posterior = fit["posterior"]
     assert posterior["threshold"].dims == ("chain", "draw", "threshold_cut")
-    assert posterior["threshold_cut"].values.tolist() == ["1|2", "2|3", "3|4", "4|5"]
+    assert posterior["threshold_cut"].to_numpy().tolist() == ["1|2", "2|3", "3|4", "4|5"]
     assert fit.attrs["engine"] == "quadrature"
     # Sticks are those of the thresholds at the predictors' means.
     level = flat(posterior["beta"]) @ bl.build_design(FORMULA, WINE, family="cumulative").X.mean(0)
@@ -115,6 +117,23 @@ def test_replicates_and_residuals_are_those_of_the_categories(fit):
     np.testing.assert_allclose(shares, expected, atol=0.01)
     z = bl.residuals(fit, kind="quantile", random_seed=1)
     assert stats.kstest(z, "norm").pvalue > 0.01
+
+
+def test_categories_are_stacked_to_one(fit):
+    (axes,) = bl.plot_categories(fit, "temp").axes
+    assert axes.get_ylabel() == "probability of rating"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list("54321")
+    tops = [bar.get_y() + bar.get_height() for bar in axes.containers[-1]]
+    np.testing.assert_allclose(tops, 1.0, rtol=1e-12)
+    for place, temp in enumerate(["cold", "warm"]):
+        rows = WINE.assign(temp=temp)
+        kept = bl.predict(fit, rows, kind="probability", random_effects="none", draws=100)
+        expected = kept.mean((*DRAWS, "obs"))
+        heights = [bars[place].get_height() for bars in axes.containers]
+        np.testing.assert_allclose(heights, expected, rtol=1e-9)
+    plt.close("all")
+    with pytest.raises(ArgumentError, match="'bottle'"):
+        bl.plot_categories(fit, "bottle")
 
 
 def test_coefficients_are_told_as_odds_ratios_and_means_have_no_ratios(fit):

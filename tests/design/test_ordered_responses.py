@@ -68,7 +68,7 @@ def test_new_rows_are_coded_as_the_training_rows(ordered):
     assert again.X.tolist() == [[1.0, 1.0, 0.0]]
     assert again.family.categories == tuple(ORDER)
     assert np.isnan(rebuild_design(state, new.drop(columns="y")).y).all()
-    with pytest.raises(DataError, match="'none' in some rows; in the training rows it was one of"):
+    with pytest.raises(DataError, match="is 'none' in some rows, and the model's cat"):
         rebuild_design(state, new.assign(y=["none"]))
 
 
@@ -104,7 +104,7 @@ def test_other_responses_are_refused_with_the_way_out(y, words):
 
 def test_numbers_beyond_the_training_rows_are_refused():
     state = design_of(table([1, 2, 3, 1, 2, 3, 1, 2])).state
-    with pytest.raises(DataError, match="is 4 in some rows; in the training rows its categories"):
+    with pytest.raises(DataError, match="is 4 in some rows, and the model's categories are 1 to 3"):
         rebuild_design(state, {"y": [4], "x": [1.0]})
 
 
@@ -121,3 +121,15 @@ def test_simulated_categories_need_no_response(ordered):
     ]:
         with pytest.raises(bl.ArgumentError, match=words):
             bl.simulate_response(design, beta={"x": 0.0}, parameters={"threshold": wrong})
+
+
+def test_a_family_may_know_more_categories_than_occur():
+    family = bl.Cumulative(categories=["1", "2", "3", "4"])
+    design = bl.build_design("y ~ x", table([1, 2, 3, 1, 2, 3, 1, 2]), family=family)
+    assert design.family == family
+    assert design.state.response_levels == ("1", "2", "3", "4")
+    named = bl.Cumulative(categories=["none", *ORDER])
+    design = bl.build_design("y ~ x", table(WORDS), family=named)
+    assert design.y.tolist() == [2.0, 4.0, 3.0, 2.0, 4.0, 3.0, 2.0, 4.0]
+    with pytest.raises(DataError, match="the model's categories are 'low', 'middle'"):
+        bl.build_design("y ~ x", table(WORDS), family=bl.Cumulative(categories=ORDER[:2]))
