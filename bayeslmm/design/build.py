@@ -93,7 +93,7 @@ def build_design(
     family : str or Family
         How the response is distributed given the linear predictor: ``"gaussian"``,
         ``"bernoulli"``, ``"binomial"``, ``"poisson"``, ``"negbinomial"``, ``"gamma"``,
-        ``"lognormal"``, ``"beta"``, ``"student"``.
+        ``"lognormal"``, ``"beta"``, ``"student"``, ``"cumulative"``, ``"sratio"``, ``"acat"``.
     link : str, optional
         The link, where it is not the family's default one.
     trials : str, array-like of shape (rows of the table,) or int, optional
