@@ -29,8 +29,9 @@ help:
 demo: $(STAMPS)/run
 	$(BIN)/bayeslmm fit models/sleepstudy.toml
 
+# Two processes; a file's tests stay together, because they share fits.
 test: $(STAMPS)/test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # `make test` runs the machine code that was built; this, what runs where there is none.
 test-compiled: $(STAMPS)/test

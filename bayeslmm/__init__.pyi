@@ -21,6 +21,8 @@ from .analysis.sensitivity.power_scaling import (
 )
 from .analysis.sensitivity.prior_implications import implied_priors as implied_priors
 from .analysis.sensitivity.prior_table import describe_priors as describe_priors
+from .analysis.several.probabilities import category_probabilities as category_probabilities
+from .analysis.several.response_of import response_of as response_of
 from .analysis.smooths.curves import smooth_curves as smooth_curves
 from .analysis.smooths.freedom import smooths as smooths
 from .analysis.summaries.draws import tidy_draws as tidy_draws
@@ -72,18 +74,43 @@ from .errors import (
     TreeError as TreeError,
 )
 from .families.beta import Beta as Beta
+from .families.mixtures.beta_binomial import BetaBinomial as BetaBinomial
 from .families.binomial import Bernoulli as Bernoulli, Binomial as Binomial
+from .families.custom import CustomFamily as CustomFamily
+from .families.family import FamilyParameter as FamilyParameter
 from .families.gamma import Gamma as Gamma
 from .families.gaussian import Gaussian as Gaussian
+from .families.times.inverse_gaussian import InverseGaussian as InverseGaussian
 from .families.lognormal import LogNormal as LogNormal
 from .families.negbinomial import NegativeBinomial as NegativeBinomial
-from .families.ordered import (
+from .families.ordinal.ordered import (
     AdjacentCategory as AdjacentCategory,
     Cumulative as Cumulative,
     StoppingRatio as StoppingRatio,
 )
 from .families.poisson import Poisson as Poisson
+from .families.times.shifted_lognormal import ShiftedLogNormal as ShiftedLogNormal
+from .families.skew_normal import SkewNormal as SkewNormal
+from .families.softmax import Categorical as Categorical, Multinomial as Multinomial
 from .families.student import StudentT as StudentT
+from .families.times.weibull import Exponential as Exponential, Weibull as Weibull
+from .families.mixtures.hurdle import (
+    HurdleGamma as HurdleGamma,
+    HurdleLogNormal as HurdleLogNormal,
+    HurdleNegativeBinomial as HurdleNegativeBinomial,
+    HurdlePoisson as HurdlePoisson,
+)
+from .families.mixtures.truncated import (
+    TruncatedNegativeBinomial as TruncatedNegativeBinomial,
+    TruncatedPoisson as TruncatedPoisson,
+)
+from .families.mixtures.zero_inflated import (
+    ZeroInflatedBeta as ZeroInflatedBeta,
+    ZeroInflatedBinomial as ZeroInflatedBinomial,
+    ZeroInflatedNegativeBinomial as ZeroInflatedNegativeBinomial,
+    ZeroInflatedPoisson as ZeroInflatedPoisson,
+)
+from .families.mixtures.zero_one import ZeroOneInflatedBeta as ZeroOneInflatedBeta
 from .formula.mixed_formula import (
     MixedFormula as MixedFormula,
     parse_formula as parse_formula,
@@ -94,6 +121,7 @@ from .gram.streaming.first_pass import Reading as Reading
 from .gram.streaming.from_batches import gram_from_batches as gram_from_batches
 from .gram.streaming.from_table import gram_from_table as gram_from_table
 from .inference.adopt import adopt as adopt
+from .inference.graph.custom_family import custom_family as custom_family
 from .inference.fit import fit_bayes as fit_bayes
 from .inference.graph.build import build_model as build_model
 from .inference.prior_draws import sample_prior as sample_prior

@@ -2,17 +2,111 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 
 from bayeslmm.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+
+class RowStatements(TypedDict, total=False):
+    """What public functions take of the rows beside the response: columns, or a value for each.
+
+    They travel beside the formulas of family parameters.
+    """
+
+    likweights: str | ArrayLike | None
+    cens: str | ArrayLike | None
+    y2: str | ArrayLike | None
+
+
+class ParameterFormulas(RowStatements, total=False):
+    """Formulas of family parameters that public functions take as keywords, such as ``zi=``.
+
+    Inside the package they travel as one mapping. `sigma` has an argument of its own, since the
+    residuals of Gaussian responses have more to be said of.
+    """
+
+    phi: str | None
+    shape: str | None
+    nu: str | None
+    zi: str | None
+    hu: str | None
+    zoi: str | None
+    coi: str | None
+    disc: str | None
+    alpha: str | None
+
+
+def takes_formulas[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """Show what a function gathers as ``**formulas`` in its signature, one by one.
+
+    Parameters
+    ----------
+    function : callable
+        With the last parameter ``**formulas: Unpack[ParameterFormulas]``.
+
+    Returns
+    -------
+    callable
+        The same, of which help and `inspect.signature` name each.
+
+    Examples
+    --------
+    >>> @takes_formulas
+    ... def fit(formula, **formulas):
+    ...     return formulas
+    >>> list(inspect.signature(fit).parameters)[:3], fit("y ~ x", phi="~ x")
+    (['formula', 'likweights', 'cens'], {'phi': '~ x'})
+    """
+    signature, of_rows = inspect.signature(function), RowStatements.__annotations__
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    formulas = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation="str | ArrayLike | None" if name in of_rows else "str | None",
+        )
+        for name in ParameterFormulas.__annotations__
+    ]
+    cast("Any", function).__signature__ = signature.replace(parameters=[*own, *formulas])
+    return function
+
+
+def given_formulas(formulas: Mapping[str, Any]) -> dict[str, str]:
+    """Return the formulas that are there: those of family parameters that are not None.
+
+    Examples
+    --------
+    >>> given_formulas({"phi": "~ x", "shape": None})
+    {'phi': '~ x'}
+    """
+    of_rows = RowStatements.__annotations__
+    return {
+        name: text for name, text in formulas.items() if text is not None and name not in of_rows
+    }
+
+
+def row_statements(formulas: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of the rows beside formulas of family parameters, as far as it is.
+
+    Examples
+    --------
+    >>> row_statements({"phi": "~ x", "cens": "status", "y2": None})
+    {'cens': 'status'}
+    """
+    of_rows = RowStatements.__annotations__
+    return {name: said for name, said in formulas.items() if said is not None and name in of_rows}
 
 
 def as_names(argument: str, given: Any) -> list[str]:
@@ -110,3 +204,16 @@ def check_probability(argument: str, value: object) -> None:
         raise ArgumentError(
             f"{argument} is a probability between 0 and 1, as is 0.95; it was {value!r}."
         )
+
+
+def label(value: object) -> str:
+    """Return a value as a level's label: whole numbers without a decimal point.
+
+    Examples
+    --------
+    >>> label(3.0), label("3"), label(True)
+    ('3', '3', 'True')
+    """
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)

@@ -236,6 +236,10 @@ _ELSEWHERE = {
     for name in ("family", "link", "trials")
 }
 _ELSEWHERE |= {
+    ("fit_ml", name): "Parameters have predictors of their own in fit_bayes"
+    for name in ("phi", "shape", "nu", "zi", "hu", "zoi", "coi", "disc", "alpha")
+}
+_ELSEWHERE |= {
     ("fit_ml", name): "Residuals of Gaussian responses have structures in fit_reml(..., "
     "method='ML') and in fit_bayes"
     for name in ("residual", "sigma", "se")

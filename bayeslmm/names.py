@@ -58,8 +58,6 @@ RHO = "rho"
 SD_PREFIX = "sd_"
 CORR_PREFIX = "corr_"
 EFFECTS_PREFIX = "b_"
-# What makes a grouping factor's name that of its effects in log(sigma).
-SIGMA_PREFIX = "sigma_"
 
 # What a smooth's penalised columns are called where it has one curve only.
 CURVE = "curve"
@@ -117,15 +115,42 @@ def arm(factor: str) -> str:
     return f"arm_of_{stored(factor)}"
 
 
-def in_sigma(factor: str) -> str:
-    """Name a grouping factor's random effects in log(sigma), as if they were a factor.
+def in_parameter(parameter: str, factor: str) -> str:
+    """Name a grouping factor's random effects in a family's parameter, as if they were a factor.
 
     Examples
     --------
-    >>> sd(in_sigma("Subject")), effects(in_sigma("Subject"))
-    ('sd_sigma_Subject', 'b_sigma_Subject')
+    >>> sd(in_parameter("sigma", "Subject")), effects(in_parameter("zi", "Subject"))
+    ('sd_sigma_Subject', 'b_zi_Subject')
     """
-    return f"{SIGMA_PREFIX}{factor}"
+    return f"{parameter}_{factor}"
+
+
+def apart(effects_in_parameter: str) -> tuple[str, str]:
+    """Return the parameter and the grouping factor that `in_parameter` named together.
+
+    Examples
+    --------
+    >>> apart("zi_Subject")
+    ('zi', 'Subject')
+    """
+    parameter, _, factor = effects_in_parameter.partition("_")
+    return parameter, factor
+
+
+def beta_of(parameter: str) -> str:
+    """Name the coefficients of a parameter's predictor."""
+    return f"{BETA}_{parameter}"
+
+
+def coef_dim(parameter: str) -> str:
+    """Name the dimension of the coefficients of a parameter's predictor."""
+    return f"{parameter}_coef"
+
+
+def of_response(response: str, name: str) -> str:
+    """Name a column of one of several responses, or of a category, as ``tarsus_sex[Male]``."""
+    return f"{response}_{name}"
 
 
 # Keys of the priors of all effects in log(sigma): of their sds, and of their correlations.
@@ -361,8 +386,8 @@ def check_tree(
         if clash := sorted(taken & produced):
             what = f"The grouping factor {factor!r}"
             if factor in in_sigma:
-                grouping = factor.removeprefix(SIGMA_PREFIX)
-                what = f"The effects in sigma of the grouping factor {grouping!r}"
+                parameter, grouping = apart(factor)
+                what = f"The effects in {parameter} of the grouping factor {grouping!r}"
             raise DataError(
                 f"{what} would give two meanings to {clash[0]!r} in "
                 "the result tree; rename that column of the table."

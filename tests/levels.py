@@ -32,6 +32,13 @@ def made_rows(code, q, *, levels=2, rows=5, seed=1, trials=6):
     elif code in (codes.STUDENT, codes.GAUSSIAN):
         y, known = eta + 0.5 * rng.standard_t(4, n), rng.uniform(0.5, 2.0, n)
         phi = np.array([0.7, 5.0] if code == codes.STUDENT else [0.7])
+    elif code in (*codes.TIMES, *codes.CENSORED):
+        gaussian = code == codes.CENSORED_GAUSSIAN
+        y = eta + rng.normal(size=n) if gaussian else np.exp(eta) * rng.weibull(1.6, n)
+        if code in codes.CENSORED:
+            known = np.choose(np.arange(n) % 4, [y, np.full(n, np.inf), np.full(n, -np.inf), 2 + y])
+        exponential = code in (codes.EXPONENTIAL, codes.CENSORED_EXPONENTIAL)
+        phi = np.zeros(0) if exponential else np.array([1.6])
     else:
         y, phi = rng.beta(2.0, 2.0, n), np.array([6.0])
     starts = rows * np.arange(levels + 1)

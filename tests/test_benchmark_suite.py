@@ -42,6 +42,9 @@ def test_each_workload_gives_what_its_part_shows(tmp_path):
     keys = {"rows", "REML call s", "Gram s", "search s", "evaluations"}
     for found in (workloads.fit_levels(100), workloads.fit_crossed(50)):
         assert set(found) == keys
+    found = workloads.fit_by_iterations(60)
+    assert found["REML chance"] < 0.02
+    assert found["posterior chance"] < 0.02
     formula, table = workloads.columns_formula(2, 1), workloads.columns_table(2, 1)
     assert formula == "y ~ x0 + x1 + (1 + x0 | g)"
     assert set(table) == {"y", "g", "x0", "x1"}

@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import xarray as xr
+from family_members import POSITIVE
 
 from bayeslmm import names
 from bayeslmm.design.build import build_design
@@ -112,7 +113,8 @@ def random_draws(design_formula, data, *, seed=0, chains=4, draws=250, **respons
         values |= {"stick": np.moveaxis(sticks, 0, -1), "threshold": np.moveaxis(cuts, 0, -1)}
     for parameter in () if design.family.response.ordered else design.family.parameters:
         if design.residual is None or parameter.name != names.SIGMA:
-            values[parameter.name] = np.exp(0.1 * rng.normal(size=shape))
+            scale = 1.0 if parameter.upper == np.inf else 0.3 * parameter.upper
+            values[parameter.name] = scale * np.exp(0.1 * rng.normal(size=shape))
     if design.residual is not None:
         values |= residual_variables(structured_residuals(design.residual), shape, rng)
     in_sigma = () if design.residual is None else design.residual.factors
@@ -145,12 +147,32 @@ RESPONSES = {
     "binomial": np.array([0.0, 1.0, 3.0, 2.0, 1.0, 3.0, 0.0, 2.0, 2.0]),
     "poisson": np.array([0.0, 3.0, 1.0, 4.0, 2.0, 7.0, 0.0, 1.0, 5.0]),
     "negbinomial": np.array([0.0, 3.0, 1.0, 4.0, 2.0, 7.0, 0.0, 1.0, 5.0]),
-    "gamma": TINY["y"],
-    "lognormal": TINY["y"],
+    **dict.fromkeys(POSITIVE, TINY["y"]),
     "beta": TINY["y"] / 8,
     "student": TINY["y"],
     **{name: np.array([1.0, 2.0, 1.0, 3.0, 2.0, 3.0, 1.0, 2.0, 3.0]) for name in ORDERED},
+    "skew_normal": TINY["y"],
+    "beta_binomial": np.array([0.0, 1.0, 3.0, 2.0, 1.0, 3.0, 0.0, 2.0, 2.0]),
+    "zero_inflated_poisson": np.array([0.0, 3.0, 1.0, 4.0, 0.0, 7.0, 0.0, 1.0, 5.0]),
+    "zero_inflated_negbinomial": np.array([0.0, 3.0, 1.0, 4.0, 0.0, 7.0, 0.0, 1.0, 5.0]),
+    "zero_inflated_binomial": np.array([0.0, 1.0, 3.0, 2.0, 0.0, 3.0, 0.0, 2.0, 2.0]),
+    "zero_inflated_beta": np.array([0.0, 0.4, 0.25, 0.75, 0.0, 0.6, 0.3, 0.45, 0.9]),
+    "zero_one_inflated_beta": np.array([0.0, 0.4, 0.25, 1.0, 0.0, 0.6, 0.3, 0.45, 1.0]),
+    "hurdle_poisson": np.array([0.0, 3.0, 1.0, 4.0, 0.0, 7.0, 0.0, 1.0, 5.0]),
+    "hurdle_negbinomial": np.array([0.0, 3.0, 1.0, 4.0, 0.0, 7.0, 0.0, 1.0, 5.0]),
+    "hurdle_gamma": np.array([0.0, 3.0, 2.0, 6.0, 0.0, 5.0, 2.5, 3.5, 7.0]),
+    "hurdle_lognormal": np.array([0.0, 3.0, 2.0, 6.0, 0.0, 5.0, 2.5, 3.5, 7.0]),
+    "truncated_poisson": np.array([1.0, 3.0, 1.0, 4.0, 2.0, 7.0, 1.0, 1.0, 5.0]),
+    "truncated_negbinomial": np.array([1.0, 3.0, 1.0, 4.0, 2.0, 7.0, 1.0, 1.0, 5.0]),
 }
+
+
+def inside(parameter, value):
+    """This value of a family's parameter, or 0.3 of one that is a probability."""
+    return value if parameter.upper == np.inf else 0.3
+
+
+OF_TRIALS = ("binomial", "beta_binomial", "zero_inflated_binomial")
 TRIALS = np.array([3.0, 4.0, 3.0, 5.0, 3.0, 6.0, 3.0, 4.0, 3.0])
 TINY_FORMULA = "y ~ x + (x | g)"
 
@@ -163,12 +185,14 @@ def family_data(family):
 @cache
 def family_tree(family, link=None, formula=TINY_FORMULA, chains=2, draws=30):
     """A tree of random draws for `family_data`, the same for all tests: leave it as it is."""
-    trials = "size" if family == "binomial" else None
+    trials = "size" if family in OF_TRIALS else None
     response = {"family": family, "link": link, "trials": trials}
     data = family_data(family)
     values = random_draws(formula, data, chains=chains, draws=draws, **response)
     # Of a Student-t response a variance takes more than two degrees of freedom.
     values |= {"nu": 4 * values["nu"]} if "nu" in values else {}
+    # A shift lies below every response.
+    values |= {"ndt": 0.1 * values["ndt"]} if "ndt" in values else {}
     return make_tree(formula, data, values, **response)
 
 

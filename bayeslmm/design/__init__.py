@@ -4,14 +4,14 @@
 - ``build``: `build_design`, `rebuild_design`: a formula and a table in, a `Design` out
 - ``model_data``: `ModelData`: what a fit needs of its data, with rows or without
 - ``rows``: which rows and columns of a table a formula uses
-- ``row_numbers``: weights, trials and standard errors of the rows
+- ``beside/``: what is said of rows beside the columns of the formula
 - ``response``: the response as numbers, as its family asks
 - ``residual_checks``: what a fit must be for a residual structure, and what its rows tell
-- ``visit_order``: which structures of residuals go by the order of visits, and whether it is known
+- ``stacked/``: several responses, or categories of one, as rows of one design
 - ``residual_rows``: scale, group and time of each row's residual
+- ``predictors``: `ParameterRows`: predictors of the family's parameters
 - ``coding``: response, offset and columns from rows
-- ``evaluate``: calls evaluated on columns, without `eval`
-- ``model_matrix``: numeric columns and their names, by formulaic
+- ``columns/``: calls, model matrices, and what transforms learnt
 - ``grouping``: `GroupingFactor`: levels, each row's level, columns that vary
 - ``rank/``: which columns are determined, and what dropped ones follow from
 - ``factors/``: grouping factors from rows, with what their terms say of levels and columns

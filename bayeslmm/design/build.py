@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayeslmm import names
+from bayeslmm.arguments import given_formulas, row_statements, takes_formulas
 from bayeslmm.design.coding import TableCoder
+from bayeslmm.design.columns.memory import restore, store
 from bayeslmm.design.design import Design
 from bayeslmm.design.factors.arms import check_arms
-from bayeslmm.design.factors.gather import gather_factors
+from bayeslmm.design.factors.gather import gather_factors, named_covariances
+from bayeslmm.design.predictors import (
+    code_predictors,
+    kept_of,
+    parameter_terms,
+    predictor_factors,
+    split_sigma,
+)
 from bayeslmm.design.rank.identifiability import (
     check_columns,
     check_levels,
@@ -20,13 +30,19 @@ from bayeslmm.design.rank.identifiability import (
 )
 from bayeslmm.design.residual_checks import check_arguments, check_residuals
 from bayeslmm.design.residual_rows import code_residuals, sigma_factors
-from bayeslmm.design.response import require_intercept, require_known, require_trials
+from bayeslmm.design.response import (
+    require_intercept,
+    require_known,
+    require_trials,
+    told_family,
+)
 from bayeslmm.design.rows import NO_LEVEL, read_rows
-from bayeslmm.design.state import DesignState, require_state, restore, store
+from bayeslmm.design.stacked.any_kind import is_stacked, stack_up
+from bayeslmm.design.stacked.build import Asked, refuse_of_rows, restack
+from bayeslmm.design.state import DesignState, require_state
 from bayeslmm.errors import (
     DataError,
     DataWarning,
-    FormulaError,
     check_choice,
     names_keywords,
     warn,
@@ -36,23 +52,26 @@ from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.residual import residual_terms
-from bayeslmm.relationships.known import read_known, require_used
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Unpack
 
     from numpy.typing import ArrayLike, NDArray
 
+    from bayeslmm.arguments import ParameterFormulas
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.design.predictors import ParameterRows
     from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.design.rows import Rows
     from bayeslmm.families.family import Family
     from bayeslmm.formula.model_terms import ModelTerms
-    from bayeslmm.relationships.known import Known, KnownLike
+    from bayeslmm.relationships.known import KnownLike
 
 
 @names_keywords
+@takes_formulas
 def build_design(
     formula: str | MixedFormula,
     data: Any,
@@ -68,6 +87,7 @@ def build_design(
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
     known: KnownLike | None = None,
+    **formulas: Unpack[ParameterFormulas],
 ) -> Design:
     r"""Compute the matrices of a linear mixed model from a table.
 
@@ -111,6 +131,10 @@ def build_design(
         Covariances of levels by the names that ``gr(g, cov=A)`` gives them, e.g. ``{"A": A}``: a
         pandas DataFrame labelled by levels, a pair of matrix and levels, or what `phylogeny`,
         `pedigree`, `precision` and `known_covariance` return.
+    phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
+        Formulas of the family's parameters, as in `fit_bayes`; one number without.
+    likweights, cens, y2 : str or array-like, optional
+        How often rows count, and how they are censored, as in `fit_bayes`.
 
     Returns
     -------
@@ -141,48 +165,50 @@ def build_design(
     >>> design.coef, design.factors[0].levels, design.factors[0].index
     (('Intercept', 'x'), array(['a', 'b'], dtype='<U1'), array([0, 0, 1, 1, 1]))
     """
-    check_choice("missing", missing, ("drop", "raise"))
-    check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
-    check_choice("response", response, ("required", "optional"))
-    chosen = family_of(family, link)
-    require_known(chosen, weights, trials)
-    check_arguments(chosen, weights, residual, sigma, se)
+    _check_choices(missing, rank_deficient, response)
     mixed = parse_formula(formula) if not isinstance(formula, MixedFormula) else formula
+    if is_stacked(mixed, family):
+        refuse_of_rows({"weights": weights, "sigma": sigma, "se": se, **formulas})
+        asked = Asked(family, link, trials, residual, known, missing, rank_deficient, response)
+        return stack_up(mixed, read_table(data), asked, build_design)
+    of_rows = row_statements(formulas)
+    chosen = told_family(family_of(family, link), of_rows, weights, (residual, sigma, se))
+    require_known(chosen, weights, trials)
+    sigma, others = split_sigma(chosen, sigma, given_formulas(formulas))
+    check_arguments(chosen, weights, residual, sigma, se)
     terms = model_terms(mixed)
-    terms = replace(terms, residual=residual_terms(residual, sigma, terms.response))
+    beside = residual_terms(residual, sigma, terms.response)
+    in_others = parameter_terms(chosen, others, terms.response)
+    terms = replace(terms, residual=beside, parameters=in_others)
     require_trials(chosen, trials)
-    needed = True if response == "required" else None
-    relationships = read_known(known)
-    _require_known(terms, relationships)
+    relationships = named_covariances(terms, known)
     require_intercept(chosen, terms)
     rows = read_rows(
-        terms, read_table(data), weights, missing, need_response=needed, trials=trials, se=se
-    )
-    for note in rows.notes:
-        warn(note, DataWarning)
+        terms, read_table(data), weights, missing, trials=trials, se=se,
+        need_response=response == "required" or None, beside=of_rows,
+    )  # fmt: skip
+    _warn(rows)
     coder = TableCoder(terms, rows, {}, family=chosen)
     X, columns = coder.fixed()
     keep, dropped = full_rank(X, columns, rows.n, rank_deficient)
     dependence = dependence_of(X, keep, rows.n)
     keep = [j for j in keep if not coder.stands_for(columns[j])]
-    coef = tuple(columns[j] for j in keep)
     X = X if len(keep) == len(columns) else np.ascontiguousarray(X[:, keep])
     factors = gather_factors(coder, None, relationships)
-    in_sigma = () if terms.residual is None else terms.residual.sigma_factors
-    all_factors = [*(factor.name for factor in factors), *map(names.in_sigma, in_sigma)]
-    names.check_coefficients(columns, all_factors, list(variables_of(chosen)))
-    coder.response()  # before the factors' own troubles
-    for factor in factors:
-        check_arms(factor, factor.columns)
-        check_columns(factor)
-        check_levels(factor)
-    of_residuals = code_residuals(coder)
+    _check(coder, factors)
+    of_residuals, predictors = code_residuals(coder), code_predictors(coder)
+    in_parameters = (*sigma_factors(of_residuals), *predictor_factors(predictors))
+    names.check_coefficients(
+        columns,
+        [factor.name for factor in (*factors, *in_parameters)],
+        list(variables_of(chosen)),
+    )
     check_residuals(of_residuals, factors)
     state = DesignState(
         formula=str(mixed),
         columns=coder.column_states(),
         transforms=store(coder.memory),
-        coef=coef,
+        coef=tuple(columns[j] for j in keep),
         dropped=dropped,
         dependence=dependence,
         terms={factor.name: factor.terms for factor in factors},
@@ -196,33 +222,35 @@ def build_design(
         residual=residual,
         sigma=None if of_residuals is None else sigma,
         se=se if isinstance(se, str) else None,
-        structures={factor.name: factor.structures for factor in factors if factor.structures}
-        or None,
+        structures={f.name: f.structures for f in factors if f.structures} or None,
         visits=None if of_residuals is None else of_residuals.visits or None,
         strata=None if of_residuals is None else of_residuals.by_labels or None,
         known=relationships,
-        sigma_terms={f.name: f.terms for f in sigma_factors(of_residuals)},
-        sigma_levels={f.name: tuple(f.levels.tolist()) for f in sigma_factors(of_residuals)},
+        parameter_terms={f.name: f.terms for f in in_parameters},
+        parameter_levels={f.name: tuple(f.levels.tolist()) for f in in_parameters},
+        beside={name: said for name, said in of_rows.items() if isinstance(said, str)},
+        **kept_of(predictors, others),
     )
-    return _design(coder, X, factors, state, of_residuals)
+    return _design(coder, X, factors, state, (of_residuals, predictors))
 
 
-def _require_known(terms: ModelTerms, known: Known) -> None:
-    """Raise unless the formula names just the covariances that are given."""
-    used = []
-    for term, _ in terms.random:
-        if term.cov is None:
-            continue
-        if term.cov not in known:
-            there = f"known= has: {', '.join(known)}" if known else "there is no known="
-            raise FormulaError(
-                f"{term.factor!r} has the covariance {term.cov}, and {there}: give "
-                f"known={{{term.cov!r}: ...}}, a covariance of its levels.",
-                terms.formula.text or str(terms.formula),
-                term.span if terms.formula.text else None,
-            )
-        used.append(term.cov)
-    require_used(known, used)
+def _check_choices(missing: str, rank_deficient: str, response: str) -> None:
+    check_choice("missing", missing, ("drop", "raise"))
+    check_choice("rank_deficient", rank_deficient, ("raise", "drop"))
+    check_choice("response", response, ("required", "optional"))
+
+
+def _warn(rows: Rows) -> None:
+    for note in rows.notes:
+        warn(note, DataWarning)
+
+
+def _check(coder: TableCoder, factors: Sequence[GroupingFactor]) -> None:
+    coder.response()  # before the factors' own troubles
+    for factor in factors:
+        check_arms(factor, factor.columns)
+        check_columns(factor)
+        check_levels(factor)
 
 
 @names_keywords
@@ -237,8 +265,9 @@ def rebuild_design(
     no_level: Sequence[str] = (),
     trials: str | ArrayLike | None = None,
     residual: bool = False,
+    parameters: bool = True,
     se: str | ArrayLike | None = None,
-    in_sigma: Sequence[str] | None = None,
+    in_parameters: Sequence[str] | None = None,
 ) -> Design:
     """Compute the matrices of new rows, coded exactly as the training rows were.
 
@@ -268,11 +297,13 @@ def rebuild_design(
         Numbers of trials of a binomial response, or their column.
     residual : bool
         Whether to code what the structure of the residuals reads of the rows, too.
+    parameters : bool
+        Whether to code the predictors of the family's parameters.
     se : str or array-like of shape (rows of the table,), optional
         Known standard errors of the new rows, or their column.
-    in_sigma : sequence of str, optional
-        The grouping factors whose effects in sigma the rows have, all by default; without those
-        their columns are not needed.
+    in_parameters : sequence of str, optional
+        The effects in sigma and other parameters that the rows have, by `names.in_parameter`, all
+        by default; the grouping columns of others are not needed.
 
     Returns
     -------
@@ -295,32 +326,38 @@ def rebuild_design(
     check_choice("missing", missing, ("drop", "raise"))
     check_choice("response", response, ("optional", "required", "ignored"))
     said = require_state(state)
+    if said.layout is not None:
+        refuse_of_rows({"weights": weights, "se": se})
+        asked = {"response": response, "missing": missing, "no_level": no_level, "trials": trials}
+        return restack(said, factors, partial(_rebuilt, data, asked))
     of_residuals = residual_terms(said.residual, said.sigma) if residual else None
+    others = parameter_terms(family_of(said.family, said.link), said.formulas)
     whole = model_terms(parse_formula(said.formula), of_residuals)
     unknown = [name for name in factors or () if name not in state.terms]
     if unknown:
         known = ", ".join(state.terms) or "none"
         raise DataError(f"There is no grouping factor {unknown[0]!r}; there are: {known}.")
+    whole = replace(whole, parameters=others if parameters else ())
     terms = whole.only(None if factors is None else tuple(factors))
-    terms = terms if in_sigma is None else terms.only_in_sigma(tuple(in_sigma))
+    if in_parameters is not None:
+        terms = terms.only_in_parameters(tuple(in_parameters))
     needed = {"optional": None, "required": True, "ignored": False}[response]
     if no_level and any(NO_LEVEL in label for known in state.levels.values() for label in known):
         raise DataError(f"A level is called {NO_LEVEL!r}: missing values need another label.")
     table = read_table(data)
     rows = read_rows(
-        terms,
-        table,
-        weights,
-        missing,
-        need_response=needed,
-        training=False,
-        no_level=no_level,
-        trials=trials,
-        se=se,
-    )
-    for note in rows.notes:
-        warn(note, DataWarning)
+        terms, table, weights, missing, need_response=needed, training=False, no_level=no_level,
+        trials=trials, se=se,
+    )  # fmt: skip
+    _warn(rows)
     return code_rows(state, terms, rows, state.levels)
+
+
+def _rebuilt(
+    data: Any, asked: Mapping[str, Any], state: DesignState, *, factors: Sequence[str] | None
+) -> Design:
+    """Return the design of one of several responses."""
+    return rebuild_design(state, data, factors=factors, **asked)
 
 
 def code_rows(
@@ -339,8 +376,8 @@ def code_rows(
     rebuilt = {factor.name: factor.terms for factor in built}
     if coef != state.coef or any(state.terms[name] != rebuilt[name] for name in rebuilt):
         raise DataError("The state does not belong to this formula: its columns differ.")
-    residual = code_residuals(coder, state)
-    return _design(coder, X, built, state, residual)
+    beside = code_residuals(coder, state), code_predictors(coder, state)
+    return _design(coder, X, built, state, beside)
 
 
 def _design(
@@ -348,7 +385,7 @@ def _design(
     X: NDArray[np.float64],
     factors: tuple[GroupingFactor, ...],
     state: DesignState,
-    residual: ResidualRows | None = None,
+    beside: tuple[ResidualRows | None, tuple[ParameterRows, ...]],
 ) -> Design:
     rows = coder.rows
     return Design(
@@ -366,6 +403,9 @@ def _design(
         units=rows.units,
         family=coder.family,
         trials=rows.trials,
-        residual=residual,
+        likweights=rows.likweights,
+        ends=coder.ends(),
+        residual=beside[0],
+        predictors=beside[1],
         _state=state,
     )

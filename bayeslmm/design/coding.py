@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm.design.evaluate import boolean_categorical, evaluate, recode
-from bayeslmm.design.model_matrix import check_finite, model_matrix, vector
+from bayeslmm.design.beside.censoring import ends_of
+from bayeslmm.design.columns.evaluate import boolean_categorical, evaluate, recode
+from bayeslmm.design.columns.model_matrix import check_finite, model_matrix, vector
 from bayeslmm.design.response import (
     categories_of_numbers,
     ordered_levels,
@@ -20,7 +21,7 @@ from bayeslmm.design.smooths.columns import code_smooth
 from bayeslmm.design.state import ColumnState
 from bayeslmm.errors import DataError
 from bayeslmm.families.gaussian import GAUSSIAN
-from bayeslmm.families.ordered import Ordered
+from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.families.registry import bound_family
 from bayeslmm.formula.nodes import Variable
 from bayeslmm.formula.tokens import quote
@@ -28,7 +29,7 @@ from bayeslmm.names import INTERCEPT
 from bayeslmm.tables.column import categorical
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -145,15 +146,24 @@ class TableCoder:
         """Return the columns of a random-effects term and their names."""
         return self._matrix(wanted, "random-effects column")
 
-    def columns_of_sigma(self, wanted: TermSet) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-        """Return the columns of log(sigma) and their names."""
-        return self._matrix(wanted, "column of sigma")
+    def columns_of_parameter(
+        self, wanted: TermSet, parameter: str
+    ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        """Return the columns of a parameter's predictor and their names."""
+        return self._matrix(wanted, f"column of {parameter}")
 
     def response(self) -> NDArray[np.float64]:
         """Return y, NaN where a row has no response."""
         if self._y is None:
             self._y = self._compute_response()
         return self._y
+
+    def ends(self) -> NDArray[np.float64] | None:
+        """Return the other ends of censored responses, or None where none is."""
+        rows = self.rows
+        if rows.cens is None:
+            return None
+        return ends_of(rows.cens, self.response(), rows.y2, rows.labels)
 
     def _compute_response(self) -> NDArray[np.float64]:
         rows, atom = self.rows, self.terms.response
@@ -210,10 +220,12 @@ class TableCoder:
 
     def offset(self) -> NDArray[np.float64] | None:
         """Return the sum of the offsets, or None without any."""
-        if not self.terms.offsets:
-            return None
+        return self.sum_of(self.terms.offsets) if self.terms.offsets else None
+
+    def sum_of(self, offsets: Sequence[Atom]) -> NDArray[np.float64]:
+        """Return the sum of some offsets."""
         total = np.zeros(self.rows.n)
-        for atom in self.terms.offsets:
+        for atom in offsets:
             value = self._value(atom)
             if isinstance(value, pd.Categorical) and isinstance(atom, Variable):
                 held = self.rows.columns[atom.name].instead_of_numbers(self.rows.labels)

@@ -13,6 +13,7 @@ from bayeslmm.design.text import Described, design_lines
 from bayeslmm.errors import (
     DataError,
 )
+from bayeslmm.families.censored import uncensored
 from bayeslmm.families.gaussian import GAUSSIAN
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.design.predictors import ParameterRows
     from bayeslmm.design.residual_rows import ResidualRows
+    from bayeslmm.design.stacked.stack import Stack
     from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
@@ -54,9 +57,17 @@ class Design(Described):
         How the response is distributed given the linear predictor.
     trials : ndarray of float64, shape (n,), or None
         Numbers of trials of a binomial response.
+    likweights : ndarray of float64, shape (n,), or None
+        How often the likelihood of each row counts.
+    ends : ndarray of float64, shape (n,), or None
+        Of censored responses the other end of where each lies, see `families.censored`.
     residual : ResidualRows or None
         What is known of the residuals' scales, groups and times; None where they are independent
         with one sigma.
+    predictors : tuple of ParameterRows
+        Predictors of the family's parameters that have formulas.
+    stack : Stack or None
+        Of several responses, or categories of one: which of them each row is of.
     data : mapping of str to ndarray or Categorical, each of length n
         The table's columns that the formula uses: numbers and booleans as arrays, text and
         categories as pandas categoricals of text.
@@ -82,7 +93,11 @@ class Design(Described):
     units: Mapping[str, str] = field(default_factory=dict)
     family: Family = GAUSSIAN
     trials: NDArray[np.float64] | None = None
+    likweights: NDArray[np.float64] | None = None
+    ends: NDArray[np.float64] | None = None
     residual: ResidualRows | None = None
+    predictors: tuple[ParameterRows, ...] = ()
+    stack: Stack[Design] | None = None
     _state: DesignState | None = None
 
     def _lines(self) -> list[str]:
@@ -107,14 +122,23 @@ class Design(Described):
 
     @property
     def known(self) -> NDArray[np.float64] | None:
-        """What the family knows of the rows beside eta: trials or weights, shape (n,), or None."""
-        return self.trials if self.family.response.known == "trials" else self.weights
+        """What the family knows of the rows beside eta: trials, weights, ends; (n,) or None."""
+        takes = self.family.response.known
+        return {"trials": self.trials, "ends": self.ends}.get(takes or "", self.weights)
 
     @property
     def gaussian_response(self) -> NDArray[np.float64]:
         """The response on the scale on which it is Gaussian, log(y) for log-normal ones."""
-        scale = self.family.gaussian_scale
+        scale = uncensored(self.family).gaussian_scale
         return self.y if scale is None else scale.link(self.y)
+
+    @property
+    def responses_of_eta(self) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Responses that tell of eta, on the scale of `Family.level_scale`, and their offsets."""
+        kept, scale = self.family.tells_level(self.y), self.family.level_scale
+        y = self.y[kept]
+        offset = None if self.offset is None else self.offset[kept]
+        return (y if scale is None else scale.link(y)), offset
 
     @property
     def n(self) -> int:
@@ -139,12 +163,13 @@ class Design(Described):
     def numbers(self) -> Iterator[NDArray[Any]]:
         """Iterate over all arrays that a fit sees, in one order."""
         yield from (self.y, self.X)
-        yield from (
-            given for given in (self.weights, self.offset, self.trials) if given is not None
-        )
+        told = (self.weights, self.offset, self.trials, self.likweights, self.ends)
+        yield from (given for given in told if given is not None)
         for factor in self.factors:
             yield from (factor.index, factor.columns)
             if factor.latent is not None:
                 yield from factor.latent.numbers()
         if self.residual is not None:
             yield from self.residual.arrays()
+        for rows in self.predictors:
+            yield from rows.arrays()

@@ -94,6 +94,9 @@ class GroupingFactor(Described):
         level each, and levels are independent.
     arms : Arms or None
         Which levels have which columns, where that differs by ``gr(g, by=arm)``.
+    labels : tuple of str
+        Each block's label, as of ``(1 |p| g)``: blocks of several responses that share one are
+        correlated. Empty where a block has none.
     """
 
     name: str
@@ -107,6 +110,7 @@ class GroupingFactor(Described):
     structures: tuple[BlockStructure, ...] = ()
     latent: LevelMap | None = None
     arms: Arms | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def scaled_columns(self) -> NDArray[np.float64]:

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from bayeslmm.design.design import Design
     from bayeslmm.design.factors.arms import Arms
     from bayeslmm.design.grouping import BlockStructure
+    from bayeslmm.design.predictors import ParameterRows
     from bayeslmm.design.residual_rows import ResidualRows
     from bayeslmm.design.scales import DataScales
+    from bayeslmm.design.stacked.stack import Stack
     from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
@@ -104,6 +106,16 @@ class ModelData(Protocol):
     @property
     def residual(self) -> ResidualRows | None:
         """What is known of the residuals' scales, groups and times; None where nothing is."""
+        ...
+
+    @property
+    def predictors(self) -> tuple[ParameterRows, ...]:
+        """Predictors of the family's parameters that have formulas."""
+        ...
+
+    @property
+    def stack(self) -> Stack[Design] | None:
+        """Of several responses, which of them each row is of."""
         ...
 
     @property

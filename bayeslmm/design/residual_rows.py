@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.design.factors.gather import gather_sigma_factors
-from bayeslmm.design.grouping import GroupingFactor
-from bayeslmm.design.model_matrix import check_finite
+from bayeslmm import names
+from bayeslmm.design.columns.model_matrix import check_finite
+from bayeslmm.design.factors.visit_order import require_order, warn_of_gaps
+from bayeslmm.design.predictors import code_effects
 from bayeslmm.design.scales import ColumnScale
-from bayeslmm.design.visit_order import require_order, warn_of_gaps
 from bayeslmm.errors import DataError
 from bayeslmm.formula.residual import BY_VISIT, KINDS, Correlation
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.coding import TableCoder
+    from bayeslmm.design.grouping import GroupingFactor
     from bayeslmm.design.rows import Rows
     from bayeslmm.design.state import DesignState
     from bayeslmm.tables.column import Column
@@ -68,7 +69,7 @@ class ResidualRows:
     log_se : ndarray, shape (n,), or None
         The mean of log(se) of those rows, where there are such.
     factors : tuple of GroupingFactor
-        Of effects in log(sigma), named by `names.in_sigma`.
+        Of effects in log(sigma), named by `names.in_parameter`.
     """
 
     correlation: Correlation | None
@@ -193,18 +194,18 @@ def code_residuals(coder: TableCoder, learnt: DesignState | None = None) -> Resi
     terms, rows = coder.terms.residual, coder.rows
     silent = terms is None or (terms.correlation is None and terms.sigma_text is None)
     # Effects in sigma that are left out of new rows are columns of zeros.
-    silent = silent and (terms is None or learnt is None or not learnt.sigma_terms)
+    silent = silent and (terms is None or learnt is None or not learnt.effects_in(names.SIGMA))
     if silent and rows.se is None:
         return None
     columns = np.zeros((rows.n, 0))
-    names: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
     sigma = None if terms is None or terms.sigma is None else terms.sigma
     if sigma is not None:
-        columns, names = coder.columns_of_sigma(sigma)
+        columns, called = coder.columns_of_parameter(sigma, names.SIGMA)
     correlation = None if terms is None else terms.correlation
     has_sigma = rows.se is None or (terms is not None and terms.asked)
     plain = ResidualRows(
-        correlation, None if terms is None else terms.sigma_text, has_sigma, columns, names,
+        correlation, None if terms is None else terms.sigma_text, has_sigma, columns, called,
         rows.se, np.arange(rows.n), factors=_sigma_factors(coder, learnt),
     )  # fmt: skip
     if correlation is None:
@@ -218,25 +219,9 @@ def code_residuals(coder: TableCoder, learnt: DesignState | None = None) -> Resi
 
 def _sigma_factors(coder: TableCoder, learnt: DesignState | None) -> tuple[GroupingFactor, ...]:
     """Return the factors of effects in log(sigma): of new rows all that the fit had."""
-    if learnt is None:
-        return gather_sigma_factors(coder, None)
-    found = {f.name: f for f in gather_sigma_factors(coder, learnt.sigma_levels)}
-    if any(learnt.sigma_terms[name] != factor.terms for name, factor in found.items()):
-        raise DataError("The state does not belong to this formula of sigma: its columns differ.")
-    return tuple(
-        found[name] if name in found else _left_out(name, learnt, coder.rows.n)
-        for name in learnt.sigma_terms
-    )
-
-
-def _left_out(name: str, learnt: DesignState, n: int) -> GroupingFactor:
-    """Return a factor whose effects have no part in any of n rows."""
-    terms, levels = learnt.sigma_terms[name], np.array(learnt.sigma_levels[name], dtype=str)
-    return GroupingFactor(
-        name=name, variables=(), levels=levels, n_known=len(levels),
-        index=np.zeros(n, np.int64), columns=np.zeros((n, len(terms))), terms=terms,
-        blocks=(tuple(range(len(terms))),),
-    )  # fmt: skip
+    said = coder.terms.residual
+    effects, text = ((), "") if said is None else (said.effects, said.text)
+    return code_effects(coder, (names.SIGMA, effects, text), learnt)
 
 
 def _correlated(

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.design.evaluate import boolean_categorical
+from bayeslmm.design.columns.evaluate import boolean_categorical
 from bayeslmm.errors import ArgumentError, DataError, DataWarning, FormulaError, warn
+from bayeslmm.families.censored import Censored, censored, uncensored
 from bayeslmm.tables.column import categorical
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from bayeslmm.arrays import Floats
@@ -179,6 +180,40 @@ def require_same_kind(column: Column, known: Sequence[str] | None) -> None:
         f"The response {column.name!r} was {was} in the training rows, and these rows hold "
         f"{'numbers or booleans' if labels else 'labels'}: give them in the same way."
     )
+
+
+def told_family(
+    family: Family, of_rows: Mapping[str, Any], weights: Any, of_residuals: Iterable[Any]
+) -> Family:
+    """Return the family that fits what is said of the rows: a censored one where `cens` is said.
+
+    Raises
+    ------
+    ArgumentError
+        If something does not go together.
+    """
+    if isinstance(family, Censored) and "cens" not in of_rows:
+        raise ArgumentError(
+            f"family={family.name!r} is what cens= makes of a family: give "
+            f"family={family.base.name!r} and cens=, a column that says which rows are censored."
+        )
+    structured = any(one is not None for one in of_residuals)
+    if of_rows and structured:
+        said = next(iter(of_rows))
+        raise ArgumentError(
+            f"{said}= and residuals with a structure (residual=, sigma=, se=) do not go together "
+            "here: leave one of them out."
+        )
+    if "cens" not in of_rows:
+        if "y2" in of_rows:
+            raise ArgumentError("y2= holds upper ends of intervals: say which rows are by cens=.")
+        return family
+    if weights is not None:
+        raise ArgumentError(
+            "weights= and cens= do not go together here: leave one of them out. A row that counts "
+            "several times has likweights=."
+        )
+    return censored(uncensored(family))
 
 
 def require_known(family: Family, weights: Any, trials: Any) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.design.row_numbers import (
+from bayeslmm.design.beside.censoring import WORDS, read_censoring, read_upper
+from bayeslmm.design.beside.row_numbers import (
+    check_likelihood_weights,
     check_standard_errors,
     check_trials,
     check_weights,
@@ -59,6 +61,10 @@ class Rows:
         Checked numbers of trials.
     se : ndarray of float64, shape (n,), or None
         Checked standard errors.
+    likweights : ndarray of float64, shape (n,), or None
+        Checked likelihood weights.
+    cens, y2 : ndarray of float64, shape (n,), or None
+        How rows are censored, by `censoring.WORDS`, and upper ends of intervals.
     """
 
     positions: NDArray[np.int64]
@@ -72,6 +78,9 @@ class Rows:
     units: Mapping[str, str] = field(default_factory=dict)
     trials: NDArray[np.float64] | None = None
     se: NDArray[np.float64] | None = None
+    likweights: NDArray[np.float64] | None = None
+    cens: NDArray[np.float64] | None = None
+    y2: NDArray[np.float64] | None = None
 
     @property
     def n(self) -> int:
@@ -91,6 +100,7 @@ def read_rows(
     no_level: Collection[str] = (),
     trials: Any = None,
     se: Any = None,
+    beside: Mapping[str, Any] | None = None,
 ) -> Rows:
     """Return the rows and columns of a table that a formula uses, checked.
 
@@ -118,6 +128,8 @@ def read_rows(
         Numbers of trials, or their column.
     se : str, array-like or None
         Known standard errors, or their column.
+    beside : mapping, optional
+        What `arguments.RowStatements` says of the rows.
 
     Returns
     -------
@@ -140,7 +152,7 @@ def read_rows(
             *terms.grouping,
             *terms.shares,
             *terms.correlation_columns,
-            *terms.sigma_grouping,
+            *terms.parameter_grouping,
         ]
     )
     for name in needed:
@@ -149,14 +161,16 @@ def read_rows(
     given = read_numbers("weights", weights, table)
     tried = read_numbers("trials", trials, table)
     errors = read_numbers("se", se, table)
-    grouping = {*terms.grouping, *terms.sigma_grouping}
+    said = _read_beside(beside or {}, table)
+    grouping = {*terms.grouping, *terms.parameter_grouping}
     unlabelled = set(no_level) & grouping - set(terms.predictors)
     lacks = {name: table.missing(name) for name in needed if name not in unlabelled}
-    for role, values in (("weights", given), ("trials", tried), ("se", errors)):
-        if values is not None:
-            lacks[role] = np.isnan(values)
+    told = {"weights": given, "trials": tried, "se": errors, **said}
+    lacks |= {role: np.isnan(values) for role, values in told.items() if values is not None}
+    if said["y2"] is not None:
+        lacks["y2"] &= said["cens"] == WORDS["interval"]
     advice = "" if training else _new_rows_advice(terms, lacks)
-    keep, notes = _complete(lacks, table.n_rows, missing, advice, whole=whole)
+    keep, notes = complete_rows(lacks, table.n_rows, missing, advice, whole=whole)
     lacking = {name: int(mask.sum()) for name, mask in lacks.items()}
     if not keep.any():
         nowhere = np.empty(0, dtype=np.int64)
@@ -188,7 +202,27 @@ def read_rows(
         units=table.units,
         trials=None if tried is None else check_trials(tried[keep], labels),
         se=None if errors is None else check_standard_errors(errors[keep], labels),
+        **_kept_beside(said, keep, labels),
     )
+
+
+def _read_beside(said: Mapping[str, Any], table: Table) -> dict[str, NDArray[np.float64] | None]:
+    """Return what `arguments.RowStatements` says of all rows, NaN where that is missing."""
+    kinds = read_censoring(said.get("cens"), table)
+    return {
+        "likweights": read_numbers("likweights", said.get("likweights"), table),
+        "cens": kinds,
+        "y2": read_upper(said.get("y2"), kinds, table),
+    }
+
+
+def _kept_beside(
+    said: Mapping[str, NDArray[np.float64] | None], keep: NDArray[np.bool_], labels: NDArray[Any]
+) -> dict[str, Any]:
+    found = {name: None if values is None else values[keep] for name, values in said.items()}
+    if (counted := found["likweights"]) is not None:
+        check_likelihood_weights(counted, labels)
+    return found
 
 
 def _no_column(terms: ModelTerms, table: Table, name: str, *, training: bool) -> BayesLMMError:
@@ -241,7 +275,7 @@ def _new_rows_advice(terms: ModelTerms, lacks: Mapping[str, NDArray[np.bool_]]) 
     return advice
 
 
-def _complete(
+def complete_rows(
     lacks: Mapping[str, NDArray[np.bool_]],
     n_rows: int,
     missing: str,
@@ -249,7 +283,26 @@ def _complete(
     *,
     whole: bool,
 ) -> tuple[NDArray[np.bool_], list[str]]:
-    """Return which rows lack nothing, and a note on those that are dropped."""
+    """Return which rows lack nothing, and a note on those that are dropped.
+
+    Parameters
+    ----------
+    lacks : mapping of str to ndarray of bool
+        Of each column, which rows lack it.
+    n_rows : int
+        How many rows there are.
+    missing : {"drop", "raise"}
+        What to do with rows that lack a value.
+    advice : str
+        What can be done instead of dropping them.
+    whole : bool
+        Whether these are all rows, and not a batch of them.
+
+    Raises
+    ------
+    DataError
+        If rows lack values and are not to be dropped, or all rows do.
+    """
     counts = {name: int(mask.sum()) for name, mask in lacks.items()}
     for name, count in counts.items():
         if count == n_rows and whole:

@@ -83,8 +83,8 @@ class Rows(Protocol):
     """What is described of a design; see `Design`."""
 
     @property
-    def gaussian_response(self) -> Floats:
-        """The response on the scale on which it is Gaussian, shape (n,)."""
+    def responses_of_eta(self) -> tuple[Floats, Floats | None]:
+        """Responses on the scale on which they vary around eta, and their offsets or None."""
         ...
 
     @property
@@ -246,11 +246,10 @@ class DataScales:
         >>> DataScales.of(design).response.mean
         2.5
         """
-        y = design.gaussian_response
+        y, offset = design.responses_of_eta
         observed = ColumnScale.of(y)
-        offset = design.offset
         has_intercept = names.INTERCEPT in design.coef
-        with_ones = None if has_intercept else np.column_stack([design.X, np.ones(len(y))])
+        with_ones = None if has_intercept else np.column_stack([design.X, np.ones(len(design.X))])
         return cls(
             response=observed if offset is None else ColumnScale.of(y - offset),
             observed=observed,

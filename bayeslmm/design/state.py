@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
+from bayeslmm import names
+from bayeslmm.design.columns.memory import from_plain
 from bayeslmm.design.factors.arms import Arms
 from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.design.rank.dependence import Dependence
+from bayeslmm.design.stacked.layout import Layout, layout_of_plain
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.families.registry import family_of
@@ -20,12 +20,16 @@ from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.relationships.plain import all_of_plain, to_plain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from bayeslmm.relationships.known import Known
     from bayeslmm.relationships.relationship import Relationship
 
 VERSION = 1
 # Parts that are written where there are any, so that states of other models stay as they were.
 _WHERE_GIVEN = ("trials", "response_levels", "residual", "sigma", "se", "visits", "strata")
+# Those that are mappings.
+_WHERE_ANY = ("beside", "formulas", "parameter_coef", "parameter_terms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +92,18 @@ class DesignState:
         Known covariances of levels, by the names that the formula has.
     arms : mapping of str to Arms
         Of grouping factors with ``gr(g, by=arm)``.
-    sigma_terms, sigma_levels : mapping of str to tuple of str
-        Columns and levels of each grouping factor that has effects in log(sigma), by
-        `names.in_sigma`.
+    beside : mapping of str to str
+        Columns of what was said of the rows, see `arguments.RowStatements`.
+    formulas : mapping of str to str
+        Formulas of the family's parameters, as they are spelt.
+    parameter_coef : mapping of str to tuple of str
+        Names of the coefficients of each of these parameters.
+    parameter_terms, parameter_levels : mapping of str to tuple of str
+        Columns and levels of each grouping factor that has effects in a parameter, also in
+        sigma, by `names.in_parameter`.
+    layout : Layout or None
+        Of several responses: each one's own state, and where its columns stand. The numbers of
+        rows are coded by those states.
     """
 
     formula: str
@@ -114,14 +127,22 @@ class DesignState:
     strata: tuple[str, ...] | None = None
     known: Known = field(default_factory=dict)
     arms: Mapping[str, Arms] = field(default_factory=dict)
-    sigma_terms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    sigma_levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
+    formulas: Mapping[str, str] = field(default_factory=dict)
+    parameter_coef: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    parameter_terms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    parameter_levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    layout: Layout[DesignState] | None = None
+
+    def effects_in(self, parameter: str) -> tuple[str, ...]:
+        """Return the names of the grouping factors of effects in a parameter."""
+        return tuple(name for name in self.parameter_terms if names.apart(name)[0] == parameter)
 
     def relationship(self, factor: str) -> Relationship | None:
         """Return the known covariance of a factor's levels, if it has one."""
         terms = parse_formula(self.formula).random if self.known else ()
-        names = [term.cov for term in terms if term.factor == factor and term.cov is not None]
-        return self.known[names[0]] if names else None
+        named = [term.cov for term in terms if term.factor == factor and term.cov is not None]
+        return self.known[named[0]] if named else None
 
     def to_json(self, *, levels: bool = True) -> str:
         """Return the state as JSON; numbers survive to the last bit.
@@ -157,12 +178,13 @@ class DesignState:
             "coef": self.coef,
             "dropped": self.dropped,
             "terms": dict(self.terms),
-            "levels": {**self.levels, **self.sigma_levels} if levels else None,
+            "levels": {**self.levels, **self.parameter_levels} if levels else None,
         }
+        if self.layout is not None:
+            content["layout"] = self.layout.plain(levels=levels)
         if self.arms:
             content["arms"] = {name: a.plain(levels=levels) for name, a in self.arms.items()}
-        if self.sigma_terms:
-            content["sigma_terms"] = dict(self.sigma_terms)
+        content |= {name: dict(getattr(self, name)) for name in _WHERE_ANY if getattr(self, name)}
         if self.weights is not None:
             content["weights"] = self.weights
         if self.family != GAUSSIAN.name:
@@ -177,11 +199,8 @@ class DesignState:
                 content[name] = getattr(self, name)
         if self.dependence is not None:
             content["dependence"] = self.dependence.plain()
-        if self.known:
-            content["known"] = {
-                name: to_plain(known) if levels else known.fingerprint
-                for name, known in self.known.items()
-            }
+        known = {name: to_plain(m) if levels else m.fingerprint for name, m in self.known.items()}
+        content |= {"known": known} if known else {}
         return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
     @classmethod
@@ -221,6 +240,8 @@ class DesignState:
             state = cls._of(content, found, arms or {}, known)
         except (AttributeError, KeyError, TypeError) as error:
             raise _no_state(error) from None
+        if state.layout is not None:
+            return state
         terms = model_terms(parse_formula(state.formula))
         factors = {term.factor for term, _ in terms.random}
         if lacking := (set(terms.predictors) - set(state.columns)) | (factors - set(state.terms)):
@@ -235,11 +256,11 @@ class DesignState:
         arms: Mapping[str, Sequence[str]],
         known: Known | None,
     ) -> Self:
-        in_sigma = content.get("sigma_terms", {})
-        if found is None or not {*content["terms"], *in_sigma} <= set(found):
+        others = content.get("parameter_terms", {})
+        if found is None or not {*content["terms"], *others} <= set(found):
             raise DataError("The design's state lacks the levels of its grouping factors.")
         for learnt in content["transforms"].values():
-            _from_plain(learnt).items()
+            from_plain(learnt).items()
         return cls(
             formula=content["formula"],
             columns={
@@ -268,8 +289,16 @@ class DesignState:
                 name: Arms.of_plain(found, arms.get(name))
                 for name, found in content.get("arms", {}).items()
             },
-            sigma_terms={name: tuple(terms) for name, terms in in_sigma.items()},
-            sigma_levels={name: tuple(map(str, found[name])) for name in in_sigma},
+            beside=dict(content.get("beside", {})),
+            formulas=dict(content.get("formulas", {})),
+            parameter_coef={
+                name: tuple(coef) for name, coef in content.get("parameter_coef", {}).items()
+            },
+            parameter_terms={name: tuple(terms) for name, terms in others.items()},
+            parameter_levels={name: tuple(map(str, found[name])) for name in others},
+            layout=layout_of_plain(
+                content.get("layout"), lambda part: cls.from_json(part, found, known=known)
+            ),
         )
 
 
@@ -331,58 +360,6 @@ def state_content(text: str) -> dict[str, Any]:
 
 def _no_state(error: Exception) -> DataError:
     return DataError(f"This is not the JSON of a design's state: {error!r}.")
-
-
-def store(memory: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any]:
-    """Return what transforms learnt in JSON's types, so that states compare and travel.
-
-    Examples
-    --------
-    >>> store({"poly(x, 1)": {"alpha": {0: np.float64(4.5)}}})
-    {'poly(x, 1)': {'alpha': {'__pairs__': [[0, 4.5]]}}}
-    """
-    return {call: _to_plain(learnt) for call, learnt in memory.items()}
-
-
-def restore(stored: Mapping[str, Any]) -> dict[str, dict[Any, Any]]:
-    """Return what `store` was given; it may be changed without changing the state.
-
-    Examples
-    --------
-    >>> restore({"poly(x, 1)": {"alpha": {"__pairs__": [[0, 4.5]]}}})
-    {'poly(x, 1)': {'alpha': {0: 4.5}}}
-    """
-    return {call: _from_plain(learnt) for call, learnt in stored.items()}
-
-
-def _to_plain(value: Any) -> Any:
-    match value:
-        case Mapping() if all(isinstance(key, str) for key in value):
-            return {key: _to_plain(inner) for key, inner in value.items()}
-        case Mapping():  # JSON's keys are text; poly's are powers
-            return {"__pairs__": [[_to_plain(k), _to_plain(v)] for k, v in value.items()]}
-        case np.ndarray() if value.ndim > 0:
-            return {"__array__": value.tolist()}
-        case np.ndarray() | np.generic():
-            return value.item()
-        case list() | tuple():
-            return [_to_plain(inner) for inner in value]
-        case _:
-            return value
-
-
-def _from_plain(value: Any) -> Any:
-    match value:
-        case {"__pairs__": pairs}:
-            return {_from_plain(k): _from_plain(v) for k, v in pairs}
-        case {"__array__": nested}:
-            return np.array(nested)
-        case Mapping():
-            return {key: _from_plain(inner) for key, inner in value.items()}
-        case list():
-            return [_from_plain(inner) for inner in value]
-        case _:
-            return value
 
 
 def _tuple_or_none(levels: Sequence[str] | None) -> tuple[str, ...] | None:

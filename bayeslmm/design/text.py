@@ -70,6 +70,8 @@ class _Rows(_Data, Protocol):
     @property
     def trials(self) -> NDArray[np.float64] | None: ...
     @property
+    def likweights(self) -> NDArray[np.float64] | None: ...
+    @property
     def family(self) -> Family: ...
 
 
@@ -135,7 +137,10 @@ def factor_line(factor: _Factor) -> str:
 
 def design_lines(design: _Rows) -> list[str]:
     """Describe a design: its formula, then what `data_lines` say."""
-    held = {"weights": design.weights, "trials": design.trials, "an offset": design.offset}
+    held = {
+        "weights": design.weights, "trials": design.trials, "an offset": design.offset,
+        "likelihood weights": design.likweights,
+    }  # fmt: skip
     extra = " and ".join(name for name, values in held.items() if values is not None)
     family = design.family
     given = "" if family.name == GAUSSIAN.name else f", {family.name} ({family.link.name})"

@@ -9,6 +9,8 @@ to the first.
 - ``parameters``: a family's parameters by name and as columns
 - ``links``: link functions, their inverses and derivatives
 - ``registry``: families by name
+- ``censored``: families of which some responses are known to lie in an interval alone
+- ``custom``: a family of the user's own
 - ``member``: what all members have in common
 - ``peaks``: densities without the differences of large logarithms
 - ``gaussian``: y ~ N(eta, sigma^2 / w)
@@ -17,8 +19,12 @@ to the first.
 - ``negbinomial``: counts that scatter more than Poisson's
 - ``gamma``: positive numbers with a constant coefficient of variation
 - ``lognormal``: positive numbers with a normal logarithm
+- ``times/``: waiting times
 - ``beta``: proportions strictly between 0 and 1
+- ``softmax``: categories without an order, and counts of them
+- ``stacked``: families of stacked rows, of several responses or categories
 - ``student``: numbers with outlying rows
-- ``ordered``: ordered categories: cumulative, stopping ratio, adjacent categories
-- ``sticks``: the fractions from which their thresholds follow, and on which priors are
+- ``ordinal/``: ordered categories
+- ``skew_normal``: numbers with one tail longer than the other
+- ``mixtures/``: responses with zeros or ones of their own, and what they are made of
 """

@@ -33,10 +33,9 @@ def _inside(y: Floats, known: Floats | None) -> Any:  # noqa: ARG001
 FRACTIONS = ResponseRule(
     "numbers strictly between 0 and 1",
     _inside,
-    "Divide percentages by 100. Of counts, exact zeros and ones are for family='binomial' with "
-    "trials=; otherwise move the response inside, (y * (n - 1) + 0.5) / n for n rows (Smithson & "
-    "Verkuilen 2006), or model by family='bernoulli' whether it is 0, or 1, and leave these rows "
-    "out here.",
+    "Divide percentages by 100. Where some are exactly 0 take family='zero_inflated_beta', where "
+    "some are 0 or 1 'zero_one_inflated_beta'; of counts among a number of trials "
+    "family='binomial', with trials=.",
 )
 
 
@@ -64,8 +63,7 @@ class Beta(Member):
     References
     ----------
     Ferrari & Cribari-Neto (2004), Beta regression for modelling rates and proportions,
-    doi:10.1080/0266476042000214501. Smithson & Verkuilen (2006), A better lemon squeezer?,
-    doi:10.1037/1082-989X.11.1.54.
+    doi:10.1080/0266476042000214501.
 
     Examples
     --------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # Draws of a family's parameters by name, or one value of each; of a parameter with labels these
 # are the first axis, before what is broadcast.
 type Parameters = Mapping[str, Floats | float]
+# How E(y | eta, phi) follows from eta, h being `Family.mean_scale`: it is h^-1(eta); a(phi) +
+# c(phi) h^-1(eta); or h^-1(eta) for large eta alone, and smooth within pi / 2 of the real line.
+type MeanForm = Literal["link", "linear", "curved"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class FamilyParameter:
         Of several numbers, what each is called; none of a single one.
     dim : str
         Of several numbers, their dimension in a result tree.
+    below_response : bool
+        Whether it lies below every response: its upper bound is the least of them, and its
+        default prior uniform.
     """
 
     name: str
@@ -47,6 +53,7 @@ class FamilyParameter:
     upper: float = math.inf
     labels: tuple[str, ...] = ()
     dim: str = ""
+    below_response: bool = False
 
     @property
     def entries(self) -> tuple[str, ...]:
@@ -65,7 +72,8 @@ class Family(Protocol):
     (n, s) goes with parameters (s,) and known (n, 1).
 
     `known` is what is known of the rows beside the predictor, see `ResponseRule.known`: weights w
-    of the Gaussian, numbers of trials of the binomial; None stands for ones.
+    of the Gaussian, numbers of trials of the binomial; None stands for ones. Of censored responses
+    it is the other end, see `bayeslmm.families.censored`; None stands for none censored.
 
     The PyMC form of a member stands in `bayeslmm.inference.graph.likelihood` and its compiled form
     in `bayeslmm.kernels`, because this room knows neither. Tests hold both to `log_density`.
@@ -92,14 +100,6 @@ class Family(Protocol):
         ...
 
     @property
-    def free(self) -> tuple[FamilyParameter, ...]:
-        """What priors are on, and from which `parameters` follow: mostly they themselves.
-
-        Result trees hold both; `bayeslmm.families.parameters` leads from one to the other.
-        """
-        ...
-
-    @property
     def response(self) -> ResponseRule:
         """What a response must be."""
         ...
@@ -111,12 +111,27 @@ class Family(Protocol):
 
     @property
     def mean_scale(self) -> Link:
-        """The h for which h(E(y | eta, phi)) - eta is the same for every eta: mostly `link`."""
+        """The h whose inverse the mean follows, see `mean_form`: mostly `link`."""
+        ...
+
+    @property
+    def mean_form(self) -> MeanForm:
+        """How the mean follows from `mean_scale`."""
+        ...
+
+    @property
+    def level_scale(self) -> Link | None:
+        """The h for which h(y) has eta as its mean, or median, under an identity link; or None."""
         ...
 
     @property
     def discrete(self) -> bool:
         """Whether responses are whole numbers, each of them with a probability of its own."""
+        ...
+
+    @property
+    def atoms(self) -> tuple[float, ...]:
+        """Of responses that are otherwise continuous, values with probabilities of their own."""
         ...
 
     @property
@@ -143,6 +158,17 @@ class Family(Protocol):
         -------
         ndarray
             Of the arguments' common shape.
+        """
+        ...
+
+    def mean_slope(self, eta: Floats, phi: Parameters, /) -> Floats:
+        """Compute d E(y | eta, phi) / d eta; arguments and shape as in `mean`."""
+        ...
+
+    def tells_level(self, y: Floats, /) -> Floats:
+        """Return whether the density of each response depends on eta, as booleans of y's shape.
+
+        That of a zero beyond a hurdle does not: default priors look at the other rows.
         """
         ...
 
@@ -188,6 +214,10 @@ class Family(Protocol):
 
     def cdf(self, y: Floats, eta: Floats, phi: Parameters, known: Floats | None, /) -> Floats:
         """Compute P(Y <= y | eta, phi); arguments and shape as in `log_density`."""
+        ...
+
+    def cdf_below(self, y: Floats, eta: Floats, phi: Parameters, known: Floats | None, /) -> Floats:
+        """Compute P(Y < y | eta, phi); arguments and shape as in `log_density`."""
         ...
 
     def draw(

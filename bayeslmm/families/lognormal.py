@@ -17,7 +17,7 @@ from bayeslmm.families.response import POSITIVE, ResponseRule
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
-    from bayeslmm.families.family import Parameters
+    from bayeslmm.families.family import MeanForm, Parameters
 
 SIGMA = FamilyParameter(names.SIGMA, "residual standard deviation of the response's logarithm")
 
@@ -67,6 +67,7 @@ class LogNormal(Member):
     response: ClassVar[ResponseRule] = POSITIVE
     log_concave: ClassVar[bool] = True
     gaussian_scale: ClassVar[Link | None] = LOG
+    mean_form: ClassVar[MeanForm] = "linear"
 
     @property
     def mean_scale(self) -> Link:

@@ -24,6 +24,32 @@ SHAPE = FamilyParameter(
 )
 
 
+def count_density(y: Floats, shape: Floats, log_shape: Floats, log_odds: Floats) -> Floats:
+    """Compute the logarithm of the negative binomial probability of y.
+
+    Parameters
+    ----------
+    y : ndarray
+        Counts.
+    shape, log_shape : ndarray
+        The shape s > 0 and its logarithm, which keeps its digits where s is next to nothing.
+    log_odds : ndarray
+        log(mu / s).
+
+    Returns
+    -------
+    ndarray
+        Of the common shape.
+    """
+    k = np.maximum(y, 1.0)
+    n = shape + k
+    log_count, log_stop = -np.logaddexp(0.0, -log_odds), -np.logaddexp(0.0, log_odds)
+    up, down = log_count + np.log1p(shape / k), log_stop + np.log1p(k / shape)
+    counted = binomial_fall(k, shape, up, down) + (log_shape - np.log(n))
+    counted = counted + log_peak(k) + log_peak(shape) - log_peak(n)
+    return np.where(y > 0, counted, shape * log_stop)
+
+
 @dataclass(frozen=True, init=False, repr=False)
 class NegativeBinomial(Member):
     r"""Counts whose variance exceeds their mean: Poisson with a gamma-distributed rate.
@@ -84,14 +110,8 @@ class NegativeBinomial(Member):
     ) -> Floats:
         """Compute the logarithm of the negative binomial probability of y."""
         shape = np.asarray(phi[SHAPE.name], dtype=float)
-        k = np.maximum(y, 1.0)
-        n = shape + k
-        log_odds = eta - np.log(shape)
-        log_count, log_stop = -np.logaddexp(0.0, -log_odds), -np.logaddexp(0.0, log_odds)
-        up, down = log_count + np.log1p(shape / k), log_stop + np.log1p(k / shape)
-        counted = binomial_fall(k, shape, up, down) + np.log(shape / n)
-        counted = counted + log_peak(k) + log_peak(shape) - log_peak(n)
-        return np.where(y > 0, counted, shape * log_stop)
+        log_shape = np.log(shape)
+        return count_density(y, shape, log_shape, eta - log_shape)
 
     def cdf(self, y: Floats, eta: Floats, phi: Parameters, _known: Floats | None, /) -> Floats:
         """Compute I(shape, k + 1) at shape / (mu + shape), k the integer part of y."""

@@ -1,19 +1,23 @@
-"""A family's parameters by name, as NumPy's verbs take them, and as columns, as kernels do."""
+"""A family's parameters by name, as columns for kernels, and what formulas of them are of."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.families.ordered import Ordered
-from bayeslmm.families.sticks import STICK, THRESHOLD
+from bayeslmm.errors import ArgumentError
+from bayeslmm.families.links import IDENTITY, LOG, LOGIT
+from bayeslmm.families.ordinal.ordered import Ordered
+from bayeslmm.families.ordinal.sticks import STICK, THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.families.family import Family, Parameters
+    from bayeslmm.families.family import Family, FamilyParameter, Parameters
+    from bayeslmm.families.links import Link
 
 
 def named_parameters(family: Family, columns: Floats) -> dict[str, Floats]:
@@ -65,6 +69,74 @@ def columns_of(family: Family, phi: Parameters, size: int) -> Floats:
     return np.ascontiguousarray(np.concatenate(rows).T) if rows else np.empty((size, 0))
 
 
+def parameter_link(parameter: FamilyParameter) -> Link:
+    """Return the link from a parameter to its predictor, by the parameter's bounds.
+
+    The logarithm of positive numbers, the logit of those between 0 and 1, and the identity.
+
+    Examples
+    --------
+    >>> from bayeslmm.families.negbinomial import NegativeBinomial
+    >>> parameter_link(NegativeBinomial().parameters[0]).name
+    'log'
+    """
+    bounds = parameter.lower, parameter.upper
+    return {(0.0, math.inf): LOG, (0.0, 1.0): LOGIT}.get(bounds, IDENTITY)
+
+
+def check_formulas(family: Family, formulas: Mapping[str, str]) -> None:
+    """Raise unless a family has the parameters that formulas are given of, each one number.
+
+    Parameters
+    ----------
+    family : Family
+        Whose.
+    formulas : mapping of str to str
+        By the parameters' names.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the parameters that the family has.
+    """
+    known = {parameter.name: parameter for parameter in family.parameters}
+    for name in formulas:
+        if name not in known:
+            there = f"it has {', '.join(known)}" if known else "it has none beside the mean"
+            raise ArgumentError(
+                f"{name}= is the formula of a parameter that the family {family.name!r} does not "
+                f"have: {there}. Leave {name}= out, or give the family that has it."
+            )
+        parameter = known[name]
+        linked = parameter_link(parameter) is not IDENTITY
+        open_ended = math.isinf(parameter.lower) and math.isinf(parameter.upper)
+        if parameter.labels or not (linked or open_ended):
+            raise ArgumentError(
+                f"{name} of the family {family.name!r} has no formula: it is not one number that "
+                "is positive, between 0 and 1, or any. "
+                f"Leave {name}= out."
+            )
+
+
+def free_parameters(family: Family) -> tuple[FamilyParameter, ...]:
+    """Return what priors are on, from which a family's parameters follow: mostly they themselves.
+
+    Parameters
+    ----------
+    family : Family
+        Whose.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> [one.name for one in free_parameters(bl.StudentT())]
+    ['sigma', 'nu']
+    >>> [one.entries for one in free_parameters(bl.Cumulative(categories=("a", "b", "c")))]
+    [('stick[a|b]',), ('stick[b|c]',)]
+    """
+    return family.free if isinstance(family, Ordered) else family.parameters
+
+
 def variables_of(family: Family) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Return a family's variables in a result tree: their dimension and its labels, if any.
 
@@ -79,7 +151,7 @@ def variables_of(family: Family) -> dict[str, tuple[str, tuple[str, ...]]]:
         Its parameters, and what is drawn in their place.
     """
     found: dict[str, tuple[str, tuple[str, ...]]] = {}
-    for parameter in (*family.parameters, *family.free):
+    for parameter in (*family.parameters, *free_parameters(family)):
         _, labels = found.get(parameter.name, ("", ()))
         more = tuple(label for label in parameter.labels if label not in labels)
         found[parameter.name] = (parameter.dim, (*labels, *more))

@@ -8,14 +8,36 @@ from typing import TYPE_CHECKING
 from bayeslmm.errors import ArgumentError, nearest
 from bayeslmm.families.beta import Beta
 from bayeslmm.families.binomial import Bernoulli, Binomial
+from bayeslmm.families.censored import PREFIX, Censored, censored
+from bayeslmm.families.custom import CustomFamily, remembered
 from bayeslmm.families.gamma import Gamma
 from bayeslmm.families.gaussian import Gaussian
 from bayeslmm.families.lognormal import LogNormal
 from bayeslmm.families.member import Member
+from bayeslmm.families.mixtures.beta_binomial import BetaBinomial
+from bayeslmm.families.mixtures.hurdle import (
+    HurdleGamma,
+    HurdleLogNormal,
+    HurdleNegativeBinomial,
+    HurdlePoisson,
+)
+from bayeslmm.families.mixtures.truncated import TruncatedNegativeBinomial, TruncatedPoisson
+from bayeslmm.families.mixtures.zero_inflated import (
+    ZeroInflatedBeta,
+    ZeroInflatedBinomial,
+    ZeroInflatedNegativeBinomial,
+    ZeroInflatedPoisson,
+)
+from bayeslmm.families.mixtures.zero_one import ZeroOneInflatedBeta
 from bayeslmm.families.negbinomial import NegativeBinomial
-from bayeslmm.families.ordered import AdjacentCategory, Cumulative, Ordered, StoppingRatio
+from bayeslmm.families.ordinal.ordered import AdjacentCategory, Cumulative, Ordered, StoppingRatio
 from bayeslmm.families.poisson import Poisson
+from bayeslmm.families.skew_normal import SkewNormal
+from bayeslmm.families.softmax import Categorical, Multinomial
 from bayeslmm.families.student import StudentT
+from bayeslmm.families.times.inverse_gaussian import InverseGaussian
+from bayeslmm.families.times.shifted_lognormal import ShiftedLogNormal
+from bayeslmm.families.times.weibull import Exponential, Weibull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,13 +54,37 @@ FAMILIES: Mapping[str, Callable[[str | None], Family]] = {
         NegativeBinomial,
         Gamma,
         LogNormal,
+        Weibull,
+        Exponential,
+        InverseGaussian,
+        ShiftedLogNormal,
         Beta,
         StudentT,
         Cumulative,
         StoppingRatio,
         AdjacentCategory,
+        SkewNormal,
+        BetaBinomial,
+        ZeroInflatedPoisson,
+        ZeroInflatedNegativeBinomial,
+        ZeroInflatedBinomial,
+        ZeroInflatedBeta,
+        ZeroOneInflatedBeta,
+        HurdlePoisson,
+        HurdleNegativeBinomial,
+        HurdleGamma,
+        HurdleLogNormal,
+        TruncatedPoisson,
+        TruncatedNegativeBinomial,
     )
 }
+
+# Of a response whose rows have several predictors, one for each category but the reference.
+OF_CATEGORIES: Mapping[str, Callable[[str | None], Family]] = {
+    member.name: member for member in (Categorical, Multinomial)
+}
+
+_ALL = {**FAMILIES, **OF_CATEGORIES}
 
 # What brms, Bambi, glmmTMB, Stan and statsmodels call the same thing.
 _OTHER_NAMES = {
@@ -51,6 +97,12 @@ _OTHER_NAMES = {
         "negativebinomial", "neg_binomial", "neg_binomial_2", "neg_binomial_2_log",
     ),
     "lognormal": ("lognorm", "log_normal"),
+    "inverse_gaussian": (
+        "inverse.gaussian", "inversegaussian", "inverse-gaussian", "wald", "inv_gaussian",
+    ),
+    "exponential": ("exp", "expon"),
+    "shifted_lognormal": ("shiftedlognormal", "shifted_log_normal"),
+    "skew_normal": ("skewnormal", "skewnorm", "skew-normal"),
     "beta": ("beta_family", "betar", "beta_regression", "beta_proportion"),
     "cumulative": (
         "ordinal", "ordered", "clm", "clmm", "polr", "ordered_logistic", "ordered_probit",
@@ -58,25 +110,34 @@ _OTHER_NAMES = {
     ),
     "sratio": ("stopping_ratio", "sequential", "continuation_ratio", "cratio"),
     "acat": ("adjacent", "adjacent_category", "partial_credit"),
+    "categorical": ("softmax", "categorical_logit", "multinom"),
     "student": ("t", "student_t", "studentt", "t_family", "scat", "robust"),
+    "beta_binomial": ("betabinomial", "beta-binomial", "betabinom"),
+    "zero_inflated_poisson": ("zip", "zero-inflated poisson", "zeroinflatedpoisson"),
+    "zero_inflated_negbinomial": (
+        "zinb", "zero_inflated_negativebinomial", "zero-inflated negative binomial",
+        "zero_inflated_nbinom2",
+    ),
+    "zero_inflated_binomial": ("zib", "zero-inflated binomial"),
+    "zero_inflated_beta": ("beinf0", "zero-inflated beta"),
+    "zero_one_inflated_beta": ("zoib", "beinf", "zero-one-inflated beta"),
+    "hurdle_poisson": ("hurdlepoisson",),
+    "hurdle_negbinomial": ("hurdle_negativebinomial", "hurdle_nbinom2"),
+    "hurdle_gamma": ("zigamma", "zero_inflated_gamma"),
+    "hurdle_lognormal": ("zero_inflated_lognormal", "hurdle_lognorm"),
+    "truncated_poisson": ("ztpoisson", "zero_truncated_poisson"),
+    "truncated_negbinomial": ("truncated_nbinom2", "zero_truncated_negbinomial"),
 }  # fmt: skip
 _PEERS = {other: name for name, others in _OTHER_NAMES.items() for other in others}
 # What is not here, and what stands nearest.
 _LEVEL_A_ROW = "a Poisson or binomial model with a level for every row, (1 | row)"
 _NOT_HERE = {
     "family='negbinomial', or " + _LEVEL_A_ROW: ("quasipoisson", "quasi", "genpoisson", "compois"),
-    _LEVEL_A_ROW: (
-        "quasibinomial", "betabinomial", "beta_binomial", "beta-binomial",
-    ),
-    "family='negbinomial', which knows more zeros than a Poisson does": (
-        "zip", "zinb", "zero_inflated_poisson", "zero_inflated_negbinomial", "hurdle_poisson",
-        "hurdle_negbinomial", "truncated_poisson",
-    ),
+    "family='beta_binomial', or " + _LEVEL_A_ROW: ("quasibinomial",),
     "family='gamma' or 'lognormal' for positive responses": (
-        "weibull", "exponential", "inverse.gaussian", "wald", "tweedie", "hurdle_gamma",
+        "tweedie",
     ),
     "family='bernoulli' for two categories, or for one against the others": (
-        "categorical", "multinomial", "softmax",
     ),
 }  # fmt: skip
 _NEAREST = {other: near for near, others in _NOT_HERE.items() for other in others}
@@ -113,11 +174,16 @@ def family_of(family: str | Family, link: str | None = None) -> Family:
     Traceback (most recent call last):
     bayeslmm.errors.ArgumentError: There is no family 'nbinom2': it is called 'negbinomial' here.
     """
+    if isinstance(family, str) and family.startswith(PREFIX):
+        return censored(family_of(family.removeprefix(PREFIX), link))
     if isinstance(family, str):
-        if family not in FAMILIES:
+        if family in _ALL:
+            return _ALL[family](link)
+        own = remembered(family)
+        if own is None:
             raise ArgumentError(_no_such_family(family))
-        return FAMILIES[family](link)
-    if not isinstance(family, Member):
+        family = own
+    if not isinstance(family, Member | CustomFamily | Censored):
         raise ArgumentError(_no_family(family))
     if link not in {None, family.link.name}:
         raise ArgumentError(
@@ -159,7 +225,10 @@ def _no_such_family(name: str) -> str:
         return f"There is no family {name!r}: it is called {known!r} here."
     if near := _NEAREST.get(name.casefold()):
         return f"There is no family {name!r} here; nearest is {near}."
-    return f"There is no family {name!r}.{nearest(name, FAMILIES)} There are {_listed()}."
+    return (
+        f"There is no family {name!r}.{nearest(name, _ALL)} There are {_listed()}; one of "
+        "your own is known by its name once custom_family(...) has made it in this process."
+    )
 
 
 def _no_family(value: object) -> str:
@@ -174,9 +243,9 @@ def _no_family(value: object) -> str:
 def _known_as(name: str) -> str | None:
     """Return what a family of another package is called here, or None."""
     folded = name.casefold()
-    return folded if folded in FAMILIES else _PEERS.get(folded)
+    return folded if folded in _ALL else _PEERS.get(folded)
 
 
 def _listed() -> str:
-    *others, last = FAMILIES
+    *others, last = _ALL
     return f"{', '.join(others)} and {last}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
 
-type Known = Literal["weights", "trials"]
+type Known = Literal["weights", "trials", "ends"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class ResponseRule:
     advice : str
         What to do where one is not.
     known : str or None
-        What may be known of the rows: ``"weights"``, ``"trials"``, or nothing.
+        What may be known of the rows: ``"weights"``, ``"trials"``, the other ``"ends"`` of
+        censored responses, or nothing.
     binary : bool
         Whether two categories, or booleans, may stand for 0 and 1.
     ordered : bool
@@ -96,6 +97,6 @@ COUNTS = ResponseRule(
 POSITIVE = ResponseRule(
     "positive numbers",
     _positive,
-    "Leave rows of zero out and model whether there is something at all by family='bernoulli'; "
-    "for numbers of either sign take family='gaussian' or 'student'.",
+    "Where some are exactly zero take family='hurdle_gamma' or 'hurdle_lognormal'; for numbers of "
+    "either sign 'gaussian' or 'student'.",
 )

@@ -8,7 +8,9 @@
 - ``expand``: a sum multiplied out into a `TermSet`
 - ``smooth_terms``: `SmoothTerm`: `s(x)`
 - ``random_terms``: `RandomTerm`: terms in bars, of the mean's formula and of sigma's
+- ``predictor``: `PredictorTerms`: the formula of one of a family's parameters
 - ``labels``: terms that share correlations, made one
+- ``responses``: one text for each response of ``mvbind(y1, y2) ~ x`` or ``y1 ~ x; y2 ~ z``
 - ``mixed_formula``: `parse_formula`, `MixedFormula`
 - ``update``: a formula from another one, ``. ~ . + x``
 - ``model_terms``: the terms of a formula, and the columns of a table that they read

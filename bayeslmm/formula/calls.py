@@ -77,7 +77,7 @@ REFUSED = {
     "mi": "write x itself, with missing values filled or dropped beforehand",
     "gp": "write s(x) for a smooth curve",
     "ln": "write log(x), which is the natural logarithm",
-    "cbind": "a model has one response",
+    "cbind": "several responses stand left of the tilde, as in mvbind(y, z) ~ x",
     "ns": "write cr(x, df=4, constraints='center') for a natural cubic spline",
     "lag": "compute the column beforehand: which row precedes which is for you to say",
     "ifelse": "compute the column beforehand, or compare inside I(), as in I(x > 3)",

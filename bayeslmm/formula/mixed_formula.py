@@ -13,6 +13,7 @@ The fixed part is formulaic's language. What formulaic lacks, the bars, is read 
 ``(1 | a:b)``      the combinations of `a` and `b`
 ``s(x)``           a smooth curve, ``s(x, by=f)`` one for each level of `f`
 ``(1 |p| g)``      terms of one label and factor: their columns are those of one term
+``mvbind(y, z)``   left of the tilde: several responses, one formula; or ``y ~ x; z ~ w``
 =================  =============================================================================
 
 ``(f || g)`` with a categorical `f` has uncorrelated columns here. lme4 (Bates et al., 2015) splits
@@ -27,7 +28,7 @@ lme4. Journal of Statistical Software 67(1). https://doi.org/10.18637/jss.v067.i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ from bayeslmm.formula.grammar import parse_side
 from bayeslmm.formula.labels import Barred, merge_labelled
 from bayeslmm.formula.nodes import Bars, Node, Number, Offset, Smooth, Sum, Variable, unwrap, walk
 from bayeslmm.formula.random_terms import RandomTerm, columns_of, flatten, random_terms
+from bayeslmm.formula.responses import JOIN, SEPARATOR, responses_apart
 from bayeslmm.formula.smooth_terms import SmoothTerm, smooth_term
 from bayeslmm.formula.tokens import tokenize
 
@@ -84,26 +86,83 @@ class MixedFormula:
     sides: Mapping[str, TermSet] = field(default_factory=dict, compare=False, repr=False)
 
     def __str__(self) -> str:
+        return f"{self.response} ~ {self.spelt([str(term) for term in self.random])}"
+
+    def spelt(self, random: Sequence[str]) -> str:
+        """Return the right-hand side with these terms in bars, canonically spelt."""
         offsets = [f"offset({inside})" for inside in self.offsets]
-        terms = [*map(str, self.smooths), *map(str, self.random)]
-        right = " + ".join([self.fixed, *offsets, *terms])
-        return f"{self.response} ~ {right}"
+        return " + ".join([self.fixed, *offsets, *map(str, self.smooths), *random])
+
+
+@dataclass(frozen=True, slots=True)
+class StackedFormula(MixedFormula):
+    """Formulas of several responses, or the one of all categories of a response.
+
+    What it has of a `MixedFormula` is of all responses together: their names, and their terms in
+    bars.
+
+    Attributes
+    ----------
+    parts : tuple of MixedFormula
+        One for each response.
+    """
+
+    parts: tuple[MixedFormula, ...] = ()
+
+    @classmethod
+    def of(cls, parts: Sequence[MixedFormula], text: str) -> StackedFormula:
+        """Return the formulas of several responses as one value.
+
+        Raises
+        ------
+        FormulaError
+            If a response stands twice, or a part has a smooth.
+        """
+        for part in parts:
+            if part.smooths:
+                raise FormulaError(
+                    f"{part.smooths[0]} stands beside several responses or categories, and smooths "
+                    "are of one: a curve of few columns is poly(x, 2).",
+                    part.text or str(part),
+                    part.smooths[0].span if part.text else None,
+                )
+        named = [part.response for part in parts]
+        if twice := [name for k, name in enumerate(named) if name in named[:k]]:
+            raise FormulaError(f"The response {twice[0]!r} stands twice.", text)
+        return cls(
+            response=named[0] if len(named) == 1 else f"{JOIN}({', '.join(named)})",
+            fixed=parts[0].fixed,
+            offsets=(),
+            random=tuple(term for part in parts for term in part.random),
+            text=text,
+            parts=tuple(parts),
+        )
+
+    def __str__(self) -> str:
+        rights = [part.spelt([term.labelled for term in part.random]) for part in self.parts]
+        if len(set(rights)) == 1:
+            return f"{self.response} ~ {rights[0]}"
+        pairs = zip(self.parts, rights, strict=True)
+        return f"{SEPARATOR} ".join(f"{part.response} ~ {right}" for part, right in pairs)
 
 
 @names_keywords
-def parse_formula(text: str) -> MixedFormula:
+def parse_formula(text: str | Sequence[str]) -> MixedFormula:
     """Return an lme4-style formula as a value.
 
     Parameters
     ----------
-    text : str
+    text : str or sequence of str
         For example ``"Reaction ~ Days + (Days | Subject)"``. Left of ``~`` a column or a call such
-        as ``log(y)``; right of it the fixed part, ``offset()`` and terms in bars.
+        as ``log(y)``; right of it the fixed part, ``offset()`` and terms in bars. Of several
+        responses ``"mvbind(y, z) ~ x + (1 |p| g)"``, or a formula for each: a list of them, or one
+        text with semicolons between them.
 
     Returns
     -------
     MixedFormula
-        ``str()`` of it is the canonical formula; parsing that gives an equal value.
+        ``str()`` of it is the canonical formula; parsing that gives an equal value. Of several
+        responses a `StackedFormula`.
 
     Raises
     ------
@@ -120,15 +179,27 @@ def parse_formula(text: str) -> MixedFormula:
     Reaction ~ 1 + Days + (1 + Days | Subject)
     >>> [term.factor for term in parse_formula("y ~ x + (1 | a/b)").random]
     ['a', 'a:b']
+    >>> print(parse_formula(["y ~ x + (1 |p| g)", "log(z) ~ 1 + (1 |p| g)"]))
+    y ~ 1 + x + (1 |p| g); log(z) ~ 1 + (1 |p| g)
     """
+    if isinstance(text, Sequence) and not isinstance(text, str) and len(text) > 1:
+        text = f"{SEPARATOR} ".join(_one_text(one) for one in text)
     if not isinstance(text, str):
         raise FormulaError(_no_text(text))
     if not text.strip():
         raise FormulaError("The formula is empty; write for example 'y ~ x + (1 | g)'.")
     try:
-        return _parse(text)
+        apart = responses_apart(text)
+        parts = [_parse(one) for one in apart]
+        return parts[0] if len(parts) == 1 else StackedFormula.of(parts, text)
     except RecursionError:
         raise FormulaError("The formula is nested too deeply to read.", text) from None
+
+
+def _one_text(given: object) -> str:
+    if not isinstance(given, str):
+        raise FormulaError(_no_text(given))
+    return given
 
 
 def _no_text(given: object) -> str:
@@ -138,6 +209,8 @@ def _no_text(given: object) -> str:
 
 
 def _parse(text: str) -> MixedFormula:
+    if not text.strip():
+        raise FormulaError("Nothing stands beside a semicolon: a formula for each response.", text)
     left, right = _sides(tokenize(text), text)
     parts: list[tuple[str, Node]] = []
     offsets: list[Atom] = []
@@ -236,7 +309,10 @@ def _response(tokens: list[Token], text: str) -> Atom:
         case _ if any(isinstance(node, (Bars, Offset, Smooth)) for node in walk(side)):
             message = "Random effects, smooths and offsets stand right of the '~'."
         case _ if len({v for n in walk(side) if isinstance(n, Variable) for v in n.variables}) > 1:
-            message = "Two responses: a model has one. For a computed response write I(a + b) ~ ..."
+            message = (
+                "Two columns: for a response computed from them write I(a + b) ~ ...; of two "
+                "responses, mvbind(a, b) ~ ..."
+            )
         case _:
             message = "The response is a column or a call, as in log(y) or I(y / 100)."
     raise FormulaError(message, text, side.span)
@@ -252,9 +328,9 @@ def _of_cbind(tokens: list[Token], text: str) -> str:
     else:
         given = "trials='n' and the column n = successes + failures in the table"
     return (
-        "A model has one response. R's cbind(successes, failures) is the successes alone here, "
-        f"'{successes or 'successes'} ~ ...', with family='binomial', {given}; of two "
-        "measurements, fit one model for each."
+        "R's cbind(successes, failures) is the successes alone here, "
+        f"'{successes or 'successes'} ~ ...', with family='binomial', {given}; two measurements "
+        "are mvbind(a, b)."
     )
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from bayeslmm import names
 from bayeslmm.errors import FormulaError
 from bayeslmm.formula.calls import Expression
 from bayeslmm.formula.expand import TermSet, expand
 from bayeslmm.formula.grammar import parse_side
+from bayeslmm.formula.mixed_formula import StackedFormula
 from bayeslmm.formula.nodes import Atom, Variable
 from bayeslmm.formula.tokens import find_variable, tokenize
 
 if TYPE_CHECKING:
     from bayeslmm.formula.mixed_formula import MixedFormula
+    from bayeslmm.formula.predictor import PredictorTerms
     from bayeslmm.formula.random_terms import RandomTerm
     from bayeslmm.formula.residual import ResidualTerms
     from bayeslmm.formula.smooth_terms import SmoothTerm
@@ -39,6 +42,8 @@ class ModelTerms:
         Smooths, and what they are functions of.
     residual : ResidualTerms or None
         What is said of the residuals beside the formula.
+    parameters : tuple of PredictorTerms
+        What is said of the family's parameters beside it.
     """
 
     formula: MixedFormula
@@ -48,12 +53,14 @@ class ModelTerms:
     random: tuple[tuple[RandomTerm, TermSet], ...]
     smooths: tuple[tuple[SmoothTerm, Atom], ...] = ()
     residual: ResidualTerms | None = None
+    parameters: tuple[PredictorTerms, ...] = ()
 
     @property
     def predictors(self) -> tuple[str, ...]:
-        """Names of the columns that are read as predictors, sigma's among them, in order."""
+        """Names of the columns that are read as predictors, parameters' among them, in order."""
         of_sigma = () if self.residual is None else self.residual.sigma_variables
-        return _unique([*self.fixed_variables, *self.random_variables, *of_sigma])
+        others = [name for one in self.parameters for name in one.variables]
+        return _unique([*self.fixed_variables, *self.random_variables, *of_sigma, *others])
 
     @property
     def correlation_columns(self) -> tuple[str, ...]:
@@ -61,9 +68,10 @@ class ModelTerms:
         return () if self.residual is None else self.residual.correlation_variables
 
     @property
-    def sigma_grouping(self) -> tuple[str, ...]:
-        """Names of the columns that stand right of the bars of sigma's formula."""
-        return () if self.residual is None else self.residual.sigma_grouping
+    def parameter_grouping(self) -> tuple[str, ...]:
+        """Names of the columns that stand right of the bars of parameters' formulas."""
+        of_sigma = () if self.residual is None else self.residual.sigma_grouping
+        return _unique([*of_sigma, *(name for one in self.parameters for name in one.grouping)])
 
     @property
     def fixed_variables(self) -> tuple[str, ...]:
@@ -77,7 +85,7 @@ class ModelTerms:
         read = [
             (*x.variables, *(() if term.by is None else (term.by,))) for term, x in self.smooths
         ]
-        return _unique([name for names in read for name in names])
+        return _unique([name for several in read for name in several])
 
     @property
     def random_variables(self) -> tuple[str, ...]:
@@ -103,18 +111,26 @@ class ModelTerms:
         kept = tuple(pair for pair in self.random if pair[0].factor in factors)
         return replace(self, random=kept)
 
-    def only_in_sigma(self, factors: tuple[str, ...]) -> ModelTerms:
-        """Return the terms without effects in sigma of other grouping factors."""
-        if self.residual is None:
-            return self
-        kept = tuple(pair for pair in self.residual.effects if pair[0].factor in factors)
-        return replace(self, residual=replace(self.residual, effects=kept))
+    def only_in_parameters(self, factors: tuple[str, ...]) -> ModelTerms:
+        """Return the terms without other effects in parameters than these, by their names."""
+
+        def kept(parameter: str) -> tuple[str, ...]:
+            lead = names.in_parameter(parameter, "")
+            return tuple(f.removeprefix(lead) for f in factors if f.startswith(lead))
+
+        residual = self.residual
+        if residual is not None:
+            wanted = kept(names.SIGMA)
+            effects = tuple(pair for pair in residual.effects if pair[0].factor in wanted)
+            residual = replace(residual, effects=effects)
+        others = tuple(one.only(kept(one.parameter)) for one in self.parameters)
+        return replace(self, residual=residual, parameters=others)
 
     def error(self, message: str, name: str) -> FormulaError:
         """Return an error with the caret under a column's name."""
         text = self.formula.text or str(self.formula)
         beside = () if self.residual is None else self.residual.texts
-        for said in (text, *beside):
+        for said in (text, *beside, *(one.text for one in self.parameters)):
             if (span := find_variable(said, name)) is not None:
                 return FormulaError(message, said, span)
         return FormulaError(message, text)
@@ -141,6 +157,11 @@ def model_terms(formula: MixedFormula, residual: ResidualTerms | None = None) ->
     >>> terms.predictors, terms.grouping
     (('x', 'z', 't'), ('g',))
     """
+    if isinstance(formula, StackedFormula):
+        raise FormulaError(
+            f"This reads a formula of one response, and {formula.response} has several.",
+            formula.text or str(formula),
+        )
     _require_built(formula)
     _require_one_by(formula)
     return ModelTerms(
@@ -232,5 +253,5 @@ def _side(formula: MixedFormula, text: str) -> TermSet:
     return expand(parse_side(tokenize(text), text), text)
 
 
-def _unique(names: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))
+def _unique(listed: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(listed))

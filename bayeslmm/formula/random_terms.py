@@ -63,6 +63,9 @@ class RandomTerm:
         Whether a row has a level of each variable, as in ``mm(a, b)``.
     weights : tuple of str
         Of ``mm(a, b, weights=[u, v])``: the columns of the levels' shares in a row.
+    label : str
+        The label between two bars, as in ``(1 |p| g)``; not part of the value, since terms of one
+        formula that share it are one term.
     """
 
     columns: str
@@ -74,6 +77,7 @@ class RandomTerm:
     cov: str | None = None
     several: bool = False
     weights: tuple[str, ...] = ()
+    label: str = field(default="", compare=False, repr=False)
 
     @property
     def factor(self) -> str:
@@ -85,8 +89,15 @@ class RandomTerm:
         """The columns of the table that are read right of the bar."""
         return self.variables if self.by is None else (*self.variables, self.by)
 
+    @property
+    def labelled(self) -> str:
+        """The term with its label, which tells terms of other responses that share it."""
+        return self._spelt(f"|{quote(self.label)}|") if self.label else str(self)
+
     def __str__(self) -> str:
-        bars = "|" if self.correlated else "||"
+        return self._spelt("|" if self.correlated else "||")
+
+    def _spelt(self, bars: str) -> str:
         name = "" if self.structure == "us" else self.structure
         return f"{name}({self.columns} {bars} {self._group()})"
 
@@ -171,6 +182,7 @@ def random_terms(bars: Bars, columns: str, text: str) -> list[RandomTerm]:
         bars.correlated and structure != "diag",
         bars.span,
         structure="us" if structure == "diag" else structure,
+        label=bars.label,
     )
     if isinstance(bars.group, GroupCall):
         terms = [_of_call(whole, bars.group, text)]

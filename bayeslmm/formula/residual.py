@@ -7,20 +7,20 @@ the residual standard deviation, of which ``sigma="~ x + (1 | subject)"`` has ra
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bayeslmm import names
 from bayeslmm.errors import FormulaError, nearest
-from bayeslmm.formula.expand import TermSet, expand
-from bayeslmm.formula.grammar import parse_side
-from bayeslmm.formula.nodes import Bars, Number, Offset, Smooth, Sum
-from bayeslmm.formula.random_terms import RandomTerm, columns_of, flatten, random_terms
+from bayeslmm.formula.predictor import EXPLAINS_ITSELF, PredictorTerms, parse_predictor
 from bayeslmm.formula.tokens import Token, quote, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bayeslmm.formula.nodes import Atom, Node
+    from bayeslmm.formula.expand import TermSet
+    from bayeslmm.formula.nodes import Atom
+    from bayeslmm.formula.random_terms import RandomTerm
 
 # Structures by name, and what each of them reads as time: labels of visits, whole numbers, reals.
 KINDS: Mapping[str, str] = {
@@ -181,7 +181,8 @@ def residual_terms(
     True
     """
     correlation = None if residual is None else parse_correlation(residual)
-    columns, effects = (None, ()) if sigma is None else parse_sigma(sigma)
+    said = None if sigma is None else parse_sigma(sigma, response)
+    columns, effects = (None, ()) if said is None else (said.fixed, said.effects)
     if columns is not None and str(columns) == "1":
         columns = None
     of_sigma = columns is not None or bool(effects)
@@ -197,105 +198,45 @@ def residual_terms(
         return None
     terms = ResidualTerms(correlation, columns, sigma is not None, effects, sigma or "")
     if response is not None:
-        _refuse_response(terms, response, residual, sigma)
+        _refuse_response(correlation, response, residual)
     return terms
 
 
-def _refuse_response(
-    terms: ResidualTerms, response: Atom, residual: str | None, sigma: str | None
-) -> None:
+def _refuse_response(correlation: Correlation | None, response: Atom, residual: str | None) -> None:
     # As on the right of the formula: of several columns, each may explain the others.
-    if len(set(response.variables)) != 1:
+    if correlation is None or residual is None or len(set(response.variables)) != 1:
         return
     (name,) = set(response.variables)
-    if residual is not None and name in terms.correlation_variables:
+    if name in correlation.variables:
         named = [token.span for token in tokenize(residual)[2:] if token.value == name]
-        raise FormulaError(_EXPLAINS_ITSELF.format(name, "residual"), residual, named[0])
-    if sigma is not None and name in terms.sigma_variables:
-        spans = [atom.span for atom in terms.sigma_atoms if name in atom.variables]
-        raise FormulaError(_EXPLAINS_ITSELF.format(name, "sigma"), sigma, spans[0])
+        raise FormulaError(EXPLAINS_ITSELF.format(name, "residual"), residual, named[0])
 
 
-_EXPLAINS_ITSELF = "The response's column {0!r} stands in {1}= too: it would explain itself."
-
-
-def parse_sigma(text: str) -> tuple[TermSet, tuple[tuple[RandomTerm, TermSet], ...]]:
+def parse_sigma(text: str, response: Atom | None = None) -> PredictorTerms:
     """Return what stands in ``"~ 0 + group"``, ``"sigma ~ x"`` or ``"~ x + (1 | subject)"``.
-
-    Returns
-    -------
-    columns : TermSet
-        Of log(sigma).
-    effects : tuple of (RandomTerm, TermSet)
-        Terms in bars, nesting expanded.
 
     Raises
     ------
     FormulaError
-        If it is no such formula.
+        If it is no such formula, or the response stands in it.
 
     Examples
     --------
-    >>> columns, ((term, varying),) = parse_sigma("~ x + (1 | subject)")
-    >>> str(columns), term.factor, str(varying)
-    ('1 + x', 'subject', '1')
+    >>> terms = parse_sigma("~ x + (1 | subject)")
+    >>> str(terms.fixed), terms.factors
+    ('1 + x', ('subject',))
     """
-    if not isinstance(text, str) or not text.strip():
-        raise FormulaError("sigma is a formula such as '~ 0 + group': its logarithm's columns.")
-    tokens = tokenize(text)
-    named = len(tokens) > 1 and tokens[0].value in ("sigma", "dispersion")
-    tokens = tokens[1:] if named and tokens[1].is_operator("~") else tokens
-    if not tokens or not tokens[0].is_operator("~"):
+    terms = parse_predictor(names.SIGMA, text, response)
+    if terms.offsets:
         raise FormulaError(
-            "The formula of sigma begins with a tilde, as in '~ 0 + group'.", text, tokens[0].span
-        )
-    side = parse_side(tokens[1:], text)
-    parts: list[tuple[str, Node]] = []
-    effects: list[tuple[RandomTerm, TermSet]] = []
-    for sign, part in flatten(side, text):
-        if isinstance(part, Bars):
-            varying = columns_of(part, text)
-            terms = random_terms(part, str(varying), text)
-            _require_plain(terms[0], part, text)
-            effects += [(term, varying) for term in terms]
-        elif isinstance(part, Smooth):
-            raise FormulaError(
-                "There is no smooth in sigma: a curve of few columns is poly(x, 2).",
-                text,
-                part.span,
-            )
-        elif isinstance(part, Offset):
-            raise FormulaError(
-                "An offset of log(sigma) is not fitted: give the column a slope, as in '~ x'; of "
-                "known standard errors se= is the argument.",
-                text,
-                part.span,
-            )
-        else:
-            parts.append((sign, part))
-    columns = expand(Sum(tuple(parts) or (("+", Number(1, side.span)),), side.span), text)
-    if not (columns.intercept or columns.terms):
-        raise FormulaError(_without_columns(effects), text, (0, len(text)))
-    return columns, tuple(effects)
-
-
-def _require_plain(term: RandomTerm, bars: Bars, text: str) -> None:
-    """Raise unless effects in sigma have a G of their own, unstructured or diagonal."""
-    plain = replace(term, structure="us", by=None, cov=None, several=False, weights=())
-    if bars.label:
-        raise FormulaError(
-            f"The label {bars.label} would correlate these effects with those of other terms, as "
-            "of the mean; effects in sigma are independent of them: write one bar, (1 | g).",
+            "An offset of log(sigma) is not fitted: give the column a slope, as in '~ x'; of "
+            "known standard errors se= is the argument.",
             text,
-            bars.span,
+            terms.offsets[0].span,
         )
-    if plain != term:
-        raise FormulaError(
-            "Effects in sigma have a G that is unstructured, (x | g), or diagonal, (x || g): "
-            "structures, gr() and mm() are of effects in the mean.",
-            text,
-            bars.span,
-        )
+    if not (terms.fixed.intercept or terms.fixed.terms):
+        raise FormulaError(_without_columns(terms.effects), text, (0, len(text)))
+    return terms
 
 
 def _without_columns(effects: Sequence[tuple[RandomTerm, TermSet]]) -> str:

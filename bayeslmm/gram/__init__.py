@@ -12,12 +12,12 @@
 - ``elimination_plan``: the order of elimination, and arrays for the kernels
 - ``likelihood``: marginal Gaussian likelihood, conditional moments, exact draws
 - ``parts``: factors of latent levels taken apart, those that share no rows from the others
-- ``told``: covariances of what results tell of latent levels
+- ``told``: moments of effects, of latent levels what results tell of them
 - ``reduction``: log|V| and T at many relative factors, and log-densities from them
 - ``likelihood_of_draws``: marginal likelihood given fixed effects, draw by draw
 - ``gram_design``: what a fit needs of a design, without rows
 - ``latent``: cross-products of latent levels, of which rows have several
-- ``limits``: borders that memory cannot hold are refused
+- ``border/``: what crossed factors leave: dense, or by iterations that form no matrix
 - ``structured/``: cross-products of models whose residual covariance has parameters
 - ``streaming/``: two passes over rows that are never held
 """

@@ -73,6 +73,7 @@ def _add_alike[G: CrossProducts](a: G, b: CrossProducts) -> G:
         state=_add_states(a, b, factors),
         scales=_add_scales(a, b),
         strata=_add_strata(a, b),
+        likweight=None if a.likweight is b.likweight is None else a.power + b.power,
     )
 
 

@@ -186,6 +186,8 @@ class CrossProducts(Described):
     strata : Strata or None
         The same of the strata of the residuals' scale; None of independent residuals with one
         sigma.
+    likweight : float or None
+        What likelihood weights sum to, which stand in the products as weights do; None without.
     """
 
     response: str
@@ -200,6 +202,12 @@ class CrossProducts(Described):
     state: DesignState | None = None
     scales: DataScales | None = None
     strata: Strata | None = None
+    likweight: float | None = None
+
+    @property
+    def power(self) -> float:
+        """How many rows the likelihood counts, the power of 1 / sigma: n without likweights."""
+        return self.n if self.likweight is None else self.likweight
 
     def _lines(self) -> list[str]:
         # A part of a sum has no formula yet.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import DataError
+from bayeslmm.gram.border.chain import best_chain, by_size
 from bayeslmm.gram.parts import in_parts
 from bayeslmm.kernels.layout import (
     ABOVE,
@@ -124,8 +125,8 @@ def build_plan(gram: CrossProducts) -> EliminationPlan:
     whole = gram
     gram, home = in_parts(whole)
     sizes = [f.within.shape[:2] for f in gram.factors]
-    chain = _best_chain(gram)
-    border = [k for k in _by_size(gram) if k not in chain]
+    chain = best_chain(gram)
+    border = [k for k in by_size(gram) if k not in chain]
     order = (*chain, *border)
     start = np.cumsum([0, *(sizes[k][0] * sizes[k][1] for k in order)])
     table = _factor_table(gram, order, len(chain), start)
@@ -185,7 +186,7 @@ def _working(gram: CrossProducts, home: tuple[int, ...], factors: Ints) -> Worki
     scales = [f.scale.ravel() / n for f, n in zip(gram.factors, parts, strict=True)]
     scales.append(np.zeros(0))
     return Working(
-        n=gram.n,
+        n=gram.power,
         sum_log_weights=gram.sum_log_weights,
         R=gram.scale,
         R_inverse=np.linalg.inv(gram.scale) if len(gram.coef) else gram.scale,
@@ -193,36 +194,6 @@ def _working(gram: CrossProducts, home: tuple[int, ...], factors: Ints) -> Worki
         M=np.concatenate(scales),
         factors=factors,
     )
-
-
-def _by_size(gram: CrossProducts) -> list[int]:
-    return sorted(
-        range(len(gram.factors)), key=lambda k: -int(np.prod(gram.factors[k].within.shape[:2]))
-    )
-
-
-def _best_chain(gram: CrossProducts) -> list[int]:
-    """Return the chain, grown upwards from some factor, that eliminates most columns.
-
-    Levels that are joined are not eliminated one by one: their factors are left out.
-    """
-    n_columns = [int(np.prod(f.within.shape[:2])) for f in gram.factors]
-    nested = {
-        (k, m): gram.is_nested(k, m)
-        for k in range(len(n_columns))
-        for m in range(len(n_columns))
-        if k != m
-    }
-    best: list[int] = []
-    alone = [k for k in range(len(n_columns)) if gram.joined(k) is None]
-    for leaf in (k for k in _by_size(gram) if k in alone):
-        chain = [leaf]
-        while above := [m for m in alone if m not in chain and nested[chain[-1], m]]:
-            # The finest comes first, so that coarser ones can still follow it.
-            chain.append(max(above, key=lambda m: len(gram.factors[m].within)))
-        if sum(n_columns[k] for k in chain) > sum(n_columns[k] for k in best):
-            best = chain
-    return best
 
 
 def _factor_table(gram: CrossProducts, order: tuple[int, ...], n_chain: int, start: Ints) -> Ints:

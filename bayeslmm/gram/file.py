@@ -98,6 +98,8 @@ def to_arrays(gram: CrossProducts) -> dict[str, NDArray[Any]]:
         "state": None if gram.state is None else json.loads(gram.state.to_json(levels=False)),
         "scales": None if gram.scales is None else gram.scales.to_dict(),
     }
+    if gram.likweight is not None:
+        header["likweight"] = gram.likweight
     arrays: dict[str, NDArray[Any]] = {}
     arrays |= {"scale": gram.scale, "slope": gram.slope, "cross": gram.cross}
     for k, factor in enumerate(gram.factors):
@@ -252,6 +254,7 @@ def _from_arrays[G: CrossProducts](cls: type[G], header: dict[str, Any], arrays:
         cross=arrays["cross"],
         state=state,
         scales=None if header["scales"] is None else DataScales.from_dict(header["scales"]),
+        likweight=header.get("likweight"),
     )
 
 

@@ -19,6 +19,7 @@ from bayeslmm.design.scales import check_magnitudes
 from bayeslmm.errors import ArgumentError
 from bayeslmm.gram.add import add_grams
 from bayeslmm.gram.blocks import CrossProducts, PairBlocks
+from bayeslmm.gram.border.chain import count_border
 from bayeslmm.gram.disclosure import disclosure
 from bayeslmm.gram.elimination_plan import EliminationPlan, build_plan
 from bayeslmm.gram.file import load_gram, save_gram
@@ -28,6 +29,7 @@ from bayeslmm.gram.sums import (
     _factor_sums,
     _project,
     _weighted_response,
+    log_weights,
     pair_sums,
     reference_columns,
 )
@@ -106,7 +108,7 @@ class Gram(CrossProducts):
             That of `from_design` where no factor has latent levels.
         """
         _require_gaussian(design)
-        root, y = _weighted_response(design)
+        (root, y), logs = _weighted_response(design), log_weights(design)
         check_magnitudes(design)
         X = design.X
         Xs, scale = reference_columns(X, root)
@@ -118,7 +120,7 @@ class Gram(CrossProducts):
             same = Z.shape == X.shape and np.array_equal(Z, X)
             Zs, M = (Xs, scale) if same else reference_columns(Z, root)
             columns.append(Zs)
-            factors.append(_factor_sums(factor, Zs, fixed, M, root))
+            factors.append(_factor_sums(factor, Zs, fixed, M, logs))
         total = cls(
             response=design.response,
             coef=tuple(design.coef),
@@ -130,7 +132,8 @@ class Gram(CrossProducts):
                 if k < m
             ),
             n=len(y),
-            sum_log_weights=0.0 if root is None else float(2.0 * np.log(root).sum()),
+            sum_log_weights=0.0 if logs is None else float(logs.sum()),
+            likweight=None if design.likweights is None else float(design.likweights.sum()),
             scale=scale,
             slope=slope,
             cross=fixed.T @ fixed,
@@ -221,6 +224,25 @@ class Gram(CrossProducts):
     def plan(self) -> EliminationPlan:
         """The order of elimination, and the cross-products laid out for compiled code."""
         return build_plan(self)
+
+    @cached_property
+    def scales_plan(self) -> EliminationPlan:
+        """A plan of the same working coordinates without any levels, where none is laid out yet."""
+        if "plan" in vars(self) or any(factor.latent is not None for factor in self.factors):
+            return self.plan
+        factors = tuple(
+            replace(f, within=f.within[:0], with_fixed=f.with_fixed[:0]) for f in self.factors
+        )
+        pairs = tuple(
+            replace(pair, rows=pair.rows[:0], cols=pair.cols[:0], values=pair.values[:0])
+            for pair in self.pairs
+        )
+        return build_plan(replace(self, factors=factors, pairs=pairs))
+
+    @cached_property
+    def n_border(self) -> int:
+        """Columns that crossed factors leave, counted without laying anything out."""
+        return count_border(self)
 
 
 def _require_gaussian(design: Design) -> None:

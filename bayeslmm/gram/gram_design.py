@@ -8,32 +8,36 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from bayeslmm.arguments import given_formulas, row_statements
 from bayeslmm.design.build import build_design
 from bayeslmm.design.model_data import ModelData
 from bayeslmm.design.residual_rows import ResidualRows
 from bayeslmm.design.text import Described, data_lines
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.families.gaussian import GAUSSIAN
-from bayeslmm.families.ordered import Ordered
+from bayeslmm.families.ordinal.ordered import Ordered
+from bayeslmm.families.parameters import check_formulas
 from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.residual import residual_terms
 from bayeslmm.gram.gram import Gram
-from bayeslmm.gram.strata import require_strata
+from bayeslmm.gram.strata import require_strata, require_sums
 from bayeslmm.gram.streaming.from_table import gram_from_table
 from bayeslmm.tables.sources import Source, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Unpack
 
+    from bayeslmm.arguments import ParameterFormulas
     from bayeslmm.arrays import Floats
+    from bayeslmm.design.predictors import ParameterRows
     from bayeslmm.design.scales import DataScales
     from bayeslmm.design.state import DesignState
     from bayeslmm.families.family import Family
     from bayeslmm.gram.blocks import GramFactor
     from bayeslmm.relationships.known import KnownLike
 
-# What data can be: cross-products, or a source of rows.
 type DataSource = Gram | Source
 
 
@@ -48,7 +52,7 @@ class GramDesign(Described):
     ----------
     gram : Gram
         The cross-products, with their design's state and scales.
-    weights, offset : None
+    weights, offset, stack : None
         They are in the cross-products already, or there are none.
 
     Examples
@@ -64,6 +68,7 @@ class GramDesign(Described):
     gram: Gram
     weights: None = None
     offset: None = None
+    stack: None = None
 
     def _lines(self) -> list[str]:
         return [f"Design of {self.formula}, of cross-products", *data_lines(self)]
@@ -159,6 +164,11 @@ class GramDesign(Described):
     def family(self) -> Family:
         """The Gaussian, whose likelihood needs no more than cross-products."""
         return GAUSSIAN
+
+    @property
+    def predictors(self) -> tuple[ParameterRows, ...]:
+        """None: the Gaussian has no parameter beside its residuals'."""
+        return ()
 
     @cached_property
     def residual(self) -> ResidualRows | None:
@@ -268,15 +278,6 @@ def open_data(data: Any) -> DataSource:
     return data if isinstance(data, Gram) else open_source(data)
 
 
-def _require_rows(family: Family, source: DataSource) -> None:
-    if family.name == GAUSSIAN.name or (not isinstance(source, Gram) and source.has_rows):
-        return
-    raise ArgumentError(
-        f"family={family.name!r} needs the rows in memory: only a Gaussian likelihood is a "
-        "function of cross-products. Fetch them from the engine, and give an eager table."
-    )
-
-
 def require_own_family(
     design: ModelData, family: str | Family, link: str | None, trials: Any
 ) -> None:
@@ -316,6 +317,7 @@ def design_of(
     sigma: str | None = None,
     se: Any = None,
     known: KnownLike | None = None,
+    **formulas: Unpack[ParameterFormulas],
 ) -> ModelData:
     """Return the data of a fit: a coded table, or a Gram in its place.
 
@@ -326,7 +328,7 @@ def design_of(
     data : table, path, Gram or Source
         The rows, or their cross-products. Rows that an engine holds are not fetched: their
         cross-products are summed there (`gram_from_table`).
-    weights, missing, rank_deficient, family, link, trials, residual, sigma, se, known
+    weights, missing, rank_deficient, family, link, trials, residual, sigma, se, known, **formulas
         As in `build_design`; in a Gram they are fixed, and the family is the Gaussian.
 
     Returns
@@ -340,13 +342,15 @@ def design_of(
     """
     if isinstance(formula, ModelData):
         require_own_family(formula, family, link, trials)
-        _refuse_beside_design({"residual": residual, "sigma": sigma, "se": se, "known": known})
+        beside = {"residual": residual, "sigma": sigma, "se": se, "known": known}
+        _refuse_beside_design(beside | given_formulas(formulas) | row_statements(formulas))
         return formula
     source = open_data(data)
-    _require_rows(family_of(family, link), source)
     if isinstance(source, Gram) or not source.has_rows:
+        require_sums(formula, family, link)
+        check_formulas(GAUSSIAN, given_formulas(formulas))
         require_strata(residual, sigma, se)
-        _require_no_relationships(known)
+        _refuse_without_rows(known=known, **row_statements(formulas))
     if isinstance(source, Gram):
         gram = source
     elif source.has_rows:
@@ -363,11 +367,12 @@ def design_of(
             sigma=sigma,
             se=se,
             known=known,
+            **formulas,
         )
     else:
         gram = gram_from_table(
-            formula, source, weights=weights, sigma=sigma, se=se,
-            missing=missing, rank_deficient=rank_deficient,
+            formula, source, weights=weights, sigma=sigma, se=se, missing=missing,
+            rank_deficient=rank_deficient,
         )  # fmt: skip
         weights = sigma = se = None
     check_choice("missing", missing, ("drop", "raise"))
@@ -382,9 +387,10 @@ def _refuse_beside_design(given: Mapping[str, Any]) -> None:
             )
 
 
-def _require_no_relationships(known: Mapping[str, Any] | None) -> None:
-    if known is not None:
-        raise ArgumentError(
-            "known= needs the rows in memory, and what is given holds none there: read them into a "
-            "table."
-        )
+def _refuse_without_rows(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ArgumentError(
+                f"{name}= needs the rows in memory, and what is given holds none there: read them "
+                "into a table."
+            )

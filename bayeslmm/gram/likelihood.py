@@ -12,14 +12,13 @@ These are the functions for Python callers. Compiled callers (a PyTensor `Op`) p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayeslmm.arrays import for_kernels
 from bayeslmm.errors import NumericalError
-from bayeslmm.gram.told import by_factor, told_moments
+from bayeslmm.gram.told import Conditional, Solved, by_factor, conditional_from
 from bayeslmm.kernels.densities import DENSITY, ML, REML, evaluate
 from bayeslmm.kernels.elimination.draws import condition, draw_joint
 from bayeslmm.resources import single_blas_thread
@@ -31,31 +30,6 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.gram.gram import Gram
-
-
-@dataclass(frozen=True, eq=False)
-class Conditional:
-    """Moments of the effects given y, Lambda and sigma.
-
-    Attributes
-    ----------
-    beta : ndarray, shape (p,)
-        Conditional mean of the fixed effects.
-    beta_cov : ndarray, shape (p, p)
-        Their conditional covariance.
-    modes : tuple of ndarray, shapes (m, q)
-        Conditional modes of each factor's random effects.
-    cov : tuple of ndarray, shapes (m, q, q)
-        Var(b_i | y, beta): lme4's `condVar`.
-    marginal_cov : tuple of ndarray, shapes (m, q, q)
-        Var(b_i | y): the same with the uncertainty of beta.
-    """
-
-    beta: Floats
-    beta_cov: Floats
-    modes: tuple[Floats, ...]
-    cov: tuple[Floats, ...]
-    marginal_cov: tuple[Floats, ...]
 
 
 def pack_factors(gram: Gram, factors: Sequence[ArrayLike]) -> Floats:
@@ -277,40 +251,15 @@ def conditional(
     NumericalError
         If the matrices cannot be factored.
     """
-    plan, p = gram.plan, len(gram.coef)
+    plan = gram.plan
     lams = [np.asarray(lam, dtype=float) for lam in factors]
     ok, _, T, joint, blocks = condition(plan.ints, plan.floats, pack_factors(gram, lams))
     if not ok:
         msg = "The random effects' precision cannot be factored: a relative factor is too large."
         raise NumericalError(msg)
-    inverse = np.linalg.inv(gram.scale)
-    precision = T[:p, :p] / sigma**2
-    right = T[:p, p] / sigma**2
-    if prior_precision is not None:
-        turned = inverse.T @ prior_precision @ inverse
-        precision = precision + turned
-        mean = np.zeros(p) if prior_mean is None else prior_mean
-        right = right + turned @ (gram.scale @ (mean - gram.origin))
-    covariance = np.linalg.inv(precision)
-    beta = covariance @ right
-    modes, cov, marginal_cov = [], [], []
-    own_blocks = by_factor(gram, blocks)
-    for k, lam in enumerate(lams):
-        m, q = gram.factors[k].within.shape[:2]
-        U = lam @ joint[plan.places(k)].reshape(m, q, p + 1)
-        own = lam @ own_blocks[k] @ lam.T
-        if gram.factors[k].latent is not None:
-            U, own = told_moments(gram, pack_factors(gram, lams), k, U, own)
-        modes.append(U[:, :, p] - U[:, :, :p] @ beta)
-        cov.append(sigma**2 * own)
-        marginal_cov.append(cov[-1] + U[:, :, :p] @ covariance @ U[:, :, :p].transpose(0, 2, 1))
-    return Conditional(
-        beta=gram.origin + inverse @ beta,
-        beta_cov=inverse @ covariance @ inverse.T,
-        modes=tuple(modes),
-        cov=tuple(cov),
-        marginal_cov=tuple(marginal_cov),
-    )
+    parts = [joint[plan.places(k)] for k in range(len(lams))]
+    solved = Solved(T, parts, by_factor(gram, blocks))
+    return conditional_from(gram, lams, sigma, solved, (prior_precision, prior_mean))
 
 
 def draw_effects(

@@ -128,8 +128,8 @@ def density_from_reduced(
     mean, precision = beta_prior(gram, *((None, None) if prior is None else prior))
     given = np.empty((n, 0)) if beta is None else beta
     values: Floats = densities_from_reduced(
-        gram.plan.ints,
-        gram.plan.floats,
+        gram.scales_plan.ints,
+        gram.scales_plan.floats,
         for_kernels("logdet", reduced.logdet, np.float64, (n,)),
         for_kernels("cross", reduced.cross, np.float64, (n, w, w)),
         for_kernels("sigma", sigma, np.float64, (n,)),

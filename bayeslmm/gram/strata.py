@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.registry import family_of
+from bayeslmm.formula.mixed_formula import MixedFormula, StackedFormula, parse_formula
 from bayeslmm.gram.blocks import CrossProducts, GramFactor, PairBlocks, Strata
 from bayeslmm.gram.coordinates import change_coordinates
 from bayeslmm.gram.sums import _factor_sums, pair_sums
@@ -24,6 +28,25 @@ if TYPE_CHECKING:
 
 # Each has cross-products of its own, and a step combines them all.
 MOST_STRATA = 100
+
+
+def require_sums(formula: Any, family: Any, link: str | None) -> None:
+    """Raise unless cross-products are all that a likelihood needs: one Gaussian response's.
+
+    Raises
+    ------
+    ArgumentError
+        With what to do.
+    """
+    mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
+    several = isinstance(mixed, StackedFormula) or isinstance(family, Mapping)
+    if not several and family_of(family, link).name == GAUSSIAN.name:
+        return
+    named = "Several responses need" if several else f"family={family_of(family).name!r} needs"
+    raise ArgumentError(
+        f"{named} the rows in memory: only the likelihood of one Gaussian response is a function "
+        "of cross-products. Fetch them from the engine, and give an eager table."
+    )
 
 
 def require_strata(residual: object, sigma: object, se: object) -> None:
@@ -135,6 +158,7 @@ def _sums(
     fixed, columns = coded
     se = None if design.residual is None else design.residual.se
     root = None if se is None else 1.0 / se[some]
+    logs = None if root is None else 2.0 * np.log(root)
     weight = 1.0 if root is None else root[:, None]
     own = fixed[some] * weight
     parts = [Z[some] * weight for Z in columns]
@@ -143,7 +167,7 @@ def _sums(
         response=total.response,
         coef=total.coef,
         factors=tuple(
-            _factor_sums(factor, Z, own, known.scale, root)
+            _factor_sums(factor, Z, own, known.scale, logs)
             for factor, Z, known in zip(factors, parts, total.factors, strict=True)
         ),
         pairs=tuple(
@@ -153,7 +177,7 @@ def _sums(
             if k < m
         ),
         n=len(some),
-        sum_log_weights=0.0 if root is None else float(2.0 * np.log(root).sum()),
+        sum_log_weights=0.0 if logs is None else float(logs.sum()),
         scale=total.scale,
         slope=total.slope,
         cross=own.T @ own,

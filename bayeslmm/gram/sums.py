@@ -167,7 +167,7 @@ def _weighted_response(design: Design) -> tuple[Floats | None, Floats]:
         kind = f"Random-effect column of factor {factor.name!r},"
         _require_finite_columns(factor.columns, factor.terms, kind)
     if design.weights is None:
-        return None, y
+        return None if design.likweights is None else np.sqrt(design.likweights), y
     bad = np.flatnonzero(~((design.weights > 0.0) & np.isfinite(design.weights)))
     if len(bad):
         msg = (
@@ -176,7 +176,16 @@ def _weighted_response(design: Design) -> tuple[Floats | None, Floats]:
             "Var(e) = sigma^2 / w: drop rows that should not count."
         )
         raise DataError(msg)
-    return np.sqrt(design.weights), y
+    counted = design.weights if design.likweights is None else design.weights * design.likweights
+    return np.sqrt(counted), y
+
+
+def log_weights(design: Design) -> Floats | None:
+    """Return log w of each row, as often as it counts; None without weights."""
+    if design.weights is None:
+        return None
+    logs = 2.0 * np.log(np.sqrt(design.weights))
+    return logs if design.likweights is None else np.asarray(logs * design.likweights)
 
 
 def _project(
@@ -203,7 +212,7 @@ def _require_finite_columns(columns: Floats, names: tuple[str, ...], kind: str) 
 
 
 def _factor_sums(
-    factor: GroupingFactor, Zs: Floats, fixed: Floats, M: Floats, root: Floats | None
+    factor: GroupingFactor, Zs: Floats, fixed: Floats, M: Floats, logs: Floats | None
 ) -> GramFactor:
     m, width = factor.n_indexed, fixed.shape[1]
     within, with_fixed = sum_by_level(factor.index, Zs, fixed, m)
@@ -221,8 +230,6 @@ def _factor_sums(
         with_fixed=with_fixed,
         counts=np.bincount(factor.index, minlength=m),
         fixed=own,
-        log_weights=None
-        if root is None
-        else 2.0 * np.bincount(factor.index, np.log(root), minlength=m),
+        log_weights=None if logs is None else np.bincount(factor.index, logs, minlength=m),
         arms=factor.arms,
     )

@@ -1,19 +1,110 @@
-"""Covariances of the effects that results tell of latent levels."""
+"""Moments of effects given the relative factors; of latent levels what results tell of them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bayeslmm.kernels.elimination.draws import condition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.gram.gram import Gram
+
+
+@dataclass(frozen=True, eq=False)
+class Conditional:
+    """Moments of the effects given y, Lambda and sigma.
+
+    Attributes
+    ----------
+    beta : ndarray, shape (p,)
+        Conditional mean of the fixed effects.
+    beta_cov : ndarray, shape (p, p)
+        Their conditional covariance.
+    modes : tuple of ndarray, shapes (m, q)
+        Conditional modes of each factor's random effects.
+    cov : tuple of ndarray, shapes (m, q, q)
+        Var(b_i | y, beta): lme4's `condVar`.
+    marginal_cov : tuple of ndarray, shapes (m, q, q)
+        Var(b_i | y): the same with the uncertainty of beta.
+    """
+
+    beta: Floats
+    beta_cov: Floats
+    modes: tuple[Floats, ...]
+    cov: tuple[Floats, ...]
+    marginal_cov: tuple[Floats, ...]
+
+
+class Solved(NamedTuple):
+    """What a factorization of Q gives of [Xs r] and of the effects."""
+
+    T: Floats  # (p + 1, p + 1): [Xs r]' V^-1 [Xs r]
+    joint: Sequence[Floats]  # (m q, p + 1) of each factor: Q^-1 Lambda' Z'[Xs r]
+    own_blocks: Sequence[Floats]  # (m, q, q) of each factor: each level's own block of Q^-1
+
+
+def conditional_from(
+    gram: Gram,
+    lams: Sequence[Floats],
+    sigma: float,
+    solved: Solved,
+    prior: tuple[Floats | None, Floats | None] = (None, None),
+) -> Conditional:
+    """Compute `likelihood.conditional` from what a factorization gives, or what stands in for one.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    lams : sequence of ndarray, shapes (q, q)
+        Relative factors Lambda.
+    sigma : float
+        Residual standard deviation.
+    solved : Solved
+        What those give.
+    prior : tuple of ndarray, optional
+        Precision and mean of beta's normal prior.
+
+    Returns
+    -------
+    Conditional
+    """
+    p, (prior_precision, prior_mean) = len(gram.coef), prior
+    T, joint, own_blocks = solved
+    inverse = np.linalg.inv(gram.scale)
+    precision = T[:p, :p] / sigma**2
+    right = T[:p, p] / sigma**2
+    if prior_precision is not None:
+        turned = inverse.T @ prior_precision @ inverse
+        precision = precision + turned
+        mean = np.zeros(p) if prior_mean is None else prior_mean
+        right = right + turned @ (gram.scale @ (mean - gram.origin))
+    covariance = np.linalg.inv(precision)
+    beta = covariance @ right
+    modes, cov, marginal_cov = [], [], []
+    for k, lam in enumerate(lams):
+        m, q = gram.factors[k].within.shape[:2]
+        U = lam @ joint[k].reshape(m, q, p + 1)
+        own = lam @ own_blocks[k] @ lam.T
+        if gram.factors[k].latent is not None:
+            packed = np.concatenate([each.ravel() for each in lams])
+            U, own = told_moments(gram, packed, k, U, own)
+        modes.append(U[:, :, p] - U[:, :, :p] @ beta)
+        cov.append(sigma**2 * own)
+        marginal_cov.append(cov[-1] + U[:, :, :p] @ covariance @ U[:, :, :p].transpose(0, 2, 1))
+    return Conditional(
+        beta=gram.origin + inverse @ beta,
+        beta_cov=inverse @ covariance @ inverse.T,
+        modes=tuple(modes),
+        cov=tuple(cov),
+        marginal_cov=tuple(marginal_cov),
+    )
 
 
 def by_factor(gram: Gram, blocks: Floats) -> list[Floats]:

@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm import names
+from bayeslmm.arguments import takes_formulas
 from bayeslmm.errors import NumericalError, TreeError, names_keywords
-from bayeslmm.families.ordered import Ordered
-from bayeslmm.families.sticks import STICK, THRESHOLD
+from bayeslmm.families.ordinal.ordered import Ordered
+from bayeslmm.families.ordinal.sticks import STICK, THRESHOLD
 from bayeslmm.families.student import NU
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.foreign_draws import ForeignDraws
@@ -26,8 +27,11 @@ from bayeslmm.results.kept_effects import DRAWS, EffectsStore, KeptEffects
 from bayeslmm.results.write import UnconstrainedDraws, build_tree, statistics_by_draw
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from numpy.typing import ArrayLike
 
+    from bayeslmm.arguments import ParameterFormulas
     from bayeslmm.arrays import Floats
     from bayeslmm.design.model_data import FactorData, ModelData
     from bayeslmm.families.family import Family
@@ -41,6 +45,7 @@ _UNIT = 1e-4
 
 
 @names_keywords
+@takes_formulas
 def adopt(
     trace: Any,
     formula: str | MixedFormula | ModelData,
@@ -57,6 +62,7 @@ def adopt(
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
     known: KnownLike | None = None,
+    **formulas: Unpack[ParameterFormulas],
 ) -> xr.DataTree:
     r"""Turn draws that another program made into a result tree, on which everything works.
 
@@ -89,6 +95,10 @@ def adopt(
         Seed of effects that are drawn back.
     family, link, trials, residual, sigma, se, known
         As in `fit_bayes`.
+    phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
+        Formulas of the family's parameters, as in `fit_bayes`.
+    likweights, cens, y2 : str or array-like, optional
+        How often rows count, and how they are censored, as in `fit_bayes`.
 
     Returns
     -------
@@ -128,7 +138,7 @@ def adopt(
     """
     design = design_of(
         formula, data, weights=weights, missing=missing, family=family, link=link, trials=trials,
-        residual=residual, sigma=sigma, se=se, known=known,
+        residual=residual, sigma=sigma, se=se, known=known, **formulas,
     )  # fmt: skip
     model = Model.of(design, priors)
     foreign = ForeignDraws.read(trace)

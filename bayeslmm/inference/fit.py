@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.arguments import takes_formulas
 from bayeslmm.design.response import warn_of_whole_numbers
 from bayeslmm.errors import names_keywords
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
+from bayeslmm.gram.border.choice import AUTO, PROBES
 from bayeslmm.gram.gram_design import design_of, open_data
 from bayeslmm.inference.memory import require_effects, require_steps
 from bayeslmm.inference.method import METHODS, choose_method
@@ -23,9 +25,12 @@ from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.kept_effects import KeptEffects
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     import xarray as xr
     from numpy.typing import ArrayLike
 
+    from bayeslmm.arguments import ParameterFormulas
     from bayeslmm.families.family import Family
     from bayeslmm.model.priors.resolve import PriorsLike
     from bayeslmm.relationships.known import KnownLike
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 
 
 @names_keywords
+@takes_formulas
 def fit_bayes(
     formula: str | MixedFormula,
     data: Any,
@@ -58,6 +64,9 @@ def fit_bayes(
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
     known: KnownLike | None = None,
+    border: str = AUTO,
+    probes: int = PROBES,
+    **formulas: Unpack[ParameterFormulas],
 ) -> xr.DataTree:
     r"""Fit a Bayesian mixed model.
 
@@ -142,6 +151,25 @@ def fit_bayes(
         ``known={"A": A}``: effects of levels i and j then have the covariance :math:`A_{ij} G`. A
         pandas DataFrame labelled by levels, a pair of matrix and levels, or what `phylogeny`,
         `pedigree`, `precision` and `known_covariance` return. The tree keeps it.
+    phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
+        Formulas of the family's parameters of these names, e.g. ``phi="~ x + (1 | g)"``: predictors
+        of their logarithms, of the logit of those between 0 and 1. One number without.
+        likweights : str or array-like, optional
+        How often the likelihood of each row counts: log p(y_i) enters w_i times, as of w_i equal
+        rows; brms's ``weights()``. A column or one positive number per row.
+    cens : str or array-like, optional
+        How rows are censored: ``"none"``, ``"left"`` (the value is at most the response),
+        ``"right"`` (above it) or ``"interval"`` (above it, at most `y2`); or 0, -1, 1 and 2.
+        Gaussian, lognormal, Student-t, gamma, Weibull, exponential and Poisson responses.
+    y2 : str or array-like, optional
+        Upper ends of intervals, in the response's own unit.
+        border : {"auto", "dense", "krylov"}
+        How crossed effects are solved for where they are integrated out: by a dense matrix of all
+        but the largest factor's; or, for ``sampler="importance"``, by iterations that form none,
+        with log determinants by random probes. ``"auto"`` takes the second beyond 4,000 columns.
+    probes : int
+        Probes to begin with. They are doubled until their chance in posterior means and standard
+        deviations is below 0.02 posterior standard deviations.
 
     Returns
     -------
@@ -193,7 +221,7 @@ def fit_bayes(
     """
     settings = SamplerSettings(
         draws, tune, chains, cores, random_seed, target_accept, sampler, progressbar,
-        parametrization, effects,
+        parametrization, effects, border, probes,
     )  # fmt: skip
     mixed = formula if isinstance(formula, MixedFormula) else parse_formula(formula)
     source = open_data(data)
@@ -211,12 +239,14 @@ def fit_bayes(
         sigma=sigma,
         se=se,
         known=known,
+        **formulas,
     )
     require_effects(design, KeptEffects.of(design, effects), settings.chains * settings.draws)
     require_steps(settings)
     model = Model.of(design, priors).at_means
     if model.family.name == GAUSSIAN.name and design.has_rows:
-        warn_of_whole_numbers(design.response, design.coded_rows.y)
+        for part in (design,) if design.stack is None else design.stack.parts:
+            warn_of_whole_numbers(part.response, part.response_rows)
     if model.design.residual is not None:
         pass
     elif model.family.gaussian_scale is not None:

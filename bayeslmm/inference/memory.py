@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bayeslmm.errors import ArgumentError
-from bayeslmm.gram.limits import require_border
+from bayeslmm.gram.border.limits import require_border
 from bayeslmm.inference.settings import IMPORTANCE
 from bayeslmm.resources import memory
 

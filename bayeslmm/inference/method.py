@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Protocol
 
 from bayeslmm.errors import ArgumentError
+from bayeslmm.gram.border.choice import DENSE, KRYLOV, Border, choose_border, require_plain
 from bayeslmm.inference.importance.sample import ImportanceSampling
 from bayeslmm.inference.laplace_chain.sample import LaplaceChain
 from bayeslmm.inference.nuts.sample import NUTS
@@ -178,8 +179,35 @@ def choose_method(
             graph=sampler == PYMC,
         )
     check_combination(sampler, parametrization)
+    border = _choose_border(model, settings.border, sampler, parametrization)
     chosen = dataclasses.replace(settings, sampler=sampler, parametrization=parametrization)
-    return chosen, {"parametrization_reason": form, "sampler_reason": why}
+    return chosen, {"parametrization_reason": form, "sampler_reason": why} | border
+
+
+def _choose_border(model: Model, asked: str, sampler: str, parametrization: str) -> dict[str, str]:
+    """Return how crossed effects are solved for, and why, for the record; refuse what cannot be."""
+    residual = model.design.residual
+    if model.family.gaussian_scale is None or residual is not None:
+        what = "a residual structure" if residual is not None else f"family={model.family.name!r}"
+        require_plain(asked, what)
+        return {}
+    if parametrization != MARGINAL:
+        if asked == KRYLOV:
+            raise ArgumentError(
+                "border='krylov' draws effects that are integrated out, and "
+                f"parametrization={parametrization!r} keeps them, which forms no matrix: leave "
+                "border='krylov' out, or add sampler='importance'."
+            )
+        return {}
+    border = choose_border(model.gram, asked)
+    if border.method == KRYLOV and sampler != IMPORTANCE:
+        if asked == KRYLOV:
+            raise ArgumentError(
+                "border='krylov' has values by iterations, and NUTS needs thousands of gradients: "
+                "add sampler='importance'."
+            )
+        border = Border(DENSE, "NUTS takes gradients of a dense matrix")
+    return {"border": border.method, "border_reason": border.reason}
 
 
 def _choose_sampler(model: Model, settings: SamplerSettings) -> tuple[str, str]:

@@ -162,7 +162,7 @@ def choose_parametrization(
         return NONCENTERED, why
     # Rows that are correlated across levels of crossed factors may add to the border.
     correlated = model.design.residual is not None
-    border = (model.products if correlated else model.gram).plan.n_border
+    border = model.products.plan.n_border if correlated else model.gram.n_border
     if border <= LARGEST_FAST_BORDER:
         return MARGINAL, (
             f"the response is Gaussian and a gradient factors a dense matrix of {border} columns, "

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm import names
+from bayeslmm.arguments import takes_formulas
 from bayeslmm.design.factors.arms import own_effects
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.families.parameters import with_parameters
@@ -20,6 +21,7 @@ from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.entry import draw_entries
 from bayeslmm.results.kept_effects import DRAWS, KeptEffects
 from bayeslmm.results.write import (
+    by_response,
     data_groups,
     draws_dataset,
     known_groups,
@@ -29,8 +31,11 @@ from bayeslmm.results.write import (
 )
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from numpy.typing import ArrayLike
 
+    from bayeslmm.arguments import ParameterFormulas
     from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
     from bayeslmm.design.model_data import FactorData, ModelData
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
 
 
 @names_keywords
+@takes_formulas
 def sample_prior(
     formula: str | MixedFormula | ModelData,
     data: Any = None,
@@ -59,6 +65,7 @@ def sample_prior(
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
     known: KnownLike | None = None,
+    **formulas: Unpack[ParameterFormulas],
 ) -> xr.DataTree:
     r"""Draw parameters and responses from the priors; nothing is compiled.
 
@@ -90,6 +97,10 @@ def sample_prior(
         As in `fit_bayes`.
     family, link, trials, residual, sigma, se, known
         As in `fit_bayes`.
+    phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
+        Formulas of the family's parameters, as in `fit_bayes`.
+    likweights, cens, y2 : str or array-like, optional
+        How often rows count, and how they are censored, as in `fit_bayes`.
 
     Returns
     -------
@@ -135,6 +146,7 @@ def sample_prior(
         sigma=sigma,
         se=se,
         known=known,
+        **formulas,
     )
     require_effects(design, KeptEffects.of(design, DRAWS), int(draws))
     model = Model.of(design, priors)
@@ -188,17 +200,30 @@ def _predictive(
     design = model.design.coded_rows
     eta = _linear_predictor(design, values)
     if phi is None or design.residual is None:
-        own = {
-            parameter.name: np.moveaxis(values[parameter.name], 0, -1)[..., None]
-            for parameter in model.family.parameters
-        }
-        response = model.family.draw(eta, own, design.known, rng)
+        response = _drawn(model, eta, values, rng)
     else:
         residuals = DrawnResiduals(model.structured_residual, design.residual, phi)
         response = _with_residuals(model, eta, residuals, values, rng)
-    variables = {names.stored(design.response): (("chain", "draw", names.OBS), response[None])}
-    coords = {**sample_coordinates((1, len(response))), names.OBS: design.obs}
+    told, labels = {names.stored(design.response): response}, design.obs
+    if design.stack is not None:
+        told, labels = by_response(design, response), design.stack.labels
+    variables = {name: (("chain", "draw", names.OBS), drawn[None]) for name, drawn in told.items()}
+    coords = {**sample_coordinates((1, len(response))), names.OBS: labels}
     return xr.Dataset(variables, coords=coords)
+
+
+def _drawn(
+    model: Model, eta: Floats, values: dict[str, Floats], rng: np.random.Generator
+) -> Floats:
+    """Draw responses, shape (s, n), of rows that are independent given eta."""
+    design = model.design.coded_rows
+    if design.stack is None:
+        own = {name: values[name][:, None] for name in model.priors.parameters}
+        return model.family.draw(eta, own, design.known, rng)
+    # Families of stacked rows have these first.
+    known = None if design.known is None else design.known[:, None]
+    own = {name: values[name][None] for name in model.priors.parameters}
+    return model.family.draw(eta.T, own, known, rng).T
 
 
 def _with_residuals(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.errors import SamplingError, nearest
+from bayeslmm.errors import SamplingError, check_choice, nearest
+from bayeslmm.gram.border.choice import AUTO as AUTO_BORDER
+from bayeslmm.gram.border.choice import BORDERS, PROBES, check_probes
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.resources import usable_cores
 from bayeslmm.results.kept_effects import DRAWS
@@ -54,6 +56,10 @@ class SamplerSettings:
         How the model is written: ``"noncentered"``, ``"centered"``, ``"marginal"`` or ``"auto"``.
     effects : str or mapping
         Which random effects to keep; see `fit_bayes`.
+    border : str
+        How crossed effects are solved for: ``"auto"``, ``"dense"`` or ``"krylov"``.
+    probes : int
+        Random probes that the last one begins with.
 
     Raises
     ------
@@ -71,6 +77,8 @@ class SamplerSettings:
     progressbar: bool = True
     parametrization: str = AUTO_PARAMETRIZATION
     effects: EffectsLike = DRAWS
+    border: str = AUTO_BORDER
+    probes: int = PROBES
 
     def __post_init__(self) -> None:
         least = {"draws": 1, "tune": 0, "chains": 1, "cores": 1, "random_seed": 0}
@@ -86,6 +94,8 @@ class SamplerSettings:
                 raise SamplingError(f"{name} must be at most {_MOST}, not {value}.")
             # NumPy's integers are none to JSON and to samplers.
             object.__setattr__(self, name, int(value))
+        check_choice("border", self.border, BORDERS)
+        check_probes(self.probes)
         if self.sampler == NUTPIE and self.tune == 0:
             raise SamplingError(
                 "tune must be at least 1: nutpie's NUTS finds its step size while tuning, and 1000 "

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 import pandas as pd
 
 from bayeslmm import names
+from bayeslmm.arguments import ParameterFormulas
+from bayeslmm.design.predictors import parameter_terms
 from bayeslmm.design.state import state_content
 from bayeslmm.errors import (
     ArgumentError,
@@ -28,22 +31,27 @@ from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.fit import fit_bayes
 from bayeslmm.inference.parametrization import ASKED
 from bayeslmm.inference.settings import DEFAULT_TARGET_ACCEPT
+from bayeslmm.model.priors.given import SCHEME
 from bayeslmm.model.priors.priors import Priors
-from bayeslmm.model.priors.resolve import DEFAULT, SCHEME, USER, resolve_priors, vary_priors
+from bayeslmm.model.priors.resolve import DEFAULT, USER, resolve_priors, vary_priors
 from bayeslmm.model.priors.schemes import SCHEMES
 from bayeslmm.reml.fit import fit_reml
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.family import family
 from bayeslmm.results.known import known_covariances
-from bayeslmm.results.record import recorded
+from bayeslmm.results.record import recorded, require_one_response
 from bayeslmm.results.residual import has_structure
+from bayeslmm.results.row_statements import held_column, row_statements_of
 from bayeslmm.results.rows import training_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import xarray as xr
 
     from bayeslmm.design.model_data import ModelData
+    from bayeslmm.formula.predictor import PredictorTerms
     from bayeslmm.formula.residual import ResidualTerms
     from bayeslmm.model.priors.resolve import PriorsLike
     from bayeslmm.relationships.known import Known
@@ -126,12 +134,14 @@ def update(
             raise ArgumentError("A REML fit has no priors: leave priors out.")
         return _update_reml(fit, formula, data, settings)
     read.require_tree(fit)
+    require_one_response(fit)
     read.group(fit, "posterior")
     asked = settings.keys()
     old = parse_formula(str(fit.attrs["formula"]))
     new = _new_formula(old, formula)
     settings = {**_likelihood(fit, settings), **settings}
     settings = {**_residuals_of_tree(fit, settings, same_rows=data is None), **settings}
+    settings = {**_formulas(fit, settings), **row_statements_of(fit, data), **settings}
     settings = _with_known(new, known_covariances(fit), settings)
     rows, known = _rows(fit, new, data, settings)
     with warnings.catch_warnings():
@@ -153,7 +163,14 @@ def update(
 # Arguments that decide how the rows are read, of `design_of` and `fit_bayes` alike.
 _OF_RESIDUALS = ("residual", "sigma", "se")
 _CODING = ("weights", "missing", "rank_deficient", "family", "link", "trials", *_OF_RESIDUALS,
-           "known")  # fmt: skip
+           "known", *ParameterFormulas.__annotations__)  # fmt: skip
+
+
+def _formulas(fit: xr.DataTree, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the formulas of parameters that the fit has, and the new family, too."""
+    own = state_content(str(fit.attrs["design"])).get("formulas", {})
+    there = {parameter.name for parameter in family_of(settings["family"]).parameters}
+    return {name: text for name, text in own.items() if name in there}
 
 
 def _with_known(new: MixedFormula, own: Known, settings: dict[str, Any]) -> dict[str, Any]:
@@ -190,8 +207,9 @@ def _new_formula(old: MixedFormula, formula: str | MixedFormula | None) -> Mixed
 
 def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]) -> REMLFit:
     new = _new_formula(parse_formula(fit.formula), formula)
-    own = fit.data.residual
-    state = fit.data.state
+    own, state = fit.data.residual, fit.data.state
+    if state.layout is not None:
+        raise ArgumentError("update changes fits of one response: give several to fit_reml again.")
     se = None if own is None else own.se if fit.data.has_rows else state.se
     said = {"residual": state.residual, "sigma": state.sigma, "se": state.se}
     settings = {**_residuals_of(said, se, settings, same_rows=data is None), **settings}
@@ -211,9 +229,17 @@ def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]
     elif "weights" not in settings and not isinstance(data, Gram):
         weighted = fit.residual is None and fit.gram.sum_log_weights != 0
         column = None if fit.gram.state is None else fit.gram.state.weights
-        settings = {**settings, "weights": _column(column, "weights", had=weighted)}
+        settings = {**settings, "weights": held_column(column, "weights", had=weighted)}
     settings = _with_known(new, state.known, settings)
-    return fit_reml(new, data, **{"method": fit.method, **settings})
+    return fit_reml(new, data, **{"method": fit.method, **_probes_of(fit), **settings})
+
+
+def _probes_of(fit: REMLFit) -> dict[str, Any]:
+    """Return how a fit solved for crossed effects, with the same probes where it took any."""
+    if fit.by_probes is None:
+        return {}
+    border = {"border": fit.border.method} if fit.border.reason == ASKED else {}
+    return {**border, "probes": fit.by_probes.probes, "random_seed": fit.by_probes.seed}
 
 
 def _residuals_of(
@@ -227,7 +253,7 @@ def _residuals_of(
         return {}
     found: dict[str, Any] = {"residual": said.get("residual"), "sigma": said.get("sigma")}
     if se is not None and "se" not in settings:
-        found["se"] = se if same_rows else _column(said.get("se"), "se", had=True)
+        found["se"] = se if same_rows else held_column(said.get("se"), "se", had=True)
     if found.get("se") is not None and settings.get("residual") is not None:
         found.pop("se")
     return found
@@ -262,7 +288,7 @@ def _rows(
         for role in () if isinstance(data, Gram) else roles:
             if role not in known:
                 column = state_content(str(fit.attrs["design"])).get(role)
-                known[role] = _column(column, role, had=_had(fit, role))
+                known[role] = held_column(column, role, had=_had(fit, role))
         return data, known
     if read.from_cross_products(fit):
         if str(new) != fit.attrs["formula"]:
@@ -273,18 +299,26 @@ def _rows(
         return gram_of_dataset(Gram, read.group(fit, names.CROSS_PRODUCTS)), known
     table = training_table(fit)
     terms = residual_terms(settings.get("residual"), settings.get("sigma"))
-    _require_columns(table, new, str(fit.attrs["formula"]), terms)
+    formulas = {name: settings.get(name) for name in ParameterFormulas.__annotations__}
+    others = parameter_terms(family_of(settings["family"], settings.get("link")), formulas)
+    _require_columns(table, new, str(fit.attrs["formula"]), terms, others)
     return table, {**{role: read.constant(fit, role) for role in roles}, **known}
 
 
 def _require_columns(
-    table: pd.DataFrame, new: MixedFormula, old: str, said: ResidualTerms | None = None
+    table: pd.DataFrame,
+    new: MixedFormula,
+    old: str,
+    said: ResidualTerms | None = None,
+    others: Sequence[PredictorTerms] = (),
 ) -> None:
-    terms = model_terms(new)
+    terms = replace(model_terms(new), parameters=tuple(others))
     of_residuals = () if said is None else (
         *said.sigma_variables, *said.sigma_grouping, *said.correlation_variables
     )  # fmt: skip
-    of_rows = (*terms.predictors, *terms.grouping, *terms.shares)
+    of_rows = (
+        *terms.predictors, *terms.grouping, *terms.shares, *terms.parameter_grouping
+    )  # fmt: skip
     for name in (*terms.response.variables, *of_rows, *of_residuals):
         if name not in table:
             raise DataError(
@@ -300,17 +334,6 @@ def _had(fit: xr.DataTree, role: str) -> bool:
     return role == "weights" and bool(
         gram_of_dataset(Gram, read.group(fit, names.CROSS_PRODUCTS)).sum_log_weights
     )
-
-
-def _column(column: Any, role: str, *, had: bool) -> str | None:
-    """Return the column that a fit's weights or trials are in, where it had any."""
-    if column is None and had:
-        none = " (weights=None for none)" if role == "weights" else ""
-        raise DataError(
-            f"The fit had {role} that were given by themselves, not as a column: give {role}= "
-            f"along with the new data{none}."
-        )
-    return None if column is None else str(column)
 
 
 def _priors(fit: xr.DataTree, design: ModelData, given: PriorsLike | None, *, same: bool) -> Any:

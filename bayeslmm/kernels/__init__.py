@@ -6,6 +6,7 @@
 - ``laplace_chain/``: effects that cannot be integrated out in closed form, by an exact chain
 - ``structured/``: densities where the cross-products depend on the residuals' parameters
 - ``elimination/``: block elimination of I + Lambda' Z'Z Lambda, solutions, gradients, draws
+- ``sparse/``: sparse Cholesky factors
 - ``lapack``: LAPACK callable from compiled code
 - ``layout``: names for the stretches of a plan's two arrays
 - ``small_matrices``: products, Cholesky factors and quadratic forms of the fixed effects' size

@@ -6,6 +6,7 @@
 - ``exact_fit``: responses that the effects fit exactly, which have no likelihood
 - ``exact_means``: the same of positive and bounded responses
 - ``identification``: which variances the data can tell apart
+- ``compiled_rows``: what compiled code knows of a family
 - ``plan_rows``: rows as the compiled Laplace kernels read them
 - ``simulate``: a response drawn from given parameters
 - ``residual/``: R, the covariance of residuals

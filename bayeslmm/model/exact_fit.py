@@ -120,7 +120,7 @@ def _without_residuals(gram: Gram, sigma: Prior | None) -> _Fitted | None:
     found = None if gram.scales is None else _fitted(gram, gram.scales)
     if found is None or sigma is None:
         return found
-    return None if _vanishes(sigma, gram, gram.n - found.rank) else found
+    return None if _vanishes(sigma, gram, gram.power - found.rank) else found
 
 
 def _fitted(gram: Gram, scales: DataScales) -> _Fitted | None:
@@ -165,10 +165,10 @@ def _problem(gram: Gram, sigma: Prior | None, found: _Fitted) -> str:
     )
     if sigma is None:
         return problem
-    power = gram.n - found.rank
+    power = gram.power - found.rank
     problem += (
-        f" Only a prior of sigma that outweighs sigma^-{power} where the response still has digits "
-        "makes a posterior"
+        f" Only a prior of sigma that outweighs sigma^-{power:g} where the response still has "
+        "digits makes a posterior"
     )
     offered = Prior.parse(f"InverseGamma(3, {_size(gram) / 10:.3g})")
     if not _vanishes(offered, gram, power):
@@ -181,7 +181,7 @@ def _digits_end(gram: Gram) -> float:
     return max(_DIGITS_END * float(np.sqrt(gram.n)), 1e-6) * _size(gram)
 
 
-def _vanishes(sigma: Prior, gram: Gram, power: int) -> bool:
+def _vanishes(sigma: Prior, gram: Gram, power: float) -> bool:
     """Return whether a prior vanishes faster than sigma^(power - 1) where digits end."""
     near = _digits_end(gram)
     low, high = sigma.log_density(np.array([near, np.e * near]))
@@ -208,7 +208,7 @@ def mode_without_residuals(gram: Gram, sigma: Prior) -> float:
     if found is None:
         return median
     grid = np.geomspace(min(_digits_end(gram), median), median, _GRID)
-    height = sigma.log_density(grid) - (gram.n - found.rank - 1) * np.log(grid)
+    height = sigma.log_density(grid) - (gram.power - found.rank - 1) * np.log(grid)
     return float(grid[np.argmax(height)])
 
 
@@ -232,7 +232,7 @@ def require_sigma(gram: Gram, estimate: float, sigma: Prior | None = None) -> No
     total = float(gram.cross[-1, -1])
     if not estimate**2 * gram.n <= _exact(gram) * total:
         return
-    if sigma is None or not _vanishes(sigma, gram, gram.n):
+    if sigma is None or not _vanishes(sigma, gram, gram.power):
         raise DataError(
             f"The estimate of sigma is {estimate:.1g}, nothing beside the response "
             f"{gram.response!r}: some combination of the effects fits it exactly, no residuals are "

@@ -14,7 +14,10 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import DataError
+from bayeslmm.families.censored import Censored
+from bayeslmm.families.custom import CustomFamily
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.times.weibull import Weibull
 from bayeslmm.gram.gram import Gram
 from bayeslmm.model.exact_fit import exactly_fitted, no_residuals
 
@@ -55,7 +58,11 @@ def require_dispersion(design: Design, priors: Mapping[str, Prior]) -> None:
     bayeslmm.errors.DataError: The response 'y' does not vary within the levels of 'g', ...
     """
     family = design.family
-    if family.discrete or family.gaussian_scale is not None:
+    if family.discrete or family.gaussian_scale is not None or not family.parameters:
+        return
+    # Of a family of the user's own nothing says which parameter is a precision, and intervals are
+    # fitted exactly at any.
+    if isinstance(family, CustomFamily | Censored):
         return
     response = family.link.link(design.y)
     rows = dataclasses.replace(design, y=response, family=GAUSSIAN)
@@ -70,11 +77,13 @@ def require_dispersion(design: Design, priors: Mapping[str, Prior]) -> None:
         return
     words, left = found
     low, high = prior.log_density(np.array([_PRECISE, np.e * _PRECISE]))
-    if low == -np.inf or high - low < -(0.5 * left + 1.0):
+    # Densities at their own means grow with the root of a precision, Weibull's with the shape.
+    power = (1.0 if family.name == Weibull.name else 0.5) * left + 1.0
+    if low == -np.inf or high - low < -power:
         return
     raise DataError(
         f"{words}: nothing is left from which to estimate {name}, and the likelihood grows without "
         "bound with it. Where the response was merged from a table of groups, fit that table. Only "
-        f"a prior of {name} that falls faster than {name}^-{0.5 * left + 1.0:g} makes a posterior, "
+        f"a prior of {name} that falls faster than {name}^-{power:g} makes a posterior, "
         f"such as priors={{{name!r}: {_OFFERED!r}}}."
     )

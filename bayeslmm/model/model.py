@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bayeslmm import names
 from bayeslmm.design.residual_rows import sigma_factors
+from bayeslmm.errors import ArgumentError
 from bayeslmm.families.parameters import variables_of
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.model.at_means import shifted
@@ -66,6 +67,11 @@ class Model:
     told: Model | None = None
 
     def __post_init__(self) -> None:
+        if self.design.predictors:
+            raise ArgumentError(
+                f"A formula of {self.design.predictors[0].parameter} is read, and not fitted yet: "
+                "leave it out."
+            )
         # Here and not where a tree is written, which is after sampling.
         factors = [factor.name for factor in self.design.factors]
         of_family = variables_of(self.design.family)
@@ -102,7 +108,7 @@ class Model:
 
     @property
     def sigma_factors(self) -> tuple[GroupingFactor, ...]:
-        """Grouping factors of random effects in log(sigma), named by `names.in_sigma`."""
+        """Grouping factors of random effects in log(sigma), named by `names.in_parameter`."""
         return sigma_factors(self.design.residual)
 
     @cached_property

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.arrays import for_kernels
-from bayeslmm.kernels.families.codes import CODES
 from bayeslmm.kernels.laplace_chain.rows import Rows, constant_of, locate
+from bayeslmm.model.compiled_rows import compiled_rows, family_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,19 +49,18 @@ def plan_rows(
     level = for_kernels("levels", level, np.int64, (len(factors), n))
     floats = for_kernels("the plan's floats", plan.floats, np.float64, (None,)).copy()
     beside, block = locate(plan.ints, floats, level)
-    known = design.known
+    y, known, offset = compiled_rows(design)
 
-    def of_rows(name: str, values: Floats | None, default: float) -> Floats:
-        given = np.full(n, default) if values is None else values[order]
-        return for_kernels(name, given, np.float64, (n,))
+    def of_rows(name: str, values: Floats) -> Floats:
+        return for_kernels(name, values[order], np.float64, (n,))
 
     rows = Rows(
-        family=CODES[family.name, family.link.name],
-        single=known is None or bool((known == 1.0).all()),
+        family=family_code(family),
+        single=bool((known == 1.0).all()),
         constant=0.0,
-        y=of_rows("y", design.gaussian_response, 0.0),
-        known=of_rows("weights or trials", known, 1.0),
-        offset=of_rows("offset", design.offset, 0.0),
+        y=of_rows("y", y),
+        known=of_rows("weights, trials or ends", known),
+        offset=of_rows("offset", offset),
         fixed=for_kernels("X", X[order].T, np.float64, (X.shape[1], n)),
         random=for_kernels("Z", np.concatenate([Z[k][order].T for k in plan.order]), np.float64,
                            (None, n)),

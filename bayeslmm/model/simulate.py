@@ -14,8 +14,8 @@ from bayeslmm.design.design import Design
 from bayeslmm.design.factors.arms import EVERYWHERE, own_effects
 from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.errors import ArgumentError, NumericalError, names_keywords, nearest
-from bayeslmm.families.ordered import Cumulative, Ordered
-from bayeslmm.families.sticks import THRESHOLD
+from bayeslmm.families.ordinal.ordered import Cumulative, Ordered
+from bayeslmm.families.ordinal.sticks import THRESHOLD
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.given import require_structure, with_one_correlation
 from bayeslmm.model.residual.drawn import DrawnResiduals

@@ -115,7 +115,7 @@ def plot_comparison(
 def _reml_limits(fit: REMLFit, targets: dict[str, Target], ci_prob: float) -> pd.DataFrame:
     with single_blas_thread():
         table = confidence_intervals(fit, "wald", ci_prob=ci_prob)
-    border = fit.gram.plan.n_border
+    border = fit.gram.n_border
     others = [name for name, target in targets.items() if target.kind != names.BETA]
     if border <= _PROFILE_BORDER and has_profile(fit):
         profile = confidence_intervals(fit, ci_prob=ci_prob, parameters=others)

@@ -100,7 +100,8 @@ def mean_words(
         return words
     if family.link.name == "identity":  # lognormal
         return f"expected log {response}"
-    return f"{family.link.name} of {'the ' if share else ''}{words}"
+    less = "".join(f" less {own.name}" for own in family.parameters if own.below_response)
+    return f"{family.link.name} of {'the ' if share else ''}{words}{less}"
 
 
 def legend_above(ax: Any, handles: Sequence[Any], title: str | None = None) -> None:

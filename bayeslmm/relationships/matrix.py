@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm.arguments import label
 from bayeslmm.errors import DataError, names_keywords
 from bayeslmm.relationships.relationship import Relationship
 
@@ -106,14 +107,14 @@ def labels_of(matrix: Any, levels: Sequence[object] | None, what: str) -> tuple[
     if levels is not None:
         if isinstance(levels, str):
             raise DataError("levels is a list of labels, one for each row of the matrix.")
-        return tuple(map(str, levels))
+        return tuple(map(label, levels))
     index = getattr(matrix, "index", None)
     if index is None or callable(index) or not hasattr(matrix, "columns"):
         raise DataError(
             "A matrix of numbers does not say which levels it is of: give a pandas DataFrame with "
             f"the levels as index and columns, or {way}."
         )
-    rows, columns = tuple(map(str, index)), tuple(map(str, matrix.columns))
+    rows, columns = tuple(map(label, index)), tuple(map(label, matrix.columns))
     if rows == columns:
         return rows
     if sorted(rows) == sorted(columns):

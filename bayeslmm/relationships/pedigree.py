@@ -10,6 +10,7 @@ import numpy as np
 from scipy.linalg import cholesky
 from scipy.sparse import csr_array, hstack
 
+from bayeslmm.arguments import label
 from bayeslmm.errors import DataError, names_keywords, nearest
 from bayeslmm.relationships.level_map import LevelMap
 from bayeslmm.relationships.matrix import check_labels
@@ -194,9 +195,7 @@ def _column(table: Any, name: str) -> list[str]:
 def _label(value: object) -> str:
     if value is None or value != value:  # noqa: PLR0124 - NaN, whatever holds it
         return ""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))  # a column of whole numbers with missing ones
-    return str(value)
+    return label(value)  # a column of whole numbers with missing ones holds floats
 
 
 def _parents(

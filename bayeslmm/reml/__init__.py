@@ -6,6 +6,7 @@
 - ``text``: fits as text
 - ``glmm/``: maximum likelihood of generalised linear mixed models
 - ``structured/``: models with a residual structure: G and R searched for together
+- ``krylov/``: models whose crossed factors are too large for a dense matrix
 - ``relative``: relative factors as functions of a search's variables
 - ``moments``: where searches begin
 - ``starts``: several starts, and the minima that a criterion has

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +17,18 @@ from bayeslmm.errors import (
     names_keywords,
     warn,
 )
+from bayeslmm.gram.border.choice import (
+    AUTO,
+    DENSE,
+    PROBES,
+    check_probes,
+    choose_border,
+    require_plain,
+)
+from bayeslmm.gram.border.limits import require_border
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import design_of
-from bayeslmm.gram.limits import require_border
+from bayeslmm.model.compiled_rows import refuse_counted
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.exact_fit import require_residuals, require_sigma
 from bayeslmm.model.identification import require_residual_variance
@@ -26,6 +36,7 @@ from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.model.residual.sigma_effects import require_closed_form
 from bayeslmm.reml.components import sd_labels
+from bayeslmm.reml.krylov.search import search_by_probes
 from bayeslmm.reml.relative import free_columns
 from bayeslmm.reml.result import Method, REMLFit
 from bayeslmm.reml.search import LARGEST, Search, lambda_factors, search_criterion
@@ -64,6 +75,9 @@ def fit_reml(
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
     known: KnownLike | None = None,
+    border: str = AUTO,
+    probes: int = PROBES,
+    random_seed: int = 1,
 ) -> REMLFit:
     r"""Fit a linear mixed model by restricted (or full) maximum likelihood.
 
@@ -101,6 +115,15 @@ def fit_reml(
         ``sigma=`` asks for one.
     known : mapping, optional
         Covariances of levels by the names that ``gr(g, cov=A)`` gives them; see `build_design`.
+    border : {"auto", "dense", "krylov"}
+        How crossed effects are solved for: by a dense matrix of all but the largest factor's; or by
+        conjugate gradients, which form no matrix, with the trace in the criterion's gradient by
+        random probes. ``"auto"`` takes the second beyond 4,000 columns.
+    probes : int
+        Probes to begin with. They are doubled until their chance in every variance parameter is
+        below 0.02 of its standard error (``fit.probe_error``).
+    random_seed : int
+        Of the probes: the same seed gives the same fit.
 
     Returns
     -------
@@ -115,7 +138,7 @@ def fit_reml(
         If the data cannot identify the model, or the likelihood has no maximum; the message says
         why.
     ArgumentError
-        If what is said of the residuals contradicts itself.
+        If what is said of the residuals contradicts itself, or `border` does not suit the model.
 
     Warns
     -----
@@ -155,17 +178,27 @@ def fit_reml(
         formula, data, weights=weights, missing=missing, rank_deficient=rank_deficient,
         residual=residual, sigma=sigma, se=se, known=known,
     )  # fmt: skip
+    refuse_counted(design, "fit_reml")
     require_closed_form(design.residual, "fit_reml", "fit_bayes draws them beside all others.")
     if design.residual is not None:
+        require_plain(border, "a residual structure")
         return _fit_structured(design, design.residual, method)
+    check_probes(probes, random_seed)
     with single_blas_thread():
         gram = gram_of(design)
-        require_border(gram, "REML", _FEWER)
+        chosen, record = choose_border(gram, border), None
+        if chosen.method == DENSE:
+            require_border(gram, "REML", _FEWER)
         _require_residuals(design, gram)
-        search = search_criterion(gram, restricted=method == "REML")
+        if chosen.method == DENSE:
+            search = search_criterion(gram, restricted=method == "REML")
+        else:
+            search, record = search_by_probes(
+                gram, restricted=method == "REML", count=probes, seed=random_seed
+            )
     _require_number(method, search)
     require_sigma(gram, search.sigma)
-    fit = _fit(design, gram, method, search)
+    fit = replace(_fit(design, gram, method, search), border=chosen, by_probes=record)
     _warn(fit, search)
     return fit
 

@@ -12,6 +12,7 @@ from bayeslmm import names
 from bayeslmm.arguments import as_names, check_probability
 from bayeslmm.errors import ArgumentError, check_choice, names_keywords, nearest
 from bayeslmm.model.covariance.block_covariance import covariance_of
+from bayeslmm.reml.krylov.comparison import require_exact
 from bayeslmm.reml.parameters import Target, list_targets, values_of
 from bayeslmm.reml.profile import profile_interval
 from bayeslmm.reml.result import REMLFit, require_fit
@@ -121,11 +122,12 @@ def confidence_intervals(
 def has_profile(fit: REMLFit) -> bool:
     """Return whether `confidence_intervals` gives profile limits of a fit."""
     plain = all(covariance_of(factor).compiles for factor in fit.gram.factors)
-    return plain and fit.residual is None
+    return plain and fit.residual is None and fit.by_probes is None
 
 
 def _require_profile(fit: REMLFit) -> None:
     """Raise where a fit has no profile limits, naming what keeps it from having them."""
+    require_exact(fit, "A profile", "give method='wald'.")
     if fit.residual is not None:
         raise ArgumentError(
             "Profile limits are those of models with independent residuals and one sigma: with a "
@@ -230,5 +232,8 @@ def _line_errors(fit: REMLFit, targets: dict[str, Target], point: Floats) -> Flo
     nothing = np.full(len(point), np.nan)
     if not np.all(np.isfinite(point)) or fit.is_singular:
         return nothing
-    variance = line_variances(fit, targets)
+    if fit.by_probes is not None:
+        variance = np.array([fit.by_probes.variances[name] for name in targets])
+    else:
+        variance = line_variances(fit, targets)
     return np.sqrt(variance, out=nothing, where=variance > 0.0)

@@ -18,6 +18,7 @@ from bayeslmm.gram.gram import Gram, gram_of
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.names import matching, product
 from bayeslmm.reml.glmm.result import MLFit
+from bayeslmm.reml.krylov.comparison import require_known_difference
 from bayeslmm.reml.nested_effects import lacking_structures, same_column
 from bayeslmm.reml.relative import free_columns
 from bayeslmm.reml.result import REMLFit, require_fit
@@ -76,7 +77,8 @@ def likelihood_ratio_test(fit_a: REMLFit | MLFit, fit_b: REMLFit | MLFit) -> pd.
     Raises
     ------
     ArgumentError
-        If the two likelihoods cannot be compared; the message says why.
+        If the two likelihoods cannot be compared, or probes leave too much chance in their
+        difference (``border="krylov"``); the message says why.
 
     References
     ----------
@@ -114,6 +116,7 @@ def likelihood_ratio_test(fit_a: REMLFit | MLFit, fit_b: REMLFit | MLFit) -> pd.
     elif isinstance(small, REMLFit) and isinstance(large, REMLFit):
         _require_same_data(_of_rows(small), _of_rows(large))
         _require_comparable(small, large)
+        require_known_difference(small, large)
     else:
         raise ArgumentError(
             "One fit is by fit_reml, the other by fit_ml: fit both by bl.fit_ml, whose Gaussian "

@@ -12,6 +12,7 @@ from bayeslmm import names
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.kernels.densities import DENSITY
 from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE
+from bayeslmm.reml.krylov.comparison import require_exact
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.reml.search import Objective
 from bayeslmm.reml.structured.objective import StructuredObjective
@@ -88,6 +89,7 @@ def check_mode(fit: REMLFit) -> pd.DataFrame:
     np.True_
     """
     _check_fit(fit)
+    require_exact(fit, "check_mode", "ask it of a fit with border='dense'.")
     if fit.method != "REML":
         msg = (
             "The mode of the density with the fixed effects integrated out is the REML estimate; "

@@ -12,24 +12,28 @@ import pandas as pd
 from bayeslmm import names
 from bayeslmm.design.factors.arms import own_covariances, own_effects
 from bayeslmm.errors import ArgumentError, nearest
-from bayeslmm.gram.likelihood import Conditional, conditional
+from bayeslmm.gram.border.choice import DENSE, Border
+from bayeslmm.gram.border.moments import conditional_by_probes
+from bayeslmm.gram.likelihood import conditional
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import theta_from_factor, theta_names
 from bayeslmm.model.covariance.theta import theta_order
 from bayeslmm.reml.components import component_rows
 from bayeslmm.reml.parameters import list_targets, values_of
-from bayeslmm.reml.text import fit_html, fit_text, likelihood_line
+from bayeslmm.reml.text import fit_head, fit_html, fit_remarks, fit_text
 from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.gram.gram import Gram
+    from bayeslmm.gram.told import Conditional
+    from bayeslmm.reml.krylov.record import ProbeRecord
     from bayeslmm.reml.starts import Mode
     from bayeslmm.reml.structured.fitted import FittedResiduals
 
-
 type Method = Literal["REML", "ML"]
+_DENSE = Border(DENSE, "nothing was chosen")
 
 
 class ByFactor[T](dict[str, T]):
@@ -88,6 +92,10 @@ class REMLFit:
         a sigma that is zero beside them.
     modes : tuple of Mode
         Other minima of the criterion that the search has come upon; see `other_modes`.
+    border : Border
+        How crossed effects were solved for, and why.
+    by_probes : ProbeRecord or None
+        What chance there is in it where that was by iterations.
 
     Examples
     --------
@@ -116,12 +124,14 @@ class REMLFit:
     residual: FittedResiduals | None = None
     at_bound: tuple[str, ...] = ()
     modes: tuple[Mode, ...] = ()
+    border: Border = _DENSE
+    by_probes: ProbeRecord | None = None
 
     def __repr__(self) -> str:
-        return fit_text(self, _head(self), _remarks(self), "t value", self._residual_tables)
+        return fit_text(self, fit_head(self), fit_remarks(self), "t value", self._residual_tables)
 
     def _repr_html_(self) -> str:
-        return fit_html(self, _head(self), _remarks(self), "t value", self._residual_tables)
+        return fit_html(self, fit_head(self), fit_remarks(self), "t value", self._residual_tables)
 
     @property
     def sigma(self) -> float:
@@ -185,6 +195,17 @@ class REMLFit:
         return -0.5 * self.criterion
 
     @property
+    def loglik_se(self) -> float:
+        """Standard error of `log_likelihood` by the chance of probes; zero where there are none."""
+        return 0.0 if self.by_probes is None else self.by_probes.loglik_se
+
+    @property
+    def probe_error(self) -> pd.Series:
+        """Chance of probes in each variance parameter's estimate, in its standard errors."""
+        known = {} if self.by_probes is None else self.by_probes.error
+        return pd.Series(known, pd.Index(known, name="parameter"), float, "probe_error")
+
+    @property
     def n_obs(self) -> int:
         """Number of rows."""
         return self.gram.n
@@ -215,8 +236,12 @@ class REMLFit:
     @cached_property
     def conditional(self) -> Conditional:
         """Moments of all effects given y at the estimates; zero of those that a level has not."""
+        at, own = (self.gram, self.factors, self.scale), self.by_probes
         with single_blas_thread():
-            found = conditional(self.gram, self.factors, self.scale)
+            if own is None:
+                found = conditional(*at)
+            else:
+                found = conditional_by_probes(*at, count=own.probes, seed=own.seed)
         return replace(
             found,
             modes=tuple(map(own_effects, self.gram.factors, found.modes)),
@@ -348,27 +373,6 @@ class REMLFit:
     @property
     def _residual_tables(self) -> dict[str, pd.DataFrame]:
         return {} if self.residual is None else self.residual.tables()
-
-
-def _head(fit: REMLFit) -> list[str]:
-    title = {"REML": "REML", "ML": "maximum likelihood"}[fit.method]
-    said = [] if fit.residual is None else [f"Residuals: {fit.residual.name}"]
-    lines = [f"Linear mixed model fit by {title}", f"Formula: {fit.formula}", *said]
-    reml = fit.method == "REML"
-    return [*lines, f"REML criterion: {fit.criterion:.4f}" if reml else likelihood_line(fit)]
-
-
-def _remarks(fit: REMLFit) -> list[str]:
-    singular = "Singular fit: a variance component is estimated on its boundary."
-    remarks = [singular] if fit.is_singular else []
-    remarks += [] if fit.converged else ["Not converged: the criterion can still be lowered."]
-    for _, row in fit.other_modes.iterrows():
-        where = ", ".join(f"{name} {value:.3g}" for name, value in row.iloc[1:].items())
-        remarks.append(
-            f"The likelihood has another mode, {row['criterion'] - fit.criterion:.3g} above in "
-            f"{fit.method} criterion: {where}."
-        )
-    return remarks
 
 
 def require_fit(fit: Any, instead: str) -> None:

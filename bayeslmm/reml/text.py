@@ -13,6 +13,10 @@ from bayeslmm import names
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bayeslmm.gram.border.choice import Border
+    from bayeslmm.reml.krylov.record import ProbeRecord
+    from bayeslmm.reml.structured.fitted import FittedResiduals
+
 
 class Fit(Protocol):
     """What a fit shows of itself."""
@@ -55,6 +59,65 @@ class Fit(Protocol):
     @property
     def variance_components(self) -> pd.DataFrame:
         """Standard deviations, variances and correlations."""
+        ...
+
+
+class LinearFit(Fit, Protocol):
+    """What a fit of a linear model shows beside that."""
+
+    @property
+    def method(self) -> str:
+        """How it was fitted, ``"REML"`` or ``"ML"``."""
+        ...
+
+    @property
+    def formula(self) -> str:
+        """The model."""
+        ...
+
+    @property
+    def criterion(self) -> float:
+        """Minus twice the log-likelihood."""
+        ...
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether a variance component is on its boundary."""
+        ...
+
+    @property
+    def converged(self) -> bool:
+        """Whether the criterion cannot be lowered."""
+        ...
+
+    @property
+    def other_modes(self) -> pd.DataFrame:
+        """Other minima of the criterion, a row each."""
+        ...
+
+    @property
+    def residual(self) -> FittedResiduals | None:
+        """The residuals' structure, if any."""
+        ...
+
+    @property
+    def border(self) -> Border:
+        """How crossed effects were solved for."""
+        ...
+
+    @property
+    def by_probes(self) -> ProbeRecord | None:
+        """What random probes told, if there were any."""
+        ...
+
+    @property
+    def probe_error(self) -> pd.Series:
+        """Their chance in each variance parameter, in standard errors."""
+        ...
+
+    @property
+    def loglik_se(self) -> float:
+        """Their chance in the log-likelihood."""
         ...
 
 
@@ -178,3 +241,33 @@ def _fixed(fit: Fit, statistic: str) -> pd.DataFrame:
 def _number(value: float, form: str) -> str:
     """Write a number; nothing where there is none."""
     return "" if np.isnan(value) else f"{value:{form}}"
+
+
+def fit_head(fit: LinearFit) -> list[str]:
+    """Return the first lines of a fit by `fit_reml`."""
+    title = {"REML": "REML", "ML": "maximum likelihood"}[fit.method]
+    said = [] if fit.residual is None else [f"Residuals: {fit.residual.name}"]
+    lines = [f"Linear mixed model fit by {title}", f"Formula: {fit.formula}", *said]
+    reml = fit.method == "REML"
+    return [*lines, f"REML criterion: {fit.criterion:.4f}" if reml else likelihood_line(fit)]
+
+
+def fit_remarks(fit: LinearFit) -> list[str]:
+    """Return its last lines: what to know before its numbers are used."""
+    singular = "Singular fit: a variance component is estimated on its boundary."
+    remarks = [singular] if fit.is_singular else []
+    if fit.by_probes is not None:
+        largest = float(fit.probe_error.max())
+        remarks.append(
+            f"Crossed effects by iterations ({fit.border.reason}): {fit.by_probes.probes} probes "
+            f"leave a chance of {largest:.1g} standard errors in variance parameters, and of "
+            f"{fit.by_probes.loglik_se:.1g} in the log-likelihood."
+        )
+    remarks += [] if fit.converged else ["Not converged: the criterion can still be lowered."]
+    for _, row in fit.other_modes.iterrows():
+        where = ", ".join(f"{name} {value:.3g}" for name, value in row.iloc[1:].dropna().items())
+        remarks.append(
+            f"The likelihood has another mode, {row['criterion'] - fit.criterion:.3g} above in "
+            f"{fit.method} criterion: {where}."
+        )
+    return remarks

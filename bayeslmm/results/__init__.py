@@ -8,11 +8,12 @@
 - ``residual``: the residual structure of a tree, and draws of its parameters
 - ``smooths``: which of its factors are smooths
 - ``units``: the units of columns and response
-- ``record``: what a fit recorded of itself: settings, numbers of levels
+- ``record``: what a fit recorded of itself: settings, numbers of levels, several responses
 - ``known``: the known covariances of levels that a tree keeps
 - ``kept_effects``: which random effects a result keeps
 - ``diagnostics``: location, intervals, Monte Carlo error, R-hat, effective sample sizes
 - ``shares``: probabilities as shares of draws
 - ``convergence``: whether draws may be trusted, and what to try
+- ``row_statements``: how often rows count, and which are censored
 - ``weights``: how good importance weights were
 """

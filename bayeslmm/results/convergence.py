@@ -17,7 +17,7 @@ from bayeslmm.results.diagnostics import (
     r_hat_by_chance,
 )
 from bayeslmm.results.record import recorded
-from bayeslmm.results.weights import draw_weights
+from bayeslmm.results.weights import draw_weights, probe_chance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +27,8 @@ MAX_RHAT = 1.01
 MIN_ESS_PER_CHAIN = 100
 MIN_BFMI = 0.3
 MAX_PARETO_K = 0.7
+# Chance of random probes, in posterior standard deviations.
+MAX_PROBE_ERROR = 0.05
 # Of fits whose chains agree, so many at most are said to disagree.
 _FALSE_ALARMS = 0.01
 # Acceptance rates to try in turn where draws diverge.
@@ -44,8 +46,8 @@ class Problem:
     Attributes
     ----------
     name : str
-        ``"r_hat"``, ``"ess"``, ``"divergences"``, ``"bfmi"``, ``"tree_depth"``, ``"pareto_k"`` or
-        ``"draws"``.
+        ``"r_hat"``, ``"ess"``, ``"divergences"``, ``"bfmi"``, ``"tree_depth"``, ``"pareto_k"``,
+        ``"probe_error"`` or ``"draws"``.
     message : str
         What was found, with the value and the limit.
     advice : str
@@ -122,6 +124,7 @@ def checks(idata: xr.DataTree) -> list[str]:
         return [
             f"k-hat of the importance weights below {MAX_PARETO_K} ({weights})",
             f"weights worth {limit} draws",
+            *_probe_checks(idata),
         ]
     said = [f"R-hat at most {MAX_RHAT}, or what chance gives", f"effective sample sizes of {limit}"]
     words = {
@@ -130,6 +133,14 @@ def checks(idata: xr.DataTree) -> list[str]:
         "maxdepth_reached": "no trajectory cut short",
     }
     return said + [text for name, text in words.items() if _has_statistic(idata, name)]
+
+
+def _probe_checks(idata: xr.DataTree) -> list[str]:
+    chance = probe_chance(idata)
+    if not chance:
+        return []
+    limit = f"at most {MAX_PROBE_ERROR} posterior standard deviations"
+    return [f"chance of random probes {limit} ({max(chance.values()):.1g})"]
 
 
 def _mixing_problems(idata: xr.DataTree, table: pd.DataFrame) -> list[Problem]:
@@ -197,6 +208,14 @@ def _weight_problems(idata: xr.DataTree) -> list[Problem]:
             f"The weighted points are worth {weights.effective_size:.0f} draws (below {limit})."
         )
         found.append(Problem("ess", message, "Take more draws, or sampler='nutpie'."))
+    chance = probe_chance(idata)
+    worst = max(chance, key=lambda name: chance[name], default="")
+    if worst and not chance[worst] <= MAX_PROBE_ERROR:
+        message = (
+            f"The chance of random probes in the mean of {worst} is {chance[worst]:.2g} posterior "
+            f"standard deviations (above {MAX_PROBE_ERROR})."
+        )
+        found.append(Problem("probe_error", message, "Take more probes, such as probes=512."))
     return found
 
 

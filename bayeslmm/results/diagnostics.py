@@ -19,7 +19,7 @@ from bayeslmm.model.priors.priors import Priors
 from bayeslmm.results import read
 from bayeslmm.results.family import family_blocks, labelled
 from bayeslmm.results.residual import all_factors, has_structure, residual_blocks
-from bayeslmm.results.weights import draw_weights
+from bayeslmm.results.weights import draw_weights, probe_chance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -334,15 +334,21 @@ def diagnostics_table(idata: xr.DataTree, *, max_effects: int | None = None) -> 
     Returns
     -------
     DataFrame
-        Indexed by the scalar's name, with ``ess_bulk``, ``ess_tail``, ``r_hat``, ``mcse_mean``.
+        Indexed by the scalar's name, with ``ess_bulk``, ``ess_tail``, ``r_hat``, ``mcse_mean``,
+        which the chance of random probes is a part of.
     """
-    tables = []
+    tables, chance = [], probe_chance(idata)
     for name, labels, values in blocks(idata):
         kept = np.arange(len(labels))
         if name.startswith(names.EFFECTS_PREFIX) and max_effects is not None:
             kept = _evenly_spaced(len(labels), max_effects)
         chosen = [labels[position] for position in kept]
-        tables.append(pd.DataFrame(_diagnostics(values[..., kept]), index=chosen))
+        found = _diagnostics(values[..., kept])
+        by_probes = np.array([chance.get(label, 0.0) for label in chosen])
+        if by_probes.any():
+            spread = values[..., kept].std(axis=(0, 1))
+            found["mcse_mean"] = np.hypot(found["mcse_mean"], by_probes * spread)
+        tables.append(pd.DataFrame(found, index=chosen))
     table = pd.concat(tables)
     if draw_weights(idata) is not None:
         table["r_hat"] = np.nan

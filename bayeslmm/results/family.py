@@ -11,10 +11,13 @@ from bayeslmm.design.state import state_content
 from bayeslmm.errors import TreeError
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.families.registry import bound_family, family_of
+from bayeslmm.families.stacked import OfResponses
 from bayeslmm.results import read
 from bayeslmm.results.residual import has_structure
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -29,10 +32,27 @@ def family(idata: xr.DataTree) -> Family:
     """
     read.require_tree(idata)
     content = state_content(str(idata.attrs["design"]))
+    if content.get("layout") is not None:
+        return _of_several(content)
     member = family_of(
         content.get("family", GAUSSIAN.name), content.get("link", GAUSSIAN.link.name)
     )
     return bound_family(member, content.get("response_levels"))
+
+
+def _of_several(content: Mapping[str, Any]) -> Family:
+    """Return the family of several responses, whose rows it does not know, or of categories."""
+    layout = content["layout"]
+    if layout["categories"]:
+        return family_of(content["family"], content["link"])
+    if content.get("residual") is not None:
+        return GAUSSIAN
+    parts = [state_content(part) for part in layout["parts"]]
+    members = tuple(
+        family_of(part.get("family", GAUSSIAN.name), part.get("link", GAUSSIAN.link.name))
+        for part in parts
+    )
+    return OfResponses(tuple(layout["names"]), members, np.zeros(0, np.int64))
 
 
 def family_draws(

@@ -165,6 +165,39 @@ class EffectsStore:
         self._squares[name] += difference**2 * (before * len(batch) / after)
         self._mean[name] += difference * (len(batch) / after)
 
+    @property
+    def keeps_moments_only(self) -> bool:
+        """Whether no draw of any effect is kept."""
+        return not self._draws
+
+    def add_moments(
+        self, means: Sequence[Floats], covariances: Sequence[Floats], count: int
+    ) -> None:
+        """Take means and covariances of every factor's effects in place of so many draws.
+
+        Parameters
+        ----------
+        means : sequence of ndarray, shapes (m, q)
+            Of the effects given some parameters.
+        covariances : sequence of ndarray, shapes (m, q, q)
+            Of the same.
+        count : int
+            Draws of the parameters that they stand for.
+        """
+        before, after = self._count, self._count + count
+        backs = self._back or [_as_it_is] * len(self._factors)
+        for factor, back, mean, covariance in zip(
+            self._factors, backs, means, covariances, strict=True
+        ):
+            turn = back(np.eye(mean.shape[1]))  # of rows b: back(b) = b turn
+            spread = np.einsum("ji,mjk,ki->mi", turn, covariance, turn)
+            own, spread = own_effects(factor, back(mean)), own_effects(factor, spread)
+            difference = own - self._mean[factor.name]
+            self._squares[factor.name] += count * spread
+            self._squares[factor.name] += difference**2 * (before * count / after)
+            self._mean[factor.name] += difference * (count / after)
+        self._count = after
+
     def levels(self) -> dict[str, NDArray[np.str_]]:
         """Return the labels of the levels whose draws are kept, by factor."""
         return {factor.name: self._kept.levels(factor) for factor in self._factors}
@@ -191,6 +224,10 @@ class EffectsStore:
             name: (mean, np.sqrt(self._squares[name] / divisor))
             for name, mean in self._mean.items()
         }
+
+
+def _as_it_is(effects: Floats) -> Floats:
+    return effects
 
 
 def _word(effects: str, factor: str = "") -> str:

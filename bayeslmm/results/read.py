@@ -12,6 +12,7 @@ from bayeslmm.design.factors.arms import Arms
 from bayeslmm.design.state import state_content
 from bayeslmm.errors import TreeError, nearest
 from bayeslmm.results.factor_info import FactorInfo
+from bayeslmm.results.record import require_one_response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,9 +165,15 @@ def factor_names(idata: xr.DataTree, group_name: str = "posterior") -> tuple[str
 
 
 def in_sigma(idata: xr.DataTree) -> tuple[str, ...]:
-    """Return the grouping factors of random effects in log(sigma), by `names.in_sigma`."""
+    """Return the grouping factors of random effects in log(sigma), by `names.in_parameter`."""
     require_tree(idata)
-    return tuple(state_content(str(idata.attrs["design"])).get("sigma_terms", ()))
+    return tuple(n for n in in_parameters(idata) if names.apart(n)[0] == names.SIGMA)
+
+
+def in_parameters(idata: xr.DataTree) -> tuple[str, ...]:
+    """Return the grouping factors of effects in parameters, sigma's first."""
+    require_tree(idata)
+    return tuple(state_content(str(idata.attrs["design"])).get("parameter_terms", ()))
 
 
 def factors(idata: xr.DataTree, group_name: str = "posterior") -> tuple[FactorInfo, ...]:
@@ -308,6 +315,7 @@ def covariance_draws(
 
 def response(idata: xr.DataTree) -> NDArray[np.float64]:
     """Return the observed response, shape (n,)."""
+    require_one_response(idata)
     name = str(idata.attrs["response"])
     return np.asarray(variable(idata, name, "observed_data").values, dtype=np.float64)
 
@@ -320,7 +328,11 @@ def row_labels(idata: xr.DataTree) -> NDArray[Any]:
 
 
 def constant(idata: xr.DataTree, role: str) -> NDArray[np.float64] | None:
-    """Return the training rows' ``"weights"``, ``"offset"`` or ``"trials"``; None without any."""
+    """Return what is known of the training rows; None without any.
+
+    It is their ``"weights"``, ``"offset"``, ``"trials"``, ``"likweights"`` or, of censored
+    responses, ``"ends"``.
+    """
     for array in group(idata, "constant_data").data_vars.values():
         if array.attrs.get("role") == role:
             return np.asarray(array.values, dtype=np.float64)

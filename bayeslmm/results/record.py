@@ -1,9 +1,12 @@
-"""What a fit recorded of itself in its tree's root attributes."""
+"""What a fit recorded of itself in its tree's root attributes, and how many responses it has."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+
+from bayeslmm.design.state import state_content
+from bayeslmm.errors import TreeError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,3 +23,32 @@ def recorded(idata: xr.DataTree, attribute: str) -> dict[str, Any]:
     text = idata.attrs.get(attribute)
     found = json.loads(text) if isinstance(text, str) and text else {}
     return found if isinstance(found, dict) else {}
+
+
+def has_several(idata: xr.DataTree) -> bool:
+    """Return whether a fit has several responses, or categories of one."""
+    return state_content(str(idata.attrs["design"])).get("layout") is not None
+
+
+def require_one_response(idata: xr.DataTree) -> None:
+    """Raise unless a result is of one response with one predictor.
+
+    Raises
+    ------
+    TreeError
+        When it has several, or categories, with what to ask instead.
+    """
+    if not has_several(idata):
+        return
+    layout = state_content(str(idata.attrs["design"]))["layout"]
+    first = layout["names"][0]
+    if layout["categories"]:
+        raise TreeError(
+            f"This fit has the categories {', '.join(layout['categories'])}, each with a predictor "
+            "of its own: category_probabilities(fit) tells how probable they are, and "
+            f"response_of(fit, {first!r}) is the result of the odds of one of them."
+        )
+    raise TreeError(
+        f"This fit has the responses {', '.join(layout['names'])}: ask it of one of them, "
+        f"response_of(fit, {first!r}), which is a result of its own."
+    )

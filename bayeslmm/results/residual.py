@@ -264,7 +264,7 @@ def refuse_in_sigma(idata: xr.DataTree, what: str, instead: str) -> None:
         Naming the grouping factors.
     """
     if found := read.in_sigma(idata):
-        listed = " and ".join(repr(name.removeprefix(names.SIGMA_PREFIX)) for name in found)
+        listed = " and ".join(repr(names.apart(name)[1]) for name in found)
         raise TreeError(
             f"{what} is of groups with one residual variance, and in this fit sigma has random "
             f"effects by {listed}: each level has its own, and new levels have any. {instead}"
@@ -287,7 +287,7 @@ class ResidualBlock:
         Whether the first coordinate is that of a stratum of groups.
     factor : str
         Of standard deviations and correlations of effects in log(sigma) their factor, by
-        `names.in_sigma`; otherwise empty.
+        `names.in_parameter`; otherwise empty.
     """
 
     variable: str

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bayeslmm import names
 
 if TYPE_CHECKING:
@@ -77,3 +79,32 @@ def draw_weights(idata: xr.DataTree) -> DrawWeights | None:
         int(attrs["n_evaluations"]),
         scales,
     )
+
+
+def probe_chance(idata: xr.DataTree) -> dict[str, float]:
+    """Read what chance random probes leave in posterior means, in posterior standard deviations.
+
+    Parameters
+    ----------
+    idata : DataTree
+        Result of `fit_bayes`.
+
+    Returns
+    -------
+    dict of str to float
+        By parameter; empty for a tree without probes.
+
+    Examples
+    --------
+    >>> probe_chance(idata)
+    {}
+    """
+    if "sample_stats" not in getattr(idata, "children", ()):
+        return {}
+    attrs = idata["sample_stats"].attrs
+    if "probe_error" not in attrs:
+        return {}
+    # A file gives a list of one as the one.
+    listed = np.atleast_1d(np.asarray(attrs["probe_error"], dtype=float))
+    labels = np.atleast_1d(np.asarray(attrs["probe_parameters"], dtype=str))
+    return dict(zip(labels.tolist(), listed.tolist(), strict=True))

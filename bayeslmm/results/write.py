@@ -15,6 +15,7 @@ import xarray as xr
 from bayeslmm import names
 from bayeslmm.design.fingerprint import fingerprint
 from bayeslmm.families.parameters import variables_of
+from bayeslmm.families.softmax import Categorical
 from bayeslmm.gram.file import gram_dataset
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.model.covariance.block_covariance import covariance_of
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
     from bayeslmm.design.model_data import ModelData
+    from bayeslmm.design.stacked.stack import Stack
     from bayeslmm.model.model import Model
     from bayeslmm.results.kept_effects import EffectsStore
 
@@ -158,12 +161,77 @@ def data_groups(design: ModelData) -> dict[str, xr.Dataset]:
     if not design.has_rows:
         return {names.CROSS_PRODUCTS: gram_dataset(gram_of(design))}
     coded = design.coded_rows
+    if coded.stack is not None:
+        return _of_observations(coded, coded.stack)
     rows = {names.OBS: coded.obs}
     observed = {names.stored(coded.response): (names.OBS, coded.y, _unit(coded, coded.response))}
     return {
         "observed_data": xr.Dataset(observed, coords=rows),
         "constant_data": xr.Dataset(_constant_data(coded), coords=rows),
     }
+
+
+def by_response(design: Design, rows: Floats) -> dict[str, Floats]:
+    """Return responses of stacked rows by observation, as a tree names them.
+
+    Parameters
+    ----------
+    design : Design
+        Of several responses, or categories.
+    rows : ndarray, shape (s, n)
+        Draws of its rows.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (s, m)
+        NaN where an observation lacks a response.
+    """
+    stack = design.stack
+    assert stack is not None  # noqa: S101 - of several
+    if stack.totals is not None:
+        drawn = [_of_categories(design, y, stack.totals) for y in rows]
+        return {name: np.stack([one[name][1] for one in drawn]) for name in drawn[0]}
+    return {
+        names.stored(name): np.stack([stack.spread(k, y[stack.rows_of(k)]) for y in rows])
+        for k, name in enumerate(stack.names)
+    }
+
+
+def _of_observations(design: Design, stack: Stack[Design]) -> dict[str, xr.Dataset]:
+    """Return the groups of several responses: a variable for each, NaN where it is lacking."""
+    rows = {names.OBS: stack.labels}
+    observed, constant = {}, _columns(design, stack.data)
+    if stack.totals is not None:
+        observed = _of_categories(design, design.y, stack.totals)
+        return {
+            "observed_data": xr.Dataset(observed, coords=rows),
+            "constant_data": xr.Dataset(constant, coords=rows),
+        }
+    for k, (name, part) in enumerate(zip(stack.names, stack.parts, strict=True)):
+        y = stack.spread(k, part.y)
+        observed[names.stored(name)] = (names.OBS, y, _unit(part, part.response))
+        if part.trials is not None:
+            attrs = {"role": "trials", "response": name}
+            label = names.of_response("trials", names.stored(name))
+            constant[label] = (names.OBS, stack.spread(k, part.trials), attrs)
+    return {
+        "observed_data": xr.Dataset(observed, coords=rows),
+        "constant_data": xr.Dataset(constant, coords=rows),
+    }
+
+
+def _of_categories(design: Design, y: Floats, totals: Floats) -> dict[str, Any]:
+    """Return which category each observation is of, or how many it has of each."""
+    layout = design.state.layout
+    assert layout is not None  # noqa: S101 - of categories
+    counts = y.reshape(-1, len(layout.names))
+    if design.family.name == Categorical.name:
+        code = counts @ np.arange(1, len(layout.names) + 1)
+        attrs = {"categories": list(layout.categories)}
+        return {names.stored(design.response): (names.OBS, code.astype(np.int64), attrs)}
+    whole = np.column_stack([totals - counts.sum(axis=1), counts])
+    named = zip(layout.categories, whole.T, strict=True)
+    return {names.stored(name): (names.OBS, column) for name, column in named}
 
 
 def root_attributes(model: Model) -> dict[str, Any]:
@@ -182,7 +250,7 @@ def root_attributes(model: Model) -> dict[str, Any]:
         "design": design.state.to_json(levels=False),
         "versions": _versions(),
         "n_levels": json.dumps({factor.name: len(factor.levels) for factor in design.factors}),
-        "n_obs": design.n,
+        "n_obs": design.n if design.stack is None else len(design.stack.labels),
         "data_fingerprint": fingerprint(design),
         **extra,
     }
@@ -195,9 +263,10 @@ def _versions() -> str:
     return json.dumps({"python": platform.python_version(), **packages})
 
 
-def _constant_data(design: Design) -> dict[str, Any]:
+def _columns(design: Design, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table's columns as variables of a tree."""
     constant: dict[str, Any] = {}
-    for name, column in design.data.items():
+    for name, column in columns.items():
         categories = getattr(column, "categories", None)
         values = np.asarray(column)
         if values.dtype == object:
@@ -206,7 +275,15 @@ def _constant_data(design: Design) -> dict[str, Any]:
         # The rows' own numbers stand under this name; what counts is the attribute.
         label = f"{name} of the table" if name == names.OBS else names.stored(name)
         constant[label] = (names.OBS, values, {**attrs, "column": name, **_unit(design, name)})
-    known = {"weights": design.weights, "offset": design.offset, "trials": design.trials}
+    return constant
+
+
+def _constant_data(design: Design) -> dict[str, Any]:
+    constant = _columns(design, design.data)
+    known = {
+        "weights": design.weights, "offset": design.offset, "trials": design.trials,
+        "likweights": design.likweights, "ends": design.ends,
+    }  # fmt: skip
     if design.residual is not None:
         known["se"] = design.residual.se
     for role, given in known.items():

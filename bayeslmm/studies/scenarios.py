@@ -7,7 +7,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import PriorError
-from bayeslmm.model.priors.resolve import SCHEME, resolve_priors, vary_priors
+from bayeslmm.model.priors.given import SCHEME
+from bayeslmm.model.priors.resolve import resolve_priors, vary_priors
 from bayeslmm.model.priors.schemes import PriorScheme
 
 if TYPE_CHECKING:

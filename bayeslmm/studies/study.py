@@ -17,6 +17,7 @@ from bayeslmm.analysis.summaries.quantities import (
     checked_quantities,
     quantity_draws,
 )
+from bayeslmm.arguments import takes_formulas
 from bayeslmm.errors import ArgumentError, SamplingWarning, names_keywords, warn
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import design_of, open_data
@@ -33,10 +34,12 @@ from bayeslmm.studies.scenarios import REFERENCE, read_scenarios
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import Unpack
 
     from numpy.typing import ArrayLike
 
     from bayeslmm.analysis.summaries.quantities import Quantity
+    from bayeslmm.arguments import ParameterFormulas
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 
 
 @names_keywords
+@takes_formulas
 def prior_study(
     formula: str | MixedFormula,
     data: Any,
@@ -76,6 +80,7 @@ def prior_study(
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
     known: KnownLike | None = None,
+    **formulas: Unpack[ParameterFormulas],
 ) -> xr.DataTree:
     r"""Fit one model under many priors and lay the conclusions side by side.
 
@@ -91,6 +96,10 @@ def prior_study(
         As in `fit_bayes`; cross-products serve as well as rows.
     residual, sigma, se, known
         As in `fit_bayes`.
+    phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
+        Formulas of the family's parameters, as in `fit_bayes`.
+    likweights, cens, y2 : str or array-like, optional
+        How often rows count, and how they are censored, as in `fit_bayes`.
     scenarios : mapping or sequence
         Names -> priors (``{"tight": {"sd": "HalfNormal(5)"}, "brms": "brms"}``), a list of schemes
         (``["brms", "flat"]``), or a grid (``{"sd": ["HalfNormal(5)", "HalfNormal(50)"], "corr":
@@ -165,6 +174,7 @@ def prior_study(
         "weights": weights, "missing": missing, "rank_deficient": rank_deficient,
         "family": family, "link": link, "trials": trials,
         "residual": residual, "sigma": sigma, "se": se, "known": known,
+        **formulas,
     }  # fmt: skip
     design = design_of(formula, source, **coding)
     if not design.has_rows:

@@ -9,6 +9,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from bayeslmm.arguments import label
 from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:
@@ -305,19 +306,6 @@ def encode(
     if used.all():
         return codes, labels
     return (np.cumsum(used) - 1)[codes], labels[used]
-
-
-def label(value: Any) -> str:
-    """Return a value as a level's label: whole numbers without a decimal point.
-
-    Examples
-    --------
-    >>> label(3.0), label("3"), label(True)
-    ('3', '3', 'True')
-    """
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
 
 
 def changed_kind(name: str, kind: str, now: str) -> DataError:

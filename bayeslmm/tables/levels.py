@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pandas as pd
 
+from bayeslmm.arguments import label
 from bayeslmm.errors import DataError
-from bayeslmm.tables.column import label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

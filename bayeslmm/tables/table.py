@@ -59,6 +59,19 @@ class Table:
             absent = absent | series.is_nan().fill_null(value=True)
         return np.asarray(absent.to_numpy(), dtype=bool)
 
+    def take(self, keep: NDArray[np.bool_]) -> Table:
+        """Return some of the rows, with their labels or positions."""
+        if keep.all():
+            return self
+        index = pd.Index(np.flatnonzero(keep)) if self.index is None else self.index[keep]
+        series = {name: _filtered(column, keep) for name, column in self._series.items()}
+        return Table(self.names, int(keep.sum()), series, index, self.units)
+
+    def with_numbers(self, name: str, values: NDArray[Any]) -> Table:
+        """Return the table with a column of numbers, in the place of one that has this name."""
+        series = {**self._series, name: _series(name, values)}
+        return Table(tuple(series), self.n_rows, series, self.index, self.units)
+
     def column(self, name: str, keep: NDArray[np.bool_]) -> Column:
         """Return the kept rows of a column, none of which is missing.
 
@@ -78,8 +91,8 @@ def read_table(data: Any, *, may_be_empty: bool = False) -> Table:
 
     Parameters
     ----------
-    data : pandas, polars or pyarrow table, or mapping of str to array
-        Anything eager that narwhals knows.
+    data : pandas, polars or pyarrow table, mapping of str to array, or Table
+        Anything eager that narwhals knows; a `Table` is returned as it is.
     may_be_empty : bool
         Whether a table without rows is of use: as a batch among others it is.
 
@@ -97,6 +110,8 @@ def read_table(data: Any, *, may_be_empty: bool = False) -> Table:
     >>> read_table({"x": [1.0, 2.0], "g": ["a", "b"]}).names
     ('x', 'g')
     """
+    if isinstance(data, Table):
+        return data
     table = _from_mapping(data) if isinstance(data, Mapping) else _from_frame(data)
     if table.n_rows == 0 and not may_be_empty:
         raise DataError("The table is empty: it has no rows.")

@@ -124,6 +124,17 @@ def crossed(settings):
     return against_lmer(settings, points, formula, "fit_crossed", crossed_table)
 
 
+def iterations(settings):
+    """The same without a dense matrix; lme4 and a dense matrix end before the largest."""
+    found = []
+    for m in settings.sizes or (3_000, 10_000, 30_000):
+        mine = ours("fit_by_iterations", m, timeout=settings.seconds)
+        if mine:
+            found.append({"levels of each": m} | mine)
+            print(f"  {found[-1]}")
+    return pd.DataFrame(found), ""
+
+
 def columns(settings):
     """Fixed-effect columns, and columns with random slopes among them."""
     sizes = [(1, 1), (3, 3), (6, 6), (10, 1), (50, 1), (200, 1)]

@@ -90,6 +90,37 @@ def fit_crossed(m):
     return times_of("y ~ 1 + (1 | g) + (1 | h)", crossed_table(m), runs=1)
 
 
+def fit_by_iterations(m):
+    """REML, posterior and moments of all effects of two crossed factors, without a dense matrix."""
+    import bayeslmm as bl
+
+    formula = "y ~ 1 + (1 | g) + (1 | h)"
+    how = {
+        "border": "krylov", "sampler": "importance", "parametrization": "marginal",
+        "effects": "moments", "random_seed": 1, "progressbar": False, "cores": 1,
+    }  # fmt: skip
+    bl.fit_bayes(formula, crossed_table(50), **how)
+    table = crossed_table(m)
+    start, began = time.perf_counter(), time.process_time()
+    fit = bl.fit_reml(formula, table, border="krylov")
+    fitted, worked = time.perf_counter(), time.process_time()
+    tree = bl.fit_bayes(formula, table, **how)
+    drawn, done = time.perf_counter(), time.process_time()
+    about = tree["sample_stats"].attrs
+    return {
+        "rows": fit.n_obs,
+        "REML s": fitted - start,
+        "REML cpu s": worked - began,
+        "scores": fit.n_evaluations,
+        "REML chance": float(fit.probe_error.max()),
+        "log-likelihood chance": fit.loglik_se,
+        "posterior s": drawn - fitted,
+        "posterior cpu s": done - worked,
+        "posterior chance": max(about["probe_error"]),
+        "steps": about["cg_steps"],
+    }
+
+
 def columns_formula(p, q):
     """The formula for p fixed-effect columns, the first q of them with random slopes."""
     names = [f"x{k}" for k in range(p)]

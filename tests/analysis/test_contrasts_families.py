@@ -29,7 +29,7 @@ def make(name, link=None):
             "y": np.resize(trees.RESPONSES[name], N),
         }
     )
-    trials = 6 if name == "binomial" else None
+    trials = 6 if name in trees.OF_TRIALS else None
     response = {"family": name, "link": link, "trials": trials}
     values = trees.random_draws(FORMULA, data, chains=2, draws=25, **response)
     values |= {"nu": 4 * values["nu"]} if "nu" in values else {}

@@ -16,7 +16,7 @@ V = SD**2
 
 
 def tree_of(family, *, link=None, formula="y ~ 1 + (1 | g)", data=None, **draws):
-    trials = "size" if family == "binomial" else None
+    trials = "size" if family in trees.OF_TRIALS else None
     given = {"beta": [B0], "sd_g": [SD], "b_g": np.zeros((3, 1)), **draws}
     return trees.make_tree(
         formula,

@@ -33,7 +33,7 @@ RESIDUALS = ("lognormal",)  # whose sigma is a standard deviation, of the logari
 @cache
 def fit(family):
     data = trees.family_data(family)
-    how = {"family": family, **({"trials": "size"} if family == "binomial" else {})}
+    how = {"family": family, **({"trials": "size"} if family in trees.OF_TRIALS else {})}
     draws = trees.random_draws(trees.TINY_FORMULA, data, chains=4, draws=100, **how)
     draws |= {"nu": 4 * draws["nu"]} if "nu" in draws else {}
     return bl.adopt(draws, trees.TINY_FORMULA, data, random_seed=1, **how)

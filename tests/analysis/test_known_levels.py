@@ -218,7 +218,7 @@ SMALL = known.random_covariance(list("abcd"), seed=4)
 
 @pytest.mark.parametrize("family", trees.RESPONSES)
 def test_shares_and_foretold_levels_of_every_family(family):
-    trials = "size" if family == "binomial" else None
+    trials = "size" if family in trees.OF_TRIALS else None
     response = {"family": family, "trials": trials, "known": {"A": SMALL}}
     formula, data = "y ~ x + (x | gr(g, cov=A))", trees.family_data(family)
     draws = trees.random_draws(formula, data, chains=2, draws=30, **response)

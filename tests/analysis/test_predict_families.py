@@ -34,7 +34,7 @@ def test_the_kinds_are_eta_the_familys_mean_and_its_draws(name):
     eta, member, phi = eta_of(idata), family(idata), family_draws(idata)
     np.testing.assert_allclose(flat(bl.predict(idata, kind="link")), eta, rtol=1e-12)
     np.testing.assert_allclose(flat(bl.predict(idata)), member.mean(eta, phi), rtol=1e-12)
-    known = trees.TRIALS[:, None] if name == "binomial" else None
+    known = trees.TRIALS[:, None] if name in trees.OF_TRIALS else None
     expected = member.draw(eta, phi, known, np.random.default_rng([3, 1]))
     drawn = flat(bl.predict(idata, kind="response", random_seed=3))
     np.testing.assert_allclose(drawn, expected, rtol=1e-9)
@@ -72,7 +72,9 @@ def test_averaged_means_are_their_integrals(name, link):
     if link not in {None, *FAMILIES[name](None).links}:
         return
     member = family_of(name, link)
-    phi = {parameter.name: np.array(1.3) for parameter in member.parameters}
+    phi = {
+        parameter.name: np.array(trees.inside(parameter, 1.3)) for parameter in member.parameters
+    }
     for eta in (-4.0, 0.3, 2.0):
         for sd in (0.0, 0.4, 1.0, 2.5, 7.0):
 
@@ -107,9 +109,10 @@ def test_unseen_levels_are_averaged_over_their_distribution(name):
     spread = np.sqrt(np.einsum("i,sij,j->s", z, G, z))
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)
     eta = beta @ z + spread * nodes[:, None]
-    # 80 nodes of Gauss and Hermite, for sds of some 2.
+    # 80 nodes of Gauss and Hermite, for sds of some 2; truncated means have poles closer by.
     expected = (weights / weights.sum()) @ member.mean(eta, phi)
-    np.testing.assert_allclose(found[1], expected, rtol=1e-6)
+    rtol = 1e-5 if member.mean_form == "curved" else 1e-6
+    np.testing.assert_allclose(found[1], expected, rtol=rtol)
     table = bl.predict_table(idata, NEW, new_levels={"g": "average"})
     np.testing.assert_allclose(table["mean"], found.mean(axis=1), rtol=1e-12)
 

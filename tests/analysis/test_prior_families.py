@@ -17,7 +17,7 @@ START = logit(P)
 
 
 def how(family, **more):
-    return {"family": family, **({"trials": "size"} if family == "binomial" else {}), **more}
+    return {"family": family, **({"trials": "size"} if family in trees.OF_TRIALS else {}), **more}
 
 
 def adopted(family, *, formula=FORMULA, priors=None, seed=0, **columns):

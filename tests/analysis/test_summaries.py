@@ -277,3 +277,12 @@ def test_coefficients_add_an_interaction_that_is_spelt_the_other_way(fixed, vary
         own = lines[lines["coef"] == coef]["mean"].to_numpy()
         np.testing.assert_allclose(own, beta[coef] + effects[effects["term"] == term]["mean"])
         assert term not in set(lines["coef"])
+
+
+@pytest.mark.parametrize("diagnostics", [False, True])
+def test_tables_of_no_level_have_the_columns_of_any(idata, diagnostics):
+    alone = trees.random_tree("y ~ x", trees.TINY)
+    for table in (level_tables.random_effects, level_tables.coefficients):
+        none, some = (table(tree, diagnostics=diagnostics) for tree in (alone, idata))
+        assert none.empty
+        assert list(none.columns) == list(some.columns)

@@ -34,7 +34,7 @@ def test_log_links_have_the_lognormal_approximation():
     )
 
 
-@pytest.mark.parametrize("name", ["poisson", "negbinomial", "gamma"])
+@pytest.mark.parametrize("name", ["poisson", "negbinomial", "gamma", "inverse_gaussian"])
 def test_the_lognormal_approximation_is_log_of_one_and_the_squared_coefficient_of_variation(name):
     family = family_of(name)
     phi = phi_of(family)
@@ -62,3 +62,19 @@ def test_beta_responses_have_the_delta_methods(link):
     np.testing.assert_allclose(
         family.latent_variance(MU, phi), family.link.link(drawn).var(axis=0), rtol=0.03
     )
+
+
+def test_the_weibulls_is_that_of_the_logarithm():
+    for name in ("weibull", "exponential"):
+        family = family_of(name)
+        phi = phi_of(family)
+        drawn = family.draw(np.zeros(200_000), phi, None, np.random.default_rng(1))
+        # Five standard errors, with a kurtosis of 5.4 of a Gumbel's.
+        np.testing.assert_allclose(
+            family.latent_variance(MU, phi), np.log(drawn).var(), rtol=5 * np.sqrt(4.4 / 2e5)
+        )
+
+
+def test_the_skew_normals_is_sigma_squared():
+    phi = {"sigma": 0.7, "alpha": 3.0}
+    np.testing.assert_allclose(family_of("skew_normal").latent_variance(MU, phi), 0.49)

@@ -13,6 +13,7 @@ from scipy.integrate import quad
 from bayeslmm.families.registry import family_of
 
 ETA = np.array([-2.5, -0.4, 0.0, 0.7, 1.3])
+SMALL_SHAPE = {"shape": 0.4}
 
 
 @pytest.fixture(params=ALL, ids=repr)
@@ -40,6 +41,13 @@ def test_mean_and_variance_are_scipys(family):
     np.testing.assert_allclose(variance, distribution.var(), rtol=1e-12)
 
 
+def test_the_means_slope_is_its_derivative(family):
+    phi, step = phi_of(family), 1e-6
+    up, down = (family.mean(ETA + s, phi) for s in (step, -step))
+    # The difference's own error: rounding of means over the step, 1e-16 / 1e-6.
+    np.testing.assert_allclose(family.mean_slope(ETA, phi), (up - down) / (2 * step), rtol=1e-8)
+
+
 def test_the_cdf_is_scipys_also_between_and_beyond_what_is_possible(family):
     phi, known = phi_of(family), known_of(family)
     y = np.concatenate(
@@ -51,23 +59,49 @@ def test_the_cdf_is_scipys_also_between_and_beyond_what_is_possible(family):
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
 
 
+def test_the_probability_below_lacks_that_of_the_response_itself(family):
+    phi, known, y = phi_of(family), known_of(family), some_responses(family)
+    at_most, below = (f(y, ETA, phi, known) for f in (family.cdf, family.cdf_below))
+    own = np.exp(family.log_density(y, ETA, phi, known))
+    mass = np.where(np.isin(y, family.atoms) | (family.name in DISCRETE), own, 0.0)
+    np.testing.assert_allclose(at_most - below, mass, atol=1e-12)
+
+
+def test_the_slope_of_the_mean_is_its_derivative(family):
+    phi, step = phi_of(family), 1e-5
+    expected = (family.mean(ETA + step, phi) - family.mean(ETA - step, phi)) / (2 * step)
+    # The difference's own error: step^2 times a third derivative, and rounding over the step.
+    np.testing.assert_allclose(family.mean_slope(ETA, phi), expected, rtol=1e-7, atol=1e-9)
+
+
+def test_the_form_of_the_mean_is_what_it_says(family):
+    phi = phi_of(family)
+    mean, whole = family.mean(ETA, phi), family.mean_scale.inverse(ETA)
+    if family.mean_form == "link":
+        np.testing.assert_allclose(mean, whole, rtol=1e-14)
+    share = np.diff(mean) / np.diff(whole)
+    assert np.allclose(share, share[0], rtol=1e-12) == (family.mean_form != "curved")
+
+
 def test_the_density_has_mass_one(family):
     phi, known = phi_of(family), known_of(family)
     for eta in ETA:
         if family.name in DISCRETE:
-            last = {"bernoulli": 1, "binomial": 12}.get(family.name, 400)
-            counts = np.arange(last + 1.0)
+            last = {"trials": 12, None: 400}[family.response.known]
+            counts = np.arange((1 if family.response.binary else last) + 1.0)
+            counts = counts[family.response.allowed(counts, known)]
             mass = np.exp(family.log_density(counts, np.array(eta), phi, known)).sum()
             # 400 negative binomial counts at shape 2.3 and mean 3.7 leave 1e-80.
             assert mass == pytest.approx(1.0, abs=1e-12)
         else:
-            low, high = {"beta": (0, 1), "gamma": (0, np.inf), "lognormal": (0, np.inf)}.get(
-                family.name, (-np.inf, np.inf)
-            )
+            low = 0.0 if family.response.known is None and family.name != "skew_normal" else -np.inf
+            high = 1.0 if not family.response.allowed(np.array(2.0), known) else np.inf
             density = lambda y, at=eta: np.exp(  # noqa: E731
                 family.log_density(np.array(y), np.array(at), phi, known)
             )
-            mass = quad(density, low, high, limit=400)[0]
+            # Atoms are no part of an integral that never meets them.
+            atoms = sum(float(density(atom)) for atom in family.atoms)
+            mass = atoms + quad(density, low, high, limit=400)[0]
             assert mass == pytest.approx(1.0, abs=1e-7)
 
 
@@ -87,14 +121,13 @@ def test_draws_have_the_familys_mean_and_variance(family):
 
 def test_the_cdf_of_draws_is_uniform(family):
     phi, known, n = phi_of(family), known_of(family), 20_000
-    rng = np.random.default_rng(4)
+    rng = np.random.default_rng(5)
     # Beyond 1 a beta under the cloglog link has mass closer to one than numbers are.
     eta = np.minimum(rng.normal(0, 1.0, n), 1.0)
     drawn = family.draw(eta, phi, known, rng)
     upper = family.cdf(drawn, eta, phi, known)
-    if family.name in DISCRETE:
-        lower = family.cdf(drawn - 1, eta, phi, known)
-        upper = lower + (upper - lower) * rng.random(n)
+    lower = family.cdf_below(drawn, eta, phi, known)
+    upper = lower + (upper - lower) * rng.random(n)
     # One of a thousand such tests fails by chance; the seed is fixed.
     assert stats.kstest(upper, "uniform").pvalue > 1e-3
 
@@ -120,7 +153,7 @@ def test_parameters_may_be_draws_along_the_last_axis(family):
     assert family.draw(eta, phi, known, np.random.default_rng(1)).shape == (4, 3)
     assert family.variance(eta, phi, known).shape == (4, 3)
     assert family.cdf(y, eta, phi, known).shape == (4, 3)
-    assert family.latent_variance(family.link.inverse(eta), phi).shape == (4, 3)
+    assert family.latent_variance(family.mean(eta, phi), phi).shape == (4, 3)
     for s in range(3):
         one = {name: values[..., s] for name, values in phi.items()}
         expected = family.log_density(y[:, 0], eta[:, s], one, known)
@@ -128,7 +161,8 @@ def test_parameters_may_be_draws_along_the_last_axis(family):
 
 
 def test_log_concave_says_whether_second_differences_are_negative(family):
-    phi, known, step = phi_of(family), known_of(family), 1e-2
+    # Of truncated counts it is the shapes below one that are not concave.
+    phi, known, step = {**phi_of(family), **SMALL_SHAPE}, known_of(family), 1e-2
     eta = np.linspace(-9, 9, 400)
     at = [
         family.log_density(some_responses(family), eta + k * step, phi, known) for k in (-1, 0, 1)
@@ -229,3 +263,25 @@ def test_equal_families_are_the_same_class_with_the_same_link():
     assert family_of("bernoulli", "probit") != family_of("bernoulli")
     assert family_of("bernoulli") != family_of("binomial")
     assert len({family_of("bernoulli"), family_of("bernoulli", "logit")}) == 1
+
+
+def test_a_weibull_of_shape_one_is_exponential():
+    y, one = some_responses(family_of("weibull")), {"shape": 1.0}
+    for verb in ("log_density", "cdf"):
+        found = getattr(family_of("weibull"), verb)(y, ETA, one, None)
+        exponential = getattr(family_of("exponential"), verb)(y, ETA, {}, None)
+        np.testing.assert_array_equal(found, exponential)
+
+
+def test_a_skew_normal_without_skew_is_gaussian():
+    y, phi = some_responses(family_of("gaussian")), {"sigma": 0.7, "alpha": 0.0}
+    found = family_of("skew_normal").log_density(y, ETA, phi, np.array(2.0))
+    np.testing.assert_allclose(
+        found, family_of("gaussian").log_density(y, ETA, phi, np.array(2.0)), rtol=1e-14
+    )
+
+
+def test_a_response_at_most_the_shift_is_impossible():
+    phi = {"sigma": 0.7, "ndt": 1.0}
+    found = family_of("shifted_lognormal").log_density(np.array([0.5, 1.0]), ETA[:2], phi, None)
+    assert (found == -np.inf).all()

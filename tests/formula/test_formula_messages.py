@@ -24,7 +24,7 @@ from bayeslmm.formula.mixed_formula import parse_formula
         ("y ~ x + Error(g)", "Error", r"write \(1 \| g\)"),
         ("y ~ d$x + (1 | g)", "$", "name the column alone and give the table as data"),
         ("y ~ x + (1 | g), data = d", ",", "arguments of the call"),
-        ("cbind(y, x) ~ 1 + (1 | g)", "cbind", "fit one model for each"),
+        ("cbind(y, x) ~ 1 + (1 | g)", "cbind", r"are mvbind\(a, b\)"),
         # brms's
         ("y ~ mo(x) + (1 | g)", "mo", r"write C\(x\)"),
         ("y ~ me(x, e) + (1 | g)", "me", "write x itself"),

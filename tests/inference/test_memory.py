@@ -3,7 +3,7 @@
 import pytest
 
 import bayeslmm as bl
-from bayeslmm.gram import limits
+from bayeslmm.gram.border import limits
 from bayeslmm.inference import memory
 from bayeslmm.results.kept_effects import KeptEffects
 
@@ -41,3 +41,15 @@ def test_moments_and_chosen_levels_take_little_room():
     memory.require_effects(design, KeptEffects.of(design, {"a": ["p"]}), 6)
     with pytest.raises(bl.ArgumentError, match="Keeping 7 draws of 1 random effects"):
         memory.require_effects(design, KeptEffects.of(design, {"a": ["p"]}), 7)
+
+
+def test_borders_of_other_families_that_do_not_fit_are_refused_by_name(monkeypatch):
+    monkeypatch.setattr(limits, "memory", lambda: 50)
+    table = TABLE | {"y": [0, 1, 0, 1, 1, 0, 1, 0]}
+    how = {"family": "bernoulli", "random_seed": 1, "progressbar": False, "draws": 2}
+    with pytest.raises(bl.ArgumentError, match=r"'laplace_chain' would factor.*sampler='nutpie'"):
+        bl.fit_bayes(
+            "y ~ 1 + (1 | a) + (1 | b)", table, sampler="laplace_chain", effects="moments", **how
+        )
+    with pytest.raises(bl.ArgumentError, match=r"fit_ml would factor.*sampler='nutpie'"):
+        bl.fit_ml("y ~ 1 + (1 | a) + (1 | b)", table, family="bernoulli")

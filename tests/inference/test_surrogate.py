@@ -158,7 +158,7 @@ def test_evaluations_are_counted(case, monkeypatch):
         calls.append(len(packed))
         return reduce_exactly(gram, packed, **settings)
 
-    monkeypatch.setattr("bayeslmm.inference.importance.interpolation.reduce_exactly", counted)
+    monkeypatch.setattr("bayeslmm.inference.importance.surrogate.reduce_exactly", counted)
     _, again = build_surrogate(
         case.posterior.gram, case.packed, case.log_weights, np.random.default_rng(3)
     )
@@ -186,7 +186,7 @@ def test_a_broken_reduction_is_noticed(monkeypatch):
         exact = reduce_exactly(gram, packed, **settings)
         return Reduced(exact.logdet + 0.2 * rng.normal(size=len(packed)), exact.cross)
 
-    monkeypatch.setattr("bayeslmm.inference.importance.interpolation.reduce_exactly", noisy)
+    monkeypatch.setattr("bayeslmm.inference.importance.surrogate.reduce_exactly", noisy)
     record = Case("intercepts", budget=150).record
     assert not record.converged
     assert record.error_sd > TOLERANCE

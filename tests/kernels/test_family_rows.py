@@ -17,6 +17,25 @@ FAMILY_OF = {code: name for (name, _), code in codes.CODES.items()}
 ORDERED = ("cumulative", "sratio", "acat")
 LINK_OF = {code: link for (_, link), code in codes.CODES.items()}
 NONE = np.zeros(0)
+CENSORED_TIMES = (codes.CENSORED_WEIBULL, codes.CENSORED_EXPONENTIAL)
+TIMES = (*codes.TIMES, *CENSORED_TIMES)
+
+
+def between(distribution, y, end):
+    """Densities where y was seen, else logarithms of probabilities, by the tail where they are."""
+    low, high = np.where(end == -np.inf, -np.inf, y), np.where(end == -np.inf, y, end)
+    upper = distribution.sf(low) - distribution.sf(high)
+    lower = distribution.cdf(high) - distribution.cdf(low)
+    inside = np.log(np.where(end == y, 1.0, np.where(distribution.cdf(high) < 0.5, lower, upper)))
+    inside = np.where(end == np.inf, distribution.logsf(y), inside)
+    inside = np.where(end == -np.inf, distribution.logcdf(y), inside)
+    return np.where(end == y, distribution.logpdf(y), inside)
+
+
+def ends_of(y, widths):
+    """Every fourth seen, above, below, and between."""
+    kinds = np.arange(len(y)) % 4
+    return np.select([kinds == 0, kinds == 1, kinds == 2], [y, np.inf, -np.inf], y + widths)
 
 
 def reference(code, eta, y, known, phi):  # noqa: PLR0911 - one family each
@@ -36,6 +55,12 @@ def reference(code, eta, y, known, phi):  # noqa: PLR0911 - one family each
     if FAMILY_OF[code] in ORDERED:
         family = family_of(FAMILY_OF[code], LINK_OF[code])
         return family.log_density(y, eta, {"threshold": phi[:, None]}, None)
+    if code in TIMES:
+        shape = phi[0] if len(phi) else 1.0
+        times = stats.weibull_min(shape, scale=np.exp(eta) / special.gamma(1 + 1 / shape))
+        return times.logpdf(y) if code in codes.TIMES else between(times, y, known)
+    if code == codes.CENSORED_GAUSSIAN:
+        return between(stats.norm(eta, phi[0]), y, known)
     mu = INVERSE[LINK_OF[code]](eta)
     return stats.beta.logpdf(y, mu * phi[0], (1 - mu) * phi[0])
 
@@ -59,6 +84,14 @@ def case(code):
         phi = np.array([1.3, 3.7] if code == codes.STUDENT else [1.3])
     elif FAMILY_OF[code] in ORDERED:
         y, phi = rng.integers(1, 5, 61).astype(float), np.array([-1.2, 0.3, 1.1])
+    elif code in TIMES:
+        y, width = rng.weibull(1.4, 61) * np.exp(eta), rng.uniform(0.3, 3.0, 61)
+        known = ends_of(y, width * y) if code in CENSORED_TIMES else known
+        exponential = code in (codes.EXPONENTIAL, codes.CENSORED_EXPONENTIAL)
+        phi = NONE if exponential else np.array([1.7])
+    elif code == codes.CENSORED_GAUSSIAN:
+        y, phi = eta + rng.normal(0, 2.0, 61), np.array([1.3])
+        known = ends_of(y, rng.uniform(0.3, 4.0, 61))
     else:
         y, phi = rng.beta(2.0, 3.0, 61), np.array([6.5])
     return eta, y, known, phi

@@ -9,7 +9,7 @@ from dense import random_columns
 
 from bayeslmm.families.registry import family_of
 from bayeslmm.inference.laplace_chain.latent import LatentModel, elimination_plan
-from bayeslmm.kernels.families import codes
+from bayeslmm.kernels.families import by_row, codes
 from bayeslmm.kernels.families.rows import rows as family_rows
 from bayeslmm.kernels.laplace_chain.moves import begin
 from bayeslmm.resources import single_blas_thread
@@ -135,6 +135,55 @@ def test_several_trials_have_the_mode_of_dense_algebra():
     case = Case("crossed", codes.BINOMIAL_LOGIT, trials=7)
     _, _, effects, _, _ = case.values(np.zeros((1, case.latent.size)))
     np.testing.assert_allclose(effects[0], case.mode(), atol=1e-8)
+
+
+class CaseByRow(Case):
+    """A model whose family's parameters have each a slope on the scale of their logarithm."""
+
+    def __init__(self, kind, code):
+        super().__init__(kind, code)
+        n, k = self.design.n, len(self.phi)
+        x = np.random.default_rng(7).normal(size=n)
+        self.table = self.phi * np.exp(0.2 * x)[:, None]
+        order = np.argsort(self.design.factors[self.latent.order[0]].index, kind="stable")
+        columns = np.tile(np.stack([np.ones(n), x[order]]), (k, 1))
+        predictors = by_row.PhiRows(
+            columns, np.zeros((k, n)), 2 * np.arange(k + 1), np.full(k, by_row.LOG)
+        )
+        self.phi = np.column_stack([np.log(self.phi), np.full(k, 0.2)]).ravel()
+        self.latent = replace(self.latent, rows=self.latent.rows._replace(phi=predictors))
+
+    def log_joint(self, effects):
+        eta = self.columns @ effects + self.offset
+        parts = [
+            family_rows(self.code, *(np.array([v]) for v in row[:3]), row[3])[:3]
+            for row in zip(eta, self.design.y, self.known, self.table, strict=True)
+        ]
+        value, slope, curvature = (np.concatenate(part) for part in zip(*parts, strict=True))
+        away = effects - self.center
+        hessian = self.columns.T @ (curvature[:, None] * self.columns) + self.prior
+        gradient = self.columns.T @ slope - self.prior @ away
+        total = value.sum() - 0.5 * away @ self.prior @ away + self.latent.prior.constant
+        return total, gradient, hessian
+
+
+BY_ROW = [codes.NEGBINOMIAL, codes.GAMMA, codes.STUDENT, codes.BETA_PROBIT]
+
+
+@pytest.mark.parametrize("code", BY_ROW)
+def test_rows_with_parameters_of_their_own_have_the_density_of_dense_algebra(code):
+    case = CaseByRow("nested_and_crossed", code)
+    size = case.latent.size
+    eps = np.concatenate([np.zeros((1, size)), np.random.default_rng(3).normal(size=(2, size))])
+    log_marginal, log_ratio, effects, _, _ = case.values(eps)
+    np.testing.assert_allclose(effects[0], case.mode(), atol=1e-7)
+    value, _, H = case.log_joint(effects[0])
+    expected = value - 0.5 * np.linalg.slogdet(H)[1] + 1.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(log_marginal, expected, rtol=1e-10)
+    for k in (1, 2):
+        ratio = case.log_joint(effects[k])[0] - value + 0.5 * eps[k] @ eps[k]
+        # Differences of sums over sixty rows.
+        assert log_ratio[k] == pytest.approx(ratio, abs=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["three_levels", "three_crossed", "nested_and_crossed"])

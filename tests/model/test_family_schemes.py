@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 import bayeslmm as bl
 from bayeslmm.errors import PriorError
+from bayeslmm.families.registry import family_of
 from bayeslmm.model.priors.prior import Prior
 from bayeslmm.model.priors.schemes import SCHEMES
 
@@ -24,7 +25,7 @@ COUNTS = [0.0, 3.0, 1.0, 4.0, 2.0, 7.0, 0.0, 1.0, 5.0]
 
 def priors(scheme, family, *, link=None, formula=trees.TINY_FORMULA, **changes):
     data = trees.family_data(family) | changes
-    trials = "size" if family == "binomial" else None
+    trials = "size" if family in trees.OF_TRIALS else None
     design = bl.build_design(formula, data, family=family, link=link, trials=trials)
     return bl.resolve_priors(design, scheme)
 
@@ -155,14 +156,31 @@ def test_schemes_refuse_what_they_have_no_priors_for(scheme, family, message):
         priors(scheme, family)
 
 
+OF_ZEROS = ("inflated", "hurdle", "truncated", "beta_binomial")
 REFUSED = {
     ("rstanarm", "student"),
     ("rstanarm", "lognormal"),
+    ("rstanarm", "weibull"),
+    ("rstanarm", "exponential"),
+    ("rstanarm", "shifted_lognormal"),
+    ("rstanarm", "skew_normal"),
+    ("bambi", "shifted_lognormal"),
+    ("bambi", "skew_normal"),
     ("bambi", "lognormal"),
+    *(
+        ("rstanarm", family)
+        for family in trees.RESPONSES
+        if any(word in family for word in OF_ZEROS)
+    ),
+    *(
+        ("bambi", family)
+        for family in trees.RESPONSES
+        if "inflated_beta" in family or "truncated" in family
+    ),
     *(
         ("probability", family)
         for family in trees.RESPONSES
-        if family not in ("bernoulli", "binomial", "beta")
+        if "logit" not in family_of(family).links
     ),
 }
 

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 import trees
 import xarray as xr
+from family_members import POSITIVE
 from matplotlib.collections import PathCollection
 from scipy.stats import norm
 
 import bayeslmm as bl
 from bayeslmm.analysis.checks.standardized_effects import standardized_effects
 from bayeslmm.errors import ArgumentError, TreeError
+from bayeslmm.families.parameters import free_parameters
 from bayeslmm.families.registry import FAMILIES
 from bayeslmm.plots.discrete_check import draw_calibration, draw_rootogram
 
@@ -35,20 +37,21 @@ def test_effects_are_drawn_on_the_responses_scale_or_on_the_links(name):
     table = bl.marginal_means(idata, "x", at=NEW)
     np.testing.assert_allclose(axes.lines[0].get_ydata(), table["mean"])
     y = trees.RESPONSES[name]
-    shares = y / trees.TRIALS if name == "binomial" else y
+    shares = y / trees.TRIALS if name in trees.OF_TRIALS else y
     np.testing.assert_allclose(axes.collections[0].get_offsets()[:, 1], shares)
     (link,) = bl.plot_effect(idata, "x", at=NEW, scale="link").axes
     table = bl.marginal_means(idata, "x", at=NEW, scale="link")
     np.testing.assert_allclose(link.lines[0].get_ydata(), table["mean"])
-    assert bool(len(points_of(link))) == (name == "student")
+    assert bool(len(points_of(link))) == (name in {"student", "skew_normal"})
     words = {"bernoulli": "probability of y", "binomial": "probability of y"}
     words |= dict.fromkeys(trees.ORDERED, "expected category of y")
     assert axes.get_ylabel() == words.get(name, "expected y")
-    on_link = {"student": "expected y", "lognormal": "expected log y"}
+    on_link = {"student": "expected y", "skew_normal": "expected y", "lognormal": "expected log y"}
     on_link |= dict.fromkeys(trees.ORDERED, "latent category of y")
-    logs = {"poisson", "negbinomial", "gamma"}
+    logs = {"poisson", "negbinomial", *POSITIVE}
     default = "log of expected y" if name in logs else "logit of the probability of y"
     default = "logit of expected y" if name == "beta" else default
+    default += " less ndt" if name == "shifted_lognormal" else ""
     assert link.get_ylabel() == on_link.get(name, default)
 
 
@@ -67,7 +70,7 @@ def test_levels_lines_are_expected_responses(name, layout):
         (lines,) = [one for one in axes.collections if hasattr(one, "get_segments")]
         line, word = lines.get_segments()[0][:, 1], axes.get_ylabel()
     np.testing.assert_allclose(line, expected, rtol=1e-9)
-    assert word == ("share of y" if name == "binomial" else "y")
+    assert word == ("share of y" if name in trees.OF_TRIALS else "y")
 
 
 def test_levels_without_a_covariate_stand_at_their_expected_responses():
@@ -210,7 +213,7 @@ def test_pictures_of_least_squares_in_levels_are_refused_by_name():
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_priors_are_drawn_as_expected_responses_and_frequencies(name):
-    trials = "size" if name == "binomial" else None
+    trials = "size" if name in trees.OF_TRIALS else None
     data = trees.family_data(name)
     prior = bl.sample_prior(
         trees.TINY_FORMULA, data, family=name, trials=trials, draws=40, random_seed=1
@@ -219,10 +222,11 @@ def test_priors_are_drawn_as_expected_responses_and_frequencies(name):
     (segments,) = [one for one in lines.collections if hasattr(one, "get_segments")]
     heights = np.concatenate([one[:, 1] for one in segments.get_segments()])
     y = trees.RESPONSES[name]
-    bounds = {"bernoulli": (0, 1), "binomial": (0, 1), "beta": (0, 1), "student": (-np.inf, np.inf)}
+    bounds = dict.fromkeys(("bernoulli", "binomial", "beta"), (0, 1))
+    bounds |= dict.fromkeys(("student", "skew_normal"), (-np.inf, np.inf))
     low, high = bounds.get(name, (0, np.inf))
     assert low <= heights.min() <= heights.max() <= high
-    shares = y / trees.TRIALS if name == "binomial" else y
+    shares = y / trees.TRIALS if name in trees.OF_TRIALS else y
     np.testing.assert_allclose(points_of(lines)[-9:, 1], shares)
     if FAMILIES[name](None).discrete:
         counted = frequencies.patches[-1].get_data()
@@ -234,14 +238,15 @@ def test_priors_are_drawn_as_expected_responses_and_frequencies(name):
 def test_a_familys_parameters_stand_beside_their_priors(name):
     design = bl.build_design(
         trees.TINY_FORMULA, trees.family_data(name), family=name,
-        trials="size" if name == "binomial" else None,
+        trials="size" if name in trees.OF_TRIALS else None,
     )  # fmt: skip
     idata = trees.family_tree(name).copy()
     idata.attrs["priors"] = bl.resolve_priors(design).to_json()
     titles = [axes.get_title() for axes in bl.plot_prior_posterior(idata).axes]
-    for parameter in design.family.free:
+    for parameter in free_parameters(design.family):
         assert set(parameter.entries) <= set(titles)
-    assert ("sigma" in titles) == (name in {"lognormal", "student"})
+    scaled = {"lognormal", "shifted_lognormal", "student", "skew_normal"}
+    assert ("sigma" in titles) == (name in scaled)
 
 
 def test_shares_have_no_unit_of_the_counts():

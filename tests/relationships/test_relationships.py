@@ -231,3 +231,9 @@ def test_an_effect_of_an_animals_own_stands_beside_its_pedigree():
     # Of the dense matrix no level is eliminated by itself: another order, the same numbers.
     found = [bl.fit_reml(formula, table, known={"A": one}).criterion for one in (A, dense)]
     assert found[0] == pytest.approx(found[1], rel=1e-9)
+
+
+def test_whole_numbers_are_the_same_labels_with_and_without_a_decimal_point():
+    A = pd.DataFrame(np.eye(3), index=[1.0, 2.0, 3.0], columns=[1.0, 2.0, 3.0])
+    assert bl.known_covariance(A).labels == ("1", "2", "3")
+    assert bl.known_covariance(np.eye(2), [np.float32(4.0), 5]).labels == ("4", "5")

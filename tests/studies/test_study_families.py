@@ -31,7 +31,7 @@ def fits(monkeypatch):
 
 
 def study(family, scenarios, **more):
-    trials = "size" if family == "binomial" else None
+    trials = "size" if family in trees.OF_TRIALS else None
     return bl.prior_study(
         FORMULA, trees.family_data(family), scenarios, family=family, trials=trials,
         draws=100, progressbar=False, **more,

@@ -26,7 +26,7 @@ from registry import (
 
 import bayeslmm as bl
 from bayeslmm.analysis.checks import replicates
-from bayeslmm.gram import limits
+from bayeslmm.gram.border import limits
 
 
 @follows("HalfNormal()", "Normal()")

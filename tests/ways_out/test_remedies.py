@@ -3,6 +3,7 @@
 import importlib
 import inspect
 
+import about_borders  # noqa: F401 - registers
 import about_families  # noqa: F401 - registers
 import about_formulas  # noqa: F401 - registers
 import about_memberships  # noqa: F401 - registers

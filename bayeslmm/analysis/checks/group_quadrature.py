@@ -58,6 +58,7 @@ class _Groups:
     member: Family
     phi: Parameters
     known: Floats | None
+    counted: Floats | None
     y: Floats
     eta: Floats
     loadings: Floats
@@ -71,7 +72,7 @@ class _Groups:
         """Return the same groups under some of the draws."""
         phi = {name: np.asarray(values)[..., draws] for name, values in self.phi.items()}
         return _Groups(
-            self.member, phi, self.known, self.y, self.eta[:, draws],
+            self.member, phi, self.known, self.counted, self.y, self.eta[:, draws],
             self.loadings[..., draws], self.starts,
         )  # fmt: skip
 
@@ -81,7 +82,8 @@ class _Groups:
         return np.asarray(self.eta + (self.loadings * spread).sum(axis=0))
 
     def rows(self, eta: Floats) -> Floats:
-        return self.member.log_density(self.y[:, None], eta, self.phi, self.known)
+        found = self.member.log_density(self.y[:, None], eta, self.phi, self.known)
+        return found if self.counted is None else self.counted * found
 
     def sums(self, of_rows: Floats) -> Floats:
         return np.asarray(np.add.reduceat(of_rows, self.starts, axis=-2))
@@ -177,7 +179,7 @@ def _batches(
     order = np.argsort(index, kind="stable")
     ends = np.cumsum(np.bincount(index))
     most = max(1, ENTRIES // predictor.size)
-    first = 0
+    first, counted = 0, predictor.design.likweights
     while first < len(ends):
         start = int(ends[first - 1]) if first else 0
         last = max(first + 1, int(np.searchsorted(ends, start + most, side="right")))
@@ -187,8 +189,9 @@ def _batches(
         yield (
             slice(first, last),
             _Groups(
-                predictor.family, predictor.phi, predictor.known(rows), y[rows],
-                predictor.rows(rows), loadings, starts,
+                predictor.family, predictor.phi, predictor.known(rows),
+                None if counted is None else counted[rows, None], y[rows], predictor.rows(rows),
+                loadings, starts,
             ),
         )  # fmt: skip
         first = last

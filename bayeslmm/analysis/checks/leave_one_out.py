@@ -220,8 +220,14 @@ def _check_same_measure(fits: Mapping[str, xr.DataTree], one: str, other: str) -
             f"{other!r} and {one!r} count successes among different numbers of trials: their "
             "probabilities do not compare. Fit both with the same trials=."
         )
+    words = [f"{n!r} ({m.name})" for n, m in zip((one, other), members, strict=True)]
+    y = _data_of(fits[one])
+    if any(np.isin(y, [*set(a.atoms) - set(b.atoms)]).any() for a, b in (members, members[::-1])):
+        raise ArgumentError(
+            f"{' and '.join(words)}: one has probabilities of responses that are exactly "
+            "0 or 1, where the other has a density. They do not compare."
+        )
     if members[0].discrete != members[1].discrete:
-        words = [f"{n!r} ({m.name})" for n, m in zip((one, other), members, strict=True)]
         warn(
             f"{' and '.join(words)}: one has probabilities of whole numbers, the other densities. "
             "They compare only as far as a density over a unit stands for a probability.",

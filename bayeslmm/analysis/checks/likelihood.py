@@ -20,11 +20,14 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     training_design,
 )
 from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights
+from bayeslmm.analysis.several.densities import observation_log_likelihood
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import TreeError, names_keywords
 from bayeslmm.gram.blocks import is_nested
+from bayeslmm.model.compiled_rows import whole_constants
 from bayeslmm.results import read
+from bayeslmm.results.record import has_several, require_one_response
 from bayeslmm.results.residual import residual_group
 
 if TYPE_CHECKING:
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
 
 def row_log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
     """Compute log p(y_i | eta_i) given all effects, shape (s, n); see `add_log_likelihood`."""
+    read.require_tree(idata)
+    if has_several(idata):
+        return observation_log_likelihood(idata)
     return _row_densities(linear_predictor(idata, residual=True), read.response(idata))
 
 
@@ -46,12 +52,12 @@ def _row_densities(predictor: LinearPredictor, y: NDArray[np.float64]) -> NDArra
     density = np.empty((predictor.size, len(y)))
     member, drawn = predictor.family, predictor.residual
     for rows, eta in predictor.joint_chunks():
-        known, phi = predictor.known(rows), predictor.parameters(rows)
+        phi = predictor.parameters(rows)
         if drawn is not None and drawn.correlated and member.gaussian_scale is not None:
             rest = member.gaussian_scale.link(y[rows, None]) - eta
             mean, phi[names.SIGMA] = drawn.given_others(np.arange(len(y))[rows], rest)
             eta = eta + mean  # noqa: PLW2901 - of the row, given the others
-        density[:, rows] = member.log_density(y[rows, None], eta, phi, known).T
+        density[:, rows] = predictor.log_density(rows, y, eta, phi).T
     return density
 
 
@@ -64,6 +70,7 @@ def add_log_likelihood(idata: xr.DataTree) -> xr.DataTree:
     which is :math:`\log N(y_i \mid x_i'\beta + z_i'b, \; \sigma^2 / w_i)` for the Gaussian. Where
     residuals correlate within groups it is the density of the row given its group's other rows,
     too, which is what leaving it out takes [1]_; these do not add up to the joint log-likelihood.
+    Of several responses it is the density of all that a row has of them, together.
 
     Parameters
     ----------
@@ -159,6 +166,8 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
         If the factor is unknown, or not named where there are several; or if the response is not
         Gaussian and the factor has more than two columns, or others nested in it.
     """
+    read.require_tree(idata)
+    require_one_response(idata)
     gram = tree_gram(idata)
     if gram is not None:
         found, integrated = group_densities(idata, gram, factor)
@@ -190,11 +199,15 @@ def group_log_likelihood(idata: xr.DataTree, factor: str | None = None) -> Group
                 "leave out single rows, unit='observation'."
             )
         root = effects_root(idata, target)
-        integrals = level_integrals(design, predictor, root) or group_integrals(
-            predictor, y, target.index, target.columns, root
-        )
+        compiled = level_integrals(design, predictor, root) if whole_constants(design) else None
+        integrals = compiled or group_integrals(predictor, y, target.index, target.columns, root)
         about = {"nodes": integrals.nodes, "node_error": integrals.error}
         return GroupDensity(integrals.values, info.name, levels, (info.name,), outside, about)
+    if design.likweights is not None:
+        raise TreeError(
+            "Rows of this fit have likelihood weights, and a group whose rows count several times "
+            "has no density of its own: leave out single rows, unit='observation'."
+        )
     found = closed_forms(idata, design, predictor, target.index, inside)
     return GroupDensity(found, info.name, levels, (info.name, *nested), outside)
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from bayeslmm.analysis.prediction.predictions import predict
+from bayeslmm.analysis.several.replicates import replicated_responses
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.resources import memory
 from bayeslmm.results import read
+from bayeslmm.results.record import has_several
 from bayeslmm.results.rows import n_rows
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ def add_posterior_predictive(
     -------
     DataTree
         A new tree with the group added, in the place of one that it had; its variable is the
-        response's, in its unit, with dimensions (chain, draw, obs).
+        response's, in its unit, with dimensions (chain, draw, obs); of several responses there is
+        one for each, drawn together.
 
     Raises
     ------
@@ -70,6 +73,11 @@ def add_posterior_predictive(
     >>> plot = az.plot_ppc_dist(checked)  # doctest: +SKIP
     """
     _require_room(idata, draws)
+    if has_several(idata):
+        drawn = replicated_responses(idata, random_seed, random_effects=random_effects, draws=draws)
+        result = idata.copy()
+        result["posterior_predictive"] = xr.DataTree(drawn)
+        return result
     values = predict(
         idata,
         kind="response",

@@ -11,9 +11,9 @@ from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.gram.border.moments import conditional_moments
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.gram_design import GramDesign
-from bayeslmm.gram.likelihood import conditional
 from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.names import is_smooth
 from bayeslmm.reml.result import REMLFit
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.gram.gram import Gram
-    from bayeslmm.gram.likelihood import Conditional
+    from bayeslmm.gram.told import Conditional
     from bayeslmm.results.factor_info import FactorInfo
 
 LEAST = 1e-3  # share of G that the data must have told about an effect, for it to say anything
@@ -160,7 +160,7 @@ def moments_at_the_means(idata: xr.DataTree) -> tuple[Gram, Conditional, list[Fl
     ]
     relative = [np.linalg.cholesky(covariance) / sigma for covariance in covariances]
     with single_blas_thread():
-        return gram, conditional(gram, relative, sigma), covariances
+        return gram, conditional_moments(gram, relative, sigma), covariances
 
 
 def _gram_at_the_means(idata: xr.DataTree) -> tuple[Gram, float]:

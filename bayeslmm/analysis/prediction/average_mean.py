@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import ArgumentError
-from bayeslmm.families.ordered import Ordered
-from bayeslmm.families.sticks import THRESHOLD
+from bayeslmm.families.ordinal.ordered import Ordered
+from bayeslmm.families.ordinal.sticks import THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 REACH = 8.5  # standard deviations: the normal mass beyond is 2e-17
 # A mean of this link has its nearest pole, or grows without bound, so far from the real line.
-_STRIP = {"logit": np.pi, "cloglog": np.pi / 2}
+_STRIP = {"logit": np.pi, "cloglog": np.pi / 2, "log": np.pi / 2}
+# Of a mean that is a function of the user's own.
+_NARROWEST = np.pi / 2
 DIGITS = 24.0  # the trapezoid rule's error is exp(-DIGITS) = 4e-11
 
 
@@ -29,7 +31,8 @@ def averaged_mean(family: Family, eta: Floats, variance: Floats, phi: Parameters
 
     .. math:: \int E(y \mid \eta + a, \phi) \, N(a; 0, v) \, da
 
-    In closed form for means that are eta, its exponential or its normal probability; otherwise by
+    In closed form for means that are eta, its exponential or its normal probability, or shares of
+    these; otherwise by
     the trapezoid rule, whose error for such integrands falls exponentially with the step: it takes
     as many points as Gauss and Hermite's for small variances, and stays exact for large ones.
 
@@ -65,11 +68,12 @@ def averaged_mean(family: Family, eta: Floats, variance: Floats, phi: Parameters
     scale = family.mean_scale.name
     if scale == "identity":
         return family.mean(eta, phi)
-    if scale == "log":
-        return family.mean(eta + 0.5 * variance, phi)
-    if scale == "probit":
-        return family.mean(eta / np.sqrt(1.0 + variance), phi)
-    return _trapezoid(family, eta, np.sqrt(variance))
+    if family.mean_form != "curved":
+        if scale == "log":
+            return family.mean(eta + 0.5 * variance, phi)
+        if scale == "probit":
+            return family.mean(eta / np.sqrt(1.0 + variance), phi)
+    return _trapezoid(family, eta, np.sqrt(variance), phi)
 
 
 def require_ordered(family: Family) -> Ordered:
@@ -128,25 +132,31 @@ def averaged_over(
     return found
 
 
-def _trapezoid(family: Family, eta: Floats, sd: Floats) -> Floats:
+def _trapezoid(family: Family, eta: Floats, sd: Floats, phi: Parameters) -> Floats:
     """Sum over equally spaced points, more of them where the effect's sd is large."""
-    mean, strip = family.mean_scale.inverse, _STRIP[family.mean_scale.name]
-    found = mean(eta)
-    for here, points, weights in _by_size(sd, strip):
+    strip = _STRIP.get(family.mean_scale.name, _NARROWEST)
+    found = family.mean(eta, phi)
+    whole = {name: np.broadcast_to(values, eta.shape) for name, values in phi.items()}
+    for here, points, weights in _by_size(sd, strip, grows=family.mean_form == "curved"):
         centre, width = eta[here], sd[here]
+        own = {name: values[here] for name, values in whole.items()}
         total = np.zeros_like(centre)
         for point, weight in zip(points, weights, strict=True):
-            total += weight * mean(centre + width * point)
+            total += weight * family.mean(centre + width * point, own)
         found[here] = total
     return found
 
 
-def _by_size(sd: Floats, strip: float) -> Iterator[tuple[NDArray[np.bool_], Floats, Floats]]:
+def _by_size(
+    sd: Floats, strip: float, *, grows: bool = False
+) -> Iterator[tuple[NDArray[np.bool_], Floats, Floats]]:
     """Yield where sds are of like size, with the points and weights that these ask for."""
     # Of sds up to 1, 2, 4, ...: one wild draw does not make all others dear.
     sizes = np.ceil(np.log2(np.maximum(sd, 1.0)))
     for size in np.unique(sizes[sd > 0]):
         step = min(0.5, 2 * np.pi * strip / (DIGITS * 2.0**size))
-        points = step * np.arange(-np.ceil(REACH / step), np.ceil(REACH / step) + 1)
+        # Means that grow as exp(eta) move what counts by the sd.
+        above = REACH + (2.0**size if grows else 0.0)
+        points = step * np.arange(-np.ceil(REACH / step), np.ceil(above / step) + 1)
         weights = np.exp(-0.5 * points**2)
         yield (sizes == size) & (sd > 0), points, weights / weights.sum()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayeslmm.arguments import label
 from bayeslmm.errors import ArgumentError, check_choice, nearest
-from bayeslmm.tables.column import label
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats

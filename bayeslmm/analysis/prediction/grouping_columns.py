@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm import names
+from bayeslmm.design.predictors import parameter_terms
 from bayeslmm.design.state import state_content
 from bayeslmm.errors import ArgumentError, DataError, nearest
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.residual import residual_terms
 from bayeslmm.results import read
+from bayeslmm.results.family import family
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
@@ -32,12 +34,12 @@ def included_factors(idata: xr.DataTree, random_effects: str | Sequence[str]) ->
 def chosen_effects(
     idata: xr.DataTree, random_effects: str | Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the factors that are asked for, of effects in the mean and of effects in sigma."""
-    mean, in_sigma = read.factor_names(idata), read.in_sigma(idata)
-    chosen = chosen_factors((*mean, *in_sigma), random_effects)
+    """Return the factors that are asked for, of effects in the mean and in parameters."""
+    mean, others = read.factor_names(idata), read.in_parameters(idata)
+    chosen = chosen_factors((*mean, *others), random_effects)
     return (
         tuple(name for name in mean if name in chosen),
-        tuple(name for name in in_sigma if name in chosen),
+        tuple(name for name in others if name in chosen),
     )
 
 
@@ -106,11 +108,15 @@ def require_grouping_columns(
 def _terms(idata: xr.DataTree) -> list[tuple[str, str, tuple[str, ...]]]:
     """Return each term's factor, as the tree and as the table call it, and the columns it reads.
 
-    Sigma's come last.
+    Those of parameters come last.
     """
     mean = parse_formula(str(idata.attrs["formula"])).random
-    said = residual_terms(None, state_content(str(idata.attrs["design"])).get("sigma"))
-    effects = () if said is None else said.effects
+    content = state_content(str(idata.attrs["design"]))
+    said = residual_terms(None, content.get("sigma"))
+    effects = [(names.SIGMA, pair) for pair in (() if said is None else said.effects)]
+    for one in parameter_terms(family(idata), content.get("formulas", {})):
+        effects += [(one.parameter, pair) for pair in one.effects]
     return [(term.factor, term.factor, term.grouping) for term in mean] + [
-        (names.in_sigma(term.factor), term.factor, term.grouping) for term, _ in effects
+        (names.in_parameter(parameter, term.factor), term.factor, term.grouping)
+        for parameter, (term, _) in effects
     ]

@@ -29,7 +29,9 @@ from bayeslmm.errors import ArgumentError, TreeError
 from bayeslmm.results import read
 from bayeslmm.results.family import family, family_draws, is_additive
 from bayeslmm.results.known import known_covariances
+from bayeslmm.results.record import require_one_response
 from bayeslmm.results.residual import drawn_residuals, has_structure, sigma_factors
+from bayeslmm.results.row_statements import with_row_statements
 from bayeslmm.results.rows import training_table
 from bayeslmm.results.units import column_units
 
@@ -217,6 +219,21 @@ class LinearPredictor:
         known = self.design.known
         return None if known is None else known[rows, None]
 
+    def log_density(
+        self,
+        rows: slice | NDArray[np.intp],
+        y: NDArray[np.float64],
+        eta: NDArray[np.float64],
+        phi: Mapping[str, NDArray[np.float64]],
+    ) -> NDArray[np.float64]:
+        """Return log p(y_i | eta_i), each as often as its row counts, shape (rows, s).
+
+        Of all responses y, shape (n,), and of the rows' predictors and parameters.
+        """
+        found = self.family.log_density(y[rows, None], eta, phi, self.known(rows))
+        counted = self.design.likweights
+        return found if counted is None else np.asarray(counted[rows, None] * found)
+
     def rows(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float64]:
         """Return the draws of eta of some rows, shape (rows, s)."""
         eta = self.design.X[rows] @ self.beta
@@ -259,8 +276,9 @@ def linear_predictor(
         When `idata` is no tree of this package.
     """
     read.require_tree(idata)
-    included, in_sigma = chosen_effects(idata, random_effects)
-    policies = level_policies(new_levels, included, in_sigma)
+    require_one_response(idata)
+    included, in_parameters = chosen_effects(idata, random_effects)
+    policies = level_policies(new_levels, included, in_parameters)
     require_known(family(idata), weights, trials)
     structured = residual and has_structure(idata)
     if data is None:
@@ -271,7 +289,8 @@ def linear_predictor(
     else:
         rows = data
         se = row_errors(idata, data, se)
-        require_grouping_columns(idata, data, included, in_sigma if structured else ())
+        read_here = [n for n in in_parameters if structured or names.apart(n)[0] != names.SIGMA]
+        require_grouping_columns(idata, data, included, tuple(read_here))
     state = design_state(idata)
     design = rebuild_design(
         state,
@@ -283,10 +302,10 @@ def linear_predictor(
         trials=trials,
         residual=structured,
         se=se,
-        in_sigma=[name.removeprefix(names.SIGMA_PREFIX) for name in in_sigma],
+        in_parameters=in_parameters,
     )
     if data is None:
-        design = replace(design, labels=read.row_labels(idata))
+        design = replace(with_row_statements(design, idata), labels=read.row_labels(idata))
     elif state.dropped and not any_rows:
         require_rows(state, training_columns(idata), data, design.obs)
     chains, total = read.sample_shape(idata)
@@ -321,6 +340,7 @@ def linear_predictor(
 def design_state(idata: xr.DataTree) -> DesignState:
     """Return how the fit coded its columns."""
     read.require_tree(idata)
+    require_one_response(idata)
     # Trees hold the levels as coordinates; attributes of netCDF files are limited in size.
     infos = read.factors(idata)
     levels = {info.name: info.all_levels for info in (*infos, *sigma_factors(idata))}
@@ -358,6 +378,7 @@ def training_design(idata: xr.DataTree) -> Design:
         residual=structured,
         se=read.constant(idata, "se"),
     )
+    design = with_row_statements(design, idata)
     return replace(design, labels=read.row_labels(idata), units=column_units(idata))
 
 

@@ -15,12 +15,11 @@ from bayeslmm.analysis.prediction.estimates import NUMBERS, Drawn
 from bayeslmm.analysis.prediction.fit_rows import Fit, fit_rows, included
 from bayeslmm.analysis.prediction.reference_grid import ReferenceGrid, reference_grid
 from bayeslmm.analysis.prediction.response_scale import ScaleName, chosen_scale
-from bayeslmm.arguments import as_names
+from bayeslmm.arguments import as_names, label
 from bayeslmm.errors import ArgumentError, names_keywords
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, interval_names
-from bayeslmm.tables.column import label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

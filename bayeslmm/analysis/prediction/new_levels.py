@@ -182,12 +182,12 @@ def covariance_roots(cov: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def level_policies(
-    new_levels: object, included: tuple[str, ...], in_sigma: tuple[str, ...] = ()
+    new_levels: object, included: tuple[str, ...], in_parameters: tuple[str, ...] = ()
 ) -> dict[str, str]:
     """Return what to do with unseen levels of each included factor.
 
-    Effects in sigma, `in_sigma`, follow what is said of their grouping factor, unless they are
-    named themselves.
+    Effects in parameters, `in_parameters`, follow what is said of their grouping factor, unless
+    they are named themselves.
 
     Raises
     ------
@@ -199,21 +199,21 @@ def level_policies(
     >>> level_policies({"g": "sample"}, ("g", "h"))
     {'g': 'sample', 'h': 'error'}
     """
-    known = (*included, *in_sigma)
+    known = (*included, *in_parameters)
     if not isinstance(new_levels, Mapping):
         _check_policy(new_levels)
         return dict.fromkeys(known, str(new_levels))
     for name, policy in new_levels.items():
         _check_policy(policy)
-        if name not in {*known, *(one.removeprefix(names.SIGMA_PREFIX) for one in in_sigma)}:
+        if name not in {*known, *(names.apart(one)[1] for one in in_parameters)}:
             msg = (
                 f"new_levels names {name!r}, which is not among the included grouping factors "
                 f"({', '.join(known) or 'none'}).{nearest(str(name), known)}"
             )
             raise ArgumentError(msg)
     policies = {name: str(new_levels.get(name, "error")) for name in included}
-    for name in in_sigma:
-        same = new_levels.get(name.removeprefix(names.SIGMA_PREFIX), "error")
+    for name in in_parameters:
+        same = new_levels.get(names.apart(name)[1], "error")
         policies[name] = str(new_levels.get(name, same))
     return policies
 

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
+from bayeslmm.arguments import label
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.formula.calls import Expression, function_name
-from bayeslmm.tables.column import label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from bayeslmm import names
 from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor, linear_predictor
 from bayeslmm.errors import ArgumentError
+from bayeslmm.families.censored import Censored
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
@@ -45,6 +46,11 @@ def require_kind(idata: xr.DataTree, kind: str) -> None:
             f"only where the mean is the linear predictor; the family of this fit is "
             f"{member.name!r}. Take kind='quantile', or subtract "
             "fitted(fit, random_effects='none') from the response."
+        )
+    if isinstance(member, Censored) and kind != "quantile":
+        raise ArgumentError(
+            f"kind={kind!r} takes a response from what is expected of it, and of censored rows the "
+            "response is not known: take kind='quantile', which draws a place in the interval."
         )
     if kind == "normalized" and member.gaussian_scale is None:
         raise ArgumentError(
@@ -147,13 +153,19 @@ def _sd(predictor: LinearPredictor, rows: slice, eta: Floats) -> Floats:
 def _probabilities(
     predictor: LinearPredictor, y: Floats, seed: int
 ) -> Iterator[tuple[slice, Floats]]:
-    """Yield F(y-) + v (F(y) - F(y-)) with v uniform, one of each row, shape (rows, s)."""
+    """Yield F(y-) + v (F(y) - F(y-)) with v uniform, one of each row, shape (rows, s).
+
+    Of censored rows the two ends of where they lie stand for y- and y.
+    """
     member, generator = predictor.family, np.random.default_rng([seed, 4])
     for rows, eta in predictor.chunks():
         known, phi = predictor.known(rows), predictor.parameters(rows)
         found = member.cdf(y[rows, None], eta, phi, known)
-        if member.discrete:
-            below = member.cdf(y[rows, None] - 1.0, eta, phi, known)
+        if isinstance(member, Censored) and known is not None:
+            below, found = member.bounds(y[rows, None], eta, phi, known)
+            found = below + generator.random((len(found), 1)) * (found - below)
+        elif member.discrete or member.atoms:
+            below = member.cdf_below(y[rows, None], eta, phi, known)
             place = generator.random((len(found), 1))
             found = below + place * (found - below)
         yield rows, found

@@ -9,7 +9,6 @@ import numpy as np
 
 from bayeslmm.errors import ArgumentError, NumericalError, check_choice
 from bayeslmm.families.links import UnitLink
-from bayeslmm.families.ordered import Ordered
 from bayeslmm.results.family import is_additive
 
 if TYPE_CHECKING:
@@ -132,6 +131,8 @@ def link_words(member: Family) -> tuple[str, str] | None:
         return "odds ratio", "odds"
     if member.link.name == "cloglog" and not member.response.ordered:
         return "hazard ratio", "hazard"
+    if shift := next((p.name for p in member.parameters if p.below_response), ""):
+        return f"ratio of means less {shift}", f"mean less {shift}"
     if member.link.name == "log":
         return ("rate ratio", "rate") if member.discrete else ("ratio of means", "mean")
     if member.mean_scale.name == "log":  # lognormal: exp(eta) is the median
@@ -233,18 +234,14 @@ def slopes(
 
 def mean_slope(predictor: LinearPredictor, eta: Floats) -> Floats:
     """Return d E(y | eta) / d eta, shape (rows, s)."""
-    member, scale = predictor.family, predictor.family.mean_scale
-    if scale.name == member.link.name:
-        return scale.derivative(eta)
     predictor.require_parameters()
-    if isinstance(member, Ordered):
-        return member.mean_slope(eta, predictor.phi)
-    return scale.derivative(scale.link(member.mean(eta, predictor.phi)))
+    return predictor.family.mean_slope(eta, predictor.phi)
 
 
 def _rest(predictor: LinearPredictor, mean: Floats, eta: Floats) -> Floats:
     scale = predictor.family.mean_scale
-    if isinstance(scale, UnitLink) and all(part.average is None for part in predictor.parts):
+    exact = predictor.family.mean_form == "link"
+    if exact and isinstance(scale, UnitLink) and all(p.average is None for p in predictor.parts):
         return np.exp(scale.log_rest(eta))
     return 1.0 - mean
 

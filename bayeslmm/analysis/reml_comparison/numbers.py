@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
+from bayeslmm.analysis.prediction.new_levels import covariance_roots
 from bayeslmm.errors import NumericalError
-from bayeslmm.gram.likelihood import log_density
+from bayeslmm.gram.border.choice import PROBES
+from bayeslmm.gram.border.operator import Operator
+from bayeslmm.gram.border.probes import Probes
+from bayeslmm.gram.border.reduce import ProbedReduction
+from bayeslmm.gram.border.sparse_products import sparse_products
+from bayeslmm.gram.likelihood import log_density, pack_factors
+from bayeslmm.gram.reduction import density_from_reduced
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import factor_from_covariance
 from bayeslmm.model.priors.priors import Priors
@@ -31,7 +38,7 @@ if TYPE_CHECKING:
 
 
 # Multiplications that the deviances of all draws may take together; then a subset is used.
-_WORK = 2e10
+_WORK, _FEWEST = 2e10, 20
 
 
 def parameter_draws(idata: xr.DataTree, targets: dict[str, Target], fit: REMLFit) -> Floats:
@@ -197,14 +204,14 @@ def draw_deviances(idata: xr.DataTree, fit: REMLFit, at_most: int = 500) -> Floa
     ndarray, shape (number of draws,)
         Infinite where a draw's covariance cannot be factored.
     """
-    plan = fit.gram.plan
     chains, draws = read.sample_shape(idata)
-    work = plan.n_border**3 / 3.0 + 10.0 * len(plan.floats)
-    count = int(np.clip(_WORK / work, 20, at_most))
+    count = _affordable(fit, at_most)
     total = chains * draws
     kept = np.unique(np.linspace(0, total - 1, count).round().astype(int))
     infos = [read.factor(idata, factor.name) for factor in fit.gram.factors]
     covariances = [read.covariance_draws(idata, info)[kept] for info in infos]
+    if fit.by_probes is not None:
+        return _deviances_by_probes(idata, fit, kept, covariances)
     criterion = _criterion(idata, fit, kept)
     out = np.full(len(kept), np.inf)
     with single_blas_thread():
@@ -215,6 +222,30 @@ def draw_deviances(idata: xr.DataTree, fit: REMLFit, at_most: int = 500) -> Floa
                 continue
             out[i] = criterion(i, roots) - fit.criterion
     return out
+
+
+def _affordable(fit: REMLFit, at_most: int) -> int:
+    """Return how many evaluations take some seconds."""
+    if fit.by_probes is not None:
+        return _FEWEST
+    plan = fit.gram.plan
+    work = plan.n_border**3 / 3.0 + 10.0 * len(plan.floats)
+    return int(np.clip(_WORK / work, _FEWEST, at_most))
+
+
+def _deviances_by_probes(
+    idata: xr.DataTree, fit: REMLFit, kept: NDArray[np.intp], covariances: list[Floats]
+) -> Floats:
+    """Compute the deviances with the same probes at the fit and at all draws."""
+    gram, sigma = fit.gram, read.flat_draws(idata, names.SIGMA)[kept]
+    roots = [covariance_roots(own) / sigma[:, None, None] for own in covariances]
+    packed = np.concatenate([own.reshape(len(kept), -1) for own in roots], axis=1)
+    here = pack_factors(gram, fit.factors)
+    products = sparse_products(gram)
+    probes = Probes(Operator(products, gram, fit.factors), PROBES, np.random.default_rng([1, 9]))
+    reduced = ProbedReduction(gram, products, probes)(np.vstack([here, packed]))
+    values = density_from_reduced(gram, reduced, np.append(fit.scale, sigma))
+    return np.asarray(2.0 * (values[0] - values[1:]))
 
 
 def _criterion(

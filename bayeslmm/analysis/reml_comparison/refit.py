@@ -20,6 +20,7 @@ from bayeslmm.results import read
 from bayeslmm.results.family import require_closed_form
 from bayeslmm.results.read import require_tree
 from bayeslmm.results.residual import has_structure, refuse_in_sigma
+from bayeslmm.results.row_statements import with_row_statements
 from bayeslmm.results.rows import training_table
 from bayeslmm.results.units import column_units
 
@@ -197,6 +198,7 @@ def _rebuild(
         raise TreeError(msg)
     for factor in design.factors:
         _require_levels(idata, factor.name, tuple(map(str, factor.levels)))
+    design = with_row_statements(design, idata)
     return replace(design, y=y, labels=read.row_labels(idata), units=column_units(idata))
 
 

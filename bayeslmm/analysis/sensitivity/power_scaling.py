@@ -34,6 +34,7 @@ from bayeslmm.analysis.summaries.quantities import quantity_draws
 from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
 from bayeslmm.families.gaussian import LOG_2PI
+from bayeslmm.gram.border.limits import require_dense
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.gram.likelihood_of_draws import marginal_log_likelihood
 from bayeslmm.model.residual.interpolation import products_of
@@ -227,7 +228,9 @@ def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
     ]
     if design.residual is None:
         sigma = read.flat_draws(idata, names.SIGMA)
-        values = marginal_log_likelihood(gram_of(design), beta, roots, sigma)
+        gram = gram_of(design)
+        require_dense(gram, "The likelihood of every draw")
+        values = marginal_log_likelihood(gram, beta, roots, sigma)
     else:
         structure = structured_residuals(design.residual)
         phi, p = residual_draws(idata, structure), beta.shape[1]
@@ -251,11 +254,11 @@ def _without_closed_form(idata: xr.DataTree) -> NDArray[np.float64]:
     rows = linear_predictor(idata, residual=True)
     total = np.zeros(rows.size)
     for place, eta in rows.joint_chunks():
-        y, known = response[place, None], rows.known(place)
         scale, drawn = rows.family.gaussian_scale, rows.residual
         if scale is None or drawn is None or not drawn.correlated:
-            total += rows.family.log_density(y, eta, rows.parameters(place), known).sum(axis=0)
+            total += rows.log_density(place, response, eta, rows.parameters(place)).sum(axis=0)
             continue
+        y = response[place, None]
         rest = scale.link(y) - eta
         white, log_det = drawn.whiten(np.arange(rows.n)[place], rest.T)
         total -= 0.5 * (np.sum(white**2 + LOG_2PI, axis=1) + log_det)

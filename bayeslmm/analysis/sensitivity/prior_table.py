@@ -10,6 +10,7 @@ import xarray as xr
 from bayeslmm import names
 from bayeslmm.analysis.reml_comparison.refit import tree_design
 from bayeslmm.analysis.sensitivity.prior_implications import as_posterior
+from bayeslmm.arguments import takes_formulas
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords
 from bayeslmm.formula.mixed_formula import MixedFormula
 from bayeslmm.gram.gram_design import design_of
@@ -22,10 +23,12 @@ from bayeslmm.results import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Unpack
 
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
+    from bayeslmm.arguments import ParameterFormulas
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.design.scales import ColumnScale
     from bayeslmm.families.family import Family
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 
 @names_keywords
+@takes_formulas
 def describe_priors(
     formula: str | MixedFormula | ModelData | Priors | xr.DataTree,
     data: Any = None,
@@ -49,6 +53,7 @@ def describe_priors(
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
     known: KnownLike | None = None,
+    **formulas: Unpack[ParameterFormulas],
 ) -> pd.DataFrame:
     """Return a table of every prior of a model, also on the response's scale.
 
@@ -70,6 +75,10 @@ def describe_priors(
         As in `fit_bayes`.
     family, link, trials, residual, sigma, se, known
         As in `fit_bayes`.
+    phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
+        Formulas of the family's parameters, as in `fit_bayes`.
+    likweights, cens, y2 : str or array-like, optional
+        How often rows count, and how they are censored, as in `fit_bayes`.
 
     Returns
     -------
@@ -106,7 +115,7 @@ def describe_priors(
         other = None if family == "gaussian" else family
         _refuse_twice(
             formula, data=data, weights=weights, family=other, link=link, trials=trials,
-            residual=residual, sigma=sigma, se=se, known=known,
+            residual=residual, sigma=sigma, se=se, known=known, **formulas,
         )  # fmt: skip
     if isinstance(formula, Priors):
         _refuse_twice(formula, priors=priors)
@@ -129,6 +138,7 @@ def describe_priors(
         sigma=sigma,
         se=se,
         known=known,
+        **formulas,
     )
     return _table(resolve_priors(design, priors), _changes(design), _response(design))
 
@@ -165,12 +175,9 @@ type _Response = Callable[[str, NDArray[np.float64]], NDArray[np.float64]]
 
 
 def _response(design: ModelData) -> _Response | None:
-    """Return what a parameter and changes of eta make of the mean; None where it is eta.
-
-    So it is for ordered categories, too, whose mean depends on the thresholds.
-    """
+    """Return what a parameter and changes of eta make of the mean; None where that is not told."""
     scale = design.family.mean_scale
-    if scale.name == "identity" or design.family.response.ordered:
+    if scale.name in {"identity", "none"} or design.family.response.ordered:
         return None
     level = link_scale(design).mean
     # Coefficients carry the level themselves where there is no intercept.

@@ -11,9 +11,9 @@ import pandas as pd
 from bayeslmm import names
 from bayeslmm.analysis.prediction.contrast_weights import contrast_weights
 from bayeslmm.analysis.prediction.linear_predictor import design_state
-from bayeslmm.design.evaluate import evaluate
+from bayeslmm.design.columns.evaluate import evaluate
+from bayeslmm.design.columns.memory import restore
 from bayeslmm.design.smooths.transformation import SmoothTransformation
-from bayeslmm.design.state import restore
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.nodes import Variable

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from bayeslmm.arrays import Floats
     from bayeslmm.results.factor_info import FactorInfo
+
+# Draws of no level, which have the columns of any.
+_NO_LEVELS = np.zeros((2, 4, 0))
 
 
 @names_keywords
@@ -73,24 +77,17 @@ def random_effects(
     """
     everything = (*grouping_factors(idata), *sigma_factors(idata))
     chosen = everything if factor is None else all_factors(idata, factor)
-    return _concat(
-        [
-            _level_table(
-                info,
-                ("term", info.terms),
-                describe(
-                    _columns(read.effect_draws(idata, info))[..., info.holds.ravel()],
-                    ci_prob,
-                    ci_kind,
-                    diagnostics=diagnostics,
-                    mixing=draw_weights(idata) is None,
-                ),
-                info.holds.ravel(),
-            )
-            for info in chosen
-        ],
-        ["factor", "level", "term", "mean", "sd", "median"],
-    )
+    chains = draw_weights(idata) is None
+
+    def numbers(values: Floats) -> dict[str, Floats]:
+        return describe(values, ci_prob, ci_kind, diagnostics=diagnostics, mixing=chains)
+
+    tables = []
+    for info in chosen:
+        there = info.holds.ravel()
+        own = numbers(_columns(read.effect_draws(idata, info))[..., there])
+        tables.append(_level_table(info, ("term", info.terms), own, there))
+    return _concat(tables, ["factor", "level", "term", *numbers(_NO_LEVELS)])
 
 
 @names_keywords
@@ -141,14 +138,15 @@ def coefficients(
     """
     chosen = grouping_factors(idata) if factor is None else (read.factor(idata, factor),)
     tables, chains = [], draw_weights(idata) is None
+
+    def numbers(values: Floats) -> dict[str, Floats]:
+        return describe(values, ci_prob, ci_kind, diagnostics=diagnostics, mixing=chains)
+
     for info in chosen:
         labels, values = coefficient_draws(idata, info)
-        numbers = describe(
-            _columns(values), ci_prob, ci_kind, diagnostics=diagnostics, mixing=chains
-        )
         whole = np.ones(len(info.levels) * len(labels), dtype=bool)
-        tables.append(_level_table(info, (names.COEF, labels), numbers, whole))
-    return _concat(tables, ["factor", "level", names.COEF, "mean", "sd", "median"])
+        tables.append(_level_table(info, (names.COEF, labels), numbers(_columns(values)), whole))
+    return _concat(tables, ["factor", "level", names.COEF, *numbers(_NO_LEVELS)])
 
 
 def coefficient_draws(

@@ -4,5 +4,6 @@
 - ``columns``: `FactorColumns`: the columns of all terms of one factor
 - ``structured_columns``: columns of terms whose covariance has a structure
 - ``memberships``: rows that have several levels of one factor
+- ``visit_order``: which structures go by the order of visits, and whether a column tells it
 - ``gather``: `GroupingFactor` of all terms of each factor
 """

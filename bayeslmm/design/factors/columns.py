@@ -39,6 +39,8 @@ class FactorColumns:
         Their names without arms.
     structures : tuple of BlockStructure
         What is said of each block's covariance; none where nothing is said of any.
+    labels : tuple of str
+        Each block's label, as of ``(1 |p| g)``; empty where it has none.
     """
 
     terms: tuple[str, ...]
@@ -46,6 +48,7 @@ class FactorColumns:
     arms: tuple[int, ...]
     bases: tuple[str, ...]
     structures: tuple[BlockStructure, ...]
+    labels: tuple[str, ...]
 
     @classmethod
     def of(cls, named: Iterable[NamedTerm], labels: Sequence[str] = ()) -> Self:
@@ -78,18 +81,20 @@ class FactorColumns:
         arms: list[int] = []
         bases: list[str] = []
         structures: list[BlockStructure] = []
+        shared: list[str] = []
         for term, names, structure in named:
             for arm in range(len(labels)) if term.by is not None else [EVERYWHERE]:
                 places = range(len(terms), len(terms) + len(names))
                 own = [tuple(places)] if term.correlated else [(j,) for j in places]
                 blocks += own
                 structures += [structure] * len(own)
+                shared += [term.label] * len(own)
                 terms += names if term.by is None else in_arm(term.by, labels[arm], names)
                 arms += [arm] * len(names)
                 bases += names
         said = any(structure.kind != "us" for structure in structures)
         told = tuple(structures) if said else ()
-        return cls(tuple(terms), tuple(blocks), tuple(arms), tuple(bases), told)
+        return cls(tuple(terms), tuple(blocks), tuple(arms), tuple(bases), told, tuple(shared))
 
 
 def in_arm(by: str, label: str, names: Sequence[str]) -> list[str]:

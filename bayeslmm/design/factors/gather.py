@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +22,8 @@ from bayeslmm.design.grouping import (
     refuse_two_spellings,
 )
 from bayeslmm.design.rows import NO_LEVEL
-from bayeslmm.errors import DataError
-from bayeslmm.relationships.known import map_of
+from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.relationships.known import map_of, read_known, require_used
 from bayeslmm.tables.levels import level_codes
 
 if TYPE_CHECKING:
@@ -34,10 +35,40 @@ if TYPE_CHECKING:
     from bayeslmm.design.factors.columns import NamedTerm
     from bayeslmm.design.grouping import BlockStructure
     from bayeslmm.formula.expand import TermSet
+    from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.formula.random_terms import RandomTerm
-    from bayeslmm.relationships.known import Known
+    from bayeslmm.relationships.known import Known, KnownLike
+    from bayeslmm.relationships.relationship import Relationship
 
+type Told = tuple[str, Sequence[tuple[RandomTerm, TermSet]], str]
 _NOTHING: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+
+
+def named_covariances(terms: ModelTerms, given: KnownLike | None) -> dict[str, Relationship]:
+    """Return the covariances of levels that are given, which are just those that a formula names.
+
+    Raises
+    ------
+    FormulaError
+        If it names another one.
+    ArgumentError
+        If it does not name one that is given.
+    """
+    known, used = read_known(given), []
+    for term, _ in terms.random:
+        if term.cov is None:
+            continue
+        if term.cov not in known:
+            there = f"known= has: {', '.join(known)}" if known else "there is no known="
+            raise FormulaError(
+                f"{term.factor!r} has the covariance {term.cov}, and {there}: give "
+                f"known={{{term.cov!r}: ...}}, a covariance of its levels.",
+                terms.formula.text or str(terms.formula),
+                term.span if terms.formula.text else None,
+            )
+        used.append(term.cov)
+    require_used(known, used)
+    return known
 
 
 def gather_factors(
@@ -77,17 +108,17 @@ def gather_factors(
     return found + tuple(smooth.factor() for smooth in coder.smooths())
 
 
-def gather_sigma_factors(
-    coder: TableCoder, known: Mapping[str, Sequence[str]] | None
+def gather_parameter_factors(
+    coder: TableCoder, said: Told, known: Mapping[str, Sequence[str]] | None
 ) -> tuple[GroupingFactor, ...]:
-    """Return the grouping factors of effects in log(sigma), named by `names.in_sigma`.
+    """Return the grouping factors of effects in a parameter, named by `names.in_parameter`.
 
-    Parameters and errors are those of `gather_factors`.
+    Parameters and errors are those of `gather_factors`, and `said` is the parameter, the terms in
+    bars of its formula, and its text.
     """
-    said = coder.terms.residual
-    if said is None:
-        return ()
-    return _gather(coder, said.effects, (said.text, names.in_sigma), known, {}, learnt=_NOTHING)
+    parameter, effects, text = said
+    told = (text, partial(names.in_parameter, parameter))
+    return _gather(coder, effects, told, known, {}, learnt=_NOTHING)
 
 
 def _gather(
@@ -171,6 +202,7 @@ def _factor(
         structures=found.structures,
         latent=latent,
         arms=own_arms,
+        labels=found.labels,
     )
 
 

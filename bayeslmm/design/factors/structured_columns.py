@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from bayeslmm.design.factors.visit_order import require_order, warn_of_gaps
 from bayeslmm.design.grouping import BlockStructure
-from bayeslmm.design.visit_order import require_order, warn_of_gaps
 from bayeslmm.errors import DataError, FormulaError
 from bayeslmm.formula.nodes import Variable
 

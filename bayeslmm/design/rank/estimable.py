@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.design.coding import TableCoder
+from bayeslmm.design.columns.memory import restore
 from bayeslmm.design.rows import read_rows
-from bayeslmm.design.state import restore
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.tables.table import read_table

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayeslmm.design.columns.model_matrix import check_finite, vector
 from bayeslmm.design.grouping import BlockStructure, GroupingFactor
-from bayeslmm.design.model_matrix import check_finite, vector
 from bayeslmm.design.smooths.basis import SplineBasis, place_knots
 from bayeslmm.design.smooths.transformation import SmoothTransformation
 from bayeslmm.errors import DataWarning, FormulaError, warn

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from bayeslmm.arguments import label
+from bayeslmm.design.columns.memory import restore, store
 from bayeslmm.design.factors.arms import UNTOLD, Arms
-from bayeslmm.design.state import ColumnState, DesignState, restore, store
+from bayeslmm.design.state import ColumnState, DesignState
 from bayeslmm.errors import DataError, DataWarning, nearest, warn
 from bayeslmm.formula.tokens import quote
 from bayeslmm.gram.streaming.second_pass import BatchCoding, columns_by_factor, one_row
 from bayeslmm.gram.streaming.stateful_calls import stateful_calls, stateless_calls
 from bayeslmm.names import check_coefficients
-from bayeslmm.tables.column import label
 from bayeslmm.tables.levels import LevelSet
 
 if TYPE_CHECKING:

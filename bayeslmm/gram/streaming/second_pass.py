@@ -11,7 +11,8 @@ import numpy as np
 
 from bayeslmm.design.build import code_rows
 from bayeslmm.design.coding import TableCoder
-from bayeslmm.design.evaluate import first_level
+from bayeslmm.design.columns.evaluate import first_level
+from bayeslmm.design.columns.memory import restore
 from bayeslmm.design.factors.arms import require_several
 from bayeslmm.design.factors.columns import FactorColumns
 from bayeslmm.design.grouping import BlockStructure
@@ -22,7 +23,7 @@ from bayeslmm.design.rank.identifiability import (
     require_distinct,
 )
 from bayeslmm.design.rows import Rows, read_rows
-from bayeslmm.design.state import ColumnState, DesignState, restore
+from bayeslmm.design.state import ColumnState, DesignState
 from bayeslmm.errors import DataError, DataWarning, warn
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import model_terms

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.design.evaluate import call_settings, evaluate
+from bayeslmm.arguments import label
+from bayeslmm.design.columns.evaluate import call_settings, evaluate
 from bayeslmm.design.scales import ColumnScale
 from bayeslmm.errors import DataError
 from bayeslmm.formula.calls import Expression, function_name
-from bayeslmm.tables.column import label
 from bayeslmm.tables.levels import LevelSet
 
 if TYPE_CHECKING:

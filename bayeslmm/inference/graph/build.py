@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.arguments import takes_formulas
 from bayeslmm.errors import DataWarning, names_keywords, warn
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.graph import centered, marginal, noncentered
@@ -20,11 +21,13 @@ from bayeslmm.model.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Unpack
 
     import numpy as np
     import pymc as pm
     from numpy.typing import ArrayLike, NDArray
 
+    from bayeslmm.arguments import ParameterFormulas
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.families.family import Family
     from bayeslmm.formula.mixed_formula import MixedFormula
@@ -71,6 +74,7 @@ def parametrization_named(name: str) -> Parametrization:
 
 
 @names_keywords
+@takes_formulas
 def build_model(
     formula: str | MixedFormula | ModelData,
     data: Any = None,
@@ -86,6 +90,7 @@ def build_model(
     sigma: str | None = None,
     se: str | ArrayLike | None = None,
     known: KnownLike | None = None,
+    **formulas: Unpack[ParameterFormulas],
 ) -> pm.Model:
     r"""Build the PyMC model of a mixed model, for those who sample or extend it themselves.
 
@@ -118,6 +123,10 @@ def build_model(
     residual, sigma, se, known
         As in `fit_bayes`. Parameters of the residuals have the names of the result tree; one
         log-density is computed of all rows together where rows are correlated.
+    phi, shape, nu, zi, hu, zoi, coi, disc, alpha : str, optional
+        Formulas of the family's parameters, as in `fit_bayes`.
+    likweights, cens, y2 : str or array-like, optional
+        How often rows count, and how they are censored, as in `fit_bayes`.
 
     Returns
     -------
@@ -172,6 +181,7 @@ def build_model(
         sigma=sigma,
         se=se,
         known=known,
+        **formulas,
     )
     model = Model.of(design, priors).at_means
     # A warning and no error: what is built may be given another likelihood, or another response.

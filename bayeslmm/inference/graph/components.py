@@ -24,13 +24,13 @@ from bayeslmm.inference.graph.family_parameters import (
 )
 from bayeslmm.inference.graph.guarded_model import LinearMixedModel
 from bayeslmm.inference.graph.latent import effects_of_rows
-from bayeslmm.inference.graph.likelihood import add_response
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.inference.graph.residual import (
     add_parameters,
     add_structured_response,
     read_parameters,
 )
+from bayeslmm.inference.graph.stacked import add_likelihood
 from bayeslmm.model.covariance.partial_correlations import correlation_of
 from bayeslmm.model.residual.entry import by_variable
 from bayeslmm.model.residual.of_design import parameter_entries, structured_residuals
@@ -124,8 +124,7 @@ def fixed_part(model: Model) -> Any:
     design, priors = model.design, model.priors
     if not design.coef:
         return None
-    centers = np.asarray(priors.centers)
-    X = pm.Data("X_data", design.coded_rows.X - centers, dims=(names.OBS, names.COEF))
+    X = pm.Data("X_data", priors.center_columns(design.coded_rows.X), dims=(names.OBS, names.COEF))
     beta = fixed_coefficients(priors)
     centered = (X * _centered_again(beta, priors)[None, :]).sum(axis=1)
     return centered + level(model) if model.family.response.ordered else centered
@@ -136,8 +135,8 @@ def fixed_coefficients(priors: Priors) -> Any:
     centered = prior_vector(CENTERED_BETA, priors.beta, names.COEF)
     beta = centered
     if _moves_intercept(priors):
-        centers = pm.Data("X_centers", np.asarray(priors.centers), dims=names.COEF)
-        beta = pt.set_subtensor(centered[0], centered[0] - (centers * centered).sum())
+        pm.Data("X_centers", np.asarray(priors.centers), dims=names.COEF)
+        beta = centered - _moved(centered, priors)
     return pm.Deterministic(names.BETA, beta, dims=names.COEF)
 
 
@@ -149,8 +148,16 @@ def _centered_again(beta: Any, priors: Priors) -> Any:
     """
     if not _moves_intercept(priors):
         return beta
+    return beta + _moved(beta, priors)
+
+
+def _moved(beta: Any, priors: Priors) -> Any:
+    """Return what the columns' means add to each intercept, shape (p,)."""
     centers = pm.modelcontext(None)["X_centers"]
-    return pt.inc_subtensor(beta[0], (centers * beta).sum())
+    if not priors.intercepts:
+        return pt.set_subtensor(pt.zeros_like(beta)[0], (centers * beta).sum())
+    places = np.arange(len(priors.coef))[:, None] == priors.own_intercept[None, :]
+    return pt.switch(places, (centers * beta)[None, :], 0.0).sum(axis=1)
 
 
 def _moves_intercept(priors: Priors) -> bool:
@@ -210,7 +217,7 @@ def likelihood(model: Model, mean: Any, in_sigma: Sequence[Any] = ()) -> None:
     if design.residual is not None:
         add_structured_response(model, mean, parameters)
     else:
-        add_response(model.family, design, mean, parameters)
+        add_likelihood(design, mean, parameters)
 
 
 def _name_linear_predictor(design: Design, mean: Any) -> None:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 
 from bayeslmm import names
-from bayeslmm.families.ordered import Ordered
+from bayeslmm.families.links import CLOGLOG, LOGIT
+from bayeslmm.families.ordinal.ordered import AdjacentCategory, Cumulative, Ordered
+from bayeslmm.families.ordinal.sticks import CUT, STICK, THRESHOLD
 from bayeslmm.families.parameters import with_parameters
-from bayeslmm.families.sticks import CUT, STICK, THRESHOLD
-from bayeslmm.inference.graph.ordered import thresholds
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.model.priors.of_variables import by_variable
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.model import Model
+
+ROOT_2 = float(np.sqrt(2.0))
 
 
 def add_family_parameters(model: Model) -> dict[str, Any]:
@@ -66,3 +69,18 @@ def level(model: Model) -> Any:
     if "X_centers" not in graph.named_vars:
         pm.Data("X_centers", np.asarray(model.priors.centers), dims=names.COEF)
     return (graph["X_centers"] * graph[names.BETA]).sum()
+
+
+def thresholds(family: Ordered, sticks: Any) -> Any:
+    """Compute the thresholds, shape (K - 1,), at which eta = 0 gives these sticks."""
+    rest = pt.log1p(-sticks)
+    if family.name == AdjacentCategory.name:
+        own, above = pt.log(sticks) - rest, pt.log(sticks[1:])
+        return own - pt.concatenate([above, pt.zeros(1)])
+    if family.name == Cumulative.name:
+        rest = pt.cumsum(rest)
+    if family.link.name == LOGIT.name:
+        return pt.log(pt.expm1(-rest))
+    if family.link.name == CLOGLOG.name:
+        return pt.log(-rest)
+    return ROOT_2 * pt.erfcinv(2.0 * pt.exp(rest))

@@ -212,6 +212,35 @@ def interpolate_posterior(
     peak = near_peak(target, starts[0], units)
     if peak is None:
         return ReducedTarget(target, exact, _refused("no mode was found to interpolate around"))
+    return interpolate_at(target, peak, exact, rng, tolerance=tolerance, budget=budget)
+
+
+def interpolate_at(
+    target: MarginalTarget,
+    peak: LocalMode,
+    exact: Callable[[Floats], Reduced],
+    rng: np.random.Generator,
+    *,
+    tolerance: float = TOLERANCE,
+    budget: int = BUDGET,
+) -> ReducedTarget:
+    """Interpolate a posterior's expensive parts around a mode; see `interpolate_posterior`.
+
+    Parameters
+    ----------
+    target : MarginalTarget
+        The posterior.
+    peak : LocalMode
+        Roughly where it is, and how wide.
+    exact : callable
+        From packed relative factors, shape (s, n_lambda), to `Reduced`.
+    rng, tolerance, budget
+        As there.
+
+    Returns
+    -------
+    ReducedTarget
+    """
     proposal = _proposal_at(peak)
     points = proposal.draw(CANDIDATES, rng)
     with np.errstate(all="ignore"):
@@ -225,7 +254,7 @@ def interpolate_posterior(
 
     surrogate, record = build_surrogate(
         target.gram, target.packed(points), log_weights, rng,
-        tolerance=tolerance, budget=budget, threads=threads,
+        tolerance=tolerance, budget=budget, reduce=exact,
     )  # fmt: skip
     if surrogate is None:
         return ReducedTarget(target, exact, record)

@@ -20,10 +20,12 @@ import scipy
 from scipy.special import logsumexp
 
 from bayeslmm.gram.likelihood import unpack_factors
-from bayeslmm.gram.reduction import Reduced, reduce_exactly
+from bayeslmm.gram.reduction import Reduced
 from bayeslmm.model.covariance.block_covariance import covariance_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
@@ -242,8 +244,8 @@ class Nodes:
         How many.
     """
 
-    def __init__(self, gram: Gram, candidates: Floats, threads: int) -> None:
-        self._gram, self._candidates, self._threads = gram, candidates, threads
+    def __init__(self, gram: Gram, candidates: Floats, reduce: Callable[[Floats], Reduced]) -> None:
+        self._candidates, self._reduce = candidates, reduce
         self.coordinates = FactorCoordinates(gram)
         self._points = self.coordinates(candidates)
         self.all = np.arange(len(candidates))
@@ -279,7 +281,7 @@ class Nodes:
 
     def evaluate(self, places: Places) -> Reduced:
         """Evaluate candidates exactly, and make them nodes where that succeeds."""
-        exact = reduce_exactly(self._gram, self._candidates[places], threads=self._threads)
+        exact = self._reduce(self._candidates[places])
         self.n_exact += len(places)
         self.used[places] = True
         good = np.flatnonzero(np.isfinite(exact.logdet))

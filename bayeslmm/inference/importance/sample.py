@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.gram.border.choice import KRYLOV, choose_border
+from bayeslmm.inference.crossed.sample import sample_crossed
 from bayeslmm.inference.importance.algorithm import WeightedPoints, sample_target
 from bayeslmm.inference.importance.interpolated_target import (
     InterpolatedTarget,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from bayeslmm.gram.border.choice import Border
     from bayeslmm.gram.gram import Gram
     from bayeslmm.inference.settings import SamplerSettings
     from bayeslmm.model.model import Model
@@ -93,11 +96,11 @@ class ImportanceSampling:
             return False, ""
         if model.design.residual is not None:
             return structured_suits(model, settings)
-        if settings.parametrization not in (MARGINAL, AUTO_PARAMETRIZATION):
-            written = settings.parametrization
-            return False, f"the {written} form has too many parameters for anything but NUTS"
-        if settings.target_accept is not None:
-            return False, "target_accept was given, and only NUTS has an acceptance rate"
+        if why := _nuts_is_asked_for(settings):
+            return False, why
+        border = choose_border(model.gram, settings.border)
+        if border.method == KRYLOV:
+            return _can_iterate(model, border)
         seconds = nuts_seconds(model.gram, settings)
         cost = f"NUTS takes about {seconds:.2g} s of one core, by the size of the model"
         size = MarginalTarget(model.gram, model.priors).size
@@ -110,12 +113,34 @@ class ImportanceSampling:
         """Sample a model's posterior, by NUTS where the weights are not good enough."""
         if model.design.residual is not None:
             return sample_structured(model, settings)
+        if choose_border(model.gram, settings.border).method == KRYLOV:
+            return sample_crossed(model, settings)
         return sample_directly(model, settings)
+
+
+def _nuts_is_asked_for(settings: SamplerSettings) -> str:
+    if settings.parametrization not in (MARGINAL, AUTO_PARAMETRIZATION):
+        written = settings.parametrization
+        return f"the {written} form has too many parameters for anything but NUTS"
+    if settings.target_accept is not None:
+        return "target_accept was given, and only NUTS has an acceptance rate"
+    return ""
+
+
+def _can_iterate(model: Model, border: Border) -> tuple[bool, str]:
+    """Return whether a few densities by iterations interpolate the rest, and why."""
+    size = MarginalTarget(model.gram, model.priors).size
+    if size > MOST_COORDINATES:
+        left = "parameters are left, too many for independent draws"
+        return False, f"{size} {left} (at most {MOST_COORDINATES})"
+    if unsuited := surrogate_suits(model.gram):
+        return False, f"{border.reason}, and {unsuited}"
+    return True, f"{border.reason}, and iterations form no dense matrix"
 
 
 def _can_weigh(model: Model, size: int) -> tuple[bool, str]:
     """Return whether few parameters are left and densities are quick or interpolable, and why."""
-    border = model.gram.plan.n_border
+    border = model.gram.n_border
     if size > MOST_COORDINATES:
         left = "parameters are left, too many for independent draws"
         return False, f"{size} {left} (at most {MOST_COORDINATES})"
@@ -230,7 +255,7 @@ def weigh_posterior(
     """
     rng = np.random.default_rng([settings.random_seed or 0, 2])
     target = MarginalTarget(model.gram, model.priors)
-    quick = model.gram.plan.n_border <= _LARGEST_QUICK_BORDER
+    quick = model.gram.n_border <= _LARGEST_QUICK_BORDER
     if is_expensive(target.gram):
         target = interpolate_posterior(target, rng, threads=settings.cores or 1)
         quick = quick or isinstance(target, InterpolatedTarget)

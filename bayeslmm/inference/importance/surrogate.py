@@ -9,12 +9,13 @@ fresh exact values agree with the interpolation.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import logsumexp
 
-from bayeslmm.gram.reduction import Reduced
+from bayeslmm.gram.reduction import Reduced, reduce_exactly
 from bayeslmm.inference.importance.interpolation import (
     FactorCoordinates,
     Kernel,
@@ -112,13 +113,17 @@ class Surrogate:
 
         Far beyond all nodes log|V| is -inf: there is no density, rather than an extrapolated one.
         """
-        points = self._whitening(self._coordinates(packed))
+        points = self.whitened(packed)
         inside = np.linalg.norm(points, axis=1) <= self._reach
         smooth = self._smooth(points[inside])
         logdet = np.full(len(points), -np.inf)
         cross = np.zeros((len(points), *smooth.cross.shape[1:]))
         logdet[inside], cross[inside] = smooth.logdet, smooth.cross
         return Reduced(logdet, cross)
+
+    def whitened(self, packed: Floats) -> Floats:
+        """Return the coordinates in which it interpolates, of packed relative factors."""
+        return self._whitening(self._coordinates(packed))
 
 
 def surrogate_suits(gram: Gram) -> str:
@@ -153,7 +158,7 @@ def build_surrogate(
     *,
     tolerance: float = TOLERANCE,
     budget: int = BUDGET,
-    threads: int = 1,
+    reduce: Callable[[Floats], Reduced] | None = None,
 ) -> tuple[Surrogate | None, SurrogateRecord]:
     r"""Interpolate log|V| and T until fresh exact values agree where the posterior mass is.
 
@@ -181,8 +186,8 @@ def build_surrogate(
         Promised standard deviation of the log-density's error.
     budget : int
         Exact evaluations at most.
-    threads : int
-        Exact evaluations that run side by side.
+    reduce : callable, optional
+        From packed relative factors to log|V| and T; by factorizations if not given.
 
     Returns
     -------
@@ -196,7 +201,7 @@ def build_surrogate(
     Gutmann & Corander (2016). Bayesian optimization for likelihood-free inference of
     simulator-based statistical models. JMLR 17(125):1-47.
     """
-    search = Nodes(gram, candidates, threads)
+    search = Nodes(gram, candidates, reduce or partial(reduce_exactly, gram))
     rounds, verdict = 0, _Verdict(np.inf, np.inf, np.inf)
     if search.n_first + CHECKS + SCOUTS <= budget:
         search.start()

@@ -36,8 +36,17 @@ def elimination_plan(design: Design) -> EliminationPlan:
     EliminationPlan
         Of cross-products whose values are of no use here.
     """
+    return _which_meet(design).plan
+
+
+def count_border_of(design: Design) -> int:
+    """Count the columns that a design's crossed factors leave; nothing is laid out."""
+    return _which_meet(design).n_border
+
+
+def _which_meet(design: Design) -> Gram:
     zeros = replace(design, family=GAUSSIAN, y=np.zeros(design.n), weights=None, trials=None)
-    return Gram.from_design(zeros).plan
+    return Gram.from_design(zeros)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,9 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
+from bayeslmm.gram.border.limits import require_columns
 from bayeslmm.inference.laplace_chain.chains import ChainDraws, run_chains
-from bayeslmm.inference.laplace_chain.latent import LatentModel, elimination_plan
+from bayeslmm.inference.laplace_chain.latent import LatentModel, count_border_of, elimination_plan
 from bayeslmm.inference.laplace_chain.proposal import LaplaceStage, laplace_stage
 from bayeslmm.inference.laplace_chain.target import LaplaceTarget
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
@@ -20,6 +21,7 @@ from bayeslmm.inference.parametrization import NONCENTERED
 from bayeslmm.inference.quadrature.recovery import family_variables
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.settings import EXACT, LAPLACE_CHAIN
+from bayeslmm.model.compiled_rows import why_not_compiled
 from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.kept_effects import KeptEffects
@@ -91,7 +93,7 @@ def _too_much(model: Model) -> str:
     """Say why a chain would be slow to move or to mix; empty where it is not."""
     if not model.family.log_concave:
         return f"the {model.family.name} log-density has curvature of both signs"
-    border = elimination_plan(model.design.coded_rows).n_border
+    border = count_border_of(model.design.coded_rows)
     if border > LARGEST_BORDER:
         return f"every step would factor a dense matrix of {border} columns"
     if (size := _size(model)) > MOST_COORDINATES:
@@ -109,7 +111,7 @@ def unsuited(model: Model) -> str:
         return f"effects of a {model.family.name} response are integrated out in closed form"
     if not model.design.factors:
         return "the model has no random effects"
-    if why := _unsuited_effects(model):
+    if why := why_not_compiled(model.design.coded_rows) or _unsuited_effects(model):
         return why
     if not integrates_beta(model.priors):
         named = zip(model.priors.coef, model.priors.beta, strict=True)
@@ -167,6 +169,11 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
             f"sampler={LAPLACE_CHAIN!r} cannot sample this model: {why}. Leave the choice to "
             "sampler='auto', or give sampler='nutpie'."
         )
+    require_columns(
+        count_border_of(model.design.coded_rows),
+        f"sampler={LAPLACE_CHAIN!r}",
+        "Give sampler='nutpie', which forms no such matrix.",
+    )
     settings = settings.resolved()
     seed, threads = settings.random_seed or 0, settings.cores or 1
     kept = KeptEffects.of(model.design, settings.effects)

@@ -12,8 +12,8 @@ import numpy as np
 
 from bayeslmm.arrays import for_kernels
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.ordinal.sticks import observed_sticks
 from bayeslmm.families.parameters import free_columns_to_kernels
-from bayeslmm.families.sticks import observed_sticks
 from bayeslmm.inference.laplace import LocalMode
 from bayeslmm.inference.marginal.coordinate_priors import CoordinatePriors
 from bayeslmm.inference.marginal.coordinates import LOG_ARCSINH

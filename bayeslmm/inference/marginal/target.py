@@ -6,6 +6,7 @@ coordinates change: what an optimiser or a sampler in plain Python works on.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,23 +86,23 @@ class MarginalTarget(CoordinatePriors):
         fixed = [] if self.integrated else list(zip(priors.coef, priors.beta, strict=True))
         super().__init__(priors, [(names.SIGMA, priors.sigma)], fixed, folded)
         mean, precision = _beta_prior(priors, self.integrated)
-        table = covariance_table(factor.covariance for factor in priors.factors)
         self._compiles = all(factor.covariance.compiles for factor in priors.factors)
         p = len(priors.coef)
-        self._data = (
-            for_kernels("the plan's integers", gram.plan.ints, np.int64, (None,)),
-            for_kernels("the plan's floats", gram.plan.floats, np.float64, (None,)),
-            for_kernels("the table of blocks", table, np.int64, (None,)),
-        )
         self._beta_prior = (
             for_kernels("the prior mean of beta", mean, np.float64, (p,)),
             for_kernels("the prior precision of beta", precision, np.float64, (p, p)),
         )
 
-    @property
+    @cached_property
     def data(self) -> tuple[Ints, Floats, Ints, Floats, Floats]:
         """What the likelihood is computed from: plan, table of blocks, prior of fixed effects."""
-        return (*self._data, *self._beta_prior)
+        table = covariance_table(factor.covariance for factor in self.priors.factors)
+        return (
+            for_kernels("the plan's integers", self.gram.plan.ints, np.int64, (None,)),
+            for_kernels("the plan's floats", self.gram.plan.floats, np.float64, (None,)),
+            for_kernels("the table of blocks", table, np.int64, (None,)),
+            *self._beta_prior,
+        )
 
     def with_folded(self, folded: Sequence[int]) -> MarginalTarget:
         """Return the same posterior with the coordinates of these sds folded, no others."""
@@ -147,7 +148,7 @@ class MarginalTarget(CoordinatePriors):
             sds, partials, sigma, beta = self._parts(self.parameters(point))
             columns, canonical = self._compiled_form(sds, partials)
             value, d_sds, d_partials, d_sigma, d_beta = linked_density(
-                *self._data,
+                *self.data[:3],
                 for_kernels("the sds", columns, np.float64, (None,)),
                 for_kernels("the partial correlations", canonical, np.float64, (None,)),
                 float(sigma),
@@ -156,7 +157,7 @@ class MarginalTarget(CoordinatePriors):
             )
             d_sds, d_partials = self._pull_back_compiled(partials, d_sds, d_partials)
             if not self.integrated:
-                d_beta = self._centered_slope(d_beta)
+                d_beta = self.priors.centered_slope(d_beta)
             slopes = np.concatenate([d_sds, d_partials, [d_sigma], d_beta])
             return self.with_priors(point, value, slopes)
 
@@ -210,12 +211,6 @@ class MarginalTarget(CoordinatePriors):
             values[..., b],
             beta if self.integrated else self.priors.raw_beta(beta),
         )
-
-    def _centered_slope(self, d_beta: Floats) -> Floats:
-        """Carry a gradient in beta to the coefficients of centered columns."""
-        if not self.priors.has_intercept:
-            return d_beta
-        return np.asarray(d_beta - d_beta[0] * np.asarray(self.priors.centers))
 
 
 def _beta_prior(priors: Priors, integrated: bool) -> tuple[Floats, Floats]:

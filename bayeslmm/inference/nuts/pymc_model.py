@@ -127,12 +127,21 @@ def structure_key(model: Model, parametrization: str) -> Hashable:
         model.family.link.name,
         residual_key(model),
         priors.has_intercept,
+        (priors.intercepts, _stack_key(model)),
         tuple(prior.family for prior in priors.beta),
         factors,
         tuple((name, prior.family) for name, prior in priors.parameters.items()),
         design.coded_rows.known is None if design.has_rows else True,
         design.offset is None,
     )
+
+
+def _stack_key(model: Model) -> Hashable:
+    """Name what of several responses, or categories, is compiled in: how many rows each has."""
+    stack = model.design.stack
+    if stack is None:
+        return None
+    return tuple((name, part.n) for name, part in zip(stack.names, stack.parts, strict=True))
 
 
 def residual_key(model: Model) -> Hashable:

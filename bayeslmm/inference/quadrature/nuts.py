@@ -90,6 +90,7 @@ def target_arrays(target: QuadratureTarget) -> kernel_target.TargetArrays:
     sizes[kernel_target.N_NODES], sizes[kernel_target.N_TABLE] = len(rule.z), len(table)
     sizes[kernel_target.N_PARTIALS] = target.n_partials
     sizes[kernel_target.N_PHI] = target.n_phi
+    sizes[kernel_target.N_LINKS] = len(rows.phi.links)
     return kernel_target.TargetArrays(
         X=rows.X,
         Z=rows.Z,
@@ -98,6 +99,10 @@ def target_arrays(target: QuadratureTarget) -> kernel_target.TargetArrays:
         offset=rows.offset,
         starts=rows.starts,
         fresh=rows.fresh,
+        predictors=rows.phi.columns,
+        predictor_offset=rows.phi.offset,
+        first=rows.phi.first,
+        links=rows.phi.links,
         z=rule.z,
         log_weight=rule.log_weight,
         modes=for_kernels("modes", likelihood.modes.copy(), np.float64, (None, None)),

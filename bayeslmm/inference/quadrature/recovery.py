@@ -8,7 +8,7 @@ import numpy as np
 from rich.progress import track
 
 from bayeslmm import names
-from bayeslmm.families.parameters import variables_of, with_parameters
+from bayeslmm.families.parameters import free_parameters, variables_of, with_parameters
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
@@ -38,7 +38,7 @@ def family_variables(model: Model, columns: Floats, beta: Floats | None) -> dict
     found: dict[str, Floats] = {}
     at = 0
     for name, (_, labels) in variables_of(model.family).items():
-        count = sum(len(one.entries) for one in model.family.free if one.name == name)
+        count = sum(len(one.entries) for one in free_parameters(model.family) if one.name == name)
         if count:
             found[name] = columns[..., at : at + count] if labels else columns[..., at]
             at += count

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.families.ordinal.sticks import observed_sticks
 from bayeslmm.families.parameters import free_columns_to_kernels, named_parameters
-from bayeslmm.families.sticks import observed_sticks
 from bayeslmm.inference.laplace import Start, find_mode
 from bayeslmm.model.quadrature.enough_nodes import LADDERS, NodeError, node_error
 from bayeslmm.model.quadrature.start import fit_without_effects

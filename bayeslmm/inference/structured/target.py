@@ -100,8 +100,8 @@ class StructuredTarget(CoordinatePriors):
             )
             d_sds, d_partials = self._pull_back_factors(sds, partials, d_lam)
             d_phi = self.products.pull_back(phi, d_floats)
-            if not self.integrated and self.priors.has_intercept:
-                d_beta = d_beta - d_beta[0] * np.asarray(self.priors.centers)
+            if not self.integrated:
+                d_beta = self.priors.centered_slope(d_beta)
             slopes = np.concatenate([d_sds, d_partials, d_phi, d_beta])
             return self.with_priors(point, value, slopes)
 

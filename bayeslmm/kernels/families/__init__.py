@@ -8,7 +8,10 @@ The NumPy forms in `bayeslmm.families` are the statement; tests hold these to th
 - ``binary``: binomial with logit, probit, cloglog
 - ``counts``: Poisson and negative binomial with log
 - ``continuous``: Gaussian, Student t, gamma
+- ``times``: Weibull and exponential
+- ``censored``: Gaussian and Weibull responses of which some are known to lie in an interval
 - ``proportions``: beta with logit, probit, cloglog
 - ``ordered``: ordered categories with thresholds
 - ``rows``: all of them by code
+- ``by_row``: their parameters where these vary from row to row
 """

@@ -15,6 +15,11 @@ from __future__ import annotations
     BETA_CLOGLOG,
     STUDENT,
     GAUSSIAN,
+    WEIBULL,
+    EXPONENTIAL,
+    CENSORED_GAUSSIAN,
+    CENSORED_WEIBULL,
+    CENSORED_EXPONENTIAL,
     CUMULATIVE_LOGIT,
     CUMULATIVE_PROBIT,
     CUMULATIVE_CLOGLOG,
@@ -22,7 +27,7 @@ from __future__ import annotations
     SRATIO_PROBIT,
     SRATIO_CLOGLOG,
     ACAT,
-) = range(18)
+) = range(23)
 
 CODES = {
     ("bernoulli", "logit"): BINOMIAL_LOGIT,
@@ -40,6 +45,12 @@ CODES = {
     ("student", "identity"): STUDENT,
     ("gaussian", "identity"): GAUSSIAN,
     ("lognormal", "identity"): GAUSSIAN,
+    ("weibull", "log"): WEIBULL,
+    ("exponential", "log"): EXPONENTIAL,
+    ("censored_gaussian", "identity"): CENSORED_GAUSSIAN,
+    ("censored_lognormal", "identity"): CENSORED_GAUSSIAN,
+    ("censored_weibull", "log"): CENSORED_WEIBULL,
+    ("censored_exponential", "log"): CENSORED_EXPONENTIAL,
     ("cumulative", "logit"): CUMULATIVE_LOGIT,
     ("cumulative", "probit"): CUMULATIVE_PROBIT,
     ("cumulative", "cloglog"): CUMULATIVE_CLOGLOG,
@@ -50,7 +61,12 @@ CODES = {
 }
 """From (family, link) to its number. The lognormal's response is handed over as log y."""
 
+BETAS = (BETA_LOGIT, BETA_PROBIT, BETA_CLOGLOG)
+# Codes of waiting times, and of responses of which some are known to lie in an interval alone.
+TIMES = (WEIBULL, EXPONENTIAL)
+CENSORED = (CENSORED_GAUSSIAN, CENSORED_WEIBULL, CENSORED_EXPONENTIAL)
+
 # Codes whose exponentials, or squares, can be split over the nodes of a quadrature.
 QUICK = (BINOMIAL_LOGIT, POISSON, NEGBINOMIAL, GAMMA, STUDENT)
 # Codes whose log-density need not be concave in eta: a level may have several modes.
-NOT_CONCAVE = (BETA_LOGIT, BETA_PROBIT, BETA_CLOGLOG, STUDENT)
+NOT_CONCAVE = (*BETAS, STUDENT)

@@ -48,6 +48,14 @@ def quick_exp(x: float) -> float:
 
 
 @inner_contracted
+def quick_log1p(x: float) -> float:
+    """Compute log(1 + x) to three units in the last place, of x from zero to 1e300."""
+    near = 1.0 + x
+    # What rounding took from 1 + x; the logarithm's slope there is 1 / near.
+    return quick_log(near) + (x - (near - 1.0)) / near
+
+
+@inner_contracted
 def quick_log(x: float) -> float:
     """Compute log(x) to two units in the last place, of positive normal numbers alone."""
     bits = bits_of(x)

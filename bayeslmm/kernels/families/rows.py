@@ -13,19 +13,23 @@ import numpy as np
 
 from bayeslmm.kernels.compiler.jit import entry, inner_ieee
 from bayeslmm.kernels.families.binary import cloglog_row, log_choose, logit_row, probit_row
+from bayeslmm.kernels.families.censored import censored_gaussian_row, censored_weibull_row
 from bayeslmm.kernels.families.codes import (
-    BETA_CLOGLOG,
-    BETA_LOGIT,
-    BETA_PROBIT,
+    BETAS,
     BINOMIAL_CLOGLOG,
     BINOMIAL_LOGIT,
     BINOMIAL_PROBIT,
+    CENSORED,
+    CENSORED_GAUSSIAN,
     CUMULATIVE_LOGIT,
+    EXPONENTIAL,
     GAMMA,
     GAUSSIAN,
     NEGBINOMIAL,
     POISSON,
     STUDENT,
+    TIMES,
+    WEIBULL,
 )
 from bayeslmm.kernels.families.continuous import (
     gamma_constant,
@@ -48,9 +52,29 @@ from bayeslmm.kernels.families.counts import (
 from bayeslmm.kernels.families.ordered import add_threshold_slopes, ordered_row
 from bayeslmm.kernels.families.proportions import beta_phi_slope, beta_row, beta_value
 from bayeslmm.kernels.families.special import digamma
+from bayeslmm.kernels.families.times import weibull_row, weibull_shape_slope
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
+
+
+@inner_ieee
+def _shape_of(code: int, phi: Floats) -> float:
+    """Return the shape of waiting times, 1 of exponential ones."""
+    if code == EXPONENTIAL or len(phi) == 0:
+        return 1.0
+    shape: float = phi[0]
+    return shape
+
+
+@inner_ieee
+def _censored_row(
+    code: int, eta: float, y: float, known: float, phi: Floats
+) -> tuple[float, float, float, float]:
+    """Return what `row_at` does of a censored family, and the derivative in its parameter."""
+    if code == CENSORED_GAUSSIAN:
+        return censored_gaussian_row(eta, y, known, phi[0])
+    return censored_weibull_row(eta, y, known, _shape_of(code, phi))
 
 
 @inner_ieee
@@ -68,7 +92,8 @@ def row_at(  # noqa: PLR0911 - one family each
     y : float
         The response; of the lognormal, log y.
     known : float
-        Trials of the binomial, weight of the Gaussian and Student; otherwise not looked at.
+        Trials of the binomial, weight of the Gaussian and Student; of censored responses the
+        other end, see `censored`; otherwise not looked at.
     phi : ndarray
         The family's parameters, in the order of `Family.parameters`.
 
@@ -96,6 +121,11 @@ def row_at(  # noqa: PLR0911 - one family each
         return student_row(eta, y, phi[0] / math.sqrt(known), phi[1])
     if code == GAUSSIAN:
         return gaussian_row(eta, y, phi[0] / math.sqrt(known))
+    if code in TIMES:
+        return weibull_row(eta, y, _shape_of(code, phi))
+    if code in CENSORED:
+        value, slope, curvature, _ = _censored_row(code, eta, y, known, phi)
+        return value, slope, curvature
     if code >= CUMULATIVE_LOGIT:
         return ordered_row(code, eta, y, phi)
     return beta_row(code, eta, y, phi[0])
@@ -104,7 +134,7 @@ def row_at(  # noqa: PLR0911 - one family each
 @inner_ieee
 def value_at(code: int, eta: float, y: float, known: float, phi: Floats) -> float:
     """Evaluate the value of `row_at` alone."""
-    if code in (BETA_LOGIT, BETA_PROBIT, BETA_CLOGLOG):
+    if code in BETAS:
         return beta_value(code, eta, y, phi[0])
     return row_at(code, eta, y, known, phi)[0]
 
@@ -126,7 +156,9 @@ def constant_at(  # noqa: PLR0911 - one family each
         return student_constant(phi[0] / math.sqrt(known), phi[1])
     if code == GAUSSIAN:
         return gaussian_constant(phi[0] / math.sqrt(known))
-    if code >= CUMULATIVE_LOGIT:
+    if code in TIMES:
+        return math.log(_shape_of(code, phi)) - math.log(y)
+    if code in CENSORED or code >= CUMULATIVE_LOGIT:
         return 0.0
     return math.lgamma(phi[0]) - math.log(y) - math.log1p(-y)
 
@@ -147,9 +179,14 @@ def add_phi_slopes(
     elif code == GAUSSIAN:
         value, _, _ = gaussian_row(eta, y, phi[0] / math.sqrt(known))
         out[0] -= weight * 2.0 * value / phi[0]
+    elif code == WEIBULL:
+        out[0] += weight * weibull_shape_slope(eta, y, phi[0])
+    elif code in CENSORED:
+        if len(phi) > 0:
+            out[0] += weight * _censored_row(code, eta, y, known, phi)[3]
     elif code >= CUMULATIVE_LOGIT:
         add_threshold_slopes(code, eta, y, phi, weight, out)
-    elif code > GAMMA:
+    elif code in BETAS:
         out[0] += weight * beta_phi_slope(code, eta, y, phi[0])
 
 
@@ -165,7 +202,9 @@ def add_constant_slopes(code: int, y: float, phi: Floats, out: Floats) -> None:
         out[1] += student_constant_slope(phi[1])
     elif code == GAUSSIAN:
         out[0] -= 1.0 / phi[0]
-    elif GAMMA < code < CUMULATIVE_LOGIT:
+    elif code == WEIBULL:
+        out[0] += 1.0 / phi[0]
+    elif code in BETAS:
         out[0] += digamma(phi[0])
 
 

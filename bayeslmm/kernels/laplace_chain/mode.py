@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import inner
+from bayeslmm.kernels.families.by_row import open_phi, set_phi
 from bayeslmm.kernels.laplace_chain.curvature import Curvature, curvature_of, gather, spread
 from bayeslmm.kernels.laplace_chain.rows import (
     Rows,
@@ -43,7 +44,7 @@ class State(NamedTuple):
     """Where a chain stands."""
 
     lam: Floats  # packed factors L of G
-    phi: Floats  # the family's parameters
+    phi: Floats  # the family's parameters, (1, k) or (n, k)
     curvature: Curvature
     constant: float  # of log p(y, u, beta | theta)
     height: float  # log p(y, u, beta | theta) at the mode, less the constant
@@ -116,7 +117,7 @@ def settle(
     rows: Rows,
     prior: Prior,
     lam: Floats,
-    phi: Floats,
+    numbers: Floats,
     start: Floats,
     eps: Floats,
     tolerance: float,
@@ -125,10 +126,11 @@ def settle(
     """Find the mode from a start that is a function of theta alone; stand at eps there.
 
     Newton's method stops where g'H^-1 g is below the tolerance, and the center is one step further.
-    Everything is a function of (lam, phi, start), so the map from eps to effects is the same
+    Everything is a function of (lam, numbers, start), so the map from eps to effects is the same
     whenever a chain comes back, whatever the tolerance.
     """
-    lay = open_layout(rows.ints, rows.floats)
+    lay, phi = open_layout(rows.ints, rows.floats), open_phi(rows.phi, len(numbers))
+    set_phi(rows.phi, numbers, phi)
     at, zero = start.copy(), np.zeros(len(start))
     value = log_joint_at(rows, lay, prior, lam, phi, at, own)
     count, found = 0, curvature_at(rows, lay, prior, lam, own)

@@ -40,7 +40,7 @@ def laplace_many(
     rows: Rows,
     prior: Prior,
     lams: Floats,
-    phis: Floats,
+    numbers: Floats,
     starts: Floats,
     eps: Floats,
     tolerance: float,
@@ -56,8 +56,8 @@ def laplace_many(
         The rows; `floats` are overwritten.
     prior : Prior
         Of the fixed effects.
-    lams, phis : ndarray, shapes (s, n_lambda) and (s, n_phi)
-        Packed factors L of G, and the family's parameters.
+    lams, numbers : ndarray, shapes (s, n_lambda) and (s, n_phi)
+        Packed factors L of G, and what the family's parameters follow from (`PhiRows`).
     starts : ndarray, shape (s, N)
         Where Newton's method begins: functions of theta alone.
     eps : ndarray, shape (s, N)
@@ -84,7 +84,7 @@ def laplace_many(
     iterations = np.empty(s, np.int64)
     own = scratch_of(rows, N)
     for i in range(s):
-        state = settle(rows, prior, lams[i], phis[i], starts[i], eps[i], tolerance, own)
+        state = settle(rows, prior, lams[i], numbers[i], starts[i], eps[i], tolerance, own)
         # u's density has (2 pi)^(-m / 2), which the integral's (2 pi)^(N / 2) takes away.
         value = (
             state.height + state.constant - 0.5 * state.curvature.logdet + 0.5 * (N - m) * LOG_2PI
@@ -101,10 +101,16 @@ def laplace_many(
 
 @linked_entry
 def begin(
-    rows: Rows, prior: Prior, lam: Floats, phi: Floats, start: Floats, eps: Floats, tolerance: float
+    rows: Rows,
+    prior: Prior,
+    lam: Floats,
+    numbers: Floats,
+    start: Floats,
+    eps: Floats,
+    tolerance: float,
 ) -> State:
     """Return the state of a chain at (theta, eps); see `laplace_many`."""
-    return settle(rows, prior, lam, phi, start, eps, tolerance, scratch_of(rows, len(eps)))
+    return settle(rows, prior, lam, numbers, start, eps, tolerance, scratch_of(rows, len(eps)))
 
 
 @inner
@@ -144,7 +150,7 @@ class Proposed(NamedTuple):
 
     points: Floats  # (s, k): coordinates
     lams: Floats  # (s, n_lambda)
-    phis: Floats  # (s, n_phi)
+    numbers: Floats  # (s, n_phi): what the family's parameters follow from
     starts: Floats  # (s, N)
     corrections: Floats  # (s,): log prior less log density of the proposal; -inf for none
 
@@ -223,7 +229,7 @@ def sweep(
     own = scratch_of(rows, N)
     for i in range(s):
         new = settle(
-            rows, prior, proposed.lams[i], proposed.phis[i], proposed.starts[i], state.eps,
+            rows, prior, proposed.lams[i], proposed.numbers[i], proposed.starts[i], state.eps,
             tolerance, own,
         )  # fmt: skip
         gain = log_gain(new, state) + proposed.corrections[i] - correction
@@ -237,14 +243,15 @@ def sweep(
             state = end
         if len(walk.increments) > 0:
             kept.walk[i] = 0.0
-            aim, lam, phi = point.copy(), np.empty(len(state.lam)), np.empty(len(state.phi))
-            before = theta_at(walk, point, lam, phi)
+            aim, lam = point.copy(), np.empty(len(state.lam))
+            numbers = np.empty(proposed.numbers.shape[1])
+            before = theta_at(walk, point, lam, numbers)
             for k in range(len(aim)):
                 aim[k] += walk.increments[i, k]
-            after = theta_at(walk, aim, lam, phi)
+            after = theta_at(walk, aim, lam, numbers)
             if after > -math.inf:
                 start = start_at(walk, aim)
-                new = settle(rows, prior, lam, phi, start, state.eps, tolerance, own)
+                new = settle(rows, prior, lam, numbers, start, state.eps, tolerance, own)
                 if chances[i, 2] < log_gain(new, state) + after - before:
                     state, point, kept.walk[i] = new, aim, 1.0
                     correction = after - log_proposal(walk, aim)

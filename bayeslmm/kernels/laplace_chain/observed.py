@@ -9,6 +9,7 @@ import numpy as np
 
 from bayeslmm.kernels.compiler.jit import inner
 from bayeslmm.kernels.elimination.factorization import linked_entry
+from bayeslmm.kernels.families.by_row import open_phi, phi_at, set_phi
 from bayeslmm.kernels.families.rows import row_at
 from bayeslmm.kernels.laplace_chain.curvature import Curvature, curvature_of, spread
 from bayeslmm.kernels.laplace_chain.mode import Prior, Scratch, log_joint_at, scratch_of
@@ -30,9 +31,9 @@ def observed_curvature(
 ) -> Curvature:
     """Factor the observed curvature at the point of the last `log_joint_at`."""
     for r in range(len(own.eta)):
-        eta = own.eta[r] + rows.offset[r]
-        up = row_at(rows.family, eta + _STEP, rows.y[r], rows.known[r], phi)[1]
-        down = row_at(rows.family, eta - _STEP, rows.y[r], rows.known[r], phi)[1]
+        eta, of_row = own.eta[r] + rows.offset[r], phi_at(phi, r)
+        up = row_at(rows.family, eta + _STEP, rows.y[r], rows.known[r], of_row)[1]
+        down = row_at(rows.family, eta - _STEP, rows.y[r], rows.known[r], of_row)[1]
         own.weight[r] = (down - up) / (2.0 * _STEP)
         own.slope[r] += own.weight[r] * own.eta[r]
     weighted_sums(rows, lay, own.weight, own.slope)
@@ -41,7 +42,7 @@ def observed_curvature(
 
 @linked_entry
 def observed_laplace(
-    rows: Rows, prior: Prior, lam: Floats, phi: Floats, near: Floats
+    rows: Rows, prior: Prior, lam: Floats, numbers: Floats, near: Floats
 ) -> tuple[float, Floats]:
     r"""Compute Laplace's approximation of log p(y | theta) with the observed curvature.
 
@@ -51,8 +52,8 @@ def observed_laplace(
         The rows; `floats` are overwritten.
     prior : Prior
         Of the fixed effects, none of which there must be.
-    lam, phi : ndarray
-        Packed factors L of G, and the family's parameters.
+    lam, numbers : ndarray
+        Packed factors L of G, and what the family's parameters follow from.
     near : ndarray, shape (N,)
         Where Newton's method begins: close to the mode of u, in the plan's order.
 
@@ -64,6 +65,8 @@ def observed_laplace(
         The mode.
     """
     lay, own = open_layout(rows.ints, rows.floats), scratch_of(rows, len(near))
+    phi = open_phi(rows.phi, len(numbers))
+    set_phi(rows.phi, numbers, phi)
     at, zero = near.copy(), np.zeros(len(near))
     for _ in range(_STEPS):
         value = log_joint_at(rows, lay, prior, lam, phi, at, own)

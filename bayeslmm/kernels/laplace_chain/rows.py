@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import entry, inner, inner_fast
+from bayeslmm.kernels.families.by_row import SAME_IN_ALL, PhiRows, phi_at
 from bayeslmm.kernels.families.codes import BINOMIAL_LOGIT, POISSON
 from bayeslmm.kernels.families.elementary import quick_exp
 from bayeslmm.kernels.families.rows import constant_at, row_at
@@ -55,6 +56,7 @@ class Rows(NamedTuple):
     block: Ints  # (pairs of border factors, n): places in the border's blocks
     ints: Ints  # the plan's
     floats: Floats  # the plan's; their cross-products are those of any weights
+    phi: PhiRows = SAME_IN_ALL  # how the family's parameters follow from a point's numbers
 
 
 @inner
@@ -182,16 +184,19 @@ def score(rows: Rows, lay: Layout, slope: Floats, d_b: Floats, d_beta: Floats) -
 def row_terms(rows: Rows, phi: Floats, eta: Floats, slope: Floats, weight: Floats) -> float:
     """Write each row's derivative and weight at `eta` (without offset); return the sum of log p.
 
-    What does not depend on eta is left out.
+    The parameters are a table of one row or of all rows, see `families.by_row`. What does not
+    depend on eta is left out.
     """
     if rows.family == BINOMIAL_LOGIT and rows.single:
         return binary_terms(rows, eta, slope, weight)
     if rows.family == POISSON:
         return poisson_terms(rows, eta, slope, weight)
-    total = 0.0
+    total, own, each = 0.0, phi_at(phi, 0), phi.shape[0] > 1
     for r in range(len(eta)):
+        if each:
+            own = phi_at(phi, r)
         value, slope[r], weight[r] = row_at(
-            rows.family, eta[r] + rows.offset[r], rows.y[r], rows.known[r], phi
+            rows.family, eta[r] + rows.offset[r], rows.y[r], rows.known[r], own
         )
         total += value
     return total
@@ -238,7 +243,7 @@ def poisson_terms(rows: Rows, eta: Floats, slope: Floats, weight: Floats) -> flo
 @inner
 def row_constants(rows: Rows, phi: Floats) -> float:
     """Return what `row_terms` leaves out."""
-    if len(phi) == 0:
+    if phi.shape[1] == 0:
         return rows.constant
     return sum_of_constants(rows, phi)
 
@@ -248,14 +253,14 @@ def sum_of_constants(rows: Rows, phi: Floats) -> float:
     """Sum over rows what does not depend on eta."""
     total = 0.0
     for r in range(len(rows.y)):
-        total += constant_at(rows.family, rows.y[r], rows.known[r], phi)
+        total += constant_at(rows.family, rows.y[r], rows.known[r], phi_at(phi, r))
     return total
 
 
 @entry
 def constant_of(rows: Rows) -> float:
     """Return `Rows.constant` of a family without parameters."""
-    return sum_of_constants(rows, np.empty(0))
+    return sum_of_constants(rows, np.empty((1, 0)))
 
 
 @inner_fast

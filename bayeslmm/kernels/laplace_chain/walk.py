@@ -41,8 +41,8 @@ class Walk(NamedTuple):
 
 
 @inner
-def theta_at(walk: Walk, point: Floats, lam: Floats, phi: Floats) -> float:
-    """Fill the packed factors and the family's parameters; return the log prior of the point."""
+def theta_at(walk: Walk, point: Floats, lam: Floats, numbers: Floats) -> float:
+    """Fill packed factors and the numbers that parameters follow from; return the log prior."""
     k = len(point)
     values, total = np.empty(k), 0.0
     for i in range(k):
@@ -59,8 +59,8 @@ def theta_at(walk: Walk, point: Floats, lam: Floats, phi: Floats) -> float:
     for i in range(len(lam)):
         lam[i] = 0.0
     fill_factors(walk.table, values[: walk.n_sds], values[walk.n_sds : end], 1.0, correlation, lam)
-    for i in range(len(phi)):
-        phi[i] = values[end + i]
+    for i in range(len(numbers)):
+        numbers[i] = values[end + i]
     for i in range(k):
         if not math.isfinite(values[i]):
             return -math.inf

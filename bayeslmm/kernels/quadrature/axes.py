@@ -121,9 +121,9 @@ def factorises(
     """Return whether a level's exponentials may be split over the nodes; their parts are filled."""
     if code not in (BINOMIAL_LOGIT, NEGBINOMIAL, POISSON, GAMMA):
         return False
-    if code == NEGBINOMIAL and phi[0] > LARGEST_SHAPE:
+    if code == NEGBINOMIAL and phi[0, 0] > LARGEST_SHAPE:
         return False
-    shift = math.log(phi[0]) if code == NEGBINOMIAL else 0.0
+    shift = math.log(phi[0, 0]) if code == NEGBINOMIAL else 0.0
     set_axes(q, table, root, lo, hi, -1.0 if code == GAMMA else 1.0, shift)
     return _within_reach(table, farthest, lo, hi, shift)
 

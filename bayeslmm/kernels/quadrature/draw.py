@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import inner_ieee
+from bayeslmm.kernels.families.by_row import lent, open_phi, set_phi
 from bayeslmm.kernels.families.codes import STUDENT
 from bayeslmm.kernels.quadrature.axes import farthest_of
 from bayeslmm.kernels.quadrature.level import (
@@ -41,6 +42,7 @@ from bayeslmm.kernels.quadrature.rows import (
     GRID,
     U,
     columns_of,
+    level_code,
     part_of,
     set_constants,
     set_predictors,
@@ -176,7 +178,7 @@ def draw_effects(
     rule: Rule,
     Ls: Floats,
     betas: Floats,
-    phis: Floats,
+    numbers: Floats,
     modes: Floats,
     steps: Ints,
     seed: int,
@@ -192,8 +194,8 @@ def draw_effects(
     rule : Rule
         Of one column, equally spaced nodes of constant log weight, between which the density is
         interpolated; of two, one node.
-    Ls, betas, phis : ndarray, shapes (s, q, q), (s, p), (s, number of parameters)
-        Points.
+    Ls, betas, numbers : ndarray, shapes (s, q, q), (s, p), (s, m)
+        Points, as of `log_marginals`.
     modes : ndarray, shape (J, q)
         Where to begin the search for each level's mode.
     steps : ndarray of int64, shape (J,)
@@ -207,7 +209,11 @@ def draw_effects(
     """
     np.random.seed(seed)  # noqa: NPY002 - Numba's own
     table, grid, solved, words = open_work(rows, rule)
-    code, starts, q = rows.code, rows.starts, rows.Z.shape[1]
+    own_phi = open_phi(rows.phi, numbers.shape[1])
+    phi = lent(own_phi)
+    family, starts, q = rows.code, rows.starts, rows.Z.shape[1]
+    code = level_code(family, phi)
+    set_phi_words(words, phi)
     J, columns = len(starts) - 1, columns_of(rows.X)
     constant, shares, masses = np.empty(J), np.empty(MOST_MODES), np.zeros(grid.shape[1] + 1)
     own = np.zeros((GRID + 3) * (np.max(steps) + 1))
@@ -217,11 +223,11 @@ def draw_effects(
     ends[1:] = np.cumsum(steps + 1)
     more, proposed = np.zeros((NODE_LINES, ends[J])), np.zeros(ends[J])
     for s in range(len(out)):
-        phi, L = phis[s], Ls[s]
-        set_phi_words(words, phi)
+        L = Ls[s]
         set_predictors(columns, rows.Z, rows.offset, L, betas[s], table)
-        if s == 0 or len(phi) > 0:
-            set_constants(code, phi, starts, table, constant)
+        if s == 0 or numbers.shape[1] > 0:
+            set_phi(rows.phi, numbers[s], own_phi)
+            set_constants(family, phi, starts, table, constant)
         drawn = together and _draw_together(
             code, phi, starts, table, modes, levels, nodes, places, more, ends, masses, proposed,
             out[s], accepted,

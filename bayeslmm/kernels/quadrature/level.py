@@ -48,7 +48,10 @@ ROW_BY_ROW, QUICKLY, DENSITY_ONLY, MORE_NODES = range(4)
 MODE, MODE_2, ROOT, ROOT_BELOW, ROOT_2, TOTAL, SPLIT, FARTHEST, COUNT, MODES = range(10)
 SOLVED = MODES + MOST_MODES * MODE_WIDTH
 # Addresses and sizes of what it works on.
-PHI, TABLE_AT, GRID_AT, NODES, WEIGHTS, SOLVED_AT, N_PHI, N_ROWS, N_GRID, N_NODES, WORDS = range(11)
+(
+    PHI, TABLE_AT, GRID_AT, NODES, WEIGHTS, SOLVED_AT, PHI_ROWS, N_PHI, N_ROWS, N_GRID, N_NODES,
+    WORDS,
+) = range(12)  # fmt: skip
 
 
 @inner_ieee
@@ -90,7 +93,7 @@ def level_c(
 ) -> float:
     """Do what `solve_level` says, on memory that is there."""
     words = carray(words_, (WORDS,))
-    phi = carray(as_pointer(words[PHI]), (words[N_PHI],), np.float64)
+    phi = carray(as_pointer(words[PHI]), (words[PHI_ROWS], words[N_PHI]), np.float64)
     table = carray(as_pointer(words[TABLE_AT]), (TABLE, words[N_ROWS]), np.float64)
     grid = carray(as_pointer(words[GRID_AT]), (GRID, words[N_GRID]), np.float64)
     z = carray(as_pointer(words[NODES]), (words[N_NODES],), np.float64)
@@ -176,8 +179,8 @@ def set_grid_words(words: Ints, grid: Floats, z: Floats, log_weight: Floats) -> 
 
 @inner_ieee
 def set_phi_words(words: Ints, phi: Floats) -> None:
-    """Tell `solve_level` of the family's parameters."""
-    words[PHI], words[N_PHI] = phi.ctypes.data, len(phi)
+    """Tell `solve_level` of the family's parameters, of all rows or by row."""
+    words[PHI], words[PHI_ROWS], words[N_PHI] = phi.ctypes.data, phi.shape[0], phi.shape[1]
 
 
 @inner_ieee

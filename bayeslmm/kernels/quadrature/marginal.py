@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import inner_ieee
+from bayeslmm.kernels.families.by_row import lent, open_phi, set_number_slopes, set_phi
 from bayeslmm.kernels.quadrature.level import (
     MODE,
     MODE_2,
@@ -20,8 +21,13 @@ from bayeslmm.kernels.quadrature.level import (
     solve_level,
     solved_grid,
 )
-from bayeslmm.kernels.quadrature.rows import columns_of, set_constants, set_predictors
-from bayeslmm.kernels.quadrature.slopes import add_slopes, set_fixed_slopes
+from bayeslmm.kernels.quadrature.rows import (
+    columns_of,
+    level_code,
+    set_constants,
+    set_predictors,
+)
+from bayeslmm.kernels.quadrature.slopes import add_level_phi_slopes, add_slopes, set_fixed_slopes
 from bayeslmm.kernels.quadrature.together import (
     INTEGRAL,
     LATE,
@@ -68,14 +74,14 @@ def log_marginals(
     rule: Rule,
     Ls: Floats,
     betas: Floats,
-    phis: Floats,
+    numbers: Floats,
     modes: Floats,
     tolerance: float,
     task: int,
     by_level: Floats,
     out: Floats,
 ) -> None:
-    """Compute log p(y | L, beta, phi) at many points, one by one.
+    """Compute log p(y | L, beta, phi(numbers)) at many points, one by one.
 
     Parameters
     ----------
@@ -83,8 +89,8 @@ def log_marginals(
         The data.
     rule : Rule
         Nodes and weights.
-    Ls, betas, phis : ndarray, shapes (s, q, q), (s, p), (s, number of parameters)
-        Points: G = L L', fixed effects, family parameters.
+    Ls, betas, numbers : ndarray, shapes (s, q, q), (s, p), (s, m)
+        Points: G = L L', fixed effects, and what the family's parameters follow from (`PhiRows`).
     modes : ndarray, shape (J, q)
         Where to begin the search for each level's mode; left as they are.
     tolerance : float
@@ -97,17 +103,20 @@ def log_marginals(
         Filled with their sums; -inf where one cannot be computed.
     """
     table, _, _, words = open_work(rows, rule)
-    code, starts, q = rows.code, rows.starts, rows.Z.shape[1]
+    own_phi = open_phi(rows.phi, numbers.shape[1])
+    phi = lent(own_phi)
+    family, starts, q = rows.code, rows.starts, rows.Z.shape[1]
+    Z, offset, by_row, code = rows.Z, rows.offset, rows.phi, level_code(family, phi)
     J, columns = len(starts) - 1, columns_of(rows.X)
+    set_phi_words(words, phi)
     constant, together = np.empty(J), task == QUICKLY and suits_together(rows)
     levels = open_levels(rows)
     nodes, places = open_nodes(rule.z, rule.log_weight, J if together else 0)
     for s in range(len(out)):
-        phi = phis[s]
-        set_phi_words(words, phi)
-        set_predictors(columns, rows.Z, rows.offset, Ls[s], betas[s], table)
-        if s == 0 or len(phi) > 0:
-            set_constants(code, phi, starts, table, constant)
+        set_predictors(columns, Z, offset, Ls[s], betas[s], table)
+        if s == 0 or numbers.shape[1] > 0:
+            set_phi(by_row, numbers[s], own_phi)
+            set_constants(family, phi, starts, table, constant)
         solved_together = together and _integrate_together(
             code, phi, starts, table, modes, tolerance, levels, nodes, places
         )
@@ -132,21 +141,26 @@ def marginal_with_slopes(
     rule: Rule,
     L: Floats,
     beta: Floats,
-    phi: Floats,
+    numbers: Floats,
     modes: Floats,
     tolerance: float,
     d_L: Floats,
     d_beta: Floats,
-    d_phi: Floats,
+    d_numbers: Floats,
 ) -> float:
     """Compute log p(y | L, beta, phi), and fill its derivatives; `modes` become the modes."""
     table, _, solved, words = open_work(rows, rule)
-    code, starts, Z, q = rows.code, rows.starts, rows.Z, rows.Z.shape[1]
+    own_phi = open_phi(rows.phi, len(numbers))
+    own_slopes = np.zeros(own_phi.shape)
+    phi, d_phi = lent(own_phi), lent(own_slopes)
+    family, starts, Z, q = rows.code, rows.starts, rows.Z, rows.Z.shape[1]
+    code, z = level_code(family, phi), rule.z
+    set_phi(rows.phi, numbers, own_phi)
     columns, constant = columns_of(rows.X), np.empty(len(starts) - 1)
     set_phi_words(words, phi)
     set_predictors(columns, Z, rows.offset, L, beta, table)
-    set_constants(code, phi, starts, table, constant)
-    d_L[:], d_phi[:] = 0.0, 0.0
+    set_constants(family, phi, starts, table, constant)
+    d_L[:] = 0.0
     value = 0.0
     for j in range(len(starts) - 1):
         lo, hi = starts[j], starts[j + 1]
@@ -156,8 +170,11 @@ def marginal_with_slopes(
         if q == 2:
             modes[j, 1] = solved[MODE_2]
         split, grid = solved[SPLIT] > 0.0, solved_grid(words, solved)
-        add_slopes(code, phi, table, grid, rule.z, lo, hi, split, solved[TOTAL], Z, d_L, d_phi)
+        add_slopes(code, phi, table, grid, z, lo, hi, split, solved[TOTAL], Z, d_L)
+        if len(numbers) > 0:
+            add_level_phi_slopes(family, phi, table, grid, lo, hi, d_phi)
     set_fixed_slopes(columns, table, d_beta)
+    set_number_slopes(rows.phi, own_phi, own_slopes, d_numbers)
     return value
 
 
@@ -167,12 +184,14 @@ def log_marginal_and_slopes(
     rule: Rule,
     L: Floats,
     beta: Floats,
-    phi: Floats,
+    numbers: Floats,
     modes: Floats,
     tolerance: float,
     d_L: Floats,
     d_beta: Floats,
-    d_phi: Floats,
+    d_numbers: Floats,
 ) -> float:
     """Call `marginal_with_slopes`, see there."""
-    return marginal_with_slopes(rows, rule, L, beta, phi, modes, tolerance, d_L, d_beta, d_phi)
+    return marginal_with_slopes(
+        rows, rule, L, beta, numbers, modes, tolerance, d_L, d_beta, d_numbers
+    )

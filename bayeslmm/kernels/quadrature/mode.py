@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.compiler.jit import inner_ieee
+from bayeslmm.kernels.families.by_row import phi_at
 from bayeslmm.kernels.families.codes import NOT_CONCAVE
 from bayeslmm.kernels.families.rows import row_at
 from bayeslmm.kernels.quadrature.rows import AT, CURVATURE, KNOWN, SLOPE, Y
@@ -61,7 +62,7 @@ def climb(
     Parameters
     ----------
     code, phi
-        The family, and its parameters.
+        The family (`rows.level_code`), and its parameters, of all rows or by row.
     q : int
         Columns.
     table : ndarray
@@ -147,9 +148,9 @@ def root_at(
     step = 1e-4
     for r in range(lo, hi):
         # The slopes are exact; their differences are good to 1e-8.
-        y, known = table[Y, r], table[KNOWN, r]
-        up = row_at(code, table[AT, r] + step, y, known, phi)[1]
-        down = row_at(code, table[AT, r] - step, y, known, phi)[1]
+        y, known, own = table[Y, r], table[KNOWN, r], phi_at(phi, r)
+        up = row_at(code, table[AT, r] + step, y, known, own)[1]
+        down = row_at(code, table[AT, r] - step, y, known, own)[1]
         table[SLOPE, r], table[CURVATURE, r] = 0.0, (down - up) / (2.0 * step)
     _, _, i, j, k = sum_slopes(q, table, lo, hi)
     i, k = i + 1.0, k + 1.0

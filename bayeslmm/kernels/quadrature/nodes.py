@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.compiler.jit import inner_ieee, inner_ieee_fast
+from bayeslmm.kernels.families.by_row import phi_at
 from bayeslmm.kernels.families.codes import GAMMA, NEGBINOMIAL, POISSON, STUDENT
 from bayeslmm.kernels.families.elementary import quick_exp
 from bayeslmm.kernels.families.rows import value_at
@@ -99,7 +100,7 @@ def _add_logits(
     product, common = part_of(grid, PRODUCT, 0, N), part_of(grid, COMMON, 0, N)
     own, shape, shift = part_of(grid, DENSITY, 0, N), 0.0, 0.0
     if code == NEGBINOMIAL:
-        shape, shift = phi[0], math.log(phi[0])
+        shape, shift = phi[0, 0], math.log(phi[0, 0])
     single = code != NEGBINOMIAL and _distance(part_of(table, POWER, lo, hi), 1.0) == 0.0
     base = -shift * _distance(part_of(table, Y, lo, hi), 0.0)
     _add_linear(q, table, grid, Y, 1.0, lo, hi, base)
@@ -137,7 +138,6 @@ def _subtract_factor(grid: Floats, total: float) -> None:
 @inner_ieee
 def _add_exponentials(
     code: int,
-    phi: Floats,
     q: int,
     table: Floats,
     grid: Floats,
@@ -149,8 +149,7 @@ def _add_exponentials(
     sign, total = 1.0, 0.0
     if code == GAMMA:
         sign = -1.0
-        # What is known of the rows is ones.
-        _add_linear(q, table, grid, KNOWN, -phi[0], lo, hi, 0.0)
+        _add_linear(q, table, grid, POWER, -1.0, lo, hi, 0.0)
     else:
         _add_linear(q, table, grid, Y, 1.0, lo, hi, 0.0)
     for r in range(lo, hi):
@@ -159,7 +158,7 @@ def _add_exponentials(
                 _subtract_factor(grid, total)
             set_factor(q, z, sign * table[AXIS, r], sign * table[AXIS_2, r], grid)
             total = 0.0
-        weight = phi[0] * table[Y, r] if code == GAMMA else 1.0
+        weight = table[POWER, r] * table[Y, r] if code == GAMMA else 1.0
         total += weight * table[ODDS, r]
     _subtract_factor(grid, total)
 
@@ -183,21 +182,25 @@ def _times_square(q: int, grid: Floats, start: float, first: float, second: floa
 @inner_ieee
 def add_students(phi: Floats, q: int, table: Floats, grid: Floats, lo: int, hi: int) -> None:
     """Add -(nu + 1) log(1 + r^2 / nu) / 2 of every row; the common products are to be one."""
-    power, full, N = 0.5 * (phi[1] + 1.0), 0.0, grid.shape[1]
+    nu, full, N = phi_at(phi, lo)[1], 0.0, grid.shape[1]
     common, density = part_of(grid, COMMON, 0, N), part_of(grid, LOG_DENSITY, 0, N)
     most = farthest_of(part_of(grid, AWAY, 0, N))
     most_2 = farthest_of(part_of(grid, AWAY_2, 0, N)) if q == 2 else 0.0
     for r in range(lo, hi):
-        unit = math.sqrt(table[KNOWN, r] / phi[1]) / phi[0]
+        own = phi_at(phi, r)
+        if own[1] != nu:
+            take_logarithm(common, density, 0.5 * (nu + 1.0))
+            nu, full = own[1], 0.0
+        unit = math.sqrt(table[KNOWN, r] / nu) / own[0]
         start = (table[Y, r] - table[AT, r]) * unit
         far = abs(start) + (abs(table[FIRST, r]) * most + abs(table[SECOND, r]) * most_2) * unit
         top = math.log1p(far * far)
         full += top
         if full > FULL:
-            take_logarithm(common, density, power)
+            take_logarithm(common, density, 0.5 * (nu + 1.0))
             full = top
         _times_square(q, grid, start, table[FIRST, r] * unit, table[SECOND, r] * unit)
-    take_logarithm(common, density, power)
+    take_logarithm(common, density, 0.5 * (nu + 1.0))
 
 
 @inner_ieee
@@ -207,7 +210,7 @@ def _add_rows(code: int, phi: Floats, table: Floats, grid: Floats, lo: int, hi: 
         total = 0.0
         for r in range(lo, hi):
             e = table[AT, r] + table[FIRST, r] * grid[AWAY, i] + table[SECOND, r] * grid[AWAY_2, i]
-            total += value_at(code, e, table[Y, r], table[KNOWN, r], phi)
+            total += value_at(code, e, table[Y, r], table[KNOWN, r], phi_at(phi, r))
         grid[LOG_DENSITY, i] += total
 
 
@@ -262,7 +265,7 @@ def density_at_nodes(
     elif code == STUDENT:
         add_students(phi, q, table, grid, lo, hi)
     elif code in (POISSON, GAMMA):
-        _add_exponentials(code, phi, q, table, grid, z, lo, hi)
+        _add_exponentials(code, q, table, grid, z, lo, hi)
     else:
         _add_logits(code, phi, q, table, grid, z, lo, hi)
     return _relative_densities(grid, middle_of(q, z))

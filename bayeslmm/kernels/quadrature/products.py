@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.compiler.jit import inner_ieee, inner_ieee_fast
-from bayeslmm.kernels.families.elementary import quick_log
+from bayeslmm.kernels.families.elementary import quick_log, quick_log1p
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
@@ -132,7 +132,7 @@ def _times_powers(
 @inner_ieee_fast
 def _subtract_power(odds: float, power: float, factor: Floats, log_density: Floats) -> None:
     for i in range(len(factor)):
-        log_density[i] -= power * math.log1p(odds * factor[i])
+        log_density[i] -= power * quick_log1p(odds * factor[i])
 
 
 @inner_ieee
@@ -160,7 +160,8 @@ def divide_run(
     begin, n = 0, len(odds)
     for r in range(n):
         top = power[r] * (max(at[r] - shift, 0.0) + slack)
-        if power[r] >= 1 << _DIGITS or top > FULL:
+        # Only whole powers are products.
+        if power[r] >= 1 << _DIGITS or top > FULL or power[r] != math.floor(power[r]):
             if r > begin:
                 _times_powers(odds[begin:r], power[begin:r], factor, product, own)
             _subtract_power(odds[r], power[r], factor, log_density)

@@ -6,12 +6,14 @@ whole level's sums.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import as_pointer, carray, inner_ieee, inner_ieee_fast
-from bayeslmm.kernels.families.codes import NEGBINOMIAL
+from bayeslmm.kernels.families.by_row import SAME_IN_ALL, PhiRows, phi_at
+from bayeslmm.kernels.families.codes import BINOMIAL_LOGIT, GAMMA, NEGBINOMIAL
 from bayeslmm.kernels.families.rows import constant_at
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ class LevelRows(NamedTuple):
     offset: Floats  # (n,)
     starts: Ints  # (J + 1,): level j has the rows from starts[j] to starts[j + 1]
     fresh: Floats  # (n,): 1 where a level begins or Z differs from the row before, else 0
+    phi: PhiRows = SAME_IN_ALL  # how the family's parameters follow from a point's numbers
 
 
 class Rule(NamedTuple):
@@ -40,8 +43,8 @@ class Rule(NamedTuple):
 
 # The table, (TABLE, n): of each row what is known of it, then what is computed. FIRST and SECOND
 # are the columns of Z L; ETA is the fixed part of the linear predictor, and AT all of it at the
-# level's present effects; POWER the number of trials, or what stands for it; AXIS how eta changes
-# along the axes of the nodes, ODDS the exponential of AT.
+# level's present effects; POWER the number of trials, or what stands for it, of the gamma its
+# shape; AXIS how eta changes along the axes of the nodes, ODDS the exponential of AT.
 (
     Y, KNOWN, FRESH, ETA, FIRST, SECOND, AT, SLOPE, CURVATURE, POWER, AXIS, AXIS_2, ODDS, TABLE,
 ) = range(14)  # fmt: skip
@@ -110,12 +113,47 @@ def set_predictors(
 
 
 @inner_ieee
+def level_code(code: int, phi: Floats) -> int:
+    """Return as which family levels are solved.
+
+    Negative binomials whose shapes vary by row are binomials of y + shape trials, at
+    eta - log shape; of one shape for all rows some products are those of whole levels.
+    """
+    return BINOMIAL_LOGIT if code == NEGBINOMIAL and phi.shape[0] > 1 else code
+
+
+@inner_ieee
+def _set_powers(code: int, phi: Floats, table: Floats) -> None:
+    n, each = table.shape[1], phi.shape[0] > 1
+    power = part_of(table, POWER, 0, n)
+    if code in (NEGBINOMIAL, GAMMA):
+        shape = phi[0, 0]
+        for r in range(n):
+            if each:
+                shape = phi[r, 0]
+            # The negative binomial is a binomial of y + shape trials.
+            power[r] = shape if code == GAMMA else table[Y, r] + shape
+    else:
+        for r in range(n):
+            power[r] = table[KNOWN, r]
+
+
+@inner_ieee
 def set_constants(code: int, phi: Floats, starts: Ints, table: Floats, constant: Floats) -> None:
-    """Fill what of the rows does not depend on eta: its sum by level, and powers."""
+    """Fill what of the rows does not depend on eta: its sum by level, and powers.
+
+    After `set_predictors`: where levels are solved as another family, predictors become its.
+    """
+    own, each = phi_at(phi, 0), phi.shape[0] > 1
     for j in range(len(starts) - 1):
         total = 0.0
         for r in range(starts[j], starts[j + 1]):
-            total += constant_at(code, table[Y, r], table[KNOWN, r], phi)
-            # The negative binomial is a binomial of y + shape trials.
-            table[POWER, r] = table[Y, r] + phi[0] if code == NEGBINOMIAL else table[KNOWN, r]
+            if each:
+                own = phi_at(phi, r)
+            total += constant_at(code, table[Y, r], table[KNOWN, r], own)
         constant[j] = total
+    _set_powers(code, phi, table)
+    if level_code(code, phi) != code:
+        for r in range(table.shape[1]):
+            table[KNOWN, r] = table[POWER, r]
+            table[ETA, r] -= math.log(phi[r, 0])

@@ -12,6 +12,7 @@ import math
 from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.compiler.jit import inner_ieee
+from bayeslmm.kernels.families.by_row import phi_at
 from bayeslmm.kernels.families.codes import STUDENT
 from bayeslmm.kernels.quadrature.axes import set_nodes
 from bayeslmm.kernels.quadrature.mode import climb, root_at
@@ -71,9 +72,9 @@ def _scan(phi: Floats, q: int, axis: int, table: Floats, scan: Floats, lo: int, 
     """
     low, high, gain, column = 0.0, 0.0, _NEGLIGIBLE, FIRST if axis == 0 else SECOND
     for r in range(lo, hi):
-        away = table[Y, r] - table[ETA, r]
-        ratio = away / phi[0]
-        gain += 0.5 * (phi[1] + 1.0) * math.log1p(ratio * ratio * table[KNOWN, r] / phi[1])
+        away, own = table[Y, r] - table[ETA, r], phi_at(phi, r)
+        ratio = away / own[0]
+        gain += 0.5 * (own[1] + 1.0) * math.log1p(ratio * ratio * table[KNOWN, r] / own[1])
         if table[column, r] != 0.0:
             u = away / table[column, r]
             low, high = min(low, u), max(high, u)

@@ -8,9 +8,11 @@ with the expectation over the level's effects u: the nodes' densities over their
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.compiler.jit import inner_ieee, inner_ieee_fast
+from bayeslmm.kernels.families.by_row import phi_at
 from bayeslmm.kernels.families.codes import GAMMA, POISSON, STUDENT
 from bayeslmm.kernels.families.rows import add_constant_slopes, add_phi_slopes, row_at
 from bayeslmm.kernels.quadrature.axes import set_factor
@@ -32,6 +34,7 @@ from bayeslmm.kernels.quadrature.rows import (
     U_2,
     U,
     Y,
+    level_code,
     part_of,
 )
 
@@ -100,7 +103,6 @@ def set_fixed_slopes(columns: Floats, table: Floats, d_beta: Floats) -> None:
 @inner_ieee
 def _add_quickly(
     code: int,
-    phi: Floats,
     table: Floats,
     grid: Floats,
     z: Floats,
@@ -120,7 +122,7 @@ def _add_quickly(
             set_factor(q, z, sign * table[AXIS, r], sign * table[AXIS_2, r], grid)
         start = table[ODDS, r]
         if code == GAMMA:
-            constant, slope = -phi[0], phi[0] * table[Y, r]
+            constant, slope = -table[POWER, r], table[POWER, r] * table[Y, r]
             one, two, three = _mean_factor(q, grid, start)
         elif code == POISSON:
             constant, slope = table[Y, r], -1.0
@@ -145,31 +147,17 @@ def _add_slowly(
 ) -> None:
     for r in range(lo, hi):
         first, second, third = 0.0, 0.0, 0.0
+        y, known, own = table[Y, r], table[KNOWN, r], phi_at(phi, r)
         for i in range(grid.shape[1]):
             weight = grid[DENSITY, i]
             if weight < _NEGLIGIBLE:
                 continue
             e = table[AT, r] + table[FIRST, r] * grid[AWAY, i] + table[SECOND, r] * grid[AWAY_2, i]
-            slope = weight * row_at(code, e, table[Y, r], table[KNOWN, r], phi)[1]
+            slope = weight * row_at(code, e, y, known, own)[1]
             first += slope
             second += slope * grid[U, i]
             third += slope * grid[U_2, i]
         _add_row(table, Z, r, (first, second, third), d_L)
-
-
-@inner_ieee
-def _add_to_phi(
-    code: int, phi: Floats, table: Floats, grid: Floats, lo: int, hi: int, d_phi: Floats
-) -> None:
-    for r in range(lo, hi):
-        y, known = table[Y, r], table[KNOWN, r]
-        add_constant_slopes(code, y, phi, d_phi)
-        for i in range(grid.shape[1]):
-            weight = grid[DENSITY, i]
-            if weight < _NEGLIGIBLE:
-                continue
-            e = table[AT, r] + table[FIRST, r] * grid[AWAY, i] + table[SECOND, r] * grid[AWAY_2, i]
-            add_phi_slopes(code, e, y, known, phi, weight, d_phi)
 
 
 @inner_ieee
@@ -185,9 +173,8 @@ def add_slopes(
     total: float,
     Z: Floats,
     d_L: Floats,
-    d_phi: Floats,
 ) -> None:
-    """Add a level's derivatives; right after `integrate_level`, with what that returned.
+    """Add a level's derivatives in L, and keep those in eta, after `integrate_level`.
 
     Parameters
     ----------
@@ -199,14 +186,39 @@ def add_slopes(
         Sum of the nodes' densities; they are divided by it.
     Z : ndarray
         The rows' columns.
-    d_L, d_phi : ndarray, shapes (q, q), (number of parameters,)
-        What to add to; of d_L the lower triangle.
+    d_L : ndarray, shape (q, q)
+        To whose lower triangle to add.
     """
     for i in range(grid.shape[1]):
         grid[DENSITY, i] /= total
     if split and code != STUDENT:
-        _add_quickly(code, phi, table, grid, z, lo, hi, Z, d_L)
+        _add_quickly(code, table, grid, z, lo, hi, Z, d_L)
     else:
         _add_slowly(code, phi, table, grid, lo, hi, Z, d_L)
-    if len(d_phi) > 0:
-        _add_to_phi(code, phi, table, grid, lo, hi, d_phi)
+
+
+@inner_ieee
+def add_level_phi_slopes(
+    family: int, phi: Floats, table: Floats, grid: Floats, lo: int, hi: int, d_phi: Floats
+) -> None:
+    """Add a level's derivatives in its rows' parameters, after `add_slopes`.
+
+    Parameters
+    ----------
+    family : int
+        Of the rows.
+    phi, table, grid, lo, hi
+        As there.
+    d_phi : ndarray, of phi's shape
+        What to add to.
+    """
+    for r in range(lo, hi):
+        y, known, own, out = table[Y, r], table[KNOWN, r], phi_at(phi, r), phi_at(d_phi, r)
+        add_constant_slopes(family, y, own, out)
+        shift = 0.0 if level_code(family, phi) == family else math.log(own[0])
+        for i in range(grid.shape[1]):
+            weight = grid[DENSITY, i]
+            if weight < _NEGLIGIBLE:
+                continue
+            e = table[AT, r] + table[FIRST, r] * grid[AWAY, i] + table[SECOND, r] * grid[AWAY_2, i]
+            add_phi_slopes(family, e + shift, y, known, own, weight, out)

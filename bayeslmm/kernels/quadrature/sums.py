@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from bayeslmm.kernels.compiler.jit import inner_ieee, inner_ieee_fast
+from bayeslmm.kernels.families.by_row import phi_at
 from bayeslmm.kernels.families.codes import BINOMIAL_LOGIT, NEGBINOMIAL, POISSON
 from bayeslmm.kernels.families.elementary import quick_exp
 from bayeslmm.kernels.families.rows import row_at, value_at
@@ -51,7 +52,8 @@ def set_eta(q: int, table: Floats, lo: int, hi: int, u: float, v: float) -> None
 def set_slopes(code: int, phi: Floats, table: Floats, lo: int, hi: int) -> None:
     """Fill slope and curvature of a level's rows at their present eta."""
     for r in range(lo, hi):
-        _, slope, curvature = row_at(code, table[AT, r], table[Y, r], table[KNOWN, r], phi)
+        y, known, own = table[Y, r], table[KNOWN, r], phi_at(phi, r)
+        _, slope, curvature = row_at(code, table[AT, r], y, known, own)
         table[SLOPE, r], table[CURVATURE, r] = slope, curvature
 
 
@@ -142,7 +144,7 @@ def sums_at(
     if code == BINOMIAL_LOGIT:
         g, h, i, j, k = _sum_logits(q, table, 0.0, lo, hi, u, v)
     elif code == NEGBINOMIAL:
-        g, h, i, j, k = _sum_logits(q, table, math.log(phi[0]), lo, hi, u, v)
+        g, h, i, j, k = _sum_logits(q, table, math.log(phi[0, 0]), lo, hi, u, v)
     elif code == POISSON:
         g, h, i, j, k = _sum_exponentials(q, table, lo, hi, u, v)
     else:
@@ -192,9 +194,9 @@ def level_density(
     if code == BINOMIAL_LOGIT:
         return total + _logit_density(table, 0.0, lo, hi)
     if code == NEGBINOMIAL:
-        return total + _logit_density(table, math.log(phi[0]), lo, hi)
+        return total + _logit_density(table, math.log(phi[0, 0]), lo, hi)
     if code == POISSON:
         return total + _poisson_density(table, lo, hi)
     for r in range(lo, hi):
-        total += value_at(code, table[AT, r], table[Y, r], table[KNOWN, r], phi)
+        total += value_at(code, table[AT, r], table[Y, r], table[KNOWN, r], phi_at(phi, r))
     return total

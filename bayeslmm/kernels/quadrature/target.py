@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bayeslmm.kernels.compiler.jit import as_pointer, c_function, carray, inner
+from bayeslmm.kernels.families.by_row import PhiRows
 from bayeslmm.kernels.marginal_density import fill_factors, pull_back_factors
 from bayeslmm.kernels.prior_forms import form_at
 from bayeslmm.kernels.quadrature.level import link_level
@@ -38,6 +39,10 @@ class TargetArrays(NamedTuple):
     offset: Floats  # (n,)
     starts: Ints  # (J + 1,)
     fresh: Floats  # (n,)
+    predictors: Floats  # (m, n) or (0, 0): `PhiRows.columns`, and so on
+    predictor_offset: Floats  # (k, n)
+    first: Ints  # (k + 1,)
+    links: Ints  # (k,)
     z: Floats  # (K,)
     log_weight: Floats  # (K,)
     modes: Floats  # (J, q): where the searches begin
@@ -48,10 +53,13 @@ class TargetArrays(NamedTuple):
 
 
 (
-    COLUMNS, EFFECTS, RESPONSE, KNOWN, OFFSET, STARTS, FRESH, NODES, WEIGHTS, MODES, BLOCKS,
-    SIZES_AT, KINDS, NUMBERS, WORDS,
-) = range(15)  # fmt: skip
-CODE, ROWS, N_BETA, N_COLUMNS, N_LEVELS, N_NODES, N_TABLE, N_PARTIALS, N_PHI, SIZES = range(10)
+    COLUMNS, EFFECTS, RESPONSE, KNOWN, OFFSET, STARTS, FRESH, PREDICTORS, PREDICTOR_OFFSET, FIRST,
+    LINKS, NODES, WEIGHTS, MODES, BLOCKS, SIZES_AT, KINDS, NUMBERS, WORDS,
+) = range(19)  # fmt: skip
+# N_PHI counts what the parameters follow from, and N_LINKS the parameters that vary by row, if any.
+(
+    CODE, ROWS, N_BETA, N_COLUMNS, N_LEVELS, N_NODES, N_TABLE, N_PARTIALS, N_PHI, N_LINKS, SIZES,
+) = range(11)  # fmt: skip
 
 
 @c_function("bayeslmm_quadrature_target_1", "q Q d* d* d* v*")
@@ -61,6 +69,13 @@ def target_c(size: Any, point_: Any, gradient_: Any, value_: Any, words_: Any) -
     sizes = carray(as_pointer(words[SIZES_AT]), (SIZES,), np.int64)
     n, p, q, J = sizes[ROWS], sizes[N_BETA], sizes[N_COLUMNS], sizes[N_LEVELS]
     K, n_partials, n_phi = sizes[N_NODES], sizes[N_PARTIALS], sizes[N_PHI]
+    k, m = sizes[N_LINKS], n_phi if sizes[N_LINKS] > 0 else 0
+    by_row = PhiRows(
+        carray(as_pointer(words[PREDICTORS]), (m, n if m > 0 else 0), np.float64),
+        carray(as_pointer(words[PREDICTOR_OFFSET]), (k, n if m > 0 else 0), np.float64),
+        carray(as_pointer(words[FIRST]), (k + 1,), np.int64),
+        carray(as_pointer(words[LINKS]), (k,), np.int64),
+    )
     rows = LevelRows(
         sizes[CODE],
         carray(as_pointer(words[COLUMNS]), (n, p), np.float64),
@@ -70,6 +85,7 @@ def target_c(size: Any, point_: Any, gradient_: Any, value_: Any, words_: Any) -
         carray(as_pointer(words[OFFSET]), (n,), np.float64),
         carray(as_pointer(words[STARTS]), (J + 1,), np.int64),
         carray(as_pointer(words[FRESH]), (n,), np.float64),
+        by_row,
     )
     rule = Rule(
         carray(as_pointer(words[NODES]), (K,), np.float64),

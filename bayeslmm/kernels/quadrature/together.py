@@ -180,11 +180,11 @@ def can_split(
     code: int, phi: Floats, table: Floats, levels: Floats, farthest: float
 ) -> tuple[bool, float]:
     """Return whether exponentials can be split over nodes so far out, and how far eta moves."""
-    most, shift = 0.0, math.log(phi[0]) if code == NEGBINOMIAL else 0.0
+    most, shift = 0.0, math.log(phi[0, 0]) if code == NEGBINOMIAL else 0.0
     for j in range(levels.shape[1]):
         most = max(most, abs(levels[CHANGE, j]) / levels[LEVEL_ROOT, j])
     most *= farthest
-    if code == NEGBINOMIAL and not phi[0] <= LARGEST_SHAPE:
+    if code == NEGBINOMIAL and not phi[0, 0] <= LARGEST_SHAPE:
         return False, most
     return _within_reach(table, most, shift), most
 
@@ -204,7 +204,7 @@ def find_modes_together(
     Parameters
     ----------
     code, phi
-        The family, and its parameters.
+        The family (`rows.level_code`), and its parameters, of all rows or by row.
     starts : ndarray of int64, shape (J + 1,)
         Of the levels' rows.
     table : ndarray
@@ -216,7 +216,7 @@ def find_modes_together(
     levels : ndarray, shape (LEVEL_LINES, J)
         Filled.
     """
-    J, shift = len(starts) - 1, math.log(phi[0]) if code == NEGBINOMIAL else 0.0
+    J, shift = len(starts) - 1, math.log(phi[0, 0]) if code == NEGBINOMIAL else 0.0
     for j in range(J):
         levels[EFFECT, j], levels[LATE, j] = modes[j, 0], 0.0
         levels[CHANGE, j] = table[FIRST, starts[j]] if starts[j + 1] > starts[j] else 0.0
@@ -329,7 +329,7 @@ def set_densities_together(
     most : float
         From `can_split`.
     """
-    shape = phi[0] if code == NEGBINOMIAL else 0.0
+    shape = phi[0, 0] if code == NEGBINOMIAL else 0.0
     shift = math.log(shape) if code == NEGBINOMIAL else 0.0
     _set_nodes(shift, starts, table, levels, nodes, places)
     slack = most + 0.7

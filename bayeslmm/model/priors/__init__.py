@@ -10,6 +10,8 @@
 - ``priors``: `Priors`: every prior of one model
 - ``supports``: which priors suit a parameter
 - ``resolve``: `resolve_priors`: the user's over a scheme's over the defaults
+- ``of_parts``: priors of several responses, from those of each by itself
+- ``given``: what a user gives as priors: a scheme, and single ones
 - ``defaults``: weakly informative, on the scales of the data
 - ``shift``: where the priors of random effects stand: the columns' means
 - ``schemes``: `PriorScheme`: priors by rule, and those that have a name

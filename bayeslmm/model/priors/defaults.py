@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.design import Design
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.design.scales import ColumnScale, DataScales
+    from bayeslmm.model.covariance.block_covariance import BlockCovariance
 
 # A 2.5-sd coefficient moves the response by 2.5 of its sds per sd of the predictor.
 _COEFFICIENT_WIDTH = 2.5
@@ -34,6 +35,13 @@ _LKJ_CONCENTRATION = 2.0
 FLAT_LKJ = Prior.of(LKJ, eta=1.0)
 
 
+def default_corr(covariance: BlockCovariance) -> Prior:
+    """Return the default prior of a factor's correlations."""
+    if covariance.of_few_numbers:
+        return FLAT_LKJ
+    return Prior.of(LKJ, eta=_LKJ_CONCENTRATION)
+
+
 @dataclass(frozen=True)
 class DefaultPriors:
     """Default priors of a design, in its order; `sd` and `sigma_sd` hold one tuple per factor."""
@@ -41,7 +49,6 @@ class DefaultPriors:
     beta: tuple[Prior, ...]
     centers: tuple[float, ...]
     sd: tuple[tuple[Prior, ...], ...]
-    corr: Prior
     parameters: Mapping[str, Prior]
     sigma_sd: tuple[tuple[Prior, ...], ...] = ()
 
@@ -110,7 +117,6 @@ def default_priors(design: ModelData) -> DefaultPriors:
         )
         for factor, columns in zip(design.factors, scales.random, strict=True)
     )
-    lkj = Prior.of(LKJ, eta=_LKJ_CONCENTRATION)
     sigma = _half_t(level.sd * root_mean_weight(scales))
     parameters = {
         entry.name: sigma if entry.default is None else Prior.parse(entry.default)
@@ -123,7 +129,7 @@ def default_priors(design: ModelData) -> DefaultPriors:
         )
         for factor, columns in in_sigma
     )
-    return DefaultPriors(beta, centers, sd, lkj, parameters, sigma_sd)
+    return DefaultPriors(beta, centers, sd, parameters, sigma_sd)
 
 
 def _fixed(
@@ -183,7 +189,8 @@ def link_scale(design: ModelData) -> LinkScale:
     with the trials n, kept off the bounds by half a success or count (so that a response of zeros
     has a finite level), and for the log link with the offset's mean exp(o) in the place of exp of
     its mean; the width is 2.5, and 1.5 for probit, whose unit is 1.7 times as wide. Of ordered
-    categories the level is zero: thresholds hold it.
+    categories the level is zero: thresholds hold it. Rows that do not tell of eta, such as zeros
+    beyond a hurdle, are left out.
 
     Raises
     ------
@@ -208,17 +215,20 @@ def _of_link(design: Design) -> LinkScale:
     width = _PROBIT_WIDTH if link.name == "probit" else _COEFFICIENT_WIDTH
     if design.family.response.ordered:
         return LinkScale(0.0, width, width, width)
-    total = design.n if design.trials is None else float(design.trials.sum())
+    kept = design.family.tells_level(design.y)
+    y = design.y[kept]
+    total = float(max(len(y), 1) if design.trials is None else design.trials[kept].sum())
+    own = None if design.offset is None or not len(y) else design.offset[kept]
     offset = 0.0
     if link.name == "log":
-        mean = (float(design.y.sum()) + 0.5 * (design.y.sum() == 0.0)) / total
-        if design.offset is not None:
-            top = float(design.offset.max())
-            offset = top + math.log(float(np.exp(design.offset - top).mean()))
+        mean = (float(y.sum()) + 0.5 * (y.sum() == 0.0)) / total
+        if own is not None:
+            top = float(own.max())
+            offset = top + math.log(float(np.exp(own - top).mean()))
     else:
-        mean = (float(design.y.sum()) + 0.5) / (total + 1.0)
-        if design.offset is not None:
-            offset = float(design.offset.mean())
+        mean = (float(y.sum()) + 0.5) / (total + 1.0)
+        if own is not None:
+            offset = float(own.mean())
     level = float(link.link(np.array(mean))) - offset
     return LinkScale(level, width, width, width)
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import PriorError
-from bayeslmm.families.sticks import STICK, THRESHOLD, cut_labels, shapes
+from bayeslmm.families.ordinal.sticks import STICK, THRESHOLD, cut_labels, shapes
 from bayeslmm.model.priors.prior import Prior
 
 if TYPE_CHECKING:

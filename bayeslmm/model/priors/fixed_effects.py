@@ -59,6 +59,6 @@ def normal_prior(priors: Priors) -> tuple[NDArray[np.float64], NDArray[np.float6
     numbers = np.array([prior.numbers for prior in priors.beta]).reshape(-1, 2)
     turn = np.eye(len(priors.beta))
     if priors.has_intercept:
-        turn[0] += np.asarray(priors.centers)
+        turn[priors.own_intercept, np.arange(len(turn))] += np.asarray(priors.centers)
     precision = turn.T @ (turn / numbers[:, 1, None] ** 2)
     return priors.raw_beta(numbers[:, 0]), precision

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import PriorError
+from bayeslmm.families.censored import uncensored
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.model.priors.prior import Prior, PriorLike
 from bayeslmm.model.priors.scheme_parts import coef_key, sds_of, wide_coefficients
@@ -21,12 +22,26 @@ if TYPE_CHECKING:
 
 # The normal density at zero over the logistic one: how much wider rstanarm makes probit priors.
 _PROBIT = 1.5957691216057308
+_SHAPE: Mapping[str, PriorLike] = {"shape": "InverseGamma(0.4, 0.3)"}
+_VAGUE: Mapping[str, PriorLike] = {"shape": "Gamma(0.01, 0.01)", "phi": "Gamma(0.01, 0.01)"}
 _BRMS_PARAMETERS: Mapping[str, Mapping[str, PriorLike]] = {
-    "negbinomial": {"shape": "InverseGamma(0.4, 0.3)"},
-    "gamma": {"shape": "Gamma(0.01, 0.01)"},
-    "beta": {"phi": "Gamma(0.01, 0.01)"},
+    **dict.fromkeys(("gamma", "weibull", "inverse_gaussian", "hurdle_gamma"), _VAGUE),
     "student": {"nu": "Gamma(2, 0.1)"},
+    "skew_normal": {"alpha": "Normal(0, 4)"},
 }
+_INFLATED_BETA = ("zero_inflated_beta", "zero_one_inflated_beta")
+_TRUNCATED = ("truncated_poisson", "truncated_negbinomial")
+_NOT_IN_BAMBI = (
+    "lognormal", "shifted_lognormal", "skew_normal", *_INFLATED_BETA, *_TRUNCATED,
+)  # fmt: skip
+_NOT_IN_RSTANARM = (
+    "student", "skew_normal", "lognormal", "shifted_lognormal", "weibull", "exponential",
+    "beta_binomial", "zero_inflated_poisson", "zero_inflated_negbinomial",
+    "zero_inflated_binomial", "hurdle_poisson", "hurdle_negbinomial", "hurdle_gamma",
+    "hurdle_lognormal", *_INFLATED_BETA, *_TRUNCATED,
+)  # fmt: skip
+# Whatever the family; shares have Beta(1, 1), as here.
+_BRMS_OTHERS = {**_VAGUE, **_SHAPE}
 
 
 def brms(design: ModelData) -> dict[str, PriorLike]:
@@ -34,8 +49,8 @@ def brms(design: ModelData) -> dict[str, PriorLike]:
 
     Under the log link y is log(y) (of 0.1 for zeros), less the mean of the offset; under logit,
     probit and cloglog the intercept is StudentT(3, 0, 2.5) and s = 2.5. Shape of the negative
-    binomial InverseGamma(0.4, 0.3), of the gamma, and phi of the beta, Gamma(0.01, 0.01), nu
-    Gamma(2, 0.1).
+    binomial InverseGamma(0.4, 0.3), of other positive families, and phi of the beta, Gamma(0.01,
+    0.01), nu Gamma(2, 0.1), alpha Normal(0, 4).
 
     With s = max(2.5, round(mad(y), 1)), mad including the factor 1.4826: intercept
     StudentT(3, round(median(y), 1), s); sigma and every random-effect sd, of slopes too and
@@ -62,7 +77,9 @@ def brms(design: ModelData) -> dict[str, PriorLike]:
     if names.INTERCEPT in design.coef:
         intercept = Prior.of("StudentT", nu=3.0, mu=median, sigma=scale)
         chosen[coef_key(names.INTERCEPT)] = intercept
-    of_family = dict(_BRMS_PARAMETERS.get(design.family.name, {}))
+    own = {**_BRMS_OTHERS, **_BRMS_PARAMETERS.get(uncensored(design.family).name, {})}
+    known = [parameter.name for parameter in design.family.parameters]
+    of_family = {name: prior for name, prior in own.items() if name in known}
     return chosen | {"sd": half_t, "corr": "LKJ(1)", names.SIGMA: half_t} | of_family
 
 
@@ -71,7 +88,8 @@ def rstanarm(design: ModelData) -> dict[str, PriorLike]:
 
     For families other than the Gaussian with mean(y) = 0 and :math:`s_y = 1` (probit 1.596, the
     quotient of the two densities at zero): intercept Normal(0, 2.5); shape and phi Exponential(1).
-    It has no Student-t and no lognormal family.
+    It has no family of Student-t or skew normal responses, of positive ones the gamma and the
+    inverse Gaussian alone, and none with zeros of their own.
 
     Intercept Normal(mean(y), 2.5 :math:`s_y`), coefficients Normal(0, 2.5 :math:`s_y / s_k`), sigma
     Exponential(1 / :math:`s_y`), correlations LKJ(1) (decov's regularization 1).
@@ -94,10 +112,10 @@ def rstanarm(design: ModelData) -> dict[str, PriorLike]:
     >>> rstanarm(design)["beta[Days]"]
     Prior('Normal(mu=0, sigma=48.8915)')
     """
-    _require_family(design, "rstanarm", lacks=("student", "lognormal"))
+    _require_family(design, "rstanarm", lacks=_NOT_IN_RSTANARM)
     y = design.scales.response
     mean, sd_y, width = y.mean, y.scale(), 1.0
-    if design.family.name != GAUSSIAN.name:
+    if uncensored(design.family).name != GAUSSIAN.name:
         mean, sd_y, width = 0.0, 1.0, _PROBIT if design.family.link.name == "probit" else 1.0
     exponential = Prior.of("Exponential", lam=1 / sd_y)
     chosen = _normal_coefficients(design, 2.5 * sd_y * width, ddof=1)
@@ -117,8 +135,9 @@ def bambi(design: ModelData) -> dict[str, PriorLike]:
     Normal(mean(y), t) with :math:`t^2 = (2.5 s_y)^2 + \sum_k t_k^2 \bar{x}_k^2`; sds of random
     intercepts HalfNormal(t), of random slopes HalfNormal(2.5 :math:`s_y / s_k`); sigma
     HalfStudentT(4, :math:`s_y`), nu Gamma(2, 0.1). For families other than these with mean(y) = 0
-    and :math:`s_y = 1`, whatever the link; shape and phi (alpha and kappa there) HalfCauchy(1). It
-    has no lognormal family.
+    and :math:`s_y = 1`, whatever the link; shape and phi (alpha and kappa there) HalfCauchy(1),
+    probabilities of zeros (one less psi there) Beta(2, 2). It has no lognormal family, shifted or
+    not, no skew normal, and no beta with zeros.
 
     Not reproduced: independent random effects. Bambi has no correlations; those of a correlated
     term keep this package's LKJ(2). Write ``||`` for Bambi's model.
@@ -135,9 +154,9 @@ def bambi(design: ModelData) -> dict[str, PriorLike]:
     >>> bambi(design)["beta[Intercept]"]
     Prior('Normal(mu=298.508, sigma=261.009)')
     """
-    _require_family(design, "Bambi", lacks=("lognormal",))
+    _require_family(design, "Bambi", lacks=_NOT_IN_BAMBI)
     scales = design.scales
-    scaled = design.family.name in {GAUSSIAN.name, "student"}
+    scaled = uncensored(design.family).name in {GAUSSIAN.name, "student"}
     sd_y = scales.response.scale(ddof=0) if scaled else 1.0
     width = 2.5 * sd_y
     chosen = _normal_coefficients(design, width, ddof=0)
@@ -158,7 +177,11 @@ def bambi(design: ModelData) -> dict[str, PriorLike]:
         ),
     )
     half_t = Prior.of("HalfStudentT", nu=4.0, sigma=sd_y)
-    own: dict[str, PriorLike] = {names.SIGMA: half_t, "nu": "Gamma(2, 0.1)"}
+    own: dict[str, PriorLike] = {
+        names.SIGMA: half_t, "nu": "Gamma(2, 0.1)", "zi": "Beta(2, 2)", "hu": "Beta(2, 2)"
+    }  # fmt: skip
+    if design.family.name == "hurdle_lognormal":
+        own[names.SIGMA] = "HalfNormal(1)"
     # Bambi orders thresholds that are normal; here their default prior stays.
     for parameter in () if design.family.response.ordered else design.family.parameters:
         chosen[parameter.name] = own.get(parameter.name, "HalfCauchy(1)")
@@ -175,7 +198,7 @@ def _normal_coefficients(design: ModelData, width: float, ddof: int) -> dict[str
 
 def _require_family(design: ModelData, package: str, *, lacks: tuple[str, ...]) -> None:
     """Raise where a package has no such family, and so no priors for it."""
-    if (name := design.family.name) in lacks:
+    if (name := uncensored(design.family).name) in lacks:
         raise PriorError(
             f"{package} has no family like {name!r}. Take another scheme, or give single priors."
         )
@@ -204,5 +227,5 @@ def _response_rows(design: ModelData) -> NDArray[np.float64]:
             "tell. Choose another scheme, or write its priors out: StudentT(3, median, s) for the "
             "intercept and HalfStudentT(3, s) for sigma and every sd."
         )
-    y = design.coded_rows.gaussian_response
-    return y if design.offset is None else y - design.offset
+    y, offset = design.coded_rows.responses_of_eta
+    return y if offset is None else y - offset

@@ -12,6 +12,7 @@ from scipy.special import betaincinv
 
 from bayeslmm import names
 from bayeslmm.errors import PriorError
+from bayeslmm.families.parameters import free_parameters
 from bayeslmm.model.priors.factor_priors import (
     FactorPriors,
     factor_as_json,
@@ -61,6 +62,10 @@ class Priors:
         Of those parameters that are correlation matrices, the number of columns.
     sigma_factors : tuple of FactorPriors
         Of random effects in log(sigma), in the order of sigma's formula.
+    intercepts : tuple of int
+        Of several responses: where the intercept of each coefficient's own response stands, at
+        whose columns' means its prior is set, or the coefficient itself where there is none.
+        Empty of one response, whose intercept is the first coefficient.
     """
 
     coef: tuple[str, ...]
@@ -71,6 +76,7 @@ class Priors:
     origins: Mapping[str, str]
     matrices: Mapping[str, int] = field(default_factory=dict)
     sigma_factors: tuple[FactorPriors, ...] = ()
+    intercepts: tuple[int, ...] = ()
 
     @property
     def all_factors(self) -> tuple[FactorPriors, ...]:
@@ -79,7 +85,7 @@ class Priors:
 
     def of_family(self, family: Family) -> list[tuple[str, Prior]]:
         """Return the name and prior of each number that a family's parameters follow from."""
-        entries = [name for parameter in family.free for name in parameter.entries]
+        entries = [name for parameter in free_parameters(family) for name in parameter.entries]
         return [(name, self.parameters[name]) for name in entries]
 
     @property
@@ -114,8 +120,39 @@ class Priors:
 
     @property
     def has_intercept(self) -> bool:
-        """Whether the first fixed effect is an intercept."""
-        return self.coef[:1] == (names.INTERCEPT,)
+        """Whether the first fixed effect is an intercept, or that of some response is."""
+        return bool(self.intercepts) or self.coef[:1] == (names.INTERCEPT,)
+
+    @property
+    def own_intercept(self) -> NDArray[np.intp]:
+        """Which coefficient is the intercept that each one's center belongs to, shape (p,)."""
+        return np.array(self.intercepts or (0,) * len(self.coef), dtype=np.intp)
+
+    def center_columns(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return columns X of fixed effects less their means, where their rows have them.
+
+        Parameters
+        ----------
+        columns : ndarray, shape (n, p)
+            Those of the design.
+        """
+        if not self.intercepts:
+            return np.asarray(columns - np.asarray(self.centers))
+        return np.asarray(columns - columns[:, self.own_intercept] * np.asarray(self.centers))
+
+    def centered_slope(self, d_beta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Carry a gradient in the fixed effects to those of centered columns, shape (p,)."""
+        if not self.has_intercept:
+            return d_beta
+        return np.asarray(d_beta - d_beta[self.own_intercept] * np.asarray(self.centers))
+
+    def _moved(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what the columns' means add to each intercept, shape (..., p)."""
+        moved = np.zeros_like(beta)
+        for place in dict.fromkeys(self.intercepts or (0,)):
+            own = self.own_intercept == place
+            moved[..., place] = beta[..., own] @ np.asarray(self.centers)[own]
+        return moved
 
     def centered_beta(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute what priors are on: fixed effects with the intercept at the predictors' means.
@@ -128,21 +165,18 @@ class Priors:
         Returns
         -------
         ndarray, shape (..., p)
-            The same with ``beta[0] + sum(centers * beta)`` in the intercept's place.
+            The same with ``beta[0] + sum(centers * beta)`` in the intercept's place; of several
+            responses, in each intercept's place the sum over its own coefficients.
         """
         if not self.has_intercept:
             return beta
-        centered = beta.copy()
-        centered[..., 0] += beta @ np.asarray(self.centers)
-        return centered
+        return beta + self._moved(beta)
 
     def raw_beta(self, centered: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute the fixed effects on the original scale, the inverse of `centered_beta`."""
         if not self.has_intercept:
             return centered
-        beta = centered.copy()
-        beta[..., 0] -= centered @ np.asarray(self.centers)
-        return beta
+        return centered - self._moved(centered)
 
     def level(self, beta: NDArray[np.float64]) -> NDArray[np.float64] | float:
         """Compute X beta at the predictors' means, shape (...), where it is no intercept's prior.
@@ -290,6 +324,8 @@ class Priors:
             # These only where there are any: the JSON of other models stays as it was.
             **({"matrices": dict(self.matrices)} if self.matrices else {}),
         }
+        if self.intercepts:
+            content["intercepts"] = self.intercepts
         if self.sigma_factors:
             content["sigma_factors"] = [factor_as_json(factor) for factor in self.sigma_factors]
         return json.dumps(content)
@@ -325,6 +361,7 @@ class Priors:
             dict(content["origins"]),
             {str(name): int(q) for name, q in content.get("matrices", {}).items()},
             in_sigma,
+            tuple(map(int, content.get("intercepts", ()))),
         )
 
 
@@ -337,6 +374,9 @@ def _check_parts(content: Mapping[str, Any], factors: tuple[FactorPriors, ...]) 
         raise PriorError("This is not the JSON of a model's priors: a name in it is no text.")
     lengths = [(content["coef"], content["beta"]), (content["coef"], content["centers"])]
     lengths += [(factor.covariance.sd_names, factor.sd) for factor in factors]
+    places = content.get("intercepts", ())
+    if not all(0 <= k < len(places) == len(content["coef"]) for k in places):
+        raise PriorError("This is not the JSON of a model's priors: its lists do not match.")
     has_corr = [(factor.covariance.has_correlations, factor.corr is not None) for factor in factors]
     beyond = any(k >= len(factor.terms) for factor in factors for k in factor.shift.columns)
     if beyond or any(len(a) != len(b) for a, b in lengths) or any(a != b for a, b in has_corr):

@@ -9,20 +9,25 @@ of that name.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm import names
 from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.design.scales import check_magnitudes
-from bayeslmm.errors import ArgumentError, PriorError, names_keywords, nearest
+from bayeslmm.errors import PriorError, names_keywords, nearest
 from bayeslmm.model.covariance.block_covariance import covariance_of
-from bayeslmm.model.priors.defaults import FLAT_LKJ, DefaultPriors, default_priors
+from bayeslmm.model.priors.defaults import DefaultPriors, default_corr, default_priors
 from bayeslmm.model.priors.dirichlet import with_sticks
 from bayeslmm.model.priors.factor_priors import FactorPriors
-from bayeslmm.model.priors.prior import Prior, PriorLike
+from bayeslmm.model.priors.given import SCHEME, read_prior, require_design, split_scheme
+from bayeslmm.model.priors.of_parts import (
+    base_of_parts,
+    intercepts_of_parts,
+    scheme_of_correlations,
+)
 from bayeslmm.model.priors.priors import Priors
-from bayeslmm.model.priors.schemes import PriorScheme, scheme_named
+from bayeslmm.model.priors.schemes import PriorScheme
 from bayeslmm.model.priors.shift import shift_of
 from bayeslmm.model.priors.supports import (
     ANY,
@@ -37,8 +42,11 @@ from bayeslmm.model.residual.of_design import parameter_entries
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bayeslmm.design.design import Design
     from bayeslmm.design.model_data import FactorData, ModelData
     from bayeslmm.design.scales import ColumnScale
+    from bayeslmm.design.stacked.stack import Stack
+    from bayeslmm.model.priors.prior import Prior, PriorLike
 
 
 # What a user may give: nothing, a scheme, single priors over a scheme or the defaults, or the
@@ -46,7 +54,6 @@ if TYPE_CHECKING:
 PriorsLike = str | PriorScheme | Mapping[str, Any] | Priors
 DEFAULT = "default"
 USER = "user"
-SCHEME = "scheme"
 # A scheme's rule may name these whether or not the model has such a parameter.
 _GENERAL_KEYS = frozenset({names.BETA, names.INTERCEPT, "sd", "corr", names.SIGMA})
 
@@ -67,7 +74,8 @@ def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Prior
 
     ==============================  =====================================================
     ``"beta"``                      every fixed effect except the intercept
-    ``"Intercept"``                 the intercept, at the predictors' means
+    ``"Intercept"``                 the intercept, at the predictors' means; of several responses
+                                    all of them, of which ``"y_Intercept"`` is one
     ``"Days"``, ``"beta[Days]"``    one fixed effect
     ``"sd"``                        every random-effect standard deviation
     ``"sd_Subject"``                those of one factor
@@ -123,28 +131,30 @@ def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Prior
     >>> resolve_priors(design, {"scheme": "brms", "sigma": "HalfNormal(3)"}).factors[0].sd[1]
     Prior('HalfStudentT(nu=3, sigma=59.3)')
     """
-    _require_design(design)
+    require_design(design)
     check_magnitudes(design)
     if isinstance(priors, Priors):
         return _check_same_model(design, priors)
+    if design.stack is not None:
+        return _of_responses(design, design.stack, priors)
     defaults = default_priors(design)
     base = {name: (prior, DEFAULT) for name, prior in _listed(design, defaults).items()}
     return _resolve(design, _layers(design, priors), base, defaults.centers)[0]
 
 
-def _require_design(design: Any) -> None:
-    if hasattr(design, "factors") and hasattr(design, "coef"):
-        return
-    if type(design).__name__ == "DataTree":
-        raise ArgumentError(
-            "Priors are resolved for a design, and this is a result: those it was fitted with are "
-            "bl.Priors.from_json(fit.attrs['priors']). For a design write bl.build_design(formula, "
-            "data)."
+def _of_responses(design: ModelData, stack: Stack[Design], priors: Any) -> Priors:
+    """Resolve priors of several responses over those of each by itself."""
+    scheme, single = split_scheme(priors)
+    parts = [resolve_priors(part, scheme) for part in stack.parts]
+    layers, origin = _layers(design, single), DEFAULT
+    if scheme is not None:
+        said = scheme_of_correlations(scheme.rule(stack.parts[0]))
+        layers.append(
+            _Layer(scheme.name, {key: read_prior(key, value) for key, value in said.items()})
         )
-    raise ArgumentError(
-        f"Priors are resolved for a design, bl.build_design(formula, data), not for a "
-        f"{type(design).__name__}; bl.describe_priors(formula, data) shows those of a formula."
-    )
+    centers, intercepts = intercepts_of_parts(parts)
+    resolved, _ = _resolve(design, layers, base_of_parts(design, parts, origin), centers)
+    return replace(resolved, intercepts=intercepts)
 
 
 def vary_priors(
@@ -182,7 +192,8 @@ def vary_priors(
     {'sd_Subject[Intercept]': 'sd', 'sd_Subject[Days]': 'sd'}
     """
     known = {name: (prior, base.origins[name]) for name, prior in base.entries()}
-    return _resolve(design, _layers(design, priors), known, base.centers)
+    varied, deciding = _resolve(design, _layers(design, priors), known, base.centers)
+    return replace(varied, intercepts=base.intercepts), deciding
 
 
 def _listed(design: ModelData, defaults: DefaultPriors) -> dict[str, Prior]:
@@ -191,11 +202,11 @@ def _listed(design: ModelData, defaults: DefaultPriors) -> dict[str, Prior]:
         covariance = covariance_of(factor)
         leads = [sds[k] for k in covariance.sd_leads]
         listed |= dict(zip(covariance.sd_names, leads, strict=True))
-        listed[covariance.corr_name] = FLAT_LKJ if covariance.of_few_numbers else defaults.corr
+        listed[covariance.corr_name] = default_corr(covariance)
     for factor, sds in zip(sigma_factors(design.residual), defaults.sigma_sd, strict=True):
         covariance = covariance_of(factor)
         listed |= dict(zip(covariance.sd_names, sds, strict=True))
-        listed[covariance.corr_name] = FLAT_LKJ if covariance.of_few_numbers else defaults.corr
+        listed[covariance.corr_name] = default_corr(covariance)
     return listed | dict(defaults.parameters)
 
 
@@ -253,49 +264,36 @@ def _resolve(
 
 def _layers(design: ModelData, priors: Any) -> list[_Layer]:
     """Return what the user gave, the most important layer first, all keys checked."""
-    scheme, single = _split(priors)
+    scheme, single = split_scheme(priors)
     single = with_sticks(design.family, single)
     single = _respelt(design, single)
     _check_keys(design, single, ())
-    chosen = {key: _read(key, value) for key, value in single.items()}
+    chosen = {key: read_prior(key, value) for key, value in single.items()}
     layers = [_Layer(USER, chosen)]
     if scheme is not None:
         try:
             rule = scheme.rule(design)
             _check_keys(design, rule, _GENERAL_KEYS)
-            ruled = {key: _read(key, value) for key, value in rule.items()}
+            ruled = {key: read_prior(key, value) for key, value in rule.items()}
         except PriorError as error:
             raise PriorError(f"The prior scheme {scheme.name!r}: {error}") from None
         layers.append(_Layer(scheme.name, ruled))
     return layers
 
 
-def _split(priors: Any) -> tuple[PriorScheme | None, Mapping[Any, Any]]:
-    if priors is None:
-        return None, {}
-    if isinstance(priors, str | PriorScheme):
-        priors = {SCHEME: priors}
-    if not isinstance(priors, Mapping):
-        raise PriorError(
-            "priors must be a mapping such as {'sigma': 'HalfCauchy(10)'} or a scheme such as "
-            f"'brms', not {type(priors).__name__}."
-        )
-    scheme = priors.get(SCHEME)
-    if isinstance(scheme, str):
-        scheme = scheme_named(scheme)
-    elif scheme is not None and not isinstance(scheme, PriorScheme):
-        raise PriorError(
-            f"priors['scheme'] must be a scheme's name or a PriorScheme, not "
-            f"{type(scheme).__name__}. A predictor of that name has the key 'beta[scheme]'."
-        )
-    return scheme, {key: value for key, value in priors.items() if key != SCHEME}
-
-
 def _beta_keys(design: ModelData, coef: str) -> tuple[str, ...]:
     """Return the keys of one fixed effect; a name with a meaning of its own is none of them."""
     inside = f"{names.BETA}[{coef}]"
     exact = (inside,) if coef in _reserved_keys(design) else (inside, coef)
-    return exact if coef == names.INTERCEPT else (*exact, names.BETA)
+    if coef == names.INTERCEPT:
+        return exact
+    return (*exact, names.INTERCEPT if coef in _intercepts(design) else names.BETA)
+
+
+def _intercepts(design: ModelData) -> list[str]:
+    """Return what the intercepts of several responses are called; none of one response."""
+    called = () if design.stack is None else design.stack.names
+    return [names.of_response(response, names.INTERCEPT) for response in called]
 
 
 def _reserved_keys(design: ModelData) -> set[str]:
@@ -316,6 +314,7 @@ def _valid_keys(design: ModelData) -> list[str]:
         *(c for c in design.coef if c not in reserved),
         *(f"{names.BETA}[{coef}]" for coef in design.coef),
         names.BETA,
+        *([names.INTERCEPT] if set(_intercepts(design)) & set(design.coef) else []),
         "sd",
     ]
     for factor in design.factors:
@@ -357,23 +356,6 @@ def _check_keys(design: ModelData, chosen: Mapping[Any, Any], also: Collection[s
                 f"There is no parameter {key!r} to set a prior on.{nearest(key, [*valid, SCHEME])} "
                 f"This model's keys are {shown}."
             )
-
-
-def _read(key: str, value: Any) -> Prior:
-    if isinstance(value, Prior):
-        return value
-    foreign = isinstance(getattr(value, "distribution", None), str) and isinstance(
-        getattr(value, "parameters", None), Mapping
-    )
-    if not (foreign or isinstance(value, str)):
-        raise PriorError(
-            f"The prior of {key!r} must be text such as 'Normal(0, 10)' or a Prior, "
-            f"not {type(value).__name__}."
-        )
-    try:
-        return Prior.from_pymc(value) if foreign else Prior.parse(value)
-    except PriorError as error:
-        raise PriorError(f"priors[{key!r}]: {error}") from None
 
 
 def _check_same_model(design: ModelData, priors: Priors) -> Priors:

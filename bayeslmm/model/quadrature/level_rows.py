@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.arrays import for_kernels
-from bayeslmm.kernels.families.codes import CODES
 from bayeslmm.kernels.quadrature.rows import LevelRows
+from bayeslmm.model.compiled_rows import family_code, why_not_compiled
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
-    from bayeslmm.families.family import Family
 
 MOST_COLUMNS = 2
 
@@ -32,9 +31,9 @@ def why_not(design: Design) -> str:
     str
         In words that follow "because".
     """
-    family, factors = design.family, design.factors
-    if (family.name, family.link.name) not in CODES:
-        return f"family {family.name!r} with link {family.link.name!r} has no compiled form"
+    factors = design.factors
+    if why := why_not_compiled(design):
+        return why
     if design.residual is not None:
         return "sigma follows a formula, and quadrature takes one sigma for all rows"
     if len(factors) != 1:
@@ -54,11 +53,6 @@ def _why_not(factor: GroupingFactor) -> str:
             f"the power of them: at most {MOST_COLUMNS} can be integrated out"
         )
     return ""
-
-
-def family_code(family: Family) -> int:
-    """Return the number by which kernels know a family with its link."""
-    return CODES[family.name, family.link.name]
 
 
 def level_rows(design: Design, centers: tuple[float, ...]) -> LevelRows:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.families.ordered import Cumulative, StoppingRatio
+from bayeslmm.families.ordinal.ordered import Cumulative, StoppingRatio
 from bayeslmm.kernels.families.codes import CODES
 from bayeslmm.model.quadrature.level_rows import lay_out, level_rows
 from bayeslmm.model.quadrature.likelihood import LevelLikelihood, Points, Slopes

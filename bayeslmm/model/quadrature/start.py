@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.arrays import for_kernels
-from bayeslmm.families.sticks import THRESHOLD
+from bayeslmm.families.censored import uncensored
+from bayeslmm.families.ordinal.sticks import THRESHOLD
 from bayeslmm.kernels.families.codes import CODES
 from bayeslmm.kernels.families.rows import rows
 
@@ -52,7 +53,7 @@ def fit_without_effects(
     family = design.family
     trials = design.trials if design.trials is not None else 1.0
     offset = 0.0 if design.offset is None else design.offset
-    scale = family.gaussian_scale
+    scale = uncensored(family).gaussian_scale
     y = design.gaussian_response if scale is not None else design.y
     beta, information = first.copy(), np.diag(precision)
     with np.errstate(all="ignore"):

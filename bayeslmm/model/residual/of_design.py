@@ -9,6 +9,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.families.parameters import free_parameters
 from bayeslmm.model.residual.correlation import Uncorrelated
 from bayeslmm.model.residual.entry import Entry
 from bayeslmm.model.residual.scale import LogLinearSigma, NoSigma, SigmaByStratum
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.model_data import ModelData
     from bayeslmm.design.residual_rows import ResidualRows
+    from bayeslmm.families.family import FamilyParameter
     from bayeslmm.model.residual.correlation import Correlation
     from bayeslmm.model.residual.scale import Scale
 
@@ -178,11 +180,18 @@ def parameter_entries(design: ModelData) -> tuple[Entry, ...]:
         The response family's, a residual structure's in the place of its sigma.
     """
     of_family = tuple(
-        Entry(parameter.name, label, parameter.lower, parameter.upper, parameter.prior)
-        for parameter in design.family.free
+        _below_response(design, parameter)
+        if parameter.below_response
+        else Entry(parameter.name, label, parameter.lower, parameter.upper, parameter.prior)
+        for parameter in free_parameters(design.family)
         for label in parameter.labels or (None,)
     )
     if design.residual is None:
         return of_family
     others = tuple(entry for entry in of_family if entry.variable != names.SIGMA)
     return (*structured_residuals(design.residual).entries, *others)
+
+
+def _below_response(design: ModelData, parameter: FamilyParameter) -> Entry:
+    least = float(np.nanmin(design.response_rows))
+    return Entry(parameter.name, None, 0.0, least, f"Uniform(0, {least!r})")

@@ -32,7 +32,7 @@ class EffectsInSigma:
     Attributes
     ----------
     name : str
-        The factor's, by `names.in_sigma`.
+        The factor's, by `names.in_parameter`.
     terms : tuple of str, length q
         Names of the columns.
     levels : tuple of str, length m

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import expit, logit
 
-from bayeslmm.families.ordered import Ordered
+from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.gram.sums import reference_scale, to_reference
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import lower_entries, lower_factor, sd_corr_from_factor

@@ -18,8 +18,9 @@ from bayeslmm.errors import (
     warn,
 )
 from bayeslmm.families.gaussian import GAUSSIAN
-from bayeslmm.families.ordered import Ordered
+from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.gram.gram_design import design_of
+from bayeslmm.model.compiled_rows import refuse_counted, why_not_compiled
 from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE
 from bayeslmm.model.quadrature.level_rows import why_not
 from bayeslmm.reml.fit import fit_reml
@@ -162,6 +163,7 @@ def fit_ml(
             "fit_ml has one sigma, and this design has a residual structure: take fit_reml, with "
             "method='ML'."
         )
+    refuse_counted(design, "fit_ml")
     if design.family.gaussian_scale is not None:
         return _gaussian(design)
     for factor in design.factors:
@@ -189,6 +191,10 @@ def fit_ml(
 
 
 def _require(design: Design, approximation: str) -> None:
+    if why := why_not_compiled(design):
+        raise ArgumentError(
+            f"fit_ml does not serve here: {why}. fit_bayes, which samples by NUTS, takes it."
+        )
     for factor in design.factors:
         if factor.latent is not None:
             raise ArgumentError(

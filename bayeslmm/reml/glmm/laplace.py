@@ -9,6 +9,7 @@ import numpy as np
 
 from bayeslmm.arrays import for_kernels
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.gram.border.limits import require_border
 from bayeslmm.gram.gram import Gram
 from bayeslmm.kernels.families.codes import NOT_CONCAVE
 from bayeslmm.kernels.laplace_chain.mode import Prior
@@ -55,7 +56,11 @@ class Laplace:
             design, family=GAUSSIAN, y=np.zeros(n), X=np.empty((n, 0)), coef=(), weights=None,
             offset=None, trials=None,
         )  # fmt: skip
-        plan = Gram.from_design(bare).plan
+        gram = Gram.from_design(bare)
+        require_border(
+            gram, "fit_ml", "fit_bayes takes sampler='nutpie', which forms no such matrix."
+        )
+        plan = gram.plan
         self._rows, order = plan_rows(design, plan, np.empty((n, 0)), coordinates.Z)
         self._offset, self._X = self._rows.offset, coordinates.X[order]
         self._plan, self._sizes = plan, [(len(f.levels), len(f.terms)) for f in design.factors]

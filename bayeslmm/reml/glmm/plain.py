@@ -8,10 +8,10 @@ import numpy as np
 import scipy
 
 from bayeslmm.arrays import for_kernels
-from bayeslmm.families.ordered import Ordered
-from bayeslmm.families.sticks import THRESHOLD, observed_sticks
-from bayeslmm.kernels.families.codes import CODES
+from bayeslmm.families.ordinal.ordered import Ordered
+from bayeslmm.families.ordinal.sticks import THRESHOLD, observed_sticks
 from bayeslmm.kernels.families.rows import rows
+from bayeslmm.model.compiled_rows import family_code
 from bayeslmm.model.quadrature.start import fit_without_effects
 from bayeslmm.reml.glmm.coordinates import Point
 
@@ -47,7 +47,7 @@ class Plain:
         known = np.ones(n) if design.known is None else design.known
         self.offset = np.zeros(n) if design.offset is None else design.offset
         self.X = coordinates.X
-        self._code = CODES[design.family.name, design.family.link.name]
+        self._code = family_code(design.family)
         self._y = for_kernels("y", design.y, np.float64, (n,))
         self._known = for_kernels("trials or weights", known, np.float64, (n,))
 

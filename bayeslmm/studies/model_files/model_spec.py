@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.arguments import as_path
+from bayeslmm.arguments import ParameterFormulas, as_path
+from bayeslmm.design.predictors import parameter_terms
 from bayeslmm.design.residual_checks import check_arguments
 from bayeslmm.design.response import require_known, require_trials
+from bayeslmm.design.stacked.residuals import STRUCTURES
 from bayeslmm.errors import ArgumentError, FormulaError, names_keywords
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.families.registry import family_of
@@ -39,6 +41,7 @@ _TOP = {
     "residual": (str,),
     "sigma": (str,),
     "se": (str,),
+    **dict.fromkeys(ParameterFormulas.__annotations__, (str,)),
     "known": (dict,),
     "data": (dict,),
     "priors": (dict,),
@@ -156,6 +159,8 @@ class ModelSpec:
         Structure of the residuals' covariance, and formula of log(sigma).
     se : str or None
         Column of known standard errors.
+    formulas : mapping from str to str
+        Formulas of the family's parameters.
     known : mapping from str to KnownFile
         Known covariances of levels by the names that the formula has, and where they stand.
     """
@@ -178,6 +183,7 @@ class ModelSpec:
     residual: str | None = None
     sigma: str | None = None
     se: str | None = None
+    formulas: Mapping[str, str] = field(default_factory=_empty)
     known: Mapping[str, KnownFile] = field(default_factory=dict)
 
     @property
@@ -191,6 +197,7 @@ class ModelSpec:
             "residual": self.residual,
             "sigma": self.sigma,
             "se": self.se,
+            **self.formulas,
             "known": {name: file.load() for name, file in self.known.items()} or None,
         }
 
@@ -236,8 +243,8 @@ def read_spec(path: str | Path) -> ModelSpec:
         )
     if "model" in file.content:
         raise file.error(
-            "there is no table [model]: formula, family, link, trials, residual, sigma and se "
-            "stand at the top, above every table",
+            "there is no table [model]: formula, family, link, trials, residual, sigma, se "
+            "and formulas of other parameters stand at the top, above every table",
             "model",
         )
     top = file.table("", file.content, _TOP, required=("formula", "data"))
@@ -260,6 +267,7 @@ def read_spec(path: str | Path) -> ModelSpec:
         family=family,
         trials=trials,
         known=_known(file, top),
+        formulas=_formulas(file, top, family),
         **_of_residuals(file, top, data, family),
     )
 
@@ -313,10 +321,29 @@ def _of_residuals(
                 given.get("sigma"),
                 given.get("se"),
             )
-            residual_terms(given.get("residual"), given.get("sigma"))
+            if given.get("residual") not in STRUCTURES:
+                residual_terms(given.get("residual"), given.get("sigma"))
         except (ArgumentError, FormulaError) as error:
             raise file.error(str(error), "", name) from None
     return given
+
+
+def _formulas(file: SpecFile, top: dict[str, Any], family: Family) -> Mapping[str, str]:
+    """Return the formulas of the family's parameters; what cannot be is told with the line."""
+    given = {name: top[name] for name in ParameterFormulas.__annotations__ if name in top}
+    for name, text in given.items():
+        if "simulation" in top["data"]:
+            raise file.error(
+                f"a simulated table has one {name} for all rows: simulate the rows elsewhere and "
+                "give [data] their path",
+                "",
+                name,
+            )
+        try:
+            parameter_terms(family, {name: text})
+        except (ArgumentError, FormulaError) as error:
+            raise file.error(str(error), "", name) from None
+    return MappingProxyType(given)
 
 
 def _reference(file: SpecFile, content: Any) -> Reference:

@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import PriorError
+from bayeslmm.model.priors.given import SCHEME
 from bayeslmm.model.priors.prior import Prior
-from bayeslmm.model.priors.resolve import SCHEME
 from bayeslmm.model.priors.schemes import scheme_named
 from bayeslmm.studies.scenarios import REFERENCE
 

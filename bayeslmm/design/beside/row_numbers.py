@@ -19,13 +19,13 @@ _LARGEST_WEIGHT = 1e60
 
 
 def read_numbers(
-    role: Literal["weights", "trials", "se"], given: Any, table: Table
+    role: Literal["weights", "trials", "se", "likweights", "y2"], given: Any, table: Table
 ) -> NDArray[np.float64] | None:
     """Return the weights or trials of all rows of a table, NaN where they are missing.
 
     Parameters
     ----------
-    role : {"weights", "trials", "se"}
+    role : {"weights", "trials", "se", "likweights", "y2"}
         What the numbers are. One number of trials may stand for all rows.
     given : str, array-like, int or None
         The column that holds them, or the numbers; a pandas Series is aligned by its index.
@@ -116,6 +116,21 @@ def check_weights(weights: NDArray[np.float64], labels: NDArray[Any]) -> NDArray
         "weight."
     )
     _require_in_range("weights", weights, labels, way)
+    return weights
+
+
+def check_likelihood_weights(
+    weights: NDArray[np.float64], labels: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Return how often rows with these labels count; raise unless they are positive."""
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))
+    if wrong.size:
+        raise DataError(
+            f"Likelihood weights (likweights) are positive and finite; {wrong.size} are not, the "
+            f"first is {weights[wrong[0]]:g} in row {labels[wrong[0]]}. Leave rows that count for "
+            "nothing out of the table."
+        )
+    _require_in_range("likelihood weights", weights, labels, "Divide all of them by their mean.")
     return weights
 
 

@@ -13,8 +13,7 @@ from bayeslmm.families.binomial import LATENT_VARIANCE
 from bayeslmm.families.family import FamilyParameter
 from bayeslmm.families.links import CLOGLOG, LOGIT, UNIT_LINKS, Link, UnitLink
 from bayeslmm.families.member import Member
-from bayeslmm.families.response import ResponseRule
-from bayeslmm.families.sticks import (
+from bayeslmm.families.ordinal.sticks import (
     CUT,
     THRESHOLD,
     cut_labels,
@@ -23,6 +22,7 @@ from bayeslmm.families.sticks import (
     threshold_at,
     threshold_slope,
 )
+from bayeslmm.families.response import ResponseRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,8 +51,8 @@ class Ordered(Member):
     """What families of ordered categories share; categories are numbered 1, ..., K.
 
     Thresholds c of shape (K - 1, ...) are the first axis of ``phi["threshold"]``. Priors are on
-    sticks (`families.sticks`): the categories' probabilities at a linear predictor of zero, from
-    which thresholds follow.
+    sticks (`families.ordinal.sticks`): the categories' probabilities at a linear predictor of zero,
+    from which thresholds follow.
     """
 
     link: UnitLink

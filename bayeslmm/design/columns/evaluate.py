@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayeslmm.arguments import label
 from bayeslmm.errors import DataError
 from bayeslmm.formula.calls import (
     BINARY_NUMPY,
@@ -24,7 +25,7 @@ from bayeslmm.formula.calls import (
     contrast_name,
     function_name,
 )
-from bayeslmm.tables.column import categorical, encode, label, what_text
+from bayeslmm.tables.column import categorical, encode, what_text
 
 type Value = NDArray[Any] | pd.Categorical | float
 type State = MutableMapping[str, dict[Any, Any]]

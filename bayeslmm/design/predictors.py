@@ -1,0 +1,234 @@
+"""`ParameterRows`: the rows' columns of a predictor that one of the family's parameters has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.arguments import given_formulas
+from bayeslmm.design.factors.gather import gather_parameter_factors
+from bayeslmm.design.grouping import GroupingFactor
+from bayeslmm.design.rank.identifiability import check_columns, check_levels, full_rank
+from bayeslmm.design.scales import ColumnScale
+from bayeslmm.errors import DataError
+from bayeslmm.families.parameters import check_formulas
+from bayeslmm.families.student import StudentT
+from bayeslmm.formula.predictor import parse_predictor
+from bayeslmm.names import SIGMA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.arrays import Floats
+    from bayeslmm.design.coding import TableCoder
+    from bayeslmm.design.factors.gather import Told
+    from bayeslmm.design.state import DesignState
+    from bayeslmm.families.family import Family
+    from bayeslmm.formula.nodes import Atom
+    from bayeslmm.formula.predictor import PredictorTerms
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterRows:
+    r"""The predictor of a parameter, as columns of rows.
+
+    .. math:: g(\phi_i) = x_i' \gamma + o_i + \sum_k z_{ki}' b_k
+
+    with the link g of `families.parameters.parameter_link`.
+
+    Attributes
+    ----------
+    parameter : str
+        Whose it is.
+    text : str
+        Right-hand side of its formula, canonically.
+    columns : ndarray, shape (n, r)
+        Columns x with coefficients.
+    coef : tuple of str, length r
+        Their names.
+    offset : ndarray, shape (n,), or None
+        Known part.
+    factors : tuple of GroupingFactor
+        Of its random effects, named by `names.in_parameter`.
+    """
+
+    parameter: str
+    text: str
+    columns: Floats
+    coef: tuple[str, ...]
+    offset: Floats | None = None
+    factors: tuple[GroupingFactor, ...] = ()
+
+    @cached_property
+    def fixed_scales(self) -> tuple[ColumnScale, ...]:
+        """Means and spreads of its columns."""
+        return tuple(map(ColumnScale.of, self.columns.T))
+
+    @cached_property
+    def scales(self) -> tuple[tuple[ColumnScale, ...], ...]:
+        """Means and spreads of the columns of its effects, factor by factor."""
+        return tuple(tuple(map(ColumnScale.of, f.columns.T)) for f in self.factors)
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return all that a fit sees of it, in one order."""
+        given: list[NDArray[Any] | None] = [self.columns, self.offset]
+        for factor in self.factors:
+            given += [factor.index, factor.columns]
+        return [array for array in given if array is not None]
+
+
+def predictor_factors(predictors: Iterable[ParameterRows]) -> tuple[GroupingFactor, ...]:
+    """Return the grouping factors of random effects in parameters."""
+    return tuple(factor for rows in predictors for factor in rows.factors)
+
+
+def parameter_terms(
+    family: Family, formulas: Mapping[str, Any], response: Atom | None = None
+) -> tuple[PredictorTerms, ...]:
+    """Return what formulas say of a family's parameters; nothing of those that are one number.
+
+    Parameters
+    ----------
+    family : Family
+        Whose.
+    formulas : mapping of str to str or None
+        By the parameters' names.
+    response : Variable or Expression, optional
+        Of the model: formulas must not read it.
+
+    Raises
+    ------
+    ArgumentError
+        If the family has no such parameter.
+    FormulaError
+        If a formula is none.
+    """
+    given = given_formulas(formulas)
+    check_formulas(family, given)
+    found = [parse_predictor(name, text, response) for name, text in given.items()]
+    order = [parameter.name for parameter in family.parameters]
+    found.sort(key=lambda terms: order.index(terms.parameter))
+    return tuple(terms for terms in found if not terms.is_constant)
+
+
+def kept_of(predictors: Iterable[ParameterRows], texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a state keeps of predictors whose formulas are these, effects apart."""
+    return {
+        "formulas": {rows.parameter: texts[rows.parameter] for rows in predictors},
+        "parameter_coef": {rows.parameter: rows.coef for rows in predictors},
+    }
+
+
+def of_residuals(family: Family) -> bool:
+    """Return whether a family's sigma is that of residuals, which `residual=` may correlate."""
+    return family.gaussian_scale is not None or family.name == StudentT.name
+
+
+def split_sigma(
+    family: Family, sigma: str | None, formulas: Mapping[str, Any]
+) -> tuple[str | None, dict[str, Any]]:
+    """Return the formula of the residuals' sigma, and those of other parameters.
+
+    A sigma that is a parameter like others, as of a family that is no residual distribution, is
+    among the latter.
+    """
+    own = SIGMA in {parameter.name for parameter in family.parameters}
+    if sigma is None or of_residuals(family) or not own:
+        return sigma, dict(formulas)
+    return None, {SIGMA: sigma, **formulas}
+
+
+def code_predictors(
+    coder: TableCoder, learnt: DesignState | None = None
+) -> tuple[ParameterRows, ...]:
+    """Return the columns of parameters' predictors of a table's rows.
+
+    Parameters
+    ----------
+    coder : TableCoder
+        Of the rows.
+    learnt : DesignState, optional
+        Of the training rows; of training rows themselves not given.
+
+    Raises
+    ------
+    DataError
+        If columns are spanned by others, or not those of the training rows.
+    """
+    return tuple(_code(coder, terms, learnt) for terms in coder.terms.parameters)
+
+
+def _code(coder: TableCoder, terms: PredictorTerms, learnt: DesignState | None) -> ParameterRows:
+    columns, coef = coder.columns_of_parameter(terms.fixed, terms.parameter)
+    if learnt is None:
+        _require_rank(columns, coef, coder.rows.n, terms.parameter)
+    elif coef != learnt.parameter_coef[terms.parameter]:
+        raise DataError(
+            f"The state does not belong to this formula of {terms.parameter}: its columns differ."
+        )
+    told = (terms.parameter, terms.effects, terms.text)
+    factors = code_effects(coder, told, learnt)
+    for factor in () if learnt is not None else factors:
+        # By the name that the column has in the table.
+        own = replace(factor, name=":".join(factor.variables))
+        check_columns(own)
+        check_levels(own)
+    offset = coder.sum_of(terms.offsets) if terms.offsets else None
+    return ParameterRows(terms.parameter, str(terms), columns, coef, offset, factors)
+
+
+def _require_rank(columns: Floats, coef: tuple[str, ...], n: int, parameter: str) -> None:
+    try:
+        full_rank(columns, coef, n, "raise")
+    except DataError as error:
+        raise DataError(f"In the formula of {parameter}: {error}") from None
+
+
+def code_effects(
+    coder: TableCoder, told: Told, learnt: DesignState | None
+) -> tuple[GroupingFactor, ...]:
+    """Return the factors of effects in a parameter: of new rows all that the fit had.
+
+    Parameters
+    ----------
+    coder : TableCoder
+        Of the rows.
+    told : tuple
+        The parameter, the terms in bars of its formula, and its text.
+    learnt : DesignState or None
+        Of the training rows.
+
+    Raises
+    ------
+    DataError
+        If columns are not those of the training rows.
+    """
+    if learnt is None:
+        return gather_parameter_factors(coder, told, None)
+    parameter = told[0]
+    found = {f.name: f for f in gather_parameter_factors(coder, told, learnt.parameter_levels)}
+    if any(learnt.parameter_terms[name] != factor.terms for name, factor in found.items()):
+        raise DataError(
+            f"The state does not belong to this formula of {parameter}: its columns differ."
+        )
+    return tuple(
+        found[name] if name in found else _left_out(name, learnt, coder.rows.n)
+        for name in learnt.effects_in(parameter)
+    )
+
+
+def _left_out(name: str, learnt: DesignState, n: int) -> GroupingFactor:
+    """Return a factor whose effects have no part in any of n rows."""
+    terms = learnt.parameter_terms[name]
+    levels = np.array(learnt.parameter_levels[name], dtype=str)
+    return GroupingFactor(
+        name=name, variables=(), levels=levels, n_known=len(levels),
+        index=np.zeros(n, np.int64), columns=np.zeros((n, len(terms))), terms=terms,
+        blocks=(tuple(range(len(terms))),),
+    )  # fmt: skip

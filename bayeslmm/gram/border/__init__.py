@@ -1,0 +1,15 @@
+"""What crossed factors leave once one is eliminated: chosen by counting how it is solved.
+
+- ``chain``: which factors are eliminated level by level
+- ``choice``: a dense matrix, or iterations that form none, and why
+- ``limits``: dense matrices that memory cannot hold are refused
+- ``sparse_products``: cross-products as sparse matrices
+- ``operator``: the coupling of crossed effects as a matrix that is never formed
+- ``conjugate_gradients``: solutions, many at once
+- ``lanczos``: functions of that matrix
+- ``solution``: T and the effects that belong to it
+- ``probes``: log|V| and its gradient, with a chance that is small and known
+- ``moments``: means and covariances of effects given the relative factors
+- ``draws``: exact draws of effects
+- ``reduce``: log|V| by each probe and T at many relative factors
+"""

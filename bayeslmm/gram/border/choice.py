@@ -1,0 +1,148 @@
+"""How the border of crossed factors is solved, chosen by counting its columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.errors import ArgumentError, check_choice
+
+if TYPE_CHECKING:
+    from bayeslmm.gram.gram import Gram
+
+AUTO, DENSE, KRYLOV = "auto", "dense", "krylov"
+BORDERS = (AUTO, DENSE, KRYLOV)
+# The reason of a choice that the user made.
+ASKED = "asked for"
+# Columns up to which a dense factorization takes less than a second.
+LARGEST_DENSE = 4000
+# Columns from which probes make sense at all: with fewer, there is no average over levels.
+_FEWEST = 2
+# Random columns, and the most that are taken where chance is too large.
+PROBES, MOST_PROBES = 32, 512
+# What the chance of an estimate may be, in its own standard errors or posterior sds.
+TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Border:
+    """How it is solved.
+
+    Attributes
+    ----------
+    method : {"dense", "krylov"}
+        A Cholesky factorization of the dense matrix; or conjugate gradients, and probes for
+        log|V|.
+    reason : str
+        Why.
+    """
+
+    method: str
+    reason: str
+
+
+def choose_border(gram: Gram, asked: str = AUTO) -> Border:
+    """Choose how the crossed factors' border is solved; nothing is laid out or computed yet.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    asked : {"auto", "dense", "krylov"}
+        What a user asked for.
+
+    Returns
+    -------
+    Border
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such choice, or iterations do not suit the model.
+
+    Examples
+    --------
+    >>> from bayeslmm.design.build import build_design
+    >>> from bayeslmm.gram.gram import Gram
+    >>> table = {"y": [1.0, 2.0, 4.0, 3.0], "g": list("aabb"), "h": list("cdcd")}
+    >>> choose_border(Gram.from_design(build_design("y ~ 1 + (1 | g) + (1 | h)", table)))
+    Border(method='dense', reason='crossed factors leave 2 columns, at most 4,000')
+    """
+    check_choice("border", asked, BORDERS)
+    if asked == DENSE:
+        return Border(DENSE, ASKED)
+    unsuited = why_not_krylov(gram)
+    if asked == KRYLOV:
+        if unsuited:
+            raise ArgumentError(
+                f"border='krylov' iterates on two or more crossed factors, and {unsuited}: give "
+                "border='dense', or leave the choice to 'auto'."
+            )
+        return Border(KRYLOV, ASKED)
+    count = gram.n_border
+    if count <= LARGEST_DENSE:
+        return Border(DENSE, f"crossed factors leave {count:,} columns, at most {LARGEST_DENSE:,}")
+    if unsuited:
+        return Border(DENSE, f"crossed factors leave {count:,} columns, and {unsuited}")
+    return Border(KRYLOV, f"crossed factors leave {count:,} columns, more than {LARGEST_DENSE:,}")
+
+
+def why_not_krylov(gram: Gram) -> str:
+    """Say why iterations do not suit a model; nothing where they do."""
+    for factor in gram.factors:
+        if factor.latent is not None:
+            return f"rows have several latent levels of {factor.name!r}"
+    if gram.strata is not None:
+        return "the residuals have strata"
+    if any(gram.joined(k) is not None for k in range(len(gram.factors))):
+        return "residuals correlate levels"
+    if len(gram.factors) < _FEWEST:
+        return f"there are {len(gram.factors)} grouping factors"
+    return ""
+
+
+def require_plain(border: str, what: str) -> None:
+    """Raise where iterations are asked for and what a model has rules them out.
+
+    Parameters
+    ----------
+    border : str
+        What a user asked for.
+    what : str
+        What the model has.
+
+    Raises
+    ------
+    ArgumentError
+        With what to give instead.
+    """
+    check_choice("border", border, BORDERS)
+    if border == KRYLOV:
+        raise ArgumentError(
+            "border='krylov' is for Gaussian responses with independent residuals and one sigma, "
+            f"and this model has {what}: give border='dense', or leave the choice to 'auto'."
+        )
+
+
+def check_probes(probes: int, seed: int | None = None) -> None:
+    """Raise unless a number of probes, and their seed, can be used.
+
+    Parameters
+    ----------
+    probes : int
+        Two at least, for a spread.
+    seed : int, optional
+        Not negative.
+
+    Raises
+    ------
+    ArgumentError
+        Naming which.
+    """
+    given = [("probes", probes, _FEWEST)] + ([] if seed is None else [("random_seed", seed, 0)])
+    for name, value, least in given:
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not whole or value < least:
+            raise ArgumentError(f"{name} must be a whole number from {least} on, not {value!r}.")

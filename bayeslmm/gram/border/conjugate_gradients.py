@@ -1,0 +1,94 @@
+"""Solutions of (I - A) x = b for many b at once, by conjugate gradients in lockstep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from bayeslmm.errors import NumericalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bayeslmm.arrays import Floats
+
+# Never reached by a model whose factors cross: thousands say that something is wrong.
+MOST_STEPS = 1000
+
+
+def inner(X: Floats, Y: Floats) -> Floats:
+    """Compute the inner product of each column of X with that of Y."""
+    return np.asarray(np.einsum("nb,nb->b", X, Y))
+
+
+class Iterated(NamedTuple):
+    """A solution of (I - A) x = b."""
+
+    x: Floats  # (n, B)
+    residual: Floats  # (n, B): b - (I - A) x
+    steps: int  # products with A
+
+
+def solve(
+    multiply: Callable[[Floats], Floats],
+    right: Floats,
+    tolerance: float,
+    start: Floats | None = None,
+) -> Iterated:
+    """Solve (I - A) x = b to a residual relative to b, that of the worst column.
+
+    Parameters
+    ----------
+    multiply : callable
+        From columns, shape (n, B), to A times them.
+    right : ndarray, shape (n, B)
+        Columns b.
+    tolerance : float
+        Of the residual's length beside that of b.
+    start : ndarray, shape (n, B), optional
+        Where to begin; at zero without.
+
+    Returns
+    -------
+    Iterated
+
+    Raises
+    ------
+    NumericalError
+        If a thousand steps are not enough.
+
+    References
+    ----------
+    Hestenes & Stiefel (1952). Methods of conjugate gradients for solving linear systems. Journal
+    of Research of the National Bureau of Standards 49:409-436. doi:10.6028/jres.049.044
+
+    Examples
+    --------
+    >>> A = np.array([[0.5, 0.1], [0.1, 0.2]])
+    >>> found = solve(lambda X: A @ X, np.ones((2, 1)), 1e-9)
+    >>> ((np.eye(2) - A) @ found.x).round(6).tolist()
+    [[1.0], [1.0]]
+    """
+    enough = tolerance**2 * inner(right, right)
+    x = np.zeros_like(right) if start is None else start.copy()
+    residual = right.copy() if start is None else right - x + multiply(x)
+    direction, square, steps = residual.copy(), inner(residual, residual), int(start is not None)
+    while np.any(square > enough):
+        if steps == MOST_STEPS:
+            raise NumericalError(
+                f"Conjugate gradients did not solve for the crossed effects in {MOST_STEPS} steps: "
+                "standard deviations of the effects are too large beside sigma, or the levels "
+                "hang together in a long chain. border='dense' takes no steps."
+            )
+        moved = direction - multiply(direction)
+        curved = inner(direction, moved)
+        # A column that is solved already moves no more.
+        along = np.divide(square, curved, out=np.zeros_like(square), where=curved > 0.0)
+        x += along * direction
+        residual -= along * moved
+        new = inner(residual, residual)
+        direction *= np.divide(new, square, out=np.zeros_like(square), where=square > 0.0)
+        direction += residual
+        square, steps = new, steps + 1
+    return Iterated(x, residual, steps)

@@ -1,0 +1,74 @@
+"""log|V| by each probe and T at many relative factors, the probes the same for all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.gram.border.operator import Operator
+from bayeslmm.gram.border.probes import log_determinant
+from bayeslmm.gram.border.solution import solve_fixed
+from bayeslmm.gram.likelihood import unpack_factors
+from bayeslmm.gram.reduction import Reduced
+from bayeslmm.resources import single_blas_thread
+
+if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats
+    from bayeslmm.gram.border.probes import Probes
+    from bayeslmm.gram.border.sparse_products import SparseProducts
+    from bayeslmm.gram.gram import Gram
+
+# Of solutions: the error of T is its square.
+_TOLERANCE = 1e-7
+
+
+class ProbedReduction:
+    """What `reduction.reduce_exactly` computes, by iterations; remembers values by each probe.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    products : SparseProducts
+        The same, laid out.
+    probes : Probes
+        For log|V|.
+
+    Attributes
+    ----------
+    probes : Probes
+    packed : list of ndarray, shape (n_lambda,)
+        Relative factors so far.
+    by_probe : list of ndarray, shape (B,)
+        log|V| there by each probe.
+    steps : list of int
+        Of conjugate gradients, and of the Lanczos method, at most.
+    """
+
+    def __init__(self, gram: Gram, products: SparseProducts, probes: Probes) -> None:
+        self._gram, self._products, self.probes = gram, products, probes
+        self.packed: list[Floats] = []
+        self.by_probe: list[Floats] = []
+        self.steps = [0, 0]
+        self._near: Floats | None = None
+
+    def operator(self, packed: Floats) -> Operator:
+        """Return A at packed relative factors, shape (n_lambda,)."""
+        return Operator(self._products, self._gram, unpack_factors(self._gram, packed))
+
+    def __call__(self, packed: Floats) -> Reduced:
+        """Compute log|V|, the mean over probes, and T at packed factors, shape (s, n_lambda)."""
+        w = len(self._gram.coef) + 1
+        logdet, cross = np.empty(len(packed)), np.empty((len(packed), w, w))
+        with single_blas_thread():
+            for k, own in enumerate(packed):
+                operator = self.operator(own)
+                solution = solve_fixed(operator, _TOLERANCE, self._near)
+                found = log_determinant(operator, self.probes)
+                self._near = solution.scaled
+                self.packed.append(own)
+                self.by_probe.append(found.values)
+                self.steps = [max(self.steps[0], solution.steps), max(self.steps[1], found.steps)]
+                logdet[k], cross[k] = found.mean, solution.T
+        return Reduced(logdet, cross)

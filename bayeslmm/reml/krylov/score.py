@@ -1,0 +1,168 @@
+r"""The gradient of the profiled criterion by probes, where factors cross at size.
+
+.. math:: d = (n - p) \log r + \log|V| + \log|X' V^{-1} X|
+
+(without the last, and n for n - p, by maximum likelihood). All but the trace in the gradient of
+log|V| is exact, to the tolerance of conjugate gradients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.gram.border.operator import Operator
+from bayeslmm.gram.border.probes import (
+    Probes,
+    log_determinant,
+    log_determinant_slopes,
+    second_moment_is_cheap,
+)
+from bayeslmm.gram.border.solution import Solution, solve_fixed, unexplained
+from bayeslmm.gram.border.sparse_products import sparse_products
+from bayeslmm.gram.likelihood import unpack_factors
+from bayeslmm.reml.moments import start_by_moments
+from bayeslmm.reml.relative import RelativeFactors
+
+if TYPE_CHECKING:
+    from bayeslmm.arrays import Floats
+    from bayeslmm.gram.border.probes import LogDeterminant
+    from bayeslmm.gram.gram import Gram
+
+# Solutions for scores: their errors enter squared, or below the chance of probes.
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """The criterion's gradient at one point.
+
+    Attributes
+    ----------
+    slopes : ndarray, shape (B, size)
+        In the scaled variables, by each probe.
+    sigma : float
+        The residual standard deviation that is best there.
+    """
+
+    slopes: Floats
+    sigma: float
+
+    @property
+    def mean(self) -> Floats:
+        """The estimate."""
+        return np.asarray(self.slopes.mean(axis=0))
+
+    @property
+    def covariance(self) -> Floats:
+        """Covariance of the estimate's chance."""
+        return np.atleast_2d(np.cov(self.slopes, rowvar=False)) / len(self.slopes)
+
+
+class ScoreFunction:
+    """Scores at scaled variables, with the same probes everywhere.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    restricted : bool
+        REML rather than ML.
+    count : int
+        Number of probes.
+    seed : int
+        Of their signs.
+
+    Attributes
+    ----------
+    relative : RelativeFactors
+        Lambda as a function of step * x.
+    step : ndarray, shape (size,)
+        One over the root of the expected curvature at the start.
+    start : ndarray, shape (size,)
+        Where to begin, scaled.
+    dof : int
+        Degrees of freedom of sigma.
+    products : SparseProducts
+    probes : Probes
+    n_evaluations : int
+        Scores so far.
+    steps : int
+        The most steps that conjugate gradients have taken for one.
+    """
+
+    def __init__(self, gram: Gram, *, restricted: bool, count: int, seed: int) -> None:
+        self.gram, self._restricted = gram, restricted
+        self.relative = RelativeFactors(gram)
+        theta, curvature = start_by_moments(self.relative)
+        self.step = 1.0 / np.sqrt(curvature)
+        self.start = theta / self.step
+        self.dof = gram.n - (len(gram.coef) if restricted else 0)
+        self.products = sparse_products(gram)
+        self._rng = np.random.default_rng([seed, 7])
+        self.probes = Probes(self.operator(self.start), count, self._rng)
+        self.n_evaluations, self.steps = 0, 0
+        self._near: tuple[Floats | None, Floats | None] = (None, None)
+
+    def more_probes(self) -> None:
+        """Take as many probes again."""
+        self.probes = self.probes.more(self._rng)
+        self._near = (None, self._near[1])
+
+    def operator(self, x: Floats) -> Operator:
+        """Return A at scaled variables."""
+        packed = self.relative.packed(self.step * x)
+        return Operator(self.products, self.gram, unpack_factors(self.gram, packed))
+
+    def __call__(self, x: Floats) -> Score:
+        """Compute the score at scaled variables."""
+        operator = self.operator(x)
+        of_trace, near, steps = log_determinant_slopes(operator, self.probes, self._near[0])
+        solution = solve_fixed(operator, _TOLERANCE, self._near[1])
+        self._near = (near, solution.scaled)
+        self.n_evaluations += 1
+        self.steps = max(self.steps, steps, solution.steps)
+        of_T, sigma = self._of_response(operator, solution)
+        packed = [
+            (factor.scale.T @ (own + known)).reshape(len(own), -1)
+            for factor, own, known in zip(self.gram.factors, of_trace, of_T, strict=True)
+        ]
+        theta = self.step * x
+        slopes = [self.relative.pull_back(theta, row) for row in np.concatenate(packed, axis=1)]
+        return Score(np.array(slopes) * self.step, sigma)
+
+    def _of_response(self, operator: Operator, solution: Solution) -> tuple[list[Floats], float]:
+        """Compute the gradient of what depends on T with respect to each F, and sigma."""
+        direction, covariance, square, dof = self._finished(solution.T)
+        Tbar = np.outer(direction, direction) * (dof / square)
+        if self._restricted:
+            Tbar[:-1, :-1] += covariance
+        out = []
+        residuals = unexplained(operator, solution)
+        for own, left, effects in zip(operator.blocks, residuals, solution.effects, strict=True):
+            m, q, _ = own.within.shape
+            turned = (effects @ Tbar).reshape(m, q, -1)
+            out.append(-2.0 * np.einsum("mrc,msc->rs", left.reshape(m, q, -1), turned))
+        return out, float(np.sqrt(square / dof))
+
+    def _finished(self, T: Floats) -> tuple[Floats, Floats, float, int]:
+        """Return (-beta, 1), (X'V^-1 X)^-1, the residual sum of squares, degrees of freedom."""
+        p = len(T) - 1
+        covariance = np.linalg.inv(T[:p, :p]) if p else np.zeros((0, 0))
+        direction = np.append(-covariance @ T[:p, p], 1.0)
+        return direction, covariance, float(direction @ T @ direction), self.dof
+
+    def criterion(self, x: Floats) -> tuple[float, float, LogDeterminant]:
+        """Compute the criterion, sigma, and log|V| by each probe at scaled variables."""
+        operator = self.operator(x)
+        solution = solve_fixed(operator, start=self._near[1])
+        found = log_determinant(operator, self.probes, second=second_moment_is_cheap(operator))
+        _, covariance, square, dof = self._finished(solution.T)
+        value = dof * (1.0 + np.log(2.0 * np.pi * square / dof)) + found.mean
+        value -= self.gram.sum_log_weights
+        if self._restricted and len(covariance):
+            value -= float(np.linalg.slogdet(covariance)[1])
+            value += 2.0 * float(np.log(np.abs(np.diag(self.gram.scale))).sum())
+        return float(value), float(np.sqrt(square / dof)), found
