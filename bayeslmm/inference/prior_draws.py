@@ -184,10 +184,10 @@ def _family_parameters(
     model: Model, values: dict[str, Floats], size: int, rng: np.random.Generator
 ) -> dict[str, Floats]:
     """Draw the family's parameters, given fixed effects, shapes (size,) or (size, labels)."""
-    drawn = {}
-    for name, priors in by_variable(model.priors.parameters).items():
-        columns = _columns(priors, size, rng)
-        drawn[name] = columns[:, 0] if name in model.priors.parameters else columns
+    single = model.priors.parameters
+    if not model.family.response.ordered:
+        return {name: prior.draw(size, rng) for name, prior in single.items()}
+    drawn = {name: _columns(own, size, rng) for name, own in by_variable(single).items()}
     beta = values.get(names.BETA)
     level = 0.0 if beta is None else model.priors.level(beta)
     return with_parameters(model.family, drawn, level)
@@ -218,7 +218,12 @@ def _drawn(
     """Draw responses, shape (s, n), of rows that are independent given eta."""
     design = model.design.coded_rows
     if design.stack is None:
-        own = {name: values[name][:, None] for name in model.priors.parameters}
+        of_family = [one.name for one in model.family.parameters] + list(model.priors.parameters)
+        own = {
+            name: np.moveaxis(values[name], 0, -1)[..., None]
+            for name in of_family
+            if name in values
+        }
         return model.family.draw(eta, own, design.known, rng)
     # Families of stacked rows have these first.
     known = None if design.known is None else design.known[:, None]

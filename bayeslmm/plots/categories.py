@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
 
 # Values of a number along the axis; rows over which probabilities are averaged, and draws.
-POINTS, MOST_ROWS, MOST_DRAWS = 31, 100, 400
+POINTS = 31
+MOST_ROWS = 100
+MOST_DRAWS = 400
 WAY = "It is a column that the formula reads."
 
 
