@@ -11,10 +11,11 @@ from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.families.ordinal.sticks import THRESHOLD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from bayeslmm.analysis.prediction.factor_part import FactorPart
     from bayeslmm.arrays import Floats
     from bayeslmm.families.family import Family, Parameters
 
@@ -90,6 +91,31 @@ def require_ordered(family: Family) -> Ordered:
             f"the family of this fit is {family.name!r}: take kind='mean'."
         )
     return family
+
+
+def category_probabilities(
+    family: Family, eta: Floats, phi: Parameters, parts: Sequence[FactorPart], rows: slice
+) -> Floats:
+    """Return draws of P(Y = k | eta) of ordered categories, shape (rows, s, categories).
+
+    Parameters
+    ----------
+    family : Family
+        Of ordered categories.
+    eta : ndarray, shape (rows, s)
+        Linear predictors.
+    phi : mapping of str to ndarray
+        The thresholds.
+    parts : sequence of FactorPart
+        Random effects, over unseen levels of which probabilities are averaged where asked for.
+    rows : slice
+        Which rows they are.
+    """
+    member, variance = require_ordered(family), np.zeros_like(eta)
+    for part in parts:
+        if part.average is not None:
+            part.add_variance_to(variance, rows)
+    return np.moveaxis(averaged_over(member, member.probabilities, eta, variance, phi), 0, -1)
 
 
 def averaged_over(

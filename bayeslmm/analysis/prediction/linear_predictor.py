@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.average_mean import (
-    averaged_mean,
-    averaged_over,
-    require_ordered,
-)
+from bayeslmm.analysis.prediction.average_mean import averaged_mean
 from bayeslmm.analysis.prediction.determined import require_rows
 from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_parts, new_in_sigma
 from bayeslmm.analysis.prediction.grouping_columns import (
@@ -62,7 +58,7 @@ class LinearPredictor:
         Draws of the fixed effects.
     family : Family
         How a response is distributed given eta.
-    phi : mapping of str to ndarray, shape (s,) or (labels, s)
+    phi : mapping of str to ndarray, shape (s,)
         Draws of the family's parameters.
     parts : tuple of FactorPart
         The random effects that are included.
@@ -168,28 +164,12 @@ class LinearPredictor:
             Their linear predictors.
         """
         phi = self.phi if is_additive(self.family) else self.parameters(rows)
-        variance = self._averaged_over(rows, eta)
-        if variance is None:
-            return self.family.mean(eta, phi)
-        return averaged_mean(self.family, eta, variance, phi)
-
-    def probabilities(self, rows: slice, eta: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return draws of P(Y = k | eta) of ordered categories, shape (rows, s, categories)."""
-        member, phi = require_ordered(self.family), self.parameters(rows)
-        variance = self._averaged_over(rows, eta)
-        if variance is None:
-            return np.moveaxis(member.probabilities(eta, phi), 0, -1)
-        found = averaged_over(member, member.probabilities, eta, variance, phi)
-        return np.moveaxis(found, 0, -1)
-
-    def _averaged_over(self, rows: slice, eta: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """Return the variance of unseen levels that are averaged over; None without any."""
         if all(part.average is None for part in self.parts):
-            return None
+            return self.family.mean(eta, phi)
         variance = np.zeros_like(eta)
         for part in self.parts:
             part.add_variance_to(variance, rows)
-        return variance
+        return averaged_mean(self.family, eta, variance, phi)
 
     def mean_chunks(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
         """Yield runs of rows with their draws of E(y | eta), shape (rows, s)."""

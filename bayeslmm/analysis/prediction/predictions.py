@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.average_mean import require_ordered
+from bayeslmm.analysis.prediction.average_mean import category_probabilities, require_ordered
 from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
     Policy,
@@ -339,9 +339,12 @@ class _Asked:
             for rows, eta in predictor.joint_chunks():
                 yield rows, predictor.draw(rows, eta, generator)
             return
-        turn = {"mean": predictor.expected, "probability": predictor.probabilities}.get(self.kind)
         for rows, eta in predictor.chunks():
-            yield rows, eta if turn is None else turn(rows, eta)
+            if self.kind == "probability":
+                phi, parts = predictor.parameters(rows), predictor.parts
+                yield rows, category_probabilities(predictor.family, eta, phi, parts, rows)
+            else:
+                yield rows, predictor.expected(rows, eta) if self.kind == "mean" else eta
 
     def _ahead(
         self, idata: xr.DataTree, predictor: LinearPredictor, generator: np.random.Generator

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.families.family import Parameters
+    from bayeslmm.families.family import MeanForm, Parameters
 
 
 def _is_category(y: Floats, known: Floats | None) -> Any:  # noqa: ARG001
@@ -60,7 +60,7 @@ class Ordered(Member):
     links: ClassVar[tuple[str, ...]] = UNIT_LINKS
     response: ClassVar[ResponseRule] = CATEGORIES
     discrete: ClassVar[bool] = True
-    ordered: ClassVar[bool] = True
+    mean_form: ClassVar[MeanForm] = "curved"
     log_concave: ClassVar[bool] = True
 
     def __init__(self, link: str | None = None, categories: Sequence[str] = ()) -> None:
