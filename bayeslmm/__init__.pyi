@@ -83,6 +83,11 @@ from .families.gaussian import Gaussian as Gaussian
 from .families.times.inverse_gaussian import InverseGaussian as InverseGaussian
 from .families.lognormal import LogNormal as LogNormal
 from .families.negbinomial import NegativeBinomial as NegativeBinomial
+from .families.ordinal.ordered import (
+    AdjacentCategory as AdjacentCategory,
+    Cumulative as Cumulative,
+    StoppingRatio as StoppingRatio,
+)
 from .families.poisson import Poisson as Poisson
 from .families.times.shifted_lognormal import ShiftedLogNormal as ShiftedLogNormal
 from .families.skew_normal import SkewNormal as SkewNormal
@@ -126,6 +131,7 @@ from .model.priors.priors import Priors as Priors
 from .model.priors.resolve import resolve_priors as resolve_priors
 from .model.priors.schemes import PriorScheme as PriorScheme
 from .model.simulate import simulate_response as simulate_response
+from .plots.categories import plot_categories as plot_categories
 from .plots.caterpillar import plot_caterpillar as plot_caterpillar
 from .plots.checks import (
     plot_ppc_groups as plot_ppc_groups,

@@ -45,6 +45,7 @@ OF_RESIDUALS = (
     PACF_MA_RESIDUAL,
 )
 COEF = "coef"
+CATEGORY = "category"  # of an ordered response
 OBS = "obs"
 INTERCEPT = "Intercept"
 LINEAR_PREDICTOR = "mu"  # a node of PyMC models; result trees do not hold it

@@ -6,10 +6,12 @@ from scipy import special, stats
 from bayeslmm.families.registry import FAMILIES, family_of
 
 ALL = [family_of(name, link) for name in FAMILIES for link in family_of(name).links]
+ORDERED = {"cumulative", "sratio", "acat"}
+CUTS = np.array([-1.2, 0.3, 1.6])
 DISCRETE = {name for name in FAMILIES if family_of(name).discrete}
 PHI = {
     "sigma": 0.7, "shape": 2.3, "phi": 5.1, "nu": 6.4, "alpha": 2.0, "ndt": 5e-5,
-    "zi": 0.3, "hu": 0.4, "zoi": 0.35, "coi": 0.6,
+    "threshold": CUTS, "zi": 0.3, "hu": 0.4, "zoi": 0.35, "coi": 0.6,
 }  # fmt: skip
 POSITIVE = (
     "gamma", "lognormal", "weibull", "exponential", "inverse_gaussian", "shifted_lognormal",
@@ -24,6 +26,43 @@ def phi_of(family):
 def known_of(family):
     known = {"trials": TRIALS, "weights": WEIGHT, None: None}[family.response.known]
     return None if known is None else np.array(known)
+
+
+class Categories:
+    """Ordered categories by the definitions of their probabilities, numbered from 1."""
+
+    def __init__(self, family, eta, cuts):
+        steps = cuts[:, None] - eta
+        below, above = family.link.inverse(steps), np.exp(family.link.log_rest(steps))
+        none, all_ = np.zeros((1, len(eta))), np.ones((1, len(eta)))
+        if family.name == "cumulative":
+            # In the tail where the two are small.
+            between = np.where(steps[:-1] > 0, -np.diff(above, axis=0), np.diff(below, axis=0))
+            self.p = np.concatenate([below[:1], between, above[-1:]])
+        elif family.name == "sratio":
+            reached = np.concatenate([all_, np.cumprod(above, axis=0)])
+            self.p = reached * np.concatenate([below, all_])
+        else:
+            self.p = special.softmax(np.concatenate([none, np.cumsum(-steps, axis=0)]), axis=0)
+        self.numbers = np.arange(1.0, len(self.p) + 1)[:, None]
+
+    def logpmf(self, y):
+        return np.log(np.take_along_axis(self.p, y.astype(int) - 1, axis=0))
+
+    def cdf(self, y):
+        return ((self.numbers <= y[..., None, :]) * self.p).sum(axis=-2)
+
+    def mean(self):
+        return (self.numbers * self.p).sum(axis=0)
+
+    def _central(self, power):
+        return ((self.numbers - self.mean()) ** power * self.p).sum(axis=0)
+
+    def var(self):
+        return self._central(2)
+
+    def stats(self, moments):
+        return self._central(4) / self._central(2) ** 2 - 3.0
 
 
 class Mixed:
@@ -85,6 +124,8 @@ def scipys(family, eta, phi, known):
     mu = family.link.inverse(eta)
     root = 1.0 if known is None else np.sqrt(known)
     shape, sigma, nu, precision = (phi.get(name) for name in ("shape", "sigma", "nu", "phi"))
+    if family.name in ORDERED:
+        return Categories(family, eta, phi["threshold"])
     alpha, shift = phi.get("alpha"), phi.get("ndt")
     zi, hu, zoi, coi = (phi.get(name) for name in ("zi", "hu", "zoi", "coi"))
     beta = stats.beta(mu * precision, (1 - mu) * precision) if precision else None
@@ -133,6 +174,7 @@ def some_responses(family):
         "binomial": [0, 1, 3, 6, 11, 12],
         **{name: [1e-4, 0.2, 1, 3, 8, 40] for name in POSITIVE},
         "beta": [1e-6, 0.1, 0.4, 0.7, 0.95, 0.999],
+        **{name: [1, 2, 3, 4, 2, 3] for name in ORDERED},
         "beta_binomial": [0, 1, 3, 6, 11, 12],
         "zero_inflated_binomial": [0, 1, 3, 6, 11, 12],
         "zero_inflated_beta": [0, 0.1, 0.4, 0.7, 0.95, 0.999],

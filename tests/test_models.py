@@ -80,7 +80,7 @@ def test_a_study_has_the_rows_coefficients_and_levels_of_its_reference(spec):
     assert len(design.y) == reference.n_obs
     assert design.coef == tuple(reference.fixed_effects)
     assert {f.name: len(f.levels) for f in design.factors} == dict(reference.n_levels)
-    own = {parameter.name for parameter in spec.family.parameters}
+    own = {name for parameter in design.family.parameters for name in parameter.entries}
     assert set(reference.parameters) == own - {"sigma"}
     sds, correlations = own & {"sigma"}, set()
     for factor in design.factors:
@@ -298,7 +298,8 @@ def test_posterior_means_lie_as_near_the_reference_as_the_file_says(spec):
     scales = bl.variance_components(idata, ci_prob=0.99, ci_kind="eti")
     known = {**reference.standard_deviations, **reference.parameters}
     for row in scales.query("quantity not in ['variance', 'corr']").itertuples():
-        own = {"Residual": "sigma", spec.family.name: row.quantity}
+        of_family = f"{row.quantity}[{row.term}]" if row.term else row.quantity
+        own = {"Residual": "sigma", spec.family.name: of_family}
         name = own.get(row.factor, f"sd_{row.factor}[{row.term}]")
         # A mode at or near zero lies below every quantile of a posterior on positive numbers.
         low = 0.0 if row.eti99_lb < 0.25 * row.median else row.eti99_lb

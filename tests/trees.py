@@ -14,6 +14,7 @@ from family_members import POSITIVE
 from bayeslmm import names
 from bayeslmm.design.build import build_design
 from bayeslmm.errors import IdentificationWarning
+from bayeslmm.families.parameters import variables_of
 from bayeslmm.model.priors.resolve import resolve_priors
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.results.write import known_groups
@@ -107,7 +108,11 @@ def random_draws(design_formula, data, *, seed=0, chains=4, draws=250, **respons
     design = build_design(design_formula, data, **response)
     shape = (chains, draws)
     values = {names.BETA: rng.normal(size=(*shape, len(design.coef)))}
-    for parameter in design.family.parameters:
+    if design.family.response.ordered:
+        sticks = rng.beta(2.0, 3.0, size=(len(design.family.free), *shape))
+        cuts = design.family.thresholds(sticks)
+        values |= {"stick": np.moveaxis(sticks, 0, -1), "threshold": np.moveaxis(cuts, 0, -1)}
+    for parameter in () if design.family.response.ordered else design.family.parameters:
         if design.residual is None or parameter.name != names.SIGMA:
             scale = 1.0 if parameter.upper == np.inf else 0.3 * parameter.upper
             values[parameter.name] = scale * np.exp(0.1 * rng.normal(size=shape))
@@ -135,6 +140,7 @@ def random_tree(formula, data, *, seed=0, chains=4, draws=250, weights=None, **r
     return make_tree(formula, data, values, weights=weights, sample_stats=quiet, **response)
 
 
+ORDERED = ("cumulative", "sratio", "acat")
 # A response of each family for the rows of `TINY`, with trials of the binomial.
 RESPONSES = {
     "gaussian": TINY["y"],
@@ -145,6 +151,7 @@ RESPONSES = {
     **dict.fromkeys(POSITIVE, TINY["y"]),
     "beta": TINY["y"] / 8,
     "student": TINY["y"],
+    **{name: np.array([1.0, 2.0, 1.0, 3.0, 2.0, 3.0, 1.0, 2.0, 3.0]) for name in ORDERED},
     "skew_normal": TINY["y"],
     "beta_binomial": np.array([0.0, 1.0, 3.0, 2.0, 1.0, 3.0, 0.0, 2.0, 2.0]),
     "zero_inflated_poisson": np.array([0.0, 3.0, 1.0, 4.0, 0.0, 7.0, 0.0, 1.0, 5.0]),
@@ -211,8 +218,11 @@ def _variable(name, values, design):
         dims = structure.dims[name]
         coords = {**counts, **{dim: list(structure.coords[dim]) for dim in dims}}
         return xr.DataArray(values, dims=(*lead, *dims), coords=coords)
-    if name in [parameter.name for parameter in design.family.parameters]:
-        return xr.DataArray(values, dims=lead, coords=counts)
+    of_family = variables_of(design.family)
+    if name in of_family:
+        dim, labels = of_family[name]
+        own = {dim: list(labels)} if labels else {}
+        return xr.DataArray(values, dims=(*lead, *own), coords={**counts, **own})
     if name == names.BETA:
         return xr.DataArray(
             values, dims=(*lead, names.COEF), coords={**counts, names.COEF: list(design.coef)}

@@ -32,7 +32,12 @@ from bayeslmm.design.rank.identifiability import (
 )
 from bayeslmm.design.residual_checks import check_arguments, check_residuals
 from bayeslmm.design.residual_rows import code_residuals, sigma_factors
-from bayeslmm.design.response import require_known, require_trials, told_family
+from bayeslmm.design.response import (
+    require_intercept,
+    require_known,
+    require_trials,
+    told_family,
+)
 from bayeslmm.design.rows import NO_LEVEL, read_rows
 from bayeslmm.design.stacked.any_kind import is_stacked, stack_up
 from bayeslmm.design.stacked.build import Asked, refuse_of_rows, restack
@@ -44,6 +49,7 @@ from bayeslmm.errors import (
     names_keywords,
     warn,
 )
+from bayeslmm.families.parameters import variables_of
 from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
@@ -110,7 +116,7 @@ def build_design(
     family : str or Family
         How the response is distributed given the linear predictor: ``"gaussian"``,
         ``"bernoulli"``, ``"binomial"``, ``"poisson"``, ``"negbinomial"``, ``"gamma"``,
-        ``"lognormal"``, ``"beta"``, ``"student"``.
+        ``"lognormal"``, ``"beta"``, ``"student"``, ``"cumulative"``, ``"sratio"``, ``"acat"``.
     link : str, optional
         The link, where it is not the family's default one.
     trials : str, array-like of shape (rows of the table,) or int, optional
@@ -174,6 +180,7 @@ def build_design(
     terms = all_terms(mixed, chosen, (residual, sigma), others)
     require_trials(chosen, trials)
     relationships = named_covariances(terms, known)
+    require_intercept(chosen, terms)
     rows = read_rows(
         terms, read_table(data), weights, missing, trials=trials, se=se,
         need_response=response == "required" or None, beside=of_rows,
@@ -183,7 +190,8 @@ def build_design(
     X, columns = coder.fixed()
     keep, dropped = full_rank(X, columns, rows.n, rank_deficient)
     dependence = dependence_of(X, keep, rows.n)
-    X = np.ascontiguousarray(X[:, keep]) if dropped else X
+    keep = [j for j in keep if not coder.stands_for(columns[j])]
+    X = X if len(keep) == len(columns) else np.ascontiguousarray(X[:, keep])
     factors = gather_factors(coder, None, relationships)
     _check(coder, factors)
     of_residuals = code_residuals(coder)
@@ -192,7 +200,7 @@ def build_design(
     names.check_coefficients(
         columns,
         [factor.name for factor in (*factors, *in_parameters)],
-        [parameter.name for parameter in chosen.parameters],
+        list(variables_of(chosen)),
     )
     check_residuals(of_residuals, factors)
     state = DesignState(
@@ -354,10 +362,11 @@ def code_rows(
     """Compute the design of rows that were read; `levels` are the state's, in any sequence."""
     family = family_of(state.family, state.link)
     memory = restore(state.transforms)
-    pair = state.response_levels
-    coder = TableCoder(terms, rows, memory, state.columns, family=family, response_levels=pair)
+    said = state.response_levels
+    coder = TableCoder(terms, rows, memory, state.columns, family=family, response_levels=said)
     X, columns = coder.fixed()
-    keep = [j for j, name in enumerate(columns) if name not in state.dropped]
+    left = {*state.dropped, *filter(coder.stands_for, columns)}
+    keep = [j for j, name in enumerate(columns) if name not in left]
     X, coef = np.ascontiguousarray(X[:, keep]), tuple(columns[j] for j in keep)
     built = gather_factors(coder, levels, state.known, (state.structures or {}, state.arms))
     built, predictors = share_effects(coder, built, code_predictors(coder, state))

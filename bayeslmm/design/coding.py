@@ -10,13 +10,22 @@ import pandas as pd
 from bayeslmm.design.beside.censoring import ends_of
 from bayeslmm.design.columns.evaluate import boolean_categorical, evaluate, recode
 from bayeslmm.design.columns.model_matrix import check_finite, model_matrix, vector
-from bayeslmm.design.response import require_same_kind, require_trials, two_levels
+from bayeslmm.design.response import (
+    categories_of_numbers,
+    ordered_levels,
+    require_same_kind,
+    require_trials,
+    two_levels,
+)
 from bayeslmm.design.smooths.columns import code_smooth
 from bayeslmm.design.state import ColumnState
 from bayeslmm.errors import DataError
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.ordinal.ordered import Ordered
+from bayeslmm.families.registry import bound_family
 from bayeslmm.formula.nodes import Variable
 from bayeslmm.formula.tokens import quote
+from bayeslmm.names import INTERCEPT
 from bayeslmm.tables.column import categorical
 
 if TYPE_CHECKING:
@@ -62,7 +71,8 @@ class TableCoder:
     family : Family
         How the response is distributed: it says what a response must be.
     response_levels : tuple of str, optional
-        Labels of 0 and 1 in a binary response of the training rows; None on those themselves.
+        Labels of 0 and 1 in a binary response of the training rows, or of ordered categories;
+        None on those themselves.
     """
 
     def __init__(
@@ -73,13 +83,15 @@ class TableCoder:
         known: Mapping[str, ColumnState] | None = None,
         *,
         family: Family = GAUSSIAN,
-        response_levels: tuple[str, str] | None = None,
+        response_levels: tuple[str, ...] | None = None,
     ) -> None:
         self.terms = terms
         self.rows = rows
         self.memory = memory
         self.known = known
-        self.family = family
+        self.family = bound_family(family, response_levels)
+        if isinstance(family, Ordered) and family.categories and response_levels is None:
+            response_levels = family.categories
         self.response_levels = response_levels
         self._inputs = {quote(name): self._input(name) for name in terms.predictors}
         self._values: dict[str, Any] = {}
@@ -110,6 +122,10 @@ class TableCoder:
             np.hstack([matrix, *(smooth.fixed for smooth in smooths)]),
             (*names, *(name for smooth in smooths for name in smooth.coef)),
         )
+
+    def stands_for(self, column: str) -> bool:
+        """Return whether thresholds of the response stand in the place of a column: of ones."""
+        return self.family.response.ordered and column == INTERCEPT
 
     def smooths(self) -> tuple[SmoothColumns, ...]:
         """Return the columns of the smooths."""
@@ -162,7 +178,16 @@ class TableCoder:
         check_finite(y[present, None], [atom.text], rows.positions[present], "response")
         known = rows.trials if self.family.response.known == "trials" else rows.weights
         self.family.response.check(y, known, atom.text, rows.labels, self.family.name)
+        if self.family.response.ordered and present.any():
+            self._bind(y)
         return y
+
+    def _bind(self, y: NDArray[np.float64]) -> None:
+        """Take note of the categories of an ordered response."""
+        self.response_levels = categories_of_numbers(
+            y, self.response_levels, self.terms.response.text
+        )
+        self.family = bound_family(self.family, self.response_levels)
 
     def _response_value(self) -> Any:
         """Return the response of the rows that have one."""
@@ -173,6 +198,9 @@ class TableCoder:
             if binary and self.known is not None:
                 require_same_kind(column, self.response_levels)
             if column.kind != "number":
+                if self.family.response.ordered and isinstance(atom, Variable):
+                    coded, self.response_levels = ordered_levels(column, self.response_levels)
+                    return coded
                 if binary:
                     coded, self.response_levels = two_levels(column, self.response_levels)
                     return coded

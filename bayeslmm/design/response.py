@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.design.columns.evaluate import boolean_categorical
-from bayeslmm.errors import ArgumentError, DataError, DataWarning, warn
+from bayeslmm.errors import ArgumentError, DataError, DataWarning, FormulaError, warn
 from bayeslmm.families.derived.censored import Censored, censored, uncensored
 from bayeslmm.tables.column import categorical
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.families.family import Family
+    from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.tables.column import Column
 
 _BOOLEANS = ("False", "True")
@@ -79,6 +80,86 @@ def two_levels(column: Column, known: Sequence[str] | None) -> tuple[Floats, tup
         )
     codes = np.array([float(known.index(label)) for label in labels])
     return codes[np.asarray(given.codes)], (known[0], known[1])
+
+
+def ordered_levels(column: Column, known: Sequence[str] | None) -> tuple[Floats, tuple[str, ...]]:
+    """Return a response of ordered categories as numbers from 1, and their labels.
+
+    Parameters
+    ----------
+    column : Column
+        Categories in an order.
+    known : sequence of str, or None
+        Labels of the model's categories, the lowest first; None on training rows of a family that
+        was not given any, of which the categories that occur count.
+
+    Returns
+    -------
+    y : ndarray, shape (n,)
+    levels : tuple of str
+
+    Raises
+    ------
+    DataError
+        If the categories have no order, or there is one that the training rows did not have.
+    """
+    name = column.name
+    if column.kind == "boolean":
+        raise DataError(
+            f"The response {name!r} holds booleans: family='bernoulli' models the probability of "
+            "True; ordered categories are an ordered categorical column, or whole numbers from 1."
+        )
+    codes, labels = column.levels()
+    texts = [str(label) for label in labels]
+    if known is None:
+        if not column.ordered:
+            some = ", ".join(map(repr, texts[:3]))
+            raise DataError(
+                f"The categories of the response {name!r} ({_listed(texts)}) have no order: make "
+                f"the column an ordered categorical, pandas.Categorical(table[{name!r}], "
+                f"categories=[{some}, ...], ordered=True) with the lowest first, a polars Enum, or "
+                "whole numbers from 1."
+            )
+        known = texts
+    if strange := [label for label in texts if label not in known]:
+        raise DataError(
+            f"The response {name!r} is {strange[0]!r} in some rows, and the model's categories are "
+            f"{_listed(known)}."
+        )
+    numbers = np.array([known.index(label) + 1.0 for label in texts])
+    return numbers[np.asarray(codes)], tuple(known)
+
+
+def categories_of_numbers(y: Floats, known: Sequence[str] | None, response: str) -> tuple[str, ...]:
+    """Return the labels of categories that are numbered from 1, known or up to the largest.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n,)
+        Numbers of categories; NaN where a row has none.
+    known : sequence of str, or None
+        Labels of the training rows' categories; None on those rows themselves.
+    response : str
+        What it is called.
+
+    Raises
+    ------
+    DataError
+        If there is one category only, or more than the training rows had.
+    """
+    largest = int(np.nanmax(y))
+    if known is None:
+        known = tuple(str(k) for k in range(1, largest + 1))
+    if largest > len(known):
+        raise DataError(
+            f"The response {response!r} is {largest} in some rows, and the model's categories are "
+            f"1 to {len(known)}."
+        )
+    if len(known) < 2:
+        raise DataError(
+            f"The response {response!r} has one category only: there is nothing to model."
+        )
+    return tuple(known)
 
 
 def require_same_kind(column: Column, known: Sequence[str] | None) -> None:
@@ -151,6 +232,25 @@ def require_known(family: Family, weights: Any, trials: Any) -> None:
         )
     if weights is not None and takes != "weights":
         raise ArgumentError(f"family={family.name!r} takes no weights: {_why_no_weights(family)}")
+
+
+def require_intercept(family: Family, terms: ModelTerms) -> None:
+    """Raise where a formula leaves out the intercept, in whose place thresholds stand.
+
+    Without it a categorical predictor would have a column for each level, of which thresholds
+    leave one undetermined.
+
+    Raises
+    ------
+    FormulaError
+        Saying so.
+    """
+    if family.response.ordered and not terms.fixed.intercept:
+        raise FormulaError(
+            f"family={family.name!r} has thresholds in the place of an intercept, and coefficients "
+            "are of differences: leave the 0 + (or - 1) out of the formula.",
+            terms.formula.text or str(terms.formula),
+        )
 
 
 def _why_no_weights(family: Family) -> str:

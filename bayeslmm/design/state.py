@@ -14,6 +14,7 @@ from bayeslmm.design.rank.dependence import Dependence
 from bayeslmm.design.stacked.layout import Layout, layout_of_plain
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.relationships.plain import all_of_plain, to_plain
@@ -77,7 +78,8 @@ class DesignState:
     trials : str or None
         The column that held the training rows' numbers of trials.
     response_levels : tuple of str, or None
-        Labels of 0 and 1 where the response was of two categories.
+        Labels of 0 and 1 where the response was of two categories; of ordered categories their
+        labels, the lowest first.
     residual, sigma : str or None
         Residual structure and formula of sigma, as they are spelt.
     se : str or None
@@ -115,7 +117,7 @@ class DesignState:
     family: str = GAUSSIAN.name
     link: str = GAUSSIAN.link.name
     trials: str | None = None
-    response_levels: tuple[str, str] | None = None
+    response_levels: tuple[str, ...] | None = None
     dependence: Dependence | None = None
     residual: str | None = None
     sigma: str | None = None
@@ -274,7 +276,7 @@ class DesignState:
             family=content.get("family", GAUSSIAN.name),
             link=content.get("link", GAUSSIAN.link.name),
             trials=content.get("trials"),
-            response_levels=_pair_or_none(content.get("response_levels")),
+            response_levels=_tuple_or_none(content.get("response_levels")),
             dependence=_dependence_or_none(content),
             residual=content.get("residual"),
             sigma=content.get("sigma"),
@@ -314,6 +316,8 @@ def _structures_or_none(
 def _dependence_or_none(content: Mapping[str, Any]) -> Dependence | None:
     found = content.get("dependence")
     n_columns = len(content["coef"]) + len(content["dropped"])
+    # The column of ones, in whose place thresholds stand, is one of those it is of.
+    n_columns += family_of(content.get("family", GAUSSIAN.name)).response.ordered
     return None if found is None else Dependence.of_plain(found, n_columns)
 
 
@@ -356,13 +360,6 @@ def state_content(text: str) -> dict[str, Any]:
 
 def _no_state(error: Exception) -> DataError:
     return DataError(f"This is not the JSON of a design's state: {error!r}.")
-
-
-def _pair_or_none(labels: Sequence[str] | None) -> tuple[str, str] | None:
-    if labels is None:
-        return None
-    zero, one = labels
-    return str(zero), str(one)
 
 
 def _tuple_or_none(levels: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -9,6 +9,8 @@ import numpy as np
 
 from bayeslmm.errors import ArgumentError
 from bayeslmm.families.links import IDENTITY, LOG, LOGIT
+from bayeslmm.families.ordinal.ordered import Ordered
+from bayeslmm.families.ordinal.sticks import STICK, THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,3 +142,79 @@ def check_formulas(family: Family, formulas: Mapping[str, str]) -> None:
                 "is positive, between 0 and 1, or any. "
                 f"Leave {name}= out."
             )
+
+
+def free_parameters(family: Family) -> tuple[FamilyParameter, ...]:
+    """Return what priors are on, from which a family's parameters follow: mostly they themselves.
+
+    Parameters
+    ----------
+    family : Family
+        Whose.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> [one.name for one in free_parameters(bl.StudentT())]
+    ['sigma', 'nu']
+    >>> [one.entries for one in free_parameters(bl.Cumulative(categories=("a", "b", "c")))]
+    [('stick[a|b]',), ('stick[b|c]',)]
+    """
+    return family.free if isinstance(family, Ordered) else family.parameters
+
+
+def variables_of(family: Family) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return a family's variables in a result tree: their dimension and its labels, if any.
+
+    Parameters
+    ----------
+    family : Family
+        Whose.
+
+    Returns
+    -------
+    dict of str to (str, tuple of str)
+        Its parameters, and what is drawn in their place.
+    """
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for parameter in (*family.parameters, *free_parameters(family)):
+        _, labels = found.get(parameter.name, ("", ()))
+        more = tuple(label for label in parameter.labels if label not in labels)
+        found[parameter.name] = (parameter.dim, (*labels, *more))
+    return found
+
+
+def with_parameters(
+    family: Family, drawn: Mapping[str, Floats], level: Floats | float
+) -> dict[str, Floats]:
+    """Return draws with the parameters that follow from them: thresholds, of ordered categories.
+
+    Parameters
+    ----------
+    family : Family
+        Whose.
+    drawn : mapping of str to ndarray, shape (...) or (..., labels)
+        What is drawn, by name; labels stand last here, as in result trees.
+    level : ndarray, shape (...), or float
+        X beta at the predictors' means, of which the priors speak.
+
+    Returns
+    -------
+    dict of str to ndarray
+    """
+    if not isinstance(family, Ordered):
+        return dict(drawn)
+    thresholds = np.moveaxis(family.thresholds(np.moveaxis(drawn[STICK], -1, 0)), 0, -1)
+    return {**drawn, THRESHOLD: thresholds + np.asarray(level)[..., None]}
+
+
+def free_columns_to_kernels(family: Family, columns: Floats) -> Floats:
+    """Return the columns that compiled code takes, shape (s, k), from those that are drawn."""
+    if not isinstance(family, Ordered):
+        return columns
+    return np.ascontiguousarray(family.thresholds(np.ascontiguousarray(columns.T)).T)
+
+
+def pull_back(family: Family, columns: Floats, slopes: Floats) -> Floats:
+    """Carry a gradient in what compiled code takes to what is drawn, shapes (k,)."""
+    return family.pull_back(columns, slopes) if isinstance(family, Ordered) else slopes

@@ -30,6 +30,7 @@ from bayeslmm.families.mixtures.zero_inflated import (
 )
 from bayeslmm.families.mixtures.zero_one import ZeroOneInflatedBeta
 from bayeslmm.families.negbinomial import NegativeBinomial
+from bayeslmm.families.ordinal.ordered import AdjacentCategory, Cumulative, Ordered, StoppingRatio
 from bayeslmm.families.poisson import Poisson
 from bayeslmm.families.several.softmax import Categorical, Multinomial
 from bayeslmm.families.skew_normal import SkewNormal
@@ -39,7 +40,7 @@ from bayeslmm.families.times.shifted_lognormal import ShiftedLogNormal
 from bayeslmm.families.times.weibull import Exponential, Weibull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from bayeslmm.families.family import Family
 
@@ -59,6 +60,9 @@ FAMILIES: Mapping[str, Callable[[str | None], Family]] = {
         ShiftedLogNormal,
         Beta,
         StudentT,
+        Cumulative,
+        StoppingRatio,
+        AdjacentCategory,
         SkewNormal,
         BetaBinomial,
         ZeroInflatedPoisson,
@@ -100,6 +104,12 @@ _OTHER_NAMES = {
     "shifted_lognormal": ("shiftedlognormal", "shifted_log_normal"),
     "skew_normal": ("skewnormal", "skewnorm", "skew-normal"),
     "beta": ("beta_family", "betar", "beta_regression", "beta_proportion"),
+    "cumulative": (
+        "ordinal", "ordered", "clm", "clmm", "polr", "ordered_logistic", "ordered_probit",
+        "proportional_odds",
+    ),
+    "sratio": ("stopping_ratio", "sequential", "continuation_ratio", "cratio"),
+    "acat": ("adjacent", "adjacent_category", "partial_credit"),
     "categorical": ("softmax", "categorical_logit", "multinom"),
     "student": ("t", "student_t", "studentt", "t_family", "scat", "robust"),
     "beta_binomial": ("betabinomial", "beta-binomial", "betabinom"),
@@ -131,7 +141,6 @@ _NOT_HERE = {
         "wiener", "ddm", "drift_diffusion", "hddm",
     ),
     "family='bernoulli' for two categories, or for one against the others": (
-        "cumulative", "ordinal", "sratio", "acat",
     ),
 }  # fmt: skip
 _NEAREST = {other: near for near, others in _NOT_HERE.items() for other in others}
@@ -184,6 +193,26 @@ def family_of(family: str | Family, link: str | None = None) -> Family:
             f"link={link!r} stands beside family={family!r}, which has a link already: give one "
             "of the two."
         )
+    return family
+
+
+def bound_family(family: Family, categories: Sequence[str] | None) -> Family:
+    """Return a family that knows the categories of its response, where it is of ordered ones.
+
+    Parameters
+    ----------
+    family : Family
+        Any.
+    categories : sequence of str, or None
+        Labels of the response's categories, the lowest first.
+
+    Examples
+    --------
+    >>> bound_family(family_of("acat"), ("no", "some", "all")).parameters[0].labels
+    ('no|some', 'some|all')
+    """
+    if isinstance(family, Ordered) and categories is not None:
+        return family.with_categories(categories)
     return family
 
 

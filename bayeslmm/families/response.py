@@ -35,6 +35,8 @@ class ResponseRule:
         censored responses, or nothing.
     binary : bool
         Whether two categories, or booleans, may stand for 0 and 1.
+    ordered : bool
+        Whether it is categories in an order, numbered from 1.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class ResponseRule:
     advice: str
     known: Known | None = None
     binary: bool = False
+    ordered: bool = False
 
     def check(self, y: Floats, known: Floats | None, name: str, labels: Any, family: str) -> None:
         """Raise unless every response is possible; rows without a response (NaN) are.

@@ -15,6 +15,7 @@ from bayeslmm.design.residual_rows import ResidualRows
 from bayeslmm.design.text import Described, data_lines
 from bayeslmm.errors import ArgumentError, DataError, check_choice
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.families.parameters import check_formulas
 from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
@@ -291,6 +292,8 @@ def require_own_family(
     """
     own = design.family
     asked = family_of(family, link) if link is not None or family != GAUSSIAN.name else own
+    if isinstance(own, Ordered) and isinstance(asked, Ordered) and not asked.categories:
+        asked = asked.with_categories(own.categories)
     if asked == own and trials is None:
         return
     what = f"family={asked.name!r}, link={asked.link.name!r}" if asked != own else "trials="

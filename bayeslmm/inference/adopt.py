@@ -10,6 +10,8 @@ import xarray as xr
 from bayeslmm import names
 from bayeslmm.arguments import takes_formulas
 from bayeslmm.errors import NumericalError, TreeError, names_keywords
+from bayeslmm.families.ordinal.ordered import Ordered
+from bayeslmm.families.ordinal.sticks import STICK, THRESHOLD
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.foreign_draws import ForeignDraws
 from bayeslmm.inference.marginal.recovery import packed_factors, recover_effects
@@ -184,7 +186,22 @@ def _parameters(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
     drawn_back = not any(name in foreign.names for name in effects)
     if design.coef and (names.BETA in foreign.names or not _integrated(model, drawn_back)):
         variables[names.BETA] = foreign.variable(names.BETA, {names.COEF: design.coef})
+    if isinstance(model.family, Ordered):
+        beta = variables.get(names.BETA)
+        level = np.zeros(()) if beta is None else np.asarray(model.priors.level(beta))
+        cuts = np.moveaxis(variables[THRESHOLD] - level[..., None], -1, 0)
+        variables[STICK] = np.moveaxis(model.family.sticks(cuts), 0, -1)
     return variables
+
+
+def _of_family(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
+    """Take the response family's parameters, of several numbers in the model's order."""
+    return {
+        parameter.name: foreign.variable(
+            parameter.name, {parameter.dim: parameter.labels} if parameter.labels else None
+        )
+        for parameter in model.family.parameters
+    }
 
 
 def _of_residuals(structure: StructuredResiduals, foreign: ForeignDraws) -> dict[str, Floats]:

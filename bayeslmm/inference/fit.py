@@ -133,7 +133,7 @@ def fit_bayes(
     family : str or Family, default "gaussian"
         How the response is distributed: ``"gaussian"``, ``"bernoulli"``, ``"binomial"``,
         ``"poisson"``, ``"negbinomial"``, ``"gamma"``, ``"lognormal"``, ``"beta"``,
-        ``"student"``.
+        ``"student"``, and of ordered categories ``"cumulative"``, ``"sratio"``, ``"acat"``.
     link : str, optional
         The link, where it is not the family's default one, e.g. ``"probit"``.
     trials : str, array-like or int, optional

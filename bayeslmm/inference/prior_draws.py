@@ -11,6 +11,7 @@ from bayeslmm import names
 from bayeslmm.arguments import takes_formulas
 from bayeslmm.design.factors.arms import own_effects
 from bayeslmm.errors import ArgumentError, names_keywords
+from bayeslmm.families.parameters import with_parameters
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.inference.memory import require_effects
 from bayeslmm.model.model import Model
@@ -179,6 +180,19 @@ def sample_prior(
     tree = xr.DataTree.from_dict(groups | known_groups(design))
     tree.attrs = root_attributes(model)
     return tree
+
+
+def _family_parameters(
+    model: Model, values: dict[str, Floats], size: int, rng: np.random.Generator
+) -> dict[str, Floats]:
+    """Draw the family's parameters, given fixed effects, shapes (size,) or (size, labels)."""
+    single = model.priors.parameters
+    if not model.family.response.ordered:
+        return {name: prior.draw(size, rng) for name, prior in single.items()}
+    drawn = {name: _columns(own, size, rng) for name, own in by_variable(single).items()}
+    beta = values.get(names.BETA)
+    level = 0.0 if beta is None else model.priors.level(beta)
+    return with_parameters(model.family, drawn, level)
 
 
 def _predictive(

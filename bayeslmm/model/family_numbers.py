@@ -15,6 +15,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.arrays import for_kernels
+from bayeslmm.families.parameters import free_parameters, with_parameters
 from bayeslmm.kernels.families import by_row
 from bayeslmm.kernels.families.by_row import SAME_IN_ALL, PhiRows
 from bayeslmm.model.predictors import predictors_of
@@ -169,7 +170,7 @@ def _parts(design: ModelData) -> Iterator[tuple[FamilyParameter, _Part, slice]]:
     """Yield the family's parameters, what they are, and the places of their numbers."""
     modelled = {one.parameter.name: one for one in predictors_of(design)}
     at = 0
-    for parameter in design.family.parameters:
+    for parameter in free_parameters(design.family):
         part: _Part = _Same(parameter)
         if parameter.name in modelled:
             part = _Predicted(modelled[parameter.name])
@@ -200,7 +201,7 @@ def number_units(model: Model) -> tuple[Floats, Floats]:
     return coefficient, np.where(coefficient, _UNIT / spreads, _UNIT)
 
 
-def family_variables(model: Model, numbers: Floats) -> dict[str, Floats]:
+def family_variables(model: Model, numbers: Floats, beta: Floats | None) -> dict[str, Floats]:
     """Return the variables of a result tree that numbers say.
 
     Parameters
@@ -209,6 +210,8 @@ def family_variables(model: Model, numbers: Floats) -> dict[str, Floats]:
         What is assumed.
     numbers : ndarray, shape (..., m)
         Draws.
+    beta : ndarray, shape (..., p), or None
+        Draws of the fixed effects, on which thresholds depend.
 
     Returns
     -------
@@ -216,8 +219,14 @@ def family_variables(model: Model, numbers: Floats) -> dict[str, Floats]:
     """
     found: dict[str, Floats] = {}
     for _, part, place in _parts(model.design):
-        found |= part.variables(model.priors, numbers[..., place])
-    return found
+        _add(found, part.variables(model.priors, numbers[..., place]))
+    return with_parameters(model.family, found, 0.0 if beta is None else model.priors.level(beta))
+
+
+def _add(found: dict[str, Floats], more: dict[str, Floats]) -> None:
+    """Add variables; sticks, of which each has a prior of its own, become one."""
+    for name, values in more.items():
+        found[name] = np.concatenate([found[name], values], axis=-1) if name in found else values
 
 
 def parameters_at(model: Model, numbers: Floats) -> dict[str, Floats]:
@@ -234,10 +243,10 @@ def parameters_at(model: Model, numbers: Floats) -> dict[str, Floats]:
     -------
     dict of str to ndarray, shape (), (labels,) or (n,)
     """
-    return {
-        parameter.name: part.value(model.priors, numbers[place])
-        for parameter, part, place in _parts(model.design)
-    }
+    found: dict[str, Floats] = {}
+    for parameter, part, place in _parts(model.design):
+        _add(found, {parameter.name: part.value(model.priors, numbers[place])})
+    return with_parameters(model.family, found, 0.0)
 
 
 def phi_rows(design: ModelData, order: Ints) -> PhiRows:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bayeslmm import names
 from bayeslmm.design.residual_rows import sigma_factors
+from bayeslmm.families.parameters import variables_of
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.model.at_means import shifted
 from bayeslmm.model.predictors import parameter_factors, predictors_of
@@ -68,7 +69,8 @@ class Model:
     def __post_init__(self) -> None:
         # Here and not where a tree is written, which is after sampling.
         factors = [factor.name for factor in self.design.factors]
-        parameters = [parameter.name for parameter in self.design.family.parameters]
+        of_family = variables_of(self.design.family)
+        parameters = [*of_family, *(dim for dim, _ in of_family.values() if dim)]
         if self.design.residual is not None:
             structure = self.structured_residual.without_effects
             parameters += [*structure.dims, *structure.coords]

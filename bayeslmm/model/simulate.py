@@ -14,6 +14,8 @@ from bayeslmm.design.design import Design
 from bayeslmm.design.factors.arms import EVERYWHERE, own_effects
 from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.errors import ArgumentError, NumericalError, names_keywords, nearest
+from bayeslmm.families.ordinal.ordered import Cumulative, Ordered
+from bayeslmm.families.ordinal.sticks import THRESHOLD
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.given import require_structure, with_one_correlation
 from bayeslmm.model.predictors import (
@@ -74,6 +76,7 @@ def simulate_response(
         The family's parameters phi by name, e.g. ``{"shape": 2.0}``; ``sigma`` may stand here, too.
         Of a parameter with a formula its coefficients, e.g. ``{"beta_zi": [-1.0, 0.5]}``, or one
         by one, ``{"beta_zi[Intercept]": -1.0, "beta_zi[x]": 0.5}``.
+        Of ordered categories the thresholds, from the lowest up: ``{"threshold": [-1.0, 1.0]}``.
         Of a residual structure its own, as result trees have them, all of them: numbers by name,
         e.g. ``{"sigma_by[Male]": 2.0, "sigma_by[Female]": 1.0}``, or whole variables as arrays,
         e.g. ``{"sd_residual": [1.0, 2.0], "corr_residual": [[1.0, 0.5], [0.5, 1.0]]}``.
@@ -219,12 +222,13 @@ def _check_bounds(structure: StructuredResiduals, phi: NDArray[np.float64]) -> N
 def _parameters(
     design: Design, sigma: float | None, given: Mapping[str, ArrayLike] | None
 ) -> dict[str, Any]:
-    """Return the family's parameters that are one number by name, each of them once."""
+    """Return the family's parameters that have no formula by name, each of them once."""
     family, modelled = design.family, {rows.parameter for rows in design.predictors}
     if given is not None and not isinstance(given, Mapping):
         raise ArgumentError(f"parameters maps names to numbers; it was {given!r}.")
     values = {str(name): value for name, value in (given or {}).items()}
     known = [p.name for p in family.parameters if p.name not in modelled]
+    ordered = family.response.ordered
     if sigma is not None and names.SIGMA in values:
         raise ArgumentError("sigma is given twice: leave it out of parameters.")
     if sigma is not None:
@@ -240,9 +244,26 @@ def _parameters(
     if absent := [name for name in known if name not in values]:
         raise ArgumentError(
             f"family={family.name!r} needs {', '.join(absent)}: give "
-            f"parameters={{{absent[0]!r}: 2.0}}."
+            f"parameters={{{absent[0]!r}: {'[-1.0, 1.0]' if ordered else 2.0}}}."
         )
+    if isinstance(family, Ordered):
+        return {THRESHOLD: _thresholds(family, values[THRESHOLD])}
     return {name: _parameter(name, values[name]) for name in known}
+
+
+def _thresholds(family: Ordered, given: object) -> NDArray[np.float64]:
+    """Return the thresholds of ordered categories, shape (K - 1,)."""
+    cuts = as_numbers(THRESHOLD, given)
+    count = len(family.categories) - 1 if family.categories else cuts.size
+    if cuts.ndim != 1 or cuts.size != max(count, 1) or not np.isfinite(cuts).all():
+        few = f"the {count} numbers between the response's categories" if count > 0 else "numbers"
+        raise ArgumentError(f"{THRESHOLD} is {few}, from the lowest up; it was {given!r}.")
+    if family.name == Cumulative.name and not (np.diff(cuts) > 0).all():
+        raise ArgumentError(
+            f"{THRESHOLD} of family={family.name!r} goes up from number to number; it was "
+            f"{given!r}."
+        )
+    return cuts
 
 
 def _parameter(name: str, given: object) -> float:

@@ -12,11 +12,12 @@ from bayeslmm import names
 from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
 from bayeslmm.model.covariance.of_matrix import OfMatrix
+from bayeslmm.model.priors.of_variables import by_variable
 from bayeslmm.model.priors.priors import Priors
 from bayeslmm.plots.style import DATA, GRID, LEVEL, panel_grid, style
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import density
-from bayeslmm.results.family import family_draws
+from bayeslmm.results.family import own_parameters
 from bayeslmm.results.parameters import parameter_blocks
 from bayeslmm.results.residual import all_factors, has_structure, residual_blocks
 
@@ -143,7 +144,7 @@ def _pairs(idata: xr.DataTree, priors: Priors, chosen: list[str]) -> list[_Pair]
 
 def _moved(priors: Priors) -> set[str]:
     """Return the parameters whose priors stand at the columns' means."""
-    found = {names.INTERCEPT} if any(priors.centers) else set()
+    found = {names.INTERCEPT} if any(priors.centers) and priors.has_intercept else set()
     return found | {
         factor.covariance.sd_names[factor.covariance.sd_columns[columns[0]]]
         for factor in priors.all_factors
@@ -169,7 +170,16 @@ def _draws(idata: xr.DataTree, priors: Priors) -> dict[str, Floats]:
         values, _ = _at_means(idata, factor)
         leads = values[:, factor.covariance.sd_leads]
         draws |= dict(zip(factor.covariance.sd_names, leads.T, strict=True))
-    return draws | family_draws(idata)
+    for name, own in by_variable(priors.parameters).items():
+        if not has_structure(idata) or name in own_parameters(idata):
+            flat = read.flat_draws(idata, name).reshape(-1, len(own))
+            labels = [name] if name in priors.parameters else _entries(priors, name)
+            draws |= dict(zip(labels, flat.T, strict=True))
+    return draws
+
+
+def _entries(priors: Priors, variable: str) -> list[str]:
+    return [name for name in priors.parameters if name.startswith(f"{variable}[")]
 
 
 def _at_means(idata: xr.DataTree, factor: FactorPriors) -> tuple[Floats, Floats | None]:

@@ -91,6 +91,9 @@ def mean_words(
     >>> mean_words(bl.Poisson(), "seizures", {}, "link"), mean_words(bl.Gamma(), "t", {"t": "s"})
     ('log of expected seizures', 'expected t (s)')
     """
+    if family.response.ordered:
+        words = f"category of {response}"
+        return f"expected {words}" if scale == "response" else f"latent {words}"
     share = family.discrete and family.link.name != "log"
     words = f"probability of {response}" if share else f"expected {with_unit(response, units)}"
     if scale == "response" or family.mean_scale.name == "identity":

@@ -17,7 +17,7 @@ from bayeslmm.arguments import check_probability
 from bayeslmm.errors import ArgumentError
 from bayeslmm.model.priors.priors import Priors
 from bayeslmm.results import read
-from bayeslmm.results.family import own_parameters
+from bayeslmm.results.family import family_blocks, labelled
 from bayeslmm.results.parameters import parameter_blocks
 from bayeslmm.results.residual import all_factors, has_structure, residual_blocks
 from bayeslmm.results.weights import draw_weights, probe_chance
@@ -256,8 +256,8 @@ def blocks(
     residuals = residual_blocks(idata) if has_structure(idata) else []
     for block in (*residuals, *parameter_blocks(idata)):
         yield block.variable, block.names, block.drawn
-    for name in own_parameters(idata):
-        yield name, [name], read.draws(idata, name)[..., None]
+    for name, of_name, drawn in family_blocks(idata):
+        yield name, [labelled(name, label) for label in of_name], drawn
     if not effects:
         return
     for info in all_factors(idata):

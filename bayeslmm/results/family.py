@@ -10,7 +10,7 @@ from bayeslmm import names
 from bayeslmm.design.state import state_content
 from bayeslmm.errors import TreeError
 from bayeslmm.families.gaussian import GAUSSIAN
-from bayeslmm.families.registry import family_of
+from bayeslmm.families.registry import bound_family, family_of
 from bayeslmm.families.several.stacked import OfResponses
 from bayeslmm.results import read
 from bayeslmm.results.residual import has_structure
@@ -34,7 +34,10 @@ def family(idata: xr.DataTree) -> Family:
     content = state_content(str(idata.attrs["design"]))
     if content.get("layout") is not None:
         return _of_several(content)
-    return family_of(content.get("family", GAUSSIAN.name), content.get("link", GAUSSIAN.link.name))
+    member = family_of(
+        content.get("family", GAUSSIAN.name), content.get("link", GAUSSIAN.link.name)
+    )
+    return bound_family(member, content.get("response_levels"))
 
 
 def _of_several(content: Mapping[str, Any]) -> Family:
@@ -55,9 +58,10 @@ def _of_several(content: Mapping[str, Any]) -> Family:
 def family_draws(
     idata: xr.DataTree, kept: NDArray[np.intp] | None = None, group_name: str = "posterior"
 ) -> dict[str, Floats]:
-    """Return the draws of the family's parameters by name, chains laid end to end, shape (s,).
+    """Return the draws of the family's parameters by name, chains laid end to end.
 
-    Without sigma where a residual structure stands in its place.
+    Of shape (s,), or of several numbers (labels, s). Without sigma where a residual structure
+    stands in its place.
 
     Parameters
     ----------
@@ -71,8 +75,35 @@ def family_draws(
     found: dict[str, Floats] = {}
     for name in own_parameters(idata):
         values = read.draws(idata, name, group_name)
-        found[name] = (values if kept is None else values[:, kept]).reshape(-1)
+        values = values if kept is None else values[:, kept]
+        found[name] = np.moveaxis(values.reshape(-1, *values.shape[2:]), 0, -1)
     return found
+
+
+def family_blocks(idata: xr.DataTree) -> list[tuple[str, tuple[str, ...], Floats]]:
+    """Return each of the family's parameters: its name, labels and draws, (chain, draw, labels).
+
+    Of one number the label is empty.
+    """
+    own = set(own_parameters(idata))
+    found = []
+    for parameter in family(idata).parameters:
+        if parameter.name in own:
+            drawn = read.draws(idata, parameter.name)
+            drawn = drawn.reshape(*drawn.shape[:2], -1)
+            found.append((parameter.name, parameter.labels or ("",), drawn))
+    return found
+
+
+def labelled(name: str, label: str) -> str:
+    """Return what one number of a parameter is called.
+
+    Examples
+    --------
+    >>> labelled("threshold", "1|2"), labelled("shape", "")
+    ('threshold[1|2]', 'shape')
+    """
+    return f"{name}[{label}]" if label else name
 
 
 def own_parameters(idata: xr.DataTree) -> list[str]:

@@ -14,6 +14,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.design.fingerprint import fingerprint
+from bayeslmm.families.parameters import variables_of
 from bayeslmm.families.several.softmax import Categorical
 from bayeslmm.gram.file import gram_dataset
 from bayeslmm.gram.gram import gram_of
@@ -63,9 +64,9 @@ def draws_dataset(
         **sample_coordinates(next(iter(draws.values())).shape[:2]),
         names.COEF: list(design.coef),
     }
-    for parameter in design.family.parameters:
-        dims[parameter.name] = (parameter.dim,) if parameter.labels else ()
-        coords |= {parameter.dim: list(parameter.labels)} if parameter.labels else {}
+    for name, (dim, labels_of_dim) in variables_of(design.family).items():
+        dims[name] = (dim,) if labels_of_dim else ()
+        coords |= {dim: list(labels_of_dim)} if labels_of_dim else {}
     if design.residual is not None:
         structure = structured_residuals(design.residual)
         dims |= structure.dims

@@ -40,6 +40,8 @@ class Column:
         Declared categories that no kept row has; they are not among the labels.
     declared : ndarray of str, or None
         All categories in their order, where the column declares them.
+    ordered : bool
+        Whether it says that their order means something.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Column:
     labels: NDArray[np.str_] | None = None
     n_unused: int = 0
     declared: NDArray[np.str_] | None = None
+    ordered: bool = False
 
     def native(self) -> NDArray[Any] | pd.Categorical:
         """Return the column as an array of numbers or booleans, or as a pandas categorical."""
@@ -187,7 +190,9 @@ def _category(name: str, series: Any, rows: NDArray[np.int64]) -> Column:
         raise DataError(f"Two categories of {name!r} read the same as text; rename one.")
     codes, used = encode(np.asarray(declared.codes, dtype=np.int64), labels)
     _refuse_empty_labels(name, codes, used, rows)
-    return Column(name, "category", codes, used, len(labels) - len(used), labels)
+    # An Enum of polars has no other order than that of its categories.
+    ordered = isinstance(series.dtype, nw.Enum) or bool(declared.ordered)
+    return Column(name, "category", codes, used, len(labels) - len(used), labels, ordered)
 
 
 def _text(name: str, series: Any, rows: NDArray[np.int64]) -> Column:

@@ -53,7 +53,7 @@ def test_log_likelihoods_of_binomial_rows_take_their_trials():
         bl.log_likelihood(idata, rows)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", sorted(set(FAMILIES) - set(trees.ORDERED)))
 def test_replicates_have_the_familys_moments(name):
     draws = trees.constant_draws(
         (4, 2500), beta=[0.5, 0.4], sd_g=[1.0], b_g=np.array([[0.3], [-0.3], [0.0]])
@@ -88,7 +88,7 @@ def log_joint(idata, level, draw):
     x, y, known = trees.TINY["x"][rows], trees.RESPONSES[name][rows], known_of(name)
     trials = None if known is None else known[rows, 0]
     eta = flat(bl.predict(idata, kind="link", random_effects="none"))[rows, draw]
-    own = {key: values[draw] for key, values in family_draws(idata).items()}
+    own = {key: values[..., draw] for key, values in family_draws(idata).items()}
     return lambda b0, b1=0.0: member.log_density(y, eta + b0 + b1 * x, own, trials).sum()
 
 

@@ -44,11 +44,13 @@ def case(request):
 def means_at(case, arm=None, z=None, link=False):
     """E(y | eta), or eta, of all rows with the arm or z set, effects at zero, shape (n, s)."""
     idata, data = case
-    beta = idata["posterior"]["beta"].to_numpy().reshape(-1, 4)
+    beta = idata["posterior"]["beta"].to_numpy()
+    beta = beta.reshape(-1, beta.shape[-1])
     arms = data["arm"].to_numpy() if arm is None else np.full(N, arm)
     zs = data["z"].to_numpy() if z is None else np.full(N, z)
     X = np.column_stack([np.ones(N), arms == "b", arms == "c", zs])
-    eta = X @ beta.T
+    # Thresholds stand in the place of an intercept.
+    eta = X[:, 4 - beta.shape[1] :] @ beta.T
     return eta if link else family(idata).mean(eta, family_draws(idata))
 
 
@@ -97,7 +99,7 @@ def test_differences_and_slopes_of_means_are_averaged(case):
     etas = means_at(case, "c", link=True) - means_at(case, "a", link=True)
     np.testing.assert_allclose(link["mean"], etas.mean(), **EXACT)
     slope = bl.compare_predictions(idata, {"z": "slope"})
-    h, beta = 1e-5, idata["posterior"]["beta"].to_numpy().reshape(-1, 4)[:, 3]
+    h, beta = 1e-5, idata["posterior"]["beta"].to_numpy()[..., -1].ravel()
     eta, phi = means_at(case, link=True), family_draws(idata)
     mean = family(idata).mean
     quotient = (mean(eta + h, phi) - mean(eta - h, phi)) / (2 * h) * beta
@@ -244,8 +246,8 @@ def test_curved_means_need_every_row_to_be_determined():
 
 
 def test_every_link_of_every_family_has_a_scale_for_its_means():
-    for name, make_family in FAMILIES.items():
-        for link in make_family(None).links:
+    for name in sorted(set(FAMILIES) - set(trees.ORDERED)):
+        for link in FAMILIES[name](None).links:
             member = family_of(name, link)
             eta = np.linspace(-2, 2, 5)
             phi = {parameter.name: 1.3 for parameter in member.parameters}

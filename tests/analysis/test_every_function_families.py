@@ -250,6 +250,7 @@ ELSEWHERE = {
     "category_probabilities": "test_several_responses.py",
     "smooths": "test_smooths.py",
     "plot_smooth": "test_smooths.py",
+    "plot_categories": "test_ordered_fits.py",
 }
 # Of draws as they are, whatever the response, or of fits by REML.
 DRAWS_ALONE = {

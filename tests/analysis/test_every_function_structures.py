@@ -271,6 +271,7 @@ ELSEWHERE = {
     "category_probabilities": "test_several_responses.py",
     "smooths": "test_smooths.py",
     "plot_smooth": "test_smooths.py",
+    "plot_categories": "test_ordered_fits.py",
 }
 # Of fits by REML, whose structures have tests of their own.
 OF_REML = {"confidence_intervals", "check_mode"}

@@ -147,14 +147,15 @@ def test_parameters_may_be_draws_along_the_last_axis(family):
     known = known_of(family)
     eta = np.random.default_rng(7).normal(size=(4, 3))
     y = some_responses(family)[:4]
-    phi = {name: value * np.array([1.0, 1.3, 0.9]) for name, value in phi_of(family).items()}
+    times = [1.0, 1.3, 0.9]
+    phi = {name: np.multiply.outer(value, times) for name, value in phi_of(family).items()}
     found = family.log_density(y, eta, phi, known)
     assert family.draw(eta, phi, known, np.random.default_rng(1)).shape == (4, 3)
     assert family.variance(eta, phi, known).shape == (4, 3)
     assert family.cdf(y, eta, phi, known).shape == (4, 3)
     assert family.latent_variance(family.mean(eta, phi), phi).shape == (4, 3)
     for s in range(3):
-        one = {name: values[s] for name, values in phi.items()}
+        one = {name: values[..., s] for name, values in phi.items()}
         expected = family.log_density(y[:, 0], eta[:, s], one, known)
         np.testing.assert_array_equal(found[:, s], expected)
 

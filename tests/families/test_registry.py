@@ -37,6 +37,8 @@ def test_families_themselves_are_taken_as_they_are():
         ("Poisson", "poisson"),
         ("Beta", "beta"),
         ("StudentT", "student"),
+        ("ordinal", "cumulative"),
+        ("partial_credit", "acat"),
         ("wald", "inverse_gaussian"),
         ("inverse.gaussian", "inverse_gaussian"),
         ("betabinomial", "beta_binomial"),
@@ -150,8 +152,7 @@ def test_impossible_responses_are_named_with_the_way_out(name, y, bad, way_out):
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("quasipoisson", "negbinomial"), ("quasibinomial", "beta_binomial"), ("tweedie", "gamma"),
-     ("ordinal", "bernoulli")],
+    [("quasipoisson", "negbinomial"), ("quasibinomial", "beta_binomial"), ("tweedie", "gamma")],
 )  # fmt: skip
 def test_families_that_are_not_here_name_what_stands_nearest(name, nearest):
     with pytest.raises(ArgumentError, match=f"here; nearest is .*{nearest}"):

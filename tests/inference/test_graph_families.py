@@ -18,7 +18,7 @@ N = 24
 ALL = [(name, link) for name in FAMILIES for link in family_of(name).links]
 VALUES = {
     "sigma": 0.7, "shape": 2.3, "phi": 5.1, "nu": 3.4, "alpha": 2.0, "ndt": 0.01,
-    "zi": 0.3, "hu": 0.4, "zoi": 0.35, "coi": 0.6,
+    "zi": 0.3, "hu": 0.4, "zoi": 0.35, "coi": 0.6, "threshold": np.array([-1.2, 0.3, 1.6]),
 }  # fmt: skip
 
 

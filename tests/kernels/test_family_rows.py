@@ -14,12 +14,14 @@ INVERSE = {
     "probit": special.ndtr,
     "cloglog": lambda eta: -np.expm1(-np.exp(eta)),
 }
+FAMILY_OF = {code: name for (name, _), code in codes.CODES.items()}
+ORDERED = ("cumulative", "sratio", "acat")
 LINK_OF = {code: link for (_, link), code in codes.CODES.items()}
 # Held to the NumPy forms, which are held to SciPy's distributions elsewhere.
 MIXTURES = {
     code: family_of(name, link)
     for (name, link), code in codes.CODES.items()
-    if code >= codes.ZERO_INFLATED_POISSON
+    if codes.ZERO_INFLATED_POISSON <= code < codes.CUMULATIVE_LOGIT
 }
 PHI = {"shape": 1.7, "sigma": 0.8, "phi": 6.5, "zi": 0.3, "hu": 0.4}
 NONE = np.zeros(0)
@@ -44,7 +46,7 @@ def ends_of(y, widths):
     return np.select([kinds == 0, kinds == 1, kinds == 2], [y, np.inf, -np.inf], y + widths)
 
 
-def reference(code, eta, y, known, phi):  # noqa: PLR0911 - one family each
+def reference(code, eta, y, known, phi):  # noqa: C901, PLR0911 - one family each
     """The log-density by SciPy."""
     if code in MIXTURES:
         named = named_parameters(MIXTURES[code], phi)
@@ -61,6 +63,9 @@ def reference(code, eta, y, known, phi):  # noqa: PLR0911 - one family each
         return stats.t.logpdf(y, phi[1], eta, phi[0] / np.sqrt(known))
     if code == codes.GAUSSIAN:
         return stats.norm.logpdf(y, eta, phi[0] / np.sqrt(known))
+    if FAMILY_OF[code] in ORDERED:
+        family = family_of(FAMILY_OF[code], LINK_OF[code])
+        return family.log_density(y, eta, {"threshold": phi[:, None]}, None)
     if code in TIMES:
         shape = phi[0] if len(phi) else 1.0
         times = stats.weibull_min(shape, scale=np.exp(eta) / special.gamma(1 + 1 / shape))
@@ -71,7 +76,7 @@ def reference(code, eta, y, known, phi):  # noqa: PLR0911 - one family each
     return stats.beta.logpdf(y, mu * phi[0], (1 - mu) * phi[0])
 
 
-def case(code):
+def case(code):  # noqa: C901 - one family each
     """Predictors, responses, what is known, parameters."""
     rng = np.random.default_rng(code)
     eta = np.linspace(-3.0, 3.0, 61) * (0.4 if LINK_OF[code] == "cloglog" else 1.0)
@@ -94,6 +99,8 @@ def case(code):
     elif code in (codes.STUDENT, codes.GAUSSIAN):
         y, known = eta + 3 * rng.standard_t(2, 61), rng.uniform(0.3, 4.0, 61)
         phi = np.array([1.3, 3.7] if code == codes.STUDENT else [1.3])
+    elif FAMILY_OF[code] in ORDERED:
+        y, phi = rng.integers(1, 5, 61).astype(float), np.array([-1.2, 0.3, 1.1])
     elif code in TIMES:
         y, width = rng.weibull(1.4, 61) * np.exp(eta), rng.uniform(0.3, 3.0, 61)
         known = ends_of(y, width * y) if code in CENSORED_TIMES else known

@@ -12,6 +12,7 @@ from scipy.stats import norm
 import bayeslmm as bl
 from bayeslmm.analysis.checks.standardized_effects import standardized_effects
 from bayeslmm.errors import ArgumentError, TreeError
+from bayeslmm.families.parameters import free_parameters
 from bayeslmm.families.registry import FAMILIES
 from bayeslmm.plots.discrete_check import draw_calibration, draw_rootogram
 
@@ -43,8 +44,10 @@ def test_effects_are_drawn_on_the_responses_scale_or_on_the_links(name):
     np.testing.assert_allclose(link.lines[0].get_ydata(), table["mean"])
     assert bool(len(points_of(link))) == (name in {"student", "skew_normal"})
     words = {"bernoulli": "probability of y", "binomial": "probability of y"}
+    words |= dict.fromkeys(trees.ORDERED, "expected category of y")
     assert axes.get_ylabel() == words.get(name, "expected y")
     on_link = {"student": "expected y", "skew_normal": "expected y", "lognormal": "expected log y"}
+    on_link |= dict.fromkeys(trees.ORDERED, "latent category of y")
     logs = {"poisson", "negbinomial", *POSITIVE}
     default = "log of expected y" if name in logs else "logit of the probability of y"
     default = "logit of expected y" if name == "beta" else default
@@ -114,7 +117,8 @@ def test_the_panel_of_checks_shows_quantile_residuals(name):
     kinds = {
         "bernoulli": ("predicted probability of y", "observed share"),
         **dict.fromkeys(
-            ("binomial", "poisson", "negbinomial"), ("y", "root of the number of rows")
+            ("binomial", "poisson", "negbinomial", *trees.ORDERED),
+            ("y", "root of the number of rows"),
         ),
     }
     words = kinds.get(name, ("y", ""))
@@ -239,8 +243,8 @@ def test_a_familys_parameters_stand_beside_their_priors(name):
     idata = trees.family_tree(name).copy()
     idata.attrs["priors"] = bl.resolve_priors(design).to_json()
     titles = [axes.get_title() for axes in bl.plot_prior_posterior(idata).axes]
-    for parameter in FAMILIES[name](None).parameters:
-        assert parameter.name in titles
+    for parameter in free_parameters(design.family):
+        assert set(parameter.entries) <= set(titles)
     scaled = {"lognormal", "shifted_lognormal", "student", "skew_normal"}
     assert ("sigma" in titles) == (name in scaled)
 

@@ -30,6 +30,7 @@ ROWS = {
     "bcg": 13,
     "mcycle": 133,
     "carnivora": 112,
+    "wine": 72,
 }
 
 

@@ -295,3 +295,30 @@ def _():
 def _():
     told("nearest is family='negbinomial'", design, "count ~ x", family="quasipoisson")
     works(design, "count ~ x", family="negbinomial")
+
+
+@follows("family='cumulative'", "family='poisson'")
+def _():
+    words = rows(f=rows().f)
+    told("have no order: make the column an ordered categorical", design, "f ~ x", words,
+         family="cumulative")  # fmt: skip
+    ordered = words.assign(f=pd.Categorical(words.f, categories=sorted(set(words.f)), ordered=True))
+    works(design, "f ~ x", ordered, family="cumulative")
+    told("Number the categories from 1", design, "count ~ x", family="sratio")
+    works(design, "rating ~ x", rows(rating=rows()["count"] + 1), family="sratio")
+    told("counts for family='poisson'", design, "count ~ x", family="acat")
+    works(design, "count ~ x", family="poisson")
+    told("family='cumulative' and 'sratio' have probit", bl.AdjacentCategory, "probit")
+    works(design, "f ~ x", ordered, family="cumulative", link="probit")
+    told("leave the 0 + (or - 1) out", design, "f ~ 0 + x", ordered, family="acat")
+    told("is 'Dirichlet(1)', on the probabilities", bl.resolve_priors,
+         design("f ~ x", ordered, family="acat"), {"threshold": "Normal(0, 1)"})  # fmt: skip
+    works(bl.resolve_priors, design("f ~ x", ordered, family="acat"), {"threshold": "Dirichlet(1)"})
+    gap = {"y": [1, 2, 4, 1, 2, 4], "g": list("aabbcc")}
+    told("number the categories without it", bl.fit_ml, "y ~ 1 + (1 | g)", gap, family="cumulative")
+
+
+@follows("kind='probability'")
+def _():
+    told("take kind='mean'", bl.predict, counts(), kind="probability")
+    works(bl.predict, counts(), kind="mean")

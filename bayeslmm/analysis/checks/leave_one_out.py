@@ -21,7 +21,7 @@ from bayeslmm.errors import (
 )
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import describe
-from bayeslmm.results.family import family, own_parameters
+from bayeslmm.results.family import family, family_blocks
 from bayeslmm.results.parameters import parameter_blocks
 from bayeslmm.results.residual import has_structure, residual_blocks
 
@@ -301,7 +301,7 @@ def _efficiency(idata: xr.DataTree) -> float:
     if has_structure(idata):
         blocks += [block.drawn for block in residual_blocks(idata)]
     blocks += [block.drawn for block in parameter_blocks(idata)]
-    blocks += [read.draws(idata, name)[..., None] for name in own_parameters(idata)]
+    blocks += [drawn for _, _, drawn in family_blocks(idata)]
     blocks += [read.draws(idata, names.sd(name)) for name in read.factor_names(idata)]
     bulk = describe(np.concatenate(blocks, axis=-1))["ess_bulk"]
     if not np.any(np.isfinite(bulk)):

@@ -9,8 +9,9 @@ import numpy as np
 from bayeslmm.analysis.checks import group_quadrature
 from bayeslmm.analysis.checks.group_quadrature import NODES, TRIED, GroupIntegrals
 from bayeslmm.families.parameters import columns_of
-from bayeslmm.model.quadrature.level_rows import level_rows, why_not
-from bayeslmm.model.quadrature.likelihood import LevelLikelihood, Points
+from bayeslmm.model.quadrature.level_rows import why_not
+from bayeslmm.model.quadrature.likelihood import Points
+from bayeslmm.model.quadrature.split import level_likelihood
 from bayeslmm.resources import usable_cores
 
 if TYPE_CHECKING:
@@ -42,15 +43,15 @@ def level_integrals(
     # With densities of several modes the compiled nodes stand around the highest alone.
     if why_not(design) or design.predictors or not design.family.log_concave:
         return None
-    rows = level_rows(design, (0.0,) * len(design.coef))
+    likelihood = level_likelihood(design, (0.0,) * len(design.coef), 1)
     columns = columns_of(design.family, predictor.phi, predictor.size)
     points = Points(roots, np.ascontiguousarray(predictor.beta.T), columns)
     tried = np.unique(np.linspace(0, len(points) - 1, TRIED).round().astype(np.intp))
     some = Points(points.L[tried], points.beta[tried], points.phi[tried])
     nodes, error = group_quadrature.enough_nodes(
-        NODES[roots.shape[-1]], lambda count: LevelLikelihood(rows, count).by_level(some)
+        NODES[roots.shape[-1]], lambda count: likelihood.with_nodes(count).by_level(some)
     )
     if not error < group_quadrature.TOLERANCE:
         return None
-    values = LevelLikelihood(rows, nodes).by_level(points, threads=usable_cores())
+    values = likelihood.with_nodes(nodes).by_level(points, threads=usable_cores())
     return GroupIntegrals(values, nodes, error) if np.isfinite(values).all() else None

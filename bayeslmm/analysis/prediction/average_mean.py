@@ -1,4 +1,4 @@
-"""Means of responses averaged over normal effects on the scale of the link."""
+"""Means of responses, and probabilities, averaged over normal effects on the link's scale."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.errors import ArgumentError
+from bayeslmm.families.ordinal.ordered import Ordered
+from bayeslmm.families.ordinal.sticks import THRESHOLD
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from bayeslmm.analysis.prediction.factor_part import FactorPart
     from bayeslmm.arrays import Floats
     from bayeslmm.families.family import Family, Parameters
 
@@ -55,6 +64,8 @@ def averaged_mean(family: Family, eta: Floats, variance: Floats, phi: Parameters
     >>> averaged_mean(bl.Bernoulli(), eta, v, {}).round(4), bl.Bernoulli().mean(eta, {}).round(4)
     (array([[0.6477]]), array([[0.7311]]))
     """
+    if isinstance(family, Ordered):
+        return averaged_over(family, family.mean, eta, variance, phi)
     scale = family.mean_scale.name
     if scale == "identity":
         return family.mean(eta, phi)
@@ -66,24 +77,112 @@ def averaged_mean(family: Family, eta: Floats, variance: Floats, phi: Parameters
     return _trapezoid(family, eta, np.sqrt(variance), phi)
 
 
+def require_ordered(family: Family) -> Ordered:
+    """Return a family of ordered categories.
+
+    Raises
+    ------
+    ArgumentError
+        If it is another one.
+    """
+    if not isinstance(family, Ordered):
+        raise ArgumentError(
+            "kind='probability' gives the probability of each category of an ordered response, and "
+            f"the family of this fit is {family.name!r}: take kind='mean'."
+        )
+    return family
+
+
+def category_probabilities(
+    family: Family, eta: Floats, phi: Parameters, parts: Sequence[FactorPart], rows: slice
+) -> Floats:
+    """Return draws of P(Y = k | eta) of ordered categories, shape (rows, s, categories).
+
+    Parameters
+    ----------
+    family : Family
+        Of ordered categories.
+    eta : ndarray, shape (rows, s)
+        Linear predictors.
+    phi : mapping of str to ndarray
+        The thresholds.
+    parts : sequence of FactorPart
+        Random effects, over unseen levels of which probabilities are averaged where asked for.
+    rows : slice
+        Which rows they are.
+    """
+    member, variance = require_ordered(family), np.zeros_like(eta)
+    for part in parts:
+        if part.average is not None:
+            part.add_variance_to(variance, rows)
+    return np.moveaxis(averaged_over(member, member.probabilities, eta, variance, phi), 0, -1)
+
+
+def averaged_over(
+    family: Ordered,
+    function: Callable[[Floats, Parameters], Floats],
+    eta: Floats,
+    variance: Floats,
+    phi: Parameters,
+) -> Floats:
+    """Average a function of eta and thresholds as `averaged_mean` does the mean.
+
+    Parameters
+    ----------
+    family : Ordered
+        How the response is distributed given eta.
+    function : callable
+        Of (eta, phi), with values of shape (..., then as eta).
+    eta, variance : ndarray, shape (n, s)
+        As in `averaged_mean`.
+    phi : mapping of str to ndarray, shape (labels, s)
+        The thresholds.
+
+    Returns
+    -------
+    ndarray, shape (..., n, s)
+    """
+    found, sd = function(eta, phi), np.sqrt(variance)
+    # Roots of the denominator come nearer to the real line with each category.
+    n_cuts = len(np.asarray(phi[THRESHOLD]))
+    strip = _STRIP.get(family.link.name, np.pi / 2) / (n_cuts if family.name == "acat" else 1)
+    for here, points, weights in _by_size(sd, strip):
+        own = {
+            name: np.broadcast_to(np.asarray(values)[:, None, :], (n_cuts, *eta.shape))[:, here]
+            for name, values in phi.items()
+        }
+        total = np.zeros((*found.shape[: found.ndim - eta.ndim], int(here.sum())))
+        for point, weight in zip(points, weights, strict=True):
+            total += weight * function(eta[here] + sd[here] * point, own)
+        found[..., here] = total
+    return found
+
+
 def _trapezoid(family: Family, eta: Floats, sd: Floats, phi: Parameters) -> Floats:
     """Sum over equally spaced points, more of them where the effect's sd is large."""
     strip = _STRIP.get(family.mean_scale.name, _NARROWEST)
     found = family.mean(eta, phi)
     whole = {name: np.broadcast_to(values, eta.shape) for name, values in phi.items()}
-    # Of sds up to 1, 2, 4, ...: one wild draw does not make all others dear.
-    sizes = np.ceil(np.log2(np.maximum(sd, 1.0)))
-    for size in np.unique(sizes[sd > 0]):
-        here = (sizes == size) & (sd > 0)
+    for here, points, weights in _by_size(sd, strip, grows=family.mean_form == "curved"):
         centre, width = eta[here], sd[here]
         own = {name: values[here] for name, values in whole.items()}
-        step = min(0.5, 2 * np.pi * strip / (DIGITS * 2.0**size))
-        # Means that grow as exp(eta) move what counts by the sd.
-        above = REACH + (2.0**size if family.mean_form == "curved" else 0.0)
-        points = step * np.arange(-np.ceil(REACH / step), np.ceil(above / step) + 1)
-        weights = np.exp(-0.5 * points**2)
         total = np.zeros_like(centre)
-        for point, weight in zip(points, weights / weights.sum(), strict=True):
+        for point, weight in zip(points, weights, strict=True):
             total += weight * family.mean(centre + width * point, own)
         found[here] = total
     return found
+
+
+def _by_size(
+    sd: Floats, strip: float, *, grows: bool = False
+) -> Iterator[tuple[NDArray[np.bool_], Floats, Floats]]:
+    """Yield where sds are of like size, with the points and weights that these ask for."""
+    # Of sds up to 1, 2, 4, ...: one wild draw does not make all others dear.
+    sizes = np.ceil(np.log2(np.maximum(sd, 1.0)))
+    for size in np.unique(sizes[sd > 0]):
+        step = min(0.5, 2 * np.pi * strip / (DIGITS * 2.0**size))
+        # Means that grow as exp(eta) move what counts by the sd.
+        above = REACH + (2.0**size if grows else 0.0)
+        points = step * np.arange(-np.ceil(REACH / step), np.ceil(above / step) + 1)
+        weights = np.exp(-0.5 * points**2)
+        yield (sizes == size) & (sd > 0), points, weights / weights.sum()

@@ -13,7 +13,7 @@ from bayeslmm.analysis.prediction.grouping_columns import chosen_effects, chosen
 from bayeslmm.analysis.prediction.linear_predictor import design_state
 from bayeslmm.design.predictors import parameter_terms
 from bayeslmm.errors import ArgumentError, nearest
-from bayeslmm.families.registry import family_of
+from bayeslmm.families.registry import bound_family, family_of
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.formula.model_terms import ModelTerms, model_terms
 from bayeslmm.formula.sharing import share
@@ -78,7 +78,8 @@ class FitRows:
     @cached_property
     def family(self) -> Family:
         """How the response is distributed given the linear predictor."""
-        return family_of(self.state.family, self.state.link)
+        member = family_of(self.state.family, self.state.link)
+        return bound_family(member, self.state.response_levels)
 
     def with_rows(self, data: Any) -> FitRows:
         """Return the same fit, of which a table's rows count; unchanged without one.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from bayeslmm import names
+from bayeslmm.analysis.prediction.average_mean import category_probabilities, require_ordered
 from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
     Policy,
@@ -16,9 +17,10 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     linear_predictor,
 )
 from bayeslmm.analysis.prediction.new_levels import refuse_average
+from bayeslmm.analysis.prediction.residual_kinds import known_residuals
 from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights
 from bayeslmm.errors import ArgumentError, check_choice, names_keywords
-from bayeslmm.model.residual.drawn import DrawnResiduals, forecast
+from bayeslmm.model.residual.drawn import forecast
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
 from bayeslmm.results.family import family, is_additive
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-Kind = Literal["link", "mean", "response"]
-KINDS = ("link", "mean", "response")
+Kind = Literal["link", "mean", "response", "probability"]
+KINDS = ("link", "mean", "response", "probability")
+# Kinds that are averages over what eta may be.
+AVERAGES = ("mean", "probability")
 Residual = Literal["marginal", "conditional"]
 RESIDUALS = ("marginal", "conditional")
 
@@ -60,18 +64,20 @@ def predict(
     data : table or mapping of columns, optional
         The rows; the training rows without it. Columns keep the coding, knots and means of the
         fit.
-    kind : {"mean", "link", "response"}
+    kind : {"mean", "link", "response", "probability"}
         The expected value E(y | eta), of a binomial response per trial; eta itself, on the scale
         of the link; or a new observation. A Gaussian response has E(y | eta) = eta, and new
-        observations eta + e with e ~ N(0, sigma^2 / w).
+        observations eta + e with e ~ N(0, sigma^2 / w). Of ordered categories the mean is that of
+        their numbers 1, ..., K, and ``"probability"`` gives P(Y = k | eta) of each of them.
     random_effects : "all", "none" or list of str
         Which grouping factors' effects to include. Those left out are at zero (a typical level),
         and their columns need not be in `data`.
     new_levels : {"error", "population", "sample", "average"} or mapping from factor to these
         What to do with levels that the fit did not see: refuse, put their effects at zero, draw
-        them from N(0, G), or average E(y | eta) over N(0, G). A drawn level has the same effects
-        in all its rows and in every order of the rows. Effects in sigma follow what is said of
-        their factor, or of ``sigma_<factor>``; they matter for new observations only. With
+        them from N(0, G), or average E(y | eta), or probabilities, over N(0, G). A drawn level has
+        the same effects in all its rows and in every order of the rows. Effects in sigma follow
+        what is said of their factor, or of ``sigma_<factor>``; they matter for new observations
+        only. With
         ``"population"`` a missing label is a level that the fit did not see.
     draws : int, optional
         How many draws of each chain to keep, evenly spaced; all of them without it.
@@ -94,7 +100,7 @@ def predict(
 
     Returns
     -------
-    DataArray, dims (chain, draw, obs)
+    DataArray, dims (chain, draw, obs), of probabilities (chain, draw, obs, category)
         Named after the response, in its unit; ``obs`` holds the labels of the rows' index, or
         their numbers where they have none. For a million rows prefer `predict_table`, which
         holds a few of them at a time. ``attrs`` holds the kind, and `residual` where it counts.
@@ -155,19 +161,21 @@ def predict(
         trials=trials,
         se=se,
     )
-    values = np.empty((predictor.n, predictor.size))
+    categories = asked.categories(predictor)
+    values = np.empty((predictor.n, predictor.size, *map(len, categories.values())))
     for rows, chunk in asked.chunks(idata, predictor):
         values[rows] = chunk
     correlated = predictor.residual is not None and predictor.residual.correlated
     told = {"residual": residual} if correlated else {}
     posterior = read.group(idata, "posterior")
     return xr.DataArray(
-        values.T.reshape(*predictor.shape, predictor.n),
-        dims=("chain", "draw", names.OBS),
+        np.moveaxis(values, 0, 1).reshape(*predictor.shape, predictor.n, *values.shape[2:]),
+        dims=("chain", "draw", names.OBS, *categories),
         coords={
             "chain": posterior["chain"],
             "draw": posterior["draw"][predictor.kept],
             names.OBS: predictor.design.obs,
+            **categories,
         },
         name=str(idata.attrs["response"]),
         attrs={"kind": kind, "formula": str(idata.attrs["formula"]), **told},
@@ -210,7 +218,8 @@ def predict_table(
     -------
     DataFrame
         One row per row of `data`, with its index: ``mean``, ``sd``, ``median`` and the interval,
-        exact over the draws that are kept. For ``kind="response"`` it is a prediction interval.
+        exact over the draws that are kept. For ``kind="response"`` it is a prediction interval; for
+        ``kind="probability"`` there is a row for each row and category, the latter in the index.
 
     Raises
     ------
@@ -241,13 +250,22 @@ def predict_table(
         se=se,
     )
     tables, places = [], []
+    categories = asked.categories(predictor)
+    count = int(np.prod([len(labels) for labels in categories.values()], dtype=np.int64))
     for rows, chunk in asked.chunks(idata, predictor):
-        numbers = describe(chunk.T[None], ci_prob, ci_kind, diagnostics=False)
+        flat = np.moveaxis(chunk, 1, 0).reshape(1, predictor.size, -1)
+        numbers = describe(flat, ci_prob, ci_kind, diagnostics=False)
         tables.append(pd.DataFrame(numbers))
-        places.append(np.arange(predictor.n)[rows])
-    table = pd.concat(tables).iloc[np.argsort(np.concatenate(places))]
-    table = table.set_axis(pd.Index(predictor.design.obs, name=names.OBS))
-    return pd.concat([_own_columns(idata, data, table), table], axis=1) if columns else table
+        places.append(np.repeat(np.arange(predictor.n)[rows], count))
+    table = pd.concat(tables).iloc[np.argsort(np.concatenate(places), kind="stable")]
+    obs = pd.Index(predictor.design.obs, name=names.OBS)
+    index = pd.MultiIndex.from_product([obs, *categories.values()], names=[names.OBS, *categories])
+    table = table.set_axis(index if categories else obs)
+    if not columns:
+        return table
+    own = _own_columns(idata, data, table, obs)
+    own = own.loc[own.index.repeat(count)].set_axis(table.index)
+    return pd.concat([own, table], axis=1)
 
 
 @dataclass(frozen=True)
@@ -274,7 +292,7 @@ class _Asked:
         check_choice("kind", self.kind, KINDS)
         check_choice("residual", self.residual, RESIDUALS)
         policies = options["new_levels"]
-        if self.kind != "mean":
+        if self.kind not in AVERAGES:
             way = "take kind='mean', or new_levels='sample', which draws a group."
             refuse_average(policies, f"kind={self.kind!r}", way)
         ahead = self.residual == "conditional"
@@ -301,6 +319,12 @@ class _Asked:
             **options,
         )
 
+    def categories(self, predictor: LinearPredictor) -> dict[str, list[str]]:
+        """Return the dimension behind those of rows and draws, with its labels, if any."""
+        if self.kind != "probability":
+            return {}
+        return {names.CATEGORY: list(require_ordered(predictor.family).categories)}
+
     def chunks(
         self, idata: xr.DataTree, predictor: LinearPredictor
     ) -> Iterator[tuple[slice | NDArray[np.intp], NDArray[np.float64]]]:
@@ -316,7 +340,11 @@ class _Asked:
                 yield rows, predictor.draw(rows, eta, generator)
             return
         for rows, eta in predictor.chunks():
-            yield rows, predictor.expected(rows, eta) if self.kind == "mean" else eta
+            if self.kind == "probability":
+                phi, parts = predictor.parameters(rows), predictor.parts
+                yield rows, category_probabilities(predictor.family, eta, phi, parts, rows)
+            else:
+                yield rows, predictor.expected(rows, eta) if self.kind == "mean" else eta
 
     def _ahead(
         self, idata: xr.DataTree, predictor: LinearPredictor, generator: np.random.Generator
@@ -337,39 +365,10 @@ class _Asked:
             yield everything, scale.inverse(eta + drawn)
 
 
-def known_residuals(
-    idata: xr.DataTree, predictor: LinearPredictor, draws: int | None
-) -> tuple[DrawnResiduals, NDArray[np.float64]]:
-    """Return the fit's own residuals in the groups of a predictor's rows: their R, and draws.
-
-    Parameters
-    ----------
-    idata : DataTree
-        The fit.
-    predictor : LinearPredictor
-        Of rows with correlated residuals.
-    draws : int or None
-        How many draws of each chain are kept.
-
-    Returns
-    -------
-    known : DrawnResiduals
-    rest : ndarray, shape (rows, s)
-        y - eta, of the Gaussian response.
-    """
-    own = linear_predictor(idata, draws=draws, residual=True)
-    assert own.residual is not None  # noqa: S101 - the same fit
-    assert predictor.residual is not None  # noqa: S101 - the caller looked
-    mine, theirs = own.residual.rows, predictor.residual.rows
-    met = np.isin(mine.labels, theirs.labels[np.unique(theirs.group)])
-    some = np.flatnonzero(met[mine.group])
-    y = replace(own.design, y=read.response(idata)).gaussian_response[some]
-    known = DrawnResiduals(own.residual.fit, mine.take(some), own.residual.phi)
-    return known, y[:, None] - own.rows(some)
-
-
-def _own_columns(idata: xr.DataTree, data: Any, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows' own columns, under the index of a table of their predictions."""
+def _own_columns(
+    idata: xr.DataTree, data: Any, table: pd.DataFrame, obs: pd.Index[Any]
+) -> pd.DataFrame:
+    """Return the rows' own columns, under their index; raise where predictions have the name."""
     if data is None:
         own = read.columns(idata)
     else:
@@ -382,4 +381,4 @@ def _own_columns(idata: xr.DataTree, data: Any, table: pd.DataFrame) -> pd.DataF
                 "columns=True out."
             )
             raise ArgumentError(msg)
-    return pd.DataFrame(own, index=table.index)
+    return pd.DataFrame(own, index=obs)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtri
 
 from bayeslmm import names
+from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor, linear_predictor
 from bayeslmm.errors import ArgumentError
 from bayeslmm.families.derived.censored import Censored
+from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.results import read
 from bayeslmm.results.family import family, is_additive
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor
     from bayeslmm.arrays import Floats
 
 HALF_UNIT = 2.0**-54  # as near to 1 as distribution functions come: quantiles of +-8.2
@@ -167,6 +169,37 @@ def _probabilities(
             place = generator.random((len(found), 1))
             found = below + place * (found - below)
         yield rows, found
+
+
+def known_residuals(
+    idata: xr.DataTree, predictor: LinearPredictor, draws: int | None
+) -> tuple[DrawnResiduals, NDArray[np.float64]]:
+    """Return the fit's own residuals in the groups of a predictor's rows: their R, and draws.
+
+    Parameters
+    ----------
+    idata : DataTree
+        The fit.
+    predictor : LinearPredictor
+        Of rows with correlated residuals.
+    draws : int or None
+        How many draws of each chain are kept.
+
+    Returns
+    -------
+    known : DrawnResiduals
+    rest : ndarray, shape (rows, s)
+        y - eta, of the Gaussian response.
+    """
+    own = linear_predictor(idata, draws=draws, residual=True)
+    assert own.residual is not None  # noqa: S101 - the same fit
+    assert predictor.residual is not None  # noqa: S101 - the caller looked
+    mine, theirs = own.residual.rows, predictor.residual.rows
+    met = np.isin(mine.labels, theirs.labels[np.unique(theirs.group)])
+    some = np.flatnonzero(met[mine.group])
+    y = replace(own.design, y=read.response(idata)).gaussian_response[some]
+    known = DrawnResiduals(own.residual.fit, mine.take(some), own.residual.phi)
+    return known, y[:, None] - own.rows(some)
 
 
 def _normal(probabilities: Floats) -> Floats:

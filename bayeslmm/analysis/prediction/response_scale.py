@@ -104,6 +104,8 @@ def chosen_scale(member: Family, scale: str, *, ratio: bool) -> Scale:
     on_link = scale == "link" or is_additive(member)
     if not ratio:
         return Scale(on_link)
+    if member.response.ordered and scale != "link":
+        raise ArgumentError(_no_ratio(member, on_link=False))
     if scale == "link":
         words = link_words(member)
         if words is None:
@@ -127,7 +129,7 @@ def link_words(member: Family) -> tuple[str, str] | None:
     """
     if member.link.name == "logit":
         return "odds ratio", "odds"
-    if member.link.name == "cloglog":
+    if member.link.name == "cloglog" and not member.response.ordered:
         return "hazard ratio", "hazard"
     if shift := next((p.name for p in member.parameters if p.below_response), ""):
         return f"ratio of means less {shift}", f"mean less {shift}"

@@ -21,6 +21,7 @@ from bayeslmm.reml.glmm.fit import fit_ml
 from bayeslmm.reml.glmm.result import MLFit
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
+from bayeslmm.results.family import family_blocks
 from bayeslmm.results.residual import has_structure, refuse_in_sigma
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _draws(idata: xr.DataTree, fit: MLFit) -> Floats:
         if pairs:
             corr = read.correlation_draws(idata, info)
             columns += [corr[..., i, j][..., None] for i, j in pairs]
-    columns += [read.draws(idata, p.name)[..., None] for p in fit.family.parameters]
+    columns += [drawn for _, _, drawn in family_blocks(idata)]
     draws = np.concatenate(columns, axis=-1)
     if draws.shape[-1] != len(fit.estimates):
         raise TreeError(

@@ -177,7 +177,7 @@ type _Response = Callable[[str, NDArray[np.float64]], NDArray[np.float64]]
 def _response(design: ModelData) -> _Response | None:
     """Return what a parameter and changes of eta make of the mean; None where that is not told."""
     scale = design.family.mean_scale
-    if scale.name in {"identity", "none"}:
+    if scale.name in {"identity", "none"} or design.family.response.ordered:
         return None
     level = link_scale(design).mean
     # Coefficients carry the level themselves where there is no intercept.

@@ -14,7 +14,7 @@ from bayeslmm.analysis.variance.parts import intraclass_correlations
 from bayeslmm.errors import ArgumentError
 from bayeslmm.results import read as tree
 from bayeslmm.results.diagnostics import said_covariance, standard_deviations
-from bayeslmm.results.family import own_parameters
+from bayeslmm.results.family import family_blocks, labelled
 from bayeslmm.results.parameters import parameter_blocks
 from bayeslmm.results.residual import has_structure, residual_blocks
 
@@ -73,7 +73,8 @@ def quantity_draws(
     residuals = residual_blocks(idata) if has_structure(idata) else []
     for block in (*residuals, *parameter_blocks(idata)):
         result |= {name: block.drawn[..., k] for k, name in enumerate(block.names)}
-    result |= {name: tree.draws(idata, name) for name in own_parameters(idata)}
+    for name, of_name, drawn in family_blocks(idata):
+        result |= {labelled(name, label): drawn[..., k] for k, label in enumerate(of_name)}
     result |= {
         name: values.reshape(shape) for name, values in intraclass_correlations(idata).items()
     }

@@ -12,7 +12,7 @@ from bayeslmm.analysis.prediction.response_scale import exponential_words, expon
 from bayeslmm.errors import names_keywords
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe, said_covariance
-from bayeslmm.results.family import family, own_parameters
+from bayeslmm.results.family import family, family_blocks
 from bayeslmm.results.parameters import parameter_blocks, scale_of, scale_of_effects
 from bayeslmm.results.residual import (
     has_structure,
@@ -133,7 +133,8 @@ def variance_components(
         stands behind ``"Residual"``. Random effects in log(sigma) stand under ``sigma_<factor>``,
         with ``"sd of log sigma"`` and ``"corr"``. Parameters of other families stand under the
         family's name in ``factor``, with their own in ``quantity``: ``shape``, ``phi``, and
-        Student's ``sigma``, a scale and no sd, and ``nu``. Of a parameter with a formula its
+        Student's ``sigma``, a scale and no sd, and ``nu``; of ordered categories each
+        ``threshold``, by the categories that it parts (``term``). Of a parameter with a formula its
         coefficients stand under its name, e.g. ``"coefficient of logit(zi)"`` of a ``term``, and
         its random effects under ``zi_<factor>``.
 
@@ -176,13 +177,12 @@ def variance_components(
     for block in parameter_blocks(idata):
         labels += [_of_parameter(idata, block, label) for label in block.labels]
         values.append(block.drawn)
-    for name in own_parameters(idata):
-        drawn = read.draws(idata, name)[..., None]
+    for name, of_name, drawn in family_blocks(idata):
         if member.gaussian_scale is not None:
             labels += [(RESIDUAL, "", "", "sd"), (RESIDUAL, "", "", "variance")]
             values += [drawn, drawn**2]
         else:
-            labels.append((member.name, "", "", name))
+            labels += [(member.name, label, "", name) for label in of_name]
             values.append(drawn)
     columns = pd.DataFrame(labels, columns=["factor", "term", "term_bis", "quantity"])
     none = np.empty((*read.sample_shape(idata), 0))

@@ -247,10 +247,12 @@ def _heading(idata: xr.DataTree) -> list[str]:
 
 
 def _coded(idata: xr.DataTree) -> list[str]:
-    """Say which category of a binary response is 1, where it was of two."""
+    """Say which category of a binary response is 1, where it was of two, or their order."""
     levels = state_content(str(idata.attrs["design"])).get("response_levels")
     if levels is None:
         return []
+    if family(idata).response.ordered:
+        return [f"Response: {' < '.join(levels)}"]
     return [f"Response: 1 is {idata.attrs['response']} = {levels[1]!r}, 0 is {levels[0]!r}"]
 
 

@@ -112,7 +112,8 @@ class _Draws:
 
     def parameters(self, kept: slice, axes: int) -> dict[str, Floats]:
         """Return the family's parameters with further axes behind those of the draws."""
-        return {name: values[kept].reshape(-1, *[1] * axes) for name, values in self.phi.items()}
+        chosen = {name: values[..., kept] for name, values in self.phi.items()}
+        return {name: one.reshape(*one.shape, *[1] * axes) for name, one in chosen.items()}
 
     def chunks(self, numbers: int) -> Iterator[slice]:
         """Yield runs of draws for which so many numbers a draw fit into memory."""

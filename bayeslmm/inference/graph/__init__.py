@@ -4,6 +4,7 @@
 - ``guarded_model``: a PyMC model that does not predict from priors where a posterior is meant
 - ``components``: coordinates, data, priors and linear predictor, shared by all
 - ``latent``: effects that rows have of several latent levels
+- ``thresholds``: of ordered categories
 - ``rows``: what the likelihood of the rows is made of
 - ``likelihood``: the response given its linear predictor, by family
 - ``zeros``: the same of responses with zeros or ones that a family does not explain

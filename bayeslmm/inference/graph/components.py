@@ -14,6 +14,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from bayeslmm import names
+from bayeslmm.families.parameters import variables_of
 from bayeslmm.inference.graph.covariance import Scale, recover_scale, scale_of
 from bayeslmm.inference.graph.guarded_model import LinearMixedModel
 from bayeslmm.inference.graph.latent import effects_of_rows
@@ -29,6 +30,7 @@ from bayeslmm.inference.graph.residual import (
     read_parameters,
 )
 from bayeslmm.inference.graph.stacked import add_likelihood
+from bayeslmm.inference.graph.thresholds import level
 from bayeslmm.model.covariance.partial_correlations import correlation_of
 from bayeslmm.model.predictors import parameter_factors, predictors_of
 from bayeslmm.model.residual.entry import by_variable
@@ -56,6 +58,7 @@ def open_model(design: ModelData) -> LinearMixedModel:
         names.COEF: list(design.coef),
         names.OBS: np.arange(len(design.response_rows)),
     }
+    coords |= {dim: list(labels) for dim, labels in variables_of(design.family).values() if dim}
     for factor in design.factors:
         coords[names.level_dim(factor.name)] = factor.levels
         coords[names.term_dim(factor.name)] = list(factor.terms)
@@ -75,9 +78,16 @@ def open_model(design: ModelData) -> LinearMixedModel:
             for factor in (*design.factors, *parameter_factors(design))
             for name in (names.sd, names.effects)
         ]
-        + list(by_variable(parameter_entries(design)))
+        + _of_family(design)
     )
     return graph
+
+
+def _of_family(design: ModelData) -> list[str]:
+    """Return the variables of a tree that the response's distribution depends on beside eta."""
+    if design.family.response.ordered:
+        return [parameter.name for parameter in design.family.parameters]
+    return list(by_variable(parameter_entries(design)))
 
 
 def with_explicit_effects(
@@ -119,7 +129,9 @@ def fixed_part(model: Model) -> Any:
     if not design.coef:
         return None
     X = pm.Data("X_data", priors.center_columns(design.coded_rows.X), dims=(names.OBS, names.COEF))
-    return (X * _centered_again(fixed_coefficients(priors), priors)[None, :]).sum(axis=1)
+    beta = fixed_coefficients(priors)
+    centered = (X * _centered_again(beta, priors)[None, :]).sum(axis=1)
+    return centered + level(model) if model.family.response.ordered else centered
 
 
 def fixed_coefficients(priors: Priors) -> Any:
@@ -164,9 +176,9 @@ def recover_beta(priors: Priors, values: Values) -> NDArray[np.float64]:
 def recover_parameters(model: Model, values: Values) -> dict[str, NDArray[np.float64]]:
     """Return beta, family parameters, sds and correlations from draws of the free variables."""
     result = {} if model.design.residual is None else read_parameters(model, values)
-    result |= read_family_parameters(model, values)
     if model.design.coef:
         result[names.BETA] = recover_beta(model.priors, values)
+    result |= read_family_parameters(model, values, result.get(names.BETA))
     for factor in model.priors.all_factors:
         sd, chol = recover_scale(factor, values)
         covariance = factor.covariance

@@ -23,7 +23,9 @@ from bayeslmm.families.gaussian import Gaussian
 from bayeslmm.families.lognormal import LogNormal
 from bayeslmm.families.negbinomial import SHAPE as COUNT_SHAPE
 from bayeslmm.families.negbinomial import NegativeBinomial
+from bayeslmm.families.ordinal.sticks import THRESHOLD
 from bayeslmm.families.poisson import Poisson
+from bayeslmm.families.registry import family_of
 from bayeslmm.families.skew_normal import ALPHA, ROOT_2_OVER_PI, SkewNormal
 from bayeslmm.families.student import NU, StudentT
 from bayeslmm.families.times.inverse_gaussian import SHAPE as PASSAGE_SHAPE
@@ -189,6 +191,24 @@ def _beta(rows: Rows) -> None:
     rows.observe(parameters, log_densities.beta, drawn)
 
 
+def _ordered(family: str) -> Callable[[Rows], None]:
+    """Return what observes a response of ordered categories."""
+
+    def add(rows: Rows) -> None:
+        member = family_of(family, rows.link)
+
+        def drawn(eta: Any, cuts: Any, rng: Any = None, size: Any = None) -> Any:  # noqa: ARG001
+            return member.draw(eta, {THRESHOLD: cuts}, None, rng).astype(np.int64)
+
+        pm.CustomDist(
+            rows.name, rows.eta, rows.parameters[THRESHOLD], random=drawn, dtype="int64",
+            logp=log_densities.ordered(family, rows.link), signature="(n),(c)->(n)",
+            **rows.observed,
+        )  # fmt: skip
+
+    return add
+
+
 def _of_the_users(family: CustomFamily, rows: Rows) -> None:
     others = {parameter.name: rows.parameters[parameter.name] for parameter in family.parameters}
     if rows.known is not None:
@@ -215,5 +235,6 @@ LIKELIHOODS: Mapping[str, Callable[[Rows], None]] = {
     Beta.name: _beta,
     StudentT.name: _student,
     SkewNormal.name: _skew_normal,
+    **{name: _ordered(name) for name in log_densities.ORDERED},
     **WITH_ZEROS,
 }

@@ -12,7 +12,9 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from bayeslmm import names
+from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
+from bayeslmm.inference.graph.thresholds import add_thresholds, read_thresholds
 from bayeslmm.model.predictors import predictors_of
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ def add_family_parameters(model: Model) -> Named:
     dict of str to tensor
         By the names of the result tree.
     """
+    if isinstance(model.family, Ordered):
+        return add_thresholds(model)
     modelled = {one.parameter.name: one for one in predictors_of(model.stated.design)}
     named: Named = {}
     for parameter in model.family_parameters:
@@ -114,8 +118,20 @@ def _predictor(one: Predictor, named: Named) -> Any:
     return eta
 
 
-def read_family_parameters(model: Model, values: Values) -> dict[str, Floats]:
-    """Return draws of what `add_family_parameters` added from those of the free variables."""
+def read_family_parameters(model: Model, values: Values, beta: Floats | None) -> dict[str, Floats]:
+    """Return draws of what `add_family_parameters` added from those of the free variables.
+
+    Parameters
+    ----------
+    model : Model
+        What is assumed.
+    values : mapping of str to ndarray, shape (chain, draw, ...)
+        Draws of the free variables.
+    beta : ndarray, shape (chain, draw, p), or None
+        Draws of the fixed effects.
+    """
+    if isinstance(model.family, Ordered):
+        return read_thresholds(model, values, beta)
     modelled = {one.parameter.name: one for one in predictors_of(model.stated.design)}
     found: dict[str, Floats] = {}
     for parameter in model.family_parameters:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -177,7 +177,9 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
     seed, threads = settings.random_seed or 0, settings.cores or 1
     kept = KeptEffects.of(model.design, settings.effects)
     started = time.perf_counter()
-    target = LaplaceTarget(latent_model(model), model.priors, number_priors(model), threads)
+    target = LaplaceTarget(
+        latent_model(model), model.priors, number_priors(model), threads, model.family
+    )
     with single_blas_thread():
         stage = laplace_stage(target, np.random.default_rng([seed, 2]))
     found = run_chains(stage, settings.chains, settings.draws, threads=threads, seed=seed)
@@ -187,8 +189,8 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
 
     def recover(store: EffectsStore) -> Mapping[str, Floats]:
         _add_effects(store, stage.target, found)
-        variables = _variables(model, stage.target, found.points)
-        return variables | ({names.BETA: beta} if model.priors.coef else {})
+        fixed = {names.BETA: beta} if model.priors.coef else {}
+        return _variables(model, stage.target, found.points, fixed.get(names.BETA)) | fixed
 
     shape = (settings.chains, settings.draws)
     tree = finish_tree(model, free, recover, shape=shape, settings=settings, kept=kept)
@@ -198,16 +200,19 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
 
 def latent_model(model: Model) -> LatentModel:
     """Lay out a model's rows and the prior of its fixed effects."""
-    rows = model.design.coded_rows
+    rows, centers = model.design.coded_rows, model.priors.centers
+    if model.family.response.ordered and any(centers):  # of which thresholds' priors speak
+        rows = replace(rows, X=rows.X - np.asarray(centers))
     return LatentModel.of(rows, elimination_plan(rows), normal_prior(model.priors))
 
 
-def _variables(model: Model, target: LaplaceTarget, points: Floats) -> dict[str, Floats]:
+def _variables(
+    model: Model, target: LaplaceTarget, points: Floats, beta: Floats | None
+) -> dict[str, Floats]:
     """Name the parameters at points, shape (chain, draw, k)."""
     values, sd, partial = target.parameters(points), 0, target.n_sds
-    out: dict[str, Floats] = {}
     first = target.n_sds + target.n_partials
-    out |= family_variables(model, values[..., first:])
+    out = family_variables(model, values[..., first:], beta)
     for factor in model.priors.factors:
         covariance, q = factor.covariance, len(factor.terms)
         out[covariance.sd_name] = values[..., sd : sd + q]

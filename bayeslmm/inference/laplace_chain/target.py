@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bayeslmm.arrays import for_kernels
+from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.ordinal.sticks import observed_sticks
+from bayeslmm.families.parameters import free_columns_to_kernels
 from bayeslmm.inference.laplace import LocalMode
 from bayeslmm.inference.marginal.coordinate_priors import CoordinatePriors
 from bayeslmm.inference.marginal.coordinates import LOG_ARCSINH
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.families.family import Family
     from bayeslmm.inference.laplace_chain.latent import LatentModel
     from bayeslmm.model.priors.prior import Prior
     from bayeslmm.model.priors.priors import Priors
@@ -99,6 +103,8 @@ class LaplaceTarget(CoordinatePriors):
         The family's parameters, in the order of compiled code.
     threads : int
         How many points are evaluated at a time.
+    family : Family
+        Whose parameters they are.
 
     References
     ----------
@@ -112,9 +118,11 @@ class LaplaceTarget(CoordinatePriors):
         priors: Priors,
         parameters: Sequence[tuple[str, Prior]],
         threads: int = 1,
+        family: Family = GAUSSIAN,
     ) -> None:
         super().__init__(priors, parameters, [])
         self.latent, self.threads = latent, threads
+        self.family, self.turned = family, family.response.ordered
         k = self.size
         self.reference = Reference(np.zeros(k), latent.start(), np.zeros((k, latent.size)))
 
@@ -138,6 +146,7 @@ class LaplaceTarget(CoordinatePriors):
     def phi(self, points: Floats) -> Floats:
         """Return the family's parameters at points (s, size), shape (s, number of them)."""
         values = self.parameters(points)[:, self.n_sds + self.n_partials :]
+        values = free_columns_to_kernels(self.family, values)
         return for_kernels("the family's parameters", values, np.float64, (len(points), None))
 
     def log_density(self, points: Floats) -> Floats:
@@ -253,7 +262,13 @@ class LaplaceTarget(CoordinatePriors):
         return other, LocalMode(point, peak.height, covariance, peak.n_evaluations)
 
     def first_point(self) -> Floats:
-        """Return where to begin to climb: small sds, no correlations, medians of the rest."""
+        """Return where to begin to climb: small sds, no correlations, medians of the rest.
+
+        Thresholds of ordered categories begin where the response's shares put them.
+        """
         middle = self.prior_quantiles(0.5)
         middle[: self.n_sds] = self.prior_quantiles(0.25)[: self.n_sds]
+        if self.family.response.ordered:
+            own = slice(self.n_sds + self.n_partials, None)
+            middle[own] = observed_sticks(self.latent.rows.y, len(middle[own]))
         return np.asarray(self.point(middle[None])[0])

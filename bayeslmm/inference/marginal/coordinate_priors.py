@@ -61,7 +61,12 @@ class CoordinatePriors:
         One per coordinate, with names and scales.
     n_sds, n_partials : int
         How many of them are standard deviations and partial correlations.
+    turned : bool
+        Whether the likelihood takes other numbers, which follow from the family's parameters here:
+        thresholds from sticks.
     """
+
+    turned = False
 
     def __init__(
         self,

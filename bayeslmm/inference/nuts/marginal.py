@@ -107,9 +107,9 @@ def compiles(target: CoordinatePriors) -> bool:
     -------
     bool
         False with priors that have no closed form here, a support with other ends than zero
-        and infinity, or structures of G.
+        and infinity, structures of G, or thresholds.
     """
-    if not all(factor.covariance.compiles for factor in target.priors.factors):
+    if target.turned or not all(factor.covariance.compiles for factor in target.priors.factors):
         return False
     return None not in target.forms() and all(
         c.kind in _KINDS and not (c.kind == unconstrained.LOG and c.lower)

@@ -54,9 +54,9 @@ def recover_posterior(
     if covariance.has_correlations:
         corr = covariance.correlation(values[:, a:b])
         out[covariance.corr_name] = corr.reshape(*shape, a, a)
-    out |= family_variables(model, values[:, b:c].reshape(*shape, -1))
     if model.priors.coef:
         out[names.BETA] = model.priors.raw_beta(values[:, c:]).reshape(*shape, -1)
+    out |= family_variables(model, values[:, b:c].reshape(*shape, c - b), out.get(names.BETA))
     given = target.given(flat)
     size = max(1, min(len(flat), _BATCH_VALUES // (target.likelihood.n_levels * a)))
     batches = range(0, len(flat), size)

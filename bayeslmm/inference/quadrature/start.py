@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.families.ordinal.sticks import observed_sticks
 from bayeslmm.inference.laplace import Start, find_mode
 from bayeslmm.model.family_numbers import number_units, parameters_at
 from bayeslmm.model.quadrature.enough_nodes import LADDERS, NodeError, node_error
@@ -49,10 +50,10 @@ def starting_points(target: QuadratureTarget, model: Model) -> Start:
     of_predictor, steps = number_units(model)
     least = np.where(of_predictor, -np.inf, 1.0 / _LARGEST)
     first[b:c] = np.maximum(medians[b:c], least)
+    if model.family.response.ordered:
+        first[b:c] = observed_sticks(design.y, target.n_phi)
     known = parameters_at(model, first[b:c])
-    X = design.X.copy()
-    if priors.has_intercept:
-        X[:, 1:] -= np.asarray(priors.centers)[1:]
+    X = design.X - np.asarray(priors.centers) if any(priors.centers) else design.X
     beta, errors = fit_without_effects(design, X, known, medians[c:], (1.35 / widths[c:]) ** 2)
     supports = np.array([prior.support for prior in priors.beta]).reshape(-1, 2)
     inside = (beta > supports[:, 0]) & (beta < supports[:, 1])

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.families.parameters import free_columns_to_kernels, pull_back
 from bayeslmm.inference.marginal.coordinate_priors import CoordinatePriors
 from bayeslmm.model.family_numbers import number_priors
-from bayeslmm.model.quadrature.level_rows import level_rows
-from bayeslmm.model.quadrature.likelihood import LevelLikelihood, Points
+from bayeslmm.model.quadrature.likelihood import Points
+from bayeslmm.model.quadrature.split import level_likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,8 +57,8 @@ class QuadratureTarget(CoordinatePriors):
         fixed = list(zip(priors.coef, priors.beta, strict=True))
         super().__init__(priors, parameters, fixed, folded)
         self.n_phi, self.covariance = len(parameters), priors.factors[0].covariance
-        centers = priors.centers if priors.has_intercept else ()
-        self.likelihood = LevelLikelihood(level_rows(model.design.coded_rows, centers), n_nodes)
+        self.family, self.turned = model.family, model.family.response.ordered
+        self.likelihood = level_likelihood(model.design.coded_rows, priors.centers, n_nodes)
 
     def with_nodes(self, n_nodes: int) -> Self:
         """Return the same posterior by another number of nodes."""
@@ -72,7 +73,8 @@ class QuadratureTarget(CoordinatePriors):
     def _given(self, values: Floats) -> Points:
         a, b = self.n_sds, self.n_sds + self.n_partials
         L = self.covariance.factor(values[:, :a], values[:, a:b])
-        return Points(L, values[:, b + self.n_phi :], values[:, b : b + self.n_phi])
+        phi = free_columns_to_kernels(self.family, values[:, b : b + self.n_phi])
+        return Points(L, values[:, b + self.n_phi :], phi)
 
     def log_likelihood(self, points: Floats) -> Floats:
         """Compute log p(y | parameters) at points (s, size), shape (s,)."""
@@ -86,5 +88,6 @@ class QuadratureTarget(CoordinatePriors):
             value, slopes = self.likelihood.value_and_slopes(self._given(values[None]))
             a, b = self.n_sds, self.n_sds + self.n_partials
             d_sds, d_partials = self.covariance.pull_back(values[:a], values[a:b], slopes.L)
-            parts = [d_sds, d_partials, slopes.phi, slopes.beta]
+            d_phi = pull_back(self.family, values[b : b + self.n_phi], slopes.phi)
+            parts = [d_sds, d_partials, d_phi, slopes.beta]
             return self.with_priors(point, value, np.concatenate(parts))

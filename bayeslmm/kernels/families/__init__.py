@@ -12,6 +12,7 @@ The NumPy forms in `bayeslmm.families` are the statement; tests hold these to th
 - ``censored``: Gaussian and Weibull responses of which some are known to lie in an interval
 - ``proportions``: beta with logit, probit, cloglog
 - ``mixtures``: with zeros of their own, truncated, beta-binomial
+- ``ordered``: ordered categories with thresholds
 - ``rows``: all of them by code
 - ``by_row``: their parameters where these vary from row to row
 """

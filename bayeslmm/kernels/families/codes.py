@@ -38,6 +38,16 @@ from __future__ import annotations
     BETA_BINOMIAL_PROBIT,
     BETA_BINOMIAL_CLOGLOG,
 ) = range(16, 30)
+# Of `ordered`: categories with thresholds.
+(
+    CUMULATIVE_LOGIT,
+    CUMULATIVE_PROBIT,
+    CUMULATIVE_CLOGLOG,
+    SRATIO_LOGIT,
+    SRATIO_PROBIT,
+    SRATIO_CLOGLOG,
+    ACAT,
+) = range(30, 37)
 
 CODES = {
     ("bernoulli", "logit"): BINOMIAL_LOGIT,
@@ -75,6 +85,13 @@ CODES = {
     ("beta_binomial", "logit"): BETA_BINOMIAL_LOGIT,
     ("beta_binomial", "probit"): BETA_BINOMIAL_PROBIT,
     ("beta_binomial", "cloglog"): BETA_BINOMIAL_CLOGLOG,
+    ("cumulative", "logit"): CUMULATIVE_LOGIT,
+    ("cumulative", "probit"): CUMULATIVE_PROBIT,
+    ("cumulative", "cloglog"): CUMULATIVE_CLOGLOG,
+    ("sratio", "logit"): SRATIO_LOGIT,
+    ("sratio", "probit"): SRATIO_PROBIT,
+    ("sratio", "cloglog"): SRATIO_CLOGLOG,
+    ("acat", "logit"): ACAT,
 }
 """From (family, link) to its number. The lognormal's response is handed over as log y."""
 

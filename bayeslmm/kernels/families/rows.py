@@ -21,6 +21,7 @@ from bayeslmm.kernels.families.codes import (
     BINOMIAL_PROBIT,
     CENSORED,
     CENSORED_GAUSSIAN,
+    CUMULATIVE_LOGIT,
     EXPONENTIAL,
     GAMMA,
     GAUSSIAN,
@@ -56,6 +57,7 @@ from bayeslmm.kernels.families.mixtures import (
     mixture_row,
     mixture_value,
 )
+from bayeslmm.kernels.families.ordered import add_threshold_slopes, ordered_row
 from bayeslmm.kernels.families.proportions import beta_phi_slope, beta_row, beta_value
 from bayeslmm.kernels.families.special import digamma
 from bayeslmm.kernels.families.times import weibull_row, weibull_shape_slope
@@ -132,6 +134,8 @@ def row_at(  # noqa: PLR0911 - one family each
     if code in CENSORED:
         value, slope, curvature, _ = _censored_row(code, eta, y, known, phi)
         return value, slope, curvature
+    if code >= CUMULATIVE_LOGIT:
+        return ordered_row(code, eta, y, phi)
     if code >= ZERO_INFLATED_POISSON:
         return mixture_row(code, eta, y, known, phi)
     return beta_row(code, eta, y, phi[0])
@@ -142,7 +146,7 @@ def value_at(code: int, eta: float, y: float, known: float, phi: Floats) -> floa
     """Evaluate the value of `row_at` alone."""
     if code in BETAS:
         return beta_value(code, eta, y, phi[0])
-    if code >= ZERO_INFLATED_POISSON:
+    if ZERO_INFLATED_POISSON <= code < CUMULATIVE_LOGIT:
         return mixture_value(code, eta, y, known, phi)
     return row_at(code, eta, y, known, phi)[0]
 
@@ -166,7 +170,7 @@ def constant_at(  # noqa: PLR0911 - one family each
         return gaussian_constant(phi[0] / math.sqrt(known))
     if code in TIMES:
         return math.log(_shape_of(code, phi)) - math.log(y)
-    if code in CENSORED:
+    if code in CENSORED or code >= CUMULATIVE_LOGIT:
         return 0.0
     if code >= ZERO_INFLATED_POISSON:
         return mixture_constant(code, y, known, phi)
@@ -194,6 +198,8 @@ def add_phi_slopes(
     elif code in CENSORED:
         if len(phi) > 0:
             out[0] += weight * _censored_row(code, eta, y, known, phi)[3]
+    elif code >= CUMULATIVE_LOGIT:
+        add_threshold_slopes(code, eta, y, phi, weight, out)
     elif code >= ZERO_INFLATED_POISSON:
         add_mixture_phi_slopes(code, eta, y, known, phi, weight, out)
     elif code in BETAS:
@@ -214,7 +220,7 @@ def add_constant_slopes(code: int, y: float, phi: Floats, out: Floats) -> None:
         out[0] -= 1.0 / phi[0]
     elif code == WEIBULL:
         out[0] += 1.0 / phi[0]
-    elif code >= ZERO_INFLATED_POISSON:
+    elif ZERO_INFLATED_POISSON <= code < CUMULATIVE_LOGIT:
         add_mixture_constant_slopes(code, y, phi, out)
     elif code in BETAS:
         out[0] += digamma(phi[0])

@@ -2,6 +2,7 @@
 
 - ``of_variables``: priors of the entries of one variable, and their joint density
 - ``prior``: `Prior`: parsed from text, evaluated in NumPy
+- ``dirichlet``: priors of thresholds, through the probabilities of ordered categories
 - ``distributions``: PyMC's names and parameters, SciPy's numbers
 - ``lkj``: the LKJ distribution of correlation matrices
 - ``closed_forms``: log-density and slope of a prior at one number

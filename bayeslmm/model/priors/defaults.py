@@ -79,7 +79,9 @@ def default_priors(design: ModelData) -> DefaultPriors:
     Other families have the same priors on the scale of their link (`link_scale`): mean(y) gives
     way to the link of the mean response, 2.5 s_y to 2.5 (probit 1.5), and the s_y of
     random-effects sds to the same number; their parameters' priors are those of the family, and
-    of a sigma HalfStudentT(3, s_y), with s_y that of log(y) for the log-normal.
+    of a sigma HalfStudentT(3, s_y), with s_y that of log(y) for the log-normal. Of ordered
+    categories the probabilities at the predictors' means are Dirichlet(1, ..., 1): sticks
+    P(Y = k | Y >= k) have the priors Beta(1, K - k).
 
     Parameters
     ----------
@@ -148,6 +150,9 @@ def _fixed(
         slopes = tuple(_normal(0.0, width / unit(x, name)) for x, name in columns[1:])
         centers = (0.0, *(x.mean for x, _ in columns[1:]))
         return (intercept, *slopes), centers
+    if design.family.response.ordered:
+        slopes = tuple(_normal(0.0, width / unit(x, name)) for x, name in columns)
+        return slopes, tuple(x.mean for x, _ in columns)
     zeros = tuple(0.0 for _ in columns)
     constant = scales.spanned_constant()
     if constant is not None:
@@ -191,8 +196,9 @@ def link_scale(design: ModelData) -> LinkScale:
 
     with the trials n, kept off the bounds by half a success or count (so that a response of zeros
     has a finite level), and for the log link with the offset's mean exp(o) in the place of exp of
-    its mean; the width is 2.5, and 1.5 for probit, whose unit is 1.7 times as wide. Rows that do
-    not tell of eta, such as zeros beyond a hurdle, are left out.
+    its mean; the width is 2.5, and 1.5 for probit, whose unit is 1.7 times as wide. Of ordered
+    categories the level is zero: thresholds hold it. Rows that do not tell of eta, such as zeros
+    beyond a hurdle, are left out.
 
     Raises
     ------
@@ -215,6 +221,8 @@ def link_scale(design: ModelData) -> LinkScale:
 def _of_link(design: Design) -> LinkScale:
     link = design.family.link
     width = _PROBIT_WIDTH if link.name == "probit" else _COEFFICIENT_WIDTH
+    if design.family.response.ordered:
+        return LinkScale(0.0, width, width, width)
     kept = design.family.tells_level(design.y)
     y = design.y[kept]
     total = float(max(len(y), 1) if design.trials is None else design.trials[kept].sum())

@@ -122,7 +122,9 @@ def rstanarm(design: ModelData) -> dict[str, PriorLike]:
     if names.INTERCEPT in design.coef:
         intercept = Prior.of("Normal", mu=mean, sigma=2.5 * sd_y * width)
         chosen[coef_key(names.INTERCEPT)] = intercept
-    of_family = {parameter.name: exponential for parameter in design.family.parameters}
+    # Of ordered categories rstanarm has the Dirichlet prior that is the default here, too.
+    positive = () if design.family.response.ordered else design.family.parameters
+    of_family = {parameter.name: exponential for parameter in positive}
     return chosen | {"sd": exponential, "corr": "LKJ(1)", **of_family}
 
 
@@ -180,7 +182,8 @@ def bambi(design: ModelData) -> dict[str, PriorLike]:
     }  # fmt: skip
     if design.family.name == "hurdle_lognormal":
         own[names.SIGMA] = "HalfNormal(1)"
-    for parameter in design.family.parameters:
+    # Bambi orders thresholds that are normal; here their default prior stays.
+    for parameter in () if design.family.response.ordered else design.family.parameters:
         chosen[parameter.name] = own.get(parameter.name, "HalfCauchy(1)")
     return chosen
 

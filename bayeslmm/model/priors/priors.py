@@ -48,7 +48,8 @@ class Priors:
         One per fixed effect; the intercept's is set at `centers`.
     centers : tuple of float
         Mean of each fixed-effect column where the model has an intercept, else zeros: the
-        intercept's prior is a prior on ``beta[0] + sum(centers[k] * beta[k])``.
+        intercept's prior is a prior on ``beta[0] + sum(centers[k] * beta[k])``. Those of ordered
+        categories are on what their probabilities are there.
     factors : tuple of FactorPriors
         In the design's order.
     parameters : mapping of str to Prior
@@ -103,7 +104,8 @@ class Priors:
         if left_out:
             lines.insert(_MOST_COEFFICIENTS, f"  (and {left_out} fixed effects more)")
         if any(self.centers):
-            lines.append("The intercept's is for predictors at their means.")
+            of = "The intercept's is" if self.has_intercept else "Those of sticks are"
+            lines.append(f"{of} for predictors at their means.")
         for factor in self.all_factors:
             if moved := factor.shift.columns:
                 terms = ", ".join(factor.covariance.terms[k] for k in moved)
@@ -195,6 +197,16 @@ class Priors:
         if variable in self.predictor_centers:
             values[..., 0] -= centered @ np.asarray(self.predictor_centers[variable])
         return values
+
+    def level(self, beta: NDArray[np.float64]) -> NDArray[np.float64] | float:
+        """Compute X beta at the predictors' means, shape (...), where it is no intercept's prior.
+
+        Parameters
+        ----------
+        beta : ndarray, shape (..., p)
+            Fixed effects.
+        """
+        return 0.0 if self.has_intercept else beta @ np.asarray(self.centers)
 
     def log_densities(
         self, posterior: Mapping[str, NDArray[np.float64]]

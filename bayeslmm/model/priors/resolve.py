@@ -18,6 +18,7 @@ from bayeslmm.errors import PriorError, names_keywords, nearest
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.predictors import effect_scales, parameter_factors, predictors_of
 from bayeslmm.model.priors.defaults import DefaultPriors, default_corr, default_priors
+from bayeslmm.model.priors.dirichlet import with_sticks
 from bayeslmm.model.priors.factor_priors import FactorPriors
 from bayeslmm.model.priors.given import SCHEME, read_prior, require_design, split_scheme
 from bayeslmm.model.priors.of_parts import (
@@ -89,6 +90,9 @@ def resolve_priors(design: ModelData, priors: PriorsLike | None = None) -> Prior
     ``"beta_zi[Intercept]"``        at the columns' means; one is ``"beta_zi[x]"``
     ``"sigma"``                     the residual standard deviation; so ``"shape"``, ``"nu"`` and
                                     ``"phi"``, the parameters of families that have them
+    ``"threshold"``                 a Dirichlet distribution of the probabilities of ordered
+                                    categories at the predictors' means, ``"Dirichlet(2)"`` or with
+                                    a number for each; ``"stick[1|2]"`` is a share of its own
     ``"rho_residual"``,             parameters of a residual structure, all of that name; one is
     ``"corr_residual"``, ...        ``"sd_residual[week 4]"``, and all standard deviations are
                                     ``"sigma"``
@@ -267,6 +271,7 @@ def _resolve(
 def _layers(design: ModelData, priors: Any) -> list[_Layer]:
     """Return what the user gave, the most important layer first, all keys checked."""
     scheme, single = split_scheme(priors)
+    single = with_sticks(design.family, single)
     single = _respelt(design, single)
     _check_keys(design, single, ())
     chosen = {key: read_prior(key, value) for key, value in single.items()}

@@ -165,7 +165,8 @@ def probability(design: ModelData) -> dict[str, PriorLike]:
     >>> probability(design)["beta[Intercept]"]
     Prior('Normal(mu=0, sigma=1.5)')
     """
-    if (link := design.family.link.name) not in _PROBABLE:
+    link = design.family.link.name
+    if link not in _PROBABLE or design.family.response.ordered:
         raise PriorError(
             f"it is for means between 0 and 1, and those of family={design.family.name!r} are not."
         )

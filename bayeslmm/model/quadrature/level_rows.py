@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayeslmm.arrays import for_kernels
+from bayeslmm.kernels.families.by_row import SAME_IN_ALL
 from bayeslmm.kernels.families.codes import INFLATED
 from bayeslmm.kernels.quadrature.rows import LevelRows
 from bayeslmm.model.compiled_rows import compiled_rows, family_code, why_not_compiled
 from bayeslmm.model.family_numbers import phi_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bayeslmm.arrays import Floats, Ints
     from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.kernels.families.by_row import PhiRows
 
 MOST_COLUMNS = 2
 
@@ -67,26 +73,65 @@ def level_rows(design: Design, centers: tuple[float, ...]) -> LevelRows:
     design : Design
         With one grouping factor of one or two columns; see `why_not`.
     centers : tuple of float, length p
-        What is subtracted from the columns of X that are not the intercept.
+        What is subtracted from the columns of X: zero from the intercept.
 
     Returns
     -------
     LevelRows
         Levels in the design's order.
     """
-    factor, n = design.factors[0], design.n
-    order = np.lexsort((*factor.columns.T[::-1], factor.index))
-    X = design.X.copy()
-    if any(centers):
-        X[:, 1:] -= np.asarray(centers)[1:]
-    Z, level = factor.columns[order], factor.index[order]
+    factor = design.factors[0]
+    y, known, offset = compiled_rows(design)
+    return lay_out(
+        family_code(design.family),
+        X=design.X - np.asarray(centers) if any(centers) else design.X,
+        Z=factor.columns,
+        y=y,
+        known=known,
+        offset=offset,
+        level=factor.index,
+        n_levels=len(factor.levels),
+        phi_of=partial(phi_rows, design),
+    )
+
+
+def lay_out(
+    code: int,
+    *,
+    X: Floats,
+    Z: Floats,
+    y: Floats,
+    known: Floats,
+    offset: Floats,
+    level: Ints,
+    n_levels: int,
+    phi_of: Callable[[Ints], PhiRows] = lambda _: SAME_IN_ALL,
+) -> LevelRows:
+    """Return rows in any order as the kernels read them.
+
+    Parameters
+    ----------
+    code : int
+        Of family and link.
+    X, Z : ndarray, shapes (n, p) and (n, q)
+        Columns of fixed and random effects.
+    y, known, offset : ndarray, shape (n,)
+        Responses, trials or weights, known parts of eta.
+    level : ndarray of int, shape (n,)
+        Each row's level.
+    n_levels : int
+        How many there are.
+    phi_of : callable
+        From the order of the rows to the parameters of each.
+    """
+    n = len(y)
+    order = np.lexsort((*Z.T[::-1], level))
+    Z, level = Z[order], level[order]
     fresh = np.ones(n)
     fresh[1:] = (Z[1:] != Z[:-1]).any(axis=1) | (level[1:] != level[:-1])
-    y, known, offset = compiled_rows(design)
-    counts = np.bincount(level, minlength=len(factor.levels))
-    starts = np.concatenate([[0], np.cumsum(counts)])
+    starts = np.concatenate([[0], np.cumsum(np.bincount(level, minlength=n_levels))])
     return LevelRows(
-        family_code(design.family),
+        code,
         for_kernels("X", X[order], np.float64, (n, None)),
         for_kernels("Z", Z, np.float64, (n, None)),
         for_kernels("y", y[order], np.float64, (n,)),
@@ -94,5 +139,5 @@ def level_rows(design: Design, centers: tuple[float, ...]) -> LevelRows:
         for_kernels("offset", offset[order], np.float64, (n,)),
         for_kernels("starts", starts, np.int64, (None,)),
         for_kernels("fresh", fresh, np.float64, (n,)),
-        phi_rows(design, order),
+        phi_of(order),
     )

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.arrays import for_kernels
 from bayeslmm.families.derived.censored import uncensored
+from bayeslmm.families.ordinal.sticks import THRESHOLD
+from bayeslmm.kernels.families.codes import CODES
+from bayeslmm.kernels.families.rows import rows
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
@@ -55,7 +59,10 @@ def fit_without_effects(
     with np.errstate(all="ignore"):
         for _ in range(_STEPS):
             eta = X @ beta + offset
-            if scale is None:
+            if family.response.ordered:
+                _, pulls, weights = _rows(design, eta, phi)
+                slope, variance, residual = np.ones_like(eta), 1.0 / weights, pulls / weights
+            elif scale is None:
                 slope = trials * family.mean_slope(eta, phi)
                 variance = family.variance(eta, phi, design.known)
                 residual = y - trials * family.mean(eta, phi)
@@ -77,3 +84,11 @@ def fit_without_effects(
                 break
         errors = np.sqrt(np.abs(np.diag(np.linalg.pinv(information))))
     return beta, errors
+
+
+def _rows(design: Design, eta: Floats, phi: Parameters) -> tuple[Floats, Floats, Floats]:
+    """Return log-densities of rows of ordered categories, their slopes and curvatures in eta."""
+    code, known = CODES[design.family.name, design.family.link.name], np.ones(design.n)
+    cuts = for_kernels("thresholds", np.asarray(phi[THRESHOLD]), np.float64, (None,))
+    found = rows(code, np.ascontiguousarray(eta), design.y, known, cuts)
+    return found[0], found[1], found[2]

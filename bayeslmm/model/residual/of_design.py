@@ -9,6 +9,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.families.parameters import free_parameters
 from bayeslmm.model.predictors import EffectsInParameter, predictors_of
 from bayeslmm.model.residual.correlation import Uncorrelated
 from bayeslmm.model.residual.entry import Entry
@@ -190,7 +191,7 @@ def parameter_entries(design: ModelData) -> tuple[Entry, ...]:
     modelled = {one.parameter.name: one.entries for one in predictors_of(design)}
     of_family = tuple(
         entry
-        for parameter in design.family.parameters
+        for parameter in free_parameters(design.family)
         for entry in modelled.get(parameter.name) or _own_entries(design, parameter)
     )
     if design.residual is None:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import expit, logit
 
+from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.gram.sums import reference_scale, to_reference
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.covariance.factors import lower_entries, lower_factor, sd_corr_from_factor
@@ -55,7 +56,9 @@ class Coordinates:
     where a phi that is a probability has its logit in the place of the logarithm,
 
     with the columns of Xs and Zs orthogonal and of mean square one, and theta the free entries of
-    the lower triangular Theta, set by set of correlated columns. The likelihood is even in the
+    the lower triangular Theta, set by set of correlated columns. Of ordered
+    categories the logits of sticks stand for log phi, and thresholds follow at the columns' means.
+    The likelihood is even in the
     sign of each of Theta's columns, so theta is free, and a variance of zero is an ordinary point.
 
     Parameters
@@ -81,8 +84,12 @@ class Coordinates:
     def __init__(self, design: Design) -> None:
         self.design = design
         self.n_beta = len(design.coef)
-        self._root = reference_scale(design.X)
-        self.X = to_reference(design.X, self._root)
+        self.family = family = design.family
+        self._ordered = family if isinstance(family, Ordered) else None
+        self._centers = design.X.mean(axis=0) if self._ordered else np.zeros(self.n_beta)
+        X = design.X - self._centers if self._ordered else design.X
+        self._root = reference_scale(X)
+        self.X = to_reference(X, self._root)
         self._scales: list[Floats] = []
         # Factor, row and column in Theta of each entry of theta.
         self._places: list[tuple[int, int, int]] = []
@@ -99,18 +106,18 @@ class Coordinates:
             columns.append(np.ascontiguousarray(Zs))
         self.Z = tuple(columns)
         self.n_theta = len(self._places)
-        family = design.family
-        self.n_phi = sum(len(parameter.entries) for parameter in family.parameters)
         self.ceiling = np.array(
             [
                 _CEILING if (family.name, parameter.name) in _RUNNING else np.inf
                 for parameter in family.parameters
+                for _ in parameter.entries
             ]
         )
         self.is_share = np.array(
             [parameter.upper == 1.0 for parameter in family.parameters for _ in parameter.entries],
             dtype=bool,
         )
+        self.n_phi = len(self.ceiling)
         self.diagonal = self._on_diagonal()
         spread = float(np.std(design.y)) if "sigma" in {p.name for p in family.parameters} else 1.0
         self.units = np.where(np.arange(self.size) < self.theta.stop, spread or 1.0, 1.0)
@@ -145,9 +152,14 @@ class Coordinates:
     def pull_back(self, point: Point, slopes: Point) -> Floats:
         """Return derivatives in x, shape (size,), from those in the parameters."""
         d_theta = [slopes.factors[k][i, j] for k, i, j in self._places]
+        return np.concatenate([slopes.beta, np.array(d_theta), self._phi_slopes(point, slopes)])
+
+    def _phi_slopes(self, point: Point, slopes: Point) -> Floats:
+        if self._ordered is not None:
+            sticks = self._ordered.sticks(point.phi)
+            return self._ordered.pull_back(sticks, slopes.phi) * sticks * (1.0 - sticks)
         inside = point.phi < self.ceiling
-        change = point.phi * np.where(self.is_share, 1.0 - point.phi, inside)
-        return np.concatenate([slopes.beta, np.array(d_theta), slopes.phi * change])
+        return slopes.phi * point.phi * np.where(self.is_share, 1.0 - point.phi, inside)
 
     def fixed_effects(self, x: Floats) -> Floats:
         """Return beta of the design's own columns, shape (p,)."""
@@ -177,12 +189,13 @@ class Coordinates:
 
     def natural(self, x: Floats) -> Floats:
         """Return beta, then sds and correlations factor by factor, then phi; see `names`."""
-        parts = [self.fixed_effects(x)]
+        beta = self.fixed_effects(x)
+        parts = [beta]
         for factor, L in zip(self.design.factors, self.covariance_factors(x), strict=True):
             sd, corr = sd_corr_from_factor(L)
             pairs = [corr[i, j] for i, j in covariance_of(factor).pairs]
             parts += [sd, np.array(pairs)]
-        return np.concatenate([*parts, self.phi(x[self.theta.stop :])])
+        return np.concatenate([*parts, self.phi(x[self.theta.stop :]) + self._centers @ beta])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -193,16 +206,20 @@ class Coordinates:
             for structure in [covariance_of(factor)]
             for name in (*structure.sd_names, *structure.correlation_names)
         ]
-        of_family = [parameter.name for parameter in self.design.family.parameters]
+        of_family = [name for one in self.family.parameters for name in one.entries]
         return (*self.design.coef, *of_factors, *of_family)
 
     def phi(self, numbers: Floats) -> Floats:
         """Return the family's parameters from their own part of x."""
+        if self._ordered is not None:
+            return self._ordered.thresholds(expit(numbers))
         positive = np.minimum(np.exp(np.minimum(numbers, 700.0)), self.ceiling)
         return np.asarray(np.where(self.is_share, expit(numbers), positive))
 
     def placed_phi(self, phi: Floats) -> Floats:
         """Undo `phi`."""
+        if self._ordered is not None:
+            return np.asarray(logit(self._ordered.sticks(phi)))
         inside = np.where(self.is_share, phi, 0.5)
         return np.asarray(np.where(self.is_share, logit(inside), np.log(phi)))
 

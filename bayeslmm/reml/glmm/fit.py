@@ -18,6 +18,7 @@ from bayeslmm.errors import (
     warn,
 )
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.model.compiled_rows import refuse_counted, why_not_compiled
 from bayeslmm.model.covariance.factors import SINGULAR_TOLERANCE
@@ -223,11 +224,25 @@ def _require(design: Design, approximation: str) -> None:
                 f"likelihood tells next to nothing of sd_{factor.name}. Leave "
                 f"(... | {factor.name}) out, or count trials: family='binomial'."
             )
+    if isinstance(design.family, Ordered):
+        _require_categories(design, design.family)
     same = design.trials is None and np.ptp(design.y) == 0.0
     if same and design.factors and design.family.parameters:
         raise DataError(
             f"The response {design.response!r} is {design.y[0]:g} in every row: there is no "
             "variation to divide among random effects and rows."
+        )
+
+
+def _require_categories(design: Design, family: Ordered) -> None:
+    """Raise where a category is in no row: thresholds around it have no estimates."""
+    counts = np.bincount(design.y.astype(np.int64), minlength=len(family.categories) + 1)[1:]
+    if (counts == 0).any():
+        lacking = family.categories[int(np.argmin(counts))]
+        raise DataError(
+            f"The category {lacking!r} of {design.response!r} is in no row, and the thresholds "
+            "around it have no estimates by maximum likelihood: number the categories without it, "
+            "or take fit_bayes, whose prior gives it a probability."
         )
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import scipy
 
 from bayeslmm.arrays import for_kernels
+from bayeslmm.families.ordinal.ordered import Ordered
+from bayeslmm.families.ordinal.sticks import THRESHOLD, observed_sticks
 from bayeslmm.kernels.families.rows import rows
 from bayeslmm.model.compiled_rows import family_code
 from bayeslmm.model.quadrature.start import fit_without_effects
@@ -106,6 +108,12 @@ def scored(coordinates: Coordinates, plain: Plain) -> tuple[Floats, Floats]:
     """Return fixed effects and family parameters by Fisher's scoring, effects left out."""
     design, X = coordinates.design, plain.X
     family, known = design.family, design.known
+    if isinstance(family, Ordered):
+        phi = family.thresholds(observed_sticks(design.y, coordinates.n_phi))
+        given = {THRESHOLD: phi}
+        slight = _SLIGHT * np.ones(coordinates.n_beta)
+        beta, _ = fit_without_effects(design, X, given, np.zeros(coordinates.n_beta), slight)
+        return beta, phi
     trials = design.trials
     y = design.y if trials is None else design.y / trials
     # Half way to the mean no response lies on the edge of what a mean can be, and half a success

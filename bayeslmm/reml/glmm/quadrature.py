@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bayeslmm.model.quadrature.level_rows import level_rows
-from bayeslmm.model.quadrature.likelihood import LevelLikelihood, Points
+from bayeslmm.model.quadrature.likelihood import Points
+from bayeslmm.model.quadrature.split import level_likelihood
 from bayeslmm.reml.glmm.coordinates import Point
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Quadrature:
         factor = replace(design.factors[0], columns=coordinates.Z[0])
         turned = replace(design, X=coordinates.X, factors=(factor,))
         nowhere = (0.0,) * coordinates.n_beta
-        self._likelihood = LevelLikelihood(level_rows(turned, nowhere), nodes)
+        self._likelihood = level_likelihood(turned, nowhere, nodes)
         self.exact_slopes = nodes > 1
 
     def value(self, point: Point, *, settle: bool = False) -> float:

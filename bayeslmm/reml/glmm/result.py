@@ -100,7 +100,7 @@ class MLFit:
     def __getattr__(self, name: str) -> float:
         # Only names that are not found otherwise come here; `family` is not set while unpickling.
         family = self.__dict__.get("family")
-        known = [] if family is None else [parameter.name for parameter in family.parameters]
+        known = [] if family is None else [n for one in family.parameters for n in one.entries]
         if name in known:
             return float(self.estimates.loc[name, "estimate"])  # type: ignore[arg-type]
         raise AttributeError(
@@ -174,7 +174,8 @@ class MLFit:
     @property
     def parameters(self) -> dict[str, float]:
         """The family's parameters by name."""
-        return {p.name: float(getattr(self, p.name)) for p in self.family.parameters}
+        names = [name for one in self.family.parameters for name in one.entries]
+        return {name: float(getattr(self, name)) for name in names}
 
     def _near_zero(self) -> list[str]:
         """Name standard deviations whose Wald intervals of 95 % reach zero."""

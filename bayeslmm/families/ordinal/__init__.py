@@ -1,0 +1,5 @@
+"""Ordered categories: thresholds stand in the place of an intercept.
+
+- ``ordered``: cumulative, stopping-ratio and adjacent-category models
+- ``sticks``: the fractions from which thresholds follow, and on which their priors are
+"""
