@@ -237,11 +237,12 @@ def parse_sigma(text: str, response: Atom | None = None) -> PredictorTerms:
                 term.span,
             )
     if terms.offsets:
+        start, end = terms.offsets[0].span
         raise FormulaError(
             "An offset of log(sigma) is not fitted: give the column a slope, as in '~ x'; of "
             "known standard errors se= is the argument.",
             text,
-            terms.offsets[0].span,
+            (text.rindex("offset", 0, start), text.index(")", end) + 1),
         )
     if not (terms.fixed.intercept or terms.fixed.terms):
         raise FormulaError(_without_columns(terms.effects), text, (0, len(text)))

@@ -31,8 +31,8 @@ def design(table):
 
 def test_defaults_are_on_the_scale_of_logarithms(design, table):
     found = bl.resolve_priors(design)
-    assert [factor.name for factor in found.sigma_factors] == ["sigma_g", "sigma_h"]
-    first, second = found.sigma_factors
+    assert [factor.name for factor in found.parameter_factors] == ["sigma_g", "sigma_h"]
+    first, second = found.parameter_factors
     assert str(first.sd[0]) == str(second.sd[0]) == "HalfNormal(sigma=1)"
     assert first.sd[1].numbers[0] == pytest.approx(1 / table["late"].std())
     assert str(first.corr) == "LKJ(eta=2)"
@@ -58,7 +58,7 @@ def test_sds_have_keys_of_their_own(design, given, changed):
 @pytest.mark.parametrize("key", ["corr", "corr_sigma", "corr_sigma_g"])
 def test_correlations_have_the_key_of_all_too(design, key):
     found = bl.resolve_priors(design, {key: "LKJ(5)"})
-    assert found.sigma_factors[0].eta == 5.0
+    assert found.parameter_factors[0].eta == 5.0
 
 
 def test_wrong_keys_and_supports_are_told(design, table):

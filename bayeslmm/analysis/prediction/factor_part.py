@@ -231,9 +231,9 @@ def new_in_parameter(
         parameter = names.apart(info.name)[0]
         raise ArgumentError(
             f"new_levels={AVERAGE!r} averages expected responses over groups, which of "
-            f"{unseen[0]!r} depend on its {parameter}, and over that of groups they have no mean "
-            "in closed form, and none that is finite over sigmas: take new_levels='population' or "
-            "'sample'."
+            f"{unseen[0]!r} depend on its {parameter}, and over {parameter}s of groups they have "
+            f"no {'finite mean' if parameter == names.SIGMA else 'mean in closed form'}: take "
+            "new_levels='population' or 'sample'."
         )
     size = read.sample_shape(idata)[0] * len(kept)
     if policy == "population":

@@ -116,11 +116,6 @@ class LinearPredictor:
     def parameters(self, rows: slice | NDArray[np.intp]) -> dict[str, NDArray[np.float64]]:
         """Return draws of the family's parameters, of each row where they differ by rows.
 
-        Parameters
-        ----------
-        rows : slice or ndarray of int
-            The rows.
-
         Returns
         -------
         dict of str to ndarray, shape (s,) or (rows, s)
@@ -273,8 +268,8 @@ def linear_predictor(
     else:
         rows = data
         se = row_errors(idata, data, se)
-        read_here = [n for n in in_parameters if structured or names.apart(n)[0] != names.SIGMA]
-        require_grouping_columns(idata, data, included, tuple(read_here))
+        here = [n for n in in_parameters if structured or names.apart(n)[0] != names.SIGMA]
+        require_grouping_columns(idata, data, included, tuple(here))
     state = design_state(idata)
     design = rebuild_design(
         state,
