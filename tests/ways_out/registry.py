@@ -33,7 +33,9 @@ NO_ADVICE = {
          "NRT_MemInfo_alloc_aligned()"),
         "source text of machine code that is built ahead",
     ),
-    **dict.fromkeys(("N()", "Var()", "exp()", "Gamma()", "LogNormal()", "Uniform()"), NOTATION),
+    **dict.fromkeys(
+        ("N()", "Var()", "exp()", "Gamma()", "Beta()", "LogNormal()", "Uniform()"), NOTATION
+    ),
     "predict()": "kind='response' is followed",
     "hom=": "an option of structures in formulas",
     "cbind()": "R's, which the message says is none here",
