@@ -30,9 +30,10 @@ OTHERS = [spec for spec in CERTIFIED if spec.family.name != "gaussian"]
 # random effects in sigma: no other program's fits of them are at hand. What mgcv tells of a smooth,
 # its curve and its degrees of freedom, is held where smooths are tested, and what glmmTMB tells of
 # effects AR(1) (whose standard errors of fixed effects are 4e-4 larger) where REML is.
-UNCERTIFIED = ["animal", "contraception_slope", "mcycle", "mmrm", "owls_zero_inflated",
-                "pupils", "salamanders_zero_inflated", "sleepstudy_ar1",
-                "sleepstudy_sigma"]  # fmt: skip
+UNCERTIFIED = [
+    "animal", "contraception_slope", "mcycle", "mmrm", "owls_zero_inflated", "pupils",
+    "salamanders_zero_inflated", "sleepstudy_ar1", "sleepstudy_sigma",
+]  # fmt: skip
 SIMULATED = [spec for spec in SPECS if isinstance(spec.data, SimulatedTable)]
 # The studies that fit the very model that simulates.
 RECOVERABLE = [spec for spec in SIMULATED if spec.data.formula == spec.formula]

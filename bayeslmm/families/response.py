@@ -98,5 +98,5 @@ POSITIVE = ResponseRule(
     "positive numbers",
     _positive,
     "Where some are exactly zero take family='hurdle_gamma' or 'hurdle_lognormal'; for numbers of "
-    "either sign 'gaussian' or 'student'.",
+    "either sign take family='gaussian' or 'student'.",
 )

@@ -59,6 +59,16 @@ def _():
     works(design, "yes ~ x", family="bernoulli")
 
 
+@follows("family='poisson'", "family='beta_binomial'")
+def _():
+    told("are for family='poisson' or 'negbinomial'", design, "count ~ x",
+         family="truncated_poisson")  # fmt: skip
+    works(design, "count ~ x", family="poisson")
+    works(design, "count ~ x", family="hurdle_poisson")
+    told("nearest is family='beta_binomial'", design, "count ~ x", family="quasibinomial")
+    works(design, "count ~ x", family="beta_binomial", trials=20)
+
+
 @follows(
     "family='hurdle_gamma'", "family='zero_inflated_beta'", "family='zero_one_inflated_beta'",
 )  # fmt: skip
