@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from bayeslmm.arguments import ParameterFormulas
+    from bayeslmm.design.design import Design
     from bayeslmm.families.family import Family
     from bayeslmm.model.priors.resolve import PriorsLike
     from bayeslmm.relationships.known import KnownLike
@@ -245,15 +246,16 @@ def fit_bayes(
     require_steps(settings)
     model = Model.of(design, priors).at_means
     if model.family.name == GAUSSIAN.name and design.has_rows:
-        for part in (design,) if design.stack is None else design.stack.parts:
-            warn_of_whole_numbers(part.response, part.response_rows)
+        for part in _responses(model):
+            warn_of_whole_numbers(part.response, part.y)
     if model.design.residual is not None:
         pass
     elif model.family.gaussian_scale is not None:
         _require_residuals(model)
         warn_of_priors_alone(model.gram)
     else:
-        warn_of_single_trials(model.design.coded_rows)
+        for part in _responses(model):
+            warn_of_single_trials(part)
         require_dispersion(model.design.coded_rows, model.priors.parameters)
     warn_of_far_columns(design, [factor.shift for factor in model.priors.factors])
     settings, reasons = choose_method(model, settings)
@@ -262,6 +264,12 @@ def fit_bayes(
         # A method that handed over to another one has said why.
         tree.attrs.setdefault(name, reason)
     return tree
+
+
+def _responses(model: Model) -> tuple[Design, ...]:
+    """Return the rows of each response by itself."""
+    rows = model.stated.design.coded_rows
+    return (rows,) if rows.stack is None else rows.stack.parts
 
 
 def _require_residuals(model: Model) -> None:

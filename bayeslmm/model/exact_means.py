@@ -17,6 +17,7 @@ from bayeslmm.errors import DataError
 from bayeslmm.families.derived.censored import Censored
 from bayeslmm.families.derived.custom import CustomFamily
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.several.stacked import OfResponses, of_response
 from bayeslmm.families.times.weibull import Weibull
 from bayeslmm.gram.gram import Gram
 from bayeslmm.model.exact_fit import exactly_fitted, no_residuals
@@ -60,6 +61,17 @@ def require_dispersion(design: Design, priors: Mapping[str, Prior]) -> None:
     ...
     bayeslmm.errors.DataError: The response 'y' does not vary within the levels of 'g', ...
     """
+    family, parts = design.family, [(design, priors)]
+    if isinstance(family, OfResponses) and design.stack is not None:
+        parts = [
+            (part, {p.name: priors[of_response(p.name, name)] for p in part.family.parameters})
+            for name, part in zip(design.stack.names, design.stack.parts, strict=True)
+        ]
+    for part, own in parts:
+        _require_dispersion(part, own)
+
+
+def _require_dispersion(design: Design, priors: Mapping[str, Prior]) -> None:
     family = design.family
     if family.discrete or family.gaussian_scale is not None or not family.parameters:
         return

@@ -6,9 +6,11 @@ from pytensor.compile.mode import Mode
 from stacked import growth, journeys
 
 import bayeslmm as bl
+from bayeslmm.errors import DataError
 from bayeslmm.families.several.softmax import log_probabilities
 from bayeslmm.families.several.stacked import OfCategories, OfResponses
 from bayeslmm.inference.graph.build import build_model
+from bayeslmm.model.exact_means import require_dispersion
 
 SLOW_BUT_INSTANT = Mode(linker="py", optimizer="fast_compile")
 
@@ -92,3 +94,14 @@ def test_draws_have_the_moments_of_their_family():
     # Of 40,000 draws the mean lies within four of its standard errors.
     mean, variance = 5 * family.mean(eta[:2], {})[:, 0], family.variance(eta[:2], {}, known[:2])
     assert np.all(np.abs(drawn.mean(axis=0) - mean) < 4 * np.sqrt(variance[:, 0] / 40_000))
+
+
+def test_a_response_that_its_levels_fit_exactly_is_refused_among_others():
+    table = growth().dropna().assign(size=lambda t: 1.0 + t["family"].str[1:].astype(int))
+    design = bl.build_design(
+        "tarsus ~ x; size ~ 1 + (1 | family)", table,
+        family={"tarsus": "gaussian", "size": "gamma"},
+    )  # fmt: skip
+    priors = bl.resolve_priors(design).parameters
+    with pytest.raises(DataError, match="'size' does not vary within the levels of 'family'"):
+        require_dispersion(design, priors)
