@@ -66,7 +66,7 @@ def require_exact(fit: REMLFit, what: str, instead: str) -> None:
 
 
 def same_border(fit: REMLFit) -> dict[str, Any]:
-    """Return arguments of `fit_reml` that solve for crossed effects as a fit did, probes and all."""
+    """Return arguments of `fit_reml` that solve for crossed effects as a fit did."""
     asked = {"border": fit.border.method} if fit.border.reason == ASKED else {}
     if fit.by_probes is None:
         return asked
