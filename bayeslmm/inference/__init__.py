@@ -16,7 +16,6 @@
 - ``graph/``: PyMC models, one file per parametrization
 - ``nuts/``: NUTS on a PyMC model or on the marginal posterior
 - ``importance/``: independent weighted draws of the variance parameters
-- ``crossed/``: the same of models whose crossed factors are too large for a dense matrix
 - ``quadrature/``: one grouping factor of other families, its effects integrated out by nodes
 - ``structured/``: models with a residual structure: weighted draws of the variance parameters
 - ``laplace_chain/``: an exact chain for effects of several factors or columns, of any response

@@ -36,6 +36,7 @@ from bayeslmm.model.priors.priors import Priors
 from bayeslmm.model.priors.resolve import DEFAULT, USER, resolve_priors, vary_priors
 from bayeslmm.model.priors.schemes import SCHEMES
 from bayeslmm.reml.fit import fit_reml
+from bayeslmm.reml.krylov.comparison import same_border
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.family import family
@@ -231,15 +232,7 @@ def _update_reml(fit: REMLFit, formula: Any, data: Any, settings: dict[str, Any]
         column = None if fit.gram.state is None else fit.gram.state.weights
         settings = {**settings, "weights": held_column(column, "weights", had=weighted)}
     settings = _with_known(new, state.known, settings)
-    return fit_reml(new, data, **{"method": fit.method, **_probes_of(fit), **settings})
-
-
-def _probes_of(fit: REMLFit) -> dict[str, Any]:
-    """Return how a fit solved for crossed effects, with the same probes where it took any."""
-    if fit.by_probes is None:
-        return {}
-    border = {"border": fit.border.method} if fit.border.reason == ASKED else {}
-    return {**border, "probes": fit.by_probes.probes, "random_seed": fit.by_probes.seed}
+    return fit_reml(new, data, **{"method": fit.method, **same_border(fit), **settings})
 
 
 def _residuals_of(

@@ -8,4 +8,5 @@
 - ``surrogate``: the adaptive choice of points
 - ``interpolation``: radial basis functions and their nodes
 - ``shared_effects``: effects for thousands of draws from a few hundred factorizations
+- ``crossed/``: posteriors of crossed factors that are too large for a dense matrix
 """

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.gram.border.choice import KRYLOV, choose_border
-from bayeslmm.inference.crossed.sample import sample_crossed
 from bayeslmm.inference.importance.algorithm import WeightedPoints, sample_target
+from bayeslmm.inference.importance.crossed.sample import sample_crossed
 from bayeslmm.inference.importance.interpolated_target import (
     InterpolatedTarget,
     ReducedTarget,

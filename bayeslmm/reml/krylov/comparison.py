@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bayeslmm.errors import ArgumentError
-from bayeslmm.gram.border.choice import DENSE
+from bayeslmm.gram.border.choice import ASKED, DENSE
 
 if TYPE_CHECKING:
     from bayeslmm.reml.result import REMLFit
@@ -63,3 +63,11 @@ def require_exact(fit: REMLFit, what: str, instead: str) -> None:
             f"{what} takes many exact values of the likelihood, and this fit forms no dense "
             f"matrix (border={fit.border.method!r}: {fit.border.reason}): {instead}"
         )
+
+
+def same_border(fit: REMLFit) -> dict[str, Any]:
+    """Return arguments of `fit_reml` that solve for crossed effects as a fit did."""
+    asked = {"border": fit.border.method} if fit.border.reason == ASKED else {}
+    if fit.by_probes is None:
+        return asked
+    return {**asked, "probes": fit.by_probes.probes, "random_seed": fit.by_probes.seed}

@@ -11,10 +11,10 @@ import numpy as np
 from bayeslmm.errors import ArgumentError, SamplingError
 from bayeslmm.gram.border.choice import MOST_PROBES, TOLERANCE
 from bayeslmm.gram.border.reduce import ProbedReduction
-from bayeslmm.inference.crossed.chance import Chance, chance_of_probes
-from bayeslmm.inference.crossed.effects import recover_crossed
-from bayeslmm.inference.crossed.peak import peak_of_score
 from bayeslmm.inference.importance.algorithm import sample_target
+from bayeslmm.inference.importance.crossed.chance import Chance, chance_of_probes
+from bayeslmm.inference.importance.crossed.effects import recover_crossed
+from bayeslmm.inference.importance.crossed.peak import peak_of_score
 from bayeslmm.inference.importance.interpolated_target import InterpolatedTarget, interpolate_at
 from bayeslmm.inference.importance.surrogate import Surrogate, surrogate_suits
 from bayeslmm.inference.importance.weigh import (
