@@ -90,9 +90,9 @@ from .families.ordinal.ordered import (
 )
 from .families.poisson import Poisson as Poisson
 from .families.times.shifted_lognormal import ShiftedLogNormal as ShiftedLogNormal
-from .families.skew_normal import SkewNormal as SkewNormal
+from .families.tails.skew_normal import SkewNormal as SkewNormal
 from .families.several.softmax import Categorical as Categorical, Multinomial as Multinomial
-from .families.student import StudentT as StudentT
+from .families.tails.student import StudentT as StudentT
 from .families.times.weibull import Exponential as Exponential, Weibull as Weibull
 from .families.mixtures.hurdle import (
     HurdleGamma as HurdleGamma,

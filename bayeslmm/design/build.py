@@ -13,7 +13,6 @@ from bayeslmm.arguments import given_formulas, row_statements, takes_formulas
 from bayeslmm.design.coding import TableCoder
 from bayeslmm.design.columns.memory import restore, store
 from bayeslmm.design.design import Design
-from bayeslmm.design.factors.arms import check_arms
 from bayeslmm.design.factors.gather import gather_factors, named_covariances
 from bayeslmm.design.predictors import (
     all_terms,
@@ -24,12 +23,7 @@ from bayeslmm.design.predictors import (
     share_effects,
     split_sigma,
 )
-from bayeslmm.design.rank.identifiability import (
-    check_columns,
-    check_levels,
-    dependence_of,
-    full_rank,
-)
+from bayeslmm.design.rank.identifiability import check_factors, dependence_of, full_rank
 from bayeslmm.design.residual_checks import check_arguments, check_residuals
 from bayeslmm.design.residual_rows import code_residuals, sigma_factors
 from bayeslmm.design.response import (
@@ -193,15 +187,13 @@ def build_design(
     keep = [j for j in keep if not coder.stands_for(columns[j])]
     X = X if len(keep) == len(columns) else np.ascontiguousarray(X[:, keep])
     factors = gather_factors(coder, None, relationships)
-    _check(coder, factors)
+    coder.response()  # before the factors' own troubles
+    check_factors(factors)
     of_residuals = code_residuals(coder)
     factors, predictors = share_effects(coder, factors, code_predictors(coder))
     in_parameters = (*sigma_factors(of_residuals), *predictor_factors(predictors))
-    names.check_coefficients(
-        columns,
-        [factor.name for factor in (*factors, *in_parameters)],
-        list(variables_of(chosen)),
-    )
+    known_factors = [factor.name for factor in (*factors, *in_parameters)]
+    names.check_coefficients(columns, known_factors, list(variables_of(chosen)))
     check_residuals(of_residuals, factors)
     state = DesignState(
         formula=str(terms.formula),
@@ -242,14 +234,6 @@ def _check_choices(missing: str, rank_deficient: str, response: str) -> None:
 def _warn(rows: Rows) -> None:
     for note in rows.notes:
         warn(note, DataWarning)
-
-
-def _check(coder: TableCoder, factors: Sequence[GroupingFactor]) -> None:
-    coder.response()  # before the factors' own troubles
-    for factor in factors:
-        check_arms(factor, factor.columns)
-        check_columns(factor)
-        check_levels(factor)
 
 
 @names_keywords

@@ -16,7 +16,7 @@ from bayeslmm.design.rank.identifiability import check_columns, check_levels, fu
 from bayeslmm.design.scales import ColumnScale
 from bayeslmm.errors import DataError
 from bayeslmm.families.parameters import check_formulas
-from bayeslmm.families.student import StudentT
+from bayeslmm.families.tails.student import StudentT
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.predictor import parse_predictor
 from bayeslmm.formula.residual import residual_terms

@@ -10,7 +10,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.design.rank.identifiability import check_columns, check_levels
 from bayeslmm.errors import ArgumentError, DataError, IdentificationWarning, warn
-from bayeslmm.families.student import StudentT
+from bayeslmm.families.tails.student import StudentT
 from bayeslmm.formula.residual import KINDS, parse_correlation
 
 if TYPE_CHECKING:

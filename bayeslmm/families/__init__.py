@@ -21,8 +21,7 @@ to the first.
 - ``times/``: waiting times
 - ``beta``: proportions strictly between 0 and 1
 - ``several/``: several responses, or several categories of one
-- ``student``: numbers with outlying rows
 - ``ordinal/``: ordered categories
-- ``skew_normal``: numbers with one tail longer than the other
+- ``tails/``: numbers of either sign whose tails are not the normal's
 - ``mixtures/``: responses with zeros or ones of their own, and what they are made of
 """

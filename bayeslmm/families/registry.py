@@ -33,8 +33,8 @@ from bayeslmm.families.negbinomial import NegativeBinomial
 from bayeslmm.families.ordinal.ordered import AdjacentCategory, Cumulative, Ordered, StoppingRatio
 from bayeslmm.families.poisson import Poisson
 from bayeslmm.families.several.softmax import Categorical, Multinomial
-from bayeslmm.families.skew_normal import SkewNormal
-from bayeslmm.families.student import StudentT
+from bayeslmm.families.tails.skew_normal import SkewNormal
+from bayeslmm.families.tails.student import StudentT
 from bayeslmm.families.times.inverse_gaussian import InverseGaussian
 from bayeslmm.families.times.shifted_lognormal import ShiftedLogNormal
 from bayeslmm.families.times.weibull import Exponential, Weibull

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from bayeslmm.design.factors.arms import check_arms
 from bayeslmm.design.rank.dependence import Dependence
 from bayeslmm.errors import DataError, RankDeficiencyWarning, check_choice, warn
 from bayeslmm.names import is_smooth
@@ -286,3 +287,22 @@ def _way_out(names: Sequence[str], dependent: Mapping[str, Mapping[str, float]])
         'Leave columns out, or give rank_deficient="drop" to have the later ones dropped. '
         "Of an interaction with an empty cell, a column that names the cells says the same."
     )
+
+
+def check_factors(factors: Sequence[GroupingFactor]) -> None:
+    """Raise unless arms, columns and levels of every factor identify its effects.
+
+    Parameters
+    ----------
+    factors : sequence of GroupingFactor
+        Of one design.
+
+    Raises
+    ------
+    DataError
+        As `check_arms`, `check_columns` and `check_levels` do.
+    """
+    for factor in factors:
+        check_arms(factor, factor.columns)
+        check_columns(factor)
+        check_levels(factor)

@@ -4,11 +4,10 @@
 - ``guarded_model``: a PyMC model that does not predict from priors where a posterior is meant
 - ``components``: coordinates, data, priors and linear predictor, shared by all
 - ``latent``: effects that rows have of several latent levels
-- ``thresholds``: of ordered categories
 - ``rows``: what the likelihood of the rows is made of
 - ``likelihood``: the response given its linear predictor, by family
 - ``zeros``: the same of responses with zeros or ones that a family does not explain
-- ``parameters``: the family's parameters, as numbers or by rows
+- ``parameters/``: the family's parameters, as numbers or by rows
 - ``residual``: residuals with a structure: parameters, scales and the response
 - ``residual_correlation``: correlated residuals: their joint density, and draws
 - ``stacked``: several responses, or all categories of one

@@ -13,7 +13,7 @@ import pytensor.tensor as pt
 
 from bayeslmm import names
 from bayeslmm.families.gamma import SHAPE as GAMMA_SHAPE
-from bayeslmm.families.student import NU
+from bayeslmm.families.tails.student import NU
 from bayeslmm.families.times.weibull import FARTHEST
 from bayeslmm.families.times.weibull import SHAPE as TIME_SHAPE
 from bayeslmm.inference.graph import log_densities

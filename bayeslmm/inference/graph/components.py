@@ -18,11 +18,12 @@ from bayeslmm.families.parameters import variables_of
 from bayeslmm.inference.graph.covariance import Scale, recover_scale, scale_of
 from bayeslmm.inference.graph.guarded_model import LinearMixedModel
 from bayeslmm.inference.graph.latent import effects_of_rows
-from bayeslmm.inference.graph.parameters import (
+from bayeslmm.inference.graph.parameters.of_family import (
     add_family_parameters,
     read_family_parameters,
     rows_of_predictors,
 )
+from bayeslmm.inference.graph.parameters.thresholds import level
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.inference.graph.residual import (
     add_parameters,
@@ -30,7 +31,6 @@ from bayeslmm.inference.graph.residual import (
     read_parameters,
 )
 from bayeslmm.inference.graph.stacked import add_likelihood
-from bayeslmm.inference.graph.thresholds import level
 from bayeslmm.model.covariance.partial_correlations import correlation_of
 from bayeslmm.model.predictors import parameter_factors, predictors_of
 from bayeslmm.model.residual.entry import by_variable

@@ -26,8 +26,8 @@ from bayeslmm.families.negbinomial import NegativeBinomial
 from bayeslmm.families.ordinal.sticks import THRESHOLD
 from bayeslmm.families.poisson import Poisson
 from bayeslmm.families.registry import family_of
-from bayeslmm.families.skew_normal import ALPHA, ROOT_2_OVER_PI, SkewNormal
-from bayeslmm.families.student import NU, StudentT
+from bayeslmm.families.tails.skew_normal import ALPHA, ROOT_2_OVER_PI, SkewNormal
+from bayeslmm.families.tails.student import NU, StudentT
 from bayeslmm.families.times.inverse_gaussian import SHAPE as PASSAGE_SHAPE
 from bayeslmm.families.times.inverse_gaussian import InverseGaussian
 from bayeslmm.families.times.shifted_lognormal import NDT, ShiftedLogNormal

@@ -15,7 +15,7 @@ import pytensor.tensor as pt
 from bayeslmm import names
 from bayeslmm.families.gaussian import Gaussian
 from bayeslmm.families.lognormal import LogNormal
-from bayeslmm.families.student import StudentT
+from bayeslmm.families.tails.student import StudentT
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.inference.graph.residual_correlation import Logarithmic, joint_of
 from bayeslmm.model.covariance.partial_correlations import correlation_factor, correlation_of

@@ -13,8 +13,8 @@ import pytensor.tensor as pt
 
 from bayeslmm import names
 from bayeslmm.families.ordinal.ordered import Ordered
+from bayeslmm.inference.graph.parameters.thresholds import add_thresholds, read_thresholds
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
-from bayeslmm.inference.graph.thresholds import add_thresholds, read_thresholds
 from bayeslmm.model.predictors import predictors_of
 
 if TYPE_CHECKING:
