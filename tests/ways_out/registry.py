@@ -18,7 +18,7 @@ NOTATION = "a distribution or a variance in words"
 # What looks like advice and is none.
 NO_ADVICE = {
     **dict.fromkeys(
-        ("border={}", "by={}", "c={}", "kind={}", "name={}",
+        ("border={}", "link=", "by={}", "c={}", "kind={}", "name={}",
          "df={}", "draws={}", "effects={}", "eta={}", "folder={}", "lower={}",
          "q={}", "sampler={}", "upper={}", "x={}", "statistic()", "axis=0"),
         ECHO,
@@ -41,6 +41,7 @@ NO_ADVICE = {
     "predict()": "kind='response' is followed",
     "hom=": "an option of structures in formulas",
     "cbind()": "R's, which the message says is none here",
+    "mvbind()": "of formulas, where several responses stand",
     **dict.fromkeys(("by=", "cov="), "brms's arguments of gr(), which the message says are none"),
     **dict.fromkeys(
         ("FamilyParameter()", "upper=1.0", "pt.log()", "pt.sigmoid()"),

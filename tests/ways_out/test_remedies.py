@@ -12,6 +12,7 @@ import about_residuals  # noqa: F401 - registers
 import about_results  # noqa: F401 - registers
 import about_rows  # noqa: F401 - registers
 import about_series  # noqa: F401 - registers
+import about_several  # noqa: F401 - registers
 import about_smooths  # noqa: F401 - registers
 import about_visits  # noqa: F401 - registers
 import matplotlib.pyplot as plt
