@@ -99,8 +99,8 @@ def test_text_is_a_response_of_the_bernoulli_only(family):
         ("bernoulli", "n", "5", "u", "family='binomial', trials='size'"),
         ("poisson", "share", "0.1", "u", r"offset\(log\(exposure\)\)"),
         ("negbinomial", "I(x - 2)", "-2", "u", "give the count"),
-        ("gamma", "x", "0", "u", "family='bernoulli'"),
-        ("lognormal", "x", "0", "u", "Leave rows of zero out"),
+        ("gamma", "x", "0", "u", "family='hurdle_gamma'"),
+        ("lognormal", "x", "0", "u", "family='hurdle_gamma' or 'hurdle_lognormal'"),
         ("beta", "y", "0", "u", "family='binomial'"),
         ("beta", "I(share * 2)", "1.16", "x", "Divide percentages by 100"),
     ],
@@ -186,7 +186,7 @@ def test_new_rows_with_successes_need_their_trials_and_others_do_not():
 
 @pytest.mark.parametrize("family", ["gaussian", "bernoulli", "poisson", "student"])
 def test_trials_belong_to_the_binomial(family):
-    with pytest.raises(ArgumentError, match=f"for family='binomial', and the family is '{family}'"):
+    with pytest.raises(ArgumentError, match=f"and 'zero_inflated_binomial', and the family is '{family}'"):
         build_design("y ~ x", table(), family=family, trials="n")
 
 
