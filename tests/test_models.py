@@ -31,8 +31,8 @@ OTHERS = [spec for spec in CERTIFIED if spec.family.name != "gaussian"]
 # its curve and its degrees of freedom, is held where smooths are tested, and what glmmTMB tells of
 # effects AR(1) (whose standard errors of fixed effects are 4e-4 larger) where REML is.
 UNCERTIFIED = [
-    "animal", "contraception_slope", "mcycle", "mmrm", "owls_zero_inflated", "pupils",
-    "salamanders_zero_inflated", "sleepstudy_ar1", "sleepstudy_sigma",
+    "animal", "contraception_slope", "exam_bivariate", "mcycle", "mmrm", "owls_zero_inflated",
+    "pupils", "salamanders_zero_inflated", "sleepstudy_ar1", "sleepstudy_sigma",
 ]  # fmt: skip
 SIMULATED = [spec for spec in SPECS if isinstance(spec.data, SimulatedTable)]
 # The studies that fit the very model that simulates.

@@ -164,6 +164,10 @@ def sample_prior(
         else:
             drawn = _columns(priors_of_it, int(draws), rng)
             values[variable] = model.priors.raw_predictor(variable, drawn)
+    beta = values.get(names.BETA)
+    values = with_parameters(
+        model.family, values, 0.0 if beta is None else model.priors.level(beta)
+    )
     factors = (*design.factors, *model.parameter_factors)
     for factor, stated in zip(factors, model.priors.all_factors, strict=True):
         effects = stated.shift.raw_effects(_effects(factor, values, rng))

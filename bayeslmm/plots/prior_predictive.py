@@ -162,10 +162,10 @@ def _lines(
 
 
 def _axis(member: Family) -> str:
-    """Return the axis for responses: logarithmic where means are exponentials."""
+    """Return the axis for responses: logarithmic where means are exponentials, but near zero."""
     if member.mean_scale.name != "log":
         return "linear"
-    return "symlog" if member.discrete else "log"
+    return "symlog" if member.discrete or 0.0 in member.atoms else "log"
 
 
 def _limits(

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.design.state import state_content
-from bayeslmm.errors import TreeError
+from bayeslmm.errors import DataError, TreeError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,8 +26,14 @@ def recorded(idata: xr.DataTree, attribute: str) -> dict[str, Any]:
 
 
 def has_several(idata: xr.DataTree) -> bool:
-    """Return whether a fit has several responses, or categories of one."""
-    return state_content(str(idata.attrs["design"])).get("layout") is not None
+    """Return whether a fit has several responses, or categories of one.
+
+    Of a design that cannot be read, which is told by who reads all of it, it is not known.
+    """
+    try:
+        return state_content(str(idata.attrs["design"])).get("layout") is not None
+    except DataError:
+        return False
 
 
 def require_one_response(idata: xr.DataTree) -> None:

@@ -186,7 +186,7 @@ def test_new_rows_with_successes_need_their_trials_and_others_do_not():
 
 @pytest.mark.parametrize("family", ["gaussian", "bernoulli", "poisson", "student"])
 def test_trials_belong_to_the_binomial(family):
-    with pytest.raises(ArgumentError, match=f"and 'zero_inflated_binomial', and the family is '{family}'"):
+    with pytest.raises(ArgumentError, match=f"_binomial', and the family is '{family}'"):
         build_design("y ~ x", table(), family=family, trials="n")
 
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import trees
 import xarray as xr
-from family_members import POSITIVE
 from matplotlib.collections import PathCollection
 from scipy.stats import norm
 
@@ -43,14 +42,14 @@ def test_effects_are_drawn_on_the_responses_scale_or_on_the_links(name):
     table = bl.marginal_means(idata, "x", at=NEW, scale="link")
     np.testing.assert_allclose(link.lines[0].get_ydata(), table["mean"])
     assert bool(len(points_of(link))) == (name in {"student", "skew_normal"})
-    words = {"bernoulli": "probability of y", "binomial": "probability of y"}
+    words = dict.fromkeys(("bernoulli", *trees.OF_TRIALS), "probability of y")
     words |= dict.fromkeys(trees.ORDERED, "expected category of y")
     assert axes.get_ylabel() == words.get(name, "expected y")
-    on_link = {"student": "expected y", "skew_normal": "expected y", "lognormal": "expected log y"}
+    on_link = dict.fromkeys(("student", "skew_normal"), "expected y")
+    on_link |= dict.fromkeys(("lognormal", "hurdle_lognormal"), "expected log y")
     on_link |= dict.fromkeys(trees.ORDERED, "latent category of y")
-    logs = {"poisson", "negbinomial", *POSITIVE}
-    default = "log of expected y" if name in logs else "logit of the probability of y"
-    default = "logit of expected y" if name == "beta" else default
+    default = f"{FAMILIES[name](None).link.name} of expected y"
+    default = "logit of the probability of y" if name in words else default
     default += " less ndt" if name == "shifted_lognormal" else ""
     assert link.get_ylabel() == on_link.get(name, default)
 
@@ -116,12 +115,9 @@ def test_the_panel_of_checks_shows_quantile_residuals(name):
     first = axes[0].get_xlabel(), axes[0].get_ylabel()
     kinds = {
         "bernoulli": ("predicted probability of y", "observed share"),
-        **dict.fromkeys(
-            ("binomial", "poisson", "negbinomial", *trees.ORDERED),
-            ("y", "root of the number of rows"),
-        ),
     }
-    words = kinds.get(name, ("y", ""))
+    counted = "root of the number of rows" if FAMILIES[name](None).discrete else ""
+    words = kinds.get(name, ("y", counted))
     assert first[0].startswith(words[0])
     assert first[1] == words[1]
 
@@ -245,7 +241,7 @@ def test_a_familys_parameters_stand_beside_their_priors(name):
     titles = [axes.get_title() for axes in bl.plot_prior_posterior(idata).axes]
     for parameter in free_parameters(design.family):
         assert set(parameter.entries) <= set(titles)
-    scaled = {"lognormal", "shifted_lognormal", "student", "skew_normal"}
+    scaled = {"lognormal", "shifted_lognormal", "hurdle_lognormal", "student", "skew_normal"}
     assert ("sigma" in titles) == (name in scaled)
 
 
