@@ -51,7 +51,7 @@ class CustomFamily:
     log_concave : bool
         Whether the log-density is concave in eta; nothing relies on it but a choice of methods.
     logp : callable
-        (y, eta, **parameters) -> tensor, as PyTensor writes it.
+        ``(y, eta, **parameters)`` -> tensor, as PyTensor writes it.
     density : callable
         The same of arrays.
     expected, spread, distribution, drawn : callable or None
