@@ -167,6 +167,7 @@ REFUSED = {
     ("bambi", "shifted_lognormal"),
     ("bambi", "skew_normal"),
     ("bambi", "lognormal"),
+    *(("probability", family) for family in trees.ORDERED),
     *(
         ("rstanarm", family)
         for family in trees.RESPONSES
