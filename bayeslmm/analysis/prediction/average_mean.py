@@ -11,7 +11,7 @@ from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.families.ordinal.sticks import THRESHOLD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -74,7 +74,9 @@ def averaged_mean(family: Family, eta: Floats, variance: Floats, phi: Parameters
             return family.mean(eta + 0.5 * variance, phi)
         if scale == "probit":
             return family.mean(eta / np.sqrt(1.0 + variance), phi)
-    return _trapezoid(family, eta, np.sqrt(variance), phi)
+    strip, grows = _STRIP.get(scale, _NARROWEST), family.mean_form == "curved"
+    whole = {name: np.broadcast_to(values, eta.shape) for name, values in phi.items()}
+    return _trapezoid(family.mean, eta, np.sqrt(variance), whole, strip, grows=grows)
 
 
 def require_ordered(family: Family) -> Ordered:
@@ -142,41 +144,42 @@ def averaged_over(
     -------
     ndarray, shape (..., n, s)
     """
-    found, sd = function(eta, phi), np.sqrt(variance)
     # Roots of the denominator come nearer to the real line with each category.
     n_cuts = len(np.asarray(phi[THRESHOLD]))
     strip = _STRIP.get(family.link.name, np.pi / 2) / (n_cuts if family.name == "acat" else 1)
-    for here, points, weights in _by_size(sd, strip):
-        own = {
-            name: np.broadcast_to(np.asarray(values)[:, None, :], (n_cuts, *eta.shape))[:, here]
-            for name, values in phi.items()
-        }
-        total = np.zeros((*found.shape[: found.ndim - eta.ndim], int(here.sum())))
+    shape = (n_cuts, *eta.shape)
+    own = {name: np.broadcast_to(np.asarray(v)[:, None, :], shape) for name, v in phi.items()}
+    return _trapezoid(function, eta, np.sqrt(variance), own, strip)
+
+
+def _trapezoid(
+    function: Callable[[Floats, Parameters], Floats],
+    eta: Floats,
+    sd: Floats,
+    phi: Mapping[str, Floats],
+    strip: float,
+    *,
+    grows: bool = False,
+) -> Floats:
+    """Sum a function over equally spaced points; the last axes of phi and of values are eta's."""
+    found = function(eta, phi)
+    for here, points, weights in _by_size(sd, strip, grows=grows):
+        centre, width = eta[here], sd[here]
+        own = {name: values[..., here] for name, values in phi.items()}
+        total = np.zeros((*found.shape[: found.ndim - eta.ndim], len(centre)))
         for point, weight in zip(points, weights, strict=True):
-            total += weight * function(eta[here] + sd[here] * point, own)
+            total += weight * function(centre + width * point, own)
         found[..., here] = total
     return found
 
 
-def _trapezoid(family: Family, eta: Floats, sd: Floats, phi: Parameters) -> Floats:
-    """Sum over equally spaced points, more of them where the effect's sd is large."""
-    strip = _STRIP.get(family.mean_scale.name, _NARROWEST)
-    found = family.mean(eta, phi)
-    whole = {name: np.broadcast_to(values, eta.shape) for name, values in phi.items()}
-    for here, points, weights in _by_size(sd, strip, grows=family.mean_form == "curved"):
-        centre, width = eta[here], sd[here]
-        own = {name: values[here] for name, values in whole.items()}
-        total = np.zeros_like(centre)
-        for point, weight in zip(points, weights, strict=True):
-            total += weight * family.mean(centre + width * point, own)
-        found[here] = total
-    return found
-
-
 def _by_size(
-    sd: Floats, strip: float, *, grows: bool = False
+    sd: Floats, strip: float, *, grows: bool
 ) -> Iterator[tuple[NDArray[np.bool_], Floats, Floats]]:
-    """Yield where sds are of like size, with the points and weights that these ask for."""
+    """Yield where sds are of like size, with the points and weights that these ask for.
+
+    There are more of them where the effect's sd is large.
+    """
     # Of sds up to 1, 2, 4, ...: one wild draw does not make all others dear.
     sizes = np.ceil(np.log2(np.maximum(sd, 1.0)))
     for size in np.unique(sizes[sd > 0]):
