@@ -6,6 +6,7 @@ leaves a factor with few entries: exact, and without iterations.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,6 +61,7 @@ class SparseEffects:
         keys = column * n + self._row
         self._mirror = np.searchsorted(keys, self._row * n + column)
         ones = [np.eye(factor.within.shape[1]) for factor in gram.factors]
+        self._pattern: SparsePattern | None = None
         self._raw = self._matrix(self._values(ones, identity=False))
 
     def _places(self) -> tuple[Ints, Ints]:
@@ -98,7 +100,10 @@ class SparseEffects:
 
     def pattern(self, most: int = MOST_ENTRIES) -> SparsePattern | None:
         """Find an order and where the factor has entries; None where there are too many."""
-        return SparsePattern.of(self._pointers, self._row, most)
+        if self._pattern is None:
+            self._pattern = SparsePattern.of(self._pointers, self._row, most)
+        found = self._pattern
+        return found if found is None or len(found.below) <= most else None
 
     def factorize(self, pattern: SparsePattern, F: Sequence[Floats]) -> SparseFactor | None:
         """Factor Q at F = M Lambda of each factor; None where it is not positive definite."""
@@ -154,6 +159,12 @@ class SparseEffects:
         return slopes
 
 
+@lru_cache(maxsize=1)
+def sparse_effects(gram: CrossProducts) -> SparseEffects:
+    """Lay out the cross-products once for choice, search and moments of one fit."""
+    return SparseEffects(gram)
+
+
 def fill_is_small(gram: CrossProducts) -> bool:
     """Return whether a sparse factor of all effects takes about a second at most.
 
@@ -162,7 +173,7 @@ def fill_is_small(gram: CrossProducts) -> bool:
     gram : CrossProducts
         The cross-products.
     """
-    pattern = SparseEffects(gram).pattern()
+    pattern = sparse_effects(gram).pattern()
     return pattern is not None and pattern.operations <= MOST_OPERATIONS
 
 
@@ -207,7 +218,7 @@ def conditional_sparsely(gram: Gram, lams: Sequence[Floats], sigma: float) -> Co
     -------
     Conditional
     """
-    effects = SparseEffects(gram)
+    effects = sparse_effects(gram)
     F = [factor.scale @ lam for factor, lam in zip(gram.factors, lams, strict=True)]
     factor = effects.factorize(pattern_of(effects), F)
     if factor is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.gram.border.sparse_factor import SparseEffects, pattern_of, solve_effects
+from bayeslmm.gram.border.sparse_factor import pattern_of, solve_effects, sparse_effects
 from bayeslmm.gram.likelihood import unpack_factors
 from bayeslmm.kernels.densities import ML, REML
 from bayeslmm.reml.krylov.criterion import finish, slopes_of_T
@@ -36,7 +36,7 @@ class SparseObjective(Objective):
 
     def __init__(self, gram: Gram, *, restricted: bool) -> None:
         self._restricted = restricted
-        self._effects = SparseEffects(gram)
+        self._effects = sparse_effects(gram)
         self._pattern = pattern_of(self._effects)
         super().__init__(gram, REML if restricted else ML)
 
