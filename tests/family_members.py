@@ -23,6 +23,12 @@ def phi_of(family):
     return {parameter.name: PHI[parameter.name] for parameter in family.parameters}
 
 
+def named(family, numbers):
+    """A family's parameters, each one number, by name."""
+    names = [parameter.name for parameter in family.parameters]
+    return dict(zip(names, numbers, strict=True))
+
+
 def known_of(family):
     known = {"trials": TRIALS, "weights": WEIGHT, None: None}[family.response.known]
     return None if known is None else np.array(known)

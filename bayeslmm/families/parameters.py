@@ -20,37 +20,8 @@ if TYPE_CHECKING:
     from bayeslmm.families.links import Link
 
 
-def named_parameters(family: Family, columns: Floats) -> dict[str, Floats]:
-    """Return a family's parameters by name from one column for each of their numbers.
-
-    Parameters
-    ----------
-    family : Family
-        Whose.
-    columns : ndarray, shape (..., number of entries)
-        In the order of `FamilyParameter.entries`.
-
-    Returns
-    -------
-    dict of str to ndarray, shape (...) or (labels, ...)
-
-    Examples
-    --------
-    >>> from bayeslmm.families.negbinomial import NegativeBinomial
-    >>> named_parameters(NegativeBinomial(), np.array([[2.0], [3.0]]))
-    {'shape': array([2., 3.])}
-    """
-    found, at = {}, 0
-    for parameter in family.parameters:
-        count = len(parameter.entries)
-        own = columns[..., at : at + count]
-        found[parameter.name] = np.moveaxis(own, -1, 0) if parameter.labels else own[..., 0]
-        at += count
-    return found
-
-
 def columns_of(family: Family, phi: Parameters, size: int) -> Floats:
-    """Return draws of a family's parameters, one column for each number: undo `named_parameters`.
+    """Return draws of a family's parameters, one column for each number.
 
     Parameters
     ----------

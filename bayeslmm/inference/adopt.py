@@ -187,8 +187,7 @@ def _parameters(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
     if design.coef and (names.BETA in foreign.names or not _integrated(model, drawn_back)):
         variables[names.BETA] = foreign.variable(names.BETA, {names.COEF: design.coef})
     if isinstance(model.family, Ordered):
-        beta = variables.get(names.BETA)
-        level = np.zeros(()) if beta is None else np.asarray(model.priors.level(beta))
+        level = model.priors.level(variables.get(names.BETA))
         cuts = np.moveaxis(variables[THRESHOLD] - level[..., None], -1, 0)
         variables[STICK] = np.moveaxis(model.family.sticks(cuts), 0, -1)
     return variables

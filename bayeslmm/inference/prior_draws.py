@@ -164,10 +164,8 @@ def sample_prior(
         else:
             drawn = _columns(priors_of_it, int(draws), rng)
             values[variable] = model.priors.raw_predictor(variable, drawn)
-    beta = values.get(names.BETA)
-    values = with_parameters(
-        model.family, values, 0.0 if beta is None else model.priors.level(beta)
-    )
+    level = model.priors.level(values.get(names.BETA))
+    values = with_parameters(model.family, values, level)
     factors = (*design.factors, *model.parameter_factors)
     for factor, stated in zip(factors, model.priors.all_factors, strict=True):
         effects = stated.shift.raw_effects(_effects(factor, values, rng))
@@ -184,19 +182,6 @@ def sample_prior(
     tree = xr.DataTree.from_dict(groups | known_groups(design))
     tree.attrs = root_attributes(model)
     return tree
-
-
-def _family_parameters(
-    model: Model, values: dict[str, Floats], size: int, rng: np.random.Generator
-) -> dict[str, Floats]:
-    """Draw the family's parameters, given fixed effects, shapes (size,) or (size, labels)."""
-    single = model.priors.parameters
-    if not model.family.response.ordered:
-        return {name: prior.draw(size, rng) for name, prior in single.items()}
-    drawn = {name: _columns(own, size, rng) for name, own in by_variable(single).items()}
-    beta = values.get(names.BETA)
-    level = 0.0 if beta is None else model.priors.level(beta)
-    return with_parameters(model.family, drawn, level)
 
 
 def _predictive(

@@ -220,7 +220,7 @@ def family_variables(model: Model, numbers: Floats, beta: Floats | None) -> dict
     found: dict[str, Floats] = {}
     for _, part, place in _parts(model.design):
         _add(found, part.variables(model.priors, numbers[..., place]))
-    return with_parameters(model.family, found, 0.0 if beta is None else model.priors.level(beta))
+    return with_parameters(model.family, found, model.priors.level(beta))
 
 
 def _add(found: dict[str, Floats], more: dict[str, Floats]) -> None:

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from family_members import named
 from scipy import integrate, special, stats
 
-from bayeslmm.families.parameters import named_parameters
 from bayeslmm.families.registry import family_of
 from bayeslmm.kernels.families import codes
 from bayeslmm.kernels.families.rows import rows
@@ -49,8 +49,8 @@ def ends_of(y, widths):
 def reference(code, eta, y, known, phi):  # noqa: C901, PLR0911 - one family each
     """The log-density by SciPy."""
     if code in MIXTURES:
-        named = named_parameters(MIXTURES[code], phi)
-        return MIXTURES[code].log_density(y, eta, named, known)
+        own = named(MIXTURES[code], phi)
+        return MIXTURES[code].log_density(y, eta, own, known)
     if code in (codes.BINOMIAL_LOGIT, codes.BINOMIAL_PROBIT, codes.BINOMIAL_CLOGLOG):
         return stats.binom.logpmf(y, known, INVERSE[LINK_OF[code]](eta))
     if code == codes.POISSON:
@@ -86,7 +86,7 @@ def case(code):  # noqa: C901 - one family each
         phi = np.array([PHI[parameter.name] for parameter in family.parameters])
         if family.response.known == "trials":
             known = rng.integers(1, 12, 61).astype(float)
-        return eta, family.draw(eta, named_parameters(family, phi), known, rng), known, phi
+        return eta, family.draw(eta, named(family, phi), known, rng), known, phi
     if code in (codes.BINOMIAL_LOGIT, codes.BINOMIAL_PROBIT, codes.BINOMIAL_CLOGLOG):
         known = rng.integers(1, 12, 61).astype(float)
         y = np.floor(known * rng.uniform(0, 1.09, 61)).clip(0, known)

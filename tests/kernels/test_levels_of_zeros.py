@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from family_members import named
 
 import bayeslmm as bl
-from bayeslmm.families.parameters import named_parameters
 from bayeslmm.families.registry import family_of
 from bayeslmm.model.quadrature.level_rows import level_rows
 from bayeslmm.model.quadrature.likelihood import LevelLikelihood, Points
@@ -32,7 +32,7 @@ def design(request):
     g, x = np.repeat(np.arange(LEVELS), 4), rng.normal(size=4 * LEVELS)
     trials = rng.integers(3, 9, len(g)).astype(float) if own.response.known == "trials" else None
     eta = BETA[0] + BETA[1] * x + rng.normal(0, SD, LEVELS)[g]
-    y = own.draw(eta, named_parameters(own, numbers_of(own)), trials, rng)
+    y = own.draw(eta, named(own, numbers_of(own)), trials, rng)
     if own.response.allowed(np.zeros(()), None):
         y[g < 3] = 0.0
     table = {"y": y, "x": x, "g": np.char.add("l", np.char.zfill(g.astype(str), 2))}
@@ -45,7 +45,7 @@ def design(request):
 def on_the_grid(design, sd=SD, beta=BETA, phi=None):
     """Each level's log-density at standardised effects, shape (J, points), prior included."""
     family = design.family
-    phi = named_parameters(family, numbers_of(family) if phi is None else phi)
+    phi = named(family, numbers_of(family) if phi is None else phi)
     eta = (design.X @ beta)[:, None] + sd * GRID
     known = None if design.known is None else design.known[:, None]
     each = family.log_density(design.y[:, None], eta, phi, known)

@@ -198,15 +198,17 @@ class Priors:
             values[..., 0] -= centered @ np.asarray(self.predictor_centers[variable])
         return values
 
-    def level(self, beta: NDArray[np.float64]) -> NDArray[np.float64] | float:
+    def level(self, beta: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """Compute X beta at the predictors' means, shape (...), where it is no intercept's prior.
 
         Parameters
         ----------
-        beta : ndarray, shape (..., p)
-            Fixed effects.
+        beta : ndarray, shape (..., p), or None
+            Fixed effects; None where there are none.
         """
-        return 0.0 if self.has_intercept else beta @ np.asarray(self.centers)
+        if beta is None or self.has_intercept:
+            return np.zeros(())
+        return np.asarray(beta @ np.asarray(self.centers))
 
     def log_densities(
         self, posterior: Mapping[str, NDArray[np.float64]]

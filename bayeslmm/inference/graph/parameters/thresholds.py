@@ -14,7 +14,6 @@ from bayeslmm.families.ordinal.ordered import AdjacentCategory, Cumulative, Orde
 from bayeslmm.families.ordinal.sticks import CUT, STICK, THRESHOLD
 from bayeslmm.families.parameters import with_parameters
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
-from bayeslmm.model.priors.of_variables import by_variable
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
@@ -31,12 +30,9 @@ def add_thresholds(model: Model) -> dict[str, Any]:
     -------
     dict of str to tensor, shape () or (labels,)
     """
-    single, found = model.priors.parameters, {}
-    for name, priors in by_variable(single).items():
-        dim = None if name in single else CUT
-        found[name] = prior_vector(name, priors, dim, scalar=name in single)
-    cuts = thresholds(cast("Ordered", model.family), found[STICK]) + level(model)
-    return {**found, THRESHOLD: pm.Deterministic(THRESHOLD, cuts, dims=CUT)}
+    sticks = prior_vector(STICK, list(model.priors.parameters.values()), CUT)
+    cuts = thresholds(cast("Ordered", model.family), sticks) + level(model)
+    return {STICK: sticks, THRESHOLD: pm.Deterministic(THRESHOLD, cuts, dims=CUT)}
 
 
 def read_thresholds(model: Model, values: Values, beta: Floats | None) -> dict[str, Floats]:
@@ -51,12 +47,8 @@ def read_thresholds(model: Model, values: Values, beta: Floats | None) -> dict[s
     beta : ndarray, shape (chain, draw, p), or None
         Draws of the fixed effects.
     """
-    single = model.priors.parameters
-    drawn = {
-        name: values[name] if name in single else read_vector(name, priors, values)
-        for name, priors in by_variable(single).items()
-    }
-    return with_parameters(model.family, drawn, 0.0 if beta is None else model.priors.level(beta))
+    sticks = read_vector(STICK, list(model.priors.parameters.values()), values)
+    return with_parameters(model.family, {STICK: sticks}, model.priors.level(beta))
 
 
 def level(model: Model) -> Any:
