@@ -14,7 +14,7 @@ from bayeslmm.families.parameters import parameter_link
 from bayeslmm.model.predictors import Predictor, predictors_of
 from bayeslmm.results import read
 from bayeslmm.results.family import family
-from bayeslmm.results.residual import ResidualBlock, block_of
+from bayeslmm.results.residual import ResidualBlock, block_of, effect_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -115,15 +115,13 @@ def parameter_blocks(idata: xr.DataTree, group_name: str = "posterior") -> list[
     group_name : str
         The group to read.
     """
-    data, blocks = read.group(idata, group_name), []
+    blocks: list[ResidualBlock] = []
     for parameter in modelled(idata):
         variable = read.variable(idata, names.beta_of(parameter), group_name)
         blocks.append(block_of(variable, parameter))
         for name in read.in_parameters(idata):
-            if names.apart(name)[0] != parameter:
-                continue
-            keys = [key for key in (names.sd(name), names.corr(name)) if key in data]
-            blocks += [block_of(read.variable(idata, key, group_name), name) for key in keys]
+            if names.apart(name)[0] == parameter:
+                blocks += effect_blocks(idata, name, group_name)
     return blocks
 
 

@@ -316,9 +316,25 @@ def residual_blocks(idata: xr.DataTree, group_name: str = "posterior") -> list[R
     present = [name for name in names.OF_RESIDUALS if name in data]
     blocks = [block_of(read.variable(idata, name, group_name)) for name in present]
     for name in read.in_sigma(idata):
-        of_factor = [key for key in (names.sd(name), names.corr(name)) if key in data]
-        blocks += [block_of(read.variable(idata, key, group_name), name) for key in of_factor]
+        blocks += effect_blocks(idata, name, group_name)
     return blocks
+
+
+def effect_blocks(idata: xr.DataTree, name: str, group_name: str) -> list[ResidualBlock]:
+    """Return draws of the sds and correlations of effects in a parameter, as far as there are any.
+
+    Parameters
+    ----------
+    idata : xarray.DataTree
+        A result.
+    name : str
+        Of the effects, by `names.in_parameter`.
+    group_name : str
+        The group to read.
+    """
+    data = read.group(idata, group_name)
+    keys = [key for key in (names.sd(name), names.corr(name)) if key in data]
+    return [block_of(read.variable(idata, key, group_name), name) for key in keys]
 
 
 def block_of(array: xr.DataArray, factor: str = "") -> ResidualBlock:
