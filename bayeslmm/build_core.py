@@ -31,8 +31,10 @@ def main() -> int:
     except (BuildError, OSError) as error:
         sys.stderr.write(f"{error} The kernels will be compiled when they are first used.\n")
         return 1
-    size, took = library.file.stat().st_size // 1000, time.perf_counter() - start
-    sys.stdout.write(f"Built {library.file.name}, {size} kB, in {took:.0f} s.\n")
+    took = time.perf_counter() - start
+    for part in library.parts:
+        sys.stdout.write(f"Built {part.file.name}, {part.file.stat().st_size // 1000} kB.\n")
+    sys.stdout.write(f"All of it took {took:.0f} s.\n")
     return 0
 
 
