@@ -101,7 +101,6 @@ $(STAMPS)/test: $(STAMPS)/run
 	@echo 'Installing what the tests need'
 	@$(INSTALL) --editable '.[test]'
 	@$(call bytecode)
-	@$(BIN)/python -m bayeslmm.warm --families || true
 	@touch $@
 
 $(STAMPS)/bench: $(STAMPS)/run

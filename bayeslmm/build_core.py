@@ -4,9 +4,9 @@
 
     python -m bayeslmm.build_core
 
-The library that it writes beside the kernels belongs to their sources as they stand, and to this
+The libraries that it writes beside the kernels belong to their sources as they stand, and to this
 system and kind of processor; with other sources the kernels are compiled when they are first used.
-Wheels contain it. It takes a quarter of a minute, and the Numba that the package was tried with.
+Wheels contain them. It takes two minutes, and the Numba that the package was tried with.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """Machine code that comes with the package: the compiled kernels' numbers, or none at all."""
 
 import copy
+import importlib
 import json
 import logging
 import os
 import pickle
+import pkgutil
 import platform
 import shutil
 import subprocess
@@ -16,8 +18,10 @@ import pytest
 import recorded
 
 import bayeslmm as bl
+from bayeslmm import kernels
 from bayeslmm.kernels.compiler import levels, words
 from bayeslmm.kernels.compiler import library as library_file
+from bayeslmm.kernels.compiler.jit import CFunction, Kernel
 from bayeslmm.kernels.compiler.levels import LEAST, levels_of, runs
 from bayeslmm.kernels.compiler.library import BUILT, COMPILE, UnusableError, load, stem
 from bayeslmm.kernels.compiler.routines import ROUTINES, address_of
@@ -55,6 +59,19 @@ def code_of(folder):
 
 
 ENTRIES = [kernel for part in PARTS for kernel, _ in part.entries]
+
+
+def test_all_that_python_calls_is_shipped():
+    """A kernel that is missing in the interface would be compiled by whoever calls it first."""
+    called, linked = set(), set()
+    for found in pkgutil.walk_packages(kernels.__path__, "bayeslmm.kernels."):
+        if ".compiler" in found.name:
+            continue
+        members = vars(importlib.import_module(found.name)).values()
+        called |= {each for each in members if isinstance(each, Kernel) and each.called}
+        linked |= {each for each in members if isinstance(each, CFunction)}
+    assert called == set(ENTRIES)
+    assert linked == {function for part in PARTS for function in part.functions}
 
 
 @pytest.fixture(scope="session")
