@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from parts import families_part, reference, reml_part, scaling, startup, structures_part
+from parts import families_part, reference, reml_part, scaling, startup, strata, structures_part
 
 HEAD = """# Benchmarks
 
@@ -69,6 +69,10 @@ STRUCTURES = """
 As above, for residual structures, a modelled sigma and known standard errors; brms 2.18 has no
 unstructured residuals.
 """
+STRATA = """
+InstEval, 73,421 rows and 4,100 crossed effects, with a residual standard deviation for each kind of
+lecture: `fit_reml("y ~ 1 + (1 | s) + (1 | d)", data, sigma="~ 0 + service")`, a second call.
+"""
 REML = """
 *call* is the whole call from formula and table, *search* the optimisation alone. Ratios are to
 *call*: an *lmer x* of 5 means that lmer took five times as long. *off by* is the criterion less
@@ -103,6 +107,7 @@ PARTS = {
         "Responses that are not Gaussian", "30 minutes", families_part.measure, FAMILIES
     ),
     "structures": Part("Residual structures", "15 minutes", structures_part.measure, STRUCTURES),
+    "strata": Part("Residual strata by REML", "3 minutes", strata.measure, STRATA),
     "reml": Part("REML against statsmodels and lme4", "10 minutes", reml_part.measure, REML),
     "rows": Part("Rows", "40 minutes", scaling.rows, ROWS),
     "levels": Part("Levels of one factor", "15 minutes", scaling.levels, LEVELS),
