@@ -152,8 +152,8 @@ def _halved(draws: Floats) -> Floats:
 
 def _scores(draws: Floats) -> Floats:
     """Return normal scores of ranks over all chains; equal draws share their mean rank."""
-    flat = draws.reshape(len(draws), -1)
-    count = flat.shape[1]
+    count = draws.shape[1] * draws.shape[2]
+    flat = draws.reshape(len(draws), count)
     order = np.argsort(flat, axis=1)
     ordered = np.take_along_axis(flat, order, axis=1)
     repeats = ordered[:, 1:] == ordered[:, :-1]

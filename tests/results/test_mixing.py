@@ -70,3 +70,9 @@ def test_a_mean_error_is_in_the_draws_own_unit():
     np.testing.assert_allclose(
         mixing.mean_error(1e-17 * draws), 1e-17 * mixing.mean_error(draws), rtol=1e-9
     )
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_nothing_to_look_at_has_no_numbers(name):
+    own, _ = PAIRS[name]
+    assert own(np.empty((4, 100, 0))).shape == (0,)
