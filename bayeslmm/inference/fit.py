@@ -259,7 +259,7 @@ def fit_bayes(
         require_dispersion(model.design.coded_rows, model.priors.parameters)
     warn_of_far_columns(design, [factor.shift for factor in model.priors.factors])
     settings, reasons = choose_method(model, settings)
-    tree = METHODS[settings.sampler].fit(model, settings)
+    tree = METHODS[settings.sampler]().fit(model, settings)
     for name, reason in reasons.items():
         # A method that handed over to another one has said why.
         tree.attrs.setdefault(name, reason)

@@ -15,7 +15,6 @@ import numpy as np
 
 from bayeslmm.gram.border.choice import KRYLOV, choose_border
 from bayeslmm.inference.importance.algorithm import WeightedPoints, sample_target
-from bayeslmm.inference.importance.crossed.sample import sample_crossed
 from bayeslmm.inference.importance.interpolated_target import (
     InterpolatedTarget,
     ReducedTarget,
@@ -39,7 +38,6 @@ from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.parametrization import MARGINAL
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.reweighting import resample
-from bayeslmm.inference.structured.sample import sample_structured, structured_suits
 from bayeslmm.results.kept_effects import KeptEffects
 from bayeslmm.results.write import UnconstrainedDraws
 
@@ -95,6 +93,8 @@ class ImportanceSampling:
         if model.family.gaussian_scale is None:
             return False, ""
         if model.design.residual is not None:
+            from bayeslmm.inference.structured.sample import structured_suits  # noqa: PLC0415
+
             return structured_suits(model, settings)
         if why := _nuts_is_asked_for(settings):
             return False, why
@@ -112,8 +112,14 @@ class ImportanceSampling:
     def fit(self, model: Model, settings: SamplerSettings) -> xr.DataTree:
         """Sample a model's posterior, by NUTS where the weights are not good enough."""
         if model.design.residual is not None:
+            from bayeslmm.inference.structured.sample import sample_structured  # noqa: PLC0415
+
             return sample_structured(model, settings)
         if choose_border(model.gram, settings.border).method == KRYLOV:
+            from bayeslmm.inference.importance.crossed.sample import (  # noqa: PLC0415
+                sample_crossed,
+            )
+
             return sample_crossed(model, settings)
         return sample_directly(model, settings)
 

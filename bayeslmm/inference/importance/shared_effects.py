@@ -14,7 +14,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.progress import track
 
 from bayeslmm import names
 from bayeslmm.errors import SamplingWarning, warn
@@ -28,6 +27,7 @@ from bayeslmm.inference.importance.interpolated_target import (
 from bayeslmm.inference.importance.interpolation import FactorCoordinates, Whitening
 from bayeslmm.inference.importance.surrogate import TOLERANCE
 from bayeslmm.inference.marginal.recovery import variance_variables
+from bayeslmm.inference.result import each_batch
 from bayeslmm.inference.reweighting import smoothed_weights
 from bayeslmm.kernels.elimination.draws import draw_joint
 from bayeslmm.model.priors.fixed_effects import normal_prior
@@ -211,8 +211,7 @@ def _batches(cells: Cells, gram: Gram, threads: int, progressbar: bool) -> Itera
     largest = max(len(member) for member in cells.members)
     size = max(threads, _BATCH_VALUES // (max(gram.plan.n_columns, 1) * largest))
     firsts = range(0, len(cells.anchors), size)
-    quiet = not progressbar or len(firsts) == 1
-    for first in track(firsts, "Drawing the effects", disable=quiet, transient=True):
+    for first in each_batch(firsts, progressbar=progressbar):
         yield slice(first, min(first + size, len(cells.anchors)))
 
 
