@@ -20,7 +20,7 @@ from bayeslmm.model.exact_fit import require_residuals, require_sigma, saturated
 from bayeslmm.model.exact_means import require_dispersion
 from bayeslmm.model.identification import warn_of_priors_alone, warn_of_single_trials
 from bayeslmm.model.model import Model
-from bayeslmm.reml.search import search_criterion
+from bayeslmm.reml.krylov.sparse import search_by_factor
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.kept_effects import KeptEffects
 
@@ -244,7 +244,7 @@ def fit_bayes(
     )
     require_effects(design, KeptEffects.of(design, effects), settings.chains * settings.draws)
     require_steps(settings)
-    model = Model.of(design, priors).at_means
+    model = Model.of(design, priors, border=settings.border).at_means
     if model.family.name == GAUSSIAN.name and design.has_rows:
         for part in _responses(model):
             warn_of_whole_numbers(part.response, part.y)
@@ -278,5 +278,5 @@ def _require_residuals(model: Model) -> None:
     if saturated(gram):
         # Which combination of columns may fit exactly is found only by a search.
         with single_blas_thread():
-            found = search_criterion(gram, restricted=True)
+            found = search_by_factor(gram, restricted=True)
         require_sigma(gram, found.sigma, sigma)

@@ -188,7 +188,7 @@ def fit_reml(
         return _fit_structured(design, design.residual, method)
     check_probes(probes, random_seed)
     with single_blas_thread():
-        gram = gram_of(design)
+        gram = gram_of(design, border)
         chosen, record = choose_border(gram, border, sparse=True), None
         if chosen.method == DENSE:
             require_border(gram, "REML", _FEWER)

@@ -5,6 +5,9 @@
 - ``limits``: dense matrices that memory cannot hold are refused
 - ``sparse_products``: cross-products as sparse matrices
 - ``sparse_factor``: a sparse Cholesky factor of all effects, where fill is small
+- ``sparse_density``: densities and gradients by it
+- ``sparse_draws``: exact draws of effects by it
+- ``related``: whether related levels are nodes with a sparse precision, and why
 - ``operator``: the coupling of crossed effects as a matrix that is never formed
 - ``conjugate_gradients``: solutions, many at once
 - ``lanczos``: functions of that matrix

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import ArgumentError, check_choice
+from bayeslmm.gram.border.related import why_by_nodes
 from bayeslmm.gram.border.sparse_factor import fill_is_small
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def choose_border(gram: Gram, asked: str = AUTO, *, sparse: bool = False) -> Bor
     Border(method='dense', reason='crossed factors leave 2 columns, at most 4,000')
     """
     check_choice("border", asked, BORDERS)
+    if gram.by_nodes and asked in (AUTO, SPARSE):
+        return Border(SPARSE, ASKED if asked == SPARSE else why_by_nodes(gram))
     if asked == DENSE:
         return Border(DENSE, ASKED)
     unsuited = why_not_krylov(gram)
@@ -99,6 +102,8 @@ def choose_border(gram: Gram, asked: str = AUTO, *, sparse: bool = False) -> Bor
 def why_not_krylov(gram: Gram) -> str:
     """Say why iterations do not suit a model; nothing where they do."""
     for factor in gram.factors:
+        if factor.nodes is not None:
+            return f"levels of {factor.name!r} are related"
         if factor.latent is not None:
             return f"rows have several latent levels of {factor.name!r}"
     if gram.strata is not None:

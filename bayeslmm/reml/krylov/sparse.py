@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.gram.border.solution import slopes_of_T
 from bayeslmm.gram.border.sparse_factor import pattern_of, solve_effects, sparse_effects
 from bayeslmm.gram.likelihood import unpack_factors
 from bayeslmm.kernels.densities import ML, REML
-from bayeslmm.reml.krylov.criterion import finish, slopes_of_T
+from bayeslmm.reml.krylov.criterion import finish
 from bayeslmm.reml.krylov.record import sampling_variances
-from bayeslmm.reml.search import LARGEST, Objective, Search, search_objective
+from bayeslmm.reml.search import (
+    LARGEST,
+    Objective,
+    Search,
+    search_criterion,
+    search_objective,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,10 +67,10 @@ class SparseObjective(Objective):
         if factor is None:
             return LARGEST, nothing, np.nan
         T, joint = solve_effects(effects, factor, F, gram.cross)
-        found = finish(gram, T, factor.log_determinant, restricted=self._restricted)
+        found = finish(gram, T, effects.log_determinant(factor), restricted=self._restricted)
         if not gradient or not np.isfinite(found.value):
             return found.value, nothing, found.sigma
-        left = effects.fixed() - effects.multiply(effects.turned(F, joint))
+        left = effects.fixed - effects.multiply(effects.turned(F, joint))
         ends = effects.starts[1:-1]
         of_T = slopes_of_T(
             found.Tbar, np.split(left, ends), np.split(joint, ends), [len(own) for own in F]
@@ -74,6 +81,24 @@ class SparseObjective(Objective):
             for of, a, b in zip(gram.factors, of_logdet, of_T, strict=True)
         ]
         return found.value, np.concatenate(parts), found.sigma
+
+
+def search_by_factor(gram: Gram, *, restricted: bool) -> Search:
+    """Minimise the profiled criterion by a dense factor, or by a sparse one of related levels.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    restricted : bool
+        REML rather than ML.
+
+    Returns
+    -------
+    Search
+    """
+    search = search_sparsely if gram.by_nodes else search_criterion
+    return search(gram, restricted=restricted)
 
 
 def search_sparsely(gram: Gram, *, restricted: bool) -> Search:
