@@ -20,8 +20,6 @@ from bayeslmm.errors import ArgumentError
 from bayeslmm.gram.add import add_grams
 from bayeslmm.gram.blocks import CrossProducts, PairBlocks
 from bayeslmm.gram.border.chain import count_border
-from bayeslmm.gram.border.choice import AUTO, SPARSE
-from bayeslmm.gram.border.related import have_nodes, may_be_many, why_by_nodes
 from bayeslmm.gram.disclosure import disclosure
 from bayeslmm.gram.elimination_plan import EliminationPlan, build_plan
 from bayeslmm.gram.file import load_gram, save_gram
@@ -297,16 +295,13 @@ def _require_gaussian(design: Design) -> None:
         )
 
 
-def gram_of(design: ModelData, border: str = AUTO) -> Gram:
+def gram_of(design: ModelData) -> Gram:
     """Return a design's cross-products: those that it carries, or the sums over its rows.
 
     Parameters
     ----------
     design : ModelData
         The data.
-    border : {"auto", "dense", "sparse", "krylov"}
-        How effects are solved for: related levels are nodes of a sparse precision where that is
-        asked for, or where there are many and it is the quicker way.
 
     Returns
     -------
@@ -315,12 +310,6 @@ def gram_of(design: ModelData, border: str = AUTO) -> Gram:
         `Model` does. They are of rows as they are, whatever is said of the residuals.
     """
     carried = getattr(design, "gram", None)
-    if isinstance(carried, Gram):
-        return carried
-    rows = design.coded_rows
-    asked = border == SPARSE
-    if (asked or (border == AUTO and may_be_many(rows))) and have_nodes(rows):
-        by_nodes = Gram.of_nodes(rows)
-        if asked or why_by_nodes(by_nodes):
-            return by_nodes
-    return Gram.from_design(rows, strata=False)
+    return (
+        carried if isinstance(carried, Gram) else Gram.from_design(design.coded_rows, strata=False)
+    )

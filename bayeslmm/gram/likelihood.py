@@ -345,8 +345,8 @@ def _draw_by_nodes(
     """Draw as `draw_effects` does, with a sparse factor for each draw."""
     drawn = [
         draw_sparsely(
-            gram, unpack_factors(gram, own), sigma[k : k + 1], prior, rng,
-            None if beta is None else beta[k : k + 1],
+            gram, unpack_factors(gram, own), sigma[k : k + 1], rng, prior=prior,
+            beta=None if beta is None else beta[k : k + 1],
         )
         for k, own in enumerate(packed)
     ]  # fmt: skip

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from bayeslmm import names
 from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.families.parameters import variables_of
-from bayeslmm.gram.border.choice import AUTO, DENSE
+from bayeslmm.gram.border.choice import AUTO
+from bayeslmm.gram.border.suited import suited_gram
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.model.at_means import shifted
 from bayeslmm.model.predictors import parameter_factors, predictors_of
@@ -49,7 +50,7 @@ class Model:
     told : Model, optional
         Of a model at its columns' means, the model as it was stated.
     border : str
-        How effects are solved for, see `gram_of`.
+        How effects are solved for, see `suited_gram`.
 
     Raises
     ------
@@ -143,7 +144,7 @@ class Model:
     @cached_property
     def gram(self) -> Gram:
         """The cross-products, summed when they are first needed: of rows as they are."""
-        return gram_of(self.design, self.border)
+        return suited_gram(self.design, self.border)
 
     @cached_property
     def dense_gram(self) -> Gram:
@@ -154,7 +155,7 @@ class Model:
         ArgumentError
             If there are too many.
         """
-        return gram_of(self.design, DENSE) if self.gram.by_nodes else self.gram
+        return gram_of(self.design) if self.gram.by_nodes else self.gram
 
     @property
     def structured_residual(self) -> StructuredResiduals:

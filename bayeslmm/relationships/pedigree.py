@@ -93,15 +93,17 @@ class Pedigree(Relationship):
         parents = moved[self.sire[wanted]], moved[self.dam[wanted]]
         diagonal, own = _diagonal(*parents)
         # Row j of I - S: one, and minus a half at each parent.
-        rows, shares = np.arange(len(wanted)), np.ones(len(wanted))
-        at = [(rows, shares), *((parent, -0.5 * shares) for parent in parents)]
+        shares = np.ones(len(wanted))
+        at = [(np.arange(len(wanted)), shares), *((parent, -0.5 * shares) for parent in parents)]
         entries = []
         for first, one in at:
             for second, other in at:
                 known = (first >= 0) & (second >= 0)
                 entries.append((first[known], second[known], (one * other / own)[known]))
-        found = (np.concatenate(part) for part in zip(*entries, strict=True))
-        return NodePrecision(len(wanted), moved[places], *found, diagonal[moved[places]])
+        rows, cols, values = (np.concatenate(part) for part in zip(*entries, strict=True))
+        return NodePrecision(
+            len(wanted), moved[places], rows, cols, values, diagonal[moved[places]]
+        )  # fmt: skip
 
     def _root_by_parents(self, places: Ints, core: Ints, leaves: Ints) -> csr_array:
         """Compute T: leaves' own latent effects first, then those of parents."""

@@ -66,8 +66,9 @@ class Relationship:
         return LevelMap(partial(_root, self, own), len(own), nodes=self._node_maker(own))
 
     def nodes_of(self, levels: Sequence[str]) -> NodePrecision | None:
-        """Return A of some levels by nodes with a sparse precision; None where nothing tells any."""
+        """Return A of some levels by nodes with a sparse precision; None where there are none."""
         del levels
+        return None
 
     def _node_maker(self, levels: Sequence[str]) -> Callable[[], NodePrecision | None]:
         """Return what gives the nodes of some levels once they are needed."""

@@ -27,7 +27,7 @@ from bayeslmm.gram.border.choice import (
     require_plain,
 )
 from bayeslmm.gram.border.limits import require_border
-from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.border.suited import suited_gram
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.model.compiled_rows import refuse_counted
 from bayeslmm.model.covariance.block_covariance import covariance_of
@@ -188,7 +188,7 @@ def fit_reml(
         return _fit_structured(design, design.residual, method)
     check_probes(probes, random_seed)
     with single_blas_thread():
-        gram = gram_of(design, border)
+        gram = suited_gram(design, border)
         chosen, record = choose_border(gram, border, sparse=True), None
         if chosen.method == DENSE:
             require_border(gram, "REML", _FEWER)

@@ -75,18 +75,11 @@ def choose_border(gram: Gram, asked: str = AUTO, *, sparse: bool = False) -> Bor
     Border(method='dense', reason='crossed factors leave 2 columns, at most 4,000')
     """
     check_choice("border", asked, BORDERS)
-    if gram.by_nodes and asked in (AUTO, SPARSE):
-        return Border(SPARSE, ASKED if asked == SPARSE else why_by_nodes(gram))
-    if asked == DENSE:
-        return Border(DENSE, ASKED)
+    if asked != AUTO:
+        return _asked_for(gram, asked)
+    if gram.by_nodes:
+        return Border(SPARSE, why_by_nodes(gram))
     unsuited = why_not_krylov(gram)
-    if asked in (KRYLOV, SPARSE):
-        if unsuited:
-            raise ArgumentError(
-                f"border={asked!r} is for two or more crossed factors, and {unsuited}: give "
-                "border='dense', or leave the choice to 'auto'."
-            )
-        return Border(asked, ASKED)
     count = gram.n_border
     if count <= LARGEST_DENSE:
         return Border(DENSE, f"crossed factors leave {count:,} columns, at most {LARGEST_DENSE:,}")
@@ -97,6 +90,23 @@ def choose_border(gram: Gram, asked: str = AUTO, *, sparse: bool = False) -> Bor
             SPARSE, f"crossed factors leave {count:,} columns, and a sparse factor is small"
         )
     return Border(KRYLOV, f"crossed factors leave {count:,} columns, more than {LARGEST_DENSE:,}")
+
+
+def _asked_for(gram: Gram, asked: str) -> Border:
+    """Return what was asked for, if it suits."""
+    unsuited = why_not_krylov(gram)
+    if asked == DENSE or not unsuited or (asked == SPARSE and gram.by_nodes):
+        return Border(asked, ASKED)
+    hint = ""
+    if asked == SPARSE and any(factor.latent is not None for factor in gram.factors):
+        hint = (
+            " Levels with a known covariance have a sparse factor where all of these are given by "
+            "bl.phylogeny, bl.pedigree or bl.precision(Q, levels)."
+        )
+    raise ArgumentError(
+        f"border={asked!r} is for two or more crossed factors, and {unsuited}: give "
+        f"border='dense', or leave the choice to 'auto'.{hint}"
+    )
 
 
 def why_not_krylov(gram: Gram) -> str:

@@ -30,8 +30,9 @@ def draw_sparsely(
     gram: Gram,
     lams: Sequence[Floats],
     sigma: Floats,
-    prior: tuple[Floats, Floats],
     rng: np.random.Generator,
+    *,
+    prior: tuple[Floats, Floats],
     beta: Floats | None = None,
 ) -> SparseDraws:
     r"""Draw fixed and random effects given relative factors, one draw for each sigma.
@@ -47,10 +48,10 @@ def draw_sparsely(
         Lambda of each factor.
     sigma : ndarray, shape (s,)
         Residual standard deviations.
-    prior : tuple of ndarray, shapes (p,) and (p, p)
-        Mean and precision of beta's normal prior; zero precision is flat.
     rng : numpy.random.Generator
         Draws the normals.
+    prior : tuple of ndarray, shapes (p,) and (p, p)
+        Mean and precision of beta's normal prior; zero precision is flat.
     beta : ndarray, shape (s, p), optional
         Fixed effects on the original scale, where they are known already.
 

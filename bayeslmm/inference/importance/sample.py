@@ -99,10 +99,8 @@ class ImportanceSampling:
         if why := _nuts_is_asked_for(settings):
             return False, why
         border = choose_border(model.gram, settings.border)
-        if border.method == KRYLOV:
-            return _can_iterate(model, border)
-        if border.method == SPARSE:
-            return _can_factor(model, border)
+        if border.method in (KRYLOV, SPARSE):
+            return (_can_iterate if border.method == KRYLOV else _can_factor)(model, border)
         seconds = nuts_seconds(model.gram, settings)
         cost = f"NUTS takes about {seconds:.2g} s of one core, by the size of the model"
         size = MarginalTarget(model.gram, model.priors).size

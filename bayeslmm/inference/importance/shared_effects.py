@@ -227,8 +227,8 @@ def _draw_by_nodes(
     with single_blas_thread():
         for k, places in enumerate(shown):
             found = draw_sparsely(
-                gram, unpack_factors(gram, packed[cells.anchors[k]]), sigma[places], prior,
-                store.rng, None if given is None else given[places],
+                gram, unpack_factors(gram, packed[cells.anchors[k]]), sigma[places], store.rng,
+                prior=prior, beta=None if given is None else given[places],
             )  # fmt: skip
             store.add(found.effects, places)
             beta[places], logdet[k], cross[k] = found.beta, found.logdet, found.cross
