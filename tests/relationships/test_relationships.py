@@ -62,13 +62,15 @@ def test_nodes_have_the_covariance(kind):
 
 
 def test_ends_of_a_branch_without_length_are_one_node():
-    A = bl.phylogeny("(((a:1,b:2):0,(c:0,d:1):1):1,e:2);", scale=False)
-    nodes = A.nodes_of(["d", "c", "b", "a", "e"])
-    assert nodes.count == 6  # five tips, of which c is its own fork, and one fork above
-    P = np.zeros((6, 6))
+    with pytest.warns(DataWarning, match="not ultrametric"):
+        A = bl.phylogeny("(((a:1,b:2):0,(c:0,d:1):1):1,(e:2,f:1):0);", scale=False)
+    levels = ["d", "c", "b", "a", "f", "e"]
+    nodes = A.nodes_of(levels)
+    assert nodes.count == 7  # six tips, of which c is its own fork, and one fork above
+    P = np.zeros((7, 7))
     np.add.at(P, (nodes.rows, nodes.cols), nodes.values)
     inverse = np.linalg.inv(P)[np.ix_(nodes.place, nodes.place)]
-    np.testing.assert_allclose(inverse, A.covariance_of(["d", "c", "b", "a", "e"]), atol=1e-13)
+    np.testing.assert_allclose(inverse, A.covariance_of(levels), atol=1e-13)
 
 
 def test_paths_of_large_trees_are_sparse(monkeypatch):

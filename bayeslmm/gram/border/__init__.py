@@ -8,6 +8,7 @@
 - ``sparse_density``: densities and gradients by it
 - ``sparse_draws``: exact draws of effects by it
 - ``related``: whether related levels are nodes with a sparse precision, and why
+- ``unseen``: nodes without rows, given those with some
 - ``suited``: cross-products in the form that suits
 - ``operator``: the coupling of crossed effects as a matrix that is never formed
 - ``conjugate_gradients``: solutions, many at once
