@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 import bayeslmm as bl
-from bayeslmm.gram.border.suited import suited_gram
+from bayeslmm.gram.border.sparse.suited import suited_gram
 from bayeslmm.gram.reduction import reduce_exactly
 from bayeslmm.reml.krylov.sparse import SparseObjective
 from bayeslmm.resources import single_blas_thread

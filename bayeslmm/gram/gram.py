@@ -150,7 +150,7 @@ class Gram(CrossProducts):
         Parameters
         ----------
         design : Design
-            Rows with a response; all of its related levels have nodes (`border.related`).
+            Rows with a response; all of its related levels have nodes (`border.sparse.related`).
 
         Returns
         -------

@@ -18,8 +18,8 @@ import numpy as np
 
 from bayeslmm.arrays import for_kernels
 from bayeslmm.errors import NumericalError
-from bayeslmm.gram.border.sparse_density import At, density_sparsely
-from bayeslmm.gram.border.sparse_draws import draw_sparsely
+from bayeslmm.gram.border.sparse.density import At, density_sparsely
+from bayeslmm.gram.border.sparse.draws import draw_sparsely
 from bayeslmm.gram.border.sparse_factor import conditional_sparsely
 from bayeslmm.gram.told import Conditional, Solved, by_factor, conditional_from
 from bayeslmm.kernels.densities import DENSITY, ML, REML, evaluate

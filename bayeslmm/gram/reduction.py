@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.arrays import for_kernels
-from bayeslmm.gram.border.sparse_density import reduce_sparsely
+from bayeslmm.gram.border.sparse.density import reduce_sparsely
 from bayeslmm.gram.likelihood import beta_prior, unpack_factors
 from bayeslmm.kernels.reduce import densities_from_reduced, reduce_factors
 from bayeslmm.resources import single_blas_thread

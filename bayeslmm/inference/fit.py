@@ -251,8 +251,10 @@ def fit_bayes(
     if model.design.residual is not None:
         pass
     elif model.family.gaussian_scale is not None:
-        _require_residuals(model)
-        warn_of_priors_alone(model.gram)
+        # Matrices of some hundred columns, over which threads only wait for each other.
+        with single_blas_thread():
+            _require_residuals(model)
+            warn_of_priors_alone(model.gram)
     else:
         for part in _responses(model):
             warn_of_single_trials(part)
@@ -277,6 +279,5 @@ def _require_residuals(model: Model) -> None:
     require_residuals(gram, sigma)
     if saturated(gram):
         # Which combination of columns may fit exactly is found only by a search.
-        with single_blas_thread():
-            found = search_by_factor(gram, restricted=True)
+        found = search_by_factor(gram, restricted=True)
         require_sigma(gram, found.sigma, sigma)

@@ -10,7 +10,7 @@ from bayeslmm import names
 from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.families.parameters import variables_of
 from bayeslmm.gram.border.choice import AUTO
-from bayeslmm.gram.border.suited import suited_gram
+from bayeslmm.gram.border.sparse.suited import suited_gram
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.model.at_means import shifted
 from bayeslmm.model.predictors import parameter_factors, predictors_of

@@ -27,7 +27,7 @@ from bayeslmm.gram.border.choice import (
     require_plain,
 )
 from bayeslmm.gram.border.limits import require_border
-from bayeslmm.gram.border.suited import suited_gram
+from bayeslmm.gram.border.sparse.suited import suited_gram
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.model.compiled_rows import refuse_counted
 from bayeslmm.model.covariance.block_covariance import covariance_of

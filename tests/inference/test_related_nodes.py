@@ -7,7 +7,7 @@ from designs import at_zero
 
 import bayeslmm as bl
 from bayeslmm.errors import ArgumentError
-from bayeslmm.gram.border.suited import suited_gram
+from bayeslmm.gram.border.sparse.suited import suited_gram
 from bayeslmm.gram.gram import Gram
 from bayeslmm.gram.likelihood import conditional
 from bayeslmm.inference.marginal.target import MarginalTarget
@@ -117,8 +117,8 @@ def test_the_posterior_is_that_of_the_dense_matrix(fits):
 def test_many_levels_are_taken_as_nodes_without_being_asked(monkeypatch):
     design = bl.build_design(FORMULA, TABLE, known=KNOWN)
     assert not suited_gram(design).by_nodes
-    monkeypatch.setattr("bayeslmm.gram.border.related.FEW_COLUMNS", 10)
-    monkeypatch.setattr("bayeslmm.gram.border.related._PER_MULTIPLICATION", 1.0)
+    monkeypatch.setattr("bayeslmm.gram.border.sparse.related.FEW_COLUMNS", 10)
+    monkeypatch.setattr("bayeslmm.gram.border.sparse.related._PER_MULTIPLICATION", 1.0)
     # Values that cost enough are interpolated, and effects share factors.
     monkeypatch.setattr("bayeslmm.inference.importance.interpolated_target._EXPENSIVE_SPARSELY", 0)
     assert suited_gram(design).by_nodes

@@ -13,7 +13,7 @@ from scipy.linalg import cho_factor, cho_solve, cholesky
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError, nearest
-from bayeslmm.gram.border.unseen import UnseenNodes
+from bayeslmm.gram.border.sparse.unseen import UnseenNodes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

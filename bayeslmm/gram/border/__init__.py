@@ -5,11 +5,7 @@
 - ``limits``: dense matrices that memory cannot hold are refused
 - ``sparse_products``: cross-products as sparse matrices
 - ``sparse_factor``: a sparse Cholesky factor of all effects, where fill is small
-- ``sparse_density``: densities and gradients by it
-- ``sparse_draws``: exact draws of effects by it
-- ``related``: whether related levels are nodes with a sparse precision, and why
-- ``unseen``: nodes without rows, given those with some
-- ``suited``: cross-products in the form that suits
+- ``sparse/``: densities and draws by it, and related levels as nodes
 - ``operator``: the coupling of crossed effects as a matrix that is never formed
 - ``conjugate_gradients``: solutions, many at once
 - ``lanczos``: functions of that matrix

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import ArgumentError, check_choice
-from bayeslmm.gram.border.related import why_by_nodes
+from bayeslmm.gram.border.sparse.related import why_by_nodes
 from bayeslmm.gram.border.sparse_factor import fill_is_small
 
 if TYPE_CHECKING:

@@ -160,9 +160,12 @@ class SparseEffects:
     @cached_property
     def fixed(self) -> Floats:
         """Z'[Xs r], shape (n, p + 1)."""
-        w = self._gram.cross.shape[0]
-        out = np.zeros((int(self.starts[-1]), w))
-        for at, factor in zip(self._columns, self._gram.factors, strict=True):
+        return self.fixed_of(self._gram)
+
+    def fixed_of(self, gram: CrossProducts) -> Floats:
+        """Return Z'[Xs r] of other cross-products of the same levels, shape (n, p + 1)."""
+        out = np.zeros((int(self.starts[-1]), len(gram.cross)))
+        for at, factor in zip(self._columns, gram.factors, strict=True):
             out[at] = factor.with_fixed
         return out
 

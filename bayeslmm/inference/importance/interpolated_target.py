@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.gram.border.sparse_density import sparse_seconds
+from bayeslmm.gram.border.sparse.density import sparse_seconds
 from bayeslmm.gram.reduction import Reduced, density_from_reduced, reduce_exactly
 from bayeslmm.inference.importance.proposal import Mixture, SplitT
 from bayeslmm.inference.importance.surrogate import (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.gram.border.choice import KRYLOV, SPARSE, choose_border
+from bayeslmm.gram.border.choice import KRYLOV, choose_border
 from bayeslmm.inference.importance.algorithm import WeightedPoints, sample_target
 from bayeslmm.inference.importance.crossed.sample import sample_crossed
 from bayeslmm.inference.importance.interpolated_target import (
@@ -99,8 +99,8 @@ class ImportanceSampling:
         if why := _nuts_is_asked_for(settings):
             return False, why
         border = choose_border(model.gram, settings.border)
-        if border.method in (KRYLOV, SPARSE):
-            return (_can_iterate if border.method == KRYLOV else _can_factor)(model, border)
+        if border.method == KRYLOV or model.gram.by_nodes:
+            return (_can_factor if model.gram.by_nodes else _can_iterate)(model, border)
         seconds = nuts_seconds(model.gram, settings)
         cost = f"NUTS takes about {seconds:.2g} s of one core, by the size of the model"
         size = MarginalTarget(model.gram, model.priors).size

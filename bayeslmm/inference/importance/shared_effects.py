@@ -18,7 +18,7 @@ from rich.progress import track
 
 from bayeslmm import names
 from bayeslmm.errors import SamplingWarning, warn
-from bayeslmm.gram.border.sparse_draws import draw_sparsely
+from bayeslmm.gram.border.sparse.draws import draw_sparsely
 from bayeslmm.gram.likelihood import beta_prior, split_columns, unpack_factors
 from bayeslmm.gram.reduction import Reduced
 from bayeslmm.inference.importance.interpolated_target import (

@@ -13,7 +13,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.arrays import for_kernels
-from bayeslmm.gram.border.sparse_density import At, density_sparsely
+from bayeslmm.gram.border.sparse.density import At, density_sparsely
 from bayeslmm.gram.reduction import log_densities
 from bayeslmm.inference.marginal.coordinate_priors import CoordinatePriors
 from bayeslmm.inference.marginal.recovery import MarginalDraws

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bayeslmm.gram.border.choice import AUTO, SPARSE
-from bayeslmm.gram.border.related import have_nodes, may_be_many, why_by_nodes
+from bayeslmm.gram.border.sparse.related import have_nodes, may_be_many, why_by_nodes
 from bayeslmm.gram.gram import Gram, gram_of
 
 if TYPE_CHECKING:

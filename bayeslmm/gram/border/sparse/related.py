@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bayeslmm.gram.border.sparse_density import sparse_seconds
+from bayeslmm.gram.border.sparse.density import sparse_seconds
 
 if TYPE_CHECKING:
     from bayeslmm.design.design import Design
