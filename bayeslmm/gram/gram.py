@@ -157,7 +157,18 @@ class Gram(CrossProducts):
         Gram
             Of the levels that rows have. What is compiled for a dense border takes no such Gram;
             densities, moments and draws do (`bayeslmm.gram.likelihood`).
+
+        Raises
+        ------
+        ArgumentError
+            If related levels have no nodes.
         """
+        for factor in design.factors:
+            if factor.latent is not None and factor.latent.nodes is None:
+                raise ArgumentError(
+                    f"The levels of {factor.name!r} are no nodes with a sparse precision: give "
+                    "border='dense', or leave the choice to 'auto'."
+                )
         total = cls.of_levels(design, strata=False)
         factors = tuple(
             of

@@ -18,6 +18,7 @@ import numpy as np
 
 from bayeslmm.arrays import for_kernels
 from bayeslmm.errors import NumericalError
+from bayeslmm.gram.border.sparse.criteria import criterion_sparsely
 from bayeslmm.gram.border.sparse.density import At, density_sparsely
 from bayeslmm.gram.border.sparse.draws import draw_sparsely
 from bayeslmm.gram.border.sparse_factor import conditional_sparsely
@@ -219,6 +220,10 @@ def criterion(
     value, d_packed, extra : float, ndarray, float
         As `densities.evaluate` gives them.
     """
+    if gram.by_nodes:
+        held = sigma, np.zeros(len(gram.coef))
+        lams = unpack_factors(gram, packed)
+        return criterion_sparsely(gram, lams, kind, held, gradient=gradient)
     packed = for_kernels("packed", packed, np.float64, (gram.plan.n_lambda,))
     result: tuple[float, Floats, float] = evaluate(
         gram.plan.ints, gram.plan.floats, packed, sigma, *flat_prior(gram), kind, gradient

@@ -121,7 +121,8 @@ def fit_reml(
         How crossed effects are solved for: by a dense matrix of all but the largest factor's; by a
         sparse Cholesky factor of all effects; or by conjugate gradients, which form no matrix, with
         the trace in the criterion's gradient by random probes. Beyond 4,000 columns ``"auto"``
-        takes the second where the factor is small, as in chains, and else the third.
+        takes the second where the factor is small, as in chains, and else the third. Of levels that
+        a phylogeny, a pedigree or a precision relates it takes the second where that is quicker.
     probes : int
         Probes to begin with. They are doubled until their chance in every variance parameter is
         below 0.02 of its standard error (``fit.probe_error``).

@@ -15,9 +15,10 @@ from bayeslmm.gram.likelihood import (
     pack_factors,
     profiled_criterion,
 )
+from bayeslmm.kernels.densities import DENSITY, ML, ML_AT_COEFFICIENT, ML_AT_SIGMA, REML
 from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.model.residual.of_design import structured_residuals
-from bayeslmm.reml.krylov.sparse import SparseObjective
+from bayeslmm.reml.search import Objective
 
 TABLE = known.related_table()
 ANIMALS = sorted(set(TABLE["animal"]))
@@ -132,15 +133,24 @@ def test_the_density_is_the_dense_normal(related, summed):
 def test_the_criterion_is_the_dense_one(related, summed, restricted):
     gram, lams = summed(related), factors_of(related)
     packed = pack_factors(gram, lams)
-    if gram.by_nodes:
-        objective = SparseObjective(gram, restricted=restricted)
-        value, slopes, sigma = objective.evaluate(packed, gradient=True)
-        _, known, _ = profiled_criterion(Gram.from_design(related), packed, restricted=restricted)
-        np.testing.assert_allclose(slopes, known, rtol=EXACT, atol=EXACT)
-    else:
-        value, _, sigma = profiled_criterion(gram, packed, restricted=restricted)
+    value, _, sigma = profiled_criterion(gram, packed, restricted=restricted)
     expected = dense.criterion(related, lams, sigma, restricted)
     assert value == pytest.approx(expected, rel=EXACT)
+
+
+@pytest.mark.parametrize("kind", [DENSITY, REML, ML, ML_AT_SIGMA, ML_AT_COEFFICIENT])
+@pytest.mark.parametrize("formula", FORMULAS.values(), ids=FORMULAS)
+def test_criteria_of_nodes_are_those_of_latent_levels(formula, kind):
+    table, known = TABLE.assign(copy=TABLE["animal"]), named_in(formula, inverted=True)
+    design = build_design(formula, table, weights=WEIGHTS, known=known)
+    held = 0.7, np.array([0.5, 1.0])
+    one, other = (Objective(form(design), kind, *held) for form in FORMS.values())
+    packed = pack_factors(one.gram, factors_of(design))
+    value, slopes, extra = one.evaluate(packed, gradient=True)
+    found, own, told = other.evaluate(packed, gradient=True)
+    assert (found, told) == (pytest.approx(value, rel=EXACT), pytest.approx(extra, rel=EXACT))
+    np.testing.assert_allclose(own, slopes, rtol=EXACT, atol=1e-8)
+    assert other.evaluate(packed, gradient=False)[0] == found
 
 
 def test_the_gradient_is_that_of_differences(related, summed):

@@ -6,6 +6,7 @@ import pytest
 from designs import at_zero
 
 import bayeslmm as bl
+from bayeslmm.analysis.reml_comparison.numbers import draw_deviances
 from bayeslmm.errors import ArgumentError
 from bayeslmm.gram.border.sparse.suited import suited_gram
 from bayeslmm.gram.gram import Gram
@@ -35,7 +36,7 @@ def rows(tree=TREE, rows=3, seed=7):
     return {"y": y, "bent": bent, "x": x, "species": species, "own": species, "site": site}
 
 
-TABLE, KNOWN = rows(), {"A": TREE}
+TABLE, KNOWN, BORDERS = rows(), {"A": TREE}, ("dense", "sparse")
 
 
 @pytest.mark.parametrize("priors", PRIORS.values(), ids=PRIORS)
@@ -83,6 +84,15 @@ def test_the_modes_of_one_fit_are_those_of_the_dense_matrix():
         np.testing.assert_allclose(ours, theirs, rtol=1e-9)
 
 
+def test_limits_and_the_mode_are_those_of_the_dense_matrix():
+    dense, sparse = (bl.fit_reml(FORMULA, TABLE, known=KNOWN, border=border) for border in BORDERS)
+    for method in ("profile", "wald"):
+        ours, theirs = (bl.confidence_intervals(fit, method=method) for fit in (sparse, dense))
+        # Searches end within 1e-6 of a deviance's minimum, and limits move with its root.
+        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-3)
+    assert bl.check_mode(sparse)["is_mode"].all()
+
+
 QUICK = {"known": KNOWN, "sampler": "importance", "progressbar": False}
 
 
@@ -90,7 +100,7 @@ QUICK = {"known": KNOWN, "sampler": "importance", "progressbar": False}
 def fits():
     return [
         bl.fit_bayes(FORMULA, TABLE, border=border, random_seed=seed, **QUICK)
-        for seed, border in enumerate(("dense", "sparse"), start=1)
+        for seed, border in enumerate(BORDERS, start=1)
     ]
 
 
@@ -132,6 +142,13 @@ def test_many_levels_are_taken_as_nodes_without_being_asked(monkeypatch):
     drawn = fit["posterior"]["b_species"].mean(("chain", "draw")).to_numpy()[:, 0]
     modes = reml.random_effects["species"]["Intercept"]
     assert np.corrcoef(drawn, modes)[0, 1] > 0.99
+
+
+def test_deviances_of_draws_are_those_of_the_dense_matrix(fits):
+    dense, sparse = (bl.fit_reml(FORMULA, TABLE, known=KNOWN, border=b) for b in BORDERS)
+    ours, theirs = (draw_deviances(fits[0], fit) for fit in (sparse, dense))
+    # Of each fit's own minimum, which searches find within 1e-6.
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_levels_without_rows_are_foretold_alike(fits):

@@ -73,6 +73,11 @@ class SparseEffects:
         self._pattern: SparsePattern | None = None
         self._raw = csc_matrix((self._values(ones), self._row, self._pointers), shape=(n, n))
 
+    @property
+    def by_nodes(self) -> bool:
+        """Whether levels of some factor are nodes with a sparse precision."""
+        return self._gram.by_nodes
+
     def _columns_of(self, k: int) -> Ints:
         """Return the columns of each level of a factor, shape (m, q)."""
         m, q, _ = self._gram.factors[k].within.shape
@@ -139,7 +144,7 @@ class SparseEffects:
 
     @cached_property
     def _log_determinant_of_precision(self) -> float:
-        if all(factor.nodes is None for factor in self._gram.factors):
+        if not self.by_nodes:
             return 0.0
         factor = pattern_of(self).factorize(self._precision_values)
         if factor is None:
@@ -232,6 +237,11 @@ def fill_is_small(gram: CrossProducts) -> bool:
     return pattern is not None and pattern.operations <= MOST_OPERATIONS
 
 
+def sparse_work(gram: CrossProducts) -> float:
+    """Count the multiplications of a factor; scattered ones take some ten times as long."""
+    return 10.0 * pattern_of(sparse_effects(gram)).operations
+
+
 def half_of_fixed(effects: SparseEffects, factor: SparseFactor, F: Sequence[Floats]) -> Floats:
     """Return H, shape (n, p + 1), with H'H = [Xs r]'Z F Q^-1 F'Z'[Xs r]."""
     return factor.half_solve(effects.turned(F, effects.fixed, transposed=True))
@@ -255,9 +265,10 @@ def pattern_of(effects: SparseEffects) -> SparsePattern:
     """
     pattern = effects.pattern(_MOST)
     if pattern is None:
+        instead = "dense" if effects.by_nodes else "krylov"
         raise ArgumentError(
             f"border='sparse' would fill a factor of more than {_MOST:,} entries, as where levels "
-            "meet at random: give border='krylov', or leave the choice to 'auto'."
+            f"meet at random: give border={instead!r}, or leave the choice to 'auto'."
         )
     return pattern
 

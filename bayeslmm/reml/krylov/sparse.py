@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.gram.border.solution import slopes_of_T
-from bayeslmm.gram.border.sparse_factor import pattern_of, solve_effects, sparse_effects
+from bayeslmm.gram.border.sparse_factor import (
+    pattern_of,
+    solve_effects,
+    sparse_effects,
+    sparse_work,
+)
 from bayeslmm.gram.likelihood import unpack_factors
 from bayeslmm.kernels.densities import ML, REML
 from bayeslmm.reml.krylov.criterion import finish
@@ -53,9 +58,8 @@ class SparseObjective(Objective):
         return self.gram.n - (len(self.gram.coef) if self._restricted else 0)
 
     def work(self) -> float:
-        """Count the multiplications of an evaluation."""
-        # Scattered ones take some ten times as long as dense ones.
-        return 10.0 * self._pattern.operations
+        """Count the multiplications of an evaluation, as dense ones."""
+        return sparse_work(self.gram)
 
     def evaluate(self, packed: Floats, gradient: bool) -> tuple[float, Floats, float]:
         """Compute the criterion at packed relative factors, its gradient, and sigma."""
