@@ -221,7 +221,7 @@ def _choose_border(model: Model, asked: str, sampler: str, parametrization: str)
         what = "a residual structure" if residual is not None else f"family={model.family.name!r}"
         require_plain(asked, what)
         return {}
-    if asked == SPARSE:
+    if asked == SPARSE and not model.gram.by_nodes:
         raise ArgumentError(
             "border='sparse' is fit_reml's: leave it out, or give border='krylov', whose "
             "posteriors have the same values up to a chance that is told."
@@ -235,6 +235,13 @@ def _choose_border(model: Model, asked: str, sampler: str, parametrization: str)
             )
         return {}
     border = choose_border(model.gram, asked)
+    if border.method == SPARSE and sampler != IMPORTANCE:
+        if asked == SPARSE:
+            raise ArgumentError(
+                "border='sparse' has values by a sparse factor, and NUTS takes gradients of a "
+                "dense matrix: add sampler='importance'."
+            )
+        border = Border(DENSE, "NUTS takes gradients of a dense matrix")
     if border.method == KRYLOV and sampler != IMPORTANCE:
         if asked == KRYLOV:
             raise ArgumentError(

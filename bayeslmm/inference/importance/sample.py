@@ -99,8 +99,8 @@ class ImportanceSampling:
         if why := _nuts_is_asked_for(settings):
             return False, why
         border = choose_border(model.gram, settings.border)
-        if border.method == KRYLOV:
-            return _can_iterate(model, border)
+        if border.method == KRYLOV or model.gram.by_nodes:
+            return (_can_factor if model.gram.by_nodes else _can_iterate)(model, border)
         seconds = nuts_seconds(model.gram, settings)
         cost = f"NUTS takes about {seconds:.2g} s of one core, by the size of the model"
         size = MarginalTarget(model.gram, model.priors).size
@@ -142,6 +142,15 @@ def _can_iterate(model: Model, border: Border) -> tuple[bool, str]:
     if unsuited := surrogate_suits(model.gram):
         return False, f"{border.reason}, and {unsuited}"
     return True, f"{border.reason}, and iterations form no dense matrix"
+
+
+def _can_factor(model: Model, border: Border) -> tuple[bool, str]:
+    """Return whether few enough parameters are left for independent draws, and why."""
+    size = MarginalTarget(model.gram, model.priors).size
+    if size > MOST_COORDINATES:
+        left = "parameters are left, too many for independent draws"
+        return False, f"{size} {left} (at most {MOST_COORDINATES})"
+    return True, f"{border.reason}: a density takes {1e3 * exact_seconds(model.gram):.2g} ms"
 
 
 def _can_weigh(model: Model, size: int) -> tuple[bool, str]:
@@ -261,8 +270,9 @@ def weigh_posterior(
     """
     rng = np.random.default_rng([settings.random_seed or 0, 2])
     target = MarginalTarget(model.gram, model.priors)
-    quick = model.gram.n_border <= _LARGEST_QUICK_BORDER
-    if is_expensive(target.gram):
+    expensive, sparse = is_expensive(model.gram), model.gram.by_nodes
+    quick = not expensive if sparse else model.gram.n_border <= _LARGEST_QUICK_BORDER
+    if expensive:
         target = interpolate_posterior(target, rng, threads=settings.cores or 1)
         quick = quick or isinstance(target, InterpolatedTarget)
     asked = settings.chains * settings.draws * (_POINTS_PER_DRAW if quick else 1)

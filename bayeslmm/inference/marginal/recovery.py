@@ -191,7 +191,7 @@ def _draw_in_batches(
     """Draw beta and the effects for all draws, in batches that bound the memory; return beta."""
     packed, sigma, given = point
     mean, precision = (None, None) if given is not None else normal_prior(priors)
-    count = max(1, min(len(sigma), _BATCH_VALUES // max(gram.plan.n_columns, 1)))
+    count = max(1, min(len(sigma), _BATCH_VALUES // max(gram.n_effects, 1)))
     batches = range(0, len(sigma), count)
     betas = []
     for first in each_batch(batches, progressbar=store.progressbar):

@@ -64,7 +64,7 @@ class NUTS:
 
             return sample_structured_effects(model, settings)
         if settings.parametrization == MARGINAL and self.sampler == NUTPIE:
-            target = MarginalTarget(model.gram, model.priors)
+            target = MarginalTarget(model.dense_gram, model.priors)
             if compiles(target):
                 return sample_marginal(model, target, settings)
         # PyMC takes seconds to import: only those who sample with it wait for it.
