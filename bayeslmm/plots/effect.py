@@ -19,6 +19,7 @@ from bayeslmm.plots.style import (
     LEVEL,
     legend_above,
     mean_words,
+    name_categories,
     style,
     with_unit,
 )
@@ -135,6 +136,8 @@ def plot_effect(
         units = effect.rows.units
         ax.set_xlabel(with_unit(x, units))
         ax.set_ylabel(mean_words(effect.rows.family, effect.rows.response, units, scale))
+        if scale == "response":
+            name_categories(ax.yaxis, effect.rows.family)
         what = "bands" if effect.runs else "intervals"
         shown = ", ".join(f"{100 * prob:g}" for prob in sorted(probs))
         kind = "" if ci_kind == "eti" else f" {ci_kind.upper()}"

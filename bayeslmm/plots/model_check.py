@@ -20,7 +20,17 @@ from bayeslmm.analysis.prediction.residuals import ResidualKind, fitted, residua
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.plots.discrete_check import draw_calibration, draw_rootogram
-from bayeslmm.plots.style import CATEGORIES, DATA, GRID, INK, LEVEL, POPULATION, style, with_unit
+from bayeslmm.plots.style import (
+    CATEGORIES,
+    DATA,
+    GRID,
+    INK,
+    LEVEL,
+    POPULATION,
+    name_categories,
+    style,
+    with_unit,
+)
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 
@@ -138,6 +148,7 @@ def _draw_data(ax: Any, fit: Fit, rows: FitRows, expected: Floats, random_seed: 
         draw_calibration(ax, rows.y, *_of_new_groups(fit, expected, replicated), rows.response)
     elif rows.family.discrete:
         draw_rootogram(ax, rows.y, replicated, label)
+        name_categories(ax.xaxis, rows.family)
     else:
         far = rows.family.name != GAUSSIAN.name
         _draw_replications(ax, rows.y, replicated, label, cut=far)

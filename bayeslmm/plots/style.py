@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.families.ordinal.ordered import Ordered
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -92,8 +94,9 @@ def mean_words(
     ('log of expected seizures', 'expected t (s)')
     """
     if family.response.ordered:
-        words = f"category of {response}"
-        return f"expected {words}" if scale == "response" else f"latent {words}"
+        if scale == "response":
+            return f"expected category of {response}"
+        return f"latent {response} ({family.link.name})"
     share = family.discrete and family.link.name != "log"
     words = f"probability of {response}" if share else f"expected {with_unit(response, units)}"
     if scale == "response" or family.mean_scale.name == "identity":
@@ -102,6 +105,12 @@ def mean_words(
         return f"expected log {response}"
     less = "".join(f" less {own.name}" for own in family.parameters if own.below_response)
     return f"{family.link.name} of {'the ' if share else ''}{words}{less}"
+
+
+def name_categories(axis: Any, family: Family) -> None:
+    """Write the names of ordered categories where an axis has their numbers."""
+    if isinstance(family, Ordered):
+        axis.set_ticks(range(1, len(family.categories) + 1), family.categories)
 
 
 def legend_above(ax: Any, handles: Sequence[Any], title: str | None = None) -> None:
