@@ -42,12 +42,27 @@ def test_the_advice_on_dependent_columns_can_be_taken(table):
             verb("y ~ x + twice + (1 | g)", data, rank_deficient="drop")
 
 
-def test_brms_weights_are_repeated_rows(table):
-    with pytest.raises(bl.FormulaError, match=r"counts a row w\s+times.*index\.repeat") as raised:
+def test_brms_weights_are_likelihood_weights(table):
+    with pytest.raises(bl.FormulaError, match=r"counts a row w\s+times.*likweights='w'") as raised:
         bl.build_design("y | weights(w) ~ x + (1 | g)", table)
     assert "^" in str(raised.value)
-    repeated = table.loc[table.index.repeat(table.w)]
-    assert bl.fit_reml("y ~ x + (1 | g)", repeated).n_obs == table.w.sum()
+    assert bl.build_design("y ~ x + (1 | g)", table, likweights="w").likweights is not None
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        ("y | cens(w)", "Censoring is an argument.*cens="),
+        ("Surv(y, w)", r"cens=, a\s+column that is 1 where a time is censored"),
+        ("y | rate(w)", r"offset\(log\(exposure\)\)"),
+        ("y | mi()", "mvbind"),
+        ("y | trunc(lb = 1)", "truncated_poisson"),
+    ],
+)
+def test_words_beside_the_response_are_told_where_they_are_said_here(table, left, words):
+    with pytest.raises(bl.FormulaError, match=words) as raised:
+        bl.build_design(f"{left} ~ x + (1 | g)", table)
+    assert "^" in str(raised.value)
 
 
 @pytest.mark.parametrize("term", ["(0 + zero | g)", "(zero | g)", "(x + zero || g)"])

@@ -10,6 +10,7 @@
 - ``discrete_check``: rootograms of counts, calibration of binary responses
 - ``residual_correlation``: correlations of residuals beside their structure's
 - ``forest``: studies of a meta-analysis, raw and shrunken
+- ``censored_check``: how many rows lie above each value, where some are censored
 - ``caterpillar``: random effects with their intervals, sorted
 - ``shrinkage``: from no pooling to partial pooling
 - ``variance``: shares of the variance; sds and correlations of G

@@ -19,6 +19,7 @@ from bayeslmm.analysis.prediction.predictions import predict
 from bayeslmm.analysis.prediction.residuals import ResidualKind, fitted, residuals
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.plots.censored_check import draw_survival
 from bayeslmm.plots.discrete_check import draw_calibration, draw_rootogram
 from bayeslmm.plots.style import (
     CATEGORIES,
@@ -144,7 +145,10 @@ def _draw_data(ax: Any, fit: Fit, rows: FitRows, expected: Floats, random_seed: 
     label = with_unit(rows.response, rows.units)
     many = DISCRETE_REPLICATIONS if rows.family.discrete else REPLICATIONS
     replicated = _replicated(fit, expected, random_seed, many)
-    if rows.family.response.binary:
+    ends = None if isinstance(fit, REMLFit) else read.constant(fit, "ends")
+    if ends is not None:
+        draw_survival(ax, rows.y, ends, replicated, label)
+    elif rows.family.response.binary:
         draw_calibration(ax, rows.y, *_of_new_groups(fit, expected, replicated), rows.response)
     elif rows.family.discrete:
         draw_rootogram(ax, rows.y, replicated, label)

@@ -78,6 +78,7 @@ def test_predictions_are_probabilities_of_each_category(fit):
     eta = flat(bl.predict(fit, rows, kind="link")).T
     expected = family(fit).probabilities(eta, family_draws(fit))
     np.testing.assert_allclose(flat(found), np.moveaxis(expected, (0, 1), (2, 1)), rtol=1e-12)
+    np.testing.assert_array_equal(bl.category_probabilities(fit, rows), found)
     mean = (found * np.arange(1.0, 6.0)).sum("category")
     np.testing.assert_allclose(mean, bl.predict(fit, rows), rtol=1e-12)
     table = bl.predict_table(fit, rows, kind="probability", columns=True)
@@ -166,7 +167,7 @@ def test_pictures_name_categories_and_the_scale_of_effects():
     figure = bl.plot_caterpillar(named)
     assert "on the scale of the logit\n(50 and 95 % intervals)" in figure.get_supxlabel()
     figure.canvas.draw()
-    box = figure._supxlabel.get_window_extent()  # noqa: SLF001 - matplotlib tells its text alone
+    box = figure._supxlabel.get_window_extent()
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.x1
     plt.close("all")

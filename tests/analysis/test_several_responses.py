@@ -8,7 +8,7 @@ from scipy import stats
 from stacked import growth, journeys
 
 import bayeslmm as bl
-from bayeslmm.errors import TreeError
+from bayeslmm.errors import ArgumentError, TreeError
 
 FORMULA = "mvbind(tarsus, back) ~ x + sex + (1 + x |p| family)"
 
@@ -111,6 +111,33 @@ def test_probabilities_are_those_of_the_predictors(prior):
     odds = bl.response_of(prior, "car")
     assert odds.attrs["formula"] == "car ~ 1 + x + (1 | person)"
     assert odds["observed_data"].sizes["obs"] == (chosen < 2).sum()
+
+
+@pytest.mark.parametrize("label", ["|p|", "|"])
+def test_effects_of_a_new_person_go_together_as_in_the_fit(label):
+    tree = bl.sample_prior(
+        f"choice ~ 1 + (1 {label} person)", journeys(), family="categorical", draws=2000,
+        priors={"beta": "Normal(0, 0.1)", "Intercept": "Normal(0, 0.1)",
+                "sd": "TruncatedNormal(1, 0.05, 0.5, 2)"}, random_seed=2,
+    )  # fmt: skip
+    tree["posterior"] = tree["prior"].to_dataset()
+    asked = {"new_levels": "sample", "random_seed": 4}
+    p = bl.category_probabilities(tree, {"person": ["new"]}, **asked)
+    draws = tree["posterior"]
+    beta = draws["beta"].values.reshape(-1, 2)
+    odds = np.log(p.values[..., 0, 1:] / p.values[..., 0, :1]).reshape(-1, 2) - beta
+    sd = draws["sd_person"].values.reshape(-1, 2)
+    found = np.mean(np.prod(odds / sd, axis=1))
+    corr = draws["corr_person"].values[..., 0, 1].ravel() if label == "|p|" else 0.0
+    # Products of standard normals have a standard deviation of at most sqrt(2).
+    assert found == pytest.approx(np.mean(corr), abs=4 * np.sqrt(2 / len(odds)))
+    np.testing.assert_allclose(odds.std(axis=0) / sd.mean(axis=0), 1.0, atol=0.1)
+    if label == "|p|":
+        assert np.corrcoef(np.prod(odds / sd, axis=1), corr)[0, 1] > 0.2
+    again = bl.category_probabilities(tree, {"person": ["new", "other"]}, **asked)
+    np.testing.assert_array_equal(again[:, :, 0], p[:, :, 0])
+    with pytest.raises(ArgumentError, match="new_levels='sample', whose mean over draws"):
+        bl.category_probabilities(tree, {"person": ["new"]}, new_levels="average")
 
 
 def test_what_is_about_one_response_says_how_to_take_it(fit, prior):

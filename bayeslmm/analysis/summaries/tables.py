@@ -10,6 +10,7 @@ import pandas as pd
 from bayeslmm import names
 from bayeslmm.analysis.prediction.response_scale import exponential_words, exponentials
 from bayeslmm.errors import names_keywords
+from bayeslmm.families.derived.censored import uncensored
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe, said_covariance
 from bayeslmm.results.family import family, family_blocks
@@ -182,7 +183,7 @@ def variance_components(
             labels += [(RESIDUAL, "", "", "sd"), (RESIDUAL, "", "", "variance")]
             values += [drawn, drawn**2]
         else:
-            labels += [(member.name, label, "", name) for label in of_name]
+            labels += [(uncensored(member).name, label, "", name) for label in of_name]
             values.append(drawn)
     columns = pd.DataFrame(labels, columns=["factor", "term", "term_bis", "quantity"])
     none = np.empty((*read.sample_shape(idata), 0))

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.analysis.summaries.tables import RESIDUAL, fixed_effects, variance_components
+from bayeslmm.design.beside.censoring import WORDS, statements_of
 from bayeslmm.design.state import state_content
 from bayeslmm.design.text import WIDTH
 from bayeslmm.errors import names_keywords
+from bayeslmm.families.derived.censored import uncensored
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.results import read
 from bayeslmm.results.convergence import (
@@ -235,12 +237,13 @@ def _heading(idata: xr.DataTree) -> list[str]:
         f"{info.name}: {counts.get(info.name, len(info.levels))} levels"
         for info in grouping_factors(idata)
     ]
-    member = family(idata)
+    member = uncensored(family(idata))
     kind = "linear" if member.name == GAUSSIAN.name else f"{member.name} ({member.link.name})"
     return [
         f"Bayesian {kind} mixed model: {attrs['formula']}",
         f"Data: {'; '.join(sizes)}",
         *_coded(idata),
+        *_censored(idata),
         *_residuals(idata),
         f"Draws: {_sampled(idata)}, {how}{seed}".rstrip(", "),
     ]
@@ -254,6 +257,18 @@ def _coded(idata: xr.DataTree) -> list[str]:
     if family(idata).response.ordered:
         return [f"Response: {' < '.join(levels)}"]
     return [f"Response: 1 is {idata.attrs['response']} = {levels[1]!r}, 0 is {levels[0]!r}"]
+
+
+def _censored(idata: xr.DataTree) -> list[str]:
+    """Say of how many rows the response was seen, and what is known of the others."""
+    ends = None if "constant_data" not in idata.children else read.constant(idata, "ends")
+    if ends is None:
+        return []
+    kinds = statements_of(read.response(idata), ends)["cens"]
+    counts = {word: int((kinds == number).sum()) for word, number in WORDS.items()}
+    seen = counts.pop("none")
+    others = [f"{count} censored ({word})" for word, count in counts.items() if count]
+    return [f"Response: seen in {', '.join([f'{seen} rows', *others])}"]
 
 
 def _residuals(idata: xr.DataTree) -> list[str]:
