@@ -3,7 +3,7 @@
 - ``style``: colours and habits that the pictures share
 - ``levels``: the data with each level's line and the population's
 - ``effect``: the expected response over a column, by another
-- ``categories``: probabilities of ordered categories over a column
+- ``categories``: probabilities of categories over a column
 - ``smooth``: the curve of a smooth
 - ``fixed_effects``: fixed effects with their intervals
 - ``model_check``: data, residuals and random effects against what the model says of them

@@ -1,4 +1,4 @@
-"""Probabilities of ordered categories over a column, stacked."""
+"""Probabilities of categories over a column, stacked."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import numpy as np
 
 from bayeslmm.analysis.prediction.average_mean import require_ordered
 from bayeslmm.analysis.prediction.fit_rows import fit_rows
-from bayeslmm.analysis.prediction.predictions import predict
 from bayeslmm.analysis.prediction.reference_grid import levels
+from bayeslmm.analysis.several.probabilities import category_probabilities
+from bayeslmm.analysis.several.response_of import layout_of, part_tree
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords
-from bayeslmm.plots.style import style, with_unit
+from bayeslmm.plots.style import CATEGORIES, style, with_unit
 from bayeslmm.results import read
 from bayeslmm.results.family import family
+from bayeslmm.results.record import has_several
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import xarray as xr
 
@@ -32,7 +34,7 @@ WAY = "It is a column that the formula reads."
 
 @names_keywords
 def plot_categories(idata: xr.DataTree, x: str, by: str | None = None, *, ax: Any = None) -> Any:
-    """Draw the probability of each ordered category over a column, one above the other.
+    """Draw the probability of each category over a column, one above the other.
 
     What is drawn are posterior means of the population, random effects at zero, averaged over the
     fit's rows (at most a hundred, evenly spaced) with the columns at each value.
@@ -40,7 +42,8 @@ def plot_categories(idata: xr.DataTree, x: str, by: str | None = None, *, ax: An
     Parameters
     ----------
     idata : DataTree
-        Result of `fit_bayes` with ``family="cumulative"``, ``"sratio"`` or ``"acat"``.
+        Result of `fit_bayes` with ``family="cumulative"``, ``"sratio"``, ``"acat"``,
+        ``"categorical"`` or ``"multinomial"``.
     x : str
         The column of the horizontal axis: a number gives areas, labels give bars.
     by : str, optional
@@ -58,7 +61,7 @@ def plot_categories(idata: xr.DataTree, x: str, by: str | None = None, *, ax: An
         When the family is another one, the formula does not read a column, `by` is one of numbers,
         or `ax` are not as many as panels.
     TreeError
-        When `idata` is no tree of this package.
+        When `idata` is no tree of this package, or of several responses that are no categories.
 
     Examples
     --------
@@ -73,8 +76,7 @@ def plot_categories(idata: xr.DataTree, x: str, by: str | None = None, *, ax: An
     >>> [axes.get_title() for axes in bl.plot_categories(fit, "temp", by="contact").axes]
     ['contact: no', 'contact: yes']
     """
-    categories = require_ordered(family(idata)).categories
-    rows = fit_rows(idata)
+    categories, rows = _categories(idata)
     if rows.columns is None:
         raise TreeError("This fit holds no rows to average probabilities over.")
     rows.require_read(x, "x", (), WAY)
@@ -88,7 +90,9 @@ def plot_categories(idata: xr.DataTree, x: str, by: str | None = None, *, ax: An
     some = {name: column[np.unique(chosen)] for name, column in rows.columns.items()}
     with style() as plt:
         panels = _panels(plt, ax, len(groups))
-        colors = plt.get_cmap("cividis")(np.linspace(0.08, 0.95, len(categories)))
+        colors: Any = plt.get_cmap("cividis")(np.linspace(0.08, 0.95, len(categories)))
+        if has_several(idata) and len(categories) <= len(CATEGORIES):  # without an order
+            colors = CATEGORIES[: len(categories)]
         for panel, group in zip(panels, groups, strict=True):
             there = {} if by is None else {by: group}
             shares = np.stack([_shares(idata, some, {x: value, **there}) for value in at])
@@ -98,11 +102,25 @@ def plot_categories(idata: xr.DataTree, x: str, by: str | None = None, *, ax: An
             panel.set_xlabel(with_unit(x, rows.units))
             if by is not None:
                 panel.set_title(f"{with_unit(by, rows.units)}: {group}")
-        panels[0].set_ylabel(f"probability of {rows.response}")
+        panels[0].set_ylabel(f"probability of {idata.attrs['response']}")
         handles, said = panels[-1].get_legend_handles_labels()
         # In the order in which they are stacked.
         panels[-1].legend(handles[::-1], said[::-1], loc="center left", bbox_to_anchor=(1.0, 0.5))
     return panels[0].figure
+
+
+def _categories(idata: xr.DataTree) -> tuple[Sequence[str], FitRows]:
+    """Return the categories of a fit, ordered or not, and its rows."""
+    read.require_tree(idata)
+    if not has_several(idata):
+        return require_ordered(family(idata)).categories, fit_rows(idata)
+    layout = layout_of(idata)
+    if not layout.categories:
+        raise TreeError(
+            f"The responses {', '.join(layout.names)} are no categories: plot_effect draws one of "
+            f"them, response_of(fit, {layout.names[0]!r})."
+        )
+    return layout.categories, fit_rows(part_tree(idata, layout, 0, every_row=True))
 
 
 def _groups(rows: FitRows, x: str, by: str) -> list[Any]:
@@ -153,5 +171,5 @@ def _shares(idata: xr.DataTree, rows: dict[str, Any], there: Mapping[str, Any]) 
     moved = rows | {name: np.full(count, value) for name, value in there.items()}
     chains, draws = read.sample_shape(idata)
     kept = min(draws, -(-MOST_DRAWS // chains))
-    found = predict(idata, moved, kind="probability", random_effects="none", draws=kept)
+    found = category_probabilities(idata, moved, random_effects="none", draws=kept)
     return np.asarray(found.mean(("chain", "draw", "obs")).to_numpy())

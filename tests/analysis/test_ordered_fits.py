@@ -175,8 +175,12 @@ def test_pictures_name_categories_and_the_scale_of_effects():
 
 def test_coefficients_are_told_as_odds_ratios_and_means_have_no_ratios(fit):
     assert set(bl.fixed_effects(fit, exponentiate=True)["quantity"]) == {"odds ratio"}
-    with pytest.raises(ArgumentError, match="leave ratio out"):
-        bl.marginal_means(fit, "temp", contrasts="pairwise", ratio=True)
+    asked = {"contrasts": "pairwise", "ratio": True}
+    with pytest.raises(ArgumentError, match="scale='link' beside it compares the odds of higher"):
+        bl.marginal_means(fit, "temp", **asked)
+    odds = bl.marginal_means(fit, "temp", scale="link", **asked)
+    effect = bl.fixed_effects(fit, exponentiate=True)["mean"]["temp[T.warm]"]
+    np.testing.assert_allclose(odds["mean"], effect, rtol=1e-9)
     names = bl.variance_components(fit).query("quantity == 'threshold'")["term"]
     assert names.tolist() == ["1|2", "2|3", "3|4", "4|5"]
 

@@ -2,6 +2,7 @@
 
 import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy import stats
@@ -108,6 +109,20 @@ def test_probabilities_are_those_of_the_predictors(prior):
     expected = np.log(p.values[..., np.arange(60), chosen])
     there = expected > -30
     assert np.allclose(density.values[there], expected[there], rtol=1e-7)
+    (axes,) = bl.plot_categories(prior, "x").axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["walk", "car", "bus"]
+    assert axes.get_ylabel() == "probability of choice"
+    rows = {"x": np.full(60, table["x"].min()), "person": table["person"]}
+    kept = bl.category_probabilities(prior, rows, random_effects="none").mean(
+        ("chain", "draw", "obs")
+    )
+    area = axes.collections[0].get_paths()[0].vertices
+    left = area[area[:, 0] == area[:, 0].min(), 1]
+    np.testing.assert_allclose(left.max(), kept.values[0], rtol=1e-9)
+    plt.close("all")
+    assert "Response: car, walk against bus" in bl.summary(prior).heading
+    told = bl.fixed_effects(prior, exponentiate=True)["quantity"]
+    assert told.tolist() == ["odds", "odds ratio"] * 2
     odds = bl.response_of(prior, "car")
     assert odds.attrs["formula"] == "car ~ 1 + x + (1 | person)"
     assert odds["observed_data"].sizes["obs"] == (chosen < 2).sum()

@@ -8,6 +8,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.analysis.several.response_of import layout_of
 from bayeslmm.analysis.summaries.tables import RESIDUAL, fixed_effects, variance_components
 from bayeslmm.design.beside.censoring import WORDS, statements_of
 from bayeslmm.design.state import state_content
@@ -25,7 +26,7 @@ from bayeslmm.results.convergence import (
 )
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval_names
 from bayeslmm.results.family import family
-from bayeslmm.results.record import recorded
+from bayeslmm.results.record import has_several, recorded
 from bayeslmm.results.residual import has_errors, has_structure
 from bayeslmm.results.rows import n_rows
 from bayeslmm.results.smooths import grouping_factors
@@ -251,6 +252,9 @@ def _heading(idata: xr.DataTree) -> list[str]:
 
 def _coded(idata: xr.DataTree) -> list[str]:
     """Say which category of a binary response is 1, where it was of two, or their order."""
+    if has_several(idata):
+        categories = layout_of(idata).categories
+        return [f"Response: {', '.join(categories[1:])} against {categories[0]}"] * bool(categories)
     levels = state_content(str(idata.attrs["design"])).get("response_levels")
     if levels is None:
         return []
