@@ -129,7 +129,8 @@ def plot_check(fit: Fit, *, random_seed: int | None = 0, axes: Any = None) -> An
         _draw_data(panels[0], fit, rows, expected, random_seed)
         label = "residual / sigma" if kind == "pearson" else "quantile residual"
         _draw_residuals(panels[1], expected, rest, (with_unit("fitted", _unit(rows)), label))
-        if rows.family.mean_scale.name == "log" and expected.min() > 0:
+        # Within a decade a logarithmic axis has no room for its ticks, and no use.
+        if rows.family.mean_scale.name == "log" and 0 < 10 * expected.min() < expected.max():
             panels[1].set_xscale("log")
         _draw_quantiles(panels[2], rest, label, known=kind == "quantile")
         if effects:
