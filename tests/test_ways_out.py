@@ -128,3 +128,30 @@ def test_where_all_priors_are_flat_the_likelihood_alone_has_a_say():
     assert (found["shift"] == 0.0).all()
     assert found["likelihood"].gt(0.0).all()
     assert set(found["diagnosis"]) == {"✓"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"family": "poisson", "zi": "~ x"}, "such as 'zero_inflated_poisson'"),
+        ({"family": "cox"}, r"family='weibull' with\s+cens="),
+    ],
+)
+def test_what_another_family_has_is_told_with_that_family(table, asked, words):
+    with pytest.raises(bl.ArgumentError, match=words):
+        bl.build_design("y ~ x + (1 | g)", table, **asked)
+
+
+@pytest.mark.parametrize(("key", "meant"), [("b", "beta"), ("cor", "corr"), ("f", "f[T.b]")])
+def test_keys_of_priors_by_other_names_are_told(table, key, meant):
+    rows = table.assign(f=np.where(np.arange(len(table)) % 2, "a", "b"))
+    design = bl.build_design("y ~ x + f + (x | g)", rows)
+    with pytest.raises(bl.PriorError) as raised:
+        bl.resolve_priors(design, {key: "Normal(0, 1)"})
+    assert f"Did you mean {meant!r}?" in str(raised.value)
+
+
+def test_a_curve_inside_bars_is_told_what_to_write(table):
+    with pytest.raises(bl.FormulaError, match=r"\(poly\(x, 2\) \| g\)"):
+        bl.build_design("y ~ x + (s(x) | g)", table)
+    assert bl.build_design("y ~ x + (poly(x, 2) | g)", table).factors[0].terms

@@ -42,8 +42,8 @@ def draw_survival(ax: Any, y: Floats, ends: Floats, replicated: Floats, label: s
     """
     seen = ends == y
     values = np.linspace(float(y.min()), float(y.max()), POINTS)
-    right = np.all(seen | np.isposinf(ends))
-    left = np.all(seen | np.isneginf(ends))
+    right = bool(np.all(seen | np.isposinf(ends)))
+    left = bool(np.all(seen | np.isneginf(ends)))
     said = "share above it"
     if not (right or left):
         said += f" ({int(seen.sum())} rows that were seen)"

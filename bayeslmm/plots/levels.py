@@ -300,11 +300,13 @@ def draw_level_means(
         ax.axhspan(*band, color=POPULATION, alpha=0.18, linewidth=0)
         ax.axhline(population.mean(), color=POPULATION, linewidth=1.4)
         jitter = np.random.default_rng(0).uniform(-0.18, 0.18, size=len(y))
-        ax.scatter(
+        scatter_seen(
+            ax,
             rank[factor.index] + jitter,
             y,
+            responses_seen(idata, len(y)),
+            DATA,
             s=float(np.clip(3000 / len(y), 1.5, 12)),
-            color=DATA,
             alpha=float(np.clip(900 / len(y), 0.08, 0.7)),
             linewidth=0,
             rasterized=len(y) > 5000,

@@ -9,7 +9,7 @@ from scipy import stats
 from stacked import growth, journeys
 
 import bayeslmm as bl
-from bayeslmm.errors import ArgumentError, TreeError
+from bayeslmm.errors import ArgumentError, DataWarning, TreeError
 
 FORMULA = "mvbind(tarsus, back) ~ x + sex + (1 + x |p| family)"
 
@@ -54,6 +54,17 @@ def test_a_response_is_a_result_of_its_own(fit):
         if response == "back":
             assert priors.beta == alone.beta
     assert set(one.children) >= {"posterior", "observed_data", "constant_data", "log_prior"}
+
+
+def test_a_row_without_any_response_is_told_and_lacking_ones_are_counted():
+    table = growth()
+    lacking = table["back"].isna() | (np.arange(len(table)) < 5)
+    table.loc[lacking, "back"] = np.nan
+    table.iloc[:2, table.columns.get_loc("tarsus")] = np.nan
+    with pytest.warns(DataWarning, match=r"Dropped 3 of 60 rows that have none of tarsus, back"):
+        fit = bl.fit_bayes(FORMULA, table, draws=20, chains=2, random_seed=1, progressbar=False)
+    counts = f"57 rows (tarsus {table['tarsus'].count()}, back {table['back'].count()})"
+    assert counts in bl.summary(fit).heading[1]
 
 
 def test_densities_are_of_all_responses_of_a_row_together(fit):

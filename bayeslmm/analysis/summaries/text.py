@@ -8,6 +8,9 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from bayeslmm.analysis.several.observations import observed_responses
 from bayeslmm.analysis.several.response_of import layout_of
 from bayeslmm.analysis.summaries.tables import RESIDUAL, fixed_effects, variance_components
 from bayeslmm.design.beside.censoring import WORDS, statements_of
@@ -231,7 +234,7 @@ def _heading(idata: xr.DataTree) -> list[str]:
     attrs = idata.attrs
     how = " by ".join(str(attrs[key]) for key in ("parametrization", "sampler") if key in attrs)
     seed = f", seed {attrs['random_seed']}" if attrs.get("random_seed") not in (None, "") else ""
-    sizes = [f"{n_rows(idata)} rows"]
+    sizes = [f"{n_rows(idata)} rows{_responses(idata)}"]
     # A tree may keep the effects of some levels only; the model had all of them.
     counts = recorded(idata, "n_levels")
     sizes += [
@@ -263,13 +266,25 @@ def _coded(idata: xr.DataTree) -> list[str]:
     return [f"Response: 1 is {idata.attrs['response']} = {levels[1]!r}, 0 is {levels[0]!r}"]
 
 
+def _responses(idata: xr.DataTree) -> str:
+    """Say how many rows have each of several responses, where some lack one."""
+    if not has_several(idata) or (layout := layout_of(idata)).categories:
+        return ""
+    observed = observed_responses(idata, layout)
+    there = np.sum(~np.isnan(observed), axis=0)
+    if np.all(there == len(observed)):
+        return ""
+    counts = zip(layout.names, there, strict=True)
+    return f" ({', '.join(f'{name} {count}' for name, count in counts)})"
+
+
 def _censored(idata: xr.DataTree) -> list[str]:
     """Say of how many rows the response was seen, and what is known of the others."""
     ends = None if "constant_data" not in idata.children else read.constant(idata, "ends")
     if ends is None:
         return []
     kinds = statements_of(read.response(idata), ends)["cens"]
-    counts = {word: int((kinds == number).sum()) for word, number in WORDS.items()}
+    counts = {word: int(np.sum(kinds == number)) for word, number in WORDS.items()}
     seen = counts.pop("none")
     others = [f"{count} censored ({word})" for word, count in counts.items() if count]
     return [f"Response: seen in {', '.join([f'{seen} rows', *others])}"]
