@@ -139,7 +139,7 @@ def check_residuals(rows: ResidualRows | None, factors: Sequence[GroupingFactor]
 def _check_pairs(rows: ResidualRows, correlation: Correlation) -> None:
     """Raise where any two visits have a covariance of their own, and rows are fewer than these."""
     visits = len(rows.visits)
-    pairs = max(len(rows.by_labels), 1) * visits * (visits + 1) // 2
+    pairs = visits * (visits + 1) // 2
     if correlation.kind != "us" or pairs <= rows.n:
         return
     within = f"{correlation.by}/{correlation.group}" if correlation.by else correlation.group

@@ -256,8 +256,8 @@ def _heading(idata: xr.DataTree) -> list[str]:
 def _coded(idata: xr.DataTree) -> list[str]:
     """Say which category of a binary response is 1, where it was of two, or their order."""
     if has_several(idata):
-        categories = layout_of(idata).categories
-        return [f"Response: {', '.join(categories[1:])} against {categories[0]}"] * bool(categories)
+        first, *others = layout_of(idata).categories or ("",)
+        return [f"Response: {', '.join(others)} against {first}"] if others else []
     levels = state_content(str(idata.attrs["design"])).get("response_levels")
     if levels is None:
         return []
