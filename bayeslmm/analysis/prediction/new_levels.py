@@ -73,6 +73,26 @@ class NewLevels:
         return np.random.Generator(np.random.Philox(key=key))
 
 
+@dataclass(frozen=True, slots=True)
+class SomeColumns:
+    """Some columns of the effects of a factor's new levels: those of one response of several.
+
+    Attributes
+    ----------
+    whole : NewLevels
+        Of all columns, with their correlations.
+    places : tuple of int
+        Which of them.
+    """
+
+    whole: NewLevels
+    places: tuple[int, ...]
+
+    def effects(self, labels: Sequence[str]) -> NDArray[np.float64]:
+        """Draw b = L z for each label, shape (label, q, s)."""
+        return self.whole.effects(labels)[:, list(self.places)]
+
+
 @dataclass(frozen=True, eq=False)
 class RelatedLevels:
     r"""Generator of the effects of levels that had no rows, given those that had.
@@ -92,7 +112,7 @@ class RelatedLevels:
         The levels that had rows.
     effects_of_known : ndarray, shape (m, q, s)
         Draws of their effects.
-    noise : NewLevels or None
+    noise : NewLevels, SomeColumns or None
         Draws from N(0, G) by label, the same in any order; None for conditional means alone.
 
     References
@@ -104,7 +124,7 @@ class RelatedLevels:
     relationship: Relationship
     levels: tuple[str, ...]
     effects_of_known: Floats
-    noise: NewLevels | None
+    noise: NewLevels | SomeColumns | None
 
     def effects(self, labels: Sequence[str]) -> Floats:
         """Draw the effects of each label, or give their means, shape (label, q, s)."""
