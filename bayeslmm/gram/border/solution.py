@@ -66,7 +66,7 @@ def given_border(operator: Operator, own: Floats, scaled: Floats) -> Floats:
     scaled : ndarray, shape (n_border, B)
         L_j' u of the border's levels.
     """
-    coupled = operator.products.K @ operator.on_border("S", scaled, transposed=True)
+    coupled = operator.across(operator.on_border("S", scaled, transposed=True))
     return np.asarray(own - times(operator.eliminated.S, coupled))
 
 

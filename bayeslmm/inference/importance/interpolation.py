@@ -13,6 +13,7 @@ whatever is interpolated stays positive definite.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -228,6 +229,40 @@ _RADIUS = 3.0
 BEYOND = 1.15
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How many exact values an interpolation takes.
+
+    Attributes
+    ----------
+    spare, share : int and float
+        First nodes: so many, and so many times the coefficients of a quadratic trend.
+    checks : int
+        Fresh values a round that are compared with the interpolation.
+    bound : float
+        Their standard deviation times this is its upper 95 % bound: the root of dof over the
+        chi-square distribution's 5 % point.
+    scouts : int
+        Beside them, where the interpolation sees little mass, in case there is more.
+    """
+
+    spare: int
+    share: float
+    checks: int
+    bound: float
+    scouts: int
+
+    @property
+    def a_round(self) -> int:
+        """Exact values a round of checks takes."""
+        return self.checks + self.scouts
+
+
+USUAL = Effort(spare=8, share=2.0, checks=16, bound=1.44, scouts=4)
+# Where one value takes a second, and its two parts are as smooth as those of many levels are.
+SPARING = Effort(spare=3, share=1.5, checks=8, bound=1.80, scouts=2)
+
+
 class Nodes:
     """Nodes among candidates: which, their exact values, and coordinates in which they lie evenly.
 
@@ -244,8 +279,14 @@ class Nodes:
         How many.
     """
 
-    def __init__(self, gram: Gram, candidates: Floats, reduce: Callable[[Floats], Reduced]) -> None:
-        self._candidates, self._reduce = candidates, reduce
+    def __init__(
+        self,
+        gram: Gram,
+        candidates: Floats,
+        reduce: Callable[[Floats], Reduced],
+        effort: Effort = USUAL,
+    ) -> None:
+        self._candidates, self._reduce, self._effort = candidates, reduce, effort
         self.coordinates = FactorCoordinates(gram)
         self._points = self.coordinates(candidates)
         self.all = np.arange(len(candidates))
@@ -257,15 +298,19 @@ class Nodes:
         self._inside = np.ones(len(candidates), bool)
 
     @property
-    def n_first(self) -> int:
-        """How many first nodes there are: twice a quadratic's coefficients, and some."""
+    def _n_trend(self) -> int:
         d = self._points.shape[1]
-        return int(8 + (d + 1) * (d + 2))
+        return (d + 1) * (d + 2) // 2
+
+    @property
+    def n_first(self) -> int:
+        """How many first nodes there are."""
+        return int(self._effort.spare + self._effort.share * self._n_trend)
 
     @property
     def can_interpolate(self) -> bool:
         """Whether there are nodes enough for the quadratic trend."""
-        return len(self._nodes) > self.n_first // 2
+        return len(self._nodes) > max(self.n_first // 2, self._n_trend)
 
     def start(self) -> None:
         """Evaluate first nodes: spread evenly over a ball around the proposal's centre."""

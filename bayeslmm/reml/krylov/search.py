@@ -108,11 +108,11 @@ def find_by_probes(gram: Gram, *, restricted: bool, count: int, seed: int) -> Fo
     with single_blas_thread():
         score = ScoreFunction(gram, restricted=restricted, count=count, seed=seed)
         _require_free(score)
-        root = find_root(score, score.start)
+        root = find_root(score, score.roughly, score.start)
         error, variances = errors_of(score, root)
         while _largest(error) > TOLERANCE and score.probes.count < MOST_PROBES:
             score.more_probes()
-            root = find_root(score, root.x)
+            root = find_root(score, score.roughly, root.x)
             error, variances = errors_of(score, root)
     return Found(score, root, error, variances)
 

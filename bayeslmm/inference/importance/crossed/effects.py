@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # Relative factors for draws of effects; and for their moments, which vary far less with them.
 N_CELLS, N_MOMENTS = 64, 16
+# Of means of effects, in which draws scatter; that of T is its square.
+_TOLERANCE = 1e-6
 # Columns that are drawn together: 64 of 100,000 levels are 50 MB.
 _COLUMNS = 64
 
@@ -76,6 +78,7 @@ def recover_crossed(
     moments = store.keeps_moments_only and prior is not None
     coordinates = FactorCoordinates(gram)(packed)
     whitened = Whitening(coordinates, np.ones(len(packed)))(coordinates)
+    near: Floats | None = None
     cells = cut_cells(whitened, N_MOMENTS if moments else N_CELLS, rng)
     with single_blas_thread():
         for places, anchor in track(
@@ -84,7 +87,8 @@ def recover_crossed(
         ):  # fmt: skip
             operator = reduction.operator(packed[anchor])
             lams = unpack_factors(gram, packed[anchor])
-            solution = solve_fixed(operator)
+            solution = solve_fixed(operator, _TOLERANCE, near)
+            near = solution.scaled
             if prior is not None:
                 beta[places] = draw_beta(gram, solution.T, sigma[places], prior, rng)
             if moments and prior is not None:
@@ -98,7 +102,10 @@ def recover_crossed(
             for first in range(0, len(places), _COLUMNS):
                 some = places[first : first + _COLUMNS]
                 point = (beta[some], sigma[some])
-                store.add(draw_given_beta(operator, solution, lams, point, rng), some)
+                drawn = draw_given_beta(
+                    operator, solution, lams, point, rng, reduction.probes.precision
+                )
+                store.add(drawn, some)
     if priors.coef:
         result[names.BETA] = beta.reshape(*draws.sigma.shape, -1)
     return result, len(cells.anchors)

@@ -15,6 +15,7 @@ from bayeslmm.inference.importance.algorithm import sample_target
 from bayeslmm.inference.importance.crossed.chance import Chance, chance_of_probes
 from bayeslmm.inference.importance.crossed.effects import recover_crossed
 from bayeslmm.inference.importance.crossed.peak import peak_of_score
+from bayeslmm.inference.importance.interpolation import SPARING
 from bayeslmm.inference.importance.interpolated_target import InterpolatedTarget, interpolate_at
 from bayeslmm.inference.importance.surrogate import Surrogate, surrogate_suits
 from bayeslmm.inference.importance.weigh import (
@@ -146,7 +147,9 @@ def _weigh(target: MarginalTarget, settings: SamplerSettings, count: int) -> Wei
     rng = np.random.default_rng([seed, 2])
     root = find_by_probes(target.gram, restricted=True, count=count, seed=seed)
     reduction = ProbedReduction(target.gram, root.score.products, root.score.probes)
-    interpolated = interpolate_at(target, peak_of_score(target, root), reduction, rng)
+    interpolated = interpolate_at(
+        target, peak_of_score(target, root), reduction, rng, effort=SPARING
+    )
     if not isinstance(interpolated, InterpolatedTarget):
         raise SamplingError(
             f"The posterior of crossed effects could not be interpolated: "
