@@ -25,6 +25,7 @@ from bayeslmm.inference.importance.interpolation import (
     SmoothReduction,
     Whitening,
 )
+from bayeslmm.model.covariance.block_covariance import covariance_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,6 +144,32 @@ def surrogate_suits(gram: Gram) -> str:
     if count > MOST_COORDINATES:
         return (
             f"the relative covariances have {count} free entries, and interpolation is kept to "
+            f"{MOST_COORDINATES}"
+        )
+    return ""
+
+
+def crossed_suits(gram: Gram) -> str:
+    """Return why a model of crossed factors cannot be interpolated without a dense matrix.
+
+    As `surrogate_suits`, but correlations that follow from few numbers count as these.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+
+    Returns
+    -------
+    str
+        The reason; empty if it can.
+    """
+    count = sum(
+        own.n_sds + own.n_partials for own in map(covariance_of, gram.factors)
+    )
+    if count > MOST_COORDINATES:
+        return (
+            f"the relative covariances have {count} parameters, and interpolation is kept to "
             f"{MOST_COORDINATES}"
         )
     return ""

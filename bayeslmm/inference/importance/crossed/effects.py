@@ -14,11 +14,9 @@ import numpy as np
 from rich.progress import track
 
 from bayeslmm import names
-from bayeslmm.gram.border.draws import draw_beta, draw_given_beta
-from bayeslmm.gram.border.moments import own_blocks
-from bayeslmm.gram.border.solution import solve_fixed
+from bayeslmm.gram.border.draws import draw_beta
 from bayeslmm.gram.likelihood import unpack_factors
-from bayeslmm.gram.told import Solved, conditional_from
+from bayeslmm.gram.told import conditional_from
 from bayeslmm.inference.importance.interpolation import FactorCoordinates, Whitening
 from bayeslmm.inference.importance.shared_effects import cut_cells
 from bayeslmm.inference.marginal.recovery import variance_variables
@@ -27,7 +25,7 @@ from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram.border.reduce import ProbedReduction
+    from bayeslmm.gram.border.reduce import ProbedReduction, SparseReduction
     from bayeslmm.gram.gram import Gram
     from bayeslmm.inference.marginal.recovery import MarginalDraws
     from bayeslmm.model.priors.priors import Priors
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
 
 # Relative factors for draws of effects; and for their moments, which vary far less with them.
 N_CELLS, N_MOMENTS = 64, 16
-# Of means of effects, in which draws scatter; that of T is its square.
-_TOLERANCE = 1e-6
 # Columns that are drawn together: 64 of 100,000 levels are 50 MB.
 _COLUMNS = 64
 
@@ -46,7 +42,7 @@ def recover_crossed(
     priors: Priors,
     draws: MarginalDraws,
     store: EffectsStore,
-    reduction: ProbedReduction,
+    reduction: ProbedReduction | SparseReduction,
 ) -> tuple[dict[str, Floats], int]:
     """Return the posterior's variables as `recover_posterior` does, without a dense matrix.
 
@@ -60,8 +56,8 @@ def recover_crossed(
         Leading dimensions (chain, draw).
     store : EffectsStore
         Takes the random effects, and has the generator.
-    reduction : ProbedReduction
-        Has them laid out, and probes for covariances where moments are kept.
+    reduction : ProbedReduction or SparseReduction
+        Has them laid out, and what solves for effects.
 
     Returns
     -------
@@ -78,34 +74,24 @@ def recover_crossed(
     moments = store.keeps_moments_only and prior is not None
     coordinates = FactorCoordinates(gram)(packed)
     whitened = Whitening(coordinates, np.ones(len(packed)))(coordinates)
-    near: Floats | None = None
     cells = cut_cells(whitened, N_MOMENTS if moments else N_CELLS, rng)
     with single_blas_thread():
         for places, anchor in track(
             zip(cells.members, cells.anchors, strict=True), "Drawing the effects",
             total=len(cells.anchors), disable=not store.progressbar, transient=True,
         ):  # fmt: skip
-            operator = reduction.operator(packed[anchor])
-            lams = unpack_factors(gram, packed[anchor])
-            solution = solve_fixed(operator, _TOLERANCE, near)
-            near = solution.scaled
+            at = reduction.at(packed[anchor])
             if prior is not None:
-                beta[places] = draw_beta(gram, solution.T, sigma[places], prior, rng)
+                beta[places] = draw_beta(gram, at.T, sigma[places], prior, rng)
             if moments and prior is not None:
-                solved = Solved(
-                    solution.T, solution.effects, own_blocks(operator, reduction.probes)
-                )
+                lams = unpack_factors(gram, packed[anchor])
                 own = float(sigma[places].mean())
-                found = conditional_from(gram, lams, own, solved, (prior[1], prior[0]))
+                found = conditional_from(gram, lams, own, at.solved(), (prior[1], prior[0]))
                 store.add_moments(found.modes, found.marginal_cov, len(places))
                 continue
             for first in range(0, len(places), _COLUMNS):
                 some = places[first : first + _COLUMNS]
-                point = (beta[some], sigma[some])
-                drawn = draw_given_beta(
-                    operator, solution, lams, point, rng, reduction.probes.precision
-                )
-                store.add(drawn, some)
+                store.add(at.draw(beta[some], sigma[some], rng), some)
     if priors.coef:
         result[names.BETA] = beta.reshape(*draws.sigma.shape, -1)
     return result, len(cells.anchors)
