@@ -88,6 +88,7 @@ def work(folder, effects):
     clock, found = Clock(), {}
     gram = bl.gram_from_batches(FORMULA, folder, cores=1, progressbar=False)
     found["cross-products"] = clock() | {"pairs": len(gram.pairs[0].rows)}
+    tell(found)
     fit = bl.fit_reml(FORMULA, gram)
     about = fit.by_probes
     found["REML"] = clock() | {
@@ -96,7 +97,8 @@ def work(folder, effects):
         "probe error": float(fit.probe_error.max()) if len(fit.probe_error) else 0.0,
         "probes": about.probes if about else 0,
     }
-    estimates = bl.confidence_intervals(fit, "wald", 0.999)
+    tell(found)
+    estimates = bl.confidence_intervals(fit, "wald", ci_prob=0.999)
     for name, row in zip(TRUTH, estimates.iloc[2:].itertuples(), strict=True):
         check(name, row.lower, row.upper)
     clock()
@@ -124,6 +126,12 @@ def warm_up(bl):
         FORMULA, few, parametrization="marginal", sampler="importance", border="krylov",
         random_seed=1, progressbar=False,
     )  # fmt: skip
+
+
+def tell(found):
+    """Say on the way what is done: the next step may take minutes."""
+    name = list(found)[-1]
+    print(name, json.dumps(found[name]), file=sys.stderr, flush=True)
 
 
 def check(name, low, high):

@@ -61,6 +61,8 @@ class FactorCoordinates:
     ----------
     n_coordinates : int
         The sum of q (q + 1) / 2 over sets of q correlated columns.
+    n_parameters : int
+        Standard deviations, and numbers from which correlations follow.
 
     Examples
     --------
@@ -82,7 +84,9 @@ class FactorCoordinates:
                 size, axes = np.linalg.eigh(average[np.ix_(columns, columns)])
                 root = axes * np.sqrt(np.maximum(size, 0.0))
                 self._sets.append((k, list(columns), root))
-        self.n_coordinates = sum(covariance_of(factor).n_theta for factor in gram.factors)
+        covariances = [covariance_of(factor) for factor in gram.factors]
+        self.n_parameters = sum(own.n_sds + own.n_partials for own in covariances)
+        self.n_coordinates = sum(own.n_theta for own in covariances)
 
     def __call__(self, packed: Floats) -> Floats:
         """Return the coordinates of packed relative factors.
@@ -174,14 +178,17 @@ class Whitening:
         The cloud.
     weights : ndarray, shape (s,)
         Its weights; they need not sum to one.
+    most : int, optional
+        Directions at most, those in which it is widest.
     """
 
-    def __init__(self, points: Floats, weights: Floats) -> None:
+    def __init__(self, points: Floats, weights: Floats, most: int | None = None) -> None:
         share = weights / weights.sum()
         self._mean = share @ points
         away = points - self._mean
         size, axes = np.linalg.eigh((away * share[:, None]).T @ away)
         kept = size > _FLAT * size[-1]
+        kept[: max(0, len(size) - (most or len(size)))] = False
         self._map = axes[:, kept] / np.sqrt(size[kept])
 
     def __call__(self, points: Floats) -> Floats:
@@ -244,6 +251,9 @@ class Effort:
         chi-square distribution's 5 % point.
     scouts : int
         Beside them, where the interpolation sees little mass, in case there is more.
+    by_parameters : bool
+        Whether to interpolate in no more directions than the relative covariances have parameters:
+        where correlations follow from few numbers, their entries lie near such a plane.
     """
 
     spare: int
@@ -251,6 +261,7 @@ class Effort:
     checks: int
     bound: float
     scouts: int
+    by_parameters: bool = False
 
     @property
     def a_round(self) -> int:
@@ -260,7 +271,7 @@ class Effort:
 
 USUAL = Effort(spare=8, share=2.0, checks=16, bound=1.44, scouts=4)
 # Where one value takes a second, and its two parts are as smooth as those of many levels are.
-SPARING = Effort(spare=3, share=1.5, checks=8, bound=1.80, scouts=2)
+SPARING = Effort(spare=3, share=1.5, checks=8, bound=1.80, scouts=2, by_parameters=True)
 
 
 class Nodes:
@@ -289,17 +300,19 @@ class Nodes:
         self._candidates, self._reduce, self._effort = candidates, reduce, effort
         self.coordinates = FactorCoordinates(gram)
         self._points = self.coordinates(candidates)
+        most = self.coordinates.n_parameters if effort.by_parameters else self._points.shape[1]
+        self._most = min(most, self._points.shape[1])
         self.all = np.arange(len(candidates))
         self.used = np.zeros(len(candidates), bool)
         self.n_exact = 0
-        self.whitening = Whitening(self._points, np.ones(len(candidates)))
+        self.whitening = Whitening(self._points, np.ones(len(candidates)), self._most)
         self._nodes: list[np.intp] = []
         self._exact: list[Reduced] = []
         self._inside = np.ones(len(candidates), bool)
 
     @property
     def _n_trend(self) -> int:
-        d = self._points.shape[1]
+        d = self._most
         return (d + 1) * (d + 2) // 2
 
     @property
@@ -357,7 +370,7 @@ class Nodes:
         weights = np.exp(log_weights - logsumexp(log_weights))
         # A handful of candidates with all the weight says too little about a covariance.
         if 1.0 / np.sum(weights**2) > 10.0 * self._points.shape[1]:
-            self.whitening = Whitening(self._points, weights)
+            self.whitening = Whitening(self._points, weights, self._most)
 
 
 def spread(points: Floats, allowed: NDArray[np.bool_], count: int) -> Places:

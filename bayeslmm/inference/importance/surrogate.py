@@ -25,7 +25,6 @@ from bayeslmm.inference.importance.interpolation import (
     SmoothReduction,
     Whitening,
 )
-from bayeslmm.model.covariance.block_covariance import covariance_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,9 +163,7 @@ def crossed_suits(gram: Gram) -> str:
     str
         The reason; empty if it can.
     """
-    count = sum(
-        own.n_sds + own.n_partials for own in map(covariance_of, gram.factors)
-    )
+    count = FactorCoordinates(gram).n_parameters
     if count > MOST_COORDINATES:
         return (
             f"the relative covariances have {count} parameters, and interpolation is kept to "

@@ -74,7 +74,7 @@ def find_root(
     Nocedal & Wright (2006). Numerical Optimization, chapters 6 and 11.
     doi:10.1007/978-0-387-40065-5
     """
-    x = _approach(roughly, start)
+    x = approach(roughly, start)
     found = score(x)
     for _ in range(3):
         known = np.sqrt(np.diag(found.covariance)).max() < _SMALL_CHANCE
@@ -93,8 +93,22 @@ def find_root(
     return Root(x, found, curvature, promise, beside)
 
 
-def _approach(score: Callable[[Floats], Score], start: Floats) -> Floats:
-    """Take BFGS steps; where a step has gone too far, the secant along it takes it back."""
+def approach(score: Callable[[Floats], Score], start: Floats) -> Floats:
+    """Take BFGS steps to where the gradient is about zero.
+
+    Where a step has gone too far, the secant along it takes it back.
+
+    Parameters
+    ----------
+    score : callable
+        The gradient at scaled variables.
+    start : ndarray, shape (k,)
+        Where to begin.
+
+    Returns
+    -------
+    ndarray, shape (k,)
+    """
     x, found = start, score(start)
     H = np.eye(len(start))
     for _ in range(_MOST_STEPS):

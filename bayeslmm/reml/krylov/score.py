@@ -8,6 +8,7 @@ log|V| is exact, to the tolerance of conjugate gradients.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from bayeslmm.gram.border.probes import LogDeterminant
     from bayeslmm.gram.gram import Gram
 
+# Differences of variables, beside themselves or one, and the least curvature that they tell.
+_DIFFERENCE, _FLATTEST = 1e-2, 1e-2
 # Probes that the way to the root takes.
 _FEW = 8
 # Solutions for scores: their errors enter squared, or below the chance of probes.
@@ -121,6 +124,27 @@ class ScoreFunction:
         """Return A at scaled variables."""
         packed = self.relative.packed(self.step * x)
         return Operator(self.products, self.gram, unpack_factors(self.gram, packed))
+
+    def begun(self, theta: Floats) -> ScoreFunction:
+        """Return the same with variables of structured sets scaled at a point, by differences."""
+        other = copy.copy(self)
+        other.step = self.step.copy()
+        for k in range(self.relative.n_free, len(theta)):
+            unit = np.zeros(len(theta))
+            unit[k] = _DIFFERENCE * max(abs(theta[k]), 1.0)
+            low, high = (
+                self.roughly((theta + sign * unit) / self.step).mean[k] / self.step[k]
+                for sign in (-1.0, 1.0)
+            )
+            other.step[k] = 1.0 / np.sqrt(max(abs(high - low) / (2.0 * unit[k]), _FLATTEST))
+        return other
+
+    def height(self, x: Floats) -> float:
+        """Compute the criterion by a few of the probes, the same for all x."""
+        operator = self.operator(x)
+        solution = solve_fixed(operator, _TOLERANCE)
+        found = log_determinant(operator, self.few)
+        return finish(self.gram, solution.T, found.mean, restricted=self._restricted).value
 
     def roughly(self, x: Floats) -> Score:
         """Compute the score by a few of the probes."""
