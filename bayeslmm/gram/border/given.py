@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # Of means of effects, in which draws scatter; that of T is its square.
 _TOLERANCE = 1e-6
+# Probes for covariances at one of some relative factors, over which they are averaged.
+_FEW = 8
 
 
 class Given(Protocol):
@@ -47,7 +49,7 @@ class Given(Protocol):
         """Draw effects for fixed effects (s, p) and sigmas (s,); shapes (s, m, q)."""
         ...
 
-    def solved(self) -> Solved:
+    def solved(self, rng: np.random.Generator) -> Solved:
         """Return what moments of effects follow from."""
         ...
 
@@ -62,7 +64,7 @@ class GivenByIterations:
     factors : sequence of ndarray, shapes (q, q)
         Relative factors Lambda.
     probes : Probes
-        For covariances.
+        With directions for covariances.
     """
 
     def __init__(self, operator: Operator, factors: Sequence[Floats], probes: Probes) -> None:
@@ -77,11 +79,10 @@ class GivenByIterations:
             self._probes.precision,
         )  # fmt: skip
 
-    def solved(self) -> Solved:
-        """Return T, the effects of [Xs r], and covariances by probes."""
-        return Solved(
-            self.T, self._solution.effects, own_blocks(self._operator, self._probes)
-        )
+    def solved(self, rng: np.random.Generator) -> Solved:
+        """Return T, the effects of [Xs r], and covariances by a few probes of their own."""
+        probes = self._probes.fresh(_FEW, rng)
+        return Solved(self.T, self._solution.effects, own_blocks(self._operator, probes))
 
 
 class GivenBySparseFactor:
@@ -125,7 +126,7 @@ class GivenBySparseFactor:
             for own, lam in zip(self._split(u), self._factors, strict=True)
         ]
 
-    def solved(self) -> Solved:
+    def solved(self, rng: np.random.Generator) -> Solved:  # noqa: ARG002 - nothing is drawn
         """Return T, the effects of [Xs r], and covariances by the selected inverse."""
         own, _ = self._effects.inverse_blocks(self._factor)
         return Solved(self.T, self._split(self._joint), own)

@@ -55,6 +55,30 @@ def require_dense(gram: Gram, what: str) -> None:
         )
 
 
+def require_few(border: int, what: str, instead: str) -> None:
+    """Raise where each of many steps would factor a dense matrix that is too large for them.
+
+    Parameters
+    ----------
+    border : int
+        Its columns.
+    what : str
+        What takes the steps, for the message.
+    instead : str
+        What to do.
+
+    Raises
+    ------
+    ArgumentError
+        Beyond the columns up to which ``border="auto"`` is dense.
+    """
+    if border > LARGEST_DENSE:
+        raise ArgumentError(
+            f"{what} factors a dense matrix of {border:,} x {border:,} crossed effects at every "
+            f"step, and is kept to {LARGEST_DENSE:,} columns: {instead}"
+        )
+
+
 def require_columns(border: int, what: str, instead: str) -> None:
     """Raise unless memory holds a dense matrix of so many columns; see `require_border`."""
     available = memory()

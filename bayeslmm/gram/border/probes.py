@@ -93,6 +93,11 @@ class Probes:
         directions = self.columns[:, self.count :].astype(np.float64)
         return self._with(np.hstack([known, self._random(directions, self.count, rng)]))
 
+    def fresh(self, count: int, rng: np.random.Generator) -> Probes:
+        """Return random columns of their own, with the same directions."""
+        directions = self.columns[:, self.count :].astype(np.float64)
+        return self._with(self._random(directions, count, rng))
+
     def few(self, count: int) -> Probes:
         """Return the first random columns, with the same directions."""
         return self._with(self.columns[:, : min(count, self.count)])

@@ -86,7 +86,7 @@ def recover_crossed(
             if moments and prior is not None:
                 lams = unpack_factors(gram, packed[anchor])
                 own = float(sigma[places].mean())
-                found = conditional_from(gram, lams, own, at.solved(), (prior[1], prior[0]))
+                found = conditional_from(gram, lams, own, at.solved(rng), (prior[1], prior[0]))
                 store.add_moments(found.modes, found.marginal_cov, len(places))
                 continue
             for first in range(0, len(places), _COLUMNS):

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from bayeslmm.reml.krylov.estimate import Estimate
     from bayeslmm.results.kept_effects import EffectsStore
 
+# Of estimates, in standard errors, at which a few of the probes are enough for the interpolation.
+_SMALL_CHANCE = 0.001
 _POINTS_PER_DRAW, _FEWEST_POINTS = 2, 4000
 
 
@@ -145,7 +147,9 @@ def weigh_crossed(model: Model, settings: SamplerSettings, method: str) -> Weigh
     count, seed = settings.probes, settings.random_seed or 0
     while True:
         found = find_by_probes(model.gram, restricted=True, count=count, seed=seed)
-        reduction = ProbedReduction(model.gram, found.score.products, found.score.probes)
+        known = max(found.error.values(), default=0.0) < _SMALL_CHANCE
+        probes = found.score.few if known else found.score.probes
+        reduction = ProbedReduction(model.gram, found.score.products, probes)
         weighed = _weigh(target, settings, estimate_by_probes(found), reduction)
         if not weighed.chance or weighed.chance.largest <= TOLERANCE or count >= MOST_PROBES:
             return weighed
