@@ -42,9 +42,7 @@ class Levels:
     def draw(self, n, rng):
         if self.kind == "random":
             return [rng.integers(0, size, n) for size in self.sizes]
-        return [
-            np.minimum(np.searchsorted(own, rng.random(n)), len(own) - 1) for own in self.sums
-        ]
+        return [np.minimum(np.searchsorted(own, rng.random(n)), len(own) - 1) for own in self.sums]
 
 
 def make(folder, kind, users, items, rows):

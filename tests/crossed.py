@@ -27,7 +27,9 @@ def levels(kind, n_levels, n, rng):
     raise ValueError(kind)
 
 
-def crossed_table(kind="random", n_levels=600, n=6000, *, slope=0.0, third=0, weeks=0, sds=(0.5, 0.7, 1.0)):
+def crossed_table(
+    kind="random", n_levels=600, n=6000, *, slope=0.0, third=0, weeks=0, sds=(0.5, 0.7, 1.0)
+):
     """A response with effects of g, h and maybe k, of x by g, and of weeks by g that fade."""
     rng = np.random.default_rng(5)
     g, h = levels(kind, n_levels, n, rng)

@@ -237,7 +237,7 @@ def on_lines(gram, found):
     targets = {name: t for name, t in list_targets(gram).items() if t.kind != "beta"}
     roots = [found.sigma * lam for lam in lambda_factors(gram, found.packed)]
     values = values_of(gram, targets, np.zeros(0), roots, np.array([found.sigma]))
-    return {name: float(targets[name].to_line(value)[0]) for name, value in values.items()}
+    return {name: float(targets[name].to_line(value)) for name, value in values.items()}
 
 
 @pytest.mark.slow

@@ -11,6 +11,8 @@ from bayeslmm.errors import NumericalError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from bayeslmm.arrays import Columns, Floats
 
 # Never reached by a model whose factors cross: thousands say that something is wrong.
@@ -32,20 +34,20 @@ def inner(X: Columns, Y: Columns) -> Floats:
     return np.asarray(np.sum(first, axis=0, dtype=np.float64) + rest)
 
 
-class Iterated(NamedTuple):
+class Iterated[T: np.floating](NamedTuple):
     """A solution of (I - A) x = b."""
 
-    x: Columns  # (n, B)
-    residual: Columns  # (n, B): b - (I - A) x
+    x: NDArray[T]  # (n, B)
+    residual: NDArray[T]  # (n, B): b - (I - A) x
     steps: int  # products with A
 
 
-def solve(
-    multiply: Callable[[Columns], Columns],
-    right: Columns,
+def solve[T: np.floating](
+    multiply: Callable[[NDArray[T]], NDArray[T]],
+    right: NDArray[T],
     tolerance: float,
-    start: Columns | None = None,
-) -> Iterated:
+    start: NDArray[T] | None = None,
+) -> Iterated[T]:
     """Solve (I - A) x = b to a residual relative to b, that of the worst column.
 
     Parameters

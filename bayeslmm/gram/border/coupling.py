@@ -1,4 +1,4 @@
-r"""The coupling of crossed effects at given relative factors, as sparse matrices in single precision.
+r"""The coupling of crossed effects as sparse matrices in single precision.
 
 With each level's S multiplied into its cross-products, :math:`A = C'C - \tilde E` is two sparse
 products and no more; in single precision they move half as many bytes, which is what they cost.

@@ -76,6 +76,7 @@ def draw_given_beta(
     factors: Sequence[Floats],
     point: tuple[Floats, Floats],
     rng: np.random.Generator,
+    *,
     precision: np.dtype[np.floating] = _DOUBLE,
 ) -> list[Floats]:
     """Draw all random effects given fixed effects and sigma, one draw for each of them.
@@ -124,7 +125,10 @@ def _spread(
     products, scale = operator.products, sigma.astype(precision)
     normals = [
         rng.standard_normal((n, len(sigma)), dtype=precision.type)
-        for n in (products.n_border, products.levels[products.first] * products.widths[products.first])
+        for n in (
+            products.n_border,
+            products.levels[products.first] * products.widths[products.first],
+        )
     ]
     spread, _ = inverse_root(operator, normals[0], _TOLERANCE)
     spread *= scale
@@ -134,9 +138,8 @@ def _spread(
 
 def _by_draw(u: Columns, shape: tuple[int, int, int], lam: Floats) -> Floats:
     """Return effects Lambda u of all levels, draw by draw, from columns, shape (m q, s)."""
-    s, m, q = shape
     out = np.empty(shape)
-    for i in range(q):
-        own = sum(lam[i, j] * u[j::q] for j in range(q) if lam[i, j] or i == j)
+    for i in range(len(lam)):
+        own = sum(lam[i, j] * u[j :: len(lam)] for j in range(len(lam)) if lam[i, j] or i == j)
         out[:, :, i] = np.asarray(own).T
     return out

@@ -76,7 +76,7 @@ class GivenByIterations:
         """Draw effects for fixed effects and sigmas."""
         return draw_given_beta(
             self._operator, self._solution, self._factors, (beta, sigma), rng,
-            self._probes.precision,
+            precision=self._probes.precision,
         )  # fmt: skip
 
     def solved(self, rng: np.random.Generator) -> Solved:
@@ -120,9 +120,7 @@ class GivenBySparseFactor:
         normals = rng.standard_normal((len(self._joint), len(sigma)))
         u = self._joint @ left + sigma * self._factor.half_solve_transposed(normals)
         return [
-            np.ascontiguousarray(
-                np.moveaxis(own.reshape(-1, len(lam), len(sigma)), 2, 0) @ lam.T
-            )
+            np.ascontiguousarray(np.moveaxis(own.reshape(-1, len(lam), len(sigma)), 2, 0) @ lam.T)
             for own, lam in zip(self._split(u), self._factors, strict=True)
         ]
 

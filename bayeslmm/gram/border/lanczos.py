@@ -49,7 +49,8 @@ class Run:
         self._multiply, self._kind = multiply, start.dtype
         self.length = np.sqrt(inner(start, start))
         scaled = (1.0 / np.maximum(self.length, _TINY)).astype(self._kind)
-        self._now, self._before = start * scaled, np.zeros_like(start)
+        self._now: Columns = start * scaled
+        self._before: Columns = np.zeros_like(start)
         self.moving = np.empty_like(start)
         self._beta = np.zeros(start.shape[1])
         self.alphas: list[Floats] = []

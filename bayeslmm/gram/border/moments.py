@@ -27,7 +27,7 @@ from bayeslmm.gram.told import Conditional, Solved, conditional_from
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bayeslmm.arrays import Floats
+    from bayeslmm.arrays import Columns, Floats
     from bayeslmm.gram.gram import Gram
 
 # Of solutions for covariances, whose chance is ten times as large.
@@ -156,7 +156,7 @@ def own_blocks(operator: Operator, probes: Probes) -> list[Floats]:
     return out
 
 
-def _outer(X: Floats, Y: Floats, shape: tuple[int, ...], count: int) -> Floats:
+def _outer(X: Columns, Y: Columns, shape: tuple[int, ...], count: int) -> Floats:
     """Average x_i y_i' of each level over probes, and add the directions', symmetric."""
     share = np.ones(X.shape[1])
     share[:count] = 1.0 / count

@@ -72,9 +72,7 @@ class FactorBlocks:
         self.logdet = 2.0 * float(np.log(diagonal).sum())
 
 
-def times[T: np.floating](
-    blocks: Floats, X: NDArray[T], *, transposed: bool = False
-) -> NDArray[T]:
+def times[T: np.floating](blocks: Floats, X: NDArray[T], *, transposed: bool = False) -> NDArray[T]:
     """Multiply a block-diagonal matrix, shape (m, q, q), with columns, shape (m q, B)."""
     m, q, _ = blocks.shape
     own = blocks.astype(X.dtype, copy=False)

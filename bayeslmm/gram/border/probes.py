@@ -22,7 +22,7 @@ on Simplicity in Algorithms, 142-155. doi:10.1137/1.9781611976496.16
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -69,8 +69,12 @@ class Probes:
 
     def __init__(self, operator: Operator, count: int, rng: np.random.Generator) -> None:
         directions, largest = _directions(operator)
-        self.count, self._kind = count, np.dtype(np.float32 if largest < _FAR else np.float64)
-        self.columns = np.hstack([self._random(directions, count, rng), directions], dtype=self._kind)
+        self.count = count
+        kind: type[np.floating] = np.float32 if largest < _FAR else np.float64
+        self._kind: np.dtype[np.floating] = np.dtype(kind)
+        self.columns = np.hstack(
+            [self._random(directions, count, rng), directions], dtype=self._kind
+        )
 
     def _random(self, directions: Columns, count: int, rng: np.random.Generator) -> Columns:
         signs = np.where(rng.random((len(directions), count)) < 0.5, -1.0, 1.0)

@@ -11,6 +11,8 @@ from bayeslmm.gram.border.conjugate_gradients import solve
 from bayeslmm.gram.border.operator import times
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from bayeslmm.arrays import Floats
     from bayeslmm.gram.border.operator import Operator
 
@@ -54,7 +56,9 @@ def _fixed(operator: Operator, place: int) -> Floats:
     return np.ascontiguousarray(blocks.reshape(-1, blocks.shape[2]))
 
 
-def given_border(operator: Operator, own: Floats, scaled: Floats) -> Floats:
+def given_border[T: np.floating](
+    operator: Operator, own: NDArray[T], scaled: NDArray[T]
+) -> NDArray[T]:
     """Compute L_i' u of the eliminated factor's levels given the border's, in its coordinates.
 
     Parameters

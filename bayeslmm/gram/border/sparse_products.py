@@ -88,7 +88,9 @@ class SparseProducts:
             (place,) = self.border
             own = self.K
             return {
-                place: csr_matrix((own.data**2, own.indices, own.indptr), shape=own.shape, copy=False)
+                place: csr_matrix(
+                    (own.data**2, own.indices, own.indptr), shape=own.shape, copy=False
+                )
             }
         return {m: _squares(self._gram, self.first, m) for m in self.border}
 

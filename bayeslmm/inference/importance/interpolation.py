@@ -313,7 +313,7 @@ class Nodes:
     @property
     def _n_trend(self) -> int:
         d = self._most
-        return (d + 1) * (d + 2) // 2
+        return int((d + 1) * (d + 2) // 2)
 
     @property
     def n_first(self) -> int:

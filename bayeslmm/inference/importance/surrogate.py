@@ -185,8 +185,8 @@ def build_surrogate(
 ) -> tuple[Surrogate | None, SurrogateRecord]:
     r"""Interpolate log|V| and T until fresh exact values agree where the posterior mass is.
 
-    Each round draws some candidates (`Effort`) by their importance weights under the interpolated density and
-    by where two kernels disagree, evaluates them exactly, and compares
+    Each round draws some candidates (`Effort`) by their importance weights under the interpolated
+    density and by where two kernels disagree, evaluates them exactly, and compares
 
     .. math:: e_i = \log p(y \mid \Lambda_i, \sigma_i) - \log \tilde p(y \mid \Lambda_i, \sigma_i).
 
@@ -235,7 +235,9 @@ def build_surrogate(
             break
         smooth, other = search.interpolate(), search.interpolate(RIVAL)
         weights = np.where(search.within_reach(rounds), log_weights(smooth, search.all), -np.inf)
-        chosen = _choose(weights, log_weights(other, search.all) - weights, search.used, rng, effort)
+        chosen = _choose(
+            weights, log_weights(other, search.all) - weights, search.used, rng, effort
+        )
         exact = search.evaluate(chosen.places)
         error = log_weights(exact, chosen.places) - log_weights(
             smooth.take(chosen.places), chosen.places

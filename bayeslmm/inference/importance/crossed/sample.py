@@ -15,8 +15,8 @@ from bayeslmm.inference.importance.algorithm import sample_target
 from bayeslmm.inference.importance.crossed.chance import Chance, chance_of_probes
 from bayeslmm.inference.importance.crossed.effects import recover_crossed
 from bayeslmm.inference.importance.crossed.peak import peak_of_estimate
-from bayeslmm.inference.importance.interpolation import SPARING
 from bayeslmm.inference.importance.interpolated_target import InterpolatedTarget, interpolate_at
+from bayeslmm.inference.importance.interpolation import SPARING
 from bayeslmm.inference.importance.surrogate import Surrogate, crossed_suits
 from bayeslmm.inference.importance.weigh import (
     extend_to,
@@ -84,7 +84,7 @@ def sample_crossed(model: Model, settings: SamplerSettings, method: str) -> xr.D
     Returns
     -------
     xarray.DataTree
-        As `sample_directly` gives it. By iterations ``sample_stats`` has more: ``probes``, how many;
+        As `sample_directly` gives it. By iterations ``sample_stats`` tells ``probes``, how many;
         ``probe_error`` and ``probe_error_sd``, the chance that they leave in each coordinate's mean
         and standard deviation, in posterior standard deviations; ``loglik_se``, in the height of
         the log-density, on which no draw depends; ``cg_steps`` and ``lanczos_steps``.
