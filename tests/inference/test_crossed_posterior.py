@@ -170,7 +170,7 @@ def test_large_borders_take_a_sparse_factor_or_iterations_by_themselves(monkeypa
     [
         ({"sampler": "nutpie", "parametrization": "marginal"}, "sampler='importance'"),
         ({"parametrization": "noncentered"}, "leave border='krylov' out"),
-        ({"border": "sparse", "sampler": "nutpie", "parametrization": "marginal"}, "NUTS needs"),
+        ({"border": "sparse", "sampler": "nutpie", "parametrization": "marginal"}, "NUTS takes"),
         ({"border": "sparse", "parametrization": "centered"}, "leave border='sparse' out"),
         ({"border": "sparse", "family": "bernoulli"}, "family='bernoulli'"),
         ({"family": "bernoulli"}, "family='bernoulli'"),

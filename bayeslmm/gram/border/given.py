@@ -130,4 +130,4 @@ class GivenBySparseFactor:
         return Solved(self.T, self._split(self._joint), own)
 
     def _split(self, columns: Floats) -> list[Floats]:
-        return np.split(columns, self._effects.starts[1:-1])
+        return [self._effects.of_levels(k, columns) for k in range(len(self._factors))]

@@ -120,6 +120,6 @@ class SparseReduction:
                 _, F, factor = self._factor(own)
                 if factor is None:
                     continue
-                logdet[k] = factor.log_determinant
+                logdet[k] = self._effects.log_determinant(factor)
                 cross[k], _ = solve_effects(self._effects, factor, F, self._gram.cross)
         return Reduced(logdet, cross)
