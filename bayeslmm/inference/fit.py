@@ -169,8 +169,8 @@ def fit_bayes(
         but the largest factor's; or, for ``sampler="importance"``, by a sparse Cholesky factor of
         all effects, or by iterations that form none, with log determinants by random probes.
         ``"auto"`` takes one of these beyond 4,000 columns, the factor where it is small.
-        Levels that a phylogeny, a pedigree or a precision relates are solved for by the factor where
-        that is counted to be quicker.
+        Levels that a phylogeny, a pedigree or a precision relates are solved for by the factor
+        where that is counted to be quicker.
     probes : int
         Probes to begin with. They are doubled until their chance in posterior means and standard
         deviations is below 0.02 posterior standard deviations; where it is below 0.001, values
