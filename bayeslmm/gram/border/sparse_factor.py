@@ -233,6 +233,9 @@ def fill_is_small(gram: CrossProducts) -> bool:
     gram : CrossProducts
         The cross-products.
     """
+    # The factor has an entry for each pair of levels that share rows, at least.
+    if sum(pair.values.size for pair in gram.pairs) > MOST_ENTRIES:
+        return False
     pattern = sparse_effects(gram).pattern()
     return pattern is not None and pattern.operations <= MOST_OPERATIONS
 

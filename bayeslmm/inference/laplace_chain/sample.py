@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
-from bayeslmm.gram.border.limits import require_columns
+from bayeslmm.gram.border.limits import require_few
 from bayeslmm.inference.laplace_chain.chains import ChainDraws, run_chains
 from bayeslmm.inference.laplace_chain.latent import LatentModel, count_border_of, elimination_plan
 from bayeslmm.inference.laplace_chain.proposal import LaplaceStage, laplace_stage
@@ -168,10 +168,10 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
             f"sampler={LAPLACE_CHAIN!r} cannot sample this model: {why}. Leave the choice to "
             "sampler='auto', or give sampler='nutpie'."
         )
-    require_columns(
+    require_few(
         count_border_of(model.design.coded_rows),
         f"sampler={LAPLACE_CHAIN!r}",
-        "Give sampler='nutpie', which forms no such matrix.",
+        "give sampler='nutpie', which forms no such matrix.",
     )
     settings = settings.resolved()
     seed, threads = settings.random_seed or 0, settings.cores or 1
