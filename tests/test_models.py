@@ -33,6 +33,7 @@ OTHERS = [spec for spec in CERTIFIED if spec.family.name != "gaussian"]
 UNCERTIFIED = [
     "animal", "contraception_slope", "exam_bivariate", "mcycle", "mmrm", "owls_zero_inflated",
     "pupils", "salamanders_zero_inflated", "sleepstudy_ar1", "sleepstudy_sigma",
+    "verbagg_categorical",
 ]  # fmt: skip
 SIMULATED = [spec for spec in SPECS if isinstance(spec.data, SimulatedTable)]
 # The studies that fit the very model that simulates.
