@@ -65,6 +65,8 @@ class ModelSummary:
         How many chains were drawn, and how many draws in all of them.
     weights : DrawWeights or None
         How good the importance weights were, where there are no Markov chains.
+    family : str
+        What `components` calls the factor of the family's parameters: its name.
     """
 
     heading: tuple[str, ...]
@@ -76,6 +78,7 @@ class ModelSummary:
     chains: int
     draws: int
     weights: DrawWeights | None = None
+    family: str = ""
 
     def __str__(self) -> str:
         parts = ["\n".join(map(_filled, self.heading))]
@@ -131,7 +134,9 @@ class ModelSummary:
                 what = f"corr {row['term']}, {row['term_bis']}"
             bulk, _, r_hat = _trust(row)
             shown = _numbers(row, ("mean", low, high))
-            rows.append([str(row["factor"]), what, *shown, variance, bulk, r_hat])
+            factor = str(row["factor"])
+            told = _in_words(factor) if factor == self.family else factor
+            rows.append([told, what, *shown, variance, bulk, r_hat])
         return header, _without_repeats(rows)
 
     def _residual_correlations(self) -> pd.Series[bool]:
@@ -221,7 +226,13 @@ def summary(
         chains=chains,
         draws=chains * draws,
         weights=draw_weights(idata),
+        family=family(idata).name,
     )
+
+
+def _in_words(name: str) -> str:
+    """Return the name of a family as it is said: "censored weibull"."""
+    return name.replace("_", " ")
 
 
 def _heading(idata: xr.DataTree) -> list[str]:
@@ -236,7 +247,8 @@ def _heading(idata: xr.DataTree) -> list[str]:
         for info in grouping_factors(idata)
     ]
     member = family(idata)
-    kind = "linear" if member.name == GAUSSIAN.name else f"{member.name} ({member.link.name})"
+    named = f"{_in_words(member.name)} ({member.link.name})"
+    kind = "linear" if member.name == GAUSSIAN.name else named
     return [
         f"Bayesian {kind} mixed model: {attrs['formula']}",
         f"Data: {'; '.join(sizes)}",
