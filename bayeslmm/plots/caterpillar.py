@@ -104,8 +104,10 @@ def plot_caterpillar(
 
 def _unit(idata: xr.DataTree, terms: Sequence[str]) -> str:
     member = family(idata)
-    if member.mean_scale.name != "identity":
-        return f", on the scale of the {member.mean_scale.name}"
+    # The mean of ordered categories is that of their numbers; effects move what is cut into them.
+    scale = member.link if member.response.ordered else member.mean_scale
+    if scale.name != "identity":
+        return f", on the scale of the {scale.name}"
     unit = column_units(idata).get(str(idata.attrs["response"]), "1")
     if unit == "1":
         return ""

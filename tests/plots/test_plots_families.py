@@ -99,6 +99,11 @@ def test_odds_ratios_are_drawn_around_one():
     assert "on the scale of the log" in figure.get_supxlabel()
 
 
+def test_effects_on_ordered_categories_are_on_the_scale_of_their_link():
+    figure = bl.plot_caterpillar(trees.family_tree("cumulative"))
+    assert "on the scale of the logit" in figure.get_supxlabel()
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_panel_of_checks_shows_quantile_residuals(name):
     idata = trees.family_tree(name)
