@@ -194,7 +194,7 @@ class MLFit:
         own = "".join(f"   {name} {value:.5g}" for name, value in self.parameters.items())
         return [
             f"{title} fit by {how}",
-            f"Family: {self.family.name.replace('_', ' ')} ({self.family.link.name}){own}",
+            f"Family: {self.family.name} ({self.family.link.name}){own}",
             f"Formula: {self.formula}",
             likelihood_line(self),
         ]
