@@ -41,7 +41,7 @@ from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.family import family
 from bayeslmm.results.known import known_covariances
-from bayeslmm.results.record import recorded, require_one_response
+from bayeslmm.results.record import recorded, refuse_rows_of_several
 from bayeslmm.results.residual import has_structure
 from bayeslmm.results.row_statements import held_column, row_statements_of
 from bayeslmm.results.rows import training_table
@@ -135,7 +135,7 @@ def update(
             raise ArgumentError("A REML fit has no priors: leave priors out.")
         return _update_reml(fit, formula, data, settings)
     read.require_tree(fit)
-    require_one_response(fit)
+    refuse_rows_of_several(fit)
     read.group(fit, "posterior")
     asked = settings.keys()
     old = parse_formula(str(fit.attrs["formula"]))

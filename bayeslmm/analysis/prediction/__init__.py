@@ -1,7 +1,7 @@
 """Predictions and contrasts of any rows, draws in, labelled arrays out.
 
 - ``fit_rows``: how a fit, posterior or REML, codes rows, and its own rows
-- ``row_numbers``: weights and trials of new rows
+- ``row_numbers``: weights, trials, censoring of new rows
 - ``linear_predictor``: eta = X beta + Z b + offset, chunk by chunk
 - ``factor_part``: what one factor's effects add to eta
 - ``average_mean``: means averaged over groups that were not seen

@@ -95,7 +95,7 @@ def require_ordered(family: Family) -> Ordered:
     return family
 
 
-def category_probabilities(
+def ordered_probabilities(
     family: Family, eta: Floats, phi: Parameters, parts: Sequence[FactorPart], rows: slice
 ) -> Floats:
     """Return draws of P(Y = k | eta) of ordered categories, shape (rows, s, categories).

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.average_mean import category_probabilities, require_ordered
+from bayeslmm.analysis.prediction.average_mean import ordered_probabilities, require_ordered
 from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
     Policy,
@@ -342,7 +342,7 @@ class _Asked:
         for rows, eta in predictor.chunks():
             if self.kind == "probability":
                 phi, parts = predictor.parameters(rows), predictor.parts
-                yield rows, category_probabilities(predictor.family, eta, phi, parts, rows)
+                yield rows, ordered_probabilities(predictor.family, eta, phi, parts, rows)
             else:
                 yield rows, predictor.expected(rows, eta) if self.kind == "mean" else eta
 
