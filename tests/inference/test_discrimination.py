@@ -180,7 +180,7 @@ def test_priors_are_of_differences_of_its_logarithm():
 
 
 def test_the_scale_of_the_thresholds_stands_for_an_intercept():
-    with pytest.raises(bl.FormulaError, match="scale of the thresholds.*leave the 0"):
+    with pytest.raises(bl.FormulaError, match=r"scale of the thresholds.*leave the 0"):
         design(disc="~ 0 + old")
     with pytest.raises(bl.ArgumentError, match=r"family 'poisson' does not have"):
         bl.build_design(FORMULA, ROWS, family="poisson", disc="~ old")

@@ -11,6 +11,7 @@ import bayeslmm as bl
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.inference.importance.proposal import Mixture, SplitT
 from bayeslmm.inference.laplace import find_mode
+from bayeslmm.inference.laplace_chain import chains
 from bayeslmm.inference.laplace_chain.adaptation import Trajectory, adapted_proposal
 from bayeslmm.inference.laplace_chain.chains import run_chains
 from bayeslmm.inference.laplace_chain.latent import LatentModel, elimination_plan
@@ -83,6 +84,23 @@ def test_on_a_gaussian_response_every_trajectory_is_accepted_and_the_posterior_i
     # 2,000 draws of which a half are accepted proposals, and 500 points: 5 standard errors.
     np.testing.assert_allclose(points.mean(axis=0), mean, atol=0.25 * sd.max())
     assert exact.size == target.size
+
+
+def test_draws_are_that_many_sweeps_apart_as_move_theta(monkeypatch):
+    target, _ = gaussian_target()
+    with single_blas_thread():
+        stage = laplace_stage(target, np.random.default_rng(1))
+    apart = []
+    for moved in (0.01, 1.5):
+        monkeypatch.setattr(chains, "_MOVED", moved)
+        found = run_chains(stage, 2, 300, threads=2, seed=1)
+        assert found.points.shape == (2, 300, target.size)
+        assert found.effects.shape[:2] == (2, 300)
+        assert found.sweeps == 1 or found.sweeps * found.accepted_theta.mean() > 1.2
+        apart.append(np.mean(np.diff(found.points[..., 0], axis=1) != 0.0))
+    # A half of the proposals are taken: of one after the other fewer are all refused.
+    assert apart[0] < 0.75
+    assert apart[1] > 0.85
 
 
 def test_the_bent_scales_keep_density_and_mode():
@@ -201,12 +219,12 @@ def test_one_factor_has_the_posterior_of_quadrature(table, model, family, more):
     zero = np.random.default_rng(3).random(len(table)) < 0.3
     counts = table.assign(share=lambda t: (t["count"] + 0.5) / (t["count"].max() + 1.0),
                           hurdle=np.where(zero, 0, 1 + table["count"]))  # fmt: skip
-    how = {"family": family, "progressbar": False, "random_seed": 5, "draws": 1000}
+    how = {"family": family, "progressbar": False, "random_seed": 5, "draws": 800}
     chain = bl.fit_bayes(model, counts, **(how | FIT))
     exact = bl.fit_bayes(model, counts, sampler="quadrature", **how)
     for name in ("beta", "sd_s", *more):
-        one = chain["posterior"][name].to_numpy().reshape(4000, -1)
-        other = exact["posterior"][name].to_numpy().reshape(4000, -1)
+        one = chain["posterior"][name].to_numpy().reshape(3200, -1)
+        other = exact["posterior"][name].to_numpy().reshape(3200, -1)
         # Effective sizes of 600 and more each, and five standard errors.
         error = 5.0 * other.std(axis=0) * np.sqrt(1 / 600 + 1 / 2000)
         assert (np.abs(one.mean(axis=0) - other.mean(axis=0)) <= error + 1e-12).all(), name

@@ -176,8 +176,8 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
         ``sample_stats`` holds per draw ``lp`` (log joint density of response, effects and
         coordinates of theta), ``log_ratio`` (log posterior less Laplace's), ``acceptance_theta``
         and ``acceptance_eps``; its attributes are the means of these two, ``trajectory_steps``
-        of each chain, ``random_walk``, ``proposal``, ``proposal_pareto_k``, ``coordinates``,
-        ``log_ratio_variance`` (over Laplace's draws of all effects: it grows with their number)
+        of each chain, ``sweeps_per_draw``, ``random_walk``, ``proposal``, ``proposal_pareto_k``,
+        ``coordinates``, ``log_ratio_variance`` (over Laplace's draws of all effects: it grows with their number)
         and ``laplace_bias`` (by how many posterior sds Laplace's mean of a fixed effect, sd,
         correlation or family parameter is off, at most; of some 400 draws, so that 0.05 is none).
 
@@ -276,6 +276,7 @@ def _record(stage: LaplaceStage, found: ChainDraws, beta: Floats) -> dict[str, A
         "acceptance_theta": float(found.accepted_theta.mean()),
         "acceptance_eps": float(found.acceptance_eps.mean()),
         "trajectory_steps": list(found.steps),
+        "sweeps_per_draw": found.sweeps,
         "random_walk": int(np.isfinite(found.accepted_walk).any()),
         "proposal": stage.found.how,
         "proposal_pareto_k": float(stage.found.pareto_k),
