@@ -177,9 +177,10 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
         coordinates of theta), ``log_ratio`` (log posterior less Laplace's), ``acceptance_theta``
         and ``acceptance_eps``; its attributes are the means of these two, ``trajectory_steps``
         of each chain, ``sweeps_per_draw``, ``random_walk``, ``proposal``, ``proposal_pareto_k``,
-        ``coordinates``, ``log_ratio_variance`` (over Laplace's draws of all effects: it grows with their number)
-        and ``laplace_bias`` (by how many posterior sds Laplace's mean of a fixed effect, sd,
-        correlation or family parameter is off, at most; of some 400 draws, so that 0.05 is none).
+        ``coordinates``, ``log_ratio_variance`` (over Laplace's draws of all effects: it grows with
+        their number) and ``laplace_bias`` (by how many posterior sds Laplace's mean of a fixed
+        effect, sd, correlation or family parameter is off, at most; of some 400 draws, so that 0.05
+        is none).
 
     Raises
     ------
