@@ -57,7 +57,7 @@ def results():
 
 def measure(numbers, limit=None):
     """Fit models one after the other and keep each one's line as soon as it is there."""
-    worker = Worker()
+    worker = Worker(FIRST if len(numbers) > 1 else ())
     for number in numbers:
         found = worker.fit(number, limit)
         if isinstance(found, str):
@@ -76,13 +76,14 @@ def measure(numbers, limit=None):
 class Worker:
     """A process that fits models, has compiled what they share, and is replaced when it hangs."""
 
-    def __init__(self):
+    def __init__(self, first):
+        self._first = first
         self._start()
 
     def _start(self):
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs,), daemon=True)
+        self._process = context.Process(target=serve, args=(theirs, self._first), daemon=True)
         self._process.start()
         self._pipe.recv()
 
@@ -100,9 +101,9 @@ class Worker:
         self._process.join()
 
 
-def serve(pipe):
-    """Compile what models share, say so, and answer numbers by outcomes."""
-    for number in FIRST:
+def serve(pipe, first):
+    """Fit these once, so that what models share is compiled, and answer numbers by outcomes."""
+    for number in first:
         fit(ROWS[number])
     pipe.send("ready")
     while True:

@@ -193,7 +193,7 @@ class Ordered(Member):
     def latent_variance(self, mu: Floats, phi: Parameters, /) -> Floats:
         """Return pi^2 / 3 for logit, 1 for probit, pi^2 / 6 for cloglog, by disc^2."""
         disc = np.asarray(phi.get(DISC, 1.0))
-        return np.full(np.shape(mu), LATENT_VARIANCE[self.link.name]) / disc**2
+        return np.asarray(np.full(np.shape(mu), LATENT_VARIANCE[self.link.name]) / disc**2)
 
 
 @dataclass(frozen=True, init=False, repr=False)

@@ -31,9 +31,10 @@ _WARM_UP, _BLOCK = (3, 4), 20
 _MOST_NUMBERS = 2_000_000
 # Steps are that much longer or shorter by chance, so that no trajectory comes back to its start.
 _JITTER = 0.2
-# A random walk joins where adapted proposals are seldom accepted, or those before had weights
-# without a mean, or there are many coordinates.
-MAX_PARETO_K, LEAST_ACCEPTED, MANY_COORDINATES = 1.0, 0.3, 8
+# A random walk joins where adapted proposals are seldom accepted, or those before had weights with
+# a long tail, where independent proposals leave a chain standing for long, or there are many
+# coordinates.
+MAX_PARETO_K, LEAST_ACCEPTED, MANY_COORDINATES = 0.4, 0.3, 8
 _WALK_ACCEPTED = 0.3
 # A draw takes as many sweeps as bring it that chance of a new theta, and no more than that many.
 _MOVED, _MOST_SWEEPS = 0.6, 6
