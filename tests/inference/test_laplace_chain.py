@@ -1,5 +1,7 @@
 """The Laplace chain: exact where closed forms exist, equal to other engines, and what it tells."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -124,6 +126,18 @@ def test_the_bent_scales_keep_density_and_mode():
             second = -(f[0] - f[1] - f[2] + f[3]) / (4 * h * h)
             assert second == pytest.approx(numeric[i, j], abs=0.02 * np.abs(numeric).max())
     assert stage.found.usable
+
+
+def test_scales_are_bent_however_correlated_the_parameters_are():
+    target, _ = gaussian_target()
+    peak = mode_of(target)
+    close = np.full((target.size, target.size), 0.99) + 0.01 * np.eye(target.size)
+    tight = dataclasses.replace(peak, covariance=0.1 * close)
+    _, there = target.bent(tight)
+    left, whole = np.linalg.inv(there.covariance), np.linalg.inv(tight.covariance)
+    share = np.linalg.eigvals(np.linalg.solve(whole, left)).real
+    # At the mode each direction keeps a fifth of its curvature, and none gains any.
+    assert 0.2 < share.min() < share.max() < 1.0 + 1e-9
 
 
 def mode_of(target):
