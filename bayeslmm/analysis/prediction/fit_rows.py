@@ -79,7 +79,7 @@ class FitRows:
     def family(self) -> Family:
         """How the response is distributed given the linear predictor."""
         member = family_of(self.state.family, self.state.link)
-        return bound_family(member, self.state.response_levels)
+        return bound_family(member, self.state.response_levels, self.state.formulas)
 
     def with_rows(self, data: Any) -> FitRows:
         """Return the same fit, of which a table's rows count; unchanged without one.
