@@ -26,7 +26,7 @@ from bayeslmm.results.diagnostics import CI_KIND, check_interval
 from bayeslmm.results.family import is_additive, observed_means
 
 if TYPE_CHECKING:
-    from bayeslmm.analysis.prediction.estimates import Estimates
+    from bayeslmm.analysis.prediction.estimated.estimates import Estimates
     from bayeslmm.analysis.prediction.reference_grid import ReferenceGrid
     from bayeslmm.analysis.prediction.response_scale import ScaleName
     from bayeslmm.arrays import Floats

@@ -13,6 +13,7 @@ from bayeslmm.analysis.prediction.determined import require_rows
 from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_parts, new_in_parameter
 from bayeslmm.analysis.prediction.grouping_columns import (
     chosen_effects,
+    grouping_terms,
     require_grouping_columns,
     without_level,
 )
@@ -259,7 +260,7 @@ def linear_predictor(
     included, in_parameters = chosen_effects(idata, random_effects)
     policies = level_policies(new_levels, included, in_parameters)
     require_known(family(idata), weights, trials)
-    structured = residual and has_structure(idata)
+    structured, terms = residual and has_structure(idata), grouping_terms(idata)
     if data is None:
         rows = training_table(idata) if structured else read.columns(idata)
         se = read.constant(idata, "se") if structured and se is None else se
@@ -269,7 +270,7 @@ def linear_predictor(
         rows = data
         se = row_errors(idata, data, se)
         here = [n for n in in_parameters if structured or names.apart(n)[0] != names.SIGMA]
-        require_grouping_columns(idata, data, included, tuple(here))
+        require_grouping_columns(terms, data, included, tuple(here))
     state = design_state(idata)
     design = rebuild_design(
         state,
@@ -277,7 +278,7 @@ def linear_predictor(
         response="ignored",
         factors=included,
         weights=weights,
-        no_level=without_level(idata, policies),
+        no_level=without_level(terms, policies),
         trials=trials,
         residual=structured,
         se=se,

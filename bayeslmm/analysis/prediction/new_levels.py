@@ -122,6 +122,10 @@ class RelatedLevels:
         at = [self._rest.index(label) for label in labels]
         return np.sum(self._root[at] ** 2, axis=1)
 
+    def weights(self, labels: Sequence[str]) -> Floats:
+        """Return the weights of the known levels' effects in each label's mean, (label, m)."""
+        return self._weights[[self._rest.index(label) for label in labels]]
+
     def at_mean(self) -> Self:
         """Return the means of the effects alone, at the posterior mean of the known ones."""
         mean = self.effects_of_known.mean(axis=-1, keepdims=True)

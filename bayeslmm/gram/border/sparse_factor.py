@@ -218,6 +218,36 @@ def conditional_sparsely(gram: Gram, lams: Sequence[Floats], sigma: float) -> Co
     -------
     Conditional
     """
+    effects, F, factor = _factored(gram, lams)
+    T, joint = solve_effects(effects, factor, F, gram.cross)
+    own, _ = effects.inverse_blocks(factor)
+    return conditional_from(
+        gram, list(lams), sigma, Solved(T, np.split(joint, effects.starts[1:-1]), own)
+    )
+
+
+def cross_sparsely(gram: Gram, lams: Sequence[Floats], other: Gram) -> Floats:
+    """Compute T of a Gram that differs from another one in its fixed columns alone.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products whose layout is known.
+    lams : sequence of ndarray, shapes (q, q)
+        Relative factors Lambda.
+    other : Gram
+        The one whose T is wanted.
+    """
+    effects, F, factor = _factored(gram, lams)
+    w = other.cross.shape[0]
+    fixed = np.concatenate([of.with_fixed.reshape(-1, w) for of in other.factors])
+    half = factor.half_solve(effects.turned(F, fixed, transposed=True))
+    return np.asarray(other.cross - half.T @ half)
+
+
+def _factored(
+    gram: Gram, lams: Sequence[Floats]
+) -> tuple[SparseEffects, list[Floats], SparseFactor]:
     effects = sparse_effects(gram)
     F = [factor.scale @ lam for factor, lam in zip(gram.factors, lams, strict=True)]
     factor = effects.factorize(pattern_of(effects), F)
@@ -225,8 +255,4 @@ def conditional_sparsely(gram: Gram, lams: Sequence[Floats], sigma: float) -> Co
         raise NumericalError(
             "The random effects' precision cannot be factored: a relative factor is too large."
         )
-    T, joint = solve_effects(effects, factor, F, gram.cross)
-    own, _ = effects.inverse_blocks(factor)
-    return conditional_from(
-        gram, list(lams), sigma, Solved(T, np.split(joint, effects.starts[1:-1]), own)
-    )
+    return effects, F, factor
