@@ -56,7 +56,8 @@ def recover_posterior(
         out[names.BETA] = model.priors.raw_beta(values[:, c:]).reshape(*shape, -1)
     out |= family_variables(model, values[:, b:c].reshape(*shape, c - b), out.get(names.BETA))
     given = target.given(flat)
-    size = max(1, min(len(flat), _BATCH_VALUES // (target.likelihood.n_levels * covariance.n_columns)))
+    wide = target.likelihood.n_levels * covariance.n_columns
+    size = max(1, min(len(flat), _BATCH_VALUES // wide))
     batches = range(0, len(flat), size)
     acceptance, steps = 1.0, 0
     quiet = not store.progressbar or len(batches) == 1
