@@ -340,6 +340,7 @@ class _Asked:
             se=se,
             residual=drawn or ahead or of_mean,
             random_seed=self.random_seed,
+            any_position=True,
             **options,
         )
 

@@ -20,12 +20,14 @@ from bayeslmm.analysis.prediction.new_levels import (
 )
 from bayeslmm.analysis.prediction.row_numbers import weights_of
 from bayeslmm.design.build import rebuild_design
+from bayeslmm.design.factors.structured_columns import with_positions
 from bayeslmm.errors import DataError, TreeError, nearest
 from bayeslmm.gram.border.combinations import (
     Combinations,
     combinations_at_a_time,
     covariance_of_combinations,
 )
+from bayeslmm.model.covariance.bridge import widened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -221,8 +223,8 @@ def reml_design(
         weights = weights_of(data, held.state.weights, weighted=scales is not None)
     wanted = "required" if response else "ignored"
     design = rebuild_design(
-        held.state, data, response=wanted, factors=factors, weights=weights, no_level=no_level,
-        **options,
+        with_positions(held.state, data, factors), data, response=wanted, factors=factors,
+        weights=weights, no_level=no_level, **options,
     )  # fmt: skip
     if held.state.dropped:
         require_rows(held.state, fit_rows(fit).columns, data, design.obs)
@@ -254,11 +256,19 @@ def _loads(fit: REMLFit, factor: GroupingFactor, policy: str) -> Loads:
     elif len(occurring) and policy == "error":
         _refuse(factor, [unseen[k] for k in occurring])
     scattered = policy == "sample" or (covered and policy != AVERAGE)
-    G = fit.covariance[factor.name].to_numpy()
-    spread = np.einsum("nq,qr,nr->n", factor.columns, G, factor.columns)
+    G, columns = fit.covariance[factor.name].to_numpy(), factor.columns
+    between = np.zeros(n)
+    state = fit.data.state
+    said = (state.structures or {}).get(factor.name, ())
+    wide = widened(factor, state.terms[factor.name], said)
+    whole = G if wide is None else wide.covariance(G)
+    spread = np.einsum("nq,qr,nr->n", columns, whole, columns)
     beyond = spread * (rest.power(2) @ share) if scattered and unseen else np.zeros(n)
-    columns = factor.columns.T
-    return Loads(tuple(csr_array(seen.multiply(z[:, None])) for z in columns), beyond)
+    if wide is not None:
+        weights, left = wide.weights(G)
+        between, columns = (columns**2 @ left) * seen.power(2).sum(axis=1), columns @ weights
+    known_parts = (csr_array(seen.multiply(z[:, None])) for z in columns.T)
+    return Loads(tuple(known_parts), beyond + between)
 
 
 def _refuse(factor: GroupingFactor, unseen: list[str]) -> None:
