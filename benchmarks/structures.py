@@ -1,13 +1,8 @@
-"""Residual structures: weighted draws beside NUTS on explicit effects, and REML and values at size.
+"""Residual structures at size: REML, and a value with its gradient, of AR(1) at a million rows.
 
-    python benchmarks/structures.py             # some ten minutes
-    python benchmarks/structures.py --only draws
-
-Effective draws are of the worst of fixed effects, standard deviations, correlations and residual
-parameters; CPU seconds are of the whole process, of a second fit in it.
+python benchmarks/structures.py             # a minute
 """
 
-import argparse
 import time
 import warnings
 
@@ -20,59 +15,6 @@ from bayeslmm.kernels.densities import DENSITY, evaluate
 from bayeslmm.kernels.structured.density import structured_density
 from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.model.residual.of_design import structured_residuals
-from bayeslmm.results.diagnostics import diagnostics_table
-
-MODELS = {
-    "Ovary, AR(1) and (1 | Mare)": (
-        "follicles ~ s1 + c1 + (1 | Mare)", "ovary", {"residual": "ar1(step | Mare)"},
-    ),
-    "Orthodont, sigma by sex": (
-        "distance ~ age * Sex + (1 | Subject)", "orthodont", {"sigma": "~ 0 + Sex"},
-    ),
-    "Orthodont, unstructured": (
-        "distance ~ age * Sex", "orthodont", {"residual": "us(age | Subject)"},
-    ),
-    "Dialyzer, sigma ~ log(pressure)": (
-        "rate ~ poly(pressure, 4) * QB + (1 | Subject)", "dialyzer", {"sigma": "~ log(pressure)"},
-    ),
-    "BCG, known standard errors": ("yi ~ ablat + (1 | trial)", "bcg", {"se": "sei"}),
-}  # fmt: skip
-
-
-def worst(tree):
-    """Effective draws of the worst parameter: what weights say, or bulk and tail of a chain."""
-    attrs = tree.sample_stats.attrs
-    if "ess_draws" in attrs:
-        return float(attrs["ess_draws"])
-    table = diagnostics_table(tree, max_effects=0)
-    return float(table[["ess_bulk", "ess_tail"]].min(axis=None))
-
-
-def timed(*args, **kwargs):
-    """A second fit in this process: the tree, CPU seconds and seconds."""
-    for _ in range(2):
-        cpu, wall = time.process_time(), time.perf_counter()
-        tree = bl.fit_bayes(*args, random_seed=1, progressbar=False, **kwargs)
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    return tree, cpu, wall
-
-
-def draws():
-    """Effective draws per CPU second, ours and NUTS's on explicit effects."""
-    print("| model | ours: draws, CPU s, s | NUTS: draws, CPU s | ratio |\n|---|---|---|---|")
-    for name, (formula, table, given) in MODELS.items():
-        data = bl.load_dataset(table)
-        tree, cpu, wall = timed(formula, data, **given)
-        ours = worst(tree) / cpu
-        other, cpu_nuts, _ = timed(
-            formula, data, parametrization="noncentered", sampler="nutpie", **given
-        )
-        theirs = worst(other) / (cpu_nuts - other.sample_stats.attrs["compile_time"])
-        print(
-            f"| {name} | {worst(tree):.0f}, {cpu:.2f}, {wall:.2f} | {worst(other):.0f}, "
-            f"{cpu_nuts:.1f} | {ours / theirs:.0f} |",
-            flush=True,
-        )
 
 
 def series(subjects, times):
@@ -129,14 +71,5 @@ def size():
     print(f"REML with reading, coding and summing: {time.process_time() - started:.1f} CPU s")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--only", choices=["draws", "size"])
-    given = parser.parse_args()
-    for name, part in (("draws", draws), ("size", size)):
-        if given.only in (None, name):
-            part()
-
-
 if __name__ == "__main__":
-    main()
+    size()

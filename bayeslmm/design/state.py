@@ -268,9 +268,9 @@ class DesignState:
                 for name, column in content["columns"].items()
             },
             transforms=content["transforms"],
-            coef=tuple(content["coef"]),
-            dropped=tuple(content["dropped"]),
-            terms={name: tuple(terms) for name, terms in content["terms"].items()},
+            coef=_names(content["coef"]),
+            dropped=_names(content["dropped"]),
+            terms={name: _names(terms) for name, terms in content["terms"].items()},
             levels={name: tuple(map(str, found[name])) for name in content["terms"]},
             weights=content.get("weights"),
             family=content.get("family", GAUSSIAN.name),
@@ -292,14 +292,20 @@ class DesignState:
             beside=dict(content.get("beside", {})),
             formulas=dict(content.get("formulas", {})),
             parameter_coef={
-                name: tuple(coef) for name, coef in content.get("parameter_coef", {}).items()
+                name: _names(coef) for name, coef in content.get("parameter_coef", {}).items()
             },
-            parameter_terms={name: tuple(terms) for name, terms in others.items()},
+            parameter_terms={name: _names(terms) for name, terms in others.items()},
             parameter_levels={name: tuple(map(str, found[name])) for name in others},
             layout=layout_of_plain(
                 content.get("layout"), lambda part: cls.from_json(part, found, known=known)
             ),
         )
+
+
+def _names(content: Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(content, list) or not all(isinstance(name, str) for name in content):
+        raise TypeError(f"{content!r} is no list of names")
+    return tuple(content)
 
 
 def _structures_or_none(

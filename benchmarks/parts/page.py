@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from parts import families_part, reference, reml_part, scaling, startup
+from parts import families_part, reference, reml_part, scaling, startup, strata, structures_part
 
 HEAD = """# Benchmarks
 
@@ -58,11 +58,20 @@ dense matrix of 1,128 columns, with a tenth of the draws.
 """
 FAMILIES = """
 Four chains of 1,000 + 1,000 draws, or as many draws, with each program's default priors. *again
-CPU* is what the second fit in a process took of all cores; Bambi compiles in each. *ESS* as above.
-Ratios are of effective draws of the worst population parameter per CPU second: a *x* of 20 means
-that the plain call gives twenty times as many. Bambi has no correlated random effects, and gets the
-age of contraception in decades: with the square of age in years it does not come to an end. An
-*ESS* below ten says that chains did not meet; a ratio to it means nothing.
+CPU* is what the second fit in a process took of all cores; Bambi compiles in each, brms does not.
+*ESS* as above. Ratios are of effective draws of the worst population parameter per CPU second: a
+*x* of 20 means that the plain call gives twenty times as many. Bambi has no correlated random
+effects. It and brms get the age of contraception in decades: with the square of age in years Bambi
+does not come to an end. An *ESS* below ten says that chains did not meet; a ratio to it means
+nothing.
+"""
+STRUCTURES = """
+As above, for residual structures, a modelled sigma and known standard errors; brms 2.18 has no
+unstructured residuals.
+"""
+STRATA = """
+InstEval, 73,421 rows and 4,100 crossed effects, with a residual standard deviation for each kind of
+lecture: `fit_reml("y ~ 1 + (1 | s) + (1 | d)", data, sigma="~ 0 + service")`, a second call.
 """
 REML = """
 *call* is the whole call from formula and table, *search* the optimisation alone. Ratios are to
@@ -97,6 +106,8 @@ PARTS = {
     "families": Part(
         "Responses that are not Gaussian", "30 minutes", families_part.measure, FAMILIES
     ),
+    "structures": Part("Residual structures", "15 minutes", structures_part.measure, STRUCTURES),
+    "strata": Part("Residual strata by REML", "3 minutes", strata.measure, STRATA),
     "reml": Part("REML against statsmodels and lme4", "10 minutes", reml_part.measure, REML),
     "rows": Part("Rows", "40 minutes", scaling.rows, ROWS),
     "levels": Part("Levels of one factor", "15 minutes", scaling.levels, LEVELS),

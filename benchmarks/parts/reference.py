@@ -16,7 +16,18 @@ import numpy as np
 import pandas as pd
 
 import bayeslmm as bl
-from parts.runner import CHAINS, CORES, DRAWS, PEERS, ROOT, ours, peer_python, r_has, run
+from parts.runner import (
+    CHAINS,
+    CORES,
+    DRAWS,
+    PEERS,
+    ROOT,
+    keep_long_draws,
+    ours,
+    peer_python,
+    r_has,
+    run,
+)
 
 
 @dataclass(frozen=True)
@@ -149,12 +160,7 @@ class Task:
         ]  # fmt: skip
         found = run(command, timeout=self.settings.seconds)
         if found:
-            table = pd.read_csv(out)
-            chains = [chain.drop(columns="chain").to_numpy() for _, chain in table.groupby("chain")]
-            values = np.stack(chains)
-            names = [name for name in table.columns if name != "chain"]
-            draws = {name: values[..., k] for k, name in enumerate(names)}
-            np.savez(self.out, **{name.replace("/", "|"): v for name, v in draws.items()})
+            keep_long_draws(out, self.out)
         return self.row(package, found)
 
     def row(self, program, found):

@@ -11,6 +11,9 @@ import time
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 ROOT = Path(__file__).parent.parent.parent
 PEERS = ROOT / "benchmarks" / "peers"
 BENCH_VENV = ROOT / ".venv-bench"
@@ -93,6 +96,26 @@ def r_has(package):
     except FileNotFoundError:
         return None
     return json.loads(done.stdout)["version"] if done.returncode == 0 else None
+
+
+def brms(path, model, options, out, *, timeout=600.0):
+    """Run brms on a CSV file; its draws go to `out`, an archive of NumPy."""
+    long, given = out.with_suffix(".csv"), out.with_suffix(".json")
+    given.write_text(json.dumps({"draws": DRAWS, "chains": CHAINS, "runs": 2, **options}))
+    command = ["Rscript", PEERS / "brms_fit.R", path, model, given, long]
+    found = run(command, timeout=timeout)
+    if found:
+        keep_long_draws(long, out)
+    return found
+
+
+def keep_long_draws(long, out):
+    """Write the draws that R left, a column a parameter and chains below each other, as arrays."""
+    table = pd.read_csv(long)
+    chains = [chain.drop(columns="chain").to_numpy() for _, chain in table.groupby("chain")]
+    values = np.stack(chains)
+    names = [name.replace("/", "|") for name in table.columns if name != "chain"]
+    np.savez(out, **{name: values[..., k] for k, name in enumerate(names)})
 
 
 def machine():

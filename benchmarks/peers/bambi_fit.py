@@ -1,7 +1,8 @@
 """Bambi on a CSV file, in its own environment: `bambi_fit.py data formula out.npz runs options`.
 
-Options are JSON: `sampler` ("nutpie" or "pymc"), `dtype`, `draws`, `chains`, `cores`, `family`. The
-last line printed is JSON. Compilation is part of the first run's time, as for whoever calls it.
+Options are JSON: `sampler` ("nutpie" or "pymc"), `dtype`, `draws`, `chains`, `cores`, `family`,
+`ordered` (columns of ordered categories). The last line printed is JSON. Compilation is part of the
+first run's time, as for whoever calls it.
 """
 
 import json
@@ -23,6 +24,8 @@ def main():
 
     imported = time.perf_counter() - started
     table = pd.read_csv(path, dtype=options.get("dtype"))
+    for column in options.get("ordered", []):
+        table[column] = pd.Categorical(table[column], ordered=True)
     totals, cpu = [], []
     family = {"family": options["family"]} if "family" in options else {}
     for seed in range(int(runs)):

@@ -143,6 +143,11 @@ def test_json_of_priors_and_designs_is_theirs(text):
         ("transforms", {"x": None}),
         ("terms", []),
         ("coef", None),
+        ("coef", ["Intercept", 3]),
+        ("dropped", [[0, 99]]),
+        ("dropped", "x"),
+        ("terms", {"g": [None]}),
+        ("parameter_coef", {"sigma": [1]}),
     ],
 )
 def test_a_state_with_a_changed_part_is_refused(key, value):
