@@ -19,6 +19,7 @@ https://doi.org/10.1002/9781118651537
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 _VANISHING = 1e-10
 # Parts of a combination that are rounding.
 _PART = 1e-3
+
+# Of pairs of levels, and of products of all pairs of columns, beyond which a pair is written out.
+_FEW_PAIRS, _MANY_PRODUCTS = 1000, 10**6
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,6 @@ class _Columns:
         Their cross-products, level by level.
     along : ndarray, shape (m, q, p)
         Their cross-products F_i with orthonormal columns that span X.
-    moved : ndarray, shape (q, q, p, p)
-        sum_i F_i[r, a] F_i[c, b] at [r, c, a, b].
     """
 
     turn: Floats
@@ -84,7 +86,18 @@ class _Columns:
     cols: Ints
     within: Floats
     along: Floats
-    moved: Floats
+
+    @cached_property
+    def moved(self) -> Floats:
+        """sum_i F_i[r, a] F_i[c, b] at [r, c, a, b], shape (q, q, p, p)."""
+        m, q, p = self.along.shape
+        flat = self.along.reshape(m, -1)
+        found: Floats = (flat.T @ flat).reshape(q, p, q, p).transpose(0, 2, 1, 3)
+        return found
+
+    def moved_trace(self) -> Floats:
+        """sum_i F_i F_i', shape (q, q)."""
+        return np.asarray(np.einsum("iqa,ira->qr", self.along, self.along, optimize=True))
 
 
 def require_residual_variance(gram: Gram) -> None:
@@ -275,7 +288,7 @@ def _own_names(factor: GramFactor) -> list[str]:
 
 def _orthogonal(factor: GramFactor, unit: Floats) -> _Columns:
     """Turn a factor's columns; Xs @ unit are orthonormal."""
-    m, q, p = len(factor.within), len(factor.terms), len(unit)
+    q, p = len(factor.terms), len(unit)
     turn, root = np.eye(q), factor.scale
     rows, cols = lower_entries(q)
     within, along = factor.within, factor.with_fixed[:, :, :p] @ unit
@@ -291,9 +304,7 @@ def _orthogonal(factor: GramFactor, unit: Floats) -> _Columns:
             places.append(at[np.array(lower_entries(len(at)))])
         rows, cols = np.concatenate(places, axis=1)
         within, along = turn.T @ within @ turn, turn.T @ along
-    flat = along.reshape(m, -1)
-    moved = (flat.T @ flat).reshape(q, p, q, p).transpose(0, 2, 1, 3)
-    return _Columns(turn, root, rows, cols, within, along, moved)
+    return _Columns(turn, root, rows, cols, within, along)
 
 
 def _inner_products(gram: Gram, columns: list[_Columns]) -> tuple[Floats, Floats]:
@@ -306,21 +317,54 @@ def _inner_products(gram: Gram, columns: list[_Columns]) -> tuple[Floats, Floats
         at = slice(starts[k], starts[k + 1])
         mine, theirs, shared = gram.own_blocks(k)
         shared = own.turn.T @ shared @ own.turn
-        unmixed = _sum_products(shared, shared)
-        sizes[at] = _at(unmixed, own, own).diagonal()
-        fitted = own.along[mine] @ np.swapaxes(own.along[theirs], 1, 2)
-        products[at, at] = _at(_off_fixed(own, own, shared, fitted, unmixed), own, own)
-        left = np.sum(own.within, axis=0) - np.trace(own.moved, axis1=2, axis2=3)
+        if _are_few(own, own):
+            products[at, at] = _of_few(own, own, mine, theirs, shared)
+            sizes[at] = _picked(shared, own, own).diagonal()
+        else:
+            unmixed = _sum_products(shared, shared)
+            sizes[at] = _at(unmixed, own, own).diagonal()
+            fitted = own.along[mine] @ np.swapaxes(own.along[theirs], 1, 2)
+            products[at, at] = _at(_off_fixed(own, own, shared, fitted, unmixed), own, own)
+        left = np.sum(own.within, axis=0) - own.moved_trace()
         products[at, -1] = products[-1, at] = left[own.rows, own.cols]
         for m, other in enumerate(columns[:k]):
             to = slice(starts[m], starts[m + 1])
             mine, theirs, shared = gram.pair_of(k, m).seen_from(k)
             shared = own.turn.T @ shared @ other.turn
+            if _are_few(own, other):
+                products[at, to] = _of_few(own, other, mine, theirs, shared)
+                products[to, at] = products[at, to].T
+                continue
             fitted = own.along[mine] @ np.swapaxes(other.along[theirs], 1, 2)
             off = _off_fixed(own, other, shared, fitted, _sum_products(shared, shared))
             products[at, to] = _at(off, own, other)
             products[to, at] = products[at, to].T
     return products, sizes
+
+
+def _are_few(own: _Columns, other: _Columns) -> bool:
+    """Return whether few pairs of levels have many columns, as those of smooths by a category."""
+    pairs = len(own.within) * len(other.within)
+    columns = own.within.shape[1] * other.within.shape[1]
+    return pairs <= _FEW_PAIRS and columns**2 > _MANY_PRODUCTS
+
+
+def _of_few(
+    own: _Columns, other: _Columns, mine: Ints, theirs: Ints, shared: Floats
+) -> Floats:
+    """Compute tr(M V_a M V_b) where pairs of levels are few: each one's D is written out."""
+    D = -np.einsum("iqa,jra->ijqr", own.along, other.along, optimize=True)
+    np.add.at(D, (mine, theirs), shared)
+    return _picked(D.reshape(-1, *D.shape[2:]), own, other)
+
+
+def _picked(blocks: Floats, own: _Columns, other: _Columns) -> Floats:
+    """Sum (B[r, s] B[c, t] + B[r, t] B[c, s]) / 2 over blocks B, for each two entries."""
+    r, c, s, t = own.rows[:, None], own.cols[:, None], other.rows, other.cols
+    total = np.zeros((len(own.rows), len(other.rows)))
+    for B in blocks:
+        total += (B[r, s] * B[c, t] + B[r, t] * B[c, s]) / 2.0
+    return total
 
 
 def _off_fixed(
