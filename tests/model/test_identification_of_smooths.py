@@ -8,7 +8,7 @@ import pytest
 
 import bayeslmm as bl
 from bayeslmm.gram.gram import Gram
-from bayeslmm.model import identification
+from bayeslmm.model import variance_products
 
 
 def _table(n=120, levels=15):
@@ -27,11 +27,11 @@ def test_blocks_written_out_have_the_same_products(formula, monkeypatch):
     gram = Gram.from_design(bl.build_design(formula, _table()))
     p = len(gram.coef)
     unit = np.linalg.inv(np.linalg.cholesky(gram.cross[:p, :p])).T
-    columns = [identification._orthogonal(factor, unit) for factor in gram.factors]
+    columns = [variance_products.orthogonal(factor, unit) for factor in gram.factors]
     found = []
     for least in (10**6, -1):
-        monkeypatch.setattr(identification, "_MANY_PRODUCTS", least)
-        found.append(identification._inner_products(gram, columns))
+        monkeypatch.setattr(variance_products, "_MANY_PRODUCTS", least)
+        found.append(variance_products.inner_products(gram, columns))
     for one, two in zip(*found, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-10, atol=1e-12 * np.abs(one).max())
 
