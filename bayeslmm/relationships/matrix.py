@@ -225,10 +225,10 @@ def _warn_of_precision(values: Floats) -> None:
     inverse = np.linalg.inv(unit)
     if inverse.min() > -_ROUNDED * inverse.max():
         warn(
-            "The known covariance has zeros and negative entries, its inverse no negative one: as "
-            "of a precision (A^-1, as MCMCglmm's inverseA gives it) of relatives, whose covariances "
-            "are positive. If it is one, write precision(matrix, levels); a covariance is right "
-            "as it is.",
+            "The known covariance has zeros and negative entries, its inverse no negative one: "
+            "as of a precision of relatives (A^-1, as MCMCglmm's inverseA gives it), whose "
+            "covariances are positive. If it is one, write precision(matrix, levels); a "
+            "covariance is right as it is.",
             DataWarning,
         )
 

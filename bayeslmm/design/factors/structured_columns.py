@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     type Coded = tuple[NDArray[np.float64], tuple[str, ...], BlockStructure]
 
 # Structures that read a number as positions on an axis; of these, those that count whole steps.
-_ON_AN_AXIS = frozenset({"ar1", "hetar1", "ou", "toep", "homtoep"})
+ON_AN_AXIS = frozenset({"ar1", "hetar1", "ou", "toep", "homtoep"})
 _IN_STEPS = frozenset({"ar1", "hetar1"})
 # Whose effects at further positions follow from those that there are.
 _FORETOLD = frozenset({"ar1", "ou"})
@@ -80,7 +80,7 @@ def structured_columns(
         If the column has no positions, or new rows have others.
     """
     kind = term.structure
-    if kind not in _ON_AN_AXIS:
+    if kind not in ON_AN_AXIS:
         matrix, names = coder.random(wanted)
         return matrix, names, BlockStructure(kind)
     variable = _one_variable(coder, term, wanted)
