@@ -356,16 +356,8 @@ def structured_sets(
 ) -> list[StructuredSet]:
     """Return the sets of a factor's columns whose covariance follows from few numbers.
 
-    Parameters
-    ----------
-    covariance : BlockCovariance
-        Of the factor.
-    place : int
-        Its place.
-    squares : ndarray, shape (q,)
-        Mean squares of its columns.
-    start : int
-        Where its Lambda begins in packed factors.
+    `squares` are the columns' mean squares; the factor at this `place` has its Lambda from `start`
+    on in packed factors.
     """
     q = covariance.n_columns
     told = {columns for _, columns in covariance.said}
