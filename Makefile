@@ -12,13 +12,14 @@ CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12
 INSTALL := BAYESLMM_PURE=1 $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input \
 	--no-compile --constraint constraints.txt
 
-.PHONY: help demo test test-compiled test-slow test-spark bench lint format docs clean
+.PHONY: help demo test test-compiled test-slow test-lowest test-spark bench lint format docs clean
 
 help:
 	@echo 'make demo       fit models/sleepstudy.toml and write results/sleepstudy/'
 	@echo 'make test       run the test suite'
 	@echo 'make test-compiled  run the core'\''s tests on kernels that Numba compiles here'
 	@echo 'make test-slow  run the tests that take minutes'
+	@echo 'make test-lowest  install a wheel with the lowest versions on Python 3.12, and fit'
 	@echo 'make test-spark run the tests of all engines; installs PySpark (480 MB), needs Java'
 	@echo 'make bench      run the benchmark suite (an hour and more) into docs/benchmarks.md'
 	@echo 'make lint       check style, formatting and types'
@@ -40,6 +41,10 @@ test-compiled: $(STAMPS)/test
 
 test-slow: $(STAMPS)/test
 	$(BIN)/python -m pytest -m slow
+
+# Needs the registry of packages, and skips where there is no Python 3.12.
+test-lowest: $(STAMPS)/test
+	$(BIN)/python -m pytest -m slow tests/test_wheel.py -k lowest
 
 test-spark: $(STAMPS)/engines
 	$(BIN)/python -m pytest tests/test_engines.py tests/test_gram_table.py
@@ -101,7 +106,6 @@ $(STAMPS)/test: $(STAMPS)/run
 	@echo 'Installing what the tests need'
 	@$(INSTALL) --editable '.[test]'
 	@$(call bytecode)
-	@$(BIN)/python -m bayeslmm.warm --families || true
 	@touch $@
 
 $(STAMPS)/bench: $(STAMPS)/run

@@ -4,9 +4,9 @@
 
     python -m bayeslmm.build_core
 
-The library that it writes beside the kernels belongs to their sources as they stand, and to this
+The libraries that it writes beside the kernels belong to their sources as they stand, and to this
 system and kind of processor; with other sources the kernels are compiled when they are first used.
-Wheels contain it. It takes a quarter of a minute, and the Numba that the package was tried with.
+Wheels contain them. It takes two minutes, and the Numba that the package was tried with.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ def main() -> int:
     except (BuildError, OSError) as error:
         sys.stderr.write(f"{error} The kernels will be compiled when they are first used.\n")
         return 1
-    size, took = library.file.stat().st_size // 1000, time.perf_counter() - start
-    sys.stdout.write(f"Built {library.file.name}, {size} kB, in {took:.0f} s.\n")
+    took = time.perf_counter() - start
+    for part in library.parts:
+        sys.stdout.write(f"Built {part.file.name}, {part.file.stat().st_size // 1000} kB.\n")
+    sys.stdout.write(f"All of it took {took:.0f} s.\n")
     return 0
 
 

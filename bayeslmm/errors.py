@@ -212,15 +212,23 @@ _OTHER_NAMES = {
     "as_draws": ("draws", "summary"),
     "random_effects": ("re_form", "re_formula", "levels"),
     "kind": ("type",),
+    "zi": ("ziformula", "zi_formula"),
 }  # fmt: skip
 # Those whose values mean the same there.
 _NUMBERS = ("draws", "tune", "chains", "cores", "n_jobs", "random_seed", "target_accept", "ci_prob")
+_OF_EVENTS = (
+    "Write cens=, a column that is 1 where a response is censored, not where it is an event"
+)
 _SENTENCES = {
     "family": "It is an argument of the fit, fit_bayes(..., family='bernoulli'), and a result has "
     "the one that it was fitted with",
     "link": "It is an argument of the fit, fit_bayes(..., link='probit'), and a result has the one "
     "that it was fitted with",
     "REML": "Write method='REML' or method='ML'",
+    "dispformula": "What a family has beside the mean has a formula by its own name: phi='~ x' of "
+    "shares, shape='~ x' of counts, sigma='~ x' of Gaussian responses",
+    "status": _OF_EVENTS,
+    "event": _OF_EVENTS,
 }
 _OF_SLOPES = (
     "Write at={'treatment': ['a', 'b']} for one at each level; for differences between levels, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import scipy.linalg  # noqa: F401 -- loads its BLAS, which the controller must find
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-_BLAS = ThreadpoolController()
+@cache
+def _blas() -> ThreadpoolController:
+    """Return what limits the BLAS libraries of this process, found once, which takes 20 ms."""
+    return ThreadpoolController()
 
 
 @contextmanager
@@ -30,7 +34,7 @@ def single_blas_thread() -> Iterator[None]:
     ...     float(np.linalg.det(np.eye(2)))
     1.0
     """
-    with _BLAS.limit(limits=1, user_api="blas"):
+    with _blas().limit(limits=1, user_api="blas"):
         yield
 
 

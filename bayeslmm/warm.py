@@ -5,11 +5,11 @@
     python -m bayeslmm.warm
     python -m bayeslmm.warm --families
 
-The second way also compiles what responses that are not Gaussian take, in about as long again.
+The second way also compiles what responses that are not Gaussian take, in about twice as long.
 Numba compiles the package's core once per machine and environment, some three quarters of a minute
 of processor time, and keeps the result beside the package (or under ``NUMBA_CACHE_DIR``). Otherwise
-the first fit pays for it. Where machine code was built (`bayeslmm.build_core`), only what that
-lacks is compiled. PyMC's models are compiled apart, by PyTensor, when they are first built.
+the first fit pays for it. Where machine code was built (`bayeslmm.build_core`), nothing is
+compiled, of either kind. PyMC's models are compiled apart, by PyTensor, when they are first built.
 """
 
 from __future__ import annotations

@@ -11,28 +11,43 @@ from bayeslmm.kernels.compiler.library import BUILT, COMPILE, stem
 GRAPHS = {"pymc", "pytensor"}
 PICTURES = {"matplotlib", "arviz", "arviz_plots"}
 COMPILERS = {"numba", "llvmlite"}  # where machine code was built
+# dask, where it is installed, is xarray's own wish.
 TREES = {"xarray", "arviz_base", "arviz_stats", "dask", "netCDF4", "zarr", "nutpie"}
 # `scipy.stats` is half a second, with what it imports itself.
-PARTS = {"scipy.stats", "scipy.optimize", "scipy.interpolate", "scipy.signal", "scipy.spatial"}
-REML = {*GRAPHS, *PICTURES, *COMPILERS, *TREES, *PARTS, "rich.progress", "typer"}
+STATISTICS = {"scipy.stats", "scipy.interpolate", "scipy.signal"}
+PARTS = {*STATISTICS, "scipy.optimize", "scipy.spatial"}
+SHOWN = {"rich", "IPython", "typer"}
+REML = {*GRAPHS, *PICTURES, *COMPILERS, *TREES, *PARTS, *SHOWN}
+# A posterior's tree is xarray's; nutpie makes one with `arviz_base`.
+POSTERIOR = {*GRAPHS, *PICTURES, *COMPILERS, *STATISTICS, *SHOWN, "arviz_stats", "netCDF4", "zarr"}
 
 FIT = "import bayeslmm as bl; bl.{}('{}', bl.load_dataset('{}'){})".format
 DYESTUFF = ("Yield ~ 1 + (1 | Batch)", "dyestuff")
+SLEEPSTUDY = ("Reaction ~ Days + (Days | Subject)", "sleepstudy")
 QUIET = ", parametrization='marginal', draws=100, random_seed=1, progressbar=False"
 # What is called, and what that must not load.
 CALLS = {
     "import": ("import bayeslmm", {*REML, "numpy", "scipy", "pandas", "narwhals", "formulaic"}),
-    "REML": (FIT("fit_reml", *DYESTUFF, ""), REML),
+    "import of fits": ("from bayeslmm import fit_bayes, fit_reml", REML),
+    "REML": (FIT("fit_reml", *SLEEPSTUDY, ""), REML),
     "REML of correlated residuals": (
         FIT("fit_reml", "follicles ~ 1", "ovary", ", residual='ar1(step | Mare)'"), REML,
     ),
-    # Its diagnostics are `arviz_stats`, which imports those parts of SciPy.
     "importance": (
         FIT("fit_bayes", *DYESTUFF, f", sampler='importance'{QUIET}"),
-        {*GRAPHS, *PICTURES, *COMPILERS, "nutpie"},
+        {*POSTERIOR, "arviz_base", "nutpie"},
     ),
-    # nutpie imports ArviZ with its plots, and Numba.
-    "NUTS": (FIT("fit_bayes", *DYESTUFF, f", sampler='nutpie', tune=200, chains=2{QUIET}"), GRAPHS),
+    "NUTS": (
+        FIT("fit_bayes", *DYESTUFF, f", sampler='nutpie', tune=200, chains=2{QUIET}"), POSTERIOR,
+    ),
+    # Its kernels are compiled where they are not shipped.
+    "quadrature": (
+        FIT(
+            "fit_bayes", "use01 ~ age + (1 | district)", "contraception",
+            f", family='bernoulli'{QUIET}",
+        ),
+        {*POSTERIOR, "arviz_base", "nutpie"} - COMPILERS,
+    ),
 }  # fmt: skip
 
 

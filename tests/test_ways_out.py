@@ -42,12 +42,27 @@ def test_the_advice_on_dependent_columns_can_be_taken(table):
             verb("y ~ x + twice + (1 | g)", data, rank_deficient="drop")
 
 
-def test_brms_weights_are_repeated_rows(table):
-    with pytest.raises(bl.FormulaError, match=r"counts a row w\s+times.*index\.repeat") as raised:
+def test_brms_weights_are_likelihood_weights(table):
+    with pytest.raises(bl.FormulaError, match=r"counts a row w\s+times.*likweights='w'") as raised:
         bl.build_design("y | weights(w) ~ x + (1 | g)", table)
     assert "^" in str(raised.value)
-    repeated = table.loc[table.index.repeat(table.w)]
-    assert bl.fit_reml("y ~ x + (1 | g)", repeated).n_obs == table.w.sum()
+    assert bl.build_design("y ~ x + (1 | g)", table, likweights="w").likweights is not None
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        ("y | cens(w)", "Censoring is an argument.*cens="),
+        ("Surv(y, w)", r"cens=, a\s+column that is 1 where a time is censored"),
+        ("y | rate(w)", r"offset\(log\(exposure\)\)"),
+        ("y | mi()", "mvbind"),
+        ("y | trunc(lb = 1)", "truncated_poisson"),
+    ],
+)
+def test_words_beside_the_response_are_told_where_they_are_said_here(table, left, words):
+    with pytest.raises(bl.FormulaError, match=words) as raised:
+        bl.build_design(f"{left} ~ x + (1 | g)", table)
+    assert "^" in str(raised.value)
 
 
 @pytest.mark.parametrize("term", ["(0 + zero | g)", "(zero | g)", "(x + zero || g)"])
@@ -113,3 +128,30 @@ def test_where_all_priors_are_flat_the_likelihood_alone_has_a_say():
     assert (found["shift"] == 0.0).all()
     assert found["likelihood"].gt(0.0).all()
     assert set(found["diagnosis"]) == {"✓"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"family": "poisson", "zi": "~ x"}, "such as 'zero_inflated_poisson'"),
+        ({"family": "cox"}, r"family='weibull' with\s+cens="),
+    ],
+)
+def test_what_another_family_has_is_told_with_that_family(table, asked, words):
+    with pytest.raises(bl.ArgumentError, match=words):
+        bl.build_design("y ~ x + (1 | g)", table, **asked)
+
+
+@pytest.mark.parametrize(("key", "meant"), [("b", "beta"), ("cor", "corr"), ("f", "f[T.b]")])
+def test_keys_of_priors_by_other_names_are_told(table, key, meant):
+    rows = table.assign(f=np.where(np.arange(len(table)) % 2, "a", "b"))
+    design = bl.build_design("y ~ x + f + (x | g)", rows)
+    with pytest.raises(bl.PriorError) as raised:
+        bl.resolve_priors(design, {key: "Normal(0, 1)"})
+    assert f"Did you mean {meant!r}?" in str(raised.value)
+
+
+def test_a_curve_inside_bars_is_told_what_to_write(table):
+    with pytest.raises(bl.FormulaError, match=r"\(poly\(x, 2\) \| g\)"):
+        bl.build_design("y ~ x + (s(x) | g)", table)
+    assert bl.build_design("y ~ x + (poly(x, 2) | g)", table).factors[0].terms

@@ -20,6 +20,7 @@ from bayeslmm.design.response import (
 from bayeslmm.design.smooths.columns import code_smooth
 from bayeslmm.design.state import ColumnState
 from bayeslmm.errors import DataError
+from bayeslmm.families.derived.censored import uncensored
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.families.registry import bound_family
@@ -45,7 +46,8 @@ TRAINING = "the training rows"
 _NO_NUMBERS = {
     False: (
         "Convert it to numbers in the table, or choose another response; of two categories, "
-        "family='bernoulli' models the probability of the second."
+        "family='bernoulli' models the probability of the second, of more family='categorical' "
+        "that of each, and 'cumulative' of those with an order."
     ),
     True: (
         "family='bernoulli' models the probability of True; for a linear model of it make the "
@@ -177,7 +179,8 @@ class TableCoder:
         y[present] = vector(value, int(present.sum()), f"The response {atom.text!r}")
         check_finite(y[present, None], [atom.text], rows.positions[present], "response")
         known = rows.trials if self.family.response.known == "trials" else rows.weights
-        self.family.response.check(y, known, atom.text, rows.labels, self.family.name)
+        name = uncensored(self.family).name
+        self.family.response.check(y, known, atom.text, rows.labels, name)
         if self.family.response.ordered and present.any():
             self._bind(y)
         return y

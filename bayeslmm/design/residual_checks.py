@@ -45,7 +45,7 @@ def check_arguments(
     elif family.gaussian_scale is None:
         raise ArgumentError(
             f"{said[0]}= is about the residuals of a Gaussian response, and the family is "
-            f"{family.name!r}, whose spread follows from its mean: leave it out."
+            f"{family.name!r}, whose spread follows from its mean{_beside(family)}: leave it out."
         )
     if weights is not None:
         raise ArgumentError(
@@ -57,6 +57,12 @@ def check_arguments(
             "se= gives each row a known standard error of its own, and residual= correlates rows: "
             "give one of them."
         )
+
+
+def _beside(family: Family) -> str:
+    """Say by which arguments the spread of other responses has a formula."""
+    found = [f"{own.name}='~ x'" for own in family.parameters if not own.labels]
+    return f" and {' and '.join(found)}" if found else ""
 
 
 def _require_scales(said: Sequence[str]) -> None:
@@ -86,8 +92,9 @@ def check_residuals(rows: ResidualRows | None, factors: Sequence[GroupingFactor]
     Raises
     ------
     DataError
-        If no group has two rows, or orders of ``arma`` ask for more than the times have lags; or
-        if effects in sigma have no levels to compare.
+        If no group has two rows, ``us`` has more covariances than there are rows, or orders of
+        ``arma`` ask for more than the times have lags; or if effects in sigma have no levels to
+        compare.
 
     Warns
     -----
@@ -113,6 +120,7 @@ def check_residuals(rows: ResidualRows | None, factors: Sequence[GroupingFactor]
                 f"{correlation} has {orders} parameters, and the {lags + 1} times of "
                 f"{correlation.time} are at most {lags} lags apart: lower p or q."
             )
+    _check_pairs(rows, correlation)
     for factor in common_variances(rows, factors):
         warn(
             f"{correlation} holds what (1 | {factor}) adds, a covariance that all rows of a "
@@ -126,6 +134,27 @@ def check_residuals(rows: ResidualRows | None, factors: Sequence[GroupingFactor]
             f"Part of what {correlation} says has its prior only: {shown}.",
             IdentificationWarning,
         )
+
+
+def _check_pairs(rows: ResidualRows, correlation: Correlation) -> None:
+    """Raise where any two visits have a covariance of their own, and rows are fewer than these."""
+    visits = len(rows.visits)
+    pairs = visits * (visits + 1) // 2
+    if correlation.kind != "us" or pairs <= rows.n:
+        return
+    within = f"{correlation.by}/{correlation.group}" if correlation.by else correlation.group
+    groups = len(np.unique(rows.group))
+    turned = f"us({correlation.group} | {correlation.time})"
+    swapped = (
+        f"Visits stand before the bar, subjects behind it: was it residual={turned!r}? Else take"
+        if groups < visits and not correlation.by
+        else "Take"
+    )
+    raise DataError(
+        f"{correlation} has {pairs} variances and covariances of {visits} different values of "
+        f"{correlation.time}, and there are {rows.n} rows in {groups} of {within}. {swapped} a "
+        "structure with fewer parameters, such as 'ar1', 'toep' or 'cs'."
+    )
 
 
 def correlated_within(residual: str) -> str:

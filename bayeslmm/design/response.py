@@ -64,7 +64,8 @@ def two_levels(column: Column, known: Sequence[str] | None) -> tuple[Floats, tup
             count = f"{len(known)} categories" if len(known) > 1 else "one category only"
             raise DataError(
                 f"The response {column.name!r} has {count} ({_listed(known)}): "
-                "family='bernoulli' takes two. Leave out the rows of the others, or make a "
+                "family='bernoulli' takes two. Of more, family='categorical' compares each with "
+                "the first, and family='cumulative' is for those that have an order; or make a "
                 "column of booleans that says which of them counts."
             )
         if column.kind != "boolean":

@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from bayeslmm.families.links import Link
 
 
+# Families with a parameter, for those who ask it of another one.
+_WHO_HAS = {
+    "zi": ", such as 'zero_inflated_poisson' or 'zero_inflated_negbinomial'",
+    "hu": ", such as 'hurdle_poisson' or 'hurdle_gamma'",
+    "zoi": ": 'zero_one_inflated_beta'",
+    "coi": ": 'zero_one_inflated_beta'",
+    "phi": ": 'beta', its inflated forms or 'beta_binomial'",
+    "shape": ", such as 'negbinomial', 'gamma' or 'weibull'",
+    "nu": ": 'student'",
+    "alpha": ": 'skew_normal'",
+}
+
+
 def columns_of(family: Family, phi: Parameters, size: int) -> Floats:
     """Return draws of a family's parameters, one column for each number.
 
@@ -97,7 +110,8 @@ def check_formulas(family: Family, formulas: Mapping[str, str]) -> None:
             there = f"it has {', '.join(known)}" if known else "it has none beside the mean"
             raise ArgumentError(
                 f"{name}= is the formula of a parameter that the family {family.name!r} does not "
-                f"have: {there}. Leave {name}= out, or give the family that has it."
+                f"have: {there}. Leave {name}= out, or give a family that has it"
+                f"{_WHO_HAS.get(name, '')}."
             )
         if "_" in name:
             raise ArgumentError(

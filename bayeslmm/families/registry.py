@@ -140,7 +140,8 @@ _NOT_HERE = {
     "family='shifted_lognormal' for times, and family='bernoulli' for choices, a model each": (
         "wiener", "ddm", "drift_diffusion", "hddm",
     ),
-    "family='bernoulli' for two categories, or for one against the others": (
+    "family='weibull' with cens= for times of events, of which some are censored": (
+        "cox", "coxph", "survival", "cox_ph",
     ),
 }  # fmt: skip
 _NEAREST = {other: near for near, others in _NOT_HERE.items() for other in others}

@@ -284,9 +284,35 @@ def _sides(tokens: list[Token], text: str) -> tuple[list[Token], list[Token]]:
     return left, right
 
 
+# What brms says behind the response's bar, and where it is said here.
+BESIDE = {
+    "se": "Known standard errors are an argument of the fit, beside the formula: se=, their "
+    "column; with sigma='~ 1' there is a sigma besides.",
+    "cens": "Censoring is an argument of the fit, beside the formula: cens=, the column, with 1 or "
+    "'right' where the response is larger than what was seen; ends of intervals are y2=.",
+    "mi": "A missing response takes no word: of several responses, mvbind(a, b) ~ ..., rows count "
+    "with those that they have.",
+    "rate": "An exposure is a part of the linear predictor: 'count ~ x + offset(log(exposure))'.",
+    "trunc": "Truncated counts that are never zero are a family, family='truncated_poisson' or "
+    "'truncated_negbinomial', without trunc(); other bounds are not there.",
+}
+OF_WEIGHTS = (
+    "The response stands left of the '~' by itself. Precisions of rows are an argument of the fit, "
+    "weights='w', with Var(e) = sigma^2 / w. brms's weights(w) counts a row w times instead: that "
+    "is likweights='w'."
+)
+OF_SURV = (
+    "Times stand left of the '~' by themselves, 'time ~ ...', with family='weibull' and cens=, a "
+    "column that is 1 where a time is censored: table['censored'] = table['status'] == 0 of "
+    "Surv(time, status)."
+)
+
+
 def _response(tokens: list[Token], text: str) -> Atom:
     if tokens[0].value == "cbind":
         raise FormulaError(_of_cbind(tokens, text), text, tokens[0].span)
+    if tokens[0].value == "Surv":
+        raise FormulaError(OF_SURV, text, tokens[0].span)
     bar = next((token for token in tokens if token.is_operator("|")), None)
     if bar is not None and not tokens[0].is_operator("("):
         if (trials := _trials(tokens, text)) is not None:
@@ -297,20 +323,9 @@ def _response(tokens: list[Token], text: str) -> Atom:
                 text,
                 bar.span,
             )
-        if any(a.value == "se" and b.is_operator("(") for a, b in pairwise(tokens)):
-            raise FormulaError(
-                "Known standard errors are an argument of the fit, beside the formula: se=, their "
-                "column; with sigma='~ 1' there is a sigma besides.",
-                text,
-                bar.span,
-            )
-        raise FormulaError(
-            "The response stands left of the '~' by itself. Precisions of rows are an argument of "
-            "the fit, weights='w', with Var(e) = sigma^2 / w. brms's weights(w) counts a row w "
-            "times instead: for that, repeat the rows, as in table.loc[table.index.repeat(w)].",
-            text,
-            bar.span,
-        )
+        called = [a.value for a, b in pairwise(tokens) if b.is_operator("(")]
+        word = next((name for name in called if name in BESIDE), "")
+        raise FormulaError(BESIDE.get(word, OF_WEIGHTS), text, bar.span)
     side = parse_side(tokens, text)
     match unwrap(side):
         case Variable() | Expression() as response:

@@ -147,7 +147,13 @@ def columns_of(bars: Bars, text: str) -> TermSet:
     for node in walk(bars.columns):
         if isinstance(node, (Bars, Offset, Smooth)):
             what = _what(node).split(" ", 1)[1]
-            raise FormulaError(f"There is no {what} inside bars.", text, node.span)
+            way = ""
+            if isinstance(node, Smooth):
+                way = (
+                    " Curves that differ by level are polynomials or splines without a penalty "
+                    "there, as in (poly(x, 2) | g); s(x, by=f) is a curve for each of a few labels."
+                )
+            raise FormulaError(f"There is no {what} inside bars.{way}", text, node.span)
     columns = expand(Sum(tuple(flatten(bars.columns, text)), bars.columns.span), text)
     if not (columns.intercept or columns.terms):
         raise FormulaError(

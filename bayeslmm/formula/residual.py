@@ -40,8 +40,8 @@ KINDS: Mapping[str, str] = {
 # ante-dependence of SAS, ANTE(1), is adh.
 BY_VISIT = frozenset({"us", "csh", "toeph", "adh", "ar1h"})
 # Other programs' names of the same structures.
-_ALSO = {"un": "us", "unstr": "us", "cosy": "cs", "car1": "ou", "sp_exp": "ou", "ar": "ar1",
-         "ante": "adh"}  # fmt: skip
+_ALSO = {"un": "us", "unstr": "us", "unstructured": "us", "cosy": "cs", "car1": "ou",
+         "sp_exp": "ou", "ar": "ar1", "ante": "adh"}  # fmt: skip
 # nlme's classes, which are called in another way.
 _OF_NLME = {"corar1": "ar1", "corcar1": "ou", "corexp": "ou", "corcompsymm": "cs", "corsymm": "us",
             "corarma": "arma"}  # fmt: skip

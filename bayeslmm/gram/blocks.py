@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bayeslmm.design.scales import ColumnScale, DataScales
     from bayeslmm.design.state import DesignState
     from bayeslmm.relationships.level_map import LevelMap
+    from bayeslmm.relationships.nodes import NodePrecision
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,6 +60,9 @@ class GramFactor(Described):
         `bayeslmm.gram.latent`).
     arms : Arms or None
         Which levels have which columns, where that differs.
+    nodes : NodePrecision or None
+        Where the blocks are of the rows' levels, although these are related: the precision of
+        nodes, of which the levels are some (see `bayeslmm.gram.border.sparse_factor`).
     """
 
     name: str
@@ -74,6 +78,7 @@ class GramFactor(Described):
     structures: tuple[BlockStructure, ...] = ()
     latent: LevelMap | None = None
     arms: Arms | None = None
+    nodes: NodePrecision | None = None
 
     @property
     def elsewhere(self) -> Mapping[int, ColumnScale]:
@@ -225,6 +230,16 @@ class CrossProducts(Described):
     def origin(self) -> Floats:
         """Coefficients of X whose fitted values are subtracted from y: R^-1 slope."""
         return solve_triangular(self.scale, self.slope) if len(self.slope) else self.slope
+
+    @property
+    def by_nodes(self) -> bool:
+        """Whether levels of some factor are nodes with a sparse precision."""
+        return any(factor.nodes is not None for factor in self.factors)
+
+    @property
+    def n_effects(self) -> int:
+        """Number of random-effect columns, the sum of m q."""
+        return int(sum(np.prod(factor.within.shape[:2]) for factor in self.factors))
 
     def pair_of(self, k: int, m: int) -> PairBlocks:
         """Return the cross-products of the factors at two places, given in any order."""

@@ -143,6 +143,41 @@ class Gram(CrossProducts):
         parts = strata_of(design, total, fixed, columns) if strata else None
         return total if parts is None else replace(total, strata=parts)
 
+    @classmethod
+    def of_nodes(cls, design: Design) -> Gram:
+        """Compute a design's cross-products with related levels as nodes of a sparse precision.
+
+        Parameters
+        ----------
+        design : Design
+            Rows with a response; all of its related levels have nodes (`border.sparse.related`).
+
+        Returns
+        -------
+        Gram
+            Of the levels that rows have. What is compiled for a dense border takes no such Gram;
+            densities, moments and draws do (`bayeslmm.gram.likelihood`).
+
+        Raises
+        ------
+        ArgumentError
+            If related levels have no nodes.
+        """
+        for factor in design.factors:
+            if factor.latent is not None and factor.latent.nodes is None:
+                raise ArgumentError(
+                    f"The levels of {factor.name!r} are no nodes with a sparse precision: give "
+                    "border='dense', or leave the choice to 'auto'."
+                )
+        total = cls.of_levels(design, strata=False)
+        factors = tuple(
+            of
+            if known.latent is None
+            else replace(of, latent=known.latent, nodes=known.latent.nodes, fixed=None)
+            for of, known in zip(total.factors, design.factors, strict=True)
+        )
+        return replace(total, factors=factors)
+
     def __add__(self, other: Gram) -> Gram:
         """Return the Gram of the rows of both, which are of one model; see `add_grams`."""
         return add_grams(self, other) if isinstance(other, Gram) else NotImplemented
@@ -222,16 +257,29 @@ class Gram(CrossProducts):
 
     @cached_property
     def plan(self) -> EliminationPlan:
-        """The order of elimination, and the cross-products laid out for compiled code."""
+        """The order of elimination, and the cross-products laid out for compiled code.
+
+        Raises
+        ------
+        ArgumentError
+            If related levels are nodes of a sparse precision.
+        """
+        if self.by_nodes:
+            raise ArgumentError(
+                "This takes a dense matrix of all levels that are related, of which there are many "
+                "here: fit the model with border='dense', or ask about a model of fewer levels."
+            )
         return build_plan(self)
 
     @cached_property
     def scales_plan(self) -> EliminationPlan:
         """A plan of the same working coordinates without any levels, where none is laid out yet."""
-        if "plan" in vars(self) or any(factor.latent is not None for factor in self.factors):
+        latent = any(factor.latent is not None for factor in self.factors)
+        if "plan" in vars(self) or (latent and not self.by_nodes):
             return self.plan
         factors = tuple(
-            replace(f, within=f.within[:0], with_fixed=f.with_fixed[:0]) for f in self.factors
+            replace(f, within=f.within[:0], with_fixed=f.with_fixed[:0], latent=None, nodes=None)
+            for f in self.factors
         )
         pairs = tuple(
             replace(pair, rows=pair.rows[:0], cols=pair.cols[:0], values=pair.values[:0])
@@ -241,7 +289,12 @@ class Gram(CrossProducts):
 
     @cached_property
     def n_border(self) -> int:
-        """Columns that crossed factors leave, counted without laying anything out."""
+        """Columns that crossed factors leave, counted without laying anything out.
+
+        Of related levels as nodes those of all factors: what a dense matrix would have at most.
+        """
+        if self.by_nodes:
+            return self.n_effects
         return count_border(self)
 
 

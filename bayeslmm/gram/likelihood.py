@@ -18,6 +18,10 @@ import numpy as np
 
 from bayeslmm.arrays import for_kernels
 from bayeslmm.errors import NumericalError
+from bayeslmm.gram.border.sparse.criteria import criterion_sparsely
+from bayeslmm.gram.border.sparse.density import At, density_sparsely
+from bayeslmm.gram.border.sparse.draws import draw_sparsely
+from bayeslmm.gram.border.sparse_factor import conditional_sparsely
 from bayeslmm.gram.told import Conditional, Solved, by_factor, conditional_from
 from bayeslmm.kernels.densities import DENSITY, ML, REML, evaluate
 from bayeslmm.kernels.elimination.draws import condition, draw_joint
@@ -150,7 +154,12 @@ def log_density(
         Derivative with respect to sigma, at fixed Lambda.
     """
     mean, precision = beta_prior(gram, prior_mean, prior_precision)
-    plan, packed = gram.plan, pack_factors(gram, factors)
+    packed = pack_factors(gram, factors)
+    if gram.by_nodes:
+        at = At(unpack_factors(gram, packed), float(sigma), None, mean, precision)
+        value, slopes = density_sparsely(gram, at, gradient=gradient)
+        return value, [np.tril(g) for g in slopes.lams], slopes.sigma
+    plan = gram.plan
     value, slope, d_sigma = evaluate(
         plan.ints, plan.floats, packed, float(sigma), mean, precision, DENSITY, gradient
     )
@@ -211,6 +220,10 @@ def criterion(
     value, d_packed, extra : float, ndarray, float
         As `densities.evaluate` gives them.
     """
+    if gram.by_nodes:
+        held = sigma, np.zeros(len(gram.coef))
+        lams = unpack_factors(gram, packed)
+        return criterion_sparsely(gram, lams, kind, held, gradient=gradient)
     packed = for_kernels("packed", packed, np.float64, (gram.plan.n_lambda,))
     result: tuple[float, Floats, float] = evaluate(
         gram.plan.ints, gram.plan.floats, packed, sigma, *flat_prior(gram), kind, gradient
@@ -251,8 +264,10 @@ def conditional(
     NumericalError
         If the matrices cannot be factored.
     """
-    plan = gram.plan
     lams = [np.asarray(lam, dtype=float) for lam in factors]
+    if gram.by_nodes:
+        return conditional_sparsely(gram, lams, sigma, (prior_precision, prior_mean))
+    plan = gram.plan
     ok, _, T, joint, blocks = condition(plan.ints, plan.floats, pack_factors(gram, lams))
     if not ok:
         msg = "The random effects' precision cannot be factored: a relative factor is too large."
@@ -295,7 +310,10 @@ def draw_effects(
     effects : list of ndarray, shapes (n_draws, m, q)
         One array per grouping factor.
     """
-    plan, (mean, precision) = gram.plan, beta_prior(gram, prior_mean, prior_precision)
+    mean, precision = beta_prior(gram, prior_mean, prior_precision)
+    if gram.by_nodes:
+        return _draw_by_nodes(gram, packed, sigma, rng, (mean, precision), fixed_effects)
+    plan = gram.plan
     lams = for_kernels("packed", packed, np.float64, (None, plan.n_lambda))
     given = fixed_effects is not None
     beta = (
@@ -319,6 +337,29 @@ def draw_effects(
             False,
         )
     return beta, split_columns(gram, joint)
+
+
+def _draw_by_nodes(
+    gram: Gram,
+    packed: Floats,
+    sigma: Floats,
+    rng: np.random.Generator,
+    prior: tuple[Floats, Floats],
+    beta: Floats | None,
+) -> tuple[Floats, list[Floats]]:
+    """Draw as `draw_effects` does, with a sparse factor for each draw."""
+    drawn = [
+        draw_sparsely(
+            gram, unpack_factors(gram, own), sigma[k : k + 1], rng, prior=prior,
+            beta=None if beta is None else beta[k : k + 1],
+        )
+        for k, own in enumerate(packed)
+    ]  # fmt: skip
+    effects = zip(*(each.effects for each in drawn), strict=True)
+    return (
+        np.concatenate([each.beta for each in drawn]),
+        [np.concatenate(of_factor) for of_factor in effects],
+    )
 
 
 def split_columns(gram: Gram, joint: Floats) -> list[Floats]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.arrays import for_kernels
-from bayeslmm.gram.likelihood import beta_prior
+from bayeslmm.gram.border.sparse.density import reduce_sparsely
+from bayeslmm.gram.likelihood import beta_prior, unpack_factors
 from bayeslmm.kernels.reduce import densities_from_reduced, reduce_factors
 from bayeslmm.resources import single_blas_thread
 
@@ -85,6 +86,9 @@ def reduce_exactly(gram: Gram, packed: Floats, *, threads: int = 1) -> Reduced:
     >>> reduced.logdet.round(6)  # V = I, and 1 + n lambda^2 = 3 for each of two levels
     array([0.      , 2.197225])
     """
+    if gram.by_nodes:
+        with single_blas_thread():
+            return Reduced(*reduce_sparsely(gram, unpack_factors(gram, packed)))
     packed = for_kernels("packed", packed, np.float64, (None, gram.plan.n_lambda))
     reduce = partial(reduce_factors, gram.plan.ints, gram.plan.floats)
     with single_blas_thread():

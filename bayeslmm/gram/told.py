@@ -92,7 +92,7 @@ def conditional_from(
         m, q = gram.factors[k].within.shape[:2]
         U = lam @ joint[k].reshape(m, q, p + 1)
         own = lam @ own_blocks[k] @ lam.T
-        if gram.factors[k].latent is not None:
+        if gram.factors[k].latent is not None and gram.factors[k].nodes is None:
             packed = np.concatenate([each.ravel() for each in lams])
             U, own = told_moments(gram, packed, k, U, own)
         modes.append(U[:, :, p] - U[:, :, :p] @ beta)

@@ -20,7 +20,7 @@ from bayeslmm.model.exact_fit import require_residuals, require_sigma, saturated
 from bayeslmm.model.exact_means import require_dispersion
 from bayeslmm.model.identification import warn_of_priors_alone, warn_of_single_trials
 from bayeslmm.model.model import Model
-from bayeslmm.reml.search import search_criterion
+from bayeslmm.reml.krylov.sparse import search_by_factor
 from bayeslmm.resources import single_blas_thread
 from bayeslmm.results.kept_effects import KeptEffects
 
@@ -164,10 +164,12 @@ def fit_bayes(
         Gaussian, lognormal, Student-t, gamma, Weibull, exponential and Poisson responses.
     y2 : str or array-like, optional
         Upper ends of intervals, in the response's own unit.
-        border : {"auto", "dense", "krylov"}
+        border : {"auto", "dense", "sparse", "krylov"}
         How crossed effects are solved for where they are integrated out: by a dense matrix of all
         but the largest factor's; or, for ``sampler="importance"``, by iterations that form none,
         with log determinants by random probes. ``"auto"`` takes the second beyond 4,000 columns.
+        Levels that a phylogeny, a pedigree or a precision relates are solved for by a sparse factor
+        where ``"auto"`` counts that it is quicker, or ``"sparse"`` asks for it.
     probes : int
         Probes to begin with. They are doubled until their chance in posterior means and standard
         deviations is below 0.02 posterior standard deviations.
@@ -244,22 +246,24 @@ def fit_bayes(
     )
     require_effects(design, KeptEffects.of(design, effects), settings.chains * settings.draws)
     require_steps(settings)
-    model = Model.of(design, priors).at_means
+    model = Model.of(design, priors, border=settings.border).at_means
     if model.family.name == GAUSSIAN.name and design.has_rows:
         for part in _responses(model):
             warn_of_whole_numbers(part.response, part.y)
     if model.design.residual is not None:
         pass
     elif model.family.gaussian_scale is not None:
-        _require_residuals(model)
-        warn_of_priors_alone(model.gram)
+        # Matrices of some hundred columns, over which threads only wait for each other.
+        with single_blas_thread():
+            _require_residuals(model)
+            warn_of_priors_alone(model.gram)
     else:
         for part in _responses(model):
             warn_of_single_trials(part)
         require_dispersion(model.design.coded_rows, model.priors.parameters)
     warn_of_far_columns(design, [factor.shift for factor in model.priors.factors])
     settings, reasons = choose_method(model, settings)
-    tree = METHODS[settings.sampler].fit(model, settings)
+    tree = METHODS[settings.sampler]().fit(model, settings)
     for name, reason in reasons.items():
         # A method that handed over to another one has said why.
         tree.attrs.setdefault(name, reason)
@@ -277,6 +281,5 @@ def _require_residuals(model: Model) -> None:
     require_residuals(gram, sigma)
     if saturated(gram):
         # Which combination of columns may fit exactly is found only by a search.
-        with single_blas_thread():
-            found = search_criterion(gram, restricted=True)
+        found = search_by_factor(gram, restricted=True)
         require_sigma(gram, found.sigma, sigma)

@@ -14,7 +14,8 @@ from bayeslmm.gram.likelihood import conditional
 from bayeslmm.inference.marginal.sd_coordinates import sizes_of
 from bayeslmm.model.covariance.factors import sd_corr_from_factor
 from bayeslmm.model.exact_fit import mode_without_residuals
-from bayeslmm.reml.search import lambda_factors, search_criterion
+from bayeslmm.reml.krylov.sparse import search_by_factor
+from bayeslmm.reml.search import lambda_factors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -336,7 +337,7 @@ def without_structures(gram: Gram) -> Gram:
 def _reml_parameters(target: MarginalTarget) -> tuple[Floats, Floats]:
     """Return the REML estimate as parameters, and a scale of each of them."""
     gram, priors = without_structures(target.gram), target.priors
-    found = search_criterion(gram, restricted=True)
+    found = search_by_factor(gram, restricted=True)
     factors = lambda_factors(gram, found.packed)
     sds, partials = [np.zeros(0)], [np.zeros(0)]
     for lam, factor in zip(factors, priors.factors, strict=True):

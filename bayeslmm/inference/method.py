@@ -14,9 +14,6 @@ from bayeslmm.gram.border.choice import (
     choose_border,
     require_plain,
 )
-from bayeslmm.inference.importance.sample import ImportanceSampling
-from bayeslmm.inference.laplace_chain.sample import LaplaceChain
-from bayeslmm.inference.nuts.sample import NUTS
 from bayeslmm.inference.parametrization import (
     ASKED,
     MARGINAL,
@@ -25,7 +22,6 @@ from bayeslmm.inference.parametrization import (
     require_gaussian,
 )
 from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
-from bayeslmm.inference.quadrature.sample import QuadratureSampling
 from bayeslmm.inference.settings import (
     AUTO,
     IMPORTANCE,
@@ -37,7 +33,7 @@ from bayeslmm.inference.settings import (
 from bayeslmm.model.residual.sigma_effects import require_closed_form
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import xarray as xr
 
@@ -89,15 +85,42 @@ class Method(Protocol):
         ...
 
 
-METHODS: Mapping[str, Method] = {
-    NUTPIE: NUTS(NUTPIE),
-    PYMC: NUTS(PYMC),
-    IMPORTANCE: ImportanceSampling(),
-    QUADRATURE: QuadratureSampling(),
-    LAPLACE_CHAIN: LaplaceChain(),
+# A method's files are read when it is first asked: most fits need one of them.
+
+
+def _nuts(sampler: str) -> Method:
+    from bayeslmm.inference.nuts.sample import NUTS  # noqa: PLC0415
+
+    return NUTS(sampler)
+
+
+def _importance() -> Method:
+    from bayeslmm.inference.importance.sample import ImportanceSampling  # noqa: PLC0415
+
+    return ImportanceSampling()
+
+
+def _quadrature() -> Method:
+    from bayeslmm.inference.quadrature.sample import QuadratureSampling  # noqa: PLC0415
+
+    return QuadratureSampling()
+
+
+def _laplace_chain() -> Method:
+    from bayeslmm.inference.laplace_chain.sample import LaplaceChain  # noqa: PLC0415
+
+    return LaplaceChain()
+
+
+METHODS: Mapping[str, Callable[[], Method]] = {
+    NUTPIE: lambda: _nuts(NUTPIE),
+    PYMC: lambda: _nuts(PYMC),
+    IMPORTANCE: _importance,
+    QUADRATURE: _quadrature,
+    LAPLACE_CHAIN: _laplace_chain,
 }
-# What ``sampler="auto"`` asks in turn.
-_AUTOMATIC = (QUADRATURE, IMPORTANCE, LAPLACE_CHAIN, NUTPIE)
+# What ``sampler="auto"`` asks in turn: where effects are integrated out exactly, and elsewhere.
+_CLOSED, _OTHERS = (IMPORTANCE, NUTPIE), (QUADRATURE, LAPLACE_CHAIN, NUTPIE)
 
 
 def check_combination(sampler: str, parametrization: str) -> None:
@@ -117,7 +140,7 @@ def check_combination(sampler: str, parametrization: str) -> None:
     """
     if sampler == AUTO or parametrization == AUTO_PARAMETRIZATION:
         return
-    known = METHODS[sampler].parametrizations
+    known = METHODS[sampler]().parametrizations
     if parametrization in known:
         return
     if known == (MARGINAL,):
@@ -175,7 +198,7 @@ def choose_method(
             model.design.residual, f"sampler={IMPORTANCE!r}", "give sampler='nutpie', or leave the "
             "choice to 'auto'.",
         )  # fmt: skip
-    known = METHODS[sampler].parametrizations
+    known = METHODS[sampler]().parametrizations
     if settings.parametrization == AUTO_PARAMETRIZATION and known == (NONCENTERED,):
         parametrization, form = NONCENTERED, "the sampler draws standardised effects"
     else:
@@ -198,7 +221,7 @@ def _choose_border(model: Model, asked: str, sampler: str, parametrization: str)
         what = "a residual structure" if residual is not None else f"family={model.family.name!r}"
         require_plain(asked, what)
         return {}
-    if asked == SPARSE:
+    if asked == SPARSE and not model.gram.by_nodes:
         raise ArgumentError(
             "border='sparse' is fit_reml's: leave it out, or give border='krylov', whose "
             "posteriors have the same values up to a chance that is told."
@@ -212,6 +235,13 @@ def _choose_border(model: Model, asked: str, sampler: str, parametrization: str)
             )
         return {}
     border = choose_border(model.gram, asked)
+    if border.method == SPARSE and sampler != IMPORTANCE:
+        if asked == SPARSE:
+            raise ArgumentError(
+                "border='sparse' has values by a sparse factor, and NUTS takes gradients of a "
+                "dense matrix: add sampler='importance'."
+            )
+        border = Border(DENSE, "NUTS takes gradients of a dense matrix")
     if border.method == KRYLOV and sampler != IMPORTANCE:
         if asked == KRYLOV:
             raise ArgumentError(
@@ -225,8 +255,8 @@ def _choose_border(model: Model, asked: str, sampler: str, parametrization: str)
 def _choose_sampler(model: Model, settings: SamplerSettings) -> tuple[str, str]:
     """Ask the methods in turn; a refusal's reason is why the next one is taken."""
     why = ""
-    for name in _AUTOMATIC:
-        suits, said = METHODS[name].suits(model, settings)
+    for name in _OTHERS if model.family.gaussian_scale is None else _CLOSED:
+        suits, said = METHODS[name]().suits(model, settings)
         why = said or why
         if suits:
             break

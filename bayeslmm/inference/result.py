@@ -15,7 +15,7 @@ from bayeslmm.results.write import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -95,6 +95,27 @@ def _require_finite(variables: Mapping[str, NDArray[np.float64]]) -> None:
                 "compute with. Rescale the response, the columns or the weights (a weight w means "
                 "Var(e) = sigma^2 / w)."
             )
+
+
+def each_batch[Batch](batches: Sequence[Batch], *, progressbar: bool) -> Iterable[Batch]:
+    """Return batches of effects to be drawn in turn, with a bar where there is a wait to show.
+
+    Parameters
+    ----------
+    batches : sequence
+        A single one takes well under a second.
+    progressbar : bool
+        Whether anybody wants to see.
+
+    Returns
+    -------
+    iterable
+    """
+    if not progressbar or len(batches) == 1:
+        return batches
+    from rich.progress import track  # noqa: PLC0415 - only who looks needs it
+
+    return track(batches, "Drawing the effects", transient=True)
 
 
 def run_attributes(settings: SamplerSettings) -> dict[str, Any]:

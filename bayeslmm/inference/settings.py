@@ -57,7 +57,7 @@ class SamplerSettings:
     effects : str or mapping
         Which random effects to keep; see `fit_bayes`.
     border : str
-        How crossed effects are solved for: ``"auto"``, ``"dense"`` or ``"krylov"``.
+        How crossed effects are solved for: ``"auto"``, ``"dense"``, ``"sparse"`` or ``"krylov"``.
     probes : int
         Random probes that the last one begins with.
 

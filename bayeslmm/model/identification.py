@@ -18,7 +18,7 @@ https://doi.org/10.1002/9781118651537
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -168,6 +168,7 @@ def unidentified(gram: Gram) -> Unidentified | None:
     >>> unidentified(Gram.from_design(bl.build_design("y ~ 1 + (1 | g)", table)))
     Unidentified(parameters=("the standard deviation of 'Intercept' by 'g'",), residual=True)
     """
+    gram = _without_nodes(gram)
     if not gram.factors:
         return None
     try:
@@ -192,6 +193,23 @@ def unidentified(gram: Gram) -> Unidentified | None:
         at += len(own.rows)
     residual = bool(np.any(np.abs(null[-1] * length[-1]) > _PART))
     return Unidentified(tuple(found), residual) if found else None
+
+
+def _without_nodes(gram: Gram) -> Gram:
+    """Leave out factors of many related levels: no sum of others has their covariance.
+
+    Unless nearly none of them are related, which are not taken as nodes.
+    """
+    if not gram.by_nodes:
+        return gram
+    kept = [k for k, factor in enumerate(gram.factors) if factor.nodes is None]
+    place = {k: at for at, k in enumerate(kept)}
+    pairs = tuple(
+        replace(pair, first=place[pair.first], second=place[pair.second])
+        for pair in gram.pairs
+        if pair.first in place and pair.second in place
+    )
+    return replace(gram, factors=tuple(gram.factors[k] for k in kept), pairs=pairs)
 
 
 def _of_structures(

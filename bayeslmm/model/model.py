@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from bayeslmm import names
 from bayeslmm.design.residual_rows import sigma_factors
 from bayeslmm.families.parameters import variables_of
+from bayeslmm.gram.border.choice import AUTO
+from bayeslmm.gram.border.sparse.suited import suited_gram
 from bayeslmm.gram.gram import gram_of
 from bayeslmm.model.at_means import shifted
 from bayeslmm.model.predictors import parameter_factors, predictors_of
@@ -47,6 +49,8 @@ class Model:
         Every prior: of beta, of each G_k's standard deviations and correlations, of sigma.
     told : Model, optional
         Of a model at its columns' means, the model as it was stated.
+    border : str
+        How effects are solved for, see `suited_gram`.
 
     Raises
     ------
@@ -65,6 +69,7 @@ class Model:
     design: ModelData
     priors: Priors
     told: Model | None = None
+    border: str = AUTO
 
     def __post_init__(self) -> None:
         # Here and not where a tree is written, which is after sampling.
@@ -82,7 +87,7 @@ class Model:
         names.check_tree(self.design.response, factors, parameters, smooths, others)
 
     @classmethod
-    def of(cls, design: ModelData, priors: PriorsLike | None = None) -> Self:
+    def of(cls, design: ModelData, priors: PriorsLike | None = None, *, border: str = AUTO) -> Self:
         """Return the model of a design and of what a user says of its priors.
 
         Parameters
@@ -91,13 +96,15 @@ class Model:
             The data.
         priors : mapping, str, PriorScheme or Priors, optional
             See `resolve_priors`.
+        border : {"auto", "dense", "sparse", "krylov"}
+            How effects are solved for.
 
         Raises
         ------
         PriorError, NumericalError
             As `resolve_priors`.
         """
-        return cls(design, resolve_priors(design, priors))
+        return cls(design, resolve_priors(design, priors), border=border)
 
     @property
     def family(self) -> Family:
@@ -137,7 +144,18 @@ class Model:
     @cached_property
     def gram(self) -> Gram:
         """The cross-products, summed when they are first needed: of rows as they are."""
-        return gram_of(self.design)
+        return suited_gram(self.design, self.border)
+
+    @cached_property
+    def dense_gram(self) -> Gram:
+        """The same for what is compiled: related levels hang together in a dense matrix.
+
+        Raises
+        ------
+        ArgumentError
+            If there are too many.
+        """
+        return gram_of(self.design) if self.gram.by_nodes else self.gram
 
     @property
     def structured_residual(self) -> StructuredResiduals:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MOST_LABELS = 80  # more labels than this cannot be read, so the picture lies down without them
 INNER_PROB = 0.5
+CHARACTERS = 11  # of a label, to an inch of the figure's width
 
 
 @names_keywords
@@ -91,12 +92,13 @@ def plot_caterpillar(
             levels = [info.levels[level] for level in there]
             _draw(panel, flat[:, there, place], levels, (ci_prob, ci_kind), upright=upright)
             panel.set_title(term)
-        between = " " if upright else "\n"
         inner = "50 and " if upright else ""
         words = f"{inner}{interval_words(ci_prob, ci_kind)}{'s' * (ci_kind == 'eti')}"
         scale = scale_of_effects(idata, info.name) if beside else ""
         unit = f", on the scale of {scale}" if scale else _unit(idata, chosen)
-        label = f"random effect of {info.name}{unit}{between}({words})"
+        said = f"random effect of {info.name}{unit}"
+        fits = len(said) + len(words) + 3 <= CHARACTERS * figure.get_figwidth()
+        label = f"{said}{' ' if upright and fits else chr(10)}({words})"
         if axes is None:
             (figure.supxlabel if upright else figure.supylabel)(label, fontsize=10, color=INK)
     return figure
@@ -104,8 +106,9 @@ def plot_caterpillar(
 
 def _unit(idata: xr.DataTree, terms: Sequence[str]) -> str:
     member = family(idata)
-    if member.mean_scale.name != "identity":
-        return f", on the scale of the {member.mean_scale.name}"
+    link = member.link if member.response.ordered else member.mean_scale
+    if link.name != "identity":
+        return f", on the scale of the {link.name}"
     unit = column_units(idata).get(str(idata.attrs["response"]), "1")
     if unit == "1":
         return ""

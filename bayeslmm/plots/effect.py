@@ -19,6 +19,9 @@ from bayeslmm.plots.style import (
     LEVEL,
     legend_above,
     mean_words,
+    name_categories,
+    responses_seen,
+    scatter_seen,
     style,
     with_unit,
 )
@@ -26,6 +29,8 @@ from bayeslmm.results.diagnostics import CI_KIND, check_interval
 from bayeslmm.results.family import is_additive, observed_means
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from bayeslmm.analysis.prediction.estimated.estimates import Estimates
     from bayeslmm.analysis.prediction.reference_grid import ReferenceGrid
     from bayeslmm.analysis.prediction.response_scale import ScaleName
@@ -130,11 +135,14 @@ def plot_effect(
         # Of the link there may be none: log(0), say.
         own_scale = scale == "response" or is_additive(effect.rows.family)
         if points and own_scale and effect.rows.y is not None:
-            _draw_data(ax, effect, observed_means(fit, effect.rows.y))
+            y = observed_means(fit, effect.rows.y)
+            _draw_data(ax, effect, y, responses_seen(fit, len(y)))
         (_draw_lines if effect.runs else _draw_points)(ax, effect)
         units = effect.rows.units
         ax.set_xlabel(with_unit(x, units))
         ax.set_ylabel(mean_words(effect.rows.family, effect.rows.response, units, scale))
+        if scale == "response":
+            name_categories(ax.yaxis, effect.rows.family)
         what = "bands" if effect.runs else "intervals"
         shown = ", ".join(f"{100 * prob:g}" for prob in sorted(probs))
         kind = "" if ci_kind == "eti" else f" {ci_kind.upper()}"
@@ -247,7 +255,7 @@ def _shift(effect: _Effect, place: int) -> float:
     return 0.6 * ((place + 0.5) / count - 0.5)
 
 
-def _draw_data(ax: Any, effect: _Effect, y: Floats) -> None:
+def _draw_data(ax: Any, effect: _Effect, y: Floats, seen: NDArray[np.bool_]) -> None:
     columns = effect.rows.columns or {}
     if effect.x not in columns or (effect.by is not None and effect.by not in columns):
         return
@@ -271,7 +279,7 @@ def _draw_data(ax: Any, effect: _Effect, y: Floats) -> None:
     for place in np.unique(category[category > -2]):
         color = effect.color(int(place)) if effect.by and place >= 0 else DATA
         here = category == place
-        ax.scatter(across[here], y[here], color=color, **options)
+        scatter_seen(ax, across[here], y[here], seen[here], color, **options)
 
 
 def _handles(effect: _Effect) -> list[Any]:

@@ -24,6 +24,8 @@ from bayeslmm.plots.style import (
     interval_words,
     legend_above,
     panel_grid,
+    responses_seen,
+    scatter_seen,
     style,
     with_unit,
 )
@@ -54,6 +56,7 @@ class _Lines:
     factor: GroupingFactor
     x: NDArray[np.float64]
     y: NDArray[np.float64]
+    seen: NDArray[np.bool_]
     grid: LevelGrid
     means: NDArray[np.float64]
     base: NDArray[np.float64]
@@ -158,6 +161,7 @@ def _lines(
         factor=factor,
         x=np.asarray(read.columns(idata)[x], dtype=np.float64),
         y=observed_means(idata, read.response(idata)),
+        seen=responses_seen(idata, len(read.response(idata))),
         grid=grid,
         means=own.posterior_mean().reshape(grid.x.shape),
         base=none.posterior_mean().reshape(grid.x.shape),
@@ -194,7 +198,9 @@ def _panels(lines: _Lines) -> Any:
             panel.plot(x, lines.base[level], color=POPULATION, linewidth=1.2, linestyle=(0, (4, 2)))
             panel.fill_between(x, low[level], high[level], color=LEVEL, alpha=0.18, linewidth=0)
             panel.plot(x, lines.means[level], color=LEVEL, linewidth=1.6)
-            panel.scatter(lines.x[here], lines.y[here], s=9, color=DATA, zorder=3)
+            scatter_seen(panel, lines.x[here], lines.y[here], lines.seen[here], DATA, s=9, zorder=3)
+            if level + columns >= m:  # nothing below it: shared axes would be told there alone
+                panel.tick_params(labelbottom=True)
             panel.set_title(str(lines.factor.levels[level]), pad=3)
         figure.supxlabel(lines.labels[0], fontsize=10)
         figure.supylabel(lines.labels[1], fontsize=10)
@@ -211,11 +217,13 @@ def _overlay(lines: _Lines, ax: Any) -> Any:
         if ax is None:
             _, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
         ax.grid(color=GRID, linewidth=0.6)
-        ax.scatter(
+        scatter_seen(
+            ax,
             lines.x,
             lines.y,
+            lines.seen,
+            DATA,
             s=np.clip(9000 / n, 2.5, 14),
-            color=DATA,
             alpha=float(np.clip(1200 / n, 0.1, 0.6)),
             linewidth=0,
             rasterized=n > 5000,
@@ -292,11 +300,13 @@ def draw_level_means(
         ax.axhspan(*band, color=POPULATION, alpha=0.18, linewidth=0)
         ax.axhline(population.mean(), color=POPULATION, linewidth=1.4)
         jitter = np.random.default_rng(0).uniform(-0.18, 0.18, size=len(y))
-        ax.scatter(
+        scatter_seen(
+            ax,
             rank[factor.index] + jitter,
             y,
+            responses_seen(idata, len(y)),
+            DATA,
             s=float(np.clip(3000 / len(y), 1.5, 12)),
-            color=DATA,
             alpha=float(np.clip(900 / len(y), 0.08, 0.7)),
             linewidth=0,
             rasterized=len(y) > 5000,

@@ -19,8 +19,19 @@ from bayeslmm.analysis.prediction.predictions import predict
 from bayeslmm.analysis.prediction.residuals import ResidualKind, fitted, residuals
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.plots.censored_check import draw_survival
 from bayeslmm.plots.discrete_check import draw_calibration, draw_rootogram
-from bayeslmm.plots.style import CATEGORIES, DATA, GRID, INK, LEVEL, POPULATION, style, with_unit
+from bayeslmm.plots.style import (
+    CATEGORIES,
+    DATA,
+    GRID,
+    INK,
+    LEVEL,
+    POPULATION,
+    name_categories,
+    style,
+    with_unit,
+)
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 
@@ -118,7 +129,8 @@ def plot_check(fit: Fit, *, random_seed: int | None = 0, axes: Any = None) -> An
         _draw_data(panels[0], fit, rows, expected, random_seed)
         label = "residual / sigma" if kind == "pearson" else "quantile residual"
         _draw_residuals(panels[1], expected, rest, (with_unit("fitted", _unit(rows)), label))
-        if rows.family.mean_scale.name == "log" and expected.min() > 0:
+        # Within a decade a logarithmic axis has no room for its ticks, and no use.
+        if rows.family.mean_scale.name == "log" and 0 < 10 * expected.min() < expected.max():
             panels[1].set_xscale("log")
         _draw_quantiles(panels[2], rest, label, known=kind == "quantile")
         if effects:
@@ -134,10 +146,14 @@ def _draw_data(ax: Any, fit: Fit, rows: FitRows, expected: Floats, random_seed: 
     label = with_unit(rows.response, rows.units)
     many = DISCRETE_REPLICATIONS if rows.family.discrete else REPLICATIONS
     replicated = _replicated(fit, expected, random_seed, many)
-    if rows.family.response.binary:
+    ends = None if isinstance(fit, REMLFit) else read.constant(fit, "ends")
+    if ends is not None:
+        draw_survival(ax, rows.y, ends, replicated, label)
+    elif rows.family.response.binary:
         draw_calibration(ax, rows.y, *_of_new_groups(fit, expected, replicated), rows.response)
     elif rows.family.discrete:
         draw_rootogram(ax, rows.y, replicated, label)
+        name_categories(ax.xaxis, rows.family)
     else:
         far = rows.family.name != GAUSSIAN.name
         _draw_replications(ax, rows.y, replicated, label, cut=far)

@@ -5,9 +5,18 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from bayeslmm.families.ordinal.ordered import Ordered
+from bayeslmm.reml.result import REMLFit
+from bayeslmm.results import read
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
+    from bayeslmm.arrays import Floats
     from bayeslmm.families.family import Family
 
 # Blue and vermilion of Okabe and Ito's palette, told apart by every kind of colour vision.
@@ -92,8 +101,9 @@ def mean_words(
     ('log of expected seizures', 'expected t (s)')
     """
     if family.response.ordered:
-        words = f"category of {response}"
-        return f"expected {words}" if scale == "response" else f"latent {words}"
+        if scale == "response":
+            return f"expected category of {response}"
+        return f"latent {response} ({family.link.name})"
     share = family.discrete and family.link.name != "log"
     words = f"probability of {response}" if share else f"expected {with_unit(response, units)}"
     if scale == "response" or family.mean_scale.name == "identity":
@@ -102,6 +112,26 @@ def mean_words(
         return f"expected log {response}"
     less = "".join(f" less {own.name}" for own in family.parameters if own.below_response)
     return f"{family.link.name} of {'the ' if share else ''}{words}{less}"
+
+
+def scatter_seen(ax: Any, x: Floats, y: Floats, seen: Any, color: str, **options: Any) -> None:
+    """Draw points, hollow where a response is censored and known to lie elsewhere."""
+    ax.scatter(x[seen], y[seen], color=color, **options)
+    if not np.all(seen):
+        ring = {**options, "facecolor": "none", "edgecolor": color, "linewidth": 0.7}
+        ax.scatter(x[~seen], y[~seen], label="censored", **ring)
+
+
+def responses_seen(fit: Any, count: int) -> NDArray[np.bool_]:
+    """Return which rows' responses are not censored."""
+    ends = None if isinstance(fit, REMLFit) else read.constant(fit, "ends")
+    return np.ones(count, dtype=bool) if ends is None else np.asarray(ends == read.response(fit))
+
+
+def name_categories(axis: Any, family: Family) -> None:
+    """Write the names of ordered categories where an axis has their numbers."""
+    if isinstance(family, Ordered):
+        axis.set_ticks(range(1, len(family.categories) + 1), family.categories)
 
 
 def legend_above(ax: Any, handles: Sequence[Any], title: str | None = None) -> None:

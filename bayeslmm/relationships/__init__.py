@@ -8,5 +8,6 @@
 - ``pedigree``: additive relationships of animals
 - ``known``: what ``known=`` maps names to
 - ``plain``: relationships in JSON's types and as arrays
+- ``nodes``: a covariance by the sparse inverse of that of nodes
 - ``level_map``: effects of levels as combinations of independent ones
 """

@@ -14,9 +14,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.relationships.nodes import NodePrecision
 
     Matrix = Floats | csr_array
 
+# Latent levels that several u have in common, from which on T is not laid out to describe it where
+# nodes do so as well.
+_MANY = 1000
 # Rounding of shares that were scaled to sum one.
 _SAME_SHARE = 1e-12
 
@@ -40,6 +44,8 @@ class LevelMap:
         Whether results tell v, by the factor's levels; else u.
     n_alone : int
         How many of the first latent levels are each in one u alone, no two of them in the same.
+    nodes : callable, optional
+        () -> the same covariance of u by nodes; called when it is first needed.
 
     Examples
     --------
@@ -55,8 +61,9 @@ class LevelMap:
         *,
         tells_latent: bool = False,
         n_alone: int = 0,
+        nodes: Callable[[], NodePrecision | None] | None = None,
     ) -> None:
-        self._compute = compute
+        self._compute, self._nodes = compute, nodes
         self.n_latent = n_latent
         self.tells_latent = tells_latent
         self.n_alone = n_alone
@@ -66,8 +73,26 @@ class LevelMap:
         """T, shape (m, M)."""
         return self._compute()
 
+    @cached_property
+    def nodes(self) -> NodePrecision | None:
+        """The covariance of u by the sparse precision of nodes, where there is one."""
+        return None if self._nodes is None else self._nodes()
+
+    @property
+    def n_shared(self) -> int:
+        """How many latent levels may be in several u."""
+        return self.n_latent - self.n_alone
+
+    @property
+    def _by_nodes(self) -> NodePrecision | None:
+        """The nodes, where T has too many columns to be laid out without need."""
+        return self.nodes if self.n_shared > _MANY else None
+
     def numbers(self) -> Iterator[NDArray[Any]]:
-        """Iterate over the arrays that tell T from others, in one order."""
+        """Iterate over the arrays that tell T, or the nodes, from others, in one order."""
+        if self._by_nodes is not None:
+            yield from self._by_nodes.arrays()
+            return
         found = self.matrix
         if isinstance(found, np.ndarray):
             yield found
@@ -103,6 +128,8 @@ class LevelMap:
     @cached_property
     def variances(self) -> Floats:
         """The diagonal of T T', shape (m,)."""
+        if self._by_nodes is not None:
+            return self._by_nodes.variances
         return np.asarray((self.matrix * self.matrix).sum(axis=1))
 
     def of_rows(self, latent: Floats) -> Floats:

@@ -14,6 +14,7 @@ from bayeslmm.arguments import label
 from bayeslmm.errors import DataError, names_keywords, nearest
 from bayeslmm.relationships.level_map import LevelMap
 from bayeslmm.relationships.matrix import check_labels
+from bayeslmm.relationships.nodes import NodePrecision
 from bayeslmm.relationships.relationship import Relationship
 
 if TYPE_CHECKING:
@@ -73,7 +74,36 @@ class Pedigree(Relationship):
         if not len(leaves) or len(core) >= len(places):
             return super().level_map(levels)
         compute = partial(self._root_by_parents, places, core, leaves)
-        return LevelMap(compute, len(leaves) + len(core), n_alone=len(leaves))
+        count, nodes = len(leaves) + len(core), self._node_maker(levels)
+        return LevelMap(compute, count, n_alone=len(leaves), nodes=nodes)
+
+    def nodes_of(self, levels: Sequence[str]) -> NodePrecision:
+        """Return animals and their ancestors, each like its parents' mean but for what is new.
+
+        References
+        ----------
+        Henderson, C. R. (1976). A simple method for computing the inverse of a numerator
+        relationship matrix used in prediction of breeding values. Biometrics 32, 69-83.
+        https://doi.org/10.2307/2529339
+        """
+        places = self.places(levels)
+        wanted = np.flatnonzero(self._with_ancestors(places))
+        moved = np.full(len(self.labels) + 1, -1, np.int64)
+        moved[wanted] = np.arange(len(wanted))
+        parents = moved[self.sire[wanted]], moved[self.dam[wanted]]
+        diagonal, own = _diagonal(*parents)
+        # Row j of I - S: one, and minus a half at each parent.
+        shares = np.ones(len(wanted))
+        at = [(np.arange(len(wanted)), shares), *((parent, -0.5 * shares) for parent in parents)]
+        entries = []
+        for first, one in at:
+            for second, other in at:
+                known = (first >= 0) & (second >= 0)
+                entries.append((first[known], second[known], (one * other / own)[known]))
+        rows, cols, values = (np.concatenate(part) for part in zip(*entries, strict=True))
+        return NodePrecision(
+            len(wanted), moved[places], rows, cols, values, diagonal[moved[places]]
+        )  # fmt: skip
 
     def _root_by_parents(self, places: Ints, core: Ints, leaves: Ints) -> csr_array:
         """Compute T: leaves' own latent effects first, then those of parents."""
@@ -179,6 +209,46 @@ def pedigree(table: Any, *, id: str = "id", sire: str = "sire", dam: str = "dam"
     moved[order], moved[-1] = np.arange(len(order)), -1
     sires, dams = (moved[of[order]] for of in parents)
     return Pedigree(tuple(animals[k] for k in order), sires, dams)
+
+
+def _diagonal(sire: Ints, dam: Ints) -> tuple[Floats, Floats]:
+    """Compute A's diagonal, and what of it is new in each animal, without A.
+
+    An animal's effect is a sum of what was new in it and in its ancestors, each with its share.
+
+    Parameters
+    ----------
+    sire, dam : ndarray of int64, shape (m,)
+        Parents, smaller than their progeny; -1 where unknown.
+
+    Returns
+    -------
+    diagonal, own : ndarray, shape (m,)
+
+    References
+    ----------
+    Quaas, R. L. (1976). Computing the diagonal elements and inverse of a large numerator
+    relationship matrix. Biometrics 32, 949-953. https://doi.org/10.2307/2529279
+    """
+    m = len(sire)
+    diagonal, own = np.ones(m), np.ones(m)
+    is_parent = np.zeros(m + 1, bool)
+    is_parent[sire] = is_parent[dam] = True
+    ancestors: dict[int, tuple[Ints, Floats]] = {}
+    for k in range(m):
+        known = [int(p) for p in (sire[k], dam[k]) if p >= 0]
+        own[k] = 1.0 - 0.25 * sum(diagonal[p] for p in known)
+        who, share = np.array([k]), np.ones(1)
+        if known:
+            all_of = np.concatenate([ancestors[p][0] for p in known])
+            halves = 0.5 * np.concatenate([ancestors[p][1] for p in known])
+            distinct, which = np.unique(all_of, return_inverse=True)
+            who = np.append(distinct, k)
+            share = np.append(np.bincount(which, halves), 1.0)
+        diagonal[k] = float(share**2 @ own[who])
+        if is_parent[k]:
+            ancestors[k] = who, share
+    return diagonal, own
 
 
 def _column(table: Any, name: str) -> list[str]:

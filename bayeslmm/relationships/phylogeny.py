@@ -15,18 +15,22 @@ from bayeslmm.errors import ArgumentError, DataError, DataWarning, names_keyword
 from bayeslmm.relationships.level_map import LevelMap
 from bayeslmm.relationships.matrix import check_labels
 from bayeslmm.relationships.newick import NewickTree, read_newick
+from bayeslmm.relationships.nodes import NodePrecision
 from bayeslmm.relationships.relationship import Relationship
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats, Ints
     from bayeslmm.relationships.relationship import Arrays
 
 # Heights of tips that are the same but for the digits that files keep.
 _ULTRAMETRIC = 1e-4
-# Branches above tips, for each tip, up to which tips are eliminated one by one.
-_FEWER_BRANCHES = 0.7
+# Branches above tips, for each tip, up to which tips are eliminated one by one; and tips from which
+# on a triangular root would be large, and paths of branches are few.
+_FEWER_BRANCHES, _MANY_TIPS = 0.7, 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,34 +95,70 @@ class Phylogeny(Relationship):
         """Return T of some tips, from the branches that end in them and those above.
 
         Trees of many tips to a node have fewer branches above than tips, and what is new in a
-        tip's own branch is its alone.
+        tip's own branch is its alone. Of large trees each tip has a few of the branches above.
         """
         tips = self.tip[self.places(levels)]
+        inner = np.flatnonzero(self._above(tips) & (self.length > 0.0))
+        if len(inner) > _FEWER_BRANCHES * len(tips) and len(tips) <= _MANY_TIPS:
+            return super().level_map(levels)
+        compute = partial(self._root_by_branches, tips, inner)
+        nodes = self._node_maker(levels)
+        return LevelMap(compute, len(tips) + len(inner), n_alone=len(tips), nodes=nodes)
+
+    def _above(self, tips: Ints) -> NDArray[np.bool_]:
+        """Return which nodes are above some tips, the root left out."""
         above = np.zeros(len(self.parent), bool)
         for node in self.parent[tips].tolist():
             at = node
             while at > 0 and not above[at]:
                 above[at] = True
                 at = int(self.parent[at])
-        inner = np.flatnonzero(above & (self.length > 0.0))
-        if len(inner) > _FEWER_BRANCHES * len(tips):
-            return super().level_map(levels)
-        compute = partial(self._root_by_branches, tips, inner)
-        return LevelMap(compute, len(tips) + len(inner), n_alone=len(tips))
+        return above
+
+    def nodes_of(self, levels: Sequence[str]) -> NodePrecision:
+        """Return tips and the forks above them, each but for its branch like the one above it.
+
+        The ends of a branch without length are one node.
+        """
+        tips = self.tip[self.places(levels)]
+        there = self._above(tips)
+        there[tips] = True
+        ends = np.flatnonzero(there & (self.length > 0.0))
+        node = np.full(len(self.parent), -1, np.int64)  # that of the root, which has no effect
+        node[ends] = np.arange(len(ends))
+        for at in np.flatnonzero(there & (self.length == 0.0)).tolist():
+            node[at] = node[self.parent[at]]
+        own, above, weight = node[ends], node[self.parent[ends]], 1.0 / self.length[ends]
+        inside = above >= 0
+        a, b, w = own[inside], above[inside], weight[inside]
+        return NodePrecision(
+            len(ends),
+            node[tips],
+            np.concatenate([own, b, a, b]),
+            np.concatenate([own, b, b, a]),
+            np.concatenate([weight, w, -w, -w]),
+            self._depth[tips],
+        )
 
     def _root_by_branches(self, tips: Ints, inner: Ints) -> csr_array:
         column = np.full(len(self.parent), -1, np.int64)
         column[inner] = np.arange(len(inner))
-        paths = np.zeros((len(tips), len(inner)))
+        rows, branches = [], []
         for k, node in enumerate(self.parent[tips].tolist()):
             at = node
             while at > 0:
                 if column[at] >= 0:
-                    paths[k, column[at]] = np.sqrt(self.length[at])
+                    rows.append(k)
+                    branches.append(at)
                 at = int(self.parent[at])
+        roots = np.sqrt(self.length)
+        shape = len(tips), len(inner)
+        paths = csr_array((roots[branches], (rows, column[branches])), shape)
         own = np.arange(len(tips))
-        alone = csr_array((np.sqrt(self.length[tips]), (own, own)), (len(tips), len(tips)))
-        return csr_array(hstack([alone, csr_array(paths)]))
+        alone = csr_array((roots[tips], (own, own)), (len(tips), len(tips)))
+        found = csr_array(hstack([alone, paths]))
+        found.sort_indices()
+        return found
 
     def _runs(self, tips: Ints) -> tuple[Ints, Ints]:
         """Return, for each node, the run of these tips below it in an order that keeps clades."""

@@ -18,6 +18,7 @@ from bayeslmm.relationships.matrix import (
     numbers_of,
     require_positive_definite,
 )
+from bayeslmm.relationships.nodes import NodePrecision
 from bayeslmm.relationships.relationship import Relationship
 
 if TYPE_CHECKING:
@@ -50,6 +51,14 @@ class PrecisionMatrix(Relationship):
     def covariance(self) -> Floats:
         """Return the inverse."""
         return self._inverse
+
+    def nodes_of(self, levels: Sequence[str]) -> NodePrecision:
+        """Return all labels as nodes, of which the levels are some."""
+        places = self.places(levels).astype(np.int64)
+        variances = self._inverse.diagonal()[places]
+        return NodePrecision(
+            len(self.labels), places, self.rows, self.cols, self.values, variances
+        )  # fmt: skip
 
     def arrays(self) -> Arrays:
         """Return the entries that are not zero."""

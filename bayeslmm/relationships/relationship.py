@@ -14,11 +14,12 @@ from bayeslmm.errors import DataError, nearest
 from bayeslmm.relationships.level_map import LevelMap
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
+    from bayeslmm.relationships.nodes import NodePrecision
 
     Arrays = dict[str, NDArray[np.float64] | NDArray[np.int64] | NDArray[np.str_]]
 
@@ -62,7 +63,16 @@ class Relationship:
     def level_map(self, levels: Sequence[str]) -> LevelMap:
         """Return T of some levels, a root of A: lower triangular if nothing else is known of A."""
         own = tuple(levels)
-        return LevelMap(partial(_root, self, own), len(own))
+        return LevelMap(partial(_root, self, own), len(own), nodes=self._node_maker(own))
+
+    def nodes_of(self, levels: Sequence[str]) -> NodePrecision | None:
+        """Return A of some levels by nodes with a sparse precision; None where there are none."""
+        del levels
+        return None
+
+    def _node_maker(self, levels: Sequence[str]) -> Callable[[], NodePrecision | None]:
+        """Return what gives the nodes of some levels once they are needed."""
+        return partial(self.nodes_of, tuple(levels))
 
     def arrays(self) -> Arrays:
         """Return everything that A follows from, beside the labels."""

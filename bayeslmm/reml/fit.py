@@ -27,7 +27,7 @@ from bayeslmm.gram.border.choice import (
     require_plain,
 )
 from bayeslmm.gram.border.limits import require_border
-from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.border.sparse.suited import suited_gram
 from bayeslmm.gram.gram_design import design_of
 from bayeslmm.model.compiled_rows import refuse_counted
 from bayeslmm.model.covariance.block_covariance import covariance_of
@@ -121,7 +121,8 @@ def fit_reml(
         How crossed effects are solved for: by a dense matrix of all but the largest factor's; by a
         sparse Cholesky factor of all effects; or by conjugate gradients, which form no matrix, with
         the trace in the criterion's gradient by random probes. Beyond 4,000 columns ``"auto"``
-        takes the second where the factor is small, as in chains, and else the third.
+        takes the second where the factor is small, as in chains, and else the third. Of levels that
+        a phylogeny, a pedigree or a precision relates it takes the second where that is quicker.
     probes : int
         Probes to begin with. They are doubled until their chance in every variance parameter is
         below 0.02 of its standard error (``fit.probe_error``).
@@ -188,7 +189,7 @@ def fit_reml(
         return _fit_structured(design, design.residual, method)
     check_probes(probes, random_seed)
     with single_blas_thread():
-        gram = gram_of(design)
+        gram = suited_gram(design, border)
         chosen, record = choose_border(gram, border, sparse=True), None
         if chosen.method == DENSE:
             require_border(gram, "REML", _FEWER)

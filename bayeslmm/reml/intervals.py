@@ -124,7 +124,7 @@ def confidence_intervals(
 def has_profile(fit: REMLFit) -> bool:
     """Return whether `confidence_intervals` gives profile limits of a fit."""
     plain = all(covariance_of(factor).compiles for factor in fit.gram.factors)
-    return plain and fit.residual is None and fit.border.method == DENSE
+    return plain and fit.residual is None and (fit.border.method == DENSE or fit.gram.by_nodes)
 
 
 def _require_profile(fit: REMLFit) -> None:
@@ -236,7 +236,7 @@ def _line_errors(fit: REMLFit, targets: dict[str, Target], point: Floats) -> Flo
         return nothing
     if fit.by_probes is not None:
         variance = np.array([fit.by_probes.variances[name] for name in targets])
-    elif fit.border.method == SPARSE:
+    elif fit.border.method == SPARSE and not fit.gram.by_nodes:
         own = variances_sparsely(fit.gram, fit.factors, restricted=fit.method == "REML")
         variance = np.array([own[name] for name in targets])
     else:

@@ -177,7 +177,7 @@ class _HeldBlock:
 
     def __init__(self, ml: REMLFit, target: Target) -> None:
         self.gram, self.target = ml.gram, target
-        self.n_packed = ml.gram.plan.n_lambda
+        self.n_packed = sum(len(factor.terms) ** 2 for factor in ml.gram.factors)
         spots, scales, start, at = [], [], [], 0
         for k, factor in enumerate(ml.gram.factors):
             q, lengths = len(factor.terms), _lengths(ml, k)

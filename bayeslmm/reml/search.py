@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from bayeslmm.gram.border.sparse.criteria import criterion_sparsely
+from bayeslmm.gram.border.sparse_factor import sparse_work
 from bayeslmm.gram.likelihood import flat_prior, unpack_factors
 from bayeslmm.kernels.densities import ML, REML, evaluate
 from bayeslmm.model.covariance.block_covariance import covariance_of
@@ -117,11 +119,16 @@ class Objective:
 
     def work(self) -> float:
         """Count the multiplications of an evaluation."""
+        if self.gram.by_nodes:
+            return sparse_work(self.gram)
         plan = self.gram.plan
         return float(plan.n_border**3 + 20.0 * len(plan.floats))
 
     def evaluate(self, packed: Floats, gradient: bool) -> tuple[float, Floats, float]:
         """Compute the criterion at packed relative factors, its gradient, and sigma."""
+        if self.gram.by_nodes:
+            lams, held = unpack_factors(self.gram, packed), (self.at, self.direction)
+            return criterion_sparsely(self.gram, lams, self.kind, held, gradient=gradient)
         plan = self.gram.plan
         found: tuple[float, Floats, float] = evaluate(
             plan.ints,

@@ -9,6 +9,7 @@ import numpy as np
 from bayeslmm import names
 from bayeslmm.design.state import state_content
 from bayeslmm.errors import TreeError
+from bayeslmm.families.derived.censored import uncensored
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.families.registry import bound_family, family_of
 from bayeslmm.families.several.stacked import OfResponses
@@ -141,8 +142,8 @@ def require_additive(idata: xr.DataTree, what: str) -> None:
     if not is_additive(member := family(idata)):
         raise TreeError(
             f"{what} is for responses that are a linear predictor and a residual, whose variance "
-            f"is the same for every mean; the family of this fit is {member.name!r}. icc and "
-            "r_squared take it, with scale='latent' or 'observation'."
+            f"is the same for every mean; the family of this fit is {uncensored(member).name!r}. "
+            "icc and r_squared take it, with scale='latent' or 'observation'."
         )
 
 
@@ -166,7 +167,7 @@ def require_closed_form(idata: xr.DataTree, what: str, instead: str = "") -> Non
     if (member := family(idata)).gaussian_scale is None:
         raise TreeError(
             f"{what} is for responses that are Gaussian, also after their logarithm; the family of "
-            f"this fit is {member.name!r}. {instead}".rstrip()
+            f"this fit is {uncensored(member).name!r}. {instead}".rstrip()
         )
 
 

@@ -87,9 +87,11 @@ cross-products are there, *peak MB* to the end. Peers read the same rows as CSV 
 is asked for larger tables until it takes too long.
 """
 FIRST = """
-`Reaction ~ Days + (Days | Subject)`: seconds of `fit_bayes` by NUTS with empty compile caches, with
-only the package's core compiled (as `make` does on installing), with the caches that the first
-process left, and once more in the same process. Imports are not counted in *total*.
+`Reaction ~ Days + (Days | Subject)`, and by quadrature `incidence ~ period + (1 | herd)`: seconds
+from the call to its result. *Compiled* has neither caches nor the machine code of wheels; *cold*
+has that, and is the first fit after installing; *loaded* so too, but foreign libraries were
+imported before; *warm* finds the caches that the cold process left; *again* is its second fit. The
+import of the package itself is not counted in *total*.
 """
 CROSSED = "`y ~ 1 + (1 | g) + (1 | h)`, ten rows per level, paired at random, REML."
 ITERATIONS = """The same formula and tables with `border="krylov"`: whole calls, one thread, and

@@ -11,6 +11,7 @@ IMPORTS = {
     "import bayeslmm": "import bayeslmm",
     "from bayeslmm import fit_reml": "from bayeslmm import fit_reml",
     "from bayeslmm import fit_bayes": "from bayeslmm import fit_bayes",
+    "from bayeslmm import fit_bayes, fit_reml": "from bayeslmm import fit_bayes, fit_reml",
     "import pymc": "import pymc",
 }
 
@@ -43,12 +44,12 @@ def middle(command, settings):
 
 
 def first_posterior(settings):  # noqa: ARG001 -- every part takes the settings
-    """Sleepstudy in processes of their own: empty caches, filled caches, and once more."""
-    from first_posterior import measure_all
+    """Fits in processes of their own: empty caches, filled caches, and once more."""
+    from first_posterior import FITS, measure_all
 
     rows = []
-    for parametrization in ("noncentered", "marginal"):
-        for label, row in measure_all(parametrization).items():
-            rows.append({"parametrization": parametrization, "caches": label} | row)
+    for name in FITS:
+        for label, row in measure_all(name).items():
+            rows.append({"fit": name, "caches": label} | row)
             print(f"  {rows[-1]}")
     return pd.DataFrame(rows), ""

@@ -1,5 +1,8 @@
 """What results make of rows that count several times, and of censored ones."""
 
+import warnings
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import trees
@@ -7,7 +10,7 @@ from scipy import stats
 
 import bayeslmm as bl
 from bayeslmm.analysis.prediction.linear_predictor import training_design
-from bayeslmm.errors import ArgumentError, TreeError
+from bayeslmm.errors import ArgumentError, DataError, DataWarning, TreeError
 from bayeslmm.results.family import family, family_draws
 
 FORMULA = "y ~ x + (1 | g)"
@@ -66,3 +69,65 @@ def test_censored_rows_have_the_probability_of_where_they_lie(censored):
 def test_of_censored_rows_no_response_is_known(censored, kind):
     with pytest.raises(ArgumentError, match="take kind='quantile'"):
         bl.residuals(censored, kind=kind)
+
+
+def test_a_summary_says_of_how_many_rows_the_response_was_seen(censored):
+    said = str(bl.summary(censored))
+    assert said.startswith("Bayesian weibull (log) mixed model")
+    assert "Response: seen in 5 rows, 1 censored (left), 2 censored (right)," in said
+    assert "1 censored\n  (interval)" in said or "1 censored (interval)" in said
+    assert "censored_weibull" not in said
+    assert "weibull" in set(bl.variance_components(censored)["factor"])
+
+
+def test_the_share_above_each_time_is_kaplan_meiers_where_rows_are_censored_on_the_right():
+    kinds = np.array([0, 1, 0, 0, 1, 0, 0, 0, 1])
+    fit = tree("weibull", cens=kinds)
+    axes = bl.plot_check(fit, random_seed=1).axes[0]
+    (line,) = [line for line in axes.lines if line.get_label() == "data"]
+    y = trees.RESPONSES["weibull"]
+    for time, share in zip(line.get_xdata(), line.get_ydata(), strict=True):
+        events = [t for t, kind in zip(y, kinds, strict=True) if kind == 0 and t <= time]
+        product = np.prod([1 - 1 / np.sum(y >= t) for t in events]) if events else 1.0
+        # Ties of an event and a censored row count the row as watched; both products round.
+        assert share == pytest.approx(product, abs=1e-12)
+    assert axes.get_ylabel() == "share above it"
+    plt.close("all")
+
+
+def test_left_censored_rows_are_seen_from_the_other_side_and_of_both_kinds_left_out():
+    for said, label in (
+        ({"cens": -(KINDS == 1).astype(int)}, "share above it"),
+        ({"cens": KINDS, "y2": UPPER}, "share above it (5 rows that were seen)"),
+    ):
+        axes = bl.plot_check(tree("weibull", **said), random_seed=1).axes[0]
+        assert axes.get_ylabel() == label
+        assert axes.get_legend_handles_labels()[1] == ["simulated from the fit", "data"]
+    plt.close("all")
+
+
+def test_censored_responses_are_hollow_points_and_have_no_statistics(censored):
+    (axes,) = bl.plot_effect(censored, "x").axes
+    points = [one for one in axes.collections if len(one.get_offsets()) in {4, 5}]
+    assert [len(one.get_facecolor()) > 0 for one in points] == [True, False]
+    plt.close("all")
+    with pytest.raises(TreeError, match="plot_check draws both"):
+        bl.check_groups(censored)
+
+
+def test_a_column_of_events_is_not_taken_for_one_of_censoring_in_silence():
+    rows = {**trees.family_data("weibull"), "status": (KINDS == 0).astype(int)}
+    with pytest.warns(DataWarning, match=r"status is 1 or True, 5 of 9.*table\['status'\] == 0"):
+        bl.build_design(FORMULA, rows, family="weibull", cens="status")
+    words = np.where(KINDS == 0, "none", "right")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bl.build_design(FORMULA, {**rows, "status": words}, family="weibull", cens="status")
+        bl.build_design(
+            FORMULA, {**rows, "censored": 1 - rows["status"]}, family="weibull", cens="censored"
+        )
+    zero = {**rows, "y": np.where(np.arange(9) == 2, 0.0, rows["y"]), "late": KINDS == 1}
+    with pytest.raises(DataError, match=r"family='weibull' is for.*half of the smallest unit"):
+        bl.build_design(FORMULA, zero, family="weibull", cens="late")
+    with pytest.raises(DataError, match="Compute it into a column"):
+        bl.build_design(FORMULA, rows, family="weibull", cens="1 - status")

@@ -57,6 +57,30 @@ def test_foretold_effects_have_the_conditional_normal_distribution():
     np.testing.assert_allclose(related.effects(["b1", "b2"]), drawn[[2, 0]])
 
 
+def test_they_have_it_by_nodes_too(monkeypatch):
+    tree = bl.phylogeny(known.random_tree(30))
+    levels, new = tuple(f"s{k}" for k in range(20)), ["s25", "s21", "s29"]
+    s = 20_000
+    root = np.array([[1.0, 0.0], [0.5, 0.8]])
+    effects = np.random.default_rng(1).standard_normal((20, 2))
+    spread = np.repeat(effects[:, :, None], s, axis=2)
+    noise = NewLevels("g", np.broadcast_to(root, (s, 2, 2)), np.arange(s), s, seed=3)
+    dense = RelatedLevels(tree, levels, spread, noise)
+    shares, means = dense.shares(new), dense.at_mean().effects(new)
+    monkeypatch.setattr("bayeslmm.analysis.prediction.new_levels._MANY", 10)
+    related = RelatedLevels(tree, levels, spread, noise)
+    np.testing.assert_allclose(related.shares(new), shares, rtol=1e-10)
+    np.testing.assert_allclose(related.at_mean().effects(new), means, atol=1e-10)
+    drawn = related.effects(new)
+    A = tree.covariance_of([*levels, *new])
+    left = A[20:, 20:] - A[20:, :20] @ np.linalg.solve(A[:20, :20], A[:20, 20:])
+    covariance = np.kron(left, root @ root.T)
+    sd = np.sqrt(np.diag(covariance))
+    scaled = np.abs(np.cov(drawn.reshape(6, s)) - covariance) / np.outer(sd, sd)
+    assert scaled.max() < 5 * np.sqrt(2 / s)  # five standard errors
+    np.testing.assert_allclose(related.effects(["s29", "s25"]), drawn[[2, 0]])
+
+
 def test_levels_that_the_covariance_holds_are_foretold(fit):
     both = bl.predict(fit, rows("b0", "a1"), random_seed=1)
     alone = bl.predict(fit, rows("b0"), random_seed=1)

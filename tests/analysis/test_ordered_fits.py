@@ -78,6 +78,7 @@ def test_predictions_are_probabilities_of_each_category(fit):
     eta = flat(bl.predict(fit, rows, kind="link")).T
     expected = family(fit).probabilities(eta, family_draws(fit))
     np.testing.assert_allclose(flat(found), np.moveaxis(expected, (0, 1), (2, 1)), rtol=1e-12)
+    np.testing.assert_array_equal(bl.category_probabilities(fit, rows), found)
     mean = (found * np.arange(1.0, 6.0)).sum("category")
     np.testing.assert_allclose(mean, bl.predict(fit, rows), rtol=1e-12)
     table = bl.predict_table(fit, rows, kind="probability", columns=True)
@@ -136,10 +137,50 @@ def test_categories_are_stacked_to_one(fit):
         bl.plot_categories(fit, "bottle")
 
 
+def test_categories_have_a_panel_for_each_label_of_another_column(fit):
+    first, second = bl.plot_categories(fit, "temp", by="contact").axes
+    assert [one.get_title() for one in (first, second)] == ["contact: no", "contact: yes"]
+    for axes, contact in ((first, "no"), (second, "yes")):
+        rows = WINE.assign(temp="warm", contact=contact)
+        kept = bl.predict(fit, rows, kind="probability", random_effects="none", draws=100)
+        heights = [bars[1].get_height() for bars in axes.containers]
+        np.testing.assert_allclose(heights, kept.mean((*DRAWS, "obs")), rtol=1e-9)
+    _, axes = plt.subplots()
+    with pytest.raises(ArgumentError, match="ax holds 1 axes; 2 panels"):
+        bl.plot_categories(fit, "temp", by="contact", ax=axes)
+    with pytest.raises(ArgumentError, match="leave it out"):
+        bl.plot_categories(fit, "temp", by="temp")
+    plt.close("all")
+
+
+def test_pictures_name_categories_and_the_scale_of_effects():
+    names = ["sweet", "mild", "plain", "sharp", "bitter"]
+    rating = pd.Categorical.from_codes(WINE["rating"].astype(int) - 1, names, ordered=True)
+    named = bl.fit_bayes("taste ~ temp + (1 | judge)", WINE.assign(taste=rating),
+                         family="cumulative", draws=100, random_seed=1)  # fmt: skip
+    ticks = bl.plot_check(named, random_seed=1).axes[0].get_xticklabels()
+    assert [tick.get_text() for tick in ticks] == names
+    (axes,) = bl.plot_effect(named, "temp").axes
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == names
+    (axes,) = bl.plot_effect(named, "temp", scale="link").axes
+    assert axes.get_ylabel() == "latent taste (logit)"
+    figure = bl.plot_caterpillar(named)
+    assert "on the scale of the logit\n(50 and 95 % intervals)" in figure.get_supxlabel()
+    figure.canvas.draw()
+    box = figure._supxlabel.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    plt.close("all")
+
+
 def test_coefficients_are_told_as_odds_ratios_and_means_have_no_ratios(fit):
     assert set(bl.fixed_effects(fit, exponentiate=True)["quantity"]) == {"odds ratio"}
-    with pytest.raises(ArgumentError, match="leave ratio out"):
-        bl.marginal_means(fit, "temp", contrasts="pairwise", ratio=True)
+    asked = {"contrasts": "pairwise", "ratio": True}
+    with pytest.raises(ArgumentError, match="scale='link' beside it compares the odds of higher"):
+        bl.marginal_means(fit, "temp", **asked)
+    odds = bl.marginal_means(fit, "temp", scale="link", **asked)
+    effect = bl.fixed_effects(fit, exponentiate=True)["mean"]["temp[T.warm]"]
+    np.testing.assert_allclose(odds["mean"], effect, rtol=1e-9)
     names = bl.variance_components(fit).query("quantity == 'threshold'")["term"]
     assert names.tolist() == ["1|2", "2|3", "3|4", "4|5"]
 

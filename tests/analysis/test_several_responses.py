@@ -2,13 +2,14 @@
 
 import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy import stats
 from stacked import growth, journeys
 
 import bayeslmm as bl
-from bayeslmm.errors import TreeError
+from bayeslmm.errors import ArgumentError, DataWarning, TreeError
 
 FORMULA = "mvbind(tarsus, back) ~ x + sex + (1 + x |p| family)"
 
@@ -53,6 +54,17 @@ def test_a_response_is_a_result_of_its_own(fit):
         if response == "back":
             assert priors.beta == alone.beta
     assert set(one.children) >= {"posterior", "observed_data", "constant_data", "log_prior"}
+
+
+def test_a_row_without_any_response_is_told_and_lacking_ones_are_counted():
+    table = growth()
+    lacking = table["back"].isna() | (np.arange(len(table)) < 5)
+    table.loc[lacking, "back"] = np.nan
+    table.iloc[:2, table.columns.get_loc("tarsus")] = np.nan
+    with pytest.warns(DataWarning, match=r"Dropped 3 of 60 rows that have none of tarsus, back"):
+        fit = bl.fit_bayes(FORMULA, table, draws=20, chains=2, random_seed=1, progressbar=False)
+    counts = f"57 rows (tarsus {table['tarsus'].count()}, back {table['back'].count()})"
+    assert counts in bl.summary(fit).heading[1]
 
 
 def test_densities_are_of_all_responses_of_a_row_together(fit):
@@ -108,9 +120,50 @@ def test_probabilities_are_those_of_the_predictors(prior):
     expected = np.log(p.values[..., np.arange(60), chosen])
     there = expected > -30
     assert np.allclose(density.values[there], expected[there], rtol=1e-7)
+    (axes,) = bl.plot_categories(prior, "x").axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["walk", "car", "bus"]
+    assert axes.get_ylabel() == "probability of choice"
+    rows = {"x": np.full(60, table["x"].min()), "person": table["person"]}
+    kept = bl.category_probabilities(prior, rows, random_effects="none").mean(
+        ("chain", "draw", "obs")
+    )
+    area = axes.collections[0].get_paths()[0].vertices
+    left = area[area[:, 0] == area[:, 0].min(), 1]
+    np.testing.assert_allclose(left.max(), kept.values[0], rtol=1e-9)
+    plt.close("all")
+    assert "Response: car, walk against bus" in bl.summary(prior).heading
+    told = bl.fixed_effects(prior, exponentiate=True)["quantity"]
+    assert told.tolist() == ["odds", "odds ratio"] * 2
     odds = bl.response_of(prior, "car")
     assert odds.attrs["formula"] == "car ~ 1 + x + (1 | person)"
     assert odds["observed_data"].sizes["obs"] == (chosen < 2).sum()
+
+
+@pytest.mark.parametrize("label", ["|p|", "|"])
+def test_effects_of_a_new_person_go_together_as_in_the_fit(label):
+    tree = bl.sample_prior(
+        f"choice ~ 1 + (1 {label} person)", journeys(), family="categorical", draws=2000,
+        priors={"beta": "Normal(0, 0.1)", "Intercept": "Normal(0, 0.1)",
+                "sd": "TruncatedNormal(1, 0.05, 0.5, 2)"}, random_seed=2,
+    )  # fmt: skip
+    tree["posterior"] = tree["prior"].to_dataset()
+    asked = {"new_levels": "sample", "random_seed": 4}
+    p = bl.category_probabilities(tree, {"person": ["new"]}, **asked)
+    draws = tree["posterior"]
+    beta = draws["beta"].values.reshape(-1, 2)
+    odds = np.log(p.values[..., 0, 1:] / p.values[..., 0, :1]).reshape(-1, 2) - beta
+    sd = draws["sd_person"].values.reshape(-1, 2)
+    found = np.mean(np.prod(odds / sd, axis=1))
+    corr = draws["corr_person"].values[..., 0, 1].ravel() if label == "|p|" else 0.0
+    # Products of standard normals have a standard deviation of at most sqrt(2).
+    assert found == pytest.approx(np.mean(corr), abs=4 * np.sqrt(2 / len(odds)))
+    np.testing.assert_allclose(odds.std(axis=0) / sd.mean(axis=0), 1.0, atol=0.1)
+    if label == "|p|":
+        assert np.corrcoef(np.prod(odds / sd, axis=1), corr)[0, 1] > 0.2
+    again = bl.category_probabilities(tree, {"person": ["new", "other"]}, **asked)
+    np.testing.assert_array_equal(again[:, :, 0], p[:, :, 0])
+    with pytest.raises(ArgumentError, match="new_levels='sample', whose mean over draws"):
+        bl.category_probabilities(tree, {"person": ["new"]}, new_levels="average")
 
 
 def test_what_is_about_one_response_says_how_to_take_it(fit, prior):

@@ -188,3 +188,19 @@ def test_the_caret_stands_in_what_is_said_of_residuals(spelt):
         bl.build_design("y ~ x", a_table(), **spelt)
     *_, shown, caret = str(caught.value).splitlines()
     assert shown[caret.index("^") : caret.rindex("^") + 1] == "numbr"
+
+
+def test_visits_and_subjects_that_changed_places_are_told():
+    table = a_table(n=30)
+    with pytest.raises(bl.DataError, match=r"465 variances.*residual='us\(at \| id\)'\?"):
+        build(table, "us(id | at)")
+    few = a_table(n=3).head(5)
+    with pytest.raises(bl.DataError, match="fewer parameters, such as 'ar1'"):
+        build(few, "us(at | id)")
+    assert build(a_table(n=3), "us(at | id)").residual is not None
+
+
+def test_other_families_are_told_which_formula_their_spread_has():
+    table = a_table().assign(y=lambda t: (t["y"] - t["y"].min() + 1) / (np.ptp(t["y"]) + 2))
+    with pytest.raises(bl.ArgumentError, match=r"follows from its mean and phi='~ x': leave it"):
+        bl.build_design("y ~ 1", table, family="beta", sigma="~ at")

@@ -15,8 +15,10 @@ from bayeslmm.gram.likelihood import (
     pack_factors,
     profiled_criterion,
 )
+from bayeslmm.kernels.densities import DENSITY, ML, ML_AT_COEFFICIENT, ML_AT_SIGMA, REML
 from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.model.residual.of_design import structured_residuals
+from bayeslmm.reml.search import Objective
 
 TABLE = known.related_table()
 ANIMALS = sorted(set(TABLE["animal"]))
@@ -57,14 +59,30 @@ FORMULAS = {
 WEIGHTS = np.random.default_rng(5).uniform(0.5, 2.0, len(TABLE))
 
 
+# As latent levels of a dense border, and as nodes with a sparse precision.
+FORMS = {"latent levels": Gram.from_design, "nodes": Gram.of_nodes}
+
+
+@pytest.fixture(params=FORMS.values(), ids=FORMS)
+def summed(request):
+    return request.param
+
+
 @pytest.fixture(params=FORMULAS.values(), ids=FORMULAS)
-def design(request):
+def design(request, summed):
     table = TABLE.assign(copy=TABLE["animal"])
-    return build_design(request.param, table, weights=WEIGHTS, known=named_in(request.param))
+    known = named_in(request.param, inverted=summed == Gram.of_nodes)
+    return build_design(request.param, table, weights=WEIGHTS, known=known)
 
 
-def named_in(formula):
-    matrices = {"A": A, "B": B, "P": PARENTS, "T": TREE}
+def named_in(formula, inverted=False):
+    matrices = {"A": A, "B": B}
+    if inverted:
+        matrices = {
+            name: bl.precision(np.linalg.inv(matrix), matrix.index)
+            for name, matrix in matrices.items()
+        }
+    matrices |= {"P": PARENTS, "T": TREE}
     return {name: matrix for name, matrix in matrices.items() if f"={name}" in formula}
 
 
@@ -103,25 +121,40 @@ def related(monkeypatch, design):
 EXACT = 1e-9
 
 
-def test_the_density_is_the_dense_normal(related):
+def test_the_density_is_the_dense_normal(related, summed):
     lams = factors_of(related)
     mean, precision = np.array([1.0, -0.5]), np.array([[0.3, 0.1], [0.1, 0.5]])
-    value, _, _ = log_density(Gram.from_design(related), lams, 0.8, mean, precision)
+    value, _, _ = log_density(summed(related), lams, 0.8, mean, precision)
     expected = dense.log_density(related, lams, 0.8, mean, np.linalg.inv(precision))
     assert value == pytest.approx(expected, rel=EXACT)
 
 
 @pytest.mark.parametrize("restricted", [True, False], ids=["REML", "ML"])
-def test_the_criterion_is_the_dense_one(related, restricted):
-    gram, lams = Gram.from_design(related), factors_of(related)
+def test_the_criterion_is_the_dense_one(related, summed, restricted):
+    gram, lams = summed(related), factors_of(related)
     packed = pack_factors(gram, lams)
     value, _, sigma = profiled_criterion(gram, packed, restricted=restricted)
     expected = dense.criterion(related, lams, sigma, restricted)
     assert value == pytest.approx(expected, rel=EXACT)
 
 
-def test_the_gradient_is_that_of_differences(related):
-    gram, lams = Gram.from_design(related), factors_of(related)
+@pytest.mark.parametrize("kind", [DENSITY, REML, ML, ML_AT_SIGMA, ML_AT_COEFFICIENT])
+@pytest.mark.parametrize("formula", FORMULAS.values(), ids=FORMULAS)
+def test_criteria_of_nodes_are_those_of_latent_levels(formula, kind):
+    table, known = TABLE.assign(copy=TABLE["animal"]), named_in(formula, inverted=True)
+    design = build_design(formula, table, weights=WEIGHTS, known=known)
+    held = 0.7, np.array([0.5, 1.0])
+    one, other = (Objective(form(design), kind, *held) for form in FORMS.values())
+    packed = pack_factors(one.gram, factors_of(design))
+    value, slopes, extra = one.evaluate(packed, gradient=True)
+    found, own, told = other.evaluate(packed, gradient=True)
+    assert (found, told) == (pytest.approx(value, rel=EXACT), pytest.approx(extra, rel=EXACT))
+    np.testing.assert_allclose(own, slopes, rtol=EXACT, atol=1e-8)
+    assert other.evaluate(packed, gradient=False)[0] == found
+
+
+def test_the_gradient_is_that_of_differences(related, summed):
+    gram, lams = summed(related), factors_of(related)
     _, slopes, d_sigma = log_density(gram, lams, 0.8)
     step = 1e-6
     for k, lam in enumerate(lams):
@@ -139,12 +172,12 @@ def test_the_gradient_is_that_of_differences(related):
     assert d_sigma == pytest.approx((up - down) / (2 * step), abs=1e-5)
 
 
-def test_modes_and_covariances_of_the_told_effects(related):
+def test_modes_and_covariances_of_the_told_effects(related, summed):
     lams = factors_of(related)
     for lam in lams:  # the dense twin inverts G
         lam[np.diag_indices(len(lam))] = np.abs(np.diag(lam)) + 0.2
     mean, precision = np.array([1.0, -0.5]), np.array([[0.3, 0.1], [0.1, 0.5]])
-    found = conditional(Gram.from_design(related), lams, 0.8, precision, mean)
+    found = conditional(summed(related), lams, 0.8, precision, mean)
     modes, cov = dense.conditional(related, lams, 0.8, mean, precision)
     p = at = len(related.coef)
     np.testing.assert_allclose(found.beta, modes[:p], rtol=EXACT)
@@ -162,18 +195,18 @@ def test_modes_and_covariances_of_the_told_effects(related):
         at += m * q
 
 
-def test_draws_of_effects_have_their_conditional(related):
+def test_draws_of_effects_have_their_conditional(related, summed):
     lams = [np.abs(np.diag(np.diag(lam))) + 0.2 * np.eye(len(lam)) for lam in factors_of(related)]
-    gram = Gram.from_design(related)
+    gram = summed(related)
     mean, precision = np.array([1.0, -0.5]), np.array([[0.3, 0.1], [0.1, 0.5]])
-    n = 20_000
+    n = 4_000 if gram.by_nodes else 20_000
     packed = np.repeat(pack_factors(gram, lams)[None], n, axis=0)
     rng = np.random.default_rng(1)
     beta, effects = draw_effects(gram, packed, np.full(n, 0.8), rng, precision, mean)
     modes, cov = dense.conditional(related, lams, 0.8, mean, precision)
     drawn = np.column_stack([beta, *(b.reshape(n, -1) for b in effects)])
     sd = np.sqrt(np.diag(cov))
-    # Means of 20,000 draws are within 5 standard errors, covariances within 5 of theirs.
+    # Means of so many draws are within 5 standard errors, covariances within 5 of theirs.
     assert np.abs((drawn.mean(axis=0) - modes) / sd).max() < 5 / np.sqrt(n)
     assert np.abs(np.cov(drawn.T) - cov).max() / np.max(sd) ** 2 < 5 * np.sqrt(2 / n)
 

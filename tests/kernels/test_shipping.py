@@ -1,9 +1,13 @@
 """Machine code that comes with the package: the compiled kernels' numbers, or none at all."""
 
+import copy
+import importlib
 import json
 import logging
 import os
 import pickle
+import pkgutil
+import platform
 import shutil
 import subprocess
 import sys
@@ -14,12 +18,15 @@ import pytest
 import recorded
 
 import bayeslmm as bl
+from bayeslmm import kernels
+from bayeslmm.kernels.compiler import levels, words
 from bayeslmm.kernels.compiler import library as library_file
-from bayeslmm.kernels.compiler import words
+from bayeslmm.kernels.compiler.jit import CFunction, Kernel
+from bayeslmm.kernels.compiler.levels import LEAST, levels_of, runs
 from bayeslmm.kernels.compiler.library import BUILT, COMPILE, UnusableError, load, stem
 from bayeslmm.kernels.compiler.routines import ROUTINES, address_of
 from bayeslmm.kernels.compiler.shipping.build import build
-from bayeslmm.kernels.compiler.shipping.interface import ENTRIES
+from bayeslmm.kernels.compiler.shipping.interface import CORE, PARTS
 from bayeslmm.kernels.densities import evaluate
 
 
@@ -43,18 +50,49 @@ def table_of(folder):
     return folder / f"{stem()}.json"
 
 
+def core_of(table):
+    return table["parts"][0]["files"][LEAST]
+
+
 def code_of(folder):
-    return folder / json.loads(table_of(folder).read_text())["file"]
+    return folder / core_of(json.loads(table_of(folder).read_text()))[0]
 
 
-def test_shipped_and_compiled_code_agree(built, tmp_path, monkeypatch):
+ENTRIES = [kernel for part in PARTS for kernel, _ in part.entries]
+
+
+def test_all_that_python_calls_is_shipped():
+    """A kernel that is missing in the interface would be compiled by whoever calls it first."""
+    called, linked = set(), set()
+    for found in pkgutil.walk_packages(kernels.__path__, "bayeslmm.kernels."):
+        if ".compiler" in found.name:
+            continue
+        members = vars(importlib.import_module(found.name)).values()
+        called |= {each for each in members if isinstance(each, Kernel) and each.called}
+        linked |= {each for each in members if isinstance(each, CFunction)}
+    assert called == set(ENTRIES)
+    assert linked == {function for part in PARTS for function in part.functions}
+
+
+@pytest.fixture(scope="session")
+def calls(built):
+    """Calls of all kernels, and what the shipped ones returned."""
     shipped = load(built)
-    monkeypatch.setattr(library_file, "_find", lambda: shipped)
-    for kernel, _ in ENTRIES:
-        monkeypatch.setitem(kernel.__dict__, "shipped", shipped.entry(kernel.name))
-        assert kernel.shipped is not None
-    calls = recorded.record(recorded.fit_in_every_way)
-    assert {kernel.name for kernel, _ in ENTRIES} <= set(calls)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library_file, "_find", lambda: shipped)
+        for kernel in ENTRIES:
+            patch.setitem(kernel.__dict__, "shipped", shipped.entry(kernel.name))
+            assert kernel.shipped is not None
+        made = recorded.record(recorded.fit_in_every_way)
+        made |= recorded.record(recorded.fit_families_in_every_way)
+        for run in (recorded.call_kernels_of_families, recorded.factor_a_sparse_matrix):
+            for name, more in recorded.record(run, most=200).items():
+                made[name] = made.get(name, []) + more
+    return made
+
+
+def test_shipped_and_compiled_code_agree(calls, tmp_path):
+    assert {kernel.name for kernel in ENTRIES} <= set(calls)
     file = tmp_path / "calls.pickle"
     file.write_bytes(pickle.dumps(calls))
     run = subprocess.run(  # noqa: S603 -- this very interpreter
@@ -69,15 +107,39 @@ def test_shipped_and_compiled_code_agree(built, tmp_path, monkeypatch):
         assert rest < 1e-10, name
 
 
-def test_a_fit_compiles_nothing(built, tmp_path):
+@pytest.mark.parametrize("name", levels_of(platform.machine().lower()))
+def test_each_level_of_a_processors_extensions_gives_the_same_numbers(calls, built, name):
+    level = levels_of(platform.machine().lower())[name]
+    if not runs(level):
+        pytest.skip("this processor does not run it")
+    of_level = load(built, usable=lambda other: other.features in ("", level.features))
+    assert of_level.parts[1].file.stem.endswith(name or "families")
+    for kernel, made in calls.items():
+        entry = of_level.parts[1].entry(kernel)
+        for before, after, result in made if entry is not None else ():
+            arguments = copy.deepcopy(before)
+            # As between shipped and compiled code: another order of the same operations.
+            assert max(recorded.distance(result, entry(arguments))) < 1e-10, kernel
+            assert max(recorded.distance(after, arguments)) < 1e-10, kernel
+
+
+def test_what_no_processor_is_known_to_have_is_not_loaded(built, monkeypatch):
+    monkeypatch.setattr(levels, "_features", dict)
+    assert load(built).parts[1].file.stem.endswith("families")
+
+
+@pytest.mark.parametrize(
+    ("fit", "module"),
+    [
+        ("fit_in_every_way", "bayeslmm.kernels.compiler.dispatchers"),
+        ("fit_families_in_every_way", "bayeslmm.kernels.compiler.dispatchers"),
+        ("fit_by_quadrature", "numba"),
+    ],
+)
+def test_a_fit_compiles_nothing(tmp_path, fit, module):
     if not table_of(BUILT).exists():
         pytest.skip("no machine code was built for this checkout: python -m bayeslmm.build_core")
-    script = (
-        "import sys\n"
-        "from recorded import fit_in_every_way\n"
-        "fit_in_every_way()\n"
-        "print('bayeslmm.kernels.compiler.dispatchers' in sys.modules)\n"
-    )
+    script = f"import sys\nfrom recorded import {fit}\n{fit}()\nprint({module!r} in sys.modules)\n"
     run = subprocess.run(  # noqa: S603 -- this very interpreter
         [sys.executable, "-W", "ignore", "-c", script],
         env={
@@ -92,9 +154,9 @@ def test_a_fit_compiles_nothing(built, tmp_path):
 
 
 def test_an_object_file_is_loaded_where_there_is_no_linker(built, tmp_path):
-    few = [(kernel, letters) for kernel, letters in ENTRIES if "sums" in kernel.name]
-    alone = build(tmp_path, linker=False, functions=(), entries=few)
-    assert alone.file.suffix == ".o"
+    few = tuple((kernel, letters) for kernel, letters in CORE.entries if "sums" in kernel.name)
+    alone = build(tmp_path, linker=False, parts=[CORE._replace(functions=(), entries=few)])
+    assert [part.file.suffix for part in alone.parts] == [".o"]
     rng = np.random.default_rng(2)
     index, Z, W = rng.integers(0, 50, 300), rng.normal(size=(300, 2)), rng.normal(size=(300, 3))
     name = few[0][0].name
@@ -133,7 +195,7 @@ def test_damaged_code_is_refused(copied, damage):
         load(copied)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 0}', '{"format": 1}'])
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 0}', '{"format": 2}'])
 def test_damaged_tables_are_refused(copied, content):
     table_of(copied).write_text(content)
     with pytest.raises(UnusableError, match=r"cannot be read|is of format 0"):
@@ -143,7 +205,7 @@ def test_damaged_tables_are_refused(copied, content):
 def test_code_that_cannot_be_loaded_is_refused(copied):
     code_of(copied).write_bytes(b"no library")
     table = json.loads(table_of(copied).read_text())
-    table["digest"] = library_file.digest(b"no library")
+    core_of(table)[1] = library_file.digest(b"no library")
     table_of(copied).write_text(json.dumps(table))
     with pytest.raises(UnusableError, match="cannot be loaded"):
         load(copied)
@@ -153,7 +215,7 @@ def test_code_of_other_sources_is_never_loaded(copied):
     with pytest.raises(UnusableError, match="sources are not those"):
         load(copied, fingerprint="01234567")
     for path in copied.iterdir():
-        path.rename(copied / f"{stem()[:8]}-other-machine{path.suffix}")
+        path.rename(copied / path.name.replace(stem(), f"{stem()[:8]}-other-machine"))
     with pytest.raises(UnusableError, match="no machine code came with this copy for"):
         load(copied)
 

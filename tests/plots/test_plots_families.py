@@ -47,7 +47,7 @@ def test_effects_are_drawn_on_the_responses_scale_or_on_the_links(name):
     assert axes.get_ylabel() == words.get(name, "expected y")
     on_link = dict.fromkeys(("student", "skew_normal"), "expected y")
     on_link |= dict.fromkeys(("lognormal", "hurdle_lognormal"), "expected log y")
-    on_link |= dict.fromkeys(trees.ORDERED, "latent category of y")
+    on_link |= dict.fromkeys(trees.ORDERED, f"latent y ({FAMILIES[name](None).link.name})")
     default = f"{FAMILIES[name](None).link.name} of expected y"
     default = "logit of the probability of y" if name in words else default
     default += " less ndt" if name == "shifted_lognormal" else ""

@@ -49,6 +49,49 @@ def test_it_travels_whole(kind):
     assert one.mean_diagonal == pytest.approx(np.diag(one.covariance()).mean())
 
 
+@pytest.mark.parametrize("kind", ["precision", "phylogeny", "pedigree"])
+def test_nodes_have_the_covariance(kind):
+    one = examples()[kind]
+    some = list(one.labels)[::-2]
+    nodes = one.nodes_of(some)
+    P = np.zeros((nodes.count, nodes.count))
+    np.add.at(P, (nodes.rows, nodes.cols), nodes.values)
+    A = np.linalg.inv(P)[np.ix_(nodes.place, nodes.place)]
+    np.testing.assert_allclose(A, one.covariance_of(some), atol=1e-13)  # rounding of some tenths
+    np.testing.assert_allclose(nodes.variances, A.diagonal(), rtol=1e-13)
+
+
+def test_ends_of_a_branch_without_length_are_one_node():
+    with pytest.warns(DataWarning, match="not ultrametric"):
+        A = bl.phylogeny("(((a:1,b:2):0,(c:0,d:1):1):1,(e:2,f:1):0);", scale=False)
+    levels = ["d", "c", "b", "a", "f", "e"]
+    nodes = A.nodes_of(levels)
+    assert nodes.count == 7  # six tips, of which c is its own fork, and one fork above
+    P = np.zeros((7, 7))
+    np.add.at(P, (nodes.rows, nodes.cols), nodes.values)
+    inverse = np.linalg.inv(P)[np.ix_(nodes.place, nodes.place)]
+    np.testing.assert_allclose(inverse, A.covariance_of(levels), atol=1e-13)
+
+
+def test_paths_of_large_trees_are_sparse(monkeypatch):
+    monkeypatch.setattr("bayeslmm.relationships.phylogeny._MANY_TIPS", 3)
+    A = bl.phylogeny(TREE)
+    T = A.level_map(A.labels)
+    assert sparse.issparse(T.matrix)
+    assert T.n_alone == len(A.labels)
+    np.testing.assert_allclose(T.covariance, A.covariance(), atol=1e-13)
+
+
+def test_many_levels_are_described_by_their_nodes(monkeypatch):
+    monkeypatch.setattr("bayeslmm.relationships.level_map._MANY", 1)
+    A = bl.phylogeny(TREE)
+    one, other = A.level_map(A.labels), A.level_map(A.labels[::-1])
+    np.testing.assert_array_equal(one.variances, A.heights)
+    numbers = [np.concatenate([part.ravel() for part in of.numbers()]) for of in (one, other)]
+    assert not np.array_equal(*numbers)
+    assert "matrix" not in vars(one)
+
+
 def test_damaged_ones_are_refused():
     with pytest.raises(DataError, match="no known covariance"):
         of_plain({"kind": "covariance"})

@@ -2,6 +2,7 @@
 
 from unittest import mock
 
+import numpy as np
 from registry import HOW, follows, posterior, table, told, works
 
 import bayeslmm as bl
@@ -47,3 +48,13 @@ def _():
     works(bl.fit_reml, CROSSED, table(), border="sparse")
     with mock.patch.object(sparse_factor, "_MOST", 1):
         told("give border='krylov'", bl.fit_reml, CROSSED, table(), border="sparse")
+
+
+@follows("bl.precision()")
+def _():
+    formula, labels = "y ~ x + (1 | gr(g, cov=A))", sorted(set(table()["g"]))
+    matrix = np.eye(len(labels)) + 0.5
+    given = {"known": {"A": (matrix, labels)}, "border": "sparse"}
+    told("bl.precision(Q, levels)", bl.fit_reml, formula, table(), **given)
+    inverse = {"A": bl.precision(np.linalg.inv(matrix), labels)}
+    works(bl.fit_reml, formula, table(), known=inverse, border="sparse")

@@ -75,12 +75,10 @@ def _():
     assert works(design, "y ~ x + offset(3 * h)").offset is not None
 
 
-@follows("weights()", "weights='w'", "table.index.repeat()")
+@follows("weights()", "weights='w'")
 def _():
     told("weights='w'", design, "y | weights(w) ~ x + (1 | g)")
     assert works(design, "y ~ x + (1 | g)", weights="w").weights.max() > 1
-    repeated = table().loc[table().index.repeat(table().w)]
-    assert len(works(design, "y ~ x + (1 | g)", repeated).y) == table().w.sum()
 
 
 @follows("f()")

@@ -1,6 +1,7 @@
 """Advice on rows that count several times or are censored, and on families of the user's own."""
 
 import numpy as np
+import pytest
 from registry import follows, table, told, works
 
 import bayeslmm as bl
@@ -25,6 +26,40 @@ def censoring():
         family="censored_gaussian",
     )
     assert works(design, rows.assign(limit="right"), cens="limit").ends is not None
+
+
+@follows("cens='censored'", "family='weibull'")
+def events():
+    rows = table(time=lambda t: np.exp(t.y), status=lambda t: t.index % 2)
+    with pytest.warns(bl.DataWarning, match="cens='censored'"):
+        design(rows, cens="status")
+    with pytest.raises(bl.FormulaError, match="family='weibull'"):
+        bl.build_design("Surv(time, status) ~ x + (1 | g)", rows)
+    turned = rows.assign(censored=rows.status == 0)
+    found = works(bl.build_design, "time ~ x + (1 | g)", turned, family="weibull", cens="censored")
+    assert np.isposinf(found.ends).sum() == 30
+
+
+@follows("likweights='w'")
+def counted_by_brms():
+    told("likweights='w'", bl.build_design, "y | weights(w) ~ x + (1 | g)", table())
+    works(design, table(w=2.0), likweights="w")
+
+
+@follows("phi='~ x'", "shape='~ x'", "sigma='~ x'")
+def dispersion():
+    rows = table(share=lambda t: 1 / (1 + np.exp(-t.y)), count=lambda t: t.index % 4)
+    told("phi='~ x'", bl.fit_bayes, "share ~ 1", rows, family="beta", dispformula="~ x")
+    works(bl.build_design, "share ~ 1", rows, family="beta", phi="~ x")
+    works(bl.build_design, "count ~ 1", rows, family="negbinomial", shape="~ x")
+    works(bl.build_design, "y ~ 1", rows, sigma="~ x")
+
+
+@follows("family='truncated_poisson'")
+def truncated():
+    told("truncated_poisson", bl.build_design, "count | trunc(lb = 1) ~ x", table())
+    rows = table(count=lambda t: 1 + t.index % 4)
+    works(bl.build_design, "count ~ x", rows, family="truncated_poisson")
 
 
 @follows("likweights=")

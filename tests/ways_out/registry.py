@@ -40,7 +40,9 @@ NO_ADVICE = {
     "categories=[{}, ...]": "of pandas.Categorical, in an expression that is followed",
     "predict()": "kind='response' is followed",
     "hom=": "an option of structures in formulas",
-    "cbind()": "R's, which the message says is none here",
+    **dict.fromkeys(("cbind()", "Surv()", "trunc()"), "R's, which the message says is none here"),
+    "cens={}": ECHO,
+    "us()": "a structure with the names that were given, exchanged",
     "mvbind()": "of formulas, where several responses stand",
     **dict.fromkeys(("by=", "cov="), "brms's arguments of gr(), which the message says are none"),
     **dict.fromkeys(

@@ -12,7 +12,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     linear_predictor,
     training_design,
 )
-from bayeslmm.errors import ArgumentError, names_keywords, nearest
+from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe
 
@@ -80,7 +80,7 @@ def check_groups(
     ArgumentError
         When the statistic is unknown, or is no function of values and an axis.
     TreeError
-        When the factor is unknown or `idata` is no tree of this package.
+        When the factor is unknown, responses are censored, or `idata` is no tree of this package.
 
     References
     ----------
@@ -98,6 +98,12 @@ def check_groups(
     """
     compute = _function(statistic)
     info = read.factor(idata, factor)
+    if read.constant(idata, "ends") is not None:
+        raise TreeError(
+            "A statistic of responses of which some are censored is none of the whole ones that a "
+            "fit predicts: plot_check draws both, and residuals(fit, kind='quantile') are of each "
+            "row."
+        )
     chosen = next(one for one in training_design(idata).factors if one.name == info.name)
     _, total = read.sample_shape(idata)
     predictor = linear_predictor(

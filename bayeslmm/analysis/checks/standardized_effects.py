@@ -12,7 +12,7 @@ from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.gram.border.moments import conditional_moments
-from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.border.sparse.suited import suited_gram
 from bayeslmm.gram.gram_design import GramDesign
 from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.names import is_smooth
@@ -174,5 +174,5 @@ def _gram_at_the_means(idata: xr.DataTree) -> tuple[Gram, float]:
     if structure is not None:
         phi = residual_draws(idata, structure).mean(axis=0)
         return products_of(design, structure).at(phi), 1.0
-    gram = gram_of(design)
+    gram = suited_gram(design)
     return gram, float(np.sqrt(np.mean(read.draws(idata, names.SIGMA) ** 2)))

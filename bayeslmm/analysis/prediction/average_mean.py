@@ -90,7 +90,7 @@ def require_ordered(family: Family) -> Ordered:
     if not isinstance(family, Ordered):
         raise ArgumentError(
             "kind='probability' gives the probability of each category of an ordered response, and "
-            f"the family of this fit is {family.name!r}: take kind='mean'."
+            f"the family of this fit is {family.name!r}: take kind='mean', its expected value."
         )
     return family
 

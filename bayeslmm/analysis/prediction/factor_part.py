@@ -14,6 +14,7 @@ from bayeslmm.analysis.prediction.new_levels import (
     BetweenPositions,
     NewLevels,
     RelatedLevels,
+    SomeColumns,
     WidenedLevels,
     covariance_roots,
 )
@@ -51,7 +52,7 @@ class FactorPart:
         Each row's level.
     effects : ndarray, shape (m, q, s)
         Draws of the known levels' effects.
-    new : NewLevels, RelatedLevels or None
+    new : NewLevels, SomeColumns, RelatedLevels or None
         How to draw unseen levels; with None they are at zero.
     average : ndarray, shape (s, q, q), or None
         Draws of the covariance G over which means of unseen levels are averaged.
@@ -64,7 +65,7 @@ class FactorPart:
     position: NDArray[np.intp]
     labels: NDArray[Any]
     effects: NDArray[np.float64]
-    new: NewLevels | RelatedLevels | WidenedLevels | None
+    new: NewLevels | SomeColumns | RelatedLevels | WidenedLevels | None
     average: NDArray[np.float64] | None = None
     share: NDArray[np.float64] | None = None
 
@@ -161,7 +162,7 @@ def factor_parts(
     if unseen and policy == AVERAGE:
         average = read.covariance_draws(idata, info)[_everywhere(idata, kept)]
     elif unseen and (policy == "sample" or (relationship and policy != POPULATION)):
-        new = noise = _new_levels(idata, info, kept, seed)
+        new = noise = drawn_levels(idata, info, kept, seed)
     if unseen and relationship is not None and policy != POPULATION:
         drawn = _by_draw(read.all_effect_draws(idata, info)[:, kept])
         new = RelatedLevels(relationship, info.levels, drawn, noise)
@@ -253,7 +254,7 @@ def new_in_parameter(
     size = read.sample_shape(idata)[0] * len(kept)
     if policy == "population":
         return np.zeros((size, len(unseen), len(factor.terms)))
-    return _new_levels(idata, info, kept, seed).effects(unseen).transpose(2, 0, 1)
+    return drawn_levels(idata, info, kept, seed).effects(unseen).transpose(2, 0, 1)
 
 
 def _white(
@@ -270,9 +271,10 @@ def _everywhere(idata: xr.DataTree, kept: NDArray[np.intp]) -> NDArray[np.intp]:
     return (np.arange(chains)[:, None] * total + kept).reshape(-1)
 
 
-def _new_levels(
+def drawn_levels(
     idata: xr.DataTree, info: FactorInfo, kept: NDArray[np.intp], seed: int
 ) -> NewLevels:
+    """Return the generator of effects, from N(0, G), of levels that the fit did not see."""
     chains, total = read.sample_shape(idata)
     everywhere = _everywhere(idata, kept)
     roots = covariance_roots(read.covariance_draws(idata, info)[everywhere])

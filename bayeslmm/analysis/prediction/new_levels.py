@@ -13,6 +13,7 @@ from scipy.linalg import cho_factor, cho_solve, cholesky
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError, nearest
+from bayeslmm.gram.border.sparse.unseen import UnseenNodes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from bayeslmm.model.covariance.bridge import Widened
     from bayeslmm.relationships.relationship import Relationship
 
+# Labels of a known covariance beyond which it is not laid out as a matrix where nodes will do.
+_MANY = 1000
 AVERAGE, POPULATION = "average", "population"
 POLICIES = ("error", POPULATION, "sample", AVERAGE)
 
@@ -71,6 +74,26 @@ class NewLevels:
         return np.random.Generator(np.random.Philox(key=key))
 
 
+@dataclass(frozen=True, slots=True)
+class SomeColumns:
+    """Some columns of the effects of a factor's new levels: those of one response of several.
+
+    Attributes
+    ----------
+    whole : NewLevels
+        Of all columns, with their correlations.
+    places : tuple of int
+        Which of them.
+    """
+
+    whole: NewLevels
+    places: tuple[int, ...]
+
+    def effects(self, labels: Sequence[str]) -> NDArray[np.float64]:
+        """Draw b = L z for each label, shape (label, q, s)."""
+        return self.whole.effects(labels)[:, list(self.places)]
+
+
 @dataclass(frozen=True, eq=False)
 class RelatedLevels:
     r"""Generator of the effects of levels that had no rows, given those that had.
@@ -90,7 +113,7 @@ class RelatedLevels:
         The levels that had rows.
     effects_of_known : ndarray, shape (m, q, s)
         Draws of their effects.
-    noise : NewLevels or None
+    noise : NewLevels, SomeColumns or None
         Draws from N(0, G) by label, the same in any order; None for conditional means alone.
 
     References
@@ -102,16 +125,23 @@ class RelatedLevels:
     relationship: Relationship
     levels: tuple[str, ...]
     effects_of_known: Floats
-    noise: NewLevels | None
+    noise: NewLevels | SomeColumns | None
 
     def effects(self, labels: Sequence[str]) -> Floats:
         """Draw the effects of each label, or give their means, shape (label, q, s)."""
-        at = np.array([self._rest.index(label) for label in labels], dtype=np.intp)
+        at = self._places(labels)
         m, q, s = self.effects_of_known.shape
         flat = self.effects_of_known.reshape(m, q * s)
-        mean: Floats = (self._weights[at] @ flat).reshape(-1, q, s)
+        nodes = self._nodes
+        weights = self._weights[at] if nodes is None else nodes.weights(at)
+        mean: Floats = (weights @ flat).reshape(-1, q, s)
         if self.noise is None:
             return mean
+        if nodes is not None:
+            needed = nodes.needed(at)
+            white = self.noise.effects([f"\x1e{nodes.rest[column]}" for column in needed])
+            mixed = nodes.spread(at, needed, white.reshape(len(needed), -1))
+            return mean + mixed.reshape(-1, *white.shape[1:])
         # Rows of a triangle: a level takes the noise of those before it in A's own order.
         last = int(at.max(initial=-1)) + 1
         white = self.noise.effects(self._rest[:last])
@@ -120,7 +150,9 @@ class RelatedLevels:
 
     def shares(self, labels: Sequence[str]) -> Floats:
         """Return each label's conditional variance in units of G, shape (label,)."""
-        at = [self._rest.index(label) for label in labels]
+        at = self._places(labels)
+        if self._nodes is not None:
+            return self._nodes.variances(at)
         return np.sum(self._root[at] ** 2, axis=1)
 
     def weights(self, labels: Sequence[str]) -> Floats:
@@ -131,6 +163,19 @@ class RelatedLevels:
         """Return the means of the effects alone, at the posterior mean of the known ones."""
         mean = self.effects_of_known.mean(axis=-1, keepdims=True)
         return replace(self, effects_of_known=mean, noise=None)
+
+    def _places(self, labels: Sequence[str]) -> NDArray[np.int64]:
+        """Return where labels stand among those of A without rows."""
+        place = {label: k for k, label in enumerate(self._rest)}
+        return np.array([place[label] for label in labels], dtype=np.int64)
+
+    @cached_property
+    def _nodes(self) -> UnseenNodes | None:
+        """The same by nodes with a sparse precision, where A is large and has some."""
+        if len(self.relationship) <= _MANY:
+            return None
+        nodes = self.relationship.nodes_of([*self.levels, *self._rest])
+        return None if nodes is None else UnseenNodes(nodes, len(self.levels))
 
     @cached_property
     def _rest(self) -> list[str]:

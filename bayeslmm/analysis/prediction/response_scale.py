@@ -252,4 +252,9 @@ def _no_ratio(member: Family, *, on_link: bool) -> str:
             f"ratio=True with scale='link' exponentiates differences, and {what}, where that "
             "means nothing: take scale='response'."
         )
+    if member.response.ordered and link_words(member) is not None:
+        return (
+            f"ratio=True compares odds, rates or positive means, and {what}, whose mean is the "
+            "number of a category: scale='link' beside it compares the odds of higher categories."
+        )
     return f"ratio=True compares odds, rates or positive means, and {what}: leave ratio out."

@@ -14,6 +14,7 @@ from bayeslmm.gram.border.choice import DENSE, PROBES
 from bayeslmm.gram.border.operator import Operator
 from bayeslmm.gram.border.probes import Probes
 from bayeslmm.gram.border.reduce import ProbedReduction
+from bayeslmm.gram.border.sparse_factor import sparse_work
 from bayeslmm.gram.border.sparse_products import sparse_products
 from bayeslmm.gram.likelihood import log_density, pack_factors
 from bayeslmm.gram.reduction import density_from_reduced
@@ -210,7 +211,7 @@ def draw_deviances(idata: xr.DataTree, fit: REMLFit, at_most: int = 500) -> Floa
     kept = np.unique(np.linspace(0, total - 1, count).round().astype(int))
     infos = [read.factor(idata, factor.name) for factor in fit.gram.factors]
     covariances = [read.covariance_draws(idata, info)[kept] for info in infos]
-    if fit.border.method != DENSE:
+    if fit.border.method != DENSE and not fit.gram.by_nodes:
         return _deviances_by_probes(idata, fit, kept, covariances)
     criterion = _criterion(idata, fit, kept)
     out = np.full(len(kept), np.inf)
@@ -226,6 +227,8 @@ def draw_deviances(idata: xr.DataTree, fit: REMLFit, at_most: int = 500) -> Floa
 
 def _affordable(fit: REMLFit, at_most: int) -> int:
     """Return how many evaluations take some seconds."""
+    if fit.gram.by_nodes:
+        return int(np.clip(_WORK / sparse_work(fit.gram), _FEWEST, at_most))
     if fit.border.method != DENSE:
         return _FEWEST
     plan = fit.gram.plan

@@ -35,7 +35,7 @@ from bayeslmm.arguments import as_names
 from bayeslmm.errors import ArgumentError, TreeError, names_keywords, nearest
 from bayeslmm.families.gaussian import LOG_2PI
 from bayeslmm.gram.border.limits import require_dense
-from bayeslmm.gram.gram import gram_of
+from bayeslmm.gram.border.sparse.suited import suited_gram
 from bayeslmm.gram.likelihood_of_draws import marginal_log_likelihood
 from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.model.residual.of_design import structured_residuals
@@ -228,8 +228,9 @@ def log_likelihood(idata: xr.DataTree) -> NDArray[np.float64]:
     ]
     if design.residual is None:
         sigma = read.flat_draws(idata, names.SIGMA)
-        gram = gram_of(design)
-        require_dense(gram, "The likelihood of every draw")
+        gram = suited_gram(design)
+        if not gram.by_nodes:
+            require_dense(gram, "The likelihood of every draw")
         values = marginal_log_likelihood(gram, beta, roots, sigma)
     else:
         structure = structured_residuals(design.residual)

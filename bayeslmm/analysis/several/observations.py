@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.linear_predictor import linear_predictor
+from bayeslmm.analysis.prediction.factor_part import drawn_levels
+from bayeslmm.analysis.prediction.linear_predictor import check_seed, linear_predictor
+from bayeslmm.analysis.prediction.new_levels import RelatedLevels, SomeColumns
 from bayeslmm.analysis.several.response_of import category_counts, layout_of, part_tree
 from bayeslmm.results import read
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from bayeslmm.analysis.prediction.factor_part import FactorPart
+    from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor
     from bayeslmm.arrays import Floats
     from bayeslmm.design.stacked.layout import Layout
     from bayeslmm.design.state import DesignState
@@ -74,12 +78,14 @@ def observations(idata: xr.DataTree, data: Any = None, **asked: Any) -> Observat
         As `linear_predictor` takes it.
     """
     layout = layout_of(idata)
+    asked = {**asked, "random_seed": check_seed(asked.get("random_seed"))}
     trees = [part_tree(idata, layout, k, every_row=True) for k in range(len(layout.names))]
     of_categories = bool(layout.categories)
     found = [
         linear_predictor(tree, data, **_without_trials(asked, data, of_categories=of_categories))
         for tree in trees
     ]
+    found = [_with_columns(idata, layout, k, one, asked) for k, one in enumerate(found)]
     first = found[0]
     return Observations(
         layout=layout,
@@ -91,6 +97,29 @@ def observations(idata: xr.DataTree, data: Any = None, **asked: Any) -> Observat
         covariance=None if of_categories else _covariance(idata, first.kept),
         shape=first.shape,
     )
+
+
+def _with_columns(
+    idata: xr.DataTree,
+    layout: Layout[DesignState],
+    k: int,
+    predictor: LinearPredictor,
+    asked: dict[str, Any],
+) -> LinearPredictor:
+    """Draw effects of unseen levels for all responses together, by the G of all their columns."""
+
+    def drawn(part: FactorPart) -> FactorPart:
+        if part.new is None or not layout.blocks.get(part.name):
+            return part
+        info = read.factor(idata, part.name)
+        whole = drawn_levels(idata, info, predictor.kept, asked["random_seed"])
+        own = SomeColumns(whole, layout.places(part.name, k))
+        if isinstance(part.new, RelatedLevels):
+            noise = None if part.new.noise is None else own
+            return replace(part, new=replace(part.new, noise=noise))
+        return replace(part, new=own)
+
+    return replace(predictor, parts=tuple(map(drawn, predictor.parts)))
 
 
 def _without_trials(asked: dict[str, Any], data: Any, *, of_categories: bool) -> dict[str, Any]:

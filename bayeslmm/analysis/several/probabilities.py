@@ -8,10 +8,14 @@ import numpy as np
 import xarray as xr
 
 from bayeslmm import names
+from bayeslmm.analysis.prediction.new_levels import refuse_average
+from bayeslmm.analysis.prediction.predictions import predict
 from bayeslmm.analysis.several.observations import observations
 from bayeslmm.analysis.several.response_of import layout_of
 from bayeslmm.errors import TreeError, names_keywords
 from bayeslmm.families.several.softmax import log_probabilities
+from bayeslmm.results import read
+from bayeslmm.results.record import has_several
 from bayeslmm.results.write import sample_coordinates
 
 if TYPE_CHECKING:
@@ -40,13 +44,15 @@ def category_probabilities(
     Parameters
     ----------
     idata : DataTree
-        Result of `fit_bayes` with ``family="categorical"`` or ``"multinomial"``.
+        Result of `fit_bayes` with ``family="categorical"`` or ``"multinomial"``, or of ordered
+        categories.
     data : table or mapping of str to array, optional
         The rows; those of the fit without it.
     random_effects : "all", "none" or list of str
         Whose effects to include, as in `predict`.
     new_levels : {"error", "population", "sample"} or mapping
-        What to do with levels that the fit did not have, as in `predict`.
+        What to do with levels that the fit did not have, as in `predict`. Drawn effects of all
+        categories go together as in the fit; means over draws are averages over such levels.
     draws : int, optional
         How many draws of each chain to keep; all without it.
     random_seed : int, optional
@@ -60,9 +66,9 @@ def category_probabilities(
     Raises
     ------
     TreeError
-        If the fit has no such response.
+        If the responses are no categories.
     ArgumentError, DataError
-        As `predict`.
+        As `predict`; ``new_levels="average"`` is for ordered categories alone.
 
     References
     ----------
@@ -75,6 +81,17 @@ def category_probabilities(
     ...                    random_seed=1)  # doctest: +SKIP
     >>> bl.category_probabilities(fit).mean(("chain", "draw"))  # doctest: +SKIP
     """
+    read.require_tree(idata)
+    if not has_several(idata):
+        found = predict(
+            idata, data, kind="probability", random_effects=random_effects, new_levels=new_levels,
+            draws=draws, random_seed=random_seed,
+        )  # fmt: skip
+        return found.rename(str(idata.attrs["response"]))
+    refuse_average(
+        new_levels, "a category's probability, of several predictors,",
+        "take new_levels='sample', whose mean over draws is that average.",
+    )  # fmt: skip
     layout = layout_of(idata)
     if not layout.categories:
         raise TreeError(

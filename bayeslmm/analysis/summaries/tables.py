@@ -10,10 +10,12 @@ import pandas as pd
 from bayeslmm import names
 from bayeslmm.analysis.prediction.response_scale import exponential_words, exponentials
 from bayeslmm.errors import names_keywords
+from bayeslmm.families.derived.censored import uncensored
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, describe, said_covariance
 from bayeslmm.results.family import family, family_blocks
 from bayeslmm.results.parameters import parameter_blocks, scale_of, scale_of_effects
+from bayeslmm.results.record import has_several
 from bayeslmm.results.residual import (
     has_structure,
     residual_blocks,
@@ -96,7 +98,8 @@ def fixed_effects(
     index = pd.Index(read.coefficients(idata), name=names.COEF)
     numbers = pd.DataFrame(table, index=index)
     if words is not None:
-        called = [words[1] if name == names.INTERCEPT else words[0] for name in index]
+        last = f"_{names.INTERCEPT}" if has_several(idata) else names.INTERCEPT
+        called = [words[1] if name.endswith(last) else words[0] for name in index]
         numbers.insert(0, "quantity", called)
     return numbers
 
@@ -182,7 +185,7 @@ def variance_components(
             labels += [(RESIDUAL, "", "", "sd"), (RESIDUAL, "", "", "variance")]
             values += [drawn, drawn**2]
         else:
-            labels += [(member.name, label, "", name) for label in of_name]
+            labels += [(uncensored(member).name, label, "", name) for label in of_name]
             values.append(drawn)
     columns = pd.DataFrame(labels, columns=["factor", "term", "term_bis", "quantity"])
     none = np.empty((*read.sample_shape(idata), 0))

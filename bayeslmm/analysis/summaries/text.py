@@ -8,10 +8,16 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from bayeslmm.analysis.several.observations import observed_responses
+from bayeslmm.analysis.several.response_of import layout_of
 from bayeslmm.analysis.summaries.tables import RESIDUAL, fixed_effects, variance_components
+from bayeslmm.design.beside.censoring import WORDS, statements_of
 from bayeslmm.design.state import state_content
 from bayeslmm.design.text import WIDTH
 from bayeslmm.errors import names_keywords
+from bayeslmm.families.derived.censored import uncensored
 from bayeslmm.families.gaussian import GAUSSIAN
 from bayeslmm.results import read
 from bayeslmm.results.convergence import (
@@ -23,7 +29,7 @@ from bayeslmm.results.convergence import (
 )
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, interval_names
 from bayeslmm.results.family import family
-from bayeslmm.results.record import recorded
+from bayeslmm.results.record import has_several, recorded
 from bayeslmm.results.residual import has_errors, has_structure
 from bayeslmm.results.rows import n_rows
 from bayeslmm.results.smooths import grouping_factors
@@ -228,19 +234,20 @@ def _heading(idata: xr.DataTree) -> list[str]:
     attrs = idata.attrs
     how = " by ".join(str(attrs[key]) for key in ("parametrization", "sampler") if key in attrs)
     seed = f", seed {attrs['random_seed']}" if attrs.get("random_seed") not in (None, "") else ""
-    sizes = [f"{n_rows(idata)} rows"]
+    sizes = [f"{n_rows(idata)} rows{_responses(idata)}"]
     # A tree may keep the effects of some levels only; the model had all of them.
     counts = recorded(idata, "n_levels")
     sizes += [
         f"{info.name}: {counts.get(info.name, len(info.levels))} levels"
         for info in grouping_factors(idata)
     ]
-    member = family(idata)
+    member = uncensored(family(idata))
     kind = "linear" if member.name == GAUSSIAN.name else f"{member.name} ({member.link.name})"
     return [
         f"Bayesian {kind} mixed model: {attrs['formula']}",
         f"Data: {'; '.join(sizes)}",
         *_coded(idata),
+        *_censored(idata),
         *_residuals(idata),
         f"Draws: {_sampled(idata)}, {how}{seed}".rstrip(", "),
     ]
@@ -248,12 +255,39 @@ def _heading(idata: xr.DataTree) -> list[str]:
 
 def _coded(idata: xr.DataTree) -> list[str]:
     """Say which category of a binary response is 1, where it was of two, or their order."""
+    if has_several(idata):
+        first, *others = layout_of(idata).categories or ("",)
+        return [f"Response: {', '.join(others)} against {first}"] if others else []
     levels = state_content(str(idata.attrs["design"])).get("response_levels")
     if levels is None:
         return []
     if family(idata).response.ordered:
         return [f"Response: {' < '.join(levels)}"]
     return [f"Response: 1 is {idata.attrs['response']} = {levels[1]!r}, 0 is {levels[0]!r}"]
+
+
+def _responses(idata: xr.DataTree) -> str:
+    """Say how many rows have each of several responses, where some lack one."""
+    if not has_several(idata) or (layout := layout_of(idata)).categories:
+        return ""
+    observed = observed_responses(idata, layout)
+    there = np.sum(~np.isnan(observed), axis=0)
+    if np.all(there == len(observed)):
+        return ""
+    counts = zip(layout.names, there, strict=True)
+    return f" ({', '.join(f'{name} {count}' for name, count in counts)})"
+
+
+def _censored(idata: xr.DataTree) -> list[str]:
+    """Say of how many rows the response was seen, and what is known of the others."""
+    ends = None if "constant_data" not in idata.children else read.constant(idata, "ends")
+    if ends is None:
+        return []
+    kinds = statements_of(read.response(idata), ends)["cens"]
+    counts = {word: int(np.sum(kinds == number)) for word, number in WORDS.items()}
+    seen = counts.pop("none")
+    others = [f"{count} censored ({word})" for word, count in counts.items() if count]
+    return [f"Response: seen in {', '.join([f'{seen} rows', *others])}"]
 
 
 def _residuals(idata: xr.DataTree) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.design.beside.row_numbers import read_numbers
-from bayeslmm.errors import DataError, nearest
+from bayeslmm.errors import DataError, DataWarning, nearest, warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 # What rows are, by brms's words and numbers; True is brms's right, too.
 WORDS = {"left": -1.0, "none": 0.0, "right": 1.0, "interval": 2.0}
+# What columns are called that say whether an event was seen, with 1 where it was.
+EVENTS = frozenset(
+    ("status", "event", "events", "died", "dead", "death", "failed", "failure", "relapse", "delta")
+)
 _WAY = "It is 'none', 'left', 'right' or 'interval', or 0, -1, 1 or 2; True stands for 'right'."
 
 
@@ -34,6 +38,11 @@ def read_censoring(given: Any, table: Table) -> Floats | None:
     ------
     DataError
         If there is no such column, or it holds something else.
+
+    Warns
+    -----
+    DataWarning
+        If the column's name speaks of events, which others code as 1.
     """
     if given is None:
         return None
@@ -43,12 +52,31 @@ def read_censoring(given: Any, table: Table) -> Floats | None:
         values = np.asarray(given, dtype=object)
         if values.shape != (table.n_rows,):
             raise DataError(f"cens has shape {values.shape} for {table.n_rows} rows.")
-    return np.array([_number(value, row) for row, value in enumerate(values)], dtype=float)
+    kinds = np.array([_number(value, row) for row, value in enumerate(values)], dtype=float)
+    if isinstance(given, str) and given.casefold() in EVENTS and values.dtype == object:
+        _tell_events(given, values, kinds)
+    return kinds
+
+
+def _tell_events(name: str, values: NDArray[Any], kinds: Floats) -> None:
+    """Warn that a row is censored where an indicator is 1; words say themselves what they mean."""
+    if any(isinstance(value, str) for value in values):
+        return
+    count = int((kinds == WORDS["right"]).sum())
+    warn(
+        f"cens={name!r} takes rows for censored where {name} is 1 or True, {count} of "
+        f"{len(kinds)}, as brms does; R's Surv() has 1 for an event. If it is 1 for an event here, "
+        f"turn it round, table['censored'] = table[{name!r}] == 0, and give cens='censored'; else "
+        "rename the column to silence this.",
+        DataWarning,
+    )
 
 
 def _column(name: str, table: Table) -> NDArray[Any]:
     if name not in table.names:
-        raise DataError(f"The table has no column {name!r} for cens.{nearest(name, table.names)}")
+        way = "" if name.isidentifier() else " Compute it into a column of the table first."
+        hint = nearest(name, table.names)
+        raise DataError(f"The table has no column {name!r} for cens.{way or hint}")
     absent = table.missing(name)
     values = np.full(table.n_rows, None, dtype=object)
     if not absent.all():
@@ -84,8 +112,9 @@ def read_upper(given: Any, kinds: Floats | None, table: Table) -> Floats | None:
     if given is None:
         if intervals:
             raise DataError(
-                "cens says 'interval' of some rows, whose response is their lower end: give their "
-                "upper ends as y2=, a column or one number for each row."
+                "cens says 'interval' (2) of some rows, whose response is their lower end: give "
+                "their upper ends as y2=, a column or one number for each row. R's Surv() has 2 "
+                "for an event where 1 is censored: write table['status'] == 1."
             )
         return None
     if not intervals:

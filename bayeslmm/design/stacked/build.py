@@ -259,6 +259,9 @@ def _rows(formula: StackedFormula, table: Table, asked: Asked) -> list[NDArray[n
         if not present.any():
             raise DataError(f"No row has the response {one.formula.response!r}.")
         found.append(present)
+    if none := int((complete & ~np.any(found, axis=0)).sum()):
+        listed = ", ".join(one.formula.response for one in terms)
+        warn(f"Dropped {none} of {table.n_rows} rows that have none of {listed}.", DataWarning)
     return found
 
 

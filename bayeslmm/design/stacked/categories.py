@@ -161,7 +161,8 @@ def _counted(formula: StackedFormula, table: Table) -> tuple[tuple[str, ...], Fl
     if len(formula.parts) < 3:
         raise ArgumentError(
             "family='multinomial' is of three columns of counts or more, as in "
-            "mvbind(a, b, c) ~ x; of two, family='binomial' takes one and trials= their sum."
+            "mvbind(a, b, c) ~ x; of two, family='binomial' takes one and trials= their sum. A "
+            "column that names the category of each row is for family='categorical'."
         )
     found = []
     for part in formula.parts:

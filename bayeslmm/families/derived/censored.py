@@ -11,6 +11,7 @@ from scipy.special import gammainc, gammaincc, gammaln, log_ndtr, stdtr, xlogy
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
 from bayeslmm.families.links import exponential
+from bayeslmm.families.response import POSITIVE
 from bayeslmm.families.times.weibull import FARTHEST
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from bayeslmm.families.response import ResponseRule
 
 PREFIX = "censored_"
+OF_ZERO = (
+    "A time of zero is less than its unit can tell: write half of the smallest unit, or leave the "
+    "row out if what it waits for had happened before."
+)
 type Tails = tuple[Floats, Floats]
 
 
@@ -135,7 +140,9 @@ class Censored:
     @property
     def response(self) -> ResponseRule:
         """What the base's responses are, with other ends."""
-        return replace(self.base.response, known="ends")
+        own = self.base.response
+        advice = OF_ZERO if own is POSITIVE else own.advice
+        return replace(own, advice=advice, known="ends")
 
     @property
     def gaussian_scale(self) -> Link | None:

@@ -5,6 +5,7 @@
 - ``limits``: dense matrices that memory cannot hold are refused
 - ``sparse_products``: cross-products as sparse matrices
 - ``sparse_factor``: a sparse Cholesky factor of all effects, where fill is small
+- ``sparse/``: densities and draws by it, and related levels as nodes
 - ``operator``: the coupling of crossed effects as a matrix that is never formed
 - ``conjugate_gradients``: solutions, many at once
 - ``lanczos``: functions of that matrix

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import ArgumentError, check_choice
+from bayeslmm.gram.border.sparse.related import why_by_nodes
 from bayeslmm.gram.border.sparse_factor import fill_is_small
 
 if TYPE_CHECKING:
@@ -74,16 +75,11 @@ def choose_border(gram: Gram, asked: str = AUTO, *, sparse: bool = False) -> Bor
     Border(method='dense', reason='crossed factors leave 2 columns, at most 4,000')
     """
     check_choice("border", asked, BORDERS)
-    if asked == DENSE:
-        return Border(DENSE, ASKED)
+    if asked != AUTO:
+        return _asked_for(gram, asked)
+    if gram.by_nodes:
+        return Border(SPARSE, why_by_nodes(gram))
     unsuited = why_not_krylov(gram)
-    if asked in (KRYLOV, SPARSE):
-        if unsuited:
-            raise ArgumentError(
-                f"border={asked!r} is for two or more crossed factors, and {unsuited}: give "
-                "border='dense', or leave the choice to 'auto'."
-            )
-        return Border(asked, ASKED)
     count = gram.n_border
     if count <= LARGEST_DENSE:
         return Border(DENSE, f"crossed factors leave {count:,} columns, at most {LARGEST_DENSE:,}")
@@ -96,9 +92,28 @@ def choose_border(gram: Gram, asked: str = AUTO, *, sparse: bool = False) -> Bor
     return Border(KRYLOV, f"crossed factors leave {count:,} columns, more than {LARGEST_DENSE:,}")
 
 
+def _asked_for(gram: Gram, asked: str) -> Border:
+    """Return what was asked for, if it suits."""
+    unsuited = why_not_krylov(gram)
+    if asked == DENSE or not unsuited or (asked == SPARSE and gram.by_nodes):
+        return Border(asked, ASKED)
+    hint = ""
+    if asked == SPARSE and any(factor.latent is not None for factor in gram.factors):
+        hint = (
+            " Levels with a known covariance have a sparse factor where all of these are given by "
+            "bl.phylogeny, bl.pedigree or bl.precision(Q, levels)."
+        )
+    raise ArgumentError(
+        f"border={asked!r} is for two or more crossed factors, and {unsuited}: give "
+        f"border='dense', or leave the choice to 'auto'.{hint}"
+    )
+
+
 def why_not_krylov(gram: Gram) -> str:
     """Say why iterations do not suit a model; nothing where they do."""
     for factor in gram.factors:
+        if factor.nodes is not None:
+            return f"levels of {factor.name!r} are related"
         if factor.latent is not None:
             return f"rows have several latent levels of {factor.name!r}"
     if gram.strata is not None:

@@ -126,7 +126,8 @@ def _loaded(gram: Gram, random: Sequence[Sequence[csr_array]], count: int) -> Gr
         with_fixed = np.zeros((levels, q, width))
         with_fixed[:, :, kept] = factor.with_fixed
         # Weights of b = M^-1 bs, where the cross-products are of bs; of latent levels b = T v.
-        own = np.stack([_of_latent(factor.latent, each) for each in weights], axis=1)
+        latent = factor.latent if factor.nodes is None else None
+        own = np.stack([_of_latent(latent, each) for each in weights], axis=1)
         with_fixed[:, :, p:-1] = np.einsum("ji,kjm->mik", np.linalg.inv(factor.scale), own)
         factors.append(replace(factor, with_fixed=with_fixed, fixed=None))
     cross, scale = np.zeros((width, width)), np.eye(width - 1)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 def build(model: Model) -> pm.Model:
     """Build the model: y ~ N(X beta, Z G Z' + sigma^2 W^-1), beta integrated out if it can be."""
-    design, priors, gram = model.design, model.priors, model.gram
+    design, priors, gram = model.design, model.priors, model.dense_gram
     require_marginal_border(design, gram)
     with components.open_model(design) as graph:
         beta = pt.zeros(0)
@@ -68,7 +68,7 @@ def recover(model: Model, values: Values, store: EffectsStore) -> dict[str, Floa
     sds = [read_vector(_sd_name(f), f.sd, values) for f in priors.factors]
     partials = [_read_partials(f, values, sigma.shape) for f in priors.factors]
     draws = MarginalDraws(sds, partials, sigma, beta)
-    return recover_posterior(model.gram, priors, draws, store)
+    return recover_posterior(model.dense_gram, priors, draws, store)
 
 
 def _sds(factor: FactorPriors, coordinates: tuple[Floats, Floats]) -> Any:
@@ -125,7 +125,7 @@ def _joined(parts: list[Any]) -> Any:
 
 def _likelihood(model: Model, parameters: tuple[Any, Any, Any, Any]) -> None:
     """Add the response as one distribution: density by cross-products, draws by rows."""
-    design, priors, gram = model.design, model.priors, model.gram
+    design, priors, gram = model.design, model.priors, model.dense_gram
     integrated = integrates_beta(priors)
     mean, precision = normal_prior(priors) if integrated else _no_prior(len(design.coef))
     table = covariance_table(factor.covariance for factor in priors.factors)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.gram.border.sparse.density import sparse_seconds
 from bayeslmm.gram.reduction import Reduced, density_from_reduced, reduce_exactly
 from bayeslmm.inference.importance.proposal import Mixture, SplitT
 from bayeslmm.inference.importance.surrogate import (
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 # Seconds of one exact value above which thousands of them are worth avoiding, and what a value
 # takes: per multiplication of the dense border's factorization, and per number of the panels.
 EXPENSIVE_SECONDS = 1e-3
+# The same by a sparse factor, from which the effects of each draw are dearer than values.
+_EXPENSIVE_SPARSELY = 2e-4
 _PER_MULTIPLICATION, _PER_NUMBER = 5e-11, 5e-8
 # Candidates among which a surrogate's nodes are chosen, a tenth of them three times as far out.
 CANDIDATES = 8192
@@ -156,12 +159,14 @@ def exact_seconds(gram: Gram) -> float:
     float
         Seconds, by counting, so that the answer is the same on every machine and at any load.
     """
+    if gram.by_nodes:
+        return sparse_seconds(gram)
     plan = gram.plan
     return float(_PER_MULTIPLICATION * plan.n_border**3 / 3 + _PER_NUMBER * len(plan.floats))
 
 
 def is_expensive(gram: Gram) -> bool:
-    """Return whether one exact density costs more than a millisecond.
+    """Return whether one exact density costs more than a millisecond; by a sparse factor a fifth.
 
     Parameters
     ----------
@@ -173,7 +178,7 @@ def is_expensive(gram: Gram) -> bool:
     bool
         By `exact_seconds`.
     """
-    return exact_seconds(gram) > EXPENSIVE_SECONDS
+    return exact_seconds(gram) > (_EXPENSIVE_SPARSELY if gram.by_nodes else EXPENSIVE_SECONDS)
 
 
 def interpolate_posterior(

@@ -15,7 +15,6 @@ import numpy as np
 
 from bayeslmm.gram.border.choice import KRYLOV, choose_border
 from bayeslmm.inference.importance.algorithm import WeightedPoints, sample_target
-from bayeslmm.inference.importance.crossed.sample import sample_crossed
 from bayeslmm.inference.importance.interpolated_target import (
     InterpolatedTarget,
     ReducedTarget,
@@ -39,7 +38,6 @@ from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.parametrization import MARGINAL
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.reweighting import resample
-from bayeslmm.inference.structured.sample import sample_structured, structured_suits
 from bayeslmm.results.kept_effects import KeptEffects
 from bayeslmm.results.write import UnconstrainedDraws
 
@@ -95,12 +93,14 @@ class ImportanceSampling:
         if model.family.gaussian_scale is None:
             return False, ""
         if model.design.residual is not None:
+            from bayeslmm.inference.structured.sample import structured_suits  # noqa: PLC0415
+
             return structured_suits(model, settings)
         if why := _nuts_is_asked_for(settings):
             return False, why
         border = choose_border(model.gram, settings.border)
-        if border.method == KRYLOV:
-            return _can_iterate(model, border)
+        if border.method == KRYLOV or model.gram.by_nodes:
+            return (_can_factor if model.gram.by_nodes else _can_iterate)(model, border)
         seconds = nuts_seconds(model.gram, settings)
         cost = f"NUTS takes about {seconds:.2g} s of one core, by the size of the model"
         size = MarginalTarget(model.gram, model.priors).size
@@ -112,8 +112,14 @@ class ImportanceSampling:
     def fit(self, model: Model, settings: SamplerSettings) -> xr.DataTree:
         """Sample a model's posterior, by NUTS where the weights are not good enough."""
         if model.design.residual is not None:
+            from bayeslmm.inference.structured.sample import sample_structured  # noqa: PLC0415
+
             return sample_structured(model, settings)
         if choose_border(model.gram, settings.border).method == KRYLOV:
+            from bayeslmm.inference.importance.crossed.sample import (  # noqa: PLC0415
+                sample_crossed,
+            )
+
             return sample_crossed(model, settings)
         return sample_directly(model, settings)
 
@@ -136,6 +142,15 @@ def _can_iterate(model: Model, border: Border) -> tuple[bool, str]:
     if unsuited := surrogate_suits(model.gram):
         return False, f"{border.reason}, and {unsuited}"
     return True, f"{border.reason}, and iterations form no dense matrix"
+
+
+def _can_factor(model: Model, border: Border) -> tuple[bool, str]:
+    """Return whether few enough parameters are left for independent draws, and why."""
+    size = MarginalTarget(model.gram, model.priors).size
+    if size > MOST_COORDINATES:
+        left = "parameters are left, too many for independent draws"
+        return False, f"{size} {left} (at most {MOST_COORDINATES})"
+    return True, f"{border.reason}: a density takes {1e3 * exact_seconds(model.gram):.2g} ms"
 
 
 def _can_weigh(model: Model, size: int) -> tuple[bool, str]:
@@ -255,8 +270,9 @@ def weigh_posterior(
     """
     rng = np.random.default_rng([settings.random_seed or 0, 2])
     target = MarginalTarget(model.gram, model.priors)
-    quick = model.gram.n_border <= _LARGEST_QUICK_BORDER
-    if is_expensive(target.gram):
+    expensive, sparse = is_expensive(model.gram), model.gram.by_nodes
+    quick = not expensive if sparse else model.gram.n_border <= _LARGEST_QUICK_BORDER
+    if expensive:
         target = interpolate_posterior(target, rng, threads=settings.cores or 1)
         quick = quick or isinstance(target, InterpolatedTarget)
     asked = settings.chains * settings.draws * (_POINTS_PER_DRAW if quick else 1)

@@ -14,11 +14,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.progress import track
 
 from bayeslmm import names
 from bayeslmm.errors import SamplingWarning, warn
-from bayeslmm.gram.likelihood import beta_prior, split_columns
+from bayeslmm.gram.border.sparse.draws import draw_sparsely
+from bayeslmm.gram.likelihood import beta_prior, split_columns, unpack_factors
 from bayeslmm.gram.reduction import Reduced
 from bayeslmm.inference.importance.interpolated_target import (
     InterpolatedTarget,
@@ -28,6 +28,7 @@ from bayeslmm.inference.importance.interpolated_target import (
 from bayeslmm.inference.importance.interpolation import FactorCoordinates, Whitening
 from bayeslmm.inference.importance.surrogate import TOLERANCE
 from bayeslmm.inference.marginal.recovery import variance_variables
+from bayeslmm.inference.result import each_batch
 from bayeslmm.inference.reweighting import smoothed_weights
 from bayeslmm.kernels.elimination.draws import draw_joint
 from bayeslmm.model.priors.fixed_effects import normal_prior
@@ -186,6 +187,10 @@ def draw_shared_effects(
     mean, precision = beta_prior(gram, prior_mean, prior_precision)
     given = fixed_effects is not None
     beta = np.array(fixed_effects) if given else np.empty((len(packed), p))
+    if gram.by_nodes:
+        draws = packed, sigma, beta if given else None
+        beta, exact = _draw_by_nodes(gram, draws, cells, (mean, precision), store)
+        return SharedEffects(beta, cells.anchors, exact)
     parts = []
     with single_blas_thread(), ThreadPoolExecutor(threads) as pool:
         for some in _batches(cells, gram, threads, store.progressbar):
@@ -206,13 +211,36 @@ def draw_shared_effects(
     return SharedEffects(beta, cells.anchors, Reduced(logdet, cross))
 
 
+def _draw_by_nodes(
+    gram: Gram,
+    draws: tuple[Floats, Floats, Floats | None],
+    cells: Cells,
+    prior: tuple[Floats, Floats],
+    store: EffectsStore,
+) -> tuple[Floats, Reduced]:
+    """Draw beta and the effects cell by cell, with a sparse factor for each."""
+    packed, sigma, given = draws
+    beta, w = np.empty((len(packed), len(gram.coef))), len(gram.coef) + 1
+    logdet, cross = np.empty(len(cells.anchors)), np.empty((len(cells.anchors), w, w))
+    shown = track(cells.members, "Drawing the effects", disable=not store.progressbar,
+                  transient=True)  # fmt: skip
+    with single_blas_thread():
+        for k, places in enumerate(shown):
+            found = draw_sparsely(
+                gram, unpack_factors(gram, packed[cells.anchors[k]]), sigma[places], store.rng,
+                prior=prior, beta=None if given is None else given[places],
+            )  # fmt: skip
+            store.add(found.effects, places)
+            beta[places], logdet[k], cross[k] = found.beta, found.logdet, found.cross
+    return beta, Reduced(logdet, cross)
+
+
 def _batches(cells: Cells, gram: Gram, threads: int, progressbar: bool) -> Iterable[slice]:
     """Split the cells into batches whose effects fit in memory, and show how far they are."""
     largest = max(len(member) for member in cells.members)
-    size = max(threads, _BATCH_VALUES // (max(gram.plan.n_columns, 1) * largest))
+    size = max(threads, _BATCH_VALUES // (max(gram.n_effects, 1) * largest))
     firsts = range(0, len(cells.anchors), size)
-    quiet = not progressbar or len(firsts) == 1
-    for first in track(firsts, "Drawing the effects", disable=quiet, transient=True):
+    for first in each_batch(firsts, progressbar=progressbar):
         yield slice(first, min(first + size, len(cells.anchors)))
 
 

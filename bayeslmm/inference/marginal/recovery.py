@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.progress import track
 
 from bayeslmm import names
 from bayeslmm.gram.likelihood import draw_effects
+from bayeslmm.inference.result import each_batch
 from bayeslmm.model.priors.fixed_effects import normal_prior
 
 if TYPE_CHECKING:
@@ -188,13 +188,10 @@ def _draw_in_batches(
     """Draw beta and the effects for all draws, in batches that bound the memory; return beta."""
     packed, sigma, given = point
     mean, precision = (None, None) if given is not None else normal_prior(priors)
-    count = max(1, min(len(sigma), _BATCH_VALUES // max(gram.plan.n_columns, 1)))
+    count = max(1, min(len(sigma), _BATCH_VALUES // max(gram.n_effects, 1)))
     batches = range(0, len(sigma), count)
     betas = []
-    # A single batch takes well under a second: nothing to show.
-    quiet = not store.progressbar or len(batches) == 1
-    shown = track(batches, "Drawing the effects", disable=quiet, transient=True)
-    for first in shown:
+    for first in each_batch(batches, progressbar=store.progressbar):
         rows = slice(first, first + count)
         fixed = None if given is None else given[rows]
         beta, effects = draw_effects(

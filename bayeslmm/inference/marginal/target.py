@@ -13,6 +13,7 @@ import numpy as np
 
 from bayeslmm import names
 from bayeslmm.arrays import for_kernels
+from bayeslmm.gram.border.sparse.density import At, density_sparsely
 from bayeslmm.gram.reduction import log_densities
 from bayeslmm.inference.marginal.coordinate_priors import CoordinatePriors
 from bayeslmm.inference.marginal.recovery import MarginalDraws
@@ -146,20 +147,47 @@ class MarginalTarget(CoordinatePriors):
         point = np.ascontiguousarray(point, dtype=np.float64)
         with np.errstate(all="ignore"):
             sds, partials, sigma, beta = self._parts(self.parameters(point))
-            columns, canonical = self._compiled_form(sds, partials)
-            value, d_sds, d_partials, d_sigma, d_beta = linked_density(
-                *self.data[:3],
-                for_kernels("the sds", columns, np.float64, (None,)),
-                for_kernels("the partial correlations", canonical, np.float64, (None,)),
-                float(sigma),
-                for_kernels("beta", beta, np.float64, (None,)),
-                *self._beta_prior,
-            )
-            d_sds, d_partials = self._pull_back_compiled(partials, d_sds, d_partials)
+            found = self._sparsely if self.gram.by_nodes else self._compiled
+            value, d_sds, d_partials, d_sigma, d_beta = found(sds, partials, float(sigma), beta)
             if not self.integrated:
                 d_beta = self.priors.centered_slope(d_beta)
             slopes = np.concatenate([d_sds, d_partials, [d_sigma], d_beta])
             return self.with_priors(point, value, slopes)
+
+    def _compiled(
+        self, sds: Floats, partials: Floats, sigma: float, beta: Floats
+    ) -> tuple[float, Floats, Floats, float, Floats]:
+        """Evaluate the likelihood and its slopes by compiled code."""
+        columns, canonical = self._compiled_form(sds, partials)
+        value, d_sds, d_partials, d_sigma, d_beta = linked_density(
+            *self.data[:3],
+            for_kernels("the sds", columns, np.float64, (None,)),
+            for_kernels("the partial correlations", canonical, np.float64, (None,)),
+            sigma,
+            for_kernels("beta", beta, np.float64, (None,)),
+            *self._beta_prior,
+        )
+        return value, *self._pull_back_compiled(partials, d_sds, d_partials), d_sigma, d_beta
+
+    def _sparsely(
+        self, sds: Floats, partials: Floats, sigma: float, beta: Floats
+    ) -> tuple[float, Floats, Floats, float, Floats]:
+        """Evaluate the likelihood and its slopes by a sparse factor of all effects."""
+        known = [
+            (factor.covariance, sd, own, factor.covariance.factor(sd, own))
+            for factor, sd, own in self._by_factor(sds, partials)
+        ]
+        lams = [root / sigma for _, _, _, root in known]
+        given = None if self.integrated else beta
+        value, slopes = density_sparsely(self.gram, At(lams, sigma, given, *self._beta_prior))
+        d_sds, d_partials, d_sigma = [np.zeros(0)], [np.zeros(0)], slopes.sigma
+        for (covariance, sd, own, root), d_lam in zip(known, slopes.lams, strict=True):
+            d_sd, d_own = covariance.pull_back(sd, own, d_lam / sigma)
+            d_sds.append(d_sd)
+            d_partials.append(d_own)
+            d_sigma -= float(np.sum(d_lam * root)) / sigma**2
+        d_beta = np.zeros(0) if self.integrated else slopes.beta
+        return value, np.concatenate(d_sds), np.concatenate(d_partials), d_sigma, d_beta
 
     def _by_factor(self, sds: Floats, partials: Floats) -> zip[tuple[FactorPriors, Floats, Floats]]:
         factors = self.priors.factors

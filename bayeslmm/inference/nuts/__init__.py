@@ -5,5 +5,6 @@
 - ``pymc_model``: NUTS on a PyMC model
 - ``run``: chains started, watched and brought back
 - ``compile``: a PyMC model compiled for nutpie
+- ``load``: nutpie without ArviZ's pictures and without Numba
 - ``nutpie_model``: the C callbacks that nutpie calls
 """

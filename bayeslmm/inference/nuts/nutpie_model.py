@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeslmm.inference.nuts.load import load_nutpie
 from bayeslmm.kernels.compiler.jit import as_pointer
 from bayeslmm.kernels.target import copy_point_c
 
@@ -224,7 +225,8 @@ def nutpie_model(
     CompiledPyMCModel
         With one variable, `UNCONSTRAINED`.
     """
-    from nutpie.compile_pymc import CompiledPyMCModel  # noqa: PLC0415 - a second to import
+    load_nutpie()
+    from nutpie.compile_pymc import CompiledPyMCModel  # noqa: PLC0415 - as it was loaded
 
     count, size = starts.shape
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.errors import SamplingError, SamplingWarning, warn
+from bayeslmm.inference.nuts.load import load_nutpie
 from bayeslmm.inference.nuts.nutpie_model import has_start
 from bayeslmm.inference.settings import NUTPIE, PYMC, SamplerSettings
 from bayeslmm.resources import single_blas_thread
@@ -55,8 +56,7 @@ def run_compiled(
     sampling_time : float
         Seconds.
     """
-    import nutpie  # noqa: PLC0415 - only this sampler needs it
-
+    nutpie = load_nutpie()
     _require_start(model, settings.random_seed)
     started = time.perf_counter()
     # Chains run in parallel; BLAS threads of a dense border would only fight over the cores.

@@ -20,7 +20,6 @@ from bayeslmm.inference.parametrization import (
     choose_parametrization,
 )
 from bayeslmm.inference.settings import NUTPIE
-from bayeslmm.inference.structured.nuts import sample_by_nuts, sample_structured_effects
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,12 +53,18 @@ class NUTS:
         """Sample a model's posterior; see `Method.fit`."""
         settings = dataclasses.replace(settings, sampler=self.sampler)
         if settings.parametrization == MARGINAL and model.design.residual is not None:
+            from bayeslmm.inference.structured.nuts import sample_by_nuts  # noqa: PLC0415
+
             return sample_by_nuts(model, settings)
         structured = not all(factor.covariance.compiles for factor in model.priors.factors)
         if settings.parametrization == MARGINAL and structured:
+            from bayeslmm.inference.structured.nuts import (  # noqa: PLC0415
+                sample_structured_effects,
+            )
+
             return sample_structured_effects(model, settings)
         if settings.parametrization == MARGINAL and self.sampler == NUTPIE:
-            target = MarginalTarget(model.gram, model.priors)
+            target = MarginalTarget(model.dense_gram, model.priors)
             if compiles(target):
                 return sample_marginal(model, target, settings)
         # PyMC takes seconds to import: only those who sample with it wait for it.

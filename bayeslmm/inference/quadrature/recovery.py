@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.progress import track
 
 from bayeslmm import names
+from bayeslmm.inference.result import each_batch
 from bayeslmm.model.family_numbers import family_variables
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def recover_posterior(
     size = max(1, min(len(flat), _BATCH_VALUES // wide))
     batches = range(0, len(flat), size)
     acceptance, steps = 1.0, 0
-    quiet = not store.progressbar or len(batches) == 1
-    for first in track(batches, "Drawing the effects", disable=quiet, transient=True):
+    for first in each_batch(batches, progressbar=store.progressbar):
         some = given[first : first + size]
         drawn = target.likelihood.draw(some, store.rng, threads=target.threads)
         store.add([drawn.effects])

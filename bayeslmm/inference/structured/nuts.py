@@ -124,15 +124,15 @@ def sample_structured_effects(model: Model, settings: SamplerSettings) -> xr.Dat
     xarray.DataTree
         See `fit_bayes`.
     """
-    require_marginal_border(model.design, model.gram)
+    require_marginal_border(model.design, model.dense_gram)
 
     def recover(target: MarginalTarget, points: Floats, store: EffectsStore) -> dict[str, Floats]:
-        return recover_of_marginal(model.gram, model.priors, target.unpack(points), store)
+        return recover_of_marginal(model.dense_gram, model.priors, target.unpack(points), store)
 
     def start(target: MarginalTarget) -> Start:
         return Start(*starting_points_of_marginal(target))
 
-    return _sample(model, MarginalTarget(model.gram, model.priors), start, recover, settings)
+    return _sample(model, MarginalTarget(model.dense_gram, model.priors), start, recover, settings)
 
 
 def _sample[T: (MarginalTarget, StructuredTarget)](

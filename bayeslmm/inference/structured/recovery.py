@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.progress import track
 
 from bayeslmm import names
 from bayeslmm.gram.likelihood import split_columns
+from bayeslmm.inference.result import each_batch
 from bayeslmm.kernels.elimination.draws import draw_joint
 from bayeslmm.resources import single_blas_thread
 
@@ -86,9 +86,8 @@ def draw_effects(
     prior = (np.zeros(p), np.zeros((p, p))) if known else target.beta_prior
     size = max(1, min(len(phi), _BATCH_VALUES // max(products.plan.n_columns, 1)))
     batches = range(0, len(phi), size)
-    quiet = not store.progressbar or len(batches) == 1
     betas = [np.zeros((0, p))]
-    for first in track(batches, "Drawing the effects", disable=quiet, transient=True):
+    for first in each_batch(batches, progressbar=store.progressbar):
         some = slice(first, first + size)
         beta = given[some] if known else store.rng.standard_normal((len(phi[some]), p))
         joint = store.rng.standard_normal((len(phi[some]), products.plan.n_columns))

@@ -3,6 +3,7 @@
 - ``jit``: the decorators; what they return compiles itself when that is needed
 - ``sources``: fingerprints of sources, and names that change with them
 - ``library``: machine code that came with the package
+- ``levels``: extensions of processors of which some of it is built
 - ``words``: how it is called
 - ``routines``: where SciPy keeps BLAS and LAPACK
 - ``shipping/``: how that machine code is made

@@ -1,8 +1,9 @@
 """Machine code that came with the package: which file, whether it is whole, and what it offers.
 
-``python -m bayeslmm.build_core`` writes it: a shared library (or an object file, where no linker
-was at hand) and a table of its functions, both named by the fingerprint of the kernels' sources and
-by system and machine. Other sources, or another machine, find nothing and compile.
+``python -m bayeslmm.build_core`` writes it: shared libraries (or object files, where no linker was
+at hand) and a table of their functions, all named by the fingerprint of the kernels' sources and by
+system and machine. Other sources, or another machine, find nothing and compile. Of response
+families there is one library for each level of a processor's extensions (`levels`).
 """
 
 from __future__ import annotations
@@ -17,15 +18,21 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from bayeslmm.kernels.compiler.levels import levels_of, runs
 from bayeslmm.kernels.compiler.routines import ROUTINES, address_of
 from bayeslmm.kernels.compiler.sources import WHOLE
 from bayeslmm.kernels.compiler.words import Entry, records_are_as_expected
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bayeslmm.kernels.compiler.levels import Level
+
 BUILT = Path(__file__).parent / "built"
 # How tables are written; others are not read.
-FORMAT = 1
+FORMAT = 2
 # Set it to compile although machine code is there.
 COMPILE = "BAYESLMM_COMPILE"
 TABLE_OF_ROUTINES, RELEASE = "bayeslmm_routines", "bayeslmm_release"
@@ -82,8 +89,8 @@ class ShippedFunction:
 
 
 @dataclass(frozen=True, eq=False)
-class Library:
-    """Loaded machine code.
+class Part:
+    """One file of loaded machine code.
 
     Attributes
     ----------
@@ -115,7 +122,29 @@ class Library:
         return Entry(call(self.handle(symbol)), release, arguments, result)
 
 
-def load(folder: Path, fingerprint: str = WHOLE) -> Library:
+@dataclass(frozen=True, eq=False)
+class Library:
+    """Loaded machine code.
+
+    Attributes
+    ----------
+    parts : tuple of Part
+    """
+
+    parts: tuple[Part, ...]
+
+    def function(self, symbol: str) -> ShippedFunction | None:
+        """Return a C function, or None where there is none of the name."""
+        return next(filter(None, (part.function(symbol) for part in self.parts)), None)
+
+    def entry(self, name: str) -> Entry | None:
+        """Return a kernel that Python calls, or None where there is none of the name."""
+        return next(filter(None, (part.entry(name) for part in self.parts)), None)
+
+
+def load(
+    folder: Path, fingerprint: str = WHOLE, *, usable: Callable[[Level], bool] = runs
+) -> Library:
     """Load the machine code of some sources.
 
     Parameters
@@ -124,6 +153,8 @@ def load(folder: Path, fingerprint: str = WHOLE) -> Library:
         Where `build_core` put it.
     fingerprint : str
         Of the sources.
+    usable : callable
+        Which levels are; of each part the best of them is loaded.
 
     Returns
     -------
@@ -139,23 +170,33 @@ def load(folder: Path, fingerprint: str = WHOLE) -> Library:
     about = folder / f"{stem(fingerprint)}.json"
     if not about.is_file():
         raise UnusableError(_missing(folder, fingerprint))
+    levels = [
+        name for name, level in levels_of(platform.machine().lower()).items() if usable(level)
+    ]
     try:
         table = json.loads(about.read_bytes())
         if table["format"] != FORMAT:
             raise UnusableError(f"{about.name} is of format {table['format']}, not {FORMAT}")
-        file = folder / table["file"]
-        whole = digest(file.read_bytes()) == table["digest"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        chosen = []
+        for part in table["parts"]:
+            name, seal = next(part["files"][level] for level in levels if level in part["files"])
+            file = folder / name
+            if digest(file.read_bytes()) != seal:
+                raise UnusableError(f"{file.name} is not as it was built")
+            chosen.append((file, part))
+    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
         raise UnusableError(f"{about.name} cannot be read") from error
-    if not whole:
-        raise UnusableError(f"{file.name} is not as it was built")
+    return Library(tuple(_loaded(file, part) for file, part in chosen))
+
+
+def _loaded(file: Path, table: dict[str, Any]) -> Part:
     try:
         handle = _open_object(file) if file.suffix == ".o" else _open_shared(file)
         routines = (ctypes.c_void_p * len(ROUTINES))(*map(address_of, ROUTINES))
         ctypes.CFUNCTYPE(None, ctypes.c_void_p)(handle(TABLE_OF_ROUTINES))(routines)
     except (OSError, RuntimeError, AttributeError, ImportError) as error:
         raise UnusableError(f"{file.name} cannot be loaded ({error})") from error
-    return Library(file, table, handle)
+    return Part(file, table, handle)
 
 
 def _missing(folder: Path, fingerprint: str) -> str:

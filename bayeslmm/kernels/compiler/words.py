@@ -1,7 +1,8 @@
 """Calls of machine code by tables of words: arrays by address, numbers as they are.
 
-A signature is a text: ``q`` a whole number, ``d`` a real one, ``?`` yes or no; with a digit behind
-it, an array of so many axes.
+A signature is a list of texts: ``q`` a whole number, ``d`` a real one, ``?`` yes or no; with a
+digit behind it, an array of so many axes. A list in place of a text is a tuple of them; of results,
+one with a name in front is a named tuple, by its module and its class.
 
 An array's word is where NumPy's own record of it begins: address of its data, number of axes,
 address of its shape. That order is part of NumPy's interface for C.
@@ -13,6 +14,7 @@ import ctypes
 import pickle
 import struct
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+# Letters, and lists of them.
+type Signature = list[str | Signature]
 # What a call returned: a letter, the parts of a tuple, or nothing.
 type Result = str | list[Any] | None
 
@@ -33,13 +37,27 @@ ROOM = 128
 BEHIND = -1
 
 
-def letters(result: Result) -> Iterator[str]:
-    """Yield the letters of a result, tuples written out."""
+def letters(result: Result | Signature) -> Iterator[str]:
+    """Yield the letters of arguments or of a result, tuples written out."""
     if isinstance(result, str):
         yield result
     else:
-        for part in result or ():
+        for part in _parts(result or []):
             yield from letters(part)
+
+
+def _parts(of_tuple: list[Any]) -> list[Any]:
+    """Return what a tuple consists of, without its name."""
+    return of_tuple[1:] if of_tuple and ":" in of_tuple[0] else of_tuple
+
+
+def _flat(arguments: tuple[Any, ...], signature: Signature) -> Iterator[Any]:
+    """Yield arguments, tuples written out."""
+    for value, letter in zip(arguments, signature, strict=True):
+        if isinstance(letter, str):
+            yield value
+        else:
+            yield from _flat(value, letter)
 
 
 def records_are_as_expected() -> bool:
@@ -60,7 +78,7 @@ class Entry:
         (address of words, address of results) -> 0, or the address of an exception.
     release : callable
         Gives an array's memory back.
-    arguments : list of str
+    arguments : Signature
         Letters of the arguments.
     result : Result
         What it returns.
@@ -70,15 +88,16 @@ class Entry:
         self,
         function: Callable[..., int],
         release: Callable[[int], None],
-        arguments: list[str],
+        arguments: Signature,
         result: Result,
     ) -> None:
         self._function, self._release, self._result = function, release, result
+        flat = list(letters(arguments))
         self._arguments = [
-            (_DTYPES[letter[0]], int(letter[1])) if len(letter) > 1 else None
-            for letter in arguments
+            (_DTYPES[letter[0]], int(letter[1])) if len(letter) > 1 else None for letter in flat
         ]
-        taken = ("d" if letter == "d" else "q" for letter in arguments)
+        self._tuples = None if flat == arguments else arguments
+        taken = ("d" if letter == "d" else "q" for letter in flat)
         self._pack = struct.Struct("=" + "".join(taken)).pack
         layout = "=" + "".join(map(_layout, letters(result)))
         self._unpack = struct.Struct(layout).unpack_from
@@ -103,6 +122,8 @@ class Entry:
     def _words(self, arguments: tuple[Any, ...]) -> bytes | None:
         values: list[Any] = []
         try:
+            if self._tuples is not None:
+                arguments = tuple(_flat(arguments, self._tuples))
             for value, kind in zip(arguments, self._arguments, strict=True):
                 if kind is None:
                     values.append(value)
@@ -113,7 +134,7 @@ class Entry:
                     return None
                 values.append(id(value) + HEAD)
             return self._pack(*values)
-        except (ValueError, struct.error):
+        except (TypeError, ValueError, struct.error):
             return None
 
     def _build(self, result: str | list[Any], words: Iterator[Any], results: Any) -> Any:
@@ -121,7 +142,8 @@ class Entry:
             if len(result) > 1:
                 return self._array(result, words, results)
             return bool(next(words)) if result == "?" else next(words)
-        return tuple([self._build(part, words, results) for part in result])
+        built = [self._build(part, words, results) for part in _parts(result)]
+        return _tuple_of(result[0])(*built) if ":" in result[0] else tuple(built)
 
     def _array(self, letter: str, words: Iterator[Any], results: Any) -> Any:
         owner, place = next(words), next(words)
@@ -134,6 +156,13 @@ class Entry:
         if owner:
             self._release(owner)
         return out
+
+
+@cache
+def _tuple_of(name: str) -> Any:
+    """Return a class of named tuples: its module is that of the kernel, or was imported by it."""
+    module, _, kind = name.partition(":")
+    return getattr(sys.modules[module], kind)
 
 
 def _layout(letter: str) -> str:

@@ -85,7 +85,8 @@ def set_phi(by_row: PhiRows, numbers: Floats, phi: Floats) -> None:
         return
     n, line = phi.shape[0], np.empty(phi.shape[0])
     for j in range(phi.shape[1]):
-        line[:] = by_row.offset[j]
+        for r in range(n):
+            line[r] = by_row.offset[j, r]
         link, begin = by_row.links[j], by_row.first[j]
         factor = numbers[begin] if link == SCALED else 1.0
         for c in range(begin + (1 if link == SCALED else 0), by_row.first[j + 1]):

@@ -74,6 +74,27 @@ def n_random(lay: Layout) -> int:
     return first_of_border(lay) + len(lay.border_factor)
 
 
+@inner
+def _ascending(keys: Ints) -> Ints:
+    """Return what sorts keys, by merging: Numba's own takes lists, which shipped code lacks."""
+    n, width = len(keys), 1
+    order, merged = np.arange(n), np.empty(n, np.int64)
+    while width < n:
+        for lo in range(0, n, 2 * width):
+            i, middle, hi = lo, min(lo + width, n), min(lo + 2 * width, n)
+            j = middle
+            for k in range(lo, hi):
+                if j == hi or (i < middle and keys[order[i]] <= keys[order[j]]):
+                    merged[k] = order[i]
+                    i += 1
+                else:
+                    merged[k] = order[j]
+                    j += 1
+        order, merged = merged, order
+        width *= 2
+    return order
+
+
 @entry
 def locate(ints: Ints, floats: Floats, level: Ints) -> tuple[Ints, Ints]:
     """Find where each row's cross-products belong.
@@ -107,9 +128,10 @@ def locate(ints: Ints, floats: Floats, level: Ints) -> tuple[Ints, Ints]:
                 if at < end and lay.touched[at] == column:
                     beside[f * n_border + h, r] = before + at - begin
     nb = len(lay.border_factor)
-    keys = lay.pairs[:, FIRST] * nb + lay.pairs[:, SECOND]
-    order = np.argsort(keys)
-    keys = keys[order]
+    order = _ascending(lay.pairs[:, FIRST] * nb + lay.pairs[:, SECOND])
+    keys = np.empty(len(order), np.int64)
+    for k in range(len(order)):
+        keys[k] = lay.pairs[order[k], FIRST] * nb + lay.pairs[order[k], SECOND]
     for r in range(n):
         k = 0
         for h in range(n_border):

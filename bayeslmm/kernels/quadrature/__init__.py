@@ -12,6 +12,7 @@
 - ``together``: all levels of one point together, where they are alike
 - ``slopes``: derivatives from the same nodes
 - ``marginal``: log marginal likelihoods, and their gradient
+- ``generator``: random numbers
 - ``proposals``: proposals of effects
 - ``draw``: effects drawn back
 - ``target``: the log posterior as the C function that NUTS calls

@@ -16,6 +16,7 @@ from bayeslmm.kernels.compiler.jit import inner_ieee
 from bayeslmm.kernels.families.by_row import lent, open_phi, set_phi
 from bayeslmm.kernels.families.codes import STUDENT
 from bayeslmm.kernels.quadrature.axes import farthest_of
+from bayeslmm.kernels.quadrature.generator import generator, uniform
 from bayeslmm.kernels.quadrature.level import (
     DENSITY_ONLY,
     MODE,
@@ -37,7 +38,6 @@ from bayeslmm.kernels.quadrature.proposals import (
     fill_masses,
     fill_shares,
     propose,
-    uniform,
 )
 from bayeslmm.kernels.quadrature.rows import (
     DENSITY,
@@ -67,7 +67,7 @@ from bayeslmm.kernels.quadrature.together import (
 )
 
 if TYPE_CHECKING:
-    from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.arrays import Floats, Ints, Words
     from bayeslmm.kernels.quadrature.rows import LevelRows, Rule
 
 _TOLERANCE = 1e-2
@@ -75,6 +75,7 @@ _TOLERANCE = 1e-2
 
 @inner_ieee
 def _draw_one(
+    state: Words,
     code: int,
     grid: Floats,
     masses: Floats,
@@ -92,16 +93,17 @@ def _draw_one(
     effect, density = part_of(grid, U, 0, N), part_of(grid, DENSITY, 0, N)
     fill_masses(effect, density, masses)
     for k in range(count):
-        u, proposed[k] = draw_interpolated(effect, density, masses)
+        u, proposed[k] = draw_interpolated(state, effect, density, masses)
         z[k] = (u - solved[MODE]) * solved[ROOT]
         log_weight[k] = 0.0
     set_grid_words(words, more, z, log_weight)
     solve_level(code, 1, words, lo, hi, 0.0, 0.0, 0.0, MORE_NODES)
-    return choose(more[U], more[DENSITY], proposed)
+    return choose(state, more[U], more[DENSITY], proposed)
 
 
 @inner_ieee
 def _draw_together(
+    state: Words,
     code: int,
     phi: Floats,
     starts: Ints,
@@ -128,7 +130,7 @@ def _draw_together(
         effect, density = part_of(nodes, NODE_EFFECT, a, b), part_of(nodes, NODE_DENSITY, a, b)
         fill_masses(effect, density, masses)
         for k in range(ends[j], ends[j + 1]):
-            u, proposed[k] = draw_interpolated(effect, density, masses)
+            u, proposed[k] = draw_interpolated(state, effect, density, masses)
             more[NODE_Z, k] = (u - levels[EFFECT, j]) * levels[LEVEL_ROOT, j]
     split, most = can_split(code, phi, table, levels, farthest_of(more[NODE_Z]))
     if not split:
@@ -138,7 +140,7 @@ def _draw_together(
         if levels[LATE, j] == 0.0:
             a, b = ends[j], ends[j + 1]
             effect, density = part_of(more, NODE_EFFECT, a, b), part_of(more, NODE_DENSITY, a, b)
-            u, count = choose(effect, density, proposed[a:b])
+            u, count = choose(state, effect, density, proposed[a:b])
             out[j, 0] = u
             accepted[j] += count
     return True
@@ -146,6 +148,7 @@ def _draw_together(
 
 @inner_ieee
 def _draw_by_steps(
+    state: Words,
     code: int,
     q: int,
     words: Ints,
@@ -161,13 +164,14 @@ def _draw_by_steps(
         fill_shares(q, modes, shares)
     else:
         # A single mode is what was solved for, in the same order.
-        modes[0, :FOUND_HEIGHT] = solved[:FOUND_HEIGHT]
+        for k in range(FOUND_HEIGHT):
+            modes[0, k] = solved[k]
     u, v, here, accepted = 0.0, 0.0, -math.inf, 0
     for step in range(steps + 1):
-        one, two, log_proposal = propose(q, modes, shares, several)
+        one, two, log_proposal = propose(state, q, modes, shares, several)
         density = solve_level(code, q, words, lo, hi, one, two, 0.0, DENSITY_ONLY)
         ratio = density - log_proposal
-        if step == 0 or not math.log(uniform()) > ratio - here:
+        if step == 0 or not math.log(uniform(state)) > ratio - here:
             u, v, here = one, two, ratio
             if step > 0:
                 accepted += 1
@@ -203,13 +207,13 @@ def draw_effects(
     steps : ndarray of int64, shape (J,)
         Metropolis steps by level, after a first draw from the proposal.
     seed : int
-        Of the calling thread's generator.
+        Of the random numbers.
     out : ndarray, shape (s, J, q)
         Filled with effects b = L u.
     accepted : ndarray of int64, shape (J,)
         What the numbers of accepted steps are added to.
     """
-    np.random.seed(seed)  # noqa: NPY002 - Numba's own
+    state = generator(seed)
     table, grid, solved, words = open_work(rows, rule)
     own_phi = open_phi(rows.phi, numbers.shape[1])
     phi = lent(own_phi)
@@ -223,7 +227,8 @@ def draw_effects(
     together, levels = suits_together(rows), open_levels(rows)
     nodes, places = open_nodes(rule.z, rule.log_weight, J if together else 0)
     ends = np.zeros(J + 1, np.int64)
-    ends[1:] = np.cumsum(steps + 1)
+    for j in range(J):
+        ends[j + 1] = ends[j] + steps[j] + 1
     more, proposed = np.zeros((NODE_LINES, ends[J])), np.zeros(ends[J])
     for s in range(len(out)):
         L = Ls[s]
@@ -232,8 +237,8 @@ def draw_effects(
             set_phi(rows.phi, numbers[s], own_phi)
             set_constants(family, phi, starts, table, constant)
         drawn = together and _draw_together(
-            code, phi, starts, table, modes, levels, nodes, places, more, ends, masses, proposed,
-            out[s], accepted,
+            state, code, phi, starts, table, modes, levels, nodes, places, more, ends, masses,
+            proposed, out[s], accepted,
         )  # fmt: skip
         for j in range(J):
             if drawn and levels[LATE, j] == 0.0:
@@ -244,10 +249,14 @@ def draw_effects(
             solve_level(code, q, words, lo, hi, u, v, _TOLERANCE, QUICKLY)
             if q == 1 and code != STUDENT:
                 here = solved_grid(words, solved)
-                u, count = _draw_one(code, here, masses, own, words, lo, hi, steps[j], solved)
+                u, count = _draw_one(
+                    state, code, here, masses, own, words, lo, hi, steps[j], solved
+                )
                 set_grid_words(words, grid, rule.z, rule.log_weight)
             else:
-                u, v, count = _draw_by_steps(code, q, words, lo, hi, steps[j], solved, shares)
+                u, v, count = _draw_by_steps(
+                    state, code, q, words, lo, hi, steps[j], solved, shares
+                )
             accepted[j] += count
             out[s, j, 0] = L[0, 0] * u
             if q == 2:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bayeslmm.kernels.compiler.jit import inner_ieee
+from bayeslmm.kernels.quadrature.generator import uniform
 from bayeslmm.kernels.quadrature.several import (
     FOUND_BELOW,
     FOUND_HEIGHT,
@@ -18,7 +17,7 @@ from bayeslmm.kernels.quadrature.several import (
 )
 
 if TYPE_CHECKING:
-    from bayeslmm.arrays import Floats
+    from bayeslmm.arrays import Floats, Words
 
 # Degrees of freedom of t proposals; even, so that chi-square needs logarithms only.
 _FREEDOM = 6.0
@@ -31,17 +30,11 @@ _TWO_PI = 2.0 * math.pi
 
 
 @inner_ieee
-def uniform() -> float:
-    """Draw from (0, 1]: logarithms of it are numbers."""
-    return 1.0 - np.random.random()  # noqa: NPY002 - Numba's own generator, one a thread
-
-
-@inner_ieee
-def _draw_t(q: int) -> tuple[float, float]:
+def _draw_t(state: Words, q: int) -> tuple[float, float]:
     """Draw from a t distribution of q dimensions."""
-    radius = math.sqrt(-2.0 * math.log(uniform()))
-    chi = -2.0 * math.log(uniform() * uniform() * uniform())
-    scale, angle = radius * math.sqrt(_FREEDOM / chi), _TWO_PI * uniform()
+    radius = math.sqrt(-2.0 * math.log(uniform(state)))
+    chi = -2.0 * math.log(uniform(state) * uniform(state) * uniform(state))
+    scale, angle = radius * math.sqrt(_FREEDOM / chi), _TWO_PI * uniform(state)
     return scale * math.cos(angle), scale * math.sin(angle) if q == 2 else 0.0
 
 
@@ -71,10 +64,12 @@ def fill_masses(effect: Floats, density: Floats, masses: Floats) -> None:
 
 
 @inner_ieee
-def draw_interpolated(effect: Floats, density: Floats, masses: Floats) -> tuple[float, float]:
+def draw_interpolated(
+    state: Words, effect: Floats, density: Floats, masses: Floats
+) -> tuple[float, float]:
     """Draw from the density between nodes, with tails exp(-distance) beyond; return it as well."""
     N = len(effect)
-    aim = (1.0 - uniform()) * masses[N]
+    aim = (1.0 - uniform(state)) * masses[N]
     low, high = 0, N
     while low < high:
         middle = (low + high) // 2
@@ -84,7 +79,7 @@ def draw_interpolated(effect: Floats, density: Floats, masses: Floats) -> tuple[
             low = middle + 1
     at: float = effect[max(low - 1, 0)]
     if low in (0, N):
-        share = uniform()
+        share = uniform(state)
         at += math.log(share) if low == 0 else -math.log(share)
         return at, share * density[max(low - 1, 0)]
     left, right, width = density[low - 1], density[low], effect[low] - at
@@ -96,7 +91,7 @@ def draw_interpolated(effect: Floats, density: Floats, masses: Floats) -> tuple[
 
 
 @inner_ieee
-def choose(effect: Floats, density: Floats, proposed: Floats) -> tuple[float, int]:
+def choose(state: Words, effect: Floats, density: Floats, proposed: Floats) -> tuple[float, int]:
     """Return where Metropolis steps end that go from the first proposal on, and how many were made.
 
     Proposals do not depend on where the chain is.
@@ -104,7 +99,7 @@ def choose(effect: Floats, density: Floats, proposed: Floats) -> tuple[float, in
     place, accepted, here = 0, 0, density[0] / max(proposed[0], _LEAST)
     for k in range(1, len(effect)):
         there = density[k] / max(proposed[k], _LEAST)
-        if there >= uniform() * here:
+        if there >= uniform(state) * here:
             place, here = k, there
             accepted += 1
     end: float = effect[place]
@@ -145,15 +140,17 @@ def fill_shares(q: int, modes: Floats, shares: Floats) -> None:
 
 
 @inner_ieee
-def _propose_at_modes(q: int, modes: Floats, shares: Floats) -> tuple[float, float, float]:
+def _propose_at_modes(
+    state: Words, q: int, modes: Floats, shares: Floats
+) -> tuple[float, float, float]:
     """Draw from a t at one of the modes, or from everywhere; return the mixture's log-density."""
-    aim, place = uniform(), -1
+    aim, place = uniform(state), -1
     for k in range(len(modes)):
         if aim > 0.0 and shares[k] > 0.0:
             aim -= shares[k]
             if aim <= 0.0:
                 place = k
-    one, two = _draw_t(q)
+    one, two = _draw_t(state, q)
     if place < 0:
         u, v = _WIDTH * one, _WIDTH * two
     else:
@@ -168,12 +165,14 @@ def _propose_at_modes(q: int, modes: Floats, shares: Floats) -> tuple[float, flo
 
 
 @inner_ieee
-def propose(q: int, modes: Floats, shares: Floats, several: bool) -> tuple[float, float, float]:
+def propose(
+    state: Words, q: int, modes: Floats, shares: Floats, several: bool
+) -> tuple[float, float, float]:
     """Draw effects, and return them with the log-density that they were drawn from."""
     if several:
-        return _propose_at_modes(q, modes, shares)
+        return _propose_at_modes(state, q, modes, shares)
     mode = modes[0]
-    one, two = _draw_t(2)
+    one, two = _draw_t(state, 2)
     v = two / mode[FOUND_ROOT_2]
     u = mode[FOUND_U] + (one - mode[FOUND_BELOW] * v) / mode[FOUND_ROOT]
     v += mode[FOUND_V]

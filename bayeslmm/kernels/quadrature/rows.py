@@ -78,9 +78,8 @@ def columns_of(X: Floats) -> Floats:
 @inner_ieee
 def set_table(rows: LevelRows, table: Floats) -> None:
     """Fill what is known of the rows."""
-    table[Y, :] = rows.y
-    table[KNOWN, :] = rows.known
-    table[FRESH, :] = rows.fresh
+    for r in range(len(rows.y)):
+        table[Y, r], table[KNOWN, r], table[FRESH, r] = rows.y[r], rows.known[r], rows.fresh[r]
 
 
 @inner_ieee_fast

@@ -85,8 +85,8 @@ def open_nodes(z: Floats, log_weight: Floats, n_levels: int) -> tuple[Floats, In
     K = len(z)
     nodes = np.zeros((NODE_LINES, K * n_levels))
     for j in range(n_levels):
-        nodes[NODE_Z, j * K : j * K + K] = z
-        nodes[NODE_WEIGHT, j * K : j * K + K] = log_weight
+        for k in range(K):
+            nodes[NODE_Z, j * K + k], nodes[NODE_WEIGHT, j * K + k] = z[k], log_weight[k]
     return nodes, K * np.arange(n_levels + 1)
 
 

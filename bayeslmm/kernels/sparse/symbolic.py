@@ -70,7 +70,8 @@ def factor_pattern(starts: Ints, rows: Ints, parent: Ints, counts: Ints) -> tupl
     """
     n = len(parent)
     first, flag = np.zeros(n + 1, np.int64), np.empty(n, np.int64)
-    first[1:] = np.cumsum(counts)
+    for j in range(n):
+        first[j + 1] = first[j] + counts[j]
     below, filled = np.empty(first[n], np.int64), first[:-1].copy()
     for k in range(n):
         flag[k] = k

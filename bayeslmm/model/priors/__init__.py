@@ -4,6 +4,7 @@
 - ``prior``: `Prior`: parsed from text, evaluated in NumPy
 - ``dirichlet``: priors of thresholds, through the probabilities of ordered categories
 - ``distributions``: PyMC's names and parameters, SciPy's numbers
+- ``standard``: densities and quantiles of the usual ones, by special functions
 - ``lkj``: the LKJ distribution of correlation matrices
 - ``closed_forms``: log-density and slope of a prior at one number
 - ``factor_priors``: `FactorPriors`: those of one grouping factor

@@ -14,6 +14,16 @@ import numpy as np
 import scipy
 from scipy import special
 
+from bayeslmm.model.priors.standard import (
+    Standard,
+    cauchy,
+    exponential,
+    gamma,
+    half,
+    normal,
+    student,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -35,13 +45,16 @@ class Family:
     positive : tuple of str
         Parameters that must be greater than zero.
     frozen : callable
-        Parameters in order -> frozen SciPy distribution.
+        Parameters in order -> frozen SciPy distribution, which draws.
+    evaluated : callable or None
+        The same density and quantiles without SciPy's statistics, which take long to load.
     """
 
     parameters: tuple[str, ...]
     defaults: Mapping[str, float]
     positive: tuple[str, ...]
     frozen: Callable[..., Any]
+    evaluated: Callable[..., Any] | None = None
 
 
 class _Continuous:
@@ -57,20 +70,6 @@ class _Continuous:
 
     def support(self) -> tuple[float, float]:
         return self.lower, self.upper
-
-
-class _HalfStudentT(_Continuous):
-    """|t| with `nu` degrees of freedom times `sigma`."""
-
-    def __init__(self, nu: Any, sigma: Any) -> None:
-        self._t = scipy.stats.t(nu, scale=sigma)
-
-    def logpdf(self, x: ArrayLike) -> Any:
-        values = np.asarray(x, dtype=np.float64)
-        return np.where(values >= 0, math.log(2) + self._t.logpdf(values), -np.inf)
-
-    def ppf(self, q: ArrayLike) -> Any:
-        return self._t.ppf(0.5 + 0.5 * np.asarray(q))
 
 
 class _Unit(_Continuous):
@@ -114,6 +113,10 @@ class _LogitNormal(_Unit):
         return 0.5 + 0.5 * np.tanh(0.5 * self._normal.ppf(np.asarray(q, dtype=np.float64)))
 
 
+def _half_student(nu: float, sigma: float) -> Standard:
+    return half(student(nu, 0.0, sigma))
+
+
 def _truncated_normal(mu: Any, sigma: Any, lower: Any, upper: Any) -> Any:
     return scipy.stats.truncnorm((lower - mu) / sigma, (upper - mu) / sigma, loc=mu, scale=sigma)
 
@@ -135,9 +138,9 @@ def _scipy(name: str) -> Callable[..., Any]:
 _MS = ("mu", "sigma")
 _AB = ("alpha", "beta")
 FAMILIES: Mapping[str, Family] = {
-    "Normal": Family(_MS, {}, ("sigma",), _scipy("norm")),
-    "StudentT": Family(("nu", *_MS), {}, ("nu", "sigma"), _scipy("t")),
-    "Cauchy": Family(_AB, {}, ("beta",), _scipy("cauchy")),
+    "Normal": Family(_MS, {}, ("sigma",), _scipy("norm"), normal),
+    "StudentT": Family(("nu", *_MS), {}, ("nu", "sigma"), _scipy("t"), student),
+    "Cauchy": Family(_AB, {}, ("beta",), _scipy("cauchy"), cauchy),
     "Laplace": Family(("mu", "b"), {}, ("b",), _scipy("laplace")),
     "Logistic": Family(("mu", "s"), {}, ("s",), _scipy("logistic")),
     "SkewNormal": Family(("alpha", *_MS), {}, ("sigma",), _scipy("skewnorm")),
@@ -163,14 +166,20 @@ FAMILIES: Mapping[str, Family] = {
         ("lower", "upper", "c"), {}, (), _triangular
     ),
     "HalfNormal": Family(
-        ("sigma",), {}, ("sigma",), lambda sigma: scipy.stats.halfnorm(scale=sigma)
+        ("sigma",), {}, ("sigma",), lambda sigma: scipy.stats.halfnorm(scale=sigma),
+        lambda sigma: half(normal(0.0, sigma)),
     ),
     "HalfCauchy": Family(
-        ("beta",), {}, ("beta",), lambda beta: scipy.stats.halfcauchy(scale=beta)
+        ("beta",), {}, ("beta",), lambda beta: scipy.stats.halfcauchy(scale=beta),
+        lambda beta: half(cauchy(0.0, beta)),
     ),
-    "HalfStudentT": Family(("nu", "sigma"), {}, ("nu", "sigma"), _HalfStudentT),
-    "Exponential": Family(("lam",), {}, ("lam",), lambda lam: scipy.stats.expon(scale=1 / lam)),
-    "Gamma": Family(_AB, {}, _AB, lambda a, b: scipy.stats.gamma(a, scale=1 / b)),
+    "HalfStudentT": Family(
+        ("nu", "sigma"), {}, ("nu", "sigma"), _half_student, _half_student
+    ),
+    "Exponential": Family(
+        ("lam",), {}, ("lam",), lambda lam: scipy.stats.expon(scale=1 / lam), exponential
+    ),
+    "Gamma": Family(_AB, {}, _AB, lambda a, b: scipy.stats.gamma(a, scale=1 / b), gamma),
     "InverseGamma": Family(_AB, {}, _AB, lambda a, b: scipy.stats.invgamma(a, scale=b)),
     "LogNormal": Family(
         _MS, {}, ("sigma",), lambda mu, sigma: scipy.stats.lognorm(sigma, scale=np.exp(mu))

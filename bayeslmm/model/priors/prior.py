@@ -233,7 +233,8 @@ PriorLike = str | Prior
 @lru_cache(maxsize=512)
 def _frozen(family: str, numbers: tuple[float, ...]) -> Any:
     # SciPy takes a millisecond to freeze a distribution: a second in a study of thirty scenarios.
-    return FAMILIES[family].frozen(*numbers)
+    of_family = FAMILIES[family]
+    return (of_family.evaluated or of_family.frozen)(*numbers)
 
 
 def _parameter_names(family: str) -> tuple[str, ...]:

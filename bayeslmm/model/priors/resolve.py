@@ -359,15 +359,23 @@ def _respelt(design: ModelData, chosen: Mapping[Any, Any]) -> dict[Any, Any]:
     return respelt
 
 
+# brms's classes.
+_OF_BRMS = {"b": names.BETA, "cor": "corr", "sds": "sd"}
+
+
 def _check_keys(design: ModelData, chosen: Mapping[Any, Any], also: Collection[str]) -> None:
     valid = _valid_keys(design)
     for key in chosen:
         if not isinstance(key, str):
             raise PriorError(f"Keys of priors are parameter names (text), not {key!r}.")
         if key not in valid and key not in also:
+            hint = nearest(key, [*valid, SCHEME])
+            own = _OF_BRMS.get(key, next((k for k in valid if k.startswith(f"{key}[")), ""))
+            if own and not hint:
+                hint = f" Did you mean {own!r}?"
             shown = ", ".join(repr(k) for k in valid if not k.startswith(f"{names.BETA}["))
             raise PriorError(
-                f"There is no parameter {key!r} to set a prior on.{nearest(key, [*valid, SCHEME])} "
+                f"There is no parameter {key!r} to set a prior on.{hint} "
                 f"This model's keys are {shown}."
             )
 

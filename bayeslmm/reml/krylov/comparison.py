@@ -58,7 +58,7 @@ def require_exact(fit: REMLFit, what: str, instead: str) -> None:
     ArgumentError
         Naming both.
     """
-    if fit.border.method != DENSE:
+    if fit.border.method != DENSE and not fit.gram.by_nodes:
         raise ArgumentError(
             f"{what} takes many exact values of the likelihood, and this fit forms no dense "
             f"matrix (border={fit.border.method!r}: {fit.border.reason}): {instead}"

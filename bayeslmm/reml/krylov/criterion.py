@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bayeslmm.arrays import Floats
     from bayeslmm.gram.gram import Gram
 
@@ -67,24 +65,3 @@ def finish(gram: Gram, T: Floats, logdet: float, *, restricted: bool) -> Finishe
         value -= float(np.linalg.slogdet(covariance)[1])
         value += 2.0 * float(np.log(np.abs(np.diag(gram.scale))).sum())
     return Finished(float(value), float(np.sqrt(square / dof)), Tbar)
-
-
-def slopes_of_T(  # noqa: N802 - T is a matrix
-    Tbar: Floats, residuals: Sequence[Floats], effects: Sequence[Floats], widths: Sequence[int]
-) -> list[Floats]:
-    """Compute d<Tbar, T> / dF of each factor: -2 sum over levels of (Z_i'V^-1[Xs r]) Tbar U_i'.
-
-    Parameters
-    ----------
-    Tbar : ndarray, shape (p + 1, p + 1)
-    residuals, effects : sequence of ndarray, shapes (m q, p + 1)
-        Z'V^-1[Xs r], and U = Q^-1 F'Z'[Xs r], of each factor.
-    widths : sequence of int
-        q of each.
-    """
-    out = []
-    for left, own, q in zip(residuals, effects, widths, strict=True):
-        a = left.reshape(-1, q, left.shape[1])
-        b = (own @ Tbar).reshape(-1, q, left.shape[1])
-        out.append(-2.0 * np.einsum("mrc,msc->rs", a, b))
-    return out

@@ -20,10 +20,10 @@ from bayeslmm.gram.border.probes import (
     log_determinant_slopes,
     second_moment_is_cheap,
 )
-from bayeslmm.gram.border.solution import Solution, solve_fixed, unexplained
+from bayeslmm.gram.border.solution import Solution, slopes_of_T, solve_fixed, unexplained
 from bayeslmm.gram.border.sparse_products import sparse_products
 from bayeslmm.gram.likelihood import unpack_factors
-from bayeslmm.reml.krylov.criterion import finish, slopes_of_T
+from bayeslmm.reml.krylov.criterion import finish
 from bayeslmm.reml.moments import start_by_moments
 from bayeslmm.reml.relative import RelativeFactors
 

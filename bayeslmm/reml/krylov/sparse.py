@@ -6,12 +6,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.gram.border.sparse_factor import pattern_of, solve_effects, sparse_effects
+from bayeslmm.gram.border.solution import slopes_of_T
+from bayeslmm.gram.border.sparse_factor import (
+    pattern_of,
+    solve_effects,
+    sparse_effects,
+    sparse_work,
+)
 from bayeslmm.gram.likelihood import unpack_factors
 from bayeslmm.kernels.densities import ML, REML
-from bayeslmm.reml.krylov.criterion import finish, slopes_of_T
+from bayeslmm.reml.krylov.criterion import finish
 from bayeslmm.reml.krylov.record import sampling_variances
-from bayeslmm.reml.search import LARGEST, Objective, Search, search_objective
+from bayeslmm.reml.search import (
+    LARGEST,
+    Objective,
+    Search,
+    search_criterion,
+    search_objective,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,9 +58,8 @@ class SparseObjective(Objective):
         return self.gram.n - (len(self.gram.coef) if self._restricted else 0)
 
     def work(self) -> float:
-        """Count the multiplications of an evaluation."""
-        # Scattered ones take some ten times as long as dense ones.
-        return 10.0 * self._pattern.operations
+        """Count the multiplications of an evaluation, as dense ones."""
+        return sparse_work(self.gram)
 
     def evaluate(self, packed: Floats, gradient: bool) -> tuple[float, Floats, float]:
         """Compute the criterion at packed relative factors, its gradient, and sigma."""
@@ -60,10 +71,10 @@ class SparseObjective(Objective):
         if factor is None:
             return LARGEST, nothing, np.nan
         T, joint = solve_effects(effects, factor, F, gram.cross)
-        found = finish(gram, T, factor.log_determinant, restricted=self._restricted)
+        found = finish(gram, T, effects.log_determinant(factor), restricted=self._restricted)
         if not gradient or not np.isfinite(found.value):
             return found.value, nothing, found.sigma
-        left = effects.fixed() - effects.multiply(effects.turned(F, joint))
+        left = effects.fixed - effects.multiply(effects.turned(F, joint))
         ends = effects.starts[1:-1]
         of_T = slopes_of_T(
             found.Tbar, np.split(left, ends), np.split(joint, ends), [len(own) for own in F]
@@ -74,6 +85,24 @@ class SparseObjective(Objective):
             for of, a, b in zip(gram.factors, of_logdet, of_T, strict=True)
         ]
         return found.value, np.concatenate(parts), found.sigma
+
+
+def search_by_factor(gram: Gram, *, restricted: bool) -> Search:
+    """Minimise the profiled criterion by a dense factor, or by a sparse one of related levels.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    restricted : bool
+        REML rather than ML.
+
+    Returns
+    -------
+    Search
+    """
+    search = search_sparsely if gram.by_nodes else search_criterion
+    return search(gram, restricted=restricted)
 
 
 def search_sparsely(gram: Gram, *, restricted: bool) -> Search:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.progress import track
 
 from bayeslmm import names
 from bayeslmm.gram.border.draws import draw_beta, draw_given_beta
@@ -22,6 +21,7 @@ from bayeslmm.gram.told import Solved, conditional_from
 from bayeslmm.inference.importance.interpolation import FactorCoordinates, Whitening
 from bayeslmm.inference.importance.shared_effects import cut_cells
 from bayeslmm.inference.marginal.recovery import variance_variables
+from bayeslmm.inference.result import each_batch
 from bayeslmm.model.priors.fixed_effects import normal_prior
 from bayeslmm.resources import single_blas_thread
 
@@ -78,10 +78,8 @@ def recover_crossed(
     whitened = Whitening(coordinates, np.ones(len(packed)))(coordinates)
     cells = cut_cells(whitened, N_MOMENTS if moments else N_CELLS, rng)
     with single_blas_thread():
-        for places, anchor in track(
-            zip(cells.members, cells.anchors, strict=True), "Drawing the effects",
-            total=len(cells.anchors), disable=not store.progressbar, transient=True,
-        ):  # fmt: skip
+        each = list(zip(cells.members, cells.anchors, strict=True))
+        for places, anchor in each_batch(each, progressbar=store.progressbar):
             operator = reduction.operator(packed[anchor])
             lams = unpack_factors(gram, packed[anchor])
             solution = solve_fixed(operator)

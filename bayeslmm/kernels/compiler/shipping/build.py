@@ -1,4 +1,4 @@
-"""All kernels of the interface as one library, with a table of its functions."""
+"""All kernels of the interface as libraries, with a table of their functions."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from numba.core.codegen import _parse_refprune_flags
 from numba.core.llvm_bindings import create_pass_builder
 
 from bayeslmm.kernels.compiler.inner_compiler import inner_options
+from bayeslmm.kernels.compiler.levels import LEAST, levels_of
 from bayeslmm.kernels.compiler.library import (
     BUILT,
     FORMAT,
@@ -27,15 +28,20 @@ from bayeslmm.kernels.compiler.library import (
     stem,
 )
 from bayeslmm.kernels.compiler.shipping import runtime
-from bayeslmm.kernels.compiler.shipping.interface import C_FUNCTIONS, ENTRIES
-from bayeslmm.kernels.compiler.shipping.modules import module_of_c, module_of_entry
+from bayeslmm.kernels.compiler.shipping.interface import PARTS, arguments_of
+from bayeslmm.kernels.compiler.shipping.modules import (
+    module_of_c,
+    module_of_entry,
+    signature_of_entry,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bayeslmm.kernels.compiler.jit import CFunction
+    from bayeslmm.kernels.compiler.levels import Level
+    from bayeslmm.kernels.compiler.shipping.interface import Part
 
-# The least that processors of a kind have: any of them runs the code, which was not slower.
+# The least that processors of a kind have: any of them runs the code.
 _PROCESSORS = {"x86_64": "x86-64", "amd64": "x86-64", "aarch64": "generic", "arm64": "apple-m1"}
 _LINKERS = ("cc", "gcc", "clang")
 _LINKING = {
@@ -54,13 +60,7 @@ class BuildError(Exception):
     """Why machine code cannot be built here, as a sentence."""
 
 
-def build(
-    folder: Path = BUILT,
-    *,
-    linker: bool = True,
-    functions: Sequence[CFunction] = C_FUNCTIONS,
-    entries: Sequence[tuple[Any, str]] = ENTRIES,
-) -> Library:
+def build(folder: Path = BUILT, *, linker: bool = True, parts: Sequence[Part] = PARTS) -> Library:
     """Build the machine code of the kernels as they stand, and load it.
 
     Parameters
@@ -68,10 +68,10 @@ def build(
     folder : Path
         Where to put it; what other sources left there is removed.
     linker : bool
-        Whether to make a shared library where there is a linker. An object file, which llvmlite
-        loads, is made otherwise.
-    functions, entries : sequence
-        What is to be in it, as in `interface`.
+        Whether to make shared libraries where there is a linker. Object files, which llvmlite
+        loads, are made otherwise.
+    parts : sequence of Part
+        What is to be in it.
 
     Returns
     -------
@@ -88,69 +88,93 @@ def build(
         raise BuildError("This version of Numba is none that machine code was built with.")
     if system not in _LINKING or machine not in _PROCESSORS:
         raise BuildError(f"Machine code was never built for {system} on {machine}.")
-    content, table = _object_and_table(_PROCESSORS[machine], functions, entries)
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    levels, about, contents = levels_of(machine), [], {}
+    for part in parts:
+        code, table = _code_of(part, machine)
+        table["files"] = {}
+        for level in levels if part.levels else (LEAST,):
+            content = _emitted(code, table, machine, levels[level])
+            shared = _linked(content, system) if linker else None
+            ending = "o" if shared is None else {"linux": "so", "darwin": "dylib"}[system]
+            content = content if shared is None else shared
+            file = "-".join(filter(None, (name, part.name, level))) + f".{ending}"
+            table["files"][level], contents[file] = [file, digest(content)], content
+        about.append(table)
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob(f"*-{system}-{machine}.*"):
+    for old in folder.glob(f"*-{system}-{machine}*"):
         old.unlink()
-    shared = _linked(content, system) if linker else None
-    ending = "o" if shared is None else {"linux": "so", "darwin": "dylib"}[system]
-    file = folder / f"{name}.{ending}"
-    file.write_bytes(content if shared is None else shared)
-    table |= {"format": FORMAT, "file": file.name, "digest": digest(file.read_bytes())}
-    (folder / f"{name}.json").write_text(json.dumps(table, indent=1))
+    for file, content in contents.items():
+        (folder / file).write_bytes(content)
+    (folder / f"{name}.json").write_text(json.dumps({"format": FORMAT, "parts": about}, indent=1))
     return load(folder)
 
 
-def _object_and_table(
-    processor: str, functions: Sequence[CFunction], entries: Sequence[tuple[Any, str]]
-) -> tuple[bytes, dict[str, Any]]:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=processor, features="", opt=3, reloc="pic", codemodel="default"
+def _target(machine: str, level: Level) -> Any:
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=_PROCESSORS[machine], features=level.features, opt=3, reloc="pic", codemodel="default"
     )
-    core = llvm.parse_assembly(runtime.assembly())
-    modules, signatures, about = [], {}, {}
-    for function in functions:
+
+
+def _code_of(part: Part, machine: str) -> tuple[str, dict[str, Any]]:
+    """Return a part's code before it is optimised, and a table of its functions."""
+    modules, entries = [], {}
+    for function in part.functions:
         modules += module_of_c(function)
-        signatures[function.symbol] = function.signature
-    for at, (kernel, arguments) in enumerate(entries):
-        symbol = f"bayeslmm_entry_{at}"
-        letters = arguments.split()
-        made, result = module_of_entry(kernel, letters, symbol)
+    for at, (kernel, arguments) in enumerate(part.entries):
+        symbol, taken = f"bayeslmm_{part.name}_{at}", arguments_of(arguments)
+        made, result = module_of_entry(kernel, taken, symbol)
         modules += made
-        about[kernel.name] = [symbol, letters, result]
-    kept = {RELEASE, TABLE_OF_ROUTINES, *signatures, *(symbol for symbol, _, _ in about.values())}
-    # The last one is asked for by the others.
-    for module in [*modules, *module_of_c(runtime.reshape_c)]:
-        core.link_in(_portable(module, kept, machine))
-    _optimise(core, kept, machine)
-    _require_known(core)
-    return machine.emit_object(core), {"functions": signatures, "entries": about}
+        entries[kernel.name] = [symbol, signature_of_entry(taken), result]
+    functions = {function.symbol: function.signature for function in part.functions}
+    table = {"functions": functions, "entries": entries}
+    code = llvm.parse_assembly(runtime.assembly())
+    target, offered = _target(machine, levels_of(machine)[LEAST]), _offered(table)
+    # What is asked for by the others comes last.
+    for function in (*part.needs, runtime.reshape_c):
+        modules += module_of_c(function)
+    for module in modules:
+        code.link_in(_portable(module, offered, target))
+    return str(code), table
 
 
-def _portable(module: Any, kept: set[str], machine: Any) -> Any:
+def _offered(table: dict[str, Any]) -> set[str]:
+    """Return the symbols that whoever loads a library looks for."""
+    symbols = (symbol for symbol, _, _ in table["entries"].values())
+    return {RELEASE, TABLE_OF_ROUTINES, *table["functions"], *symbols}
+
+
+def _emitted(code: str, table: dict[str, Any], machine: str, level: Level) -> bytes:
+    """Return the object file of a part for a level."""
+    module, target = llvm.parse_assembly(code), _target(machine, level)
+    _optimise(module, _offered(table), target)
+    _require_known(module)
+    return bytes(target.emit_object(module))
+
+
+def _portable(module: Any, offered: set[str], target: Any) -> Any:
     """Return a module without what is this processor's own, to be linked more than once."""
     text = re.sub(r'"target-(cpu|features)"="[^"]*"', "", str(module))
     copy = llvm.parse_assembly(text)
-    copy.triple, copy.data_layout = machine.triple, str(machine.target_data)
+    copy.triple, copy.data_layout = target.triple, str(target.target_data)
     for named in [*copy.functions, *copy.global_variables]:
         private = named.linkage in {llvm.Linkage.internal, llvm.Linkage.private}
-        if not (named.is_declaration or private or named.name in kept):
+        if not (named.is_declaration or private or named.name in offered):
             named.linkage = "linkonce_odr"
     return copy
 
 
-def _optimise(core: Any, kept: set[str], machine: Any) -> None:
-    core.triple, core.data_layout = machine.triple, str(machine.target_data)
+def _optimise(core: Any, offered: set[str], target: Any) -> None:
+    core.triple, core.data_layout = target.triple, str(target.target_data)
     for named in [*core.functions, *core.global_variables]:
-        if not named.is_declaration and named.name not in kept:
+        if not named.is_declaration and named.name not in offered:
             named.linkage = "internal"
     # As Numba does: a cheap pass first, so that references are counted in as few functions as
     # can be, where pairs of them cancel.
     for level in (0, 3):
         options = create_pass_builder(
-            machine, opt=level, loop_vectorize=True, slp_vectorize=level > 0
+            target, opt=level, loop_vectorize=True, slp_vectorize=level > 0
         )
         passes = options.getModulePassManager()
         if level == 0:

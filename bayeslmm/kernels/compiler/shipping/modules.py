@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -18,6 +18,20 @@ from bayeslmm.kernels.compiler.dispatchers import (
 from bayeslmm.kernels.compiler.jit import CFunction, Kernel, as_pointer, carray
 from bayeslmm.kernels.compiler.words import BEHIND, ROOM
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bayeslmm.kernels.compiler.words import Signature
+
+
+class TupleOf(NamedTuple):
+    """An argument that is a named tuple."""
+
+    kind: type
+    parts: Arguments
+
+
+type Arguments = Sequence[str | TupleOf]
 _WORD = ir.IntType(64)
 # As entries are compiled (`jit.entry`).
 _ENTRY = {"error_model": "numpy"}
@@ -43,15 +57,15 @@ def module_of_c(function: CFunction) -> list[Any]:
     return _behind(inside, signature, function.symbol, signature.return_type)
 
 
-def module_of_entry(kernel: Kernel, letters: list[str], symbol: str) -> tuple[list[Any], Any]:
+def module_of_entry(kernel: Kernel, arguments: Arguments, symbol: str) -> tuple[list[Any], Any]:
     """Return the code of a function of a table of words that calls a kernel.
 
     Parameters
     ----------
     kernel : Kernel
         The kernel.
-    letters : list of str
-        Of its arguments.
+    arguments : sequence
+        Letters of its arguments, and `TupleOf`.
     symbol : str
         What to call the function.
 
@@ -62,20 +76,20 @@ def module_of_entry(kernel: Kernel, letters: list[str], symbol: str) -> tuple[li
     result : Result
         Of what it returns.
     """
-    reader = _Reader(letters)
+    reader = _Reader(arguments)
     inside = compiled_inside(kernel.py_func, kernel.options)
     source = "\n".join(
         [
             "def call(words_, results_):",
-            f"    words = carray(words_, ({len(letters)},), int64)",
-            f"    reals = carray(words_, ({len(letters)},), float64)",
+            f"    words = carray(words_, ({reader.count},), int64)",
+            f"    reals = carray(words_, ({reader.count},), float64)",
             *reader.lines,
             f"    store(function({', '.join(reader.expressions)}), results_)",
         ]
     )
     scope = {
         "carray": carray, "pointer": as_pointer, "int64": np.int64, "float64": np.float64,
-        "store": _store_results, "function": inside,
+        "store": _store_results, "function": inside, **reader.tuples,
     }  # fmt: skip
     # The text is put together from the table above.
     exec(source, scope)  # noqa: S102
@@ -83,6 +97,14 @@ def module_of_entry(kernel: Kernel, letters: list[str], symbol: str) -> tuple[li
     modules = _behind(outer, types.none(types.voidptr, types.voidptr), symbol, None)
     returned = inside.overloads[_only(inside.overloads)].signature.return_type
     return modules, result_of(returned)
+
+
+def signature_of_entry(arguments: Arguments) -> Signature:
+    """Return arguments as tables of functions have them: letters, and lists of letters."""
+    return [
+        argument if isinstance(argument, str) else signature_of_entry(argument.parts)
+        for argument in arguments
+    ]
 
 
 def _only(overloads: Any) -> Any:
@@ -93,14 +115,21 @@ def _only(overloads: Any) -> Any:
 class _Reader:
     """Lines that read arguments from words, and expressions that stand for them."""
 
-    def __init__(self, letters: list[str]) -> None:
+    def __init__(self, arguments: Arguments) -> None:
+        self.count = 0
         self.lines: list[str] = []
-        self.expressions = [self._read(at, letter) for at, letter in enumerate(letters)]
+        self.tuples: dict[str, type] = {}
+        self.expressions = [self._read(argument) for argument in arguments]
 
-    def _read(self, at: int, letter: str) -> str:
-        if len(letter) == 1:
-            return {"d": f"reals[{at}]", "q": f"words[{at}]", "?": f"words[{at}] != 0"}[letter]
-        ndim, dtype = int(letter[1]), {"d": "float64", "q": "int64"}[letter[0]]
+    def _read(self, argument: str | TupleOf) -> str:
+        if not isinstance(argument, str):
+            self.tuples[argument.kind.__name__] = argument.kind
+            parts = ", ".join(self._read(part) for part in argument.parts)
+            return f"{argument.kind.__name__}({parts})"
+        at, self.count = self.count, self.count + 1
+        if len(argument) == 1:
+            return {"d": f"reals[{at}]", "q": f"words[{at}]", "?": f"words[{at}] != 0"}[argument]
+        ndim, dtype = int(argument[1]), {"d": "float64", "q": "int64"}[argument[0]]
         shape = "".join(f"shape_{at}[{axis}], " for axis in range(ndim))
         self.lines += [
             f"    record_{at} = carray(pointer(words[{at}]), (3,), int64)",
@@ -125,7 +154,9 @@ def result_of(kind: Any) -> Any:
     if isinstance(kind, types.NoneType):
         return None
     if isinstance(kind, types.BaseTuple):
-        return [result_of(part) for part in kind]
+        of = getattr(kind, "instance_class", None)
+        name = [] if of is None else [f"{of.__module__}:{of.__name__}"]
+        return [*name, *(result_of(part) for part in kind)]
     if isinstance(kind, types.Array):
         if kind.layout != "C":
             raise TypeError(f"{kind} is not contiguous.")
