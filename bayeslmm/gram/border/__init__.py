@@ -13,6 +13,7 @@
 - ``solution``: T and the effects that belong to it
 - ``probes``: log|V| and its gradient, with a chance that is small and known
 - ``moments``: means and covariances of effects given the relative factors
+- ``combinations``: covariances of combinations of effects
 - ``draws``: exact draws of effects
 - ``given``: beta and effects given relative factors, by iterations or a sparse factor
 - ``reduce``: log|V| and T at many relative factors

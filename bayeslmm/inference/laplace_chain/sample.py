@@ -143,19 +143,14 @@ def unsuited(model: Model) -> str:
 
 
 def _unsuited_effects(model: Model) -> str:
-    for factor, own in zip(model.design.factors, model.priors.factors, strict=True):
-        if not own.covariance.compiles:
-            return (
-                f"G by {factor.name!r} has a structure, and the chain takes unstructured and "
-                "diagonal ones"
-            )
+    for factor in model.design.factors:
         if factor.latent is not None:
             return f"rows have several latent levels of {factor.name!r}, and the chain takes one"
     return ""
 
 
 def _size(model: Model) -> int:
-    parts = [len(f.terms) + f.covariance.n_partials for f in model.priors.factors]
+    parts = [f.covariance.n_sds + f.covariance.n_partials for f in model.priors.factors]
     return sum(parts) + len(number_priors(model))
 
 
@@ -238,12 +233,11 @@ def _variables(
     first = target.n_sds + target.n_partials
     out = family_variables(model, values[..., first:], beta)
     for factor in model.priors.factors:
-        covariance, q = factor.covariance, len(factor.terms)
-        out[covariance.sd_name] = values[..., sd : sd + q]
-        if covariance.has_correlations:
-            own = values[..., partial : partial + covariance.n_partials]
-            out[covariance.corr_name] = covariance.correlation(own)
-        sd, partial = sd + q, partial + covariance.n_partials
+        covariance = factor.covariance
+        m, count = covariance.n_sds, covariance.n_partials
+        own = values[..., sd : sd + m], values[..., partial : partial + count]
+        out |= covariance.variables(*own)
+        sd, partial = sd + m, partial + count
     return out
 
 

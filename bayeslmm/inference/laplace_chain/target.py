@@ -137,10 +137,11 @@ class LaplaceTarget(CoordinatePriors):
         values, sd, partial = self.parameters(points), 0, self.n_sds
         out = []
         for factor in self.priors.factors:
-            q, count = len(factor.terms), factor.covariance.n_partials
-            own = values[:, sd : sd + q], values[:, partial : partial + count]
-            out.append(factor.covariance.factor(*own))
-            sd, partial = sd + q, partial + count
+            covariance = factor.covariance
+            m, count = covariance.n_sds, covariance.n_partials
+            own = values[:, sd : sd + m], values[:, partial : partial + count]
+            out.append(covariance.factor(*own))
+            sd, partial = sd + m, partial + count
         return out
 
     def phi(self, points: Floats) -> Floats:
