@@ -222,7 +222,7 @@ def _draw_by_nodes(
     packed, sigma, given = draws
     beta, w = np.empty((len(packed), len(gram.coef))), len(gram.coef) + 1
     logdet, cross = np.empty(len(cells.anchors)), np.empty((len(cells.anchors), w, w))
-    shown = cells.members
+    shown: Iterable[Places] = cells.members
     if store.progressbar:
         from rich.progress import track  # noqa: PLC0415 - only who looks needs it
 
