@@ -34,10 +34,8 @@ for sampler in ("quadrature", "laplace_chain"):
 print(bl.__file__)
 print("numba" in sys.modules)
 """
-# What needs more: a family's quadrature, a PyMC model, tables, pictures, files.
+# What needs more: a PyMC model, tables, pictures, files.
 MORE = """
-bl.fit_bayes("incidence ~ period + (1 | herd)", bl.load_dataset("cbpp"), family="binomial",
-             trials="size", draws=50, chains=2, random_seed=1, progressbar=False)
 bl.fit_bayes("Yield ~ 1 + (1 | Batch)", bl.load_dataset("dyestuff"), draws=50, tune=100, chains=2,
              parametrization="noncentered", sampler="nutpie", random_seed=1, progressbar=False)
 bl.summary(tree), bl.loo(tree), bl.plot_caterpillar(tree)
@@ -117,11 +115,25 @@ def test_both_distributions_hold_what_they_should(built):
     assert not wheel.name.endswith("-any.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    tree = bl.fit_bayes(formula, data, parametrization="marginal", sampler=sampler, draws=50,
-                        tune=100, chains=2, random_seed=1, progressbar=False)
-for sampler in ("quadrature", "laplace_chain"):
-    bl.fit_bayes("incidence ~ 1 + (1 | herd)", bl.load_dataset("cbpp"), family="binomial",
-                 trials="size", sampler=sampler, draws=50, random_seed=1, progressbar=False)
+    assert sum("compiler/built/" in name for name in names) == 2
+    assert {name.split("/")[0] for name in names} == {
+        "bayeslmm", f"bayeslmm-{wheel.name.split('-')[1]}.dist-info",
+    }  # fmt: skip
+    assert any(name.endswith("/licenses/LICENSE") for name in names)
+    with tarfile.open(source) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"pyproject.toml", "hatch_build.py", "README.md", "CITATION.cff"} <= inside
+    assert not any("compiler/built/" in name for name in inside)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_wheel_fits_without_compiling(version, built, tmp_path):
+    python = installed(tmp_path, version, built[0], ROOT / "constraints.txt")
+    cache = tmp_path / "cache"
+    said = run(python, "-W", "ignore", "-c", FIT, cwd=tmp_path, env={"NUMBA_CACHE_DIR": str(cache)})
+    where, compiled = said.split()
+    assert Path(where).is_relative_to(tmp_path / "environment")
     assert compiled == "False"
     assert not list(cache.rglob("*.nbi"))
     shown = run(python.with_name("bayeslmm"), "--version", cwd=tmp_path)
