@@ -222,11 +222,7 @@ def _draw_by_nodes(
     packed, sigma, given = draws
     beta, w = np.empty((len(packed), len(gram.coef))), len(gram.coef) + 1
     logdet, cross = np.empty(len(cells.anchors)), np.empty((len(cells.anchors), w, w))
-    shown: Iterable[Places] = cells.members
-    if store.progressbar:
-        from rich.progress import track  # noqa: PLC0415 - only who looks needs it
-
-        shown = track(shown, "Drawing the effects", transient=True)
+    shown = each_batch(cells.members, progressbar=store.progressbar)
     with single_blas_thread():
         for k, places in enumerate(shown):
             found = draw_sparsely(
