@@ -1,6 +1,6 @@
 # brms on a CSV file, any model: Rscript brms_fit.R data.csv model options.json out.csv
 # `model` is R code for what brm() takes first. Options: `family` (R code), `labels`, `draws`,
-# `chains`, `runs`, and `known`, CSV files of labelled matrices by the names in the model. One process and thread, so that CPU seconds count every chain; brms compiles
+# `chains`, `runs`. One process and thread, so that CPU seconds count every chain; brms compiles
 # once, in the first run's time. The last line printed is JSON.
 options(warn = -1)
 arguments <- commandArgs(TRUE)
@@ -17,9 +17,6 @@ table <- read.csv(arguments[1])
 for (name in options$labels) table[[name]] <- factor(table[[name]])
 model <- eval(parse(text = arguments[2]))
 family <- eval(parse(text = options$family))
-known <- lapply(options$known, function(path) {
-  as.matrix(read.csv(path, row.names = 1, check.names = FALSE))
-})
 totals <- c()
 cpu <- c()
 fit <- NULL
@@ -27,7 +24,7 @@ for (seed in seq_len(options$runs)) {
   start <- proc.time()[["elapsed"]]
   before <- used()
   fit <- if (is.null(fit)) {
-    brm(model, table, data2 = known, family = family, iter = 2 * options$draws, chains = options$chains,
+    brm(model, table, family = family, iter = 2 * options$draws, chains = options$chains,
         cores = 1, seed = seed, refresh = 0, silent = 2)
   } else {
     update(fit, recompile = FALSE, seed = seed, refresh = 0, silent = 2, cores = 1)
