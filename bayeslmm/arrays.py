@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+# Columns of iterations, in single or double precision.
+Columns = NDArray[np.floating]
 Words = NDArray[np.uint64]
 # The columns of a random-effects term that are correlated with each other, block by block.
 type Blocks = tuple[tuple[int, ...], ...]

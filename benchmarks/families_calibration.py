@@ -111,6 +111,9 @@ STUDIES = {
     "zeros of two kinds": Study(
         "y ~ x + (1 | g)", "zero_inflated_poisson", "quadrature", ZEROS, lambda: by_level(40, 4)
     ),
+    "zeros of two kinds, by the chain": Study(
+        "y ~ x + (1 | g)", "zero_inflated_poisson", "laplace_chain", ZEROS, lambda: by_level(40, 4)
+    ),
     "crossed": Study(
         "y ~ x + (1 | person) + (1 | item)", "bernoulli", "laplace_chain", BINARY, crossed
     ),

@@ -3,12 +3,14 @@
     python benchmarks/run_census.py                # all that are not refused: an hour and more
     python benchmarks/run_census.py 4 12 107       # these, beside what is there of the others
     python benchmarks/run_census.py --missing      # those without a result
+    python benchmarks/run_census.py --limit 900    # none of them longer than so many seconds
     python benchmarks/run_census.py --page         # the page anew from the results
 
 Results stand in `docs/benchmarks/census.csv`, a line for each model, the page in `docs/census.md`.
 """
 
 import argparse
+import multiprocessing
 import sys
 import time
 import traceback
@@ -36,13 +38,14 @@ def main(words):
     parser.add_argument("numbers", type=int, nargs="*", help="models to fit; all without")
     parser.add_argument("--missing", action="store_true", help="those without a result")
     parser.add_argument("--skip", type=int, nargs="*", default=[], help="not these")
+    parser.add_argument("--limit", type=float, help="seconds after which a model is given up")
     parser.add_argument("--page", action="store_true", help="write the page, fit nothing")
     settings = parser.parse_args(words)
     if not settings.page:
         numbers = settings.numbers or list(ROWS)
         if settings.missing:
             numbers = [number for number in numbers if number not in set(results()["number"])]
-        measure([number for number in numbers if number not in settings.skip])
+        measure([n for n in numbers if n not in settings.skip], settings.limit)
     write_page(ROWS, results(), DOCS / "census.md")
 
 
@@ -52,19 +55,13 @@ def results():
     return pd.DataFrame({"number": []})
 
 
-def measure(numbers):
-    for number in FIRST if len(numbers) > 1 else ():
-        fit(ROWS[number])
+def measure(numbers, limit=None):
+    """Fit models one after the other and keep each one's line as soon as it is there."""
+    worker = Worker(FIRST if len(numbers) > 1 else ())
     for number in numbers:
-        row = ROWS[number]
-        try:
-            found = fit(row)
-        except bl.BayesLMMError as error:
-            print(f"{number}: {type(error).__name__}: {str(error).splitlines()[0]}", flush=True)
-            continue
-        except Exception:  # noqa: BLE001  one model's fault does not hide what the others do
-            print(number, flush=True)
-            traceback.print_exc()
+        found = worker.fit(number, limit)
+        if isinstance(found, str):
+            print(f"{number}: {found}", flush=True)
             continue
         keep(number, found)
         print(
@@ -73,6 +70,49 @@ def measure(numbers):
             f"{', '.join(found.outside)}",
             flush=True,
         )
+    worker.end()
+
+
+class Worker:
+    """A process that fits models, has compiled what they share, and is replaced when it hangs."""
+
+    def __init__(self, first):
+        self._first = first
+        self._start()
+
+    def _start(self):
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, self._first), daemon=True)
+        self._process.start()
+        self._pipe.recv()
+
+    def fit(self, number, limit):
+        """Return the outcome of a model, or what stood in its way."""
+        self._pipe.send(number)
+        if self._pipe.poll(limit):
+            return self._pipe.recv()
+        self.end()
+        self._start()
+        return f"given up after {limit:.0f} s"
+
+    def end(self):
+        self._process.kill()
+        self._process.join()
+
+
+def serve(pipe, first):
+    """Fit these once, so that what models share is compiled, and answer numbers by outcomes."""
+    for number in first:
+        fit(ROWS[number])
+    pipe.send("ready")
+    while True:
+        try:
+            pipe.send(fit(ROWS[pipe.recv()]))
+        except bl.BayesLMMError as error:
+            pipe.send(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+        except Exception:  # noqa: BLE001  one model's fault does not hide what the others do
+            pipe.send(traceback.format_exc())
 
 
 def keep(number, found):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # The picture that tells most, where that is not a notebook's first.
-PICTURES = {"01_first_analysis": 1, "09_nails": 2}
+PICTURES = {"01_first_analysis": 1, "09_nails": 2, "16_zeros": 1}
 
 
 def write(folder: Path) -> None:

@@ -27,8 +27,10 @@ def levels(kind, n_levels, n, rng):
     raise ValueError(kind)
 
 
-def crossed_table(kind="random", n_levels=600, n=6000, *, slope=0.0, third=0, sds=(0.5, 0.7, 1.0)):
-    """A response with effects of g, h and maybe k, and of x by g."""
+def crossed_table(
+    kind="random", n_levels=600, n=6000, *, slope=0.0, third=0, weeks=0, sds=(0.5, 0.7, 1.0)
+):
+    """A response with effects of g, h and maybe k, of x by g, and of weeks by g that fade."""
     rng = np.random.default_rng(5)
     g, h = levels(kind, n_levels, n, rng)
     x = rng.normal(size=n)
@@ -39,6 +41,12 @@ def crossed_table(kind="random", n_levels=600, n=6000, *, slope=0.0, third=0, sd
         k = rng.integers(0, third, n)
         effects += 0.4 * rng.normal(size=third)[k]
         table["k"] = np.char.add("k", k.astype(str))
+    if weeks:
+        week = rng.integers(0, weeks, n)
+        apart = np.abs(np.subtract.outer(np.arange(weeks), np.arange(weeks)))
+        root = np.linalg.cholesky(0.7**apart)
+        effects += 0.5 * (rng.normal(size=(n_levels, weeks)) @ root.T)[g, week]
+        table["week"] = week
     table["w"] = rng.uniform(0.5, 2.0, n)
     table["y"] = 1.0 + 0.3 * x + effects + sds[2] * rng.normal(size=n) / np.sqrt(table["w"])
     return table

@@ -31,8 +31,9 @@ OTHERS = [spec for spec in CERTIFIED if spec.family.name != "gaussian"]
 # its curve and its degrees of freedom, is held where smooths are tested, and what glmmTMB tells of
 # effects AR(1) (whose standard errors of fixed effects are 4e-4 larger) where REML is.
 UNCERTIFIED = [
-    "animal", "contraception_slope", "exam_bivariate", "mcycle", "mmrm", "owls_zero_inflated",
-    "pupils", "salamanders_zero_inflated", "sleepstudy_ar1", "sleepstudy_sigma",
+    "animal", "contraception_slope", "exam_bivariate", "growth", "mcycle", "mmrm",
+    "owls_zero_inflated", "pupils", "salamanders_zero_inflated", "sleepstudy_ar1",
+    "sleepstudy_sigma", "verbagg_categorical",
 ]  # fmt: skip
 SIMULATED = [spec for spec in SPECS if isinstance(spec.data, SimulatedTable)]
 # The studies that fit the very model that simulates.
@@ -273,6 +274,27 @@ def test_leaving_out_what_explains_the_cities_leaves_more_between_them():
     assert sd_of(without, "sd_city[Intercept]") > 1.3 * sd_of(with_growth, "sd_city[Intercept]")
     assert without.sigma == pytest.approx(with_growth.sigma, rel=1e-3)
     assert len(without.fixed_effects) == 7
+
+
+def test_the_speeds_of_growth_are_correlated_as_they_were_simulated():
+    import bayeslmm as bl
+
+    spec = read_spec(MODELS / "growth.toml")
+    fit = bl.fit_bayes(spec.formula, spec.data.load(), draws=500, random_seed=1, progressbar=False)
+    table = bl.variance_components(fit, ci_prob=0.99).query("factor == 'child'")
+    rows = table.set_index(["quantity", "term", "term_bis"])[["eti99_lb", "eti99_ub"]]
+    # What models/growth_rows.py draws with.
+    truth = {
+        ("sd", "height_Intercept", ""): 3.2,
+        ("sd", "weight_Intercept", ""): 1.3,
+        ("sd", "height_years", ""): 1.0,
+        ("sd", "weight_years", ""): 0.45,
+        ("corr", "height_Intercept", "weight_Intercept"): 0.7,
+        ("corr", "height_years", "weight_years"): 0.6,
+    }
+    for key, value in truth.items():
+        low, high = rows.loc[key]
+        assert low <= value <= high, key
 
 
 @pytest.mark.slow

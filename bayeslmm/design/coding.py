@@ -22,6 +22,7 @@ from bayeslmm.design.state import ColumnState
 from bayeslmm.errors import DataError
 from bayeslmm.families.derived.censored import uncensored
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.ordinal.discrimination import DISC
 from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.families.registry import bound_family
 from bayeslmm.formula.nodes import Variable
@@ -91,7 +92,8 @@ class TableCoder:
         self.rows = rows
         self.memory = memory
         self.known = known
-        self.family = bound_family(family, response_levels)
+        modelled = {one.parameter for one in terms.parameters}
+        self.family = bound_family(family, response_levels, modelled)
         if isinstance(family, Ordered) and family.categories and response_levels is None:
             response_levels = family.categories
         self.response_levels = response_levels
@@ -151,8 +153,15 @@ class TableCoder:
     def columns_of_parameter(
         self, wanted: TermSet, parameter: str
     ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-        """Return the columns of a parameter's predictor and their names."""
-        return self._matrix(wanted, f"column of {parameter}")
+        """Return the columns of a parameter's predictor and their names.
+
+        Discrimination has none of ones: in its place stands the scale of the thresholds.
+        """
+        matrix, columns = self._matrix(wanted, f"column of {parameter}")
+        if parameter == DISC:
+            kept = [at for at, name in enumerate(columns) if name != INTERCEPT]
+            matrix, columns = matrix[:, kept], tuple(columns[at] for at in kept)
+        return matrix, columns
 
     def response(self) -> NDArray[np.float64]:
         """Return y, NaN where a row has no response."""

@@ -14,8 +14,9 @@ from bayeslmm.design.factors.gather import gather_parameter_factors
 from bayeslmm.design.grouping import GroupingFactor
 from bayeslmm.design.rank.identifiability import check_columns, check_levels, full_rank
 from bayeslmm.design.scales import ColumnScale
-from bayeslmm.errors import DataError
-from bayeslmm.families.parameters import check_formulas
+from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.families.ordinal.discrimination import DISC
+from bayeslmm.families.parameters import check_formulas, with_modelled
 from bayeslmm.families.tails.student import StudentT
 from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.predictor import parse_predictor
@@ -130,12 +131,19 @@ def parameter_terms(
     ArgumentError
         If the family has no such parameter.
     FormulaError
-        If a formula is none.
+        If a formula is none, or that of discrimination leaves out an intercept.
     """
     given = given_formulas(formulas)
     check_formulas(family, given)
     found = [parse_predictor(name, text, response) for name, text in given.items()]
-    order = [parameter.name for parameter in family.parameters]
+    for terms in found:
+        if terms.parameter == DISC and not terms.fixed.intercept:
+            raise FormulaError(
+                f"The formula of {DISC} has the scale of the thresholds in the place of an "
+                "intercept, and coefficients are of differences: leave the 0 + (or - 1) out of it.",
+                terms.text,
+            )
+    order = [parameter.name for parameter in with_modelled(family, given).parameters]
     found.sort(key=lambda terms: order.index(terms.parameter))
     return tuple(terms for terms in found if not terms.is_constant)
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from bayeslmm.errors import ArgumentError
 from bayeslmm.families.links import IDENTITY, LOG, LOGIT
+from bayeslmm.families.ordinal.discrimination import DISC
 from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.families.ordinal.sticks import STICK, THRESHOLD
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from bayeslmm.arrays import Floats
     from bayeslmm.families.family import Family, FamilyParameter, Parameters
@@ -83,10 +84,35 @@ def mean_depends_on(family: Family, name: str) -> bool:
     (False, True)
     """
     values = {p.name: _TWO_VALUES[parameter_link(p).name] for p in family.parameters}
-    first = {other: np.array(pair[0]) for other, pair in values.items()}
+    first = {
+        p.name: np.array(values[p.name][:1] if p.labels else values[p.name][0])
+        for p in family.parameters
+    }
     eta = np.array(0.25)
     before = family.mean(eta, first)
     return not np.array_equal(before, family.mean(eta, {**first, name: np.array(values[name][1])}))
+
+
+def with_modelled(family: Family, names: Container[str]) -> Family:
+    """Return the family whose parameters of these names have formulas.
+
+    Mostly it is the family as it is: only the discrimination of ordered categories is there where
+    it has one, and not otherwise.
+
+    Parameters
+    ----------
+    family : Family
+        Any.
+    names : container of str
+        Parameters that have formulas.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> [one.name for one in with_modelled(bl.Cumulative(), ["disc"]).parameters]
+    ['threshold', 'disc']
+    """
+    return family.discriminating if isinstance(family, Ordered) and DISC in names else family
 
 
 def check_formulas(family: Family, formulas: Mapping[str, str]) -> None:
@@ -104,7 +130,7 @@ def check_formulas(family: Family, formulas: Mapping[str, str]) -> None:
     ArgumentError
         Naming the parameters that the family has.
     """
-    known = {parameter.name: parameter for parameter in family.parameters}
+    known = {parameter.name: parameter for parameter in with_modelled(family, formulas).parameters}
     for name in formulas:
         if name not in known:
             there = f"it has {', '.join(known)}" if known else "it has none beside the mean"

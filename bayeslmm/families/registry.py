@@ -31,6 +31,7 @@ from bayeslmm.families.mixtures.zero_inflated import (
 from bayeslmm.families.mixtures.zero_one import ZeroOneInflatedBeta
 from bayeslmm.families.negbinomial import NegativeBinomial
 from bayeslmm.families.ordinal.ordered import AdjacentCategory, Cumulative, Ordered, StoppingRatio
+from bayeslmm.families.parameters import with_modelled
 from bayeslmm.families.poisson import Poisson
 from bayeslmm.families.several.softmax import Categorical, Multinomial
 from bayeslmm.families.tails.skew_normal import SkewNormal
@@ -40,7 +41,7 @@ from bayeslmm.families.times.shifted_lognormal import ShiftedLogNormal
 from bayeslmm.families.times.weibull import Exponential, Weibull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from bayeslmm.families.family import Family
 
@@ -197,7 +198,9 @@ def family_of(family: str | Family, link: str | None = None) -> Family:
     return family
 
 
-def bound_family(family: Family, categories: Sequence[str] | None) -> Family:
+def bound_family(
+    family: Family, categories: Sequence[str] | None, modelled: Container[str] = ()
+) -> Family:
     """Return a family that knows the categories of its response, where it is of ordered ones.
 
     Parameters
@@ -206,6 +209,8 @@ def bound_family(family: Family, categories: Sequence[str] | None) -> Family:
         Any.
     categories : sequence of str, or None
         Labels of the response's categories, the lowest first.
+    modelled : container of str
+        Parameters that have formulas (`with_modelled`).
 
     Examples
     --------
@@ -213,8 +218,8 @@ def bound_family(family: Family, categories: Sequence[str] | None) -> Family:
     ('no|some', 'some|all')
     """
     if isinstance(family, Ordered) and categories is not None:
-        return family.with_categories(categories)
-    return family
+        family = family.with_categories(categories)
+    return with_modelled(family, modelled)
 
 
 def _no_such_family(name: str) -> str:

@@ -179,7 +179,7 @@ def model_terms(formula: MixedFormula, residual: ResidualTerms | None = None) ->
 def require_independent_levels(terms: ModelTerms) -> None:
     """Raise where rows are to be summed batch by batch, and effects ask for the rows themselves.
 
-    Those are of levels that are related or meet in rows, and effects in sigma.
+    Those are of levels that are related or meet in rows, at positions, and effects in sigma.
 
     Parameters
     ----------
@@ -212,14 +212,20 @@ def require_independent_levels(terms: ModelTerms) -> None:
 def _require_built(formula: MixedFormula) -> None:
     """Raise for what is read, and not fitted yet."""
     for term in formula.random:
+        if term.by is None:
+            continue
+        group, kind = term.factor, term.structure
         unbuilt = {
-            "cov= beside by=": term.cov is not None and term.by is not None,
-            f"{term.structure}() of gr(by=)": term.structure != "us" and term.by is not None,
+            f"cov= beside by= is not there: (0 + {term.by} || gr({group}, cov={term.cov})) has a "
+            f"variance for each level of {term.by!r}, and covariances within them.": term.cov,
+            f"{kind}() of gr(by=) is not there: {kind}(... | {group}) has one covariance for all, "
+            f"(... | gr({group}, by={term.by})) an unstructured one for each; or fit the rows of "
+            f"each {term.by!r} by themselves.": kind != "us",
         }
-        for what, there in unbuilt.items():
+        for message, there in unbuilt.items():
             if there:
                 raise FormulaError(
-                    f"{what} is not supported yet; see the limitations.",
+                    message,
                     formula.text or str(formula),
                     term.span if formula.text else None,
                 )

@@ -167,6 +167,8 @@ def _parameters(model: Model, foreign: ForeignDraws) -> dict[str, Floats]:
     modelled = {one.parameter.name: one for one in predictors_of(design)}
     for parameter in model.family_parameters:
         if (one := modelled.get(parameter.name)) is not None:
+            if not one.rows.coef:
+                continue
             labels = {names.coef_dim(parameter.name): one.rows.coef}
             variables[one.variable] = foreign.variable(one.variable, labels)
         else:

@@ -164,15 +164,17 @@ def fit_bayes(
         Gaussian, lognormal, Student-t, gamma, Weibull, exponential and Poisson responses.
     y2 : str or array-like, optional
         Upper ends of intervals, in the response's own unit.
-        border : {"auto", "dense", "sparse", "krylov"}
+    border : {"auto", "dense", "sparse", "krylov"}
         How crossed effects are solved for where they are integrated out: by a dense matrix of all
-        but the largest factor's; or, for ``sampler="importance"``, by iterations that form none,
-        with log determinants by random probes. ``"auto"`` takes the second beyond 4,000 columns.
-        Levels that a phylogeny, a pedigree or a precision relates are solved for by a sparse factor
-        where ``"auto"`` counts that it is quicker, or ``"sparse"`` asks for it.
+        but the largest factor's; or, for ``sampler="importance"``, by a sparse Cholesky factor of
+        all effects, or by iterations that form none, with log determinants by random probes.
+        ``"auto"`` takes one of these beyond 4,000 columns, the factor where it is small.
+        Levels that a phylogeny, a pedigree or a precision relates are solved for by the factor
+        where that is counted to be quicker.
     probes : int
         Probes to begin with. They are doubled until their chance in posterior means and standard
-        deviations is below 0.02 posterior standard deviations.
+        deviations is below 0.02 posterior standard deviations; where it is below 0.001, values
+        are by eight of them.
 
     Returns
     -------

@@ -221,20 +221,15 @@ def _choose_border(model: Model, asked: str, sampler: str, parametrization: str)
         what = "a residual structure" if residual is not None else f"family={model.family.name!r}"
         require_plain(asked, what)
         return {}
-    if asked == SPARSE and not model.gram.by_nodes:
-        raise ArgumentError(
-            "border='sparse' is fit_reml's: leave it out, or give border='krylov', whose "
-            "posteriors have the same values up to a chance that is told."
-        )
     if parametrization != MARGINAL:
-        if asked == KRYLOV:
+        if asked in (KRYLOV, SPARSE):
             raise ArgumentError(
-                "border='krylov' draws effects that are integrated out, and "
+                f"border={asked!r} draws effects that are integrated out, and "
                 f"parametrization={parametrization!r} keeps them, which forms no matrix: leave "
-                "border='krylov' out, or add sampler='importance'."
+                f"border={asked!r} out, or add sampler='importance'."
             )
         return {}
-    border = choose_border(model.gram, asked)
+    border = choose_border(model.gram, asked, sparse=True)
     if border.method == SPARSE and sampler != IMPORTANCE:
         if asked == SPARSE:
             raise ArgumentError(

@@ -20,6 +20,7 @@ from bayeslmm.errors import (
     TreeError,
     passes_keywords_to,
 )
+from bayeslmm.families.parameters import with_modelled
 from bayeslmm.families.registry import family_of
 from bayeslmm.formula.mixed_formula import MixedFormula, parse_formula
 from bayeslmm.formula.model_terms import model_terms
@@ -41,7 +42,7 @@ from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.family import family
 from bayeslmm.results.known import known_covariances
-from bayeslmm.results.record import recorded, require_one_response
+from bayeslmm.results.record import recorded, refuse_rows_of_several
 from bayeslmm.results.residual import has_structure
 from bayeslmm.results.row_statements import held_column, row_statements_of
 from bayeslmm.results.rows import training_table
@@ -135,7 +136,7 @@ def update(
             raise ArgumentError("A REML fit has no priors: leave priors out.")
         return _update_reml(fit, formula, data, settings)
     read.require_tree(fit)
-    require_one_response(fit)
+    refuse_rows_of_several(fit)
     read.group(fit, "posterior")
     asked = settings.keys()
     old = parse_formula(str(fit.attrs["formula"]))
@@ -170,7 +171,8 @@ _CODING = ("weights", "missing", "rank_deficient", "family", "link", "trials", *
 def _formulas(fit: xr.DataTree, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the formulas of parameters that the fit has, and the new family, too."""
     own = state_content(str(fit.attrs["design"])).get("formulas", {})
-    there = [p.name for p in family_of(settings["family"]).parameters] if own else []
+    member = with_modelled(family_of(settings["family"]), own) if own else None
+    there = [] if member is None else [p.name for p in member.parameters]
     return {name: text for name, text in own.items() if name in there}
 
 

@@ -6,6 +6,7 @@
 - ``exact_fit``: responses that the effects fit exactly, which have no likelihood
 - ``exact_means``: the same of positive and bounded responses
 - ``identification``: which variances the data can tell apart
+- ``variance_products``: inner products of the parts of V, from cross-products
 - ``family_numbers``: numbers that stand for a family's parameters in compiled code
 - ``compiled_rows``: what compiled code knows of a family
 - ``plan_rows``: rows as the compiled Laplace kernels read them

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayeslmm.errors import ArgumentError
 from bayeslmm.families.derived.censored import uncensored
+from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.kernels.families.codes import CODES
 from bayeslmm.names import SIGMA
 
@@ -45,6 +46,8 @@ def why_not_compiled(design: Design) -> str:
     family = design.family
     if (family.name, family.link.name) not in CODES:
         return f"family {family.name!r} with link {family.link.name!r} has no compiled form"
+    if isinstance(family, Ordered) and family.discriminates:
+        return f"{family.name} likelihoods are compiled with one discrimination for all rows"
     if design.likweights is not None and family.name not in (*_OF_TRIALS, *_OF_EXPOSURE):
         return f"rows count several times (likweights), and {family.name} ones are compiled as one"
     scattered = [rows.parameter for rows in design.predictors if rows.factors or rows.shared]

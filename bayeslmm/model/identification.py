@@ -22,17 +22,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import block_diag, solve_triangular
+from scipy.linalg import block_diag
 
 from bayeslmm.errors import DataError, IdentificationWarning, warn
 from bayeslmm.model.covariance.block_covariance import covariance_of
-from bayeslmm.model.covariance.factors import lower_entries
+from bayeslmm.model.variance_products import inner_products, orthogonal
 
 if TYPE_CHECKING:
-    from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
     from bayeslmm.gram.blocks import GramFactor
     from bayeslmm.gram.gram import Gram
+    from bayeslmm.model.variance_products import Columns
 
 # Combinations of the matrices, each of length one, that are shorter than the root of this vanish:
 # rounding leaves 1e-15 of their squares, a column with a mean of 1000 sds beside an intercept
@@ -56,35 +57,6 @@ class Unidentified:
 
     parameters: tuple[str, ...]
     residual: bool
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """A factor's columns in orthogonal coordinates, set by set, with X's part taken apart.
-
-    Attributes
-    ----------
-    turn : ndarray, shape (q, q)
-        C with Z R^-1 = Zs C.
-    root : ndarray, shape (q, q)
-        R, block by block.
-    rows, cols : ndarray of int, shape (n_entries,)
-        Place of each variance and covariance.
-    within : ndarray, shape (m, q, q)
-        Their cross-products, level by level.
-    along : ndarray, shape (m, q, p)
-        Their cross-products F_i with orthonormal columns that span X.
-    moved : ndarray, shape (q, q, p, p)
-        sum_i F_i[r, a] F_i[c, b] at [r, c, a, b].
-    """
-
-    turn: Floats
-    root: Floats
-    rows: Ints
-    cols: Ints
-    within: Floats
-    along: Floats
-    moved: Floats
 
 
 def require_residual_variance(gram: Gram) -> None:
@@ -203,8 +175,8 @@ def unidentified(gram: Gram) -> Unidentified | None:
         with np.errstate(all="ignore"):
             p = len(gram.coef)
             unit = np.linalg.inv(np.linalg.cholesky(gram.cross[:p, :p])).T
-            columns = [_orthogonal(factor, unit) for factor in gram.factors]
-            products, sizes = _inner_products(gram, columns)
+            columns = [orthogonal(factor, unit) for factor in gram.factors]
+            products, sizes = inner_products(gram, columns)
             if any(factor.structures for factor in gram.factors):
                 return _of_structures(gram, columns, products, sizes)
             length = np.sqrt(np.where(sizes > 0.0, sizes, 1.0))
@@ -241,7 +213,7 @@ def _without_nodes(gram: Gram) -> Gram:
 
 
 def _of_structures(
-    gram: Gram, columns: list[_Columns], products: Floats, sizes: Floats
+    gram: Gram, columns: list[Columns], products: Floats, sizes: Floats
 ) -> Unidentified | None:
     """Return the parameters of structures that are left open, at a point like any other.
 
@@ -261,7 +233,7 @@ def _of_structures(
     return Unidentified(tuple(found), bool(concerned[-1])) if found else None
 
 
-def _tangents(factor: GramFactor, own: _Columns) -> Floats:
+def _tangents(factor: GramFactor, own: Columns) -> Floats:
     """Compute derivatives of G's entries in its parameters, shape (n_entries, parameters)."""
     covariance = covariance_of(factor)
     rng = np.random.default_rng(0)
@@ -291,86 +263,7 @@ def _own_names(factor: GramFactor) -> list[str]:
     ]
 
 
-def _orthogonal(factor: GramFactor, unit: Floats) -> _Columns:
-    """Turn a factor's columns; Xs @ unit are orthonormal."""
-    m, q, p = len(factor.within), len(factor.terms), len(unit)
-    turn, root = np.eye(q), factor.scale
-    rows, cols = lower_entries(q)
-    within, along = factor.within, factor.with_fixed[:, :, :p] @ unit
-    sets = covariance_of(factor).independent
-    if len(sets) > 1:
-        turn, root = np.zeros((q, q)), np.zeros((q, q))
-        places = []
-        for columns in sets:
-            at = np.array(columns)
-            R = np.linalg.qr(factor.scale[:, at], mode="r")
-            turn[:, at] = solve_triangular(R, factor.scale[:, at].T, trans=1).T
-            root[np.ix_(at, at)] = R
-            places.append(at[np.array(lower_entries(len(at)))])
-        rows, cols = np.concatenate(places, axis=1)
-        within, along = turn.T @ within @ turn, turn.T @ along
-    flat = along.reshape(m, -1)
-    moved = (flat.T @ flat).reshape(q, p, q, p).transpose(0, 2, 1, 3)
-    return _Columns(turn, root, rows, cols, within, along, moved)
-
-
-def _inner_products(gram: Gram, columns: list[_Columns]) -> tuple[Floats, Floats]:
-    """Compute tr(M V_a M V_b), residual variance last, and tr(V_a V_a)."""
-    starts = np.cumsum([0, *(len(own.rows) for own in columns)])
-    products = np.zeros((starts[-1] + 1,) * 2)
-    sizes = np.empty(starts[-1] + 1)
-    products[-1, -1], sizes[-1] = gram.n - len(gram.coef), gram.n
-    for k, own in enumerate(columns):
-        at = slice(starts[k], starts[k + 1])
-        mine, theirs, shared = gram.own_blocks(k)
-        shared = own.turn.T @ shared @ own.turn
-        unmixed = _sum_products(shared, shared)
-        sizes[at] = _at(unmixed, own, own).diagonal()
-        fitted = own.along[mine] @ np.swapaxes(own.along[theirs], 1, 2)
-        products[at, at] = _at(_off_fixed(own, own, shared, fitted, unmixed), own, own)
-        left = np.sum(own.within, axis=0) - np.trace(own.moved, axis1=2, axis2=3)
-        products[at, -1] = products[-1, at] = left[own.rows, own.cols]
-        for m, other in enumerate(columns[:k]):
-            to = slice(starts[m], starts[m + 1])
-            mine, theirs, shared = gram.pair_of(k, m).seen_from(k)
-            shared = own.turn.T @ shared @ other.turn
-            fitted = own.along[mine] @ np.swapaxes(other.along[theirs], 1, 2)
-            off = _off_fixed(own, other, shared, fitted, _sum_products(shared, shared))
-            products[at, to] = _at(off, own, other)
-            products[to, at] = products[at, to].T
-    return products, sizes
-
-
-def _off_fixed(
-    own: _Columns, other: _Columns, shared: Floats, fitted: Floats, unmixed: Floats
-) -> Floats:
-    """Compute sum_ij D_ij[r, s] D_ij[c, t], D = Z_i' M Z_j, at [r, s, c, t].
-
-    D = C - F_i F_j', where C, `shared`, is zero but for pairs of levels that share rows, of which
-    `fitted` are F_i F_j'.
-    """
-    q, width = len(own.moved), len(other.moved)
-    mixed = _sum_products(shared, fitted)
-    everywhere = own.moved.reshape(q * q, -1) @ other.moved.reshape(width * width, -1).T
-    total: Floats = unmixed - mixed - mixed.transpose(2, 3, 0, 1)
-    return total + everywhere.reshape(q, q, width, width).transpose(0, 2, 1, 3)
-
-
-def _sum_products(a: Floats, b: Floats) -> Floats:
-    """Compute sum_i a_i[r, s] b_i[c, t] at [r, s, c, t]."""
-    q, width = a.shape[1:]
-    flat = a.reshape(len(a), -1).T @ b.reshape(len(b), -1)
-    return flat.reshape(q, width, q, width)
-
-
-def _at(products: Floats, own: _Columns, other: _Columns) -> Floats:
-    """Pick tr(V_rc V_st) = (rs, ct) / 2 + (rt, cs) / 2 for each two entries."""
-    r, c, s, t = own.rows[:, None], own.cols[:, None], other.rows, other.cols
-    picked: Floats = (products[r, s, c, t] + products[r, t, c, s]) / 2.0
-    return picked
-
-
-def _named(factor: GramFactor, own: _Columns, null: Floats) -> list[str]:
+def _named(factor: GramFactor, own: Columns, null: Floats) -> list[str]:
     """Name what changes along directions, given as entries of G in orthogonal coordinates."""
     q = len(factor.terms)
     inverse = np.linalg.inv(own.root)

@@ -167,8 +167,9 @@ class Predictor:
     @property
     def dims(self) -> dict[str, tuple[str, ...]]:
         """Dimensions of its variables in the result tree, after chain and draw."""
-        dim = names.coef_dim(self.parameter.name)
-        found: dict[str, tuple[str, ...]] = {self.variable: (dim,)}
+        found: dict[str, tuple[str, ...]] = {}
+        if self.rows.coef:
+            found[self.variable] = (names.coef_dim(self.parameter.name),)
         for one in self.effects:
             found |= one.dims
         return found
@@ -176,7 +177,9 @@ class Predictor:
     @property
     def coords(self) -> dict[str, tuple[str, ...]]:
         """Labels of those dimensions."""
-        found = {names.coef_dim(self.parameter.name): self.rows.coef}
+        found: dict[str, tuple[str, ...]] = {}
+        if self.rows.coef:
+            found[names.coef_dim(self.parameter.name)] = self.rows.coef
         for one in self.effects:
             found |= one.coords
         return found
@@ -191,18 +194,20 @@ class Predictor:
         Parameters
         ----------
         variables : mapping of str to ndarray
-            Coefficients (s, r), and of each factor ``b_<factor>`` (s, m, q).
+            Coefficients (s, r), if there are any, and of each factor ``b_<factor>`` (s, m, q).
 
         Returns
         -------
         ndarray, shape (s, n)
         """
-        total = variables[self.variable] @ self.rows.columns.T
+        total = np.zeros((1, len(self.rows.columns)))
+        if self.rows.coef:
+            total = variables[self.variable] @ self.rows.columns.T
         if self.rows.offset is not None:
-            total += self.rows.offset
+            total = total + self.rows.offset
         for one in (*self.effects, *self.shared):
             b = variables[names.effects(one.name)]
-            total += one.added(b.reshape(len(b), -1))
+            total = total + one.added(b.reshape(len(b), -1))
         return self.link.inverse(total)
 
     def default_priors(self, default: Prior) -> dict[str, Prior]:
@@ -325,6 +330,8 @@ def split_coefficients(
     found: dict[str, Floats] = {}
     for one in predictors:
         listed = [entry.name for entry in one.entries]
+        if not listed:
+            continue
         if one.variable in rest:
             values = as_numbers(one.variable, rest.pop(one.variable)).ravel()
         else:

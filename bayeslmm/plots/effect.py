@@ -31,7 +31,7 @@ from bayeslmm.results.family import is_additive, observed_means
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bayeslmm.analysis.prediction.estimates import Estimates
+    from bayeslmm.analysis.prediction.estimated.estimates import Estimates
     from bayeslmm.analysis.prediction.reference_grid import ReferenceGrid
     from bayeslmm.analysis.prediction.response_scale import ScaleName
     from bayeslmm.arrays import Floats

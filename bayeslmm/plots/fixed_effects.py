@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.estimates import Drawn, Estimated, Estimates
+from bayeslmm.analysis.prediction.estimated.estimates import Drawn, Estimated, Estimates
 from bayeslmm.analysis.prediction.fit_rows import Fit, FitRows, fit_rows
 from bayeslmm.analysis.prediction.response_scale import exponential_words, exponentials
 from bayeslmm.arguments import as_names

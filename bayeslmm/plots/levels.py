@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bayeslmm.analysis.prediction.estimates import Estimates
+    from bayeslmm.analysis.prediction.estimated.estimates import Estimates
     from bayeslmm.design.grouping import GroupingFactor
 
 MOST_PANELS = 30

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.arguments import label
-from bayeslmm.errors import DataError, names_keywords
+from bayeslmm.errors import DataError, DataWarning, names_keywords, warn
 from bayeslmm.relationships.relationship import Relationship
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ _SYMMETRIC = 1e-8
 # An inverse of a relationship matrix has no positive entry beside the diagonal, or few; of a
 # covariance of relatives most are positive.
 _MOST_NEGATIVE = 0.9
+# Part of a pedigree's precision that is zero; correlations that rounding leaves of zero.
+_SPARSE = 0.1
+_ROUNDED = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +73,12 @@ def known_covariance(matrix: ArrayLike, levels: Sequence[object] | None = None) 
     ------
     DataError
         If labels are missing or doubled, or the matrix is not square, finite, symmetric and
-        positive definite, or looks like a precision.
+        positive definite, or nearly all covariances are negative, as those of a precision.
+
+    Warns
+    -----
+    DataWarning
+        Where some are negative and the inverse's are not, as those of a pedigree's precision.
 
     References
     ----------
@@ -90,6 +98,7 @@ def known_covariance(matrix: ArrayLike, levels: Sequence[object] | None = None) 
     _refuse_precision(values)
     values = (values + values.T) / 2.0
     require_positive_definite(values, labels, "covariance")
+    _warn_of_precision(values)
     return CovarianceMatrix(labels, values)
 
 
@@ -199,6 +208,28 @@ def _refuse_precision(values: Floats) -> None:
             f"{np.mean(there < 0.0):.0%} of the known covariances between levels are negative, as "
             "in an inverse: if this is a precision (A^-1, as MCMCglmm's inverseA gives it), write "
             "precision(matrix, levels)."
+        )
+
+
+def _warn_of_precision(values: Floats) -> None:
+    """Warn where a covariance has zeros and negative entries, and its inverse has no negative one.
+
+    So has the inverse of a pedigree's matrix, in which mates are positive, parents negative, and
+    others zero. Genomic matrices of centered markers have negative entries, and no zeros.
+    """
+    scale = np.sqrt(np.diag(values))
+    unit = values / scale / scale[:, None]
+    zeros = np.mean(np.abs(unit) < _ROUNDED)
+    if len(values) < 3 or unit.min() > -_ROUNDED or zeros < _SPARSE:
+        return
+    inverse = np.linalg.inv(unit)
+    if inverse.min() > -_ROUNDED * inverse.max():
+        warn(
+            "The known covariance has zeros and negative entries, its inverse no negative one: "
+            "as of a precision of relatives (A^-1, as MCMCglmm's inverseA gives it), whose "
+            "covariances are positive. If it is one, write precision(matrix, levels); a "
+            "covariance is right as it is.",
+            DataWarning,
         )
 
 

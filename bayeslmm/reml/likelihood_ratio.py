@@ -19,7 +19,7 @@ from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.names import matching, product
 from bayeslmm.reml.glmm.result import MLFit
 from bayeslmm.reml.krylov.comparison import require_known_difference
-from bayeslmm.reml.nested_effects import lacking_structures, same_column
+from bayeslmm.reml.nested_effects import is_whole_of, lacking_structures, same_column
 from bayeslmm.reml.relative import free_columns
 from bayeslmm.reml.result import REMLFit, require_fit
 from bayeslmm.reml.structured.nesting import (
@@ -324,7 +324,7 @@ def _lacking_effects(small: Gram, large: Gram) -> list[str]:
             found += [
                 f"the random effect {name!r} by {factor.name!r}"
                 for name in names
-                if homes[name] is None
+                if homes[name] is None and not (name == "Intercept" and is_whole_of(factor, other))
             ]
             places = {homes[name] for name in names}
             if None not in places and len(places) > 1:

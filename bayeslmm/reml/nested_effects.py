@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # A column's indicator of a category, which for a series of positions goes without the ``C``.
 _CODED = re.compile(r"\bC\(([^()]*)\)(?=\[)")
+_INTERCEPT = "Intercept"
+# An indicator of a category where all have one, and not a contrast with another.
+_CATEGORY = re.compile(r"([^\[\]:]+)\[(?![TSH]\.)[^\[\]]*\]")
 # Correlations that each kind of correlations has for a special case; none at all lie in every kind.
 # Columns are the same, and so are their distances, which are equal for "toep".
 _CONTAINS: Mapping[str, frozenset[str]] = {
@@ -80,6 +83,27 @@ def lacking_structures(small: FactorData, large: FactorData) -> list[str]:
         if not _is_special(small, own, theirs):
             found.append(f"a covariance that {what} contains")
     return found
+
+
+def is_whole_of(small: FactorData, large: FactorData) -> bool:
+    """Return whether an intercept is the bound, perfect correlation, of a category's effects.
+
+    Effects of all categories, or positions, that have one standard deviation and correlations of
+    one are the same effect: ``(1 | g)`` lies in ``homcs(0 + f | g)``.
+    """
+    if _INTERCEPT not in small.terms or _INTERCEPT in large.terms:
+        return False
+    alone = small.terms.index(_INTERCEPT) in covariance_of(small).uncorrelated
+    return alone and any(
+        said.kind != "homdiag" and _are_all_categories([large.terms[j] for j in columns])
+        for said, columns in covariance_of(large).said
+    )
+
+
+def _are_all_categories(terms: Sequence[str]) -> bool:
+    found = [_CATEGORY.fullmatch(term) for term in terms]
+    stems = {match[1] for match in found if match}
+    return all(found) and len(stems) == 1
 
 
 def is_on_bound_of_ou(small: FactorData, large: FactorData) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram.gram import Gram
+    from bayeslmm.design.model_data import FactorData
     from bayeslmm.model.covariance.block_covariance import BlockCovariance
     from bayeslmm.reml.structured.fitted import FittedResiduals
 
@@ -92,12 +92,24 @@ class Target:
         return (-math.inf if self.kind in _ON_THE_LINE else 0.0), math.inf
 
 
-def list_targets(gram: Gram, residual: FittedResiduals | None = None) -> dict[str, Target]:
+class Named(Protocol):
+    """What has fixed effects and grouping factors: a design, or its cross-products."""
+
+    @property
+    def coef(self) -> tuple[str, ...]:
+        """Names of the fixed effects."""
+
+    @property
+    def factors(self) -> Sequence[FactorData]:
+        """The grouping factors."""
+
+
+def list_targets(gram: Named, residual: FittedResiduals | None = None) -> dict[str, Target]:
     """Name every parameter of a model.
 
     Parameters
     ----------
-    gram : Gram
+    gram : Named
         The model.
     residual : FittedResiduals, optional
         Its residual structure.
@@ -154,7 +166,7 @@ def _of_structures(
 
 
 def values_of(
-    gram: Gram,
+    gram: Named,
     targets: Mapping[str, Target],
     beta: Floats,
     roots: Sequence[Floats],
@@ -164,7 +176,7 @@ def values_of(
 
     Parameters
     ----------
-    gram : Gram
+    gram : Named
         The model.
     targets : mapping of str to Target
         Which.

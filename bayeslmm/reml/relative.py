@@ -246,7 +246,11 @@ class RelativeFactors:
             for columns in free_columns(covariance)
         )
         self.structured = tuple(
-            made for k, own in enumerate(covariances) for made in _structured_sets(gram, k, own)
+            made
+            for k, own in enumerate(covariances)
+            for made in structured_sets(
+                own, k, np.sum(gram.factors[k].scale ** 2, axis=0), _first_entry(gram, k)
+            )
         )
         self._basis, diagonal = _basis(gram, self.free)
         self.n_free = len(diagonal)
@@ -342,10 +346,20 @@ def _root(scale: Floats) -> Floats:
     return np.asarray(R * np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None])
 
 
-def _structured_sets(gram: Gram, place: int, covariance: BlockCovariance) -> list[StructuredSet]:
-    factor, q = gram.factors[place], covariance.n_columns
-    start = sum(len(f.terms) ** 2 for f in gram.factors[:place])
-    squares = np.sum(factor.scale**2, axis=0)
+def _first_entry(gram: Gram, place: int) -> int:
+    """Return where a factor's Lambda begins in packed factors."""
+    return sum(len(factor.terms) ** 2 for factor in gram.factors[:place])
+
+
+def structured_sets(
+    covariance: BlockCovariance, place: int, squares: Floats, start: int = 0
+) -> list[StructuredSet]:
+    """Return the sets of a factor's columns whose covariance follows from few numbers.
+
+    `squares` are the columns' mean squares; the factor at this `place` has its Lambda from `start`
+    on in packed factors.
+    """
+    q = covariance.n_columns
     told = {columns for _, columns in covariance.said}
     named = {at: name for name, at in covariance.parameter_names}
     first, out = 0, []

@@ -38,7 +38,7 @@ def family(idata: xr.DataTree) -> Family:
     member = family_of(
         content.get("family", GAUSSIAN.name), content.get("link", GAUSSIAN.link.name)
     )
-    return bound_family(member, content.get("response_levels"))
+    return bound_family(member, content.get("response_levels"), content.get("formulas", {}))
 
 
 def _of_several(content: Mapping[str, Any]) -> Family:

@@ -95,7 +95,8 @@ def drawn_parameters(
     variables: dict[str, Floats] = {}
     predictors = predictors_of(design)
     for one in predictors:
-        variables[one.variable] = flat(one.variable)
+        if one.rows.coef:
+            variables[one.variable] = flat(one.variable)
         for factor in (*one.rows.factors, *one.rows.shared):
             effects = flat(names.effects(factor.name))
             if unseen := len(factor.levels) - factor.n_known:
@@ -117,8 +118,9 @@ def parameter_blocks(idata: xr.DataTree, group_name: str = "posterior") -> list[
     """
     blocks: list[ResidualBlock] = []
     for parameter in modelled(idata):
-        variable = read.variable(idata, names.beta_of(parameter), group_name)
-        blocks.append(block_of(variable, parameter))
+        if names.beta_of(parameter) in idata[group_name]:
+            variable = read.variable(idata, names.beta_of(parameter), group_name)
+            blocks.append(block_of(variable, parameter))
         for name in read.in_parameters(idata):
             if names.apart(name)[0] == parameter:
                 blocks += effect_blocks(idata, name, group_name)

@@ -36,6 +36,45 @@ def has_several(idata: xr.DataTree) -> bool:
         return False
 
 
+def refuse_rows_of_several(idata: xr.DataTree) -> None:
+    """Raise where a result's rows are of several responses, or of categories.
+
+    Raises
+    ------
+    TreeError
+        With what fits them anew.
+    """
+    if not has_several(idata):
+        return
+    layout = state_content(str(idata.attrs["design"]))["layout"]
+    kind, labels = "responses", layout["names"]
+    also = "fit_reml takes the formula of all, and "
+    if layout["categories"]:
+        kind, labels, also = "categories", layout["categories"], ""
+    raise TreeError(
+        f"This fit has the {kind} {', '.join(labels)}, and what is asked would fit or weigh their "
+        f"rows anew, which is done for one response alone: {also}fit_bayes fits anew with other "
+        "formulas, data or priors."
+    )
+
+
+def require_rows_of_its_own(idata: xr.DataTree) -> None:
+    """Raise unless a result's draws were made from the rows of one response, which it holds.
+
+    Raises
+    ------
+    TreeError
+        When they were made from several together, with what to do instead.
+    """
+    refuse_rows_of_several(idata)
+    if "marginal_of" in idata.attrs:
+        raise TreeError(
+            f"{idata.attrs['response']!r} was taken out of a fit of several responses, and its "
+            "draws follow from the rows of all. To fit or weigh its own rows anew would not be "
+            "about them: update(fit) of this result fits it by itself."
+        )
+
+
 def require_one_response(idata: xr.DataTree) -> None:
     """Raise unless a result is of one response with one predictor.
 

@@ -13,6 +13,7 @@ import pandas as pd
 from bayeslmm.design.build import build_design
 from bayeslmm.errors import DataError
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.ordinal.sticks import cut_labels
 from bayeslmm.formula.mixed_formula import parse_formula
 from bayeslmm.model.covariance.block_covariance import covariance_of
 from bayeslmm.model.simulate import simulate_response
@@ -91,9 +92,9 @@ class SimulatedTable:
         One standard deviation per column of its random effects.
     corr : mapping from factor to float or tuple of tuples
         One correlation for every pair, or a matrix; uncorrelated without it.
-    parameters : mapping from str to float
+    parameters : mapping from str to float, or tuple of float
         The family's: ``sigma``, the residual standard deviation in the response's unit, for the
-        Gaussian.
+        Gaussian; the thresholds of ordered categories, which are 1, ..., K.
     random_seed : int
     missing : float
         Share of rows, at random, whose response was not taken.
@@ -121,7 +122,7 @@ class SimulatedTable:
     columns: Mapping[str, tuple[Covariate, ...]]
     beta: Mapping[str, float]
     sd: Mapping[str, tuple[float, ...]]
-    parameters: Mapping[str, float]
+    parameters: Mapping[str, float | tuple[float, ...]]
     random_seed: int
     total: int | None = None
     corr: Mapping[str, float | tuple[tuple[float, ...], ...]] = field(
@@ -189,7 +190,13 @@ class SimulatedTable:
                 zip(covariance.pairs, covariance.correlation_names, strict=True)
             ):
                 truth[name] = float(corr[pair])
-        return truth | dict(self.parameters)
+        for name, value in self.parameters.items():
+            if isinstance(value, tuple):
+                cuts = cut_labels([str(k + 1) for k in range(len(value) + 1)])
+                truth |= {f"{name}[{cut}]": at for cut, at in zip(cuts, value, strict=True)}
+            else:
+                truth[name] = value
+        return truth
 
     def describe(self) -> str:
         """Name the source in a few words."""

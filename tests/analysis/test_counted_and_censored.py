@@ -40,6 +40,50 @@ def test_log_likelihoods_are_multiplied(name):
     np.testing.assert_array_equal(bl.predict(often), bl.predict(once))
 
 
+def told(name, **said):
+    """A fit whose statements about rows stand in columns, and its rows."""
+    data = trees.family_data(name) | {"w": COUNTED, "kind": KINDS, "upper": UPPER}
+    draws = trees.random_draws(FORMULA, data, chains=2, draws=20, family=name)
+    return trees.make_tree(FORMULA, data, draws, family=name, **said), data
+
+
+def of_rows(fit):
+    return bl.add_log_likelihood(fit)["log_likelihood"]["y"].to_numpy()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gaussian", {"likweights": "w"}),
+        ("gamma", {"likweights": "w"}),
+        ("weibull", {"cens": "kind", "y2": "upper"}),
+    ],
+)
+def test_other_rows_count_and_are_censored_as_their_columns_say(name, said):
+    fit, data = told(name, **said)
+    np.testing.assert_allclose(bl.log_likelihood(fit, data), of_rows(fit), rtol=1e-12)
+    some = {key: np.asarray(values)[[0, 1, 4]] for key, values in data.items()}  # no interval
+    np.testing.assert_allclose(
+        bl.log_likelihood(fit, some), of_rows(fit)[..., [0, 1, 4]], rtol=1e-12
+    )
+
+
+def test_what_is_said_of_other_rows_stands_for_the_columns(censored):
+    fit, data = told("gaussian", likweights="w")
+    twice = bl.log_likelihood(fit, data, likweights=np.full(9, 2.0))
+    np.testing.assert_allclose(twice * COUNTED, 2.0 * of_rows(fit), rtol=1e-12)
+    with pytest.raises(ArgumentError, match="cens= and y2= are of a fit to censored"):
+        bl.log_likelihood(fit, data, cens="kind")
+    with pytest.raises(DataError, match="no column 'w' for the likweights"):
+        bl.log_likelihood(fit, {key: data[key] for key in ("y", "x", "g")})
+    with pytest.raises(DataError, match="given by themselves, not as a column: give cens="):
+        bl.log_likelihood(censored, data)
+    found = bl.log_likelihood(censored, trees.family_data("weibull"), cens=KINDS, y2=UPPER)
+    np.testing.assert_allclose(found, of_rows(censored), rtol=1e-12)
+    with pytest.raises(DataError, match="cens is missing in row 2"):
+        bl.log_likelihood(censored, data, cens=np.where(np.arange(9) == 2, np.nan, KINDS), y2=UPPER)
+
+
 def test_groups_that_count_several_times_are_left_out_where_that_means_something():
     with pytest.raises(TreeError, match=r"likelihood weights.*unit='observation'"):
         bl.loo(tree("gaussian", likweights=COUNTED), unit="group")

@@ -322,10 +322,8 @@ def test_wrong_requests_are_named(idata, of, options, error, message):
         bl.marginal_means(idata, of, **options)
 
 
-def test_reml_has_neither_draws_nor_groups_means(reml):
+def test_reml_has_no_draws(reml):
     with pytest.raises(ArgumentError, match="no draws"):
         bl.marginal_means(reml, "arm", as_draws=True)
-    with pytest.raises(ArgumentError, match="population"):
-        bl.marginal_means(reml, "arm", average="rows", random_effects="all")
     with pytest.raises(TreeError, match="result tree"):
         bl.marginal_means(TRIAL, "arm")

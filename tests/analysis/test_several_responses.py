@@ -179,6 +179,25 @@ def test_what_is_about_one_response_says_how_to_take_it(fit, prior):
         bl.category_probabilities(fit)
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [bl.prior_sensitivity, bl.compare_reml, bl.compare_random_effects, bl.refit_reml, bl.update],
+)
+def test_what_fits_or_weighs_rows_anew_refuses_those_of_several(verb, fit, prior):
+    with pytest.raises(TreeError, match=r"responses tarsus, back, .* fit_reml takes the formula"):
+        verb(fit)
+    with pytest.raises(TreeError, match=r"categories bus, car, walk, .*: fit_bayes fits anew"):
+        verb(prior)
+    one = bl.response_of(fit, "tarsus")
+    if verb is bl.update:
+        alone = bl.update(one, sampler="importance", draws=50)
+        assert alone.attrs["formula"] == "tarsus ~ 1 + x + sex + (1 + x | family)"
+        assert "marginal_of" not in alone.attrs
+    else:
+        with pytest.raises(TreeError, match=r"taken out of a fit of several.*update\(fit\)"):
+            verb(one)
+
+
 def test_responses_of_several_families_are_drawn_and_told():
     table = growth().assign(young=np.random.default_rng(1).poisson(3, 60))
     tree = bl.sample_prior(

@@ -34,7 +34,7 @@ ROWS = (
     row(157, "rating ~ item * condition * time + (time | person)", 1200,
         {"person": blocks(60), "item": category("a", "b"), "condition": category("x", "y"),
          "time": number(-1, 1), "old": category(*TWICE)}, "cumulative", link="probit",
-        disc="~ 0 + old", source="stan-discourse 18151", changed="five ratings"),
+        disc="~ old", source="stan-discourse 18151", changed="five ratings"),
     row(158, "right ~ 1 + (1 | item) + (1 | person) + (0 + testlet | person)", 4800,
         {"person": blocks(120), "item": levels(40), "testlet": category("a", "b", "c", of="item")},
         "bernoulli", source="stan-discourse 17273", changed="4,800 of 42,550 rows, three testlets"),

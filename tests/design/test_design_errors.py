@@ -93,6 +93,12 @@ REFUSED = {
         "The grouping factor 'x' holds the number",
     ),
     "one level": ("y ~ (1 | g)", {"g": ["a"] * N}, DataError, "one level only, 'a'"),
+    "one series": (
+        "y ~ ar1(0 + Days | g)",
+        {"g": ["a"] * N},
+        DataError,
+        "residual='ar1(Days | g)'",
+    ),
     "one level of a fixed effect": ("y ~ f", {"f": ["a"] * N}, DataError, "one level only, 'a'"),
     "one boolean": ("y ~ f", {"f": [True] * N}, DataError, "one level only, 'True'"),
     "one level of C()": ("y ~ C(f)", {"f": [3] * N}, DataError, "one level only, '3'"),

@@ -1,5 +1,7 @@
 """Posteriors of crossed factors without a dense matrix: against those with one."""
 
+from functools import cache
+
 import crossed
 import numpy as np
 import pytest
@@ -27,28 +29,47 @@ CASES = {
     "flat": (
         "y ~ x + (1 | g) + (1 | h)",
         {"kind": "communities"},
-        {"priors": {"x": "StudentT(3, 0, 1)"}},
+        {"x": "StudentT(3, 0, 1)"},
     ),
     "three": ("y ~ x + (1 | g) + (1 | h) + (1 | k)", {"third": 60}, {}),
+    "few numbers": ("y ~ x + ar1(0 + week | g) + (1 | h)", {"weeks": 3}, {}),
+}
+SPARSE = {
+    "chain": ("y ~ x + (x | g) + (1 | h)", {"kind": "chain", "slope": 0.3}, {}),
+    "flat": CASES["flat"],
+    "sparse, few numbers": CASES["few numbers"],
 }
 
 
-@pytest.fixture(scope="module", params=CASES)
+@cache
+def dense(formula, given, how):
+    table = crossed.crossed_table(n_levels=120, n=1200, **dict(given))
+    priors = {"priors": dict(how)} if how else {}
+    return table, priors, bl.fit_bayes(formula, table, border="dense", **HOW, **priors)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[("krylov", name) for name in CASES] + [("sparse", name) for name in SPARSE],
+    ids=" ".join,
+)
 def both(request):
-    formula, given, how = CASES[request.param]
-    table = crossed.crossed_table(n_levels=120, n=1200, **given)
-    exact = bl.fit_bayes(formula, table, border="dense", **HOW, **how)
-    return exact, bl.fit_bayes(formula, table, border="krylov", **HOW, **how)
+    border, name = request.param
+    formula, given, how = (CASES | SPARSE)[name]
+    table, priors, exact = dense(formula, tuple(given.items()), tuple(how.items()))
+    return exact, bl.fit_bayes(formula, table, border=border, **HOW, **priors)
 
 
 def test_parameters_are_those_of_the_dense_posterior(both):
     exact, found = both
-    assert found.attrs["border"] == "krylov"
     assert found.attrs["border_reason"] == "asked for"
-    assert max(found["sample_stats"].attrs["probe_error"]) < TOLERANCE
+    # A sparse factor has no chance.
+    told = found["sample_stats"].attrs.get("probe_error")
+    assert (told is None) == (found.attrs["border"] == "sparse")
+    assert max(told or [0.0]) < TOLERANCE
     chance = [diagnostics_table(tree, max_effects=1)["mcse_mean"] for tree in both]
     for name, labels, known in blocks(exact):
-        if name.startswith("b_"):
+        if name.startswith(("b_", "corr_")):
             continue
         own = next(draws for other, _, draws in blocks(found) if other == name)
         error = np.hypot(*(of[labels].to_numpy() for of in chance))
@@ -70,11 +91,12 @@ def test_effects_are_those_of_the_dense_posterior(both):
         assert np.sqrt(np.mean((pair[0] - pair[1]) ** 2)) < 0.03
 
 
-def test_moments_are_those_of_draws():
+@pytest.mark.parametrize("border", ["krylov", "sparse"])
+def test_moments_are_those_of_draws(border):
     table = crossed.crossed_table(n_levels=120, n=1200, slope=0.3)
     formula = "y ~ x + (x | g) + (1 | h)"
-    drawn = bl.fit_bayes(formula, table, border="krylov", **HOW)
-    told = bl.fit_bayes(formula, table, border="krylov", effects="moments", **HOW)
+    drawn = bl.fit_bayes(formula, table, border=border, **HOW)
+    told = bl.fit_bayes(formula, table, border=border, effects="moments", **HOW)
     for name in ("b_g", "b_h"):
         draws = drawn.posterior[name].values.reshape(4000, -1)
         mean = told["effects_moments"][f"{name}_mean"].values.ravel()
@@ -126,13 +148,19 @@ def test_chance_is_a_part_of_monte_carlo_errors_and_warned_of():
     assert np.isclose(after**2 - before**2, (0.2 * sd) ** 2, rtol=0.02)
 
 
-def test_large_borders_take_iterations_by_themselves(monkeypatch):
+def test_large_borders_take_a_sparse_factor_or_iterations_by_themselves(monkeypatch):
     monkeypatch.setattr("bayeslmm.gram.border.choice.LARGEST_DENSE", 90)
     table = crossed.crossed_table(n_levels=100, n=900)
     fit = bl.fit_bayes(
         "y ~ x + (1 | g) + (1 | h)", table, random_seed=1, progressbar=False, effects="moments"
     )
     assert fit.attrs["sampler"] == "importance"
+    assert fit.attrs["border"] == "sparse"
+    assert "100 columns, and a sparse factor is small" in fit.attrs["sampler_reason"]
+    monkeypatch.setattr("bayeslmm.gram.border.sparse_factor.MOST_OPERATIONS", 10.0)
+    fit = bl.fit_bayes(
+        "y ~ x + (1 | g) + (1 | h)", table, random_seed=1, progressbar=False, effects="moments"
+    )
     assert fit.attrs["border"] == "krylov"
     assert "100 columns, more than 90" in fit.attrs["sampler_reason"]
 
@@ -142,6 +170,9 @@ def test_large_borders_take_iterations_by_themselves(monkeypatch):
     [
         ({"sampler": "nutpie", "parametrization": "marginal"}, "sampler='importance'"),
         ({"parametrization": "noncentered"}, "leave border='krylov' out"),
+        ({"border": "sparse", "sampler": "nutpie", "parametrization": "marginal"}, "NUTS takes"),
+        ({"border": "sparse", "parametrization": "centered"}, "leave border='sparse' out"),
+        ({"border": "sparse", "family": "bernoulli"}, "family='bernoulli'"),
         ({"family": "bernoulli"}, "family='bernoulli'"),
         ({"sigma": "~ 1 + x"}, "a residual structure"),
         ({"probes": 1}, "probes must be a whole number from 2"),

@@ -150,3 +150,24 @@ def test_the_order_of_a_product_is_no_difference_to_reml(crossed):
     small = fit(crossed, "a*b + (1 | s)", "REML", "y")
     large = fit(crossed, "b*a + (a || s)", "REML", "y")
     assert likelihood_ratio_test(small, large).iloc[1]["df"] == 1
+
+
+@pytest.mark.parametrize(("structure", "df"), [("homcs", 1), ("cs", 2)])
+def test_an_intercept_is_the_bound_of_effects_of_all_categories(structure, df):
+    table = load_dataset("sleepstudy")
+    table["half"] = np.where(table["Days"] > 4, "late", "early")
+    small = fit_reml("Reaction ~ Days + (1 | Subject)", table)
+    large = fit_reml(f"Reaction ~ Days + {structure}(0 + half | Subject)", table)
+    found = likelihood_ratio_test(small, large)
+    assert found["df"].iloc[1] == df
+    assert found["p_value"].iloc[1] < 1e-5
+    assert "on their bound, one" in found.attrs["note"]
+
+
+def test_an_intercept_is_no_bound_of_contrasts():
+    table = load_dataset("sleepstudy")
+    table["half"] = np.where(table["Days"] > 4, "late", "early")
+    small = fit_reml("Reaction ~ Days + (1 | Subject)", table)
+    large = fit_reml("Reaction ~ Days + homdiag(0 + half | Subject) + (0 + Days | Subject)", table)
+    with pytest.raises(ArgumentError, match="lacks the random effect 'Intercept'"):
+        likelihood_ratio_test(small, large)

@@ -64,9 +64,11 @@ def fit():
 @pytest.mark.parametrize("reader", READERS)
 def test_what_is_no_tree_of_this_package_is_refused_with_where_to_get_one(idata, fit, reader):
     foreign = xr.DataTree.from_dict({"posterior": idata["posterior"].to_dataset()})
-    for thing in (pd.DataFrame({"x": [1]}), "fit.nc", None, xr.DataTree(), foreign, fit):
+    for thing in (pd.DataFrame({"x": [1]}), "fit.nc", None, xr.DataTree(), foreign):
         with pytest.raises(TreeError, match="fit_bayes"):
             READERS[reader](thing)
+    if reader in {"predict", "predict_table"}:  # which take a REML fit
+        return
     with pytest.raises(TreeError, match=r"print\(fit\)"):
         READERS[reader](fit)
 

@@ -77,6 +77,40 @@ def test_a_simulation_takes_the_familys_parameters(tmp_path):
     assert (spec.data.load()["y"] % 1 == 0).all()
 
 
+RATINGS = (
+    FAMILY.replace('"binomial"\nlink = "cloglog"\ntrials = "n"', '"cumulative"')
+    .replace("rows = [2, 5]", "rows = [2, 5]\nparameters = { threshold = [-1, 0.5, 2.0] }")
+    .replace("Intercept = -1.0\n", "")
+)
+
+
+def test_a_simulation_takes_thresholds(tmp_path):
+    spec = read_spec(write(tmp_path, RATINGS))
+    cuts = {"threshold[1|2]": -1.0, "threshold[2|3]": 0.5, "threshold[3|4]": 2.0}
+    assert spec.data.truth() == {"x": 0.5, "sd_g[Intercept]": 1.0} | cuts
+    table = spec.data.load()
+    assert sorted(table["y"].unique()) == [1.0, 2.0, 3.0, 4.0]
+    assert table.equals(spec.data.load())
+    fit = bl.fit_ml(spec.formula, table, family=spec.family)
+    assert list(fit.parameters) == list(cuts)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[-1, 0.5, 2.0]", "2.0", "'threshold' must be a list of numbers, from the lowest up"),
+        ("[-1, 0.5, 2.0]", '[-1, "a"]', "'threshold' must be a list of numbers"),
+        ("parameters = { threshold = [-1, 0.5, 2.0] }\n", "", r"\{ threshold = \[-1.0, 1.0\] \}"),
+        ('"cumulative"', '"negbinomial"', "has no parameter 'threshold'"),
+        ('"cumulative"', '"student"', "has no parameter 'threshold'"),
+    ],
+)
+def test_thresholds_that_are_none_are_told(tmp_path, old, new, message):
+    assert old in RATINGS
+    with pytest.raises(SpecError, match=message):
+        read_spec(write(tmp_path, RATINGS.replace(old, new)))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [

@@ -44,10 +44,13 @@ def _():
 
 @follows("border='sparse'")
 def _():
-    told("border='sparse' is fit_reml's", bl.fit_bayes, CROSSED, table(), **HOW, border="sparse")
-    works(bl.fit_reml, CROSSED, table(), border="sparse")
+    given = {**HOW, "border": "sparse"}
+    told("leave border='sparse' out", bl.fit_bayes, CROSSED, table(),
+         **(given | {"parametrization": "noncentered", "sampler": "auto"}))  # fmt: skip
+    works(bl.fit_bayes, CROSSED, table(), **given)
     with mock.patch.object(sparse_factor, "_MOST", 1):
         told("give border='krylov'", bl.fit_reml, CROSSED, table(), border="sparse")
+    works(bl.fit_reml, CROSSED, table(), border="sparse")
 
 
 @follows("bl.precision()")

@@ -40,6 +40,13 @@ def _():
     works(bl.residuals, works(bl.response_of, both(), "y"))
 
 
+@follows("update()")
+def _():
+    one = works(bl.response_of, both(), "y")
+    told("update(fit) of this result", bl.refit_reml, one)
+    works(bl.refit_reml, works(bl.update, one, **HOW))
+
+
 @follows("residual='diag'")
 def _():
     apart = table().copy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from bayeslmm.analysis.prediction.linear_predictor import (
     linear_predictor,
     training_design,
 )
-from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights
+from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights, with_statements_about
 from bayeslmm.analysis.several.densities import observation_log_likelihood
 from bayeslmm.analysis.variance.moments import tree_gram
 from bayeslmm.design.build import rebuild_design
@@ -312,6 +312,9 @@ def log_likelihood(
     weights: str | ArrayLike | None = None,
     trials: str | ArrayLike | None = None,
     se: str | ArrayLike | None = None,
+    likweights: str | ArrayLike | None = None,
+    cens: str | ArrayLike | None = None,
+    y2: str | ArrayLike | None = None,
 ) -> xr.DataArray:
     r"""Compute the log-likelihood of given rows under every draw.
 
@@ -336,6 +339,9 @@ def log_likelihood(
         Their numbers of trials, of a binomial response; as weights.
     se : str or array-like, optional
         Their known standard errors, where the fit had such; as weights.
+    likweights, cens, y2 : str or array-like, optional
+        How often each counts, and how its response was censored, as in `fit_bayes`; of the columns
+        that the fit took them from without.
 
     Returns
     -------
@@ -370,6 +376,9 @@ def log_likelihood(
     predictor = linear_predictor(
         idata, data, weights=weights, trials=trials, any_rows=summed, residual=True, se=se
     )
+    said = {"likweights": likweights, "cens": cens, "y2": y2}
+    design = with_statements_about(replace(predictor.design, y=rows.y), idata, data, said)
+    predictor = replace(predictor, design=design)
     density = _row_densities(predictor, rows.y)
     shape = read.sample_shape(idata)
     coords = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}

@@ -1,7 +1,7 @@
 """Predictions and contrasts of any rows, draws in, labelled arrays out.
 
 - ``fit_rows``: how a fit, posterior or REML, codes rows, and its own rows
-- ``row_numbers``: weights and trials of new rows
+- ``row_numbers``: weights, trials, censoring of new rows
 - ``linear_predictor``: eta = X beta + Z b + offset, chunk by chunk
 - ``factor_part``: what one factor's effects add to eta
 - ``average_mean``: means averaged over groups that were not seen
@@ -13,7 +13,7 @@
 - ``contrasts``: `compare_predictions`: differences and slopes
 - ``reference_grid``: cells of a grid, and the rows that each averages over
 - ``response_scale``: on which scale means are averaged and compared
-- ``estimates``: linear functions of the effects, as draws or as REML's estimates
+- ``estimated/``: estimates with standard errors, in the place of draws
 - ``contrast_weights``: pairwise, against a reference, sequential, a user's own
 - ``cell_estimates``: expected responses of a grid's cells
 - ``marginal_means``: `marginal_means` and contrasts of them

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.errors import ArgumentError
+from bayeslmm.families.ordinal.discrimination import DISC
 from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.families.ordinal.sticks import THRESHOLD
 
@@ -95,7 +96,7 @@ def require_ordered(family: Family) -> Ordered:
     return family
 
 
-def category_probabilities(
+def ordered_probabilities(
     family: Family, eta: Floats, phi: Parameters, parts: Sequence[FactorPart], rows: slice
 ) -> Floats:
     """Return draws of P(Y = k | eta) of ordered categories, shape (rows, s, categories).
@@ -138,7 +139,7 @@ def averaged_over(
     eta, variance : ndarray, shape (n, s)
         As in `averaged_mean`.
     phi : mapping of str to ndarray, shape (labels, s)
-        The thresholds.
+        The thresholds, and discrimination as (n, s) where it has a formula.
 
     Returns
     -------
@@ -148,7 +149,11 @@ def averaged_over(
     n_cuts = len(np.asarray(phi[THRESHOLD]))
     strip = _STRIP.get(family.link.name, np.pi / 2) / (n_cuts if family.name == "acat" else 1)
     shape = (n_cuts, *eta.shape)
-    own = {name: np.broadcast_to(np.asarray(v)[:, None, :], shape) for name, v in phi.items()}
+    own = {THRESHOLD: np.broadcast_to(np.asarray(phi[THRESHOLD])[:, None, :], shape)}
+    if DISC in phi:
+        own[DISC] = np.broadcast_to(phi[DISC], eta.shape)
+        # Of a function of d eta everything is d times as narrow.
+        strip /= max(1.0, float(np.max(own[DISC])))
     return _trapezoid(function, eta, np.sqrt(variance), own, strip)
 
 

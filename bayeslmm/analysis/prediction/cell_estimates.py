@@ -6,14 +6,15 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import csr_array, eye_array, kron
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.determined import Determined, determined
-from bayeslmm.analysis.prediction.estimates import Drawn, Estimated, Estimates
+from bayeslmm.analysis.prediction.estimated.estimates import Drawn, Estimated, Estimates
+from bayeslmm.analysis.prediction.estimated.reml_rows import estimated, reml_rows
 from bayeslmm.analysis.prediction.linear_predictor import LinearPredictor, linear_predictor
 from bayeslmm.analysis.prediction.response_scale import Scale, chosen_scale
 from bayeslmm.design.build import rebuild_design
-from bayeslmm.errors import ArgumentError
 from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 
@@ -84,13 +85,15 @@ def _averaged(design: Design, weights: Floats) -> tuple[Floats, Floats | float]:
     return columns, 0.0 if design.offset is None else design.offset.reshape(-1, k) @ weights
 
 
-def _with_effects(fit: Fit, grid: ReferenceGrid, factors: tuple[str, ...]) -> Drawn:
+def _with_effects(fit: Fit, grid: ReferenceGrid, factors: tuple[str, ...]) -> Estimates:
     """Average X beta + Z b by averaging X and, level by level, Z."""
     if isinstance(fit, REMLFit):
-        raise ArgumentError(
-            "Of a REML fit there are the population's means without smooths: give "
-            "random_effects='none', or fit by fit_bayes."
-        )
+        parts = []
+        for _, table in grid.tables():
+            design = rebuild_design(fit.data.state, table, response="ignored", factors=factors)
+            cells = kron(eye_array(len(design.X) // len(grid.weights)), grid.weights[None])
+            parts.append(reml_rows(fit, design).averaged(csr_array(cells)))
+        return estimated(fit, parts)
     found = []
     for _, table in grid.tables():
         # What the fit determines was asked of the cells, of which rows need not be.

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.determined import Determined, determined
-from bayeslmm.analysis.prediction.estimates import Drawn
+from bayeslmm.analysis.prediction.estimated.estimates import Drawn
 from bayeslmm.analysis.prediction.fit_rows import fit_rows, included
 from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,

@@ -11,13 +11,16 @@ from bayeslmm import names
 from bayeslmm.analysis.prediction.new_levels import (
     AVERAGE,
     POPULATION,
+    BetweenPositions,
     NewLevels,
     RelatedLevels,
     SomeColumns,
+    WidenedLevels,
     covariance_roots,
 )
 from bayeslmm.arrays import positions
 from bayeslmm.errors import ArgumentError, DataError, TreeError, nearest
+from bayeslmm.model.covariance.bridge import widened
 from bayeslmm.relationships.level_map import padded_rows
 from bayeslmm.results import read
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.design.state import DesignState
     from bayeslmm.relationships.relationship import Relationship
     from bayeslmm.results.factor_info import FactorInfo
 
@@ -61,7 +65,7 @@ class FactorPart:
     position: NDArray[np.intp]
     labels: NDArray[Any]
     effects: NDArray[np.float64]
-    new: NewLevels | SomeColumns | RelatedLevels | None
+    new: NewLevels | SomeColumns | RelatedLevels | WidenedLevels | None
     average: NDArray[np.float64] | None = None
     share: NDArray[np.float64] | None = None
 
@@ -112,7 +116,7 @@ def factor_parts(
     kept: NDArray[np.intp],
     seed: int,
     *,
-    relationship: Relationship | None = None,
+    state: DesignState,
 ) -> list[FactorPart]:
     """Return a factor's contributions to rows: one for each of the levels that a row has.
 
@@ -128,8 +132,9 @@ def factor_parts(
         Which draws of each chain are kept.
     seed : int
         Seed of new levels.
-    relationship : Relationship, optional
-        The known covariance of the factor's levels: those that it holds are foretold from it.
+    state : DesignState
+        Of the fit. Levels that a known covariance holds are foretold from it, effects at positions
+        that the fit has no column for from those that it has.
 
     Raises
     ------
@@ -138,7 +143,7 @@ def factor_parts(
     TreeError
         If the tree does not hold a level's draws.
     """
-    info = read.factor(idata, factor.name)
+    info, relationship = read.factor(idata, factor.name), state.relationship(factor.name)
     of_level = positions(info.levels, [str(level) for level in factor.levels])
     known = set(read.require_levels(info))
     slots = list(_levels_of_rows(factor))
@@ -162,6 +167,16 @@ def factor_parts(
         drawn = _by_draw(read.all_effect_draws(idata, info)[:, kept])
         new = RelatedLevels(relationship, info.levels, drawn, noise)
     by_draw, labels = _by_draw(effects), np.asarray(factor.levels, dtype=object)
+    wider: NewLevels | RelatedLevels | WidenedLevels | None = new
+    if wide := widened(factor, info.terms, (state.structures or {}).get(factor.name, ())):
+        places = _everywhere(idata, kept)
+        G = read.covariance_draws(idata, info)[places]
+        beside = BetweenPositions(wide, G, _white(idata, factor.name, wide.n_new, places, seed))
+        some = sorted({int(k) for k in of_level[sorted(occurring)] if k >= 0})
+        out = np.zeros((len(by_draw), wide.width, by_draw.shape[2]))
+        out[some] = beside.effects([info.levels[k] for k in some], by_draw[some])
+        by_draw, wider = out, None if new is None else WidenedLevels(new, beside)
+        average = None if average is None else wide.covariance(average)
     return [
         FactorPart(
             name=factor.name,
@@ -169,7 +184,7 @@ def factor_parts(
             position=of_level[level],
             labels=labels[level],
             effects=by_draw,
-            new=new,
+            new=wider,
             average=average,
             share=share,
         )
@@ -240,6 +255,14 @@ def new_in_parameter(
     if policy == "population":
         return np.zeros((size, len(unseen), len(factor.terms)))
     return drawn_levels(idata, info, kept, seed).effects(unseen).transpose(2, 0, 1)
+
+
+def _white(
+    idata: xr.DataTree, factor: str, k: int, places: NDArray[np.intp], seed: int
+) -> NewLevels:
+    chains, total = read.sample_shape(idata)
+    roots = np.broadcast_to(np.eye(k), (len(places), k, k))
+    return NewLevels(f"{factor}\x1fpositions", roots, places, chains * total, seed)
 
 
 def _everywhere(idata: xr.DataTree, kept: NDArray[np.intp]) -> NDArray[np.intp]:

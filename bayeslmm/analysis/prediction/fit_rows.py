@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from bayeslmm import names
 from bayeslmm.analysis.prediction.grouping_columns import chosen_effects, chosen_factors
@@ -79,7 +80,7 @@ class FitRows:
     def family(self) -> Family:
         """How the response is distributed given the linear predictor."""
         member = family_of(self.state.family, self.state.link)
-        return bound_family(member, self.state.response_levels)
+        return bound_family(member, self.state.response_levels, self.state.formulas)
 
     def with_rows(self, data: Any) -> FitRows:
         """Return the same fit, of which a table's rows count; unchanged without one.
@@ -178,6 +179,40 @@ def fit_rows(fit: Fit) -> FitRows:
     if read.from_cross_products(fit):
         return FitRows(*named, None)
     return FitRows(*named, read.columns(fit), read.response(fit), column_units(fit))
+
+
+def own_columns(fit: Fit, data: Any, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows' own columns: all of `data`'s, or those of the fit's rows.
+
+    Parameters
+    ----------
+    fit : DataTree or REMLFit
+        The fit.
+    data : table or None
+        The rows; the fit's own where None.
+    table : DataFrame
+        What is told of them, under their index, in which rows follow each other.
+
+    Raises
+    ------
+    ArgumentError
+        If a column of what is told has the name of one of theirs.
+    """
+    if data is None:
+        own = fit_rows(fit).columns or {}
+    else:
+        given = read_table(data)
+        own = {name: given.values(name) for name in given.names}
+    for name in own:
+        if name in table:
+            msg = (
+                f"The rows have a column {name!r}, as the predictions do; rename it, or leave "
+                "columns=True out."
+            )
+            raise ArgumentError(msg)
+    n = len(next(iter(own.values()), ()))
+    found = pd.DataFrame({name: np.repeat(values, len(table) // n) for name, values in own.items()})
+    return found.set_axis(table.index)
 
 
 def included(fit: Fit, random_effects: str | Sequence[str]) -> tuple[str, ...]:

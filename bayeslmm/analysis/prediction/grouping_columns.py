@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
+type GroupingTerm = tuple[str, str, tuple[str, ...]]
+
 
 def chosen_effects(
     idata: xr.DataTree, random_effects: str | Sequence[str]
@@ -65,9 +67,8 @@ def chosen_factors(known: tuple[str, ...], random_effects: str | Sequence[str]) 
     return tuple(name for name in known if name in asked)
 
 
-def without_level(idata: xr.DataTree, policies: Mapping[str, str]) -> tuple[str, ...]:
+def without_level(terms: Sequence[GroupingTerm], policies: Mapping[str, str]) -> tuple[str, ...]:
     """Return the grouping columns in which a missing value puts all effects at zero."""
-    terms = _terms(idata)
     read_by = {name: set[str]() for _, _, columns in terms for name in columns}
     for factor, _, columns in terms:
         for name in columns:
@@ -76,7 +77,10 @@ def without_level(idata: xr.DataTree, policies: Mapping[str, str]) -> tuple[str,
 
 
 def require_grouping_columns(
-    idata: xr.DataTree, data: Any, included: tuple[str, ...], in_sigma: tuple[str, ...] = ()
+    terms: Sequence[GroupingTerm],
+    data: Any,
+    included: tuple[str, ...],
+    in_sigma: tuple[str, ...] = (),
 ) -> None:
     """Raise unless rows have the columns that say their levels of these grouping factors.
 
@@ -86,7 +90,6 @@ def require_grouping_columns(
         Naming the column, and the factors whose effects the rows can have.
     """
     present, wanted = read_table(data).names, (*included, *in_sigma)
-    terms = _terms(idata)
     without = {factor for factor, _, columns in terms if not set(columns) <= set(present)}
     for factor, grouping, columns in terms:
         lacking = [name for name in columns if name not in present]
@@ -102,18 +105,22 @@ def require_grouping_columns(
             raise DataError(msg)
 
 
-def _terms(idata: xr.DataTree) -> list[tuple[str, str, tuple[str, ...]]]:
+def terms_of_mean(formula: str) -> list[GroupingTerm]:
+    """Return each term of the mean's formula, as `grouping_terms` does."""
+    return [(term.factor, term.factor, term.grouping) for term in parse_formula(formula).random]
+
+
+def grouping_terms(idata: xr.DataTree) -> list[GroupingTerm]:
     """Return each term's factor, as the tree and as the table call it, and the columns it reads.
 
     Those of parameters come last.
     """
-    mean = parse_formula(str(idata.attrs["formula"])).random
     content = state_content(str(idata.attrs["design"]))
     said = residual_terms(None, content.get("sigma"))
     effects = [(names.SIGMA, pair) for pair in (() if said is None else said.effects)]
     for one in parameter_terms(family(idata), content.get("formulas", {})):
         effects += [(one.parameter, pair) for pair in one.effects]
-    return [(term.factor, term.factor, term.grouping) for term in mean] + [
+    return terms_of_mean(str(idata.attrs["formula"])) + [
         (names.in_parameter(parameter, term.factor), term.factor, term.grouping)
         for parameter, (term, _) in effects
     ]

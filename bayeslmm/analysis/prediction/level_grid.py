@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bayeslmm.analysis.prediction.estimates import Estimates
+    from bayeslmm.analysis.prediction.estimated.estimates import Estimates
     from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
 

@@ -13,12 +13,14 @@ from bayeslmm.analysis.prediction.determined import require_rows
 from bayeslmm.analysis.prediction.factor_part import FactorPart, factor_parts, new_in_parameter
 from bayeslmm.analysis.prediction.grouping_columns import (
     chosen_effects,
+    grouping_terms,
     require_grouping_columns,
     without_level,
 )
 from bayeslmm.analysis.prediction.new_levels import level_policies
 from bayeslmm.analysis.prediction.row_numbers import row_errors
 from bayeslmm.design.build import rebuild_design
+from bayeslmm.design.factors.structured_columns import with_positions
 from bayeslmm.design.response import require_known
 from bayeslmm.design.state import DesignState
 from bayeslmm.errors import ArgumentError, TreeError
@@ -236,6 +238,7 @@ def linear_predictor(
     any_rows: bool = False,
     residual: bool = False,
     se: Any = None,
+    any_position: bool = False,
 ) -> LinearPredictor:
     """Return the linear predictor of a table's rows under a posterior.
 
@@ -243,7 +246,8 @@ def linear_predictor(
     structure; it reads columns of its own, and `se` where the fit had standard errors.
 
     With `any_rows` the caller sees to it that a fit which dropped columns determines what it makes
-    of the rows; without it each row's expected value must be determined.
+    of the rows; without it each row's expected value must be determined. With `any_position`
+    effects by ``ar1()`` and ``ou()`` are drawn at positions that no training row had.
 
     Raises
     ------
@@ -259,7 +263,7 @@ def linear_predictor(
     included, in_parameters = chosen_effects(idata, random_effects)
     policies = level_policies(new_levels, included, in_parameters)
     require_known(family(idata), weights, trials)
-    structured = residual and has_structure(idata)
+    structured, terms = residual and has_structure(idata), grouping_terms(idata)
     if data is None:
         rows = training_table(idata) if structured else read.columns(idata)
         se = read.constant(idata, "se") if structured and se is None else se
@@ -269,15 +273,16 @@ def linear_predictor(
         rows = data
         se = row_errors(idata, data, se)
         here = [n for n in in_parameters if structured or names.apart(n)[0] != names.SIGMA]
-        require_grouping_columns(idata, data, included, tuple(here))
+        require_grouping_columns(terms, data, included, tuple(here))
     state = design_state(idata)
+    further = any_position and data is not None
     design = rebuild_design(
-        state,
+        with_positions(state, data, included) if further else state,
         rows,
         response="ignored",
         factors=included,
         weights=weights,
-        no_level=without_level(idata, policies),
+        no_level=without_level(terms, policies),
         trials=trials,
         residual=structured,
         se=se,
@@ -290,14 +295,11 @@ def linear_predictor(
     chains, total = read.sample_shape(idata)
     kept = _kept(total, draws)
     seed = check_seed(random_seed)
-    policy, related = policies.get, state.relationship
     parts = tuple(
         part
         for f in design.factors
         if f.name in included or names.is_smooth(f.name)
-        for part in factor_parts(
-            idata, f, policy(f.name, "error"), kept, seed, relationship=related(f.name)
-        )
+        for part in factor_parts(idata, f, policies.get(f.name, "error"), kept, seed, state=state)
     )
     beta = read.draws(idata, names.BETA)[:, kept]
 

@@ -11,7 +11,7 @@ import pandas as pd
 from bayeslmm import names
 from bayeslmm.analysis.prediction.cell_estimates import estimates_of, require_estimable
 from bayeslmm.analysis.prediction.contrast_weights import contrast_weights
-from bayeslmm.analysis.prediction.estimates import NUMBERS, Drawn
+from bayeslmm.analysis.prediction.estimated.estimates import NUMBERS, Drawn
 from bayeslmm.analysis.prediction.fit_rows import Fit, fit_rows, included
 from bayeslmm.analysis.prediction.reference_grid import ReferenceGrid, reference_grid
 from bayeslmm.analysis.prediction.response_scale import ScaleName, chosen_scale
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CONTRAST = "contrast"
 BY_CONTRAST = "by_contrast"
 QUANTITY = "quantity"
-WAY = "Give random_effects='all' with average='rows', of a posterior."
+WAY = "Give random_effects='all' with average='rows'."
 
 
 @names_keywords
@@ -92,7 +92,7 @@ def marginal_means(
         ``"a,b"``.
     random_effects : "none", "all" or list of str
         Whose effects are included, as in `predict`; with other than ``"none"`` the means are those
-        of the groups in the rows, and `average` must be ``"rows"``. A posterior only.
+        of the groups in the rows, and `average` must be ``"rows"``.
     scale : {"response", "link"}
         ``"response"``: expected responses, probabilities or rates (emmeans after
         ``regrid("response")``, marginaleffects's ``type="response"``), with random effects at zero

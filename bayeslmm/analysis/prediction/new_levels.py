@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayeslmm.arrays import Floats
+    from bayeslmm.model.covariance.bridge import Widened
     from bayeslmm.relationships.relationship import Relationship
 
 # Labels of a known covariance beyond which it is not laid out as a matrix where nodes will do.
@@ -154,6 +155,10 @@ class RelatedLevels:
             return self._nodes.variances(at)
         return np.sum(self._root[at] ** 2, axis=1)
 
+    def weights(self, labels: Sequence[str]) -> Floats:
+        """Return the weights of the known levels' effects in each label's mean, (label, m)."""
+        return self._weights[[self._rest.index(label) for label in labels]]
+
     def at_mean(self) -> Self:
         """Return the means of the effects alone, at the posterior mean of the known ones."""
         mean = self.effects_of_known.mean(axis=-1, keepdims=True)
@@ -194,6 +199,52 @@ class RelatedLevels:
         _, across, own = self._blocks
         left = own - self._weights @ across.T
         return np.asarray(cholesky((left + left.T) / 2.0, lower=True))
+
+
+@dataclass(frozen=True, eq=False)
+class BetweenPositions:
+    """Generator of effects at positions that no training row had, given those at the others.
+
+    Attributes
+    ----------
+    columns : Widened
+        Where the fit's columns stand among all.
+    G : ndarray, shape (s, q, q)
+        Draws of the covariance of the fit's columns.
+    noise : NewLevels
+        Standard normals by label, one for each further column.
+    """
+
+    columns: Widened
+    G: Floats
+    noise: NewLevels
+
+    def effects(self, labels: Sequence[str], known: Floats) -> Floats:
+        """Draw effects of all columns, (label, width, s), given those of the fit's, (label, q, s).
+
+        A level's draws depend on the rows' positions, and not on the other levels.
+        """
+        return self.columns.effects(known, self.G, self.noise.effects(labels))
+
+
+@dataclass(frozen=True, eq=False)
+class WidenedLevels:
+    """Generator of new levels' effects at all positions.
+
+    Attributes
+    ----------
+    levels : NewLevels or RelatedLevels
+        At those that training rows had.
+    beside : BetweenPositions
+        At the others.
+    """
+
+    levels: NewLevels | RelatedLevels
+    beside: BetweenPositions
+
+    def effects(self, labels: Sequence[str]) -> Floats:
+        """Draw the effects of each label, shape (label, width, s)."""
+        return self.beside.effects(labels, self.levels.effects(labels))
 
 
 def covariance_roots(cov: NDArray[np.float64]) -> NDArray[np.float64]:

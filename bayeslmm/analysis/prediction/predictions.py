@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.average_mean import category_probabilities, require_ordered
+from bayeslmm.analysis.prediction.average_mean import ordered_probabilities, require_ordered
+from bayeslmm.analysis.prediction.estimated.reml_predictions import (
+    Asked,
+    predicted,
+    predicted_table,
+)
+from bayeslmm.analysis.prediction.fit_rows import Fit, own_columns
 from bayeslmm.analysis.prediction.linear_predictor import (
     LinearPredictor,
     Policy,
@@ -21,10 +27,10 @@ from bayeslmm.analysis.prediction.residual_kinds import known_residuals
 from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights
 from bayeslmm.errors import ArgumentError, check_choice, names_keywords
 from bayeslmm.model.residual.drawn import forecast
+from bayeslmm.reml.result import REMLFit
 from bayeslmm.results import read
 from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval, describe
 from bayeslmm.results.family import family, is_additive
-from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +48,7 @@ RESIDUALS = ("marginal", "conditional")
 
 @names_keywords
 def predict(
-    idata: xr.DataTree,
+    idata: Fit,
     data: Any = None,
     *,
     kind: Kind = "mean",
@@ -57,10 +63,12 @@ def predict(
 ) -> xr.DataArray:
     r"""Draw expected values or new observations of rows given eta = X beta + Z b + offset.
 
+    Of a REML fit compute them at the estimates and conditional modes (BLUPs), as lme4's `predict`.
+
     Parameters
     ----------
-    idata : DataTree
-        Result of `fit_bayes`.
+    idata : DataTree or REMLFit
+        Result of `fit_bayes` or `fit_reml`.
     data : table or mapping of columns, optional
         The rows; the training rows without it. Columns keep the coding, knots and means of the
         fit.
@@ -104,13 +112,14 @@ def predict(
         Named after the response, in its unit; ``obs`` holds the labels of the rows' index, or
         their numbers where they have none. For a million rows prefer `predict_table`, which
         holds a few of them at a time. ``attrs`` holds the kind, and `residual` where it counts.
+        Of a REML fit there are no draws, and its dims are (obs).
 
     Raises
     ------
     ArgumentError
-        When an argument is not one of its choices; when the rows lack standard errors that the
-        fit's had; or when the fit dropped columns
-        and does not determine what is expected of a row.
+        When an argument is not one of its choices; when draws are asked of a REML fit; when the
+        rows lack standard errors that the fit's had; or when the fit dropped columns and does not
+        determine what is expected of a row.
     DataError
         When a column is missing or of another type, or a level is new and may not be.
     TreeError
@@ -151,6 +160,12 @@ def predict(
     """
     import xarray as xr  # noqa: PLC0415 - slow to import
 
+    if isinstance(idata, REMLFit):
+        check_choice("kind", kind, KINDS)
+        check_choice("residual", residual, RESIDUALS)
+        told = Asked(kind, random_effects, new_levels, draws, weights, trials, se, residual)
+        found = predicted(idata, data, told)
+        return xr.DataArray(found, attrs={"kind": kind, "formula": idata.formula})
     asked = _Asked(kind, residual, draws, random_seed)
     predictor = asked.predictor(
         idata,
@@ -166,7 +181,7 @@ def predict(
     for rows, chunk in asked.chunks(idata, predictor):
         values[rows] = chunk
     correlated = predictor.residual is not None and predictor.residual.correlated
-    told = {"residual": residual} if correlated else {}
+    noted = {"residual": residual} if correlated else {}
     posterior = read.group(idata, "posterior")
     return xr.DataArray(
         np.moveaxis(values, 0, 1).reshape(*predictor.shape, predictor.n, *values.shape[2:]),
@@ -178,13 +193,13 @@ def predict(
             **categories,
         },
         name=str(idata.attrs["response"]),
-        attrs={"kind": kind, "formula": str(idata.attrs["formula"]), **told},
+        attrs={"kind": kind, "formula": str(idata.attrs["formula"]), **noted},
     )
 
 
 @names_keywords
 def predict_table(
-    idata: xr.DataTree,
+    idata: Fit,
     data: Any = None,
     *,
     kind: Kind = "mean",
@@ -220,6 +235,9 @@ def predict_table(
         One row per row of `data`, with its index: ``mean``, ``sd``, ``median`` and the interval,
         exact over the draws that are kept. For ``kind="response"`` it is a prediction interval; for
         ``kind="probability"`` there is a row for each row and category, the latter in the index.
+        Of a REML fit ``estimate``, ``std_error`` and Wald's ``lower`` and ``upper``: what fixed and
+        random effects are uncertain by at the estimated variances, together; for
+        ``kind="response"`` with the residual's variance, for ``new_levels="sample"`` with z'Gz.
 
     Raises
     ------
@@ -239,6 +257,13 @@ def predict_table(
     1    2.0  new   5.0
     """
     check_interval(ci_prob, ci_kind)
+    if isinstance(idata, REMLFit):
+        check_choice("kind", kind, KINDS)
+        check_choice("residual", residual, RESIDUALS)
+        told = Asked(kind, random_effects, new_levels, draws, weights, trials, se, residual)
+        numbers = predicted_table(idata, data, told, ci_prob)
+        own = [own_columns(idata, data, numbers)] if columns else []
+        return pd.concat([*own, numbers], axis=1)
     asked = _Asked(kind, residual, draws, random_seed)
     predictor = asked.predictor(
         idata,
@@ -254,8 +279,8 @@ def predict_table(
     count = int(np.prod([len(labels) for labels in categories.values()], dtype=np.int64))
     for rows, chunk in asked.chunks(idata, predictor):
         flat = np.moveaxis(chunk, 1, 0).reshape(1, predictor.size, -1)
-        numbers = describe(flat, ci_prob, ci_kind, diagnostics=False)
-        tables.append(pd.DataFrame(numbers))
+        described = describe(flat, ci_prob, ci_kind, diagnostics=False)
+        tables.append(pd.DataFrame(described))
         places.append(np.repeat(np.arange(predictor.n)[rows], count))
     table = pd.concat(tables).iloc[np.argsort(np.concatenate(places), kind="stable")]
     obs = pd.Index(predictor.design.obs, name=names.OBS)
@@ -263,9 +288,8 @@ def predict_table(
     table = table.set_axis(index if categories else obs)
     if not columns:
         return table
-    own = _own_columns(idata, data, table, obs)
-    own = own.loc[own.index.repeat(count)].set_axis(table.index)
-    return pd.concat([own, table], axis=1)
+    repeated = own_columns(idata, data, table.set_axis(np.repeat(obs, count)))
+    return pd.concat([repeated.set_axis(table.index), table], axis=1)
 
 
 @dataclass(frozen=True)
@@ -316,6 +340,7 @@ class _Asked:
             se=se,
             residual=drawn or ahead or of_mean,
             random_seed=self.random_seed,
+            any_position=True,
             **options,
         )
 
@@ -342,7 +367,7 @@ class _Asked:
         for rows, eta in predictor.chunks():
             if self.kind == "probability":
                 phi, parts = predictor.parameters(rows), predictor.parts
-                yield rows, category_probabilities(predictor.family, eta, phi, parts, rows)
+                yield rows, ordered_probabilities(predictor.family, eta, phi, parts, rows)
             else:
                 yield rows, predictor.expected(rows, eta) if self.kind == "mean" else eta
 
@@ -363,22 +388,3 @@ class _Asked:
             scale = member.gaussian_scale
             assert scale is not None  # noqa: S101 - families with a residual covariance have one
             yield everything, scale.inverse(eta + drawn)
-
-
-def _own_columns(
-    idata: xr.DataTree, data: Any, table: pd.DataFrame, obs: pd.Index[Any]
-) -> pd.DataFrame:
-    """Return the rows' own columns, under their index; raise where predictions have the name."""
-    if data is None:
-        own = read.columns(idata)
-    else:
-        given = read_table(data)
-        own = {name: given.values(name) for name in given.names}
-    for name in own:
-        if name in table:
-            msg = (
-                f"The rows have a column {name!r}, as the predictions do; rename it, or leave "
-                "columns=True out."
-            )
-            raise ArgumentError(msg)
-    return pd.DataFrame(own, index=obs)

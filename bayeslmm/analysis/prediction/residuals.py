@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm import names
-from bayeslmm.analysis.prediction.determined import require_rows
-from bayeslmm.analysis.prediction.fit_rows import Fit, fit_rows, included
+from bayeslmm.analysis.prediction.estimated.reml_rows import reml_design, reml_rows
+from bayeslmm.analysis.prediction.fit_rows import Fit, included
 from bayeslmm.analysis.prediction.linear_predictor import (
     check_seed,
     design_state,
@@ -22,15 +22,12 @@ from bayeslmm.analysis.prediction.residual_kinds import (
     residual_draws,
     residual_means,
 )
-from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights, weights_of
+from bayeslmm.analysis.prediction.row_numbers import row_trials, row_weights
 from bayeslmm.design.build import rebuild_design
 from bayeslmm.errors import (
     ArgumentError,
-    DataError,
-    TreeError,
     check_choice,
     names_keywords,
-    nearest,
 )
 from bayeslmm.model.residual.independent import INDEPENDENT
 from bayeslmm.reml.result import REMLFit
@@ -108,8 +105,8 @@ def fitted(
     """
     if isinstance(fit, REMLFit):
         _refuse_draws(as_draws)
-        design = _reml_rows(fit, data, included(fit, random_effects))
-        return _series(_reml_eta(fit, design), design, fit)
+        design = reml_design(fit, data, included(fit, random_effects))
+        return _series(reml_rows(fit, design).eta(), design, fit)
     read.require_tree(fit)
     of_mean = not is_additive(family(fit))
     predictor = linear_predictor(fit, data, random_effects=random_effects, residual=of_mean)
@@ -251,8 +248,8 @@ def _of_reml(fit: REMLFit, data: Any, kind: str, weights: Any) -> pd.Series[floa
     """Return residuals at the estimates; those of Gaussian quantiles are Pearson's."""
     white = kind in {"pearson", "normalized", "quantile"}
     factors = included(fit, "none" if kind == "marginal" else "all")
-    design = _reml_rows(fit, data, factors, response=True, weights=weights, weighted=white)
-    rest = design.y - _reml_eta(fit, design)
+    design = reml_design(fit, data, factors, response=True, weights=weights, weighted=white)
+    rest = design.y - reml_rows(fit, design).eta()
     if white and fit.residual is None:
         rest = INDEPENDENT.whiten(rest[None], np.array([fit.sigma]), design.weights)[0]
     elif white and fit.residual is not None:
@@ -276,53 +273,6 @@ def _tree_rows(idata: xr.DataTree, data: Any, weights: Any, trials: Any) -> Desi
             trials=trials,
         )
     return replace(training_design(idata), y=read.response(idata))
-
-
-def _reml_rows(
-    fit: REMLFit,
-    data: Any,
-    factors: tuple[str, ...],
-    *,
-    response: bool = False,
-    weights: Any = None,
-    weighted: bool = False,
-) -> Design:
-    """Return the design of the rows, its own or others', with these grouping factors only."""
-    held = fit.data
-    if data is None:
-        if not held.has_rows:
-            raise TreeError(
-                "This fit saw cross-products (a Gram), which hold no rows: give the rows, batch by "
-                "batch, as data=."
-            )
-        design = held.coded_rows
-        return replace(design, factors=tuple(f for f in design.factors if f.name in factors))
-    if weighted and weights is None:
-        scales = held.scales.weights
-        weights = weights_of(data, held.state.weights, weighted=scales is not None)
-    wanted = "required" if response else "ignored"
-    design = rebuild_design(held.state, data, response=wanted, factors=factors, weights=weights)
-    if held.state.dropped:
-        require_rows(held.state, fit_rows(fit).columns, data, design.obs)
-    return design
-
-
-def _reml_eta(fit: REMLFit, design: Design) -> Floats:
-    """Compute X beta + Z b + offset at the estimates and conditional modes."""
-    eta = design.X @ fit.conditional.beta
-    if design.offset is not None:
-        eta += design.offset
-    for factor in design.factors:
-        unseen = factor.levels[factor.n_known :].tolist()
-        if unseen:
-            known = map(str, factor.levels[: factor.n_known])
-            raise DataError(
-                f"The factor {factor.name!r} has levels that the fit did not see: "
-                f"{', '.join(map(repr, unseen[:5]))}.{nearest(str(unseen[0]), known)}"
-            )
-        modes = factor.indexed(fit.random_effects[factor.name].to_numpy())
-        eta += np.einsum("nq,nq->n", factor.columns, modes[factor.index])
-    return eta
 
 
 def _refuse_draws(as_draws: bool) -> None:

@@ -1,18 +1,28 @@
-"""Weights, trials and standard errors of new rows: given, or in the columns of the fit's."""
+"""Weights, trials, standard errors and the like of new rows: given, or in the fit's columns."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from bayeslmm.design.beside.censoring import WORDS, ends_of, read_censoring, read_upper
+from bayeslmm.design.beside.row_numbers import check_likelihood_weights, read_numbers
 from bayeslmm.design.state import state_content
-from bayeslmm.errors import ArgumentError, DataWarning, warn
+from bayeslmm.errors import ArgumentError, DataError, DataWarning, warn
 from bayeslmm.results import read
 from bayeslmm.results.family import family
 from bayeslmm.results.residual import has_errors, has_structure
+from bayeslmm.results.row_statements import held_column
 from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import xarray as xr
+
+    from bayeslmm.design.design import Design
 
 
 def row_weights(idata: xr.DataTree, data: Any, weights: Any) -> Any:
@@ -110,3 +120,63 @@ def weights_of(data: Any, column: str | None, *, weighted: bool) -> str | None:
             DataWarning,
         )
     return None
+
+
+def with_statements_about(
+    design: Design, idata: xr.DataTree, data: Any, given: Mapping[str, Any]
+) -> Design:
+    """Return a design of other rows with what is said of them: as given, or as the fit's was.
+
+    Parameters
+    ----------
+    design : Design
+        Those rows, with their responses; none was left out.
+    idata : DataTree
+        The fit.
+    data : table
+        The rows.
+    given : mapping
+        `likweights`, `cens` and `y2` as the caller was given them; where None, of the columns that
+        held the fit's.
+
+    Raises
+    ------
+    ArgumentError
+        If responses are said to be censored, and the fit's were not.
+    DataError
+        If the fit's stood in no column, or the rows lack it or values in it.
+    """
+    censored = design.family.response.known == "ends"
+    if not censored and not (given["cens"] is None and given["y2"] is None):
+        raise ArgumentError(
+            "cens= and y2= are of a fit to censored responses, and this fit had none: leave them "
+            "out."
+        )
+    own: dict[str, Any] = state_content(str(idata.attrs["design"])).get("beside", {})
+    rows = not read.from_cross_products(idata)
+    had = {
+        "likweights": rows and read.constant(idata, "likweights") is not None,
+        "cens": censored,
+    }
+    found = {
+        name: held_column(own.get(name), name, had=had[name])
+        if given[name] is None
+        else given[name]
+        for name in had
+    }
+    table = read_table(data)
+    counted = read_numbers("likweights", found["likweights"], table)
+    if counted is not None:
+        check_likelihood_weights(counted, design.obs)
+    kinds = read_censoring(found["cens"], table)
+    if kinds is None:
+        return replace(design, likweights=counted)
+    if np.isnan(kinds).any():
+        first = design.obs[int(np.flatnonzero(np.isnan(kinds))[0])]
+        raise DataError(f"cens is missing in row {first}: 'none' says that a response was seen.")
+    upper = own.get("y2") if given["y2"] is None else given["y2"]
+    intervals = bool((kinds == WORDS["interval"]).any())
+    ends = ends_of(
+        kinds, design.y, read_upper(upper if intervals else None, kinds, table), design.obs
+    )
+    return replace(design, likweights=counted, ends=ends)

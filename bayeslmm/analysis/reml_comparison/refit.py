@@ -19,6 +19,7 @@ from bayeslmm.reml.result import require_fit
 from bayeslmm.results import read
 from bayeslmm.results.family import require_closed_form
 from bayeslmm.results.read import require_tree
+from bayeslmm.results.record import require_rows_of_its_own
 from bayeslmm.results.residual import has_structure, refuse_in_sigma
 from bayeslmm.results.row_statements import with_row_statements
 from bayeslmm.results.rows import training_table
@@ -101,6 +102,7 @@ def given_or_refit(idata: xr.DataTree, fit: REMLFit | None, *, check_data: bool)
         As `refit_reml`.
     """
     require_tree(idata)
+    require_rows_of_its_own(idata)
     if fit is None:
         return refit_reml(idata, check_data=check_data)
     _require_maximum(idata)
@@ -129,6 +131,7 @@ def tree_design(idata: xr.DataTree, *, check_data: bool = True) -> ModelData:
         As in `refit_reml`.
     """
     read.require_tree(idata)
+    require_rows_of_its_own(idata)
     if read.from_cross_products(idata):
         return _from_cross_products(idata)
     y = read.response(idata)

@@ -41,6 +41,7 @@ from bayeslmm.model.residual.interpolation import products_of
 from bayeslmm.model.residual.of_design import structured_residuals
 from bayeslmm.results import read
 from bayeslmm.results.family import family
+from bayeslmm.results.record import require_rows_of_its_own
 from bayeslmm.results.residual import has_structure, residual_draws
 from bayeslmm.results.write import sample_coordinates
 
@@ -181,6 +182,7 @@ def sensitivity_tree(
     >>> az.plot_psense_dist(bl.sensitivity_tree(idata), var_names=["x"])  # doctest: +SKIP
     """
     read.require_tree(idata)
+    require_rows_of_its_own(idata)
     draws = quantity_draws(idata, quantities)
     shape = read.sample_shape(idata)
     coords = sample_coordinates(shape)

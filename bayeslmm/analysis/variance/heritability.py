@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit, ndtri
 
 from bayeslmm.analysis.prediction.linear_predictor import training_design
 from bayeslmm.analysis.variance.effect_sizes import table_of
 from bayeslmm.analysis.variance.parts import variance_parts
 from bayeslmm.errors import TreeError, names_keywords, nearest
 from bayeslmm.formula.mixed_formula import parse_formula
+from bayeslmm.gram.border.choice import DENSE
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.relationships.pedigree import Pedigree
 from bayeslmm.reml.result import REMLFit
+from bayeslmm.reml.structured.curvature import function_variances
 from bayeslmm.results import read
-from bayeslmm.results.diagnostics import CI_KIND, CI_PROB
+from bayeslmm.results.diagnostics import CI_KIND, CI_PROB, check_interval
 from bayeslmm.results.known import known_covariances
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import xarray as xr
 
@@ -35,7 +38,7 @@ LAMBDA = "lambda"
 
 @dataclass(frozen=True)
 class _Shares:
-    """Draws (or estimates) of the shares of some factors in the whole."""
+    """Draws of the shares of some factors in the whole."""
 
     of: dict[str, Floats]
     at: str
@@ -78,7 +81,9 @@ def heritability(
     -------
     DataFrame
         One row per factor: ``at``, then ``mean``, ``sd``, ``median`` and the interval of the
-        posterior; of a REML fit ``estimate``. All between 0 and 1.
+        posterior; of a REML fit ``estimate``, ``std_error`` and Wald's ``lower`` and ``upper`` on
+        the scale of logits, by the delta method (NaN where a variance is on its boundary). All
+        between 0 and 1.
 
     Raises
     ------
@@ -175,15 +180,16 @@ def _table(
     interval: tuple[float, str],
 ) -> pd.DataFrame:
     if isinstance(fit, REMLFit):
-        shares = _of_reml(fit, _related(fit.data.state.known, fit.formula, factor))
-        table = pd.DataFrame({"estimate": {k: float(v) for k, v in shares.of.items()}})
-        table.index.name = "factor"
+        check_interval(*interval)
+        known = _related(fit.data.state.known, fit.formula, factor)
+        numbers, where = _of_reml(fit, known, interval[0])
+        table = pd.DataFrame(numbers, index=pd.Index(known, name="factor"))
     else:
         read.require_tree(fit)
         known = _related(known_covariances(fit), str(fit.attrs["formula"]), factor)
         shares = _of_draws(fit, known, at)
-        table = table_of(fit, shares.of, *interval, "factor")
-    table.insert(0, "at", shares.at)
+        table, where = table_of(fit, shares.of, *interval, "factor"), shares.at
+    table.insert(0, "at", where)
     table.columns.name = what
     return table
 
@@ -233,21 +239,46 @@ def _inbreeding(factor: GroupingFactor, known: Mapping[str, Relationship]) -> fl
     return float(factor.latent.variances[factor.index].mean())
 
 
-def _of_reml(fit: REMLFit, known: Mapping[str, Relationship]) -> _Shares:
+def _of_reml(
+    fit: REMLFit, known: Mapping[str, Relationship], ci_prob: float
+) -> tuple[dict[str, Floats], str]:
+    """Return estimates by column of their table, and where they are."""
     design = fit.data.coded_rows
-    own, slopes = {}, False
+    moments, slopes = [], False
     for factor in design.factors:
         columns = factor.scaled_columns
-        moments = columns.T @ columns / design.n
-        value = float(np.sum(fit.covariance[factor.name].to_numpy() * moments))
-        own[factor.name] = np.asarray(value / _inbreeding(factor, known))
+        moments.append(columns.T @ columns / design.n / _inbreeding(factor, known))
         slopes |= bool(np.ptp(factor.columns, axis=0).any())
     weights = np.ones(design.n) if design.weights is None else design.weights
-    residual = fit.scale**2 * float(np.mean(1.0 / weights))
-    if fit.residual is not None:
-        structure = fit.residual.structure
-        drawn = DrawnResiduals(structure, structure.rows, fit.residual.phi[None])
-        residual = float(drawn.mean_variance()[0])
-    whole = sum(own.values()) + residual
-    where = "averaged over the data" if slopes else "everywhere"
-    return _Shares({name: own[name] / whole for name in known}, where)
+    inverse, place = float(np.mean(1.0 / weights)), [f.name for f in design.factors]
+    at = [place.index(name) for name in known]
+
+    def shares(roots: Sequence[Floats], rest: Floats) -> Floats:
+        own = np.array([np.sum(L @ L.T * m) for L, m in zip(roots, moments, strict=True)])
+        if fit.residual is None:
+            left = float(rest[0]) ** 2 * inverse
+        else:
+            structure = fit.residual.structure
+            drawn = DrawnResiduals(structure, structure.rows, np.asarray(rest)[None])
+            left = float(drawn.mean_variance()[0])
+        return np.asarray(own[at] / (own.sum() + left))
+
+    def on_line(roots: Sequence[Floats], rest: Floats) -> Floats:
+        return np.asarray(logit(shares(roots, rest)))
+
+    rest = np.array([fit.scale]) if fit.residual is None else fit.residual.phi
+    found = shares([fit.scale * L for L in fit.factors], rest)
+    error = np.full(len(found), np.nan)
+    if not fit.is_singular and fit.border.method == DENSE:
+        variance = function_variances(fit, on_line)
+        np.sqrt(variance, out=error, where=variance > 0.0)
+    half = float(ndtri(0.5 + 0.5 * ci_prob)) * error
+    with np.errstate(divide="ignore"):
+        line = logit(found)
+    table = {
+        "estimate": found,
+        "std_error": error * found * (1.0 - found),
+        "lower": expit(line - half),
+        "upper": expit(line + half),
+    }
+    return table, "averaged over the data" if slopes else "everywhere"

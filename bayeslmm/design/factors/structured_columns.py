@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from bayeslmm.design.factors.visit_order import require_order, warn_of_gaps
 from bayeslmm.design.grouping import BlockStructure
 from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.formula.mixed_formula import parse_formula
+from bayeslmm.formula.model_terms import model_terms
 from bayeslmm.formula.nodes import Variable
+from bayeslmm.tables.table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.arrays import Floats
     from bayeslmm.design.rows import Rows
+    from bayeslmm.design.state import DesignState
     from bayeslmm.formula.expand import TermSet
     from bayeslmm.formula.model_terms import ModelTerms
     from bayeslmm.formula.random_terms import RandomTerm
@@ -26,8 +31,10 @@ if TYPE_CHECKING:
     type Coded = tuple[NDArray[np.float64], tuple[str, ...], BlockStructure]
 
 # Structures that read a number as positions on an axis; of these, those that count whole steps.
-_ON_AN_AXIS = frozenset({"ar1", "hetar1", "ou", "toep", "homtoep"})
+ON_AN_AXIS = frozenset({"ar1", "hetar1", "ou", "toep", "homtoep"})
 _IN_STEPS = frozenset({"ar1", "hetar1"})
+# Whose effects at further positions follow from those that there are.
+_FORETOLD = frozenset({"ar1", "ou"})
 _BY_LAG = frozenset({"toep", "homtoep"})
 # Each level's columns are factored as a dense matrix.
 _MOST_POSITIONS = 150
@@ -73,7 +80,7 @@ def structured_columns(
         If the column has no positions, or new rows have others.
     """
     kind = term.structure
-    if kind not in _ON_AN_AXIS:
+    if kind not in ON_AN_AXIS:
         matrix, names = coder.random(wanted)
         return matrix, names, BlockStructure(kind)
     variable = _one_variable(coder, term, wanted)
@@ -144,11 +151,72 @@ def _indicators(values: Floats, known: Sequence[float], variable: Variable, kind
     if strange.size:
         raise DataError(
             f"{kind}() has no effect at {variable.name} {values[strange[0]]:g}: no training row "
-            f"was there (they were at {', '.join(f'{v:g}' for v in known)})."
+            f"was there (they were at {', '.join(f'{v:g}' for v in known)}). `predict` and "
+            "`predict_table` foretell effects of ar1() and ou() in between and beyond."
+            if kind in _FORETOLD
+            else f"{kind}() has no effect at {variable.name} {values[strange[0]]:g}: no training "
+            f"row was there (they were at {', '.join(f'{v:g}' for v in known)})."
         )
     matrix = np.zeros((len(values), len(known)))
     matrix[np.arange(len(values)), at] = 1.0
-    short = [f"{value:g}" for value in known]
-    labels = short if len(set(short)) == len(short) else list(map(repr, known))
-    names = tuple(f"{variable.text}[{label}]" for label in labels)
-    return matrix, names, BlockStructure(kind, tuple(known))
+    return matrix, column_names(variable.text, known), BlockStructure(kind, tuple(known))
+
+
+def column_names(text: str, positions: Sequence[float]) -> tuple[str, ...]:
+    """Return names of the columns at positions of a variable."""
+    short = [f"{value:g}" for value in positions]
+    labels = short if len(set(short)) == len(short) else list(map(repr, positions))
+    return tuple(f"{text}[{label}]" for label in labels)
+
+
+def with_positions(state: DesignState, data: Any, factors: Sequence[str]) -> DesignState:
+    """Return a state whose ar1() and ou() have columns for the positions of new rows, too.
+
+    Parameters
+    ----------
+    state : DesignState
+        Of a fit.
+    data : table
+        The new rows.
+    factors : sequence of str
+        The grouping factors that count.
+
+    Raises
+    ------
+    DataError
+        If ar1() is asked for a position between whole steps.
+    """
+    structures, terms = dict(state.structures or {}), dict(state.terms)
+    table = read_table(data)
+    for term, wanted in model_terms(parse_formula(state.formula)).random:
+        said = structures.get(term.factor, ())
+        atoms = [atom for atom in wanted.atoms if isinstance(atom, Variable)]
+        if term.structure not in _FORETOLD or term.factor not in factors or not atoms:
+            continue
+        name, text = atoms[0].name, atoms[0].text
+        if state.columns[name].kind != "number" or name not in table.names:
+            continue
+        for k, block in enumerate(said):
+            own = column_names(text, block.positions)
+            if block.kind != term.structure or own[0] not in terms[term.factor]:
+                continue
+            every = _further(block, np.unique(np.asarray(table.values(name), float)), name)
+            at = terms[term.factor].index(own[0])
+            listed = terms[term.factor]
+            terms[term.factor] = (
+                *listed[:at], *column_names(text, every), *listed[at + len(own) :]
+            )  # fmt: skip
+            said = (*said[:k], BlockStructure(block.kind, every), *said[k + 1 :])
+        structures[term.factor] = said
+    return replace(state, structures=structures or None, terms=terms)
+
+
+def _further(block: BlockStructure, values: Floats, name: str) -> tuple[float, ...]:
+    values = values[np.isfinite(values)]
+    if block.kind in _IN_STEPS and (values != np.rint(values)).any():
+        strange = float(values[values != np.rint(values)][0])
+        raise DataError(
+            f"{block.kind}() counts steps in whole numbers, and new rows have {name} {strange:g}: "
+            "an effect between two steps is told by ou() alone."
+        )
+    return tuple(np.union1d(block.positions, values).tolist())

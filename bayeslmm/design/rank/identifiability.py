@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.design.grouping import BlockStructure, GroupingFactor
 
 # A column is dependent if what the others leave of it is below this part of its length. Rounding
 # leaves some 1e-15; a calendar year or a time stamp against the intercept leaves 1e-9 and more.
@@ -32,6 +32,10 @@ class _Factor(Protocol):
     def name(self) -> str: ...
     @property
     def levels(self) -> NDArray[np.str_]: ...
+    @property
+    def terms(self) -> tuple[str, ...]: ...
+    @property
+    def structures(self) -> tuple[BlockStructure, ...]: ...
 
 
 def dependent_columns(X: NDArray[np.float64], names: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -128,10 +132,21 @@ def check_levels(factor: _Factor) -> None:
     m = len(factor.levels)
     if m < 2 and not is_smooth(factor.name):
         only = "" if m == 0 else f", {str(factor.levels[0])!r}"
+        series = next((at for at in factor.structures if at.positions), None)
+        way = "" if series is None else _of_one_series(series, factor)
         raise DataError(
             f"The grouping factor {factor.name!r} has one level only{only}: "
-            "there is no variance between levels to estimate."
+            f"there is no variance between levels to estimate.{way}"
         )
+
+
+def _of_one_series(series: BlockStructure, factor: _Factor) -> str:
+    kind = series.kind.removeprefix("het").removeprefix("hom")
+    column = factor.terms[0].partition("[")[0]
+    return (
+        f" Of a single series, residual='{kind}({column} | {factor.name})' lets residuals "
+        "correlate."
+    )
 
 
 def check_columns(factor: GroupingFactor) -> None:

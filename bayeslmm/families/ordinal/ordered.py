@@ -7,12 +7,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from scipy.special import log_ndtr
 
 from bayeslmm.families.binomial import LATENT_VARIANCE
 from bayeslmm.families.family import FamilyParameter
-from bayeslmm.families.links import CLOGLOG, LOGIT, UNIT_LINKS, Link, UnitLink
+from bayeslmm.families.links import LOGIT, UNIT_LINKS, Link, UnitLink
 from bayeslmm.families.member import Member
+from bayeslmm.families.ordinal.discrimination import DISC, DISCRIMINATION, scaled
+from bayeslmm.families.ordinal.intervals import log_between
 from bayeslmm.families.ordinal.sticks import (
     CUT,
     THRESHOLD,
@@ -52,11 +53,12 @@ class Ordered(Member):
 
     Thresholds c of shape (K - 1, ...) are the first axis of ``phi["threshold"]``. Priors are on
     sticks (`families.ordinal.sticks`): the categories' probabilities at a linear predictor of zero,
-    from which thresholds follow.
+    from which thresholds follow. A formula of ``disc`` makes it `discriminating`.
     """
 
     link: UnitLink
     categories: tuple[str, ...]
+    discriminates: bool
     links: ClassVar[tuple[str, ...]] = UNIT_LINKS
     response: ClassVar[ResponseRule] = CATEGORIES
     discrete: ClassVar[bool] = True
@@ -66,30 +68,44 @@ class Ordered(Member):
     def __init__(self, link: str | None = None, categories: Sequence[str] = ()) -> None:
         super().__init__(link)
         object.__setattr__(self, "categories", tuple(map(str, categories)))
+        object.__setattr__(self, "discriminates", False)
 
     def __repr__(self) -> str:
         bound = f", categories={self.categories!r}" if self.categories else ""
         return f"{type(self).__name__}(link={self.link.name!r}{bound})"
 
     def __reduce__(self) -> Any:
-        return type(self), (self.link.name, self.categories)
+        return type(self)._like, (self.link.name, self.categories, self.discriminates)
+
+    @classmethod
+    def _like(cls, link: str, categories: Sequence[str], discriminates: bool) -> Self:
+        found = cls(link, categories)
+        object.__setattr__(found, "discriminates", discriminates)
+        return found
 
     def with_categories(self, categories: Sequence[str]) -> Self:
         """Return the family of a response of these categories, the lowest first."""
-        return type(self)(self.link.name, categories)
+        return self._like(self.link.name, categories, self.discriminates)
+
+    @property
+    def discriminating(self) -> Self:
+        """The same family with the parameter ``disc``, which only a formula gives it."""
+        return self._like(self.link.name, self.categories, True)
 
     @property
     def parameters(self) -> tuple[FamilyParameter, ...]:
-        """The thresholds; without labels before the categories are known."""
+        """The thresholds, without labels before the categories are known, and ``disc``."""
         meaning = "where eta parts a category from the next"
         labels = cut_labels(self.categories)
-        return (FamilyParameter(THRESHOLD, meaning, None, -np.inf, labels=labels, dim=CUT),)
+        cuts = FamilyParameter(THRESHOLD, meaning, None, -np.inf, labels=labels, dim=CUT)
+        return (cuts, DISCRIMINATION) if self.discriminates else (cuts,)
 
     @property
     def free(self) -> tuple[FamilyParameter, ...]:
-        """The sticks, of one label each: they have priors of their own."""
+        """The sticks, of one label each: they have priors of their own; then ``disc``."""
         labels = cut_labels(self.categories)
-        return tuple(stick_parameter(label, len(labels) - k) for k, label in enumerate(labels))
+        sticks = (stick_parameter(label, len(labels) - k) for k, label in enumerate(labels))
+        return (*sticks, DISCRIMINATION) if self.discriminates else tuple(sticks)
 
     @property
     def mean_scale(self) -> Link:
@@ -112,6 +128,10 @@ class Ordered(Member):
 
     def log_probabilities(self, eta: Floats, phi: Parameters, /) -> Iterator[Floats]:
         """Yield log P(Y = k | eta) of each category in turn, of eta's and phi's common shape."""
+        eta, cuts, _ = scaled(eta, phi)
+        return self._log_parts(eta, cuts)
+
+    def _log_parts(self, eta: Floats, cuts: Floats) -> Iterator[Floats]:
         raise NotImplementedError
 
     def probabilities(self, eta: Floats, phi: Parameters, /) -> Floats:
@@ -125,6 +145,10 @@ class Ordered(Member):
 
     def mean_slope(self, eta: Floats, phi: Parameters, /) -> Floats:
         """Differentiate `mean` in eta; positive."""
+        eta, cuts, disc = scaled(eta, phi)
+        return np.asarray(disc * self._slope(eta, cuts))
+
+    def _slope(self, eta: Floats, cuts: Floats) -> Floats:
         raise NotImplementedError
 
     def variance(self, eta: Floats, phi: Parameters, _known: Floats | None, /) -> Floats:
@@ -166,9 +190,10 @@ class Ordered(Member):
             found += u > total
         return found
 
-    def latent_variance(self, mu: Floats, _phi: Parameters, /) -> Floats:
-        """Return pi^2 / 3 for logit, 1 for probit, pi^2 / 6 for cloglog, whatever the mean."""
-        return np.full(np.shape(mu), LATENT_VARIANCE[self.link.name])
+    def latent_variance(self, mu: Floats, phi: Parameters, /) -> Floats:
+        """Return pi^2 / 3 for logit, 1 for probit, pi^2 / 6 for cloglog, by disc^2."""
+        disc = np.asarray(phi.get(DISC, 1.0))
+        return np.asarray(np.full(np.shape(mu), LATENT_VARIANCE[self.link.name]) / disc**2)
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -181,7 +206,8 @@ class Cumulative(Ordered):
     A larger eta makes higher categories more probable; with the logit the odds of each category
     and above grow by exp(beta) with a predictor (proportional odds). There is no intercept: the
     thresholds c stand in its place. Their prior is that of the categories' probabilities at the
-    predictors' means, which are Dirichlet(1, ..., 1), all probabilities alike.
+    predictors' means, which are Dirichlet(1, ..., 1), all probabilities alike. A formula of
+    ``disc``, the discrimination d, makes it F(d_i (c_k - eta_i)).
 
     Parameters
     ----------
@@ -228,18 +254,15 @@ class Cumulative(Ordered):
         slope = threshold_slope(self.link.name, np.cumsum(np.log1p(-sticks)))
         return np.asarray(-np.cumsum((d_thresholds * slope)[::-1])[::-1] / (1.0 - sticks))
 
-    def mean_slope(self, eta: Floats, phi: Parameters, /) -> Floats:
+    def _slope(self, eta: Floats, cuts: Floats) -> Floats:
         """Compute sum_k F'(c_k - eta)."""
-        return np.asarray(
-            sum(self.link.derivative(cut - eta) for cut in np.asarray(phi[THRESHOLD]))
-        )
+        return np.asarray(sum(self.link.derivative(cut - eta) for cut in cuts))
 
-    def log_probabilities(self, eta: Floats, phi: Parameters, /) -> Iterator[Floats]:
+    def _log_parts(self, eta: Floats, cuts: Floats) -> Iterator[Floats]:
         """Yield log[F(c_k - eta) - F(c_{k-1} - eta)] of each category, without cancellation."""
-        cuts = np.asarray(phi[THRESHOLD])
         yield self.link.log_mean(cuts[0] - eta)
         for low, high in pairwise(cuts):
-            yield _log_between(self.link.name, low - eta, high - eta)
+            yield log_between(self.link.name, low - eta, high - eta)
         yield self.link.log_rest(cuts[-1] - eta)
 
 
@@ -281,10 +304,10 @@ class StoppingRatio(Ordered):
 
     name: ClassVar[str] = "sratio"
 
-    def mean_slope(self, eta: Floats, phi: Parameters, /) -> Floats:
+    def _slope(self, eta: Floats, cuts: Floats) -> Floats:
         """Compute the sum over k of the slopes of P(Y > k), a product of 1 - F(c_j - eta)."""
         log_beyond, hazard, total = np.zeros(()), np.zeros(()), np.zeros(())
-        for cut in np.asarray(phi[THRESHOLD]):
+        for cut in cuts:
             log_rest = self.link.log_rest(cut - eta)
             log_beyond = log_beyond + log_rest
             with np.errstate(divide="ignore"):
@@ -293,10 +316,10 @@ class StoppingRatio(Ordered):
             total = total + np.exp(log_beyond) * hazard
         return total
 
-    def log_probabilities(self, eta: Floats, phi: Parameters, /) -> Iterator[Floats]:
+    def _log_parts(self, eta: Floats, cuts: Floats) -> Iterator[Floats]:
         """Yield log F(c_k - eta) + sum_{j < k} log(1 - F(c_j - eta)) of each category."""
         gone_on: Any = 0.0
-        for cut in np.asarray(phi[THRESHOLD]):
+        for cut in cuts:
             yield np.asarray(gone_on + self.link.log_mean(cut - eta))
             gone_on = gone_on + self.link.log_rest(cut - eta)
         yield gone_on
@@ -351,34 +374,17 @@ class AdjacentCategory(Ordered):
         found[1:] -= d_thresholds[:-1] / sticks[1:]
         return np.asarray(found)
 
-    def mean_slope(self, eta: Floats, phi: Parameters, /) -> Floats:
+    def _slope(self, eta: Floats, cuts: Floats) -> Floats:
         """Return the variance: the family is exponential in the number of the category."""
-        return self.variance(eta, phi, None)
+        return self.variance(eta, {THRESHOLD: cuts}, None)
 
-    def log_probabilities(self, eta: Floats, phi: Parameters, /) -> Iterator[Floats]:
+    def _log_parts(self, eta: Floats, cuts: Floats) -> Iterator[Floats]:
         """Yield sum_{j < k} (eta - c_j), less what makes the probabilities sum to one."""
         total: Any = 0.0 * eta
         found = [total]
-        for cut in np.asarray(phi[THRESHOLD]):
+        for cut in cuts:
             total = total + (eta - cut)
             found.append(total)
         largest = np.logaddexp.reduce(np.stack(np.broadcast_arrays(*found)), axis=0)
         for part in found:
             yield np.asarray(part - largest)
-
-
-def _log_between(link: str, low: Floats, high: Floats) -> Floats:
-    """Compute log[F(high) - F(low)] for low < high, F the inverse of a link by its name."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        if link == LOGIT.name:
-            gap = np.log(-np.expm1(low - high))
-            return np.asarray(LOGIT.log_mean(high) + LOGIT.log_rest(low) + gap)
-        if link == CLOGLOG.name:
-            # The difference of hazards e^high - e^low, by its logarithm.
-            gap = high + np.log(-np.expm1(low - high))
-            return np.asarray(CLOGLOG.log_rest(low) + CLOGLOG.log_mean(gap))
-        # Of the two tails the one in which the differences are between small numbers.
-        flip = low + high > 0.0
-        a, b = np.where(flip, -low, high), np.where(flip, -high, low)
-        log_a = log_ndtr(a)
-        return np.asarray(log_a + np.log(-np.expm1(log_ndtr(b) - log_a)))

@@ -11,31 +11,43 @@ from bayeslmm.errors import NumericalError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bayeslmm.arrays import Floats
+    from numpy.typing import NDArray
+
+    from bayeslmm.arrays import Columns, Floats
 
 # Never reached by a model whose factors cross: thousands say that something is wrong.
 MOST_STEPS = 1000
 
 
-def inner(X: Floats, Y: Floats) -> Floats:
-    """Compute the inner product of each column of X with that of Y."""
-    return np.asarray(np.einsum("nb,nb->b", X, Y))
+# Products of single precision that are summed in it, before double takes over.
+_CHUNK = 256
 
 
-class Iterated(NamedTuple):
+def inner(X: Columns, Y: Columns) -> Floats:
+    """Compute the inner product of each column of X with that of Y, in double precision."""
+    if X.dtype == np.float64:
+        return np.asarray(np.einsum("nb,nb->b", X, Y))
+    n, whole = len(X), len(X) - len(X) % _CHUNK
+    parts = [(A[:whole].reshape(-1, _CHUNK, X.shape[1]), A[whole:]) for A in (X, Y)]
+    first = np.einsum("cnb,cnb->cb", parts[0][0], parts[1][0]) if n >= _CHUNK else 0.0
+    rest = np.einsum("nb,nb->b", parts[0][1], parts[1][1])
+    return np.asarray(np.sum(first, axis=0, dtype=np.float64) + rest)
+
+
+class Iterated[T: np.floating](NamedTuple):
     """A solution of (I - A) x = b."""
 
-    x: Floats  # (n, B)
-    residual: Floats  # (n, B): b - (I - A) x
+    x: NDArray[T]  # (n, B)
+    residual: NDArray[T]  # (n, B): b - (I - A) x
     steps: int  # products with A
 
 
-def solve(
-    multiply: Callable[[Floats], Floats],
-    right: Floats,
+def solve[T: np.floating](
+    multiply: Callable[[NDArray[T]], NDArray[T]],
+    right: NDArray[T],
     tolerance: float,
-    start: Floats | None = None,
-) -> Iterated:
+    start: NDArray[T] | None = None,
+) -> Iterated[T]:
     """Solve (I - A) x = b to a residual relative to b, that of the worst column.
 
     Parameters
@@ -43,7 +55,7 @@ def solve(
     multiply : callable
         From columns, shape (n, B), to A times them.
     right : ndarray, shape (n, B)
-        Columns b.
+        Columns b. Their precision is that of everything but inner products.
     tolerance : float
         Of the residual's length beside that of b.
     start : ndarray, shape (n, B), optional
@@ -70,10 +82,12 @@ def solve(
     >>> ((np.eye(2) - A) @ found.x).round(6).tolist()
     [[1.0], [1.0]]
     """
+    kind = right.dtype
     enough = tolerance**2 * inner(right, right)
-    x = np.zeros_like(right) if start is None else start.copy()
+    x = np.zeros_like(right) if start is None else start.astype(kind)
     residual = right.copy() if start is None else right - x + multiply(x)
     direction, square, steps = residual.copy(), inner(residual, residual), int(start is not None)
+    moving = np.empty_like(right)
     while np.any(square > enough):
         if steps == MOST_STEPS:
             raise NumericalError(
@@ -81,14 +95,16 @@ def solve(
                 "standard deviations of the effects are too large beside sigma, or the levels "
                 "hang together in a long chain. border='dense' takes no steps."
             )
-        moved = direction - multiply(direction)
+        moved = multiply(direction)
+        np.subtract(direction, moved, out=moved)
         curved = inner(direction, moved)
         # A column that is solved already moves no more.
         along = np.divide(square, curved, out=np.zeros_like(square), where=curved > 0.0)
-        x += along * direction
-        residual -= along * moved
+        x += np.multiply(direction, along.astype(kind), out=moving)
+        residual -= np.multiply(moved, along.astype(kind), out=moving)
         new = inner(residual, residual)
-        direction *= np.divide(new, square, out=np.zeros_like(square), where=square > 0.0)
+        share = np.divide(new, square, out=np.zeros_like(square), where=square > 0.0)
+        direction *= share.astype(kind)
         direction += residual
         square, steps = new, steps + 1
     return Iterated(x, residual, steps)

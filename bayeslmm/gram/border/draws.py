@@ -21,13 +21,15 @@ from bayeslmm.gram.border.solution import given_border, right_sides
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bayeslmm.arrays import Floats
+    from bayeslmm.arrays import Columns, Floats
     from bayeslmm.gram.border.operator import Operator
     from bayeslmm.gram.border.solution import Solution
     from bayeslmm.gram.gram import Gram
 
-# Of the last Lanczos coefficient beside the largest: far below what draws tell of a covariance.
-_TOLERANCE = 1e-5
+# Of the last Lanczos coefficient beside the largest: its square is what covariances are off by,
+# and thousands of draws tell them to a hundredth.
+_TOLERANCE = 1e-4
+_DOUBLE: np.dtype[np.floating] = np.dtype(np.float64)
 
 
 def draw_beta(
@@ -74,6 +76,8 @@ def draw_given_beta(
     factors: Sequence[Floats],
     point: tuple[Floats, Floats],
     rng: np.random.Generator,
+    *,
+    precision: np.dtype[np.floating] = _DOUBLE,
 ) -> list[Floats]:
     """Draw all random effects given fixed effects and sigma, one draw for each of them.
 
@@ -89,6 +93,8 @@ def draw_given_beta(
         Fixed effects on the original scale, and residual standard deviations.
     rng : numpy.random.Generator
         Draws the normals.
+    precision : dtype
+        Of what is drawn around the means; single where `Probes.precision` is.
 
     Returns
     -------
@@ -97,19 +103,43 @@ def draw_given_beta(
     """
     gram, products, (beta, sigma) = operator.gram, operator.products, point
     left = np.vstack([-(gram.scale @ (beta - gram.origin).T), np.ones(len(sigma))])
-    normals = rng.standard_normal((products.n_border, len(sigma)))
-    spread, _ = inverse_root(operator, normals, _TOLERANCE)
-    border = solution.scaled @ left + sigma * spread
+    border, first = _spread(operator, sigma, rng, precision)
+    border += solution.scaled @ left
     own, _ = right_sides(operator)
-    first = given_border(operator, own @ left, border)
-    first += sigma * rng.standard_normal(first.shape)
+    first += own @ left
+    first = given_border(operator, first, border)
     turned = operator.on_border("lower_inverse", border, transposed=True)
     parts = [turned[products.columns(k)] for k in products.border]
     eliminated = operator.eliminated.lower_inverse
     parts.insert(products.first, times(eliminated, first, transposed=True))
     return [
-        np.ascontiguousarray(
-            np.moveaxis(u.reshape(products.levels[k], products.widths[k], -1), 2, 0) @ lam.T
-        )
+        _by_draw(u, (len(sigma), products.levels[k], products.widths[k]), lam)
         for k, (u, lam) in enumerate(zip(parts, factors, strict=True))
     ]
+
+
+def _spread(
+    operator: Operator, sigma: Floats, rng: np.random.Generator, precision: np.dtype[np.floating]
+) -> tuple[Columns, Columns]:
+    """Draw sigma (I - A)^(-1/2) z of the border, and sigma z of the factor that is eliminated."""
+    products, scale = operator.products, sigma.astype(precision)
+    normals = [
+        rng.standard_normal((n, len(sigma)), dtype=precision.type)
+        for n in (
+            products.n_border,
+            products.levels[products.first] * products.widths[products.first],
+        )
+    ]
+    spread, _ = inverse_root(operator, normals[0], _TOLERANCE)
+    spread *= scale
+    normals[1] *= scale
+    return spread, normals[1]
+
+
+def _by_draw(u: Columns, shape: tuple[int, int, int], lam: Floats) -> Floats:
+    """Return effects Lambda u of all levels, draw by draw, from columns, shape (m q, s)."""
+    out = np.empty(shape)
+    for i in range(len(lam)):
+        own = sum(lam[i, j] * u[j :: len(lam)] for j in range(len(lam)) if lam[i, j] or i == j)
+        out[:, :, i] = np.asarray(own).T
+    return out

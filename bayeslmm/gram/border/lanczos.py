@@ -19,13 +19,15 @@ from bayeslmm.gram.border.conjugate_gradients import MOST_STEPS, inner
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bayeslmm.arrays import Floats
+    from bayeslmm.arrays import Columns, Floats
 
 # Steps between two looks at whether the answer still changes.
 _LOOK = 3
 # Eigenvalues of A are below one; those of T may exceed it by rounding.
 _NEAREST = 1e-12
 _TINY = 1e-300
+# What is left of a column of length one by rounding alone, by precision.
+_ENDED = {"float64": 1e-13, "float32": 1e-6}
 
 
 class Run:
@@ -42,30 +44,33 @@ class Run:
     """
 
     def __init__(
-        self, multiply: Callable[[Floats], Floats], start: Floats, *, keep: bool = False
+        self, multiply: Callable[[Columns], Columns], start: Columns, *, keep: bool = False
     ) -> None:
-        self._multiply = multiply
+        self._multiply, self._kind = multiply, start.dtype
         self.length = np.sqrt(inner(start, start))
-        self._now, self._before = start / np.maximum(self.length, _TINY), np.zeros_like(start)
+        scaled = (1.0 / np.maximum(self.length, _TINY)).astype(self._kind)
+        self._now: Columns = start * scaled
+        self._before: Columns = np.zeros_like(start)
+        self.moving = np.empty_like(start)
         self._beta = np.zeros(start.shape[1])
         self.alphas: list[Floats] = []
         self.betas: list[Floats] = []
-        self.basis: list[Floats] | None = [] if keep else None
+        self.basis: list[Columns] | None = [] if keep else None
 
     def step(self) -> None:
         """Go one step."""
         if self.basis is not None:
             self.basis.append(self._now)
-        ahead = self._multiply(self._now)
-        ahead -= self._beta * self._before
+        ahead, kind = self._multiply(self._now), self._kind
+        ahead -= np.multiply(self._before, self._beta.astype(kind), out=self.moving)
         alpha = inner(ahead, self._now)
-        ahead -= alpha * self._now
+        ahead -= np.multiply(self._now, alpha.astype(kind), out=self.moving)
         beta = np.sqrt(inner(ahead, ahead))
         self.alphas.append(alpha)
         self.betas.append(beta)
         # An invariant subspace ends a run: what follows is rounding, and must not count.
-        going = beta > 1e-13
-        ahead *= np.where(going, 1.0 / np.maximum(beta, _TINY), 0.0)
+        going = beta > _ENDED[kind.name]
+        ahead *= np.where(going, 1.0 / np.maximum(beta, _TINY), 0.0).astype(kind)
         self._before, self._now, self._beta = self._now, ahead, np.where(going, beta, 0.0)
 
     def spectrum(self) -> tuple[Floats, Floats]:
@@ -75,13 +80,15 @@ class Run:
         T = np.zeros((*alphas.shape, alphas.shape[1]))
         k = np.arange(alphas.shape[1])
         T[:, k, k] = alphas
-        T[:, k[1:], k[:-1]] = T[:, k[:-1], k[1:]] = np.where(off > 1e-13, off, 0.0)
+        T[:, k[1:], k[:-1]] = T[:, k[:-1], k[1:]] = np.where(
+            off > _ENDED[self._kind.name], off, 0.0
+        )
         values, vectors = np.linalg.eigh(T)
         return np.minimum(values, 1.0 - _NEAREST), vectors
 
 
 def log_forms(
-    multiply: Callable[[Floats], Floats], columns: Floats, tolerance: float
+    multiply: Callable[[Columns], Columns], columns: Columns, tolerance: float
 ) -> tuple[Floats, Floats, Floats, int]:
     """Compute z' log(I - A) z, z' A z and z' A^2 z of columns z.
 
@@ -119,8 +126,8 @@ def log_forms(
 
 
 def inverse_root(
-    multiply: Callable[[Floats], Floats], columns: Floats, tolerance: float
-) -> tuple[Floats, int]:
+    multiply: Callable[[Columns], Columns], columns: Columns, tolerance: float
+) -> tuple[Columns, int]:
     """Compute (I - A)^(-1/2) z of columns z.
 
     Parameters
@@ -147,14 +154,12 @@ def inverse_root(
     assert run.basis is not None  # noqa: S101 - it is kept
     for steps in range(1, MOST_STEPS + 1):
         run.step()
-        if steps % _LOOK and steps < len(columns):
-            continue
         values, vectors = run.spectrum()
         weights = np.einsum("bik,bk->ib", vectors, vectors[:, 0] / np.sqrt(1.0 - values))
         if np.abs(weights[-1]).max() < tolerance * np.abs(weights).max() or steps == len(columns):
             out = np.zeros_like(columns)
             for weight, part in zip(weights, run.basis, strict=True):
-                out += (weight * run.length) * part
+                out += np.multiply(part, (weight * run.length).astype(part.dtype), out=run.moving)
             return out, steps
     raise NumericalError(_not_enough("draws of effects"))
 

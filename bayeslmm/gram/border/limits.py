@@ -29,7 +29,14 @@ def require_border(gram: Gram, what: str, instead: str) -> None:
     ArgumentError
         If two such matrices do not fit: the least that is useful.
     """
-    require_columns(gram.n_border, what, instead)
+    border, available = gram.n_border, memory()
+    needed = 8 * border**2
+    if available is not None and 2 * needed > available:
+        raise ArgumentError(
+            f"{what} would factor a dense matrix of {border:,} x {border:,} crossed effects at "
+            f"every step: {needed:,} bytes each time, of {available:,} bytes that this machine "
+            f"has. {instead}"
+        )
 
 
 def require_dense(gram: Gram, what: str) -> None:
@@ -55,13 +62,25 @@ def require_dense(gram: Gram, what: str) -> None:
         )
 
 
-def require_columns(border: int, what: str, instead: str) -> None:
-    """Raise unless memory holds a dense matrix of so many columns; see `require_border`."""
-    available = memory()
-    needed = 8 * border**2
-    if available is not None and 2 * needed > available:
+def require_few(border: int, what: str, instead: str) -> None:
+    """Raise where each of many steps would factor a dense matrix that is too large for them.
+
+    Parameters
+    ----------
+    border : int
+        Its columns.
+    what : str
+        What takes the steps, for the message.
+    instead : str
+        What to do.
+
+    Raises
+    ------
+    ArgumentError
+        Beyond the columns up to which ``border="auto"`` is dense.
+    """
+    if border > LARGEST_DENSE:
         raise ArgumentError(
-            f"{what} would factor a dense matrix of {border:,} x {border:,} crossed effects at "
-            f"every step: {needed:,} bytes each time, of {available:,} bytes that this machine "
-            f"has. {instead}"
+            f"{what} factors a dense matrix of {border:,} x {border:,} crossed effects at every "
+            f"step, and is kept to {LARGEST_DENSE:,} columns: {instead}"
         )

@@ -27,11 +27,11 @@ from bayeslmm.gram.told import Conditional, Solved, conditional_from
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bayeslmm.arrays import Floats
+    from bayeslmm.arrays import Columns, Floats
     from bayeslmm.gram.gram import Gram
 
-# Of solutions for covariances, whose chance is a thousand times as large.
-_TOLERANCE = 1e-6
+# Of solutions for covariances, whose chance is ten times as large.
+_TOLERANCE = 1e-4
 
 
 def conditional_by_probes(
@@ -147,7 +147,7 @@ def own_blocks(operator: Operator, probes: Probes) -> list[Floats]:
         out[k] = _turned(blocks.lower_inverse, blocks.S @ there @ np.swapaxes(blocks.S, 1, 2)
                          + rest)  # fmt: skip
     coupled = [
-        times(eliminated.S, products.K @ operator.on_border("S", columns, transposed=True))
+        times(eliminated.S, operator.across(operator.on_border("S", columns, transposed=True)))
         for columns in (z, beyond)
     ]
     rest = _outer(coupled[0], coupled[1], eliminated.gamma.shape, probes.count)
@@ -156,7 +156,7 @@ def own_blocks(operator: Operator, probes: Probes) -> list[Floats]:
     return out
 
 
-def _outer(X: Floats, Y: Floats, shape: tuple[int, ...], count: int) -> Floats:
+def _outer(X: Columns, Y: Columns, shape: tuple[int, ...], count: int) -> Floats:
     """Average x_i y_i' of each level over probes, and add the directions', symmetric."""
     share = np.ones(X.shape[1])
     share[:count] = 1.0 / count

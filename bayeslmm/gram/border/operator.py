@@ -12,15 +12,21 @@ eliminated. With two crossed factors the eigenvalues of A lie in [0, 1).
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.gram.border.coupling import couple_in_single
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from bayeslmm.arrays import Floats
     from bayeslmm.gram.blocks import CrossProducts
+    from bayeslmm.gram.border.coupling import Coupling
     from bayeslmm.gram.border.sparse_products import SparseProducts
 
 
@@ -66,17 +72,18 @@ class FactorBlocks:
         self.logdet = 2.0 * float(np.log(diagonal).sum())
 
 
-def times(blocks: Floats, X: Floats, *, transposed: bool = False) -> Floats:
+def times[T: np.floating](blocks: Floats, X: NDArray[T], *, transposed: bool = False) -> NDArray[T]:
     """Multiply a block-diagonal matrix, shape (m, q, q), with columns, shape (m q, B)."""
     m, q, _ = blocks.shape
+    own = blocks.astype(X.dtype, copy=False)
     if q == 1:
-        return np.asarray(blocks[:, :, 0] * X)
+        return np.asarray(own[:, :, 0] * X)
     columns = X.reshape(m, q, -1)
     out = np.empty_like(columns)
     for i in range(q):
         out[:, i] = 0.0
         for j in range(q):
-            entries = blocks[:, j, i] if transposed else blocks[:, i, j]
+            entries = own[:, j, i] if transposed else own[:, i, j]
             out[:, i] += entries[:, None] * columns[:, j]
     return out.reshape(X.shape)
 
@@ -118,7 +125,9 @@ class Operator:
         """Sum of log|D_i| over all levels of all factors."""
         return sum(own.logdet for own in self.blocks)
 
-    def on_border(self, name: str, X: Floats, *, transposed: bool = False) -> Floats:
+    def on_border[T: np.floating](
+        self, name: str, X: NDArray[T], *, transposed: bool = False
+    ) -> NDArray[T]:
         """Multiply a block-diagonal matrix of the border, such as ``"S"``, with columns."""
         parts = [
             times(getattr(self.blocks[k], name), X[self.products.columns(k)], transposed=transposed)
@@ -126,14 +135,28 @@ class Operator:
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def raw(self, X: Floats) -> Floats:
-        """Multiply K' Gamma K - E with columns, shape (n_border, B)."""
-        products = self.products
-        out = products.K_transposed @ times(self.eliminated.gamma, products.K @ X)
-        if products.E is not None:
-            out -= products.E @ X
+    def across[T: np.floating](self, X: NDArray[T]) -> NDArray[T]:
+        """Multiply K with columns of the border."""
+        return np.asarray(self.products.in_precision("K", X) @ X)
+
+    def met[T: np.floating](self, across: NDArray[T], X: NDArray[T]) -> NDArray[T]:
+        """Compute K' Gamma K X - E X from K X and X, columns of the border."""
+        out = self.products.in_precision("K_transposed", across) @ times(
+            self.eliminated.gamma, across
+        )
+        if self.products.E is not None:
+            out -= self.products.in_precision("E", X) @ X
         return np.asarray(out)
 
-    def __call__(self, X: Floats) -> Floats:
-        """Multiply A with columns, shape (n_border, B)."""
-        return self.on_border("S", self.raw(self.on_border("S", X, transposed=True)))
+    @cached_property
+    def _in_single(self) -> Coupling:
+        return couple_in_single(
+            self.products, self.eliminated.S, [self.blocks[k].S for k in self.products.border]
+        )
+
+    def __call__[T: np.floating](self, X: NDArray[T]) -> NDArray[T]:
+        """Multiply A with columns, shape (n_border, B), in their own precision."""
+        if X.dtype == np.float32:
+            return np.asarray(self._in_single.multiply(X), dtype=X.dtype)
+        pushed = self.on_border("S", X, transposed=True)
+        return self.on_border("S", self.met(self.across(pushed), pushed))

@@ -22,19 +22,17 @@ on Simplicity in Algorithms, 142-155. doi:10.1137/1.9781611976496.16
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import block_diag, bsr_matrix
 
-from bayeslmm.gram.border.conjugate_gradients import solve
+from bayeslmm.gram.border.conjugate_gradients import inner, solve
+from bayeslmm.gram.border.coupling import block_diagonal
 from bayeslmm.gram.border.lanczos import log_forms
 from bayeslmm.gram.border.operator import times
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bayeslmm.arrays import Floats
+    from bayeslmm.arrays import Columns, Floats
     from bayeslmm.gram.border.operator import Operator
 
 # Steps that turn first guesses of the directions along which A is largest into good ones.
@@ -43,6 +41,8 @@ _POWER_STEPS = 4
 TOLERANCE = 1e-4
 # Change of z' log(I - A) z over three Lanczos steps at which they stop.
 LOG_TOLERANCE = 1e-4
+# Eigenvalues of A below this leave 1 - A five digits in single precision.
+_FAR = 0.99
 # Multiplications up to which A'A is formed.
 _CHEAP = 5e7
 
@@ -62,31 +62,61 @@ class Probes:
     Attributes
     ----------
     columns : ndarray, shape (n_border, count + number of directions)
-        P z, then u.
+        P z, then u; in single precision where no eigenvalue of A is close to one.
     count : int
         How many columns are random.
     """
 
     def __init__(self, operator: Operator, count: int, rng: np.random.Generator) -> None:
-        n = operator.products.n_border
-        signs = np.where(rng.random((n, count)) < 0.5, -1.0, 1.0)
-        directions = _directions(operator)
+        directions, largest = _directions(operator)
         self.count = count
-        self.columns = np.hstack([signs - directions @ (directions.T @ signs), directions])
+        kind: type[np.floating] = np.float32 if largest < _FAR else np.float64
+        self._kind: np.dtype[np.floating] = np.dtype(kind)
+        self.columns = np.hstack(
+            [self._random(directions, count, rng), directions], dtype=self._kind
+        )
+
+    def _random(self, directions: Columns, count: int, rng: np.random.Generator) -> Columns:
+        signs = np.where(rng.random((len(directions), count)) < 0.5, -1.0, 1.0)
+        return np.asarray(signs - directions @ (directions.T @ signs), dtype=self._kind)
+
+    def _with(self, random: Columns) -> Probes:
+        other = object.__new__(Probes)
+        other.count, other._kind = random.shape[1], self._kind
+        other.columns = np.hstack([random, self.columns[:, self.count :]])
+        return other
+
+    @property
+    def precision(self) -> np.dtype[np.floating]:
+        """Of the columns, and of all that is iterated at relative factors nearby."""
+        return self._kind
 
     def more(self, rng: np.random.Generator) -> Probes:
         """Return as many random columns again, with the same directions."""
-        other = object.__new__(Probes)
-        directions = self.columns[:, self.count :]
-        signs = np.where(rng.random((len(directions), self.count)) < 0.5, -1.0, 1.0)
-        other.count = 2 * self.count
-        new = signs - directions @ (directions.T @ signs)
-        other.columns = np.hstack([self.columns[:, : self.count], new, directions])
-        return other
+        known = self.columns[:, : self.count]
+        directions = self.columns[:, self.count :].astype(np.float64)
+        return self._with(np.hstack([known, self._random(directions, self.count, rng)]))
+
+    def fresh(self, count: int, rng: np.random.Generator) -> Probes:
+        """Return random columns of their own, with the same directions."""
+        directions = self.columns[:, self.count :].astype(np.float64)
+        return self._with(self._random(directions, count, rng))
+
+    def few(self, count: int) -> Probes:
+        """Return the first random columns, with the same directions."""
+        return self._with(self.columns[:, : min(count, self.count)])
 
 
-def _directions(operator: Operator) -> Floats:
-    """Find a direction for each column of each border factor, by a few orthogonal iterations."""
+def _directions(operator: Operator) -> tuple[Floats, float]:
+    """Find a direction for each column of each border factor, by a few orthogonal iterations.
+
+    Returns
+    -------
+    directions : ndarray, shape (n_border, number of columns)
+        Orthonormal.
+    largest : float
+        About the largest eigenvalue of A.
+    """
     products = operator.products
     first = np.zeros((products.n_border, sum(products.widths[k] for k in products.border)))
     at = 0
@@ -98,12 +128,14 @@ def _directions(operator: Operator) -> Floats:
         at += q
     # A column in which all is zero, of an effect that has no variance, leaves signs of its own.
     basis, _ = np.linalg.qr(first)
+    largest = 0.0
     for _ in range(_POWER_STEPS):
         turned = operator(basis)
         if not np.abs(turned).max() > 1e-8:
             break
-        basis, _ = np.linalg.qr(turned)
-    return np.asarray(basis[:, : products.n_border])
+        basis, sizes = np.linalg.qr(turned)
+        largest = float(np.abs(np.diag(sizes)).max())
+    return np.asarray(basis[:, : products.n_border]), largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,17 +219,9 @@ def second_moment_is_cheap(operator: Operator) -> bool:
     return float(lengths @ lengths) < _CHEAP
 
 
-def block_diagonal(blocks: Sequence[Floats]) -> Any:
-    """Return a sparse matrix of blocks, one array of shape (m, q, q) after the other."""
-    parts = [
-        bsr_matrix((own, np.arange(len(own)), np.arange(len(own) + 1))).tocsr() for own in blocks
-    ]
-    return parts[0] if len(parts) == 1 else block_diag(parts, format="csr")
-
-
 def log_determinant_slopes(
-    operator: Operator, probes: Probes, start: Floats | None = None
-) -> tuple[list[Floats], Floats, int]:
+    operator: Operator, probes: Probes, start: Columns | None = None
+) -> tuple[list[Floats], Columns, int]:
     r"""Compute the gradient of log|V| with respect to each F, by each probe.
 
     With :math:`d\Gamma_i = N_i \, d(FF') \, N_i'`, a factor of the border has
@@ -229,12 +253,10 @@ def log_determinant_slopes(
     solved, _, steps = solve(operator, z, TOLERANCE, start)
     turned = z - solved  # f'(A) z
     pushed = operator.on_border("S", z, transposed=True)
-    across = operator.products.K @ pushed
+    across = operator.across(pushed)
     own = operator.eliminated
-    met = operator.products.K_transposed @ times(own.gamma, across)
-    if operator.products.E is not None:
-        met = met - operator.products.E @ pushed
-    turned_across = operator.products.K @ operator.on_border("S", turned, transposed=True)
+    met = operator.met(across, pushed)
+    turned_across = operator.across(operator.on_border("S", turned, transposed=True))
     one = _outer(own.N, turned_across, own.N, across)
     slopes = [np.zeros(0)] * len(operator.blocks)
     slopes[operator.products.first] = (one + np.swapaxes(one, 1, 2)) @ own.F
@@ -246,12 +268,13 @@ def log_determinant_slopes(
             strict=True)], solved, steps  # fmt: skip
 
 
-def _outer(left: Floats, X: Floats, right: Floats, Y: Floats) -> Floats:
+def _outer(left: Floats, X: Columns, right: Floats, Y: Columns) -> Floats:
     """Compute for each column the sum over levels of (left_i' x_i) (right_i' y_i)', (B, q, q)."""
     m, q, _ = left.shape
     a = times(left, X, transposed=True).reshape(m, q, -1)
     b = times(right, Y, transposed=True).reshape(m, q, -1)
-    return np.asarray(np.einsum("mrb,msb->brs", a, b))
+    entries = [[inner(a[:, r], b[:, s]) for s in range(q)] for r in range(q)]
+    return np.moveaxis(np.array(entries), 2, 0)
 
 
 def _by_probe(values: Floats, count: int) -> Floats:

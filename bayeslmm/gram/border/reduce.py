@@ -1,4 +1,4 @@
-"""log|V| by each probe and T at many relative factors, the probes the same for all."""
+"""log|V| and T at many relative factors, by iterations or by a sparse factor."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.errors import NumericalError
+from bayeslmm.gram.border.given import GivenByIterations, GivenBySparseFactor
 from bayeslmm.gram.border.operator import Operator
 from bayeslmm.gram.border.probes import log_determinant
 from bayeslmm.gram.border.solution import solve_fixed
+from bayeslmm.gram.border.sparse_factor import pattern_of, solve_effects, sparse_effects
 from bayeslmm.gram.likelihood import unpack_factors
 from bayeslmm.gram.reduction import Reduced
 from bayeslmm.resources import single_blas_thread
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from bayeslmm.gram.border.probes import Probes
     from bayeslmm.gram.border.sparse_products import SparseProducts
     from bayeslmm.gram.gram import Gram
+    from bayeslmm.kernels.sparse.cholesky import SparseFactor
 
 # Of solutions: the error of T is its square.
 _TOLERANCE = 1e-7
@@ -57,6 +61,11 @@ class ProbedReduction:
         """Return A at packed relative factors, shape (n_lambda,)."""
         return Operator(self._products, self._gram, unpack_factors(self._gram, packed))
 
+    def at(self, packed: Floats) -> GivenByIterations:
+        """Return beta and effects given packed relative factors, shape (n_lambda,)."""
+        factors = unpack_factors(self._gram, packed)
+        return GivenByIterations(self.operator(packed), factors, self.probes)
+
     def __call__(self, packed: Floats) -> Reduced:
         """Compute log|V|, the mean over probes, and T at packed factors, shape (s, n_lambda)."""
         w = len(self._gram.coef) + 1
@@ -71,4 +80,46 @@ class ProbedReduction:
                 self.by_probe.append(found.values)
                 self.steps = [max(self.steps[0], solution.steps), max(self.steps[1], found.steps)]
                 logdet[k], cross[k] = found.mean, solution.T
+        return Reduced(logdet, cross)
+
+
+class SparseReduction:
+    """What `reduction.reduce_exactly` computes, by a sparse factor of all effects.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+    """
+
+    def __init__(self, gram: Gram) -> None:
+        self._gram, self._effects = gram, sparse_effects(gram)
+        self._pattern = pattern_of(self._effects)
+
+    def _factor(self, packed: Floats) -> tuple[list[Floats], list[Floats], SparseFactor | None]:
+        lams = unpack_factors(self._gram, packed)
+        F = [factor.scale @ lam for factor, lam in zip(self._gram.factors, lams, strict=True)]
+        return lams, F, self._effects.factorize(self._pattern, F)
+
+    def at(self, packed: Floats) -> GivenBySparseFactor:
+        """Return beta and effects given packed relative factors, shape (n_lambda,)."""
+        lams, F, factor = self._factor(packed)
+        if factor is None:
+            raise NumericalError(
+                "The random effects' precision cannot be factored: a relative factor is too large."
+            )
+        found = solve_effects(self._effects, factor, F, self._gram.cross)
+        return GivenBySparseFactor(self._gram, self._effects, factor, lams, found)
+
+    def __call__(self, packed: Floats) -> Reduced:
+        """Compute log|V| and T at packed factors, shape (s, n_lambda)."""
+        w = len(self._gram.coef) + 1
+        logdet, cross = np.full(len(packed), np.inf), np.full((len(packed), w, w), np.nan)
+        with single_blas_thread():
+            for k, own in enumerate(packed):
+                _, F, factor = self._factor(own)
+                if factor is None:
+                    continue
+                logdet[k] = self._effects.log_determinant(factor)
+                cross[k], _ = solve_effects(self._effects, factor, F, self._gram.cross)
         return Reduced(logdet, cross)

@@ -13,6 +13,8 @@ from bayeslmm.gram.border.operator import times
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from bayeslmm.arrays import Floats
     from bayeslmm.gram.border.operator import Operator
 
@@ -56,7 +58,9 @@ def _fixed(operator: Operator, place: int) -> Floats:
     return np.ascontiguousarray(blocks.reshape(-1, blocks.shape[2]))
 
 
-def given_border(operator: Operator, own: Floats, scaled: Floats) -> Floats:
+def given_border[T: np.floating](
+    operator: Operator, own: NDArray[T], scaled: NDArray[T]
+) -> NDArray[T]:
     """Compute L_i' u of the eliminated factor's levels given the border's, in its coordinates.
 
     Parameters
@@ -68,7 +72,7 @@ def given_border(operator: Operator, own: Floats, scaled: Floats) -> Floats:
     scaled : ndarray, shape (n_border, B)
         L_j' u of the border's levels.
     """
-    coupled = operator.products.K @ operator.on_border("S", scaled, transposed=True)
+    coupled = operator.across(operator.on_border("S", scaled, transposed=True))
     return np.asarray(own - times(operator.eliminated.S, coupled))
 
 

@@ -233,6 +233,9 @@ def fill_is_small(gram: CrossProducts) -> bool:
     gram : CrossProducts
         The cross-products.
     """
+    # The factor has an entry for each pair of levels that share rows, at least.
+    if sum(pair.values.size for pair in gram.pairs) > MOST_ENTRIES:
+        return False
     pattern = sparse_effects(gram).pattern()
     return pattern is not None and pattern.operations <= MOST_OPERATIONS
 
@@ -296,6 +299,33 @@ def conditional_sparsely(
     -------
     Conditional
     """
+    effects, F, factor = _factored(gram, lams)
+    T, joint = solve_effects(effects, factor, F, gram.cross)
+    own, _ = effects.inverse_blocks(factor)
+    of_levels = [effects.of_levels(k, joint).reshape(-1, len(T)) for k in range(len(F))]
+    return conditional_from(gram, list(lams), sigma, Solved(T, of_levels, own), prior)
+
+
+def cross_sparsely(gram: Gram, lams: Sequence[Floats], other: Gram) -> Floats:
+    """Compute T of a Gram that differs from another one in its fixed columns alone.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products whose layout is known.
+    lams : sequence of ndarray, shapes (q, q)
+        Relative factors Lambda.
+    other : Gram
+        The one whose T is wanted.
+    """
+    effects, F, factor = _factored(gram, lams)
+    half = factor.half_solve(effects.turned(F, effects.fixed_of(other), transposed=True))
+    return np.asarray(other.cross - half.T @ half)
+
+
+def _factored(
+    gram: Gram, lams: Sequence[Floats]
+) -> tuple[SparseEffects, list[Floats], SparseFactor]:
     effects = sparse_effects(gram)
     F = [factor.scale @ lam for factor, lam in zip(gram.factors, lams, strict=True)]
     factor = effects.factorize(pattern_of(effects), F)
@@ -303,7 +333,4 @@ def conditional_sparsely(
         raise NumericalError(
             "The random effects' precision cannot be factored: a relative factor is too large."
         )
-    T, joint = solve_effects(effects, factor, F, gram.cross)
-    own, _ = effects.inverse_blocks(factor)
-    of_levels = [effects.of_levels(k, joint).reshape(-1, len(T)) for k in range(len(F))]
-    return conditional_from(gram, list(lams), sigma, Solved(T, of_levels, own), prior)
+    return effects, F, factor

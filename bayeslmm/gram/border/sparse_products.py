@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import bsr_matrix, coo_matrix, csr_matrix, hstack
 
 if TYPE_CHECKING:
-    from bayeslmm.arrays import Floats, Ints
+    from bayeslmm.arrays import Columns, Floats, Ints
     from bayeslmm.gram.blocks import CrossProducts
 
 
@@ -52,6 +52,21 @@ class SparseProducts:
     E: Any
     _gram: CrossProducts
 
+    def in_precision(self, name: str, X: Columns) -> Any:
+        """Return K, K_transposed or E in the precision of columns that it is multiplied with."""
+        return getattr(self, name) if X.dtype == np.float64 else self._single[name]
+
+    @cached_property
+    def _single(self) -> dict[str, Any]:
+        found = {name: getattr(self, name) for name in ("K", "K_transposed", "E")}
+        return {
+            name: csr_matrix(
+                (own.data.astype(np.float32), own.indices, own.indptr), shape=own.shape, copy=False
+            )
+            for name, own in found.items()
+            if own is not None
+        }
+
     @property
     def n_border(self) -> int:
         """Number of the border's columns."""
@@ -69,6 +84,14 @@ class SparseProducts:
         It carries the entries of symmetric matrices S_j, one a level, to those of
         :math:`\sum_j K_{ij} S_j K_{ij}'`.
         """
+        if len(self.border) == 1 and set(self.widths) == {1}:
+            (place,) = self.border
+            own = self.K
+            return {
+                place: csr_matrix(
+                    (own.data**2, own.indices, own.indptr), shape=own.shape, copy=False
+                )
+            }
         return {m: _squares(self._gram, self.first, m) for m in self.border}
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from bayeslmm.arguments import label
 from bayeslmm.design.columns.memory import restore, store
 from bayeslmm.design.factors.arms import UNTOLD, Arms
+from bayeslmm.design.factors.structured_columns import ON_AN_AXIS
 from bayeslmm.design.state import ColumnState, DesignState
-from bayeslmm.errors import DataError, DataWarning, nearest, warn
+from bayeslmm.errors import DataError, DataWarning, FormulaError, nearest, warn
 from bayeslmm.formula.tokens import quote
 from bayeslmm.gram.streaming.second_pass import BatchCoding, columns_by_factor, one_row
 from bayeslmm.gram.streaming.stateful_calls import stateful_calls, stateless_calls
@@ -254,6 +255,7 @@ def fix_coding(reading: FirstPass, levels: Mapping[str, Any] | None = None) -> B
                     "has.",
                     DataWarning,
                 )
+    _refuse_positions(terms, columns)
     has_sigma = terms.residual is not None and terms.residual.sigma is not None
     coder = one_row(terms, columns, restore(store(memory)))
     coef = coder.column_names(terms.fixed)
@@ -296,3 +298,18 @@ def _arms(
             nowhere = (UNTOLD,) * len(found[term.factor])
             arms[term.factor] = Arms(term.by, labels, columns.arms, columns.bases, nowhere)
     return arms
+
+
+def _refuse_positions(terms: ModelTerms, columns: Mapping[str, ColumnState]) -> None:
+    """Raise where a structure of G takes numbers as positions, which all rows together tell."""
+    for term, wanted in terms.random:
+        if term.structure not in ON_AN_AXIS:
+            continue
+        read = [name for atom in wanted.atoms for name in atom.variables]
+        if any(columns[name].kind == "number" for name in read):
+            raise FormulaError(
+                f"{term.structure}() takes its positions from the values of {read[0]!r} in all "
+                "rows at once, which batches and engines do not have: read the rows into a table.",
+                terms.formula.text or str(terms.formula),
+                term.span if terms.formula.text else None,
+            )

@@ -23,6 +23,7 @@ from bayeslmm.families.gaussian import Gaussian
 from bayeslmm.families.lognormal import LogNormal
 from bayeslmm.families.negbinomial import SHAPE as COUNT_SHAPE
 from bayeslmm.families.negbinomial import NegativeBinomial
+from bayeslmm.families.ordinal.discrimination import DISC
 from bayeslmm.families.ordinal.sticks import THRESHOLD
 from bayeslmm.families.poisson import Poisson
 from bayeslmm.families.registry import family_of
@@ -196,14 +197,18 @@ def _ordered(family: str) -> Callable[[Rows], None]:
 
     def add(rows: Rows) -> None:
         member = family_of(family, rows.link)
+        tensors = [rows.eta, rows.parameters[THRESHOLD]]
+        if DISC in rows.parameters:
+            tensors.append(rows.parameters[DISC])
 
-        def drawn(eta: Any, cuts: Any, rng: Any = None, size: Any = None) -> Any:  # noqa: ARG001
-            return member.draw(eta, {THRESHOLD: cuts}, None, rng).astype(np.int64)
+        def drawn(eta: Any, cuts: Any, *disc: Any, rng: Any = None, size: Any = None) -> Any:  # noqa: ARG001
+            phi = {THRESHOLD: cuts, **dict(zip([DISC], disc, strict=False))}
+            return member.draw(eta, phi, None, rng).astype(np.int64)
 
         pm.CustomDist(
-            rows.name, rows.eta, rows.parameters[THRESHOLD], random=drawn, dtype="int64",
-            logp=log_densities.ordered(family, rows.link), signature="(n),(c)->(n)",
-            **rows.observed,
+            rows.name, *tensors, random=drawn, dtype="int64",
+            logp=log_densities.ordered(family, rows.link),
+            signature=f"(n),(c){',(n)' * (len(tensors) - 2)}->(n)", **rows.observed,
         )  # fmt: skip
 
     return add

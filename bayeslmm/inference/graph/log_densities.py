@@ -164,19 +164,22 @@ def skew_normal(y: Any, location: Any, scale: Any, alpha: Any) -> Any:
 _ANY_GAP = 1.0
 
 
-def ordered(family: str, link: str) -> Callable[[Any, Any, Any], Any]:
-    """Return the function (y, eta, thresholds) -> log P(Y = y), y and eta of shape (n,)."""
+def ordered(family: str, link: str) -> Callable[..., Any]:
+    """Return the function (y, eta, thresholds) -> log P(Y = y), y and eta of shape (n,).
 
-    def computed(y: Any, eta: Any, cuts: Any) -> Any:
-        return ORDERED[family](link, y, eta, cuts)
+    A further argument is the discrimination, shape (n,).
+    """
+
+    def computed(y: Any, eta: Any, cuts: Any, disc: Any = None) -> Any:
+        return ORDERED[family](link, y, eta, cuts, pt.ones(1) if disc is None else disc)
 
     return computed
 
 
-def _cumulative(link: str, y: Any, eta: Any, cuts: Any) -> Any:
+def _cumulative(link: str, y: Any, eta: Any, cuts: Any, disc: Any) -> Any:
     y, last = pt.cast(y, "int64"), cuts.shape[0]
-    high = cuts[pt.minimum(y, last) - 1] - eta
-    low = cuts[pt.maximum(y - 1, 1) - 1] - eta
+    high = disc * (cuts[pt.minimum(y, last) - 1] - eta)
+    low = disc * (cuts[pt.maximum(y - 1, 1) - 1] - eta)
     inner = pt.and_(pt.gt(y, 1), pt.le(y, last))
     gap = pt.switch(inner, high - low, _ANY_GAP)
     between = BETWEEN[link](low, gap)
@@ -209,22 +212,22 @@ BETWEEN: Mapping[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def _sratio(link: str, y: Any, eta: Any, cuts: Any) -> Any:
-    stop, go_on = LOG_MEANS[link](cuts[None, :] - eta[:, None])
+def _sratio(link: str, y: Any, eta: Any, cuts: Any, disc: Any) -> Any:
+    stop, go_on = LOG_MEANS[link](disc[:, None] * (cuts[None, :] - eta[:, None]))
     place = pt.arange(1, cuts.shape[0] + 1)[None, :]
     reached = y[:, None]
     parts = pt.switch(pt.lt(place, reached), go_on, pt.switch(pt.eq(place, reached), stop, 0.0))
     return parts.sum(axis=1)
 
 
-def _acat(_link: str, y: Any, eta: Any, cuts: Any) -> Any:
-    steps = pt.cumsum(eta[:, None] - cuts[None, :], axis=1)
+def _acat(_link: str, y: Any, eta: Any, cuts: Any, disc: Any) -> Any:
+    steps = pt.cumsum(disc[:, None] * (eta[:, None] - cuts[None, :]), axis=1)
     scores = pt.concatenate([pt.zeros_like(eta)[:, None], steps], axis=1)
     own = scores[pt.arange(eta.shape[0]), pt.cast(y, "int64") - 1]
     return own - pt.logsumexp(scores, axis=1)
 
 
-ORDERED: Mapping[str, Callable[[str, Any, Any, Any], Any]] = {
+ORDERED: Mapping[str, Callable[[str, Any, Any, Any, Any], Any]] = {
     Cumulative.name: _cumulative,
     StoppingRatio.name: _sratio,
     AdjacentCategory.name: _acat,

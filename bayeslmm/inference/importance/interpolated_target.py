@@ -14,6 +14,7 @@ import numpy as np
 
 from bayeslmm.gram.border.sparse.density import sparse_seconds
 from bayeslmm.gram.reduction import Reduced, density_from_reduced, reduce_exactly
+from bayeslmm.inference.importance.interpolation import USUAL, Effort
 from bayeslmm.inference.importance.proposal import Mixture, SplitT
 from bayeslmm.inference.importance.surrogate import (
     BUDGET,
@@ -228,6 +229,7 @@ def interpolate_at(
     *,
     tolerance: float = TOLERANCE,
     budget: int = BUDGET,
+    effort: Effort = USUAL,
 ) -> ReducedTarget:
     """Interpolate a posterior's expensive parts around a mode; see `interpolate_posterior`.
 
@@ -241,6 +243,8 @@ def interpolate_at(
         From packed relative factors, shape (s, n_lambda), to `Reduced`.
     rng, tolerance, budget
         As there.
+    effort : Effort
+        How many first nodes and checks.
 
     Returns
     -------
@@ -259,7 +263,7 @@ def interpolate_at(
 
     surrogate, record = build_surrogate(
         target.gram, target.packed(points), log_weights, rng,
-        tolerance=tolerance, budget=budget, reduce=exact,
+        tolerance=tolerance, budget=budget, reduce=exact, effort=effort,
     )  # fmt: skip
     if surrogate is None:
         return ReducedTarget(target, exact, record)

@@ -13,6 +13,7 @@ whatever is interpolated stays positive definite.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -60,6 +61,8 @@ class FactorCoordinates:
     ----------
     n_coordinates : int
         The sum of q (q + 1) / 2 over sets of q correlated columns.
+    n_parameters : int
+        Standard deviations, and numbers from which correlations follow.
 
     Examples
     --------
@@ -81,7 +84,9 @@ class FactorCoordinates:
                 size, axes = np.linalg.eigh(average[np.ix_(columns, columns)])
                 root = axes * np.sqrt(np.maximum(size, 0.0))
                 self._sets.append((k, list(columns), root))
-        self.n_coordinates = sum(covariance_of(factor).n_theta for factor in gram.factors)
+        covariances = [covariance_of(factor) for factor in gram.factors]
+        self.n_parameters = sum(own.n_sds + own.n_partials for own in covariances)
+        self.n_coordinates = sum(own.n_theta for own in covariances)
 
     def __call__(self, packed: Floats) -> Floats:
         """Return the coordinates of packed relative factors.
@@ -173,14 +178,17 @@ class Whitening:
         The cloud.
     weights : ndarray, shape (s,)
         Its weights; they need not sum to one.
+    most : int, optional
+        Directions at most, those in which it is widest.
     """
 
-    def __init__(self, points: Floats, weights: Floats) -> None:
+    def __init__(self, points: Floats, weights: Floats, most: int | None = None) -> None:
         share = weights / weights.sum()
         self._mean = share @ points
         away = points - self._mean
         size, axes = np.linalg.eigh((away * share[:, None]).T @ away)
         kept = size > _FLAT * size[-1]
+        kept[: max(0, len(size) - (most or len(size)))] = False
         self._map = axes[:, kept] / np.sqrt(size[kept])
 
     def __call__(self, points: Floats) -> Floats:
@@ -228,6 +236,44 @@ _RADIUS = 3.0
 BEYOND = 1.15
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How many exact values an interpolation takes.
+
+    Attributes
+    ----------
+    spare, share : int and float
+        First nodes: so many, and so many times the coefficients of a quadratic trend.
+    checks : int
+        Fresh values a round that are compared with the interpolation.
+    bound : float
+        Their standard deviation times this is its upper 95 % bound: the root of dof over the
+        chi-square distribution's 5 % point.
+    scouts : int
+        Beside them, where the interpolation sees little mass, in case there is more.
+    by_parameters : bool
+        Whether to interpolate in no more directions than the relative covariances have parameters:
+        where correlations follow from few numbers, their entries lie near such a plane.
+    """
+
+    spare: int
+    share: float
+    checks: int
+    bound: float
+    scouts: int
+    by_parameters: bool = False
+
+    @property
+    def a_round(self) -> int:
+        """Exact values a round of checks takes."""
+        return self.checks + self.scouts
+
+
+USUAL = Effort(spare=8, share=2.0, checks=16, bound=1.44, scouts=4)
+# Where one value takes a second, and its two parts are as smooth as those of many levels are.
+SPARING = Effort(spare=3, share=1.5, checks=8, bound=1.80, scouts=2, by_parameters=True)
+
+
 class Nodes:
     """Nodes among candidates: which, their exact values, and coordinates in which they lie evenly.
 
@@ -244,28 +290,40 @@ class Nodes:
         How many.
     """
 
-    def __init__(self, gram: Gram, candidates: Floats, reduce: Callable[[Floats], Reduced]) -> None:
-        self._candidates, self._reduce = candidates, reduce
+    def __init__(
+        self,
+        gram: Gram,
+        candidates: Floats,
+        reduce: Callable[[Floats], Reduced],
+        effort: Effort = USUAL,
+    ) -> None:
+        self._candidates, self._reduce, self._effort = candidates, reduce, effort
         self.coordinates = FactorCoordinates(gram)
         self._points = self.coordinates(candidates)
+        most = self.coordinates.n_parameters if effort.by_parameters else self._points.shape[1]
+        self._most = min(most, self._points.shape[1])
         self.all = np.arange(len(candidates))
         self.used = np.zeros(len(candidates), bool)
         self.n_exact = 0
-        self.whitening = Whitening(self._points, np.ones(len(candidates)))
+        self.whitening = Whitening(self._points, np.ones(len(candidates)), self._most)
         self._nodes: list[np.intp] = []
         self._exact: list[Reduced] = []
         self._inside = np.ones(len(candidates), bool)
 
     @property
+    def _n_trend(self) -> int:
+        d = self._most
+        return int((d + 1) * (d + 2) // 2)
+
+    @property
     def n_first(self) -> int:
-        """How many first nodes there are: twice a quadratic's coefficients, and some."""
-        d = self._points.shape[1]
-        return int(8 + (d + 1) * (d + 2))
+        """How many first nodes there are."""
+        return int(self._effort.spare + self._effort.share * self._n_trend)
 
     @property
     def can_interpolate(self) -> bool:
         """Whether there are nodes enough for the quadratic trend."""
-        return len(self._nodes) > self.n_first // 2
+        return len(self._nodes) > max(self.n_first // 2, self._n_trend)
 
     def start(self) -> None:
         """Evaluate first nodes: spread evenly over a ball around the proposal's centre."""
@@ -312,7 +370,7 @@ class Nodes:
         weights = np.exp(log_weights - logsumexp(log_weights))
         # A handful of candidates with all the weight says too little about a covariance.
         if 1.0 / np.sum(weights**2) > 10.0 * self._points.shape[1]:
-            self.whitening = Whitening(self._points, weights)
+            self.whitening = Whitening(self._points, weights, self._most)
 
 
 def spread(points: Floats, allowed: NDArray[np.bool_], count: int) -> Places:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.gram.border.choice import KRYLOV, choose_border
+from bayeslmm.gram.border.choice import DENSE, SPARSE, choose_border
 from bayeslmm.inference.importance.algorithm import WeightedPoints, sample_target
 from bayeslmm.inference.importance.interpolated_target import (
     InterpolatedTarget,
@@ -23,7 +23,7 @@ from bayeslmm.inference.importance.interpolated_target import (
     is_expensive,
 )
 from bayeslmm.inference.importance.shared_effects import recover_effects_by_cell
-from bayeslmm.inference.importance.surrogate import surrogate_suits
+from bayeslmm.inference.importance.surrogate import crossed_suits, surrogate_suits
 from bayeslmm.inference.importance.weigh import (
     extend_to,
     sample_stats,
@@ -98,8 +98,8 @@ class ImportanceSampling:
             return structured_suits(model, settings)
         if why := _nuts_is_asked_for(settings):
             return False, why
-        border = choose_border(model.gram, settings.border)
-        if border.method == KRYLOV or model.gram.by_nodes:
+        border = choose_border(model.gram, settings.border, sparse=True)
+        if border.method != DENSE or model.gram.by_nodes:
             return (_can_factor if model.gram.by_nodes else _can_iterate)(model, border)
         seconds = nuts_seconds(model.gram, settings)
         cost = f"NUTS takes about {seconds:.2g} s of one core, by the size of the model"
@@ -115,12 +115,13 @@ class ImportanceSampling:
             from bayeslmm.inference.structured.sample import sample_structured  # noqa: PLC0415
 
             return sample_structured(model, settings)
-        if choose_border(model.gram, settings.border).method == KRYLOV:
+        border = choose_border(model.gram, settings.border, sparse=True)
+        if border.method != DENSE and not model.gram.by_nodes:
             from bayeslmm.inference.importance.crossed.sample import (  # noqa: PLC0415
                 sample_crossed,
             )
 
-            return sample_crossed(model, settings)
+            return sample_crossed(model, settings, border.method)
         return sample_directly(model, settings)
 
 
@@ -134,13 +135,15 @@ def _nuts_is_asked_for(settings: SamplerSettings) -> str:
 
 
 def _can_iterate(model: Model, border: Border) -> tuple[bool, str]:
-    """Return whether a few densities by iterations interpolate the rest, and why."""
+    """Return whether a few densities without a dense matrix interpolate the rest, and why."""
     size = MarginalTarget(model.gram, model.priors).size
     if size > MOST_COORDINATES:
         left = "parameters are left, too many for independent draws"
         return False, f"{size} {left} (at most {MOST_COORDINATES})"
-    if unsuited := surrogate_suits(model.gram):
+    if unsuited := crossed_suits(model.gram):
         return False, f"{border.reason}, and {unsuited}"
+    if border.method == SPARSE:
+        return True, f"{border.reason}, and forms no dense matrix"
     return True, f"{border.reason}, and iterations form no dense matrix"
 
 

@@ -17,6 +17,8 @@ from scipy.special import logsumexp
 
 from bayeslmm.gram.reduction import Reduced, reduce_exactly
 from bayeslmm.inference.importance.interpolation import (
+    USUAL,
+    Effort,
     FactorCoordinates,
     Kernel,
     Nodes,
@@ -36,14 +38,10 @@ if TYPE_CHECKING:
 
 # The promise: standard deviation of (exact - interpolated) log-density over the posterior.
 TOLERANCE = 0.02
-# Fresh exact checks a round. Their standard deviation times this is its upper 95 % bound
-# (chi-square with 15 degrees of freedom), and it is the bound that has to keep the promise.
-CHECKS = 16
-_BOUND = 1.44
 # The kernel whose disagreement tells where errors are expected.
 RIVAL: Kernel = "cubic"
-# Scouts beside them look where the interpolation sees little mass, in case there is more.
-SCOUTS, SCOUT_POWER = 4, 0.25
+# Scouts are drawn by weights to this power.
+SCOUT_POWER = 0.25
 # No single error may be larger: times the tolerance for checks, which look where errors are
 # expected, and absolutely for exploratory points.
 OUTLIER, SCOUT_TOLERANCE = 10.0, 0.5
@@ -150,6 +148,30 @@ def surrogate_suits(gram: Gram) -> str:
     return ""
 
 
+def crossed_suits(gram: Gram) -> str:
+    """Return why a model of crossed factors cannot be interpolated without a dense matrix.
+
+    As `surrogate_suits`, but correlations that follow from few numbers count as these.
+
+    Parameters
+    ----------
+    gram : Gram
+        The cross-products.
+
+    Returns
+    -------
+    str
+        The reason; empty if it can.
+    """
+    count = FactorCoordinates(gram).n_parameters
+    if count > MOST_COORDINATES:
+        return (
+            f"the relative covariances have {count} parameters, and interpolation is kept to "
+            f"{MOST_COORDINATES}"
+        )
+    return ""
+
+
 def build_surrogate(
     gram: Gram,
     candidates: Floats,
@@ -159,11 +181,12 @@ def build_surrogate(
     tolerance: float = TOLERANCE,
     budget: int = BUDGET,
     reduce: Callable[[Floats], Reduced] | None = None,
+    effort: Effort = USUAL,
 ) -> tuple[Surrogate | None, SurrogateRecord]:
     r"""Interpolate log|V| and T until fresh exact values agree where the posterior mass is.
 
-    Each round draws 16 candidates by their importance weights under the interpolated density and
-    by where two kernels disagree, evaluates them exactly, and compares
+    Each round draws some candidates (`Effort`) by their importance weights under the interpolated
+    density and by where two kernels disagree, evaluates them exactly, and compares
 
     .. math:: e_i = \log p(y \mid \Lambda_i, \sigma_i) - \log \tilde p(y \mid \Lambda_i, \sigma_i).
 
@@ -188,6 +211,8 @@ def build_surrogate(
         Exact evaluations at most.
     reduce : callable, optional
         From packed relative factors to log|V| and T; by factorizations if not given.
+    effort : Effort
+        How many first nodes and checks.
 
     Returns
     -------
@@ -201,21 +226,23 @@ def build_surrogate(
     Gutmann & Corander (2016). Bayesian optimization for likelihood-free inference of
     simulator-based statistical models. JMLR 17(125):1-47.
     """
-    search = Nodes(gram, candidates, reduce or partial(reduce_exactly, gram))
-    rounds, verdict = 0, _Verdict(np.inf, np.inf, np.inf)
-    if search.n_first + CHECKS + SCOUTS <= budget:
+    search = Nodes(gram, candidates, reduce or partial(reduce_exactly, gram), effort)
+    rounds, verdict = 0, _Verdict(np.inf, np.inf, np.inf, effort.bound)
+    if search.n_first + effort.a_round <= budget:
         search.start()
     while search.can_interpolate and not verdict.accepted(rounds, tolerance):
-        if search.n_exact + CHECKS + SCOUTS > budget:
+        if search.n_exact + effort.a_round > budget:
             break
         smooth, other = search.interpolate(), search.interpolate(RIVAL)
         weights = np.where(search.within_reach(rounds), log_weights(smooth, search.all), -np.inf)
-        chosen = _choose(weights, log_weights(other, search.all) - weights, search.used, rng)
+        chosen = _choose(
+            weights, log_weights(other, search.all) - weights, search.used, rng, effort
+        )
         exact = search.evaluate(chosen.places)
         error = log_weights(exact, chosen.places) - log_weights(
             smooth.take(chosen.places), chosen.places
         )
-        verdict = _judge(error, chosen)
+        verdict = _judge(error, chosen, effort)
         search.whiten(weights)
         rounds += 1
     record = verdict.record(rounds, search.n_exact, tolerance, budget)
@@ -231,13 +258,14 @@ class _Verdict:
     error_sd: float
     error_max: float
     scout_max: float
+    bound: float
 
     def accepted(self, rounds: int, tolerance: float) -> bool:
         # The first round sees what the first nodes, far apart, are good for: only a clear case
         # ends there.
         limit = tolerance if rounds > 1 else 0.25 * tolerance
         return (
-            _BOUND * self.error_sd < limit
+            self.bound * self.error_sd < limit
             and self.error_max < OUTLIER * tolerance
             and self.scout_max < SCOUT_TOLERANCE
         )
@@ -271,6 +299,7 @@ def _choose(
     difference: Floats,
     used: NDArray[np.bool_],
     rng: np.random.Generator,
+    effort: Effort,
 ) -> _Chosen:
     """Choose fresh candidates: half by weight, half by weight times expected square error.
 
@@ -284,26 +313,27 @@ def _choose(
     square = weights * np.where(np.isfinite(difference), difference, 0.0) ** 2
     density = 0.5 * weights + 0.5 * square / square.sum() if square.sum() > 0.0 else weights
     drawn, counts = np.unique(
-        rng.choice(len(density), CHECKS, p=density / density.sum()), return_counts=True
+        rng.choice(len(density), effort.checks, p=density / density.sum()), return_counts=True
     )
     fresh[drawn] = -np.inf
     flat = np.exp(SCOUT_POWER * (fresh - fresh.max()))
-    exploratory = rng.choice(len(flat), SCOUTS, replace=False, p=flat / flat.sum())
+    exploratory = rng.choice(len(flat), effort.scouts, replace=False, p=flat / flat.sum())
     return _Chosen(np.concatenate([drawn, exploratory]), counts * weights[drawn] / density[drawn])
 
 
-def _judge(error: Floats, chosen: _Chosen) -> _Verdict:
+def _judge(error: Floats, chosen: _Chosen, effort: Effort) -> _Verdict:
     """Estimate the error's standard deviation over the posterior from the checks."""
     checks, share = error[: len(chosen.shares)], chosen.shares / chosen.shares.sum()
     if not np.isfinite(checks).all():
-        return _Verdict(np.inf, np.inf, np.inf)
+        return _Verdict(np.inf, np.inf, np.inf, effort.bound)
     mean = share @ checks
     exploratory = np.abs(error[len(checks) :] - mean)
     # Where Q cannot be factored the density is zero, and so is the harm.
     exploratory = exploratory[np.isfinite(exploratory)]
-    variance = share @ (checks - mean) ** 2 * CHECKS / (CHECKS - 1)
+    variance = share @ (checks - mean) ** 2 * effort.checks / (effort.checks - 1)
     return _Verdict(
         float(np.sqrt(variance)),
         float(np.abs(checks - mean).max()),
         float(exploratory.max(initial=0.0)),
+        effort.bound,
     )

@@ -31,10 +31,13 @@ _WARM_UP, _BLOCK = (3, 4), 20
 _MOST_NUMBERS = 2_000_000
 # Steps are that much longer or shorter by chance, so that no trajectory comes back to its start.
 _JITTER = 0.2
-# A random walk joins where adapted proposals are seldom accepted, or those before had weights
-# without a mean, or there are many coordinates.
-MAX_PARETO_K, LEAST_ACCEPTED, MANY_COORDINATES = 1.0, 0.3, 8
+# A random walk joins where adapted proposals are seldom accepted, or those before had weights with
+# a long tail, where independent proposals leave a chain standing for long, or there are many
+# coordinates.
+MAX_PARETO_K, LEAST_ACCEPTED, MANY_COORDINATES = 0.4, 0.3, 8
 _WALK_ACCEPTED = 0.3
+# A draw takes as many sweeps as bring it that chance of a new theta, and no more than that many.
+_MOVED, _MOST_SWEEPS = 0.6, 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +48,8 @@ class ChainDraws:
     ----------
     steps : tuple of int
         Of each chain's trajectories.
+    sweeps : int
+        For each kept draw.
     points : ndarray, shape (chains, draws, k)
         Theta's coordinates.
     effects : ndarray, shape (chains, draws, size)
@@ -60,6 +65,7 @@ class ChainDraws:
     """
 
     steps: tuple[int, ...]
+    sweeps: int
     points: Floats
     effects: Floats
     log_ratio: Floats
@@ -100,12 +106,14 @@ def run_chains(
             adapted = adapted_proposal(stage.found, np.concatenate(seen))
             for chain in running:
                 chain.propose_from(adapted)
-        seldom = np.mean([chain.accepted for chain in running]) < LEAST_ACCEPTED
+        accepted = float(np.mean([chain.accepted for chain in running]))
+        sweeps = math.ceil(_MOVED / max(accepted, _MOVED / _MOST_SWEEPS))
         for chain in running:
-            chain.walks = chain.walks or (chain.may_walk and bool(seldom))
+            chain.walks = chain.walks or (chain.may_walk and accepted < LEAST_ACCEPTED)
+            chain.sweeps = sweeps
         done = list(pool.map(_Chain.run, running, [draws] * chains))
     columns = (np.stack(column) for column in zip(*done, strict=True))
-    return ChainDraws(tuple(chain.trajectory.steps for chain in running), *columns)
+    return ChainDraws(tuple(chain.trajectory.steps for chain in running), sweeps, *columns)
 
 
 class _Chain:
@@ -116,7 +124,7 @@ class _Chain:
         self.latent = self.target.latent.private()
         k = self.target.size
         poor = stage.found.pareto_k > MAX_PARETO_K or k > MANY_COORDINATES
-        self.may_walk = compiles(self.target)
+        self.may_walk, self.sweeps = compiles(self.target), 1
         self.walks = self.may_walk and poor
         self.scale, self.trajectory = 2.38 / math.sqrt(k), Trajectory()
         away = stage.found.points - stage.found.weights @ stage.found.points
@@ -155,11 +163,13 @@ class _Chain:
         return np.concatenate(seen[blocks // 3 :])
 
     def run(self, draws: int) -> Kept:
-        """Run so many sweeps."""
-        most = max(1, _MOST_NUMBERS // self.latent.size)
+        """Run the sweeps of so many draws, and keep the last one of each."""
+        most = max(1, _MOST_NUMBERS // (self.latent.size * self.sweeps))
         counts = np.diff([*range(0, draws, most), draws])
-        parts = [self._block(int(count)) for count in counts]
-        return Kept(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        parts = [self._block(int(count) * self.sweeps) for count in counts]
+        last = slice(self.sweeps - 1, None, self.sweeps)
+        return Kept(*(np.concatenate([p[last] for p in column])
+                      for column in zip(*parts, strict=True)))  # fmt: skip
 
     def _block(self, count: int) -> Kept:
         points, k = self.proposal.draw(count, self.rng), self.target.size

@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayeslmm import names
 from bayeslmm.errors import ArgumentError
-from bayeslmm.gram.border.limits import require_columns
+from bayeslmm.gram.border.limits import require_few
 from bayeslmm.inference.laplace_chain.chains import ChainDraws, run_chains
 from bayeslmm.inference.laplace_chain.latent import LatentModel, count_border_of, elimination_plan
 from bayeslmm.inference.laplace_chain.proposal import LaplaceStage, laplace_stage
@@ -20,7 +20,8 @@ from bayeslmm.inference.parametrization import AUTO as AUTO_PARAMETRIZATION
 from bayeslmm.inference.parametrization import NONCENTERED
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.settings import EXACT, LAPLACE_CHAIN
-from bayeslmm.model.compiled_rows import why_not_compiled
+from bayeslmm.kernels.families.codes import INFLATED, STUDENT
+from bayeslmm.model.compiled_rows import family_code, why_not_compiled
 from bayeslmm.model.family_numbers import family_variables, number_priors
 from bayeslmm.model.priors.fixed_effects import integrates_beta, normal_prior
 from bayeslmm.resources import single_blas_thread
@@ -91,13 +92,35 @@ def _not_asked_for(settings: SamplerSettings) -> str:
 
 def _too_much(model: Model) -> str:
     """Say why a chain would be slow to move or to mix; empty where it is not."""
-    if not model.family.log_concave:
-        return f"the {model.family.name} log-density has curvature of both signs"
+    if why := _several_modes(model):
+        return why
     border = count_border_of(model.design.coded_rows)
     if border > LARGEST_BORDER:
         return f"every step would factor a dense matrix of {border} columns"
     if (size := _size(model)) > MOST_COORDINATES:
         return f"{size} parameters are too many for proposals around a mode"
+    return ""
+
+
+def _several_modes(model: Model) -> str:
+    """Say why effects may have modes far from each other given theta; empty where they have one.
+
+    A density that is not concave in eta is no reason: rows of a level agree on one mode unless
+    each of them has two explanations, as outliers have, and zeros of two kinds.
+    """
+    design = model.design.coded_rows
+    code = family_code(design.family)
+    if code == STUDENT:
+        return "an outlier's effects may be large, or its residual: modes that a chain seldom joins"
+    if code in INFLATED:
+        for factor in design.factors:
+            seen = np.bincount(factor.index, design.y > 0.0, minlength=len(factor.levels))
+            if not seen.all():
+                level = str(factor.levels[int(np.argmin(seen))])
+                return (
+                    f"all rows of {level!r} of {factor.name!r} are zeros, which have two "
+                    "explanations each: modes that a chain seldom joins"
+                )
     return ""
 
 
@@ -120,19 +143,14 @@ def unsuited(model: Model) -> str:
 
 
 def _unsuited_effects(model: Model) -> str:
-    for factor, own in zip(model.design.factors, model.priors.factors, strict=True):
-        if not own.covariance.compiles:
-            return (
-                f"G by {factor.name!r} has a structure, and the chain takes unstructured and "
-                "diagonal ones"
-            )
+    for factor in model.design.factors:
         if factor.latent is not None:
             return f"rows have several latent levels of {factor.name!r}, and the chain takes one"
     return ""
 
 
 def _size(model: Model) -> int:
-    parts = [len(f.terms) + f.covariance.n_partials for f in model.priors.factors]
+    parts = [f.covariance.n_sds + f.covariance.n_partials for f in model.priors.factors]
     return sum(parts) + len(number_priors(model))
 
 
@@ -153,10 +171,11 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
         ``sample_stats`` holds per draw ``lp`` (log joint density of response, effects and
         coordinates of theta), ``log_ratio`` (log posterior less Laplace's), ``acceptance_theta``
         and ``acceptance_eps``; its attributes are the means of these two, ``trajectory_steps``
-        of each chain, ``random_walk``, ``proposal``, ``proposal_pareto_k``, ``coordinates``,
-        ``log_ratio_variance`` (over Laplace's draws of all effects: it grows with their number)
-        and ``laplace_bias`` (by how many posterior sds Laplace's mean of a fixed effect, sd,
-        correlation or family parameter is off, at most; of some 400 draws, so that 0.05 is none).
+        of each chain, ``sweeps_per_draw``, ``random_walk``, ``proposal``, ``proposal_pareto_k``,
+        ``coordinates``, ``log_ratio_variance`` (over Laplace's draws of all effects: it grows with
+        their number) and ``laplace_bias`` (by how many posterior sds Laplace's mean of a fixed
+        effect, sd, correlation or family parameter is off, at most; of some 400 draws, so that 0.05
+        is none).
 
     Raises
     ------
@@ -168,10 +187,10 @@ def sample_chain(model: Model, settings: SamplerSettings) -> xr.DataTree:
             f"sampler={LAPLACE_CHAIN!r} cannot sample this model: {why}. Leave the choice to "
             "sampler='auto', or give sampler='nutpie'."
         )
-    require_columns(
+    require_few(
         count_border_of(model.design.coded_rows),
         f"sampler={LAPLACE_CHAIN!r}",
-        "Give sampler='nutpie', which forms no such matrix.",
+        "give sampler='nutpie', which forms no such matrix.",
     )
     settings = settings.resolved()
     seed, threads = settings.random_seed or 0, settings.cores or 1
@@ -214,12 +233,11 @@ def _variables(
     first = target.n_sds + target.n_partials
     out = family_variables(model, values[..., first:], beta)
     for factor in model.priors.factors:
-        covariance, q = factor.covariance, len(factor.terms)
-        out[covariance.sd_name] = values[..., sd : sd + q]
-        if covariance.has_correlations:
-            own = values[..., partial : partial + covariance.n_partials]
-            out[covariance.corr_name] = covariance.correlation(own)
-        sd, partial = sd + q, partial + covariance.n_partials
+        covariance = factor.covariance
+        m, count = covariance.n_sds, covariance.n_partials
+        own = values[..., sd : sd + m], values[..., partial : partial + count]
+        out |= covariance.variables(*own)
+        sd, partial = sd + m, partial + count
     return out
 
 
@@ -253,6 +271,7 @@ def _record(stage: LaplaceStage, found: ChainDraws, beta: Floats) -> dict[str, A
         "acceptance_theta": float(found.accepted_theta.mean()),
         "acceptance_eps": float(found.acceptance_eps.mean()),
         "trajectory_steps": list(found.steps),
+        "sweeps_per_draw": found.sweeps,
         "random_walk": int(np.isfinite(found.accepted_walk).any()),
         "proposal": stage.found.how,
         "proposal_pareto_k": float(stage.found.pareto_k),

@@ -33,7 +33,7 @@ _TOLERANCE, _TIGHT = 1e-9, 1e-20
 _STEP, _WIDE_STEP = 1e-3, 0.2
 # How far a start follows the reference's slopes, in each coordinate.
 REACH = 1.5
-# Of log-arcsinh scales: the most, and that in sds of log sd; what must be left of the Hessian.
+# Of log-arcsinh scales: the most, and that in sds of log sd; which share of the Hessian is left.
 _MOST_BENT, _BENT, _LEFT = 3.0, 0.8, 0.2
 # Fewer points are evaluated by one thread.
 _FEW = 8
@@ -137,10 +137,11 @@ class LaplaceTarget(CoordinatePriors):
         values, sd, partial = self.parameters(points), 0, self.n_sds
         out = []
         for factor in self.priors.factors:
-            q, count = len(factor.terms), factor.covariance.n_partials
-            own = values[:, sd : sd + q], values[:, partial : partial + count]
-            out.append(factor.covariance.factor(*own))
-            sd, partial = sd + q, partial + count
+            covariance = factor.covariance
+            m, count = covariance.n_sds, covariance.n_partials
+            own = values[:, sd : sd + m], values[:, partial : partial + count]
+            out.append(covariance.factor(*own))
+            sd, partial = sd + m, partial + count
         return out
 
     def phi(self, points: Floats) -> Floats:
@@ -245,6 +246,7 @@ class LaplaceTarget(CoordinatePriors):
         """
         widths = np.sqrt(np.diag(peak.covariance))[: self.n_sds]
         scales = self.parameters(peak.point)[: self.n_sds]
+        root = np.linalg.cholesky(peak.covariance)
         bends = np.minimum(_MOST_BENT, _BENT / widths)
         while True:
             other = self.with_log_arcsinh_sds(scales, bends)
@@ -252,7 +254,8 @@ class LaplaceTarget(CoordinatePriors):
             lost = np.zeros(self.size)
             lost[: self.n_sds] = np.where(moved[: self.n_sds], bends, 0.0) ** 2
             left = np.linalg.inv(peak.covariance) - np.diag(lost)
-            if np.linalg.eigvalsh(left / np.sqrt(np.outer(*[np.diag(left)] * 2))).min() > _LEFT:
+            # In each direction, of the curvature there: parameters may be strongly correlated.
+            if np.linalg.eigvalsh(root.T @ left @ root).min() > _LEFT:
                 break
             bends = 0.8 * bends
         point = np.where(moved, 0.0, peak.point)

@@ -173,10 +173,7 @@ def variance_variables(priors: Priors, draws: MarginalDraws) -> tuple[dict[str, 
     packed = [np.zeros((sigma.size, 0))]
     for factor, sd, partials in zip(priors.factors, draws.sds, draws.partials, strict=True):
         covariance = factor.covariance
-        result[covariance.sd_name] = covariance.column_sds(sd)
-        if covariance.has_correlations:
-            result[covariance.corr_name] = covariance.correlation(partials)
-            result |= covariance.parameter_values(partials)
+        result |= covariance.variables(sd, partials)
         lam = covariance.factor(sd, partials) / sigma[..., None, None]
         packed.append(lam.reshape(sigma.size, -1))
     return result, np.concatenate(packed, axis=1)

@@ -40,7 +40,7 @@ def recover_posterior(
     -------
     variables : dict of str to ndarray, shapes (chain, draw, ...)
         ``beta``, the family's parameters or the coefficients of their predictors,
-        ``sd_<factor>`` and ``corr_<factor>``.
+        ``sd_<factor>``, ``corr_<factor>`` and numbers of G's structure.
     about : dict
         ``effects_acceptance`` and ``effects_steps``: smallest share of accepted Metropolis steps
         of any level, and the most steps that a level's draws took.
@@ -50,15 +50,14 @@ def recover_posterior(
     a, b = target.n_sds, target.n_sds + target.n_partials
     c = b + target.n_phi
     covariance = target.covariance
-    out = {covariance.sd_name: values[:, :a].reshape(*shape, a)}
-    if covariance.has_correlations:
-        corr = covariance.correlation(values[:, a:b])
-        out[covariance.corr_name] = corr.reshape(*shape, a, a)
+    sds, partials = values[:, :a].reshape(*shape, a), values[:, a:b].reshape(*shape, b - a)
+    out = covariance.variables(sds, partials)
     if model.priors.coef:
         out[names.BETA] = model.priors.raw_beta(values[:, c:]).reshape(*shape, -1)
     out |= family_variables(model, values[:, b:c].reshape(*shape, c - b), out.get(names.BETA))
     given = target.given(flat)
-    size = max(1, min(len(flat), _BATCH_VALUES // (target.likelihood.n_levels * a)))
+    wide = target.likelihood.n_levels * covariance.n_columns
+    size = max(1, min(len(flat), _BATCH_VALUES // wide))
     batches = range(0, len(flat), size)
     acceptance, steps = 1.0, 0
     for first in each_batch(batches, progressbar=store.progressbar):

@@ -99,7 +99,7 @@ def with_enough_nodes(
         The change that is left; infinite where there is no mode.
     """
     error = NodeError(target.likelihood.n_nodes, math.inf)
-    for count in LADDERS[target.n_sds]:
+    for count in LADDERS[target.covariance.n_columns]:
         target = target.with_nodes(count)
         starts = [*(peak.point for peak in start.known), *start.points]
         peak = next(

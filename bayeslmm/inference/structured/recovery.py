@@ -48,12 +48,9 @@ def recover_posterior(
     out, at, pair = target.model.structured_residual.variables(phi.reshape(*shape, -1)), 0, 0
     for factor in target.priors.factors:
         covariance = factor.covariance
-        m, q, k = covariance.n_sds, covariance.n_columns, covariance.n_partials
-        out[covariance.sd_name] = covariance.column_sds(sds[:, at : at + m]).reshape(*shape, q)
-        if covariance.has_correlations:
-            own = partials[:, pair : pair + k]
-            out[covariance.corr_name] = covariance.correlation(own).reshape(*shape, q, q)
-            out |= covariance.parameter_values(own.reshape(*shape, k))
+        m, k = covariance.n_sds, covariance.n_partials
+        own = partials[:, pair : pair + k].reshape(*shape, k)
+        out |= covariance.variables(sds[:, at : at + m].reshape(*shape, m), own)
         at, pair = at + m, pair + k
     drawn = draw_effects(target, target.packed(sds, partials), phi, beta, store)
     if target.priors.coef:

@@ -7,6 +7,7 @@
 - ``kinds``: the structure behind each name of a formula
 - ``compound_symmetry``: one correlation
 - ``stationary``: correlations by distance: AR(1), OU, Toeplitz
+- ``bridge``: effects at positions that no training row had
 - ``naming``: what its parameters are called
 - ``block_covariance``: `BlockCovariance`: a factor's G, put together from structures
 - ``compiled``: what compiled code reads of it

@@ -241,6 +241,14 @@ class BlockCovariance(CovarianceNames):
         joined = np.concatenate(values, axis=-1)
         return {name: joined[..., at] for name, at in self.parameter_names}
 
+    def variables(self, sd: Floats, partials: Floats) -> dict[str, Floats]:
+        """Name what a result tree holds of draws of sds (..., n_sds) and partials."""
+        out = {self.sd_name: self.column_sds(sd)}
+        if self.has_correlations:
+            out[self.corr_name] = self.correlation(partials)
+            out |= self.parameter_values(partials)
+        return out
+
     def shared_sds(self, sd: Floats) -> Floats:
         """Return a standard deviation for each set of columns that share one: (q,) -> (n_sds,).
 

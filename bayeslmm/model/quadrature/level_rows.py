@@ -53,8 +53,6 @@ def why_not(design: Design) -> str:
 
 
 def _why_not(factor: GroupingFactor) -> str:
-    if factor.structures:
-        return "G has a structure, and quadrature takes unstructured and diagonal ones"
     if factor.latent is not None:
         return f"rows have several latent levels of {factor.name!r}, which no level integrates"
     if (q := len(factor.terms)) > MOST_COLUMNS:

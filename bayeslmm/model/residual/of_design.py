@@ -192,7 +192,7 @@ def parameter_entries(design: ModelData) -> tuple[Entry, ...]:
     of_family = tuple(
         entry
         for parameter in free_parameters(design.family)
-        for entry in modelled.get(parameter.name) or _own_entries(design, parameter)
+        for entry in modelled.get(parameter.name, _own_entries(design, parameter))
     )
     if design.residual is None:
         return of_family

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import expit, logit
 
+from bayeslmm import names
 from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.gram.sums import reference_scale, to_reference
 from bayeslmm.model.covariance.block_covariance import covariance_of
-from bayeslmm.model.covariance.factors import lower_entries, lower_factor, sd_corr_from_factor
+from bayeslmm.model.covariance.factors import lower_entries, lower_factor
+from bayeslmm.reml.parameters import list_targets, values_of
+from bayeslmm.reml.relative import StructuredSet, free_columns, structured_sets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,11 +43,14 @@ class Point:
         Lower triangular L with G = L L', of the columns `Coordinates.Z`.
     phi : ndarray
         The family's parameters; of derivatives, those in phi.
+    structured : ndarray
+        The variables from which structured parts of factors follow.
     """
 
     beta: Floats
     factors: tuple[Floats, ...]
     phi: Floats
+    structured: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 class Coordinates:
@@ -60,6 +66,8 @@ class Coordinates:
     categories the logits of sticks stand for log phi, and thresholds follow at the columns' means.
     The likelihood is even in the
     sign of each of Theta's columns, so theta is free, and a variance of zero is an ordinary point.
+    Structured columns stay as they are; theta holds the variables of their standard deviations and
+    partials (`relative.StructuredSet`) last.
 
     Parameters
     ----------
@@ -90,14 +98,22 @@ class Coordinates:
         X = design.X - self._centers if self._ordered else design.X
         self._root = reference_scale(X)
         self.X = to_reference(X, self._root)
+        named = {parameter.name for parameter in family.parameters}
+        spread = (float(np.std(design.y)) if "sigma" in named else 1.0) or 1.0
         self._scales: list[Floats] = []
+        self._structured: list[StructuredSet] = []
         # Factor, row and column in Theta of each entry of theta.
         self._places: list[tuple[int, int, int]] = []
         columns = []
         for k, factor in enumerate(design.factors):
             scale, Zs = np.eye(len(factor.terms)), np.empty(factor.columns.shape)
-            for part in covariance_of(factor).independent:
-                at = list(part)
+            covariance = covariance_of(factor)
+            squares = np.mean(factor.columns**2, axis=0) / spread**2
+            own = structured_sets(covariance, k, squares)
+            self._structured += own
+            for at in map(list, (one.columns for one in own)):
+                Zs[:, at] = factor.columns[:, at]
+            for at in map(list, free_columns(covariance)):
                 scale[np.ix_(at, at)] = reference_scale(factor.columns[:, at])
                 Zs[:, at] = to_reference(factor.columns[:, at], scale[np.ix_(at, at)])
                 rows, cols = lower_entries(len(at))
@@ -105,7 +121,7 @@ class Coordinates:
             self._scales.append(scale)
             columns.append(np.ascontiguousarray(Zs))
         self.Z = tuple(columns)
-        self.n_theta = len(self._places)
+        self.n_theta = len(self._places) + sum(own.size for own in self._structured)
         self.ceiling = np.array(
             [
                 _CEILING if (family.name, parameter.name) in _RUNNING else np.inf
@@ -118,9 +134,11 @@ class Coordinates:
             dtype=bool,
         )
         self.n_phi = len(self.ceiling)
+        self._targets = list_targets(design)
+        del self._targets[names.SIGMA]
         self.diagonal = self._on_diagonal()
-        spread = float(np.std(design.y)) if "sigma" in {p.name for p in family.parameters} else 1.0
-        self.units = np.where(np.arange(self.size) < self.theta.stop, spread or 1.0, 1.0)
+        on_link = np.arange(self.size) < self.n_beta + len(self._places)
+        self.units = np.where(on_link, spread, 1.0)
 
     @property
     def size(self) -> int:
@@ -132,27 +150,41 @@ class Coordinates:
         """Where theta stands."""
         return slice(self.n_beta, self.n_beta + self.n_theta)
 
-    @property
-    def entries(self) -> list[tuple[int, int, int]]:
-        """Factor, row and column of each entry of theta."""
-        return list(self._places)
-
     def point(self, x: Floats) -> Point:
         """Return the parameters at x, shape (size,)."""
         factors = [np.zeros((Z.shape[1], Z.shape[1])) for Z in self.Z]
-        for (k, i, j), value in zip(self._places, x[self.theta], strict=True):
+        theta = x[self.theta]
+        rest = theta[len(self._places) :]
+        for (k, i, j), value in zip(self._places, theta, strict=False):
             factors[k][i, j] = value
-        return Point(x[: self.n_beta].copy(), tuple(factors), self.phi(x[self.theta.stop :]))
+        for own, part in self._cut(rest):
+            factors[own.factor][np.ix_(own.columns, own.columns)] = own.factor_at(part)
+        phi = self.phi(x[self.theta.stop :])
+        return Point(x[: self.n_beta].copy(), tuple(factors), phi, rest.copy())
+
+    def _cut(self, variables: Floats) -> list[tuple[StructuredSet, Floats]]:
+        ends = np.cumsum([own.size for own in self._structured], dtype=np.int64)
+        return list(zip(self._structured, np.split(variables, ends[:-1]), strict=False))
 
     def place(self, point: Point) -> Floats:
         """Undo `point`."""
         theta = [point.factors[k][i, j] for k, i, j in self._places]
-        return np.concatenate([point.beta, np.array(theta), self.placed_phi(point.phi)])
+        rest = [
+            own.locate(point.factors[own.factor][np.ix_(own.columns, own.columns)])
+            for own in self._structured
+        ]
+        phi = self.placed_phi(point.phi)
+        return np.concatenate([point.beta, np.array(theta), *rest, phi])
 
     def pull_back(self, point: Point, slopes: Point) -> Floats:
         """Return derivatives in x, shape (size,), from those in the parameters."""
         d_theta = [slopes.factors[k][i, j] for k, i, j in self._places]
-        return np.concatenate([slopes.beta, np.array(d_theta), self._phi_slopes(point, slopes)])
+        rest = [
+            own.pull_back(part, slopes.factors[own.factor][np.ix_(own.columns, own.columns)])
+            for own, part in self._cut(point.structured)
+        ]
+        phi = self._phi_slopes(point, slopes)
+        return np.concatenate([slopes.beta, np.array(d_theta), *rest, phi])
 
     def _phi_slopes(self, point: Point, slopes: Point) -> Floats:
         if self._ordered is not None:
@@ -189,25 +221,28 @@ class Coordinates:
 
     def natural(self, x: Floats) -> Floats:
         """Return beta, then sds and correlations factor by factor, then phi; see `names`."""
-        beta = self.fixed_effects(x)
-        parts = [beta]
-        for factor, L in zip(self.design.factors, self.covariance_factors(x), strict=True):
-            sd, corr = sd_corr_from_factor(L)
-            pairs = [corr[i, j] for i, j in covariance_of(factor).pairs]
-            parts += [sd, np.array(pairs)]
-        return np.concatenate([*parts, self.phi(x[self.theta.stop :]) + self._centers @ beta])
+        beta, roots = self.fixed_effects(x), self.covariance_factors(x)
+        found = values_of(self.design, self._targets, beta, roots, np.zeros(0))
+        phi = self.phi(x[self.theta.stop :]) + self._centers @ beta
+        return np.concatenate([list(found.values()), phi])
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of what `natural` returns."""
-        of_factors = [
-            name
-            for factor in self.design.factors
-            for structure in [covariance_of(factor)]
-            for name in (*structure.sd_names, *structure.correlation_names)
-        ]
         of_family = [name for one in self.family.parameters for name in one.entries]
-        return (*self.design.coef, *of_factors, *of_family)
+        return (*self._targets, *of_family)
+
+    @property
+    def is_scale(self) -> NDArray[np.bool_]:
+        """Which numbers are entries of some Theta, or stand for standard deviations."""
+        beyond = np.arange(self.size) >= self.n_beta + len(self._places)
+        inside = np.arange(self.size) < self.theta.stop
+        return np.asarray(inside & (~beyond | self.diagonal))
+
+    def on_bound(self, x: Floats) -> list[str]:
+        """Return in words which numbers of structured correlations lie on their bounds."""
+        rest = x[self.theta][len(self._places) :]
+        return [words for own, part in self._cut(rest) for words in own.on_bound(part)]
 
     def phi(self, numbers: Floats) -> Floats:
         """Return the family's parameters from their own part of x."""
@@ -225,4 +260,5 @@ class Coordinates:
 
     def _on_diagonal(self) -> NDArray[np.bool_]:
         inside = [i == j for _, i, j in self._places]
+        inside += [k < own.n_sds for own in self._structured for k in range(own.size)]
         return np.array([False] * self.n_beta + inside + [False] * self.n_phi, dtype=bool)

@@ -70,7 +70,7 @@ def estimates_at(coordinates: Coordinates, found: Maximum) -> Estimates:
     joint = slopes @ covariance @ slopes.T
     errors = np.sqrt(np.maximum(np.diag(joint), 0.0))
     errors[np.abs(slopes) @ unknown > 1e-3] = np.nan
-    is_corr = np.array([name.startswith("corr_") for name in names])
+    is_corr = np.array([name.startswith(("corr_", "rho_")) for name in names])
     is_sd = np.array([name.startswith("sd_") for name in names])
     is_corr[:p] = is_sd[:p] = False
     edge = (is_sd & (values < 1e-12)) | (is_corr & ~(np.abs(values) < 1.0 - _PERFECT))

@@ -172,12 +172,6 @@ def fit_ml(
         )
     if design.family.gaussian_scale is not None:
         return _gaussian(design)
-    for factor in design.factors:
-        if factor.structures:
-            raise ArgumentError(
-                f"fit_ml takes unstructured and diagonal covariances, and G by {factor.name!r} has "
-                "a structure: take fit_bayes, which samples it by NUTS."
-            )
     rows = design.coded_rows
     _require(rows, approximation)
     with single_blas_thread():
@@ -255,8 +249,7 @@ def _require_finite(coordinates: Coordinates, found: Maximum) -> None:
     if np.abs(found.x[diagonal]).max() < _LARGE_SD:
         return
     far = found.x.copy()
-    inside = np.arange(len(far)) < coordinates.theta.stop
-    far[inside] *= _TIMES
+    far[coordinates.is_scale] *= _TIMES
     if found.likelihood.value(coordinates.point(far)) < found.log_likelihood - _HARDLY:
         return
     sds = dict(zip(coordinates.names, coordinates.natural(found.x), strict=True))
@@ -303,7 +296,8 @@ def _assembled(
         approximation=found.approximation,
         nodes=found.nodes,
         node_error=found.node_error,
-        is_singular=bool(np.any(np.abs(theta) < SINGULAR_TOLERANCE * sigma)),
+        is_singular=bool(np.any(np.abs(theta) < SINGULAR_TOLERANCE * sigma))
+        or bool(coordinates.on_bound(found.x)),
         converged=found.converged,
         convergence=_words(found.converged, 0.5 * found.promise),
         n_evaluations=found.n_evaluations,

@@ -9,7 +9,7 @@ import numpy as np
 
 from bayeslmm.arrays import for_kernels
 from bayeslmm.families.gaussian import GAUSSIAN
-from bayeslmm.gram.border.limits import require_border
+from bayeslmm.gram.border.limits import require_few
 from bayeslmm.gram.gram import Gram
 from bayeslmm.kernels.families.codes import NOT_CONCAVE
 from bayeslmm.kernels.laplace_chain.mode import Prior
@@ -57,8 +57,8 @@ class Laplace:
             offset=None, trials=None,
         )  # fmt: skip
         gram = Gram.from_design(bare)
-        require_border(
-            gram, "fit_ml", "fit_bayes takes sampler='nutpie', which forms no such matrix."
+        require_few(
+            gram.n_border, "fit_ml", "fit_bayes takes sampler='nutpie', which forms no such matrix."
         )
         plan = gram.plan
         self._rows, order = plan_rows(design, plan, np.empty((n, 0)), coordinates.Z)

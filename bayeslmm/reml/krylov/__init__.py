@@ -7,4 +7,5 @@
 - ``search``: relative factors, their chance, and the criterion
 - ``record``: what a fit keeps of probes
 - ``comparison``: likelihoods that are known up to chance, compared or refused
+- ``estimate``: an estimate with its surroundings, for posteriors
 """

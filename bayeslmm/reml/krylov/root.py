@@ -18,9 +18,13 @@ _LONGEST = 6.0
 # Of a criterion's decrease that a further step promises: a thousandth of a standard error.
 ENOUGH = 1e-6
 _MOST_STEPS = 40
+# Newton steps on one curvature.
+_CHORDS = 2
 # Differences, in the scaled variables: a sixth of a standard error, as expected.
 _DIFFERENCE = 0.25
 _FLAT = 1e-4
+# Of a score, beside the expected curvature of one, below which few probes tell curvature well.
+_SMALL_CHANCE = 0.003
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +51,17 @@ class Root:
     beside: tuple[tuple[Score, Score, float], ...]
 
 
-def find_root(score: Callable[[Floats], Score], start: Floats) -> Root:
+def find_root(
+    score: Callable[[Floats], Score], roughly: Callable[[Floats], Score], start: Floats
+) -> Root:
     """Find a minimum's zero gradient by quasi-Newton steps, then Newton's with true curvature.
 
     Parameters
     ----------
     score : callable
         The gradient at scaled variables, in which expected curvature is about one.
+    roughly : callable
+        The same with more chance: for the way there, and for curvature where chance is small.
     start : ndarray, shape (k,)
         Where to begin.
 
@@ -66,22 +74,41 @@ def find_root(score: Callable[[Floats], Score], start: Floats) -> Root:
     Nocedal & Wright (2006). Numerical Optimization, chapters 6 and 11.
     doi:10.1007/978-0-387-40065-5
     """
-    x, found = _approach(score, start)
+    x = approach(roughly, start)
+    found = score(x)
     for _ in range(3):
-        curvature, beside = _differences(score, x)
+        known = np.sqrt(np.diag(found.covariance)).max() < _SMALL_CHANCE
+        curvature, beside = _differences(roughly if known else score, x)
         step, promise = _newton(curvature, found.mean)
         if promise < ENOUGH:
             break
-        x = x + _shortened(x, step)
-        found = score(x)
-        _, promise = _newton(curvature, found.mean)
+        for _ in range(_CHORDS):
+            x = x + _shortened(x, step)
+            found = score(x)
+            step, promise = _newton(curvature, found.mean)
+            if promise < ENOUGH:
+                break
         if promise < ENOUGH:
             break
     return Root(x, found, curvature, promise, beside)
 
 
-def _approach(score: Callable[[Floats], Score], start: Floats) -> tuple[Floats, Score]:
-    """Take BFGS steps; where a step has gone too far, the secant along it takes it back."""
+def approach(score: Callable[[Floats], Score], start: Floats) -> Floats:
+    """Take BFGS steps to where the gradient is about zero.
+
+    Where a step has gone too far, the secant along it takes it back.
+
+    Parameters
+    ----------
+    score : callable
+        The gradient at scaled variables.
+    start : ndarray, shape (k,)
+        Where to begin.
+
+    Returns
+    -------
+    ndarray, shape (k,)
+    """
     x, found = start, score(start)
     H = np.eye(len(start))
     for _ in range(_MOST_STEPS):
@@ -101,7 +128,7 @@ def _approach(score: Callable[[Floats], Score], start: Floats) -> tuple[Floats, 
             H = H + np.outer(change, change) / bend
             H -= np.outer(pushed, pushed) / float(step @ pushed)
         x, found = x + step, new
-    return x, found
+    return x
 
 
 def _shortened(x: Floats, step: Floats) -> Floats:

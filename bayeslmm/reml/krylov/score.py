@@ -8,6 +8,7 @@ log|V| is exact, to the tolerance of conjugate gradients.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,14 @@ from bayeslmm.reml.moments import start_by_moments
 from bayeslmm.reml.relative import RelativeFactors
 
 if TYPE_CHECKING:
-    from bayeslmm.arrays import Floats
+    from bayeslmm.arrays import Columns, Floats
     from bayeslmm.gram.border.probes import LogDeterminant
     from bayeslmm.gram.gram import Gram
 
+# Differences of variables, beside themselves or one, and the least curvature that they tell.
+_DIFFERENCE, _FLATTEST = 1e-2, 1e-2
+# Probes that the way to the root takes.
+_FEW = 8
 # Solutions for scores: their errors enter squared, or below the chance of probes.
 _TOLERANCE = 1e-6
 
@@ -88,6 +93,8 @@ class ScoreFunction:
         Degrees of freedom of sigma.
     products : SparseProducts
     probes : Probes
+    few : Probes
+        A few of them, for the way to the root.
     n_evaluations : int
         Scores so far.
     steps : int
@@ -104,25 +111,57 @@ class ScoreFunction:
         self.products = sparse_products(gram)
         self._rng = np.random.default_rng([seed, 7])
         self.probes = Probes(self.operator(self.start), count, self._rng)
+        self.few = self.probes.few(_FEW)
         self.n_evaluations, self.steps = 0, 0
-        self._near: tuple[Floats | None, Floats | None] = (None, None)
+        self._near_response: Floats | None = None
+        self._near: dict[int, Columns] = {}
 
     def more_probes(self) -> None:
         """Take as many probes again."""
         self.probes = self.probes.more(self._rng)
-        self._near = (None, self._near[1])
 
     def operator(self, x: Floats) -> Operator:
         """Return A at scaled variables."""
         packed = self.relative.packed(self.step * x)
         return Operator(self.products, self.gram, unpack_factors(self.gram, packed))
 
+    def begun(self, theta: Floats) -> ScoreFunction:
+        """Return the same with variables of structured sets scaled at a point, by differences."""
+        other = copy.copy(self)
+        other.step = self.step.copy()
+        for k in range(self.relative.n_free, len(theta)):
+            unit = np.zeros(len(theta))
+            unit[k] = _DIFFERENCE * max(abs(theta[k]), 1.0)
+            low, high = (
+                self.roughly((theta + sign * unit) / self.step).mean[k] / self.step[k]
+                for sign in (-1.0, 1.0)
+            )
+            other.step[k] = 1.0 / np.sqrt(max(abs(high - low) / (2.0 * unit[k]), _FLATTEST))
+        return other
+
+    def height(self, x: Floats) -> float:
+        """Compute the criterion by a few of the probes, the same for all x."""
+        operator = self.operator(x)
+        solution = solve_fixed(operator, _TOLERANCE)
+        found = log_determinant(operator, self.few)
+        return finish(self.gram, solution.T, found.mean, restricted=self._restricted).value
+
+    def roughly(self, x: Floats) -> Score:
+        """Compute the score by a few of the probes."""
+        return self._by(self.few, x)
+
     def __call__(self, x: Floats) -> Score:
         """Compute the score at scaled variables."""
+        return self._by(self.probes, x)
+
+    def _by(self, probes: Probes, x: Floats) -> Score:
         operator = self.operator(x)
-        of_trace, near, steps = log_determinant_slopes(operator, self.probes, self._near[0])
-        solution = solve_fixed(operator, _TOLERANCE, self._near[1])
-        self._near = (near, solution.scaled)
+        of_trace, near, steps = log_determinant_slopes(
+            operator, probes, self._near.get(probes.count)
+        )
+        solution = solve_fixed(operator, _TOLERANCE, self._near_response)
+        self._near = {probes.count: near}
+        self._near_response = solution.scaled
         self.n_evaluations += 1
         self.steps = max(self.steps, steps, solution.steps)
         of_T, sigma = self._of_response(operator, solution)
@@ -145,7 +184,7 @@ class ScoreFunction:
     def criterion(self, x: Floats) -> tuple[float, float, LogDeterminant]:
         """Compute the criterion, sigma, and log|V| by each probe at scaled variables."""
         operator = self.operator(x)
-        solution = solve_fixed(operator, start=self._near[1])
+        solution = solve_fixed(operator, start=self._near_response)
         found = log_determinant(operator, self.probes, second=second_moment_is_cheap(operator))
         finished = finish(self.gram, solution.T, found.mean, restricted=self._restricted)
         return finished.value, finished.sigma, found

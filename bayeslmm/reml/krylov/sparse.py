@@ -142,6 +142,30 @@ def variances_sparsely(
         All but fixed effects; NaN on the boundary.
     """
     objective = SparseObjective(gram, restricted=restricted)
+    names, _, variances = sampling_variances(objective, *surroundings(objective, factors))
+    return dict(zip(names, variances.tolist(), strict=True))
+
+
+def surroundings(
+    objective: SparseObjective, factors: Sequence[Floats]
+) -> tuple[Floats, Floats, list[tuple[float, float, float]]]:
+    """Compute where estimates are, and the criterion's curvature and best sigmas around them.
+
+    Parameters
+    ----------
+    objective : SparseObjective
+        The criterion.
+    factors : sequence of ndarray, shapes (q, q)
+        Lambda at the estimates.
+
+    Returns
+    -------
+    x : ndarray, shape (k,)
+        In scaled variables.
+    curvature : ndarray, shape (k, k)
+    beside : list of tuple of float
+        For each variable the best sigma at x less and x plus a difference, and that difference.
+    """
     x, beside = objective.locate(factors), []
     for unit in np.eye(len(x)):
         sigmas = []
@@ -149,5 +173,4 @@ def variances_sparsely(
             objective(x + sign * _DIFFERENCE * unit, gradient=False)
             sigmas.append(objective.sigma)
         beside.append((sigmas[0], sigmas[1], _DIFFERENCE))
-    names, _, variances = sampling_variances(objective, x, objective.curvature(x), beside)
-    return dict(zip(names, variances.tolist(), strict=True))
+    return x, objective.curvature(x), beside

@@ -75,6 +75,33 @@ def line_variances(fit: REMLFit, targets: Mapping[str, Target]) -> Floats:
     -------
     ndarray, shape (len(targets),)
     """
+    residual = fit.residual
+
+    def on_lines(roots: Sequence[Floats], rest: Floats) -> Floats:
+        numbers = rest if residual is None else residual.values(rest)
+        values = values_of(fit.gram, targets, np.zeros(0), roots, numbers)
+        return np.array([target.to_line(values[name]) for name, target in targets.items()])
+
+    return function_variances(fit, on_lines)
+
+
+def function_variances(
+    fit: REMLFit, function: Callable[[Sequence[Floats], Floats], Floats]
+) -> Floats:
+    """Compute the variances of functions of a fit's G and R by the delta method.
+
+    Parameters
+    ----------
+    fit : REMLFit
+        The fit.
+    function : callable
+        Of the roots L_k of G_k and of sigma, or the residual structure's parameters; several
+        numbers at once.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+    """
     factors = fit.gram.factors
     of_effects = line_point(factors, [fit.scale * lam for lam in fit.factors])
     of_rest = _Rest(fit)
@@ -83,19 +110,17 @@ def line_variances(fit: REMLFit, targets: Mapping[str, Target]) -> Floats:
     def height(at: Floats) -> float:
         return of_rest.criterion(line_roots(factors, at[:k]), at[k:], restricted=restricted)
 
-    def on_lines(at: Floats) -> Floats:
-        roots, numbers = line_roots(factors, at[:k]), of_rest.numbers(at[k:])
-        values = values_of(fit.gram, targets, np.zeros(0), roots, numbers)
-        return np.array([target.to_line(values[name]) for name, target in targets.items()])
+    def told(at: Floats) -> Floats:
+        return function(line_roots(factors, at[:k]), of_rest.parameters(at[k:]))
 
     point = np.concatenate([of_effects, of_rest.point])
     covariance = inverse_information(height, point)
     J = np.array(
         [
-            (on_lines(point + step) - on_lines(point - step)) / (2.0 * _STEP)
+            (told(point + step) - told(point - step)) / (2.0 * _STEP)
             for step in _STEP * np.eye(len(point))
         ]
-    ).reshape(len(point), len(targets))
+    ).reshape(len(point), -1)
     return np.asarray(np.einsum("in,ij,jn->n", J, covariance, J))
 
 
@@ -116,11 +141,9 @@ class _Rest:
         self._coordinates = replace(fit.residual.coordinates, whole=True)
         self.point = self._coordinates.of(fit.residual.phi)
 
-    def numbers(self, at: Floats) -> Floats:
-        """Return sigma, or the structure's numbers."""
-        if self._residual is None:
-            return np.exp(at)
-        return self._residual.values(self._coordinates.phi(at))
+    def parameters(self, at: Floats) -> Floats:
+        """Return sigma, or the structure's parameters."""
+        return np.exp(at) if self._residual is None else self._coordinates.phi(at)
 
     def criterion(self, roots: Sequence[Floats], at: Floats, *, restricted: bool) -> float:
         """Compute -2 log (restricted) likelihood at roots of G."""

@@ -9,7 +9,7 @@ import numpy as np
 from bayeslmm.errors import ArgumentError
 from bayeslmm.formula.residual import KINDS
 from bayeslmm.model.residual.scale import LogLinearSigma
-from bayeslmm.reml.nested_effects import is_on_bound_of_ou
+from bayeslmm.reml.nested_effects import is_on_bound_of_ou, is_whole_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +32,7 @@ _CONTAINS: Mapping[str, frozenset[str]] = {
 _ANY_DISTANCES = frozenset({"us", "ad"})
 # Beside independent residuals, an Ornstein-Uhlenbeck process is on its bound, a range of zero.
 _ON_BOUND = "ou"
+_AT_ONE = "correlations among random effects"
 
 
 def require_same_errors(small: REMLFit, large: REMLFit) -> None:
@@ -101,9 +102,12 @@ def effects_on_bound(small: Sequence[FactorData], large: Sequence[FactorData]) -
 
     No correlation is the bound of an Ornstein-Uhlenbeck process only.
     """
-    one, other = (sum(len(factor.terms) for factor in factors) for factors in (small, large))
-    found = ["standard deviations of random effects"] if one < other else []
     own = {factor.name: factor for factor in small}
+    whole = [f for f in large if f.name in own and is_whole_of(own[f.name], f)]
+    one, other = (sum(len(factor.terms) for factor in factors) for factors in (small, large))
+    other -= sum(len(f.terms) - 1 for f in whole)
+    found = ["standard deviations of random effects"] if one < other else []
+    found += [_AT_ONE] * bool(whole)
     if any(is_on_bound_of_ou(own[f.name], f) for f in large if f.name in own):
         found.append("correlations of random effects")
     return found
@@ -113,9 +117,12 @@ def bound_in_words(found: Sequence[str]) -> str:
     """Return what a test says of quantities on their bound; nothing of none."""
     if not found:
         return ""
+    zeros = [what for what in found if what != _AT_ONE]
+    clauses = [f"{' and '.join(zeros)} are on their bound, zero"] * bool(zeros)
+    clauses += [f"{_AT_ONE} are on their bound, one"] * (_AT_ONE in found)
     return (
-        f"In the smaller model {' and '.join(found)} are on their bound, zero: the p-value is too "
-        "large rather than too small."
+        f"In the smaller model {' and '.join(clauses)}: the p-value is too large rather than too "
+        "small."
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bayeslmm import names
 from bayeslmm.errors import nearest
 from bayeslmm.families.gaussian import GAUSSIAN
+from bayeslmm.families.ordinal.ordered import Ordered
 from bayeslmm.studies.model_files.toml_file import NUMBER
 from bayeslmm.studies.simulated_table import RECIPES, Covariate, SimulatedTable
 from bayeslmm.studies.sources import BundledTable, FileTable, PartOfTable, nearest_file
@@ -210,21 +211,30 @@ def _simulation(
 
 def _parameters(
     file: SpecFile, where: str, table: Mapping[str, Any], family: Family
-) -> Mapping[str, float]:
+) -> Mapping[str, float | tuple[float, ...]]:
     """Return the family's parameters: sigma by itself, others in a table."""
-    given = dict(file.values(f"{where}.parameters", table.get("parameters", {}), NUMBER))
+    own = f"{where}.parameters"
+    given = dict(file.values(own, table.get("parameters", {}), (list, *NUMBER)))
     if names.SIGMA in table:
         given[names.SIGMA] = table[names.SIGMA]
     known = [parameter.name for parameter in family.parameters]
     for name in given:
         if name not in known:
-            place = (where, name) if name in table else (f"{where}.parameters", name)
+            place = (where, name) if name in table else (own, name)
             raise file.error(f"family = {family.name!r} has no parameter {name!r}", *place)
+    several = isinstance(family, Ordered)
     for name in known:
         if name not in given:
-            how = "" if name == names.SIGMA else f": parameters = {{ {name} = 2.0 }}"
+            like = "[-1.0, 1.0]" if several else "2.0"
+            how = "" if name == names.SIGMA else f": parameters = {{ {name} = {like} }}"
             raise file.error(f"the key {name!r} is missing in [{where}]{how}", where)
-    return MappingProxyType({name: float(given[name]) for name in known})
+        numbers = given[name] if isinstance(given[name], list) else [given[name]]
+        if isinstance(given[name], list) != several or {*map(type, numbers)} - {*NUMBER}:
+            wanted = "a list of numbers, from the lowest up" if several else "a number"
+            raise file.error(f"{name!r} must be {wanted}, not {given[name]!r}", own, name)
+    return MappingProxyType(
+        {name: tuple(map(float, given[name])) if several else float(given[name]) for name in known}
+    )
 
 
 def _row_counts(file: SpecFile, where: str, rows: Any) -> tuple[int, int]:

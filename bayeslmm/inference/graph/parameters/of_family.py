@@ -13,6 +13,7 @@ import pytensor.tensor as pt
 
 from bayeslmm import names
 from bayeslmm.families.ordinal.ordered import Ordered
+from bayeslmm.families.ordinal.sticks import THRESHOLD
 from bayeslmm.inference.graph.parameters.thresholds import add_thresholds, read_thresholds
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 from bayeslmm.model.predictors import predictors_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from bayeslmm.arrays import Floats
+    from bayeslmm.families.family import FamilyParameter
     from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.model import Model
     from bayeslmm.model.predictors import Predictor
@@ -43,19 +45,23 @@ def add_family_parameters(model: Model) -> Named:
     dict of str to tensor
         By the names of the result tree.
     """
-    if isinstance(model.family, Ordered):
-        return add_thresholds(model)
     modelled = {one.parameter.name: one for one in predictors_of(model.stated.design)}
-    named: Named = {}
-    for parameter in model.family_parameters:
+    named: Named = add_thresholds(model) if isinstance(model.family, Ordered) else {}
+    for parameter in _others(model):
         name = parameter.name
         if name in modelled:
-            named[modelled[name].variable] = _coefficients(model, modelled[name])
+            if modelled[name].rows.coef:
+                named[modelled[name].variable] = _coefficients(model, modelled[name])
             continue
         priors = _priors(model, parameter.entries)
         dim = parameter.dim or None
         named[name] = prior_vector(name, priors, dim, scalar=not parameter.labels)
     return named
+
+
+def _others(model: Model) -> list[FamilyParameter]:
+    """Return a family's parameters but thresholds, which follow from sticks."""
+    return [one for one in model.family_parameters if one.name != THRESHOLD]
 
 
 def _priors(model: Model, entries: Sequence[str]) -> list[Prior]:
@@ -103,12 +109,13 @@ def rows_of_predictors(model: Model, named: Named) -> Named:
 
 
 def _predictor(one: Predictor, named: Named) -> Any:
-    name, gamma = one.parameter.name, named[one.variable]
-    centers = np.asarray(one.centers)
-    columns = pm.Data(f"{name}_columns_data", one.rows.columns - centers)
-    if _moves_intercept(one):
-        gamma = pt.inc_subtensor(gamma[0], (centers * gamma).sum())
-    eta = (columns * gamma[None, :]).sum(axis=1)
+    name, eta = one.parameter.name, pt.zeros(len(one.rows.columns))
+    if one.rows.coef:
+        gamma, centers = named[one.variable], np.asarray(one.centers)
+        columns = pm.Data(f"{name}_columns_data", one.rows.columns - centers)
+        if _moves_intercept(one):
+            gamma = pt.inc_subtensor(gamma[0], (centers * gamma).sum())
+        eta = (columns * gamma[None, :]).sum(axis=1)
     if one.rows.offset is not None:
         eta = eta + pm.Data(f"{name}_offset_data", one.rows.offset)
     for effects in (*one.effects, *one.shared):
@@ -130,12 +137,14 @@ def read_family_parameters(model: Model, values: Values, beta: Floats | None) ->
     beta : ndarray, shape (chain, draw, p), or None
         Draws of the fixed effects.
     """
-    if isinstance(model.family, Ordered):
-        return read_thresholds(model, values, beta)
     modelled = {one.parameter.name: one for one in predictors_of(model.stated.design)}
     found: dict[str, Floats] = {}
-    for parameter in model.family_parameters:
+    if isinstance(model.family, Ordered):
+        found |= read_thresholds(model, values, beta)
+    for parameter in _others(model):
         one = modelled.get(parameter.name)
+        if one is not None and not one.rows.coef:
+            continue
         if one is not None:
             priors = _priors(model, [entry.name for entry in one.entries])
             centered = read_vector(_centered_name(one), priors, values)

@@ -12,13 +12,14 @@ from bayeslmm import names
 from bayeslmm.families.links import CLOGLOG, LOGIT
 from bayeslmm.families.ordinal.ordered import AdjacentCategory, Cumulative, Ordered
 from bayeslmm.families.ordinal.sticks import CUT, STICK, THRESHOLD
-from bayeslmm.families.parameters import with_parameters
+from bayeslmm.families.parameters import free_parameters, with_parameters
 from bayeslmm.inference.graph.prior_vectors import prior_vector, read_vector
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.inference.graph.prior_vectors import Values
     from bayeslmm.model.model import Model
+    from bayeslmm.model.priors.prior import Prior
 
 ROOT_2 = float(np.sqrt(2.0))
 
@@ -30,9 +31,14 @@ def add_thresholds(model: Model) -> dict[str, Any]:
     -------
     dict of str to tensor, shape () or (labels,)
     """
-    sticks = prior_vector(STICK, list(model.priors.parameters.values()), CUT)
+    sticks = prior_vector(STICK, _stick_priors(model), CUT)
     cuts = thresholds(cast("Ordered", model.family), sticks) + level(model)
     return {STICK: sticks, THRESHOLD: pm.Deterministic(THRESHOLD, cuts, dims=CUT)}
+
+
+def _stick_priors(model: Model) -> list[Prior]:
+    sticks = [one for one in free_parameters(model.family) if one.name == STICK]
+    return [model.priors.parameters[name] for one in sticks for name in one.entries]
 
 
 def read_thresholds(model: Model, values: Values, beta: Floats | None) -> dict[str, Floats]:
@@ -47,7 +53,7 @@ def read_thresholds(model: Model, values: Values, beta: Floats | None) -> dict[s
     beta : ndarray, shape (chain, draw, p), or None
         Draws of the fixed effects.
     """
-    sticks = read_vector(STICK, list(model.priors.parameters.values()), values)
+    sticks = read_vector(STICK, _stick_priors(model), values)
     return with_parameters(model.family, {STICK: sticks}, model.priors.level(beta))
 
 

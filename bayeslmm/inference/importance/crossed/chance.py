@@ -42,6 +42,11 @@ class Chance:
     sds: Floats
     loglik_se: float
 
+    @property
+    def largest(self) -> float:
+        """The largest of them all but the height's."""
+        return float(max(self.means.max(), self.sds.max()))
+
 
 def chance_of_probes(
     surrogate: Surrogate,

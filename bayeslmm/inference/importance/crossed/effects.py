@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm import names
-from bayeslmm.gram.border.draws import draw_beta, draw_given_beta
-from bayeslmm.gram.border.moments import own_blocks
-from bayeslmm.gram.border.solution import solve_fixed
+from bayeslmm.gram.border.draws import draw_beta
 from bayeslmm.gram.likelihood import unpack_factors
-from bayeslmm.gram.told import Solved, conditional_from
+from bayeslmm.gram.told import conditional_from
 from bayeslmm.inference.importance.interpolation import FactorCoordinates, Whitening
 from bayeslmm.inference.importance.shared_effects import cut_cells
 from bayeslmm.inference.marginal.recovery import variance_variables
@@ -27,7 +25,7 @@ from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
-    from bayeslmm.gram.border.reduce import ProbedReduction
+    from bayeslmm.gram.border.reduce import ProbedReduction, SparseReduction
     from bayeslmm.gram.gram import Gram
     from bayeslmm.inference.marginal.recovery import MarginalDraws
     from bayeslmm.model.priors.priors import Priors
@@ -44,7 +42,7 @@ def recover_crossed(
     priors: Priors,
     draws: MarginalDraws,
     store: EffectsStore,
-    reduction: ProbedReduction,
+    reduction: ProbedReduction | SparseReduction,
 ) -> tuple[dict[str, Floats], int]:
     """Return the posterior's variables as `recover_posterior` does, without a dense matrix.
 
@@ -58,8 +56,8 @@ def recover_crossed(
         Leading dimensions (chain, draw).
     store : EffectsStore
         Takes the random effects, and has the generator.
-    reduction : ProbedReduction
-        Has them laid out, and probes for covariances where moments are kept.
+    reduction : ProbedReduction or SparseReduction
+        Has them laid out, and what solves for effects.
 
     Returns
     -------
@@ -80,23 +78,18 @@ def recover_crossed(
     with single_blas_thread():
         each = list(zip(cells.members, cells.anchors, strict=True))
         for places, anchor in each_batch(each, progressbar=store.progressbar):
-            operator = reduction.operator(packed[anchor])
-            lams = unpack_factors(gram, packed[anchor])
-            solution = solve_fixed(operator)
+            at = reduction.at(packed[anchor])
             if prior is not None:
-                beta[places] = draw_beta(gram, solution.T, sigma[places], prior, rng)
+                beta[places] = draw_beta(gram, at.T, sigma[places], prior, rng)
             if moments and prior is not None:
-                solved = Solved(
-                    solution.T, solution.effects, own_blocks(operator, reduction.probes)
-                )
+                lams = unpack_factors(gram, packed[anchor])
                 own = float(sigma[places].mean())
-                found = conditional_from(gram, lams, own, solved, (prior[1], prior[0]))
+                found = conditional_from(gram, lams, own, at.solved(rng), (prior[1], prior[0]))
                 store.add_moments(found.modes, found.marginal_cov, len(places))
                 continue
             for first in range(0, len(places), _COLUMNS):
                 some = places[first : first + _COLUMNS]
-                point = (beta[some], sigma[some])
-                store.add(draw_given_beta(operator, solution, lams, point, rng), some)
+                store.add(at.draw(beta[some], sigma[some], rng), some)
     if priors.coef:
         result[names.BETA] = beta.reshape(*draws.sigma.shape, -1)
     return result, len(cells.anchors)

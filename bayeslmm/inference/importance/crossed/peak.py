@@ -1,4 +1,4 @@
-"""Where a posterior is and how wide, from the root of the score and the priors' slopes."""
+"""Where a posterior is and how wide, from the REML estimate and the priors' slopes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.gram.border.solution import solve_fixed
 from bayeslmm.inference.laplace import LocalMode
 from bayeslmm.model.covariance.factors import sd_corr_from_factor
 from bayeslmm.reml.search import lambda_factors
@@ -14,7 +13,7 @@ from bayeslmm.reml.search import lambda_factors
 if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.inference.marginal.target import MarginalTarget
-    from bayeslmm.reml.krylov.search import Found
+    from bayeslmm.reml.krylov.estimate import Estimate
 
 # The least sd that a logarithm is taken of, beside sigma, of columns of mean square one.
 _LEAST = 1e-3
@@ -22,7 +21,7 @@ _LEAST = 1e-3
 _FARTHEST = 3.0
 
 
-def peak_of_score(target: MarginalTarget, found: Found) -> LocalMode:
+def peak_of_estimate(target: MarginalTarget, found: Estimate) -> LocalMode:
     r"""Return the mode and the covariance of a posterior's coordinates, roughly.
 
     At the REML estimate the integrated likelihood has no slope. Variables x of relative factors
@@ -33,25 +32,24 @@ def peak_of_score(target: MarginalTarget, found: Found) -> LocalMode:
     ----------
     target : MarginalTarget
         The posterior.
-    found : Found
-        The root.
+    found : Estimate
+        By REML.
 
     Returns
     -------
     LocalMode
     """
-    root, score = found.root, found.score
-    point = _point(target, found, root.x, root.score.sigma)
+    x, sigma = found.x, found.sigma
+    point = _point(target, found, x, sigma)
     columns = [
-        (_point(target, found, root.x + h * unit, high.sigma)
-         - _point(target, found, root.x - h * unit, low.sigma)) / (2.0 * h)
-        for unit, (low, high, h) in zip(np.eye(len(root.x)), root.beside, strict=True)
-    ]  # fmt: skip
-    sigma = root.score.sigma
-    step = np.exp(0.5 / np.sqrt(2.0 * score.dof))
-    ahead, behind = (_point(target, found, root.x, sigma * s) for s in (step, 1.0 / step))
+        (_point(target, found, x + h * unit, high) - _point(target, found, x - h * unit, low))
+        / (2.0 * h)
+        for unit, (low, high, h) in zip(np.eye(len(x)), found.beside, strict=True)
+    ]
+    step = np.exp(0.5 / np.sqrt(2.0 * found.dof))
+    ahead, behind = (_point(target, found, x, sigma * s) for s in (step, 1.0 / step))
     J = np.array([*columns, ahead - behind]).T
-    size, axes = np.linalg.eigh(root.curvature)
+    size, axes = np.linalg.eigh(found.curvature)
     spread = axes * np.sqrt(2.0 / np.maximum(np.abs(size), 1e-3))
     root_of_covariance = np.column_stack([J[:, :-1] @ spread, J[:, -1]])
     covariance = root_of_covariance @ root_of_covariance.T
@@ -65,15 +63,15 @@ def peak_of_score(target: MarginalTarget, found: Found) -> LocalMode:
         point + moved * min(1.0, _FARTHEST / max(length, _FARTHEST)),
         0.0,
         covariance,
-        score.n_evaluations,
+        found.n_evaluations,
     )
 
 
-def _point(target: MarginalTarget, found: Found, x: Floats, sigma: float) -> Floats:
+def _point(target: MarginalTarget, found: Estimate, x: Floats, sigma: float) -> Floats:
     """Return the coordinates of scaled variables of relative factors, and sigma."""
-    score, priors = found.score, target.priors
+    priors = target.priors
     sds, partials = [np.zeros(0)], [np.zeros(0)]
-    packed = score.relative.packed(score.step * x)
+    packed = found.relative.packed(found.step * x)
     lams = lambda_factors(target.gram, packed)
     for lam, factor, of in zip(lams, priors.factors, target.gram.factors, strict=True):
         least = _LEAST / np.sqrt(np.sum(of.scale**2, axis=0))
@@ -86,18 +84,17 @@ def _point(target: MarginalTarget, found: Found, x: Floats, sigma: float) -> Flo
     return target.point(np.concatenate(parts))
 
 
-def _beta(target: MarginalTarget, found: Found) -> tuple[Floats, Floats]:
-    """Return the fixed effects' estimates, and their covariance, at the root."""
+def _beta(target: MarginalTarget, found: Estimate) -> tuple[Floats, Floats]:
+    """Return the fixed effects' estimates, and their covariance."""
     gram, p = target.gram, len(target.gram.coef)
-    solution = solve_fixed(found.score.operator(found.root.x))
     inverse = np.linalg.inv(gram.scale)
-    information = solution.T[:p, :p]
-    estimate = np.linalg.solve(information, solution.T[:p, p])
-    covariance = found.root.score.sigma**2 * inverse @ np.linalg.inv(information) @ inverse.T
+    information = found.T[:p, :p]
+    estimate = np.linalg.solve(information, found.T[:p, p])
+    covariance = found.sigma**2 * inverse @ np.linalg.inv(information) @ inverse.T
     return gram.origin + inverse @ estimate, covariance
 
 
-def _of_beta(target: MarginalTarget, found: Found) -> Floats:
+def _of_beta(target: MarginalTarget, found: Estimate) -> Floats:
     """Return what fixed effects that are coordinates add to the covariance."""
     beta, covariance = _beta(target, found)
     p = len(beta)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.errors import ArgumentError, SamplingError
-from bayeslmm.gram.border.choice import MOST_PROBES, TOLERANCE
-from bayeslmm.gram.border.reduce import ProbedReduction
+from bayeslmm.gram.border.choice import MOST_PROBES, SPARSE, TOLERANCE
+from bayeslmm.gram.border.reduce import ProbedReduction, SparseReduction
 from bayeslmm.inference.importance.algorithm import sample_target
 from bayeslmm.inference.importance.crossed.chance import Chance, chance_of_probes
 from bayeslmm.inference.importance.crossed.effects import recover_crossed
-from bayeslmm.inference.importance.crossed.peak import peak_of_score
+from bayeslmm.inference.importance.crossed.peak import peak_of_estimate
 from bayeslmm.inference.importance.interpolated_target import InterpolatedTarget, interpolate_at
-from bayeslmm.inference.importance.surrogate import Surrogate, surrogate_suits
+from bayeslmm.inference.importance.interpolation import SPARING
+from bayeslmm.inference.importance.surrogate import Surrogate, crossed_suits
 from bayeslmm.inference.importance.weigh import (
     extend_to,
     sample_stats,
@@ -26,6 +27,7 @@ from bayeslmm.inference.importance.weigh import (
 from bayeslmm.inference.marginal.target import MarginalTarget
 from bayeslmm.inference.result import finish_tree
 from bayeslmm.inference.reweighting import resample
+from bayeslmm.reml.krylov.estimate import estimate_by_probes, estimate_sparsely
 from bayeslmm.reml.krylov.search import find_by_probes
 from bayeslmm.results.kept_effects import KeptEffects
 from bayeslmm.results.write import UnconstrainedDraws
@@ -40,43 +42,49 @@ if TYPE_CHECKING:
     from bayeslmm.inference.importance.algorithm import WeightedPoints
     from bayeslmm.inference.settings import SamplerSettings
     from bayeslmm.model.model import Model
+    from bayeslmm.reml.krylov.estimate import Estimate
     from bayeslmm.results.kept_effects import EffectsStore
 
+# Of estimates, in standard errors, at which a few of the probes are enough for the interpolation.
+_SMALL_CHANCE = 0.001
 _POINTS_PER_DRAW, _FEWEST_POINTS = 2, 4000
 
 
 @dataclass(frozen=True, eq=False)
 class Weighed:
-    """Weighted points of a posterior by probes.
+    """Weighted points of a posterior.
 
     Attributes
     ----------
     target : InterpolatedTarget
     found : WeightedPoints
-    reduction : ProbedReduction
-    chance : Chance
+    reduction : ProbedReduction or SparseReduction
+    chance : Chance or None
+        Of probes; None where there are none.
     """
 
     target: InterpolatedTarget
     found: WeightedPoints
-    reduction: ProbedReduction
-    chance: Chance
+    reduction: ProbedReduction | SparseReduction
+    chance: Chance | None
 
 
-def sample_crossed(model: Model, settings: SamplerSettings) -> xr.DataTree:
+def sample_crossed(model: Model, settings: SamplerSettings, method: str) -> xr.DataTree:
     """Sample a model's posterior without a dense matrix.
 
     Parameters
     ----------
     model : Model
         What is assumed, of which data.
+    method : {"sparse", "krylov"}
+        How crossed effects are solved for.
     settings : SamplerSettings
         Chains, draws, seed and probes; tuning has no meaning here.
 
     Returns
     -------
     xarray.DataTree
-        As `sample_directly` gives it. Attributes of ``sample_stats`` besides: ``probes``, how many;
+        As `sample_directly` gives it. By iterations ``sample_stats`` tells ``probes``, how many;
         ``probe_error`` and ``probe_error_sd``, the chance that they leave in each coordinate's mean
         and standard deviation, in posterior standard deviations; ``loglik_se``, in the height of
         the log-density, on which no draw depends; ``cg_steps`` and ``lanczos_steps``.
@@ -92,7 +100,7 @@ def sample_crossed(model: Model, settings: SamplerSettings) -> xr.DataTree:
     kept = KeptEffects.of(model.design, settings.effects)
     started = time.perf_counter()
     with np.errstate(all="ignore"):
-        weighed = weigh_crossed(model, settings)
+        weighed = weigh_crossed(model, settings, method)
     found, target = weighed.found, weighed.target
     shape = (settings.chains, settings.draws)
     rng = np.random.default_rng([settings.random_seed or 0, 3])
@@ -111,7 +119,7 @@ def sample_crossed(model: Model, settings: SamplerSettings) -> xr.DataTree:
     return finish_tree(model, free, recover, shape=shape, settings=settings, kept=kept)
 
 
-def weigh_crossed(model: Model, settings: SamplerSettings) -> Weighed:
+def weigh_crossed(model: Model, settings: SamplerSettings, method: str) -> Weighed:
     """Draw weighted points; probes are doubled until their chance is below 0.02 posterior sds.
 
     Parameters
@@ -120,33 +128,44 @@ def weigh_crossed(model: Model, settings: SamplerSettings) -> Weighed:
         What is assumed, of which data.
     settings : SamplerSettings
         Chains, draws, seed and probes.
+    method : {"sparse", "krylov"}
+        How crossed effects are solved for.
 
     Returns
     -------
     Weighed
     """
     target = MarginalTarget(model.gram, model.priors)
-    if unsuited := surrogate_suits(model.gram):
+    if unsuited := crossed_suits(model.gram):
         raise ArgumentError(
-            f"border='krylov' interpolates between a few dozen relative factors, and {unsuited}: "
+            f"border={method!r} interpolates between a few dozen relative factors, and {unsuited}: "
             "give parametrization='noncentered', which forms no dense matrix either, or fewer "
             "random slopes."
         )
-    count = settings.probes
+    if method == SPARSE:
+        return _weigh(target, settings, estimate_sparsely(model.gram), SparseReduction(model.gram))
+    count, seed = settings.probes, settings.random_seed or 0
     while True:
-        weighed = _weigh(target, settings, count)
-        largest = float(max(weighed.chance.means.max(), weighed.chance.sds.max()))
-        if largest <= TOLERANCE or count >= MOST_PROBES:
+        found = find_by_probes(model.gram, restricted=True, count=count, seed=seed)
+        known = max(found.error.values(), default=0.0) < _SMALL_CHANCE
+        probes = found.score.few if known else found.score.probes
+        reduction = ProbedReduction(model.gram, found.score.products, probes)
+        weighed = _weigh(target, settings, estimate_by_probes(found), reduction)
+        if not weighed.chance or weighed.chance.largest <= TOLERANCE or count >= MOST_PROBES:
             return weighed
         count *= 2
 
 
-def _weigh(target: MarginalTarget, settings: SamplerSettings, count: int) -> Weighed:
-    seed = settings.random_seed or 0
-    rng = np.random.default_rng([seed, 2])
-    root = find_by_probes(target.gram, restricted=True, count=count, seed=seed)
-    reduction = ProbedReduction(target.gram, root.score.products, root.score.probes)
-    interpolated = interpolate_at(target, peak_of_score(target, root), reduction, rng)
+def _weigh(
+    target: MarginalTarget,
+    settings: SamplerSettings,
+    estimate: Estimate,
+    reduction: ProbedReduction | SparseReduction,
+) -> Weighed:
+    rng = np.random.default_rng([settings.random_seed or 0, 2])
+    interpolated = interpolate_at(
+        target, peak_of_estimate(target, estimate), reduction, rng, effort=SPARING
+    )
     if not isinstance(interpolated, InterpolatedTarget):
         raise SamplingError(
             f"The posterior of crossed effects could not be interpolated: "
@@ -163,11 +182,18 @@ def _weigh(target: MarginalTarget, settings: SamplerSettings, count: int) -> Wei
             f"The posterior of crossed effects could not be weighed: {why_unusable(found)}. "
             "parametrization='noncentered' with sampler='nutpie' takes no weights."
         )
+    return Weighed(chosen, found, reduction, _chance(chosen, found, reduction))
+
+
+def _chance(
+    target: InterpolatedTarget, found: WeightedPoints, reduction: ProbedReduction | SparseReduction
+) -> Chance | None:
+    if isinstance(reduction, SparseReduction):
+        return None
     known = np.array(reduction.packed), np.array(reduction.by_probe)
-    chance = chance_of_probes(
-        _surrogate(chosen), known, found.points, chosen.packed(found.points), found.weights
+    return chance_of_probes(
+        _surrogate(target), known, found.points, target.packed(found.points), found.weights
     )
-    return Weighed(chosen, found, reduction, chance)
 
 
 def _surrogate(target: InterpolatedTarget) -> Surrogate:
@@ -177,19 +203,23 @@ def _surrogate(target: InterpolatedTarget) -> Surrogate:
 
 def _about(weighed: Weighed) -> dict[str, Any]:
     """Write for the record what is known of the chance, and of the interpolation."""
-    chance, record = weighed.chance, weighed.target.record
-    return {
+    chance, record, reduction = weighed.chance, weighed.target.record, weighed.reduction
+    about: dict[str, Any] = {
         "surrogate": "interpolated",
         "surrogate_n_exact": record.n_exact,
         "surrogate_error_sd": record.error_sd,
         "surrogate_error_max": record.error_max,
-        "probes": weighed.reduction.probes.count,
+    }
+    if chance is None or isinstance(reduction, SparseReduction):
+        return about
+    return about | {
+        "probes": reduction.probes.count,
         "probe_parameters": [coordinate.name for coordinate in weighed.target.coordinates],
         "probe_error": _listed(chance.means),
         "probe_error_sd": _listed(chance.sds),
         "loglik_se": chance.loglik_se,
-        "cg_steps": weighed.reduction.steps[0],
-        "lanczos_steps": weighed.reduction.steps[1],
+        "cg_steps": reduction.steps[0],
+        "lanczos_steps": reduction.steps[1],
     }
 
 
