@@ -150,8 +150,7 @@ def _():
 
 @follows("random_effects='none'", "random_effects='all'")
 def _():
-    told("random_effects='none'", bl.marginal_means, reml(), "f", random_effects="all",
-         average="rows")  # fmt: skip
+    told("random_effects='none'", bl.marginal_means, reml(), "f", random_effects="all")
     works(bl.marginal_means, reml(), "f", random_effects="none", average="rows")
     fit = posterior("y ~ x + (1 | f)")
     told("random_effects='all'", bl.compare_predictions, fit, {"f": ["a", "b"]})
