@@ -12,8 +12,7 @@
 - ``record``: what a fit recorded of itself: settings, numbers of levels, several responses
 - ``known``: the known covariances of levels that a tree keeps
 - ``kept_effects``: which random effects a result keeps
-- ``diagnostics``: location and intervals of draws, and tables of their diagnostics
-- ``mixing``: R-hat, effective sample sizes, Monte Carlo errors, E-BFMI
+- ``diagnostics``: location, intervals, Monte Carlo error, R-hat, effective sample sizes
 - ``shares``: probabilities as shares of draws
 - ``convergence``: whether draws may be trusted, and what to try
 - ``row_statements``: how often rows count, and which are censored

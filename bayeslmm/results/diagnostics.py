@@ -1,11 +1,11 @@
 """Numbers about draws: location, intervals, Monte Carlo error, and whether they may be trusted.
 
-Intervals of highest density and kernel densities are ArviZ's; R-hat and effective sample sizes
-stand in `mixing`. This file lays them out.
+R-hat, effective sample sizes and intervals are ArviZ's; this file only lays them out.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from bayeslmm import names
 from bayeslmm.arguments import check_probability
 from bayeslmm.errors import ArgumentError
 from bayeslmm.model.priors.priors import Priors
-from bayeslmm.results import mixing, read
+from bayeslmm.results import read
 from bayeslmm.results.family import family_blocks, labelled
 from bayeslmm.results.parameters import parameter_blocks
 from bayeslmm.results.residual import all_factors, has_structure, residual_blocks
@@ -156,21 +156,26 @@ def _diagnostics(draws: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     if draws.shape[1] < MIN_DRAWS:
         missing = np.full(draws.shape[-1], np.nan)
         return dict.fromkeys(("mcse_mean", "ess_bulk", "ess_tail", "r_hat"), missing)
-    with np.errstate(all="ignore"):
+    axes: dict[str, Any] = {"chain_axis": 0, "draw_axis": 1}
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         # Columns that never move have no R-hat; they come back as NaN, which the caller shows.
-        return {
-            "mcse_mean": mixing.mean_error(draws),
-            "ess_bulk": mixing.bulk_size(draws),
-            "ess_tail": mixing.tail_size(draws),
-            "r_hat": _r_hat(draws),
-        }
+        warnings.simplefilter("ignore")
+        bulk = np.asarray(_array_stats().ess(draws, method="bulk", **axes), dtype=np.float64)
+        tail = np.asarray(
+            _array_stats().ess(draws, method="tail", prob=(0.05, 0.95), **axes), dtype=np.float64
+        )
+        error = np.asarray(_array_stats().mcse(draws, method="mean", **axes), dtype=np.float64)
+        r_hat = _r_hat(draws)
+    return {"mcse_mean": error, "ess_bulk": bulk, "ess_tail": tail, "r_hat": r_hat}
 
 
 def _r_hat(draws: NDArray[np.float64]) -> NDArray[np.float64]:
     draws = _several_chains(draws)
     if draws.shape[1] < MIN_DRAWS:
         return np.full(draws.shape[-1], np.nan)
-    return mixing.r_hat(draws)
+    return np.asarray(
+        _array_stats().rhat(draws, method="rank", chain_axis=0, draw_axis=1), dtype=np.float64
+    )
 
 
 def _several_chains(draws: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -215,9 +220,14 @@ def r_hat_by_chance(draws: NDArray[np.float64], probability: float) -> NDArray[n
     array([1.003])
     """
     draws = _several_chains(draws)
+    axes: dict[str, Any] = {"chain_axis": 0, "draw_axis": 1}
+    ways: tuple[dict[str, Any], ...] = (
+        {"method": "bulk"},
+        {"method": "tail", "prob": (0.05, 0.95)},
+    )
     sizes = [
-        np.sum([size(chain[None]) for chain in draws], axis=0)
-        for size in (mixing.bulk_size, mixing.tail_size)
+        np.sum([_array_stats().ess(chain[None], **how, **axes) for chain in draws], axis=0)
+        for how in ways
     ]
     halves = 2 * len(draws)
     spread = chdtri(halves - 1, probability / 2) / (halves - 1)
@@ -352,7 +362,9 @@ def energy_information(idata: xr.DataTree) -> NDArray[np.float64]:
     energy = read.draws(idata, "energy", "sample_stats")
     if energy.shape[1] < MIN_DRAWS:
         return np.full(len(energy), np.nan)
-    return mixing.energy_fraction(energy)
+    return np.asarray(
+        [_array_stats().bfmi(chain[None], chain_axis=0, draw_axis=1)[0] for chain in energy]
+    )
 
 
 def _evenly_spaced(count: int, at_most: int) -> NDArray[np.intp]:
