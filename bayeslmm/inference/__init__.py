@@ -7,7 +7,6 @@
 - ``memory``: fits whose arrays would exceed memory are refused
 - ``result``: the result tree of one fit, and its warnings
 - ``reweighting``: one posterior's draws as another's
-- ``pareto``: importance weights' tails, smoothed
 - ``laplace``: mode and curvature of a log-density
 - ``prior_draws``: `sample_prior`: draws before any data are seen
 - ``update``: `update`: a fit again, with something changed

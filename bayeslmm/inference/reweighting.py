@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.inference.pareto import smoothed_tail, tail_length
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,8 +18,8 @@ if TYPE_CHECKING:
 
 # Beyond this the weighted mean converges too slowly to be of use at any number of draws.
 MAX_PARETO_K = 0.7
-# The tail is a fifth of so few draws, and is fitted to five numbers at least.
-_FEWEST = 25
+# The tail is a fifth of the draws, and ArviZ fits it to five numbers at least.
+_FEWEST, _TAIL = 25, 5
 # Of fewer of the draws a refit makes more, whatever the shape of their weights.
 LEAST_SHARE = 0.1
 
@@ -118,14 +116,22 @@ def smoothed_weights(log_ratio: Floats) -> tuple[Floats, float]:
     raw /= raw.sum()
     if possible.sum() < _FEWEST:
         return raw, np.inf
-    if np.ptp(np.sort(flat)[-tail_length(int(possible.sum())) :]) == 0:
+    from arviz_stats.base import (  # type: ignore[attr-defined]  # noqa: PLC0415 - slow to import
+        array_stats,
+    )
+
+    # Draws that the new priors forbid have no weight, and no place in the tail's shape. ArviZ takes
+    # the ratios' negative logarithm, as leave-one-out has it.
+    try:
+        smoothed, pareto_k = array_stats.psislw(-flat[possible])  # type: ignore[no-untyped-call]
+    except ValueError:
         # Equal numbers, as a quantity that only counts has them, are a tail without a shape.
+        if np.ptp(np.sort(flat)[-_TAIL:]) > 0:
+            raise
         return raw, -np.inf
-    # Draws that the new priors forbid have no weight, and no place in the tail's shape.
-    smoothed, pareto_k = smoothed_tail(flat[possible])
     weights = np.zeros(len(flat))
     weights[possible] = np.exp(smoothed - np.max(smoothed))
-    return weights / weights.sum(), pareto_k
+    return weights / weights.sum(), float(pareto_k)
 
 
 def quantities_pareto_k(
