@@ -192,8 +192,8 @@ def test_nuts_finds_the_share_of_lapses(psychometric):
     y = psychometric.draw(eta, {"lapse": 0.12}, None, rng)
     data = {"y": y, "x": x, "person": [f"p{k:02d}" for k in g]}
     fit = bl.fit_bayes(
-        "y ~ x + (1 | person)", data, family=psychometric, draws=300, chains=2, random_seed=1,
-        progressbar=False,
+        "y ~ x + (1 | person)", data, family=psychometric, draws=1000, tune=2000, chains=2,
+        random_seed=1, progressbar=False,
     )  # fmt: skip
     table = bl.fixed_effects(fit)
     assert table.loc["x", "eti95_lb"] < 2 < table.loc["x", "eti95_ub"]
