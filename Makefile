@@ -36,7 +36,7 @@ test: $(STAMPS)/test
 
 # `make test` runs the machine code that was built; this, what runs where there is none.
 test-compiled: $(STAMPS)/test
-	BAYESLMM_COMPILE=1 $(BIN)/python -m pytest tests/kernels tests/gram/test_elimination.py \
+	BAYESLMM_COMPILE=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/kernels tests/gram/test_elimination.py \
 		tests/gram/test_reduction.py
 
 test-slow: $(STAMPS)/test
