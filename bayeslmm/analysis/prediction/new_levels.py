@@ -133,8 +133,10 @@ class RelatedLevels:
         m, q, s = self.effects_of_known.shape
         flat = self.effects_of_known.reshape(m, q * s)
         nodes = self._nodes
-        weights = self._weights[at] if nodes is None else nodes.weights(at)
-        mean: Floats = (weights @ flat).reshape(-1, q, s)
+        mean: Floats = np.zeros((len(at), q, s))
+        if self.levels:
+            weights = self._weights[at] if nodes is None else nodes.weights(at)
+            mean = (weights @ flat).reshape(-1, q, s)
         if self.noise is None or not labels:
             return mean
         if nodes is not None:
