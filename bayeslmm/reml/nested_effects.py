@@ -85,19 +85,22 @@ def lacking_structures(small: FactorData, large: FactorData) -> list[str]:
     return found
 
 
-def is_whole_of(small: FactorData, large: FactorData) -> bool:
-    """Return whether an intercept is the bound, perfect correlation, of a category's effects.
+def is_whole_of(small: FactorData, large: FactorData) -> int:
+    """Return of how many categories' effects an intercept is the bound, perfect correlation.
 
     Effects of all categories, or positions, that have one standard deviation and correlations of
-    one are the same effect: ``(1 | g)`` lies in ``homcs(0 + f | g)``.
+    one are the same effect: ``(1 | g)`` lies in ``homcs(0 + f | g)``. Zero where it is of none.
     """
     if _INTERCEPT not in small.terms or _INTERCEPT in large.terms:
-        return False
-    alone = small.terms.index(_INTERCEPT) in covariance_of(small).uncorrelated
-    return alone and any(
-        said.kind != "homdiag" and _are_all_categories([large.terms[j] for j in columns])
+        return 0
+    if small.terms.index(_INTERCEPT) not in covariance_of(small).uncorrelated:
+        return 0
+    found = (
+        len(columns)
         for said, columns in covariance_of(large).said
+        if said.kind != "homdiag" and _are_all_categories([large.terms[j] for j in columns])
     )
+    return next(found, 0)
 
 
 def _are_all_categories(terms: Sequence[str]) -> bool:

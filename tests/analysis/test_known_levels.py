@@ -81,6 +81,18 @@ def test_they_have_it_by_nodes_too(monkeypatch):
     np.testing.assert_allclose(related.effects(["s29", "s25"]), drawn[[2, 0]])
 
 
+@pytest.mark.parametrize("most", [10, 1000])
+def test_without_levels_that_had_rows_effects_have_the_whole_covariance(monkeypatch, most):
+    monkeypatch.setattr("bayeslmm.analysis.prediction.new_levels._MANY", most)
+    tree, some, s = bl.phylogeny(known.random_tree(30)), ["s25", "s3", "s29"], 20_000
+    noise = NewLevels("g", np.ones((s, 1, 1)), np.arange(s), s, seed=3)
+    related = RelatedLevels(tree, (), np.zeros((0, 1, s)), noise)
+    A, found = tree.covariance_of(some), np.cov(related.effects(some)[:, 0])
+    sd = np.sqrt(np.diag(A))
+    assert (np.abs(found - A) / np.outer(sd, sd)).max() < 5 * np.sqrt(2 / s)
+    np.testing.assert_allclose(related.totals([*some, "s3"]), np.diag(A)[[0, 1, 2, 1]])
+
+
 def test_levels_that_the_covariance_holds_are_foretold(fit):
     both = bl.predict(fit, rows("b0", "a1"), random_seed=1)
     alone = bl.predict(fit, rows("b0"), random_seed=1)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from known import random_covariance
 
 import bayeslmm as bl
 from bayeslmm.design.factors.structured_columns import with_positions
@@ -123,3 +124,78 @@ def test_positions_that_nothing_foretells_are_refused():
         bl.predict_table(reml, {"week": [3.5], "g": ["g3"]})
     found = bl.predict_table(reml, {"week": [3.5]}, random_effects="none")
     assert np.isfinite(found["estimate"]).all()
+
+
+# Levels whose variances in A are 0.8 to 2.6, two of them without rows.
+LABELS = [f"g{k:02d}" for k in range(14)]
+KNOWN = 1.5 * random_covariance(LABELS, seed=4)
+UNSEEN = ["g03", "g05", "g13"]
+
+
+def _related(seed=3):
+    rng = np.random.default_rng(seed)
+    corr = 0.7 ** np.abs(np.subtract.outer(TIMES, TIMES))
+    u = np.linalg.cholesky(KNOWN) @ rng.standard_normal((14, 5)) @ np.linalg.cholesky(corr).T
+    rows = {"week": np.tile(TIMES, 14), "g": np.repeat(LABELS, 5), "y": 2.0 * u.ravel()}
+    twice = pd.concat([pd.DataFrame(rows)] * 2, ignore_index=True)
+    twice["y"] += 0.7 * rng.standard_normal(len(twice))
+    return twice[~twice["g"].isin(["g12", "g13"])].reset_index(drop=True)
+
+
+@pytest.mark.parametrize("kind", ["ar1", "ou"])
+def test_levels_with_a_known_covariance_have_their_own_variances_there(kind):
+    table = _related()
+    fit = bl.fit_reml(f"y ~ 1 + {kind}(0 + week | gr(g, cov=A))", table, known={"A": KNOWN})
+    G, s2 = fit.covariance["g"].to_numpy(), fit.sigma**2
+    rho = G[0, 1] / G[0, 0]
+    new = pd.DataFrame({"g": ["g03", "g03", "g05", "g13", "g13"], "week": [3, 7, 2, 3, 4]})
+
+    def cov(one, other):
+        apart = np.abs(np.subtract.outer(one["week"].to_numpy(), other["week"].to_numpy()))
+        return KNOWN.loc[one["g"], other["g"]].to_numpy() * G[0, 0] * rho ** apart.astype(float)
+
+    V, X, y = cov(table, table) + s2 * np.eye(len(table)), np.ones(len(table)), table["y"]
+    half = np.linalg.solve(V, cov(table, new))
+    own = 1.0 / (X @ np.linalg.solve(V, X))
+    beta = own * (X @ np.linalg.solve(V, y))
+    inner = np.diag(cov(new, new) - cov(new, table) @ half)
+    found = bl.predict_table(fit, new)
+    np.testing.assert_allclose(found["estimate"], beta + half.T @ (y - beta), rtol=1e-8)
+    error = np.sqrt((1.0 - half.sum(axis=0)) ** 2 * own + inner)
+    np.testing.assert_allclose(found["std_error"], error, rtol=1e-8)
+
+
+def test_draws_of_related_levels_there_have_the_known_covariance():
+    formula = "y ~ 1 + ou(0 + week | gr(g, cov=A))"
+    idata = bl.fit_bayes(
+        formula, _related(), known={"A": KNOWN}, sampler="importance", draws=1000, random_seed=1
+    )
+    rows = pd.DataFrame({"g": np.repeat(UNSEEN, 3), "week": [2.0, 3.0, 4.0] * 3})
+    eta = bl.predict(idata, rows, random_seed=2).to_numpy().reshape(-1, 3, 3)
+    post = idata["posterior"]
+    rho = post["corr_g"].to_numpy()[..., 0, 1].ravel()
+    sd = post["sd_g"].to_numpy()[..., 0].ravel()
+    weight, left = rho / (1.0 + rho**2), (1.0 - rho**2) / (1.0 + rho**2)
+    fixed = post["beta"].to_numpy().reshape(len(rho), 1)
+    b = eta - fixed[..., None]
+    e = b[:, :, 1] - weight[:, None] * (b[:, :, 0] + b[:, :, 2])
+    white = np.linalg.solve(np.linalg.cholesky(KNOWN.loc[UNSEEN, UNSEEN]), e.T)
+    white = white / (sd * np.sqrt(left))
+    n = len(rho)
+    assert np.abs(white @ white.T / n - np.eye(3)).max() < 5 * np.sqrt(2 / n)
+
+
+def test_means_over_draws_of_relatives_there_are_averages_over_them():
+    formula, options = "y ~ 1 + ou(0 + week | gr(g, cov=A))", {"family": "lognormal"}
+    table = _related()
+    table["y"] = np.exp(0.2 * table["y"])
+    idata = bl.fit_bayes(
+        formula, table, known={"A": KNOWN}, sampler="importance", random_seed=1, **options
+    )
+    rows = pd.DataFrame({"g": "g13", "week": [2.0, 3.0, 7.0]})
+    drawn = bl.predict_table(idata, rows, new_levels="sample", random_seed=2)
+    mean = bl.predict_table(idata, rows, new_levels="average")
+    # Of 4000 draws' means.
+    error = drawn["sd"] / np.sqrt(1000)
+    assert (np.abs(drawn["mean"] - mean["mean"]) < 5 * error).all()
+    assert (mean["sd"] < drawn["sd"]).all()

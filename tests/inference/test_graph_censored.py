@@ -9,6 +9,8 @@ import pytensor.tensor as pt
 import pytest
 from test_graph_families import SLOW_BUT_INSTANT, values_of
 
+import bayeslmm as bl
+from bayeslmm import names
 from bayeslmm.families.derived.censored import TAILS, censored
 from bayeslmm.families.registry import family_of
 from bayeslmm.inference.graph.likelihood import add_response
@@ -83,3 +85,31 @@ def test_censored_rows_compile_for_nuts(name):
     expected = family.log_density(y, np.zeros(4), values_of(family.base), ends).sum()
     assert found == pytest.approx(expected, rel=1e-9)
     assert np.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("shape", [None, "~ x + (1 | g)"])
+def test_graphs_with_effects_have_the_density_of_each_censored_row(shape):
+    rng = np.random.default_rng(6)
+    t, cens = rng.weibull(1.5, N), np.tile(["none", "right", "left", "interval"], N // 4)
+    rows = {"t": t, "x": rng.normal(size=N), "g": np.repeat(list("abcdef"), 4), "cens": cens}
+    rows["upper"] = 1.5 * t
+    more = {} if shape is None else {"shape": shape}
+    design = bl.build_design(
+        "t ~ x + (x | g)", rows, family="weibull", cens="cens", y2="upper", **more
+    )
+    graph = bl.build_model(design)
+    values = {name: value + 0.1 for name, value in graph.initial_point(0).items()}
+    by_row = graph.compile_logp(vars=graph.observed_RVs, sum=False, mode=SLOW_BUT_INSTANT)(values)
+    named = [graph[names.LINEAR_PREDICTOR], *(graph[n] for n in ("shape", "beta_shape", "b_shape_g")
+                             if n in graph.named_vars)]  # fmt: skip
+    inputs = [graph.rvs_to_values[rv] for rv in graph.free_RVs]
+    at = pytensor.function(
+        inputs, graph.replace_rvs_by_values(named), mode=SLOW_BUT_INSTANT, on_unused_input="ignore"
+    )
+    eta, first, *others = at(*(values[one.name] for one in inputs))
+    if others:
+        b = others[0][np.repeat(np.arange(6), 4)][:, 0]
+        first = np.exp(first[0] + first[1] * rows["x"] + b)
+    ends = np.choose(np.tile(np.arange(4), N // 4), [t, np.inf, -np.inf, rows["upper"]])
+    expected = design.family.log_density(t, eta, {"shape": first}, ends)
+    np.testing.assert_allclose(by_row[0], expected, rtol=1e-9)

@@ -162,6 +162,18 @@ def test_an_intercept_is_the_bound_of_effects_of_all_categories(structure, df):
     assert found["df"].iloc[1] == df
     assert found["p_value"].iloc[1] < 1e-5
     assert "on their bound, one" in found.attrs["note"]
+    assert "standard deviations" not in found.attrs["note"]
+
+
+@pytest.mark.filterwarnings("ignore::bayeslmm.errors.SingularFitWarning")
+def test_a_deviation_beside_such_effects_is_on_its_bound_too():
+    table = load_dataset("sleepstudy")
+    table["half"] = np.where(table["Days"] > 4, "late", "early")
+    small = fit_reml("Reaction ~ Days + (1 | Subject)", table)
+    large = fit_reml("Reaction ~ Days + homcs(0 + half | Subject) + (0 + Days | Subject)", table)
+    note = likelihood_ratio_test(small, large).attrs["note"]
+    assert "standard deviations of random effects are on their bound, zero" in note
+    assert "correlations among random effects are on their bound, one" in note
 
 
 def test_an_intercept_is_no_bound_of_contrasts():

@@ -102,9 +102,12 @@ class FactorPart:
         if self.average is None:
             return
         unseen = self.position[rows] < 0
-        columns = self.columns[rows][unseen]
+        columns, labels = self.columns[rows][unseen], self.labels[rows][unseen].astype(str).tolist()
+        if isinstance(self.new, WidenedLevels):
+            variance[unseen] += self.new.variances(labels, columns, self.average)
+            return
         if isinstance(self.new, RelatedLevels):
-            shares = self.new.shares(self.labels[rows][unseen].astype(str).tolist())
+            shares = self.new.shares(labels)
             columns = columns * np.sqrt(shares)[:, None]
         variance[unseen] += np.einsum("rp,spq,rq->rs", columns, self.average, columns)
 
@@ -171,7 +174,11 @@ def factor_parts(
     if wide := widened(factor, info.terms, (state.structures or {}).get(factor.name, ())):
         places = _everywhere(idata, kept)
         G = read.covariance_draws(idata, info)[places]
-        beside = BetweenPositions(wide, G, _white(idata, factor.name, wide.n_new, places, seed))
+        white: NewLevels | RelatedLevels
+        white = _white(idata, factor.name, wide.n_new, places, seed)
+        if relationship is not None:
+            white = RelatedLevels(relationship, (), np.zeros((0, wide.n_new, len(G))), white)
+        beside = BetweenPositions(wide, G, white)
         some = sorted({int(k) for k in of_level[sorted(occurring)] if k >= 0})
         out = np.zeros((len(by_draw), wide.width, by_draw.shape[2]))
         out[some] = beside.effects([info.levels[k] for k in some], by_draw[some])

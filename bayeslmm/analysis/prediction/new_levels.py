@@ -110,7 +110,7 @@ class RelatedLevels:
     relationship : Relationship
         A.
     levels : tuple of str
-        The levels that had rows.
+        The levels that had rows; of none, effects are from N(0, A x G).
     effects_of_known : ndarray, shape (m, q, s)
         Draws of their effects.
     noise : NewLevels, SomeColumns or None
@@ -133,9 +133,11 @@ class RelatedLevels:
         m, q, s = self.effects_of_known.shape
         flat = self.effects_of_known.reshape(m, q * s)
         nodes = self._nodes
-        weights = self._weights[at] if nodes is None else nodes.weights(at)
-        mean: Floats = (weights @ flat).reshape(-1, q, s)
-        if self.noise is None:
+        mean: Floats = np.zeros((len(at), q, s))
+        if self.levels:
+            weights = self._weights[at] if nodes is None else nodes.weights(at)
+            mean = (weights @ flat).reshape(-1, q, s)
+        if self.noise is None or not labels:
             return mean
         if nodes is not None:
             needed = nodes.needed(at)
@@ -154,6 +156,11 @@ class RelatedLevels:
         if self._nodes is not None:
             return self._nodes.variances(at)
         return np.sum(self._root[at] ** 2, axis=1)
+
+    def totals(self, labels: Sequence[str]) -> Floats:
+        """Return each label's variance in units of G, whoever had rows, shape (label,)."""
+        own, at = np.unique(labels, return_inverse=True)
+        return self.relationship.level_map(own.tolist()).variances[at]
 
     def weights(self, labels: Sequence[str]) -> Floats:
         """Return the weights of the known levels' effects in each label's mean, (label, m)."""
@@ -192,6 +199,8 @@ class RelatedLevels:
     @cached_property
     def _weights(self) -> Floats:
         known, across, _ = self._blocks
+        if not self.levels:
+            return across
         return np.asarray(cho_solve(cho_factor(known), across.T)).T
 
     @cached_property
@@ -211,13 +220,14 @@ class BetweenPositions:
         Where the fit's columns stand among all.
     G : ndarray, shape (s, q, q)
         Draws of the covariance of the fit's columns.
-    noise : NewLevels
-        Standard normals by label, one for each further column.
+    noise : NewLevels or RelatedLevels
+        Standard normals by label, one for each further column; those of levels with a known
+        covariance have it.
     """
 
     columns: Widened
     G: Floats
-    noise: NewLevels
+    noise: NewLevels | RelatedLevels
 
     def effects(self, labels: Sequence[str], known: Floats) -> Floats:
         """Draw effects of all columns, (label, width, s), given those of the fit's, (label, q, s).
@@ -225,6 +235,11 @@ class BetweenPositions:
         A level's draws depend on the rows' positions, and not on the other levels.
         """
         return self.columns.effects(known, self.G, self.noise.effects(labels))
+
+    def means(self, known: Floats) -> Floats:
+        """Return the means of effects of all columns, (label, width, s), as `effects`."""
+        shape = len(known), self.columns.n_new, known.shape[2]
+        return self.columns.effects(known, self.G, np.zeros(shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,8 +258,32 @@ class WidenedLevels:
     beside: BetweenPositions
 
     def effects(self, labels: Sequence[str]) -> Floats:
-        """Draw the effects of each label, shape (label, width, s)."""
+        """Draw the effects of each label, or give their means, shape (label, width, s)."""
+        if isinstance(self.levels, RelatedLevels) and self.levels.noise is None:
+            return self.beside.means(self.levels.effects(labels))
         return self.beside.effects(labels, self.levels.effects(labels))
+
+    def variances(self, labels: Sequence[str], columns: Floats, whole: Floats) -> Floats:
+        r"""Return the variance of z'b given the effects of levels that had rows, shape (label, s).
+
+        .. math:: d \, z'Gz + (a - d) \, z'Wz
+
+        with a a label's variance in A, d what is left of it given its relatives, and W what is left
+        of G (all in `whole`) given the positions that training rows had.
+
+        Parameters
+        ----------
+        labels : sequence of str
+        columns : ndarray, shape (label, width)
+            z.
+        whole : ndarray, shape (s, width, width)
+        """
+        related = self.levels
+        assert isinstance(related, RelatedLevels)  # noqa: S101 - others have nothing to go by
+        share, total = related.shares(labels), related.totals(labels)
+        left = columns**2 @ self.beside.columns.left(self.beside.G)
+        every = np.einsum("rp,spq,rq->rs", columns, whole, columns)
+        return np.asarray(share[:, None] * every + (total - share)[:, None] * left)
 
 
 def covariance_roots(cov: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -190,8 +190,9 @@ def add_censored(family: Censored, design: Design, eta: Any, phi: Parameters) ->
     eta : tensor, shape (n,)
         Linear predictors.
     phi : mapping of str to tensor
-        The family's parameters, one for all rows or one for each.
+        The family's parameters, one for all rows or one for each, perhaps among others.
     """
+    phi = {parameter.name: phi[parameter.name] for parameter in family.parameters}
     y, name = design.y, names.stored(design.response)
     ends = y if design.known is None else design.known
     kinds = [

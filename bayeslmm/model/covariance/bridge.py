@@ -198,10 +198,15 @@ class Widened:
             Covariance of the fit's columns.
         """
         q, k = len(self.places), self.n_new
-        one = np.ones(1)
         means = self.effects(np.eye(q)[..., None], G[None], np.zeros((q, k, 1)))[..., 0]
-        parts = self.effects(np.zeros((k, q, 1)), G[None], np.eye(k)[..., None] * one)[..., 0]
-        return means.T, np.sum(parts**2, axis=0)
+        return means.T, self.left(G[None])[:, 0]
+
+    def left(self, G: Floats) -> Floats:
+        """Return each column's variance given the fit's, (width, s), of covariances (s, q, q)."""
+        q, k, s = len(self.places), self.n_new, len(G)
+        noise = np.broadcast_to(np.eye(k)[..., None], (k, k, s))
+        parts = self.effects(np.zeros((k, q, s)), G, noise)
+        return np.asarray(np.sum(parts**2, axis=0))
 
 
 def widened(

@@ -103,11 +103,11 @@ def effects_on_bound(small: Sequence[FactorData], large: Sequence[FactorData]) -
     No correlation is the bound of an Ornstein-Uhlenbeck process only.
     """
     own = {factor.name: factor for factor in small}
-    whole = [f for f in large if f.name in own and is_whole_of(own[f.name], f)]
+    whole = [is_whole_of(own[factor.name], factor) for factor in large if factor.name in own]
     one, other = (sum(len(factor.terms) for factor in factors) for factors in (small, large))
-    other -= sum(len(f.terms) - 1 for f in whole)
+    other -= sum(max(count - 1, 0) for count in whole)
     found = ["standard deviations of random effects"] if one < other else []
-    found += [_AT_ONE] * bool(whole)
+    found += [_AT_ONE] * any(whole)
     if any(is_on_bound_of_ou(own[f.name], f) for f in large if f.name in own):
         found.append("correlations of random effects")
     return found

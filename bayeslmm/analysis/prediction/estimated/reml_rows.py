@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bayeslmm.arrays import Floats
     from bayeslmm.design.design import Design
     from bayeslmm.design.grouping import GroupingFactor
+    from bayeslmm.relationships.relationship import Relationship
     from bayeslmm.reml.result import REMLFit
 
 
@@ -240,7 +241,9 @@ def _loads(fit: REMLFit, factor: GroupingFactor, policy: str) -> Loads:
     unseen = [str(level) for level in factor.levels[known:]]
     occurring = np.unique(rest.nonzero()[1])
     share = np.ones(len(unseen))
-    related = fit.data.state.relationship(factor.name) if len(occurring) else None
+    held = np.asarray(seen.power(2).sum(axis=1))
+    relationship = fit.data.state.relationship(factor.name)
+    related = relationship if len(occurring) else None
     covered = related is not None and policy != POPULATION
     if related is not None and covered:
         if lacking := [unseen[k] for k in occurring if unseen[k] not in related]:
@@ -266,9 +269,27 @@ def _loads(fit: REMLFit, factor: GroupingFactor, policy: str) -> Loads:
     beyond = spread * (rest.power(2) @ share) if scattered and unseen else np.zeros(n)
     if wide is not None:
         weights, left = wide.weights(G)
-        between, columns = (columns**2 @ left) * seen.power(2).sum(axis=1), columns @ weights
+        if relationship is not None:
+            held = _told(factor, relationship, share if covered else None)
+        between, columns = (columns**2 @ left) * held, columns @ weights
     known_parts = (csr_array(seen.multiply(z[:, None])) for z in columns.T)
     return Loads(tuple(known_parts), beyond + between)
+
+
+def _told(factor: GroupingFactor, related: Relationship, share: Floats | None) -> Floats:
+    """Return the variance of what the fit's levels tell of each row's own, in units of G.
+
+    Their own, and that of relatives less their share that is not told; unseen levels that stay at
+    zero have none, `share` being None.
+    """
+    known, labels = factor.n_known, list(map(str, factor.levels))
+    some = np.unique(factor.index)
+    some = some if share is not None else some[some < known]
+    told = np.zeros(len(labels))
+    told[some] = related.level_map([labels[k] for k in some]).variances
+    if share is not None:
+        told[known:] -= np.where(np.isin(np.arange(known, len(labels)), some), share, 0.0)
+    return told[factor.index]
 
 
 def _refuse(factor: GroupingFactor, unseen: list[str]) -> None:
