@@ -50,7 +50,7 @@ ROOMS_OF = {
     "pyspark": "tables",
     "arviz": "analysis plots",
     "arviz_base": "inference",
-    "arviz_stats": "results",
+    "arviz_stats": "results inference",
     "arviz_plots": "plots",
     "matplotlib": "plots cli",
     "typer": "cli",
