@@ -264,7 +264,8 @@ def test_reported_errors_are_honest_at_three_thousand_levels(case):
             2.0 * record.loglik_se, 0.002
         )
         off.append(z)
-        errors.append({name: record.error[name] for name in known} | {"likelihood": record.loglik_se})
+        of_estimates = {name: record.error[name] for name in known}
+        errors.append(of_estimates | {"likelihood": record.loglik_se})
     z, error = pd.DataFrame(off), pd.DataFrame(errors)
     assert z.abs().max().max() < 4.0, z.abs().max()
     # The root of chi-square / 20 leaves 0.4 to 1.6 once in a thousand times. Errors that are too
