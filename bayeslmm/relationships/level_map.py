@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from bayeslmm.resources import single_blas_thread
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -70,8 +72,12 @@ class LevelMap:
 
     @cached_property
     def matrix(self) -> Matrix:
-        """T, shape (m, M)."""
-        return self._compute()
+        """T, shape (m, M).
+
+        By one thread: several round otherwise, and the numbers tell data from others.
+        """
+        with single_blas_thread():
+            return self._compute()
 
     @cached_property
     def nodes(self) -> NodePrecision | None:

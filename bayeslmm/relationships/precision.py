@@ -20,6 +20,7 @@ from bayeslmm.relationships.matrix import (
 )
 from bayeslmm.relationships.nodes import NodePrecision
 from bayeslmm.relationships.relationship import Relationship
+from bayeslmm.resources import single_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,8 @@ class PrecisionMatrix(Relationship):
     def _inverse(self) -> Floats:
         m = len(self.labels)
         Q = sparse.csr_array((self.values, (self.rows, self.cols)), shape=(m, m)).toarray()
-        A = cho_solve(cho_factor(Q, lower=True), np.eye(m))
+        with single_blas_thread():  # see `LevelMap.matrix`
+            A = cho_solve(cho_factor(Q, lower=True), np.eye(m))
         return np.asarray((A + A.T) / 2.0)
 
     def covariance(self) -> Floats:

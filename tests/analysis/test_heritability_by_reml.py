@@ -42,6 +42,24 @@ def test_the_error_is_the_delta_method_s():
     assert found["lower"] < narrow["lower"] < narrow["upper"] < found["upper"]
 
 
+def test_levels_as_nodes_of_a_sparse_precision_have_the_same_intervals():
+    rng = np.random.default_rng(5)
+    tree = bl.phylogeny("(((a:1,b:1):1,(c:1,d:1):1):2,((e:2,f:2):1,(g:1,h:1):2):1);")
+    root = np.linalg.cholesky(tree.covariance())
+    index = np.repeat(np.arange(8), 12)
+    y = (root @ rng.standard_normal(8))[index] + rng.standard_normal(len(index))
+    table = {"y": y, "species": np.array(tree.labels)[index]}
+    dense, nodes = (
+        bl.fit_reml("y ~ 1 + (1 | gr(species, cov=A))", table, known={"A": tree}, border=border)
+        for border in ("dense", "sparse")
+    )
+    columns = ["estimate", "std_error", "lower", "upper"]
+    wanted, found = (bl.heritability(fit).loc["species", columns] for fit in (dense, nodes))
+    assert nodes.border.method == "sparse"
+    # Two searches stop where a step promises a millionth of the criterion.
+    assert found.to_numpy(float) == pytest.approx(wanted.to_numpy(float), rel=1e-3)
+
+
 def test_fits_with_a_residual_structure_have_intervals_too():
     formula = "y ~ x + (1 | gr(animal, cov=A))"
     fit = bl.fit_reml(formula, TABLE, known={"A": A}, sigma="~ x")

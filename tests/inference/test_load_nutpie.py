@@ -54,11 +54,38 @@ def test_where_nutpie_asks_for_more_it_is_imported_as_it_is(change):
         f"def broken(marked):\n    def intrinsic(*_, **__):\n        {change}\n"
         "    module = type(sys)('numba.extending')\n    module.intrinsic = intrinsic\n"
         "    return module\n"
-        "load._extending = broken\n"
+        "load._Extending = broken\n"
         "nutpie = load.load_nutpie()\n"
         "import numba.extending, arviz\n"
         "assert type(nutpie.compile_pymc.address_as_void_pointer).__name__ == '_Intrinsic'\n"
         "assert nutpie.sample is not None and nutpie._lib.PyNutsSettings\n"
         "assert type(sys.modules['nutpie.sample'].arviz) is type(sys)\n"
+    )
+    run(code)
+
+
+@pytest.mark.parametrize("name", ["numba", "arviz"])
+@pytest.mark.parametrize("first", ["theirs", "ours"])
+def test_another_thread_may_import_meanwhile_what_something_stands_in_for(name, first):
+    code = (
+        "import threading, time\n"
+        "from bayeslmm.inference.nuts.load import load_nutpie\n"
+        "failed = []\n"
+        "def theirs():\n"
+        "    try:\n"
+        f"        import {name} as found\n"
+        "        getattr(found, 'njit', None) or found.plot_trace\n"
+        "    except Exception as error:\n"
+        "        failed.append(error)\n"
+        "both = [threading.Thread(target=run) for run in (theirs, load_nutpie)]\n"
+        f"for thread in both[::{1 if first == 'theirs' else -1}]:\n"
+        "    thread.start()\n"
+        "    time.sleep(0.02)\n"
+        "for thread in both:\n"
+        "    thread.join()\n"
+        "assert not failed, failed\n"
+        "import numba.extending, arviz, nutpie\n"
+        "assert type(nutpie.compile_pymc.address_as_void_pointer).__name__ == '_Intrinsic'\n"
+        "assert type(arviz) is type(numba.extending) is type(threading)\n"
     )
     run(code)

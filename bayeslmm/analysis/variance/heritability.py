@@ -14,7 +14,6 @@ from bayeslmm.analysis.variance.effect_sizes import table_of
 from bayeslmm.analysis.variance.parts import variance_parts
 from bayeslmm.errors import TreeError, names_keywords, nearest
 from bayeslmm.formula.mixed_formula import parse_formula
-from bayeslmm.gram.border.choice import DENSE
 from bayeslmm.model.residual.drawn import DrawnResiduals
 from bayeslmm.relationships.pedigree import Pedigree
 from bayeslmm.reml.result import REMLFit
@@ -269,7 +268,7 @@ def _of_reml(
     rest = np.array([fit.scale]) if fit.residual is None else fit.residual.phi
     found = shares([fit.scale * L for L in fit.factors], rest)
     error = np.full(len(found), np.nan)
-    if not fit.is_singular and fit.border.method == DENSE:
+    if not fit.is_singular:
         variance = function_variances(fit, on_line)
         np.sqrt(variance, out=error, where=variance > 0.0)
     half = float(ndtri(0.5 + 0.5 * ci_prob)) * error

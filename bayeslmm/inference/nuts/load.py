@@ -33,7 +33,7 @@ def load_nutpie() -> ModuleType:
     if "nutpie" not in sys.modules:
         marked: list[FunctionType] = []
         try:
-            with _instead({_ARVIZ: _ArviZ(_ARVIZ), _EXTENDING: _extending(marked)}):
+            with _instead({_ARVIZ: _ArviZ(_ARVIZ), _EXTENDING: _Extending(marked)}):
                 importlib.import_module("nutpie")
         except (ImportError, AttributeError, TypeError):
             # Another version than those tried, or a broken one, which then says what it lacks.
@@ -51,21 +51,41 @@ class _ArviZ(ModuleType):
         base = importlib.import_module("arviz_base")
         if not name.startswith("__") and hasattr(base, name):
             return getattr(base, name)
-        if sys.modules.get(_ARVIZ) is self:
-            del sys.modules[_ARVIZ]
-        return getattr(importlib.import_module(_ARVIZ), name)
+        return getattr(_in_place_of(self), name)
 
 
-def _extending(marked: list[FunctionType]) -> ModuleType:
-    """Return a module with Numba's `intrinsic`, which notes the functions that it is given."""
+class _Extending(ModuleType):
+    """`numba.extending` for nutpie; to another thread that imports Numba meanwhile it is Numba's.
 
-    def intrinsic(function: FunctionType) -> FunctionType:
-        marked.append(function)
-        return function
+    Parameters
+    ----------
+    marked : list of function
+        Takes nutpie's functions that `intrinsic` is given.
+    """
 
-    module = ModuleType(_EXTENDING)
-    module.__dict__["intrinsic"] = intrinsic
-    return module
+    def __init__(self, marked: list[FunctionType]) -> None:
+        super().__init__(_EXTENDING)
+
+        def intrinsic(*arguments: Any, **options: Any) -> Any:
+            function = arguments[0] if arguments else None
+            if getattr(function, "__module__", "").partition(".")[0] != "nutpie":
+                return _in_place_of(self).__dict__["intrinsic"](*arguments, **options)
+            marked.append(arguments[0])
+            return function
+
+        self.__dict__["intrinsic"] = intrinsic
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__path__":  # what imports ask for first; it is no package
+            raise AttributeError(name)
+        return getattr(_in_place_of(self), name)
+
+
+def _in_place_of(stand_in: ModuleType) -> ModuleType:
+    """Return the module that another one stands in for, and let it stand there from now on."""
+    if sys.modules.get(stand_in.__name__) is stand_in:
+        del sys.modules[stand_in.__name__]
+    return importlib.import_module(stand_in.__name__)
 
 
 def _finish_with_numba(marked: list[FunctionType]) -> None:
@@ -82,8 +102,12 @@ def _finish_with_numba(marked: list[FunctionType]) -> None:
 
 @contextmanager
 def _instead(modules: dict[str, ModuleType]) -> Iterator[None]:
-    """Let modules that nobody has loaded yet be these, for a while."""
-    missing = {name: module for name, module in modules.items() if name not in sys.modules}
+    """Let modules that nobody has loaded yet, nor is loading, be these for a while."""
+    missing = {
+        name: module
+        for name, module in modules.items()
+        if name not in sys.modules and name.partition(".")[0] not in sys.modules
+    }
     sys.modules.update(missing)
     try:
         yield
