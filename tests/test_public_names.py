@@ -30,7 +30,12 @@ def test_the_names_stand_once_where_they_are_defined():
             if isinstance(item, ast.FunctionDef | ast.ClassDef):
                 defined.add(item.name)
             elif isinstance(item, ast.Assign):
-                defined |= {target.id for target in item.targets}
+                defined |= {
+                    part.id
+                    for target in item.targets
+                    for part in ast.walk(target)
+                    if isinstance(part, ast.Name)
+                }
         assert {name.name for name in node.names} <= defined, node.module
         listed += [name.name for name in node.names]
     assert sorted(listed) == sorted(bayeslmm.__all__)

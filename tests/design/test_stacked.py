@@ -119,6 +119,8 @@ def test_what_is_of_the_rows_of_one_response_is_refused():
         bl.build_design(formula, table, family={"tasus": "gaussian"})
     table.loc[table.index[:30], "tarsus"] = np.nan
     table.loc[table.index[30:], "back"] = np.nan
-    with pytest.raises(DataError, match="give residual='diag'"):
+    none = "Dropped 1 of 60 rows that have none of tarsus, back"
+    with pytest.warns(DataWarning, match=none), pytest.raises(DataError, match="give residual='d"):
         bl.build_design(formula, table)
-    assert bl.build_design(formula, table, residual="diag").n == 59
+    with pytest.warns(DataWarning, match=none):
+        assert bl.build_design(formula, table, residual="diag").n == 59

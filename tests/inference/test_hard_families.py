@@ -208,7 +208,9 @@ POSTERIORS = {
 def test_there_is_a_posterior_where_the_data_and_the_priors_put_it(case):
     given, ranges = POSTERIORS[case]
     tree = fit(**given, sampler="quadrature")
-    assert tree.attrs["engine"] == "quadrature"
+    # Of two rows the weights' tail is too long with every other seed: NUTS samples the same density.
+    engines = {"quadrature", "quadrature, nuts"} if case == "two rows, gamma" else {"quadrature"}
+    assert tree.attrs["engine"] in engines
     found = summary(tree)
     for name, (low, high) in ranges.items():
         assert low < found[name] < high, (name, found[name])
@@ -380,3 +382,10 @@ def test_raw_squares_are_as_quick_as_scaled_ones_and_the_same():
         apart = np.abs(raw[column].to_numpy() * units - other[column].to_numpy())
         # 1,000 nearly independent draws of either: four standard errors of their difference.
         assert np.all(apart < 4 * np.sqrt(2 / 900) * other["sd"].to_numpy())
+
+
+def test_a_far_slope_that_looks_like_a_peak_stops_nothing():
+    given, ranges = POSTERIORS["two rows, gamma"]
+    found = summary(fit(**given, sampler="quadrature", random_seed=5))
+    low, high = ranges["Intercept"]
+    assert low < found["Intercept"] < high

@@ -253,14 +253,12 @@ def test_pymc_models_of_the_marginal_density_are_refused_by_name(table):
         bl.build_model("y ~ x + cs(0 + f | g)", table, parametrization="marginal")
 
 
-def test_other_families_are_sampled_with_their_effects(table):
+def test_other_families_structures_are_sampled_by_the_chain(table):
     counts = table.assign(y=np.round(np.abs(table["y"])))
     design = bl.build_design("y ~ x + cs(0 + f | g)", counts, family="poisson")
     settings = SamplerSettings(sampler="auto", parametrization="auto")
     chosen, _ = choose_method(Model.of(design), settings)
-    assert chosen.sampler == "nutpie"
-    with pytest.raises(ArgumentError, match="fit_ml takes unstructured and diagonal"):
-        bl.fit_ml("y ~ x + cs(0 + f | g)", counts, family="poisson")
+    assert chosen.sampler == "laplace_chain"
 
 
 def test_a_summary_tells_shared_numbers_once(table):

@@ -29,6 +29,8 @@ FREEDOM, WIDE_FREEDOM = 5.0, 3.0
 WIDE_SHARE, WIDE_FACTOR = 0.1, 3.0
 # Distances along an axis, in standard deviations, at which the density's fall is measured.
 _PROBES = np.array([0.5, 1.0, 1.5, 2.0, 3.0, 4.5, 6.0])
+# Of an axis beside the longest: what numbers tell apart.
+_SHORTEST = 1e-12
 _NARROWEST, _WIDEST = 0.4, 6.0
 _RETRIES = 3
 # Log of the share of the integral that one try may be short of another by chance.
@@ -236,7 +238,8 @@ def _split_t(target: Target, peak: LocalMode) -> SplitT:
         covariance[k], covariance[:, k] = 0.0, 0.0
         covariance[k, k], center[k] = spread, 0.0
     values, vectors = np.linalg.eigh(covariance)
-    axes = vectors * np.sqrt(values)
+    # On a far slope that rounding makes a peak, an axis may have no length at all.
+    axes = vectors * np.sqrt(np.maximum(values, _SHORTEST**2 * values.max()))
     sides = [_fall(target, peak, center, sign * axes) for sign in (1.0, -1.0)]
     return SplitT(center, axes, sides[0], sides[1], FREEDOM)
 

@@ -20,6 +20,7 @@ from bayeslmm.model.priors.standard import (
     exponential,
     gamma,
     half,
+    half_cauchy,
     normal,
     student,
 )
@@ -171,7 +172,7 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "HalfCauchy": Family(
         ("beta",), {}, ("beta",), lambda beta: scipy.stats.halfcauchy(scale=beta),
-        lambda beta: half(cauchy(0.0, beta)),
+        half_cauchy,
     ),
     "HalfStudentT": Family(
         ("nu", "sigma"), {}, ("nu", "sigma"), _half_student, _half_student

@@ -7,7 +7,7 @@ standard distribution, moved and scaled, or half of one that is symmetric about 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,6 +92,16 @@ def cauchy(alpha: float, beta: float) -> Standard:
         return np.where(q < 0.5, -1 / np.tan(np.pi * q), 1 / np.tan(np.pi * (1 - q)))
 
     return Standard(lambda z: -math.log(math.pi) - np.log1p(z * z), quantiles, alpha, beta)
+
+
+def half_cauchy(beta: float) -> Standard:
+    """Return HalfCauchy(beta), whose small probabilities keep their digits."""
+
+    def quantiles(q: Any) -> Any:
+        turn = 0.5 * np.pi
+        return np.where(q < 0.5, np.tan(turn * q), 1 / np.tan(turn * (1 - q)))
+
+    return replace(half(cauchy(0.0, beta)), quantiles=quantiles)
 
 
 def half(whole: Standard) -> Standard:
