@@ -208,7 +208,7 @@ POSTERIORS = {
 def test_there_is_a_posterior_where_the_data_and_the_priors_put_it(case):
     given, ranges = POSTERIORS[case]
     tree = fit(**given, sampler="quadrature")
-    # Of two rows the weights' tail is too long with every other seed: NUTS samples the same density.
+    # Of two rows the weights have a long tail with some seeds: NUTS samples the same density.
     engines = {"quadrature", "quadrature, nuts"} if case == "two rows, gamma" else {"quadrature"}
     assert tree.attrs["engine"] in engines
     found = summary(tree)
