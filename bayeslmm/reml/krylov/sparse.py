@@ -6,24 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.gram.border.solution import slopes_of_T
-from bayeslmm.gram.border.sparse_factor import (
-    pattern_of,
-    solve_effects,
-    sparse_effects,
-    sparse_work,
-)
+from bayeslmm.gram.border.sparse.criteria import criterion_sparsely
+from bayeslmm.gram.border.sparse_factor import pattern_of, sparse_effects, sparse_work
 from bayeslmm.gram.likelihood import unpack_factors
 from bayeslmm.kernels.densities import ML, REML
-from bayeslmm.reml.krylov.criterion import finish
 from bayeslmm.reml.krylov.record import sampling_variances
-from bayeslmm.reml.search import (
-    LARGEST,
-    Objective,
-    Search,
-    search_criterion,
-    search_objective,
-)
+from bayeslmm.reml.search import Objective, Search, search_criterion, search_objective
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,15 +35,14 @@ class SparseObjective(Objective):
     """
 
     def __init__(self, gram: Gram, *, restricted: bool) -> None:
-        self._restricted = restricted
-        self._effects = sparse_effects(gram)
-        self._pattern = pattern_of(self._effects)
+        # Refuses a factor that fills up before anything is searched.
+        pattern_of(sparse_effects(gram))
         super().__init__(gram, REML if restricted else ML)
 
     @property
     def dof(self) -> int:
         """Degrees of freedom of sigma."""
-        return self.gram.n - (len(self.gram.coef) if self._restricted else 0)
+        return self.gram.n - (len(self.gram.coef) if self.kind == REML else 0)
 
     def work(self) -> float:
         """Count the multiplications of an evaluation, as dense ones."""
@@ -63,28 +50,8 @@ class SparseObjective(Objective):
 
     def evaluate(self, packed: Floats, gradient: bool) -> tuple[float, Floats, float]:
         """Compute the criterion at packed relative factors, its gradient, and sigma."""
-        gram, effects = self.gram, self._effects
-        lams = unpack_factors(gram, packed)
-        F = [factor.scale @ lam for factor, lam in zip(gram.factors, lams, strict=True)]
-        factor = effects.factorize(self._pattern, F)
-        nothing = np.zeros(len(packed))
-        if factor is None:
-            return LARGEST, nothing, np.nan
-        T, joint = solve_effects(effects, factor, F, gram.cross)
-        found = finish(gram, T, effects.log_determinant(factor), restricted=self._restricted)
-        if not gradient or not np.isfinite(found.value):
-            return found.value, nothing, found.sigma
-        left = effects.fixed - effects.multiply(effects.turned(F, joint))
-        ends = effects.starts[1:-1]
-        of_T = slopes_of_T(
-            found.Tbar, np.split(left, ends), np.split(joint, ends), [len(own) for own in F]
-        )
-        of_logdet = effects.logdet_slopes(F, factor)
-        parts = [
-            (of.scale.T @ (a + b)).ravel()
-            for of, a, b in zip(gram.factors, of_logdet, of_T, strict=True)
-        ]
-        return found.value, np.concatenate(parts), found.sigma
+        lams, held = unpack_factors(self.gram, packed), (self.at, self.direction)
+        return criterion_sparsely(self.gram, lams, self.kind, held, gradient=gradient)
 
 
 def search_by_factor(gram: Gram, *, restricted: bool) -> Search:
