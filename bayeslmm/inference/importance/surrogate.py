@@ -140,12 +140,7 @@ def surrogate_suits(gram: Gram) -> str:
     count = FactorCoordinates(gram).n_coordinates
     if count == 0:
         return "there are no random effects, and exact values cost nothing"
-    if count > MOST_COORDINATES:
-        return (
-            f"the relative covariances have {count} free entries, and interpolation is kept to "
-            f"{MOST_COORDINATES}"
-        )
-    return ""
+    return _too_many(count, "free entries")
 
 
 def crossed_suits(gram: Gram) -> str:
@@ -163,13 +158,16 @@ def crossed_suits(gram: Gram) -> str:
     str
         The reason; empty if it can.
     """
-    count = FactorCoordinates(gram).n_parameters
-    if count > MOST_COORDINATES:
-        return (
-            f"the relative covariances have {count} parameters, and interpolation is kept to "
-            f"{MOST_COORDINATES}"
-        )
-    return ""
+    return _too_many(FactorCoordinates(gram).n_parameters, "parameters")
+
+
+def _too_many(count: int, what: str) -> str:
+    if count <= MOST_COORDINATES:
+        return ""
+    return (
+        f"the relative covariances have {count} {what}, and interpolation is kept to "
+        f"{MOST_COORDINATES}"
+    )
 
 
 def build_surrogate(
