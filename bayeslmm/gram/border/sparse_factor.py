@@ -299,7 +299,7 @@ def conditional_sparsely(
     -------
     Conditional
     """
-    effects, F, factor = _factored(gram, lams)
+    effects, F, factor = factored(gram, lams)
     T, joint = solve_effects(effects, factor, F, gram.cross)
     own, _ = effects.inverse_blocks(factor)
     of_levels = [effects.of_levels(k, joint).reshape(-1, len(T)) for k in range(len(F))]
@@ -318,14 +318,21 @@ def cross_sparsely(gram: Gram, lams: Sequence[Floats], other: Gram) -> Floats:
     other : Gram
         The one whose T is wanted.
     """
-    effects, F, factor = _factored(gram, lams)
+    effects, F, factor = factored(gram, lams)
     half = factor.half_solve(effects.turned(F, effects.fixed_of(other), transposed=True))
     return np.asarray(other.cross - half.T @ half)
 
 
-def _factored(
+def factored(
     gram: Gram, lams: Sequence[Floats]
 ) -> tuple[SparseEffects, list[Floats], SparseFactor]:
+    """Return the effects' layout, M Lambda of each factor, and the factor of Q there.
+
+    Raises
+    ------
+    NumericalError
+        If Q cannot be factored.
+    """
     effects = sparse_effects(gram)
     F = [factor.scale @ lam for factor, lam in zip(gram.factors, lams, strict=True)]
     factor = effects.factorize(pattern_of(effects), F)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bayeslmm.errors import NumericalError
 from bayeslmm.gram.border.draws import draw_beta
-from bayeslmm.gram.border.sparse_factor import half_of_fixed, pattern_of, sparse_effects
+from bayeslmm.gram.border.sparse_factor import factored, half_of_fixed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,13 +63,7 @@ def draw_sparsely(
     NumericalError
         If Q cannot be factored.
     """
-    effects = sparse_effects(gram)
-    F = [of.scale @ lam for of, lam in zip(gram.factors, lams, strict=True)]
-    factor = effects.factorize(pattern_of(effects), F)
-    if factor is None:
-        raise NumericalError(
-            "The random effects' precision cannot be factored: a relative factor is too large."
-        )
+    effects, F, factor = factored(gram, lams)
     half = half_of_fixed(effects, factor, F)
     T = gram.cross - half.T @ half
     if beta is None:
